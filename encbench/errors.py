@@ -1,0 +1,69 @@
+"""Every error that encbench raises on purpose, one tree.
+
+    EncbenchError
+    ├── UsageError                 the request cannot be meant as written (exit code 2)
+    │   ├── UnknownNameError       no encoding, task or metric of that name is installed
+    │   ├── AmbiguousNameError     two plug-ins offer that name
+    │   ├── ParameterError         a parameter is unknown, of the wrong type or out of range
+    │   └── SuiteError             the suite file is wrong; points at the key
+    ├── PluginError                a plug-in could not be loaded, or broke its contract
+    ├── DataError                  input data is missing, unreadable or unsuitable
+    ├── StoreError                 results could not be written or read
+    └── NtkError                   a kernel was asked for that cannot be computed
+
+The message says what was got, what was expected and how to mend it; the command line
+prints it as one line, without a traceback.
+"""
+
+__all__ = [
+    "AmbiguousNameError",
+    "DataError",
+    "EncbenchError",
+    "NtkError",
+    "ParameterError",
+    "PluginError",
+    "StoreError",
+    "SuiteError",
+    "UnknownNameError",
+    "UsageError",
+]
+
+
+class EncbenchError(Exception):
+    """Root of the tree: catch this to catch everything encbench raises on purpose."""
+
+
+class UsageError(EncbenchError):
+    """The request cannot be meant as written."""
+
+
+class UnknownNameError(UsageError):
+    """No encoding, task or metric of that name is installed."""
+
+
+class AmbiguousNameError(UsageError):
+    """Two plug-ins offer the name; ``distribution:name`` picks one."""
+
+
+class ParameterError(UsageError):
+    """A parameter is unknown, of the wrong type or out of range."""
+
+
+class SuiteError(UsageError):
+    """The suite is wrong; the message points at the key."""
+
+
+class PluginError(EncbenchError):
+    """A plug-in could not be loaded, or broke its contract; names its distribution."""
+
+
+class DataError(EncbenchError):
+    """Input data is missing, unreadable or unsuitable."""
+
+
+class StoreError(EncbenchError):
+    """Results could not be written or read."""
+
+
+class NtkError(EncbenchError):
+    """A kernel was asked for that cannot be computed, or not in this memory."""

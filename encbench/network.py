@@ -1,0 +1,113 @@
+"""The coordinate MLP: an encoding, hidden ReLU layers and a linear output."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from encbench.encoding import Encoding
+from encbench.errors import ParameterError
+
+__all__ = ["CoordinateMLP", "NTKLinear", "Parameterization"]
+
+Parameterization = Literal["ntk", "standard"]
+
+
+class NTKLinear(nn.Module):
+    """Linear layer in NTK parameterization: W x · scale + β b, with W, b ~ N(0, 1).
+
+    ``scale`` is 1/√in_features unless given (Jacot, Gabriel, Hongler, "Neural Tangent Kernel",
+    NeurIPS 2018, section 2.1). The factor multiplies the product, not the stored weight, so
+    that gradients, and with them the kernel, carry it once.
+    """
+
+    def __init__(
+        self, in_features: int, out_features: int, beta: float = 0.1, scale: float | None = None
+    ) -> None:
+        super().__init__()
+        self.in_features = in_features
+        self.out_features = out_features
+        self.beta = beta
+        self.scale = 1.0 / math.sqrt(in_features) if scale is None else scale
+        self.weight = nn.Parameter(torch.randn(out_features, in_features))
+        self.bias = nn.Parameter(torch.randn(out_features))
+
+    def forward(self, x: Tensor) -> Tensor:  # (N, in_features) -> (N, out_features)
+        return torch.addmm(self.bias, x, self.weight.t(), beta=self.beta, alpha=self.scale)
+
+    def extra_repr(self) -> str:
+        return (
+            f"in_features={self.in_features}, out_features={self.out_features}, "
+            f"scale={self.scale:.4g}, beta={self.beta}"
+        )
+
+
+class CoordinateMLP(nn.Module):
+    """f(x) = W_D ⋯ relu(W_0 γ(x) + b_0) ⋯ + b_D, for x (N, d) in [0, 1]^d.
+
+    Args:
+        encoding: γ, from (N, d) to (N, d_e).
+        out_dim: O, channels of the output (3 for RGB, 1 for occupancy).
+        width: units of each hidden layer.
+        depth: number of *hidden* layers, at least 1.
+        parameterization: ``"ntk"`` (W x/√n_in + β b, all entries N(0, 1)) or ``"standard"``
+            (``nn.Linear`` with its own initialization). Learning rates of the two differ by
+            orders of magnitude; they are never comparable.
+        beta: β of the bias in NTK parameterization; unused in the standard one.
+        first_layer_scale: ``"fan_in"`` divides the first layer by √d_e, ``"width"`` by √width,
+            the reading of the paper's Eq. 8 under which its learning rate of 100 is stable.
+            Only for NTK parameterization.
+
+    Raises:
+        ParameterError: width or depth below 1, or an unknown parameterization.
+    """
+
+    def __init__(
+        self,
+        encoding: Encoding,
+        out_dim: int,
+        width: int = 512,
+        depth: int = 2,
+        parameterization: Parameterization = "ntk",
+        beta: float = 0.1,
+        first_layer_scale: Literal["fan_in", "width"] = "fan_in",
+    ) -> None:
+        super().__init__()
+        for name, value in {"out_dim": out_dim, "width": width, "depth": depth}.items():
+            if value < 1:
+                raise ParameterError(f"CoordinateMLP: {name} must be at least 1, got {value}")
+        if parameterization not in ("ntk", "standard"):
+            raise ParameterError(
+                "CoordinateMLP: parameterization must be 'ntk' or 'standard', "
+                f"got {parameterization!r}"
+            )
+        self.encoding = encoding
+        self.in_dim = encoding.in_dim
+        self.out_dim = out_dim
+        self.parameterization: Parameterization = parameterization
+        sizes = [encoding.out_dim, *[width] * depth, out_dim]
+        layers: list[nn.Module] = []
+        for index, (n_in, n_out) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+            if index > 0:
+                layers.append(nn.ReLU())
+            if parameterization == "standard":
+                layers.append(nn.Linear(n_in, n_out))
+            else:
+                widened = index == 0 and first_layer_scale == "width"
+                scale = 1.0 / math.sqrt(width) if widened else None
+                layers.append(NTKLinear(n_in, n_out, beta, scale))
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, x: Tensor) -> Tensor:  # (N, d) -> (N, O)
+        out: Tensor = self.layers(self.encoding(x))
+        return out
+
+    def parameter_counts(self) -> dict[str, int]:
+        """Number of parameters by part: ``{"mlp": …, "encoding": …}``."""
+        return {
+            "mlp": sum(p.numel() for p in self.layers.parameters()),
+            "encoding": sum(p.numel() for p in self.encoding.parameters()),
+        }

@@ -1,0 +1,152 @@
+"""What a run leaves: one record a cell, and the folder that holds them.
+
+    DIRECTORY/
+        run.json                      the suite as it was asked for
+        records/<key>/record.json     everything in words and numbers
+        records/<key>/arrays.npz      curves and spectra
+        records/<key>/*.png           pictures
+
+A record appears by one rename, so a reader never sees half of one.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from encbench.config import CellConfig
+from encbench.metrics.base import MetricValue
+from encbench.provenance import Provenance
+
+__all__ = ["ErrorInfo", "LearningRate", "Record", "SpectrumSummary", "Status", "StoredRecord"]
+
+Status = Literal["ok", "failed", "diverged", "out_of_memory", "timeout", "interrupted"]
+SCHEMA_VERSION = 1
+
+
+class Data(BaseModel):
+    """Base of what is recorded; NaN and infinity survive the trip through JSON."""
+
+    model_config = ConfigDict(extra="forbid", ser_json_inf_nan="strings")
+
+
+class ErrorInfo(Data):
+    """Why a cell is not "ok"."""
+
+    type: str
+    message: str
+    traceback: str = ""
+    step: int | None = None
+    """Step at which training diverged, counted from 1."""
+
+
+class LearningRate(Data):
+    """The learning rate used, beside the largest stable one at initialization."""
+
+    value: float
+    critical: float | None = None
+    """lr_crit: full-batch gradient descent on the linearized model is stable below it."""
+    rule: Literal["given", "auto"]
+
+
+class SpectrumSummary(Data):
+    """One NTK spectrum in numbers; the eigenvalues are in the record's arrays."""
+
+    when: Literal["start", "middle", "end"]
+    step: int
+    points: int
+    outputs: Literal["trace", "full"]
+    """"trace": the N × N mean over outputs of the diagonal blocks; "full": NO × NO."""
+    size: int
+    """Eigenvalues: N, or N·O for "full"."""
+    floor: float
+    """Eigenvalues below it are rounding noise; they are counted, never values."""
+    maximum: float
+    median: float | None
+    """None: below the floor."""
+    quantile_10: float | None
+    minimum: float | None
+    resolved_rank: int
+    """Eigenvalues above the floor."""
+    effective_rank: float
+    """exp of the entropy of the normalized eigenvalues (Roy & Vetterli 2007)."""
+    negative: int = 0
+    """Eigenvalues below zero: noise, for a kernel is positive semi-definite."""
+    seconds: float = 0.0
+    extra: dict[str, Any] = Field(default_factory=dict)
+
+
+class Record(Data):
+    """Everything about one finished cell, in words and numbers."""
+
+    schema_version: int = SCHEMA_VERSION
+    key: str
+    status: Status
+    phase: str | None = None
+    """Phase in which a cell that is not "ok" stopped."""
+    error: ErrorInfo | None = None
+    cell: CellConfig
+    in_dim: int | None = None
+    out_dim: int | None = None
+    network: dict[str, int] = Field(default_factory=dict)
+    """Resolved width and depth."""
+    parameters: dict[str, int] = Field(default_factory=dict)
+    """Number of parameters: "mlp" and "encoding"."""
+    learning_rate: LearningRate | None = None
+    steps: int = 0
+    """Optimizer steps done."""
+    epochs: float = 0.0
+    curve: str = "psnr"
+    """Metric of the quality curve in the arrays."""
+    best: float | None = None
+    best_step: int | None = None
+    """The best value on that curve, and its step."""
+    metrics: dict[str, MetricValue] = Field(default_factory=dict)
+    """At the end of training."""
+    spectra: list[SpectrumSummary] = Field(default_factory=list)
+    durations: dict[str, float] = Field(default_factory=dict)
+    """Seconds by phase: "setup", "training", "ntk", "evaluation"."""
+    peak_memory_bytes: int | None = None
+    provenance: Provenance
+
+    @property
+    def encoding_label(self) -> str:
+        """The encoding with the parameters that were asked for, as a person would write it."""
+        return self.cell.encoding.label or self.cell.encoding.name
+
+    @property
+    def task_label(self) -> str:
+        return self.cell.task.label or self.cell.task.name
+
+
+class StoredRecord:
+    """A record on disk: its numbers, and on demand its arrays and pictures.
+
+    Arrays (all optional, float64 unless said):
+        ``loss_step``, ``loss``: training loss, mean over the steps of an interval ending there.
+        ``curve_step``, ``curve``: the metric ``record.curve`` during training.
+        ``spectrum_start``, ``spectrum_middle``, ``spectrum_end``: eigenvalues, descending.
+        ``spectrum_mlp_start``, …: eigenvalues of the MLP's part of the kernel alone.
+    Pictures: ``target``, ``prediction``, ``error`` for images; tasks may add others.
+    """
+
+    def __init__(self, record: Record, path: Path) -> None:
+        self.record = record
+        self.path = path
+
+    @cached_property
+    def arrays(self) -> dict[str, np.ndarray]:
+        file = self.path / "arrays.npz"
+        if not file.exists():
+            return {}
+        with np.load(file, allow_pickle=False) as stored:
+            return {name: stored[name] for name in stored.files}
+
+    def picture(self, name: str) -> Path | None:
+        """Path of a picture, or None where the task made none of that name."""
+        file = self.path / f"{name}.png"
+        return file if file.exists() else None

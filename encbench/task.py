@@ -1,0 +1,96 @@
+"""The contract of a task: what a network is trained to reproduce, and how well it did."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+__all__ = ["NetworkDefaults", "Outcome", "Predict", "Task"]
+
+Predict = Callable[[Tensor], Tensor]
+"""x (N, d) float64 in [0, 1] to outputs (N, O) float32 on the CPU, after the output activation."""
+
+
+@dataclass(frozen=True)
+class NetworkDefaults:
+    """The network that the paper uses for this kind of task."""
+
+    width: int
+    depth: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a trained network gave, ready for metrics and pictures."""
+
+    comparisons: Mapping[str, tuple[Any, Any]]
+    """Kind ("image", "occupancy", …) to (prediction, truth); metrics of that kind apply."""
+    pictures: Mapping[str, np.ndarray] = field(default_factory=dict)
+    """Name to (H, W), (H, W, 3) or (H, W, 4) uint8, written as PNG beside the record."""
+
+
+class Task(ABC):
+    """A function on [0, 1]^in_dim with out_dim channels, known at some points.
+
+    A subclass takes its parameters as typed keywords, as encodings do. Building it loads the
+    data; anything wrong with the data raises ``encbench.DataError``.
+    """
+
+    in_dim: int
+    out_dim: int
+    network: ClassVar[NetworkDefaults] = NetworkDefaults(width=512, depth=2)
+    loss: ClassVar[Literal["mse", "bce"]] = "mse"
+    """"mse": linear output, mean squared error over points and channels. "bce": the network's
+    output is a logit, the prediction its sigmoid, and binary cross entropy the loss."""
+    curve: ClassVar[str] = "psnr"
+    """The metric followed during training; see ``progress_metric``."""
+
+    @classmethod
+    def targets(cls, **parameters: Any) -> list[dict[str, Any]]:
+        """Parameters of each single target, where one request names several.
+
+        A folder of images becomes one set of parameters an image. Must be quick.
+        """
+        return [parameters]
+
+    @classmethod
+    @abstractmethod
+    def data_hash(cls, **parameters: Any) -> str:
+        """SHA-256 of the data that these parameters name (its content, not its path).
+
+        Raises:
+            DataError: the data cannot be read.
+        """
+
+    @property
+    @abstractmethod
+    def points_per_epoch(self) -> int:
+        """Points in one epoch."""
+
+    @abstractmethod
+    def epoch(self, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """x (N, in_dim) float64 in [0, 1] and y (N, out_dim) float32 of one epoch, in any order.
+
+        May return the same tensors each time (an image) or draw new points (a surface). The
+        trainer shuffles them.
+        """
+
+    @abstractmethod
+    def progress_metric(self, predict: Predict) -> float:
+        """The metric named by ``curve``, quick enough to be followed during training."""
+
+    @abstractmethod
+    def evaluate(self, predict: Predict) -> Outcome:
+        """The trained network's output beside the truth."""
+
+    def ntk_points(self, count: int, generator: torch.Generator) -> Tensor:
+        """At most ``count`` distinct training points (M, in_dim) float64, at random."""
+        x, _ = self.epoch(generator)
+        chosen = torch.randperm(len(x), generator=generator)[:count]
+        return x[chosen.sort().values]

@@ -1,0 +1,10 @@
+"""The built-in tasks, one a file; the file's name is the registered name."""
+
+from collections.abc import Mapping
+
+from encbench import hookimpl
+
+
+@hookimpl
+def encbench_tasks() -> Mapping[str, str]:
+    return {"image": "encbench_tasks.image:ImageTask"}
