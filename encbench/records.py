@@ -112,6 +112,8 @@ class Record(Data):
     """Seconds by phase: "setup", "training", "ntk", "evaluation"."""
     peak_memory_bytes: int | None = None
     provenance: Provenance
+    files: dict[str, int] = Field(default_factory=dict)
+    """Name to size in bytes of what lies beside this record: how damage is found."""
 
     @property
     def encoding_label(self) -> str:
