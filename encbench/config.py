@@ -30,9 +30,7 @@ class NetworkConfig(Settings):
     width: Annotated[int, Field(ge=1, description="units of a hidden layer")] | None = None
     depth: Annotated[int, Field(ge=1, description="hidden layers")] | None = None
     parameterization: Literal["ntk", "standard"] = "ntk"
-    beta: Annotated[float, Field(ge=0, description="bias factor of the NTK parameterization")] = (
-        0.1
-    )
+    beta: Annotated[float, Field(ge=0, description="bias factor of the NTK parameterization")] = 0.1
     first_layer_scale: Literal["fan_in", "width"] = "fan_in"
 
 

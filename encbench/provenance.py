@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import platform
-import subprocess
-from datetime import UTC, datetime
-from importlib import metadata
-
 from pydantic import BaseModel, ConfigDict
 
 __all__ = ["Provenance"]

@@ -53,10 +53,11 @@ class Store:
                 "wait for it, or choose another folder with -o"
             ) from None
         except OSError as error:
-            raise _store_error(f"cannot write to the output folder {self.directory}", error) from None
+            raise _store_error(
+                f"cannot write to the output folder {self.directory}", error
+            ) from None
         try:
-            for leftover in self._records.glob(".new-*"):
-                shutil.rmtree(leftover, ignore_errors=True)
+            self._recover()
             yield
         finally:
             lock.release()
@@ -116,10 +117,10 @@ class Store:
             for file in temporary.iterdir():
                 _flush(file)
             if final.exists():
-                discarded = self._records / f".new-{record.key}-{os.getpid()}-old"
-                final.rename(discarded)
+                replaced = self._records / f".old-{record.key}"
+                final.rename(replaced)
                 temporary.rename(final)
-                shutil.rmtree(discarded, ignore_errors=True)
+                shutil.rmtree(replaced, ignore_errors=True)
             else:
                 temporary.rename(final)
         except OSError as error:
@@ -158,6 +159,17 @@ class Store:
                     "the record %s is damaged (%s); moved to %s", folder.name, reason, aside
                 )
         return found
+
+    def _recover(self) -> None:
+        """Clean up after a process that was killed while it wrote."""
+        for unfinished in self._records.glob(".new-*"):
+            shutil.rmtree(unfinished, ignore_errors=True)
+        for replaced in self._records.glob(".old-*"):
+            final = self._records / replaced.name.removeprefix(".old-")
+            if final.exists():
+                shutil.rmtree(replaced, ignore_errors=True)
+            else:
+                replaced.rename(final)
 
     def _set_aside(self, folder: Path) -> Path:
         damaged = self.directory / "damaged"

@@ -45,6 +45,4 @@ class Metric(ABC):
 
     def __call__(self, prediction: Any, truth: Any) -> MetricValue:
         value, details = self.compute(prediction, truth)
-        return MetricValue(
-            value=value, unit=self.unit, direction=self.direction, details=details
-        )
+        return MetricValue(value=value, unit=self.unit, direction=self.direction, details=details)

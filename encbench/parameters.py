@@ -1,0 +1,141 @@
+"""An encoding's or task's parameters *are* the typed keywords of its ``__init__``.
+
+They are read from the signature, validated by pydantic, and described from the same place, so
+that there is no second schema to keep in step.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import typing
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
+
+from encbench.errors import ParameterError, PluginError
+
+__all__ = ["Parameter", "parameters_of", "validate_parameters"]
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter as a person reads it."""
+
+    name: str
+    type: str
+    default: Any
+    """``inspect.Parameter.empty`` where it must be given."""
+    description: str
+    annotation: Any
+
+    @property
+    def required(self) -> bool:
+        return self.default is inspect.Parameter.empty
+
+
+def parameters_of(cls: type) -> list[Parameter]:
+    """The keyword parameters of a class, in order; ``in_dim`` and ``self`` are not among them.
+
+    Raises:
+        PluginError: a parameter has no annotation, or one that cannot be resolved.
+    """
+    try:
+        hints = typing.get_type_hints(cls.__init__, include_extras=True)  # type: ignore[misc] # the class is only inspected
+    except NameError as error:
+        raise PluginError(
+            f"{cls.__module__}.{cls.__qualname__}: an annotation cannot be resolved ({error}); "
+            "import its name at module level, not under TYPE_CHECKING"
+        ) from None
+    found = []
+    for name, parameter in inspect.signature(cls).parameters.items():
+        if name == "in_dim" or parameter.kind in (
+            inspect.Parameter.VAR_KEYWORD,
+            inspect.Parameter.VAR_POSITIONAL,
+        ):
+            continue
+        if name not in hints:
+            raise PluginError(
+                f"{cls.__module__}.{cls.__qualname__}: parameter {name!r} has no type annotation"
+            )
+        found.append(
+            Parameter(
+                name,
+                _type_text(hints[name]),
+                parameter.default,
+                _description(hints[name]),
+                hints[name],
+            )
+        )
+    return found
+
+
+def validate_parameters(kind: str, name: str, cls: type, given: dict[str, Any]) -> dict[str, Any]:
+    """All parameters with their values, defaults included, converted to their types.
+
+    Raises:
+        ParameterError: a name is unknown (the nearest is given), or a value is of the wrong type
+            or out of range.
+    """
+    parameters = {parameter.name: parameter for parameter in parameters_of(cls)}
+    for key in given:
+        if key not in parameters:
+            near = difflib.get_close_matches(key, parameters, n=1, cutoff=0.5)
+            hint = f"did you mean {near[0]!r}? " if near else ""
+            known = ", ".join(parameters) or "none"
+            raise ParameterError(f"{kind} {name!r} has no parameter {key!r}; {hint}It has: {known}")
+    values = {}
+    for key, parameter in parameters.items():
+        if key not in given:
+            if parameter.required:
+                raise ParameterError(f"{kind} {name!r} needs {key}= ({parameter.type})")
+            values[key] = parameter.default
+            continue
+        adapter = TypeAdapter(parameter.annotation, config=ConfigDict(allow_inf_nan=False))
+        try:
+            values[key] = adapter.validate_python(given[key])
+        except ValidationError as error:
+            reason = error.errors()[0]["msg"]
+            raise ParameterError(
+                f"{kind} {name!r}: {key}={given[key]!r} is not valid: "
+                f"{reason[0].lower()}{reason[1:]}; expected {parameter.type}"
+            ) from None
+    return values
+
+
+def _description(hint: Any) -> str:
+    for extra in _metadata(hint):
+        if isinstance(extra, FieldInfo) and extra.description:
+            return extra.description
+    return ""
+
+
+def _metadata(hint: Any) -> tuple[Any, ...]:
+    return getattr(hint, "__metadata__", ())
+
+
+def _type_text(hint: Any) -> str:
+    """The type as one reads it in a signature, bounds in words: ``int >= 1``."""
+    if hint is type(None):
+        return "None"
+    origin = typing.get_origin(hint)
+    if origin is Annotated:
+        inner = _type_text(typing.get_args(hint)[0])
+        bounds = [
+            f"{sign} {getattr(bound, attribute)}"
+            for extra in _metadata(hint)
+            for bound in (extra.metadata if isinstance(extra, FieldInfo) else [extra])
+            for attribute, sign in {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}.items()
+            if getattr(bound, attribute, None) is not None
+        ]
+        return f"{inner} {', '.join(bounds)}".strip()
+    if origin is typing.Literal:
+        return " | ".join(repr(choice) for choice in typing.get_args(hint))
+    if origin is not None and origin.__module__ in ("typing", "types"):
+        return " | ".join(_type_text(part) for part in typing.get_args(hint))
+    if origin is not None:
+        inner = ", ".join(_type_text(part) for part in typing.get_args(hint))
+        return f"{origin.__name__}[{inner}]"
+    return getattr(hint, "__name__", str(hint))
