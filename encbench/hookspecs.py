@@ -46,6 +46,12 @@ def encbench_metrics() -> Mapping[str, type[Metric] | str]:
 
 
 @hookspec
+def encbench_suites() -> Mapping[str, Path | str]:
+    """Suites: name to the path of a TOML file."""
+    raise AssertionError("a hook specification is never called")
+
+
+@hookspec
 def encbench_commands() -> Mapping[str, Callable[..., Any] | str]:
     """Verbs of the command line: name to a function that typer turns into a command."""
     raise AssertionError("a hook specification is never called")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Literal
 
@@ -90,7 +91,7 @@ class CoordinateMLP(nn.Module):
         self.parameterization: Parameterization = parameterization
         sizes = [encoding.out_dim, *[width] * depth, out_dim]
         layers: list[nn.Module] = []
-        for index, (n_in, n_out) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+        for index, (n_in, n_out) in enumerate(itertools.pairwise(sizes)):
             if index > 0:
                 layers.append(nn.ReLU())
             if parameterization == "standard":

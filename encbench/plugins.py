@@ -28,6 +28,7 @@ OFFERS = {
     "encoding": "encbench_encodings",
     "task": "encbench_tasks",
     "metric": "encbench_metrics",
+    "suite": "encbench_suites",
     "command": "encbench_commands",
 }
 """Kind of thing offered to the hook that offers it."""

@@ -1,0 +1,143 @@
+"""From a suite to the cells of its cross product, every name and parameter checked."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from encbench.config import CellConfig, NetworkConfig, PluginRef, TrainingConfig
+from encbench.errors import SuiteError
+from encbench.parameters import parameters_of, validate_parameters
+from encbench.registry import Offer, Registry
+from encbench.selector import format_selector
+from encbench.suite import Suite, SuiteEntry, describe_error
+from encbench.task import Task
+
+__all__ = ["cell_key", "plan"]
+
+logger = logging.getLogger("encbench")
+DEFAULT_EPOCHS = 100
+
+
+def plan(suite: Suite, registry: Registry) -> list[CellConfig]:
+    """All cells of a suite: encodings × targets of the tasks × seeds, tasks outermost.
+
+    Raises:
+        UsageError: a name or a parameter is wrong. Data that cannot be read is not an error
+            here: its cells fail and the others run.
+    """
+    encodings = [(entry, _resolve("encoding", entry, registry)) for entry in suite.encodings]
+    cells = []
+    for task_entry in suite.tasks:
+        offer = registry.find("task", task_entry.name)
+        for task in _targets(task_entry, offer):
+            data_hash = _data_hash(offer.load(), task)
+            for encoding_entry, encoding in encodings:
+                entries = (task_entry, encoding_entry)
+                network = _network(suite.network, offer.load(), entries)
+                training = _training(suite.training, entries)
+                cells.extend(
+                    CellConfig(
+                        encoding=encoding,
+                        task=task,
+                        network=network,
+                        training=training,
+                        ntk=suite.ntk,
+                        seed=seed,
+                        data_hash=data_hash,
+                    )
+                    for seed in suite.seeds
+                )
+    unique = {cell_key(cell): cell for cell in cells}
+    if len(unique) < len(cells):
+        logger.warning("%d cells were asked for more than once", len(cells) - len(unique))
+    return list(unique.values())
+
+
+def cell_key(cell: CellConfig) -> str:
+    """Hash of everything that decides a cell's result (labels do not)."""
+    content = cell.model_dump(mode="json")
+    for part in ("encoding", "task"):
+        del content[part]["label"]
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:20]
+
+
+def _resolve(kind: str, entry: SuiteEntry, registry: Registry) -> PluginRef:
+    offer = registry.find(kind, entry.name)
+    parameters = validate_parameters(kind, entry.name, offer.load(), entry.parameters)
+    return _reference(offer, parameters, entry.text)
+
+
+def _reference(offer: Offer, parameters: dict[str, Any], label: str) -> PluginRef:
+    return PluginRef(
+        name=offer.name,
+        distribution=offer.distribution,
+        version=offer.plugin.version,
+        parameters=parameters,
+        label=label,
+    )
+
+
+def _targets(entry: SuiteEntry, offer: Offer) -> list[PluginRef]:
+    task: type[Task] = offer.load()
+    parameters = validate_parameters("task", entry.name, task, entry.parameters)
+    targets = task.targets(**parameters)
+    if len(targets) == 1:
+        return [_reference(offer, targets[0], entry.text)]
+    defaults = {parameter.name: parameter.default for parameter in parameters_of(task)}
+    return [
+        _reference(
+            offer,
+            target,
+            format_selector(entry.name, {k: v for k, v in target.items() if v != defaults.get(k)}),
+        )
+        for target in targets
+    ]
+
+
+def _data_hash(task: type[Task], reference: PluginRef) -> str | None:
+    try:
+        return task.data_hash(**reference.parameters)
+    except Exception as error:
+        # the cell meets the same error and records it with its traceback
+        logger.debug("no data hash for %s: %s", reference.label, error)
+        return None
+
+
+def _network(
+    base: NetworkConfig, task: type[Task], entries: tuple[SuiteEntry, ...]
+) -> NetworkConfig:
+    values = {"width": task.network.width, "depth": task.network.depth}
+    values |= base.model_dump(exclude_none=True)
+    for entry in entries:
+        values |= entry.network
+    return _validated(NetworkConfig, values, "network", entries)
+
+
+def _training(base: TrainingConfig, entries: tuple[SuiteEntry, ...]) -> TrainingConfig:
+    values = base.model_dump(exclude_none=True)
+    for entry in entries:
+        if {"epochs", "steps"} & entry.training.keys():
+            values = {k: v for k, v in values.items() if k not in ("epochs", "steps")}
+        values |= entry.training
+    if "epochs" not in values and "steps" not in values:
+        values["epochs"] = DEFAULT_EPOCHS
+    return _validated(TrainingConfig, values, "training", entries)
+
+
+T = TypeVar("T", NetworkConfig, TrainingConfig)
+
+
+def _validated(
+    model: type[T], values: dict[str, Any], section: str, entries: tuple[SuiteEntry, ...]
+) -> T:
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        where = " × ".join(entry.text for entry in entries)
+        raise SuiteError(f"{section} of {where}: {describe_error(error, model)}") from None

@@ -1,0 +1,39 @@
+"""Random streams of a cell, split by purpose, independent of order and parallelism."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+import torch
+
+__all__ = ["Streams"]
+
+
+class Streams:
+    """Seeds of one cell.
+
+    Data, batches and NTK points depend on task, training and seed only, so that every encoding
+    sees the same batches and the same points: comparisons between encodings are paired. Weights
+    depend on the encoding and the network as well.
+    """
+
+    def __init__(self, task: Any, encoding: Any, seed: int) -> None:
+        shared = {"task": task, "seed": seed}
+        self._identity = {
+            "data": shared,
+            "batches": shared,
+            "ntk": shared,
+            "weights": {**shared, "encoding": encoding},
+        }
+
+    def seed(self, purpose: str) -> int:
+        """A 63-bit seed for "data", "batches", "ntk" or "weights"."""
+        text = json.dumps([purpose, self._identity[purpose]], sort_keys=True)
+        digest = hashlib.sha256(text.encode()).digest()
+        return int.from_bytes(digest[:8], "big") >> 1
+
+    def generator(self, purpose: str) -> torch.Generator:
+        """A fresh CPU generator of that stream."""
+        return torch.Generator().manual_seed(self.seed(purpose))

@@ -1,0 +1,138 @@
+"""A suite: the encodings, tasks, seeds and settings that a run crosses."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, get_args
+
+from pydantic import BaseModel, Field, ValidationError, field_validator
+
+from encbench.config import NetworkConfig, NtkConfig, Settings, TrainingConfig
+from encbench.errors import SuiteError
+from encbench.registry import Registry
+from encbench.selector import format_selector, parse_selector
+
+__all__ = ["Suite", "SuiteEntry", "load_suite"]
+
+
+class SuiteEntry(Settings):
+    """One encoding or task of a suite, with settings of its own where it needs them.
+
+    In a suite file it is either text, ``"ffe:levels=8"``, or a table.
+    """
+
+    name: str
+    parameters: dict[str, Any] = {}
+    label: str | None = None
+    network: dict[str, Any] = {}
+    """Overrides of the suite's network settings, for this entry alone."""
+    training: dict[str, Any] = {}
+    """Overrides of the suite's training settings, for this entry alone."""
+
+    @classmethod
+    def from_text(cls, text: str) -> SuiteEntry:
+        name, parameters = parse_selector(text)
+        return cls(name=name, parameters=parameters)
+
+    @property
+    def text(self) -> str:
+        return self.label or format_selector(self.name, self.parameters)
+
+
+class Suite(Settings):
+    """What to run. See docs/suites.md for the file format."""
+
+    name: str = "custom"
+    description: str = ""
+    encodings: Annotated[list[SuiteEntry], Field(min_length=1)]
+    tasks: Annotated[list[SuiteEntry], Field(min_length=1)]
+    seeds: Annotated[list[int], Field(min_length=1)] = [0]
+    network: NetworkConfig = NetworkConfig()
+    training: TrainingConfig = TrainingConfig()
+    ntk: NtkConfig = NtkConfig()
+
+    @field_validator("encodings", "tasks", mode="before")
+    @classmethod
+    def _entries(cls, value: Any) -> Any:
+        if not isinstance(value, list):
+            return value
+        return [SuiteEntry.from_text(item) if isinstance(item, str) else item for item in value]
+
+
+def load_suite(source: str, registry: Registry) -> Suite:
+    """A suite from a TOML file, or a packaged one by its name.
+
+    Raises:
+        SuiteError: no such file or name, not TOML, or a key or value that does not fit.
+    """
+    packaged = {offer.name: Path(offer.target) for offer in registry.offers("suite")}
+    path = packaged.get(source, Path(source))
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        near = difflib.get_close_matches(source, packaged, n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise SuiteError(
+            f"no suite {source!r} ({error.strerror}); {hint}"
+            f"Packaged suites: {', '.join(packaged) or 'none'}; or give the path of a TOML file"
+        ) from None
+    except UnicodeDecodeError:
+        raise SuiteError(f"{path} is not a text file; a suite is TOML") from None
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise SuiteError(f"{path} is not TOML: {error}") from None
+    data.setdefault("name", path.stem)
+    try:
+        return Suite.model_validate(data)
+    except ValidationError as error:
+        raise SuiteError(f"{path}: {describe_error(error, Suite)}") from None
+
+
+def describe_error(error: ValidationError, model: type[BaseModel]) -> str:
+    """The first problem of a validation: which key, what was got, what was expected."""
+    problem = error.errors()[0]
+    # pydantic adds the branch of a union to the location; a key of the file is never that deep
+    where = [part for part in problem["loc"] if not _is_branch(part)]
+    key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in where).lstrip(
+        "."
+    )
+    if problem["type"] == "extra_forbidden":
+        known = list(_model_at(model, where[:-1]).model_fields)
+        near = difflib.get_close_matches(str(where[-1]), known, n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        return f"unknown key {key}; {hint}Known here: {', '.join(known)}"
+    if problem["type"] == "missing":
+        return f"{key} is missing"
+    reason = problem["msg"].removeprefix("Value error, ")
+    at = (
+        f"{key} = {problem['input']!r}: "
+        if key and not isinstance(problem["input"], dict)
+        else (f"{key}: " if key else "")
+    )
+    return f"{at}{reason[0].lower()}{reason[1:]}"
+
+
+def _is_branch(part: int | str) -> bool:
+    return (isinstance(part, str) and any(mark in part for mark in ("[", "(", " "))) or part in (
+        "int",
+        "float",
+        "str",
+    )
+
+
+def _model_at(model: type[BaseModel], where: list[int | str]) -> type[BaseModel]:
+    for part in where:
+        if isinstance(part, int):
+            continue
+        field = model.model_fields.get(part)
+        if field is None:
+            break
+        candidates = [field.annotation, *get_args(field.annotation)]
+        nested = [c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)]
+        if not nested:
+            break
+        model = nested[0]
+    return model
