@@ -31,7 +31,7 @@ def plan(suite: Suite, registry: Registry) -> list[CellConfig]:
             here: its cells fail and the others run.
     """
     encodings = [(entry, _resolve("encoding", entry, registry)) for entry in suite.encodings]
-    cells = []
+    cells: list[CellConfig] = []
     for task_entry in suite.tasks:
         offer = registry.find("task", task_entry.name)
         for task in _targets(task_entry, offer):

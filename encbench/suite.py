@@ -96,9 +96,8 @@ def describe_error(error: ValidationError, model: type[BaseModel]) -> str:
     problem = error.errors()[0]
     # pydantic adds the branch of a union to the location; a key of the file is never that deep
     where = [part for part in problem["loc"] if not _is_branch(part)]
-    key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in where).lstrip(
-        "."
-    )
+    steps = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in where)
+    key = "".join(steps).lstrip(".")
     if problem["type"] == "extra_forbidden":
         known = list(_model_at(model, where[:-1]).model_fields)
         near = difflib.get_close_matches(str(where[-1]), known, n=1, cutoff=0.5)
@@ -107,19 +106,13 @@ def describe_error(error: ValidationError, model: type[BaseModel]) -> str:
     if problem["type"] == "missing":
         return f"{key} is missing"
     reason = problem["msg"].removeprefix("Value error, ")
-    at = (
-        f"{key} = {problem['input']!r}: "
-        if key and not isinstance(problem["input"], dict)
-        else (f"{key}: " if key else "")
-    )
-    return f"{at}{reason[0].lower()}{reason[1:]}"
+    got = "" if isinstance(problem["input"], dict) else f" = {problem['input']!r}"
+    return f"{key}{got}: {reason[0].lower()}{reason[1:]}" if key else reason
 
 
 def _is_branch(part: int | str) -> bool:
-    return (isinstance(part, str) and any(mark in part for mark in ("[", "(", " "))) or part in (
-        "int",
-        "float",
-        "str",
+    return isinstance(part, str) and (
+        part in ("int", "float", "str") or any(mark in part for mark in "[( ")
     )
 
 

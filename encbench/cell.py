@@ -1,0 +1,288 @@
+"""One cell of the cross product, from configuration to record. Never raises: failure is data."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from encbench import ntk
+from encbench.config import CellConfig
+from encbench.encoding import Encoding
+from encbench.errors import EncbenchError, PluginError
+from encbench.memory import peak_memory_bytes, reset_peak_memory
+from encbench.metrics.base import Metric, MetricValue
+from encbench.network import CoordinateMLP
+from encbench.plan import cell_key
+from encbench.provenance import Provenance, now
+from encbench.records import ErrorInfo, LearningRate, Record, SpectrumSummary, Status
+from encbench.registry import Registry
+from encbench.seeding import Streams
+from encbench.task import Outcome, Task
+from encbench.training import Diverged, Training, predictor, total_steps, train
+
+__all__ = ["CellResult", "Event", "run_cell"]
+
+LR_POINTS = 300
+"""Points from which lr_crit is estimated; 300 random ones gave learning rates that converged."""
+ADAM_LR = 1e-3
+"""Adam's usual rate, for weights of standard parameterization."""
+
+
+@dataclass(frozen=True)
+class Event:
+    """Progress of a cell, for whoever watches."""
+
+    key: str
+    phase: str
+    done: int = 0
+    total: int = 0
+    loss: float | None = None
+
+
+@dataclass
+class CellResult:
+    """What a worker hands back: nothing in it refers to the worker's memory."""
+
+    record: Record
+    arrays: dict[str, np.ndarray] = field(default_factory=dict)
+    pictures: dict[str, np.ndarray] = field(default_factory=dict)
+
+
+def run_cell(
+    cell: CellConfig,
+    registry: Registry,
+    *,
+    device: str = "cpu",
+    threads: int = 1,
+    watch: Callable[[Event], None] = lambda event: None,
+) -> CellResult:
+    """Train one network and measure it.
+
+    Anything that goes wrong ends up in the record: status, phase, exception and traceback, with
+    the curves and spectra taken until then. Only KeyboardInterrupt passes through.
+    """
+    run = _CellRun(cell, registry, torch.device(device), threads, watch)
+    try:
+        run.everything()
+    except Diverged as error:
+        run.stop("diverged", error, step=error.step)
+    except (MemoryError, torch.OutOfMemoryError) as error:
+        run.stop("out_of_memory", error)
+    except (Exception, SystemExit) as error:
+        # the CPU allocator has no exception of its own
+        lacking = isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+        run.stop("out_of_memory" if lacking else "failed", error)
+    return run.result()
+
+
+class _CellRun:
+    """The phases of a cell, and what they have gathered so far."""
+
+    def __init__(
+        self,
+        cell: CellConfig,
+        registry: Registry,
+        device: torch.device,
+        threads: int,
+        watch: Callable[[Event], None],
+    ) -> None:
+        self.cell = cell
+        self.registry = registry
+        self.device = device
+        self.watch = watch
+        self.streams = Streams(
+            task=cell.task.model_dump(mode="json", exclude={"label"}),
+            encoding=[
+                cell.encoding.model_dump(mode="json", exclude={"label"}),
+                cell.network.model_dump(mode="json"),
+            ],
+            seed=cell.seed,
+        )
+        self.training = Training()
+        self.arrays: dict[str, np.ndarray] = {}
+        self.pictures: dict[str, np.ndarray] = {}
+        self.phase = "setup"
+        reset_peak_memory(device)
+        name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+        self.record = Record(
+            key=cell_key(cell),
+            status="ok",
+            cell=cell,
+            provenance=Provenance.collect(name, threads),
+        )
+
+    def everything(self) -> None:
+        """Setup, training with spectra, evaluation."""
+        with self._timed("setup"):
+            self.task = self._build_task()
+            self.model = self._build_model()
+            self.record.learning_rate = self._learning_rate()
+        steps = total_steps(self.cell.training, self.task.points_per_epoch)
+        if self.cell.ntk.points:
+            generator = self.streams.generator("ntk")
+            self.ntk_points = self.task.ntk_points(self.cell.ntk.points, generator)
+            self._spectrum("start", 0)
+        before = self.record.durations.get("ntk", 0.0)
+        with self._timed("training"):
+            middle = steps // 2
+            at_step = {middle: lambda: self._spectrum("middle", middle)}
+            train(
+                self.model,
+                self.task,
+                self.cell.training,
+                self.record.learning_rate.value,
+                data=self.streams.generator("data"),
+                batches=self.streams.generator("batches"),
+                progress=self._progress,
+                at_step=at_step if self.cell.ntk.points and middle else None,
+                result=self.training,
+            )
+        # the spectrum in the middle has a clock of its own
+        self.record.durations["training"] -= self.record.durations.get("ntk", 0.0) - before
+        if self.cell.ntk.points:
+            self._spectrum("end", steps)
+        with self._timed("evaluation"):
+            outcome = self.task.evaluate(predictor(self.model, self.task))
+            self.pictures.update(outcome.pictures)
+            self.record.metrics = self._metrics(outcome)
+
+    def stop(self, status: Status, error: BaseException, step: int | None = None) -> None:
+        """Note why the cell did not get to its end."""
+        self.record.status = status
+        self.record.phase = self.phase
+        self.record.error = ErrorInfo(
+            type=type(error).__name__,
+            message=str(error) or type(error).__name__,
+            traceback="".join(traceback.format_exception(error)),
+            step=step,
+        )
+
+    def result(self) -> CellResult:
+        """Everything gathered, whether the cell got to its end or not."""
+        record = self.record
+        record.steps = self.training.steps
+        record.epochs = self.training.epochs
+        record.best, record.best_step = self.training.best()
+        record.peak_memory_bytes = peak_memory_bytes(self.device)
+        record.provenance.finished = now()
+        curves = self.training.arrays() if self.training.loss else {}
+        return CellResult(record, {**self.arrays, **curves}, self.pictures)
+
+    def _build_task(self) -> Task:
+        reference = self.cell.task
+        offer = self.registry.find("task", f"{reference.distribution}:{reference.name}")
+        task: Task = self._plugged(offer, lambda cls: cls(**reference.parameters))
+        self.record.curve = task.curve
+        self.record.in_dim, self.record.out_dim = task.in_dim, task.out_dim
+        return task
+
+    def _build_model(self) -> CoordinateMLP:
+        reference, network = self.cell.encoding, self.cell.network
+        offer = self.registry.find("encoding", f"{reference.distribution}:{reference.name}")
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.streams.seed("weights"))
+            encoding: Encoding = self._plugged(
+                offer, lambda cls: cls(self.task.in_dim, **reference.parameters)
+            )
+            assert network.width is not None, "planning fills in the width"
+            assert network.depth is not None, "planning fills in the depth"
+            model = CoordinateMLP(
+                encoding,
+                self.task.out_dim,
+                network.width,
+                network.depth,
+                network.parameterization,
+                network.beta,
+                network.first_layer_scale,
+            )
+        self.record.network = {"width": network.width, "depth": network.depth}
+        self.record.parameters = model.parameter_counts()
+        return model.to(self.device)
+
+    @staticmethod
+    def _plugged(offer: Any, build: Callable[[Any], Any]) -> Any:
+        """Build a plug-in's object; what it raises names its distribution."""
+        try:
+            return build(offer.load())
+        except (EncbenchError, MemoryError):
+            raise
+        except Exception as error:
+            raise PluginError(
+                f"{offer.kind} {offer.name!r} of {offer.distribution} {offer.plugin.version} "
+                f"failed: {type(error).__name__}: {error}"
+            ) from error
+
+    def _learning_rate(self) -> LearningRate:
+        config = self.cell.training
+        generator = self.streams.generator("ntk")
+        x = self.task.ntk_points(LR_POINTS, generator)
+        critical = ntk.critical_learning_rate(self.model, x, loss=self.task.loss)
+        if config.lr != "auto":
+            return LearningRate(value=config.lr, critical=critical, rule="given")
+        if config.optimizer == "adam":
+            ntk_weights = self.cell.network.parameterization == "ntk"
+            width = self.record.network["width"]
+            value = ADAM_LR * width**0.5 if ntk_weights else ADAM_LR
+        else:
+            value = config.lr_factor * critical
+        return LearningRate(value=value, critical=critical, rule="auto")
+
+    def _spectrum(self, when: Literal["start", "middle", "end"], step: int) -> None:
+        with self._timed("ntk"):
+            start = time.perf_counter()
+            kernel = ntk.empirical_ntk(self.model, self.ntk_points, outputs=self.cell.ntk.outputs)
+            spectrum = ntk.spectrum(kernel.total)
+            mlp = ntk.spectrum(kernel.parts["mlp"])
+            self.arrays[f"spectrum_{when}"] = spectrum.eigenvalues
+            self.arrays[f"spectrum_mlp_{when}"] = mlp.eigenvalues
+            self.record.spectra.append(
+                SpectrumSummary(
+                    when=when,
+                    step=step,
+                    points=len(self.ntk_points),
+                    outputs=self.cell.ntk.outputs,
+                    size=len(spectrum.eigenvalues),
+                    floor=spectrum.floor,
+                    maximum=spectrum.maximum,
+                    median=spectrum.median,
+                    quantile_10=spectrum.quantile(0.1),
+                    minimum=spectrum.minimum,
+                    resolved_rank=spectrum.resolved_rank,
+                    effective_rank=spectrum.effective_rank,
+                    negative=spectrum.negative,
+                    seconds=time.perf_counter() - start,
+                )
+            )
+
+    def _metrics(self, outcome: Outcome) -> dict[str, MetricValue]:
+        values = {}
+        for offer in self.registry.offers("metric"):
+            metric: Metric = self._plugged(offer, lambda cls: cls())
+            if metric.kind not in outcome.comparisons:
+                continue
+            prediction, truth = outcome.comparisons[metric.kind]
+            values[offer.name] = metric(prediction, truth)
+        return values
+
+    def _progress(self, done: int, total: int, loss: float) -> None:
+        self.watch(Event(self.record.key, "training", done, total, loss))
+
+    @contextmanager
+    def _timed(self, phase: str) -> Iterator[None]:
+        outer, self.phase = self.phase, phase
+        self.watch(Event(self.record.key, phase))
+        start = time.perf_counter()
+        try:
+            yield
+            self.phase = outer
+        finally:
+            # an error leaves self.phase at where it happened
+            spent = time.perf_counter() - start
+            self.record.durations[phase] = self.record.durations.get(phase, 0.0) + spent

@@ -1,0 +1,164 @@
+"""Running a suite: plan, skip what is finished, run the rest, write each record once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, Protocol
+
+import torch
+
+from encbench.cell import CellResult, Event
+from encbench.config import CellConfig
+from encbench.errors import UsageError
+from encbench.executors import run_in_pool, run_in_process
+from encbench.plan import cell_key, plan
+from encbench.records import Status, StoredRecord
+from encbench.registry import Registry, default_registry
+from encbench.store import Store
+from encbench.suite import Suite
+
+__all__ = ["Rerun", "RunResult", "Watcher", "run_suite"]
+
+Rerun = Literal["never", "failed", "diverged", "all"]
+_AGAIN: dict[Rerun, set[Status]] = {
+    "never": set(),
+    "failed": {"failed", "out_of_memory", "timeout", "interrupted"},
+    "diverged": {"failed", "out_of_memory", "timeout", "interrupted", "diverged"},
+    "all": {"ok", "failed", "out_of_memory", "timeout", "interrupted", "diverged"},
+}
+
+
+class Watcher(Protocol):
+    """Whoever follows a run: a progress bar, a log."""
+
+    def planned(self, cells: Sequence[CellConfig], finished: Sequence[StoredRecord]) -> None:
+        """What will run, and what is already there."""
+
+    def event(self, event: Event) -> None:
+        """A running cell has got further; may be called from another thread."""
+
+    def recorded(self, record: StoredRecord) -> None:
+        """A cell's record is on disk."""
+
+
+class Unwatched:
+    """Nobody follows."""
+
+    def planned(self, cells: Sequence[CellConfig], finished: Sequence[StoredRecord]) -> None: ...
+    def event(self, event: Event) -> None: ...
+    def recorded(self, record: StoredRecord) -> None: ...
+
+
+@dataclass
+class RunResult:
+    """The run's records, in the order of its cells."""
+
+    directory: Path
+    records: list[StoredRecord] = field(default_factory=list)
+    reused: int = 0
+    """How many were already there."""
+
+    @property
+    def all_ok(self) -> bool:
+        return all(stored.record.status == "ok" for stored in self.records)
+
+
+def run_suite(
+    suite: Suite,
+    directory: Path | str,
+    *,
+    registry: Registry | None = None,
+    jobs: int | None = None,
+    threads: int = 1,
+    device: str = "auto",
+    rerun: Rerun = "failed",
+    watcher: Watcher | None = None,
+) -> RunResult:
+    """Run a suite's cells that have no record yet in ``directory``.
+
+    Args:
+        suite: what to run; ``load_suite`` reads one.
+        directory: where records are kept; made if missing.
+        registry: plug-ins to use; default: this environment's.
+        jobs: cells at a time; default: one a processor core, or one on a GPU.
+        threads: threads of each cell. Results are reproducible to the last digit only for the
+            same number of threads; ``jobs`` makes no difference.
+        device: "cpu", "cuda", "cuda:1", or "auto", which takes a GPU where there is one.
+        rerun: which cells that have a record are run again: "failed" (the default), "diverged"
+            (those too), "all" or "never".
+        watcher: told of progress.
+
+    Returns:
+        All records of the suite's cells, also those that were already there.
+
+    Raises:
+        UsageError: a name, parameter or setting is wrong; nothing has been run.
+        StoreError: the folder cannot be written, or is in use. Records written before stay.
+    """
+    registry = registry or default_registry()
+    watcher = watcher or Unwatched()
+    device = resolve_device(device)
+    if threads < 1 or (jobs is not None and jobs < 1):
+        raise UsageError(f"jobs and threads must be at least 1, got {jobs} and {threads}")
+    cells = {cell_key(cell): cell for cell in plan(suite, registry)}
+    store = Store(directory)
+    with store.writing():
+        existing = {s.record.key: s for s in store.records(set_aside=True)}
+        store.write_suite(suite.model_dump(mode="json"))
+        kept = {
+            key: existing[key]
+            for key in cells
+            if key in existing and existing[key].record.status not in _AGAIN[rerun]
+        }
+        pending = [cell for key, cell in cells.items() if key not in kept]
+        watcher.planned(pending, list(kept.values()))
+        jobs = jobs or (1 if device != "cpu" else os.cpu_count() or 1)
+        if min(jobs, len(pending)) > 1:
+            results = run_in_pool(
+                pending, jobs=jobs, device=device, threads=threads, watch=watcher.event
+            )
+        else:
+            results = run_in_process(
+                pending, registry, device=device, threads=threads, watch=watcher.event
+            )
+        done = dict(kept)
+        for result in results:
+            stored = _write(store, result, existing)
+            done[stored.record.key] = stored
+            registry.host.notify("encbench_cell_finished", record=stored)
+            watcher.recorded(stored)
+    run = RunResult(Path(directory), [done[key] for key in cells], len(kept))
+    registry.host.notify("encbench_run_finished", directory=run.directory, records=run.records)
+    return run
+
+
+def resolve_device(device: str) -> str:
+    """ "auto" to what there is; anything else checked.
+
+    Raises:
+        UsageError: no such device here.
+    """
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        kind = torch.device(device).type
+    except RuntimeError:
+        raise UsageError(f"unknown device {device!r}; expected cpu, cuda, cuda:N or auto") from None
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise UsageError(f"device {device!r}: torch finds no CUDA device here; use --device cpu")
+    if kind not in ("cpu", "cuda"):
+        raise UsageError(f"device {device!r} is not supported; expected cpu, cuda, cuda:N or auto")
+    return device
+
+
+def _write(store: Store, result: CellResult, existing: dict[str, StoredRecord]) -> StoredRecord:
+    stored = store.write(result.record, result.arrays, result.pictures)
+    if stored.record.cell.data_hash is not None:
+        # the same cell recorded while its data could not be read has another key
+        unread = cell_key(stored.record.cell.model_copy(update={"data_hash": None}))
+        if unread in existing:
+            store.remove(unread)
+    return stored
