@@ -1,0 +1,127 @@
+"""Multi-scale structural similarity, on any size of 11 pixels and more."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytorch_msssim
+import torch
+from numpy.typing import ArrayLike
+from torch import Tensor
+from torch.nn import functional
+
+from encbench.errors import PluginError
+from encbench.metrics.base import Metric
+
+__all__ = ["MsSsim", "ms_ssim", "scales_for"]
+
+WINDOW = 11
+SIGMA = 1.5
+WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
+"""Exponents of the scales, finest first (section 3.2); their sum, 1.0001, is as printed."""
+C1, C2 = 0.01**2, 0.03**2
+
+
+def scales_for(side: int, window: int = WINDOW) -> int:
+    """Scales M that fit a smaller side: min(5, 1 + ⌊log2((side − 1)/(window − 1))⌋), or 0.
+
+    At M scales the coarsest image is still at least as large as the window.
+    """
+    # 1 + floor(log2 q) is the bit length of floor(q): no rounding at powers of two
+    return min(len(WEIGHTS), ((side - 1) // (window - 1)).bit_length())
+
+
+def ms_ssim(prediction: ArrayLike, truth: ArrayLike) -> tuple[float, int]:
+    """MS-SSIM in [0, 1] of two images (H, W, C) in [0, 1], and the number of scales M used.
+
+    MS-SSIM = l_M^w_M · Π_j cs_j^w_j per channel, averaged over the channels (Wang, Simoncelli,
+    Bovik, "Multi-scale structural similarity for image quality assessment", Asilomar 2003,
+    Eq. 7): Gaussian window of 11 pixels and σ = 1.5, K = (0.01, 0.03), scales halved by 2 × 2
+    means. Terms that are negative on average are taken as 0. From a smaller side of 161 pixels
+    this is ``pytorch_msssim.ms_ssim``; below, the same steps with fewer scales, whose weights
+    are the first M divided by their sum. Both run in float64. Odd sides are padded with zeros
+    before they are halved, as that library does.
+
+    Raises:
+        PluginError: the shapes differ or are not (H, W, C), or a side is below 11 pixels.
+    """
+    got, expected = np.asarray(prediction, np.float64), np.asarray(truth, np.float64)
+    if got.shape != expected.shape or got.ndim != 3 or scales_for(min(got.shape[:2])) == 0:
+        raise PluginError(
+            f"MS-SSIM compares two (H, W, C) images of at least {WINDOW} × {WINDOW} pixels, got "
+            f"{got.shape} beside {expected.shape}"
+        )
+    x, y = (torch.from_numpy(a).permute(2, 0, 1)[None].contiguous() for a in (got, expected))
+    scales = scales_for(min(got.shape[:2]))
+    with torch.no_grad():
+        if scales == len(WEIGHTS):
+            value = pytorch_msssim.ms_ssim(x, y, data_range=1.0, win_size=WINDOW, win_sigma=SIGMA)
+        else:
+            value = _ms_ssim(x, y, scales)
+    # rounding may carry equal images a few ulp above 1
+    return min(1.0, float(value)), scales
+
+
+def _ms_ssim(x: Tensor, y: Tensor, scales: int) -> Tensor:  # two (1, C, H, W) -> ()
+    weights = torch.tensor(WEIGHTS[:scales], dtype=x.dtype)
+    weights /= weights.sum()
+    product = torch.ones(x.shape[1], dtype=x.dtype)
+    for scale in range(scales):
+        last = scale == scales - 1
+        luminance, contrast = _terms(x, y)
+        term = (luminance * contrast if last else contrast).mean(dim=(0, 2, 3))
+        product *= term.clamp(min=0) ** weights[scale]
+        if not last:
+            # zero padding of odd sides as pytorch_msssim has it, so that M is all that differs
+            padding = [side % 2 for side in x.shape[2:]]
+            x, y = (functional.avg_pool2d(image, 2, padding=padding) for image in (x, y))
+    return product.mean()
+
+
+def _terms(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Luminance and contrast-structure maps over the valid positions of the window."""
+    mean_x, mean_y = _blur(x), _blur(y)
+    variance = _blur(x * x) - mean_x**2 + _blur(y * y) - mean_y**2
+    covariance = _blur(x * y) - mean_x * mean_y
+    luminance = (2 * mean_x * mean_y + C1) / (mean_x**2 + mean_y**2 + C1)
+    return luminance, (2 * covariance + C2) / (variance + C2)
+
+
+def _blur(image: Tensor) -> Tensor:  # (1, C, H, W) -> (1, C, H - 10, W - 10)
+    offsets = torch.arange(WINDOW, dtype=image.dtype) - WINDOW // 2
+    gauss = torch.exp(-(offsets**2) / (2 * SIGMA**2))
+    gauss /= gauss.sum()
+    channels = image.shape[1]
+    down = gauss.view(1, 1, -1, 1).expand(channels, 1, -1, 1)
+    across = gauss.view(1, 1, 1, -1).expand(channels, 1, 1, -1)
+    return functional.conv2d(
+        functional.conv2d(image, down, groups=channels), across, groups=channels
+    )
+
+
+class MsSsim(Metric):
+    """Multi-scale structural similarity in [0, 1] of images in [0, 1], 1 for equal images.
+
+    The number of scales M depends on the smaller side: 5 from 161 pixels, 4 from 81, 3 from 41,
+    2 from 21, 1 (plain SSIM) from 11. Values of different M are different measures, so
+    ``details`` carries ``scales``. Not defined below 11 pixels, the size of the window.
+    """
+
+    kind = "image"
+    unit = ""
+    range = (0.0, 1.0)
+    direction = "higher"
+    title = "MS-SSIM"
+
+    def compute(self, prediction: Any, truth: Any) -> tuple[float | None, dict[str, Any]]:
+        got, expected = np.asarray(prediction), np.asarray(truth)
+        smaller = min(expected.shape[:2], default=0)
+        if got.shape == expected.shape and scales_for(smaller) == 0:
+            return None, {
+                "reason": f"the smaller side has {smaller} pixels, the window needs {WINDOW}"
+            }
+        if not (np.isfinite(got).all() and np.isfinite(expected).all()):
+            return None, {"reason": "the prediction or the truth has values that are not finite"}
+        value, scales = ms_ssim(got, expected)
+        return value, {"scales": scales}

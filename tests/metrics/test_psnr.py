@@ -1,0 +1,71 @@
+"""PSNR, held against scikit-image's."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from skimage.metrics import peak_signal_noise_ratio
+
+from encbench import MetricValue, PluginError
+from encbench.metrics.psnr import Psnr, psnr
+
+
+@pytest.mark.parametrize("shape", [(7, 5, 1), (16, 16, 3), (9, 4, 4)])
+def test_psnr_agrees_with_scikit_image(shape):
+    rng = np.random.default_rng(0)
+    truth, prediction = rng.random(shape, np.float32), rng.random(shape, np.float32)
+    expected = peak_signal_noise_ratio(
+        truth.astype(np.float64), prediction.astype(np.float64), data_range=1.0
+    )
+    assert psnr(prediction, truth) == pytest.approx(expected, rel=1e-12)
+
+
+@given(error=st.floats(1e-4, 1.0))
+def test_a_uniform_error_e_gives_minus_20_log10_e(error):
+    truth = np.zeros((4, 4, 3))
+    assert psnr(truth + error, truth) == pytest.approx(-20 * math.log10(error), abs=1e-9)
+
+
+def test_the_mean_runs_over_channels_before_the_logarithm():
+    truth = np.zeros((2, 2, 2))
+    prediction = truth.copy()
+    prediction[..., 1] = 0.1
+    assert psnr(prediction, truth) == pytest.approx(-10 * math.log10(0.01 / 2))
+
+
+def test_float32_images_lose_nothing_in_the_mean():
+    truth = np.zeros((512, 512, 3), np.float32)
+    prediction = truth + np.float32(1e-4)
+    assert psnr(prediction, truth) == pytest.approx(-20 * math.log10(np.float32(1e-4)), rel=1e-12)
+
+
+def test_equal_images_are_recorded_as_infinity_and_survive_json():
+    image = np.full((3, 3, 3), 0.25, np.float32)
+    value = Psnr()(image, image)
+    assert value.value == math.inf
+    again = MetricValue.model_validate(json.loads(value.model_dump_json()))
+    assert again == value
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_prediction_that_is_not_finite_has_no_psnr(bad):
+    truth = np.zeros((3, 3, 3), np.float32)
+    prediction = truth.copy()
+    prediction[1, 1, 1] = bad
+    value = Psnr()(prediction, truth)
+    assert value.value is None
+    assert "not finite" in value.details["reason"]
+
+
+def test_shapes_that_differ_are_refused_even_where_numpy_would_broadcast():
+    with pytest.raises(PluginError, match=r"\(4, 4, 1\) beside \(4, 4, 3\)"):
+        psnr(np.zeros((4, 4, 1)), np.zeros((4, 4, 3)))
+
+
+def test_psnr_states_unit_and_direction():
+    value = Psnr()(np.zeros((2, 2, 1)), np.ones((2, 2, 1)))
+    assert (value.value, value.unit, value.direction) == (0.0, "dB", "higher")
+    assert Psnr.range == (0.0, math.inf)
