@@ -56,7 +56,9 @@ def ms_ssim(prediction: ArrayLike, truth: ArrayLike) -> tuple[float, int]:
     scales = scales_for(min(got.shape[:2]))
     with torch.no_grad():
         if scales == len(WEIGHTS):
-            value = pytorch_msssim.ms_ssim(x, y, data_range=1.0, win_size=WINDOW, win_sigma=SIGMA)
+            # its own window is rounded to float32, which moves the result by some 1e-5
+            window = _gauss(x.dtype).view(1, 1, 1, -1).repeat(x.shape[1], 1, 1, 1)
+            value = pytorch_msssim.ms_ssim(x, y, data_range=1.0, win=window)
         else:
             value = _ms_ssim(x, y, scales)
     # rounding may carry equal images a few ulp above 1
@@ -89,15 +91,19 @@ def _terms(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _blur(image: Tensor) -> Tensor:  # (1, C, H, W) -> (1, C, H - 10, W - 10)
-    offsets = torch.arange(WINDOW, dtype=image.dtype) - WINDOW // 2
-    gauss = torch.exp(-(offsets**2) / (2 * SIGMA**2))
-    gauss /= gauss.sum()
+    gauss = _gauss(image.dtype)
     channels = image.shape[1]
     down = gauss.view(1, 1, -1, 1).expand(channels, 1, -1, 1)
     across = gauss.view(1, 1, 1, -1).expand(channels, 1, 1, -1)
     return functional.conv2d(
         functional.conv2d(image, down, groups=channels), across, groups=channels
     )
+
+
+def _gauss(dtype: torch.dtype) -> Tensor:  # (11,), sum 1
+    offsets = torch.arange(WINDOW, dtype=dtype) - WINDOW // 2
+    gauss = torch.exp(-(offsets**2) / (2 * SIGMA**2))
+    return gauss / gauss.sum()
 
 
 class MsSsim(Metric):

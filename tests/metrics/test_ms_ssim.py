@@ -86,7 +86,7 @@ def test_every_size_agrees_with_the_formula(height, width, channels, scales):
     prediction = noisy(truth, 0.1)
     value, used = ms_ssim(prediction, truth)
     assert used == scales
-    assert value == pytest.approx(reference(prediction, truth, scales), abs=1e-7)
+    assert value == pytest.approx(reference(prediction, truth, scales), abs=1e-11)
     assert 0 < value < 1
 
 
@@ -96,7 +96,8 @@ def test_from_161_pixels_it_is_pytorch_msssim(height, width):
     prediction = noisy(truth, 0.05)
     tensors = [torch.from_numpy(a).permute(2, 0, 1)[None].double() for a in (prediction, truth)]
     expected = pytorch_msssim.ms_ssim(*tensors, data_range=1.0).item()
-    assert ms_ssim(prediction, truth) == (pytest.approx(expected, abs=1e-12), 5)
+    # the library rounds its window to float32
+    assert ms_ssim(prediction, truth) == (pytest.approx(expected, abs=3e-5), 5)
 
 
 @given(side=st.integers(1, 2000))
