@@ -1,10 +1,26 @@
 """Records become tables, plots and pages; a plug-in like any other."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from encbench import hookimpl
+
+if TYPE_CHECKING:
+    from encbench.records import StoredRecord
 
 
 @hookimpl
 def encbench_commands() -> Mapping[str, str]:
     return {"leaderboard": "encbench_leaderboard.verb:leaderboard"}
+
+
+@hookimpl
+def encbench_run_finished(directory: Path, records: "Sequence[StoredRecord]") -> None:
+    # A page is drawn for the folder, not for the run: a resumed run adds to what is there.
+    if not records:
+        return
+    # pandas and matplotlib must not be loaded by listing this plug-in
+    from encbench_leaderboard.page import render
+
+    render(directory)

@@ -1,0 +1,57 @@
+"""What ``encbench leaderboard`` prints."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from encbench_leaderboard.format import count, fixed, one_line, seconds
+from encbench_leaderboard.markdown import below_or_value, digits
+from encbench_leaderboard.page import load, render
+from encbench_leaderboard.table import TaskBoard
+
+__all__ = ["show", "task_table"]
+
+
+def show(directory: Path, output: Path | None, *, pictures: bool) -> None:
+    """Write the page, then print a table a task and the page's path.
+
+    Raises:
+        StoreError: nothing to show, or the page cannot be written.
+    """
+    written = render(directory, output, pictures=pictures)
+    board, _, _ = load(directory)
+    console = Console()
+    for task in board.tasks:
+        console.print(task_table(task))
+    # Not wrapped, so that it can be copied whole.
+    console.print(Text(f"wrote {written}"), soft_wrap=True)
+
+
+def task_table(task: TaskBoard) -> Table:
+    """The standings in the width of a terminal."""
+    shown = Table(title=Text(task.label), title_justify="left")
+    shown.add_column("#", justify="right")
+    shown.add_column("encoding", overflow="fold")
+    for metric in task.metrics[:2]:
+        shown.add_column(Text(metric.heading), justify="right")
+    shown.add_column("parameters", justify="right")
+    shown.add_column("λ median", justify="right")
+    shown.add_column("training [s]", justify="right")
+    shown.add_column("status")
+    for _, row in task.standings.iterrows():
+        records = [stored.record for stored in task.of_entry(row["entry"])]
+        statuses = sorted({record.status.replace("_", " ") for record in records})
+        shown.add_row(
+            count(row["rank"]),
+            Text(one_line(row["entry"], 80)),
+            *(fixed(row[f"metric:{m.name}"], digits(m)) for m in task.metrics[:2]),
+            count(row["params_mlp"] + row["params_encoding"]),
+            below_or_value(row, "end", "median"),
+            seconds(row["training"]),
+            Text(", ".join(statuses)),
+        )
+    return shown

@@ -1,0 +1,76 @@
+"""Does the spectrum predict quality? Rank correlations over cells."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy.stats import rankdata
+
+from encbench_leaderboard.table import TaskBoard
+
+__all__ = ["STATISTICS", "TOO_FEW", "Correlation", "correlations", "spearman"]
+
+TOO_FEW = 5
+"""Fewer cells, or fewer encodings, than this say nothing about a rank correlation."""
+STATISTICS = {
+    "maximum": "λ_max",
+    "median": "λ median",
+    "quantile_10": "λ 10th percentile",
+    "resolved_rank": "resolved rank",
+    "effective_rank": "effective rank",
+}
+
+
+@dataclass(frozen=True)
+class Correlation:
+    """Spearman's ρ between a statistic of the spectrum and quality, over one task's cells."""
+
+    statistic: str
+    when: str
+    rho: float
+    """In [−1, 1]; positive: more of the statistic goes with better quality. NaN: undefined,
+    for one of the two does not vary."""
+    cells: int
+    entries: int
+
+    @property
+    def too_few(self) -> bool:
+        return self.cells < TOO_FEW or self.entries < TOO_FEW
+
+
+def spearman(x: np.ndarray, y: np.ndarray) -> float:
+    """Spearman's ρ of x (n,) and y (n,): Pearson's correlation of the ranks, ties at their mean.
+
+    Infinities are ranked as such. NaN where either does not vary, or n < 2.
+    """
+    if len(x) < 2:
+        return math.nan
+    a = rankdata(x) - (len(x) + 1) / 2
+    b = rankdata(y) - (len(y) + 1) / 2
+    spread = math.sqrt(float(a @ a) * float(b @ b))
+    return float(a @ b) / spread if spread > 0 else math.nan
+
+
+def correlations(task: TaskBoard, when: str) -> list[Correlation]:
+    """ρ of every statistic at that time over the cells that finished with a spectrum.
+
+    An eigenvalue below the floor ranks under every resolved one, tied with its like. Quality
+    is the primary metric, turned so that higher is better.
+    """
+    cells = task.cells
+    quality = cells[f"metric:{task.primary.name}"]
+    taken = cells[(cells["status"] == "ok") & quality.notna() & cells[f"{when}:size"].notna()]
+    sign = 1.0 if task.primary.direction == "higher" else -1.0
+    y = _numbers(taken[f"metric:{task.primary.name}"]) * sign
+    found = []
+    for name in STATISTICS:
+        x = _numbers(taken[f"{when}:{name}"].fillna(-math.inf))
+        found.append(Correlation(name, when, spearman(x, y), len(taken), taken["entry"].nunique()))
+    return found
+
+
+def _numbers(column: pd.Series[float]) -> np.ndarray:
+    return column.to_numpy(dtype=np.float64)

@@ -1,0 +1,284 @@
+"""Tables of numbers as Markdown: what each cell of a table reads."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from encbench.records import StoredRecord
+from encbench_leaderboard.correlation import STATISTICS, correlations
+from encbench_leaderboard.format import (
+    MISSING,
+    code,
+    count,
+    eigenvalue,
+    fixed,
+    one_line,
+    plain,
+    seconds,
+    significant,
+)
+from encbench_leaderboard.labels import canonical, differing
+from encbench_leaderboard.table import WHENS, Board, MetricInfo, TaskBoard, cell_settings
+
+__all__ = [
+    "correlation_table",
+    "cost_table",
+    "metric_conditions",
+    "overview_table",
+    "settings_table",
+    "spectra_table",
+    "standings_table",
+    "status",
+]
+
+
+def table(rows: Sequence[dict[str, str]], left: Sequence[str]) -> str:
+    """Rows of ready text as a Markdown table; columns named in ``left`` align left."""
+    frame = pd.DataFrame(rows)
+    sides = ["left" if column in left else "right" for column in frame.columns]
+    # Without disable_numparse "1,024" and "2.40e3" would be rewritten as other numbers.
+    return str(
+        frame.to_markdown(index=False, tablefmt="pipe", colalign=sides, disable_numparse=True)
+    )
+
+
+def digits(metric: MetricInfo) -> int:
+    return 2 if metric.unit == "dB" else 4
+
+
+def standings_table(task: TaskBoard) -> str:
+    """The leaderboard of a task, best first, what did not finish at the bottom."""
+    spread = bool((task.standings["n"] > 1).any())
+    noted = metric_conditions(task)[1]
+    rows = [_standing(task, row, spread, noted) for _, row in task.standings.iterrows()]
+    empty = {key for key in rows[0] if all(row[key] in (MISSING, "") for row in rows)}
+    kept = empty - {"#", "status", f"{task.primary.heading} last"}
+    return table([{k: v for k, v in r.items() if k not in kept} for r in rows], ENTRY_COLUMNS)
+
+
+ENTRY_COLUMNS = ("encoding", "task", "status", "statistic", "setting", "moment")
+
+
+def _standing(
+    task: TaskBoard, row: pd.Series[Any], spread: bool, noted: Sequence[str]
+) -> dict[str, str]:
+    finished = row["n"] > 0
+    text = {"#": count(row["rank"]), "encoding": code(row["entry"])}
+    if spread:
+        text["n"] = str(row["n"])
+    text["parameters MLP"] = count(row["params_mlp"])
+    text["encoding's"] = count(row["params_encoding"])
+    for metric in task.metrics:
+        name = f"metric:{metric.name}"
+        shown = _with_range(row, name, digits(metric), spread) if finished else MISSING
+        if noted and metric.name in noted:
+            shown += _condition(task.of_entry(row["entry"]), metric.name)
+        if metric is task.primary:
+            text[f"{metric.heading} last"] = shown
+            text["best"] = fixed(row["best"], digits(metric)) if finished else MISSING
+        else:
+            text[metric.heading] = shown
+    text["λ_max"] = eigenvalue(row["end:maximum"])
+    text["λ median"] = below_or_value(row, "end", "median")
+    text["λ_min"] = below_or_value(row, "end", "minimum")
+    text["resolved rank / size"] = (
+        f"{count(row['end:resolved_rank'])} / {count(row['end:size'])}"
+        if row["end:taken"]
+        else MISSING
+    )
+    text["training [s]"] = seconds(row["training"])
+    text["lr"] = significant(row["lr"])
+    text["lr / lr_crit"] = significant(row["lr_ratio"])
+    text["status"] = status(task.of_entry(row["entry"]))
+    return text
+
+
+def _with_range(row: pd.Series[Any], name: str, places: int, spread: bool) -> str:
+    mean = fixed(row[name], places)
+    if not spread or row["n"] < 2 or mean == MISSING:
+        return mean
+    return f"{mean} ({fixed(row[f'{name}|min'], places)}–{fixed(row[f'{name}|max'], places)})"
+
+
+def below_or_value(row: pd.Series[Any], when: str, number: str) -> str:
+    """An eigenvalue, or "≤ floor" with the floor where it is under it."""
+    taken, below = int(row[f"{when}:taken"]), int(row[f"{when}:{number}|below"])
+    if not taken:
+        return MISSING
+    floor = f"≤ {eigenvalue(row[f'{when}:floor|max'])}"
+    if below == taken:
+        return floor
+    value = eigenvalue(row[f"{when}:{number}"])
+    return value if not below else f"{value}; {below} of {taken} {floor}"
+
+
+def status(records: Sequence[StoredRecord]) -> str:
+    """How the cells of an entry ended, with the first reason of each kind, on one line."""
+    tally = Counter(stored.record.status for stored in records)
+    if set(tally) == {"ok"}:
+        return "ok"
+    parts = [f"{tally['ok']} of {len(records)} ok"] if tally["ok"] else []
+    for kind in sorted(set(tally) - {"ok"}):
+        first = next(stored.record for stored in records if stored.record.status == kind)
+        name = kind.replace("_", " ")
+        if len(records) > 1:
+            name = f"{tally[kind]} {name}"
+        where = f" in {plain(first.phase)}" if first.phase and kind != "diverged" else ""
+        reason = ""
+        if first.error is not None:
+            reason = plain(one_line(f"{first.error.type}: {first.error.message}"))
+            if first.error.step is not None:
+                # The step says all there is to say about a loss that is no number.
+                reason = f"at step {first.error.step:,}"
+        joint = " " if kind == "diverged" and reason.startswith("at step") else ": "
+        parts.append(f"**{name}**{where}{joint if reason else ''}{reason}")
+    return "; ".join(parts)
+
+
+def overview_table(board: Board) -> str:
+    """Encodings × tasks in each task's primary metric, by mean rank."""
+    ranks: dict[str, list[float]] = {}
+    shown: dict[str, dict[str, str]] = {}
+    for index, task in enumerate(board.tasks):
+        last = float(len(task.standings))
+        for _, row in task.standings.iterrows():
+            rank = row["rank"]
+            ranks.setdefault(row["entry"], []).append(last if math.isnan(rank) else rank)
+            value = fixed(row[f"metric:{task.primary.name}"], digits(task.primary))
+            shown.setdefault(row["entry"], {})[str(index)] = value if row["n"] else "did not finish"
+    mean = {entry: sum(values) / len(values) for entry, values in ranks.items()}
+    order = {entry: place for place, entry in enumerate(board.entries)}
+    rows = []
+    for entry in sorted(mean, key=lambda e: (mean[e], order[e])):
+        text = {
+            "encoding": code(entry),
+            "mean rank ↓": fixed(mean[entry]),
+            "tasks": str(len(ranks[entry])),
+        }
+        for index, task in enumerate(board.tasks):
+            heading = f"{index + 1}. {task.primary.heading}"
+            text[heading] = shown[entry].get(str(index), MISSING)
+        rows.append(text)
+    return table(rows, ENTRY_COLUMNS)
+
+
+def spectra_table(task: TaskBoard) -> str | None:
+    """Every statistic at the start, middle and end; None where no spectrum was taken."""
+    rows = []
+    for _, row in task.standings.iterrows():
+        for when in WHENS:
+            if not row[f"{when}:taken"]:
+                continue
+            rows.append(
+                {
+                    "encoding": code(row["entry"]),
+                    "moment": when,
+                    "λ_max": eigenvalue(row[f"{when}:maximum"]),
+                    "λ median": below_or_value(row, when, "median"),
+                    "λ 10th percentile": below_or_value(row, when, "quantile_10"),
+                    "λ_min": below_or_value(row, when, "minimum"),
+                    "floor": eigenvalue(row[f"{when}:floor|max"]),
+                    "resolved rank": count(row[f"{when}:resolved_rank"]),
+                    "size": count(row[f"{when}:size"]),
+                    "effective rank": significant(row[f"{when}:effective_rank"]),
+                }
+            )
+    return table(rows, ENTRY_COLUMNS) if rows else None
+
+
+def cost_table(task: TaskBoard) -> str:
+    """Where the time and the memory went."""
+    rows = [
+        {
+            "encoding": code(row["entry"]),
+            "steps": count(row["steps"]),
+            "training [s]": seconds(row["training"]),
+            "NTK [s]": seconds(row["ntk"]),
+            "peak memory [MiB]": count(row["peak_memory"] / 2**20),
+            f"step of the best {task.primary.title}": count(row["best_step"]),
+        }
+        for _, row in task.standings.iterrows()
+    ]
+    return table(rows, ENTRY_COLUMNS)
+
+
+def settings_table(task: TaskBoard) -> str | None:
+    """Settings that are not the same for all entries; None where all are."""
+    settings = {
+        row["entry"]: cell_settings(task.of_entry(row["entry"])[0].record)
+        for _, row in task.standings.iterrows()
+    }
+    keys = differing(settings.values())
+    if not keys:
+        return None
+    rows = [
+        {
+            "encoding": code(entry),
+            **{code(key): plain(str(values.get(key, MISSING))) for key in keys},
+        }
+        for entry, values in settings.items()
+    ]
+    return table(rows, ENTRY_COLUMNS)
+
+
+def metric_conditions(task: TaskBoard) -> tuple[dict[str, str], list[str]]:
+    """Under which conditions each metric was taken, as the metric itself recorded them.
+
+    Returns:
+        Conditions that hold for the whole task, by metric; and the metrics whose conditions
+        differ between cells, which must therefore stand beside each number.
+    """
+    common: dict[str, str] = {}
+    mixed = []
+    for metric in task.metrics:
+        seen = {
+            canonical(details): details
+            for stored in task.records
+            if (details := _details(stored, metric.name)) is not None
+        }
+        if len(seen) == 1 and (only := next(iter(seen.values()))):
+            common[metric.name] = ", ".join(f"{k} = {v}" for k, v in only.items())
+        elif len(seen) > 1:
+            mixed.append(metric.name)
+    return common, mixed
+
+
+def _details(stored: StoredRecord, metric: str) -> dict[str, Any] | None:
+    """Whole-number details of a metric (scales, points), or None where it has no value."""
+    value = stored.record.metrics.get(metric)
+    if value is None or value.value is None:
+        return None
+    return {
+        key: item
+        for key, item in value.details.items()
+        if isinstance(item, int) and not isinstance(item, bool)
+    }
+
+
+def _condition(records: Sequence[StoredRecord], metric: str) -> str:
+    seen = {canonical(d): d for r in records if (d := _details(r, metric))}
+    told = " or ".join(", ".join(f"{k} = {v}" for k, v in d.items()) for d in seen.values())
+    return f" ({plain(told)})" if told else ""
+
+
+def correlation_table(task: TaskBoard) -> tuple[str | None, int, int]:
+    """ρ of each statistic at the start and end; number of cells and of entries at the end."""
+    found = {when: correlations(task, when) for when in ("start", "end")}
+    cells = max(c.cells for c in (*found["start"], *found["end"]))
+    entries = max(c.entries for c in (*found["start"], *found["end"]))
+    if not cells:
+        return None, 0, 0
+    rows = []
+    for place, name in enumerate(STATISTICS):
+        text = {"statistic": STATISTICS[name]}
+        for when in ("start", "end"):
+            one = found[when][place]
+            text[f"ρ at the {when}"] = f"{one.rho:+.2f}" if not math.isnan(one.rho) else MISSING
+            text[f"n at the {when}"] = str(one.cells)
+        rows.append(text)
+    return table(rows, ENTRY_COLUMNS), cells, entries

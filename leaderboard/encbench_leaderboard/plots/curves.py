@@ -1,0 +1,73 @@
+"""Loss and quality during training."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from encbench.records import StoredRecord
+from encbench_leaderboard.plots.selection import best_entries
+from encbench_leaderboard.style import figure, wrapped
+from encbench_leaderboard.table import TaskBoard
+
+__all__ = ["draw_curves"]
+
+
+def draw_curves(task: TaskBoard, colours: Mapping[str, tuple[str, str]]) -> Figure | None:
+    """Training loss (log) and the followed metric against the step; a line a seed.
+
+    A curve that stops early ends in a cross: training diverged or was cut there.
+    """
+    entries = best_entries(task, lambda r: len(_curve(r, "loss")[0]) > 0)
+    if not entries:
+        return None
+    drawn = figure(3.4 + 0.42 * math.ceil(len(entries) / 3))
+    loss, quality = drawn.subplots(1, 2)
+    # The best entry is drawn last, on top.
+    for entry, records in reversed(list(entries.items())):
+        for stored in records:
+            for panel, name in ((loss, "loss"), (quality, "curve")):
+                _line(panel, stored, name, colours[entry][0], many=len(records) > 1)
+    loss.set_yscale("log")
+    loss.set_title("Training loss")
+    followed = next(iter(entries.values()))[0].record.curve
+    metric = next((m for m in task.metrics if m.name == followed), None)
+    quality.set_title(metric.heading if metric else followed)
+    for panel in (loss, quality):
+        panel.set_xlabel("optimizer step")
+        panel.margins(x=0.02)
+    drawn.legend(
+        handles=[
+            Line2D([], [], color=colours[e][0], linewidth=2.2, label=wrapped(e, 36, 2))
+            for e in entries
+        ],
+        loc="outside lower center",
+        ncols=3,
+    )
+    return drawn
+
+
+def _curve(stored: StoredRecord, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Finite points (n,), (n,) of a curve; of the loss only positive ones, for a log axis."""
+    nothing = np.empty(0)
+    step = stored.arrays.get(f"{name}_step", nothing)
+    value = stored.arrays.get(name, nothing)
+    if len(step) != len(value):
+        return nothing, nothing
+    drawable = np.isfinite(value) & ((value > 0) if name == "loss" else True)
+    return step[drawable], value[drawable]
+
+
+def _line(panel: Axes, stored: StoredRecord, name: str, colour: str, *, many: bool) -> None:
+    step, value = _curve(stored, name)
+    if not len(step):
+        return
+    width, alpha = (0.9, 0.7) if many else (1.5, 1.0)
+    panel.plot(step, value, color=colour, linewidth=width, alpha=alpha)
+    if stored.record.status != "ok":
+        panel.plot(step[-1], value[-1], marker="x", color=colour, markersize=7, clip_on=False)
