@@ -22,6 +22,11 @@ if TYPE_CHECKING:
     from encbench.encoding import Encoding, SparseBlock
     from encbench.metrics.base import Metric, MetricValue
     from encbench.network import CoordinateMLP, NTKLinear
+    from encbench.plan import plan
+    from encbench.records import Record, StoredRecord
+    from encbench.runner import run_suite
+    from encbench.store import Store
+    from encbench.suite import Suite, load_suite
     from encbench.task import NetworkDefaults, Outcome, Task
 
 __all__ = [
@@ -37,14 +42,28 @@ __all__ = [
     "Outcome",
     "ParameterError",
     "PluginError",
+    "Record",
     "SparseBlock",
+    "Store",
     "StoreError",
+    "StoredRecord",
+    "Suite",
     "Task",
     "UsageError",
     "hookimpl",
+    "load_suite",
+    "plan",
+    "run_suite",
 ]
 
 _LAZY = {
+    "Record": "encbench.records",
+    "StoredRecord": "encbench.records",
+    "Store": "encbench.store",
+    "run_suite": "encbench.runner",
+    "plan": "encbench.plan",
+    "load_suite": "encbench.suite",
+    "Suite": "encbench.suite",
     "CoordinateMLP": "encbench.network",
     "Encoding": "encbench.encoding",
     "Metric": "encbench.metrics.base",

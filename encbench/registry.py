@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import difflib
 import inspect
+import tomllib
 from collections import defaultdict
 from dataclasses import dataclass
 from functools import cache
@@ -51,7 +52,16 @@ class Offer:
             ) from error
 
     def summary(self) -> str:
-        """The first line of the docstring, read from source where the target is lazy."""
+        """The first line of the docstring, read from source where the target is lazy.
+
+        A suite's is its ``description``.
+        """
+        if self.kind == "suite":
+            try:
+                suite = tomllib.loads(Path(self.target).read_text(encoding="utf-8"))
+            except (OSError, ValueError) as error:
+                return f"({type(error).__name__}: {error})"
+            return str(suite.get("description", ""))
         if not isinstance(self.target, str):
             return (inspect.getdoc(self.target) or "").partition("\n")[0]
         module, _, attribute = self.target.partition(":")

@@ -74,7 +74,7 @@ def predictor(model: nn.Module, task: Task) -> Predict:
 
     def predict(x: Tensor) -> Tensor:  # (N, d) float64 -> (N, O) float32
         with torch.inference_mode():
-            parts = [model(chunk.to(device, torch.float32)) for chunk in x.split(CHUNK)]
+            parts = [model(chunk.to(device, torch.float32)) for chunk in torch.split(x, CHUNK)]
             out = torch.cat(parts)
             return (out.sigmoid() if task.loss == "bce" else out).cpu()
 

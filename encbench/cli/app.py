@@ -1,0 +1,116 @@
+"""``encbench``: the group of verbs, each loaded only when it runs."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Callable
+from importlib import metadata
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.logging import RichHandler
+
+from encbench.errors import EncbenchError, PluginError, UsageError
+from encbench.registry import Offer, Registry, default_registry
+
+__all__ = ["main"]
+
+EXIT_NOT_OK = 1
+EXIT_USAGE = 2
+
+HELP = """Which input encoding should a coordinate network use, and why?
+
+Crosses encodings with tasks, trains a small MLP on each pair, records quality, cost and the NTK
+eigenvalue spectrum, and renders a leaderboard.
+
+\b
+Examples:
+  encbench run                                     the packaged quick suite
+  encbench run -e identity -e ffe:levels=8 -t image:image=photo.jpg,side=128 -o results/mine
+  encbench list                                    encodings and tasks
+  encbench list mpe                                parameters, equation, source
+  encbench leaderboard results/mine                tables and plots of a results folder
+
+Exit codes: 0 all well, 1 some cells not ok or results not writable, 2 wrong usage, 130 interrupted.
+"""
+
+
+def main() -> None:
+    """Entry point of the ``encbench`` script."""
+    errors = Console(stderr=True)
+    handler = RichHandler(console=errors, show_time=False, show_path=False, markup=False)
+    logging.getLogger("encbench").addHandler(handler)
+    try:
+        build(default_registry(), sys.argv[1:])(prog_name="encbench")
+    except EncbenchError as error:
+        errors.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+        sys.exit(EXIT_USAGE if isinstance(error, UsageError) else EXIT_NOT_OK)
+    except BrokenPipeError:
+        # the reader went away: `encbench list | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(EXIT_NOT_OK)
+
+
+def build(registry: Registry, arguments: list[str]) -> typer.Typer:
+    """The program, with the one verb loaded that the arguments name.
+
+    The others are known by name and first line of help alone, so that ``encbench list`` need not
+    import what ``encbench run`` needs.
+    """
+    app = typer.Typer(
+        help=HELP,
+        add_completion=False,
+        no_args_is_help=True,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_options)
+    wanted = next((word for word in arguments if not word.startswith("-")), None)
+    for name in dict.fromkeys(offer.name for offer in registry.offers("command")):
+        verb = _stub(registry.offers("command"), name)
+        if name == wanted:
+            verb = registry.find("command", name).load()
+        app.command(name)(verb)
+    return app
+
+
+def _stub(offers: list[Offer], name: str) -> Callable[[], None]:
+    def stub() -> None:
+        raise PluginError(f"the verb {name!r} was not recognized on the command line")
+
+    stub.__doc__ = next(offer.summary() for offer in offers if offer.name == name)
+    return stub
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"encbench {metadata.version('encbench')}")
+        raise typer.Exit
+
+
+def _options(
+    verbose: Annotated[
+        bool, typer.Option("-v", "--verbose", help="Also say what is usually left out.")
+    ] = False,
+    strict_plugins: Annotated[
+        bool,
+        typer.Option("--strict-plugins", help="Make any broken plug-in an error, not a warning."),
+    ] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    logger = logging.getLogger("encbench")
+    logger.setLevel(logging.DEBUG if verbose else logging.INFO)
+    broken = [
+        f"{plugin.distribution} {plugin.version} ({plugin.name}): {plugin.problem}"
+        for plugin in default_registry().host.broken()
+    ]
+    if broken and strict_plugins:
+        raise PluginError(f"broken plug-in {'; '.join(broken)}")
+    for line in broken:
+        logger.warning("broken plug-in %s; `encbench plugins --trace` tells more", line)

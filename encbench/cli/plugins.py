@@ -1,0 +1,48 @@
+"""``encbench plugins``: who offers what, and what is broken."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from encbench.cli.format import literal
+from encbench.registry import default_registry
+
+
+def plugins(
+    trace: Annotated[
+        bool, typer.Option("--trace", help="Show the traceback of each broken plug-in.")
+    ] = False,
+) -> None:
+    """Show plug-ins: offers, and what is broken.
+
+    \b
+    Examples:
+      encbench plugins
+      encbench plugins --trace
+    """
+    console, host = Console(), default_registry().host
+    table = Table(box=None, header_style="dim")
+    for column in ("distribution", "version", "entry point", "offers", "state"):
+        table.add_column(column, overflow="fold")
+    for plugin in host.plugins:
+        offers = "\n".join(
+            f"{kind}s: {', '.join(named)}" for kind, named in plugin.offers.items() if named
+        )
+        state = literal(plugin.problem or "ok")
+        state.stylize("red" if plugin.problem else "green")
+        table.add_row(plugin.distribution, plugin.version, plugin.name, offers, state)
+    console.print(table)
+    for kind, name, distributions in default_registry().conflicts():
+        console.print(
+            f"{kind} {name!r} is offered by {' and '.join(distributions)}; "
+            f"say {distributions[0]}:{name} to pick one",
+            style="yellow",
+        )
+    if trace:
+        for plugin in host.broken():
+            console.rule(plugin.identity)
+            console.print(plugin.details, markup=False, highlight=False)

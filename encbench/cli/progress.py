@@ -1,0 +1,159 @@
+"""What a person sees of a run: bars in a terminal, lines in a pipe or log file."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+from encbench.config import CellConfig
+
+if TYPE_CHECKING:
+    # these import torch, which `encbench run --help` does without
+    from encbench.cell import Event
+    from encbench.records import StoredRecord
+    from encbench.runner import RunResult
+
+__all__ = ["RunProgress"]
+
+LINE_INTERVAL = 30.0
+"""Seconds between two lines about one running cell, where there is no terminal."""
+STYLES = {"ok": "green", "diverged": "yellow"}
+
+
+class RunProgress:
+    """A watcher of a run that prints to a console."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._live = console.is_terminal
+        self._bars = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
+            console=console,
+            disable=not self._live,
+        )
+        self._labels: dict[str, str] = {}
+        self._tasks: dict[str, TaskID] = {}
+        self._lines: dict[str, float] = {}
+        self._all: TaskID | None = None
+        self._lock = threading.Lock()
+        self.finished = 0
+        """Cells that have a record, earlier runs' included."""
+
+    def __enter__(self) -> RunProgress:
+        self._bars.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Take the bars away."""
+        self._bars.stop()
+
+    def planned(self, cells: Sequence[CellConfig], finished: Sequence[StoredRecord]) -> None:
+        from encbench.plan import cell_key  # imports torch
+
+        self._labels = {cell_key(c): f"{c.task.label} × {c.encoding.label}" for c in cells}
+        self.finished = len(finished)
+        if finished:
+            self._print(f"{len(finished)} cells have a record already, {len(cells)} to run")
+        elif not self._live:
+            self._print(f"{len(cells)} cells to run")
+        if cells:
+            self._all = self._bars.add_task("[bold]cells", total=len(cells), note="")
+
+    def event(self, event: Event) -> None:
+        label = self._labels.get(event.key, event.key)
+        loss = "" if event.loss is None else f"loss {event.loss:.3g}"
+        with self._lock:
+            if not self._live:
+                self._line(event, label, loss)
+                return
+            if event.key not in self._tasks:
+                self._tasks[event.key] = self._bars.add_task(_short(label), total=None, note="")
+            self._bars.update(
+                self._tasks[event.key],
+                completed=event.done,
+                total=event.total or None,
+                note=f"{event.phase} {loss}",
+            )
+
+    def recorded(self, record: StoredRecord) -> None:
+        with self._lock:
+            self.finished += 1
+            if record.record.key in self._tasks:
+                self._bars.remove_task(self._tasks.pop(record.record.key))
+            if self._all is not None:
+                self._bars.advance(self._all)
+        self._print(_line_of(record))
+
+    def summary(self, result: RunResult, seconds: float) -> None:
+        """What the run gave, and where it is."""
+        self.stop()
+        counts: dict[str, int] = {}
+        for stored in result.records:
+            counts[stored.record.status] = counts.get(stored.record.status, 0) + 1
+        words = ", ".join(f"{count} {status}" for status, count in counts.items())
+        self._print(f"{len(result.records)} cells: {words}; {seconds:.0f} s")
+        self._print(f"records: {result.directory / 'records'}")
+
+    def _line(self, event: Event, label: str, loss: str) -> None:
+        last = self._lines.get(event.key)
+        now = time.monotonic()
+        if last is None:
+            self._lines[event.key] = now
+            self._print(f"started   {label}")
+        elif now - last > LINE_INTERVAL:
+            self._lines[event.key] = now
+            share = f" {100 * event.done // event.total} %" if event.total else ""
+            self._print(f"running   {label}: {event.phase}{share} {loss}".rstrip())
+
+    def _print(self, line: str | Text) -> None:
+        self._console.print(line, highlight=False, soft_wrap=True, markup=False)
+
+
+def _line_of(stored: StoredRecord) -> Text:
+    record = stored.record
+    label = f"{record.task_label} × {record.encoding_label}"
+    if record.cell.seed:
+        label += f" seed {record.cell.seed}"
+    seconds = sum(record.durations.values())
+    text = Text(f"{record.status:<9} ", style=STYLES.get(record.status, "red"))
+    if record.status == "ok":
+        values = "  ".join(
+            f"{name} {metric.value:.4g} {metric.unit}".rstrip()
+            for name, metric in record.metrics.items()
+            if metric.value is not None
+        )
+        return text.append(f"{label}  {values}  ({seconds:.0f} s)", style="default")
+    message = record.error.message.splitlines()[0] if record.error else ""
+    return text.append(f"{label}  in {record.phase}: {message}", style="default")
+
+
+def _short(label: str, width: int = 48) -> str:
+    return label if len(label) <= width else f"{label[: width - 1]}…"

@@ -1,0 +1,87 @@
+"""``encbench show``: one record in full."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+import encbench
+from encbench.cli.format import literal
+from encbench.errors import StoreError, UsageError
+
+
+def show(
+    where: Annotated[Path, typer.Argument(help="A record's folder, or a results folder.")],
+    key: Annotated[
+        str | None, typer.Argument(help="Beginning of the record's key.", show_default=False)
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the record as JSON.")] = False,
+    trace: Annotated[bool, typer.Option("--trace", help="Print the traceback, too.")] = False,
+) -> None:
+    """Print one record of a results folder.
+
+    \b
+    Examples:
+      encbench show results/quick
+      encbench show results/quick 3fa1
+      encbench show results/quick/records/3fa1… --json
+    """
+    console = Console()
+    if (where / "record.json").exists():
+        where, key = where.parent.parent, where.name
+    stored = encbench.Store(where).records()
+    if key is None:
+        if not stored:
+            raise StoreError(f"{where} holds no records; `encbench run -o {where}` makes some")
+        table = Table(box=None, header_style="dim")
+        for column in ("key", "status", "task", "encoding", "seed"):
+            table.add_column(column, overflow="fold")
+        for item in stored:
+            record = item.record
+            table.add_row(
+                record.key,
+                record.status,
+                literal(record.task_label),
+                literal(record.encoding_label),
+                str(record.cell.seed),
+            )
+        console.print(table)
+        return
+    found = [item for item in stored if item.record.key.startswith(key)]
+    if len(found) != 1:
+        keys = ", ".join(item.record.key for item in (found or stored)[:8])
+        what = f"{len(found)} records begin" if found else "no record begins"
+        raise UsageError(f"{what} with {key!r}; keys in {where}: {keys or 'none'}")
+    record = found[0].record
+    if as_json:
+        typer.echo(record.model_dump_json(indent=2))
+        return
+    for section, value in record.model_dump(mode="json").items():
+        if section == "error" and value and not trace:
+            value = {k: v for k, v in value.items() if k != "traceback"}
+        _print(console, section, value)
+    _print(console, "arrays", {k: f"{v.dtype} {v.shape}" for k, v in found[0].arrays.items()})
+    pictures = sorted(str(file) for file in found[0].path.glob("*.png"))
+    _print(console, "pictures", pictures)
+
+
+def _print(console: Console, name: str, value: object, indent: int = 0) -> None:
+    pad = " " * indent
+    if isinstance(value, dict) and value:
+        console.print(f"{pad}{name}:", markup=False, highlight=False)
+        for key, inner in value.items():
+            _print(console, key, inner, indent + 2)
+    elif isinstance(value, list) and any(isinstance(item, dict) for item in value):
+        console.print(f"{pad}{name}:", markup=False, highlight=False)
+        for number, inner in enumerate(value, start=1):
+            _print(console, str(number), inner, indent + 2)
+    elif isinstance(value, str) and "\n" in value:
+        console.print(f"{pad}{name}:\n{value}", markup=False, highlight=False)
+    else:
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        console.print(f"{pad}{name}: {text}", markup=False, highlight=False, soft_wrap=True)
