@@ -1,0 +1,255 @@
+"""Grids with the exact semantics of tiny-cuda-nn's ``GridEncoding``: hashed, dense and tiled.
+
+Followed is tiny-cuda-nn's code, not the Instant-NGP paper, which differs: there
+N_l = ⌊N_min · b^l⌋ counts cells, without the −1 below, and a level is one-to-one where
+(N_l + 1)^d <= T. It also differs from torch-ngp (which allocates (N_l + 1)^d) and from
+nerfstudio's fallback (no half-cell offset, every level hashed).
+
+Level l of L, with growth b:
+
+    scale_l      = exp2(l · log2 b) · N_min − 1           in float32, see ``level_scale``
+    resolution_l = ⌈scale_l⌉ + 1                          vertices an axis
+    position     = x · scale_l + 0.5                      cell = ⌊position⌋, fraction = the rest
+    corners      = cell + {0, 1}^d                        not clamped, so that corners beyond the
+                                                          last vertex wrap to other vertices
+    entries_l    = resolution_l^d rounded up to 8, at most the kind's cap
+    index        = (x + y · resolution + z · resolution² + …) mod entries,
+                   or, hashed, (x · 1 ⊕ y · 2654435761 ⊕ z · 805459861 ⊕ …) mod entries in uint32
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from typing import Annotated, Literal
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from encbench import ParameterError
+from encbench_encodings._grid import MultilevelGrid, over_corners
+
+__all__ = [
+    "BaseResolution",
+    "FeaturesPerLevel",
+    "GridLevel",
+    "InitScale",
+    "Interpolation",
+    "Levels",
+    "MaxResolution",
+    "PerLevelScale",
+    "SparseGradients",
+    "TinyCudaGrid",
+    "plan_levels",
+    "resolve_growth",
+]
+
+Levels = Annotated[int, Field(ge=1, le=128, description="L, number of grids")]
+FeaturesPerLevel = Annotated[int, Field(ge=1, description="F, features stored at a vertex")]
+BaseResolution = Annotated[int, Field(ge=1, description="N_min, vertices an axis, coarsest level")]
+PerLevelScale = Annotated[
+    float | None,
+    Field(ge=1, description="b, growth of the resolution from level to level; or max_resolution"),
+]
+MaxResolution = Annotated[
+    int | None,
+    Field(ge=1, description="N_max at the finest level, b follows from it; or per_level_scale"),
+]
+Interpolation = Annotated[
+    Literal["nearest", "linear", "smoothstep"],
+    Field(description="between vertices; smoothstep has a continuous derivative in x"),
+]
+InitScale = Annotated[float, Field(ge=0, description="entries start uniform in ± this")]
+SparseGradients = Annotated[
+    bool,
+    Field(description="COO gradient of the table: cheap steps, only for SGD and SparseAdam"),
+]
+
+PRIMES = (1, 2654435761, 805459861, 3674653429)
+ALIGNMENT = 8
+MAX_ENTRIES = 2**31 - 1
+
+
+@dataclass(frozen=True)
+class GridLevel:
+    """One level: ``scale`` is a float32 number, ``resolution`` counts vertices an axis."""
+
+    scale: float
+    resolution: int
+    entries: int
+    hashed: bool
+
+
+def level_scale(level: int, growth: float, base_resolution: int) -> float:
+    """exp2(level · log2 growth) · base_resolution − 1, each step rounded to float32.
+
+    The rounding is part of the semantics: 16 → 1024 over 16 levels ends at 1025 vertices. exp2
+    and log2 are rounded from float64, as good C libraries do, so that no platform's float32
+    approximation decides about a vertex.
+    """
+    log2_growth = np.float32(math.log2(np.float32(growth)))
+    factor = np.float32(2.0 ** float(np.float32(level) * log2_growth))
+    return float(factor * np.float32(base_resolution) - np.float32(1.0))
+
+
+def resolve_growth(
+    name: str,
+    levels: int,
+    base_resolution: int,
+    per_level_scale: float | None,
+    max_resolution: int | None,
+    default_max_resolution: int,
+) -> float:
+    """b, the float32 growth factor, from whichever of its two spellings was given.
+
+    Raises:
+        ParameterError: both are given, or the finest resolution is below the coarsest, or one
+            level was asked to reach two resolutions.
+    """
+    if per_level_scale is not None and max_resolution is not None:
+        raise ParameterError(
+            f"{name}: per_level_scale={per_level_scale} and max_resolution={max_resolution} say "
+            "the same thing twice; give one of them"
+        )
+    if per_level_scale is not None:
+        return float(np.float32(per_level_scale))
+    if levels == 1:
+        if max_resolution not in (None, base_resolution):
+            raise ParameterError(
+                f"{name}: levels=1 has base_resolution={base_resolution} and no "
+                f"max_resolution={max_resolution}; set base_resolution, or ask for more levels"
+            )
+        return 1.0
+    finest = default_max_resolution if max_resolution is None else max_resolution
+    if finest < base_resolution:
+        raise ParameterError(
+            f"{name}: max_resolution={finest} is below base_resolution={base_resolution}; "
+            "raise max_resolution or lower base_resolution"
+        )
+    return float(np.float32(math.exp(math.log(finest / base_resolution) / (levels - 1))))
+
+
+def plan_levels(
+    name: str,
+    in_dim: int,
+    *,
+    levels: int,
+    base_resolution: int,
+    growth: float,
+    cap: int | None,
+    hashed: bool,
+) -> list[GridLevel]:
+    """The levels of a grid; ``cap`` bounds the entries of one, None for no bound.
+
+    Raises:
+        ParameterError: a level that is not hashed has 2^31 vertices or more. tiny-cuda-nn sends
+            all vertices of such a level to entry 0.
+    """
+    plan = []
+    for level in range(levels):
+        scale = level_scale(level, growth, base_resolution)
+        resolution = math.ceil(scale) + 1
+        vertices = resolution**in_dim
+        if vertices > MAX_ENTRIES and not hashed:
+            raise ParameterError(
+                f"{name}: level {level} has {resolution}^{in_dim} vertices, at most {MAX_ENTRIES} "
+                "can be indexed; lower max_resolution, per_level_scale or levels"
+            )
+        entries = math.ceil(vertices / ALIGNMENT) * ALIGNMENT
+        if cap is not None:
+            entries = min(entries, cap)
+        plan.append(GridLevel(scale, resolution, entries, hashed and vertices > entries))
+    return plan
+
+
+class TinyCudaGrid(MultilevelGrid):
+    """Lookup of a plan of levels; the semantics are in this module's docstring.
+
+    d from 1 to 4 (tiny-cuda-nn itself: 2 to 4), and any number of features.
+    """
+
+    min_dim = 1
+    max_dim = 4
+
+    def __init__(
+        self,
+        in_dim: int,
+        plan: Sequence[GridLevel],
+        *,
+        features_per_level: int,
+        interpolation: Literal["nearest", "linear", "smoothstep"],
+        init_scale: float,
+        sparse_gradients: bool,
+    ) -> None:
+        super().__init__(
+            in_dim,
+            entries=[level.entries for level in plan],
+            features=features_per_level,
+            sparse_gradients=sparse_gradients,
+        )
+        self.plan = tuple(plan)
+        self.interpolation = interpolation
+        torch.nn.init.uniform_(self.table, -init_scale, init_scale)
+        # Resolutions never fall from level to level, so the hashed levels are the last ones.
+        self._dense = sum(not level.hashed for level in plan)
+        dense, hashed = plan[: self._dense], plan[self._dense :]
+        self._mask = hashed[0].entries - 1 if hashed else 0
+        # One subtraction does for a modulo (which is slow) where no index reaches twice entries.
+        self._wraps_once = all(
+            sum(level.resolution ** (axis + 1) for axis in range(in_dim)) < 2 * level.entries
+            for level in dense
+        )
+        self._scales: Tensor
+        self._strides: Tensor
+        self._dense_entries: Tensor
+        self._primes: Tensor
+        scales = torch.tensor([level.scale for level in plan], dtype=torch.float32)
+        strides = [[level.resolution**axis for level in dense] for axis in range(in_dim)]
+        constants = {
+            "_scales": scales,
+            "_strides": torch.tensor(strides, dtype=torch.int64).unsqueeze(1),  # (d, 1, dense)
+            "_dense_entries": torch.tensor([level.entries for level in dense], dtype=torch.int64),
+            "_primes": torch.tensor(PRIMES[:in_dim]).view(-1, 1, 1),
+        }
+        for name, constant in constants.items():
+            self.register_buffer(name, constant, persistent=False)
+
+    def corners(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        # float32 numbers, exact in float64: both precisions see the same grid.
+        position = x.t().unsqueeze(-1) * self._scales.to(x.dtype) + 0.5  # (d, N, L)
+        floor = position.detach().floor()
+        cells = floor.long()
+        if self.interpolation == "nearest":
+            return self._indices(cells), torch.ones_like(position[:1])
+        fraction = position - floor
+        if self.interpolation == "smoothstep":
+            fraction = fraction * fraction * (3 - 2 * fraction)
+        return self._indices(cells), over_corners(torch.mul, 1 - fraction, fraction)
+
+    def _indices(self, cells: Tensor) -> Tensor:  # (d, N, L) -> (m, N, L)
+        parts = []
+        if self._dense:
+            index = self._combine(torch.add, cells[..., : self._dense], self._strides)
+            entries = self._dense_entries
+            if self._wraps_once:
+                parts.append(torch.where(index >= entries, index - entries, index))
+            else:
+                parts.append(index.remainder(entries))
+        if self._dense < len(self.plan):
+            # In two's complement the low bits of products and XOR are those of uint32, and a
+            # table has 2^k entries: the mask takes both moduli at once.
+            key = self._combine(torch.bitwise_xor, cells[..., self._dense :], self._primes)
+            parts.append(key.bitwise_and(self._mask))
+        return parts[0] if len(parts) == 1 else torch.cat(parts, dim=-1)
+
+    def _combine(
+        self, operation: Callable[[Tensor, Tensor], Tensor], cells: Tensor, factors: Tensor
+    ) -> Tensor:
+        lower = cells * factors
+        if self.interpolation == "nearest":
+            return reduce(operation, lower.unbind(0)).unsqueeze(0)
+        return over_corners(operation, lower, lower + factors)

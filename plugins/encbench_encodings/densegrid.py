@@ -1,0 +1,89 @@
+"""Multiresolution grid that stores every vertex, as tiny-cuda-nn's ``DenseGrid``."""
+
+from __future__ import annotations
+
+from encbench_encodings._tcnn_grid import (
+    BaseResolution,
+    FeaturesPerLevel,
+    InitScale,
+    Interpolation,
+    Levels,
+    MaxResolution,
+    PerLevelScale,
+    SparseGradients,
+    TinyCudaGrid,
+    plan_levels,
+    resolve_growth,
+)
+
+DEFAULT_MAX_RESOLUTION = 128
+
+
+class DenseGrid(TinyCudaGrid):
+    """Multiresolution grid with every vertex stored, as tiny-cuda-nn's DenseGrid; d_e = L·F.
+
+    The hash grid without its hash: ``resolution^d`` entries a level, rounded up to a multiple of
+    8. Follows tiny-cuda-nn's code (see ``_tcnn_grid``), so the levels are staggered by half a
+    cell, and the corner past the last vertex of an axis wraps to the next row of the grid: near
+    x = 1 an entry of the opposite border is read. ``mpe`` is the dense grid without either.
+
+    Args:
+        in_dim: d, 1 to 4. A level grows as resolution^d: mind the memory for d > 2.
+        levels: L (tiny-cuda-nn: 16).
+        features_per_level: F.
+        base_resolution: N_min, vertices an axis of level 0.
+        per_level_scale: b; the resolution of level l is about N_min · b^l.
+        max_resolution: N_max, instead of b. Neither given: 128 (tiny-cuda-nn: 256).
+        interpolation: "nearest" (no derivative in x), "linear" or "smoothstep", w²(3 − 2w).
+        init_scale: entries start as U(−init_scale, init_scale).
+        sparse_gradients: see ``_lookup.weighted_rows``.
+
+    Raises:
+        ParameterError: per_level_scale and max_resolution both given, max_resolution below
+            base_resolution, or a level of 2^31 vertices or more.
+    """
+
+    equation = "γ(x) = [Σ_c w_c(x) · θ_l[Σ_i c_i N_l^i mod entries_l]] for l < L, c corners of x"
+    source = (
+        'Müller, Evans, Schied, Keller, "Instant Neural Graphics Primitives with a '
+        'Multiresolution Hash Encoding", SIGGRAPH 2022; semantics of NVlabs/tiny-cuda-nn'
+    )
+
+    def __init__(
+        self,
+        in_dim: int,
+        *,
+        levels: Levels = 8,
+        features_per_level: FeaturesPerLevel = 2,
+        base_resolution: BaseResolution = 16,
+        per_level_scale: PerLevelScale = None,
+        max_resolution: MaxResolution = None,
+        interpolation: Interpolation = "linear",
+        init_scale: InitScale = 1e-4,
+        sparse_gradients: SparseGradients = False,
+    ) -> None:
+        growth = resolve_growth(
+            "densegrid",
+            levels,
+            base_resolution,
+            per_level_scale,
+            max_resolution,
+            DEFAULT_MAX_RESOLUTION,
+        )
+        plan = plan_levels(
+            "densegrid",
+            in_dim,
+            levels=levels,
+            base_resolution=base_resolution,
+            growth=growth,
+            cap=None,
+            hashed=False,
+        )
+        super().__init__(
+            in_dim,
+            plan,
+            features_per_level=features_per_level,
+            interpolation=interpolation,
+            init_scale=init_scale,
+            sparse_gradients=sparse_gradients,
+        )

@@ -1,0 +1,65 @@
+"""Fourier features at random Gaussian frequencies."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from encbench import Encoding
+
+
+class GaussianFourierFeatures(Encoding):
+    """Fourier features at random frequencies: cos and sin of 2πBx, B ~ N(0, σ²); d_e = 2m.
+
+    Order: all m cosines, then all m sines; all amplitudes 1 (Tancik et al.'s Gaussian mapping).
+    Frequencies are in cycles over the domain, with the factor 2π; not the octaves of ``ffe``,
+    whose frequencies are fixed and along the axes.
+
+    B is drawn when the encoding is built, from torch's generator, and kept in the state dict as
+    ``frequencies`` (m, d), in cycles.
+
+    Args:
+        in_dim: d, 1 to 4.
+        features: m, number of frequencies.
+        sigma: σ, standard deviation of each component of a frequency, in cycles over [0, 1].
+        learnable: whether B is a parameter, trained with the network.
+    """
+
+    equation = "γ(x) = [cos(2π B x), sin(2π B x)], B ~ N(0, σ²) of m × d"
+    source = (
+        'Tancik et al., "Fourier Features Let Networks Learn High Frequency Functions in Low '
+        'Dimensional Domains", NeurIPS 2020'
+    )
+    max_dim = 4
+
+    frequencies: Tensor
+
+    def __init__(
+        self,
+        in_dim: int,
+        *,
+        features: Annotated[int, Field(ge=1, description="m, number of frequencies")] = 256,
+        sigma: Annotated[
+            float, Field(gt=0, description="σ of a frequency's components, in cycles")
+        ] = 10.0,
+        learnable: Annotated[bool, Field(description="train the frequencies too")] = False,
+    ) -> None:
+        super().__init__(in_dim, out_dim=2 * features)
+        self.sigma = sigma
+        self.learnable = learnable
+        frequencies = sigma * torch.randn(features, in_dim)
+        if learnable:
+            self.frequencies = nn.Parameter(frequencies)
+        else:
+            self.register_buffer("frequencies", frequencies)
+
+    def forward(self, x: Tensor) -> Tensor:  # (N, d) -> (N, 2 * m)
+        phase = 2 * math.pi * (x @ self.frequencies.to(x.dtype).t())
+        return torch.cat((phase.cos(), phase.sin()), dim=1)
+
+    def extra_repr(self) -> str:
+        return f"{super().extra_repr()}, sigma={self.sigma}, learnable={self.learnable}"

@@ -1,0 +1,102 @@
+"""The multiresolution hash grid of Instant-NGP, as tiny-cuda-nn computes it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from encbench_encodings._tcnn_grid import (
+    BaseResolution,
+    FeaturesPerLevel,
+    InitScale,
+    Interpolation,
+    Levels,
+    MaxResolution,
+    PerLevelScale,
+    SparseGradients,
+    TinyCudaGrid,
+    plan_levels,
+    resolve_growth,
+)
+
+DEFAULT_MAX_RESOLUTION = 2048
+
+
+class HashGrid(TinyCudaGrid):
+    """Multiresolution hash grid of Instant-NGP, index for index as tiny-cuda-nn; d_e = L·F.
+
+    Coarse levels store every vertex; a level with more than T = 2^log2_hashmap_size vertices
+    shares T entries by a spatial hash. Colliding vertices share an entry, and their gradients add.
+
+    Follows tiny-cuda-nn's *code*, entry for entry (see ``_tcnn_grid``): resolutions count
+    vertices, a half-cell offset staggers the levels, corners past the last vertex wrap, and
+    resolutions come from float32 arithmetic. Not followed: the paper's ⌊N_min · b^l⌋, torch-ngp,
+    and the fallback of nerfstudio, whose parameter counts differ. Weights trained there cannot be
+    loaded here. Also beyond tiny-cuda-nn: d = 1, any F, and a float64 mode.
+
+    Args:
+        in_dim: d, 1 to 4.
+        levels: L. tiny-cuda-nn's default too.
+        features_per_level: F.
+        log2_hashmap_size: log2 T.
+        base_resolution: N_min, vertices an axis of level 0.
+        per_level_scale: b; the resolution of level l is about N_min · b^l.
+        max_resolution: N_max, instead of b = (N_max / N_min)^(1 / (L − 1)). Neither given: 2048
+            (tiny-cuda-nn has b = 2 there, which ends at half a million vertices an axis).
+        interpolation: "nearest" (no derivative in x), "linear" or "smoothstep", w²(3 − 2w).
+        init_scale: entries start as U(−init_scale, init_scale).
+        sparse_gradients: see ``_lookup.weighted_rows``.
+
+    Raises:
+        ParameterError: per_level_scale and max_resolution both given, or max_resolution below
+            base_resolution.
+    """
+
+    equation = "γ(x) = [Σ_c w_c(x) · θ_l[(⊕_i c_i π_i) mod T]] for l < L, c the corners of x's cell"
+    source = (
+        'Müller, Evans, Schied, Keller, "Instant Neural Graphics Primitives with a '
+        'Multiresolution Hash Encoding", SIGGRAPH 2022; semantics of NVlabs/tiny-cuda-nn'
+    )
+
+    def __init__(
+        self,
+        in_dim: int,
+        *,
+        levels: Levels = 16,
+        features_per_level: FeaturesPerLevel = 2,
+        log2_hashmap_size: Annotated[
+            int, Field(ge=3, le=30, description="log2 T, T entries of a level at most")
+        ] = 19,
+        base_resolution: BaseResolution = 16,
+        per_level_scale: PerLevelScale = None,
+        max_resolution: MaxResolution = None,
+        interpolation: Interpolation = "linear",
+        init_scale: InitScale = 1e-4,
+        sparse_gradients: SparseGradients = False,
+    ) -> None:
+        growth = resolve_growth(
+            "hashgrid",
+            levels,
+            base_resolution,
+            per_level_scale,
+            max_resolution,
+            DEFAULT_MAX_RESOLUTION,
+        )
+        plan = plan_levels(
+            "hashgrid",
+            in_dim,
+            levels=levels,
+            base_resolution=base_resolution,
+            growth=growth,
+            cap=2**log2_hashmap_size,
+            hashed=True,
+        )
+        super().__init__(
+            in_dim,
+            plan,
+            features_per_level=features_per_level,
+            interpolation=interpolation,
+            init_scale=init_scale,
+            sparse_gradients=sparse_gradients,
+        )

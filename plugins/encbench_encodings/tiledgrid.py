@@ -1,0 +1,91 @@
+"""Multiresolution grid that repeats one tile, as tiny-cuda-nn's ``TiledGrid``."""
+
+from __future__ import annotations
+
+from encbench_encodings._tcnn_grid import (
+    BaseResolution,
+    FeaturesPerLevel,
+    InitScale,
+    Interpolation,
+    Levels,
+    MaxResolution,
+    PerLevelScale,
+    SparseGradients,
+    TinyCudaGrid,
+    plan_levels,
+    resolve_growth,
+)
+
+DEFAULT_MAX_RESOLUTION = 512
+
+
+class TiledGrid(TinyCudaGrid):
+    """Multiresolution grid repeated over the domain, as tiny-cuda-nn's TiledGrid; d_e = L·F.
+
+    No level holds more than N_min^d entries; a finer one reuses them, its dense index taken
+    modulo their number. The memory is that of the coarsest level, L times. Follows the code of
+    tiny-cuda-nn (see ``_tcnn_grid``): the repetition is of the *index*, x + y · resolution + …,
+    so that the tiles are sheared unless entries and resolution share their factors.
+
+    Args:
+        in_dim: d, 1 to 4.
+        levels: L. tiny-cuda-nn's default too.
+        features_per_level: F.
+        base_resolution: N_min, vertices an axis of level 0.
+        per_level_scale: b; the resolution of level l is about N_min · b^l.
+        max_resolution: N_max, instead of b. Neither given: 512 (tiny-cuda-nn:
+            b = 2, which ends at half a million vertices an axis).
+        interpolation: "nearest" (no derivative in x), "linear" or "smoothstep", w²(3 − 2w).
+        init_scale: entries start as U(−init_scale, init_scale).
+        sparse_gradients: see ``_lookup.weighted_rows``.
+
+    Raises:
+        ParameterError: per_level_scale and max_resolution both given, max_resolution below
+            base_resolution, or a level of 2^31 vertices or more (tiny-cuda-nn sends all
+            vertices of such a level to one entry).
+    """
+
+    equation = "γ(x) = [Σ_c w_c(x) · θ_l[Σ_i c_i N_l^i mod entries_l]] for l < L, c corners of x"
+    source = (
+        'Müller, Evans, Schied, Keller, "Instant Neural Graphics Primitives with a '
+        'Multiresolution Hash Encoding", SIGGRAPH 2022; semantics of NVlabs/tiny-cuda-nn'
+    )
+
+    def __init__(
+        self,
+        in_dim: int,
+        *,
+        levels: Levels = 16,
+        features_per_level: FeaturesPerLevel = 2,
+        base_resolution: BaseResolution = 16,
+        per_level_scale: PerLevelScale = None,
+        max_resolution: MaxResolution = None,
+        interpolation: Interpolation = "linear",
+        init_scale: InitScale = 1e-4,
+        sparse_gradients: SparseGradients = False,
+    ) -> None:
+        growth = resolve_growth(
+            "tiledgrid",
+            levels,
+            base_resolution,
+            per_level_scale,
+            max_resolution,
+            DEFAULT_MAX_RESOLUTION,
+        )
+        plan = plan_levels(
+            "tiledgrid",
+            in_dim,
+            levels=levels,
+            base_resolution=base_resolution,
+            growth=growth,
+            cap=base_resolution**in_dim,
+            hashed=False,
+        )
+        super().__init__(
+            in_dim,
+            plan,
+            features_per_level=features_per_level,
+            interpolation=interpolation,
+            init_scale=init_scale,
+            sparse_gradients=sparse_gradients,
+        )
