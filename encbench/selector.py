@@ -56,9 +56,14 @@ def format_selector(name: str, parameters: Mapping[str, Any]) -> str:
 
 
 def _split(text: str) -> list[str]:
-    parts, depth, quote, start = [], [], "", 0
+    parts: list[str] = []
+    depth: list[str] = []
+    quote, escaped, start = "", False, 0
     for index, character in enumerate(text):
-        if quote:
+        if escaped:
+            escaped = False
+        elif quote:
+            escaped = character == "\\" and quote == '"'
             quote = "" if character == quote else quote
         elif character in "\"'":
             quote = character
@@ -82,7 +87,7 @@ def _value(text: str) -> Any:
 
 def _text(value: Any) -> str:
     if isinstance(value, str):
-        plain = not set(value) & set(',"[]{}()=') and _value(value) == value
+        plain = not set(value) & set(",\"'[]{}()=") and _value(value.strip()) == value
         return value if plain else json.dumps(value)
     if isinstance(value, bool):
         return str(value).lower()

@@ -1,0 +1,108 @@
+"""Suites are checked, and errors point at the key."""
+
+import pytest
+
+from encbench import UsageError, load_suite, plan
+from encbench.errors import SuiteError
+from encbench.plan import cell_key
+from encbench.registry import default_registry
+
+
+def load(tmp_path, text):
+    path = tmp_path / "mine.toml"
+    path.write_text(text)
+    return load_suite(str(path), default_registry())
+
+
+def test_entries_are_text_or_tables(tmp_path):
+    suite = load(
+        tmp_path,
+        """
+        encodings = ["ffe:levels=8", { name = "mpe", parameters = { levels = 2 }, label = "M" }]
+        tasks = ["image"]
+        """,
+    )
+    assert suite.name == "mine"
+    assert [entry.text for entry in suite.encodings] == ["ffe:levels=8", "M"]
+    assert suite.encodings[0].parameters == {"levels": 8}
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('tasks = ["image"]', ["encodings is missing"]),
+        ('encodings = []\ntasks = ["image"]', ["encodings"]),
+        ("encodings = [", ["not TOML"]),
+        (
+            'encodings = ["a"]\ntasks = ["b"]\n[training]\nlearning_rate = 3',
+            ["unknown key training.learning_rate", "lr"],
+        ),
+        (
+            'encodings = ["a"]\ntasks = ["b"]\n[trainig]\nlr = 3',
+            ["unknown key trainig", "did you mean 'training'"],
+        ),
+        (
+            'encodings = ["a"]\ntasks = ["b"]\n[training]\nlr = -1.0',
+            ["training.lr = -1.0", "greater than 0"],
+        ),
+        (
+            'encodings = ["a"]\ntasks = ["b"]\n[training]\nbatch_size = "big"',
+            ["training.batch_size = 'big'", "integer"],
+        ),
+        (
+            'encodings = ["a"]\ntasks = ["b"]\n[training]\nsteps = 1\nepochs = 1',
+            ["training", "epochs or steps, not both"],
+        ),
+        ('encodings = [{ parameters = {} }]\ntasks = ["b"]', ["encodings[0].name is missing"]),
+        ('encodings = ["levels=3"]\ntasks = ["b"]', ["no name"]),
+    ],
+)
+def test_a_wrong_suite_is_one_line_that_points_at_the_key(tmp_path, text, words):
+    with pytest.raises(UsageError) as caught:
+        load(tmp_path, text)
+    assert all(word in str(caught.value) for word in words), caught.value
+    assert "\n" not in str(caught.value).split("not TOML")[0]
+
+
+def test_an_unknown_suite_gets_the_nearest_name():
+    with pytest.raises(SuiteError, match="did you mean 'quick'"):
+        load_suite("quik", default_registry())
+
+
+def test_every_packaged_suite_can_be_planned():
+    registry = default_registry()
+    names = [offer.name for offer in registry.offers("suite")]
+    assert "quick" in names
+    for name in names:
+        assert plan(load_suite(name, registry), registry)
+
+
+def test_labels_do_not_change_the_key_and_parameters_do(registry, suite):
+    (cell,) = plan(suite, registry)
+    renamed = cell.model_copy(
+        update={"encoding": cell.encoding.model_copy(update={"label": "another"})}
+    )
+    reseeded = cell.model_copy(update={"seed": 1})
+    assert cell_key(renamed) == cell_key(cell)
+    assert cell_key(reseeded) != cell_key(cell)
+
+
+def test_a_default_given_outright_is_the_same_cell(registry, suite):
+    given = suite.model_copy(
+        update={"encodings": [type(suite.encodings[0]).from_text("scaled:scale=1.0")]}
+    )
+    assert cell_key(plan(given, registry)[0]) == cell_key(plan(suite, registry)[0])
+
+
+def test_the_tasks_network_is_the_default_and_an_entry_overrides_the_suite(registry, suite):
+    (cell,) = plan(suite, registry)
+    assert (cell.network.width, cell.network.depth) == (32, 1)
+    entry = suite.encodings[0].model_copy(update={"training": {"epochs": 3}})
+    (cell,) = plan(suite.model_copy(update={"encodings": [entry]}), registry)
+    assert (cell.training.epochs, cell.training.steps) == (3, None)
+
+
+def test_a_wrong_parameter_stops_the_plan(registry, suite):
+    wrong = type(suite.encodings[0]).from_text("scaled:scal=2")
+    with pytest.raises(UsageError, match="did you mean 'scale'"):
+        plan(suite.model_copy(update={"encodings": [wrong]}), registry)
