@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -33,14 +34,13 @@ def show(directory: Path, output: Path | None, *, pictures: bool) -> None:
 
 def task_table(task: TaskBoard) -> Table:
     """The standings in the width of a terminal."""
-    shown = Table(title=Text(task.label), title_justify="left")
-    shown.add_column("#", justify="right")
-    shown.add_column("encoding", overflow="fold")
+    shown = Table(title=Text(task.label), title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    shown.add_column("#", justify="right", no_wrap=True)
+    shown.add_column("encoding", overflow="fold", min_width=20)
     for metric in task.metrics[:2]:
-        shown.add_column(Text(metric.heading), justify="right")
-    shown.add_column("parameters", justify="right")
-    shown.add_column("λ median", justify="right")
-    shown.add_column("training [s]", justify="right")
+        shown.add_column(Text(metric.heading), justify="right", no_wrap=True)
+    for heading in ("λ median", "train s"):
+        shown.add_column(heading, justify="right", no_wrap=True)
     shown.add_column("status")
     for _, row in task.standings.iterrows():
         records = [stored.record for stored in task.of_entry(row["entry"])]
@@ -49,7 +49,6 @@ def task_table(task: TaskBoard) -> Table:
             count(row["rank"]),
             Text(one_line(row["entry"], 80)),
             *(fixed(row[f"metric:{m.name}"], digits(m)) for m in task.metrics[:2]),
-            count(row["params_mlp"] + row["params_encoding"]),
             below_or_value(row, "end", "median"),
             seconds(row["training"]),
             Text(", ".join(statuses)),

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import colorsys
+import re
 import textwrap
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib as mpl
 import matplotlib.style
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 
-__all__ = ["MARKERS", "WIDTH", "colours", "figure", "quiet", "save", "wrapped"]
+__all__ = ["MARKERS", "WIDTH", "colours", "figure", "legends", "quiet", "save"]
 
 WIDTH = 9.0
 """Inches of a page 900 px wide: a point of type is then 1.4 px."""
@@ -59,9 +61,11 @@ def quiet() -> Any:
     return mpl.style.context(["default", SETTINGS])
 
 
-def figure(height: float) -> Figure:
+def figure(
+    height: float, *, dpi: int = DPI, layout: Literal["constrained"] | None = "constrained"
+) -> Figure:
     """A white figure of the page's width; height in inches."""
-    return Figure(figsize=(WIDTH, height), dpi=DPI, layout="constrained", facecolor="white")
+    return Figure(figsize=(WIDTH, height), dpi=dpi, layout=layout, facecolor="white")
 
 
 def colours(entries: Sequence[str]) -> dict[str, tuple[str, str]]:
@@ -76,9 +80,21 @@ def colours(entries: Sequence[str]) -> dict[str, tuple[str, str]]:
     return found
 
 
-def wrapped(label: str, width: int, lines: int = 3) -> str:
-    """A label broken after its commas into at most so many lines, the rest an ellipsis."""
-    text = label.replace(",", ", ").replace(",  ", ", ").replace(":", ": ", 1)
+def legends(entries: Sequence[str], width: int, lines: int) -> dict[str, str]:
+    """Labels broken after their commas into at most so many lines, the rest an ellipsis.
+
+    Two that would read the same are given whole.
+    """
+    short = {entry: _wrapped(entry, width, lines) for entry in entries}
+    texts = Counter(short.values())
+    return {e: s if texts[s] == 1 else _wrapped(e, width, None) for e, s in short.items()}
+
+
+def _wrapped(label: str, width: int, lines: int | None) -> str:
+    text = label.replace(":", ": ", 1)
+    # Commas inside brackets are no place to break: "[96,277]" is one value.
+    text = re.sub(r",\s*(?![^\[(]*[\])])", ", ", text)
+    text = re.sub(r",\s+(?=[^\[(]*[\])])", ",", text)
     text = text.replace("$", r"\$")  # two of them would be read as mathematics
     return "\n".join(
         textwrap.wrap(text, width, max_lines=lines, placeholder=" …", break_on_hyphens=False)

@@ -87,7 +87,7 @@ class Board:
 
     tasks: Sequence[TaskBoard]
     entries: Sequence[str]
-    """All entries, by name: the order that gives each its colour."""
+    """All entries, those that finished first, then by name: the order that gives colours."""
 
 
 def boards(records: Sequence[StoredRecord]) -> Board:
@@ -95,7 +95,12 @@ def boards(records: Sequence[StoredRecord]) -> Board:
     encodings = {_ref_key(r.record, "encoding"): r.record.cell.encoding for r in records}
     names = unique_labels(encodings)
     tasks = [_task_board(label, slug, group, names) for label, slug, group in _by_task(records)]
-    entries = sorted({entry for task in tasks for entry in task.cells["entry"]}, key=_natural)
+    # What never finished is seldom drawn: it must not take the colours told apart best.
+    finished = {e for task in tasks for e in task.standings.query("n > 0")["entry"]}
+    entries = sorted(
+        {entry for task in tasks for entry in task.cells["entry"]},
+        key=lambda entry: (entry not in finished, _natural(entry)),
+    )
     return Board(tasks, entries)
 
 

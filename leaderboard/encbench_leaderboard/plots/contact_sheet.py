@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,12 +17,15 @@ from PIL import Image
 from encbench.records import StoredRecord
 from encbench_leaderboard.format import fixed
 from encbench_leaderboard.plots.selection import best_entries
-from encbench_leaderboard.style import WIDTH, figure, wrapped
+from encbench_leaderboard.style import WIDTH, figure, legends
 from encbench_leaderboard.table import TaskBoard
 
 __all__ = ["Crop", "busiest_crop", "draw_contact_sheet"]
 
 ERROR_MAP = "magma"
+TITLE_POINTS = 8.5
+GAP = 0.05
+"""Inches between pictures."""
 MARK = "#ff2fd6"
 """A magenta that neither photographs nor the error map hold."""
 
@@ -108,40 +112,60 @@ def draw_contact_sheet(task: TaskBoard) -> Figure | None:
     crop = busiest_crop(target)
 
     columns = _columns(len(pictures) + 1)
-    blocks = -(-(len(pictures) + 1) // columns)
-    titles = {entry: _title(task, entry, int(150 / columns)) for entry in pictures}
-    lines = max(title.count("\n") + 1 for title in titles.values())
-    aspect = min(max(target.shape[0] / target.shape[1], 0.25), 2.0)
-    cell = WIDTH / columns * 0.97
-    drawn = figure(blocks * (3 * cell * aspect + 0.165 * lines + 0.3))
-    drawn.set_layout_engine("constrained", w_pad=0.02, h_pad=0.02, wspace=0.01, hspace=0.01)
-    grid = drawn.subplots(3 * blocks, columns, squeeze=False)
-    for axes in grid.flat:
-        axes.set_axis_off()
-    for place, entry in enumerate([None, *pictures]):
-        block, column = divmod(place, columns)
-        slots: list[Axes] = list(grid[3 * block : 3 * block + 3, column])
-        picture = target if entry is None else pictures[entry]
-        slots[0].imshow(picture, interpolation="antialiased")
-        slots[1].imshow(crop.of(picture), interpolation="nearest")
-        if entry is None:
-            slots[0].set_title("target\n", fontsize=8.5, fontweight="bold")
-            slots[0].add_patch(
-                Rectangle(
-                    (crop.left - 0.5, crop.top - 0.5),
-                    crop.width,
-                    crop.height,
-                    fill=False,
-                    edgecolor=MARK,
-                    linewidth=1.6,
-                )
+    titles = _titles(task, {entry: entries[entry] for entry in pictures}, columns)
+    sheet = _Sheet(columns, len(pictures) + 1, target.shape, max(map(_lines, titles.values())))
+    overview, magnified, scale = (sheet.slot(0, row) for row in range(3))
+    overview.set_title("target\n", fontsize=TITLE_POINTS, fontweight="bold")
+    overview.imshow(target, interpolation="antialiased", aspect="auto")
+    magnified.imshow(crop.of(target), interpolation="nearest", aspect="auto")
+    for axes, corner, width in ((overview, (crop.left, crop.top), 1.6), (magnified, (0, 0), 3.2)):
+        _mark(axes, corner, crop, width)
+    _colour_bar(sheet.figure, scale, norm, top)
+    for place, (entry, picture) in enumerate(pictures.items(), 1):
+        whole, magnified, error = (sheet.slot(place, row) for row in range(3))
+        whole.set_title(titles[entry], fontsize=TITLE_POINTS)
+        whole.imshow(picture, interpolation="antialiased", aspect="auto")
+        magnified.imshow(crop.of(picture), interpolation="nearest", aspect="auto")
+        error.imshow(
+            errors[entry], cmap=ERROR_MAP, norm=norm, interpolation="antialiased", aspect="auto"
+        )
+    return sheet.figure
+
+
+class _Sheet:
+    """Places on a page, laid out to the inch: three rows a block, a column an item."""
+
+    def __init__(self, columns: int, items: int, shape: tuple[int, ...], title_lines: int) -> None:
+        self.columns = columns
+        self.width = (WIDTH - GAP * (columns + 1)) / columns
+        self.height = self.width * shape[0] / shape[1]
+        self.inset = 0.0
+        # A panorama or a tower would leave slivers: it gets a slot of its own proportions up
+        # to a limit, and is then narrower or lower than its slot.
+        if self.height > 2 * self.width:
+            self.inset = (self.width - 2 * self.width * shape[1] / shape[0]) / 2
+            self.height = 2 * self.width
+        self.title = title_lines * TITLE_POINTS * 1.3 / 72 + 0.14
+        self.block = self.title + 3 * (self.height + GAP) + GAP
+        blocks = -(-items // columns)
+        self.total = blocks * self.block
+        self.figure = figure(self.total, dpi=140, layout=None)
+
+    def slot(self, item: int, row: int) -> Axes:
+        """Axes without frame or ticks for an item's row: 0 whole, 1 crop, 2 error."""
+        block, column = divmod(item, self.columns)
+        left = GAP + column * (self.width + GAP) + self.inset
+        top = block * self.block + self.title + row * (self.height + GAP)
+        axes = self.figure.add_axes(
+            (
+                left / WIDTH,
+                1 - (top + self.height) / self.total,
+                (self.width - 2 * self.inset) / WIDTH,
+                self.height / self.total,
             )
-            _frame(slots[1], crop)
-            _colour_bar(drawn, slots[2], norm, top)
-        else:
-            slots[0].set_title(titles[entry], fontsize=8.5)
-            slots[2].imshow(errors[entry], cmap=ERROR_MAP, norm=norm, interpolation="antialiased")
-    return drawn
+        )
+        axes.set_axis_off()
+        return axes
 
 
 def _path(stored: StoredRecord, name: str) -> Path:
@@ -157,36 +181,45 @@ def _columns(items: int) -> int:
     return min((4, 5, 3), key=lambda columns: -items % columns)
 
 
-def _title(task: TaskBoard, entry: str, width: int) -> str:
-    row = task.standings[task.standings["entry"] == entry].iloc[0]
-    numbers = []
-    for metric in task.metrics[:2]:
-        value = row[f"metric:{metric.name}"]
-        if value == value:
-            digits = 1 if metric.unit == "dB" else 3
-            numbers.append(" ".join(filter(None, [fixed(value, digits), metric.unit])))
-    return f"{wrapped(entry, width, 2)}\n{' / '.join(numbers)}"
+def _titles(task: TaskBoard, records: Mapping[str, StoredRecord], columns: int) -> dict[str, str]:
+    """Name, and the first two metrics of the cell that is shown, for each entry."""
+    names = legends(list(records), 134 // columns, 3)
+    titles = {}
+    for entry, stored in records.items():
+        numbers = []
+        for metric in task.metrics[:2]:
+            recorded = stored.record.metrics.get(metric.name)
+            if recorded is not None and recorded.value is not None:
+                places = 1 if metric.unit == "dB" else 3
+                numbers.append(f"{fixed(recorded.value, places)} {metric.unit}".rstrip())
+        titles[entry] = f"{names[entry]}\n{' / '.join(numbers)}"
+    return titles
 
 
-def _frame(axes: Axes, crop: Crop) -> None:
+def _lines(title: str) -> int:
+    return title.count("\n") + 1
+
+
+def _mark(axes: Axes, corner: tuple[int, int], crop: Crop, width: float) -> None:
+    """Frame the crop, its upper left pixel at that corner (x, y)."""
     axes.add_patch(
         Rectangle(
-            (-0.5, -0.5),
+            (corner[0] - 0.5, corner[1] - 0.5),
             crop.width,
             crop.height,
             fill=False,
             edgecolor=MARK,
-            linewidth=2.4,
+            linewidth=width,
         )
     )
 
 
 def _colour_bar(drawn: Figure, slot: Axes, norm: PowerNorm, top: float) -> None:
     """The scale of the error maps, in the place where the target has no error to show."""
-    inset = slot.inset_axes((0.06, 0.55, 0.88, 0.1))
+    inset = slot.inset_axes((0.06, 0.55, 0.86, 0.1))
     bar = drawn.colorbar(
         ScalarMappable(norm, ERROR_MAP), cax=inset, orientation="horizontal", extend="max"
     )
     ticks = [0.0, top / 16, top / 4, top]
     bar.set_ticks(ticks, labels=["0", *(f"{tick:.2g}" for tick in ticks[1:])])
-    bar.set_label("absolute error (data range 1)")
+    bar.ax.set_title("absolute error (data range 1)", fontsize=TITLE_POINTS)

@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
 from encbench_leaderboard.plots.selection import SHOWN
-from encbench_leaderboard.style import figure, wrapped
+from encbench_leaderboard.style import figure, legends
 from encbench_leaderboard.table import TaskBoard
 
 __all__ = ["draw_cost"]
@@ -49,12 +49,13 @@ def draw_cost(task: TaskBoard, colours: Mapping[str, tuple[str, str]]) -> Figure
         panel.set_xlabel(name)
         panel.margins(0.08)
         positive = cells.loc[cells[column] > 0, column]
-        if len(positive) and positive.max() / positive.min() > 3:
+        if len(positive) and positive.max() / positive.min() > 8:
             panel.set_xscale("log")
-            panel.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            panel.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=12))
             panel.xaxis.set_minor_formatter(NullFormatter())
         panel.xaxis.set_major_formatter(EngFormatter(sep=""))
     panels[0].set_ylabel(task.primary.heading)
+    names = legends(best, 38, 2)
     drawn.legend(
         handles=[
             Line2D(
@@ -65,7 +66,7 @@ def draw_cost(task: TaskBoard, colours: Mapping[str, tuple[str, str]]) -> Figure
                 marker=colours[e][1],
                 markersize=8,
                 markeredgecolor="white",
-                label=wrapped(e, 36, 2),
+                label=names[e],
             )
             for e in best
         ],

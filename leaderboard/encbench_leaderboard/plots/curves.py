@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 
 from encbench.records import StoredRecord
 from encbench_leaderboard.plots.selection import best_entries
-from encbench_leaderboard.style import figure, wrapped
+from encbench_leaderboard.style import figure, legends
 from encbench_leaderboard.table import TaskBoard
 
 __all__ = ["draw_curves"]
@@ -41,10 +41,10 @@ def draw_curves(task: TaskBoard, colours: Mapping[str, tuple[str, str]]) -> Figu
     for panel in (loss, quality):
         panel.set_xlabel("optimizer step")
         panel.margins(x=0.02)
+    names = legends(list(entries), 38, 2)
     drawn.legend(
         handles=[
-            Line2D([], [], color=colours[e][0], linewidth=2.2, label=wrapped(e, 36, 2))
-            for e in entries
+            Line2D([], [], color=colours[e][0], linewidth=2.2, label=names[e]) for e in entries
         ],
         loc="outside lower center",
         ncols=3,

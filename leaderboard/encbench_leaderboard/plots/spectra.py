@@ -14,7 +14,7 @@ from matplotlib.patches import Patch
 
 from encbench.records import SpectrumSummary, StoredRecord
 from encbench_leaderboard.plots.selection import best_entries
-from encbench_leaderboard.style import figure, wrapped
+from encbench_leaderboard.style import figure, legends
 from encbench_leaderboard.table import WHENS, TaskBoard
 
 __all__ = ["draw_spectra", "resolved"]
@@ -63,10 +63,17 @@ def draw_spectra(task: TaskBoard, colours: Mapping[str, tuple[str, str]]) -> Fig
         framealpha=0.9,
         edgecolor="none",
     )
+    names = legends(list(entries), 38, 2)
     drawn.legend(
         handles=[
             *(
-                Line2D([], [], color=colours[entry][0], linewidth=2.2, label=_legend(entry, stored))
+                Line2D(
+                    [],
+                    [],
+                    color=colours[entry][0],
+                    linewidth=2.2,
+                    label=_legend(names[entry], stored),
+                )
                 for entry, stored in entries.items()
             ),
             Patch(color="#e4e4e4", label="under the floor: rounding noise"),
@@ -141,8 +148,8 @@ def _floor_band(panels: Sequence[Axes], records: Sequence[StoredRecord]) -> None
         panel.set_ylim(bottom=bottom)
 
 
-def _legend(entry: str, stored: StoredRecord) -> str:
+def _legend(name: str, stored: StoredRecord) -> str:
     spectra = _spectra(stored, "")
     values, summary = spectra.get("end", next(reversed(spectra.values())))
     below = len(values) - len(resolved(values, summary.floor))
-    return f"{wrapped(entry, 36, 2)}\n{below:,} of {len(values):,} ≤ floor"
+    return f"{name}\n{below:,} of {len(values):,} ≤ floor"
