@@ -93,39 +93,45 @@ def load_suite(source: str, registry: Registry) -> Suite:
 
 def describe_error(error: ValidationError, model: type[BaseModel]) -> str:
     """The first problem of a validation: which key, what was got, what was expected."""
-    problem = error.errors()[0]
-    # pydantic adds the branch of a union to the location; a key of the file is never that deep
-    where = [part for part in problem["loc"] if not _is_branch(part)]
+    problems = error.errors()
+    problem = problems[0]
+    where, inside = _locate(model, problem["loc"])
     steps = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in where)
     key = "".join(steps).lstrip(".")
     if problem["type"] == "extra_forbidden":
-        known = list(_model_at(model, where[:-1]).model_fields)
+        known = list(inside.model_fields)
         near = difflib.get_close_matches(str(where[-1]), known, n=1, cutoff=0.5)
         hint = f"did you mean {near[0]!r}? " if near else ""
         return f"unknown key {key}; {hint}Known here: {', '.join(known)}"
     if problem["type"] == "missing":
         return f"{key} is missing"
-    reason = problem["msg"].removeprefix("Value error, ")
+    # a value that fits no branch of a union has one problem for each
+    reasons = [p["msg"] for p in problems if _locate(model, p["loc"])[0] == where]
+    reason = ", or ".join(text.removeprefix("Value error, ") for text in reasons)
     got = "" if isinstance(problem["input"], dict) else f" = {problem['input']!r}"
     return f"{key}{got}: {reason[0].lower()}{reason[1:]}" if key else reason
 
 
-def _is_branch(part: int | str) -> bool:
-    return isinstance(part, str) and (
-        part in ("int", "float", "str") or any(mark in part for mark in "[( ")
-    )
+def _locate(
+    model: type[BaseModel], location: tuple[int | str, ...]
+) -> tuple[list[int | str], type[BaseModel]]:
+    """The part of a location that a person wrote, and the model it is in.
 
-
-def _model_at(model: type[BaseModel], where: list[int | str]) -> type[BaseModel]:
-    for part in where:
+    pydantic adds the branch of a union behind it.
+    """
+    where: list[int | str] = []
+    inside = model
+    for part in location:
         if isinstance(part, int):
+            where.append(part)
             continue
-        field = model.model_fields.get(part)
+        where.append(part)
+        field = inside.model_fields.get(part)
         if field is None:
             break
         candidates = [field.annotation, *get_args(field.annotation)]
         nested = [c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)]
         if not nested:
             break
-        model = nested[0]
-    return model
+        inside = nested[0]
+    return where, inside
