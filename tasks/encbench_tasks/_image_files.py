@@ -1,0 +1,127 @@
+"""Which file an image's name means: a built-in photograph, a file, or a folder of files."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+
+from encbench import DataError
+
+PHOTOGRAPHS = {
+    "astronaut": "astronaut.png",
+    "brick": "brick.png",
+    "camera": "camera.png",
+    "cell": "cell.png",
+    "chelsea": "chelsea.png",
+    "clock": "clock_motion.png",
+    "coffee": "coffee.png",
+    "coins": "coins.png",
+    "grass": "grass.png",
+    "gravel": "gravel.png",
+    "hubble_deep_field": "hubble_deep_field.jpg",
+    "immunohistochemistry": "ihc.png",
+    "moon": "moon.png",
+    "motorcycle_left": "motorcycle_left.png",
+    "motorcycle_right": "motorcycle_right.png",
+    "retina": "retina.jpg",
+    "rocket": "rocket.jpg",
+}
+"""Photographs inside scikit-image's wheel, by scikit-image's own names where it has one."""
+
+SUFFIXES = (
+    *(".avif", ".bmp", ".gif", ".jp2", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm"),
+    *(".tga", ".tif", ".tiff", ".webp"),
+)
+"""Files with these endings, in any case, are the images of a folder."""
+
+
+def locate(image: str) -> Path:
+    """The one file that ``image`` means. A built-in's name wins; ``./chelsea`` is a path.
+
+    Raises:
+        DataError: there is no such image, or it is a folder.
+    """
+    if image in PHOTOGRAPHS:
+        return _built_in(image)
+    path = Path(image).expanduser()
+    if path.is_file():
+        return path
+    if path.is_dir():
+        raise DataError(
+            f"{image!r} is a folder where one image is needed; give one of its files "
+            "(ImageTask.targets lists them)"
+        )
+    if path.exists():
+        raise DataError(f"{image!r} is neither a file nor a folder; give the path of an image")
+    raise DataError(_missing(image, path))
+
+
+def folder_images(folder: Path) -> list[Path]:
+    """The images directly in a folder, in natural order (``img2`` before ``img10``).
+
+    Files are known by their endings; hidden ones, others and subfolders are left out.
+
+    Raises:
+        DataError: the folder cannot be listed, or holds no image.
+    """
+    try:
+        names = [entry.name for entry in folder.iterdir() if not entry.is_dir()]
+    except OSError as error:
+        raise DataError(f"folder {str(folder)!r} cannot be listed: {error.strerror}") from None
+    images = [n for n in names if Path(n).suffix.lower() in SUFFIXES and not n.startswith(".")]
+    if not images:
+        found = f"{len(names)} other files" if names else "no files"
+        raise DataError(
+            f"folder {str(folder)!r} holds no image, but {found}; images end in "
+            f"{' '.join(SUFFIXES)} (subfolders are not searched)"
+        )
+    return [folder / name for name in sorted(images, key=_natural)]
+
+
+@cache
+def _data_folder() -> Path:
+    # found, not imported: nothing of scikit-image runs for a listing
+    spec = find_spec("skimage")
+    if spec is None or spec.origin is None:
+        raise DataError(
+            "the built-in photographs are scikit-image's, which is not installed; "
+            "pip install scikit-image"
+        )
+    return Path(spec.origin).parent / "data"
+
+
+def _built_in(name: str) -> Path:
+    path = _data_folder() / PHOTOGRAPHS[name]
+    if not path.is_file():
+        raise DataError(
+            f"built-in photograph {name!r} is not in this scikit-image ({path} is missing); "
+            "reinstall scikit-image, or give the path of an image"
+        )
+    return path
+
+
+def _missing(image: str, path: Path) -> str:
+    if path.parent == Path() and not path.suffix:
+        near = difflib.get_close_matches(image.lower(), PHOTOGRAPHS, n=2, cutoff=0.6)
+        hint = f"did you mean {' or '.join(map(repr, near))}? " if near else ""
+        return (
+            f"no image {image!r}: neither a file nor a built-in photograph; {hint}"
+            f"Built in: {', '.join(PHOTOGRAPHS)}"
+        )
+    if not path.parent.is_dir():
+        return f"no image {image!r}: there is no folder {str(path.parent)!r}; mend the path"
+    try:
+        beside = [entry.name for entry in path.parent.iterdir()]
+    except OSError:
+        beside = []
+    near = difflib.get_close_matches(path.name, [*beside, *PHOTOGRAPHS], n=2, cutoff=0.6)
+    hint = f"did you mean {' or '.join(map(repr, near))}?" if near else "mend the path"
+    return f"no image {image!r}: the file does not exist; {hint}"
+
+
+def _natural(name: str) -> tuple[list[tuple[int, int | str]], str]:
+    parts = re.split(r"(\d+)", name.casefold())
+    return [(0, int(part)) if part.isdigit() else (1, part) for part in parts if part], name

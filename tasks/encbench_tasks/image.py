@@ -1,0 +1,219 @@
+"""Image regression: a network that maps pixel coordinates to colours."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, get_args
+
+import numpy as np
+import torch
+from matplotlib import colormaps
+from numpy.typing import NDArray
+from PIL import Image
+from pydantic import Field
+from torch import Tensor
+
+from encbench import DataError, Outcome, ParameterError, Task
+from encbench.metrics.psnr import psnr
+from encbench.task import Predict
+from encbench_tasks._image_files import PHOTOGRAPHS, folder_images, locate
+from encbench_tasks._pixels import Pixels, read_pixels
+
+__all__ = ["ImageTask"]
+
+Channels = Literal["auto", "grey", "rgb", "rgba"]
+DEFAULT_IMAGE = "chelsea"
+LUMA = np.array([0.299, 0.587, 0.114])
+"""Grey of RGB, ITU-R BT.601, on the values as stored."""
+ERROR_RANGE = 0.1
+"""Mean absolute error that the brightest colour of the error picture stands for."""
+
+
+class ImageTask(Task):
+    """Regress one image: pixel coordinates (x, y) in [0, 1]² to grey, RGB or RGBA in [0, 1].
+
+    Pixel (column i, row j) of a W × H image is the sample at its centre,
+    x = ((i + ½)/W, (j + ½)/H), y downwards, each axis over [0, 1] on its own (as SIREN,
+    Tancik et al. and tiny-cuda-nn scale them), so that a grid's cells are all used; the pixels
+    of an image that is not square are then not square in x. Every pixel is a training point,
+    there is no test split.
+
+    Args:
+        image: a built-in photograph's name, the path of an image file, or (through ``targets``)
+            a folder of images, each a target. A name of a built-in wins over a file: write
+            ``./chelsea`` for the file. Folders are not searched in depth.
+        side: pixels of the *longer* side after shrinking, aspect kept, with a Lanczos filter
+            widened to prevent aliasing. Never enlarges: more than the image has is an error.
+        channels: "auto" keeps what the file holds: grey is one output, RGB three, and an image
+            with transparent pixels four, straight alpha last; alpha that is opaque everywhere
+            is dropped, since a constant output would flatter PSNR. "grey" (BT.601 luma) and
+            "rgb" blend transparent pixels over white; "rgba" always has four outputs.
+
+    Raises:
+        DataError: the image is missing, damaged, smaller than 2 × 2 or than ``side``.
+        ParameterError: side is below 2, or channels unknown.
+    """
+
+    source: ClassVar[str] = (
+        "Audia, Feizi, Zwicker, Manocha, How Learnable Grids Recover Fine Detail in Low "
+        "Dimensions: image regression, coordinates and RGB in [0, 1], no train/test split"
+    )
+    in_dim = 2
+
+    def __init__(
+        self,
+        *,
+        image: Annotated[
+            str, Field(min_length=1, description="built-in photograph, image file, or folder")
+        ] = DEFAULT_IMAGE,
+        side: Annotated[
+            Annotated[int, Field(ge=2)] | None,
+            Field(description="shrink the longer side to this many pixels"),
+        ] = None,
+        channels: Annotated[Channels, Field(description="outputs; auto: as in the file")] = "auto",
+    ) -> None:
+        if side is not None and side < 2:
+            raise ParameterError(f"ImageTask: side must be at least 2 pixels, got {side}")
+        if channels not in get_args(Channels):
+            raise ParameterError(
+                f"ImageTask: channels must be one of {', '.join(get_args(Channels))}, "
+                f"got {channels!r}"
+            )
+        self.path = locate(image)
+        pixels = _with_channels(read_pixels(self.path), channels)
+        if side is not None:
+            pixels = _shrunk(pixels, side, self.path)
+        height, width, self.out_dim = pixels.shape
+        if min(height, width) < 2:
+            raise DataError(
+                f"{self.path}: {width} × {height} pixels where at least 2 × 2 are needed; "
+                "give a larger image" + ("" if side is None else " or side")
+            )
+        self.truth = pixels
+        """(H, W, out_dim) float32 in [0, 1]."""
+        self._x = _pixel_centres(height, width)
+        self._y = torch.from_numpy(pixels.reshape(-1, self.out_dim))
+
+    @classmethod
+    def targets(cls, *, image: str = DEFAULT_IMAGE, **parameters: Any) -> list[dict[str, Any]]:
+        """One set of parameters an image; a folder gives its files in natural order.
+
+        Raises:
+            DataError: the folder cannot be listed, or holds no image.
+        """
+        folder = Path(image).expanduser()
+        if image in PHOTOGRAPHS or not folder.is_dir():
+            return [{"image": image, **parameters}]
+        return [{"image": str(path), **parameters} for path in folder_images(folder)]
+
+    @classmethod
+    def data_hash(cls, *, image: str = DEFAULT_IMAGE, **parameters: Any) -> str:
+        """SHA-256 of the image file's bytes.
+
+        Raises:
+            DataError: there is no such file, or it cannot be read.
+        """
+        path = locate(image)
+        try:
+            with path.open("rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise DataError(
+                f"{path}: cannot be read: {error.strerror}; give the path of an image file"
+            ) from None
+
+    @property
+    def points_per_epoch(self) -> int:
+        return len(self._x)
+
+    def epoch(self, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """All pixels, row by row: the same tensors each time."""
+        return self._x, self._y
+
+    def progress_metric(self, predict: Predict) -> float:
+        """PSNR [dB] over all pixels, the prediction clamped to [0, 1]; nan if not finite."""
+        return psnr(self._image_of(predict), self.truth)
+
+    def evaluate(self, predict: Predict) -> Outcome:
+        """The predicted image, clamped to [0, 1], beside the true one.
+
+        The picture "error" maps the mean absolute error over the channels through the colour
+        map magma: black is 0, its brightest colour 0.1 and more, in every picture alike.
+        """
+        prediction = self._image_of(predict)
+        error = np.abs(prediction - self.truth).mean(axis=2)
+        colours = colormaps["magma"](np.nan_to_num(error / ERROR_RANGE, nan=1.0), bytes=True)
+        return Outcome(
+            comparisons={"image": (prediction, self.truth)},
+            pictures={
+                "target": _picture(self.truth),
+                "prediction": _picture(prediction),
+                "error": np.ascontiguousarray(colours[..., :3]),
+            },
+        )
+
+    def _image_of(self, predict: Predict) -> Pixels:
+        raw = predict(self._x).detach().cpu().numpy().reshape(self.truth.shape)
+        # an infinity clamped to 1 would pass for a prediction
+        return np.where(np.isfinite(raw), np.clip(raw, 0, 1), np.nan).astype(np.float32)
+
+
+def _pixel_centres(height: int, width: int) -> Tensor:  # -> (H·W, 2) float64
+    across = (torch.arange(width, dtype=torch.float64) + 0.5) / width
+    down = (torch.arange(height, dtype=torch.float64) + 0.5) / height
+    y, x = torch.meshgrid(down, across, indexing="ij")
+    return torch.stack([x, y], dim=-1).reshape(-1, 2)
+
+
+def _with_channels(pixels: Pixels, channels: Channels) -> Pixels:
+    colour, alpha = pixels, np.ones_like(pixels[..., :1])
+    if pixels.shape[2] in (2, 4):
+        colour, alpha = pixels[..., :-1], pixels[..., -1:]
+    opaque = bool((alpha == 1).all())
+    if channels == "rgba" or (channels == "auto" and not opaque):
+        rgb = np.broadcast_to(colour, (*colour.shape[:2], 3))
+        return np.concatenate([rgb, alpha], axis=2)
+    if not opaque:
+        colour = colour * alpha + (1 - alpha)
+    if channels == "rgb":
+        colour = np.broadcast_to(colour, (*colour.shape[:2], 3))
+    elif channels == "grey" and colour.shape[2] == 3:
+        colour = (colour @ LUMA)[..., None]
+    return np.ascontiguousarray(np.clip(colour, 0, 1), dtype=np.float32)
+
+
+def _shrunk(pixels: Pixels, side: int, path: Path) -> Pixels:
+    height, width = pixels.shape[:2]
+    longer = max(height, width)
+    if side > longer:
+        raise DataError(
+            f"{path}: side={side} is more than the image has ({width} × {height}), and images "
+            f"are not enlarged; give side={longer} or less, or leave it out"
+        )
+    if side == longer:
+        return pixels
+    size = [max(1, int(n * side / longer + 0.5)) for n in (width, height)]
+    alpha = pixels[..., 3:]
+    # weighted by alpha, or the colours of invisible pixels would bleed into visible ones
+    weighted = np.concatenate([pixels[..., :3] * alpha, alpha], axis=2) if alpha.size else pixels
+    bands = [
+        np.asarray(Image.fromarray(band).resize(size, Image.Resampling.LANCZOS))
+        for band in np.ascontiguousarray(np.moveaxis(weighted, 2, 0))
+    ]
+    small = np.stack(bands, axis=2)
+    if alpha.size:
+        visible = np.clip(small[..., 3:], 0, 1)
+        colour = np.divide(
+            small[..., :3], visible, out=np.zeros_like(small[..., :3]), where=visible > 0
+        )
+        small = np.concatenate([colour, visible], axis=2)
+    # the filter's negative lobes overshoot at sharp edges
+    clipped: Pixels = np.clip(small, 0, 1)
+    return clipped
+
+
+def _picture(image: Pixels) -> NDArray[np.uint8]:
+    """8-bit picture; values that are not finite are black."""
+    picture = np.rint(np.nan_to_num(image) * 255).astype(np.uint8)
+    return picture[..., 0] if picture.shape[2] == 1 else picture
