@@ -41,9 +41,8 @@ class FourierFeatureEncoding(Encoding):
     equation = "γ(x) = [sin(2^l x), cos(2^l x)] for l < L"
     source = (
         'Audia, Feizi, Zwicker, Manocha, "How Learnable Grids Recover Fine Detail in Low '
-        'Dimensions: A Neural Tangent Kernel Analysis of Multigrid Parametric Encodings", ICLR 2025, '
-        "Eq. 1; "
-        'Mildenhall et al., "NeRF", ECCV 2020, Eq. 4'
+        'Dimensions: A Neural Tangent Kernel Analysis of Multigrid Parametric Encodings", '
+        'ICLR 2025, Eq. 1; Mildenhall et al., "NeRF", ECCV 2020, Eq. 4'
     )
     max_dim = 4
 
@@ -63,7 +62,8 @@ class FourierFeatureEncoding(Encoding):
         self.convention = convention
         self.include_input = include_input
         self._octaves: Tensor
-        self.register_buffer("_octaves", 2.0 ** torch.arange(levels), persistent=False)
+        octaves = torch.tensor([2.0**level for level in range(levels)])
+        self.register_buffer("_octaves", octaves, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:  # (N, d) -> (N, 2 * d * L [+ d])
         octaves = self._octaves.to(x.dtype)
