@@ -1,19 +1,20 @@
 """The dense grid of tiny-cuda-nn: every vertex stored, borders that wrap."""
 
 import pytest
-import tcnn_reference
 import torch
 from encbench_encodings.densegrid import DenseGrid
 from encbench_encodings.hashgrid import HashGrid
-from encoding_checks import (
+
+from encbench import ParameterError
+
+from . import tcnn_reference
+from .encoding_checks import (
     border_points,
     check_gradients,
     check_sparse_jacobian,
     filled,
     random_points,
 )
-
-from encbench import ParameterError
 
 
 @pytest.mark.parametrize("interpolation", ["nearest", "linear", "smoothstep"])

@@ -5,9 +5,10 @@ import math
 import pytest
 import torch
 from encbench_encodings.ffe import FourierFeatureEncoding as FFE
-from encoding_checks import border_points, check_gradients, random_points
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from .encoding_checks import border_points, check_gradients, random_points
 
 
 def reference(convention: str, levels: int, point: list[float]) -> list[float]:

@@ -1,20 +1,21 @@
 """The hash grid, held against tiny-cuda-nn's rules written out in plain numbers."""
 
 import pytest
-import tcnn_reference
 import torch
 from encbench_encodings.hashgrid import HashGrid
-from encoding_checks import (
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from encbench import ParameterError
+
+from . import tcnn_reference
+from .encoding_checks import (
     border_points,
     check_gradients,
     check_sparse_jacobian,
     filled,
     random_points,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
-from encbench import ParameterError
 
 # Small enough that coarse levels are dense and fine ones hashed, with collisions.
 SMALL = {"levels": 4, "base_resolution": 2, "per_level_scale": 1.7, "log2_hashmap_size": 5}

@@ -6,17 +6,18 @@ import math
 import pytest
 import torch
 from encbench_encodings.mpe import MultigridParametricEncoding as MPE
-from encoding_checks import (
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from encbench import ParameterError
+
+from .encoding_checks import (
     border_points,
     check_gradients,
     check_sparse_jacobian,
     filled,
     random_points,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
-from encbench import ParameterError
 
 
 def reference(encoding: MPE, point: list[float]) -> list[float]:

@@ -7,10 +7,11 @@ import sys
 import encbench_encodings
 import pytest
 import torch
-from encoding_checks import random_points
 
 from encbench import CoordinateMLP, Encoding
 from encbench.parameters import parameters_of, validate_parameters
+
+from .encoding_checks import random_points
 
 TARGETS = encbench_encodings.encbench_encodings()
 

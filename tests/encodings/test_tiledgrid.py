@@ -1,18 +1,19 @@
 """The tiled grid of tiny-cuda-nn: the coarsest level's entries, repeated."""
 
 import pytest
-import tcnn_reference
 import torch
 from encbench_encodings.tiledgrid import TiledGrid
-from encoding_checks import (
+
+from encbench import ParameterError
+
+from . import tcnn_reference
+from .encoding_checks import (
     border_points,
     check_gradients,
     check_sparse_jacobian,
     filled,
     random_points,
 )
-
-from encbench import ParameterError
 
 
 @pytest.mark.parametrize("interpolation", ["nearest", "linear", "smoothstep"])
