@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from matplotlib.figure import Figure
 
-from encbench.errors import StoreError
+from encbench.errors import StoreError, UsageError
 from encbench.records import StoredRecord
 from encbench.store import Store
 from encbench_leaderboard import footer, markdown, style
@@ -56,12 +56,13 @@ def render(directory: Path, out: Path | None = None, *, pictures: bool = True) -
 
     Raises:
         StoreError: no folder, no records, or the page cannot be written.
+        UsageError: ``out`` has no suffix, so its pictures' folder would take its name.
     """
     directory = Path(directory)
     board, records, store = load(directory)
     out = directory / "leaderboard.md" if out is None else Path(out)
     if out.suffix == "":
-        raise StoreError(f"{out} has no suffix, expected a Markdown file, for example {out}.md")
+        raise UsageError(f"{out} has no suffix, expected a Markdown file, for example {out}.md")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         shown = _draw(board, out) if pictures else {}

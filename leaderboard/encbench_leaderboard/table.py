@@ -101,7 +101,7 @@ def boards(records: Sequence[StoredRecord]) -> Board:
         {entry for task in tasks for entry in task.cells["entry"]},
         key=lambda entry: (entry not in finished, _natural(entry)),
     )
-    return Board(tasks, entries)
+    return Board(tuple(tasks), tuple(entries))
 
 
 def _ref_key(record: Record, kind: Literal["encoding", "task"]) -> str:

@@ -26,7 +26,10 @@ def leaderboard(
         bool, typer.Option("--pictures/--no-pictures", help="Draw pictures and link to them.")
     ] = True,
 ) -> None:
-    """Turn a results folder into a Markdown page with tables and pictures."""
+    """Tables and plots of a results folder.
+
+    Writes a Markdown page with its pictures beside it, and prints the standings.
+    """
     # `encbench --help` imports every verb; pandas and matplotlib take seconds
     from encbench_leaderboard.console import show
 

@@ -1,0 +1,269 @@
+"""The page of a results folder: what it says, and that it is whole."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import time
+import tomllib
+from pathlib import Path
+from urllib.parse import unquote
+
+import encbench_leaderboard
+import pytest
+from encbench_leaderboard.page import render
+from markdown_it import MarkdownIt
+from typer.testing import CliRunner
+
+from encbench.errors import StoreError, UsageError
+from encbench.metrics.base import MetricValue
+from encbench.records import ErrorInfo
+
+from .results import Results, diverged, provenance
+
+
+def page(results: Results, **options: bool) -> str:
+    return render(results.directory, **options).read_text(encoding="utf-8")
+
+
+def links(text: str) -> list[str]:
+    return [unquote(link) for link in re.findall(r"!\[[^\]]+\]\(([^)]+)\)", text)]
+
+
+def test_every_picture_that_is_linked_exists_beside_the_page(results: Results) -> None:
+    results.add("a", psnr=30.0)
+    results.add("b", psnr=31.0, task="image:image=other one")
+    found = links(page(results))
+    assert len(found) == 8
+    assert all((results.directory / link).is_file() for link in found)
+    assert {link.split("/")[0] for link in found} == {"leaderboard"}
+
+
+def test_a_page_elsewhere_has_its_pictures_beside_it(results: Results, tmp_path: Path) -> None:
+    results.add()
+    out = tmp_path / "site of ours" / "front page.md"
+    assert render(results.directory, out) == out
+    found = links(out.read_text(encoding="utf-8"))
+    assert found
+    assert all((out.parent / link).is_file() for link in found)
+    assert not (results.directory / "leaderboard").exists()
+
+
+def test_without_pictures_there_are_no_links_and_no_files(results: Results) -> None:
+    results.add()
+    assert not links(page(results, pictures=False))
+    assert not (results.directory / "leaderboard").exists()
+
+
+def test_pictures_of_an_earlier_page_do_not_outlive_their_data(results: Results) -> None:
+    stored = results.add()
+    before = set(links(page(results)))
+    results.store.write(stored.record, {}, {})
+    after = set(links(page(results)))
+    assert len(before) == 4
+    assert [Path(link).stem for link in after] == ["image-image-chelsea-cost"]
+    assert {p.name for p in (results.directory / "leaderboard").iterdir()} == {
+        Path(link).name for link in after
+    }
+
+
+def test_tables_survive_pipes_newlines_and_markup(results: Results) -> None:
+    results.add("odd:text=a|b")
+    error = ErrorInfo(type="OSError", message="no | such\n<b>file</b> *here* `x` [1](2)")
+    results.add("bad", status="failed", error=error, psnr=None)
+    text = page(results, pictures=False)
+    html = MarkdownIt("commonmark").enable("table").render(text)
+    first = html[html.index("<table>") : html.index("</table>")]
+    widths = {row.count("<th") + row.count("<td") for row in first.split("<tr>")[1:]}
+    assert len(widths) == 1
+    assert "<code>odd:text=a|b</code>" in first
+    assert "no | such &lt;b&gt;file&lt;/b&gt; *here* `x` [1](2)" in first
+
+
+def test_all_tables_are_whole(results: Results) -> None:
+    for seed in range(2):
+        results.add("a", seed=seed)
+        results.add("b", task="occupancy", curve="iou", metrics={"iou": MetricValue(value=0.5)})
+    text = page(results, pictures=False)
+    tables = re.findall(r"(?:^\|.*\n)+", text, flags=re.MULTILINE)
+    assert len(tables) >= 8
+    for table in tables:
+        assert len({line.count("|") for line in table.splitlines()}) == 1
+
+
+def test_several_tasks_get_an_overview_by_mean_rank(results: Results) -> None:
+    for task, values in (("t1", (30.0, 20.0)), ("t2", (31.0, 25.0)), ("t3", (18.0, 19.0))):
+        for encoding, psnr in zip(("a", "b"), values, strict=True):
+            results.add(encoding, task=task, psnr=psnr)
+    results.add("c", task="t1", status="diverged", error=diverged(1), psnr=None)
+    text = page(results, pictures=False)
+    overview = text[text.index("## Overview") : text.index("Tasks:")].splitlines()
+    lines = [[c.strip() for c in line.strip("|").split("|")] for line in overview[4:-1]]
+    assert lines == [
+        ["`a`", "1.33", "3", "30.00", "31.00", "18.00"],
+        ["`b`", "1.67", "3", "20.00", "25.00", "19.00"],
+        ["`c`", "3.00", "1", "did not finish", "–", "–"],
+    ]
+
+
+def test_one_task_needs_no_overview(results: Results) -> None:
+    results.add()
+    assert "## Overview" not in page(results, pictures=False)
+
+
+@pytest.mark.parametrize("outputs", ["trace", "full"])
+def test_the_page_says_which_kernel_and_how_many_points(results: Results, outputs: str) -> None:
+    results.add(outputs=outputs, points=64)
+    text = page(results, pictures=False)
+    assert f'"{outputs}":' in text
+    assert "N = 64 training points" in text
+
+
+def test_few_cells_predict_nothing_and_the_page_says_so(results: Results) -> None:
+    for place in range(4):
+        results.add(f"e{place}", psnr=20.0 + place)
+    assert "Too few to say anything" in page(results, pictures=False)
+    results.add("e5", psnr=30.0)
+    assert "Too few to say anything" not in page(results, pictures=False)
+
+
+def test_times_of_different_machines_are_warned_about(results: Results) -> None:
+    results.add("a")
+    warning = "times must not be compared"
+    assert f"their {warning}" not in page(results, pictures=False)
+    results.add("b", provenance=provenance(processor="Xeon 8480"))
+    text = page(results, pictures=False)
+    assert f"2 different machines or settings of threads: their {warning}" in text
+    assert "EPYC 7763" in text
+    assert "Xeon 8480" in text
+
+
+def test_provenance_is_at_the_foot(results: Results) -> None:
+    results.add()
+    results.store.write_suite({"name": "paper-scaling"})
+    text = page(results, pictures=False)
+    foot = text[text.index("## Provenance") :]
+    for fact in ("encbench: 0.1.0", "torch 2.13.0", "1 thread", "2026-01-05 10:20", "paper-sc"):
+        assert fact in foot
+    assert text.startswith("# Leaderboard: paper-scaling\n")
+
+
+def test_the_suite_comes_back_as_it_was(results: Results) -> None:
+    results.add()
+    suite = {
+        "name": 'a "quoted" suite',
+        "seeds": [0, 1],
+        "encodings": [
+            {"name": "identity"},
+            {"name": "mpe", "parameters": {"resolutions": [96, 277], "include_input": True}},
+        ],
+        "tasks": [{"name": "image", "parameters": {"image": "a\\b\n.png"}}],
+        "training": {"lr": 0.5, "optimizer": "sgd"},
+    }
+    results.store.write_suite({**suite, "description": None})
+    text = page(results, pictures=False)
+    block = text[text.index("```toml") + 7 :]
+    found = tomllib.loads(block[: block.index("```")])
+    assert found == suite | {"encodings": ["identity", suite["encodings"][1]]}
+
+
+def test_a_folder_without_a_suite_tells_the_flags(results: Results) -> None:
+    results.add("mpe:resolutions=[96,277]", seed=3)
+    text = page(results, pictures=False)
+    assert (
+        "encbench run -e 'mpe:resolutions=[96,277]' -t image:image=chelsea --seed 3 -o run" in text
+    )
+
+
+def test_only_failures_still_make_a_page(results: Results) -> None:
+    results.add("a", status="out_of_memory", psnr=None, points=0, curves=False, pictures=False)
+    results.add("b", status="timeout", psnr=None, points=0, curves=False, pictures=False)
+    text = page(results)
+    assert not links(text)
+    assert "**out of memory**" in text
+    assert "no cell finished with a spectrum" in text
+
+
+def test_a_folder_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="there is no results folder") as caught:
+        render(tmp_path / "nowhere")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_folder_without_records_is_one_line(results: Results) -> None:
+    with pytest.raises(StoreError, match="holds no records") as caught:
+        render(results.directory)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_page_needs_a_suffix_that_tells_it_from_its_pictures(results: Results) -> None:
+    results.add()
+    with pytest.raises(UsageError, match=r"for example .*out\.md"):
+        render(results.directory, results.directory / "out")
+
+
+def test_a_page_that_cannot_be_written_leaves_the_old_one(results: Results) -> None:
+    results.add()
+    blocked = results.directory / "blocked"
+    blocked.write_text("a file, not a folder")
+    with pytest.raises(StoreError, match="cannot write"):
+        render(results.directory, blocked / "out.md")
+    assert blocked.read_text() == "a file, not a folder"
+
+
+def test_the_same_records_make_the_same_page(results: Results) -> None:
+    for place in range(3):
+        results.add(f"e{place}", psnr=20.0 + place)
+    first = page(results)
+    pictures = {p.name: p.read_bytes() for p in (results.directory / "leaderboard").iterdir()}
+    assert page(results) == first
+    assert pictures == {
+        p.name: p.read_bytes() for p in (results.directory / "leaderboard").iterdir()
+    }
+
+
+def test_two_hundred_records_are_quick(results: Results) -> None:
+    for task in range(5):
+        for encoding in range(20):
+            for seed in range(2):
+                results.add(
+                    f"ffe:levels={encoding}",
+                    task=f"image:image=i{task}",
+                    psnr=20.0 + encoding + seed / 10,
+                    seed=seed,
+                    pictures=False,
+                )
+    start = time.perf_counter()
+    page(results, pictures=False)
+    assert time.perf_counter() - start < 10  # half a second on an idle core
+
+
+def test_the_hook_renders_after_a_run_and_leaves_an_empty_one_alone(results: Results) -> None:
+    encbench_leaderboard.encbench_run_finished(results.directory, [])
+    assert not (results.directory / "leaderboard.md").exists()
+    stored = results.add()
+    encbench_leaderboard.encbench_run_finished(results.directory, [stored])
+    assert (results.directory / "leaderboard.md").exists()
+
+
+def test_the_verb_prints_the_table_and_the_path(results: Results) -> None:
+    import typer
+    from encbench_leaderboard.verb import leaderboard
+
+    results.add("ffe:levels=8", psnr=34.5678)
+    app = typer.Typer()
+    app.command()(leaderboard)
+    done = CliRunner().invoke(app, [str(results.directory), "--no-pictures"])
+    assert done.exit_code == 0, done.output
+    assert "34.57" in done.output
+    assert f"wrote {results.directory / 'leaderboard.md'}" in done.output
+
+
+def test_listing_the_verb_loads_nothing_heavy() -> None:
+    code = (
+        "import sys, encbench_leaderboard, encbench_leaderboard.verb;"
+        "print([m for m in ('pandas', 'matplotlib', 'torch', 'numpy') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,275 @@
+"""The pictures hold what they should, and nothing under the floor."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from encbench_leaderboard import style
+from encbench_leaderboard.plots.contact_sheet import busiest_crop, draw_contact_sheet
+from encbench_leaderboard.plots.cost import draw_cost
+from encbench_leaderboard.plots.curves import draw_curves
+from encbench_leaderboard.plots.selection import SHOWN
+from encbench_leaderboard.plots.spectra import draw_spectra, resolved
+from encbench_leaderboard.table import Board, boards
+from hypothesis import given
+from hypothesis import strategies as st
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from .results import FLOOR, Results, diverged, photograph
+
+LONG = "mpe:levels=2,resolutions=[96,277],features_per_level=3,spacing=geometric,init_std=0.0"
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> Iterator[None]:
+    with style.quiet():
+        yield
+
+
+def board_of(results: Results) -> Board:
+    return boards(results.store.records())
+
+
+def draw(results: Results, kind: str) -> Figure | None:
+    board = board_of(results)
+    colours = style.colours(board.entries)
+    task = board.tasks[0]
+    return {
+        "spectra": lambda: draw_spectra(task, colours),
+        "curves": lambda: draw_curves(task, colours),
+        "cost": lambda: draw_cost(task, colours),
+        "sheet": lambda: draw_contact_sheet(task),
+    }[kind]()
+
+
+def pixels(figure: Figure) -> np.ndarray:
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3]
+
+
+def drawn_lines(figure: Figure, axes: int) -> list[np.ndarray]:
+    return [np.asarray(line.get_ydata()) for line in figure.axes[axes].lines]
+
+
+@pytest.mark.parametrize("kind", ["spectra", "curves", "cost", "sheet"])
+@pytest.mark.parametrize("entries", [1, 10])
+def test_a_picture_is_wide_and_not_blank(results: Results, kind: str, entries: int) -> None:
+    for place in range(entries):
+        results.add(f"{LONG}{place}", psnr=20.0 + place, decades=8.0 + place)
+    figure = draw(results, kind)
+    assert figure is not None
+    shown = pixels(figure)
+    assert shown.shape[1] >= 1200
+    assert np.all(shown[0, 0] == 255), "light background"
+    assert (shown.min(axis=2) < 200).mean() > 0.003
+    assert len(np.unique(shown.reshape(-1, 3), axis=0)) > 50
+
+
+@pytest.mark.parametrize("kind", ["spectra", "curves", "cost", "sheet"])
+@pytest.mark.parametrize("entries", [1, 2, 10])
+def test_no_text_leaves_the_page_or_overlaps_other_text(
+    results: Results, kind: str, entries: int
+) -> None:
+    for place in range(entries):
+        results.add(f"{LONG}{place}", psnr=20.0 + place, decades=8.0 + place)
+    figure = draw(results, kind)
+    assert figure is not None
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    width, height = figure.bbox.width, figure.bbox.height
+    texts = [axes.title for axes in figure.axes if axes.title.get_text().strip()]
+    for legend in figure.legends:
+        texts += legend.get_texts()
+    boxes = [text.get_window_extent() for text in texts]
+    assert boxes
+    for box in boxes:
+        assert box.x0 >= 0
+        assert box.x1 <= width
+        assert box.y0 >= 0
+        assert box.y1 <= height
+    for place, box in enumerate(boxes):
+        assert not any(box.overlaps(other) for other in boxes[place + 1 :])
+
+
+def test_no_eigenvalue_under_the_floor_is_drawn(results: Results) -> None:
+    results.add("deep", decades=24.0, points=128)
+    figure = draw(results, "spectra")
+    assert figure is not None
+    lines = drawn_lines(figure, 0) + drawn_lines(figure, 1)
+    spectra = [line for line in lines if len(line) > 2]
+    assert len(spectra) == 6
+    assert all(line.min() > FLOOR for line in spectra)
+    assert all(len(line) < 128 for line in spectra)
+
+
+def test_the_legend_counts_what_is_under_the_floor(results: Results) -> None:
+    stored = results.add("deep", decades=24.0, points=128)
+    figure = draw(results, "spectra")
+    assert figure is not None
+    below = int((stored.arrays["spectrum_end"] <= FLOOR).sum())
+    assert below > 0
+    texts = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert f"deep\n{below} of 128 ≤ floor" in texts
+
+
+def test_a_noisier_part_of_the_kernel_stops_at_its_own_noise(results: Results) -> None:
+    stored = results.add("a", points=32)
+    noisy = np.geomspace(1e2, 1e-9, 32)
+    noisy[-1] = -1e-8
+    arrays = {**stored.arrays, "spectrum_mlp_end": noisy}
+    results.store.write(stored.record, arrays, {})
+    figure = draw(results, "spectra")
+    assert figure is not None
+    # the floor's own line has two points
+    solid = [line for line in figure.axes[1].lines if line.get_linestyle() == "-"]
+    spectra = [y for y in (np.asarray(line.get_ydata()) for line in solid) if len(y) > 2]
+    assert len(spectra) == 1
+    assert spectra[0].min() > 1e-7
+
+
+def test_spectra_of_different_sizes_share_an_axis_of_fractions(results: Results) -> None:
+    results.add("a", points=32, decades=6.0)
+    results.add("b", points=64, decades=6.0)
+    figure = draw(results, "spectra")
+    assert figure is not None
+    assert "size" in figure.axes[0].get_xlabel()
+    ends = [np.asarray(line.get_xdata()).max() for line in figure.axes[0].lines]
+    assert max(ends) == 1.0
+
+
+@given(st.lists(st.floats(-1e-6, 1e3), max_size=30), st.floats(0, 1.0))
+def test_resolved_eigenvalues_are_above_the_floor_and_descend(
+    values: list[float], floor: float
+) -> None:
+    kept = resolved(np.array(values), floor)
+    assert len(kept) == sum(value > floor for value in values)
+    assert np.all(kept > floor)
+    assert np.all(np.diff(kept) <= 0)
+
+
+def test_a_curve_that_stopped_early_ends_in_a_cross(results: Results) -> None:
+    results.add("a")
+    results.add("b", status="diverged", error=diverged(12), psnr=None)
+    figure = draw(results, "curves")
+    assert figure is not None
+    assert sum(line.get_marker() == "x" for line in figure.axes[0].lines) == 1
+
+
+def test_a_loss_that_is_no_number_is_not_drawn(results: Results) -> None:
+    stored = results.add("a")
+    loss = stored.arrays["loss"].copy()
+    loss[20:] = np.nan
+    loss[5] = 0.0
+    results.store.write(stored.record, {**stored.arrays, "loss": loss}, {})
+    figure = draw(results, "curves")
+    assert figure is not None
+    assert len(drawn_lines(figure, 0)[0]) == 19
+
+
+@pytest.mark.parametrize("kind", ["spectra", "curves", "cost"])
+def test_a_picture_holds_only_the_best_of_many(results: Results, kind: str) -> None:
+    for place in range(SHOWN + 3):
+        results.add(f"e{place}", psnr=20.0 + place, pictures=False)
+    figure = draw(results, kind)
+    assert figure is not None
+    names = {text.get_text().split("\n")[0] for text in figure.legends[0].get_texts()}
+    assert {f"e{place}" for place in range(3, SHOWN + 3)} <= names
+    assert not {"e0", "e1", "e2"} & names
+
+
+@pytest.mark.parametrize("kind", ["spectra", "curves", "cost", "sheet"])
+def test_nothing_to_draw_is_no_picture(results: Results, kind: str) -> None:
+    results.add("a", status="failed", points=0, curves=False, pictures=False, psnr=None)
+    assert draw(results, kind) is None
+
+
+def test_an_encoding_has_one_colour_wherever_it_stands(results: Results) -> None:
+    results.add("a", psnr=30.0, task="t1")
+    results.add("b", psnr=20.0, task="t1")
+    results.add("b", psnr=30.0, task="t2")
+    colours = style.colours(board_of(results).entries)
+    seen = []
+    for task in board_of(results).tasks:
+        figure = draw_curves(task, colours)
+        assert figure is not None
+        for handle, text in zip(
+            figure.legends[0].legend_handles, figure.legends[0].get_texts(), strict=True
+        ):
+            assert handle is not None
+            seen.append((text.get_text(), handle.get_color()))
+    assert len(seen) == 3
+    assert len(set(seen)) == 2
+
+
+def test_ten_encodings_have_ten_colours() -> None:
+    entries = [f"e{place}" for place in range(20)]
+    colours = style.colours(entries)
+    assert len({colour for colour, _ in colours.values()}) == 20
+
+
+def test_labels_that_would_be_cut_to_the_same_text_are_given_whole() -> None:
+    cut = style.legends([LONG + "1", LONG + "2", LONG[:-14]], 30, 2)
+    assert len(set(cut.values())) == 3
+    assert cut[LONG + "1"].endswith("init_std=0.01")
+    assert "[96,277]" in cut[LONG + "1"]
+
+
+def test_the_crop_is_where_the_target_varies_most() -> None:
+    target = photograph(60, 90) / 255
+    crop = busiest_crop(target)
+    grey = target.mean(axis=2)
+    variances = {
+        (top, left): grey[top : top + crop.height, left : left + crop.width].var()
+        for top in range(60 - crop.height + 1)
+        for left in range(90 - crop.width + 1)
+    }
+    assert (crop.height, crop.width) == (15, 22)
+    assert variances[crop.top, crop.left] == pytest.approx(max(variances.values()), rel=1e-9)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (5, 300), (300, 5), (8, 8)])
+def test_a_crop_lies_in_any_picture(shape: tuple[int, int]) -> None:
+    rng = np.random.default_rng(0)
+    picture = rng.random((*shape, 3))
+    crop = busiest_crop(picture)
+    assert crop.of(picture).shape[:2] == (crop.height, crop.width)
+    assert crop.height >= min(8, shape[0])
+
+
+@pytest.mark.parametrize("mode", ["L", "RGBA", "panorama", "tower"])
+def test_a_sheet_takes_any_kind_of_picture(results: Results, mode: str) -> None:
+    stored = results.add("a")
+    target = photograph(48, 64)
+    pictures = {
+        "L": target[..., 0],
+        "RGBA": np.dstack([target, target[..., 0]]),
+        "panorama": photograph(20, 200),
+        "tower": photograph(200, 20),
+    }[mode]
+    results.store.write(stored.record, {}, {"target": pictures, "prediction": pictures})
+    figure = draw(results, "sheet")
+    assert figure is not None
+    assert pixels(figure).std() > 5
+
+
+def test_error_maps_share_one_scale(results: Results) -> None:
+    for psnr in (20.0, 40.0):
+        results.add(f"e{psnr}", psnr=psnr)
+    figure = draw(results, "sheet")
+    assert figure is not None
+    maps = [i for a in figure.axes for i in a.images if np.asarray(i.get_array()).ndim == 2]
+    assert len(maps) == 2
+    assert maps[0].norm is maps[1].norm
+    # the better one first: its errors are smaller
+    assert np.mean(maps[0].get_array()) < np.mean(maps[1].get_array()) / 4
+
+
+def test_a_prediction_of_another_size_is_left_out(results: Results) -> None:
+    stored = results.add("a")
+    pictures = {"target": photograph(48, 64), "prediction": photograph(24, 32)}
+    results.store.write(stored.record, {}, pictures)
+    assert draw(results, "sheet") is None

@@ -1,0 +1,235 @@
+"""Records become standings: who is ranked, in which order, over which seeds."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+from encbench_leaderboard.markdown import metric_conditions, standings_table, status
+from encbench_leaderboard.table import Board, boards
+
+from encbench.metrics.base import MetricValue
+from encbench.records import ErrorInfo
+
+from .results import FLOOR, Results, diverged
+
+
+def board_of(results: Results) -> Board:
+    return boards(results.store.records())
+
+
+def rows(table: str) -> list[dict[str, str]]:
+    """A Markdown table back as rows; a pipe that is escaped is no border."""
+    lines = [
+        [
+            cell.strip().replace("\0", "|")
+            for cell in line.replace("\\|", "\0").strip("|").split("|")
+        ]
+        for line in table.splitlines()
+    ]
+    return [dict(zip(lines[0], line, strict=True)) for line in lines[2:]]
+
+
+def test_entries_are_ranked_best_first(results: Results) -> None:
+    for encoding, psnr in (("ffe:levels=4", 25.0), ("identity", 20.0), ("mpe", 41.0)):
+        results.add(encoding, psnr=psnr)
+    task = board_of(results).tasks[0]
+    assert list(task.standings["entry"]) == ["mpe", "ffe:levels=4", "identity"]
+    assert list(task.standings["rank"]) == [1, 2, 3]
+
+
+def test_a_metric_that_is_better_when_lower_ranks_the_lowest_first(results: Results) -> None:
+    for encoding, chamfer in (("a", 0.3), ("b", 0.1), ("c", 0.2)):
+        results.add(
+            encoding,
+            curve="chamfer",
+            metrics={"chamfer": MetricValue(value=chamfer, unit="", direction="lower")},
+        )
+    task = board_of(results).tasks[0]
+    assert list(task.standings["entry"]) == ["b", "c", "a"]
+    assert rows(standings_table(task))[0]["chamfer ↓ last"] == "0.1000"
+
+
+def test_columns_follow_the_metrics_of_the_task(results: Results) -> None:
+    results.add(
+        task="occupancy",
+        curve="iou",
+        metrics={"f_score": MetricValue(value=0.5), "iou": MetricValue(value=0.875)},
+    )
+    columns = list(rows(standings_table(board_of(results).tasks[0]))[0])
+    assert columns.index("IoU ↑ last") < columns.index("best") < columns.index("F-score ↑")
+    assert not any("PSNR" in column for column in columns)
+
+
+def test_equal_quality_shares_a_rank(results: Results) -> None:
+    for encoding, psnr in (("a", 30.0), ("b", 30.0), ("c", 20.0)):
+        results.add(encoding, psnr=psnr)
+    assert list(board_of(results).tasks[0].standings["rank"]) == [1, 1, 3]
+
+
+def test_cells_that_did_not_finish_stand_last_with_their_reason(results: Results) -> None:
+    results.add("aaa", status="diverged", error=diverged(1234), psnr=None)
+    results.add(
+        "bbb", status="failed", psnr=None, error=ErrorInfo(type="ValueError", message="no\nroom")
+    )
+    results.add("zzz", psnr=12.0)
+    shown = rows(standings_table(board_of(results).tasks[0]))
+    assert [row["encoding"] for row in shown] == ["`zzz`", "`aaa`", "`bbb`"]
+    assert [row["#"] for row in shown] == ["1", "–", "–"]
+    assert shown[0]["status"] == "ok"
+    assert shown[1]["status"] == "**diverged** at step 1,234"
+    assert shown[2]["status"] == "**failed** in training: ValueError: no room"
+
+
+def test_what_a_diverged_cell_reached_is_not_shown_as_quality(results: Results) -> None:
+    results.add("a", psnr=20.0)
+    results.add("b", status="diverged", error=diverged(7), psnr=40.0, best=44.0)
+    last = rows(standings_table(board_of(results).tasks[0]))[1]
+    assert last["PSNR [dB] ↑ last"] == last["best"] == last["MS-SSIM ↑"] == "–"
+
+
+def test_seeds_are_averaged_with_their_extremes(results: Results) -> None:
+    for seed, psnr in enumerate((30.0, 31.0, 35.0)):
+        results.add("a", psnr=psnr, seed=seed)
+    results.add("b", psnr=31.0)
+    task = board_of(results).tasks[0]
+    shown = rows(standings_table(task))
+    assert shown[0]["PSNR [dB] ↑ last"] == "32.00 (30.00–35.00)"
+    assert [row["n"] for row in shown] == ["3", "1"]
+    assert shown[1]["PSNR [dB] ↑ last"] == "31.00"
+
+
+def test_only_seeds_that_finished_are_averaged(results: Results) -> None:
+    results.add("a", psnr=30.0, seed=0)
+    results.add("a", psnr=32.0, seed=1)
+    results.add("a", psnr=None, seed=2, status="diverged", error=diverged(5))
+    task = board_of(results).tasks[0]
+    assert task.standings["metric:psnr"][0] == 31.0
+    assert status(task.of_entry("a")) == "2 of 3 ok; **1 diverged** at step 5"
+
+
+def test_an_eigenvalue_under_the_floor_is_never_a_value(results: Results) -> None:
+    results.add("deep", decades=20.0, psnr=30.0)
+    results.add("shallow", decades=6.0, psnr=20.0)
+    deep, shallow = rows(standings_table(board_of(results).tasks[0]))
+    assert deep["λ_min"] == "≤ 2.00e-11"
+    assert float(shallow["λ_min"]) > FLOOR
+    assert deep["resolved rank / size"].endswith("/ 64")
+    assert int(deep["resolved rank / size"].split("/")[0]) < 64
+    assert shallow["resolved rank / size"] == "64 / 64"
+
+
+def test_seeds_on_both_sides_of_the_floor_are_told(results: Results) -> None:
+    results.add("a", decades=20.0, seed=0)
+    results.add("a", decades=6.0, seed=1)
+    text = rows(standings_table(board_of(results).tasks[0]))[0]["λ_min"]
+    assert text.endswith("; 1 of 2 ≤ 2.00e-11")
+
+
+def test_without_spectra_the_table_has_no_spectrum_columns(results: Results) -> None:
+    results.add(points=0)
+    columns = list(rows(standings_table(board_of(results).tasks[0]))[0])
+    assert not any("λ" in column or "rank /" in column for column in columns)
+
+
+def test_a_metric_without_a_value_is_a_dash(results: Results) -> None:
+    results.add("a", metrics={"psnr": MetricValue(value=None, unit="dB")})
+    results.add("b", metrics={"psnr": MetricValue(value=math.nan, unit="dB")})
+    results.add("c", metrics={"psnr": MetricValue(value=math.inf, unit="dB")})
+    results.add("d", psnr=30.0)
+    shown = rows(standings_table(board_of(results).tasks[0]))
+    assert [(r["encoding"], r["PSNR [dB] ↑ last"]) for r in shown] == [
+        ("`c`", "∞"),
+        ("`d`", "30.00"),
+        ("`a`", "–"),
+        ("`b`", "–"),
+    ]
+
+
+def test_a_condition_of_a_metric_that_holds_for_all_is_said_once(results: Results) -> None:
+    results.add("a")
+    results.add("b")
+    assert metric_conditions(board_of(results).tasks[0]) == ({"ms_ssim": "scales = 3"}, [])
+
+
+def test_numbers_under_different_conditions_carry_them(results: Results) -> None:
+    for encoding, scales in (("a", 3), ("b", 5)):
+        value = MetricValue(value=0.9, details={"scales": scales, "window": 11})
+        results.add(encoding, metrics={"ms_ssim": value}, curve="ms_ssim")
+    shown = rows(standings_table(board_of(results).tasks[0]))
+    assert {row["MS-SSIM ↑ last"] for row in shown} == {
+        "0.9000 (scales = 3, window = 11)",
+        "0.9000 (scales = 5, window = 11)",
+    }
+
+
+def test_a_pipe_in_a_label_does_not_break_the_table(results: Results) -> None:
+    results.add("odd:text=a|b`c")
+    shown = rows(standings_table(board_of(results).tasks[0]))
+    assert shown[0]["encoding"] == "`` odd:text=a|b`c ``"
+
+
+def test_one_encoding_under_two_settings_is_two_entries(results: Results) -> None:
+    results.add("mpe", training={"epochs": 100, "lr": 0.5}, psnr=30.0)
+    results.add("mpe", training={"epochs": 100, "lr": 2.0}, psnr=31.0)
+    results.add("ffe", training={"epochs": 100, "lr": 7.0}, psnr=20.0)
+    entries = list(board_of(results).tasks[0].standings["entry"])
+    assert entries == ["mpe · lr=2.0", "mpe · lr=0.5", "ffe"]
+
+
+def test_the_same_label_on_other_parameters_is_told_apart(results: Results) -> None:
+    first = results.add("mpe:levels=2", psnr=30.0)
+    second = results.add("mpe:levels=4", psnr=31.0)
+    for stored in (first, second):
+        ref = stored.record.cell.encoding.model_copy(update={"label": "mine"})
+        cell = stored.record.cell.model_copy(update={"encoding": ref})
+        results.store.write(stored.record.model_copy(update={"cell": cell}), {}, {})
+    assert board_of(results).entries == ("mine (asked=levels=2)", "mine (asked=levels=4)")
+
+
+def test_without_a_label_an_encoding_is_named_with_its_parameters(results: Results) -> None:
+    stored = results.add("mpe:levels=2")
+    ref = stored.record.cell.encoding.model_copy(
+        update={"label": None, "parameters": {"levels": 2, "resolutions": None}}
+    )
+    cell = stored.record.cell.model_copy(update={"encoding": ref})
+    results.store.write(stored.record.model_copy(update={"cell": cell}), {}, {})
+    assert board_of(results).entries == ("mpe(levels=2)",)
+
+
+def test_the_same_task_on_other_data_is_another_task(results: Results) -> None:
+    first = results.add("a")
+    second = results.add("a")
+    cell = second.record.cell.model_copy(update={"data_hash": "cd" * 32})
+    results.store.write(second.record.model_copy(update={"cell": cell}), {}, {})
+    labels = [task.label for task in board_of(results).tasks]
+    assert labels == [
+        "image:image=chelsea (data abababab)",
+        "image:image=chelsea (data cdcdcdcd)",
+    ]
+    assert first.record.cell.data_hash == "ab" * 32
+
+
+def test_tasks_with_labels_that_differ_in_punctuation_get_files_of_their_own(
+    results: Results,
+) -> None:
+    for task in ("image:image=a/b.png", "image:image=a_b.png", "image:image=写真.png"):
+        results.add("a", task=task)
+    slugs = [task.slug for task in board_of(results).tasks]
+    assert len(set(slugs)) == 3
+    assert all(slug.isascii() and "/" not in slug for slug in slugs)
+
+
+@pytest.mark.parametrize("levels", [(4, 16, 8)])
+def test_names_are_in_the_order_of_their_numbers(results: Results, levels: tuple[int]) -> None:
+    for level in levels:
+        results.add(f"ffe:levels={level}")
+    assert [entry[-2:] for entry in board_of(results).entries] == ["=4", "=8", "16"]
+
+
+def test_damaged_records_are_left_out(results: Results, tmp_path: Path) -> None:
+    results.add("a")
+    broken = results.add("b")
+    (broken.path / "arrays.npz").write_bytes(b"")
+    assert list(board_of(results).tasks[0].standings["entry"]) == ["a"]
