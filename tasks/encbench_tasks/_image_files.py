@@ -46,10 +46,17 @@ def locate(image: str) -> Path:
     """
     if image in PHOTOGRAPHS:
         return _built_in(image)
-    path = Path(image).expanduser()
-    if path.is_file():
+    path = _expanded(image)
+    try:
+        is_file, is_folder = path.is_file(), path.is_dir()
+    # a name that is too long, a folder that may not be entered
+    except OSError as error:
+        raise DataError(
+            f"no image {image[:80]!r}: {error.strerror}; give a path that can be read"
+        ) from None
+    if is_file:
         return path
-    if path.is_dir():
+    if is_folder:
         raise DataError(
             f"{image!r} is a folder where one image is needed; give one of its files "
             "(ImageTask.targets lists them)"
@@ -57,6 +64,15 @@ def locate(image: str) -> Path:
     if path.exists():
         raise DataError(f"{image!r} is neither a file nor a folder; give the path of an image")
     raise DataError(_missing(image, path))
+
+
+def named_folder(image: str) -> Path | None:
+    """The folder that ``image`` names, or None: a built-in, a file, or nothing at all."""
+    path = _expanded(image)
+    try:
+        return path if image not in PHOTOGRAPHS and path.is_dir() else None
+    except OSError:
+        return None
 
 
 def folder_images(folder: Path) -> list[Path]:
@@ -79,6 +95,14 @@ def folder_images(folder: Path) -> list[Path]:
             f"{' '.join(SUFFIXES)} (subfolders are not searched)"
         )
     return [folder / name for name in sorted(images, key=_natural)]
+
+
+def _expanded(image: str) -> Path:
+    try:
+        return Path(image).expanduser()
+    # "~somebody" who has no home here is a file's name
+    except RuntimeError:
+        return Path(image)
 
 
 @cache

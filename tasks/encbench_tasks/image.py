@@ -17,7 +17,7 @@ from torch import Tensor
 from encbench import DataError, Outcome, ParameterError, Task
 from encbench.metrics.psnr import psnr
 from encbench.task import Predict
-from encbench_tasks._image_files import PHOTOGRAPHS, folder_images, locate
+from encbench_tasks._image_files import folder_images, locate, named_folder
 from encbench_tasks._pixels import Pixels, read_pixels
 
 __all__ = ["ImageTask"]
@@ -102,8 +102,8 @@ class ImageTask(Task):
         Raises:
             DataError: the folder cannot be listed, or holds no image.
         """
-        folder = Path(image).expanduser()
-        if image in PHOTOGRAPHS or not folder.is_dir():
+        folder = named_folder(image)
+        if folder is None:
             return [{"image": image, **parameters}]
         return [{"image": str(path), **parameters} for path in folder_images(folder)]
 

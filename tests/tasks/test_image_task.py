@@ -183,6 +183,13 @@ def test_a_misspelt_file_gets_the_nearest_beside_it(picture):
         ImageTask(image=str(path.parent / "nowhere" / "picture.png"))
 
 
+@pytest.mark.parametrize("name", ["a" * 5000, "~nobody-of-that-name", "https://a.b/c.png"])
+def test_a_name_that_cannot_be_a_file_is_one_target_and_a_data_error(name):
+    assert ImageTask.targets(image=name) == [{"image": name}]
+    with pytest.raises(DataError, match=f"no image '{name[:20]}"):
+        ImageTask.data_hash(image=name)
+
+
 def test_a_built_in_name_wins_over_a_file_and_a_path_over_the_name(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Image.new("RGB", (4, 3), "red").save(tmp_path / "chelsea", "PNG")
