@@ -1,0 +1,128 @@
+"""The program as a person meets it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+
+def encbench(*arguments, cwd=None, **environment):
+    return subprocess.run(
+        [sys.executable, "-m", "encbench", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env={**os.environ, "COLUMNS": "120", **environment},
+        check=False,
+    )
+
+
+SMALL = (
+    *("-t", "image:image=camera,side=16", "--steps", "20", "--batch-size", "64"),
+    *("--width", "16", "--ntk-points", "16", "--device", "cpu"),
+)
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["list"], ["plugins"], ["run", "--help"]])
+def test_looking_around_imports_no_torch_and_is_quick(arguments, tmp_path):
+    code = (
+        "import sys, atexit; from encbench.cli import main; "
+        "atexit.register(lambda: print('torch' in sys.modules, file=sys.stderr)); "
+        f"sys.argv = ['encbench', *{arguments!r}]; main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.strip() == "False"
+    assert done.stdout
+
+
+def test_a_run_records_renders_and_shows(tmp_path):
+    done = encbench(
+        *("run", "-e", "identity", "-e", "ffe:levels=3", *SMALL, "-o", "out", "-j", 1),
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "2 cells: 2 ok" in done.stderr
+    page = (tmp_path / "out" / "leaderboard.md").read_text()
+    assert "ffe:levels=3" in page
+    listing = encbench("show", "out", cwd=tmp_path)
+    assert "identity" in listing.stdout
+    key = next((tmp_path / "out" / "records").iterdir()).name
+    shown = encbench("show", "out", key[:8], "--json", cwd=tmp_path)
+    record = json.loads(shown.stdout)
+    assert record["key"] == key
+    assert record["provenance"]["device"] == "cpu"
+    assert "peak_memory_bytes" in encbench("show", "out", key, cwd=tmp_path).stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["run", "-e", "identiti"], 2, ["unknown encoding 'identiti'", "did you mean 'identity'"]),
+        (["run", "-t", "imagee"], 2, ["unknown task", "did you mean 'image'"]),
+        (["run", "-e", "ffe:level=3"], 2, ["no parameter 'level'", "did you mean 'levels'"]),
+        (["run", "-e", "ffe:levels=0"], 2, ["levels=0", ">= 1"]),
+        (["run", "-e", "ffe:levels=many"], 2, ["'many'", "int"]),
+        (["run", "-e", "ffe:levels"], 2, ["ffe:levels"]),
+        (["run", "-t", "image:side=-3"], 2, ["side=-3"]),
+        (["run", "--lr", "fast"], 2, ["training.lr = 'fast'", "auto"]),
+        (["run", "--epochs", "0"], 2, ["training.epochs = 0"]),
+        (["run", "--optimizer", "lbfgs"], 2, ["'lbfgs'", "'adam'"]),
+        (["run", "--set", "training.momentum=1"], 2, ["unknown key training.momentum"]),
+        (["run", "--set", "momentum=1"], 2, ["SECTION.KEY=VALUE"]),
+        (["run", "quik"], 2, ["no suite 'quik'", "did you mean 'quick'"]),
+        (["run", "--device", "cuda:9", *SMALL], 2, ["cuda:9"]),
+        (["list", "mpee"], 2, ["did you mean 'mpe'"]),
+        (["show", "nowhere"], 1, ["no results folder nowhere"]),
+        (["leaderboard", "nowhere"], 1, ["nowhere"]),
+        (["frobnicate"], 2, ["frobnicate"]),
+        (["run", "-e", "identity", *SMALL, "-o", "/proc/nowhere"], 1, ["cannot write to"]),
+        (
+            ["run", "-e", "identity", *SMALL, "--batch-size", "100000", "-o", "out"],
+            1,
+            ["batch_size=100000 exceeds", "points of an epoch"],
+        ),
+        (["run", "-e", "identity", "-t", "image:image=gone.png", "-o", "o"], 1, ["gone.png"]),
+    ],
+)
+def test_misuse_is_one_clear_line_and_an_exit_code(tmp_path, arguments, code, words):
+    done = encbench(*arguments, cwd=tmp_path)
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+    said = " ".join(done.stderr.split())
+    assert all(word in said for word in words), done.stderr
+
+
+def test_a_dry_run_names_the_cells_and_runs_none(tmp_path):
+    done = encbench("run", "--dry-run", cwd=tmp_path)
+    assert done.returncode == 0
+    assert "image:image=chelsea,side=128 × identity seed 0" in done.stdout
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_log_file_gets_lines_and_no_control_characters(tmp_path):
+    done = encbench("run", "-e", "identity", *SMALL, "-o", "out", cwd=tmp_path)
+    assert "\x1b" not in done.stderr
+    assert "started   image:image=camera,side=16 × identity" in done.stderr
+    assert "ok        image:image=camera,side=16 × identity" in done.stderr
+
+
+def test_ctrl_c_says_what_is_kept_and_how_to_go_on(tmp_path):
+    command = [sys.executable, "-m", "encbench", "run", "-e", "identity", "-e", "ffe:levels=2"]
+    command += [*SMALL, "--steps", "1000000", "-o", "out", "-j", "2"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=tmp_path)
+    while "started" not in process.stderr.readline():
+        assert process.poll() is None
+    time.sleep(0.5)
+    process.send_signal(2)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "The same command goes on from there" in said
+    assert "Traceback" not in said

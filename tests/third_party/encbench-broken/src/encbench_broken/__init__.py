@@ -1,0 +1,3 @@
+"""Built against something that is not there."""
+
+raise ImportError("libmissing.so.7: cannot open shared object file")
