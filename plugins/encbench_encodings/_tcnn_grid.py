@@ -107,8 +107,8 @@ def resolve_growth(
     """b, the float32 growth factor, from whichever of its two spellings was given.
 
     Raises:
-        ParameterError: both are given, or the finest resolution is below the coarsest, or one
-            level was asked to reach two resolutions.
+        ParameterError: both are given, b is below 1, the finest resolution is below the coarsest,
+            or one level was asked to reach two resolutions.
     """
     if per_level_scale is not None and max_resolution is not None:
         raise ParameterError(
@@ -116,6 +116,11 @@ def resolve_growth(
             "the same thing twice; give one of them"
         )
     if per_level_scale is not None:
+        if per_level_scale < 1:
+            raise ParameterError(
+                f"{name}: per_level_scale={per_level_scale} is below 1; levels go from coarse to "
+                "fine, give at least 1"
+            )
         return float(np.float32(per_level_scale))
     if levels == 1:
         if max_resolution not in (None, base_resolution):
@@ -185,6 +190,12 @@ class TinyCudaGrid(MultilevelGrid):
         init_scale: float,
         sparse_gradients: bool,
     ) -> None:
+        # Anything unknown would be taken for linear below.
+        if interpolation not in ("nearest", "linear", "smoothstep"):
+            raise ParameterError(
+                f"{type(self).__name__}: interpolation={interpolation!r} is none of 'nearest', "
+                "'linear' and 'smoothstep'"
+            )
         super().__init__(
             in_dim,
             entries=[level.entries for level in plan],

@@ -36,7 +36,8 @@ class DenseGrid(TinyCudaGrid):
         max_resolution: N_max, instead of b. Neither given: 128 (tiny-cuda-nn: 256).
         interpolation: "nearest" (no derivative in x), "linear" or "smoothstep", w²(3 − 2w).
         init_scale: entries start as U(−init_scale, init_scale).
-        sparse_gradients: see ``_lookup.weighted_rows``.
+        sparse_gradients: the table's gradient as a sparse COO tensor. A step then costs nothing
+            for entries that no point read; only plain SGD and SparseAdam take it.
 
     Raises:
         ParameterError: per_level_scale and max_resolution both given, max_resolution below

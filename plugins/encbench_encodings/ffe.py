@@ -9,7 +9,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from encbench import Encoding
+from encbench import Encoding, ParameterError
 
 
 class FourierFeatureEncoding(Encoding):
@@ -36,6 +36,9 @@ class FourierFeatureEncoding(Encoding):
         levels: L, number of octaves.
         convention: see above.
         include_input: whether the d coordinates are appended.
+
+    Raises:
+        ParameterError: an unknown convention.
     """
 
     equation = "γ(x) = [sin(2^l x), cos(2^l x)] for l < L"
@@ -57,6 +60,11 @@ class FourierFeatureEncoding(Encoding):
         ] = "paper",
         include_input: Annotated[bool, Field(description="append the coordinates")] = False,
     ) -> None:
+        # Anything unknown would be taken for the last convention below.
+        if convention not in ("paper", "nerf", "nerfstudio"):
+            raise ParameterError(
+                f"ffe: convention={convention!r} is none of 'paper', 'nerf' and 'nerfstudio'"
+            )
         super().__init__(in_dim, out_dim=in_dim * (2 * levels + include_input))
         self.levels = levels
         self.convention = convention

@@ -32,8 +32,8 @@ class HashGrid(TinyCudaGrid):
     Follows tiny-cuda-nn's *code*, entry for entry (see ``_tcnn_grid``): resolutions count
     vertices, a half-cell offset staggers the levels, corners past the last vertex wrap, and
     resolutions come from float32 arithmetic. Not followed: the paper's ⌊N_min · b^l⌋, torch-ngp,
-    and the fallback of nerfstudio, whose parameter counts differ. Weights trained there cannot be
-    loaded here. Also beyond tiny-cuda-nn: d = 1, any F, and a float64 mode.
+    and nerfstudio's fallback, whose parameter counts differ. Beyond tiny-cuda-nn: d = 1, any F,
+    float64. The table is laid out as tiny-cuda-nn's parameters are, in rows of F.
 
     Args:
         in_dim: d, 1 to 4.
@@ -46,7 +46,8 @@ class HashGrid(TinyCudaGrid):
             (tiny-cuda-nn has b = 2 there, which ends at half a million vertices an axis).
         interpolation: "nearest" (no derivative in x), "linear" or "smoothstep", w²(3 − 2w).
         init_scale: entries start as U(−init_scale, init_scale).
-        sparse_gradients: see ``_lookup.weighted_rows``.
+        sparse_gradients: the table's gradient as a sparse COO tensor. A step then costs nothing
+            for entries that no point read; only plain SGD and SparseAdam take it.
 
     Raises:
         ParameterError: per_level_scale and max_resolution both given, or max_resolution below

@@ -37,11 +37,13 @@ class MultigridParametricEncoding(MultilevelGrid):
         init_std: node values start as N(0, init_std²). The paper's N(0, 0.01) is read as a
             standard deviation of 0.01; read as a variance it would be 0.1.
         include_input: whether the coordinates are appended, as in the paper.
-        sparse_gradients: see ``_lookup.weighted_rows``.
+        sparse_gradients: the table's gradient as a sparse COO tensor. A step then costs nothing
+            for entries that no point read; only plain SGD and SparseAdam take it.
 
     Raises:
-        ParameterError: resolutions given beside what it replaces, min_resolution above
-            max_resolution, or one level with two different resolutions.
+        ParameterError: resolutions given beside what it replaces, a resolution below 2,
+            min_resolution above max_resolution, one level with two different resolutions, or an
+            unknown spacing.
     """
 
     equation = "γ(x) = [Σ_c w_c(x) · θ_l[c] for l < L, x], c the corners of x's cell in grid l"
@@ -97,6 +99,10 @@ class MultigridParametricEncoding(MultilevelGrid):
                         f"mpe: resolutions={resolutions} and {name}={value} both set the grids; "
                         "give one of them"
                     )
+        if min(resolutions) < 2:
+            raise ParameterError(
+                f"mpe: resolutions={resolutions} must all be at least 2, for a node on each border"
+            )
         super().__init__(
             in_dim,
             entries=[nodes**in_dim for nodes in resolutions],
@@ -145,7 +151,8 @@ def spaced_resolutions(
     """Nodes an axis of each level, coarsest first; None stands for the default.
 
     Raises:
-        ParameterError: lowest > highest, or one level with two different resolutions.
+        ParameterError: lowest > highest, one level with two different resolutions, or an
+            unknown spacing.
     """
     levels = DEFAULT_LEVELS if levels is None else levels
     if levels == 1 and lowest is not None and highest is not None and lowest != highest:
@@ -163,6 +170,8 @@ def spaced_resolutions(
             f"(defaults {DEFAULT_MIN_RESOLUTION} and {DEFAULT_MAX_RESOLUTION}); give both in order"
         )
     steps = [level / (levels - 1) for level in range(levels)]
+    if spacing not in (None, "linear", "geometric"):
+        raise ParameterError(f"mpe: spacing={spacing!r} is neither 'linear' nor 'geometric'")
     if spacing == "linear":
         return [round(lowest + (highest - lowest) * step) for step in steps]
     return [round(lowest * (highest / lowest) ** step) for step in steps]

@@ -37,7 +37,8 @@ class TiledGrid(TinyCudaGrid):
             b = 2, which ends at half a million vertices an axis).
         interpolation: "nearest" (no derivative in x), "linear" or "smoothstep", w²(3 − 2w).
         init_scale: entries start as U(−init_scale, init_scale).
-        sparse_gradients: see ``_lookup.weighted_rows``.
+        sparse_gradients: the table's gradient as a sparse COO tensor. A step then costs nothing
+            for entries that no point read; only plain SGD and SparseAdam take it.
 
     Raises:
         ParameterError: per_level_scale and max_resolution both given, max_resolution below

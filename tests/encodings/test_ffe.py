@@ -8,6 +8,8 @@ from encbench_encodings.ffe import FourierFeatureEncoding as FFE
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from encbench import ParameterError
+
 from .encoding_checks import border_points, check_gradients, random_points
 
 
@@ -111,3 +113,8 @@ def test_gradients_in_x_agree_with_differences(convention):
 def test_nothing_is_learned():
     assert list(FFE(2).parameters()) == []
     assert FFE(2).sparse_jacobian(random_points(2, 2)) is None
+
+
+def test_an_unknown_convention_is_refused():
+    with pytest.raises(ParameterError, match="convention='tancik'"):
+        FFE(2, convention="tancik")

@@ -236,9 +236,11 @@ def test_points_of_another_dimension_are_refused():
         ({"per_level_scale": 2.0, "max_resolution": 64}, "give one of them"),
         ({"max_resolution": 8}, "max_resolution=8 is below base_resolution=16"),
         ({"levels": 1, "max_resolution": 64}, "levels=1"),
+        ({"per_level_scale": 0.5}, "per_level_scale=0.5 is below 1"),
+        ({"interpolation": "Nearest"}, "interpolation='Nearest'"),
     ],
 )
-def test_settings_that_contradict_each_other_are_refused(settings, message):
+def test_settings_that_make_no_grid_are_refused(settings, message):
     with pytest.raises(ParameterError, match=message):
         HashGrid(2, **settings)
 

@@ -169,9 +169,11 @@ def test_float32_features_are_close_to_float64():
         ({"resolutions": [8], "spacing": "linear"}, "spacing=linear both set the grids"),
         ({"min_resolution": 65}, "min_resolution=65 is above max_resolution=64"),
         ({"levels": 1, "min_resolution": 8, "max_resolution": 16}, "give one of them"),
+        ({"resolutions": [1, 8]}, "must all be at least 2"),
+        ({"spacing": "cubic"}, "spacing='cubic'"),
     ],
 )
-def test_settings_that_contradict_each_other_are_refused(settings, message):
+def test_settings_that_make_no_grids_are_refused(settings, message):
     with pytest.raises(ParameterError, match=message):
         MPE(2, **settings)
 
