@@ -1,0 +1,131 @@
+"""What is refused before any work starts, and the private copy that the work is done on."""
+
+from __future__ import annotations
+
+import copy
+from difflib import get_close_matches
+from typing import Literal, get_args
+
+import psutil
+import torch
+from torch import Tensor, nn
+
+from encbench.encoding import Encoding
+from encbench.errors import NtkError, ParameterError
+
+__all__ = ["Outputs", "available_memory", "check_choice", "prepare", "require_memory"]
+
+Outputs = Literal["trace", "full"]
+OUTPUTS: tuple[str, ...] = get_args(Outputs)
+
+
+def check_choice(name: str, value: object, allowed: tuple[str, ...]) -> None:
+    """Raise ParameterError unless value is one of the allowed words; hints at the nearest."""
+    if value in allowed:
+        return
+    near = get_close_matches(str(value), allowed, n=1, cutoff=0.5)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    words = ", ".join(map(repr, allowed))
+    raise ParameterError(f"{name} must be one of {words}, got {value!r}{hint}")
+
+
+def prepare(
+    model: nn.Module, x: Tensor, dtype: torch.dtype, device: torch.device | str | None
+) -> tuple[nn.Module, Tensor, set[str]]:
+    """A copy of the model in ``dtype`` on ``device``, in eval mode; x beside it; trainable names.
+
+    The caller's model is never touched. All the copy's parameters have requires_grad False.
+
+    Raises:
+        NtkError: x is no (N, d) array of finite coordinates in the domain, or the model cannot
+            have a kernel (batch statistics, no trainable parameter, several devices).
+        ParameterError: dtype is neither float64 nor float32, or there is no such device.
+    """
+    if dtype not in (torch.float64, torch.float32):
+        raise ParameterError(f"dtype must be torch.float64 or torch.float32, got {dtype}")
+    _check_model(model)
+    _check_points(model, x)
+    target = _resolve_device(model, device)
+    trainable = {name for name, p in model.named_parameters() if p.requires_grad}
+    if not trainable:
+        raise NtkError(
+            "the model has no trainable parameter, so its kernel is zero; "
+            "set requires_grad on the parameters that are to be trained"
+        )
+    private = copy.deepcopy(model).to(device=target, dtype=dtype).eval()
+    for parameter in private.parameters():
+        parameter.requires_grad_(False)
+        parameter.grad = None
+    # One cast from the caller's coordinates: a detour over float32 would move the kernel.
+    return private, x.detach().to(device=target, dtype=dtype), trainable
+
+
+def _check_model(model: nn.Module) -> None:
+    for name, module in model.named_modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            raise NtkError(
+                f"{type(module).__name__} at {name!r} mixes the points of a batch, and the kernel "
+                "needs f(x) to depend on x alone; use LayerNorm or leave normalization out"
+            )
+
+
+def _check_points(model: nn.Module, x: Tensor) -> None:
+    if not isinstance(x, Tensor) or x.ndim != 2 or not x.is_floating_point():
+        got = f"{x.dtype} of shape {tuple(x.shape)}" if isinstance(x, Tensor) else type(x).__name__
+        raise NtkError(f"x must be a floating point tensor of shape (N, d), got {got}")
+    if len(x) == 0:
+        raise NtkError("x holds no points (N = 0); a kernel needs at least one")
+    encoding = getattr(model, "encoding", None)
+    dim = getattr(encoding if isinstance(encoding, Encoding) else model, "in_dim", None)
+    if isinstance(dim, int) and x.shape[1] != dim:
+        raise NtkError(f"the model takes {dim} coordinates, got x of shape {tuple(x.shape)}")
+    if not bool(torch.isfinite(x).all()):
+        bad = int((~torch.isfinite(x)).any(1).sum())
+        raise NtkError(f"x must be finite, got NaN or infinity in {bad} of {len(x)} points")
+    if isinstance(encoding, Encoding) and bool(((x < 0) | (x > 1)).any()):
+        low, high = float(x.min()), float(x.max())
+        raise NtkError(
+            f"encodings are defined on [0, 1], got coordinates from {low:g} to {high:g}; "
+            "scale x to the unit cube"
+        )
+
+
+def _resolve_device(model: nn.Module, device: torch.device | str | None) -> torch.device:
+    if device is None:
+        devices = {p.device for p in model.parameters()}
+        if len(devices) > 1:
+            raise NtkError(
+                f"the model lies on several devices ({', '.join(sorted(map(str, devices)))}); "
+                "pass device= to gather its copy on one"
+            )
+        return devices.pop() if devices else torch.device("cpu")
+    try:
+        target = torch.device(device)
+        torch.empty(0, device=target)
+    except (RuntimeError, AssertionError) as error:  # torch built without CUDA asserts
+        raise ParameterError(f"device {str(device)!r} cannot be used here: {error}") from error
+    return target
+
+
+def available_memory(device: torch.device) -> int:
+    """Free bytes where the kernel would be built."""
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        return int(free)
+    return int(psutil.virtual_memory().available)
+
+
+def require_memory(
+    points: int, squared: float, linear: float, device: torch.device, what: str
+) -> None:
+    """Raise NtkError unless squared · N² + linear · N bytes are free; says how many points fit."""
+    free = available_memory(device)
+    need = squared * points**2 + linear * points
+    if need <= free:
+        return
+    fits = int((-linear + (linear**2 + 4 * squared * free) ** 0.5) / (2 * squared))
+    raise NtkError(
+        f"{what} of {points} points needs {need / 2**30:.3g} GiB, {free / 2**30:.3g} GiB are free; "
+        f"take at most {fits} points, fewer parts or outputs='trace', "
+        "or multiply without forming it: encbench.ntk.operator"
+    )
