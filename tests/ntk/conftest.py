@@ -1,0 +1,44 @@
+"""What the tests of the kernel share: the brute-force kernel, networks and points."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, jacrev, vmap
+
+Reference = Callable[..., Tensor]
+
+
+def brute_force(
+    model: nn.Module, x: Tensor, outputs: str, names: list[str] | None = None
+) -> Tensor:
+    """The kernel from the whole float64 Jacobian of the named (or all trained) parameters."""
+    model = copy.deepcopy(model).double().eval()
+    chosen = {
+        name: p.detach()
+        for name, p in model.named_parameters()
+        if (p.requires_grad if names is None else name in names)
+    }
+
+    def f(parameters: dict[str, Tensor], point: Tensor) -> Tensor:
+        return functional_call(model, parameters, (point[None],))[0]
+
+    parts = vmap(jacrev(f), in_dims=(None, 0))(chosen, x.double())
+    j = torch.cat([part.flatten(2) for part in parts.values()], 2).detach()  # (N, O, P)
+    if outputs == "full":
+        return j.flatten(0, 1) @ j.flatten(0, 1).t()
+    return torch.einsum("nap,map->nm", j, j) / j.shape[1]
+
+
+@pytest.fixture
+def points() -> Tensor:
+    torch.manual_seed(7)
+    return torch.rand(40, 2, dtype=torch.float64)
+
+
+def relative_error(got: Tensor, reference: Tensor) -> float:
+    return float((got - reference).abs().max() / reference.abs().max())

@@ -1,0 +1,79 @@
+"""Encodings made for these tests: grids with collisions, and things the engine cannot know."""
+
+from __future__ import annotations
+
+import itertools
+
+import torch
+from torch import Tensor, nn
+
+from encbench import Encoding, SparseBlock
+
+
+class CollidingGrid(Encoding):
+    """Two levels of linear interpolation in one table each, so small that corners collide."""
+
+    def __init__(self, in_dim: int = 2, *, sides: tuple[int, ...] = (3, 9), rows: int = 7) -> None:
+        super().__init__(in_dim, out_dim=2 * len(sides) + in_dim)
+        self.sides, self.rows = sides, rows
+        self.tables = nn.ParameterList(torch.randn(rows, 2) for _ in sides)
+
+    def lookup(self, x: Tensor, side: int) -> tuple[Tensor, Tensor]:  # (N, 2^d) twice
+        cell = (x * side).floor().clamp(max=side - 1)
+        inside = x * side - cell
+        rows, weights = [], []
+        for corner in itertools.product((0, 1), repeat=self.in_dim):
+            offset = torch.tensor(corner, device=x.device)
+            node = cell.long() + offset
+            strides = torch.tensor([1, 5, 11][: self.in_dim], device=x.device)
+            rows.append((node * strides).sum(1) % self.rows)
+            weights.append(torch.where(offset == 1, inside, 1 - inside).prod(1))
+        return torch.stack(rows, 1), torch.stack(weights, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        features = [x]
+        for table, side in zip(self.tables, self.sides, strict=True):
+            rows, weights = self.lookup(x, side)
+            features.append((table[rows] * weights[:, :, None].to(table.dtype)).sum(1))
+        return torch.cat(features, 1)
+
+    def sparse_jacobian(self, x: Tensor) -> list[SparseBlock]:
+        blocks = []
+        for level, side in enumerate(self.sides):
+            rows, weights = self.lookup(x, side)
+            start = self.in_dim + 2 * level
+            blocks.append(SparseBlock(f"tables.{level}", rows, weights, self.rows, start, 2))
+        return blocks
+
+
+class SilentGrid(CollidingGrid):
+    """The same features from an author who did not write the sparse Jacobian."""
+
+    def sparse_jacobian(self, x: Tensor) -> None:
+        return None
+
+
+class ForgetfulGrid(CollidingGrid):
+    """A sparse Jacobian that lets a colliding corner overwrite the other."""
+
+    def sparse_jacobian(self, x: Tensor) -> list[SparseBlock]:
+        blocks = []
+        for block in super().sparse_jacobian(x):
+            rows, weights = block.rows, block.weights.clone()
+            for first in range(rows.shape[1]):
+                for second in range(first):
+                    weights[rows[:, first] == rows[:, second], second] = 0.0
+            blocks.append(SparseBlock(block.parameter, rows, weights, 7, block.start, 2))
+        return blocks
+
+
+class LearnedFeatures(Encoding):
+    """sin(W x) with a learned linear layer inside, and a free gain that no module holds."""
+
+    def __init__(self, in_dim: int = 2) -> None:
+        super().__init__(in_dim, out_dim=6)
+        self.linear = nn.Linear(in_dim, 6)
+        self.gain = nn.Parameter(torch.randn(6))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.gain * torch.sin(6.0 * self.linear(x))

@@ -1,0 +1,103 @@
+"""The kernel is the Jacobian's Gram matrix, whatever road its parameters took."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from encbench import CoordinateMLP, Encoding
+from encbench.ntk import cross_ntk, empirical_ntk, operator
+from tests.ntk.conftest import brute_force, relative_error
+from tests.ntk.grids import CollidingGrid, LearnedFeatures, SilentGrid
+
+
+class Plain(Encoding):
+    def __init__(self, in_dim: int = 2) -> None:
+        super().__init__(in_dim, out_dim=in_dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x
+
+
+ENCODINGS = [Plain, CollidingGrid, SilentGrid, LearnedFeatures]
+
+
+def network(encoding: Encoding, out_dim: int = 3, **options: Any) -> CoordinateMLP:
+    return CoordinateMLP(encoding, out_dim, **{"width": 16, "depth": 2, **options})
+
+
+@pytest.mark.parametrize("outputs", ["trace", "full"])
+@pytest.mark.parametrize("out_dim", [1, 3])
+@pytest.mark.parametrize("depth", [1, 2, 8])
+@pytest.mark.parametrize("parameterization", ["ntk", "standard"])
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_kernel_is_the_gram_matrix_of_the_jacobian(
+    encoding: type[Any],
+    parameterization: Any,
+    depth: int,
+    out_dim: int,
+    outputs: Any,
+    points: Tensor,
+) -> None:
+    torch.manual_seed(depth)
+    model = network(encoding(), out_dim, depth=depth, parameterization=parameterization)
+    ntk = empirical_ntk(model, points, outputs=outputs)
+    assert relative_error(ntk.total, brute_force(model, points, outputs)) < 1e-12
+    for part in ("mlp", "encoding"):
+        names = [
+            n for n, _ in model.named_parameters() if n.startswith("encoding") == (part[0] == "e")
+        ]
+        if names:
+            reference = brute_force(model, points, outputs, names)
+            assert relative_error(ntk.parts[part], reference) < 1e-12  # type: ignore[index] # a literal
+
+
+@pytest.mark.parametrize("outputs", ["trace", "full"])
+@pytest.mark.parametrize("cached", [True, False])
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_operator_multiplies_as_the_kernel_does(
+    encoding: type[Any], cached: bool, outputs: Any, points: Tensor
+) -> None:
+    model = network(encoding())
+    kernel = empirical_ntk(model, points, outputs=outputs).total.numpy()
+    v = torch.randn(len(kernel), dtype=torch.float64).numpy()
+    theta = operator(model, points, outputs=outputs, cached=cached)
+    product = theta @ v
+    assert theta.cached is cached
+    assert abs(product - kernel @ v).max() < 1e-12 * abs(kernel @ v).max()
+
+
+@pytest.mark.parametrize("outputs", ["trace", "full"])
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_cross_kernel_is_a_block_of_the_joint_kernel(
+    encoding: type[Any], outputs: Any, points: Tensor
+) -> None:
+    model = network(encoding())
+    rows = 3 if outputs == "full" else 1
+    joint = empirical_ntk(model, points, outputs=outputs).total
+    block = cross_ntk(model, points[:15], points[15:], outputs=outputs)
+    assert relative_error(block, joint[: 15 * rows, 15 * rows :]) < 1e-14
+
+
+def test_kernel_is_symmetric_to_the_last_bit_across_tiles() -> None:
+    x = torch.rand(600, 2, dtype=torch.float64)
+    model = network(CollidingGrid())
+    kernel = empirical_ntk(model, x).total
+    assert torch.equal(kernel, kernel.t())
+    assert relative_error(kernel, brute_force(model, x, "trace")) < 1e-12
+
+
+def test_an_encoding_without_parameters_contributes_exact_zeros(points: Tensor) -> None:
+    ntk = empirical_ntk(network(Plain()), points)
+    assert not ntk.parts["encoding"].any()
+    assert torch.equal(ntk.parts["mlp"], ntk.total)
+
+
+def test_full_kernel_puts_point_before_output(points: Tensor) -> None:
+    model = network(Plain())
+    full = empirical_ntk(model, points, outputs="full").total.view(40, 3, 40, 3)
+    trace = empirical_ntk(model, points, outputs="trace").total
+    assert relative_error(full.diagonal(dim1=1, dim2=3).mean(-1), trace) < 1e-14
