@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
@@ -35,6 +36,7 @@ def show(directory: Path, output: Path | None, *, pictures: bool) -> None:
 def task_table(task: TaskBoard) -> Table:
     """The standings in the width of a terminal."""
     shown = Table(title=Text(task.label), title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    shown.padding = (0, 1, 0, 0)
     shown.add_column("#", justify="right", no_wrap=True)
     shown.add_column("encoding", overflow="fold", min_width=20)
     for metric in task.metrics[:2]:
@@ -47,7 +49,8 @@ def task_table(task: TaskBoard) -> Table:
         statuses = sorted({record.status.replace("_", " ") for record in records})
         shown.add_row(
             count(row["rank"]),
-            Text(one_line(row["entry"], 80)),
+            # A space after each comma is where a narrow terminal can break the name.
+            Text(one_line(re.sub(r",(?=\S)", ", ", row["entry"]), 90)),
             *(fixed(row[f"metric:{m.name}"], digits(m)) for m in task.metrics[:2]),
             below_or_value(row, "end", "median"),
             seconds(row["training"]),

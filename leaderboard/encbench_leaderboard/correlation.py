@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +12,7 @@ from scipy.stats import rankdata
 
 from encbench_leaderboard.table import TaskBoard
 
-__all__ = ["STATISTICS", "TOO_FEW", "Correlation", "correlations", "spearman"]
+__all__ = ["STATISTICS", "TOO_FEW", "Correlation", "correlations", "mean_rho", "spearman"]
 
 TOO_FEW = 5
 """Fewer cells, or fewer encodings, than this say nothing about a rank correlation."""
@@ -70,6 +71,17 @@ def correlations(task: TaskBoard, when: str) -> list[Correlation]:
         x = _numbers(taken[f"{when}:{name}"].fillna(-math.inf))
         found.append(Correlation(name, when, spearman(x, y), len(taken), taken["entry"].nunique()))
     return found
+
+
+def mean_rho(tasks: Sequence[TaskBoard], statistic: str, when: str) -> tuple[float, int]:
+    """ρ averaged over the tasks that have enough cells and a defined ρ; and their number."""
+    values = [
+        c.rho
+        for task in tasks
+        for c in correlations(task, when)
+        if c.statistic == statistic and not c.too_few and not math.isnan(c.rho)
+    ]
+    return (sum(values) / len(values) if values else math.nan), len(values)
 
 
 def _numbers(column: pd.Series[float]) -> np.ndarray:

@@ -5,7 +5,19 @@ from __future__ import annotations
 import math
 import re
 
-__all__ = ["MISSING", "code", "count", "eigenvalue", "fixed", "one_line", "plain", "seconds"]
+__all__ = [
+    "MISSING",
+    "code",
+    "count",
+    "details",
+    "eigenvalue",
+    "fixed",
+    "one_line",
+    "plain",
+    "plural",
+    "seconds",
+    "significant",
+]
 
 MISSING = "–"
 
@@ -73,3 +85,13 @@ def code(text: str) -> str:
     fence = "`" * (longest + 1)
     padding = " " if longest else ""
     return f"{fence}{padding}{text}{padding}{fence}"
+
+
+def details(title: str, body: str) -> str:
+    """A section that is folded until it is opened."""
+    return f"<details>\n<summary>{title}</summary>\n\n{body}\n\n</details>"
+
+
+def plural(number: int, what: str) -> str:
+    """ "1 cell", "1,024 cells"."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from encbench.records import StoredRecord
-from encbench_leaderboard.correlation import STATISTICS, correlations
+from encbench_leaderboard.conditions import metric_conditions, of_entry
 from encbench_leaderboard.format import (
     MISSING,
     code,
@@ -22,18 +22,17 @@ from encbench_leaderboard.format import (
     seconds,
     significant,
 )
-from encbench_leaderboard.labels import canonical, differing
+from encbench_leaderboard.labels import differing
 from encbench_leaderboard.table import WHENS, Board, MetricInfo, TaskBoard, cell_settings
 
 __all__ = [
-    "correlation_table",
     "cost_table",
-    "metric_conditions",
     "overview_table",
     "settings_table",
     "spectra_table",
     "standings_table",
     "status",
+    "table",
 ]
 
 
@@ -77,7 +76,7 @@ def _standing(
         name = f"metric:{metric.name}"
         shown = _with_range(row, name, digits(metric), spread) if finished else MISSING
         if noted and metric.name in noted:
-            shown += _condition(task.of_entry(row["entry"]), metric.name)
+            shown += of_entry(task.of_entry(row["entry"]), metric.name)
         if metric is task.primary:
             text[f"{metric.heading} last"] = shown
             text["best"] = fixed(row["best"], digits(metric)) if finished else MISSING
@@ -224,61 +223,3 @@ def settings_table(task: TaskBoard) -> str | None:
         for entry, values in settings.items()
     ]
     return table(rows, ENTRY_COLUMNS)
-
-
-def metric_conditions(task: TaskBoard) -> tuple[dict[str, str], list[str]]:
-    """Under which conditions each metric was taken, as the metric itself recorded them.
-
-    Returns:
-        Conditions that hold for the whole task, by metric; and the metrics whose conditions
-        differ between cells, which must therefore stand beside each number.
-    """
-    common: dict[str, str] = {}
-    mixed = []
-    for metric in task.metrics:
-        seen = {
-            canonical(details): details
-            for stored in task.records
-            if (details := _details(stored, metric.name)) is not None
-        }
-        if len(seen) == 1 and (only := next(iter(seen.values()))):
-            common[metric.name] = ", ".join(f"{k} = {v}" for k, v in only.items())
-        elif len(seen) > 1:
-            mixed.append(metric.name)
-    return common, mixed
-
-
-def _details(stored: StoredRecord, metric: str) -> dict[str, Any] | None:
-    """Whole-number details of a metric (scales, points), or None where it has no value."""
-    value = stored.record.metrics.get(metric)
-    if value is None or value.value is None:
-        return None
-    return {
-        key: item
-        for key, item in value.details.items()
-        if isinstance(item, int) and not isinstance(item, bool)
-    }
-
-
-def _condition(records: Sequence[StoredRecord], metric: str) -> str:
-    seen = {canonical(d): d for r in records if (d := _details(r, metric))}
-    told = " or ".join(", ".join(f"{k} = {v}" for k, v in d.items()) for d in seen.values())
-    return f" ({plain(told)})" if told else ""
-
-
-def correlation_table(task: TaskBoard) -> tuple[str | None, int, int]:
-    """ρ of each statistic at the start and end; number of cells and of entries at the end."""
-    found = {when: correlations(task, when) for when in ("start", "end")}
-    cells = max(c.cells for c in (*found["start"], *found["end"]))
-    entries = max(c.entries for c in (*found["start"], *found["end"]))
-    if not cells:
-        return None, 0, 0
-    rows = []
-    for place, name in enumerate(STATISTICS):
-        text = {"statistic": STATISTICS[name]}
-        for when in ("start", "end"):
-            one = found[when][place]
-            text[f"ρ at the {when}"] = f"{one.rho:+.2f}" if not math.isnan(one.rho) else MISSING
-            text[f"n at the {when}"] = str(one.cells)
-        rows.append(text)
-    return table(rows, ENTRY_COLUMNS), cells, entries

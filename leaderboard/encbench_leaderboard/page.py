@@ -13,13 +13,14 @@ from encbench.errors import StoreError, UsageError
 from encbench.records import StoredRecord
 from encbench.store import Store
 from encbench_leaderboard import footer, markdown, style
-from encbench_leaderboard.correlation import TOO_FEW
-from encbench_leaderboard.format import code, plain
+from encbench_leaderboard.conditions import metric_conditions, reasons
+from encbench_leaderboard.format import code, details, plain, plural
 from encbench_leaderboard.plots.contact_sheet import draw_contact_sheet
 from encbench_leaderboard.plots.cost import draw_cost
 from encbench_leaderboard.plots.curves import draw_curves
 from encbench_leaderboard.plots.selection import SHOWN
 from encbench_leaderboard.plots.spectra import draw_spectra
+from encbench_leaderboard.prediction import prediction
 from encbench_leaderboard.reading import how_to_read
 from encbench_leaderboard.table import Board, TaskBoard, boards
 
@@ -119,12 +120,12 @@ def _page(
         parts += ["## Overview", _overview(board)]
     for task in board.tasks:
         parts += _task(task, links)
-    parts += ["## Does the spectrum predict quality?", *_prediction(board)]
+    parts += ["## Does the spectrum predict quality?", *prediction(board)]
     parts += ["## How to read this page", how_to_read(board)]
     parts += [
         "## Provenance",
         footer.provenance(records, suite),
-        _details(
+        details(
             "How to run this again",
             footer.reproduction(records, store.suite(), store.directory.resolve().name),
         ),
@@ -137,8 +138,8 @@ def _summary(board: Board, records: Sequence[StoredRecord]) -> str:
     seeds = len({stored.record.cell.seed for stored in records})
     ended = ", ".join(f"{n} {kind.replace('_', ' ')}" for kind, n in tally.most_common())
     text = (
-        f"{_plural(len(board.entries), 'encoding')} × {_plural(len(board.tasks), 'task')} × "
-        f"{_plural(seeds, 'seed')}: {_plural(len(records), 'cell')}, {ended}."
+        f"{plural(len(board.entries), 'encoding')} × {plural(len(board.tasks), 'task')} × "
+        f"{plural(seeds, 'seed')}: {plural(len(records), 'cell')}, {ended}."
     )
     found = footer.machines(records)
     if len(found) > 1:
@@ -162,13 +163,17 @@ def _overview(board: Board) -> str:
 
 def _task(task: TaskBoard, links: dict[tuple[str, str], str]) -> list[str]:
     parts = [f"## {code(task.label)}", markdown.standings_table(task)]
-    common, mixed = markdown.metric_conditions(task)
+    common, mixed = metric_conditions(task)
     titles = {metric.name: metric.title for metric in task.metrics}
     notes = [f"{titles[name]}: {plain(told)}." for name, told in common.items()]
     notes += [
         f"**{titles[name]} was taken under conditions that differ (in brackets): numbers under "
         "different conditions must not be compared.**"
         for name in mixed
+    ]
+    notes += [
+        f"{titles.get(name, name)} has no value (–) where {plain(reason)}."
+        for name, reason in reasons(task).items()
     ]
     if (task.standings["n"] > 1).any():
         notes.append("Over n seeds: mean (smallest–largest).")
@@ -193,7 +198,8 @@ def _task(task: TaskBoard, links: dict[tuple[str, str], str]) -> list[str]:
         (
             "curves",
             f"{name}: training loss and {task.primary.title} against the step",
-            f"A line a seed; × marks where training stopped early.{best}",
+            f"A line a seed, the loss averaged over neighbouring steps; × marks where training "
+            f"stopped early.{best}",
         ),
         (
             "cost",
@@ -206,44 +212,9 @@ def _task(task: TaskBoard, links: dict[tuple[str, str], str]) -> list[str]:
             parts.append(f"![{alt}]({link})\n\n*{caption}*")
     spectra = markdown.spectra_table(task)
     if spectra:
-        parts.append(_details("Spectra at the start, middle and end", spectra))
+        parts.append(details("Spectra at the start, middle and end", spectra))
     settings = markdown.settings_table(task)
     if settings:
-        parts.append(_details("Settings that are not the same for all", settings))
-    parts.append(_details("Time and memory", markdown.cost_table(task)))
+        parts.append(details("Settings that are not the same for all", settings))
+    parts.append(details("Time and memory", markdown.cost_table(task)))
     return parts
-
-
-def _prediction(board: Board) -> list[str]:
-    parts = []
-    for task in board.tasks:
-        found, cells, entries = markdown.correlation_table(task)
-        title = f"{code(task.label)}: " if len(board.tasks) > 1 else ""
-        if found is None:
-            parts.append(f"{title}no cell finished with a spectrum, so nothing can be said.")
-            continue
-        # "No answer" is for how much was measured, not for how large ρ came out.
-        verdict = (
-            f" **Too few to say anything: at least {TOO_FEW} cells of {TOO_FEW} encodings are "
-            "needed.**"
-            if cells < TOO_FEW or entries < TOO_FEW
-            else ""
-        )
-        parts.append(
-            f"{title}Spearman's rank correlation ρ with {task.primary.title} over "
-            f"{_plural(cells, 'cell')} of {_plural(entries, 'encoding')}.{verdict}\n\n{found}"
-        )
-    parts.append(
-        "ρ is in [−1, 1]; positive means that more of the statistic goes with better quality. "
-        "n counts cells; the seeds of one encoding are not independent. An eigenvalue under its "
-        "floor ranks below every resolved one; – where a statistic is the same in all cells."
-    )
-    return parts
-
-
-def _details(title: str, body: str) -> str:
-    return f"<details>\n<summary>{title}</summary>\n\n{body}\n\n</details>"
-
-
-def _plural(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from encbench_leaderboard.correlation import correlations, spearman
+from encbench_leaderboard.correlation import correlations, mean_rho, spearman
 from encbench_leaderboard.table import boards
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -86,3 +86,14 @@ def test_many_seeds_of_few_encodings_are_too_few(results: Results) -> None:
             results.add(encoding, seed=seed, psnr=20.0 + seed)
     found = correlations(boards(results.store.records()).tasks[0], "end")
     assert {(c.cells, c.entries, c.too_few) for c in found} == {(6, 2, True)}
+
+
+def test_the_mean_over_tasks_leaves_out_tasks_with_too_few_cells(results: Results) -> None:
+    for place in range(5):
+        results.add(f"e{place}", psnr=20.0 + place, decades=20.0 - 2 * place, task="up")
+        results.add(f"e{place}", psnr=30.0 - place, decades=20.0 - 2 * place, task="down")
+        if place < 3:
+            results.add(f"e{place}", psnr=20.0 + place, decades=20.0 - 2 * place, task="few")
+    tasks = boards(results.store.records()).tasks
+    assert mean_rho(tasks, "median", "end") == (pytest.approx(0.0, abs=1e-12), 2)
+    assert math.isnan(mean_rho(tasks, "maximum", "end")[0])

@@ -9,7 +9,7 @@ import pytest
 from encbench_leaderboard import style
 from encbench_leaderboard.plots.contact_sheet import busiest_crop, draw_contact_sheet
 from encbench_leaderboard.plots.cost import draw_cost
-from encbench_leaderboard.plots.curves import draw_curves
+from encbench_leaderboard.plots.curves import draw_curves, thinned
 from encbench_leaderboard.plots.selection import SHOWN
 from encbench_leaderboard.plots.spectra import draw_spectra, resolved
 from encbench_leaderboard.table import Board, boards
@@ -157,6 +157,19 @@ def test_a_curve_that_stopped_early_ends_in_a_cross(results: Results) -> None:
     figure = draw(results, "curves")
     assert figure is not None
     assert sum(line.get_marker() == "x" for line in figure.axes[0].lines) == 1
+
+
+@given(st.integers(1, 60), st.integers(2, 20))
+def test_a_thinned_curve_is_made_of_means_of_its_neighbours(size: int, points: int) -> None:
+    value = np.random.default_rng(size).random(size)
+    step = np.arange(size) * 10
+    thin_step, thin = thinned(step, value, points)
+    assert len(thin) == min(size, points)
+    ends = list(np.searchsorted(step, thin_step) + 1)
+    expected = [value[a:b].mean() for a, b in zip([0, *ends[:-1]], ends, strict=True)]
+    np.testing.assert_allclose(thin, expected, rtol=1e-12)
+    assert ends[-1] == size
+    assert thin[0] == value[0]
 
 
 def test_a_loss_that_is_no_number_is_not_drawn(results: Results) -> None:

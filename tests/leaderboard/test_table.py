@@ -6,7 +6,8 @@ import math
 from pathlib import Path
 
 import pytest
-from encbench_leaderboard.markdown import metric_conditions, standings_table, status
+from encbench_leaderboard.conditions import metric_conditions
+from encbench_leaderboard.markdown import standings_table, status
 from encbench_leaderboard.table import Board, boards
 
 from encbench.metrics.base import MetricValue

@@ -175,9 +175,9 @@ def _path(stored: StoredRecord, name: str) -> Path:
 
 
 def _columns(items: int) -> int:
-    """Three to five columns (fewer for fewer items), with the fewest places left empty."""
+    """Three to five columns, with the fewest places left empty."""
     if items <= 5:
-        return max(items, 2)
+        return max(items, 3)
     return min((4, 5, 3), key=lambda columns: -items % columns)
 
 

@@ -15,12 +15,16 @@ from encbench_leaderboard.plots.selection import best_entries
 from encbench_leaderboard.style import figure, legends
 from encbench_leaderboard.table import TaskBoard
 
-__all__ = ["draw_curves"]
+__all__ = ["draw_curves", "thinned"]
+
+LOSS_POINTS = 150
+"""Points of a loss curve: more of them show the noise of batches and hide the other curves."""
 
 
 def draw_curves(task: TaskBoard, colours: Mapping[str, tuple[str, str]]) -> Figure | None:
     """Training loss (log) and the followed metric against the step; a line a seed.
 
+    The loss is averaged over neighbouring intervals down to ``LOSS_POINTS`` points.
     A curve that stops early ends in a cross: training diverged or was cut there.
     """
     entries = best_entries(task, lambda r: len(_curve(r, "loss")[0]) > 0)
@@ -63,10 +67,25 @@ def _curve(stored: StoredRecord, name: str) -> tuple[np.ndarray, np.ndarray]:
     return step[drawable], value[drawable]
 
 
+def thinned(step: np.ndarray, value: np.ndarray, points: int) -> tuple[np.ndarray, np.ndarray]:
+    """A curve (n,), (n,) as at most so many means of neighbours, each at its last step.
+
+    The first value stands for itself: what training starts from is no noise.
+    """
+    if len(step) <= points:
+        return step, value
+    edges = np.linspace(1, len(step), points).round().astype(int)
+    starts = np.concatenate([[0], edges[:-1]])
+    sums = np.add.reduceat(value, starts)
+    return step[edges - 1], sums / np.diff(np.append(starts, len(value)))
+
+
 def _line(panel: Axes, stored: StoredRecord, name: str, colour: str, *, many: bool) -> None:
     step, value = _curve(stored, name)
     if not len(step):
         return
+    if name == "loss":
+        step, value = thinned(step, value, LOSS_POINTS)
     width, alpha = (0.9, 0.7) if many else (1.5, 1.0)
     panel.plot(step, value, color=colour, linewidth=width, alpha=alpha)
     if stored.record.status != "ok":

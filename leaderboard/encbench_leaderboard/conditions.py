@@ -1,0 +1,64 @@
+"""Under which conditions metrics were taken, and why they may have no value."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from encbench.records import StoredRecord
+from encbench_leaderboard.format import plain
+from encbench_leaderboard.labels import canonical
+from encbench_leaderboard.table import TaskBoard
+
+__all__ = ["metric_conditions", "of_entry", "reasons"]
+
+
+def metric_conditions(task: TaskBoard) -> tuple[dict[str, str], list[str]]:
+    """Under which conditions each metric was taken, as the metric itself recorded them.
+
+    Returns:
+        Conditions that hold for the whole task, by metric; and the metrics whose conditions
+        differ between cells, which must therefore stand beside each number.
+    """
+    common: dict[str, str] = {}
+    mixed = []
+    for metric in task.metrics:
+        seen = {
+            canonical(details): details
+            for stored in task.records
+            if (details := _details(stored, metric.name)) is not None
+        }
+        if len(seen) == 1 and (only := next(iter(seen.values()))):
+            common[metric.name] = ", ".join(f"{k} = {v}" for k, v in only.items())
+        elif len(seen) > 1:
+            mixed.append(metric.name)
+    return common, mixed
+
+
+def _details(stored: StoredRecord, metric: str) -> dict[str, Any] | None:
+    """Whole-number details of a metric (scales, points), or None where it has no value."""
+    value = stored.record.metrics.get(metric)
+    if value is None or value.value is None:
+        return None
+    return {
+        key: item
+        for key, item in value.details.items()
+        if isinstance(item, int) and not isinstance(item, bool)
+    }
+
+
+def of_entry(records: Sequence[StoredRecord], metric: str) -> str:
+    """The conditions of one entry's cells, in brackets, to stand behind its number."""
+    seen = {canonical(d): d for r in records if (d := _details(r, metric))}
+    told = " or ".join(", ".join(f"{k} = {v}" for k, v in d.items()) for d in seen.values())
+    return f" ({plain(told)})" if told else ""
+
+
+def reasons(task: TaskBoard) -> dict[str, str]:
+    """Why a metric has no value for some cell that finished, by metric, as it said itself."""
+    found: dict[str, dict[str, None]] = {}
+    for stored in task.records:
+        for name, metric in stored.record.metrics.items():
+            if metric.value is None and "reason" in metric.details:
+                found.setdefault(name, {})[str(metric.details["reason"])] = None
+    return {name: "; ".join(texts) for name, texts in found.items()}
