@@ -63,6 +63,6 @@ def unique_labels(refs: Mapping[str, PluginRef]) -> dict[str, str]:
         }
         keys = differing(facts.values())
         for key in same:
-            told = ", ".join(f"{k}={facts[key].get(k)}" for k in keys)
+            told = ", ".join(f"{k}={facts[key][k]}" for k in keys if k in facts[key])
             labels[key] = f"{text} ({told})" if told else text
     return labels
