@@ -7,6 +7,7 @@ import math
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from encbench.encoding import Encoding
@@ -21,8 +22,8 @@ class NTKLinear(nn.Module):
     """Linear layer in NTK parameterization: W x · scale + β b, with W, b ~ N(0, 1).
 
     ``scale`` is 1/√in_features unless given (Jacot, Gabriel, Hongler, "Neural Tangent Kernel",
-    NeurIPS 2018, section 2.1). The factor multiplies the product, not the stored weight, so
-    that gradients, and with them the kernel, carry it once.
+    NeurIPS 2018, section 2.1). The stored weight is not scaled: its gradient carries the factor
+    once, and so the kernel carries its square.
     """
 
     def __init__(
@@ -37,7 +38,8 @@ class NTKLinear(nn.Module):
         self.bias = nn.Parameter(torch.randn(out_features))
 
     def forward(self, x: Tensor) -> Tensor:  # (N, in_features) -> (N, out_features)
-        return torch.addmm(self.bias, x, self.weight.t(), beta=self.beta, alpha=self.scale)
+        # scaling x, not the product, spares the backward pass a weight-sized multiplication
+        return F.linear(x * self.scale, self.weight, self.bias * self.beta)
 
     def extra_repr(self) -> str:
         return (

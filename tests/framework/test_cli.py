@@ -78,7 +78,7 @@ def test_a_run_records_renders_and_shows(tmp_path):
         (["run", "--set", "training.momentum=1"], 2, ["unknown key training.momentum"]),
         (["run", "--set", "momentum=1"], 2, ["SECTION.KEY=VALUE"]),
         (["run", "quik"], 2, ["no suite 'quik'", "did you mean 'quick'"]),
-        (["run", "--device", "cuda:9", *SMALL], 2, ["cuda:9"]),
+        (["run", *SMALL, "--device", "cuda:9"], 2, ["cuda:9"]),
         (["list", "mpee"], 2, ["did you mean 'mpe'"]),
         (["show", "nowhere"], 1, ["no results folder nowhere"]),
         (["leaderboard", "nowhere"], 1, ["nowhere"]),
