@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from encbench.encoding import SparseBlock
+from encbench.errors import NtkError
+from encbench.ntk.blocks import sparse_blocks
 from encbench.ntk.fallback import JacobianTerm
 from encbench.ntk.plan import (
     PARTS,
@@ -20,7 +22,6 @@ from encbench.ntk.plan import (
     check_finite,
     encoding_of,
     part_of,
-    sparse_blocks,
 )
 from encbench.ntk.taps import Taps
 from encbench.ntk.terms import ConstantGradient, Product, SeparableProduct, SparseProduct, Term
@@ -57,12 +58,13 @@ class Terms:
         return total
 
 
-def capture(model: nn.Module, x: Tensor, plan: Plan) -> Terms:
+def capture(model: nn.Module, x: Tensor, plan: Plan, spare: int = 0) -> Terms:
     """The kernel's terms at x (N, d), by one pass forward and O passes back.
 
     Args:
         model: the private copy made by ``prepare``, all parameters frozen.
         x: in the copy's dtype, on its device.
+        spare: bytes that Jacobians of unknown parameters may take; beyond, they are recomputed.
     """
     parts: dict[Part, list[Term]] = {"mlp": [], "encoding": []}
     encoding = encoding_of(model)
@@ -80,7 +82,7 @@ def capture(model: nn.Module, x: Tensor, plan: Plan) -> Terms:
     for part in PARTS:
         names = [name for name in plan.rest if part_of(name) == part]
         if names:
-            parts[part].append(JacobianTerm(model, names, x, plan.out_dim))
+            parts[part].append(JacobianTerm(model, names, x, plan.out_dim, spare))
     return Terms(len(x), plan.out_dim, parts)
 
 
@@ -100,6 +102,8 @@ def _passes(
             with torch.enable_grad():
                 f = model(x[part])
             check_finite(f)
+            if not all(taps.valid(name, len(f)) for name in taps.outputs):
+                raise NtkError("the model runs differently at different points; it has no kernel")
             for layer in plan.layers:
                 _store_input(inputs, layer, taps.inputs[layer.name], part, len(x))
             heard = list(taps.outputs)

@@ -6,13 +6,16 @@ zero, as in a table that a point reads at a few places only.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from functools import cached_property
 
 import scipy.sparse
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, jacrev, vmap
 
+from encbench.ntk.streaming import Stream
 from encbench.ntk.terms import Term, Workspace
 
 __all__ = ["JacobianTerm", "jacobian"]
@@ -34,7 +37,10 @@ def jacobian(model: nn.Module, names: Sequence[str], x: Tensor) -> Tensor:
         return result[0]
 
     try:
-        parts = vmap(jacrev(outputs), in_dims=(None, 0))(chosen, x)
+        with warnings.catch_warnings():
+            # Operations that vmap has no rule for run one by one, with a remark about speed.
+            warnings.filterwarnings("ignore", "There is a performance drop", UserWarning)
+            parts = vmap(jacrev(outputs), in_dims=(None, 0))(chosen, x)
     except (RuntimeError, ValueError, NotImplementedError):
         # Not every module can be vectorized (data-dependent branches, own autograd functions).
         return _jacobian_by_points(model, names, x)
@@ -61,73 +67,93 @@ def _jacobian_by_points(model: nn.Module, names: Sequence[str], x: Tensor) -> Te
 
 
 class JacobianTerm(Term):
-    """J Jᵀ over the named parameters of a model, at points x (N, d) with O outputs."""
+    """J Jᵀ over the named parameters of a model, at points x (N, d) with O outputs.
+
+    Args:
+        spare: bytes that stored Jacobians may take together; what is larger is recomputed
+            block by block.
+    """
 
     whole_rows = True
 
-    def __init__(self, model: nn.Module, names: Sequence[str], x: Tensor, outputs: int) -> None:
-        self.outputs = outputs
-        named = dict(model.named_parameters())
-        sizes = [(name, named[name].numel()) for name in names]
-        self.rows = [_rows(model, [name], size, x, outputs) for name, size in sizes if size]
+    def __init__(
+        self, model: nn.Module, names: Sequence[str], x: Tensor, outputs: int, spare: int
+    ) -> None:
+        self.model, self.names, self.x, self.outputs, self.spare = model, names, x, outputs, spare
+        self.stream = Stream(model, x, names, outputs)
 
-    def _gram(self, rows: slice, cols: slice) -> Tensor:
-        total: Tensor | None = None
+    @cached_property
+    def rows(self) -> list[JacobianRows]:
+        """One a parameter; found when a matrix is first asked for, as products need none."""
+        share = self.spare // len(self.names)
+        return [JacobianRows(self.model, n, self.x, self.outputs, share) for n in self.names]
+
+    def _blocks(self, rows: slice, cols: slice) -> Iterator[tuple[slice, slice, Tensor]]:
+        """Where in the tile, and J Jᵀ (n_rows, O, n_cols, O) there, parameter by parameter."""
         for j in self.rows:
-            i, k = _spread(rows, self.outputs), _spread(cols, self.outputs)
-            if isinstance(j, Tensor):
-                gram = j[i] @ j[k].t()
-            else:
-                gram = torch.from_numpy((j[i] @ j[k].T).toarray())
-            total = gram if total is None else total + gram
-        assert total is not None, "a Jacobian term has parameters"
-        shape = (rows.stop - rows.start, self.outputs, cols.stop - cols.start, self.outputs)
-        return total.view(shape)
+            for upper in _split(rows, j.step):
+                left = j.at(upper)
+                for part in _split(cols, j.step):
+                    right = j.at(part)
+                    if isinstance(left, Tensor):
+                        gram = left @ right.T
+                    else:
+                        gram = torch.from_numpy((left @ right.T).toarray()).to(self.x)
+                    shape = (upper.stop - upper.start, self.outputs, part.stop - part.start, -1)
+                    yield _relative(upper, rows), _relative(part, cols), gram.view(shape)
 
     def add_full(self, tile: Tensor, rows: slice, cols: slice, work: Workspace) -> None:
-        tile.add_(self._gram(rows, cols).to(tile.device))
+        for i, j, gram in self._blocks(rows, cols):
+            tile[i, :, j] += gram
 
     def add_trace(self, tile: Tensor, rows: slice, cols: slice, work: Workspace) -> None:
-        gram = self._gram(rows, cols).diagonal(dim1=1, dim2=3)
-        tile.add_(gram.mean(-1).to(tile.device))
+        for i, j, gram in self._blocks(rows, cols):
+            tile[i, j] += gram.diagonal(dim1=1, dim2=3).mean(-1)
 
     def apply(self, v: Tensor) -> Tensor:
-        out = torch.zeros_like(v)
-        flat = v.flatten()
-        for j in self.rows:
-            if isinstance(j, Tensor):
-                out += (j @ (j.t() @ flat)).view_as(v)
-            else:
-                product = j @ (j.T @ flat.cpu().numpy())
-                out += torch.from_numpy(product).to(v.device).view_as(v)
-        return out
+        return self.stream.apply(v)
 
     def apply_trace(self, v: Tensor) -> Tensor:
-        columns = []
-        for a in range(self.outputs):
-            one = torch.zeros(len(v), self.outputs, dtype=v.dtype, device=v.device)
-            one[:, a] = v
-            columns.append(self.apply(one)[:, a])
-        return torch.stack(columns).mean(0)
+        return self.stream.apply_trace(v)
 
 
-def _spread(points: slice, outputs: int) -> slice:
-    return slice(points.start * outputs, points.stop * outputs)
+class JacobianRows:
+    """Rows of one parameter's Jacobian: sparse where the first chunk is, kept where they fit."""
+
+    def __init__(self, model: nn.Module, name: str, x: Tensor, outputs: int, spare: int) -> None:
+        self.model, self.name, self.x, self.outputs = model, name, x, outputs
+        size = outputs * model.get_parameter(name).numel()  # numbers a point
+        self.step = max(1, CHUNK_BYTES // (size * x.element_size()))
+        """Points whose dense rows may be held at once."""
+        self.kept: Tensor | scipy.sparse.csr_array | None = None
+        first, *others = _split(slice(0, len(x)), self.step)
+        rows = self._compute(first)
+        share = float((rows != 0).double().mean())
+        if share < SPARSE_BELOW and 12 * share * size * len(x) <= spare:
+            blocks = [_sparse(rows)]
+            blocks += [_sparse(self._compute(part)) for part in others]
+            self.kept = scipy.sparse.vstack(blocks, format="csr")
+        elif size * len(x) * x.element_size() <= spare:
+            self.kept = torch.cat([rows, *(self._compute(part) for part in others)])
+
+    def _compute(self, points: slice) -> Tensor:
+        return jacobian(self.model, [self.name], self.x[points]).flatten(0, 1)
+
+    def at(self, points: slice) -> Tensor | scipy.sparse.csr_array:
+        """(n · O, P) at a range of points."""
+        if self.kept is None:
+            return self._compute(points)
+        return self.kept[points.start * self.outputs : points.stop * self.outputs]
 
 
-def _rows(
-    model: nn.Module, names: list[str], size: int, x: Tensor, outputs: int
-) -> Tensor | scipy.sparse.csr_array:
-    """The Jacobian (N·O, P) of some parameters, sparse where the first chunk is."""
-    chunk = max(1, CHUNK_BYTES // (outputs * size * x.element_size()))
-    kept: list[Tensor] = []
-    sparse: list[scipy.sparse.csr_array] = []
-    for start in range(0, len(x), chunk):
-        j = jacobian(model, names, x[start : start + chunk]).flatten(0, 1)
-        if sparse or (start == 0 and float((j != 0).double().mean()) < SPARSE_BELOW):
-            sparse.append(scipy.sparse.csr_array(j.cpu().numpy()))
-        else:
-            kept.append(j)
-    if sparse:
-        return scipy.sparse.vstack(sparse, format="csr")
-    return torch.cat(kept)
+def _split(points: slice, size: int) -> list[slice]:
+    starts = range(points.start, points.stop, size)
+    return [slice(start, min(start + size, points.stop)) for start in starts]
+
+
+def _relative(part: slice, whole: slice) -> slice:
+    return slice(part.start - whole.start, part.stop - whole.start)
+
+
+def _sparse(block: Tensor) -> scipy.sparse.csr_array:
+    return scipy.sparse.csr_array(block.cpu().numpy())

@@ -117,12 +117,12 @@ def available_memory(device: torch.device) -> int:
 
 def require_memory(
     points: int, squared: float, linear: float, device: torch.device, what: str
-) -> None:
-    """Raise NtkError unless squared · N² + linear · N bytes are free; says how many points fit."""
+) -> int:
+    """Bytes that squared · N² + linear · N leave free; NtkError, with the N that fits, if none."""
     free = available_memory(device)
     need = squared * points**2 + linear * points
     if need <= free:
-        return
+        return int(free - need)
     fits = int((-linear + (linear**2 + 4 * squared * free) ** 0.5) / (2 * squared))
     raise NtkError(
         f"{what} of {points} points needs {need / 2**30:.3g} GiB, {free / 2**30:.3g} GiB are free; "

@@ -77,8 +77,8 @@ def empirical_ntk(
     private, points, trainable = prepare(model, x, dtype, device)
     plan = make_plan(private, points, trainable)
     squares = 1 + len(set(parts)) if parts and plan.has_encoding else 1
-    _require(plan, points, outputs, squares)
-    terms = capture(private, points, plan)
+    spare = _require(plan, points, outputs, squares)
+    terms = capture(private, points, plan, spare)
     n, out_dim = len(points), plan.out_dim
     split: dict[Part, Tensor] = {}
     if parts and plan.has_encoding:
@@ -112,15 +112,15 @@ def cross_ntk(
     private, left, trainable = prepare(model, x, dtype, device)
     both = torch.cat([left, right])
     plan = make_plan(private, both, trainable)
-    _require(plan, both, outputs, 1)
-    terms = capture(private, both, plan)
+    spare = _require(plan, both, outputs, 1)
+    terms = capture(private, both, plan, spare)
     rows, columns = slice(0, len(left)), slice(len(left), len(both))
     return rectangle(terms.of(PARTS), rows, columns, plan.out_dim, outputs, both)
 
 
-def _require(plan: Plan, x: Tensor, outputs: Outputs, squares: int) -> None:
+def _require(plan: Plan, x: Tensor, outputs: Outputs, squares: int) -> int:
     each = plan.out_dim if outputs == "full" else 1
     size = x.element_size()
-    require_memory(
+    return require_memory(
         len(x), squares * each**2 * size, plan.numbers_per_point * size, x.device, "a kernel"
     )

@@ -153,6 +153,8 @@ def operator(
     if cached is None:
         cached = need <= CACHE_SHARE * free
     source: Any = (
-        capture(private, points, plan) if cached else Stream(private, points, trainable, plan)
+        capture(private, points, plan)
+        if cached
+        else Stream(private, points, trainable, plan.out_dim)
     )
     return NtkOperator(source, outputs, points)

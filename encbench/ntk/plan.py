@@ -7,24 +7,22 @@ behind its module's back, inputs of higher rank) takes the Jacobian road instead
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from encbench.encoding import Encoding, SparseBlock
-from encbench.errors import NtkError, PluginError
+from encbench.encoding import Encoding
+from encbench.errors import NtkError
 from encbench.network import NTKLinear
+from encbench.ntk.blocks import Grads, close, prove_tables, sparse_blocks
 from encbench.ntk.taps import Taps
 
 __all__ = ["PARTS", "Layer", "Part", "Plan", "make_plan"]
 
 Part = Literal["mlp", "encoding"]
 PARTS: tuple[Part, ...] = ("mlp", "encoding")
-Grads = Mapping[str, Tensor | None]
 PROBE = 8  # points on which the roads are proved
 
 
@@ -119,12 +117,13 @@ def make_plan(model: nn.Module, x: Tensor, trainable: set[str]) -> Plan:
     # Tables may ask for sparse gradients.
     whole = [g.to_dense() if g is not None and g.is_sparse else g for g in grads[len(heard) :]]
     true = dict(zip(watched, whole, strict=True))
-    proved = tuple(layer for layer in layers if _layer_holds(layer, taps, deltas, true))
-    if blocks:
+    tried = [_proved(layer, taps, deltas, true) for layer in layers]
+    proved = tuple(layer for layer in tried if layer is not None)
+    if encoding is not None and blocks:
         if taps.FEATURES not in deltas:
             tables = frozenset()  # the encoding was not called once with x: no block applies
         else:
-            _prove_tables(encoding, blocks, deltas[taps.FEATURES], true)
+            prove_tables(encoding, blocks, deltas[taps.FEATURES], true)
     covered = {n for layer in proved for n in (layer.weight, layer.bias) if n} | tables
     rest = tuple(sorted(trainable - covered))
     numbers = sum(
@@ -174,108 +173,16 @@ def check_finite(f: Tensor) -> None:
         raise NtkError("the model's output is not finite; its weights have diverged")
 
 
-def _close(predicted: Tensor, true: Tensor | None) -> bool:
-    if true is None:
-        return not bool(predicted.any())
-    scale = float(true.abs().max())
-    error = float((predicted - true.reshape(predicted.shape)).abs().max())
-    return error <= 1e5 * torch.finfo(true.dtype).eps * scale
-
-
-def _layer_holds(layer: Layer, taps: Taps, deltas: Grads, true: Grads) -> bool:
+def _proved(layer: Layer, taps: Taps, deltas: Grads, true: Grads) -> Layer | None:
+    """The layer with those of its parameters whose gradient is what its factors say."""
     if layer.name not in deltas:
-        return False
+        return None
     a, delta = taps.inputs[layer.name], deltas[layer.name]  # (n, n_in), (n, n_out)
     if delta is None:
         delta = torch.zeros_like(taps.outputs[layer.name])
-    weight_holds = layer.weight is None or _close(layer.scale * delta.t() @ a, true[layer.weight])
-    return weight_holds and (
-        layer.bias is None or _close(layer.shift * delta.sum(0), true[layer.bias])
-    )
-
-
-def sparse_blocks(encoding: Encoding, x: Tensor, trainable: set[str]) -> list[SparseBlock]:
-    """The encoding's blocks for trained tables at x (N, d), checked against their contract.
-
-    Raises:
-        PluginError: a block names no parameter, or its rows, weights or features cannot be.
-    """
-    with torch.no_grad():
-        blocks = encoding.sparse_jacobian(x) or []
-    named = dict(encoding.named_parameters())
-    for block in blocks:
-        _check_block(encoding, block, named.get(block.parameter), len(x))
-    kept = [block for block in blocks if "encoding." + block.parameter in trainable]
-    for parameter in {block.parameter for block in kept}:
-        _check_disjoint(encoding, [block for block in kept if block.parameter == parameter])
-    return kept
-
-
-def _broken(encoding: Encoding, text: str) -> PluginError:
-    return PluginError(f"{type(encoding).__name__}.sparse_jacobian: {text}")
-
-
-def _check_block(
-    encoding: Encoding, block: SparseBlock, table: nn.Parameter | None, points: int
-) -> None:
-    if table is None:
-        raise _broken(encoding, f"there is no parameter {block.parameter!r}")
-    if table.numel() != block.num_rows * block.width:
-        raise _broken(
-            encoding,
-            f"{block.parameter!r} has {table.numel()} entries, not {block.num_rows} rows of "
-            f"{block.width}",
-        )
-    shape = tuple(block.rows.shape)
-    if len(shape) != 2 or shape[0] != points or tuple(block.weights.shape) != shape:
-        raise _broken(
-            encoding,
-            f"rows and weights must be ({points}, m), got {shape} and {tuple(block.weights.shape)}",
-        )
-    if block.start < 0 or block.start + block.width > encoding.out_dim:
-        raise _broken(
-            encoding,
-            f"features {block.start} to {block.start + block.width} of {encoding.out_dim}",
-        )
-    low, high = int(block.rows.min()), int(block.rows.max())
-    if low < 0 or high >= block.num_rows:
-        raise _broken(encoding, f"rows {low} to {high} of a table of {block.num_rows}")
-
-
-def _check_disjoint(encoding: Encoding, blocks: Sequence[SparseBlock]) -> None:
-    spans = sorted((int(block.rows.min()), int(block.rows.max())) for block in blocks)
-    if all(before[1] < after[0] for before, after in pairwise(spans)):
-        return
-    uses = torch.zeros(blocks[0].num_rows, dtype=torch.int64, device=blocks[0].rows.device)
-    for block in blocks:
-        used = torch.zeros_like(uses)
-        used[block.rows.flatten()] = 1
-        uses += used
-    if int(uses.max()) > 1:
-        raise _broken(
-            encoding, f"blocks of {blocks[0].parameter!r} share rows; give each row to one block"
-        )
-
-
-def _prove_tables(
-    encoding: Encoding | None,
-    blocks: Sequence[SparseBlock],
-    delta: Tensor | None,
-    true: Grads,
-) -> None:
-    assert encoding is not None, "blocks come from an encoding"
-    for parameter in {block.parameter for block in blocks}:
-        mine = [block for block in blocks if block.parameter == parameter]
-        size = (mine[0].num_rows, mine[0].width)
-        got = true["encoding." + parameter]
-        if delta is None:
-            continue
-        predicted = torch.zeros(size, dtype=delta.dtype, device=delta.device)
-        for block in mine:
-            g = delta[:, None, block.start : block.start + block.width]
-            values = (block.weights[:, :, None] * g).flatten(0, 1)
-            predicted.index_add_(0, block.rows.flatten(), values)
-        if not _close(predicted, got):
-            raise _broken(
-                encoding, f"the blocks of {parameter!r} disagree with autograd; compare the two"
-            )
+    weight, bias = layer.weight, layer.bias
+    if weight and not close(layer.scale * delta.t() @ a, true[weight]):
+        weight = None
+    if bias and not close(layer.shift * delta.sum(0), true[bias]):
+        bias = None
+    return replace(layer, weight=weight, bias=bias) if weight or bias else None

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, jvp
-
-from encbench.ntk.plan import Plan
 
 __all__ = ["Stream"]
 
@@ -16,16 +15,16 @@ CHUNK = 4096
 
 
 class Stream:
-    """Products with the kernel of all trainable parameters, for any differentiable model.
+    """Products with the kernel of the named parameters, for any differentiable model.
 
     Structure is not used, so this is also the plain reference of the cached products.
     """
 
-    def __init__(self, model: nn.Module, x: Tensor, trainable: set[str], plan: Plan) -> None:
-        self.points, self.outputs = len(x), plan.out_dim
+    def __init__(self, model: nn.Module, x: Tensor, names: Iterable[str], outputs: int) -> None:
+        self.points, self.outputs = len(x), outputs
         self.model, self.x = model, x
         named = dict(model.named_parameters())
-        self.parameters = {name: named[name].detach() for name in sorted(trainable)}
+        self.parameters = {name: named[name].detach() for name in sorted(names)}
 
     def _forward(self, parameters: dict[str, Tensor], x: Tensor) -> Tensor:
         result: Tensor = functional_call(self.model, parameters, (x,))
@@ -44,15 +43,30 @@ class Stream:
 
     def _push(self, tangent: dict[str, Tensor]) -> Tensor:
         """J u for a tangent u of all parameters: (N, O)."""
-        parts = []
-        for start in range(0, len(self.x), CHUNK):
-            x = self.x[start : start + CHUNK]
-            with warnings.catch_warnings():
-                # torch's own forward mode calls a deprecated function of torch when first used.
-                warnings.filterwarnings("ignore", ".*torch.jit.script", DeprecationWarning)
-                df = jvp(lambda p, x=x: self._forward(p, x), (self.parameters,), (tangent,))[1]
-            parts.append(df)
-        return torch.cat(parts)
+        parts = [self.x[start : start + CHUNK] for start in range(0, len(self.x), CHUNK)]
+        try:
+            return torch.cat([self._forward_mode(x, tangent) for x in parts])
+        except (NotImplementedError, RuntimeError):  # some operations have no forward mode
+            return torch.cat([self._twice_backward(x, tangent) for x in parts])
+
+    def _forward_mode(self, x: Tensor, tangent: dict[str, Tensor]) -> Tensor:
+        with warnings.catch_warnings():
+            # torch's own forward mode calls a deprecated function of torch when first used.
+            warnings.filterwarnings("ignore", ".*torch.jit.script", DeprecationWarning)
+            df: Tensor = jvp(lambda p: self._forward(p, x), (self.parameters,), (tangent,))[1]
+            return df
+
+    def _twice_backward(self, x: Tensor, tangent: dict[str, Tensor]) -> Tensor:
+        """J u as the derivative of (Jᵀ w) · u, which is linear in w."""
+        leaves = {name: p.clone().requires_grad_() for name, p in self.parameters.items()}
+        with torch.enable_grad():
+            f = self._forward(leaves, x)
+            w = torch.zeros_like(f, requires_grad=True)
+            grads = torch.autograd.grad(
+                f, list(leaves.values()), w, create_graph=True, materialize_grads=True
+            )
+            dot = torch.stack([(g * u).sum() for g, u in zip(grads, tangent.values(), strict=True)])
+            return torch.autograd.grad(dot.sum(), w)[0]
 
     def apply(self, v: Tensor) -> Tensor:
         """The full kernel's product with v (N, O)."""

@@ -1,0 +1,207 @@
+"""What the kernel says about training: residuals and loss of the linearized model over time.
+
+The loss is L = ‖r‖² / M, the mean squared error over M = N·O residuals r = f(X) − y. Gradient
+flow dθ/dt = −∇L gives dr/dt = −(2/M) Θ r; a step of gradient descent with rate lr gives
+r ← (1 − 2 lr Θ / M) r, so that t = lr · steps compares the two.
+
+Source: Jacot et al., "Neural Tangent Kernel", NeurIPS 2018, section 5; Lee et al., "Wide Neural
+Networks of Any Depth Evolve as Linear Models Under Gradient Descent", NeurIPS 2019, Eqs. 8-11;
+Eqs. 5 and 7 of the paper.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from encbench.errors import NtkError, ParameterError
+from encbench.ntk.lanczos import lanczos
+
+__all__ = ["LossPrediction", "TrainingPrediction", "predict_loss", "predict_training"]
+
+Array = Tensor | np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingPrediction:
+    """Residuals f − y and mean squared error at T moments."""
+
+    at: np.ndarray
+    """(T,) times of gradient flow, or steps of gradient descent."""
+    residual: np.ndarray
+    """(T, N, O) at the training points."""
+    loss: np.ndarray
+    """(T,) mean over points and outputs."""
+    test_residual: np.ndarray | None = None
+    """(T, N*, O) at the test points."""
+    test_loss: np.ndarray | None = None
+    """(T,)"""
+
+
+@dataclass(frozen=True, eq=False)
+class LossPrediction:
+    """A loss curve found without eigenvectors."""
+
+    at: np.ndarray
+    """(T,) times or steps."""
+    loss: np.ndarray
+    """(T,) mean over points and outputs."""
+    steps: int
+    """Lanczos steps: products with the kernel that it took."""
+
+
+def predict_training(
+    kernel: Array,
+    residual: Array,
+    at: Sequence[float] | np.ndarray,
+    *,
+    lr: float | None = None,
+    cross: Array | None = None,
+    test_residual: Array | None = None,
+) -> TrainingPrediction:
+    """Residuals and loss of the linearized model, from the kernel's eigenpairs.
+
+    Args:
+        kernel: Θ at the training points, (N·O, N·O) with point n and output a at n·O + a ("full"),
+            or (N, N) ("trace"), which is then used for each output alone: exact for one output,
+            an approximation for several.
+        residual: (N,) or (N, O), f(X) − y at the start.
+        at: T times t >= 0 of gradient flow; with ``lr``, numbers of steps of gradient descent.
+        lr: learning rate of gradient descent; None means gradient flow. Above lr_crit the
+            prediction diverges, as training does.
+        cross: Θ(x*, X) from ``cross_ntk(model, test, train)``, in the same form as ``kernel``.
+        test_residual: (N*,) or (N*, O), f(x*) − y* at the start.
+
+    Raises:
+        NtkError: shapes that do not fit, or a kernel that is not finite.
+        ParameterError: a negative time or learning rate, or only one of cross and test_residual.
+    """
+    if (cross is None) != (test_residual is None):
+        raise ParameterError("cross and test_residual belong together: give both or neither")
+    moments = _moments(at, lr)
+    theta, start = _float64(kernel), _columns(residual)
+    columns = _as_columns(theta, start)
+    if not np.isfinite(theta).all():
+        raise NtkError("the kernel holds NaN or infinity; have the weights diverged?")
+    values, vectors = _eigenpairs(theta)
+    rates = 2.0 / start.size * values
+    projected = vectors.T @ columns  # (n, c)
+    with np.errstate(over="ignore", invalid="ignore"):  # a diverging run goes to infinity
+        decay = _decay(rates, moments, lr)  # (T, n)
+        loss = decay**2 @ np.square(projected).sum(1) / start.size
+        later = np.stack([vectors @ (d[:, None] * projected) for d in decay])
+    later = later.reshape(len(moments), *start.shape)
+    if cross is None or test_residual is None:
+        return TrainingPrediction(moments, later, loss)
+    test = _columns(test_residual)
+    across = _float64(cross)
+    expected = (test.size if len(theta) == start.size else len(test), len(theta))
+    if across.shape != expected:
+        raise NtkError(f"cross must be of shape {expected} (test, train), got {across.shape}")
+    moved = across @ vectors * (2.0 / start.size)
+    with np.errstate(over="ignore", invalid="ignore"):
+        learned = _learned(rates, moments, lr)
+        shift = np.stack([moved @ (g[:, None] * projected) for g in learned])
+    tested = test[None] - shift.reshape(len(moments), *test.shape)
+    return TrainingPrediction(moments, later, loss, tested, np.square(tested).mean((1, 2)))
+
+
+def predict_loss(
+    product: Callable[[np.ndarray], np.ndarray],
+    residual: Array,
+    at: Sequence[float] | np.ndarray,
+    *,
+    lr: float | None = None,
+    steps: int = 200,
+) -> LossPrediction:
+    """The loss curve of ``predict_training`` from products with Θ alone: Gauss quadrature.
+
+    Args:
+        product: v (M,) to Θ v, as ``operator(model, x, outputs="full").matvec``.
+        residual: (N, O) with N·O = M, or (M,).
+        at, lr: as in ``predict_training``.
+        steps: Lanczos steps at most; the curve is exact to rounding long before that for
+            kernels whose eigenvalues fall off quickly.
+
+    Source: Golub, Meurant, "Matrices, Moments and Quadrature", 2010, chapter 7.
+    """
+    moments = _moments(at, lr)
+    start = _columns(residual)
+    if not start.any():
+        return LossPrediction(moments, np.zeros(len(moments)), 0)
+    found = lanczos(product, start.ravel(), steps)
+    values, weights, _ = found.nodes()
+    with np.errstate(over="ignore", invalid="ignore"):  # a diverging run goes to infinity
+        decay = _decay(2.0 / start.size * np.clip(values, 0.0, None), moments, lr)
+        loss = found.norm**2 * (decay**2 @ weights) / start.size
+    return LossPrediction(moments, loss, len(values))
+
+
+def _moments(at: Sequence[float] | np.ndarray, lr: float | None) -> np.ndarray:
+    moments = np.asarray(at, dtype=np.float64)
+    if moments.ndim != 1 or not np.isfinite(moments).all() or (moments < 0).any():
+        raise ParameterError("times (or steps) must be a list of finite numbers >= 0")
+    if lr is not None and not (np.isfinite(lr) and lr > 0):
+        raise ParameterError(f"lr must be positive, got {lr}")
+    if lr is not None and (moments != np.floor(moments)).any():
+        raise ParameterError("with lr, the moments are numbers of steps: whole numbers")
+    return moments
+
+
+def _float64(values: Array) -> np.ndarray:
+    if isinstance(values, Tensor):
+        return values.detach().to(device="cpu", dtype=torch.float64).numpy()
+    return np.asarray(values, dtype=np.float64)
+
+
+def _columns(values: Array) -> np.ndarray:
+    array = _float64(values)
+    if array.ndim not in (1, 2) or array.size == 0:
+        raise NtkError(f"a residual is (N,) or (N, O), got shape {array.shape}")
+    return array.reshape(len(array), -1)
+
+
+def _as_columns(theta: np.ndarray, residual: np.ndarray) -> np.ndarray:
+    """The residual (N, O) in the form that the kernel acts on: (N·O, 1) or (N, O)."""
+    if theta.shape == (residual.size, residual.size):
+        return residual.reshape(-1, 1)
+    if theta.shape == (len(residual), len(residual)):
+        return residual
+    raise NtkError(
+        f"a residual of shape {residual.shape} needs a kernel of {residual.size} (full) or "
+        f"{len(residual)} (trace) rows, got shape {theta.shape}"
+    )
+
+
+def _eigenpairs(theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Eigenvalues (n,), those that are negative by rounding set to 0, and vectors (n, n)."""
+    values, vectors = torch.linalg.eigh(torch.from_numpy(np.ascontiguousarray(theta)))
+    return np.clip(values.numpy(), 0.0, None), vectors.numpy()
+
+
+def _decay(rates: np.ndarray, moments: np.ndarray, lr: float | None) -> np.ndarray:
+    """(T, n): what is left of each mode, e^(−λt) or (1 − lr λ)^s."""
+    if lr is None:
+        return np.asarray(np.exp(-np.outer(moments, rates)))
+    return np.asarray((1.0 - lr * rates)[None, :] ** moments[:, None])
+
+
+def _learned(rates: np.ndarray, moments: np.ndarray, lr: float | None) -> np.ndarray:
+    """(T, n): (1 − decay) / λ, which is t (or lr · s) at λ = 0.
+
+    Through expm1: the quotient taken literally is noise where λt is small, and the kernels of
+    coordinate networks have most of their eigenvalues there.
+    """
+    some = np.where(rates > 0, rates, 1.0)
+    if lr is None:
+        quotient = -np.expm1(-np.outer(moments, rates)) / some
+        return np.where(rates > 0, quotient, moments[:, None])
+    gentle = lr * rates < 1.0
+    exponent = np.log1p(np.where(gentle, -lr * rates, 0.0))
+    quotient = -np.expm1(np.outer(moments, exponent)) / some
+    steep = (1.0 - _decay(rates, moments, lr)) / some
+    return np.where(rates > 0, np.where(gentle, quotient, steep), lr * moments[:, None])
