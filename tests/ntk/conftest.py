@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Callable
 
 import pytest
@@ -27,7 +28,9 @@ def brute_force(
     def f(parameters: dict[str, Tensor], point: Tensor) -> Tensor:
         return functional_call(model, parameters, (point[None],))[0]
 
-    parts = vmap(jacrev(f), in_dims=(None, 0))(chosen, x.double())
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*There is a performance drop", UserWarning)
+        parts = vmap(jacrev(f), in_dims=(None, 0))(chosen, x.double())
     j = torch.cat([part.flatten(2) for part in parts.values()], 2).detach()  # (N, O, P)
     if outputs == "full":
         return j.flatten(0, 1) @ j.flatten(0, 1).t()

@@ -25,7 +25,7 @@ class CollidingGrid(Encoding):
         for corner in itertools.product((0, 1), repeat=self.in_dim):
             offset = torch.tensor(corner, device=x.device)
             node = cell.long() + offset
-            strides = torch.tensor([1, 5, 11][: self.in_dim], device=x.device)
+            strides = torch.tensor([1, 6, 11][: self.in_dim], device=x.device)
             rows.append((node * strides).sum(1) % self.rows)
             weights.append(torch.where(offset == 1, inside, 1 - inside).prod(1))
         return torch.stack(rows, 1), torch.stack(weights, 1)
@@ -77,3 +77,18 @@ class LearnedFeatures(Encoding):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.gain * torch.sin(6.0 * self.linear(x))
+
+
+class SharedRowsGrid(CollidingGrid):
+    """Two levels that read the same table, declared as two blocks."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        features = [x]
+        for side in self.sides:
+            rows, weights = self.lookup(x, side)
+            features.append((self.tables[0][rows] * weights[:, :, None].to(x)).sum(1))
+        return torch.cat(features, 1)
+
+    def sparse_jacobian(self, x: Tensor) -> list[SparseBlock]:
+        blocks = super().sparse_jacobian(x)
+        return [SparseBlock("tables.0", b.rows, b.weights, 7, b.start, 2) for b in blocks]
