@@ -73,13 +73,16 @@ def run_cell(
         run.everything()
     except Diverged as error:
         run.stop("diverged", error, step=error.step)
-    except (MemoryError, torch.OutOfMemoryError) as error:
-        run.stop("out_of_memory", error)
     except (Exception, SystemExit) as error:
-        # the CPU allocator has no exception of its own
-        lacking = isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
-        run.stop("out_of_memory" if lacking else "failed", error)
+        run.stop("out_of_memory" if _lacks_memory(error) else "failed", error)
     return run.result()
+
+
+def _lacks_memory(error: BaseException) -> bool:
+    # torch's CPU allocator has no exception of its own
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
+        isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    )
 
 
 class _CellRun:
@@ -211,9 +214,11 @@ class _CellRun:
         """Build a plug-in's object; what it raises names its distribution."""
         try:
             return build(offer.load())
-        except (EncbenchError, MemoryError):
+        except EncbenchError:
             raise
         except Exception as error:
+            if _lacks_memory(error):
+                raise
             raise PluginError(
                 f"{offer.kind} {offer.name!r} of {offer.distribution} {offer.plugin.version} "
                 f"failed: {type(error).__name__}: {error}"
