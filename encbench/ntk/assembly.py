@@ -13,7 +13,7 @@ from encbench.ntk.terms import Term, Workspace
 __all__ = ["rectangle", "symmetric"]
 
 ROWS = 256
-COLUMNS = 1024
+COLUMNS = 2048
 
 
 def symmetric(
@@ -23,8 +23,15 @@ def symmetric(
     kernel = _empty(points, points, out_dim, outputs, like)
     work = Workspace()
     for start in range(0, points, ROWS):
-        rows = slice(start, min(start + ROWS, points))
-        _fill(kernel, terms, rows, slice(0, rows.stop), (0, 0), out_dim, outputs, work)
+        middle, stop = min(start + ROWS // 2, points), min(start + ROWS, points)
+        # Left of the diagonal a whole strip; on it two halves, each as far as it needs.
+        for rows, cols in (
+            (slice(start, stop), slice(0, start)),
+            (slice(start, middle), slice(start, middle)),
+            (slice(middle, stop), slice(start, stop)),
+        ):
+            if cols.stop > cols.start and rows.stop > rows.start:
+                _fill(kernel, terms, rows, cols, (0, 0), out_dim, outputs, work)
     _mirror(kernel)
     return kernel
 
@@ -58,10 +65,18 @@ def _fill(
     work: Workspace,
 ) -> None:
     """Overwrite the strip rows × cols of the kernel, whose first entry is point pair origin."""
-    for start in range(cols.start, cols.stop, COLUMNS):
-        part = slice(start, min(start + COLUMNS, cols.stop))
-        tile = _view(kernel, rows, part, origin, out_dim, outputs).zero_()
-        _add([term for term in terms if not term.whole_rows], tile, rows, part, outputs, work)
+    columns = COLUMNS if outputs == "trace" else COLUMNS // out_dim
+    for start in range(cols.start, cols.stop, columns):
+        part = slice(start, min(start + columns, cols.stop))
+        tile = _view(kernel, rows, part, origin, out_dim, outputs)
+        # In the full kernel outputs alternate; sums run on a tile where they do not.
+        whole = tile
+        if outputs == "full":
+            whole = work.take("tile", 1, tile.numel(), tile).view(tile.shape)
+        whole.zero_()
+        _add([term for term in terms if not term.whole_rows], whole, rows, part, outputs, work)
+        if outputs == "full":
+            tile.copy_(whole)
     strip = _view(kernel, rows, cols, origin, out_dim, outputs)
     _add([term for term in terms if term.whole_rows], strip, rows, cols, outputs, work)
 
@@ -74,13 +89,13 @@ def _view(
     out_dim: int,
     outputs: Outputs,
 ) -> Tensor:
-    """Points rows × cols of the kernel: (n, m) for "trace", (n, O, m, O) for "full"."""
+    """Points rows × cols of the kernel: (n, m) for "trace", (O, O, n, m) for "full"."""
     top, left = rows.start - origin[0], cols.start - origin[1]
     height, width = rows.stop - rows.start, cols.stop - cols.start
     if outputs == "trace":
         return kernel[top : top + height, left : left + width]
     blocks = kernel.view(len(kernel) // out_dim, out_dim, kernel.shape[1] // out_dim, out_dim)
-    return blocks[top : top + height, :, left : left + width]
+    return blocks[top : top + height, :, left : left + width].permute(1, 3, 0, 2)
 
 
 def _add(

@@ -29,6 +29,7 @@ from encbench.ntk.terms import ConstantGradient, Product, SeparableProduct, Spar
 __all__ = ["Terms", "capture", "separate"]
 
 CHUNK = 2048  # points of one forward pass
+SEPARATE_ROWS = 128  # rows of G that the cache holds with their temporaries
 PAIR_COST = 250.0  # flops of a GEMM that take as long as one pair in a sparse product
 
 
@@ -96,9 +97,8 @@ def _passes(
     if not names and not features:
         return inputs, grads
     with Taps(model, names, features) as taps:
-        for start in range(0, len(x), CHUNK):
+        for part in _slices(len(x), CHUNK):
             taps.clear()
-            part = slice(start, min(start + CHUNK, len(x)))
             with torch.enable_grad():
                 f = model(x[part])
             check_finite(f)
@@ -157,17 +157,32 @@ def separate(g: Tensor) -> tuple[Tensor, Tensor] | None:
     few = g[:: max(1, len(g) // 64)]
     if len(few) < len(g) and separate(few) is None:
         return None
-    size = g.abs().amax(1)  # (N, q)
-    strongest = size.argmax(0)  # (q,)
-    units = torch.arange(g.shape[2], device=g.device)
-    c = g[strongest, :, units].t().contiguous()  # (O, q)
+    c = _strongest(g)  # (O, q)
     energy = c.square().sum(0)
-    m = torch.einsum("noq,oq->nq", g, c / torch.where(energy > 0, energy, 1.0))
+    mean = c / torch.where(energy > 0, energy, 1.0)
     limit = 8 * torch.finfo(g.dtype).eps * c.abs().amax(0)
-    for a in range(g.shape[1]):
-        if bool(((m * c[a]).sub_(g[:, a]).abs_() > limit).any()):
+    m = torch.empty(len(g), g.shape[2], dtype=g.dtype, device=g.device)
+    for part in _slices(len(g), SEPARATE_ROWS):
+        torch.sum(g[part] * mean, 1, out=m[part])
+        error = (m[part, None] * c).sub_(g[part]).abs_().amax(1)
+        if bool((error > limit).any()):
             return None
     return m, c
+
+
+def _strongest(g: Tensor) -> Tensor:
+    """For each unit the gradients (O, q) at the point where they are largest."""
+    best = torch.full(g.shape[2:], -1.0, dtype=g.dtype, device=g.device)
+    at = torch.zeros(g.shape[2:], dtype=torch.int64, device=g.device)
+    for part in _slices(len(g), SEPARATE_ROWS):
+        size, row = g[part].abs().amax(1).max(0)
+        at = torch.where(size > best, row + part.start, at)
+        best = torch.maximum(best, size)
+    return g[at, :, torch.arange(len(at), device=g.device)].t().contiguous()
+
+
+def _slices(length: int, size: int) -> list[slice]:
+    return [slice(start, min(start + size, length)) for start in range(0, length, size)]
 
 
 def _block_term(block: SparseBlock, features: Tensor) -> Term:

@@ -104,7 +104,7 @@ class JacobianTerm(Term):
 
     def add_full(self, tile: Tensor, rows: slice, cols: slice, work: Workspace) -> None:
         for i, j, gram in self._blocks(rows, cols):
-            tile[i, :, j] += gram
+            tile[:, :, i, j] += gram.permute(1, 3, 0, 2)
 
     def add_trace(self, tile: Tensor, rows: slice, cols: slice, work: Workspace) -> None:
         for i, j, gram in self._blocks(rows, cols):

@@ -48,7 +48,7 @@ class Term(ABC):
 
     @abstractmethod
     def add_full(self, tile: Tensor, rows: slice, cols: slice, work: Workspace) -> None:
-        """Add to tile (n_rows, O, n_cols, O), a view whose strides are free."""
+        """Add to tile (O, O, n_rows, n_cols), a view whose strides are free."""
 
     @abstractmethod
     def apply(self, v: Tensor) -> Tensor:
@@ -87,7 +87,7 @@ class Product(Term):
             for b in range(outputs):
                 g = work.take("g", len(left), left.shape[1], left)
                 torch.mm(self.g[rows, a], self.g[cols, b].t(), out=g)
-                tile[:, a, :, b].addcmul_(left, g)
+                tile[a, b].addcmul_(left, g)
 
     def apply(self, v: Tensor) -> Tensor:
         pulled = torch.zeros(self.g.shape[2], self.a.shape[1], dtype=v.dtype, device=v.device)
@@ -119,11 +119,11 @@ class SeparableProduct(Term):
     def __init__(self, a: Tensor, m: Tensor, c: Tensor) -> None:
         self.a, self.m, self.c = a, m, c
         self.energy = c.square().mean(0)  # (q,), mean over outputs
-        self.weighted = m * self.energy.sqrt()
 
     def add_trace(self, tile: Tensor, rows: slice, cols: slice, work: Workspace) -> None:
         left = _gram(self.a, rows, cols, work, "a")
-        right = _gram(self.weighted, rows, cols, work, "g")
+        right = work.take("g", len(left), left.shape[1], left)
+        torch.mm(self.m[rows] * self.energy, self.m[cols].t(), out=right)
         tile.addcmul_(left, right)
 
     def add_full(self, tile: Tensor, rows: slice, cols: slice, work: Workspace) -> None:
@@ -132,10 +132,9 @@ class SeparableProduct(Term):
             for b in range(a + 1):
                 g = work.take("g", len(left), left.shape[1], left)
                 torch.mm(self.m[rows] * (self.c[a] * self.c[b]), self.m[cols].t(), out=g)
-                g.mul_(left)
-                tile[:, a, :, b].add_(g)
+                tile[a, b].addcmul_(left, g)
                 if a != b:
-                    tile[:, b, :, a].add_(g)
+                    tile[b, a].addcmul_(left, g)
 
     def apply(self, v: Tensor) -> Tensor:
         pulled = torch.zeros(self.m.shape[1], self.a.shape[1], dtype=v.dtype, device=v.device)
@@ -147,7 +146,7 @@ class SeparableProduct(Term):
         return out
 
     def apply_trace(self, v: Tensor) -> Tensor:
-        return Product(self.a, self.weighted[:, None]).apply(v[:, None])[:, 0]
+        return Product(self.a, (self.m * self.energy.sqrt())[:, None]).apply(v[:, None])[:, 0]
 
 
 class ConstantGradient(Term):
@@ -168,7 +167,7 @@ class ConstantGradient(Term):
     def add_full(self, tile: Tensor, rows: slice, cols: slice, work: Workspace) -> None:
         left = _gram(self.a, rows, cols, work, "a")
         for a, b in torch.nonzero(self.c).tolist():
-            tile[:, a, :, b].add_(left, alpha=float(self.c[a, b]))
+            tile[a, b].add_(left, alpha=float(self.c[a, b]))
 
     def apply(self, v: Tensor) -> Tensor:
         return self.a @ (self.a.t() @ v) @ self.c
@@ -218,7 +217,7 @@ class SparseProduct(Term):
             dots = torch.matmul(left, right.transpose(1, 2)) * value[part, None, None]
             for a in range(self.g.shape[1]):
                 for b in range(self.g.shape[1]):
-                    tile[i[part], a, j[part], b] += dots[:, a, b]
+                    tile[a, b, i[part], j[part]] += dots[:, a, b]
 
     def apply(self, v: Tensor) -> Tensor:
         pulled = self.transposed @ _weighted(self.g, v).cpu().numpy()  # (nodes, width)
