@@ -1,5 +1,6 @@
 """Records become tables, plots and pages; a plug-in like any other."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,6 +9,8 @@ from encbench import hookimpl
 
 if TYPE_CHECKING:
     from encbench.records import StoredRecord
+
+logger = logging.getLogger("encbench")
 
 
 @hookimpl
@@ -23,4 +26,4 @@ def encbench_run_finished(directory: Path, records: "Sequence[StoredRecord]") ->
     # pandas and matplotlib must not be loaded by listing this plug-in
     from encbench_leaderboard.page import render
 
-    render(directory)
+    logger.info("leaderboard: %s", render(directory))
