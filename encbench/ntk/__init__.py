@@ -17,9 +17,9 @@ from encbench.ntk.dynamics import (
     predict_loss,
     predict_training,
 )
+from encbench.ntk.eigenvalues import Spectrum, spectrum
 from encbench.ntk.kernel import Ntk, cross_ntk, empirical_ntk
-from encbench.ntk.operator import Density, Leading, NtkOperator, operator
-from encbench.ntk.spectrum import Spectrum, spectrum
+from encbench.ntk.matrix_free import Density, Leading, NtkOperator, operator
 
 __all__ = [
     "Density",

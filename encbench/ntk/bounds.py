@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from encbench.errors import NtkError
+from encbench.ntk.eigenvalues import Spectrum, spectrum
 from encbench.ntk.kernel import Ntk
-from encbench.ntk.spectrum import Spectrum, spectrum
 
 __all__ = ["WeylCheck", "minimum_upper_bound", "weyl_check"]
 

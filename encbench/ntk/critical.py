@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from encbench.errors import NtkError
 from encbench.ntk.guards import check_choice
 from encbench.ntk.lanczos import largest_eigenvalue
-from encbench.ntk.operator import operator
+from encbench.ntk.matrix_free import operator
 
 __all__ = ["critical_learning_rate"]
 
