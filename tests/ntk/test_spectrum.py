@@ -1,0 +1,140 @@
+"""Eigenvalues mean something down to the floor, and not below it."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import scipy.linalg
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from encbench import CoordinateMLP, NtkError, ParameterError
+from encbench.ntk import empirical_ntk, spectrum
+from encbench.ntk.fallback import jacobian
+from encbench.ntk.guards import prepare
+from tests.ntk.grids import CollidingGrid
+from tests.ntk.test_kernel import Plain
+
+
+def squared_singular_values(model: CoordinateMLP, x: torch.Tensor) -> np.ndarray:
+    """The trace kernel's eigenvalues without squaring the condition number: QR, then SVD.
+
+    The R of J ᵀ = Q R is found slab by slab (TSQR), so that errors are relative to ‖J‖, not
+    to ‖J‖².
+    """
+    private, points, trainable = prepare(model, x, torch.float64, None)
+    j = jacobian(private, sorted(trainable), points)  # (N, O, P)
+    tall = j.permute(1, 2, 0).flatten(0, 1).numpy() / math.sqrt(j.shape[1])  # (O·P, N)
+    r = np.empty((0, tall.shape[1]))
+    for slab in np.array_split(tall, 4):
+        r = np.linalg.qr(np.vstack([r, slab]), mode="r")
+    return scipy.linalg.svd(r, compute_uv=False) ** 2
+
+
+@pytest.mark.parametrize("make", [Plain, CollidingGrid])
+def test_every_eigenvalue_above_the_floor_agrees_with_the_jacobians_singular_values(
+    make: type,
+) -> None:
+    torch.manual_seed(0)
+    model = CoordinateMLP(make(), 2, width=64)
+    x = torch.rand(150, 2, dtype=torch.float64)
+    x[140:] = x[:10]  # so that there is something below the floor in any case
+    reference = squared_singular_values(model, x)
+    found = spectrum(empirical_ntk(model, x).total)
+    resolved = found.eigenvalues > found.floor
+    assert 30 < resolved.sum() < 150, "the case must have values on both sides of the floor"
+    error = np.abs(found.eigenvalues - reference)
+    assert (error[resolved] < 0.2 * reference[resolved]).all()
+    # Twenty times above the floor the first digits hold, not only the size.
+    clear = found.eigenvalues > 20 * found.floor
+    assert (error[clear] < 0.02 * reference[clear]).all()
+
+
+def test_the_floor_is_not_needlessly_high() -> None:
+    torch.manual_seed(0)
+    model = CoordinateMLP(Plain(), 1, width=64)
+    x = torch.rand(150, 2, dtype=torch.float64)
+    found = spectrum(empirical_ntk(model, x).total)
+    assert found.floor < 1e-13 * found.maximum
+    reference = squared_singular_values(model, x)
+    wrong = np.abs(found.eigenvalues - reference) > 0.1 * reference
+    assert wrong.any(), "without noise there would be nothing to hide"
+    assert found.eigenvalues[wrong].max() <= found.floor
+
+
+def test_ten_duplicated_points_give_ten_unresolved_eigenvalues() -> None:
+    torch.manual_seed(0)
+    model = CoordinateMLP(CollidingGrid(rows=64, sides=(5, 11)), 3, width=128)
+    x = torch.rand(20, 2, dtype=torch.float64)
+    alone = spectrum(empirical_ntk(model, x).total)
+    doubled = spectrum(empirical_ntk(model, torch.cat([x, x[:10]])).total)
+    assert alone.resolved_rank == 20
+    assert doubled.resolved_rank == 20
+    assert alone.minimum is not None
+    assert doubled.minimum is None
+
+
+def test_float32_kernels_get_a_float32_floor() -> None:
+    model = CoordinateMLP(Plain(), 3, width=64)
+    x = torch.rand(100, 2, dtype=torch.float64)
+    double = spectrum(empirical_ntk(model, x).total)
+    single = spectrum(empirical_ntk(model, x, dtype=torch.float32).total)
+    assert single.floor >= 8 * np.finfo(np.float32).eps * single.maximum
+    assert single.resolved_rank < double.resolved_rank
+    assert single.maximum == pytest.approx(double.maximum, rel=1e-5)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.floats(1e-6, 1e6), min_size=1, max_size=12), st.integers(0, 2**16))
+def test_known_eigenvalues_are_found_in_any_basis(values: list[float], seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    q, _ = np.linalg.qr(generator.standard_normal((len(values), len(values))))
+    kernel = (q * values) @ q.T
+    found = spectrum((kernel + kernel.T) / 2)
+    expected = np.sort(values)[::-1]
+    assert np.abs(found.eigenvalues - expected).max() <= found.floor
+    assert (np.diff(found.eigenvalues) <= 0).all()
+
+
+def test_statistics_of_a_known_spectrum() -> None:
+    found = spectrum(np.diag([4.0, 2.0, 1.0, 1.0, 0.0]))
+    assert (found.maximum, found.median, found.minimum) == (4.0, 1.0, None)
+    assert found.resolved_rank == 4
+    assert found.quantile(0.75) == 2.0
+    assert found.quantile(0.1) is None
+    assert found.count_above(1.5) == 2
+    assert found.count_above(0.0) is None
+    entropy = 0.5 * math.log(2) + 0.25 * math.log(4) + 2 * 0.125 * math.log(8)
+    assert found.effective_rank == pytest.approx(math.exp(entropy))
+
+
+def test_negative_eigenvalues_are_counted_and_raise_the_floor() -> None:
+    found = spectrum(np.diag([1.0, 1e-6, -1e-8]))
+    assert found.negative == 1
+    assert found.floor == pytest.approx(1e-7)
+    assert found.minimum is None
+    assert found.median == pytest.approx(1e-6)
+    assert found.eigenvalues[-1] == pytest.approx(-1e-8), "noise is shown as noise"
+
+
+@pytest.mark.parametrize(
+    ("kernel", "complaint"),
+    [
+        (np.ones((2, 3)), "square"),
+        (np.ones((0, 0)), "square"),
+        (np.array([[1.0, np.nan], [np.nan, 1.0]]), "NaN"),
+        (np.array([[1.0, 0.5], [0.0, 1.0]]), "symmetric"),
+        (np.eye(2, dtype=np.int64), "float64 or float32"),
+    ],
+)
+def test_what_is_no_kernel_is_refused(kernel: np.ndarray, complaint: str) -> None:
+    with pytest.raises(NtkError, match=complaint):
+        spectrum(kernel)
+
+
+def test_quantiles_outside_the_unit_interval_are_refused() -> None:
+    with pytest.raises(ParameterError, match=r"\[0, 1\]"):
+        spectrum(np.eye(2)).quantile(95)
