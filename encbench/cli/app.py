@@ -11,7 +11,6 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.logging import RichHandler
 
 from encbench.errors import EncbenchError, PluginError, UsageError
 from encbench.registry import Offer, Registry, default_registry
@@ -41,8 +40,7 @@ Exit codes: 0 all well, 1 some cells not ok or results not writable, 2 wrong usa
 def main() -> None:
     """Entry point of the ``encbench`` script."""
     errors = Console(stderr=True)
-    handler = RichHandler(console=errors, show_time=False, show_path=False, markup=False)
-    logging.getLogger("encbench").addHandler(handler)
+    logging.getLogger("encbench").addHandler(_LogLines(errors))
     try:
         build(default_registry(), sys.argv[1:])(prog_name="encbench")
     except EncbenchError as error:
@@ -52,6 +50,21 @@ def main() -> None:
         # the reader went away: `encbench list | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(EXIT_NOT_OK)
+
+
+class _LogLines(logging.Handler):
+    """One line a message: rich's own handler breaks lines at 80 columns in a log file."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__()
+        self._console = console
+
+    def emit(self, record: logging.LogRecord) -> None:
+        line = record.getMessage()
+        if record.levelno != logging.INFO:
+            line = f"{record.levelname.lower()}: {line}"
+        style = "yellow" if record.levelno >= logging.WARNING else None
+        self._console.print(line, style=style, markup=False, highlight=False, soft_wrap=True)
 
 
 def build(registry: Registry, arguments: list[str]) -> typer.Typer:

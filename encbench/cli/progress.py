@@ -81,9 +81,11 @@ class RunProgress:
         self._labels = {cell_key(c): f"{c.task.label} × {c.encoding.label}" for c in cells}
         self.finished = len(finished)
         if finished:
-            self._print(f"{len(finished)} cells have a record already, {len(cells)} to run")
+            self._print(
+                f"{len(finished)} of {len(finished) + len(cells)} cells have a record already"
+            )
         elif not self._live:
-            self._print(f"{len(cells)} cells to run")
+            self._print(f"{_cells(len(cells))} to run")
         if cells:
             self._all = self._bars.add_task("[bold]cells", total=len(cells), note="")
 
@@ -119,7 +121,7 @@ class RunProgress:
         for stored in result.records:
             counts[stored.record.status] = counts.get(stored.record.status, 0) + 1
         words = ", ".join(f"{count} {status}" for status, count in counts.items())
-        self._print(f"{len(result.records)} cells: {words}; {seconds:.0f} s")
+        self._print(f"{_cells(len(result.records))}: {words}; {seconds:.0f} s")
         self._print(f"records: {result.directory / 'records'}")
 
     def _line(self, event: Event, label: str, loss: str) -> None:
@@ -153,6 +155,10 @@ def _line_of(stored: StoredRecord) -> Text:
         return text.append(f"{label}  {values}  ({seconds:.0f} s)", style="default")
     message = record.error.message.splitlines()[0] if record.error else ""
     return text.append(f"{label}  in {record.phase}: {message}", style="default")
+
+
+def _cells(count: int) -> str:
+    return f"{count} cell" if count == 1 else f"{count} cells"
 
 
 def _short(label: str, width: int = 48) -> str:
