@@ -23,6 +23,12 @@ def generators():
     return {"data": torch.Generator().manual_seed(1), "batches": torch.Generator().manual_seed(2)}
 
 
+def change(model, before):
+    """Largest change of each parameter."""
+    pairs = zip(model.parameters(), before, strict=True)
+    return [float((new - old).detach().abs().max()) for new, old in pairs]
+
+
 def test_the_loss_falls_and_the_curves_say_so():
     model, task, config = setup(steps=400)
     result = train(model, task, config, lr=0.3, **generators())
@@ -95,18 +101,16 @@ def test_the_best_value_is_kept_beside_the_last():
 
 def test_callbacks_come_after_exactly_that_many_steps():
     model, task, config = setup(steps=10)
-    before = [parameter.clone() for parameter in model.parameters()]
+    before = [parameter.detach().clone() for parameter in model.parameters()]
     moved = {}
 
     def look(step):
-        moved[step] = [
-            float((a - b).detach().abs().max()) for a, b in zip(model.parameters(), before, strict=True)
-        ]
+        moved[step] = change(model, before)
 
     train(model, task, config, lr=0.1, at_step={3: lambda: look(3)}, **generators())
     short, task, config = setup(steps=3)
     train(short, task, config, lr=0.1, **generators())
-    expected = [float((a - b).detach().abs().max()) for a, b in zip(short.parameters(), before, strict=True)]
+    expected = change(short, before)
     assert moved == {3: expected}
 
 
