@@ -1,0 +1,64 @@
+"""The kernel of every encoding that ships with encbench is its Jacobian's Gram matrix."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+import pytest
+import torch
+from encbench_encodings import encbench_encodings
+
+from encbench import CoordinateMLP, Encoding
+from encbench.ntk import empirical_ntk, operator
+from tests.ntk.conftest import brute_force, relative_error
+
+# Tables small enough for a brute-force Jacobian, and for hashes to collide.
+SMALL: dict[str, list[dict[str, Any]]] = {
+    "mpe": [{"levels": 2, "min_resolution": 3, "max_resolution": 9}, {"resolutions": [4]}],
+    "densegrid": [{"levels": 3, "base_resolution": 3, "max_resolution": 9}],
+    "tiledgrid": [{"levels": 3, "base_resolution": 3, "max_resolution": 9}],
+    "hashgrid": [
+        {"levels": 5, "log2_hashmap_size": 5, "base_resolution": 3, "init_scale": 1.0},
+        {"levels": 3, "log2_hashmap_size": 6, "max_resolution": 32, "interpolation": "smoothstep"},
+        {"levels": 3, "log2_hashmap_size": 6, "max_resolution": 32, "sparse_gradients": True},
+    ],
+}
+CASES = [
+    pytest.param(name, options, id=f"{name}-{index}")
+    for name in encbench_encodings()
+    for index, options in enumerate(SMALL.get(name, [{}]))
+]
+
+
+def build(name: str, in_dim: int, options: dict[str, Any]) -> Encoding:
+    module, _, class_name = encbench_encodings()[name].partition(":")
+    torch.manual_seed(5)
+    encoding: Encoding = getattr(import_module(module), class_name)(in_dim, **options)
+    return encoding
+
+
+@pytest.mark.parametrize("outputs", ["trace", "full"])
+@pytest.mark.parametrize("in_dim", [1, 2, 3])
+@pytest.mark.parametrize(("name", "options"), CASES)
+def test_kernel_of_a_builtin_is_the_gram_matrix_of_its_jacobian(
+    name: str, options: dict[str, Any], in_dim: int, outputs: Any
+) -> None:
+    model = CoordinateMLP(build(name, in_dim, options), 3, width=16)
+    x = torch.rand(24, in_dim, dtype=torch.float64)
+    x[0], x[1] = 0.0, 1.0  # the border, where corners wrap or are clamped
+    ntk = empirical_ntk(model, x, outputs=outputs)
+    assert "jacobian" not in ntk.roads.values(), "a built-in must take the fast road"
+    plain = {key: value for key, value in options.items() if key != "sparse_gradients"}
+    reference = CoordinateMLP(build(name, in_dim, plain), 3, width=16)
+    reference.load_state_dict(model.state_dict())
+    expected = brute_force(reference, x, outputs)
+    assert relative_error(ntk.total, expected) < 1e-12
+    names = [n for n, _ in model.named_parameters() if n.startswith("encoding.")]
+    if names:
+        part = brute_force(reference, x, outputs, names)
+        assert relative_error(ntk.parts["encoding"], part) < 1e-12
+    v = torch.randn(len(expected), dtype=torch.float64)
+    for cached in (True, False):
+        product = torch.from_numpy(operator(model, x, outputs=outputs, cached=cached) @ v.numpy())
+        assert relative_error(product, expected @ v) < 1e-12
