@@ -12,4 +12,5 @@ def encbench_commands() -> Mapping[str, str]:
         "list": "encbench.cli.list:list_offers",
         "plugins": "encbench.cli.plugins:plugins",
         "show": "encbench.cli.show:show",
+        "check": "encbench.cli.check:check",
     }

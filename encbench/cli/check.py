@@ -1,0 +1,121 @@
+"""``encbench check``: hold encodings and tasks to their contracts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from encbench.cli.format import literal
+from encbench.errors import PluginError, UnknownNameError, UsageError
+from encbench.parameters import validate_parameters
+from encbench.registry import Offer, Registry, default_registry
+from encbench.selector import parse_selector
+
+if TYPE_CHECKING:
+    from encbench.testing import CheckResult, Conformance
+
+MARKS = {"passed": ("✓", "green"), "failed": ("✗", "red"), "skipped": ("–", "yellow")}
+KINDS = ("encoding", "task")
+
+
+def check(
+    names: Annotated[
+        list[str], typer.Argument(help="Encodings and tasks: NAME or NAME:KEY=VALUE,…")
+    ],
+    trace: Annotated[
+        bool, typer.Option("--trace", help="Show the traceback of each failed check.")
+    ] = False,
+) -> None:
+    """Hold encodings and tasks to the contract.
+
+    Shapes, dtypes, gradients, borders, seeds, the NTK, pickling and documentation: the checks of
+    encbench.testing, which a plug-in's own tests can subclass. Small parameters make it quick.
+    The exit code is 1 if a check fails.
+
+    \b
+    Examples:
+      encbench check ffe
+      encbench check mpe:resolutions=[8]
+      encbench check encbench-ripple:ripple:levels=3 image:side=16 --trace
+    """
+    registry, console = default_registry(), Console()
+    # every name is looked up before the first check runs
+    chosen = [_conformance(name, registry) for name in names]
+    failed = 0
+    for name, offer, conformance in chosen:
+        console.print(
+            f"{name}: {offer.kind} of {offer.distribution} {offer.plugin.version}",
+            style="bold",
+            markup=False,
+            highlight=False,
+        )
+        results = []
+        with console.status("") as status:
+            for result in conformance.run():
+                status.update(result.title)
+                results.append(result)
+        _report(results, console, trace=trace)
+        failed += sum(result.outcome == "failed" for result in results)
+    if failed:
+        raise typer.Exit(1)
+
+
+def _conformance(text: str, registry: Registry) -> tuple[str, Offer, type[Conformance]]:
+    # these import torch, which `encbench check --help` does without
+    from encbench.encoding import Encoding
+    from encbench.task import Task
+    from encbench.testing import EncodingConformance, TaskConformance
+
+    name, parameters = parse_selector(text)
+    offer = _find(registry, name)
+    subject: Any = offer.load()
+    base = Encoding if offer.kind == "encoding" else Task
+    if not (isinstance(subject, type) and issubclass(subject, base)):
+        raise PluginError(
+            f"{offer.kind} {offer.name!r} of {offer.distribution} {offer.plugin.version} is "
+            f"{subject!r:.80}, expected a subclass of encbench.{base.__name__}"
+        )
+    # what the caller got wrong is the caller's error, not the plug-in's
+    validate_parameters(offer.kind, offer.name, subject, parameters)
+    parent = EncodingConformance if offer.kind == "encoding" else TaskConformance
+    members = {offer.kind: subject, "parameters": parameters}
+    return text, offer, type(f"Check{subject.__name__}", (parent,), members)
+
+
+def _find(registry: Registry, name: str) -> Offer:
+    misses = []
+    for kind in KINDS:
+        try:
+            return registry.find(kind, name)
+        except UnknownNameError as error:
+            misses.append(error)
+    for kind in ("metric", "suite", "command"):
+        if any(offer.name == name for offer in registry.offers(kind)):
+            raise UsageError(f"{name!r} is a {kind}; checks are for encodings and tasks")
+    # the most helpful miss is the one with a near name
+    raise next((m for m in misses if "did you mean" in str(m)), misses[0])
+
+
+def _report(results: list[CheckResult], console: Console, *, trace: bool) -> None:
+    table = Table(box=None, show_header=False, pad_edge=True)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for result in results:
+        mark, style = MARKS[result.outcome]
+        text = literal(result.title)
+        if result.message:
+            text.append(f"\n{result.message}", style="dim" if result.outcome == "skipped" else "")
+        cell = literal(mark)
+        cell.stylize(style)
+        table.add_row(cell, text)
+    console.print(table)
+    counts = {outcome: sum(r.outcome == outcome for r in results) for outcome in MARKS}
+    console.print(", ".join(f"{n} {outcome}" for outcome, n in counts.items() if n) + "\n")
+    if trace:
+        for result in results:
+            if result.details:
+                console.rule(result.name)
+                console.print(result.details, markup=False, highlight=False)

@@ -1,0 +1,25 @@
+"""Conformance checks for plug-in authors: three lines, and an encoding or a task is held to it.
+
+    from encbench.testing import EncodingConformance
+
+    class TestRipple(EncodingConformance):
+        encoding = Ripple
+        parameters = {"levels": 3}
+
+pytest collects such a class like any other; ``encbench check ripple:levels=3`` runs the same
+checks from the command line. Nothing here imports pytest.
+"""
+
+from encbench.testing.base import CheckResult, Conformance, fail, require, skip
+from encbench.testing.encoding import EncodingConformance
+from encbench.testing.task import TaskConformance
+
+__all__ = [
+    "CheckResult",
+    "Conformance",
+    "EncodingConformance",
+    "TaskConformance",
+    "fail",
+    "require",
+    "skip",
+]

@@ -1,0 +1,316 @@
+"""The checks that every encoding passes."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.func import functional_call
+
+from encbench import ntk
+from encbench.encoding import Encoding
+from encbench.errors import EncbenchError
+from encbench.network import CoordinateMLP
+from encbench.testing.base import fail, require, skip
+from encbench.testing.building import (
+    SEED,
+    EncodingCase,
+    border_points,
+    inner_points,
+    stray_tensors,
+)
+from encbench.testing.jacobian import brute_force_ntk, check_blocks
+from encbench.testing.worker import call_in_worker, features_there
+
+__all__ = ["EncodingConformance"]
+
+DTYPES = (torch.float32, torch.float64)
+FAST_GRADCHECK = 500
+"""Parameters above which gradcheck looks along random directions and not at each alone."""
+JACOBIAN_BYTES = 1 << 30
+
+
+class _DenseGradient(torch.autograd.Function):
+    """Nothing forward; backward a dense gradient, the only kind that gradcheck takes."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor) -> Tensor:
+        return value.view_as(value)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        return gradients[0].to_dense()
+
+
+class EncodingConformance(EncodingCase):
+    """Holds an encoding to the contract of ``encbench.Encoding``.
+
+    Set ``encoding`` to the class and ``parameters`` to small ones: a table of a hundred rows
+    proves as much as one of a million. Randomness comes from fixed seeds.
+    """
+
+    differentiable: ClassVar[bool] = False
+    """Whether derivatives in x are promised and checked, too. Training needs none; slowly
+    varying features only, since they are held against finite differences of step 1e-6."""
+
+    def test_it_is_documented(self) -> None:
+        """Docstring, equation and source are there."""
+        subject = self.subject
+        require(
+            bool((vars(subject).get("__doc__") or "").strip()),
+            f"{subject.__name__} has no docstring; its first line is what `encbench list` shows",
+        )
+        for name, example in (
+            ("equation", "γ(x) = [sin(2^l x), cos(2^l x)] for l < L"),
+            ("source", "authors, title, venue, year, equation"),
+        ):
+            value = getattr(subject, name, "")
+            require(
+                isinstance(value, str) and bool(value.strip()),
+                f"{subject.__name__}.{name} is {value!r}; set it in the class: "
+                f'{name} = "{example}"',
+            )
+
+    def test_shapes(self) -> None:
+        """Features are (N, out_dim) in every supported dimension."""
+        for in_dim, count in itertools.product(self.each_dim(), (1, 7)):
+            encoding = self.build(in_dim)
+            features = self.encode(encoding, inner_points(count, in_dim))
+            require(
+                tuple(features.shape) == (count, encoding.out_dim),
+                f"for {count} points of {in_dim} coordinates the features have shape "
+                f"{tuple(features.shape)}, expected (N, out_dim) = ({count}, {encoding.out_dim}); "
+                "correct forward, or out_dim in super().__init__",
+            )
+
+    def test_dtypes(self) -> None:
+        """float32 stays float32, float64 stays float64, and both agree."""
+        for in_dim in self.each_dim():
+            results = {}
+            for dtype in DTYPES:
+                encoding = self.build(in_dim, dtype)
+                # inner points are exact in float32: both see the same
+                results[dtype] = self.encode(encoding, inner_points(32, in_dim, dtype))
+                require(
+                    results[dtype].dtype == dtype,
+                    f"x and parameters are {dtype} and the features {results[dtype].dtype}; "
+                    "create tensors in x.dtype, and convert buffers with .to(x.dtype)",
+                )
+            single, double = (results[dtype].detach().double() for dtype in DTYPES)
+            errors = (single - double).abs().amax(1) / double.abs().max().clamp(min=1e-30)
+            # a point at a cell's border may fall to either side: the median must agree
+            error = float(errors.median())
+            require(
+                error < 1e-2,
+                f"with {in_dim} coordinates float32 features differ from float64 ones by "
+                f"{error:.2g} of the largest feature; lower the highest frequency, or compute "
+                "the phase so that float32 holds it",
+            )
+
+    def test_devices(self) -> None:
+        """It gives the same on a CUDA device."""
+        if not torch.cuda.is_available():
+            skip("torch finds no CUDA device here")
+        in_dim = self.one_dim()
+        encoding, x = self.build(in_dim), inner_points(32, in_dim)
+        expected = self.encode(encoding, x)
+        found = self.encode(encoding.cuda(), x.cuda())
+        require(
+            found.device.type == "cuda",
+            f"x is on cuda and the features on {found.device}; create tensors on x.device",
+        )
+        self._require_equal(found.cpu(), expected, 1e-9, "features on cuda differ from the CPU's")
+
+    def test_tensors_move_with_the_module(self) -> None:
+        """Every tensor is a parameter or a buffer."""
+        stray = stray_tensors(self.build(self.one_dim()))
+        require(
+            not stray,
+            f"plain tensors among the attributes: {', '.join(stray)}; they would stay behind at "
+            ".to(device) and be missing from the state dict: use register_buffer or nn.Parameter",
+        )
+
+    def test_it_is_determined_by_its_seed(self) -> None:
+        """The same seed builds the same, and forward draws nothing."""
+        in_dim = self.one_dim()
+        x = inner_points(16, in_dim)
+        encoding = self.build(in_dim)
+        first = self.encode(encoding, x)
+        before = torch.get_rng_state()
+        self._require_equal(
+            self.encode(encoding, x), first, 0, "two calls of forward differ (in training mode)"
+        )
+        require(
+            torch.equal(before, torch.get_rng_state()),
+            "forward draws random numbers; draw them in __init__ and keep them in a buffer",
+        )
+        self._require_equal(
+            self.encode(self.build(in_dim), x),
+            first,
+            0,
+            "two encodings built from one torch.manual_seed differ; draw from torch's generator, "
+            "not from random or numpy",
+        )
+        encoding.eval()
+        self._require_equal(
+            self.encode(encoding, x), first, 0, "training and evaluation mode differ"
+        )
+
+    def test_gradients(self) -> None:
+        """Gradients in the parameters agree with finite differences."""
+        for in_dim in self.each_dim():
+            encoding, x = self.build(in_dim), inner_points(5, in_dim)
+            trained = {n: p for n, p in encoding.named_parameters() if p.requires_grad}
+            if not trained and not self.differentiable:
+                skip("it has no trained parameters")
+            self._require_used(encoding, x, trained)
+            names = list(trained)
+
+            def features(x: Tensor, *values: Tensor) -> Tensor:
+                dense = [_DenseGradient.apply(value) for value in values]  # type: ignore[no-untyped-call] # autograd.Function.apply carries no types
+                state = dict(zip(names, dense, strict=True))  # noqa: B023 # called in this round
+                out: Tensor = functional_call(encoding, state, (x,))  # noqa: B023 # as above
+                return out
+
+            values = [parameter.detach().clone().requires_grad_() for parameter in trained.values()]
+            size = sum(value.numel() for value in values)
+            try:
+                torch.autograd.gradcheck(
+                    features,
+                    (x.requires_grad_(self.differentiable), *values),
+                    fast_mode=size > FAST_GRADCHECK,
+                    nondet_tol=1e-12,
+                )
+            except Exception as error:
+                said = " ".join(str(error).split())[:300]
+                fail(
+                    f"gradcheck with {in_dim} coordinates: {said}. Is everything between the "
+                    "parameters and the features differentiable, and a custom backward right?"
+                )
+
+    def test_borders(self) -> None:
+        """Features and gradients are finite at the borders of the domain."""
+        for in_dim, dtype in itertools.product(self.each_dim(), DTYPES):
+            encoding, x = self.build(in_dim, dtype), border_points(in_dim, dtype)
+            features = self.encode(encoding, x)
+            bad = ~torch.isfinite(features).all(1)
+            if bad.any():
+                fail(
+                    f"features are not finite at x = {x[bad][0].tolist()} ({dtype}); the domain "
+                    "is closed: 0 and 1 belong to it"
+                )
+            trained = [p for p in encoding.parameters() if p.requires_grad]
+            if trained and features.requires_grad:
+                gradients = torch.autograd.grad(features.sum(), trained, allow_unused=True)
+                require(
+                    all(torch.isfinite(g.to_dense()).all() for g in gradients if g is not None),
+                    f"the parameters' gradients are not finite at the borders ({dtype})",
+                )
+
+    def test_rows_are_independent(self) -> None:
+        """Each row of features depends on its own point alone, and x is left alone."""
+        for in_dim in self.each_dim():
+            encoding, x = self.build(in_dim), inner_points(9, in_dim)
+            kept = x.clone()
+            features = self.encode(encoding, x)
+            require(
+                torch.equal(x, kept), "forward changes x in place; work on a new tensor instead"
+            )
+            advice = "no statistics over the batch, no memory between calls: rows are independent"
+            self._require_equal(
+                self.encode(encoding, x[4:5]), features[4:5], 1e-12, f"a point alone; {advice}"
+            )
+            self._require_equal(
+                self.encode(encoding, x.flip(0)).flip(0), features, 1e-12, f"reversed; {advice}"
+            )
+
+    def test_sparse_jacobian(self) -> None:
+        """sparse_jacobian, where there is one, is autograd's Jacobian."""
+        for in_dim in self.each_dim():
+            encoding = self.build(in_dim)
+            points = torch.cat((inner_points(6, in_dim), border_points(in_dim, torch.float64)[:6]))
+            blocks = encoding.sparse_jacobian(points)
+            if blocks is None:
+                skip("no sparse_jacobian: the kernel takes the general road, slower and as right")
+            check_blocks(encoding, points, list(blocks))
+
+    def test_kernel(self) -> None:
+        """The NTK of a network on it is that of the whole Jacobian."""
+        for in_dim in self.each_dim():
+            encoding = self.build(in_dim)
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(SEED)
+                model = CoordinateMLP(encoding, out_dim=2, width=8, depth=1).double()
+            row = 8 * sum(parameter.numel() for parameter in model.parameters())
+            count = min(6, JACOBIAN_BYTES // (4 * row))
+            if count < 2:
+                skip("a Jacobian of these parameters takes over a gigabyte; give smaller ones")
+            x = inner_points(count, in_dim)
+            try:
+                found = ntk.empirical_ntk(model, x, outputs="full").parts
+            except EncbenchError as error:
+                fail(f"the kernel with {in_dim} coordinates: {error}")
+            for part, expected in brute_force_ntk(model, x).items():
+                self._require_equal(
+                    found[part],
+                    expected,
+                    1e-9,
+                    f"the kernel's part {part!r} with {in_dim} coordinates is not J Jᵀ; check "
+                    "sparse_jacobian, and that rows are independent",
+                )
+
+    def test_state_dict(self) -> None:
+        """The state dict holds all that decides the features."""
+        in_dim = self.one_dim()
+        x = inner_points(16, in_dim)
+        saved, fresh = self.build(in_dim), self.build(in_dim, seed=SEED + 1)
+        try:
+            fresh.load_state_dict(saved.state_dict())
+        except RuntimeError as error:
+            fail(f"load_state_dict: {' '.join(str(error).split())}")
+        self._require_equal(
+            self.encode(fresh, x),
+            self.encode(saved, x),
+            0,
+            "an encoding of another seed gives other features after it has loaded the state dict; "
+            "keep what is drawn in __init__ in a parameter or a persistent buffer",
+        )
+
+    def test_pickling(self) -> None:
+        """It survives being pickled to a worker process."""
+        in_dim = self.one_dim()
+        encoding, x = self.build(in_dim), inner_points(16, in_dim)
+        there = call_in_worker(features_there, encoding, x.numpy())
+        here = self.encode(encoding, x).detach().numpy()
+        require(
+            bool(np.allclose(there, here, rtol=1e-12, atol=1e-12)),
+            "features in a worker process differ from those here; does forward read something "
+            "that only this process has?",
+        )
+
+    def _require_used(self, encoding: Encoding, x: Tensor, trained: Mapping[str, Tensor]) -> None:
+        features = self.encode(encoding, x)
+        if trained:
+            require(
+                features.requires_grad,
+                "the features do not depend on the parameters for autograd; is there a detach() "
+                "or no_grad() in forward?",
+            )
+            gradients = torch.autograd.grad(
+                features.sum(), list(trained.values()), allow_unused=True
+            )
+            for name, gradient in zip(trained, gradients, strict=True):
+                require(
+                    gradient is not None,
+                    f"forward does not use the parameter {name!r}; use it, or drop it",
+                )
+
+    @staticmethod
+    def _require_equal(found: Tensor, expected: Tensor, tolerance: float, message: str) -> None:
+        scale = max(1.0, float(expected.detach().abs().max()))
+        error = float((found - expected).detach().abs().max())
+        require(error <= tolerance * scale, f"differs by {error:.3g}: {message}")

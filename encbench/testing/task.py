@@ -1,0 +1,286 @@
+"""The checks that every task passes."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from encbench.config import TrainingConfig
+from encbench.encoding import Encoding
+from encbench.metrics.base import Metric
+from encbench.network import CoordinateMLP
+from encbench.registry import default_registry
+from encbench.task import NetworkDefaults, Outcome, Task
+from encbench.testing.base import Conformance, fail, require
+from encbench.testing.worker import call_in_worker, data_hash_there
+from encbench.training import train
+
+__all__ = ["TaskConformance"]
+
+SEED = 20
+
+
+class _Coordinates(Encoding):
+    """The coordinates themselves, for any number of them: a network's simplest input."""
+
+    max_dim = 1 << 20
+
+    def __init__(self, in_dim: int) -> None:
+        super().__init__(in_dim, in_dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x
+
+
+class TaskConformance(Conformance):
+    """Holds a task to the contract of ``encbench.Task``.
+
+    Set ``task`` to the class and ``parameters`` to a small target. Randomness comes from fixed
+    seeds.
+    """
+
+    kind = "task"
+    task: ClassVar[type[Task] | None] = None
+    """The class to check."""
+    parameters: ClassVar[Mapping[str, Any]] = {}
+
+    @classmethod
+    def subject_or_none(cls) -> Any:
+        return cls.task
+
+    def test_it_is_documented(self) -> None:
+        """A docstring says what is to be learned."""
+        require(
+            bool((vars(self.subject).get("__doc__") or "").strip()),
+            f"{self.subject.__name__} has no docstring; its first line is what "
+            "`encbench list` shows",
+        )
+
+    def test_targets(self) -> None:
+        """targets() names sets of parameters that the task takes."""
+        targets = self._targets()
+        built = self.build(targets[0])
+        for name in ("in_dim", "out_dim"):
+            value = getattr(built, name, None)
+            require(
+                isinstance(value, int) and value >= 1,
+                f"{name} is {value!r}, expected an integer of at least 1; set it in the class or "
+                "in __init__",
+            )
+        require(
+            isinstance(built.network, NetworkDefaults)
+            and min(built.network.width, built.network.depth) >= 1,
+            f"network is {built.network!r}; give NetworkDefaults(width=…, depth=…)",
+        )
+        require(built.loss in ("mse", "bce"), f"loss is {built.loss!r}, expected 'mse' or 'bce'")
+        require(
+            isinstance(built.curve, str) and bool(built.curve),
+            f"curve is {built.curve!r}; name what progress_metric returns, such as 'psnr'",
+        )
+
+    def test_data_hash(self) -> None:
+        """The data hash is a SHA-256, the same each time and in each process."""
+        target = self._targets()[0]
+        first, second = (self._call("data_hash", self.subject.data_hash, target) for _ in "12")
+        require(
+            isinstance(first, str) and re.fullmatch("[0-9a-f]{64}", first) is not None,
+            f"data_hash returned {first!r}; return hashlib.sha256(data).hexdigest()",
+        )
+        there = call_in_worker(data_hash_there, self.subject, target)
+        require(
+            first == second == there,
+            "data_hash differs from call to call or from process to process; hash the data's "
+            "bytes: Python's hash() is salted, and times and paths are not the data",
+        )
+
+    def test_epoch(self) -> None:
+        """An epoch is float64 points in [0, 1] and float32 values, as its generator says."""
+        task = self.build()
+        before = torch.get_rng_state()
+        x, y = self._epoch(task)
+        require(
+            torch.equal(before, torch.get_rng_state()),
+            "epoch draws from torch's global generator; draw from the one it is given",
+        )
+        count = task.points_per_epoch
+        for name, found, width, dtype in (
+            ("x", x, task.in_dim, torch.float64),
+            ("y", y, task.out_dim, torch.float32),
+        ):
+            require(
+                tuple(found.shape) == (count, width) and found.dtype == dtype,
+                f"epoch gave {name} of shape {tuple(found.shape)}, {found.dtype}; expected "
+                f"(points_per_epoch, {'in_dim' if name == 'x' else 'out_dim'}) = "
+                f"({count}, {width}), {dtype}",
+            )
+            require(bool(torch.isfinite(found).all()), f"epoch gave {name} that is not finite")
+        require(
+            float(x.min()) >= 0 and float(x.max()) <= 1,
+            f"x reaches from {float(x.min()):.6g} to {float(x.max()):.6g}; scale coordinates to "
+            "[0, 1], where encodings are defined",
+        )
+        if task.loss == "bce":
+            require(
+                float(y.min()) >= 0 and float(y.max()) <= 1,
+                "loss is 'bce' and y leaves [0, 1]; y is the probability to be learned",
+            )
+        again = self._epoch(self.build())
+        require(
+            torch.equal(x, again[0]) and torch.equal(y, again[1]),
+            "two tasks of the same parameters and generator seed give different epochs; let all "
+            "randomness come from the generator",
+        )
+
+    def test_ntk_points(self) -> None:
+        """ntk_points gives distinct points, at most as many as asked for."""
+        task = self.build()
+        for count in (1, 5, 2 * task.points_per_epoch):
+            points = task.ntk_points(count, torch.Generator().manual_seed(SEED))
+            require(
+                points.ndim == 2
+                and points.shape[1] == task.in_dim
+                and points.dtype == torch.float64
+                and 1 <= len(points) <= count,
+                f"ntk_points({count}) gave {tuple(points.shape)}, {points.dtype}; expected at "
+                f"most ({count}, {task.in_dim}) of float64",
+            )
+            require(
+                len(torch.unique(points, dim=0)) == len(points),
+                f"ntk_points({count}) gave a point twice: two equal rows make the kernel singular",
+            )
+
+    def test_progress(self) -> None:
+        """progress_metric is a number, and nan for a network that has diverged."""
+        task = self.build()
+        value = task.progress_metric(self._predict(task, 0.5))
+        require(
+            isinstance(value, float) and not math.isnan(value),
+            f"progress_metric gave {value!r} for the constant 0.5, expected a float",
+        )
+        lost = task.progress_metric(self._predict(task, math.nan))
+        require(
+            isinstance(lost, float) and math.isnan(lost),
+            f"progress_metric gave {lost!r} for predictions of nan, expected nan; clipping, max "
+            "and comparisons hide nan, and the run could not tell that it diverged",
+        )
+
+    def test_evaluation(self) -> None:
+        """evaluate gives what an installed metric measures, and uint8 pictures."""
+        task = self.build()
+        outcome = task.evaluate(self._predict(task, 0.5))
+        require(
+            isinstance(outcome, Outcome) and bool(outcome.comparisons),
+            f"evaluate returned {outcome!r:.100}; return Outcome(comparisons={{kind: "
+            "(prediction, truth)}}, pictures={…})",
+        )
+        metrics: dict[str, Metric] = {
+            offer.name: offer.load()() for offer in default_registry().offers("metric")
+        }
+        kinds = {metric.kind for metric in metrics.values()}
+        require(
+            bool(kinds & outcome.comparisons.keys()),
+            f"no installed metric measures {', '.join(map(repr, outcome.comparisons))}; there are "
+            f"metrics for {', '.join(map(repr, sorted(kinds)))}: use one of these kinds, or offer "
+            "a metric of yours through encbench_metrics()",
+        )
+        for name, metric in metrics.items():
+            if metric.kind in outcome.comparisons:
+                try:
+                    metric(*outcome.comparisons[metric.kind])
+                except Exception as error:
+                    fail(
+                        f"the metric {name!r} cannot measure the comparison {metric.kind!r}: "
+                        f"{type(error).__name__}: {error}"
+                    )
+        for name, picture in outcome.pictures.items():
+            shape = np.shape(picture)
+            channels = shape[2] if len(shape) == 3 else None
+            require(
+                isinstance(picture, np.ndarray)
+                and picture.dtype == np.uint8
+                and len(shape) in (2, 3)
+                and channels in (None, 3, 4),
+                f"picture {name!r} is {getattr(picture, 'dtype', type(picture).__name__)} of "
+                f"shape {shape}; expected uint8 of (H, W), (H, W, 3) or (H, W, 4)",
+            )
+            require(
+                re.fullmatch(r"\w[\w.-]*", name) is not None,
+                f"picture {name!r} becomes a file's name; use letters, digits, - and _",
+            )
+
+    def test_a_network_trains_on_it(self) -> None:
+        """A few steps of training go through."""
+        task = self.build()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(SEED)
+            model = CoordinateMLP(_Coordinates(task.in_dim), task.out_dim, width=16, depth=1)
+        batch = min(32, task.points_per_epoch)
+        config = TrainingConfig(steps=3, batch_size=batch, evaluations=1)
+        result = train(
+            model,
+            task,
+            config,
+            1e-3,
+            data=torch.Generator().manual_seed(SEED),
+            batches=torch.Generator().manual_seed(SEED),
+        )
+        require(
+            result.steps == 3 and all(map(math.isfinite, result.loss)),
+            f"three small steps of training gave the losses {result.loss}",
+        )
+
+    def build(self, target: dict[str, Any] | None = None) -> Task:
+        """The task of its first target, or of the one given."""
+        values = self._targets()[0] if target is None else target
+        task = self._call(self.subject.__name__, self.subject, values)
+        require(
+            isinstance(task, Task),
+            f"{self.subject.__name__} is no subclass of encbench.Task; derive it from that",
+        )
+        return task  # type: ignore[no-any-return] # just checked
+
+    def _targets(self) -> list[dict[str, Any]]:
+        targets = self._call("targets", self.subject.targets, self.validated())
+        require(
+            isinstance(targets, list) and bool(targets) and isinstance(targets[0], dict),
+            f"targets returned {targets!r:.100}; return a list of parameters, at least one set",
+        )
+        return targets  # type: ignore[no-any-return] # just checked
+
+    @staticmethod
+    def _call(name: str, function: Any, values: dict[str, Any]) -> Any:
+        try:
+            return function(**values)
+        except Exception as error:
+            fail(f"{name}(**{values}) raised {type(error).__name__}: {error}")
+
+    @staticmethod
+    def _epoch(task: Task) -> tuple[Tensor, Tensor]:
+        epoch = task.epoch(torch.Generator().manual_seed(SEED))
+        require(
+            isinstance(epoch, tuple) and len(epoch) == 2,
+            f"epoch returned {type(epoch).__name__}, expected the tuple (x, y)",
+        )
+        return epoch
+
+    @staticmethod
+    def _predict(task: Task, value: float) -> Any:
+        def predict(x: Tensor) -> Tensor:
+            require(
+                isinstance(x, Tensor)
+                and x.ndim == 2
+                and x.shape[1] == task.in_dim
+                and x.dtype == torch.float64
+                and float(x.min()) >= 0
+                and float(x.max()) <= 1,
+                "the task called predict with something else than (N, in_dim) float64 in [0, 1]",
+            )
+            return torch.full((len(x), task.out_dim), value, dtype=torch.float32)
+
+        return predict
