@@ -21,9 +21,10 @@ from encbench.metrics.base import Metric, MetricValue
 from encbench.network import CoordinateMLP
 from encbench.plan import cell_key
 from encbench.provenance import Provenance, now
-from encbench.records import ErrorInfo, LearningRate, Record, SpectrumSummary, Status
+from encbench.records import ErrorInfo, LearningRate, Record, Status
 from encbench.registry import Registry
 from encbench.seeding import Streams
+from encbench.spectra import measure_spectrum
 from encbench.task import Outcome, Task
 from encbench.training import Diverged, Training, predictor, total_steps, train
 
@@ -241,30 +242,11 @@ class _CellRun:
 
     def _spectrum(self, when: Literal["start", "middle", "end"], step: int) -> None:
         with self._timed("ntk"):
-            start = time.perf_counter()
-            kernel = ntk.empirical_ntk(self.model, self.ntk_points, outputs=self.cell.ntk.outputs)
-            spectrum = ntk.spectrum(kernel.total)
-            mlp = ntk.spectrum(kernel.parts["mlp"])
-            self.arrays[f"spectrum_{when}"] = spectrum.eigenvalues
-            self.arrays[f"spectrum_mlp_{when}"] = mlp.eigenvalues
-            self.record.spectra.append(
-                SpectrumSummary(
-                    when=when,
-                    step=step,
-                    points=len(self.ntk_points),
-                    outputs=self.cell.ntk.outputs,
-                    size=len(spectrum.eigenvalues),
-                    floor=spectrum.floor,
-                    maximum=spectrum.maximum,
-                    median=spectrum.median,
-                    quantile_10=spectrum.quantile(0.1),
-                    minimum=spectrum.minimum,
-                    resolved_rank=spectrum.resolved_rank,
-                    effective_rank=spectrum.effective_rank,
-                    negative=spectrum.negative,
-                    seconds=time.perf_counter() - start,
-                )
+            summary, eigenvalues = measure_spectrum(
+                self.model, self.ntk_points, self.cell.ntk.outputs, when, step
             )
+            self.record.spectra.append(summary)
+            self.arrays.update(eigenvalues)
 
     def _metrics(self, outcome: Outcome) -> dict[str, MetricValue]:
         values = {}

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
@@ -53,6 +53,39 @@ class LearningRate(Data):
     rule: Literal["given", "auto"]
 
 
+class PartSummary(Data):
+    """The spectrum of the MLP's part of the kernel alone: the ablation of the encoding's."""
+
+    floor: float
+    maximum: float
+    median: float | None
+    minimum: float | None
+    resolved_rank: int
+
+
+class WeylSummary(Data):
+    """Theorem 1 of the paper on this kernel: λ_i(K_MLP) + λ_n(K_enc) ≤ λ_i(K) for all i."""
+
+    ok: bool
+    worst: float
+    """Largest left side minus right side; positive is a violation."""
+    tolerance: float
+    """Sum of the floors: what rounding can make of an equality."""
+
+
+class ActivationSummary(Data):
+    """What the network's ReLU units explain of the kernel's rank at these points."""
+
+    duplicates: int
+    """Points that equal an earlier one."""
+    regions: int | None
+    """Activation regions that hold a point (Hanin & Rolnick 2019); None without ReLU."""
+    rank_bound: int | None
+    """Bound of the trace kernel's rank; None where the features are not the coordinates."""
+    dead_units: int
+    dead_layers: int
+
+
 class SpectrumSummary(Data):
     """One NTK spectrum in numbers; the eigenvalues are in the record's arrays."""
 
@@ -76,8 +109,15 @@ class SpectrumSummary(Data):
     """exp of the entropy of the normalized eigenvalues (Roy & Vetterli 2007)."""
     negative: int = 0
     """Eigenvalues below zero: noise, for a kernel is positive semi-definite."""
+    method: str = ""
+    """Solver and precision."""
     seconds: float = 0.0
-    extra: dict[str, Any] = Field(default_factory=dict)
+    """Kernel and eigenvalues."""
+    minimum_bound: float | None = None
+    """Upper bound of λ_min from the kernel's entries, where λ_min is below the floor."""
+    mlp: PartSummary | None = None
+    weyl: WeylSummary | None = None
+    activation: ActivationSummary | None = None
 
 
 class Record(Data):

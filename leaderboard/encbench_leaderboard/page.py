@@ -13,6 +13,7 @@ from encbench.errors import StoreError, UsageError
 from encbench.records import StoredRecord
 from encbench.store import Store
 from encbench_leaderboard import footer, markdown, style
+from encbench_leaderboard.ablation import ABLATION, ablation_table, theorem_sentence
 from encbench_leaderboard.conditions import metric_conditions, reasons
 from encbench_leaderboard.format import code, details, plain, plural
 from encbench_leaderboard.plots.contact_sheet import draw_contact_sheet
@@ -213,6 +214,12 @@ def _task(task: TaskBoard, links: dict[tuple[str, str], str]) -> list[str]:
     spectra = markdown.spectra_table(task)
     if spectra:
         parts.append(details("Spectra at the start, middle and end", spectra))
+    added = ablation_table(task)
+    if added:
+        theorem = theorem_sentence(task) or ""
+        parts.append(
+            details("What the encoding adds to the kernel", f"{ABLATION}\n\n{added}\n\n{theorem}")
+        )
     settings = markdown.settings_table(task)
     if settings:
         parts.append(details("Settings that are not the same for all", settings))

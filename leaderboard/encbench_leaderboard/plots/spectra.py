@@ -107,9 +107,7 @@ def _panel(
     # The best entry is drawn last, on top.
     for entry, stored in reversed(list(entries.items())):
         for when, (values, summary) in _spectra(stored, part).items():
-            # The part's λ_max is at most the kernel's, so the kernel's floor is safe for it;
-            # its own most negative eigenvalue may still say that it is noisier.
-            above = resolved(values, max(summary.floor, -10 * float(np.nanmin(values))))
+            above = resolved(values, _floor(summary, values, part))
             if not len(above):
                 continue
             index = np.arange(1, len(above) + 1, dtype=np.float64)
@@ -153,3 +151,13 @@ def _legend(name: str, stored: StoredRecord) -> str:
     values, summary = spectra.get("end", next(reversed(spectra.values())))
     below = len(values) - len(resolved(values, summary.floor))
     return f"{name}\n{below:,} of {len(values):,} ≤ floor"
+
+
+def _floor(summary: SpectrumSummary, values: np.ndarray, part: str) -> float:
+    if not part:
+        return summary.floor
+    if summary.mlp is not None:
+        return summary.mlp.floor
+    # The part's λ_max is at most the kernel's, so the kernel's floor is safe for it; its own
+    # most negative eigenvalue may still say that it is noisier.
+    return max(summary.floor, -10 * float(np.nanmin(values)))
