@@ -7,7 +7,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 __all__ = [
     "CellConfig",
@@ -32,6 +39,15 @@ class NetworkConfig(Settings):
     parameterization: Literal["ntk", "standard"] = "ntk"
     beta: Annotated[float, Field(ge=0, description="bias factor of the NTK parameterization")] = 0.1
     first_layer_scale: Literal["fan_in", "width"] = "fan_in"
+    activation: str = "auto"
+    """A name with parameters, as ``encbench.activations`` reads it. "auto", what the encoding
+    expects, is left out of what is written: keys and random streams stay those of a
+    configuration without this setting."""
+
+    @model_serializer(mode="wrap")
+    def _without_auto(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        written: dict[str, Any] = handler(self)
+        return {k: v for k, v in written.items() if (k, v) != ("activation", "auto")}
 
 
 class TrainingConfig(Settings):

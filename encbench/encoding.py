@@ -9,6 +9,7 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
+from encbench.activations import Activation
 from encbench.errors import ParameterError
 
 __all__ = ["Encoding", "SparseBlock"]
@@ -68,6 +69,11 @@ class Encoding(nn.Module, ABC):
     """Where it comes from: authors, title, venue, year, equation."""
     min_dim: ClassVar[int] = 1
     max_dim: ClassVar[int] = 3
+    activation: str | Activation | None = None
+    """The hidden layers' activation that the encoding is meant for: what "auto" stands for.
+
+    None leaves it to the task, and without its word to ReLU. An encoding whose parameters decide
+    about it names one here too and sets its own in ``__init__``."""
 
     in_dim: int
     out_dim: int

@@ -1,4 +1,4 @@
-"""The coordinate MLP: an encoding, hidden ReLU layers and a linear output."""
+"""The coordinate MLP: an encoding, hidden layers with an activation, and a linear output."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from encbench.activations import Activation, activation_of
 from encbench.encoding import Encoding
 from encbench.errors import ParameterError
 
@@ -49,7 +50,7 @@ class NTKLinear(nn.Module):
 
 
 class CoordinateMLP(nn.Module):
-    """f(x) = W_D ⋯ relu(W_0 γ(x) + b_0) ⋯ + b_D, for x (N, d) in [0, 1]^d.
+    """f(x) = W_D ⋯ φ(W_0 γ(x) + b_0) ⋯ + b_D, for x (N, d) in [0, 1]^d.
 
     Args:
         encoding: γ, from (N, d) to (N, d_e).
@@ -63,9 +64,13 @@ class CoordinateMLP(nn.Module):
         first_layer_scale: ``"fan_in"`` divides the first layer by √d_e, ``"width"`` by √width,
             the reading of the paper's Eq. 8 under which its learning rate of 100 is stable.
             Only for NTK parameterization.
+        activation: φ, by name ("relu", "sine:omega=10") or as an object; "auto" is what the
+            encoding expects, ReLU where it expects nothing. The layers start as φ wants it, see
+            ``encbench.activations``; with ReLU as said above. Resolved in ``self.activation``.
 
     Raises:
-        ParameterError: width or depth below 1, or an unknown parameterization.
+        ParameterError: width or depth below 1, an unknown parameterization or activation, or a
+            parameter of the activation that has no effect in this parameterization.
     """
 
     def __init__(
@@ -77,6 +82,7 @@ class CoordinateMLP(nn.Module):
         parameterization: Parameterization = "ntk",
         beta: float = 0.1,
         first_layer_scale: Literal["fan_in", "width"] = "fan_in",
+        activation: str | Activation = "auto",
     ) -> None:
         super().__init__()
         for name, value in {"out_dim": out_dim, "width": width, "depth": depth}.items():
@@ -91,17 +97,25 @@ class CoordinateMLP(nn.Module):
         self.in_dim = encoding.in_dim
         self.out_dim = out_dim
         self.parameterization: Parameterization = parameterization
+        if activation == "auto":
+            activation = "relu" if encoding.activation is None else encoding.activation
+        self.activation = activation_of(activation)
+        gain, bias_gain = self.activation.ntk_gains() if parameterization == "ntk" else (1.0, 1.0)
         sizes = [encoding.out_dim, *[width] * depth, out_dim]
         layers: list[nn.Module] = []
         for index, (n_in, n_out) in enumerate(itertools.pairwise(sizes)):
             if index > 0:
-                layers.append(nn.ReLU())
+                layers.append(self.activation.module())
             if parameterization == "standard":
-                layers.append(nn.Linear(n_in, n_out))
+                layer = nn.Linear(n_in, n_out)
+                self.activation.initialize(layer)
+                layers.append(layer)
+            elif index == depth:
+                layers.append(NTKLinear(n_in, n_out, beta))
             else:
                 widened = index == 0 and first_layer_scale == "width"
-                scale = 1.0 / math.sqrt(width) if widened else None
-                layers.append(NTKLinear(n_in, n_out, beta, scale))
+                scale = gain / math.sqrt(width if widened else n_in)
+                layers.append(NTKLinear(n_in, n_out, beta * bias_gain, scale))
         self.layers = nn.Sequential(*layers)
 
     def forward(self, x: Tensor) -> Tensor:  # (N, d) -> (N, O)

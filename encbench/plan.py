@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
+from encbench.activations import activation_of
 from encbench.config import CellConfig, NetworkConfig, PluginRef, TrainingConfig
 from encbench.errors import SuiteError
 from encbench.parameters import parameters_of, validate_parameters
@@ -38,7 +39,8 @@ def plan(suite: Suite, registry: Registry) -> list[CellConfig]:
             data_hash = _data_hash(offer.load(), task)
             for encoding_entry, encoding in encodings:
                 entries = (task_entry, encoding_entry)
-                network = _network(suite.network, offer.load(), entries)
+                expected = registry.find("encoding", encoding_entry.name).load().activation
+                network = _network(suite.network, offer.load(), expected, entries)
                 training = _training(suite.training, entries)
                 cells.extend(
                     CellConfig(
@@ -110,13 +112,27 @@ def _data_hash(task: type[Task], reference: PluginRef) -> str | None:
 
 
 def _network(
-    base: NetworkConfig, task: type[Task], entries: tuple[SuiteEntry, ...]
+    base: NetworkConfig,
+    task: type[Task],
+    expected: Any,
+    entries: tuple[SuiteEntry, ...],
 ) -> NetworkConfig:
+    """The network's settings complete; ``expected`` is the encoding's activation, None for any."""
     values = {"width": task.network.width, "depth": task.network.depth}
     values |= base.model_dump(exclude_none=True)
     for entry in entries:
         values |= entry.network
-    return _validated(NetworkConfig, values, "network", entries)
+    network = _validated(NetworkConfig, values, "network", entries)
+    asked = network.activation
+    if asked == "auto" and expected is None and task.network.activation is not None:
+        asked = task.network.activation
+    if asked == "auto":
+        return network
+    activation = activation_of(asked)
+    if network.parameterization == "ntk":
+        activation.ntk_gains()
+    # one spelling of it: "sine" and "sine:omega=30" are the same cell
+    return network.model_copy(update={"activation": str(activation)})
 
 
 def _training(base: TrainingConfig, entries: tuple[SuiteEntry, ...]) -> TrainingConfig:

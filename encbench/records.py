@@ -134,6 +134,8 @@ class Record(Data):
     out_dim: int | None = None
     network: dict[str, int] = Field(default_factory=dict)
     """Resolved width and depth."""
+    activation: str | None = None
+    """Of the hidden layers, "auto" resolved; None where the network was not built."""
     parameters: dict[str, int] = Field(default_factory=dict)
     """Number of parameters: "mlp" and "encoding"."""
     learning_rate: LearningRate | None = None

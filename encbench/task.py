@@ -23,6 +23,9 @@ class NetworkDefaults:
 
     width: int
     depth: int
+    activation: str | None = None
+    """For encodings that expect none of their own; None: ReLU. A task that differentiates the
+    network twice needs a smooth one, such as "tanh"."""
 
 
 @dataclass(frozen=True)
