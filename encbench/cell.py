@@ -7,25 +7,22 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
 
 from encbench import ntk
+from encbench.building import build_model, build_task, cell_streams, lacks_memory, plugged
 from encbench.config import CellConfig
-from encbench.encoding import Encoding
-from encbench.errors import EncbenchError, PluginError
 from encbench.memory import peak_memory_bytes, reset_peak_memory
 from encbench.metrics.base import Metric, MetricValue
-from encbench.network import CoordinateMLP
 from encbench.plan import cell_key
 from encbench.provenance import Provenance, now
 from encbench.records import ErrorInfo, LearningRate, Record, Status
 from encbench.registry import Registry
-from encbench.seeding import Streams
 from encbench.spectra import measure_spectrum
-from encbench.task import Outcome, Task
+from encbench.task import Outcome
 from encbench.training import Diverged, Training, predictor, total_steps, train
 
 __all__ = ["CellResult", "Event", "run_cell"]
@@ -75,15 +72,8 @@ def run_cell(
     except Diverged as error:
         run.stop("diverged", error, step=error.step)
     except (Exception, SystemExit) as error:
-        run.stop("out_of_memory" if _lacks_memory(error) else "failed", error)
+        run.stop("out_of_memory" if lacks_memory(error) else "failed", error)
     return run.result()
-
-
-def _lacks_memory(error: BaseException) -> bool:
-    # torch's CPU allocator has no exception of its own
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
-        isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
-    )
 
 
 class _CellRun:
@@ -101,14 +91,7 @@ class _CellRun:
         self.registry = registry
         self.device = device
         self.watch = watch
-        self.streams = Streams(
-            task=cell.task.model_dump(mode="json", exclude={"label"}),
-            encoding=[
-                cell.encoding.model_dump(mode="json", exclude={"label"}),
-                cell.network.model_dump(mode="json"),
-            ],
-            seed=cell.seed,
-        )
+        self.streams = cell_streams(cell)
         self.training = Training()
         self.arrays: dict[str, np.ndarray] = {}
         self.pictures: dict[str, np.ndarray] = {}
@@ -125,8 +108,16 @@ class _CellRun:
     def everything(self) -> None:
         """Setup, training with spectra, evaluation."""
         with self._timed("setup"):
-            self.task = self._build_task()
-            self.model = self._build_model()
+            self.task = build_task(self.cell, self.registry)
+            self.record.curve = self.task.curve
+            self.record.in_dim, self.record.out_dim = self.task.in_dim, self.task.out_dim
+            model = build_model(self.cell, self.task, self.registry, self.streams)
+            self.model = model.to(self.device)
+            network = self.cell.network
+            assert network.width is not None, "planning fills in the width"
+            assert network.depth is not None, "planning fills in the depth"
+            self.record.network = {"width": network.width, "depth": network.depth}
+            self.record.parameters = model.parameter_counts()
             self.record.learning_rate = self._learning_rate()
         steps = total_steps(self.cell.training, self.task.points_per_epoch)
         if self.cell.ntk.points:
@@ -179,52 +170,6 @@ class _CellRun:
         curves = self.training.arrays() if self.training.loss else {}
         return CellResult(record, {**self.arrays, **curves}, self.pictures)
 
-    def _build_task(self) -> Task:
-        reference = self.cell.task
-        offer = self.registry.find("task", f"{reference.distribution}:{reference.name}")
-        task: Task = self._plugged(offer, lambda cls: cls(**reference.parameters))
-        self.record.curve = task.curve
-        self.record.in_dim, self.record.out_dim = task.in_dim, task.out_dim
-        return task
-
-    def _build_model(self) -> CoordinateMLP:
-        reference, network = self.cell.encoding, self.cell.network
-        offer = self.registry.find("encoding", f"{reference.distribution}:{reference.name}")
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.streams.seed("weights"))
-            encoding: Encoding = self._plugged(
-                offer, lambda cls: cls(self.task.in_dim, **reference.parameters)
-            )
-            assert network.width is not None, "planning fills in the width"
-            assert network.depth is not None, "planning fills in the depth"
-            model = CoordinateMLP(
-                encoding,
-                self.task.out_dim,
-                network.width,
-                network.depth,
-                network.parameterization,
-                network.beta,
-                network.first_layer_scale,
-            )
-        self.record.network = {"width": network.width, "depth": network.depth}
-        self.record.parameters = model.parameter_counts()
-        return model.to(self.device)
-
-    @staticmethod
-    def _plugged(offer: Any, build: Callable[[Any], Any]) -> Any:
-        """Build a plug-in's object; what it raises names its distribution."""
-        try:
-            return build(offer.load())
-        except EncbenchError:
-            raise
-        except Exception as error:
-            if _lacks_memory(error):
-                raise
-            raise PluginError(
-                f"{offer.kind} {offer.name!r} of {offer.distribution} {offer.plugin.version} "
-                f"failed: {type(error).__name__}: {error}"
-            ) from error
-
     def _learning_rate(self) -> LearningRate:
         config = self.cell.training
         generator = self.streams.generator("ntk")
@@ -251,7 +196,7 @@ class _CellRun:
     def _metrics(self, outcome: Outcome) -> dict[str, MetricValue]:
         values = {}
         for offer in self.registry.offers("metric"):
-            metric: Metric = self._plugged(offer, lambda cls: cls())
+            metric: Metric = plugged(offer, lambda cls: cls())
             if metric.kind not in outcome.comparisons:
                 continue
             prediction, truth = outcome.comparisons[metric.kind]

@@ -1,0 +1,98 @@
+"""A cell's task and model, built from its configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from encbench.config import CellConfig
+from encbench.encoding import Encoding
+from encbench.errors import EncbenchError, PluginError
+from encbench.network import CoordinateMLP
+from encbench.registry import Offer, Registry
+from encbench.seeding import Streams
+from encbench.task import Task
+
+__all__ = ["build_model", "build_task", "cell_streams", "lacks_memory", "plugged"]
+
+
+def cell_streams(cell: CellConfig) -> Streams:
+    """The cell's random streams."""
+    return Streams(
+        task=cell.task.model_dump(mode="json", exclude={"label"}),
+        encoding=[
+            cell.encoding.model_dump(mode="json", exclude={"label"}),
+            cell.network.model_dump(mode="json"),
+        ],
+        seed=cell.seed,
+    )
+
+
+def build_task(cell: CellConfig, registry: Registry) -> Task:
+    """The cell's task, its data loaded.
+
+    Raises:
+        DataError: the data cannot be used.
+        PluginError: the task's class raised something else; names its distribution.
+    """
+    reference = cell.task
+    offer = registry.find("task", f"{reference.distribution}:{reference.name}")
+    task: Task = plugged(offer, lambda cls: cls(**reference.parameters))
+    return task
+
+
+def build_model(
+    cell: CellConfig, task: Task, registry: Registry, streams: Streams
+) -> CoordinateMLP:
+    """The cell's network on the CPU, its weights drawn from the stream "weights".
+
+    Raises:
+        ParameterError: encoding, task and network do not fit one another.
+        PluginError: the encoding's class raised something else; names its distribution.
+    """
+    reference, network = cell.encoding, cell.network
+    offer = registry.find("encoding", f"{reference.distribution}:{reference.name}")
+    assert network.width is not None, "planning fills in the width"
+    assert network.depth is not None, "planning fills in the depth"
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(streams.seed("weights"))
+        encoding: Encoding = plugged(offer, lambda cls: cls(task.in_dim, **reference.parameters))
+        return CoordinateMLP(
+            encoding,
+            task.out_dim,
+            network.width,
+            network.depth,
+            network.parameterization,
+            network.beta,
+            network.first_layer_scale,
+            network.activation,
+        )
+
+
+def plugged(offer: Offer, build: Callable[[Any], Any]) -> Any:
+    """What a plug-in's class builds; an exception of its own becomes one that names it.
+
+    Raises:
+        PluginError: with the distribution. Errors of encbench and a lack of memory pass through.
+    """
+    try:
+        return build(offer.load())
+    except EncbenchError:
+        raise
+    except Exception as error:
+        if lacks_memory(error):
+            raise
+        raise PluginError(
+            f"{offer.kind} {offer.name!r} of {offer.distribution} {offer.plugin.version} "
+            f"failed: {type(error).__name__}: {error}"
+        ) from error
+
+
+def lacks_memory(error: BaseException) -> bool:
+    """Whether an exception says that memory ran out."""
+    # torch's CPU allocator has no exception of its own
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
+        isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    )
