@@ -151,8 +151,9 @@ class Tanh(Activation):
 class Sine(Activation):
     """sin(ω z) of SIREN; weights start as U(±√(6/n)/ω), the output layer's too.
 
-    Behind sines, whose mean square is 1/2, ω z is then a unit normal. In NTK parameterization
-    the layer is (√2 W a/√n + β b)/ω, and ω cancels: another ω than the default is refused there.
+    Behind sines of all phases, whose mean square is 1/2, ω z is then a unit normal; its variance
+    v falls slowly with depth, to 1 − exp(−2v) from layer to layer. In NTK parameterization the
+    layer is (√2 W a/√n + β b)/ω, and ω cancels: another than the default is refused there.
 
     Source: Sitzmann et al., "Implicit Neural Representations with Periodic Activation Functions",
     NeurIPS 2020, section 3.2; default ω and the output layer as in the authors' code.
