@@ -9,8 +9,12 @@ from encbench.hookspecs import hookimpl
 def encbench_commands() -> Mapping[str, str]:
     return {
         "run": "encbench.cli.run:run",
+        "ntk": "encbench.cli.ntk:ntk",
+        "dynamics": "encbench.cli.dynamics:dynamics",
         "list": "encbench.cli.list:list_offers",
         "plugins": "encbench.cli.plugins:plugins",
         "show": "encbench.cli.show:show",
         "check": "encbench.cli.check:check",
+        "new-encoding": "encbench.cli.new_encoding:new_encoding",
+        "new-task": "encbench.cli.new_task:new_task",
     }

@@ -1,0 +1,101 @@
+"""Distributions to begin a plug-in with: files whose ``$name`` and the like are filled in."""
+
+from __future__ import annotations
+
+import keyword
+import re
+import shutil
+import tempfile
+from importlib.util import find_spec
+from pathlib import Path
+from string import Template
+from typing import Literal
+
+from encbench.errors import StoreError, UsageError
+
+__all__ = ["Kind", "check_name", "files_of", "write_plugin"]
+
+Kind = Literal["encoding", "task"]
+FILES = {
+    "pyproject.toml": "pyproject.toml",
+    "README.md": "README.md",
+    "__init__.py": "src/{package}/__init__.py",
+    "module.py": "src/{package}/{name}.py",
+    "test.py": "tests/test_{name}.py",
+}
+"""Template to the file that is written."""
+
+
+def check_name(name: str) -> str:
+    """The name, if it can be registered, imported and put into a suite.
+
+    Raises:
+        UsageError: it is no lower-case identifier, or the package's name is in use.
+    """
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or keyword.iskeyword(name):
+        better = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)
+        better = re.sub(r"[^a-z0-9]+", "_", better.lower()).strip("_0123456789")
+        usable = better and not keyword.iskeyword(better)
+        hint = f"; {better!r} would do" if usable else ""
+        raise UsageError(
+            f"{name!r} cannot name a plug-in: expected lower-case letters, digits and "
+            f"underscores, a letter first, and no Python keyword{hint}"
+        )
+    package = _package(name)
+    if (spec := find_spec(package)) is not None:
+        raise UsageError(
+            f"a package {package} is installed already ({spec.origin}) and would be hidden; "
+            "choose another name"
+        )
+    return name
+
+
+def files_of(kind: Kind, name: str) -> dict[str, str]:
+    """Path to content of every file of the distribution ``encbench-NAME``."""
+    values = {
+        "name": name,
+        "class_name": "".join(part.capitalize() for part in name.split("_")),
+        "package": _package(name),
+        "distribution": _distribution(name),
+    }
+    folder = Path(__file__).parent / kind
+    return {
+        path.format(**values): Template(
+            (folder / f"{template}.template").read_text(encoding="utf-8")
+        ).substitute(values)
+        for template, path in FILES.items()
+    }
+
+
+def write_plugin(kind: Kind, name: str, directory: Path) -> Path:
+    """Write the distribution into a new folder of ``directory``, all of it or nothing.
+
+    Raises:
+        UsageError: the name will not do, or the folder is there already.
+        StoreError: it cannot be written.
+    """
+    root = directory / _distribution(check_name(name))
+    if root.exists():
+        raise UsageError(f"{root} exists and is not overwritten; choose another --directory or NAME")
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{root.name}-", dir=directory) as temporary:
+            unfinished = Path(temporary) / root.name
+            for path, content in files_of(kind, name).items():
+                file = unfinished / path
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_text(content, encoding="utf-8")
+            shutil.move(unfinished, root)
+    except OSError as error:
+        raise StoreError(
+            f"{root} cannot be written: {error.strerror}; choose another --directory"
+        ) from None
+    return root
+
+
+def _package(name: str) -> str:
+    return f"encbench_{name}"
+
+
+def _distribution(name: str) -> str:
+    return _package(name).replace("_", "-")
