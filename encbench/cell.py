@@ -117,6 +117,7 @@ class _CellRun:
             assert network.width is not None, "planning fills in the width"
             assert network.depth is not None, "planning fills in the depth"
             self.record.network = {"width": network.width, "depth": network.depth}
+            self.record.activation = str(model.activation)
             self.record.parameters = model.parameter_counts()
             self.record.learning_rate = self._learning_rate()
         steps = total_steps(self.cell.training, self.task.points_per_epoch)
