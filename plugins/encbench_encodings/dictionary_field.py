@@ -1,0 +1,131 @@
+"""Dictionary fields: a coefficient grid times periodic basis grids (Factor Fields)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from encbench import Encoding, ParameterError
+from encbench_encodings._factors import FactorTable, check_columns
+
+DEFAULT_FREQUENCIES = (2.0, 3.2, 4.4, 5.6, 6.8, 8.0)
+DEFAULT_RESOLUTIONS = (16, 26, 35, 45, 54, 64)
+
+
+class DictionaryField(Encoding):
+    """Dictionary field: coefficients c_l(x) times a basis b_l repeated f_l times; d_e = L·F.
+
+    The coefficients are one coarse grid over the domain, with F values for each of L levels. The
+    basis of level l is a grid of its own that repeats: it is read at γ_l(x), the place of x
+    within one of f_l periods an axis.
+
+    - "sawtooth" (default, the paper's choice): γ_l(x) = f_l x mod 1. The basis jumps from one
+      border of its grid to the other at the end of each period, and so do the features.
+    - "triangle": every second period runs backwards: continuous.
+
+    All grids have nodes on both borders, node i at i / (n − 1), linear interpolation. (The code of
+    the paper ends the coefficients' grid half a cell short of the border.) The paper's projection
+    of the products is the network's first layer here. The paper's basis starts as cosines, and
+    its levels may differ in their number of features; here both start as below, F everywhere.
+
+    Products are not linear in the parameters: no sparse Jacobian, and the kernel of the grids
+    goes through their Jacobian, N · O · P numbers, in chunks.
+
+    Parameters: F · (L · n_c^d + Σ_l n_l^d).
+
+    Args:
+        in_dim: d, 1 to 3.
+        features_per_level: F.
+        coefficient_resolution: n_c, nodes an axis of the coefficients.
+        frequencies: f_l, periods on the domain, rounded to float32; L of them. Default [2, 3.2,
+            4.4, 5.6, 6.8, 8].
+        basis_resolutions: n_l, nodes an axis of one period; L of them. Default 16 to 64.
+        mapping: "sawtooth" or "triangle".
+        coefficient_init: the coefficients' initial value, a constant as in the paper.
+        basis_std: the basis starts as N(0, basis_std²).
+
+    Raises:
+        ParameterError: frequencies and basis_resolutions differ in length, a resolution is below
+            2 or a frequency not above 0, or an unknown mapping.
+    """
+
+    equation = "γ(x) = [c_l(x) ∘ b_l(f_l x mod 1)] for l < L"
+    source = (
+        'Chen, Xu, Wei, Tang, Su, Geiger, "Factor Fields: A Unified Framework for Neural Fields '
+        'and Beyond", 2023; "Dictionary Fields: Learning a Neural Basis Decomposition", '
+        "SIGGRAPH 2023"
+    )
+
+    def __init__(
+        self,
+        in_dim: int,
+        *,
+        features_per_level: Annotated[int, Field(ge=1, description="F, features a level")] = 4,
+        coefficient_resolution: Annotated[
+            int, Field(ge=2, description="nodes an axis of the coefficients")
+        ] = 32,
+        frequencies: Annotated[
+            list[Annotated[float, Field(gt=0)]] | None,
+            Field(min_length=1, description="periods on the domain, each level (2 to 8)"),
+        ] = None,
+        basis_resolutions: Annotated[
+            list[Annotated[int, Field(ge=2)]] | None,
+            Field(min_length=1, description="nodes an axis of a period, each level (16 to 64)"),
+        ] = None,
+        mapping: Annotated[
+            Literal["sawtooth", "triangle"],
+            Field(description="how a level repeats; triangle is continuous"),
+        ] = "sawtooth",
+        coefficient_init: Annotated[
+            float, Field(description="initial value of the coefficients")
+        ] = 1.0,
+        basis_std: Annotated[
+            float, Field(ge=0, description="standard deviation of the initial basis")
+        ] = 0.1,
+    ) -> None:
+        # Anything unknown would be taken for the triangle below.
+        if mapping not in ("sawtooth", "triangle"):
+            raise ParameterError(
+                f"dictionary_field: mapping={mapping!r} is neither 'sawtooth' nor 'triangle'"
+            )
+        frequencies = list(frequencies or DEFAULT_FREQUENCIES)
+        resolutions = list(basis_resolutions or DEFAULT_RESOLUTIONS)
+        if len(frequencies) != len(resolutions):
+            raise ParameterError(
+                f"dictionary_field: {len(frequencies)} frequencies and {len(resolutions)} "
+                "basis_resolutions; give one of each a level"
+            )
+        if min(frequencies) <= 0 or min(*resolutions, coefficient_resolution) < 2:
+            raise ParameterError(
+                f"dictionary_field: frequencies={frequencies} must be above 0 and "
+                f"basis_resolutions={resolutions} and coefficient_resolution="
+                f"{coefficient_resolution} at least 2"
+            )
+        levels = len(frequencies)
+        super().__init__(in_dim, out_dim=levels * features_per_level)
+        self.frequencies = frequencies
+        self.mapping = mapping
+        self.coefficients = FactorTable(
+            in_dim, [coefficient_resolution], levels * features_per_level
+        )
+        self.basis = FactorTable(in_dim, resolutions, features_per_level)
+        torch.nn.init.constant_(self.coefficients.table, coefficient_init)
+        torch.nn.init.normal_(self.basis.table, 0.0, basis_std)
+        self._frequencies: Tensor
+        # float32 numbers, exact in float64: both precisions repeat at the same places.
+        periods = torch.tensor(frequencies, dtype=torch.float32).unsqueeze(1)
+        self.register_buffer("_frequencies", periods, persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:  # (N, d) -> (N, L * F)
+        check_columns(self, x)
+        turns = x.unsqueeze(1) * self._frequencies.to(x.dtype)  # (N, L, d)
+        period = turns.detach().floor()
+        place = turns - period
+        if self.mapping == "triangle":
+            place = torch.where(period.remainder(2) == 1, 1 - place, place)
+        basis: Tensor = self.basis(place)  # (N, L, F)
+        coefficients: Tensor = self.coefficients(x.unsqueeze(1))  # (N, 1, L * F)
+        return coefficients.flatten(1) * basis.flatten(1)

@@ -1,0 +1,115 @@
+"""K-planes: products of learnable planes, one for each pair of coordinates."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from encbench import Encoding, ParameterError, SparseBlock
+from encbench_encodings._factors import FactorTable, check_columns
+
+DEFAULT_RESOLUTIONS = (16, 32, 64)
+
+
+class KPlanes(Encoding):
+    """K-planes: at each of L resolutions the product of one plane a pair of axes; d_e = L·F.
+
+    A level has d(d − 1)/2 planes of n_l² nodes with F features, node i at x = i / (n_l − 1),
+    interpolated linearly. Their values are multiplied elementwise, levels concatenated. In 2D
+    there is one plane and nothing to multiply: a dense multigrid without x, the degenerate case.
+
+    The features are products of parameters, except in 2D: no sparse Jacobian, and the kernel of
+    the planes goes through their Jacobian, N · O · P numbers, in chunks. That is minutes where
+    P is in the millions.
+
+    Every axis has the same resolution. With d = 4 the last coordinate is taken for time, and its
+    planes start at 1, as there; unlike there their resolution grows with the level too.
+
+    Parameters: F · d(d − 1)/2 · Σ_l n_l².
+
+    Args:
+        in_dim: d, 2 to 4.
+        features_per_level: F (the paper: 16 or 32).
+        resolutions: n_l, nodes an axis of each level. Default [16, 32, 64].
+        init_low, init_high: entries start as U(init_low, init_high), away from 0, at which a
+            product has no gradient.
+
+    Raises:
+        ParameterError: a resolution below 2, or init_low above init_high.
+    """
+
+    equation = "γ(x) = [Π_(i<j) P_l^ij(x_i, x_j)] for l < L"
+    source = (
+        'Fridovich-Keil, Meanti, Warburg, Recht, Kanazawa, "K-Planes: Explicit Radiance Fields in '
+        'Space, Time, and Appearance", CVPR 2023, Eq. 1'
+    )
+    min_dim = 2
+    max_dim = 4
+
+    def __init__(
+        self,
+        in_dim: int,
+        *,
+        features_per_level: Annotated[
+            int, Field(ge=1, description="F, features of a plane's node")
+        ] = 8,
+        resolutions: Annotated[
+            list[Annotated[int, Field(ge=2)]] | None,
+            Field(min_length=1, description="nodes an axis of each level ([16, 32, 64])"),
+        ] = None,
+        init_low: Annotated[float, Field(description="entries start uniform from here")] = 0.1,
+        init_high: Annotated[float, Field(description="to here")] = 0.5,
+    ) -> None:
+        resolutions = list(resolutions or DEFAULT_RESOLUTIONS)
+        if min(resolutions) < 2:
+            raise ParameterError(
+                f"kplanes: resolutions={resolutions} must all be at least 2, for a node on each "
+                "border"
+            )
+        if init_low > init_high:
+            raise ParameterError(
+                f"kplanes: init_low={init_low} is above init_high={init_high}; swap them"
+            )
+        super().__init__(in_dim, out_dim=len(resolutions) * features_per_level)
+        self.resolutions = resolutions
+        self.features = features_per_level
+        self.pairs = list(combinations(range(in_dim), 2))
+        """Axes of the planes of a level, in the order of the table."""
+        per_plane = [nodes for nodes in resolutions for _ in self.pairs]
+        self.planes = FactorTable(2, per_plane, features_per_level)
+        torch.nn.init.uniform_(self.planes.table, init_low, init_high)
+        if in_dim == 4:
+            with torch.no_grad():
+                for index in range(len(per_plane)):
+                    if in_dim - 1 in self.pairs[index % len(self.pairs)]:
+                        self.planes.grid(index).fill_(1.0)
+        self._axes: Tensor
+        self.register_buffer(
+            "_axes", torch.tensor(self.pairs * len(resolutions)), persistent=False
+        )  # (L * planes, 2)
+
+    def forward(self, x: Tensor) -> Tensor:  # (N, d) -> (N, L * F)
+        check_columns(self, x)
+        values: Tensor = self.planes(x[:, self._axes])  # (N, L * planes, F)
+        return values.view(len(x), -1, len(self.pairs), self.features).prod(2).flatten(1)
+
+    def sparse_jacobian(self, x: Tensor) -> list[SparseBlock] | None:
+        """One block a level in 2D; None where planes are multiplied."""
+        if len(self.pairs) > 1:
+            return None
+        rows, weights = self.planes.rows_and_weights(x[:, self._axes])
+        return [
+            SparseBlock(
+                parameter="planes.table",
+                rows=rows[:, level],
+                weights=weights[:, level],
+                num_rows=self.planes.table.shape[0],
+                start=level * self.features,
+                width=self.features,
+            )
+            for level in range(len(self.resolutions))
+        ]

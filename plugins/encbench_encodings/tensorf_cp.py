@@ -1,0 +1,62 @@
+"""TensoRF's CP decomposition: products of one learnable vector an axis."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from encbench import Encoding
+from encbench_encodings._factors import FactorTable, check_columns
+
+
+class TensorfCP(Encoding):
+    """CP-decomposed grid of TensoRF: R products of one vector an axis; d_e = R.
+
+    Component r is v_r^1(x_1) · v_r^2(x_2) · …, each vector of n nodes at x = i / (n − 1),
+    interpolated linearly. The d vectors are a rank-R decomposition of a dense grid of n^d nodes;
+    in 2D, of a matrix.
+
+    The components themselves are the features. TensoRF's matrix B, which mixes them into its
+    appearance features, is the network's first layer here; its density is their sum.
+
+    Products are not linear in the parameters: no sparse Jacobian, and the kernel of the vectors
+    goes through their Jacobian (N · O · P numbers, in chunks), which is small for vectors.
+
+    Parameters: R · d · n.
+
+    Args:
+        in_dim: d, 2 to 4 (TensoRF: 3).
+        rank: R, components.
+        resolution: n, nodes of a vector.
+        init_std: entries start as N(0, init_std²); TensoRF's 0.2.
+    """
+
+    equation = "γ(x) = [Π_a v_r^a(x_a)] for r < R"
+    source = (
+        'Chen, Xu, Geiger, Yu, Su, "TensoRF: Tensorial Radiance Fields", ECCV 2022, Eq. 1 and '
+        "section 4 (CP)"
+    )
+    min_dim = 2
+    max_dim = 4
+
+    def __init__(
+        self,
+        in_dim: int,
+        *,
+        rank: Annotated[int, Field(ge=1, description="R, components")] = 48,
+        resolution: Annotated[int, Field(ge=2, description="n, nodes of a vector")] = 128,
+        init_std: Annotated[
+            float, Field(ge=0, description="standard deviation of the initial values")
+        ] = 0.2,
+    ) -> None:
+        super().__init__(in_dim, out_dim=rank)
+        self.vectors = FactorTable(1, [resolution] * in_dim, rank)
+        torch.nn.init.normal_(self.vectors.table, 0.0, init_std)
+
+    def forward(self, x: Tensor) -> Tensor:  # (N, d) -> (N, R)
+        check_columns(self, x)
+        values: Tensor = self.vectors(x.unsqueeze(2))  # (N, d, R)
+        return values.prod(1)

@@ -1,0 +1,73 @@
+"""TensoRF's vector-matrix decomposition: products of a learnable line and plane."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from encbench import Encoding
+from encbench_encodings._factors import FactorTable, check_columns
+
+PLANE_AXES = ((0, 1), (0, 2), (1, 2))
+LINE_AXES = (2, 1, 0)
+
+
+class TensorfVM(Encoding):
+    """Vector-matrix-decomposed grid of TensoRF, 3D only; d_e = 3R.
+
+    For each of the three ways to split the axes into a plane and a line, R products
+    M_r(plane) · v_r(line): xy with z, xz with y, yz with x, in this order, which is the order of
+    the features. Planes of n² nodes, lines of n, node i at x = i / (n − 1), interpolated linearly.
+    In two dimensions the plane would be a line and the encoding ``tensorf_cp``.
+
+    The components themselves are the features. TensoRF's matrix B, which mixes them into its
+    appearance features, is the network's first layer here; its density is their sum.
+
+    Products are not linear in the parameters: no sparse Jacobian, and the kernel of planes and
+    lines goes through their Jacobian, N · O · P numbers, in chunks.
+
+    Parameters: 3 · R · (n² + n).
+
+    Args:
+        in_dim: 3.
+        rank: R, components of each split (TensoRF: 16 for density, 48 for appearance).
+        resolution: n, nodes an axis (TensoRF grows it during training, from 128 to 300).
+        init_std: entries start as N(0, init_std²); TensoRF's 0.1.
+    """
+
+    equation = "γ(x) = [M_r^xy v_r^z, M_r^xz v_r^y, M_r^yz v_r^x] for r < R"
+    source = (
+        'Chen, Xu, Geiger, Yu, Su, "TensoRF: Tensorial Radiance Fields", ECCV 2022, Eq. 3 and '
+        "section 4 (VM)"
+    )
+    min_dim = 3
+    max_dim = 3
+
+    def __init__(
+        self,
+        in_dim: int,
+        *,
+        rank: Annotated[int, Field(ge=1, description="R, components of each split")] = 8,
+        resolution: Annotated[int, Field(ge=2, description="n, nodes an axis")] = 64,
+        init_std: Annotated[
+            float, Field(ge=0, description="standard deviation of the initial values")
+        ] = 0.1,
+    ) -> None:
+        super().__init__(in_dim, out_dim=len(LINE_AXES) * rank)
+        self.planes = FactorTable(2, [resolution] * len(PLANE_AXES), rank)
+        self.lines = FactorTable(1, [resolution] * len(LINE_AXES), rank)
+        for factor in (self.planes, self.lines):
+            torch.nn.init.normal_(factor.table, 0.0, init_std)
+        self._plane_axes: Tensor
+        self._line_axes: Tensor
+        self.register_buffer("_plane_axes", torch.tensor(PLANE_AXES), persistent=False)
+        self.register_buffer("_line_axes", torch.tensor(LINE_AXES).unsqueeze(1), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:  # (N, 3) -> (N, 3 * R)
+        check_columns(self, x)
+        planes: Tensor = self.planes(x[:, self._plane_axes])  # (N, 3, R)
+        lines: Tensor = self.lines(x[:, self._line_axes])
+        return (planes * lines).flatten(1)
