@@ -28,7 +28,7 @@ from encbench.ntk.terms import ConstantGradient, Product, SeparableProduct, Spar
 
 __all__ = ["Terms", "capture", "separate"]
 
-CHUNK = 2048  # points of one forward pass
+CHUNK = 1024  # points of one forward pass
 SEPARATE_ROWS = 128  # rows of G that the cache holds with their temporaries
 PAIR_COST = 250.0  # flops of a GEMM that take as long as one pair in a sparse product
 
