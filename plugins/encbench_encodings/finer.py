@@ -1,0 +1,69 @@
+"""The first layer of FINER: learned sines whose frequency grows with their argument."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+from torch import Tensor, nn
+
+from encbench import Encoding
+from encbench.activations import Finer
+
+
+class FinerEncoding(Encoding):
+    """First layer of FINER, sin(ω0 (|z| + 1) z) of z = W(2x − 1) + b; d_e = m.
+
+    The wider the range of the biases, the higher the frequencies that are within reach: SIREN's
+    features are those at |z| much below 1. The hidden layers are expected to be of the same kind.
+
+    Coordinates are brought to [−1, 1]. W starts as U(±1/d), b as U(±k): the authors tune k to
+    the signal, up to some 20 for photographs; their code starts from ``nn.Linear``'s 1/√d unless
+    told a k. The derivative is that of the function as it stands; their code holds |z| + 1 fixed
+    in the backward pass by default. This first layer is in standard parameterization whatever
+    the network's is.
+
+    m(d + 1) parameters, ``linear.weight`` and ``linear.bias``.
+
+    Args:
+        in_dim: d, 1 to 4.
+        features: m, units of the layer.
+        omega: ω0 of this layer.
+        bias_range: k. None: 1/√d.
+        hidden_omega: ω of the hidden layers.
+    """
+
+    equation = "γ(x) = sin(ω0 (|z| + 1) z), z = W(2x − 1) + b, W ~ U(±1/d), b ~ U(±k), learned"
+    source = (
+        'Liu et al., "FINER: Flexible Spectral-bias Tuning in Implicit NEural Representation by '
+        'Variable-periodic Activation Functions", CVPR 2024, section 3'
+    )
+    max_dim = 4
+    activation = Finer()
+
+    def __init__(
+        self,
+        in_dim: int,
+        *,
+        features: Annotated[int, Field(ge=1, description="m, units of the layer")] = 256,
+        omega: Annotated[float, Field(gt=0, description="ω0, frequency of this layer")] = 30.0,
+        bias_range: Annotated[
+            float | None, Field(ge=0, description="k, biases start in ±k (1/√d)")
+        ] = None,
+        hidden_omega: Annotated[
+            float, Field(gt=0, description="ω of the hidden layers")
+        ] = Finer.omega,
+    ) -> None:
+        super().__init__(in_dim, out_dim=features)
+        self.first = Finer(omega)
+        self.activation = Finer(hidden_omega)
+        self.linear = nn.Linear(in_dim, features)
+        nn.init.uniform_(self.linear.weight, -1 / in_dim, 1 / in_dim)
+        if bias_range is not None:
+            nn.init.uniform_(self.linear.bias, -bias_range, bias_range)
+
+    def forward(self, x: Tensor) -> Tensor:  # (N, d) -> (N, m)
+        return self.first(self.linear(2 * x - 1))
+
+    def extra_repr(self) -> str:
+        return f"{super().extra_repr()}, omega={self.first.omega}"

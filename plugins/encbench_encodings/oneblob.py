@@ -1,0 +1,80 @@
+"""One-blob encoding: a small kernel around each coordinate, seen through bins."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from encbench import Encoding, ParameterError
+
+
+class OneBlob(Encoding):
+    """One-blob encoding: a kernel of the width of a bin around x, integrated over k bins; d_e = dk.
+
+    A soft one-hot code of each coordinate: bin i of k gets the kernel's mass on [i/k, (i + 1)/k].
+    Two conventions, which differ in kernel and at the borders:
+
+    - "tiny-cuda-nn" (default): the quartic kernel 15/16 (1 − u²)², u = k(t − x), which ends after
+      one bin's width on each side. The domain is a circle: what leaves at 1 comes in at 0, so
+      that features add up to 1 for each coordinate.
+    - "paper": a Gaussian with σ = 1/k; what leaves the domain is lost.
+
+    Order: coordinate, then bin. Nothing to learn. tiny-cuda-nn asks for a power of two of bins;
+    here any number will do.
+
+    Args:
+        in_dim: d, 1 to 4.
+        bins: k; tiny-cuda-nn's default too.
+        convention: see above.
+
+    Raises:
+        ParameterError: an unknown convention.
+    """
+
+    equation = "γ(x) = [∫ κ(t − x) dt over bin i] for i < k, κ a kernel of width 1/k"
+    source = (
+        'Müller, McWilliams, Rousselle, Gross, Novák, "Neural Importance Sampling", '
+        "ACM Transactions on Graphics 38(5), 2019, section 4.3; NVlabs/tiny-cuda-nn"
+    )
+    max_dim = 4
+
+    def __init__(
+        self,
+        in_dim: int,
+        *,
+        bins: Annotated[int, Field(ge=2, description="k, bins of each coordinate")] = 16,
+        convention: Annotated[
+            Literal["tiny-cuda-nn", "paper"],
+            Field(description="quartic kernel on a circle, or Gaussian on the interval"),
+        ] = "tiny-cuda-nn",
+    ) -> None:
+        if convention not in ("tiny-cuda-nn", "paper"):
+            raise ParameterError(
+                f"oneblob: convention={convention!r} is neither 'tiny-cuda-nn' nor 'paper'"
+            )
+        super().__init__(in_dim, out_dim=in_dim * bins)
+        self.bins = bins
+        self.convention = convention
+
+    def forward(self, x: Tensor) -> Tensor:  # (N, d) -> (N, d * k)
+        borders = torch.arange(self.bins + 1, dtype=x.dtype, device=x.device)
+        u = borders - self.bins * x.unsqueeze(2)  # (N, d, k + 1), in bins
+        if self.convention == "paper":
+            mass: Tensor = torch.special.ndtr(u)
+        else:
+            around = (u - self.bins, u, u + self.bins)
+            mass = sum((_quartic_cdf(part) for part in around), torch.zeros_like(u))
+        return mass.diff(dim=2).flatten(1)
+
+    def extra_repr(self) -> str:
+        return f"{super().extra_repr()}, bins={self.bins}, convention={self.convention!r}"
+
+
+def _quartic_cdf(u: Tensor) -> Tensor:
+    """Integral of 15/16 (1 − v²)² from −1 to u: 0 below −1, 1 above 1."""
+    v = u.clamp(-1, 1)
+    square = v * v
+    return 0.5 + 0.9375 * v * (1 - square * (2 / 3 - square / 5))

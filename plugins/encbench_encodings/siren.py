@@ -1,0 +1,63 @@
+"""The first layer of SIREN: learned sines."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+from torch import Tensor, nn
+
+from encbench import Encoding
+from encbench.activations import Sine
+
+
+class Siren(Encoding):
+    """First layer of SIREN, sin(ω0 (W(2x − 1) + b)), for hidden layers of sines; d_e = m.
+
+    The whole network is SIREN's where the hidden layers are sines too, which is what this
+    encoding expects of them (``network.activation = "auto"``). SIREN's authors use standard
+    parameterization and Adam: ``--parameterization standard --optimizer adam --lr 1e-4``.
+
+    Coordinates are brought to [−1, 1], for which ω0 = 30 was chosen; given [0, 1], the same ω0
+    makes waves half as fine. W starts as U(±1/d), not U(±√(6/d)/ω); b as ``nn.Linear``'s,
+    U(±1/√d). This first layer is in standard parameterization whatever the network's is.
+
+    m(d + 1) parameters, ``linear.weight`` and ``linear.bias``.
+
+    Args:
+        in_dim: d, 1 to 4.
+        features: m, units of the layer.
+        omega: ω0 of this layer.
+        hidden_omega: ω of the hidden layers; in standard parameterization only, as it cancels in
+            NTK parameterization (see ``encbench.activations``).
+    """
+
+    equation = "γ(x) = sin(ω0 (W(2x − 1) + b)), W ~ U(±1/d) of m × d, learned"
+    source = (
+        'Sitzmann et al., "Implicit Neural Representations with Periodic Activation Functions", '
+        "NeurIPS 2020, section 3.2; ω as in the authors' code"
+    )
+    max_dim = 4
+    activation = Sine()
+
+    def __init__(
+        self,
+        in_dim: int,
+        *,
+        features: Annotated[int, Field(ge=1, description="m, units of the layer")] = 256,
+        omega: Annotated[float, Field(gt=0, description="ω0, frequency of this layer")] = 30.0,
+        hidden_omega: Annotated[
+            float, Field(gt=0, description="ω of the hidden layers (standard parameterization)")
+        ] = Sine.omega,
+    ) -> None:
+        super().__init__(in_dim, out_dim=features)
+        self.first = Sine(omega)
+        self.activation = Sine(hidden_omega)
+        self.linear = nn.Linear(in_dim, features)
+        nn.init.uniform_(self.linear.weight, -1 / in_dim, 1 / in_dim)
+
+    def forward(self, x: Tensor) -> Tensor:  # (N, d) -> (N, m)
+        return self.first(self.linear(2 * x - 1))
+
+    def extra_repr(self) -> str:
+        return f"{super().extra_repr()}, omega={self.first.omega}"

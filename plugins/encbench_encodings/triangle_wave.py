@@ -1,0 +1,59 @@
+"""Triangle waves at octaves, as tiny-cuda-nn's TriangleWave."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from encbench import Encoding
+
+
+class TriangleWave(Encoding):
+    """Triangle waves at octaves, each a quarter of a period on from the last; d_e = dL.
+
+    A cheap stand-in for sines, without cosines. As in tiny-cuda-nn: level l has the period
+    2^(1−l), the lowest spans twice the domain, and is shifted by l/4 of a period; a wave runs from
+    1 at the beginning of its period to −1 at the middle. Order: coordinate, then level.
+
+    Frequencies of ``ffe:convention=nerf``, not of the paper's; no parameters to learn. Piecewise
+    linear in x.
+
+    Args:
+        in_dim: d, 1 to 4.
+        levels: L, number of octaves; tiny-cuda-nn's default too.
+    """
+
+    equation = "γ(x) = [4 |frac(2^(l−1) x + l/4) − 1/2| − 1] for l < L"
+    source = (
+        'Müller, Rousselle, Novák, Keller, "Real-time Neural Radiance Caching for Path Tracing", '
+        "SIGGRAPH 2021; as in NVlabs/tiny-cuda-nn"
+    )
+    max_dim = 4
+
+    def __init__(
+        self,
+        in_dim: int,
+        *,
+        levels: Annotated[int, Field(ge=1, le=64, description="L, number of octaves")] = 12,
+    ) -> None:
+        super().__init__(in_dim, out_dim=in_dim * levels)
+        self.levels = levels
+        self._octaves: Tensor
+        self._phases: Tensor
+        octaves = torch.tensor([2.0 ** (level - 1) for level in range(levels)])
+        phases = torch.tensor([level % 4 / 4 for level in range(levels)])
+        self.register_buffer("_octaves", octaves, persistent=False)
+        self.register_buffer("_phases", phases, persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:  # (N, d) -> (N, d * L)
+        turns = x.unsqueeze(2) * self._octaves.to(x.dtype)  # (N, d, L), exact
+        # Whole periods off before the phase comes in, which would round them.
+        turns = turns - turns.detach().floor() + self._phases.to(x.dtype)
+        fraction = turns - turns.detach().floor()
+        return (4 * (fraction - 0.5).abs() - 1).flatten(1)
+
+    def extra_repr(self) -> str:
+        return f"{super().extra_repr()}, levels={self.levels}"
