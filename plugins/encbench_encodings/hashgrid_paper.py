@@ -1,0 +1,173 @@
+"""The multiresolution hash grid as the Instant-NGP paper writes it, beside its code."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from encbench import ParameterError
+from encbench_encodings._grid import MultilevelGrid, over_corners
+from encbench_encodings._tcnn_grid import (
+    FeaturesPerLevel,
+    InitScale,
+    Levels,
+    MaxResolution,
+    PerLevelScale,
+    SparseGradients,
+)
+
+DEFAULT_MAX_RESOLUTION = 2048
+PRIMES = (1, 2654435761, 805459861, 3674653429)
+
+
+class HashGridPaper(MultilevelGrid):
+    """Multiresolution hash grid by the Instant-NGP paper's own equations; d_e = L·F.
+
+    N_l = ⌊N_min · b^l⌋ counts *cells*, so that a level has N_l + 1 vertices an axis, vertex i at
+    x = i / N_l: both borders lie on vertices. The cell is ⌊x · N_l⌋, interpolation linear. A level
+    with (N_l + 1)^d <= T = 2^log2_hashmap_size stores each vertex once, in exactly (N_l + 1)^d
+    entries; a finer one shares T entries by the hash ⊕_i c_i π_i mod T.
+
+    ``hashgrid`` is the same encoding by tiny-cuda-nn's code, which counts vertices (one less
+    cell), staggers levels by half a cell, wraps at the border, rounds tables up to multiples of 8
+    and takes resolutions from float32. Here they are exact: N_max is reached, not missed by
+    one. The paper has smoothstep and the half-cell offset in its appendix only; neither is here.
+    The paper's primes are three; the fourth, for d = 4, is tiny-cuda-nn's.
+
+    Parameters: F · Σ_l min((N_l + 1)^d, T).
+
+    Args:
+        in_dim: d, 1 to 4.
+        levels: L.
+        features_per_level: F.
+        log2_hashmap_size: log2 T.
+        base_resolution: N_min, cells an axis of level 0.
+        per_level_scale: b.
+        max_resolution: N_max, cells an axis of the finest level, instead of
+            b = (N_max / N_min)^(1 / (L − 1)). Neither given: 2048.
+        init_scale: entries start as U(−init_scale, init_scale).
+        sparse_gradients: the table's gradient as a sparse COO tensor. A step then costs nothing
+            for entries that no point read; only plain SGD and SparseAdam take it.
+
+    Raises:
+        ParameterError: per_level_scale and max_resolution both given, max_resolution below
+            base_resolution, or one level asked to reach two resolutions.
+    """
+
+    equation = "γ(x) = [Σ_c w_c(x) · θ_l[(⊕_i c_i π_i) mod T]] for l < L, c the corners of ⌊x N_l⌋"
+    source = (
+        'Müller, Evans, Schied, Keller, "Instant Neural Graphics Primitives with a '
+        'Multiresolution Hash Encoding", SIGGRAPH 2022, Eq. 2 to 4'
+    )
+    max_dim = 4
+
+    def __init__(
+        self,
+        in_dim: int,
+        *,
+        levels: Levels = 16,
+        features_per_level: FeaturesPerLevel = 2,
+        log2_hashmap_size: Annotated[
+            int, Field(ge=1, le=30, description="log2 T, T entries of a level at most")
+        ] = 19,
+        base_resolution: Annotated[
+            int, Field(ge=1, description="N_min, cells an axis, coarsest level")
+        ] = 16,
+        per_level_scale: PerLevelScale = None,
+        max_resolution: MaxResolution = None,
+        init_scale: InitScale = 1e-4,
+        sparse_gradients: SparseGradients = False,
+    ) -> None:
+        resolutions = cells_of_levels(levels, base_resolution, per_level_scale, max_resolution)
+        size = 2**log2_hashmap_size
+        vertices = [(cells + 1) ** in_dim for cells in resolutions]
+        super().__init__(
+            in_dim,
+            entries=[min(count, size) for count in vertices],
+            features=features_per_level,
+            sparse_gradients=sparse_gradients,
+        )
+        self.resolutions = resolutions
+        torch.nn.init.uniform_(self.table, -init_scale, init_scale)
+        # Resolutions never fall from level to level, so the hashed levels are the last ones.
+        self._dense = sum(count <= size for count in vertices)
+        self._mask = size - 1
+        dense = resolutions[: self._dense]
+        strides = [[(cells + 1) ** axis for cells in dense] for axis in range(in_dim)]
+        self._cells: Tensor
+        self._strides: Tensor
+        self._primes: Tensor
+        constants = {
+            "_cells": torch.tensor(resolutions),
+            "_strides": torch.tensor(strides, dtype=torch.int64).unsqueeze(1),  # (d, 1, dense)
+            "_primes": torch.tensor(PRIMES[:in_dim]).view(-1, 1, 1),
+        }
+        for name, constant in constants.items():
+            self.register_buffer(name, constant, persistent=False)
+
+    def corners(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        position = x.t().unsqueeze(-1) * self._cells.to(x.dtype)  # (d, N, L)
+        # The last vertex belongs to the last cell: no corner lies outside the grid.
+        cells = position.detach().floor().long().minimum(self._cells - 1).clamp(min=0)
+        fraction = position - cells
+        dense, hashed = cells[..., : self._dense], cells[..., self._dense :]
+        lower = dense * self._strides
+        index = over_corners(torch.add, lower, lower + self._strides)
+        # In two's complement the low bits of products and XOR are those of unsigned numbers.
+        lower = hashed * self._primes
+        key = over_corners(torch.bitwise_xor, lower, lower + self._primes)
+        entries = torch.cat((index, key.bitwise_and(self._mask)), dim=-1)
+        return entries, over_corners(torch.mul, 1 - fraction, fraction)
+
+
+def cells_of_levels(
+    levels: int, lowest: int, growth: float | None, highest: int | None
+) -> list[int]:
+    """⌊N_min · b^l⌋ of each level, exactly: rounding errors do not decide about a cell.
+
+    Raises:
+        ParameterError: as in ``HashGridPaper``.
+    """
+    if growth is not None:
+        if highest is not None:
+            raise ParameterError(
+                f"hashgrid_paper: per_level_scale={growth} and max_resolution={highest} say the "
+                "same thing twice; give one of them"
+            )
+        if growth < 1:
+            raise ParameterError(
+                f"hashgrid_paper: per_level_scale={growth} is below 1; levels go from coarse to "
+                "fine, give at least 1"
+            )
+        factor = Fraction(repr(float(growth)))  # 1.1 as it is written, not as it is stored
+        return [math.floor(lowest * factor**level) for level in range(levels)]
+    if levels == 1:
+        if highest not in (None, lowest):
+            raise ParameterError(
+                f"hashgrid_paper: levels=1 has base_resolution={lowest} and no "
+                f"max_resolution={highest}; set base_resolution, or ask for more levels"
+            )
+        return [lowest]
+    highest = DEFAULT_MAX_RESOLUTION if highest is None else highest
+    if highest < lowest:
+        raise ParameterError(
+            f"hashgrid_paper: max_resolution={highest} is below base_resolution={lowest}; "
+            "raise max_resolution or lower base_resolution"
+        )
+    steps = levels - 1
+    # N <= N_min (N_max / N_min)^(l / steps)  is  N^steps <= N_min^(steps − l) N_max^l
+    return [_root(lowest ** (steps - level) * highest**level, steps) for level in range(levels)]
+
+
+def _root(value: int, degree: int) -> int:
+    """The largest integer whose power of that degree is at most value >= 1."""
+    found = 0
+    for shift in range(value.bit_length() // degree, -1, -1):
+        if (found + (1 << shift)) ** degree <= value:
+            found += 1 << shift
+    return found
