@@ -1,0 +1,184 @@
+"""Dense multigrids of which only the nodes that some points touch are stored."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Self
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from encbench import ParameterError
+from encbench_encodings._grid import MultilevelGrid, over_corners
+
+DEFAULT_RESOLUTIONS = (16, 128)
+
+
+class SparseMultigrid(MultilevelGrid):
+    """Multigrid that stores only the nodes touched by given points; d_e = L·k (+ d).
+
+    The grids are those of ``mpe``: level l has n_l nodes an axis, node i at x = i / (n_l − 1),
+    k values a node, linear interpolation, the coordinates last. A node is *touched* by a point
+    that lies in one of its cells. Only touched nodes have values; every other node is the
+    constant 0, so at the touching points the encoding equals ``mpe`` and elsewhere it fades to 0.
+
+    Which points touch must be known before training: parameters have to exist before the
+    optimizer does, and the kernel at the start is taken before any batch was seen, so nodes are
+    not collected on the fly. Two ways to say it:
+
+    - ``samples``: the regular sampling of s points an axis at (i + ½)/s, the pixels of an image
+      with s × s pixels. Not given: every node is stored, which is ``mpe``. A grid much finer
+      than the sampling keeps about (2 s / n_l)^d of its nodes; one of up to s cells an axis
+      keeps all. **An image of another size reads zeros in places.**
+    - ``SparseMultigrid.touched_by(points)``, from Python: any points, such as those of a surface.
+      That is the setting of Neural Radiosity, whose grids hold values near the surfaces only.
+
+    Stored is one sorted list of node numbers beside the table: memory and parameters follow the
+    touched nodes, never n_l^d.
+
+    Parameters: k · Σ_l (touched nodes of level l); k · Σ_l n_l^d without ``samples``.
+
+    Args:
+        in_dim: d, 1 to 3.
+        features_per_level: k, scalars a node.
+        resolutions: n_l, nodes an axis of each level. Default [16, 128].
+        samples: s, points an axis whose cells' nodes are stored; None stores all nodes.
+        init_std: node values start as N(0, init_std²).
+        include_input: whether the coordinates are appended.
+        sparse_gradients: the table's gradient as a sparse COO tensor. A step then costs nothing
+            for entries that no point read; only plain SGD and SparseAdam take it.
+
+    Raises:
+        ParameterError: a resolution below 2.
+    """
+
+    equation = "γ(x) = [Σ_c w_c(x) · θ_l[c] for l < L, x], over the stored corners c of x's cell"
+    source = (
+        'Hadadan, Chen, Zwicker, "Neural Radiosity", SIGGRAPH Asia 2021 (sparse multiresolution '
+        'feature grids); grids as in Audia et al., "How Learnable Grids Recover Fine Detail in '
+        'Low Dimensions", ICLR 2025'
+    )
+
+    _keys: Tensor
+
+    def __init__(
+        self,
+        in_dim: int,
+        *,
+        features_per_level: Annotated[int, Field(ge=1, description="k, scalars a node")] = 2,
+        resolutions: Annotated[
+            list[Annotated[int, Field(ge=2)]] | None,
+            Field(min_length=1, description="nodes an axis of each level ([16, 128])"),
+        ] = None,
+        samples: Annotated[
+            int | None,
+            Field(ge=1, description="store nodes touched by this many points an axis; all if none"),
+        ] = None,
+        init_std: Annotated[
+            float, Field(ge=0, description="standard deviation of the initial values")
+        ] = 0.01,
+        include_input: Annotated[bool, Field(description="append the coordinates")] = True,
+        sparse_gradients: Annotated[
+            bool,
+            Field(description="COO gradient of the table: cheap steps, only SGD and SparseAdam"),
+        ] = False,
+    ) -> None:
+        resolutions = list(resolutions or DEFAULT_RESOLUTIONS)
+        if min(resolutions) < 2:
+            raise ParameterError(
+                f"sparse_multigrid: resolutions={resolutions} must all be at least 2, for a node "
+                "on each border"
+            )
+        axes = [_touched_on_axis(nodes, samples) for nodes in resolutions]
+        super().__init__(
+            in_dim,
+            entries=[len(axis) ** in_dim for axis in axes],
+            features=features_per_level,
+            extra_features=in_dim if include_input else 0,
+            sparse_gradients=sparse_gradients,
+        )
+        self.resolutions = resolutions
+        self.include_input = include_input
+        self.init_std = init_std
+        nn.init.normal_(self.table, 0.0, init_std)
+        self._cells: Tensor
+        self._strides: Tensor
+        self._offsets: Tensor
+        strides = [[nodes**axis for nodes in resolutions] for axis in range(in_dim)]
+        sizes = [nodes**in_dim for nodes in resolutions]
+        offsets = [sum(sizes[:level]) for level in range(len(sizes))]
+        self.register_buffer("_cells", torch.tensor(resolutions) - 1, persistent=False)
+        self.register_buffer("_strides", torch.tensor(strides).unsqueeze(1), persistent=False)
+        self.register_buffer("_offsets", torch.tensor(offsets), persistent=False)
+        # Kept in the state dict: the rows of the table mean nothing without it.
+        keys = [
+            _product(axis, nodes, in_dim) + offset
+            for axis, nodes, offset in zip(axes, resolutions, offsets, strict=True)
+        ]
+        self.register_buffer("_keys", torch.cat(keys))
+
+    @classmethod
+    def touched_by(cls, points: Tensor, **settings: Any) -> Self:
+        """The encoding that stores the nodes touched by points (M, d) in [0, 1].
+
+        Args:
+            settings: the parameters of the class, without ``in_dim`` and ``samples``.
+        """
+        grid = cls(points.shape[1], samples=1, **settings)
+        nodes, _ = grid._nodes_around(points.detach().to("cpu", torch.float64))
+        grid._keys = torch.unique(nodes + grid._offsets)
+        begins = torch.searchsorted(grid._keys, grid._offsets).tolist()
+        grid.starts = [*begins, len(grid._keys)]
+        grid._starts = torch.tensor(grid.starts[:-1])
+        grid.table = nn.Parameter(torch.empty(len(grid._keys), grid.features))
+        nn.init.normal_(grid.table, 0.0, grid.init_std)
+        return grid
+
+    def _nodes_around(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Numbers within their level of the nodes around x, and weights: (2^d, N, L) both."""
+        position = x.t().unsqueeze(-1) * self._cells.to(x.dtype)  # (d, N, L)
+        cells = position.detach().floor().long().minimum(self._cells - 1).clamp(min=0)
+        fraction = position - cells
+        lower = cells * self._strides
+        return (
+            over_corners(torch.add, lower, lower + self._strides),
+            over_corners(torch.mul, 1 - fraction, fraction),
+        )
+
+    def corners(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        nodes, weights = self._nodes_around(x)
+        keys = nodes + self._offsets
+        found = torch.searchsorted(self._keys, keys).clamp(max=len(self._keys) - 1)
+        stored = self._keys[found] == keys
+        # An untouched node reads the level's first entry with weight 0.
+        return torch.where(stored, found - self._starts, 0), weights * stored
+
+    def forward(self, x: Tensor) -> Tensor:  # (N, d) -> (N, L * k + d)
+        values = super().forward(x)
+        return torch.cat((values, x), dim=1) if self.include_input else values
+
+    def nodes(self, level: int) -> Tensor:
+        """Node numbers (M,) of a level's rows: Σ_a i_a · n^a for the node at i / (n − 1)."""
+        rows = slice(self.starts[level], self.starts[level + 1])
+        return self._keys[rows] - self._offsets[level]
+
+
+def _touched_on_axis(nodes: int, samples: int | None) -> Tensor:
+    """Nodes of one axis, sorted, that a regular sampling touches; all of them without one."""
+    if samples is None:
+        return torch.arange(nodes)
+    points = (torch.arange(samples, dtype=torch.float64) + 0.5) / samples
+    cells = (points * (nodes - 1)).floor().long()
+    touched: Tensor = torch.unique(torch.cat((cells, cells + 1)))
+    return touched
+
+
+def _product(axis: Tensor, nodes: int, in_dim: int) -> Tensor:
+    """Numbers, sorted, of the nodes of an n^d grid whose every coordinate is on the axis.
+
+    The nodes that a product of samplings touches are the product of those touched on each axis.
+    """
+    numbers = axis
+    for power in range(1, in_dim):
+        numbers = (axis.unsqueeze(1) * nodes**power + numbers).flatten()
+    return numbers
