@@ -8,6 +8,7 @@ from encbench import hookimpl
 @hookimpl
 def encbench_encodings() -> Mapping[str, str]:
     return {
+        "composite": "encbench_encodings.composite:Composite",
         "densegrid": "encbench_encodings.densegrid:DenseGrid",
         "dictionary_field": "encbench_encodings.dictionary_field:DictionaryField",
         "ffe": "encbench_encodings.ffe:FourierFeatureEncoding",
@@ -22,8 +23,8 @@ def encbench_encodings() -> Mapping[str, str]:
         "oneblob": "encbench_encodings.oneblob:OneBlob",
         "permutohedral": "encbench_encodings.permutohedral:Permutohedral",
         "siren": "encbench_encodings.siren:Siren",
-        "spherical_harmonics": "encbench_encodings.spherical_harmonics:SphericalHarmonics",
         "sparse_multigrid": "encbench_encodings.sparse_multigrid:SparseMultigrid",
+        "spherical_harmonics": "encbench_encodings.spherical_harmonics:SphericalHarmonics",
         "tensorf_cp": "encbench_encodings.tensorf_cp:TensorfCP",
         "tensorf_vm": "encbench_encodings.tensorf_vm:TensorfVM",
         "tiledgrid": "encbench_encodings.tiledgrid:TiledGrid",

@@ -23,6 +23,7 @@ SMALL: dict[str, list[dict[str, Any]]] = {
         {"levels": 3, "log2_hashmap_size": 6, "max_resolution": 32, "interpolation": "smoothstep"},
         {"levels": 3, "log2_hashmap_size": 6, "max_resolution": 32, "sparse_gradients": True},
     ],
+    "composite": [{"parts": ["mpe:resolutions=[3]", "ffe:levels=2@0", "mpe:resolutions=[2,4]@0"]}],
     "hashgrid_paper": [{"levels": 4, "log2_hashmap_size": 5, "base_resolution": 2}],
     "permutohedral": [{"levels": 3, "log2_hashmap_size": 5, "base_resolution": 2.0}],
     "sparse_multigrid": [{"resolutions": [3, 9]}, {"resolutions": [3, 9], "samples": 2}],

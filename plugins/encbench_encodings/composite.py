@@ -1,0 +1,152 @@
+"""Several encodings side by side, each on all coordinates or on some of them."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from encbench import Encoding, ParameterError, SparseBlock, UsageError
+from encbench.activations import activation_of
+from encbench.parameters import validate_parameters
+from encbench.registry import default_registry
+from encbench.selector import parse_selector
+
+DEFAULT_PARTS = ("ffe:levels=4", "mpe")
+
+
+class Composite(Encoding):
+    """Encodings concatenated, each on all or some coordinates; d_e = Σ of the parts' d_e.
+
+    Each part is the text that names an encoding elsewhere, followed by ``@`` and the coordinates
+    it reads, from 0; without ``@`` it reads all:
+
+        composite:parts=["ffe:levels=4@0,1","mpe:resolutions=[8]@2"]
+
+    encodes the first two coordinates by Fourier features and the third by a grid, in this order
+    of features. A part sees its coordinates in the order they are written, as if there were no
+    others. Parts may come from any installed plug-in, a composite included. Their order also
+    decides which random numbers each of them starts from.
+
+    The composite expects the activation of the network that its parts expect, where the task
+    names none of its own.
+
+    Parameters: the sum of the parts', named ``parts.0.…``, ``parts.1.…``. Sparse Jacobians are
+    passed on; parts without one have their own road in the kernel.
+
+    Args:
+        in_dim: d, 1 to 4; a part may allow fewer.
+        parts: the encodings. Default: ["ffe:levels=4", "mpe"], waves beside grids.
+
+    Raises:
+        ParameterError: a part's name, parameters or coordinates are wrong, a coordinate is read
+            by no part, or parts expect different activations; the message names the part.
+    """
+
+    equation = "γ(x) = [γ_1(x_(S_1)), γ_2(x_(S_2)), …], S_p the coordinates of part p"
+    source = (
+        "Müller et al., tiny-cuda-nn (Composite encoding), 2021; concatenation of encodings as in "
+        'Audia et al., "How Learnable Grids Recover Fine Detail in Low Dimensions", ICLR 2025'
+    )
+    max_dim = 4
+
+    def __init__(
+        self,
+        in_dim: int,
+        *,
+        parts: Annotated[
+            list[str] | None,
+            Field(
+                min_length=1,
+                description='encodings, as "NAME:KEY=VALUE@0,1" (["ffe:levels=4", "mpe"])',
+            ),
+        ] = None,
+    ) -> None:
+        texts = list(parts or DEFAULT_PARTS)
+        built = [_build(text, in_dim) for text in texts]
+        unread = set(range(in_dim)).difference(*(coordinates for _, coordinates in built))
+        if unread:
+            missing = ",".join(map(str, sorted(unread)))
+            raise ParameterError(
+                f"composite: no part of {texts} reads coordinate {missing}; add a part such as "
+                f"'identity@{missing}'"
+            )
+        wanted = [encoding.activation for encoding, _ in built]
+        expected = {activation_of(each) for each in wanted if each is not None}
+        if len(expected) > 1:
+            raise ParameterError(
+                f"composite: parts of {texts} expect different activations of the network, "
+                f"{' and '.join(sorted(map(str, expected)))}; leave all but one of them out"
+            )
+        super().__init__(in_dim, out_dim=sum(encoding.out_dim for encoding, _ in built))
+        self.activation = next(iter(expected), None)
+        self.texts = texts
+        self.coordinates = [coordinates for _, coordinates in built]
+        self.parts = nn.ModuleList([encoding for encoding, _ in built])
+
+    def _inputs(self, x: Tensor) -> list[tuple[Encoding, Tensor]]:
+        """Each part with its coordinates (N, d_p)."""
+        everything = tuple(range(self.in_dim))
+        return [
+            (part, x if chosen == everything else torch.stack([x[:, c] for c in chosen], dim=1))
+            for part, chosen in zip(self.parts, self.coordinates, strict=True)
+            if isinstance(part, Encoding)
+        ]
+
+    def forward(self, x: Tensor) -> Tensor:  # (N, d) -> (N, d_e)
+        return torch.cat([part(own) for part, own in self._inputs(x)], dim=1)
+
+    def sparse_jacobian(self, x: Tensor) -> list[SparseBlock] | None:
+        """The parts' blocks, under the composite's names and features; None if no part has any."""
+        blocks = []
+        start = 0
+        for index, (part, own) in enumerate(self._inputs(x)):
+            blocks += [
+                dataclasses.replace(
+                    block, parameter=f"parts.{index}.{block.parameter}", start=start + block.start
+                )
+                for block in part.sparse_jacobian(own) or []
+            ]
+            start += part.out_dim
+        return blocks or None
+
+    def extra_repr(self) -> str:
+        return f"{super().extra_repr()}, parts={self.texts}"
+
+
+def _build(text: str, in_dim: int) -> tuple[Encoding, tuple[int, ...]]:
+    """The encoding that a part names, and the coordinates it reads."""
+    try:
+        selector, coordinates = _split(text, in_dim)
+        name, given = parse_selector(selector)
+        encoding: type[Encoding] = default_registry().find("encoding", name).load()
+        settings = validate_parameters("encoding", name, encoding, given)
+        return encoding(len(coordinates), **settings), coordinates
+    except UsageError as error:
+        raise ParameterError(f"composite: part {text!r}: {error}") from None
+
+
+def _split(text: str, in_dim: int) -> tuple[str, tuple[int, ...]]:
+    """A part's selector, and its coordinates."""
+    selector, at, tail = text.rpartition("@")
+    if not at or set(tail) & set("\"'])"):
+        return text, tuple(range(in_dim))  # no @, or one within a quoted value
+    if not re.fullmatch(r"\s*\d+\s*(,\s*\d+\s*)*", tail):
+        raise ParameterError(
+            f"{tail!r} after @ are no coordinates; expected numbers from 0 to {in_dim - 1}, "
+            "for example ffe:levels=4@0,1"
+        )
+    coordinates = tuple(int(number) for number in tail.split(","))
+    outside = [number for number in coordinates if number >= in_dim]
+    if outside:
+        raise ParameterError(
+            f"there is no coordinate {outside[0]} where in_dim={in_dim}; they count from 0 to "
+            f"{in_dim - 1}"
+        )
+    if len(set(coordinates)) < len(coordinates):
+        raise ParameterError(f"@{tail} names a coordinate twice; name each once")
+    return selector, coordinates
