@@ -16,7 +16,7 @@ from encbench.parameters import validate_parameters
 from encbench.registry import default_registry
 from encbench.selector import parse_selector
 
-DEFAULT_PARTS = ("ffe:levels=4", "mpe")
+DEFAULT_PARTS = ("ffe:levels=4", "hashgrid:log2_hashmap_size=14")
 
 
 class Composite(Encoding):
@@ -40,7 +40,8 @@ class Composite(Encoding):
 
     Args:
         in_dim: d, 1 to 4; a part may allow fewer.
-        parts: the encodings. Default: ["ffe:levels=4", "mpe"], waves beside grids.
+        parts: the encodings. Default: ["ffe:levels=4", "hashgrid:log2_hashmap_size=14"], waves
+            beside grids, in any dimension.
 
     Raises:
         ParameterError: a part's name, parameters or coordinates are wrong, a coordinate is read
@@ -62,7 +63,7 @@ class Composite(Encoding):
             list[str] | None,
             Field(
                 min_length=1,
-                description='encodings, as "NAME:KEY=VALUE@0,1" (["ffe:levels=4", "mpe"])',
+                description='encodings, each as "NAME:KEY=VALUE@0,1" (ffe beside hashgrid)',
             ),
         ] = None,
     ) -> None:

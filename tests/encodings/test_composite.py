@@ -4,6 +4,7 @@ import pytest
 import torch
 from encbench_encodings.composite import Composite
 from encbench_encodings.ffe import FourierFeatureEncoding as FFE
+from encbench_encodings.hashgrid import HashGrid
 from encbench_encodings.mpe import MultigridParametricEncoding as MPE
 
 from encbench import CoordinateMLP, ParameterError
@@ -87,9 +88,11 @@ def test_parts_can_be_written_on_the_command_line():
     assert Composite(3, **values).out_dim == 2 * 2 * 4 + 3
 
 
-def test_the_default_is_waves_beside_grids():
-    encoding = Composite(2)
-    assert [type(part) for part in encoding.parts] == [FFE, MPE]
+@pytest.mark.parametrize("in_dim", [1, 2, 3, 4])
+def test_the_default_is_waves_beside_grids(in_dim):
+    encoding = Composite(in_dim)
+    assert [type(part) for part in encoding.parts] == [FFE, HashGrid]
+    assert encoding(random_points(3, in_dim)).shape == (3, 2 * in_dim * 4 + 2 * 16)
 
 
 def test_an_at_sign_in_a_quoted_value_names_no_coordinates():
