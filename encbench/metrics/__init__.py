@@ -13,4 +13,12 @@ def encbench_metrics() -> Mapping[str, str]:
     return {
         "psnr": "encbench.metrics.psnr:Psnr",
         "ms_ssim": "encbench.metrics.ms_ssim:MsSsim",
+        "iou": "encbench.metrics.iou:Iou",
+        "near_surface_iou": "encbench.metrics.near_surface_iou:NearSurfaceIou",
+        "bce": "encbench.metrics.bce:Bce",
+        "chamfer_l1": "encbench.metrics.chamfer_l1:ChamferL1",
+        "f_score": "encbench.metrics.f_score:FScore",
+        "normal_consistency": "encbench.metrics.normal_consistency:NormalConsistency",
+        "depth_psnr": "encbench.metrics.depth_psnr:DepthPsnr",
+        "depth_ms_ssim": "encbench.metrics.depth_ms_ssim:DepthMsSsim",
     }

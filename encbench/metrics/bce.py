@@ -1,0 +1,57 @@
+"""Binary cross entropy of occupancies."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from encbench.errors import PluginError
+from encbench.metrics.base import Metric
+
+__all__ = ["Bce", "bce"]
+
+SMALLEST = 2.0**-24
+"""Half the spacing of float32 below 1: a probability nearer to 0 or 1 cannot be told from it."""
+
+
+def bce(probability: ArrayLike, inside: ArrayLike) -> float:
+    """Mean of −log p over points (N,) inside and −log(1 − p) outside [nat], in float64.
+
+    Probabilities are clamped to [2⁻²⁴, 1 − 2⁻²⁴], so that one confident error counts at most
+    16.6 nat; nan if a probability is not finite.
+
+    Raises:
+        PluginError: the shapes differ, or there are no points.
+    """
+    p, truth = np.asarray(probability, np.float64), np.asarray(inside, np.bool_)
+    if p.shape != truth.shape or p.size == 0:
+        raise PluginError(
+            f"BCE compares probabilities and labels of one shape with at least one point, got "
+            f"{p.shape} beside {truth.shape}"
+        )
+    if not np.isfinite(p).all():
+        return math.nan
+    right = np.where(truth, p, 1 - p)
+    return float(-np.log(np.clip(right, SMALLEST, 1 - SMALLEST)).mean())
+
+
+class Bce(Metric):
+    """Binary cross entropy [nat] of occupancy probabilities at uniform random points.
+
+    0 is perfect, log 2 ≈ 0.693 a fair coin. Natural logarithm, mean over the points.
+    """
+
+    kind = "occupancy"
+    unit = "nat"
+    range = (0.0, math.inf)
+    direction = "lower"
+    title = "BCE"
+
+    def compute(self, prediction: Any, truth: Any) -> tuple[float | None, dict[str, Any]]:
+        value = bce(prediction, truth)
+        if math.isnan(value):
+            return None, {"reason": "the prediction has values that are not finite"}
+        return value, {"points": int(np.size(truth))}

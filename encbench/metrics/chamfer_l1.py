@@ -1,0 +1,34 @@
+"""Chamfer distance of surfaces."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from encbench.metrics.base import Metric
+from encbench.metrics.surface import EMPTY, distances
+
+__all__ = ["ChamferL1"]
+
+
+class ChamferL1(Metric):
+    """Chamfer-L1 of two surfaces, in parts of the longest side of the true bounding box.
+
+    ½ (mean distance of samples of the predicted surface from the true one + mean distance of
+    samples of the true surface from the predicted one), Euclidean, not squared (Mescheder et al.,
+    "Occupancy networks", CVPR 2019), and measured to the other's triangles, so that equal
+    surfaces score 0. Not defined for an empty prediction.
+    """
+
+    kind = "surface"
+    unit = "longest side"
+    range = (0.0, math.inf)
+    direction = "lower"
+    title = "Chamfer-L1"
+
+    def compute(self, prediction: Any, truth: Any) -> tuple[float | None, dict[str, Any]]:
+        found = distances(prediction, truth)
+        if found is None:
+            return None, {"reason": EMPTY}
+        value = float(found.to_truth.mean() + found.to_prediction.mean()) / 2
+        return value, {"samples": found.samples}

@@ -1,0 +1,38 @@
+"""F-score of surfaces."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from encbench.metrics.base import Metric
+from encbench.metrics.surface import distances
+
+__all__ = ["THRESHOLD", "FScore"]
+
+THRESHOLD = 0.01
+"""In parts of the longest side of the true bounding box."""
+
+
+class FScore(Metric):
+    """F-score in [0, 1] of two surfaces at a distance of 1 % of the longest side.
+
+    Harmonic mean of precision, the part of predicted samples nearer than that to the true
+    surface, and recall, the part of true samples nearer than that to the predicted one (Tatarchenko
+    et al., "What do single-view 3D reconstruction networks learn?", CVPR 2019). An empty
+    prediction scores 0.
+    """
+
+    kind = "surface"
+    range = (0.0, 1.0)
+    direction = "higher"
+    title = "F-score"
+
+    def compute(self, prediction: Any, truth: Any) -> tuple[float | None, dict[str, Any]]:
+        found = distances(prediction, truth)
+        if found is None:
+            return 0.0, {"samples": len(truth.points), "threshold": THRESHOLD}
+        precision = float((found.to_truth < THRESHOLD).mean())
+        recall = float((found.to_prediction < THRESHOLD).mean())
+        both = precision + recall
+        value = 2 * precision * recall / both if both else 0.0
+        return value, {"samples": found.samples, "threshold": THRESHOLD}

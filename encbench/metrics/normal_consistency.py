@@ -1,0 +1,31 @@
+"""Normal consistency of surfaces."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from encbench.metrics.base import Metric
+from encbench.metrics.surface import EMPTY, distances
+
+__all__ = ["NormalConsistency"]
+
+
+class NormalConsistency(Metric):
+    """Mean |cosine| in [0, 1] between a sample's normal and that at the nearest place opposite.
+
+    Averaged over the samples of either surface, then over the two (Mescheder et al., "Occupancy
+    networks", CVPR 2019). Normals of random directions score ½. Not defined for an empty
+    prediction.
+    """
+
+    kind = "surface"
+    range = (0.0, 1.0)
+    direction = "higher"
+    title = "normal consistency"
+
+    def compute(self, prediction: Any, truth: Any) -> tuple[float | None, dict[str, Any]]:
+        found = distances(prediction, truth)
+        if found is None:
+            return None, {"reason": EMPTY}
+        value = (found.cosines_to_truth.mean() + found.cosines_to_prediction.mean()) / 2
+        return min(1.0, float(value)), {"samples": found.samples}
