@@ -7,4 +7,7 @@ from encbench import hookimpl
 
 @hookimpl
 def encbench_tasks() -> Mapping[str, str]:
-    return {"image": "encbench_tasks.image:ImageTask"}
+    return {
+        "image": "encbench_tasks.image:ImageTask",
+        "occupancy": "encbench_tasks.occupancy:OccupancyTask",
+    }

@@ -1,0 +1,1 @@
+"""What the occupancy task is made of: solids, their ground truth, their surfaces and pictures."""

@@ -1,0 +1,123 @@
+"""What a trained network made of a solid: occupancies, surface, views."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from encbench.metrics.surface import Surface
+from encbench.task import Predict
+from encbench_tasks._occupancy.labels import Labels
+from encbench_tasks._occupancy.lattice import Lattice, logits_of
+from encbench_tasks._occupancy.pictures import (
+    beside,
+    depth_error,
+    depth_image,
+    depth_picture,
+    normal_picture,
+)
+from encbench_tasks._occupancy.points import near_surface_points, uniform_points
+from encbench_tasks._occupancy.raycast import cast_mesh, level_set_normals, march
+from encbench_tasks._occupancy.solid import Array, Solid, Triangles
+from encbench_tasks._occupancy.surface import extract
+from encbench_tasks._occupancy.views import views_of
+
+__all__ = ["NEAR_SIGMA", "Evaluation"]
+
+UNIFORM_POINTS = 1 << 18
+NEAR_POINTS = 1 << 16
+NEAR_SIGMA = 0.01
+"""How near the points of the near-surface IoU are, in longest sides: always the same, whatever
+training used."""
+SURFACE_SAMPLES = 1 << 16
+SEED = 2
+
+
+class Evaluation:
+    """Holds the true side of every comparison, made on first use.
+
+    Args:
+        solid: the truth.
+        labels: of its points.
+        resolution: cells of the extracted surface along the longest side.
+        side: pixels of a view.
+    """
+
+    def __init__(self, solid: Solid, labels: Labels, resolution: int, side: int) -> None:
+        self._solid = solid
+        self._labels = labels
+        self._resolution = resolution
+        self._views = views_of(solid.low, solid.high, side)
+
+    def of(
+        self, predict: Predict
+    ) -> tuple[dict[str, Any], dict[str, NDArray[np.uint8]], dict[str, np.ndarray]]:
+        """Comparisons, pictures and arrays of a network's probabilities."""
+
+        def probability(x: Array) -> NDArray[np.float32]:
+            return predict(torch.from_numpy(x)).numpy().reshape(-1)
+
+        def field(x: Array) -> Array:
+            return logits_of(probability(x))
+
+        uniform, near = self._points
+        lattice = Lattice.over(
+            self._solid.low, self._solid.high, self._resolution, field, min(64, self._resolution)
+        )
+        mesh = extract(lattice)
+        distances = [march(field, lattice, view) for view in self._views]
+        view = self._views[0]
+        hit = np.isfinite(distances[0])
+        normals = np.zeros((len(hit), 3))
+        places = view.origins[hit] + distances[0][hit, None] * view.direction
+        reach = float(lattice.spacing.min()) / 4
+        normals[hit] = level_set_normals(field, places, reach)
+        depths = [depth_image(d, v) for d, v in zip(distances, self._views, strict=True)]
+        true_depths = [depth_image(d, v) for (d, _), v in zip(self._cast, self._views, strict=True)]
+        comparisons = {
+            "occupancy": (probability(uniform), self._labels(uniform)),
+            "near_surface": (probability(near), self._labels(near)),
+            "surface": (_sampled(mesh), self._surface),
+            "depth": (np.stack(depths, axis=2), np.stack(true_depths, axis=2)),
+        }
+        target = beside(normal_picture(*self._cast[0], view), depth_picture(true_depths[0]))
+        made = beside(normal_picture(distances[0], normals, view), depth_picture(depths[0]))
+        pictures = {
+            "target": target,
+            "prediction": made,
+            "error": depth_error(depths[0], true_depths[0]),
+            "side_by_side": beside(target, made),
+        }
+        arrays = {
+            "mesh_vertices": mesh.vertices.astype(np.float32),
+            "mesh_faces": mesh.faces.astype(np.int32),
+        }
+        return comparisons, pictures, arrays
+
+    @cached_property
+    def _points(self) -> tuple[Array, Array]:
+        rng = np.random.default_rng(SEED)
+        return (
+            uniform_points(self._solid, UNIFORM_POINTS, rng),
+            near_surface_points(self._solid, NEAR_POINTS, NEAR_SIGMA, rng),
+        )
+
+    @cached_property
+    def _surface(self) -> Surface:
+        return _sampled(self._solid.surface)
+
+    @cached_property
+    def _cast(self) -> list[tuple[Array, Array]]:
+        return [cast_mesh(self._solid.surface, view) for view in self._views]
+
+
+def _sampled(mesh: Triangles) -> Surface:
+    if not len(mesh.faces) or not mesh.areas.sum():
+        nothing = np.empty((0, 3))
+        return Surface(nothing, np.empty((0, 3), np.int64), nothing, nothing)
+    points, normals = mesh.sample(SURFACE_SAMPLES, np.random.default_rng(SEED))
+    return Surface(mesh.vertices, mesh.faces, points, normals)

@@ -1,0 +1,171 @@
+"""Occupancy: a network that says which points of the unit cube are inside a solid."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from encbench import NetworkDefaults, Outcome, ParameterError, Task
+from encbench.metrics.iou import iou
+from encbench.task import Predict
+from encbench_tasks._occupancy.ahead import Ahead
+from encbench_tasks._occupancy.evaluation import Evaluation
+from encbench_tasks._occupancy.labels import Labels
+from encbench_tasks._occupancy.meshes import solid_of_mesh
+from encbench_tasks._occupancy.names import data_hash_of, locate
+from encbench_tasks._occupancy.points import draw_points, uniform_points
+from encbench_tasks._occupancy.shapes import solid_of_shape
+from encbench_tasks._occupancy.solid import Solid
+from encbench_tasks._occupancy.truth import RayParity, WindingNumber
+
+__all__ = ["OccupancyTask", "SurfaceOutcome"]
+
+TruthMethod = Literal["auto", "winding", "rays"]
+DEFAULT_MESH = "knot"
+PROGRESS_POINTS = 1 << 14
+PROGRESS_SEED = 1
+"""Of the points, the same for every network; training seeds have 63 bits."""
+
+
+@dataclass(frozen=True)
+class SurfaceOutcome(Outcome):
+    """An outcome with the extracted surface."""
+
+    arrays: Mapping[str, np.ndarray] = field(default_factory=dict)
+    """``mesh_vertices`` (V, 3) float32 in the unit cube, ``mesh_faces`` (F, 3) int32."""
+
+
+class OccupancyTask(Task):
+    """Occupancy of a solid in 3D: points in [0, 1]³ to the probability of being inside.
+
+    The longest side of the solid's bounding box is scaled to 1 and the box is centred in the
+    unit cube. An epoch is ``points`` new points, uniform in the box or also near the surface,
+    with their labels; there is nothing to overfit to. The loss is the binary cross entropy of
+    logits.
+
+    Args:
+        mesh: a built-in shape (gyroid, knot, flange), the path of a mesh file (PLY, OBJ, STL,
+            OFF, GLB, gzipped or not), or the name of a mesh that ``encbench data fetch`` got.
+        points: in an epoch.
+        near_surface: part of an epoch's points that lie near the surface, in [0, 1]; 0 is the
+            paper's sampling.
+        sigma: standard deviation of their distance along each axis, in longest sides.
+        truth: "winding" is the generalized winding number, right on holed and
+            self-intersecting meshes; "rays" is the parity of ray crossings, for watertight meshes
+            without overlaps; "auto" takes a built-in shape's formula, and winding numbers for
+            files.
+        resolution: cells along the longest side from which the surface is extracted for metrics
+            and pictures.
+        side: pixels of the rendered views.
+
+    Raises:
+        DataError: there is no such mesh, it cannot be read, or it bounds no solid.
+        ParameterError: a number is out of its range.
+    """
+
+    source: ClassVar[str] = (
+        "Audia, Feizi, Zwicker, Manocha, How Learnable Grids Recover Fine Detail in Low "
+        "Dimensions, appendix E: occupancy of meshes, longest axis [0, 1], new points each epoch"
+    )
+    in_dim = 3
+    out_dim = 1
+    network: ClassVar[NetworkDefaults] = NetworkDefaults(width=256, depth=8)
+    loss: ClassVar[Literal["mse", "bce"]] = "bce"
+    curve: ClassVar[str] = "iou"
+
+    def __init__(
+        self,
+        *,
+        mesh: Annotated[
+            str, Field(min_length=1, description="built-in shape, mesh file, or fetched mesh")
+        ] = DEFAULT_MESH,
+        points: Annotated[int, Field(ge=1, description="points in an epoch")] = 65536,
+        near_surface: Annotated[
+            float, Field(ge=0, le=1, description="part of the points near the surface")
+        ] = 0.5,
+        sigma: Annotated[
+            float, Field(gt=0, le=0.5, description="how near, in longest sides")
+        ] = 0.02,
+        truth: Annotated[TruthMethod, Field(description="how points are labelled")] = "auto",
+        resolution: Annotated[
+            int, Field(ge=8, le=1024, description="cells of the extracted surface")
+        ] = 128,
+        side: Annotated[int, Field(ge=16, le=4096, description="pixels of a view")] = 192,
+    ) -> None:
+        if points < 1 or not 0 <= near_surface <= 1 or not 0 < sigma <= 0.5:
+            raise ParameterError(
+                "OccupancyTask: points must be at least 1, near_surface in [0, 1] and sigma in "
+                f"(0, 0.5], got {points}, {near_surface} and {sigma}"
+            )
+        self.solid = _solid(mesh, truth)
+        self._labels = Labels(self.solid, f"{data_hash_of(mesh)} {truth}")
+        self._points = points
+        self._near_surface, self._sigma = near_surface, sigma
+        self._ahead = Ahead(self._make)
+        self._evaluation = Evaluation(self.solid, self._labels, resolution, side)
+        rng = np.random.default_rng(PROGRESS_SEED)
+        x = uniform_points(self.solid, PROGRESS_POINTS, rng)
+        self._progress = torch.from_numpy(x), self._labels(x)
+
+    @classmethod
+    def data_hash(cls, *, mesh: str = DEFAULT_MESH, **parameters: Any) -> str:
+        """SHA-256 of the unpacked mesh file, or of a built-in shape's name and version.
+
+        Raises:
+            DataError: there is no such mesh, or it cannot be read.
+        """
+        return data_hash_of(mesh)
+
+    @property
+    def points_per_epoch(self) -> int:
+        return self._points
+
+    def epoch(self, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """New points (points, 3) and labels (points, 1), 1 inside; made ahead in a thread.
+
+        They depend on the generator alone.
+        """
+        return self._ahead.next(generator)
+
+    def ntk_points(self, count: int, generator: torch.Generator) -> Tensor:
+        """``count`` points (count, 3) distributed as those of an epoch, in random order."""
+        seed = int(torch.randint(2**63 - 1, (), generator=generator))
+        x = draw_points(self.solid, count, self._near_surface, self._sigma, seed)
+        distinct: Tensor = torch.unique(torch.from_numpy(x), dim=0)
+        return distinct[torch.randperm(len(distinct), generator=generator)]
+
+    def progress_metric(self, predict: Predict) -> float:
+        """IoU at 16384 fixed uniform points; nan if a prediction is not finite."""
+        x, inside = self._progress
+        p = predict(x).numpy().reshape(-1)
+        if not np.isfinite(p).all():
+            return float("nan")
+        return iou(p, inside) or 0.0
+
+    def evaluate(self, predict: Predict) -> SurfaceOutcome:
+        """Occupancies, the extracted surface and rendered views, beside the true ones."""
+        comparisons, pictures, arrays = self._evaluation.of(predict)
+        return SurfaceOutcome(comparisons, pictures, arrays)
+
+    def _make(self, seed: int) -> tuple[Tensor, Tensor]:
+        x = draw_points(self.solid, self._points, self._near_surface, self._sigma, seed)
+        labels = self._labels(x).astype(np.float32)
+        return torch.from_numpy(x), torch.from_numpy(labels[:, None])
+
+
+def _solid(mesh: str, truth: TruthMethod) -> Solid:
+    found = locate(mesh)
+    if isinstance(found, Path):
+        return solid_of_mesh(found, "winding" if truth == "auto" else truth)
+    solid = solid_of_shape(found)
+    if truth == "auto":
+        return solid
+    occupied = WindingNumber(solid.surface) if truth == "winding" else RayParity(solid.surface)
+    return Solid(solid.surface, solid.low, solid.high, occupied)
