@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import time
-from typing import Literal
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 from torch import Tensor, nn
 
 from encbench import ntk
+from encbench.building import build_model, build_task, cell_streams
+from encbench.config import CellConfig
+from encbench.plan import plan
 from encbench.records import ActivationSummary, PartSummary, SpectrumSummary, WeylSummary
+from encbench.registry import Registry
+from encbench.suite import Suite
 
-__all__ = ["measure_spectrum"]
+__all__ = ["Initial", "at_initialization", "measure_spectrum"]
+
+LEADING = 8
+"""Leading eigenpairs found without the kernel."""
 
 When = Literal["start", "middle", "end"]
 
@@ -79,3 +89,86 @@ def measure_spectrum(
         f"spectrum_mlp_{when}": mlp.eigenvalues,
     }
     return summary, eigenvalues
+
+
+@dataclass(frozen=True, eq=False)
+class Initial:
+    """The kernel of one encoding on one task's points, before any training."""
+
+    task: str
+    encoding: str
+    points: int
+    outputs: Literal["trace", "full"]
+    critical: float
+    """lr_crit at these points."""
+    seconds: float
+    summary: SpectrumSummary | None = None
+    """None where the kernel was not formed, and the two below are given instead."""
+    eigenvalues: np.ndarray | None = None
+    leading: ntk.Leading | None = None
+    density: ntk.Density | None = None
+
+    def data(self) -> dict[str, Any]:
+        """As plain data, for a JSON file."""
+        data: dict[str, Any] = {
+            name: getattr(self, name)
+            for name in ("task", "encoding", "points", "outputs", "critical", "seconds")
+        }
+        if self.summary is not None and self.eigenvalues is not None:
+            data["spectrum"] = self.summary.model_dump(mode="json")
+            data["eigenvalues"] = self.eigenvalues.tolist()
+        if self.leading is not None and self.density is not None:
+            data["leading"] = self.leading.values.tolist()
+            data["leading_bounds"] = self.leading.bounds.tolist()
+            data["density_values"] = [row[~np.isnan(row)].tolist() for row in self.density.values]
+            data["density_weights"] = [
+                weights[~np.isnan(row)].tolist()
+                for row, weights in zip(self.density.values, self.density.weights, strict=True)
+            ]
+        return data
+
+
+def at_initialization(
+    suite: Suite,
+    registry: Registry,
+    points: int,
+    outputs: Literal["trace", "full"],
+    device: str,
+    *,
+    matrix_free: bool = False,
+) -> Iterator[tuple[CellConfig, Callable[[], Initial]]]:
+    """The cells of a suite, and for each what measures its kernel at initialization.
+
+    Weights and points are those of ``run_suite`` for the same suite, up to their number.
+
+    Raises:
+        EncbenchError: as planning, building and ``ntk.empirical_ntk``.
+    """
+    for cell in plan(suite, registry):
+
+        def measure(cell: CellConfig = cell) -> Initial:
+            streams = cell_streams(cell)
+            task = build_task(cell, registry)
+            model = build_model(cell, task, registry, streams).to(device)
+            x = task.ntk_points(points, streams.generator("ntk"))
+            began = time.perf_counter()
+            critical = ntk.critical_learning_rate(model, x, loss=task.loss)
+            found: dict[str, Any] = {}
+            if matrix_free:
+                operator = ntk.operator(model, x, outputs=outputs)
+                found["leading"] = operator.top(min(LEADING, operator.shape[0] - 1))
+                found["density"] = operator.density()
+            else:
+                summary, arrays = measure_spectrum(model, x, outputs, "start", 0)
+                found |= {"summary": summary, "eigenvalues": arrays["spectrum_start"]}
+            return Initial(
+                task=cell.task.label or cell.task.name,
+                encoding=cell.encoding.label or cell.encoding.name,
+                points=len(x),
+                outputs=outputs,
+                critical=critical,
+                seconds=time.perf_counter() - began,
+                **found,
+            )
+
+        yield cell, measure

@@ -14,7 +14,7 @@ from encbench.errors import SuiteError
 from encbench.registry import Registry
 from encbench.selector import format_selector, parse_selector
 
-__all__ = ["Suite", "SuiteEntry", "load_suite"]
+__all__ = ["Suite", "SuiteEntry", "describe_error", "load_suite", "override"]
 
 
 class SuiteEntry(Settings):
@@ -89,6 +89,38 @@ def load_suite(source: str, registry: Registry) -> Suite:
         return Suite.model_validate(data)
     except ValidationError as error:
         raise SuiteError(f"{path}: {describe_error(error, Suite)}") from None
+
+
+def override(
+    suite: Suite,
+    changes: dict[str, dict[str, Any]],
+    *,
+    encodings: list[str] | None = None,
+    tasks: list[str] | None = None,
+    seeds: list[int] | None = None,
+) -> Suite:
+    """The suite with what the command line says in its place.
+
+    Raises:
+        UsageError: a value does not fit; says which.
+    """
+    data = suite.model_dump(exclude_unset=True)
+    for section, values in changes.items():
+        current = dict(data.get(section, {}))
+        if {"epochs", "steps"} & values.keys():
+            # one replaces the other
+            current = {k: v for k, v in current.items() if k not in ("epochs", "steps")}
+        data[section] = current | values
+    if encodings:
+        data["encodings"] = [SuiteEntry.from_text(text).model_dump() for text in encodings]
+    if tasks:
+        data["tasks"] = [SuiteEntry.from_text(text).model_dump() for text in tasks]
+    if seeds:
+        data["seeds"] = list(dict.fromkeys(seeds))
+    try:
+        return Suite.model_validate(data)
+    except ValidationError as error:
+        raise SuiteError(describe_error(error, Suite)) from None
 
 
 def describe_error(error: ValidationError, model: type[BaseModel]) -> str:

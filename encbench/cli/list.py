@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from encbench.cli.format import literal
+from encbench.cli.format import literal, output_console
 from encbench.errors import UnknownNameError
 from encbench.parameters import parameters_of
 from encbench.registry import Offer, Registry, default_registry
@@ -29,7 +29,7 @@ def list_offers(
       encbench list
       encbench list mpe hashgrid image
     """
-    registry, console = default_registry(), Console()
+    registry, console = default_registry(), output_console()
     if not names:
         _overview(registry, console)
         return

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
-from encbench.cli.format import literal
+from encbench.cli.format import literal, output_console
 from encbench.registry import default_registry
 
 
@@ -24,7 +23,7 @@ def plugins(
       encbench plugins
       encbench plugins --trace
     """
-    console, host = Console(), default_registry().host
+    console, host = output_console(), default_registry().host
     table = Table(box=None, header_style="dim")
     for column in ("distribution", "version", "entry point", "offers", "state"):
         table.add_column(column, overflow="fold")

@@ -8,15 +8,14 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
-from pydantic import ValidationError
 from rich.console import Console
 
 import encbench
 from encbench.cli.progress import RunProgress
-from encbench.errors import SuiteError, UsageError
+from encbench.errors import UsageError
 from encbench.registry import default_registry
 from encbench.selector import parse_selector
-from encbench.suite import Suite, SuiteEntry, describe_error, load_suite
+from encbench.suite import load_suite, override
 
 logger = logging.getLogger("encbench")
 DEFAULT_SUITE = "quick"
@@ -154,38 +153,6 @@ def run(
     progress.summary(result, (datetime.now() - started).total_seconds())
     if not result.all_ok:
         raise typer.Exit(1)
-
-
-def override(
-    suite: Suite,
-    changes: dict[str, dict[str, Any]],
-    *,
-    encodings: list[str] | None,
-    tasks: list[str] | None,
-    seeds: list[int] | None,
-) -> Suite:
-    """The suite with what the command line says in its place.
-
-    Raises:
-        UsageError: a value does not fit; says which.
-    """
-    data = suite.model_dump(exclude_unset=True)
-    for section, values in changes.items():
-        current = dict(data.get(section, {}))
-        if {"epochs", "steps"} & values.keys():
-            # one replaces the other
-            current = {k: v for k, v in current.items() if k not in ("epochs", "steps")}
-        data[section] = current | values
-    if encodings:
-        data["encodings"] = [SuiteEntry.from_text(text).model_dump() for text in encodings]
-    if tasks:
-        data["tasks"] = [SuiteEntry.from_text(text).model_dump() for text in tasks]
-    if seeds:
-        data["seeds"] = list(dict.fromkeys(seeds))
-    try:
-        return Suite.model_validate(data)
-    except ValidationError as error:
-        raise SuiteError(describe_error(error, Suite)) from None
 
 
 def _setting(text: str) -> tuple[str, str, Any]:

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 import encbench
-from encbench.cli.format import literal
+from encbench.cli.format import literal, output_console
 from encbench.errors import StoreError, UsageError
 
 
@@ -31,7 +31,7 @@ def show(
       encbench show results/quick 3fa1
       encbench show results/quick/records/3fa1… --json
     """
-    console = Console()
+    console = output_console()
     if (where / "record.json").exists():
         where, key = where.parent.parent, where.name
     stored = encbench.Store(where).records()

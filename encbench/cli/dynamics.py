@@ -1,0 +1,100 @@
+"""``encbench dynamics``: does the kernel predict how training goes?"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+import encbench
+from encbench.cli.format import output_console
+from encbench.errors import UsageError
+from encbench.registry import default_registry
+from encbench.suite import load_suite, override
+
+
+def dynamics(
+    encoding: Annotated[
+        str, typer.Option("-e", "--encoding", help="NAME or NAME:KEY=VALUE,…")
+    ] = "ffe:levels=4",
+    task: Annotated[
+        str, typer.Option("-t", "--task", help="One target; all of its points are used.")
+    ] = "image:image=chelsea,side=24",
+    factor: Annotated[
+        list[float] | None,
+        typer.Option(
+            "--factor",
+            help="Learning rate as a multiple of lr_crit; repeatable.",
+            show_default="0.05 and 1.5",
+        ),
+    ] = None,
+    steps: Annotated[int, typer.Option(help="Steps of full-batch gradient descent.")] = 2000,
+    width: Annotated[int, typer.Option(help="Units of a hidden layer.")] = 2048,
+    depth: Annotated[int | None, typer.Option(help="Hidden layers.")] = None,
+    seed: Annotated[int, typer.Option(help="Of the weights.")] = 0,
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="Folder for dynamics.png and dynamics.json.")
+    ] = Path("results/dynamics"),
+) -> None:
+    """Loss curves: predicted by the NTK, measured.
+
+    Trains by full-batch gradient descent and compares the loss with what the kernel at
+    initialization predicts. A wide network at a small learning rate follows the prediction; at
+    the learning rates of practice the two part, and the plot says where.
+
+    \b
+    Examples:
+      encbench dynamics
+      encbench dynamics -e mpe:resolutions=[16] --factor 0.01 --factor 2 --width 4096 -o results/d
+    """
+    # torch takes seconds, which `encbench dynamics --help` does without
+    from encbench.building import build_model, build_task, cell_streams
+    from encbench.cli.plot import plot_dynamics
+    from encbench.dynamics import compare_dynamics
+
+    factors = factor or [0.05, 1.5]
+    registry, console = default_registry(), output_console()
+    suite = override(
+        load_suite("quick", registry),
+        {"network": {"width": width} | ({} if depth is None else {"depth": depth})},
+        encodings=[encoding],
+        tasks=[task],
+        seeds=[seed],
+    )
+    cells = encbench.plan(suite, registry)
+    if len(cells) != 1:
+        raise UsageError(f"{task!r} names {len(cells)} targets; give one")
+    streams = cell_streams(cells[0])
+    target = build_task(cells[0], registry)
+    model = build_model(cells[0], target, registry, streams)
+    with Progress(console=Console(stderr=True)) as bars:
+        bar = bars.add_task("gradient descent", total=len(factors) * (steps + 1))
+        found = compare_dynamics(
+            model, target, factors, steps, streams.generator("data"), lambda step: bars.advance(bar)
+        )
+    table = Table(box=None, header_style="dim")
+    for column in ("lr / lr_crit", "lr", "loss at 0", "measured", "predicted", "10 % apart at"):
+        table.add_column(column, justify="right")
+    for item in found:
+        table.add_row(
+            f"{item.factor:g}",
+            f"{item.lr:.4g}",
+            f"{item.measured[0]:.3e}",
+            f"{item.measured[-1]:.3e}",
+            f"{item.predicted[-1]:.3e}",
+            "never" if item.parted is None else f"step {item.parted}",
+        )
+    console.print(table)
+    title = f"{task} × {encoding}, width {width}"
+    plot_dynamics(output / "dynamics.png", found, title)
+    data = {"title": title, "seed": seed, "curves": [item.data() for item in found]}
+    try:
+        (output / "dynamics.json").write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"cannot write to {output}: {error.strerror}") from None
+    console.print(f"plot: {output / 'dynamics.png'}", highlight=False)

@@ -1,0 +1,185 @@
+"""``encbench ntk``: spectra at initialization, without training."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+from rich.table import Table
+
+from encbench.cli.format import literal, output_console
+from encbench.errors import UsageError
+from encbench.registry import default_registry
+from encbench.suite import load_suite, override
+
+if TYPE_CHECKING:
+    # these import torch, which `encbench ntk --help` does without
+    from encbench.spectra import Initial
+
+THRESHOLDS = (1e-2, 1e-4, 1e-6, 1e-8)
+"""Fractions of λ_max above which the matrix-free estimate counts eigenvalues."""
+
+
+def ntk(
+    encoding: Annotated[
+        list[str] | None,
+        typer.Option(
+            "-e", "--encoding", help="NAME or NAME:KEY=VALUE,…; repeatable.", show_default=False
+        ),
+    ] = None,
+    task: Annotated[
+        list[str] | None,
+        typer.Option(
+            "-t", "--task", help="Where the points come from; repeatable.", show_default=False
+        ),
+    ] = None,
+    points: Annotated[int, typer.Option("-n", "--points", help="Points, at random.")] = 1024,
+    outputs: Annotated[
+        Literal["trace", "full"],
+        typer.Option(help="N × N mean over outputs, or the whole NO × NO kernel."),
+    ] = "trace",
+    matrix_free: Annotated[
+        bool,
+        typer.Option(
+            "--matrix-free", help="Never form the kernel: leading values and counts, any N."
+        ),
+    ] = False,
+    width: Annotated[int | None, typer.Option(help="Units of a hidden layer.")] = None,
+    depth: Annotated[int | None, typer.Option(help="Hidden layers.")] = None,
+    parameterization: Annotated[str | None, typer.Option(help="ntk or standard.")] = None,
+    seed: Annotated[int, typer.Option(help="Of weights and points.")] = 0,
+    threads: Annotated[
+        int | None, typer.Option(help="Threads; default: all.", show_default=False)
+    ] = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:N or auto.")] = "auto",
+    plot: Annotated[
+        Path | None, typer.Option(help="Draw the spectra to this file, PNG or PDF.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Write everything to this JSON file.")
+    ] = None,
+) -> None:
+    """NTK spectra at initialization, untrained.
+
+    The exact kernel in float64, its eigenvalues, the floor below which they are noise, and the
+    largest stable learning rate. Without -e and -t: those of the quick suite.
+
+    \b
+    Examples:
+      encbench ntk -e identity -e ffe:levels=8 -e mpe:resolutions=[96] -t image:image=astronaut
+      encbench ntk -n 4096 --plot spectra.png -o spectra.json
+      encbench ntk -e hashgrid -n 65536 --matrix-free
+    """
+    import torch  # seconds, which `encbench ntk --help` does without
+
+    from encbench.runner import resolve_device
+    from encbench.spectra import at_initialization
+
+    if points < 1:
+        raise UsageError(f"--points must be at least 1, got {points}")
+    if plot is not None and matrix_free:
+        raise UsageError("--matrix-free has no whole spectrum to plot; leave out one of the two")
+    registry = default_registry()
+    network = {"width": width, "depth": depth, "parameterization": parameterization}
+    changes = {"network": {key: value for key, value in network.items() if value is not None}}
+    suite = override(
+        load_suite("quick", registry), changes, encodings=encoding, tasks=task, seeds=[seed]
+    )
+    if threads is not None:
+        torch.set_num_threads(threads)
+    console = output_console()
+    found: list[Initial] = []
+    with console.status("") as status:
+        for cell, measure in at_initialization(
+            suite, registry, points, outputs, resolve_device(device), matrix_free=matrix_free
+        ):
+            status.update(f"{cell.task.label} × {cell.encoding.label}, {points} points")
+            found.append(measure())
+    for name in dict.fromkeys(item.task for item in found):
+        of_task = [item for item in found if item.task == name]
+        console.print(literal(f"\n{name}"))
+        console.print(_counts(of_task) if matrix_free else _spectra(of_task))
+    console.print(_legend(found, matrix_free), highlight=False)
+    if output is not None:
+        _write(output, [item.data() for item in found])
+    if plot is not None:
+        from encbench.cli.plot import plot_spectra  # matplotlib
+
+        plot_spectra(plot, found)
+        console.print(f"plot: {plot}", highlight=False)
+
+
+def _spectra(found: list[Initial]) -> Table:
+    table = Table(box=None, header_style="dim")
+    table.add_column("encoding", overflow="fold", min_width=18)
+    for column in ("λ_max", "median", "λ_min", "floor", "resolved", "effective", "lr_crit", "s"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for item in found:
+        summary = item.summary
+        assert summary is not None
+        table.add_row(
+            literal(item.encoding),
+            f"{summary.maximum:.3g}",
+            _value(summary.median),
+            _value(summary.minimum),
+            f"{summary.floor:.1e}",
+            f"{summary.resolved_rank}/{summary.size}",
+            f"{summary.effective_rank:.1f}",
+            f"{item.critical:.3g}",
+            f"{summary.seconds:.2f}",
+        )
+    return table
+
+
+def _counts(found: list[Initial]) -> Table:
+    table = Table(box=None, header_style="dim")
+    table.add_column("encoding", overflow="fold", min_width=18)
+    table.add_column("λ_max", justify="right")
+    for threshold in THRESHOLDS:
+        table.add_column(f"> {threshold:.0e}", justify="right", no_wrap=True)
+    table.add_column("trace", justify="right")
+    table.add_column("s", justify="right")
+    for item in found:
+        density, leading = item.density, item.leading
+        assert density is not None
+        assert leading is not None
+        largest = float(leading.values[0])
+        counts = [density.count_above(threshold * largest) for threshold in THRESHOLDS]
+        trace, error = density.trace()
+        table.add_row(
+            literal(item.encoding),
+            f"{largest:.4g}",
+            *(f"{count:,.0f} ± {spread:,.0f}" for count, spread in counts),
+            f"{trace:.4g} ± {error:.1g}",
+            f"{item.seconds:.1f}",
+        )
+    return table
+
+
+def _value(value: float | None) -> str:
+    return "≤ floor" if value is None else f"{value:.3g}"
+
+
+def _legend(found: list[Initial], matrix_free: bool) -> str:
+    sizes = ", ".join(sorted({f"{item.points:,}" for item in found}))
+    kernel = found[0].outputs
+    if matrix_free:
+        return (
+            f"\n{kernel} kernel of {sizes} points, never formed: leading eigenvalue by Lanczos, "
+            "numbers of eigenvalues above fractions of it by stochastic Lanczos quadrature, "
+            "± one standard error. What lies below 1e-9 λ_max it cannot see."
+        )
+    return (
+        f"\n{kernel} kernel of {sizes} points, at initialization. Eigenvalues below the floor are "
+        "rounding noise. lr_crit: largest stable learning rate of full-batch gradient descent."
+    )
+
+
+def _write(output: Path, data: list[dict[str, Any]]) -> None:
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        output.write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"cannot write {output}: {error.strerror}") from None

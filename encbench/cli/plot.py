@@ -1,0 +1,98 @@
+"""Plots that verbs draw by themselves, without a results folder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from encbench.errors import UsageError
+
+if TYPE_CHECKING:
+    from encbench.dynamics import Comparison
+    from encbench.spectra import Initial
+
+__all__ = ["plot_dynamics", "plot_spectra"]
+
+HIGHEST = 1e6
+"""Of a loss axis: a run that diverges passes it within a few steps."""
+
+
+def plot_spectra(path: Path, found: Sequence[Initial]) -> None:
+    """Eigenvalues from large to small on a log axis; lines stop at their floor.
+
+    Raises:
+        UsageError: the file cannot be written, or its ending is no picture's.
+    """
+    figure = Figure(figsize=(8, 5), layout="constrained", dpi=150)
+    axes = figure.subplots()
+    several = len({item.task for item in found}) > 1
+    for item in found:
+        if item.summary is None or item.eigenvalues is None:
+            continue
+        above = item.eigenvalues[item.eigenvalues > item.summary.floor]
+        below = len(item.eigenvalues) - len(above)
+        label = f"{item.task} × {item.encoding}" if several else item.encoding
+        label += f" ({below} ≤ floor)" if below else ""
+        (line,) = axes.plot(range(1, len(above) + 1), above, label=label)
+        axes.axhline(item.summary.floor, color=line.get_color(), linewidth=0.6, linestyle=":")
+    axes.set_yscale("log")
+    axes.set_xlabel("index of the eigenvalue")
+    axes.set_ylabel("eigenvalue λ")
+    axes.set_title(
+        f"NTK at initialization, {found[0].outputs} kernel, {found[0].points:,} points; "
+        "dotted: floors"
+    )
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize="small")
+    _save(figure, path)
+
+
+def plot_dynamics(path: Path, comparisons: Sequence[Comparison], title: str) -> None:
+    """Predicted and measured loss, one panel a learning rate.
+
+    Raises:
+        UsageError: as ``plot_spectra``.
+    """
+    figure = Figure(figsize=(5 * len(comparisons), 4.2), layout="constrained", dpi=150)
+    panels = figure.subplots(1, len(comparisons), squeeze=False)[0]
+    for axes, item in zip(panels, comparisons, strict=True):
+        axes.plot(item.steps, item.measured, color="#0072B2", linewidth=3, alpha=0.6)
+        axes.plot(item.steps, item.predicted, color="#D55E00", linewidth=1.5, linestyle="--")
+        if item.parted is not None:
+            axes.axvline(item.parted, color="grey", linewidth=0.8)
+            axes.annotate(
+                f"10 % apart at step {item.parted}",
+                (item.parted, 0.97),
+                xycoords=("data", "axes fraction"),
+                rotation=90,
+                va="top",
+                ha="right",
+                fontsize="small",
+            )
+        axes.set_xscale("symlog", linthresh=1)
+        axes.set_xlim(0, item.steps[-1])
+        axes.set_yscale("log")
+        # a prediction that diverges must not flatten the measurement
+        measured = item.measured[np.isfinite(item.measured)]
+        axes.set_ylim(measured.min() / 2, min(measured.max() * 10, HIGHEST))
+        axes.set_title(f"lr = {item.factor:g} lr_crit", fontsize="medium")
+        axes.set_xlabel("step of gradient descent")
+        axes.grid(alpha=0.3)
+    panels[0].set_ylabel("mean squared error")
+    panels[0].legend(["measured", "predicted by the NTK at the start"], fontsize="small")
+    figure.suptitle(title, fontsize="medium")
+    _save(figure, path)
+
+
+def _save(figure: Figure, path: Path) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(path)
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror}") from None
+    except ValueError as error:
+        raise UsageError(f"cannot draw to {path}: {error}") from None
