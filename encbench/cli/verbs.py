@@ -15,6 +15,7 @@ def encbench_commands() -> Mapping[str, str]:
         "plugins": "encbench.cli.plugins:plugins",
         "show": "encbench.cli.show:show",
         "check": "encbench.cli.check:check",
+        "bench": "encbench.cli.bench:bench",
         "new-encoding": "encbench.cli.new_encoding:new_encoding",
         "new-task": "encbench.cli.new_task:new_task",
     }

@@ -76,7 +76,7 @@ def write_plugin(kind: Kind, name: str, directory: Path) -> Path:
     """
     root = directory / _distribution(check_name(name))
     if root.exists():
-        raise UsageError(f"{root} exists and is not overwritten; choose another --directory or NAME")
+        raise UsageError(f"{root} exists, nothing was written; choose another --directory or NAME")
     try:
         directory.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{root.name}-", dir=directory) as temporary:

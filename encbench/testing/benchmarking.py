@@ -1,0 +1,218 @@
+"""What the benchmarks of encodings time: one network, four operations, each with its accuracy."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from encbench import ntk
+from encbench.encoding import Encoding
+from encbench.errors import EncbenchError, PluginError
+from encbench.network import CoordinateMLP
+from encbench.parameters import validate_parameters
+from encbench.provenance import Provenance
+from encbench.registry import default_registry
+from encbench.selector import parse_selector
+from encbench.testing.jacobian import brute_force_ntk
+
+__all__ = ["OPERATIONS", "BenchmarkCase", "Operation", "conditions"]
+
+Operation = Literal["forward", "backward", "step", "ntk"]
+OPERATIONS: tuple[Operation, ...] = ("forward", "backward", "step", "ntk")
+OUT_DIM = 3
+DEPTH = 2
+TRAINING_STEPS = 100
+CHECKED_POINTS = 8
+"""Points at which the kernel is held against the whole Jacobian; fewer for large tables."""
+JACOBIAN_BYTES = 1 << 28
+LR_POINTS = 300
+LR_FACTOR = 1.5
+"""The rule by which runs choose their learning rate, too."""
+SEED = 20
+
+
+class BenchmarkCase:
+    """A network on one encoding, and what is timed of it.
+
+    ``forward``: f(x), no gradients. ``backward``: from the loss to the gradient of every
+    parameter, the forward pass not included. ``step``: one step of SGD, all included.
+    ``ntk``: the trace kernel in float64.
+
+    Args:
+        selector: NAME or NAME:KEY=VALUE,….
+        device: cpu, cuda or cuda:N.
+        points: N, points of a batch, random in [0, 1]^d, d = 2 where the encoding can.
+        ntk_points: points of the kernel, random too.
+        width: units of the two hidden layers.
+
+    Raises:
+        UsageError: the selector names no encoding, or does not fit it.
+        PluginError: the encoding cannot be built; names its distribution.
+    """
+
+    def __init__(
+        self,
+        selector: str,
+        *,
+        device: str = "cpu",
+        points: int = 1024,
+        ntk_points: int = 128,
+        width: int = 64,
+    ) -> None:
+        self.selector = selector
+        self.device = torch.device(device)
+        name, given = parse_selector(selector)
+        offer = default_registry().find("encoding", name)
+        cls: type[Encoding] = offer.load()
+        parameters = validate_parameters("encoding", offer.name, cls, given)
+        in_dim = min(max(2, cls.min_dim), cls.max_dim)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(SEED)
+            try:
+                encoding = cls(in_dim, **parameters)
+            except EncbenchError:
+                raise
+            except Exception as error:
+                raise PluginError(
+                    f"encoding {offer.name!r} of {offer.distribution} {offer.plugin.version} "
+                    f"failed: {type(error).__name__}: {error}"
+                ) from error
+            model = CoordinateMLP(encoding, OUT_DIM, width=width, depth=DEPTH)
+            x = torch.rand(points, in_dim, dtype=torch.float64)
+            self._ntk_x = torch.rand(ntk_points, in_dim, dtype=torch.float64)
+        self.model = model.to(self.device)
+        self._x64 = x.to(self.device)
+        self._x = self._x64.float()
+        self._y = _target(self._x64).float()
+        self._settings = {
+            "points": points,
+            "ntk_points": ntk_points,
+            "width": width,
+            "depth": DEPTH,
+            "in_dim": in_dim,
+        }
+        self._offer = offer
+
+    def time(self, benchmark: Any, operation: Operation) -> None:
+        """Time an operation with pytest-benchmark's fixture, and note its accuracy."""
+        value, meaning = getattr(self, f"_accuracy_of_{operation}")()
+        benchmark.group = operation
+        benchmark.extra_info.update(
+            encoding=self.selector,
+            distribution=f"{self._offer.distribution} {self._offer.plugin.version}",
+            operation=operation,
+            parameters=self.model.parameter_counts(),
+            accuracy=value,
+            accuracy_means=meaning,
+            conditions=conditions(self.device),
+            settings=self._settings,
+        )
+        run: Callable[[], Any] = getattr(self, f"_{operation}")()
+        if self.device.type != "cuda":
+            benchmark(run)
+            return
+
+        def finished() -> None:
+            run()
+            # kernels are queued: without this the queueing would be timed
+            torch.cuda.synchronize(self.device)
+
+        finished()
+        benchmark(finished)
+
+    def _forward(self) -> Callable[[], Any]:
+        def forward() -> Tensor:
+            with torch.inference_mode():
+                out: Tensor = self.model(self._x)
+            return out
+
+        return forward
+
+    def _backward(self) -> Callable[[], Any]:
+        parameters = list(self.model.parameters())
+        loss = F.mse_loss(self.model(self._x), self._y)
+        return lambda: torch.autograd.grad(loss, parameters, retain_graph=True)
+
+    def _step(self) -> Callable[[], Any]:
+        return self._stepper(copy.deepcopy(self.model))
+
+    def _ntk(self) -> Callable[[], Any]:
+        return lambda: ntk.empirical_ntk(self.model, self._ntk_x)
+
+    def _stepper(self, model: CoordinateMLP) -> Callable[[], Tensor]:
+        lr = LR_FACTOR * ntk.critical_learning_rate(model, self._x64[:LR_POINTS])
+        optimizer = torch.optim.SGD(model.parameters(), lr=lr, fused=True)
+
+        def step() -> Tensor:
+            optimizer.zero_grad()
+            loss = F.mse_loss(model(self._x), self._y)
+            loss.backward()  # type: ignore[no-untyped-call] # torch leaves it untyped
+            optimizer.step()
+            return loss
+
+        return step
+
+    def _accuracy_of_forward(self) -> tuple[float, str]:
+        with torch.no_grad():
+            return _error(
+                self.model(self._x), self._double()(self._x64)
+            ), "relative error of float32 outputs"
+
+    def _accuracy_of_backward(self) -> tuple[float, str]:
+        def gradient(model: CoordinateMLP, x: Tensor) -> Tensor:
+            loss = F.mse_loss(model(x), self._y.to(x.dtype))
+            gradients = torch.autograd.grad(loss, list(model.parameters()))
+            return torch.cat([part.to_dense().flatten() for part in gradients])
+
+        error = _error(gradient(self.model, self._x), gradient(self._double(), self._x64))
+        return error, "relative error of the float32 gradient"
+
+    def _accuracy_of_step(self) -> tuple[float, str]:
+        step = self._stepper(copy.deepcopy(self.model))
+        for _ in range(TRAINING_STEPS):
+            step()
+        # a step gives the loss before its update
+        loss = step().item()
+        psnr = -10 * math.log10(loss) if loss > 0 else math.inf if loss == 0 else math.nan
+        return psnr, f"PSNR [dB] on the batch after {TRAINING_STEPS} steps"
+
+    def _accuracy_of_ntk(self) -> tuple[float, str]:
+        model = self._double().cpu()
+        point = 8 * OUT_DIM * sum(self.model.parameter_counts().values())
+        x = self._ntk_x[: max(2, min(CHECKED_POINTS, JACOBIAN_BYTES // point))]
+        expected = sum(brute_force_ntk(model, x).values())
+        found = ntk.empirical_ntk(self.model, x, outputs="full").total.cpu()
+        assert isinstance(expected, Tensor), "there are two parts"
+        return _error(found, expected), f"relative error at {len(x)} points"
+
+    def _double(self) -> CoordinateMLP:
+        return copy.deepcopy(self.model).double()
+
+
+def conditions(device: torch.device | str) -> dict[str, str | int]:
+    """What two timings must share to be compared: machine, processor, device and threads."""
+    device = torch.device(device)
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    here = Provenance.collect(name, torch.get_num_threads())
+    return {
+        "machine": here.machine,
+        "processor": here.processor,
+        "device": name,
+        "threads": here.threads,
+    }
+
+
+def _target(x: Tensor) -> Tensor:  # (N, d) in [0, 1]^d -> (N, 3) in [0, 1]
+    phase = 2 * math.pi * x.sum(1, keepdim=True)
+    waves = torch.tensor([1.0, 2.0, 4.0], dtype=x.dtype, device=x.device)
+    return 0.5 + 0.5 * torch.sin(waves * phase)
+
+
+def _error(found: Tensor, expected: Tensor) -> float:
+    return float((found.double() - expected).norm() / expected.norm())
