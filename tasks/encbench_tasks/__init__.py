@@ -11,3 +11,8 @@ def encbench_tasks() -> Mapping[str, str]:
         "image": "encbench_tasks.image:ImageTask",
         "occupancy": "encbench_tasks.occupancy:OccupancyTask",
     }
+
+
+@hookimpl
+def encbench_commands() -> Mapping[str, str]:
+    return {"data": "encbench_tasks.data:data"}

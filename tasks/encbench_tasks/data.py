@@ -1,0 +1,99 @@
+"""``encbench data``: meshes to fetch, and meshes that networks learned."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+import encbench
+from encbench import DataError, UsageError
+
+__all__ = ["data"]
+
+FORMATS = (".ply", ".glb", ".obj", ".stl", ".off")
+
+
+def data(
+    action: Annotated[Literal["list", "fetch", "export-mesh"], typer.Argument(help="What to do.")],
+    what: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="fetch: names of meshes. export-mesh: a results folder, and the beginning of a "
+            "record's key.",
+            show_default=False,
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", help="Mesh file to write.", show_default=False),
+    ] = None,
+) -> None:
+    """Fetch meshes to learn from; export those that were learned.
+
+    Meshes of the Stanford 3D Scanning Repository are free for research, with credit to the
+    Stanford Computer Graphics Laboratory; nothing is downloaded unless it is asked for here.
+    They come to lie in $ENCBENCH_CACHE or the user's cache folder.
+
+    \b
+    Examples:
+      encbench data list
+      encbench data fetch stanford-dragon
+      encbench run -t occupancy:mesh=stanford-dragon
+      encbench data export-mesh results/mine 3fa1 -o dragon.ply
+    """
+    words = what or []
+    if action == "list":
+        _list()
+    elif action == "fetch":
+        if not words:
+            raise UsageError("fetch what? `encbench data list` names the meshes")
+        _fetch(words)
+    else:
+        if len(words) != 2 or output is None:
+            raise UsageError(
+                "export-mesh needs a results folder, a record's key and -o FILE, such as "
+                "`encbench data export-mesh results/mine 3fa1 -o mesh.ply`"
+            )
+        _export(Path(words[0]), words[1], output)
+
+
+def _list() -> None:
+    from encbench_tasks._occupancy.catalogue import MESHES, fetched_path
+
+    for name, mesh in MESHES.items():
+        path = fetched_path(name)
+        state = str(path) if path.exists() else f"not here ({mesh.size})"
+        typer.echo(f"{name:20} {state}")
+
+
+def _fetch(names: list[str]) -> None:
+    from encbench_tasks._occupancy.fetch import fetch
+
+    for name in names:
+        typer.echo(fetch(name))
+
+
+def _export(directory: Path, key: str, output: Path) -> None:
+    import trimesh
+
+    if output.suffix.lower() not in FORMATS:
+        raise UsageError(f"-o {output}: a mesh's name ends in {' '.join(FORMATS)}")
+    found = [s for s in encbench.Store(directory).records() if s.record.key.startswith(key)]
+    if len(found) != 1:
+        raise UsageError(
+            f"{len(found)} records of {directory} begin with {key!r}; `encbench show {directory}` "
+            "lists them"
+        )
+    arrays = found[0].arrays
+    if "mesh_vertices" not in arrays:
+        raise DataError(
+            f"record {found[0].record.key} holds no mesh; only occupancy cells have one"
+        )
+    mesh = trimesh.Trimesh(arrays["mesh_vertices"], arrays["mesh_faces"], process=False)
+    try:
+        mesh.export(output)
+    except OSError as error:
+        raise DataError(f"cannot write {output}: {error.strerror}") from None
+    typer.echo(f"{output}: {len(mesh.vertices)} vertices, {len(mesh.faces)} faces")
