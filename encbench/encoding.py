@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from torch import Tensor, nn
 
@@ -67,6 +67,9 @@ class Encoding(nn.Module, ABC):
     """What the encoding computes, in one line of mathematics."""
     source: ClassVar[str] = ""
     """Where it comes from: authors, title, venue, year, equation."""
+    bibtex: ClassVar[str | None] = None
+    """The same as BibTeX entries, for ``encbench cite``; ``source`` is cited unless given, and
+    nothing where it is empty."""
     min_dim: ClassVar[int] = 1
     max_dim: ClassVar[int] = 3
     activation: str | Activation | None = None
@@ -100,6 +103,13 @@ class Encoding(nn.Module, ABC):
         that no block names take that road too.
         """
         return None
+
+    def parameterize(self, parameterization: Literal["ntk", "standard"]) -> None:
+        """Told by a network that is built on this encoding what parameterization its layers have.
+
+        Does nothing unless overridden. An encoding with dense layers of its own may rescale their
+        parameters here, so that it learns at a pace with the network's; never the features.
+        """
 
     def extra_repr(self) -> str:
         return f"in_dim={self.in_dim}, out_dim={self.out_dim}"

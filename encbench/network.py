@@ -93,6 +93,7 @@ class CoordinateMLP(nn.Module):
                 "CoordinateMLP: parameterization must be 'ntk' or 'standard', "
                 f"got {parameterization!r}"
             )
+        encoding.parameterize(parameterization)
         self.encoding = encoding
         self.in_dim = encoding.in_dim
         self.out_dim = out_dim

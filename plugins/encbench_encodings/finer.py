@@ -5,23 +5,23 @@ from __future__ import annotations
 from typing import Annotated
 
 from pydantic import Field
-from torch import Tensor, nn
+from torch import nn
 
-from encbench import Encoding
 from encbench.activations import Finer
+from encbench_encodings._first_layer import Features, FirstLayer
 
 
-class FinerEncoding(Encoding):
+class FinerEncoding(FirstLayer):
     """First layer of FINER, sin(ω0 (|z| + 1) z) of z = W(2x − 1) + b; d_e = m.
 
     The wider the range of the biases, the higher the frequencies that are within reach: SIREN's
     features are those at |z| much below 1. The hidden layers are expected to be of the same kind.
 
     Coordinates are brought to [−1, 1]. W starts as U(±1/d), b as U(±k): the authors tune k to
-    the signal, up to some 20 for photographs; their code starts from ``nn.Linear``'s 1/√d unless
-    told a k. The derivative is that of the function as it stands; their code holds |z| + 1 fixed
-    in the backward pass by default. This first layer is in standard parameterization whatever
-    the network's is.
+    the signal; their code leaves ``nn.Linear``'s 1/√d unless told a k. The derivative is that of
+    the function as it stands; their code holds |z| + 1 fixed in the backward pass by default. In
+    a network of NTK parameterization the learned parameters are ω0 W and ω0 b, see
+    ``_first_layer``.
 
     m(d + 1) parameters, ``linear.weight`` and ``linear.bias``.
 
@@ -38,14 +38,13 @@ class FinerEncoding(Encoding):
         'Liu et al., "FINER: Flexible Spectral-bias Tuning in Implicit NEural Representation by '
         'Variable-periodic Activation Functions", CVPR 2024, section 3'
     )
-    max_dim = 4
     activation = Finer()
 
     def __init__(
         self,
         in_dim: int,
         *,
-        features: Annotated[int, Field(ge=1, description="m, units of the layer")] = 256,
+        features: Features = 256,
         omega: Annotated[float, Field(gt=0, description="ω0, frequency of this layer")] = 30.0,
         bias_range: Annotated[
             float | None, Field(ge=0, description="k, biases start in ±k (1/√d)")
@@ -54,16 +53,8 @@ class FinerEncoding(Encoding):
             float, Field(gt=0, description="ω of the hidden layers")
         ] = Finer.omega,
     ) -> None:
-        super().__init__(in_dim, out_dim=features)
-        self.first = Finer(omega)
+        super().__init__(in_dim, features, Finer(omega), omega)
         self.activation = Finer(hidden_omega)
-        self.linear = nn.Linear(in_dim, features)
         nn.init.uniform_(self.linear.weight, -1 / in_dim, 1 / in_dim)
         if bias_range is not None:
             nn.init.uniform_(self.linear.bias, -bias_range, bias_range)
-
-    def forward(self, x: Tensor) -> Tensor:  # (N, d) -> (N, m)
-        return self.first(self.linear(2 * x - 1))
-
-    def extra_repr(self) -> str:
-        return f"{super().extra_repr()}, omega={self.first.omega}"

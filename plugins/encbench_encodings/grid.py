@@ -14,7 +14,7 @@ from encbench_encodings._grid import MultilevelGrid
 
 
 class Grid(MultilevelGrid):
-    """One dense grid of learnable values, interpolated (multi)linearly or cubically; d_e = k (+ d).
+    """One dense grid of learnable values, interpolated linearly or cubically; d_e = k (+ d).
 
     n nodes an axis, node i at x = i/(n − 1): both borders lie on nodes. The values at a node are
     the features there, whatever the interpolation.

@@ -12,7 +12,7 @@ from encbench import Encoding, ParameterError
 
 
 class OneBlob(Encoding):
-    """One-blob encoding: a kernel of the width of a bin around x, integrated over k bins; d_e = dk.
+    """One-blob encoding: a kernel around x of a bin's width, integrated over k bins; d_e = dk.
 
     A soft one-hot code of each coordinate: bin i of k gets the kernel's mass on [i/k, (i + 1)/k].
     Two conventions, which differ in kernel and at the borders:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Annotated
 
 from pydantic import Field
-from torch import Tensor, nn
+from torch import nn
 
-from encbench import Encoding
 from encbench.activations import Sine
+from encbench_encodings._first_layer import Features, FirstLayer
 
 
-class Siren(Encoding):
+class Siren(FirstLayer):
     """First layer of SIREN, sin(ω0 (W(2x − 1) + b)), for hidden layers of sines; d_e = m.
 
     The whole network is SIREN's where the hidden layers are sines too, which is what this
@@ -20,7 +20,8 @@ class Siren(Encoding):
 
     Coordinates are brought to [−1, 1], for which ω0 = 30 was chosen; given [0, 1], the same ω0
     makes waves half as fine. W starts as U(±1/d), not U(±√(6/d)/ω); b as ``nn.Linear``'s,
-    U(±1/√d). This first layer is in standard parameterization whatever the network's is.
+    U(±1/√d). In a network of NTK parameterization the learned parameters are ω0 W and
+    ω0 b, see ``_first_layer``.
 
     m(d + 1) parameters, ``linear.weight`` and ``linear.bias``.
 
@@ -37,27 +38,18 @@ class Siren(Encoding):
         'Sitzmann et al., "Implicit Neural Representations with Periodic Activation Functions", '
         "NeurIPS 2020, section 3.2; ω as in the authors' code"
     )
-    max_dim = 4
     activation = Sine()
 
     def __init__(
         self,
         in_dim: int,
         *,
-        features: Annotated[int, Field(ge=1, description="m, units of the layer")] = 256,
+        features: Features = 256,
         omega: Annotated[float, Field(gt=0, description="ω0, frequency of this layer")] = 30.0,
         hidden_omega: Annotated[
             float, Field(gt=0, description="ω of the hidden layers (standard parameterization)")
         ] = Sine.omega,
     ) -> None:
-        super().__init__(in_dim, out_dim=features)
-        self.first = Sine(omega)
+        super().__init__(in_dim, features, Sine(omega), omega)
         self.activation = Sine(hidden_omega)
-        self.linear = nn.Linear(in_dim, features)
         nn.init.uniform_(self.linear.weight, -1 / in_dim, 1 / in_dim)
-
-    def forward(self, x: Tensor) -> Tensor:  # (N, d) -> (N, m)
-        return self.first(self.linear(2 * x - 1))
-
-    def extra_repr(self) -> str:
-        return f"{super().extra_repr()}, omega={self.first.omega}"
