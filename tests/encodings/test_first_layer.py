@@ -1,0 +1,57 @@
+"""First layers of sine and wavelet networks, and the parameterization of the network on them."""
+
+import pytest
+import torch
+from encbench_encodings.finer import FinerEncoding
+from encbench_encodings.siren import Siren
+from encbench_encodings.wire import Wire
+
+from encbench import CoordinateMLP
+from encbench.ntk import empirical_ntk
+from tests.ntk.conftest import brute_force, relative_error
+
+from .encoding_checks import check_gradients, random_points
+
+ENCODINGS = [Siren, FinerEncoding, Wire]
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_the_parameterization_changes_the_parameters_and_not_the_features(encoding):
+    torch.manual_seed(0)
+    layer = encoding(2, features=9, omega=12.0).double()
+    x = random_points(8, 2)
+    features, weight = layer(x).detach(), layer.linear.weight.detach().clone()
+    for parameterization, factor in [("ntk", 12), ("ntk", 12), ("standard", 1), ("ntk", 12)]:
+        layer.parameterize(parameterization)
+        torch.testing.assert_close(layer(x), features, rtol=1e-12, atol=1e-12)
+        torch.testing.assert_close(layer.linear.weight, factor * weight)
+    check_gradients(layer, x[:3])
+
+
+@pytest.mark.parametrize("parameterization", ["ntk", "standard"])
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_the_kernel_is_the_jacobians(encoding, parameterization):
+    torch.manual_seed(0)
+    model = CoordinateMLP(encoding(2, features=12), 2, 12, 2, parameterization)
+    x = random_points(15, 2)
+    ntk = empirical_ntk(model, x, outputs="full")
+    assert set(ntk.roads.values()) == {"layerwise"}
+    assert relative_error(ntk.total, brute_force(model, x, "full")) < 1e-12
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_the_learning_speed_of_the_first_layer_falls_by_the_square_of_omega(encoding):
+    x = random_points(15, 2)
+    layer = encoding(2, features=12, omega=9.0)
+    model = CoordinateMLP(layer, 1, 12, 1, "ntk").double()
+    phases = empirical_ntk(model, x).parts["encoding"]
+    layer.parameterize("standard")
+    weights = empirical_ntk(model, x).parts["encoding"]
+    torch.testing.assert_close(weights, 81 * phases, rtol=1e-9, atol=1e-12)
+
+
+def test_in_ntk_parameterization_the_first_layer_learns_at_a_pace_with_the_others():
+    torch.manual_seed(0)
+    ntk = empirical_ntk(CoordinateMLP(Siren(2), 3, 256, 2, "ntk"), random_points(40, 2))
+    shares = {part: ntk.parts[part].diagonal().mean().item() for part in ("mlp", "encoding")}
+    assert 1 / 3 < shares["encoding"] / shares["mlp"] < 3
