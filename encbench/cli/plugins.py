@@ -2,27 +2,52 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.table import Table
 
 from encbench.cli.format import literal, output_console
+from encbench.cli.requirements import installed, recorded
+from encbench.errors import UsageError
 from encbench.registry import default_registry
 
 
 def plugins(
+    directory: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="DIR", help="Results folder, for --requirements.", show_default=False
+        ),
+    ] = None,
     trace: Annotated[
         bool, typer.Option("--trace", help="Show the traceback of each broken plug-in.")
     ] = False,
+    requirements: Annotated[
+        bool,
+        typer.Option(
+            "--requirements", help="Print NAME==VERSION of what DIR's run, or all of this, needs."
+        ),
+    ] = False,
 ) -> None:
     """Show plug-ins: offers, and what is broken.
+
+    With --requirements, a list that pip reads: the distributions that the records of a results
+    folder name, or those whose plug-ins are installed here.
 
     \b
     Examples:
       encbench plugins
       encbench plugins --trace
+      encbench plugins --requirements results/quick > requirements.txt
     """
+    if requirements:
+        for line in installed() if directory is None else recorded(directory):
+            typer.echo(line)
+        return
+    if directory is not None:
+        raise UsageError(f"what to do with {directory}? --requirements lists what its run needed")
     console, host = output_console(), default_registry().host
     table = Table(box=None, header_style="dim")
     for column in ("distribution", "version", "entry point", "offers", "state"):

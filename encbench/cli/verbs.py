@@ -16,6 +16,7 @@ def encbench_commands() -> Mapping[str, str]:
         "show": "encbench.cli.show:show",
         "check": "encbench.cli.check:check",
         "bench": "encbench.cli.bench:bench",
+        "cite": "encbench.cli.cite:cite",
         "new-encoding": "encbench.cli.new_encoding:new_encoding",
         "new-task": "encbench.cli.new_task:new_task",
     }

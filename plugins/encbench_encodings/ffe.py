@@ -47,6 +47,21 @@ class FourierFeatureEncoding(Encoding):
         'Dimensions: A Neural Tangent Kernel Analysis of Multigrid Parametric Encodings", '
         'ICLR 2025, Eq. 1; Mildenhall et al., "NeRF", ECCV 2020, Eq. 4'
     )
+    bibtex = """\
+@inproceedings{audia2025grids,
+  title = {How Learnable Grids Recover Fine Detail in Low Dimensions: A Neural Tangent Kernel
+           Analysis of Multigrid Parametric Encodings},
+  author = {Audia, Samuel and Feizi, Soheil and Zwicker, Matthias and Manocha, Dinesh},
+  booktitle = {International Conference on Learning Representations},
+  year = {2025}
+}
+@inproceedings{mildenhall2020nerf,
+  title = {{NeRF}: Representing Scenes as Neural Radiance Fields for View Synthesis},
+  author = {Mildenhall, Ben and Srinivasan, Pratul P. and Tancik, Matthew and
+            Barron, Jonathan T. and Ramamoorthi, Ravi and Ng, Ren},
+  booktitle = {European Conference on Computer Vision},
+  year = {2020}
+}"""
     max_dim = 4
 
     def __init__(

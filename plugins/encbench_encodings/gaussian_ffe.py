@@ -34,6 +34,16 @@ class GaussianFourierFeatures(Encoding):
         'Tancik et al., "Fourier Features Let Networks Learn High Frequency Functions in Low '
         'Dimensional Domains", NeurIPS 2020'
     )
+    bibtex = """\
+@inproceedings{tancik2020fourier,
+  title = {Fourier Features Let Networks Learn High Frequency Functions in Low Dimensional Domains},
+  author = {Tancik, Matthew and Srinivasan, Pratul P. and Mildenhall, Ben and
+            Fridovich-Keil, Sara and Raghavan, Nithin and Singhal, Utkarsh and
+            Ramamoorthi, Ravi and Barron, Jonathan T. and Ng, Ren},
+  booktitle = {Advances in Neural Information Processing Systems},
+  volume = {33},
+  year = {2020}
+}"""
     max_dim = 4
 
     frequencies: Tensor

@@ -59,6 +59,16 @@ class HashGrid(TinyCudaGrid):
         'Müller, Evans, Schied, Keller, "Instant Neural Graphics Primitives with a '
         'Multiresolution Hash Encoding", SIGGRAPH 2022; semantics of NVlabs/tiny-cuda-nn'
     )
+    bibtex = """\
+@article{mueller2022instant,
+  title = {Instant Neural Graphics Primitives with a Multiresolution Hash Encoding},
+  author = {M{\\"u}ller, Thomas and Evans, Alex and Schied, Christoph and Keller, Alexander},
+  journal = {ACM Transactions on Graphics},
+  volume = {41},
+  number = {4},
+  year = {2022},
+  doi = {10.1145/3528223.3530127}
+}"""
 
     def __init__(
         self,

@@ -12,6 +12,7 @@ class Identity(Encoding):
 
     equation = "γ(x) = x"
     source = "the baseline; no encoding"
+    bibtex = ""
     max_dim = 4
 
     def __init__(self, in_dim: int) -> None:

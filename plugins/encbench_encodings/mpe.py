@@ -52,6 +52,14 @@ class MultigridParametricEncoding(MultilevelGrid):
         'Dimensions: A Neural Tangent Kernel Analysis of Multigrid Parametric Encodings", '
         "ICLR 2025, Eq. 2 and 3"
     )
+    bibtex = """\
+@inproceedings{audia2025grids,
+  title = {How Learnable Grids Recover Fine Detail in Low Dimensions: A Neural Tangent Kernel
+           Analysis of Multigrid Parametric Encodings},
+  author = {Audia, Samuel and Feizi, Soheil and Zwicker, Matthias and Manocha, Dinesh},
+  booktitle = {International Conference on Learning Representations},
+  year = {2025}
+}"""
 
     def __init__(
         self,
