@@ -44,17 +44,40 @@ class Density:
     """(probes, steps) Gauss weights, each row summing to 1; padding 0."""
     size: int
     floor: float
-    """Below it this estimate is blind; it says how many lie there, not where."""
+    """1e-9 of the largest value: this estimate tells how many eigenvalues lie below, not where."""
 
     def count_above(self, threshold: float) -> tuple[float, float]:
-        """Expected number of eigenvalues above the threshold, and its standard error."""
-        counts = self.size * np.where(self.values > threshold, self.weights, 0.0).sum(1)
-        return float(counts.mean()), float(counts.std(ddof=1) / np.sqrt(len(counts)))
+        """Number of eigenvalues above the threshold: an estimate and its error.
+
+        The error is one standard error over the probes plus what the quadrature leaves open: by
+        the Chebyshev-Markov-Stieltjes inequalities, the weights of the values next to the
+        threshold on either side.
+
+        Raises:
+            ParameterError: a threshold below the floor.
+        """
+        if threshold < self.floor:
+            raise ParameterError(
+                f"this density is blind below {self.floor:.3g}, got the threshold {threshold:.3g}; "
+                "use spectrum(empirical_ntk(...).total) on fewer points"
+            )
+        above = self.values > threshold  # NaN is not
+        counts = self.size * np.where(above, self.weights, 0.0).sum(1)
+        below = (self.values <= threshold).sum(1)  # values ascend, NaN stand last
+        rows = np.arange(len(counts))
+        padded = np.pad(self.weights, ((0, 0), (1, 1)))
+        left, right = padded[rows, below], padded[rows, below + 1]
+        open_ = self.size * np.maximum(left, right).mean()
+        return float(counts.mean()), float(_standard_error(counts) + open_)
 
     def trace(self) -> tuple[float, float]:
         """Expected sum of the eigenvalues, and its standard error."""
         sums = self.size * np.nansum(self.values * self.weights, axis=1)
-        return float(sums.mean()), float(sums.std(ddof=1) / np.sqrt(len(sums)))
+        return float(sums.mean()), _standard_error(sums)
+
+
+def _standard_error(values: np.ndarray) -> float:
+    return float(values.std(ddof=1) / np.sqrt(len(values)))
 
 
 class NtkOperator(LinearOperator):  # type: ignore[misc] # scipy ships no types
