@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Callable
+from collections.abc import Iterator
 
 import pytest
 import torch
+from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 from torch.func import functional_call, jacrev, vmap
-
-Reference = Callable[..., Tensor]
 
 
 def brute_force(
@@ -35,6 +34,16 @@ def brute_force(
     if outputs == "full":
         return j.flatten(0, 1) @ j.flatten(0, 1).t()
     return torch.einsum("nap,map->nm", j, j) / j.shape[1]
+
+
+@pytest.fixture(autouse=True, scope="package")
+def one_thread() -> Iterator[None]:
+    """Matrices of a few dozen rows: threads would only wait for one another."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    with threadpool_limits(limits=1):
+        yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import Tensor
 
 from encbench import CoordinateMLP, Encoding
@@ -80,6 +82,48 @@ def test_cross_kernel_is_a_block_of_the_joint_kernel(
     joint = empirical_ntk(model, points, outputs=outputs).total
     block = cross_ntk(model, points[:15], points[15:], outputs=outputs)
     assert relative_error(block, joint[: 15 * rows, 15 * rows :]) < 1e-14
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    in_dim=st.integers(1, 3),
+    out_dim=st.integers(1, 4),
+    width=st.integers(1, 9),
+    depth=st.integers(1, 4),
+    count=st.integers(1, 12),
+    outputs=st.sampled_from(["trace", "full"]),
+    seed=st.integers(0, 2**16),
+)
+def test_kernel_of_any_small_network(
+    in_dim: int, out_dim: int, width: int, depth: int, count: int, outputs: Any, seed: int
+) -> None:
+    torch.manual_seed(seed)
+    model = network(Plain(in_dim), out_dim, width=width, depth=depth)
+    x = torch.rand(count, in_dim, dtype=torch.float64)
+    kernel = empirical_ntk(model, x, outputs=outputs).total
+    assert relative_error(kernel, brute_force(model, x, outputs)) < 1e-12
+    order = torch.randperm(count)
+    moved = empirical_ntk(model, x[order], outputs="trace").total
+    trace = empirical_ntk(model, x, outputs="trace").total
+    assert relative_error(moved, trace[order][:, order]) < 1e-12
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("outputs", ["trace", "full"])
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_gpu_and_cpu_give_the_same_kernel(
+    encoding: type[Any], outputs: Any, points: Tensor
+) -> None:
+    model = network(encoding())
+    here = empirical_ntk(model, points, outputs=outputs).total
+    there = empirical_ntk(model, points, outputs=outputs, device="cuda").total
+    assert there.device.type == "cuda"
+    assert relative_error(there.cpu(), here) < 1e-12
+    v = torch.ones(len(here), dtype=torch.float64).numpy()
+    for cached in (True, False):
+        product = operator(model, points, outputs=outputs, device="cuda", cached=cached) @ v
+        assert relative_error(torch.from_numpy(product), here.sum(1)) < 1e-12
 
 
 def test_kernel_is_symmetric_to_the_last_bit_across_tiles() -> None:
