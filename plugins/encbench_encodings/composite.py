@@ -67,7 +67,7 @@ class Composite(Encoding):
             ),
         ] = None,
     ) -> None:
-        texts = list(parts or DEFAULT_PARTS)
+        texts = list(DEFAULT_PARTS if parts is None else parts)
         built = [_build(text, in_dim) for text in texts]
         unread = set(range(in_dim)).difference(*(coordinates for _, coordinates in built))
         if unread:

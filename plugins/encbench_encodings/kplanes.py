@@ -39,7 +39,7 @@ class KPlanes(Encoding):
             product has no gradient.
 
     Raises:
-        ParameterError: a resolution below 2, or init_low above init_high.
+        ParameterError: no resolution, one below 2, or init_low above init_high.
     """
 
     equation = "γ(x) = [Π_(i<j) P_l^ij(x_i, x_j)] for l < L"
@@ -64,11 +64,11 @@ class KPlanes(Encoding):
         init_low: Annotated[float, Field(description="entries start uniform from here")] = 0.1,
         init_high: Annotated[float, Field(description="to here")] = 0.5,
     ) -> None:
-        resolutions = list(resolutions or DEFAULT_RESOLUTIONS)
-        if min(resolutions) < 2:
+        resolutions = list(DEFAULT_RESOLUTIONS if resolutions is None else resolutions)
+        if min(resolutions, default=0) < 2:
             raise ParameterError(
-                f"kplanes: resolutions={resolutions} must all be at least 2, for a node on each "
-                "border"
+                f"kplanes: resolutions={resolutions} must be one or more numbers of at "
+                "least 2, for a node on each border"
             )
         if init_low > init_high:
             raise ParameterError(

@@ -49,7 +49,7 @@ class SparseMultigrid(MultilevelGrid):
             for entries that no point read; only plain SGD and SparseAdam take it.
 
     Raises:
-        ParameterError: a resolution below 2.
+        ParameterError: no resolution, or one below 2.
     """
 
     equation = "γ(x) = [Σ_c w_c(x) · θ_l[c] for l < L, x], over the stored corners c of x's cell"
@@ -83,11 +83,11 @@ class SparseMultigrid(MultilevelGrid):
             Field(description="COO gradient of the table: cheap steps, only SGD and SparseAdam"),
         ] = False,
     ) -> None:
-        resolutions = list(resolutions or DEFAULT_RESOLUTIONS)
-        if min(resolutions) < 2:
+        resolutions = list(DEFAULT_RESOLUTIONS if resolutions is None else resolutions)
+        if min(resolutions, default=0) < 2:
             raise ParameterError(
-                f"sparse_multigrid: resolutions={resolutions} must all be at least 2, for a node "
-                "on each border"
+                f"sparse_multigrid: resolutions={resolutions} must be one or more numbers of at "
+                "least 2, for a node on each border"
             )
         axes = [_touched_on_axis(nodes, samples) for nodes in resolutions]
         super().__init__(

@@ -109,6 +109,7 @@ def test_it_expects_the_activation_that_a_part_expects():
 @pytest.mark.parametrize(
     ("parts", "message"),
     [
+        ([], "no part of \\[\\] reads coordinate 0,1"),
         (["fe"], "part 'fe': unknown encoding 'fe'; did you mean 'ffe'"),
         (["ffe:level=2"], "part 'ffe:level=2': .* did you mean 'levels'"),
         (["ffe:levels=0"], "part 'ffe:levels=0': .* levels=0 is not valid"),

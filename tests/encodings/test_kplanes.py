@@ -102,7 +102,8 @@ def test_one_coordinate_has_no_plane():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"resolutions": [1]}, "must all be at least 2"),
+        ({"resolutions": []}, "one or more numbers of at least 2"),
+        ({"resolutions": [1]}, "one or more numbers of at least 2"),
         ({"init_low": 0.6}, "init_low=0.6 is above init_high=0.5"),
     ],
 )

@@ -183,6 +183,7 @@ def test_stored_nodes_come_back_with_the_state():
     torch.testing.assert_close(other(points), saved(points))
 
 
-def test_a_grid_of_one_node_is_refused():
-    with pytest.raises(ParameterError, match="must all be at least 2"):
-        SparseMultigrid(2, resolutions=[1])
+@pytest.mark.parametrize("resolutions", [[], [1]])
+def test_no_grid_and_a_grid_of_one_node_are_refused(resolutions):
+    with pytest.raises(ParameterError, match="one or more numbers of at least 2"):
+        SparseMultigrid(2, resolutions=resolutions)
