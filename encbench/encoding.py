@@ -107,9 +107,13 @@ class Encoding(nn.Module, ABC):
     def parameterize(self, parameterization: Literal["ntk", "standard"]) -> None:
         """Told by a network that is built on this encoding what parameterization its layers have.
 
-        Does nothing unless overridden. An encoding with dense layers of its own may rescale their
-        parameters here, so that it learns at a pace with the network's; never the features.
+        An encoding with dense layers of its own may rescale their parameters here, so that it
+        learns at a pace with the network's; never the features. May be told more than once.
+        The default passes it on to encodings inside this one.
         """
+        for part in self.modules():
+            if part is not self and isinstance(part, Encoding):
+                part.parameterize(parameterization)
 
     def extra_repr(self) -> str:
         return f"in_dim={self.in_dim}, out_dim={self.out_dim}"

@@ -6,7 +6,7 @@ from encbench_encodings.finer import FinerEncoding
 from encbench_encodings.siren import Siren
 from encbench_encodings.wire import Wire
 
-from encbench import CoordinateMLP
+from encbench import CoordinateMLP, Encoding
 from encbench.ntk import empirical_ntk
 from tests.ntk.conftest import brute_force, relative_error
 
@@ -55,3 +55,22 @@ def test_in_ntk_parameterization_the_first_layer_learns_at_a_pace_with_the_other
     ntk = empirical_ntk(CoordinateMLP(Siren(2), 3, 256, 2, "ntk"), random_points(40, 2))
     shares = {part: ntk.parts[part].diagonal().mean().item() for part in ("mlp", "encoding")}
     assert 1 / 3 < shares["encoding"] / shares["mlp"] < 3
+
+
+class Beside(Encoding):
+    """The coordinates beside the features of another encoding."""
+
+    def __init__(self, part: Encoding) -> None:
+        super().__init__(part.in_dim, part.in_dim + part.out_dim)
+        self.parts = torch.nn.ModuleList([part])
+
+    def forward(self, x):
+        return torch.cat((x, self.parts[0](x)), dim=1)
+
+
+def test_an_encoding_within_another_is_told_the_parameterization_too():
+    torch.manual_seed(0)
+    layer = Siren(2, features=9, omega=12.0)
+    weight = layer.linear.weight.detach().clone()
+    CoordinateMLP(Beside(layer), 1, 4, 1, "ntk")
+    torch.testing.assert_close(layer.linear.weight, 12 * weight)
