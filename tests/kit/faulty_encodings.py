@@ -1,0 +1,291 @@
+"""Encodings with one fault each, and one without; at module level, for workers to import."""
+
+from __future__ import annotations
+
+import random
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from encbench import Encoding, SparseBlock
+
+Nodes = Annotated[int, Field(ge=2, description="nodes on each axis")]
+
+
+class Line(Encoding):
+    """A row of learnable values an axis, interpolated linearly."""
+
+    equation = "γ(x) = [(1 − w) θ_a[i] + w θ_a[i + 1]] for each axis a"
+    source = "the tests"
+    max_dim = 2
+
+    def __init__(self, in_dim: int, *, nodes: Nodes = 4) -> None:
+        super().__init__(in_dim, out_dim=in_dim)
+        self.nodes = nodes
+        self.table = nn.Parameter(torch.randn(in_dim * nodes, 1))
+
+    def cells(self, x: Tensor) -> tuple[Tensor, Tensor]:  # (N, d) -> rows, weights (N, d, 2)
+        position = x * (self.nodes - 1)
+        cell = position.detach().floor().long().clamp(max=self.nodes - 2)
+        weight = position - cell
+        row = cell + self.nodes * torch.arange(self.in_dim, device=x.device)
+        return torch.stack((row, row + 1), -1), torch.stack((1 - weight, weight), -1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        rows, weights = self.cells(x)
+        return (weights * self.table[rows, 0]).sum(-1)
+
+    def sparse_jacobian(self, x: Tensor) -> list[SparseBlock]:
+        rows, weights = self.cells(x)
+        return [
+            SparseBlock("table", rows[:, axis], weights[:, axis], len(self.table), axis, 1)
+            for axis in range(self.in_dim)
+        ]
+
+
+class Undocumented(Line):
+    equation = ""
+
+
+class Untyped(Line):
+    """A parameter without a type."""
+
+    def __init__(self, in_dim, *, nodes=4):
+        super().__init__(in_dim, nodes=nodes)
+
+
+class Undescribed(Line):
+    """A parameter without a description."""
+
+    def __init__(self, in_dim: int, *, nodes: int = 4) -> None:
+        super().__init__(in_dim, nodes=nodes)
+
+
+class BadDefault(Line):
+    """A default that its own annotation refuses."""
+
+    def __init__(self, in_dim: int, *, nodes: Nodes = 1) -> None:
+        super().__init__(in_dim, nodes=max(nodes, 2))
+
+
+class Keywords(Line):
+    """Parameters that nobody can see."""
+
+    def __init__(self, in_dim: int, **keywords: int) -> None:
+        super().__init__(in_dim, **keywords)
+
+
+class OldSignature(Line):
+    """Built for an interface without in_dim."""
+
+    def __init__(self, *, nodes: Nodes = 4) -> None:
+        super().__init__(2, nodes=nodes)
+
+
+class Abstract(Encoding):
+    """Built for an interface in which forward had another name."""
+
+    equation = source = "the tests"
+
+    def __init__(self, in_dim: int) -> None:
+        super().__init__(in_dim, in_dim)
+
+    def encode(self, x: Tensor) -> Tensor:
+        return x
+
+
+class NoSuper(Line):
+    """Never says what out_dim is."""
+
+    def __init__(self, in_dim: int) -> None:
+        nn.Module.__init__(self)
+
+
+class WrongShape(Line):
+    """One feature more than it says."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat((super().forward(x), x[:, :1]), 1)
+
+
+class Crashing(Line):
+    """Its forward raises."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        raise ValueError("no luck today")
+
+
+class Single(Line):
+    """Rounds to float32."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x).float()
+
+
+class Imprecise(Line):
+    """A frequency that float32 does not hold."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) + torch.sin(1e9 * torch.pi * x)
+
+
+class Stray(Line):
+    """A tensor that the module does not know of."""
+
+    def __init__(self, in_dim: int) -> None:
+        super().__init__(in_dim)
+        self.offset = torch.ones(in_dim)
+
+
+class Unseeded(Line):
+    """Draws from a generator that nobody seeds."""
+
+    def __init__(self, in_dim: int) -> None:
+        super().__init__(in_dim)
+        self.register_buffer("factor", torch.tensor(random.random()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.factor.to(x.dtype) * super().forward(x)
+
+
+class Noisy(Line):
+    """Draws in forward, and multiplies by nothing."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) + 0 * torch.randn_like(x)
+
+
+class Dropping(Line):
+    """Another function in training than afterwards."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) * (1 if self.training else 2)
+
+
+class Detached(Line):
+    """Cuts its parameters off."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x).detach()
+
+
+class Unused(Line):
+    """A parameter that forward does not use."""
+
+    def __init__(self, in_dim: int) -> None:
+        super().__init__(in_dim)
+        self.spare = nn.Parameter(torch.zeros(1))
+
+
+class _Doubled(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, value):
+        return value.clone()
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return 2 * gradient
+
+
+class WrongBackward(Line):
+    """Twice the gradient that it has."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return _Doubled.apply(super().forward(x))
+
+
+class Open(Line):
+    """Not defined at the upper border."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) + 1e-3 / (1 - x)
+
+
+class OpenGradient(Line):
+    """Finite, and its gradient is not."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) + (x * self.table.mean() ** 2).sqrt()
+
+
+class Centred(Line):
+    """Subtracts the batch's mean."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        features = super().forward(x)
+        return features - features.mean(0)
+
+
+class InPlace(Line):
+    """Scales the caller's points."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.mul_(0.5))
+
+
+class WrongBlocks(Line):
+    """Forgets the second corner's weight."""
+
+    def sparse_jacobian(self, x: Tensor) -> list[SparseBlock]:
+        rows, weights = self.cells(x)
+        weights = weights * torch.tensor([1.0, 0.5], dtype=x.dtype)
+        return [
+            SparseBlock("table", rows[:, axis], weights[:, axis], len(self.table), axis, 1)
+            for axis in range(self.in_dim)
+        ]
+
+
+class MissingBlocks(Line):
+    """Describes the first axis alone."""
+
+    max_dim = 2
+    min_dim = 2
+
+    def sparse_jacobian(self, x: Tensor) -> list[SparseBlock]:
+        return super().sparse_jacobian(x)[:1]
+
+
+class SharedRows(Line):
+    """Two blocks that touch the same rows."""
+
+    def sparse_jacobian(self, x: Tensor) -> list[SparseBlock]:
+        blocks = super().sparse_jacobian(x)
+        return [*blocks, *blocks]
+
+
+class Misnamed(Line):
+    """Blocks of a parameter that there is not."""
+
+    def sparse_jacobian(self, x: Tensor) -> list[SparseBlock]:
+        rows, weights = self.cells(x)
+        return [SparseBlock("tabel", rows[:, 0], weights[:, 0], len(self.table), 0, 1)]
+
+
+class Forgetful(Line):
+    """A random buffer that the state dict leaves out."""
+
+    def __init__(self, in_dim: int) -> None:
+        super().__init__(in_dim)
+        self.register_buffer("shift", torch.rand(in_dim), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) + self.shift.to(x.dtype)
+
+
+class Unpicklable(Line):
+    """Holds a function without a name."""
+
+    def __init__(self, in_dim: int) -> None:
+        super().__init__(in_dim)
+        self.wave = lambda x: x
+
+
+class SparseGradients(Line):
+    """The table's gradient is a sparse tensor."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        rows, weights = self.cells(x)
+        values = nn.functional.embedding(rows, self.table, sparse=True)[..., 0]
+        return (weights * values).sum(-1)
