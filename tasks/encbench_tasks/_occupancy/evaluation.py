@@ -14,6 +14,7 @@ from encbench.task import Predict
 from encbench_tasks._occupancy.labels import Labels
 from encbench_tasks._occupancy.lattice import Lattice, logits_of
 from encbench_tasks._occupancy.pictures import (
+    above,
     beside,
     depth_error,
     depth_image,
@@ -84,8 +85,8 @@ class Evaluation:
             "surface": (_sampled(mesh), self._surface),
             "depth": (np.stack(depths, axis=2), np.stack(true_depths, axis=2)),
         }
-        target = beside(normal_picture(*self._cast[0], view), depth_picture(true_depths[0]))
-        made = beside(normal_picture(distances[0], normals, view), depth_picture(depths[0]))
+        target = above(normal_picture(*self._cast[0], view), depth_picture(true_depths[0]))
+        made = above(normal_picture(distances[0], normals, view), depth_picture(depths[0]))
         pictures = {
             "target": target,
             "prediction": made,

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from encbench_tasks._occupancy.solid import Array
 from encbench_tasks._occupancy.views import View
 
-__all__ = ["beside", "depth_error", "depth_image", "depth_picture", "normal_picture"]
+__all__ = ["above", "beside", "depth_error", "depth_image", "depth_picture", "normal_picture"]
 
 Picture = NDArray[np.uint8]
 ERROR_RANGE = 0.1
@@ -44,6 +44,11 @@ def depth_error(depth: NDArray[np.float32], truth: NDArray[np.float32]) -> Pictu
     """|difference| through the colour map magma: black 0, brightest 0.1 and more."""
     error = np.abs(depth - truth) / ERROR_RANGE
     return np.ascontiguousarray(colormaps["magma"](error, bytes=True)[..., :3])
+
+
+def above(*pictures: Picture) -> Picture:
+    """Pictures of one width, from top to bottom."""
+    return np.concatenate(pictures, axis=0)
 
 
 def beside(*pictures: Picture) -> Picture:

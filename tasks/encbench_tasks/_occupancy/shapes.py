@@ -58,12 +58,12 @@ def solid_of_shape(name: str, cells: int = MESH_CELLS) -> Solid:
 def gyroid(x: Array) -> Array:
     """A sheet along the gyroid, clipped to the unit ball: smooth walls, many handles.
 
-    |sin a cos b + sin b cos c + sin c cos a| < 0.35 at (a, b, c) = 5 x.
+    |sin a cos b + sin b cos c + sin c cos a| < 0.35 at (a, b, c) = 6 x.
     """
-    s, c = np.sin(5 * x), np.cos(5 * x)
+    s, c = np.sin(6 * x), np.cos(6 * x)
     sheet = (s * np.roll(c, -1, axis=1)).sum(axis=1)
-    # the gradient's length is at most about 5 · 1.7
-    wall = (np.abs(sheet) - 0.35) / 8
+    # the gradient's length is at most about 6 · 1.7
+    wall = (np.abs(sheet) - 0.35) / 9
     result: Array = np.maximum(wall, np.linalg.norm(x, axis=1) - 1)
     return result
 

@@ -1,0 +1,222 @@
+"""The occupancy task: what it asks a network to learn, and what it makes of the answer."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+import trimesh
+from encbench_tasks._occupancy.shapes import SHAPES
+from encbench_tasks.occupancy import OccupancyTask
+
+import encbench
+from encbench import ParameterError, Suite, load_suite, plan
+from encbench.parameters import parameters_of
+from encbench.registry import default_registry
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path_factory, monkeypatch):
+    folder = tmp_path_factory.mktemp("cache")
+    monkeypatch.setenv("ENCBENCH_CACHE", str(folder))
+    return folder
+
+
+@pytest.fixture
+def ball(tmp_path):
+    path = tmp_path / "ball.ply"
+    trimesh.creation.icosphere(subdivisions=4, radius=0.5).export(path)
+    return str(path)
+
+
+def oracle(task, sharpness=400.0):
+    """A network that knows the ball: logits proportional to the distance from it."""
+
+    def predict(x):
+        distance = 0.5 - np.linalg.norm(x.numpy() - 0.5, axis=1)
+        return torch.sigmoid(torch.from_numpy(sharpness * distance)).float()[:, None]
+
+    return predict
+
+
+def test_the_task_is_found_by_name_and_described():
+    offer = default_registry().find("task", "occupancy")
+    assert offer.load() is OccupancyTask
+    assert 0 < len(offer.summary()) <= 90
+    assert all(p.description for p in parameters_of(OccupancyTask))
+    assert (OccupancyTask.network.width, OccupancyTask.network.depth) == (256, 8)
+    assert (OccupancyTask.loss, OccupancyTask.curve) == ("bce", "iou")
+
+
+def test_an_epoch_is_labelled_points_that_depend_on_the_generator_alone(ball):
+    task = OccupancyTask(mesh=ball, points=3000, near_surface=0.0)
+    generator = torch.Generator().manual_seed(3)
+    epochs = [task.epoch(generator) for _ in range(3)]
+    x, y = epochs[0]
+    assert (x.shape, x.dtype, y.shape, y.dtype) == (
+        (3000, 3), torch.float64, (3000, 1), torch.float32)  # fmt: skip
+    assert not torch.equal(epochs[0][0], epochs[1][0])
+    radius = (x - 0.5).norm(dim=1)
+    clear = (radius - 0.5).abs() > 5e-3
+    assert torch.equal(y[clear, 0] == 1, radius[clear] < 0.5)
+    # another object, and labels from the cache: the same
+    again = OccupancyTask(mesh=ball, points=3000, near_surface=0.0)
+    generator = torch.Generator().manual_seed(3)
+    for x, y in epochs:
+        x2, y2 = again.epoch(generator)
+        assert torch.equal(x, x2)
+        assert torch.equal(y, y2)
+
+
+def test_ntk_points_are_distinct_and_do_not_disturb_training(ball):
+    task = OccupancyTask(mesh=ball, points=64)
+    points = task.ntk_points(50, torch.Generator().manual_seed(0))
+    assert (points.shape, points.dtype) == ((50, 3), torch.float64)
+    assert len(torch.unique(points, dim=0)) == 50
+    a, b = torch.Generator().manual_seed(1), torch.Generator().manual_seed(1)
+    other = OccupancyTask(mesh=ball, points=64)
+    for _ in range(3):
+        task.ntk_points(10, torch.Generator().manual_seed(0))
+        assert torch.equal(task.epoch(a)[0], other.epoch(b)[0])
+
+
+def test_a_perfect_network_is_found_perfect(ball):
+    task = OccupancyTask(mesh=ball, resolution=48, side=48)
+    outcome = task.evaluate(oracle(task))
+    values = {
+        offer.name: offer.load()()(*outcome.comparisons[offer.load().kind])
+        for offer in default_registry().offers("metric")
+        if offer.load().kind in outcome.comparisons
+    }
+    assert set(values) == {
+        *("iou", "near_surface_iou", "bce", "chamfer_l1", "f_score", "normal_consistency"),
+        *("depth_psnr", "depth_ms_ssim"),
+    }
+    assert values["iou"].value > 0.99
+    assert values["iou"].details == {"points": 262144}
+    assert values["near_surface_iou"].value > 0.95
+    assert values["chamfer_l1"].value < 2e-3
+    assert values["f_score"].value == 1
+    assert values["normal_consistency"].value > 0.995
+    assert values["depth_psnr"].value > 30
+    assert values["depth_ms_ssim"].value > 0.99
+    assert values["depth_ms_ssim"].details == {"scales": 3}
+    assert task.progress_metric(oracle(task)) > 0.99
+
+
+def test_a_network_that_says_outside_everywhere_has_outcomes_too(ball):
+    task = OccupancyTask(mesh=ball, resolution=16, side=32)
+
+    def never(x):
+        return torch.full((len(x), 1), 1e-6)
+
+    outcome = task.evaluate(never)
+    metrics = {o.name: o.load()() for o in default_registry().offers("metric")}
+    assert metrics["iou"](*outcome.comparisons["occupancy"]).value == 0
+    assert metrics["chamfer_l1"](*outcome.comparisons["surface"]).value is None
+    assert metrics["f_score"](*outcome.comparisons["surface"]).value == 0
+    assert task.progress_metric(never) == 0
+    assert (outcome.pictures["prediction"] == 255).all()
+
+
+def test_a_prediction_that_is_not_finite_has_no_quality(ball):
+    task = OccupancyTask(mesh=ball, resolution=16, side=32)
+
+    def broken(x):
+        return torch.full((len(x), 1), float("nan"))
+
+    assert np.isnan(task.progress_metric(broken))
+    outcome = task.evaluate(broken)
+    metrics = {o.name: o.load()() for o in default_registry().offers("metric")}
+    assert metrics["iou"](*outcome.comparisons["occupancy"]).value is None
+    assert metrics["bce"](*outcome.comparisons["occupancy"]).value is None
+
+
+def test_pictures_show_normals_and_depth_beside_the_truth(ball):
+    task = OccupancyTask(mesh=ball, resolution=32, side=40)
+    outcome = task.evaluate(oracle(task))
+    shapes = {name: picture.shape for name, picture in outcome.pictures.items()}
+    assert shapes == {
+        "target": (80, 40, 3),
+        "prediction": (80, 40, 3),
+        "error": (40, 40, 3),
+        "side_by_side": (80, 80, 3),
+    }
+    assert all(picture.dtype == np.uint8 for picture in outcome.pictures.values())
+    target, prediction = (outcome.pictures[n].astype(int) for n in ("target", "prediction"))
+    assert np.median(np.abs(target - prediction)) <= 4
+    # depth: the middle of the ball is nearest, the corners are empty
+    depth = target[40:, :, 0]
+    assert depth[20, 20] == depth.min()
+    assert depth[0, 0] == 255
+
+
+def test_the_extracted_mesh_is_handed_on_in_the_unit_cube(ball):
+    outcome = OccupancyTask(mesh=ball, resolution=32, side=32).evaluate(oracle(None))
+    vertices, faces = outcome.arrays["mesh_vertices"], outcome.arrays["mesh_faces"]
+    mesh = trimesh.Trimesh(vertices, faces)
+    assert mesh.is_watertight
+    assert mesh.volume == pytest.approx(4 / 3 * np.pi / 8, rel=0.01)
+
+
+@pytest.mark.parametrize("truth", ["winding", "rays"])
+def test_a_built_in_shape_can_be_labelled_by_its_mesh(truth):
+    by_formula = OccupancyTask(mesh="flange")
+    by_mesh = OccupancyTask(mesh="flange", truth=truth)
+    x, y = by_formula.epoch(torch.Generator().manual_seed(0))
+    same_x, other_y = by_mesh.epoch(torch.Generator().manual_seed(0))
+    assert torch.equal(x, same_x)
+    assert 0 < (y != other_y).float().mean() < 0.03
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"points": 0}, {"near_surface": 1.5}, {"sigma": 0.0}, {"sigma": 0.9}]
+)
+def test_numbers_out_of_range_are_refused(wrong):
+    with pytest.raises(ParameterError, match="OccupancyTask"):
+        OccupancyTask(mesh="flange", **wrong)
+
+
+def test_shapes_keep_their_hash_until_their_formula_changes():
+    first = {name: OccupancyTask.data_hash(mesh=name) for name in SHAPES}
+    assert len(set(first.values())) == len(SHAPES)
+    assert first == {name: OccupancyTask.data_hash(mesh=name, points=7) for name in SHAPES}
+
+
+@pytest.mark.parametrize("mesh", ["armadillo", "buddha", "dragon"])
+def test_the_suites_of_table_4_are_the_papers(mesh):
+    cells = plan(load_suite(f"paper/table4-{mesh}", default_registry()), default_registry())
+    assert [c.encoding.label.split()[0] for c in cells] == ["baseline", "FFE", "MPE"]
+    base, ffe, mpe = cells
+    assert (base.training.lr, base.training.batch_size) == (0.92224, 13187)
+    assert (ffe.training.lr, ffe.training.batch_size) == (0.7893, 9799)
+    assert ffe.encoding.parameters["levels"] == 7
+    expected = {"armadillo": [44], "buddha": [38, 102], "dragon": [33, 136]}[mesh]
+    assert mpe.encoding.parameters["resolutions"] == expected
+    assert {(c.network.width, c.network.depth, c.training.epochs) for c in cells} == {
+        (256, 8, 4000)
+    }
+    assert all(c.task.parameters["near_surface"] == 0 for c in cells)
+
+
+def test_a_cell_learns_and_leaves_a_record(ball, tmp_path):
+    suite = Suite.model_validate(
+        {
+            "name": "ball",
+            "encodings": ["mpe:resolutions=[8]"],
+            "tasks": [f"occupancy:mesh={ball},points=2048,resolution=16,side=32"],
+            "network": {"width": 32, "depth": 2},
+            "training": {"batch_size": 128, "epochs": 12, "evaluations": 4},
+            "ntk": {"points": 32},
+        }
+    )
+    (stored,) = encbench.run_suite(suite, tmp_path / "out").records
+    record = stored.record
+    assert record.status == "ok", record.error
+    assert record.curve == "iou"
+    assert record.metrics["iou"].value > 0.85
+    assert record.learning_rate.rule == "auto"
+    assert len(record.spectra) == 3
+    assert stored.arrays["curve"][-1] > stored.arrays["curve"][0]
+    assert stored.picture("side_by_side") is not None
+    json.loads(record.model_dump_json())
