@@ -15,7 +15,7 @@ So a frequency ω that divides the standard weights becomes a part of the layer'
 goes the speed that it lends them: a standard layer inside sin(ω ·) learns ω² times as fast as one
 outside, while in NTK parameterization every layer's share of the kernel is of order one. Belbute-
 Peres and Kolter ("Simple initialization and parametrization of sinusoidal networks via their
-kernel bandwidth", ICLR 2023) drop the hidden layers' ω in the same way.
+kernel bandwidth", ICLR 2023) likewise start from normal weights of SIREN's variance.
 """
 
 from __future__ import annotations
