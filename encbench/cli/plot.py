@@ -66,10 +66,10 @@ def plot_dynamics(path: Path, comparisons: Sequence[Comparison], title: str) -> 
             axes.axvline(item.parted, color="grey", linewidth=0.8)
             axes.annotate(
                 f"10 % apart at step {item.parted}",
-                (item.parted, 0.97),
+                (item.parted, 0.03),
                 xycoords=("data", "axes fraction"),
                 rotation=90,
-                va="top",
+                va="bottom",
                 ha="right",
                 fontsize="small",
             )
