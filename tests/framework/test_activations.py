@@ -11,12 +11,12 @@ import torch
 from scipy.special import erf
 from torch import Tensor, nn
 
-from encbench import CoordinateMLP, Encoding, NTKLinear, ParameterError
+from encbench import CoordinateMLP, Encoding, NTKLinear, ParameterError, plan
 from encbench.activations import ACTIVATIONS, Finer, Gabor, Relu, Sine, activation_of
 from encbench.cell import run_cell
 from encbench.config import NetworkConfig
 from encbench.ntk import empirical_ntk
-from encbench.plan import cell_key, plan
+from encbench.plan import cell_key
 from encbench.task import NetworkDefaults
 from tests.ntk.conftest import brute_force, relative_error
 
