@@ -84,9 +84,12 @@ class Encoding(nn.Module, ABC):
     def __init__(self, in_dim: int, out_dim: int) -> None:
         super().__init__()
         if not self.min_dim <= in_dim <= self.max_dim:
+            takes = str(self.min_dim)
+            if self.max_dim != self.min_dim:
+                takes = f"{self.min_dim} to {self.max_dim}"
             raise ParameterError(
-                f"{type(self).__name__} encodes {self.min_dim} to {self.max_dim} coordinates, "
-                f"got in_dim={in_dim}"
+                f"{type(self).__name__} takes points of {takes} coordinates, got {in_dim}; "
+                "choose another encoding or task"
             )
         self.in_dim = in_dim
         self.out_dim = out_dim
