@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from encbench.encoding import Encoding, SparseBlock
     from encbench.metrics.base import Metric, MetricValue
     from encbench.network import CoordinateMLP, NTKLinear
-    from encbench.plan import plan
+    from encbench.planning import plan
     from encbench.records import Record, StoredRecord
     from encbench.runner import run_suite
     from encbench.store import Store
@@ -61,7 +61,7 @@ _LAZY = {
     "StoredRecord": "encbench.records",
     "Store": "encbench.store",
     "run_suite": "encbench.runner",
-    "plan": "encbench.plan",
+    "plan": "encbench.planning",
     "load_suite": "encbench.suite",
     "Suite": "encbench.suite",
     "CoordinateMLP": "encbench.network",

@@ -17,7 +17,7 @@ from encbench.building import build_model, build_task, cell_streams, lacks_memor
 from encbench.config import CellConfig
 from encbench.memory import peak_memory_bytes, reset_peak_memory
 from encbench.metrics.base import Metric, MetricValue
-from encbench.plan import cell_key
+from encbench.planning import cell_key
 from encbench.provenance import Provenance, now
 from encbench.records import ErrorInfo, LearningRate, Record, Status
 from encbench.registry import Registry

@@ -18,7 +18,7 @@ from threadpoolctl import threadpool_limits
 
 from encbench.cell import CellResult, Event, run_cell
 from encbench.config import CellConfig
-from encbench.plan import cell_key
+from encbench.planning import cell_key
 from encbench.provenance import Provenance, now
 from encbench.records import ErrorInfo, Record
 from encbench.registry import Registry, default_registry

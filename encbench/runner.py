@@ -14,7 +14,7 @@ from encbench.cell import CellResult, Event
 from encbench.config import CellConfig
 from encbench.errors import UsageError
 from encbench.executors import run_in_pool, run_in_process
-from encbench.plan import cell_key, plan
+from encbench.planning import cell_key, plan
 from encbench.records import Status, StoredRecord
 from encbench.registry import Registry, default_registry
 from encbench.store import Store

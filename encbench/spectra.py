@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from encbench import ntk
 from encbench.building import build_model, build_task, cell_streams
 from encbench.config import CellConfig
-from encbench.plan import plan
+from encbench.planning import plan
 from encbench.records import ActivationSummary, PartSummary, SpectrumSummary, WeylSummary
 from encbench.registry import Registry
 from encbench.suite import Suite

@@ -76,7 +76,7 @@ class RunProgress:
         self._bars.stop()
 
     def planned(self, cells: Sequence[CellConfig], finished: Sequence[StoredRecord]) -> None:
-        from encbench.plan import cell_key  # imports torch
+        from encbench.planning import cell_key  # imports torch
 
         self._labels = {cell_key(c): f"{c.task.label} × {c.encoding.label}" for c in cells}
         self.finished = len(finished)

@@ -16,7 +16,7 @@ from encbench.activations import ACTIVATIONS, Finer, Gabor, Relu, Sine, activati
 from encbench.cell import run_cell
 from encbench.config import NetworkConfig
 from encbench.ntk import empirical_ntk
-from encbench.plan import cell_key
+from encbench.planning import cell_key
 from encbench.task import NetworkDefaults
 from tests.ntk.conftest import brute_force, relative_error
 

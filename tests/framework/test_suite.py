@@ -4,7 +4,7 @@ import pytest
 
 from encbench import UsageError, load_suite, plan
 from encbench.errors import SuiteError
-from encbench.plan import cell_key
+from encbench.planning import cell_key
 from encbench.registry import default_registry
 
 
