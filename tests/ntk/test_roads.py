@@ -176,6 +176,26 @@ def test_jacobians_that_do_not_fit_are_recomputed(
     assert relative_error(recomputed, kept) < 1e-14
 
 
+@pytest.mark.parametrize("make", [Twice, Convolution, HigherRank])
+def test_large_parameters_are_differentiated_point_by_point_to_the_same_end(
+    make: type[nn.Module], points: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = make()
+    together = empirical_ntk(model, points).total
+    monkeypatch.setattr(fallback, "VECTORIZED_BYTES", 0)
+    assert relative_error(empirical_ntk(model, points).total, together) < 1e-14
+
+
+def test_parameters_that_nothing_depends_on_add_nothing(points: Tensor) -> None:
+    model = nn.Sequential(nn.Linear(2, 4), nn.Tanh(), nn.Linear(4, 2))
+    alone = empirical_ntk(model, points).total
+    model.spare = nn.Parameter(torch.randn(5))  # type: ignore[assignment] # read by no forward
+    model[1].unused = nn.Linear(3, 3)
+    with_unused = empirical_ntk(model, points)
+    assert torch.equal(with_unused.total, alone)
+    assert with_unused.roads["spare"] == "jacobian"
+
+
 def test_hash_collisions_are_summed_in_the_kernel(points: Tensor) -> None:
     torch.manual_seed(3)
     grid = CollidingGrid()
