@@ -75,9 +75,21 @@ def test_the_fast_winding_number_is_the_exact_one_to_a_hundredth(solid_of):
     assert np.ptp(exact) > 0.5
 
 
+def test_rays_through_edges_and_corners_give_the_same_answer_each_time():
+    low, high = np.zeros(3), np.ones(3)
+    rays = RayParity(Triangles(*box(low, high)))
+    # the middle planes, whose axis-parallel rays pass the walls' diagonals
+    x = np.stack(np.meshgrid(*[np.linspace(-0.25, 1.25, 7)] * 3), axis=-1).reshape(-1, 3)
+    x = x[(np.minimum(np.abs(x), np.abs(x - 1)) > SHELL).all(axis=1)]
+    expected = ((x > low) & (x < high)).all(axis=1)
+    for _ in range(3):
+        np.testing.assert_array_equal(rays(x), expected)
+
+
 def test_overlapping_parts_are_inside_once_for_winding_numbers_and_not_for_rays(solid_of):
     mesh = joined(box([0, 0, 0], [0.6, 1, 1]), box([0.4, 0, 0], [1, 1, 1]))
-    x = np.array([[0.5, 0.5, 0.5], [0.2, 0.5, 0.5]])
+    # off the middle, where rays through the diagonals of walls are in doubt
+    x = np.array([[0.5, 0.45, 0.52], [0.2, 0.45, 0.52]])
     assert solid_of(*mesh).occupied(x).tolist() == [True, True]
     assert solid_of(*mesh, method="rays").occupied(x).tolist() == [False, True]
 

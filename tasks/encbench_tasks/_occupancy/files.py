@@ -12,7 +12,7 @@ import numpy as np
 import trimesh
 
 from encbench import DataError
-from encbench_tasks._occupancy.solid import Triangles
+from encbench_tasks._occupancy.solid import Array, Indices, Triangles
 
 __all__ = ["SUFFIXES", "content", "read_triangles", "sha256"]
 
@@ -111,7 +111,15 @@ def _kind(path: Path) -> str:
     return suffixes[-1][1:]
 
 
-def _merged(vertices: np.ndarray, faces: np.ndarray) -> Triangles:
+def _merged(vertices: Array, faces: Indices) -> Triangles:
     """One vertex for each place, and only those that faces use."""
-    places, where = np.unique(vertices[faces.reshape(-1)], axis=0, return_inverse=True)
-    return Triangles(places, where.reshape(-1, 3).astype(np.int64))
+    used = np.zeros(len(vertices), np.bool_)
+    used[faces] = True
+    places = vertices[used]
+    # sorted by columns: numpy's unique rows take ten times as long on a million of them
+    order = np.lexsort(places.T)
+    places = places[order]
+    new = np.concatenate([[True], (places[1:] != places[:-1]).any(axis=1)])
+    number = np.empty(len(vertices), np.int64)
+    number[np.flatnonzero(used)[order]] = np.cumsum(new) - 1
+    return Triangles(places[new], number[faces])

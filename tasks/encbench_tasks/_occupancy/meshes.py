@@ -10,7 +10,7 @@ import numpy as np
 
 from encbench import DataError
 from encbench_tasks._occupancy.files import read_triangles
-from encbench_tasks._occupancy.repair import edges_of, oriented
+from encbench_tasks._occupancy.repair import Edges, edges_of, oriented
 from encbench_tasks._occupancy.solid import Solid, Triangles, into_unit_cube
 from encbench_tasks._occupancy.truth import RayParity, WindingNumber
 
@@ -40,7 +40,9 @@ def solid_of_mesh(path: Path, method: TruthMethod = "winding") -> Solid:
     mesh = _scaled(read_triangles(path), path)
     edges = edges_of(mesh.faces)
     mesh, turned = oriented(mesh, edges.clashing)
-    _warn(path, mesh, turned)
+    if edges.clashing:
+        edges = edges_of(mesh.faces)
+    _warn(path, edges, turned, len(mesh.faces))
     low, high = mesh.vertices.min(axis=0), mesh.vertices.max(axis=0)
     winding = WindingNumber(mesh)
     probes = low + np.random.default_rng(0).random((PROBES, 3)) * (high - low)
@@ -51,7 +53,7 @@ def solid_of_mesh(path: Path, method: TruthMethod = "winding") -> Solid:
         )
     if method == "winding":
         return Solid(mesh, low, high, winding)
-    if not edges_of(mesh.faces).watertight:
+    if not edges.watertight:
         raise DataError(
             f"{path}: truth=rays needs a watertight mesh, this one has {edges.open} border and "
             f"{edges.branching} branching edges; use truth=winding"
@@ -79,11 +81,10 @@ def _scaled(mesh: Triangles, path: Path) -> Triangles:
     real = mesh.areas > 0
     if not real.any():
         raise DataError(f"{path}: no triangle has an area; give the surface of a solid")
-    return Triangles(mesh.vertices, mesh.faces[real])
+    return mesh if real.all() else Triangles(mesh.vertices, mesh.faces[real])
 
 
-def _warn(path: Path, mesh: Triangles, turned: int) -> None:
-    edges = edges_of(mesh.faces)
+def _warn(path: Path, edges: Edges, turned: int, faces: int) -> None:
     if edges.open:
         logger.warning(
             "%s: %d border edges: the mesh has holes; inside is where the generalized winding "
@@ -92,9 +93,7 @@ def _warn(path: Path, mesh: Triangles, turned: int) -> None:
             edges.open,
         )
     if turned:
-        logger.warning(
-            "%s: turned %d of %d faces so that they face outwards", path, turned, len(mesh.faces)
-        )
+        logger.warning("%s: turned %d of %d faces so that they face outwards", path, turned, faces)
     if edges.clashing:
         logger.warning(
             "%s: %d edges whose faces cannot be oriented alike; the winding number counts each "

@@ -58,6 +58,8 @@ def oriented(mesh: Triangles, clashing: int) -> tuple[Triangles, int]:
     A patch keeps the orientation that most of its area had, so that the walls of cavities
     stay what they are. Returns also the number of faces that were turned.
     """
+    if not clashing and signed_volume(mesh) >= 0:
+        return mesh, 0
     faces = mesh.faces
     if clashing:
         aligned, patch = igl.bfs_orient(np.ascontiguousarray(faces))
