@@ -77,7 +77,8 @@ def bench(
     flags += [f"--encbench-ntk-points={ntk_points}", f"--encbench-width={width}"]
     flags += [f"--benchmark-max-time={max_time}", *([f"--benchmark-save={save}"] if save else [])]
     if before and not force:
-        _require_same_machine(before, device, compare)
+        settings = {"points": points, "ntk_points": ntk_points, "width": width}
+        _require_comparable(before, device, settings, compare)
     code, found = _run(flags)
     if not found:
         raise StoreError("no benchmark ended well; what pytest said is above")
@@ -144,14 +145,16 @@ def _run(flags: list[str]) -> tuple[int, dict[tuple[str, str], Timing]]:
         return done.returncode, {} if empty else read_timings(file)
 
 
-def _require_same_machine(
-    before: dict[tuple[str, str], Timing], device: str, name: str | None
+def _require_comparable(
+    before: dict[tuple[str, str], Timing], device: str, settings: dict[str, int], name: str | None
 ) -> None:
     # imports torch; asked before the minutes are spent
     from encbench.testing.benchmarking import conditions
 
     here: dict[str, Any] = dict(conditions(_device(device)))
-    _refuse(difference(next(iter(before.values())).conditions, here), name)
+    any_one = next(iter(before.values()))
+    _refuse(difference(any_one.conditions, here), name)
+    _refuse(difference({key: any_one.settings.get(key) for key in settings}, settings), name)
 
 
 def _require_alike(

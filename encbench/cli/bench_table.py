@@ -99,7 +99,7 @@ def render(
         f"Median times. Parameters: encoding + MLP of {settings['depth']} × {settings['width']} "
         f"units; {settings['points']} points, NTK of {settings['ntk_points']} in float64.",
         f"{where['device']} of {where['machine']} ({where['processor']}), "
-        f"{where['threads']} threads.",
+        f"{where['threads']} thread{'' if where['threads'] == 1 else 's'}.",
     ]
     notes.append("; ".join(f"{ACCURACIES[op]}: {meanings[op]}" for op in operations) + ".")
     if before:

@@ -34,7 +34,7 @@ def check_name(name: str) -> str:
     """
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or keyword.iskeyword(name):
         better = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)
-        better = re.sub(r"[^a-z0-9]+", "_", better.lower()).strip("_0123456789")
+        better = re.sub(r"[^a-z0-9]+", "_", better.lower()).strip("_").lstrip("_0123456789")
         usable = better and not keyword.iskeyword(better)
         hint = f"; {better!r} would do" if usable else ""
         raise UsageError(
