@@ -14,7 +14,7 @@ __all__ = ["Streams"]
 class Streams:
     """Seeds of one cell.
 
-    Data, batches and NTK points depend on task, training and seed only, so that every encoding
+    Data, batches and NTK points depend on the task and the seed only, so that every encoding
     sees the same batches and the same points: comparisons between encodings are paired. Weights
     depend on the encoding and the network as well.
     """
