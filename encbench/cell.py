@@ -96,6 +96,8 @@ class _CellRun:
         self.arrays: dict[str, np.ndarray] = {}
         self.pictures: dict[str, np.ndarray] = {}
         self.phase = "setup"
+        self.inner = 0.0
+        self.higher_is_better = True
         reset_peak_memory(device)
         name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
         self.record = Record(
@@ -110,6 +112,7 @@ class _CellRun:
         with self._timed("setup"):
             self.task = build_task(self.cell, self.registry)
             self.record.curve = self.task.curve
+            self.higher_is_better = self._direction(self.task.curve) == "higher"
             self.record.in_dim, self.record.out_dim = self.task.in_dim, self.task.out_dim
             model = build_model(self.cell, self.task, self.registry, self.streams)
             self.model = model.to(self.device)
@@ -125,7 +128,6 @@ class _CellRun:
             generator = self.streams.generator("ntk")
             self.ntk_points = self.task.ntk_points(self.cell.ntk.points, generator)
             self._spectrum("start", 0)
-        before = self.record.durations.get("ntk", 0.0)
         with self._timed("training"):
             middle = steps // 2
             at_step = {middle: lambda: self._spectrum("middle", middle)}
@@ -138,10 +140,9 @@ class _CellRun:
                 batches=self.streams.generator("batches"),
                 progress=self._progress,
                 at_step=at_step if self.cell.ntk.points and middle else None,
+                following=lambda: self._timed("curve", announced=False),
                 result=self.training,
             )
-        # the spectrum in the middle has a clock of its own
-        self.record.durations["training"] -= self.record.durations.get("ntk", 0.0) - before
         if self.cell.ntk.points:
             self._spectrum("end", steps)
         with self._timed("evaluation"):
@@ -165,7 +166,7 @@ class _CellRun:
         record = self.record
         record.steps = self.training.steps
         record.epochs = self.training.epochs
-        record.best, record.best_step = self.training.best()
+        record.best, record.best_step = self.training.best(higher=self.higher_is_better)
         record.peak_memory_bytes = peak_memory_bytes(self.device)
         record.provenance.finished = now()
         curves = self.training.arrays() if self.training.loss else {}
@@ -194,6 +195,14 @@ class _CellRun:
             self.record.spectra.append(summary)
             self.arrays.update(eigenvalues)
 
+    def _direction(self, metric: str) -> Literal["higher", "lower"]:
+        """Which values of a metric are better; "higher" for one that no plug-in offers."""
+        for offer in self.registry.offers("metric"):
+            if offer.name == metric:
+                direction: Literal["higher", "lower"] = offer.load().direction
+                return direction
+        return "higher"
+
     def _metrics(self, outcome: Outcome) -> dict[str, MetricValue]:
         values = {}
         for offer in self.registry.offers("metric"):
@@ -208,9 +217,11 @@ class _CellRun:
         self.watch(Event(self.record.key, "training", done, total, loss))
 
     @contextmanager
-    def _timed(self, phase: str) -> Iterator[None]:
+    def _timed(self, phase: str, *, announced: bool = True) -> Iterator[None]:
         outer, self.phase = self.phase, phase
-        self.watch(Event(self.record.key, phase))
+        before, self.inner = self.inner, 0.0
+        if announced:
+            self.watch(Event(self.record.key, phase))
         start = time.perf_counter()
         try:
             yield
@@ -218,4 +229,7 @@ class _CellRun:
         finally:
             # an error leaves self.phase at where it happened
             spent = time.perf_counter() - start
-            self.record.durations[phase] = self.record.durations.get(phase, 0.0) + spent
+            durations = self.record.durations
+            # a phase inside this one has a clock of its own
+            durations[phase] = durations.get(phase, 0.0) + spent - self.inner
+            self.inner = before + spent

@@ -151,7 +151,8 @@ class Record(Data):
     """At the end of training."""
     spectra: list[SpectrumSummary] = Field(default_factory=list)
     durations: dict[str, float] = Field(default_factory=dict)
-    """Seconds by phase: "setup", "training", "ntk", "evaluation"."""
+    """Seconds by phase, none counted twice: "setup"; "training", the optimizer's steps and their
+    data alone; "curve", the metric followed meanwhile; "ntk"; "evaluation"."""
     peak_memory_bytes: int | None = None
     provenance: Provenance
     files: dict[str, int] = Field(default_factory=dict)

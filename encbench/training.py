@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -60,11 +61,16 @@ class Training:
             for name in ("loss_step", "loss", "curve_step", "curve")
         }
 
-    def best(self) -> tuple[float, int] | tuple[None, None]:
-        """The highest value of the curve and its step."""
-        if not self.curve:
+    def best(self, *, higher: bool = True) -> tuple[float, int] | tuple[None, None]:
+        """The highest value of the curve, or else the lowest, and its step; None where all are NaN.
+
+        Args:
+            higher: whether a higher value is a better one.
+        """
+        values = np.asarray(self.curve, dtype=np.float64)
+        if np.isnan(values).all():
             return None, None
-        index = int(np.nanargmax(self.curve))
+        index = int(np.nanargmax(values) if higher else np.nanargmin(values))
         return self.curve[index], self.curve_step[index]
 
 
@@ -113,6 +119,7 @@ def train(
     batches: torch.Generator,
     progress: Progress = lambda done, total, loss: None,
     at_step: Mapping[int, Callable[[], None]] | None = None,
+    following: Callable[[], AbstractContextManager[None]] = nullcontext,
     result: Training | None = None,
 ) -> Training:
     """Train in place.
@@ -122,66 +129,86 @@ def train(
         data: generator of the points, for tasks that draw new ones each epoch.
         batches: generator of the shuffling.
         at_step: step to what is called once that many steps are done.
-        result: filled as training goes on, so that curves survive a divergence.
+        following: makes what each evaluation of the progress metric is wrapped in: it takes
+            time, and that is not the time of training.
+        result: filled as training goes on, and complete also where training stops early.
 
     Raises:
-        Diverged: the loss is not finite; says at which step.
+        Diverged: the loss is not finite, or the parameters are not; says at which step.
     """
     device = next(model.parameters()).device
     x, y = (tensor.to(device, torch.float32) for tensor in task.epoch(data))
     steps = total_steps(config, len(x))
     loss_of = loss_function(task.loss)
-    optimizer = _optimizer(model, config, lr)
+    optimizer: torch.optim.Optimizer | None = None
     predict = predictor(model, task)
     result = Training() if result is None else result
     losses = torch.empty(steps, device=device)
     callbacks = dict(at_step or {})
     evaluate_at = _spread(steps, config.evaluations)
     stops = sorted({*evaluate_at, *callbacks, *range(CHECK_EVERY, steps, CHECK_EVERY), steps})
-    result.curve_step.append(0)
-    result.curve.append(task.progress_metric(predict))
 
+    def follow(step: int) -> None:
+        with following():
+            value = task.progress_metric(predict)
+        result.curve_step.append(step)
+        result.curve.append(value)
+
+    follow(0)
     done, at, checked = 0, len(x), 0
-    for stop in stops:
-        while done < stop:
-            if at >= len(x):
-                if done:
-                    x, y = (tensor.to(device, torch.float32) for tensor in task.epoch(data))
-                order = torch.randperm(len(x), generator=batches).to(device)
-                x_epoch, y_epoch, at = x[order], y[order], 0
-            batch = slice(at, at + config.batch_size)
-            optimizer.zero_grad()
-            loss = loss_of(model(x_epoch[batch]), y_epoch[batch])
-            loss.backward()  # type: ignore[no-untyped-call] # torch leaves it untyped
-            optimizer.step()
-            losses[done] = loss.detach()
-            at += config.batch_size
-            done += 1
-        finite = torch.isfinite(losses[checked:done])
-        if not finite.all():
-            first = checked + int((~finite).nonzero()[0]) + 1
-            _finish(result, losses, first - 1, len(x), config)
-            raise Diverged(first, lr)
-        checked = done
-        progress(done, steps, float(losses[done - 1]))
-        if done in evaluate_at:
-            result.curve_step.append(done)
-            result.curve.append(task.progress_metric(predict))
-        if done in callbacks:
-            callbacks[done]()
-    _finish(result, losses, steps, len(x), config)
+    try:
+        for stop in stops:
+            while done < stop:
+                if at >= len(x):
+                    if done:
+                        x, y = (tensor.to(device, torch.float32) for tensor in task.epoch(data))
+                    order = torch.randperm(len(x), generator=batches).to(device)
+                    x_epoch, y_epoch, at = x[order], y[order], 0
+                batch = slice(at, at + config.batch_size)
+                model.zero_grad()
+                loss = loss_of(model(x_epoch[batch]), y_epoch[batch])
+                loss.backward()  # type: ignore[no-untyped-call] # torch leaves it untyped
+                if optimizer is None:
+                    optimizer = _optimizer(model, config, lr)
+                optimizer.step()
+                losses[done] = loss.detach()
+                at += config.batch_size
+                done += 1
+            finite = torch.isfinite(losses[checked:done])
+            if not finite.all():
+                done = checked + int((~finite).nonzero()[0])
+                raise Diverged(done + 1, lr)
+            checked = done
+            progress(done, steps, float(losses[done - 1]))
+            if done in evaluate_at:
+                follow(done)
+            # the very last update can overshoot after its loss was still finite
+            if (done in callbacks or done == steps) and not _is_finite(model):
+                raise Diverged(done, lr)
+            if done in callbacks:
+                callbacks[done]()
+    finally:
+        _finish(result, losses, done, len(x), config)
     if math.isnan(result.curve[-1]):
-        # the very last update can overshoot after its loss was still finite
+        # finite parameters may still give infinite predictions
         raise Diverged(steps, lr)
     return result
 
 
+def _is_finite(model: nn.Module) -> bool:
+    return all(bool(torch.isfinite(parameter).all()) for parameter in model.parameters())
+
+
 def _optimizer(model: nn.Module, config: TrainingConfig, lr: float) -> torch.optim.Optimizer:
+    """The optimizer for a model that has been through one backward pass."""
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    # fused: one kernel for all parameters; at a batch of 32 the update is a quarter of the step
+    gradients = [parameter.grad for parameter in parameters]
+    # fused: one kernel for all parameters; at a batch of 32 the update is a quarter of the step.
+    # It knows no sparse gradients, and only a backward pass tells whether there are any.
+    fused = not any(gradient is not None and gradient.is_sparse for gradient in gradients)
     if config.optimizer == "adam":
-        return torch.optim.Adam(parameters, lr=lr, fused=True)
-    return torch.optim.SGD(parameters, lr=lr, fused=True)
+        return torch.optim.Adam(parameters, lr=lr, fused=fused)
+    return torch.optim.SGD(parameters, lr=lr, fused=fused)
 
 
 def _spread(steps: int, count: int) -> set[int]:

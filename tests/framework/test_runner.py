@@ -12,10 +12,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from encbench import Store, UsageError, load_suite, plan, run_suite
+from encbench import Encoding, Store, UsageError, load_suite, plan, run_suite
 from encbench.cell import run_cell
+from encbench.plugins import default_host
 from encbench.registry import default_registry
 from encbench.suite import SuiteEntry
+
+from .conftest import Scaled, Wave, module, registry_of
 
 REAL = """
 encodings = ["identity", "ffe:levels=3", "mpe:resolutions=[8]"]
@@ -73,7 +76,7 @@ def test_a_cell_leaves_curves_spectra_metrics_and_where_it_came_from(registry, s
         values = result.arrays[f"spectrum_{when}"]
         assert values.shape == (16,)
         assert (np.diff(values) <= 0).all()
-    assert set(record.durations) == {"setup", "training", "ntk", "evaluation"}
+    assert set(record.durations) == {"setup", "training", "curve", "ntk", "evaluation"}
     assert record.peak_memory_bytes > 10e6
     assert record.provenance.threads == 1
     assert record.parameters == {"mlp": 32 + 32 + 32 + 1, "encoding": 0}
@@ -117,6 +120,72 @@ def test_divergence_is_a_status_with_its_step_and_keeps_the_curves(registry, sui
     assert result.record.steps == result.record.error.step - 1
     assert "spectrum_start" in result.arrays
     assert np.isfinite(result.arrays["loss"]).all()
+
+
+class Slow(Wave):
+    """Its metric takes long beside its training."""
+
+    def progress_metric(self, predict):
+        time.sleep(0.2)
+        return super().progress_metric(predict)
+
+
+class Falling(Wave):
+    """Followed by a metric of which less is better."""
+
+    curve = "bce"
+
+    def progress_metric(self, predict):
+        return float(((predict(self.x) - self.y) ** 2).mean())
+
+
+class Overflowing(Encoding):
+    """Finite in float64, in which kernels are computed, and infinite in float32."""
+
+    def __init__(self, in_dim):
+        super().__init__(in_dim, in_dim)
+
+    def forward(self, x):
+        return 1e30 * (1e30 * x)
+
+
+@pytest.fixture
+def odd_registry():
+    ours = module(
+        encodings={"scaled": Scaled, "overflowing": Overflowing},
+        tasks={"wave": Wave, "slow": Slow, "falling": Falling},
+    )
+    metrics = next(p for p in default_host().plugins if p.offers.get("metric"))
+    return registry_of(ours=ours, encbench=module(metrics=metrics.offers["metric"]))
+
+
+@pytest.mark.parametrize("lr", [0.1, 1e4])
+def test_seconds_of_training_count_neither_the_metric_nor_the_spectra(odd_registry, suite, lr):
+    suite = suite.model_copy(update={"tasks": [SuiteEntry.from_text("slow")]})
+    cell = plan(with_training(suite, lr=lr, steps=256), odd_registry)[0]
+    start = time.perf_counter()
+    result = run_cell(cell, odd_registry)
+    wall = time.perf_counter() - start
+    spent = result.record.durations
+    assert result.record.status == ("ok" if lr < 1 else "diverged")
+    assert spent["curve"] >= 0.2 * len(result.arrays["curve"])
+    assert spent["training"] > 0
+    assert sum(spent.values()) <= wall, "no second is counted twice"
+
+
+def test_the_best_value_of_a_metric_that_should_fall_is_the_lowest(odd_registry, suite):
+    suite = suite.model_copy(update={"tasks": [SuiteEntry.from_text("falling")]})
+    result = run_cell(plan(with_training(suite, lr=0.1), odd_registry)[0], odd_registry)
+    curve = result.arrays["curve"]
+    assert result.record.best == curve.min() < curve[0]
+    assert result.record.best_step == result.arrays["curve_step"][curve.argmin()]
+
+
+def test_a_network_that_never_gave_a_number_has_diverged_and_no_best(odd_registry, suite):
+    suite = with_encoding(suite, "overflowing")
+    record = run_cell(plan(suite, odd_registry)[0], odd_registry).record
+    assert (record.status, record.error.step) == ("diverged", 1)
+    assert (record.best, record.best_step) == (None, None)
 
 
 def test_one_cell_that_fails_does_not_stop_the_others(registry, suite, tmp_path):

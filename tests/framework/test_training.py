@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from encbench import CoordinateMLP, ParameterError
+from encbench import CoordinateMLP, Encoding, ParameterError
 from encbench.config import TrainingConfig
 from encbench.training import Diverged, Training, predictor, total_steps, train
 
@@ -97,6 +97,71 @@ def test_divergence_is_noticed_at_the_step_where_the_loss_stops_being_finite():
 def test_the_best_value_is_kept_beside_the_last():
     result = Training(curve=[1.0, 7.0, 5.0], curve_step=[0, 10, 20])
     assert result.best() == (7.0, 10)
+    assert result.best(higher=False) == (1.0, 0)
+
+
+def test_a_value_that_is_no_number_is_never_the_best():
+    result = Training(curve=[math.nan, 7.0, math.nan], curve_step=[0, 10, 20])
+    assert result.best() == result.best(higher=False) == (7.0, 10)
+    assert Training(curve=[math.nan], curve_step=[0]).best() == (None, None)
+    assert Training().best() == (None, None)
+
+
+def test_sparse_gradients_learn_what_dense_ones_do():
+    class Looked(Encoding):
+        """A table of 16 rows, looked up."""
+
+        def __init__(self, *, sparse):
+            super().__init__(1, 2)
+            self.table = torch.nn.Embedding(16, 2, sparse=sparse)
+            torch.nn.init.constant_(self.table.weight, 0.1)
+
+        def forward(self, x):
+            return self.table((x[:, 0] * 15).long())
+
+    _, task, config = setup()
+    tables = []
+    for sparse in (False, True):
+        torch.manual_seed(0)
+        model = CoordinateMLP(Looked(sparse=sparse), 1, 32, 1)
+        start = model.encoding.table.weight.detach().clone()
+        train(model, task, config, lr=0.3, **generators())
+        tables.append(model.encoding.table.weight.detach())
+        assert not torch.equal(tables[-1], start)
+    torch.testing.assert_close(*tables)
+
+
+def test_what_was_done_before_an_error_is_kept():
+    class Drying(Wave):
+        epochs = 0
+
+        def epoch(self, generator):
+            self.epochs += 1
+            if self.epochs == 4:
+                raise OSError("the tide is out")
+            return super().epoch(generator)
+
+    model, _, config = setup(steps=100, evaluations=20)
+    result = Training()
+    with pytest.raises(OSError, match="tide"):
+        train(model, Drying(), config, lr=0.1, result=result, **generators())
+    assert result.steps == result.loss_step[-1] == 12, "three epochs of four batches"
+
+
+def test_parameters_that_overflow_are_noticed_before_anyone_looks_at_them():
+    model, task, config = setup(steps=2, evaluations=1)
+    looked = []
+    with pytest.raises(Diverged) as caught:
+        train(
+            model,
+            task,
+            config,
+            lr=1e45,
+            at_step={1: lambda: looked.append(1)},
+            **generators(),
+        )
+    assert caught.value.step == 1
+    assert not looked
 
 
 def test_callbacks_come_after_exactly_that_many_steps():
