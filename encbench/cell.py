@@ -23,7 +23,14 @@ from encbench.records import ErrorInfo, LearningRate, Record, Status
 from encbench.registry import Registry
 from encbench.spectra import measure_spectrum
 from encbench.task import Outcome
-from encbench.training import Diverged, Training, predictor, total_steps, train
+from encbench.training import (
+    Diverged,
+    Training,
+    load_optimizers,
+    predictor,
+    total_steps,
+    train,
+)
 
 __all__ = ["CellResult", "Event", "run_cell"]
 
@@ -98,6 +105,7 @@ class _CellRun:
         self.phase = "setup"
         self.inner = 0.0
         self.higher_is_better = True
+        load_optimizers()
         reset_peak_memory(device)
         name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
         self.record = Record(

@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from functools import cache
 
 import numpy as np
 import torch
@@ -17,7 +18,7 @@ from encbench.config import TrainingConfig
 from encbench.errors import ParameterError
 from encbench.task import Predict, Task
 
-__all__ = ["Diverged", "Progress", "Training", "predictor", "train"]
+__all__ = ["Diverged", "Progress", "Training", "load_optimizers", "predictor", "train"]
 
 LOSS_INTERVALS = 512
 """Points kept of the loss curve: enough for a plot a page wide."""
@@ -72,6 +73,16 @@ class Training:
             return None, None
         index = int(np.nanargmax(values) if higher else np.nanargmin(values))
         return self.curve[index], self.curve_step[index]
+
+
+@cache
+def load_optimizers() -> None:
+    """Have torch import what its first optimizer needs.
+
+    That takes seconds (torch 2.13: 1.9 s), which the first training of a process would be
+    charged with.
+    """
+    torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
 
 
 def predictor(model: nn.Module, task: Task) -> Predict:

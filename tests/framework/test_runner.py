@@ -173,6 +173,31 @@ def test_seconds_of_training_count_neither_the_metric_nor_the_spectra(odd_regist
     assert sum(spent.values()) <= wall, "no second is counted twice"
 
 
+def test_the_first_training_of_a_process_is_not_charged_with_imports(tmp_path):
+    script = tmp_path / "first.py"
+    script.write_text(
+        "import sys\n"
+        "from encbench.cell import run_cell\n"
+        "from encbench.registry import default_registry\n"
+        "from encbench.planning import plan\n"
+        "from encbench.suite import Suite\n"
+        "suite = Suite.model_validate({'encodings': ['identity'],\n"
+        "    'tasks': ['image:image=camera,side=8'], 'network': {'width': 8},\n"
+        "    'training': {'batch_size': 16, 'steps': 4}, 'ntk': {'points': 8}})\n"
+        "seen = {}\n"
+        "def watch(event):\n"
+        "    seen.setdefault(event.phase, len(sys.modules))\n"
+        "record = run_cell(plan(suite, default_registry())[0], default_registry(),\n"
+        "    watch=watch).record\n"
+        "assert record.status == 'ok', record.error\n"
+        "print(seen['evaluation'] - seen['training'])\n"
+    )
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    # the optimizer's imports are some eight hundred modules
+    assert int(done.stdout) < 20
+
+
 def test_the_best_value_of_a_metric_that_should_fall_is_the_lowest(odd_registry, suite):
     suite = suite.model_copy(update={"tasks": [SuiteEntry.from_text("falling")]})
     result = run_cell(plan(with_training(suite, lr=0.1), odd_registry)[0], odd_registry)
