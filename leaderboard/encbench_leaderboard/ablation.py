@@ -43,13 +43,16 @@ def ablation_table(task: TaskBoard) -> str | None:
 
 
 def theorem_sentence(task: TaskBoard) -> str | None:
-    """On how many kernels Theorem 1 was checked, and whether it held; None without kernels."""
+    """On how many kernels Theorem 1 was checked, and whether it held; None without kernels.
+
+    Without learnable parameters of the encoding K is K_MLP, which proves nothing.
+    """
     checks = [
         (summary.weyl, entry, summary.when)
         for entry in task.standings["entry"]
         for stored in task.of_entry(entry)
         for summary in stored.record.spectra
-        if summary.weyl is not None
+        if summary.weyl is not None and stored.record.parameters.get("encoding", 0) > 0
     ]
     if not checks:
         return None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from encbench_leaderboard.page import render
 
@@ -10,9 +12,9 @@ from encbench.records import ActivationSummary, PartSummary, WeylSummary
 from .results import FLOOR, Results
 
 
-def add(results: Results, encoding: str, *, holds: bool = True) -> None:
+def add(results: Results, encoding: str, *, holds: bool = True, **record: Any) -> None:
     """A cell whose spectra carry what the engine says of them."""
-    stored = results.add(encoding)
+    stored = results.add(encoding, **record)
     for summary in stored.record.spectra:
         summary.mlp = PartSummary(
             floor=3 * FLOOR, maximum=5.0, median=1.25e-4, minimum=None, resolved_rank=40
@@ -42,6 +44,13 @@ def test_the_ablation_stands_beside_the_kernel(page: str) -> None:
 
 def test_the_theorem_is_said_to_hold_where_it_does(page: str) -> None:
     assert "checked on 6 kernels and holds on all" in page
+
+
+def test_a_kernel_without_an_encodings_part_checks_nothing(results: Results) -> None:
+    add(results, "identity", parameters={"mlp": 100, "encoding": 0})
+    add(results, "mpe")
+    page = render(results.directory, pictures=False).read_text(encoding="utf-8")
+    assert "checked on 3 kernels and holds on all" in page
 
 
 def test_a_violation_is_named(results: Results) -> None:
