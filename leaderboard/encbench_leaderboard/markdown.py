@@ -98,10 +98,13 @@ def _standing(
 
 
 def _with_range(row: pd.Series[Any], name: str, places: int, spread: bool) -> str:
+    """Mean over the seeds, smallest and largest, and how many seeds have no value."""
     mean = fixed(row[name], places)
     if not spread or row["n"] < 2 or mean == MISSING:
         return mean
-    return f"{mean} ({fixed(row[f'{name}|min'], places)}–{fixed(row[f'{name}|max'], places)})"
+    shown = f"{mean} ({fixed(row[f'{name}|min'], places)}–{fixed(row[f'{name}|max'], places)})"
+    without = int(row["n"] - row[f"{name}|n"])
+    return f"{shown}; {without} of {row['n']} {MISSING}" if without else shown
 
 
 def below_or_value(row: pd.Series[Any], when: str, number: str) -> str:
@@ -140,7 +143,10 @@ def status(records: Sequence[StoredRecord]) -> str:
 
 
 def overview_table(board: Board) -> str:
-    """Encodings × tasks in each task's primary metric, by mean rank."""
+    """Encodings × tasks in each task's primary metric, by mean rank.
+
+    What ran on fewer tasks stands below: its mean rank is not over the same ones.
+    """
     ranks: dict[str, list[float]] = {}
     shown: dict[str, dict[str, str]] = {}
     for index, task in enumerate(board.tasks):
@@ -153,7 +159,7 @@ def overview_table(board: Board) -> str:
     mean = {entry: sum(values) / len(values) for entry, values in ranks.items()}
     order = {entry: place for place, entry in enumerate(board.entries)}
     rows = []
-    for entry in sorted(mean, key=lambda e: (mean[e], order[e])):
+    for entry in sorted(mean, key=lambda e: (-len(ranks[e]), mean[e], order[e])):
         text = {
             "encoding": code(entry),
             "mean rank ↓": fixed(mean[entry]),

@@ -151,8 +151,9 @@ def _task_board(
     for stored, key, setting in zip(records, encodings, settings, strict=True):
         entry = names[key]
         if told_apart[key]:
-            told = (f"{name.split('.', 1)[1]}={setting.get(name)}" for name in told_apart[key])
-            entry += " · " + ", ".join(told)
+            # What a cell leaves unset is told by the others, which set it.
+            told = [f"{n.split('.', 1)[1]}={setting[n]}" for n in told_apart[key] if n in setting]
+            entry += " · " + ", ".join(told) if told else ""
         rows.append({"entry": entry, **_cell(stored.record, metrics)})
     cells = pd.DataFrame(rows)
     return TaskBoard(label, slug, metrics[0], metrics, records, cells, _standings(cells, metrics))
@@ -234,8 +235,10 @@ def _standings(cells: pd.DataFrame, metrics: Sequence[MetricInfo]) -> pd.DataFra
                 row[f"{when}:{number}|below"] = int(
                     (taken & shown[f"{when}:{number}"].isna()).sum()
                 )
-        for metric in metrics if not len(ok) else ():
-            row[f"metric:{metric.name}"] = float("nan")
+        for metric in metrics:
+            row[f"metric:{metric.name}|n"] = int(ok[f"metric:{metric.name}"].notna().sum())
+            if not len(ok):
+                row[f"metric:{metric.name}"] = float("nan")
         rows.append(row)
     table = pd.DataFrame(rows)
     higher = metrics[0].direction == "higher"

@@ -107,6 +107,15 @@ def test_several_tasks_get_an_overview_by_mean_rank(results: Results) -> None:
     ]
 
 
+def test_what_ran_on_fewer_tasks_stands_below_in_the_overview(results: Results) -> None:
+    for task in ("t1", "t2"):
+        results.add("everywhere", task=task, psnr=30.0)
+    results.add("once", task="t1", psnr=31.0)
+    text = page(results, pictures=False)
+    overview = text[text.index("## Overview") : text.index("Tasks:")]
+    assert overview.index("`everywhere`") < overview.index("`once`")
+
+
 def test_one_task_needs_no_overview(results: Results) -> None:
     results.add()
     assert "## Overview" not in page(results, pictures=False)

@@ -179,6 +179,21 @@ def test_one_encoding_under_two_settings_is_two_entries(results: Results) -> Non
     assert entries == ["mpe · lr=2.0", "mpe · lr=0.5", "ffe"]
 
 
+def test_a_setting_that_a_cell_leaves_unset_is_not_shown_as_its_value(results: Results) -> None:
+    results.add("mpe", training={"epochs": 100}, psnr=30.0)
+    results.add("mpe", training={"steps": 500}, psnr=31.0)
+    entries = list(board_of(results).tasks[0].standings["entry"])
+    assert entries == ["mpe · steps=500", "mpe · epochs=100"]
+
+
+def test_seeds_without_a_value_are_told_beside_the_mean_of_the_others(results: Results) -> None:
+    for seed, value in enumerate((0.5, 0.7, None)):
+        metrics = {"psnr": MetricValue(value=30.0), "gap": MetricValue(value=value)}
+        results.add(seed=seed, metrics=metrics)
+    shown = rows(standings_table(board_of(results).tasks[0]))[0]
+    assert shown["gap ↑"] == "0.6000 (0.5000–0.7000); 1 of 3 –"
+
+
 def test_the_same_label_on_other_parameters_is_told_apart(results: Results) -> None:
     first = results.add("mpe:levels=2", psnr=30.0)
     second = results.add("mpe:levels=4", psnr=31.0)
