@@ -14,6 +14,8 @@ __all__ = ["Field", "Lattice", "logits_of"]
 
 Field = Callable[[Array], NDArray[np.floating]]
 """Points (N, 3) in [0, 1]³ to values (N,), positive inside."""
+BLOCK = 1 << 17
+"""Points evaluated at once: their coordinates stay small beside the lattice."""
 LARGEST = 16.0
 """Logit of a float32 probability that rounds to 1."""
 
@@ -61,9 +63,9 @@ class Lattice:
         coarse = np.maximum(1, np.ceil((high - low) * cells / 2**halvings - 1e-6)).astype(int)
         counts = coarse + 1
         known = np.ones(counts, np.bool_)
-        nodes = np.argwhere(known)
         spacing = (high - low) / coarse
-        values = field(low + nodes * spacing).astype(np.float32).reshape(counts)
+        values = np.empty(counts, np.float32)
+        _take(field, low, spacing, known, values)
         for _ in range(halvings):
             spacing = spacing / 2
             active = mixed_cells(values)
@@ -72,11 +74,21 @@ class Lattice:
             counts, known = 2 * counts - 1, fine
             wanted = _corners_of(np.repeat(np.repeat(np.repeat(active, 2, 0), 2, 1), 2, 2))
             while (missing := wanted & ~known).any():
-                nodes = np.argwhere(missing)
-                values[missing] = field(low + nodes * spacing)
+                _take(field, low, spacing, missing, values)
                 known |= missing
                 wanted = _corners_of(mixed_cells(values))
         return cls(low, spacing, values, known)
+
+
+def _take(
+    field: Field, low: Array, spacing: Array, wanted: Flags, values: NDArray[np.float32]
+) -> None:
+    """Evaluate the field at the wanted nodes, a block at a time."""
+    places = np.flatnonzero(wanted)
+    for start in range(0, len(places), BLOCK):
+        block = places[start : start + BLOCK]
+        nodes = np.stack(np.unravel_index(block, values.shape), axis=1)
+        values.flat[block] = field(low + nodes * spacing)
 
 
 def mixed_cells(values: NDArray[np.float32]) -> Flags:

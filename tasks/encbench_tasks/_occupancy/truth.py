@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+
 import igl
 import numpy as np
 import trimesh
@@ -30,13 +32,17 @@ class WindingNumber:
     """
 
     def __init__(self, mesh: Triangles) -> None:
-        self._hierarchy = igl.FastWindingNumberBVH()
-        self._hierarchy.init(np.ascontiguousarray(mesh.vertices), np.ascontiguousarray(mesh.faces))
+        hierarchy = igl.FastWindingNumberBVH()
+        # let go before Python ends: the binding complains of what is still alive then
+        self._held = [hierarchy]
+        weakref.finalize(self, self._held.clear)
+        hierarchy.init(np.ascontiguousarray(mesh.vertices), np.ascontiguousarray(mesh.faces))
 
     def numbers(self, x: Array) -> Array:
         """w at points (N, 3); the approximation is off by at most some 0.005."""
+        (hierarchy,) = self._held
         parts = [
-            np.atleast_1d(self._hierarchy.winding_number(np.ascontiguousarray(part)))
+            np.atleast_1d(hierarchy.winding_number(np.ascontiguousarray(part)))
             for part in np.split(x, range(CHUNK, len(x), CHUNK))
         ]
         numbers: Array = np.concatenate(parts)
