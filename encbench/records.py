@@ -154,6 +154,8 @@ class Record(Data):
     """Seconds by phase, none counted twice: "setup"; "training", the optimizer's steps and their
     data alone; "curve", the metric followed meanwhile; "ntk"; "evaluation"."""
     peak_memory_bytes: int | None = None
+    """Of all phases, spectra included. On a CPU resident memory of the whole process, Python and
+    torch (some 300 MiB) too; on a GPU what tensors were allocated."""
     provenance: Provenance
     files: dict[str, int] = Field(default_factory=dict)
     """Name to size in bytes of what lies beside this record: how damage is found."""

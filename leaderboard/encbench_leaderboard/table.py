@@ -186,6 +186,8 @@ def _metrics(records: Sequence[StoredRecord]) -> list[MetricInfo]:
 
 def _cell(record: Record, metrics: Sequence[MetricInfo]) -> dict[str, Any]:
     rate = record.learning_rate
+    # lr_crit is a bound for gradient descent; it says nothing of Adam's steps.
+    descends = record.cell.training.optimizer == "sgd"
     row: dict[str, Any] = {
         "encoding": record.cell.encoding.name,
         "seed": record.cell.seed,
@@ -199,7 +201,7 @@ def _cell(record: Record, metrics: Sequence[MetricInfo]) -> dict[str, Any]:
         "ntk": record.durations.get("ntk"),
         "peak_memory": record.peak_memory_bytes,
         "lr": rate.value if rate else None,
-        "lr_ratio": rate.value / rate.critical if rate and rate.critical else None,
+        "lr_ratio": rate.value / rate.critical if descends and rate and rate.critical else None,
     }
     for metric in metrics:
         value = record.metrics.get(metric.name)

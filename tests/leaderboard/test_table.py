@@ -194,6 +194,14 @@ def test_seeds_without_a_value_are_told_beside_the_mean_of_the_others(results: R
     assert shown["gap ↑"] == "0.6000 (0.5000–0.7000); 1 of 3 –"
 
 
+def test_a_rate_of_adam_is_not_measured_by_that_of_gradient_descent(results: Results) -> None:
+    results.add("a", training={"epochs": 1, "optimizer": "adam"}, psnr=20.0)
+    results.add("b", training={"epochs": 1}, psnr=30.0)
+    descent, adam = rows(standings_table(board_of(results).tasks[0]))
+    assert (descent["lr"], descent["lr / lr_crit"]) == ("21.0", "1.50")
+    assert (adam["lr"], adam["lr / lr_crit"]) == ("21.0", "–")
+
+
 def test_the_same_label_on_other_parameters_is_told_apart(results: Results) -> None:
     first = results.add("mpe:levels=2", psnr=30.0)
     second = results.add("mpe:levels=4", psnr=31.0)
