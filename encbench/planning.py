@@ -15,7 +15,7 @@ from encbench.errors import SuiteError
 from encbench.parameters import parameters_of, validate_parameters
 from encbench.registry import Offer, Registry
 from encbench.selector import format_selector
-from encbench.suite import Suite, SuiteEntry, describe_error
+from encbench.suite import LENGTHS, Suite, SuiteEntry, describe_error
 from encbench.task import Task
 
 __all__ = ["cell_key", "plan"]
@@ -31,17 +31,20 @@ def plan(suite: Suite, registry: Registry) -> list[CellConfig]:
         UsageError: a name or a parameter is wrong. Data that cannot be read is not an error
             here: its cells fail and the others run.
     """
-    encodings = [(entry, _resolve("encoding", entry, registry)) for entry in suite.encodings]
     cells: list[CellConfig] = []
     for task_entry in suite.tasks:
         offer = registry.find("task", task_entry.name)
+        encodings = [
+            (entry, _resolve("encoding", entry, registry))
+            for entry in task_entry.encodings or suite.encodings
+        ]
         for task in _targets(task_entry, offer):
             data_hash = _data_hash(offer.load(), task)
             for encoding_entry, encoding in encodings:
                 entries = (task_entry, encoding_entry)
                 expected = registry.find("encoding", encoding_entry.name).load().activation
                 network = _network(suite.network, offer.load(), expected, entries)
-                training = _training(suite.training, entries)
+                training = _training(suite.training, offer.load(), entries)
                 cells.extend(
                     CellConfig(
                         encoding=encoding,
@@ -135,13 +138,17 @@ def _network(
     return network.model_copy(update={"activation": str(activation)})
 
 
-def _training(base: TrainingConfig, entries: tuple[SuiteEntry, ...]) -> TrainingConfig:
-    values = base.model_dump(exclude_none=True)
-    for entry in entries:
-        if {"epochs", "steps"} & entry.training.keys():
-            values = {k: v for k, v in values.items() if k not in ("epochs", "steps")}
-        values |= entry.training
-    if "epochs" not in values and "steps" not in values:
+def _training(
+    base: TrainingConfig, task: type[Task], entries: tuple[SuiteEntry, ...]
+) -> TrainingConfig:
+    """The task's own settings, over them the suite's, over them the entries'."""
+    values: dict[str, Any] = {}
+    asked = base.model_dump(exclude_unset=True, exclude_none=True)
+    for settings in (dict(task.training), asked, *(entry.training for entry in entries)):
+        if LENGTHS & settings.keys():
+            values = {k: v for k, v in values.items() if k not in LENGTHS}
+        values |= settings
+    if not LENGTHS & values.keys():
         values["epochs"] = DEFAULT_EPOCHS
     return _validated(TrainingConfig, values, "training", entries)
 

@@ -14,7 +14,17 @@ from encbench.errors import SuiteError
 from encbench.registry import Registry
 from encbench.selector import format_selector, parse_selector
 
-__all__ = ["Suite", "SuiteEntry", "describe_error", "load_suite", "override"]
+__all__ = ["LENGTHS", "Suite", "SuiteEntry", "describe_error", "load_suite", "override"]
+
+LENGTHS = frozenset({"epochs", "steps"})
+"""The two ways to say how long training is; giving one takes the other back."""
+
+
+def entries(value: Any) -> Any:
+    """Entries written as text, read; anything else is left to validation."""
+    if not isinstance(value, list):
+        return value
+    return [SuiteEntry.from_text(item) if isinstance(item, str) else item for item in value]
 
 
 class SuiteEntry(Settings):
@@ -30,6 +40,13 @@ class SuiteEntry(Settings):
     """Overrides of the suite's network settings, for this entry alone."""
     training: dict[str, Any] = {}
     """Overrides of the suite's training settings, for this entry alone."""
+    encodings: Annotated[list[SuiteEntry], Field(min_length=1)] | None = None
+    """Of a task: these instead of the suite's. A solid wants other grids than a photograph."""
+
+    @field_validator("encodings", mode="before")
+    @classmethod
+    def _from_texts(cls, value: Any) -> Any:
+        return entries(value)
 
     @classmethod
     def from_text(cls, text: str) -> SuiteEntry:
@@ -56,9 +73,15 @@ class Suite(Settings):
     @field_validator("encodings", "tasks", mode="before")
     @classmethod
     def _entries(cls, value: Any) -> Any:
-        if not isinstance(value, list):
-            return value
-        return [SuiteEntry.from_text(item) if isinstance(item, str) else item for item in value]
+        return entries(value)
+
+    @field_validator("encodings")
+    @classmethod
+    def _no_nesting(cls, value: list[SuiteEntry]) -> list[SuiteEntry]:
+        for entry in value:
+            if entry.encodings is not None:
+                raise ValueError(f"{entry.text!r} is an encoding; only a task has encodings")
+        return value
 
 
 def load_suite(source: str, registry: Registry) -> Suite:
@@ -105,13 +128,19 @@ def override(
         UsageError: a value does not fit; says which.
     """
     data = suite.model_dump(exclude_unset=True)
+    inner = [item for entry in data["tasks"] for item in entry.get("encodings") or []]
     for section, values in changes.items():
-        current = dict(data.get(section, {}))
-        if {"epochs", "steps"} & values.keys():
-            # one replaces the other
-            current = {k: v for k, v in current.items() if k not in ("epochs", "steps")}
-        data[section] = current | values
+        # what the command line says holds for all; epochs and steps replace each other
+        replaced = values.keys() | (LENGTHS if LENGTHS & values.keys() else set())
+        for entry in (*data["encodings"], *data["tasks"], *inner):
+            for key in replaced & entry.get(section, {}).keys():
+                del entry[section][key]
+        current = data.get(section, {})
+        data[section] = {k: v for k, v in current.items() if k not in replaced} | values
     if encodings:
+        # asked for outright, they are for every task
+        for entry in data["tasks"]:
+            entry.pop("encodings", None)
         data["encodings"] = [SuiteEntry.from_text(text).model_dump() for text in encodings]
     if tasks:
         data["tasks"] = [SuiteEntry.from_text(text).model_dump() for text in tasks]

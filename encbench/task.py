@@ -48,6 +48,8 @@ class Task(ABC):
     in_dim: int
     out_dim: int
     network: ClassVar[NetworkDefaults] = NetworkDefaults(width=512, depth=2)
+    training: ClassVar[Mapping[str, Any]] = {}
+    """Training settings that suit this task, where the suite says nothing of them."""
     loss: ClassVar[Literal["mse", "bce"]] = "mse"
     """"mse": linear output, mean squared error over points and channels. "bce": the network's
     output is a logit, the prediction its sigmoid, and binary cross entropy the loss."""

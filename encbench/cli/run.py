@@ -12,6 +12,7 @@ from rich.console import Console
 
 import encbench
 from encbench.cli.progress import RunProgress
+from encbench.config import TrainingConfig
 from encbench.errors import UsageError
 from encbench.registry import default_registry
 from encbench.selector import parse_selector
@@ -118,6 +119,9 @@ def run(
     for text in setting or []:
         section, key, value = _setting(text)
         changes[section][key] = value
+    if suite is None and task:
+        # quick's tasks are replaced, and with them what suited them: the new ones have their own
+        chosen = chosen.model_copy(update={"training": TrainingConfig()})
     chosen = override(chosen, changes, encodings=encoding, tasks=task, seeds=seed)
     if output is None:
         custom = suite is None and (encoding or task)

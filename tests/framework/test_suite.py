@@ -1,11 +1,16 @@
 """Suites are checked, and errors point at the key."""
 
+from typing import ClassVar
+
 import pytest
 
 from encbench import UsageError, load_suite, plan
 from encbench.errors import SuiteError
 from encbench.planning import cell_key
 from encbench.registry import default_registry
+from encbench.suite import SuiteEntry, override
+
+from .conftest import Scaled, Wave, module, registry_of
 
 
 def load(tmp_path, text):
@@ -106,3 +111,40 @@ def test_a_wrong_parameter_stops_the_plan(registry, suite):
     wrong = type(suite.encodings[0]).from_text("scaled:scal=2")
     with pytest.raises(UsageError, match="did you mean 'scale'"):
         plan(suite.model_copy(update={"encodings": [wrong]}), registry)
+
+
+def test_a_task_can_have_encodings_of_its_own(registry, suite):
+    task = suite.tasks[0].model_copy(update={"encodings": [SuiteEntry.from_text("scaled:scale=3")]})
+    cells = plan(suite.model_copy(update={"tasks": [*suite.tasks, task]}), registry)
+    assert [cell.encoding.parameters["scale"] for cell in cells] == [1.0, 3.0]
+
+
+def test_encodings_asked_for_on_the_command_line_hold_for_every_task(registry, suite):
+    task = suite.tasks[0].model_copy(update={"encodings": [SuiteEntry.from_text("scaled:scale=3")]})
+    suite = suite.model_copy(update={"tasks": [task]})
+    (cell,) = plan(override(suite, {}, encodings=["scaled:scale=5"]), registry)
+    assert cell.encoding.parameters["scale"] == 5.0
+
+
+def test_an_encoding_cannot_have_encodings(tmp_path):
+    with pytest.raises(SuiteError, match="only a task has encodings"):
+        load(tmp_path, 'encodings = [{ name = "a", encodings = ["b"] }]\ntasks = ["c"]')
+
+
+def test_settings_come_from_the_task_then_the_suite_then_the_entry_then_the_flags(suite):
+    class Slow(Wave):
+        training: ClassVar = {"batch_size": 8, "epochs": 7, "lr_factor": 0.5}
+
+    ours = module(encodings={"scaled": Scaled}, tasks={"wave": Slow})
+    registry = registry_of(ours=ours)
+    silent = suite.model_copy(update={"training": type(suite.training)()})
+    (cell,) = plan(silent, registry)
+    assert (cell.training.batch_size, cell.training.epochs, cell.training.lr_factor) == (8, 7, 0.5)
+    (cell,) = plan(suite, registry)
+    assert (cell.training.batch_size, cell.training.steps, cell.training.epochs) == (16, 40, None)
+    entry = suite.tasks[0].model_copy(update={"training": {"batch_size": 4, "epochs": 2}})
+    special = suite.model_copy(update={"tasks": [entry]})
+    (cell,) = plan(special, registry)
+    assert (cell.training.batch_size, cell.training.steps, cell.training.epochs) == (4, None, 2)
+    (cell,) = plan(override(special, {"training": {"steps": 9}}), registry)
+    assert (cell.training.batch_size, cell.training.steps, cell.training.epochs) == (4, 9, None)
