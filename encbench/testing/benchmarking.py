@@ -188,7 +188,7 @@ class BenchmarkCase:
         # a step gives the loss before its update
         loss = step().item()
         psnr = -10 * math.log10(loss) if loss > 0 else math.inf if loss == 0 else math.nan
-        return psnr, f"PSNR [dB] on the batch after {TRAINING_STEPS} steps"
+        return psnr, f"on the batch after {TRAINING_STEPS} steps of training"
 
     def _accuracy_of_ntk(self) -> tuple[float, str]:
         model = self._double().cpu()

@@ -232,7 +232,7 @@ def test_steps_of_training_learn():
     losses = [step().item() for _ in range(50)]
     assert losses[-1] < 0.5 * losses[0]
     psnr, meaning = case._accuracy_of_step()
-    assert "PSNR" in meaning
+    assert meaning == "on the batch after 100 steps of training"
     assert psnr > 10
 
 
