@@ -188,6 +188,7 @@ def test_the_suites_of_table_4_are_the_papers(mesh):
     cells = plan(load_suite(f"paper/table4-{mesh}", default_registry()), default_registry())
     assert [c.encoding.label.split()[0] for c in cells] == ["baseline", "FFE", "MPE"]
     base, ffe, mpe = cells
+    assert {c.training.optimizer for c in cells} == {"sgd"}
     assert (base.training.lr, base.training.batch_size) == (0.92224, 13187)
     assert (ffe.training.lr, ffe.training.batch_size) == (0.7893, 9799)
     assert ffe.encoding.parameters["levels"] == 7
