@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable
 from typing import Any
 
@@ -10,12 +11,12 @@ import torch
 from encbench.config import CellConfig
 from encbench.encoding import Encoding
 from encbench.errors import EncbenchError, PluginError
-from encbench.network import CoordinateMLP
+from encbench.network import IN_ENCODING, CoordinateMLP
 from encbench.registry import Offer, Registry
 from encbench.seeding import Streams
 from encbench.task import Task
 
-__all__ = ["build_model", "build_task", "cell_streams", "lacks_memory", "plugged"]
+__all__ = ["blame", "build_model", "build_task", "cell_streams", "lacks_memory", "plugged"]
 
 
 def cell_streams(cell: CellConfig) -> Streams:
@@ -58,7 +59,9 @@ def build_model(
     assert network.depth is not None, "planning fills in the depth"
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(streams.seed("weights"))
-        encoding: Encoding = plugged(offer, lambda cls: cls(task.in_dim, **reference.parameters))
+        encoding: Encoding = plugged(
+            offer, lambda cls: _whole(cls(task.in_dim, **reference.parameters))
+        )
         return CoordinateMLP(
             encoding,
             task.out_dim,
@@ -88,6 +91,36 @@ def plugged(offer: Offer, build: Callable[[Any], Any]) -> Any:
             f"{offer.kind} {offer.name!r} of {offer.distribution} {offer.plugin.version} "
             f"failed: {type(error).__name__}: {error}"
         ) from error
+
+
+def blame(error: BaseException, cell: CellConfig, task: Task | None) -> str:
+    """ "encoding 'x' of dist 1.0 failed: " of an exception, "" where it is nobody's we know.
+
+    An encoding's carries a note from the network; a task's has passed through its module.
+    """
+    if isinstance(error, EncbenchError):
+        return ""
+    if IN_ENCODING in getattr(error, "__notes__", ()):
+        kind, reference = "encoding", cell.encoding
+    elif task is not None and type(task).__module__ in _modules(error):
+        kind, reference = "task", cell.task
+    else:
+        return ""
+    return f"{kind} {reference.name!r} of {reference.distribution} {reference.version} failed: "
+
+
+def _modules(error: BaseException) -> set[str]:
+    frames = traceback.walk_tb(error.__traceback__)
+    return {str(frame.f_globals.get("__name__")) for frame, _ in frames}
+
+
+def _whole(encoding: Encoding) -> Encoding:
+    for name in ("in_dim", "out_dim"):
+        if not isinstance(getattr(encoding, name, None), int):
+            raise TypeError(
+                f"it has no number {name}; its __init__ must call super().__init__(in_dim, out_dim)"
+            )
+    return encoding
 
 
 def lacks_memory(error: BaseException) -> bool:

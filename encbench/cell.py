@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from encbench import ntk
-from encbench.building import build_model, build_task, cell_streams, lacks_memory, plugged
+from encbench.building import blame, build_model, build_task, cell_streams, lacks_memory, plugged
 from encbench.config import CellConfig
 from encbench.memory import peak_memory_bytes, reset_peak_memory
 from encbench.metrics.base import Metric, MetricValue
@@ -162,9 +162,11 @@ class _CellRun:
         """Note why the cell did not get to its end."""
         self.record.status = status
         self.record.phase = self.phase
+        whose = "" if status == "diverged" else blame(error, self.cell, getattr(self, "task", None))
+        text = str(error) or type(error).__name__
         self.record.error = ErrorInfo(
             type=type(error).__name__,
-            message=str(error) or type(error).__name__,
+            message=f"{whose}{type(error).__name__}: {text}" if whose else text,
             traceback="".join(traceback.format_exception(error)),
             step=step,
         )

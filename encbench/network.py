@@ -14,9 +14,11 @@ from encbench.activations import Activation, activation_of
 from encbench.encoding import Encoding
 from encbench.errors import ParameterError
 
-__all__ = ["CoordinateMLP", "NTKLinear", "Parameterization"]
+__all__ = ["IN_ENCODING", "CoordinateMLP", "NTKLinear", "Parameterization"]
 
 Parameterization = Literal["ntk", "standard"]
+IN_ENCODING = "raised by the encoding's forward"
+"""Note on an exception, from which a record tells whose plug-in failed."""
 
 
 class NTKLinear(nn.Module):
@@ -120,7 +122,12 @@ class CoordinateMLP(nn.Module):
         self.layers = nn.Sequential(*layers)
 
     def forward(self, x: Tensor) -> Tensor:  # (N, d) -> (N, O)
-        out: Tensor = self.layers(self.encoding(x))
+        try:
+            features = self.encoding(x)
+        except Exception as error:
+            error.add_note(IN_ENCODING)
+            raise
+        out: Tensor = self.layers(features)
         return out
 
     def parameter_counts(self) -> dict[str, int]:

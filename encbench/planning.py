@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from encbench.activations import activation_of
 from encbench.config import CellConfig, NetworkConfig, PluginRef, TrainingConfig
-from encbench.errors import SuiteError
+from encbench.errors import PluginError, SuiteError
 from encbench.parameters import parameters_of, validate_parameters
 from encbench.registry import Offer, Registry
 from encbench.selector import format_selector
@@ -74,7 +74,12 @@ def cell_key(cell: CellConfig) -> str:
 
 def _resolve(kind: str, entry: SuiteEntry, registry: Registry) -> PluginRef:
     offer = registry.find(kind, entry.name)
-    parameters = validate_parameters(kind, entry.name, offer.load(), entry.parameters)
+    cls = offer.load()
+    try:
+        parameters = validate_parameters(kind, entry.name, cls, entry.parameters)
+    except PluginError as error:
+        whose = f"{kind} {offer.name!r} of {offer.distribution} {offer.plugin.version}"
+        raise PluginError(f"{whose}: {error}") from error
     return _reference(offer, parameters, entry.text)
 
 

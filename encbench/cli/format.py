@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 from rich.console import Console
@@ -14,8 +15,9 @@ PIPE_WIDTH = 120
 
 
 def output_console() -> Console:
-    """Standard output."""
-    return Console() if sys.stdout.isatty() else Console(width=PIPE_WIDTH)
+    """Standard output, as wide as the terminal or as COLUMNS says."""
+    known = sys.stdout.isatty() or "COLUMNS" in os.environ
+    return Console() if known else Console(width=PIPE_WIDTH)
 
 
 def literal(text: str) -> Text:

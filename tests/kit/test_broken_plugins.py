@@ -11,7 +11,7 @@ import typer
 from encbench import Suite, run_suite
 from encbench.cli import check as verb
 from encbench.cli.check import check
-from encbench.errors import AmbiguousNameError
+from encbench.errors import AmbiguousNameError, PluginError
 from tests.framework.conftest import Wave, module, registry_of
 
 from . import faulty_encodings
@@ -54,6 +54,7 @@ def run(registry, folder):
         (CrashingInit, "FileNotFoundError: weights.pt"),
         (faulty_encodings.Abstract, "abstract method"),
         (faulty_encodings.OldSignature, "positional argument"),
+        (faulty_encodings.NoSuper, "must call super().__init__(in_dim, out_dim)"),
     ],
 )
 def test_a_run_says_whose_encoding_could_not_be_built(encoding, words, tmp_path):
@@ -67,7 +68,7 @@ def test_a_run_says_whose_encoding_could_not_be_built(encoding, words, tmp_path)
 def test_a_run_keeps_whose_encoding_failed_in_forward_and_where(encoding, tmp_path):
     record = run(registry_with(encoding), tmp_path)
     assert record.status == "failed"
-    assert record.cell.encoding.distribution == "acme"
+    assert record.error.message.startswith("encoding 'old' of acme 1.0 failed: ")
     assert "in forward" in record.error.traceback or "forward()" in record.error.traceback
 
 
@@ -97,3 +98,31 @@ def test_check_asks_which_of_two_plugins_is_meant(monkeypatch):
     with pytest.raises(AmbiguousNameError, match="say acme:line or zeta:line"):
         check(["line"])
     check(["zeta:line"])
+
+
+class Untyped(faulty_encodings.Line):
+    """Has a parameter of no type."""
+
+    def __init__(self, in_dim: int, *, slope=1) -> None:
+        super().__init__(in_dim, in_dim)
+
+
+def test_a_plan_says_whose_parameter_has_no_type(tmp_path):
+    with pytest.raises(PluginError, match=r"encoding 'old' of acme 1\.0: .*'slope' has no type"):
+        run(registry_with(Untyped), tmp_path)
+
+
+def test_a_task_that_fails_in_training_is_named(tmp_path):
+    class Silent(Wave):
+        def progress_metric(self, predict):
+            raise ZeroDivisionError("no metric today")
+
+    Silent.__module__ = __name__
+    host = registry_of(
+        acme=module(encodings={"old": faulty_encodings.Line}, tasks={"wave": Silent}),
+        zeta=module(encodings={}),
+    )
+    record = run(host, tmp_path)
+    assert record.error.message == (
+        "task 'wave' of acme 1.0 failed: ZeroDivisionError: no metric today"
+    )
