@@ -69,20 +69,21 @@ class Store:
             temporary.write_text(json.dumps(suite, indent=2) + "\n", encoding="utf-8")
             temporary.replace(self._suite)
         except OSError as error:
+            temporary.unlink(missing_ok=True)
             raise _store_error(f"cannot write {self._suite}", error) from None
 
     def suite(self) -> dict[str, Any] | None:
         """The suite of the last run here, or None."""
         try:
             suite = json.loads(self._suite.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return None
         return suite if isinstance(suite, dict) else None
 
     def suite_name(self) -> str | None:
         """Name of the suite of the last run here, or None."""
-        suite = self.suite()
-        return None if suite is None else suite.get("name")
+        name = (self.suite() or {}).get("name")
+        return name if isinstance(name, str) else None
 
     def write(
         self,
@@ -139,7 +140,8 @@ class Store:
             set_aside: move damaged ones to ``damaged/``; only while writing.
 
         Raises:
-            StoreError: there is no such directory.
+            StoreError: there is no such directory; or, with ``set_aside``, it holds records of a
+                newer encbench, which an older one must neither move nor replace.
         """
         if not self.directory.is_dir():
             raise StoreError(
@@ -149,6 +151,13 @@ class Store:
         for folder in sorted(self._records.glob("[!.]*")):
             try:
                 found.append(StoredRecord(_read(folder), folder))
+            except _Newer as error:
+                if set_aside:
+                    raise StoreError(
+                        f"{folder} was written by a newer encbench ({error}); "
+                        "update encbench, or choose another folder with -o"
+                    ) from None
+                logger.warning("skipping %s of a newer encbench: %s; update it", folder, error)
             except (OSError, ValueError) as error:
                 reason = _reason(error)
                 if not set_aside:
@@ -183,13 +192,23 @@ class Store:
         return target
 
 
+class _Newer(Exception):
+    """A record of a schema that this encbench does not know yet; whole, as far as it can tell."""
+
+
 def _read(folder: Path) -> Record:
     text = (folder / "record.json").read_text(encoding="utf-8")
-    version = json.loads(text).get("schema_version")
+    try:
+        data = json.loads(text)
+    except RecursionError:
+        raise ValueError("record.json is nested too deeply") from None
+    if not isinstance(data, dict):
+        raise ValueError("record.json holds no record")
+    version = data.get("schema_version")
+    if isinstance(version, int) and version > SCHEMA_VERSION:
+        raise _Newer(f"schema version {version}, this one reads {SCHEMA_VERSION}")
     if version != SCHEMA_VERSION:
-        raise ValueError(
-            f"schema version {version}, this encbench reads {SCHEMA_VERSION}; update encbench"
-        )
+        raise ValueError(f"schema version {version}, expected {SCHEMA_VERSION}")
     record = Record.model_validate_json(text)
     if record.key != folder.name:
         raise ValueError(f"the record says key {record.key}")

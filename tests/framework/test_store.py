@@ -35,7 +35,10 @@ def test_a_record_comes_back_as_it_was_written(tmp_path, result):
     assert stored.picture("nothing") is None
 
 
-@pytest.mark.parametrize("damage", ["truncate", "empty", "array", "missing", "key", "schema"])
+DAMAGES = ["truncate", "empty", "list", "deep", "array", "missing", "key", "schema"]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_record_is_set_aside_and_run_again(tmp_path, registry, suite, caplog, damage):
     first = run_suite(suite, tmp_path, registry=registry, jobs=1)
     folder = first.records[0].path
@@ -45,12 +48,16 @@ def test_a_damaged_record_is_set_aside_and_run_again(tmp_path, registry, suite, 
         file.write_text(text[: len(text) // 2])
     elif damage == "empty":
         file.write_text("")
+    elif damage == "list":
+        file.write_text("[]")
+    elif damage == "deep":
+        file.write_text("[" * 100_000)
     elif damage == "array":
         (folder / "arrays.npz").write_bytes((folder / "arrays.npz").read_bytes()[:100])
     elif damage == "missing":
         (folder / "prediction.png").unlink()
     else:
-        changed = {"key": {"key": "0" * 20}, "schema": {"schema_version": 99}}[damage]
+        changed = {"key": {"key": "0" * 20}, "schema": {"schema_version": 0}}[damage]
         file.write_text(json.dumps(json.loads(text) | changed))
     with caplog.at_level(logging.WARNING, "encbench"):
         assert Store(tmp_path).records() == []
@@ -59,6 +66,29 @@ def test_a_damaged_record_is_set_aside_and_run_again(tmp_path, registry, suite, 
     assert again.reused == 0
     assert again.records[0].record.metrics == first.records[0].record.metrics
     assert [p.name for p in (tmp_path / "damaged").iterdir()] == [folder.name]
+
+
+def test_an_older_encbench_leaves_a_newer_ones_records_alone(tmp_path, registry, suite, caplog):
+    first = run_suite(suite, tmp_path, registry=registry, jobs=1)
+    file = first.records[0].path / "record.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"schema_version": 99}))
+    before = file.read_bytes()
+    with caplog.at_level(logging.WARNING, "encbench"):
+        assert Store(tmp_path).records() == []
+    assert "newer encbench: schema version 99" in caplog.text
+    with pytest.raises(StoreError, match="newer encbench"):
+        run_suite(suite, tmp_path, registry=registry, jobs=1, rerun="all")
+    assert file.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["{bad", "[1]", '{"name": {"a": 1}}', "[" * 100_000],
+    ids=["cut", "list", "name", "deep"],
+)
+def test_a_run_file_that_makes_no_sense_has_no_suite_name(tmp_path, text):
+    (tmp_path / "run.json").write_text(text)
+    assert Store(tmp_path).suite_name() is None
 
 
 def test_a_disk_that_fills_up_leaves_no_half_record_and_keeps_the_old_one(tmp_path, result):
