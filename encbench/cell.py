@@ -156,6 +156,7 @@ class _CellRun:
         with self._timed("evaluation"):
             outcome = self.task.evaluate(predictor(self.model, self.task))
             self.pictures.update(outcome.pictures)
+            self.arrays.update(outcome.arrays)
             self.record.metrics = self._metrics(outcome)
 
     def stop(self, status: Status, error: BaseException, step: int | None = None) -> None:

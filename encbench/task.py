@@ -36,6 +36,8 @@ class Outcome:
     """Kind ("image", "occupancy", …) to (prediction, truth); metrics of that kind apply."""
     pictures: Mapping[str, np.ndarray] = field(default_factory=dict)
     """Name to (H, W), (H, W, 3) or (H, W, 4) uint8, written as PNG beside the record."""
+    arrays: Mapping[str, np.ndarray] = field(default_factory=dict)
+    """Name to an array kept in the record, such as the vertices of a surface."""
 
 
 class Task(ABC):

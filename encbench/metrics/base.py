@@ -19,6 +19,8 @@ class MetricValue(BaseModel):
     model_config = ConfigDict(extra="forbid", ser_json_inf_nan="strings")
 
     value: float | None
+    title: str = ""
+    """As a column is headed, "PSNR"."""
     unit: str = ""
     direction: Literal["higher", "lower"] = "higher"
     details: dict[str, Any] = {}
@@ -45,4 +47,6 @@ class Metric(ABC):
 
     def __call__(self, prediction: Any, truth: Any) -> MetricValue:
         value, details = self.compute(prediction, truth)
-        return MetricValue(value=value, unit=self.unit, direction=self.direction, details=details)
+        return MetricValue(
+            value=value, title=self.title, unit=self.unit, direction=self.direction, details=details
+        )

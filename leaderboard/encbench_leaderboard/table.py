@@ -19,7 +19,8 @@ from encbench_leaderboard.labels import canonical, differing, flatten, unique_la
 __all__ = ["WHENS", "Board", "MetricInfo", "TaskBoard", "boards", "cell_settings"]
 
 WHENS = ("start", "middle", "end")
-TITLES = {"psnr": "PSNR", "ms_ssim": "MS-SSIM", "iou": "IoU", "f_score": "F-score"}
+TITLES = {"psnr": "PSNR", "ms_ssim": "MS-SSIM", "iou": "IoU"}
+"""Of metrics in records that do not say their title, and of curves of cells that never got far."""
 MAY_BE_BELOW_FLOOR = ("median", "quantile_10", "minimum")
 SPECTRUM_NUMBERS = (
     "size",
@@ -41,10 +42,12 @@ class MetricInfo:
     name: str
     unit: str
     direction: Literal["higher", "lower"]
+    given: str = ""
+    """Title in the record, "" where it has none."""
 
     @property
     def title(self) -> str:
-        return TITLES.get(self.name, self.name.replace("_", " "))
+        return self.given or TITLES.get(self.name, self.name.replace("_", " "))
 
     @property
     def heading(self) -> str:
@@ -177,7 +180,7 @@ def _metrics(records: Sequence[StoredRecord]) -> list[MetricInfo]:
     found: dict[str, MetricInfo] = {}
     for stored in records:
         for name, value in stored.record.metrics.items():
-            found.setdefault(name, MetricInfo(name, value.unit, value.direction))
+            found.setdefault(name, MetricInfo(name, value.unit, value.direction, value.title))
     if primary not in found and found:
         primary = next(iter(found))
     first = found.pop(primary, MetricInfo(primary, "", "higher"))

@@ -257,3 +257,9 @@ def test_damaged_records_are_left_out(results: Results, tmp_path: Path) -> None:
     broken = results.add("b")
     (broken.path / "arrays.npz").write_bytes(b"")
     assert list(board_of(results).tasks[0].standings["entry"]) == ["a"]
+
+
+def test_a_metric_is_headed_by_the_title_its_record_gives(results: Results) -> None:
+    value = MetricValue(value=0.2, title="Chamfer-L1", direction="lower")
+    results.add("a", curve="chamfer_l1", metrics={"chamfer_l1": value})
+    assert board_of(results).tasks[0].primary.heading == "Chamfer-L1 ↓"
