@@ -56,7 +56,10 @@ def test_columns_follow_the_metrics_of_the_task(results: Results) -> None:
     results.add(
         task="occupancy",
         curve="iou",
-        metrics={"f_score": MetricValue(value=0.5), "iou": MetricValue(value=0.875)},
+        metrics={
+            "f_score": MetricValue(value=0.5, title="F-score"),
+            "iou": MetricValue(value=0.875),
+        },
     )
     columns = list(rows(standings_table(board_of(results).tasks[0]))[0])
     assert columns.index("IoU ↑ last") < columns.index("best") < columns.index("F-score ↑")
