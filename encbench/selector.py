@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import tomllib
 from collections.abc import Mapping
+from datetime import date, time
 from typing import Any
 
 from encbench.errors import UsageError
 
-__all__ = ["format_selector", "parse_selector"]
+__all__ = ["format_selector", "parse_selector", "parse_value"]
 
 _CLOSING = {"[": "]", "{": "}", "(": ")"}
+_OPENING = {closing: opening for opening, closing in _CLOSING.items()}
 
 
 def parse_selector(text: str) -> tuple[str, dict[str, Any]]:
@@ -44,7 +46,7 @@ def parse_selector(text: str) -> tuple[str, dict[str, Any]]:
             )
         if key in parameters:
             raise UsageError(f"{key}= is given twice in {text!r}")
-        parameters[key] = _value(value.strip())
+        parameters[key] = parse_value(value.strip())
     return name, parameters
 
 
@@ -55,43 +57,69 @@ def format_selector(name: str, parameters: Mapping[str, Any]) -> str:
     return f"{name}:{','.join(f'{key}={_text(value)}' for key, value in parameters.items())}"
 
 
+def parse_value(text: str) -> Any:
+    """The value that a text stands for: TOML where it reads as TOML, else the text itself.
+
+    Dates are text: no parameter is one, and folders of photographs are called so.
+    """
+    try:
+        document = tomllib.loads(f"value = {text}")
+    except tomllib.TOMLDecodeError:
+        return text
+    value = document["value"]
+    # what TOML takes for a comment or a second key belongs to the text
+    part = len(document) > 1 or ("#" in text and isinstance(value, int | float))
+    return text if part or isinstance(value, date | time) else value
+
+
 def _split(text: str) -> list[str]:
+    """Parts between commas, except those within brackets or quotes that a value begins with.
+
+    Elsewhere they are ordinary characters, as in a file's name.
+    """
     parts: list[str] = []
     depth: list[str] = []
-    quote, escaped, start = "", False, 0
+    quote, escaped, start, begins = "", False, 0, False
     for index, character in enumerate(text):
         if escaped:
             escaped = False
         elif quote:
             escaped = character == "\\" and quote == '"'
             quote = "" if character == quote else quote
-        elif character in "\"'":
+        elif character in "\"'" and (begins or depth):
             quote = character
-        elif character in _CLOSING:
+        elif character in _CLOSING and (begins or depth):
             depth.append(_CLOSING[character])
         elif depth and character == depth[-1]:
             depth.pop()
         elif character == "," and not depth:
             parts.append(text[start:index])
             start = index + 1
+        first_equals = character == "=" and "=" not in text[start:index]
+        begins = first_equals or (begins and character.isspace())
     parts.append(text[start:])
+    if quote or depth:
+        opened = quote or _OPENING[depth[-1]]
+        around = "'" if quote == '"' else '"'
+        raise UsageError(
+            f"{parts[-1].strip()!r} opens {opened} without closing it; "
+            f"close it, or quote the value if {opened} belongs to it: KEY={around}…{around}"
+        )
     return parts
-
-
-def _value(text: str) -> Any:
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text
 
 
 def _text(value: Any) -> str:
     if isinstance(value, str):
-        plain = not set(value) & set(",\"'[]{}()=") and _value(value.strip()) == value
-        return value if plain else json.dumps(value)
+        plain = not set(value) & set(",\"'[]{}()=") and parse_value(value.strip()) == value
+        return value if plain and value.isprintable() else _quoted(value)
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, list | tuple):
-        items = [json.dumps(item) if isinstance(item, str) else _text(item) for item in value]
+        items = [_quoted(item) if isinstance(item, str) else _text(item) for item in value]
         return f"[{','.join(items)}]"
     return str(value)
+
+
+def _quoted(text: str) -> str:
+    # JSON's escapes are TOML's but for halves of characters; and TOML wants DEL escaped
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
