@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import json
 import typing
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -93,16 +94,31 @@ def validate_parameters(kind: str, name: str, cls: type, given: dict[str, Any]) 
                 raise ParameterError(f"{kind} {name!r} needs {key}= ({parameter.type})")
             values[key] = parameter.default
             continue
-        adapter = TypeAdapter(parameter.annotation, config=ConfigDict(allow_inf_nan=False))
         try:
-            values[key] = adapter.validate_python(given[key])
-        except ValidationError as error:
-            reason = error.errors()[0]["msg"]
+            values[key] = _validated(parameter, given[key])
+        except ValueError as error:
             raise ParameterError(
-                f"{kind} {name!r}: {key}={given[key]!r} is not valid: "
-                f"{reason[0].lower()}{reason[1:]}; expected {parameter.type}"
+                f"{kind} {name!r}: {key}={given[key]!r} is not valid: {error}; "
+                f"expected {parameter.type}"
             ) from None
     return values
+
+
+def _validated(parameter: Parameter, given: Any) -> Any:
+    adapter = TypeAdapter(parameter.annotation, config=ConfigDict(allow_inf_nan=False))
+    try:
+        value = adapter.validate_python(given)
+    except ValidationError as error:
+        reason = error.errors()[0]["msg"]
+        reason = f"{reason[0].lower()}{reason[1:]}"
+        if isinstance(given, int | float) and parameter.type.split(" | ")[0] == "str":
+            # a file called 2024 reads as a number
+            reason += f' (to mean the text, quote it: {parameter.name}="{json.dumps(given)}")'
+        raise ValueError(reason) from None
+    if isinstance(given, bool) and not isinstance(value, bool):
+        # pydantic takes true for 1
+        raise ValueError("true and false are no numbers")
+    return value
 
 
 def _description(hint: Any) -> str:

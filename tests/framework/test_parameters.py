@@ -55,6 +55,9 @@ def test_defaults_are_filled_in():
         ({"levels": "many"}, ["'many'", "int"]),
         ({"mode": "cubic"}, ["'cubic'", "'linear'", "'nearest'"]),
         ({"resolutions": "wide"}, ["'wide'", "list[int]"]),
+        ({"levels": True}, ["levels=True", "no numbers", "int >= 1"]),
+        ({"path": 2024}, ["path=2024", 'path="2024"']),
+        ({"path": True}, ['path="true"']),
     ],
 )
 def test_a_wrong_parameter_is_named_with_what_was_expected(given, words):
