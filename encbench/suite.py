@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, get_args
 
 from pydantic import BaseModel, Field, ValidationError, field_validator
+from pydantic_core import ErrorDetails
 
 from encbench.config import NetworkConfig, NtkConfig, Settings, TrainingConfig
 from encbench.errors import SuiteError
@@ -16,6 +17,19 @@ from encbench.selector import format_selector, parse_selector
 
 __all__ = ["LENGTHS", "Suite", "SuiteEntry", "describe_error", "load_suite", "override"]
 
+_WORDS = {
+    "model_type": "expected a table",
+    "dict_type": "expected a table",
+    "list_type": "expected a list",
+    "too_short": "expected at least one",
+    "string_type": "expected a text",
+    "int_type": "expected an integer",
+    "int_parsing": "expected an integer",
+    "int_from_float": "expected an integer",
+    "float_type": "expected a number",
+    "float_parsing": "expected a number",
+}
+"""pydantic's problems in the words of TOML."""
 LENGTHS = frozenset({"epochs", "steps"})
 """The two ways to say how long training is; giving one takes the other back."""
 
@@ -43,6 +57,13 @@ class SuiteEntry(Settings):
     encodings: Annotated[list[SuiteEntry], Field(min_length=1)] | None = None
     """Of a task: these instead of the suite's. A solid wants other grids than a photograph."""
 
+    @field_validator("label")
+    @classmethod
+    def _one_line(cls, value: str | None) -> str | None:
+        if value is not None and not value.isprintable():
+            raise ValueError("a label is one line of printable characters")
+        return value
+
     @field_validator("encodings", mode="before")
     @classmethod
     def _from_texts(cls, value: Any) -> Any:
@@ -65,10 +86,17 @@ class Suite(Settings):
     description: str = ""
     encodings: Annotated[list[SuiteEntry], Field(min_length=1)]
     tasks: Annotated[list[SuiteEntry], Field(min_length=1)]
-    seeds: Annotated[list[int], Field(min_length=1)] = [0]
+    seeds: Annotated[list[Annotated[int, Field(strict=True)]], Field(min_length=1)] = [0]
     network: NetworkConfig = NetworkConfig()
     training: TrainingConfig = TrainingConfig()
     ntk: NtkConfig = NtkConfig()
+
+    @field_validator("name")
+    @classmethod
+    def _names_a_folder(cls, value: str) -> str:
+        if not value or not value.isprintable() or Path(value).name != value or value == "..":
+            raise ValueError("a suite's name is that of its results folder: one line without /")
+        return value
 
     @field_validator("encodings", "tasks", mode="before")
     @classmethod
@@ -93,7 +121,8 @@ def load_suite(source: str, registry: Registry) -> Suite:
     packaged = {offer.name: Path(offer.target) for offer in registry.offers("suite")}
     path = packaged.get(source, Path(source))
     try:
-        text = path.read_text(encoding="utf-8")
+        # Windows' editors begin with a byte order mark
+        text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
         near = difflib.get_close_matches(source, packaged, n=1, cutoff=0.5)
         hint = f"did you mean {near[0]!r}? " if near else ""
@@ -167,10 +196,22 @@ def describe_error(error: ValidationError, model: type[BaseModel]) -> str:
     if problem["type"] == "missing":
         return f"{key} is missing"
     # a value that fits no branch of a union has one problem for each
-    reasons = [p["msg"] for p in problems if _locate(model, p["loc"])[0] == where]
-    reason = ", or ".join(text.removeprefix("Value error, ") for text in reasons)
+    reasons = [_expected(p) for p in problems if _locate(model, p["loc"])[0] == where]
+    reason = ", or ".join(dict.fromkeys(reasons))
     got = "" if isinstance(problem["input"], dict) else f" = {problem['input']!r}"
-    return f"{key}{got}: {reason[0].lower()}{reason[1:]}" if key else reason
+    return f"{key}{got}: {reason}" if key else reason
+
+
+def _expected(problem: ErrorDetails) -> str:
+    """What pydantic wants, in the words of a suite file."""
+    if problem.get("ctx", {}).get("class_name") == SuiteEntry.__name__:
+        return 'expected a text such as "ffe:levels=8", or a table with a name'
+    if problem["type"] == "literal_error":
+        return f"expected {problem['ctx']['expected']}"
+    if problem["type"] in _WORDS:
+        return _WORDS[problem["type"]]
+    text = problem["msg"].removeprefix("Value error, ")
+    return f"{text[0].lower()}{text[1:]}"
 
 
 def _locate(
@@ -181,18 +222,21 @@ def _locate(
     pydantic adds the branch of a union behind it.
     """
     where: list[int | str] = []
-    inside = model
+    holder = model
+    inside: type[BaseModel] | None = model
     for part in location:
-        if isinstance(part, int):
-            where.append(part)
-            continue
+        if isinstance(part, str):
+            if inside is None:
+                break
+            holder = inside
+            field = holder.model_fields.get(part)
+            inside = None if field is None else _nested(field.annotation)
         where.append(part)
-        field = inside.model_fields.get(part)
-        if field is None:
-            break
-        candidates = [field.annotation, *get_args(field.annotation)]
-        nested = [c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)]
-        if not nested:
-            break
-        inside = nested[0]
-    return where, inside
+    return where, holder
+
+
+def _nested(annotation: Any) -> type[BaseModel] | None:
+    """The model in an annotation such as ``list[SuiteEntry] | None``."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next(filter(None, map(_nested, get_args(annotation))), None)

@@ -60,6 +60,28 @@ def test_entries_are_text_or_tables(tmp_path):
         ),
         ('encodings = [{ parameters = {} }]\ntasks = ["b"]', ["encodings[0].name is missing"]),
         ('encodings = ["levels=3"]\ntasks = ["b"]', ["no name"]),
+        ('encodings = "a"\ntasks = ["b"]', ["encodings = 'a': expected a list"]),
+        ('encodings = [1]\ntasks = ["b"]', ["encodings[0] = 1: expected a text such as"]),
+        ('encodings = [["a"]]\ntasks = ["b"]', ["encodings[0] = ['a']", "or a table"]),
+        ('encodings = [{ name = "a", training = 3 }]\ntasks = ["b"]', ["expected a table"]),
+        (
+            'encodings = ["a"]\ntasks = [{ name = "b", encodings = [{ nam = "c" }] }]',
+            ["tasks[0].encodings[0].name is missing"],
+        ),
+        (
+            'encodings = ["a"]\ntasks = [{ name = "b", encodings = [{ name = "c", labl = "d" }] }]',
+            ["unknown key tasks[0].encodings[0].labl", "did you mean 'label'"],
+        ),
+        ('encodings = ["a"]\ntasks = ["b"]\nseeds = [0, "x"]', ["seeds[1] = 'x': expected an int"]),
+        ('encodings = ["a"]\ntasks = ["b"]\nseeds = [true]', ["seeds[0] = True"]),
+        ('encodings = ["a"]\ntasks = ["b"]\nnetwork = 3', ["network = 3: expected a table"]),
+        (
+            'encodings = ["a"]\ntasks = ["b"]\n[training]\nlr = "fast"',
+            ["training.lr = 'fast': expected a number, or expected 'auto'"],
+        ),
+        ('encodings = ["a"]\ntasks = ["b"]\nname = "../up"', ["name = '../up'", "folder"]),
+        ('encodings = ["a"]\ntasks = ["b"]\nname = ""', ["name = ''", "folder"]),
+        ('encodings = [{ name = "a", label = "b\\nc" }]\ntasks = ["b"]', ["label", "one line"]),
     ],
 )
 def test_a_wrong_suite_is_one_line_that_points_at_the_key(tmp_path, text, words):
@@ -67,6 +89,10 @@ def test_a_wrong_suite_is_one_line_that_points_at_the_key(tmp_path, text, words)
         load(tmp_path, text)
     assert all(word in str(caught.value) for word in words), caught.value
     assert "\n" not in str(caught.value).split("not TOML")[0]
+
+
+def test_a_suite_may_begin_with_a_byte_order_mark(tmp_path):
+    assert load(tmp_path, '\ufeffencodings = ["identity"]\ntasks = ["image"]').name == "mine"
 
 
 def test_an_unknown_suite_gets_the_nearest_name():
