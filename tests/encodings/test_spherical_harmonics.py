@@ -103,5 +103,5 @@ def test_float32_features_are_close_to_float64():
 
 @pytest.mark.parametrize("in_dim", [2, 4])
 def test_only_three_coordinates_make_a_direction(in_dim):
-    with pytest.raises(ParameterError, match="3 to 3 coordinates"):
+    with pytest.raises(ParameterError, match="points of 3 coordinates"):
         SphericalHarmonics(in_dim)

@@ -83,8 +83,8 @@ def test_factors_have_the_parameters_of_their_decomposition(kind, in_dim, count)
 @pytest.mark.parametrize(
     ("kind", "in_dim", "message"),
     [
-        (TensorfCP, 1, "2 to 4 coordinates, got in_dim=1"),
-        (TensorfVM, 2, "3 to 3 coordinates, got in_dim=2"),
+        (TensorfCP, 1, "2 to 4 coordinates, got 1"),
+        (TensorfVM, 2, "points of 3 coordinates, got 2"),
     ],
 )
 def test_dimensions_without_the_decomposition_are_refused(kind, in_dim, message):

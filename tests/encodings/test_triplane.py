@@ -75,5 +75,5 @@ def test_it_has_three_planes_of_parameters():
 
 @pytest.mark.parametrize("in_dim", [1, 2, 4])
 def test_other_dimensions_than_three_are_refused(in_dim):
-    with pytest.raises(ParameterError, match=f"3 to 3 coordinates, got in_dim={in_dim}"):
+    with pytest.raises(ParameterError, match=f"points of 3 coordinates, got {in_dim}"):
         TriPlane(in_dim)
