@@ -57,9 +57,19 @@ def plan(suite: Suite, registry: Registry) -> list[CellConfig]:
                     )
                     for seed in suite.seeds
                 )
-    unique = {cell_key(cell): cell for cell in cells}
-    if len(unique) < len(cells):
-        logger.warning("%d cells were asked for more than once", len(cells) - len(unique))
+    return _each_once(cells)
+
+
+def _each_once(cells: list[CellConfig]) -> list[CellConfig]:
+    unique: dict[str, CellConfig] = {}
+    for cell in cells:
+        first = unique.setdefault(cell_key(cell), cell)
+        if first is cell:
+            continue
+        name = f"{first.task.label} × {first.encoding.label} seed {first.seed}"
+        again = f"{cell.task.label} × {cell.encoding.label} seed {cell.seed}"
+        as_what = "" if again == name else f", also as {again}"
+        logger.warning("%s is asked for more than once%s; it runs once", name, as_what)
     return list(unique.values())
 
 
@@ -97,6 +107,12 @@ def _targets(entry: SuiteEntry, offer: Offer) -> list[PluginRef]:
     task: type[Task] = offer.load()
     parameters = validate_parameters("task", entry.name, task, entry.parameters)
     targets = task.targets(**parameters)
+    for value in (value for target in targets for value in target.values()):
+        if isinstance(value, str) and not _is_unicode(value):
+            raise SuiteError(
+                f"task {entry.name!r}: the name {value!r} is not UTF-8 and cannot be recorded; "
+                "rename the file"
+            )
     if len(targets) == 1:
         return [_reference(offer, targets[0], entry.text)]
     defaults = {parameter.name: parameter.default for parameter in parameters_of(task)}
@@ -108,6 +124,15 @@ def _targets(entry: SuiteEntry, offer: Offer) -> list[PluginRef]:
         )
         for target in targets
     ]
+
+
+def _is_unicode(text: str) -> bool:
+    """Whether a text can be written; file names of other encodings hold halves of characters."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _data_hash(task: type[Task], reference: PluginRef) -> str | None:

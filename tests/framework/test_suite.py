@@ -1,5 +1,6 @@
 """Suites are checked, and errors point at the key."""
 
+import logging
 from typing import ClassVar
 
 import pytest
@@ -123,6 +124,29 @@ def test_a_default_given_outright_is_the_same_cell(registry, suite):
         update={"encodings": [type(suite.encodings[0]).from_text("scaled:scale=1.0")]}
     )
     assert cell_key(plan(given, registry)[0]) == cell_key(plan(suite, registry)[0])
+
+
+def test_a_cell_asked_for_twice_keeps_its_first_label_and_both_are_named(registry, suite, caplog):
+    scaled = suite.encodings[0]
+    entries = [scaled.model_copy(update={"label": name}) for name in ("first", "second")]
+    with caplog.at_level(logging.WARNING, "encbench"):
+        (cell,) = plan(suite.model_copy(update={"encodings": entries}), registry)
+    assert cell.encoding.label == "first"
+    assert "wave × first seed 0" in caplog.text
+    assert "also as wave × second" in caplog.text
+
+
+def test_a_file_name_that_cannot_be_written_down_stops_the_plan(suite):
+    class Files(Wave):
+        def __init__(self, *, path: str = "a") -> None: ...
+
+        @classmethod
+        def targets(cls, **parameters):
+            return [{"path": "good"}, {"path": "bad\udcff"}]
+
+    registry = registry_of(ours=module(encodings={"scaled": Scaled}, tasks={"wave": Files}))
+    with pytest.raises(SuiteError, match=r"'bad\\udcff' is not UTF-8.*rename"):
+        plan(suite, registry)
 
 
 def test_the_tasks_network_is_the_default_and_an_entry_overrides_the_suite(registry, suite):
