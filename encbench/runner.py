@@ -29,6 +29,8 @@ _AGAIN: dict[Rerun, set[Status]] = {
     "diverged": {"failed", "out_of_memory", "timeout", "interrupted", "diverged"},
     "all": {"ok", "failed", "out_of_memory", "timeout", "interrupted", "diverged"},
 }
+MAX_THREADS = 1024
+"""OpenMP ends the process where it cannot start as many threads as it was told to."""
 
 
 class Watcher(Protocol):
@@ -101,18 +103,15 @@ def run_suite(
     registry = registry or default_registry()
     watcher = watcher or Unwatched()
     device = resolve_device(device)
-    if threads < 1 or (jobs is not None and jobs < 1):
-        raise UsageError(f"jobs and threads must be at least 1, got {jobs} and {threads}")
+    if jobs is not None and jobs < 1:
+        raise UsageError(f"jobs must be at least 1, got {jobs}")
+    check_threads(threads)
     cells = {cell_key(cell): cell for cell in plan(suite, registry)}
     store = Store(directory)
     with store.writing():
         existing = {s.record.key: s for s in store.records(set_aside=True)}
         store.write_suite(suite.model_dump(mode="json"))
-        kept = {
-            key: existing[key]
-            for key in cells
-            if key in existing and existing[key].record.status not in _AGAIN[rerun]
-        }
+        kept = {key: s for key, s in existing.items() if key in cells and not _again(s, rerun)}
         pending = [cell for key, cell in cells.items() if key not in kept]
         watcher.planned(pending, list(kept.values()))
         jobs = jobs or (1 if device != "cpu" else os.cpu_count() or 1)
@@ -133,6 +132,30 @@ def run_suite(
     run = RunResult(Path(directory), [done[key] for key in cells], len(kept))
     registry.host.notify("encbench_run_finished", directory=run.directory, records=run.records)
     return run
+
+
+def left_to_run(
+    cells: Sequence[CellConfig], directory: Path | str, rerun: Rerun = "failed"
+) -> list[CellConfig]:
+    """Those of the cells that ``run_suite`` would run in ``directory``; nothing is written."""
+    if not Path(directory).is_dir():
+        return list(cells)
+    kept = {s.record.key for s in Store(directory).records() if not _again(s, rerun)}
+    return [cell for cell in cells if cell_key(cell) not in kept]
+
+
+def check_threads(threads: int) -> None:
+    """Refuse a number of threads with which torch would crash the process.
+
+    Raises:
+        UsageError: below 1, or more than any machine serves.
+    """
+    if not 1 <= threads <= MAX_THREADS:
+        raise UsageError(f"threads must be at least 1 and at most {MAX_THREADS}, got {threads}")
+
+
+def _again(stored: StoredRecord, rerun: Rerun) -> bool:
+    return stored.record.status in _AGAIN[rerun]
 
 
 def resolve_device(device: str) -> str:

@@ -74,7 +74,7 @@ def ntk(
     """
     import torch  # seconds, which `encbench ntk --help` does without
 
-    from encbench.runner import resolve_device
+    from encbench.runner import check_threads, resolve_device
     from encbench.spectra import at_initialization
 
     if points < 1:
@@ -88,6 +88,7 @@ def ntk(
         load_suite("quick", registry), changes, encodings=encoding, tasks=task, seeds=[seed]
     )
     if threads is not None:
+        check_threads(threads)
         torch.set_num_threads(threads)
     console = output_console()
     found: list[Initial] = []

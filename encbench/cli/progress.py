@@ -78,7 +78,7 @@ class RunProgress:
     def planned(self, cells: Sequence[CellConfig], finished: Sequence[StoredRecord]) -> None:
         from encbench.planning import cell_key  # imports torch
 
-        self._labels = {cell_key(c): f"{c.task.label} × {c.encoding.label}" for c in cells}
+        self._labels = {cell_key(cell): _label(cell) for cell in cells}
         self.finished = len(finished)
         if finished:
             self._print(
@@ -141,9 +141,7 @@ class RunProgress:
 
 def _line_of(stored: StoredRecord) -> Text:
     record = stored.record
-    label = f"{record.task_label} × {record.encoding_label}"
-    if record.cell.seed:
-        label += f" seed {record.cell.seed}"
+    label = _label(record.cell)
     seconds = sum(record.durations.values())
     text = Text(f"{record.status:<9} ", style=STYLES.get(record.status, "red"))
     if record.status == "ok":
@@ -155,6 +153,11 @@ def _line_of(stored: StoredRecord) -> Text:
         return text.append(f"{label}  {values}  ({seconds:.0f} s)", style="default")
     message = record.error.message.splitlines()[0] if record.error else ""
     return text.append(f"{label}  in {record.phase}: {message}", style="default")
+
+
+def _label(cell: CellConfig) -> str:
+    seed = f" seed {cell.seed}" if cell.seed else ""
+    return f"{cell.task.label} × {cell.encoding.label}{seed}"
 
 
 def _cells(count: int) -> str:

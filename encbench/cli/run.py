@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-import logging
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.console import Console
 
 import encbench
 from encbench.cli.progress import RunProgress
-from encbench.config import TrainingConfig
+from encbench.config import CellConfig, TrainingConfig
 from encbench.errors import UsageError
 from encbench.registry import default_registry
-from encbench.selector import parse_selector
+from encbench.selector import parse_value
 from encbench.suite import load_suite, override
 
-logger = logging.getLogger("encbench")
+if TYPE_CHECKING:
+    # imports torch, which `encbench run --help` does without
+    from encbench.runner import Rerun
+
 DEFAULT_SUITE = "quick"
 SECTIONS = ("network", "training", "ntk")
 
@@ -119,18 +122,18 @@ def run(
     for text in setting or []:
         section, key, value = _setting(text)
         changes[section][key] = value
+    if suite is None and (encoding or task):
+        chosen = chosen.model_copy(update={"name": "custom", "description": ""})
     if suite is None and task:
         # quick's tasks are replaced, and with them what suited them: the new ones have their own
         chosen = chosen.model_copy(update={"training": TrainingConfig()})
     chosen = override(chosen, changes, encodings=encoding, tasks=task, seeds=seed)
     if output is None:
-        custom = suite is None and (encoding or task)
-        output = Path("results") / ("custom" if custom else chosen.name)
+        output = Path("results") / chosen.name
 
     console = Console(stderr=True)
     if dry_run:
-        for cell in encbench.plan(chosen, registry):
-            typer.echo(f"{cell.task.label} × {cell.encoding.label} seed {cell.seed}")
+        _say_what_would_run(encbench.plan(chosen, registry), output, rerun, console)
         return
     started = datetime.now()
     with RunProgress(console) as progress:
@@ -148,7 +151,7 @@ def run(
         except KeyboardInterrupt:
             progress.stop()
             console.print(
-                f"interrupted; {progress.finished} cells are recorded in {output}. "
+                f"interrupted; cells recorded in {output}: {progress.finished}. "
                 "The same command goes on from there.",
                 style="yellow",
                 soft_wrap=True,
@@ -159,15 +162,28 @@ def run(
         raise typer.Exit(1)
 
 
+def _say_what_would_run(
+    cells: Sequence[CellConfig], output: Path, rerun: Rerun, console: Console
+) -> None:
+    from encbench.runner import left_to_run  # torch
+
+    left = left_to_run(cells, output, rerun)
+    for cell in left:
+        unread = " (its data cannot be read)" if cell.data_hash is None else ""
+        typer.echo(f"{cell.task.label} × {cell.encoding.label} seed {cell.seed}{unread}")
+    if len(left) < len(cells):
+        recorded = f"{len(cells) - len(left)} of {len(cells)} cells have a record already"
+        console.print(f"{recorded} in {output}", highlight=False, soft_wrap=True)
+
+
 def _setting(text: str) -> tuple[str, str, Any]:
-    name, equals, _ = text.partition("=")
+    name, equals, value = text.partition("=")
     section, dot, key = name.strip().partition(".")
-    if not equals or not dot or section not in SECTIONS:
+    if not equals or not dot or not key or section not in SECTIONS:
         raise UsageError(
             f"--set {text!r} is not SECTION.KEY=VALUE; sections are {', '.join(SECTIONS)}"
         )
-    _, values = parse_selector(f"set:{key}={text.partition('=')[2]}")
-    return section, key, values[key]
+    return section, key, parse_value(value.strip())
 
 
 def _number_or_text(text: str | None) -> float | str | None:

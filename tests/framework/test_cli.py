@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -77,6 +78,9 @@ def test_a_run_records_renders_and_shows(tmp_path):
         (["run", "--optimizer", "lbfgs"], 2, ["'lbfgs'", "'adam'"]),
         (["run", "--set", "training.momentum=1"], 2, ["unknown key training.momentum"]),
         (["run", "--set", "momentum=1"], 2, ["SECTION.KEY=VALUE"]),
+        (["run", "--set", "training.=1"], 2, ["--set 'training.=1'", "SECTION.KEY=VALUE"]),
+        (["run", "--threads", "1000000"], 2, ["threads must be", "at most 1024, got 1000000"]),
+        (["run", "-j", "0"], 2, ["jobs must be at least 1, got 0"]),
         (["run", "quik"], 2, ["no suite 'quik'", "did you mean 'quick'"]),
         (["run", *SMALL, "--device", "cuda:9"], 2, ["cuda:9"]),
         (["list", "mpee"], 2, ["did you mean 'mpe'"]),
@@ -107,6 +111,39 @@ def test_a_dry_run_names_the_cells_and_runs_none(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_a_dry_run_leaves_out_what_is_recorded_and_says_what_cannot_be_read(tmp_path):
+    command = ("run", "-e", "identity", *SMALL, "-o", "out", "-j", 1)
+    assert encbench(*command, cwd=tmp_path).returncode == 0
+    again = encbench(
+        *command, "--seed", 0, "--seed", 1, "-t", "image:image=gone.png", "-n", cwd=tmp_path
+    )
+    assert again.stdout.splitlines() == [
+        "image:image=camera,side=16 × identity seed 1",
+        "image:image=gone.png × identity seed 0 (its data cannot be read)",
+        "image:image=gone.png × identity seed 1 (its data cannot be read)",
+    ]
+    assert "1 of 4 cells have a record already in out" in again.stderr
+    whole = encbench(*command, "-n", "--rerun", "all", cwd=tmp_path)
+    assert whole.stdout == "image:image=camera,side=16 × identity seed 0\n"
+
+
+def test_encodings_or_tasks_given_by_themselves_are_no_packaged_suite(tmp_path):
+    assert encbench("run", "-e", "identity", *SMALL, "-j", 1, cwd=tmp_path).returncode == 0
+    folder = tmp_path / "results" / "custom"
+    asked = json.loads((folder / "run.json").read_text())
+    assert (asked["name"], asked["description"]) == ("custom", "")
+    assert "quick" not in (folder / "leaderboard.md").read_text()
+
+
+def test_a_setting_may_hold_commas_and_equals_signs(tmp_path):
+    done = encbench(
+        *("run", "-e", "identity", *SMALL, "-n"),
+        *("--set", "network.activation=finer:omega=3,bias=2", "--set", "training.lr_factor = 2"),
+        cwd=tmp_path,
+    )
+    assert "no parameter 'bias'" in done.stderr
+
+
 def test_a_log_file_gets_lines_and_no_control_characters(tmp_path):
     done = encbench("run", "-e", "identity", *SMALL, "-o", "out", cwd=tmp_path)
     assert "\x1b" not in done.stderr
@@ -117,11 +154,18 @@ def test_a_log_file_gets_lines_and_no_control_characters(tmp_path):
 def test_ctrl_c_says_what_is_kept_and_how_to_go_on(tmp_path):
     command = [sys.executable, "-m", "encbench", "run", "-e", "identity", "-e", "ffe:levels=2"]
     command += [*SMALL, "--steps", "1000000", "-o", "out", "-j", "2"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=tmp_path)
+    process = subprocess.Popen(
+        command,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=tmp_path,
+        # a shell that runs the tests in the background has it ignored, and that is inherited
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     while "started" not in process.stderr.readline():
         assert process.poll() is None
     time.sleep(0.5)
-    process.send_signal(2)
+    process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "The same command goes on from there" in said
