@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -25,21 +24,13 @@ from encbench_tasks._occupancy.shapes import solid_of_shape
 from encbench_tasks._occupancy.solid import Solid
 from encbench_tasks._occupancy.truth import RayParity, WindingNumber
 
-__all__ = ["OccupancyTask", "SurfaceOutcome"]
+__all__ = ["OccupancyTask"]
 
 TruthMethod = Literal["auto", "winding", "rays"]
 DEFAULT_MESH = "knot"
 PROGRESS_POINTS = 1 << 14
 PROGRESS_SEED = 1
 """Of the points, the same for every network; training seeds have 63 bits."""
-
-
-@dataclass(frozen=True)
-class SurfaceOutcome(Outcome):
-    """An outcome with the extracted surface."""
-
-    arrays: Mapping[str, np.ndarray] = field(default_factory=dict)
-    """``mesh_vertices`` (V, 3) float32 in the unit cube, ``mesh_faces`` (F, 3) int32."""
 
 
 class OccupancyTask(Task):
@@ -153,10 +144,14 @@ class OccupancyTask(Task):
             return float("nan")
         return iou(p, inside) or 0.0
 
-    def evaluate(self, predict: Predict) -> SurfaceOutcome:
-        """Occupancies, the extracted surface and rendered views, beside the true ones."""
+    def evaluate(self, predict: Predict) -> Outcome:
+        """Occupancies, the extracted surface and rendered views, beside the true ones.
+
+        The outcome's arrays are the surface: ``mesh_vertices`` (V, 3) float32 in the unit cube,
+        ``mesh_faces`` (F, 3) int32.
+        """
         comparisons, pictures, arrays = self._evaluation.of(predict)
-        return SurfaceOutcome(comparisons, pictures, arrays)
+        return Outcome(comparisons, pictures, arrays)
 
     def _make(self, seed: int) -> tuple[Tensor, Tensor]:
         x = draw_points(self.solid, self._points, self._near_surface, self._sigma, seed)
