@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import sys
@@ -39,6 +40,10 @@ Exit codes: 0 all well, 1 some cells not ok or results not writable, 2 wrong usa
 
 def main() -> None:
     """Entry point of the ``encbench`` script."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # where the terminal or pipe has no λ, an escape is better than a traceback
+            stream.reconfigure(errors="backslashreplace")
     errors = Console(stderr=True)
     logging.getLogger("encbench").addHandler(_LogLines(errors))
     try:

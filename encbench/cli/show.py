@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from typing import Annotated
+from zipfile import BadZipFile
 
 import typer
 from rich.console import Console
@@ -33,7 +34,7 @@ def show(
     """
     console = output_console()
     if (where / "record.json").exists():
-        where, key = where.parent.parent, where.name
+        where, key = where.absolute().parent.parent, where.absolute().name
     stored = encbench.Store(where).records()
     if key is None:
         if not stored:
@@ -65,7 +66,14 @@ def show(
         if section == "error" and value and not trace:
             value = {k: v for k, v in value.items() if k != "traceback"}
         _print(console, section, value)
-    _print(console, "arrays", {k: f"{v.dtype} {v.shape}" for k, v in found[0].arrays.items()})
+    try:
+        arrays = {name: f"{v.dtype} {v.shape}" for name, v in found[0].arrays.items()}
+    except (OSError, ValueError, BadZipFile) as error:
+        raise StoreError(
+            f"{found[0].path / 'arrays.npz'} is damaged ({error}); `encbench run --rerun all` with "
+            "the suite of this folder makes it again"
+        ) from None
+    _print(console, "arrays", arrays)
     pictures = sorted(str(file) for file in found[0].path.glob("*.png"))
     _print(console, "pictures", pictures)
 

@@ -44,6 +44,12 @@ def test_looking_around_imports_no_torch_and_is_quick(arguments, tmp_path):
     assert done.stdout
 
 
+def test_an_output_without_greek_letters_gets_escapes():
+    done = encbench("list", "mpe", PYTHONIOENCODING="ascii")
+    assert done.returncode == 0, done.stderr
+    assert "\\u03b3(x) = " in done.stdout
+
+
 def test_a_run_records_renders_and_shows(tmp_path):
     done = encbench(
         *("run", "-e", "identity", "-e", "ffe:levels=3", *SMALL, "-o", "out", "-j", 1),
@@ -61,6 +67,14 @@ def test_a_run_records_renders_and_shows(tmp_path):
     assert record["key"] == key
     assert record["provenance"]["device"] == "cpu"
     assert "peak_memory_bytes" in encbench("show", "out", key, cwd=tmp_path).stdout
+    folder = tmp_path / "out" / "records" / key
+    assert f"key: {key}" in encbench("show", ".", cwd=folder).stdout
+    arrays = folder / "arrays.npz"
+    arrays.write_bytes(bytes(arrays.stat().st_size))
+    done = encbench("show", "out", key, cwd=tmp_path)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "arrays.npz is damaged" in done.stderr
 
 
 @pytest.mark.parametrize(
