@@ -95,7 +95,7 @@ def test_planes_start_uniform_and_planes_of_time_at_one():
 
 
 def test_one_coordinate_has_no_plane():
-    with pytest.raises(ParameterError, match="2 to 4 coordinates, got in_dim=1"):
+    with pytest.raises(ParameterError, match="2 to 4 coordinates, got 1"):
         KPlanes(1)
 
 
