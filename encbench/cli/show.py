@@ -68,10 +68,11 @@ def show(
         _print(console, section, value)
     try:
         arrays = {name: f"{v.dtype} {v.shape}" for name, v in found[0].arrays.items()}
-    except (OSError, ValueError, BadZipFile) as error:
+    except (OSError, ValueError, BadZipFile):
+        # numpy's reason speaks of pickles, whatever the bytes
         raise StoreError(
-            f"{found[0].path / 'arrays.npz'} is damaged ({error}); `encbench run --rerun all` with "
-            "the suite of this folder makes it again"
+            f"{found[0].path / 'arrays.npz'} is damaged; remove its folder, and the run that made "
+            "it, given again, makes it again"
         ) from None
     _print(console, "arrays", arrays)
     pictures = sorted(str(file) for file in found[0].path.glob("*.png"))
