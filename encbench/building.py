@@ -20,9 +20,13 @@ __all__ = ["blame", "build_model", "build_task", "cell_streams", "lacks_memory",
 
 
 def cell_streams(cell: CellConfig) -> Streams:
-    """The cell's random streams."""
+    """The cell's random streams.
+
+    The task counts by its name and its data, not by its parameters: a photograph has the same
+    streams under whatever path it was given.
+    """
     return Streams(
-        task=cell.task.model_dump(mode="json", exclude={"label"}),
+        task={"name": cell.task.name, "data": cell.data_hash},
         encoding=[
             cell.encoding.model_dump(mode="json", exclude={"label"}),
             cell.network.model_dump(mode="json"),

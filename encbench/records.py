@@ -11,14 +11,17 @@ A record appears by one rename, so a reader never sees half of one.
 
 from __future__ import annotations
 
+import zlib
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
+from zipfile import BadZipFile
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from encbench.config import CellConfig
+from encbench.errors import StoreError
 from encbench.metrics.base import MetricValue
 from encbench.provenance import Provenance
 
@@ -178,6 +181,7 @@ class StoredRecord:
         ``curve_step``, ``curve``: the metric ``record.curve`` during training.
         ``spectrum_start``, ``spectrum_middle``, ``spectrum_end``: eigenvalues, descending.
         ``spectrum_mlp_start``, …: eigenvalues of the MLP's part of the kernel alone.
+    Reading them raises StoreError where the file is damaged.
     Pictures: ``target``, ``prediction``, ``error`` for images; tasks may add others.
     """
 
@@ -190,8 +194,15 @@ class StoredRecord:
         file = self.path / "arrays.npz"
         if not file.exists():
             return {}
-        with np.load(file, allow_pickle=False) as stored:
-            return {name: stored[name] for name in stored.files}
+        try:
+            with np.load(file, allow_pickle=False) as stored:
+                return {name: stored[name] for name in stored.files}
+        except (OSError, ValueError, EOFError, KeyError, BadZipFile, zlib.error) as error:
+            # numpy's reason speaks of pickles, whatever the bytes
+            raise StoreError(
+                f"{file} is damaged; remove its folder, and the run that made it, given again, "
+                "makes it again"
+            ) from error
 
     def picture(self, name: str) -> Path | None:
         """Path of a picture, or None where the task made none of that name."""

@@ -88,12 +88,18 @@ def build(registry: Registry, arguments: list[str]) -> typer.Typer:
     )
     app.callback()(_options)
     wanted = next((word for word in arguments if not word.startswith("-")), None)
-    for name in dict.fromkeys(offer.name for offer in registry.offers("command")):
-        verb = _stub(registry.offers("command"), name)
+    offers = sorted(registry.offers("command"), key=_is_foreign)
+    for name in dict.fromkeys(offer.name for offer in offers):
+        verb = _stub(offers, name)
         if name == wanted:
             verb = registry.find("command", name).load()
         app.command(name)(verb)
     return app
+
+
+def _is_foreign(offer: Offer) -> bool:
+    """Whether a verb is a plug-in's; the framework's own come first in the overview."""
+    return not str(offer.target).startswith("encbench.")
 
 
 def _stub(offers: list[Offer], name: str) -> Callable[[], None]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from typing import Annotated
-from zipfile import BadZipFile
 
 import typer
 from rich.console import Console
@@ -66,14 +65,7 @@ def show(
         if section == "error" and value and not trace:
             value = {k: v for k, v in value.items() if k != "traceback"}
         _print(console, section, value)
-    try:
-        arrays = {name: f"{v.dtype} {v.shape}" for name, v in found[0].arrays.items()}
-    except (OSError, ValueError, BadZipFile):
-        # numpy's reason speaks of pickles, whatever the bytes
-        raise StoreError(
-            f"{found[0].path / 'arrays.npz'} is damaged; remove its folder, and the run that made "
-            "it, given again, makes it again"
-        ) from None
+    arrays = {name: f"{v.dtype} {v.shape}" for name, v in found[0].arrays.items()}
     _print(console, "arrays", arrays)
     pictures = sorted(str(file) for file in found[0].path.glob("*.png"))
     _print(console, "pictures", pictures)

@@ -255,6 +255,21 @@ def test_order_and_parallelism_change_no_digit(tmp_path):
     assert numbers(serial.records) == numbers(parallel.records) == numbers(reverse.records)
 
 
+def test_a_photograph_gives_the_same_numbers_under_any_path(tmp_path, monkeypatch):
+    from PIL import Image
+
+    Image.effect_noise((20, 20), 60).save(tmp_path / "photo.png")
+    monkeypatch.chdir(tmp_path)
+    suite = with_encoding(real_suite(tmp_path, steps=20), "mpe:resolutions=[8]")
+    paths = ["photo.png", "./photo.png", str(tmp_path / "photo.png")]
+    tasks = [SuiteEntry(name="image", parameters={"image": path}) for path in paths]
+    run = run_suite(suite.model_copy(update={"tasks": tasks}), tmp_path / "out", jobs=1)
+    assert run.all_ok
+    results = list(numbers(run.records).values())
+    assert len(results) == 3
+    assert results[0] == results[1] == results[2]
+
+
 def test_a_run_killed_half_way_goes_on_and_ends_as_if_it_had_not_been(tmp_path):
     suite = real_suite(tmp_path, steps=400)
     command = [sys.executable, "-m", "encbench", "run", str(tmp_path / "real.toml")]

@@ -283,3 +283,11 @@ def test_listing_the_verb_loads_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_arrays_damaged_to_the_same_size_are_one_clear_error(results: Results) -> None:
+    stored = results.add("a")
+    file = stored.path / "arrays.npz"
+    file.write_bytes(b"\0" * file.stat().st_size)
+    with pytest.raises(StoreError, match=r"arrays\.npz is damaged; remove its folder"):
+        page(results)
