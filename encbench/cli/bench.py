@@ -131,7 +131,7 @@ def _saved(name: str) -> Path:
 
 def _run(flags: list[str]) -> tuple[int, dict[tuple[str, str], Timing]]:
     here = Path(__file__).parents[1] / "testing"
-    environment = {k: v for k, v in os.environ.items() if k != "PYTEST_ADDOPTS"}
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")}
     with tempfile.TemporaryDirectory(prefix="encbench-bench-") as folder:
         file = Path(folder) / "timings.json"
         command = [sys.executable, "-m", "pytest", str(here / "benchmarks.py"), "-q"]

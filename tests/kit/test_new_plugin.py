@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,9 +12,11 @@ from hatchling.builders.wheel import WheelBuilder
 from encbench.errors import StoreError, UsageError
 from encbench.templates import check_name, files_of, write_plugin
 
+from .test_bench import outside
+
 
 def call(*command, cwd, path=None):
-    environment = {**os.environ, "COLUMNS": "200"} | ({"PYTHONPATH": str(path)} if path else {})
+    environment = {**outside(), "COLUMNS": "200"} | ({"PYTHONPATH": str(path)} if path else {})
     return subprocess.run(
         [sys.executable, "-m", *map(str, command)],
         capture_output=True,
