@@ -43,7 +43,7 @@ class Provenance(BaseModel):
             encbench=metadata.version("encbench"),
             python=platform.python_version(),
             libraries={name: metadata.version(name) for name in ("torch", "numpy", "scipy")},
-            os=platform.platform(),
+            os=_system(),
             machine=platform.node(),
             processor=_processor(),
             device=device,
@@ -56,6 +56,15 @@ class Provenance(BaseModel):
 def now() -> str:
     """UTC to the second, ISO 8601."""
     return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+@cache
+def _system() -> str:
+    try:
+        name = platform.freedesktop_os_release()["PRETTY_NAME"]
+    except (OSError, KeyError):
+        name = platform.platform(terse=True)
+    return f"{name}, {platform.machine()}"
 
 
 @cache
