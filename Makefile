@@ -7,7 +7,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint types unit bench clean
+.PHONY: demo test lint types unit bench publish clean
 
 demo: $(READY)
 	$(BIN)/encbench run quick -o demo
@@ -38,3 +38,9 @@ $(READY): pyproject.toml constraints.txt
 
 clean:
 	rm -rf $(VENV) demo dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
+
+# The published leaderboard, from the records beside it; run the quick suite there to add to them.
+publish: $(READY)
+	$(BIN)/encbench run quick -o leaderboard/results
+	$(BIN)/encbench leaderboard leaderboard/results -o leaderboard/README.md
+	rm -rf leaderboard/results/leaderboard leaderboard/results/leaderboard.md
