@@ -8,7 +8,9 @@ import sys
 from rich.console import Console
 from rich.text import Text
 
-__all__ = ["literal", "output_console"]
+from encbench.registry import Registry
+
+__all__ = ["literal", "output_console", "print_conflicts"]
 
 PIPE_WIDTH = 120
 """Columns of tables that go to a file or pipe, whose width nobody can ask for."""
@@ -23,3 +25,13 @@ def output_console() -> Console:
 def literal(text: str) -> Text:
     """Text in which rich must not look for markup, as in ``list[int]``."""
     return Text(text)
+
+
+def print_conflicts(registry: Registry, console: Console) -> None:
+    """Names that several distributions offer, and how to pick one."""
+    for kind, name, distributions in registry.conflicts():
+        console.print(
+            f"{kind} {name!r} is offered by {' and '.join(distributions)}; "
+            f"say {distributions[0]}:{name} to pick one",
+            style="yellow",
+        )

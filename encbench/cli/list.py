@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from encbench.cli.format import literal, output_console
+from encbench.cli.format import literal, output_console, print_conflicts
 from encbench.errors import UnknownNameError
 from encbench.parameters import parameters_of
 from encbench.registry import Offer, Registry, default_registry
@@ -49,12 +49,7 @@ def _overview(registry: Registry, console: Console) -> None:
             table.add_row(offer.name, literal(offer.summary()), foreign)
         console.print(table)
         console.print()
-    for kind, name, distributions in registry.conflicts():
-        console.print(
-            f"{kind} {name!r} is offered by {' and '.join(distributions)}; "
-            f"say {distributions[0]}:{name} to pick one",
-            style="yellow",
-        )
+    print_conflicts(registry, console)
 
 
 def _find(registry: Registry, name: str) -> list[Offer]:

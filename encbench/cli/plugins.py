@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from encbench.cli.format import literal, output_console
+from encbench.cli.format import literal, output_console, print_conflicts
 from encbench.cli.requirements import installed, recorded
 from encbench.errors import UsageError
 from encbench.registry import default_registry
@@ -60,12 +60,7 @@ def plugins(
         state.stylize("red" if plugin.problem else "green")
         table.add_row(plugin.distribution, plugin.version, plugin.name, offers, state)
     console.print(table)
-    for kind, name, distributions in default_registry().conflicts():
-        console.print(
-            f"{kind} {name!r} is offered by {' and '.join(distributions)}; "
-            f"say {distributions[0]}:{name} to pick one",
-            style="yellow",
-        )
+    print_conflicts(default_registry(), console)
     if trace:
         for plugin in host.broken():
             console.rule(plugin.identity)
