@@ -32,6 +32,14 @@ class Provenance(BaseModel):
     threads: int
     git_commit: str | None = None
     """Commit of the working directory, with "+changes" where it has some."""
+    worker: str | None = None
+    """Who ran the cell, "host:pid" or a Dask worker's name; set by the coordinating process."""
+    executor: str = "in process"
+    """Where cells ran; "not recorded" in records of schema version 1."""
+    timeout_s: float | None = None
+    """Seconds that the cell was given; None: as many as it takes."""
+    memory_limit_bytes: int | None = None
+    """Memory that the cell was given; None: all there is."""
     started: str
     """UTC, ISO 8601."""
     finished: str | None = None

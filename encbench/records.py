@@ -24,11 +24,11 @@ from encbench.config import CellConfig
 from encbench.errors import StoreError
 from encbench.metrics.base import MetricValue
 from encbench.provenance import Provenance
+from encbench.schema import SCHEMA_VERSION
 
 __all__ = ["ErrorInfo", "LearningRate", "Record", "SpectrumSummary", "Status", "StoredRecord"]
 
 Status = Literal["ok", "failed", "diverged", "out_of_memory", "timeout", "interrupted"]
-SCHEMA_VERSION = 1
 
 
 class Data(BaseModel):
@@ -159,6 +159,9 @@ class Record(Data):
     peak_memory_bytes: int | None = None
     """Of all phases, spectra included. On a CPU resident memory of the whole process, Python and
     torch (some 300 MiB) too; on a GPU what tensors were allocated."""
+    lost_workers: list[str] = Field(default_factory=list)
+    """Workers that died while they ran this cell, before the one that finished it: name and
+    reason."""
     provenance: Provenance
     files: dict[str, int] = Field(default_factory=dict)
     """Name to size in bytes of what lies beside this record: how damage is found."""

@@ -17,7 +17,8 @@ from PIL import Image
 from pydantic import ValidationError
 
 from encbench.errors import StoreError
-from encbench.records import SCHEMA_VERSION, Record, StoredRecord
+from encbench.records import Record, StoredRecord
+from encbench.schema import SCHEMA_VERSION, upgrade
 
 __all__ = ["Store"]
 
@@ -197,19 +198,7 @@ class _Newer(Exception):
 
 
 def _read(folder: Path) -> Record:
-    text = (folder / "record.json").read_text(encoding="utf-8")
-    try:
-        data = json.loads(text)
-    except RecursionError:
-        raise ValueError("record.json is nested too deeply") from None
-    if not isinstance(data, dict):
-        raise ValueError("record.json holds no record")
-    version = data.get("schema_version")
-    if isinstance(version, int) and version > SCHEMA_VERSION:
-        raise _Newer(f"schema version {version}, this one reads {SCHEMA_VERSION}")
-    if version != SCHEMA_VERSION:
-        raise ValueError(f"schema version {version}, expected {SCHEMA_VERSION}")
-    record = Record.model_validate_json(text)
+    record = _parse((folder / "record.json").read_bytes())
     if record.key != folder.name:
         raise ValueError(f"the record says key {record.key}")
     for name, size in record.files.items():
@@ -219,6 +208,30 @@ def _read(folder: Path) -> Record:
         if file.stat().st_size != size:
             raise ValueError(f"{name} has {file.stat().st_size} bytes, expected {size}")
     return record
+
+
+def _parse(text: bytes) -> Record:
+    """A record from the bytes of record.json, of this schema or an older one."""
+    invalid: ValidationError | None = None
+    try:
+        record = Record.model_validate_json(text)
+    except ValidationError as error:
+        invalid = error
+    else:
+        if "schema_version" in record.model_fields_set and record.schema_version == SCHEMA_VERSION:
+            return record
+    try:
+        data = json.loads(text)
+    except RecursionError:
+        raise ValueError("record.json is nested too deeply") from None
+    if not isinstance(data, dict):
+        raise ValueError("record.json holds no record")
+    version = data.get("schema_version")
+    if isinstance(version, int) and version > SCHEMA_VERSION:
+        raise _Newer(f"schema version {version}, this one reads {SCHEMA_VERSION}")
+    if invalid is not None and version == SCHEMA_VERSION:
+        raise invalid
+    return Record.model_validate(upgrade(data))
 
 
 def _reason(error: Exception) -> str:
