@@ -1,0 +1,113 @@
+"""What a leaderboard costs: all of ``encbench leaderboard`` on many records, pictures included.
+
+Run with ``pytest tests/benchmarks/test_leaderboard_benchmark.py --benchmark-enable``, with
+OMP_NUM_THREADS=1: 10,000 records, 25 encodings × 40 images × 10 seeds, and as many of 2,000
+encodings on one image. Without ``--benchmark-enable`` each case runs once on a hundredth.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from encbench_leaderboard.page import render
+from encbench_leaderboard.table import boards
+from pytest_benchmark.fixture import BenchmarkFixture
+
+from encbench.store import Store
+from tests.leaderboard.results import Results
+
+FULL = {"category": (25, 40, 10), "one task": (2000, 1, 5)}
+"""Encodings, images and seeds of a case: 10,000 records each."""
+SMALL = {"category": (5, 4, 5), "one task": (20, 1, 5)}
+POINTS = 256
+WRITTEN = 25
+"""Records written by the store for each folder; the others are copies with other numbers."""
+
+
+def fill(directory: Path, encodings: int, images: int, seeds: int) -> int:
+    """A results folder of real records with arrays and pictures; returns how many.
+
+    The store writes one record for each of the first encodings. Every other one is a copy of
+    one of them under its own key, encoding, image, seed and quality, whose arrays and pictures
+    are links to the original's: on disk it differs from a run's in nothing that a reader sees.
+    """
+    results = Results(directory)
+    originals = [
+        results.add(f"ffe:levels={i}", points=POINTS, decades=6.0 + 12.0 * i / WRITTEN, side=32)
+        for i in range(min(encodings, WRITTEN))
+    ]
+    texts = [json.loads((r.path / "record.json").read_text(encoding="utf-8")) for r in originals]
+    rng = np.random.default_rng(0)
+    made = 0
+    for encoding in range(encodings):
+        original, data = originals[encoding % WRITTEN], texts[encoding % WRITTEN]
+        for image in range(images):
+            quality = 20.0 + 15.0 * encoding / encodings + rng.normal(0, 2)
+            for seed in range(seeds):
+                made += 1
+                key = data["key"] = f"copy{made:06d}"
+                cell = data["cell"]
+                cell["encoding"].update(
+                    label=f"ffe:levels={encoding}", parameters={"levels": encoding}
+                )
+                picture = f"images/{image:03d}.png"
+                cell["task"].update(
+                    label=f"image:image={picture},side=128",
+                    parameters={"image": picture, "side": 128, "channels": "auto"},
+                )
+                cell.update(seed=seed, data_hash=f"{image:064x}")
+                data["parameters"] = {"mlp": 265_731, "encoding": 400 * encoding}
+                data["metrics"]["psnr"]["value"] = quality + rng.normal(0, 0.3)
+                data["durations"]["training"] = 10 + encoding / encodings + rng.random()
+                folder = results.store.directory / "records" / key
+                folder.mkdir()
+                for name in data["files"]:
+                    os.link(original.path / name, folder / name)
+                (folder / "record.json").write_text(json.dumps(data), encoding="utf-8")
+    for stored in originals:
+        results.store.remove(stored.record.key)
+    return made
+
+
+@pytest.fixture(scope="module", params=list(FULL))
+def folder(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, int]:
+    """A results folder, and how many records it holds."""
+    small = not request.config.getoption("benchmark_enable")
+    directory = tmp_path_factory.mktemp("many")
+    return directory, fill(directory, *(SMALL if small else FULL)[request.param])
+
+
+def measured(benchmark: BenchmarkFixture, records: int) -> None:
+    benchmark.group = f"{records:,} records"
+    benchmark.extra_info.update(records=records, points=POINTS)
+
+
+def test_reading(benchmark: BenchmarkFixture, folder: tuple[Path, int]) -> None:
+    directory, records = folder
+    measured(benchmark, records)
+    found = benchmark.pedantic(lambda: Store(directory).records(), rounds=1)
+    assert len(found) == records
+
+
+def test_tables(benchmark: BenchmarkFixture, folder: tuple[Path, int]) -> None:
+    directory, records = folder
+    measured(benchmark, records)
+    found = Store(directory).records()
+    board = benchmark.pedantic(lambda: boards(found), rounds=1)
+    assert sum(len(task.records) for task in board.tasks) == records
+
+
+@pytest.mark.parametrize("pictures", [True, False], ids=["pictures", "tables"])
+def test_the_page(benchmark: BenchmarkFixture, folder: tuple[Path, int], pictures: bool) -> None:
+    directory, records = folder
+    measured(benchmark, records)
+    page = benchmark.pedantic(
+        lambda: render(directory, pictures=pictures).read_text(encoding="utf-8"), rounds=1
+    )
+    assert f"{records:,} cells" in page
