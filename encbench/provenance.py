@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import platform
-import subprocess
 from datetime import UTC, datetime
 from functools import cache
-from importlib import metadata
-from pathlib import Path
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
+
+from encbench import environment
 
 __all__ = ["Provenance", "now"]
 
@@ -22,7 +22,19 @@ class Provenance(BaseModel):
     encbench: str
     python: str
     libraries: dict[str, str]
-    """Versions of torch, numpy and scipy."""
+    """Versions of the libraries that can change a number; torch, numpy and scipy at least, and
+    no others in records of schema version 1."""
+    plugins: dict[str, str] = Field(default_factory=dict)
+    """Version of every distribution that had plug-ins: parts of a composite encoding may come
+    from any of them."""
+    cpu_capability: str | None = None
+    """Instruction set that torch's kernels were chosen for: "AVX2", "AVX512", "DEFAULT"."""
+    blas: dict[str, str] = Field(default_factory=dict)
+    """Library to the BLAS it brought: "mkl 2024.2", "openblas 0.3.30 SkylakeX"."""
+    cuda: dict[str, str] = Field(default_factory=dict)
+    """Versions of "cuda" and "cudnn", or "rocm"; empty on a CPU."""
+    matmul_precision: str = "highest"
+    """torch's float32 matrix products: "highest" is float32; others may use TF32 or bfloat16."""
     os: str
     machine: str
     """Name of the host: times of different machines must not be compared."""
@@ -31,7 +43,10 @@ class Provenance(BaseModel):
     """"cpu" or the name of the GPU."""
     threads: int
     git_commit: str | None = None
-    """Commit of the working directory, with "+changes" where it has some."""
+    """Commit of the working directory, with "+changes" where tracked files had some, "+unknown"
+    where git could not tell in time."""
+    suite: str | None = None
+    """Name of the suite that asked for the cell."""
     worker: str | None = None
     """Who ran the cell, "host:pid" or a Dask worker's name; set by the coordinating process."""
     executor: str = "in process"
@@ -46,55 +61,42 @@ class Provenance(BaseModel):
 
     @classmethod
     def collect(cls, device: str, threads: int) -> Provenance:
-        """The circumstances here and now."""
+        """The circumstances here and now: of a process that has imported torch.
+
+        Quick after the first call in a process, which asks git and reads what is installed.
+
+        Args:
+            device: "cpu", or the name of the GPU.
+            threads: of the cell.
+        """
         return cls(
-            encbench=metadata.version("encbench"),
-            python=platform.python_version(),
-            libraries={name: metadata.version(name) for name in ("torch", "numpy", "scipy")},
-            os=_system(),
-            machine=platform.node(),
-            processor=_processor(),
+            **_standing(),
+            cpu_capability=environment.cpu_capability(),
+            blas=environment.blas(),
+            cuda={} if device == "cpu" else environment.cuda_versions(),
+            matmul_precision=environment.matmul_precision(),
             device=device,
             threads=threads,
-            git_commit=_git_commit(),
+            git_commit=environment.git_commit(),
             started=now(),
         )
+
+
+@cache
+def _standing() -> dict[str, Any]:
+    """What stays as it is as long as a process lives; pydantic copies what it validates."""
+    plugins = environment.distributions()
+    return {
+        "encbench": plugins["encbench"],
+        "python": platform.python_version(),
+        "libraries": environment.libraries(),
+        "plugins": plugins,
+        "os": environment.system(),
+        "machine": platform.node(),
+        "processor": environment.processor(),
+    }
 
 
 def now() -> str:
     """UTC to the second, ISO 8601."""
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-@cache
-def _system() -> str:
-    try:
-        name = platform.freedesktop_os_release()["PRETTY_NAME"]
-    except (OSError, KeyError):
-        name = platform.platform(terse=True)
-    return f"{name}, {platform.machine()}"
-
-
-@cache
-def _processor() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        for line in cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
-
-
-@cache
-def _git_commit() -> str | None:
-    def git(*arguments: str) -> str:
-        done = subprocess.run(
-            ["git", *arguments], capture_output=True, text=True, timeout=10, check=True
-        )
-        return done.stdout.strip()
-
-    try:
-        commit = git("rev-parse", "HEAD")
-        return f"{commit}+changes" if git("status", "--porcelain") else commit
-    except (OSError, subprocess.SubprocessError):
-        return None
