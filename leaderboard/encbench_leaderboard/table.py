@@ -9,19 +9,23 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from typing import Any, Literal
 
+import numpy as np
 import pandas as pd
 
+from encbench.config import NetworkConfig, NtkConfig, TrainingConfig
 from encbench.records import Record, StoredRecord
 from encbench_leaderboard.labels import canonical, differing, flatten, unique_labels
+from encbench_leaderboard.standings import WHENS, natural, standings
+from encbench_leaderboard.statistics.categories import Category, Target, find_categories
+from encbench_leaderboard.statistics.pairs import Pairs
 
 __all__ = ["WHENS", "Board", "MetricInfo", "TaskBoard", "boards", "cell_settings"]
 
-WHENS = ("start", "middle", "end")
 TITLES = {"psnr": "PSNR", "ms_ssim": "MS-SSIM", "iou": "IoU"}
 """Of metrics in records that do not say their title, and of curves of cells that never got far."""
-MAY_BE_BELOW_FLOOR = ("median", "quantile_10", "minimum")
 SPECTRUM_NUMBERS = (
     "size",
     "points",
@@ -61,11 +65,15 @@ class MetricInfo:
 
 @dataclass(frozen=True)
 class TaskBoard:
-    """All cells of one task on the same data."""
+    """All cells of one task on the same data; or of a category, tasks that differ in their target.
+
+    The unit of replication of a task is the seed, of a category the target (an image), over
+    whose seeds is averaged first.
+    """
 
     label: str
     slug: str
-    """Unique among the tasks of a board, fit for a file name."""
+    """Unique among the tasks and categories of a board, fit for a file name."""
     primary: MetricInfo
     """What entries are ranked by: the metric followed during training, where it was also
     taken at the end; else the first metric."""
@@ -75,13 +83,26 @@ class TaskBoard:
     cells: pd.DataFrame
     """A row a record, in the order of ``records``; NaN where there is no number."""
     standings: pd.DataFrame
-    """A row an entry (an encoding under one set of settings, all its seeds), best first."""
+    """A row an entry (an encoding under one set of settings, all its seeds), best first; its
+    columns are those of ``standings.standings``."""
+    pairs: Pairs | None = None
+    """Tests of all pairs of the best entries in the primary metric; None where nothing could
+    be tested."""
+    targets: Sequence[TaskBoard] = ()
+    """The tasks of a category; empty for a task."""
 
     def of_entry(self, entry: str) -> list[StoredRecord]:
         """Records of an entry, by seed."""
-        chosen = self.cells.index[self.cells["entry"] == entry]
-        found = [self.records[int(i)] for i in chosen]
-        return sorted(found, key=lambda stored: stored.record.cell.seed)
+        return self._by_entry.get(entry, [])
+
+    @cached_property
+    def _by_entry(self) -> dict[str, list[StoredRecord]]:
+        found: dict[str, list[StoredRecord]] = defaultdict(list)
+        for entry, stored in zip(self.cells["entry"], self.records, strict=True):
+            found[entry].append(stored)
+        for records in found.values():
+            records.sort(key=lambda stored: stored.record.cell.seed)
+        return found
 
 
 @dataclass(frozen=True)
@@ -91,20 +112,40 @@ class Board:
     tasks: Sequence[TaskBoard]
     entries: Sequence[str]
     """All entries, those that finished first, then by name: the order that gives colours."""
+    categories: Sequence[TaskBoard] = ()
+    """Tasks that differ in their target alone, pooled; see ``statistics.categories``."""
+
+    @property
+    def groups(self) -> list[TaskBoard]:
+        """What a comparison over tasks counts: categories, and the tasks that are in none."""
+        inside = {id(task): category for category in self.categories for task in category.targets}
+        return list(
+            {id(g): g for task in self.tasks for g in [inside.get(id(task), task)]}.values()
+        )
 
 
 def boards(records: Sequence[StoredRecord]) -> Board:
-    """Sort records into tasks, and rank the entries of each."""
+    """Sort records into tasks and categories, and rank the entries of each."""
     encodings = {_ref_key(r.record, "encoding"): r.record.cell.encoding for r in records}
     names = unique_labels(encodings)
-    tasks = [_task_board(label, slug, group, names) for label, slug, group in _by_task(records)]
+    slugs: Counter[str] = Counter()
+    tasks = [_board(label, _slug(label, slugs), group, names) for label, group in _by_task(records)]
+    categories = []
+    for category in find_categories([_target(task) for task in tasks]):
+        members = [tasks[place] for place in category.members]
+        categories.append(_category_board(category, members, names, slugs))
     # What never finished is seldom drawn: it must not take the colours told apart best.
     finished = {e for task in tasks for e in task.standings.query("n > 0")["entry"]}
     entries = sorted(
-        {entry for task in tasks for entry in task.cells["entry"]},
-        key=lambda entry: (entry not in finished, _natural(entry)),
+        {entry for board in (*tasks, *categories) for entry in board.cells["entry"]},
+        key=lambda entry: (entry not in finished, natural(entry)),
     )
-    return Board(tuple(tasks), tuple(entries))
+    return Board(tuple(tasks), tuple(entries), tuple(categories))
+
+
+def _target(task: TaskBoard) -> Target:
+    cells = [stored.record.cell for stored in task.records]
+    return Target(cells[0].task, next((c.data_hash for c in cells if c.data_hash), None))
 
 
 def _ref_key(record: Record, kind: Literal["encoding", "task"]) -> str:
@@ -113,8 +154,8 @@ def _ref_key(record: Record, kind: Literal["encoding", "task"]) -> str:
     return canonical(ref.model_dump(exclude={"label"}))
 
 
-def _by_task(records: Sequence[StoredRecord]) -> list[tuple[str, str, list[StoredRecord]]]:
-    """(label, slug, records) of each task; the same parameters on other data are another task."""
+def _by_task(records: Sequence[StoredRecord]) -> list[tuple[str, list[StoredRecord]]]:
+    """(label, records) of each task; the same parameters on other data are another task."""
     groups: dict[str, list[StoredRecord]] = defaultdict(list)
     for stored in records:
         groups[_ref_key(stored.record, "task")].append(stored)
@@ -129,27 +170,52 @@ def _by_task(records: Sequence[StoredRecord]) -> list[tuple[str, str, list[Store
             part = [r for r in group if r.record.cell.data_hash == data]
             if part:
                 found.append((f"{names[key]} (data {data[:8] if data else 'unread'})", part))
-    found.sort(key=lambda item: _natural(item[0]))
-    slugs: Counter[str] = Counter()
-    named = []
-    for name, group in found:
-        slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:60].strip("-") or "task"
-        slugs[slug] += 1
-        unique = slug if slugs[slug] == 1 else f"{slug}--{slugs[slug]}"
-        named.append((name, unique, group))
-    return named
+    return sorted(found, key=lambda item: natural(item[0]))
 
 
-def _task_board(
-    label: str, slug: str, records: list[StoredRecord], names: Mapping[str, str]
+def _slug(label: str, taken: Counter[str]) -> str:
+    slug = re.sub(r"[^a-z0-9]+", "-", label.lower()).strip("-")[:60].strip("-") or "task"
+    taken[slug] += 1
+    return slug if taken[slug] == 1 else f"{slug}--{taken[slug]}"
+
+
+def _board(
+    label: str, slug: str, records: Sequence[StoredRecord], names: Mapping[str, str]
 ) -> TaskBoard:
     metrics = _metrics(records)
+    cells = _cells(records, metrics, names)
+    cells["unit"], cells["repeat"] = cells["seed"].astype(str), "once"
+    table, pairs = standings(cells, metrics, category=False)
+    return TaskBoard(label, slug, metrics[0], metrics, records, cells, table, pairs)
+
+
+def _category_board(
+    category: Category,
+    tasks: Sequence[TaskBoard],
+    names: Mapping[str, str],
+    slugs: Counter[str],
+) -> TaskBoard:
+    records = [stored for task in tasks for stored in task.records]
+    metrics = _metrics(records)
+    # Entries are told apart anew: one setting may vary between the tasks alone.
+    cells = _cells(records, metrics, names)
+    sizes = [len(task.records) for task in tasks]
+    cells["unit"] = np.repeat(np.array(category.units, dtype=object), sizes)
+    cells["repeat"] = cells["seed"].astype(str)
+    table, pairs = standings(cells, metrics, category=True)
+    label, slug = category.label, _slug(f"{category.label} all", slugs)
+    return TaskBoard(label, slug, metrics[0], metrics, records, cells, table, pairs, tuple(tasks))
+
+
+def _cells(
+    records: Sequence[StoredRecord], metrics: Sequence[MetricInfo], names: Mapping[str, str]
+) -> pd.DataFrame:
     settings = [cell_settings(stored.record) for stored in records]
     encodings = [_ref_key(stored.record, "encoding") for stored in records]
-    told_apart = {
-        key: differing(s for s, other in zip(settings, encodings, strict=True) if other == key)
-        for key in set(encodings)
-    }
+    distinct: dict[str, dict[int, dict[str, Any]]] = defaultdict(dict)
+    for setting, key in zip(settings, encodings, strict=True):
+        distinct[key][id(setting)] = setting
+    told_apart = {key: differing(found.values()) for key, found in distinct.items()}
     rows = []
     for stored, key, setting in zip(records, encodings, settings, strict=True):
         entry = names[key]
@@ -158,16 +224,21 @@ def _task_board(
             told = [f"{n.split('.', 1)[1]}={setting[n]}" for n in told_apart[key] if n in setting]
             entry += " · " + ", ".join(told) if told else ""
         rows.append({"entry": entry, **_cell(stored.record, metrics)})
-    cells = pd.DataFrame(rows)
-    return TaskBoard(label, slug, metrics[0], metrics, records, cells, _standings(cells, metrics))
+    return pd.DataFrame(rows)
 
 
 def cell_settings(record: Record) -> dict[str, Any]:
     """Network, training and NTK settings of a cell, keys joined by dots."""
+    return _settings(record.cell.network, record.cell.training, record.cell.ntk)
+
+
+# Few settings are shared by thousands of cells.
+@lru_cache(maxsize=1024)
+def _settings(network: NetworkConfig, training: TrainingConfig, ntk: NtkConfig) -> dict[str, Any]:
     parts = {
-        "network": record.cell.network.model_dump(),
-        "training": record.cell.training.model_dump(),
-        "ntk": record.cell.ntk.model_dump(),
+        "network": network.model_dump(),
+        "training": training.model_dump(),
+        "ntk": ntk.model_dump(),
     }
     return {key: value for key, value in flatten(parts).items() if value is not None}
 
@@ -216,45 +287,3 @@ def _cell(record: Record, metrics: Sequence[MetricInfo]) -> dict[str, Any]:
     numeric = {key: value for key, value in row.items() if key not in ("encoding", "status")}
     # One type for all: a column of None alone would otherwise not be a column of numbers.
     return row | {key: float("nan") if v is None else float(v) for key, v in numeric.items()}
-
-
-def _standings(cells: pd.DataFrame, metrics: Sequence[MetricInfo]) -> pd.DataFrame:
-    """Means over the seeds that finished; sorted best first, without a number last."""
-    primary = f"metric:{metrics[0].name}"
-    numbers = [c for c in cells.columns if c not in ("entry", "encoding", "status", "seed")]
-    rows = []
-    for entry, group in cells.groupby("entry", sort=False):
-        ok = group[group["status"] == "ok"]
-        # What a failed entry has (parameters, learning rate) is shown; its quality is not.
-        shown = ok if len(ok) else group
-        row: dict[str, Any] = {"entry": entry, "n": len(ok), "cells": len(group)}
-        for column in numbers:
-            values = shown[column]
-            row[column] = values.mean()
-            row[f"{column}|min"] = values.min()
-            row[f"{column}|max"] = values.max()
-        for when in WHENS:
-            taken = shown[f"{when}:size"].notna()
-            row[f"{when}:taken"] = int(taken.sum())
-            for number in MAY_BE_BELOW_FLOOR:
-                row[f"{when}:{number}|below"] = int(
-                    (taken & shown[f"{when}:{number}"].isna()).sum()
-                )
-        for metric in metrics:
-            row[f"metric:{metric.name}|n"] = int(ok[f"metric:{metric.name}"].notna().sum())
-            if not len(ok):
-                row[f"metric:{metric.name}"] = float("nan")
-        rows.append(row)
-    table = pd.DataFrame(rows)
-    higher = metrics[0].direction == "higher"
-    table["rank"] = table[primary].rank(method="min", ascending=not higher)
-    table["order"] = table["entry"].map(_natural)
-    table["finished"] = table["n"] > 0
-    table = table.sort_values(["finished", "rank", "order"], ascending=[False, True, True])
-    return table.drop(columns=["order", "finished"]).reset_index(drop=True)
-
-
-def _natural(text: str) -> tuple[tuple[int, int, str], ...]:
-    """Sort key under which 4 comes before 16."""
-    parts = re.findall(r"\d+|\D+", text.lower())
-    return tuple((0, int(p), "") if p.isdecimal() else (1, 0, p) for p in parts)

@@ -1,0 +1,25 @@
+"""Holm's correction for several tests at once."""
+
+from __future__ import annotations
+
+import numpy as np
+
+__all__ = ["holm"]
+
+
+def holm(p: np.ndarray) -> np.ndarray:
+    """Adjusted p-values of p (m,): a test is significant at α where its adjusted p is ≤ α.
+
+    The k-th smallest of m is multiplied by m − k + 1, none is below one smaller than it, none
+    above 1. Bounds the probability of any false positive by α, whatever the dependence between
+    tests. NaN marks what was not tested, stays NaN, and does not count in m.
+
+    Source: Holm, "A simple sequentially rejective multiple test procedure", Scandinavian
+    Journal of Statistics 6, 1979.
+    """
+    adjusted = np.full(p.shape, np.nan)
+    tested = np.flatnonzero(~np.isnan(p))
+    order = tested[np.argsort(p[tested], kind="stable")]
+    factors = np.arange(len(order), 0, -1)
+    adjusted[order] = np.minimum(np.maximum.accumulate(p[order] * factors), 1.0)
+    return adjusted

@@ -1,0 +1,122 @@
+"""Tests of all pairs of entries on the cells that both finished."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from encbench_leaderboard.statistics.holm import holm
+from encbench_leaderboard.statistics.sample import Cube, unit_means
+from encbench_leaderboard.statistics.signflip import EXACT_UP_TO, signflip_p, smallest_p
+from encbench_leaderboard.statistics.student import paired_t_p
+
+__all__ = ["ALPHA", "Pairs", "compare_all", "p_values"]
+
+ALPHA = 0.05
+SIGN_FLIP_FROM = 6
+"""Pairs from which a sign-flip test can show anything at 5 %: p ≥ 2/2⁵ below."""
+BLOCK = 4_000_000
+"""Differences held at a time, 32 MB."""
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Every pair of entries i < j; arrays (pairs,)."""
+
+    entries: tuple[str, ...]
+    first: np.ndarray
+    second: np.ndarray
+    difference: np.ndarray
+    """Mean over units of first minus second, NaN without a common cell."""
+    deviation: np.ndarray
+    """Standard deviation over units; NaN below two."""
+    units: np.ndarray
+    """Units with a cell of the same seed that both finished."""
+    p: np.ndarray
+    """NaN where nothing was tested: fewer than two units, or an infinite value."""
+    adjusted: np.ndarray
+    """After Holm, over all pairs tested."""
+    method: np.ndarray
+    """"", "t", "sign-flip" or "sampled sign-flip"."""
+
+    @property
+    def tested(self) -> int:
+        return int((~np.isnan(self.p)).sum())
+
+    def significant(self, alpha: float = ALPHA) -> np.ndarray:
+        """(pairs,) bool."""
+        return np.asarray(np.nan_to_num(self.adjusted, nan=1.0) <= alpha)
+
+
+def compare_all(cube: Cube) -> Pairs:
+    """Paired tests of all pairs.
+
+    A unit's difference is the mean over the repeats that both finished, so a pair is always
+    compared on the same seeds of the same images.
+    """
+    first, second = np.triu_indices(len(cube.entries), k=1)
+    total, units, repeats = len(first), *cube.values.shape[1:]
+    differences = np.empty((total, units))
+    scale = np.empty(total)
+    rows = max(1, BLOCK // (units * repeats))
+    for start in range(0, total, rows):
+        part = slice(start, start + rows)
+        a, b = cube.values[first[part]], cube.values[second[part]]
+        with np.errstate(invalid="ignore"):
+            # ∞ − ∞ is no number, but not missing
+            gap = np.where(np.isnan(a) | np.isnan(b), np.nan, np.where(a == b, 0.0, a - b))
+        differences[part] = unit_means(gap)
+        both = np.where(np.isnan(gap), 0.0, np.maximum(np.abs(a), np.abs(b)))
+        scale[part] = both.max(axis=(1, 2), initial=0.0)
+    return _pairs(cube.entries, first, second, differences, scale)
+
+
+def _pairs(
+    entries: tuple[str, ...],
+    first: np.ndarray,
+    second: np.ndarray,
+    differences: np.ndarray,
+    scale: np.ndarray,
+) -> Pairs:
+    p, method = p_values(differences, scale)
+    counted = ~np.isnan(differences)
+    number = counted.sum(axis=1)
+    filled = np.where(counted, differences, 0.0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = filled.sum(axis=1) / number
+        squares = np.where(counted, (filled - mean[:, None]) ** 2, 0.0).sum(axis=1)
+        deviation = np.where(number > 1, np.sqrt(squares / (number - 1)), np.nan)
+    return Pairs(entries, first, second, mean, deviation, number, p, holm(p), method)
+
+
+def p_values(differences: np.ndarray, scale: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Two-sided p-values of mean differences, and by which test each was found.
+
+    Args:
+        differences: (m, units), NaN where a pair has no value, each row a test of one table.
+        scale: (m,) size of the numbers that were subtracted.
+
+    Returns:
+        p (m,), NaN where there are fewer than two values or one is infinite; and the method:
+        "sign-flip" (exact) or "sampled sign-flip" where the smallest p that such a test of n
+        pairs can give, 2/2ⁿ, would still be significant after correction for all tests of the
+        table; else "t". Of 21 comparisons none could ever be significant by sign flips of 8
+        pairs, however large the differences: a test that cannot speak is not asked.
+    """
+    counted = ~np.isnan(differences)
+    number = counted.sum(axis=1)
+    usable = (number >= 2) & ~np.isinf(differences).any(axis=1)
+    p = np.full(len(differences), np.nan)
+    method = np.full(len(differences), "", dtype=object)
+    tests = int(usable.sum())
+    for n in np.unique(number[usable]):
+        rows = np.flatnonzero(usable & (number == n))
+        kept = differences[rows][counted[rows]].reshape(len(rows), n)
+        if n >= SIGN_FLIP_FROM and smallest_p(int(n)) * tests <= ALPHA:
+            p[rows] = signflip_p(kept)
+            method[rows] = "sign-flip" if n <= EXACT_UP_TO else "sampled sign-flip"
+        else:
+            p[rows] = paired_t_p(kept, scale[rows])
+            method[rows] = "t"
+    return p, method

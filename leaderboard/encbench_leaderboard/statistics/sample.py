@@ -1,0 +1,59 @@
+"""Cells as a sample: units of replication, and within each the cells that repeat it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+__all__ = ["Cube", "cube", "unit_means"]
+
+
+@dataclass(frozen=True)
+class Cube:
+    """Values by entry, unit and repeat.
+
+    In one task a unit is a seed, with one cell. In a category a unit is an image, its repeats
+    the seeds. What is compared are units: seeds of one image say nothing of other images.
+    """
+
+    entries: tuple[str, ...]
+    values: np.ndarray
+    """(entries, units, repeats) float64; NaN where no cell finished with a value."""
+
+    def units(self) -> np.ndarray:
+        """(entries,) number of units with a value."""
+        counts: np.ndarray = (~np.isnan(self.values)).any(axis=2).sum(axis=1)
+        return counts
+
+
+def cube(cells: pd.DataFrame, column: str, entries: Sequence[str]) -> Cube:
+    """Arrange ``column`` of the cells that finished.
+
+    Args:
+        cells: columns "entry", "unit", "repeat", "status" and ``column``. Cells of the same
+            entry, unit and repeat (two copies of an image) count once, with their mean.
+    """
+    kept = cells[cells["entry"].isin(entries) & (cells["status"] == "ok") & cells[column].notna()]
+    place = {entry: index for index, entry in enumerate(entries)}
+    i = kept["entry"].map(place).to_numpy(dtype=np.int64)
+    j, units = pd.factorize(kept["unit"], sort=True)
+    k, repeats = pd.factorize(kept["repeat"], sort=True)
+    shape = (len(entries), max(1, len(units)), max(1, len(repeats)))
+    total, number = np.zeros(shape), np.zeros(shape)
+    np.add.at(total, (i, j, k), kept[column].to_numpy(dtype=np.float64))
+    np.add.at(number, (i, j, k), 1.0)
+    with np.errstate(invalid="ignore"):
+        return Cube(tuple(entries), total / number)
+
+
+def unit_means(values: np.ndarray) -> np.ndarray:
+    """Means over the repeats that have a value: (…, units, repeats) to (…, units), or NaN."""
+    present = ~np.isnan(values)
+    number = present.sum(axis=-1)
+    total = np.where(present, values, 0.0).sum(axis=-1)
+    with np.errstate(invalid="ignore"):
+        means: np.ndarray = total / number
+    return means
