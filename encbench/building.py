@@ -8,9 +8,9 @@ from typing import Any
 
 import torch
 
-from encbench.config import CellConfig
+from encbench.config import CellConfig, PluginRef
 from encbench.encoding import Encoding
-from encbench.errors import EncbenchError, PluginError
+from encbench.errors import DataError, EncbenchError, PluginError
 from encbench.network import IN_ENCODING, CoordinateMLP
 from encbench.registry import Offer, Registry
 from encbench.seeding import Streams
@@ -39,11 +39,15 @@ def build_task(cell: CellConfig, registry: Registry) -> Task:
     """The cell's task, its data loaded.
 
     Raises:
-        DataError: the data cannot be used.
+        DataError: the data cannot be used, or is not what the cell was planned with.
         PluginError: the task's class raised something else; names its distribution.
     """
     reference = cell.task
-    offer = registry.find("task", f"{reference.distribution}:{reference.name}")
+    offer = _offer("task", reference, registry)
+    if cell.data_hash is not None:
+        _check_data(
+            cell.data_hash, plugged(offer, lambda cls: cls.data_hash(**reference.parameters))
+        )
     task: Task = plugged(offer, lambda cls: cls(**reference.parameters))
     return task
 
@@ -58,7 +62,7 @@ def build_model(
         PluginError: the encoding's class raised something else; names its distribution.
     """
     reference, network = cell.encoding, cell.network
-    offer = registry.find("encoding", f"{reference.distribution}:{reference.name}")
+    offer = _offer("encoding", reference, registry)
     assert network.width is not None, "planning fills in the width"
     assert network.depth is not None, "planning fills in the depth"
     with torch.random.fork_rng(devices=[]):
@@ -75,6 +79,27 @@ def build_model(
             network.beta,
             network.first_layer_scale,
             network.activation,
+        )
+
+
+def _offer(kind: str, reference: PluginRef, registry: Registry) -> Offer:
+    """The plug-in that a cell was planned with; a worker may have another version of it."""
+    offer = registry.find(kind, f"{reference.distribution}:{reference.name}")
+    if offer.plugin.version != reference.version:
+        raise PluginError(
+            f"{kind} {reference.name!r} was planned with {reference.distribution} "
+            f"{reference.version}, but where it runs {offer.plugin.version} is installed; "
+            "install the same version there"
+        )
+    return offer
+
+
+def _check_data(planned: str, found: str) -> None:
+    if found != planned:
+        raise DataError(
+            f"the data is not what the run was planned with (SHA-256 {found[:12]}…, expected "
+            f"{planned[:12]}…): it has changed since, or lies under this path on another machine; "
+            "give the command again, or bring the same data there"
         )
 
 

@@ -15,6 +15,7 @@ import torch
 from encbench import ntk
 from encbench.building import blame, build_model, build_task, cell_streams, lacks_memory, plugged
 from encbench.config import CellConfig
+from encbench.limits import CellStopped, CellTimedOut, Interrupted, MemoryExceeded, Supervision
 from encbench.memory import peak_memory_bytes, reset_peak_memory
 from encbench.metrics.base import Metric, MetricValue
 from encbench.planning import cell_key
@@ -32,12 +33,18 @@ from encbench.training import (
     train,
 )
 
-__all__ = ["CellResult", "Event", "run_cell"]
+__all__ = ["STOPPED", "CellResult", "Event", "run_cell"]
 
 LR_POINTS = 300
 """Points from which lr_crit is estimated; 300 random ones gave learning rates that converged."""
 ADAM_LR = 1e-3
 """Adam's usual rate, for weights of standard parameterization."""
+
+STOPPED: dict[type[CellStopped], Status] = {
+    CellTimedOut: "timeout",
+    MemoryExceeded: "out_of_memory",
+    Interrupted: "interrupted",
+}
 
 
 @dataclass(frozen=True)
@@ -67,17 +74,30 @@ def run_cell(
     device: str = "cpu",
     threads: int = 1,
     watch: Callable[[Event], None] = lambda event: None,
+    supervision: Supervision | None = None,
 ) -> CellResult:
     """Train one network and measure it.
 
     Anything that goes wrong ends up in the record: status, phase, exception and traceback, with
     the curves and spectra taken until then. Only KeyboardInterrupt passes through.
+
+    Args:
+        cell: what to run.
+        registry: where its encoding and its task are found.
+        device: "cpu", "cuda" or "cuda:N".
+        threads: noted in the record; whoever calls has set them.
+        watch: told of progress.
+        supervision: what can stop the cell from outside.
     """
+    supervision = supervision or Supervision()
     run = _CellRun(cell, registry, torch.device(device), threads, watch)
     try:
-        run.everything()
+        with supervision.running():
+            run.everything()
     except Diverged as error:
         run.stop("diverged", error, step=error.step)
+    except CellStopped as reason:
+        run.stop(STOPPED[type(reason)], reason)
     except (Exception, SystemExit) as error:
         run.stop("out_of_memory" if lacks_memory(error) else "failed", error)
     return run.result()
@@ -163,7 +183,8 @@ class _CellRun:
         """Note why the cell did not get to its end."""
         self.record.status = status
         self.record.phase = self.phase
-        whose = "" if status == "diverged" else blame(error, self.cell, getattr(self, "task", None))
+        expected = status == "diverged" or isinstance(error, CellStopped)
+        whose = "" if expected else blame(error, self.cell, getattr(self, "task", None))
         text = str(error) or type(error).__name__
         self.record.error = ErrorInfo(
             type=type(error).__name__,

@@ -9,6 +9,7 @@
     ├── PluginError                a plug-in could not be loaded, or broke its contract
     ├── DataError                  input data is missing, unreadable or unsuitable
     ├── StoreError                 results could not be written or read
+    ├── ClusterError               a Dask cluster cannot be reached, or does not fit
     └── NtkError                   a kernel was asked for that cannot be computed
 
 The message says what was got, what was expected and how to mend it; the command line
@@ -17,6 +18,7 @@ prints it as one line, without a traceback.
 
 __all__ = [
     "AmbiguousNameError",
+    "ClusterError",
     "DataError",
     "EncbenchError",
     "NtkError",
@@ -63,6 +65,10 @@ class DataError(EncbenchError):
 
 class StoreError(EncbenchError):
     """Results could not be written or read."""
+
+
+class ClusterError(EncbenchError):
+    """A Dask cluster cannot be reached, was lost, or has workers that cannot run cells."""
 
 
 class NtkError(EncbenchError):

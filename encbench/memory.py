@@ -8,7 +8,9 @@ from pathlib import Path
 
 import torch
 
-__all__ = ["peak_memory_bytes", "reset_peak_memory"]
+from encbench.limits import resident_bytes
+
+__all__ = ["held_bytes", "limit_gpu_memory", "peak_memory_bytes", "reset_peak_memory"]
 
 _STATUS = Path("/proc/self/status")
 _CLEAR = Path("/proc/self/clear_refs")
@@ -34,3 +36,16 @@ def peak_memory_bytes(device: torch.device) -> int:
                 return int(line.split()[1]) * 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+def held_bytes(device: torch.device) -> int:
+    """What counts towards a cell's limit now: tensors on the GPU, or resident memory."""
+    if device.type == "cuda":
+        return torch.cuda.memory_allocated(device)
+    return resident_bytes()
+
+
+def limit_gpu_memory(device: torch.device, size: int) -> None:
+    """Make torch raise its out-of-memory error where a cell asks for more than ``size`` bytes."""
+    total = torch.cuda.get_device_properties(device).total_memory
+    torch.cuda.set_per_process_memory_fraction(min(1.0, size / total), device)

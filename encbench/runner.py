@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
@@ -13,16 +13,19 @@ import torch
 from encbench.cell import CellResult, Event
 from encbench.config import CellConfig
 from encbench.errors import UsageError
-from encbench.executors import run_in_pool, run_in_process
+from encbench.executors import Executor, InProcess, ProcessPool, Terms, default_jobs
+from encbench.limits import Limits
 from encbench.planning import cell_key, plan
 from encbench.records import Status, StoredRecord
 from encbench.registry import Registry, default_registry
+from encbench.signals import RunStopped, orderly_stop
 from encbench.store import Store
 from encbench.suite import Suite
 
-__all__ = ["Rerun", "RunResult", "Watcher", "run_suite"]
+__all__ = ["OnFailure", "Rerun", "RunResult", "Watcher", "run_suite"]
 
 Rerun = Literal["never", "failed", "diverged", "all"]
+OnFailure = Literal["continue", "stop"]
 _AGAIN: dict[Rerun, set[Status]] = {
     "never": set(),
     "failed": {"failed", "out_of_memory", "timeout", "interrupted"},
@@ -62,10 +65,12 @@ class RunResult:
     records: list[StoredRecord] = field(default_factory=list)
     reused: int = 0
     """How many were already there."""
+    not_run: int = 0
+    """How many cells have no record, because the run stopped at a failure."""
 
     @property
     def all_ok(self) -> bool:
-        return all(stored.record.status == "ok" for stored in self.records)
+        return not self.not_run and all(s.record.status == "ok" for s in self.records)
 
 
 def run_suite(
@@ -76,7 +81,12 @@ def run_suite(
     jobs: int | None = None,
     threads: int = 1,
     device: str = "auto",
+    limits: Limits | None = None,
+    isolate: bool = False,
+    retries: int = 1,
+    executor: Executor | None = None,
     rerun: Rerun = "failed",
+    on_failure: OnFailure = "continue",
     watcher: Watcher | None = None,
 ) -> RunResult:
     """Run a suite's cells that have no record yet in ``directory``.
@@ -85,12 +95,20 @@ def run_suite(
         suite: what to run; ``load_suite`` reads one.
         directory: where records are kept; made if missing.
         registry: plug-ins to use; default: this environment's.
-        jobs: cells at a time; default: one a processor core, or one on a GPU.
+        jobs: cells at a time; default: one a GPU, or as many as have cores for their threads.
         threads: threads of each cell. Results are reproducible to the last digit only for the
             same number of threads; ``jobs`` makes no difference.
         device: "cpu", "cuda", "cuda:1", or "auto", which takes a GPU where there is one.
+        limits: time and memory of a cell; with any, cells run in processes of their own, where
+            they can be enforced.
+        isolate: a process of its own for every cell, so that nothing is left of an earlier one.
+        retries: how often a cell is run again after its process died.
+        executor: where to run instead, as ``encbench.executors.dask`` makes one; ``jobs``,
+            ``threads``, ``device``, ``limits``, ``isolate`` and ``retries`` are then its own.
         rerun: which cells that have a record are run again: "failed" (the default), "diverged"
             (those too), "all" or "never".
+        on_failure: "continue" with the other cells after one that is not ok, or "stop": those
+            that run end, and no other begins.
         watcher: told of progress.
 
     Returns:
@@ -99,13 +117,17 @@ def run_suite(
     Raises:
         UsageError: a name, parameter or setting is wrong; nothing has been run.
         StoreError: the folder cannot be written, or is in use. Records written before stay.
+        ClusterError: the cluster cannot be used any more. Records written before stay.
+        RunStopped: Ctrl-C or SIGTERM, once: the cells that ran left a record, "interrupted".
+            A KeyboardInterrupt, and a plain one where Ctrl-C came a second time: then those
+            cells leave nothing.
     """
     registry = registry or default_registry()
     watcher = watcher or Unwatched()
-    device = resolve_device(device)
-    if jobs is not None and jobs < 1:
-        raise UsageError(f"jobs must be at least 1, got {jobs}")
-    check_threads(threads)
+    if executor is None:
+        terms = _terms(device, threads, limits or Limits(), isolate, retries)
+        if jobs is not None and jobs < 1:
+            raise UsageError(f"jobs must be at least 1, got {jobs}")
     cells = {cell_key(cell): cell for cell in plan(suite, registry)}
     store = Store(directory)
     with store.writing():
@@ -114,24 +136,41 @@ def run_suite(
         kept = {key: s for key, s in existing.items() if key in cells and not _again(s, rerun)}
         pending = [cell for key, cell in cells.items() if key not in kept]
         watcher.planned(pending, list(kept.values()))
-        jobs = jobs or (1 if device != "cpu" else os.cpu_count() or 1)
-        if min(jobs, len(pending)) > 1:
-            results = run_in_pool(
-                pending, jobs=jobs, device=device, threads=threads, watch=watcher.event
-            )
-        else:
-            results = run_in_process(
-                pending, registry, device=device, threads=threads, watch=watcher.event
-            )
+        if executor is None:
+            executor = _local(terms, jobs, len(pending), registry)
         done = dict(kept)
-        for result in results:
-            stored = _write(store, result, existing)
-            done[stored.record.key] = stored
-            registry.host.notify("encbench_cell_finished", record=stored)
-            watcher.recorded(stored)
-    run = RunResult(Path(directory), [done[key] for key in cells], len(kept))
+        with (
+            orderly_stop(executor.interrupt) as stopping,
+            closing(executor.run(pending, watcher.event)) as results,
+        ):
+            for result in results:
+                stored = _write(store, result, existing)
+                done[stored.record.key] = stored
+                registry.host.notify("encbench_cell_finished", record=stored)
+                watcher.recorded(stored)
+                if on_failure == "stop" and stored.record.status != "ok":
+                    executor.drain()
+        if stopping.number is not None:
+            raise RunStopped(stopping.number)
+    records = [done[key] for key in cells if key in done]
+    run = RunResult(Path(directory), records, len(kept), len(cells) - len(records))
     registry.host.notify("encbench_run_finished", directory=run.directory, records=run.records)
     return run
+
+
+def _terms(device: str, threads: int, limits: Limits, isolate: bool, retries: int) -> Terms:
+    check_threads(threads)
+    if retries < 0:
+        raise UsageError(f"retries must be at least 0, got {retries}")
+    return Terms(resolve_device(device), threads, limits, isolate, retries)
+
+
+def _local(terms: Terms, jobs: int | None, cells: int, registry: Registry) -> Executor:
+    """In this process where one cell runs at a time and nothing asks for another's."""
+    jobs = min(jobs or default_jobs(terms.device, terms.threads), max(cells, 1))
+    if jobs > 1 or terms.limits.any or terms.isolate:
+        return ProcessPool(terms, jobs)
+    return InProcess(terms, registry)
 
 
 def left_to_run(
@@ -178,6 +217,10 @@ def resolve_device(device: str) -> str:
 
 
 def _write(store: Store, result: CellResult, existing: dict[str, StoredRecord]) -> StoredRecord:
+    earlier = existing.get(result.record.key)
+    if result.record.status == "interrupted" and earlier and earlier.record.status == "ok":
+        # half of a cell that was asked for again is no reason to lose the whole one
+        return earlier
     stored = store.write(result.record, result.arrays, result.pictures)
     if stored.record.cell.data_hash is not None:
         # the same cell recorded while its data could not be read has another key

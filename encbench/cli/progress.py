@@ -107,7 +107,7 @@ class RunProgress:
 
     def recorded(self, record: StoredRecord) -> None:
         with self._lock:
-            self.finished += 1
+            self.finished += record.record.status != "interrupted"
             if record.record.key in self._tasks:
                 self._bars.remove_task(self._tasks.pop(record.record.key))
             if self._all is not None:
@@ -121,7 +121,10 @@ class RunProgress:
         for stored in result.records:
             counts[stored.record.status] = counts.get(stored.record.status, 0) + 1
         words = ", ".join(f"{count} {status}" for status, count in counts.items())
-        self._print(f"{_cells(len(result.records))}: {words}; {seconds:.0f} s")
+        if result.not_run:
+            words += f", {result.not_run} not run: stopped at the first that was not ok"
+        total = len(result.records) + result.not_run
+        self._print(f"{_cells(total)}: {words}; {seconds:.0f} s")
         self._print(f"records: {result.directory / 'records'}")
 
     def _line(self, event: Event, label: str, loss: str) -> None:
@@ -143,7 +146,7 @@ def _line_of(stored: StoredRecord) -> Text:
     record = stored.record
     label = _label(record.cell)
     seconds = sum(record.durations.values())
-    text = Text(f"{record.status:<9} ", style=STYLES.get(record.status, "red"))
+    text = Text(f"{record.status.replace('_', ' '):<9} ", style=STYLES.get(record.status, "red"))
     if record.status == "ok":
         values = "  ".join(
             f"{name} {metric.value:.4g} {metric.unit}".rstrip()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime
+import signal
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -14,12 +16,14 @@ import encbench
 from encbench.cli.progress import RunProgress
 from encbench.config import CellConfig, TrainingConfig
 from encbench.errors import UsageError
+from encbench.limits import Limits, parse_memory, parse_seconds
 from encbench.registry import default_registry
 from encbench.selector import parse_value
 from encbench.suite import load_suite, override
 
 if TYPE_CHECKING:
     # imports torch, which `encbench run --help` does without
+    from encbench.executors import Executor
     from encbench.runner import Rerun
 
 DEFAULT_SUITE = "quick"
@@ -83,6 +87,38 @@ def run(
         Literal["never", "failed", "diverged", "all"],
         typer.Option(help="Which cells that have a record to run again."),
     ] = "failed",
+    on_failure: Annotated[
+        Literal["continue", "stop"],
+        typer.Option(help="After a cell that is not ok: run the others, or begin no other."),
+    ] = "continue",
+    timeout: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Longest a cell may take: 90, 10m or 1.5h.")
+    ] = None,
+    memory: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SIZE", help="Most memory a cell may hold, its process included: 4GB, 2GiB."
+        ),
+    ] = None,
+    isolate: Annotated[
+        bool, typer.Option("--isolate", help="A process of its own for every cell.")
+    ] = False,
+    retries: Annotated[
+        int, typer.Option(help="Times to run a cell again after its process died.")
+    ] = 1,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="Run on a Dask cluster, such as tcp://host:8786."),
+    ] = None,
+    cluster: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KIND", help="Start Dask workers by dask-jobqueue: slurm, pbs, sge, lsf, …."
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Jobs to ask the --cluster for; default: 1.")
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", "-n", help="Only say what would run.")
     ] = False,
@@ -93,6 +129,12 @@ def run(
     that have a record in the results folder are not run again, so a run that was interrupted
     goes on where it stopped when it is given again.
 
+    Ctrl-C once: the cells that run stop and leave a record, "interrupted"; twice: at once. A cell
+    that fails, diverges, runs out of time or memory, or whose process dies leaves a record that
+    says so, and the others go on.
+
+    Exit codes: 0 all cells ok, 1 some not, 2 wrong usage, 130 Ctrl-C, 143 SIGTERM.
+
     \b
     Examples:
       encbench run
@@ -101,6 +143,9 @@ def run(
       encbench run -t image:image=photos/,side=128 --seed 0 --seed 1 --epochs 50
       encbench run --lr 2.5 --parameterization standard --optimizer adam
       encbench run --rerun all
+      encbench run -j 4 --timeout 30m --memory 8GB --on-failure stop
+      encbench run my-suite.toml --scheduler tcp://10.0.0.5:8786 --device cuda
+      encbench run my-suite.toml --cluster slurm --workers 8
     """
     registry = default_registry()
     chosen = load_suite(suite or DEFAULT_SUITE, registry)
@@ -135,8 +180,17 @@ def run(
     if dry_run:
         _say_what_would_run(encbench.plan(chosen, registry), output, rerun, console)
         return
-    started = datetime.now()
-    with RunProgress(console) as progress:
+    limits = Limits(
+        parse_seconds(timeout) if timeout is not None else None,
+        parse_memory(memory) if memory is not None else None,
+    )
+    started = time.monotonic()
+    with (
+        RunProgress(console) as progress,
+        _cluster(
+            scheduler, cluster, workers, jobs, device, threads, limits, isolate, retries
+        ) as executor,
+    ):
         try:
             result = encbench.run_suite(
                 chosen,
@@ -145,21 +199,67 @@ def run(
                 jobs=jobs,
                 threads=threads,
                 device=device,
+                limits=limits,
+                isolate=isolate,
+                retries=retries,
+                executor=executor,
                 rerun=rerun,
+                on_failure=on_failure,
                 watcher=progress,
             )
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as stop:
             progress.stop()
+            # again Ctrl-C may come while workers end; there is nothing left to lose
             console.print(
-                f"interrupted; cells recorded in {output}: {progress.finished}. "
+                f"interrupted; cells with a result in {output}: {progress.finished}. "
                 "The same command goes on from there.",
                 style="yellow",
                 soft_wrap=True,
             )
-            raise typer.Exit(130) from None
-    progress.summary(result, (datetime.now() - started).total_seconds())
+            raise typer.Exit(128 + getattr(stop, "number", signal.SIGINT)) from None
+    progress.summary(result, time.monotonic() - started)
     if not result.all_ok:
         raise typer.Exit(1)
+
+
+@contextmanager
+def _cluster(
+    scheduler: str | None,
+    cluster: str | None,
+    workers: int | None,
+    jobs: int | None,
+    device: str,
+    threads: int,
+    limits: Limits,
+    isolate: bool,
+    retries: int,
+) -> Iterator[Executor | None]:
+    """The Dask executor that was asked for, or None for this machine."""
+    if workers is not None and cluster is None:
+        raise UsageError("--workers is how many jobs --cluster asks for; give --cluster, too")
+    if scheduler is None and cluster is None:
+        yield None
+        return
+    if scheduler is not None and cluster is not None:
+        raise UsageError("give --scheduler to join a cluster or --cluster to start one, not both")
+    if jobs is not None:
+        raise UsageError(
+            "-j counts processes of this machine; on a cluster its workers' threads count: "
+            "dask worker --nthreads N"
+        )
+    from encbench.executors.dask_cluster import connect  # an optional extra
+
+    with connect(
+        scheduler,
+        cluster,
+        workers=workers or 1,
+        device=device,
+        threads=threads,
+        limits=limits,
+        isolate=isolate,
+        retries=retries,
+    ) as executor:
+        yield executor
 
 
 def _say_what_would_run(

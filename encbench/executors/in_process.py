@@ -1,0 +1,51 @@
+"""Cells one after another, in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+
+import torch
+from threadpoolctl import threadpool_limits
+
+from encbench.cell import CellResult, run_cell
+from encbench.config import CellConfig
+from encbench.executors.base import Executor, Terms, Watch
+from encbench.limits import Interrupted, Supervision
+from encbench.registry import Registry, default_registry
+
+__all__ = ["InProcess"]
+
+
+class InProcess(Executor):
+    """The plainest executor: easy to debug, and a crash of a plug-in is a crash of the run."""
+
+    name = "in process"
+
+    def __init__(self, terms: Terms, registry: Registry | None = None) -> None:
+        super().__init__(terms)
+        self._registry = registry or default_registry()
+        self._supervision = Supervision(terms.limits)
+
+    def run(self, cells: Sequence[CellConfig], watch: Watch) -> Generator[CellResult, None, None]:
+        before = torch.get_num_threads()
+        torch.set_num_threads(self.terms.threads)
+        try:
+            with threadpool_limits(self.terms.threads):
+                for cell in cells:
+                    if self.draining:
+                        return
+                    result = run_cell(
+                        cell,
+                        self._registry,
+                        device=self.terms.device,
+                        threads=self.terms.threads,
+                        watch=watch,
+                        supervision=self._supervision,
+                    )
+                    yield self.noted(result)
+        finally:
+            torch.set_num_threads(before)
+
+    def interrupt(self) -> None:
+        self.drain()
+        self._supervision.stop(Interrupted("stopped by a signal"))

@@ -1,0 +1,300 @@
+"""One worker process on this machine, watched from outside and replaced when it dies."""
+
+from __future__ import annotations
+
+import concurrent.futures as futures
+import contextlib
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+from encbench.cell import STOPPED, CellResult, Event
+from encbench.config import CellConfig
+from encbench.executors import worker
+from encbench.executors.base import Terms, Watch, unfinished
+from encbench.limits import (
+    GRACE,
+    CellStopped,
+    Interrupted,
+    Limits,
+    MemoryExceeded,
+    exceeded,
+    oom_kills,
+    resident_bytes,
+)
+from encbench.records import Status
+
+__all__ = ["LocalWorker"]
+
+FAR_TOO_MUCH = 1.5
+"""Times the memory limit, at which a process is killed without waiting for it to stop."""
+REMINDER = 0.5
+"""Seconds after which a cell is told again to stop; the first time may fall between two cells."""
+
+
+class LocalWorker:
+    """Runs cells one at a time in a process of its own.
+
+    A cell is first told to stop by itself, from inside, which leaves a record with everything
+    until then. One that does not (a call into C, a plug-in that catches everything) is killed
+    ``GRACE`` seconds later. When the process dies, the cell is run again in a new one,
+    ``terms.retries`` times.
+    """
+
+    def __init__(self, terms: Terms, watch: Watch, folder: str | None = None) -> None:
+        self.terms = terms
+        self.watch = watch
+        self._folder = folder or str(Path.cwd())
+        self._process: _Process | None = None
+        self._cell: CellConfig | None = None
+        self._attempt = _Attempt()
+        self._lost: list[str] = []
+        self._told: CellStopped | None = None
+
+    @property
+    def idle(self) -> bool:
+        return self._cell is None
+
+    def start(self, cell: CellConfig) -> None:
+        """Begin with a cell; only while idle."""
+        self._cell, self._lost, self._told = cell, [], None
+        self._begin(cell)
+
+    def wait(self, seconds: float) -> None:
+        """Until the cell has ended, or so long."""
+        futures.wait([self.future], timeout=seconds)
+
+    @property
+    def future(self) -> futures.Future[CellResult]:
+        """Done when the cell may have ended: ``poll`` tells."""
+        assert self._process is not None, "a cell was started"
+        return self._process.future
+
+    def poll(self) -> CellResult | None:
+        """The cell's result once it has one; holds the cell to its limits meanwhile."""
+        cell, process = self._cell, self._process
+        assert cell is not None, "a cell was started"
+        assert process is not None, "a cell was started"
+        if not process.future.done():
+            self._enforce(process)
+            return None
+        try:
+            result = process.future.result()
+        except BrokenProcessPool:
+            process.close()
+            self._process = None
+            ended = self._ended_without_result(cell, process)
+            if ended is None:
+                self._begin(cell)
+                return None
+            result = ended
+        except Exception as error:
+            # run_cell never raises: what it gave could not be brought here
+            message = f"the cell's result could not be sent: {type(error).__name__}: {error}"
+            result = self._unfinished(cell, "failed", "ResultLost", message)
+        result.record.lost_workers = [*self._lost, *result.record.lost_workers]
+        self._cell = None
+        if self.terms.isolate:
+            self.close()
+        return result
+
+    def interrupt(self) -> None:
+        """Tell the cell to stop and give what it has; may be called from a signal handler."""
+        if self._cell is not None and self._told is None:
+            self._tell(Interrupted("stopped by a signal"))
+
+    def close(self) -> None:
+        """End the process, also in the middle of a cell."""
+        if self._process is not None:
+            if self._cell is not None:
+                self._process.kill()
+            self._process.close()
+            self._process = None
+        self._cell = None
+
+    def _begin(self, cell: CellConfig) -> None:
+        if self._process is None:
+            self._process = _Process(self.terms, self._folder, self._saw)
+        self._attempt = _Attempt()
+        self._process.submit(cell)
+
+    def _saw(self, event: Event) -> None:
+        # called from the thread that reads; only whole objects are put in place
+        if self._attempt.started is None:
+            self._attempt.started = time.monotonic()
+        self._attempt.phase = event.phase
+        self.watch(event)
+
+    def _tell(self, reason: CellStopped) -> None:
+        self._told, self._attempt.told = reason, time.monotonic()
+        if self._process is not None:
+            self._process.tell()
+
+    def _enforce(self, process: _Process) -> None:
+        attempt, limits, now = self._attempt, self.terms.limits, time.monotonic()
+        held = resident_bytes(process.pid)
+        attempt.peak = max(attempt.peak, held)
+        if attempt.killed is not None:
+            return
+        if self._told is not None:
+            if now - attempt.told > GRACE:
+                attempt.killed = self._told
+                process.kill()
+            elif now - attempt.reminded > REMINDER:
+                attempt.reminded = now
+                process.tell()
+            return
+        if attempt.started is None:
+            return
+        seconds = now - attempt.started
+        if not self.terms.device.startswith("cuda"):
+            if limits.memory is not None and held <= limits.memory:
+                attempt.within = now
+            too_much = exceeded(Limits(memory=_times(limits.memory, FAR_TOO_MUCH)), 0, lambda: held)
+            if too_much is None and attempt.within is not None and now - attempt.within > GRACE:
+                too_much = exceeded(Limits(memory=limits.memory), 0, lambda: held)
+            if too_much is not None:
+                attempt.killed = MemoryExceeded(str(exceeded(limits, 0, lambda: held)))
+                process.kill()
+                return
+        if limits.seconds is not None and seconds > limits.seconds + GRACE:
+            attempt.killed = exceeded(Limits(seconds=limits.seconds), seconds, lambda: 0)
+            process.kill()
+
+    def _ended_without_result(self, cell: CellConfig, process: _Process) -> CellResult | None:
+        """The record of a cell whose process is gone; None where it is to be tried again."""
+        reason = self._attempt.killed or self._told
+        if reason is not None:
+            message = str(reason)
+            if self._attempt.killed is not None:
+                message += ", and did not end when told to: its process was killed"
+            return self._unfinished(cell, STOPPED[type(reason)], type(reason).__name__, message)
+        starved = process.starved()
+        message = f"the worker process died{process.cause()}"
+        if starved:
+            message += "; the kernel's out-of-memory killer struck meanwhile"
+        if self._attempt.phase:
+            message += f", in {self._attempt.phase}"
+        if len(self._lost) < self.terms.retries:
+            self._lost.append(message)
+            return None
+        status: Status = "out_of_memory" if starved else "failed"
+        again = f", {len(self._lost) + 1} times in a row" if self._lost else ""
+        return self._unfinished(cell, status, "WorkerDied", f"{message}{again}")
+
+    def _unfinished(self, cell: CellConfig, status: Status, kind: str, message: str) -> CellResult:
+        attempt = self._attempt
+        seconds = None if attempt.started is None else time.monotonic() - attempt.started
+        return unfinished(
+            cell,
+            status,
+            kind,
+            message,
+            terms=self.terms,
+            phase=attempt.phase,
+            peak_memory_bytes=attempt.peak,
+            seconds=seconds,
+        )
+
+
+class _Attempt:
+    """What was seen of one try at a cell; times of the monotonic clock."""
+
+    def __init__(self) -> None:
+        self.started: float | None = None
+        self.phase = ""
+        self.peak = 0
+        self.told = 0.0
+        self.reminded = 0.0
+        self.within: float | None = None
+        """When it last held no more memory than it may."""
+        self.killed: CellStopped | None = None
+
+
+class _Process:
+    """The process, started afresh (spawn) so that it inherits no state."""
+
+    def __init__(self, terms: Terms, folder: str, saw: Watch) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._events, self._far_end = context.Pipe(duplex=False)
+        self._pool = futures.ProcessPoolExecutor(
+            1,
+            mp_context=context,
+            initializer=worker.prepare,
+            initargs=(terms, self._far_end, folder),
+        )
+        self._oom_kills = oom_kills()
+        self._reader = threading.Thread(target=_read, args=(self._events, saw), daemon=True)
+        self._handle: BaseProcess | None = None
+        self.future: futures.Future[CellResult]
+
+    @property
+    def pid(self) -> int | None:
+        return self._handle.pid if self._handle is not None else None
+
+    def submit(self, cell: CellConfig) -> None:
+        try:
+            self.future = self._pool.submit(worker.work, cell)
+        except BrokenProcessPool as error:
+            # it died while it was idle
+            self.future = futures.Future()
+            self.future.set_exception(error)
+            return
+        if self._handle is None:
+            # the executor has no public way to its one process, which must be killed by number
+            self._handle = next(iter(self._pool._processes.values()))
+            # with this end closed here, the reader sees the process's end
+            self._far_end.close()
+            self._reader.start()
+
+    def tell(self) -> None:
+        self._signal(worker.STOP_SIGNAL)
+
+    def kill(self) -> None:
+        self._signal(signal.SIGKILL)
+
+    def _signal(self, number: int) -> None:
+        if self._handle is not None and self._handle.pid is not None and self._handle.is_alive():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._handle.pid, number)
+
+    def cause(self) -> str:
+        """How it ended, in words: `` (killed by SIGKILL)``."""
+        if self._handle is None:
+            return ""
+        self._handle.join(timeout=5)
+        code = self._handle.exitcode
+        if code is None:
+            return ""
+        if code < 0:
+            return f" (killed by {signal.Signals(-code).name})"
+        return f" (exit code {code})"
+
+    def starved(self) -> bool:
+        """Whether the kernel killed some process for want of memory while this one lived."""
+        before, after = self._oom_kills, oom_kills()
+        code = self._handle.exitcode if self._handle is not None else None
+        struck = before is not None and after is not None and after > before
+        return code == -signal.SIGKILL and struck
+
+    def close(self) -> None:
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        if self._reader.is_alive():
+            self._reader.join(timeout=5)
+        self._events.close()
+
+
+def _read(events: Connection, saw: Watch) -> None:
+    with contextlib.suppress(EOFError, OSError):
+        while True:
+            saw(events.recv())
+
+
+def _times(number: int | None, factor: float) -> int | None:
+    return None if number is None else int(number * factor)
