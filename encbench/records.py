@@ -165,6 +165,9 @@ class Record(Data):
     provenance: Provenance
     files: dict[str, int] = Field(default_factory=dict)
     """Name to size in bytes of what lies beside this record: how damage is found."""
+    checksum: str | None = None
+    """Of record.json: the first 16 hexadecimal digits of SHA-256 of its bytes as they are with
+    null here. None is not checked: in records of schema version 1, and in memory."""
 
     @property
     def encoding_label(self) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import itertools
 import json
 import logging
 import os
@@ -14,15 +16,16 @@ from typing import Any
 import numpy as np
 from filelock import FileLock, Timeout
 from PIL import Image
-from pydantic import ValidationError
 
 from encbench.errors import StoreError
+from encbench.reading import NewerRecord, many_objects, read_record, reason_of, record_text
 from encbench.records import Record, StoredRecord
-from encbench.schema import SCHEMA_VERSION, upgrade
 
 __all__ = ["Store"]
 
 logger = logging.getLogger("encbench")
+_NOT_THE_RECORDS_FAULT = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE, errno.ETIMEDOUT}
+"""Reading failed, and may succeed later: no reason to call a record damaged."""
 
 
 class Store:
@@ -36,6 +39,7 @@ class Store:
         self.directory = Path(directory)
         self._records = self.directory / "records"
         self._suite = self.directory / "run.json"
+        self._written_suite: str | None = None
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -64,11 +68,18 @@ class Store:
             lock.release()
 
     def write_suite(self, suite: Mapping[str, Any]) -> None:
-        """Keep what was asked for beside the results."""
+        """Keep what was asked for beside the results.
+
+        Records written from now on name this suite.
+        """
+        name = suite.get("name")
+        self._written_suite = name if isinstance(name, str) else None
         temporary = self._suite.with_suffix(".new")
         try:
             temporary.write_text(json.dumps(suite, indent=2) + "\n", encoding="utf-8")
+            _flush(temporary)
             temporary.replace(self._suite)
+            _flush(self.directory)
         except OSError as error:
             temporary.unlink(missing_ok=True)
             raise _store_error(f"cannot write {self._suite}", error) from None
@@ -105,6 +116,9 @@ class Store:
         """
         final = self._records / record.key
         temporary = self._records / f".new-{record.key}-{os.getpid()}"
+        if record.provenance.suite is None:
+            source = record.provenance.model_copy(update={"suite": self._written_suite})
+            record = record.model_copy(update={"provenance": source})
         try:
             temporary.mkdir(parents=True)
             if arrays:
@@ -112,23 +126,39 @@ class Store:
             for name, pixels in pictures.items():
                 Image.fromarray(pixels).save(temporary / f"{name}.png")
             sizes = {file.name: file.stat().st_size for file in sorted(temporary.iterdir())}
-            record = record.model_copy(update={"files": sizes})
-            (temporary / "record.json").write_text(
-                record.model_dump_json(indent=2) + "\n", encoding="utf-8"
-            )
-            for file in temporary.iterdir():
-                _flush(file)
-            if final.exists():
-                replaced = self._records / f".old-{record.key}"
-                final.rename(replaced)
-                temporary.rename(final)
-                shutil.rmtree(replaced, ignore_errors=True)
-            else:
-                temporary.rename(final)
+            record, text = record_text(record.model_copy(update={"files": sizes}))
+            (temporary / "record.json").write_text(text, encoding="utf-8")
+            self.put(temporary, record.key)
         except OSError as error:
-            shutil.rmtree(temporary, ignore_errors=True)
             raise _store_error(f"cannot write the record {final}", error) from None
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
         return StoredRecord(record, final)
+
+    def put(self, folder: Path, key: str) -> None:
+        """Move a finished folder of this file system into the place of a record; only while
+        writing.
+
+        Raises:
+            OSError: disk full, folder not writable. An earlier record of the key stays.
+        """
+        final, replaced = self._records / key, self._records / f".old-{key}"
+        for file in folder.iterdir():
+            _flush(file)
+        # a file that was flushed can still be missing from its folder after a power cut
+        _flush(folder)
+        if os.path.lexists(final):
+            shutil.rmtree(replaced, ignore_errors=True)
+            final.rename(replaced)
+            try:
+                folder.rename(final)
+            except OSError:
+                replaced.rename(final)
+                raise
+            _discard(replaced)
+        else:
+            folder.rename(final)
+        _flush(self._records)
 
     def remove(self, key: str) -> None:
         """Forget a record, if there is one."""
@@ -148,36 +178,50 @@ class Store:
             raise StoreError(
                 f"there is no results folder {self.directory}; `encbench run -o DIR` makes one"
             )
+        try:
+            names = sorted(e.name for e in os.scandir(self._records) if e.name[0] != ".")
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise _store_error(f"cannot read the results folder {self.directory}", error) from None
         found = []
-        for folder in sorted(self._records.glob("[!.]*")):
-            try:
-                found.append(StoredRecord(_read(folder), folder))
-            except _Newer as error:
-                if set_aside:
-                    raise StoreError(
-                        f"{folder} was written by a newer encbench ({error}); "
-                        "update encbench, or choose another folder with -o"
-                    ) from None
-                logger.warning("skipping %s of a newer encbench: %s; update it", folder, error)
-            except (OSError, ValueError) as error:
-                reason = _reason(error)
-                if not set_aside:
-                    logger.warning("skipping the damaged record %s: %s", folder, reason)
-                    continue
-                aside = self._set_aside(folder)
-                logger.warning(
-                    "the record %s is damaged (%s); moved to %s", folder.name, reason, aside
-                )
+        with many_objects():
+            for name in names:
+                folder = self._records / name
+                try:
+                    found.append(StoredRecord(read_record(str(folder)), folder))
+                except NewerRecord as error:
+                    self._newer(folder, error, refuse=set_aside)
+                except (OSError, ValueError) as error:
+                    self._damaged(folder, error, set_aside=set_aside)
         return found
+
+    def _newer(self, folder: Path, error: NewerRecord, *, refuse: bool) -> None:
+        if refuse:
+            raise StoreError(
+                f"{folder} was written by a newer encbench ({error}); "
+                "update encbench, or choose another folder with -o"
+            ) from None
+        logger.warning("skipping %s of a newer encbench: %s; update it", folder, error)
+
+    def _damaged(self, folder: Path, error: OSError | ValueError, *, set_aside: bool) -> None:
+        if isinstance(error, OSError) and error.errno in _NOT_THE_RECORDS_FAULT:
+            raise StoreError(f"cannot read {folder}: {error.strerror}; try again") from None
+        reason = reason_of(error)
+        if set_aside:
+            aside = self._set_aside(folder)
+            logger.warning("the record %s is damaged (%s); moved to %s", folder.name, reason, aside)
+        else:
+            logger.warning("skipping the damaged record %s: %s", folder, reason)
 
     def _recover(self) -> None:
         """Clean up after a process that was killed while it wrote."""
         for unfinished in self._records.glob(".new-*"):
-            shutil.rmtree(unfinished, ignore_errors=True)
+            _discard(unfinished)
         for replaced in self._records.glob(".old-*"):
             final = self._records / replaced.name.removeprefix(".old-")
-            if final.exists():
-                shutil.rmtree(replaced, ignore_errors=True)
+            if os.path.lexists(final):
+                _discard(replaced)
             else:
                 replaced.rename(final)
 
@@ -185,67 +229,31 @@ class Store:
         damaged = self.directory / "damaged"
         try:
             damaged.mkdir(exist_ok=True)
-            number = sum(1 for _ in damaged.glob(f"{folder.name}*"))
-            target = damaged / (f"{folder.name}-{number}" if number else folder.name)
+            names = (f"{folder.name}-{n}" if n else folder.name for n in itertools.count())
+            target = next(p for p in (damaged / n for n in names) if not os.path.lexists(p))
             folder.rename(target)
         except OSError as error:
             raise _store_error(f"cannot set aside the damaged record {folder}", error) from None
         return target
 
 
-class _Newer(Exception):
-    """A record of a schema that this encbench does not know yet; whole, as far as it can tell."""
-
-
-def _read(folder: Path) -> Record:
-    record = _parse((folder / "record.json").read_bytes())
-    if record.key != folder.name:
-        raise ValueError(f"the record says key {record.key}")
-    for name, size in record.files.items():
-        file = folder / name
-        if not file.exists():
-            raise ValueError(f"{name} is missing")
-        if file.stat().st_size != size:
-            raise ValueError(f"{name} has {file.stat().st_size} bytes, expected {size}")
-    return record
-
-
-def _parse(text: bytes) -> Record:
-    """A record from the bytes of record.json, of this schema or an older one."""
-    invalid: ValidationError | None = None
-    try:
-        record = Record.model_validate_json(text)
-    except ValidationError as error:
-        invalid = error
+def _discard(path: Path) -> None:
+    """Remove what nobody needs, whatever it is; it is no loss where that fails."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
     else:
-        if "schema_version" in record.model_fields_set and record.schema_version == SCHEMA_VERSION:
-            return record
+        path.unlink(missing_ok=True)
+
+
+def _flush(path: Path) -> None:
+    """Have a file, or the entries of a folder, on the disk itself."""
+    if os.name == "nt" and path.is_dir():
+        return  # folders cannot be opened there
+    handle = os.open(path, os.O_RDONLY)
     try:
-        data = json.loads(text)
-    except RecursionError:
-        raise ValueError("record.json is nested too deeply") from None
-    if not isinstance(data, dict):
-        raise ValueError("record.json holds no record")
-    version = data.get("schema_version")
-    if isinstance(version, int) and version > SCHEMA_VERSION:
-        raise _Newer(f"schema version {version}, this one reads {SCHEMA_VERSION}")
-    if invalid is not None and version == SCHEMA_VERSION:
-        raise invalid
-    return Record.model_validate(upgrade(data))
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, ValidationError):
-        first = error.errors()[0]
-        return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
-    if isinstance(error, OSError):
-        return f"{error.strerror}: {error.filename}"
-    return str(error)
-
-
-def _flush(file: Path) -> None:
-    with file.open("rb") as handle:
-        os.fsync(handle.fileno())
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _store_error(what: str, error: OSError) -> StoreError:
