@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from encbench_leaderboard.format import count, fixed, one_line, seconds
+from encbench_leaderboard.format import fixed, one_line, plural, seconds
 from encbench_leaderboard.markdown import below_or_value, digits
 from encbench_leaderboard.page import load, render
 from encbench_leaderboard.table import TaskBoard
+from encbench_leaderboard.wording import mean_text, rank_text, statistics_notes
 
 __all__ = ["show", "task_table"]
 
@@ -27,20 +30,27 @@ def show(directory: Path, output: Path | None, *, pictures: bool) -> None:
     written = render(directory, output, pictures=pictures)
     board, _, _ = load(directory)
     console = Console()
-    for task in board.tasks:
-        console.print(task_table(task))
+    # Of a category's forty images each has a section on the page; here they are pooled.
+    for group in board.groups:
+        console.print(task_table(group))
+        notes = " ".join(statistics_notes(group)).replace("\\#", "#")
+        console.print(Text(notes, style="dim"), end="\n\n" if notes else "")
     # Not wrapped, so that it can be copied whole.
     console.print(Text(f"wrote {written}"), soft_wrap=True)
 
 
 def task_table(task: TaskBoard) -> Table:
     """The standings in the width of a terminal."""
-    shown = Table(title=Text(task.label), title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    title = task.label
+    if task.targets:
+        title += f" ({plural(task.cells['unit'].nunique(), 'target')})"
+    shown = Table(title=Text(title), title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     shown.padding = (0, 1, 0, 0)
     shown.add_column("#", justify="right", no_wrap=True)
     shown.add_column("encoding", overflow="fold", min_width=20)
     for metric in task.metrics[:2]:
-        shown.add_column(Text(metric.heading), justify="right", no_wrap=True)
+        # "41.19 [40.02, 42.37]" may break before its bracket.
+        shown.add_column(Text(metric.heading), justify="right")
     for heading in ("λ median", "train s"):
         shown.add_column(heading, justify="right", no_wrap=True)
     shown.add_column("status")
@@ -48,12 +58,20 @@ def task_table(task: TaskBoard) -> Table:
         records = [stored.record for stored in task.of_entry(row["entry"])]
         statuses = sorted({record.status.replace("_", " ") for record in records})
         shown.add_row(
-            count(row["rank"]),
+            rank_text(row),
             # A space after each comma is where a narrow terminal can break the name.
             Text(one_line(re.sub(r",(?=\S)", ", ", row["entry"]), 90)),
-            *(fixed(row[f"metric:{m.name}"], digits(m)) for m in task.metrics[:2]),
+            *_metrics(task, row),
             below_or_value(row, "end", "median"),
             seconds(row["training"]),
             Text(", ".join(statuses)),
         )
     return shown
+
+
+def _metrics(task: TaskBoard, row: pd.Series[Any]) -> list[str]:
+    """The primary metric with its interval, the second one without."""
+    texts = [fixed(row[f"metric:{m.name}"], digits(m)) for m in task.metrics[:2]]
+    texts[0] = mean_text(row, f"metric:{task.primary.name}", digits(task.primary))
+    # What belongs together is not torn at a space.
+    return [text.replace(" ± ", "\u00a0±\u00a0").replace(", ", ",\u00a0") for text in texts]

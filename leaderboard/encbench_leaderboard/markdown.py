@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -23,10 +22,14 @@ from encbench_leaderboard.format import (
     significant,
 )
 from encbench_leaderboard.labels import differing
-from encbench_leaderboard.table import WHENS, Board, MetricInfo, TaskBoard, cell_settings
+from encbench_leaderboard.neighbours import neighbours
+from encbench_leaderboard.overview import Overview
+from encbench_leaderboard.table import WHENS, MetricInfo, TaskBoard, cell_settings
+from encbench_leaderboard.wording import METHODS, mean_text, p_text, rank_text
 
 __all__ = [
     "cost_table",
+    "neighbours_table",
     "overview_table",
     "settings_table",
     "spectra_table",
@@ -52,29 +55,28 @@ def digits(metric: MetricInfo) -> int:
 
 def standings_table(task: TaskBoard) -> str:
     """The leaderboard of a task, best first, what did not finish at the bottom."""
-    spread = bool((task.standings["n"] > 1).any())
     noted = metric_conditions(task)[1]
-    rows = [_standing(task, row, spread, noted) for _, row in task.standings.iterrows()]
+    rows = [_standing(task, row, noted) for _, row in task.standings.iterrows()]
     empty = {key for key in rows[0] if all(row[key] in (MISSING, "") for row in rows)}
     kept = empty - {"#", "status", f"{task.primary.heading} last"}
     return table([{k: v for k, v in r.items() if k not in kept} for r in rows], ENTRY_COLUMNS)
 
 
-ENTRY_COLUMNS = ("encoding", "task", "status", "statistic", "setting", "moment")
+ENTRY_COLUMNS = ("encoding", "beside", "test", "task", "status", "statistic", "setting", "moment")
 
 
-def _standing(
-    task: TaskBoard, row: pd.Series[Any], spread: bool, noted: Sequence[str]
-) -> dict[str, str]:
+def _standing(task: TaskBoard, row: pd.Series[Any], noted: Sequence[str]) -> dict[str, str]:
     finished = row["n"] > 0
-    text = {"#": count(row["rank"]), "encoding": code(row["entry"])}
-    if spread:
+    text = {"#": rank_text(row), "encoding": code(row["entry"])}
+    if task.targets:
+        text["targets"] = f"{row['units']} of {task.cells['unit'].nunique()}"
+    if (task.standings["n"] > 1).any():
         text["n"] = str(row["n"])
     text["parameters MLP"] = count(row["params_mlp"])
     text["encoding's"] = count(row["params_encoding"])
     for metric in task.metrics:
         name = f"metric:{metric.name}"
-        shown = _with_range(row, name, digits(metric), spread) if finished else MISSING
+        shown = mean_text(row, name, digits(metric)) if finished else MISSING
         if noted and metric.name in noted:
             shown += of_entry(task.of_entry(row["entry"]), metric.name)
         if metric is task.primary:
@@ -95,16 +97,6 @@ def _standing(
     text["lr / lr_crit"] = significant(row["lr_ratio"])
     text["status"] = status(task.of_entry(row["entry"]))
     return text
-
-
-def _with_range(row: pd.Series[Any], name: str, places: int, spread: bool) -> str:
-    """Mean over the seeds, smallest and largest, and how many seeds have no value."""
-    mean = fixed(row[name], places)
-    if not spread or row["n"] < 2 or mean == MISSING:
-        return mean
-    shown = f"{mean} ({fixed(row[f'{name}|min'], places)}–{fixed(row[f'{name}|max'], places)})"
-    without = int(row["n"] - row[f"{name}|n"])
-    return f"{shown}; {without} of {row['n']} {MISSING}" if without else shown
 
 
 def below_or_value(row: pd.Series[Any], when: str, number: str) -> str:
@@ -142,34 +134,60 @@ def status(records: Sequence[StoredRecord]) -> str:
     return "; ".join(parts)
 
 
-def overview_table(board: Board) -> str:
+def overview_table(found: Overview) -> str:
     """Encodings × tasks in each task's primary metric, by mean rank.
 
     What ran on fewer tasks stands below: its mean rank is not over the same ones.
     """
-    ranks: dict[str, list[float]] = {}
-    shown: dict[str, dict[str, str]] = {}
-    for index, task in enumerate(board.tasks):
-        last = float(len(task.standings))
-        for _, row in task.standings.iterrows():
-            rank = row["rank"]
-            ranks.setdefault(row["entry"], []).append(last if math.isnan(rank) else rank)
-            value = fixed(row[f"metric:{task.primary.name}"], digits(task.primary))
-            shown.setdefault(row["entry"], {})[str(index)] = value if row["n"] else "did not finish"
-    mean = {entry: sum(values) / len(values) for entry, values in ranks.items()}
-    order = {entry: place for place, entry in enumerate(board.entries)}
+    columns = [
+        (
+            f"{index}. {group.primary.heading}",
+            group.standings.set_index("entry"),
+            f"metric:{group.primary.name}",
+            digits(group.primary),
+        )
+        for index, group in enumerate(found.groups, 1)
+    ]
     rows = []
-    for entry in sorted(mean, key=lambda e: (-len(ranks[e]), mean[e], order[e])):
+    for place, entry in enumerate(found.entries):
         text = {
             "encoding": code(entry),
-            "mean rank ↓": fixed(mean[entry]),
-            "tasks": str(len(ranks[entry])),
+            "mean rank ↓": fixed(found.mean_rank(place)),
+            "tasks": str(found.tasks(place)),
         }
-        for index, task in enumerate(board.tasks):
-            heading = f"{index + 1}. {task.primary.heading}"
-            text[heading] = shown[entry].get(str(index), MISSING)
+        for heading, standings, column, places in columns:
+            if entry not in standings.index:
+                text[heading] = MISSING
+            elif standings["n"][entry]:
+                text[heading] = fixed(standings[column][entry], places)
+            else:
+                text[heading] = "did not finish"
         rows.append(text)
     return table(rows, ENTRY_COLUMNS)
+
+
+def neighbours_table(task: TaskBoard) -> str | None:
+    """Each entry beside the next one; None where nothing was tested."""
+    places = digits(task.primary)
+    unit = f" [{task.primary.unit}]" if task.primary.unit else ""
+    rows = [
+        {
+            "encoding": code(pair.higher),
+            "beside": code(pair.lower),
+            f"difference{unit}": fixed(pair.difference.mean, places),
+            "95 % interval": (
+                f"{fixed(pair.difference.low, places)} to {fixed(pair.difference.high, places)}"
+                if pair.difference.method
+                else MISSING
+            ),
+            "n": str(pair.difference.units),
+            "p (Holm)": p_text(pair.p),
+            "test": METHODS.get(pair.method, MISSING),
+            "": "tie" if pair.tied else "told apart",
+        }
+        for pair in neighbours(task)
+    ]
+    return table(rows, ENTRY_COLUMNS) if rows else None
 
 
 def spectra_table(task: TaskBoard) -> str | None:

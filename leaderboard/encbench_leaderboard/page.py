@@ -16,6 +16,7 @@ from encbench_leaderboard import footer, markdown, style
 from encbench_leaderboard.ablation import ABLATION, ablation_table, theorem_sentence
 from encbench_leaderboard.conditions import metric_conditions, reasons
 from encbench_leaderboard.format import code, details, plain, plural
+from encbench_leaderboard.overview import overview
 from encbench_leaderboard.plots.contact_sheet import draw_contact_sheet
 from encbench_leaderboard.plots.cost import draw_cost
 from encbench_leaderboard.plots.curves import draw_curves
@@ -24,6 +25,7 @@ from encbench_leaderboard.plots.spectra import draw_spectra
 from encbench_leaderboard.prediction import prediction
 from encbench_leaderboard.reading import how_to_read
 from encbench_leaderboard.table import Board, TaskBoard, boards
+from encbench_leaderboard.wording import over_tasks_text, statistics_notes
 
 __all__ = ["load", "render"]
 
@@ -117,7 +119,7 @@ def _page(
 ) -> str:
     suite = store.suite_name()
     parts = [f"# Leaderboard{f': {plain(suite)}' if suite else ''}", _summary(board, records)]
-    if len(board.tasks) > 1:
+    if len(board.groups) > 1:
         parts += ["## Overview", _overview(board)]
     for task in board.tasks:
         parts += _task(task, links)
@@ -152,13 +154,11 @@ def _summary(board: Board, records: Sequence[StoredRecord]) -> str:
 
 
 def _overview(board: Board) -> str:
-    tasks = "\n".join(f"{i}. {code(task.label)}" for i, task in enumerate(board.tasks, 1))
+    found = overview(board)
+    tasks = "\n".join(f"{i}. {code(group.label)}" for i, group in enumerate(found.groups, 1))
     return (
-        f"{markdown.overview_table(board)}\n\nTasks:\n\n{tasks}\n\n"
-        "The value is the mean over the seeds that finished. *Mean rank* is over the tasks an "
-        "encoding was run on, their number beside it; one that did not finish takes a task's "
-        "last rank. Ranks are not tests: neighbours may differ by less than the spread over "
-        "seeds."
+        f"{markdown.overview_table(found)}\n\nTasks:\n\n{tasks}\n\n"
+        f"The value is the mean over what finished. {over_tasks_text(found)}"
     )
 
 
@@ -176,8 +176,7 @@ def _task(task: TaskBoard, links: dict[tuple[str, str], str]) -> list[str]:
         f"{titles.get(name, name)} has no value (–) where {plain(reason)}."
         for name, reason in reasons(task).items()
     ]
-    if (task.standings["n"] > 1).any():
-        notes.append("Over n seeds: mean (smallest–largest).")
+    notes += statistics_notes(task)
     if notes:
         parts.append(" ".join(notes))
     finished = int((task.standings["n"] > 0).sum())
@@ -211,6 +210,9 @@ def _task(task: TaskBoard, links: dict[tuple[str, str], str]) -> list[str]:
         link = links.get((task.slug, kind))
         if link:
             parts.append(f"![{alt}]({link})\n\n*{caption}*")
+    beside = markdown.neighbours_table(task)
+    if beside:
+        parts.append(details("Each encoding beside the next one", beside))
     spectra = markdown.spectra_table(task)
     if spectra:
         parts.append(details("Spectra at the start, middle and end", spectra))

@@ -44,9 +44,11 @@ def standings(
         Columns: "n" cells that finished of "cells"; "units" with a value of the first metric;
         each number's mean, and ``|min`` and ``|max`` over cells; each metric's ``|low`` and
         ``|high`` (the 95 % interval of the mean, NaN for none), ``|interval`` (its method) and
-        ``|n``; "rank" by value; "rank_low" and "rank_high", which the tests allow, and "tested",
-        whether there was one. Means are over units, of the mean over each unit's cells; of
-        eigenvalues and floors they are geometric, over the cells where they are above the floor.
+        ``|n``; "rank" by value; "rank_low" and "rank_high", which the tests allow; "tested",
+        whether there was one; "tied", whether it does not tell the entry from the one above.
+
+        Means are over units, of the mean over each unit's cells; of eigenvalues and floors they
+        are geometric, over the cells where they are above the floor.
     """
     ok = cells["status"] == "ok"
     any_ok = ok.groupby(cells["entry"]).transform("any")
@@ -138,7 +140,7 @@ def _tested(table: pd.DataFrame, cells: pd.DataFrame, metric: MetricInfo) -> Pai
     ranked = table[table["rank"].notna()]
     entries = list(ranked.index[:TESTED])
     table["rank_low"] = table["rank_high"] = np.nan
-    table["tested"] = False
+    table["tested"] = table["tied"] = False
     if not (ranked["units"][:TESTED] > 1).any():
         return None
     pairs = compare_all(cube(cells, f"metric:{metric.name}", entries))
@@ -152,6 +154,8 @@ def _tested(table: pd.DataFrame, cells: pd.DataFrame, metric: MetricInfo) -> Pai
     tested = np.zeros(len(entries), dtype=bool)
     tested[pairs.first[spoken]] = tested[pairs.second[spoken]] = True
     table.loc[entries, "tested"] = tested
+    tied = pairs.second[(pairs.second == pairs.first + 1) & spoken & ~pairs.significant()]
+    table.loc[[entries[place] for place in tied], "tied"] = True
     table.loc[entries, "rank_low"] = np.where(tested, low, np.nan)
     table.loc[entries, "rank_high"] = np.where(tested, high, np.nan)
     return pairs if spoken.any() else None

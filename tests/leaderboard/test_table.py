@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import math
+import time
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 from encbench_leaderboard.conditions import metric_conditions
-from encbench_leaderboard.markdown import standings_table, status
-from encbench_leaderboard.table import Board, boards
+from encbench_leaderboard.markdown import neighbours_table, standings_table, status
+from encbench_leaderboard.standings import TESTED, standings
+from encbench_leaderboard.table import Board, MetricInfo, boards
+from encbench_leaderboard.wording import statistics_notes
+from scipy.stats import sem, t
 
 from encbench.metrics.base import MetricValue
 from encbench.records import ErrorInfo
@@ -80,7 +86,7 @@ def test_cells_that_did_not_finish_stand_last_with_their_reason(results: Results
     results.add("zzz", psnr=12.0)
     shown = rows(standings_table(board_of(results).tasks[0]))
     assert [row["encoding"] for row in shown] == ["`zzz`", "`aaa`", "`bbb`"]
-    assert [row["#"] for row in shown] == ["1", "–", "–"]
+    assert [row["#"] for row in shown] == ["(1)", "–", "–"]
     assert shown[0]["status"] == "ok"
     assert shown[1]["status"] == "**diverged** at step 1,234"
     assert shown[2]["status"] == "**failed** in training: ValueError: no room"
@@ -93,15 +99,76 @@ def test_what_a_diverged_cell_reached_is_not_shown_as_quality(results: Results) 
     assert last["PSNR [dB] ↑ last"] == last["best"] == last["MS-SSIM ↑"] == "–"
 
 
-def test_seeds_are_averaged_with_their_extremes(results: Results) -> None:
+def test_seeds_are_averaged_with_an_interval(results: Results) -> None:
     for seed, psnr in enumerate((30.0, 31.0, 35.0)):
         results.add("a", psnr=psnr, seed=seed)
     results.add("b", psnr=31.0)
     task = board_of(results).tasks[0]
     shown = rows(standings_table(task))
-    assert shown[0]["PSNR [dB] ↑ last"] == "32.00 (30.00–35.00)"
+    low, high = t.interval(0.95, 2, 32.0, sem([30.0, 31.0, 35.0]))
+    assert shown[0]["PSNR [dB] ↑ last"] == f"32.00 ± {(high - low) / 2:.2f}"
     assert [row["n"] for row in shown] == ["3", "1"]
     assert shown[1]["PSNR [dB] ↑ last"] == "31.00"
+    notes = " ".join(statistics_notes(task))
+    assert "mean ± half of the 95 % t interval" in notes.lower()
+    assert "One seed has no interval." in notes
+
+
+def test_from_six_seeds_on_the_interval_is_resampled(results: Results) -> None:
+    for seed in range(6):
+        results.add("a", psnr=30.0 + seed**2 / 10, seed=seed)
+    task = board_of(results).tasks[0]
+    low, high = task.standings["metric:psnr|low"][0], task.standings["metric:psnr|high"][0]
+    assert rows(standings_table(task))[0]["PSNR [dB] ↑ last"] == f"30.92 [{low:.2f}, {high:.2f}]"
+    assert "bootstrap" in " ".join(statistics_notes(task))
+
+
+def test_what_cannot_be_told_apart_is_printed_as_a_tie(results: Results) -> None:
+    values = {
+        "best": (40.0, 40.1, 40.2, 40.1),
+        "good": (30.0, 30.4, 30.1, 30.2),
+        "also": (30.1, 30.2, 30.0, 30.3),
+        "last": (20.1, 20.0, 20.2, 20.1),
+    }
+    for encoding, found in values.items():
+        for seed, psnr in enumerate(found):
+            results.add(encoding, psnr=psnr, seed=seed, pictures=False)
+    task = board_of(results).tasks[0]
+    assert [row["#"] for row in rows(standings_table(task))] == ["1", "2–3", "= 2–3", "4"]
+    beside = rows(neighbours_table(task) or "")
+    assert [row[""] for row in beside] == ["told apart", "tie", "told apart"]
+    assert beside[0]["p (Holm)"] == "< 0.001"
+    gaps = np.array(values["best"]) - np.array(values["good"])
+    low, high = t.interval(0.95, 3, gaps.mean(), sem(gaps))
+    assert beside[0]["difference [dB]"] == f"{gaps.mean():.2f}"
+    assert beside[0]["95 % interval"] == f"{low:.2f} to {high:.2f}"
+
+
+def test_one_cell_each_is_ranked_by_value_and_said_to_be_untested(results: Results) -> None:
+    results.add("a", psnr=30.0)
+    results.add("b", psnr=20.0)
+    task = board_of(results).tasks[0]
+    assert [row["#"] for row in rows(standings_table(task))] == ["(1)", "(2)"]
+    assert statistics_notes(task) == ["Ranks in brackets are by value and untested: one seed each."]
+    assert neighbours_table(task) is None
+
+
+def test_a_task_of_thousands_of_entries_tests_the_best_alone(results: Results) -> None:
+    metric = MetricInfo("psnr", "dB", "higher")
+    stored = [results.add("a", seed=seed, pictures=False, curves=False) for seed in range(2)]
+    task = boards(stored).tasks[0]
+    entries = 1500
+    cells = pd.concat([task.cells] * entries, ignore_index=True)
+    cells["entry"] = np.repeat([f"e{i}" for i in range(entries)], 2)
+    rng = np.random.default_rng(0)
+    cells["metric:psnr"] = np.repeat(np.arange(entries) / 10.0, 2) + rng.normal(0, 0.1, 2 * entries)
+    start = time.perf_counter()
+    table, pairs = standings(cells, [metric], category=False)
+    assert time.perf_counter() - start < 5  # a third of a second on an idle core
+    assert pairs is not None
+    assert len(pairs.first) == TESTED * (TESTED - 1) // 2
+    assert table["tested"].sum() == TESTED
+    assert table["rank_high"].max() == entries
 
 
 def test_only_seeds_that_finished_are_averaged(results: Results) -> None:
@@ -194,7 +261,7 @@ def test_seeds_without_a_value_are_told_beside_the_mean_of_the_others(results: R
         metrics = {"psnr": MetricValue(value=30.0), "gap": MetricValue(value=value)}
         results.add(seed=seed, metrics=metrics)
     shown = rows(standings_table(board_of(results).tasks[0]))[0]
-    assert shown["gap ↑"] == "0.6000 (0.5000–0.7000); 1 of 3 –"
+    assert shown["gap ↑"] == "0.6000 ± 1.2706; 1 of 3 –"
 
 
 def test_a_rate_of_adam_is_not_measured_by_that_of_gradient_descent(results: Results) -> None:

@@ -51,7 +51,7 @@ def expanded_tail(n: int, confidence: float = 0.95) -> float:
     The plain percentile interval is narrow by √((n − 1)/n) and knows no t quantile; of normal
     samples of 6 it covers 85 % where 95 % is asked for. α' mends both:
     Φ⁻¹(α'/2) = −√(n/(n − 1)) t_{n−1}. Source: Hesterberg, "What Teachers Should Know About the
-    Bootstrap", The American Statistician 69, 2015, section 5.3.
+    Bootstrap", The American Statistician 69, 2015, on the expanded percentile interval.
     """
     quantile = float(stdtrit(n - 1, 0.5 + confidence / 2))
     return float(ndtr(-math.sqrt(n / (n - 1)) * quantile))
