@@ -16,9 +16,12 @@ from encbench_leaderboard.format import fixed, one_line, plural, seconds
 from encbench_leaderboard.markdown import below_or_value, digits
 from encbench_leaderboard.page import load, render
 from encbench_leaderboard.table import TaskBoard
-from encbench_leaderboard.wording import mean_text, rank_text, statistics_notes
+from encbench_leaderboard.wording import mean_text, rank_text, short_note
 
 __all__ = ["show", "task_table"]
+
+WIDE = 100
+"""Columns from which on a terminal holds all columns of a table."""
 
 
 def show(directory: Path, output: Path | None, *, pictures: bool) -> None:
@@ -32,15 +35,16 @@ def show(directory: Path, output: Path | None, *, pictures: bool) -> None:
     console = Console()
     # Of a category's forty images each has a section on the page; here they are pooled.
     for group in board.groups:
-        console.print(task_table(group))
-        notes = " ".join(statistics_notes(group)).replace("\\#", "#")
-        console.print(Text(notes, style="dim"), end="\n\n" if notes else "")
+        console.print(task_table(group, narrow=console.width < WIDE))
+        note = short_note(group)
+        if note:
+            console.print(Text(note, style="dim"), end="\n\n")
     # Not wrapped, so that it can be copied whole.
     console.print(Text(f"wrote {written}"), soft_wrap=True)
 
 
-def task_table(task: TaskBoard) -> Table:
-    """The standings in the width of a terminal."""
+def task_table(task: TaskBoard, *, narrow: bool = False) -> Table:
+    """The standings in the width of a terminal; a narrow one leaves out the spectrum."""
     title = task.label
     if task.targets:
         title += f" ({plural(task.cells['unit'].nunique(), 'target')})"
@@ -51,7 +55,7 @@ def task_table(task: TaskBoard) -> Table:
     for metric in task.metrics[:2]:
         # "41.19 [40.02, 42.37]" may break before its bracket.
         shown.add_column(Text(metric.heading), justify="right")
-    for heading in ("λ median", "train s"):
+    for heading in ("train s",) if narrow else ("λ median", "train s"):
         shown.add_column(heading, justify="right", no_wrap=True)
     shown.add_column("status")
     for _, row in task.standings.iterrows():
@@ -62,7 +66,7 @@ def task_table(task: TaskBoard) -> Table:
             # A space after each comma is where a narrow terminal can break the name.
             Text(one_line(re.sub(r",(?=\S)", ", ", row["entry"]), 90)),
             *_metrics(task, row),
-            below_or_value(row, "end", "median"),
+            *(() if narrow else (below_or_value(row, "end", "median"),)),
             seconds(row["training"]),
             Text(", ".join(statuses)),
         )

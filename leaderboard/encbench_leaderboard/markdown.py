@@ -25,7 +25,7 @@ from encbench_leaderboard.labels import differing
 from encbench_leaderboard.neighbours import neighbours
 from encbench_leaderboard.overview import Overview
 from encbench_leaderboard.table import WHENS, MetricInfo, TaskBoard, cell_settings
-from encbench_leaderboard.wording import METHODS, mean_text, p_text, rank_text
+from encbench_leaderboard.wording import METHODS, NEIGHBOURS, mean_text, p_text, rank_text
 
 __all__ = [
     "cost_table",
@@ -62,7 +62,17 @@ def standings_table(task: TaskBoard) -> str:
     return table([{k: v for k, v in r.items() if k not in kept} for r in rows], ENTRY_COLUMNS)
 
 
-ENTRY_COLUMNS = ("encoding", "beside", "test", "task", "status", "statistic", "setting", "moment")
+ENTRY_COLUMNS = (
+    "encoding",
+    "beside",
+    "test",
+    "verdict",
+    "task",
+    "status",
+    "statistic",
+    "setting",
+    "moment",
+)
 
 
 def _standing(task: TaskBoard, row: pd.Series[Any], noted: Sequence[str]) -> dict[str, str]:
@@ -167,7 +177,7 @@ def overview_table(found: Overview) -> str:
 
 
 def neighbours_table(task: TaskBoard) -> str | None:
-    """Each entry beside the next one; None where nothing was tested."""
+    """Each entry beside the next one, and how to read that; None where nothing was tested."""
     places = digits(task.primary)
     unit = f" [{task.primary.unit}]" if task.primary.unit else ""
     rows = [
@@ -183,11 +193,12 @@ def neighbours_table(task: TaskBoard) -> str | None:
             "n": str(pair.difference.units),
             "p (Holm)": p_text(pair.p),
             "test": METHODS.get(pair.method, MISSING),
-            "": "tie" if pair.tied else "told apart",
+            "verdict": "tie" if pair.tied else "told apart",
+            f"could show{unit}": fixed(pair.detectable, places),
         }
         for pair in neighbours(task)
     ]
-    return table(rows, ENTRY_COLUMNS) if rows else None
+    return f"{NEIGHBOURS}\n\n{table(rows, ENTRY_COLUMNS)}" if rows else None
 
 
 def spectra_table(task: TaskBoard) -> str | None:

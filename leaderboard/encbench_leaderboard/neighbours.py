@@ -9,6 +9,7 @@ import numpy as np
 from encbench_leaderboard.statistics.intervals import Interval, intervals
 from encbench_leaderboard.statistics.pairs import ALPHA
 from encbench_leaderboard.statistics.sample import cube
+from encbench_leaderboard.statistics.student import detectable
 from encbench_leaderboard.table import TaskBoard
 
 __all__ = ["Neighbours", "neighbours"]
@@ -25,6 +26,9 @@ class Neighbours:
     p: float
     """After Holm's correction over all pairs of the table; NaN where nothing was tested."""
     method: str
+    detectable: float
+    """Difference that the test, at its level corrected for all pairs, would have found in four
+    of five tries; NaN where nothing was tested."""
 
     @property
     def tied(self) -> bool:
@@ -48,6 +52,9 @@ def neighbours(task: TaskBoard) -> list[Neighbours]:
             difference=gaps[pairs.first[place]],
             p=float(pairs.adjusted[place]),
             method=str(pairs.method[place]),
+            detectable=detectable(
+                float(pairs.deviation[place]), int(pairs.units[place]), ALPHA / pairs.tested
+            ),
         )
         for place in places
     ]

@@ -15,9 +15,23 @@ from encbench_leaderboard.statistics.intervals import BOOTSTRAP_FROM
 from encbench_leaderboard.statistics.pairs import ALPHA
 from encbench_leaderboard.table import TaskBoard
 
-__all__ = ["METHODS", "mean_text", "over_tasks_text", "p_text", "rank_text", "statistics_notes"]
+__all__ = [
+    "METHODS",
+    "NEIGHBOURS",
+    "mean_text",
+    "over_tasks_text",
+    "p_text",
+    "rank_text",
+    "short_note",
+    "statistics_notes",
+]
 
 SHOWN_PAIRS = 12
+NEIGHBOURS = (
+    "The interval is of this pair alone; p is corrected for all pairs of the table. *Could show* "
+    "is the difference that the test would have found in four of five tries at that corrected "
+    "level, given the spread seen: a tie says no more than that a larger one is unlikely."
+)
 METHODS = {
     "t": "paired t",
     "sign-flip": "exact sign-flip",
@@ -65,6 +79,24 @@ def statistics_notes(task: TaskBoard) -> list[str]:
     return [*_about_means(task), *_about_ranks(task)]
 
 
+def short_note(task: TaskBoard) -> str:
+    """The same in a line, for a terminal; "" where there is nothing to say."""
+    table = task.standings
+    ranked = table[table["rank"].notna()]
+    unit = "target" if task.targets else "seed"
+    parts = []
+    if (ranked["units"] > 1).any():
+        parts.append(f"mean with its 95 % interval over {unit}s")
+    if task.pairs is not None:
+        tests = plural(task.pairs.tested, "paired test")
+        parts.append(f"# by {tests} (Holm, 5 %)")
+        if ranked["tied"].any():
+            parts.append("“=” a tie with the row above")
+    if len(ranked) > 1 and not ranked["tested"].all():
+        parts.append("(#) by value, untested")
+    return "; ".join(parts)
+
+
 def _about_means(task: TaskBoard) -> list[str]:
     column = f"metric:{task.primary.name}|interval"
     methods = set(task.standings[column])
@@ -73,7 +105,8 @@ def _about_means(task: TaskBoard) -> list[str]:
     if task.targets:
         notes.append(
             f"Means are over targets, of the mean over each target's seeds: {unit}s are what is "
-            "compared, however many seeds they have."
+            "compared, however many seeds they have. Intervals may overlap where tests tell "
+            "entries apart: tests compare on the same targets, which differ among themselves."
         )
     said = []
     if "t" in methods:
