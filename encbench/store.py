@@ -174,19 +174,9 @@ class Store:
             StoreError: there is no such directory; or, with ``set_aside``, it holds records of a
                 newer encbench, which an older one must neither move nor replace.
         """
-        if not self.directory.is_dir():
-            raise StoreError(
-                f"there is no results folder {self.directory}; `encbench run -o DIR` makes one"
-            )
-        try:
-            names = sorted(e.name for e in os.scandir(self._records) if e.name[0] != ".")
-        except FileNotFoundError:
-            return []
-        except OSError as error:
-            raise _store_error(f"cannot read the results folder {self.directory}", error) from None
         found = []
         with many_objects():
-            for name in names:
+            for name in self.keys():
                 folder = self._records / name
                 try:
                     found.append(StoredRecord(read_record(str(folder)), folder))
@@ -195,6 +185,44 @@ class Store:
                 except (OSError, ValueError) as error:
                     self._damaged(folder, error, set_aside=set_aside)
         return found
+
+    def keys(self) -> list[str]:
+        """Keys of all records, readable or not.
+
+        Raises:
+            StoreError: there is no such directory.
+        """
+        if not self.directory.is_dir():
+            raise StoreError(
+                f"there is no results folder {self.directory}; `encbench run -o DIR` makes one"
+            )
+        try:
+            return sorted(e.name for e in os.scandir(self._records) if e.name[0] != ".")
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise _store_error(f"cannot read the results folder {self.directory}", error) from None
+
+    def record(self, key: str) -> StoredRecord:
+        """The record of one key.
+
+        Raises:
+            StoreError: there is none, or it cannot be read.
+        """
+        folder = self._records / key
+        try:
+            return StoredRecord(read_record(str(folder)), folder)
+        except FileNotFoundError:
+            raise StoreError(f"there is no record {folder}") from None
+        except NewerRecord as error:
+            raise StoreError(
+                f"{folder} was written by a newer encbench ({error}); update encbench"
+            ) from None
+        except (OSError, ValueError) as error:
+            raise StoreError(
+                f"the record {folder} cannot be read ({reason_of(error)}); "
+                "the run that made it, given again, makes it again"
+            ) from None
 
     def _newer(self, folder: Path, error: NewerRecord, *, refuse: bool) -> None:
         if refuse:

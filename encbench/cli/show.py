@@ -12,7 +12,8 @@ from rich.table import Table
 
 import encbench
 from encbench.cli.format import literal, output_console
-from encbench.errors import StoreError, UsageError
+from encbench.cli.records import is_record, one_record
+from encbench.errors import StoreError
 
 
 def show(
@@ -32,32 +33,11 @@ def show(
       encbench show results/quick/records/3fa1… --json
     """
     console = output_console()
-    if (where / "record.json").exists():
-        where, key = where.absolute().parent.parent, where.absolute().name
-    stored = encbench.Store(where).records()
-    if key is None:
-        if not stored:
-            raise StoreError(f"{where} holds no records; `encbench run -o {where}` makes some")
-        table = Table(box=None, header_style="dim")
-        for column in ("key", "status", "task", "encoding", "seed"):
-            table.add_column(column, overflow="fold")
-        for item in stored:
-            record = item.record
-            table.add_row(
-                record.key,
-                record.status,
-                literal(record.task_label),
-                literal(record.encoding_label),
-                str(record.cell.seed),
-            )
-        console.print(table)
+    if key is None and not is_record(where):
+        _print_list(console, where)
         return
-    found = [item for item in stored if item.record.key.startswith(key)]
-    if len(found) != 1:
-        keys = ", ".join(item.record.key for item in (found or stored)[:8])
-        what = f"{len(found)} records begin" if found else "no record begins"
-        raise UsageError(f"{what} with {key!r}; keys in {where}: {keys or 'none'}")
-    record = found[0].record
+    stored = one_record(where, key)
+    record = stored.record
     if as_json:
         typer.echo(record.model_dump_json(indent=2))
         return
@@ -65,10 +45,29 @@ def show(
         if section == "error" and value and not trace:
             value = {k: v for k, v in value.items() if k != "traceback"}
         _print(console, section, value)
-    arrays = {name: f"{v.dtype} {v.shape}" for name, v in found[0].arrays.items()}
+    arrays = {name: f"{v.dtype} {v.shape}" for name, v in stored.arrays.items()}
     _print(console, "arrays", arrays)
-    pictures = sorted(str(file) for file in found[0].path.glob("*.png"))
+    pictures = sorted(str(file) for file in stored.path.glob("*.png"))
     _print(console, "pictures", pictures)
+
+
+def _print_list(console: Console, where: Path) -> None:
+    stored = encbench.Store(where).records()
+    if not stored:
+        raise StoreError(f"{where} holds no records; `encbench run -o {where}` makes some")
+    table = Table(box=None, header_style="dim")
+    for column in ("key", "status", "task", "encoding", "seed"):
+        table.add_column(column, overflow="fold")
+    for item in stored:
+        record = item.record
+        table.add_row(
+            record.key,
+            record.status,
+            literal(record.task_label),
+            literal(record.encoding_label),
+            str(record.cell.seed),
+        )
+    console.print(table)
 
 
 def _print(console: Console, name: str, value: object, indent: int = 0) -> None:

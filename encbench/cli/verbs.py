@@ -14,6 +14,7 @@ def encbench_commands() -> Mapping[str, str]:
         "list": "encbench.cli.list:list_offers",
         "plugins": "encbench.cli.plugins:plugins",
         "show": "encbench.cli.show:show",
+        "rerun": "encbench.cli.rerun:rerun",
         "check": "encbench.cli.check:check",
         "bench": "encbench.cli.bench:bench",
         "cite": "encbench.cli.cite:cite",

@@ -1,0 +1,156 @@
+"""``encbench rerun``: one recorded cell again, and whether it comes out as it did."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+import encbench
+from encbench.cli.format import literal, output_console
+from encbench.cli.records import one_record
+from encbench.errors import UsageError
+from encbench.records import StoredRecord
+from encbench.registry import default_registry
+
+if TYPE_CHECKING:
+    # import torch, which `encbench rerun --help` does without
+    from encbench.cell import CellResult
+    from encbench.comparison import Comparison
+    from encbench.rerunning import Rerun
+
+
+def rerun(
+    where: Annotated[
+        Path, typer.Argument(metavar="RECORD", help="A record's folder, or a results folder.")
+    ],
+    key: Annotated[
+        str | None,
+        typer.Argument(help="Beginning of the record's key.", show_default=False),
+    ] = None,
+    tolerance: Annotated[
+        float, typer.Option(min=0, help="Largest relative difference that counts as equal.")
+    ] = 1e-6,
+    device: Annotated[
+        Literal["cpu", "cuda"] | None,
+        typer.Option(help="Run here instead of on the kind of device that was recorded."),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Results folder that keeps the new one.")
+    ] = None,
+) -> None:
+    """Run a recorded cell again and compare.
+
+    With its seed, number of threads and kind of device. Prints every metric, curve, spectrum and
+    picture that is not as recorded, and what else was otherwise then: versions, instruction set,
+    device. Differences are relative: of metrics and curves to the larger of the two values, of
+    spectra to the largest eigenvalue, of pictures to white. Records of older versions of encbench
+    can be run again too.
+
+    \b
+    Examples:
+      encbench rerun results/quick 3fa1
+      encbench rerun results/quick/records/3fa1… --tolerance 1e-3
+      encbench rerun downloads/quick 3fa1 -o results/again
+
+    Exit codes: 0 equal within the tolerance, 1 not equal or not to be run here, 2 wrong usage.
+    """
+    # import torch, which `encbench --help` does without
+    from encbench.comparison import compare
+    from encbench.rerunning import prepare, run_again
+
+    stored = one_record(where, key)
+    registry = default_registry()
+    again = prepare(stored.record, registry, device)
+    console, errors = output_console(), Console(stderr=True)
+    _check_output(output, stored, again)
+    for remark in again.remarks:
+        errors.print(f"note: {remark}", style="yellow", markup=False, soft_wrap=True)
+    record = stored.record
+    label = f"{record.task_label} × {record.encoding_label} seed {record.cell.seed}"
+    with errors.status(literal(f"running {label} again")):
+        result = run_again(again, registry)
+    comparison = compare(stored, result)
+    comparison.circumstances += again.circumstances
+    _print_differences(console, comparison)
+    _print_circumstances(console, comparison)
+    if output is not None:
+        _keep(output, result, errors)
+    equal = comparison.equal(tolerance)
+    console.print(
+        _verdict(label, comparison, result, tolerance),
+        style="green" if equal else "red",
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
+    )
+    if not equal:
+        raise typer.Exit(1)
+
+
+def _check_output(output: Path | None, stored: StoredRecord, again: Rerun) -> None:
+    if output is None:
+        return
+    key = stored.record.key
+    if (output / "records" / key).exists():
+        raise UsageError(f"{output} has a record {key} already; choose another folder with -o")
+    if not again.faithful:
+        raise UsageError(
+            f"-o {output}: {'; '.join(again.remarks)}. What comes out would stand there under a "
+            "key that says otherwise; run it without -o, or `encbench run` the cell anew"
+        )
+
+
+def _keep(output: Path, result: CellResult, errors: Console) -> None:
+    source = result.record.provenance
+    source.worker = source.worker or f"{source.machine}:{os.getpid()}"
+    store = encbench.Store(output)
+    with store.writing():
+        written = store.write(result.record, result.arrays, result.pictures)
+    errors.print(f"kept in {written.path}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _print_differences(console: Console, comparison: Comparison) -> None:
+    if not comparison.differences:
+        return
+    table = Table(box=None, header_style="dim")
+    for column in ("not as recorded", "then", "now", "difference", "relative"):
+        table.add_column(column, overflow="fold")
+    for one in sorted(comparison.differences, key=lambda d: -d.relative):
+        sizes = (f"{one.absolute:.3g}", f"{one.relative:.2g}")
+        if one.relative == float("inf"):
+            sizes = ("—", "—")
+        table.add_row(*(literal(text) for text in (one.name, one.then, one.now, *sizes)))
+    console.print(table)
+    console.print()
+
+
+def _print_circumstances(console: Console, comparison: Comparison) -> None:
+    if not comparison.circumstances:
+        return
+    table = Table(box=None, header_style="dim")
+    for column in ("otherwise then", "then", "now"):
+        table.add_column(column, overflow="fold")
+    for one in comparison.circumstances:
+        table.add_row(*(literal(text) for text in (one.name, one.then, one.now)))
+    console.print(table)
+    console.print()
+
+
+def _verdict(label: str, comparison: Comparison, result: CellResult, tolerance: float) -> str:
+    worst = comparison.worst
+    if worst is None:
+        return f"{label}: equal to the last digit ({comparison.compared} numbers, curves, spectra)"
+    told = f"{worst.name} differs by {worst.relative:.2g} of its size"
+    if comparison.equal(tolerance):
+        return f"{label}: equal within {tolerance:g}; at most, {told}"
+    if worst.relative == float("inf"):
+        told = f"{worst.name} was {worst.then}, now {worst.now}"
+    error = result.record.error
+    because = f" ({error.message})" if worst.name == "status" and error is not None else ""
+    why = "" if comparison.circumstances else "; nothing that is recorded was otherwise then"
+    return f"{label}: not equal: {told}{because}{why}"
