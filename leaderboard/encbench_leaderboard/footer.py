@@ -6,25 +6,27 @@ import json
 import re
 import shlex
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from encbench.records import StoredRecord
 from encbench_leaderboard.format import plain
 
-__all__ = ["machines", "provenance", "reproduction", "suite_toml"]
+__all__ = ["machine", "machines", "provenance", "reproduction", "shell", "suite_toml"]
+
+
+def machine(stored: StoredRecord) -> str:
+    """Where a cell ran, as far as it decides how long something takes."""
+    p = stored.record.provenance
+    processor = p.processor if p.processor != p.machine else ""
+    threads = f"{p.threads} thread{'' if p.threads == 1 else 's'}"
+    device = p.device if p.device == "cpu" else f"device {p.device}"
+    return ", ".join(part for part in (p.machine, processor, device, threads, p.os) if part)
 
 
 def machines(records: Sequence[StoredRecord]) -> list[str]:
-    """Each distinct machine, as far as it decides how long something takes."""
-    found = set()
-    for stored in records:
-        p = stored.record.provenance
-        processor = p.processor if p.processor != p.machine else ""
-        threads = f"{p.threads} thread{'' if p.threads == 1 else 's'}"
-        device = p.device if p.device == "cpu" else f"device {p.device}"
-        parts = [p.machine, processor, device, threads, p.os]
-        found.add(", ".join(part for part in parts if part))
-    return sorted(found)
+    """Each distinct machine."""
+    return sorted({machine(stored) for stored in records})
 
 
 def provenance(records: Sequence[StoredRecord], suite: str | None) -> str:
@@ -60,6 +62,11 @@ def provenance(records: Sequence[StoredRecord], suite: str | None) -> str:
 
 def _minute(time: str) -> str:
     return re.sub(r"^(\d{4}-\d\d-\d\d)T(\d\d:\d\d).*$", r"\1 \2", time)
+
+
+def shell(directory: Path | str) -> str:
+    """The last part of a folder's path as a command line has it."""
+    return shlex.quote(Path(directory).resolve().name)
 
 
 def reproduction(

@@ -12,6 +12,7 @@ __all__ = [
     "details",
     "eigenvalue",
     "fixed",
+    "folded",
     "one_line",
     "plain",
     "plural",
@@ -92,6 +93,17 @@ def details(title: str, body: str) -> str:
     return f"<details>\n<summary>{title}</summary>\n\n{body}\n\n</details>"
 
 
-def plural(number: int, what: str) -> str:
-    """ "1 cell", "1,024 cells"."""
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
+def folded(table: str, rows: int = 20) -> str:
+    """A Markdown table whose rows after the first ones are folded, if there are many more."""
+    lines = table.splitlines()
+    head, body = lines[:2], lines[2:]
+    if len(body) <= rows + 5:
+        return table
+    rest = "\n".join([*head, *body[rows:]])
+    first = "\n".join([*head, *body[:rows]])
+    return f"{first}\n\n{details(f'{len(body) - rows:,} more rows', rest)}"
+
+
+def plural(number: int, what: str, many: str = "") -> str:
+    """ "1 cell", "1,024 cells"; "2 entries" where the plural is given."""
+    return f"{number:,} {what if number == 1 else many or f'{what}s'}"

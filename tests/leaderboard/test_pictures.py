@@ -7,10 +7,15 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 from encbench_leaderboard import style
-from encbench_leaderboard.plots.contact_sheet import busiest_crop, draw_contact_sheet
+from encbench_leaderboard.plots.contact_sheet import (
+    busiest_crop,
+    draw_contact_sheet,
+    missing_pictures,
+)
 from encbench_leaderboard.plots.cost import draw_cost
 from encbench_leaderboard.plots.curves import draw_curves, thinned
-from encbench_leaderboard.plots.selection import SHOWN
+from encbench_leaderboard.plots.pareto import tradeoffs
+from encbench_leaderboard.plots.selection import SHOWN, spread
 from encbench_leaderboard.plots.spectra import draw_spectra, resolved
 from encbench_leaderboard.table import Board, boards
 from hypothesis import given
@@ -40,7 +45,7 @@ def draw(results: Results, kind: str) -> Figure | None:
     return {
         "spectra": lambda: draw_spectra(task, colours),
         "curves": lambda: draw_curves(task, colours),
-        "cost": lambda: draw_cost(task, colours),
+        "cost": lambda: draw_cost(tradeoffs(task), colours),
         "sheet": lambda: draw_contact_sheet(task),
     }[kind]()
 
@@ -82,8 +87,9 @@ def test_no_text_leaves_the_page_or_overlaps_other_text(
     canvas.draw()
     width, height = figure.bbox.width, figure.bbox.height
     texts = [axes.title for axes in figure.axes if axes.title.get_text().strip()]
-    for legend in figure.legends:
-        texts += legend.get_texts()
+    for legend in [*figure.legends, *(axes.get_legend() for axes in figure.axes)]:
+        texts += legend.get_texts() if legend else []
+    texts += [text for axes in figure.axes for text in axes.texts]
     boxes = [text.get_window_extent() for text in texts]
     assert boxes
     for box in boxes:
@@ -183,7 +189,7 @@ def test_a_loss_that_is_no_number_is_not_drawn(results: Results) -> None:
     assert len(drawn_lines(figure, 0)[0]) == 19
 
 
-@pytest.mark.parametrize("kind", ["spectra", "curves", "cost"])
+@pytest.mark.parametrize("kind", ["spectra", "curves"])
 def test_a_picture_holds_only_the_best_of_many(results: Results, kind: str) -> None:
     for place in range(SHOWN + 3):
         results.add(f"e{place}", psnr=20.0 + place, pictures=False)
@@ -192,6 +198,33 @@ def test_a_picture_holds_only_the_best_of_many(results: Results, kind: str) -> N
     names = {text.get_text().split("\n")[0] for text in figure.legends[0].get_texts()}
     assert {f"e{place}" for place in range(3, SHOWN + 3)} <= names
     assert not {"e0", "e1", "e2"} & names
+
+
+def test_several_seeds_are_one_mean_and_a_band(results: Results) -> None:
+    stored = [results.add("a", seed=seed, decades=8.0) for seed in range(3)]
+    figure = draw(results, "spectra")
+    assert figure is not None
+    solid = [x for x in figure.axes[0].lines if x.get_linestyle() == "-" and len(x.get_ydata()) > 2]
+    drawn = np.asarray(solid[0].get_ydata())
+    tops = [r.arrays["spectrum_end"].max() for r in stored]
+    assert drawn[0] == pytest.approx(np.exp(np.mean(np.log(tops))), rel=1e-12)
+    assert figure.axes[0].collections, "the band"
+    assert any("mean of 3 cells" in t.get_text() for t in figure.legends[0].get_texts())
+
+
+@pytest.mark.parametrize(("outputs", "points"), [("trace", 64), ("full", 32)])
+def test_a_picture_of_spectra_says_which_kernel_and_how_many_points(
+    results: Results, outputs: str, points: int
+) -> None:
+    results.add(outputs=outputs, points=points)
+    figure = draw(results, "spectra")
+    assert figure is not None
+    assert f"{outputs} kernel, N = {points} points" in figure.axes[0].get_title()
+
+
+def test_only_so_many_spectra_are_read_and_of_every_target(results: Results) -> None:
+    assert spread(["a"] * 5 + ["b"] * 2 + ["c"], 4) == [0, 1, 5, 7]
+    assert spread(["a", "b"], 9) == [0, 1]
 
 
 @pytest.mark.parametrize("kind", ["spectra", "curves", "cost", "sheet"])
@@ -286,3 +319,28 @@ def test_a_prediction_of_another_size_is_left_out(results: Results) -> None:
     pictures = {"target": photograph(48, 64), "prediction": photograph(24, 32)}
     results.store.write(stored.record, {}, pictures)
     assert draw(results, "sheet") is None
+
+
+@pytest.mark.parametrize("damage", ["cut", "zeros"])
+def test_a_damaged_picture_is_left_out_and_named(results: Results, damage: str) -> None:
+    results.add("whole", psnr=30.0)
+    stored = results.add("damaged", psnr=31.0)
+    file = stored.path / "prediction.png"
+    size = file.stat().st_size
+    if damage == "zeros":
+        file.write_bytes(b"\0" * size)
+    else:
+        file.write_bytes(file.read_bytes()[: size // 2].ljust(size, b"\0"))
+    assert draw(results, "sheet") is not None
+    said = missing_pictures(board_of(results).tasks[0])
+    assert said == [
+        f"Without a picture: `damaged` (records/{stored.path.name}/prediction.png is damaged)."
+    ]
+
+
+def test_what_did_not_finish_is_named_where_its_picture_would_be(results: Results) -> None:
+    results.add("whole", psnr=30.0)
+    results.add("slow", status="timeout", psnr=None, pictures=False)
+    results.add("broken", status="out_of_memory", psnr=None, pictures=False)
+    said = missing_pictures(board_of(results).tasks[0])
+    assert said == ["Without a picture: `broken` (out of memory), `slow` (timeout)."]

@@ -15,12 +15,14 @@ from matplotlib.patches import Rectangle
 from PIL import Image
 
 from encbench.records import StoredRecord
-from encbench_leaderboard.format import fixed
-from encbench_leaderboard.plots.selection import best_entries
+from encbench_leaderboard.format import code, fixed, plain
 from encbench_leaderboard.style import WIDTH, figure, legends
 from encbench_leaderboard.table import TaskBoard
 
-__all__ = ["Crop", "busiest_crop", "draw_contact_sheet"]
+__all__ = ["Crop", "busiest_crop", "draw_contact_sheet", "missing_pictures"]
+
+SHEET = 11
+"""Predictions on a sheet: with the target three rows of four."""
 
 ERROR_MAP = "magma"
 TITLE_POINTS = 8.5
@@ -71,20 +73,79 @@ def _window_mean(values: np.ndarray, height: int, width: int) -> np.ndarray:
     return mean
 
 
-def _read(path: Path) -> np.ndarray:
-    """Pixels (H, W, 3) in [0, 1]; transparency over white."""
-    with Image.open(path) as image:
-        rgba = np.asarray(image.convert("RGBA"), dtype=np.float64) / 255
+def _read(path: Path) -> np.ndarray | None:
+    """Pixels (H, W, 3) in [0, 1], transparency over white; None where the file is damaged."""
+    try:
+        # Half a file with other bytes behind it decodes to something; its checksums tell.
+        with Image.open(path) as image:
+            image.verify()
+        with Image.open(path) as image:
+            rgba = np.asarray(image.convert("RGBA"), dtype=np.float64) / 255
+    # pillow raises all of these for bytes that are no picture, or half of one
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        return None
     colour: np.ndarray = rgba[..., :3] * rgba[..., 3:] + (1 - rgba[..., 3:])
     return colour
 
 
-def _usable(stored: StoredRecord) -> bool:
-    return (
-        stored.record.status == "ok"
-        and stored.picture("target") is not None
-        and stored.picture("prediction") is not None
-    )
+@dataclass(frozen=True)
+class _Found:
+    """The pictures of a task that can be shown side by side."""
+
+    target: np.ndarray | None
+    """None where no record has a readable one."""
+    predictions: Mapping[str, tuple[StoredRecord, np.ndarray]]
+    """Of the best entries: the first seed that finished with both pictures."""
+    missing: Mapping[str, str]
+    """Entries that would stand among these but have no picture, and why."""
+
+
+def _find(task: TaskBoard) -> _Found:
+    target: np.ndarray | None = None
+    predictions: dict[str, tuple[StoredRecord, np.ndarray]] = {}
+    missing: dict[str, str] = {}
+    for entry in task.standings["entry"]:
+        records = task.of_entry(entry)
+        finished = [r for r in records if r.record.status == "ok"]
+        if not finished:
+            ends = sorted({r.record.status.replace("_", " ") for r in records})
+            missing[entry] = " or ".join(ends)
+            continue
+        paths = [(r, r.picture("target"), r.picture("prediction")) for r in finished]
+        both = [(r, first, second) for r, first, second in paths if first and second]
+        if not both:
+            missing[entry] = "none recorded"
+            continue
+        stored, of_target, of_prediction = both[0]
+        if target is None:
+            target = _read(of_target)
+            if target is None:
+                missing[entry] = f"{_named(stored)}/target.png is damaged"
+                continue
+        prediction = _read(of_prediction)
+        if prediction is None:
+            missing[entry] = f"{_named(stored)}/prediction.png is damaged"
+        elif prediction.shape != target.shape:
+            missing[entry] = "of another size than the target"
+        elif len(predictions) < SHEET:
+            predictions[entry] = (stored, prediction)
+        if len(predictions) == SHEET:
+            break
+    return _Found(target, predictions, missing)
+
+
+def _named(stored: StoredRecord) -> str:
+    return f"records/{stored.path.name}"
+
+
+def missing_pictures(task: TaskBoard) -> list[str]:
+    """A sentence on the entries that the sheet should show and cannot; none where it has all."""
+    missing = _find(task).missing
+    if not missing:
+        return []
+    named = [f"{code(entry)} ({plain(why)})" for entry, why in missing.items()]
+    more = f" and {len(named) - SHEET:,} more" if len(named) > SHEET else ""
+    return [f"Without a picture: {', '.join(named[:SHEET])}{more}."]
 
 
 def draw_contact_sheet(task: TaskBoard) -> Figure | None:
@@ -93,17 +154,12 @@ def draw_contact_sheet(task: TaskBoard) -> Figure | None:
     The error is the mean over colour channels of the 8-bit pictures' difference; all maps
     share one scale, square-root, up to the 99.5th percentile over the encodings shown.
     """
-    entries = {
-        entry: records[0] for entry, records in best_entries(task, _usable, shown=11).items()
-    }
-    if not entries:
+    found = _find(task)
+    target = found.target
+    if target is None or not found.predictions:
         return None
-    first = next(iter(entries.values()))
-    target = _read(_path(first, "target"))
-    pictures = {entry: _read(_path(stored, "prediction")) for entry, stored in entries.items()}
-    pictures = {entry: p for entry, p in pictures.items() if p.shape == target.shape}
-    if not pictures:
-        return None
+    entries = {entry: stored for entry, (stored, _) in found.predictions.items()}
+    pictures = {entry: picture for entry, (_, picture) in found.predictions.items()}
     errors = {entry: np.abs(p - target).mean(axis=2) for entry, p in pictures.items()}
     top = max(float(np.percentile(e, 99.5)) for e in errors.values())
     # One step of the 8-bit pictures at least, or perfect fits would show rounding as error.
@@ -112,7 +168,7 @@ def draw_contact_sheet(task: TaskBoard) -> Figure | None:
     crop = busiest_crop(target)
 
     columns = _columns(len(pictures) + 1)
-    titles = _titles(task, {entry: entries[entry] for entry in pictures}, columns)
+    titles = _titles(task, entries, columns)
     sheet = _Sheet(columns, len(pictures) + 1, target.shape, max(map(_lines, titles.values())))
     overview, magnified, scale = (sheet.slot(0, row) for row in range(3))
     overview.set_title("target\n", fontsize=TITLE_POINTS, fontweight="bold")
@@ -166,12 +222,6 @@ class _Sheet:
         )
         axes.set_axis_off()
         return axes
-
-
-def _path(stored: StoredRecord, name: str) -> Path:
-    path = stored.picture(name)
-    assert path is not None, "only records with both pictures are drawn"
-    return path
 
 
 def _columns(items: int) -> int:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Hashable, Sequence
 
 from encbench.records import StoredRecord
 from encbench_leaderboard.table import TaskBoard
 
-__all__ = ["SHOWN", "best_entries"]
+__all__ = ["SHOWN", "best_entries", "spread"]
 
 SHOWN = 10
 """Entries in one picture: as many as there are colours that can be told apart."""
@@ -25,3 +26,13 @@ def best_entries(
         if len(found) == shown:
             break
     return found
+
+
+def spread(groups: Sequence[Hashable], most: int) -> list[int]:
+    """At most so many places of a sequence, ascending: one of each group before a second one."""
+    seen: Counter[Hashable] = Counter()
+    turns = []
+    for place, group in enumerate(groups):
+        turns.append((seen[group], place))
+        seen[group] += 1
+    return sorted(place for _, place in sorted(turns)[:most])

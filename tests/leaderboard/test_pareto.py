@@ -1,0 +1,206 @@
+"""Quality against cost: who is on the front, what may share a plot, and names that can be read."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from encbench_leaderboard import style
+from encbench_leaderboard.plots.cost import draw_cost
+from encbench_leaderboard.plots.pareto import Tradeoffs, front, front_text, tradeoffs
+from encbench_leaderboard.plots.placing import find_places
+from encbench_leaderboard.plots.selection import SHOWN
+from encbench_leaderboard.table import boards
+from hypothesis import given
+from hypothesis import strategies as st
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from encbench.config import PluginRef
+from encbench.metrics.base import MetricValue
+
+from .results import Results, provenance
+
+number = st.integers(0, 4).map(float)
+
+
+@given(st.lists(st.tuples(number, number), max_size=9), st.booleans())
+def test_the_front_is_what_nothing_dominates(points: list[tuple[float, float]], higher: bool):
+    sign = 1 if higher else -1
+    expected = [
+        not any(
+            c <= cost and sign * q >= sign * quality and (c, q) != (cost, quality)
+            for c, q in points
+        )
+        for cost, quality in points
+    ]
+    cost, quality = np.array(points).reshape(-1, 2).T
+    assert front(cost, quality, higher=higher).tolist() == expected
+
+
+def of(results: Results) -> Tradeoffs:
+    return tradeoffs(boards(results.store.records()).tasks[0])
+
+
+def drawn(results: Results) -> Figure:
+    board = boards(results.store.records())
+    with style.quiet():
+        figure = draw_cost(tradeoffs(board.tasks[0]), style.colours(board.entries))
+        assert figure is not None
+        FigureCanvasAgg(figure).draw()
+    return figure
+
+
+def test_quality_is_set_against_parameters_time_and_memory(results: Results) -> None:
+    results.add("small", psnr=20.0, parameters={"mlp": 10, "encoding": 5})
+    results.add("large", psnr=30.0, parameters={"mlp": 10, "encoding": 90})
+    results.add("poor", psnr=10.0, parameters={"mlp": 10, "encoding": 900})
+    found = of(results)
+    assert [panel.cost for panel in found.panels] == ["parameters", "training", "memory"]
+    points = found.panels[0].points.set_index("entry")
+    assert points["cost"].to_dict() == {"small": 15, "large": 100, "poor": 910}
+    assert points["front"].to_dict() == {"small": True, "large": True, "poor": False}
+    said = front_text(found)
+    assert "- by parameters: `large`, `small`; dominated: 1 of 3" in said
+
+
+def test_a_metric_that_should_be_low_has_its_front_at_the_low_end(results: Results) -> None:
+    for name, error, size in (("a", 0.5, 10), ("b", 0.1, 20), ("c", 0.6, 30)):
+        metrics = {"chamfer": MetricValue(value=error, direction="lower")}
+        results.add(name, curve="chamfer", metrics=metrics, parameters={"mlp": size})
+    points = of(results).panels[0].points
+    assert points["entry"].tolist() == ["b", "a", "c"]
+    assert points["front"].tolist() == [True, True, False]
+
+
+def test_times_of_two_machines_never_share_a_panel(results: Results) -> None:
+    for name in ("a", "b"):
+        results.add(name, durations={"training": 10.0})
+        fast = provenance(processor="Xeon 8480")
+        results.add(name, seed=1, durations={"training": 2.0}, provenance=fast)
+    found = of(results)
+    times = [panel for panel in found.panels if panel.cost == "training"]
+    assert {panel.where.split(", ")[1] for panel in times} == {"EPYC 7763", "Xeon 8480"}
+    for panel in times:
+        assert set(panel.points["cost"]) == {2.0 if "Xeon" in panel.where else 10.0}
+    assert any("2 different machines" in text for text in found.left_out)
+
+
+def test_beyond_two_machines_the_page_says_what_is_left_out(results: Results) -> None:
+    for place in range(4):
+        results.add("a", seed=place, provenance=provenance(processor=f"CPU {place}"))
+    found = of(results)
+    assert [panel.cost for panel in found.panels].count("training") == 2
+    assert any("4 different machines" in text and "only the 2" in text for text in found.left_out)
+
+
+def test_memory_of_a_gpu_is_not_set_beside_that_of_a_cpu(results: Results) -> None:
+    results.add("a")
+    results.add("b", provenance=provenance(device="H200"))
+    memory = [panel for panel in of(results).panels if panel.cost == "memory"]
+    assert {panel.where for panel in memory} == {"cpu", "H200"}
+    assert all(len(panel.points) == 1 for panel in memory)
+
+
+def test_several_seeds_are_one_mark_with_the_interval_of_the_standings(results: Results) -> None:
+    for seed, psnr in enumerate((29.0, 30.0, 34.0)):
+        results.add("a", seed=seed, psnr=psnr, durations={"training": 5.0 + seed})
+    board = boards(results.store.records()).tasks[0]
+    point = tradeoffs(board).panels[1].points.iloc[0]
+    row = board.standings.iloc[0]
+    assert (point["quality"], point["cost"]) == (31.0, 6.0)
+    assert (point["cost_low"], point["cost_high"]) == (5.0, 7.0)
+    assert (point["quality_low"], point["quality_high"]) == (
+        row["metric:psnr|low"],
+        row["metric:psnr|high"],
+    )
+    assert point["quality_low"] < 31.0 < point["quality_high"]
+
+
+def test_in_a_category_what_lacks_a_target_is_left_out(results: Results) -> None:
+    for image in ("x", "y"):
+        for name in ("a", "b"):
+            if (image, name) != ("y", "b"):
+                stored = results.add(name, task=f"image:image={image}")
+                ref = PluginRef(
+                    name="image",
+                    distribution="encbench",
+                    version="0.1.0",
+                    parameters={"image": image},
+                    label=f"image:image={image}",
+                )
+                cell = stored.record.cell.model_copy(update={"task": ref, "data_hash": image * 64})
+                results.store.write(stored.record.model_copy(update={"cell": cell}), {}, {})
+    board = boards(results.store.records())
+    assert len(board.categories) == 1
+    found = tradeoffs(board.categories[0])
+    assert set(found.panels[0].points["entry"]) == {"a"}
+    assert found.left_out == [
+        "1 encoding that did not finish on as many targets as others is left out."
+    ]
+
+
+def test_what_failed_has_no_mark(results: Results) -> None:
+    results.add("a")
+    results.add("b", status="failed", psnr=None)
+    assert set(of(results).panels[0].points["entry"]) == {"a"}
+
+
+@pytest.mark.parametrize("entries", [2, 10, 30])
+def test_names_cover_neither_one_another_nor_a_mark(results: Results, entries: int) -> None:
+    rng = np.random.default_rng(entries)
+    for place in range(entries):
+        results.add(
+            f"ffe:levels={place},scale=1.25",
+            psnr=20.0 + rng.normal(0, 3),
+            parameters={"mlp": int(rng.integers(1000, 2000))},
+            pictures=False,
+            curves=False,
+            points=0,
+        )
+    figure = drawn(results)
+    named = 0
+    for axes in figure.axes[:3]:
+        boxes = [text.get_window_extent() for text in axes.texts]
+        named += len(boxes)
+        frame = axes.get_window_extent()
+        marks = [
+            axes.transData.transform(np.column_stack(line.get_data()).astype(float))
+            for line in axes.lines
+            if line.get_linestyle() == "None"
+        ]
+        centres = np.vstack([m for m in marks if len(m)])
+        for place, box in enumerate(boxes):
+            assert not any(box.overlaps(other) for other in boxes[place + 1 :])
+            assert not any(box.contains(x, y) for x, y in centres)
+            assert frame.x0 - 1 <= box.x0
+            assert box.x1 <= frame.x1 + 1
+    assert named >= min(entries, SHOWN)
+
+
+def test_what_found_no_room_is_named_in_the_legend(results: Results) -> None:
+    for place in range(10):
+        # ten marks on one spot: their names cannot all stand beside it
+        results.add(f"a_rather_long_name:{place}", psnr=30.0, pictures=False, points=0)
+    figure = drawn(results)
+    legend = figure.axes[3].get_legend()
+    assert legend is not None
+    listed = {text.get_text().split()[-1] for text in legend.get_texts()}
+    for axes in figure.axes[:3]:
+        beside = {text.get_text().split()[-1] for text in axes.texts}
+        assert {str(place) for place in range(10)} <= beside | listed
+
+
+@given(st.lists(st.tuples(st.floats(0, 300), st.floats(0, 200)), min_size=1, max_size=12))
+def test_places_found_are_inside_and_free(marks: list[tuple[float, float]]) -> None:
+    inside = (0.0, 0.0, 300.0, 200.0)
+    taken = [(100.0, 0.0, 104.0, 200.0)]
+    places = find_places(marks, [(40.0, 10.0)] * len(marks), inside, taken)
+    boxes = [place.box for place in places if place is not None]
+    for index, (x0, y0, x1, y1) in enumerate(boxes):
+        assert inside[0] <= x0
+        assert inside[1] <= y0
+        assert x1 <= inside[2]
+        assert y1 <= inside[3]
+        for a0, b0, a1, b1 in [*boxes[index + 1 :], *taken]:
+            assert x1 <= a0 or a1 <= x0 or y1 <= b0 or b1 <= y0
+        assert not any(x0 < x < x1 and y0 < y < y1 for x, y in marks)
