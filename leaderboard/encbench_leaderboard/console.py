@@ -14,7 +14,7 @@ from rich.text import Text
 
 from encbench_leaderboard.format import fixed, one_line, plural, seconds
 from encbench_leaderboard.markdown import below_or_value, digits
-from encbench_leaderboard.page import load, render
+from encbench_leaderboard.page import Loaded, load, render
 from encbench_leaderboard.table import TaskBoard
 from encbench_leaderboard.wording import mean_text, rank_text, short_note
 
@@ -24,14 +24,21 @@ WIDE = 100
 """Columns from which on a terminal holds all columns of a table."""
 
 
-def show(directory: Path, output: Path | None, *, pictures: bool) -> None:
-    """Write the page, then print a table a task and the page's path.
+def show(directory: Path, output: Path | None, *, pictures: bool, every: bool = False) -> Loaded:
+    """Write the page, then print a table a task and the page's path; returns what was read.
+
+    Args:
+        directory: the folder of a run.
+        output: the Markdown file, or None for the folder's own.
+        pictures: draw pictures.
+        every: those of all tasks, however many there are.
 
     Raises:
         StoreError: nothing to show, or the page cannot be written.
     """
-    written = render(directory, output, pictures=pictures)
-    board, _, _ = load(directory)
+    loaded = load(directory)
+    written = render(directory, output, pictures=pictures, every=every, loaded=loaded)
+    board = loaded.board
     console = Console()
     # Of a category's forty images each has a section on the page; here they are pooled.
     for group in board.groups:
@@ -41,6 +48,7 @@ def show(directory: Path, output: Path | None, *, pictures: bool) -> None:
             console.print(Text(note, style="dim"), end="\n\n")
     # Not wrapped, so that it can be copied whole.
     console.print(Text(f"wrote {written}"), soft_wrap=True)
+    return loaded
 
 
 def task_table(task: TaskBoard, *, narrow: bool = False) -> Table:
