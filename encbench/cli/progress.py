@@ -120,7 +120,7 @@ class RunProgress:
         counts: dict[str, int] = {}
         for stored in result.records:
             counts[stored.record.status] = counts.get(stored.record.status, 0) + 1
-        words = ", ".join(f"{count} {status}" for status, count in counts.items())
+        words = ", ".join(f"{count} {status.replace('_', ' ')}" for status, count in counts.items())
         if result.not_run:
             words += f", {result.not_run} not run: stopped at the first that was not ok"
         total = len(result.records) + result.not_run

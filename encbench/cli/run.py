@@ -108,7 +108,9 @@ def run(
     ] = 1,
     scheduler: Annotated[
         str | None,
-        typer.Option(metavar="ADDRESS", help="Run on a Dask cluster, such as tcp://host:8786."),
+        typer.Option(
+            metavar="ADDRESS", help="Run on a Dask cluster: tcp://host:8786 or a scheduler file."
+        ),
     ] = None,
     cluster: Annotated[
         str | None,

@@ -60,7 +60,8 @@ def connect(
     """An executor on a cluster; what was started for it ends with it.
 
     Args:
-        scheduler: address of a running one, as ``dask scheduler`` prints it.
+        scheduler: address of a running one, as ``dask scheduler`` prints it, or the file that
+            ``dask scheduler --scheduler-file`` wrote.
         cluster: instead, a batch system that dask-jobqueue knows ("slurm", "pbs", …), set up in
             dask's configuration (``~/.config/dask/jobqueue.yaml``).
         workers: jobs to ask that batch system for.
@@ -230,8 +231,12 @@ class Dask(Executor):
 
 
 def _client(where: Any) -> Client:
+    if isinstance(where, str) and Path(where).is_file():
+        how: dict[str, Any] = {"scheduler_file": where}
+    else:
+        how = {"address": where}
     try:
-        return Client(where, timeout=CONNECT_SECONDS, set_as_default=False)
+        return Client(**how, timeout=CONNECT_SECONDS, set_as_default=False)
     except (OSError, ValueError, TimeoutError) as error:
         raise ClusterError(
             f"cannot reach a Dask scheduler at {where}: {error or type(error).__name__}; start one "

@@ -112,8 +112,8 @@ class LocalWorker:
     def close(self) -> None:
         """End the process, also in the middle of a cell."""
         if self._process is not None:
-            if self._cell is not None:
-                self._process.kill()
+            # also an idle one: to let it end by itself takes seconds, for there is torch in it
+            self._process.kill()
             self._process.close()
             self._process = None
         self._cell = None
@@ -143,7 +143,10 @@ class LocalWorker:
         if attempt.killed is not None:
             return
         if self._told is not None:
-            if now - attempt.told > GRACE:
+            if attempt.started is None:
+                # still importing: there is nothing to lose
+                process.kill()
+            elif now - attempt.told > GRACE:
                 attempt.killed = self._told
                 process.kill()
             elif now - attempt.reminded > REMINDER:
@@ -179,10 +182,9 @@ class LocalWorker:
         message = f"the worker process died{process.cause()}"
         if starved:
             message += "; the kernel's out-of-memory killer struck meanwhile"
-        if self._attempt.phase:
-            message += f", in {self._attempt.phase}"
         if len(self._lost) < self.terms.retries:
-            self._lost.append(message)
+            where = f", in {self._attempt.phase}" if self._attempt.phase else ""
+            self._lost.append(f"{message}{where}")
             return None
         status: Status = "out_of_memory" if starved else "failed"
         again = f", {len(self._lost) + 1} times in a row" if self._lost else ""

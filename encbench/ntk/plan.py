@@ -170,7 +170,9 @@ def _check_output(model: nn.Module, probe: Tensor) -> None:
 def check_finite(f: Tensor) -> None:
     """Raise NtkError where a model's output holds NaN or infinity."""
     if not bool(torch.isfinite(f).all()):
-        raise NtkError("the model's output is not finite; its weights have diverged")
+        raise NtkError(
+            "the model's output is not finite: its weights have diverged, or its encoding gives NaN"
+        )
 
 
 def _proved(layer: Layer, taps: Taps, deltas: Grads, true: Grads) -> Layer | None:

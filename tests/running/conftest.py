@@ -1,0 +1,186 @@
+"""Runs as a user starts them: a process of their own, and where needed a cluster."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+FAULTS = Path(__file__).parent.parent / "third_party" / "encbench-faults"
+
+SUITE = """
+name = "small"
+encodings = {encodings}
+tasks = ["image:image=astronaut,side=16"]
+seeds = {seeds}
+[network]
+width = 8
+[training]
+batch_size = 32
+steps = {steps}
+evaluations = 2
+[ntk]
+points = 12
+"""
+
+
+def environment(**more: str) -> dict[str, str]:
+    """One thread a process, and nothing of the pytest that runs this."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")}
+    return {**kept, "OMP_NUM_THREADS": "1", "COLUMNS": "200", **more}
+
+
+class Run:
+    """``encbench run`` in a process group of its own."""
+
+    def __init__(self, folder: Path, *arguments: str, **more: str) -> None:
+        self.out = Path(arguments[arguments.index("-o") + 1])
+        self._log = folder / f"{self.out.name}.log"
+        with self._log.open("a") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "encbench", "run", *arguments],
+                stdout=log,
+                stderr=log,
+                cwd=folder,
+                env=environment(**more),
+                start_new_session=True,
+                # a shell's background jobs ignore Ctrl-C, and whoever runs this may be one
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+            )
+
+    def said(self) -> str:
+        return self._log.read_text()
+
+    def end(self, seconds: float = 240) -> int:
+        return self.process.wait(timeout=seconds)
+
+    def records(self) -> dict[str, dict[str, Any]]:
+        """By encoding and seed, as they are on disk now."""
+        found = {}
+        for file in self.out.glob("records/[!.]*/record.json"):
+            record = json.loads(file.read_text())
+            name = record["cell"]["encoding"]["label"]
+            seed = record["cell"]["seed"]
+            label = f"{name} {seed}" if seed else name
+            assert label not in found, f"{label} twice"
+            found[label] = record
+        return found
+
+    def until(self, condition: Callable[[], object], seconds: float = 120) -> None:
+        """Wait while it runs."""
+        deadline = time.monotonic() + seconds
+        while not condition():
+            assert self.process.poll() is None, self.said()
+            assert time.monotonic() < deadline, self.said()
+            time.sleep(0.02)
+
+    def count(self) -> int:
+        return len(list(self.out.glob("records/[!.]*/record.json")))
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Run]]:
+    """Starts runs in the test's folder; none outlives the test."""
+    runs = []
+
+    def begin(*arguments: str, **more: str) -> Run:
+        runs.append(Run(tmp_path, *arguments, **more))
+        return runs[-1]
+
+    yield begin
+    for run in runs:
+        if run.process.poll() is None:
+            os.killpg(run.process.pid, signal.SIGKILL)
+            run.process.wait()
+
+
+@pytest.fixture
+def suite_file(tmp_path: Path) -> Callable[..., str]:
+    def write(encodings: list[str], seeds: int = 1, steps: int = 8) -> str:
+        path = tmp_path / "small.toml"
+        text = SUITE.format(encodings=json.dumps(encodings), seeds=list(range(seeds)), steps=steps)
+        path.write_text(text)
+        return str(path)
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def faults(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A folder with the misbehaving plug-in installed by pip."""
+    site = tmp_path_factory.mktemp("faults")
+    subprocess.run(
+        [
+            *(sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index"),
+            *("--no-build-isolation", "--disable-pip-version-check", "--target", str(site)),
+            str(FAULTS),
+        ],
+        check=True,
+    )
+    return str(site)
+
+
+class Cluster:
+    """A Dask scheduler and workers on the loopback."""
+
+    def __init__(self, folder: Path, **more: str) -> None:
+        self.folder = folder
+        self.file = folder / "scheduler.json"
+        self.environment = environment(**more)
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._start("scheduler", "scheduler", "--port", "0", "--scheduler-file", str(self.file))
+        deadline = time.monotonic() + 60
+        while not self.file.exists():
+            assert time.monotonic() < deadline, self.said("scheduler")
+            time.sleep(0.05)
+
+    def worker(self, name: str, *arguments: str) -> None:
+        """Start a worker with one thread."""
+        scratch = str(self.folder / "scratch")
+        self._start(
+            name,
+            *("worker", "--scheduler-file", str(self.file), "--nthreads", "1", "--name", name),
+            *("--local-directory", scratch, "--death-timeout", "60", *arguments),
+        )
+
+    def kill(self, name: str, number: int = signal.SIGKILL) -> None:
+        """Signal a process with all its children, and wait for its end."""
+        process = self.processes.pop(name)
+        os.killpg(process.pid, number)
+        process.wait(timeout=60)
+
+    def said(self, name: str) -> str:
+        return (self.folder / f"{name}.log").read_text()
+
+    def close(self) -> None:
+        for name in list(self.processes):
+            self.kill(name)
+
+    def _start(self, name: str, *arguments: str) -> None:
+        with (self.folder / f"{name}.log").open("a") as log:
+            self.processes[name] = subprocess.Popen(
+                [sys.executable, "-m", "dask", *arguments, "--host", "127.0.0.1", "--no-dashboard"],
+                stdout=log,
+                stderr=log,
+                env=self.environment,
+                cwd=self.folder,
+                start_new_session=True,
+            )
+
+
+@pytest.fixture
+def cluster(tmp_path: Path, faults: str) -> Iterator[Cluster]:
+    pytest.importorskip("distributed", reason="Dask is an optional extra")
+    folder = tmp_path / "cluster"
+    folder.mkdir()
+    started = Cluster(folder, PYTHONPATH=faults, FAULTS=str(tmp_path))
+    yield started
+    started.close()

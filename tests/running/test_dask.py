@@ -1,0 +1,151 @@
+"""Cells on a Dask cluster, on the loopback: workers, scheduler and coordinator may go."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import numpy as np
+import pytest
+
+CELLS = int(os.environ.get("ENCBENCH_SOAK_CELLS", "24"))
+"""A multiple of four; the whole soak is 200."""
+
+
+def content(run):
+    """What must be the same wherever a cell ran, to the last digit."""
+    found = {}
+    for folder in run.out.glob("records/[!.]*"):
+        with np.load(folder / "arrays.npz") as arrays:
+            numbers = {name: arrays[name].tobytes() for name in arrays.files}
+        pictures = {file.name: file.read_bytes() for file in folder.glob("*.png")}
+        found[folder.name] = (numbers, pictures)
+    for record in run.records().values():
+        spectra = [
+            {k: v for k, v in spectrum.items() if k != "seconds"} for spectrum in record["spectra"]
+        ]
+        found[record["key"]] += (record["status"], record["metrics"], spectra)
+    return found
+
+
+@pytest.mark.timeout(1800)
+def test_lost_workers_and_a_killed_coordinator_lose_no_cell(start, suite_file, cluster, tmp_path):
+    encodings = [f"ffe:levels={n}" for n in (1, 2, 3, 4)]
+    suite = suite_file(encodings, seeds=CELLS // 4, steps=30)
+    serial = start(suite, "-o", str(tmp_path / "serial"), "-j", "1")
+    assert serial.end(900) == 0, serial.said()
+
+    cluster.worker("one")
+    cluster.worker("two")
+    arguments = (suite, "-o", str(tmp_path / "out"), "--scheduler", str(cluster.file))
+    run = start(*arguments)
+    run.until(lambda: run.count() >= CELLS // 6)
+    cluster.kill("one")
+    run.until(lambda: run.count() >= CELLS // 3, 300)
+    cluster.kill("two", signal.SIGTERM)
+    cluster.worker("two")
+    run.until(lambda: run.count() >= CELLS // 2, 300)
+    os.killpg(run.process.pid, signal.SIGKILL)
+    run.process.wait()
+    before = run.count()
+    assert before < CELLS
+    cluster.worker("one")
+    again = start(*arguments)
+    assert again.end(900) == 0, again.said()
+
+    assert f"{before} of {CELLS} cells have a record already" in again.said()
+    assert len(again.records()) == CELLS
+    assert content(again) == content(serial)
+    records = again.records().values()
+    assert {record["provenance"]["executor"] for record in records} == {"dask"}
+    assert any(record["lost_workers"] for record in records)
+
+
+def test_a_misbehaving_cell_costs_no_worker(start, suite_file, cluster, tmp_path):
+    cluster.worker("one")
+    run = start(
+        *(suite_file(["crashes", "dies_once", "hangs", "identity"]), "--timeout", "5"),
+        *("-o", str(tmp_path / "out"), "--scheduler", str(cluster.file)),
+        PYTHONPATH=cluster.environment["PYTHONPATH"],
+    )
+    assert run.end() == 1, run.said()
+    records = run.records()
+    statuses = {name: record["status"] for name, record in records.items()}
+    assert statuses == {
+        "crashes": "failed",
+        "dies_once": "ok",
+        "hangs": "timeout",
+        "identity": "ok",
+    }
+    assert records["crashes"]["error"]["message"].startswith("on worker one (")
+    assert len(records["dies_once"]["lost_workers"]) == 1
+    assert cluster.said("one").count("Registered to:") == 1
+
+
+def test_a_file_that_a_worker_lacks_is_named_with_the_worker(start, cluster, tmp_path):
+    # the coordinator reads the photograph; by the time the worker does, it is another one
+    from PIL import Image
+
+    photo = tmp_path / "photo.png"
+    Image.new("RGB", (16, 16), "red").save(photo)
+    run = start(
+        *("-e", "identity", "-t", "image:image=photo.png", "--steps", "4", "--ntk-points", "0"),
+        *("-o", str(tmp_path / "out"), "--scheduler", str(cluster.file)),
+    )
+    run.until(lambda: "cells wait for them" in run.said())
+    photo.unlink()
+    cluster.worker("one")
+    assert run.end() == 1, run.said()
+    (record,) = run.records().values()
+    message = record["error"]["message"]
+    assert message.startswith("on worker one (")
+    assert "photo.png" in message
+
+
+def test_ctrl_c_records_what_ran_on_the_cluster(start, suite_file, cluster, tmp_path):
+    cluster.worker("one")
+    run = start(
+        *(suite_file(["identity", "ffe:levels=2"], steps=200_000), "-o", str(tmp_path / "out")),
+        *("--scheduler", str(cluster.file)),
+    )
+    run.until(lambda: "started" in run.said())
+    os.killpg(run.process.pid, signal.SIGINT)
+    assert run.end(60) == 130
+    assert "Traceback" not in run.said()
+    (record,) = run.records().values()
+    assert record["status"] == "interrupted"
+    assert record["provenance"]["worker"].startswith("one (")
+
+
+def test_a_lost_scheduler_is_an_error_that_says_what_to_do(start, suite_file, cluster, tmp_path):
+    cluster.worker("one")
+    run = start(
+        *(suite_file(["identity"], seeds=8, steps=2000), "-o", str(tmp_path / "out")),
+        *("--scheduler", str(cluster.file)),
+    )
+    run.until(lambda: run.count() >= 1)
+    cluster.kill("scheduler")
+    assert run.end(120) == 1
+    assert "error: the Dask scheduler is gone" in run.said()
+    assert "Traceback" not in run.said()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--scheduler", "tcp://127.0.0.1:1"], "cannot reach a Dask scheduler at"),
+        (["--cluster", "abacus"], "unknown cluster 'abacus'; expected htcondor, local, lsf"),
+        (["--workers", "2"], "give --cluster, too"),
+        (["--scheduler", "tcp://a:1", "--cluster", "slurm"], "not both"),
+        (["--scheduler", "tcp://a:1", "-j", "2"], "dask worker --nthreads"),
+        (["--scheduler", "tcp://a:1", "--device", "cuda:1"], "expected auto, cpu, cuda"),
+    ],
+)
+def test_a_wrong_cluster_is_one_line(start, suite_file, tmp_path, arguments, words):
+    pytest.importorskip("distributed", reason="Dask is an optional extra")
+    run = start(suite_file(["identity"]), "-o", str(tmp_path / "out"), *arguments)
+    assert run.end() in (1, 2)
+    errors = [line for line in run.said().splitlines() if line]
+    assert words in errors[-1]
+    assert "Traceback" not in run.said()
+    assert not run.out.exists()

@@ -1,0 +1,96 @@
+"""A plug-in that misbehaves costs its own cell, and the record says how."""
+
+from __future__ import annotations
+
+
+def test_a_process_that_dies_costs_one_cell(start, suite_file, faults, tmp_path):
+    names = ["identity", "exits", "crashes", "not_a_number", "dies_once", "ffe:levels=2"]
+    run = start(
+        *(suite_file(names), "-o", str(tmp_path / "out"), "-j", "2"),
+        PYTHONPATH=faults,
+        FAULTS=str(tmp_path),
+    )
+    assert run.end() == 1, run.said()
+    records = run.records()
+    statuses = {name: record["status"] for name, record in records.items()}
+    assert statuses == {
+        "identity": "ok",
+        "ffe:levels=2": "ok",
+        "exits": "failed",
+        "crashes": "failed",
+        "not_a_number": "failed",
+        "dies_once": "ok",
+    }
+    assert "died (exit code 0), 2 times in a row" in records["exits"]["error"]["message"]
+    assert "died (killed by SIGSEGV)" in records["crashes"]["error"]["message"]
+    assert records["crashes"]["phase"] == "setup"
+    assert records["crashes"]["peak_memory_bytes"] > 50 << 20
+    assert "NaN" in records["not_a_number"]["error"]["message"]
+    assert len(records["exits"]["lost_workers"]) == 1
+    (lost,) = records["dies_once"]["lost_workers"]
+    assert "killed by SIGKILL" in lost
+    assert records["identity"]["lost_workers"] == []
+    assert "Traceback" not in run.said()
+
+
+def test_isolated_cells_have_a_process_each(start, suite_file, faults, tmp_path):
+    suite = suite_file(["identity", "crashes", "ffe:levels=2"])
+    run = start(
+        *(suite, "-o", str(tmp_path / "out"), "-j", "1", "--isolate", "--retries", "0"),
+        PYTHONPATH=faults,
+    )
+    assert run.end() == 1, run.said()
+    records = run.records()
+    assert records["crashes"]["status"] == "failed"
+    assert records["crashes"]["lost_workers"] == []
+    workers = {records[name]["provenance"]["worker"] for name in ("identity", "ffe:levels=2")}
+    assert len(workers) == 2
+
+
+def test_a_cell_past_its_time_stops_or_is_killed(start, suite_file, faults, tmp_path):
+    run = start(
+        *(suite_file(["hangs", "hangs_in_c", "refuses", "identity"]), "-j", "3"),
+        *("-o", str(tmp_path / "out"), "--timeout", "5s"),
+        PYTHONPATH=faults,
+    )
+    assert run.end() == 1, run.said()
+    records = run.records()
+    assert records["identity"]["status"] == "ok"
+    assert records["identity"]["provenance"]["timeout_s"] == 5
+    for name in ("hangs", "hangs_in_c", "refuses"):
+        assert records[name]["status"] == "timeout", records[name]["error"]
+        assert records[name]["phase"] == "setup"
+    # stopped from inside: the traceback says where it hung
+    assert records["hangs"]["error"]["message"] == "ran past its limit of 5 s"
+    assert "time.sleep(3600)" in records["hangs"]["error"]["traceback"]
+    for name in ("hangs_in_c", "refuses"):
+        assert "its process was killed" in records[name]["error"]["message"]
+
+
+def test_a_cell_that_holds_too_much_memory_stops_or_is_killed(start, suite_file, faults, tmp_path):
+    run = start(
+        *(suite_file(["eats", "devours", "identity"]), "-o", str(tmp_path / "out")),
+        *("-j", "1", "--memory", "1GB"),
+        PYTHONPATH=faults,
+    )
+    assert run.end() == 1, run.said()
+    records = run.records()
+    statuses = {name: record["status"] for name, record in records.items()}
+    assert statuses == {"eats": "out_of_memory", "devours": "out_of_memory", "identity": "ok"}
+    assert "more than its limit of 954 MiB" in records["eats"]["error"]["message"]
+    assert "eaten.append" in records["eats"]["error"]["traceback"]
+    assert "its process was killed" in records["devours"]["error"]["message"]
+    assert records["devours"]["peak_memory_bytes"] > 954 << 20
+    assert records["identity"]["provenance"]["memory_limit_bytes"] == 1_000_000_000
+
+
+def test_on_failure_stop_begins_no_other_cell(start, suite_file, faults, tmp_path):
+    suite = suite_file(["not_a_number", "identity", "ffe:levels=2"])
+    out = str(tmp_path / "out")
+    run = start(suite, "-o", out, "-j", "1", "--on-failure", "stop", PYTHONPATH=faults)
+    assert run.end() == 1
+    assert set(run.records()) == {"not_a_number"}
+    assert "2 not run: stopped at the first that was not ok" in run.said()
+    again = start(suite, "-o", out, "-j", "1", "--rerun", "never", PYTHONPATH=faults)
+    assert again.end() == 1
+    assert set(again.records()) == {"not_a_number", "identity", "ffe:levels=2"}

@@ -1,0 +1,79 @@
+"""Ctrl-C once, twice, and SIGTERM: what had begun is recorded, and goes on later."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+
+import pytest
+
+
+@pytest.fixture(params=["1", "2"], ids=["in process", "pool"])
+def jobs(request):
+    return request.param
+
+
+@pytest.fixture
+def long_run(start, suite_file, tmp_path, jobs):
+    run = start(
+        suite_file(["identity", "ffe:levels=2"], steps=200_000),
+        *("-o", str(tmp_path / "out"), "-j", jobs),
+    )
+    run.until(lambda: run.said().count("started") == int(jobs))
+    return run
+
+
+def interrupted(run):
+    records = run.records()
+    assert {record["status"] for record in records.values()} == {"interrupted"}
+    return records
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_the_run_with_a_record_of_every_cell_that_had_begun(
+    long_run, jobs, number, code
+):
+    # to the whole group, as a terminal and a service manager do
+    os.killpg(long_run.process.pid, number)
+    assert long_run.end(60) == code
+    records = interrupted(long_run)
+    assert len(records) == int(jobs)
+    assert "The same command goes on from there" in long_run.said()
+    assert "Traceback" not in long_run.said()
+    assert not list(long_run.out.glob("records/.*"))
+
+
+def test_ctrl_c_twice_ends_at_once(long_run):
+    os.killpg(long_run.process.pid, signal.SIGINT)
+    os.killpg(long_run.process.pid, signal.SIGINT)
+    assert long_run.end(30) == 130
+    assert "Traceback" not in long_run.said()
+
+
+def test_interrupted_cells_run_when_the_command_is_given_again(start, suite_file, tmp_path):
+    out = str(tmp_path / "out")
+    run = start(suite_file(["identity"], steps=1500), "-o", out, "-j", "1")
+    run.until(lambda: "started" in run.said())
+    os.kill(run.process.pid, signal.SIGTERM)
+    assert run.end(60) == 143
+    (record,) = interrupted(run).values()
+    again = start(str(tmp_path / "small.toml"), "-o", out, "-j", "1")
+    assert again.end() == 0
+    (whole,) = again.records().values()
+    assert whole["status"] == "ok"
+    assert whole["steps"] == 1500 > record["steps"]
+
+
+def test_an_interrupted_cell_does_not_replace_a_finished_one(start, suite_file, tmp_path):
+    out = tmp_path / "out"
+    first = start(suite_file(["identity"], steps=4000), "-o", str(out), "-j", "1")
+    assert first.end() == 0
+    before = {file.name: file.read_bytes() for file in out.glob("records/*/*")}
+    again = start(*(str(tmp_path / "small.toml"), "-o", str(out), "-j", "1", "--rerun", "all"))
+    again.until(lambda: again.said().count("started") == 2)
+    os.kill(again.process.pid, signal.SIGINT)
+    assert again.end(60) == 130
+    after = {file.name: file.read_bytes() for file in out.glob("records/*/*")}
+    assert json.loads(after["record.json"])["status"] == "ok"
+    assert after == before

@@ -1,0 +1,118 @@
+"""Encodings that misbehave, each in its own way."""
+
+from __future__ import annotations
+
+import ctypes
+import itertools
+import os
+import signal
+import time
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+import encbench
+
+
+class Fault(encbench.Encoding):
+    """Plain coordinates, until it misbehaves."""
+
+    def __init__(self, in_dim: int) -> None:
+        super().__init__(in_dim, in_dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.misbehave()
+        return x
+
+    def misbehave(self) -> None:
+        raise NotImplementedError
+
+
+class Exits(Fault):
+    """Ends the process, as if all were well."""
+
+    def misbehave(self) -> None:
+        os._exit(0)
+
+
+class Crashes(Fault):
+    """A segmentation fault."""
+
+    def misbehave(self) -> None:
+        ctypes.string_at(0)
+
+
+class Hangs(Fault):
+    """Waits for ever, and can be woken."""
+
+    def misbehave(self) -> None:
+        time.sleep(3600)
+
+
+class HangsInC(Fault):
+    """Runs for ever in one call into C that lets no other thread run."""
+
+    def misbehave(self) -> None:
+        sum(itertools.repeat(0))
+
+
+class Refuses(Fault):
+    """Goes on whatever is raised in it."""
+
+    def misbehave(self) -> None:
+        while True:
+            try:
+                time.sleep(1)
+            except BaseException:
+                continue
+
+
+class Eats(Fault):
+    """Takes ever more memory."""
+
+    def misbehave(self) -> None:
+        eaten = []
+        while True:
+            eaten.append(torch.ones(8 << 20))
+            time.sleep(0.05)
+
+
+class Devours(Fault):
+    """Takes memory at once, far more than is good, and keeps it."""
+
+    def misbehave(self) -> None:
+        held = torch.ones(3 << 28)
+        sum(itertools.repeat(held.dim()))
+
+
+class NotANumber(Fault):
+    """Gives NaN."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * float("nan")
+
+
+class DiesOnce(Fault):
+    """Kills its process the first time it runs, told by a file in the folder FAULTS."""
+
+    def misbehave(self) -> None:
+        mark = Path(os.environ["FAULTS"]) / "died"
+        if not mark.exists():
+            mark.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+@encbench.hookimpl
+def encbench_encodings() -> dict[str, type[Fault]]:
+    return {
+        "exits": Exits,
+        "crashes": Crashes,
+        "hangs": Hangs,
+        "hangs_in_c": HangsInC,
+        "refuses": Refuses,
+        "eats": Eats,
+        "devours": Devours,
+        "not_a_number": NotANumber,
+        "dies_once": DiesOnce,
+    }
