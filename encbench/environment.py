@@ -145,10 +145,10 @@ def cuda_versions() -> dict[str, str]:
     return {name: str(version) for name, version in found.items() if version}
 
 
-def matmul_precision() -> str:
-    """torch's setting for float32 matrix products; "highest" before torch is there."""
+def matmul_precision() -> str | None:
+    """torch's setting for float32 matrix products; None before torch is there."""
     torch = _torch()
-    return "highest" if torch is None else str(torch.get_float32_matmul_precision())
+    return None if torch is None else str(torch.get_float32_matmul_precision())
 
 
 def git_commit() -> str | None:

@@ -33,8 +33,9 @@ class Provenance(BaseModel):
     """Library to the BLAS it brought: "mkl 2024.2", "openblas 0.3.30 SkylakeX"."""
     cuda: dict[str, str] = Field(default_factory=dict)
     """Versions of "cuda" and "cudnn", or "rocm"; empty on a CPU."""
-    matmul_precision: str = "highest"
-    """torch's float32 matrix products: "highest" is float32; others may use TF32 or bfloat16."""
+    matmul_precision: str | None = None
+    """torch's float32 matrix products: "highest" is float32; others may use TF32 or bfloat16.
+    None where it was not recorded."""
     os: str
     machine: str
     """Name of the host: times of different machines must not be compared."""

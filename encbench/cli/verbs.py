@@ -15,6 +15,7 @@ def encbench_commands() -> Mapping[str, str]:
         "plugins": "encbench.cli.plugins:plugins",
         "show": "encbench.cli.show:show",
         "rerun": "encbench.cli.rerun:rerun",
+        "export": "encbench.cli.export:export",
         "check": "encbench.cli.check:check",
         "bench": "encbench.cli.bench:bench",
         "cite": "encbench.cli.cite:cite",

@@ -1,0 +1,127 @@
+"""Tables written to files: CSV, or Parquet where pyarrow is installed."""
+
+from __future__ import annotations
+
+import csv
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, TextIO
+
+from encbench.errors import StoreError, UsageError
+from encbench.flat import Column, Value
+
+__all__ = ["check_format", "write_csv", "write_table"]
+
+CHUNK = 100_000
+"""Rows of a row group: what is in memory at a time."""
+
+Row = Sequence[Value]
+
+
+def check_format(path: Path) -> None:
+    """Refuse a file that could not be written, before anything is read.
+
+    Raises:
+        UsageError: neither CSV nor Parquet, or Parquet without pyarrow.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in _WRITERS:
+        raise UsageError(f"{path}: expected a name that ends in {' or '.join(_WRITERS)}")
+    if suffix == ".parquet" and find_spec("pyarrow") is None:
+        raise UsageError(
+            f"{path}: Parquet needs pyarrow; python -m pip install 'encbench[parquet]', "
+            "or give a name that ends in .csv"
+        )
+
+
+def write_table(columns: Sequence[Column], rows: Iterable[Row], path: Path) -> None:
+    """Write rows to a file that appears when it is complete.
+
+    Args:
+        columns: of the table.
+        rows: a value for each column; None where there is none. Read once.
+        path: ends in .csv or .parquet.
+
+    Raises:
+        UsageError: see ``check_format``.
+        StoreError: the file cannot be written; one that was there stays.
+    """
+    check_format(path)
+    with _appearing(path) as temporary:
+        _WRITERS[path.suffix.lower()](columns, rows, temporary)
+
+
+def write_csv(columns: Sequence[Column], rows: Iterable[Row], file: TextIO) -> None:
+    """RFC 4180 with a header: numbers to the last digit, nothing where there is no value.
+
+    Infinity and no number are ``inf`` and ``nan``, truth values ``true`` and ``false``.
+    """
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(column.name for column in columns)
+    for row in rows:
+        writer.writerow(_text(value) for value in row)
+
+
+def _text(value: Value) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return repr(value) if isinstance(value, float) else str(value)
+
+
+def _write_csv_file(columns: Sequence[Column], rows: Iterable[Row], path: Path) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        write_csv(columns, rows, file)
+
+
+def _write_parquet(columns: Sequence[Column], rows: Iterable[Row], path: Path) -> None:
+    # an optional extra, and slow to import
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    kinds: dict[str, Any] = {
+        "text": pa.string(),
+        "integer": pa.int64(),
+        "number": pa.float64(),
+        "truth": pa.bool_(),
+    }
+    schema = pa.schema(
+        [
+            pa.field(c.name, kinds[c.kind], metadata={"unit": c.unit} if c.unit else None)
+            for c in columns
+        ]
+    )
+    remaining = iter(rows)
+    with pq.ParquetWriter(path, schema) as writer:
+        while chunk := list(itertools.islice(remaining, CHUNK)):
+            arrays = [
+                pa.array(values, field.type)
+                for values, field in zip(zip(*chunk, strict=True), schema, strict=True)
+            ]
+            writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
+
+
+_WRITERS: dict[str, Callable[[Sequence[Column], Iterable[Row], Path], None]] = {
+    ".csv": _write_csv_file,
+    ".parquet": _write_parquet,
+}
+
+
+@contextmanager
+def _appearing(path: Path) -> Iterator[Path]:
+    """A file beside ``path`` that takes its place at the end."""
+    temporary = path.with_name(f".{path.name}.new")
+    try:
+        yield temporary
+        temporary.replace(path)
+    except OSError as error:
+        raise StoreError(
+            f"cannot write {path}: {error.strerror or error}; free space or permissions, "
+            "or name another file"
+        ) from None
+    finally:
+        temporary.unlink(missing_ok=True)
