@@ -73,15 +73,15 @@ def correlations(task: TaskBoard, when: str) -> list[Correlation]:
     return found
 
 
-def mean_rho(tasks: Sequence[TaskBoard], statistic: str, when: str) -> tuple[float, int]:
-    """ρ averaged over the tasks that have enough cells and a defined ρ; and their number."""
-    values = [
-        c.rho
-        for task in tasks
-        for c in correlations(task, when)
-        if c.statistic == statistic and not c.too_few and not math.isnan(c.rho)
-    ]
-    return (sum(values) / len(values) if values else math.nan), len(values)
+def mean_rho(tasks: Sequence[TaskBoard], when: str) -> dict[str, tuple[float, int]]:
+    """Of each statistic, ρ averaged over the tasks that have enough cells and a defined ρ; and
+    their number."""
+    values: dict[str, list[float]] = {name: [] for name in STATISTICS}
+    for task in tasks:
+        for c in correlations(task, when):
+            if not c.too_few and not math.isnan(c.rho):
+                values[c.statistic].append(c.rho)
+    return {name: (sum(v) / len(v) if v else math.nan, len(v)) for name, v in values.items()}
 
 
 def _numbers(column: pd.Series[float]) -> np.ndarray:

@@ -74,10 +74,11 @@ def correlation_table(task: TaskBoard) -> tuple[str | None, int, int]:
 def mean_correlation_table(board: Board) -> str:
     """ρ averaged over tasks, and over how many."""
     rows = []
+    found = {when: mean_rho(board.tasks, when) for when in ("start", "end")}
     for name, title in STATISTICS.items():
         text = {"statistic": title}
         for when in ("start", "end"):
-            rho, tasks = mean_rho(board.tasks, name, when)
+            rho, tasks = found[when][name]
             text[f"mean ρ at the {when}"] = MISSING if math.isnan(rho) else f"{rho:+.2f}"
             text[f"tasks at the {when}"] = str(tasks)
         rows.append(text)

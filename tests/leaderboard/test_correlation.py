@@ -95,5 +95,5 @@ def test_the_mean_over_tasks_leaves_out_tasks_with_too_few_cells(results: Result
         if place < 3:
             results.add(f"e{place}", psnr=20.0 + place, decades=20.0 - 2 * place, task="few")
     tasks = boards(results.store.records()).tasks
-    assert mean_rho(tasks, "median", "end") == (pytest.approx(0.0, abs=1e-12), 2)
-    assert math.isnan(mean_rho(tasks, "maximum", "end")[0])
+    assert mean_rho(tasks, "end")["median"] == (pytest.approx(0.0, abs=1e-12), 2)
+    assert math.isnan(mean_rho(tasks, "end")["maximum"][0])
