@@ -7,7 +7,6 @@ from typing import Any
 
 from encbench.records import StoredRecord
 from encbench_leaderboard.format import plain
-from encbench_leaderboard.labels import canonical
 from encbench_leaderboard.table import TaskBoard
 
 __all__ = ["metric_conditions", "of_entry", "reasons"]
@@ -24,7 +23,7 @@ def metric_conditions(task: TaskBoard) -> tuple[dict[str, str], list[str]]:
     mixed = []
     for metric in task.metrics:
         seen = {
-            canonical(details): details
+            frozenset(details.items()): details
             for stored in task.records
             if (details := _details(stored, metric.name)) is not None
         }
@@ -49,7 +48,7 @@ def _details(stored: StoredRecord, metric: str) -> dict[str, Any] | None:
 
 def of_entry(records: Sequence[StoredRecord], metric: str) -> str:
     """The conditions of one entry's cells, in brackets, to stand behind its number."""
-    seen = {canonical(d): d for r in records if (d := _details(r, metric))}
+    seen = {frozenset(d.items()): d for r in records if (d := _details(r, metric))}
     told = " or ".join(", ".join(f"{k} = {v}" for k, v in d.items()) for d in seen.values())
     return f" ({plain(told)})" if told else ""
 
