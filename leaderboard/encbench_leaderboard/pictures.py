@@ -22,7 +22,7 @@ __all__ = ["EVERY", "FEW", "Pictures", "chosen", "draw"]
 
 EVERY = 8
 """Tasks and categories up to which all are drawn; a picture takes half a second."""
-FEW = 3
+FEW = 2
 """Tasks and categories that are drawn where there are more."""
 
 Drawer = Callable[[TaskBoard], Figure | None]

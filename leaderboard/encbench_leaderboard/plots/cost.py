@@ -52,7 +52,9 @@ def draw_cost(found: Tradeoffs, colours: Mapping[str, tuple[str, str]]) -> Figur
     # With the final positions, but before the legend, which then tells what found no room.
     if not free:
         _legend(drawn, None, named, found, colours)
-    drawn.draw_without_rendering()
+    layout = drawn.get_layout_engine()
+    if layout is not None:
+        layout.execute(drawn)
     drawn.set_layout_engine("none")
     labelled = set(named)
     for place, panel in zip(places, found.panels, strict=False):
