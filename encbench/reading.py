@@ -6,16 +6,20 @@ import gc
 import hashlib
 import os
 import re
+import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
+from PIL import Image, UnidentifiedImageError
 from pydantic import ValidationError
 from pydantic_core import from_json
 
 from encbench.records import Record
 from encbench.schema import SCHEMA_VERSION, upgrade
 
-__all__ = ["NewerRecord", "many_objects", "read_record", "reason_of", "record_text"]
+__all__ = ["NewerRecord", "check_files", "many_objects", "read_record", "reason_of", "record_text"]
 
 _UNSEALED = '"checksum": null\n}\n'
 _DIGITS = 16
@@ -59,6 +63,30 @@ def read_record(folder: str) -> Record:
         if found != size:
             raise ValueError(f"{name} has {found} bytes, expected {size}")
     return record
+
+
+def check_files(folder: Path, record: Record) -> None:
+    """Look at every byte beside a record, which reading it alone does not.
+
+    Raises:
+        ValueError: a checksum of arrays.npz or of a picture does not fit.
+        OSError: a file cannot be read.
+    """
+    for name in record.files:
+        try:
+            if name.endswith(".npz"):
+                with zipfile.ZipFile(folder / name) as arrays:
+                    wrong = arrays.testzip() is not None
+            elif name.endswith(".png"):
+                with Image.open(folder / name) as picture:
+                    picture.verify()
+                wrong = False
+            else:
+                continue
+        except (zipfile.BadZipFile, zlib.error, SyntaxError, EOFError, UnidentifiedImageError):
+            wrong = True
+        if wrong:
+            raise ValueError(f"{name} is damaged")
 
 
 @contextmanager

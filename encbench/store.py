@@ -21,7 +21,7 @@ from encbench.errors import StoreError
 from encbench.reading import NewerRecord, many_objects, read_record, reason_of, record_text
 from encbench.records import Record, StoredRecord
 
-__all__ = ["Store"]
+__all__ = ["Store", "store_error"]
 
 logger = logging.getLogger("encbench")
 _NOT_THE_RECORDS_FAULT = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE, errno.ETIMEDOUT}
@@ -58,7 +58,7 @@ class Store:
                 "wait for it, or choose another folder with -o"
             ) from None
         except OSError as error:
-            raise _store_error(
+            raise store_error(
                 f"cannot write to the output folder {self.directory}", error
             ) from None
         try:
@@ -82,7 +82,7 @@ class Store:
             _flush(self.directory)
         except OSError as error:
             temporary.unlink(missing_ok=True)
-            raise _store_error(f"cannot write {self._suite}", error) from None
+            raise store_error(f"cannot write {self._suite}", error) from None
 
     def suite(self) -> dict[str, Any] | None:
         """The suite of the last run here, or None."""
@@ -130,7 +130,7 @@ class Store:
             (temporary / "record.json").write_text(text, encoding="utf-8")
             self.put(temporary, record.key)
         except OSError as error:
-            raise _store_error(f"cannot write the record {final}", error) from None
+            raise store_error(f"cannot write the record {final}", error) from None
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
         return StoredRecord(record, final)
@@ -201,7 +201,7 @@ class Store:
         except FileNotFoundError:
             return []
         except OSError as error:
-            raise _store_error(f"cannot read the results folder {self.directory}", error) from None
+            raise store_error(f"cannot read the results folder {self.directory}", error) from None
 
     def record(self, key: str) -> StoredRecord:
         """The record of one key.
@@ -261,7 +261,7 @@ class Store:
             target = next(p for p in (damaged / n for n in names) if not os.path.lexists(p))
             folder.rename(target)
         except OSError as error:
-            raise _store_error(f"cannot set aside the damaged record {folder}", error) from None
+            raise store_error(f"cannot set aside the damaged record {folder}", error) from None
         return target
 
 
@@ -284,6 +284,7 @@ def _flush(path: Path) -> None:
         os.close(handle)
 
 
-def _store_error(what: str, error: OSError) -> StoreError:
+def store_error(what: str, error: OSError) -> StoreError:
+    """What could not be done to a folder, and why, as one line."""
     reason = error.strerror or str(error)
     return StoreError(f"{what}: {reason}; free space or permissions, or another folder with -o")

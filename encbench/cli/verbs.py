@@ -16,6 +16,7 @@ def encbench_commands() -> Mapping[str, str]:
         "show": "encbench.cli.show:show",
         "rerun": "encbench.cli.rerun:rerun",
         "export": "encbench.cli.export:export",
+        "merge": "encbench.cli.merge:merge",
         "check": "encbench.cli.check:check",
         "bench": "encbench.cli.bench:bench",
         "cite": "encbench.cli.cite:cite",

@@ -1,0 +1,67 @@
+"""``encbench merge``: several results folders into one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from rich.console import Console
+
+from encbench import merging
+
+
+def merge(
+    directories: Annotated[
+        list[Path], typer.Argument(metavar="DIR…", help="Results folders.", show_default=False)
+    ],
+    output: Annotated[
+        Path,
+        typer.Option("-o", "--output", metavar="OUT", help="One of them, or a new folder."),
+    ],
+    prefer: Annotated[
+        Literal["ok", "newer", "first"],
+        typer.Option(
+            help="Of two records of one cell: one that is ok, else the newer; the newer; or that "
+            "of the folder named first."
+        ),
+    ] = "ok",
+) -> None:
+    """Put several results folders together.
+
+    A record of every cell that any of them has, as it was written. Of two that differ one is
+    kept, and what is left out is named with the reason. "Newer" believes the clock of the machine
+    that ran the cell. No folder is changed but OUT.
+
+    \b
+    Examples:
+      encbench merge results/laptop results/cluster -o results/all
+      encbench merge results/all results/new -o results/all
+      encbench merge results/a results/b -o results/all --prefer newer
+
+    Exit codes: 0 all there, 1 a damaged record was left out or OUT cannot be written, 2 usage.
+    """
+    done = merging.merge(directories, output, prefer)
+    out, errors = Console(), Console(stderr=True)
+
+    def say(console: Console, text: str, style: str | None = None) -> None:
+        console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+
+    for one in done.dropped:
+        record = one.record
+        label = f"{record.task_label} × {record.encoding_label} seed {record.cell.seed}"
+        say(
+            out,
+            f"left out {record.key} ({label}, {record.status}) of {one.source}: "
+            f"that of {one.kept} is {one.because}",
+        )
+    for folder, reason in done.damaged.items():
+        say(errors, f"left out the damaged record {folder}: {reason}", "yellow")
+    counts = ", ".join(f"{count} of {source}" for source, count in done.taken.items())
+    say(out, f"{sum(done.taken.values())} records in {output}: {counts}")
+    if done.identical:
+        say(out, f"{done.identical} were the same in several")
+    if not done.one_suite:
+        say(out, f"no single suite asks for just these cells; {output}/run.json lists the suites")
+    if done.damaged:
+        raise typer.Exit(1)
