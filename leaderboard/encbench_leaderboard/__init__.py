@@ -15,7 +15,10 @@ logger = logging.getLogger("encbench")
 
 @hookimpl
 def encbench_commands() -> Mapping[str, str]:
-    return {"leaderboard": "encbench_leaderboard.verb:leaderboard"}
+    return {
+        "leaderboard": "encbench_leaderboard.verb:leaderboard",
+        "compare": "encbench_leaderboard.compare_verb:compare",
+    }
 
 
 @hookimpl

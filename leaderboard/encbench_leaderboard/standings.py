@@ -25,7 +25,7 @@ OVER_DECADES = ("floor", "maximum", *MAY_BE_BELOW_FLOOR)
 """Averaged as logarithms: of eigenvalues a decade apart the larger would be the mean."""
 TESTED = 200
 """Entries, the best by value, that are tested against one another: 19,900 pairs."""
-NOT_NUMBERS = ("entry", "encoding", "status", "seed", "unit", "repeat")
+NOT_NUMBERS = ("entry", "encoding", "status", "seed", "unit", "repeat", "target")
 
 
 def standings(

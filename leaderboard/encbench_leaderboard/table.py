@@ -81,7 +81,8 @@ class TaskBoard:
     """All metrics of the task, the primary one first."""
     records: Sequence[StoredRecord]
     cells: pd.DataFrame
-    """A row a record, in the order of ``records``; NaN where there is no number."""
+    """A row a record, in the order of ``records``; NaN where there is no number. Columns "unit"
+    and "repeat" say what a cell replicates, "target" which task it is of."""
     standings: pd.DataFrame
     """A row an entry (an encoding under one set of settings, all its seeds), best first; its
     columns are those of ``standings.standings``."""
@@ -90,6 +91,11 @@ class TaskBoard:
     be tested."""
     targets: Sequence[TaskBoard] = ()
     """The tasks of a category; empty for a task."""
+
+    def measure(self, records: Sequence[StoredRecord]) -> pd.DataFrame:
+        """The numbers of other records as columns of ``cells``, a row a record."""
+        rows = [_cell(stored.record, self.metrics) for stored in records]
+        return pd.DataFrame(rows).drop(columns=["encoding", "seed"])
 
     def of_entry(self, entry: str) -> list[StoredRecord]:
         """Records of an entry, by seed."""
@@ -135,7 +141,8 @@ def boards(records: Sequence[StoredRecord]) -> Board:
         members = [tasks[place] for place in category.members]
         categories.append(_category_board(category, members, names, slugs))
     # What never finished is seldom drawn: it must not take the colours told apart best.
-    finished = {e for task in tasks for e in task.standings.query("n > 0")["entry"]}
+    ended = (task.standings[task.standings["n"] > 0] for task in tasks)
+    finished = {entry for standing in ended for entry in standing["entry"]}
     entries = sorted(
         {entry for board in (*tasks, *categories) for entry in board.cells["entry"]},
         key=lambda entry: (entry not in finished, natural(entry)),
@@ -151,7 +158,7 @@ def _target(task: TaskBoard) -> Target:
 def _ref_key(record: Record, kind: Literal["encoding", "task"]) -> str:
     ref = record.cell.encoding if kind == "encoding" else record.cell.task
     # The label is how it was asked for, not what it is.
-    return canonical(ref.model_dump(exclude={"label"}))
+    return canonical([ref.distribution, ref.name, ref.version, ref.parameters])
 
 
 def _by_task(records: Sequence[StoredRecord]) -> list[tuple[str, list[StoredRecord]]]:
@@ -185,6 +192,7 @@ def _board(
     metrics = _metrics(records)
     cells = _cells(records, metrics, names)
     cells["unit"], cells["repeat"] = cells["seed"].astype(str), "once"
+    cells["target"] = label
     table, pairs = standings(cells, metrics, category=False)
     return TaskBoard(label, slug, metrics[0], metrics, records, cells, table, pairs)
 
@@ -197,11 +205,16 @@ def _category_board(
 ) -> TaskBoard:
     records = [stored for task in tasks for stored in task.records]
     metrics = _metrics(records)
+    if all(task.metrics == tasks[0].metrics for task in tasks):
+        cells = pd.concat([task.cells for task in tasks], ignore_index=True)
+    else:
+        cells = _cells(records, metrics, names)
     # Entries are told apart anew: one setting may vary between the tasks alone.
-    cells = _cells(records, metrics, names)
+    cells["entry"] = _entries(records, names)
     sizes = [len(task.records) for task in tasks]
     cells["unit"] = np.repeat(np.array(category.units, dtype=object), sizes)
     cells["repeat"] = cells["seed"].astype(str)
+    cells["target"] = np.repeat([task.label for task in tasks], sizes)
     table, pairs = standings(cells, metrics, category=True)
     label, slug = category.label, _slug(f"{category.label} all", slugs)
     return TaskBoard(label, slug, metrics[0], metrics, records, cells, table, pairs, tuple(tasks))
@@ -210,21 +223,28 @@ def _category_board(
 def _cells(
     records: Sequence[StoredRecord], metrics: Sequence[MetricInfo], names: Mapping[str, str]
 ) -> pd.DataFrame:
+    cells = pd.DataFrame([_cell(stored.record, metrics) for stored in records])
+    cells.insert(0, "entry", _entries(records, names))
+    return cells
+
+
+def _entries(records: Sequence[StoredRecord], names: Mapping[str, str]) -> list[str]:
+    """The entry of each record: its encoding, and the settings that tell it from others."""
     settings = [cell_settings(stored.record) for stored in records]
     encodings = [_ref_key(stored.record, "encoding") for stored in records]
     distinct: dict[str, dict[int, dict[str, Any]]] = defaultdict(dict)
     for setting, key in zip(settings, encodings, strict=True):
         distinct[key][id(setting)] = setting
     told_apart = {key: differing(found.values()) for key, found in distinct.items()}
-    rows = []
-    for stored, key, setting in zip(records, encodings, settings, strict=True):
+    entries = []
+    for key, setting in zip(encodings, settings, strict=True):
         entry = names[key]
         if told_apart[key]:
             # What a cell leaves unset is told by the others, which set it.
             told = [f"{n.split('.', 1)[1]}={setting[n]}" for n in told_apart[key] if n in setting]
             entry += " · " + ", ".join(told) if told else ""
-        rows.append({"entry": entry, **_cell(stored.record, metrics)})
-    return pd.DataFrame(rows)
+        entries.append(entry)
+    return entries
 
 
 def cell_settings(record: Record) -> dict[str, Any]:

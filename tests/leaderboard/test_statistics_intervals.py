@@ -11,7 +11,7 @@ from encbench_leaderboard.statistics.bootstrap import (
     RESAMPLES,
     bootstrap_interval,
     expanded_tail,
-    resampling_weights,
+    resampled_means,
 )
 from encbench_leaderboard.statistics.intervals import intervals
 from hypothesis import given, settings
@@ -99,25 +99,42 @@ def test_the_same_cells_give_the_same_interval_whoever_stands_beside() -> None:
     assert [i.low for i in together] == pytest.approx([i.low for i in alone], rel=1e-12)
 
 
-def test_every_resample_is_a_mean() -> None:
-    present = np.array([[True, True, True], [True, False, True], [True, False, False]] * 3)
-    weights = resampling_weights(present)
-    assert weights.shape == (RESAMPLES, 18)
-    assert weights.sum(axis=1) == pytest.approx(np.ones(RESAMPLES))
-    # on average each unit counts the same, and each of its cells its share
-    share = np.array([1 / 27] * 3 + [1 / 18] * 2 + [1 / 9] * 1)
-    assert weights.mean(axis=0) == pytest.approx(np.tile(share, 3), rel=0.05)
+def test_every_resample_is_a_mean_of_drawn_units() -> None:
+    # of 0, 1, 10, 100, … each resample's digits say which units it drew how often
+    means = resampled_means(np.array([0.0, 1.0, 10.0, 100.0, 1000.0])[None, :, None])[0]
+    digits = [int(digit) for mean in means for digit in f"{round(mean * 5):04d}"]
+    assert means.shape == (RESAMPLES,)
+    assert np.mean(digits) == pytest.approx(1.0, abs=0.02)
+    assert np.var(digits) == pytest.approx(0.8, abs=0.03)
 
 
 def test_images_are_drawn_and_within_them_seeds() -> None:
     """The variance over resamples is the one that two stages have."""
     rng = np.random.default_rng(4)
     values = 30 + rng.normal(0, 1, (12, 1)) + rng.normal(0, 2, (12, 3))
-    means = values.ravel() @ resampling_weights(np.ones((12, 3), dtype=bool)).T
+    means = resampled_means(values[None])[0]
     between = values.mean(axis=1).var()
     within = (values.var(axis=1) / 3).mean()
-    assert means.mean() == pytest.approx(values.mean(), abs=0.02)
+    assert means.mean() == pytest.approx(values.mean(), abs=0.03)
     assert means.var() == pytest.approx((between + within) / 12, rel=0.05)
+
+
+def test_an_image_with_fewer_seeds_counts_as_much_as_the_others() -> None:
+    rng = np.random.default_rng(4)
+    values = 30 + rng.normal(0, 1, (12, 1)) + rng.normal(0, 2, (12, 3))
+    values[:5, 1:] = np.nan
+    means = resampled_means(values[None])[0]
+    sizes = (~np.isnan(values)).sum(axis=1)
+    within = (np.nanvar(values, axis=1) / sizes).mean()
+    of_images = np.nanmean(values, axis=1)
+    assert means.mean() == pytest.approx(of_images.mean(), abs=0.03)
+    assert means.var() == pytest.approx((of_images.var() + within) / 12, rel=0.05)
+
+
+def test_many_images_are_resampled_in_blocks_of_bounded_memory() -> None:
+    values = np.random.default_rng(0).normal(30, 1, (1, 1500, 1))
+    found = intervals(values)[0]
+    assert found.high - found.low == pytest.approx(2 * 1.96 * values.std() / 1500**0.5, rel=0.06)
 
 
 def coverage(samples: np.ndarray, truth: float) -> float:
@@ -146,7 +163,7 @@ def test_pooling_the_seeds_of_images_would_be_far_too_sure() -> None:
 
 def test_the_plain_percentile_interval_of_six_would_be_too_narrow() -> None:
     samples = np.random.default_rng(6).normal(30, 1, (2000, 6))
-    means = samples @ resampling_weights(np.ones((6, 1), dtype=bool)).T
+    means = resampled_means(samples[:, :, None])
     low, high = np.quantile(means, [0.025, 0.975], axis=1)
     assert np.mean((low <= 30) & (high >= 30)) < 0.88
     low, high = bootstrap_interval(samples[:, :, None])

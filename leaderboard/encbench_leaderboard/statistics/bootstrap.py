@@ -1,15 +1,19 @@
-"""The bootstrap distribution of a mean over units with repeats, as one matrix product."""
+"""The bootstrap distribution of means over units, and the interval that is read from it."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from functools import lru_cache
 
 import numpy as np
 from scipy.special import ndtr, stdtrit
 
-__all__ = ["RESAMPLES", "bootstrap_interval", "expanded_tail", "resampling_weights"]
+__all__ = ["RESAMPLES", "bootstrap_interval", "expanded_tail", "resampled_means"]
 
 RESAMPLES = 9_999
+WITHIN = 999
+"""Resamples of each unit's repeats, from which the resamples of units draw."""
 SEED = 20_260_106
 BLOCK = 4_000_000
 """Numbers held at a time, 32 MB."""
@@ -18,30 +22,24 @@ BLOCK = 4_000_000
 def bootstrap_interval(
     values: np.ndarray, confidence: float = 0.95
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Expanded percentile intervals of the mean, of samples that have the same cells.
+    """Expanded percentile intervals of the mean over units, of the mean over their repeats.
 
     Args:
-        values: (m, units, repeats), a sample a row; NaN at the same places of all rows.
-            The mean is over units, of the mean over each unit's repeats.
+        values: (m, units, repeats), a sample a row; NaN where there is no repeat, but each unit
+            has at least one.
 
     Returns:
         Lower and upper ends, (m,) each.
-
-    Units are drawn with replacement, then in each drawn unit its repeats. The same draws serve
-    all rows and all calls: the interval of −x is the negative of the interval of x.
     """
-    present = ~np.isnan(values[0])
-    flat = values[:, present]
-    weights = resampling_weights(present)
-    tail = expanded_tail(len(present), confidence)
-    low, high = np.empty(len(flat)), np.empty(len(flat))
+    tail = expanded_tail(values.shape[1], confidence)
+    low, high = np.empty(len(values)), np.empty(len(values))
     rows = max(1, BLOCK // RESAMPLES)
-    # Deviations, so that resampling equal values leaves no rounding.
-    centre = flat[:, :1]
-    for start in range(0, len(flat), rows):
+    for start in range(0, len(values), rows):
         part = slice(start, start + rows)
-        means = (flat[part] - centre[part]) @ weights.T
-        low[part], high[part] = np.quantile(means, [tail, 1 - tail], axis=1) + centre[part, 0]
+        # Deviations, so that resampling equal values leaves no rounding.
+        centre = np.nanmin(values[part], axis=(1, 2))
+        means = resampled_means(values[part] - centre[:, None, None])
+        low[part], high[part] = np.quantile(means, [tail, 1 - tail], axis=1) + centre
     return low, high
 
 
@@ -57,49 +55,76 @@ def expanded_tail(n: int, confidence: float = 0.95) -> float:
     return float(ndtr(-math.sqrt(n / (n - 1)) * quantile))
 
 
-def resampling_weights(present: np.ndarray) -> np.ndarray:
-    """(RESAMPLES, cells): what each cell counts in the mean of each resample; rows add to 1.
+def resampled_means(values: np.ndarray) -> np.ndarray:
+    """Means of resamples of each row of values (m, units, repeats): (m, RESAMPLES).
 
-    Args:
-        present: (units, repeats) bool, each unit with at least one.
+    Units are drawn with replacement, then in each drawn unit its repeats. The same draws serve
+    all rows and all calls: what is compared differs by its values, not by luck.
     """
-    units, repeats = present.shape
-    rng = np.random.default_rng([SEED, units, repeats])
+    m, units, repeats = values.shape
+    means = np.empty((m, RESAMPLES))
+    if repeats == 1:
+        for place, weights in _weights(units):
+            means[:, place] = values[:, :, 0] @ weights.T
+        return means
+    tables = [_within(row) for row in values]
+    for place, chosen in _places(units):
+        for row, table in enumerate(tables):
+            means[row, place] = table.ravel()[chosen].mean(axis=1)
+    return means
+
+
+def _within(row: np.ndarray) -> np.ndarray:
+    """(units, WITHIN): means of resamples of each unit's repeats."""
+    present = ~np.isnan(row)
     sizes = present.sum(axis=1)
-    starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
-    cells = int(sizes.sum())
-    weights = np.empty((RESAMPLES, cells))
-    rows = max(1, BLOCK // (units * repeats))
+    table = np.empty((len(row), WITHIN))
+    for size in np.unique(sizes):
+        same = sizes == size
+        repeats = row[same][present[same]].reshape(-1, size)
+        table[same] = repeats @ _within_weights(int(size)).T
+    return table
+
+
+def _weights(units: int) -> Iterator[tuple[slice, np.ndarray]]:
+    """What each unit counts in the mean of each resample, (resamples, units) at a time."""
+    for place in _blocks(units):
+        yield place, _kept_weights(units, place.start, place.stop)
+
+
+def _places(units: int) -> Iterator[tuple[slice, np.ndarray]]:
+    """Of each resample, which entries of a table (units, WITHIN), raveled, it is made of."""
+    for place in _blocks(units):
+        yield place, _kept_places(units, place.start, place.stop)
+
+
+def _blocks(units: int) -> Iterator[slice]:
+    rows = max(1, BLOCK // units)
     for start in range(0, RESAMPLES, rows):
-        count = min(rows, RESAMPLES - start)
-        drawn = rng.integers(0, units, size=(count, units))
-        weights[start : start + count] = (
-            _two_stages(rng, drawn, starts, sizes, cells)
-            if repeats > 1
-            else _counts(drawn, np.full(drawn.shape, 1 / units), cells)
-        )
+        yield slice(start, min(start + rows, RESAMPLES))
+
+
+# Forty tasks of ten seeds resample the same way.
+@lru_cache(maxsize=8)
+def _kept_weights(units: int, start: int, stop: int) -> np.ndarray:
+    rows = stop - start
+    drawn = np.random.default_rng([SEED, units, start]).integers(0, units, size=(rows, units))
+    places = drawn + np.arange(rows)[:, None] * units
+    counts = np.bincount(places.ravel(), minlength=rows * units)
+    weights: np.ndarray = counts.reshape(rows, units) / units
     return weights
 
 
-def _two_stages(
-    rng: np.random.Generator,
-    drawn: np.ndarray,
-    starts: np.ndarray,
-    sizes: np.ndarray,
-    cells: int,
-) -> np.ndarray:
-    count, units = drawn.shape
-    most = int(sizes.max())
-    size = sizes[drawn][:, :, None]
-    within = np.floor(rng.random((count, units, most)) * size).astype(np.int64)
-    chosen = starts[drawn][:, :, None] + within
-    # A unit with fewer repeats is drawn from as often as it has repeats.
-    share = np.where(np.arange(most) < size, 1 / (size * units), 0.0)
-    return _counts(chosen.reshape(count, -1), share.reshape(count, -1), cells)
+@lru_cache(maxsize=8)
+def _kept_places(units: int, start: int, stop: int) -> np.ndarray:
+    rng = np.random.default_rng([SEED, units, start, WITHIN])
+    drawn = rng.integers(0, units, size=(stop - start, units))
+    return np.asarray(drawn * WITHIN + rng.integers(0, WITHIN, size=drawn.shape))
 
 
-def _counts(chosen: np.ndarray, share: np.ndarray, cells: int) -> np.ndarray:
-    count = len(chosen)
-    places = chosen + np.arange(count)[:, None] * cells
-    total = np.bincount(places.ravel(), weights=share.ravel(), minlength=count * cells)
-    return total.reshape(count, cells)
+@lru_cache(maxsize=64)
+def _within_weights(size: int) -> np.ndarray:
+    drawn = np.random.default_rng([SEED, size]).integers(0, size, size=(WITHIN, size))
+    places = drawn + np.arange(WITHIN)[:, None] * size
+    counts = np.bincount(places.ravel(), minlength=WITHIN * size)
+    return np.asarray(counts.reshape(WITHIN, size) / size)

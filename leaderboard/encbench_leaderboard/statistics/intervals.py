@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import dataclass
 from typing import Literal
 
@@ -60,14 +59,15 @@ def intervals(values: np.ndarray, confidence: float = 0.95) -> list[Interval]:
             low[chosen], high[chosen] = mean[chosen] - half, mean[chosen] + half
             for row in chosen:
                 methods[row] = "t"
-    patterns: dict[bytes, list[int]] = defaultdict(list)
-    present = ~np.isnan(values)
-    for row in np.flatnonzero((number >= BOOTSTRAP_FROM) & ~infinite):
-        patterns[present[row].tobytes()].append(int(row))
-    for same in patterns.values():
-        kept = values[same][:, counted[same[0]]]
-        low[same], high[same] = bootstrap_interval(kept, confidence)
-        for row in same:
+    several = bool((~np.isnan(values)).sum(axis=2).max(initial=0) > 1)
+    many = (number >= BOOTSTRAP_FROM) & ~infinite
+    for n in np.unique(number[many]):
+        rows = np.flatnonzero(many & (number == n))
+        # Which units have values does not matter, only how many, and their repeats.
+        kept = values if several else means[:, :, None]
+        found = kept[rows][counted[rows]].reshape(len(rows), n, -1)
+        low[rows], high[rows] = bootstrap_interval(found, confidence)
+        for row in rows:
             methods[row] = "bootstrap"
     return [
         Interval(float(mean[i]), float(low[i]), float(high[i]), int(number[i]), methods[i])

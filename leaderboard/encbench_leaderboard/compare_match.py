@@ -1,0 +1,168 @@
+"""Which cell stands beside which, and which encoding a text means."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from encbench.config import PluginRef
+from encbench.errors import UsageError
+from encbench.records import Record, StoredRecord
+from encbench.selector import parse_selector
+from encbench_leaderboard.labels import canonical, differing, flatten
+from encbench_leaderboard.table import Board, TaskBoard
+
+__all__ = [
+    "Wanted",
+    "entries_of",
+    "equal_results",
+    "find_encoding",
+    "match_cells",
+    "why_unmatched",
+]
+
+
+def match_cells(
+    a: Sequence[StoredRecord], b: Sequence[StoredRecord]
+) -> tuple[list[tuple[StoredRecord, StoredRecord]], list[StoredRecord], list[StoredRecord]]:
+    """Pairs of cells that are the same but for plug-in versions; and those without one beside.
+
+    Where a folder holds a cell under several versions, the one whose version the other folder
+    has too is taken, else the one that was started last.
+    """
+    groups_a, groups_b = _by_identity(a), _by_identity(b)
+    pairs = []
+    used: set[int] = set()
+    for identity, mine in groups_a.items():
+        theirs = groups_b.get(identity, [])
+        if not theirs:
+            continue
+        keys = {stored.record.key: stored for stored in theirs}
+        chosen = next((m for m in mine if m.record.key in keys), mine[0])
+        other = keys.get(chosen.record.key, theirs[0])
+        pairs.append((chosen, other))
+        used |= {id(chosen), id(other)}
+    alone = [[s for s in side if id(s) not in used] for side in (a, b)]
+    return pairs, alone[0], alone[1]
+
+
+def _by_identity(records: Sequence[StoredRecord]) -> dict[str, list[StoredRecord]]:
+    """Records of each cell, versions apart, the last started first."""
+    groups: dict[str, list[StoredRecord]] = defaultdict(list)
+    for stored in sorted(records, key=lambda s: s.record.provenance.started, reverse=True):
+        groups[canonical(_identity(stored.record))].append(stored)
+    return groups
+
+
+def _identity(record: Record) -> dict[str, Any]:
+    cell: dict[str, Any] = record.cell.model_dump(mode="json")
+    for part in ("encoding", "task"):
+        del cell[part]["label"], cell[part]["version"]
+    return cell
+
+
+def why_unmatched(stored: StoredRecord, others: Sequence[StoredRecord]) -> str:
+    """A cell in words, and what tells it from the most similar one on the other side."""
+    record = stored.record
+    name = f"{record.encoding_label} on {record.task_label}, seed {record.cell.seed}"
+    mine = flatten(_identity(record))
+    nearest: list[str] | None = None
+    for other in others:
+        cell = other.record.cell
+        if (cell.encoding.name, cell.seed) != (record.cell.encoding.name, record.cell.seed):
+            continue
+        theirs = flatten(_identity(other.record))
+        keys = differing([mine, theirs])
+        if nearest is None or len(keys) < len(nearest):
+            nearest = [f"{key} {mine.get(key)}, there {theirs.get(key)}" for key in keys]
+    if nearest is None or len(nearest) > 2:
+        return name
+    return f"{name} ({'; '.join(nearest)})"
+
+
+def equal_results(a: Record, b: Record) -> bool:
+    """Whether two cells ended alike, with every metric and spectrum equal to the last digit."""
+    return _results(a) == _results(b)
+
+
+def _results(record: Record) -> str:
+    """Plain data in which NaN equals itself."""
+    spectra = [s.model_dump(exclude={"seconds", "method"}) for s in record.spectra]
+    metrics = {name: metric.value for name, metric in record.metrics.items()}
+    found = {"metrics": metrics, "spectra": spectra, "best": record.best}
+    return canonical({**found, "status": record.status, "steps": record.steps})
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a text on the command line means."""
+
+    key: str
+    label: str
+    entry: str | None
+    """One entry alone, where the text is an entry's name with its settings."""
+
+
+def find_encoding(text: str, board: Board) -> Wanted:
+    """The encoding of a board that a text means.
+
+    Raises:
+        UsageError: none, or several.
+    """
+    refs = {
+        _key(stored.record.cell.encoding): stored.record.cell.encoding
+        for task in board.tasks
+        for stored in task.records
+    }
+    for task in board.tasks:
+        if text in set(task.standings["entry"]):
+            ref = task.of_entry(text)[0].record.cell.encoding
+            exact = text if text != (ref.label or ref.name) else None
+            return Wanted(_key(ref), text, exact)
+    found = [key for key, ref in refs.items() if ref.label == text]
+    if not found:
+        name, parameters = parse_selector(text)
+        found = [key for key, ref in refs.items() if _fits(ref, name, parameters)]
+    if len(found) == 1:
+        ref = refs[found[0]]
+        return Wanted(found[0], ref.label or text, None)
+    labels = sorted({ref.label or ref.name for ref in refs.values()})
+    if found:
+        several = "; ".join(sorted(refs[key].label or refs[key].name for key in found))
+        raise UsageError(f"{text!r} is several encodings: {several}; give more parameters")
+    near = difflib.get_close_matches(text, labels, n=1)
+    meant = f"; did you mean {near[0]}?" if near else ""
+    raise UsageError(f"no encoding {text!r} there; there are: {'; '.join(labels)}{meant}")
+
+
+def entries_of(wanted: Wanted, task: TaskBoard) -> list[str]:
+    """Entries of a task that are the wanted encoding."""
+    if wanted.entry is not None and wanted.entry in set(task.standings["entry"]):
+        return [wanted.entry]
+    return [
+        entry
+        for entry in task.standings["entry"]
+        if _key(task.of_entry(entry)[0].record.cell.encoding) == wanted.key
+    ]
+
+
+def _key(ref: PluginRef) -> str:
+    return canonical([ref.distribution, ref.name, ref.version, ref.parameters])
+
+
+def _fits(ref: PluginRef, name: str, parameters: dict[str, Any]) -> bool:
+    named = name in (ref.name, f"{ref.distribution}:{ref.name}")
+    return named and all(
+        key in ref.parameters and _same(ref.parameters[key], value)
+        for key, value in parameters.items()
+    )
+
+
+def _same(recorded: Any, asked: Any) -> bool:
+    if isinstance(recorded, float) and isinstance(asked, int | float):
+        return math.isclose(recorded, asked)
+    return bool(recorded == asked)
