@@ -125,7 +125,7 @@ def _page(
 def _summary(board: Board, records: Sequence[StoredRecord]) -> str:
     tally = Counter(stored.record.status for stored in records)
     seeds = len({stored.record.cell.seed for stored in records})
-    ended = ", ".join(f"{n} {kind.replace('_', ' ')}" for kind, n in tally.most_common())
+    ended = ", ".join(f"{n:,} {kind.replace('_', ' ')}" for kind, n in tally.most_common())
     text = (
         f"{plural(len(board.entries), 'encoding')}, {plural(len(board.tasks), 'task')}, "
         f"{plural(seeds, 'seed')}: {plural(len(records), 'cell')}, {ended}."

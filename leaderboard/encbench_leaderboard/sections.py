@@ -12,6 +12,8 @@ from encbench_leaderboard.conditions import metric_conditions, reasons
 from encbench_leaderboard.format import code, details, folded, plain, plural
 from encbench_leaderboard.pictures import Pictures
 from encbench_leaderboard.plots.contact_sheet import missing_pictures
+from encbench_leaderboard.plots.cost import cost_caption
+from encbench_leaderboard.plots.curves import SEEDS
 from encbench_leaderboard.plots.pareto import front_text, tradeoffs
 from encbench_leaderboard.plots.selection import SHOWN
 from encbench_leaderboard.plots.spectra import spectra_caption
@@ -120,18 +122,19 @@ def _pictures(task: TaskBoard, pictures: Pictures) -> list[str]:
             "NTK eigenvalues from large to small on a log axis",
             f"{spectra_caption(task)}{best}",
         )
+    seeds = f" (the first {SEEDS})" if (task.standings["cells"] > SEEDS).any() else ""
     add(
         "curves",
         f"training loss and {task.primary.title} against the step",
-        "A line a seed, the loss averaged over neighbouring steps; × marks where training "
-        f"stopped early.{best}",
+        f"A line a seed{seeds}, the loss averaged over neighbouring steps; × marks where "
+        f"training stopped early.{best}",
     )
     if (task.slug, "cost") in pictures.links:
         found = tradeoffs(task)
         add(
             "cost",
             f"{task.primary.title} against parameters, seconds of training and peak memory",
-            f"A mark is an encoding's mean. {' '.join(found.left_out)}".strip(),
+            " ".join([cost_caption(found), *found.left_out]),
         )
         parts.append(front_text(found))
     return parts

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -20,7 +21,7 @@ from encbench_leaderboard.plots.placing import Label, label_marks
 from encbench_leaderboard.plots.selection import SHOWN
 from encbench_leaderboard.style import figure, legends
 
-__all__ = ["draw_cost"]
+__all__ = ["cost_caption", "draw_cost"]
 
 COLUMNS = 2
 NAME_WIDTH = 24
@@ -47,6 +48,7 @@ def draw_cost(found: Tradeoffs, colours: Mapping[str, tuple[str, str]]) -> Figur
         _draw_panel(place, panel, found, named, colours)
         if place in grid[:, 0]:
             place.set_ylabel(found.metric.heading)
+    places[0].set_ylim(_quality_limits(found))
     for place in places[len(found.panels) :]:
         place.set_axis_off()
     # With the final positions, but before the legend, which then tells what found no room.
@@ -63,6 +65,31 @@ def draw_cost(found: Tradeoffs, colours: Mapping[str, tuple[str, str]]) -> Figur
         unlabelled = [entry for entry in named if entry not in labelled]
         _legend(drawn, places[-1], unlabelled, found, colours)
     return drawn
+
+
+def cost_caption(found: Tradeoffs) -> str:
+    """What marks and bars of the picture are."""
+    points = [panel.points for panel in found.panels]
+    text = "A mark is an encoding's mean."
+    if any(np.isfinite(p["quality_low"]).any() for p in points):
+        text += (
+            f" An upright bar is the 95 % interval of the mean {found.metric.title}, as in the "
+            "standings, and may leave the picture."
+        )
+    if any((p["cost_low"] < p["cost_high"]).any() for p in points):
+        text += " A level bar spans the smallest to the largest cost met."
+    return text
+
+
+def _quality_limits(found: Tradeoffs) -> tuple[float, float]:
+    """Room for the means, and for bars up to half as much again: of two cells they are huge."""
+    points = pd.concat([panel.points for panel in found.panels])
+    low, high = points["quality"].min(), points["quality"].max()
+    reach = 0.5 * (high - low) if high > low else math.inf
+    low = max(points[["quality", "quality_low"]].min(axis=None), low - reach)
+    high = min(points[["quality", "quality_high"]].max(axis=None), high + reach)
+    margin = 0.1 * (high - low) or 0.05 * abs(high) or 1.0
+    return low - margin, high + margin
 
 
 def _named(found: Tradeoffs) -> list[str]:
@@ -96,7 +123,7 @@ def _draw_panel(
             ends = [point[f"{axis}_low"], point[f"{axis}_high"]]
             if np.isfinite(ends).all() and ends[0] < ends[1]:
                 line = ([point[across]] * 2, ends) if at == "y" else (ends, [point[across]] * 2)
-                axes.plot(*line, color=colour, linewidth=1.2, alpha=alpha, zorder=3)
+                axes.plot(*line, color=colour, linewidth=0.9, alpha=0.6 * alpha, zorder=1)
         axes.plot(
             point["cost"],
             point["quality"],
@@ -110,7 +137,7 @@ def _draw_panel(
             zorder=4,
         )
     _axes(axes, panel)
-    axes.plot(*_stair(axes, panel), zorder=1, scalex=False, scaley=False, **_FRONT)
+    axes.plot(*_stair(axes, panel), zorder=2, scalex=False, scaley=False, **_FRONT)
 
 
 def _stair(axes: Axes, panel: Panel) -> tuple[list[float], list[float]]:
@@ -135,7 +162,7 @@ def _lines(axes: Axes, panel: Panel, named: list[str]) -> list[tuple[float, floa
     return lines
 
 
-_FRONT: dict[str, Any] = {"color": "#555555", "linewidth": 1.0}
+_FRONT: dict[str, Any] = {"color": "#555555", "linewidth": 1.2}
 _CROWD: dict[str, Any] = {
     "marker": "o",
     "markersize": 3.5,

@@ -15,19 +15,26 @@ from encbench_leaderboard.plots.selection import best_entries
 from encbench_leaderboard.style import figure, legends
 from encbench_leaderboard.table import TaskBoard
 
-__all__ = ["draw_curves", "thinned"]
+__all__ = ["SEEDS", "draw_curves", "thinned"]
 
 LOSS_POINTS = 150
 """Points of a loss curve: more of them show the noise of batches and hide the other curves."""
 
+SEEDS = 5
+"""Lines an entry: more of them hide one another."""
+
 
 def draw_curves(task: TaskBoard, colours: Mapping[str, tuple[str, str]]) -> Figure | None:
-    """Training loss (log) and the followed metric against the step; a line a seed.
+    """Training loss (log) and the followed metric against the step; a line for each first seed.
 
     The loss is averaged over neighbouring intervals down to ``LOSS_POINTS`` points.
     A curve that stops early ends in a cross: training diverged or was cut there.
     """
-    entries = best_entries(task, lambda r: len(_curve(r, "loss")[0]) > 0)
+    entries = {}
+    for entry, found in best_entries(task, _may_have_curves).items():
+        records = [stored for stored in found[:SEEDS] if len(_curve(stored, "loss")[0])]
+        if records:
+            entries[entry] = records
     if not entries:
         return None
     drawn = figure(3.4 + 0.42 * math.ceil(len(entries) / 3))
@@ -54,6 +61,11 @@ def draw_curves(task: TaskBoard, colours: Mapping[str, tuple[str, str]]) -> Figu
         ncols=3,
     )
     return drawn
+
+
+def _may_have_curves(stored: StoredRecord) -> bool:
+    """Whether there are arrays at all, which need not be read for that."""
+    return "arrays.npz" in stored.record.files or (stored.path / "arrays.npz").exists()
 
 
 def _curve(stored: StoredRecord, name: str) -> tuple[np.ndarray, np.ndarray]:
