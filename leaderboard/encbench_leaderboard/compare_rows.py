@@ -154,7 +154,7 @@ def _quality(
             a=sides[0][place].mean,
             b=sides[1][place].mean,
             difference=sides[2][place],
-            deviation=float(here.std(ddof=1)) if len(here) > 1 else math.nan,
+            deviation=_deviation(here),
             wins_a=int((better[place] < 0).sum()),
             wins_b=int((better[place] > 0).sum()),
             ties=int((better[place] == 0).sum()),
@@ -162,6 +162,11 @@ def _quality(
         )
         found.append((quality, units[place], scale))
     return found
+
+
+def _deviation(values: np.ndarray) -> float:
+    spread = len(values) > 1 and np.isfinite(values).all()
+    return float(values.std(ddof=1)) if spread else math.nan
 
 
 def _all_zero(gaps: Cube, place: int) -> bool:

@@ -107,7 +107,7 @@ def _detectable(value: float, places: int) -> str:
 def _print(console: Console, report: Report, every: bool) -> None:
     where = f" in {report.folder}" if report.folder else ""
     _line(console, f"A: {report.a}\nB: {report.b}{where}\n")
-    _line(console, _pairs_text(report))
+    console.print(Text(_pairs_text(report)))
     _list(console, "Not finished, left out:", report.not_finished, every)
     _list(console, "In A alone, left out:", report.only_a, every)
     _list(console, "In B alone, left out:", report.only_b, every)
@@ -127,7 +127,8 @@ def _print(console: Console, report: Report, every: bool) -> None:
         _line(console, "")
     hidden = len(report.rows) - len(shown)
     if hidden:
-        _line(console, f"{plural(hidden, 'row')} of single tasks of a category: --all shows them.")
+        text = f"{plural(hidden, 'row')} of single tasks of a category: --all shows them."
+        console.print(Text(text))
     # Rows of tasks hold each pair once; those of categories hold them again.
     refused = Counter[str]()
     for row in report.rows:

@@ -1,0 +1,380 @@
+"""Two runs, or two encodings of one run, beside one another."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import typer
+from encbench_leaderboard.compare import Report, compare_encodings, compare_folders
+from encbench_leaderboard.compare_rows import Row
+from encbench_leaderboard.compare_text import as_plain, verdict
+from encbench_leaderboard.compare_verb import compare
+from scipy import stats
+from typer.testing import CliRunner
+
+from encbench.config import PluginRef
+from encbench.errors import StoreError, UsageError
+from encbench.metrics.base import MetricValue
+from encbench.planning import cell_key
+
+from .results import Results, diverged, provenance
+
+
+def put(results: Results, encoding: str, seed: int, psnr: float | None, **changes: Any) -> Path:
+    """A cell under the key that a run would give it; ``cell`` replaces parts of its cell."""
+    replaced = changes.pop("cell", {})
+    options = {"pictures": False, "curves": False, "points": 0, "psnr": psnr, "seed": seed}
+    if psnr is None:
+        options |= {"status": "diverged", "error": diverged(7)}
+    stored = results.add(encoding, **{**options, **changes})
+    cell = stored.record.cell.model_copy(update=replaced)
+    record = stored.record.model_copy(update={"cell": cell, "key": cell_key(cell), "files": {}})
+    results.store.remove(stored.record.key)
+    return results.store.write(record, {}, {}).path
+
+
+def image(name: str) -> dict[str, Any]:
+    """What makes a cell one of an image of a folder."""
+    ref = PluginRef(
+        name="image",
+        distribution="encbench",
+        version="0.1.0",
+        parameters={"image": name, "side": 128},
+        label=f"image:image={name},side=128",
+    )
+    return {"task": ref, "data_hash": f"data of {name}"}
+
+
+@pytest.fixture
+def other(tmp_path: Path) -> Results:
+    """A second results folder."""
+    (tmp_path / "other").mkdir()
+    return Results(tmp_path / "other")
+
+
+def only(report: Report) -> Row:
+    assert len(report.rows) == 1
+    return report.rows[0]
+
+
+def said(report: Report, row: Row | None = None) -> str:
+    row = row or only(report)
+    return verdict(row.quality[0], row, report)
+
+
+def run(*arguments: str) -> Any:
+    app = typer.Typer()
+    app.command()(compare)
+    return CliRunner().invoke(app, list(arguments), env={"COLUMNS": "100"})
+
+
+def test_the_difference_of_two_encodings_is_tested_over_their_common_seeds(
+    results: Results,
+) -> None:
+    a, b = [30.0, 30.2, 30.1, 29.9], [31.0, 31.3, 31.0, 31.1]
+    for seed, (x, y) in enumerate(zip(a, b, strict=True)):
+        put(results, "ffe:levels=8", seed, x)
+        put(results, "mpe", seed, y)
+    report = compare_encodings("ffe:levels=8", "mpe", results.directory)
+    quality = only(report).quality[0]
+    gaps = np.array(b) - np.array(a)
+    low, high = stats.t.interval(0.95, 3, gaps.mean(), stats.sem(gaps))
+    assert (quality.difference.low, quality.difference.high) == pytest.approx((low, high))
+    assert quality.p == pytest.approx(stats.ttest_rel(b, a).pvalue)
+    assert (quality.a, quality.b) == pytest.approx((np.mean(a), np.mean(b)))
+    assert (quality.wins_a, quality.wins_b, quality.ties) == (0, 4, 0)
+    assert said(report) == "B better"
+
+
+def test_swapping_the_sides_turns_every_sign_and_nothing_else(results: Results) -> None:
+    rng = np.random.default_rng(0)
+    for seed in range(7):
+        put(results, "a", seed, 30 + rng.normal())
+        put(results, "b", seed, 31 + rng.normal())
+    here = only(compare_encodings("a", "b", results.directory))
+    there = only(compare_encodings("b", "a", results.directory))
+    for one, two in zip(here.quality, there.quality, strict=True):
+        assert one.difference.mean == pytest.approx(-two.difference.mean)
+        assert one.difference.low == pytest.approx(-two.difference.high)
+        assert (one.p, one.detectable) == pytest.approx((two.p, two.detectable))
+        assert (one.wins_a, one.wins_b) == (two.wins_b, two.wins_a)
+    assert here.cost.time.mean == pytest.approx(1 / there.cost.time.mean)
+
+
+def test_what_is_better_when_lower_wins_with_less(results: Results) -> None:
+    for seed in range(4):
+        for encoding, value in (("a", 0.5), ("b", 0.1)):
+            metrics = {"chamfer": MetricValue(value=value + seed / 1e4, direction="lower")}
+            put(results, encoding, seed, 30.0, curve="chamfer", metrics=metrics)
+    report = compare_encodings("a", "b", results.directory)
+    assert only(report).quality[0].difference.mean < 0
+    assert said(report) == "B better"
+
+
+def test_noise_is_no_difference_and_says_what_could_have_been_seen(results: Results) -> None:
+    for seed, (x, y) in enumerate([(30.0, 30.5), (31.0, 30.2), (30.4, 30.6)]):
+        put(results, "a", seed, x)
+        put(results, "b", seed, y)
+    report = compare_encodings("a", "b", results.directory)
+    quality = only(report).quality[0]
+    assert said(report) == (
+        f"no difference seen: 3 pairs could have shown {quality.detectable:.2f} dB"
+    )
+    assert quality.detectable > abs(quality.difference.mean)
+
+
+def test_one_pair_is_not_tested(results: Results) -> None:
+    put(results, "a", 0, 30.0)
+    put(results, "b", 0, 40.0)
+    assert said(compare_encodings("a", "b", results.directory)) == "not tested: one pair"
+
+
+def test_images_are_pooled_and_each_is_told(results: Results) -> None:
+    for place, level in enumerate((20.0, 28.0, 35.0, 41.0, 22.0, 30.0, 26.0)):
+        for seed in range(2):
+            put(results, "a", seed, level + seed / 10, cell=image(f"{place}.png"))
+            put(results, "b", seed, level + seed / 10 + 1 + place / 10, cell=image(f"{place}.png"))
+    report = compare_encodings("a", "b", results.directory)
+    pooled, *single = report.rows
+    assert (pooled.category, pooled.targets, pooled.pairs) == (True, 7, 14)
+    assert len(single) == 7
+    assert all(row.within and not row.category for row in single)
+    quality = pooled.quality[0]
+    assert quality.difference.units == 7
+    assert quality.difference.mean == pytest.approx(1.3)
+    assert quality.adjusted == pytest.approx(2 / 2**7)
+    assert said(report, pooled) == "B better"
+    # seven tests of tasks are corrected for one another, the category's is on its own
+    assert single[0].quality[0].adjusted >= single[0].quality[0].p
+
+
+def test_cells_that_did_not_finish_are_told_and_left_out(results: Results) -> None:
+    for seed, (x, y) in enumerate([(30.0, 31.0), (30.5, None), (None, 31.2), (30.2, 31.4)]):
+        put(results, "a", seed, x)
+        put(results, "b", seed, y)
+    put(results, "a", 9, 30.0)
+    report = compare_encodings("a", "b", results.directory)
+    assert (report.pairs, only(report).pairs) == (4, 2)
+    assert report.not_finished == [
+        "a on image:image=chelsea, seed 1: A ok, B diverged at step 7",
+        "a on image:image=chelsea, seed 2: A diverged at step 7, B ok",
+    ]
+    assert report.only_a == ["a on image:image=chelsea, seed 9"]
+    assert only(report).quality[0].difference.units == 2
+
+
+def test_nothing_that_finished_is_not_compared(results: Results) -> None:
+    put(results, "a", 0, None)
+    put(results, "b", 0, 31.0)
+    report = compare_encodings("a", "b", results.directory)
+    assert only(report).quality[0].difference.units == 0
+    assert said(report) == "not compared: no pair finished with a value"
+
+
+def test_the_same_run_twice_is_equal_to_the_last_digit(results: Results, other: Results) -> None:
+    for seed in range(3):
+        for folder in (results, other):
+            put(folder, "mpe", seed, 30.0 + seed / 3)
+    report = compare_folders(results.directory, other.directory)
+    assert (report.pairs, report.equal) == (3, 3)
+    assert said(report) == "equal to the last digit"
+    assert not report.changes
+    done = run(str(results.directory), str(other.directory))
+    assert "all of them equal to the last digit" in done.output
+
+
+def test_a_difference_in_the_last_digit_is_not_equal(results: Results, other: Results) -> None:
+    put(results, "mpe", 0, 30.0)
+    put(other, "mpe", 0, float(np.nextafter(30.0, 31.0)))
+    report = compare_folders(results.directory, other.directory)
+    assert report.equal == 0
+    assert not only(report).quality[0].identical
+
+
+def test_runs_are_matched_across_versions_of_their_plugins(
+    results: Results, other: Results
+) -> None:
+    for seed in range(4):
+        old, new = (
+            PluginRef(name="mpe", distribution="gridlib", version=version, label="mpe")
+            for version in ("0.1.0", "0.2.0")
+        )
+        libraries = {"torch": "2.14.0", "numpy": "2.1.0", "scipy": "1.15.0"}
+        later = provenance(libraries=libraries)
+        before = put(results, "x", seed, 30.0 + seed, cell={"encoding": old})
+        psnr = 32.0 + seed * 1.01
+        after = put(other, "x", seed, psnr, cell={"encoding": new}, provenance=later)
+        assert before.name != after.name
+    report = compare_folders(results.directory, other.directory)
+    assert (report.pairs, report.only_a, report.only_b) == (4, [], [])
+    assert said(report) == "B better"
+    changed = {change.name: (change.a, change.b, change.pairs) for change in report.changes}
+    assert changed["version of torch"] == ("2.13.0", "2.14.0", 4)
+    assert changed["version of gridlib"] == ("0.1.0", "0.2.0", 4)
+
+
+def test_the_cell_of_the_same_version_is_taken_where_a_folder_has_several(
+    results: Results, other: Results
+) -> None:
+    ref = PluginRef(name="mpe", distribution="encbench", version="0.0.9", label="mpe")
+    put(results, "mpe", 0, 30.0)
+    put(other, "mpe", 0, 30.0)
+    later = provenance(started="2027-01-01T00:00:00+00:00")
+    put(other, "mpe", 0, 10.0, cell={"encoding": ref}, provenance=later)
+    report = compare_folders(results.directory, other.directory)
+    assert (report.pairs, report.equal) == (1, 1)
+    assert len(report.only_b) == 1
+
+
+def test_cells_under_other_settings_are_not_matched_and_say_which(
+    results: Results, other: Results
+) -> None:
+    put(results, "mpe", 0, 30.0, training={"epochs": 100})
+    put(other, "mpe", 0, 35.0, training={"epochs": 200})
+    report = compare_folders(results.directory, other.directory)
+    assert (report.pairs, report.rows) == (0, [])
+    assert report.only_a == ["mpe on image:image=chelsea, seed 0 (training.epochs 100, there 200)"]
+    assert run(str(results.directory), str(other.directory)).exit_code == 0
+
+
+def test_times_of_different_machines_are_refused_with_the_reason(
+    results: Results, other: Results
+) -> None:
+    for seed in range(2):
+        put(results, "mpe", seed, 30.0 + seed)
+        elsewhere = provenance(machine="elsewhere") if seed else provenance()
+        put(other, "mpe", seed, 31.0 + seed, provenance=elsewhere)
+    cost = only(compare_folders(results.directory, other.directory)).cost
+    assert (cost.timed, cost.untimed) == (1, 1)
+    done = run(str(results.directory), str(other.directory))
+    assert re.search(r"Not compared, 1 pair: times: A on x86_64.*; B on elsewhere", done.output)
+    assert "1 of 2 pairs" in done.output
+
+
+@pytest.mark.parametrize("change", [{"threads": 2}, {"device": "NVIDIA H200"}])
+def test_times_need_the_same_threads_and_device(
+    results: Results, other: Results, change: dict[str, Any]
+) -> None:
+    put(results, "mpe", 0, 30.0)
+    put(other, "mpe", 0, 31.0, provenance=provenance(**change))
+    cost = only(compare_folders(results.directory, other.directory)).cost
+    assert np.isnan(cost.time.mean)
+    assert cost.untimed == 1
+    assert np.isnan(cost.memory.mean) == ("device" in change)
+
+
+def test_ratios_of_time_and_memory_are_geometric(results: Results) -> None:
+    for seed, factor in enumerate((2.0, 8.0)):
+        put(results, "a", seed, 30.0, durations={"training": 10.0}, peak_memory_bytes=100)
+        put(results, "b", seed, 31.0, durations={"training": 10.0 * factor}, peak_memory_bytes=50)
+    cost = only(compare_encodings("a", "b", results.directory)).cost
+    assert cost.time.mean == pytest.approx(4.0)
+    assert cost.time.low * cost.time.high == pytest.approx(16.0)
+    assert cost.memory.mean == pytest.approx(0.5)
+    assert cost.parameters_a == (265_731, 1000)
+
+
+def test_a_perfect_image_is_infinitely_good_and_not_tested(results: Results) -> None:
+    for seed in range(3):
+        put(results, "a", seed, 30.0 + seed)
+        put(results, "b", seed, float("inf"))
+    report = compare_encodings("a", "b", results.directory)
+    quality = only(report).quality[0]
+    assert quality.wins_b == 3
+    assert said(report) == "not tested: infinite values"
+    assert as_plain(report)["rows"][0]["quality"][0]["difference"]["mean"] == "inf"
+
+
+def test_an_encoding_is_named_by_as_much_as_tells_it_apart(results: Results) -> None:
+    for levels in (4, 8):
+        ref = PluginRef(
+            name="ffe",
+            distribution="encbench",
+            version="0.1.0",
+            parameters={"levels": levels, "convention": "paper"},
+            label=f"ffe:levels={levels}",
+        )
+        put(results, "x", 0, 20.0 + levels, cell={"encoding": ref})
+    put(results, "mpe", 0, 40.0)
+    folder = results.directory
+    assert compare_encodings("ffe:convention=paper,levels=4", "mpe", folder).a == "ffe:levels=4"
+    assert compare_encodings("ffe:levels=4", "encbench:ffe:levels=8", folder).b == "ffe:levels=8"
+    with pytest.raises(UsageError, match=r"'ffe' is several encodings: ffe:levels=4; ffe:lev"):
+        compare_encodings("ffe", "mpe", folder)
+    with pytest.raises(UsageError, match=r"no encoding 'mpee' there.*did you mean mpe\?"):
+        compare_encodings("mpee", "ffe:levels=4", folder)
+    with pytest.raises(UsageError, match="are the same encoding"):
+        compare_encodings("mpe", "mpe", folder)
+
+
+def test_settings_that_differ_between_two_entries_are_told(results: Results) -> None:
+    for seed in range(2):
+        put(results, "mpe", seed, 30.0, training={"epochs": 100, "lr": 0.5})
+        put(results, "mpe", seed, 31.0, training={"epochs": 100, "lr": 2.0})
+        put(results, "ffe", seed, 29.0, training={"epochs": 100, "lr": 2.0})
+    with pytest.raises(UsageError, match=r"'mpe' is several entries on .*mpe · lr=0\.5"):
+        compare_encodings("mpe", "ffe", results.directory)
+    report = compare_encodings("mpe · lr=0.5", "ffe", results.directory)
+    assert [(c.name, c.a, c.b, c.pairs) for c in report.settings] == [
+        ("training.lr", "0.5", "2.0", 2)
+    ]
+    assert only(report).quality[0].a == 30.0
+
+
+def test_what_is_no_folder_is_told_how_encodings_are_compared(results: Results) -> None:
+    done = run("ffe", "mpe")
+    assert isinstance(done.exception, UsageError)
+    assert "encbench compare A B --in DIR" in str(done.exception)
+    assert "\n" not in str(done.exception)
+
+
+def test_an_empty_folder_is_one_line(results: Results, other: Results) -> None:
+    put(results, "mpe", 0, 30.0)
+    with pytest.raises(StoreError, match="holds no records") as caught:
+        compare_folders(results.directory, other.directory)
+    assert "\n" not in str(caught.value)
+
+
+def test_json_holds_what_is_printed(results: Results) -> None:
+    for seed in range(3):
+        put(results, "a", seed, 30.0 + seed / 10)
+        put(results, "b", seed, 33.0 + seed / 9)
+    done = run("a", "b", "--in", str(results.directory), "--json")
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.output)
+    quality = found["rows"][0]["quality"][0]
+    assert quality["metric"]["name"] == "psnr"
+    assert quality["verdict"] == "B better"
+    assert quality["difference"]["mean"] == pytest.approx(3.011, abs=1e-3)
+    printed = run("a", "b", "--in", str(results.directory)).output
+    assert "+3.01" in printed
+    assert "B better" in printed
+
+
+@pytest.mark.parametrize("columns", ["80", "120"])
+def test_a_line_is_never_longer_than_the_terminal(results: Results, columns: str) -> None:
+    for place in range(3):
+        for seed in range(2):
+            long = "mpe:resolutions=[16,32,64,128,256],features=4,interpolation=smoothstep"
+            put(results, "a", seed, 30.0 + seed + place, cell=image(f"{place}.png"))
+            put(results, long, seed, 30.5 + place, cell=image(f"{place}.png"))
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")}
+    command = [sys.executable, "-m", "encbench", "compare", str(results.directory)]
+    done = subprocess.run(
+        [*command, str(results.directory), "--all"],
+        env=environment | {"COLUMNS": columns},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stderr == ""
+    assert "3 targets" in done.stdout
+    assert [line for line in done.stdout.splitlines()[3:] if len(line) > int(columns)] == []
