@@ -17,6 +17,7 @@ def encbench_commands() -> Mapping[str, str]:
         "rerun": "encbench.cli.rerun:rerun",
         "export": "encbench.cli.export:export",
         "merge": "encbench.cli.merge:merge",
+        "doctor": "encbench.cli.doctor:doctor",
         "check": "encbench.cli.check:check",
         "bench": "encbench.cli.bench:bench",
         "cite": "encbench.cli.cite:cite",

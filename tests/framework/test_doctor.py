@@ -1,0 +1,189 @@
+"""The doctor names what is broken, whatever it is, and never falls ill itself."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from encbench.cli import diagnosis, machine
+from encbench.cli.probe import probe
+
+
+def doctor(*arguments, paths=(), prefix=(), **environment):
+    """Exit code, findings by (section, name), and standard error."""
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")}
+    search = [*map(str, paths), inherited.get("PYTHONPATH", "")]
+    done = subprocess.run(
+        [*prefix, sys.executable, "-m", "encbench", "doctor", "--json", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        env=inherited | {"PYTHONPATH": os.pathsep.join(filter(None, search))} | environment,
+        check=False,
+    )
+    assert "Traceback" not in done.stderr, done.stderr
+    report = json.loads(done.stdout)
+    assert report["would_run"] == (done.returncode == 0)
+    found = {(f["section"], f["name"]): f for f in report["findings"]}
+    return done.returncode, found, done.stderr
+
+
+def distribution(folder, name, code):
+    """A distribution on a search path, whose plug-in is this code."""
+    module = name.replace("-", "_")
+    (folder / f"{module}.py").write_text(code)
+    info = folder / f"{module}-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(f"[encbench]\nmain = {module}\n")
+
+
+OFFER = "from encbench import hookimpl\n@hookimpl\ndef encbench_encodings():\n    return {%s}\n"
+
+
+def test_a_run_works_beside_plugins_that_do_not(tmp_path):
+    distribution(tmp_path, "falls-over", "raise RuntimeError('no coffee')\n")
+    distribution(tmp_path, "same-name", OFFER % "'ffe': 'same_name:Nothing'")
+    code, found, _ = doctor("-o", tmp_path / "out", paths=[tmp_path], OMP_PROC_BIND="true")
+    assert code == 0, [f for f in found.values() if f["state"] == "failure"]
+    broken = found["plug-ins", "falls-over 1.0 (main)"]
+    assert (broken["state"], "no coffee" in broken["text"]) == ("warning", True)
+    conflict = found["plug-ins", "encoding 'ffe'"]
+    assert conflict["state"] == "warning"
+    assert found["threads", "OMP_PROC_BIND"]["state"] == "warning"
+    assert found["versions", "torch"]["state"] == "ok"
+    assert found["devices", "CPU capability"]["text"]
+    assert "encbench[bench]" in found["optional parts", "pytest-benchmark"]["text"] or (
+        found["optional parts", "pytest-benchmark"]["state"] == "ok"
+    )
+    assert found["output", str(tmp_path / "out")]["state"] == "ok"
+    assert not (tmp_path / "out").exists()
+    assert any(section == "data cache" for section, _ in found)
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ("raise ImportError('libtorch_cpu.so: cannot open')", "libtorch_cpu.so: cannot open"),
+        ("import sys; sys.exit(3)", "SystemExit: 3"),
+        ("import os; os.abort()", "ended the process (exit code -6)"),
+    ],
+    ids=["import", "exit", "abort"],
+)
+def test_a_torch_that_cannot_be_imported_is_a_line_and_no_traceback(tmp_path, code, words):
+    (tmp_path / "torch.py").write_text(code)
+    exit_code, found, _ = doctor(paths=[tmp_path])
+    assert exit_code == 1
+    torch = found["versions", "torch"]
+    assert (torch["state"], words in torch["text"]) == ("failure", True), torch
+    assert found["versions", "numpy"]["state"] == "ok"
+    assert found["plug-ins", "encbench 0.1.0 (tasks)"]["state"] == "ok"
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("unshare"), reason="needs root")
+def test_a_system_without_proc_can_be_looked_at(tmp_path):
+    (tmp_path / "torch.py").write_text("raise ImportError('not the point here')")
+    hidden = ["unshare", "-m", "sh", "-c", 'mount -t tmpfs none /proc && exec "$@"', "sh"]
+    if subprocess.run([*hidden, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("no mount can be made here")
+    _, found, _ = doctor(paths=[tmp_path], prefix=hidden)
+    assert found["devices", "CPU"]["state"] == "ok"
+    assert found["devices", "memory"]["state"] == "warning"
+    assert found["output", "free space"]["state"] in ("ok", "warning")
+
+
+def test_what_was_found_is_said_in_words_too(tmp_path):
+    (tmp_path / "torch.py").write_text("raise ImportError('gone')")
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")}
+    search = os.pathsep.join(filter(None, [str(tmp_path), inherited.get("PYTHONPATH", "")]))
+    done = subprocess.run(
+        [sys.executable, "-m", "encbench", "doctor"],
+        capture_output=True,
+        text=True,
+        env=inherited | {"PYTHONPATH": search},
+        cwd=tmp_path,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "  ✗ torch: " in done.stdout
+    assert "  ✓ numpy: " in done.stdout
+    assert done.stdout.splitlines()[-1].startswith("A run would not work here: ")
+
+
+@pytest.mark.parametrize("place", ["/proc/nowhere", "file/inside"])
+def test_a_folder_that_cannot_be_written_is_a_failure(tmp_path, place, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("file").write_text("")
+    (finding,) = diagnosis._output(Path(place))
+    assert finding.state == "failure"
+    assert "choose another folder with -o" in finding.text
+
+
+def test_looking_at_a_results_folder_changes_nothing(tmp_path):
+    (tmp_path / "records" / "abc").mkdir(parents=True)
+    before = sorted(tmp_path.rglob("*"))
+    found = {f.name: f for f in diagnosis._output(tmp_path)}
+    assert found["records"].text == "1 there"
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "state"),
+    [
+        ("OMP_NUM_THREADS", "many", "warning"),
+        ("OMP_NUM_THREADS", "4", "ok"),
+        ("KMP_AFFINITY", "granularity=fine", "warning"),
+        ("OMP_PROC_BIND", "FALSE", None),
+    ],
+)
+def test_settings_of_threads_are_read_as_openmp_reads_them(monkeypatch, name, value, state):
+    for other in ("OMP_NUM_THREADS", *machine.PINNING):
+        monkeypatch.delenv(other, raising=False)
+    monkeypatch.setenv(name, value)
+    found = {f.name: f.state for f in machine.threads({"torch": {"threads": 1}})}
+    assert found.get(name) == state
+
+
+def gpu(tmp_path, monkeypatch, script):
+    """A machine with a program called nvidia-smi."""
+    program = tmp_path / "nvidia-smi"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+
+
+def test_why_a_gpu_is_not_used_is_said(tmp_path, monkeypatch):
+    torch = {"version": "2.9", "cuda": None, "rocm": None, "available": False, "gpus": []}
+    facts = {"torch": torch | {"cpu_capability": "AVX2"}, "warnings": []}
+    gpu(tmp_path, monkeypatch, "echo 'NVIDIA H200, 143771 MiB, 570.1'")
+    (finding,) = [f for f in machine.devices(facts) if f.name == "GPU"]
+    assert finding.state == "warning"
+    assert "NVIDIA H200" in finding.text
+    assert "built for the CPU alone" in finding.text
+    facts = {**facts, "torch": facts["torch"] | {"cuda": "12.8"}, "warnings": ["driver too old"]}
+    (finding,) = [f for f in machine.devices(facts) if f.name == "GPU"]
+    assert "driver too old" in finding.text
+    gpu(tmp_path, monkeypatch, "echo 'Driver mismatch'; exit 9")
+    (finding,) = [f for f in machine.devices(facts) if f.name == "GPU"]
+    assert "nvidia-smi fails (Driver mismatch)" in finding.text
+
+
+def test_one_module_that_cannot_be_imported_does_not_hide_another(tmp_path, monkeypatch, capsys):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "broken_one.py").write_text("1 / 0\n")
+    found = probe(["broken_one", "json", "broken_two"])
+    assert set(found["broken"]) == {"broken_one", "broken_two"}
+    assert found["broken"]["broken_one"].startswith("ZeroDivisionError")
+
+
+def test_a_look_that_fails_is_a_finding(monkeypatch, tmp_path):
+    def fails(facts):
+        raise ValueError("unheard of")
+
+    monkeypatch.setattr(diagnosis, "devices", fails)
+    monkeypatch.setattr(diagnosis, "run_probe", lambda: {"broken": {}, "torch": {"problem": "-"}})
+    (finding,) = [f for f in diagnosis.examine(tmp_path) if f.section == "devices"]
+    assert (finding.state, "unheard of" in finding.text) == ("warning", True)
