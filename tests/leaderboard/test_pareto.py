@@ -204,3 +204,25 @@ def test_places_found_are_inside_and_free(marks: list[tuple[float, float]]) -> N
         for a0, b0, a1, b1 in [*boxes[index + 1 :], *taken]:
             assert x1 <= a0 or a1 <= x0 or y1 <= b0 or b1 <= y0
         assert not any(x0 < x < x1 and y0 < y < y1 for x, y in marks)
+
+
+def test_the_interval_of_two_cells_does_not_flatten_the_plot(results: Results) -> None:
+    for name, psnr in (("a", 20.0), ("b", 30.0)):
+        for seed in range(2):
+            results.add(name, seed=seed, psnr=psnr + 6 * seed)
+    bars = of(results).panels[0].points
+    assert (bars["quality_high"] - bars["quality_low"]).min() > 70
+    low, high = drawn(results).axes[0].get_ylim()
+    assert 10 < low < 23
+    assert 33 < high < 45
+
+
+def test_an_error_over_decades_has_a_log_axis(results: Results) -> None:
+    for name, error in (("a", 0.5), ("b", 0.01)):
+        metrics = {"chamfer": MetricValue(value=error, direction="lower")}
+        for seed in range(2):
+            results.add(name, curve="chamfer", metrics=metrics, seed=seed)
+    axes = drawn(results).axes[0]
+    assert axes.get_yscale() == "log"
+    low, high = axes.get_ylim()
+    assert 0 < low < 0.01 < 0.5 < high

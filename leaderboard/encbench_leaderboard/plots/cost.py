@@ -48,7 +48,7 @@ def draw_cost(found: Tradeoffs, colours: Mapping[str, tuple[str, str]]) -> Figur
         _draw_panel(place, panel, found, named, colours)
         if place in grid[:, 0]:
             place.set_ylabel(found.metric.heading)
-    places[0].set_ylim(_quality_limits(found))
+    _scale_quality(places[0], found)
     for place in places[len(found.panels) :]:
         place.set_axis_off()
     # With the final positions, but before the legend, which then tells what found no room.
@@ -81,15 +81,27 @@ def cost_caption(found: Tradeoffs) -> str:
     return text
 
 
-def _quality_limits(found: Tradeoffs) -> tuple[float, float]:
-    """Room for the means, and for bars up to half as much again: of two cells they are huge."""
+def _scale_quality(axes: Axes, found: Tradeoffs) -> None:
+    """Room for the means, and for bars up to half as much again: of two cells they are huge.
+
+    An error that spans decades gets a log axis; dB and shares are on a scale of their own.
+    """
     points = pd.concat([panel.points for panel in found.panels])
-    low, high = points["quality"].min(), points["quality"].max()
+    values = points[["quality", "quality_low", "quality_high"]].to_numpy(dtype=np.float64)
+    means = values[:, 0]
+    log = found.metric.direction == "lower" and means.min() > 0 and means.max() > 8 * means.min()
+    if log:
+        axes.set_yscale("log")
+        # An interval may reach below zero, which no log axis shows.
+        values = np.log(np.where(values > 0, values, np.nan))
+        means = values[:, 0]
+    low, high = float(means.min()), float(means.max())
     reach = 0.5 * (high - low) if high > low else math.inf
-    low = max(points[["quality", "quality_low"]].min(axis=None), low - reach)
-    high = min(points[["quality", "quality_high"]].max(axis=None), high + reach)
+    low = max(float(np.nanmin(values)), low - reach)
+    high = min(float(np.nanmax(values)), high + reach)
     margin = 0.1 * (high - low) or 0.05 * abs(high) or 1.0
-    return low - margin, high + margin
+    limits = (low - margin, high + margin)
+    axes.set_ylim((math.exp(limits[0]), math.exp(limits[1])) if log else limits)
 
 
 def _named(found: Tradeoffs) -> list[str]:
@@ -177,7 +189,7 @@ def _axes(axes: Axes, panel: Panel) -> None:
     axes.margins(0.12, 0.1)
     axes.set_xlabel(f"{panel.label} ↓")
     if panel.where:
-        axes.set_title("\n".join(textwrap.wrap(panel.where, 60)), fontsize=8)
+        axes.set_title("\n".join(textwrap.wrap(panel.where, 70)), fontsize=8)
     lowest, highest = panel.points["cost_low"].min(), panel.points["cost_high"].max()
     if highest / lowest > 8:
         axes.set_xscale("log")
