@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import subprocess
 import sys
@@ -11,11 +12,14 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import encbench_leaderboard
+import numpy as np
 import pytest
-from encbench_leaderboard.page import render
+from encbench_leaderboard.page import load, render
 from markdown_it import MarkdownIt
+from PIL import Image
 from typer.testing import CliRunner
 
+from encbench.config import PluginRef
 from encbench.errors import StoreError, UsageError
 from encbench.metrics.base import MetricValue
 from encbench.records import ErrorInfo
@@ -291,3 +295,110 @@ def test_arrays_damaged_to_the_same_size_are_one_clear_error(results: Results) -
     file.write_bytes(b"\0" * file.stat().st_size)
     with pytest.raises(StoreError, match=r"arrays\.npz is damaged; remove its folder"):
         page(results)
+
+
+def add_image(
+    results: Results, encoding: str, image: str, *, seed: int = 0, psnr: float = 30.0
+) -> None:
+    """One cell of a category: tasks that differ in their image alone."""
+    stored = results.add(encoding, task=f"image:image={image}", psnr=psnr, seed=seed)
+    task = PluginRef(
+        name="image",
+        distribution="encbench",
+        version="0.1.0",
+        parameters={"image": image, "side": 64},
+        label=f"image:image={image},side=64",
+    )
+    data_hash = hashlib.sha256(image.encode()).hexdigest()
+    cell = stored.record.cell.model_copy(update={"task": task, "data_hash": data_hash})
+    pictures = {
+        name: np.asarray(Image.open(path))
+        for name in ("target", "prediction")
+        if (path := stored.picture(name))
+    }
+    record = stored.record.model_copy(update={"cell": cell})
+    results.store.write(record, dict(stored.arrays), pictures)
+
+
+def test_a_category_stands_before_its_images(results: Results) -> None:
+    for image in ("x", "y"):
+        add_image(results, "a", image)
+        add_image(results, "b", image, psnr=20.0)
+    text = page(results)
+    headings = re.findall(r"^#{2,3} `.*`$", text, flags=re.MULTILINE)
+    assert headings == [
+        "## `image:image=*, side=64`",
+        "### `image:image=x, side=64`",
+        "### `image:image=y, side=64`",
+    ]
+    kinds = [Path(link).stem for link in links(text)]
+    assert kinds[:2] == ["image-image-side-64-all-spectra", "image-image-side-64-all-cost"]
+    assert len(kinds) == 2 + 4 + 4
+    assert "geometric mean over the targets" in text
+
+
+def test_many_images_are_folded_and_only_the_first_are_drawn(results: Results) -> None:
+    for number in range(9):
+        add_image(results, "a", f"i{number}")
+    text = page(results)
+    assert "### " not in text
+    for number in range(9):
+        assert f"<summary>image:image=i{number},side=64</summary>" in text
+    drawn = {Path(link).stem.rsplit("-", 1)[0] for link in links(text)}
+    assert drawn == {"image-image-side-64-all", "image-image-i0-side-64"}
+    assert "Pictures of 8 tasks are left out" in text
+    assert "encbench leaderboard run --all-pictures" in text
+    every = page(results, every=True)
+    assert len({Path(link).stem.rsplit("-", 1)[0] for link in links(every)}) == 10
+    assert "are left out, for there are many" not in every
+
+
+def test_pictures_that_are_no_longer_drawn_are_removed(results: Results) -> None:
+    for number in range(9):
+        add_image(results, "a", f"i{number}")
+    page(results, every=True)
+    text = page(results)
+    left = {file.name for file in (results.directory / "leaderboard").iterdir()}
+    assert left == {Path(link).name for link in links(text)}
+
+
+def test_a_long_table_is_folded_after_the_best(results: Results) -> None:
+    for place in range(30):
+        results.add(f"e{place}", psnr=50.0 - place, pictures=False, curves=False, points=0)
+    text = page(results, pictures=False)
+    first, rest = text.split("<summary>10 more rows</summary>", 1)
+    assert first.count("| `e") == 20
+    assert "`e19`" in first
+    assert "`e20`" in rest.split("</details>")[0]
+    tables = re.findall(r"(?:^\|.*\n)+", text, flags=re.MULTILINE)
+    assert max(len(table.splitlines()) for table in tables) <= 27
+
+
+def test_hundreds_of_encodings_do_not_make_a_page_that_no_forge_shows(results: Results) -> None:
+    for place in range(210):
+        results.add(f"e{place}", psnr=50.0 - place / 10, pictures=False, curves=False, points=0)
+    results.add("late", status="timeout", psnr=None, pictures=False, curves=False, points=0)
+    text = page(results, pictures=False)
+    assert "10 more entries of 211 are not in the tables." in text
+    assert "`late`" in text, "failures are not what is left out"
+    assert "`e199`" in text
+    assert "`e200`" not in text.split("## Does the spectrum")[0]
+
+
+def test_each_damaged_record_is_told_of_once(
+    results: Results, caplog: pytest.LogCaptureFixture
+) -> None:
+    from encbench_leaderboard.console import show
+
+    results.add("a")
+    bad = results.add("b")
+    (bad.path / "record.json").write_text("{")
+    show(results.directory, None, pictures=False)
+    assert caplog.text.count(bad.path.name) == 1
+
+
+def test_what_was_read_before_is_not_read_again(results: Results) -> None:
+    results.add("a")
+    loaded = load(results.directory)
+    results.store.remove("cell0001")
+    assert "`a`" in render(results.directory, pictures=False, loaded=loaded).read_text("utf-8")
