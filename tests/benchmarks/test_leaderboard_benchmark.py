@@ -17,6 +17,8 @@ from encbench_leaderboard.page import render
 from encbench_leaderboard.table import boards
 from pytest_benchmark.fixture import BenchmarkFixture
 
+from encbench.reading import record_text
+from encbench.records import Record
 from encbench.store import Store
 from tests.leaderboard.results import Results
 
@@ -67,7 +69,8 @@ def fill(directory: Path, encodings: int, images: int, seeds: int) -> int:
                 folder.mkdir()
                 for name in data["files"]:
                     os.link(original.path / name, folder / name)
-                (folder / "record.json").write_text(json.dumps(data), encoding="utf-8")
+                _, text = record_text(Record.model_validate(data))
+                (folder / "record.json").write_text(text, encoding="utf-8")
     for stored in originals:
         results.store.remove(stored.record.key)
     return made
