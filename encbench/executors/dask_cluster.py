@@ -299,8 +299,8 @@ def _start(kind: str, workers: int) -> Any:
         cluster.scale(jobs=workers)
     except (ValueError, TypeError, OSError, RuntimeError) as error:
         raise ClusterError(
-            f"cannot start a {kind} cluster: {error}; cores and memory of a job belong in dask's "
-            f"configuration, under jobqueue.{kind}"
+            f"cannot start a {kind} cluster: {str(error).partition(chr(10))[0]} Settings of a job "
+            f"belong in dask's configuration, under jobqueue.{kind}"
         ) from error
     logger.info("asked %s for %d %s", kind, workers, "job" if workers == 1 else "jobs")
     return cluster
