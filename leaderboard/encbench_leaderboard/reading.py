@@ -26,9 +26,10 @@ def how_to_read(board: Board) -> str:
                 text += (
                     "; *last* at the end of training, *best* the best value met during training "
                     "(a constant learning rate leaves noise on the last one). Entries are "
-                    "ranked by *last*; equal values share a rank"
+                    "ranked by the mean of *last*"
                 )
             lines.append(f"{text}.")
+    lines += _statistics(board)
     spectra = [s for task in board.tasks for r in task.records for s in r.record.spectra]
     lines += [
         "**parameters**: of the network's layers (MLP) and of the encoding, all of them trained.",
@@ -41,7 +42,9 @@ def how_to_read(board: Board) -> str:
             "empirical neural tangent kernel (NTK) over all parameters, at the end of training, "
             f"at N = {_listed(points)} training points; "
             f"{'; and '.join(KERNELS[kernel] for kernel in kernels)}. They depend on N: spectra "
-            "of different N or of different kernels must not be compared.",
+            "of different N or of different kernels must not be compared. Over several cells the "
+            "geometric mean is shown: eigenvalues span decades, and an arithmetic mean would be "
+            "that of the largest alone.",
             "**floor**: eigenvalues under it are rounding noise of the computation. They are "
             "counted, never shown as values: “≤ 1.0e-12” says that the eigenvalue is not told "
             "from zero by a floor of 1.0e-12. The floor is recorded with each spectrum: the "
@@ -61,6 +64,33 @@ def how_to_read(board: Board) -> str:
         "are ranked and averaged.",
     ]
     return "\n".join(f"- {line}" for line in dict.fromkeys(lines))
+
+
+def _statistics(board: Board) -> list[str]:
+    """What intervals, ranges of ranks and ties mean, as far as the board has them."""
+    lines = []
+    groups = (*board.categories, *board.tasks)
+    if any((group.standings["units"] > 1).any() for group in groups):
+        lines.append(
+            "**95 % interval** of a mean: over many such samples, 19 of 20 hold the true mean. Of "
+            "2 to 5 values Student's t interval (±), from 6 on a bootstrap interval in brackets, "
+            "widened as t is (Hesterberg, 2015); one value has none."
+        )
+    if any(group.pairs is not None for group in groups):
+        lines.append(
+            "**#**, the range of ranks: 1 plus the number of entries that are significantly "
+            "better, to the last rank less the number that are significantly worse. Tests are of "
+            "paired differences: sign flips where enough pairs are there for them to show "
+            "anything after correction, else Student's t; Holm's correction over all pairs of the "
+            "table bounds the chance of any false finding in it by 5 %."
+        )
+    if board.categories:
+        lines.append(
+            "**category**: tasks that differ in their target (the image) alone, told by a text "
+            "parameter that goes with different data. Its unit is the target; seeds are averaged "
+            "within."
+        )
+    return lines
 
 
 def _listed(numbers: list[int]) -> str:

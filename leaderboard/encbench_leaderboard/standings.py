@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from encbench_leaderboard.cells import WHENS, MetricInfo
 from encbench_leaderboard.statistics.intervals import Interval, intervals
 from encbench_leaderboard.statistics.pairs import Pairs, compare_all
 from encbench_leaderboard.statistics.ranks import rank_intervals
 from encbench_leaderboard.statistics.sample import cube
 
-if TYPE_CHECKING:
-    from encbench_leaderboard.table import MetricInfo
-
 __all__ = ["MAY_BE_BELOW_FLOOR", "TESTED", "natural", "standings"]
 
-WHENS = ("start", "middle", "end")
 MAY_BE_BELOW_FLOOR = ("median", "quantile_10", "minimum")
 OVER_DECADES = ("floor", "maximum", *MAY_BE_BELOW_FLOOR)
 """Averaged as logarithms: of eigenvalues a decade apart the larger would be the mean."""

@@ -9,58 +9,28 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
-from typing import Any, Literal
+from functools import cached_property
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 
-from encbench.config import NetworkConfig, NtkConfig, TrainingConfig
 from encbench.records import Record, StoredRecord
-from encbench_leaderboard.labels import canonical, differing, flatten, unique_labels
-from encbench_leaderboard.standings import WHENS, natural, standings
+from encbench_leaderboard.cells import (
+    WHENS,
+    MetricInfo,
+    cell_settings,
+    cells_of,
+    entries_of,
+    measured,
+    metrics_of,
+)
+from encbench_leaderboard.labels import canonical, unique_labels
+from encbench_leaderboard.standings import natural, standings
 from encbench_leaderboard.statistics.categories import Category, Target, find_categories
 from encbench_leaderboard.statistics.pairs import Pairs
 
 __all__ = ["WHENS", "Board", "MetricInfo", "TaskBoard", "boards", "cell_settings"]
-
-TITLES = {"psnr": "PSNR", "ms_ssim": "MS-SSIM", "iou": "IoU"}
-"""Of metrics in records that do not say their title, and of curves of cells that never got far."""
-SPECTRUM_NUMBERS = (
-    "size",
-    "points",
-    "floor",
-    "maximum",
-    "median",
-    "quantile_10",
-    "minimum",
-    "resolved_rank",
-    "effective_rank",
-)
-
-
-@dataclass(frozen=True)
-class MetricInfo:
-    """How a metric's numbers are to be read."""
-
-    name: str
-    unit: str
-    direction: Literal["higher", "lower"]
-    given: str = ""
-    """Title in the record, "" where it has none."""
-
-    @property
-    def title(self) -> str:
-        return self.given or TITLES.get(self.name, self.name.replace("_", " "))
-
-    @property
-    def heading(self) -> str:
-        unit = f" [{self.unit}]" if self.unit else ""
-        return f"{self.title}{unit} {self.arrow}"
-
-    @property
-    def arrow(self) -> str:
-        return "↑" if self.direction == "higher" else "↓"
 
 
 @dataclass(frozen=True)
@@ -94,8 +64,7 @@ class TaskBoard:
 
     def measure(self, records: Sequence[StoredRecord]) -> pd.DataFrame:
         """The numbers of other records as columns of ``cells``, a row a record."""
-        rows = [_cell(stored.record, self.metrics) for stored in records]
-        return pd.DataFrame(rows).drop(columns=["encoding", "seed"])
+        return measured(records, self.metrics).drop(columns=["encoding", "seed"])
 
     def of_entry(self, entry: str) -> list[StoredRecord]:
         """Records of an entry, by seed."""
@@ -132,8 +101,10 @@ class Board:
 
 def boards(records: Sequence[StoredRecord]) -> Board:
     """Sort records into tasks and categories, and rank the entries of each."""
-    encodings = {_ref_key(r.record, "encoding"): r.record.cell.encoding for r in records}
-    names = unique_labels(encodings)
+    keys = {id(stored): _ref_key(stored.record, "encoding") for stored in records}
+    refs = {keys[id(stored)]: stored.record.cell.encoding for stored in records}
+    labels = unique_labels(refs)
+    names = {record: labels[key] for record, key in keys.items()}
     slugs: Counter[str] = Counter()
     tasks = [_board(label, _slug(label, slugs), group, names) for label, group in _by_task(records)]
     categories = []
@@ -187,10 +158,10 @@ def _slug(label: str, taken: Counter[str]) -> str:
 
 
 def _board(
-    label: str, slug: str, records: Sequence[StoredRecord], names: Mapping[str, str]
+    label: str, slug: str, records: Sequence[StoredRecord], names: Mapping[int, str]
 ) -> TaskBoard:
-    metrics = _metrics(records)
-    cells = _cells(records, metrics, names)
+    metrics = metrics_of(records)
+    cells = cells_of(records, metrics, names)
     cells["unit"], cells["repeat"] = cells["seed"].astype(str), "once"
     cells["target"] = label
     table, pairs = standings(cells, metrics, category=False)
@@ -200,17 +171,17 @@ def _board(
 def _category_board(
     category: Category,
     tasks: Sequence[TaskBoard],
-    names: Mapping[str, str],
+    names: Mapping[int, str],
     slugs: Counter[str],
 ) -> TaskBoard:
     records = [stored for task in tasks for stored in task.records]
-    metrics = _metrics(records)
+    metrics = metrics_of(records)
     if all(task.metrics == tasks[0].metrics for task in tasks):
         cells = pd.concat([task.cells for task in tasks], ignore_index=True)
     else:
-        cells = _cells(records, metrics, names)
+        cells = cells_of(records, metrics, names)
     # Entries are told apart anew: one setting may vary between the tasks alone.
-    cells["entry"] = _entries(records, names)
+    cells["entry"] = entries_of(records, names)
     sizes = [len(task.records) for task in tasks]
     cells["unit"] = np.repeat(np.array(category.units, dtype=object), sizes)
     cells["repeat"] = cells["seed"].astype(str)
@@ -218,92 +189,3 @@ def _category_board(
     table, pairs = standings(cells, metrics, category=True)
     label, slug = category.label, _slug(f"{category.label} all", slugs)
     return TaskBoard(label, slug, metrics[0], metrics, records, cells, table, pairs, tuple(tasks))
-
-
-def _cells(
-    records: Sequence[StoredRecord], metrics: Sequence[MetricInfo], names: Mapping[str, str]
-) -> pd.DataFrame:
-    cells = pd.DataFrame([_cell(stored.record, metrics) for stored in records])
-    cells.insert(0, "entry", _entries(records, names))
-    return cells
-
-
-def _entries(records: Sequence[StoredRecord], names: Mapping[str, str]) -> list[str]:
-    """The entry of each record: its encoding, and the settings that tell it from others."""
-    settings = [cell_settings(stored.record) for stored in records]
-    encodings = [_ref_key(stored.record, "encoding") for stored in records]
-    distinct: dict[str, dict[int, dict[str, Any]]] = defaultdict(dict)
-    for setting, key in zip(settings, encodings, strict=True):
-        distinct[key][id(setting)] = setting
-    told_apart = {key: differing(found.values()) for key, found in distinct.items()}
-    entries = []
-    for key, setting in zip(encodings, settings, strict=True):
-        entry = names[key]
-        if told_apart[key]:
-            # What a cell leaves unset is told by the others, which set it.
-            told = [f"{n.split('.', 1)[1]}={setting[n]}" for n in told_apart[key] if n in setting]
-            entry += " · " + ", ".join(told) if told else ""
-        entries.append(entry)
-    return entries
-
-
-def cell_settings(record: Record) -> dict[str, Any]:
-    """Network, training and NTK settings of a cell, keys joined by dots."""
-    return _settings(record.cell.network, record.cell.training, record.cell.ntk)
-
-
-# Few settings are shared by thousands of cells.
-@lru_cache(maxsize=1024)
-def _settings(network: NetworkConfig, training: TrainingConfig, ntk: NtkConfig) -> dict[str, Any]:
-    parts = {
-        "network": network.model_dump(),
-        "training": training.model_dump(),
-        "ntk": ntk.model_dump(),
-    }
-    return {key: value for key, value in flatten(parts).items() if value is not None}
-
-
-def _metrics(records: Sequence[StoredRecord]) -> list[MetricInfo]:
-    """The task's metrics, the one followed during training first."""
-    # A cell that failed early does not know its task's metric yet.
-    known = [r for r in records if r.record.metrics] or records
-    primary = Counter(r.record.curve for r in known).most_common(1)[0][0]
-    found: dict[str, MetricInfo] = {}
-    for stored in records:
-        for name, value in stored.record.metrics.items():
-            found.setdefault(name, MetricInfo(name, value.unit, value.direction, value.title))
-    if primary not in found and found:
-        primary = next(iter(found))
-    first = found.pop(primary, MetricInfo(primary, "", "higher"))
-    return [first, *found.values()]
-
-
-def _cell(record: Record, metrics: Sequence[MetricInfo]) -> dict[str, Any]:
-    rate = record.learning_rate
-    # lr_crit is a bound for gradient descent; it says nothing of Adam's steps.
-    descends = record.cell.training.optimizer == "sgd"
-    row: dict[str, Any] = {
-        "encoding": record.cell.encoding.name,
-        "seed": record.cell.seed,
-        "status": record.status,
-        "params_mlp": record.parameters.get("mlp"),
-        "params_encoding": record.parameters.get("encoding"),
-        "best": record.best,
-        "best_step": record.best_step,
-        "steps": record.steps,
-        "training": record.durations.get("training"),
-        "ntk": record.durations.get("ntk"),
-        "peak_memory": record.peak_memory_bytes,
-        "lr": rate.value if rate else None,
-        "lr_ratio": rate.value / rate.critical if descends and rate and rate.critical else None,
-    }
-    for metric in metrics:
-        value = record.metrics.get(metric.name)
-        row[f"metric:{metric.name}"] = value.value if value else None
-    for when in WHENS:
-        summary = next((s for s in reversed(record.spectra) if s.when == when), None)
-        for number in SPECTRUM_NUMBERS:
-            row[f"{when}:{number}"] = getattr(summary, number) if summary else None
-    numeric = {key: value for key, value in row.items() if key not in ("encoding", "status")}
-    # One type for all: a column of None alone would otherwise not be a column of numbers.
-    return row | {key: float("nan") if v is None else float(v) for key, v in numeric.items()}
