@@ -177,8 +177,8 @@ def _embedded(data: Mapping[str, Any]) -> Markup:
     return Markup(text)
 
 
-def _tiles(board: Board, records: Sequence[StoredRecord]) -> list[tuple[str, str]]:
-    """(number, what of) at the head of the page."""
+def _tiles(board: Board, records: Sequence[StoredRecord]) -> list[tuple[str, str, bool]]:
+    """(number, what of, whether it counts failures) at the head of the page."""
     seeds = len({stored.record.cell.seed for stored in records})
     tally = Counter(stored.record.status for stored in records)
     counted = [
@@ -187,8 +187,10 @@ def _tiles(board: Board, records: Sequence[StoredRecord]) -> list[tuple[str, str
         (seeds, "seed"),
         (len(records), "cell"),
     ]
-    tiles = [(f"{number:,}", plural(number, what).split()[1]) for number, what in counted]
-    return tiles + [(f"{n:,}", kind.replace("_", " ")) for kind, n in tally.most_common()]
+    tiles = [(f"{number:,}", plural(number, what).split()[1], False) for number, what in counted]
+    return tiles + [
+        (f"{n:,}", kind.replace("_", " "), kind != "ok") for kind, n in tally.most_common()
+    ]
 
 
 def _task_section(task: TaskBoard) -> dict[str, Any]:

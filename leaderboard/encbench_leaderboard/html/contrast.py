@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import colorsys
 from collections.abc import Sequence
+from functools import cache
 
 from matplotlib.colors import to_hex, to_rgb
 
-from encbench_leaderboard.style import colours
+from encbench_leaderboard.style import PALETTE, colours
 
 __all__ = ["DARK", "LEAST", "LIGHT", "contrast", "themed"]
 
@@ -16,6 +17,8 @@ LIGHT, DARK = "#ffffff", "#161a21"
 LEAST = {LIGHT: 3.0, DARK: 4.5}
 """Of colours on each ground. WCAG 2.2, criterion 1.4.11, asks for 3; thin lines that just have
 it are hard to see on a dark ground."""
+PALE = 8.0
+"""Of the plots' second ten colours on the dark ground: darker there, they are paler here."""
 STEPS = 200
 
 
@@ -29,20 +32,24 @@ def themed(entries: Sequence[str]) -> list[tuple[str, str, str]]:
     """(colour on light, colour on dark, marker) of each entry.
 
     The colour of the drawn pictures where its contrast suffices, else the nearest one of the
-    same hue that has ``LEAST``.
+    same hue that has ``LEAST``, or ``PALE``. Entries must be distinct.
     """
-    drawn = colours(entries)
-    made = {c: (_readable(c, LIGHT), _readable(c, DARK)) for c, _ in set(drawn.values())}
-    return [(*made[drawn[entry][0]], drawn[entry][1]) for entry in entries]
+    found = []
+    for place, (colour, marker) in enumerate(colours(entries).values()):
+        pale = (place // len(PALETTE)) % 2
+        on_dark = _readable(colour, DARK, PALE if pale else LEAST[DARK])
+        found.append((_readable(colour, LIGHT, LEAST[LIGHT]), on_dark, marker))
+    return found
 
 
-def _readable(colour: str, ground: str) -> str:
+@cache
+def _readable(colour: str, ground: str, least: float) -> str:
     hue, light, saturation = colorsys.rgb_to_hls(*to_rgb(colour))
     end = 1.0 if _luminance(ground) < 0.5 else 0.0
     for step in range(STEPS + 1):
         moved = light + (end - light) * step / STEPS
         found = str(to_hex(colorsys.hls_to_rgb(hue, moved, saturation))) if step else colour
-        if contrast(found, ground) >= LEAST[ground]:
+        if contrast(found, ground) >= least:
             return found
     return found
 

@@ -15,6 +15,7 @@ from encbench_leaderboard.format import MISSING, count, eigenvalue, fixed, one_l
 from encbench_leaderboard.html import lines
 from encbench_leaderboard.html.columns import Column, below_or_value, columns, sortable
 from encbench_leaderboard.html.contrast import themed
+from encbench_leaderboard.html.costs import costs
 from encbench_leaderboard.html.pictures import LIMIT, collect
 from encbench_leaderboard.html.strings import Interned
 from encbench_leaderboard.markdown import digits
@@ -52,6 +53,7 @@ def payload(board: Board, pictures: int = LIMIT) -> dict[str, Any]:
         tasks.append(
             {
                 **_task(task, numbers, texts),
+                "costs": costs(task, numbers),
                 "targets": [places[id(target)] for target in task.targets],
                 "lines": {numbers[entry]: made for entry, made in drawn.get(place, {}).items()},
                 "pictures": [

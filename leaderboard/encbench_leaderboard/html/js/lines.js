@@ -131,20 +131,23 @@ class LinesCard {
     this.note.textContent = this.tellNote(Math.min(able, this.limit), able);
   }
 
-  /** A legend entry: focus lights its line, the arrow keys walk along it. */
+  /** A legend entry: focus lights its lines, the arrow keys walk along one and between them. */
   item(entry) {
     let at = null;
-    const group = () => this.plot.groups.filter(({ line }) => line.entry === entry).at(-1);
+    let which = 0;
     const walk = (event) => {
-      const found = group();
-      const last = (found?.points.length ?? 0) - 1;
-      const move = {
+      // The last moment, and of a curve the last seed, comes first.
+      const own = this.plot.groups.filter(({ line }) => line.entry === entry);
+      const other = { ArrowUp: 1, ArrowDown: -1 }[event.key];
+      const move = other ? 0 : {
         ArrowRight: 1, ArrowLeft: -1, PageDown: 10, PageUp: -10, Home: -Infinity, End: Infinity,
       }[event.key];
-      if (!found || move === undefined) return;
+      if (!own.length || move === undefined) return;
       event.preventDefault();
+      which = (which + (other ?? 0) + own.length) % own.length;
+      const last = own[which].points.length - 1;
       at = Math.max(0, Math.min(last, (at ?? (move > 0 ? -1 : last + 1)) + move));
-      say(this.plot.show(found, at).join(", "));
+      say(this.plot.show(own[which], at).join(", "));
     };
     return el("li", {}, el("button", {
       type: "button", "data-entry": entry, "aria-describedby": "walk-help",

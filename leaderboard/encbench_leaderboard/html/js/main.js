@@ -7,7 +7,7 @@ function taskOfLink() {
 
 startTheme();
 document.body.append(el("p", {
-  id: "walk-help", hidden: true, text: "The left and right arrow keys walk along the line.",
+  id: "walk-help", hidden: true, text: "The left and right arrow keys walk along a line, up and down between the lines of an entry.",
 }));
 if (TASKS.length) {
   [state.task] = SINGLE;

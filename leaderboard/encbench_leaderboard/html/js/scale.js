@@ -42,7 +42,7 @@ function logTicks(low, high, most) {
   const ticks = [];
   for (let k = first; k <= last; k++) {
     if ((k - first) % step === 0) {
-      ticks.push([10 ** k, Math.abs(k) <= 3 && k >= 0 ? tickText(10 ** k) : power(k)]);
+      ticks.push([10 ** k, low >= 1 ? tickText(10 ** k) : power(k)]);
     }
   }
   return ticks;

@@ -62,7 +62,7 @@ function taskColumns(number) {
     ...column, kind: "num",
     key: (row) => row.sort[place], cell: (row) => twoLines(row.text[place]),
   }));
-  return [RANK, NAME, ...columns, STATUS];
+  return [RANK, NAME, STATUS, ...columns];
 }
 
 /** The columns that every task has; quality is sorted within each metric. */
@@ -93,7 +93,7 @@ function commonColumns() {
     hint: "of the task's primary metric; compare within a task only",
     key: (row) => row.sort[0], cell: (row) => twoLines(row.text[0]),
   };
-  return [task, RANK, NAME, metric, value, ...columns, STATUS];
+  return [task, RANK, NAME, STATUS, metric, value, ...columns];
 }
 
 function toggleDetails(row, line) {

@@ -1,5 +1,7 @@
 // A table that sorts by any column and draws its rows as they are scrolled to.
 const CHUNK = 100;
+// So many rows are shown at once; more scroll in a frame of their own.
+const SHORT = 30;
 
 /**
  * columns: [{title, group, hint, descending, kind, key(row), cell(row)}]; `cell` returns a string or
@@ -18,7 +20,7 @@ class SortableTable {
       el("caption", { class: "unseen", text: caption }),
       el("thead", {}, this.groups(), el("tr", {}, ...this.heads)), this.body);
     this.frame = el("div", {
-      class: "scroll tall", tabindex: "0", role: "region", "aria-label": caption,
+      class: "scroll boxed", tabindex: "0", role: "region", "aria-label": caption,
     }, table, this.more);
     this.edge = el("div", { class: "edge" }, this.frame);
     this.frame.addEventListener("scroll", () => {
@@ -81,6 +83,7 @@ class SortableTable {
 
   show(rows) {
     this.rows = rows;
+    this.frame.classList.toggle("tall", rows.length > SHORT);
     this.order = this.sorted(rows);
     this.drawnRows = 0;
     this.body.replaceChildren();

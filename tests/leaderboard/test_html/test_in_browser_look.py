@@ -1,0 +1,127 @@
+"""Themes, contrast, narrow windows and paper."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from encbench_leaderboard.html import write_html
+from playwright.sync_api import Browser, Page
+
+from tests.leaderboard.results import Results
+
+from .browser import CHROMIUM, Opened
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed here")
+
+
+def test_the_first_key_offers_to_skip_to_the_table(opened: Opened) -> None:
+    opened.page.keyboard.press("Tab")
+    assert opened.page.evaluate("document.activeElement.className") == "skip"
+    opened.page.keyboard.press("Enter")
+    assert opened.page.evaluate("document.activeElement.id") == "standings"
+
+
+def ground(page: Page) -> str:
+    found: str = page.evaluate("getComputedStyle(document.documentElement).backgroundColor")
+    return found
+
+
+def test_the_theme_is_the_systems_until_the_button_says_otherwise(
+    results: Results, browser: Browser
+) -> None:
+    results.add("a")
+    file = write_html(results.directory)
+    opened = Opened(browser, file, color_scheme="dark")
+    page = opened.page
+    button = page.locator("#theme")
+    assert button.get_attribute("aria-pressed") == "true"
+    dark = ground(page)
+    button.click()
+    light = ground(page)
+    assert dark != light
+    page.reload()
+    page.wait_for_selector("html[data-ready]")
+    assert ground(page) == light
+    assert page.locator("#theme").get_attribute("aria-pressed") == "false"
+    page.emulate_media(media="print", color_scheme="dark")
+    assert not page.locator("nav").is_visible()
+    page.close()
+
+
+CONTRASTS = """() => {
+  const channels = (text) => {
+    const canvas = new OffscreenCanvas(1, 1).getContext("2d", { willReadFrequently: true });
+    canvas.fillStyle = text;
+    canvas.fillRect(0, 0, 1, 1);
+    return [...canvas.getImageData(0, 0, 1, 1).data];
+  };
+  const luminance = ([r, g, b]) => [r, g, b].map((c) => c / 255)
+    .map((c) => (c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4))
+    .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
+  const groundOf = (node) => {
+    for (let at = node; at; at = at.parentElement) {
+      const found = channels(getComputedStyle(at).backgroundColor);
+      if (found[3] === 255) return found;
+    }
+    return [255, 255, 255, 255];
+  };
+  const poor = [];
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (walker.nextNode()) {
+    const node = walker.currentNode.parentElement;
+    if (!walker.currentNode.data.trim() || !node.checkVisibility() || node.closest("script")
+      || node.closest(".compare") || node.closest("option")) continue;
+    const style = getComputedStyle(node);
+    const ink = channels(node.closest("svg") ? style.fill : style.color);
+    const [high, low] = [luminance(ink), luminance(groundOf(node))].sort((a, b) => b - a);
+    const ratio = (high + 0.05) / (low + 0.05);
+    if (ratio < 4.5) poor.push(`${ratio.toFixed(2)} ${walker.currentNode.data.trim()}`);
+  }
+  return poor;
+}"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_all_text_has_the_contrast_that_wcag_asks_for(opened: Opened, scheme: Any) -> None:
+    page = opened.page
+    page.emulate_media(color_scheme=scheme)
+    page.locator("#standings-table .unfold").last.click()
+    page.locator("#status label", has_text="failed").click()
+    assert page.evaluate(CONTRASTS) == []
+
+
+@pytest.mark.parametrize("width", [360, 768])
+def test_a_narrow_window_scrolls_tables_and_not_the_page(opened: Opened, width: int) -> None:
+    page = opened.page
+    page.set_viewport_size({"width": width, "height": 700})
+    page.locator("#standings-table .unfold").first.click()
+    page.locator("#task").select_option(label="All tasks")
+    page.wait_for_timeout(100)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    frame = page.locator("#standings-table .scroll").first
+    assert frame.evaluate("f => f.scrollWidth > f.clientWidth") or width > 360
+    for name in ("spectra", "curves", "cost"):
+        inside = page.locator(f"#{name} svg").evaluate("s => s.getBoundingClientRect().right")
+        assert inside <= width
+
+
+def test_motion_is_only_for_those_who_do_not_mind(opened: Opened) -> None:
+    behaviour = "getComputedStyle(document.documentElement).scrollBehavior"
+    opened.page.emulate_media(reduced_motion="reduce")
+    assert opened.page.evaluate(behaviour) == "auto"
+    opened.page.emulate_media(reduced_motion="no-preference")
+    assert opened.page.evaluate(behaviour) == "smooth"
+
+
+def test_paper_holds_the_whole_table_in_its_width(opened: Opened) -> None:
+    page = opened.page
+    # A4 on its side between the page's margins, at 96 pixels an inch.
+    page.set_viewport_size({"width": 1045, "height": 720})
+    page.emulate_media(media="print", color_scheme="dark")
+    page.wait_for_timeout(100)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 1045
+    assert not page.locator("#filters").is_visible()
+    frame = page.locator("#standings-table .scroll")
+    assert frame.evaluate("f => f.scrollWidth <= f.clientWidth")
+    assert ground(page) == "rgb(255, 255, 255)"
