@@ -40,11 +40,12 @@ def record_text(record: Record) -> tuple[Record, str]:
     return sealed, text.removesuffix(_UNSEALED) + _seal(sealed.checksum)
 
 
-def read_record(folder: str) -> Record:
+def read_record(folder: str, key: str | None = None) -> Record:
     """The record in a folder.
 
     Args:
-        folder: named by the record's key.
+        folder: its path.
+        key: of the record that is expected; the folder's name unless given.
 
     Raises:
         NewerRecord: this encbench is too old for it.
@@ -53,7 +54,7 @@ def read_record(folder: str) -> Record:
     """
     with open(f"{folder}/record.json", "rb") as file:  # noqa: PTH123 # a Path costs as much as the reading
         record = _parse(file.read())
-    if record.key != os.path.basename(folder):  # noqa: PTH119 # as above
+    if record.key != (key or os.path.basename(folder)):  # noqa: PTH119 # as above
         raise ValueError(f"the record says key {record.key}")
     for name, size in record.files.items():
         try:

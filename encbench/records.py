@@ -198,7 +198,7 @@ class StoredRecord:
     @cached_property
     def arrays(self) -> dict[str, np.ndarray]:
         file = self.path / "arrays.npz"
-        if not file.exists():
+        if not file.exists() and file.name not in self.record.files:
             return {}
         try:
             with np.load(file, allow_pickle=False) as stored:

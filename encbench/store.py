@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import itertools
 import json
@@ -24,6 +25,8 @@ from encbench.records import Record, StoredRecord
 __all__ = ["Store", "store_error"]
 
 logger = logging.getLogger("encbench")
+_OLD = ".old-"
+"""Before the key of a record that is being replaced."""
 _NOT_THE_RECORDS_FAULT = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE, errno.ETIMEDOUT}
 """Reading failed, and may succeed later: no reason to call a record damaged."""
 
@@ -142,7 +145,7 @@ class Store:
         Raises:
             OSError: disk full, folder not writable. An earlier record of the key stays.
         """
-        final, replaced = self._records / key, self._records / f".old-{key}"
+        final, replaced = self._records / key, self._records / f"{_OLD}{key}"
         for file in folder.iterdir():
             _flush(file)
         # a file that was flushed can still be missing from its folder after a power cut
@@ -179,7 +182,7 @@ class Store:
             for name in self.keys():
                 folder = self._records / name
                 try:
-                    found.append(StoredRecord(read_record(str(folder)), folder))
+                    found.append(self._read(name))
                 except NewerRecord as error:
                     self._newer(folder, error, refuse=set_aside)
                 except (OSError, ValueError) as error:
@@ -197,11 +200,25 @@ class Store:
                 f"there is no results folder {self.directory}; `encbench run -o DIR` makes one"
             )
         try:
-            return sorted(e.name for e in os.scandir(self._records) if e.name[0] != ".")
+            names = {entry.name.removeprefix(_OLD) for entry in os.scandir(self._records)}
         except FileNotFoundError:
             return []
         except OSError as error:
             raise store_error(f"cannot read the results folder {self.directory}", error) from None
+        return sorted(name for name in names if name[0] != ".")
+
+    def _read(self, key: str) -> StoredRecord:
+        folder, replaced = self._records / key, self._records / f"{_OLD}{key}"
+        try:
+            return StoredRecord(read_record(str(folder)), folder)
+        except (FileNotFoundError, ValueError):
+            # it may have been replaced meanwhile, and what was read be parts of two; or it is
+            # being replaced, or was when its writer was killed, and the earlier one is it
+            with contextlib.suppress(OSError, ValueError):
+                earlier = read_record(str(replaced), key)
+                if not folder.exists():
+                    return StoredRecord(earlier, replaced)
+        return StoredRecord(read_record(str(folder)), folder)
 
     def record(self, key: str) -> StoredRecord:
         """The record of one key.
@@ -211,7 +228,7 @@ class Store:
         """
         folder = self._records / key
         try:
-            return StoredRecord(read_record(str(folder)), folder)
+            return self._read(key)
         except FileNotFoundError:
             raise StoreError(f"there is no record {folder}") from None
         except NewerRecord as error:
@@ -246,8 +263,8 @@ class Store:
         """Clean up after a process that was killed while it wrote."""
         for unfinished in self._records.glob(".new-*"):
             _discard(unfinished)
-        for replaced in self._records.glob(".old-*"):
-            final = self._records / replaced.name.removeprefix(".old-")
+        for replaced in self._records.glob(f"{_OLD}*"):
+            final = self._records / replaced.name.removeprefix(_OLD)
             if os.path.lexists(final):
                 _discard(replaced)
             else:

@@ -8,6 +8,7 @@ import os
 import resource
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -387,3 +388,65 @@ def test_reading_leaves_the_garbage_collector_as_it_was(tmp_path, result):
         assert not gc.isenabled()
     finally:
         gc.enable()
+
+
+WRITER = """
+import itertools, sys
+import numpy as np
+from encbench import Store
+source, target = Store(sys.argv[1]), Store(sys.argv[2])
+(stored,) = source.records()
+with target.writing():
+    print("ready", flush=True)
+    for turn in itertools.count():
+        # of another size each time, so that parts of two records do not pass for one
+        arrays = {**stored.arrays, "turn": np.arange(turn % 7)}
+        for number in range(5):
+            record = stored.record.model_copy(update={"key": f"{number:020d}", "steps": turn})
+            target.write(record, arrays, {})
+"""
+
+
+def test_a_writer_killed_at_any_moment_leaves_whole_records_alone(tmp_path, result, caplog):
+    with Store(tmp_path / "source").writing():
+        write(Store(tmp_path / "source"), result)
+    target = Store(tmp_path / "target")
+    seen = 0
+    for number in range(6):
+        command = [sys.executable, "-c", WRITER, tmp_path / "source", tmp_path / "target"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as writer:
+            writer.stdout.readline()
+            deadline = time.monotonic() + 0.05 + 0.037 * number
+            while time.monotonic() < deadline:
+                # each record is there from its first writing on, while it is being replaced too
+                keys = [stored.record.key for stored in target.records()]
+                assert len(keys) >= seen
+                seen = len(keys)
+            writer.kill()
+        assert len(target.records()) >= seen
+        with target.writing():
+            assert len(target.records(set_aside=True)) >= seen
+            left = {path.name for path in (tmp_path / "target" / "records").iterdir()}
+        assert not any(name.startswith(".") for name in left)
+    assert seen > 0
+    assert caplog.text == ""
+
+
+def test_a_record_whose_writer_was_killed_between_two_renames_can_be_read(tmp_path, result):
+    store = Store(tmp_path)
+    with store.writing():
+        folder = write(store, result).path
+    folder.rename(folder.with_name(f".old-{folder.name}"))
+    (stored,) = store.records()
+    assert stored.arrays.keys() == result.arrays.keys()
+    assert store.record(folder.name).record == stored.record
+
+
+def test_arrays_that_were_there_and_are_not_any_more_are_no_empty_record(tmp_path, result):
+    store = Store(tmp_path)
+    with store.writing():
+        write(store, result)
+    (stored,) = store.records()
+    (stored.path / "arrays.npz").unlink()
+    with pytest.raises(StoreError, match=r"arrays\.npz"):
+        _ = stored.arrays
