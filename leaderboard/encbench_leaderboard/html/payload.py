@@ -72,6 +72,7 @@ def payload(board: Board, pictures: int = LIMIT) -> dict[str, Any]:
         ],
         "tasks": tasks,
         "pictures": album.data,
+        "pictures_limit": pictures,
         "index_sets": sets.texts(),
         "texts": texts.texts(),
     }

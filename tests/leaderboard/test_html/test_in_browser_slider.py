@@ -71,3 +71,14 @@ def test_any_two_pictures_of_a_task_are_laid_side_by_side(opened: Opened, folder
     content = base64.b64decode(source.partition(",")[2])
     assert content == (stored.path / "prediction.png").read_bytes()
     assert page.locator("#pictures img.left").evaluate("image => image.naturalWidth") == 67
+
+
+def test_the_page_says_that_it_was_made_without_pictures(
+    results: Results, browser: Browser
+) -> None:
+    results.add("a")
+    opened = Opened(browser, write_html(results.directory, pictures=False))
+    told = opened.page.locator("#pictures").inner_text()
+    assert "made without pictures" in told
+    assert opened.page.locator("#pictures img").count() == 0
+    opened.page.close()

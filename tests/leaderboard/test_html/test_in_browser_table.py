@@ -138,3 +138,30 @@ def test_rows_are_drawn_as_they_are_scrolled_to(results: Results, browser: Brows
     assert opened.entries() == ["e:n=249"]
     assert opened.said == []
     opened.page.close()
+
+
+def test_a_category_is_shown_pooled_beside_the_plots_of_one_of_its_tasks(
+    results: Results, browser: Browser
+) -> None:
+    for image, psnr in (("cat", 30.0), ("dog", 20.0)):
+        stored = results.add("a", task=f"image:image={image}", psnr=psnr)
+        task = stored.record.cell.task.model_copy(update={"parameters": {"image": image}})
+        cell = stored.record.cell.model_copy(update={"task": task, "data_hash": image * 20})
+        arrays = {**stored.arrays, "spectrum_end": stored.arrays["spectrum_end"] * psnr}
+        results.store.write(stored.record.model_copy(update={"cell": cell}), arrays, {})
+    opened = Opened(browser, write_html(results.directory))
+    page = opened.page
+    assert page.locator("#task option:checked").inner_text() == "image:image=*"
+    assert opened.column("PSNR [dB] ↑") == ["25.00"]
+    choice = page.locator("#spectra [data-task-name] select")
+    assert choice.locator("option").all_inner_texts() == ["image:image=cat", "image:image=dog"]
+    tips = []
+    for label in ("image:image=cat", "image:image=dog"):
+        choice.select_option(label=label)
+        page.locator("#spectra .legend button").focus()
+        page.keyboard.press("Home")
+        tips.append(float(opened.tip().split("λ = ")[1].split()[0]))
+    assert tips[0] / tips[1] == pytest.approx(1.5, rel=1e-2)
+    assert page.locator("#task option:checked").inner_text() == "image:image=*"
+    assert opened.said == []
+    page.close()

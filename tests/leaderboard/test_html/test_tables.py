@@ -112,3 +112,17 @@ def test_times_of_different_machines_are_warned_about(results: Results) -> None:
     assert "must not be compared.</strong>" not in page(results)
     results.add("b", provenance=provenance(processor="Xeon 8480"))
     assert "2 different machines or settings of threads: their times must not be" in page(results)
+
+
+def test_times_of_two_machines_share_no_plot(results: Results) -> None:
+    for place, processor in enumerate(("EPYC 7763", "EPYC 7763", "Xeon 8480")):
+        results.add(f"e{place}", psnr=20.0 + place, provenance=provenance(processor=processor))
+    panels = data(results)["tasks"][0]["costs"]["panels"]
+    assert [panel["label"] for panel in panels] == [
+        "parameters",
+        "training [s]",
+        "training [s]",
+        "peak memory [MiB]",
+    ]
+    assert [len(panel["points"]) for panel in panels] == [3, 2, 1, 3]
+    assert "Xeon" in panels[2]["where"]

@@ -16,9 +16,10 @@ class Slider {
   renew() {
     this.task = state.task;
     const { pictures, pictures_left_out: lost } = TASKS[state.task];
-    const note = lost
-      ? `Pictures of ${plural(lost, "entry", "entries")} are left out, the best ones first in: this file holds so many bytes of pictures and no more.`
-      : "";
+    const limit = DATA.pictures_limit / 1e6;
+    const full = `The pictures of ${plural(lost, "entry", "entries")} are not here or not all: those of the best entries come first, up to ${brief(limit)} MB in this file.`;
+    let note = lost ? full : "";
+    if (!limit) note = "This file was made without pictures.";
     if (!pictures.length) {
       this.host.replaceChildren(el("p", {
         class: "none", text: note || "The records of this task hold no pictures.",
