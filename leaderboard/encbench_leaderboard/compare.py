@@ -21,6 +21,7 @@ from encbench_leaderboard.compare_match import (
     why_unmatched,
 )
 from encbench_leaderboard.compare_rows import Row, rows_of
+from encbench_leaderboard.conditions import conditions_of
 from encbench_leaderboard.labels import differing
 from encbench_leaderboard.table import TaskBoard, boards, cell_settings
 
@@ -84,7 +85,7 @@ def compare_folders(a: Path, b: Path) -> Report:
         measured = task.measure(others)
         sides[1][measured.columns] = measured
         cells_a, cells_b = (
-            _placed(cells, own).assign(pair=range(len(cells)))
+            _placed(task, cells, own).assign(pair=range(len(cells)))
             for cells, own in zip(sides, (task.records, others), strict=True)
         )
         tables.append((task, cells_a, cells_b))
@@ -121,7 +122,7 @@ def compare_encodings(a: str, b: str, folder: Path) -> Report:
                 )
             chosen = task.cells["entry"].isin(entries)
             kept = [r for r, yes in zip(task.records, chosen, strict=True) if yes]
-            cells = _placed(task.cells[chosen].assign(entry=""), kept)
+            cells = _placed(task, task.cells[chosen].assign(entry=""), kept)
             cells["pair"] = cells["target"] + " " + cells["seed"].astype(str)
             sides.append((cells.drop_duplicates("pair"), kept))
         (cells_a, records_a), (cells_b, records_b) = sides
@@ -167,16 +168,24 @@ def _note_pairs(report: Report, pairs: Sequence[tuple[StoredRecord, StoredRecord
     report.settings = [Change(*what, count) for what, count in settings.items()]
 
 
-def _placed(cells: pd.DataFrame, records: Sequence[StoredRecord]) -> pd.DataFrame:
-    """With the columns that decide whether times and memory may be compared."""
+def _placed(task: TaskBoard, cells: pd.DataFrame, records: Sequence[StoredRecord]) -> pd.DataFrame:
+    """With the columns that decide what may be compared: machine, device, metrics' conditions."""
     sources = [stored.record.provenance for stored in records]
     threads = [f"{s.threads} thread{'' if s.threads == 1 else 's'}" for s in sources]
+    under = {
+        f"under:{metric.name}": [
+            ", ".join(f"{k} = {v}" for k, v in (conditions_of(r, metric.name) or {}).items())
+            for r in records
+        ]
+        for metric in task.metrics
+    }
     return cells.assign(
         where=[
             ", ".join([s.machine, s.processor, s.device, t])
             for s, t in zip(sources, threads, strict=True)
         ],
         device=[s.device for s in sources],
+        **under,
     )
 
 

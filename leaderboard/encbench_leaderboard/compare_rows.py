@@ -41,6 +41,8 @@ class Quality:
     """Units in which A, B or neither is better."""
     identical: bool
     """Whether every pair is equal to the last digit."""
+    refused: dict[str, int] = field(default_factory=dict)
+    """Why pairs are not compared, their conditions being unlike, and how many."""
     p: float = math.nan
     adjusted: float = math.nan
     """After Holm, over the rows of its kind: this metric, tasks or categories."""
@@ -136,7 +138,10 @@ def _quality(
 ) -> list[tuple[Quality, np.ndarray, float]]:
     """Per entry: the numbers, the differences of its units and the size of its values."""
     column = f"metric:{metric.name}"
-    paired = finished[finished[column].notna() & finished[f"{column}|b"].notna()]
+    valued = finished[finished[column].notna() & finished[f"{column}|b"].notna()]
+    # MS-SSIM of three scales and of four are two metrics.
+    alike = valued[f"under:{metric.name}"] == valued[f"under:{metric.name}|b"]
+    paired, unlike = valued[alike], valued[~alike]
     a, b = paired[column].to_numpy(np.float64), paired[f"{column}|b"].to_numpy(np.float64)
     with np.errstate(invalid="ignore"):
         # ∞ beside ∞ is no difference
@@ -159,9 +164,16 @@ def _quality(
             wins_b=int((better[place] > 0).sum()),
             ties=int((better[place] == 0).sum()),
             identical=_all_zero(cubes[2], place),
+            refused=_refused(metric, unlike[unlike["entry"] == entries[place]]),
         )
         found.append((quality, units[place], scale))
     return found
+
+
+def _refused(metric: MetricInfo, pairs: pd.DataFrame) -> dict[str, int]:
+    under = f"under:{metric.name}"
+    found = Counter(zip(pairs[under], pairs[f"{under}|b"], strict=True))
+    return {f"{metric.title}: A under {a}; B under {b}": n for (a, b), n in found.items()}
 
 
 def _deviation(values: np.ndarray) -> float:

@@ -85,6 +85,8 @@ def verdict(quality: Quality, row: Row, report: Report) -> str:
     units = quality.difference.units
     unit = "target" if row.category else "pair"
     if not units:
+        if quality.refused:
+            return "not compared: taken under other conditions"
         return "not compared: no pair finished with a value"
     if quality.identical:
         return "equal to the last digit"
@@ -132,7 +134,10 @@ def _print(console: Console, report: Report, every: bool) -> None:
     # Rows of tasks hold each pair once; those of categories hold them again.
     refused = Counter[str]()
     for row in report.rows:
-        refused.update({} if row.category else row.cost.refused)
+        if not row.category:
+            refused.update(row.cost.refused)
+            for quality in row.quality:
+                refused.update(quality.refused)
     for reason, number in refused.items():
         _line(console, f"Not compared, {plural(number, 'pair')}: {reason}")
     console.print(Text(_foot(report, shown), style="dim"))
@@ -264,7 +269,7 @@ def _foot(report: Report, shown: Sequence[Row]) -> str:
             f" p: {used} test, Holm's correction over the rows of a metric (tasks and "
             "categories apart); the interval is of its row alone."
         )
-    first = [row.quality[0] for row in shown if row.quality]
+    first = [row.quality[0] for row in report.rows if row.quality and not row.within]
     if len(first) > 1:
         better = Counter("equal" if quality.identical else quality.better for quality in first)
         text += (

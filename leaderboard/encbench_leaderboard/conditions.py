@@ -9,7 +9,7 @@ from encbench.records import StoredRecord
 from encbench_leaderboard.format import plain
 from encbench_leaderboard.table import TaskBoard
 
-__all__ = ["metric_conditions", "of_entry", "reasons"]
+__all__ = ["conditions_of", "metric_conditions", "of_entry", "reasons"]
 
 
 def metric_conditions(task: TaskBoard) -> tuple[dict[str, str], list[str]]:
@@ -25,7 +25,7 @@ def metric_conditions(task: TaskBoard) -> tuple[dict[str, str], list[str]]:
         seen = {
             frozenset(details.items()): details
             for stored in task.records
-            if (details := _details(stored, metric.name)) is not None
+            if (details := conditions_of(stored, metric.name)) is not None
         }
         if len(seen) == 1 and (only := next(iter(seen.values()))):
             common[metric.name] = ", ".join(f"{k} = {v}" for k, v in only.items())
@@ -34,7 +34,7 @@ def metric_conditions(task: TaskBoard) -> tuple[dict[str, str], list[str]]:
     return common, mixed
 
 
-def _details(stored: StoredRecord, metric: str) -> dict[str, Any] | None:
+def conditions_of(stored: StoredRecord, metric: str) -> dict[str, Any] | None:
     """Whole-number details of a metric (scales, points), or None where it has no value."""
     value = stored.record.metrics.get(metric)
     if value is None or value.value is None:
@@ -48,7 +48,7 @@ def _details(stored: StoredRecord, metric: str) -> dict[str, Any] | None:
 
 def of_entry(records: Sequence[StoredRecord], metric: str) -> str:
     """The conditions of one entry's cells, in brackets, to stand behind its number."""
-    seen = {frozenset(d.items()): d for r in records if (d := _details(r, metric))}
+    seen = {frozenset(d.items()): d for r in records if (d := conditions_of(r, metric))}
     told = " or ".join(", ".join(f"{k} = {v}" for k, v in d.items()) for d in seen.values())
     return f" ({plain(told)})" if told else ""
 

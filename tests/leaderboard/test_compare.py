@@ -271,6 +271,20 @@ def test_times_need_the_same_threads_and_device(
     assert np.isnan(cost.memory.mean) == ("device" in change)
 
 
+def test_a_metric_under_other_conditions_is_another_metric(
+    results: Results, other: Results
+) -> None:
+    for folder, scales in ((results, 3), (other, 4)):
+        for seed in range(2):
+            value = MetricValue(value=0.9, details={"scales": scales if seed else 3})
+            put(folder, "mpe", seed, 30.0, curve="ms_ssim", metrics={"ms_ssim": value})
+    quality = only(compare_folders(results.directory, other.directory)).quality[0]
+    assert quality.difference.units == 1
+    assert quality.refused == {"MS-SSIM: A under scales = 3; B under scales = 4": 1}
+    done = run(str(results.directory), str(other.directory), "--all")
+    assert "Not compared, 1 pair: MS-SSIM: A under scales = 3" in done.output
+
+
 def test_ratios_of_time_and_memory_are_geometric(results: Results) -> None:
     for seed, factor in enumerate((2.0, 8.0)):
         put(results, "a", seed, 30.0, durations={"training": 10.0}, peak_memory_bytes=100)
