@@ -15,7 +15,8 @@ import pytest
 import typer
 from encbench_leaderboard.compare import Report, compare_encodings, compare_folders
 from encbench_leaderboard.compare_rows import Row
-from encbench_leaderboard.compare_text import as_plain, verdict
+from encbench_leaderboard.compare_tables import verdict
+from encbench_leaderboard.compare_text import as_plain
 from encbench_leaderboard.compare_verb import compare
 from scipy import stats
 from typer.testing import CliRunner
