@@ -296,7 +296,8 @@ def _start(kind: str, workers: int) -> Any:
         raise UsageError(f"unknown cluster {kind!r}; expected {', '.join(sorted(known))}")
     try:
         cluster = known[kind]()
-        cluster.scale(jobs=workers)
+        # adapt, not scale: a job that reached its wall time is asked for again
+        cluster.adapt(minimum_jobs=workers, maximum_jobs=workers)
     except (ValueError, TypeError, OSError, RuntimeError) as error:
         raise ClusterError(
             f"cannot start a {kind} cluster: {str(error).partition(chr(10))[0]} Settings of a job "

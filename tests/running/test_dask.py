@@ -149,3 +149,21 @@ def test_a_wrong_cluster_is_one_line(start, suite_file, tmp_path, arguments, wor
     assert words in errors[-1]
     assert "Traceback" not in run.said()
     assert not run.out.exists()
+
+
+def test_cells_of_a_killed_coordinator_end_on_the_workers(start, suite_file, cluster, tmp_path):
+    import psutil
+
+    cluster.worker("one")
+    run = start(
+        *(suite_file(["identity"], steps=1_000_000), "-o", str(tmp_path / "out")),
+        *("--scheduler", str(cluster.file)),
+    )
+    run.until(lambda: "started" in run.said())
+    worker = psutil.Process(cluster.processes["one"].pid)
+    running = worker.children(recursive=True)
+    os.killpg(run.process.pid, signal.SIGKILL)
+    ended, _ = psutil.wait_procs(running, timeout=20)
+    # the worker's own process stays, the cell's is gone
+    assert len(ended) == 1
+    assert worker.is_running()
