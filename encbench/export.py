@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import csv
-import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TextIO
 
+import numpy as np
+
 from encbench.errors import StoreError, UsageError
-from encbench.flat import Column, Value
+from encbench.flat import Chunk, Column, Value
 
 __all__ = ["check_format", "write_csv", "write_table"]
 
-CHUNK = 100_000
-"""Rows of a row group: what is in memory at a time."""
-
-Row = Sequence[Value]
+GROUP = 500_000
+"""Rows of a row group, at least: what is in memory at a time."""
 
 
 def check_format(path: Path) -> None:
@@ -37,12 +36,12 @@ def check_format(path: Path) -> None:
         )
 
 
-def write_table(columns: Sequence[Column], rows: Iterable[Row], path: Path) -> None:
+def write_table(columns: Sequence[Column], chunks: Iterable[Chunk], path: Path) -> None:
     """Write rows to a file that appears when it is complete.
 
     Args:
         columns: of the table.
-        rows: a value for each column; None where there is none. Read once.
+        chunks: the rows, some at a time; None where there is no value. Read once.
         path: ends in .csv or .parquet.
 
     Raises:
@@ -51,18 +50,23 @@ def write_table(columns: Sequence[Column], rows: Iterable[Row], path: Path) -> N
     """
     check_format(path)
     with _appearing(path) as temporary:
-        _WRITERS[path.suffix.lower()](columns, rows, temporary)
+        _WRITERS[path.suffix.lower()](columns, chunks, temporary)
 
 
-def write_csv(columns: Sequence[Column], rows: Iterable[Row], file: TextIO) -> None:
+def write_csv(columns: Sequence[Column], chunks: Iterable[Chunk], file: TextIO) -> None:
     """RFC 4180 with a header: numbers to the last digit, nothing where there is no value.
 
     Infinity and no number are ``inf`` and ``nan``, truth values ``true`` and ``false``.
     """
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(column.name for column in columns)
-    for row in rows:
-        writer.writerow(_text(value) for value in row)
+    for chunk in chunks:
+        for row in zip(*map(_values, chunk), strict=True):
+            writer.writerow(map(_text, row))
+
+
+def _values(column: Sequence[Value] | np.ndarray) -> Sequence[Value]:
+    return column.tolist() if isinstance(column, np.ndarray) else column
 
 
 def _text(value: Value) -> str:
@@ -73,12 +77,12 @@ def _text(value: Value) -> str:
     return repr(value) if isinstance(value, float) else str(value)
 
 
-def _write_csv_file(columns: Sequence[Column], rows: Iterable[Row], path: Path) -> None:
+def _write_csv_file(columns: Sequence[Column], chunks: Iterable[Chunk], path: Path) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
-        write_csv(columns, rows, file)
+        write_csv(columns, chunks, file)
 
 
-def _write_parquet(columns: Sequence[Column], rows: Iterable[Row], path: Path) -> None:
+def _write_parquet(columns: Sequence[Column], chunks: Iterable[Chunk], path: Path) -> None:
     # an optional extra, and slow to import
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -95,17 +99,19 @@ def _write_parquet(columns: Sequence[Column], rows: Iterable[Row], path: Path) -
             for c in columns
         ]
     )
-    remaining = iter(rows)
     with pq.ParquetWriter(path, schema) as writer:
-        while chunk := list(itertools.islice(remaining, CHUNK)):
-            arrays = [
-                pa.array(values, field.type)
-                for values, field in zip(zip(*chunk, strict=True), schema, strict=True)
-            ]
-            writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
+        waiting: list[Any] = []
+        for chunk in chunks:
+            arrays = [pa.array(c, field.type) for c, field in zip(chunk, schema, strict=True)]
+            waiting.append(pa.Table.from_arrays(arrays, schema=schema))
+            if sum(table.num_rows for table in waiting) >= GROUP:
+                writer.write_table(pa.concat_tables(waiting))
+                waiting = []
+        if waiting:
+            writer.write_table(pa.concat_tables(waiting))
 
 
-_WRITERS: dict[str, Callable[[Sequence[Column], Iterable[Row], Path], None]] = {
+_WRITERS: dict[str, Callable[[Sequence[Column], Iterable[Chunk], Path], None]] = {
     ".csv": _write_csv_file,
     ".parquet": _write_parquet,
 }

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal, Union, get_args, get_origin
 
+import numpy as np
 from pydantic import BaseModel
 
 from encbench.config import NetworkConfig, NtkConfig, PluginRef, TrainingConfig
@@ -20,12 +21,14 @@ __all__ = [
     "Value",
     "cell_columns",
     "cell_row",
-    "curve_rows",
+    "curve_chunks",
     "fixed_columns",
-    "spectrum_rows",
+    "spectrum_chunks",
 ]
 
 Value = str | float | int | bool | None
+Chunk = Sequence[Sequence[Value] | np.ndarray]
+"""Some rows of a table, as its columns: all of one length."""
 Kind = Literal["text", "integer", "number", "truth"]
 WHEN = ("start", "middle", "end")
 PHASES = ("setup", "training", "curve", "ntk", "evaluation")
@@ -62,7 +65,7 @@ SPECTRUM_COLUMNS = (
     Column("eigenvalue", "number"),
     Column("floor", "number"),
 )
-"""Of ``spectrum_rows``: part is "kernel" or "mlp", index counts from 1, the largest first."""
+"""Of ``spectrum_chunks``: part is "kernel" or "mlp", index counts from 1, the largest first."""
 
 CURVE_COLUMNS = (
     *_IDENTITY,
@@ -70,7 +73,7 @@ CURVE_COLUMNS = (
     Column("step", "integer"),
     Column("value", "number"),
 )
-"""Of ``curve_rows``: curve is "loss" or the name of the metric followed during training."""
+"""Of ``curve_chunks``: curve is "loss" or the name of the metric followed during training."""
 
 
 def cell_row(record: Record) -> dict[str, Value]:
@@ -117,39 +120,39 @@ def cell_columns(rows: Sequence[dict[str, Value]]) -> list[Column]:
     return [*fixed.values(), *(Column.of(name, _open_kind(name)) for name in others)]
 
 
-def spectrum_rows(stored: StoredRecord) -> Iterator[tuple[Value, ...]]:
-    """A row for each eigenvalue of each spectrum of a record.
+def spectrum_chunks(stored: StoredRecord) -> Iterator[Chunk]:
+    """A row for each eigenvalue of each spectrum of a record, a chunk a spectrum.
 
     Raises:
         StoreError: the record's arrays are damaged.
     """
-    record = stored.record
-    for spectrum in record.spectra:
-        for part, prefix, summary in (
-            ("kernel", "", spectrum),
-            ("mlp", "mlp_", spectrum.mlp),
-        ):
+    for spectrum in stored.record.spectra:
+        for part, prefix, summary in (("kernel", "", spectrum), ("mlp", "mlp_", spectrum.mlp)):
             values = stored.arrays.get(f"spectrum_{prefix}{spectrum.when}")
             if values is None or summary is None:
                 continue
-            fixed = (*_identity(record), spectrum.when, spectrum.step, part)
-            for index, value in enumerate(values.tolist(), start=1):
-                yield (*fixed, index, value, summary.floor)
+            told = (*_identity(stored.record), spectrum.when, spectrum.step, part)
+            count = len(values)
+            yield [
+                *([value] * count for value in told),
+                np.arange(1, count + 1),
+                values,
+                [summary.floor] * count,
+            ]
 
 
-def curve_rows(stored: StoredRecord) -> Iterator[tuple[Value, ...]]:
-    """A row for each point of each curve of a record.
+def curve_chunks(stored: StoredRecord) -> Iterator[Chunk]:
+    """A row for each point of each curve of a record, a chunk a curve.
 
     Raises:
         StoreError: the record's arrays are damaged.
     """
-    record = stored.record
-    for array, name in (("loss", "loss"), ("curve", record.curve)):
+    for array, name in (("loss", "loss"), ("curve", stored.record.curve)):
         values, steps = stored.arrays.get(array), stored.arrays.get(f"{array}_step")
         if values is None or steps is None:
             continue
-        for step, value in zip(steps.tolist(), values.tolist(), strict=True):
-            yield (*_identity(record), name, int(step), value)
+        told = (*_identity(stored.record), name)
+        yield [*([value] * len(values) for value in told), steps.astype(np.int64), values]
 
 
 def _identity(record: Record) -> tuple[Value, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -15,11 +16,13 @@ from encbench.export import check_format, write_csv, write_table
 from encbench.flat import (
     CURVE_COLUMNS,
     SPECTRUM_COLUMNS,
+    Chunk,
     cell_columns,
     cell_row,
-    curve_rows,
-    spectrum_rows,
+    curve_chunks,
+    spectrum_chunks,
 )
+from encbench.records import StoredRecord
 
 
 def export(
@@ -56,15 +59,23 @@ def export(
         raise StoreError(f"{directory} holds no records; `encbench run -o {directory}` makes some")
     rows = [cell_row(item.record) for item in stored]
     columns = cell_columns(rows)
-    values = ([row.get(column.name) for column in columns] for row in rows)
+    cells = [[[row.get(column.name) for row in rows] for column in columns]]
     if out == "-":
-        write_csv(columns, values, sys.stdout)
+        write_csv(columns, cells, sys.stdout)
     else:
-        write_table(columns, values, Path(out))
+        write_table(columns, cells, Path(out))
     if spectra is not None:
-        write_table(SPECTRUM_COLUMNS, (row for s in stored for row in spectrum_rows(s)), spectra)
+        write_table(SPECTRUM_COLUMNS, _long(stored, spectrum_chunks), spectra)
     if curves is not None:
-        write_table(CURVE_COLUMNS, (row for s in stored for row in curve_rows(s)), curves)
+        write_table(CURVE_COLUMNS, _long(stored, curve_chunks), curves)
     told = f"{len(rows)} cells of {directory}: {', '.join(map(str, files))}"
     if files:
         Console(stderr=True).print(told, markup=False, highlight=False, soft_wrap=True)
+
+
+def _long(
+    stored: Sequence[StoredRecord], chunks: Callable[[StoredRecord], Iterator[Chunk]]
+) -> Iterator[Chunk]:
+    for item in stored:
+        # a record keeps its arrays once they are read; those of thousands do not fit in memory
+        yield from chunks(StoredRecord(item.record, item.path))

@@ -179,7 +179,7 @@ def test_a_file_that_was_there_stays_until_the_new_one_is_complete(tmp_path, suf
     path.write_text("before")
 
     def rows():
-        yield (1,)
+        yield [[1]]
         raise StoreError("arrays.npz is damaged")
 
     with pytest.raises(StoreError, match="damaged"):
@@ -191,13 +191,25 @@ def test_a_file_that_was_there_stays_until_the_new_one_is_complete(tmp_path, suf
 def test_text_with_commas_quotes_and_lines_survives_csv():
     awkward = ['a, "b"', "two\nlines", "γ(x) = s·x", " spaces "]
     file = io.StringIO()
-    write_csv([Column("text", "text")], [(text,) for text in awkward], file)
+    write_csv([Column("text", "text")], [[awkward]], file)
     assert [row["text"] for row in csv.DictReader(io.StringIO(file.getvalue()))] == awkward
+
+
+def test_parquet_s_row_groups_join_without_a_seam(tmp_path, monkeypatch):
+    monkeypatch.setattr("encbench.export.GROUP", 5)
+    chunks = [[["a"] * n, np.arange(10 * n, 11 * n)] for n in (1, 4, 2, 7, 0, 3)]
+    columns = [Column("name", "text"), Column("n", "integer")]
+    write_table(columns, chunks, tmp_path / "out.parquet")
+    file = pq.ParquetFile(tmp_path / "out.parquet")
+    assert file.num_row_groups == 3
+    assert file.read()["n"].to_pylist() == [n for chunk in chunks for n in chunk[1].tolist()]
+    write_table(columns, [], tmp_path / "none.parquet")
+    assert pq.read_table(tmp_path / "none.parquet").num_rows == 0
 
 
 def test_numbers_survive_csv_to_the_last_digit():
     rng = np.random.default_rng(0)
     numbers = [*(rng.standard_normal(50) * 10.0 ** rng.integers(-300, 300, 50)), 0.1, 1e300]
     file = io.StringIO()
-    write_csv([Column("x", "number")], [(float(x),) for x in numbers], file)
+    write_csv([Column("x", "number")], [[np.array(numbers)]], file)
     assert [float(r["x"]) for r in csv.DictReader(io.StringIO(file.getvalue()))] == numbers
