@@ -14,8 +14,9 @@ from tests.leaderboard.results import Results, diverged
 from .browser import CHROMIUM, QUIET, Opened
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
+    # Until it is stopped its event loop counts as running, which other packages' tests forbid.
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
         yield started

@@ -203,15 +203,19 @@ const card = byId("peek");
 let cardPlot;
 
 function peek(row, line) {
-  const packed = TASKS[row.task].lines[row.entry]?.spectra;
+  const packed = TASKS[state.task].lines[row.entry]?.spectra;
+  const own = row.task === state.task || TASKS[row.task].targets.includes(state.task);
   const plot = document.querySelector("[data-plot=spectra] .drawing")?.getBoundingClientRect();
   const seen = plot && plot.top < innerHeight - 150 && plot.bottom > 150;
-  if (!packed || !Object.keys(packed).length || row.task !== state.task || seen) return;
+  if (!packed || !Object.keys(packed).length || !own || seen) return;
   const drawing = el("div", { class: "drawing" });
-  card.replaceChildren(el("strong", { text: "NTK spectrum" }), drawing,
+  const of = row.task === state.task ? "" : ` on ${TASKS[state.task].label}`;
+  card.replaceChildren(el("strong", { text: `NTK spectrum${of}` }), drawing,
     el("p", { text: "dotted start, dashed middle, solid end" }));
   card.hidden = false;
-  cardPlot ??= new LinePlot(drawing, { label: () => "spectrum of this row", compact: true, height: 130 });
+  cardPlot ??= new LinePlot(drawing, {
+    label: () => "spectrum of this row", compact: true, height: 130,
+  });
   cardPlot.host = drawing;
   cardPlot.draw(spectrumContent([row.entry], { moments: WHENS, part: "", log: false }));
   const at = line.getBoundingClientRect();
