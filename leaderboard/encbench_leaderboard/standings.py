@@ -22,6 +22,7 @@ OVER_DECADES = ("floor", "maximum", *MAY_BE_BELOW_FLOOR)
 """Averaged as logarithms: of eigenvalues a decade apart the larger would be the mean."""
 TESTED = 200
 """Entries, the best by value, that are tested against one another: 19,900 pairs."""
+AT_ONCE = 500
 NOT_NUMBERS = ("entry", "encoding", "status", "seed", "unit", "repeat", "target")
 
 
@@ -68,7 +69,7 @@ def standings(
     added: dict[str, list[Any]] = {}
     for metric in metrics:
         column = f"metric:{metric.name}"
-        of_metric = intervals(cube(cells, column, entries).values)
+        of_metric = _intervals(cells, column, entries)
         added |= _columns(column, of_metric)
         finished = cells.loc[ok, column].notna().groupby(cells.loc[ok, "entry"]).sum()
         added[f"{column}|n"] = finished.reindex(entries).fillna(0).astype(int).tolist()
@@ -84,6 +85,12 @@ def natural(text: str) -> tuple[tuple[int, int, str], ...]:
     """Sort key under which 4 comes before 16."""
     parts = re.findall(r"\d+|\D+", text.lower())
     return tuple((0, int(p), "") if p.isdecimal() else (1, 0, p) for p in parts)
+
+
+def _intervals(cells: pd.DataFrame, column: str, entries: list[str]) -> list[Interval]:
+    # A cube of thousands of entries, each under seeds of its own, would be nearly empty.
+    parts = (entries[start : start + AT_ONCE] for start in range(0, len(entries), AT_ONCE))
+    return [found for part in parts for found in intervals(cube(cells, column, part).values)]
 
 
 def _means(shown: pd.DataFrame, numbers: list[str]) -> pd.DataFrame:

@@ -98,6 +98,12 @@ def test_random_sign_flips_come_near_all_of_them() -> None:
         assert p == pytest.approx(exact, abs=4 * math.sqrt(exact * (1 - exact) / SAMPLES) + 1e-4)
 
 
+def test_thousands_of_pairs_are_flipped_in_bounded_memory() -> None:
+    samples = np.random.default_rng(1).normal(0.02, 1.0, (2, 3000))
+    expected = stats.ttest_1samp(samples, 0.0, axis=1).pvalue
+    assert signflip_p(samples) == pytest.approx(expected, abs=0.02)
+
+
 def test_random_sign_flips_are_never_certain() -> None:
     p = signflip_p(np.full((1, 30), 2.0))[0]
     assert p == smallest_p(30) == 1 / (SAMPLES + 1)

@@ -169,6 +169,11 @@ def test_a_task_of_thousands_of_entries_tests_the_best_alone(results: Results) -
     assert len(pairs.first) == TESTED * (TESTED - 1) // 2
     assert table["tested"].sum() == TESTED
     assert table["rank_high"].max() == entries
+    one = table[table["entry"] == "e700"].iloc[0]
+    sample = cells.loc[cells["entry"] == "e700", "metric:psnr"]
+    assert one["metric:psnr|low"] == pytest.approx(
+        t.interval(0.95, 1, sample.mean(), sem(sample))[0]
+    )
 
 
 def test_only_seeds_that_finished_are_averaged(results: Results) -> None:

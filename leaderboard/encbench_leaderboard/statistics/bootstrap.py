@@ -15,8 +15,8 @@ RESAMPLES = 9_999
 WITHIN = 999
 """Resamples of each unit's repeats, from which the resamples of units draw."""
 SEED = 20_260_106
-BLOCK = 4_000_000
-"""Numbers held at a time, 32 MB."""
+BLOCK = 2_000_000
+"""Numbers held at a time, 16 MB; draws of four sizes are kept."""
 
 
 def bootstrap_interval(
@@ -105,7 +105,7 @@ def _blocks(units: int) -> Iterator[slice]:
 
 
 # Forty tasks of ten seeds resample the same way.
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=4)
 def _kept_weights(units: int, start: int, stop: int) -> np.ndarray:
     rows = stop - start
     drawn = np.random.default_rng([SEED, units, start]).integers(0, units, size=(rows, units))
@@ -115,7 +115,7 @@ def _kept_weights(units: int, start: int, stop: int) -> np.ndarray:
     return weights
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=4)
 def _kept_places(units: int, start: int, stop: int) -> np.ndarray:
     rng = np.random.default_rng([SEED, units, start, WITHIN])
     drawn = rng.integers(0, units, size=(stop - start, units))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 __all__ = ["EXACT_UP_TO", "SAMPLES", "signflip_p", "smallest_p"]
@@ -12,7 +14,7 @@ SAMPLES = 19_999
 """Random patterns beyond that, besides the observed one."""
 SEED = 20_260_105
 BLOCK = 4_000_000
-"""Sums held at a time, 32 MB."""
+"""Sums or signs held at a time, 32 MB."""
 
 
 def signflip_p(differences: np.ndarray) -> np.ndarray:
@@ -27,18 +29,19 @@ def signflip_p(differences: np.ndarray) -> np.ndarray:
     Parametric and Bootstrap Tests of Hypotheses", 2005.
     """
     m, n = differences.shape
-    signs = _patterns(n)
-    exact = n <= EXACT_UP_TO
     observed = np.abs(differences.sum(axis=1))
     # Sums that are equal on paper differ by rounding.
     bound = observed - 1e-12 * np.abs(differences).sum(axis=1)
     extreme = np.zeros(m)
-    rows = max(1, BLOCK // len(signs))
-    for start in range(0, m, rows):
-        part = slice(start, start + rows)
-        sums = np.abs(differences[part] @ signs.T)
-        extreme[part] = (sums >= bound[part, None]).sum(axis=1)
-    return extreme / len(signs) if exact else (extreme + 1) / (SAMPLES + 1)
+    tried = 0
+    for signs in _patterns(n):
+        tried += len(signs)
+        rows = max(1, BLOCK // len(signs))
+        for start in range(0, m, rows):
+            part = slice(start, start + rows)
+            sums = np.abs(differences[part] @ signs.T)
+            extreme[part] += (sums >= bound[part, None]).sum(axis=1)
+    return extreme / tried if n <= EXACT_UP_TO else (extreme + 1) / (SAMPLES + 1)
 
 
 def smallest_p(n: int) -> float:
@@ -46,11 +49,17 @@ def smallest_p(n: int) -> float:
     return 2.0 ** (1 - n) if n <= EXACT_UP_TO else 1 / (SAMPLES + 1)
 
 
-def _patterns(n: int) -> np.ndarray:
-    """Signs (patterns, n); the first is fixed, for a pattern and its negative are as extreme."""
+def _patterns(n: int) -> Iterator[np.ndarray]:
+    """Signs (patterns, n), some at a time.
+
+    Of all patterns the half in which the last is +, for a pattern and its negative are as extreme.
+    """
     if n <= EXACT_UP_TO:
         numbers = np.arange(2 ** (n - 1))
-        bits = (numbers[:, None] >> np.arange(n)[None, :]) & 1
-    else:
-        bits = np.random.default_rng([SEED, n]).integers(0, 2, size=(SAMPLES, n))
-    return 1.0 - 2.0 * bits
+        yield 1.0 - 2.0 * ((numbers[:, None] >> np.arange(n)) & 1)
+        return
+    rng = np.random.default_rng([SEED, n])
+    rows = max(1, BLOCK // n)
+    for start in range(0, SAMPLES, rows):
+        size = min(rows, SAMPLES - start)
+        yield 1.0 - 2.0 * rng.integers(0, 2, size=(size, n), dtype=np.int8)
