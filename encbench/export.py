@@ -102,7 +102,13 @@ def _write_parquet(columns: Sequence[Column], chunks: Iterable[Chunk], path: Pat
     with pq.ParquetWriter(path, schema) as writer:
         waiting: list[Any] = []
         for chunk in chunks:
-            arrays = [pa.array(c, field.type) for c, field in zip(chunk, schema, strict=True)]
+            try:
+                arrays = [pa.array(c, field.type) for c, field in zip(chunk, schema, strict=True)]
+            except OverflowError:
+                raise StoreError(
+                    f"cannot write {path.name}: a whole number, such as a seed, does not fit into "
+                    "64 bits; CSV has no such limit"
+                ) from None
             waiting.append(pa.Table.from_arrays(arrays, schema=schema))
             if sum(table.num_rows for table in waiting) >= GROUP:
                 writer.write_table(pa.concat_tables(waiting))

@@ -111,8 +111,9 @@ def merge(inputs: Sequence[Path], out: Path, prefer: Prefer = "ok") -> Merge:
 def merged_suite(suites: Sequence[dict[str, Any] | None]) -> dict[str, Any]:
     """One suite that asks for exactly the cells of all of these, where there is one.
 
-    That is so where they agree in their settings and differ in their encodings alone, their tasks
-    alone or their seeds alone: the cross product of both is then the union of theirs. Otherwise
+    That is so where they agree in their settings, and one asks for all of the other's cells or
+    they differ in their encodings alone, their tasks alone or their seeds alone: the cross product
+    of both is then the union of theirs. Otherwise
     {"merged": […]} lists those that are known.
     """
     known = [suite for told in suites for suite in _parts(told)]
@@ -141,12 +142,20 @@ def _normal(suite: dict[str, Any]) -> dict[str, Any] | None:
 def _united(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any] | None:
     told = {"name", "description"}
     differing = {key for key in one if key not in told and one[key] != other[key]}
-    if len(differing) > 1 or not differing <= {"encodings", "tasks", "seeds"}:
+    if not differing <= {"encodings", "tasks", "seeds"}:
+        return None
+    if len(differing) > 1 and not (
+        _within(one, other, differing) or _within(other, one, differing)
+    ):
         return None
     both = {key: _unique([*one[key], *other[key]]) for key in differing}
     names = " + ".join(_unique([*one["name"].split(" + "), *other["name"].split(" + ")]))
     same = one["description"] == other["description"]
     return one | both | {"name": names, "description": one["description"] if same else ""}
+
+
+def _within(one: dict[str, Any], other: dict[str, Any], lists: set[str]) -> bool:
+    return all(item in other[name] for name in lists for item in one[name])
 
 
 def _unique(items: list[Any]) -> list[Any]:

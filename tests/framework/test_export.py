@@ -195,6 +195,14 @@ def test_text_with_commas_quotes_and_lines_survives_csv():
     assert [row["text"] for row in csv.DictReader(io.StringIO(file.getvalue()))] == awkward
 
 
+def test_a_number_that_parquet_cannot_hold_is_one_clear_line(tmp_path):
+    columns, chunks = [Column("seed", "integer")], [[[1 << 70]]]
+    with pytest.raises(StoreError, match="does not fit into 64 bits"):
+        write_table(columns, chunks, tmp_path / "out.parquet")
+    write_table(columns, chunks, tmp_path / "out.csv")
+    assert (tmp_path / "out.csv").read_text() == f"seed\n{1 << 70}\n"
+
+
 def test_parquet_s_row_groups_join_without_a_seam(tmp_path, monkeypatch):
     monkeypatch.setattr("encbench.export.GROUP", 5)
     chunks = [[["a"] * n, np.arange(10 * n, 11 * n)] for n in (1, 4, 2, 7, 0, 3)]

@@ -5,6 +5,8 @@ import shutil
 
 import pytest
 import typer
+from hypothesis import given
+from hypothesis import strategies as st
 
 from encbench import Store, StoreError, Suite, UsageError, run_suite
 from encbench.cli.merge import merge as verb
@@ -207,6 +209,47 @@ def test_suites_that_differ_in_one_list_are_one_suite(suite):
     seeds = merged_suite([dumped(suite, seeds=[0, 1]), dumped(suite, seeds=[1, 2])])
     assert (seeds["seeds"], seeds["name"]) == ([0, 1, 2], suite.name)
     assert merged_suite([one, one]) == one
+    more = dumped(suite, name="one", encodings=["scaled", "nan", "hungry"], seeds=[0, 1])
+    for order in ([one, more], [more, one]):
+        every = merged_suite(order)
+        assert {e["name"] for e in every["encodings"]} == {"scaled", "nan", "hungry"}
+        assert sorted(every["seeds"]) == [0, 1]
+
+
+NAMES = st.lists(st.sampled_from(["a", "b", "c"]), min_size=1, max_size=3, unique=True)
+TASKS = st.lists(
+    st.sampled_from(["x", "y", {"name": "z", "encodings": ["d"]}, {"name": "z"}]),
+    min_size=1,
+    max_size=3,
+    unique_by=str,
+)
+SEEDS = st.lists(st.integers(0, 2), min_size=1, max_size=3, unique=True)
+SUITES = st.builds(
+    lambda encodings, tasks, seeds: Suite(encodings=encodings, tasks=tasks, seeds=seeds),
+    NAMES,
+    TASKS,
+    SEEDS,
+)
+
+
+def cells(suite):
+    return {
+        (task.text, encoding.text, seed)
+        for task in suite.tasks
+        for encoding in task.encodings or suite.encodings
+        for seed in suite.seeds
+    }
+
+
+@given(st.lists(SUITES, min_size=1, max_size=4))
+def test_a_merged_suite_asks_for_just_the_cells_of_all(suites):
+    dumps = [suite.model_dump(mode="json") for suite in suites]
+    merged = merged_suite(dumps)
+    if "merged" in merged:
+        assert all(dump in merged["merged"] for dump in dumps)
+    else:
+        union = set().union(*map(cells, suites))
+        assert cells(Suite.model_validate(merged)) == union
 
 
 def test_suites_whose_cross_product_would_be_more_are_listed(suite):
