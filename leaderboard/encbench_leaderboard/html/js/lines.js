@@ -202,7 +202,7 @@ function startLines() {
 const card = byId("peek");
 let cardPlot;
 
-function peek(row, line) {
+function peek(row, line, pointer) {
   const packed = TASKS[state.task].lines[row.entry]?.spectra;
   const own = row.task === state.task || TASKS[row.task].targets.includes(state.task);
   const plot = document.querySelector("[data-plot=spectra] .drawing")?.getBoundingClientRect();
@@ -212,6 +212,8 @@ function peek(row, line) {
   const of = row.task === state.task ? "" : ` on ${TASKS[state.task].label}`;
   card.replaceChildren(el("strong", { text: `NTK spectrum${of}` }), drawing,
     el("p", { text: "dotted start, dashed middle, solid end" }));
+  // On the other side than the pointer, whose way it would be in.
+  card.classList.toggle("left", pointer > innerWidth / 2);
   card.hidden = false;
   cardPlot ??= new LinePlot(drawing, {
     label: () => "spectrum of this row", compact: true, height: 130,

@@ -123,9 +123,10 @@ function drawnRow(row, line) {
       next.focus();
     }
   });
-  const point = () => {
+  const point = (event) => {
     highlight(row.entry);
-    if (button.getAttribute("aria-expanded") === "false") peek(row, line);
+    const folded = button.getAttribute("aria-expanded") === "false";
+    if (folded) peek(row, line, event.clientX ?? 0);
   };
   line.addEventListener("pointerenter", point);
   line.addEventListener("pointerleave", () => {

@@ -35,13 +35,16 @@ class SortableTable {
   groups() {
     if (!this.columns.some((c) => c.group)) return null;
     const spans = [];
-    for (const { group = "" } of this.columns) {
-      if (spans.length && spans.at(-1).group === group) spans.at(-1).span += 1;
-      else spans.push({ group, span: 1 });
+    for (const { group = "", kind } of this.columns) {
+      // The name stays in sight, and so does the empty place above it.
+      const name = kind === "name";
+      const before = spans.at(-1);
+      if (before && before.group === group && !before.name && !name) before.span += 1;
+      else spans.push({ group, name, span: 1 });
     }
-    return el("tr", { class: "groups" }, ...spans.map(({ group, span }) =>
+    return el("tr", { class: "groups" }, ...spans.map(({ group, name, span }) =>
       group ? el("th", { colspan: span, scope: "colgroup", text: group })
-        : el("td", { colspan: span })));
+        : el("td", { colspan: span, class: name ? "name" : null })));
   }
 
   head(column, place) {
