@@ -71,8 +71,8 @@ def compare_folders(a: Path, b: Path) -> Report:
     matched, only_a, only_b = match_cells(ours, theirs)
     report = Report(str(a), str(b), None)
     _note_pairs(report, matched)
-    report.only_a = [why_unmatched(stored, only_b) for stored in only_a]
-    report.only_b = [why_unmatched(stored, only_a) for stored in only_b]
+    report.only_a = why_unmatched(only_a, only_b)
+    report.only_b = why_unmatched(only_b, only_a)
     if not matched:
         return report
     beside = {id(mine): other for mine, other in matched}

@@ -25,6 +25,9 @@ __all__ = [
     "why_unmatched",
 ]
 
+EXPLAINED = 20
+"""Cells without one beside them whose reason is looked for."""
+
 
 def match_cells(
     a: Sequence[StoredRecord], b: Sequence[StoredRecord]
@@ -65,23 +68,27 @@ def _identity(record: Record) -> dict[str, Any]:
     return cell
 
 
-def why_unmatched(stored: StoredRecord, others: Sequence[StoredRecord]) -> str:
-    """A cell in words, and what tells it from the most similar one on the other side."""
-    record = stored.record
-    name = f"{record.encoding_label} on {record.task_label}, seed {record.cell.seed}"
-    mine = flatten(_identity(record))
-    nearest: list[str] | None = None
+def why_unmatched(alone: Sequence[StoredRecord], others: Sequence[StoredRecord]) -> list[str]:
+    """Each cell in words, the first with what tells them from the most similar one of others."""
+    candidates: dict[tuple[str, int], list[dict[str, Any]]] = defaultdict(list)
     for other in others:
         cell = other.record.cell
-        if (cell.encoding.name, cell.seed) != (record.cell.encoding.name, record.cell.seed):
-            continue
-        theirs = flatten(_identity(other.record))
-        keys = differing([mine, theirs])
-        if nearest is None or len(keys) < len(nearest):
-            nearest = [f"{key} {mine.get(key)}, there {theirs.get(key)}" for key in keys]
-    if nearest is None or len(nearest) > 2:
-        return name
-    return f"{name} ({'; '.join(nearest)})"
+        candidates[cell.encoding.name, cell.seed].append(flatten(_identity(other.record)))
+    told = []
+    for place, stored in enumerate(alone):
+        cell = stored.record.cell
+        name = f"{stored.record.encoding_label} on {stored.record.task_label}, seed {cell.seed}"
+        near = candidates.get((cell.encoding.name, cell.seed), []) if place < EXPLAINED else []
+        told.append(name + _nearest(flatten(_identity(stored.record)), near))
+    return told
+
+
+def _nearest(mine: dict[str, Any], candidates: Sequence[dict[str, Any]]) -> str:
+    found = ((differing([mine, theirs]), theirs) for theirs in candidates)
+    keys, theirs = min(found, key=lambda item: len(item[0]), default=([], {}))
+    if not 1 <= len(keys) <= 2:
+        return ""
+    return f" ({'; '.join(f'{k} {mine.get(k)}, there {theirs.get(k)}' for k in keys)})"
 
 
 def equal_results(a: Record, b: Record) -> bool:

@@ -49,6 +49,11 @@ def test_one_image_at_two_sizes_is_no_category() -> None:
     assert members(image("a.png", side=64), image("a.png", side=128)) == []
 
 
+def test_a_number_is_a_setting_even_where_data_follow_from_it() -> None:
+    assert members(image("a.png", "1", frequency=1), image("a.png", "2", frequency=2)) == []
+    assert members(image("a.png", "1", kind="sine"), image("a.png", "2", kind="saw")) == [(0, 1)]
+
+
 def test_one_image_in_two_colourings_is_no_category() -> None:
     assert members(image("a.png", channels="grey"), image("a.png", channels="rgb")) == []
 
