@@ -12,7 +12,7 @@ READY := $(VENV)/.ready
 demo: $(READY)
 	$(BIN)/encbench run quick -o demo
 	@echo
-	@echo "Leaderboard: demo/leaderboard.md, pictures in demo/leaderboard/"
+	@echo "Leaderboard: demo/leaderboard.html in a browser; demo/leaderboard.md, pictures in demo/leaderboard/"
 
 test: lint types unit
 
@@ -42,5 +42,5 @@ clean:
 # The published leaderboard, from the records beside it; run the quick suite there to add to them.
 publish: $(READY)
 	$(BIN)/encbench run quick -o leaderboard/results
-	$(BIN)/encbench leaderboard leaderboard/results -o leaderboard/README.md
-	rm -rf leaderboard/results/leaderboard leaderboard/results/leaderboard.md
+	$(BIN)/encbench leaderboard leaderboard/results -o leaderboard/README.md --no-html
+	rm -rf leaderboard/results/leaderboard leaderboard/results/leaderboard.md leaderboard/results/leaderboard.html

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib import metadata
 from pathlib import Path
 
 import encbench
+from encbench import environment
 from encbench.errors import StoreError
 from encbench.registry import default_registry
 
 __all__ = ["installed", "recorded"]
-
-LIBRARIES = ("torch", "numpy", "scipy")
-"""What decides numbers besides the plug-ins; a record keeps their versions."""
 
 
 def installed() -> list[str]:
@@ -21,8 +18,8 @@ def installed() -> list[str]:
     versions = {
         plugin.distribution: {plugin.version: None} for plugin in default_registry().host.plugins
     }
-    for name in ("encbench", *LIBRARIES):
-        versions[name] = {metadata.version(name): None}
+    for name, version in {**environment.distributions(), **environment.libraries()}.items():
+        versions[name] = {version: None}
     return _lines(versions)
 
 

@@ -27,6 +27,9 @@ def encbench_run_finished(directory: Path, records: "Sequence[StoredRecord]") ->
     if not records:
         return
     # pandas and matplotlib must not be loaded by listing this plug-in
-    from encbench_leaderboard.page import render
+    from encbench_leaderboard.html import write_html
+    from encbench_leaderboard.page import load, render
 
-    logger.info("leaderboard: %s", render(directory))
+    loaded = load(directory)
+    logger.info("leaderboard: %s", render(directory, loaded=loaded))
+    logger.info("leaderboard: %s", write_html(directory, loaded=loaded))
