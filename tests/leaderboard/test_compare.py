@@ -192,6 +192,19 @@ def test_the_same_run_twice_is_equal_to_the_last_digit(results: Results, other: 
     assert "all of them equal to the last digit" in done.output
 
 
+def test_what_is_equal_takes_no_part_in_the_correction(results: Results, other: Results) -> None:
+    for seed in range(3):
+        for folder, change in ((results, 0.0), (other, 0.5 + seed / 10)):
+            put(folder, "same", seed, 30.0 + seed)
+            put(folder, "changed", seed, 30.0 + seed + change)
+            put(folder, "too", seed, 30.0 + seed - change)
+    rows = {row.entry: row for row in compare_folders(results.directory, other.directory).rows}
+    assert np.isnan(rows["same"].quality[0].p)
+    for entry in ("changed", "too"):
+        quality = rows[entry].quality[0]
+        assert quality.adjusted == pytest.approx(2 * quality.p)
+
+
 def test_a_difference_in_the_last_digit_is_not_equal(results: Results, other: Results) -> None:
     put(results, "mpe", 0, 30.0)
     put(other, "mpe", 0, float(np.nextafter(30.0, 31.0)))
