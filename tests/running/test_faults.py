@@ -78,7 +78,7 @@ def test_a_cell_that_holds_too_much_memory_stops_or_is_killed(start, suite_file,
     statuses = {name: record["status"] for name, record in records.items()}
     assert statuses == {"eats": "out_of_memory", "devours": "out_of_memory", "identity": "ok"}
     assert "more than its limit of 954 MiB" in records["eats"]["error"]["message"]
-    assert "eaten.append" in records["eats"]["error"]["traceback"]
+    assert "in misbehave" in records["eats"]["error"]["traceback"]
     assert "its process was killed" in records["devours"]["error"]["message"]
     assert records["devours"]["peak_memory_bytes"] > 954 << 20
     assert records["identity"]["provenance"]["memory_limit_bytes"] == 1_000_000_000
