@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from encbench_leaderboard.collecting import settled
 from encbench_leaderboard.format import fixed, one_line, plural, seconds
 from encbench_leaderboard.markdown import below_or_value, digits
 from encbench_leaderboard.page import Loaded, load, render
@@ -37,17 +38,18 @@ def show(directory: Path, output: Path | None, *, pictures: bool, every: bool = 
         StoreError: nothing to show, or the page cannot be written.
     """
     loaded = load(directory)
-    written = render(directory, output, pictures=pictures, every=every, loaded=loaded)
-    board = loaded.board
-    console = Console()
-    # Of a category's forty images each has a section on the page; here they are pooled.
-    for group in board.groups:
-        console.print(task_table(group, narrow=console.width < WIDE))
-        note = short_note(group)
-        if note:
-            console.print(Text(note, style="dim"), end="\n\n")
-    # Not wrapped, so that it can be copied whole.
-    console.print(Text(f"wrote {written}"), soft_wrap=True)
+    with settled():
+        written = render(directory, output, pictures=pictures, every=every, loaded=loaded)
+        board = loaded.board
+        console = Console()
+        # Of a category's forty images each has a section on the page; here they are pooled.
+        for group in board.groups:
+            console.print(task_table(group, narrow=console.width < WIDE))
+            note = short_note(group)
+            if note:
+                console.print(Text(note, style="dim"), end="\n\n")
+        # Not wrapped, so that it can be copied whole.
+        console.print(Text(f"wrote {written}"), soft_wrap=True)
     return loaded
 
 

@@ -25,6 +25,7 @@ from encbench_leaderboard.cells import (
     measured,
     metrics_of,
 )
+from encbench_leaderboard.collecting import settled
 from encbench_leaderboard.labels import canonical, unique_labels
 from encbench_leaderboard.standings import natural, standings
 from encbench_leaderboard.statistics.categories import Category, Target, find_categories
@@ -99,6 +100,7 @@ class Board:
         )
 
 
+@settled()
 def boards(records: Sequence[StoredRecord]) -> Board:
     """Sort records into tasks and categories, and rank the entries of each."""
     keys = {id(stored): _ref_key(stored.record, "encoding") for stored in records}

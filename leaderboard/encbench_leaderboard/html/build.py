@@ -19,6 +19,7 @@ from encbench.errors import StoreError, UsageError
 from encbench.records import StoredRecord
 from encbench_leaderboard import footer
 from encbench_leaderboard.ablation import ABLATION, ablation_table, theorem_sentence
+from encbench_leaderboard.collecting import settled
 from encbench_leaderboard.conditions import metric_conditions, reasons
 from encbench_leaderboard.format import details, plain, plural
 from encbench_leaderboard.html.overview import overview_data
@@ -56,6 +57,7 @@ MANY = 40
 """Entries of a task up to which its static tables are in the page."""
 
 
+@settled()
 def write_html(
     directory: Path,
     out: Path | None = None,
