@@ -58,7 +58,26 @@ def test_lost_workers_and_a_killed_coordinator_lose_no_cell(start, suite_file, c
     assert content(again) == content(serial)
     records = again.records().values()
     assert {record["provenance"]["executor"] for record in records} == {"dask"}
-    assert any(record["lost_workers"] for record in records)
+
+
+def test_a_cell_whose_worker_is_lost_runs_on_another_and_says_so(
+    start, suite_file, cluster, tmp_path
+):
+    cluster.worker("one")
+    run = start(
+        *(suite_file(["identity"], steps=4000), "-o", str(tmp_path / "out")),
+        *("--scheduler", str(cluster.file)),
+    )
+    run.until(lambda: "started" in run.said())
+    cluster.kill("one")
+    cluster.worker("two")
+    assert run.end() == 0, run.said()
+    (record,) = run.records().values()
+    assert record["steps"] == 4000
+    assert record["provenance"]["worker"].startswith("two (")
+    (lost,) = record["lost_workers"]
+    assert lost.startswith("one (")
+    assert lost.endswith("lost while it ran this cell")
 
 
 def test_a_misbehaving_cell_costs_no_worker(start, suite_file, cluster, tmp_path):
