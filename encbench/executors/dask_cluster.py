@@ -210,7 +210,7 @@ class Dask(Executor):
     def _saw(self, said: tuple[float, dict[str, Any]], watch: Watch) -> None:
         _, content = said
         event = Event(**content["event"])
-        self._began.setdefault(event.key, {})[content["attempt"]] = content["worker"]
+        self._began.setdefault(event.key, {})[content["attempt"]] = content["where"]
         self._phases[event.key] = event.phase
         watch(event)
 

@@ -68,7 +68,8 @@ def run_here(assignment: Assignment) -> Delivery | None:
         nonlocal sent
         if time.monotonic() - sent > EVENT_INTERVAL:
             sent = time.monotonic()
-            said = {"attempt": attempt, "worker": where, "event": asdict(event)}
+            # not "worker": the scheduler writes its own address of it there
+            said = {"attempt": attempt, "where": where, "event": asdict(event)}
             dask_worker.log_event(assignment.run, said)
 
     local = _take(assignment)
