@@ -116,10 +116,7 @@ def plugged(offer: Offer, build: Callable[[Any], Any]) -> Any:
     except Exception as error:
         if lacks_memory(error):
             raise
-        raise PluginError(
-            f"{offer.kind} {offer.name!r} of {offer.distribution} {offer.plugin.version} "
-            f"failed: {type(error).__name__}: {error}"
-        ) from error
+        raise PluginError(f"{offer} failed: {type(error).__name__}: {error}") from error
 
 
 def blame(error: BaseException, cell: CellConfig, task: Task | None) -> str:

@@ -88,8 +88,7 @@ def _resolve(kind: str, entry: SuiteEntry, registry: Registry) -> PluginRef:
     try:
         parameters = validate_parameters(kind, entry.name, cls, entry.parameters)
     except PluginError as error:
-        whose = f"{kind} {offer.name!r} of {offer.distribution} {offer.plugin.version}"
-        raise PluginError(f"{whose}: {error}") from error
+        raise PluginError(f"{offer}: {error}") from error
     return _reference(offer, parameters, entry.text)
 
 

@@ -34,6 +34,10 @@ class Offer:
     def distribution(self) -> str:
         return self.plugin.distribution
 
+    def __str__(self) -> str:
+        """ "encoding 'mpe' of encbench 0.1.0"."""
+        return f"{self.kind} {self.name!r} of {self.distribution} {self.plugin.version}"
+
     def load(self) -> Any:
         """The class or function; imports its module.
 
@@ -47,8 +51,7 @@ class Offer:
             return getattr(import_module(module), attribute)
         except Exception as error:
             raise PluginError(
-                f"{self.kind} {self.name!r} of {self.distribution} {self.plugin.version} cannot be "
-                f"loaded from {self.target!r}: {type(error).__name__}: {error}"
+                f"{self} cannot be loaded from {self.target!r}: {type(error).__name__}: {error}"
             ) from error
 
     def summary(self) -> str:

@@ -75,8 +75,7 @@ def _conformance(text: str, registry: Registry) -> tuple[str, Offer, type[Confor
     base = Encoding if offer.kind == "encoding" else Task
     if not (isinstance(subject, type) and issubclass(subject, base)):
         raise PluginError(
-            f"{offer.kind} {offer.name!r} of {offer.distribution} {offer.plugin.version} is "
-            f"{subject!r:.80}, expected a subclass of encbench.{base.__name__}"
+            f"{offer} is {subject!r:.80}, expected a subclass of encbench.{base.__name__}"
         )
     # what the caller got wrong is the caller's error, not the plug-in's
     validate_parameters(offer.kind, offer.name, subject, parameters)

@@ -95,8 +95,7 @@ def _text(offer: Offer) -> str:
         if bibtex is not None:
             if bibtex.strip() and not entries_of(bibtex):
                 raise PluginError(
-                    f"{offer.kind} {offer.name!r} of {offer.distribution} {offer.plugin.version}: "
-                    "its bibtex holds no entry; expected @article{key, …} or the like"
+                    f"{offer}: its bibtex holds no entry; expected @article{{key, …}} or the like"
                 )
             return str(bibtex)
         if source:

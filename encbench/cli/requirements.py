@@ -51,7 +51,8 @@ def recorded(directory: Path) -> list[str]:
 def _lines(versions: Mapping[str, Mapping[str, None]]) -> list[str]:
     lines = []
     for name in sorted(versions, key=str.lower):
-        newest, *older = versions[name]
+        # no index has "2.13.0+cpu": "==2.13.0" takes it, and any other build of that version
+        newest, *older = dict.fromkeys(version.partition("+")[0] for version in versions[name])
         lines.append(f"{name}=={newest}")
         lines += [f"# {name}=={version} in some records" for version in older]
     return lines

@@ -79,10 +79,7 @@ class BenchmarkCase:
             except EncbenchError:
                 raise
             except Exception as error:
-                raise PluginError(
-                    f"encoding {offer.name!r} of {offer.distribution} {offer.plugin.version} "
-                    f"failed: {type(error).__name__}: {error}"
-                ) from error
+                raise PluginError(f"{offer} failed: {type(error).__name__}: {error}") from error
             model = CoordinateMLP(encoding, OUT_DIM, width=width, depth=DEPTH)
             x = torch.rand(points, in_dim, dtype=torch.float64)
             self._ntk_x = torch.rand(ntk_points, in_dim, dtype=torch.float64)
