@@ -15,6 +15,8 @@ from encbench_leaderboard.statistics.student import detectable, paired_t_p, t_ha
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
+from scipy.optimize import brentq
+from scipy.special import nctdtr, ndtr, stdtrit
 
 SLEEP = np.array([[1.2, 2.4, 1.3, 1.3, 0.0, 1.0, 1.8, 0.8, 4.6, 1.4]])
 """Additional hours of sleep, Student's own data (Biometrika 6, 1908)."""
@@ -142,6 +144,27 @@ def test_34_pairs_show_half_a_deviation() -> None:
     assert detectable(1.0, 34) < 0.5 < detectable(1.0, 33)
     assert detectable(3.0, 34) == pytest.approx(3 * detectable(1.0, 34))
     assert math.isnan(detectable(1.0, 1))
+
+
+@pytest.mark.parametrize("n", [2, 3, 10, 40, 1000])
+@pytest.mark.parametrize("alpha", [0.05, 0.05 / 300])
+def test_what_a_test_could_have_shown_agrees_with_scipys_root_finder(n: int, alpha: float) -> None:
+    quantile = stdtrit(n - 1, 1 - alpha / 2)
+    root = brentq(lambda c: nctdtr(n - 1, c, quantile) - 0.2, 0.0, 2 * quantile + 10, xtol=1e-13)
+    assert detectable(1.0, n, alpha) == pytest.approx(root / math.sqrt(n), rel=1e-9)
+
+
+@pytest.mark.parametrize("pairs", [45, 1000, 4950, 19_900])
+def test_two_units_of_very_many_pairs_could_have_shown_only_a_huge_difference(pairs: int) -> None:
+    # One degree of freedom: P((Z + c)/|W| > t) integrated over W, also where scipy's noncentral t
+    # has no number any more.
+    alpha = 0.05 / pairs
+    quantile = stdtrit(1, 1 - alpha / 2)
+    centrality = detectable(1.0, 2, alpha) * math.sqrt(2)
+    w, step = np.linspace(0, 12, 2_000_001, retstep=True)
+    density = np.sqrt(2 / np.pi) * np.exp(-(w**2) / 2)
+    power = 1 - (density * ndtr(quantile * w - centrality)).sum() * step
+    assert power == pytest.approx(0.8, abs=1e-5)
 
 
 @pytest.mark.parametrize(("n", "alpha"), [(2, 0.05), (3, 0.01), (8, 0.05)])
