@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.stats import rankdata
 
+from encbench_leaderboard.remembered import remembered
+from encbench_leaderboard.statistics.ranks import shared_ranks
 from encbench_leaderboard.table import TaskBoard
 
 __all__ = ["STATISTICS", "TOO_FEW", "Correlation", "correlations", "mean_rho", "spearman"]
@@ -47,14 +48,20 @@ def spearman(x: np.ndarray, y: np.ndarray) -> float:
 
     Infinities are ranked as such. NaN where either does not vary, or n < 2.
     """
-    if len(x) < 2:
-        return math.nan
-    a = rankdata(x) - (len(x) + 1) / 2
-    b = rankdata(y) - (len(y) + 1) / 2
+    return _correlation(_centred_ranks(x), _centred_ranks(y))
+
+
+def _centred_ranks(values: np.ndarray) -> np.ndarray:
+    return shared_ranks(values) - (len(values) + 1) / 2
+
+
+def _correlation(a: np.ndarray, b: np.ndarray) -> float:
+    """Of a (n,) and b (n,), both of mean 0."""
     spread = math.sqrt(float(a @ a) * float(b @ b))
     return float(a @ b) / spread if spread > 0 else math.nan
 
 
+@remembered
 def correlations(task: TaskBoard, when: str) -> list[Correlation]:
     """ρ of every statistic at that time over the cells that finished with a spectrum.
 
@@ -62,14 +69,17 @@ def correlations(task: TaskBoard, when: str) -> list[Correlation]:
     is the primary metric, turned so that higher is better.
     """
     cells = task.cells
-    quality = cells[f"metric:{task.primary.name}"]
-    taken = cells[(cells["status"] == "ok") & quality.notna() & cells[f"{when}:size"].notna()]
+    quality = _numbers(cells, f"metric:{task.primary.name}")
+    taken = (cells["status"] == "ok").to_numpy() & ~np.isnan(quality)
+    taken &= ~np.isnan(_numbers(cells, f"{when}:size"))
+    count, entries = int(taken.sum()), len(set(cells["entry"].to_numpy()[taken]))
     sign = 1.0 if task.primary.direction == "higher" else -1.0
-    y = _numbers(taken[f"metric:{task.primary.name}"]) * sign
+    y = _centred_ranks(quality[taken] * sign)
     found = []
     for name in STATISTICS:
-        x = _numbers(taken[f"{when}:{name}"].fillna(-math.inf))
-        found.append(Correlation(name, when, spearman(x, y), len(taken), taken["entry"].nunique()))
+        x = _numbers(cells, f"{when}:{name}")[taken]
+        ranks = _centred_ranks(np.where(np.isnan(x), -math.inf, x))
+        found.append(Correlation(name, when, _correlation(ranks, y), count, entries))
     return found
 
 
@@ -84,5 +94,5 @@ def mean_rho(tasks: Sequence[TaskBoard], when: str) -> dict[str, tuple[float, in
     return {name: (sum(v) / len(v) if v else math.nan, len(v)) for name, v in values.items()}
 
 
-def _numbers(column: pd.Series[float]) -> np.ndarray:
-    return column.to_numpy(dtype=np.float64)
+def _numbers(cells: pd.DataFrame, column: str) -> np.ndarray:
+    return cells[column].to_numpy(dtype=np.float64)

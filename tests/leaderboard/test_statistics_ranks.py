@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from encbench_leaderboard.statistics.pairs import compare_all
-from encbench_leaderboard.statistics.ranks import rank_intervals
+from encbench_leaderboard.statistics.ranks import rank_intervals, shared_ranks
 from encbench_leaderboard.statistics.sample import Cube
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -70,3 +70,9 @@ def test_nearly_all_tables_hold_all_true_ranks() -> None:
         found = allowed(truth[:, None] + rng.normal(0, 0.3, (4, 4)))
         held += all(low <= r <= high for r, (low, high) in zip(ranks, found, strict=True))
     assert held / 300 == pytest.approx(1.0, abs=0.07)
+
+
+@given(st.lists(st.floats(allow_nan=False, width=16) | st.integers(-2, 2).map(float), max_size=30))
+def test_equal_values_share_the_mean_of_their_ranks(values: list[float]) -> None:
+    found = shared_ranks(np.array(values, dtype=np.float64))
+    assert found.tolist() == rankdata(values).tolist()

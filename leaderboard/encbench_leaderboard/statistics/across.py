@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import bdtr
-from scipy.stats import rankdata
 
 from encbench_leaderboard.statistics.holm import holm
+from encbench_leaderboard.statistics.ranks import shared_ranks
 
 __all__ = ["FEWEST_TASKS", "Wins", "friedman_p", "ranks_with_failures", "sign_tests"]
 
@@ -29,7 +29,7 @@ def ranks_with_failures(values: np.ndarray, *, higher: bool) -> np.ndarray:
     failed = np.isnan(values)
     turned = np.where(failed, 0.0, -values if higher else values)
     ranks = np.empty(len(values))
-    ranks[~failed] = rankdata(turned[~failed])
+    ranks[~failed] = shared_ranks(turned[~failed])
     ranks[failed] = (~failed).sum() + (failed.sum() + 1) / 2
     return ranks
 

@@ -1,4 +1,4 @@
-"""Ranks that the data allow."""
+"""Ranks of values, and those that the data allow."""
 
 from __future__ import annotations
 
@@ -6,7 +6,17 @@ import numpy as np
 
 from encbench_leaderboard.statistics.pairs import Pairs
 
-__all__ = ["rank_intervals"]
+__all__ = ["rank_intervals", "shared_ranks"]
+
+
+def shared_ranks(values: np.ndarray) -> np.ndarray:
+    """Ranks of values (n,), 1 the smallest; equal ones share the mean of theirs. No NaN.
+
+    As ``scipy.stats.rankdata``, without the time that importing ``scipy.stats`` takes.
+    """
+    _, place, number = np.unique(values, return_inverse=True, return_counts=True)
+    ranks: np.ndarray = (np.cumsum(number) - (number - 1) / 2)[place]
+    return ranks
 
 
 def rank_intervals(
