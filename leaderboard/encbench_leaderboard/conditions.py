@@ -7,11 +7,13 @@ from typing import Any
 
 from encbench.records import StoredRecord
 from encbench_leaderboard.format import plain
+from encbench_leaderboard.remembered import remembered
 from encbench_leaderboard.table import TaskBoard
 
 __all__ = ["conditions_of", "metric_conditions", "of_entry", "reasons"]
 
 
+@remembered
 def metric_conditions(task: TaskBoard) -> tuple[dict[str, str], list[str]]:
     """Under which conditions each metric was taken, as the metric itself recorded them.
 
@@ -53,6 +55,7 @@ def of_entry(records: Sequence[StoredRecord], metric: str) -> str:
     return f" ({plain(told)})" if told else ""
 
 
+@remembered
 def reasons(task: TaskBoard) -> dict[str, str]:
     """Why a metric has no value for some cell that finished, by metric, as it said itself."""
     found: dict[str, dict[str, None]] = {}

@@ -6,6 +6,7 @@ import json
 import re
 import shlex
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,18 @@ __all__ = ["machine", "machines", "provenance", "reproduction", "shell", "suite_
 def machine(stored: StoredRecord) -> str:
     """Where a cell ran, as far as it decides how long something takes."""
     p = stored.record.provenance
-    processor = p.processor if p.processor != p.machine else ""
-    threads = f"{p.threads} thread{'' if p.threads == 1 else 's'}"
-    device = p.device if p.device == "cpu" else f"device {p.device}"
-    return ", ".join(part for part in (p.machine, processor, device, threads, p.os) if part)
+    return _machine(p.machine, p.processor, p.device, p.threads, p.os)
+
+
+# Ten thousand cells ran on few machines.
+@lru_cache(maxsize=1024)
+def _machine(name: str, processor: str, device: str, threads: int, system: str) -> str:
+    if processor == name:
+        processor = ""
+    told = f"{threads} thread{'' if threads == 1 else 's'}"
+    if device != "cpu":
+        device = f"device {device}"
+    return ", ".join(part for part in (name, processor, device, told, system) if part)
 
 
 def machines(records: Sequence[StoredRecord]) -> list[str]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from encbench_leaderboard.remembered import remembered
 from encbench_leaderboard.statistics.intervals import Interval, intervals
 from encbench_leaderboard.statistics.pairs import ALPHA
 from encbench_leaderboard.statistics.sample import cube
@@ -36,6 +37,7 @@ class Neighbours:
         return not self.p <= ALPHA
 
 
+@remembered
 def neighbours(task: TaskBoard) -> list[Neighbours]:
     """Neighbours among the entries that were tested, best first; none without tests."""
     pairs = task.pairs

@@ -34,7 +34,7 @@ from encbench_leaderboard.statistics.pairs import Pairs
 __all__ = ["WHENS", "Board", "MetricInfo", "TaskBoard", "boards", "cell_settings"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class TaskBoard:
     """All cells of one task on the same data; or of a category, tasks that differ in their target.
 
@@ -81,7 +81,7 @@ class TaskBoard:
         return found
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Board:
     """Everything that a page shows."""
 

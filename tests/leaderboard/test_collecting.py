@@ -6,7 +6,6 @@ import gc
 import weakref
 
 import pytest
-
 from encbench_leaderboard.collecting import settled
 
 

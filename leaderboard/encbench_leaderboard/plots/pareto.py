@@ -11,6 +11,7 @@ import pandas as pd
 
 from encbench_leaderboard.footer import machine
 from encbench_leaderboard.format import code, plain, plural
+from encbench_leaderboard.remembered import remembered
 from encbench_leaderboard.table import MetricInfo, TaskBoard
 
 __all__ = ["Cost", "Panel", "Tradeoffs", "front", "front_text", "tradeoffs"]
@@ -78,6 +79,7 @@ def front(cost: np.ndarray, quality: np.ndarray, *, higher: bool) -> np.ndarray:
     return found
 
 
+@remembered
 def tradeoffs(task: TaskBoard) -> Tradeoffs:
     """Quality against parameters, seconds of training and peak memory, of a task or category.
 
