@@ -185,6 +185,8 @@ def _git(directory: str, *arguments: str) -> str:
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
+        # git prints names of files as they are where core.quotePath is off
+        errors="replace",
         timeout=GIT_TIMEOUT,
         check=True,
     )

@@ -83,6 +83,15 @@ def test_a_commit_is_named_with_changes_of_tracked_files_alone(repository):
     assert environment.git_commit() == f"{commit}+changes"
 
 
+def test_names_that_are_no_text_do_not_hide_the_commit(repository):
+    name = os.fsdecode(b"caf\xe9")
+    (repository / name).write_text("1")
+    for arguments in (("config", "core.quotePath", "false"), ("add", name)):
+        subprocess.run(["git", *arguments], check=True, capture_output=True)
+    environment._git_commit.cache_clear()
+    assert environment.git_commit().endswith("+changes")
+
+
 def test_each_directory_has_its_own_commit(repository, tmp_path_factory, monkeypatch):
     assert environment.git_commit() is not None
     monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
