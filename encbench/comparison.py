@@ -7,6 +7,7 @@ Elsewhere sums are taken in another order, and training carries the last digit o
 from __future__ import annotations
 
 import math
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -15,7 +16,7 @@ from PIL import Image
 
 from encbench.cell import CellResult
 from encbench.provenance import Provenance
-from encbench.records import Record, StoredRecord
+from encbench.records import Record, StoredRecord, damaged
 
 __all__ = ["Circumstance", "Comparison", "Difference", "circumstances", "compare"]
 
@@ -69,7 +70,7 @@ def compare(then: StoredRecord, now: CellResult) -> Comparison:
     Times, memory and who ran it where are no results and are left out.
 
     Raises:
-        StoreError: the record's arrays are damaged.
+        StoreError: the record's arrays or pictures are damaged.
     """
     comparison = Comparison(circumstances=circumstances(then.record, now.record))
     for difference in _differences(then, now):
@@ -214,8 +215,12 @@ def _pictures(then: StoredRecord, now: Mapping[str, np.ndarray]) -> Iterator[Dif
         if path is None or name not in now:
             yield _words(f"picture.{name}", *_presence(path is not None, name in now))
             continue
-        with Image.open(path) as picture:
-            yield _array(f"picture.{name}", np.asarray(picture), now[name], scale=255.0)
+        try:
+            with Image.open(path) as picture:
+                pixels = np.asarray(picture)
+        except (OSError, SyntaxError, ValueError, zlib.error) as error:
+            raise damaged(path) from error
+        yield _array(f"picture.{name}", pixels, now[name], scale=255.0)
 
 
 def _array(

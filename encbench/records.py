@@ -26,7 +26,15 @@ from encbench.metrics.base import MetricValue
 from encbench.provenance import Provenance
 from encbench.schema import SCHEMA_VERSION
 
-__all__ = ["ErrorInfo", "LearningRate", "Record", "SpectrumSummary", "Status", "StoredRecord"]
+__all__ = [
+    "ErrorInfo",
+    "LearningRate",
+    "Record",
+    "SpectrumSummary",
+    "Status",
+    "StoredRecord",
+    "damaged",
+]
 
 Status = Literal["ok", "failed", "diverged", "out_of_memory", "timeout", "interrupted"]
 
@@ -179,6 +187,14 @@ class Record(Data):
         return self.cell.task.label or self.cell.task.name
 
 
+def damaged(file: Path) -> StoreError:
+    """What to say of a file of a record whose bytes are not those that were written."""
+    return StoreError(
+        f"{file} is damaged; remove its folder, and the run that made it, given again, "
+        "makes it again"
+    )
+
+
 class StoredRecord:
     """A record on disk: its numbers, and on demand its arrays and pictures.
 
@@ -205,10 +221,7 @@ class StoredRecord:
                 return {name: stored[name] for name in stored.files}
         except (OSError, ValueError, EOFError, KeyError, BadZipFile, zlib.error) as error:
             # numpy's reason speaks of pickles, whatever the bytes
-            raise StoreError(
-                f"{file} is damaged; remove its folder, and the run that made it, given again, "
-                "makes it again"
-            ) from error
+            raise damaged(file) from error
 
     def picture(self, name: str) -> Path | None:
         """Path of a picture, or None where the task made none of that name."""

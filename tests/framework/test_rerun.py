@@ -288,6 +288,21 @@ def test_one_level_of_grey_is_a_difference(stored):
     assert difference.relative == pytest.approx(1 / 255)
 
 
+@pytest.mark.parametrize("kept", [0, 10, 60])
+def test_a_damaged_picture_is_one_clear_line(again, suite, registry, tmp_path, kept):
+    (stored,) = run_suite(suite, tmp_path / "p", registry=registry, jobs=1, device="cpu").records
+    store = Store(tmp_path / "p")
+    with store.writing():
+        grey = np.random.default_rng(0).integers(0, 256, (16, 16), dtype=np.uint8)
+        stored = store.write(stored.record, stored.arrays, {"target": grey})
+    picture = stored.path / "target.png"
+    whole = picture.read_bytes()
+    picture.write_bytes(whole[:kept] + bytes(len(whole) - kept))
+    now = CellResult(stored.record, stored.arrays, {"target": grey})
+    with pytest.raises(StoreError, match=r"target\.png is damaged; remove its folder"):
+        compare(stored, now)
+
+
 def test_running_again_takes_the_cell_as_recorded(stored, registry, suite):
     rerun = prepare(stored.record, registry)
     assert rerun.cell == plan(suite, registry)[0]
