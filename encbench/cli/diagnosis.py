@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import shutil
@@ -117,7 +118,15 @@ def _extras() -> Iterator[Finding]:
 
 def _output(output: Path) -> Iterator[Finding]:
     section = "output"
-    place = output.absolute()
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            # a name that is too long, or in a folder that nobody here may look into
+            output.stat()
+        place = output.absolute()
+    except OSError as error:
+        text = f"cannot be written ({error.strerror}); choose another folder with -o"
+        yield Finding(section, str(output), "failure", text)
+        return
     while not os.path.lexists(place) and place != place.parent:
         place = place.parent
     try:
@@ -150,6 +159,10 @@ def _cache() -> Iterator[Finding]:
         yield Finding(
             section, str(folder), "ok", "empty; downloads and what tasks compute go there"
         )
+        return
+    if not folder.is_dir():
+        text = "is no folder; nothing can be kept or downloaded there, set ENCBENCH_CACHE to one"
+        yield Finding(section, str(folder), "warning", text)
         return
     total = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     writable = os.access(folder, os.W_OK)

@@ -113,13 +113,21 @@ def test_what_was_found_is_said_in_words_too(tmp_path):
     assert done.stdout.splitlines()[-1].startswith("A run would not work here: ")
 
 
-@pytest.mark.parametrize("place", ["/proc/nowhere", "file/inside"])
+@pytest.mark.parametrize("place", ["/proc/nowhere", "file/inside", "a" * 300])
 def test_a_folder_that_cannot_be_written_is_a_failure(tmp_path, place, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("file").write_text("")
     (finding,) = diagnosis._output(Path(place))
     assert finding.state == "failure"
     assert "choose another folder with -o" in finding.text
+
+
+def test_a_cache_that_is_no_folder_is_not_right(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("ENCBENCH_CACHE", str(tmp_path / "file"))
+    (finding,) = diagnosis._cache()
+    assert finding.state == "warning"
+    assert "ENCBENCH_CACHE" in finding.text
 
 
 def test_looking_at_a_results_folder_changes_nothing(tmp_path):
