@@ -15,7 +15,7 @@ import matplotlib.style
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 
-__all__ = ["MARKERS", "WIDTH", "colours", "figure", "legends", "quiet", "save"]
+__all__ = ["MARKERS", "WIDTH", "colours", "figure", "lay_out", "legends", "quiet", "save"]
 
 WIDTH = 9.0
 """Inches of a page 900 px wide: a point of type is then 1.4 px."""
@@ -101,8 +101,18 @@ def _wrapped(label: str, width: int, lines: int | None) -> str:
     )
 
 
+def lay_out(drawn: Figure) -> None:
+    """Give everything its final position, for good; once."""
+    layout = drawn.get_layout_engine()
+    if layout is not None:
+        layout.execute(drawn)
+        drawn.set_layout_engine("none")
+
+
 def save(drawn: Figure, path: Path) -> Path:
     """Write a PNG, the same bytes for the same data."""
+    # A figure that is still to be laid out is drawn twice, the first time to lay it out.
+    lay_out(drawn)
     # Higher levels take twice the time for a tenth of the size.
     drawn.savefig(path, metadata={"Software": None}, pil_kwargs={"compress_level": 3})
     return path

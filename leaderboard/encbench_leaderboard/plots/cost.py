@@ -19,7 +19,7 @@ from encbench_leaderboard.format import plural
 from encbench_leaderboard.plots.pareto import Panel, Tradeoffs
 from encbench_leaderboard.plots.placing import Label, label_marks
 from encbench_leaderboard.plots.selection import SHOWN
-from encbench_leaderboard.style import figure, legends
+from encbench_leaderboard.style import figure, lay_out, legends
 
 __all__ = ["cost_caption", "draw_cost"]
 
@@ -54,10 +54,7 @@ def draw_cost(found: Tradeoffs, colours: Mapping[str, tuple[str, str]]) -> Figur
     # With the final positions, but before the legend, which then tells what found no room.
     if not free:
         _legend(drawn, None, named, found, colours)
-    layout = drawn.get_layout_engine()
-    if layout is not None:
-        layout.execute(drawn)
-    drawn.set_layout_engine("none")
+    lay_out(drawn)
     labelled = set(named)
     for place, panel in zip(places, found.panels, strict=False):
         labelled &= _name_marks(drawn, place, panel, named, colours)
