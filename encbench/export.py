@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TextIO
@@ -106,8 +106,8 @@ def _write_parquet(columns: Sequence[Column], chunks: Iterable[Chunk], path: Pat
                 arrays = [pa.array(c, field.type) for c, field in zip(chunk, schema, strict=True)]
             except OverflowError:
                 raise StoreError(
-                    f"cannot write {path.name}: a whole number, such as a seed, does not fit into "
-                    "64 bits; CSV has no such limit"
+                    "a whole number, such as a seed, does not fit into 64 bits, which is what "
+                    "Parquet has; CSV has no such limit"
                 ) from None
             waiting.append(pa.Table.from_arrays(arrays, schema=schema))
             if sum(table.num_rows for table in waiting) >= GROUP:
@@ -136,4 +136,5 @@ def _appearing(path: Path) -> Iterator[Path]:
             "or name another file"
         ) from None
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # a name that is too long is not there either
+            temporary.unlink(missing_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -11,7 +12,7 @@ import typer
 from rich.console import Console
 
 import encbench
-from encbench.errors import StoreError
+from encbench.errors import StoreError, UsageError
 from encbench.export import check_format, write_csv, write_table
 from encbench.flat import (
     CURVE_COLUMNS,
@@ -54,6 +55,8 @@ def export(
     files += [] if out == "-" else [Path(out)]
     for path in files:
         check_format(path)
+    if len({os.path.realpath(path) for path in files}) < len(files):
+        raise UsageError(f"{', '.join(map(str, files))}: expected a file of its own for each table")
     stored = encbench.Store(directory).records()
     if not stored:
         raise StoreError(f"{directory} holds no records; `encbench run -o {directory}` makes some")

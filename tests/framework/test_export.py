@@ -168,6 +168,14 @@ def test_misuse_is_told_before_anything_is_written(results, tmp_path):
         export(results.directory, str(tmp_path / "gone" / "cells.csv"))
     with pytest.raises(StoreError, match="no results folder"):
         export(tmp_path / "nowhere", "-")
+    one = tmp_path / "one.csv"
+    (tmp_path / "link.csv").symlink_to(one)
+    for other in (one, tmp_path / "link.csv"):
+        with pytest.raises(UsageError, match="a file of its own for each table"):
+            export(results.directory, str(one), curves=other)
+    assert not one.exists()
+    with pytest.raises(StoreError, match="File name too long"):
+        export(results.directory, str(tmp_path / f"{'a' * 300}.csv"))
     Store(tmp_path / "empty").directory.mkdir()
     with pytest.raises(StoreError, match="holds no records"):
         export(tmp_path / "empty", "-")
