@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from encbench.errors import StoreError, UsageError
-from encbench.reading import NewerRecord, check_files, read_record, reason_of
+from encbench.reading import NewerRecord, check_files, reason_of
 from encbench.records import Record
 from encbench.store import Store, store_error
 from encbench.suite import Suite
@@ -74,17 +74,32 @@ def merge(inputs: Sequence[Path], out: Path, prefer: Prefer = "ok") -> Merge:
             and "first" that of the input named first.
 
     Raises:
-        UsageError: fewer than one input, or ``out`` holds records and is no input.
-        StoreError: an input is no results folder or holds records of a newer encbench; ``out``
-            is in use or cannot be written. What was merged until then is whole.
+        UsageError: fewer than one input; or ``out`` is no input, and holds records or lies in one.
+        StoreError: an input is no results folder, none holds records, or one holds records of a
+            newer encbench; ``out`` is in use or cannot be written. What was merged until then is
+            whole.
     """
     sources = _distinct(inputs)
     into = next((s for s in sources if out.exists() and s.samefile(out)), None)
+    for source in sources:
+        if source != into and out.resolve().is_relative_to(source.resolve()):
+            raise UsageError(
+                f"{out} lies in {source}, which a merge must not change; "
+                "choose another folder with -o"
+            )
     if into is None and out.is_dir() and Store(out).keys():
         raise UsageError(
             f"{out} holds records already; name it among the folders to merge, too, "
             "or choose another with -o"
         )
+    empty = [source for source in sources if not Store(source).keys()]
+    if len(empty) == len(sources):
+        raise StoreError(
+            f"no records in {', '.join(map(str, empty))}; expected results folders, such as "
+            "`encbench run -o DIR` makes"
+        )
+    for source in empty:
+        logger.warning("%s holds no records", source)
     result = Merge(taken=dict.fromkeys(sources, 0))
     found = {s: _read(s, result) for s in sources if s != into}
     store = Store(out)
@@ -181,12 +196,13 @@ def _distinct(inputs: Sequence[Path]) -> list[Path]:
 
 
 def _read(source: Path, result: Merge) -> list[_Found]:
-    found, keys = [], Store(source).keys()
+    store = Store(source)
+    found, keys = [], store.keys()
     for key in keys:
         folder = source / "records" / key
         try:
-            record = read_record(str(folder))
-            check_files(folder, record)
+            stored = store.read(key)
+            check_files(stored.path, stored.record)
         except NewerRecord as error:
             raise StoreError(
                 f"{folder} was written by a newer encbench ({error}); update encbench to merge it"
@@ -194,21 +210,24 @@ def _read(source: Path, result: Merge) -> list[_Found]:
         except (OSError, ValueError) as error:
             result.damaged[folder] = reason_of(error)
         else:
-            found.append(_Found(record, folder, source))
+            found.append(_Found(stored.record, stored.path, source))
     return found
 
 
 def _choose(candidates: list[_Found], prefer: Prefer, result: Merge) -> _Found:
     best = candidates[0]
     for other in candidates[1:]:
+        if _better(other, best, prefer):
+            best = other
+    # only now is it known beside which one the others are left out
+    for other in candidates:
+        if other is best:
+            continue
         if _identical(best, other):
             result.identical += 1
-            continue
-        because = _better(other, best, prefer)
-        kept, lost = (other, best) if because else (best, other)
-        why = because or _better(best, other, prefer) or "first"
-        result.dropped.append(Dropped(lost.record, lost.source, kept.source, why))
-        best = kept
+        else:
+            why = _better(best, other, prefer) or "first"
+            result.dropped.append(Dropped(other.record, other.source, best.source, why))
     return best
 
 

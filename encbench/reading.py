@@ -16,10 +16,20 @@ from PIL import Image, UnidentifiedImageError
 from pydantic import ValidationError
 from pydantic_core import from_json
 
-from encbench.records import Record
+from encbench.errors import StoreError
+from encbench.records import Record, StoredRecord
 from encbench.schema import SCHEMA_VERSION, upgrade
 
-__all__ = ["NewerRecord", "check_files", "many_objects", "read_record", "reason_of", "record_text"]
+__all__ = [
+    "NewerRecord",
+    "check_files",
+    "lone_record",
+    "many_objects",
+    "read_record",
+    "reason_of",
+    "record_text",
+    "told",
+]
 
 _UNSEALED = '"checksum": null\n}\n'
 _DIGITS = 16
@@ -57,6 +67,9 @@ def read_record(folder: str, key: str | None = None) -> Record:
     if record.key != (key or os.path.basename(folder)):  # noqa: PTH119 # as above
         raise ValueError(f"the record says key {record.key}")
     for name, size in record.files.items():
+        if name in ("", ".", "..") or "/" in name or "\\" in name:
+            # a merge would copy it to where it says
+            raise ValueError(f"{name!r} is no name of a file beside it")
         try:
             found = os.stat(f"{folder}/{name}").st_size  # noqa: PTH116 # as above
         except FileNotFoundError:
@@ -64,6 +77,34 @@ def read_record(folder: str, key: str | None = None) -> Record:
         if found != size:
             raise ValueError(f"{name} has {found} bytes, expected {size}")
     return record
+
+
+def lone_record(folder: Path) -> StoredRecord:
+    """The record in a folder, wherever that lies.
+
+    Raises:
+        StoreError: there is none, or it cannot be read.
+    """
+    with told(folder):
+        return StoredRecord(read_record(str(folder)), folder)
+
+
+@contextmanager
+def told(folder: Path) -> Iterator[None]:
+    """Why the record of a folder cannot be read, as one line of a StoreError."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise StoreError(f"there is no record {folder}") from None
+    except NewerRecord as error:
+        raise StoreError(
+            f"{folder} was written by a newer encbench ({error}); update encbench"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise StoreError(
+            f"the record {folder} cannot be read ({reason_of(error)}); "
+            "the run that made it, given again, makes it again"
+        ) from None
 
 
 def check_files(folder: Path, record: Record) -> None:

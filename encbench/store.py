@@ -19,7 +19,7 @@ from filelock import FileLock, Timeout
 from PIL import Image
 
 from encbench.errors import StoreError
-from encbench.reading import NewerRecord, many_objects, read_record, reason_of, record_text
+from encbench.reading import NewerRecord, many_objects, read_record, reason_of, record_text, told
 from encbench.records import Record, StoredRecord
 
 __all__ = ["Store", "store_error"]
@@ -49,9 +49,12 @@ class Store:
         """Hold the directory for writing; creates it.
 
         Raises:
-            StoreError: it cannot be written, or another process is writing.
+            StoreError: it cannot be written, another process is writing, or it is a part of a
+                results folder.
         """
         try:
+            if not self._records.is_dir():
+                self._refuse_parts()
             self._records.mkdir(parents=True, exist_ok=True)
             lock = FileLock(self.directory / ".lock")
             lock.acquire(timeout=0)
@@ -182,7 +185,7 @@ class Store:
             for name in self.keys():
                 folder = self._records / name
                 try:
-                    found.append(self._read(name))
+                    found.append(self.read(name))
                 except NewerRecord as error:
                     self._newer(folder, error, refuse=set_aside)
                 except (OSError, ValueError) as error:
@@ -193,7 +196,7 @@ class Store:
         """Keys of all records, readable or not.
 
         Raises:
-            StoreError: there is no such directory.
+            StoreError: there is no such directory, or it is a part of a results folder.
         """
         if not self.directory.is_dir():
             raise StoreError(
@@ -202,12 +205,30 @@ class Store:
         try:
             names = {entry.name.removeprefix(_OLD) for entry in os.scandir(self._records)}
         except FileNotFoundError:
+            self._refuse_parts()
             return []
         except OSError as error:
             raise store_error(f"cannot read the results folder {self.directory}", error) from None
-        return sorted(name for name in names if name[0] != ".")
+        return sorted(name for name in names if name and name[0] != ".")
 
-    def _read(self, key: str) -> StoredRecord:
+    def _refuse_parts(self) -> None:
+        """A record, or the folder of all records, given for the results folder: one too deep."""
+        here = Path(os.path.abspath(self.directory))  # noqa: PTH100 # ".." has no name
+        if (here / "record.json").exists():
+            raise StoreError(f"{self.directory} is one record; give the results folder it is of")
+        if here.name == "records" and any((p / "record.json").exists() for p in _folders(here)):
+            raise StoreError(
+                f"{self.directory} is a part of the results folder {here.parent}; give that"
+            )
+
+    def read(self, key: str) -> StoredRecord:
+        """The record of one key, with what went wrong as it came.
+
+        Raises:
+            NewerRecord: this encbench is too old for it.
+            ValueError: it is damaged.
+            OSError: there is none, or it cannot be read.
+        """
         folder, replaced = self._records / key, self._records / f"{_OLD}{key}"
         try:
             return StoredRecord(read_record(str(folder)), folder)
@@ -226,20 +247,8 @@ class Store:
         Raises:
             StoreError: there is none, or it cannot be read.
         """
-        folder = self._records / key
-        try:
-            return self._read(key)
-        except FileNotFoundError:
-            raise StoreError(f"there is no record {folder}") from None
-        except NewerRecord as error:
-            raise StoreError(
-                f"{folder} was written by a newer encbench ({error}); update encbench"
-            ) from None
-        except (OSError, ValueError) as error:
-            raise StoreError(
-                f"the record {folder} cannot be read ({reason_of(error)}); "
-                "the run that made it, given again, makes it again"
-            ) from None
+        with told(self._records / key):
+            return self.read(key)
 
     def _newer(self, folder: Path, error: NewerRecord, *, refuse: bool) -> None:
         if refuse:
@@ -280,6 +289,12 @@ class Store:
         except OSError as error:
             raise store_error(f"cannot set aside the damaged record {folder}", error) from None
         return target
+
+
+def _folders(path: Path) -> list[Path]:
+    with contextlib.suppress(OSError):
+        return [Path(entry) for entry in os.scandir(path) if entry.is_dir()]
+    return []
 
 
 def _discard(path: Path) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import encbench
 from encbench.errors import UsageError
+from encbench.reading import lone_record
 from encbench.records import StoredRecord
 
 __all__ = ["is_record", "one_record"]
@@ -30,8 +32,9 @@ def one_record(where: Path, key: str | None) -> StoredRecord:
     if is_record(where):
         if key is not None:
             raise UsageError(f"{where} is one record; give no key ({key!r}) with it")
-        folder = (where.parent if where.name == "record.json" else where).absolute()
-        return encbench.Store(folder.parent.parent).record(folder.name)
+        # "." and ".." have no name that tells the key
+        folder = Path(os.path.abspath(where.parent if where.name == "record.json" else where))  # noqa: PTH100 # resolve would follow a link
+        return lone_record(folder)
     store = encbench.Store(where)
     keys = store.keys()
     found = [name for name in keys if key is not None and name.startswith(key)]

@@ -134,6 +134,64 @@ def test_a_folder_that_holds_others_is_not_merged_into(folders, tmp_path):
     assert merge([a, a], tmp_path / "new").taken == {a: 2}
 
 
+@pytest.mark.parametrize("inside", ["records", "records/new", "new/er"])
+def test_an_input_gets_no_merged_folder_inside(folders, inside):
+    a, b = folders
+    before = contents(a)
+    with pytest.raises(UsageError, match="a merge must not change"):
+        merge([a, b], a / inside)
+    assert contents(a) == before
+    assert merge([a, b], a).taken == {a: 2, b: 1}
+
+
+def test_a_folder_without_records_is_named(folders, tmp_path, caplog):
+    a, _ = folders
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(StoreError, match=r"no records in .*empty; expected results folders"):
+        merge([tmp_path / "empty"], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    assert merge([a, tmp_path / "empty"], tmp_path / "out").taken[a] == 2
+    assert "empty holds no records" in caplog.text
+
+
+def test_the_earlier_record_is_merged_where_its_replacement_was_killed(folders, tmp_path):
+    a, _ = folders
+    records = a / "records"
+    key = sorted(p.name for p in records.iterdir())[0]
+    whole = contents(records / key)
+    (records / key).rename(records / f".old-{key}")
+    done = merge([a], tmp_path / "out")
+    assert done.taken == {a: 2}
+    assert done.damaged == {}
+    assert contents(tmp_path / "out" / "records" / key) == whole
+
+
+def test_a_record_that_names_a_file_elsewhere_is_damaged(folders, tmp_path):
+    a, b = folders
+    key = shared(a, b)
+    (a / "elsewhere").write_text("1234567")
+    file = a / "records" / key / "record.json"
+    told = json.loads(file.read_text()) | {"checksum": None}
+    told["files"]["../../elsewhere"] = 7
+    file.write_text(json.dumps(told))
+    done = merge([a], tmp_path / "out")
+    assert "no name of a file" in done.damaged[a / "records" / key]
+    assert not (tmp_path / "out" / "elsewhere").exists()
+
+
+def test_of_three_what_is_left_out_names_what_is_kept(folders, tmp_path):
+    a, b = folders
+    key = shared(a, b)
+    shutil.copytree(a, tmp_path / "c")
+    for folder, year in ((a, 2001), (b, 2002), (tmp_path / "c", 2003)):
+        rewritten(folder, key, finished=f"{year}-01-01T00:00:00+00:00")
+    done = merge([a, b, tmp_path / "c"], tmp_path / "out")
+    assert [(d.source, d.kept, d.because) for d in done.dropped] == [
+        (a, tmp_path / "c", "newer"),
+        (b, tmp_path / "c", "newer"),
+    ]
+
+
 def test_a_folder_in_use_is_refused(folders, tmp_path):
     a, b = folders
     with Store(b).writing(), pytest.raises(StoreError, match="in use"):

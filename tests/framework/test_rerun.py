@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -225,9 +226,26 @@ def test_a_record_must_be_named_without_doubt(again, stored, tmp_path):
         again(stored.path, stored.record.key)
     with pytest.raises(StoreError, match="no results folder"):
         again(tmp_path / "nowhere", "a")
+    with pytest.raises(StoreError, match=r"is a part of the results folder .*then; give that"):
+        again(stored.path.parent, stored.record.key)
     (stored.path / "record.json").write_text("{")
     with pytest.raises(StoreError, match="cannot be read"):
         again(stored.path)
+
+
+def test_a_record_s_folder_may_lie_anywhere(again, stored, tmp_path, monkeypatch):
+    results = tmp_path / "then"
+    alone = tmp_path / "downloads" / stored.record.key
+    shutil.copytree(stored.path, alone)
+    assert again(alone)[0] == 0
+    monkeypatch.chdir(alone)
+    assert again(Path())[0] == 0
+    # beside another one of its key, it is still the one that was named
+    aside = changed(stored, tmp_path / "other", steps=7).path
+    shutil.copytree(aside, results / "damaged" / stored.record.key)
+    code, said = again(results / "damaged" / stored.record.key)
+    assert code == 1
+    assert "steps was 7" in said
 
 
 def outcome(stored, **arrays):

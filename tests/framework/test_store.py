@@ -450,3 +450,27 @@ def test_arrays_that_were_there_and_are_not_any_more_are_no_empty_record(tmp_pat
     (stored.path / "arrays.npz").unlink()
     with pytest.raises(StoreError, match=r"arrays\.npz"):
         _ = stored.arrays
+
+
+def test_a_part_of_a_results_folder_is_not_written_into(tmp_path, result):
+    store = Store(tmp_path / "results")
+    with store.writing():
+        stored = write(store, result)
+    for part, words in ((stored.path.parent, "results; give that"), (stored.path, "one record")):
+        before = sorted(part.iterdir())
+        with pytest.raises(StoreError, match=words), Store(part).writing():
+            pass
+        with pytest.raises(StoreError, match=words):
+            Store(part).records()
+        assert sorted(part.iterdir()) == before
+
+
+def test_what_has_no_name_is_no_record(tmp_path, result):
+    store = Store(tmp_path)
+    with store.writing():
+        write(store, result)
+    (tmp_path / "records" / ".old-").mkdir()
+    assert len(store.records()) == 1
+    with store.writing():
+        pass
+    assert len(store.records()) == 1
