@@ -55,6 +55,14 @@ def main() -> None:
         # the reader went away: `encbench list | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(EXIT_NOT_OK)
+    except OSError as error:
+        # a name that is too long, a folder that may not be looked into: no fault of the program
+        if logging.getLogger("encbench").isEnabledFor(logging.DEBUG):
+            raise
+        where = f": {error.filename}" if error.filename is not None else ""
+        line = f"error: {error.strerror or error}{where}; `encbench -v` shows where it came up"
+        errors.print(line, style="red", markup=False, highlight=False, soft_wrap=True)
+        sys.exit(EXIT_NOT_OK)
 
 
 class _LogLines(logging.Handler):

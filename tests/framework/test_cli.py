@@ -118,6 +118,17 @@ def test_misuse_is_one_clear_line_and_an_exit_code(tmp_path, arguments, code, wo
     assert all(word in said for word in words), done.stderr
 
 
+@pytest.mark.parametrize("verb", ["show", "export", "merge", "compare"])
+def test_a_name_that_no_file_can_have_is_one_clear_line(tmp_path, verb):
+    name = "a" * 300
+    more = {"export": ["out.csv"], "merge": ["-o", "out"], "compare": ["b"]}.get(verb, [])
+    done = encbench(verb, name, *more, cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"error: File name too long: {name}")
+    assert len(done.stderr.splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_dry_run_names_the_cells_and_runs_none(tmp_path):
     done = encbench("run", "--dry-run", cwd=tmp_path)
     assert done.returncode == 0
