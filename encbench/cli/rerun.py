@@ -103,6 +103,9 @@ def _check_output(output: Path | None, stored: StoredRecord, again: Rerun) -> No
             f"-o {output}: {'; '.join(again.remarks)}. What comes out would stand there under a "
             "key that says otherwise; run it without -o, or `encbench run` the cell anew"
         )
+    # what cannot be kept is better known before an hour of training
+    with encbench.Store(output).writing():
+        pass
 
 
 def _keep(output: Path, result: CellResult, errors: Console) -> None:

@@ -206,6 +206,19 @@ def test_the_new_record_is_kept_where_it_replaces_none(again, stored, tmp_path):
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+def test_a_folder_that_cannot_keep_the_result_is_told_before_it_runs(
+    again, stored, tmp_path, monkeypatch
+):
+    ran = []
+    monkeypatch.setattr("encbench.rerunning.run_again", lambda *arguments: ran.append(arguments))
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match="cannot write to the output folder"):
+        again(stored.path, output=tmp_path / "file")
+    with Store(tmp_path / "used").writing(), pytest.raises(StoreError, match="in use"):
+        again(stored.path, output=tmp_path / "used")
+    assert ran == []
+
+
 def test_a_cell_of_a_gpu_runs_on_the_cpu_where_there_is_none(again, stored, tmp_path):
     source = stored.record.provenance.model_copy(update={"device": "NVIDIA H200"})
     other = changed(stored, tmp_path / "other", provenance=source)
