@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -12,6 +13,9 @@ import torch
 from torch import Tensor
 
 __all__ = ["NetworkDefaults", "Outcome", "Predict", "Task"]
+
+RESERVED = ("file", "allow_pickle")
+"""Parameters of ``numpy.savez``, which takes the arrays by name beside them."""
 
 Predict = Callable[[Tensor], Tensor]
 """x (N, d) float64 in [0, 1] to outputs (N, O) float32 on the CPU, after the output activation."""
@@ -38,6 +42,46 @@ class Outcome:
     """Name to (H, W), (H, W, 3) or (H, W, 4) uint8, written as PNG beside the record."""
     arrays: Mapping[str, np.ndarray] = field(default_factory=dict)
     """Name to an array kept in the record, such as the vertices of a surface."""
+
+    def __post_init__(self) -> None:
+        """Refuse here, where the cell fails and its task is named, what no record can hold.
+
+        Raises:
+            TypeError: a picture or an array is something else.
+            ValueError: a name is no file's.
+        """
+        for name, picture in self.pictures.items():
+            _check_name("picture", name)
+            if not isinstance(picture, np.ndarray) or not _is_picture(picture):
+                raise TypeError(
+                    f"picture {name!r} is {_what(picture)}; expected uint8 (H, W), (H, W, 3) "
+                    "or (H, W, 4)"
+                )
+        for name, array in self.arrays.items():
+            _check_name("array", name)
+            if not isinstance(array, np.ndarray) or array.dtype.hasobject:
+                raise TypeError(
+                    f"array {name!r} is {_what(array)}; expected a NumPy array of numbers"
+                )
+
+
+def _check_name(kind: str, name: str) -> None:
+    if not re.fullmatch(r"\w[\w.-]*", name) or name in RESERVED:
+        raise ValueError(
+            f"{kind} {name!r}: expected a name of letters, digits, '_', '-' and '.', other than "
+            f"{', '.join(RESERVED)}"
+        )
+
+
+def _is_picture(array: np.ndarray) -> bool:
+    shaped = array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4))
+    return shaped and array.size > 0 and array.dtype == np.uint8
+
+
+def _what(thing: object) -> str:
+    if isinstance(thing, np.ndarray):
+        return f"an array {thing.shape} of {thing.dtype}"
+    return f"a {type(thing).__name__}"
 
 
 class Task(ABC):
