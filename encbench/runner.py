@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
@@ -14,6 +15,7 @@ from encbench.cell import CellResult, Event
 from encbench.config import CellConfig
 from encbench.errors import UsageError
 from encbench.executors import Executor, InProcess, ProcessPool, Terms, default_jobs
+from encbench.executors.base import Watch
 from encbench.limits import Limits
 from encbench.planning import cell_key, plan
 from encbench.records import Status, StoredRecord
@@ -23,6 +25,8 @@ from encbench.store import Store
 from encbench.suite import Suite
 
 __all__ = ["OnFailure", "Rerun", "RunResult", "Watcher", "run_suite"]
+
+logger = logging.getLogger("encbench")
 
 Rerun = Literal["never", "failed", "diverged", "all"]
 OnFailure = Literal["continue", "stop"]
@@ -141,7 +145,7 @@ def run_suite(
         done = dict(kept)
         with (
             orderly_stop(executor.interrupt) as stopping,
-            closing(executor.run(pending, watcher.event)) as results,
+            closing(executor.run(pending, _events_for(watcher))) as results,
         ):
             for result in results:
                 stored = _write(store, result, existing)
@@ -156,6 +160,32 @@ def run_suite(
     run = RunResult(Path(directory), records, len(kept), len(cells) - len(records))
     registry.host.notify("encbench_run_finished", directory=run.directory, records=run.records)
     return run
+
+
+def _events_for(watcher: Watcher) -> Watch:
+    """The watcher's ``event`` until it raises, which is neither the cell's fault nor its end.
+
+    In a process of its own a cell would even wait forever, once nobody reads what it sends.
+    """
+    listening = True
+
+    def tell(event: Event) -> None:
+        nonlocal listening
+        if not listening:
+            return
+        try:
+            watcher.event(event)
+        # rich leaves by SystemExit where nobody reads the terminal's output any more
+        except (Exception, SystemExit) as error:
+            listening = False
+            with suppress(SystemExit):
+                logger.warning(
+                    "the run's watcher failed and hears no more of running cells: %s: %s",
+                    type(error).__name__,
+                    error,
+                )
+
+    return tell
 
 
 def _terms(device: str, threads: int, limits: Limits, isolate: bool, retries: int) -> Terms:
