@@ -131,12 +131,15 @@ class Supervision:
         self.limits = limits or Limits()
         self._held = held
         self._running = False
+        self._ended: CellStopped | None = None
 
     @contextmanager
     def running(self) -> Iterator[None]:
         """While a cell runs inside, it can be stopped, and its limits hold."""
         self._running = True
         try:
+            if self._ended is not None:
+                raise self._ended
             if self.limits.any and threading.current_thread() is threading.main_thread():
                 with self._watched():
                     yield
@@ -153,6 +156,11 @@ class Supervision:
         if self._running:
             self._running = False
             raise reason
+
+    def end(self, reason: CellStopped) -> None:
+        """``stop``, also for a cell that is about to begin, and every later one."""
+        self._ended = reason
+        self.stop(reason)
 
     @contextmanager
     def _watched(self) -> Iterator[None]:

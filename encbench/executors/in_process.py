@@ -48,4 +48,4 @@ class InProcess(Executor):
 
     def interrupt(self) -> None:
         self.drain()
-        self._supervision.stop(Interrupted("stopped by a signal"))
+        self._supervision.end(Interrupted("stopped by a signal"))
