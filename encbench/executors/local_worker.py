@@ -5,7 +5,6 @@ from __future__ import annotations
 import concurrent.futures as futures
 import contextlib
 import multiprocessing
-import os
 import signal
 import sys
 import threading
@@ -15,6 +14,8 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+
+import psutil
 
 from encbench.cell import STOPPED, CellResult, Event
 from encbench.config import CellConfig
@@ -114,8 +115,6 @@ class LocalWorker:
     def close(self) -> None:
         """End the process, also in the middle of a cell."""
         if self._process is not None:
-            # also an idle one: to let it end by itself takes seconds, for there is torch in it
-            self._process.kill()
             self._process.close()
             self._process = None
         self._cell = None
@@ -248,6 +247,7 @@ class _Process:
         self._oom_kills = oom_kills()
         self._reader = threading.Thread(target=_read, args=(self._events, saw), daemon=True)
         self._handle: BaseProcess | None = None
+        self._system: psutil.Process | None = None
         self.future: futures.Future[CellResult]
 
     @property
@@ -265,8 +265,12 @@ class _Process:
         if self._handle is None:
             # the executor has no public way to its one process, which must be killed by number
             self._handle = next(iter(self._pool._processes.values()))
+            with contextlib.suppress(psutil.NoSuchProcess):
+                self._system = psutil.Process(self._handle.pid)
             # with this end closed here, the reader sees the process's end
             self._far_end.close()
+            # and the pool the end of a result that the process died in the middle of
+            self._pool._result_queue._writer.close()  # type: ignore[attr-defined] # no public way
             self._reader.start()
 
     def tell(self) -> None:
@@ -276,9 +280,11 @@ class _Process:
         self._signal(signal.SIGKILL)
 
     def _signal(self, number: int) -> None:
-        if self._handle is not None and self._handle.pid is not None and self._handle.is_alive():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(self._handle.pid, number)
+        # the handle takes a forked process for dead once the server is that forked it; psutil
+        # knows one from a later process of its number
+        if self._system is not None:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                self._system.send_signal(number)
 
     def cause(self) -> str:
         """How it ended, in words: `` (killed by SIGKILL)``."""
@@ -300,6 +306,9 @@ class _Process:
         return code == -signal.SIGKILL and struck
 
     def close(self) -> None:
+        # also an idle one: to let it end by itself takes seconds, for there is torch in it; and
+        # one that only seems dead must not run on beside the next
+        self.kill()
         self._pool.shutdown(wait=True, cancel_futures=True)
         if self._reader.is_alive():
             self._reader.join(timeout=5)
@@ -307,9 +316,13 @@ class _Process:
 
 
 def _read(events: Connection, saw: Watch) -> None:
-    with contextlib.suppress(EOFError, OSError):
-        while True:
-            saw(events.recv())
+    while True:
+        try:
+            event = events.recv()
+        # TypeError: closed while it was read, for a process that a plug-in started holds the end
+        except (EOFError, OSError, TypeError):
+            return
+        saw(event)
 
 
 def _times(number: int | None, factor: float) -> int | None:

@@ -7,6 +7,7 @@ import itertools
 import os
 import signal
 import time
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import torch
@@ -41,6 +42,22 @@ class Crashes(Fault):
 
     def misbehave(self) -> None:
         ctypes.string_at(0)
+
+
+class DiesSending(Fault):
+    """Is killed in the middle of sending the cell's result."""
+
+    def misbehave(self) -> None:
+        # what the events' and the result's pipe have in common
+        Connection._send = _half  # type: ignore[attr-defined]
+
+
+def _half(self: Connection, data: bytes, write: object = None) -> None:
+    if len(data) < 2000:  # an event
+        os.write(self.fileno(), data)
+        return
+    os.write(self.fileno(), data[:1000])
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 class Hangs(Fault):
@@ -108,6 +125,7 @@ def encbench_encodings() -> dict[str, type[Fault]]:
     return {
         "exits": Exits,
         "crashes": Crashes,
+        "dies_sending": DiesSending,
         "hangs": Hangs,
         "hangs_in_c": HangsInC,
         "refuses": Refuses,
