@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal
 
+import numpy as np
 import pandas as pd
 
 from encbench.config import NetworkConfig, NtkConfig, TrainingConfig
@@ -22,6 +23,7 @@ __all__ = [
     "entries_of",
     "measured",
     "metrics_of",
+    "texts",
 ]
 
 WHENS = ("start", "middle", "end")
@@ -69,13 +71,26 @@ def cells_of(
 ) -> pd.DataFrame:
     """A row a record, in their order: its entry, status, seed and every number."""
     cells = measured(records, metrics)
-    cells.insert(0, "entry", entries_of(records, names))
+    cells.insert(0, "entry", texts(entries_of(records, names)))
     return cells
 
 
 def measured(records: Sequence[StoredRecord], metrics: Sequence[MetricInfo]) -> pd.DataFrame:
     """The same without entries."""
-    return pd.DataFrame([_cell(stored.record, metrics) for stored in records])
+    rows = [_cell(stored.record, metrics) for stored in records]
+    cells = pd.DataFrame(
+        # One type for all: a column of None alone would otherwise not be a column of numbers.
+        np.array([list(row.values()) for row in rows], dtype=np.float64),
+        columns=list(rows[0]),
+    )
+    cells.insert(0, "encoding", texts(s.record.cell.encoding.name for s in records))
+    cells.insert(2, "status", texts(s.record.status for s in records))
+    return cells
+
+
+def texts(values: Iterable[str]) -> pd.Series[Any]:
+    """A column of text as plain objects: of few rows pandas' own kind of text is the slower."""
+    return pd.Series(list(values), dtype=object)
 
 
 def entries_of(records: Sequence[StoredRecord], names: Mapping[int, str]) -> list[str]:
@@ -131,14 +146,12 @@ def metrics_of(records: Sequence[StoredRecord]) -> list[MetricInfo]:
     return [first, *found.values()]
 
 
-def _cell(record: Record, metrics: Sequence[MetricInfo]) -> dict[str, Any]:
+def _cell(record: Record, metrics: Sequence[MetricInfo]) -> dict[str, float | None]:
     rate = record.learning_rate
     # lr_crit is a bound for gradient descent; it says nothing of Adam's steps.
     descends = record.cell.training.optimizer == "sgd"
-    row: dict[str, Any] = {
-        "encoding": record.cell.encoding.name,
+    row: dict[str, float | None] = {
         "seed": record.cell.seed,
-        "status": record.status,
         "params_mlp": record.parameters.get("mlp"),
         "params_encoding": record.parameters.get("encoding"),
         "best": record.best,
@@ -157,6 +170,4 @@ def _cell(record: Record, metrics: Sequence[MetricInfo]) -> dict[str, Any]:
         summary = next((s for s in reversed(record.spectra) if s.when == when), None)
         for number in SPECTRUM_NUMBERS:
             row[f"{when}:{number}"] = getattr(summary, number) if summary else None
-    numeric = {key: value for key, value in row.items() if key not in ("encoding", "status")}
-    # One type for all: a column of None alone would otherwise not be a column of numbers.
-    return row | {key: float("nan") if v is None else float(v) for key, v in numeric.items()}
+    return row

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -48,37 +47,38 @@ def standings(
         Means are over units, of the mean over each unit's cells; of eigenvalues and floors they
         are geometric, over the cells where they are above the floor.
     """
-    ok = cells["status"] == "ok"
-    any_ok = ok.groupby(cells["entry"]).transform("any")
+    finished = (cells["status"] == "ok").to_numpy()
+    place, _ = pd.factorize(cells["entry"])
     # What a failed entry has (parameters, learning rate) is shown; its quality is not.
-    shown = cells[ok | ~any_ok]
-    numbers = [column for column in cells.columns if column not in NOT_NUMBERS]
-    by_entry = shown.groupby("entry", sort=False)
-    table = pd.concat(
-        [
-            _means(shown, numbers),
-            by_entry[numbers].min().add_suffix("|min"),
-            by_entry[numbers].max().add_suffix("|max"),
-            _below(shown),
-        ],
-        axis=1,
-    )
-    entries = list(table.index)
-    table["n"] = ok.groupby(cells["entry"], sort=False).sum().reindex(entries).astype(int)
-    table["cells"] = cells.groupby("entry", sort=False).size().reindex(entries)
-    added: dict[str, list[Any]] = {}
+    shown = cells[finished | (np.bincount(place, finished) == 0)[place]]
+    place, found = pd.factorize(shown["entry"])
+    columns = _of_entries(shown, place)
+    names = list(found)
+    place = pd.Index(names).get_indexer(cells["entry"])
+    columns["n"] = np.bincount(place, finished, len(names)).astype(np.int64)
+    columns["cells"] = np.bincount(place, minlength=len(names))
     for metric in metrics:
         column = f"metric:{metric.name}"
-        of_metric = _intervals(cells, column, entries)
-        added |= _columns(column, of_metric)
-        finished = cells.loc[ok, column].notna().groupby(cells.loc[ok, "entry"]).sum()
-        added[f"{column}|n"] = finished.reindex(entries).fillna(0).astype(int).tolist()
+        of_metric = _intervals(cells, column, names)
+        columns |= _columns(column, of_metric)
+        valued = finished & cells[column].notna().to_numpy()
+        columns[f"{column}|n"] = np.bincount(place, valued, len(names)).astype(np.int64)
         if metric is metrics[0]:
-            added["units"] = [interval.units for interval in of_metric]
-    table = table.assign(**added)
-    table = _ranked(table, f"metric:{metrics[0].name}", metrics[0].direction == "higher", category)
-    pairs = _tested(table, cells, metrics[0])
-    return table.reset_index(names="entry"), pairs
+            columns["units"] = np.array([interval.units for interval in of_metric])
+    higher = metrics[0].direction == "higher"
+    rank = _ranks(columns[f"metric:{metrics[0].name}"], columns["units"], higher, category)
+    # A rank of NaN is equal to none, not even to itself.
+    order = sorted(
+        range(len(names)),
+        key=lambda i: (columns["n"][i] == 0, np.isnan(rank[i]), np.nan_to_num(rank[i]),
+                       natural(names[i])),
+    )  # fmt: skip
+    names = [names[i] for i in order]
+    columns = {name: column[order] for name, column in columns.items()} | {"rank": rank[order]}
+    tests, pairs = _tested(names, columns["rank"], columns["units"], cells, metrics[0])
+    kinds = {name: object for name, column in columns.items() if column.dtype == object}
+    table = pd.DataFrame({"entry": names} | columns | tests).astype({"entry": object} | kinds)
+    return table, pairs
 
 
 def natural(text: str) -> tuple[tuple[int, int, str], ...]:
@@ -93,73 +93,114 @@ def _intervals(cells: pd.DataFrame, column: str, entries: list[str]) -> list[Int
     return [found for part in parts for found in intervals(cube(cells, column, part).values)]
 
 
-def _means(shown: pd.DataFrame, numbers: list[str]) -> pd.DataFrame:
-    values = shown[numbers].copy()
-    over_decades = [f"{when}:{number}" for when in WHENS for number in OVER_DECADES]
+def _of_entries(shown: pd.DataFrame, place: np.ndarray) -> dict[str, np.ndarray]:
+    """Each number's mean, smallest and largest, and what is below its floor, by entry.
+
+    Args:
+        shown: a row a cell.
+        place: (cells,) which entry a cell is of.
+    """
+    numbers = [column for column in shown.columns if column not in NOT_NUMBERS]
+    values = shown[numbers].to_numpy(dtype=np.float64)
+    of_entry = pd.DataFrame(values).groupby(place, sort=False)
+    lowest, highest = of_entry.min().to_numpy(), of_entry.max().to_numpy()
+    columns = dict(zip(numbers, _means(shown, values, numbers, place).T, strict=True))
+    for column, name in enumerate(numbers):
+        columns[f"{name}|min"], columns[f"{name}|max"] = lowest[:, column], highest[:, column]
+    return columns | _below(shown, place, len(lowest))
+
+
+def _means(
+    shown: pd.DataFrame, values: np.ndarray, numbers: Sequence[str], place: np.ndarray
+) -> np.ndarray:
+    """(entries, numbers) of values (cells, numbers)."""
+    over_decades = np.isin(numbers, [f"{when}:{name}" for when in WHENS for name in OVER_DECADES])
+    unit, units = pd.factorize(shown["unit"])
+    pair, pairs = pd.factorize(place * len(units) + unit)
     with np.errstate(divide="ignore", invalid="ignore"):
-        values[over_decades] = np.log(values[over_decades])
-        values[["entry", "unit"]] = shown[["entry", "unit"]]
-        by_unit = values.groupby(["entry", "unit"], sort=False)[numbers].mean()
-        means = by_unit.groupby("entry", sort=False).mean()
-        means[over_decades] = np.exp(means[over_decades])
+        turned = values.copy()
+        turned[:, over_decades] = np.log(values[:, over_decades])
+        means = _group_means(_group_means(turned, pair), pairs // len(units))
+        means[:, over_decades] = np.exp(means[:, over_decades])
     return means
 
 
-def _below(shown: pd.DataFrame) -> pd.DataFrame:
+def _group_means(values: np.ndarray, group: np.ndarray) -> np.ndarray:
+    """(groups, numbers): means of what is there of values (n, numbers), the first group first."""
+    means = np.empty((len(np.unique(group)), values.shape[1]))
+    # A gap in one number must not decide how another one's sum is rounded, as it does in pandas.
+    gaps = np.isnan(values).any(axis=0)
+    for alike in (gaps, ~gaps):
+        if alike.any():
+            found = pd.DataFrame(values[:, alike]).groupby(group, sort=False).mean()
+            means[:, alike] = found.to_numpy()
+    return means
+
+
+def _below(shown: pd.DataFrame, place: np.ndarray, entries: int) -> dict[str, np.ndarray]:
     """Cells with a spectrum, and those of them whose number is below its floor."""
     counts = {}
     for when in WHENS:
-        taken = shown[f"{when}:size"].notna()
+        taken = shown[f"{when}:size"].notna().to_numpy()
         counts[f"{when}:taken"] = taken
         for number in MAY_BE_BELOW_FLOOR:
-            counts[f"{when}:{number}|below"] = taken & shown[f"{when}:{number}"].isna()
-    return pd.DataFrame(counts).groupby(shown["entry"], sort=False).sum().astype(int)
-
-
-def _columns(column: str, found: Sequence[Interval]) -> dict[str, list[Any]]:
+            below = taken & shown[f"{when}:{number}"].isna().to_numpy()
+            counts[f"{when}:{number}|below"] = below
     return {
-        column: [interval.mean for interval in found],
-        f"{column}|low": [interval.low for interval in found],
-        f"{column}|high": [interval.high for interval in found],
-        f"{column}|interval": [interval.method for interval in found],
+        name: np.bincount(place, counted, entries).astype(np.int64)
+        for name, counted in counts.items()
     }
 
 
-def _ranked(table: pd.DataFrame, primary: str, higher: bool, category: bool) -> pd.DataFrame:
-    units = table["units"].where(table[primary].notna(), 0)
-    complete = units if category else (units > 0).astype(int)
-    table["rank"] = np.nan
+def _columns(column: str, found: Sequence[Interval]) -> dict[str, np.ndarray]:
+    return {
+        column: np.array([interval.mean for interval in found]),
+        f"{column}|low": np.array([interval.low for interval in found]),
+        f"{column}|high": np.array([interval.high for interval in found]),
+        f"{column}|interval": np.array([interval.method for interval in found], dtype=object),
+    }
+
+
+def _ranks(values: np.ndarray, units: np.ndarray, higher: bool, category: bool) -> np.ndarray:
+    """Ranks of values (entries,), equal ones the best of theirs; NaN where there is no value."""
+    units = np.where(np.isnan(values), 0, units)
+    complete = units if category else np.minimum(units, 1)
+    ranks = np.full(len(values), np.nan)
     above = 0
-    for level in sorted({int(n) for n in complete if n > 0}, reverse=True):
-        here = table.loc[complete == level, primary]
-        table.loc[here.index, "rank"] = above + here.rank(method="min", ascending=not higher)
-        above += len(here)
-    order = pd.Series([natural(str(entry)) for entry in table.index], index=table.index)
-    table = table.assign(order=order, unfinished=table["n"] == 0)
-    table = table.sort_values(["unfinished", "rank", "order"])
-    return table.drop(columns=["order", "unfinished"])
+    for level in np.unique(complete[complete > 0])[::-1]:
+        here = complete == level
+        cost = -values[here] if higher else values[here]
+        ranks[here] = above + 1 + np.searchsorted(np.sort(cost), cost)
+        above += int(here.sum())
+    return ranks
 
 
-def _tested(table: pd.DataFrame, cells: pd.DataFrame, metric: MetricInfo) -> Pairs | None:
-    ranked = table[table["rank"].notna()]
-    entries = list(ranked.index[:TESTED])
-    table["rank_low"] = table["rank_high"] = np.nan
-    table["tested"] = table["tied"] = False
-    if not (ranked["units"][:TESTED] > 1).any():
-        return None
-    pairs = compare_all(cube(cells, f"metric:{metric.name}", entries))
-    low, high = rank_intervals(
-        pairs,
-        ranked["rank"].to_numpy(dtype=np.float64)[:TESTED],
-        len(ranked),
-        higher=metric.direction == "higher",
-    )
+def _tested(
+    names: Sequence[str],
+    rank: np.ndarray,
+    units: np.ndarray,
+    cells: pd.DataFrame,
+    metric: MetricInfo,
+) -> tuple[dict[str, np.ndarray], Pairs | None]:
+    """Columns of what the tests of the best entries allow; entries are in their order."""
+    ranked = np.flatnonzero(~np.isnan(rank))
+    best = ranked[:TESTED]
+    columns = {
+        "rank_low": np.full(len(names), np.nan),
+        "rank_high": np.full(len(names), np.nan),
+        "tested": np.zeros(len(names), dtype=bool),
+        "tied": np.zeros(len(names), dtype=bool),
+    }
+    if not (units[best] > 1).any():
+        return columns, None
+    pairs = compare_all(cube(cells, f"metric:{metric.name}", [names[i] for i in best]))
+    low, high = rank_intervals(pairs, rank[best], len(ranked), higher=metric.direction == "higher")
     spoken = ~np.isnan(pairs.p)
-    tested = np.zeros(len(entries), dtype=bool)
+    tested = np.zeros(len(best), dtype=bool)
     tested[pairs.first[spoken]] = tested[pairs.second[spoken]] = True
-    table.loc[entries, "tested"] = tested
+    columns["tested"][best] = tested
     tied = pairs.second[(pairs.second == pairs.first + 1) & spoken & ~pairs.significant()]
-    table.loc[[entries[place] for place in tied], "tied"] = True
-    table.loc[entries, "rank_low"] = np.where(tested, low, np.nan)
-    table.loc[entries, "rank_high"] = np.where(tested, high, np.nan)
-    return pairs if spoken.any() else None
+    columns["tied"][best[tied]] = True
+    columns["rank_low"][best] = np.where(tested, low, np.nan)
+    columns["rank_high"][best] = np.where(tested, high, np.nan)
+    return columns, pairs if spoken.any() else None

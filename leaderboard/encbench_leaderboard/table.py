@@ -24,6 +24,7 @@ from encbench_leaderboard.cells import (
     entries_of,
     measured,
     metrics_of,
+    texts,
 )
 from encbench_leaderboard.collecting import settled
 from encbench_leaderboard.labels import canonical, unique_labels
@@ -164,8 +165,8 @@ def _board(
 ) -> TaskBoard:
     metrics = metrics_of(records)
     cells = cells_of(records, metrics, names)
-    cells["unit"], cells["repeat"] = cells["seed"].astype(str), "once"
-    cells["target"] = label
+    cells["unit"] = texts(map(str, cells["seed"]))
+    cells["repeat"], cells["target"] = texts(["once"] * len(cells)), texts([label] * len(cells))
     table, pairs = standings(cells, metrics, category=False)
     return TaskBoard(label, slug, metrics[0], metrics, records, cells, table, pairs)
 
@@ -183,11 +184,11 @@ def _category_board(
     else:
         cells = cells_of(records, metrics, names)
     # Entries are told apart anew: one setting may vary between the tasks alone.
-    cells["entry"] = entries_of(records, names)
+    cells["entry"] = texts(entries_of(records, names))
     sizes = [len(task.records) for task in tasks]
-    cells["unit"] = np.repeat(np.array(category.units, dtype=object), sizes)
-    cells["repeat"] = cells["seed"].astype(str)
-    cells["target"] = np.repeat([task.label for task in tasks], sizes)
+    cells["unit"] = texts(np.repeat(np.array(category.units, dtype=object), sizes))
+    cells["repeat"] = texts(map(str, cells["seed"]))
+    cells["target"] = texts(np.repeat([task.label for task in tasks], sizes))
     table, pairs = standings(cells, metrics, category=True)
     label, slug = category.label, _slug(f"{category.label} all", slugs)
     return TaskBoard(label, slug, metrics[0], metrics, records, cells, table, pairs, tuple(tasks))

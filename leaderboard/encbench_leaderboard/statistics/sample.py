@@ -36,14 +36,16 @@ def cube(cells: pd.DataFrame, column: str, entries: Sequence[str]) -> Cube:
         cells: columns "entry", "unit", "repeat", "status" and ``column``. Cells of the same
             entry, unit and repeat (two copies of an image) count once, with their mean.
     """
-    kept = cells[cells["entry"].isin(entries) & (cells["status"] == "ok") & cells[column].notna()]
     place = {entry: index for index, entry in enumerate(entries)}
-    i = kept["entry"].map(place).to_numpy(dtype=np.int64)
-    j, units = pd.factorize(kept["unit"], sort=True)
-    k, repeats = pd.factorize(kept["repeat"], sort=True)
+    values = cells[column].to_numpy(dtype=np.float64)
+    of = np.array([place.get(entry, -1) for entry in cells["entry"]], dtype=np.int64)
+    kept = (of >= 0) & (cells["status"] == "ok").to_numpy() & ~np.isnan(values)
+    i, values = of[kept], values[kept]
+    j, units = pd.factorize(cells["unit"][kept], sort=True)
+    k, repeats = pd.factorize(cells["repeat"][kept], sort=True)
     shape = (len(entries), max(1, len(units)), max(1, len(repeats)))
     total, number = np.zeros(shape), np.zeros(shape)
-    np.add.at(total, (i, j, k), kept[column].to_numpy(dtype=np.float64))
+    np.add.at(total, (i, j, k), values)
     np.add.at(number, (i, j, k), 1.0)
     with np.errstate(invalid="ignore"):
         return Cube(tuple(entries), total / number)
