@@ -15,7 +15,7 @@ from encbench.cell import CellResult, Event
 from encbench.config import CellConfig
 from encbench.errors import UsageError
 from encbench.executors import Executor, InProcess, ProcessPool, Terms, default_jobs
-from encbench.executors.base import Watch
+from encbench.executors.base import Watch, check_threads
 from encbench.limits import Limits
 from encbench.planning import cell_key, plan
 from encbench.records import Status, StoredRecord
@@ -36,8 +36,6 @@ _AGAIN: dict[Rerun, set[Status]] = {
     "diverged": {"failed", "out_of_memory", "timeout", "interrupted", "diverged"},
     "all": {"ok", "failed", "out_of_memory", "timeout", "interrupted", "diverged"},
 }
-MAX_THREADS = 1024
-"""OpenMP ends the process where it cannot start as many threads as it was told to."""
 
 
 class Watcher(Protocol):
@@ -190,8 +188,6 @@ def _events_for(watcher: Watcher) -> Watch:
 
 def _terms(device: str, threads: int, limits: Limits, isolate: bool, retries: int) -> Terms:
     check_threads(threads)
-    if retries < 0:
-        raise UsageError(f"retries must be at least 0, got {retries}")
     return Terms(resolve_device(device), threads, limits, isolate, retries)
 
 
@@ -211,16 +207,6 @@ def left_to_run(
         return list(cells)
     kept = {s.record.key for s in Store(directory).records() if not _again(s, rerun)}
     return [cell for cell in cells if cell_key(cell) not in kept]
-
-
-def check_threads(threads: int) -> None:
-    """Refuse a number of threads with which torch would crash the process.
-
-    Raises:
-        UsageError: below 1, or more than any machine serves.
-    """
-    if not 1 <= threads <= MAX_THREADS:
-        raise UsageError(f"threads must be at least 1 and at most {MAX_THREADS}, got {threads}")
 
 
 def _again(stored: StoredRecord, rerun: Rerun) -> bool:

@@ -74,7 +74,8 @@ def ntk(
     """
     import torch  # seconds, which `encbench ntk --help` does without
 
-    from encbench.runner import check_threads, resolve_device
+    from encbench.executors.base import check_threads
+    from encbench.runner import resolve_device
     from encbench.spectra import at_initialization
 
     if points < 1:

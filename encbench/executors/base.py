@@ -8,14 +8,17 @@ from dataclasses import dataclass, field
 
 from encbench.cell import CellResult, Event
 from encbench.config import CellConfig
+from encbench.errors import UsageError
 from encbench.limits import Limits
 from encbench.planning import cell_key
 from encbench.provenance import Provenance, now
 from encbench.records import ErrorInfo, Record, Status
 
-__all__ = ["Executor", "Terms", "Watch", "unfinished"]
+__all__ = ["Executor", "Terms", "Watch", "check_threads", "unfinished"]
 
 Watch = Callable[[Event], None]
+MAX_THREADS = 1024
+"""OpenMP ends the process where it cannot start as many threads as it was told to."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,21 @@ class Terms:
     """A process of its own for every cell."""
     retries: int = 1
     """How often a cell is run again after the process or machine that ran it was lost."""
+
+    def __post_init__(self) -> None:
+        check_threads(self.threads)
+        if self.retries < 0:
+            raise UsageError(f"retries must be at least 0, got {self.retries}")
+
+
+def check_threads(threads: int) -> None:
+    """Refuse a number of threads with which torch would crash the process.
+
+    Raises:
+        UsageError: below 1, or more than any machine serves.
+    """
+    if not 1 <= threads <= MAX_THREADS:
+        raise UsageError(f"threads must be at least 1 and at most {MAX_THREADS}, got {threads}")
 
 
 class Executor(ABC):

@@ -80,6 +80,7 @@ def connect(
         )
     if workers < 1:
         raise UsageError(f"workers must be at least 1, got {workers}")
+    Terms(threads=threads, retries=retries)  # refused before anything is started
     started = _start(cluster, workers) if cluster is not None else None
     client: Client | None = None
     try:

@@ -10,7 +10,7 @@ import numpy as np
 import psutil
 import pytest
 
-from encbench import Outcome, cell, load_suite, plan, run_suite
+from encbench import Outcome, UsageError, cell, load_suite, plan, run_suite
 from encbench.executors import InProcess, Terms
 from encbench.registry import default_registry
 
@@ -51,6 +51,19 @@ def test_a_signal_just_before_a_cell_begins_stops_it(suite_file, monkeypatch):
     (result,) = executor.run(plan(suite, registry), lambda event: None)
     assert result.record.status == "interrupted"
     assert result.record.steps == 0
+
+
+@pytest.mark.parametrize("setting", [{"threads": 0}, {"threads": 5000}, {"retries": -1}], ids=repr)
+def test_a_cluster_refuses_what_this_machine_refuses(setting):
+    pytest.importorskip("distributed", reason="Dask is an optional extra")
+    from encbench.executors.dask_cluster import connect
+
+    (name,) = setting
+    with (
+        pytest.raises(UsageError, match=f"{name} must be"),
+        connect("tcp://127.0.0.1:1", **setting),
+    ):
+        pass
 
 
 def test_a_process_that_dies_while_it_sends_its_result_costs_one_cell(
