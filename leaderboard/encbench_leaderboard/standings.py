@@ -12,7 +12,7 @@ from encbench_leaderboard.cells import WHENS, MetricInfo
 from encbench_leaderboard.statistics.intervals import Interval, intervals
 from encbench_leaderboard.statistics.pairs import Pairs, compare_all
 from encbench_leaderboard.statistics.ranks import rank_intervals
-from encbench_leaderboard.statistics.sample import cube
+from encbench_leaderboard.statistics.sample import cube, group_means
 
 __all__ = ["MAY_BE_BELOW_FLOOR", "TESTED", "natural", "standings"]
 
@@ -120,20 +120,8 @@ def _means(
     with np.errstate(divide="ignore", invalid="ignore"):
         turned = values.copy()
         turned[:, over_decades] = np.log(values[:, over_decades])
-        means = _group_means(_group_means(turned, pair), pairs // len(units))
+        means = group_means(group_means(turned, pair), pairs // len(units))
         means[:, over_decades] = np.exp(means[:, over_decades])
-    return means
-
-
-def _group_means(values: np.ndarray, group: np.ndarray) -> np.ndarray:
-    """(groups, numbers): means of what is there of values (n, numbers), the first group first."""
-    means = np.empty((len(np.unique(group)), values.shape[1]))
-    # A gap in one number must not decide how another one's sum is rounded, as it does in pandas.
-    gaps = np.isnan(values).any(axis=0)
-    for alike in (gaps, ~gaps):
-        if alike.any():
-            found = pd.DataFrame(values[:, alike]).groupby(group, sort=False).mean()
-            means[:, alike] = found.to_numpy()
     return means
 
 

@@ -11,7 +11,7 @@ from encbench_leaderboard.html.columns import sortable
 from encbench_leaderboard.html.prose import to_html
 from encbench_leaderboard.markdown import digits
 from encbench_leaderboard.plots.pareto import Panel, tradeoffs
-from encbench_leaderboard.table import TaskBoard
+from encbench_leaderboard.table import TaskBoard, rows_of
 
 __all__ = ["MARKS", "costs"]
 
@@ -32,10 +32,10 @@ def costs(task: TaskBoard, numbers: Mapping[str, int]) -> dict[str, Any]:
     left_out = list(found.left_out)
     drawn = []
     for panel in found.panels:
-        points = panel.points.sort_values("front", ascending=False, kind="stable")[:MARKS]
-        if len(points) < len(panel.points):
-            left_out.append(f"{plural(MARKS, 'mark')} are drawn of {len(panel.points):,}.")
-        drawn.append(_panel(panel, points.to_dict("records"), numbers, digits(found.metric)))
+        points = sorted(rows_of(panel.points), key=lambda point: not point["front"])
+        if len(points) > MARKS:
+            left_out.append(f"{plural(MARKS, 'mark')} are drawn of {len(points):,}.")
+        drawn.append(_panel(panel, points[:MARKS], numbers, digits(found.metric)))
     return {
         "title": found.metric.heading,
         "panels": drawn,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,6 +14,7 @@ import pandas as pd
 from encbench_leaderboard.footer import machine
 from encbench_leaderboard.format import code, plain, plural
 from encbench_leaderboard.remembered import remembered
+from encbench_leaderboard.statistics.sample import group_means
 from encbench_leaderboard.table import MetricInfo, TaskBoard
 
 __all__ = ["Cost", "Panel", "Tradeoffs", "front", "front_text", "tradeoffs"]
@@ -89,10 +92,8 @@ def tradeoffs(task: TaskBoard) -> Tradeoffs:
     """
     metric = task.primary
     entries, left_out = _finished(task)
-    cells = _costs(task)
-    cells = cells[cells["entry"].isin(entries["entry"])]
-    panels = [_panel(entries, cells, "parameters", "", metric)]
-    ran = list(cells["machine"].value_counts().index)
+    cells = _costs(task, list(entries["entry"]))
+    ran = [where for where, _ in Counter(cells.machine).most_common()]
     if len(ran) > 1:
         left_out.append(
             f"Times were taken on {len(ran)} different machines or settings of threads, and each "
@@ -101,76 +102,111 @@ def tradeoffs(task: TaskBoard) -> Tradeoffs:
             else f"Times were taken on {len(ran)} different machines or settings of threads; only "
             f"the {MACHINES} with the most cells are drawn, a panel each."
         )
-    for where in ran[:MACHINES]:
-        chosen = cells[cells["machine"] == where]
-        panels.append(_panel(entries, chosen, "training", where if len(ran) > 1 else "", metric))
-    devices = list(cells["device"].value_counts().index)
+    devices = [where for where, _ in Counter(cells.device).most_common()]
     if len(devices) > 1:
         left_out.append(
             "Peak memory is of tensors on a GPU and of the whole process on a CPU; each of the "
             f"{len(devices)} devices has a panel of its own."
         )
+    panels = [_panel(entries, cells, "parameters", None, metric)]
+    for where in ran[:MACHINES]:
+        shown = where if len(ran) > 1 else ""
+        panels.append(_panel(entries, cells, "training", cells.machine == where, metric, shown))
     for where in devices:
-        chosen = cells[cells["device"] == where]
-        panels.append(_panel(entries, chosen, "memory", where if len(devices) > 1 else "", metric))
-    return Tradeoffs(metric, [p for p in panels if len(p.points)], left_out)
+        shown = where if len(devices) > 1 else ""
+        panels.append(_panel(entries, cells, "memory", cells.device == where, metric, shown))
+    return Tradeoffs(metric, [panel for panel in panels if panel is not None], left_out)
 
 
-def _finished(task: TaskBoard) -> tuple[pd.DataFrame, list[str]]:
+def _finished(task: TaskBoard) -> tuple[dict[str, np.ndarray], list[str]]:
     """Entry, quality, quality_low and quality_high of each that finished; who is left out."""
     name = f"metric:{task.primary.name}"
     table = task.standings
-    done = table[np.isfinite(table[name]) & (table["n"] > 0)]
+    columns = {
+        "entry": table["entry"].to_numpy(dtype=object),
+        "quality": table[name].to_numpy(),
+        "quality_low": table[f"{name}|low"].to_numpy(),
+        "quality_high": table[f"{name}|high"].to_numpy(),
+    }
+    done = np.isfinite(columns["quality"]) & (table["n"].to_numpy() > 0)
     left_out = []
-    if task.targets and len(done):
-        whole = done[done["units"] == done["units"].max()]
-        if missing := len(done) - len(whole):
+    if task.targets and done.any():
+        units = table["units"].to_numpy()
+        whole = done & (units == units[done].max())
+        if missing := int(done.sum() - whole.sum()):
             left_out.append(
                 f"{plural(missing, 'encoding')} that did not finish on as many targets as others "
                 f"{'is' if missing == 1 else 'are'} left out."
             )
         done = whole
-    columns = {name: "quality", f"{name}|low": "quality_low", f"{name}|high": "quality_high"}
-    return done[["entry", *columns]].rename(columns=columns), left_out
+    return {name: column[done] for name, column in columns.items()}, left_out
 
 
-def _costs(task: TaskBoard) -> pd.DataFrame:
-    """A row a cell that finished: entry, unit, machine, device and costs."""
+@dataclass(frozen=True)
+class _Cells:
+    """Cells that finished, of the entries that are drawn; arrays (cells,)."""
+
+    entry: np.ndarray
+    """Its place among the entries."""
+    unit: np.ndarray
+    units: int
+    machine: np.ndarray
+    device: np.ndarray
+    costs: Mapping[Cost, np.ndarray]
+
+
+def _costs(task: TaskBoard, entries: Sequence[str]) -> _Cells:
     cells = task.cells
-    frame = pd.DataFrame(
+    place = {entry: number for number, entry in enumerate(entries)}
+    entry = np.array([place.get(entry, -1) for entry in cells["entry"]], dtype=np.int64)
+    kept = (entry >= 0) & (cells["status"] == "ok").to_numpy()
+    unit, units = pd.factorize(cells["unit"])
+    records = list(itertools.compress(task.records, kept))
+    parameters = cells["params_mlp"].fillna(0) + cells["params_encoding"].fillna(0)
+    return _Cells(
+        entry[kept],
+        unit[kept],
+        len(units),
+        np.array([machine(stored) for stored in records], dtype=object),
+        np.array([stored.record.provenance.device for stored in records], dtype=object),
         {
-            "entry": cells["entry"],
-            "unit": cells["unit"],
-            "machine": [machine(stored) for stored in task.records],
-            "device": [stored.record.provenance.device for stored in task.records],
-            "parameters": cells["params_mlp"].fillna(0) + cells["params_encoding"].fillna(0),
-            "training": cells["training"],
-            "memory": cells["peak_memory"] / 2**20,
-        }
+            "parameters": parameters.to_numpy()[kept],
+            "training": cells["training"].to_numpy()[kept],
+            "memory": cells["peak_memory"].to_numpy()[kept] / 2**20,
+        },
     )
-    return frame[cells["status"] == "ok"]
 
 
 def _panel(
-    entries: pd.DataFrame, cells: pd.DataFrame, cost: Cost, where: str, metric: MetricInfo
-) -> Panel:
-    known = cells[cells[cost] > 0]
+    entries: Mapping[str, np.ndarray],
+    cells: _Cells,
+    cost: Cost,
+    chosen: np.ndarray | None,
+    metric: MetricInfo,
+    where: str = "",
+) -> Panel | None:
+    """Of all cells or of those chosen, (cells,) bool; None where none has that cost."""
+    values = cells.costs[cost]
+    known = values > 0 if chosen is None else chosen & (values > 0)
+    if not known.any():
+        return None
     # Cells of a unit first, as quality is averaged.
-    means = known.groupby(["entry", "unit"], sort=False)[cost].mean()
-    costs = pd.DataFrame(
-        {
-            "cost": means.groupby("entry", sort=False).mean(),
-            "cost_low": means.groupby("entry", sort=False).min(),
-            "cost_high": means.groupby("entry", sort=False).max(),
-        }
-    )
-    points = entries.merge(costs.rename_axis("entry").reset_index(), on="entry")
+    pair, pairs = pd.factorize(cells.entry[known] * cells.units + cells.unit[known])
+    of_units = group_means(values[known, None], pair)
+    of, found = pd.factorize(pairs // cells.units)
+    lowest, highest = np.full(len(found), np.inf), np.full(len(found), -np.inf)
+    np.minimum.at(lowest, of, of_units[:, 0])
+    np.maximum.at(highest, of, of_units[:, 0])
+    costs, quality = group_means(of_units, of)[:, 0], entries["quality"][found]
     higher = metric.direction == "higher"
-    points["front"] = front(points["cost"].to_numpy(), points["quality"].to_numpy(), higher=higher)
-    points = points.sort_values(
-        ["quality", "cost", "entry"], ascending=[not higher, True, True], ignore_index=True
-    )
-    return Panel(cost, AXES[cost], where, points)
+    points = {name: column[found] for name, column in entries.items()} | {
+        "cost": costs,
+        "cost_low": lowest,
+        "cost_high": highest,
+        "front": front(costs, quality, higher=higher),
+    }
+    order = np.lexsort((points["entry"].astype(str), costs, -quality if higher else quality))
+    return Panel(cost, AXES[cost], where, pd.DataFrame(points).iloc[order].reset_index(drop=True))
 
 
 def front_text(found: Tradeoffs) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-__all__ = ["Cube", "cube", "unit_means"]
+__all__ = ["Cube", "cube", "group_means", "unit_means"]
 
 
 @dataclass(frozen=True)
@@ -58,4 +58,20 @@ def unit_means(values: np.ndarray) -> np.ndarray:
     total = np.where(present, values, 0.0).sum(axis=-1)
     with np.errstate(invalid="ignore"):
         means: np.ndarray = total / number
+    return means
+
+
+def group_means(values: np.ndarray, group: np.ndarray) -> np.ndarray:
+    """Means by group of what is there of values (n, numbers): (groups, numbers), or NaN.
+
+    Args:
+        group: (n,) int, which group a row is of. Groups are in the order of their first rows.
+    """
+    means = np.empty((len(np.unique(group)), values.shape[1]))
+    # A gap in one number must not decide how another one's sum is rounded, as it does in pandas.
+    gaps = np.isnan(values).any(axis=0)
+    for alike in (gaps, ~gaps):
+        if alike.any():
+            found = pd.DataFrame(values[:, alike]).groupby(group, sort=False).mean()
+            means[:, alike] = found.to_numpy()
     return means
