@@ -20,7 +20,7 @@ ABLATION = (
 def ablation_table(task: TaskBoard) -> str | None:
     """K beside K_MLP at the end of training, first seed; None where no spectrum was taken."""
     rows = []
-    for _, row in task.standings.iterrows():
+    for row in task.rows:
         entry = row["entry"]
         summaries = [s for r in task.of_entry(entry)[:1] for s in r.record.spectra]
         last = next((s for s in summaries if s.when == "end"), None)

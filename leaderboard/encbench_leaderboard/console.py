@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
@@ -68,7 +68,7 @@ def task_table(task: TaskBoard, *, narrow: bool = False) -> Table:
     for heading in ("train s",) if narrow else ("λ median", "train s"):
         shown.add_column(heading, justify="right", no_wrap=True)
     shown.add_column("status")
-    for _, row in task.standings.iterrows():
+    for row in task.rows:
         records = [stored.record for stored in task.of_entry(row["entry"])]
         statuses = sorted({record.status.replace("_", " ") for record in records})
         shown.add_row(
@@ -83,7 +83,7 @@ def task_table(task: TaskBoard, *, narrow: bool = False) -> Table:
     return shown
 
 
-def _metrics(task: TaskBoard, row: pd.Series[Any]) -> list[str]:
+def _metrics(task: TaskBoard, row: Mapping[str, Any]) -> list[str]:
     """The primary metric with its interval, the second one without."""
     texts = [fixed(row[f"metric:{m.name}"], digits(m)) for m in task.metrics[:2]]
     texts[0] = mean_text(row, f"metric:{task.primary.name}", digits(task.primary))

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
-
-import pandas as pd
 
 from encbench.records import StoredRecord
 from encbench_leaderboard.conditions import metric_conditions, of_entry
@@ -40,13 +38,22 @@ __all__ = [
 
 
 def table(rows: Sequence[dict[str, str]], left: Sequence[str]) -> str:
-    """Rows of ready text as a Markdown table; columns named in ``left`` align left."""
-    frame = pd.DataFrame(rows)
-    sides = ["left" if column in left else "right" for column in frame.columns]
-    # Without disable_numparse "1,024" and "2.40e3" would be rewritten as other numbers.
-    return str(
-        frame.to_markdown(index=False, tablefmt="pipe", colalign=sides, disable_numparse=True)
-    )
+    """Rows of ready text as a Markdown table; columns named in ``left`` align left.
+
+    All rows have the first one's columns. In the source the columns stand below one another.
+    """
+    lines = []
+    for heading in rows[0]:
+        cells = [heading, *(row[heading].strip() for row in rows)]
+        width = max(len(heading) + 2, *map(len, cells))
+        if heading in left:
+            padded = [f" {cell:<{width}} " for cell in cells]
+            rule = f":{'-' * (width + 1)}"
+        else:
+            padded = [f" {cell:>{width}} " for cell in cells]
+            rule = f"{'-' * (width + 1)}:"
+        lines.append([padded[0], rule, *padded[1:]])
+    return "\n".join(f"|{'|'.join(line)}|" for line in zip(*lines, strict=True))
 
 
 def digits(metric: MetricInfo) -> int:
@@ -56,7 +63,9 @@ def digits(metric: MetricInfo) -> int:
 def standings_table(task: TaskBoard) -> str:
     """The leaderboard of a task, best first, what did not finish at the bottom."""
     noted = metric_conditions(task)[1]
-    rows = [_standing(task, row, noted) for _, row in task.standings.iterrows()]
+    several = any(row["n"] > 1 for row in task.rows)
+    targets = task.cells["unit"].nunique() if task.targets else 0
+    rows = [_standing(task, row, noted, several, targets) for row in task.rows]
     empty = {key for key in rows[0] if all(row[key] in (MISSING, "") for row in rows)}
     kept = empty - {"#", "status", f"{task.primary.heading} last"}
     return table([{k: v for k, v in r.items() if k not in kept} for r in rows], ENTRY_COLUMNS)
@@ -75,12 +84,14 @@ ENTRY_COLUMNS = (
 )
 
 
-def _standing(task: TaskBoard, row: pd.Series[Any], noted: Sequence[str]) -> dict[str, str]:
+def _standing(
+    task: TaskBoard, row: Mapping[str, Any], noted: Sequence[str], several: bool, targets: int
+) -> dict[str, str]:
     finished = row["n"] > 0
     text = {"#": rank_text(row), "encoding": code(row["entry"])}
     if task.targets:
-        text["targets"] = f"{row['units']} of {task.cells['unit'].nunique()}"
-    if (task.standings["n"] > 1).any():
+        text["targets"] = f"{row['units']} of {targets}"
+    if several:
         text["n"] = str(row["n"])
     text["parameters MLP"] = count(row["params_mlp"])
     text["encoding's"] = count(row["params_encoding"])
@@ -109,7 +120,7 @@ def _standing(task: TaskBoard, row: pd.Series[Any], noted: Sequence[str]) -> dic
     return text
 
 
-def below_or_value(row: pd.Series[Any], when: str, number: str) -> str:
+def below_or_value(row: Mapping[str, Any], when: str, number: str) -> str:
     """An eigenvalue, or "≤ floor" with the floor where it is under it."""
     taken, below = int(row[f"{when}:taken"]), int(row[f"{when}:{number}|below"])
     if not taken:
@@ -204,7 +215,7 @@ def neighbours_table(task: TaskBoard) -> str | None:
 def spectra_table(task: TaskBoard) -> str | None:
     """Every statistic at the start, middle and end; None where no spectrum was taken."""
     rows = []
-    for _, row in task.standings.iterrows():
+    for row in task.rows:
         for when in WHENS:
             if not row[f"{when}:taken"]:
                 continue
@@ -236,7 +247,7 @@ def cost_table(task: TaskBoard) -> str:
             "peak memory [MiB]": count(row["peak_memory"] / 2**20),
             f"step of the best {task.primary.title}": count(row["best_step"]),
         }
-        for _, row in task.standings.iterrows()
+        for row in task.rows
     ]
     return table(rows, ENTRY_COLUMNS)
 
@@ -244,8 +255,7 @@ def cost_table(task: TaskBoard) -> str:
 def settings_table(task: TaskBoard) -> str | None:
     """Settings that are not the same for all entries; None where all are."""
     settings = {
-        row["entry"]: cell_settings(task.of_entry(row["entry"])[0].record)
-        for _, row in task.standings.iterrows()
+        row["entry"]: cell_settings(task.of_entry(row["entry"])[0].record) for row in task.rows
     }
     keys = differing(settings.values())
     if not keys:

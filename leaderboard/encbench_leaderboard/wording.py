@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
-
-import pandas as pd
 
 from encbench_leaderboard.format import MISSING, code, count, fixed, plural
 from encbench_leaderboard.overview import Overview
@@ -39,7 +38,7 @@ METHODS = {
 }
 
 
-def rank_text(row: pd.Series[Any]) -> str:
+def rank_text(row: Mapping[str, Any]) -> str:
     """ "2", or "2–4" where tests allow several ranks; "(2)" where nothing was tested.
 
     "= 2–4" is a tie with the entry above.
@@ -53,7 +52,7 @@ def rank_text(row: pd.Series[Any]) -> str:
     return f"= {shown}" if row["tied"] else shown
 
 
-def mean_text(row: pd.Series[Any], column: str, places: int) -> str:
+def mean_text(row: Mapping[str, Any], column: str, places: int) -> str:
     """A row's mean with its 95 % interval, and how many cells that finished have no value."""
     shown = fixed(row[column], places)
     if shown == MISSING:

@@ -155,7 +155,7 @@ def _metric(metric: MetricInfo, noted: bool) -> Callable[[Row, Sequence[StoredRe
     def cell(row: Row, records: Sequence[StoredRecord]) -> Cell:
         if row["n"] == 0:
             return MISSING, None
-        text = mean_text(row, name, places)  # type: ignore[arg-type] # any mapping will do
+        text = mean_text(row, name, places)
         if noted:
             text += of_entry(records, metric.name)
         return re.sub(r";? (?=[±\[(\d])", "\n", text, count=1), sortable(row[name])

@@ -107,7 +107,7 @@ def _lines(
 
 def _task(task: TaskBoard, numbers: Mapping[str, int], texts: Interned) -> dict[str, Any]:
     shown = columns(task, metric_conditions(task)[1])
-    rows = [_row(row, shown, numbers, texts, task) for row in _rows(task)]
+    rows = [_row(row, shown, numbers, texts, task) for row in task.rows]
     empty = {
         place
         for place, column in enumerate(shown)
@@ -131,14 +131,6 @@ def _task(task: TaskBoard, numbers: Mapping[str, int], texts: Interned) -> dict[
     }
 
 
-def _rows(task: TaskBoard) -> list[dict[str, Any]]:
-    # Reading a data frame row by row costs a Series each.
-    return [
-        {str(name): value for name, value in row.items()}
-        for row in task.standings.to_dict("records")
-    ]
-
-
 def _row(
     row: Mapping[str, Any],
     shown: Sequence[Column],
@@ -151,7 +143,7 @@ def _row(
     made = {
         "entry": numbers[row["entry"]],
         "rank": sortable(row["rank"]),
-        "rank_text": rank_text(row),  # type: ignore[arg-type] # any mapping of these names will do
+        "rank_text": rank_text(row),
         "text": [text for text, _ in cells],
         "sort": [number for _, number in cells],
         "status": dict(Counter(stored.record.status for stored in records)),
