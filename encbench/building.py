@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import traceback
 from collections.abc import Callable
 from typing import Any
@@ -17,6 +18,9 @@ from encbench.seeding import Streams
 from encbench.task import Task
 
 __all__ = ["blame", "build_model", "build_task", "cell_streams", "lacks_memory", "plugged"]
+
+_generator = threading.Lock()
+"""Encodings draw from torch's one global generator, which threads share."""
 
 
 def cell_streams(cell: CellConfig) -> Streams:
@@ -65,7 +69,7 @@ def build_model(
     offer = _offer("encoding", reference, registry)
     assert network.width is not None, "planning fills in the width"
     assert network.depth is not None, "planning fills in the depth"
-    with torch.random.fork_rng(devices=[]):
+    with _generator, torch.random.fork_rng(devices=[]):
         torch.manual_seed(streams.seed("weights"))
         encoding: Encoding = plugged(
             offer, lambda cls: _whole(cls(task.in_dim, **reference.parameters))

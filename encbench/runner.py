@@ -96,7 +96,8 @@ def run_suite(
     Args:
         suite: what to run; ``load_suite`` reads one.
         directory: where records are kept; made if missing.
-        registry: plug-ins to use; default: this environment's.
+        registry: plug-ins to use; default: this environment's. Processes and clusters find
+            those of their own environment, whatever this says.
         jobs: cells at a time; default: one a GPU, or as many as have cores for their threads.
         threads: threads of each cell. Results are reproducible to the last digit only for the
             same number of threads; ``jobs`` makes no difference.
@@ -141,6 +142,7 @@ def run_suite(
         if executor is None:
             executor = _local(terms, jobs, len(pending), registry)
         done = dict(kept)
+        executor.ready()
         with (
             orderly_stop(executor.interrupt) as stopping,
             closing(executor.run(pending, _events_for(watcher))) as results,

@@ -178,14 +178,14 @@ def run(
     if output is None:
         output = Path("results") / chosen.name
 
-    console = Console(stderr=True)
-    if dry_run:
-        _say_what_would_run(encbench.plan(chosen, registry), output, rerun, console)
-        return
     limits = Limits(
         parse_seconds(timeout) if timeout is not None else None,
         parse_memory(memory) if memory is not None else None,
     )
+    console = Console(stderr=True)
+    if dry_run:
+        _say_what_would_run(encbench.plan(chosen, registry), output, rerun, console)
+        return
     started = time.monotonic()
     with (
         RunProgress(console) as progress,

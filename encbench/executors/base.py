@@ -70,6 +70,10 @@ class Executor(ABC):
         When the iterator is closed, cells that still run are killed.
         """
 
+    def ready(self) -> None:
+        """Forget that an earlier run was drained or interrupted; called before each run."""
+        self.draining = False
+
     def drain(self) -> None:
         """Start no more cells; those that run end as they would."""
         self.draining = True

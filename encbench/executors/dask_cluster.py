@@ -5,9 +5,10 @@ from __future__ import annotations
 import inspect
 import logging
 import queue
+import threading
 import time
 import uuid
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -81,9 +82,13 @@ def connect(
     if workers < 1:
         raise UsageError(f"workers must be at least 1, got {workers}")
     Terms(threads=threads, retries=retries)  # refused before anything is started
+    # its logger prints the tracebacks of every lost connection; what matters is said here
+    dask_logger = logging.getLogger("distributed")
+    level = dask_logger.level
     started = _start(cluster, workers) if cluster is not None else None
     client: Client | None = None
     try:
+        dask_logger.setLevel(logging.CRITICAL)
         client = _client(started if started is not None else scheduler)
         _check_workers(client)
         if device == "auto":
@@ -100,6 +105,7 @@ def connect(
             client.close()
         if started is not None:
             started.close()
+        dask_logger.setLevel(level)
 
 
 class Dask(Executor):
@@ -114,6 +120,10 @@ class Dask(Executor):
     def __init__(self, client: Client, terms: Terms) -> None:
         super().__init__(terms)
         self._client = client
+        self.ready()
+
+    def ready(self) -> None:
+        super().ready()
         self._run = f"encbench-{uuid.uuid4().hex[:12]}"
         self._interrupted = False
         self._began: dict[str, dict[str, str]] = {}
@@ -146,7 +156,7 @@ class Dask(Executor):
                         waiting.pop(key).cancel()
                 if self._interrupted and told is None:
                     told = time.monotonic()
-                    self._client.run(stop_run, self._run)
+                    self._tell_workers(stop_run)
                 if told is not None and time.monotonic() - told > 2 * GRACE:
                     for key in list(waiting):
                         waiting.pop(key).cancel()
@@ -176,7 +186,7 @@ class Dask(Executor):
         key = cell_key(cell)
         began = self._began.get(key, {})
         try:
-            delivery: Delivery = future.result()
+            delivery: Delivery | None = future.result()
         except KilledWorker as error:
             message = (
                 f"the cluster lost {error.allowed_failures + 1} workers that ran this cell, "
@@ -191,6 +201,9 @@ class Dask(Executor):
             return self.noted(self._unfinished(cell, "failed", type(error).__name__, message))
         finally:
             future.release()
+        if delivery is None:
+            message = "its worker was told that nobody waits for it"
+            return self.noted(self._unfinished(cell, "interrupted", "Interrupted", message))
         result = delivery.result
         lost = [
             f"{worker}: lost while it ran this cell"
@@ -215,6 +228,17 @@ class Dask(Executor):
         self._phases[event.key] = event.phase
         watch(event)
 
+    def _tell_workers(self, what: Callable[[str], None]) -> threading.Thread:
+        """Call a function with the run's name on all workers, without waiting for a frozen one."""
+
+        def tell() -> None:
+            with suppress(Exception):  # a worker may go meanwhile
+                self._client.run(what, self._run, on_error="ignore")
+
+        thread = threading.Thread(target=tell, daemon=True)
+        thread.start()
+        return thread
+
     def _check_connection(self) -> None:
         if self._client.status != "running":
             raise ClusterError(
@@ -224,11 +248,13 @@ class Dask(Executor):
 
     def _leave(self, waiting: dict[str, Future]) -> None:
         """Leave nothing on the cluster."""
-        with suppress(Exception):  # it may be what was lost
+        if self._client.status != "running":
+            return
+        with suppress(Exception):  # it may go at this moment
             self._client.unsubscribe_topic(self._run)
             if waiting:
                 self._client.cancel(list(waiting.values()))
-            self._client.run(dismiss, self._run)
+            self._tell_workers(dismiss).join(timeout=GRACE)
 
 
 def _client(where: Any) -> Client:

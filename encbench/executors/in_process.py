@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from collections.abc import Generator, Sequence
 
 import torch
@@ -42,6 +44,7 @@ class InProcess(Executor):
                         watch=watch,
                         supervision=self._supervision,
                     )
+                    result.record.provenance.worker = f"{socket.gethostname()}:{os.getpid()}"
                     yield self.noted(result)
         finally:
             torch.set_num_threads(before)

@@ -9,7 +9,9 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
@@ -187,6 +189,11 @@ class LocalWorker:
             where = f", in {self._attempt.phase}" if self._attempt.phase else ""
             self._lost.append(f"{message}{where}")
             return None
+        if not self._attempt.phase:
+            message += (
+                " before it began; a script that runs suites must do so under "
+                '`if __name__ == "__main__":`, for its processes import it'
+            )
         status: Status = "out_of_memory" if starved else "failed"
         again = f", {len(self._lost) + 1} times in a row" if self._lost else ""
         return self._unfinished(cell, status, "WorkerDied", f"{message}{again}")
@@ -232,6 +239,21 @@ def _context(isolate: bool) -> BaseContext:
     return multiprocessing.get_context("spawn")
 
 
+@contextlib.contextmanager
+def _signals_held() -> Iterator[None]:
+    """While a process is started: it has the mask from birth until ``prepare`` ignores them.
+
+    Else Ctrl-C, which reaches the whole group, would end it while it imports, with a traceback.
+    """
+    # once started, which sets the mask back
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, worker.COORDINATORS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 class _Process:
     """A process, and the way to it."""
 
@@ -256,7 +278,8 @@ class _Process:
 
     def submit(self, cell: CellConfig) -> None:
         try:
-            self.future = self._pool.submit(worker.work, cell)
+            with _signals_held():
+                self.future = self._pool.submit(worker.work, cell)
         except BrokenProcessPool as error:
             # it died while it was idle
             self.future = futures.Future()

@@ -31,6 +31,11 @@ class ProcessPool(Executor):
         super().__init__(terms)
         self.jobs = jobs
         self._workers: list[LocalWorker] = []
+        self._interrupted = False
+
+    def ready(self) -> None:
+        super().ready()
+        self._interrupted = False
 
     def run(self, cells: Sequence[CellConfig], watch: Watch) -> Generator[CellResult, None, None]:
         waiting = deque(cells)
@@ -60,12 +65,16 @@ class ProcessPool(Executor):
 
     def interrupt(self) -> None:
         self.drain()
+        self._interrupted = True
         for worker in self._workers:
             worker.interrupt()
 
     def _feed(self, worker: LocalWorker, waiting: deque[CellConfig]) -> None:
         if waiting and not self.draining:
             worker.start(waiting.popleft())
+            if self._interrupted:
+                # the signal came between the look and the start
+                worker.interrupt()
 
 
 def devices_of(device: str) -> list[str]:

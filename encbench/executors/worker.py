@@ -26,6 +26,8 @@ __all__ = ["STOP_SIGNAL", "prepare", "work"]
 
 STOP_SIGNAL = signal.SIGUSR1
 """Tells a worker to stop its cell and give what it has."""
+COORDINATORS = (signal.SIGINT, signal.SIGTERM)
+"""Ctrl-C and a service's stop reach every process of a group; the coordinator decides."""
 EVENT_INTERVAL = 0.1
 """Seconds between two progress events of a phase; more would be seen by nobody."""
 
@@ -40,9 +42,9 @@ def prepare(terms: Terms, events: Connection, folder: str) -> None:
         events: where progress goes.
         folder: the coordinator's working directory, in which relative paths are meant.
     """
-    # Ctrl-C and a service's stop reach every process of a group; the coordinator decides.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    for number in COORDINATORS:
+        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, COORDINATORS)
     device = torch.device(terms.device)
     supervision = Supervision(terms.limits, lambda: held_bytes(device))
     signal.signal(STOP_SIGNAL, lambda *_: supervision.stop(Interrupted("stopped by a signal")))

@@ -135,6 +135,7 @@ class Cluster:
         self.folder = folder
         self.file = folder / "scheduler.json"
         self.environment = environment(**more)
+        self.faults = more.get("PYTHONPATH", "")
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self._start("scheduler", "scheduler", "--port", "0", "--scheduler-file", str(self.file))
         deadline = time.monotonic() + 60

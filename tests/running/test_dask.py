@@ -80,6 +80,36 @@ def test_a_cell_whose_worker_is_lost_runs_on_another_and_says_so(
     assert lost.endswith("lost while it ran this cell")
 
 
+def test_cells_side_by_side_in_one_worker_are_those_of_a_serial_run(
+    start, suite_file, cluster, tmp_path
+):
+    suite = suite_file(["ffe:levels=2", "mpe:resolutions=[4]"], seeds=3)
+    serial = start(suite, "-o", str(tmp_path / "serial"), "-j", "1")
+    assert serial.end() == 0, serial.said()
+    cluster.worker("one", "--nthreads", "3")
+    run = start(suite, "-o", str(tmp_path / "out"), "--scheduler", str(cluster.file))
+    assert run.end() == 0, run.said()
+    assert content(run) == content(serial)
+
+
+def test_a_plugin_that_a_worker_lacks_is_named_with_the_worker(
+    start, suite_file, cluster, tmp_path
+):
+    del cluster.environment["PYTHONPATH"]
+    cluster.worker("one")
+    run = start(
+        *(suite_file(["not_a_number", "identity"]), "-o", str(tmp_path / "out")),
+        *("--scheduler", str(cluster.file)),
+        PYTHONPATH=cluster.faults,
+    )
+    assert run.end() == 1, run.said()
+    records = run.records()
+    assert records["identity"]["status"] == "ok"
+    message = records["not_a_number"]["error"]["message"]
+    assert message.startswith("on worker one (")
+    assert "unknown encoding 'encbench-faults:not_a_number'" in message
+
+
 def test_a_misbehaving_cell_costs_no_worker(start, suite_file, cluster, tmp_path):
     cluster.worker("one")
     run = start(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import signal
+import subprocess
 import sys
 
 import numpy as np
@@ -11,8 +12,10 @@ import psutil
 import pytest
 
 from encbench import Outcome, UsageError, cell, load_suite, plan, run_suite
-from encbench.executors import InProcess, Terms
+from encbench.executors import InProcess, ProcessPool, Terms
 from encbench.registry import default_registry
+
+from .conftest import environment
 
 
 class Fails:
@@ -127,3 +130,33 @@ def test_what_no_record_can_hold_is_refused_in_the_cell(pictures, arrays, words)
     # written later, it would end the run, and every one that goes on from there
     with pytest.raises((TypeError, ValueError), match=words):
         Outcome(comparisons={}, pictures=pictures, arrays=arrays)
+
+
+def test_an_executor_that_was_drained_runs_again(suite_file, tmp_path):
+    suite = load_suite(suite_file(["identity"], steps=2), default_registry())
+    for executor in (InProcess(Terms()), ProcessPool(Terms(), 1)):
+        executor.drain()
+        run = run_suite(suite, tmp_path / executor.name, executor=executor)
+        assert [stored.record.status for stored in run.records] == ["ok"]
+        assert run.records[0].record.provenance.worker
+
+
+def test_a_script_without_a_guard_is_told_of_it(suite_file, tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from encbench import load_suite, run_suite\n"
+        "from encbench.registry import default_registry\n"
+        f"suite = load_suite({suite_file(['identity'], seeds=2, steps=2)!r}, default_registry())\n"
+        "run = run_suite(suite, 'out', jobs=2, retries=0)\n"
+        "print(run.records[0].record.error.message)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, str(script)],
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert '`if __name__ == "__main__":`' in done.stdout
