@@ -82,13 +82,10 @@ def connect(
     if workers < 1:
         raise UsageError(f"workers must be at least 1, got {workers}")
     Terms(threads=threads, retries=retries)  # refused before anything is started
-    # its logger prints the tracebacks of every lost connection; what matters is said here
-    dask_logger = logging.getLogger("distributed")
-    level = dask_logger.level
+    loggers = _quieten()
     started = _start(cluster, workers) if cluster is not None else None
     client: Client | None = None
     try:
-        dask_logger.setLevel(logging.CRITICAL)
         client = _client(started if started is not None else scheduler)
         _check_workers(client)
         if device == "auto":
@@ -105,7 +102,8 @@ def connect(
             client.close()
         if started is not None:
             started.close()
-        dask_logger.setLevel(level)
+        for name, level in loggers.items():
+            logging.getLogger(name).setLevel(level)
 
 
 class Dask(Executor):
@@ -269,6 +267,18 @@ def _client(where: Any) -> Client:
             f"cannot reach a Dask scheduler at {where}: {error or type(error).__name__}; start one "
             "with `dask scheduler` and give the address it prints, such as tcp://10.0.0.5:8786"
         ) from None
+
+
+def _quieten() -> dict[str, int]:
+    """Dask's loggers and their levels until now.
+
+    They print the traceback of every lost connection; what matters of that is said here.
+    """
+    names = [name for name in logging.root.manager.loggerDict if name.startswith("distributed")]
+    levels = {name: logging.getLogger(name).level for name in names}
+    for name in names:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    return levels
 
 
 def _workers(client: Client) -> dict[str, Any]:
