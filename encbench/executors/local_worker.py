@@ -3,26 +3,14 @@
 from __future__ import annotations
 
 import concurrent.futures as futures
-import contextlib
-import multiprocessing
-import signal
-import sys
-import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import resource_tracker
-from multiprocessing.connection import Connection
-from multiprocessing.context import BaseContext
-from multiprocessing.process import BaseProcess
 from pathlib import Path
-
-import psutil
 
 from encbench.cell import STOPPED, CellResult, Event
 from encbench.config import CellConfig
-from encbench.executors import worker
 from encbench.executors.base import Terms, Watch, unfinished
+from encbench.executors.process import WorkerProcess
 from encbench.limits import (
     GRACE,
     CellStopped,
@@ -30,7 +18,6 @@ from encbench.limits import (
     Limits,
     MemoryExceeded,
     exceeded,
-    oom_kills,
     resident_bytes,
 )
 from encbench.records import Status
@@ -56,7 +43,7 @@ class LocalWorker:
         self.terms = terms
         self.watch = watch
         self._folder = folder or str(Path.cwd())
-        self._process: _Process | None = None
+        self._process: WorkerProcess | None = None
         self._cell: CellConfig | None = None
         self._attempt = _Attempt()
         self._lost: list[str] = []
@@ -123,7 +110,7 @@ class LocalWorker:
 
     def _begin(self, cell: CellConfig) -> None:
         if self._process is None:
-            self._process = _Process(self.terms, self._folder, self._saw)
+            self._process = WorkerProcess(self.terms, self._folder, self._saw)
         self._attempt = _Attempt()
         self._process.submit(cell)
 
@@ -139,7 +126,7 @@ class LocalWorker:
         if self._process is not None:
             self._process.tell()
 
-    def _enforce(self, process: _Process) -> None:
+    def _enforce(self, process: WorkerProcess) -> None:
         attempt, limits, now = self._attempt, self.terms.limits, time.monotonic()
         held = resident_bytes(process.pid)
         attempt.peak = max(attempt.peak, held)
@@ -173,7 +160,7 @@ class LocalWorker:
             attempt.killed = exceeded(Limits(seconds=limits.seconds), seconds, lambda: 0)
             process.kill()
 
-    def _ended_without_result(self, cell: CellConfig, process: _Process) -> CellResult | None:
+    def _ended_without_result(self, cell: CellConfig, process: WorkerProcess) -> CellResult | None:
         """The record of a cell whose process is gone; None where it is to be tried again."""
         reason = self._attempt.killed or self._told
         if reason is not None:
@@ -225,127 +212,6 @@ class _Attempt:
         self.within: float | None = None
         """When it last held no more memory than it may."""
         self.killed: CellStopped | None = None
-
-
-def _context(isolate: bool) -> BaseContext:
-    """How processes are started: afresh (spawn), so that they inherit nothing of this one.
-
-    Where every cell has its own, they are forked from a server that has imported torch and run
-    nothing, which saves the seconds of that import for each.
-    """
-    if isolate and sys.platform == "linux":
-        multiprocessing.set_forkserver_preload(["encbench.executors.preload"])
-        return multiprocessing.get_context("forkserver")
-    return multiprocessing.get_context("spawn")
-
-
-@contextlib.contextmanager
-def _signals_held() -> Iterator[None]:
-    """While a process is started: it has the mask from birth until ``prepare`` ignores them.
-
-    Else Ctrl-C, which reaches the whole group, would end it while it imports, with a traceback.
-    """
-    # once started, which sets the mask back
-    resource_tracker.ensure_running()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, worker.COORDINATORS)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-class _Process:
-    """A process, and the way to it."""
-
-    def __init__(self, terms: Terms, folder: str, saw: Watch) -> None:
-        context = _context(terms.isolate)
-        self._events, self._far_end = context.Pipe(duplex=False)
-        self._pool = futures.ProcessPoolExecutor(
-            1,
-            mp_context=context,
-            initializer=worker.prepare,
-            initargs=(terms, self._far_end, folder),
-        )
-        self._oom_kills = oom_kills()
-        self._reader = threading.Thread(target=_read, args=(self._events, saw), daemon=True)
-        self._handle: BaseProcess | None = None
-        self._system: psutil.Process | None = None
-        self.future: futures.Future[CellResult]
-
-    @property
-    def pid(self) -> int | None:
-        return self._handle.pid if self._handle is not None else None
-
-    def submit(self, cell: CellConfig) -> None:
-        try:
-            with _signals_held():
-                self.future = self._pool.submit(worker.work, cell)
-        except BrokenProcessPool as error:
-            # it died while it was idle
-            self.future = futures.Future()
-            self.future.set_exception(error)
-            return
-        if self._handle is None:
-            # the executor has no public way to its one process, which must be killed by number
-            self._handle = next(iter(self._pool._processes.values()))
-            with contextlib.suppress(psutil.NoSuchProcess):
-                self._system = psutil.Process(self._handle.pid)
-            # with this end closed here, the reader sees the process's end
-            self._far_end.close()
-            # and the pool the end of a result that the process died in the middle of
-            self._pool._result_queue._writer.close()  # type: ignore[attr-defined] # no public way
-            self._reader.start()
-
-    def tell(self) -> None:
-        self._signal(worker.STOP_SIGNAL)
-
-    def kill(self) -> None:
-        self._signal(signal.SIGKILL)
-
-    def _signal(self, number: int) -> None:
-        # the handle takes a forked process for dead once the server is that forked it; psutil
-        # knows one from a later process of its number
-        if self._system is not None:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                self._system.send_signal(number)
-
-    def cause(self) -> str:
-        """How it ended, in words: `` (killed by SIGKILL)``."""
-        if self._handle is None:
-            return ""
-        self._handle.join(timeout=5)
-        code = self._handle.exitcode
-        if code is None:
-            return ""
-        if code < 0:
-            return f" (killed by {signal.Signals(-code).name})"
-        return f" (exit code {code})"
-
-    def starved(self) -> bool:
-        """Whether the kernel killed some process for want of memory while this one lived."""
-        before, after = self._oom_kills, oom_kills()
-        code = self._handle.exitcode if self._handle is not None else None
-        struck = before is not None and after is not None and after > before
-        return code == -signal.SIGKILL and struck
-
-    def close(self) -> None:
-        # also an idle one: to let it end by itself takes seconds, for there is torch in it; and
-        # one that only seems dead must not run on beside the next
-        self.kill()
-        self._pool.shutdown(wait=True, cancel_futures=True)
-        if self._reader.is_alive():
-            self._reader.join(timeout=5)
-        self._events.close()
-
-
-def _read(events: Connection, saw: Watch) -> None:
-    while True:
-        try:
-            event = events.recv()
-        # TypeError: closed while it was read, for a process that a plug-in started holds the end
-        except (EOFError, OSError, TypeError):
-            return
-        saw(event)
 
 
 def _times(number: int | None, factor: float) -> int | None:
