@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from encbench_leaderboard.collecting import settled
+from encbench.reading import many_objects
 from encbench_leaderboard.format import fixed, one_line, plural, seconds
 from encbench_leaderboard.markdown import below_or_value, digits
 from encbench_leaderboard.page import Loaded, load, render
@@ -38,7 +38,7 @@ def show(directory: Path, output: Path | None, *, pictures: bool, every: bool = 
         StoreError: nothing to show, or the page cannot be written.
     """
     loaded = load(directory)
-    with settled():
+    with many_objects():
         written = render(directory, output, pictures=pictures, every=every, loaded=loaded)
         board = loaded.board
         console = Console()

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from encbench.errors import StoreError, UsageError
+from encbench.reading import many_objects
 from encbench.records import StoredRecord
 from encbench.store import Store
 from encbench_leaderboard import footer, markdown
-from encbench_leaderboard.collecting import settled
 from encbench_leaderboard.format import code, details, folded, plain, plural
 from encbench_leaderboard.overview import overview
 from encbench_leaderboard.pictures import Pictures, draw
@@ -48,7 +48,7 @@ def load(directory: Path) -> Loaded:
     return Loaded(boards(records), records, store)
 
 
-@settled()
+@many_objects()
 def render(
     directory: Path,
     out: Path | None = None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -24,6 +25,8 @@ EVERY = 8
 """Tasks and categories up to which all are drawn; a picture takes half a second."""
 FEW = 2
 """Tasks and categories that are drawn where there are more."""
+KEPT = 8
+"""Figures that wait to be collected, of some 20 MB each."""
 
 Drawer = Callable[[TaskBoard], Figure | None]
 
@@ -77,6 +80,10 @@ def draw(board: Board, folder: Path, *, every: bool = False) -> Pictures:
                 if figure is not None:
                     file = style.save(figure, folder / f"{task.slug}-{kind}.png")
                     links[task.slug, kind] = quote(f"{folder.name}/{file.name}")
+                    # A figure's parts hold one another, and nobody collects them meanwhile.
+                    if len(links) % KEPT == 0:
+                        del figure
+                        gc.collect()
     _remove_others(board, folder, links)
     return Pictures(links, len(board.tasks) + len(board.categories) - len(drawn))
 

@@ -15,6 +15,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from encbench.reading import many_objects
 from encbench.records import Record, StoredRecord
 from encbench_leaderboard.cells import (
     WHENS,
@@ -26,7 +27,6 @@ from encbench_leaderboard.cells import (
     metrics_of,
     texts,
 )
-from encbench_leaderboard.collecting import settled
 from encbench_leaderboard.labels import canonical, unique_labels
 from encbench_leaderboard.standings import natural, standings
 from encbench_leaderboard.statistics.categories import Category, Target, find_categories
@@ -113,7 +113,7 @@ def rows_of(table: pd.DataFrame) -> list[dict[str, Any]]:
     return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
-@settled()
+@many_objects()
 def boards(records: Sequence[StoredRecord]) -> Board:
     """Sort records into tasks and categories, and rank the entries of each."""
     keys = {id(stored): _ref_key(stored.record, "encoding") for stored in records}

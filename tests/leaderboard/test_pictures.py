@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
-from encbench_leaderboard import style
+from encbench_leaderboard import pictures, style
 from encbench_leaderboard.plots.contact_sheet import (
     busiest_crop,
     draw_contact_sheet,
@@ -22,6 +24,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+
+from encbench.reading import many_objects
 
 from .results import FLOOR, Results, diverged, photograph
 
@@ -231,6 +235,28 @@ def test_only_so_many_spectra_are_read_and_of_every_target(results: Results) -> 
 def test_nothing_to_draw_is_no_picture(results: Results, kind: str) -> None:
     results.add("a", status="failed", points=0, curves=False, pictures=False, psnr=None)
     assert draw(results, kind) is None
+
+
+def test_figures_do_not_pile_up_where_nothing_else_collects_them(
+    results: Results, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for place in range(4):
+        results.add("a", task=f"image:image=i{place}.png,side={place}", pictures=False)
+    drawn: list[weakref.ref[Figure]] = []
+    most, whole = 0, style.save
+
+    def save(figure: Figure, path: Path) -> Path:
+        nonlocal most
+        drawn.append(weakref.ref(figure))
+        most = max(most, sum(seen() is not None for seen in drawn))
+        return whole(figure, path)
+
+    monkeypatch.setattr(pictures, "KEPT", 2)
+    monkeypatch.setattr(style, "save", save)
+    with many_objects():
+        pictures.draw(board_of(results), tmp_path)
+    assert len(drawn) > 4
+    assert most <= 3
 
 
 def test_an_encoding_has_one_colour_wherever_it_stands(results: Results) -> None:

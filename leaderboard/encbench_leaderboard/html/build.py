@@ -16,10 +16,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from encbench.errors import StoreError, UsageError
+from encbench.reading import many_objects
 from encbench.records import StoredRecord
 from encbench_leaderboard import footer
 from encbench_leaderboard.ablation import ABLATION, ablation_table, theorem_sentence
-from encbench_leaderboard.collecting import settled
 from encbench_leaderboard.conditions import metric_conditions, reasons
 from encbench_leaderboard.format import details, plain, plural
 from encbench_leaderboard.html.overview import overview_data
@@ -57,7 +57,7 @@ MANY = 40
 """Entries of a task up to which its static tables are in the page."""
 
 
-@settled()
+@many_objects()
 def write_html(
     directory: Path,
     out: Path | None = None,
