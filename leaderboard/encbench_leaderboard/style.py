@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import matplotlib as mpl
 import matplotlib.style
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 
@@ -65,7 +66,10 @@ def figure(
     height: float, *, dpi: int = DPI, layout: Literal["constrained"] | None = "constrained"
 ) -> Figure:
     """A white figure of the page's width; height in inches."""
-    return Figure(figsize=(WIDTH, height), dpi=dpi, layout=layout, facecolor="white")
+    drawn = Figure(figsize=(WIDTH, height), dpi=dpi, layout=layout, facecolor="white")
+    # One canvas for laying out and drawing measures a text once.
+    FigureCanvasAgg(drawn)
+    return drawn
 
 
 def colours(entries: Sequence[str]) -> dict[str, tuple[str, str]]:

@@ -125,7 +125,6 @@ def label_marks(
         lines: upright and level lines, from (x0, y0) to (x1, y1), that no name may cover.
         size: of the type, in points.
     """
-    canvas = FigureCanvasAgg(drawn)
     unit = drawn.dpi / 72
     texts = [
         axes.text(
@@ -134,6 +133,7 @@ def label_marks(
         )
         for label in labels
     ]  # fmt: skip
+    canvas = drawn.canvas if isinstance(drawn.canvas, FigureCanvasAgg) else FigureCanvasAgg(drawn)
     renderer = canvas.get_renderer()  # type: ignore[no-untyped-call] # matplotlib leaves it so
     extents = [text.get_window_extent(renderer) for text in texts]
     marks = axes.transData.transform([(m.x, m.y) for m in labels] + list(others))
