@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from operator import attrgetter
 from typing import Any, Literal
 
 import numpy as np
@@ -40,6 +41,9 @@ SPECTRUM_NUMBERS = (
     "resolved_rank",
     "effective_rank",
 )
+SPECTRUM_COLUMNS = {when: [f"{when}:{number}" for number in SPECTRUM_NUMBERS] for when in WHENS}
+NO_SPECTRUM = (None,) * len(SPECTRUM_NUMBERS)
+_spectrum_numbers = attrgetter(*SPECTRUM_NUMBERS)
 
 
 @dataclass(frozen=True)
@@ -168,6 +172,6 @@ def _cell(record: Record, metrics: Sequence[MetricInfo]) -> dict[str, float | No
         row[f"metric:{metric.name}"] = value.value if value else None
     for when in WHENS:
         summary = next((s for s in reversed(record.spectra) if s.when == when), None)
-        for number in SPECTRUM_NUMBERS:
-            row[f"{when}:{number}"] = getattr(summary, number) if summary else None
+        numbers = _spectrum_numbers(summary) if summary else NO_SPECTRUM
+        row.update(zip(SPECTRUM_COLUMNS[when], numbers, strict=True))
     return row

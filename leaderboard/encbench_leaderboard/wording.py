@@ -8,6 +8,7 @@ from typing import Any
 
 from encbench_leaderboard.format import MISSING, code, count, fixed, plural
 from encbench_leaderboard.overview import Overview
+from encbench_leaderboard.remembered import remembered
 from encbench_leaderboard.standings import TESTED
 from encbench_leaderboard.statistics.across import FEWEST_TASKS
 from encbench_leaderboard.statistics.intervals import BOOTSTRAP_FROM
@@ -73,6 +74,7 @@ def p_text(p: float) -> str:
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
+@remembered
 def statistics_notes(task: TaskBoard) -> list[str]:
     """Sentences for below the standings: means and intervals, ranks and tests."""
     return [*_about_means(task), *_about_ranks(task)]

@@ -39,7 +39,8 @@ def bootstrap_interval(
         # Deviations, so that resampling equal values leaves no rounding.
         centre = np.nanmin(values[part], axis=(1, 2))
         means = resampled_means(values[part] - centre[:, None, None])
-        low[part], high[part] = np.quantile(means, [tail, 1 - tail], axis=1) + centre
+        ends = np.quantile(means, [tail, 1 - tail], axis=1, overwrite_input=True)
+        low[part], high[part] = ends + centre
     return low, high
 
 
