@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -114,3 +116,22 @@ def test_the_page(benchmark: BenchmarkFixture, folder: tuple[Path, int], picture
         lambda: render(directory, pictures=pictures).read_text(encoding="utf-8"), rounds=1
     )
     assert f"{records:,} cells" in page
+
+
+def test_the_whole_verb(benchmark: BenchmarkFixture, folder: tuple[Path, int]) -> None:
+    """From the start of the process to its end: page, pictures, HTML file and printed tables."""
+    directory, records = folder
+    measured(benchmark, records)
+    said = benchmark.pedantic(
+        lambda: (
+            subprocess.run(
+                [sys.executable, "-m", "encbench", "leaderboard", str(directory)],
+                check=True,
+                capture_output=True,
+                text=True,
+            ).stdout
+        ),
+        rounds=1,
+    )
+    assert said.count("wrote ") == 2
+    assert f"{records:,} cells" in (directory / "leaderboard.md").read_text(encoding="utf-8")
