@@ -20,6 +20,7 @@ from encbench_leaderboard.reading import how_to_read
 from encbench_leaderboard.sections import section
 from encbench_leaderboard.table import Board, boards
 from encbench_leaderboard.wording import over_tasks_text
+from encbench_leaderboard.writing import replace_text, writing
 
 __all__ = ["Loaded", "load", "render"]
 
@@ -79,18 +80,9 @@ def render(
     out = directory / "leaderboard.md" if out is None else Path(out)
     if out.suffix == "":
         raise UsageError(f"{out} has no suffix, expected a Markdown file, for example {out}.md")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
+    with writing(out):
         shown = draw(board, out.with_suffix(""), every=every) if pictures else Pictures()
-        page = _page(board, records, store, shown)
-        temporary = out.with_name(f".new-{out.name}")
-        temporary.write_text(page, encoding="utf-8")
-        temporary.replace(out)
-    except OSError as error:
-        raise StoreError(
-            f"cannot write {out}: {error.strerror or error}; free space or permissions, "
-            "or another file with -o"
-        ) from None
+        replace_text(out, _page(board, records, store, shown))
     return out
 
 

@@ -20,7 +20,7 @@ from encbench_leaderboard.plots.spectra import spectra_caption
 from encbench_leaderboard.table import TaskBoard
 from encbench_leaderboard.wording import statistics_notes
 
-__all__ = ["section"]
+__all__ = ["notes_of", "section"]
 
 OPEN = 4
 """Targets of a category up to which each has an open section with all its tables."""
@@ -57,9 +57,9 @@ def _body(task: TaskBoard, pictures: Pictures, *, full: bool) -> list[str]:
     """Standings, notes and pictures; and, where it is full, further tables."""
     shown, left = _top(task)
     parts = [folded(markdown.standings_table(shown)), *left]
-    notes = _notes(task)
+    notes = notes_of(task)
     if notes:
-        parts.append(" ".join(notes))
+        parts.append(notes)
     parts += _pictures(task, pictures)
     if full:
         parts += _tables(shown)
@@ -81,7 +81,8 @@ def _top(task: TaskBoard) -> tuple[TaskBoard, list[str]]:
     return dataclasses.replace(task, standings=kept), [text]
 
 
-def _notes(task: TaskBoard) -> list[str]:
+def notes_of(task: TaskBoard) -> str:
+    """What is said below a task's standings; "" where nothing is."""
     common, mixed = metric_conditions(task)
     titles = {metric.name: metric.title for metric in task.metrics}
     notes = [f"{titles[name]}: {plain(told)}." for name, told in common.items()]
@@ -94,7 +95,7 @@ def _notes(task: TaskBoard) -> list[str]:
         f"{titles.get(name, name)} has no value (–) where {plain(reason)}."
         for name, reason in reasons(task).items()
     ]
-    return [*notes, *statistics_notes(task)]
+    return " ".join([*notes, *statistics_notes(task)])
 
 
 def _pictures(task: TaskBoard, pictures: Pictures) -> list[str]:

@@ -16,10 +16,23 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["LENGTH", "MeanSpectrum", "mean_spectrum", "resolved"]
+from encbench.records import SpectrumSummary
+
+__all__ = ["LENGTH", "MeanSpectrum", "floor_of", "mean_spectrum", "resolved"]
 
 LENGTH = 8000
 """Values to which the paper resamples spectra before it averages them."""
+
+
+def floor_of(summary: SpectrumSummary, values: np.ndarray, part: str) -> float:
+    """The floor of one part's eigenvalues (M,): of the whole kernel's where ``part`` is ""."""
+    if not part:
+        return summary.floor
+    if summary.mlp is not None:
+        return summary.mlp.floor
+    # The part's λ_max is at most the kernel's, so the kernel's floor is safe for it; its own
+    # most negative eigenvalue may still say that it is noisier.
+    return max(summary.floor, -10 * float(np.nanmin(values)))
 
 
 def resolved(eigenvalues: np.ndarray, floor: float) -> np.ndarray:

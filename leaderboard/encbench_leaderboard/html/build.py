@@ -15,13 +15,12 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from encbench.errors import StoreError, UsageError
+from encbench.errors import UsageError
 from encbench.reading import many_objects
 from encbench.records import StoredRecord
 from encbench_leaderboard import footer
 from encbench_leaderboard.ablation import ABLATION, ablation_table, theorem_sentence
-from encbench_leaderboard.conditions import metric_conditions, reasons
-from encbench_leaderboard.format import details, plain, plural
+from encbench_leaderboard.format import details, plural
 from encbench_leaderboard.html.overview import overview_data
 from encbench_leaderboard.html.payload import payload
 from encbench_leaderboard.html.pictures import LIMIT
@@ -31,8 +30,10 @@ from encbench_leaderboard.overview import overview
 from encbench_leaderboard.page import Loaded, load
 from encbench_leaderboard.prediction import prediction
 from encbench_leaderboard.reading import how_to_read
+from encbench_leaderboard.sections import notes_of
 from encbench_leaderboard.table import Board, TaskBoard
-from encbench_leaderboard.wording import NEIGHBOURS, over_tasks_text, statistics_notes
+from encbench_leaderboard.wording import NEIGHBOURS, over_tasks_text
+from encbench_leaderboard.writing import replace_text, writing
 
 __all__ = ["html_page", "write_html"]
 
@@ -87,16 +88,8 @@ def write_html(
         raise UsageError(f"{out} is a folder, expected a file, for example {out}/leaderboard.html")
     name = directory.resolve().name
     text = html_page(board, records, store.suite(), name, pictures=LIMIT if pictures else 0)
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        temporary = out.with_name(f".new-{out.name}")
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(out)
-    except OSError as error:
-        raise StoreError(
-            f"cannot write {out}: {error.strerror or error}; free space or permissions, "
-            "or another file with -o"
-        ) from None
+    with writing(out):
+        replace_text(out, text)
     return out
 
 
@@ -197,20 +190,8 @@ def _tiles(board: Board, records: Sequence[StoredRecord]) -> list[tuple[str, str
 
 def _task_section(task: TaskBoard) -> dict[str, Any]:
     """What is said below a task's table."""
-    common, mixed = metric_conditions(task)
-    titles = {metric.name: metric.title for metric in task.metrics}
-    notes = [f"{titles[name]}: {plain(told)}." for name, told in common.items()]
-    notes += [
-        f"**{titles[name]} was taken under conditions that differ (in brackets): numbers under "
-        "different conditions must not be compared.**"
-        for name in mixed
-    ]
-    notes += [
-        f"{titles.get(name, name)} has no value (–) where {plain(told)}."
-        for name, told in reasons(task).items()
-    ]
-    notes += statistics_notes(task)
-    return {"notes": to_html(" ".join(notes)) if notes else "", "more": paragraphs(_tables(task))}
+    notes = notes_of(task)
+    return {"notes": to_html(notes) if notes else "", "more": paragraphs(_tables(task))}
 
 
 def _tables(task: TaskBoard) -> list[str]:

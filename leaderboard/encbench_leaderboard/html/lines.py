@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from encbench.records import SpectrumSummary, StoredRecord
+from encbench.records import StoredRecord
 from encbench_leaderboard.html.strings import Interned
 from encbench_leaderboard.plots.curves import thinned
-from encbench_leaderboard.plots.spectra import resolved
+from encbench_leaderboard.spectra_mean import floor_of, resolved
 
 __all__ = ["POINTS", "curves", "indices", "packed", "spectra", "turns"]
 
@@ -44,7 +44,7 @@ def spectra(stored: StoredRecord, index_sets: Interned) -> dict[str, dict[str, A
             values = stored.arrays.get(f"spectrum_{part}{summary.when}")
             if values is None or not len(values):
                 continue
-            floor = _floor(summary, values, part)
+            floor = floor_of(summary, values, part)
             above = resolved(values, floor)
             at = indices(len(above))
             found[f"{part}{summary.when}"] = {
@@ -55,15 +55,6 @@ def spectra(stored: StoredRecord, index_sets: Interned) -> dict[str, dict[str, A
                 "values": packed(above[at - 1]),
             }
     return found
-
-
-def _floor(summary: SpectrumSummary, values: np.ndarray, part: str) -> float:
-    if not part:
-        return summary.floor
-    if summary.mlp is not None:
-        return summary.mlp.floor
-    # λ_max of the part is at most the kernel's; its own noise may still be larger.
-    return max(summary.floor, -10.0 * float(np.nanmin(values)))
 
 
 def curves(stored: StoredRecord) -> dict[str, dict[str, str]]:

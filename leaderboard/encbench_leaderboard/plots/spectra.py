@@ -16,7 +16,7 @@ from matplotlib.patches import Patch
 from encbench.records import SpectrumSummary, StoredRecord
 from encbench_leaderboard.format import plural
 from encbench_leaderboard.plots.selection import best_entries, spread
-from encbench_leaderboard.spectra_mean import MeanSpectrum, mean_spectrum, resolved
+from encbench_leaderboard.spectra_mean import MeanSpectrum, floor_of, mean_spectrum, resolved
 from encbench_leaderboard.style import figure, legends
 from encbench_leaderboard.table import WHENS, TaskBoard
 
@@ -183,7 +183,7 @@ def _panel(
             found = _spectra(entry.records[0], part).get(when)
             if found is not None:
                 values, summary = found
-                floor = _floor(summary, values, part)
+                floor = floor_of(summary, values, part)
                 _draw_one(panel, values, floor, colour, when, one_size=one_size)
     panel.set_yscale("log")
     panel.set_xlabel("index of the eigenvalue" + ("" if one_size else " / size of the kernel"))
@@ -214,7 +214,7 @@ def _mean(entry: _Entry, part: str, when: str) -> MeanSpectrum | None:
         found = _spectra(stored, part).get(when)
         if found is not None:
             values, summary = found
-            floor = _floor(summary, values, part)
+            floor = floor_of(summary, values, part)
             # Without a floor rounding noise would pass for values.
             if floor > 0:
                 spectra.append((values, floor))
@@ -277,13 +277,3 @@ def _percent(below: int, size: int) -> str:
 def _last(stored: StoredRecord) -> tuple[np.ndarray, SpectrumSummary] | None:
     spectra = _spectra(stored, "")
     return spectra.get("end", next(reversed(spectra.values()), None))
-
-
-def _floor(summary: SpectrumSummary, values: np.ndarray, part: str) -> float:
-    if not part:
-        return summary.floor
-    if summary.mlp is not None:
-        return summary.mlp.floor
-    # The part's λ_max is at most the kernel's, so the kernel's floor is safe for it; its own
-    # most negative eigenvalue may still say that it is noisier.
-    return max(summary.floor, -10 * float(np.nanmin(values)))

@@ -1,0 +1,39 @@
+"""Writing a page's file: whole or not at all, and a clear error where it cannot be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from encbench.errors import StoreError
+
+__all__ = ["replace_text", "writing"]
+
+
+@contextmanager
+def writing(out: Path) -> Iterator[None]:
+    """While inside, ``out`` and what lies beside it are written; makes its folder.
+
+    Raises:
+        StoreError: the disk or the folder does not take it.
+    """
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        raise StoreError(
+            f"cannot write {out}: {error.strerror or error}; free space or permissions, "
+            "or another file with -o"
+        ) from None
+
+
+def replace_text(out: Path, text: str) -> None:
+    """Write a file in one rename, so that nobody sees half of it.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    temporary = out.with_name(f".new-{out.name}")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(out)
