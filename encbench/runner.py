@@ -136,7 +136,8 @@ def run_suite(
     with store.writing():
         existing = {s.record.key: s for s in store.records(set_aside=True)}
         store.write_suite(suite.model_dump(mode="json"))
-        kept = {key: s for key, s in existing.items() if key in cells and not _again(s, rerun)}
+        wanted = [s for key, s in existing.items() if key in cells and not _again(s, rerun)]
+        kept = {s.record.key: s for s in store.whole(wanted)}
         pending = [cell for key, cell in cells.items() if key not in kept]
         watcher.planned(pending, list(kept.values()))
         if executor is None:

@@ -9,7 +9,7 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,15 @@ from filelock import FileLock, Timeout
 from PIL import Image
 
 from encbench.errors import StoreError
-from encbench.reading import NewerRecord, many_objects, read_record, reason_of, record_text, told
+from encbench.reading import (
+    NewerRecord,
+    check_files,
+    many_objects,
+    read_record,
+    reason_of,
+    record_text,
+    told,
+)
 from encbench.records import Record, StoredRecord
 
 __all__ = ["Store", "store_error"]
@@ -190,6 +198,22 @@ class Store:
                     self._newer(folder, error, refuse=set_aside)
                 except (OSError, ValueError) as error:
                     self._damaged(folder, error, set_aside=set_aside)
+        return found
+
+    def whole(self, stored: Iterable[StoredRecord]) -> list[StoredRecord]:
+        """Those records whose every byte is as it was written; only while writing.
+
+        ``records`` leaves arrays and pictures unread, at a millisecond a record. Those with a
+        damaged file are moved to ``damaged/``.
+        """
+        found = []
+        for item in stored:
+            try:
+                check_files(item.path, item.record)
+            except (OSError, ValueError) as error:
+                self._damaged(item.path, error, set_aside=True)
+            else:
+                found.append(item)
         return found
 
     def keys(self) -> list[str]:

@@ -138,12 +138,31 @@ def test_flipped_bytes_in_the_arrays_are_found_when_they_are_read(tmp_path, resu
     store = Store(tmp_path)
     with store.writing():
         file = write(store, result).path / "arrays.npz"
-    contents = bytearray(file.read_bytes())
-    contents[len(contents) // 2] ^= 0xFF
-    file.write_bytes(contents)
+    file.write_bytes(flipped(file.read_bytes()))
     (stored,) = store.records()
     with pytest.raises(StoreError, match=r"arrays\.npz is damaged"):
         _ = stored.arrays
+
+
+@pytest.mark.parametrize("name", ["arrays.npz", "prediction.png"])
+def test_a_run_reuses_no_record_with_flipped_bytes_beside_it(
+    tmp_path, registry, suite, caplog, name
+):
+    first = run_suite(suite, tmp_path, registry=registry, jobs=1)
+    file = first.records[0].path / name
+    written = file.read_bytes()
+    file.write_bytes(flipped(written))
+    with caplog.at_level(logging.WARNING, "encbench"):
+        again = run_suite(suite, tmp_path, registry=registry, jobs=1)
+    assert f"{name} is damaged" in caplog.text
+    assert again.reused == 0
+    assert file.read_bytes() == written
+    assert [p.name for p in (tmp_path / "damaged").iterdir()] == [first.records[0].path.name]
+
+
+def flipped(contents):
+    middle = len(contents) // 2
+    return contents[:middle] + bytes([contents[middle] ^ 0xFF]) + contents[middle + 1 :]
 
 
 def test_damage_that_happens_again_finds_another_place(tmp_path, result):
