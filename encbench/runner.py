@@ -89,6 +89,7 @@ def run_suite(
     executor: Executor | None = None,
     rerun: Rerun = "failed",
     on_failure: OnFailure = "continue",
+    report: bool = True,
     watcher: Watcher | None = None,
 ) -> RunResult:
     """Run a suite's cells that have no record yet in ``directory``.
@@ -112,6 +113,7 @@ def run_suite(
             (those too), "all" or "never".
         on_failure: "continue" with the other cells after one that is not ok, or "stop": those
             that run end, and no other begins.
+        report: have plug-ins write what they make of a finished run, such as the leaderboard.
         watcher: told of progress.
 
     Returns:
@@ -159,7 +161,8 @@ def run_suite(
             raise RunStopped(stopping.number)
     records = [done[key] for key in cells if key in done]
     run = RunResult(Path(directory), records, len(kept), len(cells) - len(records))
-    registry.host.notify("encbench_run_finished", directory=run.directory, records=run.records)
+    if report:
+        registry.host.notify("encbench_run_finished", directory=run.directory, records=run.records)
     return run
 
 

@@ -121,6 +121,10 @@ def run(
     workers: Annotated[
         int | None, typer.Option(help="Jobs to ask the --cluster for; default: 1.")
     ] = None,
+    report: Annotated[
+        bool,
+        typer.Option("--report/--no-report", help="Render the leaderboard when the run has ended."),
+    ] = True,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", "-n", help="Only say what would run.")
     ] = False,
@@ -207,6 +211,7 @@ def run(
                 executor=executor,
                 rerun=rerun,
                 on_failure=on_failure,
+                report=report,
                 watcher=progress,
             )
         except KeyboardInterrupt as stop:
