@@ -21,6 +21,7 @@ from encbench.cell import CellResult
 from encbench.config import CellConfig
 from encbench.executors import worker
 from encbench.executors.base import Terms, Watch
+from encbench.executors.family import end_family
 from encbench.limits import oom_kills
 
 __all__ = ["WorkerProcess"]
@@ -96,17 +97,15 @@ class WorkerProcess:
             self._reader.start()
 
     def tell(self) -> None:
-        self._signal(worker.STOP_SIGNAL)
-
-    def kill(self) -> None:
-        self._signal(signal.SIGKILL)
-
-    def _signal(self, number: int) -> None:
-        # the handle takes a forked process for dead once the server is that forked it; psutil
-        # knows one from a later process of its number
         if self._system is not None:
             with contextlib.suppress(psutil.NoSuchProcess):
-                self._system.send_signal(number)
+                self._system.send_signal(worker.STOP_SIGNAL)
+
+    def kill(self) -> None:
+        # not by the handle, which takes a forked process for dead once its server is; psutil
+        # knows one from a later process of its number
+        if self._system is not None:
+            end_family(self._system)
 
     def cause(self) -> str:
         """How it ended, in words: `` (killed by SIGKILL)``."""

@@ -18,6 +18,7 @@ from threadpoolctl import threadpool_limits
 from encbench.cell import CellResult, Event, run_cell
 from encbench.config import CellConfig
 from encbench.executors.base import Terms
+from encbench.executors.family import end_children
 from encbench.limits import Interrupted, Supervision
 from encbench.memory import held_bytes, limit_gpu_memory
 from encbench.registry import default_registry
@@ -87,4 +88,5 @@ def _end_with_parent() -> None:
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
+        end_children()
         os._exit(1)

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 from encbench import Encoding, Store, UsageError, load_suite, plan, run_suite
@@ -17,6 +18,7 @@ from encbench.cell import run_cell
 from encbench.plugins import default_host
 from encbench.registry import default_registry
 from encbench.suite import SuiteEntry
+from tests.processes import outliving
 
 from .conftest import Scaled, Wave, module, registry_of
 
@@ -236,21 +238,21 @@ def test_a_cell_recorded_without_its_data_gives_way_to_the_one_with_it(tmp_path,
     suite = with_encoding(suite, "identity").model_copy(
         update={"tasks": [SuiteEntry.from_text("image:image=late.png")]}
     )
-    first = run_suite(suite, tmp_path / "out", jobs=1)
+    first = run_suite(suite, tmp_path / "out", jobs=1, report=False)
     assert first.records[0].record.status == "failed"
     assert "late.png" in first.records[0].record.error.message
     Image.effect_noise((20, 20), 60).save("late.png")
-    second = run_suite(suite, tmp_path / "out", jobs=1)
+    second = run_suite(suite, tmp_path / "out", jobs=1, report=False)
     assert second.all_ok
     assert len(Store(tmp_path / "out").records()) == 1
 
 
 def test_order_and_parallelism_change_no_digit(tmp_path):
     suite = real_suite(tmp_path)
-    serial = run_suite(suite, tmp_path / "one", jobs=1, device="cpu")
-    parallel = run_suite(suite, tmp_path / "two", jobs=2, device="cpu")
+    serial = run_suite(suite, tmp_path / "one", jobs=1, device="cpu", report=False)
+    parallel = run_suite(suite, tmp_path / "two", jobs=2, device="cpu", report=False)
     backwards = suite.model_copy(update={"encodings": suite.encodings[::-1]})
-    reverse = run_suite(backwards, tmp_path / "three", jobs=1, device="cpu")
+    reverse = run_suite(backwards, tmp_path / "three", jobs=1, device="cpu", report=False)
     assert serial.all_ok
     assert numbers(serial.records) == numbers(parallel.records) == numbers(reverse.records)
 
@@ -263,7 +265,9 @@ def test_a_photograph_gives_the_same_numbers_under_any_path(tmp_path, monkeypatc
     suite = with_encoding(real_suite(tmp_path, steps=20), "mpe:resolutions=[8]")
     paths = ["photo.png", "./photo.png", str(tmp_path / "photo.png")]
     tasks = [SuiteEntry(name="image", parameters={"image": path}) for path in paths]
-    run = run_suite(suite.model_copy(update={"tasks": tasks}), tmp_path / "out", jobs=1)
+    run = run_suite(
+        suite.model_copy(update={"tasks": tasks}), tmp_path / "out", jobs=1, report=False
+    )
     assert run.all_ok
     results = list(numbers(run.records).values())
     assert len(results) == 3
@@ -273,7 +277,7 @@ def test_a_photograph_gives_the_same_numbers_under_any_path(tmp_path, monkeypatc
 def test_a_run_killed_half_way_goes_on_and_ends_as_if_it_had_not_been(tmp_path):
     suite = real_suite(tmp_path, steps=400)
     command = [sys.executable, "-m", "encbench", "run", str(tmp_path / "real.toml")]
-    command += ["-j", "2", "--device", "cpu", "-o", str(tmp_path / "killed")]
+    command += ["-j", "2", "--device", "cpu", "--no-report", "-o", str(tmp_path / "killed")]
     with (tmp_path / "log").open("w") as log:
         process = subprocess.Popen(command, stderr=log, stdout=log, start_new_session=True)
         records = tmp_path / "killed" / "records"
@@ -284,19 +288,17 @@ def test_a_run_killed_half_way_goes_on_and_ends_as_if_it_had_not_been(tmp_path):
         process.wait()
     finished = {path.name: path.stat().st_mtime_ns for path in records.glob("[!.]*")}
     assert 0 < len(finished) < 6
-    again = run_suite(suite, tmp_path / "killed", jobs=1, device="cpu")
+    again = run_suite(suite, tmp_path / "killed", jobs=1, device="cpu", report=False)
     assert again.reused == len(finished)
     assert finished.items() <= {p.name: p.stat().st_mtime_ns for p in records.iterdir()}.items()
-    whole = run_suite(suite, tmp_path / "whole", jobs=1, device="cpu")
+    whole = run_suite(suite, tmp_path / "whole", jobs=1, device="cpu", report=False)
     assert numbers(again.records) == numbers(whole.records)
 
 
 def test_workers_end_when_their_coordinator_is_killed(tmp_path):
-    import psutil
-
     real_suite(tmp_path, steps=100_000)
     command = [sys.executable, "-m", "encbench", "run", str(tmp_path / "real.toml")]
-    command += ["-j", "2", "--device", "cpu", "-o", str(tmp_path / "out")]
+    command += ["-j", "2", "--device", "cpu", "--no-report", "-o", str(tmp_path / "out")]
     process = subprocess.Popen(
         command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True
     )
@@ -308,10 +310,7 @@ def test_workers_end_when_their_coordinator_is_killed(tmp_path):
     assert children
     process.kill()
     process.wait()
-    _, alive = psutil.wait_procs(children, timeout=20)
-    for child in alive:
-        child.kill()
-    assert not alive
+    assert not outliving(children)
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,7 @@ class Run:
         self._log = folder / f"{self.out.name}.log"
         with self._log.open("a") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "encbench", "run", *arguments],
+                [sys.executable, "-m", "encbench", "run", "--no-report", *arguments],
                 stdout=log,
                 stderr=log,
                 cwd=folder,

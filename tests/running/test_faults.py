@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import signal
+
+import psutil
+
+from tests.processes import outliving
+
 
 def test_a_process_that_dies_costs_one_cell(start, suite_file, faults, tmp_path):
     names = ["identity", "exits", "crashes", "not_a_number", "dies_once", "ffe:levels=2"]
@@ -52,8 +59,12 @@ def test_a_cell_past_its_time_stops_or_is_killed(start, suite_file, faults, tmp_
         *(suite_file(["hangs", "hangs_in_c", "refuses", "identity"]), "-j", "3"),
         *("-o", str(tmp_path / "out"), "--timeout", "8s"),
         PYTHONPATH=faults,
+        FAULTS=str(tmp_path),
     )
+    run.until((tmp_path / "child").exists)
+    child = child_of_the_plugin(tmp_path)
     assert run.end() == 1, run.said()
+    assert not outliving([child], seconds=5)
     records = run.records()
     assert records["identity"]["status"] == "ok"
     assert records["identity"]["provenance"]["timeout_s"] == 8
@@ -65,6 +76,22 @@ def test_a_cell_past_its_time_stops_or_is_killed(start, suite_file, faults, tmp_
     assert "time.sleep(3600)" in records["hangs"]["error"]["traceback"]
     for name in ("hangs_in_c", "refuses"):
         assert "its process was killed" in records[name]["error"]["message"]
+
+
+def test_a_killed_run_leaves_nothing_that_a_plugin_started(start, suite_file, faults, tmp_path):
+    run = start(
+        *(suite_file(["refuses"]), "-o", str(tmp_path / "out"), "-j", "1", "--isolate"),
+        PYTHONPATH=faults,
+        FAULTS=str(tmp_path),
+    )
+    run.until((tmp_path / "child").exists)
+    child = child_of_the_plugin(tmp_path)
+    os.kill(run.process.pid, signal.SIGKILL)
+    assert not outliving([child])
+
+
+def child_of_the_plugin(folder):
+    return psutil.Process(int((folder / "child").read_text()))
 
 
 def test_a_cell_that_holds_too_much_memory_stops_or_is_killed(start, suite_file, faults, tmp_path):

@@ -14,6 +14,7 @@ import pytest
 from encbench import Outcome, UsageError, cell, load_suite, plan, run_suite
 from encbench.executors import InProcess, ProcessPool, Terms
 from encbench.registry import default_registry
+from tests.processes import outliving
 
 from .conftest import environment
 
@@ -40,7 +41,9 @@ def test_a_watcher_that_raises_costs_no_cell(suite_file, tmp_path, error, isolat
     suite = load_suite(suite_file(["identity"], steps=8), default_registry())
     watcher = Fails(error)
     with caplog.at_level(logging.WARNING, "encbench"):
-        run = run_suite(suite, tmp_path / "out", jobs=1, isolate=isolate, watcher=watcher)
+        run = run_suite(
+            suite, tmp_path / "out", jobs=1, isolate=isolate, report=False, watcher=watcher
+        )
     assert [stored.record.status for stored in run.records] == ["ok"]
     assert watcher.recordings == 1
     assert caplog.text.count("hears no more of running cells") == 1
@@ -110,7 +113,7 @@ def test_isolated_cells_outlive_no_server_and_are_not_lost_to_its_sigterm(
     else:
         assert run.end(60) == 1
     assert "Traceback" not in run.said()
-    assert not [cell for cell in cells if cell.is_running()]
+    assert not outliving(cells, seconds=5)
 
 
 @pytest.mark.parametrize(
@@ -136,7 +139,7 @@ def test_an_executor_that_was_drained_runs_again(suite_file, tmp_path):
     suite = load_suite(suite_file(["identity"], steps=2), default_registry())
     for executor in (InProcess(Terms()), ProcessPool(Terms(), 1)):
         executor.drain()
-        run = run_suite(suite, tmp_path / executor.name, executor=executor)
+        run = run_suite(suite, tmp_path / executor.name, executor=executor, report=False)
         assert [stored.record.status for stored in run.records] == ["ok"]
         assert run.records[0].record.provenance.worker
 
@@ -147,7 +150,7 @@ def test_a_script_without_a_guard_is_told_of_it(suite_file, tmp_path):
         "from encbench import load_suite, run_suite\n"
         "from encbench.registry import default_registry\n"
         f"suite = load_suite({suite_file(['identity'], seeds=2, steps=2)!r}, default_registry())\n"
-        "run = run_suite(suite, 'out', jobs=2, retries=0)\n"
+        "run = run_suite(suite, 'out', jobs=2, retries=0, report=False)\n"
         "print(run.records[0].record.error.message)\n"
     )
     done = subprocess.run(

@@ -6,6 +6,7 @@ import ctypes
 import itertools
 import os
 import signal
+import subprocess
 import time
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -75,9 +76,13 @@ class HangsInC(Fault):
 
 
 class Refuses(Fault):
-    """Goes on whatever is raised in it."""
+    """Goes on whatever is raised in it, beside a process whose number is in the folder FAULTS."""
 
     def misbehave(self) -> None:
+        child = subprocess.Popen(["sleep", "3600"])
+        mark = Path(os.environ["FAULTS"]) / "child"
+        mark.with_suffix(".new").write_text(str(child.pid))
+        mark.with_suffix(".new").rename(mark)
         while True:
             try:
                 time.sleep(1)
