@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+import unicodedata
 
 from rich.console import Console
 from rich.text import Text
 
 from encbench.registry import Registry
 
-__all__ = ["literal", "output_console", "print_conflicts"]
+__all__ = ["literal", "output_console", "print_conflicts", "printable"]
 
 PIPE_WIDTH = 120
 """Columns of tables that go to a file or pipe, whose width nobody can ask for."""
@@ -23,8 +24,21 @@ def output_console() -> Console:
 
 
 def literal(text: str) -> Text:
-    """Text in which rich must not look for markup, as in ``list[int]``."""
-    return Text(text)
+    """Text in which rich must see no markup, as in ``list[int]``, and a terminal no codes."""
+    return Text(printable(text))
+
+
+def printable(text: str) -> str:
+    """The text with its control characters as escapes.
+
+    A plug-in's message, or a record of somebody else's, must not colour, clear or rename the
+    terminal that it is shown in.
+    """
+    return "".join(c if _harmless(c) else c.encode("unicode_escape").decode() for c in text)
+
+
+def _harmless(character: str) -> bool:
+    return character in "\n\t" or unicodedata.category(character) not in ("Cc", "Cs")
 
 
 def print_conflicts(registry: Registry, console: Console) -> None:

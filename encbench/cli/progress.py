@@ -20,6 +20,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from encbench.cli.format import printable
 from encbench.config import CellConfig
 
 if TYPE_CHECKING:
@@ -155,7 +156,7 @@ def _line_of(stored: StoredRecord) -> Text:
         )
         return text.append(f"{label}  {values}  ({seconds:.0f} s)", style="default")
     message = record.error.message.splitlines()[0] if record.error else ""
-    return text.append(f"{label}  in {record.phase}: {message}", style="default")
+    return text.append(f"{label}  in {record.phase}: {printable(message)}", style="default")
 
 
 def _label(cell: CellConfig) -> str:

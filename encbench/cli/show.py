@@ -73,15 +73,15 @@ def _print_list(console: Console, where: Path) -> None:
 def _print(console: Console, name: str, value: object, indent: int = 0) -> None:
     pad = " " * indent
     if isinstance(value, dict) and value:
-        console.print(f"{pad}{name}:", markup=False, highlight=False)
+        console.print(literal(f"{pad}{name}:"))
         for key, inner in value.items():
             _print(console, key, inner, indent + 2)
     elif isinstance(value, list) and any(isinstance(item, dict) for item in value):
-        console.print(f"{pad}{name}:", markup=False, highlight=False)
+        console.print(literal(f"{pad}{name}:"))
         for number, inner in enumerate(value, start=1):
             _print(console, str(number), inner, indent + 2)
     elif isinstance(value, str) and "\n" in value:
-        console.print(f"{pad}{name}:\n{value}", markup=False, highlight=False)
+        console.print(literal(f"{pad}{name}:\n{value}"))
     else:
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-        console.print(f"{pad}{name}: {text}", markup=False, highlight=False, soft_wrap=True)
+        console.print(literal(f"{pad}{name}: {text}"), soft_wrap=True)
