@@ -20,6 +20,10 @@ from encbench.plugins import Plugin, PluginHost, default_host
 __all__ = ["Offer", "Registry", "default_registry"]
 
 
+_BASES = {"encoding": "Encoding", "task": "Task", "metric": "Metric"}
+"""Kind to the class of ``encbench`` that such a plug-in is a subclass of; imports torch."""
+
+
 @dataclass(frozen=True)
 class Offer:
     """One name that one plug-in offers."""
@@ -42,17 +46,28 @@ class Offer:
         """The class or function; imports its module.
 
         Raises:
-            PluginError: it cannot be imported; names the distribution.
+            PluginError: it cannot be imported, or is nothing of its kind; names the distribution.
         """
         if not isinstance(self.target, str):
-            return self.target
+            return self._checked(self.target)
         module, _, attribute = self.target.partition(":")
         try:
-            return getattr(import_module(module), attribute)
+            loaded = getattr(import_module(module), attribute)
         except Exception as error:
             raise PluginError(
                 f"{self} cannot be loaded from {self.target!r}: {type(error).__name__}: {error}"
             ) from error
+        return self._checked(loaded)
+
+    def _checked(self, loaded: Any) -> Any:
+        expected = _BASES.get(self.kind)
+        if expected is None:
+            return loaded
+        base = getattr(import_module("encbench"), expected)
+        if not (isinstance(loaded, type) and issubclass(loaded, base)):
+            what = f"the class {loaded.__qualname__}" if isinstance(loaded, type) else repr(loaded)
+            raise PluginError(f"{self} is {what}, expected a subclass of encbench.{expected}")
+        return loaded
 
     def summary(self) -> str:
         """The first line of the docstring, read from source where the target is lazy.

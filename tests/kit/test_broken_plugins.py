@@ -5,6 +5,8 @@ Those that crash on import or in a hook, and two of one name, are in ``tests/fra
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import typer
 
@@ -62,6 +64,21 @@ def test_a_run_says_whose_encoding_could_not_be_built(encoding, words, tmp_path)
     assert (record.status, record.phase) == ("failed", "setup")
     assert record.error.message.startswith("encoding 'old' of acme 1.0 failed: ")
     assert words in record.error.message
+
+
+@pytest.mark.parametrize(
+    ("encoding", "words"),
+    [
+        (object, "is the class object, expected a subclass of encbench.Encoding"),
+        (3, "is 3, expected a subclass of encbench.Encoding"),
+        ("os:getcwd", "built-in function getcwd>, expected a subclass of encbench.Encoding"),
+        ("os:nothing", "cannot be loaded from 'os:nothing': AttributeError"),
+    ],
+)
+def test_what_is_no_encoding_is_refused_before_anything_runs(encoding, words, tmp_path):
+    with pytest.raises(PluginError, match=f"^encoding 'old' of acme 1.0 .*{re.escape(words)}"):
+        run(registry_with(encoding), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("encoding", [OldForward, faulty_encodings.Crashing])
