@@ -16,7 +16,6 @@ from encbench.limits import (
     CellStopped,
     Interrupted,
     Limits,
-    MemoryExceeded,
     exceeded,
     resident_bytes,
 )
@@ -127,38 +126,46 @@ class LocalWorker:
             self._process.tell()
 
     def _enforce(self, process: WorkerProcess) -> None:
-        attempt, limits, now = self._attempt, self.terms.limits, time.monotonic()
+        attempt, now = self._attempt, time.monotonic()
         held = resident_bytes(process.pid)
         attempt.peak = max(attempt.peak, held)
         if attempt.killed is not None:
             return
         if self._told is not None:
-            if attempt.started is None:
-                # still importing: there is nothing to lose
+            self._press(process, self._told, now)
+        elif attempt.started is not None:
+            attempt.killed = self._far_past(held, attempt.started, now)
+            if attempt.killed is not None:
                 process.kill()
-            elif now - attempt.told > GRACE:
-                attempt.killed = self._told
-                process.kill()
-            elif now - attempt.reminded > REMINDER:
-                attempt.reminded = now
-                process.tell()
-            return
+
+    def _press(self, process: WorkerProcess, told: CellStopped, now: float) -> None:
+        """Make a cell end that was told to, and has not yet."""
+        attempt = self._attempt
         if attempt.started is None:
-            return
-        seconds = now - attempt.started
-        if not self.terms.device.startswith("cuda"):
-            if limits.memory is not None and held <= limits.memory:
-                attempt.within = now
-            too_much = exceeded(Limits(memory=_times(limits.memory, FAR_TOO_MUCH)), 0, lambda: held)
-            if too_much is None and attempt.within is not None and now - attempt.within > GRACE:
-                too_much = exceeded(Limits(memory=limits.memory), 0, lambda: held)
-            if too_much is not None:
-                attempt.killed = MemoryExceeded(str(exceeded(limits, 0, lambda: held)))
-                process.kill()
-                return
-        if limits.seconds is not None and seconds > limits.seconds + GRACE:
-            attempt.killed = exceeded(Limits(seconds=limits.seconds), seconds, lambda: 0)
+            # still importing: there is nothing to lose
             process.kill()
+        elif now - attempt.told > GRACE:
+            attempt.killed = told
+            process.kill()
+        elif now - attempt.reminded > REMINDER:
+            attempt.reminded = now
+            process.tell()
+
+    def _far_past(self, held: int, started: float, now: float) -> CellStopped | None:
+        """The limit that a cell has passed without stopping by itself, or None.
+
+        A GPU's memory is limited by torch in the process itself.
+        """
+        limits, attempt = self.terms.limits, self._attempt
+        if limits.memory is not None and not self.terms.device.startswith("cuda"):
+            if held <= limits.memory:
+                attempt.within = now
+            long = attempt.within is not None and now - attempt.within > GRACE
+            if held > limits.memory * FAR_TOO_MUCH or long:
+                return exceeded(Limits(memory=limits.memory), 0, lambda: held)
+        if limits.seconds is not None and now - started > limits.seconds + GRACE:
+            return exceeded(Limits(seconds=limits.seconds), now - started, lambda: 0)
+        return None
 
     def _ended_without_result(self, cell: CellConfig, process: WorkerProcess) -> CellResult | None:
         """The record of a cell whose process is gone; None where it is to be tried again."""
@@ -212,7 +219,3 @@ class _Attempt:
         self.within: float | None = None
         """When it last held no more memory than it may."""
         self.killed: CellStopped | None = None
-
-
-def _times(number: int | None, factor: float) -> int | None:
-    return None if number is None else int(number * factor)
