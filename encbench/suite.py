@@ -176,9 +176,13 @@ def override(
     if seeds:
         data["seeds"] = list(dict.fromkeys(seeds))
     try:
-        return Suite.model_validate(data)
+        changed = Suite.model_validate(data)
     except ValidationError as error:
         raise SuiteError(describe_error(error, Suite)) from None
+    if changed.model_dump() == suite.model_dump():
+        return suite
+    # the description spoke of another one
+    return changed.model_copy(update={"description": ""})
 
 
 def describe_error(error: ValidationError, model: type[BaseModel]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -88,6 +89,7 @@ def reproduction(
             "Save this as `suite.toml`:\n\n"
             f"```toml\n{suite_toml(suite)}```\n\n"
             f"```sh\nencbench run suite.toml -o {out}\nencbench leaderboard {out}\n```"
+            f"{_of_other_suites(records, suite.get('name'))}"
         )
     encodings = sorted({stored.record.encoding_label for stored in records})
     tasks = sorted({stored.record.task_label for stored in records})
@@ -102,6 +104,19 @@ def reproduction(
     return (
         f"```sh\n{' '.join(words)}\nencbench leaderboard {out}\n```\n\n"
         "The folder holds no suite: settings that differ from the defaults are in its records."
+    )
+
+
+def _of_other_suites(records: Sequence[StoredRecord], name: object) -> str:
+    """A paragraph about cells that the folder's last run did not ask for, or nothing."""
+    suites = (stored.record.provenance.suite for stored in records)
+    counts = Counter(suite for suite in suites if suite not in (None, name))
+    if not counts:
+        return ""
+    others = [f"{plain(suite)}: {count}" for suite, count in counts.most_common()]
+    return (
+        "\n\nThat is the suite of the last run into the folder. "
+        f"Cells of other suites: {', '.join(others)}."
     )
 
 

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 import pytest
 
-from encbench import UsageError, load_suite, plan
+from encbench import Suite, UsageError, load_suite, plan
 from encbench.errors import SuiteError
 from encbench.planning import cell_key
 from encbench.registry import default_registry
@@ -198,3 +198,13 @@ def test_settings_come_from_the_task_then_the_suite_then_the_entry_then_the_flag
     assert (cell.training.batch_size, cell.training.steps, cell.training.epochs) == (4, None, 2)
     (cell,) = plan(override(special, {"training": {"steps": 9}}), registry)
     assert (cell.training.batch_size, cell.training.steps, cell.training.epochs) == (4, 9, None)
+
+
+def test_a_description_does_not_outlive_a_change():
+    told = Suite.model_validate(
+        {"description": "two seeds", "encodings": ["a"], "tasks": ["b"], "seeds": [0, 1]}
+    )
+    unchanged = {"network": {}, "training": {}, "ntk": {}}
+    assert override(told, unchanged, seeds=[0, 1]) == told
+    assert override(told, unchanged, seeds=[0]).description == ""
+    assert override(told, {**unchanged, "training": {"steps": 9}}).description == ""

@@ -181,6 +181,22 @@ def test_the_suite_comes_back_as_it_was(results: Results) -> None:
     assert found == suite | {"encodings": ["identity", suite["encodings"][1]]}
 
 
+def test_cells_that_the_last_suite_did_not_ask_for_are_said(results: Results) -> None:
+    suite = {"encodings": ["identity"], "tasks": ["image"]}
+    results.store.write_suite({"name": "first", **suite})
+    results.add("a")
+    results.add("b")
+    assert "of other suites" not in page(results, pictures=False)
+    results.store.write_suite({"name": "second", **suite})
+    results.add("c")
+    text = page(results, pictures=False)
+    assert 'name = "second"' in text
+    assert (
+        "That is the suite of the last run into the folder. Cells of other suites: first: 2."
+        in text
+    )
+
+
 def test_a_folder_without_a_suite_tells_the_flags(results: Results) -> None:
     results.add("mpe:resolutions=[96,277]", seed=3)
     text = page(results, pictures=False)
