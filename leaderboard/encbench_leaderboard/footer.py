@@ -124,7 +124,7 @@ def suite_toml(suite: Mapping[str, Any]) -> str:
     """A suite, plain data, as TOML; what is unset is left out."""
     lines = []
     for key, value in suite.items():
-        if value is None or (isinstance(value, Mapping) or key in ("encodings", "tasks")):
+        if value in (None, "") or isinstance(value, Mapping) or key in ("encodings", "tasks"):
             continue
         lines.append(f"{key} = {_value(value)}")
     for key in ("encodings", "tasks"):

@@ -43,15 +43,17 @@ class Overview:
     entries: tuple[str, ...]
     """What ran on most tasks first, of those the best mean rank."""
     ranks: np.ndarray
-    """(entries, groups); NaN where an entry was not run. Equal values share their mean rank;
-    what did not finish ranks after all that did."""
+    """(entries, groups); NaN where an entry was not run, or alone. Equal values share their mean
+    rank; what did not finish ranks after all that did."""
     tests: OverTasks | None
     """None for fewer than ``FEWEST_TASKS`` tasks."""
 
     def mean_rank(self, place: int) -> float:
-        return float(np.nanmean(self.ranks[place]))
+        """Over the tasks that rank the entry; NaN where there is none."""
+        return float(_means(self.ranks[place][None])[0])
 
     def tasks(self, place: int) -> int:
+        """How many rank the entry."""
         return int((~np.isnan(self.ranks[place])).sum())
 
 
@@ -65,19 +67,29 @@ def overview(board: Board) -> Overview:
     place = {name: index for index, name in enumerate(names)}
     ranks = np.full((len(names), len(groups)), np.nan)
     for column, group in enumerate(groups):
+        if len(group.standings) < 2:
+            # the best of one says nothing
+            continue
         rows = [place[entry] for entry in group.standings["entry"]]
         # Ranks, not values: an incomplete entry of a category stands below complete ones.
         ranks[rows, column] = ranks_with_failures(
             group.standings["rank"].to_numpy(dtype=np.float64), higher=False
         )
     counts = (~np.isnan(ranks)).sum(axis=1)
-    means = np.nanmean(ranks, axis=1) if len(names) else np.empty(0)
-    order = sorted(range(len(names)), key=lambda i: (-counts[i], means[i], i))
+    means = _means(ranks)
+    order = sorted(range(len(names)), key=lambda i: (-counts[i], np.nan_to_num(means[i]), i))
     ordered = tuple(names[i] for i in order)
     return Overview(groups, ordered, ranks[order], _tests(ordered, ranks[order]))
 
 
+def _means(ranks: np.ndarray) -> np.ndarray:
+    """Of each row what is no NaN; NaN where that is nothing."""
+    counts = (~np.isnan(ranks)).sum(axis=1)
+    return np.where(counts, np.nansum(ranks, axis=1) / np.maximum(counts, 1), np.nan)
+
+
 def _tests(entries: tuple[str, ...], ranks: np.ndarray) -> OverTasks | None:
+    ranks = ranks[:, ~np.isnan(ranks).all(axis=0)]
     everywhere = ~np.isnan(ranks).any(axis=1)
     tasks = ranks.shape[1]
     if tasks < FEWEST_TASKS or everywhere.sum() < 2:

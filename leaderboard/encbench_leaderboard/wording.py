@@ -152,9 +152,9 @@ def _about_ranks(task: TaskBoard) -> list[str]:
 def over_tasks_text(found: Overview) -> str:
     """What the overview's ranks are, and what tests over tasks say of them."""
     parts = [
-        "*Mean rank* is over the tasks an encoding was run on, their number beside it; a category "
-        "of targets counts as one task. Equal values share their mean rank; what did not finish "
-        "ranks after all that did."
+        "*Mean rank* is over the tasks that an encoding was run on with others, their number "
+        "beside it; a category of targets counts as one task. Equal values share their mean rank; "
+        "what did not finish ranks after all that did."
     ]
     tests = found.tests
     if tests is None:

@@ -114,10 +114,25 @@ def test_several_tasks_get_an_overview_by_mean_rank(results: Results) -> None:
 def test_what_ran_on_fewer_tasks_stands_below_in_the_overview(results: Results) -> None:
     for task in ("t1", "t2"):
         results.add("everywhere", task=task, psnr=30.0)
+        results.add("there, too", task=task, psnr=29.0)
     results.add("once", task="t1", psnr=31.0)
     text = page(results, pictures=False)
     overview = text[text.index("## Overview") : text.index("Tasks:")]
     assert overview.index("`everywhere`") < overview.index("`once`")
+
+
+def test_the_only_one_of_its_task_is_not_the_best_of_all(results: Results) -> None:
+    results.add("alone", task="t1", psnr=40.0)
+    results.add("worse", task="t2", psnr=20.0)
+    results.add("better", task="t2", psnr=30.0)
+    text = page(results, pictures=False)
+    overview = text[text.index("## Overview") : text.index("Tasks:")].splitlines()
+    lines = [[c.strip() for c in line.strip("|").split("|")] for line in overview[4:-1]]
+    assert lines == [
+        ["`better`", "1.00", "1", "–", "30.00"],
+        ["`worse`", "2.00", "1", "–", "20.00"],
+        ["`alone`", "–", "0", "40.00", "–"],
+    ]
 
 
 def test_one_task_needs_no_overview(results: Results) -> None:

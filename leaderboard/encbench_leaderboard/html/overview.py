@@ -35,7 +35,7 @@ def overview_data(board: Board, found: Overview) -> dict[str, Any]:
         "overview": [
             {
                 "entry": numbers[entry],
-                "mean": found.mean_rank(place),
+                "mean": fixed(found.mean_rank(place)),
                 "tasks": found.tasks(place),
                 "cells": cells[entry],
             }

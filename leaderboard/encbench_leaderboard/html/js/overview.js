@@ -7,7 +7,7 @@ function startOverview() {
       title: "encoding", kind: "name", key: (row) => ENTRIES[row.entry].label,
       cell: (row) => named(row.entry),
     },
-    { title: "mean rank ↓", kind: "num", key: (row) => row.order, cell: (row) => row.mean.toFixed(2) },
+    { title: "mean rank ↓", kind: "num", key: (row) => row.order, cell: (row) => row.mean },
     {
       title: "tasks", kind: "num", descending: true,
       key: (row) => row.tasks, cell: (row) => thousands(row.tasks),
