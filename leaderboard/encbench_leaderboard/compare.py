@@ -18,6 +18,8 @@ from encbench_leaderboard.compare_match import (
     equal_results,
     find_encoding,
     match_cells,
+    name_of,
+    settings_between,
     why_unmatched,
 )
 from encbench_leaderboard.compare_rows import Row, rows_of
@@ -59,20 +61,28 @@ class Report:
     only_a: list[str] = field(default_factory=list)
     only_b: list[str] = field(default_factory=list)
     """Cells without one beside them, in words."""
+    between: list[str] = field(default_factory=list)
+    """Settings that keep those apart, where nothing else does."""
 
 
-def compare_folders(a: Path, b: Path) -> Report:
+def compare_folders(a: Path, b: Path, despite: Sequence[str] = ()) -> Report:
     """The cells of two results folders that are the same but for versions of plug-ins.
+
+    Args:
+        a, b: the folders.
+        despite: settings in which they may differ, too: "training.epochs", or all of "network".
 
     Raises:
         StoreError: one of them is no results folder, or holds no records.
+        UsageError: there is no such setting, or a folder holds a cell with several values of it.
     """
     ours, theirs = _records(a), _records(b)
-    matched, only_a, only_b = match_cells(ours, theirs)
+    matched, only_a, only_b = match_cells(ours, theirs, despite)
     report = Report(str(a), str(b), None)
     _note_pairs(report, matched)
     report.only_a = why_unmatched(only_a, only_b)
     report.only_b = why_unmatched(only_b, only_a)
+    report.between = settings_between(only_a, only_b)
     if not matched:
         return report
     beside = {id(mine): other for mine, other in matched}
@@ -128,8 +138,8 @@ def compare_encodings(a: str, b: str, folder: Path) -> Report:
         (cells_a, records_a), (cells_b, records_b) = sides
         if not (len(cells_a) and len(cells_b)):
             if not task.targets:
-                report.only_a += [_name(stored.record) for stored in records_a]
-                report.only_b += [_name(stored.record) for stored in records_b]
+                report.only_a += [name_of(stored.record) for stored in records_a]
+                report.only_b += [name_of(stored.record) for stored in records_b]
             continue
         tables.append((task, cells_a, cells_b))
         if not task.targets:
@@ -145,8 +155,8 @@ def _note_within(
     by_seed_b = {stored.record.cell.seed: stored for stored in records_b}
     both = [seed for seed in by_seed_a if seed in by_seed_b]
     _note_pairs(report, [(by_seed_a[seed], by_seed_b[seed]) for seed in both])
-    report.only_a += [_name(r.record) for s, r in by_seed_a.items() if s not in by_seed_b]
-    report.only_b += [_name(r.record) for s, r in by_seed_b.items() if s not in by_seed_a]
+    report.only_a += [name_of(r.record) for s, r in by_seed_a.items() if s not in by_seed_b]
+    report.only_b += [name_of(r.record) for s, r in by_seed_b.items() if s not in by_seed_a]
 
 
 def _note_pairs(report: Report, pairs: Sequence[tuple[StoredRecord, StoredRecord]]) -> None:
@@ -163,7 +173,7 @@ def _note_pairs(report: Report, pairs: Sequence[tuple[StoredRecord, StoredRecord
             for name in differing([left, right])
         )
         if a.status != "ok" or b.status != "ok":
-            report.not_finished.append(f"{_name(a)}: A {_ended(a)}, B {_ended(b)}")
+            report.not_finished.append(f"{name_of(a)}: A {_ended(a)}, B {_ended(b)}")
     report.changes = [Change(*what, count) for what, count in changes.items()]
     report.settings = [Change(*what, count) for what, count in settings.items()]
 
@@ -197,10 +207,6 @@ def _records(folder: Path) -> list[StoredRecord]:
             f"`encbench run -o {folder}` writes them"
         )
     return records
-
-
-def _name(record: Record) -> str:
-    return f"{record.encoding_label} on {record.task_label}, seed {record.cell.seed}"
 
 
 def _ended(record: Record) -> str:

@@ -22,22 +22,38 @@ __all__ = [
     "equal_results",
     "find_encoding",
     "match_cells",
+    "name_of",
+    "settings_between",
     "why_unmatched",
 ]
 
+SETTINGS = ("training", "network", "ntk")
+"""Sections of a cell that are no part of what is compared, and may be made to differ."""
+FEW = 2
+"""So many settings that differ are told."""
 EXPLAINED = 20
 """Cells without one beside them whose reason is looked for."""
 
 
 def match_cells(
-    a: Sequence[StoredRecord], b: Sequence[StoredRecord]
+    a: Sequence[StoredRecord], b: Sequence[StoredRecord], despite: Sequence[str] = ()
 ) -> tuple[list[tuple[StoredRecord, StoredRecord]], list[StoredRecord], list[StoredRecord]]:
     """Pairs of cells that are the same but for plug-in versions; and those without one beside.
 
     Where a folder holds a cell under several versions, the one whose version the other folder
     has too is taken, else the one that was started last.
+
+    Args:
+        a, b: the cells of either side.
+        despite: settings in which the cells of a pair may differ: a key such as
+            "training.epochs", or a section such as "training".
+
+    Raises:
+        UsageError: that is no setting of training, network or kernel; or one side holds cells
+            that differ in nothing else, so that either could be meant.
     """
-    groups_a, groups_b = _by_identity(a), _by_identity(b)
+    _check_settings(despite, [*a, *b])
+    groups_a, groups_b = _by_identity(a, despite), _by_identity(b, despite)
     pairs = []
     used: set[int] = set()
     for identity, mine in groups_a.items():
@@ -53,42 +69,89 @@ def match_cells(
     return pairs, alone[0], alone[1]
 
 
-def _by_identity(records: Sequence[StoredRecord]) -> dict[str, list[StoredRecord]]:
+def _by_identity(
+    records: Sequence[StoredRecord], despite: Sequence[str]
+) -> dict[str, list[StoredRecord]]:
     """Records of each cell, versions apart, the last started first."""
     groups: dict[str, list[StoredRecord]] = defaultdict(list)
     for stored in sorted(records, key=lambda s: s.record.provenance.started, reverse=True):
-        groups[canonical(_identity(stored.record))].append(stored)
+        identity = _identity(stored.record)
+        kept = {key: value for key, value in identity.items() if not _is_of(key, despite)}
+        groups[canonical(kept)].append(stored)
+    for group in groups.values() if despite else ():
+        keys = differing(_identity(stored.record) for stored in group)
+        if keys:
+            raise UsageError(
+                f"{name_of(group[0].record)}: one folder holds it with several values of "
+                f"{', '.join(keys)}, so that --despite {' --despite '.join(despite)} does not say "
+                "which is meant; compare folders that hold one each"
+            )
     return groups
 
 
 def _identity(record: Record) -> dict[str, Any]:
+    """What makes a cell, by dotted keys."""
     cell: dict[str, Any] = record.cell.model_dump(mode="json")
     for part in ("encoding", "task"):
         del cell[part]["label"], cell[part]["version"]
-    return cell
+    return flatten(cell)
+
+
+def _is_of(key: str, settings: Sequence[str]) -> bool:
+    return any(key == setting or key.startswith(f"{setting}.") for setting in settings)
+
+
+def _check_settings(settings: Sequence[str], records: Sequence[StoredRecord]) -> None:
+    if not settings:
+        return
+    keys = {key: None for stored in records for key in _identity(stored.record)}
+    known = [key for key in keys if _is_of(key, SETTINGS)]
+    for setting in settings:
+        if not any(_is_of(key, [setting]) for key in known):
+            near = difflib.get_close_matches(setting, known, n=1)
+            meant = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
+            raise UsageError(f"{setting!r} is no setting in which cells may differ; {meant}")
+
+
+def name_of(record: Record) -> str:
+    """A cell in words."""
+    return f"{record.encoding_label} on {record.task_label}, seed {record.cell.seed}"
 
 
 def why_unmatched(alone: Sequence[StoredRecord], others: Sequence[StoredRecord]) -> list[str]:
     """Each cell in words, the first with what tells them from the most similar one of others."""
-    candidates: dict[tuple[str, int], list[dict[str, Any]]] = defaultdict(list)
-    for other in others:
-        cell = other.record.cell
-        candidates[cell.encoding.name, cell.seed].append(flatten(_identity(other.record)))
-    told = []
-    for place, stored in enumerate(alone):
-        cell = stored.record.cell
-        name = f"{stored.record.encoding_label} on {stored.record.task_label}, seed {cell.seed}"
-        near = candidates.get((cell.encoding.name, cell.seed), []) if place < EXPLAINED else []
-        told.append(name + _nearest(flatten(_identity(stored.record)), near))
+    told = [name_of(stored.record) for stored in alone]
+    for place, differences in enumerate(_differences(alone, others)):
+        if differences:
+            words = (f"{k} {mine}, there {theirs}" for k, (mine, theirs) in differences.items())
+            told[place] += f" ({'; '.join(words)})"
     return told
 
 
-def _nearest(mine: dict[str, Any], candidates: Sequence[dict[str, Any]]) -> str:
-    found = ((differing([mine, theirs]), theirs) for theirs in candidates)
-    keys, theirs = min(found, key=lambda item: len(item[0]), default=([], {}))
-    if not 1 <= len(keys) <= 2:
-        return ""
-    return f" ({'; '.join(f'{k} {mine.get(k)}, there {theirs.get(k)}' for k in keys)})"
+def settings_between(alone: Sequence[StoredRecord], others: Sequence[StoredRecord]) -> list[str]:
+    """Settings of training, network or kernel that alone keep cells from one another."""
+    found = [d for d in _differences(alone, others) if d]
+    keys = dict.fromkeys(key for differences in found for key in differences)
+    return list(keys) if all(_is_of(key, SETTINGS) for key in keys) else []
+
+
+def _differences(
+    alone: Sequence[StoredRecord], others: Sequence[StoredRecord]
+) -> list[dict[str, tuple[Any, Any]]]:
+    """What tells each of the first cells from the most similar of others, where it is little."""
+    candidates: dict[tuple[str, int], list[dict[str, Any]]] = defaultdict(list)
+    for other in others:
+        cell = other.record.cell
+        candidates[cell.encoding.name, cell.seed].append(_identity(other.record))
+    found = []
+    for stored in alone[:EXPLAINED]:
+        cell, mine = stored.record.cell, _identity(stored.record)
+        near = candidates.get((cell.encoding.name, cell.seed), [])
+        choices = ((differing([mine, theirs]), theirs) for theirs in near)
+        keys, theirs = min(choices, key=lambda item: len(item[0]), default=([], {}))
+        few = keys if len(keys) <= FEW else []
+        found.append({key: (mine.get(key), theirs.get(key)) for key in few})
+    return found
 
 
 def equal_results(a: Record, b: Record) -> bool:

@@ -31,14 +31,28 @@ LISTED = 8
 """Lines of a list that are printed without --all."""
 
 
-def show(a: str, b: str, folder: Path | None, *, every: bool, as_json: bool) -> None:
+def show(
+    a: str,
+    b: str,
+    folder: Path | None,
+    despite: Sequence[str] = (),
+    *,
+    every: bool,
+    as_json: bool,
+) -> None:
     """Compare and print.
 
     Raises:
-        UsageError: without ``folder``, a or b is no folder; or no encoding of it.
+        UsageError: without ``folder``, a or b is no folder; or no encoding of it; or ``despite``
+            does not fit.
         StoreError: a folder holds no records.
     """
     if folder is not None:
+        if despite:
+            raise UsageError(
+                "--despite is for two folders; two encodings of one are compared whatever the "
+                "settings in which they differ"
+            )
         report = compare_encodings(a, b, folder)
     else:
         for text in (a, b):
@@ -47,7 +61,7 @@ def show(a: str, b: str, folder: Path | None, *, every: bool, as_json: bool) -> 
                     f"{text!r} is no folder; to compare two encodings say of which results "
                     "folder: encbench compare A B --in DIR"
                 )
-        report = compare_folders(Path(a), Path(b))
+        report = compare_folders(Path(a), Path(b), despite)
     if as_json:
         typer.echo(json.dumps(as_plain(report), indent=2, ensure_ascii=False))
         return
@@ -84,6 +98,9 @@ def _print(console: Console, report: Report, every: bool) -> None:
     _list(console, "Not finished, left out:", report.not_finished, every)
     _list(console, "In A alone, left out:", report.only_a, every)
     _list(console, "In B alone, left out:", report.only_b, every)
+    if report.between:
+        flags = " ".join(f"--despite {key}" for key in report.between)
+        _line(console, f"To set those beside one another all the same: {flags}")
     _changes(console, "Changed from A to B:", report.changes, report.pairs)
     _changes(console, "Settings that differ between A and B:", report.settings, report.pairs)
     shown = [row for row in report.rows if every or not row.within]

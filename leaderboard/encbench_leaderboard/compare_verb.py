@@ -23,6 +23,14 @@ def compare(
             "it, or NAME:KEY=VALUE,… with as many parameters as tell it from the others.",
         ),
     ] = None,
+    despite: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="SETTING",
+            help="Two folders: compare cells that differ in this setting, too, such as "
+            "training.optimizer or all of network; repeatable.",
+        ),
+    ] = None,
     every: Annotated[
         bool,
         typer.Option("--all", help="Also each task of a category, and every cell left out."),
@@ -32,14 +40,15 @@ def compare(
     """Compare two runs, or two encodings: what differs, and is it noise?
 
     Two folders: cells that are the same but for versions of plug-ins stand beside one another,
-    with what changed between them. Two encodings: the same tasks and seeds. Differences are B − A
-    with a 95 % interval and a paired test, corrected for the number of rows (Holm). Times are
-    compared between cells of the same machine, device and threads only. docs/statistics.md says
-    how.
+    with what changed between them; --despite names settings that may differ, too. Two encodings:
+    the same tasks and seeds. Differences are B − A with a 95 % interval and a paired test,
+    corrected for the number of rows (Holm). Times are compared between cells of the same machine,
+    device and threads only. docs/statistics.md says how.
 
     \b
     Examples:
       encbench compare results/before results/after
+      encbench compare results/sgd results/adam --despite training.optimizer --despite training.lr
       encbench compare ffe:levels=8 mpe --in results/quick
       encbench compare ffe mpe --in results/quick --json
 
@@ -48,4 +57,4 @@ def compare(
     # `encbench --help` imports every verb; pandas and torch take seconds
     from encbench_leaderboard.compare_text import show
 
-    show(a, b, folder, every=every, as_json=as_json)
+    show(a, b, folder, despite or [], every=every, as_json=as_json)

@@ -16,7 +16,7 @@ import typer
 from encbench_leaderboard.compare import Report, compare_encodings, compare_folders
 from encbench_leaderboard.compare_rows import Row
 from encbench_leaderboard.compare_tables import verdict
-from encbench_leaderboard.compare_text import as_plain
+from encbench_leaderboard.compare_text import as_plain, show
 from encbench_leaderboard.compare_verb import compare
 from scipy import stats
 from typer.testing import CliRunner
@@ -257,6 +257,61 @@ def test_cells_under_other_settings_are_not_matched_and_say_which(
     assert (report.pairs, report.rows) == (0, [])
     assert report.only_a == ["mpe on image:image=chelsea, seed 0 (training.epochs 100, there 200)"]
     assert run(str(results.directory), str(other.directory)).exit_code == 0
+
+
+@pytest.fixture
+def longer(results: Results, other: Results) -> Results:
+    """The cells of ``results`` with more epochs, all of them 2 dB better."""
+    for seed in range(3):
+        key = put(results, "a", seed, 30.0 + seed).name
+        more = results.store.record(key).record.cell.training.model_copy(update={"epochs": 9})
+        put(other, "a", seed, 32.0 + seed, cell={"training": more})
+    return other
+
+
+@pytest.mark.parametrize("setting", ["training.epochs", "training"])
+def test_runs_under_other_settings_are_compared_when_that_is_asked_for(
+    results: Results, longer: Results, setting: str
+) -> None:
+    folders = (results.directory, longer.directory)
+    apart = compare_folders(*folders)
+    assert (apart.pairs, apart.between) == (0, ["training.epochs"])
+    report = compare_folders(*folders, [setting])
+    assert (report.pairs, report.only_a, report.only_b, report.between) == (3, [], [], [])
+    assert only(report).quality[0].difference.mean == 2.0
+    (change,) = report.settings
+    assert (change.name, change.b, change.pairs) == ("training.epochs", "9", 3)
+    hint = "To set those beside one another all the same: --despite training.epochs"
+    assert hint in run(*map(str, folders)).output
+    asked = run(*map(str, folders), "--despite", setting).output
+    assert hint not in asked
+    assert "training.epochs: " in asked
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("training.epoch", "did you mean training.epochs?"),
+        ("seed", "'seed' is no setting in which cells may differ; there are network.width"),
+        ("", "'' is no setting"),
+    ],
+)
+def test_what_is_no_setting_is_refused(
+    results: Results, longer: Results, setting: str, words: str
+) -> None:
+    with pytest.raises(UsageError, match=re.escape(words)):
+        compare_folders(results.directory, longer.directory, [setting])
+
+
+def test_a_folder_with_several_values_of_a_setting_is_refused(
+    results: Results, longer: Results
+) -> None:
+    training = results.store.records()[0].record.cell.training
+    put(results, "a", 0, 31.0, cell={"training": training.model_copy(update={"epochs": 5})})
+    with pytest.raises(UsageError, match=r"a on .*, seed 0: one folder holds .* training\.epochs"):
+        compare_folders(results.directory, longer.directory, ["training.epochs"])
+    with pytest.raises(UsageError, match="for two folders"):
+        show("a", "b", results.directory, ["training"], every=False, as_json=False)
 
 
 def test_times_of_different_machines_are_refused_with_the_reason(
