@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
+import json
 import logging
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,7 +17,8 @@ from encbench.executors.base import Terms
 from encbench.limits import Limits
 
 try:
-    from distributed import Client
+    from distributed import Client, Security
+    from distributed.core import rpc
 
     from encbench.executors.dask_executor import Dask
     from encbench.executors.dask_task import inventory
@@ -28,6 +32,8 @@ __all__ = ["connect"]
 
 logger = logging.getLogger("encbench")
 CONNECT_SECONDS = 15.0
+ANSWER_SECONDS = 20.0
+"""To be told who is there, connecting included."""
 DEVICES = ("auto", "cpu", "cuda")
 
 
@@ -92,17 +98,57 @@ def connect(
 
 
 def _client(where: Any) -> Client:
-    if isinstance(where, str) and Path(where).is_file():
-        how: dict[str, Any] = {"scheduler_file": where}
-    else:
-        how = {"address": where}
+    """A client of a started cluster, or of the scheduler at an address or in a scheduler file.
+
+    A client that finds nobody takes half a minute to give up, and prints a traceback when it is
+    forgotten; so the address is tried first.
+    """
     try:
-        return Client(**how, timeout=CONNECT_SECONDS, set_as_default=False)
-    except (OSError, ValueError, TimeoutError) as error:
+        if isinstance(where, str):
+            address = _address(where)
+            # a thread of its own: where this runs, a notebook's loop may be running
+            with ThreadPoolExecutor(1) as pool:
+                pool.submit(asyncio.run, _knock(address)).result()
+            return Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
+        return Client(where, timeout=CONNECT_SECONDS, set_as_default=False)
+    # ValueError no address, OSError nobody there, TypeError and RuntimeError no way to encrypt
+    except (OSError, ValueError, TypeError, RuntimeError) as error:
         raise ClusterError(
             f"cannot reach a Dask scheduler at {where}: {error or type(error).__name__}; start one "
             "with `dask scheduler` and give the address it prints, such as tcp://10.0.0.5:8786"
         ) from None
+
+
+def _address(where: str) -> str:
+    """Itself, or what a scheduler file says."""
+    if not Path(where).is_file():
+        return where
+    try:
+        address = json.loads(Path(where).read_text(encoding="utf-8"))["address"]
+    except (ValueError, KeyError, TypeError):
+        address = None
+    if not isinstance(address, str):
+        raise ValueError("that is a file, but not one of `dask scheduler --scheduler-file`")
+    return address
+
+
+async def _knock(address: str) -> None:
+    """Ask who is there.
+
+    Raises:
+        ValueError: it is something else.
+        OSError: nobody is.
+    """
+    secrets = Security().get_connection_args("client")
+    async with rpc(address, timeout=CONNECT_SECONDS, connection_args=secrets) as there:
+        try:
+            identity = await asyncio.wait_for(there.identity(), ANSWER_SECONDS)
+        except TimeoutError:
+            raise ValueError(
+                "what is there does not answer as Dask does; its dashboard has another port"
+            ) from None
+    if identity["type"] != "Scheduler":
+        raise ValueError(f"that is a Dask {identity['type'].lower()}")
 
 
 def _quieten() -> dict[str, int]:

@@ -185,7 +185,7 @@ def test_a_lost_scheduler_is_an_error_that_says_what_to_do(start, suite_file, cl
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--scheduler", "tcp://127.0.0.1:1"], "cannot reach a Dask scheduler at"),
+        (["--scheduler", "nowhere"], "cannot reach a Dask scheduler at nowhere: missing port"),
         (["--cluster", "abacus"], "unknown cluster 'abacus'; expected htcondor, local, lsf"),
         (["--workers", "2"], "give --cluster, too"),
         (["--scheduler", "tcp://a:1", "--cluster", "slurm"], "not both"),
