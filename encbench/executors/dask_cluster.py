@@ -218,9 +218,11 @@ def _start(kind: str, workers: int) -> Any:
         # adapt, not scale: a job that reached its wall time is asked for again
         cluster.adapt(minimum_jobs=workers, maximum_jobs=workers)
     except (ValueError, TypeError, OSError, RuntimeError) as error:
+        # what follows its first line is Python code
+        reason = str(error).partition("\n")[0].removesuffix("for example:").rstrip(" ,.:")
         raise ClusterError(
-            f"cannot start a {kind} cluster: {str(error).partition(chr(10))[0]} Settings of a job "
-            f"belong in dask's configuration, under jobqueue.{kind}"
+            f"cannot start a {kind} cluster: {reason}; what a job is belongs in dask's "
+            f"configuration, under jobqueue.{kind}: docs/running.md has an example"
         ) from error
     logger.info("asked %s for %d %s", kind, workers, "job" if workers == 1 else "jobs")
     return cluster

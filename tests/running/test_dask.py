@@ -187,6 +187,7 @@ def test_a_lost_scheduler_is_an_error_that_says_what_to_do(start, suite_file, cl
     [
         (["--scheduler", "nowhere"], "cannot reach a Dask scheduler at nowhere: missing port"),
         (["--cluster", "abacus"], "unknown cluster 'abacus'; expected htcondor, local, lsf"),
+        (["--cluster", "pbs"], "per job you want to use; what a job is belongs in dask's"),
         (["--workers", "2"], "give --cluster, too"),
         (["--scheduler", "tcp://a:1", "--cluster", "slurm"], "not both"),
         (["--scheduler", "tcp://a:1", "-j", "2"], "dask worker --nthreads"),
