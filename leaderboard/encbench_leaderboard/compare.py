@@ -14,6 +14,7 @@ from encbench.errors import StoreError, UsageError
 from encbench.records import Record, StoredRecord
 from encbench.store import Store
 from encbench_leaderboard.compare_match import (
+    differences_of,
     entries_of,
     equal_results,
     find_encoding,
@@ -80,9 +81,10 @@ def compare_folders(a: Path, b: Path, despite: Sequence[str] = ()) -> Report:
     matched, only_a, only_b = match_cells(ours, theirs, despite)
     report = Report(str(a), str(b), None)
     _note_pairs(report, matched)
-    report.only_a = why_unmatched(only_a, only_b)
-    report.only_b = why_unmatched(only_b, only_a)
-    report.between = settings_between(only_a, only_b)
+    from_b = differences_of(only_a, only_b)
+    report.only_a = why_unmatched(only_a, from_b)
+    report.only_b = why_unmatched(only_b, differences_of(only_b, only_a))
+    report.between = settings_between(from_b)
     if not matched:
         return report
     beside = {id(mine): other for mine, other in matched}

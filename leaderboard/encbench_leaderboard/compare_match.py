@@ -17,7 +17,9 @@ from encbench_leaderboard.labels import canonical, differing, flatten
 from encbench_leaderboard.table import Board, TaskBoard
 
 __all__ = [
+    "Differences",
     "Wanted",
+    "differences_of",
     "entries_of",
     "equal_results",
     "find_encoding",
@@ -27,6 +29,8 @@ __all__ = [
     "why_unmatched",
 ]
 
+Differences = dict[str, tuple[Any, Any]]
+"""By setting: a cell's own value, and the one of the most similar cell elsewhere."""
 SETTINGS = ("training", "network", "ntk")
 """Sections of a cell that are no part of what is compared, and may be made to differ."""
 FEW = 2
@@ -118,26 +122,25 @@ def name_of(record: Record) -> str:
     return f"{record.encoding_label} on {record.task_label}, seed {record.cell.seed}"
 
 
-def why_unmatched(alone: Sequence[StoredRecord], others: Sequence[StoredRecord]) -> list[str]:
+def why_unmatched(alone: Sequence[StoredRecord], found: Sequence[Differences]) -> list[str]:
     """Each cell in words, the first with what tells them from the most similar one of others."""
     told = [name_of(stored.record) for stored in alone]
-    for place, differences in enumerate(_differences(alone, others)):
+    for place, differences in enumerate(found):
         if differences:
             words = (f"{k} {mine}, there {theirs}" for k, (mine, theirs) in differences.items())
             told[place] += f" ({'; '.join(words)})"
     return told
 
 
-def settings_between(alone: Sequence[StoredRecord], others: Sequence[StoredRecord]) -> list[str]:
+def settings_between(found: Sequence[Differences]) -> list[str]:
     """Settings of training, network or kernel that alone keep cells from one another."""
-    found = [d for d in _differences(alone, others) if d]
     keys = dict.fromkeys(key for differences in found for key in differences)
     return list(keys) if all(_is_of(key, SETTINGS) for key in keys) else []
 
 
-def _differences(
+def differences_of(
     alone: Sequence[StoredRecord], others: Sequence[StoredRecord]
-) -> list[dict[str, tuple[Any, Any]]]:
+) -> list[Differences]:
     """What tells each of the first cells from the most similar of others, where it is little."""
     candidates: dict[tuple[str, int], list[dict[str, Any]]] = defaultdict(list)
     for other in others:
