@@ -15,7 +15,7 @@ from encbench.cell import CellResult, Event
 from encbench.config import CellConfig
 from encbench.errors import UsageError
 from encbench.executors import Executor, InProcess, ProcessPool, Terms, default_jobs
-from encbench.executors.base import Watch, check_threads
+from encbench.executors.base import Watch
 from encbench.limits import Limits
 from encbench.planning import cell_key, plan
 from encbench.records import Status, StoredRecord
@@ -130,7 +130,7 @@ def run_suite(
     registry = registry or default_registry()
     watcher = watcher or Unwatched()
     if executor is None:
-        terms = _terms(device, threads, limits or Limits(), isolate, retries)
+        terms = Terms(resolve_device(device), threads, limits or Limits(), isolate, retries)
         if jobs is not None and jobs < 1:
             raise UsageError(f"jobs must be at least 1, got {jobs}")
     cells = {cell_key(cell): cell for cell in plan(suite, registry)}
@@ -190,11 +190,6 @@ def _events_for(watcher: Watcher) -> Watch:
                 )
 
     return tell
-
-
-def _terms(device: str, threads: int, limits: Limits, isolate: bool, retries: int) -> Terms:
-    check_threads(threads)
-    return Terms(resolve_device(device), threads, limits, isolate, retries)
 
 
 def _local(terms: Terms, jobs: int | None, cells: int, registry: Registry) -> Executor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
@@ -14,7 +16,7 @@ from encbench.planning import cell_key
 from encbench.provenance import Provenance, now
 from encbench.records import ErrorInfo, Record, Status
 
-__all__ = ["Executor", "Terms", "Watch", "check_threads", "unfinished"]
+__all__ = ["Executor", "Terms", "Watch", "check_threads", "this_process", "unfinished"]
 
 Watch = Callable[[Event], None]
 MAX_THREADS = 1024
@@ -48,6 +50,11 @@ def check_threads(threads: int) -> None:
     """
     if not 1 <= threads <= MAX_THREADS:
         raise UsageError(f"threads must be at least 1 and at most {MAX_THREADS}, got {threads}")
+
+
+def this_process() -> str:
+    """Machine and number of this process, as a record names what ran its cell."""
+    return f"{socket.gethostname()}:{os.getpid()}"
 
 
 class Executor(ABC):

@@ -104,13 +104,13 @@ def _client(where: Any) -> Client:
     forgotten; so the address is tried first.
     """
     try:
+        address = where
         if isinstance(where, str):
             address = _address(where)
             # a thread of its own: where this runs, a notebook's loop may be running
             with ThreadPoolExecutor(1) as pool:
                 pool.submit(asyncio.run, _knock(address)).result()
-            return Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
-        return Client(where, timeout=CONNECT_SECONDS, set_as_default=False)
+        return Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
     # ValueError no address, OSError nobody there, TypeError and RuntimeError no way to encrypt
     except (OSError, ValueError, TypeError, RuntimeError) as error:
         raise ClusterError(

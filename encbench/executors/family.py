@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import signal
 
 import psutil
 
@@ -18,7 +17,7 @@ def end_family(process: psutil.Process) -> None:
     """
     with contextlib.suppress(psutil.Error):
         # else it could start another between the look and the kill
-        process.send_signal(signal.SIGSTOP)
+        process.suspend()
     end_children(process)
     with contextlib.suppress(psutil.Error):
         process.kill()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import socket
 from collections.abc import Generator, Sequence
 
 import torch
@@ -11,7 +9,7 @@ from threadpoolctl import threadpool_limits
 
 from encbench.cell import CellResult, run_cell
 from encbench.config import CellConfig
-from encbench.executors.base import Executor, Terms, Watch
+from encbench.executors.base import Executor, Terms, Watch, this_process
 from encbench.limits import Interrupted, Supervision
 from encbench.registry import Registry, default_registry
 
@@ -44,7 +42,7 @@ class InProcess(Executor):
                         watch=watch,
                         supervision=self._supervision,
                     )
-                    result.record.provenance.worker = f"{socket.gethostname()}:{os.getpid()}"
+                    result.record.provenance.worker = this_process()
                     yield self.noted(result)
         finally:
             torch.set_num_threads(before)

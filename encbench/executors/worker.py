@@ -5,7 +5,6 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-import socket
 import threading
 import time
 from multiprocessing.connection import Connection
@@ -17,7 +16,7 @@ from threadpoolctl import threadpool_limits
 
 from encbench.cell import CellResult, Event, run_cell
 from encbench.config import CellConfig
-from encbench.executors.base import Terms
+from encbench.executors.base import Terms, this_process
 from encbench.executors.family import end_children
 from encbench.limits import Interrupted, Supervision
 from encbench.memory import held_bytes, limit_gpu_memory
@@ -79,7 +78,7 @@ def work(cell: CellConfig) -> CellResult:
         watch=watch,
         supervision=_state["supervision"],
     )
-    result.record.provenance.worker = f"{socket.gethostname()}:{os.getpid()}"
+    result.record.provenance.worker = this_process()
     return result
 
 

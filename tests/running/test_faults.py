@@ -61,8 +61,7 @@ def test_a_cell_past_its_time_stops_or_is_killed(start, suite_file, faults, tmp_
         PYTHONPATH=faults,
         FAULTS=str(tmp_path),
     )
-    run.until((tmp_path / "child").exists)
-    child = child_of_the_plugin(tmp_path)
+    child = child_of_the_plugin(run, tmp_path)
     assert run.end() == 1, run.said()
     assert not outliving([child], seconds=5)
     records = run.records()
@@ -84,13 +83,13 @@ def test_a_killed_run_leaves_nothing_that_a_plugin_started(start, suite_file, fa
         PYTHONPATH=faults,
         FAULTS=str(tmp_path),
     )
-    run.until((tmp_path / "child").exists)
-    child = child_of_the_plugin(tmp_path)
+    child = child_of_the_plugin(run, tmp_path)
     os.kill(run.process.pid, signal.SIGKILL)
     assert not outliving([child])
 
 
-def child_of_the_plugin(folder):
+def child_of_the_plugin(run, folder):
+    run.until((folder / "child").exists)
     return psutil.Process(int((folder / "child").read_text()))
 
 
