@@ -16,18 +16,18 @@ from encbench.errors import (
     StoreError,
     UsageError,
 )
-from encbench.hookspecs import hookimpl
+from encbench.plugins.hookspecs import hookimpl
 
 if TYPE_CHECKING:
-    from encbench.encoding import Encoding, SparseBlock
-    from encbench.metrics.base import Metric, MetricValue
-    from encbench.network import CoordinateMLP, NTKLinear
-    from encbench.planning import plan
-    from encbench.records import Record, StoredRecord
-    from encbench.runner import run_suite
-    from encbench.store import Store
-    from encbench.suite import Suite, load_suite
-    from encbench.task import NetworkDefaults, Outcome, Task
+    from encbench.contracts.encoding import Encoding, SparseBlock
+    from encbench.contracts.metric import Metric, MetricValue
+    from encbench.contracts.task import NetworkDefaults, Outcome, Task
+    from encbench.network.mlp import CoordinateMLP, NTKLinear
+    from encbench.results.records import Record, StoredRecord
+    from encbench.results.store import Store
+    from encbench.run.runner import run_suite
+    from encbench.suite.file import Suite, load_suite
+    from encbench.suite.plan import plan
 
 __all__ = [
     "CoordinateMLP",
@@ -57,22 +57,22 @@ __all__ = [
 ]
 
 _LAZY = {
-    "Record": "encbench.records",
-    "StoredRecord": "encbench.records",
-    "Store": "encbench.store",
-    "run_suite": "encbench.runner",
-    "plan": "encbench.planning",
-    "load_suite": "encbench.suite",
-    "Suite": "encbench.suite",
-    "CoordinateMLP": "encbench.network",
-    "Encoding": "encbench.encoding",
-    "Metric": "encbench.metrics.base",
-    "MetricValue": "encbench.metrics.base",
-    "NTKLinear": "encbench.network",
-    "NetworkDefaults": "encbench.task",
-    "Outcome": "encbench.task",
-    "SparseBlock": "encbench.encoding",
-    "Task": "encbench.task",
+    "Record": "encbench.results.records",
+    "StoredRecord": "encbench.results.records",
+    "Store": "encbench.results.store",
+    "run_suite": "encbench.run.runner",
+    "plan": "encbench.suite.plan",
+    "load_suite": "encbench.suite.file",
+    "Suite": "encbench.suite.file",
+    "CoordinateMLP": "encbench.network.mlp",
+    "Encoding": "encbench.contracts.encoding",
+    "Metric": "encbench.contracts.metric",
+    "MetricValue": "encbench.contracts.metric",
+    "NTKLinear": "encbench.network.mlp",
+    "NetworkDefaults": "encbench.contracts.task",
+    "Outcome": "encbench.contracts.task",
+    "SparseBlock": "encbench.contracts.encoding",
+    "Task": "encbench.contracts.task",
 }
 
 

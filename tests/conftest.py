@@ -1,4 +1,4 @@
-"""What holds for every test."""
+"""What holds for every test, and a small registry and suite to run."""
 
 from __future__ import annotations
 
@@ -8,9 +8,37 @@ import numpy as np
 import pytest
 import torch
 
+from encbench import Suite
+from encbench.plugins.host import default_host
+from encbench.plugins.registry import Registry
+from tests.sample_plugin import Hungry, NotANumber, Scaled, Wave, module, registry_of
+
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """The same random numbers for a test whichever ran before it in its process."""
     random.seed(0)
     np.random.seed(0)  # noqa: NPY002 # for libraries that draw from it
     torch.manual_seed(0)
+
+
+@pytest.fixture
+def registry() -> Registry:
+    """The tests' own encodings and task, with the framework's metrics."""
+    ours = module(
+        encodings={"scaled": Scaled, "nan": NotANumber, "hungry": Hungry}, tasks={"wave": Wave}
+    )
+    metrics = next(p for p in default_host().plugins if p.offers.get("metric"))
+    return registry_of(ours=ours, encbench=module(metrics=metrics.offers["metric"]))
+
+
+@pytest.fixture
+def suite() -> Suite:
+    """One quick cell."""
+    return Suite.model_validate(
+        {
+            "encodings": ["scaled"],
+            "tasks": ["wave"],
+            "training": {"batch_size": 16, "steps": 40, "evaluations": 4},
+            "ntk": {"points": 16},
+        }
+    )

@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 
 from encbench.errors import EncbenchError, PluginError, UsageError
-from encbench.registry import Offer, Registry, default_registry
+from encbench.plugins.registry import Offer, Registry, default_registry
 
 __all__ = ["main"]
 

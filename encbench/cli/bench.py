@@ -14,9 +14,9 @@ import typer
 
 from encbench.cli.bench_table import Timing, difference, read_timings, render
 from encbench.errors import StoreError, UsageError
-from encbench.parameters import validate_parameters
-from encbench.registry import default_registry
-from encbench.selector import parse_selector
+from encbench.plugins.parameters import validate_parameters
+from encbench.plugins.registry import default_registry
+from encbench.plugins.selector import parse_selector
 
 STORAGE = Path(".benchmarks")
 """Where pytest-benchmark keeps what is saved, in the folder it is called in."""
@@ -110,7 +110,7 @@ def _require_pytest() -> None:
 
 def _device(device: str) -> str:
     # imports torch, which `encbench bench --help` does without
-    from encbench.runner import resolve_device
+    from encbench.run.runner import resolve_device
 
     return resolve_device(device)
 

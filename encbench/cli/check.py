@@ -10,9 +10,9 @@ from rich.table import Table
 
 from encbench.cli.format import literal
 from encbench.errors import PluginError, UnknownNameError, UsageError
-from encbench.parameters import validate_parameters
-from encbench.registry import Offer, Registry, default_registry
-from encbench.selector import parse_selector
+from encbench.plugins.parameters import validate_parameters
+from encbench.plugins.registry import Offer, Registry, default_registry
+from encbench.plugins.selector import parse_selector
 
 if TYPE_CHECKING:
     from encbench.testing import CheckResult, Conformance
@@ -65,8 +65,8 @@ def check(
 
 def _conformance(text: str, registry: Registry) -> tuple[str, Offer, type[Conformance]]:
     # these import torch, which `encbench check --help` does without
-    from encbench.encoding import Encoding
-    from encbench.task import Task
+    from encbench.contracts.encoding import Encoding
+    from encbench.contracts.task import Task
     from encbench.testing import EncodingConformance, TaskConformance
 
     name, parameters = parse_selector(text)

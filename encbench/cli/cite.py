@@ -11,7 +11,7 @@ import typer
 import encbench
 from encbench.cli.bibliography import ENCBENCH, MPE, MS_SSIM, NTK, entries_of, from_source
 from encbench.errors import EncbenchError, PluginError, StoreError
-from encbench.registry import Offer, Registry, default_registry
+from encbench.plugins.registry import Offer, Registry, default_registry
 
 
 def cite(

@@ -17,7 +17,7 @@ from encbench.cli.findings import Finding, State, size
 from encbench.cli.machine import devices, threads
 from encbench.cli.probing import installed, module_of, required, requirements, run_probe
 from encbench.errors import EncbenchError
-from encbench.registry import Registry, default_registry
+from encbench.plugins.registry import Registry, default_registry
 
 __all__ = ["examine"]
 

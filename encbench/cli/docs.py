@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from unittest import mock
 
 from encbench.cli.app import build
-from encbench.plugins import PluginHost, default_host
-from encbench.registry import Registry
+from encbench.plugins.host import PluginHost, default_host
+from encbench.plugins.registry import Registry
 
 __all__ = ["cli_page"]
 

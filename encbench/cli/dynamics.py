@@ -14,8 +14,8 @@ from rich.table import Table
 import encbench
 from encbench.cli.format import output_console
 from encbench.errors import UsageError
-from encbench.registry import default_registry
-from encbench.suite import load_suite, override
+from encbench.plugins.registry import default_registry
+from encbench.suite.file import load_suite, override
 
 
 def dynamics(
@@ -53,9 +53,9 @@ def dynamics(
       encbench dynamics -e mpe:resolutions=[16] --factor 0.01 --factor 2 --width 4096 -o results/d
     """
     # torch takes seconds, which `encbench dynamics --help` does without
-    from encbench.building import build_model, build_task, cell_streams
     from encbench.cli.plot import plot_dynamics
-    from encbench.dynamics import compare_dynamics
+    from encbench.run.building import build_model, build_task, cell_streams
+    from encbench.run.dynamics import compare_dynamics
 
     factors = factor or [0.05, 1.5]
     registry, console = default_registry(), output_console()

@@ -13,8 +13,8 @@ from rich.console import Console
 
 import encbench
 from encbench.errors import StoreError, UsageError
-from encbench.export import check_format, write_csv, write_table
-from encbench.flat import (
+from encbench.results.export import check_format, write_csv, write_table
+from encbench.results.flat import (
     CURVE_COLUMNS,
     SPECTRUM_COLUMNS,
     Chunk,
@@ -23,7 +23,7 @@ from encbench.flat import (
     curve_chunks,
     spectrum_chunks,
 )
-from encbench.records import StoredRecord
+from encbench.results.records import StoredRecord
 
 
 def export(

@@ -9,7 +9,7 @@ import unicodedata
 from rich.console import Console
 from rich.text import Text
 
-from encbench.registry import Registry
+from encbench.plugins.registry import Registry
 
 __all__ = ["literal", "output_console", "print_conflicts", "printable"]
 

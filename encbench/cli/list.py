@@ -11,8 +11,8 @@ from rich.table import Table
 
 from encbench.cli.format import literal, output_console, print_conflicts
 from encbench.errors import UnknownNameError
-from encbench.parameters import parameters_of
-from encbench.registry import Offer, Registry, default_registry
+from encbench.plugins.parameters import parameters_of
+from encbench.plugins.registry import Offer, Registry, default_registry
 
 KINDS = {"encoding": "Encodings", "task": "Tasks", "metric": "Metrics", "suite": "Suites"}
 

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 from rich.console import Console
 
-from encbench import merging
+from encbench.results import merging
 
 
 def merge(

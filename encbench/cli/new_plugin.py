@@ -6,8 +6,8 @@ from pathlib import Path
 
 import typer
 
-from encbench.registry import default_registry
-from encbench.templates import Kind, write_plugin
+from encbench.plugins.registry import default_registry
+from encbench.plugins.templates import Kind, write_plugin
 
 __all__ = ["begin"]
 

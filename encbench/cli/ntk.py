@@ -11,12 +11,12 @@ from rich.table import Table
 
 from encbench.cli.format import literal, output_console
 from encbench.errors import UsageError
-from encbench.registry import default_registry
-from encbench.suite import load_suite, override
+from encbench.plugins.registry import default_registry
+from encbench.suite.file import load_suite, override
 
 if TYPE_CHECKING:
     # these import torch, which `encbench ntk --help` does without
-    from encbench.spectra import Initial
+    from encbench.run.spectra import Initial
 
 THRESHOLDS = (1e-2, 1e-4, 1e-6, 1e-8)
 """Fractions of λ_max above which the matrix-free estimate counts eigenvalues."""
@@ -74,9 +74,9 @@ def ntk(
     """
     import torch  # seconds, which `encbench ntk --help` does without
 
-    from encbench.executors.base import check_threads
-    from encbench.runner import resolve_device
-    from encbench.spectra import at_initialization
+    from encbench.run.executors.base import check_threads
+    from encbench.run.runner import resolve_device
+    from encbench.run.spectra import at_initialization
 
     if points < 1:
         raise UsageError(f"--points must be at least 1, got {points}")

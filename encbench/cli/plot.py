@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from encbench.errors import UsageError
 
 if TYPE_CHECKING:
-    from encbench.dynamics import Comparison
-    from encbench.spectra import Initial
+    from encbench.run.dynamics import Comparison
+    from encbench.run.spectra import Initial
 
 __all__ = ["plot_dynamics", "plot_spectra"]
 

@@ -11,7 +11,7 @@ from rich.table import Table
 from encbench.cli.format import literal, output_console, print_conflicts
 from encbench.cli.requirements import installed, recorded
 from encbench.errors import UsageError
-from encbench.registry import default_registry
+from encbench.plugins.registry import default_registry
 
 
 def plugins(

@@ -21,13 +21,13 @@ from rich.progress import (
 from rich.text import Text
 
 from encbench.cli.format import printable
-from encbench.config import CellConfig
+from encbench.suite.config import CellConfig
 
 if TYPE_CHECKING:
     # these import torch, which `encbench run --help` does without
-    from encbench.cell import Event
-    from encbench.records import StoredRecord
-    from encbench.runner import RunResult
+    from encbench.results.records import StoredRecord
+    from encbench.run.cell import Event
+    from encbench.run.runner import RunResult
 
 __all__ = ["RunProgress"]
 
@@ -77,7 +77,7 @@ class RunProgress:
         self._bars.stop()
 
     def planned(self, cells: Sequence[CellConfig], finished: Sequence[StoredRecord]) -> None:
-        from encbench.planning import cell_key  # imports torch
+        from encbench.suite.plan import cell_key  # imports torch
 
         self._labels = {cell_key(cell): _label(cell) for cell in cells}
         self.finished = len(finished)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import encbench
 from encbench.errors import UsageError
-from encbench.reading import lone_record
-from encbench.records import StoredRecord
+from encbench.results.reading import lone_record
+from encbench.results.records import StoredRecord
 
 __all__ = ["is_record", "one_record"]
 

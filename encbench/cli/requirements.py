@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import encbench
-from encbench import environment
 from encbench.errors import StoreError
-from encbench.registry import default_registry
+from encbench.plugins.registry import default_registry
+from encbench.results import environment
 
 __all__ = ["installed", "recorded"]
 

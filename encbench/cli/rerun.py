@@ -14,14 +14,14 @@ import encbench
 from encbench.cli.format import literal, output_console
 from encbench.cli.records import one_record
 from encbench.errors import UsageError
-from encbench.records import StoredRecord
-from encbench.registry import default_registry
+from encbench.plugins.registry import default_registry
+from encbench.results.records import StoredRecord
 
 if TYPE_CHECKING:
     # import torch, which `encbench rerun --help` does without
-    from encbench.cell import CellResult
-    from encbench.comparison import Comparison
-    from encbench.rerunning import Rerun
+    from encbench.results.comparison import Comparison
+    from encbench.results.records import CellResult
+    from encbench.run.rerun import Rerun
 
 
 def rerun(
@@ -60,8 +60,8 @@ def rerun(
     Exit codes: 0 equal within the tolerance, 1 not equal or not to be run here, 2 wrong usage.
     """
     # import torch, which `encbench --help` does without
-    from encbench.comparison import compare
-    from encbench.rerunning import prepare, run_again
+    from encbench.results.comparison import compare
+    from encbench.run.rerun import prepare, run_again
 
     stored = one_record(where, key)
     registry = default_registry()

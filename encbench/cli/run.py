@@ -14,17 +14,17 @@ from rich.console import Console
 
 import encbench
 from encbench.cli.progress import RunProgress
-from encbench.config import CellConfig, TrainingConfig
 from encbench.errors import UsageError
-from encbench.limits import Limits, parse_memory, parse_seconds
-from encbench.registry import default_registry
-from encbench.selector import parse_value
-from encbench.suite import load_suite, override
+from encbench.plugins.registry import default_registry
+from encbench.plugins.selector import parse_value
+from encbench.run.limits import Limits, parse_memory, parse_seconds
+from encbench.suite.config import CellConfig, TrainingConfig
+from encbench.suite.file import load_suite, override
 
 if TYPE_CHECKING:
     # imports torch, which `encbench run --help` does without
-    from encbench.executors import Executor
-    from encbench.runner import Rerun
+    from encbench.run.executors import Executor
+    from encbench.run.runner import Rerun
 
 DEFAULT_SUITE = "quick"
 SECTIONS = ("network", "training", "ntk")
@@ -254,7 +254,7 @@ def _cluster(
             "-j counts processes of this machine; on a cluster its workers' threads count: "
             "dask worker --nthreads N"
         )
-    from encbench.executors.dask_cluster import connect  # an optional extra
+    from encbench.run.executors.dask_cluster import connect  # an optional extra
 
     with connect(
         scheduler,
@@ -272,7 +272,7 @@ def _cluster(
 def _say_what_would_run(
     cells: Sequence[CellConfig], output: Path, rerun: Rerun, console: Console
 ) -> None:
-    from encbench.runner import left_to_run  # torch
+    from encbench.run.runner import left_to_run  # torch
 
     left = left_to_run(cells, output, rerun)
     for cell in left:

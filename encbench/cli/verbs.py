@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from encbench.hookspecs import hookimpl
+from encbench.plugins.hookspecs import hookimpl
 
 
 @hookimpl

@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
-from encbench.hookspecs import hookimpl
-from encbench.metrics.base import Metric, MetricValue
+from encbench.contracts.metric import Metric, MetricValue
+from encbench.plugins.hookspecs import hookimpl
 
 __all__ = ["Metric", "MetricValue"]
 

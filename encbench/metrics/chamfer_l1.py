@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from encbench.metrics.base import Metric
+from encbench.contracts.metric import Metric
 from encbench.metrics.surface import EMPTY, distances
 
 __all__ = ["ChamferL1"]

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from encbench.contracts.metric import Metric
 from encbench.errors import PluginError
-from encbench.metrics.base import Metric
 
 __all__ = ["Iou", "iou"]
 

@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 from torch.nn import functional
 
+from encbench.contracts.metric import Metric
 from encbench.errors import PluginError
-from encbench.metrics.base import Metric
 
 __all__ = ["MsSsim", "ms_ssim", "scales_for"]
 

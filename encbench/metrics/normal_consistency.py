@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from encbench.metrics.base import Metric
+from encbench.contracts.metric import Metric
 from encbench.metrics.surface import EMPTY, distances
 
 __all__ = ["NormalConsistency"]

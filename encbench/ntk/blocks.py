@@ -8,7 +8,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from encbench.encoding import Encoding, SparseBlock
+from encbench.contracts.encoding import Encoding, SparseBlock
 from encbench.errors import PluginError
 
 __all__ = ["Grads", "close", "prove_tables", "sparse_blocks"]

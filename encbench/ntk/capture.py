@@ -10,7 +10,7 @@ import scipy.sparse
 import torch
 from torch import Tensor, nn
 
-from encbench.encoding import SparseBlock
+from encbench.contracts.encoding import SparseBlock
 from encbench.errors import NtkError
 from encbench.ntk.blocks import sparse_blocks
 from encbench.ntk.fallback import JacobianTerm

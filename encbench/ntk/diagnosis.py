@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from encbench.encoding import Encoding
-from encbench.network import CoordinateMLP, NTKLinear
+from encbench.contracts.encoding import Encoding
+from encbench.network.mlp import CoordinateMLP, NTKLinear
 from encbench.ntk.guards import prepare
 
 __all__ = ["Diagnosis", "diagnose"]

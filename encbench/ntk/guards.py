@@ -10,7 +10,7 @@ import psutil
 import torch
 from torch import Tensor, nn
 
-from encbench.encoding import Encoding
+from encbench.contracts.encoding import Encoding
 from encbench.errors import NtkError, ParameterError
 
 __all__ = ["Outputs", "available_memory", "check_choice", "prepare", "require_memory"]

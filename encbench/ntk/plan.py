@@ -13,9 +13,9 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from encbench.encoding import Encoding
+from encbench.contracts.encoding import Encoding
 from encbench.errors import NtkError
-from encbench.network import NTKLinear
+from encbench.network.mlp import NTKLinear
 from encbench.ntk.blocks import Grads, close, prove_tables, sparse_blocks
 from encbench.ntk.taps import Taps
 

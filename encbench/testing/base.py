@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, NoReturn
 
-from encbench.config import PluginRef
 from encbench.errors import EncbenchError, ParameterError
-from encbench.parameters import parameters_of, validate_parameters
+from encbench.plugins.parameters import parameters_of, validate_parameters
+from encbench.suite.config import PluginRef
 
 __all__ = ["CheckResult", "Conformance", "fail", "require", "skip"]
 

@@ -12,13 +12,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from encbench import ntk
-from encbench.encoding import Encoding
+from encbench.contracts.encoding import Encoding
 from encbench.errors import EncbenchError, PluginError
-from encbench.network import CoordinateMLP
-from encbench.parameters import validate_parameters
-from encbench.provenance import Provenance
-from encbench.registry import default_registry
-from encbench.selector import parse_selector
+from encbench.network.mlp import CoordinateMLP
+from encbench.plugins.parameters import validate_parameters
+from encbench.plugins.registry import default_registry
+from encbench.plugins.selector import parse_selector
+from encbench.results.provenance import Provenance
 from encbench.testing.jacobian import brute_force_ntk
 
 __all__ = ["OPERATIONS", "BenchmarkCase", "Operation", "conditions"]

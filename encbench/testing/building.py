@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from encbench.encoding import Encoding
+from encbench.contracts.encoding import Encoding
 from encbench.testing.base import Conformance, fail, require
 
 __all__ = ["EncodingCase", "border_points", "inner_points"]

@@ -12,9 +12,9 @@ from torch import Tensor
 from torch.func import functional_call
 
 from encbench import ntk
-from encbench.encoding import Encoding
+from encbench.contracts.encoding import Encoding
 from encbench.errors import EncbenchError
-from encbench.network import CoordinateMLP
+from encbench.network.mlp import CoordinateMLP
 from encbench.testing.base import fail, require, skip
 from encbench.testing.building import (
     SEED,

@@ -7,8 +7,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from encbench.encoding import Encoding, SparseBlock
-from encbench.network import CoordinateMLP
+from encbench.contracts.encoding import Encoding, SparseBlock
+from encbench.network.mlp import CoordinateMLP
 from encbench.testing.base import fail, require
 
 Part = Literal["mlp", "encoding"]

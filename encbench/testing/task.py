@@ -11,15 +11,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from encbench.config import TrainingConfig
-from encbench.encoding import Encoding
-from encbench.metrics.base import Metric
-from encbench.network import CoordinateMLP
-from encbench.registry import default_registry
-from encbench.task import NetworkDefaults, Outcome, Task
+from encbench.contracts.encoding import Encoding
+from encbench.contracts.metric import Metric
+from encbench.contracts.task import NetworkDefaults, Outcome, Task
+from encbench.network.mlp import CoordinateMLP
+from encbench.plugins.registry import default_registry
+from encbench.suite.config import TrainingConfig
 from encbench.testing.base import Conformance, fail, require
 from encbench.testing.worker import call_in_worker, data_hash_there
-from encbench.training import train
+from encbench.training.loop import train
 
 __all__ = ["TaskConformance"]
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from encbench import hookimpl
 
 if TYPE_CHECKING:
-    from encbench.records import StoredRecord
+    from encbench.results.records import StoredRecord
 
 logger = logging.getLogger("encbench")
 
@@ -17,7 +17,7 @@ logger = logging.getLogger("encbench")
 def encbench_commands() -> Mapping[str, str]:
     return {
         "leaderboard": "encbench_leaderboard.verb:leaderboard",
-        "compare": "encbench_leaderboard.compare_verb:compare",
+        "compare": "encbench_leaderboard.compare.verb:compare",
     }
 
 
@@ -27,8 +27,8 @@ def encbench_run_finished(directory: Path, records: "Sequence[StoredRecord]") ->
     if not records:
         return
     # pandas and matplotlib must not be loaded by listing this plug-in
-    from encbench_leaderboard.html import write_html
-    from encbench_leaderboard.page import load, render
+    from encbench_leaderboard.render.html import write_html
+    from encbench_leaderboard.report.build import load, render
 
     loaded = load(directory)
     logger.info("leaderboard: %s", render(directory, loaded=loaded))

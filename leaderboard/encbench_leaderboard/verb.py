@@ -44,11 +44,11 @@ def leaderboard(
     # What is left at the end is modules: looking through them for garbage takes half a second.
     atexit.register(gc.freeze)
     # `encbench --help` imports every verb; pandas and matplotlib take seconds
-    from encbench.reading import many_objects
+    from encbench.results.reading import many_objects
 
     with many_objects():
-        from encbench_leaderboard.console import show
-        from encbench_leaderboard.html import write_html
+        from encbench_leaderboard.render.html import write_html
+        from encbench_leaderboard.render.terminal import show
 
     loaded = show(directory, output, pictures=pictures, every=all_pictures)
     if html:

@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from encbench import Encoding
-from encbench.activations import Activation
+from encbench.network.activations import Activation
 
 __all__ = ["Features", "FirstLayer"]
 
@@ -24,7 +24,7 @@ class FirstLayer(Encoding):
     would be. Behind it, a network in NTK parameterization, whose layers have a share of order
     one each, would hardly learn: at ω = 30 the critical learning rate falls by a factor of 500.
     There the parameters are ωW and ωb, the phases that hidden layers have too when ω cancels (see
-    ``encbench.activations``). Features are the same either way.
+    ``encbench.network.activations``). Features are the same either way.
     """
 
     max_dim = 4

@@ -11,10 +11,10 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from encbench import Encoding, ParameterError, SparseBlock, UsageError
-from encbench.activations import activation_of
-from encbench.parameters import validate_parameters
-from encbench.registry import default_registry
-from encbench.selector import parse_selector
+from encbench.network.activations import activation_of
+from encbench.plugins.parameters import validate_parameters
+from encbench.plugins.registry import default_registry
+from encbench.plugins.selector import parse_selector
 
 DEFAULT_PARTS = ("ffe:levels=4", "hashgrid:log2_hashmap_size=14")
 

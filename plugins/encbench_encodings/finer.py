@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field
 from torch import nn
 
-from encbench.activations import Finer
+from encbench.network.activations import Finer
 from encbench_encodings._first_layer import Features, FirstLayer
 
 

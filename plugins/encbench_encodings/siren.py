@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field
 from torch import nn
 
-from encbench.activations import Sine
+from encbench.network.activations import Sine
 from encbench_encodings._first_layer import Features, FirstLayer
 
 
@@ -30,7 +30,7 @@ class Siren(FirstLayer):
         features: m, units of the layer.
         omega: ω0 of this layer.
         hidden_omega: ω of the hidden layers; in standard parameterization only, as it cancels in
-            NTK parameterization (see ``encbench.activations``).
+            NTK parameterization (see ``encbench.network.activations``).
     """
 
     equation = "γ(x) = sin(ω0 (W(2x − 1) + b)), W ~ U(±1/d) of m × d, learned"

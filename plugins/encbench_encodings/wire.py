@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from encbench.activations import Gabor
+from encbench.network.activations import Gabor
 from encbench_encodings._first_layer import Features, FirstLayer
 
 

@@ -16,8 +16,8 @@ from pydantic import Field
 from torch import Tensor
 
 from encbench import DataError, Outcome, ParameterError, Task
+from encbench.contracts.task import Predict
 from encbench.metrics.psnr import psnr
-from encbench.task import Predict
 from encbench_tasks._image_files import folder_images, locate, named_folder
 from encbench_tasks._pixels import Pixels, read_pixels
 

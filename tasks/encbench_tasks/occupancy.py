@@ -12,8 +12,8 @@ from pydantic import Field
 from torch import Tensor
 
 from encbench import NetworkDefaults, Outcome, ParameterError, Task
+from encbench.contracts.task import Predict
 from encbench.metrics.iou import iou
-from encbench.task import Predict
 from encbench_tasks._occupancy.ahead import Ahead
 from encbench_tasks._occupancy.evaluation import Evaluation
 from encbench_tasks._occupancy.labels import Labels

@@ -16,7 +16,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from torch import Tensor
 
 from encbench import Encoding
-from encbench.registry import Offer, default_registry
+from encbench.plugins.registry import Offer, default_registry
 
 OFFERS = default_registry().offers("encoding")
 BATCHES = [32, 4096]

@@ -15,13 +15,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from encbench_leaderboard.page import render
-from encbench_leaderboard.table import boards
+from encbench_leaderboard.board.table import boards
+from encbench_leaderboard.report.build import render
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from encbench.reading import record_text
-from encbench.records import Record
-from encbench.store import Store
+from encbench.results.reading import record_text
+from encbench.results.records import Record
+from encbench.results.store import Store
 from tests.leaderboard.results import Results
 
 FULL = {"category": (25, 40, 10), "one task": (2000, 1, 5)}

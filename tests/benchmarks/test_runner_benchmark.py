@@ -22,13 +22,14 @@ from pathlib import Path
 import pytest
 
 from encbench import Suite, plan, run_suite
-from encbench.cell import CellResult, run_cell
-from encbench.config import CellConfig
-from encbench.executors import Executor
-from encbench.limits import Limits
-from encbench.plugins import PluginHost, default_host
-from encbench.registry import Registry, default_registry
-from tests.running.conftest import Cluster
+from encbench.plugins.host import PluginHost, default_host
+from encbench.plugins.registry import Registry, default_registry
+from encbench.results.records import CellResult
+from encbench.run.cell import run_cell
+from encbench.run.executors import Executor
+from encbench.run.limits import Limits
+from encbench.suite.config import CellConfig
+from tests.run.conftest import Cluster
 
 COUNTS = {"isolated": (2, 8)}
 """Cells of the short and the long run, where not (4, 64)."""
@@ -108,7 +109,7 @@ def test_a_run_of_empty_cells(benchmark, tmp_path, request, how):
         return [CellResult(stored.record) for stored in done.records]
 
     if how.startswith("dask"):
-        from encbench.executors.dask_cluster import connect
+        from encbench.run.executors.dask_cluster import connect
 
         address = request.getfixturevalue("cluster")
 

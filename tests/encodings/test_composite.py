@@ -8,13 +8,17 @@ from encbench_encodings.hashgrid import HashGrid
 from encbench_encodings.mpe import MultigridParametricEncoding as MPE
 
 from encbench import CoordinateMLP, ParameterError
-from encbench.activations import activation_of
+from encbench.network.activations import activation_of
 from encbench.ntk import empirical_ntk
-from encbench.parameters import validate_parameters
-from encbench.selector import format_selector, parse_selector
+from encbench.plugins.parameters import validate_parameters
+from encbench.plugins.selector import format_selector, parse_selector
+from tests.encodings.encoding_checks import (
+    check_gradients,
+    check_sparse_jacobian,
+    filled,
+    random_points,
+)
 from tests.ntk.conftest import brute_force, relative_error
-
-from .encoding_checks import check_gradients, check_sparse_jacobian, filled, random_points
 
 PARTS = ["mpe:resolutions=[3,5]@2", "ffe:levels=3@1,0", "mpe:resolutions=[4],include_input=false"]
 

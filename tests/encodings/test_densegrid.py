@@ -6,9 +6,8 @@ from encbench_encodings.densegrid import DenseGrid
 from encbench_encodings.hashgrid import HashGrid
 
 from encbench import ParameterError
-
-from . import tcnn_reference
-from .encoding_checks import (
+from tests.encodings import tcnn_reference
+from tests.encodings.encoding_checks import (
     border_points,
     check_gradients,
     check_sparse_jacobian,

@@ -8,10 +8,9 @@ from encbench_encodings.dictionary_field import DictionaryField
 
 from encbench import CoordinateMLP, ParameterError
 from encbench.ntk import empirical_ntk
+from tests.encodings.encoding_checks import border_points, check_gradients, filled, random_points
+from tests.encodings.interpolation_reference import interpolate
 from tests.ntk.conftest import brute_force, relative_error
-
-from .encoding_checks import border_points, check_gradients, filled, random_points
-from .interpolation_reference import interpolate
 
 SMALL = {
     "features_per_level": 2,

@@ -12,7 +12,7 @@ from encbench_encodings.mpe import MultigridParametricEncoding
 from encbench_encodings.siren import Siren
 from encbench_encodings.tiledgrid import TiledGrid
 
-from encbench.activations import ACTIVATIONS
+from encbench.network.activations import ACTIVATIONS
 
 PAGE = Path(__file__).parents[2] / "docs" / "encodings.md"
 TABLES, ACTIVATION_TABLE = PAGE.read_text(encoding="utf-8").split("## Activations")

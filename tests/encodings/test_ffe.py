@@ -9,8 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from encbench import ParameterError
-
-from .encoding_checks import border_points, check_gradients, random_points
+from tests.encodings.encoding_checks import border_points, check_gradients, random_points
 
 
 def reference(convention: str, levels: int, point: list[float]) -> list[float]:

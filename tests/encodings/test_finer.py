@@ -8,10 +8,9 @@ from encbench_encodings.finer import FinerEncoding
 from encbench_encodings.siren import Siren
 
 from encbench import CoordinateMLP
-from encbench.activations import Finer
+from encbench.network.activations import Finer
 from encbench.ntk import empirical_ntk
-
-from .encoding_checks import check_gradients, random_points
+from tests.encodings.encoding_checks import check_gradients, random_points
 
 
 @pytest.mark.parametrize("in_dim", [1, 2, 3, 4])

@@ -8,9 +8,8 @@ from encbench_encodings.wire import Wire
 
 from encbench import CoordinateMLP, Encoding
 from encbench.ntk import empirical_ntk
+from tests.encodings.encoding_checks import check_gradients, random_points
 from tests.ntk.conftest import brute_force, relative_error
-
-from .encoding_checks import check_gradients, random_points
 
 ENCODINGS = [Siren, FinerEncoding, Wire]
 

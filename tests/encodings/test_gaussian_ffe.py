@@ -6,7 +6,7 @@ import pytest
 import torch
 from encbench_encodings.gaussian_ffe import GaussianFourierFeatures
 
-from .encoding_checks import check_gradients, random_points
+from tests.encodings.encoding_checks import check_gradients, random_points
 
 
 @pytest.mark.parametrize("in_dim", [1, 2, 3, 4])

@@ -13,8 +13,7 @@ from scipy.interpolate import CubicHermiteSpline
 
 from encbench import CoordinateMLP, ParameterError
 from encbench.ntk import empirical_ntk
-
-from .encoding_checks import (
+from tests.encodings.encoding_checks import (
     border_points,
     check_gradients,
     check_sparse_jacobian,

@@ -7,9 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from encbench import ParameterError
-
-from . import tcnn_reference
-from .encoding_checks import (
+from tests.encodings import tcnn_reference
+from tests.encodings.encoding_checks import (
     border_points,
     check_gradients,
     check_sparse_jacobian,

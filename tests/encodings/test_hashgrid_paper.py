@@ -13,15 +13,14 @@ from hypothesis import strategies as st
 
 from encbench import CoordinateMLP, ParameterError
 from encbench.ntk import empirical_ntk
-from tests.ntk.conftest import brute_force, relative_error
-
-from .encoding_checks import (
+from tests.encodings.encoding_checks import (
     border_points,
     check_gradients,
     check_sparse_jacobian,
     filled,
     random_points,
 )
+from tests.ntk.conftest import brute_force, relative_error
 
 # 2, 3, 5, 9 cells: coarse levels one to one and fine ones hashed, with collisions, from d = 2 on.
 SMALL = {"levels": 4, "base_resolution": 2, "per_level_scale": 1.7, "log2_hashmap_size": 4}

@@ -8,16 +8,15 @@ from encbench_encodings.kplanes import KPlanes
 
 from encbench import CoordinateMLP, ParameterError
 from encbench.ntk import empirical_ntk
-from tests.ntk.conftest import brute_force, relative_error
-
-from .encoding_checks import (
+from tests.encodings.encoding_checks import (
     border_points,
     check_gradients,
     check_sparse_jacobian,
     filled,
     random_points,
 )
-from .interpolation_reference import interpolate
+from tests.encodings.interpolation_reference import interpolate
+from tests.ntk.conftest import brute_force, relative_error
 
 SMALL = {"resolutions": [2, 3, 5], "features_per_level": 2}
 

@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from scipy.integrate import quad
 
 from encbench import ParameterError
-
-from .encoding_checks import border_points, check_gradients, random_points
+from tests.encodings.encoding_checks import border_points, check_gradients, random_points
 
 
 def quartic(t: float) -> float:

@@ -11,15 +11,14 @@ from hypothesis import strategies as st
 
 from encbench import CoordinateMLP, ParameterError
 from encbench.ntk import empirical_ntk
-from tests.ntk.conftest import brute_force, relative_error
-
-from .encoding_checks import (
+from tests.encodings.encoding_checks import (
     border_points,
     check_gradients,
     check_sparse_jacobian,
     filled,
     random_points,
 )
+from tests.ntk.conftest import brute_force, relative_error
 
 SMALL = {"levels": 3, "base_resolution": 2.0, "max_resolution": 9.0, "log2_hashmap_size": 5}
 

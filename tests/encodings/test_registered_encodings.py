@@ -9,9 +9,8 @@ import pytest
 import torch
 
 from encbench import CoordinateMLP, Encoding
-from encbench.parameters import parameters_of, validate_parameters
-
-from .encoding_checks import random_points
+from encbench.plugins.parameters import parameters_of, validate_parameters
+from tests.encodings.encoding_checks import random_points
 
 TARGETS = encbench_encodings.encbench_encodings()
 

@@ -8,10 +8,9 @@ from encbench_encodings.siren import Siren
 from torch import nn
 
 from encbench import CoordinateMLP, ParameterError
-from encbench.activations import Sine
+from encbench.network.activations import Sine
 from encbench.ntk import empirical_ntk
-
-from .encoding_checks import check_gradients, random_points
+from tests.encodings.encoding_checks import check_gradients, random_points
 
 
 @pytest.mark.parametrize("in_dim", [1, 2, 3, 4])

@@ -13,15 +13,14 @@ from torch import Tensor
 
 from encbench import CoordinateMLP, ParameterError
 from encbench.ntk import empirical_ntk
-from tests.ntk.conftest import brute_force, relative_error
-
-from .encoding_checks import (
+from tests.encodings.encoding_checks import (
     border_points,
     check_gradients,
     check_sparse_jacobian,
     filled,
     random_points,
 )
+from tests.ntk.conftest import brute_force, relative_error
 
 SMALL = {"resolutions": [3, 17], "features_per_level": 3}
 

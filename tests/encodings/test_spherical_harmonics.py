@@ -10,8 +10,7 @@ from numpy.polynomial import Legendre
 from scipy.special import sph_harm_y
 
 from encbench import ParameterError
-
-from .encoding_checks import check_gradients, random_points
+from tests.encodings.encoding_checks import check_gradients, random_points
 
 
 def directions(count: int) -> torch.Tensor:

@@ -7,10 +7,9 @@ from encbench_encodings.tensorf_vm import TensorfVM
 
 from encbench import CoordinateMLP, ParameterError
 from encbench.ntk import empirical_ntk
+from tests.encodings.encoding_checks import border_points, check_gradients, filled, random_points
+from tests.encodings.interpolation_reference import interpolate
 from tests.ntk.conftest import brute_force, relative_error
-
-from .encoding_checks import border_points, check_gradients, filled, random_points
-from .interpolation_reference import interpolate
 
 SMALL = {"rank": 3, "resolution": 5}
 CASES = [(TensorfCP, 2), (TensorfCP, 3), (TensorfCP, 4), (TensorfVM, 3)]

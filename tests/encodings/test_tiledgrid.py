@@ -5,9 +5,8 @@ import torch
 from encbench_encodings.tiledgrid import TiledGrid
 
 from encbench import ParameterError
-
-from . import tcnn_reference
-from .encoding_checks import (
+from tests.encodings import tcnn_reference
+from tests.encodings.encoding_checks import (
     border_points,
     check_gradients,
     check_sparse_jacobian,

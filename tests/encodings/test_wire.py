@@ -8,10 +8,9 @@ import torch
 from encbench_encodings.wire import Wire
 
 from encbench import CoordinateMLP
-from encbench.activations import Gabor
+from encbench.network.activations import Gabor
 from encbench.ntk import empirical_ntk
-
-from .encoding_checks import check_gradients, random_points
+from tests.encodings.encoding_checks import check_gradients, random_points
 
 
 @pytest.mark.parametrize("in_dim", [1, 2, 3, 4])

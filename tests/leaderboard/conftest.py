@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from .results import Results
+from tests.leaderboard.results import Results
 
 
 @pytest.fixture

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from encbench.config import CellConfig, NetworkConfig, NtkConfig, PluginRef, TrainingConfig
-from encbench.metrics.base import MetricValue
-from encbench.provenance import Provenance
-from encbench.records import ErrorInfo, LearningRate, Record, SpectrumSummary, StoredRecord
-from encbench.store import Store
+from encbench.contracts.metric import MetricValue
+from encbench.results.provenance import Provenance
+from encbench.results.records import ErrorInfo, LearningRate, Record, SpectrumSummary, StoredRecord
+from encbench.results.store import Store
+from encbench.suite.config import CellConfig, NetworkConfig, NtkConfig, PluginRef, TrainingConfig
 
 FLOOR = 2.0e-11
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from encbench_leaderboard.page import render
+from encbench_leaderboard.report.build import render
 
-from encbench.records import ActivationSummary, PartSummary, WeylSummary
-
-from .results import FLOOR, Results
+from encbench.results.records import ActivationSummary, PartSummary, WeylSummary
+from tests.leaderboard.results import FLOOR, Results
 
 
 def add(results: Results, encoding: str, *, holds: bool = True, **record: Any) -> None:

@@ -13,20 +13,19 @@ from typing import Any
 import numpy as np
 import pytest
 import typer
-from encbench_leaderboard.compare import Report, compare_encodings, compare_folders
-from encbench_leaderboard.compare_rows import Row
-from encbench_leaderboard.compare_tables import verdict
-from encbench_leaderboard.compare_text import as_plain, show
-from encbench_leaderboard.compare_verb import compare
+from encbench_leaderboard.compare.folders import Report, compare_encodings, compare_folders
+from encbench_leaderboard.compare.rows import Row
+from encbench_leaderboard.compare.tables import verdict
+from encbench_leaderboard.compare.text import as_plain, show
+from encbench_leaderboard.compare.verb import compare
 from scipy import stats
 from typer.testing import CliRunner
 
-from encbench.config import PluginRef
+from encbench.contracts.metric import MetricValue
 from encbench.errors import StoreError, UsageError
-from encbench.metrics.base import MetricValue
-from encbench.planning import cell_key
-
-from .results import Results, diverged, provenance
+from encbench.suite.config import PluginRef
+from encbench.suite.plan import cell_key
+from tests.leaderboard.results import Results, diverged, provenance
 
 
 def put(results: Results, encoding: str, seed: int, psnr: float | None, **changes: Any) -> Path:

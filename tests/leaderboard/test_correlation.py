@@ -6,15 +6,14 @@ import math
 
 import numpy as np
 import pytest
-from encbench_leaderboard.correlation import correlations, mean_rho, spearman
-from encbench_leaderboard.table import boards
+from encbench_leaderboard.board.correlation import correlations, mean_rho, spearman
+from encbench_leaderboard.board.table import boards
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy.stats import spearmanr
 
-from encbench.metrics.base import MetricValue
-
-from .results import Results, diverged
+from encbench.contracts.metric import MetricValue
+from tests.leaderboard.results import Results, diverged
 
 NUMBERS = st.lists(st.integers(-5, 5), min_size=3, max_size=12)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from encbench_leaderboard.markdown import table
+from encbench_leaderboard.render.markdown import table
 from hypothesis import given
 from hypothesis import strategies as st
 from tabulate import tabulate

@@ -14,17 +14,16 @@ from urllib.parse import unquote
 import encbench_leaderboard
 import numpy as np
 import pytest
-from encbench_leaderboard.page import load, render
+from encbench_leaderboard.report.build import load, render
 from markdown_it import MarkdownIt
 from PIL import Image
 from typer.testing import CliRunner
 
-from encbench.config import PluginRef
+from encbench.contracts.metric import MetricValue
 from encbench.errors import StoreError, UsageError
-from encbench.metrics.base import MetricValue
-from encbench.records import ErrorInfo
-
-from .results import Results, diverged, provenance
+from encbench.results.records import ErrorInfo
+from encbench.suite.config import PluginRef
+from tests.leaderboard.results import Results, diverged, provenance
 
 
 def page(results: Results, **options: bool) -> str:
@@ -414,7 +413,7 @@ def test_hundreds_of_encodings_do_not_make_a_page_that_no_forge_shows(results: R
 def test_each_damaged_record_is_told_of_once(
     results: Results, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from encbench_leaderboard.console import show
+    from encbench_leaderboard.render.terminal import show
 
     results.add("a")
     bad = results.add("b")

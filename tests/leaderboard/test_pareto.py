@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from encbench_leaderboard import style
-from encbench_leaderboard.plots.cost import draw_cost
-from encbench_leaderboard.plots.pareto import Tradeoffs, front, front_text, tradeoffs
-from encbench_leaderboard.plots.placing import find_places
-from encbench_leaderboard.plots.selection import SHOWN
-from encbench_leaderboard.table import boards
+from encbench_leaderboard.board.pareto import Tradeoffs, front, front_text, tradeoffs
+from encbench_leaderboard.board.table import boards
+from encbench_leaderboard.render import style
+from encbench_leaderboard.render.plots.cost import draw_cost
+from encbench_leaderboard.render.plots.placing import find_places
+from encbench_leaderboard.render.plots.selection import SHOWN
 from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from encbench.config import PluginRef
-from encbench.metrics.base import MetricValue
-
-from .results import Results, provenance
+from encbench.contracts.metric import MetricValue
+from encbench.suite.config import PluginRef
+from tests.leaderboard.results import Results, provenance
 
 number = st.integers(0, 4).map(float)
 

@@ -8,26 +8,25 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from encbench_leaderboard import pictures, style
-from encbench_leaderboard.plots.contact_sheet import (
+from encbench_leaderboard.board.pareto import tradeoffs
+from encbench_leaderboard.board.table import Board, boards
+from encbench_leaderboard.render import pictures, style
+from encbench_leaderboard.render.plots.contact_sheet import (
     busiest_crop,
     draw_contact_sheet,
     missing_pictures,
 )
-from encbench_leaderboard.plots.cost import draw_cost
-from encbench_leaderboard.plots.curves import draw_curves, thinned
-from encbench_leaderboard.plots.pareto import tradeoffs
-from encbench_leaderboard.plots.selection import SHOWN, spread
-from encbench_leaderboard.plots.spectra import draw_spectra, resolved
-from encbench_leaderboard.table import Board, boards
+from encbench_leaderboard.render.plots.cost import draw_cost
+from encbench_leaderboard.render.plots.curves import draw_curves, thinned
+from encbench_leaderboard.render.plots.selection import SHOWN, spread
+from encbench_leaderboard.render.plots.spectra import draw_spectra, resolved
 from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from encbench.reading import many_objects
-
-from .results import FLOOR, Results, diverged, photograph
+from encbench.results.reading import many_objects
+from tests.leaderboard.results import FLOOR, Results, diverged, photograph
 
 LONG = "mpe:levels=2,resolutions=[96,277],features_per_level=3,spacing=geometric,init_std=0.0"
 

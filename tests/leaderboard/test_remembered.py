@@ -5,12 +5,12 @@ from __future__ import annotations
 import gc
 import weakref
 
-from encbench_leaderboard.conditions import metric_conditions
-from encbench_leaderboard.correlation import correlations
-from encbench_leaderboard.remembered import remembered
-from encbench_leaderboard.table import boards
+from encbench_leaderboard.board.cached import remembered
+from encbench_leaderboard.board.conditions import metric_conditions
+from encbench_leaderboard.board.correlation import correlations
+from encbench_leaderboard.board.table import boards
 
-from .results import Results
+from tests.leaderboard.results import Results
 
 
 class Thing:

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from encbench_leaderboard.spectra_mean import LENGTH, mean_spectrum
+from encbench_leaderboard.board.spectra_mean import LENGTH, mean_spectrum
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable
 import numpy as np
 import pandas as pd
 import pytest
-from encbench_leaderboard.cells import SPECTRUM_NUMBERS, WHENS, MetricInfo
-from encbench_leaderboard.standings import MAY_BE_BELOW_FLOOR, OVER_DECADES, standings
+from encbench_leaderboard.board.cells import SPECTRUM_NUMBERS, WHENS, MetricInfo
+from encbench_leaderboard.board.standings import MAY_BE_BELOW_FLOOR, OVER_DECADES, standings
 
 METRICS = [MetricInfo("psnr", "dB", "higher"), MetricInfo("chamfer", "", "lower")]
 PLAIN = ("params_mlp", "training", "lr", "metric:psnr", "metric:chamfer")

@@ -7,17 +7,17 @@ import math
 
 import numpy as np
 import pytest
-from encbench_leaderboard.overview import overview
+from encbench_leaderboard.board.overview import overview
+from encbench_leaderboard.board.table import boards
+from encbench_leaderboard.report.wording import over_tasks_text
 from encbench_leaderboard.statistics.across import (
     friedman_p,
     ranks_with_failures,
     sign_tests,
 )
-from encbench_leaderboard.table import boards
-from encbench_leaderboard.wording import over_tasks_text
 from scipy import stats
 
-from .results import Results, diverged
+from tests.leaderboard.results import Results, diverged
 
 
 @pytest.mark.parametrize("shift", [0.0, 0.25, 0.5])

@@ -6,14 +6,13 @@ import math
 from typing import Any
 
 import pytest
+from encbench_leaderboard.board.table import TaskBoard, boards
 from encbench_leaderboard.statistics.categories import Target, find_categories
-from encbench_leaderboard.table import TaskBoard, boards
 
-from encbench.config import PluginRef
-from encbench.planning import cell_key
-from encbench.records import StoredRecord
-
-from .results import Results, diverged
+from encbench.results.records import StoredRecord
+from encbench.suite.config import PluginRef
+from encbench.suite.plan import cell_key
+from tests.leaderboard.results import Results, diverged
 
 
 def image(name: str, data: str | None = "", plugin: str = "image", **parameters: Any) -> Target:

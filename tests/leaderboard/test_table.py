@@ -9,17 +9,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from encbench_leaderboard.conditions import metric_conditions
-from encbench_leaderboard.markdown import neighbours_table, standings_table, status
-from encbench_leaderboard.standings import TESTED, standings
-from encbench_leaderboard.table import Board, MetricInfo, boards
-from encbench_leaderboard.wording import statistics_notes
+from encbench_leaderboard.board.conditions import metric_conditions
+from encbench_leaderboard.board.standings import TESTED, standings
+from encbench_leaderboard.board.table import Board, MetricInfo, boards
+from encbench_leaderboard.render.markdown import neighbours_table, standings_table, status
+from encbench_leaderboard.report.wording import statistics_notes
 from scipy.stats import sem, t
 
-from encbench.metrics.base import MetricValue
-from encbench.records import ErrorInfo
-
-from .results import FLOOR, Results, diverged
+from encbench.contracts.metric import MetricValue
+from encbench.results.records import ErrorInfo
+from tests.leaderboard.results import FLOOR, Results, diverged
 
 
 def board_of(results: Results) -> Board:

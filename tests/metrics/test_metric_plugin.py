@@ -3,7 +3,7 @@
 import pytest
 
 from encbench import Metric
-from encbench.registry import default_registry
+from encbench.plugins.registry import default_registry
 
 
 @pytest.mark.parametrize("name", ["psnr", "ms_ssim"])

@@ -22,7 +22,7 @@ from encbench.metrics.near_surface_iou import NearSurfaceIou
 from encbench.metrics.normal_consistency import NormalConsistency
 from encbench.metrics.psnr import psnr
 from encbench.metrics.surface import Surface, distances
-from encbench.registry import default_registry
+from encbench.plugins.registry import default_registry
 
 SURFACE_METRICS = [ChamferL1(), FScore(), NormalConsistency()]
 

@@ -14,8 +14,8 @@ from PIL import Image
 from skimage import data
 
 from encbench import DataError, ParameterError, Task
-from encbench.parameters import parameters_of, validate_parameters
-from encbench.registry import default_registry
+from encbench.plugins.parameters import parameters_of, validate_parameters
+from encbench.plugins.registry import default_registry
 
 
 @pytest.fixture

@@ -18,10 +18,10 @@ from typer.testing import CliRunner
 
 from encbench import DataError
 from encbench.cli.app import build
-from encbench.provenance import Provenance
-from encbench.records import Record
-from encbench.registry import default_registry
-from encbench.store import Store
+from encbench.plugins.registry import default_registry
+from encbench.results.provenance import Provenance
+from encbench.results.records import Record
+from encbench.results.store import Store
 
 PLY = trimesh.creation.icosphere(subdivisions=4).export(file_type="ply")
 PLY_SHA = hashlib.sha256(PLY).hexdigest()

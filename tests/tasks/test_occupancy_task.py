@@ -11,8 +11,8 @@ from encbench_tasks.occupancy import OccupancyTask
 
 import encbench
 from encbench import ParameterError, Suite, load_suite, plan
-from encbench.parameters import parameters_of
-from encbench.registry import default_registry
+from encbench.plugins.parameters import parameters_of
+from encbench.plugins.registry import default_registry
 
 
 @pytest.fixture(autouse=True)

@@ -20,10 +20,10 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from encbench.config import PluginRef
 from encbench.errors import UsageError
-from encbench.selector import format_selector, parse_selector
-from encbench_leaderboard.labels import canonical
+from encbench.plugins.selector import format_selector, parse_selector
+from encbench.suite.config import PluginRef
+from encbench_leaderboard.board.labels import canonical
 
 __all__ = ["Category", "Target", "find_categories"]
 

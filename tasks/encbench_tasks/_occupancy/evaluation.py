@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from encbench.contracts.task import Predict
 from encbench.metrics.surface import Surface
-from encbench.task import Predict
 from encbench_tasks._occupancy.labels import Labels
 from encbench_tasks._occupancy.lattice import Lattice, logits_of
 from encbench_tasks._occupancy.pictures import (

@@ -9,7 +9,7 @@ from typing import Any
 
 from playwright.sync_api import Browser, Locator, Page
 
-from encbench.records import StoredRecord
+from encbench.results.records import StoredRecord
 from tests.leaderboard.results import Results
 
 CHROMIUM = next(

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from encbench_leaderboard.html import write_html
+from encbench_leaderboard.render.html import write_html
 from playwright.sync_api import Browser, sync_playwright
 
-from encbench.records import ErrorInfo
+from encbench.results.records import ErrorInfo
 from tests.leaderboard.results import Results, diverged
-
-from .browser import CHROMIUM, QUIET, Opened
+from tests.leaderboard.test_html.browser import CHROMIUM, QUIET, Opened
 
 
 @pytest.fixture(scope="package")

@@ -7,9 +7,9 @@ import json
 from typing import Any
 
 import numpy as np
-from encbench_leaderboard.html import write_html
-from encbench_leaderboard.html.payload import payload
-from encbench_leaderboard.table import boards
+from encbench_leaderboard.board.table import boards
+from encbench_leaderboard.render.html import write_html
+from encbench_leaderboard.render.html.payload import payload
 
 from tests.leaderboard.results import Results
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from encbench_leaderboard.html.contrast import DARK, LEAST, LIGHT, contrast, themed
-from encbench_leaderboard.style import colours
+from encbench_leaderboard.render.html.contrast import DARK, LEAST, LIGHT, contrast, themed
+from encbench_leaderboard.render.style import colours
 
 from tests.leaderboard.results import Results
-
-from .data import page
+from tests.leaderboard.test_html.data import page
 
 
 def test_contrast_is_that_of_wcag() -> None:

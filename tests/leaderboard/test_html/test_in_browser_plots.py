@@ -6,13 +6,12 @@ import re
 
 import numpy as np
 import pytest
-from encbench_leaderboard.html import write_html
+from encbench_leaderboard.render.html import write_html
 from playwright.sync_api import Browser
 
-from encbench.metrics.base import MetricValue
+from encbench.contracts.metric import MetricValue
 from tests.leaderboard.results import Results
-
-from .browser import CHROMIUM, Opened, eigenvalue, of
+from tests.leaderboard.test_html.browser import CHROMIUM, Opened, eigenvalue, of
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed here")
 

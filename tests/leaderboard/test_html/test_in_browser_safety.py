@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from encbench_leaderboard.html import write_html
+from encbench_leaderboard.render.html import write_html
 from playwright.sync_api import Browser
 
-from encbench.records import ErrorInfo
+from encbench.results.records import ErrorInfo
 from tests.leaderboard.results import Results
-
-from .browser import CHROMIUM, Opened
+from tests.leaderboard.test_html.browser import CHROMIUM, Opened
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed here")
 

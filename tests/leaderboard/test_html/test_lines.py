@@ -6,14 +6,14 @@ import itertools
 
 import numpy as np
 import pytest
-from encbench_leaderboard.html import lines, write_html
+from encbench_leaderboard.html import write_html
+from encbench_leaderboard.render.html import lines
 from hypothesis import given
 from hypothesis import strategies as st
 
 from encbench.errors import StoreError
 from tests.leaderboard.results import Results
-
-from .data import data, floats
+from tests.leaderboard.test_html.data import data, floats
 
 
 @given(st.integers(1, 20_000))

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import base64
 
-from encbench_leaderboard.html import pictures
+from encbench_leaderboard.render.html import pictures
 
 from tests.leaderboard.results import Results, photograph
-
-from .data import data, data_of, page
+from tests.leaderboard.test_html.data import data, data_of, page
 
 
 def test_pictures_are_the_records_files_and_the_target_is_there_once(results: Results) -> None:

@@ -6,12 +6,11 @@ import base64
 import hashlib
 import re
 
-from encbench_leaderboard.html.prose import to_html
+from encbench_leaderboard.render.html.prose import to_html
 
-from encbench.records import ErrorInfo
+from encbench.results.records import ErrorInfo
 from tests.leaderboard.results import Results, provenance
-
-from .data import data_of, page
+from tests.leaderboard.test_html.data import data_of, page
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>'\"&amp;<!--"
 

@@ -6,15 +6,14 @@ import math
 import re
 
 import numpy as np
-from encbench_leaderboard.html.payload import MOST_CELLS
-from encbench_leaderboard.table import boards
-from encbench_leaderboard.wording import rank_text
+from encbench_leaderboard.board.table import boards
+from encbench_leaderboard.render.html.payload import MOST_CELLS
+from encbench_leaderboard.report.wording import rank_text
 
-from encbench.metrics.base import MetricValue
-from encbench.records import ErrorInfo
+from encbench.contracts.metric import MetricValue
+from encbench.results.records import ErrorInfo
 from tests.leaderboard.results import FLOOR, Results, diverged, provenance
-
-from .data import data, page, reasons, texts
+from tests.leaderboard.test_html.data import data, page, reasons, texts
 
 
 def test_numbers_read_as_on_the_markdown_page_and_sort_by_their_value(results: Results) -> None:

@@ -6,14 +6,13 @@ from pathlib import Path
 
 import pytest
 import typer
-from encbench_leaderboard.html import write_html
+from encbench_leaderboard.render.html import write_html
 from encbench_leaderboard.verb import leaderboard
 from typer.testing import CliRunner
 
 from encbench.errors import StoreError, UsageError
 from tests.leaderboard.results import Results
-
-from .data import data_of, page
+from tests.leaderboard.test_html.data import data_of, page
 
 
 def run(*arguments: str) -> str:

@@ -1,7 +1,0 @@
-"""Where cells run: in this process, in a pool of processes, on a Dask cluster."""
-
-from encbench.executors.base import Executor, Terms
-from encbench.executors.in_process import InProcess
-from encbench.executors.pool import ProcessPool, default_jobs
-
-__all__ = ["Executor", "InProcess", "ProcessPool", "Terms", "default_jobs"]

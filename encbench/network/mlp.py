@@ -1,0 +1,139 @@
+"""The coordinate MLP: an encoding, hidden layers with an activation, and a linear output."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from encbench.contracts.encoding import Encoding
+from encbench.errors import ParameterError
+from encbench.network.activations import Activation, activation_of
+
+__all__ = ["IN_ENCODING", "CoordinateMLP", "NTKLinear", "Parameterization"]
+
+Parameterization = Literal["ntk", "standard"]
+IN_ENCODING = "raised by the encoding's forward"
+"""Note on an exception, from which a record tells whose plug-in failed."""
+
+
+class NTKLinear(nn.Module):
+    """Linear layer in NTK parameterization: W x · scale + β b, with W, b ~ N(0, 1).
+
+    ``scale`` is 1/√in_features unless given (Jacot, Gabriel, Hongler, "Neural Tangent Kernel",
+    NeurIPS 2018, section 2.1). The stored weight is not scaled: its gradient carries the factor
+    once, and so the kernel carries its square.
+    """
+
+    def __init__(
+        self, in_features: int, out_features: int, beta: float = 0.1, scale: float | None = None
+    ) -> None:
+        super().__init__()
+        self.in_features = in_features
+        self.out_features = out_features
+        self.beta = beta
+        self.scale = 1.0 / math.sqrt(in_features) if scale is None else scale
+        self.weight = nn.Parameter(torch.randn(out_features, in_features))
+        self.bias = nn.Parameter(torch.randn(out_features))
+
+    def forward(self, x: Tensor) -> Tensor:  # (N, in_features) -> (N, out_features)
+        # scaling x, not the product, spares the backward pass a weight-sized multiplication
+        return F.linear(x * self.scale, self.weight, self.bias * self.beta)
+
+    def extra_repr(self) -> str:
+        return (
+            f"in_features={self.in_features}, out_features={self.out_features}, "
+            f"scale={self.scale:.4g}, beta={self.beta}"
+        )
+
+
+class CoordinateMLP(nn.Module):
+    """f(x) = W_D ⋯ φ(W_0 γ(x) + b_0) ⋯ + b_D, for x (N, d) in [0, 1]^d.
+
+    Args:
+        encoding: γ, from (N, d) to (N, d_e).
+        out_dim: O, channels of the output (3 for RGB, 1 for occupancy).
+        width: units of each hidden layer.
+        depth: number of *hidden* layers, at least 1.
+        parameterization: ``"ntk"`` (W x/√n_in + β b, all entries N(0, 1)) or ``"standard"``
+            (``nn.Linear`` with its own initialization). Learning rates of the two differ by
+            orders of magnitude; they are never comparable.
+        beta: β of the bias in NTK parameterization; unused in the standard one.
+        first_layer_scale: ``"fan_in"`` divides the first layer by √d_e, ``"width"`` by √width,
+            the reading of the paper's Eq. 8 under which its learning rate of 100 is stable.
+            Only for NTK parameterization.
+        activation: φ, by name ("relu", "sine:omega=10") or as an object; "auto" is what the
+            encoding expects, ReLU where it expects nothing. The layers start as φ wants it, see
+            ``encbench.network.activations``; with ReLU as said above. Resolved in
+            ``self.activation``.
+
+    Raises:
+        ParameterError: width or depth below 1, an unknown parameterization or activation, or a
+            parameter of the activation that has no effect in this parameterization.
+    """
+
+    def __init__(
+        self,
+        encoding: Encoding,
+        out_dim: int,
+        width: int = 512,
+        depth: int = 2,
+        parameterization: Parameterization = "ntk",
+        beta: float = 0.1,
+        first_layer_scale: Literal["fan_in", "width"] = "fan_in",
+        activation: str | Activation = "auto",
+    ) -> None:
+        super().__init__()
+        for name, value in {"out_dim": out_dim, "width": width, "depth": depth}.items():
+            if value < 1:
+                raise ParameterError(f"CoordinateMLP: {name} must be at least 1, got {value}")
+        if parameterization not in ("ntk", "standard"):
+            raise ParameterError(
+                "CoordinateMLP: parameterization must be 'ntk' or 'standard', "
+                f"got {parameterization!r}"
+            )
+        encoding.parameterize(parameterization)
+        self.encoding = encoding
+        self.in_dim = encoding.in_dim
+        self.out_dim = out_dim
+        self.parameterization: Parameterization = parameterization
+        if activation == "auto":
+            activation = "relu" if encoding.activation is None else encoding.activation
+        self.activation = activation_of(activation)
+        gain, bias_gain = self.activation.ntk_gains() if parameterization == "ntk" else (1.0, 1.0)
+        sizes = [encoding.out_dim, *[width] * depth, out_dim]
+        layers: list[nn.Module] = []
+        for index, (n_in, n_out) in enumerate(itertools.pairwise(sizes)):
+            if index > 0:
+                layers.append(self.activation.module())
+            if parameterization == "standard":
+                layer = nn.Linear(n_in, n_out)
+                self.activation.initialize(layer)
+                layers.append(layer)
+            elif index == depth:
+                layers.append(NTKLinear(n_in, n_out, beta))
+            else:
+                widened = index == 0 and first_layer_scale == "width"
+                scale = gain / math.sqrt(width if widened else n_in)
+                layers.append(NTKLinear(n_in, n_out, beta * bias_gain, scale))
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, x: Tensor) -> Tensor:  # (N, d) -> (N, O)
+        try:
+            features = self.encoding(x)
+        except Exception as error:
+            error.add_note(IN_ENCODING)
+            raise
+        out: Tensor = self.layers(features)
+        return out
+
+    def parameter_counts(self) -> dict[str, int]:
+        """Number of parameters by part: ``{"mlp": …, "encoding": …}``."""
+        return {
+            "mlp": sum(p.numel() for p in self.layers.parameters()),
+            "encoding": sum(p.numel() for p in self.encoding.parameters()),
+        }

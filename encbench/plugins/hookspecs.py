@@ -1,0 +1,67 @@
+"""What a plug-in can offer, one hook each (pluggy).
+
+A plug-in is a module named by an entry point of the group ``encbench``; it marks functions of
+these names with ``@encbench.hookimpl``. The functions that offer something return a mapping from
+name to a class or function, or to a lazy target ``"module:name"``, which lets ``encbench list``
+answer without importing torch: the one-line description is read from the target's docstring.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import pluggy
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from encbench.contracts.encoding import Encoding
+    from encbench.contracts.metric import Metric
+    from encbench.contracts.task import Task
+    from encbench.results.records import StoredRecord
+
+__all__ = ["hookimpl"]
+
+hookspec = pluggy.HookspecMarker("encbench")
+hookimpl = pluggy.HookimplMarker("encbench")
+
+
+@hookspec
+def encbench_encodings() -> Mapping[str, type[Encoding] | str]:
+    """Encodings: name to a subclass of ``encbench.Encoding``."""
+    raise AssertionError("a hook specification is never called")
+
+
+@hookspec
+def encbench_tasks() -> Mapping[str, type[Task] | str]:
+    """Tasks: name to a subclass of ``encbench.Task``."""
+    raise AssertionError("a hook specification is never called")
+
+
+@hookspec
+def encbench_metrics() -> Mapping[str, type[Metric] | str]:
+    """Metrics: name to a subclass of ``encbench.metrics.Metric``."""
+    raise AssertionError("a hook specification is never called")
+
+
+@hookspec
+def encbench_suites() -> Mapping[str, Path | str]:
+    """Suites: name to the path of a TOML file."""
+    raise AssertionError("a hook specification is never called")
+
+
+@hookspec
+def encbench_commands() -> Mapping[str, Callable[..., Any] | str]:
+    """Verbs of the command line: name to a function that typer turns into a command."""
+    raise AssertionError("a hook specification is never called")
+
+
+@hookspec
+def encbench_cell_finished(record: StoredRecord) -> None:
+    """A cell has finished, well or not, and its record is on disk."""
+
+
+@hookspec
+def encbench_run_finished(directory: Path, records: Sequence[StoredRecord]) -> None:
+    """Every cell of a run has a record; ``records`` are the run's own."""

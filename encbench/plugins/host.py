@@ -1,0 +1,171 @@
+"""Finding plug-ins: every distribution's entry points of the group ``encbench``, in isolation.
+
+Each entry point is loaded and registered in its own ``try``: one that fails to import, or whose
+hook raises, becomes a warning and a row in ``encbench plugins``, and the others work.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import traceback
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import metadata
+from types import ModuleType
+from typing import Any
+
+import pluggy
+
+from encbench.errors import PluginError
+from encbench.plugins import hookspecs
+
+__all__ = ["GROUP", "Plugin", "PluginHost", "default_host"]
+
+GROUP = "encbench"
+OFFERS = {
+    "encoding": "encbench_encodings",
+    "task": "encbench_tasks",
+    "metric": "encbench_metrics",
+    "suite": "encbench_suites",
+    "command": "encbench_commands",
+}
+"""Kind of thing offered to the hook that offers it."""
+
+logger = logging.getLogger("encbench")
+
+
+@dataclass
+class Plugin:
+    """One entry point: where it came from, what it offers, and what is wrong with it."""
+
+    name: str
+    distribution: str
+    version: str
+    module: str
+    problem: str | None = None
+    """Why it is broken, one line; None when it works."""
+    details: str = ""
+    """The traceback of the problem."""
+    offers: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Kind to name to target."""
+
+    @property
+    def identity(self) -> str:
+        return f"{self.distribution}:{self.name}"
+
+
+class PluginHost:
+    """All plug-ins of this environment and the hooks they implement."""
+
+    def __init__(self) -> None:
+        self._manager = pluggy.PluginManager("encbench")
+        self._manager.add_hookspecs(hookspecs)
+        self.plugins: list[Plugin] = []
+
+    def discover(self) -> None:
+        """Load every entry point of the group ``encbench``, each on its own."""
+        seen: set[tuple[str, str]] = set()
+        for distribution in metadata.distributions():
+            for entry_point in distribution.entry_points:
+                if entry_point.group != GROUP:
+                    continue
+                name = distribution.metadata["Name"]
+                # an editable install can show up twice on sys.path
+                if (name, entry_point.name) in seen:
+                    continue
+                seen.add((name, entry_point.name))
+                plugin = Plugin(entry_point.name, name, distribution.version, entry_point.value)
+                self.plugins.append(plugin)
+                self._load(plugin, entry_point)
+        self.plugins.sort(key=lambda plugin: (plugin.distribution != "encbench", plugin.identity))
+
+    def register(self, plugin: Plugin, module: ModuleType | object) -> None:
+        """Register an imported module; a problem is noted on the plug-in, not raised."""
+        try:
+            self._refuse_misspelt_hooks(module)
+            self._manager.register(module, name=plugin.identity)
+        except Exception as error:
+            self._note(plugin, f"cannot be registered: {_line(error)}")
+            return
+        for kind, hook in OFFERS.items():
+            implementation = self._implementation(plugin, hook)
+            if implementation is None:
+                continue
+            try:
+                offered = implementation()
+                if not isinstance(offered, Mapping):
+                    raise PluginError(
+                        f"must return a mapping from name to class, got {type(offered).__name__}"
+                    )
+                plugin.offers[kind] = dict(offered)
+            except Exception as error:
+                self._note(plugin, f"{hook}() failed: {_line(error)}")
+
+    def notify(self, hook: str, **arguments: Any) -> None:
+        """Call a reporting hook, one implementation at a time; failures are logged."""
+        for plugin in self.plugins:
+            implementation = self._implementation(plugin, hook)
+            if implementation is None:
+                continue
+            accepted = inspect.signature(implementation).parameters
+            try:
+                implementation(**{k: v for k, v in arguments.items() if k in accepted})
+            except Exception as error:
+                logger.warning(
+                    "plug-in %s %s (%s): %s() failed: %s",
+                    plugin.distribution,
+                    plugin.version,
+                    plugin.name,
+                    hook,
+                    _line(error),
+                )
+                logger.debug("%s", traceback.format_exc())
+
+    def broken(self) -> Iterator[Plugin]:
+        """Plug-ins with a problem."""
+        return (plugin for plugin in self.plugins if plugin.problem)
+
+    def _load(self, plugin: Plugin, entry_point: metadata.EntryPoint) -> None:
+        try:
+            module = entry_point.load()
+        # a plug-in that calls sys.exit on import must not end the program
+        except (Exception, SystemExit) as error:
+            self._note(plugin, f"cannot be imported: {_line(error)}")
+            return
+        self.register(plugin, module)
+
+    def _refuse_misspelt_hooks(self, module: ModuleType | object) -> None:
+        known = {name for name in dir(hookspecs) if name.startswith("encbench_")}
+        for name in dir(module):
+            marked = hasattr(getattr(module, name, None), "encbench_impl")
+            if marked and name not in known:
+                raise PluginError(
+                    f"{name} is not a hook of encbench; hooks are {', '.join(sorted(known))}"
+                )
+
+    def _implementation(self, plugin: Plugin, hook: str) -> Any:
+        caller = getattr(self._manager.hook, hook)
+        for implementation in caller.get_hookimpls():
+            if implementation.plugin_name == plugin.identity:
+                return implementation.function
+        return None
+
+    @staticmethod
+    def _note(plugin: Plugin, problem: str) -> None:
+        plugin.problem = problem
+        plugin.details = traceback.format_exc()
+
+
+def _line(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+@cache
+def default_host() -> PluginHost:
+    """The plug-ins of this environment, discovered once a process."""
+    host = PluginHost()
+    host.discover()
+    return host

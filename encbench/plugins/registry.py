@@ -1,0 +1,159 @@
+"""Names: which plug-in offers an encoding, task, metric or command, and the class behind it."""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import inspect
+import tomllib
+from collections import defaultdict
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from encbench.errors import AmbiguousNameError, PluginError, UnknownNameError
+from encbench.plugins.host import Plugin, PluginHost, default_host
+
+__all__ = ["Offer", "Registry", "default_registry"]
+
+
+_BASES = {"encoding": "Encoding", "task": "Task", "metric": "Metric"}
+"""Kind to the class of ``encbench`` that such a plug-in is a subclass of; imports torch."""
+
+
+@dataclass(frozen=True)
+class Offer:
+    """One name that one plug-in offers."""
+
+    kind: str
+    name: str
+    target: Any
+    """The class or function, or a lazy "module:name"."""
+    plugin: Plugin
+
+    @property
+    def distribution(self) -> str:
+        return self.plugin.distribution
+
+    def __str__(self) -> str:
+        """ "encoding 'mpe' of encbench 0.1.0"."""
+        return f"{self.kind} {self.name!r} of {self.distribution} {self.plugin.version}"
+
+    def load(self) -> Any:
+        """The class or function; imports its module.
+
+        Raises:
+            PluginError: it cannot be imported, or is nothing of its kind; names the distribution.
+        """
+        if not isinstance(self.target, str):
+            return self._checked(self.target)
+        module, _, attribute = self.target.partition(":")
+        try:
+            loaded = getattr(import_module(module), attribute)
+        except Exception as error:
+            raise PluginError(
+                f"{self} cannot be loaded from {self.target!r}: {type(error).__name__}: {error}"
+            ) from error
+        return self._checked(loaded)
+
+    def _checked(self, loaded: Any) -> Any:
+        expected = _BASES.get(self.kind)
+        if expected is None:
+            return loaded
+        base = getattr(import_module("encbench"), expected)
+        if not (isinstance(loaded, type) and issubclass(loaded, base)):
+            what = f"the class {loaded.__qualname__}" if isinstance(loaded, type) else repr(loaded)
+            raise PluginError(f"{self} is {what}, expected a subclass of encbench.{expected}")
+        return loaded
+
+    def summary(self) -> str:
+        """The first line of the docstring, read from source where the target is lazy.
+
+        A suite's is its ``description``.
+        """
+        if self.kind == "suite":
+            try:
+                suite = tomllib.loads(Path(self.target).read_text(encoding="utf-8"))
+            except (OSError, ValueError) as error:
+                return f"({type(error).__name__}: {error})"
+            return str(suite.get("description", ""))
+        if not isinstance(self.target, str):
+            return (inspect.getdoc(self.target) or "").partition("\n")[0]
+        module, _, attribute = self.target.partition(":")
+        try:
+            spec = find_spec(module)
+            if spec is None or spec.origin is None:
+                return f"(module {module} not found)"
+            tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
+        except (ImportError, OSError, SyntaxError, ValueError) as error:
+            return f"({type(error).__name__}: {error})"
+        for node in tree.body:
+            if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == attribute:
+                return (ast.get_docstring(node) or "").partition("\n")[0]
+        return ""
+
+
+class Registry:
+    """Everything that the plug-ins of one host offer, by kind and name."""
+
+    def __init__(self, host: PluginHost) -> None:
+        self.host = host
+        self._offers: dict[str, dict[str, list[Offer]]] = defaultdict(lambda: defaultdict(list))
+        for plugin in host.plugins:
+            for kind, named in plugin.offers.items():
+                for name, target in named.items():
+                    self._offers[kind][name].append(Offer(kind, name, target, plugin))
+
+    def offers(self, kind: str) -> list[Offer]:
+        """All offers of a kind, in the order the plug-ins give them."""
+        return [offer for named in self._offers[kind].values() for offer in named]
+
+    def find(self, kind: str, name: str) -> Offer:
+        """The one offer of that name; ``distribution:name`` picks one of several.
+
+        Raises:
+            UnknownNameError: nobody offers it; the message gives the nearest names, and the
+                broken plug-ins that may have.
+            AmbiguousNameError: two plug-ins do; the message names both distributions.
+        """
+        distribution, _, short = name.rpartition(":")
+        found = [
+            offer
+            for offer in self._offers[kind].get(short, [])
+            if distribution in ("", offer.distribution)
+        ]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            choices = " or ".join(f"{offer.distribution}:{short}" for offer in found)
+            raise AmbiguousNameError(
+                f"{kind} {name!r} is offered by {len(found)} plug-ins; say {choices}"
+            )
+        raise UnknownNameError(self._unknown(kind, name))
+
+    def conflicts(self) -> list[tuple[str, str, list[str]]]:
+        """Names that several plug-ins offer: (kind, name, distributions)."""
+        return [
+            (kind, name, [offer.distribution for offer in offers])
+            for kind, named in self._offers.items()
+            for name, offers in named.items()
+            if len(offers) > 1
+        ]
+
+    def _unknown(self, kind: str, name: str) -> str:
+        known = sorted(self._offers[kind])
+        near = difflib.get_close_matches(name.rpartition(":")[2], known, n=2, cutoff=0.5)
+        hint = f"did you mean {' or '.join(map(repr, near))}?" if near else ""
+        broken = [f"{p.distribution} ({p.problem})" for p in self.host.broken()]
+        lost = f" A broken plug-in may have offered it: {'; '.join(broken)}." if broken else ""
+        listing = f"Installed: {', '.join(known) or 'none'}."
+        return f"unknown {kind} {name!r}; {hint + ' ' if hint else ''}{listing}{lost}"
+
+
+@cache
+def default_registry() -> Registry:
+    """Names offered in this environment."""
+    return Registry(default_host())

@@ -1,0 +1,1 @@
+"""Records of cells: what is in them, and the folder that holds them."""

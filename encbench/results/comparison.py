@@ -1,0 +1,250 @@
+"""How far a result that was made again is from its record, and what was not as it was then.
+
+Equal to the last digit is the expectation on the same machine, libraries and number of threads.
+Elsewhere sums are taken in another order, and training carries the last digit on.
+"""
+
+from __future__ import annotations
+
+import math
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from PIL import Image
+
+from encbench.results.provenance import Provenance
+from encbench.results.records import CellResult, Record, StoredRecord, damaged
+
+__all__ = ["Circumstance", "Comparison", "Difference", "circumstances", "compare"]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One number, curve, spectrum or picture that did not come out as recorded."""
+
+    name: str
+    """ "metric.psnr", "curve.loss", "spectrum.end", "picture.prediction", "status"."""
+    then: str
+    now: str
+    """Both values, where there are many at the place where they are furthest apart."""
+    absolute: float
+    relative: float
+    """Of numbers and curves to the larger of the two values; of spectra to λ_max; of pictures
+    to white; of other arrays to the largest value. Infinite where they cannot be compared."""
+
+
+@dataclass(frozen=True)
+class Circumstance:
+    """Something that was otherwise when the record was made."""
+
+    name: str
+    then: str
+    now: str
+
+
+@dataclass
+class Comparison:
+    """A cell run again, beside its record."""
+
+    differences: list[Difference] = field(default_factory=list)
+    circumstances: list[Circumstance] = field(default_factory=list)
+    compared: int = 0
+    """Numbers, curves, spectra and pictures that were looked at."""
+
+    @property
+    def worst(self) -> Difference | None:
+        """The difference of the largest relative size; None where there is none."""
+        return max(self.differences, key=lambda d: d.relative, default=None)
+
+    def equal(self, tolerance: float) -> bool:
+        """Whether every relative difference is at most ``tolerance``; 0: to the last digit."""
+        return self.worst is None or self.worst.relative <= tolerance
+
+
+def compare(then: StoredRecord, now: CellResult) -> Comparison:
+    """A result of the same cell against its record.
+
+    Times, memory and who ran it where are no results and are left out.
+
+    Raises:
+        StoreError: the record's arrays or pictures are damaged.
+    """
+    comparison = Comparison(circumstances=circumstances(then.record, now.record))
+    for difference in _differences(then, now):
+        comparison.compared += 1
+        if difference is not None:
+            comparison.differences.append(difference)
+    return comparison
+
+
+def circumstances(then: Record, now: Record) -> list[Circumstance]:
+    """What both records say, and say differently. What an older one did not say is left out."""
+    before, after = _told(then), _told(now)
+    # a library that was not there cannot have mattered; one that is gone may
+    return [
+        Circumstance(name, value, after.get(name, "not here"))
+        for name, value in before.items()
+        if after.get(name, "not here") != value
+    ]
+
+
+def _told(record: Record) -> dict[str, str]:
+    source: Provenance = record.provenance
+    cell = record.cell
+    told: dict[str, str | None] = {
+        "Python": source.python,
+        **{f"version of {name}": version for name, version in source.libraries.items()},
+        "version of encbench": source.encbench,
+        **{f"version of {name}": version for name, version in source.plugins.items()},
+        # what the cell asks for; a record of a rerun says what was there
+        f"version of {cell.encoding.distribution}": source.plugins.get(
+            cell.encoding.distribution, cell.encoding.version
+        ),
+        f"version of {cell.task.distribution}": source.plugins.get(
+            cell.task.distribution, cell.task.version
+        ),
+        "CPU capability": source.cpu_capability,
+        **{f"BLAS of {name}": version for name, version in source.blas.items()},
+        **{f"version of {name}": version for name, version in source.cuda.items()},
+        "matmul precision": source.matmul_precision,
+        "threads": str(source.threads),
+        "device": source.device,
+        "processor": source.processor,
+        "operating system": source.os,
+        "machine": source.machine,
+        "commit of the working directory": source.git_commit,
+    }
+    return {name: value for name, value in told.items() if value is not None}
+
+
+def _differences(then: StoredRecord, now: CellResult) -> Iterator[Difference | None]:
+    before, after = then.record, now.record
+    yield _words("status", before.status, after.status)
+    yield _words("phase", before.phase, after.phase)
+    if before.error is not None and after.error is not None:
+        yield _words("error", before.error.type, after.error.type)
+        yield _words("error.step", before.error.step, after.error.step)
+    for name in ("in_dim", "out_dim", "network", "activation", "parameters", "steps", "curve"):
+        yield _words(name, getattr(before, name), getattr(after, name))
+    if before.learning_rate is not None and after.learning_rate is not None:
+        yield _number("lr", before.learning_rate.value, after.learning_rate.value)
+        yield _number("lr_crit", before.learning_rate.critical, after.learning_rate.critical)
+    yield _number(f"best.{before.curve}", before.best, after.best)
+    yield from _metrics(before, after)
+    yield from _arrays(then.arrays, now.arrays, _floors(before), _floors(after))
+    yield from _pictures(then, now.pictures)
+
+
+def _words(name: str, then: object, now: object) -> Difference | None:
+    if then == now:
+        return None
+    return Difference(name, str(then), str(now), math.inf, math.inf)
+
+
+def _presence(then: bool, now: bool) -> tuple[str, str]:
+    return ("present" if then else "missing", "present" if now else "missing")
+
+
+def _number(name: str, then: float | None, now: float | None) -> Difference | None:
+    if then is None or now is None:
+        return _words(name, then, now)
+    return _array(name, np.array([then]), np.array([now]))
+
+
+def _metrics(before: Record, after: Record) -> Iterator[Difference | None]:
+    for name in {**before.metrics, **after.metrics}:
+        old, new = before.metrics.get(name), after.metrics.get(name)
+        if old is None or new is None:
+            yield _words(f"metric.{name}", *_presence(old is not None, new is not None))
+            continue
+        yield _number(f"metric.{name}", old.value, new.value)
+
+
+def _floors(record: Record) -> dict[str, float]:
+    """Array of eigenvalues to the floor under which they are noise."""
+    floors = {}
+    for spectrum in record.spectra:
+        for name, part in (("", spectrum), ("mlp_", spectrum.mlp)):
+            if part is not None:
+                floors[f"spectrum_{name}{spectrum.when}"] = part.floor
+    return floors
+
+
+def _arrays(
+    before: Mapping[str, np.ndarray],
+    after: Mapping[str, np.ndarray],
+    floors: Mapping[str, float],
+    floors_now: Mapping[str, float],
+) -> Iterator[Difference | None]:
+    for name in {**before, **after}:
+        title = _title(name)
+        if name not in before or name not in after:
+            yield _words(title, *_presence(name in before, name in after))
+            continue
+        old, new = before[name], after[name]
+        if name in floors and old.size:
+            floor = max(floors[name], floors_now.get(name, 0.0))
+            # what cannot be told from zero is not compared
+            old, new = (np.where(values > floor, values, floor) for values in (old, new))
+            yield _array(title, old, new, scale=float(np.max(old)))
+        elif name in ("loss", "curve"):
+            yield _array(title, old, new, steps=before.get(f"{name}_step"))
+        else:
+            yield _array(title, old, new, scale=_largest(old))
+
+
+def _title(array: str) -> str:
+    if array.startswith("spectrum_"):
+        return array.replace("_", ".")
+    return f"curve.{array}" if array.partition("_")[0] in ("loss", "curve") else f"array.{array}"
+
+
+def _largest(values: np.ndarray) -> float | None:
+    finite = np.abs(np.asarray(values, np.float64))
+    finite = finite[np.isfinite(finite)]
+    return float(finite.max()) if finite.size and finite.max() > 0 else None
+
+
+def _pictures(then: StoredRecord, now: Mapping[str, np.ndarray]) -> Iterator[Difference | None]:
+    names = {name.removesuffix(".png") for name in then.record.files if name.endswith(".png")}
+    for name in sorted(names | now.keys()):
+        path = then.picture(name)
+        if path is None or name not in now:
+            yield _words(f"picture.{name}", *_presence(path is not None, name in now))
+            continue
+        try:
+            with Image.open(path) as picture:
+                pixels = np.asarray(picture)
+        except (OSError, SyntaxError, ValueError, zlib.error) as error:
+            raise damaged(path) from error
+        yield _array(f"picture.{name}", pixels, now[name], scale=255.0)
+
+
+def _array(
+    name: str,
+    then: np.ndarray,
+    now: np.ndarray,
+    *,
+    scale: float | None = None,
+    steps: np.ndarray | None = None,
+) -> Difference | None:
+    """Two arrays' largest difference, relative to ``scale`` or, without, to each pair's larger."""
+    if then.shape != now.shape:
+        return _words(name, f"shape {then.shape}", f"shape {now.shape}")
+    old, new = (np.asarray(values, np.float64).ravel() for values in (then, now))
+    same = (old == new) | (np.isnan(old) & np.isnan(new))
+    if same.all():
+        return None
+    with np.errstate(invalid="ignore"):
+        size = np.where(same, 0.0, np.abs(old - new))
+        size = np.where(np.isnan(size), np.inf, size)
+        larger = np.maximum(np.abs(old), np.abs(new)) if scale is None else scale
+        relative = np.where(same, 0.0, size / larger)
+    relative = np.where(np.isnan(relative), np.inf, relative)
+    at = int(relative.argmax())
+    where = f" at step {int(steps[at])}" if steps is not None and len(steps) > at else ""
+    return Difference(
+        name + where, f"{old[at]:.10g}", f"{new[at]:.10g}", float(size[at]), float(relative[at])
+    )

@@ -1,0 +1,346 @@
+"""The folder that holds a run's records: written atomically, read with distrust."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import itertools
+import json
+import logging
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock, Timeout
+from PIL import Image
+
+from encbench.errors import StoreError
+from encbench.results.reading import (
+    NewerRecord,
+    check_files,
+    many_objects,
+    read_record,
+    reason_of,
+    record_text,
+    told,
+)
+from encbench.results.records import Record, StoredRecord
+
+__all__ = ["Store", "store_error"]
+
+logger = logging.getLogger("encbench")
+_OLD = ".old-"
+"""Before the key of a record that is being replaced."""
+_NOT_THE_RECORDS_FAULT = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE, errno.ETIMEDOUT}
+"""Reading failed, and may succeed later: no reason to call a record damaged."""
+
+
+class Store:
+    """Records under one directory.
+
+    Only one process writes (``with store.writing(): …``); any number may read. A record that
+    cannot be read is moved to ``damaged/`` with a message by the writer, and skipped by readers.
+    """
+
+    def __init__(self, directory: Path | str) -> None:
+        self.directory = Path(directory)
+        self._records = self.directory / "records"
+        self._suite = self.directory / "run.json"
+        self._written_suite: str | None = None
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Hold the directory for writing; creates it.
+
+        Raises:
+            StoreError: it cannot be written, another process is writing, or it is a part of a
+                results folder.
+        """
+        try:
+            if not self._records.is_dir():
+                self._refuse_parts()
+            self._records.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(self.directory / ".lock")
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise StoreError(
+                f"{self.directory} is in use by another encbench run; "
+                "wait for it, or choose another folder with -o"
+            ) from None
+        except OSError as error:
+            raise store_error(
+                f"cannot write to the output folder {self.directory}", error
+            ) from None
+        try:
+            self._recover()
+            yield
+        finally:
+            lock.release()
+
+    def write_suite(self, suite: Mapping[str, Any]) -> None:
+        """Keep what was asked for beside the results.
+
+        Records written from now on name this suite.
+        """
+        name = suite.get("name")
+        self._written_suite = name if isinstance(name, str) else None
+        temporary = self._suite.with_suffix(".new")
+        try:
+            temporary.write_text(json.dumps(suite, indent=2) + "\n", encoding="utf-8")
+            _flush(temporary)
+            temporary.replace(self._suite)
+            _flush(self.directory)
+        except OSError as error:
+            temporary.unlink(missing_ok=True)
+            raise store_error(f"cannot write {self._suite}", error) from None
+
+    def suite(self) -> dict[str, Any] | None:
+        """The suite of the last run here, or None."""
+        try:
+            suite = json.loads(self._suite.read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError):
+            return None
+        return suite if isinstance(suite, dict) else None
+
+    def suite_name(self) -> str | None:
+        """Name of the suite of the last run here, or None."""
+        name = (self.suite() or {}).get("name")
+        return name if isinstance(name, str) else None
+
+    def write(
+        self,
+        record: Record,
+        arrays: Mapping[str, np.ndarray],
+        pictures: Mapping[str, np.ndarray],
+    ) -> StoredRecord:
+        """Put a record on disk in one rename, in place of an earlier one of its key.
+
+        Args:
+            record: the numbers; its ``files`` are filled in here.
+            arrays: written to arrays.npz.
+            pictures: (H, W), (H, W, 3) or (H, W, 4) uint8, each a PNG.
+
+        Raises:
+            StoreError: disk full, folder not writable. Nothing half-written is left, and an
+                earlier record of the same key stays.
+        """
+        final = self._records / record.key
+        temporary = self._records / f".new-{record.key}-{os.getpid()}"
+        if record.provenance.suite is None:
+            source = record.provenance.model_copy(update={"suite": self._written_suite})
+            record = record.model_copy(update={"provenance": source})
+        try:
+            temporary.mkdir(parents=True)
+            if arrays:
+                np.savez_compressed(temporary / "arrays.npz", **dict(arrays))  # type: ignore[arg-type] # numpy's stub takes the mapping for its own keyword
+            for name, pixels in pictures.items():
+                Image.fromarray(pixels).save(temporary / f"{name}.png")
+            sizes = {file.name: file.stat().st_size for file in sorted(temporary.iterdir())}
+            record, text = record_text(record.model_copy(update={"files": sizes}))
+            (temporary / "record.json").write_text(text, encoding="utf-8")
+            self.put(temporary, record.key)
+        except OSError as error:
+            raise store_error(f"cannot write the record {final}", error) from None
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+        return StoredRecord(record, final)
+
+    def put(self, folder: Path, key: str) -> None:
+        """Move a finished folder of this file system into the place of a record; only while
+        writing.
+
+        Raises:
+            OSError: disk full, folder not writable. An earlier record of the key stays.
+        """
+        final, replaced = self._records / key, self._records / f"{_OLD}{key}"
+        for file in folder.iterdir():
+            _flush(file)
+        # a file that was flushed can still be missing from its folder after a power cut
+        _flush(folder)
+        if os.path.lexists(final):
+            shutil.rmtree(replaced, ignore_errors=True)
+            final.rename(replaced)
+            try:
+                folder.rename(final)
+            except OSError:
+                replaced.rename(final)
+                raise
+            _discard(replaced)
+        else:
+            folder.rename(final)
+        _flush(self._records)
+
+    def remove(self, key: str) -> None:
+        """Forget a record, if there is one."""
+        shutil.rmtree(self._records / key, ignore_errors=True)
+
+    def records(self, *, set_aside: bool = False) -> list[StoredRecord]:
+        """All readable records, by key.
+
+        Args:
+            set_aside: move damaged ones to ``damaged/``; only while writing.
+
+        Raises:
+            StoreError: there is no such directory; or, with ``set_aside``, it holds records of a
+                newer encbench, which an older one must neither move nor replace.
+        """
+        found = []
+        with many_objects():
+            for name in self.keys():
+                folder = self._records / name
+                try:
+                    found.append(self.read(name))
+                except NewerRecord as error:
+                    self._newer(folder, error, refuse=set_aside)
+                except (OSError, ValueError) as error:
+                    self._damaged(folder, error, set_aside=set_aside)
+        return found
+
+    def whole(self, stored: Iterable[StoredRecord]) -> list[StoredRecord]:
+        """Those records whose every byte is as it was written; only while writing.
+
+        ``records`` leaves arrays and pictures unread, at a millisecond a record. Those with a
+        damaged file are moved to ``damaged/``.
+        """
+        found = []
+        for item in stored:
+            try:
+                check_files(item.path, item.record)
+            except (OSError, ValueError) as error:
+                self._damaged(item.path, error, set_aside=True)
+            else:
+                found.append(item)
+        return found
+
+    def keys(self) -> list[str]:
+        """Keys of all records, readable or not.
+
+        Raises:
+            StoreError: there is no such directory, or it is a part of a results folder.
+        """
+        if not self.directory.is_dir():
+            raise StoreError(
+                f"there is no results folder {self.directory}; `encbench run -o DIR` makes one"
+            )
+        try:
+            names = {entry.name.removeprefix(_OLD) for entry in os.scandir(self._records)}
+        except FileNotFoundError:
+            self._refuse_parts()
+            return []
+        except OSError as error:
+            raise store_error(f"cannot read the results folder {self.directory}", error) from None
+        return sorted(name for name in names if name and name[0] != ".")
+
+    def _refuse_parts(self) -> None:
+        """A record, or the folder of all records, given for the results folder: one too deep."""
+        here = Path(os.path.abspath(self.directory))  # noqa: PTH100 # ".." has no name
+        if (here / "record.json").exists():
+            raise StoreError(f"{self.directory} is one record; give the results folder it is of")
+        if here.name == "records" and any((p / "record.json").exists() for p in _folders(here)):
+            raise StoreError(
+                f"{self.directory} is a part of the results folder {here.parent}; give that"
+            )
+
+    def read(self, key: str) -> StoredRecord:
+        """The record of one key, with what went wrong as it came.
+
+        Raises:
+            NewerRecord: this encbench is too old for it.
+            ValueError: it is damaged.
+            OSError: there is none, or it cannot be read.
+        """
+        folder, replaced = self._records / key, self._records / f"{_OLD}{key}"
+        try:
+            return StoredRecord(read_record(str(folder)), folder)
+        except (FileNotFoundError, ValueError):
+            # it may have been replaced meanwhile, and what was read be parts of two; or it is
+            # being replaced, or was when its writer was killed, and the earlier one is it
+            with contextlib.suppress(OSError, ValueError):
+                earlier = read_record(str(replaced), key)
+                if not folder.exists():
+                    return StoredRecord(earlier, replaced)
+        return StoredRecord(read_record(str(folder)), folder)
+
+    def record(self, key: str) -> StoredRecord:
+        """The record of one key.
+
+        Raises:
+            StoreError: there is none, or it cannot be read.
+        """
+        with told(self._records / key):
+            return self.read(key)
+
+    def _newer(self, folder: Path, error: NewerRecord, *, refuse: bool) -> None:
+        if refuse:
+            raise StoreError(
+                f"{folder} was written by a newer encbench ({error}); "
+                "update encbench, or choose another folder with -o"
+            ) from None
+        logger.warning("skipping %s of a newer encbench: %s; update it", folder, error)
+
+    def _damaged(self, folder: Path, error: OSError | ValueError, *, set_aside: bool) -> None:
+        if isinstance(error, OSError) and error.errno in _NOT_THE_RECORDS_FAULT:
+            raise StoreError(f"cannot read {folder}: {error.strerror}; try again") from None
+        reason = reason_of(error)
+        if set_aside:
+            aside = self._set_aside(folder)
+            logger.warning("the record %s is damaged (%s); moved to %s", folder.name, reason, aside)
+        else:
+            logger.warning("skipping the damaged record %s: %s", folder, reason)
+
+    def _recover(self) -> None:
+        """Clean up after a process that was killed while it wrote."""
+        for unfinished in self._records.glob(".new-*"):
+            _discard(unfinished)
+        for replaced in self._records.glob(f"{_OLD}*"):
+            final = self._records / replaced.name.removeprefix(_OLD)
+            if os.path.lexists(final):
+                _discard(replaced)
+            else:
+                replaced.rename(final)
+
+    def _set_aside(self, folder: Path) -> Path:
+        damaged = self.directory / "damaged"
+        try:
+            damaged.mkdir(exist_ok=True)
+            names = (f"{folder.name}-{n}" if n else folder.name for n in itertools.count())
+            target = next(p for p in (damaged / n for n in names) if not os.path.lexists(p))
+            folder.rename(target)
+        except OSError as error:
+            raise store_error(f"cannot set aside the damaged record {folder}", error) from None
+        return target
+
+
+def _folders(path: Path) -> list[Path]:
+    with contextlib.suppress(OSError):
+        return [Path(entry) for entry in os.scandir(path) if entry.is_dir()]
+    return []
+
+
+def _discard(path: Path) -> None:
+    """Remove what nobody needs, whatever it is; it is no loss where that fails."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _flush(path: Path) -> None:
+    """Have a file, or the entries of a folder, on the disk itself."""
+    if os.name == "nt" and path.is_dir():
+        return  # folders cannot be opened there
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def store_error(what: str, error: OSError) -> StoreError:
+    """What could not be done to a folder, and why, as one line."""
+    reason = error.strerror or str(error)
+    return StoreError(f"{what}: {reason}; free space or permissions, or another folder with -o")

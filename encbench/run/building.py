@@ -1,0 +1,161 @@
+"""A cell's task and model, built from its configuration."""
+
+from __future__ import annotations
+
+import threading
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from encbench.contracts.encoding import Encoding
+from encbench.contracts.task import Task
+from encbench.errors import DataError, EncbenchError, PluginError
+from encbench.network.mlp import IN_ENCODING, CoordinateMLP
+from encbench.plugins.registry import Offer, Registry
+from encbench.suite.config import CellConfig, PluginRef
+from encbench.suite.seeding import Streams
+
+__all__ = ["blame", "build_model", "build_task", "cell_streams", "lacks_memory", "plugged"]
+
+_generator = threading.Lock()
+"""Encodings draw from torch's one global generator, which threads share."""
+
+
+def cell_streams(cell: CellConfig) -> Streams:
+    """The cell's random streams.
+
+    The task counts by its name and its data, not by its parameters: a photograph has the same
+    streams under whatever path it was given.
+    """
+    return Streams(
+        task={"name": cell.task.name, "data": cell.data_hash},
+        encoding=[
+            cell.encoding.model_dump(mode="json", exclude={"label"}),
+            cell.network.model_dump(mode="json"),
+        ],
+        seed=cell.seed,
+    )
+
+
+def build_task(cell: CellConfig, registry: Registry) -> Task:
+    """The cell's task, its data loaded.
+
+    Raises:
+        DataError: the data cannot be used, or is not what the cell was planned with.
+        PluginError: the task's class raised something else; names its distribution.
+    """
+    reference = cell.task
+    offer = _offer("task", reference, registry)
+    if cell.data_hash is not None:
+        _check_data(
+            cell.data_hash, plugged(offer, lambda cls: cls.data_hash(**reference.parameters))
+        )
+    task: Task = plugged(offer, lambda cls: cls(**reference.parameters))
+    return task
+
+
+def build_model(
+    cell: CellConfig, task: Task, registry: Registry, streams: Streams
+) -> CoordinateMLP:
+    """The cell's network on the CPU, its weights drawn from the stream "weights".
+
+    Raises:
+        ParameterError: encoding, task and network do not fit one another.
+        PluginError: the encoding's class raised something else; names its distribution.
+    """
+    reference, network = cell.encoding, cell.network
+    offer = _offer("encoding", reference, registry)
+    assert network.width is not None, "planning fills in the width"
+    assert network.depth is not None, "planning fills in the depth"
+    with _generator, torch.random.fork_rng(devices=[]):
+        torch.manual_seed(streams.seed("weights"))
+        encoding: Encoding = plugged(
+            offer, lambda cls: _whole(cls(task.in_dim, **reference.parameters))
+        )
+        return CoordinateMLP(
+            encoding,
+            task.out_dim,
+            network.width,
+            network.depth,
+            network.parameterization,
+            network.beta,
+            network.first_layer_scale,
+            network.activation,
+        )
+
+
+def _offer(kind: str, reference: PluginRef, registry: Registry) -> Offer:
+    """The plug-in that a cell was planned with; a worker may have another version of it."""
+    offer = registry.find(kind, f"{reference.distribution}:{reference.name}")
+    if offer.plugin.version != reference.version:
+        raise PluginError(
+            f"{kind} {reference.name!r} was planned with {reference.distribution} "
+            f"{reference.version}, but where it runs {offer.plugin.version} is installed; "
+            "install the same version there"
+        )
+    return offer
+
+
+def _check_data(planned: str, found: str) -> None:
+    if found != planned:
+        raise DataError(
+            f"the data is not what the run was planned with (SHA-256 {found[:12]}…, expected "
+            f"{planned[:12]}…): it has changed since, or lies under this path on another machine; "
+            "give the command again, or bring the same data there"
+        )
+
+
+def plugged(offer: Offer, build: Callable[[Any], Any]) -> Any:
+    """What a plug-in's class builds; an exception of its own becomes one that names it.
+
+    Raises:
+        PluginError: with the distribution. Errors of encbench and a lack of memory pass through.
+    """
+    try:
+        return build(offer.load())
+    except EncbenchError:
+        raise
+    except Exception as error:
+        if lacks_memory(error):
+            raise
+        raise PluginError(f"{offer} failed: {type(error).__name__}: {error}") from error
+
+
+def blame(error: BaseException, cell: CellConfig, task: Task | None) -> str:
+    """ "encoding 'x' of dist 1.0 failed: " of an exception, "" where it is nobody's we know.
+
+    An encoding's carries a note from the network; a task's has passed through its module.
+    """
+    if isinstance(error, EncbenchError):
+        return ""
+    if IN_ENCODING in getattr(error, "__notes__", ()):
+        kind, reference = "encoding", cell.encoding
+    elif task is not None and type(task).__module__ in _modules(error):
+        kind, reference = "task", cell.task
+    else:
+        return ""
+    return f"{kind} {reference.name!r} of {reference.distribution} {reference.version} failed: "
+
+
+def _modules(error: BaseException) -> set[str]:
+    frames = traceback.walk_tb(error.__traceback__)
+    return {str(frame.f_globals.get("__name__")) for frame, _ in frames}
+
+
+def _whole(encoding: Encoding) -> Encoding:
+    for name in ("in_dim", "out_dim"):
+        if not isinstance(getattr(encoding, name, None), int):
+            raise TypeError(
+                f"it has no number {name}; its __init__ must call super().__init__(in_dim, out_dim)"
+            )
+    return encoding
+
+
+def lacks_memory(error: BaseException) -> bool:
+    """Whether an exception says that memory ran out."""
+    # torch's CPU allocator has no exception of its own
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
+        isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    )

@@ -1,0 +1,138 @@
+"""What every executor is: cells in, results out, and a way to stop."""
+
+from __future__ import annotations
+
+import os
+import socket
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, field
+
+from encbench.errors import UsageError
+from encbench.results.provenance import Provenance, now
+from encbench.results.records import CellResult, ErrorInfo, Record, Status
+from encbench.run.cell import Event
+from encbench.run.limits import Limits
+from encbench.suite.config import CellConfig
+from encbench.suite.plan import cell_key
+
+__all__ = ["Executor", "Terms", "Watch", "check_threads", "this_process", "unfinished"]
+
+Watch = Callable[[Event], None]
+MAX_THREADS = 1024
+"""OpenMP ends the process where it cannot start as many threads as it was told to."""
+
+
+@dataclass(frozen=True)
+class Terms:
+    """Under which every cell of a run runs, wherever that is."""
+
+    device: str = "cpu"
+    """"cpu", "cuda", or "cuda:N"."""
+    threads: int = 1
+    limits: Limits = field(default_factory=Limits)
+    isolate: bool = False
+    """A process of its own for every cell."""
+    retries: int = 1
+    """How often a cell is run again after the process or machine that ran it was lost."""
+
+    def __post_init__(self) -> None:
+        check_threads(self.threads)
+        if self.retries < 0:
+            raise UsageError(f"retries must be at least 0, got {self.retries}")
+
+
+def check_threads(threads: int) -> None:
+    """Refuse a number of threads with which torch would crash the process.
+
+    Raises:
+        UsageError: below 1, or more than any machine serves.
+    """
+    if not 1 <= threads <= MAX_THREADS:
+        raise UsageError(f"threads must be at least 1 and at most {MAX_THREADS}, got {threads}")
+
+
+def this_process() -> str:
+    """Machine and number of this process, as a record names what ran its cell."""
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+class Executor(ABC):
+    """Runs cells. Results come back in any order, one for each cell that was started.
+
+    Nothing here writes to the results folder: whoever asks for results does.
+    """
+
+    name: str
+    """In words, for provenance."""
+
+    def __init__(self, terms: Terms) -> None:
+        self.terms = terms
+        self.draining = False
+
+    @abstractmethod
+    def run(self, cells: Sequence[CellConfig], watch: Watch) -> Generator[CellResult, None, None]:
+        """Results as they come. Ends early after ``drain`` or ``interrupt``.
+
+        When the iterator is closed, cells that still run are killed.
+        """
+
+    def ready(self) -> None:
+        """Forget that an earlier run was drained or interrupted; called before each run."""
+        self.draining = False
+
+    def drain(self) -> None:
+        """Start no more cells; those that run end as they would."""
+        self.draining = True
+
+    @abstractmethod
+    def interrupt(self) -> None:
+        """Start no more cells, and make those that run stop and give what they have.
+
+        Called from a signal handler in the main thread.
+        """
+
+    def noted(self, result: CellResult) -> CellResult:
+        """The result, its provenance complete."""
+        source = result.record.provenance
+        source.executor = self.name
+        source.timeout_s = self.terms.limits.seconds
+        source.memory_limit_bytes = self.terms.limits.memory
+        return result
+
+
+def unfinished(
+    cell: CellConfig,
+    status: Status,
+    kind: str,
+    message: str,
+    *,
+    terms: Terms,
+    phase: str = "",
+    peak_memory_bytes: int | None = None,
+    seconds: float | None = None,
+) -> CellResult:
+    """The record of a cell whose process can no longer tell how it ended.
+
+    Args:
+        cell: the cell.
+        status: what became of it.
+        kind: stands for the type of the exception.
+        message: why, in words.
+        terms: what it ran under.
+        phase: the last one it was seen in.
+        peak_memory_bytes: the most memory it was seen to hold.
+        seconds: how long it ran.
+    """
+    record = Record(
+        key=cell_key(cell),
+        status=status,
+        phase=phase or "start",
+        error=ErrorInfo(type=kind, message=message),
+        cell=cell,
+        peak_memory_bytes=peak_memory_bytes or None,
+        durations={} if seconds is None else {"lost": seconds},
+        provenance=Provenance.collect(terms.device, terms.threads),
+    )
+    record.provenance.finished = now()
+    return CellResult(record)

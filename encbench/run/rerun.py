@@ -1,0 +1,132 @@
+"""A recorded cell run again here, as it was run then."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import torch
+
+from encbench.errors import PluginError, UnknownNameError
+from encbench.plugins.registry import Offer, Registry
+from encbench.results.comparison import Circumstance
+from encbench.results.records import CellResult, Record
+from encbench.run.cell import Event
+from encbench.run.executors.base import Terms
+from encbench.run.executors.in_process import InProcess
+from encbench.run.runner import resolve_device
+from encbench.suite.config import CellConfig, PluginRef
+
+__all__ = ["Rerun", "prepare", "run_again"]
+
+
+@dataclass
+class Rerun:
+    """What running a record's cell again here amounts to, before it is done."""
+
+    cell: CellConfig
+    device: str
+    threads: int
+    remarks: list[str] = field(default_factory=list)
+    """What will not be as it was, a line each."""
+    circumstances: list[Circumstance] = field(default_factory=list)
+    """What no record says: other data."""
+    faithful: bool = True
+    """Whether the result is one of this cell: of the plug-ins and data that its key stands for."""
+
+
+def prepare(record: Record, registry: Registry, device: str | None = None) -> Rerun:
+    """How to run a record's cell here.
+
+    Args:
+        record: of any schema version.
+        registry: plug-ins to use.
+        device: "cpu" or "cuda"; unless given, of the kind that the record names.
+
+    Raises:
+        PluginError: the encoding or the task is not installed here.
+        UsageError: there is no such device here.
+    """
+    source = record.provenance
+    then = "cpu" if source.device == "cpu" else "cuda"
+    rerun = Rerun(record.cell, resolve_device(device) if device else then, source.threads)
+    if device is None and then == "cuda" and not torch.cuda.is_available():
+        rerun.device = "cpu"
+        rerun.remarks.append(
+            f"it ran on {source.device}; torch finds no GPU here, so it runs on the CPU"
+        )
+    for kind, reference in (("encoding", record.cell.encoding), ("task", record.cell.task)):
+        version = _installed(kind, reference, registry)
+        if version != reference.version:
+            rerun.faithful = False
+            rerun.remarks.append(
+                f"{kind} {reference.name!r} ran with {reference.distribution} "
+                f"{reference.version}; it runs with {version}, which is installed here"
+            )
+    _compare_data(rerun, registry)
+    return rerun
+
+
+def run_again(
+    rerun: Rerun, registry: Registry, watch: Callable[[Event], None] = lambda event: None
+) -> CellResult:
+    """The cell's result here and now; what goes wrong is in its record."""
+    terms = Terms(device=rerun.device, threads=rerun.threads)
+    executor = InProcess(terms, _AsRecorded(registry, rerun.cell))
+    (result,) = executor.run([rerun.cell], watch)
+    return result
+
+
+class _AsRecorded(Registry):
+    """Offers what is installed under the versions that a cell names.
+
+    A cell's random streams count them, and a cell is refused where others are installed. To run
+    one again all the same is what was asked for, with a remark.
+    """
+
+    def __init__(self, registry: Registry, cell: CellConfig) -> None:
+        super().__init__(registry.host)
+        self._versions = {
+            (kind, f"{reference.distribution}:{reference.name}"): reference.version
+            for kind, reference in (("encoding", cell.encoding), ("task", cell.task))
+        }
+
+    def find(self, kind: str, name: str) -> Offer:
+        offer = super().find(kind, name)
+        version = self._versions.get((kind, name), offer.plugin.version)
+        return replace(offer, plugin=replace(offer.plugin, version=version))
+
+
+def _installed(kind: str, reference: PluginRef, registry: Registry) -> str:
+    try:
+        return registry.find(kind, f"{reference.distribution}:{reference.name}").plugin.version
+    except UnknownNameError as error:
+        others = [o.distribution for o in registry.offers(kind) if o.name == reference.name]
+        other = f" {' and '.join(others)} offers one of that name, which is another." * bool(others)
+        # what else there is does not help: it must be this one
+        lost = str(error).partition("A broken plug-in")
+        raise PluginError(
+            f"{kind} {reference.name!r} of {reference.distribution} {reference.version} is not "
+            f"installed here; pip install '{reference.distribution}=={reference.version}'.{other}"
+            f"{' ' + lost[1] + lost[2] if lost[1] else ''}"
+        ) from None
+
+
+def _compare_data(rerun: Rerun, registry: Registry) -> None:
+    reference, then = rerun.cell.task, rerun.cell.data_hash
+    offer = registry.find("task", f"{reference.distribution}:{reference.name}")
+    label = reference.label or reference.name
+    try:
+        here = offer.load().data_hash(**reference.parameters)
+    except Exception as error:
+        if then is None:
+            return
+        here = "not readable"
+        remark = f"the data of {label} cannot be read here: {error}"
+    else:
+        if here == then:
+            return
+        remark = f"the data of {label} are not those of then; it runs on those that are here"
+    rerun.faithful = False
+    rerun.remarks.append(remark)
+    rerun.circumstances.append(Circumstance("data (SHA-256)", then or "not readable", here))

@@ -1,0 +1,247 @@
+"""Running a suite: plan, skip what is finished, run the rest, write each record once."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, Protocol
+
+import torch
+
+from encbench.errors import UsageError
+from encbench.plugins.registry import Registry, default_registry
+from encbench.results.records import CellResult, Status, StoredRecord
+from encbench.results.store import Store
+from encbench.run.cell import Event
+from encbench.run.executors import Executor, InProcess, ProcessPool, Terms, default_jobs
+from encbench.run.executors.base import Watch
+from encbench.run.limits import Limits
+from encbench.run.signals import RunStopped, orderly_stop
+from encbench.suite.config import CellConfig
+from encbench.suite.file import Suite
+from encbench.suite.plan import cell_key, plan
+
+__all__ = ["OnFailure", "Rerun", "RunResult", "Watcher", "run_suite"]
+
+logger = logging.getLogger("encbench")
+
+Rerun = Literal["never", "failed", "diverged", "all"]
+OnFailure = Literal["continue", "stop"]
+_AGAIN: dict[Rerun, set[Status]] = {
+    "never": set(),
+    "failed": {"failed", "out_of_memory", "timeout", "interrupted"},
+    "diverged": {"failed", "out_of_memory", "timeout", "interrupted", "diverged"},
+    "all": {"ok", "failed", "out_of_memory", "timeout", "interrupted", "diverged"},
+}
+
+
+class Watcher(Protocol):
+    """Whoever follows a run: a progress bar, a log."""
+
+    def planned(self, cells: Sequence[CellConfig], finished: Sequence[StoredRecord]) -> None:
+        """What will run, and what is already there."""
+
+    def event(self, event: Event) -> None:
+        """A running cell has got further; may be called from another thread."""
+
+    def recorded(self, record: StoredRecord) -> None:
+        """A cell's record is on disk."""
+
+
+class Unwatched:
+    """Nobody follows."""
+
+    def planned(self, cells: Sequence[CellConfig], finished: Sequence[StoredRecord]) -> None: ...
+    def event(self, event: Event) -> None: ...
+    def recorded(self, record: StoredRecord) -> None: ...
+
+
+@dataclass
+class RunResult:
+    """The run's records, in the order of its cells."""
+
+    directory: Path
+    records: list[StoredRecord] = field(default_factory=list)
+    reused: int = 0
+    """How many were already there."""
+    not_run: int = 0
+    """How many cells have no record, because the run stopped at a failure."""
+
+    @property
+    def all_ok(self) -> bool:
+        return not self.not_run and all(s.record.status == "ok" for s in self.records)
+
+
+def run_suite(
+    suite: Suite,
+    directory: Path | str,
+    *,
+    registry: Registry | None = None,
+    jobs: int | None = None,
+    threads: int = 1,
+    device: str = "auto",
+    limits: Limits | None = None,
+    isolate: bool = False,
+    retries: int = 1,
+    executor: Executor | None = None,
+    rerun: Rerun = "failed",
+    on_failure: OnFailure = "continue",
+    report: bool = True,
+    watcher: Watcher | None = None,
+) -> RunResult:
+    """Run a suite's cells that have no record yet in ``directory``.
+
+    Args:
+        suite: what to run; ``load_suite`` reads one.
+        directory: where records are kept; made if missing.
+        registry: plug-ins to use; default: this environment's. Processes and clusters find
+            those of their own environment, whatever this says.
+        jobs: cells at a time; default: one a GPU, or as many as have cores for their threads.
+        threads: threads of each cell. Results are reproducible to the last digit only for the
+            same number of threads; ``jobs`` makes no difference.
+        device: "cpu", "cuda", "cuda:1", or "auto", which takes a GPU where there is one.
+        limits: time and memory of a cell; with any, cells run in processes of their own, where
+            they can be enforced.
+        isolate: a process of its own for every cell, so that nothing is left of an earlier one.
+        retries: how often a cell is run again after its process died.
+        executor: where to run instead, as ``encbench.run.executors.dask`` makes one; ``jobs``,
+            ``threads``, ``device``, ``limits``, ``isolate`` and ``retries`` are then its own.
+        rerun: which cells that have a record are run again: "failed" (the default), "diverged"
+            (those too), "all" or "never".
+        on_failure: "continue" with the other cells after one that is not ok, or "stop": those
+            that run end, and no other begins.
+        report: have plug-ins write what they make of a finished run, such as the leaderboard.
+        watcher: told of progress.
+
+    Returns:
+        All records of the suite's cells, also those that were already there.
+
+    Raises:
+        UsageError: a name, parameter or setting is wrong; nothing has been run.
+        StoreError: the folder cannot be written, or is in use. Records written before stay.
+        ClusterError: the cluster cannot be used any more. Records written before stay.
+        RunStopped: Ctrl-C or SIGTERM, once: the cells that ran left a record, "interrupted".
+            A KeyboardInterrupt, and a plain one where Ctrl-C came a second time: then those
+            cells leave nothing.
+    """
+    registry = registry or default_registry()
+    watcher = watcher or Unwatched()
+    if executor is None:
+        terms = Terms(resolve_device(device), threads, limits or Limits(), isolate, retries)
+        if jobs is not None and jobs < 1:
+            raise UsageError(f"jobs must be at least 1, got {jobs}")
+    cells = {cell_key(cell): cell for cell in plan(suite, registry)}
+    store = Store(directory)
+    with store.writing():
+        existing = {s.record.key: s for s in store.records(set_aside=True)}
+        store.write_suite(suite.model_dump(mode="json"))
+        wanted = [s for key, s in existing.items() if key in cells and not _again(s, rerun)]
+        kept = {s.record.key: s for s in store.whole(wanted)}
+        pending = [cell for key, cell in cells.items() if key not in kept]
+        watcher.planned(pending, list(kept.values()))
+        if executor is None:
+            executor = _local(terms, jobs, len(pending), registry)
+        done = dict(kept)
+        executor.ready()
+        with (
+            orderly_stop(executor.interrupt) as stopping,
+            closing(executor.run(pending, _events_for(watcher))) as results,
+        ):
+            for result in results:
+                stored = _write(store, result, existing)
+                done[stored.record.key] = stored
+                registry.host.notify("encbench_cell_finished", record=stored)
+                watcher.recorded(stored)
+                if on_failure == "stop" and stored.record.status != "ok":
+                    executor.drain()
+        if stopping.number is not None:
+            raise RunStopped(stopping.number)
+    records = [done[key] for key in cells if key in done]
+    run = RunResult(Path(directory), records, len(kept), len(cells) - len(records))
+    if report:
+        registry.host.notify("encbench_run_finished", directory=run.directory, records=run.records)
+    return run
+
+
+def _events_for(watcher: Watcher) -> Watch:
+    """The watcher's ``event`` until it raises, which is neither the cell's fault nor its end.
+
+    In a process of its own a cell would even wait forever, once nobody reads what it sends.
+    """
+    listening = True
+
+    def tell(event: Event) -> None:
+        nonlocal listening
+        if not listening:
+            return
+        try:
+            watcher.event(event)
+        # rich leaves by SystemExit where nobody reads the terminal's output any more
+        except (Exception, SystemExit) as error:
+            listening = False
+            with suppress(SystemExit):
+                logger.warning(
+                    "the run's watcher failed and hears no more of running cells: %s: %s",
+                    type(error).__name__,
+                    error,
+                )
+
+    return tell
+
+
+def _local(terms: Terms, jobs: int | None, cells: int, registry: Registry) -> Executor:
+    """In this process where one cell runs at a time and nothing asks for another's."""
+    jobs = min(jobs or default_jobs(terms.device, terms.threads), max(cells, 1))
+    if jobs > 1 or terms.limits.any or terms.isolate:
+        return ProcessPool(terms, jobs)
+    return InProcess(terms, registry)
+
+
+def left_to_run(
+    cells: Sequence[CellConfig], directory: Path | str, rerun: Rerun = "failed"
+) -> list[CellConfig]:
+    """Those of the cells that ``run_suite`` would run in ``directory``; nothing is written."""
+    if not Path(directory).is_dir():
+        return list(cells)
+    kept = {s.record.key for s in Store(directory).records() if not _again(s, rerun)}
+    return [cell for cell in cells if cell_key(cell) not in kept]
+
+
+def _again(stored: StoredRecord, rerun: Rerun) -> bool:
+    return stored.record.status in _AGAIN[rerun]
+
+
+def resolve_device(device: str) -> str:
+    """ "auto" to what there is; anything else checked.
+
+    Raises:
+        UsageError: no such device here.
+    """
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        kind = torch.device(device).type
+    except RuntimeError:
+        raise UsageError(f"unknown device {device!r}; expected cpu, cuda, cuda:N or auto") from None
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise UsageError(f"device {device!r}: torch finds no CUDA device here; use --device cpu")
+    if kind not in ("cpu", "cuda"):
+        raise UsageError(f"device {device!r} is not supported; expected cpu, cuda, cuda:N or auto")
+    return device
+
+
+def _write(store: Store, result: CellResult, existing: dict[str, StoredRecord]) -> StoredRecord:
+    earlier = existing.get(result.record.key)
+    if result.record.status == "interrupted" and earlier and earlier.record.status == "ok":
+        # half of a cell that was asked for again is no reason to lose the whole one
+        return earlier
+    stored = store.write(result.record, result.arrays, result.pictures)
+    if stored.record.cell.data_hash is not None:
+        # the same cell recorded while its data could not be read has another key
+        unread = cell_key(stored.record.cell.model_copy(update={"data_hash": None}))
+        if unread in existing:
+            store.remove(unread)
+    return stored

@@ -1,0 +1,1 @@
+"""What to run: suite files, their settings, and the cells that they plan."""

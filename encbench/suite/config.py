@@ -1,0 +1,98 @@
+"""What one cell is made of: the settings that decide its result, and nothing else.
+
+Plain data, free of torch, so that a suite can be checked before anything heavy is loaded.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
+
+__all__ = [
+    "CellConfig",
+    "NetworkConfig",
+    "NtkConfig",
+    "PluginRef",
+    "TrainingConfig",
+]
+
+
+class Settings(BaseModel):
+    """Base of all settings: unknown keys are errors, values are not coerced silently."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class NetworkConfig(Settings):
+    """The coordinate MLP. Width and depth default to the task's own (the paper's)."""
+
+    width: Annotated[int, Field(ge=1, description="units of a hidden layer")] | None = None
+    depth: Annotated[int, Field(ge=1, description="hidden layers")] | None = None
+    parameterization: Literal["ntk", "standard"] = "ntk"
+    beta: Annotated[float, Field(ge=0, description="bias factor of the NTK parameterization")] = 0.1
+    first_layer_scale: Literal["fan_in", "width"] = "fan_in"
+    activation: str = "auto"
+    """A name with parameters, as ``encbench.network.activations`` reads it. "auto", what the
+    encoding expects, is left out of what is written: keys and random streams stay those of a
+    configuration without this setting."""
+
+    @model_serializer(mode="wrap")
+    def _without_auto(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        written: dict[str, Any] = handler(self)
+        return {k: v for k, v in written.items() if (k, v) != ("activation", "auto")}
+
+
+class TrainingConfig(Settings):
+    """How the network learns."""
+
+    optimizer: Literal["sgd", "adam"] = "sgd"
+    lr: Annotated[float, Field(gt=0)] | Literal["auto"] = "auto"
+    lr_factor: Annotated[float, Field(gt=0, description='lr = lr_factor · lr_crit at "auto"')] = 1.5
+    batch_size: Annotated[int, Field(ge=1)] = 256
+    epochs: Annotated[int, Field(ge=1)] | None = None
+    steps: Annotated[int, Field(ge=1)] | None = None
+    evaluations: Annotated[int, Field(ge=1, description="points on the quality curve")] = 32
+
+    @model_validator(mode="after")
+    def _one_length(self) -> TrainingConfig:
+        if self.epochs is not None and self.steps is not None:
+            raise ValueError("give epochs or steps, not both")
+        return self
+
+
+class NtkConfig(Settings):
+    """The NTK spectra taken during training."""
+
+    points: Annotated[int, Field(ge=0, description="0 takes no spectra")] = 1024
+    outputs: Literal["trace", "full"] = "trace"
+
+
+class PluginRef(Settings):
+    """An encoding or a task with all its parameters, defaults included."""
+
+    name: str
+    distribution: str
+    version: str
+    parameters: dict[str, Any] = {}
+    label: str | None = None
+
+
+class CellConfig(Settings):
+    """One cell of the cross product, complete: the same configuration gives the same result."""
+
+    encoding: PluginRef
+    task: PluginRef
+    network: NetworkConfig
+    training: TrainingConfig
+    ntk: NtkConfig
+    seed: int = 0
+    data_hash: str | None = None
+    """SHA-256 of the task's data; None where it could not be read."""

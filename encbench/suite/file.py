@@ -1,0 +1,246 @@
+"""A suite: the encodings, tasks, seeds and settings that a run crosses."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, get_args
+
+from pydantic import BaseModel, Field, ValidationError, field_validator
+from pydantic_core import ErrorDetails
+
+from encbench.errors import SuiteError
+from encbench.plugins.registry import Registry
+from encbench.plugins.selector import format_selector, parse_selector
+from encbench.suite.config import NetworkConfig, NtkConfig, Settings, TrainingConfig
+
+__all__ = ["LENGTHS", "Suite", "SuiteEntry", "describe_error", "load_suite", "override"]
+
+_WORDS = {
+    "model_type": "expected a table",
+    "dict_type": "expected a table",
+    "list_type": "expected a list",
+    "too_short": "expected at least one",
+    "string_type": "expected a text",
+    "int_type": "expected an integer",
+    "int_parsing": "expected an integer",
+    "int_from_float": "expected an integer",
+    "float_type": "expected a number",
+    "float_parsing": "expected a number",
+}
+"""pydantic's problems in the words of TOML."""
+LENGTHS = frozenset({"epochs", "steps"})
+"""The two ways to say how long training is; giving one takes the other back."""
+
+
+def entries(value: Any) -> Any:
+    """Entries written as text, read; anything else is left to validation."""
+    if not isinstance(value, list):
+        return value
+    return [SuiteEntry.from_text(item) if isinstance(item, str) else item for item in value]
+
+
+class SuiteEntry(Settings):
+    """One encoding or task of a suite, with settings of its own where it needs them.
+
+    In a suite file it is either text, ``"ffe:levels=8"``, or a table.
+    """
+
+    name: str
+    parameters: dict[str, Any] = {}
+    label: str | None = None
+    network: dict[str, Any] = {}
+    """Overrides of the suite's network settings, for this entry alone."""
+    training: dict[str, Any] = {}
+    """Overrides of the suite's training settings, for this entry alone."""
+    encodings: Annotated[list[SuiteEntry], Field(min_length=1)] | None = None
+    """Of a task: these instead of the suite's. A solid wants other grids than a photograph."""
+
+    @field_validator("label")
+    @classmethod
+    def _one_line(cls, value: str | None) -> str | None:
+        if value is not None and not value.isprintable():
+            raise ValueError("a label is one line of printable characters")
+        return value
+
+    @field_validator("encodings", mode="before")
+    @classmethod
+    def _from_texts(cls, value: Any) -> Any:
+        return entries(value)
+
+    @classmethod
+    def from_text(cls, text: str) -> SuiteEntry:
+        name, parameters = parse_selector(text)
+        return cls(name=name, parameters=parameters)
+
+    @property
+    def text(self) -> str:
+        return self.label or format_selector(self.name, self.parameters)
+
+
+class Suite(Settings):
+    """What to run. See docs/suites.md for the file format."""
+
+    name: str = "custom"
+    description: str = ""
+    encodings: Annotated[list[SuiteEntry], Field(min_length=1)]
+    tasks: Annotated[list[SuiteEntry], Field(min_length=1)]
+    seeds: Annotated[list[Annotated[int, Field(strict=True)]], Field(min_length=1)] = [0]
+    network: NetworkConfig = NetworkConfig()
+    training: TrainingConfig = TrainingConfig()
+    ntk: NtkConfig = NtkConfig()
+
+    @field_validator("name")
+    @classmethod
+    def _names_a_folder(cls, value: str) -> str:
+        if not value or not value.isprintable() or Path(value).name != value or value == "..":
+            raise ValueError("a suite's name is that of its results folder: one line without /")
+        return value
+
+    @field_validator("encodings", "tasks", mode="before")
+    @classmethod
+    def _entries(cls, value: Any) -> Any:
+        return entries(value)
+
+    @field_validator("encodings")
+    @classmethod
+    def _no_nesting(cls, value: list[SuiteEntry]) -> list[SuiteEntry]:
+        for entry in value:
+            if entry.encodings is not None:
+                raise ValueError(f"{entry.text!r} is an encoding; only a task has encodings")
+        return value
+
+
+def load_suite(source: str, registry: Registry) -> Suite:
+    """A suite from a TOML file, or a packaged one by its name.
+
+    Raises:
+        SuiteError: no such file or name, not TOML, or a key or value that does not fit.
+    """
+    packaged = {offer.name: Path(offer.target) for offer in registry.offers("suite")}
+    path = packaged.get(source, Path(source))
+    try:
+        # Windows' editors begin with a byte order mark
+        text = path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        near = difflib.get_close_matches(source, packaged, n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise SuiteError(
+            f"no suite {source!r} ({error.strerror}); {hint}"
+            f"Packaged suites: {', '.join(packaged) or 'none'}; or give the path of a TOML file"
+        ) from None
+    except UnicodeDecodeError:
+        raise SuiteError(f"{path} is not a text file; a suite is TOML") from None
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise SuiteError(f"{path} is not TOML: {error}") from None
+    data.setdefault("name", path.stem)
+    try:
+        return Suite.model_validate(data)
+    except ValidationError as error:
+        raise SuiteError(f"{path}: {describe_error(error, Suite)}") from None
+
+
+def override(
+    suite: Suite,
+    changes: dict[str, dict[str, Any]],
+    *,
+    encodings: list[str] | None = None,
+    tasks: list[str] | None = None,
+    seeds: list[int] | None = None,
+) -> Suite:
+    """The suite with what the command line says in its place.
+
+    Raises:
+        UsageError: a value does not fit; says which.
+    """
+    data = suite.model_dump(exclude_unset=True)
+    inner = [item for entry in data["tasks"] for item in entry.get("encodings") or []]
+    for section, values in changes.items():
+        # what the command line says holds for all; epochs and steps replace each other
+        replaced = values.keys() | (LENGTHS if LENGTHS & values.keys() else set())
+        for entry in (*data["encodings"], *data["tasks"], *inner):
+            for key in replaced & entry.get(section, {}).keys():
+                del entry[section][key]
+        current = data.get(section, {})
+        data[section] = {k: v for k, v in current.items() if k not in replaced} | values
+    if encodings:
+        # asked for outright, they are for every task
+        for entry in data["tasks"]:
+            entry.pop("encodings", None)
+        data["encodings"] = [SuiteEntry.from_text(text).model_dump() for text in encodings]
+    if tasks:
+        data["tasks"] = [SuiteEntry.from_text(text).model_dump() for text in tasks]
+    if seeds:
+        data["seeds"] = list(dict.fromkeys(seeds))
+    try:
+        changed = Suite.model_validate(data)
+    except ValidationError as error:
+        raise SuiteError(describe_error(error, Suite)) from None
+    if changed.model_dump() == suite.model_dump():
+        return suite
+    # the description spoke of another one
+    return changed.model_copy(update={"description": ""})
+
+
+def describe_error(error: ValidationError, model: type[BaseModel]) -> str:
+    """The first problem of a validation: which key, what was got, what was expected."""
+    problems = error.errors()
+    problem = problems[0]
+    where, inside = _locate(model, problem["loc"])
+    steps = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in where)
+    key = "".join(steps).lstrip(".")
+    if problem["type"] == "extra_forbidden":
+        known = list(inside.model_fields)
+        near = difflib.get_close_matches(str(where[-1]), known, n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        return f"unknown key {key}; {hint}Known here: {', '.join(known)}"
+    if problem["type"] == "missing":
+        return f"{key} is missing"
+    # a value that fits no branch of a union has one problem for each
+    reasons = [_expected(p) for p in problems if _locate(model, p["loc"])[0] == where]
+    reason = ", or ".join(dict.fromkeys(reasons))
+    got = "" if isinstance(problem["input"], dict) else f" = {problem['input']!r}"
+    return f"{key}{got}: {reason}" if key else reason
+
+
+def _expected(problem: ErrorDetails) -> str:
+    """What pydantic wants, in the words of a suite file."""
+    if problem.get("ctx", {}).get("class_name") == SuiteEntry.__name__:
+        return 'expected a text such as "ffe:levels=8", or a table with a name'
+    if problem["type"] == "literal_error":
+        return f"expected {problem['ctx']['expected']}"
+    if problem["type"] in _WORDS:
+        return _WORDS[problem["type"]]
+    text = problem["msg"].removeprefix("Value error, ")
+    return f"{text[0].lower()}{text[1:]}"
+
+
+def _locate(
+    model: type[BaseModel], location: tuple[int | str, ...]
+) -> tuple[list[int | str], type[BaseModel]]:
+    """The part of a location that a person wrote, and the model it is in.
+
+    pydantic adds the branch of a union behind it.
+    """
+    where: list[int | str] = []
+    holder = model
+    inside: type[BaseModel] | None = model
+    for part in location:
+        if isinstance(part, str):
+            if inside is None:
+                break
+            holder = inside
+            field = holder.model_fields.get(part)
+            inside = None if field is None else _nested(field.annotation)
+        where.append(part)
+    return where, holder
+
+
+def _nested(annotation: Any) -> type[BaseModel] | None:
+    """The model in an annotation such as ``list[SuiteEntry] | None``."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next(filter(None, map(_nested, get_args(annotation))), None)

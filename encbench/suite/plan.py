@@ -1,0 +1,195 @@
+"""From a suite to the cells of its cross product, every name and parameter checked."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from encbench.contracts.task import Task
+from encbench.errors import PluginError, SuiteError
+from encbench.network.activations import activation_of
+from encbench.plugins.parameters import parameters_of, validate_parameters
+from encbench.plugins.registry import Offer, Registry
+from encbench.plugins.selector import format_selector
+from encbench.suite.config import CellConfig, NetworkConfig, PluginRef, TrainingConfig
+from encbench.suite.file import LENGTHS, Suite, SuiteEntry, describe_error
+
+__all__ = ["cell_key", "plan"]
+
+logger = logging.getLogger("encbench")
+DEFAULT_EPOCHS = 100
+
+
+def plan(suite: Suite, registry: Registry) -> list[CellConfig]:
+    """All cells of a suite: encodings × targets of the tasks × seeds, tasks outermost.
+
+    Raises:
+        UsageError: a name or a parameter is wrong. Data that cannot be read is not an error
+            here: its cells fail and the others run.
+    """
+    cells: list[CellConfig] = []
+    for task_entry in suite.tasks:
+        offer = registry.find("task", task_entry.name)
+        encodings = [
+            (entry, _resolve("encoding", entry, registry))
+            for entry in task_entry.encodings or suite.encodings
+        ]
+        for task in _targets(task_entry, offer):
+            data_hash = _data_hash(offer.load(), task)
+            for encoding_entry, encoding in encodings:
+                entries = (task_entry, encoding_entry)
+                expected = registry.find("encoding", encoding_entry.name).load().activation
+                network = _network(suite.network, offer.load(), expected, entries)
+                training = _training(suite.training, offer.load(), entries)
+                cells.extend(
+                    CellConfig(
+                        encoding=encoding,
+                        task=task,
+                        network=network,
+                        training=training,
+                        ntk=suite.ntk,
+                        seed=seed,
+                        data_hash=data_hash,
+                    )
+                    for seed in suite.seeds
+                )
+    return _each_once(cells)
+
+
+def _each_once(cells: list[CellConfig]) -> list[CellConfig]:
+    unique: dict[str, CellConfig] = {}
+    for cell in cells:
+        first = unique.setdefault(cell_key(cell), cell)
+        if first is cell:
+            continue
+        name = f"{first.task.label} × {first.encoding.label} seed {first.seed}"
+        again = f"{cell.task.label} × {cell.encoding.label} seed {cell.seed}"
+        as_what = "" if again == name else f", also as {again}"
+        logger.warning("%s is asked for more than once%s; it runs once", name, as_what)
+    return list(unique.values())
+
+
+def cell_key(cell: CellConfig) -> str:
+    """Hash of everything that decides a cell's result (labels do not)."""
+    content = cell.model_dump(mode="json")
+    for part in ("encoding", "task"):
+        del content[part]["label"]
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:20]
+
+
+def _resolve(kind: str, entry: SuiteEntry, registry: Registry) -> PluginRef:
+    offer = registry.find(kind, entry.name)
+    cls = offer.load()
+    try:
+        parameters = validate_parameters(kind, entry.name, cls, entry.parameters)
+    except PluginError as error:
+        raise PluginError(f"{offer}: {error}") from error
+    return _reference(offer, parameters, entry.text)
+
+
+def _reference(offer: Offer, parameters: dict[str, Any], label: str) -> PluginRef:
+    return PluginRef(
+        name=offer.name,
+        distribution=offer.distribution,
+        version=offer.plugin.version,
+        parameters=parameters,
+        label=label,
+    )
+
+
+def _targets(entry: SuiteEntry, offer: Offer) -> list[PluginRef]:
+    task: type[Task] = offer.load()
+    parameters = validate_parameters("task", entry.name, task, entry.parameters)
+    targets = task.targets(**parameters)
+    for value in (value for target in targets for value in target.values()):
+        if isinstance(value, str) and not _is_unicode(value):
+            raise SuiteError(
+                f"task {entry.name!r}: the name {value!r} is not UTF-8 and cannot be recorded; "
+                "rename the file"
+            )
+    if len(targets) == 1:
+        return [_reference(offer, targets[0], entry.text)]
+    defaults = {parameter.name: parameter.default for parameter in parameters_of(task)}
+    return [
+        _reference(
+            offer,
+            target,
+            format_selector(entry.name, {k: v for k, v in target.items() if v != defaults.get(k)}),
+        )
+        for target in targets
+    ]
+
+
+def _is_unicode(text: str) -> bool:
+    """Whether a text can be written; file names of other encodings hold halves of characters."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _data_hash(task: type[Task], reference: PluginRef) -> str | None:
+    try:
+        return task.data_hash(**reference.parameters)
+    except Exception as error:
+        # the cell meets the same error and records it with its traceback
+        logger.debug("no data hash for %s: %s", reference.label, error)
+        return None
+
+
+def _network(
+    base: NetworkConfig,
+    task: type[Task],
+    expected: Any,
+    entries: tuple[SuiteEntry, ...],
+) -> NetworkConfig:
+    """The network's settings complete; ``expected`` is the encoding's activation, None for any."""
+    values = {"width": task.network.width, "depth": task.network.depth}
+    values |= base.model_dump(exclude_none=True)
+    for entry in entries:
+        values |= entry.network
+    network = _validated(NetworkConfig, values, "network", entries)
+    asked = network.activation
+    if asked == "auto" and expected is None and task.network.activation is not None:
+        asked = task.network.activation
+    if asked == "auto":
+        return network
+    activation = activation_of(asked)
+    if network.parameterization == "ntk":
+        activation.ntk_gains()
+    # one spelling of it: "sine" and "sine:omega=30" are the same cell
+    return network.model_copy(update={"activation": str(activation)})
+
+
+def _training(
+    base: TrainingConfig, task: type[Task], entries: tuple[SuiteEntry, ...]
+) -> TrainingConfig:
+    """The task's own settings, over them the suite's, over them the entries'."""
+    values: dict[str, Any] = {}
+    asked = base.model_dump(exclude_unset=True, exclude_none=True)
+    for settings in (dict(task.training), asked, *(entry.training for entry in entries)):
+        if LENGTHS & settings.keys():
+            values = {k: v for k, v in values.items() if k not in LENGTHS}
+        values |= settings
+    if not LENGTHS & values.keys():
+        values["epochs"] = DEFAULT_EPOCHS
+    return _validated(TrainingConfig, values, "training", entries)
+
+
+T = TypeVar("T", NetworkConfig, TrainingConfig)
+
+
+def _validated(
+    model: type[T], values: dict[str, Any], section: str, entries: tuple[SuiteEntry, ...]
+) -> T:
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        where = " × ".join(entry.text for entry in entries)
+        raise SuiteError(f"{section} of {where}: {describe_error(error, model)}") from None

@@ -1,0 +1,74 @@
+"""Fixtures for benchmarks of encodings, for pytest with pytest-benchmark.
+
+A test that takes ``encbench_case`` runs once for every registered encoding, third parties'
+included, or for those that ``--encbench-encoding`` names::
+
+    def test_forward(benchmark, encbench_case):
+        encbench_case.time(benchmark, "forward")
+
+Without such a test this does nothing: it is loaded into every pytest run of an environment that
+has encbench, and so imports next to nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from encbench.testing.benchmarking import BenchmarkCase
+
+__all__ = ["encbench_case"]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("encbench", "benchmarks of input encodings")
+    group.addoption(
+        "--encbench-encoding",
+        action="append",
+        metavar="NAME[:KEY=VALUE,…]",
+        help="encoding of the tests that take encbench_case; repeatable; all that are registered "
+        "unless given",
+    )
+    group.addoption(
+        "--encbench-device", default="cpu", metavar="DEVICE", help="cpu, cuda or cuda:N"
+    )
+    for name, default, text in (
+        ("points", 1024, "points of a batch"),
+        ("ntk-points", 128, "points of the NTK"),
+        ("width", 64, "units of a hidden layer"),
+    ):
+        group.addoption(
+            f"--encbench-{name}", type=int, default=default, metavar="N", help=f"{text} ({default})"
+        )
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "encbench_selector" not in metafunc.fixturenames:
+        return
+    # every pytest run of the environment loads this module
+    from encbench.plugins.registry import default_registry
+
+    registry = default_registry()
+    twice = {name for kind, name, _ in registry.conflicts() if kind == "encoding"}
+    selectors = metafunc.config.getoption("--encbench-encoding") or [
+        f"{offer.distribution}:{offer.name}" if offer.name in twice else offer.name
+        for offer in registry.offers("encoding")
+    ]
+    metafunc.parametrize("encbench_selector", selectors, ids=selectors)
+
+
+@pytest.fixture
+def encbench_case(encbench_selector: str, pytestconfig: pytest.Config) -> BenchmarkCase:
+    """A network on one encoding, what it is timed with, and how accurate it is."""
+    # imports torch
+    from encbench.testing.benchmarking import BenchmarkCase
+
+    return BenchmarkCase(
+        encbench_selector,
+        device=pytestconfig.getoption("--encbench-device"),
+        points=pytestconfig.getoption("--encbench-points"),
+        ntk_points=pytestconfig.getoption("--encbench-ntk-points"),
+        width=pytestconfig.getoption("--encbench-width"),
+    )

@@ -1,0 +1,240 @@
+"""How a network learns: mini-batches of points, reshuffled each epoch, and the curves."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from functools import cache
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from encbench.contracts.task import Predict, Task
+from encbench.errors import ParameterError
+from encbench.suite.config import TrainingConfig
+
+__all__ = ["Diverged", "Progress", "Training", "load_optimizers", "predictor", "train"]
+
+LOSS_INTERVALS = 512
+"""Points kept of the loss curve: enough for a plot a page wide."""
+CHECK_EVERY = 64
+"""Steps between two looks at the loss: reading it waits for the device."""
+CHUNK = 1 << 14
+"""Points predicted at once: hidden activations stay within the processor's caches."""
+
+Progress = Callable[[int, int, float], None]
+"""Called with steps done, steps in all, and the last loss."""
+
+
+class Diverged(Exception):
+    """The loss became infinite or NaN.
+
+    Not an error of encbench: it is a result, which the cell records.
+    """
+
+    def __init__(self, step: int, lr: float) -> None:
+        super().__init__(f"the loss was not finite at step {step} with lr {lr:.4g}")
+        self.step = step
+
+
+@dataclass
+class Training:
+    """What training left besides the network."""
+
+    steps: int = 0
+    epochs: float = 0.0
+    loss_step: list[int] = field(default_factory=list)
+    loss: list[float] = field(default_factory=list)
+    """Mean training loss over the steps up to ``loss_step``, since the one before."""
+    curve_step: list[int] = field(default_factory=list)
+    curve: list[float] = field(default_factory=list)
+    """The task's progress metric after ``curve_step`` steps; 0 is before training."""
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The curves, as a record keeps them."""
+        return {
+            name: np.asarray(getattr(self, name), dtype=np.float64)
+            for name in ("loss_step", "loss", "curve_step", "curve")
+        }
+
+    def best(self, *, higher: bool = True) -> tuple[float, int] | tuple[None, None]:
+        """The highest value of the curve, or else the lowest, and its step; None where all are NaN.
+
+        Args:
+            higher: whether a higher value is a better one.
+        """
+        values = np.asarray(self.curve, dtype=np.float64)
+        if np.isnan(values).all():
+            return None, None
+        index = int(np.nanargmax(values) if higher else np.nanargmin(values))
+        return self.curve[index], self.curve_step[index]
+
+
+@cache
+def load_optimizers() -> None:
+    """Have torch import what its first optimizer needs.
+
+    That takes seconds (torch 2.13: 1.9 s), which the first training of a process would be
+    charged with.
+    """
+    torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+
+
+def predictor(model: nn.Module, task: Task) -> Predict:
+    """The trained function: coordinates to outputs, in chunks, on the CPU afterwards."""
+    device = next(model.parameters()).device
+
+    def predict(x: Tensor) -> Tensor:  # (N, d) float64 -> (N, O) float32
+        with torch.inference_mode():
+            parts = [model(chunk.to(device, torch.float32)) for chunk in torch.split(x, CHUNK)]
+            out = torch.cat(parts)
+            return (out.sigmoid() if task.loss == "bce" else out).cpu()
+
+    return predict
+
+
+def loss_function(kind: str) -> Callable[[Tensor, Tensor], Tensor]:
+    """Mean over points and outputs: squared error, or binary cross entropy from logits."""
+    return F.mse_loss if kind == "mse" else F.binary_cross_entropy_with_logits
+
+
+def total_steps(config: TrainingConfig, points: int) -> int:
+    """Optimizer steps of the whole training.
+
+    Raises:
+        ParameterError: the batch is larger than an epoch.
+    """
+    if config.batch_size > points:
+        raise ParameterError(
+            f"batch_size={config.batch_size} exceeds the {points} points of an epoch; "
+            f"choose at most {points}"
+        )
+    if config.steps is not None:
+        return config.steps
+    assert config.epochs is not None, "planning fills in epochs where steps are not given"
+    return config.epochs * math.ceil(points / config.batch_size)
+
+
+def train(
+    model: nn.Module,
+    task: Task,
+    config: TrainingConfig,
+    lr: float,
+    *,
+    data: torch.Generator,
+    batches: torch.Generator,
+    progress: Progress = lambda done, total, loss: None,
+    at_step: Mapping[int, Callable[[], None]] | None = None,
+    following: Callable[[], AbstractContextManager[None]] = nullcontext,
+    result: Training | None = None,
+) -> Training:
+    """Train in place.
+
+    Args:
+        lr: the learning rate, a number by now.
+        data: generator of the points, for tasks that draw new ones each epoch.
+        batches: generator of the shuffling.
+        at_step: step to what is called once that many steps are done.
+        following: makes what each evaluation of the progress metric is wrapped in: it takes
+            time, and that is not the time of training.
+        result: filled as training goes on, and complete also where training stops early.
+
+    Raises:
+        Diverged: the loss is not finite, or the parameters are not; says at which step.
+    """
+    device = next(model.parameters()).device
+    x, y = (tensor.to(device, torch.float32) for tensor in task.epoch(data))
+    steps = total_steps(config, len(x))
+    loss_of = loss_function(task.loss)
+    optimizer: torch.optim.Optimizer | None = None
+    predict = predictor(model, task)
+    result = Training() if result is None else result
+    losses = torch.empty(steps, device=device)
+    callbacks = dict(at_step or {})
+    evaluate_at = _spread(steps, config.evaluations)
+    stops = sorted({*evaluate_at, *callbacks, *range(CHECK_EVERY, steps, CHECK_EVERY), steps})
+
+    def follow(step: int) -> None:
+        with following():
+            value = task.progress_metric(predict)
+        result.curve_step.append(step)
+        result.curve.append(value)
+
+    follow(0)
+    done, at, checked = 0, len(x), 0
+    try:
+        for stop in stops:
+            while done < stop:
+                if at >= len(x):
+                    if done:
+                        x, y = (tensor.to(device, torch.float32) for tensor in task.epoch(data))
+                    order = torch.randperm(len(x), generator=batches).to(device)
+                    x_epoch, y_epoch, at = x[order], y[order], 0
+                batch = slice(at, at + config.batch_size)
+                model.zero_grad()
+                loss = loss_of(model(x_epoch[batch]), y_epoch[batch])
+                loss.backward()  # type: ignore[no-untyped-call] # torch leaves it untyped
+                if optimizer is None:
+                    optimizer = _optimizer(model, config, lr)
+                optimizer.step()
+                losses[done] = loss.detach()
+                at += config.batch_size
+                done += 1
+            finite = torch.isfinite(losses[checked:done])
+            if not finite.all():
+                done = checked + int((~finite).nonzero()[0])
+                raise Diverged(done + 1, lr)
+            checked = done
+            progress(done, steps, float(losses[done - 1]))
+            if done in evaluate_at:
+                follow(done)
+            # the very last update can overshoot after its loss was still finite
+            if (done in callbacks or done == steps) and not _is_finite(model):
+                raise Diverged(done, lr)
+            if done in callbacks:
+                callbacks[done]()
+    finally:
+        _finish(result, losses, done, len(x), config)
+    if math.isnan(result.curve[-1]):
+        # finite parameters may still give infinite predictions
+        raise Diverged(steps, lr)
+    return result
+
+
+def _is_finite(model: nn.Module) -> bool:
+    return all(bool(torch.isfinite(parameter).all()) for parameter in model.parameters())
+
+
+def _optimizer(model: nn.Module, config: TrainingConfig, lr: float) -> torch.optim.Optimizer:
+    """The optimizer for a model that has been through one backward pass."""
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    gradients = [parameter.grad for parameter in parameters]
+    # fused: one kernel for all parameters; at a batch of 32 the update is a quarter of the step.
+    # It knows no sparse gradients, and only a backward pass tells whether there are any.
+    fused = not any(gradient is not None and gradient.is_sparse for gradient in gradients)
+    if config.optimizer == "adam":
+        return torch.optim.Adam(parameters, lr=lr, fused=fused)
+    return torch.optim.SGD(parameters, lr=lr, fused=fused)
+
+
+def _spread(steps: int, count: int) -> set[int]:
+    """``count`` steps up to the last, closer together at the beginning, where more happens."""
+    fractions = np.linspace(0, 1, count + 1)[1:] ** 2
+    return {max(1, round(steps * fraction)) for fraction in fractions}
+
+
+def _finish(
+    result: Training, losses: Tensor, steps: int, points: int, config: TrainingConfig
+) -> None:
+    result.steps = steps
+    result.epochs = steps / math.ceil(points / config.batch_size)
+    values = losses[:steps].double().cpu().numpy()
+    edges = np.unique(np.linspace(0, steps, LOSS_INTERVALS + 1).round().astype(int))
+    for start, stop in itertools.pairwise(edges):
+        result.loss_step.append(int(stop))
+        result.loss.append(float(values[start:stop].mean()))

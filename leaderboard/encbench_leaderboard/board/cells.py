@@ -1,0 +1,177 @@
+"""Records become rows of numbers: one a cell, and which entry of the standings it is of."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from operator import attrgetter
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from encbench.results.records import Record, StoredRecord
+from encbench.suite.config import NetworkConfig, NtkConfig, TrainingConfig
+from encbench_leaderboard.board.labels import differing, flatten
+
+__all__ = [
+    "WHENS",
+    "MetricInfo",
+    "cell_settings",
+    "cells_of",
+    "entries_of",
+    "measured",
+    "metrics_of",
+    "texts",
+]
+
+WHENS = ("start", "middle", "end")
+TITLES = {"psnr": "PSNR", "ms_ssim": "MS-SSIM", "iou": "IoU"}
+"""Of metrics in records that do not say their title, and of curves of cells that never got far."""
+SPECTRUM_NUMBERS = (
+    "size",
+    "points",
+    "floor",
+    "maximum",
+    "median",
+    "quantile_10",
+    "minimum",
+    "resolved_rank",
+    "effective_rank",
+)
+SPECTRUM_COLUMNS = {when: [f"{when}:{number}" for number in SPECTRUM_NUMBERS] for when in WHENS}
+NO_SPECTRUM = (None,) * len(SPECTRUM_NUMBERS)
+_spectrum_numbers = attrgetter(*SPECTRUM_NUMBERS)
+
+
+@dataclass(frozen=True)
+class MetricInfo:
+    """How a metric's numbers are to be read."""
+
+    name: str
+    unit: str
+    direction: Literal["higher", "lower"]
+    given: str = ""
+    """Title in the record, "" where it has none."""
+
+    @property
+    def title(self) -> str:
+        return self.given or TITLES.get(self.name, self.name.replace("_", " "))
+
+    @property
+    def heading(self) -> str:
+        unit = f" [{self.unit}]" if self.unit else ""
+        return f"{self.title}{unit} {self.arrow}"
+
+    @property
+    def arrow(self) -> str:
+        return "↑" if self.direction == "higher" else "↓"
+
+
+def cells_of(
+    records: Sequence[StoredRecord], metrics: Sequence[MetricInfo], names: Mapping[int, str]
+) -> pd.DataFrame:
+    """A row a record, in their order: its entry, status, seed and every number."""
+    cells = measured(records, metrics)
+    cells.insert(0, "entry", texts(entries_of(records, names)))
+    return cells
+
+
+def measured(records: Sequence[StoredRecord], metrics: Sequence[MetricInfo]) -> pd.DataFrame:
+    """The same without entries."""
+    rows = [_cell(stored.record, metrics) for stored in records]
+    cells = pd.DataFrame(
+        # One type for all: a column of None alone would otherwise not be a column of numbers.
+        np.array([list(row.values()) for row in rows], dtype=np.float64),
+        columns=list(rows[0]),
+    )
+    cells.insert(0, "encoding", texts(s.record.cell.encoding.name for s in records))
+    cells.insert(2, "status", texts(s.record.status for s in records))
+    return cells
+
+
+def texts(values: Iterable[str]) -> pd.Series[Any]:
+    """A column of text as plain objects: of few rows pandas' own kind of text is the slower."""
+    return pd.Series(list(values), dtype=object)
+
+
+def entries_of(records: Sequence[StoredRecord], names: Mapping[int, str]) -> list[str]:
+    """The entry of each record: its encoding, and the settings that tell it from others.
+
+    Args:
+        names: id of a record to the label of its encoding, one label an encoding.
+    """
+    settings = [cell_settings(stored.record) for stored in records]
+    encodings = [names[id(stored)] for stored in records]
+    distinct: dict[str, dict[int, dict[str, Any]]] = defaultdict(dict)
+    for setting, key in zip(settings, encodings, strict=True):
+        distinct[key][id(setting)] = setting
+    told_apart = {key: differing(found.values()) for key, found in distinct.items()}
+    entries = []
+    for entry, setting in zip(encodings, settings, strict=True):
+        if told_apart[entry]:
+            # What a cell leaves unset is told by the others, which set it.
+            told = [f"{n.split('.', 1)[1]}={setting[n]}" for n in told_apart[entry] if n in setting]
+            entry = f"{entry} · {', '.join(told)}" if told else entry
+        entries.append(entry)
+    return entries
+
+
+def cell_settings(record: Record) -> dict[str, Any]:
+    """Network, training and NTK settings of a cell, keys joined by dots."""
+    return _settings(record.cell.network, record.cell.training, record.cell.ntk)
+
+
+# Few settings are shared by thousands of cells.
+@lru_cache(maxsize=1024)
+def _settings(network: NetworkConfig, training: TrainingConfig, ntk: NtkConfig) -> dict[str, Any]:
+    parts = {
+        "network": network.model_dump(),
+        "training": training.model_dump(),
+        "ntk": ntk.model_dump(),
+    }
+    return {key: value for key, value in flatten(parts).items() if value is not None}
+
+
+def metrics_of(records: Sequence[StoredRecord]) -> list[MetricInfo]:
+    """The task's metrics, the one followed during training first."""
+    # A cell that failed early does not know its task's metric yet.
+    known = [r for r in records if r.record.metrics] or records
+    primary = Counter(r.record.curve for r in known).most_common(1)[0][0]
+    found: dict[str, MetricInfo] = {}
+    for stored in records:
+        for name, value in stored.record.metrics.items():
+            found.setdefault(name, MetricInfo(name, value.unit, value.direction, value.title))
+    if primary not in found and found:
+        primary = next(iter(found))
+    first = found.pop(primary, MetricInfo(primary, "", "higher"))
+    return [first, *found.values()]
+
+
+def _cell(record: Record, metrics: Sequence[MetricInfo]) -> dict[str, float | None]:
+    rate = record.learning_rate
+    # lr_crit is a bound for gradient descent; it says nothing of Adam's steps.
+    descends = record.cell.training.optimizer == "sgd"
+    row: dict[str, float | None] = {
+        "seed": record.cell.seed,
+        "params_mlp": record.parameters.get("mlp"),
+        "params_encoding": record.parameters.get("encoding"),
+        "best": record.best,
+        "best_step": record.best_step,
+        "steps": record.steps,
+        "training": record.durations.get("training"),
+        "ntk": record.durations.get("ntk"),
+        "peak_memory": record.peak_memory_bytes,
+        "lr": rate.value if rate else None,
+        "lr_ratio": rate.value / rate.critical if descends and rate and rate.critical else None,
+    }
+    for metric in metrics:
+        value = record.metrics.get(metric.name)
+        row[f"metric:{metric.name}"] = value.value if value else None
+    for when in WHENS:
+        summary = next((s for s in reversed(record.spectra) if s.when == when), None)
+        numbers = _spectrum_numbers(summary) if summary else NO_SPECTRUM
+        row.update(zip(SPECTRUM_COLUMNS[when], numbers, strict=True))
+    return row

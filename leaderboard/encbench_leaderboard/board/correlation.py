@@ -1,0 +1,98 @@
+"""Does the spectrum predict quality? Rank correlations over cells."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from encbench_leaderboard.board.cached import remembered
+from encbench_leaderboard.board.table import TaskBoard
+from encbench_leaderboard.statistics.ranks import shared_ranks
+
+__all__ = ["STATISTICS", "TOO_FEW", "Correlation", "correlations", "mean_rho", "spearman"]
+
+TOO_FEW = 5
+"""Fewer cells, or fewer encodings, than this say nothing about a rank correlation."""
+STATISTICS = {
+    "maximum": "λ_max",
+    "median": "λ median",
+    "quantile_10": "λ 10th percentile",
+    "resolved_rank": "resolved rank",
+    "effective_rank": "effective rank",
+}
+
+
+@dataclass(frozen=True)
+class Correlation:
+    """Spearman's ρ between a statistic of the spectrum and quality, over one task's cells."""
+
+    statistic: str
+    when: str
+    rho: float
+    """In [−1, 1]; positive: more of the statistic goes with better quality. NaN: undefined,
+    for one of the two does not vary."""
+    cells: int
+    entries: int
+
+    @property
+    def too_few(self) -> bool:
+        return self.cells < TOO_FEW or self.entries < TOO_FEW
+
+
+def spearman(x: np.ndarray, y: np.ndarray) -> float:
+    """Spearman's ρ of x (n,) and y (n,): Pearson's correlation of the ranks, ties at their mean.
+
+    Infinities are ranked as such. NaN where either does not vary, or n < 2.
+    """
+    return _correlation(_centred_ranks(x), _centred_ranks(y))
+
+
+def _centred_ranks(values: np.ndarray) -> np.ndarray:
+    return shared_ranks(values) - (len(values) + 1) / 2
+
+
+def _correlation(a: np.ndarray, b: np.ndarray) -> float:
+    """Of a (n,) and b (n,), both of mean 0."""
+    spread = math.sqrt(float(a @ a) * float(b @ b))
+    return float(a @ b) / spread if spread > 0 else math.nan
+
+
+@remembered
+def correlations(task: TaskBoard, when: str) -> list[Correlation]:
+    """ρ of every statistic at that time over the cells that finished with a spectrum.
+
+    An eigenvalue below the floor ranks under every resolved one, tied with its like. Quality
+    is the primary metric, turned so that higher is better.
+    """
+    cells = task.cells
+    quality = _numbers(cells, f"metric:{task.primary.name}")
+    taken = (cells["status"] == "ok").to_numpy() & ~np.isnan(quality)
+    taken &= ~np.isnan(_numbers(cells, f"{when}:size"))
+    count, entries = int(taken.sum()), len(set(cells["entry"].to_numpy()[taken]))
+    sign = 1.0 if task.primary.direction == "higher" else -1.0
+    y = _centred_ranks(quality[taken] * sign)
+    found = []
+    for name in STATISTICS:
+        x = _numbers(cells, f"{when}:{name}")[taken]
+        ranks = _centred_ranks(np.where(np.isnan(x), -math.inf, x))
+        found.append(Correlation(name, when, _correlation(ranks, y), count, entries))
+    return found
+
+
+def mean_rho(tasks: Sequence[TaskBoard], when: str) -> dict[str, tuple[float, int]]:
+    """Of each statistic, ρ averaged over the tasks that have enough cells and a defined ρ; and
+    their number."""
+    values: dict[str, list[float]] = {name: [] for name in STATISTICS}
+    for task in tasks:
+        for c in correlations(task, when):
+            if not c.too_few and not math.isnan(c.rho):
+                values[c.statistic].append(c.rho)
+    return {name: (sum(v) / len(v) if v else math.nan, len(v)) for name, v in values.items()}
+
+
+def _numbers(cells: pd.DataFrame, column: str) -> np.ndarray:
+    return cells[column].to_numpy(dtype=np.float64)

@@ -1,0 +1,146 @@
+"""Spectra of several networks as one curve: their geometric mean on a common index.
+
+from encbench_leaderboard.board.spectra_mean import mean_spectrum
+
+records = Store("results").records()
+curve = mean_spectrum(
+    [(r.arrays["spectrum_end"], r.record.spectra[-1].floor) for r in records],
+    groups=[r.task_label for r in records],
+)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from encbench.results.records import SpectrumSummary
+
+__all__ = ["LENGTH", "MeanSpectrum", "floor_of", "mean_spectrum", "resolved"]
+
+LENGTH = 8000
+"""Values to which the paper resamples spectra before it averages them."""
+
+
+def floor_of(summary: SpectrumSummary, values: np.ndarray, part: str) -> float:
+    """The floor of one part's eigenvalues (M,): of the whole kernel's where ``part`` is ""."""
+    if not part:
+        return summary.floor
+    if summary.mlp is not None:
+        return summary.mlp.floor
+    # The part's λ_max is at most the kernel's, so the kernel's floor is safe for it; its own
+    # most negative eigenvalue may still say that it is noisier.
+    return max(summary.floor, -10 * float(np.nanmin(values)))
+
+
+def resolved(eigenvalues: np.ndarray, floor: float) -> np.ndarray:
+    """The eigenvalues (M,) above the floor, descending; the rest is rounding noise."""
+    above = eigenvalues[np.isfinite(eigenvalues) & (eigenvalues > max(floor, 0.0))]
+    return np.sort(above)[::-1]
+
+
+@dataclass(frozen=True)
+class MeanSpectrum:
+    """Several spectra as one curve over L places, from the largest eigenvalue to the smallest."""
+
+    place: np.ndarray
+    """(L,) in [0, 1]: index of the eigenvalue, counted from 0, over the kernel's size less 1."""
+    mean: np.ndarray
+    """(L,) geometric mean. Where some are under their floor an upper bound of it; NaN from where
+    fewer than half are resolved."""
+    low: np.ndarray
+    """(L,) 10th percentile over groups, bounded and cut as the mean is."""
+    high: np.ndarray
+    """(L,) 90th percentile over groups, likewise."""
+    resolved: np.ndarray
+    """(L,) share of the groups, their spectra counted alike, that is above the floor there."""
+    below: float
+    """Share of all eigenvalues that are under their floor."""
+    sizes: tuple[int, ...]
+    """Number of eigenvalues of each spectrum."""
+    groups: int
+
+    @property
+    def bounded(self) -> np.ndarray:
+        """(L,) bool: the mean is an upper bound there, for some values are under their floor."""
+        bounded: np.ndarray = ~np.isnan(self.mean) & (self.resolved < 1)
+        return bounded
+
+
+def mean_spectrum(
+    spectra: Iterable[tuple[np.ndarray, float]],
+    groups: Sequence[Hashable] | None = None,
+    *,
+    length: int = LENGTH,
+) -> MeanSpectrum:
+    """Resample spectra to a common length and average them.
+
+    Each spectrum is interpolated, its logarithm linearly in the index, over the eigenvalues
+    above its floor; the first place is its largest eigenvalue, the last one its smallest. Means
+    and percentiles are taken of logarithms, since eigenvalues span decades. What is under its
+    floor enters at the floor: leaving it out would raise the mean, so this is an upper bound
+    that no value of rounding noise can move. Where fewer than half are resolved nothing is said.
+
+    Eigenvalues of a Gram matrix grow with its size: spectra of different sizes are comparable in
+    shape, and their mean is one only in the sense in which the paper draws it.
+
+    Args:
+        spectra: eigenvalues (M,), M >= 1 and any order, with the floor of each, >= 0.
+        groups: what each spectrum belongs to, such as its image. Spectra of one group are
+            averaged first, so that an image with more seeds does not weigh more; the
+            percentiles are over groups. None: each is its own.
+        length: L, at least 2; the paper's 8000 unless given.
+
+    Raises:
+        ValueError: no spectrum, an empty one, one without any eigenvalue above a floor of 0 or
+            less, a length below 2, or another number of groups than of spectra.
+    """
+    if length < 2:
+        raise ValueError(f"length must be at least 2, got {length}; the paper's is {LENGTH}")
+    place = np.linspace(0.0, 1.0, length)
+    rows, masks, sizes, below = [], [], [], 0
+    for eigenvalues, floor in spectra:
+        above = resolved(np.asarray(eigenvalues, dtype=np.float64), floor)
+        if not len(eigenvalues) or (floor <= 0 and len(above) < len(eigenvalues)):
+            raise ValueError(
+                f"a spectrum of {len(eigenvalues)} eigenvalues, {len(above)} of them above its "
+                f"floor of {floor:g}; give some, and a floor above 0 where one is not positive"
+            )
+        row, mask = _resampled(above, len(eigenvalues), floor, place)
+        rows.append(row)
+        masks.append(mask)
+        sizes.append(len(eigenvalues))
+        below += len(eigenvalues) - len(above)
+    if not rows:
+        raise ValueError("no spectrum to average; give at least one")
+    names = list(range(len(rows))) if groups is None else list(groups)
+    if len(names) != len(rows):
+        raise ValueError(f"{len(rows)} spectra but {len(names)} groups; give one for each")
+    numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
+    member = np.zeros((len(numbers), len(rows)))
+    member[[numbers[name] for name in names], np.arange(len(rows))] = 1.0
+    member /= member.sum(axis=1, keepdims=True)
+    logs = member @ np.array(rows)  # (groups, L)
+    # a sum of weights may miss 1 by rounding, and 1 decides what is a bound
+    counted = np.array(masks).all(axis=0)
+    share = np.where(counted, 1.0, (member @ np.array(masks, dtype=np.float64)).mean(axis=0))
+    unknown = share < 0.5 - 1e-12
+    low, high = np.quantile(logs, (0.1, 0.9), axis=0)
+    mean, low, high = (np.where(unknown, np.nan, np.exp(x)) for x in (logs.mean(axis=0), low, high))
+    return MeanSpectrum(
+        place, mean, low, high, share, below / sum(sizes), tuple(sizes), len(numbers)
+    )
+
+
+def _resampled(
+    above: np.ndarray, size: int, floor: float, place: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """log λ (L,) at the places, the floor's where there is none above it; and where there is."""
+    if not len(above):
+        return np.full(len(place), np.log(floor)), np.zeros(len(place), dtype=bool)
+    index = place * (size - 1)
+    known = index <= len(above) - 1 + 1e-9 * size
+    values = np.interp(index, np.arange(len(above)), np.log(above))
+    return np.where(known, values, np.log(floor) if floor > 0 else np.nan), known

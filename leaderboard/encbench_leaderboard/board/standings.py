@@ -1,0 +1,193 @@
+"""Cells become standings: means over units, their intervals, and ranks as the data allow."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from encbench_leaderboard.board.cells import WHENS, MetricInfo, texts
+from encbench_leaderboard.statistics.intervals import Interval, intervals
+from encbench_leaderboard.statistics.pairs import Pairs, compare_all
+from encbench_leaderboard.statistics.ranks import rank_intervals
+from encbench_leaderboard.statistics.sample import cube, group_means
+
+__all__ = ["MAY_BE_BELOW_FLOOR", "TESTED", "natural", "standings"]
+
+MAY_BE_BELOW_FLOOR = ("median", "quantile_10", "minimum")
+OVER_DECADES = ("floor", "maximum", *MAY_BE_BELOW_FLOOR)
+"""Averaged as logarithms: of eigenvalues a decade apart the larger would be the mean."""
+TESTED = 200
+"""Entries, the best by value, that are tested against one another: 19,900 pairs."""
+AT_ONCE = 500
+NOT_NUMBERS = ("entry", "encoding", "status", "seed", "unit", "repeat", "target")
+
+
+def standings(
+    cells: pd.DataFrame, metrics: Sequence[MetricInfo], *, category: bool
+) -> tuple[pd.DataFrame, Pairs | None]:
+    """One row an entry, best first, and the tests of all pairs by the first metric.
+
+    Args:
+        cells: one row a cell, columns "unit" and "repeat" among them.
+        category: whether units are targets; an entry that finished on fewer of them than others
+            ranks below those, for its mean is over other images.
+
+    Returns:
+        Standings, and None for the tests where no entry has two units.
+
+        Columns: "n" cells that finished of "cells"; "units" with a value of the first metric;
+        each number's mean, and ``|min`` and ``|max`` over cells; each metric's ``|low`` and
+        ``|high`` (the 95 % interval of the mean, NaN for none), ``|interval`` (its method) and
+        ``|n``; "rank" by value; "rank_low" and "rank_high", which the tests allow; "tested",
+        whether there was one; "tied", whether it does not tell the entry from the one above.
+
+        Means are over units, of the mean over each unit's cells; of eigenvalues and floors they
+        are geometric, over the cells where they are above the floor.
+    """
+    finished = (cells["status"] == "ok").to_numpy()
+    place, _ = pd.factorize(cells["entry"])
+    # What a failed entry has (parameters, learning rate) is shown; its quality is not.
+    shown = cells[finished | (np.bincount(place, finished) == 0)[place]]
+    place, found = pd.factorize(shown["entry"])
+    columns = _of_entries(shown, place)
+    names = list(found)
+    place = pd.Index(names).get_indexer(cells["entry"])
+    columns["n"] = np.bincount(place, finished, len(names)).astype(np.int64)
+    columns["cells"] = np.bincount(place, minlength=len(names))
+    for metric in metrics:
+        column = f"metric:{metric.name}"
+        of_metric = _intervals(cells, column, names)
+        columns |= _columns(column, of_metric)
+        valued = finished & cells[column].notna().to_numpy()
+        columns[f"{column}|n"] = np.bincount(place, valued, len(names)).astype(np.int64)
+        if metric is metrics[0]:
+            columns["units"] = np.array([interval.units for interval in of_metric])
+    higher = metrics[0].direction == "higher"
+    rank = _ranks(columns[f"metric:{metrics[0].name}"], columns["units"], higher, category)
+    # A rank of NaN is equal to none, not even to itself.
+    order = sorted(
+        range(len(names)),
+        key=lambda i: (columns["n"][i] == 0, np.isnan(rank[i]), np.nan_to_num(rank[i]),
+                       natural(names[i])),
+    )  # fmt: skip
+    names = [names[i] for i in order]
+    columns = {name: column[order] for name, column in columns.items()} | {"rank": rank[order]}
+    tests, pairs = _tested(names, columns["rank"], columns["units"], cells, metrics[0])
+    told = {name: texts(column) for name, column in columns.items() if column.dtype == object}
+    return pd.DataFrame({"entry": texts(names)} | columns | tests | told), pairs
+
+
+def natural(text: str) -> tuple[tuple[int, int, str], ...]:
+    """Sort key under which 4 comes before 16."""
+    parts = re.findall(r"\d+|\D+", text.lower())
+    return tuple((0, int(p), "") if p.isdecimal() else (1, 0, p) for p in parts)
+
+
+def _intervals(cells: pd.DataFrame, column: str, entries: list[str]) -> list[Interval]:
+    # A cube of thousands of entries, each under seeds of its own, would be nearly empty.
+    parts = (entries[start : start + AT_ONCE] for start in range(0, len(entries), AT_ONCE))
+    return [found for part in parts for found in intervals(cube(cells, column, part).values)]
+
+
+def _of_entries(shown: pd.DataFrame, place: np.ndarray) -> dict[str, np.ndarray]:
+    """Each number's mean, smallest and largest, and what is below its floor, by entry.
+
+    Args:
+        shown: a row a cell.
+        place: (cells,) which entry a cell is of.
+    """
+    numbers = [column for column in shown.columns if column not in NOT_NUMBERS]
+    values = shown[numbers].to_numpy(dtype=np.float64)
+    of_entry = pd.DataFrame(values).groupby(place, sort=False)
+    lowest, highest = of_entry.min().to_numpy(), of_entry.max().to_numpy()
+    columns = dict(zip(numbers, _means(shown, values, numbers, place).T, strict=True))
+    for column, name in enumerate(numbers):
+        columns[f"{name}|min"], columns[f"{name}|max"] = lowest[:, column], highest[:, column]
+    return columns | _below(shown, place, len(lowest))
+
+
+def _means(
+    shown: pd.DataFrame, values: np.ndarray, numbers: Sequence[str], place: np.ndarray
+) -> np.ndarray:
+    """(entries, numbers) of values (cells, numbers)."""
+    over_decades = np.isin(numbers, [f"{when}:{name}" for when in WHENS for name in OVER_DECADES])
+    unit, units = pd.factorize(shown["unit"])
+    pair, pairs = pd.factorize(place * len(units) + unit)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        turned = values.copy()
+        turned[:, over_decades] = np.log(values[:, over_decades])
+        means = group_means(group_means(turned, pair), pairs // len(units))
+        means[:, over_decades] = np.exp(means[:, over_decades])
+    return means
+
+
+def _below(shown: pd.DataFrame, place: np.ndarray, entries: int) -> dict[str, np.ndarray]:
+    """Cells with a spectrum, and those of them whose number is below its floor."""
+    counts = {}
+    for when in WHENS:
+        taken = shown[f"{when}:size"].notna().to_numpy()
+        counts[f"{when}:taken"] = taken
+        for number in MAY_BE_BELOW_FLOOR:
+            below = taken & shown[f"{when}:{number}"].isna().to_numpy()
+            counts[f"{when}:{number}|below"] = below
+    return {
+        name: np.bincount(place, counted, entries).astype(np.int64)
+        for name, counted in counts.items()
+    }
+
+
+def _columns(column: str, found: Sequence[Interval]) -> dict[str, np.ndarray]:
+    return {
+        column: np.array([interval.mean for interval in found]),
+        f"{column}|low": np.array([interval.low for interval in found]),
+        f"{column}|high": np.array([interval.high for interval in found]),
+        f"{column}|interval": np.array([interval.method for interval in found], dtype=object),
+    }
+
+
+def _ranks(values: np.ndarray, units: np.ndarray, higher: bool, category: bool) -> np.ndarray:
+    """Ranks of values (entries,), equal ones the best of theirs; NaN where there is no value."""
+    units = np.where(np.isnan(values), 0, units)
+    complete = units if category else np.minimum(units, 1)
+    ranks = np.full(len(values), np.nan)
+    above = 0
+    for level in np.unique(complete[complete > 0])[::-1]:
+        here = complete == level
+        cost = -values[here] if higher else values[here]
+        ranks[here] = above + 1 + np.searchsorted(np.sort(cost), cost)
+        above += int(here.sum())
+    return ranks
+
+
+def _tested(
+    names: Sequence[str],
+    rank: np.ndarray,
+    units: np.ndarray,
+    cells: pd.DataFrame,
+    metric: MetricInfo,
+) -> tuple[dict[str, np.ndarray], Pairs | None]:
+    """Columns of what the tests of the best entries allow; entries are in their order."""
+    ranked = np.flatnonzero(~np.isnan(rank))
+    best = ranked[:TESTED]
+    columns = {
+        "rank_low": np.full(len(names), np.nan),
+        "rank_high": np.full(len(names), np.nan),
+        "tested": np.zeros(len(names), dtype=bool),
+        "tied": np.zeros(len(names), dtype=bool),
+    }
+    if not (units[best] > 1).any():
+        return columns, None
+    pairs = compare_all(cube(cells, f"metric:{metric.name}", [names[i] for i in best]))
+    low, high = rank_intervals(pairs, rank[best], len(ranked), higher=metric.direction == "higher")
+    spoken = ~np.isnan(pairs.p)
+    tested = np.zeros(len(best), dtype=bool)
+    tested[pairs.first[spoken]] = tested[pairs.second[spoken]] = True
+    columns["tested"][best] = tested
+    tied = pairs.second[(pairs.second == pairs.first + 1) & spoken & ~pairs.significant()]
+    columns["tied"][best[tied]] = True
+    columns["rank_low"][best] = np.where(tested, low, np.nan)
+    columns["rank_high"][best] = np.where(tested, high, np.nan)
+    return columns, pairs if spoken.any() else None

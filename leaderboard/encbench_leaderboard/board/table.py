@@ -1,0 +1,206 @@
+"""Records become tables of numbers: one row a cell, and one row a leaderboard entry.
+
+Numbers only; ``markdown.py`` turns them into text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from encbench.results.reading import many_objects
+from encbench.results.records import Record, StoredRecord
+from encbench_leaderboard.board.cells import (
+    WHENS,
+    MetricInfo,
+    cell_settings,
+    cells_of,
+    entries_of,
+    measured,
+    metrics_of,
+    texts,
+)
+from encbench_leaderboard.board.labels import canonical, unique_labels
+from encbench_leaderboard.board.standings import natural, standings
+from encbench_leaderboard.statistics.categories import Category, Target, find_categories
+from encbench_leaderboard.statistics.pairs import Pairs
+
+__all__ = ["WHENS", "Board", "MetricInfo", "TaskBoard", "boards", "cell_settings", "rows_of"]
+
+
+@dataclass(frozen=True, eq=False)
+class TaskBoard:
+    """All cells of one task on the same data; or of a category, tasks that differ in their target.
+
+    The unit of replication of a task is the seed, of a category the target (an image), over
+    whose seeds is averaged first.
+    """
+
+    label: str
+    slug: str
+    """Unique among the tasks and categories of a board, fit for a file name."""
+    primary: MetricInfo
+    """What entries are ranked by: the metric followed during training, where it was also
+    taken at the end; else the first metric."""
+    metrics: Sequence[MetricInfo]
+    """All metrics of the task, the primary one first."""
+    records: Sequence[StoredRecord]
+    cells: pd.DataFrame
+    """A row a record, in the order of ``records``; NaN where there is no number. Columns "unit"
+    and "repeat" say what a cell replicates, "target" which task it is of."""
+    standings: pd.DataFrame
+    """A row an entry (an encoding under one set of settings, all its seeds), best first; its
+    columns are those of ``standings.standings``."""
+    pairs: Pairs | None = None
+    """Tests of all pairs of the best entries in the primary metric; None where nothing could
+    be tested."""
+    targets: Sequence[TaskBoard] = ()
+    """The tasks of a category; empty for a task."""
+
+    def measure(self, records: Sequence[StoredRecord]) -> pd.DataFrame:
+        """The numbers of other records as columns of ``cells``, a row a record."""
+        return measured(records, self.metrics).drop(columns=["encoding", "seed"])
+
+    @cached_property
+    def rows(self) -> list[dict[str, Any]]:
+        """The standings row by row."""
+        return rows_of(self.standings)
+
+    def of_entry(self, entry: str) -> list[StoredRecord]:
+        """Records of an entry, by seed."""
+        return self._by_entry.get(entry, [])
+
+    @cached_property
+    def _by_entry(self) -> dict[str, list[StoredRecord]]:
+        found: dict[str, list[StoredRecord]] = defaultdict(list)
+        for entry, stored in zip(self.cells["entry"], self.records, strict=True):
+            found[entry].append(stored)
+        for records in found.values():
+            records.sort(key=lambda stored: stored.record.cell.seed)
+        return found
+
+
+@dataclass(frozen=True, eq=False)
+class Board:
+    """Everything that a page shows."""
+
+    tasks: Sequence[TaskBoard]
+    entries: Sequence[str]
+    """All entries, those that finished first, then by name: the order that gives colours."""
+    categories: Sequence[TaskBoard] = ()
+    """Tasks that differ in their target alone, pooled; see ``statistics.categories``."""
+
+    @property
+    def groups(self) -> list[TaskBoard]:
+        """What a comparison over tasks counts: categories, and the tasks that are in none."""
+        inside = {id(task): category for category in self.categories for task in category.targets}
+        return list(
+            {id(g): g for task in self.tasks for g in [inside.get(id(task), task)]}.values()
+        )
+
+
+def rows_of(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """A table row by row, as Python's numbers and texts: a fifth of the time of pandas' ways."""
+    names = [str(name) for name in table.columns]
+    columns = [column.tolist() for _, column in table.items()]
+    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+
+
+@many_objects()
+def boards(records: Sequence[StoredRecord]) -> Board:
+    """Sort records into tasks and categories, and rank the entries of each."""
+    keys = {id(stored): _ref_key(stored.record, "encoding") for stored in records}
+    refs = {keys[id(stored)]: stored.record.cell.encoding for stored in records}
+    labels = unique_labels(refs)
+    names = {record: labels[key] for record, key in keys.items()}
+    slugs: Counter[str] = Counter()
+    tasks = [_board(label, _slug(label, slugs), group, names) for label, group in _by_task(records)]
+    categories = []
+    for category in find_categories([_target(task) for task in tasks]):
+        members = [tasks[place] for place in category.members]
+        categories.append(_category_board(category, members, names, slugs))
+    # What never finished is seldom drawn: it must not take the colours told apart best.
+    ended = (task.standings[task.standings["n"] > 0] for task in tasks)
+    finished = {entry for standing in ended for entry in standing["entry"]}
+    entries = sorted(
+        {entry for board in (*tasks, *categories) for entry in board.cells["entry"]},
+        key=lambda entry: (entry not in finished, natural(entry)),
+    )
+    return Board(tuple(tasks), tuple(entries), tuple(categories))
+
+
+def _target(task: TaskBoard) -> Target:
+    cells = [stored.record.cell for stored in task.records]
+    return Target(cells[0].task, next((c.data_hash for c in cells if c.data_hash), None))
+
+
+def _ref_key(record: Record, kind: Literal["encoding", "task"]) -> str:
+    ref = record.cell.encoding if kind == "encoding" else record.cell.task
+    # The label is how it was asked for, not what it is.
+    return canonical([ref.distribution, ref.name, ref.version, ref.parameters])
+
+
+def _by_task(records: Sequence[StoredRecord]) -> list[tuple[str, list[StoredRecord]]]:
+    """(label, records) of each task; the same parameters on other data are another task."""
+    groups: dict[str, list[StoredRecord]] = defaultdict(list)
+    for stored in records:
+        groups[_ref_key(stored.record, "task")].append(stored)
+    names = unique_labels({key: group[0].record.cell.task for key, group in groups.items()})
+    found: list[tuple[str, list[StoredRecord]]] = []
+    for key, group in groups.items():
+        hashes = sorted({h for r in group if (h := r.record.cell.data_hash)})
+        if len(hashes) < 2:
+            found.append((names[key], group))
+            continue
+        for data in [*hashes, None]:
+            part = [r for r in group if r.record.cell.data_hash == data]
+            if part:
+                found.append((f"{names[key]} (data {data[:8] if data else 'unread'})", part))
+    return sorted(found, key=lambda item: natural(item[0]))
+
+
+def _slug(label: str, taken: Counter[str]) -> str:
+    slug = re.sub(r"[^a-z0-9]+", "-", label.lower()).strip("-")[:60].strip("-") or "task"
+    taken[slug] += 1
+    return slug if taken[slug] == 1 else f"{slug}--{taken[slug]}"
+
+
+def _board(
+    label: str, slug: str, records: Sequence[StoredRecord], names: Mapping[int, str]
+) -> TaskBoard:
+    metrics = metrics_of(records)
+    cells = cells_of(records, metrics, names)
+    cells["unit"] = texts(map(str, cells["seed"]))
+    cells["repeat"], cells["target"] = texts(["once"] * len(cells)), texts([label] * len(cells))
+    table, pairs = standings(cells, metrics, category=False)
+    return TaskBoard(label, slug, metrics[0], metrics, records, cells, table, pairs)
+
+
+def _category_board(
+    category: Category,
+    tasks: Sequence[TaskBoard],
+    names: Mapping[int, str],
+    slugs: Counter[str],
+) -> TaskBoard:
+    records = [stored for task in tasks for stored in task.records]
+    metrics = metrics_of(records)
+    if all(task.metrics == tasks[0].metrics for task in tasks):
+        cells = pd.concat([task.cells for task in tasks], ignore_index=True)
+    else:
+        cells = cells_of(records, metrics, names)
+    # Entries are told apart anew: one setting may vary between the tasks alone.
+    cells["entry"] = texts(entries_of(records, names))
+    sizes = [len(task.records) for task in tasks]
+    cells["unit"] = texts(np.repeat(np.array(category.units, dtype=object), sizes))
+    cells["repeat"] = texts(map(str, cells["seed"]))
+    cells["target"] = texts(np.repeat([task.label for task in tasks], sizes))
+    table, pairs = standings(cells, metrics, category=True)
+    label, slug = category.label, _slug(f"{category.label} all", slugs)
+    return TaskBoard(label, slug, metrics[0], metrics, records, cells, table, pairs, tuple(tasks))

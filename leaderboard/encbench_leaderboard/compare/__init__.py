@@ -1,0 +1,1 @@
+"""Two encodings, or two results folders, side by side."""

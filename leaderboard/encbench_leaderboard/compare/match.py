@@ -1,0 +1,241 @@
+"""Which cell stands beside which, and which encoding a text means."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from encbench.errors import UsageError
+from encbench.plugins.selector import parse_selector
+from encbench.results.records import Record, StoredRecord
+from encbench.suite.config import PluginRef
+from encbench_leaderboard.board.labels import canonical, differing, flatten
+from encbench_leaderboard.board.table import Board, TaskBoard
+
+__all__ = [
+    "Differences",
+    "Wanted",
+    "differences_of",
+    "entries_of",
+    "equal_results",
+    "find_encoding",
+    "match_cells",
+    "name_of",
+    "settings_between",
+    "why_unmatched",
+]
+
+Differences = dict[str, tuple[Any, Any]]
+"""By setting: a cell's own value, and the one of the most similar cell elsewhere."""
+SETTINGS = ("training", "network", "ntk")
+"""Sections of a cell that are no part of what is compared, and may be made to differ."""
+FEW = 2
+"""So many settings that differ are told."""
+EXPLAINED = 20
+"""Cells without one beside them whose reason is looked for."""
+
+
+def match_cells(
+    a: Sequence[StoredRecord], b: Sequence[StoredRecord], despite: Sequence[str] = ()
+) -> tuple[list[tuple[StoredRecord, StoredRecord]], list[StoredRecord], list[StoredRecord]]:
+    """Pairs of cells that are the same but for plug-in versions; and those without one beside.
+
+    Where a folder holds a cell under several versions, the one whose version the other folder
+    has too is taken, else the one that was started last.
+
+    Args:
+        a, b: the cells of either side.
+        despite: settings in which the cells of a pair may differ: a key such as
+            "training.epochs", or a section such as "training".
+
+    Raises:
+        UsageError: that is no setting of training, network or kernel; or one side holds cells
+            that differ in nothing else, so that either could be meant.
+    """
+    _check_settings(despite, [*a, *b])
+    groups_a, groups_b = _by_identity(a, despite), _by_identity(b, despite)
+    pairs = []
+    used: set[int] = set()
+    for identity, mine in groups_a.items():
+        theirs = groups_b.get(identity, [])
+        if not theirs:
+            continue
+        keys = {stored.record.key: stored for stored in theirs}
+        chosen = next((m for m in mine if m.record.key in keys), mine[0])
+        other = keys.get(chosen.record.key, theirs[0])
+        pairs.append((chosen, other))
+        used |= {id(chosen), id(other)}
+    alone = [[s for s in side if id(s) not in used] for side in (a, b)]
+    return pairs, alone[0], alone[1]
+
+
+def _by_identity(
+    records: Sequence[StoredRecord], despite: Sequence[str]
+) -> dict[str, list[StoredRecord]]:
+    """Records of each cell, versions apart, the last started first."""
+    groups: dict[str, list[StoredRecord]] = defaultdict(list)
+    for stored in sorted(records, key=lambda s: s.record.provenance.started, reverse=True):
+        identity = _identity(stored.record)
+        kept = {key: value for key, value in identity.items() if not _is_of(key, despite)}
+        groups[canonical(kept)].append(stored)
+    for group in groups.values() if despite else ():
+        keys = differing(_identity(stored.record) for stored in group)
+        if keys:
+            raise UsageError(
+                f"{name_of(group[0].record)}: one folder holds it with several values of "
+                f"{', '.join(keys)}, so that --despite {' --despite '.join(despite)} does not say "
+                "which is meant; compare folders that hold one each"
+            )
+    return groups
+
+
+def _identity(record: Record) -> dict[str, Any]:
+    """What makes a cell, by dotted keys."""
+    cell: dict[str, Any] = record.cell.model_dump(mode="json")
+    for part in ("encoding", "task"):
+        del cell[part]["label"], cell[part]["version"]
+    return flatten(cell)
+
+
+def _is_of(key: str, settings: Sequence[str]) -> bool:
+    return any(key == setting or key.startswith(f"{setting}.") for setting in settings)
+
+
+def _check_settings(settings: Sequence[str], records: Sequence[StoredRecord]) -> None:
+    if not settings:
+        return
+    keys = {key: None for stored in records for key in _identity(stored.record)}
+    known = [key for key in keys if _is_of(key, SETTINGS)]
+    for setting in settings:
+        if not any(_is_of(key, [setting]) for key in known):
+            near = difflib.get_close_matches(setting, known, n=1)
+            meant = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
+            raise UsageError(f"{setting!r} is no setting in which cells may differ; {meant}")
+
+
+def name_of(record: Record) -> str:
+    """A cell in words."""
+    return f"{record.encoding_label} on {record.task_label}, seed {record.cell.seed}"
+
+
+def why_unmatched(alone: Sequence[StoredRecord], found: Sequence[Differences]) -> list[str]:
+    """Each cell in words, the first with what tells them from the most similar one of others."""
+    told = [name_of(stored.record) for stored in alone]
+    for place, differences in enumerate(found):
+        if differences:
+            words = (f"{k} {mine}, there {theirs}" for k, (mine, theirs) in differences.items())
+            told[place] += f" ({'; '.join(words)})"
+    return told
+
+
+def settings_between(found: Sequence[Differences]) -> list[str]:
+    """Settings of training, network or kernel that alone keep cells from one another."""
+    keys = dict.fromkeys(key for differences in found for key in differences)
+    return list(keys) if all(_is_of(key, SETTINGS) for key in keys) else []
+
+
+def differences_of(
+    alone: Sequence[StoredRecord], others: Sequence[StoredRecord]
+) -> list[Differences]:
+    """What tells each of the first cells from the most similar of others, where it is little."""
+    candidates: dict[tuple[str, int], list[dict[str, Any]]] = defaultdict(list)
+    for other in others:
+        cell = other.record.cell
+        candidates[cell.encoding.name, cell.seed].append(_identity(other.record))
+    found = []
+    for stored in alone[:EXPLAINED]:
+        cell, mine = stored.record.cell, _identity(stored.record)
+        near = candidates.get((cell.encoding.name, cell.seed), [])
+        choices = ((differing([mine, theirs]), theirs) for theirs in near)
+        keys, theirs = min(choices, key=lambda item: len(item[0]), default=([], {}))
+        few = keys if len(keys) <= FEW else []
+        found.append({key: (mine.get(key), theirs.get(key)) for key in few})
+    return found
+
+
+def equal_results(a: Record, b: Record) -> bool:
+    """Whether two cells ended alike, with every metric and spectrum equal to the last digit."""
+    return _results(a) == _results(b)
+
+
+def _results(record: Record) -> str:
+    """Plain data in which NaN equals itself."""
+    spectra = [s.model_dump(exclude={"seconds", "method"}) for s in record.spectra]
+    metrics = {name: metric.value for name, metric in record.metrics.items()}
+    found = {"metrics": metrics, "spectra": spectra, "best": record.best}
+    return canonical({**found, "status": record.status, "steps": record.steps})
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a text on the command line means."""
+
+    key: str
+    label: str
+    entry: str | None
+    """One entry alone, where the text is an entry's name with its settings."""
+
+
+def find_encoding(text: str, board: Board) -> Wanted:
+    """The encoding of a board that a text means.
+
+    Raises:
+        UsageError: none, or several.
+    """
+    refs = {
+        _key(stored.record.cell.encoding): stored.record.cell.encoding
+        for task in board.tasks
+        for stored in task.records
+    }
+    for task in board.tasks:
+        if text in set(task.standings["entry"]):
+            ref = task.of_entry(text)[0].record.cell.encoding
+            exact = text if text != (ref.label or ref.name) else None
+            return Wanted(_key(ref), text, exact)
+    found = [key for key, ref in refs.items() if ref.label == text]
+    if not found:
+        name, parameters = parse_selector(text)
+        found = [key for key, ref in refs.items() if _fits(ref, name, parameters)]
+    if len(found) == 1:
+        ref = refs[found[0]]
+        return Wanted(found[0], ref.label or text, None)
+    labels = sorted({ref.label or ref.name for ref in refs.values()})
+    if found:
+        several = "; ".join(sorted(refs[key].label or refs[key].name for key in found))
+        raise UsageError(f"{text!r} is several encodings: {several}; give more parameters")
+    near = difflib.get_close_matches(text, labels, n=1)
+    meant = f"; did you mean {near[0]}?" if near else ""
+    raise UsageError(f"no encoding {text!r} there; there are: {'; '.join(labels)}{meant}")
+
+
+def entries_of(wanted: Wanted, task: TaskBoard) -> list[str]:
+    """Entries of a task that are the wanted encoding."""
+    if wanted.entry is not None and wanted.entry in set(task.standings["entry"]):
+        return [wanted.entry]
+    return [
+        entry
+        for entry in task.standings["entry"]
+        if _key(task.of_entry(entry)[0].record.cell.encoding) == wanted.key
+    ]
+
+
+def _key(ref: PluginRef) -> str:
+    return canonical([ref.distribution, ref.name, ref.version, ref.parameters])
+
+
+def _fits(ref: PluginRef, name: str, parameters: dict[str, Any]) -> bool:
+    named = name in (ref.name, f"{ref.distribution}:{ref.name}")
+    return named and all(
+        key in ref.parameters and _same(ref.parameters[key], value)
+        for key, value in parameters.items()
+    )
+
+
+def _same(recorded: Any, asked: Any) -> bool:
+    if isinstance(recorded, float) and isinstance(asked, int | float):
+        return math.isclose(recorded, asked)
+    return bool(recorded == asked)

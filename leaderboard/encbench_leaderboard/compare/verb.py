@@ -1,0 +1,60 @@
+"""``encbench compare``: two results folders, or two encodings of one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def compare(
+    a: Annotated[
+        str,
+        typer.Argument(metavar="A", help="Results folder; with --in, an encoding of that folder."),
+    ],
+    b: Annotated[str, typer.Argument(metavar="B", help="What A is compared with.")],
+    folder: Annotated[
+        Path | None,
+        typer.Option(
+            "--in",
+            metavar="DIR",
+            help="Compare two encodings of this results folder: each as the leaderboard prints "
+            "it, or NAME:KEY=VALUE,… with as many parameters as tell it from the others.",
+        ),
+    ] = None,
+    despite: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="SETTING",
+            help="Two folders: compare cells that differ in this setting, too, such as "
+            "training.optimizer or all of network; repeatable.",
+        ),
+    ] = None,
+    every: Annotated[
+        bool,
+        typer.Option("--all", help="Also each task of a category, and every cell left out."),
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+) -> None:
+    """Compare two runs, or two encodings: what differs, and is it noise?
+
+    Two folders: cells that are the same but for versions of plug-ins stand beside one another,
+    with what changed between them; --despite names settings that may differ, too. Two encodings:
+    the same tasks and seeds. Differences are B − A with a 95 % interval and a paired test,
+    corrected for the number of rows (Holm). Times are compared between cells of the same machine,
+    device and threads only. docs/statistics.md says how.
+
+    \b
+    Examples:
+      encbench compare results/before results/after
+      encbench compare results/sgd results/adam --despite training.optimizer --despite training.lr
+      encbench compare ffe:levels=8 mpe --in results/quick
+      encbench compare ffe mpe --in results/quick --json
+
+    Exit codes: 0 compared, whatever came out; 1 no results folder; 2 wrong usage.
+    """
+    # `encbench --help` imports every verb; pandas and torch take seconds
+    from encbench_leaderboard.compare.text import show
+
+    show(a, b, folder, despite or [], every=every, as_json=as_json)

@@ -1,5 +1,0 @@
-"""The leaderboard as one HTML file that works offline: sortable, filterable, with live plots."""
-
-from encbench_leaderboard.html.build import html_page, write_html
-
-__all__ = ["html_page", "write_html"]

@@ -1,0 +1,1 @@
+"""Drawing a page: Markdown, HTML, terminal, pictures."""

@@ -1,0 +1,1 @@
+"""What a page says, described once for every way of drawing it."""

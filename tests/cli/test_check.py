@@ -1,0 +1,94 @@
+"""``encbench check`` as a person meets it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+
+from encbench.cli import check as verb
+from encbench.cli.check import check
+from encbench.errors import PluginError, UnknownNameError, UsageError
+from tests.sample_plugin import module, registry_of
+from tests.testing import faulty_encodings, faulty_tasks
+
+LINE = {"line": faulty_encodings.Line, "sick": faulty_encodings.Crashing, "odd": len}
+
+
+@pytest.fixture(autouse=True)
+def registry(monkeypatch):
+    registry = registry_of(
+        encbench_line=module(encodings=LINE, metrics={"psnr": "encbench.metrics.psnr:Psnr"}),
+        encbench_noise=module(tasks={"noise": faulty_tasks.Noise, "twice": faulty_tasks.Twice}),
+    )
+    monkeypatch.setattr(verb, "default_registry", lambda: registry)
+
+
+def test_what_keeps_the_contract_gets_ticks_only(capsys):
+    check(["line:nodes=3", "noise:points=8"])
+    said = capsys.readouterr().out
+    assert "line:nodes=3: encoding of encbench_line 1.0" in said
+    assert "✓  Features are (N, out_dim)" in said
+    assert "task of encbench_noise 1.0" in said
+    assert "✗" not in said
+
+
+def test_what_breaks_it_gets_a_cross_the_reason_and_exit_code_1(capsys):
+    with pytest.raises(typer.Exit) as ended:
+        check(["noise", "twice", "sick"])
+    assert ended.value.exit_code == 1
+    said = " ".join(capsys.readouterr().out.split())
+    assert "✗ ntk_points gives distinct points, at most as many as asked for" in said
+    assert "gave a point twice" in said
+    assert "sick: encoding of encbench_line 1.0" in said
+    assert "forward raised ValueError: no luck today" in said
+    assert "Traceback" not in said
+
+
+def test_the_traceback_is_shown_on_request(capsys):
+    with pytest.raises(typer.Exit):
+        check(["twice"], trace=True)
+    said = capsys.readouterr().out
+    assert "Traceback" in said
+    assert "test_ntk_points" in said
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "words"),
+    [
+        ("lin", UnknownNameError, "did you mean 'line'"),
+        ("psnr", UsageError, "'psnr' is a metric; checks are for encodings and tasks"),
+        ("line:nodes=1", UsageError, "nodes=1"),
+        ("line:node=4", UsageError, "did you mean 'nodes'"),
+        ("odd", PluginError, "'odd' of encbench_line 1.0 is <built-in function len>, expected a"),
+    ],
+)
+def test_what_cannot_be_checked_is_refused_before_the_first_check(capsys, name, error, words):
+    with pytest.raises(error, match=words):
+        check(["noise", name])
+    assert not capsys.readouterr().out
+
+
+def test_checking_needs_no_pytest(tmp_path):
+    code = (
+        "import sys\n"
+        "class Without:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name.partition('.')[0] in ('pytest', '_pytest', 'pytest_benchmark'):\n"
+        "            raise ImportError(f'{name} is not here')\n"
+        "sys.meta_path.insert(0, Without())\n"
+        "sys.argv = ['encbench', 'check', 'identity']\n"
+        "from encbench.cli import main\n"
+        "if __name__ == '__main__':\n"
+        "    main()\n"
+    )
+    script = tmp_path / "check.py"
+    Path(script).write_text(code)
+    done = subprocess.run(
+        [sys.executable, script], capture_output=True, text=True, cwd=tmp_path, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "✓" in done.stdout

@@ -1,0 +1,143 @@
+"""BibTeX and requirements of what ran."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from encbench import Encoding, Suite, run_suite
+from encbench.cli import cite as verb
+from encbench.cli import requirements
+from encbench.cli.bibliography import entries_of, from_source
+from encbench.cli.cite import cite
+from encbench.cli.plugins import plugins
+from encbench.errors import StoreError, UsageError
+from encbench.plugins.registry import default_registry
+from tests.sample_plugin import Scaled, Wave, module, registry_of
+
+ENTRY = "@article{%s,\n  title = {On {%s}},\n  author = {Someone, A.}\n}"
+
+
+class Cited(Scaled):
+    """With BibTeX."""
+
+    bibtex = ENTRY % ("one2020", "one") + "\n" + ENTRY % ("two2021", "two")
+
+
+class CitedToo(Scaled):
+    """Shares a paper with another."""
+
+    bibtex = ENTRY % ("two2021", "two")
+
+
+class OtherSource(Cited):
+    """Inherits code, not the paper."""
+
+    source = "R & D, 100 % of {us}, 2026"
+
+
+class Silent(Scaled):
+    """The baseline: nothing to cite."""
+
+    bibtex = ""
+
+
+class Broken(Scaled):
+    """BibTeX without an entry."""
+
+    bibtex = "see the paper"
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """A results folder of four encodings; a fifth is offered and did not run."""
+    named = {"cited": Cited, "too": CitedToo, "other": OtherSource, "silent": Silent}
+    registry = registry_of(
+        ours=module(
+            encodings={**named, "broken": Broken},
+            tasks={"wave": Wave},
+            metrics={"psnr": "encbench.metrics.psnr:Psnr"},
+        )
+    )
+    monkeypatch.setattr(verb, "default_registry", lambda: registry)
+    suite = {
+        "encodings": [*named],
+        "tasks": ["wave"],
+        "training": {"batch_size": 16, "steps": 4, "evaluations": 1},
+        "ntk": {"points": 4},
+    }
+    run_suite(Suite.model_validate(suite), tmp_path, registry=registry, jobs=1, device="cpu")
+    return tmp_path
+
+
+def cited(capsys, *arguments):
+    cite(*arguments)
+    return capsys.readouterr().out
+
+
+def test_a_run_is_cited_by_what_it_used_each_paper_once(run, capsys):
+    text = cited(capsys, run)
+    keys = re.findall(r"@\w+\{([^,]+),", text)
+    own = ["encbench", "audia2025grids", "jacot2018neural", "novak2022fast"]
+    assert sorted(keys) == sorted([*own, "one2020", "two2021", "ours-other"])
+
+
+def test_a_method_that_a_run_did_not_use_is_not_cited(run, capsys):
+    assert "wang2003multiscale" not in cited(capsys, run)
+    assert "wang2003multiscale" in cited(capsys)
+
+
+def test_a_source_in_words_becomes_misc_with_its_characters_escaped(run, capsys):
+    text = cited(capsys, run)
+    assert r"note = {R \& D, 100 \% of \{us\}, 2026}" in text
+    assert "title = {The encoding other of ours 1.0}" in text
+
+
+def test_bibtex_that_holds_no_entry_is_said_in_a_comment(run, capsys):
+    text = cited(capsys)
+    (line,) = (line for line in text.splitlines() if line.startswith("%"))
+    assert "encoding 'broken' of ours 1.0: its bibtex holds no entry" in line
+
+
+def test_entries_are_told_apart_and_braces_balance():
+    assert list(entries_of(Cited.bibtex)) == ["one2020", "two2021"]
+    for text in (Cited.bibtex, from_source("encoding", "a_b", "d", "1", "x_1 ~ {y} \\ z^2 @ # $")):
+        for entry in entries_of(text).values():
+            plain = entry.replace(r"\{", "").replace(r"\}", "")
+            assert plain.count("{") == plain.count("}")
+
+
+def test_every_built_in_encoding_has_bibtex_that_parses_or_a_source():
+    for offer in default_registry().offers("encoding"):
+        cls = offer.load()
+        assert issubclass(cls, Encoding)
+        text = verb._text(offer)
+        assert entries_of(text) or cls.bibtex == "", offer.name
+        assert text.count("{") - text.count(r"\{") == text.count("}") - text.count(r"\}")
+
+
+def test_what_a_run_depended_on_is_listed_as_pip_reads_it(run, capsys):
+    plugins(run, requirements=True)
+    lines = capsys.readouterr().out.splitlines()
+    assert "ours==1.0" in lines
+    named = {line.partition("==")[0] for line in lines}
+    assert named >= {"encbench", "numpy", "ours", "scipy", "torch", "pillow"}
+
+
+def test_versions_that_differ_between_records_are_comments_but_the_newest():
+    lines = requirements._lines({"b": {"2.0": None, "1.0": None}, "A": {"3": None}})
+    assert lines == ["A==3", "b==2.0", "# b==1.0 in some records"]
+
+
+def test_without_a_run_the_plugins_of_this_environment_are_listed(capsys):
+    plugins(requirements=True)
+    assert "encbench==" in capsys.readouterr().out
+
+
+def test_a_folder_without_records_or_purpose_is_refused(tmp_path):
+    for ask in (lambda: cite(tmp_path), lambda: plugins(tmp_path, requirements=True)):
+        with pytest.raises(StoreError, match="holds no records"):
+            ask()
+    with pytest.raises(UsageError, match="--requirements"):
+        plugins(tmp_path)

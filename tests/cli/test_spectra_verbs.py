@@ -1,0 +1,128 @@
+"""Spectra and loss curves without a run: ``encbench ntk`` and ``encbench dynamics``."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from encbench import ParameterError, ntk, plan
+from encbench.run.building import build_model, build_task, cell_streams
+from encbench.run.cell import run_cell
+from encbench.run.dynamics import compare_dynamics
+from encbench.run.spectra import at_initialization, measure_spectrum
+from tests.cli.test_cli import encbench
+from tests.sample_plugin import Wave
+
+
+@pytest.fixture
+def built(registry, suite):
+    """A cell's task, its network at the start, and its streams."""
+    (cell,) = plan(suite, registry)
+    streams = cell_streams(cell)
+    task = build_task(cell, registry)
+    return task, build_model(cell, task, registry, streams), streams
+
+
+def test_a_recorded_spectrum_is_the_engines(built):
+    task, model, _ = built
+    summary, arrays = measure_spectrum(model, task.x, "full", "start", 0)
+    expected = ntk.spectrum(ntk.empirical_ntk(model, task.x, outputs="full").total)
+    np.testing.assert_array_equal(arrays["spectrum_start"], expected.eigenvalues)
+    assert summary.maximum == expected.maximum
+    assert summary.weyl.ok
+    assert summary.mlp.maximum == summary.maximum, "this encoding has no parameters"
+
+
+def test_a_minimum_below_the_floor_comes_with_a_bound(built):
+    _, model, _ = built
+    x = torch.full((3, 1), 0.5, dtype=torch.float64)
+    summary, _ = measure_spectrum(model, x, "trace", "start", 0)
+    assert summary.minimum is None
+    assert summary.minimum_bound == 0.0
+    assert summary.activation.duplicates == 2
+    assert summary.activation.rank_bound == 1
+
+
+def test_the_kernel_at_initialization_is_that_of_the_run(registry, suite):
+    (cell,) = plan(suite, registry)
+    run = run_cell(cell, registry)
+    ((_, measure),) = at_initialization(suite, registry, 16, "trace", "cpu")
+    np.testing.assert_array_equal(measure().eigenvalues, run.arrays["spectrum_start"])
+
+
+def test_a_small_learning_rate_follows_the_kernel_and_a_large_one_parts(registry, suite):
+    wide = suite.model_copy(update={"network": suite.network.model_copy(update={"width": 4096})})
+    (cell,) = plan(wide, registry)
+    streams = cell_streams(cell)
+    task = build_task(cell, registry)
+    model = build_model(cell, task, registry, streams)
+    small, large = compare_dynamics(model, task, [0.05, 3.0], 60, streams.generator("data"))
+    np.testing.assert_allclose(small.measured, small.predicted, rtol=0.03)
+    assert small.measured[-1] < 0.8 * small.measured[0]
+    assert small.parted is None
+    assert large.parted is not None
+    assert large.predicted[-1] > 1e3 * large.predicted[0], "above lr_crit the linear model diverges"
+
+
+def test_the_prediction_is_for_the_squared_error(built):
+    _, model, streams = built
+
+    class Occupied(Wave):
+        loss = "bce"
+
+    with pytest.raises(ParameterError, match="squared error"):
+        compare_dynamics(model, Occupied(), [0.1], 5, streams.generator("data"))
+
+
+def test_the_verb_prints_plots_and_writes_what_it_found(tmp_path):
+    done = encbench(
+        *("ntk", "-e", "identity", "-e", "mpe:resolutions=[8]", "-t", "image:side=16"),
+        *("-n", 64, "--width", 16, "--plot", "s.png", "-o", "s.json"),
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "mpe:resolutions=[8]" in done.stdout
+    assert (tmp_path / "s.png").stat().st_size > 10_000
+    found = json.loads((tmp_path / "s.json").read_text())
+    assert [len(item["eigenvalues"]) for item in found] == [64, 64]
+
+
+def test_the_verb_counts_without_forming_the_kernel(tmp_path):
+    arguments = ("-e", "identity", "-t", "image:side=16", "-n", 100, "--width", 16)
+    done = encbench("ntk", *arguments, "--matrix-free", "-o", "free.json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    encbench("ntk", *arguments, "-o", "exact.json", cwd=tmp_path)
+    (free,) = json.loads((tmp_path / "free.json").read_text())
+    (exact,) = json.loads((tmp_path / "exact.json").read_text())
+    np.testing.assert_allclose(free["leading"], exact["eigenvalues"][:8], rtol=1e-8)
+
+
+def test_dynamics_are_drawn(tmp_path):
+    done = encbench(
+        *("dynamics", "-e", "identity", "-t", "image:side=8", "--steps", 20, "--width", 32),
+        *("-o", "out"),
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "out" / "dynamics.png").stat().st_size > 10_000
+    curves = json.loads((tmp_path / "out" / "dynamics.json").read_text())["curves"]
+    assert [curve["factor"] for curve in curves] == [0.05, 1.5]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["ntk", "-n", 0], "--points must be at least 1"),
+        (["ntk", "-n", 9, "--matrix-free", "--plot", "x.png"], "--matrix-free has no whole"),
+        (["ntk", "-e", "mpee"], "did you mean 'mpe'"),
+        (["dynamics", "--factor", "-1", "-t", "image:side=8"], "must be positive"),
+    ],
+)
+def test_misuse_of_the_verbs_is_one_line(tmp_path, arguments, words):
+    done = encbench(*arguments, cwd=tmp_path)
+    assert done.returncode == 2, done.stderr
+    assert words in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stderr

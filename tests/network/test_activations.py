@@ -1,0 +1,284 @@
+"""Activations compute what they say, and the network starts as each of them needs."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import pytest
+import torch
+from scipy.special import erf
+from torch import Tensor, nn
+
+from encbench import CoordinateMLP, Encoding, NTKLinear, ParameterError, plan
+from encbench.contracts.task import NetworkDefaults
+from encbench.network.activations import ACTIVATIONS, Finer, Gabor, Relu, Sine, activation_of
+from encbench.ntk import empirical_ntk
+from encbench.run.cell import run_cell
+from encbench.suite.config import NetworkConfig
+from encbench.suite.plan import cell_key
+from tests.ntk.conftest import brute_force, relative_error
+from tests.sample_plugin import Scaled, Wave, module, registry_of
+
+PLAIN = {
+    "relu": lambda z: max(z, 0.0),
+    "gelu": lambda z: z * (1 + erf(z / math.sqrt(2))) / 2,
+    "silu": lambda z: z / (1 + math.exp(-z)),
+    "tanh": math.tanh,
+    "sine:omega=7": lambda z: math.sin(7 * z),
+    "finer:omega=7": lambda z: math.sin(7 * (abs(z) + 1) * z),
+    "gabor:omega=7,scale=3": lambda z: math.cos(7 * z) * math.exp(-((3 * z) ** 2)),
+}
+
+
+class Waves(Encoding):
+    """Sines of every phase, mean square 1/2, for a network of sines."""
+
+    equation = "γ(x) = sin(a x + p)"
+    source = "the tests"
+    activation = "sine"
+
+    def __init__(self, in_dim: int) -> None:
+        super().__init__(in_dim, 256)
+        generator = torch.Generator().manual_seed(1)
+        self.frequencies = 40 * torch.rand(in_dim, 256, generator=generator)
+        self.phases = 2 * math.pi * torch.rand(256, generator=generator)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.sin(x @ self.frequencies.to(x) + self.phases.to(x))
+
+
+@pytest.fixture
+def points() -> Tensor:
+    return torch.rand(40, 2, generator=torch.Generator().manual_seed(7), dtype=torch.float64)
+
+
+def hidden_layers(model: CoordinateMLP) -> list[Any]:
+    return [layer for layer in model.layers if isinstance(layer, nn.Linear | NTKLinear)][:-1]
+
+
+@pytest.mark.parametrize("text", PLAIN)
+def test_an_activation_is_the_function_it_names(text: str) -> None:
+    z = torch.linspace(-2, 2, 41, dtype=torch.float64)
+    expected = torch.tensor([PLAIN[text](v) for v in z.tolist()], dtype=torch.float64)
+    activation = activation_of(text)
+    torch.testing.assert_close(activation(z), expected, rtol=1e-13, atol=1e-14)
+    torch.testing.assert_close(activation.module()(z), expected, rtol=1e-13, atol=1e-14)
+    away = (z + 0.013).requires_grad_()  # from 0, where two of them have a kink
+    assert torch.autograd.gradcheck(activation, (away,))
+
+
+def test_every_activation_has_a_plain_function_to_be_held_against() -> None:
+    assert {text.split(":")[0] for text in PLAIN} == set(ACTIVATIONS)
+
+
+@pytest.mark.parametrize("text", PLAIN)
+def test_the_text_of_an_activation_reads_back(text: str) -> None:
+    activation = activation_of(text)
+    assert activation_of(str(activation)) == activation
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("sin", "did you mean 'sine'"),
+        ("sine:omga=3", "did you mean 'omega'"),
+        ("sine:omega=0", "greater than 0"),
+        ("relu:omega=3", "no parameter 'omega'"),
+        (nn.Tanh(), "such as 'relu'"),
+    ],
+)
+def test_what_is_no_activation_is_refused(text: Any, words: str) -> None:
+    with pytest.raises(ParameterError, match=words):
+        CoordinateMLP(Scaled(1), 1, width=4, activation=text)
+
+
+def test_auto_is_what_the_encoding_expects_and_relu_where_it_expects_nothing() -> None:
+    assert CoordinateMLP(Scaled(1), 1, width=4).activation == Relu()
+    assert CoordinateMLP(Waves(1), 1, width=4).activation == Sine()
+    assert CoordinateMLP(Waves(1), 1, width=4, activation="relu").activation == Relu()
+    encoding = Waves(1)
+    encoding.activation = Gabor(omega=5.0)
+    assert CoordinateMLP(encoding, 1, width=4).activation == Gabor(omega=5.0)
+
+
+@pytest.mark.parametrize("parameterization", ["ntk", "standard"])
+def test_relu_networks_start_as_they_did_before_activations_could_be_chosen(
+    parameterization: Any,
+) -> None:
+    torch.manual_seed(5)
+    model = CoordinateMLP(Scaled(2), 3, width=8, depth=2, parameterization=parameterization)
+    layer = nn.Linear if parameterization == "standard" else NTKLinear
+    torch.manual_seed(5)
+    expected = [layer(2, 8), layer(8, 8), layer(8, 3)]
+    linear = [m for m in model.layers if isinstance(m, layer)]
+    for found, wanted in zip(linear, expected, strict=True):
+        assert torch.equal(found.weight, wanted.weight)
+        assert torch.equal(found.bias, wanted.bias)
+        if isinstance(found, NTKLinear):
+            assert (found.scale, found.beta) == (wanted.scale, wanted.beta)
+    assert [type(m) for m in model.layers][1::2] == [nn.ReLU, nn.ReLU]
+
+
+@pytest.mark.parametrize("name", ["sine", "finer"])
+def test_periodic_layers_start_uniform_in_sitzmanns_bound_the_last_one_too(name: str) -> None:
+    torch.manual_seed(0)
+    model = CoordinateMLP(
+        Waves(2), 50, width=200, parameterization="standard", activation=f"{name}:omega=12"
+    )
+    linear = [layer for layer in model.layers if isinstance(layer, nn.Linear)]
+    assert len(linear) == 3
+    for layer in linear:
+        bound = math.sqrt(6 / layer.in_features) / 12
+        assert layer.weight.abs().max().item() == pytest.approx(bound, rel=1e-3)
+        assert layer.weight.std().item() == pytest.approx(bound / math.sqrt(3), rel=0.03)
+
+
+@pytest.mark.parametrize("name", ["sine", "finer", "gabor"])
+def test_ntk_layers_give_preactivations_the_variance_of_the_standard_start(
+    name: str, points: Tensor
+) -> None:
+    # Without biases: β is the NTK parameterization's own.
+    deviations = {}
+    for parameterization in ("ntk", "standard"):
+        torch.manual_seed(0)
+        model = CoordinateMLP(
+            Waves(2),
+            1,
+            256,
+            3,
+            parameterization,
+            activation=name,  # type: ignore[arg-type] # a literal
+        ).double()
+        found = []
+        z = model.encoding(points)
+        for layer in hidden_layers(model):
+            layer.bias.data.zero_()
+            z = layer(z)
+            found.append(z.std().item())
+            z = model.activation(z)
+        deviations[parameterization] = found
+    assert deviations["ntk"] == pytest.approx(deviations["standard"], rel=0.08)
+    if name == "sine":
+        # The first sees sines of all phases. For z ~ N(0, v), the mean of sin² z is (1 − e^−2v)/2.
+        variances = [1.0]
+        variances += [1 - math.exp(-2 * variances[-1])]
+        variances += [1 - math.exp(-2 * variances[-1])]
+        expected = [math.sqrt(v) for v in variances]
+        assert [30 * d for d in deviations["standard"]] == pytest.approx(expected, rel=0.04)
+
+
+def test_omega_cancels_in_a_sine_network_of_ntk_parameterization(points: Tensor) -> None:
+    torch.manual_seed(0)
+    model = CoordinateMLP(Waves(2), 2, width=16, depth=2, beta=0.3).double()
+    z = model.encoding(points)
+    first, second = hidden_layers(model)
+    for layer in (first, second):
+        n = layer.weight.shape[1]
+        z = torch.sin(math.sqrt(2 / n) * z @ layer.weight.t() + 0.3 * layer.bias)
+    last = model.layers[-1]
+    expected = z @ last.weight.t() / 4 + 0.3 * last.bias
+    torch.testing.assert_close(model(points), expected, rtol=1e-12, atol=1e-12)
+
+
+def test_the_first_layer_of_a_sine_network_can_be_scaled_by_the_width() -> None:
+    model = CoordinateMLP(Waves(2), 1, width=64, depth=1, first_layer_scale="width")
+    (first,) = hidden_layers(model)
+    assert first.scale == pytest.approx(math.sqrt(2) / 30 / 8)
+
+
+def test_an_omega_without_effect_is_refused() -> None:
+    with pytest.raises(ParameterError, match=r"'sine:omega=10\.0': omega .* cancels"):
+        CoordinateMLP(Waves(1), 1, width=4, activation="sine:omega=10")
+    CoordinateMLP(Waves(1), 1, width=4, activation="sine:omega=10", parameterization="standard")
+    CoordinateMLP(Waves(1), 1, width=4, activation=Finer(10.0))
+
+
+@pytest.mark.parametrize("outputs", ["trace", "full"])
+@pytest.mark.parametrize("parameterization", ["ntk", "standard"])
+@pytest.mark.parametrize("activation", ["sine", "finer", "gabor:omega=5,scale=2", "gelu", "tanh"])
+def test_the_kernel_of_any_activation_is_the_jacobians(
+    activation: str, parameterization: Any, outputs: Any, points: Tensor
+) -> None:
+    torch.manual_seed(3)
+    model = CoordinateMLP(Waves(2), 2, 12, 2, parameterization, activation=activation)
+    ntk = empirical_ntk(model, points, outputs=outputs)
+    assert relative_error(ntk.total, brute_force(model, points, outputs)) < 1e-12
+    assert set(ntk.roads.values()) == {"layerwise"}
+
+
+def suite_with(suite: Any, **network: Any) -> Any:
+    return suite.model_copy(update={"network": NetworkConfig(**network)})
+
+
+def test_the_default_activation_is_no_part_of_what_a_cell_writes(suite: Any, registry: Any) -> None:
+    written = json.loads(NetworkConfig(width=8, depth=1).model_dump_json())
+    assert written == {
+        "width": 8,
+        "depth": 1,
+        "parameterization": "ntk",
+        "beta": 0.1,
+        "first_layer_scale": "fan_in",
+    }
+    assert NetworkConfig.model_validate(written).activation == "auto"
+    (cell,) = plan(suite, registry)
+    assert "activation" not in cell.model_dump(mode="json")["network"]
+    (other,) = plan(suite_with(suite, activation="tanh"), registry)
+    assert cell_key(other) != cell_key(cell)
+
+
+def test_two_spellings_of_an_activation_are_one_cell(suite: Any, registry: Any) -> None:
+    (short,) = plan(suite_with(suite, activation="finer"), registry)
+    (long,) = plan(suite_with(suite, activation="finer:omega=30"), registry)
+    assert short.network.activation == "finer:omega=30.0"
+    assert cell_key(short) == cell_key(long)
+
+
+@pytest.mark.parametrize(
+    ("activation", "words"), [("sien", "did you mean 'sine'"), ("sine:omega=3", "cancels")]
+)
+def test_a_wrong_activation_is_refused_before_anything_runs(
+    activation: str, words: str, suite: Any, registry: Any
+) -> None:
+    with pytest.raises(ParameterError, match=words):
+        plan(suite_with(suite, activation=activation), registry)
+
+
+@pytest.mark.parametrize(
+    ("asked", "recorded"),
+    [("auto", "relu"), ("tanh", "tanh"), ("sine", "sine:omega=30.0")],
+)
+def test_a_record_says_which_activation_the_network_had(
+    asked: str, recorded: str, suite: Any, registry: Any
+) -> None:
+    (cell,) = plan(suite_with(suite, activation=asked), registry)
+    record = run_cell(cell, registry).record
+    assert record.status == "ok"
+    assert record.activation == recorded
+    again = type(record).model_validate_json(record.model_dump_json())
+    assert again.activation == recorded
+    assert again.cell == record.cell
+
+
+class SmoothWave(Wave):
+    """A task that wants a smooth network."""
+
+    network = NetworkDefaults(width=8, depth=1, activation="tanh")
+
+
+@pytest.mark.parametrize(
+    ("encoding", "asked", "planned"),
+    [
+        ("scaled", "auto", "tanh"),
+        ("scaled", "relu", "relu"),
+        ("waves", "auto", "auto"),
+    ],
+)
+def test_a_task_can_want_an_activation_where_the_encoding_wants_none(
+    encoding: str, asked: str, planned: str, suite: Any
+) -> None:
+    ours = module(encodings={"scaled": Scaled, "waves": Waves}, tasks={"wave": SmoothWave})
+    base = suite_with(suite, activation=asked).model_dump() | {"encodings": [encoding]}
+    (cell,) = plan(type(suite).model_validate(base), registry_of(ours=ours))
+    assert cell.network.activation == planned

@@ -1,0 +1,176 @@
+"""``encbench new-encoding`` and ``new-task`` write packages that work at once."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hatchling.builders.wheel import WheelBuilder
+
+from encbench.errors import StoreError, UsageError
+from encbench.plugins.templates import check_name, files_of, write_plugin
+from tests.cli.test_bench import outside
+
+
+def call(*command, cwd, path=None):
+    environment = {**outside(), "COLUMNS": "200"} | ({"PYTHONPATH": str(path)} if path else {})
+    return subprocess.run(
+        [sys.executable, "-m", *map(str, command)],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env=environment,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def workshop(tmp_path_factory):
+    """A folder in which both verbs ran, and ``site`` into which pip installed what they wrote."""
+    folder = tmp_path_factory.mktemp("workshop")
+    for verb, name in (("new-encoding", "ripple"), ("new-task", "soft_rings")):
+        done = call("encbench", verb, name, cwd=folder)
+        assert done.returncode == 0, done.stderr
+        assert f"encbench check {name}" in done.stdout
+    installed = call(
+        *("pip", "install", "--quiet", "--no-deps", "--no-index", "--no-build-isolation"),
+        *("--disable-pip-version-check", "--target", "site"),
+        *("./encbench-ripple", "./encbench-soft-rings"),
+        cwd=folder,
+    )
+    assert installed.returncode == 0, installed.stderr
+    return folder
+
+
+@pytest.mark.parametrize("distribution", ["encbench-ripple", "encbench-soft-rings"])
+def test_what_was_written_passes_its_own_tests(workshop, distribution):
+    done = call(
+        *("pytest", "-q", "-W", "error", "-p", "no:cacheprovider"),
+        cwd=workshop / distribution,
+        path=workshop / "site",
+    )
+    assert done.returncode == 0, done.stdout
+    assert "passed" in done.stdout
+    assert "failed" not in done.stdout
+
+
+def test_what_was_written_is_listed_as_the_authors(workshop):
+    listed = call("encbench", "list", cwd=workshop, path=workshop / "site").stdout
+    for name, distribution in (
+        ("ripple", "encbench-ripple"),
+        ("soft_rings", "encbench-soft-rings"),
+    ):
+        (row,) = (line for line in listed.splitlines() if line.split()[:1] == [name])
+        assert row.rstrip().endswith(distribution)
+
+
+@pytest.fixture(scope="module")
+def run(workshop, tmp_path_factory):
+    """The folder of a run of both, and what it said."""
+    folder = tmp_path_factory.mktemp("run")
+    done = call(
+        *("encbench", "run", "-e", "ripple:levels=2", "-t", "soft_rings:side=8,rings=2"),
+        *("--steps", "10", "--batch-size", "16", "--width", "8", "--ntk-points", "8"),
+        *("--device", "cpu", "-o", "out"),
+        cwd=folder,
+        path=workshop / "site",
+    )
+    return folder, done
+
+
+def test_what_was_written_runs_together(run):
+    _, done = run
+    assert done.returncode == 0, done.stderr
+    assert "1 ok" in done.stderr
+
+
+def test_its_requirements_and_citations_name_its_distribution(workshop, run):
+    folder, path = run[0], workshop / "site"
+    listed = call("encbench", "plugins", "--requirements", "out", cwd=folder, path=path).stdout
+    assert {"encbench-ripple==0.1.0", "encbench-soft-rings==0.1.0"} <= set(listed.split())
+    cited = call("encbench", "cite", "out", cwd=folder, path=path).stdout
+    assert "@misc{encbench-ripple-ripple," in cited
+    assert "@inproceedings{jacot2018neural," in cited
+    # where the plug-in is not installed any more, that is said and the rest is cited
+    cited = call("encbench", "cite", "out", cwd=folder).stdout
+    assert "% encoding encbench-ripple:ripple 0.1.0 is not installed here" in cited
+    assert "@software{encbench," in cited
+
+
+def test_it_is_benchmarked_beside_the_built_in_ones(workshop, tmp_path):
+    done = call(
+        *("encbench", "bench", "-e", "ripple", "-e", "identity", "--max-time", "0.01"),
+        *("--points", "16", "--ntk-points", "4", "--width", "8"),
+        cwd=tmp_path,
+        path=workshop / "site",
+    )
+    assert done.returncode == 0, done.stderr
+    assert [row.split("|")[1].strip() for row in done.stdout.splitlines()[2:4]] == [
+        "ripple",
+        "identity",
+    ]
+
+
+def test_nothing_is_overwritten(workshop):
+    file = workshop / "encbench-ripple" / "README.md"
+    before = file.read_text()
+    done = call("encbench", "new-encoding", "ripple", cwd=workshop)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: encbench-ripple exists, nothing was written")
+    assert file.read_text() == before
+
+
+def test_a_name_that_is_taken_is_written_with_a_warning(tmp_path):
+    done = call("encbench", "new-encoding", "identity", "--directory", tmp_path, cwd=tmp_path)
+    assert done.returncode == 0
+    assert "encbench-identity:identity will tell yours apart" in " ".join(done.stderr.split())
+    assert (tmp_path / "encbench-identity" / "src/encbench_identity/identity.py").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("My-Wave", "'my_wave' would do"),
+        ("HashGrid2", "'hash_grid2' would do"),
+        ("2d", "a letter first"),
+        ("class", "no Python keyword"),
+        ("wäve", "lower-case letters"),
+        ("", "lower-case letters"),
+        ("../evil", "'evil' would do"),
+        ("encodings", "encbench_encodings is installed already"),
+    ],
+)
+def test_a_name_that_will_not_do_is_refused_with_one_that_would(tmp_path, name, words):
+    with pytest.raises(UsageError, match=words):
+        write_plugin("encoding", name, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_cannot_be_written_is_an_error_and_leaves_nothing(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreError, match="cannot be written"):
+        write_plugin("task", "waves", tmp_path / "file")
+
+
+def test_every_placeholder_of_the_templates_is_filled_in():
+    for kind in ("encoding", "task"):
+        files = files_of(kind, check_name("two_words"))
+        assert set(files) == {
+            "pyproject.toml",
+            "README.md",
+            "src/encbench_two_words/__init__.py",
+            "src/encbench_two_words/two_words.py",
+            "tests/test_two_words.py",
+        }
+        assert not any("$" in text for text in files.values())
+        assert "class TwoWords(" in files["src/encbench_two_words/two_words.py"]
+
+
+def test_the_templates_are_in_the_wheel():
+    root = Path(__file__).parents[2]
+    listed = [file.distribution_path for file in WheelBuilder(str(root)).recurse_included_files()]
+    for kind in ("encoding", "task"):
+        assert f"encbench/templates/{kind}/module.py.template" in listed
+    assert "encbench/testing/benchmarks.ini" in listed

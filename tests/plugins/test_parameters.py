@@ -1,0 +1,80 @@
+"""Parameters are the typed keywords of ``__init__``."""
+
+from typing import Annotated, Literal
+
+import pytest
+from pydantic import Field
+
+from encbench import ParameterError, PluginError
+from encbench.plugins.parameters import parameters_of, validate_parameters
+
+
+class Example:
+    def __init__(
+        self,
+        in_dim: int,
+        *,
+        levels: Annotated[int, Field(ge=1, le=32, description="number of levels")] = 4,
+        mode: Literal["linear", "nearest"] = "linear",
+        resolutions: list[int] | None = None,
+        copy: bool = False,
+        path: str,
+    ) -> None: ...
+
+
+def check(**given):
+    return validate_parameters("encoding", "example", Example, {"path": "p", **given})
+
+
+def test_types_bounds_and_descriptions_are_read_from_the_signature():
+    levels, mode, *_ = parameters_of(Example)
+    assert (levels.name, levels.type, levels.default) == ("levels", "int >= 1, <= 32", 4)
+    assert levels.description == "number of levels"
+    assert mode.type == "'linear' | 'nearest'"
+
+
+def test_in_dim_is_the_tasks_business_and_no_parameter():
+    assert "in_dim" not in {parameter.name for parameter in parameters_of(Example)}
+
+
+def test_defaults_are_filled_in():
+    assert check(levels=2) == {
+        "levels": 2,
+        "mode": "linear",
+        "resolutions": None,
+        "copy": False,
+        "path": "p",
+    }
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"level": 3}, ["'level'", "did you mean 'levels'"]),
+        ({"levels": 0}, ["levels=0", ">= 1"]),
+        ({"levels": "many"}, ["'many'", "int"]),
+        ({"mode": "cubic"}, ["'cubic'", "'linear'", "'nearest'"]),
+        ({"resolutions": "wide"}, ["'wide'", "list[int]"]),
+        ({"levels": True}, ["levels=True", "no numbers", "int >= 1"]),
+        ({"path": 2024}, ["path=2024", 'path="2024"']),
+        ({"path": True}, ['path="true"']),
+    ],
+)
+def test_a_wrong_parameter_is_named_with_what_was_expected(given, words):
+    with pytest.raises(ParameterError) as caught:
+        check(**given)
+    assert all(word in str(caught.value) for word in words), caught.value
+    assert "\n" not in str(caught.value)
+
+
+def test_a_required_parameter_that_is_missing_is_named():
+    with pytest.raises(ParameterError, match="needs path="):
+        validate_parameters("task", "example", Example, {})
+
+
+def test_a_parameter_without_a_type_is_the_plugins_fault():
+    class Untyped:
+        def __init__(self, in_dim: int, *, levels=3) -> None: ...
+
+    with pytest.raises(PluginError, match=r"Untyped: parameter 'levels' has no type"):
+        parameters_of(Untyped)

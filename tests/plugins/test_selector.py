@@ -1,0 +1,64 @@
+"""The text form of a name with parameters."""
+
+import string
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from encbench import UsageError
+from encbench.plugins.selector import format_selector, parse_selector
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("identity", ("identity", {})),
+        ("ffe:levels=8", ("ffe", {"levels": 8})),
+        ("mpe:resolutions=[96,277],k=2", ("mpe", {"resolutions": [96, 277], "k": 2})),
+        ("some-dist:ffe:levels=8", ("some-dist:ffe", {"levels": 8})),
+        ("some-dist:ffe", ("some-dist:ffe", {})),
+        ("image:image=C:/photos/a.png", ("image", {"image": "C:/photos/a.png"})),
+        ('image:image="a,b.png",side=3', ("image", {"image": "a,b.png", "side": 3})),
+        ("x:flag=true,rate=1e-3", ("x", {"flag": True, "rate": 1e-3})),
+        ("image:image=it's.png,side=4", ("image", {"image": "it's.png", "side": 4})),
+        ("image:image=a[1.png,side=4", ("image", {"image": "a[1.png", "side": 4})),
+        ("image:image=2024-05-01,side=4", ("image", {"image": "2024-05-01", "side": 4})),
+        ("image:image=5 #2", ("image", {"image": "5 #2"})),
+        ('image:image="a,ü😀.png"', ("image", {"image": "a,ü😀.png"})),
+    ],
+)
+def test_text_is_split_into_name_and_typed_parameters(text, expected):
+    assert parse_selector(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["levels=8", "ffe:levels=8,convention", "ffe:a=1,a=2", "ffe:=3", "mpe:a=[1,2", "mpe:a='b,c=1"],
+)
+def test_what_is_not_key_value_is_refused_in_one_line(text):
+    with pytest.raises(UsageError) as caught:
+        parse_selector(text)
+    assert "\n" not in str(caught.value)
+
+
+names = st.text(string.ascii_lowercase, min_size=1, max_size=6)
+scalars = (
+    st.integers(-999, 999)
+    | st.booleans()
+    | st.floats(allow_nan=False, allow_infinity=False, width=32)
+    | st.text(string.ascii_letters + string.digits + ',=[]". /', max_size=8)
+    | st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
+)
+
+
+@given(names, st.dictionaries(names, scalars | st.lists(scalars, max_size=3), max_size=3))
+def test_formatting_is_the_inverse_of_parsing(name, parameters):
+    assert parse_selector(format_selector(name, parameters)) == (name, parameters)
+
+
+@given(st.text(max_size=12))
+def test_a_selector_is_one_printable_line_whatever_a_file_is_called(name):
+    text = format_selector("image", {"image": name})
+    assert text.isprintable() or not name.isprintable()
+    assert "\n" not in text

@@ -1,0 +1,231 @@
+"""What is exported is what was recorded, to the last digit, whatever program reads it."""
+
+import csv
+import io
+import json
+import math
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from encbench import Store, StoreError, UsageError, run_suite
+from encbench.cli.export import export
+from encbench.results.export import write_csv, write_table
+from encbench.results.flat import Column, cell_columns, cell_row, fixed_columns
+
+DOCUMENTATION = Path(__file__).parents[2] / "docs" / "results.md"
+
+
+@pytest.fixture
+def results(tmp_path, registry, suite):
+    """Three cells: one that is fine, one that failed, one whose numbers are none."""
+    suite = type(suite).model_validate(suite.model_dump() | {"encodings": ["scaled", "nan"]})
+    run = run_suite(suite, tmp_path / "results", registry=registry, jobs=1, device="cpu")
+    assert [s.record.status for s in run.records] == ["ok", "failed"]
+    (fine, _) = run.records
+    store = Store(tmp_path / "results")
+    psnr = fine.record.metrics["psnr"].model_copy(update={"value": math.nan})
+    with store.writing():
+        changes = {"key": "0" * 20, "best": math.inf, "metrics": {"psnr": psnr}}
+        store.write(fine.record.model_copy(update=changes), fine.arrays, {})
+    return store
+
+
+def read_csv(text, columns):
+    kinds = {c.name: c.kind for c in columns}
+    read = {"text": str, "integer": int, "number": float, "truth": {"true": True, "false": False}}
+    read["truth"] = read["truth"].__getitem__
+    return [
+        {name: None if text == "" else read[kinds[name]](text) for name, text in row.items()}
+        for row in csv.DictReader(io.StringIO(text))
+    ]
+
+
+def same(one, other):
+    both = isinstance(one, float) and isinstance(other, float)
+    return (both and math.isnan(one) and math.isnan(other)) or (
+        one == other and type(one) is type(other)
+    )
+
+
+def expected_rows(store):
+    rows = [cell_row(stored.record) for stored in store.records()]
+    columns = cell_columns(rows)
+    return columns, [{c.name: row.get(c.name) for c in columns} for row in rows]
+
+
+def test_csv_comes_back_as_it_was(results, capsys):
+    columns, rows = expected_rows(results)
+    export(results.directory, "-")
+    read = read_csv(capsys.readouterr().out, columns)
+    assert len(read) == len(rows) == 3
+    for got, meant in zip(read, rows, strict=True):
+        assert list(got) == list(meant)
+        # CSV has one way to write no value and an empty text
+        wrong = [n for n, v in meant.items() if not same(got[n], None if v == "" else v)]
+        assert wrong == []
+
+
+def test_parquet_comes_back_as_it_was_with_types_and_units(results, tmp_path):
+    columns, rows = expected_rows(results)
+    export(results.directory, str(tmp_path / "out.parquet"))
+    table = pq.read_table(tmp_path / "out.parquet")
+    assert table.column_names == [c.name for c in columns]
+    for got, meant in zip(table.to_pylist(), rows, strict=True):
+        assert [n for n in meant if not same(got[n], meant[n])] == []
+    unit = table.schema.field("duration.training_s").metadata
+    assert unit == {b"unit": b"s"}
+    assert table.schema.field("peak_memory_bytes").metadata == {b"unit": b"B"}
+    # a column that nothing fills still has its type
+    assert str(table.schema.field("training.epochs").type) == "int64"
+
+
+def test_a_row_says_what_the_record_says(results):
+    fine = next(
+        s.record for s in results.records() if s.record.status == "ok" and s.record.key != "0" * 20
+    )
+    row = cell_row(fine)
+    assert row["metric.psnr"] == fine.metrics["psnr"].value
+    assert row["metric.psnr.unit"] == "dB"
+    assert row["duration.training_s"] == fine.durations["training"]
+    assert row["spectrum.end.median"] == fine.spectra[-1].median
+    assert row["spectrum.end.weyl.ok"] is True
+    assert row["provenance.machine"] == fine.provenance.machine
+    assert row["provenance.libraries.torch"] == fine.provenance.libraries["torch"]
+    assert row["learning_rate.value"] == fine.learning_rate.value
+    assert row["training.lr"] == "auto"
+    assert json.loads(row["encoding.parameters"]) == {"scale": 1.0}
+
+
+def test_cells_that_are_not_ok_are_rows_with_their_reason(results):
+    columns, rows = expected_rows(results)
+    (failed,) = [row for row in rows if row["status"] == "failed"]
+    assert failed["error.type"] == "ValueError"
+    assert "this encoding cannot" in failed["error.message"]
+    assert failed["phase"] == "setup"
+    assert failed["metric.psnr"] is None
+    assert {c.name for c in fixed_columns()} <= {c.name for c in columns}
+
+
+def test_fixed_columns_do_not_depend_on_what_ran(results, registry, suite, tmp_path):
+    failing = type(suite).model_validate(suite.model_dump() | {"encodings": ["nan"]})
+    run = run_suite(failing, tmp_path / "other", registry=registry, jobs=1, device="cpu")
+    only_failed = cell_columns([cell_row(s.record) for s in run.records])
+    every, _ = expected_rows(results)
+    fixed = fixed_columns()
+    assert only_failed[: len(fixed)] == every[: len(fixed)] == fixed
+    assert len({c.name for c in every}) == len(every)
+
+
+def test_every_fixed_column_is_documented():
+    text = DOCUMENTATION.read_text(encoding="utf-8")
+    names = {c.name.replace(".start.", ".WHEN.") for c in fixed_columns()}
+    names = {n for n in names if ".middle." not in n and ".end." not in n}
+    assert [name for name in sorted(names) if f"`{name}`" not in text] == []
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_spectra_and_curves_are_long_tables_of_all_values(results, tmp_path, suffix):
+    spectra, curves = tmp_path / f"spectra.{suffix}", tmp_path / f"curves.{suffix}"
+    export(results.directory, str(tmp_path / f"cells.{suffix}"), spectra, curves)
+    stored = next(s for s in results.records() if s.record.key == "0" * 20)
+    if suffix == "csv":
+        rows, points = (
+            list(csv.DictReader(io.StringIO(f.read_text(encoding="utf-8"))))
+            for f in (spectra, curves)
+        )
+    else:
+        rows, points = (pq.read_table(f).to_pylist() for f in (spectra, curves))
+    for part, name in (("kernel", "spectrum_end"), ("mlp", "spectrum_mlp_end")):
+        mine = [
+            row for row in rows if (row["key"], row["when"], row["part"]) == ("0" * 20, "end", part)
+        ]
+        assert [float(r["eigenvalue"]) for r in mine] == stored.arrays[name].tolist()
+        assert [int(r["index"]) for r in mine] == list(range(1, len(mine) + 1))
+    for curve in ("loss", "psnr"):
+        mine = [p for p in points if (p["key"], p["curve"]) == ("0" * 20, curve)]
+        array = "loss" if curve == "loss" else "curve"
+        assert [float(p["value"]) for p in mine] == stored.arrays[array].tolist()
+        assert [int(p["step"]) for p in mine] == stored.arrays[f"{array}_step"].tolist()
+
+
+def test_without_pyarrow_parquet_says_how_to_install_it(results, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(UsageError, match=r"pip install 'encbench\[parquet\]'"):
+        export(results.directory, str(tmp_path / "out.parquet"))
+    export(results.directory, str(tmp_path / "out.csv"))
+    assert (tmp_path / "out.csv").exists()
+
+
+def test_misuse_is_told_before_anything_is_written(results, tmp_path):
+    with pytest.raises(UsageError, match=r"ends in \.csv or \.parquet"):
+        export(results.directory, str(tmp_path / "cells.csv"), spectra=tmp_path / "spectra.txt")
+    assert not (tmp_path / "cells.csv").exists()
+    with pytest.raises(StoreError, match="No such file or directory"):
+        export(results.directory, str(tmp_path / "gone" / "cells.csv"))
+    with pytest.raises(StoreError, match="no results folder"):
+        export(tmp_path / "nowhere", "-")
+    one = tmp_path / "one.csv"
+    (tmp_path / "link.csv").symlink_to(one)
+    for other in (one, tmp_path / "link.csv"):
+        with pytest.raises(UsageError, match="a file of its own for each table"):
+            export(results.directory, str(one), curves=other)
+    assert not one.exists()
+    with pytest.raises(StoreError, match="File name too long"):
+        export(results.directory, str(tmp_path / f"{'a' * 300}.csv"))
+    Store(tmp_path / "empty").directory.mkdir()
+    with pytest.raises(StoreError, match="holds no records"):
+        export(tmp_path / "empty", "-")
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_a_file_that_was_there_stays_until_the_new_one_is_complete(tmp_path, suffix):
+    path = tmp_path / f"out.{suffix}"
+    path.write_text("before")
+
+    def rows():
+        yield [[1]]
+        raise StoreError("arrays.npz is damaged")
+
+    with pytest.raises(StoreError, match="damaged"):
+        write_table([Column("n", "integer")], rows(), path)
+    assert path.read_text() == "before"
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
+def test_text_with_commas_quotes_and_lines_survives_csv():
+    awkward = ['a, "b"', "two\nlines", "γ(x) = s·x", " spaces "]
+    file = io.StringIO()
+    write_csv([Column("text", "text")], [[awkward]], file)
+    assert [row["text"] for row in csv.DictReader(io.StringIO(file.getvalue()))] == awkward
+
+
+def test_a_number_that_parquet_cannot_hold_is_one_clear_line(tmp_path):
+    columns, chunks = [Column("seed", "integer")], [[[1 << 70]]]
+    with pytest.raises(StoreError, match="does not fit into 64 bits"):
+        write_table(columns, chunks, tmp_path / "out.parquet")
+    write_table(columns, chunks, tmp_path / "out.csv")
+    assert (tmp_path / "out.csv").read_text() == f"seed\n{1 << 70}\n"
+
+
+def test_parquet_s_row_groups_join_without_a_seam(tmp_path, monkeypatch):
+    monkeypatch.setattr("encbench.results.export.GROUP", 5)
+    chunks = [[["a"] * n, np.arange(10 * n, 11 * n)] for n in (1, 4, 2, 7, 0, 3)]
+    columns = [Column("name", "text"), Column("n", "integer")]
+    write_table(columns, chunks, tmp_path / "out.parquet")
+    file = pq.ParquetFile(tmp_path / "out.parquet")
+    assert file.num_row_groups == 3
+    assert file.read()["n"].to_pylist() == [n for chunk in chunks for n in chunk[1].tolist()]
+    write_table(columns, [], tmp_path / "none.parquet")
+    assert pq.read_table(tmp_path / "none.parquet").num_rows == 0
+
+
+def test_numbers_survive_csv_to_the_last_digit():
+    rng = np.random.default_rng(0)
+    numbers = [*(rng.standard_normal(50) * 10.0 ** rng.integers(-300, 300, 50)), 0.1, 1e300]
+    file = io.StringIO()
+    write_csv([Column("x", "number")], [[np.array(numbers)]], file)
+    assert [float(r["x"]) for r in csv.DictReader(io.StringIO(file.getvalue()))] == numbers

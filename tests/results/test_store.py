@@ -1,0 +1,495 @@
+"""A record is there whole, or not at all."""
+
+import errno
+import gc
+import json
+import logging
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from encbench import Store, StoreError, plan, run_suite
+from encbench.results.reading import record_text
+from encbench.run.cell import run_cell
+
+
+@pytest.fixture
+def result(registry, suite):
+    return run_cell(plan(suite, registry)[0], registry)
+
+
+def write(store, result):
+    return store.write(result.record, result.arrays, result.pictures)
+
+
+def test_a_record_comes_back_as_it_was_written(tmp_path, result):
+    store = Store(tmp_path / "deep" / "results")
+    with store.writing():
+        write(store, result)
+    (stored,) = store.records()
+    filled_in = {"files", "checksum"}
+    assert stored.record.model_dump(exclude=filled_in) == result.record.model_dump(
+        exclude=filled_in
+    )
+    assert stored.arrays.keys() == result.arrays.keys()
+    for name, values in result.arrays.items():
+        np.testing.assert_array_equal(stored.arrays[name], values)
+    assert stored.picture("prediction") is not None
+    assert stored.picture("nothing") is None
+
+
+DAMAGES = [
+    *("truncate", "empty", "list", "deep", "array", "no array", "missing", "key", "schema"),
+    *("flip", "edit", "folder", "file", "loop"),
+]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_record_is_set_aside_and_run_again(tmp_path, registry, suite, caplog, damage):
+    first = run_suite(suite, tmp_path, registry=registry, jobs=1)
+    folder = first.records[0].path
+    file = folder / "record.json"
+    text = file.read_text()
+    if damage == "truncate":
+        file.write_text(text[: len(text) // 2])
+    elif damage == "empty":
+        file.write_text("")
+    elif damage == "list":
+        file.write_text("[]")
+    elif damage == "deep":
+        file.write_text("[" * 100_000)
+    elif damage == "array":
+        (folder / "arrays.npz").write_bytes((folder / "arrays.npz").read_bytes()[:100])
+    elif damage == "no array":
+        (folder / "arrays.npz").write_bytes(b"")
+    elif damage == "missing":
+        (folder / "prediction.png").unlink()
+    elif damage == "flip":
+        # one bit of one digit: still JSON, still a record, a wrong number
+        at = text.index('"best": ') + len('"best": ') + 4
+        file.write_text(text[:at] + chr(ord(text[at]) ^ 1) + text[at + 1 :])
+        assert json.loads(file.read_text())["best"] != json.loads(text)["best"]
+    elif damage == "edit":
+        file.write_text(json.dumps(json.loads(text) | {"status": "failed"}, indent=2) + "\n")
+    elif damage == "folder":
+        file.unlink()
+        file.mkdir()
+    elif damage == "file":
+        shutil.rmtree(folder)
+        folder.write_text("not a folder")
+    elif damage == "loop":
+        shutil.rmtree(folder)
+        folder.symlink_to(folder)
+    else:
+        changed = {"key": {"key": "0" * 20}, "schema": {"schema_version": 0}}[damage]
+        file.write_text(json.dumps(json.loads(text) | changed))
+    with caplog.at_level(logging.WARNING, "encbench"):
+        assert Store(tmp_path).records() == []
+        again = run_suite(suite, tmp_path, registry=registry, jobs=1)
+    assert "damaged" in caplog.text
+    assert again.reused == 0
+    assert again.records[0].record.metrics == first.records[0].record.metrics
+    assert [p.name for p in (tmp_path / "damaged").iterdir()] == [folder.name]
+
+
+def test_an_older_encbench_leaves_a_newer_ones_records_alone(tmp_path, registry, suite, caplog):
+    first = run_suite(suite, tmp_path, registry=registry, jobs=1)
+    file = first.records[0].path / "record.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"schema_version": 99}))
+    before = file.read_bytes()
+    with caplog.at_level(logging.WARNING, "encbench"):
+        assert Store(tmp_path).records() == []
+    assert "newer encbench: schema version 99" in caplog.text
+    with pytest.raises(StoreError, match="newer encbench"):
+        run_suite(suite, tmp_path, registry=registry, jobs=1, rerun="all")
+    assert file.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["{bad", "[1]", '{"name": {"a": 1}}', "[" * 100_000],
+    ids=["cut", "list", "name", "deep"],
+)
+def test_a_run_file_that_makes_no_sense_has_no_suite_name(tmp_path, text):
+    (tmp_path / "run.json").write_text(text)
+    assert Store(tmp_path).suite_name() is None
+
+
+def test_a_change_that_is_meant_is_kept_with_checksum_null(tmp_path, result):
+    store = Store(tmp_path)
+    with store.writing():
+        file = write(store, result).path / "record.json"
+    data = json.loads(file.read_text())
+    assert data["checksum"]
+    file.write_text(json.dumps(data | {"phase": "mended", "checksum": None}))
+    (stored,) = store.records()
+    assert stored.record.phase == "mended"
+
+
+def test_flipped_bytes_in_the_arrays_are_found_when_they_are_read(tmp_path, result):
+    store = Store(tmp_path)
+    with store.writing():
+        file = write(store, result).path / "arrays.npz"
+    file.write_bytes(flipped(file.read_bytes()))
+    (stored,) = store.records()
+    with pytest.raises(StoreError, match=r"arrays\.npz is damaged"):
+        _ = stored.arrays
+
+
+@pytest.mark.parametrize("name", ["arrays.npz", "prediction.png"])
+def test_a_run_reuses_no_record_with_flipped_bytes_beside_it(
+    tmp_path, registry, suite, caplog, name
+):
+    first = run_suite(suite, tmp_path, registry=registry, jobs=1)
+    file = first.records[0].path / name
+    written = file.read_bytes()
+    file.write_bytes(flipped(written))
+    with caplog.at_level(logging.WARNING, "encbench"):
+        again = run_suite(suite, tmp_path, registry=registry, jobs=1)
+    assert f"{name} is damaged" in caplog.text
+    assert again.reused == 0
+    assert file.read_bytes() == written
+    assert [p.name for p in (tmp_path / "damaged").iterdir()] == [first.records[0].path.name]
+
+
+def flipped(contents):
+    middle = len(contents) // 2
+    return contents[:middle] + bytes([contents[middle] ^ 0xFF]) + contents[middle + 1 :]
+
+
+def test_damage_that_happens_again_finds_another_place(tmp_path, result):
+    store, key = Store(tmp_path), result.record.key
+    for times in (3, 2):
+        for _ in range(times):
+            with store.writing():
+                (write(store, result).path / "record.json").write_text("")
+                assert store.records(set_aside=True) == []
+        # somebody has looked, and throws one away
+        names = {path.name for path in (tmp_path / "damaged").iterdir()}
+        shutil.rmtree(tmp_path / "damaged" / f"{key}-1")
+    assert names == {key, f"{key}-1", f"{key}-2", f"{key}-3"}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to be somebody else")
+def test_a_record_that_may_not_be_read_is_skipped_with_the_reason(result, caplog):
+    # pytest's own temporary folders are closed to others
+    with tempfile.TemporaryDirectory() as place:
+        Path(place).chmod(0o755)
+        store = Store(place)
+        with store.writing():
+            folder = write(store, result).path
+            store.write(result.record.model_copy(update={"key": "0" * 20}), {}, {})
+        folder.chmod(0)
+        os.seteuid(65534)
+        try:
+            (stored,) = store.records()
+        finally:
+            os.seteuid(0)
+    assert stored.record.key == "0" * 20
+    assert "Permission denied" in caplog.text
+
+
+def test_a_process_without_free_file_handles_takes_no_record_for_damaged(tmp_path, result):
+    store = Store(tmp_path)
+    with store.writing():
+        write(store, result)
+        before = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, before[1]))
+        try:
+            with pytest.raises(StoreError, match="Too many open files"):
+                store.records(set_aside=True)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, before)
+        (stored,) = store.records(set_aside=True)
+    assert stored.record.key == result.record.key
+
+
+@pytest.mark.parametrize("fault", [errno.EMFILE, errno.ENOMEM, errno.ESTALE])
+def test_what_is_not_the_record_s_fault_leaves_it_where_it_is(tmp_path, result, monkeypatch, fault):
+    store = Store(tmp_path)
+    with store.writing():
+        folder = write(store, result).path
+
+        def fails(folder):
+            raise OSError(fault, os.strerror(fault), folder)
+
+        monkeypatch.setattr("encbench.results.store.read_record", fails)
+        with pytest.raises(StoreError, match=os.strerror(fault)):
+            store.records(set_aside=True)
+    assert folder.exists()
+
+
+def test_readers_get_on_in_a_folder_that_cannot_be_written(tmp_path, result):
+    store = Store(tmp_path)
+    with store.writing():
+        write(store, result)
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    for path in (tmp_path, *before):
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    (stored,) = store.records()
+    assert stored.arrays.keys() == result.arrays.keys()
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+    for path in (tmp_path, *before):
+        path.chmod(0o755 if path.is_dir() else 0o644)
+
+
+def sizes_written(folder):
+    return sorted(file.stat().st_size for file in folder.iterdir())
+
+
+def test_a_disk_that_fills_up_leaves_no_half_record_and_keeps_the_old_one(tmp_path, result):
+    store = Store(tmp_path)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with store.writing():
+        folder = write(store, result).path
+        *_, last = sizes_written(folder)
+        for limit in [0, 1, 60, *range(200, last, 400), last - 1]:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
+            try:
+                with pytest.raises(StoreError, match="File too large"):
+                    write(store, result)
+            finally:
+                resource.setrlimit(resource.RLIMIT_FSIZE, before)
+            (stored,) = store.records(set_aside=True)
+            assert [p.name for p in (tmp_path / "records").iterdir()] == [result.record.key]
+    assert stored.arrays.keys() == result.arrays.keys()
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of so many bytes and files."""
+    mounted = []
+
+    def mount(size, files):
+        folder = tmp_path / f"disk-{len(mounted)}"
+        folder.mkdir()
+        options = f"size={size},nr_inodes={files}"
+        done = subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            pytest.skip(f"no file system can be mounted here: {done.stderr.strip()}")
+        mounted.append(folder)
+        return folder
+
+    yield mount
+    for folder in mounted:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount a small file system")
+def test_a_full_disk_is_one_clear_line_and_what_was_written_stays(small_disk, result):
+    # a record takes an inode for its folder and each file, a page of 4 KiB for each file
+    failures = []
+    for pages, inodes in [(1000, n) for n in range(8, 12)] + [(n, 1000) for n in range(2, 8)]:
+        store = Store(small_disk(4096 * pages, inodes))
+        kept = []
+        with store.writing():
+            for number in range(3):
+                record = result.record.model_copy(update={"key": f"{number:020d}"})
+                try:
+                    kept.append(store.write(record, result.arrays, result.pictures).record.key)
+                except StoreError as error:
+                    failures.append(str(error))
+                    break
+            found = [stored.record.key for stored in store.records(set_aside=True)]
+        assert found == kept
+        assert not (store.directory / "damaged").exists()
+        assert [p.name for p in sorted((store.directory / "records").iterdir())] == kept
+    assert len(failures) >= 8
+    assert all("No space left on device" in failure for failure in failures)
+
+
+def test_a_second_writer_is_refused(tmp_path):
+    with (
+        Store(tmp_path).writing(),
+        pytest.raises(StoreError, match="in use by another"),
+        Store(tmp_path).writing(),
+    ):
+        pass
+
+
+def test_what_a_killed_writer_left_is_cleaned_up(tmp_path, result):
+    store = Store(tmp_path)
+    with store.writing():
+        write(store, result)
+    records = tmp_path / "records"
+    (records / ".new-abc-1").mkdir()
+    # killed between the two renames of a replacement: the old one comes back
+    (records / result.record.key).rename(records / f".old-{result.record.key}")
+    with store.writing():
+        (stored,) = store.records()
+    assert stored.record.key == result.record.key
+    assert [p.name for p in records.iterdir()] == [result.record.key]
+
+
+def test_a_folder_that_is_a_file_or_missing_is_one_clear_line(tmp_path):
+    (tmp_path / "file").write_text("")
+    with (
+        pytest.raises(StoreError, match="cannot write to the output folder"),
+        Store(tmp_path / "file").writing(),
+    ):
+        pass
+    with pytest.raises(StoreError, match="there is no results folder"):
+        Store(tmp_path / "nowhere").records()
+
+
+def test_thousands_of_leftovers_are_cleared_in_seconds(tmp_path, result):
+    store = Store(tmp_path)
+    with store.writing():
+        write(store, result)
+    records = tmp_path / "records"
+    for number in range(2000):
+        (records / f".new-{number:020x}-1").mkdir()
+        (records / f".new-{number:020x}-1" / "arrays.npz").write_bytes(b"half")
+    (records / ".new-file").write_text("no folder")
+    (records / ".new-loop").symlink_to(records / ".new-loop")
+    (records / f".old-{result.record.key}").mkdir()
+    start = time.perf_counter()
+    with store.writing():
+        (stored,) = store.records(set_aside=True)
+    assert time.perf_counter() - start < 30
+    assert stored.record.key == result.record.key
+    assert [p.name for p in records.iterdir()] == [result.record.key]
+
+
+def test_an_unexpected_error_leaves_nothing_half_written(tmp_path, result):
+    store = Store(tmp_path)
+    with store.writing(), pytest.raises(TypeError):
+        store.write(result.record, result.arrays, {"prediction": np.zeros((2, 2), np.complex128)})
+    assert list((tmp_path / "records").iterdir()) == []
+
+
+def test_a_record_names_the_suite_that_asked_for_it(tmp_path, registry, suite):
+    named = suite.model_copy(update={"name": "mine"})
+    (stored,) = run_suite(named, tmp_path, registry=registry, jobs=1).records
+    assert stored.record.provenance.suite == "mine"
+    (read,) = Store(tmp_path).records()
+    assert read.record == stored.record
+
+
+def test_ten_thousand_records_are_read_in_seconds(tmp_path, result):
+    """Measured: 1.4 s. Here a tenth of them, and room for a busy machine."""
+    store = Store(tmp_path)
+    with store.writing():
+        folder = write(store, result).path
+        for number in range(1000):
+            key = f"{number:020d}"
+            shutil.copytree(folder, tmp_path / "records" / key)
+            _, text = record_text(result.record.model_copy(update={"key": key}))
+            (tmp_path / "records" / key / "record.json").write_text(text)
+    start = time.perf_counter()
+    assert len(store.records()) == 1001
+    assert time.perf_counter() - start < 3
+
+
+def test_reading_leaves_the_garbage_collector_as_it_was(tmp_path, result):
+    store = Store(tmp_path)
+    with store.writing():
+        write(store, result)
+    assert gc.isenabled()
+    store.records()
+    assert gc.isenabled()
+    gc.disable()
+    try:
+        store.records()
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
+
+
+WRITER = """
+import itertools, sys
+import numpy as np
+from encbench import Store
+source, target = Store(sys.argv[1]), Store(sys.argv[2])
+(stored,) = source.records()
+with target.writing():
+    print("ready", flush=True)
+    for turn in itertools.count():
+        # of another size each time, so that parts of two records do not pass for one
+        arrays = {**stored.arrays, "turn": np.arange(turn % 7)}
+        for number in range(5):
+            record = stored.record.model_copy(update={"key": f"{number:020d}", "steps": turn})
+            target.write(record, arrays, {})
+"""
+
+
+def test_a_writer_killed_at_any_moment_leaves_whole_records_alone(tmp_path, result, caplog):
+    with Store(tmp_path / "source").writing():
+        write(Store(tmp_path / "source"), result)
+    target = Store(tmp_path / "target")
+    seen = 0
+    for number in range(6):
+        command = [sys.executable, "-c", WRITER, tmp_path / "source", tmp_path / "target"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as writer:
+            writer.stdout.readline()
+            deadline = time.monotonic() + 0.05 + 0.037 * number
+            while time.monotonic() < deadline:
+                # each record is there from its first writing on, while it is being replaced too
+                keys = [stored.record.key for stored in target.records()]
+                assert len(keys) >= seen
+                seen = len(keys)
+            writer.kill()
+        assert len(target.records()) >= seen
+        with target.writing():
+            assert len(target.records(set_aside=True)) >= seen
+            left = {path.name for path in (tmp_path / "target" / "records").iterdir()}
+        assert not any(name.startswith(".") for name in left)
+    assert seen > 0
+    assert caplog.text == ""
+
+
+def test_a_record_whose_writer_was_killed_between_two_renames_can_be_read(tmp_path, result):
+    store = Store(tmp_path)
+    with store.writing():
+        folder = write(store, result).path
+    folder.rename(folder.with_name(f".old-{folder.name}"))
+    (stored,) = store.records()
+    assert stored.arrays.keys() == result.arrays.keys()
+    assert store.record(folder.name).record == stored.record
+
+
+def test_arrays_that_were_there_and_are_not_any_more_are_no_empty_record(tmp_path, result):
+    store = Store(tmp_path)
+    with store.writing():
+        write(store, result)
+    (stored,) = store.records()
+    (stored.path / "arrays.npz").unlink()
+    with pytest.raises(StoreError, match=r"arrays\.npz"):
+        _ = stored.arrays
+
+
+def test_a_part_of_a_results_folder_is_not_written_into(tmp_path, result):
+    store = Store(tmp_path / "results")
+    with store.writing():
+        stored = write(store, result)
+    for part, words in ((stored.path.parent, "results; give that"), (stored.path, "one record")):
+        before = sorted(part.iterdir())
+        with pytest.raises(StoreError, match=words), Store(part).writing():
+            pass
+        with pytest.raises(StoreError, match=words):
+            Store(part).records()
+        assert sorted(part.iterdir()) == before
+
+
+def test_what_has_no_name_is_no_record(tmp_path, result):
+    store = Store(tmp_path)
+    with store.writing():
+        write(store, result)
+    (tmp_path / "records" / ".old-").mkdir()
+    assert len(store.records()) == 1
+    with store.writing():
+        pass
+    assert len(store.records()) == 1

@@ -1,0 +1,165 @@
+"""A watcher that fails, an ill-timed signal, a result cut short: the cells are none the worse."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import psutil
+import pytest
+
+from encbench import Outcome, UsageError, load_suite, plan, run_suite
+from encbench.plugins.registry import default_registry
+from encbench.run import cell
+from encbench.run.executors import InProcess, ProcessPool, Terms
+from tests.processes import outliving
+from tests.run.conftest import environment
+
+
+class Fails:
+    """A watcher with a mistake, or one whose terminal is gone."""
+
+    def __init__(self, error):
+        self.error = error
+        self.recordings = 0
+
+    def planned(self, cells, finished): ...
+
+    def event(self, event):
+        raise self.error
+
+    def recorded(self, record):
+        self.recordings += 1
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError("x"), SystemExit(1)], ids=repr)
+@pytest.mark.parametrize("isolate", [False, True], ids=["in process", "in its own"])
+def test_a_watcher_that_raises_costs_no_cell(suite_file, tmp_path, error, isolate, caplog):
+    suite = load_suite(suite_file(["identity"], steps=8), default_registry())
+    watcher = Fails(error)
+    with caplog.at_level(logging.WARNING, "encbench"):
+        run = run_suite(
+            suite, tmp_path / "out", jobs=1, isolate=isolate, report=False, watcher=watcher
+        )
+    assert [stored.record.status for stored in run.records] == ["ok"]
+    assert watcher.recordings == 1
+    assert caplog.text.count("hears no more of running cells") == 1
+
+
+def test_a_signal_just_before_a_cell_begins_stops_it(suite_file, monkeypatch):
+    registry = default_registry()
+    suite = load_suite(suite_file(["identity", "ffe:levels=2"]), registry)
+    executor = InProcess(Terms(), registry)
+    monkeypatch.setattr(cell, "load_optimizers", executor.interrupt)
+    (result,) = executor.run(plan(suite, registry), lambda event: None)
+    assert result.record.status == "interrupted"
+    assert result.record.steps == 0
+
+
+@pytest.mark.parametrize("setting", [{"threads": 0}, {"threads": 5000}, {"retries": -1}], ids=repr)
+def test_a_cluster_refuses_what_this_machine_refuses(setting):
+    pytest.importorskip("distributed", reason="Dask is an optional extra")
+    from encbench.run.executors.dask_cluster import connect
+
+    (name,) = setting
+    with (
+        pytest.raises(UsageError, match=f"{name} must be"),
+        connect("tcp://127.0.0.1:1", **setting),
+    ):
+        pass
+
+
+def test_a_process_that_dies_while_it_sends_its_result_costs_one_cell(
+    start, suite_file, faults, tmp_path
+):
+    run = start(
+        *(suite_file(["dies_sending", "identity"]), "-o", str(tmp_path / "out"), "-j", "2"),
+        *("--retries", "0"),
+        PYTHONPATH=faults,
+    )
+    assert run.end(120) == 1, run.said()
+    records = run.records()
+    assert records["identity"]["status"] == "ok"
+    assert records["dies_sending"]["status"] == "failed"
+    assert "died (killed by SIGKILL)" in records["dies_sending"]["error"]["message"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="no server forks elsewhere")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_isolated_cells_outlive_no_server_and_are_not_lost_to_its_sigterm(
+    start, suite_file, tmp_path, number
+):
+    run = start(
+        *(suite_file(["identity"], steps=200_000), "-o", str(tmp_path / "out")),
+        *("-j", "1", "--isolate", "--retries", "0"),
+    )
+    run.until(lambda: "started" in run.said())
+    (server,) = (
+        process
+        for process in psutil.Process(run.process.pid).children()
+        if process.children() and "forkserver" in " ".join(process.cmdline())
+    )
+    cells = server.children()
+    server.send_signal(number)
+    if number == signal.SIGTERM:
+        run.process.send_signal(number)
+        assert run.end(60) == 143
+        (record,) = run.records().values()
+        assert record["status"] == "interrupted"
+        assert "Interrupted" in record["error"]["traceback"], "stopped from inside"
+    else:
+        assert run.end(60) == 1
+    assert "Traceback" not in run.said()
+    assert not outliving(cells, seconds=5)
+
+
+@pytest.mark.parametrize(
+    ("pictures", "arrays", "words"),
+    [
+        ({"a": np.zeros((4, 4, 3))}, {}, r"picture 'a' is an array \(4, 4, 3\) of float64"),
+        ({"a": np.zeros((4, 4, 5), np.uint8)}, {}, r"\(4, 4, 5\) of uint8; expected"),
+        ({"a": np.zeros((0, 4), np.uint8)}, {}, r"\(0, 4\) of uint8"),
+        ({"a": [[0]]}, {}, "picture 'a' is a list"),
+        ({"../a": np.zeros((4, 4), np.uint8)}, {}, r"picture '\.\./a': expected a name"),
+        ({}, {"a": [1, 2]}, "array 'a' is a list"),
+        ({}, {"a": np.array([object()])}, "of object; expected a NumPy array"),
+        ({}, {"file": np.zeros(2)}, "array 'file': expected a name"),
+    ],
+)
+def test_what_no_record_can_hold_is_refused_in_the_cell(pictures, arrays, words):
+    # written later, it would end the run, and every one that goes on from there
+    with pytest.raises((TypeError, ValueError), match=words):
+        Outcome(comparisons={}, pictures=pictures, arrays=arrays)
+
+
+def test_an_executor_that_was_drained_runs_again(suite_file, tmp_path):
+    suite = load_suite(suite_file(["identity"], steps=2), default_registry())
+    for executor in (InProcess(Terms()), ProcessPool(Terms(), 1)):
+        executor.drain()
+        run = run_suite(suite, tmp_path / executor.name, executor=executor, report=False)
+        assert [stored.record.status for stored in run.records] == ["ok"]
+        assert run.records[0].record.provenance.worker
+
+
+def test_a_script_without_a_guard_is_told_of_it(suite_file, tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from encbench import load_suite, run_suite\n"
+        "from encbench.plugins.registry import default_registry\n"
+        f"suite = load_suite({suite_file(['identity'], seeds=2, steps=2)!r}, default_registry())\n"
+        "run = run_suite(suite, 'out', jobs=2, retries=0, report=False)\n"
+        "print(run.records[0].record.error.message)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, str(script)],
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert '`if __name__ == "__main__":`' in done.stdout

@@ -1,0 +1,209 @@
+"""Suites are checked, and errors point at the key."""
+
+import logging
+from typing import ClassVar
+
+import pytest
+
+from encbench import Suite, UsageError, load_suite, plan
+from encbench.errors import SuiteError
+from encbench.plugins.registry import default_registry
+from encbench.suite.file import SuiteEntry, override
+from encbench.suite.plan import cell_key
+from tests.sample_plugin import Scaled, Wave, module, registry_of
+
+
+def load(tmp_path, text):
+    path = tmp_path / "mine.toml"
+    path.write_text(text)
+    return load_suite(str(path), default_registry())
+
+
+def test_entries_are_text_or_tables(tmp_path):
+    suite = load(
+        tmp_path,
+        """
+        encodings = ["ffe:levels=8", { name = "mpe", parameters = { levels = 2 }, label = "M" }]
+        tasks = ["image"]
+        """,
+    )
+    assert suite.name == "mine"
+    assert [entry.text for entry in suite.encodings] == ["ffe:levels=8", "M"]
+    assert suite.encodings[0].parameters == {"levels": 8}
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('tasks = ["image"]', ["encodings is missing"]),
+        ('encodings = []\ntasks = ["image"]', ["encodings"]),
+        ("encodings = [", ["not TOML"]),
+        (
+            'encodings = ["a"]\ntasks = ["b"]\n[training]\nlearning_rate = 3',
+            ["unknown key training.learning_rate", "lr"],
+        ),
+        (
+            'encodings = ["a"]\ntasks = ["b"]\n[trainig]\nlr = 3',
+            ["unknown key trainig", "did you mean 'training'"],
+        ),
+        (
+            'encodings = ["a"]\ntasks = ["b"]\n[training]\nlr = -1.0',
+            ["training.lr = -1.0", "greater than 0"],
+        ),
+        (
+            'encodings = ["a"]\ntasks = ["b"]\n[training]\nbatch_size = "big"',
+            ["training.batch_size = 'big'", "integer"],
+        ),
+        (
+            'encodings = ["a"]\ntasks = ["b"]\n[training]\nsteps = 1\nepochs = 1',
+            ["training", "epochs or steps, not both"],
+        ),
+        ('encodings = [{ parameters = {} }]\ntasks = ["b"]', ["encodings[0].name is missing"]),
+        ('encodings = ["levels=3"]\ntasks = ["b"]', ["no name"]),
+        ('encodings = "a"\ntasks = ["b"]', ["encodings = 'a': expected a list"]),
+        ('encodings = [1]\ntasks = ["b"]', ["encodings[0] = 1: expected a text such as"]),
+        ('encodings = [["a"]]\ntasks = ["b"]', ["encodings[0] = ['a']", "or a table"]),
+        ('encodings = [{ name = "a", training = 3 }]\ntasks = ["b"]', ["expected a table"]),
+        (
+            'encodings = ["a"]\ntasks = [{ name = "b", encodings = [{ nam = "c" }] }]',
+            ["tasks[0].encodings[0].name is missing"],
+        ),
+        (
+            'encodings = ["a"]\ntasks = [{ name = "b", encodings = [{ name = "c", labl = "d" }] }]',
+            ["unknown key tasks[0].encodings[0].labl", "did you mean 'label'"],
+        ),
+        ('encodings = ["a"]\ntasks = ["b"]\nseeds = [0, "x"]', ["seeds[1] = 'x': expected an int"]),
+        ('encodings = ["a"]\ntasks = ["b"]\nseeds = [true]', ["seeds[0] = True"]),
+        ('encodings = ["a"]\ntasks = ["b"]\nnetwork = 3', ["network = 3: expected a table"]),
+        (
+            'encodings = ["a"]\ntasks = ["b"]\n[training]\nlr = "fast"',
+            ["training.lr = 'fast': expected a number, or expected 'auto'"],
+        ),
+        ('encodings = ["a"]\ntasks = ["b"]\nname = "../up"', ["name = '../up'", "folder"]),
+        ('encodings = ["a"]\ntasks = ["b"]\nname = ""', ["name = ''", "folder"]),
+        ('encodings = [{ name = "a", label = "b\\nc" }]\ntasks = ["b"]', ["label", "one line"]),
+    ],
+)
+def test_a_wrong_suite_is_one_line_that_points_at_the_key(tmp_path, text, words):
+    with pytest.raises(UsageError) as caught:
+        load(tmp_path, text)
+    assert all(word in str(caught.value) for word in words), caught.value
+    assert "\n" not in str(caught.value).split("not TOML")[0]
+
+
+def test_a_suite_may_begin_with_a_byte_order_mark(tmp_path):
+    assert load(tmp_path, '\ufeffencodings = ["identity"]\ntasks = ["image"]').name == "mine"
+
+
+def test_an_unknown_suite_gets_the_nearest_name():
+    with pytest.raises(SuiteError, match="did you mean 'quick'"):
+        load_suite("quik", default_registry())
+
+
+def test_every_packaged_suite_can_be_planned():
+    registry = default_registry()
+    names = [offer.name for offer in registry.offers("suite")]
+    assert "quick" in names
+    for name in names:
+        assert plan(load_suite(name, registry), registry)
+
+
+def test_labels_do_not_change_the_key_and_parameters_do(registry, suite):
+    (cell,) = plan(suite, registry)
+    renamed = cell.model_copy(
+        update={"encoding": cell.encoding.model_copy(update={"label": "another"})}
+    )
+    reseeded = cell.model_copy(update={"seed": 1})
+    assert cell_key(renamed) == cell_key(cell)
+    assert cell_key(reseeded) != cell_key(cell)
+
+
+def test_a_default_given_outright_is_the_same_cell(registry, suite):
+    given = suite.model_copy(
+        update={"encodings": [type(suite.encodings[0]).from_text("scaled:scale=1.0")]}
+    )
+    assert cell_key(plan(given, registry)[0]) == cell_key(plan(suite, registry)[0])
+
+
+def test_a_cell_asked_for_twice_keeps_its_first_label_and_both_are_named(registry, suite, caplog):
+    scaled = suite.encodings[0]
+    entries = [scaled.model_copy(update={"label": name}) for name in ("first", "second")]
+    with caplog.at_level(logging.WARNING, "encbench"):
+        (cell,) = plan(suite.model_copy(update={"encodings": entries}), registry)
+    assert cell.encoding.label == "first"
+    assert "wave × first seed 0" in caplog.text
+    assert "also as wave × second" in caplog.text
+
+
+def test_a_file_name_that_cannot_be_written_down_stops_the_plan(suite):
+    class Files(Wave):
+        def __init__(self, *, path: str = "a") -> None: ...
+
+        @classmethod
+        def targets(cls, **parameters):
+            return [{"path": "good"}, {"path": "bad\udcff"}]
+
+    registry = registry_of(ours=module(encodings={"scaled": Scaled}, tasks={"wave": Files}))
+    with pytest.raises(SuiteError, match=r"'bad\\udcff' is not UTF-8.*rename"):
+        plan(suite, registry)
+
+
+def test_the_tasks_network_is_the_default_and_an_entry_overrides_the_suite(registry, suite):
+    (cell,) = plan(suite, registry)
+    assert (cell.network.width, cell.network.depth) == (32, 1)
+    entry = suite.encodings[0].model_copy(update={"training": {"epochs": 3}})
+    (cell,) = plan(suite.model_copy(update={"encodings": [entry]}), registry)
+    assert (cell.training.epochs, cell.training.steps) == (3, None)
+
+
+def test_a_wrong_parameter_stops_the_plan(registry, suite):
+    wrong = type(suite.encodings[0]).from_text("scaled:scal=2")
+    with pytest.raises(UsageError, match="did you mean 'scale'"):
+        plan(suite.model_copy(update={"encodings": [wrong]}), registry)
+
+
+def test_a_task_can_have_encodings_of_its_own(registry, suite):
+    task = suite.tasks[0].model_copy(update={"encodings": [SuiteEntry.from_text("scaled:scale=3")]})
+    cells = plan(suite.model_copy(update={"tasks": [*suite.tasks, task]}), registry)
+    assert [cell.encoding.parameters["scale"] for cell in cells] == [1.0, 3.0]
+
+
+def test_encodings_asked_for_on_the_command_line_hold_for_every_task(registry, suite):
+    task = suite.tasks[0].model_copy(update={"encodings": [SuiteEntry.from_text("scaled:scale=3")]})
+    suite = suite.model_copy(update={"tasks": [task]})
+    (cell,) = plan(override(suite, {}, encodings=["scaled:scale=5"]), registry)
+    assert cell.encoding.parameters["scale"] == 5.0
+
+
+def test_an_encoding_cannot_have_encodings(tmp_path):
+    with pytest.raises(SuiteError, match="only a task has encodings"):
+        load(tmp_path, 'encodings = [{ name = "a", encodings = ["b"] }]\ntasks = ["c"]')
+
+
+def test_settings_come_from_the_task_then_the_suite_then_the_entry_then_the_flags(suite):
+    class Slow(Wave):
+        training: ClassVar = {"batch_size": 8, "epochs": 7, "lr_factor": 0.5}
+
+    ours = module(encodings={"scaled": Scaled}, tasks={"wave": Slow})
+    registry = registry_of(ours=ours)
+    silent = suite.model_copy(update={"training": type(suite.training)()})
+    (cell,) = plan(silent, registry)
+    assert (cell.training.batch_size, cell.training.epochs, cell.training.lr_factor) == (8, 7, 0.5)
+    (cell,) = plan(suite, registry)
+    assert (cell.training.batch_size, cell.training.steps, cell.training.epochs) == (16, 40, None)
+    entry = suite.tasks[0].model_copy(update={"training": {"batch_size": 4, "epochs": 2}})
+    special = suite.model_copy(update={"tasks": [entry]})
+    (cell,) = plan(special, registry)
+    assert (cell.training.batch_size, cell.training.steps, cell.training.epochs) == (4, None, 2)
+    (cell,) = plan(override(special, {"training": {"steps": 9}}), registry)
+    assert (cell.training.batch_size, cell.training.steps, cell.training.epochs) == (4, 9, None)
+
+
+def test_a_description_does_not_outlive_a_change():
+    told = Suite.model_validate(
+        {"description": "two seeds", "encodings": ["a"], "tasks": ["b"], "seeds": [0, 1]}
+    )
+    unchanged = {"network": {}, "training": {}, "ntk": {}}
+    assert override(told, unchanged, seeds=[0, 1]) == told
+    assert override(told, unchanged, seeds=[0]).description == ""
+    assert override(told, {**unchanged, "training": {"steps": 9}}).description == ""

@@ -1,0 +1,201 @@
+"""Tasks with one fault each, and one without; at module level, for workers to import."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from encbench import Outcome, Task
+from encbench.contracts.task import Predict
+
+Points = Annotated[int, Field(ge=2, description="points in an epoch")]
+
+
+class Noise(Task):
+    """A wave at points that are drawn anew each epoch."""
+
+    in_dim = 1
+    out_dim = 1
+
+    def __init__(self, *, points: Points = 16) -> None:
+        self.points = points
+
+    @classmethod
+    def data_hash(cls, **parameters: Any) -> str:
+        return hashlib.sha256(b"a wave").hexdigest()
+
+    @property
+    def points_per_epoch(self) -> int:
+        return self.points
+
+    def epoch(self, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        x = torch.rand(self.points, 1, generator=generator, dtype=torch.float64)
+        return x, self.truth(x)
+
+    def truth(self, x: Tensor) -> Tensor:
+        return (0.5 + 0.5 * torch.sin(2 * math.pi * x)).float()
+
+    def progress_metric(self, predict: Predict) -> float:
+        prediction, truth = self.images(predict)
+        return -10 * math.log10(np.square(prediction - truth).mean())
+
+    def evaluate(self, predict: Predict) -> Outcome:
+        images = self.images(predict)
+        return Outcome(
+            {"image": images}, {"prediction": (255 * images[0]).astype(np.uint8)[..., 0]}
+        )
+
+    def images(self, predict: Predict) -> tuple[np.ndarray, np.ndarray]:
+        x = torch.linspace(0, 1, 12, dtype=torch.float64)[:, None]
+        return predict(x).numpy().reshape(3, 4, 1), self.truth(x).numpy().reshape(3, 4, 1)
+
+
+class Undocumented(Noise):
+    pass
+
+
+class Undescribed(Noise):
+    """A parameter without a description."""
+
+    def __init__(self, *, points: int = 16) -> None:
+        super().__init__(points=points)
+
+
+class NoTargets(Noise):
+    """Names no target."""
+
+    @classmethod
+    def targets(cls, **parameters: Any) -> list[dict[str, Any]]:
+        return []
+
+
+class Fails(Noise):
+    """Cannot be built."""
+
+    def __init__(self, *, points: Points = 16) -> None:
+        raise OSError("the tide is out")
+
+
+class Dimensionless(Noise):
+    """Does not say how many channels there are."""
+
+    out_dim = None
+
+
+class ShortHash(Noise):
+    """A hash that is no SHA-256."""
+
+    @classmethod
+    def data_hash(cls, **parameters: Any) -> str:
+        return "v1"
+
+
+class HashOfProcess(Noise):
+    """A hash that every process has its own of."""
+
+    @classmethod
+    def data_hash(cls, **parameters: Any) -> str:
+        return hashlib.sha256(str(os.getpid()).encode()).hexdigest()
+
+
+class GlobalGenerator(Noise):
+    """Draws from torch's generator."""
+
+    def epoch(self, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        x = torch.rand(self.points, 1, dtype=torch.float64)
+        return x, self.truth(x)
+
+
+class Unrepeatable(Noise):
+    """Draws from a generator of its own."""
+
+    def epoch(self, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        fresh = torch.Generator()
+        fresh.seed()
+        return super().epoch(fresh)
+
+
+class SinglePrecision(Noise):
+    """Coordinates in float32."""
+
+    def epoch(self, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        x, y = super().epoch(generator)
+        return x.float(), y
+
+
+class OutOfDomain(Noise):
+    """Coordinates in [-1, 1]."""
+
+    def epoch(self, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        x, y = super().epoch(generator)
+        return 2 * x - 1, y
+
+
+class NoProbability(Noise):
+    """Values that no probability has."""
+
+    loss = "bce"
+
+    def truth(self, x: Tensor) -> Tensor:
+        return super().truth(x) + 1
+
+
+class Miscounted(Noise):
+    """One point more than it says."""
+
+    @property
+    def points_per_epoch(self) -> int:
+        return self.points - 1
+
+
+class Twice(Noise):
+    """The same point again and again."""
+
+    def epoch(self, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        x = torch.full((self.points, 1), 0.25, dtype=torch.float64)
+        return x, self.truth(x)
+
+
+class Clipping(Noise):
+    """Turns nan into the darkest value."""
+
+    def progress_metric(self, predict: Predict) -> float:
+        prediction, truth = self.images(predict)
+        return -10 * math.log10(np.square(np.nan_to_num(prediction) - truth).mean())
+
+
+class UnknownKind(Noise):
+    """A comparison that nobody measures."""
+
+    def evaluate(self, predict: Predict) -> Outcome:
+        return Outcome({"smell": self.images(predict)})
+
+
+class WrongShapes(Noise):
+    """A prediction that is not shaped as the truth is."""
+
+    def evaluate(self, predict: Predict) -> Outcome:
+        prediction, truth = self.images(predict)
+        return Outcome({"image": (prediction[:2], truth)})
+
+
+class FloatPicture(Noise):
+    """A picture of numbers in [0, 1]."""
+
+    def evaluate(self, predict: Predict) -> Outcome:
+        images = self.images(predict)
+        return Outcome({"image": images}, {"prediction": images[0][..., 0]})
+
+
+class WrongChannels(Noise):
+    """Trained values of two channels where it says one."""
+
+    def truth(self, x: Tensor) -> Tensor:
+        return super().truth(x).expand(-1, 2)

@@ -1,0 +1,65 @@
+"""Every registered encoding and task passes the checks that third parties are given."""
+
+from __future__ import annotations
+
+import pytest
+
+from encbench.plugins.registry import default_registry
+from encbench.testing import Conformance, EncodingConformance, TaskConformance
+
+GRID = {"levels": 2, "base_resolution": 3, "max_resolution": 5}
+SMALL = {
+    "composite": {
+        "parts": ["hashgrid:log2_hashmap_size=4,levels=2,max_resolution=20", "ffe:levels=2@0"]
+    },
+    "densegrid": GRID,
+    "dictionary_field": {
+        "frequencies": [1.0, 2.5],
+        "basis_resolutions": [3, 4],
+        "coefficient_resolution": 3,
+    },
+    "ffe": {"levels": 3},
+    "finer": {"features": 6},
+    "gaussian_ffe": {"features": 4, "learnable": True},
+    "grid": {"resolution": 4, "features": 2},
+    "hashgrid": {**GRID, "log2_hashmap_size": 4},
+    "hashgrid_paper": {"levels": 2, "log2_hashmap_size": 4},
+    "image": {"side": 16},
+    "kplanes": {"resolutions": [3, 4]},
+    "mpe": {"resolutions": [3, 4]},
+    "occupancy": {"points": 256, "resolution": 8, "side": 16, "truth": "winding"},
+    "permutohedral": {"levels": 2, "log2_hashmap_size": 5},
+    "siren": {"features": 6},
+    "sparse_multigrid": {"resolutions": [3, 5], "samples": 2},
+    "tensorf_cp": {"rank": 2, "resolution": 4},
+    "tensorf_vm": {"rank": 2, "resolution": 4},
+    "tiledgrid": GRID,
+    "triplane": {"features": 2, "resolution": 4},
+    "wire": {"features": 6},
+}
+"""Small tables prove as much as large ones; what is not here is checked with its defaults."""
+
+
+def conformance(
+    kind: str, base: type[Conformance], name: str, parameters: dict
+) -> type[Conformance]:
+    cls = default_registry().find(kind, f"encbench:{name}").load()
+    return type(f"Built{cls.__name__}", (base,), {kind: cls, "parameters": parameters})
+
+
+def names(kind: str) -> list[str]:
+    return [o.name for o in default_registry().offers(kind) if o.distribution == "encbench"]
+
+
+@pytest.mark.parametrize("name", names("encoding"))
+def test_a_builtin_encoding_keeps_the_contract(name):
+    checks = conformance("encoding", EncodingConformance, name, SMALL.get(name, {}))
+    failures = [f"{r.title}: {r.message}" for r in checks.run() if r.outcome == "failed"]
+    assert not failures, "\n".join(failures)
+
+
+@pytest.mark.parametrize("name", names("task"))
+def test_a_builtin_task_keeps_the_contract(name):
+    checks = conformance("task", TaskConformance, name, SMALL.get(name, {}))
+    failures = [f"{r.title}: {r.message}" for r in checks.run() if r.outcome == "failed"]
+    assert not failures, "\n".join(failures)

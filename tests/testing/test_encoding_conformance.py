@@ -1,0 +1,109 @@
+"""Each fault is found by the check that is there for it, with a message that helps."""
+
+from __future__ import annotations
+
+import inspect
+
+import pytest
+import torch
+
+from encbench import CoordinateMLP
+from encbench.testing import Conformance, EncodingConformance
+from encbench.testing.jacobian import brute_force_ntk
+from tests.testing import faulty_encodings as faulty
+
+
+class TestLine(EncodingConformance):
+    """What an author writes, collected by pytest as theirs is."""
+
+    encoding = faulty.Line
+    parameters = {"nodes": 3}
+    differentiable = True
+
+
+class TestSparseGradients(EncodingConformance):
+    encoding = faulty.SparseGradients
+
+
+def result_of(encoding, check):
+    checks = type("Check", (EncodingConformance,), {"encoding": encoding})
+    return next(result for result in checks.run() if result.name == f"test_{check}")
+
+
+@pytest.mark.parametrize(
+    ("name", "check", "words"),
+    [
+        ("Undocumented", "it_is_documented", "has no docstring"),
+        ("Untyped", "parameters_are_typed_and_described", "'nodes' has no type annotation"),
+        ("Undescribed", "parameters_are_typed_and_described", "'nodes' of Undescribed has no desc"),
+        ("BadDefault", "parameters_are_typed_and_described", "breaks its own annotation"),
+        ("Keywords", "parameters_are_typed_and_described", "*keywords, which hides"),
+        ("OldSignature", "shapes", "in_dim comes first"),
+        ("Abstract", "shapes", "abstract"),
+        ("NoSuper", "shapes", "super().__init__(in_dim, out_dim=…)"),
+        ("WrongShape", "shapes", "(1, 2), expected (N, out_dim) = (1, 1)"),
+        ("Crashing", "shapes", "forward raised ValueError: no luck today"),
+        ("Single", "dtypes", "x.dtype"),
+        ("Imprecise", "dtypes", "lower the highest frequency"),
+        ("Stray", "tensors_move_with_the_module", "offset"),
+        ("Unseeded", "it_is_determined_by_its_seed", "draw from torch's generator"),
+        ("Noisy", "it_is_determined_by_its_seed", "forward draws random numbers"),
+        ("Dropping", "it_is_determined_by_its_seed", "training and evaluation mode differ"),
+        ("Detached", "gradients", "detach()"),
+        ("Unused", "gradients", "does not use the parameter 'spare'"),
+        ("WrongBackward", "gradients", "custom backward"),
+        ("Open", "borders", "not finite at x = [1.0]"),
+        ("OpenGradient", "borders", "gradients are not finite at the borders"),
+        ("Centred", "rows_are_independent", "no statistics over the batch"),
+        ("InPlace", "rows_are_independent", "changes x in place"),
+        ("WrongBlocks", "sparse_jacobian", "does not give the features"),
+        ("MissingBlocks", "sparse_jacobian", "must cover everything"),
+        ("SharedRows", "sparse_jacobian", "shares rows"),
+        ("Misnamed", "sparse_jacobian", "names the parameter 'tabel'"),
+        ("WrongBlocks", "kernel", "sparse_jacobian"),
+        ("Forgetful", "state_dict", "persistent buffer"),
+        ("Unpicklable", "pickling", "cannot be pickled"),
+    ],
+)
+def test_a_fault_is_found_and_explained(name, check, words):
+    result = result_of(getattr(faulty, name), check)
+    assert result.outcome == "failed"
+    assert words in result.message
+    assert result.details.startswith("Traceback")
+
+
+def test_every_check_has_a_fault_that_it_finds():
+    marks = test_a_fault_is_found_and_explained.pytestmark
+    found = {f"test_{check}" for mark in marks for _, check, _ in mark.args[1]}
+    # what CUDA gives can only be tried where there is CUDA
+    assert found == set(EncodingConformance.checks()) - {"test_devices"}
+
+
+def test_a_check_that_does_not_apply_is_skipped_with_its_reason():
+    assert not torch.cuda.is_available() or pytest.skip("there is a CUDA device")
+    result = result_of(faulty.Line, "devices")
+    assert (result.outcome, result.message) == ("skipped", "torch finds no CUDA device here")
+
+
+def test_only_subclasses_with_a_class_to_check_are_collected():
+    assert not EncodingConformance.__test__
+    assert TestLine.__test__
+    assert issubclass(EncodingConformance, Conformance)
+
+
+def test_titles_are_the_first_lines_of_the_docstrings():
+    for name, check in EncodingConformance.checks().items():
+        assert inspect.getdoc(check).endswith("."), name
+
+
+def test_the_kernel_by_brute_force_is_that_of_a_jacobian_by_hand():
+    torch.manual_seed(0)
+    model = CoordinateMLP(faulty.Line(1, nodes=2), out_dim=1, width=1, depth=1).double()
+    model.layers[0].bias.data.fill_(100)  # the unit is on: f is linear in the table
+    x = torch.tensor([[0.25], [1.0]], dtype=torch.float64)
+    slope = (model.layers[0].weight * model.layers[2].weight).item()
+    # f = slope · ((1 − x) θ_0 + x θ_1) + …
+    jacobian = slope * torch.cat((1 - x, x), 1)
+    torch.testing.assert_close(
+        brute_force_ntk(model, x)["encoding"], jacobian @ jacobian.T, rtol=1e-12, atol=1e-12
+    )

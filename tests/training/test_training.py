@@ -1,0 +1,201 @@
+"""Training learns, notices divergence at its step, and draws batches as it should."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from encbench import CoordinateMLP, Encoding, ParameterError
+from encbench.suite.config import TrainingConfig
+from encbench.training.loop import Diverged, Training, predictor, total_steps, train
+from tests.sample_plugin import Scaled, Wave
+
+
+def setup(**config):
+    torch.manual_seed(0)
+    settings = TrainingConfig(**{"batch_size": 16, "steps": 64, "evaluations": 4, **config})
+    return CoordinateMLP(Scaled(1), 1, 32, 1), Wave(), settings
+
+
+def generators():
+    return {"data": torch.Generator().manual_seed(1), "batches": torch.Generator().manual_seed(2)}
+
+
+def change(model, before):
+    """Largest change of each parameter."""
+    pairs = zip(model.parameters(), before, strict=True)
+    return [float((new - old).detach().abs().max()) for new, old in pairs]
+
+
+def test_the_loss_falls_and_the_curves_say_so():
+    model, task, config = setup(steps=400)
+    result = train(model, task, config, lr=0.3, **generators())
+    assert result.loss[-1] < 0.5 * result.loss[0]
+    assert result.curve[-1] > result.curve[0]
+    assert result.curve_step[0] == 0
+    assert result.curve_step[-1] == result.loss_step[-1] == result.steps == 400
+    assert result.epochs == 100
+
+
+def test_a_step_of_sgd_is_the_gradient_step_of_the_formula():
+    model, task, config = setup(batch_size=64, steps=1)
+    reference = CoordinateMLP(Scaled(1), 1, 32, 1).double()
+    reference.load_state_dict(model.state_dict())
+    loss = torch.mean((reference(task.x) - task.y.double()) ** 2)
+    gradients = torch.autograd.grad(loss, list(reference.parameters()))
+    expected = [p - 0.1 * g for p, g in zip(reference.parameters(), gradients, strict=True)]
+    train(model, task, config, lr=0.1, **generators())
+    for got, wanted in zip(model.parameters(), expected, strict=True):
+        torch.testing.assert_close(got.double(), wanted, rtol=1e-5, atol=1e-6)
+
+
+def test_every_point_is_seen_once_an_epoch():
+    seen = []
+
+    class Watched(Scaled):
+        def forward(self, x):
+            if torch.is_grad_enabled():
+                seen.append(x.detach().clone())
+            return x
+
+    _, task, config = setup(batch_size=24, steps=None, epochs=2)
+    train(CoordinateMLP(Watched(1), 1, 8, 1), task, config, lr=1e-3, **generators())
+    assert [len(batch) for batch in seen] == [24, 24, 16] * 2
+    first, second = torch.cat(seen[:3]), torch.cat(seen[3:])
+    torch.testing.assert_close(first.sort(0).values, task.x.float())
+    torch.testing.assert_close(second.sort(0).values, task.x.float())
+    assert not torch.equal(first, second), "the second epoch must be shuffled anew"
+
+
+def test_divergence_is_noticed_at_the_step_where_the_loss_stops_being_finite():
+    model, task, config = setup(steps=500)
+    losses = []
+    reference = CoordinateMLP(Scaled(1), 1, 32, 1)
+    reference.load_state_dict(model.state_dict())
+    generator = generators()["batches"]
+    x, y = task.x.float(), task.y
+    while len(losses) < 500 and all(map(math.isfinite, losses)):
+        order = torch.randperm(len(x), generator=generator)
+        for index in order.split(16):
+            loss = torch.mean((reference(x[index]) - y[index]) ** 2)
+            gradients = torch.autograd.grad(loss, list(reference.parameters()))
+            with torch.no_grad():
+                for parameter, gradient in zip(reference.parameters(), gradients, strict=True):
+                    parameter -= 1e3 * gradient
+            losses.append(loss.item())
+    first = next(i for i, loss in enumerate(losses, start=1) if not math.isfinite(loss))
+    result = Training()
+    with pytest.raises(Diverged) as caught:
+        train(model, task, config, lr=1e3, result=result, **generators())
+    assert caught.value.step == first
+    assert result.steps == first - 1
+    assert np.isfinite(result.loss).all()
+
+
+def test_the_best_value_is_kept_beside_the_last():
+    result = Training(curve=[1.0, 7.0, 5.0], curve_step=[0, 10, 20])
+    assert result.best() == (7.0, 10)
+    assert result.best(higher=False) == (1.0, 0)
+
+
+def test_a_value_that_is_no_number_is_never_the_best():
+    result = Training(curve=[math.nan, 7.0, math.nan], curve_step=[0, 10, 20])
+    assert result.best() == result.best(higher=False) == (7.0, 10)
+    assert Training(curve=[math.nan], curve_step=[0]).best() == (None, None)
+    assert Training().best() == (None, None)
+
+
+def test_sparse_gradients_learn_what_dense_ones_do():
+    class Looked(Encoding):
+        """A table of 16 rows, looked up."""
+
+        def __init__(self, *, sparse):
+            super().__init__(1, 2)
+            self.table = torch.nn.Embedding(16, 2, sparse=sparse)
+            torch.nn.init.constant_(self.table.weight, 0.1)
+
+        def forward(self, x):
+            return self.table((x[:, 0] * 15).long())
+
+    _, task, config = setup()
+    tables = []
+    for sparse in (False, True):
+        torch.manual_seed(0)
+        model = CoordinateMLP(Looked(sparse=sparse), 1, 32, 1)
+        start = model.encoding.table.weight.detach().clone()
+        train(model, task, config, lr=0.3, **generators())
+        tables.append(model.encoding.table.weight.detach())
+        assert not torch.equal(tables[-1], start)
+    torch.testing.assert_close(*tables)
+
+
+def test_what_was_done_before_an_error_is_kept():
+    class Drying(Wave):
+        epochs = 0
+
+        def epoch(self, generator):
+            self.epochs += 1
+            if self.epochs == 4:
+                raise OSError("the tide is out")
+            return super().epoch(generator)
+
+    model, _, config = setup(steps=100, evaluations=20)
+    result = Training()
+    with pytest.raises(OSError, match="tide"):
+        train(model, Drying(), config, lr=0.1, result=result, **generators())
+    assert result.steps == result.loss_step[-1] == 12, "three epochs of four batches"
+
+
+def test_parameters_that_overflow_are_noticed_before_anyone_looks_at_them():
+    model, task, config = setup(steps=2, evaluations=1)
+    looked = []
+    with pytest.raises(Diverged) as caught:
+        train(
+            model,
+            task,
+            config,
+            lr=1e45,
+            at_step={1: lambda: looked.append(1)},
+            **generators(),
+        )
+    assert caught.value.step == 1
+    assert not looked
+
+
+def test_callbacks_come_after_exactly_that_many_steps():
+    model, task, config = setup(steps=10)
+    before = [parameter.detach().clone() for parameter in model.parameters()]
+    moved = {}
+
+    def look(step):
+        moved[step] = change(model, before)
+
+    train(model, task, config, lr=0.1, at_step={3: lambda: look(3)}, **generators())
+    short, task, config = setup(steps=3)
+    train(short, task, config, lr=0.1, **generators())
+    expected = change(short, before)
+    assert moved == {3: expected}
+
+
+@pytest.mark.parametrize(
+    ("config", "points", "steps"),
+    [({"epochs": 3}, 10, 9), ({"epochs": 1}, 8, 2), ({"steps": 7}, 10, 7)],
+)
+def test_epochs_count_the_last_short_batch(config, points, steps):
+    assert total_steps(TrainingConfig(batch_size=4, **config), points) == steps
+
+
+def test_a_batch_larger_than_the_epoch_is_refused():
+    with pytest.raises(ParameterError, match="batch_size=99 exceeds the 64 points"):
+        total_steps(TrainingConfig(batch_size=99, steps=1), 64)
+
+
+def test_logits_are_squashed_for_prediction_and_not_for_the_loss():
+    class Occupied(Wave):
+        loss = "bce"
+
+    model, task = CoordinateMLP(Scaled(1), 1, 8, 1), Occupied()
+    with torch.no_grad():
+        logits = model(task.x.float())
+    torch.testing.assert_close(predictor(model, task)(task.x), torch.sigmoid(logits))
