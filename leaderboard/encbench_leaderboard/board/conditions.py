@@ -8,7 +8,7 @@ from typing import Any
 from encbench.results.records import StoredRecord
 from encbench_leaderboard.board.cached import remembered
 from encbench_leaderboard.board.table import TaskBoard
-from encbench_leaderboard.render.format import plain
+from encbench_leaderboard.report.format import plain
 
 __all__ = ["conditions_of", "metric_conditions", "of_entry", "reasons"]
 

@@ -13,8 +13,8 @@ import pandas as pd
 
 from encbench_leaderboard.board.cached import remembered
 from encbench_leaderboard.board.table import MetricInfo, TaskBoard
-from encbench_leaderboard.render.format import code, plain, plural
 from encbench_leaderboard.report.footer import machine
+from encbench_leaderboard.report.format import code, plain, plural
 from encbench_leaderboard.statistics.sample import group_means
 
 __all__ = ["Cost", "Panel", "Tradeoffs", "front", "front_text", "tradeoffs"]

@@ -20,7 +20,7 @@ from encbench.errors import UsageError
 from encbench_leaderboard.compare.folders import Change, Report, compare_encodings, compare_folders
 from encbench_leaderboard.compare.rows import Row
 from encbench_leaderboard.compare.tables import by_task, cost_table, quality_table, verdict
-from encbench_leaderboard.render.format import plural
+from encbench_leaderboard.report.format import plural
 from encbench_leaderboard.report.wording import METHODS
 
 __all__ = ["as_plain", "show"]

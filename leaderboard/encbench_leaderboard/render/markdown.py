@@ -12,7 +12,7 @@ from encbench_leaderboard.board.conditions import metric_conditions, of_entry
 from encbench_leaderboard.board.labels import differing
 from encbench_leaderboard.board.overview import Overview
 from encbench_leaderboard.board.table import WHENS, MetricInfo, TaskBoard, cell_settings
-from encbench_leaderboard.render.format import (
+from encbench_leaderboard.report.format import (
     MISSING,
     code,
     count,

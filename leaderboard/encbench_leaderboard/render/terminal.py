@@ -14,9 +14,9 @@ from rich.text import Text
 
 from encbench.results.reading import many_objects
 from encbench_leaderboard.board.table import TaskBoard
-from encbench_leaderboard.render.format import fixed, one_line, plural, seconds
 from encbench_leaderboard.render.markdown import below_or_value, digits
 from encbench_leaderboard.report.build import Loaded, load, render
+from encbench_leaderboard.report.format import fixed, one_line, plural, seconds
 from encbench_leaderboard.report.wording import mean_text, rank_text, short_note
 
 __all__ = ["show", "task_table"]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from encbench_leaderboard.board.table import TaskBoard
-from encbench_leaderboard.render.format import MISSING, code, count, eigenvalue
 from encbench_leaderboard.render.markdown import ENTRY_COLUMNS, table
+from encbench_leaderboard.report.format import MISSING, code, count, eigenvalue
 
 __all__ = ["ABLATION", "ablation_table", "theorem_sentence"]
 

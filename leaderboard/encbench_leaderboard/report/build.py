@@ -14,10 +14,10 @@ from encbench.results.store import Store
 from encbench_leaderboard.board.overview import overview
 from encbench_leaderboard.board.table import Board, boards
 from encbench_leaderboard.render import markdown
-from encbench_leaderboard.render.format import code, details, folded, plain, plural
 from encbench_leaderboard.render.pictures import Pictures, draw
 from encbench_leaderboard.render.writing import replace_text, writing
 from encbench_leaderboard.report import footer
+from encbench_leaderboard.report.format import code, details, folded, plain, plural
 from encbench_leaderboard.report.how_to_read import how_to_read
 from encbench_leaderboard.report.prediction import prediction
 from encbench_leaderboard.report.sections import section

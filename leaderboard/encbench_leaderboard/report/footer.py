@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from encbench.results.records import StoredRecord
-from encbench_leaderboard.render.format import plain
+from encbench_leaderboard.report.format import plain
 
 __all__ = ["machine", "machines", "provenance", "reproduction", "shell", "suite_toml"]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from encbench_leaderboard.board.table import Board
-from encbench_leaderboard.render.format import plain
+from encbench_leaderboard.report.format import plain
 
 __all__ = ["how_to_read"]
 

@@ -6,8 +6,8 @@ import math
 
 from encbench_leaderboard.board.correlation import STATISTICS, TOO_FEW, correlations, mean_rho
 from encbench_leaderboard.board.table import Board, TaskBoard
-from encbench_leaderboard.render.format import MISSING, code, details, plain, plural
 from encbench_leaderboard.render.markdown import ENTRY_COLUMNS, table
+from encbench_leaderboard.report.format import MISSING, code, details, plain, plural
 
 __all__ = ["correlation_table", "mean_correlation_table", "prediction"]
 

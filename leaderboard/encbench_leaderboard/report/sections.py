@@ -10,7 +10,6 @@ from encbench_leaderboard.board.conditions import metric_conditions, reasons
 from encbench_leaderboard.board.pareto import front_text, tradeoffs
 from encbench_leaderboard.board.table import TaskBoard
 from encbench_leaderboard.render import markdown
-from encbench_leaderboard.render.format import code, details, folded, plain, plural
 from encbench_leaderboard.render.pictures import Pictures
 from encbench_leaderboard.render.plots.contact_sheet import missing_pictures
 from encbench_leaderboard.render.plots.cost import cost_caption
@@ -18,6 +17,7 @@ from encbench_leaderboard.render.plots.curves import SEEDS
 from encbench_leaderboard.render.plots.selection import SHOWN
 from encbench_leaderboard.render.plots.spectra import spectra_caption
 from encbench_leaderboard.report.ablation import ABLATION, ablation_table, theorem_sentence
+from encbench_leaderboard.report.format import code, details, folded, plain, plural
 from encbench_leaderboard.report.wording import statistics_notes
 
 __all__ = ["notes_of", "section"]

@@ -10,7 +10,7 @@ from encbench_leaderboard.board.cached import remembered
 from encbench_leaderboard.board.overview import Overview
 from encbench_leaderboard.board.standings import TESTED
 from encbench_leaderboard.board.table import TaskBoard
-from encbench_leaderboard.render.format import MISSING, code, count, fixed, plural
+from encbench_leaderboard.report.format import MISSING, code, count, fixed, plural
 from encbench_leaderboard.statistics.across import FEWEST_TASKS
 from encbench_leaderboard.statistics.intervals import BOOTSTRAP_FROM
 from encbench_leaderboard.statistics.pairs import ALPHA

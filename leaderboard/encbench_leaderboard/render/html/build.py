@@ -20,7 +20,6 @@ from encbench.results.reading import many_objects
 from encbench.results.records import StoredRecord
 from encbench_leaderboard.board.overview import overview
 from encbench_leaderboard.board.table import Board, TaskBoard
-from encbench_leaderboard.render.format import details, plural
 from encbench_leaderboard.render.html.overview import overview_data
 from encbench_leaderboard.render.html.payload import payload
 from encbench_leaderboard.render.html.pictures import LIMIT
@@ -30,6 +29,7 @@ from encbench_leaderboard.render.writing import replace_text, writing
 from encbench_leaderboard.report import footer
 from encbench_leaderboard.report.ablation import ABLATION, ablation_table, theorem_sentence
 from encbench_leaderboard.report.build import Loaded, load
+from encbench_leaderboard.report.format import details, plural
 from encbench_leaderboard.report.how_to_read import how_to_read
 from encbench_leaderboard.report.prediction import prediction
 from encbench_leaderboard.report.sections import notes_of
@@ -150,7 +150,7 @@ def _assets() -> tuple[str, str]:
 @cache
 def _environment() -> Environment:
     return Environment(
-        loader=PackageLoader("encbench_leaderboard", "html"),
+        loader=PackageLoader("encbench_leaderboard", "render/html"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -11,7 +11,8 @@ from typing import Any
 from encbench.results.records import StoredRecord
 from encbench_leaderboard.board.conditions import of_entry
 from encbench_leaderboard.board.table import MetricInfo, TaskBoard
-from encbench_leaderboard.render.format import (
+from encbench_leaderboard.render.markdown import digits
+from encbench_leaderboard.report.format import (
     MISSING,
     count,
     eigenvalue,
@@ -19,7 +20,6 @@ from encbench_leaderboard.render.format import (
     seconds,
     significant,
 )
-from encbench_leaderboard.render.markdown import digits
 from encbench_leaderboard.report.wording import mean_text
 
 __all__ = ["Cell", "Column", "below_or_value", "columns", "sortable"]

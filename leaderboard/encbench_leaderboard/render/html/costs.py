@@ -8,10 +8,10 @@ from typing import Any
 
 from encbench_leaderboard.board.pareto import Panel, tradeoffs
 from encbench_leaderboard.board.table import TaskBoard, rows_of
-from encbench_leaderboard.render.format import fixed, plural, significant
 from encbench_leaderboard.render.html.columns import sortable
 from encbench_leaderboard.render.html.prose import to_html
 from encbench_leaderboard.render.markdown import digits
+from encbench_leaderboard.report.format import fixed, plural, significant
 
 __all__ = ["MARKS", "costs"]
 

@@ -6,9 +6,9 @@ from typing import Any
 
 from encbench_leaderboard.board.overview import Overview
 from encbench_leaderboard.board.table import Board
-from encbench_leaderboard.render.format import fixed
 from encbench_leaderboard.render.html.columns import sortable
 from encbench_leaderboard.render.markdown import digits
+from encbench_leaderboard.report.format import fixed
 
 __all__ = ["UNFINISHED", "overview_data"]
 

@@ -11,7 +11,6 @@ from typing import Any
 from encbench.results.records import Record, StoredRecord
 from encbench_leaderboard.board.conditions import metric_conditions
 from encbench_leaderboard.board.table import WHENS, Board, TaskBoard
-from encbench_leaderboard.render.format import MISSING, count, eigenvalue, fixed, one_line, seconds
 from encbench_leaderboard.render.html import lines
 from encbench_leaderboard.render.html.columns import Column, below_or_value, columns, sortable
 from encbench_leaderboard.render.html.contrast import themed
@@ -20,6 +19,7 @@ from encbench_leaderboard.render.html.pictures import LIMIT, collect
 from encbench_leaderboard.render.html.strings import Interned
 from encbench_leaderboard.render.markdown import digits
 from encbench_leaderboard.report import footer
+from encbench_leaderboard.report.format import MISSING, count, eigenvalue, fixed, one_line, seconds
 from encbench_leaderboard.report.wording import rank_text
 
 __all__ = ["READ", "payload"]

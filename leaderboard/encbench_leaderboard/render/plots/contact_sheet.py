@@ -16,8 +16,8 @@ from PIL import Image
 
 from encbench.results.records import StoredRecord
 from encbench_leaderboard.board.table import TaskBoard
-from encbench_leaderboard.render.format import code, fixed, plain
 from encbench_leaderboard.render.style import WIDTH, figure, legends
+from encbench_leaderboard.report.format import code, fixed, plain
 
 __all__ = ["Crop", "busiest_crop", "draw_contact_sheet", "missing_pictures"]
 

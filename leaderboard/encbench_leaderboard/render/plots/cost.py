@@ -16,10 +16,10 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
 from encbench_leaderboard.board.pareto import Panel, Tradeoffs
-from encbench_leaderboard.render.format import plural
 from encbench_leaderboard.render.plots.placing import Label, label_marks
 from encbench_leaderboard.render.plots.selection import SHOWN
 from encbench_leaderboard.render.style import figure, lay_out, legends
+from encbench_leaderboard.report.format import plural
 
 __all__ = ["cost_caption", "draw_cost"]
 

@@ -16,9 +16,9 @@ from matplotlib.patches import Patch
 from encbench.results.records import SpectrumSummary, StoredRecord
 from encbench_leaderboard.board.spectra_mean import MeanSpectrum, floor_of, mean_spectrum, resolved
 from encbench_leaderboard.board.table import WHENS, TaskBoard
-from encbench_leaderboard.render.format import plural
 from encbench_leaderboard.render.plots.selection import best_entries, spread
 from encbench_leaderboard.render.style import figure, legends
+from encbench_leaderboard.report.format import plural
 
 __all__ = ["AVERAGED", "draw_spectra", "resolved", "spectra_caption"]
 

@@ -1,0 +1,238 @@
+"""A page described once, as a tree of blocks; renderers draw the tree and decide nothing.
+
+    Page
+    └── blocks: Heading, Text, Table, Figure, Pictures, Fold, Section
+                                                         │      └── one task or category
+                                                         └── folded away until asked for
+
+Text is a subset of CommonMark: paragraphs, lists, `code`, **strong**, *emphasis* and links.
+Whatever comes from a record or a plug-in has passed through ``format.code`` or ``format.plain``,
+so that it can never become markup. Everything else here is plain text or numbers, which each
+renderer escapes in its own way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+__all__ = [
+    "Axis",
+    "Block",
+    "Column",
+    "Figure",
+    "Fold",
+    "Heading",
+    "Page",
+    "Panel",
+    "Pictures",
+    "Row",
+    "Section",
+    "Series",
+    "Table",
+    "Text",
+    "Tile",
+    "Value",
+]
+
+
+@dataclass(frozen=True)
+class Heading:
+    """A heading; level 1 is the page's title."""
+
+    text: str
+    level: int = 2
+
+
+@dataclass(frozen=True)
+class Text:
+    """Paragraphs in the subset of CommonMark above."""
+
+    markdown: str
+    kind: Literal["text", "note", "warning"] = "text"
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a table."""
+
+    name: str
+    """Short and stable, such as "psnr": the key in permalinks and the header in CSV."""
+    title: str
+    """As printed, with its unit: "PSNR [dB] ↑"."""
+    kind: Literal["number", "text", "code"] = "number"
+    """Numbers are aligned right; "code" is a label that is set in a fixed font."""
+    help: str = ""
+    """One sentence that explains the column."""
+    first: bool = True
+    """Shown before a reader asks for more: the HTML page's other columns start hidden, and a
+    narrow terminal leaves them out."""
+
+
+@dataclass(frozen=True)
+class Value:
+    """One value of a table: what is printed, and the number or text that it is sorted by."""
+
+    text: str
+    sort: float | str | None = None
+    """None: the printed text, or, where that is missing, last."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row: a value a column, and what else is known of it."""
+
+    values: Sequence[Value]
+    entry: str | None = None
+    """The leaderboard entry that the row is about; its series elsewhere carry the same one."""
+    statuses: Mapping[str, int] = field(default_factory=dict)
+    """How many cells ended how: {"ok": 2, "diverged": 1}."""
+    details: Sequence[Block] = ()
+    """What is shown when the row is opened; only the HTML page does."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table; every row has a value for every column."""
+
+    name: str
+    """Short and stable, such as "standings"."""
+    columns: Sequence[Column]
+    rows: Sequence[Row]
+    title: str = ""
+
+
+@dataclass(frozen=True)
+class Axis:
+    """An axis of a panel."""
+
+    title: str
+    scale: Literal["linear", "log"] = "linear"
+    limits: tuple[float, float] | None = None
+    """What is shown at first; None: what the data need."""
+
+
+@dataclass(frozen=True)
+class Series:
+    """One line, or one set of points."""
+
+    entry: str
+    """Decides the colour and the marker, the same on the whole page, and what is hidden together
+    with a click on the legend."""
+    x: np.ndarray  # (n,)
+    y: np.ndarray  # (n,)
+    kind: Literal["line", "steps", "points"] = "line"
+    """"steps" is a staircase, as a Pareto front is."""
+    style: Literal["solid", "dashed", "dotted", "thin"] = "solid"
+    label: str = ""
+    """What sets it apart from the other series of its entry: "start", "seed 3"."""
+    low: np.ndarray | None = None  # (n,)
+    high: np.ndarray | None = None  # (n,)
+    """Interval of y: a band around a line, error bars of points."""
+    x_low: np.ndarray | None = None  # (n,)
+    x_high: np.ndarray | None = None  # (n,)
+    other_x: Mapping[str, np.ndarray] = field(default_factory=dict)
+    """Other units of x that a reader can switch to: title of the axis to values (n,)."""
+    end: Literal["", "stopped", "cut"] = ""
+    """"stopped": training ended early here (×). "cut": values go on below the floor (|)."""
+    faint: bool = False
+    """Drawn pale: dominated, or one of too many to be named."""
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One pair of axes."""
+
+    x: Axis
+    y: Axis
+    series: Sequence[Series]
+    title: str = ""
+    floor: tuple[float, float] | None = None
+    """Smallest and largest value of y under which nothing is to be trusted; shaded."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """Panels side by side; their data are read and computed when first asked for."""
+
+    name: str
+    """"spectra", "curves", "cost": the kind, and part of a file's name."""
+    title: str
+    """What is drawn, for readers who do not see it."""
+    caption: str
+    """In the subset of CommonMark above."""
+    build: Callable[[], Sequence[Panel]] = field(repr=False)
+    legend: Mapping[str, str] = field(default_factory=dict)
+    """Entry to its text in the legend, where that says more than the entry's name."""
+
+    @cached_property
+    def panels(self) -> Sequence[Panel]:
+        """The panels; empty where the records hold nothing to draw."""
+        return self.build()
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One picture of a set."""
+
+    file: Path
+    """A PNG of a record."""
+    name: str
+    """"target", "prediction", "error", or what a task calls it."""
+    entry: str | None
+    """None: the target, which all entries share."""
+    caption: str = ""
+    """Plain text, such as "PSNR 36.17 dB"."""
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """The target beside what each entry made of it."""
+
+    name: str
+    title: str
+    caption: str
+    tiles: Sequence[Tile]
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Blocks folded away under a title."""
+
+    title: str
+    blocks: Sequence[Block]
+
+
+@dataclass(frozen=True)
+class Section:
+    """One task, or a category of tasks that differ in their target alone.
+
+    The HTML page shows one at a time; Markdown and the terminal one after another.
+    """
+
+    name: str
+    """Unique on the page, fit for a file name and a permalink."""
+    title: str
+    """The task's label, plain text."""
+    blocks: Sequence[Block]
+    level: int = 2
+    targets: Sequence[str] = ()
+    """Names of the sections of a category's targets."""
+
+
+Block = Heading | Text | Table | Figure | Pictures | Fold | Section
+
+
+@dataclass(frozen=True)
+class Page:
+    """A whole page."""
+
+    title: str
+    blocks: Sequence[Block]
+    entries: Sequence[str]
+    """All entries in the order that gives them their colours."""
