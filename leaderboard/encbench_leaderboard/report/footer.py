@@ -7,36 +7,14 @@ import re
 import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from encbench.results.records import StoredRecord
+from encbench_leaderboard.board.machines import machine, machines
 from encbench_leaderboard.report.format import plain
 
 __all__ = ["machine", "machines", "provenance", "reproduction", "shell", "suite_toml"]
-
-
-def machine(stored: StoredRecord) -> str:
-    """Where a cell ran, as far as it decides how long something takes."""
-    p = stored.record.provenance
-    return _machine(p.machine, p.processor, p.device, p.threads, p.os)
-
-
-# Ten thousand cells ran on few machines.
-@lru_cache(maxsize=1024)
-def _machine(name: str, processor: str, device: str, threads: int, system: str) -> str:
-    if processor == name:
-        processor = ""
-    told = f"{threads} thread{'' if threads == 1 else 's'}"
-    if device != "cpu":
-        device = f"device {device}"
-    return ", ".join(part for part in (name, processor, device, told, system) if part)
-
-
-def machines(records: Sequence[StoredRecord]) -> list[str]:
-    """Each distinct machine."""
-    return sorted({machine(stored) for stored in records})
 
 
 def provenance(records: Sequence[StoredRecord], suite: str | None) -> str:

@@ -7,7 +7,7 @@ import dataclasses
 import pandas as pd
 
 from encbench_leaderboard.board.conditions import metric_conditions, reasons
-from encbench_leaderboard.board.pareto import front_text, tradeoffs
+from encbench_leaderboard.board.pareto import tradeoffs
 from encbench_leaderboard.board.table import TaskBoard
 from encbench_leaderboard.render import markdown
 from encbench_leaderboard.render.pictures import Pictures
@@ -17,6 +17,7 @@ from encbench_leaderboard.render.plots.curves import SEEDS
 from encbench_leaderboard.render.plots.selection import SHOWN
 from encbench_leaderboard.render.plots.spectra import spectra_caption
 from encbench_leaderboard.report.ablation import ABLATION, ablation_table, theorem_sentence
+from encbench_leaderboard.report.figures.cost import front_text, left_out
 from encbench_leaderboard.report.format import code, details, folded, plain, plural
 from encbench_leaderboard.report.wording import statistics_notes
 
@@ -135,7 +136,7 @@ def _pictures(task: TaskBoard, pictures: Pictures) -> list[str]:
         add(
             "cost",
             f"{task.primary.title} against parameters, seconds of training and peak memory",
-            " ".join([cost_caption(found), *found.left_out]),
+            " ".join([cost_caption(found), *left_out(found)]),
         )
         parts.append(front_text(found))
     return parts

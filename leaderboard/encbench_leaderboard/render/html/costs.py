@@ -6,11 +6,12 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from encbench_leaderboard.board.pareto import Panel, tradeoffs
+from encbench_leaderboard.board.pareto import CostPoints, tradeoffs
 from encbench_leaderboard.board.table import TaskBoard, rows_of
 from encbench_leaderboard.render.html.columns import sortable
 from encbench_leaderboard.render.html.prose import to_html
 from encbench_leaderboard.render.markdown import digits
+from encbench_leaderboard.report.figures.cost import left_out
 from encbench_leaderboard.report.format import fixed, plural, significant
 
 __all__ = ["MARKS", "costs"]
@@ -29,22 +30,22 @@ def costs(task: TaskBoard, numbers: Mapping[str, int]) -> dict[str, Any]:
         numbers: entry to its number in the page.
     """
     found = tradeoffs(task)
-    left_out = list(found.left_out)
+    told = left_out(found)
     drawn = []
     for panel in found.panels:
         points = sorted(rows_of(panel.points), key=lambda point: not point["front"])
         if len(points) > MARKS:
-            left_out.append(f"{plural(MARKS, 'mark')} are drawn of {len(points):,}.")
+            told.append(f"{plural(MARKS, 'mark')} are drawn of {len(points):,}.")
         drawn.append(_panel(panel, points[:MARKS], numbers, digits(found.metric)))
     return {
         "title": found.metric.heading,
         "panels": drawn,
-        "left_out": str(to_html(" ".join(dict.fromkeys(left_out))).striptags()),
+        "left_out": str(to_html(" ".join(dict.fromkeys(told))).striptags()),
     }
 
 
 def _panel(
-    panel: Panel, points: list[Any], numbers: Mapping[str, int], places: int
+    panel: CostPoints, points: list[Any], numbers: Mapping[str, int], places: int
 ) -> dict[str, Any]:
     return {
         "label": panel.label,
