@@ -125,7 +125,7 @@ class Series:
 
     entry: str
     """Decides the colour and the marker, the same on the whole page, and what is hidden together
-    with a click on the legend."""
+    with a click on the legend. "": of no entry, such as a Pareto front; drawn in grey."""
     x: np.ndarray  # (n,)
     y: np.ndarray  # (n,)
     kind: Literal["line", "steps", "points"] = "line"
@@ -143,7 +143,7 @@ class Series:
     end: Literal["", "stopped", "cut"] = ""
     """"stopped": training ended early here (×). "cut": values go on below the floor (|)."""
     faint: bool = False
-    """Drawn pale: dominated, or one of too many to be named."""
+    """Drawn pale, such as what is dominated."""
 
 
 @dataclass(frozen=True)
@@ -170,7 +170,11 @@ class Figure:
     """In the subset of CommonMark above."""
     build: Callable[[], Sequence[Panel]] = field(repr=False)
     legend: Mapping[str, str] = field(default_factory=dict)
-    """Entry to its text in the legend, where that says more than the entry's name."""
+    """The entries that are named, best first, each with its text in the legend. The series of
+    other entries are too many to be named: a picture leaves their lines out and draws their
+    points small and grey, and the HTML page shows them when asked for."""
+    styles: Mapping[str, str] = field(default_factory=dict)
+    """What the styles of lines mean, where they differ: {"dotted": "start", "solid": "end"}."""
 
     @cached_property
     def panels(self) -> Sequence[Panel]:

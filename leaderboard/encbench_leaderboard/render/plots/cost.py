@@ -15,7 +15,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
-from encbench_leaderboard.board.pareto import Panel, Tradeoffs
+from encbench_leaderboard.board.pareto import CostPoints as Panel
+from encbench_leaderboard.board.pareto import Tradeoffs
 from encbench_leaderboard.render.plots.placing import Label, label_marks
 from encbench_leaderboard.render.plots.selection import SHOWN
 from encbench_leaderboard.render.style import figure, lay_out, legends
