@@ -201,7 +201,7 @@ def _kept(rows: Sequence[Row]) -> list[Row]:
 
 def _rows(columns: Sequence[Column], rows: Sequence[Row]) -> str:
     kinds = [column.kind for column in columns]
-    return tabulate(
+    text: str = tabulate(
         [
             [_value(value.text, kind) for value, kind in zip(row.values, kinds, strict=True)]
             for row in rows
@@ -211,6 +211,7 @@ def _rows(columns: Sequence[Column], rows: Sequence[Row]) -> str:
         colalign=["right" if kind == "number" else "left" for kind in kinds],
         disable_numparse=True,
     )
+    return text
 
 
 def _value(text: str, kind: str) -> str:
