@@ -155,8 +155,8 @@ def overview_note(found: Overview) -> str:
         differ = "differ" if tests.friedman <= ALPHA else "are not shown to differ"
         p = p_text(tests.friedman)
         parts.append(
-            f"Over all {tests.tasks} tasks the ranks of the {len(tests.entries)} encodings that "
-            f"were run on each {differ} (Friedman's test by permutation: p "
+            f"Over all {tests.tasks} tasks the {len(tests.entries)} encodings that were run on "
+            f"each {differ} in rank (Friedman's test by permutation: p "
             f"{p if p.startswith('<') else f'= {p}'})."
         )
     return " ".join([*parts, _pairs_over_tasks(tests)])
