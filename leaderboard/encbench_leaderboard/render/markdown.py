@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import itertools
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,7 +9,7 @@ from pathlib import Path
 from tabulate import tabulate
 
 from encbench.errors import UsageError
-from encbench_leaderboard.render.pictures import draw
+from encbench_leaderboard.render.pictures import chosen, draw
 from encbench_leaderboard.render.writing import replace_text, writing
 from encbench_leaderboard.report.blocks import (
     Block,
@@ -42,10 +40,6 @@ OPEN_TARGETS = 4
 """Targets of a category up to which each has an open section with all its tables."""
 TARGETS = 100
 """Targets of a category that have a section."""
-DRAWN = 8
-"""Sections up to which the pictures of all are drawn, which takes half a second each."""
-DRAWN_OF_MANY = 2
-"""Sections whose pictures are drawn where there are more."""
 
 
 def write_markdown(
@@ -68,44 +62,15 @@ def write_markdown(
     """
     if out.suffix == "":
         raise UsageError(f"{out} has no suffix, expected a Markdown file, for example {out}.md")
-    left_out = 0
     links: Links = {}
+    left_out = 0
     with writing(out):
         if pictures:
-            sections = _drawn_first(page)
-            many = len(sections) > DRAWN and not all_pictures
-            chosen = sections[:DRAWN_OF_MANY] if many else sections
-            left_out = len(sections) - len(chosen)
-            folder = out.with_suffix("")
-            folder.mkdir(exist_ok=True)
-            links = draw(dataclasses.replace(page, blocks=chosen), folder)
-            _remove_others(sections, folder, links)
+            links = draw(page, out.with_suffix(""), every=all_pictures)
+            sections = sum(isinstance(block, Section) for block in page.blocks)
+            left_out = sections - len(chosen(page, every=all_pictures))
         replace_text(out, markdown(page, links, left_out))
     return out
-
-
-def _drawn_first(page: Page) -> list[Section]:
-    """Sections in the order in which their pictures matter.
-
-    Categories, which speak for their targets; tasks that are in none; the first target of each
-    category, the second and so on.
-    """
-    sections = {block.name: block for block in page.blocks if isinstance(block, Section)}
-    categories = [section for section in sections.values() if section.targets]
-    inside = {target for category in categories for target in category.targets}
-    alone = [s for s in sections.values() if not s.targets and s.name not in inside]
-    turns = itertools.zip_longest(*(category.targets for category in categories))
-    targets = [sections[name] for turn in turns for name in turn if name is not None]
-    return [*categories, *alone, *targets]
-
-
-def _remove_others(sections: Sequence[Section], folder: Path, links: Links) -> None:
-    """Remove pictures of an earlier page, which would seem to belong to this one."""
-    names = {section.name for section in sections}
-    linked = {Path(link).name for link in links.values()}
-    for file in folder.glob("*.png"):
-        if file.stem.rpartition("-")[0] in names and file.name not in linked:
-            file.unlink()
 
 
 def markdown(page: Page, links: Links, left_out: int = 0) -> str:

@@ -26,8 +26,10 @@ from encbench_leaderboard.report.format import (
 
 __all__ = [
     "ENTRY",
+    "NO_VALUE",
     "Source",
     "cost_columns",
+    "metric_column",
     "number",
     "rank_text",
     "reason",
@@ -38,6 +40,12 @@ __all__ = [
 Standing = Mapping[str, Any]
 """A row of ``TaskBoard.standings``."""
 NO_VALUE = Value(MISSING)
+TAKEN = (
+    *("rank", "encoding", "status", "targets", "n", "best", "seconds", "memory", "lr", "lr_ratio"),
+    *("parameters", "parameters_mlp", "parameters_encoding", "resolved_rank"),
+    *("lambda_maximum", "lambda_median", "lambda_minimum"),
+)
+"""Names of columns that a metric's may not have."""
 
 
 @dataclass(frozen=True)
@@ -217,7 +225,12 @@ def _quality(task: TaskBoard, metric: MetricInfo, mixed: bool) -> Source:
     better = f"{'higher' if metric.direction == 'higher' else 'lower'} is better"
     first = metric in task.metrics[:2]
     help_text = f"mean at the end of training; {better}"
-    return Source(Column(metric.name, metric.heading, help=help_text, first=first), value)
+    return Source(Column(metric_column(metric), metric.heading, help=help_text, first=first), value)
+
+
+def metric_column(metric: MetricInfo) -> str:
+    """Name of a metric's column in the standings."""
+    return f"metric_{metric.name}" if metric.name in TAKEN else metric.name
 
 
 def _mean_text(row: Standing, column: str, places: int) -> str:

@@ -19,6 +19,7 @@ from encbench_leaderboard.report.columns import (
     NO_VALUE,
     Source,
     cost_columns,
+    metric_column,
     number,
     spectrum_columns,
     standings_columns,
@@ -62,7 +63,7 @@ def standings_table(task: TaskBoard, details: Callable[[str], Sequence[Block]]) 
         task: a task or category.
         details: what is shown of an entry when its row is opened.
     """
-    kept = (*ALWAYS, task.primary.name)
+    kept = (*ALWAYS, metric_column(task.primary))
     sources = standings_columns(task)
     values = [[source.value(row) for source in sources] for row in task.rows]
     places = [
