@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,13 +14,14 @@ from encbench.results.store import Store
 from encbench_leaderboard.board.overview import overview
 from encbench_leaderboard.board.table import Board, boards
 from encbench_leaderboard.render import markdown
-from encbench_leaderboard.render.pictures import Pictures, draw
+from encbench_leaderboard.render.pictures import chosen, draw
 from encbench_leaderboard.render.writing import replace_text, writing
 from encbench_leaderboard.report import footer
+from encbench_leaderboard.report.blocks import Page, Section
 from encbench_leaderboard.report.format import code, details, folded, plain, plural
 from encbench_leaderboard.report.how_to_read import how_to_read
 from encbench_leaderboard.report.prediction import prediction
-from encbench_leaderboard.report.sections import section
+from encbench_leaderboard.report.sections import figures, section
 from encbench_leaderboard.report.wording import over_tasks_text
 
 __all__ = ["Loaded", "load", "render"]
@@ -82,28 +83,44 @@ def render(
     if out.suffix == "":
         raise UsageError(f"{out} has no suffix, expected a Markdown file, for example {out}.md")
     with writing(out):
-        shown = draw(board, out.with_suffix(""), every=every) if pictures else Pictures()
-        replace_text(out, _page(board, records, store, shown))
+        links: Mapping[tuple[str, str], str] = {}
+        left = 0
+        if pictures:
+            page = _figures(board)
+            links = draw(page, out.with_suffix(""), every=every)
+            left = len(page.blocks) - len(chosen(page, every=every))
+        replace_text(out, _page(board, records, store, links, left))
     return out
+
+
+def _figures(board: Board) -> Page:
+    sections = [
+        Section(
+            task.slug, task.label, figures(task), targets=[target.slug for target in task.targets]
+        )
+        for task in (*board.categories, *board.tasks)
+    ]
+    return Page("Leaderboard", sections, board.entries)
 
 
 def _page(
     board: Board,
     records: Sequence[StoredRecord],
     store: Store,
-    pictures: Pictures,
+    links: Mapping[tuple[str, str], str],
+    left: int,
 ) -> str:
     suite = store.suite_name()
     parts = [f"# Leaderboard{f': {plain(suite)}' if suite else ''}", _summary(board, records)]
-    if pictures.left:
+    if left:
         parts.append(
-            f"Pictures of {plural(pictures.left, 'task')} are left out, for there are many; "
+            f"Pictures of {plural(left, 'task')} are left out, for there are many; "
             f"`encbench leaderboard {footer.shell(store.directory)} --all-pictures` draws all."
         )
     if len(board.groups) > 1:
         parts += ["## Overview", _overview(board)]
     for group in board.groups:
-        parts += section(group, pictures)
+        parts += section(group, links)
     parts += ["## Does the spectrum predict quality?", *prediction(board)]
     parts += ["## How to read this page", how_to_read(board)]
     parts += [

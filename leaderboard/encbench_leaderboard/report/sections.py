@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 
 import pandas as pd
 
@@ -10,18 +11,16 @@ from encbench_leaderboard.board.conditions import metric_conditions, reasons
 from encbench_leaderboard.board.pareto import tradeoffs
 from encbench_leaderboard.board.table import TaskBoard
 from encbench_leaderboard.render import markdown
-from encbench_leaderboard.render.pictures import Pictures
-from encbench_leaderboard.render.plots.contact_sheet import missing_pictures
-from encbench_leaderboard.render.plots.cost import cost_caption
-from encbench_leaderboard.render.plots.curves import SEEDS
-from encbench_leaderboard.render.plots.selection import SHOWN
-from encbench_leaderboard.render.plots.spectra import spectra_caption
 from encbench_leaderboard.report.ablation import ABLATION, ablation_table, theorem_sentence
-from encbench_leaderboard.report.figures.cost import front_text, left_out
+from encbench_leaderboard.report.blocks import Figure, Pictures
+from encbench_leaderboard.report.figures.cost import cost_figure, front_text
+from encbench_leaderboard.report.figures.curves import curves_figure
+from encbench_leaderboard.report.figures.sheet import sheet
+from encbench_leaderboard.report.figures.spectra import spectra_figure
 from encbench_leaderboard.report.format import code, details, folded, plain, plural
 from encbench_leaderboard.report.wording import statistics_notes
 
-__all__ = ["notes_of", "section"]
+__all__ = ["figures", "notes_of", "section"]
 
 OPEN = 4
 """Targets of a category up to which each has an open section with all its tables."""
@@ -31,7 +30,7 @@ ROWS = 200
 """Entries of a task in its tables; of those that did not finish a quarter as many more."""
 
 
-def section(task: TaskBoard, pictures: Pictures) -> list[str]:
+def section(task: TaskBoard, pictures: Mapping[tuple[str, str], str]) -> list[str]:
     """Paragraphs of a task, or of a category followed by its targets."""
     if not task.targets:
         return [f"## {code(task.label)}", *_body(task, pictures, full=True)]
@@ -54,7 +53,7 @@ def section(task: TaskBoard, pictures: Pictures) -> list[str]:
     return parts
 
 
-def _body(task: TaskBoard, pictures: Pictures, *, full: bool) -> list[str]:
+def _body(task: TaskBoard, pictures: Mapping[tuple[str, str], str], *, full: bool) -> list[str]:
     """Standings, notes and pictures; and, where it is full, further tables."""
     shown, left = _top(task)
     parts = [folded(markdown.standings_table(shown)), *left]
@@ -99,46 +98,20 @@ def notes_of(task: TaskBoard) -> str:
     return " ".join([*notes, *statistics_notes(task)])
 
 
-def _pictures(task: TaskBoard, pictures: Pictures) -> list[str]:
-    finished = int((task.standings["n"] > 0).sum())
-    best = f" The best {SHOWN} of {finished:,} are shown." if finished > SHOWN else ""
-    name = plain(task.label)
+def figures(task: TaskBoard) -> list[Figure | Pictures]:
+    """What is drawn of a task or category."""
+    found = (sheet(task), spectra_figure(task), curves_figure(task), cost_figure(task))
+    return [block for block in found if block is not None]
+
+
+def _pictures(task: TaskBoard, links: Mapping[tuple[str, str], str]) -> list[str]:
     parts: list[str] = []
-
-    def add(kind: str, alt: str, caption: str) -> bool:
-        link = pictures.links.get((task.slug, kind))
+    for block in figures(task):
+        link = links.get((task.slug, block.name))
         if link:
-            parts.append(f"![{name}: {alt}]({link})\n\n*{caption}*")
-        return bool(link)
-
-    if add(
-        "sheet",
-        "target, predictions, magnified crops and error maps side by side",
-        "Top row of a block: target and predictions. Below: the marked window, where the "
-        "target varies most, magnified; and the absolute error on one common scale.",
-    ):
-        parts += missing_pictures(task)
-    if (task.slug, "spectra") in pictures.links:
-        add(
-            "spectra",
-            "NTK eigenvalues from large to small on a log axis",
-            f"{spectra_caption(task)}{best}",
-        )
-    seeds = f" (the first {SEEDS})" if (task.standings["cells"] > SEEDS).any() else ""
-    add(
-        "curves",
-        f"training loss and {task.primary.title} against the step",
-        f"A line a seed{seeds}, the loss averaged over neighbouring steps; × marks where "
-        f"training stopped early.{best}",
-    )
-    if (task.slug, "cost") in pictures.links:
-        found = tradeoffs(task)
-        add(
-            "cost",
-            f"{task.primary.title} against parameters, seconds of training and peak memory",
-            " ".join([cost_caption(found), *left_out(found)]),
-        )
-        parts.append(front_text(found))
+            parts.append(f"![{plain(task.label)}: {block.title}]({link})\n\n*{block.caption}*")
+            if block.name == "cost":
+                parts.append(front_text(tradeoffs(task)))
     return parts
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from encbench.results.records import StoredRecord
 from encbench_leaderboard.board.spectra_mean import floor_of, resolved
 from encbench_leaderboard.render.html.strings import Interned
-from encbench_leaderboard.render.plots.curves import thinned
+from encbench_leaderboard.report.figures.curves import thinned
 
 __all__ = ["POINTS", "curves", "indices", "packed", "spectra", "turns"]
 
