@@ -1,25 +1,24 @@
 """The empirical neural tangent kernel of a coordinate network.
 
-ntk = empirical_ntk(model, x)          # exact, (N, N) or (N·O, N·O), by parts
+ntk = empirical_ntk(model, x)          # exact, (N, N) or (N·O, N·O), with its two parts
 found = spectrum(ntk.total)            # eigenvalues, and the floor below which they are noise
-weyl_check(ntk), diagnose(model, x)    # does Theorem 1 hold; why is the rank what it is
+weyl_check(ntk), diagnose(model, x)    # a check of the arithmetic; why the rank is what it is
 predict_training(kernel, residual, at) # residuals and loss of the linearized model
-operator(model, x)                     # K v without K, for points by the hundred thousand
+operator(model, x)                     # K v without K, for hundreds of thousands of points
 critical_learning_rate(model, x)       # the largest stable learning rate
 """
 
-from encbench.ntk.bounds import WeylCheck, minimum_upper_bound, weyl_check
-from encbench.ntk.critical import critical_learning_rate
 from encbench.ntk.diagnosis import Diagnosis, diagnose
-from encbench.ntk.dynamics import (
+from encbench.ntk.kernel import Ntk, cross_ntk, empirical_ntk
+from encbench.ntk.linearized import (
     LossPrediction,
     TrainingPrediction,
+    critical_learning_rate,
     predict_loss,
     predict_training,
 )
-from encbench.ntk.eigenvalues import Spectrum, spectrum
-from encbench.ntk.kernel import Ntk, cross_ntk, empirical_ntk
-from encbench.ntk.matrix_free import Density, Leading, NtkOperator, operator
+from encbench.ntk.operator import Density, Leading, NtkOperator, operator
+from encbench.ntk.spectrum import Spectrum, WeylCheck, minimum_upper_bound, spectrum, weyl_check
 
 __all__ = [
     "Density",

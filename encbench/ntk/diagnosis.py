@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from encbench.contracts.encoding import Encoding
 from encbench.network.mlp import CoordinateMLP, NTKLinear
-from encbench.ntk.guards import prepare
+from encbench.ntk.model import working_copy
 
 __all__ = ["Diagnosis", "diagnose"]
 
@@ -47,7 +47,7 @@ def diagnose(model: nn.Module, x: Tensor, *, device: torch.device | str | None =
     Raises:
         NtkError: as ``empirical_ntk``.
     """
-    private, points, _ = prepare(model, x, torch.float64, device)
+    private, points, _ = working_copy(model, x, torch.float64, device)
     names = [name for name, module in private.named_modules() if type(module) is nn.ReLU]
     distinct = int(torch.unique(points, dim=0).shape[0])
     duplicates = len(points) - distinct

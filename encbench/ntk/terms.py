@@ -1,11 +1,11 @@
-"""The summands of a kernel. Each adds its share to a tile, and multiplies a vector without one.
+"""The terms that a kernel is the sum of, each held as factors.
 
 A kernel over points i, j and outputs a, b is a sum of elementwise products of Gram matrices,
 
-    Θ[(i,a),(j,b)] = Σ_terms (A_i · A_j) (G_ia · G_jb),
+    Θ[(i,a),(j,b)] = Σ_terms (A_i · A_j) (G_ia · G_jb).
 
-of which a term holds the factors A (N, p) and G (N, O, q), or what is left of them where one is
-constant, sparse, or a product itself.
+A term stores the factors A (N, p) and G (N, O, q), or less where one of them is constant, sparse
+or separable. It can add itself to a tile of the kernel, and multiply a vector without the matrix.
 """
 
 from __future__ import annotations
@@ -17,17 +17,33 @@ import scipy.sparse
 import torch
 from torch import Tensor
 
-__all__ = ["ConstantGradient", "Product", "SeparableProduct", "SparseProduct", "Term", "Workspace"]
+__all__ = [
+    "ConstantGradient",
+    "Product",
+    "SeparableProduct",
+    "SparseProduct",
+    "Term",
+    "Workspace",
+    "chunks",
+]
+
+
+CHUNK = 4096  # points of one product
+
+
+def chunks(stop: int, size: int, start: int = 0) -> list[slice]:
+    """The range start … stop, cut into slices of at most ``size``."""
+    return [slice(at, min(at + size, stop)) for at in range(start, stop, size)]
 
 
 class Workspace:
-    """Scratch matrices that are reused from tile to tile."""
+    """Scratch matrices, allocated once and reused from tile to tile."""
 
     def __init__(self) -> None:
         self._held: dict[str, Tensor] = {}
 
     def take(self, slot: str, rows: int, columns: int, like: Tensor) -> Tensor:
-        """An uninitialized (rows, columns) matrix; the slot's last one is overwritten."""
+        """An uninitialized (rows, columns) matrix, which overwrites the slot's previous one."""
         held = self._held.get(slot)
         if held is None or held.numel() < rows * columns:
             held = self._held[slot] = torch.empty(
@@ -40,7 +56,7 @@ class Term(ABC):
     """One summand of the kernel, for N points and O outputs."""
 
     whole_rows = False
-    """Whether ``add`` is quicker on a whole strip of rows than tile by tile."""
+    """Whether the ``add_`` methods are faster on a whole strip of rows than tile by tile."""
 
     @abstractmethod
     def add_trace(self, tile: Tensor, rows: slice, cols: slice, work: Workspace) -> None:
@@ -48,7 +64,7 @@ class Term(ABC):
 
     @abstractmethod
     def add_full(self, tile: Tensor, rows: slice, cols: slice, work: Workspace) -> None:
-        """Add to tile (O, O, n_rows, n_cols), a view whose strides are free."""
+        """Add to tile (O, O, n_rows, n_cols), a view with any strides."""
 
     @abstractmethod
     def apply(self, v: Tensor) -> Tensor:
@@ -65,7 +81,7 @@ def _gram(a: Tensor, rows: slice, cols: slice, work: Workspace, slot: str) -> Te
 
 
 class Product(Term):
-    """(A Aᵀ) ∘ (G Gᵀ) with dense factors: a layer, or a grid with few nodes.
+    """(A Aᵀ) ∘ (G Gᵀ) with dense factors: a layer, or a grid with few vertices.
 
     Args:
         a: (N, p).
@@ -91,20 +107,19 @@ class Product(Term):
 
     def apply(self, v: Tensor) -> Tensor:
         pulled = torch.zeros(self.g.shape[2], self.a.shape[1], dtype=v.dtype, device=v.device)
-        for part in _chunks(len(v)):
+        for part in chunks(len(v), CHUNK):
             pulled.addmm_(_weighted(self.g[part], v[part]).t(), self.a[part])
         out = torch.empty_like(v)
-        for part in _chunks(len(v)):
+        for part in chunks(len(v), CHUNK):
             pushed = self.a[part] @ pulled.t()  # (n, q)
             out[part] = torch.matmul(self.g[part], pushed[:, :, None])[:, :, 0]
         return out
 
     def apply_trace(self, v: Tensor) -> Tensor:
-        columns = [Product(self.a, self.g[:, a : a + 1]).apply(v[:, None]) for a in self._range()]
+        columns = [
+            Product(self.a, self.g[:, a : a + 1]).apply(v[:, None]) for a in range(self.g.shape[1])
+        ]
         return torch.cat(columns, 1).mean(1)
-
-    def _range(self) -> range:
-        return range(self.g.shape[1])
 
 
 class SeparableProduct(Term):
@@ -138,10 +153,10 @@ class SeparableProduct(Term):
 
     def apply(self, v: Tensor) -> Tensor:
         pulled = torch.zeros(self.m.shape[1], self.a.shape[1], dtype=v.dtype, device=v.device)
-        for part in _chunks(len(v)):
+        for part in chunks(len(v), CHUNK):
             pulled.addmm_((self.m[part] * (v[part] @ self.c)).t(), self.a[part])
         out = torch.empty_like(v)
-        for part in _chunks(len(v)):
+        for part in chunks(len(v), CHUNK):
             out[part] = (self.m[part] * (self.a[part] @ pulled.t())) @ self.c.t()
         return out
 
@@ -177,12 +192,12 @@ class ConstantGradient(Term):
 
 
 class SparseProduct(Term):
-    """(S Sᵀ) ∘ (G Gᵀ) with a sparse S: a grid whose nodes are each shared by few points.
+    """(S Sᵀ) ∘ (G Gᵀ) with a sparse S: a grid whose vertices are each shared by few points.
 
-    S Sᵀ is multiplied out on the CPU; only its nonzeros ever meet G.
+    S Sᵀ is computed on the CPU; G Gᵀ only where S Sᵀ is not zero.
 
     Args:
-        s: (N, nodes), rows that stand twice already summed.
+        s: (N, vertices), duplicate entries already summed.
         g: (N, O, width).
     """
 
@@ -193,7 +208,7 @@ class SparseProduct(Term):
         self.transposed = s.T.tocsr()
 
     def _nonzeros(self, rows: slice, cols: slice) -> tuple[Tensor, Tensor, Tensor]:
-        """Row and column within the tile, and value, of S Sᵀ where it is not zero."""
+        """Row and column within the tile, and value, of the nonzeros of S Sᵀ."""
         strip = (self.s[rows] @ self.transposed[:, cols]).tocoo()
         device = self.g.device
         return (
@@ -205,14 +220,14 @@ class SparseProduct(Term):
     def add_trace(self, tile: Tensor, rows: slice, cols: slice, work: Workspace) -> None:
         i, j, value = self._nonzeros(rows, cols)
         g = self.g.flatten(1)
-        for part in _chunks(len(i), 1 << 18):
+        for part in chunks(len(i), 1 << 18):
             dots = (g[rows][i[part]] * g[cols][j[part]]).sum(1)
-            # Every (i, j) stands once, so that plain assignment adds correctly.
+            # Every (i, j) occurs once, so plain assignment adds correctly.
             tile[i[part], j[part]] += value[part] * dots / self.g.shape[1]
 
     def add_full(self, tile: Tensor, rows: slice, cols: slice, work: Workspace) -> None:
         i, j, value = self._nonzeros(rows, cols)
-        for part in _chunks(len(i), 1 << 16):
+        for part in chunks(len(i), 1 << 16):
             left, right = self.g[rows][i[part]], self.g[cols][j[part]]  # (n, O, width)
             dots = torch.matmul(left, right.transpose(1, 2)) * value[part, None, None]
             for a in range(self.g.shape[1]):
@@ -220,13 +235,13 @@ class SparseProduct(Term):
                     tile[a, b, i[part], j[part]] += dots[:, a, b]
 
     def apply(self, v: Tensor) -> Tensor:
-        pulled = self.transposed @ _weighted(self.g, v).cpu().numpy()  # (nodes, width)
+        pulled = self.transposed @ _weighted(self.g, v).cpu().numpy()  # (vertices, width)
         pushed = torch.from_numpy(self.s @ pulled).to(v.device)
         return torch.matmul(self.g, pushed[:, :, None])[:, :, 0]
 
     def apply_trace(self, v: Tensor) -> Tensor:
         flat = self.g.flatten(1)
-        pulled = self.transposed @ (flat * v[:, None]).cpu().numpy()  # (nodes, O · width)
+        pulled = self.transposed @ (flat * v[:, None]).cpu().numpy()  # (vertices, O · width)
         pushed = torch.from_numpy(self.s @ pulled).to(v.device)
         return (flat * pushed).sum(1) / self.g.shape[1]
 
@@ -234,7 +249,3 @@ class SparseProduct(Term):
 def _weighted(g: Tensor, v: Tensor) -> Tensor:
     """Σ_a v[i, a] g[i, a]: (n, q)."""
     return torch.matmul(v[:, None, :], g)[:, 0]
-
-
-def _chunks(length: int, size: int = 4096) -> list[slice]:
-    return [slice(start, min(start + size, length)) for start in range(0, length, size)]

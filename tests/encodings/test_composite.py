@@ -59,14 +59,14 @@ def test_gradients_agree_with_differences():
     check_gradients(filled(Composite(3, parts=PARTS)), random_points(3, 3))
 
 
-def test_each_part_has_its_own_road_in_the_kernel():
+def test_each_part_has_its_own_method_in_the_kernel():
     torch.manual_seed(0)
     parts = ["mpe:resolutions=[3]@0", "tensorf_cp:rank=2,resolution=4", "siren:features=5@1"]
     model = CoordinateMLP(Composite(2, parts=parts), out_dim=2, width=8, depth=1).double()
     x = random_points(12, 2)
     kernel = empirical_ntk(model, x)
-    assert kernel.roads["encoding.parts.0.table"] == "sparse"
-    assert kernel.roads["encoding.parts.1.vectors.table"] == "jacobian"
+    assert kernel.methods["encoding.parts.0.table"] == "sparse"
+    assert kernel.methods["encoding.parts.1.vectors.table"] == "jacobian"
     names = [name for name, _ in model.named_parameters() if name.startswith("encoding.")]
     assert len(names) > 2
     assert relative_error(kernel.parts["encoding"], brute_force(model, x, "trace", names)) < 1e-12

@@ -78,7 +78,7 @@ def test_the_kernel_of_products_is_their_jacobians(mapping):
     x = random_points(10, 2)
     names = ["encoding.coefficients.table", "encoding.basis.table"]
     kernel = empirical_ntk(model, x)
-    assert {kernel.roads[name] for name in names} == {"jacobian"}
+    assert {kernel.methods[name] for name in names} == {"jacobian"}
     assert relative_error(kernel.parts["encoding"], brute_force(model, x, "trace", names)) < 1e-12
 
 

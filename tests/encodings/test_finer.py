@@ -67,12 +67,12 @@ def test_gradients_agree_with_differences_of_the_whole_function():
     )
 
 
-def test_the_hidden_layers_are_of_the_same_kind_and_the_kernel_takes_the_fast_road():
+def test_the_hidden_layers_are_of_the_same_kind_and_the_kernel_is_layerwise():
     torch.manual_seed(0)
     model = CoordinateMLP(FinerEncoding(2, features=16, hidden_omega=5.0), 1, 16, 2)
     assert model.activation == Finer(5.0)
     ntk = empirical_ntk(model, random_points(12, 2))
-    assert set(ntk.roads.values()) == {"layerwise"}
+    assert set(ntk.methods.values()) == {"layerwise"}
 
 
 def test_parameters_are_counted_as_the_docstring_says():

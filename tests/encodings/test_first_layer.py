@@ -34,7 +34,7 @@ def test_the_kernel_is_the_jacobians(encoding, parameterization):
     model = CoordinateMLP(encoding(2, features=12), 2, 12, 2, parameterization)
     x = random_points(15, 2)
     ntk = empirical_ntk(model, x, outputs="full")
-    assert set(ntk.roads.values()) == {"layerwise"}
+    assert set(ntk.methods.values()) == {"layerwise"}
     assert relative_error(ntk.total, brute_force(model, x, "full")) < 1e-12
 
 

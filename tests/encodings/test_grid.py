@@ -124,11 +124,11 @@ def test_weights_add_up_to_one_wherever_the_point_lies(in_dim, n, data):
 
 
 @pytest.mark.parametrize("interpolation", ["linear", "cubic"])
-def test_its_kernel_takes_the_sparse_road(interpolation):
+def test_its_kernel_is_computed_from_sparse_blocks(interpolation):
     torch.manual_seed(0)
     encoding = Grid(2, resolution=5, features=2, interpolation=interpolation)
     ntk = empirical_ntk(CoordinateMLP(encoding, 1, 8, 1), random_points(12, 2))
-    assert ntk.roads["encoding.table"] == "sparse"
+    assert ntk.methods["encoding.table"] == "sparse"
 
 
 def test_coordinates_are_appended_on_request_and_parameters_counted():

@@ -89,7 +89,7 @@ def test_the_kernel_sums_collisions():
     model = CoordinateMLP(grid, out_dim=2, width=8, depth=1).double()
     x = random_points(12, 3)
     kernel = empirical_ntk(model, x)
-    assert kernel.roads["encoding.table"] == "sparse"
+    assert kernel.methods["encoding.table"] == "sparse"
     expected = brute_force(model, x, "trace", ["encoding.table"])
     assert relative_error(kernel.parts["encoding"], expected) < 1e-12
 

@@ -62,13 +62,13 @@ def test_products_claim_no_linearity(in_dim):
     assert KPlanes(in_dim, **SMALL).sparse_jacobian(random_points(4, in_dim)) is None
 
 
-@pytest.mark.parametrize(("in_dim", "road"), [(2, "sparse"), (3, "jacobian"), (4, "jacobian")])
-def test_the_kernel_of_the_planes_is_their_jacobians(in_dim, road):
+@pytest.mark.parametrize(("in_dim", "method"), [(2, "sparse"), (3, "jacobian"), (4, "jacobian")])
+def test_the_kernel_of_the_planes_is_their_jacobians(in_dim, method):
     torch.manual_seed(0)
     model = CoordinateMLP(KPlanes(in_dim, **SMALL), out_dim=2, width=8, depth=1).double()
     x = random_points(10, in_dim)
     kernel = empirical_ntk(model, x)
-    assert kernel.roads["encoding.planes.table"] == road
+    assert kernel.methods["encoding.planes.table"] == method
     expected = brute_force(model, x, "trace", ["encoding.planes.table"])
     assert relative_error(kernel.parts["encoding"], expected) < 1e-12
 

@@ -162,7 +162,7 @@ def test_its_kernel_is_the_jacobians_with_collisions_summed(in_dim, log2_size):
     assert any(len(set(rows)) < len(rows) for rows in blocks[-1].rows.tolist())
     model = CoordinateMLP(encoding, out_dim=2, width=8, depth=1).double()
     kernel = empirical_ntk(model, x)
-    assert kernel.roads["encoding.table"] == "sparse"
+    assert kernel.methods["encoding.table"] == "sparse"
     expected = brute_force(model, x, "trace", ["encoding.table"])
     assert relative_error(kernel.parts["encoding"], expected) < 1e-12
 

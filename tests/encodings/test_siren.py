@@ -72,11 +72,11 @@ def test_the_hidden_frequency_is_refused_where_it_would_cancel():
 
 
 @pytest.mark.parametrize("parameterization", ["ntk", "standard"])
-def test_its_kernel_takes_the_fast_road(parameterization):
+def test_its_kernel_is_computed_layerwise(parameterization):
     torch.manual_seed(0)
     model = CoordinateMLP(Siren(2, features=16), 1, 16, 1, parameterization)
     ntk = empirical_ntk(model, random_points(12, 2))
-    assert set(ntk.roads.values()) == {"layerwise"}
+    assert set(ntk.methods.values()) == {"layerwise"}
     assert float(ntk.parts["encoding"].diagonal().min()) > 0
 
 

@@ -161,7 +161,7 @@ def test_its_kernel_at_the_samples_is_the_dense_grids():
         models.append(CoordinateMLP(part, out_dim=2, width=8, depth=1).double())
     x = pixels(4, 2)
     sparse, dense = (empirical_ntk(model, x) for model in models)
-    assert sparse.roads["encoding.table"] == "sparse"
+    assert sparse.methods["encoding.table"] == "sparse"
     assert relative_error(sparse.total, dense.total) < 1e-12
     other = random_points(10, 2)  # untouched nodes among those around
     expected = brute_force(models[0], other, "trace", ["encoding.table"])

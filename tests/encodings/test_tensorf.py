@@ -68,7 +68,7 @@ def test_the_kernel_of_products_is_their_jacobians(kind, in_dim):
     x = random_points(10, in_dim)
     names = [name for name, _ in model.named_parameters() if name.startswith("encoding.")]
     kernel = empirical_ntk(model, x)
-    assert {kernel.roads[name] for name in names} == {"jacobian"}
+    assert {kernel.methods[name] for name in names} == {"jacobian"}
     assert relative_error(kernel.parts["encoding"], brute_force(model, x, "trace", names)) < 1e-12
 
 

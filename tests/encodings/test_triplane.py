@@ -58,12 +58,12 @@ def test_gradients_agree_with_differences():
     check_gradients(filled(TriPlane(3, **SMALL)), random_points(4, 3))
 
 
-def test_the_kernel_takes_the_sparse_road_and_is_the_jacobians():
+def test_the_kernel_is_sparse_and_is_the_jacobians():
     torch.manual_seed(0)
     model = CoordinateMLP(TriPlane(3, **SMALL), out_dim=2, width=8, depth=1).double()
     x = random_points(12, 3)
     kernel = empirical_ntk(model, x)
-    assert kernel.roads["encoding.planes.table"] == "sparse"
+    assert kernel.methods["encoding.planes.table"] == "sparse"
     expected = brute_force(model, x, "trace", ["encoding.planes.table"])
     assert relative_error(kernel.parts["encoding"], expected) < 1e-12
 

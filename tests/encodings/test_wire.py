@@ -55,12 +55,12 @@ def test_gradients_agree_with_differences():
     check_gradients(Wire(2, features=5, omega=4.0, scale=1.0).double(), random_points(4, 2))
 
 
-def test_the_hidden_layers_are_the_same_wavelet_and_the_kernel_takes_the_fast_road():
+def test_the_hidden_layers_are_the_same_wavelet_and_the_kernel_is_layerwise():
     torch.manual_seed(0)
     model = CoordinateMLP(Wire(2, features=16, omega=5.0, scale=2.0), 1, 16, 2)
     assert model.activation == Gabor(5.0, 2.0)
     ntk = empirical_ntk(model, random_points(12, 2))
-    assert set(ntk.roads.values()) == {"layerwise"}
+    assert set(ntk.methods.values()) == {"layerwise"}
 
 
 def test_parameters_are_counted_as_the_docstring_says():

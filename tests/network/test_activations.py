@@ -205,7 +205,7 @@ def test_the_kernel_of_any_activation_is_the_jacobians(
     model = CoordinateMLP(Waves(2), 2, 12, 2, parameterization, activation=activation)
     ntk = empirical_ntk(model, points, outputs=outputs)
     assert relative_error(ntk.total, brute_force(model, points, outputs)) < 1e-12
-    assert set(ntk.roads.values()) == {"layerwise"}
+    assert set(ntk.methods.values()) == {"layerwise"}
 
 
 def suite_with(suite: Any, **network: Any) -> Any:

@@ -1,4 +1,4 @@
-"""The kernel is the Jacobian's Gram matrix, whatever road its parameters took."""
+"""The kernel is the Jacobian's Gram matrix, whichever method computed it."""
 
 from __future__ import annotations
 

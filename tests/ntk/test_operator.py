@@ -10,7 +10,7 @@ import torch
 
 from encbench import CoordinateMLP, ParameterError
 from encbench.ntk import empirical_ntk, operator, spectrum
-from encbench.ntk.lanczos import lanczos, largest_eigenvalue
+from encbench.ntk.operator import lanczos, largest_eigenvalue
 from tests.ntk.grids import CollidingGrid
 from tests.ntk.test_kernel import Plain
 
@@ -71,7 +71,7 @@ def test_density_and_top_refuse_what_they_cannot_give() -> None:
     theta = operator(network(), torch.rand(5, 2))
     with pytest.raises(ParameterError, match="2 probes"):
         theta.density(probes=1)
-    with pytest.raises(ParameterError, match="blind below"):
+    with pytest.raises(ParameterError, match="resolves nothing below"):
         theta.density(steps=3, probes=2).count_above(0.0)
     with pytest.raises(ParameterError, match="from 1 to 4"):
         theta.top(5)

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from encbench import CoordinateMLP, NtkError, ParameterError
 from encbench.ntk import empirical_ntk, spectrum
-from encbench.ntk.fallback import jacobian
-from encbench.ntk.guards import prepare
+from encbench.ntk.autograd import jacobian
+from encbench.ntk.model import working_copy
 from tests.ntk.grids import CollidingGrid
 from tests.ntk.test_kernel import Plain
 
@@ -25,7 +25,7 @@ def squared_singular_values(model: CoordinateMLP, x: torch.Tensor) -> np.ndarray
     The R of J ᵀ = Q R is found slab by slab (TSQR), so that errors are relative to ‖J‖, not
     to ‖J‖².
     """
-    private, points, trainable = prepare(model, x, torch.float64, None)
+    private, points, trainable = working_copy(model, x, torch.float64, None)
     j = jacobian(private, sorted(trainable), points)  # (N, O, P)
     tall = j.permute(1, 2, 0).flatten(0, 1).numpy() / math.sqrt(j.shape[1])  # (O·P, N)
     r = np.empty((0, tall.shape[1]))

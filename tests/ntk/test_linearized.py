@@ -21,8 +21,8 @@ from encbench.ntk import (
     predict_training,
     spectrum,
 )
-from encbench.ntk.fallback import jacobian
-from encbench.ntk.guards import prepare
+from encbench.ntk.autograd import jacobian
+from encbench.ntk.model import working_copy
 from tests.ntk.grids import CollidingGrid
 from tests.ntk.test_kernel import Plain
 
@@ -142,7 +142,7 @@ def test_quadrature_predicts_the_loss_curve_without_eigenvectors() -> None:
 
 def linearized_descent(model: nn.Module, x: Tensor, loss: str, lr: float) -> list[float]:
     """Losses of gradient descent on f(x; θ₀) + J (θ − θ₀), run for real."""
-    private, points, trainable = prepare(model, x, torch.float64, None)
+    private, points, trainable = working_copy(model, x, torch.float64, None)
     j = jacobian(private, sorted(trainable), points)
     f0 = private(points)
     torch.manual_seed(1)

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
+import psutil
 import pytest
 import torch
 from torch import Tensor, nn
 
 from encbench import CoordinateMLP, NtkError, ParameterError
-from encbench.ntk import cross_ntk, empirical_ntk, guards, matrix_free, operator, spectrum
+from encbench.ntk import cross_ntk, empirical_ntk, operator, spectrum
 from tests.ntk.grids import CollidingGrid
 from tests.ntk.test_kernel import Plain
 
 
 def model() -> CoordinateMLP:
     return CoordinateMLP(Plain(), 3, width=8)
+
+
+def leave_free(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pretend that so many bytes of memory are free."""
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=count))
 
 
 @pytest.mark.parametrize(
@@ -116,7 +123,7 @@ def test_a_kernel_that_does_not_fit_says_which_would(
 ) -> None:
     net = CoordinateMLP(CollidingGrid(), 3, width=8)
     x = torch.rand(3000, 2)
-    monkeypatch.setattr(guards, "available_memory", lambda device: 1 << 22)
+    leave_free(1 << 22, monkeypatch)
     with pytest.raises(NtkError, match=r"take at most (\d+) points") as caught:
         empirical_ntk(net, x, outputs=outputs)
     fits = int(str(caught.value).split("at most ")[1].split()[0])
@@ -125,8 +132,8 @@ def test_a_kernel_that_does_not_fit_says_which_would(
         empirical_ntk(net, x[: fits + 1], outputs=outputs)
 
 
-def test_factors_that_do_not_fit_are_refused_or_streamed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(matrix_free, "available_memory", lambda device: 1000)
+def test_factors_that_do_not_fit_are_refused_or_recomputed(monkeypatch: pytest.MonkeyPatch) -> None:
+    leave_free(1000, monkeypatch)
     x = torch.rand(50, 2)
     assert not operator(model(), x).cached
     with pytest.raises(NtkError, match="cached=None"):

@@ -1,38 +1,37 @@
-"""The road for parameters of any kind: their Jacobian, by points, dense or sparse.
+"""Kernels by automatic differentiation alone, for parameters of any kind.
 
-Slower than the layerwise road, never wrong. Rows are kept sparse where most of their entries are
-zero, as in a table that a point reads at a few places only.
+No structure of the network is used, so this is slower than the layerwise method, works for every
+differentiable model, and serves as its reference. Rows of the Jacobian are kept sparse where most
+of their entries are zero, as in a table of which each point reads a few entries.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 
 import scipy.sparse
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, jacrev, vmap
+from torch.func import functional_call, jacrev, jvp, vmap
 
-from encbench.ntk.streaming import Stream
-from encbench.ntk.terms import Term, Workspace
+from encbench.ntk.terms import Term, Workspace, chunks
 
-__all__ = ["JacobianTerm", "jacobian"]
+__all__ = ["AutogradProducts", "JacobianTerm", "jacobian"]
 
+CHUNK = 4096  # points of one pass forward or back
 CHUNK_BYTES = 1 << 28  # of one chunk's dense Jacobian
 VECTORIZED_BYTES = 1 << 19  # of a parameter, up to which points are differentiated together
-SPARSE_BELOW = 0.1  # share of nonzeros under which rows are kept sparse
+SPARSE_BELOW = 0.1  # share of nonzero entries below which rows are kept sparse
 
 
 def jacobian(model: nn.Module, names: Sequence[str], x: Tensor, by_points: bool = False) -> Tensor:
     """∂f_a(x_i)/∂θ for the named parameters θ: (n, O, P) at x (n, d).
 
-    The float64 reference of this package: no structure is used. Needs n · O · P numbers.
-    ``by_points`` runs back once for each point and output instead of for all together.
+    The float64 reference of this package. Needs n · O · P numbers. ``by_points`` runs one
+    backward pass for each point and output instead of one for all together.
     """
-    named = dict(model.named_parameters())
-    chosen = {name: named[name].detach() for name in names}
 
     def outputs(parameters: dict[str, Tensor], point: Tensor) -> Tensor:
         result: Tensor = functional_call(model, parameters, (point[None],))
@@ -40,9 +39,10 @@ def jacobian(model: nn.Module, names: Sequence[str], x: Tensor, by_points: bool 
 
     if by_points:
         return _jacobian_by_points(model, names, x)
+    chosen = {name: model.get_parameter(name).detach() for name in names}
     try:
         with warnings.catch_warnings():
-            # Operations that vmap has no rule for run one by one, with a remark about speed.
+            # Operations without a vmap rule run one by one, with a warning about speed.
             warnings.filterwarnings("ignore", "There is a performance drop", UserWarning)
             parts = vmap(jacrev(outputs), in_dims=(None, 0))(chosen, x)
     except (RuntimeError, ValueError, NotImplementedError):
@@ -52,8 +52,7 @@ def jacobian(model: nn.Module, names: Sequence[str], x: Tensor, by_points: bool 
 
 
 def _jacobian_by_points(model: nn.Module, names: Sequence[str], x: Tensor) -> Tensor:
-    named = dict(model.named_parameters())
-    chosen = {name: named[name].detach().clone().requires_grad_() for name in names}
+    chosen = _leaves({name: model.get_parameter(name) for name in names})
     rows = []
     for point in x:
         with torch.enable_grad():
@@ -70,12 +69,87 @@ def _jacobian_by_points(model: nn.Module, names: Sequence[str], x: Tensor) -> Te
     return torch.stack(rows).view(len(x), -1, len(rows[0]))
 
 
-class JacobianTerm(Term):
+def _leaves(parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: p.detach().clone().requires_grad_() for name, p in parameters.items()}
+
+
+def _gradient(leaf: Tensor) -> Tensor:
+    """What backward left in a leaf, dense; zeros where it left nothing."""
+    grad = torch.zeros_like(leaf) if leaf.grad is None else leaf.grad
+    return grad.to_dense() if grad.is_sparse else grad
+
+
+class AutogradProducts:
+    """Products K v = J (Jᵀ v) over the named parameters at x (N, d), with O outputs.
+
+    Each takes one reverse-mode and one forward-mode pass over the points; nothing is stored.
+    """
+
+    def __init__(self, model: nn.Module, x: Tensor, names: Iterable[str], outputs: int) -> None:
+        self.model, self.x, self.points, self.outputs = model, x, len(x), outputs
+        self.names = sorted(names)
+        self.parameters = {name: model.get_parameter(name).detach() for name in self.names}
+
+    def _forward(self, parameters: dict[str, Tensor], x: Tensor) -> Tensor:
+        result: Tensor = functional_call(self.model, parameters, (x,))
+        return result
+
+    def _pull(self, v: Tensor) -> dict[str, Tensor]:
+        """Jᵀ v for v (N, O)."""
+        leaves = _leaves(self.parameters)
+        for part in chunks(len(self.x), CHUNK):
+            with torch.enable_grad():
+                f = self._forward(leaves, self.x[part])
+            torch.autograd.backward(f, v[part])
+        return {name: _gradient(leaf) for name, leaf in leaves.items()}
+
+    def _push(self, tangent: dict[str, Tensor]) -> Tensor:
+        """J u for a tangent u of all parameters: (N, O)."""
+        parts = [self.x[part] for part in chunks(len(self.x), CHUNK)]
+        try:
+            return torch.cat([self._forward_mode(x, tangent) for x in parts])
+        except (NotImplementedError, RuntimeError):  # some operations have no forward mode
+            return torch.cat([self._twice_backward(x, tangent) for x in parts])
+
+    def _forward_mode(self, x: Tensor, tangent: dict[str, Tensor]) -> Tensor:
+        with warnings.catch_warnings():
+            # torch's own forward mode calls a deprecated function of torch when first used.
+            warnings.filterwarnings("ignore", ".*torch.jit.script", DeprecationWarning)
+            df: Tensor = jvp(lambda p: self._forward(p, x), (self.parameters,), (tangent,))[1]
+            return df
+
+    def _twice_backward(self, x: Tensor, tangent: dict[str, Tensor]) -> Tensor:
+        """J u as the derivative of (Jᵀ w) · u, which is linear in w."""
+        leaves = _leaves(self.parameters)
+        with torch.enable_grad():
+            f = self._forward(leaves, x)
+            w = torch.zeros_like(f, requires_grad=True)
+            grads = torch.autograd.grad(
+                f, list(leaves.values()), w, create_graph=True, materialize_grads=True
+            )
+            dot = torch.stack([(g * u).sum() for g, u in zip(grads, tangent.values(), strict=True)])
+            return torch.autograd.grad(dot.sum(), w)[0]
+
+    def apply(self, v: Tensor) -> Tensor:
+        """The full kernel's product with v (N, O)."""
+        return self._push(self._pull(v))
+
+    def apply_trace(self, v: Tensor) -> Tensor:
+        """The trace kernel's product with v (N,): the mean of one product per output."""
+        total = torch.zeros_like(v)
+        for a in range(self.outputs):
+            one = torch.zeros(len(v), self.outputs, dtype=v.dtype, device=v.device)
+            one[:, a] = v
+            total += self.apply(one)[:, a]
+        return total / self.outputs
+
+
+class JacobianTerm(AutogradProducts, Term):
     """J Jᵀ over the named parameters of a model, at points x (N, d) with O outputs.
 
     Args:
-        spare: bytes that stored Jacobians may take together; what is larger is recomputed
-            block by block.
+        spare: bytes that stored Jacobians may take together; larger ones are recomputed for
+            each block of the kernel.
     """
 
     whole_rows = True
@@ -83,20 +157,20 @@ class JacobianTerm(Term):
     def __init__(
         self, model: nn.Module, names: Sequence[str], x: Tensor, outputs: int, spare: int
     ) -> None:
-        self.model, self.names, self.x, self.outputs, self.spare = model, names, x, outputs, spare
-        self.stream = Stream(model, x, names, outputs)
+        super().__init__(model, x, names, outputs)
+        self.spare = spare
 
     @cached_property
     def rows(self) -> JacobianRows:
-        """Found when a matrix is first asked for, as products need none."""
+        """Computed when a matrix is first asked for; products do not need it."""
         return JacobianRows(self.model, self.names, self.x, self.outputs, self.spare)
 
     def _blocks(self, rows: slice, cols: slice) -> Iterator[tuple[slice, slice, Tensor]]:
-        """Where in the tile, and J Jᵀ (n_rows, O, n_cols, O) there."""
+        """Position in the tile, and J Jᵀ (n_rows, O, n_cols, O) there, block by block."""
         j = self.rows
-        for upper in _split(rows, j.step):
+        for upper in chunks(rows.stop, j.step, rows.start):
             left = j.at(upper)
-            for part in _split(cols, j.step):
+            for part in chunks(cols.stop, j.step, cols.start):
                 right = j.at(part)
                 if isinstance(left, Tensor):
                     gram = left @ right.T
@@ -113,15 +187,13 @@ class JacobianTerm(Term):
         for i, j, gram in self._blocks(rows, cols):
             tile[i, j] += gram.diagonal(dim1=1, dim2=3).mean(-1)
 
-    def apply(self, v: Tensor) -> Tensor:
-        return self.stream.apply(v)
 
-    def apply_trace(self, v: Tensor) -> Tensor:
-        return self.stream.apply_trace(v)
+def _relative(part: slice, whole: slice) -> slice:
+    return slice(part.start - whole.start, part.stop - whole.start)
 
 
 class JacobianRows:
-    """Rows of a Jacobian: sparse where the first chunk is, kept where they fit."""
+    """Rows of a Jacobian: sparse if those of the first chunk are, kept if they fit in memory."""
 
     def __init__(
         self, model: nn.Module, names: Sequence[str], x: Tensor, outputs: int, spare: int
@@ -130,15 +202,15 @@ class JacobianRows:
         self.model = Restricted(model, _touched(model, names, x))
         self.names = [name for name, _ in self.model.named_parameters()]
         whole = sum(model.get_parameter(name).numel() for name in names)
-        size = outputs * sum(p.numel() for p in self.model.parameters())  # numbers a point
-        # A gradient in the making is as long as the parameters, whatever is kept of it; many at
-        # once do not fit in the cache, and are slower than one after the other.
+        size = outputs * sum(p.numel() for p in self.model.parameters())  # numbers per point
+        # Autograd's gradient is as long as the parameters, whatever is kept of it; many at once
+        # do not fit in the cache, and are slower than one after the other.
         self.by_points = whole * x.element_size() > VECTORIZED_BYTES
         longest = size if self.by_points else outputs * whole
         self.step = max(1, CHUNK_BYTES // (max(longest, 1) * x.element_size()))
         """Points whose dense rows may be held at once."""
         self.kept: Tensor | scipy.sparse.csr_array | None = None
-        first, *others = _split(slice(0, len(x)), self.step)
+        first, *others = chunks(len(x), self.step)
         rows = self._compute(first)
         share = float((rows != 0).double().mean()) if size else 0.0
         if share < SPARSE_BELOW and 12 * share * size * len(x) <= spare:
@@ -159,8 +231,12 @@ class JacobianRows:
         return self.kept[points.start * self.outputs : points.stop * self.outputs]
 
 
+def _sparse(block: Tensor) -> scipy.sparse.csr_array:
+    return scipy.sparse.csr_array(block.cpu().numpy())
+
+
 class Restricted(nn.Module):
-    """A model as a function of some entries of some parameters, all others held.
+    """A model as a function of some entries of some parameters, all others held constant.
 
     Args:
         touched: name of a parameter to the indices (n,) int64 of its entries.
@@ -187,33 +263,15 @@ class Restricted(nn.Module):
 def _touched(model: nn.Module, names: Sequence[str], x: Tensor) -> dict[str, Tensor]:
     """Entries of each parameter on which f depends at any of the points: (n,) int64, ascending.
 
-    Those where the gradient of a random combination of all outputs is not zero; that gradients
-    which are not zero cancel to the last bit has probability zero.
+    These are the nonzeros of the gradient of a random combination of all outputs; nonzero
+    gradients cancel exactly with probability zero.
     """
-    leaves = {n: model.get_parameter(n).detach().clone().requires_grad_() for n in names}
+    leaves = _leaves({name: model.get_parameter(name) for name in names})
     generator = torch.Generator().manual_seed(0)
-    for part in _split(slice(0, len(x)), 4096):
+    for part in chunks(len(x), CHUNK):
         with torch.enable_grad():
             f = functional_call(model, leaves, (x[part],))
             weights = torch.randn(f.shape, generator=generator, dtype=torch.float64).to(f)
             if f.requires_grad:
                 torch.autograd.backward((f * weights).sum(), inputs=list(leaves.values()))
-    touched = {}
-    for name, leaf in leaves.items():
-        grad = torch.zeros_like(leaf) if leaf.grad is None else leaf.grad
-        grad = grad.to_dense() if grad.is_sparse else grad
-        touched[name] = torch.nonzero(grad.flatten())[:, 0]
-    return touched
-
-
-def _split(points: slice, size: int) -> list[slice]:
-    starts = range(points.start, points.stop, size)
-    return [slice(start, min(start + size, points.stop)) for start in starts]
-
-
-def _relative(part: slice, whole: slice) -> slice:
-    return slice(part.start - whole.start, part.stop - whole.start)
-
-
-def _sparse(block: Tensor) -> scipy.sparse.csr_array:
-    return scipy.sparse.csr_array(block.cpu().numpy())
+    return {name: torch.nonzero(_gradient(leaf).flatten())[:, 0] for name, leaf in leaves.items()}

@@ -1,4 +1,4 @@
-"""What the layerwise road cannot take goes through the Jacobian, correctly and silently."""
+"""Every parameter gets the right kernel: layerwise or sparse where that holds, else by Jacobian."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrizations
 
 from encbench import CoordinateMLP, PluginError
-from encbench.ntk import empirical_ntk, fallback, operator
+from encbench.ntk import autograd, empirical_ntk, operator
 from tests.ntk.conftest import brute_force, relative_error
 from tests.ntk.grids import (
     CollidingGrid,
@@ -138,7 +138,7 @@ def test_every_module_gets_the_kernel_of_its_jacobian(
     torch.manual_seed(1)
     model = make()
     ntk = empirical_ntk(model, points, outputs=outputs)  # type: ignore[arg-type] # parametrized
-    assert {name for name, road in ntk.roads.items() if road == "jacobian"} == slow
+    assert {name for name, method in ntk.methods.items() if method == "jacobian"} == slow
     reference = brute_force(model, points, outputs)
     assert relative_error(ntk.total, reference) < 1e-12
     v = torch.randn(len(reference), dtype=torch.float64)
@@ -154,14 +154,14 @@ def test_modules_that_vmap_cannot_follow_are_differentiated_point_by_point(point
     assert relative_error(empirical_ntk(model, points).total, expected) < 1e-12
 
 
-def test_encoding_modules_keep_their_roads(points: Tensor) -> None:
-    roads = empirical_ntk(CoordinateMLP(CollidingGrid(), 3, width=8), points).roads
-    assert roads["encoding.tables.0"] == "sparse"
-    roads = empirical_ntk(CoordinateMLP(SilentGrid(), 3, width=8), points).roads
-    assert roads["encoding.tables.0"] == "jacobian"
-    roads = empirical_ntk(CoordinateMLP(LearnedFeatures(), 3, width=8), points).roads
-    assert roads["encoding.linear.weight"] == "layerwise"
-    assert roads["encoding.gain"] == "jacobian"
+def test_parameters_of_encodings_have_a_method_each(points: Tensor) -> None:
+    methods = empirical_ntk(CoordinateMLP(CollidingGrid(), 3, width=8), points).methods
+    assert methods["encoding.tables.0"] == "sparse"
+    methods = empirical_ntk(CoordinateMLP(SilentGrid(), 3, width=8), points).methods
+    assert methods["encoding.tables.0"] == "jacobian"
+    methods = empirical_ntk(CoordinateMLP(LearnedFeatures(), 3, width=8), points).methods
+    assert methods["encoding.linear.weight"] == "layerwise"
+    assert methods["encoding.gain"] == "jacobian"
 
 
 @pytest.mark.parametrize("outputs", ["trace", "full"])
@@ -170,7 +170,7 @@ def test_jacobians_that_do_not_fit_are_recomputed(
 ) -> None:
     model = Twice()
     kept = empirical_ntk(model, points, outputs=outputs).total  # type: ignore[arg-type]
-    monkeypatch.setattr(fallback, "CHUNK_BYTES", 7 * 8 * 2 * 64)  # seven points of the weight
+    monkeypatch.setattr(autograd, "CHUNK_BYTES", 7 * 8 * 2 * 64)  # seven points of the weight
     monkeypatch.setattr("encbench.ntk.kernel.require_memory", lambda *arguments: 0)
     recomputed = empirical_ntk(model, points, outputs=outputs).total  # type: ignore[arg-type]
     assert relative_error(recomputed, kept) < 1e-14
@@ -182,7 +182,7 @@ def test_large_parameters_are_differentiated_point_by_point_to_the_same_end(
 ) -> None:
     model = make()
     together = empirical_ntk(model, points).total
-    monkeypatch.setattr(fallback, "VECTORIZED_BYTES", 0)
+    monkeypatch.setattr(autograd, "VECTORIZED_BYTES", 0)
     assert relative_error(empirical_ntk(model, points).total, together) < 1e-14
 
 
@@ -193,7 +193,7 @@ def test_parameters_that_nothing_depends_on_add_nothing(points: Tensor) -> None:
     model[1].unused = nn.Linear(3, 3)
     with_unused = empirical_ntk(model, points)
     assert torch.equal(with_unused.total, alone)
-    assert with_unused.roads["spare"] == "jacobian"
+    assert with_unused.methods["spare"] == "jacobian"
 
 
 def test_hash_collisions_are_summed_in_the_kernel(points: Tensor) -> None:

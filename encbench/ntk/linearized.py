@@ -1,4 +1,4 @@
-"""What the kernel says about training: residuals and loss of the linearized model over time.
+"""Training of the linearized model, predicted from its kernel: residuals, loss, stable step size.
 
 The loss is L = ‖r‖² / M, the mean squared error over M = N·O residuals r = f(X) − y. Gradient
 flow dθ/dt = −∇L gives dr/dt = −(2/M) Θ r; a step of gradient descent with rate lr gives
@@ -11,17 +11,28 @@ Eqs. 5 and 7 of the paper.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from encbench.errors import NtkError, ParameterError
-from encbench.ntk.lanczos import lanczos
+from encbench.ntk.model import check_choice
+from encbench.ntk.operator import MatVec, lanczos, largest_eigenvalue, operator
 
-__all__ = ["LossPrediction", "TrainingPrediction", "predict_loss", "predict_training"]
+__all__ = [
+    "LossPrediction",
+    "TrainingPrediction",
+    "critical_learning_rate",
+    "predict_loss",
+    "predict_training",
+]
+
+CURVATURE = {"mse": 2.0, "bce": 0.25}  # upper bound of the second derivative of an element's loss
 
 Array = Tensor | np.ndarray
 
@@ -111,7 +122,7 @@ def predict_training(
 
 
 def predict_loss(
-    product: Callable[[np.ndarray], np.ndarray],
+    product: MatVec,
     residual: Array,
     at: Sequence[float] | np.ndarray,
     *,
@@ -139,6 +150,40 @@ def predict_loss(
         decay = _decay(2.0 / start.size * np.clip(values, 0.0, None), moments, lr)
         loss = found.norm**2 * (decay**2 @ weights) / start.size
     return LossPrediction(moments, loss, len(values))
+
+
+def critical_learning_rate(
+    model: nn.Module,
+    x: Tensor,
+    loss: Literal["mse", "bce"] = "mse",
+    *,
+    device: torch.device | str | None = None,
+) -> float:
+    """lr_crit = 2 N O / (c · λ_max) of full-batch gradient descent, Θ the full kernel at x.
+
+    The loss is a mean over N points and O outputs. Its curvature along an eigenvector of Θ is at
+    most c λ / (N O), with c = 2 for the squared error, exactly, and c = 1/4 for the binary cross
+    entropy of a logit, as an upper bound: σ'(z) ≤ 1/4. A step of lr keeps the linearized model
+    stable while lr times that curvature is below 2.
+
+    λ_max comes from Lanczos without forming Θ, to 1e-6 and from above, in float64.
+
+    Args:
+        model, x, device: as in ``empirical_ntk``. Some 300 random training points give λ_max / N
+            to a few percent.
+        loss: "mse" or "bce" (from logits).
+
+    Raises:
+        ParameterError: an unknown loss.
+        NtkError: as ``empirical_ntk``; the kernel is zero or not finite.
+    """
+    check_choice("loss", loss, tuple(CURVATURE))
+    theta = operator(model, x, outputs="full", device=device)
+    size = int(theta.shape[0])
+    largest = largest_eigenvalue(theta.matvec, size)
+    if not (math.isfinite(largest) and largest > 0):
+        raise NtkError(f"the kernel's largest eigenvalue is {largest}; no learning rate follows")
+    return 2.0 * size / (CURVATURE[loss] * largest)
 
 
 def _moments(at: Sequence[float] | np.ndarray, lr: float | None) -> np.ndarray:

@@ -1,0 +1,240 @@
+"""The model that a kernel is computed of: checked, copied, and observed through forward hooks."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from difflib import get_close_matches
+from typing import Any, Literal, get_args
+
+import psutil
+import torch
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+from encbench.contracts.encoding import Encoding
+from encbench.errors import NtkError, ParameterError
+
+__all__ = [
+    "OUTPUTS",
+    "Hooks",
+    "Outputs",
+    "available_memory",
+    "check_choice",
+    "check_finite",
+    "check_output",
+    "encoding_of",
+    "require_memory",
+    "working_copy",
+]
+
+Outputs = Literal["trace", "full"]
+OUTPUTS: tuple[str, ...] = get_args(Outputs)
+
+
+def check_choice(name: str, value: object, allowed: Sequence[str]) -> None:
+    """Raise ParameterError unless value is one of the allowed words; suggests the nearest one."""
+    if value in allowed:
+        return
+    near = get_close_matches(str(value), allowed, n=1, cutoff=0.5)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    words = ", ".join(map(repr, allowed))
+    raise ParameterError(f"{name} must be one of {words}, got {value!r}{hint}")
+
+
+def working_copy(
+    model: nn.Module, x: Tensor, dtype: torch.dtype, device: torch.device | str | None
+) -> tuple[nn.Module, Tensor, set[str]]:
+    """A copy of the model in eval mode, x beside it, and the names of its trainable parameters.
+
+    The copy and x (N, d) are in ``dtype`` on ``device`` (None: the model's own). The caller's
+    model is not changed. All parameters of the copy have requires_grad False.
+
+    Raises:
+        NtkError: x is not an (N, d) array of finite coordinates in the domain, or the model
+            cannot have a kernel (batch statistics, no trainable parameter, several devices).
+        ParameterError: dtype is neither float64 nor float32, or there is no such device.
+    """
+    if dtype not in (torch.float64, torch.float32):
+        raise ParameterError(f"dtype must be torch.float64 or torch.float32, got {dtype}")
+    _check_model(model)
+    _check_points(model, x)
+    target = _resolve_device(model, device)
+    trainable = {name for name, p in model.named_parameters() if p.requires_grad}
+    if not trainable:
+        raise NtkError(
+            "the model has no trainable parameter, so its kernel is zero; "
+            "set requires_grad on the parameters that are to be trained"
+        )
+    private = copy.deepcopy(model).to(device=target, dtype=dtype).eval()
+    for parameter in private.parameters():
+        parameter.requires_grad_(False)
+        parameter.grad = None
+    # One cast from the caller's coordinates: going through float32 would change the kernel.
+    return private, x.detach().to(device=target, dtype=dtype), trainable
+
+
+def encoding_of(model: nn.Module) -> Encoding | None:
+    """``model.encoding`` where it is an ``Encoding``, else None."""
+    encoding = getattr(model, "encoding", None)
+    return encoding if isinstance(encoding, Encoding) else None
+
+
+def _check_model(model: nn.Module) -> None:
+    for name, module in model.named_modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            raise NtkError(
+                f"{type(module).__name__} at {name!r} mixes the points of a batch, and the kernel "
+                "needs f(x) to depend on x alone; use LayerNorm or leave normalization out"
+            )
+
+
+def _check_points(model: nn.Module, x: Tensor) -> None:
+    if not isinstance(x, Tensor) or x.ndim != 2 or not x.is_floating_point():
+        got = f"{x.dtype} of shape {tuple(x.shape)}" if isinstance(x, Tensor) else type(x).__name__
+        raise NtkError(f"x must be a floating point tensor of shape (N, d), got {got}")
+    if len(x) == 0:
+        raise NtkError("x holds no points (N = 0); a kernel needs at least one")
+    encoding = encoding_of(model)
+    dim = getattr(model if encoding is None else encoding, "in_dim", None)
+    if isinstance(dim, int) and x.shape[1] != dim:
+        raise NtkError(f"the model takes {dim} coordinates, got x of shape {tuple(x.shape)}")
+    if not bool(torch.isfinite(x).all()):
+        bad = int((~torch.isfinite(x)).any(1).sum())
+        raise NtkError(f"x must be finite, got NaN or infinity in {bad} of {len(x)} points")
+    if encoding is not None and bool(((x < 0) | (x > 1)).any()):
+        low, high = float(x.min()), float(x.max())
+        raise NtkError(
+            f"encodings are defined on [0, 1], got coordinates from {low:g} to {high:g}; "
+            "scale x to the unit cube"
+        )
+
+
+def _resolve_device(model: nn.Module, device: torch.device | str | None) -> torch.device:
+    if device is None:
+        devices = {p.device for p in model.parameters()}
+        if len(devices) > 1:
+            raise NtkError(
+                f"the model lies on several devices ({', '.join(sorted(map(str, devices)))}); "
+                "pass device= to gather its copy on one"
+            )
+        return devices.pop() if devices else torch.device("cpu")
+    try:
+        target = torch.device(device)
+        torch.empty(0, device=target)
+    except (RuntimeError, AssertionError) as error:  # torch built without CUDA asserts
+        raise ParameterError(f"device {str(device)!r} cannot be used here: {error}") from error
+    return target
+
+
+def check_output(model: nn.Module, x: Tensor) -> None:
+    """Raise NtkError unless the model maps x (n, d) to finite (n, O), each row independently."""
+    with torch.no_grad():
+        f = model(x)
+        if not isinstance(f, Tensor) or f.ndim != 2 or len(f) != len(x):
+            got = tuple(f.shape) if isinstance(f, Tensor) else type(f).__name__
+            raise NtkError(f"the model must map (N, d) to (N, O), got {got} for N = {len(x)}")
+        check_finite(f)
+        alone = torch.cat([model(row[None]) for row in x])
+    tolerance = 1e4 * torch.finfo(f.dtype).eps * float(f.abs().max() + 1)
+    if float((alone - f).abs().max()) > tolerance:
+        raise NtkError(
+            "f(x) changes with the other points of the batch (or at random), and the kernel needs "
+            "f(x) to depend on x alone; remove what mixes the points"
+        )
+
+
+def check_finite(f: Tensor) -> None:
+    """Raise NtkError where a model's output contains NaN or infinity."""
+    if not bool(torch.isfinite(f).all()):
+        raise NtkError(
+            "the model's output is not finite: its weights have diverged, or its encoding gives NaN"
+        )
+
+
+def available_memory(device: torch.device) -> int:
+    """Free bytes on the device (main memory for the CPU)."""
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        return int(free)
+    return int(psutil.virtual_memory().available)
+
+
+def require_memory(
+    points: int, squared: float, linear: float, device: torch.device, what: str
+) -> int:
+    """Bytes left free by an allocation of squared · N² + linear · N bytes for N points.
+
+    Raises:
+        NtkError: it does not fit; the message states the largest N that does.
+    """
+    free = available_memory(device)
+    need = squared * points**2 + linear * points
+    if need <= free:
+        return int(free - need)
+    fits = int((-linear + (linear**2 + 4 * squared * free) ** 0.5) / (2 * squared))
+    raise NtkError(
+        f"{what} of {points} points needs {need / 2**30:.3g} GiB, {free / 2**30:.3g} GiB are free; "
+        f"take at most {fits} points, fewer parts or outputs='trace', "
+        "or multiply without forming it: encbench.ntk.operator"
+    )
+
+
+class Hooks:
+    """Forward hooks that keep the input and output of modules, as a context manager.
+
+    ``inputs[name]`` is detached; ``outputs[name]`` is part of the graph, even where nothing
+    before it requires gradients, so that autograd can differentiate with respect to it.
+
+    Args:
+        model: the modules' root.
+        names: modules to observe, by their names in ``model.named_modules()``.
+        features: also observe ``model.encoding``, under the name ``FEATURES``.
+    """
+
+    FEATURES = "encoding (features)"
+
+    def __init__(self, model: nn.Module, names: Sequence[str], features: bool) -> None:
+        self.inputs: dict[str, Tensor] = {}
+        self.outputs: dict[str, Tensor] = {}
+        self._calls: dict[str, int] = {}
+        self._modules = {name: model.get_submodule(name) for name in names}
+        if features:
+            self._modules[self.FEATURES] = model.get_submodule("encoding")
+        self._handles: list[RemovableHandle] = []
+
+    def __enter__(self) -> Hooks:
+        for name, module in self._modules.items():
+            self._handles.append(module.register_forward_hook(self._recorder(name)))
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for handle in self._handles:
+            handle.remove()
+
+    def clear(self) -> None:
+        """Forget the last forward pass."""
+        self.inputs.clear()
+        self.outputs.clear()
+        self._calls.clear()
+
+    def valid(self, name: str, rows: int) -> bool:
+        """Whether the module was called once, and mapped (rows, n_in) to (rows, n_out)."""
+        if self._calls.get(name) != 1:
+            return False
+        shapes = (self.inputs[name].shape, self.outputs[name].shape)
+        return all(len(shape) == 2 and shape[0] == rows for shape in shapes)
+
+    def _recorder(self, name: str) -> Callable[[nn.Module, Any, Any], Tensor | None]:
+        def record(module: nn.Module, args: Any, out: Any) -> Tensor | None:
+            if not args or not isinstance(args[0], Tensor) or not isinstance(out, Tensor):
+                self._calls[name] = 2  # not a call with one tensor: never valid
+                return None
+            self._calls[name] = self._calls.get(name, 0) + 1
+            self.inputs[name] = args[0].detach()
+            h = out if out.requires_grad else out.detach().requires_grad_()
+            self.outputs[name] = h
+            # An activation that works in place must not change h, so it gets a copy.
+            return h.clone()
+
+        return record
