@@ -74,7 +74,7 @@ def ntk(
     """
     import torch  # seconds, which `encbench ntk --help` does without
 
-    from encbench.run.executors.base import check_threads
+    from encbench.run.executors.interface import check_threads
     from encbench.run.runner import resolve_device
     from encbench.run.spectra import at_initialization
 

@@ -254,7 +254,7 @@ def _cluster(
             "-j counts processes of this machine; on a cluster its workers' threads count: "
             "dask worker --nthreads N"
         )
-    from encbench.run.executors.dask_cluster import connect  # an optional extra
+    from encbench.run.executors.dask import connect  # an optional extra
 
     with connect(
         scheduler,

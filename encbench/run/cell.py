@@ -26,8 +26,9 @@ from encbench.run.building import (
     lacks_memory,
     plugged,
 )
-from encbench.run.limits import CellStopped, CellTimedOut, Interrupted, MemoryExceeded, Supervision
+from encbench.run.limits import CellStopped, CellTimedOut, Interrupted, MemoryExceeded
 from encbench.run.memory import peak_memory_bytes, reset_peak_memory
+from encbench.run.signals import Supervision
 from encbench.run.spectra import measure_spectrum
 from encbench.suite.config import CellConfig
 from encbench.suite.plan import cell_key

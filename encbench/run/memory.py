@@ -1,16 +1,16 @@
-"""Peak memory of one cell, not of the whole process's life where the system can tell."""
+"""Memory of a cell: what its process holds now, the most it held, and when the system ran out."""
 
 from __future__ import annotations
 
+import re
 import resource
 import sys
 from pathlib import Path
 
+import psutil
 import torch
 
-from encbench.run.limits import resident_bytes
-
-__all__ = ["held_bytes", "limit_gpu_memory", "peak_memory_bytes", "reset_peak_memory"]
+__all__ = ["held_bytes", "limit_gpu_memory", "oom_kills", "peak_memory_bytes", "reset_peak_memory"]
 
 _STATUS = Path("/proc/self/status")
 _CLEAR = Path("/proc/self/clear_refs")
@@ -42,10 +42,20 @@ def held_bytes(device: torch.device) -> int:
     """What counts towards a cell's limit now: tensors on the GPU, or resident memory."""
     if device.type == "cuda":
         return torch.cuda.memory_allocated(device)
-    return resident_bytes()
+    return int(psutil.Process().memory_info().rss)
 
 
 def limit_gpu_memory(device: torch.device, size: int) -> None:
     """Make torch raise its out-of-memory error where a cell asks for more than ``size`` bytes."""
     total = torch.cuda.get_device_properties(device).total_memory
     torch.cuda.set_per_process_memory_fraction(min(1.0, size / total), device)
+
+
+def oom_kills() -> int | None:
+    """Processes that the kernel's out-of-memory killer has ended since boot; None if unknown."""
+    try:
+        text = Path("/proc/vmstat").read_text(encoding="ascii")
+    except OSError:
+        return None
+    match = re.search(r"^oom_kill (\d+)$", text, re.MULTILINE)
+    return int(match[1]) if match else None

@@ -12,8 +12,8 @@ from encbench.plugins.registry import Offer, Registry
 from encbench.results.comparison import Circumstance
 from encbench.results.records import CellResult, Record
 from encbench.run.cell import Event
-from encbench.run.executors.base import Terms
 from encbench.run.executors.in_process import InProcess
+from encbench.run.executors.interface import Terms
 from encbench.run.runner import resolve_device
 from encbench.suite.config import CellConfig, PluginRef
 

@@ -17,7 +17,7 @@ from encbench.results.records import CellResult, Status, StoredRecord
 from encbench.results.store import Store
 from encbench.run.cell import Event
 from encbench.run.executors import Executor, InProcess, ProcessPool, Terms, default_jobs
-from encbench.run.executors.base import Watch
+from encbench.run.executors.interface import Watch
 from encbench.run.limits import Limits
 from encbench.run.signals import RunStopped, orderly_stop
 from encbench.suite.config import CellConfig

@@ -1,18 +1,21 @@
-"""Ctrl-C and SIGTERM during a run: first stop in good order, then at once."""
+"""Stopping by signals: a run by Ctrl-C and SIGTERM, a running cell from inside its process."""
 
 from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-__all__ = ["RunStopped", "Stopping", "orderly_stop"]
+from encbench.run.limits import POLL, CellStopped, Limits
+
+__all__ = ["RunStopped", "Stopping", "Supervision", "orderly_stop"]
 
 
 class RunStopped(KeyboardInterrupt):
-    """A run ended before its cells had all run, because a signal asked for it.
+    """A run ended before all its cells had run, because a signal asked for it.
 
     Every cell that had begun has its record by then, unless the signal came twice.
     """
@@ -28,22 +31,18 @@ class Stopping:
     number: int | None = None
     """The first signal that came."""
 
-    @property
-    def asked(self) -> bool:
-        return self.number is not None
-
 
 @contextmanager
 def orderly_stop(stop: Callable[[], None]) -> Iterator[Stopping]:
-    """While inside, Ctrl-C calls ``stop`` once, and the second time raises KeyboardInterrupt.
+    """Inside, the first Ctrl-C calls ``stop`` and the second raises KeyboardInterrupt.
 
-    SIGTERM calls ``stop`` too, however often it comes: whoever sends it does not type. Outside
+    SIGTERM calls ``stop`` too, but never raises: what sends it may send it several times. Outside
     the main thread, where Python has no signal handlers, nothing changes.
     """
     state = Stopping()
 
     def handle(number: int, frame: FrameType | None) -> None:
-        if not state.asked:
+        if state.number is None:
             state.number = number
             stop()
         elif number == signal.SIGINT:
@@ -58,3 +57,95 @@ def orderly_stop(stop: Callable[[], None]) -> Iterator[Stopping]:
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
+
+
+class Supervision:
+    """Stops a running cell by raising an exception in it, wherever it is.
+
+    Python raises it between two bytecodes of the main thread, so a cell inside one long call into
+    C stops when that call returns. To stop it sooner its process must be killed.
+    """
+
+    def __init__(self, limits: Limits | None = None, held: Callable[[], int] = lambda: 0) -> None:
+        """
+        Args:
+            limits: what the cell may use; default: no limits.
+            held: bytes that count towards the limit of memory, now.
+        """
+        self.limits = limits or Limits()
+        self._held = held
+        self._running = False
+        self._ended: CellStopped | None = None
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Inside, a cell runs: it can be stopped, and is when it passes a limit."""
+        self._running = True
+        try:
+            if self._ended is not None:
+                raise self._ended
+            if self.limits.any and threading.current_thread() is threading.main_thread():
+                with self._watched():
+                    yield
+            else:
+                yield
+        finally:
+            self._running = False
+
+    @contextmanager
+    def deferred(self) -> Iterator[None]:
+        """Inside, nothing is raised: what stopped half way would do harm, such as a message.
+
+        Whoever calls ``stop`` calls it again until the cell has ended.
+        """
+        running, self._running = self._running, False
+        try:
+            yield
+        finally:
+            self._running = running
+
+    def stop(self, reason: CellStopped) -> None:
+        """Raise ``reason`` in the running cell; do nothing where none runs.
+
+        To be called from a signal handler only, which Python runs in the main thread.
+        """
+        if self._running:
+            self._running = False
+            raise reason
+
+    def end(self, reason: CellStopped) -> None:
+        """``stop`` this cell, or the one that is about to begin, and every later one."""
+        self._ended = reason
+        self.stop(reason)
+
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        """Inside, a thread looks at clock and memory, and wakes the main thread by a signal."""
+        reasons: list[CellStopped] = []
+        over = threading.Event()
+        main, started = threading.main_thread().ident, time.monotonic()
+        assert main is not None, "the main thread runs the cell"
+
+        def watch() -> None:
+            while not over.wait(POLL):
+                if not reasons:
+                    reason = self.limits.exceeded(time.monotonic() - started, self._held())
+                    if reason is None:
+                        continue
+                    reasons.append(reason)
+                # again and again: the first may come while the cell is ``deferred``
+                signal.pthread_kill(main, signal.SIGUSR2)
+
+        def handle(number: int, frame: FrameType | None) -> None:
+            self.stop(reasons[0])
+
+        previous = signal.signal(signal.SIGUSR2, handle)
+        thread = threading.Thread(target=watch, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            self._running = False
+            over.set()
+            thread.join()
+            signal.signal(signal.SIGUSR2, previous)

@@ -109,7 +109,7 @@ def test_a_run_of_empty_cells(benchmark, tmp_path, request, how):
         return [CellResult(stored.record) for stored in done.records]
 
     if how.startswith("dask"):
-        from encbench.run.executors.dask_cluster import connect
+        from encbench.run.executors.dask import connect
 
         address = request.getfixturevalue("cluster")
 

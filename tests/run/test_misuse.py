@@ -62,7 +62,7 @@ def test_a_signal_just_before_a_cell_begins_stops_it(suite_file, monkeypatch):
 @pytest.mark.parametrize("setting", [{"threads": 0}, {"threads": 5000}, {"retries": -1}], ids=repr)
 def test_a_cluster_refuses_what_this_machine_refuses(setting):
     pytest.importorskip("distributed", reason="Dask is an optional extra")
-    from encbench.run.executors.dask_cluster import connect
+    from encbench.run.executors.dask import connect
 
     (name,) = setting
     with (

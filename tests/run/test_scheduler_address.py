@@ -14,12 +14,12 @@ pytest.importorskip("distributed", reason="Dask is an optional extra")
 
 from distributed import LocalCluster
 
-from encbench.run.executors import dask_cluster
+from encbench.run.executors import dask
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    monkeypatch.setattr(dask_cluster, "CONNECT_SECONDS", 0.5)
+    monkeypatch.setattr(dask, "CONNECT_SECONDS", 0.5)
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def scheduler():
 
 def refused(where, words):
     pattern = f"at {re.escape(where)}: .*{re.escape(words)}"
-    with pytest.raises(ClusterError, match=pattern), dask_cluster.connect(where):
+    with pytest.raises(ClusterError, match=pattern), dask.connect(where):
         pass
     # a client that was half made would complain now
     gc.collect()
@@ -70,7 +70,7 @@ def test_a_worker_is_no_scheduler(scheduler):
 
 
 def test_a_server_that_does_not_speak_dask_does_not_hang_the_run(monkeypatch):
-    monkeypatch.setattr(dask_cluster, "ANSWER_SECONDS", 1.0)
+    monkeypatch.setattr(dask, "ANSWER_SECONDS", 1.0)
     with socket.create_server(("127.0.0.1", 0)) as server:
         refused(f"tcp://127.0.0.1:{server.getsockname()[1]}", "does not answer as Dask does")
 
@@ -79,5 +79,5 @@ def test_an_address_with_and_without_its_protocol_and_a_file_reach_one(scheduler
     file = tmp_path / "scheduler.json"
     file.write_text(f'{{"address": "{scheduler.address}"}}')
     for where in (scheduler.address, scheduler.address.removeprefix("tcp://"), str(file)):
-        with dask_cluster.connect(where, device="cpu") as executor:
+        with dask.connect(where, device="cpu") as executor:
             assert executor.terms.device == "cpu"

@@ -10,22 +10,25 @@ from threadpoolctl import threadpool_limits
 from encbench.plugins.registry import Registry, default_registry
 from encbench.results.records import CellResult
 from encbench.run.cell import run_cell
-from encbench.run.executors.base import Executor, Terms, Watch, this_process
-from encbench.run.limits import Interrupted, Supervision
+from encbench.run.executors.interface import Executor, Terms, Watch, this_process
+from encbench.run.limits import Interrupted
+from encbench.run.memory import held_bytes
+from encbench.run.signals import Supervision
 from encbench.suite.config import CellConfig
 
 __all__ = ["InProcess"]
 
 
 class InProcess(Executor):
-    """The plainest executor: easy to debug, and a crash of a plug-in is a crash of the run."""
+    """The simplest executor: easy to debug, but a plug-in that crashes ends the whole run."""
 
     name = "in process"
 
     def __init__(self, terms: Terms, registry: Registry | None = None) -> None:
         super().__init__(terms)
         self._registry = registry or default_registry()
-        self._supervision = Supervision(terms.limits)
+        device = torch.device(terms.device)
+        self._supervision = Supervision(terms.limits, lambda: held_bytes(device))
 
     def run(self, cells: Sequence[CellConfig], watch: Watch) -> Generator[CellResult, None, None]:
         before = torch.get_num_threads()

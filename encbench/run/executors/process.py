@@ -1,117 +1,81 @@
-"""A process that runs cells, and the way to it."""
+"""A process that runs cells: how it is started and ended, and what runs in it (``serve``)."""
 
 from __future__ import annotations
 
-import concurrent.futures as futures
 import contextlib
 import multiprocessing
+import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
-from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
-from multiprocessing.context import BaseContext
-from multiprocessing.process import BaseProcess
+from multiprocessing.context import ForkServerContext, SpawnContext
+from multiprocessing.util import Finalize
+from pathlib import Path
 
 import psutil
+import torch
+from threadpoolctl import threadpool_limits
 
-from encbench.results.records import CellResult
-from encbench.run.executors import worker
-from encbench.run.executors.base import Terms, Watch
-from encbench.run.executors.family import end_family
-from encbench.run.limits import oom_kills
+from encbench.plugins.registry import default_registry
+from encbench.run.cell import Event, run_cell
+from encbench.run.executors.interface import Terms, this_process
+from encbench.run.limits import Interrupted
+from encbench.run.memory import held_bytes, limit_gpu_memory, oom_kills
+from encbench.run.signals import Supervision
 from encbench.suite.config import CellConfig
 
 __all__ = ["WorkerProcess"]
 
-
-def _context(isolate: bool) -> BaseContext:
-    """How processes are started: afresh (spawn), so that they inherit nothing of this one.
-
-    Where every cell has its own, they are forked from a server that has imported torch and run
-    nothing, which saves the seconds of that import for each.
-    """
-    if isolate and sys.platform == "linux":
-        multiprocessing.set_forkserver_preload(["encbench.run.executors.preload"])
-        return multiprocessing.get_context("forkserver")
-    return multiprocessing.get_context("spawn")
-
-
-@contextlib.contextmanager
-def _signals_held() -> Iterator[None]:
-    """While a process is started: it has the mask from birth until ``prepare`` ignores them.
-
-    Else Ctrl-C, which reaches the whole group, would end it while it imports, with a traceback.
-    """
-    # once started, which sets the mask back
-    resource_tracker.ensure_running()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, worker.COORDINATORS)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+STOP_SIGNAL = signal.SIGUSR1
+"""Asks a process to stop its cell and send what it has."""
+COORDINATORS = (signal.SIGINT, signal.SIGTERM)
+"""Ctrl-C and a service's stop reach every process of a group; only the coordinator acts on them."""
+EVENT_INTERVAL = 0.1
+"""Seconds between two progress events of one phase; a display shows no more."""
+REAP_SECONDS = 5.0
+"""Seconds that a killed process has to be gone."""
 
 
 class WorkerProcess:
-    """A process, and the way to it."""
+    """The process as the operating system has it."""
 
-    def __init__(self, terms: Terms, folder: str, saw: Watch) -> None:
+    def __init__(self, terms: Terms, folder: str) -> None:
         context = _context(terms.isolate)
-        self._events, self._far_end = context.Pipe(duplex=False)
-        self._pool = futures.ProcessPoolExecutor(
-            1,
-            mp_context=context,
-            initializer=worker.prepare,
-            initargs=(terms, self._far_end, folder),
-        )
+        self.pipe, far_end = context.Pipe()
+        # not a daemon: plug-ins may start processes, such as data loaders
+        self._handle = context.Process(target=serve, args=(far_end, terms, folder), daemon=False)
         self._oom_kills = oom_kills()
-        self._reader = threading.Thread(target=_read, args=(self._events, saw), daemon=True)
-        self._handle: BaseProcess | None = None
-        self._system: psutil.Process | None = None
-        self.future: futures.Future[CellResult]
-
-    @property
-    def pid(self) -> int | None:
-        return self._handle.pid if self._handle is not None else None
-
-    def submit(self, cell: CellConfig) -> None:
-        try:
-            with _signals_held():
-                self.future = self._pool.submit(worker.work, cell)
-        except BrokenProcessPool as error:
-            # it died while it was idle
-            self.future = futures.Future()
-            self.future.set_exception(error)
-            return
-        if self._handle is None:
-            # the executor has no public way to its one process, which must be killed by number
-            self._handle = next(iter(self._pool._processes.values()))
-            with contextlib.suppress(psutil.NoSuchProcess):
-                self._system = psutil.Process(self._handle.pid)
-            # with this end closed here, the reader sees the process's end
-            self._far_end.close()
-            # and the pool the end of a result that the process died in the middle of
-            self._pool._result_queue._writer.close()  # type: ignore[attr-defined] # no public way
-            self._reader.start()
-
-    def tell(self) -> None:
-        if self._system is not None:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                self._system.send_signal(worker.STOP_SIGNAL)
-
-    def kill(self) -> None:
+        with _signals_blocked():
+            self._handle.start()
+        # with this end closed here, the pipe ends when the process does
+        far_end.close()
+        self.sentinel = self._handle.sentinel
         # not by the handle, which takes a forked process for dead once its server is; psutil
-        # knows one from a later process of its number
+        # distinguishes the process from a later one of the same number
+        self._system: psutil.Process | None = None
+        with contextlib.suppress(psutil.NoSuchProcess):
+            self._system = psutil.Process(self._handle.pid)
+        # also called when this process exits, which would otherwise wait for that one
+        self.kill = Finalize(self, end_process_tree, args=(self._system,), exitpriority=1)
+
+    def ask_to_stop(self) -> None:
         if self._system is not None:
-            end_family(self._system)
+            with contextlib.suppress(psutil.NoSuchProcess):
+                self._system.send_signal(STOP_SIGNAL)
+
+    def resident_bytes(self) -> int:
+        """0 where the process is gone."""
+        try:
+            return int(self._system.memory_info().rss) if self._system is not None else 0
+        except psutil.Error:
+            return 0
 
     def cause(self) -> str:
         """How it ended, in words: `` (killed by SIGKILL)``."""
-        if self._handle is None:
-            return ""
-        self._handle.join(timeout=5)
         code = self._handle.exitcode
         if code is None:
             return ""
@@ -120,27 +84,126 @@ class WorkerProcess:
         return f" (exit code {code})"
 
     def starved(self) -> bool:
-        """Whether the kernel killed some process for want of memory while this one lived."""
+        """Whether it was killed, and the kernel killed some process for want of memory."""
         before, after = self._oom_kills, oom_kills()
-        code = self._handle.exitcode if self._handle is not None else None
         struck = before is not None and after is not None and after > before
-        return code == -signal.SIGKILL and struck
+        return self._handle.exitcode == -signal.SIGKILL and struck
 
     def close(self) -> None:
         # also an idle one: to let it end by itself takes seconds, for there is torch in it; and
         # one that only seems dead must not run on beside the next
         self.kill()
-        self._pool.shutdown(wait=True, cancel_futures=True)
-        if self._reader.is_alive():
-            self._reader.join(timeout=5)
-        self._events.close()
+        self._handle.join(REAP_SECONDS)
+        self.pipe.close()
 
 
-def _read(events: Connection, saw: Watch) -> None:
-    while True:
-        try:
-            event = events.recv()
-        # TypeError: closed while it was read, for a process that a plug-in started holds the end
-        except (EOFError, OSError, TypeError):
-            return
-        saw(event)
+def _context(isolate: bool) -> SpawnContext | ForkServerContext:
+    """How processes are started: afresh (spawn), so that they inherit nothing of this one.
+
+    Where every cell has its own, they are forked from a server that has imported torch and run
+    nothing, which saves the seconds of that import for each.
+    """
+    if isolate and sys.platform == "linux":
+        multiprocessing.set_forkserver_preload(["encbench.run.executors.fork_server"])
+        return multiprocessing.get_context("forkserver")
+    return multiprocessing.get_context("spawn")
+
+
+@contextlib.contextmanager
+def _signals_blocked() -> Iterator[None]:
+    """While a process is started: it inherits the mask and keeps it until ``serve`` ignores them.
+
+    Otherwise Ctrl-C, which reaches the whole group, would end it while it imports, with a
+    traceback.
+    """
+    # first, because when it is started it unblocks them
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, COORDINATORS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def end_process_tree(process: psutil.Process | None, *, itself: bool = True) -> None:
+    """Kill a process and all that it has started, such as a plug-in's data loaders.
+
+    Processes that those have started are killed, too, but not what a process left behind that is
+    gone already: nothing tells any more whose it was.
+    """
+    if process is None:
+        return
+    children: list[psutil.Process] = []
+    with contextlib.suppress(psutil.Error):
+        if itself:
+            process.suspend()  # else it could start another before it is killed
+        children = process.children(recursive=True)
+    for each in [*children, process] if itself else children:
+        with contextlib.suppress(psutil.Error):
+            each.kill()
+
+
+def serve(pipe: Connection, terms: Terms, folder: str) -> None:
+    """Run cells as they come through the pipe, and send events and results back.
+
+    Args:
+        pipe: to the coordinator.
+        terms: how its cells are run.
+        folder: the coordinator's working directory, against which relative paths are resolved.
+    """
+    for number in COORDINATORS:
+        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, COORDINATORS)
+    # a process that a plug-in forks must not keep the pipe open when this one dies
+    os.register_at_fork(after_in_child=pipe.close)
+    threading.Thread(target=_end_with_coordinator, daemon=True).start()
+    device = torch.device(terms.device)
+    supervision = Supervision(terms.limits, lambda: held_bytes(device))
+    signal.signal(STOP_SIGNAL, lambda *_: supervision.stop(Interrupted("stopped by a signal")))
+    if Path(folder).is_dir():
+        os.chdir(folder)
+    torch.set_num_threads(terms.threads)
+    threadpool_limits(terms.threads)
+    if device.type == "cuda" and terms.limits.memory is not None:
+        limit_gpu_memory(device, terms.limits.memory)
+    # the pipe breaks when the coordinator is gone
+    with contextlib.suppress(EOFError, OSError):
+        while True:
+            _run_one(pipe, pipe.recv(), terms, supervision)
+
+
+def _run_one(pipe: Connection, cell: CellConfig, terms: Terms, supervision: Supervision) -> None:
+    phase, sent = "", 0.0
+
+    def watch(event: Event) -> None:
+        nonlocal phase, sent
+        if event.phase != phase or time.monotonic() - sent > EVENT_INTERVAL:
+            phase, sent = event.phase, time.monotonic()
+            with supervision.deferred():
+                pipe.send(event)
+
+    result = run_cell(
+        cell,
+        default_registry(),
+        device=terms.device,
+        threads=terms.threads,
+        watch=watch,
+        supervision=supervision,
+    )
+    result.record.provenance.worker = this_process()
+    try:
+        pipe.send(result)
+    except OSError:
+        raise
+    except Exception as error:
+        # a plug-in's value that cannot be pickled; nothing of it has been sent
+        pipe.send(f"{type(error).__name__}: {error}")
+
+
+def _end_with_coordinator() -> None:
+    """End this process when its coordinator is gone, even in the middle of a cell."""
+    coordinator = multiprocessing.parent_process()
+    if coordinator is not None:
+        coordinator.join()
+        end_process_tree(psutil.Process(), itself=False)
+        os._exit(1)

@@ -1,4 +1,4 @@
-"""What every executor is: cells in, results out, and a way to stop."""
+"""What every executor offers: cells in, results out, and two ways to stop."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ __all__ = ["Executor", "Terms", "Watch", "check_threads", "this_process", "unfin
 
 Watch = Callable[[Event], None]
 MAX_THREADS = 1024
-"""OpenMP ends the process where it cannot start as many threads as it was told to."""
+"""OpenMP ends the process where it cannot start as many threads as were asked for."""
 
 
 @dataclass(frozen=True)
 class Terms:
-    """Under which every cell of a run runs, wherever that is."""
+    """How every cell of a run is run, on whichever machine."""
 
     device: str = "cpu"
     """"cpu", "cuda", or "cuda:N"."""
     threads: int = 1
     limits: Limits = field(default_factory=Limits)
     isolate: bool = False
-    """A process of its own for every cell."""
+    """Whether every cell gets a process of its own."""
     retries: int = 1
     """How often a cell is run again after the process or machine that ran it was lost."""
 
@@ -46,25 +46,25 @@ def check_threads(threads: int) -> None:
     """Refuse a number of threads with which torch would crash the process.
 
     Raises:
-        UsageError: below 1, or more than any machine serves.
+        UsageError: below 1, or above ``MAX_THREADS``.
     """
     if not 1 <= threads <= MAX_THREADS:
         raise UsageError(f"threads must be at least 1 and at most {MAX_THREADS}, got {threads}")
 
 
 def this_process() -> str:
-    """Machine and number of this process, as a record names what ran its cell."""
+    """ "host:pid" of this process, by which a record says what ran its cell."""
     return f"{socket.gethostname()}:{os.getpid()}"
 
 
 class Executor(ABC):
     """Runs cells. Results come back in any order, one for each cell that was started.
 
-    Nothing here writes to the results folder: whoever asks for results does.
+    An executor writes no files: the caller stores the results.
     """
 
     name: str
-    """In words, for provenance."""
+    """How records name it."""
 
     def __init__(self, terms: Terms) -> None:
         self.terms = terms
@@ -72,13 +72,17 @@ class Executor(ABC):
 
     @abstractmethod
     def run(self, cells: Sequence[CellConfig], watch: Watch) -> Generator[CellResult, None, None]:
-        """Results as they come. Ends early after ``drain`` or ``interrupt``.
+        """Yield results as they come. Ends early after ``drain`` or ``interrupt``.
 
-        When the iterator is closed, cells that still run are killed.
+        When the generator is closed, cells that still run are killed.
+
+        Args:
+            cells: what to run.
+            watch: called with the progress of running cells.
         """
 
     def ready(self) -> None:
-        """Forget that an earlier run was drained or interrupted; called before each run."""
+        """Undo an earlier ``drain`` or ``interrupt``; called before each run."""
         self.draining = False
 
     def drain(self) -> None:
@@ -87,13 +91,13 @@ class Executor(ABC):
 
     @abstractmethod
     def interrupt(self) -> None:
-        """Start no more cells, and make those that run stop and give what they have.
+        """Start no more cells; those that run stop, and their results hold what they had.
 
         Called from a signal handler in the main thread.
         """
 
     def noted(self, result: CellResult) -> CellResult:
-        """The result, its provenance complete."""
+        """The result, with the executor and its limits added to the provenance."""
         source = result.record.provenance
         source.executor = self.name
         source.timeout_s = self.terms.limits.seconds
@@ -112,16 +116,16 @@ def unfinished(
     peak_memory_bytes: int | None = None,
     seconds: float | None = None,
 ) -> CellResult:
-    """The record of a cell whose process can no longer tell how it ended.
+    """The result of a cell whose process gave none.
 
     Args:
         cell: the cell.
         status: what became of it.
-        kind: stands for the type of the exception.
+        kind: what stands in place of an exception's type.
         message: why, in words.
-        terms: what it ran under.
-        phase: the last one it was seen in.
-        peak_memory_bytes: the most memory it was seen to hold.
+        terms: how it was run.
+        phase: the last phase that was reported.
+        peak_memory_bytes: the most memory that was measured from outside.
         seconds: how long it ran.
     """
     record = Record(

@@ -1,0 +1,490 @@
+"""Cells as tasks of a Dask cluster: one that runs already, or one that a batch system starts.
+
+In the coordinating process ``connect`` makes the executor ``Dask``. On the cluster's workers runs
+``run_on_worker``, which gives each cell a process of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import json
+import logging
+import multiprocessing
+import platform
+import queue
+import threading
+import time
+import uuid
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import asdict
+from importlib import metadata
+from multiprocessing import connection
+from pathlib import Path
+from typing import Any
+
+from encbench.errors import ClusterError, UsageError
+from encbench.results.records import CellResult, Status
+from encbench.run.cell import Event
+from encbench.run.executors.interface import Executor, Terms, Watch, unfinished
+from encbench.run.executors.pool import Worker
+from encbench.run.limits import GRACE, POLL, Limits
+from encbench.suite.config import CellConfig
+from encbench.suite.plan import cell_key
+
+try:
+    from distributed import Client, Future, KilledWorker, Security, get_worker
+    from distributed.core import rpc
+except ImportError as error:
+    raise UsageError(
+        f"running on a cluster needs Dask, which is not installed ({error}); "
+        "pip install 'encbench[dask]'"
+    ) from error
+
+__all__ = ["Dask", "connect"]
+
+logger = logging.getLogger("encbench")
+CONNECT_SECONDS = 15.0
+ANSWER_SECONDS = 20.0
+"""For a scheduler to say what it is, connecting included."""
+RESULT_SECONDS = 0.2
+"""Between two looks at signals and at the connection while no result comes."""
+EVENT_INTERVAL = 1.0
+"""Seconds between two progress events of a cell; all pass through the one scheduler."""
+IDLE_SECONDS = 60.0
+"""After which a process without a cell is ended."""
+DEVICES = ("auto", "cpu", "cuda")
+
+
+# In the coordinating process
+
+
+@contextmanager
+def connect(
+    scheduler: str | None = None,
+    cluster: str | None = None,
+    *,
+    workers: int = 1,
+    device: str = "auto",
+    threads: int = 1,
+    limits: Limits | None = None,
+    isolate: bool = False,
+    retries: int = 1,
+) -> Iterator[Dask]:
+    """An executor on a cluster; what was started for it ends with it.
+
+    Args:
+        scheduler: address of a running one, as ``dask scheduler`` prints it, or the file that
+            ``dask scheduler --scheduler-file`` wrote.
+        cluster: instead, a batch system that dask-jobqueue knows ("slurm", "pbs", …), set up in
+            dask's configuration (``~/.config/dask/jobqueue.yaml``).
+        workers: jobs to ask that batch system for.
+        device: "cuda" asks each worker for one of its resource GPU (``--resources GPU=1``);
+            "auto" does where a worker has it.
+        threads, limits, isolate, retries: as in ``run_suite``.
+
+    Raises:
+        UsageError: Dask is not installed, or a setting is wrong.
+        ClusterError: the cluster cannot be reached or started, or cannot run cells.
+    """
+    if device not in DEVICES:
+        raise UsageError(
+            f"device {device!r} on a cluster: expected {', '.join(DEVICES)}; which GPU is the "
+            "worker's choice (CUDA_VISIBLE_DEVICES)"
+        )
+    if workers < 1:
+        raise UsageError(f"workers must be at least 1, got {workers}")
+    Terms(threads=threads, retries=retries)  # refused before anything is started
+    # Dask's loggers print the traceback of every lost connection; what matters is reported here
+    loggers = [
+        logging.getLogger(name)
+        for name in logging.root.manager.loggerDict
+        if name.startswith("distributed")
+    ]
+    levels = [each.level for each in loggers]
+    for each in loggers:
+        each.setLevel(logging.CRITICAL)
+    started: Any = None
+    client: Client | None = None
+    try:
+        started = _start(cluster, workers) if cluster is not None else None
+        client = _client(started if started is not None else scheduler)
+        _check_workers(client)
+        gpus = any(each["resources"].get("GPU") for each in _workers(client).values())
+        if device == "cuda" and not gpus:
+            logger.warning(
+                "no worker has the resource GPU yet; cells wait for one started with "
+                "`dask worker %s --resources GPU=1`",
+                client.scheduler.address if client.scheduler else scheduler,
+            )
+        elif device == "auto":
+            device = "cuda" if gpus else "cpu"
+        yield Dask(client, Terms(device, threads, limits or Limits(), isolate, retries))
+    finally:
+        for each in (client, started):
+            if each is not None:
+                each.close()
+        for each, level in zip(loggers, levels, strict=True):
+            each.setLevel(level)
+
+
+def _start(kind: str, workers: int) -> Any:
+    """A cluster of dask-jobqueue, its settings from dask's configuration."""
+    try:
+        import dask_jobqueue  # an optional extra
+        from dask_jobqueue.local import LocalCluster
+    except ImportError as error:
+        raise UsageError(
+            f"--cluster needs dask-jobqueue, which is not installed ({error}); "
+            "pip install 'encbench[jobqueue]'"
+        ) from None
+    known: dict[str, Any] = {
+        name.removesuffix("Cluster").lower(): cls
+        for name, cls in inspect.getmembers(dask_jobqueue, inspect.isclass)
+        if name.endswith("Cluster") and name != "JobQueueCluster"
+    }
+    known["local"] = LocalCluster
+    if kind not in known:
+        raise UsageError(f"unknown cluster {kind!r}; expected {', '.join(sorted(known))}")
+    try:
+        cluster = known[kind]()
+        # adapt, not scale: a job that reached its wall time is asked for again
+        cluster.adapt(minimum_jobs=workers, maximum_jobs=workers)
+    except (ValueError, TypeError, OSError, RuntimeError) as error:
+        # what follows its first line is Python code
+        reason = str(error).partition("\n")[0].removesuffix("for example:").rstrip(" ,.:")
+        raise ClusterError(
+            f"cannot start a {kind} cluster: {reason}; what a job is belongs in dask's "
+            f"configuration, under jobqueue.{kind}: docs/running.md has an example"
+        ) from error
+    logger.info("asked %s for %d %s", kind, workers, "job" if workers == 1 else "jobs")
+    return cluster
+
+
+def _client(where: Any) -> Client:
+    """A client of a started cluster, or of the scheduler at an address or in a scheduler file.
+
+    A client that finds nobody takes half a minute to give up, and prints a traceback when it is
+    garbage collected; so the address is tried first.
+    """
+    try:
+        address = where
+        if isinstance(where, str):
+            address = _address(where)
+            # a thread of its own: where this runs, a notebook's loop may be running
+            with ThreadPoolExecutor(1) as pool:
+                pool.submit(asyncio.run, _check_scheduler(address)).result()
+        return Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
+    # ValueError no address, OSError nobody there, TypeError and RuntimeError no way to encrypt
+    except (OSError, ValueError, TypeError, RuntimeError) as error:
+        raise ClusterError(
+            f"cannot reach a Dask scheduler at {where}: {error or type(error).__name__}; start one "
+            "with `dask scheduler` and give the address it prints, such as tcp://10.0.0.5:8786"
+        ) from None
+
+
+def _address(where: str) -> str:
+    """The address itself, or the one in a scheduler file."""
+    if not Path(where).is_file():
+        return where
+    try:
+        address = json.loads(Path(where).read_text(encoding="utf-8"))["address"]
+    except (ValueError, KeyError, TypeError):
+        address = None
+    if not isinstance(address, str):
+        raise ValueError("that is a file, but not one of `dask scheduler --scheduler-file`")
+    return address
+
+
+async def _check_scheduler(address: str) -> None:
+    """Ask what is there.
+
+    Raises:
+        ValueError: something else than a scheduler.
+        OSError: nothing.
+    """
+    secrets = Security().get_connection_args("client")
+    async with rpc(address, timeout=CONNECT_SECONDS, connection_args=secrets) as there:
+        try:
+            identity = await asyncio.wait_for(there.identity(), ANSWER_SECONDS)
+        except TimeoutError:
+            raise ValueError(
+                "what is there does not answer as Dask does; its dashboard has another port"
+            ) from None
+    if identity["type"] != "Scheduler":
+        raise ValueError(f"that is a Dask {identity['type'].lower()}")
+
+
+def _workers(client: Client) -> dict[str, Any]:
+    found: dict[str, Any] = client.scheduler_info(n_workers=-1)["workers"]
+    return found
+
+
+def _check_workers(client: Client) -> None:
+    """Refuse workers that cannot run cells; warn of those whose results may differ."""
+    if not _workers(client):
+        logger.warning("the cluster has no workers yet; cells wait for them")
+        return
+    ours = versions()
+    for address, theirs in client.run(versions, on_error="return").items():
+        if isinstance(theirs, BaseException):
+            raise ClusterError(
+                f"worker {address} cannot run cells: {type(theirs).__name__}: {theirs}; install "
+                f"there: pip install 'encbench[dask]=={ours['encbench']}' and your plug-ins"
+            )
+        differ = [
+            f"{name} {theirs[name]}, here {ours[name]}"
+            for name in ours
+            if theirs[name] != ours[name]
+        ]
+        if differ:
+            logger.warning(
+                "worker %s has other versions (%s): results may differ", address, "; ".join(differ)
+            )
+
+
+class Dask(Executor):
+    """Every cell a task of the scheduler; results come back to this process.
+
+    When a worker is lost with a cell, the scheduler gives the cell to another, as often as its
+    setting ``distributed.scheduler.allowed-failures`` says, and the record names the lost ones.
+    """
+
+    name = "dask"
+
+    def __init__(self, client: Client, terms: Terms) -> None:
+        super().__init__(terms)
+        self._client = client
+        self.ready()
+
+    def ready(self) -> None:
+        super().ready()
+        self._run = f"encbench-{uuid.uuid4().hex[:12]}"
+        self._interrupted = False
+        self._began: dict[str, dict[str, str]] = {}
+        """By cell: attempts that were seen to begin, with their workers, in order."""
+        self._phases: dict[str, str] = {}
+
+    def interrupt(self) -> None:
+        # the loop in run sees it: a signal handler must not use the client
+        self._interrupted = True
+        self.drain()
+
+    def run(self, cells: Sequence[CellConfig], watch: Watch) -> Generator[CellResult, None, None]:
+        by_key = {cell_key(cell): cell for cell in cells}
+        done: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._client.subscribe_topic(self._run, lambda event: self._saw(event[1], watch))
+        waiting = self._submit(by_key, done)
+        asked: float | None = None
+        try:
+            while waiting:
+                try:
+                    key = done.get(timeout=RESULT_SECONDS)
+                except queue.Empty:
+                    self._check_connection()
+                else:
+                    future = waiting.pop(key, None)
+                    if future is not None:
+                        yield self.noted(self._result(by_key[key], future))
+                if self.draining:
+                    for key in [key for key in waiting if key not in self._began]:
+                        waiting.pop(key).cancel()
+                if self._interrupted and asked is None:
+                    asked = time.monotonic()
+                    self._call_workers(stop_run)
+                if asked is not None and time.monotonic() - asked > 2 * GRACE:
+                    for key in list(waiting):
+                        waiting.pop(key).cancel()
+                        message = "stopped by a signal, and did not end when told to"
+                        yield self.noted(
+                            self._unfinished(by_key[key], "interrupted", "Interrupted", message)
+                        )
+        finally:
+            self._leave(waiting)
+
+    def _submit(
+        self, cells: dict[str, CellConfig], done: queue.SimpleQueue[str]
+    ) -> dict[str, Future]:
+        futures = {}
+        for key, cell in cells.items():
+            futures[key] = self._client.submit(
+                run_on_worker,
+                *(cell, self.terms, self._run, str(Path.cwd())),
+                key=f"{self._run}-{key}",
+                pure=False,
+                resources={"GPU": 1} if self.terms.device == "cuda" else None,
+            )
+            futures[key].add_done_callback(lambda _, key=key: done.put(key))
+        return futures
+
+    def _result(self, cell: CellConfig, future: Future) -> CellResult:
+        began = self._began.get(cell_key(cell), {})
+        try:
+            delivered: tuple[str, CellResult] | None = future.result()
+        except KilledWorker as error:
+            message = (
+                f"the cluster lost {error.allowed_failures + 1} workers that ran this cell, "
+                "and its scheduler gave it up"
+            )
+            result = self._unfinished(cell, "failed", "WorkersLost", message)
+            result.record.lost_workers = list(began.values())
+            return result
+        except Exception as error:
+            self._check_connection()
+            message = f"the cluster could not run it: {type(error).__name__}: {error}"
+            return self._unfinished(cell, "failed", type(error).__name__, message)
+        finally:
+            future.release()
+        if delivered is None:
+            message = "its worker was told that nobody waits for it"
+            return self._unfinished(cell, "interrupted", "Interrupted", message)
+        attempt, result = delivered
+        lost = [
+            f"{worker}: lost while it ran this cell"
+            for earlier, worker in began.items()
+            if earlier != attempt
+        ]
+        result.record.lost_workers = [*lost, *result.record.lost_workers]
+        return result
+
+    def _unfinished(self, cell: CellConfig, status: Status, kind: str, message: str) -> CellResult:
+        phase = self._phases.get(cell_key(cell), "")
+        return unfinished(cell, status, kind, message, terms=self.terms, phase=phase)
+
+    def _saw(self, content: dict[str, Any], watch: Watch) -> None:
+        event = Event(**content["event"])
+        self._began.setdefault(event.key, {})[content["attempt"]] = content["where"]
+        self._phases[event.key] = event.phase
+        watch(event)
+
+    def _call_workers(self, function: Callable[[str], None]) -> threading.Thread:
+        """Call a function with the run's name on all workers, without waiting for a frozen one."""
+
+        def call() -> None:
+            with suppress(Exception):  # a worker may go meanwhile
+                self._client.run(function, self._run, on_error="ignore")
+
+        thread = threading.Thread(target=call, daemon=True)
+        thread.start()
+        return thread
+
+    def _check_connection(self) -> None:
+        if self._client.status != "running":
+            raise ClusterError(
+                "the Dask scheduler is gone; what had finished is recorded, and the same command "
+                "goes on from there once the cluster is back"
+            )
+
+    def _leave(self, waiting: dict[str, Future]) -> None:
+        """Leave nothing on the cluster."""
+        if self._client.status != "running":
+            return
+        with suppress(Exception):  # it may go at this moment
+            self._client.unsubscribe_topic(self._run)
+            if waiting:
+                self._client.cancel(list(waiting.values()))
+            self._call_workers(end_processes).join(timeout=GRACE)
+
+
+# In a worker of the cluster
+
+_lock = threading.Lock()
+_idle: list[tuple[str, float, Worker]] = []
+"""Processes without a cell: of which run, since when."""
+_stopped: set[str] = set()
+
+
+def run_on_worker(
+    cell: CellConfig, terms: Terms, run: str, folder: str
+) -> tuple[str, CellResult] | None:
+    """Run a cell in a process beside the Dask worker's own, and wait for it.
+
+    Dask's threads share one process, in which cells would share random numbers, memory and
+    crashes.
+
+    Args:
+        cell: what to run.
+        terms: how it is run.
+        run: names the run, for its progress and to stop it.
+        folder: the coordinator's working directory, used where this machine has it too.
+
+    Returns:
+        A name for this attempt and its result; None where nobody waits for it any more.
+    """
+    dask_worker: Any = get_worker()
+    task = dask_worker.get_current_task()
+    attempt = uuid.uuid4().hex
+    where = f"{dask_worker.name} ({platform.node()})"
+    sent = 0.0
+
+    def watch(event: Event) -> None:
+        nonlocal sent
+        if time.monotonic() - sent > EVENT_INTERVAL:
+            sent = time.monotonic()
+            # not "worker": the scheduler writes its own address of it there
+            content = {"attempt": attempt, "where": where, "event": asdict(event)}
+            dask_worker.log_event(run, content)
+
+    worker = _take(terms, run, folder)
+    worker.watch = watch
+    try:
+        worker.start(cell)
+        while (result := worker.poll()) is None:
+            connection.wait(worker.waitable(), POLL)
+            state = dask_worker.state.tasks.get(task)
+            if run in _stopped:
+                worker.interrupt()
+            elif state is None or state.state in ("cancelled", "released", "forgotten"):
+                # the coordinator has cancelled the task, or is gone
+                return None
+    finally:
+        if not worker.idle:
+            worker.close()
+        with _lock:
+            _idle.append((run, time.monotonic(), worker))
+        timer = threading.Timer(IDLE_SECONDS, end_processes)
+        timer.daemon = True
+        timer.start()
+    if result.record.error is not None:
+        # whoever reads it must know where a path or a plug-in was missing
+        result.record.error.message = f"on worker {where}: {result.record.error.message}"
+    result.record.provenance.worker = where
+    return attempt, result
+
+
+def _take(terms: Terms, run: str, folder: str) -> Worker:
+    """A worker of the run that is idle, or a new one; its process is started with the cell."""
+    # a nanny's worker is a daemon, which may have no children: they could outlive it. Ours end
+    # when it does
+    multiprocessing.current_process().daemon = False
+    with _lock:
+        for index, (its_run, _, worker) in enumerate(_idle):
+            if its_run == run:
+                del _idle[index]
+                return worker
+    return Worker(terms, lambda event: None, folder)
+
+
+def stop_run(run: str) -> None:
+    """Make the cells of a run that are running here stop and give what they have."""
+    _stopped.add(run)
+
+
+def end_processes(run: str | None = None) -> None:
+    """End processes without a cell: those of a run, and all that have waited ``IDLE_SECONDS``."""
+    with _lock:
+        latest = time.monotonic() - IDLE_SECONDS
+        over = [entry for entry in _idle if entry[0] == run or entry[1] <= latest]
+        _idle[:] = [entry for entry in _idle if entry not in over]
+    for _, _, worker in over:
+        worker.close()
+    if run is not None:
+        _stopped.discard(run)
+
+
+def versions() -> dict[str, str]:
+    """Versions that decide whether results here and on the coordinator are the same."""
+    found = {name: metadata.version(name) for name in ("encbench", "torch", "numpy")}
+    return {**found, "python": ".".join(platform.python_version_tuple()[:2])}
