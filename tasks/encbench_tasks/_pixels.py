@@ -1,4 +1,4 @@
-"""Pixels of an image file in [0, 1], at the depth that the file has where that can be had."""
+"""The pixels of an image file as float32 in [0, 1], with the bits that the file has."""
 
 from __future__ import annotations
 
@@ -7,26 +7,29 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
+from tifffile import PHOTOMETRIC, TiffFile
 
 from encbench import DataError
-from encbench_tasks._png16 import decode_png16, is_png16
-from encbench_tasks._tiff import decode_tiff, is_tiff, upright
 
 Pixels = NDArray[np.float32]
-BITS_PER_SAMPLE, PHOTOMETRIC = 258, 262
-"""Numbers of TIFF's tags."""
+BITS_PER_SAMPLE = 258
+"""Number of TIFF's tag."""
+MOST_SAMPLES = 8
+"""Samples a pixel, of a TIFF: four colours and alpha, and some that are left out."""
 
 
 def read_pixels(path: Path) -> Pixels:
     """(H, W, C) float32 in [0, 1], upright; C = 1 grey, 2 grey and alpha, 3 RGB, 4 RGBA.
 
-    Alpha is straight, not multiplied into the colours. PNG and TIFF keep 16 bits (TIFF also 32
-    and floats); other formats are as Pillow decodes them, 8 bits for colour. The first frame of
-    an animation, the first page of a document. EXIF orientation is applied; colour profiles
-    and gamma are not. CMYK becomes RGB by Pillow's plain formula.
+    Alpha is straight, not multiplied into the colours. PNG and TIFF keep up to 16 bits a sample
+    (TIFF also 32 and floats), read by imagecodecs and tifffile; other formats are as Pillow
+    decodes them, 8 bits for colour. Of an animation or a document, the first frame or page. EXIF
+    orientation is applied; colour profiles and gamma are not. CMYK becomes RGB by Pillow's plain
+    formula.
 
     Raises:
         DataError: the file cannot be read as a whole image; names the path.
@@ -49,7 +52,7 @@ def read_pixels(path: Path) -> Pixels:
         ) from None
     # decoders answer damaged files with anything from OSError to IndexError
     except Exception as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise DataError(
             f"{path}: the image cannot be read: {reason}; replace the file by a whole one"
         ) from error
@@ -85,29 +88,26 @@ def _strict_pillow() -> Iterator[None]:
 
 
 def _decode(path: Path, head: bytes) -> Pixels:
-    try:
-        image = Image.open(path)
-    except UnidentifiedImageError:
-        if is_tiff(head):
-            return decode_tiff(path)
-        raise
-    with image:
-        if is_png16(head):
-            pixels = decode_png16(path.read_bytes()).astype(np.float32) / np.float32(65535)
-        elif is_tiff(head) and _is_cut_by_pillow(image):
-            return decode_tiff(path)
+    is_tiff = head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+    is_png16 = head[:8] == b"\x89PNG\r\n\x1a\n" and head[24:25] == b"\x10"
+    # an open file: of a path, Pillow maps uncompressed TIFF into memory and turns it wrongly
+    with path.open("rb") as file:
+        try:
+            image = Image.open(file)
+        except UnidentifiedImageError:
+            if is_tiff:
+                return _decode_tiff(path)
+            raise
+        if is_tiff and max(getattr(image, "tag_v2", {}).get(BITS_PER_SAMPLE, (1,))) > 8:
+            return _decode_tiff(path)
+        if is_png16:
+            samples = np.asarray(imagecodecs.png_decode(path.read_bytes()))
+            pixels = samples.reshape(*samples.shape[:2], -1).astype(np.float32) / np.float32(65535)
         else:
             image.load()
             pixels = _from_pillow(image)
         # Pillow turns TIFF itself, and then drops the tag
-        return upright(pixels, image.getexif().get(ExifTags.Base.Orientation, 1))
-
-
-def _is_cut_by_pillow(image: Image.Image) -> bool:
-    """Whether Pillow would lose bits of this TIFF: all deep ones but plain 16-bit grey."""
-    tags = getattr(image, "tag_v2", {})
-    grey = image.mode.startswith("I;16") and tags.get(PHOTOMETRIC, 1) == 1
-    return max(tags.get(BITS_PER_SAMPLE, (1,))) > 8 and not grey
+        return _upright(pixels, image.getexif().get(ExifTags.Base.Orientation, 1))
 
 
 def _from_pillow(image: Image.Image) -> Pixels:
@@ -121,3 +121,78 @@ def _from_pillow(image: Image.Image) -> Pixels:
         mode = "L" if image.mode in ("1", "L") else "RGB"
     samples = np.asarray(image if image.mode == mode else image.convert(mode), np.float32)
     return samples.reshape(image.height, image.width, -1) / np.float32(255)
+
+
+def _decode_tiff(path: Path) -> Pixels:
+    """The first page of a TIFF of more than 8 bits a sample, of which Pillow loses some.
+
+    Raises:
+        ValueError: the page is not a grey or RGB image, or its values have no known range; says
+            how to mend it.
+    """
+    with TiffFile(path) as file:
+        page = file.pages.first
+        colours = PHOTOMETRIC(page.photometric).name
+        if colours not in ("MINISBLACK", "MINISWHITE", "RGB"):
+            raise ValueError(f"deep TIFF of colour space {colours}; save it as RGB")
+        # before anything is decoded: a few bytes can ask for any amount of memory
+        largest = max(page.imagewidth * page.imagelength, page.tilewidth * page.tilelength)
+        if largest > (Image.MAX_IMAGE_PIXELS or largest):
+            raise Image.DecompressionBombError
+        if page.samplesperpixel > MOST_SAMPLES or page.imagedepth > 1 or page.tiledepth > 1:
+            raise ValueError(f"the first page has shape {page.shape}, which is not a single image")
+        ends = map(sum, zip(page.dataoffsets, page.databytecounts, strict=True))
+        if (end := max(ends, default=0)) > file.filehandle.size:
+            raise ValueError(f"cut short: ends at byte {file.filehandle.size} of {end}")
+        samples, axes, bits = page.asarray(), page.axes, page.bitspersample
+        extra = [int(kind) for kind in page.extrasamples]
+        orientation = page.tags.valueof("Orientation", 1)
+    if axes == "SYX":
+        samples, axes = np.moveaxis(samples, 0, -1), "YXS"
+    if axes not in ("YX", "YXS"):
+        raise ValueError(f"the first page has axes {axes}, which are not those of a single image")
+    pixels = _in_unit_range(samples.reshape(*samples.shape[:2], -1), bits)
+    if colours == "MINISWHITE":
+        pixels = 1 - pixels
+    return _upright(_with_alpha(pixels, extra), orientation)
+
+
+def _in_unit_range(samples: NDArray[np.generic], bits: int) -> Pixels:
+    if samples.dtype.kind == "u":
+        # in float64, where 32-bit samples are exact
+        scaled: NDArray[np.float64] = samples.astype(np.float64) / (2**bits - 1)
+        return scaled.astype(np.float32)
+    if samples.dtype.kind != "f":
+        raise ValueError(f"samples of type {samples.dtype} have no known range; save 16-bit ones")
+    values = samples.astype(np.float64)
+    low, high = values.min(initial=1), values.max(initial=0)
+    if not (low >= 0 and high <= 1):
+        raise ValueError(f"values from {low:g} to {high:g} where [0, 1] is needed; rescale them")
+    return values.astype(np.float32)
+
+
+def _with_alpha(pixels: Pixels, extra: list[int]) -> Pixels:
+    """Colours and, of the extra samples (0 unspecified, 1 premultiplied, 2 straight), alpha."""
+    count = pixels.shape[2] - len(extra)
+    if count not in (1, 3):
+        raise ValueError(f"{count} colour samples a pixel where 1 or 3 are needed")
+    colour = pixels[..., :count]
+    for index, kind in enumerate(extra):
+        if kind not in (1, 2):
+            continue
+        alpha = pixels[..., count + index, None]
+        if kind == 1:
+            colour = np.divide(colour, alpha, out=np.zeros_like(colour), where=alpha > 0)
+        return np.concatenate([np.minimum(colour, 1), alpha], axis=2)
+    return colour
+
+
+def _upright(pixels: Pixels, orientation: int) -> Pixels:
+    """The image turned as TIFF's and EXIF's orientation 1 to 8 says; other values are ignored."""
+    if orientation in (5, 6, 7, 8):
+        pixels = pixels.transpose(1, 0, 2)
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    return np.ascontiguousarray(pixels)

@@ -1,6 +1,7 @@
 """Images of every kind, as real files: the pixels that the task takes from them."""
 
 import io
+import struct
 import warnings
 
 import numpy as np
@@ -138,16 +139,70 @@ def test_premultiplied_alpha_of_a_16_bit_tiff_is_divided_out(truth):
     np.testing.assert_allclose(truth("a.tif", write)[..., :3], unit(RGB16), atol=1 / 32000)
 
 
-def test_a_deep_tiff_whose_compression_needs_a_codec_says_which(tmp_path):
-    path = tmp_path / "lzw.tif"
-    tifffile.imwrite(path, RGB16, photometric="rgb")
-    data = bytearray(path.read_bytes())
-    with tifffile.TiffFile(path) as file:
-        tag = file.pages.first.tags["Compression"]
-        # the file lies about its compression: only the tag matters here
-        data[tag.valueoffset : tag.valueoffset + 2] = (5).to_bytes(2, "little")
-    path.write_bytes(data)
-    with pytest.raises(DataError, match=r"lzw\.tif.*LZW.*pip install imagecodecs"):
+@pytest.mark.parametrize("compression", ["lzw", "zlib", "zstd", "lzma", "packbits"])
+@pytest.mark.parametrize("samples", [RGB16, RGB16[..., 0]], ids=["rgb", "grey"])
+def test_a_compressed_16_bit_tiff_keeps_its_depth(truth, compression, samples):
+    kind = "rgb" if samples.ndim == 3 else "minisblack"
+
+    def write(path):
+        tifffile.imwrite(path, samples, photometric=kind, compression=compression)
+
+    np.testing.assert_array_equal(truth("c.tif", write), unit(samples).reshape(5, 7, -1))
+
+
+def tiff(width, height, bits, data, *, byteorder="<", orientation=1, photometric=1):
+    """A grey TIFF of one uncompressed strip, tag by tag."""
+    tags = [
+        *((256, width), (257, height), (258, bits), (259, 1), (262, photometric)),
+        *((273, 134), (274, orientation), (277, 1), (278, height), (279, len(data))),
+    ]
+    fields = [struct.pack(f"{byteorder}HHII", tag, 4, 1, value) for tag, value in tags]
+    mark = b"II*\0" if byteorder == "<" else b"MM\0*"
+    head = mark + struct.pack(f"{byteorder}IH", 8, len(tags)) + b"".join(fields) + bytes(4)
+    return head + data
+
+
+def packed(values, bits):
+    """Rows of samples of ``bits`` bits, most significant first, each row from a new byte."""
+    digits = (values[..., None] >> np.arange(bits)[::-1]) & 1
+    return np.packbits(digits.reshape(len(values), -1).astype(np.uint8), axis=1).tobytes()
+
+
+@pytest.mark.parametrize("bits", [10, 12, 14, 16])
+@pytest.mark.parametrize("photometric", [0, 1])
+def test_grey_tiff_of_any_depth_fills_the_range(truth, bits, photometric):
+    values = np.random.default_rng(0).integers(0, 2**bits, (6, 9))
+    values[0, :2] = 0, 2**bits - 1
+    data = tiff(9, 6, bits, packed(values, bits), byteorder=">", photometric=photometric)
+    got = truth("g.tif", lambda path: path.write_bytes(data))
+    expected = (values / (2**bits - 1)).astype(np.float32)
+    np.testing.assert_array_equal(got[..., 0], expected if photometric else 1 - expected)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("bits", [8, 12, 16])
+def test_uncompressed_grey_tiff_is_turned_upright(truth, bits, orientation):
+    values = np.random.default_rng(1).integers(0, 2**bits, (4, 6))
+    order = ">" if bits == 16 else "<"
+    data = tiff(6, 4, bits, packed(values, bits), byteorder=order, orientation=orientation)
+    got = truth("g.tif", lambda path: path.write_bytes(data))
+    lying = Image.fromarray((values / (2**bits - 1)).astype(np.float32))
+    lying.getexif()[0x0112] = orientation
+    np.testing.assert_array_equal(got[..., 0], np.asarray(ImageOps.exif_transpose(lying)))
+
+
+@pytest.mark.parametrize("bits", [8, 16, 32])
+def test_a_few_bytes_of_tiff_do_not_ask_for_gigabytes(tmp_path, bits):
+    path = tmp_path / "bomb.tif"
+    path.write_bytes(tiff(120_000, 120_000, bits, b""))
+    with pytest.raises(DataError, match=r"bomb\.tif: more than .* million pixels; scale"):
+        read_pixels(path)
+
+
+def test_a_deep_tiff_that_was_cut_short_says_where(tmp_path):
+    path = tmp_path / "cut.tif"
+    path.write_bytes(tiff(9, 6, 16, bytes(9 * 6 * 2))[:-10])
+    with pytest.raises(DataError, match=r"cut short: ends at byte 232 of 242"):
         read_pixels(path)
 
 
