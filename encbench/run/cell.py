@@ -29,8 +29,7 @@ from encbench.run.building import (
 from encbench.run.limits import CellStopped, CellTimedOut, Interrupted, MemoryExceeded, Supervision
 from encbench.run.memory import peak_memory_bytes, reset_peak_memory
 from encbench.run.spectra import measure_spectrum
-from encbench.suite.config import CellConfig
-from encbench.suite.plan import cell_key
+from encbench.suite.config import CellConfig, cell_key
 from encbench.training.loop import (
     Diverged,
     Training,

@@ -19,8 +19,7 @@ from encbench.run.cell import Event
 from encbench.run.executors.base import Executor, Terms, Watch, unfinished
 from encbench.run.executors.dask_task import Assignment, Delivery, dismiss, run_here, stop_run
 from encbench.run.limits import GRACE
-from encbench.suite.config import CellConfig
-from encbench.suite.plan import cell_key
+from encbench.suite.config import CellConfig, cell_key
 
 __all__ = ["Dask"]
 
