@@ -21,7 +21,7 @@ from rich.progress import (
 from rich.text import Text
 
 from encbench.cli.format import printable
-from encbench.suite.config import CellConfig
+from encbench.suite.config import CellConfig, cell_key
 
 if TYPE_CHECKING:
     # these import torch, which `encbench run --help` does without
@@ -77,8 +77,6 @@ class RunProgress:
         self._bars.stop()
 
     def planned(self, cells: Sequence[CellConfig], finished: Sequence[StoredRecord]) -> None:
-        from encbench.suite.plan import cell_key  # imports torch
-
         self._labels = {cell_key(cell): _label(cell) for cell in cells}
         self.finished = len(finished)
         if finished:

@@ -98,10 +98,10 @@ def _check_output(output: Path | None, stored: StoredRecord, again: Rerun) -> No
     key = stored.record.key
     if (output / "records" / key).exists():
         raise UsageError(f"{output} has a record {key} already; choose another folder with -o")
-    if not again.faithful:
+    if not again.same_data:
         raise UsageError(
-            f"-o {output}: {'; '.join(again.remarks)}. What comes out would stand there under a "
-            "key that says otherwise; run it without -o, or `encbench run` the cell anew"
+            f"-o {output}: {'; '.join(again.remarks)}. The result would be one of another cell; "
+            "run it without -o, or `encbench run` the cell on these data"
         )
     # what cannot be kept is better known before an hour of training
     with encbench.Store(output).writing():

@@ -87,6 +87,13 @@ def run(
         Literal["never", "failed", "diverged", "all"],
         typer.Option(help="Which cells that have a record to run again."),
     ] = "failed",
+    keep_versions: Annotated[
+        bool,
+        typer.Option(
+            "--keep-versions",
+            help="Keep records made with other versions of the plug-ins; else they run again.",
+        ),
+    ] = False,
     on_failure: Annotated[
         Literal["continue", "stop"],
         typer.Option(help="After a cell that is not ok: run the others, or begin no other."),
@@ -188,7 +195,8 @@ def run(
     )
     console = Console(stderr=True)
     if dry_run:
-        _say_what_would_run(encbench.plan(chosen, registry), output, rerun, console)
+        cells = encbench.plan(chosen, registry)
+        _say_what_would_run(cells, output, rerun, keep_versions, console)
         return
     started = time.monotonic()
     with (
@@ -210,6 +218,7 @@ def run(
                 retries=retries,
                 executor=executor,
                 rerun=rerun,
+                keep_versions=keep_versions,
                 on_failure=on_failure,
                 report=report,
                 watcher=progress,
@@ -270,11 +279,15 @@ def _cluster(
 
 
 def _say_what_would_run(
-    cells: Sequence[CellConfig], output: Path, rerun: Rerun, console: Console
+    cells: Sequence[CellConfig],
+    output: Path,
+    rerun: Rerun,
+    keep_versions: bool,
+    console: Console,
 ) -> None:
     from encbench.run.runner import left_to_run  # torch
 
-    left = left_to_run(cells, output, rerun)
+    left = left_to_run(cells, output, rerun, keep_versions)
     for cell in left:
         unread = " (its data cannot be read)" if cell.data_hash is None else ""
         typer.echo(f"{cell.task.label} × {cell.encoding.label} seed {cell.seed}{unread}")

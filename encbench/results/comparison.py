@@ -98,13 +98,11 @@ def _told(record: Record) -> dict[str, str]:
         **{f"version of {name}": version for name, version in source.libraries.items()},
         "version of encbench": source.encbench,
         **{f"version of {name}": version for name, version in source.plugins.items()},
-        # what the cell asks for; a record of a rerun says what was there
-        f"version of {cell.encoding.distribution}": source.plugins.get(
-            cell.encoding.distribution, cell.encoding.version
-        ),
-        f"version of {cell.task.distribution}": source.plugins.get(
-            cell.task.distribution, cell.task.version
-        ),
+        f"version of {cell.encoding.distribution}": cell.encoding.version,
+        f"version of {cell.task.distribution}": cell.task.version,
+        "seed of the weights": "depends on the plug-in's version"
+        if cell.weights_version is not None
+        else "does not depend on versions",
         "CPU capability": source.cpu_capability,
         **{f"BLAS of {name}": version for name, version in source.blas.items()},
         **{f"version of {name}": version for name, version in source.cuda.items()},

@@ -26,15 +26,16 @@ _generator = threading.Lock()
 def cell_streams(cell: CellConfig) -> Streams:
     """The cell's random streams.
 
-    The task counts by its name and its data, not by its parameters: a photograph has the same
-    streams under whatever path it was given.
+    Of the task its name and its data count, not its parameters: a photograph has the same
+    streams under whatever path it was given. Versions of plug-ins do not count, so that two
+    releases are compared on equal weights.
     """
+    encoding = cell.encoding.model_dump(mode="json", exclude={"label", "version"})
+    if cell.weights_version is not None:
+        encoding["version"] = cell.weights_version
     return Streams(
         task={"name": cell.task.name, "data": cell.data_hash},
-        encoding=[
-            cell.encoding.model_dump(mode="json", exclude={"label"}),
-            cell.network.model_dump(mode="json"),
-        ],
+        encoding=[encoding, cell.network.model_dump(mode="json")],
         seed=cell.seed,
     )
 

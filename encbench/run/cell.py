@@ -30,8 +30,7 @@ from encbench.run.limits import CellStopped, CellTimedOut, Interrupted, MemoryEx
 from encbench.run.memory import peak_memory_bytes, reset_peak_memory
 from encbench.run.signals import Supervision
 from encbench.run.spectra import measure_spectrum
-from encbench.suite.config import CellConfig
-from encbench.suite.plan import cell_key
+from encbench.suite.config import CellConfig, cell_key
 from encbench.training.loop import (
     Diverged,
     Training,

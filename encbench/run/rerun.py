@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import torch
 
 from encbench.errors import PluginError, UnknownNameError
-from encbench.plugins.registry import Offer, Registry
+from encbench.plugins.registry import Registry
 from encbench.results.comparison import Circumstance
 from encbench.results.records import CellResult, Record
 from encbench.run.cell import Event
@@ -22,17 +22,18 @@ __all__ = ["Rerun", "prepare", "run_again"]
 
 @dataclass
 class Rerun:
-    """What running a record's cell again here amounts to, before it is done."""
+    """A record's cell as it can be run here, before it is run."""
 
     cell: CellConfig
+    """With the versions of the plug-ins and the data that are here."""
     device: str
     threads: int
     remarks: list[str] = field(default_factory=list)
-    """What will not be as it was, a line each."""
+    """What differs from the recorded run, a line each."""
     circumstances: list[Circumstance] = field(default_factory=list)
-    """What no record says: other data."""
-    faithful: bool = True
-    """Whether the result is one of this cell: of the plug-ins and data that its key stands for."""
+    """Differences that records do not hold: other data."""
+    same_data: bool = True
+    """Whether the task's data are those of the record. If not, the result is of another cell."""
 
 
 def prepare(record: Record, registry: Registry, device: str | None = None) -> Rerun:
@@ -58,7 +59,8 @@ def prepare(record: Record, registry: Registry, device: str | None = None) -> Re
     for kind, reference in (("encoding", record.cell.encoding), ("task", record.cell.task)):
         version = _installed(kind, reference, registry)
         if version != reference.version:
-            rerun.faithful = False
+            here = reference.model_copy(update={"version": version})
+            rerun.cell = rerun.cell.model_copy(update={kind: here})
             rerun.remarks.append(
                 f"{kind} {reference.name!r} ran with {reference.distribution} "
                 f"{reference.version}; it runs with {version}, which is installed here"
@@ -72,29 +74,9 @@ def run_again(
 ) -> CellResult:
     """The cell's result here and now; what goes wrong is in its record."""
     terms = Terms(device=rerun.device, threads=rerun.threads)
-    executor = InProcess(terms, _AsRecorded(registry, rerun.cell))
+    executor = InProcess(terms, registry)
     (result,) = executor.run([rerun.cell], watch)
     return result
-
-
-class _AsRecorded(Registry):
-    """Offers what is installed under the versions that a cell names.
-
-    A cell's random streams count them, and a cell is refused where others are installed. To run
-    one again all the same is what was asked for, with a remark.
-    """
-
-    def __init__(self, registry: Registry, cell: CellConfig) -> None:
-        super().__init__(registry.host)
-        self._versions = {
-            (kind, f"{reference.distribution}:{reference.name}"): reference.version
-            for kind, reference in (("encoding", cell.encoding), ("task", cell.task))
-        }
-
-    def find(self, kind: str, name: str) -> Offer:
-        offer = super().find(kind, name)
-        version = self._versions.get((kind, name), offer.plugin.version)
-        return replace(offer, plugin=replace(offer.plugin, version=version))
 
 
 def _installed(kind: str, reference: PluginRef, registry: Registry) -> str:
@@ -126,7 +108,8 @@ def _compare_data(rerun: Rerun, registry: Registry) -> None:
     else:
         if here == then:
             return
-        remark = f"the data of {label} are not those of then; it runs on those that are here"
-    rerun.faithful = False
+        rerun.cell = rerun.cell.model_copy(update={"data_hash": here})
+        remark = f"the data of {label} have changed since; it runs on the present data"
+    rerun.same_data = False
     rerun.remarks.append(remark)
     rerun.circumstances.append(Circumstance("data (SHA-256)", then or "not readable", here))

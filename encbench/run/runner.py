@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,9 +21,9 @@ from encbench.run.executors import Executor, InProcess, ProcessPool, Terms, defa
 from encbench.run.executors.interface import Watch
 from encbench.run.limits import Limits
 from encbench.run.signals import RunStopped, orderly_stop
-from encbench.suite.config import CellConfig
+from encbench.suite.config import CellConfig, cell_key
 from encbench.suite.file import Suite
-from encbench.suite.plan import cell_key, plan
+from encbench.suite.plan import plan
 
 __all__ = ["OnFailure", "Rerun", "RunResult", "Watcher", "run_suite"]
 
@@ -88,6 +89,7 @@ def run_suite(
     retries: int = 1,
     executor: Executor | None = None,
     rerun: Rerun = "failed",
+    keep_versions: bool = False,
     on_failure: OnFailure = "continue",
     report: bool = True,
     watcher: Watcher | None = None,
@@ -111,6 +113,8 @@ def run_suite(
             ``threads``, ``device``, ``limits``, ``isolate`` and ``retries`` are then its own.
         rerun: which cells that have a record are run again: "failed" (the default), "diverged"
             (those too), "all" or "never".
+        keep_versions: keep records made with other versions of the plug-ins of the encoding or
+            the task, which are otherwise run again unless ``rerun`` is "never".
         on_failure: "continue" with the other cells after one that is not ok, or "stop": those
             that run end, and no other begins.
         report: have plug-ins write what they make of a finished run, such as the leaderboard.
@@ -136,10 +140,12 @@ def run_suite(
     cells = {cell_key(cell): cell for cell in plan(suite, registry)}
     store = Store(directory)
     with store.writing():
-        existing = {s.record.key: s for s in store.records(set_aside=True)}
+        existing = _by_cell(store.records(set_aside=True), cells)
+        for key in cells.keys() & existing.keys():
+            _remove_superseded(existing[key], store)
         store.write_suite(suite.model_dump(mode="json"))
-        wanted = [s for key, s in existing.items() if key in cells and not _again(s, rerun)]
-        kept = {s.record.key: s for s in store.whole(wanted)}
+        wanted = _reusable(cells, existing, rerun, keep_versions)
+        kept = {cell_key(s.record.cell): s for s in store.whole(wanted)}
         pending = [cell for key, cell in cells.items() if key not in kept]
         watcher.planned(pending, list(kept.values()))
         if executor is None:
@@ -152,7 +158,7 @@ def run_suite(
         ):
             for result in results:
                 stored = _write(store, result, existing)
-                done[stored.record.key] = stored
+                done[cell_key(stored.record.cell)] = stored
                 registry.host.notify("encbench_cell_finished", record=stored)
                 watcher.recorded(stored)
                 if on_failure == "stop" and stored.record.status != "ok":
@@ -201,17 +207,89 @@ def _local(terms: Terms, jobs: int | None, cells: int, registry: Registry) -> Ex
 
 
 def left_to_run(
-    cells: Sequence[CellConfig], directory: Path | str, rerun: Rerun = "failed"
+    cells: Sequence[CellConfig],
+    directory: Path | str,
+    rerun: Rerun = "failed",
+    keep_versions: bool = False,
 ) -> list[CellConfig]:
     """Those of the cells that ``run_suite`` would run in ``directory``; nothing is written."""
     if not Path(directory).is_dir():
         return list(cells)
-    kept = {s.record.key for s in Store(directory).records() if not _again(s, rerun)}
-    return [cell for cell in cells if cell_key(cell) not in kept]
+    by_key = {cell_key(cell): cell for cell in cells}
+    existing = _by_cell(Store(directory).records(), by_key)
+    reused = _reusable(by_key, existing, rerun, keep_versions)
+    kept = {cell_key(stored.record.cell) for stored in reused}
+    return [cell for key, cell in by_key.items() if key not in kept]
 
 
-def _again(stored: StoredRecord, rerun: Rerun) -> bool:
-    return stored.record.status in _AGAIN[rerun]
+def _by_cell(
+    records: Sequence[StoredRecord], cells: Mapping[str, CellConfig]
+) -> dict[str, list[StoredRecord]]:
+    """Records by the key that their cell has now, the one to use first.
+
+    There can be several of a cell: up to schema version 2 the key depended on the plug-ins'
+    versions, and a run killed while it replaces a record of that time leaves both.
+    """
+    groups: dict[str, list[StoredRecord]] = defaultdict(list)
+    for stored in records:
+        groups[cell_key(stored.record.cell)].append(stored)
+    for key, group in groups.items():
+        versions = cells[key].versions if key in cells else None
+        group.sort(
+            key=lambda s: (
+                s.record.cell.versions == versions,
+                s.record.key == key,
+                s.record.provenance.started,
+            ),
+            reverse=True,
+        )
+    return dict(groups)
+
+
+def _remove_superseded(group: list[StoredRecord], store: Store) -> None:
+    """Of records of one cell, those that the first replaced: of its versions, and older."""
+    first = group[0].record.cell.versions
+    for stored in [s for s in group[1:] if s.record.cell.versions == first]:
+        store.remove(stored.record.key)
+        group.remove(stored)
+
+
+def _reusable(
+    cells: Mapping[str, CellConfig],
+    existing: Mapping[str, list[StoredRecord]],
+    rerun: Rerun,
+    keep_versions: bool,
+) -> list[StoredRecord]:
+    """Records of the cells that need not run again."""
+    found = []
+    others: Counter[str] = Counter()
+    for key, cell in cells.items():
+        if key not in existing:
+            continue
+        stored = existing[key][0]
+        if stored.record.status in _AGAIN[rerun]:
+            continue
+        changed = _changed_versions(stored.record.cell, cell)
+        if changed and not keep_versions and rerun != "never":
+            others.update(changed)
+        else:
+            found.append(stored)
+    for change, count in others.items():
+        logger.warning(
+            "cells that run again because their record is of %s: %d; --keep-versions keeps them",
+            change,
+            count,
+        )
+    return found
+
+
+def _changed_versions(recorded: CellConfig, planned: CellConfig) -> set[str]:
+    pairs = ((recorded.encoding, planned.encoding), (recorded.task, planned.task))
+    return {
+        f"{then.distribution} {then.version} (here {now.version})"
+        for then, now in pairs
+        if then.version != now.version
+    }
 
 
 def resolve_device(device: str) -> str:
@@ -233,15 +311,18 @@ def resolve_device(device: str) -> str:
     return device
 
 
-def _write(store: Store, result: CellResult, existing: dict[str, StoredRecord]) -> StoredRecord:
-    earlier = existing.get(result.record.key)
-    if result.record.status == "interrupted" and earlier and earlier.record.status == "ok":
+def _write(
+    store: Store, result: CellResult, existing: Mapping[str, list[StoredRecord]]
+) -> StoredRecord:
+    earlier = existing.get(result.record.key, [])
+    whole = next((s for s in earlier if s.record.status == "ok"), None)
+    if result.record.status == "interrupted" and whole is not None:
         # half of a cell that was asked for again is no reason to lose the whole one
-        return earlier
+        return whole
     stored = store.write(result.record, result.arrays, result.pictures)
-    if stored.record.cell.data_hash is not None:
-        # the same cell recorded while its data could not be read has another key
-        unread = cell_key(stored.record.cell.model_copy(update={"data_hash": None}))
-        if unread in existing:
-            store.remove(unread)
+    # the same cell recorded while its data could not be read has another key
+    unread = cell_key(stored.record.cell.model_copy(update={"data_hash": None}))
+    for replaced in (*earlier, *existing.get(unread, ())):
+        if replaced.record.key != stored.record.key:
+            store.remove(replaced.record.key)
     return stored

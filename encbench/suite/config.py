@@ -5,6 +5,8 @@ Plain data, free of torch, so that a suite can be checked before anything heavy 
 
 from __future__ import annotations
 
+import hashlib
+import json
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -22,6 +24,7 @@ __all__ = [
     "NtkConfig",
     "PluginRef",
     "TrainingConfig",
+    "cell_key",
 ]
 
 
@@ -81,6 +84,7 @@ class PluginRef(Settings):
     name: str
     distribution: str
     version: str
+    """Of the distribution. Not part of the cell's key, nor of its random streams."""
     parameters: dict[str, Any] = {}
     label: str | None = None
 
@@ -96,3 +100,21 @@ class CellConfig(Settings):
     seed: int = 0
     data_hash: str | None = None
     """SHA-256 of the task's data; None where it could not be read."""
+    weights_version: str | None = None
+    """Version of the encoding's plug-in that the seed of the weights depends on. None in every
+    cell that is planned; in records up to schema version 2 that seed did depend on the version,
+    and running such a record again needs it. Not part of the key."""
+
+    @property
+    def versions(self) -> tuple[str, str]:
+        """Of the plug-ins of the encoding and of the task."""
+        return self.encoding.version, self.task.version
+
+
+def cell_key(cell: CellConfig) -> str:
+    """Hash of what was asked for: the whole cell, but labels and versions of plug-ins."""
+    content = cell.model_dump(mode="json", exclude={"weights_version"})
+    for part in ("encoding", "task"):
+        del content[part]["label"], content[part]["version"]
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:20]

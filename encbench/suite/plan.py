@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 from typing import Any, TypeVar
 
@@ -15,10 +13,16 @@ from encbench.network.activations import activation_of
 from encbench.plugins.parameters import parameters_of, validate_parameters
 from encbench.plugins.registry import Offer, Registry
 from encbench.plugins.selector import format_selector
-from encbench.suite.config import CellConfig, NetworkConfig, PluginRef, TrainingConfig
+from encbench.suite.config import (
+    CellConfig,
+    NetworkConfig,
+    PluginRef,
+    TrainingConfig,
+    cell_key,
+)
 from encbench.suite.file import LENGTHS, Suite, SuiteEntry, describe_error
 
-__all__ = ["cell_key", "plan"]
+__all__ = ["plan"]
 
 logger = logging.getLogger("encbench")
 DEFAULT_EPOCHS = 100
@@ -71,15 +75,6 @@ def _each_once(cells: list[CellConfig]) -> list[CellConfig]:
         as_what = "" if again == name else f", also as {again}"
         logger.warning("%s is asked for more than once%s; it runs once", name, as_what)
     return list(unique.values())
-
-
-def cell_key(cell: CellConfig) -> str:
-    """Hash of everything that decides a cell's result (labels do not)."""
-    content = cell.model_dump(mode="json")
-    for part in ("encoding", "task"):
-        del content[part]["label"]
-    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[:20]
 
 
 def _resolve(kind: str, entry: SuiteEntry, registry: Registry) -> PluginRef:

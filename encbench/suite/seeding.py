@@ -17,6 +17,11 @@ class Streams:
     Data, batches and NTK points depend on the task and the seed only, so that every encoding
     sees the same batches and the same points: comparisons between encodings are paired. Weights
     depend on the encoding and the network as well.
+
+    Args:
+        task: what identifies the task and its data, as JSON can write it.
+        encoding: what identifies the encoding and the network, as JSON can write it.
+        seed: of the cell.
     """
 
     def __init__(self, task: Any, encoding: Any, seed: int) -> None:

@@ -10,8 +10,7 @@ from encbench_leaderboard.board.categories import Target, find_categories
 from encbench_leaderboard.board.table import TaskBoard, boards
 
 from encbench.results.records import StoredRecord
-from encbench.suite.config import PluginRef
-from encbench.suite.plan import cell_key
+from encbench.suite.config import PluginRef, cell_key
 from tests.leaderboard.results import Results, diverged
 
 

@@ -16,8 +16,7 @@ from encbench.contracts.task import NetworkDefaults
 from encbench.network.activations import ACTIVATIONS, Finer, Gabor, Relu, Sine, activation_of
 from encbench.ntk import empirical_ntk
 from encbench.run.cell import run_cell
-from encbench.suite.config import NetworkConfig
-from encbench.suite.plan import cell_key
+from encbench.suite.config import NetworkConfig, cell_key
 from tests.ntk.conftest import brute_force, relative_error
 from tests.sample_plugin import Scaled, Wave, module, registry_of
 

@@ -153,17 +153,19 @@ def test_a_plugin_that_is_not_installed_is_named_with_how_to_get_it(again, store
         again(stored.path, registry=theirs)
 
 
-def test_another_version_of_a_plugin_runs_with_a_note_and_is_not_kept(
+def test_another_version_of_a_plugin_runs_with_a_note_and_says_its_version(
     again, stored, registry, tmp_path
 ):
     for plugin in registry.host.plugins:
         plugin.version = "2.0"
-    code, said = again(stored.path)
+    code, said = again(stored.path, output=tmp_path / "kept")
     assert code == 0, said
+    assert "equal to the last digit" in said
     assert "encoding 'scaled' ran with ours 1.0; it runs with 2.0" in said
-    with pytest.raises(UsageError, match="under a key that says otherwise"):
-        again(stored.path, output=tmp_path / "kept")
-    assert not (tmp_path / "kept").exists()
+    assert "version of ours 1.0 2.0" in " ".join(said.split())
+    (kept,) = Store(tmp_path / "kept").records()
+    assert kept.record.key == stored.record.key
+    assert kept.record.cell.versions == ("2.0", "2.0")
 
 
 def test_changed_and_lost_data_are_named(again, suite, tmp_path):
@@ -184,9 +186,13 @@ def test_changed_and_lost_data_are_named(again, suite, tmp_path):
     file.write_text("0.25")
     code, said = again(path, registry=registry)
     assert code == 1
-    assert "are not those of then" in said
+    assert "have changed since; it runs on the present data" in said
     assert "metric.psnr" in said
+    assert "status was" not in said
     assert "data (SHA-256)" in said
+    with pytest.raises(UsageError, match="of another cell"):
+        again(path, registry=registry, output=tmp_path / "kept")
+    assert not (tmp_path / "kept").exists()
     file.unlink()
     code, said = again(path, registry=registry)
     assert code == 1
@@ -338,7 +344,7 @@ def test_a_damaged_picture_is_one_clear_line(again, suite, registry, tmp_path, k
 def test_running_again_takes_the_cell_as_recorded(stored, registry, suite):
     rerun = prepare(stored.record, registry)
     assert rerun.cell == plan(suite, registry)[0]
-    assert rerun.faithful
+    assert rerun.same_data
     assert rerun.remarks == []
     fresh = run_cell(rerun.cell, registry)
     assert compare(stored, fresh).equal(0)

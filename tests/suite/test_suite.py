@@ -8,8 +8,8 @@ import pytest
 from encbench import Suite, UsageError, load_suite, plan
 from encbench.errors import SuiteError
 from encbench.plugins.registry import default_registry
+from encbench.suite.config import cell_key
 from encbench.suite.file import SuiteEntry, override
-from encbench.suite.plan import cell_key
 from tests.sample_plugin import Scaled, Wave, module, registry_of
 
 

@@ -31,8 +31,7 @@ from encbench.run.cell import Event
 from encbench.run.executors.interface import Executor, Terms, Watch, unfinished
 from encbench.run.executors.pool import Worker
 from encbench.run.limits import GRACE, POLL, Limits
-from encbench.suite.config import CellConfig
-from encbench.suite.plan import cell_key
+from encbench.suite.config import CellConfig, cell_key
 
 try:
     from distributed import Client, Future, KilledWorker, Security, get_worker
@@ -123,9 +122,9 @@ def connect(
             device = "cuda" if gpus else "cpu"
         yield Dask(client, Terms(device, threads, limits or Limits(), isolate, retries))
     finally:
-        for each in (client, started):
-            if each is not None:
-                each.close()
+        for opened in (client, started):
+            if opened is not None:
+                opened.close()
         for each, level in zip(loggers, levels, strict=True):
             each.setLevel(level)
 

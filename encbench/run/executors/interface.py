@@ -13,8 +13,7 @@ from encbench.results.provenance import Provenance, now
 from encbench.results.records import CellResult, ErrorInfo, Record, Status
 from encbench.run.cell import Event
 from encbench.run.limits import Limits
-from encbench.suite.config import CellConfig
-from encbench.suite.plan import cell_key
+from encbench.suite.config import CellConfig, cell_key
 
 __all__ = ["Executor", "Terms", "Watch", "check_threads", "this_process", "unfinished"]
 

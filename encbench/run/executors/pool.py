@@ -292,4 +292,5 @@ def default_jobs(device: str, threads: int) -> int:
 
     if device.startswith("cuda"):
         return len(devices_of(device))
-    return max(1, joblib.cpu_count() // threads)
+    cores: int = joblib.cpu_count()
+    return max(1, cores // threads)

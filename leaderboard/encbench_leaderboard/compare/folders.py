@@ -155,7 +155,7 @@ def _note_within(
 ) -> None:
     by_seed_a = {stored.record.cell.seed: stored for stored in records_a}
     by_seed_b = {stored.record.cell.seed: stored for stored in records_b}
-    both = [seed for seed in by_seed_a if seed in by_seed_b]
+    both = sorted(by_seed_a.keys() & by_seed_b.keys())
     _note_pairs(report, [(by_seed_a[seed], by_seed_b[seed]) for seed in both])
     report.only_a += [name_of(r.record) for s, r in by_seed_a.items() if s not in by_seed_b]
     report.only_b += [name_of(r.record) for s, r in by_seed_b.items() if s not in by_seed_a]

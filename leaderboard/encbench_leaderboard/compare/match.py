@@ -42,10 +42,10 @@ EXPLAINED = 20
 def match_cells(
     a: Sequence[StoredRecord], b: Sequence[StoredRecord], despite: Sequence[str] = ()
 ) -> tuple[list[tuple[StoredRecord, StoredRecord]], list[StoredRecord], list[StoredRecord]]:
-    """Pairs of cells that are the same but for plug-in versions; and those without one beside.
+    """Pairs of cells that are the same but for plug-in versions; and those without a partner.
 
-    Where a folder holds a cell under several versions, the one whose version the other folder
-    has too is taken, else the one that was started last.
+    A folder of an older encbench can hold a cell under several versions. Of those, one whose
+    version the other folder has too is taken, else the one that was started last.
 
     Args:
         a, b: the cells of either side.
@@ -64,9 +64,9 @@ def match_cells(
         theirs = groups_b.get(identity, [])
         if not theirs:
             continue
-        keys = {stored.record.key: stored for stored in theirs}
-        chosen = next((m for m in mine if m.record.key in keys), mine[0])
-        other = keys.get(chosen.record.key, theirs[0])
+        versions = {stored.record.cell.versions: stored for stored in reversed(theirs)}
+        chosen = next((m for m in mine if m.record.cell.versions in versions), mine[0])
+        other = versions.get(chosen.record.cell.versions, theirs[0])
         pairs.append((chosen, other))
         used |= {id(chosen), id(other)}
     alone = [[s for s in side if id(s) not in used] for side in (a, b)]
@@ -95,7 +95,7 @@ def _by_identity(
 
 def _identity(record: Record) -> dict[str, Any]:
     """What makes a cell, by dotted keys."""
-    cell: dict[str, Any] = record.cell.model_dump(mode="json")
+    cell: dict[str, Any] = record.cell.model_dump(mode="json", exclude={"weights_version"})
     for part in ("encoding", "task"):
         del cell[part]["label"], cell[part]["version"]
     return flatten(cell)

@@ -253,9 +253,7 @@ def many_entries(entries: int, sections: int, *, seeds: int = 5, drawn: int = 25
                 Value(""),
                 *numbers,
             ]
-            made.append(
-                Row(values, entry, {"ok": seeds}, [table, Text(f"```\n{BIBTEX}\n```")])
-            )
+            made.append(Row(values, entry, {"ok": seeds}, [table, Text(f"```\n{BIBTEX}\n```")]))
         return made
 
     blocks: list[Block] = [
