@@ -21,25 +21,25 @@ __all__ = ["Encoding", "SparseBlock"]
 class SparseBlock:
     """Jacobian of some output features with respect to one table of parameters.
 
-    Describes features that are linear in the rows of a table,
-    ``feature[n, start + c] = Σ_j weights[n, j] · table[rows[n, j], c]``, as every
-    interpolated grid is. Column ``c`` of the table feeds output feature ``start + c``.
-    A row that stands twice in ``rows[n]`` (a hash collision) counts twice: the engine adds
-    its weights. Blocks of one parameter must touch disjoint sets of rows.
+    Describes features that are linear in the rows of a table, as those of every interpolated
+    grid are: ``feature[n, start + c] = Σ_j weights[n, j] · table[rows[n, j], c]``, so column c
+    of the table determines output feature start + c. A row that occurs twice in ``rows[n]`` (a
+    hash collision) counts twice: its weights are added. Blocks of one parameter must use
+    disjoint sets of rows.
     """
 
     parameter: str
     """Name of the table, as in ``encoding.named_parameters()``."""
     rows: Tensor
-    """(N, m) int64, rows of the table, 0 <= row < num_rows."""
+    """(N, m) int64 indices of rows of the table, 0 <= row < num_rows."""
     weights: Tensor
     """(N, m) interpolation weights, in the dtype of x."""
     num_rows: int
-    """Rows of the table (all of the parameter, also those this block does not touch)."""
+    """Rows of the whole table, including those that this block does not use."""
     start: int
     """First output feature of the block."""
     width: int
-    """Number of output features, the table's columns."""
+    """Number of output features of the block = columns of the table."""
 
 
 class Encoding(nn.Module, ABC):
@@ -61,27 +61,32 @@ class Encoding(nn.Module, ABC):
             def forward(self, x):
                 return self.scale * x
 
-    ``forward`` must treat each row of x independently of the others (no batch statistics),
-    and accept float32 and float64.
+    ``forward`` must treat each row of x independently of the others (no batch statistics), and
+    accept float32 and float64. Building one raises ``ParameterError`` unless
+    min_dim <= in_dim <= max_dim.
     """
 
     equation: ClassVar[str] = ""
-    """What the encoding computes, in one line of mathematics."""
+    """What the encoding computes, as one line of mathematics."""
     source: ClassVar[str] = ""
     """Where it comes from: authors, title, venue, year, equation."""
     bibtex: ClassVar[str | None] = None
-    """The same as BibTeX entries, for ``encbench cite``; ``source`` is cited unless given, and
-    nothing where it is empty."""
+    """BibTeX entries for ``encbench cite``. None: an entry is made from ``source``; an empty text:
+    nothing is cited."""
     min_dim: ClassVar[int] = 1
+    """Smallest number of coordinates."""
     max_dim: ClassVar[int] = 3
+    """Largest number of coordinates."""
     activation: str | Activation | None = None
-    """The hidden layers' activation that the encoding is meant for: what "auto" stands for.
+    """Activation of the network's hidden layers, such as "sine", where the user asks for "auto".
 
-    None leaves it to the task, and without its word to ReLU. An encoding whose parameters decide
-    about it names one here too and sets its own in ``__init__``."""
+    None: the task's choice, or ReLU if it has none. If it depends on the encoding's parameters,
+    set a default here and the actual one in ``__init__``."""
 
     in_dim: int
+    """d, coordinates of a point."""
     out_dim: int
+    """Number of features."""
 
     def __init__(self, in_dim: int, out_dim: int) -> None:
         super().__init__()
@@ -98,23 +103,24 @@ class Encoding(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, x: Tensor) -> Tensor:  # (N, in_dim) -> (N, out_dim)
-        """Features of the coordinates x."""
+        """Features (N, out_dim) at x (N, in_dim), in the dtype of x."""
 
     def sparse_jacobian(self, x: Tensor) -> Sequence[SparseBlock] | None:
         """Jacobian of the features at x (N, in_dim) as sparse blocks, or None.
 
-        The fast road of the NTK engine. Return None (the default) where the features are not
-        linear in rows of tables: the engine then takes a correct, slower road. Parameters
-        that no block names take that road too.
+        Makes the NTK of the encoding's tables fast to compute. Return None (the default) where
+        the features are not linear in rows of tables. For parameters without a block the kernel
+        is computed from their Jacobian by autograd, which is slower and equally exact.
         """
         return None
 
     def parameterize(self, parameterization: Literal["ntk", "standard"]) -> None:
-        """Told by a network that is built on this encoding what parameterization its layers have.
+        """Adapt to the parameterization of the network that uses this encoding.
 
-        An encoding with dense layers of its own may rescale their parameters here, so that it
-        learns at a pace with the network's; never the features. May be told more than once.
-        The default passes it on to encodings inside this one.
+        Called by the network's constructor, possibly more than once. An encoding with dense
+        layers of its own may rescale their parameters here, so that they learn at the same rate
+        as the network's; the features must not change. The default calls the same method of all
+        encodings inside this one.
         """
         for part in self.modules():
             if part is not self and isinstance(part, Encoding):

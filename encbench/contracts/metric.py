@@ -1,4 +1,4 @@
-"""The contract of a metric."""
+"""The contract of a metric: prediction and truth to one number with unit and direction."""
 
 from __future__ import annotations
 
@@ -11,39 +11,47 @@ __all__ = ["Metric", "MetricValue"]
 
 
 class MetricValue(BaseModel):
-    """One number with what is needed to read it.
+    """The value of a metric, with title, unit and direction.
 
-    ``value`` is None where the metric is not defined for this input; ``details`` says why.
+    ``value`` is None where the metric is not defined for the input; ``details`` then has a
+    "reason".
     """
 
     model_config = ConfigDict(extra="forbid", ser_json_inf_nan="strings")
 
     value: float | None
     title: str = ""
-    """As a column is headed, "PSNR"."""
+    """Title of a column, such as "PSNR"."""
     unit: str = ""
     direction: Literal["higher", "lower"] = "higher"
     details: dict[str, Any] = {}
-    """What a comparison must not mix: the number of MS-SSIM scales, of points, …"""
+    """What must be equal in values that are compared: number of MS-SSIM scales, of points, …"""
 
 
 class Metric(ABC):
-    """A figure of merit for one kind of comparison.
-
-    Applies to every task whose outcome holds a comparison of this ``kind``.
-    """
+    """A measure of quality, for every task whose ``Outcome.comparisons`` has its ``kind``."""
 
     kind: ClassVar[str]
     """"image": two (H, W, C) float32 arrays in [0, 1]. Tasks may define further kinds."""
     unit: ClassVar[str] = ""
+    """Such as "dB"; empty for a pure number."""
     range: ClassVar[tuple[float, float]]
+    """Smallest and largest possible value."""
     direction: ClassVar[Literal["higher", "lower"]] = "higher"
+    """Which values are better."""
     title: ClassVar[str]
-    """Column title, "PSNR"."""
+    """Title of a column, such as "PSNR"."""
 
     @abstractmethod
     def compute(self, prediction: Any, truth: Any) -> tuple[float | None, dict[str, Any]]:
-        """The value, and details to record beside it."""
+        """The value, and details to record with it.
+
+        Returns:
+            (value, details); (None, {"reason": ...}) where the metric is not defined.
+
+        Raises:
+            PluginError: prediction and truth are not of this kind; the task must be corrected.
+        """
 
     def __call__(self, prediction: Any, truth: Any) -> MetricValue:
         value, details = self.compute(prediction, truth)

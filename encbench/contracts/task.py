@@ -1,4 +1,4 @@
-"""The contract of a task: what a network is trained to reproduce, and how well it did."""
+"""The contract of a task: the function that a network is trained on, and its evaluation."""
 
 from __future__ import annotations
 
@@ -15,53 +15,55 @@ from torch import Tensor
 __all__ = ["NetworkDefaults", "Outcome", "Predict", "Task"]
 
 RESERVED = ("file", "allow_pickle")
-"""Parameters of ``numpy.savez``, which takes the arrays by name beside them."""
+"""Names that arrays cannot have, as ``numpy.savez`` has parameters of these names."""
 
 Predict = Callable[[Tensor], Tensor]
-"""x (N, d) float64 in [0, 1] to outputs (N, O) float32 on the CPU, after the output activation."""
+"""x (N, d) float64 in [0, 1] to outputs (N, O) float32 on the CPU, after the sigmoid if any."""
 
 
 @dataclass(frozen=True)
 class NetworkDefaults:
-    """The network that the paper uses for this kind of task."""
+    """Network of a task, unless the suite states another."""
 
     width: int
+    """Units of each hidden layer."""
     depth: int
+    """Number of hidden layers."""
     activation: str | None = None
-    """For encodings that expect none of their own; None: ReLU. A task that differentiates the
-    network twice needs a smooth one, such as "tanh"."""
+    """For encodings that do not name one; None: ReLU. A task that differentiates the network twice
+    needs a smooth one, such as "tanh"."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a trained network gave, ready for metrics and pictures."""
+    """The evaluation of a trained network: input of metrics, and pictures and arrays to keep."""
 
     comparisons: Mapping[str, tuple[Any, Any]]
-    """Kind ("image", "occupancy", …) to (prediction, truth); metrics of that kind apply."""
+    """Kind ("image", "occupancy", …) to (prediction, truth), for the metrics of that kind."""
     pictures: Mapping[str, np.ndarray] = field(default_factory=dict)
-    """Name to (H, W), (H, W, 3) or (H, W, 4) uint8, written as PNG beside the record."""
+    """Name to (H, W), (H, W, 3) or (H, W, 4) uint8, saved as PNG with the record."""
     arrays: Mapping[str, np.ndarray] = field(default_factory=dict)
-    """Name to an array kept in the record, such as the vertices of a surface."""
+    """Name to an array saved with the record, such as the vertices of a surface."""
 
     def __post_init__(self) -> None:
-        """Refuse here, where the cell fails and its task is named, what no record can hold.
+        """Check that pictures and arrays can be saved, so that the error names the task.
 
         Raises:
-            TypeError: a picture or an array is something else.
-            ValueError: a name is no file's.
+            TypeError: a picture or an array has another type, dtype or shape.
+            ValueError: a name cannot be the name of a file.
         """
         for name, picture in self.pictures.items():
             _check_name("picture", name)
             if not isinstance(picture, np.ndarray) or not _is_picture(picture):
                 raise TypeError(
-                    f"picture {name!r} is {_what(picture)}; expected uint8 (H, W), (H, W, 3) "
+                    f"picture {name!r} is {_described(picture)}; expected uint8 (H, W), (H, W, 3) "
                     "or (H, W, 4)"
                 )
         for name, array in self.arrays.items():
             _check_name("array", name)
             if not isinstance(array, np.ndarray) or array.dtype.hasobject:
                 raise TypeError(
-                    f"array {name!r} is {_what(array)}; expected a NumPy array of numbers"
+                    f"array {name!r} is {_described(array)}; expected a NumPy array of numbers"
                 )
 
 
@@ -78,7 +80,7 @@ def _is_picture(array: np.ndarray) -> bool:
     return shaped and array.size > 0 and array.dtype == np.uint8
 
 
-def _what(thing: object) -> str:
+def _described(thing: object) -> str:
     if isinstance(thing, np.ndarray):
         return f"an array {thing.shape} of {thing.dtype}"
     return f"a {type(thing).__name__}"
@@ -87,33 +89,38 @@ def _what(thing: object) -> str:
 class Task(ABC):
     """A function on [0, 1]^in_dim with out_dim channels, known at some points.
 
-    A subclass takes its parameters as typed keywords, as encodings do. Building it loads the
-    data; anything wrong with the data raises ``encbench.DataError``.
+    A subclass takes its parameters as typed keywords, as encodings do. The constructor loads the
+    data, and raises ``encbench.DataError`` if anything is wrong with it.
     """
 
     in_dim: int
+    """d, coordinates of a point."""
     out_dim: int
+    """O, channels of the function."""
     network: ClassVar[NetworkDefaults] = NetworkDefaults(width=512, depth=2)
     training: ClassVar[Mapping[str, Any]] = {}
-    """Training settings that suit this task, where the suite says nothing of them."""
+    """Training settings of this task, unless the suite states them."""
     loss: ClassVar[Literal["mse", "bce"]] = "mse"
     """"mse": linear output, mean squared error over points and channels. "bce": the network's
-    output is a logit, the prediction its sigmoid, and binary cross entropy the loss."""
+    output is a logit, the prediction is its sigmoid, and the loss is binary cross entropy."""
     curve: ClassVar[str] = "psnr"
-    """The metric followed during training; see ``progress_metric``."""
+    """Name of the metric recorded during training; see ``progress_metric``."""
 
     @classmethod
     def targets(cls, **parameters: Any) -> list[dict[str, Any]]:
-        """Parameters of each single target, where one request names several.
+        """The parameters of each single target, where these parameters name several.
 
-        A folder of images becomes one set of parameters an image. Must be quick.
+        A folder of images becomes one set of parameters per image. Must be fast.
+
+        Raises:
+            DataError: the data cannot be found.
         """
         return [parameters]
 
     @classmethod
     @abstractmethod
     def data_hash(cls, **parameters: Any) -> str:
-        """SHA-256 of the data that these parameters name (its content, not its path).
+        """SHA-256 of the content (not the path) of the data that these parameters name.
 
         Raises:
             DataError: the data cannot be read.
@@ -122,26 +129,26 @@ class Task(ABC):
     @property
     @abstractmethod
     def points_per_epoch(self) -> int:
-        """Points in one epoch."""
+        """Number of points in one epoch."""
 
     @abstractmethod
     def epoch(self, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """x (N, in_dim) float64 in [0, 1] and y (N, out_dim) float32 of one epoch, in any order.
+        """Points x (N, in_dim) float64 in [0, 1] and values y (N, out_dim) float32 of one epoch.
 
-        May return the same tensors each time (an image) or draw new points (a surface). The
-        trainer shuffles them.
+        May return the same tensors each time (an image) or draw new points with ``generator`` (a
+        surface). The order does not matter: the trainer shuffles them.
         """
 
     @abstractmethod
     def progress_metric(self, predict: Predict) -> float:
-        """The metric named by ``curve``, quick enough to be followed during training."""
+        """The metric named by ``curve``. Called during training, so it must be fast."""
 
     @abstractmethod
     def evaluate(self, predict: Predict) -> Outcome:
-        """The trained network's output beside the truth."""
+        """The trained network's output and the truth, for metrics and pictures."""
 
     def ntk_points(self, count: int, generator: torch.Generator) -> Tensor:
-        """At most ``count`` distinct training points (M, in_dim) float64, at random."""
+        """Random distinct training points (M, in_dim) float64, at most ``count``."""
         x, _ = self.epoch(generator)
         chosen = torch.randperm(len(x), generator=generator)[:count]
         return x[chosen.sort().values]

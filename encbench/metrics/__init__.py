@@ -1,4 +1,4 @@
-"""Metrics: one a file, each with unit, range and direction."""
+"""Metrics, one per file, each with unit, range and direction."""
 
 from collections.abc import Mapping
 

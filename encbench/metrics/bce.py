@@ -14,14 +14,14 @@ from encbench.errors import PluginError
 __all__ = ["Bce", "bce"]
 
 SMALLEST = 2.0**-24
-"""Half the spacing of float32 below 1: a probability nearer to 0 or 1 cannot be told from it."""
+"""Half the spacing of float32 below 1: float32 rounds probabilities closer to 1 to 1."""
 
 
 def bce(probability: ArrayLike, inside: ArrayLike) -> float:
     """Mean of −log p over points (N,) inside and −log(1 − p) outside [nat], in float64.
 
-    Probabilities are clamped to [2⁻²⁴, 1 − 2⁻²⁴], so that one confident error counts at most
-    16.6 nat; nan if a probability is not finite.
+    Probabilities are clamped to [2⁻²⁴, 1 − 2⁻²⁴], so that one wrong point counts at most 16.6 nat.
+    nan if a probability is not finite.
 
     Raises:
         PluginError: the shapes differ, or there are no points.
@@ -29,8 +29,8 @@ def bce(probability: ArrayLike, inside: ArrayLike) -> float:
     p, truth = np.asarray(probability, np.float64), np.asarray(inside, np.bool_)
     if p.shape != truth.shape or p.size == 0:
         raise PluginError(
-            f"BCE compares probabilities and labels of one shape with at least one point, got "
-            f"{p.shape} beside {truth.shape}"
+            f"BCE needs probabilities and labels of equal shape and at least one point, got shapes "
+            f"{p.shape} and {truth.shape}"
         )
     if not np.isfinite(p).all():
         return math.nan
@@ -41,7 +41,7 @@ def bce(probability: ArrayLike, inside: ArrayLike) -> float:
 class Bce(Metric):
     """Binary cross entropy [nat] of occupancy probabilities at uniform random points.
 
-    0 is perfect, log 2 ≈ 0.693 a fair coin. Natural logarithm, mean over the points.
+    0 is perfect; p = ½ everywhere gives log 2 ≈ 0.693. Natural logarithm, mean over the points.
     """
 
     kind = "occupancy"

@@ -1,4 +1,4 @@
-"""Chamfer distance of surfaces."""
+"""Chamfer distance between surfaces."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ __all__ = ["ChamferL1"]
 
 
 class ChamferL1(Metric):
-    """Chamfer-L1 of two surfaces, in parts of the longest side of the true bounding box.
+    """Chamfer-L1 of two surfaces, in units of the longest side of the true bounding box.
 
     ½ (mean distance of samples of the predicted surface from the true one + mean distance of
     samples of the true surface from the predicted one), Euclidean, not squared (Mescheder et al.,
-    "Occupancy networks", CVPR 2019), and measured to the other's triangles, so that equal
-    surfaces score 0. Not defined for an empty prediction.
+    "Occupancy networks", CVPR 2019). Distances are to the triangles of the other surface, so that
+    equal surfaces have 0. Not defined for an empty prediction.
     """
 
     kind = "surface"

@@ -10,16 +10,16 @@ from encbench.metrics.surface import distances
 __all__ = ["THRESHOLD", "FScore"]
 
 THRESHOLD = 0.01
-"""In parts of the longest side of the true bounding box."""
+"""In units of the longest side of the true bounding box."""
 
 
 class FScore(Metric):
     """F-score in [0, 1] of two surfaces at a distance of 1 % of the longest side.
 
-    Harmonic mean of precision, the part of predicted samples nearer than that to the true
-    surface, and recall, the part of true samples nearer than that to the predicted one (Tatarchenko
-    et al., "What do single-view 3D reconstruction networks learn?", CVPR 2019). An empty
-    prediction scores 0.
+    Harmonic mean of precision, the share of predicted samples closer than that to the true
+    surface, and recall, the share of true samples closer than that to the predicted one
+    (Tatarchenko et al., "What do single-view 3D reconstruction networks learn?", CVPR 2019). 0 for
+    an empty prediction.
     """
 
     kind = "surface"

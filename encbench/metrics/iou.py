@@ -22,8 +22,8 @@ def iou(probability: ArrayLike, inside: ArrayLike) -> float | None:
     p, truth = np.asarray(probability), np.asarray(inside, np.bool_)
     if p.shape != truth.shape or p.size == 0:
         raise PluginError(
-            f"IoU compares probabilities and labels of one shape with at least one point, got "
-            f"{p.shape} beside {truth.shape}"
+            f"IoU needs probabilities and labels of equal shape and at least one point, got shapes "
+            f"{p.shape} and {truth.shape}"
         )
     predicted = p > 0.5
     union = int((predicted | truth).sum())
@@ -33,9 +33,9 @@ def iou(probability: ArrayLike, inside: ArrayLike) -> float | None:
 class Iou(Metric):
     """Volumetric intersection over union in [0, 1] of occupancies at uniform random points.
 
-    A point is predicted inside where its probability exceeds ½. ``details`` carries the number
-    of points, which bounds the precision: the standard error is about
-    √(IoU (1 − IoU) / points in the union).
+    A point is predicted inside if its probability exceeds ½. ``details`` has the number of points,
+    which determines the precision: the standard error is about
+    √(IoU (1 − IoU) / points in the union). Not defined where no point is inside either.
     """
 
     kind = "occupancy"
@@ -48,5 +48,5 @@ class Iou(Metric):
             return None, {"reason": "the prediction has values that are not finite"}
         value = iou(prediction, truth)
         if value is None:
-            return None, {"reason": "no point is inside, in the prediction or in truth"}
+            return None, {"reason": "no point is inside, in prediction or truth"}
         return value, {"points": int(np.size(truth))}

@@ -1,4 +1,4 @@
-"""Multi-scale structural similarity, on any size of 11 pixels and more."""
+"""Multi-scale structural similarity, for images of 11 × 11 pixels and more."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ __all__ = ["MsSsim", "ms_ssim", "scales_for"]
 WINDOW = 11
 SIGMA = 1.5
 WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
-"""Exponents of the scales, finest first (section 3.2); their sum, 1.0001, is as printed."""
+"""Exponents of the scales, finest first (section 3.2); they sum to 1.0001, as published."""
 C1, C2 = 0.01**2, 0.03**2
 
 
 def scales_for(side: int, window: int = WINDOW) -> int:
-    """Scales M that fit a smaller side: min(5, 1 + ⌊log2((side − 1)/(window − 1))⌋), or 0.
+    """Number of scales M for a smaller side [pixels]: min(5, 1 + ⌊log2((side − 1)/(window − 1))⌋).
 
-    At M scales the coarsest image is still at least as large as the window.
+    The coarsest of M scales is at least as large as the window; 0 if the image itself is smaller.
     """
     # 1 + floor(log2 q) is the bit length of floor(q): no rounding at powers of two
     return min(len(WEIGHTS), ((side - 1) // (window - 1)).bit_length())
@@ -38,10 +38,10 @@ def ms_ssim(prediction: ArrayLike, truth: ArrayLike) -> tuple[float, int]:
     MS-SSIM = l_M^w_M · Π_j cs_j^w_j per channel, averaged over the channels (Wang, Simoncelli,
     Bovik, "Multi-scale structural similarity for image quality assessment", Asilomar 2003,
     Eq. 7): Gaussian window of 11 pixels and σ = 1.5, K = (0.01, 0.03), scales halved by 2 × 2
-    means. Terms that are negative on average are taken as 0. From a smaller side of 161 pixels
-    this is ``pytorch_msssim.ms_ssim``; below, the same steps with fewer scales, whose weights
-    are the first M divided by their sum. Both run in float64. Odd sides are padded with zeros
-    before they are halved, as that library does.
+    means. Terms that are negative on average count as 0. If the smaller side has at least 161
+    pixels this is ``pytorch_msssim.ms_ssim``; otherwise the same algorithm with fewer scales, whose
+    weights are the first M divided by their sum. Both in float64. Odd sides are padded with zeros
+    before they are halved, as in that library.
 
     Raises:
         PluginError: the shapes differ or are not (H, W, C), or a side is below 11 pixels.
@@ -49,19 +49,19 @@ def ms_ssim(prediction: ArrayLike, truth: ArrayLike) -> tuple[float, int]:
     got, expected = np.asarray(prediction, np.float64), np.asarray(truth, np.float64)
     if got.shape != expected.shape or got.ndim != 3 or scales_for(min(got.shape[:2])) == 0:
         raise PluginError(
-            f"MS-SSIM compares two (H, W, C) images of at least {WINDOW} × {WINDOW} pixels, got "
-            f"{got.shape} beside {expected.shape}"
+            f"MS-SSIM needs two (H, W, C) images of equal shape and at least {WINDOW} × {WINDOW} "
+            f"pixels, got shapes {got.shape} and {expected.shape}"
         )
     x, y = (torch.from_numpy(a).permute(2, 0, 1)[None].contiguous() for a in (got, expected))
     scales = scales_for(min(got.shape[:2]))
     with torch.no_grad():
         if scales == len(WEIGHTS):
-            # its own window is rounded to float32, which moves the result by some 1e-5
+            # its own window is rounded to float32, which changes the result by about 1e-5
             window = _gauss(x.dtype).view(1, 1, 1, -1).repeat(x.shape[1], 1, 1, 1)
             value = pytorch_msssim.ms_ssim(x, y, data_range=1.0, win=window)
         else:
             value = _ms_ssim(x, y, scales)
-    # rounding may carry equal images a few ulp above 1
+    # rounding can give a few ulp more than 1 for equal images
     return min(1.0, float(value)), scales
 
 
@@ -75,14 +75,14 @@ def _ms_ssim(x: Tensor, y: Tensor, scales: int) -> Tensor:  # two (1, C, H, W) -
         term = (luminance * contrast if last else contrast).mean(dim=(0, 2, 3))
         product *= term.clamp(min=0) ** weights[scale]
         if not last:
-            # zero padding of odd sides as pytorch_msssim has it, so that M is all that differs
+            # zero padding of odd sides as in pytorch_msssim, so that only M differs
             padding = [side % 2 for side in x.shape[2:]]
             x, y = (functional.avg_pool2d(image, 2, padding=padding) for image in (x, y))
     return product.mean()
 
 
 def _terms(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """Luminance and contrast-structure maps over the valid positions of the window."""
+    """Luminance and contrast-structure maps at the valid positions of the window."""
     mean_x, mean_y = _blur(x), _blur(y)
     variance = _blur(x * x) - mean_x**2 + _blur(y * y) - mean_y**2
     covariance = _blur(x * y) - mean_x * mean_y
@@ -110,8 +110,8 @@ class MsSsim(Metric):
     """Multi-scale structural similarity in [0, 1] of images in [0, 1], 1 for equal images.
 
     The number of scales M depends on the smaller side: 5 from 161 pixels, 4 from 81, 3 from 41,
-    2 from 21, 1 (plain SSIM) from 11. Values of different M are different measures, so
-    ``details`` carries ``scales``. Not defined below 11 pixels, the size of the window.
+    2 from 21, 1 (plain SSIM) from 11. Values with different M are not comparable, so ``details``
+    has ``scales``. Not defined below 11 pixels, the size of the window.
     """
 
     kind = "image"

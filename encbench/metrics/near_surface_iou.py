@@ -8,10 +8,10 @@ __all__ = ["NearSurfaceIou"]
 
 
 class NearSurfaceIou(Iou):
-    """Intersection over union in [0, 1] at points near the true surface: of detail, not bulk.
+    """Intersection over union in [0, 1] at points near the true surface, sensitive to detail.
 
-    The task says how near; half of the points lie inside, so 1/3 is no better than saying
-    "inside" or "outside" at random.
+    The task determines how near. Half of the points lie inside, so a random guess at each point
+    has 1/3.
     """
 
     kind = "near_surface"

@@ -1,4 +1,4 @@
-"""Normal consistency of surfaces."""
+"""Agreement of the normals of surfaces."""
 
 from __future__ import annotations
 
@@ -11,11 +11,10 @@ __all__ = ["NormalConsistency"]
 
 
 class NormalConsistency(Metric):
-    """Mean |cosine| in [0, 1] between a sample's normal and that at the nearest place opposite.
+    """Mean |cosine| in [0, 1] of normals at samples and at the nearest points of the other surface.
 
-    Averaged over the samples of either surface, then over the two (Mescheder et al., "Occupancy
-    networks", CVPR 2019). Normals of random directions score ½. Not defined for an empty
-    prediction.
+    Averaged over the samples of each surface, then over the two surfaces (Mescheder et al.,
+    "Occupancy networks", CVPR 2019). Random normals have ½. Not defined for an empty prediction.
     """
 
     kind = "surface"

@@ -15,10 +15,10 @@ __all__ = ["Psnr", "psnr"]
 
 
 def psnr(prediction: ArrayLike, truth: ArrayLike) -> float:
-    """PSNR [dB] of two arrays of one shape, data range 1: −10 · log10(MSE).
+    """PSNR [dB] of two arrays of equal shape, data range 1: −10 · log10(MSE).
 
-    The mean runs over all values, pixels and channels alike, in float64. Equal arrays give
-    ``inf``; a prediction that is not finite gives ``nan``.
+    The mean is over all values (pixels and channels), in float64. ``inf`` for equal arrays,
+    ``nan`` if a value is not finite.
 
     Raises:
         PluginError: the shapes differ, or there are no values.
@@ -26,8 +26,8 @@ def psnr(prediction: ArrayLike, truth: ArrayLike) -> float:
     got, expected = np.asarray(prediction, np.float64), np.asarray(truth, np.float64)
     if got.shape != expected.shape or got.size == 0:
         raise PluginError(
-            f"PSNR compares arrays of one shape with at least one value, got {got.shape} beside "
-            f"{expected.shape}; the task's evaluate() must return prediction and truth alike"
+            f"PSNR needs arrays of equal shape and at least one value, got shapes {got.shape} and "
+            f"{expected.shape}; correct the task's evaluate()"
         )
     if not (np.isfinite(got).all() and np.isfinite(expected).all()):
         return math.nan
@@ -38,8 +38,8 @@ def psnr(prediction: ArrayLike, truth: ArrayLike) -> float:
 class Psnr(Metric):
     """Peak signal-to-noise ratio [dB] of images in [0, 1]: −10 · log10(mean squared error).
 
-    One mean over all pixels and channels (not a mean of channels' PSNRs), data range 1. A
-    perfect prediction has no noise and is recorded as infinity.
+    One mean over all pixels and channels (not a mean of the channels' PSNRs), data range 1.
+    Infinite for a perfect prediction.
     """
 
     kind = "image"

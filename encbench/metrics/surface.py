@@ -1,4 +1,4 @@
-"""What the metrics of surfaces share: two meshes with samples, and the distances between."""
+"""Surfaces as triangle meshes with samples, and the distances that their metrics use."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ __all__ = ["EMPTY", "Distances", "Surface", "distances"]
 EMPTY = "the surface is empty: nowhere is the prediction inside"
 
 
-@dataclass(frozen=True, eq=False)  # equal is identical: what lru_cache below goes by
+@dataclass(frozen=True, eq=False)  # compared by identity, for lru_cache below
 class Surface:
-    """A triangle mesh, with points uniform over its area; empty arrays if there is none.
+    """A triangle mesh with samples uniform over its area; empty arrays if there is no surface.
 
-    A comparison of kind "surface" is two of these, (prediction, truth), in units of the longest
+    A comparison of kind "surface" is a pair (prediction, truth) of these, in units of the longest
     side of the truth's bounding box.
     """
 
     vertices: NDArray[np.float64]
-    """(V, 3)."""
+    """(V, 3) positions."""
     faces: NDArray[np.int64]
-    """(F, 3)."""
+    """(F, 3) indices of vertices."""
     points: NDArray[np.float64]
     """(N, 3) samples."""
     normals: NDArray[np.float64]
@@ -36,38 +36,38 @@ class Surface:
 
 @dataclass(frozen=True)
 class Distances:
-    """From the samples of either surface to the nearest place on the other."""
+    """Distances and normals between the samples of each surface and the other surface."""
 
     to_truth: NDArray[np.float64]
-    """(N,) distances of the predicted samples from the true surface."""
+    """(N,) distances from samples of the prediction to the true surface."""
     to_prediction: NDArray[np.float64]
-    """(M,) distances of the true samples from the predicted surface."""
+    """(M,) distances from samples of the truth to the predicted surface."""
     cosines_to_truth: NDArray[np.float64]
-    """(N,) |n · n'| with the true normal at the nearest place."""
+    """(N,) |n · n'|, n' the normal at the nearest point of the true surface."""
     cosines_to_prediction: NDArray[np.float64]
-    """(M,)."""
+    """(M,) likewise at the predicted surface."""
 
     @property
     def samples(self) -> int:
+        """Number of samples of the truth."""
         return len(self.to_prediction)
 
 
-@lru_cache(maxsize=1)  # three metrics in a row ask for the same
+@lru_cache(maxsize=1)  # three metrics in a row use the same
 def distances(prediction: Surface, truth: Surface) -> Distances | None:
-    """Exact distances from samples to triangles, both ways; None where the prediction is empty.
+    """Exact distances from samples to triangles, both ways; None if the prediction is empty.
 
-    Unlike distances between two sets of samples they are 0 for equal surfaces, whatever the
-    samples' spacing.
+    Distances between two sets of samples would not be 0 for equal surfaces; these are.
 
     Raises:
-        PluginError: the truth is empty, or an array has another shape than stated.
+        PluginError: the truth is empty, or an array does not have the stated shape.
     """
     for surface in (prediction, truth):
         shapes = [a.shape for a in (surface.vertices, surface.faces, surface.points)]
         if any(shape[1:] != (3,) for shape in shapes) or surface.normals.shape != shapes[2]:
             raise PluginError(
-                "a surface is vertices, faces, points and normals (…, 3), got "
-                f"{[*shapes, surface.normals.shape]}; mend the task's evaluate()"
+                "a surface needs vertices, faces, points and normals of shape (…, 3), got "
+                f"{[*shapes, surface.normals.shape]}; correct the task's evaluate()"
             )
     if not len(truth.faces) or not len(truth.points):
         raise PluginError("the true surface is empty; the task's evaluate() must give one")
@@ -86,7 +86,7 @@ def distances(prediction: Surface, truth: Surface) -> Distances | None:
 def _nearest(
     points: NDArray[np.float64], surface: Surface
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Distances (N,) to the surface, and its unit normals (N, 3) at the nearest places."""
+    """Distances (N,) to the surface, and its unit normals (N, 3) at the nearest points."""
     squared, face, _ = igl.point_mesh_squared_distance(
         np.ascontiguousarray(points),
         np.ascontiguousarray(surface.vertices),
@@ -95,7 +95,7 @@ def _nearest(
     a, b, c = (surface.vertices[surface.faces[face, k]] for k in range(3))
     normals = np.cross(b - a, c - a)
     length = np.linalg.norm(normals, axis=1, keepdims=True)
-    # a sliver without area has no normal, and agrees with none
+    # a triangle without area has no normal: zero, which agrees with none
     normals = np.divide(normals, length, out=np.zeros_like(normals), where=length > 0)
-    # rounding may leave the square of a distance of 0 a little below it
+    # rounding can make the square of a zero distance slightly negative
     return np.sqrt(np.maximum(squared, 0)), normals

@@ -1,21 +1,20 @@
-"""Activations of the coordinate MLP, each with the initialization that it was made for.
+"""Activations of the coordinate MLP, each with its own initialization of the layers around it.
 
 An activation is written ``name`` or ``name:parameter=value``, as encodings are: ``"relu"``,
-``"sine:omega=10"``. ``"auto"`` stands for what the encoding expects.
+``"sine:omega=10"``. ``"auto"`` is the activation that the encoding asks for.
 
-How the layers around an activation start depends on the parameterization; pre-activations have
-the same variance in both:
+The initialization depends on the parameterization; pre-activations have the same variance in both:
 
-- standard: ``nn.Linear``, its weights drawn as the activation's source says.
+- standard: ``nn.Linear``, with weights drawn as in the activation's source.
 - NTK: W and b are N(0, 1), as everywhere in that parameterization, and a hidden layer is
   g · W a/√n + g_b · β b, where g²/n is the variance of a weight in the standard initialization.
-  (ReLU, GELU, SiLU, tanh: g = 1, Jacot et al.'s layer.) The output layer stays W a/√n + β b.
+  For ReLU, GELU, SiLU and tanh g = 1, Jacot et al.'s layer. The output layer is W a/√n + β b.
 
-So a frequency ω that divides the standard weights becomes a part of the layer's factor. With it
-goes the speed that it lends them: a standard layer inside sin(ω ·) learns ω² times as fast as one
-outside, while in NTK parameterization every layer's share of the kernel is of order one. Belbute-
-Peres and Kolter ("Simple initialization and parametrization of sinusoidal networks via their
-kernel bandwidth", ICLR 2023) likewise start from normal weights of SIREN's variance.
+A frequency ω that divides the standard weights is thus part of the layer's factor in NTK
+parameterization. The two differ in speed: a standard layer inside sin(ω ·) learns ω² times as fast
+as one outside, while in NTK parameterization every layer's part of the kernel is of order one.
+Belbute-Peres and Kolter ("Simple initialization and parametrization of sinusoidal networks via
+their kernel bandwidth", ICLR 2023) also start from normal weights with SIREN's variance.
 """
 
 from __future__ import annotations
@@ -55,42 +54,42 @@ Scale = Annotated[float, Field(ge=0, description="s, inverse width of the Gaussi
 
 @dataclass(frozen=True)
 class Activation(ABC):
-    """An elementwise function φ, and how the linear layers around it start.
+    """An elementwise function φ, and the initialization of the linear layers around it.
 
-    Dataclass fields are its parameters; two activations are equal if name and parameters are.
+    The dataclass fields are its parameters; activations of equal name and parameters are equal.
     """
 
     name: ClassVar[str]
 
     @abstractmethod
     def __call__(self, z: Tensor) -> Tensor:
-        """φ(z), of z's shape and dtype."""
+        """φ(z), elementwise, in the shape and dtype of z."""
 
     def module(self) -> nn.Module:
         """A module that computes φ."""
         return Elementwise(self)
 
     def initialize(self, layer: nn.Linear) -> None:  # noqa: B027 # a default, not a gap
-        """Start a layer of standard parameterization in place, hidden or last.
+        """Initialize a layer in standard parameterization in place, hidden or last.
 
-        The default leaves ``nn.Linear``'s own start, weights and biases U(±1/√n).
+        The default keeps ``nn.Linear``'s initialization, weights and biases U(±1/√n).
         """
 
     def ntk_gains(self) -> tuple[float, float]:
-        """g and g_b of a hidden layer in NTK parameterization.
+        """The factors g and g_b of a hidden layer in NTK parameterization.
 
         Raises:
-            ParameterError: a parameter was given that has no effect there.
+            ParameterError: a parameter was set that has no effect in that parameterization.
         """
         return 1.0, 1.0
 
     def __str__(self) -> str:
-        """The text that ``activation_of`` reads, every parameter written out."""
+        """The text from which ``activation_of`` makes this activation, with all parameters."""
         return format_selector(self.name, vars(self))
 
 
 class Elementwise(nn.Module):
-    """φ as a module."""
+    """The module that applies an activation."""
 
     def __init__(self, activation: Activation) -> None:
         super().__init__()
@@ -113,7 +112,7 @@ class Relu(Activation):
         return F.relu(z)
 
     def module(self) -> nn.Module:
-        # the kernel's diagnosis knows activation regions by this type
+        # the diagnosis of kernels recognizes activation regions by this type
         return nn.ReLU()
 
 
@@ -149,11 +148,11 @@ class Tanh(Activation):
 
 @dataclass(frozen=True)
 class Sine(Activation):
-    """sin(ω z) of SIREN; weights start as U(±√(6/n)/ω), the output layer's too.
+    """sin(ω z) of SIREN; initial weights are U(±√(6/n)/ω), in the output layer too.
 
-    Behind sines of all phases, whose mean square is 1/2, ω z is then a unit normal; its variance
-    v falls slowly with depth, to 1 − exp(−2v) from layer to layer. In NTK parameterization the
-    layer is (√2 W a/√n + β b)/ω, and ω cancels: another than the default is refused there.
+    With inputs that are sines of all phases, whose mean square is 1/2, ω z is then a unit normal;
+    its variance v decreases slowly with depth, to 1 − exp(−2v) from layer to layer. In NTK
+    parameterization the layer is (√2 W a/√n + β b)/ω and ω cancels, so only the default is allowed.
 
     Source: Sitzmann et al., "Implicit Neural Representations with Periodic Activation Functions",
     NeurIPS 2020, section 3.2; default ω and the output layer as in the authors' code.
@@ -166,7 +165,7 @@ class Sine(Activation):
         return torch.sin(self.omega * z)
 
     def initialize(self, layer: nn.Linear) -> None:
-        _periodic_start(layer, self.omega)
+        _siren_initialize(layer, self.omega)
 
     def ntk_gains(self) -> tuple[float, float]:
         if self.omega != Sine.omega:
@@ -181,8 +180,8 @@ class Sine(Activation):
 class Finer(Activation):
     """sin(ω (|z| + 1) z) of FINER: the larger |z|, the higher the frequency.
 
-    Layers start as for ``sine``. Differentiated as it stands, dφ/dz with 2|z| + 1; the authors'
-    code holds |z| + 1 fixed in the backward pass unless told otherwise.
+    Layers are initialized as for ``sine``. The derivative is exact, with the factor 2|z| + 1; the
+    authors' code by default treats |z| + 1 as a constant in the backward pass.
 
     Source: Liu et al., "FINER: Flexible Spectral-bias Tuning in Implicit NEural Representation by
     Variable-periodic Activation Functions", CVPR 2024, Eq. 4.
@@ -195,7 +194,7 @@ class Finer(Activation):
         return torch.sin(self.omega * (z.abs() + 1) * z)
 
     def initialize(self, layer: nn.Linear) -> None:
-        _periodic_start(layer, self.omega)
+        _siren_initialize(layer, self.omega)
 
     def ntk_gains(self) -> tuple[float, float]:
         return math.sqrt(2) / self.omega, 1 / self.omega
@@ -205,9 +204,9 @@ class Finer(Activation):
 class Gabor(Activation):
     """cos(ω z) exp(−(s z)²), the real part of WIRE's wavelet at a real z.
 
-    Layers start as ``nn.Linear``'s, with weights of variance 1/(3n). WIRE itself is complex from
-    its first layer on; and the real layer in its authors' code takes frequency and width from
-    two linear maps, where here one serves both, as in the complex wavelet.
+    Layers are initialized as in ``nn.Linear``, weights with variance 1/(3n). WIRE itself is complex
+    from its first layer on. The real layer in its authors' code computes frequency and width from
+    two linear maps; here one map is used for both, as in the complex wavelet.
 
     Source: Saragadam et al., "WIRE: Wavelet Implicit Neural Representations", CVPR 2023.
     """
@@ -223,7 +222,7 @@ class Gabor(Activation):
         return 1 / math.sqrt(3), 1.0
 
 
-def _periodic_start(layer: nn.Linear, omega: float) -> None:
+def _siren_initialize(layer: nn.Linear, omega: float) -> None:
     bound = math.sqrt(6 / layer.in_features) / omega
     nn.init.uniform_(layer.weight, -bound, bound)
 
@@ -231,11 +230,11 @@ def _periodic_start(layer: nn.Linear, omega: float) -> None:
 ACTIVATIONS: dict[str, type[Activation]] = {
     cls.name: cls for cls in (Finer, Gabor, Gelu, Relu, Silu, Sine, Tanh)
 }
-"""Every activation by its name."""
+"""Name to class of every activation."""
 
 
 def activation_of(text: str | Activation) -> Activation:
-    """The activation that a text names; an activation is returned as it is.
+    """The activation described by a text such as "sine:omega=10"; an activation is returned as is.
 
     Raises:
         ParameterError: an unknown name or parameter, or a value out of range.
@@ -244,7 +243,7 @@ def activation_of(text: str | Activation) -> Activation:
         return text
     if not isinstance(text, str):
         raise ParameterError(
-            f"an activation is a text such as 'relu' or 'sine:omega=10', got {text!r}"
+            f"an activation must be a text such as 'relu' or 'sine:omega=10', got {text!r}"
         )
     name, parameters = parse_selector(text)
     if name not in ACTIVATIONS:
@@ -252,7 +251,7 @@ def activation_of(text: str | Activation) -> Activation:
         hint = f"did you mean {near[0]!r}? " if near else ""
         raise ParameterError(
             f"there is no activation {name!r}; {hint}There are: {', '.join(ACTIVATIONS)}, "
-            "and 'auto' for what the encoding expects"
+            "and 'auto' for the one that the encoding asks for"
         )
     cls = ACTIVATIONS[name]
     return cls(**validate_parameters("activation", name, cls, parameters))

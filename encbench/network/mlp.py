@@ -18,15 +18,15 @@ __all__ = ["IN_ENCODING", "CoordinateMLP", "NTKLinear", "Parameterization"]
 
 Parameterization = Literal["ntk", "standard"]
 IN_ENCODING = "raised by the encoding's forward"
-"""Note on an exception, from which a record tells whose plug-in failed."""
+"""Note added to an exception, by which a record names the plug-in that failed."""
 
 
 class NTKLinear(nn.Module):
     """Linear layer in NTK parameterization: W x · scale + β b, with W, b ~ N(0, 1).
 
     ``scale`` is 1/√in_features unless given (Jacot, Gabriel, Hongler, "Neural Tangent Kernel",
-    NeurIPS 2018, section 2.1). The stored weight is not scaled: its gradient carries the factor
-    once, and so the kernel carries its square.
+    NeurIPS 2018, section 2.1). The stored weight is not scaled: its gradient contains the factor
+    once, and the kernel its square.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class NTKLinear(nn.Module):
         self.bias = nn.Parameter(torch.randn(out_features))
 
     def forward(self, x: Tensor) -> Tensor:  # (N, in_features) -> (N, out_features)
-        # scaling x, not the product, spares the backward pass a weight-sized multiplication
+        # scaling x, not the weight, saves the backward pass a weight-sized multiplication
         return F.linear(x * self.scale, self.weight, self.bias * self.beta)
 
     def extra_repr(self) -> str:
@@ -61,15 +61,14 @@ class CoordinateMLP(nn.Module):
         depth: number of *hidden* layers, at least 1.
         parameterization: ``"ntk"`` (W x/√n_in + β b, all entries N(0, 1)) or ``"standard"``
             (``nn.Linear`` with its own initialization). Learning rates of the two differ by
-            orders of magnitude; they are never comparable.
-        beta: β of the bias in NTK parameterization; unused in the standard one.
+            orders of magnitude and are not comparable.
+        beta: β of the bias in NTK parameterization; unused in standard parameterization.
         first_layer_scale: ``"fan_in"`` divides the first layer by √d_e, ``"width"`` by √width,
-            the reading of the paper's Eq. 8 under which its learning rate of 100 is stable.
-            Only for NTK parameterization.
-        activation: φ, by name ("relu", "sine:omega=10") or as an object; "auto" is what the
-            encoding expects, ReLU where it expects nothing. The layers start as φ wants it, see
-            ``encbench.network.activations``; with ReLU as said above. Resolved in
-            ``self.activation``.
+            the reading of the paper's Eq. 8 for which its learning rate of 100 is stable. Only
+            used in NTK parameterization.
+        activation: φ, by name ("relu", "sine:omega=10") or as an object; "auto" is the one that
+            the encoding asks for, else ReLU. It determines the initialization of the layers, see
+            ``encbench.network.activations``. ``self.activation`` is the object.
 
     Raises:
         ParameterError: width or depth below 1, an unknown parameterization or activation, or a

@@ -1,4 +1,4 @@
-"""Why a kernel is rank-deficient: duplicate points, dead units, activation regions."""
+"""Why a kernel is rank-deficient: duplicate points, dead units, few activation regions."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from encbench.contracts.encoding import Encoding
 from encbench.network.mlp import CoordinateMLP, NTKLinear
-from encbench.ntk.model import working_copy
+from encbench.ntk.model import encoding_of, working_copy
+from encbench.ntk.terms import chunks
 
 __all__ = ["Diagnosis", "diagnose"]
 
@@ -23,44 +23,45 @@ class Diagnosis:
 
     points: int
     duplicates: int
-    """Points that equal an earlier one; each costs the kernel one rank (O of the full one)."""
+    """Points equal to an earlier one; each lowers the rank by one (by O for the full kernel)."""
     regions: int | None
-    """Activation regions that hold a point; None where there is no ReLU module.
+    """Activation regions that contain a point; None where no ReLU module is called.
 
     Source: Hanin, Rolnick, "Deep ReLU Networks Have Surprisingly Few Activation Patterns",
     NeurIPS 2019."""
     largest_region: int | None
-    """Points in the fullest region."""
+    """Points in the region with most points."""
     rank_bound: int | None
-    """Σ over regions of min(distinct points, d + 1), which bounds the trace kernel's rank, and O
-    times which the full one's. Inside a region of a ReLU network on plain coordinates the
-    Jacobian is affine in x. None where the features are not the coordinates themselves."""
+    """Σ over regions of min(distinct points, d + 1): an upper bound of the trace kernel's rank;
+    O times it bounds the full kernel's. It holds because within a region the Jacobian of a ReLU
+    network on plain coordinates is affine in x. None where the features are not the coordinates,
+    or there are other nonlinearities."""
     dead_units: dict[str, int] = field(default_factory=dict)
-    """ReLU module to the number of its units that are 0 at every point, where there are any."""
+    """ReLU module to the number of its units that are 0 at every point, if there are any. A module
+    that is called twice has the units of both calls."""
     dead_layers: tuple[str, ...] = ()
-    """ReLU modules all of whose units are 0 at every point: nothing before them learns."""
+    """ReLU modules all of whose units are 0 at every point: layers before them do not learn."""
 
 
 def diagnose(model: nn.Module, x: Tensor, *, device: torch.device | str | None = None) -> Diagnosis:
-    """Look at a model's activation pattern at x (N, d), in float64, without its kernel.
+    """Counts from a model's activation pattern at x (N, d), in float64, without its kernel.
 
     Raises:
         NtkError: as ``empirical_ntk``.
     """
     private, points, _ = working_copy(model, x, torch.float64, device)
-    names = [name for name, module in private.named_modules() if type(module) is nn.ReLU]
     distinct = int(torch.unique(points, dim=0).shape[0])
     duplicates = len(points) - distinct
-    if not names:
+    pattern = _patterns(private, points)
+    if not pattern:
         return Diagnosis(len(points), duplicates, None, None, None)
-    pattern, plain = _patterns(private, names, points)
     dead = {name: int((~on.any(0)).sum()) for name, on in pattern.items()}
     _, region = torch.unique(
         _packed(torch.cat(list(pattern.values()), 1)), dim=0, return_inverse=True
     )
     sizes = torch.bincount(region)
     bound = None
-    if plain and _piecewise_affine(private):
+    if _plain(private, points) and _piecewise_affine(private):
         pairs = torch.cat([region[:, None].to(points.dtype), points], 1)
         kept = torch.unique(pairs, dim=0)[:, 0].long()
         bound = int(torch.bincount(kept).clamp(max=points.shape[1] + 1).sum())
@@ -71,35 +72,40 @@ def diagnose(model: nn.Module, x: Tensor, *, device: torch.device | str | None =
         largest_region=int(sizes.max()),
         rank_bound=bound,
         dead_units={name: count for name, count in dead.items() if count},
-        dead_layers=tuple(name for name in names if dead[name] == pattern[name].shape[1]),
+        dead_layers=tuple(name for name, on in pattern.items() if dead[name] == on.shape[1]),
     )
 
 
-def _patterns(model: nn.Module, names: list[str], x: Tensor) -> tuple[dict[str, Tensor], bool]:
-    """Which units are on at each point, (N, units) a ReLU; whether features are coordinates."""
-    found: dict[str, list[Tensor]] = {name: [] for name in names}
-    handles = []
-    for name in names:
+def _patterns(model: nn.Module, x: Tensor) -> dict[str, Tensor]:
+    """Name of each ReLU module that is called to which of its units are on, (N, units) bool."""
+    names = {module: name for name, module in model.named_modules() if type(module) is nn.ReLU}
+    calls: dict[str, list[Tensor]] = {name: [] for name in names.values()}
 
-        def listen(
-            module: nn.Module, args: tuple[Tensor, ...], out: Tensor, name: str = name
-        ) -> None:
-            found[name].append(out.detach().flatten(1) > 0)
+    def record(module: nn.Module, args: tuple[Tensor, ...], out: Tensor) -> None:
+        calls[names[module]].append(out.detach().flatten(1) > 0)
 
-        handles.append(model.get_submodule(name).register_forward_hook(listen))
-    encoding = getattr(model, "encoding", None)
-    plain = True
+    handles = [module.register_forward_hook(record) for module in names]
+    strips = []
     try:
         with torch.no_grad():
-            for start in range(0, len(x), CHUNK):
-                part = x[start : start + CHUNK]
-                model(part)
-                if isinstance(encoding, Encoding):
-                    plain = plain and torch.equal(encoding(part), part)
+            for part in chunks(len(x), CHUNK):
+                model(x[part])
+                strips.append({name: torch.cat(on, 1) for name, on in calls.items() if on})
+                for on in calls.values():
+                    on.clear()
     finally:
         for handle in handles:
             handle.remove()
-    return {name: torch.cat(parts) for name, parts in found.items()}, plain
+    return {name: torch.cat([strip[name] for strip in strips]) for name in strips[0]}
+
+
+def _plain(model: nn.Module, x: Tensor) -> bool:
+    """Whether the features are the coordinates themselves."""
+    encoding = encoding_of(model)
+    with torch.no_grad():
+        return encoding is None or all(
+            torch.equal(encoding(x[part]), x[part]) for part in chunks(len(x), CHUNK)
+        )
 
 
 def _piecewise_affine(model: nn.Module) -> bool:
@@ -107,7 +113,7 @@ def _piecewise_affine(model: nn.Module) -> bool:
     if isinstance(model, CoordinateMLP):
         modules = list(model.layers.modules())
     else:
-        modules = list(model.modules())  # of any other class, forward could do anything
+        modules = list(model.modules())  # in any other class, forward could do anything
     return all(type(module) in AFFINE for module in modules)
 
 

@@ -39,7 +39,7 @@ Array = Tensor | np.ndarray
 
 @dataclass(frozen=True, eq=False)
 class TrainingPrediction:
-    """Residuals f − y and mean squared error at T moments."""
+    """Residuals f − y and mean squared error at T times."""
 
     at: np.ndarray
     """(T,) times of gradient flow, or steps of gradient descent."""
@@ -55,14 +55,14 @@ class TrainingPrediction:
 
 @dataclass(frozen=True, eq=False)
 class LossPrediction:
-    """A loss curve found without eigenvectors."""
+    """A loss curve computed without eigenvectors."""
 
     at: np.ndarray
     """(T,) times or steps."""
     loss: np.ndarray
     """(T,) mean over points and outputs."""
     steps: int
-    """Lanczos steps: products with the kernel that it took."""
+    """Lanczos steps, each of which is one product with the kernel."""
 
 
 def predict_training(
@@ -78,8 +78,8 @@ def predict_training(
 
     Args:
         kernel: Θ at the training points, (N·O, N·O) with point n and output a at n·O + a ("full"),
-            or (N, N) ("trace"), which is then used for each output alone: exact for one output,
-            an approximation for several.
+            or (N, N) ("trace"), which is then used for each output separately: exact for one
+            output, an approximation for several.
         residual: (N,) or (N, O), f(X) − y at the start.
         at: T times t >= 0 of gradient flow; with ``lr``, numbers of steps of gradient descent.
         lr: learning rate of gradient descent; None means gradient flow. Above lr_crit the
@@ -88,7 +88,7 @@ def predict_training(
         test_residual: (N*,) or (N*, O), f(x*) − y* at the start.
 
     Raises:
-        NtkError: shapes that do not fit, or a kernel that is not finite.
+        NtkError: the shapes do not match, or the kernel is not finite.
         ParameterError: a negative time or learning rate, or only one of cross and test_residual.
     """
     if (cross is None) != (test_residual is None):
@@ -97,7 +97,7 @@ def predict_training(
     theta, start = _float64(kernel), _columns(residual)
     columns = _as_columns(theta, start)
     if not np.isfinite(theta).all():
-        raise NtkError("the kernel holds NaN or infinity; have the weights diverged?")
+        raise NtkError("the kernel contains NaN or infinity; have the weights diverged?")
     values, vectors = _eigenpairs(theta)
     rates = 2.0 / start.size * values
     projected = vectors.T @ columns  # (n, c)
@@ -129,14 +129,18 @@ def predict_loss(
     lr: float | None = None,
     steps: int = 200,
 ) -> LossPrediction:
-    """The loss curve of ``predict_training`` from products with Θ alone: Gauss quadrature.
+    """The loss curve of ``predict_training`` from products with Θ alone, by Gauss quadrature.
 
     Args:
         product: v (M,) to Θ v, as ``operator(model, x, outputs="full").matvec``.
         residual: (N, O) with N·O = M, or (M,).
         at, lr: as in ``predict_training``.
-        steps: Lanczos steps at most; the curve is exact to rounding long before that for
-            kernels whose eigenvalues fall off quickly.
+        steps: maximum number of Lanczos steps. Where eigenvalues decay quickly, far fewer make
+            the curve exact to rounding.
+
+    Raises:
+        NtkError: ``residual`` has another shape, or is empty.
+        ParameterError: as ``predict_training``.
 
     Source: Golub, Meurant, "Matrices, Moments and Quadrature", 2010, chapter 7.
     """
@@ -159,14 +163,15 @@ def critical_learning_rate(
     *,
     device: torch.device | str | None = None,
 ) -> float:
-    """lr_crit = 2 N O / (c · λ_max) of full-batch gradient descent, Θ the full kernel at x.
+    """The learning rate below which full-batch gradient descent on the linearized model is stable.
 
-    The loss is a mean over N points and O outputs. Its curvature along an eigenvector of Θ is at
-    most c λ / (N O), with c = 2 for the squared error, exactly, and c = 1/4 for the binary cross
-    entropy of a logit, as an upper bound: σ'(z) ≤ 1/4. A step of lr keeps the linearized model
-    stable while lr times that curvature is below 2.
+    lr_crit = 2 N O / (c · λ_max), λ_max of the full kernel Θ at x, for a loss that is a mean over N
+    points and O outputs. Its curvature along an eigenvector of Θ is at most c λ / (N O): c = 2
+    exactly for the squared error, and c = 1/4 as an upper bound for the binary cross entropy of a
+    logit, since σ'(z) ≤ 1/4. Gradient descent is stable while lr times the curvature is below 2.
 
-    λ_max comes from Lanczos without forming Θ, to 1e-6 and from above, in float64.
+    λ_max is computed by Lanczos without forming Θ, in float64, as an upper bound, to a relative
+    error of 1e-6.
 
     Args:
         model, x, device: as in ``empirical_ntk``. Some 300 random training points give λ_max / N
@@ -174,15 +179,18 @@ def critical_learning_rate(
         loss: "mse" or "bce" (from logits).
 
     Raises:
-        ParameterError: an unknown loss.
-        NtkError: as ``empirical_ntk``; the kernel is zero or not finite.
+        ParameterError: an unknown loss or device.
+        NtkError: as ``empirical_ntk``, or the kernel is zero or not finite.
     """
     check_choice("loss", loss, tuple(CURVATURE))
     theta = operator(model, x, outputs="full", device=device)
     size = int(theta.shape[0])
     largest = largest_eigenvalue(theta.matvec, size)
     if not (math.isfinite(largest) and largest > 0):
-        raise NtkError(f"the kernel's largest eigenvalue is {largest}; no learning rate follows")
+        raise NtkError(
+            f"the kernel's largest eigenvalue is {largest}, expected a positive number; is the "
+            "network's output constant, or have its weights diverged?"
+        )
     return 2.0 * size / (CURVATURE[loss] * largest)
 
 
@@ -193,7 +201,7 @@ def _moments(at: Sequence[float] | np.ndarray, lr: float | None) -> np.ndarray:
     if lr is not None and not (np.isfinite(lr) and lr > 0):
         raise ParameterError(f"lr must be positive, got {lr}")
     if lr is not None and (moments != np.floor(moments)).any():
-        raise ParameterError("with lr, the moments are numbers of steps: whole numbers")
+        raise ParameterError("with lr, the times are numbers of steps and must be whole numbers")
     return moments
 
 
@@ -206,7 +214,7 @@ def _float64(values: Array) -> np.ndarray:
 def _columns(values: Array) -> np.ndarray:
     array = _float64(values)
     if array.ndim not in (1, 2) or array.size == 0:
-        raise NtkError(f"a residual is (N,) or (N, O), got shape {array.shape}")
+        raise NtkError(f"a residual must be (N,) or (N, O) and not empty, got shape {array.shape}")
     return array.reshape(len(array), -1)
 
 
@@ -223,13 +231,13 @@ def _as_columns(theta: np.ndarray, residual: np.ndarray) -> np.ndarray:
 
 
 def _eigenpairs(theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Eigenvalues (n,), those that are negative by rounding set to 0, and vectors (n, n)."""
+    """Eigenvalues (n,), negative ones (rounding) set to 0, and eigenvectors (n, n)."""
     values, vectors = torch.linalg.eigh(torch.from_numpy(np.ascontiguousarray(theta)))
     return np.clip(values.numpy(), 0.0, None), vectors.numpy()
 
 
 def _decay(rates: np.ndarray, moments: np.ndarray, lr: float | None) -> np.ndarray:
-    """(T, n): what is left of each mode, e^(−λt) or (1 − lr λ)^s."""
+    """(T, n): the remaining share of each mode, e^(−λt) or (1 − lr λ)^s."""
     if lr is None:
         return np.asarray(np.exp(-np.outer(moments, rates)))
     return np.asarray((1.0 - lr * rates)[None, :] ** moments[:, None])
@@ -238,8 +246,8 @@ def _decay(rates: np.ndarray, moments: np.ndarray, lr: float | None) -> np.ndarr
 def _learned(rates: np.ndarray, moments: np.ndarray, lr: float | None) -> np.ndarray:
     """(T, n): (1 − decay) / λ, which is t (or lr · s) at λ = 0.
 
-    Through expm1: the quotient taken literally is noise where λt is small, and the kernels of
-    coordinate networks have most of their eigenvalues there.
+    Uses expm1, because 1 − decay cancels where λt is small, as for most eigenvalues of the kernel
+    of a coordinate network.
     """
     some = np.where(rates > 0, rates, 1.0)
     if lr is None:

@@ -161,7 +161,7 @@ def test_a_prediction_that_is_not_finite_has_no_value():
     ("first", "second"), [((20, 20, 3), (20, 20, 1)), ((20, 20), (20, 20)), ((5, 5, 1), (9, 9, 1))]
 )
 def test_images_that_do_not_match_are_refused(first, second):
-    with pytest.raises(PluginError, match=r"MS-SSIM compares two \(H, W, C\) images"):
+    with pytest.raises(PluginError, match=r"MS-SSIM needs two \(H, W, C\) images"):
         MsSsim()(np.zeros(first), np.zeros(second))
 
 

@@ -100,7 +100,7 @@ def test_bce_of_a_confident_error_is_finite():
 
 @pytest.mark.parametrize("function", [iou, bce])
 def test_shapes_that_differ_are_refused(function):
-    with pytest.raises(PluginError, match="one shape"):
+    with pytest.raises(PluginError, match="equal shape"):
         function([0.1, 0.2], [True])
 
 

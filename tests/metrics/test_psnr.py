@@ -62,7 +62,7 @@ def test_a_prediction_that_is_not_finite_has_no_psnr(bad):
 
 
 def test_shapes_that_differ_are_refused_even_where_numpy_would_broadcast():
-    with pytest.raises(PluginError, match=r"\(4, 4, 1\) beside \(4, 4, 3\)"):
+    with pytest.raises(PluginError, match=r"\(4, 4, 1\) and \(4, 4, 3\)"):
         psnr(np.zeros((4, 4, 1)), np.zeros((4, 4, 3)))
 
 

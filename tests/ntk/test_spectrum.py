@@ -1,7 +1,8 @@
-"""Eigenvalues mean something down to the floor, and not below it."""
+"""Eigenvalues are accurate down to the floor and not below it; inequalities hold between them."""
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
@@ -12,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from encbench import CoordinateMLP, NtkError, ParameterError
-from encbench.ntk import empirical_ntk, spectrum
+from encbench.ntk import empirical_ntk, minimum_upper_bound, spectrum, weyl_check
 from encbench.ntk.autograd import jacobian
 from encbench.ntk.model import working_copy
-from tests.ntk.grids import CollidingGrid
+from tests.ntk.grids import CollidingGrid, LearnedFeatures, SilentGrid
 from tests.ntk.test_kernel import Plain
 
 
@@ -138,3 +139,53 @@ def test_what_is_no_kernel_is_refused(kernel: np.ndarray, complaint: str) -> Non
 def test_quantiles_outside_the_unit_interval_are_refused() -> None:
     with pytest.raises(ParameterError, match=r"\[0, 1\]"):
         spectrum(np.eye(2)).quantile(95)
+
+
+@pytest.mark.parametrize("outputs", ["trace", "full"])
+@pytest.mark.parametrize("make", [Plain, CollidingGrid, SilentGrid, LearnedFeatures])
+def test_weyls_inequality_holds_on_every_kernel(make: type, outputs: str) -> None:
+    x = torch.rand(60, 2, dtype=torch.float64)
+    ntk = empirical_ntk(CoordinateMLP(make(), 2, width=32), x, outputs=outputs)  # type: ignore[arg-type]
+    check = weyl_check(ntk)
+    assert check.ok
+    assert check.worst <= check.tolerance
+    given = weyl_check(ntk, spectrum(ntk.total), spectrum(ntk.parts["mlp"]))
+    assert given == check
+
+
+def test_a_kernel_that_is_not_the_sum_of_its_parts_fails_the_check() -> None:
+    x = torch.rand(30, 2, dtype=torch.float64)
+    ntk = empirical_ntk(CoordinateMLP(CollidingGrid(), 2, width=32), x)
+    wrong = dataclasses.replace(ntk, total=0.9 * ntk.total - 0.1 * ntk.parts["mlp"])
+    check = weyl_check(wrong)
+    assert not check.ok
+    assert check.worst > check.tolerance
+
+
+def test_the_check_needs_the_parts() -> None:
+    x = torch.rand(5, 2, dtype=torch.float64)
+    with pytest.raises(NtkError, match="parts"):
+        weyl_check(empirical_ntk(CoordinateMLP(Plain(), 2, width=8), x, parts=()))
+
+
+@pytest.mark.parametrize("size", [1, 2, 40])
+def test_pairs_of_points_bound_the_smallest_eigenvalue_from_above(size: int) -> None:
+    generator = np.random.default_rng(size)
+    j = generator.standard_normal((size, 60))
+    kernel = torch.from_numpy(j @ j.T)
+    expected = min(
+        [float(kernel[i, i]) for i in range(size)]
+        + [
+            float(kernel[i, i] + kernel[k, k] - 2 * kernel[i, k]) / 2
+            for i in range(size)
+            for k in range(i)
+        ]
+    )
+    assert minimum_upper_bound(kernel) == pytest.approx(expected, rel=1e-12)
+    assert np.linalg.eigvalsh(kernel.numpy())[0] <= minimum_upper_bound(kernel) * (1 + 1e-12)
+
+
+def test_two_equal_points_bound_the_smallest_eigenvalue_by_zero() -> None:
+    x = torch.rand(10, 2, dtype=torch.float64)
+    kernel = empirical_ntk(CoordinateMLP(Plain(), 2, width=8), torch.cat([x, x[:1]])).total
+    assert minimum_upper_bound(kernel) < 1e-14 * float(kernel.max())

@@ -1,68 +1,25 @@
-"""Inequalities between spectra, and the reasons for a lost rank."""
+"""Duplicate points, dead units and activation regions explain the rank of a kernel."""
 
 from __future__ import annotations
 
-import dataclasses
-
-import numpy as np
-import pytest
 import torch
 from torch import nn
 
-from encbench import CoordinateMLP, NtkError
-from encbench.ntk import diagnose, empirical_ntk, minimum_upper_bound, spectrum, weyl_check
-from tests.ntk.grids import CollidingGrid, LearnedFeatures, SilentGrid
+from encbench import CoordinateMLP
+from encbench.ntk import diagnose, empirical_ntk, spectrum
+from tests.ntk.grids import CollidingGrid
 from tests.ntk.test_kernel import Plain
 
 
-@pytest.mark.parametrize("outputs", ["trace", "full"])
-@pytest.mark.parametrize("make", [Plain, CollidingGrid, SilentGrid, LearnedFeatures])
-def test_theorem_1_holds_on_every_kernel(make: type, outputs: str) -> None:
-    x = torch.rand(60, 2, dtype=torch.float64)
-    ntk = empirical_ntk(CoordinateMLP(make(), 2, width=32), x, outputs=outputs)  # type: ignore[arg-type]
-    check = weyl_check(ntk)
-    assert check.ok
-    assert check.worst <= check.tolerance
-    given = weyl_check(ntk, spectrum(ntk.total), spectrum(ntk.parts["mlp"]))
-    assert given == check
+class Gated(Plain):
+    """An encoding that holds a ReLU of its own."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = nn.ReLU()
 
-def test_a_kernel_that_is_not_the_sum_of_its_parts_fails_the_check() -> None:
-    x = torch.rand(30, 2, dtype=torch.float64)
-    ntk = empirical_ntk(CoordinateMLP(CollidingGrid(), 2, width=32), x)
-    wrong = dataclasses.replace(ntk, total=0.9 * ntk.total - 0.1 * ntk.parts["mlp"])
-    check = weyl_check(wrong)
-    assert not check.ok
-    assert check.worst > check.tolerance
-
-
-def test_the_check_needs_the_parts() -> None:
-    x = torch.rand(5, 2, dtype=torch.float64)
-    with pytest.raises(NtkError, match="parts"):
-        weyl_check(empirical_ntk(CoordinateMLP(Plain(), 2, width=8), x, parts=()))
-
-
-@pytest.mark.parametrize("size", [1, 2, 40])
-def test_pairs_of_points_bound_the_smallest_eigenvalue_from_above(size: int) -> None:
-    generator = np.random.default_rng(size)
-    j = generator.standard_normal((size, 60))
-    kernel = torch.from_numpy(j @ j.T)
-    expected = min(
-        [float(kernel[i, i]) for i in range(size)]
-        + [
-            float(kernel[i, i] + kernel[k, k] - 2 * kernel[i, k]) / 2
-            for i in range(size)
-            for k in range(i)
-        ]
-    )
-    assert minimum_upper_bound(kernel) == pytest.approx(expected, rel=1e-12)
-    assert np.linalg.eigvalsh(kernel.numpy())[0] <= minimum_upper_bound(kernel) * (1 + 1e-12)
-
-
-def test_two_equal_points_bound_the_smallest_eigenvalue_by_zero() -> None:
-    x = torch.rand(10, 2, dtype=torch.float64)
-    kernel = empirical_ntk(CoordinateMLP(Plain(), 2, width=8), torch.cat([x, x[:1]])).total
-    assert minimum_upper_bound(kernel) < 1e-14 * float(kernel.max())
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.gate(x - 0.5)
 
 
 def small_network() -> CoordinateMLP:
@@ -116,3 +73,22 @@ def test_dead_units_and_layers_are_reported() -> None:
     found = diagnose(model, torch.rand(9, 2, dtype=torch.float64))
     assert found.dead_units == {"layers.1": 1, "layers.3": 4}
     assert found.dead_layers == ("layers.3",)
+
+
+def test_a_relu_module_that_is_called_twice_counts_as_two() -> None:
+    once = nn.Sequential(nn.Linear(2, 4), nn.ReLU(), nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 1))
+    twice = nn.Sequential(once[0], once[1], once[2], once[1], once[4])
+    x = torch.rand(30, 2, dtype=torch.float64)
+    expected, found = diagnose(once, x), diagnose(twice, x)
+    assert (found.regions, found.rank_bound) == (expected.regions, expected.rank_bound)
+    assert sum(found.dead_units.values()) == sum(expected.dead_units.values())
+
+
+def test_a_relu_of_the_encoding_counts_and_one_that_is_never_called_does_not() -> None:
+    model = CoordinateMLP(Gated(), 1, width=8)
+    model.unused = nn.ReLU()
+    found = diagnose(model, torch.full((3, 2), 0.2, dtype=torch.float64))
+    assert found.dead_units["encoding.gate"] == 2
+    assert found.dead_layers[0] == "encoding.gate"
+    assert "unused" not in found.dead_units
+    assert found.rank_bound is None
