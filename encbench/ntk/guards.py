@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from difflib import get_close_matches
 from typing import Literal, get_args
 
 import psutil
@@ -11,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from encbench.contracts.encoding import Encoding
-from encbench.errors import NtkError, ParameterError
+from encbench.errors import NtkError, ParameterError, did_you_mean
 
 __all__ = ["Outputs", "available_memory", "check_choice", "prepare", "require_memory"]
 
@@ -23,10 +22,9 @@ def check_choice(name: str, value: object, allowed: tuple[str, ...]) -> None:
     """Raise ParameterError unless value is one of the allowed words; hints at the nearest."""
     if value in allowed:
         return
-    near = get_close_matches(str(value), allowed, n=1, cutoff=0.5)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
     words = ", ".join(map(repr, allowed))
-    raise ParameterError(f"{name} must be one of {words}, got {value!r}{hint}")
+    hint = did_you_mean(value, allowed).rstrip()
+    raise ParameterError(f"{name} must be one of {words}, got {value!r}{hint and f'; {hint}'}")
 
 
 def prepare(
