@@ -161,7 +161,7 @@ def test_another_version_of_a_plugin_runs_with_a_note_and_is_not_kept(
     code, said = again(stored.path)
     assert code == 0, said
     assert "encoding 'scaled' ran with ours 1.0; it runs with 2.0" in said
-    with pytest.raises(UsageError, match="under a key that says otherwise"):
+    with pytest.raises(UsageError, match="would not be that of its key"):
         again(stored.path, output=tmp_path / "kept")
     assert not (tmp_path / "kept").exists()
 
