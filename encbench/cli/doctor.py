@@ -16,7 +16,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from importlib import metadata
+from importlib import import_module, metadata
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -338,9 +338,8 @@ def _processor() -> str:
 
 
 def _cores() -> int:
-    import joblib  # imports numpy, which may be what is broken
-
-    # what the scheduler and a control group's quota leave to this process
+    joblib: Any = import_module("joblib")  # imports numpy, which may be what is broken
+    # the cores of this process: its affinity and the quota of its control group counted
     return int(joblib.cpu_count())
 
 
