@@ -1,24 +1,29 @@
 """encbench: which input encoding should a coordinate network use, and why?
 
-The public API. Names are imported on first use, so that ``import encbench`` is quick and a
-plug-in's entry point module costs nothing to list.
+The public interface. Names and submodules are imported on first use, so that ``import encbench``
+takes no time and a plug-in can be listed without importing torch.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from encbench.errors import (
+    AmbiguousNameError,
+    ClusterError,
     DataError,
     EncbenchError,
     NtkError,
     ParameterError,
     PluginError,
     StoreError,
+    SuiteError,
+    UnknownNameError,
     UsageError,
 )
 from encbench.plugins.hookspecs import hookimpl
 
 if TYPE_CHECKING:
+    from encbench import metrics, ntk, testing
     from encbench.contracts.encoding import Encoding, SparseBlock
     from encbench.contracts.metric import Metric, MetricValue
     from encbench.contracts.task import NetworkDefaults, Outcome, Task
@@ -30,6 +35,8 @@ if TYPE_CHECKING:
     from encbench.suite.plan import plan
 
 __all__ = [
+    "AmbiguousNameError",
+    "ClusterError",
     "CoordinateMLP",
     "DataError",
     "EncbenchError",
@@ -48,38 +55,40 @@ __all__ = [
     "StoreError",
     "StoredRecord",
     "Suite",
+    "SuiteError",
     "Task",
+    "UnknownNameError",
     "UsageError",
     "hookimpl",
     "load_suite",
+    "metrics",
+    "ntk",
     "plan",
     "run_suite",
+    "testing",
 ]
 
 _LAZY = {
-    "Record": "encbench.results.records",
-    "StoredRecord": "encbench.results.records",
-    "Store": "encbench.results.store",
-    "run_suite": "encbench.run.runner",
-    "plan": "encbench.suite.plan",
-    "load_suite": "encbench.suite.file",
-    "Suite": "encbench.suite.file",
-    "CoordinateMLP": "encbench.network.mlp",
-    "Encoding": "encbench.contracts.encoding",
-    "Metric": "encbench.contracts.metric",
-    "MetricValue": "encbench.contracts.metric",
-    "NTKLinear": "encbench.network.mlp",
-    "NetworkDefaults": "encbench.contracts.task",
-    "Outcome": "encbench.contracts.task",
-    "SparseBlock": "encbench.contracts.encoding",
-    "Task": "encbench.contracts.task",
+    "encbench.contracts.encoding": ("Encoding", "SparseBlock"),
+    "encbench.contracts.metric": ("Metric", "MetricValue"),
+    "encbench.contracts.task": ("NetworkDefaults", "Outcome", "Task"),
+    "encbench.network.mlp": ("CoordinateMLP", "NTKLinear"),
+    "encbench.results.records": ("Record", "StoredRecord"),
+    "encbench.results.store": ("Store",),
+    "encbench.run.runner": ("run_suite",),
+    "encbench.suite.file": ("Suite", "load_suite"),
+    "encbench.suite.plan": ("plan",),
 }
+_MODULE_OF = {name: module for module, names in _LAZY.items() for name in names}
+_SUBMODULES = ("metrics", "ntk", "testing")
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _LAZY:
+    if name in _SUBMODULES:
+        return import_module(f"encbench.{name}")  # which sets the attribute, too
+    if name not in _MODULE_OF:
         raise AttributeError(f"module 'encbench' has no attribute {name!r}")
-    value = getattr(import_module(_LAZY[name]), name)
+    value = getattr(import_module(_MODULE_OF[name]), name)
     globals()[name] = value
     return value
 

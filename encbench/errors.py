@@ -13,8 +13,13 @@
     └── NtkError                   a kernel was asked for that cannot be computed
 
 The message says what was got, what was expected and how to mend it; the command line
-prints it as one line, without a traceback.
+prints it as one line, without a traceback. Two phrases that many messages share are written here:
+``did_you_mean`` and ``cannot_write``.
 """
+
+import difflib
+import os
+from collections.abc import Iterable
 
 __all__ = [
     "AmbiguousNameError",
@@ -28,6 +33,8 @@ __all__ = [
     "SuiteError",
     "UnknownNameError",
     "UsageError",
+    "cannot_write",
+    "did_you_mean",
 ]
 
 
@@ -73,3 +80,27 @@ class ClusterError(EncbenchError):
 
 class NtkError(EncbenchError):
     """A kernel was asked for that cannot be computed, or not in this memory."""
+
+
+def did_you_mean(name: object, known: Iterable[str], count: int = 1) -> str:
+    """ "did you mean 'mpe'? ", or nothing where no known name is near.
+
+    Args:
+        name: what was given.
+        known: names that would do.
+        count: how many of them to propose, at most.
+
+    Returns:
+        A clause that ends in a space, so that a message goes on behind it.
+    """
+    near = difflib.get_close_matches(str(name), list(known), n=count, cutoff=0.5)
+    return f"did you mean {' or '.join(map(repr, near))}? " if near else ""
+
+
+def cannot_write(
+    path: str | os.PathLike[str],
+    error: OSError,
+    mend: str = "free space or permissions, or name another file",
+) -> StoreError:
+    """The error to raise where a file or folder cannot be written: which, why, how to mend it."""
+    return StoreError(f"cannot write {os.fspath(path)}: {error.strerror or error}; {mend}")

@@ -1,19 +1,107 @@
-"""What is installed, and what imports what."""
+"""What is installed, what is public, and what imports what."""
 
+import ast
+import inspect
 import subprocess
 import sys
 import zipfile
+from collections import defaultdict
+from importlib import import_module
 from pathlib import Path
 
+import pytest
+
 import encbench
+from encbench import errors
 
 ROOT = Path(__file__).parents[1]
+PACKAGES = {
+    "encbench": ROOT / "encbench",
+    "encbench_encodings": ROOT / "plugins" / "encbench_encodings",
+    "encbench_tasks": ROOT / "tasks" / "encbench_tasks",
+    "encbench_leaderboard": ROOT / "leaderboard" / "encbench_leaderboard",
+}
+UNIQUE = ["encbench/cli", "encbench/plugins", "encbench/testing", "encbench/errors.py"]
+"""Whose file names and public names occur nowhere else, but for those that others have yet to
+rename."""
+FILES_OF_OTHERS = {"dynamics.py", "export.py", "rerun.py"}
+NAMES_OF_OTHERS = {"show"}
 
 
-def test_all_is_sorted_and_every_name_is_there():
-    assert encbench.__all__ == sorted(encbench.__all__)
-    for name in encbench.__all__:
-        assert getattr(encbench, name) is not None
+@pytest.mark.parametrize("name", ["encbench", "encbench.ntk", "encbench.testing"])
+def test_all_is_sorted_and_complete(name):
+    module = import_module(name)
+    assert module.__all__ == sorted(module.__all__)
+    for public in module.__all__:
+        assert getattr(module, public) is not None
+    found = {
+        public
+        for public, value in vars(module).items()
+        if not public.startswith("_") and getattr(value, "__module__", "").startswith("encbench")
+    }
+    assert found <= set(module.__all__)
+
+
+def test_every_error_is_public():
+    classes = inspect.getmembers(errors, inspect.isclass)
+    tree = {name for name, cls in classes if issubclass(cls, errors.EncbenchError)}
+    assert tree <= set(encbench.__all__)
+    assert tree <= set(errors.__all__)
+
+
+def test_submodules_of_the_public_interface_load_on_first_use():
+    code = (
+        "import sys, encbench\n"
+        "assert 'encbench.ntk' not in sys.modules\n"
+        "print(encbench.ntk.empirical_ntk.__name__, encbench.testing.TaskConformance.__name__,\n"
+        "      encbench.metrics.Metric.__name__)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout.split() == ["empirical_ntk", "TaskConformance", "Metric"], done.stderr
+
+
+def test_a_name_that_is_not_public_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="no attribute 'ntkk'"):
+        _ = encbench.ntkk
+
+
+def sources():
+    """Package, path from the root, and tree of every module."""
+    for package, folder in PACKAGES.items():
+        for file in folder.rglob("*.py"):
+            path = file.relative_to(ROOT).as_posix()
+            yield package, path, ast.parse(file.read_text(encoding="utf-8"))
+
+
+def repeated(places, exceptions, room):
+    """What occurs in the room and in one more place."""
+    return {
+        key: sorted(found)
+        for key, found in places.items()
+        if len(found) > 1 and key not in exceptions and any(p.startswith(room) for p in found)
+    }
+
+
+@pytest.mark.parametrize("room", UNIQUE)
+def test_no_two_files_of_a_package_are_alike_in_name(room):
+    places = defaultdict(set)
+    for package, path, _ in sources():
+        name = Path(path).name
+        if package == room.partition("/")[0] and name != "__init__.py":
+            places[name].add(path)
+    assert not repeated(places, FILES_OF_OTHERS, room)
+
+
+@pytest.mark.parametrize("room", UNIQUE)
+def test_no_two_public_names_are_alike(room):
+    places = defaultdict(set)
+    for _, path, tree in sources():
+        for node in tree.body:
+            if isinstance(node, ast.ClassDef | ast.FunctionDef) and not node.name.startswith(
+                ("_", "encbench_")  # a hook has the name of its specification
+            ):
+                places[node.name].add(path)
+    assert not repeated(places, NAMES_OF_OTHERS, room)
 
 
 def test_importing_encbench_imports_no_torch():

@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from encbench.cli.console import SUPPORTED, print_line
 from encbench.errors import EncbenchError, PluginError, UsageError
 from encbench.plugins.registry import Offer, Registry, default_registry
 
@@ -40,6 +41,11 @@ Exit codes: 0 all well, 1 some cells not ok or results not writable, 2 wrong usa
 
 def main() -> None:
     """Entry point of the ``encbench`` script."""
+    if sys.platform not in SUPPORTED:
+        sys.exit(
+            f"error: encbench runs on Linux and macOS, and this is {sys.platform}; "
+            "on Windows, install it in WSL: https://learn.microsoft.com/windows/wsl"
+        )
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # where the terminal or pipe has no λ, an escape is better than a traceback
@@ -49,24 +55,24 @@ def main() -> None:
     try:
         build(default_registry(), sys.argv[1:])(prog_name="encbench")
     except EncbenchError as error:
-        errors.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+        print_line(errors, f"error: {error}", "red")
         sys.exit(EXIT_USAGE if isinstance(error, UsageError) else EXIT_NOT_OK)
     except BrokenPipeError:
-        # the reader went away: `encbench list | head`
+        # whoever read the output has ended: `encbench list | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(EXIT_NOT_OK)
     except OSError as error:
-        # a name that is too long, a folder that may not be looked into: no fault of the program
+        # a name that is too long, a folder that may not be read: no fault of the program
         if logging.getLogger("encbench").isEnabledFor(logging.DEBUG):
             raise
         where = f": {error.filename}" if error.filename is not None else ""
-        line = f"error: {error.strerror or error}{where}; `encbench -v` shows where it came up"
-        errors.print(line, style="red", markup=False, highlight=False, soft_wrap=True)
+        line = f"error: {error.strerror or error}{where}; `encbench -v` shows the traceback"
+        print_line(errors, line, "red")
         sys.exit(EXIT_NOT_OK)
 
 
 class _LogLines(logging.Handler):
-    """One line a message: rich's own handler breaks lines at 80 columns in a log file."""
+    """One line a message; rich's own handler breaks lines at 80 columns in a log file."""
 
     def __init__(self, console: Console) -> None:
         super().__init__()
@@ -76,15 +82,14 @@ class _LogLines(logging.Handler):
         line = record.getMessage()
         if record.levelno != logging.INFO:
             line = f"{record.levelname.lower()}: {line}"
-        style = "yellow" if record.levelno >= logging.WARNING else None
-        self._console.print(line, style=style, markup=False, highlight=False, soft_wrap=True)
+        print_line(self._console, line, "yellow" if record.levelno >= logging.WARNING else None)
 
 
 def build(registry: Registry, arguments: list[str]) -> typer.Typer:
     """The program, with the one verb loaded that the arguments name.
 
-    The others are known by name and first line of help alone, so that ``encbench list`` need not
-    import what ``encbench run`` needs.
+    Of the others only the name and the first line of help are known, so that ``encbench list``
+    need not import what ``encbench run`` needs.
     """
     app = typer.Typer(
         help=HELP,
@@ -96,7 +101,7 @@ def build(registry: Registry, arguments: list[str]) -> typer.Typer:
     )
     app.callback()(_options)
     wanted = next((word for word in arguments if not word.startswith("-")), None)
-    offers = sorted(registry.offers("command"), key=_is_foreign)
+    offers = sorted(registry.offers("command"), key=_is_third_party)
     for name in dict.fromkeys(offer.name for offer in offers):
         verb = _stub(offers, name)
         if name == wanted:
@@ -105,7 +110,7 @@ def build(registry: Registry, arguments: list[str]) -> typer.Typer:
     return app
 
 
-def _is_foreign(offer: Offer) -> bool:
+def _is_third_party(offer: Offer) -> bool:
     """Whether a verb is a plug-in's; the framework's own come first in the overview."""
     return not str(offer.target).startswith("encbench.")
 
@@ -126,7 +131,7 @@ def _version(wanted: bool) -> None:
 
 def _options(
     verbose: Annotated[
-        bool, typer.Option("-v", "--verbose", help="Also say what is usually left out.")
+        bool, typer.Option("-v", "--verbose", help="Also print debug messages.")
     ] = False,
     strict_plugins: Annotated[
         bool,
@@ -145,4 +150,4 @@ def _options(
     if broken and strict_plugins:
         raise PluginError(f"broken plug-in {'; '.join(broken)}")
     for line in broken:
-        logger.warning("broken plug-in %s; `encbench plugins --trace` tells more", line)
+        logger.warning("broken plug-in %s; `encbench plugins --trace` shows the traceback", line)

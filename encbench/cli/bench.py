@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 import os
 import subprocess
 import sys
@@ -11,15 +13,60 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from pydantic.dataclasses import dataclass
+from tabulate import tabulate
 
-from encbench.cli.bench_table import Timing, difference, read_timings, render
-from encbench.errors import StoreError, UsageError
+from encbench.errors import StoreError, UsageError, cannot_write
 from encbench.plugins.parameters import validate_parameters
 from encbench.plugins.registry import default_registry
 from encbench.plugins.selector import parse_selector
 
 STORAGE = Path(".benchmarks")
 """Where pytest-benchmark keeps what is saved, in the folder it is called in."""
+COLUMNS = {
+    "forward": ("forward", "error"),
+    "backward": ("backward", "gradient's error"),
+    "step": ("training step", "PSNR [dB]"),
+    "ntk": ("NTK", "NTK's error"),
+}
+"""Operation to the titles of its time and of its accuracy."""
+UNITS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"))
+
+
+@dataclass(frozen=True)
+class Timing:
+    """One benchmark of one encoding; times in seconds."""
+
+    encoding: str
+    operation: str
+    median: float
+    q1: float
+    q3: float
+    parameters: dict[str, int]
+    """Numbers of parameters, "mlp" and "encoding"."""
+    accuracy: float
+    accuracy_means: str
+    conditions: dict[str, Any]
+    settings: dict[str, Any]
+
+    def time(self) -> str:
+        """The median with three digits, "1.05 ms"."""
+        size, unit = next((u for u in UNITS if self.median >= u[0]), UNITS[-1])
+        return f"{self.median / size:.3g} {unit}"
+
+    def ratio_to(self, before: Timing) -> str:
+        """ "×0.50", or "≈" where the quartiles overlap and the difference may be noise."""
+        overlap = self.q1 <= before.q3 and before.q1 <= self.q3
+        return "≈" if overlap else f"×{self.median / before.median:.2f}"
+
+    def accuracy_text(self) -> str:
+        """ "25.3" for a PSNR, "1.5e-07" for an error."""
+        exact = math.isfinite(self.accuracy)
+        return f"{self.accuracy:{'.1f' if self.operation == 'step' or not exact else '.1e'}}"
+
+
+Timings = dict[tuple[str, str], Timing]
+"""(encoding, operation) to timing."""
 
 
 def bench(
@@ -29,7 +76,6 @@ def bench(
             "-e",
             "--encoding",
             help="NAME or NAME:KEY=VALUE,…; repeatable; all that are installed unless given.",
-            show_default=False,
         ),
     ] = None,
     save: Annotated[
@@ -72,31 +118,99 @@ def bench(
         offer = registry.find("encoding", name)
         validate_parameters("encoding", offer.name, offer.load(), parameters)
     before = read_timings(_saved(compare)) if compare is not None else {}
+    # import torch, which `encbench bench --help` does without
+    from encbench.run.runner import resolve_device
+    from encbench.testing.benchmark_case import conditions
+
+    device = resolve_device(device)
+    settings = {"points": points, "ntk_points": ntk_points, "width": width}
+    if before and not force:
+        # known before the minutes of timing; what pytest's process has is looked at again below
+        saved = next(iter(before.values()))
+        _require_equal(saved.conditions, conditions(device), compare)
+        _require_equal({key: saved.settings.get(key) for key in settings}, settings, compare)
     flags = [f"--encbench-encoding={text}" for text in selectors]
-    flags += [f"--encbench-device={_device(device)}", f"--encbench-points={points}"]
+    flags += [f"--encbench-device={device}", f"--encbench-points={points}"]
     flags += [f"--encbench-ntk-points={ntk_points}", f"--encbench-width={width}"]
     flags += [f"--benchmark-max-time={max_time}", *([f"--benchmark-save={save}"] if save else [])]
-    if before and not force:
-        settings = {"points": points, "ntk_points": ntk_points, "width": width}
-        _require_comparable(before, device, settings, compare)
     code, found = _run(flags)
     if not found:
-        raise StoreError("no benchmark ended well; what pytest said is above")
+        raise StoreError("every benchmark failed; pytest's messages are above")
     if before and not force:
-        _require_alike(before, found, compare)
-    table = render(found, before, compare)
+        for key in before.keys() & found.keys():
+            _require_equal(before[key].conditions, found[key].conditions, compare)
+            _require_equal(before[key].settings, found[key].settings, compare)
+    table = timing_table(found, before, compare)
     if output is None:
         typer.echo(table, nl=False)
     else:
         try:
             output.write_text(table, encoding="utf-8")
         except OSError as error:
-            raise StoreError(
-                f"{output} cannot be written: {error.strerror}; choose another --output"
-            ) from None
+            raise cannot_write(output, error, "choose another --output") from None
         typer.echo(f"wrote {output}", err=True)
     if code:
         raise typer.Exit(1)
+
+
+def read_timings(file: Path) -> Timings:
+    """The benchmarks of encodings in a file of pytest-benchmark.
+
+    Raises:
+        StoreError: it cannot be read, or holds no benchmark of encodings.
+    """
+    try:
+        stored = json.loads(file.read_text(encoding="utf-8"))
+        timings = [
+            Timing(**benchmark["extra_info"], **benchmark["stats"])
+            for benchmark in stored["benchmarks"]
+            if "accuracy" in benchmark["extra_info"]
+        ]
+    except OSError as error:
+        raise StoreError(f"{file} cannot be read: {error.strerror}") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise StoreError(
+            f"{file} is no file of `encbench bench --save`: {type(error).__name__}: {error}"
+        ) from None
+    if not timings:
+        raise StoreError(f"{file} holds no benchmark of an encoding; `encbench bench --save` does")
+    return {(timing.encoding, timing.operation): timing for timing in timings}
+
+
+def timing_table(found: Timings, before: Timings, name: str | None) -> str:
+    """A Markdown table: encodings down, operations across, accuracy behind them.
+
+    With timings from before, called ``name``, each time carries its ratio to them.
+    """
+    encodings = dict.fromkeys(encoding for encoding, _ in found)
+    operations = [operation for operation in COLUMNS if any(op == operation for _, op in found)]
+    rows = []
+    for encoding in encodings:
+        timings = [found.get((encoding, operation)) for operation in operations]
+        counts = next(timing.parameters for timing in timings if timing)
+        row = [encoding.replace("|", "\\|"), f"{counts['encoding']:,} + {counts['mlp']:,}"]
+        for operation, timing in zip(operations, timings, strict=True):
+            earlier = before.get((encoding, operation))
+            ratio = f" {timing.ratio_to(earlier)}" if timing and earlier else ""
+            row.append(f"{timing.time()}{ratio}" if timing else "failed")
+        rows.append([*row, *(timing.accuracy_text() if timing else "–" for timing in timings)])
+    times, accuracies = zip(*(COLUMNS[operation] for operation in operations), strict=True)
+    head = ["encoding", "parameters", *times, *accuracies]
+    align = ["left", *["right"] * (len(head) - 1)]
+    lines = tabulate(rows, head, tablefmt="pipe", colalign=align, disable_numparse=True)
+    any_one = next(iter(found.values()))
+    where, settings = any_one.conditions, any_one.settings
+    meanings = {op: timing.accuracy_means for (_, op), timing in found.items()}
+    notes = [
+        f"Median times. Parameters: encoding + MLP of {settings['depth']} × {settings['width']} "
+        f"units; {settings['points']} points, NTK of {settings['ntk_points']} in float64.",
+        f"{where['device']} of {where['machine']} ({where['processor']}), "
+        f"{where['threads']} thread{'' if where['threads'] == 1 else 's'}.",
+        "; ".join(f"{COLUMNS[op][1]}: {meanings[op]}" for op in operations) + ".",
+    ]
+    if before:
+        notes.append(f"×: ratio to {name}; ≈: the quartiles overlap, so it may be noise.")
+    return f"{lines}\n\n" + "  \n".join(notes) + "\n"
 
 
 def _require_pytest() -> None:
@@ -106,13 +220,6 @@ def _require_pytest() -> None:
         raise UsageError(
             f"encbench bench needs {names}; install with: pip install 'encbench[bench]'"
         )
-
-
-def _device(device: str) -> str:
-    # imports torch, which `encbench bench --help` does without
-    from encbench.run.runner import resolve_device
-
-    return resolve_device(device)
 
 
 def _saved(name: str) -> Path:
@@ -129,45 +236,29 @@ def _saved(name: str) -> Path:
     return found[-1]
 
 
-def _run(flags: list[str]) -> tuple[int, dict[tuple[str, str], Timing]]:
+def _run(flags: list[str]) -> tuple[int, Timings]:
     here = Path(__file__).parents[1] / "testing"
     environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")}
     with tempfile.TemporaryDirectory(prefix="encbench-bench-") as folder:
         file = Path(folder) / "timings.json"
         command = [sys.executable, "-m", "pytest", str(here / "benchmarks.py"), "-q"]
         command += ["-c", str(here / "benchmarks.ini"), "--rootdir", str(here)]
-        # named, for where loading of plug-ins is turned off; quiet, for the table follows
-        command += ["-p", "encbench", "-p", "benchmark", "-p", "no:cacheprovider"]
-        command += ["--benchmark-quiet", "--no-header", f"--benchmark-json={file}", *flags]
-        # pytest's words are progress and problems; standard output is for the table
+        command += ["-p", "no:cacheprovider", "--benchmark-quiet", "--no-header"]
+        command += [f"--benchmark-json={file}", *flags]
+        # pytest prints progress and problems; standard output is for the table
         done = subprocess.run(command, stdout=sys.stderr.fileno(), env=environment, check=False)
         empty = not file.exists() or not file.stat().st_size
         return done.returncode, {} if empty else read_timings(file)
 
 
-def _require_comparable(
-    before: dict[tuple[str, str], Timing], device: str, settings: dict[str, int], name: str | None
-) -> None:
-    # imports torch; asked before the minutes are spent
-    from encbench.testing.benchmarking import conditions
-
-    here: dict[str, Any] = dict(conditions(_device(device)))
-    any_one = next(iter(before.values()))
-    _refuse(difference(any_one.conditions, here), name)
-    _refuse(difference({key: any_one.settings.get(key) for key in settings}, settings), name)
-
-
-def _require_alike(
-    before: dict[tuple[str, str], Timing], found: dict[tuple[str, str], Timing], name: str | None
-) -> None:
-    for key in before.keys() & found.keys():
-        _refuse(difference(before[key].conditions, found[key].conditions), name)
-        _refuse(difference(before[key].settings, found[key].settings), name)
-
-
-def _refuse(differences: list[str], name: str | None) -> None:
+def _require_equal(before: dict[str, Any], now: dict[str, Any], name: str | None) -> None:
+    differences = [
+        f"{key} {before.get(key)!r}, now {now.get(key)!r}"
+        for key in sorted(before.keys() | now.keys())
+        if before.get(key) != now.get(key)
+    ]
     if differences:
         raise UsageError(
             f"{name!r} was timed under other conditions: {'; '.join(differences)}. Times of "
-            "different machines or settings say nothing of the encodings; --force compares anyway"
+            "different machines or settings do not compare encodings; --force compares anyway"
         )

@@ -1,4 +1,4 @@
-"""``encbench check``: hold encodings and tasks to their contracts."""
+"""``encbench check``: whether encodings and tasks keep their contract."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from encbench.cli.format import literal
-from encbench.errors import PluginError, UnknownNameError, UsageError
+from encbench.cli.console import literal, print_line
+from encbench.errors import UsageError
 from encbench.plugins.parameters import validate_parameters
 from encbench.plugins.registry import Offer, Registry, default_registry
 from encbench.plugins.selector import parse_selector
@@ -29,29 +29,26 @@ def check(
         bool, typer.Option("--trace", help="Show the traceback of each failed check.")
     ] = False,
 ) -> None:
-    """Hold encodings and tasks to the contract.
+    """Check that encodings and tasks work.
 
     Shapes, dtypes, gradients, borders, seeds, the NTK, pickling and documentation: the checks of
     encbench.testing, which a plug-in's own tests can subclass. Small parameters make it quick.
-    The exit code is 1 if a check fails.
 
     \b
     Examples:
       encbench check ffe
       encbench check mpe:resolutions=[8]
       encbench check encbench-ripple:ripple:levels=3 image:side=16 --trace
+
+    Exit codes: 0 all passed, 1 a check failed, 2 wrong usage.
     """
     registry, console = default_registry(), Console()
     # every name is looked up before the first check runs
     chosen = [_conformance(name, registry) for name in names]
     failed = 0
     for name, offer, conformance in chosen:
-        console.print(
-            f"{name}: {offer.kind} of {offer.distribution} {offer.plugin.version}",
-            style="bold",
-            markup=False,
-            highlight=False,
-        )
+        version = f"{offer.distribution} {offer.plugin.version}"
+        print_line(console, f"{name}: {offer.kind} of {version}", "bold")
         results = []
         with console.status("") as status:
             for result in conformance.run():
@@ -64,38 +61,20 @@ def check(
 
 
 def _conformance(text: str, registry: Registry) -> tuple[str, Offer, type[Conformance]]:
-    # these import torch, which `encbench check --help` does without
-    from encbench.contracts.encoding import Encoding
-    from encbench.contracts.task import Task
+    # imports torch, which `encbench check --help` does without
     from encbench.testing import EncodingConformance, TaskConformance
 
     name, parameters = parse_selector(text)
-    offer = _find(registry, name)
+    for kind in ("metric", "suite", "command"):
+        if any(offer.name == name for offer in registry.offers(kind)):
+            raise UsageError(f"{name!r} is a {kind}; checks are for encodings and tasks")
+    offer = registry.find_any(KINDS, name)[0]
     subject: Any = offer.load()
-    base = Encoding if offer.kind == "encoding" else Task
-    if not (isinstance(subject, type) and issubclass(subject, base)):
-        raise PluginError(
-            f"{offer} is {subject!r:.80}, expected a subclass of encbench.{base.__name__}"
-        )
-    # what the caller got wrong is the caller's error, not the plug-in's
+    # a parameter that does not exist is the caller's error and no failed check
     validate_parameters(offer.kind, offer.name, subject, parameters)
     parent = EncodingConformance if offer.kind == "encoding" else TaskConformance
     members = {offer.kind: subject, "parameters": parameters}
     return text, offer, type(f"Check{subject.__name__}", (parent,), members)
-
-
-def _find(registry: Registry, name: str) -> Offer:
-    misses = []
-    for kind in KINDS:
-        try:
-            return registry.find(kind, name)
-        except UnknownNameError as error:
-            misses.append(error)
-    for kind in ("metric", "suite", "command"):
-        if any(offer.name == name for offer in registry.offers(kind)):
-            raise UsageError(f"{name!r} is a {kind}; checks are for encodings and tasks")
-    # the most helpful miss is the one with a near name
-    raise next((m for m in misses if "did you mean" in str(m)), misses[0])
 
 
 def _report(results: list[CheckResult], console: Console, *, trace: bool) -> None:
@@ -117,4 +96,4 @@ def _report(results: list[CheckResult], console: Console, *, trace: bool) -> Non
         for result in results:
             if result.details:
                 console.rule(result.name)
-                console.print(result.details, markup=False, highlight=False)
+                print_line(console, result.details)

@@ -1,26 +1,72 @@
-"""``encbench cite``: BibTeX of what a run used."""
+"""``encbench cite``: BibTeX of what a run used, and of the framework's own methods."""
 
 from __future__ import annotations
 
+import re
 from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-import encbench
-from encbench.cli.bibliography import ENCBENCH, MPE, MS_SSIM, NTK, entries_of, from_source
-from encbench.errors import EncbenchError, PluginError, StoreError
+from encbench.cli.record_arguments import all_records
+from encbench.errors import EncbenchError, PluginError
 from encbench.plugins.registry import Offer, Registry, default_registry
+
+ENCBENCH = """\
+@software{{encbench,
+  title = {{encbench: a benchmark suite for input encodings of coordinate networks}},
+  author = {{{{The encbench authors}}}},
+  version = {{{version}}}
+}}"""
+MPE = """\
+@inproceedings{audia2025grids,
+  title = {How Learnable Grids Recover Fine Detail in Low Dimensions: A Neural Tangent Kernel
+           Analysis of Multigrid Parametric Encodings},
+  author = {Audia, Samuel and Feizi, Soheil and Zwicker, Matthias and Manocha, Dinesh},
+  booktitle = {International Conference on Learning Representations},
+  year = {2025}
+}"""
+NTK = """\
+@inproceedings{jacot2018neural,
+  title = {Neural Tangent Kernel: Convergence and Generalization in Neural Networks},
+  author = {Jacot, Arthur and Gabriel, Franck and Hongler, Cl{\\'e}ment},
+  booktitle = {Advances in Neural Information Processing Systems},
+  volume = {31},
+  year = {2018}
+}
+@inproceedings{novak2022fast,
+  title = {Fast Finite Width Neural Tangent Kernel},
+  author = {Novak, Roman and Sohl-Dickstein, Jascha and Schoenholz, Samuel S.},
+  booktitle = {International Conference on Machine Learning},
+  year = {2022}
+}"""
+MS_SSIM = """\
+@inproceedings{wang2003multiscale,
+  title = {Multiscale Structural Similarity for Image Quality Assessment},
+  author = {Wang, Zhou and Simoncelli, Eero P. and Bovik, Alan C.},
+  booktitle = {The Thirty-Seventh Asilomar Conference on Signals, Systems \\& Computers},
+  volume = {2},
+  pages = {1398--1402},
+  year = {2003}
+}"""
+_SPECIAL = str.maketrans(
+    {
+        "\\": r"\textbackslash{}",
+        "{": r"\{",
+        "}": r"\}",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        **{character: f"\\{character}" for character in "&%$#_"},
+    }
+)
 
 
 def cite(
     directory: Annotated[
         Path | None,
         typer.Argument(
-            metavar="DIR",
-            help="Results folder; everything that is installed unless given.",
-            show_default=False,
+            metavar="DIR", help="Results folder; everything that is installed unless given."
         ),
     ] = None,
 ) -> None:
@@ -51,17 +97,15 @@ def cite(
     # an entry that several share is printed once
     entries: dict[str, str] = {}
     for text in texts:
-        entries |= {key: entry for key, entry in entries_of(text).items() if key not in entries}
-    # BibTeX skips what stands outside of entries
+        entries |= {key: entry for key, entry in bibtex_entries(text).items() if key not in entries}
+    # BibTeX ignores text outside of entries, up to an @
     for line in dict.fromkeys(missing):
         typer.echo(f"% {line.replace('@', '(at)')}")
     typer.echo("\n\n".join(entries.values()))
 
 
 def _used(directory: Path, registry: Registry) -> tuple[list[str], list[Offer], list[str]]:
-    records = [stored.record for stored in encbench.Store(directory).records()]
-    if not records:
-        raise StoreError(f"{directory} holds no records; `encbench run -o {directory}` makes some")
+    records = [stored.record for stored in all_records(directory)]
     methods = []
     if any(record.spectra for record in records):
         methods.append(NTK)
@@ -81,7 +125,8 @@ def _used(directory: Path, registry: Registry) -> tuple[list[str], list[Offer], 
             missing.append(f"{kind} {name} {version} is not installed here, so it has no entry")
             continue
         if offer.plugin.version != version:
-            missing.append(f"{kind} {name}: {version} ran, the entry is of {offer.plugin.version}")
+            installed = offer.plugin.version
+            missing.append(f"{kind} {name}: {version} ran, the entry is that of {installed}")
         offers.append(offer)
     offers += [offer for offer in registry.offers("metric") if offer.name in metrics]
     return methods, offers, missing
@@ -98,12 +143,36 @@ def bibtex_of(offer: Offer) -> str:
     for base in cls.__mro__:
         bibtex, source = vars(base).get("bibtex"), vars(base).get("source")
         if bibtex is not None:
-            if bibtex.strip() and not entries_of(bibtex):
+            if bibtex.strip() and not bibtex_entries(bibtex):
                 raise PluginError(
                     f"{offer}: its bibtex holds no entry; expected @article{{key, …}} or the like"
                 )
             return str(bibtex)
         if source:
             version = offer.plugin.version
-            return from_source(offer.kind, offer.name, offer.distribution, version, str(source))
+            return entry_from_source(
+                offer.kind, offer.name, offer.distribution, version, str(source)
+            )
     return ""
+
+
+def bibtex_entries(bibtex: str) -> dict[str, str]:
+    """Key to entry of each BibTeX entry in a text."""
+    parts = re.split(r"(?m)^\s*(?=@\w+\s*\{)", bibtex.strip())
+    return {
+        match[1].strip(): part.strip()
+        for part in parts
+        if (match := re.match(r"@\w+\s*\{([^,]+),", part))
+    }
+
+
+def entry_from_source(kind: str, name: str, distribution: str, version: str, source: str) -> str:
+    """An entry for a plug-in whose ``source`` is text and not BibTeX."""
+    key = re.sub(r"[^\w-]", "-", f"{distribution}-{name}")
+    return (
+        f"@misc{{{key},\n"
+        f"  title = {{The {kind} {name.translate(_SPECIAL)} of "
+        f"{distribution.translate(_SPECIAL)} {version.translate(_SPECIAL)}}},\n"
+        f"  note = {{{' '.join(source.split()).translate(_SPECIAL)}}}\n"
+        "}"
+    )

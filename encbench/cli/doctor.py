@@ -1,25 +1,62 @@
-"""``encbench doctor``: whether a run would work here, and what stands in its way."""
+"""``encbench doctor``: whether a run would work here, and what stands in its way.
+
+Nothing here may fail because of what it looks for: libraries are imported in another process
+(``import_probe``), and a check that raises is reported as a warning.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
 import json
+import os
+import platform
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from importlib import import_module, metadata
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 import typer
+from packaging.requirements import Requirement
 
-from encbench.cli.diagnosis import examine
-from encbench.cli.findings import State
-from encbench.cli.format import literal, output_console
+from encbench.cli.console import SUPPORTED, literal, output_console
+from encbench.cli.import_probe import run_probe
+from encbench.errors import EncbenchError
+from encbench.plugins.registry import default_registry
 
-_MARKS: dict[State, tuple[str, str]] = {
+State = Literal["ok", "absent", "warning", "failure"]
+MARKS: dict[State, tuple[str, str]] = {
     "ok": ("✓", "green"),
     "absent": ("–", "dim"),
     "warning": ("!", "yellow"),
     "failure": ("✗", "red"),
 }
+MODULES = {
+    "pillow": "PIL",
+    "scikit-image": "skimage",
+    "libigl": "igl",
+    "markdown-it-py": "markdown_it",
+}
+"""Distributions whose module has another name."""
+PINNING = ("OMP_PROC_BIND", "GOMP_CPU_AFFINITY", "KMP_AFFINITY")
+FREE_SPACE = 1 << 30
+"""Bytes; a run may not get far with less."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Check:
+    """One thing that was looked at."""
+
+    name: str
+    state: State
+    """ "failure": a run would not work; "warning": it would, and something is not right;
+    "absent": not there, and not needed."""
+    text: str
+    section: str = ""
 
 
 def doctor(
@@ -28,10 +65,10 @@ def doctor(
     ] = Path("results"),
     as_json: Annotated[bool, typer.Option("--json", help="Print what was found as JSON.")] = False,
 ) -> None:
-    """Look whether a run would work here.
+    """Check whether a run would work here.
 
-    Versions, devices, threads, plug-ins, optional parts, the results folder and caches. ✓ is
-    fine, – is not there and not needed, ! is not right but no run fails of it, ✗ must be mended.
+    Versions, devices, threads, plug-ins, optional packages, the results folder and caches. ✓ is
+    fine; – is not there and not needed; ! is not right, but a run works; ✗ must be mended.
 
     \b
     Examples:
@@ -41,28 +78,287 @@ def doctor(
 
     Exit codes: 0 a run would work, 1 it would not.
     """
-    findings = examine(output)
-    failures = sum(finding.state == "failure" for finding in findings)
-    warnings = sum(finding.state == "warning" for finding in findings)
+    checks = examine(output)
+    failures = sum(check.state == "failure" for check in checks)
+    warnings = sum(check.state == "warning" for check in checks)
     if as_json:
-        report = {
-            "would_run": not failures,
-            "findings": [dataclasses.asdict(finding) for finding in findings],
-        }
-        typer.echo(json.dumps(report, indent=2))
+        found = [dataclasses.asdict(check) for check in checks]
+        typer.echo(json.dumps({"would_run": not failures, "findings": found}, indent=2))
     else:
         console = output_console()
-        for section, group in itertools.groupby(findings, key=lambda finding: finding.section):
+        for section, group in itertools.groupby(checks, key=lambda check: check.section):
             console.print(literal(section), style="bold")
-            for finding in group:
-                mark, style = _MARKS[finding.state]
-                line = literal(f"  {mark} {finding.name}: {' '.join(finding.text.split())}")
+            for check in group:
+                mark, style = MARKS[check.state]
+                line = literal(f"  {mark} {check.name}: {' '.join(check.text.split())}")
                 line.stylize(style, 2, 3)
                 console.print(line, soft_wrap=True, highlight=False)
-        told = f"A run would {'not ' if failures else ''}work here"
         counts = [f"{n} to mend (✗)" for n in (failures,) if n]
         counts += [f"{n} not right (!)" for n in (warnings,) if n]
-        closing = f"{told}: {', '.join(counts)}." if counts else f"{told}."
+        verdict = f"A run would {'not ' if failures else ''}work here"
+        closing = f"{verdict}: {', '.join(counts)}." if counts else f"{verdict}."
         console.print(literal(closing), style="red" if failures else "green", soft_wrap=True)
     if failures:
         raise typer.Exit(1)
+
+
+def examine(output: Path) -> list[Check]:
+    """All that decides whether a run works here and writes to the folder ``output``."""
+    # what ends the process is named as what was being imported: torch before what imports it
+    names = sorted(required(), key=lambda name: (name != "torch", name))
+    facts = run_probe([module for name in names if (module := module_of(name))])
+    sections: dict[str, Callable[[], Iterator[Check]]] = {
+        "versions": lambda: versions(facts),
+        "devices": lambda: devices(facts),
+        "threads": lambda: threads(facts),
+        "plug-ins": lambda: plugin_checks(facts),
+        "optional packages": optional_packages,
+        "output": lambda: output_folder(output),
+        "data cache": data_cache,
+    }
+    checks: list[Check] = []
+    for section, look in sections.items():
+        try:
+            checks += [dataclasses.replace(check, section=section) for check in look()]
+        # whatever is broken, the rest is still worth knowing
+        except Exception as error:
+            checks.append(_not_checked(section, error, section))
+    return checks
+
+
+def required(extra: str = "") -> list[str]:
+    """Distributions that every installation needs, or those that an extra adds."""
+    found = []
+    for text in metadata.requires("encbench") or ():
+        requirement = Requirement(text)
+        marker = requirement.marker
+        always = marker is None or marker.evaluate({"extra": ""})
+        if always if not extra else marker and not always and marker.evaluate({"extra": extra}):
+            found.append(requirement.name.lower())
+    return found
+
+
+def module_of(distribution: str) -> str | None:
+    """What to import of a distribution; None where it is not installed."""
+    if installed_version(distribution) is None:
+        return None
+    return MODULES.get(distribution, distribution.replace("-", "_"))
+
+
+def installed_version(distribution: str) -> str | None:
+    """The version that is installed here, None where there is none."""
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def versions(facts: dict[str, Any]) -> Iterator[Check]:
+    """encbench, Python, the system, and whether what a run needs can be imported."""
+    yield Check("encbench", "ok", metadata.version("encbench"))
+    yield Check("Python", "ok", f"{platform.python_version()}, {sys.executable}")
+    supported = sys.platform in SUPPORTED
+    text = platform.platform(terse=True) + ("" if supported else "; encbench runs on Linux, macOS")
+    yield Check("system", "ok" if supported else "warning", text)
+    broken: dict[str, str] = facts["broken"]
+    for name in required():
+        version, problem = installed_version(name), broken.get(module_of(name) or "")
+        if version is None:
+            yield Check(name, "failure", f"not installed; python -m pip install {name}")
+        elif problem is not None:
+            text = f"{version} cannot be imported: {problem}; reinstall it"
+            yield Check(name, "failure", text)
+        else:
+            yield Check(name, "ok", version)
+    if "python" in broken:
+        yield Check("imports", "failure", broken["python"])
+
+
+def devices(facts: dict[str, Any]) -> Iterator[Check]:
+    """Processor, memory and GPUs, and why torch finds none."""
+    yield guarded("CPU", lambda: f"{_processor()}, {_cores()} cores for this process")
+    yield guarded("memory", _memory)
+    torch = facts["torch"]
+    if "problem" in torch:
+        yield Check("torch", "failure", torch["problem"])
+        return
+    yield Check("CPU capability", "ok", torch["cpu_capability"])
+    for index, gpu in enumerate(torch["gpus"]):
+        yield Check(f"cuda:{index}", "ok", f"{gpu['name']}, {_size(gpu['memory'])}")
+    driver = torch["driver"]
+    if torch["available"]:
+        built = f"CUDA {torch['cuda']}" if torch["cuda"] else f"ROCm {torch['rocm']}"
+        yield Check("GPU", "ok", f"torch computes with {built}; driver: {driver}")
+    elif driver is None:
+        yield Check("GPU", "absent", "none found; cells run on the CPU")
+    elif not torch["cuda"] and not torch["rocm"]:
+        text = f"torch {torch['version']} is built for the CPU alone; install a build with CUDA"
+        yield Check("GPU", "warning", f"{driver}, but {text}: https://pytorch.org/get-started")
+    else:
+        reason = "; ".join(facts["warnings"]) or "torch does not say why"
+        text = f"torch {torch['version']} (CUDA {torch['cuda']}) finds none: {reason}"
+        yield Check("GPU", "warning", f"{driver}, but {text}")
+
+
+def threads(facts: dict[str, Any]) -> Iterator[Check]:
+    """How many threads a cell gets, and what would go wrong with several cells at a time."""
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        value = os.environ.get(name)
+        if value is not None and not value.isdecimal():
+            yield Check(name, "warning", f"{value!r} is no number of threads")
+        elif value is not None:
+            yield Check(name, "ok", f"{value}; `encbench run --threads` overrides it")
+    for name in PINNING:
+        if os.environ.get(name, "false").lower() not in ("false", "disabled", "none"):
+            text = "may pin the threads of all cells to the same cores; unset it for -j above 1"
+            yield Check(name, "warning", f"{os.environ[name]!r} {text}")
+    if "threads" in facts["torch"]:
+        yield Check("torch", "ok", f"{facts['torch']['threads']} threads by default")
+    libraries = facts.get("threads", [])
+    if isinstance(libraries, dict):
+        yield Check("BLAS", "warning", libraries["problem"])
+        libraries = []
+    for library in libraries:
+        version = " ".join(str(library[k]) for k in ("version", "architecture") if library[k])
+        text = f"{version or 'version unknown'}, {library['num_threads']} threads by default"
+        yield Check(f"{library['user_api']}: {library['internal_api']}", "ok", text)
+    cores = _cores()
+    text = f"a cell computes with --threads threads (1); {cores} cores bear -j {cores}, or -j N"
+    yield Check("-j", "ok", f"{text} with N × threads up to {cores}")
+
+
+def plugin_checks(facts: dict[str, Any]) -> Iterator[Check]:
+    """Plug-ins that cannot be loaded, and names that two of them offer."""
+    registry = default_registry()
+    for plugin in registry.host.plugins:
+        name = f"{plugin.distribution} {plugin.version} ({plugin.name})"
+        if plugin.problem is None:
+            counts = (f"{len(named)} {kind}s" for kind, named in plugin.offers.items() if named)
+            yield Check(name, "ok", ", ".join(counts) or "offers nothing by name")
+        else:
+            text = f"{plugin.problem}; `encbench plugins --trace` shows the traceback"
+            yield Check(name, _state_if_broken(plugin.distribution), text)
+    for kind, name, distributions in registry.conflicts():
+        text = f"offered by {' and '.join(distributions)}; say {distributions[0]}:{name}"
+        yield Check(f"{kind} {name!r}", "warning", text)
+    if "problem" in facts["torch"]:
+        return  # none of them can be loaded
+    for kind in ("encoding", "task", "metric"):
+        for offer in registry.offers(kind):
+            try:
+                offer.load()
+            except EncbenchError as error:
+                yield Check(
+                    f"{kind} {offer.name!r}", _state_if_broken(offer.distribution), str(error)
+                )
+
+
+def _state_if_broken(distribution: str) -> State:
+    return "failure" if distribution == "encbench" else "warning"
+
+
+def optional_packages() -> Iterator[Check]:
+    """What the extras of encbench would add, those for its developers left out."""
+    extras: dict[str, str] = {}
+    for extra in metadata.metadata("encbench").get_all("Provides-Extra") or ():
+        if extra != "dev":
+            extras |= {name: extra for name in required(extra) if name not in extras}
+    for name, extra in sorted(extras.items()):
+        version = installed_version(name)
+        text = f"not installed; python -m pip install 'encbench[{extra}]'"
+        yield Check(name, "absent", text) if version is None else Check(name, "ok", version)
+
+
+def output_folder(output: Path) -> Iterator[Check]:
+    """Whether the results folder can be written, and how much space is left."""
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            # a name that is too long, or in a folder that nobody here may look into
+            output.stat()
+        place = output.absolute()
+        while not os.path.lexists(place) and place != place.parent:
+            place = place.parent
+        with tempfile.TemporaryDirectory(prefix=".encbench-doctor-", dir=place) as folder:
+            before, after = Path(folder) / "new", Path(folder) / "record"
+            before.mkdir()
+            (before / "record.json").write_bytes(bytes(4096))
+            before.rename(after)
+    except OSError as error:
+        text = f"cannot be written ({error.strerror}); choose another folder with -o"
+        yield Check(str(output), "failure", text)
+        return
+    text = "can be written" if output.exists() else f"can be made in {place}"
+    yield Check(str(output), "ok", text)
+    free = shutil.disk_usage(place).free
+    yield Check("free space", "ok" if free >= FREE_SPACE else "warning", _size(free))
+    records = output / "records"
+    if records.is_dir():
+        count = sum(1 for entry in os.scandir(records) if not entry.name.startswith("."))
+        yield Check("records", "ok", f"{count} there")
+
+
+def data_cache() -> Iterator[Check]:
+    """The folder of downloads and of what tasks compute."""
+    import pooch  # may be what is broken
+
+    given = os.environ.get("ENCBENCH_CACHE")
+    folder = Path(given).expanduser() if given else Path(pooch.os_cache("encbench"))
+    if not folder.exists():
+        yield Check(str(folder), "ok", "empty; downloads and what tasks compute go there")
+    elif not folder.is_dir():
+        text = "is no folder, so nothing can be kept there; set ENCBENCH_CACHE to a folder"
+        yield Check(str(folder), "warning", text)
+    else:
+        size = _size(sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()))
+        if os.access(folder, os.W_OK):
+            yield Check(str(folder), "ok", size)
+        else:
+            text = f"{size}; cannot be written, so nothing new is kept"
+            yield Check(str(folder), "warning", text)
+
+
+def guarded(name: str, look: Callable[[], str]) -> Check:
+    """What ``look`` returns; a warning where it raises."""
+    try:
+        return Check(name, "ok", look())
+    except Exception as error:
+        return _not_checked(name, error)
+
+
+def _not_checked(name: str, error: Exception, section: str = "") -> Check:
+    text = f"cannot be checked: {type(error).__name__}: {error}"
+    return Check(name, "warning", text, section)
+
+
+def _processor() -> str:
+    # imports threadpoolctl, which may be what is broken
+    from encbench.results.environment import processor
+
+    return processor()
+
+
+def _cores() -> int:
+    joblib: Any = import_module("joblib")  # imports numpy, which may be what is broken
+    # the cores of this process: its affinity and the quota of its control group counted
+    return int(joblib.cpu_count())
+
+
+def _memory() -> str:
+    import psutil  # may be what is broken
+
+    memory = psutil.virtual_memory()
+    text = f"{_size(memory.total)}, {_size(memory.available)} of it free"
+    try:
+        limit = Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii").strip()
+    except OSError:
+        return text
+    return f"{text}; limited to {_size(int(limit))} by a control group" if limit != "max" else text
+
+
+def _size(count: float) -> str:
+    """A number of bytes with its unit."""
+    for unit in ("B", "KiB", "MiB"):
+        if count < 1024:
+            return f"{count:.0f} {unit}"
+        count /= 1024
+    return f"{count:.1f} GiB"

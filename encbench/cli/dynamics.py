@@ -1,18 +1,16 @@
-"""``encbench dynamics``: does the kernel predict how training goes?"""
+"""``encbench dynamics``: the loss curve that the kernel predicts beside the measured one."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.progress import Progress
-from rich.table import Table
 
 import encbench
-from encbench.cli.format import output_console
+from encbench.cli.console import output_console, plain_table, write_json
 from encbench.errors import UsageError
 from encbench.plugins.registry import default_registry
 from encbench.suite.file import load_suite, override
@@ -77,9 +75,9 @@ def dynamics(
         found = compare_dynamics(
             model, target, factors, steps, streams.generator("data"), lambda step: bars.advance(bar)
         )
-    table = Table(box=None, header_style="dim")
-    for column in ("lr / lr_crit", "lr", "loss at 0", "measured", "predicted", "10 % apart at"):
-        table.add_column(column, justify="right")
+    table = plain_table("lr / lr_crit", "lr", "loss at 0", "measured", "predicted", "10 % apart at")
+    for column in table.columns:
+        column.justify = "right"
     for item in found:
         table.add_row(
             f"{item.factor:g}",
@@ -93,8 +91,5 @@ def dynamics(
     title = f"{task} × {encoding}, width {width}"
     plot_dynamics(output / "dynamics.png", found, title)
     data = {"title": title, "seed": seed, "curves": [item.data() for item in found]}
-    try:
-        (output / "dynamics.json").write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f"cannot write to {output}: {error.strerror}") from None
+    write_json(output / "dynamics.json", data)
     console.print(f"plot: {output / 'dynamics.png'}", highlight=False)

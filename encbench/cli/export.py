@@ -1,4 +1,4 @@
-"""``encbench export``: records as tables for other programs."""
+"""``encbench export``: a results folder as CSV or Parquet tables."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-import encbench
-from encbench.errors import StoreError, UsageError
+from encbench.cli.console import print_line
+from encbench.cli.record_arguments import all_records
+from encbench.errors import UsageError
 from encbench.results.export import check_format, write_csv, write_table
 from encbench.results.flat import (
     CURVE_COLUMNS,
@@ -57,9 +58,7 @@ def export(
         check_format(path)
     if len({os.path.realpath(path) for path in files}) < len(files):
         raise UsageError(f"{', '.join(map(str, files))}: expected a file of its own for each table")
-    stored = encbench.Store(directory).records()
-    if not stored:
-        raise StoreError(f"{directory} holds no records; `encbench run -o {directory}` makes some")
+    stored = all_records(directory)
     rows = [cell_row(item.record) for item in stored]
     columns = cell_columns(rows)
     cells = [[[row.get(column.name) for row in rows] for column in columns]]
@@ -71,9 +70,9 @@ def export(
         write_table(SPECTRUM_COLUMNS, _long(stored, spectrum_chunks), spectra)
     if curves is not None:
         write_table(CURVE_COLUMNS, _long(stored, curve_chunks), curves)
-    told = f"{len(rows)} cells of {directory}: {', '.join(map(str, files))}"
     if files:
-        Console(stderr=True).print(told, markup=False, highlight=False, soft_wrap=True)
+        written = ", ".join(map(str, files))
+        print_line(Console(stderr=True), f"{len(rows)} cells of {directory}: {written}")
 
 
 def _long(

@@ -1,4 +1,4 @@
-"""``encbench list``: what can be crossed with what."""
+"""``encbench list``: encodings, tasks, metrics and suites, with their parameters."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from encbench.cli.format import literal, output_console, print_conflicts
-from encbench.errors import UnknownNameError
+from encbench.cli.console import literal, output_console, plain_table, print_conflicts
 from encbench.plugins.parameters import parameters_of
 from encbench.plugins.registry import Offer, Registry, default_registry
 
@@ -18,11 +17,9 @@ KINDS = {"encoding": "Encodings", "task": "Tasks", "metric": "Metrics", "suite":
 
 
 def list_offers(
-    names: Annotated[
-        list[str] | None, typer.Argument(help="Names to describe in full.", show_default=False)
-    ] = None,
+    names: Annotated[list[str] | None, typer.Argument(help="Names to describe in full.")] = None,
 ) -> None:
-    """List what there is, or describe it in full.
+    """List what is installed, or describe it in full.
 
     \b
     Examples:
@@ -34,7 +31,7 @@ def list_offers(
         _overview(registry, console)
         return
     for name in names:
-        for offer in _find(registry, name):
+        for offer in registry.find_any(KINDS, name):
             _describe(offer, console)
 
 
@@ -45,25 +42,11 @@ def _overview(registry: Registry, console: Console) -> None:
         table.add_column(overflow="fold")
         table.add_column(style="dim", no_wrap=True)
         for offer in registry.offers(kind):
-            foreign = "" if offer.distribution == "encbench" else offer.distribution
-            table.add_row(offer.name, literal(offer.summary()), foreign)
+            third_party = "" if offer.distribution == "encbench" else offer.distribution
+            table.add_row(offer.name, literal(offer.summary()), third_party)
         console.print(table)
         console.print()
     print_conflicts(registry, console)
-
-
-def _find(registry: Registry, name: str) -> list[Offer]:
-    found = []
-    misses = []
-    for kind in KINDS:
-        try:
-            found.append(registry.find(kind, name))
-        except UnknownNameError as error:
-            misses.append(error)
-    if not found:
-        # the most helpful miss is the one with a near name
-        raise next((m for m in misses if "did you mean" in str(m)), misses[0])
-    return found
 
 
 def _describe(offer: Offer, console: Console) -> None:
@@ -84,16 +67,10 @@ def _describe(offer: Offer, console: Console) -> None:
     if not parameters:
         console.print("  no parameters\n")
         return
-    table = Table(box=None, pad_edge=True, show_header=True, header_style="dim")
-    for column in ("parameter", "type", "default", ""):
-        table.add_column(column, overflow="fold")
+    table = plain_table("parameter", "type", "default", "")
     for parameter in parameters:
         default = "(required)" if parameter.required else repr(parameter.default)
-        table.add_row(
-            parameter.name,
-            literal(parameter.type),
-            literal(default),
-            literal(parameter.description),
-        )
+        texts = (parameter.type, default, parameter.description)
+        table.add_row(parameter.name, *map(literal, texts))
     console.print(table)
     console.print()

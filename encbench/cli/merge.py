@@ -8,13 +8,12 @@ from typing import Annotated, Literal
 import typer
 from rich.console import Console
 
-from encbench.results import merging
+from encbench.cli.console import print_line
+from encbench.results.merging import merge
 
 
-def merge(
-    directories: Annotated[
-        list[Path], typer.Argument(metavar="DIR…", help="Results folders.", show_default=False)
-    ],
+def merge_folders(
+    directories: Annotated[list[Path], typer.Argument(metavar="DIR…", help="Results folders.")],
     output: Annotated[
         Path,
         typer.Option("-o", "--output", metavar="OUT", help="One of them, or a new folder."),
@@ -29,9 +28,9 @@ def merge(
 ) -> None:
     """Put several results folders together.
 
-    A record of every cell that any of them has, as it was written. Of two that differ one is
-    kept, and what is left out is named with the reason. "Newer" believes the clock of the machine
-    that ran the cell. No folder is changed but OUT.
+    Writes the record of every cell that any of the folders has, unchanged. Where two records of
+    a cell differ, one is kept, and the other is named with the reason. "Newer" goes by the clock
+    of the machine that ran the cell. No folder but OUT is changed.
 
     \b
     Examples:
@@ -41,27 +40,25 @@ def merge(
 
     Exit codes: 0 all there, 1 a damaged record was left out or OUT cannot be written, 2 usage.
     """
-    done = merging.merge(directories, output, prefer)
+    done = merge(directories, output, prefer)
     out, errors = Console(), Console(stderr=True)
-
-    def say(console: Console, text: str, style: str | None = None) -> None:
-        console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
-
     for one in done.dropped:
         record = one.record
         label = f"{record.task_label} × {record.encoding_label} seed {record.cell.seed}"
-        say(
+        print_line(
             out,
             f"left out {record.key} ({label}, {record.status}) of {one.source}: "
             f"that of {one.kept} is {one.because}",
         )
     for folder, reason in done.damaged.items():
-        say(errors, f"left out the damaged record {folder}: {reason}", "yellow")
+        print_line(errors, f"left out the damaged record {folder}: {reason}", "yellow")
     counts = ", ".join(f"{count} of {source}" for source, count in done.taken.items())
-    say(out, f"{sum(done.taken.values())} records in {output}: {counts}")
+    print_line(out, f"{sum(done.taken.values())} records in {output}: {counts}")
     if done.identical:
-        say(out, f"{done.identical} were the same in several")
+        print_line(out, f"{done.identical} were the same in several")
     if not done.one_suite:
-        say(out, f"no single suite asks for just these cells; {output}/run.json lists the suites")
+        print_line(
+            out, f"no single suite asks for just these cells; {output}/run.json lists the suites"
+        )
     if done.damaged:
         raise typer.Exit(1)

@@ -1,30 +1,61 @@
-"""What ``new-encoding`` and ``new-task`` have in common."""
+"""``encbench new-encoding`` and ``encbench new-task``: begin a plug-in from a template."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
 from encbench.plugins.registry import default_registry
 from encbench.plugins.templates import Kind, write_plugin
 
-__all__ = ["begin"]
+Directory = Annotated[
+    Path, typer.Option("-d", "--directory", help="Where to put the folder encbench-NAME.")
+]
 
 
-def begin(kind: Kind, name: str, directory: Path) -> None:
-    """Write the distribution, and say what to do with it.
+def new_encoding(
+    name: Annotated[str, typer.Argument(help="Name of the encoding: lower case, as in -e NAME.")],
+    directory: Directory = Path(),
+) -> None:
+    """Begin a plug-in with an encoding.
 
-    Raises:
-        UsageError: the name will not do, or the folder is there already.
-        StoreError: it cannot be written.
+    Writes an installable distribution, encbench-NAME, that passes its own tests: an encoding to
+    replace by yours, its registration, tests and a README. Nothing is overwritten.
+
+    \b
+    Examples:
+      encbench new-encoding ripple
+      encbench new-encoding ripple --directory ~/plugins
     """
+    _begin("encoding", name, directory)
+
+
+def new_task(
+    name: Annotated[str, typer.Argument(help="Name of the task: lower case, as in -t NAME.")],
+    directory: Directory = Path(),
+) -> None:
+    """Begin a plug-in with a task.
+
+    Writes an installable distribution, encbench-NAME, that passes its own tests: a task to
+    replace by yours, its registration, tests and a README. Nothing is overwritten.
+
+    \b
+    Examples:
+      encbench new-task waves
+      encbench new-task waves --directory ~/plugins
+    """
+    _begin("task", name, directory)
+
+
+def _begin(kind: Kind, name: str, directory: Path) -> None:
     root = write_plugin(kind, name, directory)
-    takers = [o.distribution for o in default_registry().offers(kind) if o.name == name]
-    if takers:
+    others = [o.distribution for o in default_registry().offers(kind) if o.name == name]
+    if others:
         typer.echo(
-            f"warning: {kind} {name!r} is offered by {' and '.join(takers)}, too; "
-            f"{root.name}:{name} will tell yours apart",
+            f"warning: {kind} {name!r} is offered by {' and '.join(others)}, too; "
+            f"{root.name}:{name} picks yours",
             err=True,
         )
     typer.echo(f"wrote {root}\n\nNext:")

@@ -1,15 +1,14 @@
-"""``encbench ntk``: spectra at initialization, without training."""
+"""``encbench ntk``: NTK spectra at initialization."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.table import Table
 
-from encbench.cli.format import literal, output_console
+from encbench.cli.console import literal, output_console, write_json
 from encbench.errors import UsageError
 from encbench.plugins.registry import default_registry
 from encbench.suite.file import load_suite, override
@@ -25,15 +24,11 @@ THRESHOLDS = (1e-2, 1e-4, 1e-6, 1e-8)
 def ntk(
     encoding: Annotated[
         list[str] | None,
-        typer.Option(
-            "-e", "--encoding", help="NAME or NAME:KEY=VALUE,…; repeatable.", show_default=False
-        ),
+        typer.Option("-e", "--encoding", help="NAME or NAME:KEY=VALUE,…; repeatable."),
     ] = None,
     task: Annotated[
         list[str] | None,
-        typer.Option(
-            "-t", "--task", help="Where the points come from; repeatable.", show_default=False
-        ),
+        typer.Option("-t", "--task", help="Where the points come from; repeatable."),
     ] = None,
     points: Annotated[int, typer.Option("-n", "--points", help="Points, at random.")] = 1024,
     outputs: Annotated[
@@ -50,9 +45,7 @@ def ntk(
     depth: Annotated[int | None, typer.Option(help="Hidden layers.")] = None,
     parameterization: Annotated[str | None, typer.Option(help="ntk or standard.")] = None,
     seed: Annotated[int, typer.Option(help="Of weights and points.")] = 0,
-    threads: Annotated[
-        int | None, typer.Option(help="Threads; default: all.", show_default=False)
-    ] = None,
+    threads: Annotated[int | None, typer.Option(help="Threads; default: all.")] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:N or auto.")] = "auto",
     plot: Annotated[
         Path | None, typer.Option(help="Draw the spectra to this file, PNG or PDF.")
@@ -105,7 +98,7 @@ def ntk(
         console.print(_counts(of_task) if matrix_free else _spectra(of_task))
     console.print(_legend(found, matrix_free), highlight=False)
     if output is not None:
-        _write(output, [item.data() for item in found])
+        write_json(output, [item.data() for item in found])
     if plot is not None:
         from encbench.cli.plot import plot_spectra  # matplotlib
 
@@ -177,11 +170,3 @@ def _legend(found: list[Initial], matrix_free: bool) -> str:
         f"\n{kernel} kernel of {sizes} points, at initialization. Eigenvalues below the floor are "
         "rounding noise. lr_crit: largest stable learning rate of full-batch gradient descent."
     )
-
-
-def _write(output: Path, data: list[dict[str, Any]]) -> None:
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        output.write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f"cannot write {output}: {error.strerror}") from None

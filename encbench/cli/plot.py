@@ -1,4 +1,4 @@
-"""Plots that verbs draw by themselves, without a results folder."""
+"""The plots of ``encbench ntk`` and ``encbench dynamics``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.figure import Figure
 
-from encbench.errors import UsageError
+from encbench.errors import UsageError, cannot_write
 
 if TYPE_CHECKING:
     from encbench.run.dynamics import Comparison
@@ -18,14 +18,15 @@ if TYPE_CHECKING:
 __all__ = ["plot_dynamics", "plot_spectra"]
 
 HIGHEST = 1e6
-"""Of a loss axis: a run that diverges passes it within a few steps."""
+"""Upper end of a loss axis, at most: a run that diverges passes it within a few steps."""
 
 
 def plot_spectra(path: Path, found: Sequence[Initial]) -> None:
     """Eigenvalues from large to small on a log axis; lines stop at their floor.
 
     Raises:
-        UsageError: the file cannot be written, or its ending is no picture's.
+        StoreError: the file cannot be written.
+        UsageError: its ending is that of no picture format.
     """
     figure = Figure(figsize=(8, 5), layout="constrained", dpi=150)
     axes = figure.subplots()
@@ -93,6 +94,6 @@ def _save(figure: Figure, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path)
     except OSError as error:
-        raise UsageError(f"cannot write {path}: {error.strerror}") from None
+        raise cannot_write(path, error) from None
     except ValueError as error:
         raise UsageError(f"cannot draw to {path}: {error}") from None

@@ -1,25 +1,24 @@
-"""``encbench plugins``: who offers what, and what is broken."""
+"""``encbench plugins``: who offers what, what is broken, and what pip has to install."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
-from encbench.cli.format import literal, output_console, print_conflicts
-from encbench.cli.requirements import installed, recorded
+from encbench.cli.console import literal, output_console, plain_table, print_conflicts
+from encbench.cli.record_arguments import all_records
 from encbench.errors import UsageError
 from encbench.plugins.registry import default_registry
+from encbench.results import environment
 
 
 def plugins(
     directory: Annotated[
         Path | None,
-        typer.Argument(
-            metavar="DIR", help="Results folder, for --requirements.", show_default=False
-        ),
+        typer.Argument(metavar="DIR", help="Results folder, for --requirements."),
     ] = None,
     trace: Annotated[
         bool, typer.Option("--trace", help="Show the traceback of each broken plug-in.")
@@ -43,15 +42,13 @@ def plugins(
       encbench plugins --requirements results/quick > requirements.txt
     """
     if requirements:
-        for line in installed() if directory is None else recorded(directory):
+        for line in requirement_lines(_installed() if directory is None else _recorded(directory)):
             typer.echo(line)
         return
     if directory is not None:
-        raise UsageError(f"what to do with {directory}? --requirements lists what its run needed")
+        raise UsageError(f"{directory}: a results folder is read with --requirements only")
     console, host = output_console(), default_registry().host
-    table = Table(box=None, header_style="dim")
-    for column in ("distribution", "version", "entry point", "offers", "state"):
-        table.add_column(column, overflow="fold")
+    table = plain_table("distribution", "version", "entry point", "offers", "state")
     for plugin in host.plugins:
         offers = "\n".join(
             f"{kind}s: {', '.join(named)}" for kind, named in plugin.offers.items() if named
@@ -65,3 +62,37 @@ def plugins(
         for plugin in host.broken():
             console.rule(plugin.identity)
             console.print(plugin.details, markup=False, highlight=False)
+
+
+def _installed() -> Iterable[tuple[str, str]]:
+    """encbench, the distributions with plug-ins, and the numerical libraries of this process."""
+    plugins = {plugin.distribution: plugin.version for plugin in default_registry().host.plugins}
+    return {**plugins, **environment.distributions(), **environment.libraries()}.items()
+
+
+def _recorded(directory: Path) -> Iterable[tuple[str, str]]:
+    """What the records of a results folder name, the newest record first."""
+    records = [stored.record for stored in all_records(directory)]
+    for record in sorted(records, key=lambda record: record.provenance.started, reverse=True):
+        cell, provenance = record.cell, record.provenance
+        yield "encbench", provenance.encbench
+        yield from provenance.libraries.items()
+        yield from ((ref.distribution, ref.version) for ref in (cell.encoding, cell.task))
+
+
+def requirement_lines(used: Iterable[tuple[str, str]]) -> list[str]:
+    """NAME==VERSION of each distribution, as pip reads it, sorted by name.
+
+    Of several versions the first given stands; the others are comments, since no environment
+    can hold two.
+    """
+    versions: dict[str, dict[str, None]] = {}
+    for name, version in used:
+        # no index has "2.13.0+cpu"; "==2.13.0" is satisfied by any build of that version
+        versions.setdefault(name, {})[version.partition("+")[0]] = None
+    lines = []
+    for name in sorted(versions, key=str.lower):
+        newest, *older = versions[name]
+        lines.append(f"{name}=={newest}")
+        lines += [f"# {name}=={version} in some records" for version in older]
+    return lines

@@ -1,11 +1,11 @@
-"""What a person sees of a run: bars in a terminal, lines in a pipe or log file."""
+"""Progress of a run: bars in a terminal, lines in a pipe or log file."""
 
 from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Sequence
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -18,9 +18,10 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.table import Column
 from rich.text import Text
 
-from encbench.cli.format import printable
+from encbench.cli.console import print_line, printable
 from encbench.suite.config import CellConfig, cell_key
 
 if TYPE_CHECKING:
@@ -31,19 +32,20 @@ if TYPE_CHECKING:
 
 __all__ = ["RunProgress"]
 
+LABEL = Column(no_wrap=True, overflow="ellipsis", max_width=48)
 LINE_INTERVAL = 30.0
 """Seconds between two lines about one running cell, where there is no terminal."""
 STYLES = {"ok": "green", "diverged": "yellow"}
 
 
 class RunProgress:
-    """A watcher of a run that prints to a console."""
+    """Prints the progress of a run (``encbench.run.runner.Watcher``) to a console."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self._live = console.is_terminal
         self._bars = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", table_column=LABEL),
             BarColumn(),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
@@ -64,16 +66,11 @@ class RunProgress:
         self._bars.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.stop()
 
     def stop(self) -> None:
-        """Take the bars away."""
+        """End the bars; what is printed from now on stands below them."""
         self._bars.stop()
 
     def planned(self, cells: Sequence[CellConfig], finished: Sequence[StoredRecord]) -> None:
@@ -96,7 +93,7 @@ class RunProgress:
                 self._line(event, label, loss)
                 return
             if event.key not in self._tasks:
-                self._tasks[event.key] = self._bars.add_task(_short(label), total=None, note="")
+                self._tasks[event.key] = self._bars.add_task(label, total=None, note="")
             self._bars.update(
                 self._tasks[event.key],
                 completed=event.done,
@@ -114,14 +111,12 @@ class RunProgress:
         self._print(_line_of(record))
 
     def summary(self, result: RunResult, seconds: float) -> None:
-        """What the run gave, and where it is."""
+        """Print how many cells ended how, and where their records are."""
         self.stop()
-        counts: dict[str, int] = {}
-        for stored in result.records:
-            counts[stored.record.status] = counts.get(stored.record.status, 0) + 1
+        counts = Counter(stored.record.status for stored in result.records)
         words = ", ".join(f"{count} {status.replace('_', ' ')}" for status, count in counts.items())
         if result.not_run:
-            words += f", {result.not_run} not run: stopped at the first that was not ok"
+            words += f", {result.not_run} not run: stopped after one that was not ok"
         total = len(result.records) + result.not_run
         self._print(f"{_cells(total)}: {words}; {seconds:.0f} s")
         self._print(f"records: {result.directory / 'records'}")
@@ -138,7 +133,7 @@ class RunProgress:
             self._print(f"running   {label}: {event.phase}{share} {loss}".rstrip())
 
     def _print(self, line: str | Text) -> None:
-        self._console.print(line, highlight=False, soft_wrap=True, markup=False)
+        print_line(self._console, line)
 
 
 def _line_of(stored: StoredRecord) -> Text:
@@ -164,7 +159,3 @@ def _label(cell: CellConfig) -> str:
 
 def _cells(count: int) -> str:
     return f"{count} cell" if count == 1 else f"{count} cells"
-
-
-def _short(label: str, width: int = 48) -> str:
-    return label if len(label) <= width else f"{label[: width - 1]}…"

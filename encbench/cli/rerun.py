@@ -1,4 +1,4 @@
-"""``encbench rerun``: one recorded cell again, and whether it comes out as it did."""
+"""``encbench rerun``: run a recorded cell again and compare the results."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 import encbench
-from encbench.cli.format import literal, output_console
-from encbench.cli.records import one_record
+from encbench.cli.console import literal, output_console, plain_table, print_line
+from encbench.cli.record_arguments import one_record
 from encbench.errors import UsageError
 from encbench.plugins.registry import default_registry
 from encbench.results.records import StoredRecord
@@ -30,7 +29,7 @@ def rerun(
     ],
     key: Annotated[
         str | None,
-        typer.Argument(help="Beginning of the record's key.", show_default=False),
+        typer.Argument(help="Beginning of the record's key."),
     ] = None,
     tolerance: Annotated[
         float, typer.Option(min=0, help="Largest relative difference that counts as equal.")
@@ -40,13 +39,14 @@ def rerun(
         typer.Option(help="Run here instead of on the kind of device that was recorded."),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Results folder that keeps the new one.")
+        Path | None,
+        typer.Option("-o", "--output", help="Results folder to keep the new record in."),
     ] = None,
 ) -> None:
     """Run a recorded cell again and compare.
 
-    With its seed, number of threads and kind of device. Prints every metric, curve, spectrum and
-    picture that is not as recorded, and what else was otherwise then: versions, instruction set,
+    Runs it with the same seed, number of threads and kind of device. Prints every metric, curve,
+    spectrum and picture that differs, and what has changed since: versions, instruction set,
     device. Differences are relative: of metrics and curves to the larger of the two values, of
     spectra to the largest eigenvalue, of pictures to white. Records of older versions of encbench
     can be run again too.
@@ -69,25 +69,19 @@ def rerun(
     console, errors = output_console(), Console(stderr=True)
     _check_output(output, stored, again)
     for remark in again.remarks:
-        errors.print(f"note: {remark}", style="yellow", markup=False, soft_wrap=True)
+        print_line(errors, f"note: {remark}", "yellow")
     record = stored.record
     label = f"{record.task_label} × {record.encoding_label} seed {record.cell.seed}"
     with errors.status(literal(f"running {label} again")):
         result = run_again(again, registry)
     comparison = compare(stored, result)
     comparison.circumstances += again.circumstances
-    _print_differences(console, comparison)
-    _print_circumstances(console, comparison)
+    _print_comparison(console, comparison)
     if output is not None:
         _keep(output, result, errors)
     equal = comparison.equal(tolerance)
-    console.print(
-        _verdict(label, comparison, result, tolerance),
-        style="green" if equal else "red",
-        markup=False,
-        highlight=False,
-        soft_wrap=True,
-    )
+    verdict = _verdict(label, comparison, result, tolerance)
+    print_line(console, verdict, "green" if equal else "red")
     if not equal:
         raise typer.Exit(1)
 
@@ -103,7 +97,7 @@ def _check_output(output: Path | None, stored: StoredRecord, again: Rerun) -> No
             f"-o {output}: {'; '.join(again.remarks)}. The result would be one of another cell; "
             "run it without -o, or `encbench run` the cell on these data"
         )
-    # what cannot be kept is better known before an hour of training
+    # a folder that cannot be written is better known before an hour of training
     with encbench.Store(output).writing():
         pass
 
@@ -114,46 +108,35 @@ def _keep(output: Path, result: CellResult, errors: Console) -> None:
     store = encbench.Store(output)
     with store.writing():
         written = store.write(result.record, result.arrays, result.pictures)
-    errors.print(f"kept in {written.path}", markup=False, highlight=False, soft_wrap=True)
+    print_line(errors, f"kept in {written.path}")
 
 
-def _print_differences(console: Console, comparison: Comparison) -> None:
-    if not comparison.differences:
-        return
-    table = Table(box=None, header_style="dim")
-    for column in ("not as recorded", "then", "now", "difference", "relative"):
-        table.add_column(column, overflow="fold")
-    for one in sorted(comparison.differences, key=lambda d: -d.relative):
-        sizes = (f"{one.absolute:.3g}", f"{one.relative:.2g}")
-        if one.relative == float("inf"):
-            sizes = ("—", "—")
-        table.add_row(*(literal(text) for text in (one.name, one.then, one.now, *sizes)))
-    console.print(table)
-    console.print()
-
-
-def _print_circumstances(console: Console, comparison: Comparison) -> None:
-    if not comparison.circumstances:
-        return
-    table = Table(box=None, header_style="dim")
-    for column in ("otherwise then", "then", "now"):
-        table.add_column(column, overflow="fold")
-    for one in comparison.circumstances:
-        table.add_row(*(literal(text) for text in (one.name, one.then, one.now)))
-    console.print(table)
-    console.print()
+def _print_comparison(console: Console, comparison: Comparison) -> None:
+    if comparison.differences:
+        table = plain_table("not as recorded", "then", "now", "difference", "relative")
+        for one in sorted(comparison.differences, key=lambda d: -d.relative):
+            sizes = (f"{one.absolute:.3g}", f"{one.relative:.2g}")
+            if one.relative == float("inf"):
+                sizes = ("—", "—")
+            table.add_row(*map(literal, (one.name, one.then, one.now, *sizes)))
+        console.print(table, "")
+    if comparison.circumstances:
+        table = plain_table("environment", "then", "now")
+        for change in comparison.circumstances:
+            table.add_row(*map(literal, (change.name, change.then, change.now)))
+        console.print(table, "")
 
 
 def _verdict(label: str, comparison: Comparison, result: CellResult, tolerance: float) -> str:
     worst = comparison.worst
     if worst is None:
         return f"{label}: equal to the last digit ({comparison.compared} numbers, curves, spectra)"
-    told = f"{worst.name} differs by {worst.relative:.2g} of its size"
+    difference = f"{worst.name} differs by {worst.relative:.2g} of its size"
     if comparison.equal(tolerance):
-        return f"{label}: equal within {tolerance:g}; at most, {told}"
+        return f"{label}: equal within {tolerance:g}; at most, {difference}"
     if worst.relative == float("inf"):
-        told = f"{worst.name} was {worst.then}, now {worst.now}"
+        difference = f"{worst.name} was {worst.then}, now {worst.now}"
     error = result.record.error
     because = f" ({error.message})" if worst.name == "status" and error is not None else ""
-    why = "" if comparison.circumstances else "; nothing that is recorded was otherwise then"
-    return f"{label}: not equal: {told}{because}{why}"
+    why = "" if comparison.circumstances else "; the recorded environment is the same"
+    return f"{label}: not equal: {difference}{because}{why}"

@@ -1,4 +1,4 @@
-"""``encbench run``: cross encodings with tasks."""
+"""``encbench run``: train and measure each encoding on each task."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 
 import encbench
+from encbench.cli.console import print_line
 from encbench.cli.progress import RunProgress
 from encbench.errors import UsageError
 from encbench.plugins.registry import default_registry
@@ -40,19 +41,13 @@ def run(
     ] = None,
     encoding: Annotated[
         list[str] | None,
-        typer.Option(
-            "-e", "--encoding", help="NAME or NAME:KEY=VALUE,…; repeatable.", show_default=False
-        ),
+        typer.Option("-e", "--encoding", help="NAME or NAME:KEY=VALUE,…; repeatable."),
     ] = None,
     task: Annotated[
         list[str] | None,
-        typer.Option(
-            "-t", "--task", help="NAME or NAME:KEY=VALUE,…; repeatable.", show_default=False
-        ),
+        typer.Option("-t", "--task", help="NAME or NAME:KEY=VALUE,…; repeatable."),
     ] = None,
-    seed: Annotated[
-        list[int] | None, typer.Option("--seed", help="Repeatable.", show_default=False)
-    ] = None,
+    seed: Annotated[list[int] | None, typer.Option("--seed", help="Repeatable.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over all points.")] = None,
     steps: Annotated[int | None, typer.Option(help="Optimizer steps, instead of epochs.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Points a step.")] = None,
@@ -69,9 +64,7 @@ def run(
     ntk_outputs: Annotated[str | None, typer.Option(help="trace or full.")] = None,
     setting: Annotated[
         list[str] | None,
-        typer.Option(
-            "--set", help="Any other setting, such as training.evaluations=64.", show_default=False
-        ),
+        typer.Option("--set", help="Any other setting, such as training.evaluations=64."),
     ] = None,
     output: Annotated[
         Path | None,
@@ -85,7 +78,7 @@ def run(
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:N or auto.")] = "auto",
     rerun: Annotated[
         Literal["never", "failed", "diverged", "all"],
-        typer.Option(help="Which cells that have a record to run again."),
+        typer.Option(help="Which of the recorded cells to run again."),
     ] = "failed",
     keep_versions: Annotated[
         bool,
@@ -96,7 +89,7 @@ def run(
     ] = False,
     on_failure: Annotated[
         Literal["continue", "stop"],
-        typer.Option(help="After a cell that is not ok: run the others, or begin no other."),
+        typer.Option(help="After a cell that is not ok: run the others, or start no more."),
     ] = "continue",
     timeout: Annotated[
         str | None, typer.Option(metavar="TIME", help="Longest a cell may take: 90, 10m or 1.5h.")
@@ -108,10 +101,10 @@ def run(
         ),
     ] = None,
     isolate: Annotated[
-        bool, typer.Option("--isolate", help="A process of its own for every cell.")
+        bool, typer.Option("--isolate", help="Run every cell in a new process.")
     ] = False,
     retries: Annotated[
-        int, typer.Option(help="Times to run a cell again after its process died.")
+        int, typer.Option(help="How often to repeat a cell whose process died.")
     ] = 1,
     scheduler: Annotated[
         str | None,
@@ -133,20 +126,18 @@ def run(
         typer.Option("--report/--no-report", help="Render the leaderboard when the run has ended."),
     ] = True,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", "-n", help="Only say what would run.")
+        bool, typer.Option("--dry-run", "-n", help="Only list the cells that would run.")
     ] = False,
 ) -> None:
-    """Cross encodings with tasks and measure.
+    """Train and measure each encoding on each task.
 
-    Without arguments the packaged quick suite runs. Flags override what the suite says. Cells
-    that have a record in the results folder are not run again, so a run that was interrupted
-    goes on where it stopped when it is given again.
+    Without arguments the packaged quick suite runs. Flags override what the suite says. A cell is
+    one encoding on one task with one seed. Cells that have a record in the results folder are not
+    run again: to go on with an interrupted run, give the same command.
 
-    Ctrl-C once: the cells that run stop and leave a record, "interrupted"; twice: at once. A cell
-    that fails, diverges, runs out of time or memory, or whose process dies leaves a record that
-    says so, and the others go on.
-
-    Exit codes: 0 all cells ok, 1 some not, 2 wrong usage, 130 Ctrl-C, 143 SIGTERM.
+    Ctrl-C once: the running cells stop and are recorded as interrupted; twice: stop at once. A
+    cell that fails, diverges, runs out of time or memory, or whose process dies is recorded as
+    such, and the others go on.
 
     \b
     Examples:
@@ -159,6 +150,8 @@ def run(
       encbench run -j 4 --timeout 30m --memory 8GB --on-failure stop
       encbench run my-suite.toml --scheduler tcp://10.0.0.5:8786 --device cuda
       encbench run my-suite.toml --cluster slurm --workers 8
+
+    Exit codes: 0 all cells ok, 1 some not, 2 wrong usage, 130 Ctrl-C, 143 SIGTERM.
     """
     registry = default_registry()
     chosen = load_suite(suite or DEFAULT_SUITE, registry)
@@ -183,7 +176,7 @@ def run(
     if suite is None and (encoding or task):
         chosen = chosen.model_copy(update={"name": "custom", "description": ""})
     if suite is None and task:
-        # quick's tasks are replaced, and with them what suited them: the new ones have their own
+        # quick's training settings suit its own tasks; others have their own
         chosen = chosen.model_copy(update={"training": TrainingConfig()})
     chosen = override(chosen, changes, encodings=encoding, tasks=task, seeds=seed)
     if output is None:
@@ -196,14 +189,24 @@ def run(
     console = Console(stderr=True)
     if dry_run:
         cells = encbench.plan(chosen, registry)
-        _say_what_would_run(cells, output, rerun, keep_versions, console)
+        _print_plan(cells, output, rerun, keep_versions, console)
         return
+    if jobs is not None and (scheduler or cluster):
+        raise UsageError(
+            "-j counts processes of this machine; on a cluster its workers' threads count: "
+            "dask worker --nthreads N"
+        )
+    how: dict[str, Any] = {
+        "device": device,
+        "threads": threads,
+        "limits": limits,
+        "isolate": isolate,
+        "retries": retries,
+    }
     started = time.monotonic()
     with (
         RunProgress(console) as progress,
-        _cluster(
-            scheduler, cluster, workers, jobs, device, threads, limits, isolate, retries
-        ) as executor,
+        _cluster(scheduler, cluster, workers, how) as executor,
     ):
         try:
             result = encbench.run_suite(
@@ -211,27 +214,18 @@ def run(
                 output,
                 registry=registry,
                 jobs=jobs,
-                threads=threads,
-                device=device,
-                limits=limits,
-                isolate=isolate,
-                retries=retries,
                 executor=executor,
                 rerun=rerun,
                 keep_versions=keep_versions,
                 on_failure=on_failure,
                 report=report,
                 watcher=progress,
+                **how,
             )
         except KeyboardInterrupt as stop:
             progress.stop()
-            # again Ctrl-C may come while workers end; there is nothing left to lose
-            console.print(
-                f"interrupted; cells with a result in {output}: {progress.finished}. "
-                "The same command goes on from there.",
-                style="yellow",
-                soft_wrap=True,
-            )
+            done = f"interrupted; cells with a result in {output}: {progress.finished}"
+            print_line(console, f"{done}. The same command goes on from there.", "yellow")
             raise typer.Exit(128 + getattr(stop, "number", signal.SIGINT)) from None
     progress.summary(result, time.monotonic() - started)
     if not result.all_ok:
@@ -240,45 +234,23 @@ def run(
 
 @contextmanager
 def _cluster(
-    scheduler: str | None,
-    cluster: str | None,
-    workers: int | None,
-    jobs: int | None,
-    device: str,
-    threads: int,
-    limits: Limits,
-    isolate: bool,
-    retries: int,
+    scheduler: str | None, cluster: str | None, workers: int | None, how: dict[str, Any]
 ) -> Iterator[Executor | None]:
     """The Dask executor that was asked for, or None for this machine."""
     if workers is not None and cluster is None:
-        raise UsageError("--workers is how many jobs --cluster asks for; give --cluster, too")
+        raise UsageError("--workers is the number of jobs of --cluster; give --cluster, too")
     if scheduler is None and cluster is None:
         yield None
         return
     if scheduler is not None and cluster is not None:
         raise UsageError("give --scheduler to join a cluster or --cluster to start one, not both")
-    if jobs is not None:
-        raise UsageError(
-            "-j counts processes of this machine; on a cluster its workers' threads count: "
-            "dask worker --nthreads N"
-        )
     from encbench.run.executors.dask import connect  # an optional extra
 
-    with connect(
-        scheduler,
-        cluster,
-        workers=workers or 1,
-        device=device,
-        threads=threads,
-        limits=limits,
-        isolate=isolate,
-        retries=retries,
-    ) as executor:
+    with connect(scheduler, cluster, workers=workers or 1, **how) as executor:
         yield executor
 
 
-def _say_what_would_run(
+def _print_plan(
     cells: Sequence[CellConfig],
     output: Path,
     rerun: Rerun,
@@ -292,8 +264,8 @@ def _say_what_would_run(
         unread = " (its data cannot be read)" if cell.data_hash is None else ""
         typer.echo(f"{cell.task.label} × {cell.encoding.label} seed {cell.seed}{unread}")
     if len(left) < len(cells):
-        recorded = f"{len(cells) - len(left)} of {len(cells)} cells have a record already"
-        console.print(f"{recorded} in {output}", highlight=False, soft_wrap=True)
+        recorded = f"{len(cells) - len(left)} of {len(cells)} cells"
+        print_line(console, f"{recorded} have a record already in {output}")
 
 
 def _setting(text: str) -> tuple[str, str, Any]:

@@ -8,19 +8,14 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
-import encbench
-from encbench.cli.format import literal, output_console
-from encbench.cli.records import is_record, one_record
-from encbench.errors import StoreError
+from encbench.cli.console import literal, output_console, plain_table
+from encbench.cli.record_arguments import all_records, is_record, one_record
 
 
 def show(
     where: Annotated[Path, typer.Argument(help="A record's folder, or a results folder.")],
-    key: Annotated[
-        str | None, typer.Argument(help="Beginning of the record's key.", show_default=False)
-    ] = None,
+    key: Annotated[str | None, typer.Argument(help="Beginning of the record's key.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the record as JSON.")] = False,
     trace: Annotated[bool, typer.Option("--trace", help="Print the traceback, too.")] = False,
 ) -> None:
@@ -52,21 +47,10 @@ def show(
 
 
 def _print_list(console: Console, where: Path) -> None:
-    stored = encbench.Store(where).records()
-    if not stored:
-        raise StoreError(f"{where} holds no records; `encbench run -o {where}` makes some")
-    table = Table(box=None, header_style="dim")
-    for column in ("key", "status", "task", "encoding", "seed"):
-        table.add_column(column, overflow="fold")
-    for item in stored:
-        record = item.record
-        table.add_row(
-            record.key,
-            record.status,
-            literal(record.task_label),
-            literal(record.encoding_label),
-            str(record.cell.seed),
-        )
+    table = plain_table("key", "status", "task", "encoding", "seed")
+    for record in (stored.record for stored in all_records(where)):
+        labels = (literal(record.task_label), literal(record.encoding_label))
+        table.add_row(record.key, record.status, *labels, str(record.cell.seed))
     console.print(table)
 
 

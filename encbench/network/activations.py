@@ -19,7 +19,6 @@ their kernel bandwidth", ICLR 2023) also start from normal weights with SIREN's 
 
 from __future__ import annotations
 
-import difflib
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -30,7 +29,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from encbench.errors import ParameterError
+from encbench.errors import ParameterError, did_you_mean
 from encbench.plugins.parameters import validate_parameters
 from encbench.plugins.selector import format_selector, parse_selector
 
@@ -247,11 +246,9 @@ def activation_of(text: str | Activation) -> Activation:
         )
     name, parameters = parse_selector(text)
     if name not in ACTIVATIONS:
-        near = difflib.get_close_matches(name, ACTIVATIONS, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]!r}? " if near else ""
         raise ParameterError(
-            f"there is no activation {name!r}; {hint}There are: {', '.join(ACTIVATIONS)}, "
-            "and 'auto' for the one that the encoding asks for"
+            f"there is no activation {name!r}; {did_you_mean(name, ACTIVATIONS)}There are: "
+            f"{', '.join(ACTIVATIONS)}, and 'auto' for the one that the encoding asks for"
         )
     cls = ACTIVATIONS[name]
     return cls(**validate_parameters("activation", name, cls, parameters))

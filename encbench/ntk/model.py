@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
-from difflib import get_close_matches
 from typing import Any, Literal, get_args
 
 import psutil
@@ -13,7 +12,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from encbench.contracts.encoding import Encoding
-from encbench.errors import NtkError, ParameterError
+from encbench.errors import NtkError, ParameterError, did_you_mean
 
 __all__ = [
     "OUTPUTS",
@@ -36,10 +35,9 @@ def check_choice(name: str, value: object, allowed: Sequence[str]) -> None:
     """Raise ParameterError unless value is one of the allowed words; suggests the nearest one."""
     if value in allowed:
         return
-    near = get_close_matches(str(value), allowed, n=1, cutoff=0.5)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
     words = ", ".join(map(repr, allowed))
-    raise ParameterError(f"{name} must be one of {words}, got {value!r}{hint}")
+    hint = did_you_mean(value, allowed).rstrip()
+    raise ParameterError(f"{name} must be one of {words}, got {value!r}{hint and f'; {hint}'}")
 
 
 def working_copy(

@@ -6,7 +6,6 @@ that there is no second schema to keep in step.
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import json
 import typing
@@ -16,7 +15,7 @@ from typing import Annotated, Any
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
-from encbench.errors import ParameterError, PluginError
+from encbench.errors import ParameterError, PluginError, did_you_mean
 
 __all__ = ["Parameter", "parameters_of", "validate_parameters"]
 
@@ -66,7 +65,7 @@ def parameters_of(cls: type) -> list[Parameter]:
                 name,
                 _type_text(hints[name]),
                 parameter.default,
-                _description(hints[name]),
+                FieldInfo.from_annotation(hints[name]).description or "",
                 hints[name],
             )
         )
@@ -83,9 +82,7 @@ def validate_parameters(kind: str, name: str, cls: type, given: dict[str, Any]) 
     parameters = {parameter.name: parameter for parameter in parameters_of(cls)}
     for key in given:
         if key not in parameters:
-            near = difflib.get_close_matches(key, parameters, n=1, cutoff=0.5)
-            hint = f"did you mean {near[0]!r}? " if near else ""
-            known = ", ".join(parameters) or "none"
+            hint, known = did_you_mean(key, parameters), ", ".join(parameters) or "none"
             raise ParameterError(f"{kind} {name!r} has no parameter {key!r}; {hint}It has: {known}")
     values = {}
     for key, parameter in parameters.items():
@@ -121,17 +118,6 @@ def _validated(parameter: Parameter, given: Any) -> Any:
     return value
 
 
-def _description(hint: Any) -> str:
-    for extra in _metadata(hint):
-        if isinstance(extra, FieldInfo) and extra.description:
-            return extra.description
-    return ""
-
-
-def _metadata(hint: Any) -> tuple[Any, ...]:
-    return getattr(hint, "__metadata__", ())
-
-
 def _type_text(hint: Any) -> str:
     """The type as one reads it in a signature, bounds in words: ``int >= 1``."""
     if hint is type(None):
@@ -141,8 +127,7 @@ def _type_text(hint: Any) -> str:
         inner = _type_text(typing.get_args(hint)[0])
         bounds = [
             f"{sign} {getattr(bound, attribute)}"
-            for extra in _metadata(hint)
-            for bound in (extra.metadata if isinstance(extra, FieldInfo) else [extra])
+            for bound in FieldInfo.from_annotation(hint).metadata
             for attribute, sign in {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}.items()
             if getattr(bound, attribute, None) is not None
         ]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import ast
-import difflib
 import inspect
 import tomllib
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
@@ -14,7 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from encbench.errors import AmbiguousNameError, PluginError, UnknownNameError
+from encbench.errors import AmbiguousNameError, PluginError, UnknownNameError, did_you_mean
 from encbench.plugins.host import Plugin, PluginHost, default_host
 
 __all__ = ["Offer", "Registry", "default_registry"]
@@ -134,6 +134,24 @@ class Registry:
             )
         raise UnknownNameError(self._unknown(kind, name))
 
+    def find_any(self, kinds: Iterable[str], name: str) -> list[Offer]:
+        """What is offered under that name in any of the kinds: at least one offer.
+
+        Raises:
+            UnknownNameError: no kind has it; the message is that of the kind with a near name.
+            AmbiguousNameError: as ``find``.
+        """
+        found: list[Offer] = []
+        misses: list[UnknownNameError] = []
+        for kind in kinds:
+            try:
+                found.append(self.find(kind, name))
+            except UnknownNameError as error:
+                misses.append(error)
+        if not found:
+            raise next((miss for miss in misses if "did you mean" in str(miss)), misses[0])
+        return found
+
     def conflicts(self) -> list[tuple[str, str, list[str]]]:
         """Names that several plug-ins offer: (kind, name, distributions)."""
         return [
@@ -145,12 +163,11 @@ class Registry:
 
     def _unknown(self, kind: str, name: str) -> str:
         known = sorted(self._offers[kind])
-        near = difflib.get_close_matches(name.rpartition(":")[2], known, n=2, cutoff=0.5)
-        hint = f"did you mean {' or '.join(map(repr, near))}?" if near else ""
+        hint = did_you_mean(name.rpartition(":")[2], known, count=2)
         broken = [f"{p.distribution} ({p.problem})" for p in self.host.broken()]
         lost = f" A broken plug-in may have offered it: {'; '.join(broken)}." if broken else ""
         listing = f"Installed: {', '.join(known) or 'none'}."
-        return f"unknown {kind} {name!r}; {hint + ' ' if hint else ''}{listing}{lost}"
+        return f"unknown {kind} {name!r}; {hint}{listing}{lost}"
 
 
 @cache

@@ -11,7 +11,7 @@ from typing import Any, TextIO
 
 import numpy as np
 
-from encbench.errors import StoreError, UsageError
+from encbench.errors import StoreError, UsageError, cannot_write
 from encbench.results.flat import Chunk, Column, Value
 
 __all__ = ["check_format", "write_csv", "write_table"]
@@ -131,10 +131,7 @@ def _appearing(path: Path) -> Iterator[Path]:
         yield temporary
         temporary.replace(path)
     except OSError as error:
-        raise StoreError(
-            f"cannot write {path}: {error.strerror or error}; free space or permissions, "
-            "or name another file"
-        ) from None
+        raise cannot_write(path, error) from None
     finally:
         with suppress(OSError):  # a name that is too long is not there either
             temporary.unlink(missing_ok=True)

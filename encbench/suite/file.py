@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, get_args
@@ -10,7 +9,7 @@ from typing import Annotated, Any, get_args
 from pydantic import BaseModel, Field, ValidationError, field_validator
 from pydantic_core import ErrorDetails
 
-from encbench.errors import SuiteError
+from encbench.errors import SuiteError, did_you_mean
 from encbench.plugins.registry import Registry
 from encbench.plugins.selector import format_selector, parse_selector
 from encbench.suite.config import NetworkConfig, NtkConfig, Settings, TrainingConfig
@@ -124,10 +123,8 @@ def load_suite(source: str, registry: Registry) -> Suite:
         # Windows' editors begin with a byte order mark
         text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
-        near = difflib.get_close_matches(source, packaged, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]!r}? " if near else ""
         raise SuiteError(
-            f"no suite {source!r} ({error.strerror}); {hint}"
+            f"no suite {source!r} ({error.strerror}); {did_you_mean(source, packaged)}"
             f"Packaged suites: {', '.join(packaged) or 'none'}; or give the path of a TOML file"
         ) from None
     except UnicodeDecodeError:
@@ -194,8 +191,7 @@ def describe_error(error: ValidationError, model: type[BaseModel]) -> str:
     key = "".join(steps).lstrip(".")
     if problem["type"] == "extra_forbidden":
         known = list(inside.model_fields)
-        near = difflib.get_close_matches(str(where[-1]), known, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]!r}? " if near else ""
+        hint = did_you_mean(where[-1], known)
         return f"unknown key {key}; {hint}Known here: {', '.join(known)}"
     if problem["type"] == "missing":
         return f"{key} is missing"

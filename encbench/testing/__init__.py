@@ -1,4 +1,4 @@
-"""Conformance checks for plug-in authors: three lines, and an encoding or a task is held to it.
+"""Conformance checks for plug-in authors: whether an encoding or a task keeps its contract.
 
     from encbench.testing import EncodingConformance
 
@@ -10,9 +10,9 @@ pytest collects such a class like any other; ``encbench check ripple:levels=3`` 
 checks from the command line. Nothing here imports pytest.
 """
 
-from encbench.testing.base import CheckResult, Conformance, fail, require, skip
-from encbench.testing.encoding import EncodingConformance
-from encbench.testing.task import TaskConformance
+from encbench.testing.conformance import CheckResult, Conformance, fail, require, skip
+from encbench.testing.encoding_checks import EncodingConformance
+from encbench.testing.task_checks import TaskConformance
 
 __all__ = [
     "CheckResult",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from encbench.testing.benchmarking import BenchmarkCase
+from encbench.testing.benchmark_case import BenchmarkCase
 
 
 def test_forward(benchmark: Any, encbench_case: BenchmarkCase) -> None:

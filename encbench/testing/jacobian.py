@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from encbench.contracts.encoding import Encoding, SparseBlock
 from encbench.network.mlp import CoordinateMLP
-from encbench.testing.base import fail, require
+from encbench.testing.conformance import fail, require
 
 Part = Literal["mlp", "encoding"]
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from encbench.testing.benchmarking import BenchmarkCase
+    from encbench.testing.benchmark_case import BenchmarkCase
 
 __all__ = ["encbench_case"]
 
@@ -63,7 +63,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def encbench_case(encbench_selector: str, pytestconfig: pytest.Config) -> BenchmarkCase:
     """A network on one encoding, what it is timed with, and how accurate it is."""
     # imports torch
-    from encbench.testing.benchmarking import BenchmarkCase
+    from encbench.testing.benchmark_case import BenchmarkCase
 
     return BenchmarkCase(
         encbench_selector,

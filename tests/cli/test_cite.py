@@ -8,10 +8,8 @@ import pytest
 
 from encbench import Encoding, Suite, run_suite
 from encbench.cli import cite as verb
-from encbench.cli import requirements
-from encbench.cli.bibliography import entries_of, from_source
-from encbench.cli.cite import cite
-from encbench.cli.plugins import plugins
+from encbench.cli.cite import bibtex_entries, cite, entry_from_source
+from encbench.cli.plugins import plugins, requirement_lines
 from encbench.errors import StoreError, UsageError
 from encbench.plugins.registry import default_registry
 from tests.sample_plugin import Scaled, Wave, module, registry_of
@@ -101,9 +99,12 @@ def test_bibtex_that_holds_no_entry_is_said_in_a_comment(run, capsys):
 
 
 def test_entries_are_told_apart_and_braces_balance():
-    assert list(entries_of(Cited.bibtex)) == ["one2020", "two2021"]
-    for text in (Cited.bibtex, from_source("encoding", "a_b", "d", "1", "x_1 ~ {y} \\ z^2 @ # $")):
-        for entry in entries_of(text).values():
+    assert list(bibtex_entries(Cited.bibtex)) == ["one2020", "two2021"]
+    for text in (
+        Cited.bibtex,
+        entry_from_source("encoding", "a_b", "d", "1", "x_1 ~ {y} \\ z^2 @ # $"),
+    ):
+        for entry in bibtex_entries(text).values():
             plain = entry.replace(r"\{", "").replace(r"\}", "")
             assert plain.count("{") == plain.count("}")
 
@@ -113,7 +114,7 @@ def test_every_built_in_encoding_has_bibtex_that_parses_or_a_source():
         cls = offer.load()
         assert issubclass(cls, Encoding)
         text = verb.bibtex_of(offer)
-        assert entries_of(text) or cls.bibtex == "", offer.name
+        assert bibtex_entries(text) or cls.bibtex == "", offer.name
         assert text.count("{") - text.count(r"\{") == text.count("}") - text.count(r"\}")
 
 
@@ -126,7 +127,7 @@ def test_what_a_run_depended_on_is_listed_as_pip_reads_it(run, capsys):
 
 
 def test_versions_that_differ_between_records_are_comments_but_the_newest():
-    lines = requirements._lines({"b": {"2.0": None, "1.0": None}, "A": {"3": None}})
+    lines = requirement_lines([("b", "2.0+cpu"), ("A", "3"), ("b", "1.0"), ("b", "2.0")])
     assert lines == ["A==3", "b==2.0", "# b==1.0 in some records"]
 
 

@@ -44,6 +44,18 @@ def test_looking_around_imports_no_torch_and_is_quick(arguments, tmp_path):
     assert done.stdout
 
 
+def test_windows_gets_one_line_instead_of_an_import_error():
+    code = (
+        "import sys; from encbench.cli import main; sys.platform = 'win32'; "
+        "sys.argv = ['encbench', 'run']; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: encbench runs on Linux and macOS, and this is win32; ")
+    assert len(done.stderr.splitlines()) == 1
+    assert done.stdout == ""
+
+
 def test_an_output_without_greek_letters_gets_escapes():
     done = encbench("list", "mpe", PYTHONIOENCODING="ascii")
     assert done.returncode == 0, done.stderr

@@ -1,4 +1,4 @@
-"""The doctor names what is broken, whatever it is, and never falls ill itself."""
+"""``encbench doctor`` names what is broken, whatever it is, and never breaks itself."""
 
 import json
 import os
@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from encbench.cli import diagnosis, machine
-from encbench.cli.probe import probe
+from encbench.cli import doctor as verb
+from encbench.cli import import_probe
+from encbench.cli.import_probe import probe
 
 
 def doctor(*arguments, paths=(), prefix=(), **environment):
@@ -56,8 +57,8 @@ def test_a_run_works_beside_plugins_that_do_not(tmp_path):
     assert found["threads", "OMP_PROC_BIND"]["state"] == "warning"
     assert found["versions", "torch"]["state"] == "ok"
     assert found["devices", "CPU capability"]["text"]
-    assert "encbench[bench]" in found["optional parts", "pytest-benchmark"]["text"] or (
-        found["optional parts", "pytest-benchmark"]["state"] == "ok"
+    assert "encbench[bench]" in found["optional packages", "pytest-benchmark"]["text"] or (
+        found["optional packages", "pytest-benchmark"]["state"] == "ok"
     )
     assert found["output", str(tmp_path / "out")]["state"] == "ok"
     assert not (tmp_path / "out").exists()
@@ -117,7 +118,7 @@ def test_what_was_found_is_said_in_words_too(tmp_path):
 def test_a_folder_that_cannot_be_written_is_a_failure(tmp_path, place, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("file").write_text("")
-    (finding,) = diagnosis._output(Path(place))
+    (finding,) = verb.output_folder(Path(place))
     assert finding.state == "failure"
     assert "choose another folder with -o" in finding.text
 
@@ -125,7 +126,7 @@ def test_a_folder_that_cannot_be_written_is_a_failure(tmp_path, place, monkeypat
 def test_a_cache_that_is_no_folder_is_not_right(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("ENCBENCH_CACHE", str(tmp_path / "file"))
-    (finding,) = diagnosis._cache()
+    (finding,) = verb.data_cache()
     assert finding.state == "warning"
     assert "ENCBENCH_CACHE" in finding.text
 
@@ -133,7 +134,7 @@ def test_a_cache_that_is_no_folder_is_not_right(tmp_path, monkeypatch):
 def test_looking_at_a_results_folder_changes_nothing(tmp_path):
     (tmp_path / "records" / "abc").mkdir(parents=True)
     before = sorted(tmp_path.rglob("*"))
-    found = {f.name: f for f in diagnosis._output(tmp_path)}
+    found = {f.name: f for f in verb.output_folder(tmp_path)}
     assert found["records"].text == "1 there"
     assert sorted(tmp_path.rglob("*")) == before
 
@@ -148,10 +149,10 @@ def test_looking_at_a_results_folder_changes_nothing(tmp_path):
     ],
 )
 def test_settings_of_threads_are_read_as_openmp_reads_them(monkeypatch, name, value, state):
-    for other in ("OMP_NUM_THREADS", *machine.PINNING):
+    for other in ("OMP_NUM_THREADS", *verb.PINNING):
         monkeypatch.delenv(other, raising=False)
     monkeypatch.setenv(name, value)
-    found = {f.name: f.state for f in machine.threads({"torch": {"threads": 1}})}
+    found = {f.name: f.state for f in verb.threads({"torch": {"threads": 1}})}
     assert found.get(name) == state
 
 
@@ -165,18 +166,29 @@ def gpu(tmp_path, monkeypatch, script):
 
 def test_why_a_gpu_is_not_used_is_said(tmp_path, monkeypatch):
     torch = {"version": "2.9", "cuda": None, "rocm": None, "available": False, "gpus": []}
-    facts = {"torch": torch | {"cpu_capability": "AVX2"}, "warnings": []}
+
+    def found(**facts):
+        driver = {"cpu_capability": "AVX2", "driver": import_probe._driver()}
+        checks = verb.devices({"warnings": [], "torch": torch | driver} | facts)
+        return next(check for check in checks if check.name == "GPU")
+
     gpu(tmp_path, monkeypatch, "echo 'NVIDIA H200, 143771 MiB, 570.1'")
-    (finding,) = [f for f in machine.devices(facts) if f.name == "GPU"]
+    finding = found()
     assert finding.state == "warning"
     assert "NVIDIA H200" in finding.text
     assert "built for the CPU alone" in finding.text
-    facts = {**facts, "torch": facts["torch"] | {"cuda": "12.8"}, "warnings": ["driver too old"]}
-    (finding,) = [f for f in machine.devices(facts) if f.name == "GPU"]
-    assert "driver too old" in finding.text
+    torch["cuda"] = "12.8"
+    assert "driver too old" in found(warnings=["driver too old"]).text
     gpu(tmp_path, monkeypatch, "echo 'Driver mismatch'; exit 9")
-    (finding,) = [f for f in machine.devices(facts) if f.name == "GPU"]
-    assert "nvidia-smi fails (Driver mismatch)" in finding.text
+    assert "nvidia-smi fails (Driver mismatch)" in found().text
+
+
+def test_a_machine_without_nvidia_smi_has_no_gpu_and_needs_none(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert import_probe._driver() is None
+    torch = {"cuda": None, "rocm": None, "available": False, "gpus": [], "cpu_capability": "AVX2"}
+    checks = verb.devices({"torch": torch | {"driver": None}, "warnings": []})
+    assert {check.name: check.state for check in checks}["GPU"] == "absent"
 
 
 def test_one_module_that_cannot_be_imported_does_not_hide_another(tmp_path, monkeypatch, capsys):
@@ -187,11 +199,12 @@ def test_one_module_that_cannot_be_imported_does_not_hide_another(tmp_path, monk
     assert found["broken"]["broken_one"].startswith("ZeroDivisionError")
 
 
-def test_a_look_that_fails_is_a_finding(monkeypatch, tmp_path):
+def test_a_check_that_raises_is_a_warning(monkeypatch, tmp_path):
     def fails(facts):
         raise ValueError("unheard of")
 
-    monkeypatch.setattr(diagnosis, "devices", fails)
-    monkeypatch.setattr(diagnosis, "run_probe", lambda: {"broken": {}, "torch": {"problem": "-"}})
-    (finding,) = [f for f in diagnosis.examine(tmp_path) if f.section == "devices"]
+    monkeypatch.setattr(verb, "devices", fails)
+    found = {"broken": {}, "torch": {"problem": "-"}}
+    monkeypatch.setattr(verb, "run_probe", lambda modules: found)
+    (finding,) = [check for check in verb.examine(tmp_path) if check.section == "devices"]
     assert (finding.state, "unheard of" in finding.text) == ("warning", True)

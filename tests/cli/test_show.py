@@ -8,7 +8,7 @@ from rich.console import Console
 from torch import Tensor
 
 from encbench import Encoding, run_suite
-from encbench.cli.format import printable
+from encbench.cli.console import printable
 from encbench.cli.progress import RunProgress
 from encbench.cli.show import show
 from tests.sample_plugin import Wave, module, registry_of

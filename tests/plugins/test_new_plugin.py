@@ -125,7 +125,7 @@ def test_nothing_is_overwritten(workshop):
 def test_a_name_that_is_taken_is_written_with_a_warning(tmp_path):
     done = call("encbench", "new-encoding", "identity", "--directory", tmp_path, cwd=tmp_path)
     assert done.returncode == 0
-    assert "encbench-identity:identity will tell yours apart" in " ".join(done.stderr.split())
+    assert "encbench-identity:identity picks yours" in " ".join(done.stderr.split())
     assert (tmp_path / "encbench-identity" / "src/encbench_identity/identity.py").exists()
 
 
@@ -150,7 +150,7 @@ def test_a_name_that_will_not_do_is_refused_with_one_that_would(tmp_path, name, 
 
 def test_a_folder_that_cannot_be_written_is_an_error_and_leaves_nothing(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(StoreError, match="cannot be written"):
+    with pytest.raises(StoreError, match="cannot write"):
         write_plugin("task", "waves", tmp_path / "file")
 
 
@@ -172,5 +172,5 @@ def test_the_templates_are_in_the_wheel():
     root = Path(__file__).parents[2]
     listed = [file.distribution_path for file in WheelBuilder(str(root)).recurse_included_files()]
     for kind in ("encoding", "task"):
-        assert f"encbench/templates/{kind}/module.py.template" in listed
+        assert f"encbench/plugins/templates/{kind}/module.py.template" in listed
     assert "encbench/testing/benchmarks.ini" in listed

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from encbench import Store, StoreError, Suite, UsageError, run_suite
-from encbench.cli.merge import merge as verb
+from encbench.cli.merge import merge_folders as verb
 from encbench.results.merging import merge, merged_suite
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from string import Template
 from typing import Literal
 
-from encbench.errors import StoreError, UsageError
+from encbench.errors import UsageError, cannot_write
 
 __all__ = ["Kind", "check_name", "files_of", "write_plugin"]
 
@@ -87,9 +87,7 @@ def write_plugin(kind: Kind, name: str, directory: Path) -> Path:
                 file.write_text(content, encoding="utf-8")
             shutil.move(unfinished, root)
     except OSError as error:
-        raise StoreError(
-            f"{root} cannot be written: {error.strerror}; choose another --directory"
-        ) from None
+        raise cannot_write(root, error, "choose another --directory") from None
     return root
 
 

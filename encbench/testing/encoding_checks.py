@@ -1,4 +1,4 @@
-"""The checks that every encoding passes."""
+"""The checks of encodings."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from encbench import ntk
 from encbench.contracts.encoding import Encoding
 from encbench.errors import EncbenchError
 from encbench.network.mlp import CoordinateMLP
-from encbench.testing.base import fail, require, skip
-from encbench.testing.building import (
+from encbench.testing.conformance import fail, require, skip
+from encbench.testing.encoding_case import (
     SEED,
     EncodingCase,
     border_points,
@@ -24,18 +24,18 @@ from encbench.testing.building import (
     stray_tensors,
 )
 from encbench.testing.jacobian import brute_force_ntk, check_blocks
-from encbench.testing.worker import call_in_worker, features_there
+from encbench.testing.worker_process import call_in_worker, features_there
 
 __all__ = ["EncodingConformance"]
 
 DTYPES = (torch.float32, torch.float64)
 FAST_GRADCHECK = 500
-"""Parameters above which gradcheck looks along random directions and not at each alone."""
+"""Parameters above which gradcheck takes random directions instead of each parameter alone."""
 JACOBIAN_BYTES = 1 << 30
 
 
 class _DenseGradient(torch.autograd.Function):
-    """Nothing forward; backward a dense gradient, the only kind that gradcheck takes."""
+    """The identity, whose gradient is made dense: gradcheck takes no sparse ones."""
 
     @staticmethod
     def forward(ctx: Any, value: Tensor) -> Tensor:
@@ -47,23 +47,20 @@ class _DenseGradient(torch.autograd.Function):
 
 
 class EncodingConformance(EncodingCase):
-    """Holds an encoding to the contract of ``encbench.Encoding``.
+    """Checks that an encoding keeps the contract of ``encbench.Encoding``.
 
     Set ``encoding`` to the class and ``parameters`` to small ones: a table of a hundred rows
-    proves as much as one of a million. Randomness comes from fixed seeds.
+    shows as much as one of a million. All random numbers come from fixed seeds.
     """
 
     differentiable: ClassVar[bool] = False
-    """Whether derivatives in x are promised and checked, too. Training needs none; slowly
-    varying features only, since they are held against finite differences of step 1e-6."""
+    """Whether derivatives in x are checked, too; training needs none. For slowly varying features
+    only: the check compares them with finite differences of step 1e-6."""
 
     def test_it_is_documented(self) -> None:
         """Docstring, equation and source are there."""
         subject = self.subject
-        require(
-            bool((vars(subject).get("__doc__") or "").strip()),
-            f"{subject.__name__} has no docstring; its first line is what `encbench list` shows",
-        )
+        self.require_docstring()
         for name, example in (
             ("equation", "γ(x) = [sin(2^l x), cos(2^l x)] for l < L"),
             ("source", "authors, title, venue, year, equation"),
@@ -112,7 +109,7 @@ class EncodingConformance(EncodingCase):
             )
 
     def test_devices(self) -> None:
-        """It gives the same on a CUDA device."""
+        """Features on a CUDA device are those of the CPU."""
         if not torch.cuda.is_available():
             skip("torch finds no CUDA device here")
         in_dim = self.one_dim()
@@ -135,7 +132,7 @@ class EncodingConformance(EncodingCase):
         )
 
     def test_it_is_determined_by_its_seed(self) -> None:
-        """The same seed builds the same, and forward draws nothing."""
+        """The same seed gives the same features, and forward draws no random numbers."""
         in_dim = self.one_dim()
         x = inner_points(16, in_dim)
         encoding = self.build(in_dim)
@@ -235,11 +232,13 @@ class EncodingConformance(EncodingCase):
             points = torch.cat((inner_points(6, in_dim), border_points(in_dim, torch.float64)[:6]))
             blocks = encoding.sparse_jacobian(points)
             if blocks is None:
-                skip("no sparse_jacobian: the kernel takes the general road, slower and as right")
+                skip(
+                    "no sparse_jacobian: the kernel is computed by the general method, more slowly"
+                )
             check_blocks(encoding, points, list(blocks))
 
     def test_kernel(self) -> None:
-        """The NTK of a network on it is that of the whole Jacobian."""
+        """The NTK of a network on it is J Jᵀ."""
         for in_dim in self.each_dim():
             encoding = self.build(in_dim)
             with torch.random.fork_rng(devices=[]):
@@ -264,7 +263,7 @@ class EncodingConformance(EncodingCase):
                 )
 
     def test_state_dict(self) -> None:
-        """The state dict holds all that decides the features."""
+        """The state dict determines the features."""
         in_dim = self.one_dim()
         x = inner_points(16, in_dim)
         saved, fresh = self.build(in_dim), self.build(in_dim, seed=SEED + 1)
@@ -281,7 +280,7 @@ class EncodingConformance(EncodingCase):
         )
 
     def test_pickling(self) -> None:
-        """It survives being pickled to a worker process."""
+        """It can be pickled to a worker process."""
         in_dim = self.one_dim()
         encoding, x = self.build(in_dim), inner_points(16, in_dim)
         there = call_in_worker(features_there, encoding, x.numpy())

@@ -1,4 +1,4 @@
-"""What the benchmarks of encodings time: one network, four operations, each with its accuracy."""
+"""The benchmark of an encoding: one network, four operations, each with its accuracy."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ OUT_DIM = 3
 DEPTH = 2
 TRAINING_STEPS = 100
 CHECKED_POINTS = 8
-"""Points at which the kernel is held against the whole Jacobian; fewer for large tables."""
+"""Points at which the kernel is compared with J Jᵀ; fewer for large tables."""
 JACOBIAN_BYTES = 1 << 28
 LR_POINTS = 300
 LR_FACTOR = 1.5
-"""The rule by which runs choose their learning rate, too."""
+"""lr = LR_FACTOR · lr_crit, the rule of runs."""
 SEED = 20
 
 
@@ -65,8 +65,7 @@ class BenchmarkCase:
         ntk_points: int = 128,
         width: int = 64,
     ) -> None:
-        self.selector = selector
-        self.device = torch.device(device)
+        self.selector, self.device = selector, torch.device(device)
         name, given = parse_selector(selector)
         offer = default_registry().find("encoding", name)
         cls: type[Encoding] = offer.load()

@@ -1,4 +1,4 @@
-"""How the encoding checks build an encoding, call it, and choose their points."""
+"""Building the encoding that is checked, calling it, and the points to call it with."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from encbench.contracts.encoding import Encoding
-from encbench.testing.base import Conformance, fail, require
+from encbench.testing.conformance import Conformance, fail, require
 
 __all__ = ["EncodingCase", "border_points", "inner_points"]
 
@@ -33,14 +33,13 @@ def border_points(in_dim: int, dtype: torch.dtype) -> Tensor:
 
 
 class EncodingCase(Conformance):
-    """An encoding's class with parameters."""
+    """An encoding's class with its parameters, and how the checks build and call it."""
 
     kind = "encoding"
     encoding: ClassVar[type[Encoding] | None] = None
     """The class to check."""
     dims: ClassVar[Sequence[int] | None] = None
     """Numbers of coordinates to check with; from ``min_dim`` to ``max_dim`` unless given."""
-    parameters: ClassVar[Mapping[str, Any]] = {}
 
     @classmethod
     def subject_or_none(cls) -> Any:
@@ -91,13 +90,7 @@ class EncodingCase(Conformance):
             isinstance(encoding, Encoding),
             f"{self.subject.__name__} is no subclass of encbench.Encoding; derive it from that",
         )
-        for name in ("in_dim", "out_dim"):
-            value = getattr(encoding, name, None)
-            require(
-                isinstance(value, int) and value >= 1,
-                f"{name} is {value!r} after __init__, expected an integer of at least 1; call "
-                "super().__init__(in_dim, out_dim=…) first",
-            )
+        self.require_sizes(encoding, "in __init__, call super().__init__(in_dim, out_dim=…) first")
         require(
             encoding.in_dim == in_dim,
             f"built for in_dim={in_dim}, the encoding says in_dim={encoding.in_dim}; pass in_dim "

@@ -1,13 +1,12 @@
-"""The checks that every task passes."""
+"""The checks of tasks."""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from operator import methodcaller
 from typing import Any, ClassVar
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -17,8 +16,8 @@ from encbench.contracts.task import NetworkDefaults, Outcome, Task
 from encbench.network.mlp import CoordinateMLP
 from encbench.plugins.registry import default_registry
 from encbench.suite.config import TrainingConfig
-from encbench.testing.base import Conformance, fail, require
-from encbench.testing.worker import call_in_worker, data_hash_there
+from encbench.testing.conformance import Conformance, fail, require
+from encbench.testing.worker_process import call_in_worker
 from encbench.training.loop import train
 
 __all__ = ["TaskConformance"]
@@ -27,7 +26,7 @@ SEED = 20
 
 
 class _Coordinates(Encoding):
-    """The coordinates themselves, for any number of them: a network's simplest input."""
+    """The coordinates themselves, any number of them."""
 
     max_dim = 1 << 20
 
@@ -39,40 +38,29 @@ class _Coordinates(Encoding):
 
 
 class TaskConformance(Conformance):
-    """Holds a task to the contract of ``encbench.Task``.
+    """Checks that a task keeps the contract of ``encbench.Task``.
 
-    Set ``task`` to the class and ``parameters`` to a small target. Randomness comes from fixed
-    seeds.
+    Set ``task`` to the class and ``parameters`` to a small target. All random numbers come from
+    fixed seeds.
     """
 
     kind = "task"
     task: ClassVar[type[Task] | None] = None
     """The class to check."""
-    parameters: ClassVar[Mapping[str, Any]] = {}
 
     @classmethod
     def subject_or_none(cls) -> Any:
         return cls.task
 
     def test_it_is_documented(self) -> None:
-        """A docstring says what is to be learned."""
-        require(
-            bool((vars(self.subject).get("__doc__") or "").strip()),
-            f"{self.subject.__name__} has no docstring; its first line is what "
-            "`encbench list` shows",
-        )
+        """A docstring says what is learned."""
+        self.require_docstring()
 
     def test_targets(self) -> None:
-        """targets() names sets of parameters that the task takes."""
+        """targets() gives sets of parameters that the task takes."""
         targets = self._targets()
         built = self.build(targets[0])
-        for name in ("in_dim", "out_dim"):
-            value = getattr(built, name, None)
-            require(
-                isinstance(value, int) and value >= 1,
-                f"{name} is {value!r}, expected an integer of at least 1; set it in the class or "
-                "in __init__",
-            )
+        self.require_sizes(built, "set it in the class or in __init__")
         require(
             isinstance(built.network, NetworkDefaults)
             and min(built.network.width, built.network.depth) >= 1,
@@ -92,7 +80,7 @@ class TaskConformance(Conformance):
             isinstance(first, str) and re.fullmatch("[0-9a-f]{64}", first) is not None,
             f"data_hash returned {first!r}; return hashlib.sha256(data).hexdigest()",
         )
-        there = call_in_worker(data_hash_there, self.subject, target)
+        there = call_in_worker(methodcaller("data_hash", **target), self.subject)
         require(
             first == second == there,
             "data_hash differs from call to call or from process to process; hash the data's "
@@ -173,6 +161,7 @@ class TaskConformance(Conformance):
     def test_evaluation(self) -> None:
         """evaluate gives what an installed metric measures, and uint8 pictures."""
         task = self.build()
+        # an Outcome refuses pictures that no record can hold
         outcome = task.evaluate(self._predict(task, 0.5))
         require(
             isinstance(outcome, Outcome) and bool(outcome.comparisons),
@@ -198,24 +187,9 @@ class TaskConformance(Conformance):
                         f"the metric {name!r} cannot measure the comparison {metric.kind!r}: "
                         f"{type(error).__name__}: {error}"
                     )
-        for name, picture in outcome.pictures.items():
-            shape = np.shape(picture)
-            channels = shape[2] if len(shape) == 3 else None
-            require(
-                isinstance(picture, np.ndarray)
-                and picture.dtype == np.uint8
-                and len(shape) in (2, 3)
-                and channels in (None, 3, 4),
-                f"picture {name!r} is {getattr(picture, 'dtype', type(picture).__name__)} of "
-                f"shape {shape}; expected uint8 of (H, W), (H, W, 3) or (H, W, 4)",
-            )
-            require(
-                re.fullmatch(r"\w[\w.-]*", name) is not None,
-                f"picture {name!r} becomes a file's name; use letters, digits, - and _",
-            )
 
     def test_a_network_trains_on_it(self) -> None:
-        """A few steps of training go through."""
+        """A network trains on it for a few steps."""
         task = self.build()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(SEED)

@@ -1,4 +1,4 @@
-"""Naming one record on the command line: by its folder, or by a results folder and its key."""
+"""Records named on the command line: by their folder, or by a results folder and a key."""
 
 from __future__ import annotations
 
@@ -6,11 +6,23 @@ import os
 from pathlib import Path
 
 import encbench
-from encbench.errors import UsageError
+from encbench.errors import StoreError, UsageError
 from encbench.results.reading import lone_record
 from encbench.results.records import StoredRecord
 
-__all__ = ["is_record", "one_record"]
+__all__ = ["all_records", "is_record", "one_record"]
+
+
+def all_records(directory: Path) -> list[StoredRecord]:
+    """The records of a results folder, at least one.
+
+    Raises:
+        StoreError: the folder cannot be read, or holds none.
+    """
+    stored = encbench.Store(directory).records()
+    if not stored:
+        raise StoreError(f"{directory} holds no records; `encbench run -o {directory}` makes some")
+    return stored
 
 
 def is_record(where: Path) -> bool:
@@ -19,7 +31,7 @@ def is_record(where: Path) -> bool:
 
 
 def one_record(where: Path, key: str | None) -> StoredRecord:
-    """The record that is meant.
+    """The record that the arguments name.
 
     Args:
         where: a record's folder or its record.json; or a results folder.
@@ -32,12 +44,12 @@ def one_record(where: Path, key: str | None) -> StoredRecord:
     if is_record(where):
         if key is not None:
             raise UsageError(f"{where} is one record; give no key ({key!r}) with it")
-        # "." and ".." have no name that tells the key
+        # the folder's name is the key, and "." and ".." have none
         folder = Path(os.path.abspath(where.parent if where.name == "record.json" else where))  # noqa: PTH100 # resolve would follow a link
         return lone_record(folder)
     store = encbench.Store(where)
     keys = store.keys()
-    found = [name for name in keys if key is not None and name.startswith(key)]
+    found = [] if key is None else [name for name in keys if name.startswith(key)]
     if len(found) == 1:
         return store.record(found[0])
     listed = ", ".join((found or keys)[:8]) + (" …" if len(found or keys) > 8 else "")

@@ -1,4 +1,4 @@
-"""What every conformance class shares: running its checks, with pytest or without it."""
+"""The base of conformance classes: running the checks, with pytest or without it."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ __all__ = ["CheckResult", "Conformance", "fail", "require", "skip"]
 
 
 def fail(message: str) -> NoReturn:
-    """End a check: what is wrong, and how to mend it."""
+    """Fail the check; the message says what is wrong and how to mend it."""
     __tracebackhide__ = True
     raise AssertionError(message)
 
 
 def require(condition: bool, message: str) -> None:
-    """End a check unless the condition holds."""
+    """Fail the check unless the condition holds."""
     __tracebackhide__ = True
     if not condition:
         raise AssertionError(message)
 
 
 def skip(reason: str) -> NoReturn:
-    """End a check that does not apply; pytest takes the exception of unittest for its own."""
+    """Skip a check that does not apply; pytest knows unittest's exception."""
     raise unittest.SkipTest(reason)
 
 
@@ -41,7 +41,7 @@ class CheckResult:
 
     name: str
     title: str
-    """What holds if it passed."""
+    """What holds where it passed, one sentence."""
     outcome: Literal["passed", "failed", "skipped"]
     message: str = ""
     """Why it failed or was skipped."""
@@ -50,26 +50,26 @@ class CheckResult:
 
 
 class Conformance:
-    """A plug-in's class and parameters, and checks on them: the methods ``test_…``.
+    """Checks of a plug-in's class with given parameters: the methods ``test_…``.
 
-    Each check builds what it needs, so they can run alone and in any order. Authors may add
-    their own; the docstring's first line is the check's title.
+    Each check builds what it needs, so that they run alone and in any order. Authors may add
+    checks of their own; the first line of a check's docstring is its title.
     """
 
     kind: ClassVar[str]
     __test__ = False
     parameters: ClassVar[Mapping[str, Any]] = {}
-    """As one would give them in a suite; whatever is left out has its default."""
+    """As in a suite; what is left out has its default."""
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
-        # the classes to inherit from must not be collected where they are imported
+        # pytest must not collect the base classes where they are imported
         cls.__test__ = cls.subject_or_none() is not None
 
     @classmethod
     def subject_or_none(cls) -> Any:
-        """The plug-in's class; None on a class that is only there to be inherited from."""
-        raise NotImplementedError("a kind of conformance says where its class is")
+        """The plug-in's class; None on a base class."""
+        raise NotImplementedError("a subclass names the attribute that holds the plug-in's class")
 
     @property
     def subject(self) -> Any:
@@ -107,6 +107,24 @@ class Conformance:
         except EncbenchError as error:
             fail(str(error))
 
+    def require_docstring(self) -> None:
+        """Fail unless the class has a docstring of its own."""
+        name = self.subject.__name__
+        require(
+            bool((vars(self.subject).get("__doc__") or "").strip()),
+            f"{name} has no docstring; its first line is what `encbench list` shows",
+        )
+
+    @staticmethod
+    def require_sizes(built: Any, mend: str) -> None:
+        """Fail unless ``in_dim`` and ``out_dim`` are positive integers."""
+        for name in ("in_dim", "out_dim"):
+            value = getattr(built, name, None)
+            require(
+                isinstance(value, int) and value >= 1,
+                f"{name} is {value!r}, expected an integer of at least 1; {mend}",
+            )
+
     def test_parameters_are_typed_and_described(self) -> None:
         """Parameters are typed, described keywords with valid defaults."""
         subject = self.subject
@@ -134,9 +152,9 @@ class Conformance:
                 validate_parameters(self.kind, subject.__name__, subject, given)
             except ParameterError as error:
                 fail(f"the default breaks its own annotation: {error}")
-        self._survive_a_record()
+        self._require_recordable()
 
-    def _survive_a_record(self) -> None:
+    def _require_recordable(self) -> None:
         values = self.validated()
         try:
             reference = PluginRef(name="x", distribution="x", version="0", parameters=values)
@@ -151,6 +169,6 @@ class Conformance:
         )
         require(
             again == values,
-            f"parameters change on their way through a record: {values} became {again}; use "
-            "types that JSON knows (list, not set)",
+            f"parameters change when they are written to a record and read: {values} became "
+            f"{again}; use types that JSON has (list, not set)",
         )

@@ -1,4 +1,4 @@
-"""One fresh process that checks share, for what must survive the way into a worker."""
+"""Calling a function in a fresh process, as a worker would: one process that checks share."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 
-from encbench.testing.base import fail
+from encbench.testing.conformance import fail
 
-__all__ = ["call_in_worker", "data_hash_there", "features_there"]
+__all__ = ["call_in_worker", "features_there"]
 
 T = TypeVar("T")
 TIMEOUT = 120.0
@@ -23,7 +23,7 @@ TIMEOUT = 120.0
 
 
 def call_in_worker(function: Callable[..., T], subject: Any, *arguments: Any) -> T:
-    """``function(subject, *arguments)`` in another process, the subject pickled on the way.
+    """``function(subject, *arguments)``, computed in another process.
 
     Fails the check where the subject cannot be pickled, or the process dies.
     """
@@ -57,13 +57,8 @@ def features_there(encoding: torch.nn.Module, x: np.ndarray) -> np.ndarray:
     return features
 
 
-def data_hash_there(task: Any, parameters: dict[str, Any]) -> str:
-    """The task's data hash."""
-    return str(task.data_hash(**parameters))
-
-
 def _unpickle_and_call(function: Callable[..., T], payload: bytes, arguments: Any) -> T:
-    # unpickled here, so that what goes wrong is an answer and does not break the pool
+    # unpickled here: an error is then an answer, and does not break the pool
     return function(pickle.loads(payload), *arguments)
 
 

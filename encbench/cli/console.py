@@ -1,0 +1,93 @@
+"""What verbs print alike: consoles, text that comes from others, and where encbench runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import unicodedata
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from encbench.errors import cannot_write
+from encbench.plugins.registry import Registry
+
+__all__ = [
+    "SUPPORTED",
+    "literal",
+    "output_console",
+    "plain_table",
+    "print_conflicts",
+    "print_line",
+    "printable",
+    "write_json",
+]
+
+SUPPORTED = ("linux", "darwin")
+"""Values of ``sys.platform`` on which runs work; Windows has no ``resource`` and no SIGKILL."""
+PIPE_WIDTH = 120
+"""Columns of tables that go to a file or pipe, whose width is unknown."""
+
+
+def output_console() -> Console:
+    """Standard output, as wide as the terminal or as COLUMNS says."""
+    known = sys.stdout.isatty() or "COLUMNS" in os.environ
+    return Console() if known else Console(width=PIPE_WIDTH)
+
+
+def print_line(console: Console, text: str | Text, style: str | None = None) -> None:
+    """One line as it is: no markup, no colours for numbers, not broken at the console's width."""
+    console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+
+
+def plain_table(*columns: str) -> Table:
+    """A table without lines, its cells folded where the console is too narrow."""
+    table = Table(box=None, header_style="dim")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def literal(text: str) -> Text:
+    """Text in which rich must see no markup, as in ``list[int]``, and a terminal no codes."""
+    return Text(printable(text))
+
+
+def printable(text: str) -> str:
+    """The text with its control characters as escapes.
+
+    A plug-in's message, or a record from elsewhere, must not colour, clear or rename the
+    terminal that it is shown in.
+    """
+    return "".join(c if _harmless(c) else c.encode("unicode_escape").decode() for c in text)
+
+
+def _harmless(character: str) -> bool:
+    return character in "\n\t" or unicodedata.category(character) not in ("Cc", "Cs")
+
+
+def print_conflicts(registry: Registry, console: Console) -> None:
+    """Names that several distributions offer, and how to pick one."""
+    for kind, name, distributions in registry.conflicts():
+        console.print(
+            f"{kind} {name!r} is offered by {' and '.join(distributions)}; "
+            f"say {distributions[0]}:{name} to pick one",
+            style="yellow",
+        )
+
+
+def write_json(path: Path, data: Any) -> None:
+    """Write data to a file, and make its folder.
+
+    Raises:
+        StoreError: it cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise cannot_write(path, error) from None
