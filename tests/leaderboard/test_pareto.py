@@ -7,10 +7,10 @@ import pytest
 from encbench_leaderboard.board.pareto import Tradeoffs, front, tradeoffs
 from encbench_leaderboard.board.table import boards
 from encbench_leaderboard.render import style
-from encbench_leaderboard.render.plots.cost import draw_cost
-from encbench_leaderboard.render.plots.placing import find_places
-from encbench_leaderboard.render.plots.selection import SHOWN
-from encbench_leaderboard.report.figures.cost import front_text, left_out
+from encbench_leaderboard.render.placing import find_places
+from encbench_leaderboard.render.plot import plot
+from encbench_leaderboard.report.figures.cost import cost_figure, front_text, left_out
+from encbench_leaderboard.report.figures.selection import SHOWN
 from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -43,8 +43,10 @@ def of(results: Results) -> Tradeoffs:
 
 def drawn(results: Results) -> Figure:
     board = boards(results.store.records())
+    block = cost_figure(board.tasks[0])
+    assert block is not None
     with style.quiet():
-        figure = draw_cost(tradeoffs(board.tasks[0]), style.colours(board.entries))
+        figure = plot(block, style.colours(board.entries))
         assert figure is not None
         FigureCanvasAgg(figure).draw()
     return figure

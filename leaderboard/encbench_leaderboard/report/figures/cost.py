@@ -138,13 +138,26 @@ def _panel(panel: CostPoints, quality: Axis) -> Panel:
 
 def _point(row: dict[str, Any]) -> Series:
     """An entry's mark, with bars where they have a length."""
-    bars: dict[str, np.ndarray] = {}
-    for low, high, of in (("low", "high", "quality"), ("x_low", "x_high", "cost")):
-        ends = row[f"{of}_low"], row[f"{of}_high"]
-        if math.isfinite(sum(ends)) and ends[0] < ends[1]:
-            bars |= {low: np.array([ends[0]]), high: np.array([ends[1]])}
-    x, y = np.array([row["cost"]], dtype=np.float64), np.array([row["quality"]])
-    return Series(row["entry"], x, y, "points", faint=not row["front"], **bars)
+    low, high = _bar(row, "quality")
+    x_low, x_high = _bar(row, "cost")
+    return Series(
+        row["entry"],
+        np.array([row["cost"]], dtype=np.float64),
+        np.array([row["quality"]]),
+        "points",
+        low=low,
+        high=high,
+        x_low=x_low,
+        x_high=x_high,
+        faint=not row["front"],
+    )
+
+
+def _bar(row: dict[str, Any], of: str) -> tuple[np.ndarray, np.ndarray] | tuple[None, None]:
+    low, high = row[f"{of}_low"], row[f"{of}_high"]
+    if not (math.isfinite(low + high) and low < high):
+        return None, None
+    return np.array([low]), np.array([high])
 
 
 def _quality(found: Tradeoffs) -> Axis:
