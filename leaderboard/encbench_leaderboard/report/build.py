@@ -16,7 +16,7 @@ from encbench_leaderboard.board.machines import machines
 from encbench_leaderboard.board.overview import overview
 from encbench_leaderboard.board.pareto import tradeoffs
 from encbench_leaderboard.board.table import Board, TaskBoard, boards
-from encbench_leaderboard.report.blocks import Block, Fold, Heading, Page, Section, Text
+from encbench_leaderboard.report.blocks import Block, Fold, Heading, Page, Section, Table, Text
 from encbench_leaderboard.report.details import Details, entry_details
 from encbench_leaderboard.report.figures.cost import cost_figure, front_text
 from encbench_leaderboard.report.figures.curves import curves_figure
@@ -94,11 +94,14 @@ def describe(board: Board, records: Sequence[StoredRecord], store: Store) -> Pag
         )
     if len(board.groups) > 1:
         blocks += [Heading("Overview"), *_overview(board)]
+    sections = []
     for group in board.groups:
-        blocks.append(_section(group, folder))
-        blocks += [_section(target, folder, level=3) for target in group.targets]
+        sections.append(_section(group, folder))
+        sections += [_section(target, folder, level=3) for target in group.targets]
+    standings = [b for s in sections for b in s.blocks if isinstance(b, Table)]
+    blocks += sections
     blocks += [Heading("Does the spectrum predict quality?"), *prediction(board)]
-    blocks += [Heading("How to read this page"), Text(how_to_read(board))]
+    blocks += [Heading("How to read this page"), Text(how_to_read(board, standings))]
     blocks += [
         Heading("Provenance"),
         Text(provenance(records, name)),

@@ -1,18 +1,19 @@
-"""The columns that tables of entries share: heading, explanation, and how a value reads."""
+"""Columns of tables: heading, meaning and how a value reads; and those that tables share."""
 
 from __future__ import annotations
 
 import math
-import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from operator import itemgetter
+from typing import Any, Generic, TypeVar
 
 from encbench.results.records import Record, StoredRecord
 from encbench_leaderboard.board.conditions import metric_conditions, of_entry
 from encbench_leaderboard.board.table import MetricInfo, TaskBoard
-from encbench_leaderboard.report.blocks import Column, Value
+from encbench_leaderboard.report.blocks import Column, Row, Table, Value
 from encbench_leaderboard.report.format import (
     MISSING,
     count,
@@ -28,18 +29,34 @@ __all__ = [
     "ENTRY",
     "NO_VALUE",
     "Source",
+    "codes",
     "cost_columns",
+    "fill",
     "metric_column",
-    "number",
+    "numbers",
     "rank_text",
     "reason",
     "spectrum_columns",
     "standings_columns",
+    "texts",
 ]
 
+Item = TypeVar("Item")
 Standing = Mapping[str, Any]
 """A row of ``TaskBoard.standings``."""
 NO_VALUE = Value(MISSING)
+EIGENVALUES = {
+    "maximum": "λ_max",
+    "median": "λ median",
+    "quantile_10": "λ 10th percentile",
+    "minimum": "λ_min",
+}
+RANK = "range of ranks that the tests allow; (1): ordered by mean only; =: a tie with the row above"
+RESOLVED = "number of eigenvalues above the floor"
+STATUS = (
+    "ok; diverged (the loss became infinite or NaN, at that step); out of memory, timeout, "
+    "interrupted or failed with the reason; only ok cells are ranked and averaged"
+)
 TAKEN = (
     *("rank", "encoding", "status", "targets", "n", "best", "seconds", "memory", "lr", "lr_ratio"),
     *("parameters", "parameters_mlp", "parameters_encoding", "resolved_rank"),
@@ -49,116 +66,138 @@ TAKEN = (
 
 
 @dataclass(frozen=True)
-class Source:
-    """A column, and its value for a row of the standings."""
+class Source(Generic[Item]):
+    """A column, and how its value is got from what a row is about."""
 
     column: Column
-    value: Callable[[Standing], Value]
+    value: Callable[[Item], Value]
 
 
-ENTRY = Source(Column("encoding", "encoding", "code"), lambda row: Value(row["entry"]))
+def numbers(
+    name: str,
+    title: str,
+    of: Callable[[Item], float | None],
+    shown: Callable[[float], str],
+    explained: str = "",
+) -> Source[Item]:
+    """A column of numbers; None and NaN are no value."""
+
+    def value(item: Item) -> Value:
+        found = of(item)
+        return NO_VALUE if found is None or math.isnan(found) else Value(shown(found), found)
+
+    return Source(Column(name, title, help=explained), value)
 
 
-def number(value: float, shown: Callable[[float], str]) -> Value:
-    """A value of a column of numbers."""
-    return NO_VALUE if math.isnan(value) else Value(shown(value), value)
+def texts(name: str, title: str, of: Callable[[Item], str], explained: str = "") -> Source[Item]:
+    """A column of text."""
+    return Source(Column(name, title, "text", explained), lambda item: Value(of(item)))
 
 
-def standings_columns(task: TaskBoard) -> list[Source]:
+def codes(name: str, title: str, of: Callable[[Item], str], explained: str = "") -> Source[Item]:
+    """A column of labels."""
+    return Source(Column(name, title, "code", explained), lambda item: Value(of(item)))
+
+
+def fill(
+    name: str,
+    sources: Sequence[Source[Item]],
+    items: Iterable[Item],
+    entry_of: Callable[[Item], str] | None = None,
+    title: str = "",
+) -> Table:
+    """A table of a row an item, which is about the entry that ``entry_of`` tells."""
+    rows = [
+        Row([source.value(item) for source in sources], entry_of(item) if entry_of else None)
+        for item in items
+    ]
+    return Table(name, [source.column for source in sources], rows, title)
+
+
+ENTRY: Source[Standing] = codes("encoding", "encoding", itemgetter("entry"))
+SECONDS: Source[Standing] = numbers(
+    "seconds",
+    "training [s]",
+    itemgetter("training"),
+    seconds,
+    "wall-clock time of training alone; times from different machines, devices or numbers of "
+    "threads must not be compared",
+)
+MEMORY: Source[Standing] = numbers(
+    "memory",
+    "peak memory [MiB]",
+    lambda row: row["peak_memory"] / 2**20,
+    count,
+    "of all phases, spectra included; on a CPU of the whole process, on a GPU of its tensors",
+)
+
+
+def standings_columns(task: TaskBoard) -> list[Source[Standing]]:
     """Rank, entry, quality, parameters, cost, spectrum, learning rate and status."""
     mixed = metric_conditions(task)[1]
-    qualities = [_quality(task, metric, metric.name in mixed) for metric in task.metrics]
-    best = Source(
-        Column(
+    quality = [_quality(task, metric, metric.name in mixed) for metric in task.metrics]
+    largest, median, _, smallest = _eigenvalues("end")
+    return [
+        Source(Column("rank", "#", help=RANK), lambda row: Value(rank_text(row), row["rank"])),
+        ENTRY,
+        *_counts(task),
+        quality[0],
+        numbers(
             "best",
             f"best {task.primary.title}",
-            help="best value during training; a constant learning rate leaves noise on the last",
-            first=False,
+            lambda row: row["best"] if row["n"] else None,
+            partial(fixed, digits=digits(task.primary)),
+            "best value during training; with a constant learning rate the last one is noisy",
         ),
-        lambda row: (
-            number(row["best"], lambda value: fixed(value, digits(task.primary)))
-            if row["n"]
-            else NO_VALUE
+        *quality[1:],
+        numbers(
+            "parameters",
+            "parameters",
+            lambda row: row["params_mlp"] + row["params_encoding"],
+            count,
+            "all that are trained, of the network's layers (MLP) and of the encoding",
         ),
-    )
-    return [
-        Source(
-            Column("rank", "#", help="range of ranks that the tests allow"),
-            lambda row: number(row["rank"], lambda _: rank_text(row)),
-        ),
-        ENTRY,
-        *_counted(task),
-        qualities[0],
-        best,
-        *qualities[1:],
-        Source(
-            Column("parameters", "parameters", help="trained parameters: network and encoding"),
-            lambda row: number(row["params_mlp"] + row["params_encoding"], count),
-        ),
-        _number(
-            "parameters_mlp", "parameters: MLP", "params_mlp", count, "of the network's layers"
-        ),
-        _number("parameters_encoding", "parameters: encoding", "params_encoding", count, ""),
-        _seconds(first=True),
-        _memory(),
-        _eigenvalue("end", "maximum", "λ_max"),
-        _eigenvalue("end", "median", "λ median"),
-        _eigenvalue("end", "minimum", "λ_min"),
-        Source(
-            Column(
-                "resolved_rank",
-                "resolved rank / size",
-                help="eigenvalues above the floor, of all",
-                first=False,
-            ),
-            lambda row: (
-                Value(
-                    f"{count(row['end:resolved_rank'])} / {count(row['end:size'])}",
-                    row["end:resolved_rank"] / row["end:size"],
-                )
-                if row["end:taken"]
-                else NO_VALUE
-            ),
-        ),
-        _number("lr", "lr", "lr", significant, "learning rate"),
-        _number(
+        numbers("parameters_mlp", "parameters: MLP", itemgetter("params_mlp"), count),
+        numbers("parameters_encoding", "parameters: encoding", _of_encoding, count),
+        SECONDS,
+        MEMORY,
+        *(largest, median, smallest),
+        Source(Column("resolved_rank", "resolved rank / size", help=RESOLVED), _resolved),
+        numbers("lr", "lr", itemgetter("lr"), significant, "learning rate"),
+        numbers(
             "lr_ratio",
             "lr / lr_crit",
-            "lr_ratio",
+            itemgetter("lr_ratio"),
             significant,
-            "1 is the largest stable learning rate of the linearized network",
+            "the learning rate over the largest one for which full-batch gradient descent on the "
+            "network linearized at initialization is stable",
         ),
-        Source(
-            Column("status", "status", "text", "how its cells ended", first=False),
-            lambda row: Value(_status(task.of_entry(row["entry"]))),
-        ),
+        texts("status", "status", lambda row: _status(task.of_entry(row["entry"])), STATUS),
     ]
 
 
-def spectrum_columns(when: str) -> list[Source]:
+def spectrum_columns(when: str) -> list[Source[Standing]]:
     """Statistics of the spectrum at one moment."""
+    of = f"{when}:{{}}".format
     return [
-        _eigenvalue(when, "maximum", "λ_max"),
-        _eigenvalue(when, "median", "λ median"),
-        _eigenvalue(when, "quantile_10", "λ 10th percentile"),
-        _eigenvalue(when, "minimum", "λ_min"),
-        _number("floor", "floor", f"{when}:floor|max", eigenvalue, "below it is rounding noise"),
-        _number(
-            "resolved_rank", "resolved rank", f"{when}:resolved_rank", count, "above the floor"
-        ),
-        _number("size", "size", f"{when}:size", count, "number of eigenvalues"),
-        _number("effective_rank", "effective rank", f"{when}:effective_rank", significant, ""),
+        *_eigenvalues(when),
+        numbers("floor", "floor", itemgetter(of("floor|max")), eigenvalue),
+        numbers("resolved_rank", "resolved rank", itemgetter(of("resolved_rank")), count, RESOLVED),
+        numbers("size", "size", itemgetter(of("size")), count, "number of eigenvalues"),
+        numbers("effective_rank", "effective rank", itemgetter(of("effective_rank")), significant),
     ]
 
 
-def cost_columns(task: TaskBoard) -> list[Source]:
+def cost_columns(task: TaskBoard) -> list[Source[Standing]]:
     """Where the time and the memory went."""
     return [
-        _number("steps", "steps", "steps", count, "optimizer steps"),
-        _seconds(first=False),
-        _number("ntk_seconds", "NTK [s]", "ntk", seconds, "seconds that spectra took"),
-        _memory(),
-        _number("best_step", f"step of the best {task.primary.title}", "best_step", count, ""),
+        numbers("steps", "steps", itemgetter("steps"), count, "of the optimizer"),
+        SECONDS,
+        numbers("ntk_seconds", "NTK [s]", itemgetter("ntk"), seconds, "spent on spectra"),
+        MEMORY,
+        numbers(
+            "best_step", f"step of the best {task.primary.title}", itemgetter("best_step"), count
+        ),
     ]
 
 
@@ -190,30 +229,26 @@ def reason(record: Record, limit: int = 160) -> str:
     return f"{where}: {text}" if where else text
 
 
-def _number(
-    name: str, title: str, of: str, shown: Callable[[float], str], explained: str
-) -> Source:
-    column = Column(name, title, help=explained, first=False)
-    return Source(column, lambda row: number(row[of], shown))
+def metric_column(metric: MetricInfo) -> str:
+    """Name of a metric's column in the standings."""
+    return f"metric_{metric.name}" if metric.name in TAKEN else metric.name
 
 
-def _counted(task: TaskBoard) -> list[Source]:
+def _counts(task: TaskBoard) -> list[Source[Standing]]:
     """How many targets and cells an entry's means are over."""
-    found = []
+    found: list[Source[Standing]] = []
     if task.targets:
-        targets = task.cells["unit"].nunique()
+        all_targets = task.cells["unit"].nunique()
+        column = Column("targets", "targets", help="on which a cell finished")
         found.append(
-            Source(
-                Column("targets", "targets", help="that finished", first=False),
-                lambda row: Value(f"{row['units']} of {targets}", row["units"]),
-            )
+            Source(column, lambda row: Value(f"{row['units']} of {all_targets}", row["units"]))
         )
     if (task.standings["n"] > 1).any():
-        found.append(_number("n", "n", "n", str, "cells that finished"))
+        found.append(numbers("n", "n", itemgetter("n"), str, "cells that finished"))
     return found
 
 
-def _quality(task: TaskBoard, metric: MetricInfo, mixed: bool) -> Source:
+def _quality(task: TaskBoard, metric: MetricInfo, mixed: bool) -> Source[Standing]:
     name = f"metric:{metric.name}"
 
     def value(row: Standing) -> Value:
@@ -222,15 +257,10 @@ def _quality(task: TaskBoard, metric: MetricInfo, mixed: bool) -> Source:
         conditions = of_entry(task.of_entry(row["entry"]), metric.name) if mixed else ""
         return Value(_mean_text(row, name, digits(metric)) + conditions, row[name])
 
-    better = f"{'higher' if metric.direction == 'higher' else 'lower'} is better"
-    first = metric in task.metrics[:2]
-    help_text = f"mean at the end of training; {better}"
-    return Source(Column(metric_column(metric), metric.heading, help=help_text, first=first), value)
-
-
-def metric_column(metric: MetricInfo) -> str:
-    """Name of a metric's column in the standings."""
-    return f"metric_{metric.name}" if metric.name in TAKEN else metric.name
+    better = "higher" if metric.direction == "higher" else "lower"
+    ranked = "; entries are ranked by it" if metric is task.primary else ""
+    explained = f"mean at the end of training, {better} is better{ranked}"
+    return Source(Column(metric_column(metric), metric.heading, help=explained), value)
 
 
 def _mean_text(row: Standing, column: str, places: int) -> str:
@@ -245,33 +275,36 @@ def _mean_text(row: Standing, column: str, places: int) -> str:
     return f"{shown}; {without} of {row['n']} {MISSING}" if without else shown
 
 
-def _seconds(*, first: bool) -> Source:
-    column = Column("seconds", "training [s]", help="wall-clock time of training", first=first)
-    return Source(column, lambda row: number(row["training"], seconds))
+def _of_encoding(row: Standing) -> float:
+    return float(row["params_encoding"])
 
 
-def _memory() -> Source:
-    column = Column("memory", "peak memory [MiB]", help="of all phases", first=False)
-    return Source(column, lambda row: number(row["peak_memory"] / 2**20, count))
+def _eigenvalues(when: str) -> list[Source[Standing]]:
+    """λ_max, median, 10th percentile and λ_min."""
+    return [
+        Source(Column(f"lambda_{name}", title), partial(_above_floor, when=when, name=name))
+        for name, title in EIGENVALUES.items()
+    ]
 
 
-def _eigenvalue(when: str, name: str, title: str) -> Source:
+def _above_floor(row: Standing, when: str, name: str) -> Value:
     """An eigenvalue, or "≤ floor" where it is below it, which sorts below every resolved one."""
+    taken, below = row[f"{when}:taken"], row.get(f"{when}:{name}|below", 0)
+    if not taken:
+        return NO_VALUE
+    floor = f"≤ {eigenvalue(row[f'{when}:floor|max'])}"
+    if below == taken:
+        return Value(floor, 0.0)
+    shown = row[f"{when}:{name}"]
+    text = eigenvalue(shown)
+    return Value(f"{text}; {below} of {taken} {floor}" if below else text, shown)
 
-    def value(row: Standing) -> Value:
-        taken, below = row[f"{when}:taken"], row.get(f"{when}:{name}|below", 0)
-        if not taken:
-            return NO_VALUE
-        floor = f"≤ {eigenvalue(row[f'{when}:floor|max'])}"
-        if below == taken:
-            return Value(floor, 0.0)
-        shown = row[f"{when}:{name}"]
-        text = eigenvalue(shown)
-        return Value(f"{text}; {below} of {taken} {floor}" if below else text, shown)
 
-    column = Column(f"lambda_{name}", title, help=f"eigenvalue of the NTK, {when} of training",
-                    first=False)  # fmt: skip
-    return Source(column, value)
+def _resolved(row: Standing) -> Value:
+    if not row["end:taken"]:
+        return NO_VALUE
+    rank, size = row["end:resolved_rank"], row["end:size"]
+    return Value(f"{count(rank)} / {count(size)}", rank / size)
 
 
 def _status(records: Sequence[StoredRecord]) -> str:
@@ -286,11 +319,6 @@ def _status(records: Sequence[StoredRecord]) -> str:
         if len(records) > 1:
             name = f"{tally[kind]} {name}"
         why = reason(first)
-        parts.append(f"{name}{_joined(why)}{why}")
+        joint = "" if not why else " " if why.startswith(("in ", "at step ")) else ": "
+        parts.append(f"{name}{joint}{why}")
     return "; ".join(parts)
-
-
-def _joined(why: str) -> str:
-    if not why:
-        return ""
-    return " " if re.match(r"(in|at step) ", why) else ": "

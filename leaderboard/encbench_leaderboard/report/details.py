@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable, Sequence
 from functools import cached_property, lru_cache, partial
+from operator import attrgetter
 from typing import overload
 
 from encbench.cli.cite import bibtex_of
@@ -14,8 +15,8 @@ from encbench.plugins.registry import default_registry
 from encbench.results.records import Record, StoredRecord
 from encbench_leaderboard.board.machines import machine, machines
 from encbench_leaderboard.board.table import TaskBoard
-from encbench_leaderboard.report.blocks import Block, Column, Row, Table, Text, Value
-from encbench_leaderboard.report.columns import NO_VALUE, reason
+from encbench_leaderboard.report.blocks import Block, Table, Text
+from encbench_leaderboard.report.columns import Source, codes, fill, numbers, reason, texts
 from encbench_leaderboard.report.format import (
     code,
     code_block,
@@ -74,7 +75,7 @@ def entry_details(task: TaskBoard, entry: str, folder: str) -> list[Block]:
     listed = [r for r in records if r.record.status != "ok"] if task.targets else records
     if listed:
         blocks.append(_cells_table(task, listed[:CELLS], len(records), folder))
-    spectra = spectra_table(task, [entry])
+    spectra = spectra_table(task, entry)
     if spectra:
         blocks.append(spectra)
     reference = first.cell.encoding
@@ -111,55 +112,51 @@ def _settings(record: Record) -> str:
 
 
 def _cells_table(task: TaskBoard, listed: Sequence[StoredRecord], total: int, folder: str) -> Table:
-    several_machines = len(machines(task.records)) > 1
-    reasons = any(stored.record.status != "ok" for stored in listed)
-    columns = [
-        *([Column("target", "task", "code")] if task.targets else []),
-        Column("seed", "seed"),
-        Column("status", "status", "text"),
-        *([Column("reason", "reason", "text")] if reasons else []),
-        Column("quality", task.primary.heading),
-        Column("best", f"best {task.primary.title}"),
-        Column("best_step", "at step"),
-        Column("steps", "steps"),
-        Column("seconds", "training [s]"),
-        Column("ntk_seconds", "NTK [s]"),
-        Column("memory", "peak memory [MiB]"),
-        *([Column("machine", "machine", "text")] if several_machines else []),
-        Column("key", "record", "code"),
-        Column("again", "run it again", "code", "and compare it with this record"),
-    ]
     decimals = partial(fixed, digits=digits(task.primary))
-    rows = []
-    for stored in listed:
-        record = stored.record
-        metric = record.metrics.get(task.primary.name)
-        ok = record.status == "ok"
-        memory = record.peak_memory_bytes
-        values = [
-            *([Value(record.task_label)] if task.targets else []),
-            Value(str(record.cell.seed), record.cell.seed),
-            Value(record.status.replace("_", " ")),
-            *([Value(reason(record, REASON))] if reasons else []),
-            _number(metric.value if ok and metric else None, decimals),
-            _number(record.best if ok else None, decimals),
-            _number(record.best_step if ok else None, count),
-            _number(record.steps, count),
-            _number(record.durations.get("training"), seconds),
-            _number(record.durations.get("ntk"), seconds),
-            _number(None if memory is None else memory / 2**20, count),
-            *([Value(machine(stored))] if several_machines else []),
-            Value(record.key[:10]),
-            Value(f"encbench rerun {folder} {record.key[:10]}"),
-        ]
-        rows.append(Row(values, statuses={record.status: 1}))
+
+    def quality(stored: StoredRecord) -> float | None:
+        metric = stored.record.metrics.get(task.primary.name)
+        return metric.value if metric and stored.record.status == "ok" else None
+
+    def ok(name: str) -> Callable[[StoredRecord], float | None]:
+        """What is meaningless of a cell that did not finish."""
+        return lambda stored: getattr(stored.record, name) if stored.record.status == "ok" else None
+
+    def took(phase: str) -> Callable[[StoredRecord], float | None]:
+        return lambda stored: stored.record.durations.get(phase)
+
+    sources: list[Source[StoredRecord]] = [
+        numbers("seed", "seed", attrgetter("record.cell.seed"), str),
+        texts("status", "status", lambda stored: stored.record.status.replace("_", " ")),
+        numbers("quality", task.primary.heading, quality, decimals),
+        numbers("best", f"best {task.primary.title}", ok("best"), decimals),
+        numbers("best_step", "at step", ok("best_step"), count),
+        numbers("steps", "steps", attrgetter("record.steps"), count),
+        numbers("seconds", "training [s]", took("training"), seconds),
+        numbers("ntk_seconds", "NTK [s]", took("ntk"), seconds),
+        numbers("memory", "peak memory [MiB]", _memory, count),
+        codes("key", "record", lambda stored: stored.record.key[:10]),
+        codes(
+            "again",
+            "run it again",
+            lambda stored: f"encbench rerun {folder} {stored.record.key[:10]}",
+            "and compare it with this record",
+        ),
+    ]
+    if any(stored.record.status != "ok" for stored in listed):
+        sources.insert(2, texts("reason", "reason", lambda stored: reason(stored.record, REASON)))
+    if task.targets:
+        sources.insert(0, codes("target", "task", attrgetter("record.task_label")))
+    if len(machines(task.records)) > 1:
+        sources.append(texts("machine", "machine", machine))
     kind = "Cells that did not finish" if task.targets else "Cells"
     of = f": {len(listed):,} of {plural(total, 'cell')}" if len(listed) < total else ""
-    return Table("cells", columns, rows, f"{kind}{of}")
+    return fill("cells", sources, listed, title=f"{kind}{of}")
 
 
-def _number(value: float | None, shown: Callable[[float], str]) -> Value:
-    return NO_VALUE if value is None else Value(shown(value), value)
+def _memory(stored: StoredRecord) -> float | None:
+    size = stored.record.peak_memory_bytes
+    return None if size is None else size / 2**20
 
 
 # Loading a class imports its module, so each is asked once.

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from encbench_leaderboard.board.table import Board
+from encbench_leaderboard.report.blocks import Table
 from encbench_leaderboard.report.format import plain
 
 __all__ = ["how_to_read"]
@@ -13,39 +16,16 @@ KERNELS = {
 }
 
 
-def how_to_read(board: Board) -> str:
-    """A bullet a column, for the columns that the board has."""
-    lines = [*_metrics(board), *_statistics(board)]
-    lines.append("**parameters**: trained ones, of the network's layers (MLP) and the encoding.")
-    lines += _spectra(board)
-    lines += [
-        "**training [s]**: wall-clock seconds of training alone. Times from different machines, "
-        "devices or numbers of threads must not be compared.",
-        "**lr / lr_crit**: the learning rate over the largest one for which full-batch gradient "
-        "descent on the network linearized at initialization is stable.",
-        "**status**: *ok*; *diverged* (the loss became infinite or NaN, at that step); "
-        "*out of memory*, *timeout*, *interrupted* or *failed* with the reason. Only *ok* cells "
-        "are ranked and averaged.",
+def how_to_read(board: Board, tables: Iterable[Table]) -> str:
+    """A bullet for each column of the tables, then for what the columns share."""
+    lines = [
+        f"**{plain(column.title)}**: {plain(column.help)}."
+        for table in tables
+        for column in table.columns
+        if column.help
     ]
+    lines += [*_statistics(board), *_spectra(board)]
     return "\n".join(f"- {line}" for line in dict.fromkeys(lines))
-
-
-def _metrics(board: Board) -> list[str]:
-    lines = []
-    for task in board.tasks:
-        for metric in task.metrics:
-            better = "higher" if metric.direction == "higher" else "lower"
-            text = f"**{plain(metric.title)}** {metric.arrow}: {better} is better"
-            if metric.unit:
-                text += f"; in {plain(metric.unit)}"
-            if metric is task.primary:
-                text += (
-                    "; the mean at the end of training, by which entries are ranked. *best* is "
-                    "the best value during training: with a constant learning rate the last "
-                    "value is noisy"
-                )
-            lines.append(f"{text}.")
-    return lines
 
 
 def _spectra(board: Board) -> list[str]:
@@ -67,8 +47,7 @@ def _spectra(board: Board) -> list[str]:
         "floor is recorded with each spectrum: the larger of 8 ε λ_max (ε is the machine epsilon "
         "of the kernel's precision) and ten times the size of the most negative eigenvalue, "
         "since a kernel has none.",
-        "**resolved rank**: number of eigenvalues above the floor, out of the kernel's size. "
-        "**Effective rank**: exp of the entropy of the normalized eigenvalues "
+        "**effective rank**: exp of the entropy of the normalized eigenvalues "
         "(Roy & Vetterli, 2007).",
     ]
 
@@ -85,7 +64,7 @@ def _statistics(board: Board) -> list[str]:
         )
     if any(group.pairs is not None for group in groups):
         lines.append(
-            "**#**, the range of ranks: from 1 plus the number of entries that are significantly "
+            "**range of ranks**: from 1 plus the number of entries that are significantly "
             "better to the last rank less the number that are significantly worse. Tests are of "
             "paired differences: sign flips, or Student's t with too few pairs for a sign-flip "
             "test to reach significance; with Holm's correction over all pairs of the table the "

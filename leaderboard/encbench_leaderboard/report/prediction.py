@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from encbench_leaderboard.board.correlation import TOO_FEW, correlations
+from collections.abc import Mapping
+
+from encbench_leaderboard.board.correlation import STATISTICS, TOO_FEW, correlations, mean_rho
 from encbench_leaderboard.board.table import Board, TaskBoard
-from encbench_leaderboard.report.blocks import Block, Fold, Text
+from encbench_leaderboard.report.blocks import Block, Fold, Table, Text
+from encbench_leaderboard.report.columns import Source, fill, numbers, texts
 from encbench_leaderboard.report.format import code, plain, plural
-from encbench_leaderboard.report.tables import correlation_table, mean_correlation_table
 
 __all__ = ["prediction"]
+
+MOMENTS = ("start", "end")
 
 
 def prediction(board: Board) -> list[Block]:
@@ -26,12 +30,13 @@ def prediction(board: Board) -> list[Block]:
         f"within each task and averaged over the tasks with at least {TOO_FEW} cells of "
         f"{TOO_FEW} encodings."
     )
-    return [about, mean_correlation_table(board), Fold("Each task", of_tasks), note]
+    means = _table("mean ρ", "tasks", {when: mean_rho(board.tasks, when) for when in MOMENTS})
+    return [about, means, Fold("Each task", of_tasks), note]
 
 
 def _of_task(task: TaskBoard, named: bool) -> list[Block]:
     title = f"{code(task.label)}: " if named else ""
-    found = {when: correlations(task, when) for when in ("start", "end")}
+    found = {when: correlations(task, when) for when in MOMENTS}
     cells = max(c.cells for of_moment in found.values() for c in of_moment)
     entries = max(c.entries for of_moment in found.values() for c in of_moment)
     if not cells:
@@ -48,4 +53,18 @@ def _of_task(task: TaskBoard, named: bool) -> list[Block]:
         )
     if task.cells["end:size"].dropna().nunique() > 1:
         text += " **The kernels differ in size, and eigenvalues depend on it.**"
-    return [Text(text), correlation_table(found)]
+    by_name = {when: {c.statistic: (c.rho, c.cells) for c in found[when]} for when in MOMENTS}
+    return [Text(text), _table("ρ", "n", by_name)]
+
+
+def _table(rho: str, number: str, found: Mapping[str, Mapping[str, tuple[float, int]]]) -> Table:
+    """ρ of each statistic, and over how many cells or tasks, at each moment."""
+    sources: list[Source[str]] = [texts("statistic", "statistic", STATISTICS.__getitem__)]
+    for when, of in found.items():
+        rhos = {statistic: value for statistic, (value, _) in of.items()}
+        counts = {statistic: count for statistic, (_, count) in of.items()}
+        sources += [
+            numbers(f"rho_{when}", f"{rho} at the {when}", rhos.__getitem__, "{:+.2f}".format),
+            numbers(f"n_{when}", f"{number} at the {when}", counts.__getitem__, str),
+        ]
+    return fill("correlation", sources, STATISTICS)
