@@ -38,13 +38,17 @@ LAYOUT: dict[str, Any] = {
     "hovermode": "closest",
     "dragmode": "zoom",
     "showlegend": False,
+    "grid": {"pattern": "independent", "xgap": 0.16, "ygap": 0.24},
 }
+CONFIG = {"displaylogo": False, "modeBarButtonsToRemove": ["toImage", "select2d", "lasso2d"]}
 AXIS: dict[str, Any] = {
     "gridcolor": GREY.format(0.25),
     "linecolor": GREY.format(0.6),
     "zeroline": False,
-    "exponentformat": "power",
-    "minor": {"ticks": ""},
+    # Powers would be raised by a style attribute, which the page's policy forbids.
+    "exponentformat": "e",
+    "minexponent": 5,
+    "separatethousands": True,
 }
 
 
@@ -81,8 +85,8 @@ def plot_data(figure: Figure, entries: Entries) -> dict[str, Any]:
             # In a downloaded picture an entry is named once.
             named = entry not in {t["meta"]["entry"] for t in traces}
             traces.append(trace | {"showlegend": named and trace["mode"] != "none"})
-        layout[f"xaxis{suffix}"] = _axis(panel.x) | {"anchor": f"y{suffix}"}
-        layout[f"yaxis{suffix}"] = _axis(panel.y) | {"anchor": f"x{suffix}"}
+        layout[f"xaxis{suffix}"] = _axis(panel.x)
+        layout[f"yaxis{suffix}"] = _axis(panel.y)
         if panel.title:
             layout["annotations"].append(_title(panel.title, suffix))
         if panel.floor:
@@ -90,7 +94,8 @@ def plot_data(figure: Figure, entries: Entries) -> dict[str, Any]:
             layout["shapes"] += _floor(panel.floor, low, suffix)
             if panel.y.limits is None and panel.y.scale == "log":
                 layout[f"yaxis{suffix}"]["range"] = [np.log10(low), np.log10(high)]
-    return {"traces": traces, "layout": layout, "arrays": list(arrays.texts)}
+    texts = list(arrays.texts)
+    return {"traces": traces, "layout": layout, "config": CONFIG, "arrays": texts}
 
 
 def escaped(text: str) -> str:
@@ -188,8 +193,8 @@ def _traces(series: Series, panel: Panel, arrays: _Arrays, entries: Entries) -> 
     }
     if series.kind == "points":
         main["marker"] = {"symbol": SYMBOLS[entries.marker(series.entry)], "size": 9}
-        main |= _bars("y", series.y, series.low, series.high, arrays)
-        main |= _bars("x", series.x, series.x_low, series.x_high, arrays)
+        main |= _bars("y", series.y, series.low, series.high)
+        main |= _bars("x", series.x, series.x_low, series.x_high)
     made.append(main)
     if series.end and len(series.x):
         marker = {"symbol": ENDS[series.end], "size": 9, "line": {"width": 2}}
@@ -203,15 +208,11 @@ def _there_and_back(x: np.ndarray) -> np.ndarray:
 
 
 def _bars(
-    axis: str,
-    value: np.ndarray,
-    low: np.ndarray | None,
-    high: np.ndarray | None,
-    arrays: _Arrays,
+    axis: str, value: np.ndarray, low: np.ndarray | None, high: np.ndarray | None
 ) -> dict[str, Any]:
-    """Error bars of points."""
+    """Error bars of points; none where a bound is not finite."""
     if low is None or high is None:
         return {}
-    lengths = {"array": arrays.number(high - value), "arrayminus": arrays.number(value - low)}
+    array, under = (np.nan_to_num(length).tolist() for length in (high - value, value - low))
     looks = {"type": "data", "symmetric": False, "thickness": 1, "width": 3}
-    return {f"error_{axis}": lengths | looks}
+    return {f"error_{axis}": looks | {"array": array, "arrayminus": under}}
