@@ -45,7 +45,7 @@ def cite(
         texts += methods
     for offer in offers:
         try:
-            texts.append(_text(offer))
+            texts.append(bibtex_of(offer))
         except EncbenchError as error:
             missing.append(str(error))
     # an entry that several share is printed once
@@ -87,7 +87,12 @@ def _used(directory: Path, registry: Registry) -> tuple[list[str], list[Offer], 
     return methods, offers, missing
 
 
-def _text(offer: Offer) -> str:
+def bibtex_of(offer: Offer) -> str:
+    """BibTeX of a plug-in's class, "" where it names no source.
+
+    Raises:
+        PluginError: it cannot be loaded, or its BibTeX holds no entry.
+    """
     cls: Any = offer.load()
     # nearest first: a subclass that names another source must not be cited as its parent
     for base in cls.__mro__:

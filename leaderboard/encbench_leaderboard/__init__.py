@@ -28,8 +28,9 @@ def encbench_run_finished(directory: Path, records: "Sequence[StoredRecord]") ->
         return
     # pandas and matplotlib must not be loaded by listing this plug-in
     from encbench_leaderboard.render.html import write_html
-    from encbench_leaderboard.report.build import load, render
+    from encbench_leaderboard.render.markdown import write_markdown
+    from encbench_leaderboard.report.build import describe, load
 
-    loaded = load(directory)
-    logger.info("leaderboard: %s", render(directory, loaded=loaded))
-    logger.info("leaderboard: %s", write_html(directory, loaded=loaded))
+    page = describe(*load(directory))
+    logger.info("leaderboard: %s", write_markdown(page, directory / "leaderboard.md"))
+    logger.info("leaderboard: %s", write_html(page, directory / "leaderboard.html"))

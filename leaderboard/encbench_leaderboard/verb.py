@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
-import gc
 from pathlib import Path
 from typing import Annotated
 
@@ -20,8 +18,8 @@ def leaderboard(
             "--output",
             "-o",
             metavar="OUT.md",
-            help="Markdown file to write; DIR/leaderboard.md unless given. "
-            "Pictures lie beside it, in a folder of its name, and so does the HTML file.",
+            help="Markdown file to write; DIR/leaderboard.md unless given. Its pictures are "
+            "written to a folder of the same name beside it, and so is the HTML file.",
         ),
     ] = None,
     pictures: Annotated[
@@ -41,16 +39,18 @@ def leaderboard(
     Writes a Markdown page with its pictures beside it and one HTML file that works offline, and
     prints the standings.
     """
-    # What is left at the end is modules: looking through them for garbage takes half a second.
-    atexit.register(gc.freeze)
     # `encbench --help` imports every verb; pandas and matplotlib take seconds
-    from encbench.results.reading import many_objects
+    from rich.console import Console
 
-    with many_objects():
-        from encbench_leaderboard.render.html import write_html
-        from encbench_leaderboard.render.terminal import show
+    from encbench_leaderboard.render.html import write_html
+    from encbench_leaderboard.render.markdown import write_markdown
+    from encbench_leaderboard.render.terminal import print_standings
+    from encbench_leaderboard.report.build import describe, load
 
-    loaded = show(directory, output, pictures=pictures, every=all_pictures)
+    page = describe(*load(directory))
+    out = directory / "leaderboard.md" if output is None else output
+    written = write_markdown(page, out, pictures=pictures, all_pictures=all_pictures)
+    print_standings(page, Console())
+    typer.echo(f"wrote {written}")
     if html:
-        beside = None if output is None else output.with_suffix(".html")
-        typer.echo(f"wrote {write_html(directory, beside, pictures=pictures, loaded=loaded)}")
+        typer.echo(f"wrote {write_html(page, out.with_suffix('.html'), pictures=pictures)}")

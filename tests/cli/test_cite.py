@@ -112,7 +112,7 @@ def test_every_built_in_encoding_has_bibtex_that_parses_or_a_source():
     for offer in default_registry().offers("encoding"):
         cls = offer.load()
         assert issubclass(cls, Encoding)
-        text = verb._text(offer)
+        text = verb.bibtex_of(offer)
         assert entries_of(text) or cls.bibtex == "", offer.name
         assert text.count("{") - text.count(r"\{") == text.count("}") - text.count(r"\}")
 

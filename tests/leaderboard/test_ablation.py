@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from encbench_leaderboard.report.build import render
+from encbench_leaderboard.render.markdown import markdown
+from encbench_leaderboard.report.build import describe, load
 
 from encbench.results.records import ActivationSummary, PartSummary, WeylSummary
 from tests.leaderboard.results import FLOOR, Results
@@ -29,7 +30,7 @@ def add(results: Results, encoding: str, *, holds: bool = True, **record: Any) -
 def page(results: Results) -> str:
     add(results, "identity")
     add(results, "mpe")
-    return render(results.directory, pictures=False).read_text(encoding="utf-8")
+    return markdown(describe(*load(results.directory)), {})
 
 
 def test_the_ablation_stands_beside_the_kernel(page: str) -> None:
@@ -48,12 +49,12 @@ def test_the_theorem_is_said_to_hold_where_it_does(page: str) -> None:
 def test_a_kernel_without_an_encodings_part_checks_nothing(results: Results) -> None:
     add(results, "identity", parameters={"mlp": 100, "encoding": 0})
     add(results, "mpe")
-    page = render(results.directory, pictures=False).read_text(encoding="utf-8")
+    page = markdown(describe(*load(results.directory)), {})
     assert "checked on 3 kernels and holds on all" in page
 
 
 def test_a_violation_is_named(results: Results) -> None:
     add(results, "identity")
     add(results, "mpe", holds=False)
-    page = render(results.directory, pictures=False).read_text(encoding="utf-8")
+    page = markdown(describe(*load(results.directory)), {})
     assert "fails on 3 of 6 kernels: `mpe` (start), `mpe` (middle), `mpe` (end)" in page

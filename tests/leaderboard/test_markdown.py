@@ -1,35 +1,89 @@
-"""The layout of Markdown tables."""
+"""Tables and pages as Markdown: laid out by tabulate, and nothing in them becomes markup."""
 
 from __future__ import annotations
 
-from encbench_leaderboard.render.markdown import table
+from collections.abc import Sequence
+
+from encbench_leaderboard.render.markdown import ROWS, markdown, markdown_table
+from encbench_leaderboard.report.blocks import (
+    Column,
+    Figure,
+    Fold,
+    Page,
+    Row,
+    Section,
+    Table,
+    Text,
+    Value,
+)
 from hypothesis import given
 from hypothesis import strategies as st
-from tabulate import tabulate
+from markdown_it import MarkdownIt
 
-TEXT = st.text("ab 1,.|`–≤λ", max_size=12)
-HEADINGS = st.lists(st.text("abλ#", min_size=1, max_size=9), min_size=1, max_size=4, unique=True)
-
-
-@given(st.data())
-def test_a_table_is_laid_out_as_tabulate_does(data: st.DataObject) -> None:
-    headings = data.draw(HEADINGS)
-    row = st.tuples(*[TEXT] * len(headings))
-    texts = data.draw(st.lists(row, min_size=1, max_size=5))
-    rows = [dict(zip(headings, text, strict=True)) for text in texts]
-    left = data.draw(st.sets(st.sampled_from(headings)))
-    assert table(rows, list(left)) == tabulate(
-        texts,
-        headers=headings,
-        tablefmt="pipe",
-        colalign=["left" if heading in left else "right" for heading in headings],
-        disable_numparse=True,
-    )
+TEXT = st.text("ab 1,.|`–≤λ\\[](<>*_&#~$", max_size=12)
 
 
-def test_numbers_stay_as_they_are_written() -> None:
-    assert table([{"n": "1,024", "λ": "2.40e3"}], ["λ"]).splitlines() == [
-        "|     n | λ      |",
-        "|------:|:-------|",
-        "| 1,024 | 2.40e3 |",
+def table(kinds: Sequence[str], texts: Sequence[Sequence[str]]) -> Table:
+    columns = [Column(f"c{place}", f"[{kind}]", kind) for place, kind in enumerate(kinds)]
+    return Table("t", columns, [Row([Value(text) for text in row]) for row in texts])
+
+
+def as_html(text: str) -> str:
+    return MarkdownIt("commonmark").enable("table").render(text)
+
+
+def test_numbers_stay_as_they_are_written_and_are_aligned_right() -> None:
+    shown = markdown_table(table(["number", "text"], [["1,024", "2.40e3"], ["1 [0.5, 2]", "< 1"]]))
+    assert shown.splitlines() == [
+        "|   [number] | [text]   |",
+        "|-----------:|:---------|",
+        "|      1,024 | 2.40e3   |",
+        "| 1 [0.5, 2] | < 1      |",
     ]
+
+
+@given(st.lists(st.tuples(TEXT, TEXT, TEXT), min_size=1, max_size=5))
+def test_foreign_text_can_be_no_markup_in_a_table(texts: list[tuple[str, str, str]]) -> None:
+    html = as_html(markdown_table(table(["number", "text", "code"], texts)))
+    body = html[html.index("<tbody>") :]
+    assert body.count("<td") == 3 * len(texts)
+    for tag in ("<a ", "<em>", "<strong>", "<img", "<b>"):
+        assert tag not in body
+
+
+def test_a_pipe_in_a_label_does_not_break_the_table() -> None:
+    html = as_html(markdown_table(table(["code", "number"], [["odd:text=a|b`c", "1"]])))
+    assert '<td style="text-align:left"><code>odd:text=a|b`c</code></td>' in html
+
+
+def entries(number: int, failed: int) -> Table:
+    rows = [Row([Value(f"e{i}")], f"e{i}", {"ok": 1}) for i in range(number)]
+    rows += [Row([Value(f"f{i}")], f"f{i}", {"timeout": 2}) for i in range(failed)]
+    return Table("t", [Column("encoding", "encoding", "code")], rows)
+
+
+def test_of_a_long_table_the_first_rows_are_open() -> None:
+    first, rest = markdown_table(entries(30, 0)).split("<summary>10 more rows</summary>")
+    assert "`e19`" in first
+    assert "`e20`" in rest
+
+
+def test_of_a_very_long_table_failures_are_not_what_is_left_out() -> None:
+    text = markdown_table(entries(ROWS + 40, 60))
+    assert f"`e{ROWS - 1}`" in text
+    assert f"`e{ROWS}`" not in text
+    assert "`f49`" in text
+    assert "`f50`" not in text
+    assert "50 of 300 rows are not shown." in text
+
+
+def test_a_figure_is_a_link_to_what_was_drawn_of_it() -> None:
+    figure = Figure("cost", "quality against cost", "A mark is a mean.", list)
+    section = Section("image", "image:image=*", [figure, Fold("More", [Text("*told*")])])
+    page = Page("Leaderboard", [section], [])
+    assert markdown(page, {("image", "cost"): "page/image-cost.png"}) == (
+        "# Leaderboard\n\n## `image:image=*`\n\n"
+        "![image:image=\\*: quality against cost](page/image-cost.png)\n\n*A mark is a mean.*\n\n"
+        "<details>\n<summary>More</summary>\n\n*told*\n\n</details>\n"
+    )
+    assert "![" not in markdown(page, {})

@@ -14,7 +14,9 @@ from urllib.parse import unquote
 import encbench_leaderboard
 import numpy as np
 import pytest
-from encbench_leaderboard.report.build import load, render
+from encbench_leaderboard.render.markdown import write_markdown
+from encbench_leaderboard.report.blocks import Section, Table, Text
+from encbench_leaderboard.report.build import describe, load
 from markdown_it import MarkdownIt
 from PIL import Image
 from typer.testing import CliRunner
@@ -26,8 +28,13 @@ from encbench.suite.config import PluginRef
 from tests.leaderboard.results import Results, diverged, provenance
 
 
+def written(results: Results, out: Path | None = None, **options: bool) -> Path:
+    described = describe(*load(results.directory))
+    return write_markdown(described, out or results.directory / "leaderboard.md", **options)
+
+
 def page(results: Results, **options: bool) -> str:
-    return render(results.directory, **options).read_text(encoding="utf-8")
+    return written(results, **options).read_text(encoding="utf-8")
 
 
 def links(text: str) -> list[str]:
@@ -46,7 +53,7 @@ def test_every_picture_that_is_linked_exists_beside_the_page(results: Results) -
 def test_a_page_elsewhere_has_its_pictures_beside_it(results: Results, tmp_path: Path) -> None:
     results.add()
     out = tmp_path / "site of ours" / "front page.md"
-    assert render(results.directory, out) == out
+    assert written(results, out) == out
     found = links(out.read_text(encoding="utf-8"))
     assert found
     assert all((out.parent / link).is_file() for link in found)
@@ -206,7 +213,7 @@ def test_cells_that_the_last_suite_did_not_ask_for_are_said(results: Results) ->
     text = page(results, pictures=False)
     assert 'name = "second"' in text
     assert (
-        "That is the suite of the last run into the folder. Cells of other suites: first: 2."
+        "This is the suite of the last run into the folder. Cells of other suites: first: 2."
         in text
     )
 
@@ -231,26 +238,26 @@ def test_only_failures_still_make_a_page(results: Results) -> None:
     results.add("b", status="timeout", psnr=None, points=0, curves=False, pictures=False)
     text = page(results)
     assert not links(text)
-    assert "**out of memory**" in text
+    assert "out of memory" in text
     assert "no cell finished with a spectrum" in text
 
 
 def test_a_folder_that_is_not_there_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="there is no results folder") as caught:
-        render(tmp_path / "nowhere")
+        load(tmp_path / "nowhere")
     assert "\n" not in str(caught.value)
 
 
 def test_a_folder_without_records_is_one_line(results: Results) -> None:
     with pytest.raises(StoreError, match="holds no records") as caught:
-        render(results.directory)
+        load(results.directory)
     assert "\n" not in str(caught.value)
 
 
 def test_a_page_needs_a_suffix_that_tells_it_from_its_pictures(results: Results) -> None:
     results.add()
     with pytest.raises(UsageError, match=r"for example .*out\.md"):
-        render(results.directory, results.directory / "out")
+        written(results, results.directory / "out")
 
 
 def test_a_page_that_cannot_be_written_leaves_the_old_one(results: Results) -> None:
@@ -258,7 +265,7 @@ def test_a_page_that_cannot_be_written_leaves_the_old_one(results: Results) -> N
     blocked = results.directory / "blocked"
     blocked.write_text("a file, not a folder")
     with pytest.raises(StoreError, match="cannot write"):
-        render(results.directory, blocked / "out.md")
+        written(results, blocked / "out.md")
     assert blocked.read_text() == "a file, not a folder"
 
 
@@ -377,10 +384,10 @@ def test_many_images_are_folded_and_only_the_first_are_drawn(results: Results) -
     drawn = {Path(link).stem.rsplit("-", 1)[0] for link in links(text)}
     assert drawn == {"image-image-side-64-all", "image-image-i0-side-64"}
     assert "Pictures of 8 tasks are left out" in text
-    assert "encbench leaderboard run --all-pictures" in text
-    every = page(results, every=True)
+    assert "--all-pictures" in text
+    every = page(results, all_pictures=True)
     assert len({Path(link).stem.rsplit("-", 1)[0] for link in links(every)}) == 10
-    assert "are left out, for there are many" not in every
+    assert "are left out because there are many" not in every
     # those that are no longer drawn are removed
     assert links(page(results)) == links(text)
     left = {file.name for file in (results.directory / "leaderboard").iterdir()}
@@ -404,26 +411,91 @@ def test_hundreds_of_encodings_do_not_make_a_page_that_no_forge_shows(results: R
         results.add(f"e{place}", psnr=50.0 - place / 10, pictures=False, curves=False, points=0)
     results.add("late", status="timeout", psnr=None, pictures=False, curves=False, points=0)
     text = page(results, pictures=False)
-    assert "10 more entries of 211 are not in the tables." in text
+    assert "10 of 211 rows are not shown." in text
     assert "`late`" in text, "failures are not what is left out"
     assert "`e199`" in text
     assert "`e200`" not in text.split("## Does the spectrum")[0]
 
 
-def test_each_damaged_record_is_told_of_once(
+def test_each_damaged_record_is_reported_once(
     results: Results, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from encbench_leaderboard.render.terminal import show
-
     results.add("a")
     bad = results.add("b")
     (bad.path / "record.json").write_text("{")
-    show(results.directory, None, pictures=False)
+    page(results, pictures=False)
     assert caplog.text.count(bad.path.name) == 1
 
 
-def test_what_was_read_before_is_not_read_again(results: Results) -> None:
+def standings(results: Results) -> Table:
+    found = [b for b in describe(*load(results.directory)).blocks if isinstance(b, Section)]
+    return next(block for block in found[0].blocks if isinstance(block, Table))
+
+
+def test_six_columns_are_shown_first(results: Results) -> None:
+    results.add("a", psnr=30.0)
+    results.add("b", status="diverged", error=diverged(3), psnr=None)
+    table = standings(results)
+    assert [column.title for column in table.columns if column.first] == [
+        *("#", "encoding", "PSNR [dB] ↑", "MS-SSIM ↑", "parameters", "training [s]")
+    ]
+    assert len({column.name for column in table.columns}) == len(table.columns)
+    assert all(len(row.values) == len(table.columns) for row in table.rows)
+    assert [row.statuses for row in table.rows] == [{"ok": 1}, {"diverged": 1}]
+
+
+def test_a_metric_named_like_a_column_keeps_a_column_of_its_own(results: Results) -> None:
+    value = MetricValue(value=0.5)
+    results.add("a", curve="rank", metrics={"rank": value, "status": value})
+    table = standings(results)
+    names = [column.name for column in table.columns]
+    assert len(set(names)) == len(names)
+
+
+def test_a_row_sorts_by_its_number_and_not_by_its_text(results: Results) -> None:
+    results.add("deep", decades=20.0, psnr=30.0)
+    results.add("shallow", decades=6.0, psnr=9.0)
+    table = standings(results)
+    place = next(i for i, column in enumerate(table.columns) if column.name == "lambda_minimum")
+    deep, shallow = (row.values[place] for row in table.rows)
+    assert deep.text.startswith("≤")
+    assert deep.sort == 0.0
+    assert isinstance(shallow.sort, float)
+    assert shallow.sort > 0
+
+
+def test_a_row_opens_to_its_cells_their_commands_and_its_source(results: Results) -> None:
+    for seed in range(2):
+        results.add("ffe:levels=4", psnr=30.0 + seed, seed=seed)
+    error = ErrorInfo(type="ValueError", message="no\nroom")
+    results.add("gone:levels=2", status="failed", error=error, psnr=None)
+    table = standings(results)
+    ffe, gone = (list(row.details) for row in table.rows)
+    cells = next(block for block in ffe if isinstance(block, Table) and block.name == "cells")
+    titles = [column.name for column in cells.columns]
+    first = dict(zip(titles, (value.text for value in cells.rows[1].values), strict=True))
+    assert (first["seed"], first["quality"], first["status"]) == ("1", "31.00", "ok")
+    assert first["again"] == "encbench rerun run cell0002"
+    spectra = next(block for block in ffe if isinstance(block, Table) and block.name == "spectra")
+    assert [row.values[0].text for row in spectra.rows] == ["start", "middle", "end"]
+    said = "\n".join(block.markdown for block in ffe if isinstance(block, Text))
+    assert "ffe of encbench 0.1.0" in said
+    assert "```bibtex\n@" in said
+    cells = next(block for block in gone if isinstance(block, Table) and block.name == "cells")
+    assert "in training: ValueError: no room" in [value.text for value in cells.rows[0].values]
+    assert not any("bibtex" in block.markdown for block in gone if isinstance(block, Text))
+
+
+def test_details_are_built_when_they_are_looked_at(
+    results: Results, monkeypatch: pytest.MonkeyPatch
+) -> None:
     results.add("a")
-    loaded = load(results.directory)
-    results.store.remove("cell0001")
-    assert "`a`" in render(results.directory, pictures=False, loaded=loaded).read_text("utf-8")
+    built = []
+    monkeypatch.setattr(
+        "encbench_leaderboard.report.build.entry_details",
+        lambda task, entry, folder: built.append(entry) or [],
+    )
+    table = standings(results)
+    assert not built
+    assert not len(table.rows[0].details)
+    assert built == ["a"]

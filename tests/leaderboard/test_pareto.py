@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from encbench_leaderboard.board.pareto import Tradeoffs, front, front_text, tradeoffs
+from encbench_leaderboard.board.pareto import Tradeoffs, front, tradeoffs
 from encbench_leaderboard.board.table import boards
 from encbench_leaderboard.render import style
-from encbench_leaderboard.render.plots.cost import draw_cost
-from encbench_leaderboard.render.plots.placing import find_places
-from encbench_leaderboard.render.plots.selection import SHOWN
+from encbench_leaderboard.render.placing import find_places
+from encbench_leaderboard.render.plot import plot
+from encbench_leaderboard.report.figures.cost import cost_figure, front_text, left_out
+from encbench_leaderboard.report.figures.selection import SHOWN
 from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -42,8 +43,10 @@ def of(results: Results) -> Tradeoffs:
 
 def drawn(results: Results) -> Figure:
     board = boards(results.store.records())
+    block = cost_figure(board.tasks[0])
+    assert block is not None
     with style.quiet():
-        figure = draw_cost(tradeoffs(board.tasks[0]), style.colours(board.entries))
+        figure = plot(block, style.colours(board.entries))
         assert figure is not None
         FigureCanvasAgg(figure).draw()
     return figure
@@ -81,7 +84,7 @@ def test_times_of_two_machines_never_share_a_panel(results: Results) -> None:
     assert {panel.where.split(", ")[1] for panel in times} == {"EPYC 7763", "Xeon 8480"}
     for panel in times:
         assert set(panel.points["cost"]) == {2.0 if "Xeon" in panel.where else 10.0}
-    assert any("2 different machines" in text for text in found.left_out)
+    assert any("2 different machines" in text for text in left_out(found))
 
 
 def test_beyond_two_machines_the_page_says_what_is_left_out(results: Results) -> None:
@@ -89,7 +92,7 @@ def test_beyond_two_machines_the_page_says_what_is_left_out(results: Results) ->
         results.add("a", seed=place, provenance=provenance(processor=f"CPU {place}"))
     found = of(results)
     assert [panel.cost for panel in found.panels].count("training") == 2
-    assert any("4 different machines" in text and "only the 2" in text for text in found.left_out)
+    assert any("4 different machines" in text and "only the 2" in text for text in left_out(found))
 
 
 def test_memory_of_a_gpu_is_not_set_beside_that_of_a_cpu(results: Results) -> None:
@@ -133,7 +136,7 @@ def test_in_a_category_what_lacks_a_target_is_left_out(results: Results) -> None
     assert len(board.categories) == 1
     found = tradeoffs(board.categories[0])
     assert set(found.panels[0].points["entry"]) == {"a"}
-    assert found.left_out == [
+    assert left_out(found) == [
         "1 encoding that did not finish on as many targets as others is left out."
     ]
 

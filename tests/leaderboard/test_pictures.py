@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
-from encbench_leaderboard.board.pareto import tradeoffs
-from encbench_leaderboard.board.table import Board, boards
+from encbench_leaderboard.board.spectra_mean import resolved
+from encbench_leaderboard.board.table import Board, TaskBoard, boards
 from encbench_leaderboard.render import pictures, style
-from encbench_leaderboard.render.plots.contact_sheet import (
-    busiest_crop,
-    draw_contact_sheet,
-    missing_pictures,
-)
-from encbench_leaderboard.render.plots.cost import draw_cost
-from encbench_leaderboard.render.plots.curves import draw_curves, thinned
-from encbench_leaderboard.render.plots.selection import SHOWN, spread
-from encbench_leaderboard.render.plots.spectra import draw_spectra, resolved
+from encbench_leaderboard.render.contact_sheet import busiest_crop, contact_sheet
+from encbench_leaderboard.render.plot import plot
+from encbench_leaderboard.report import blocks
+from encbench_leaderboard.report.figures.cost import cost_figure
+from encbench_leaderboard.report.figures.curves import curves_figure, thinned
+from encbench_leaderboard.report.figures.selection import SHOWN, spread, thin_index
+from encbench_leaderboard.report.figures.sheet import sheet
+from encbench_leaderboard.report.figures.spectra import spectra_figure
 from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -41,16 +40,30 @@ def board_of(results: Results) -> Board:
     return boards(results.store.records())
 
 
+FIGURES = {"spectra": spectra_figure, "curves": curves_figure, "cost": cost_figure}
+
+
 def draw(results: Results, kind: str) -> Figure | None:
     board = board_of(results)
-    colours = style.colours(board.entries)
-    task = board.tasks[0]
-    return {
-        "spectra": lambda: draw_spectra(task, colours),
-        "curves": lambda: draw_curves(task, colours),
-        "cost": lambda: draw_cost(tradeoffs(task), colours),
-        "sheet": lambda: draw_contact_sheet(task),
-    }[kind]()
+    if kind == "sheet":
+        shown = sheet(board.tasks[0])
+        return shown and contact_sheet(shown)
+    figure = FIGURES[kind](board.tasks[0])
+    return figure and plot(figure, style.colours(board.entries))
+
+
+def page_of(board: Board) -> blocks.Page:
+    def section(task: TaskBoard) -> blocks.Section:
+        found = (sheet(task), spectra_figure(task), curves_figure(task), cost_figure(task))
+        return blocks.Section(
+            task.slug,
+            task.label,
+            [block for block in found if block is not None],
+            targets=[target.slug for target in task.targets],
+        )
+
+    tasks = (*board.categories, *board.tasks)
+    return blocks.Page("Leaderboard", [section(task) for task in tasks], board.entries)
 
 
 def pixels(figure: Figure) -> np.ndarray:
@@ -244,16 +257,16 @@ def test_figures_do_not_pile_up_where_nothing_else_collects_them(
     drawn: list[weakref.ref[Figure]] = []
     most, whole = 0, style.save
 
-    def save(figure: Figure, path: Path) -> Path:
+    def save(figure: Figure, files: Sequence[Path]) -> Sequence[Path]:
         nonlocal most
         drawn.append(weakref.ref(figure))
         most = max(most, sum(seen() is not None for seen in drawn))
-        return whole(figure, path)
+        return whole(figure, files)
 
     monkeypatch.setattr(pictures, "KEPT", 2)
     monkeypatch.setattr(style, "save", save)
     with many_objects():
-        pictures.draw(board_of(results), tmp_path)
+        pictures.draw(page_of(board_of(results)), tmp_path)
     assert len(drawn) > 4
     assert most <= 3
 
@@ -265,7 +278,9 @@ def test_an_encoding_has_one_colour_wherever_it_stands(results: Results) -> None
     colours = style.colours(board_of(results).entries)
     seen = []
     for task in board_of(results).tasks:
-        figure = draw_curves(task, colours)
+        block = curves_figure(task)
+        assert block is not None
+        figure = plot(block, colours)
         assert figure is not None
         for handle, text in zip(
             figure.legends[0].legend_handles, figure.legends[0].get_texts(), strict=True
@@ -357,15 +372,98 @@ def test_a_damaged_picture_is_left_out_and_named(results: Results, damage: str) 
     else:
         file.write_bytes(file.read_bytes()[: size // 2].ljust(size, b"\0"))
     assert draw(results, "sheet") is not None
-    said = missing_pictures(board_of(results).tasks[0])
-    assert said == [
-        f"Without a picture: `damaged` (records/{stored.path.name}/prediction.png is damaged)."
-    ]
+    shown = sheet(board_of(results).tasks[0])
+    assert shown is not None
+    assert shown.caption.endswith(
+        f" Without a picture: `damaged` (records/{stored.path.name}/prediction.png is damaged)."
+    )
 
 
 def test_what_did_not_finish_is_named_where_its_picture_would_be(results: Results) -> None:
     results.add("whole", psnr=30.0)
     results.add("slow", status="timeout", psnr=None, pictures=False)
     results.add("broken", status="out_of_memory", psnr=None, pictures=False)
-    said = missing_pictures(board_of(results).tasks[0])
-    assert said == ["Without a picture: `broken` (out of memory), `slow` (timeout)."]
+    shown = sheet(board_of(results).tasks[0])
+    assert shown is not None
+    assert shown.caption.endswith(" Without a picture: `broken` (out of memory), `slow` (timeout).")
+
+
+def test_arrays_are_read_when_a_figure_is_drawn_and_not_before(results: Results) -> None:
+    for seed in range(2):
+        results.add("a", seed=seed)
+    task = board_of(results).tasks[0]
+    figures = [spectra_figure(task), curves_figure(task)]
+    assert not any("arrays" in vars(stored) for stored in task.records)
+    for figure in figures:
+        assert figure is not None
+        assert figure.panels
+    assert all("arrays" in vars(stored) for stored in task.records)
+
+
+def test_a_figure_holds_more_entries_than_a_picture_names(results: Results) -> None:
+    for place in range(SHOWN + 3):
+        results.add(f"e{place:02d}", psnr=20.0 + place, pictures=False)
+    task = board_of(results).tasks[0]
+    for make in FIGURES.values():
+        figure = make(task)
+        assert figure is not None
+        assert len(figure.legend) == SHOWN
+        drawn = {series.entry for panel in figure.panels for series in panel.series}
+        assert drawn - {""} == {f"e{place:02d}" for place in range(SHOWN + 3)}
+
+
+def test_steps_are_epochs_and_seconds_too_where_the_record_knows_them(results: Results) -> None:
+    results.add("a", epochs=50.0, durations={"training": 20.0})
+    results.add("b", epochs=0.0, durations={})
+    figure = curves_figure(board_of(results).tasks[0])
+    assert figure is not None
+    for panel in figure.panels:
+        known, unknown = sorted(panel.series, key=lambda series: series.entry)
+        assert unknown.other_x == {}
+        assert known.x[-1] == 1000
+        assert known.other_x["epoch"][-1] == pytest.approx(50)
+        assert known.other_x["training time [s]"][-1] == pytest.approx(20)
+        np.testing.assert_allclose(known.other_x["epoch"] / known.x, 0.05)
+
+
+@given(st.integers(1, 100_000))
+def test_a_thinned_line_keeps_its_ends_and_its_order(size: int) -> None:
+    at = thin_index(size)
+    assert (at[0], at[-1]) == (0, size - 1)
+    assert np.all(np.diff(at) > 0)
+    assert len(at) <= 330
+    assert np.diff(at).max(initial=1) <= size / 249 + 1
+
+
+def test_a_page_is_drawn_in_each_format_the_same_bytes_each_time(
+    results: Results, tmp_path: Path
+) -> None:
+    results.add("a")
+    page = page_of(board_of(results))
+    folders = [tmp_path / "one" / "page", tmp_path / "two" / "page"]
+    for folder in folders:
+        folder.parent.mkdir()
+        links = pictures.draw(page, folder, formats=("png", "svg", "pdf"))
+        name = page.blocks[0].name
+        assert links[name, "spectra"] == f"page/{name}-spectra.png"
+    one, two = ({f.name: f.read_bytes() for f in sorted(x.iterdir())} for x in folders)
+    assert len(one) == 12
+    assert {Path(name).suffix for name in one} == {".png", ".svg", ".pdf"}
+    assert one == two
+
+
+def test_what_is_no_longer_drawn_is_removed_in_all_formats(
+    results: Results, tmp_path: Path
+) -> None:
+    results.add("a", curves=False)
+    page = page_of(board_of(results))
+    pictures.draw(page, tmp_path, formats=("png", "svg"))
+    assert len(list(tmp_path.glob("*-spectra.*"))) == 2
+    stale = tmp_path / f"{page.blocks[0].name}-curves.pdf"
+    stale.write_bytes(b"")
+    (tmp_path / "mine.png").write_bytes(b"")
+    links = pictures.draw(page, tmp_path)
+    assert {kind for _, kind in links} == {"sheet", "spectra", "cost"}
+    assert not stale.exists()
+    assert [f.suffix for f in tmp_path.glob("*-spectra.*")] == [".png"]
+    assert (tmp_path / "mine.png").exists()

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from encbench_leaderboard.board.overview import overview
 from encbench_leaderboard.board.table import boards
-from encbench_leaderboard.report.wording import over_tasks_text
+from encbench_leaderboard.report.notes import overview_note
 from encbench_leaderboard.statistics.across import (
     friedman_p,
     ranks_with_failures,
@@ -70,7 +70,7 @@ def test_over_few_tasks_nothing_is_tested(results: Results) -> None:
     fill(results, 4)
     found = overview(boards(results.store.records()))
     assert found.tests is None
-    assert "not tested" in over_tasks_text(found)
+    assert "not tested" in overview_note(found)
 
 
 def test_over_many_tasks_wins_tell_encodings_apart(results: Results) -> None:
@@ -83,7 +83,7 @@ def test_over_many_tasks_wins_tell_encodings_apart(results: Results) -> None:
     assert found.tests.entries == ("a", "b", "c")
     assert [(w.won, w.lost) for w in found.tests.wins] == [(8, 0)] * 3
     assert all(w.adjusted == pytest.approx(3 * 2 / 2**8) for w in found.tests.wins)
-    text = over_tasks_text(found)
+    text = overview_note(found)
     assert "`a` before `b` (8:0)" in text
     assert "differ in rank" in text
 

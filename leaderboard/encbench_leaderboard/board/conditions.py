@@ -1,19 +1,22 @@
-"""Under which conditions metrics were taken, and why they may have no value."""
+"""Under which conditions metrics were taken, and why one has no value."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from encbench.results.records import StoredRecord
-from encbench_leaderboard.board.cached import remembered
 from encbench_leaderboard.board.table import TaskBoard
-from encbench_leaderboard.report.format import plain
 
-__all__ = ["conditions_of", "metric_conditions", "of_entry", "reasons"]
+__all__ = [
+    "conditions_of",
+    "listed",
+    "metric_conditions",
+    "missing_reasons",
+    "of_entry",
+]
 
 
-@remembered
 def metric_conditions(task: TaskBoard) -> tuple[dict[str, str], list[str]]:
     """Under which conditions each metric was taken, as the metric itself recorded them.
 
@@ -24,15 +27,12 @@ def metric_conditions(task: TaskBoard) -> tuple[dict[str, str], list[str]]:
     common: dict[str, str] = {}
     mixed = []
     for metric in task.metrics:
-        seen = {
-            frozenset(details.items()): details
-            for stored in task.records
-            if (details := conditions_of(stored, metric.name)) is not None
-        }
-        if len(seen) == 1 and (only := next(iter(seen.values()))):
-            common[metric.name] = ", ".join(f"{k} = {v}" for k, v in only.items())
-        elif len(seen) > 1:
+        found = (conditions_of(stored, metric.name) for stored in task.records)
+        seen = _distinct(conditions for conditions in found if conditions is not None)
+        if len(seen) > 1:
             mixed.append(metric.name)
+        elif seen and seen[0]:
+            common[metric.name] = listed(seen[0])
     return common, mixed
 
 
@@ -48,15 +48,23 @@ def conditions_of(stored: StoredRecord, metric: str) -> dict[str, Any] | None:
     }
 
 
+def listed(conditions: Mapping[str, Any]) -> str:
+    """ "scales = 3, window = 11"."""
+    return ", ".join(f"{key} = {value}" for key, value in conditions.items())
+
+
 def of_entry(records: Sequence[StoredRecord], metric: str) -> str:
     """The conditions of one entry's cells, in brackets, to stand behind its number."""
-    seen = {frozenset(d.items()): d for r in records if (d := conditions_of(r, metric))}
-    told = " or ".join(", ".join(f"{k} = {v}" for k, v in d.items()) for d in seen.values())
-    return f" ({plain(told)})" if told else ""
+    found = (conditions_of(stored, metric) for stored in records)
+    seen = _distinct(conditions for conditions in found if conditions)
+    return f" ({' or '.join(map(listed, seen))})" if seen else ""
 
 
-@remembered
-def reasons(task: TaskBoard) -> dict[str, str]:
+def _distinct(found: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    return list({frozenset(conditions.items()): conditions for conditions in found}.values())
+
+
+def missing_reasons(task: TaskBoard) -> dict[str, str]:
     """Why a metric has no value for some cell that finished, by metric, as it said itself."""
     found: dict[str, dict[str, None]] = {}
     for stored in task.records:

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from encbench_leaderboard.board.cached import remembered
 from encbench_leaderboard.board.table import TaskBoard
 from encbench_leaderboard.statistics.ranks import shared_ranks
 
@@ -61,7 +60,6 @@ def _correlation(a: np.ndarray, b: np.ndarray) -> float:
     return float(a @ b) / spread if spread > 0 else math.nan
 
 
-@remembered
 def correlations(task: TaskBoard, when: str) -> list[Correlation]:
     """ρ of every statistic at that time over the cells that finished with a spectrum.
 

@@ -15,8 +15,8 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from encbench.results.reading import many_objects
 from encbench.results.records import Record, StoredRecord
+from encbench_leaderboard.board.categories import Category, Target, find_categories
 from encbench_leaderboard.board.cells import (
     WHENS,
     MetricInfo,
@@ -29,7 +29,6 @@ from encbench_leaderboard.board.cells import (
 )
 from encbench_leaderboard.board.labels import canonical, unique_labels
 from encbench_leaderboard.board.standings import natural, standings
-from encbench_leaderboard.statistics.categories import Category, Target, find_categories
 from encbench_leaderboard.statistics.pairs import Pairs
 
 __all__ = ["WHENS", "Board", "MetricInfo", "TaskBoard", "boards", "cell_settings", "rows_of"]
@@ -95,7 +94,7 @@ class Board:
     entries: Sequence[str]
     """All entries, those that finished first, then by name: the order that gives colours."""
     categories: Sequence[TaskBoard] = ()
-    """Tasks that differ in their target alone, pooled; see ``statistics.categories``."""
+    """Tasks that differ in their target alone, pooled; see ``board.categories``."""
 
     @property
     def groups(self) -> list[TaskBoard]:
@@ -113,7 +112,6 @@ def rows_of(table: pd.DataFrame) -> list[dict[str, Any]]:
     return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
-@many_objects()
 def boards(records: Sequence[StoredRecord]) -> Board:
     """Sort records into tasks and categories, and rank the entries of each."""
     keys = {id(stored): _ref_key(stored.record, "encoding") for stored in records}

@@ -11,9 +11,15 @@ from rich.text import Text
 
 from encbench_leaderboard.compare.folders import Report
 from encbench_leaderboard.compare.rows import Cost, Quality, Row
-from encbench_leaderboard.render.markdown import digits
-from encbench_leaderboard.report.format import MISSING, count, fixed, plural, significant
-from encbench_leaderboard.report.wording import p_text
+from encbench_leaderboard.report.format import (
+    MISSING,
+    count,
+    digits,
+    fixed,
+    p_text,
+    plural,
+    significant,
+)
 from encbench_leaderboard.statistics.intervals import Interval
 
 __all__ = ["by_task", "cost_table", "quality_table", "verdict"]

@@ -21,7 +21,7 @@ from encbench_leaderboard.compare.folders import Change, Report, compare_encodin
 from encbench_leaderboard.compare.rows import Row
 from encbench_leaderboard.compare.tables import by_task, cost_table, quality_table, verdict
 from encbench_leaderboard.report.format import plural
-from encbench_leaderboard.report.wording import METHODS
+from encbench_leaderboard.report.tables import TEST_NAMES
 
 __all__ = ["as_plain", "show"]
 
@@ -142,7 +142,7 @@ def _pairs_text(report: Report) -> str:
 
 def _foot(report: Report, shown: Sequence[Row]) -> str:
     methods = {quality.method for row in shown for quality in row.quality}
-    used = " and ".join(METHODS[m] for m in METHODS if m in methods)
+    used = " and ".join(TEST_NAMES[m] for m in TEST_NAMES if m in methods)
     unit = "seeds of a task, targets of a category"
     text = (
         f"n counts {unit} that both finished; parameters are MLP + encoding, time is of training."

@@ -1,270 +1,189 @@
-"""Tables of numbers as Markdown: what each cell of a table reads."""
+"""A page as Markdown for GitHub and other forges, with its pictures in a folder beside it."""
 
 from __future__ import annotations
 
-from collections import Counter
+import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from pathlib import Path
 
-from encbench.results.records import StoredRecord
-from encbench_leaderboard.board.adjacent import neighbours
-from encbench_leaderboard.board.conditions import metric_conditions, of_entry
-from encbench_leaderboard.board.labels import differing
-from encbench_leaderboard.board.overview import Overview
-from encbench_leaderboard.board.table import WHENS, MetricInfo, TaskBoard, cell_settings
-from encbench_leaderboard.report.format import (
-    MISSING,
-    code,
-    count,
-    eigenvalue,
-    fixed,
-    one_line,
-    plain,
-    seconds,
-    significant,
+from tabulate import tabulate
+
+from encbench.errors import UsageError
+from encbench_leaderboard.render.pictures import chosen, draw
+from encbench_leaderboard.render.writing import replace_text, writing
+from encbench_leaderboard.report.blocks import (
+    Block,
+    Column,
+    Figure,
+    Fold,
+    Heading,
+    Page,
+    Pictures,
+    Row,
+    Section,
+    Table,
+    Text,
 )
-from encbench_leaderboard.report.wording import METHODS, NEIGHBOURS, mean_text, p_text, rank_text
+from encbench_leaderboard.report.format import MISSING, code, plain, plural
 
-__all__ = [
-    "cost_table",
-    "neighbours_table",
-    "overview_table",
-    "settings_table",
-    "spectra_table",
-    "standings_table",
-    "status",
-    "table",
-]
+__all__ = ["markdown", "markdown_table", "write_markdown"]
+
+Links = Mapping[tuple[str, str], str]
+"""(section, figure) to the link of its picture."""
+
+OPEN_ROWS = 20
+"""Rows of a table that are shown at once; the others are folded."""
+ROWS = 200
+"""Rows of a table; of entries that did not finish a quarter as many more. Forges refuse to show
+much larger pages."""
+OPEN_TARGETS = 4
+"""Targets of a category up to which each has an open section with all its tables."""
+TARGETS = 100
+"""Targets of a category that have a section."""
 
 
-def table(rows: Sequence[dict[str, str]], left: Sequence[str]) -> str:
-    """Rows of ready text as a Markdown table; columns named in ``left`` align left.
+def write_markdown(
+    page: Page, out: Path, *, pictures: bool = True, all_pictures: bool = False
+) -> Path:
+    """Write a page, and its pictures into a folder of its name without the suffix.
 
-    All rows have the first one's columns. In the source the columns stand below one another.
+    Args:
+        page: what is drawn.
+        out: the Markdown file.
+        pictures: draw pictures and link to them.
+        all_pictures: those of every section, also where there are many.
+
+    Returns:
+        ``out``.
+
+    Raises:
+        StoreError: it cannot be written.
+        UsageError: ``out`` has no suffix, so its pictures' folder would take its name.
     """
-    lines = []
-    for heading in rows[0]:
-        cells = [heading, *(row[heading].strip() for row in rows)]
-        width = max(len(heading) + 2, *map(len, cells))
-        if heading in left:
-            padded = [f" {cell:<{width}} " for cell in cells]
-            rule = f":{'-' * (width + 1)}"
+    if out.suffix == "":
+        raise UsageError(f"{out} has no suffix, expected a Markdown file, for example {out}.md")
+    links: Links = {}
+    left_out = 0
+    with writing(out):
+        if pictures:
+            links = draw(page, out.with_suffix(""), every=all_pictures)
+            sections = sum(isinstance(block, Section) for block in page.blocks)
+            left_out = sections - len(chosen(page, every=all_pictures))
+        replace_text(out, markdown(page, links, left_out))
+    return out
+
+
+def markdown(page: Page, links: Links, left_out: int = 0) -> str:
+    """The page as text.
+
+    Args:
+        page: what is drawn.
+        links: of the pictures that were drawn; a figure without one is left out.
+        left_out: sections whose pictures were not drawn because there are many.
+    """
+    parts = [f"# {plain(page.title)}"]
+    if left_out:
+        parts.append(
+            f"Pictures of {plural(left_out, 'task')} are left out because there are many; "
+            "`encbench leaderboard DIR --all-pictures` draws all."
+        )
+    folded: set[str] = set()
+    hidden: set[str] = set()
+    for block in page.blocks:
+        if isinstance(block, Section):
+            if len(block.targets) > OPEN_TARGETS:
+                folded |= set(block.targets[:TARGETS])
+                hidden |= set(block.targets[TARGETS:])
+            if block.name in folded:
+                parts.append(_folded_section(block, links))
+            elif block.name not in hidden:
+                parts.append(f"{'#' * block.level} {code(block.title)}")
+                parts += _parts(block.blocks, links, block)
         else:
-            padded = [f" {cell:>{width}} " for cell in cells]
-            rule = f"{'-' * (width + 1)}:"
-        lines.append([padded[0], rule, *padded[1:]])
-    return "\n".join(f"|{'|'.join(line)}|" for line in zip(*lines, strict=True))
+            parts += _parts([block], links, None)
+    if hidden:
+        parts.append(f"{plural(len(hidden), 'more target')} have no section here.")
+    return "\n\n".join(parts) + "\n"
 
 
-def digits(metric: MetricInfo) -> int:
-    return 2 if metric.unit == "dB" else 4
+def _folded_section(section: Section, links: Links) -> str:
+    """A section of many: without its further tables, which would be hundreds on the page."""
+    blocks = [block for block in section.blocks if not isinstance(block, Fold)]
+    # A code span is not read inside the tag.
+    return _details(plain(section.title), "\n\n".join(_parts(blocks, links, section)))
 
 
-def standings_table(task: TaskBoard) -> str:
-    """The leaderboard of a task, best first, what did not finish at the bottom."""
-    noted = metric_conditions(task)[1]
-    several = any(row["n"] > 1 for row in task.rows)
-    targets = task.cells["unit"].nunique() if task.targets else 0
-    rows = [_standing(task, row, noted, several, targets) for row in task.rows]
-    empty = {key for key in rows[0] if all(row[key] in (MISSING, "") for row in rows)}
-    kept = empty - {"#", "status", f"{task.primary.heading} last"}
-    return table([{k: v for k, v in r.items() if k not in kept} for r in rows], ENTRY_COLUMNS)
+def _parts(blocks: Sequence[Block], links: Links, section: Section | None) -> list[str]:
+    """Paragraphs, tables and folds of blocks, of a section or of none."""
+    parts = []
+    for block in blocks:
+        match block:
+            case Heading():
+                parts.append(f"{'#' * block.level} {plain(block.text)}")
+            case Text():
+                parts.append(block.markdown)
+            case Table():
+                parts.append(markdown_table(block))
+            case Figure() | Pictures():
+                link = links.get((section.name, block.name)) if section else None
+                if section and link:
+                    title = f"{plain(section.title)}: {plain(block.title)}"
+                    parts.append(f"![{title}]({link})\n\n*{block.caption}*")
+            case Fold():
+                body = "\n\n".join(_parts(block.blocks, links, section))
+                parts.append(_details(plain(block.title), body))
+            case Section():
+                raise TypeError("a section stands in the page itself, not inside another block")
+    return parts
 
 
-ENTRY_COLUMNS = (
-    "encoding",
-    "beside",
-    "test",
-    "verdict",
-    "task",
-    "status",
-    "statistic",
-    "setting",
-    "moment",
-)
+def _details(title: str, body: str) -> str:
+    return f"<details>\n<summary>{title}</summary>\n\n{body}\n\n</details>"
 
 
-def _standing(
-    task: TaskBoard, row: Mapping[str, Any], noted: Sequence[str], several: bool, targets: int
-) -> dict[str, str]:
-    finished = row["n"] > 0
-    text = {"#": rank_text(row), "encoding": code(row["entry"])}
-    if task.targets:
-        text["targets"] = f"{row['units']} of {targets}"
-    if several:
-        text["n"] = str(row["n"])
-    text["parameters MLP"] = count(row["params_mlp"])
-    text["encoding's"] = count(row["params_encoding"])
-    for metric in task.metrics:
-        name = f"metric:{metric.name}"
-        shown = mean_text(row, name, digits(metric)) if finished else MISSING
-        if noted and metric.name in noted:
-            shown += of_entry(task.of_entry(row["entry"]), metric.name)
-        if metric is task.primary:
-            text[f"{metric.heading} last"] = shown
-            text["best"] = fixed(row["best"], digits(metric)) if finished else MISSING
-        else:
-            text[metric.heading] = shown
-    text["λ_max"] = eigenvalue(row["end:maximum"])
-    text["λ median"] = below_or_value(row, "end", "median")
-    text["λ_min"] = below_or_value(row, "end", "minimum")
-    text["resolved rank / size"] = (
-        f"{count(row['end:resolved_rank'])} / {count(row['end:size'])}"
-        if row["end:taken"]
-        else MISSING
+def markdown_table(table: Table) -> str:
+    """A table; its rows after the first are folded if there are many, and the last left out."""
+    kept = _kept(table.rows)
+    if len(kept) <= OPEN_ROWS + 5:
+        return _rows(table.columns, kept)
+    rest = _rows(table.columns, kept[OPEN_ROWS:])
+    parts = [
+        _rows(table.columns, kept[:OPEN_ROWS]),
+        _details(f"{len(kept) - OPEN_ROWS:,} more rows", rest),
+    ]
+    if left := len(table.rows) - len(kept):
+        parts.append(f"{left:,} of {plural(len(table.rows), 'row')} are not shown.")
+    return "\n\n".join(parts)
+
+
+def _kept(rows: Sequence[Row]) -> list[Row]:
+    failed = [row for row in rows if row.statuses and "ok" not in row.statuses]
+    hidden = {id(row) for row in failed[ROWS // 4 :]}
+    places = {id(row) for row in failed}
+    hidden |= {id(row) for row in [row for row in rows if id(row) not in places][ROWS:]}
+    return [row for row in rows if id(row) not in hidden]
+
+
+def _rows(columns: Sequence[Column], rows: Sequence[Row]) -> str:
+    kinds = [column.kind for column in columns]
+    text: str = tabulate(
+        [
+            [_value(value.text, kind) for value, kind in zip(row.values, kinds, strict=True)]
+            for row in rows
+        ],
+        headers=[_cell(column.title) for column in columns],
+        tablefmt="pipe",
+        colalign=["right" if kind == "number" else "left" for kind in kinds],
+        disable_numparse=True,
     )
-    text["training [s]"] = seconds(row["training"])
-    text["lr"] = significant(row["lr"])
-    text["lr / lr_crit"] = significant(row["lr_ratio"])
-    text["status"] = status(task.of_entry(row["entry"]))
     return text
 
 
-def below_or_value(row: Mapping[str, Any], when: str, number: str) -> str:
-    """An eigenvalue, or "≤ floor" with the floor where it is under it."""
-    taken, below = int(row[f"{when}:taken"]), int(row[f"{when}:{number}|below"])
-    if not taken:
-        return MISSING
-    floor = f"≤ {eigenvalue(row[f'{when}:floor|max'])}"
-    if below == taken:
-        return floor
-    value = eigenvalue(row[f"{when}:{number}"])
-    return value if not below else f"{value}; {below} of {taken} {floor}"
+def _value(text: str, kind: str) -> str:
+    return code(text) if kind == "code" and text != MISSING else _cell(text)
 
 
-def status(records: Sequence[StoredRecord]) -> str:
-    """How the cells of an entry ended, with the first reason of each kind, on one line."""
-    tally = Counter(stored.record.status for stored in records)
-    if set(tally) == {"ok"}:
-        return "ok"
-    parts = [f"{tally['ok']} of {len(records)} ok"] if tally["ok"] else []
-    for kind in sorted(set(tally) - {"ok"}):
-        first = next(stored.record for stored in records if stored.record.status == kind)
-        name = kind.replace("_", " ")
-        if len(records) > 1:
-            name = f"{tally[kind]} {name}"
-        where = f" in {plain(first.phase)}" if first.phase and kind != "diverged" else ""
-        reason = ""
-        if first.error is not None:
-            reason = plain(one_line(f"{first.error.type}: {first.error.message}"))
-            if first.error.step is not None:
-                # The step says all there is to say about a loss that is no number.
-                reason = f"at step {first.error.step:,}"
-        joint = " " if kind == "diverged" and reason.startswith("at step") else ": "
-        parts.append(f"**{name}**{where}{joint if reason else ''}{reason}")
-    return "; ".join(parts)
-
-
-def overview_table(found: Overview) -> str:
-    """Encodings × tasks in each task's primary metric, by mean rank.
-
-    What ran on fewer tasks stands below: its mean rank is not over the same ones.
-    """
-    columns = [
-        (
-            f"{index}. {group.primary.heading}",
-            group.standings.set_index("entry"),
-            f"metric:{group.primary.name}",
-            digits(group.primary),
-        )
-        for index, group in enumerate(found.groups, 1)
-    ]
-    rows = []
-    for place, entry in enumerate(found.entries):
-        text = {
-            "encoding": code(entry),
-            "mean rank ↓": fixed(found.mean_rank(place)),
-            "tasks": str(found.tasks(place)),
-        }
-        for heading, standings, column, places in columns:
-            if entry not in standings.index:
-                text[heading] = MISSING
-            elif standings["n"][entry]:
-                text[heading] = fixed(standings[column][entry], places)
-            else:
-                text[heading] = "did not finish"
-        rows.append(text)
-    return table(rows, ENTRY_COLUMNS)
-
-
-def neighbours_table(task: TaskBoard) -> str | None:
-    """Each entry beside the next one, and how to read that; None where nothing was tested."""
-    places = digits(task.primary)
-    unit = f" [{task.primary.unit}]" if task.primary.unit else ""
-    rows = [
-        {
-            "encoding": code(pair.higher),
-            "beside": code(pair.lower),
-            f"difference{unit}": fixed(pair.difference.mean, places),
-            "95 % interval": (
-                f"{fixed(pair.difference.low, places)} to {fixed(pair.difference.high, places)}"
-                if pair.difference.method
-                else MISSING
-            ),
-            "n": str(pair.difference.units),
-            "p (Holm)": p_text(pair.p),
-            "test": METHODS.get(pair.method, MISSING),
-            "verdict": "tie" if pair.tied else "told apart",
-            f"could show{unit}": fixed(pair.detectable, places),
-        }
-        for pair in neighbours(task)
-    ]
-    return f"{NEIGHBOURS}\n\n{table(rows, ENTRY_COLUMNS)}" if rows else None
-
-
-def spectra_table(task: TaskBoard) -> str | None:
-    """Every statistic at the start, middle and end; None where no spectrum was taken."""
-    rows = []
-    for row in task.rows:
-        for when in WHENS:
-            if not row[f"{when}:taken"]:
-                continue
-            rows.append(
-                {
-                    "encoding": code(row["entry"]),
-                    "moment": when,
-                    "λ_max": eigenvalue(row[f"{when}:maximum"]),
-                    "λ median": below_or_value(row, when, "median"),
-                    "λ 10th percentile": below_or_value(row, when, "quantile_10"),
-                    "λ_min": below_or_value(row, when, "minimum"),
-                    "floor": eigenvalue(row[f"{when}:floor|max"]),
-                    "resolved rank": count(row[f"{when}:resolved_rank"]),
-                    "size": count(row[f"{when}:size"]),
-                    "effective rank": significant(row[f"{when}:effective_rank"]),
-                }
-            )
-    return table(rows, ENTRY_COLUMNS) if rows else None
-
-
-def cost_table(task: TaskBoard) -> str:
-    """Where the time and the memory went."""
-    rows = [
-        {
-            "encoding": code(row["entry"]),
-            "steps": count(row["steps"]),
-            "training [s]": seconds(row["training"]),
-            "NTK [s]": seconds(row["ntk"]),
-            "peak memory [MiB]": count(row["peak_memory"] / 2**20),
-            f"step of the best {task.primary.title}": count(row["best_step"]),
-        }
-        for row in task.rows
-    ]
-    return table(rows, ENTRY_COLUMNS)
-
-
-def settings_table(task: TaskBoard) -> str | None:
-    """Settings that are not the same for all entries; None where all are."""
-    settings = {
-        row["entry"]: cell_settings(task.of_entry(row["entry"])[0].record) for row in task.rows
-    }
-    keys = differing(settings.values())
-    if not keys:
-        return None
-    rows = [
-        {
-            "encoding": code(entry),
-            **{code(key): plain(str(values.get(key, MISSING))) for key in keys},
-        }
-        for entry, values in settings.items()
-    ]
-    return table(rows, ENTRY_COLUMNS)
+def _cell(text: str) -> str:
+    """Text of a cell; "< 0.001", "PSNR [dB]" and "1.2 [0.8, 1.6]", no markup, stay readable."""
+    safe = re.sub(r"^&lt; (?=\d)", "< ", plain(text))
+    return re.sub(r"\\\[([^\[\]\\]*)\\\](?=$|[; ])", r"[\1]", safe)

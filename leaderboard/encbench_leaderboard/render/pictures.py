@@ -1,96 +1,104 @@
-"""Which pictures a page has, drawn beside it."""
+"""The figures of a page as files beside it."""
 
 from __future__ import annotations
 
 import gc
 import itertools
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
-from matplotlib.figure import Figure
-
-from encbench_leaderboard.board.pareto import tradeoffs
-from encbench_leaderboard.board.table import Board, TaskBoard
 from encbench_leaderboard.render import style
-from encbench_leaderboard.render.plots.contact_sheet import draw_contact_sheet
-from encbench_leaderboard.render.plots.cost import draw_cost
-from encbench_leaderboard.render.plots.curves import draw_curves
-from encbench_leaderboard.render.plots.spectra import draw_spectra
+from encbench_leaderboard.render.contact_sheet import contact_sheet
+from encbench_leaderboard.render.plot import plot
+from encbench_leaderboard.report.blocks import Block, Figure, Fold, Page, Pictures, Section
 
-__all__ = ["EVERY", "FEW", "Pictures", "chosen", "draw"]
+__all__ = ["EVERY", "FEW", "FORMATS", "chosen", "draw"]
 
 EVERY = 8
 """Tasks and categories up to which all are drawn; a picture takes half a second."""
 FEW = 2
 """Tasks and categories that are drawn where there are more."""
+FORMATS = ("png", "svg", "pdf")
+KINDS = ("sheet", "spectra", "curves", "cost")
 KEPT = 8
 """Figures that wait to be collected, of some 20 MB each."""
 
-Drawer = Callable[[TaskBoard], Figure | None]
 
-
-@dataclass(frozen=True)
-class Pictures:
-    """Links from the page to what was drawn."""
-
-    links: Mapping[tuple[str, str], str] = field(default_factory=dict)
-    """(slug of a task or category, kind) to the link."""
-    left: int = 0
-    """Tasks whose pictures were left out because there are many."""
-
-
-def chosen(board: Board, *, every: bool = False) -> list[TaskBoard]:
+def chosen(page: Page, *, every: bool = False) -> list[Section]:
     """The tasks and categories to draw: all where they are few, or else the first.
 
     Categories come first, for they speak for their tasks, then tasks that are in none, then the
     first target of each category, the second and so on.
     """
-    inside = {id(task) for category in board.categories for task in category.targets}
-    alone = [task for task in board.tasks if id(task) not in inside]
-    turns = itertools.zip_longest(*(category.targets for category in board.categories))
-    targets = [task for turn in turns for task in turn if task is not None]
-    found = [*board.categories, *alone, *targets]
+    sections = list(_sections(page.blocks))
+    categories = [section for section in sections if section.targets]
+    inside = {name for category in categories for name in category.targets}
+    by_name = {section.name: section for section in sections}
+    alone = [s for s in sections if not s.targets and s.name not in inside]
+    turns = itertools.zip_longest(*(category.targets for category in categories))
+    targets = [by_name[name] for turn in turns for name in turn if name in by_name]
+    found = [*categories, *alone, *targets]
     return found if every or len(found) <= EVERY else found[:FEW]
 
 
-def draw(board: Board, folder: Path, *, every: bool = False) -> Pictures:
+def draw(
+    page: Page, folder: Path, *, formats: Sequence[str] = ("png",), every: bool = False
+) -> Mapping[tuple[str, str], str]:
     """Draw what is chosen into a folder, and remove pictures of an earlier page.
+
+    Args:
+        page: whose figures and pictures are drawn; those without data are left out.
+        folder: beside the page; made where it is missing.
+        formats: of ``FORMATS``; links lead to the first.
+        every: draw all, however many there are.
+
+    Returns:
+        (name of the section, name of the block) to the link from the page.
 
     Raises:
         OSError: the folder cannot be written.
     """
     folder.mkdir(exist_ok=True)
-    colours = style.colours(board.entries)
-    of_task: dict[str, Drawer] = {
-        "sheet": draw_contact_sheet,
-        "spectra": lambda task: draw_spectra(task, colours),
-        "curves": lambda task: draw_curves(task, colours),
-        "cost": lambda task: draw_cost(tradeoffs(task), colours),
-    }
-    # Targets differ, and so do their pictures and steps: only these can be put together.
-    of_category = {kind: of_task[kind] for kind in ("spectra", "cost")}
-    drawn = chosen(board, every=every)
-    links = {}
+    looks = style.colours(page.entries)
+    links: dict[tuple[str, str], str] = {}
+    kept = set()
     with style.quiet():
-        for task in drawn:
-            for kind, make in (of_category if task.targets else of_task).items():
-                figure = make(task)
-                if figure is not None:
-                    file = style.save(figure, folder / f"{task.slug}-{kind}.png")
-                    links[task.slug, kind] = quote(f"{folder.name}/{file.name}")
-                    # A figure's parts hold one another, and nobody collects them meanwhile.
-                    if len(links) % KEPT == 0:
-                        del figure
-                        gc.collect()
-    _remove_others(board, folder, links)
-    return Pictures(links, len(board.tasks) + len(board.categories) - len(drawn))
+        for section in chosen(page, every=every):
+            for block in _drawable(section.blocks):
+                drawn = plot(block, looks) if isinstance(block, Figure) else contact_sheet(block)
+                if drawn is None:
+                    continue
+                stem = f"{section.name}-{block.name}"
+                files = style.save(drawn, [folder / f"{stem}.{kind}" for kind in formats])
+                kept |= set(files)
+                links[section.name, block.name] = quote(f"{folder.name}/{files[0].name}")
+                # A figure's parts hold one another, and nobody collects them meanwhile.
+                if len(links) % KEPT == 0:
+                    del drawn
+                    gc.collect()
+    # An earlier page's picture of what was not drawn now would seem to belong to this one.
+    for section in _sections(page.blocks):
+        for kind, suffix in itertools.product(KINDS, FORMATS):
+            file = folder / f"{section.name}-{kind}.{suffix}"
+            if file not in kept:
+                file.unlink(missing_ok=True)
+    return links
 
 
-def _remove_others(board: Board, folder: Path, links: Mapping[tuple[str, str], str]) -> None:
-    """An earlier page's picture of what was not drawn now would seem to belong to this one."""
-    for task in (*board.tasks, *board.categories):
-        for kind in ("sheet", "spectra", "curves", "cost"):
-            if (task.slug, kind) not in links:
-                (folder / f"{task.slug}-{kind}.png").unlink(missing_ok=True)
+def _sections(blocks: Sequence[Block]) -> Iterator[Section]:
+    """Every section of a page, those inside others too."""
+    for block in blocks:
+        if isinstance(block, Section):
+            yield block
+        if isinstance(block, Section | Fold):
+            yield from _sections(block.blocks)
+
+
+def _drawable(blocks: Sequence[Block]) -> Iterator[Figure | Pictures]:
+    """Figures and pictures of a section, without those of sections inside it."""
+    for block in blocks:
+        if isinstance(block, Figure | Pictures):
+            yield block
+        elif isinstance(block, Fold):
+            yield from _drawable(block.blocks)

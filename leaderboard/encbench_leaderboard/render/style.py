@@ -16,7 +16,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 
-__all__ = ["MARKERS", "WIDTH", "colours", "figure", "lay_out", "legends", "quiet", "save"]
+__all__ = ["MARKERS", "WIDTH", "Look", "colours", "figure", "lay_out", "legends", "quiet", "save"]
 
 WIDTH = 9.0
 """Inches of a page 900 px wide: a point of type is then 1.4 px."""
@@ -39,6 +39,9 @@ faint for lines on white, gives way to olive, and brown, violet and a soft black
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 """Seven marks against ten colours: the pair is the same again only after 70 encodings."""
 
+Look = tuple[str, str]
+"""Colour and marker."""
+
 SETTINGS: dict[str, Any] = {
     "font.size": 9,
     "axes.titlesize": 10,
@@ -54,7 +57,17 @@ SETTINGS: dict[str, Any] = {
     "axes.axisbelow": True,
     "grid.color": "#e6e6e6",
     "grid.linewidth": 0.6,
+    # Names of clipping paths: random without it.
+    "svg.hashsalt": "encbench",
 }
+
+FILES: dict[str, dict[str, Any]] = {
+    # Higher levels take twice the time for a tenth of the size.
+    ".png": {"metadata": {"Software": None}, "pil_kwargs": {"compress_level": 3}},
+    ".svg": {"metadata": {"Date": None}},
+    ".pdf": {"metadata": {"CreationDate": None}},
+}
+"""Options of each format, without dates."""
 
 
 def quiet() -> Any:
@@ -72,7 +85,7 @@ def figure(
     return drawn
 
 
-def colours(entries: Sequence[str]) -> dict[str, tuple[str, str]]:
+def colours(entries: Sequence[str]) -> dict[str, Look]:
     """(colour, marker) of each entry, decided by its place in the sequence alone."""
     found = {}
     for index, entry in enumerate(entries):
@@ -113,10 +126,10 @@ def lay_out(drawn: Figure) -> None:
         drawn.set_layout_engine("none")
 
 
-def save(drawn: Figure, path: Path) -> Path:
-    """Write a PNG, the same bytes for the same data."""
+def save(drawn: Figure, files: Sequence[Path]) -> Sequence[Path]:
+    """Write a figure as PNG, SVG or PDF, by suffix: the same bytes for the same data."""
     # A figure that is still to be laid out is drawn twice, the first time to lay it out.
     lay_out(drawn)
-    # Higher levels take twice the time for a tenth of the size.
-    drawn.savefig(path, metadata={"Software": None}, pil_kwargs={"compress_level": 3})
-    return path
+    for file in files:
+        drawn.savefig(file, **FILES[file.suffix])
+    return files

@@ -1,91 +1,81 @@
-"""What ``encbench leaderboard`` prints."""
+"""What ``encbench leaderboard`` prints: the standings and notes of each task and category."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+from rich.markdown import Markdown
+from rich.table import Table as RichTable
+from rich.text import Text as RichText
 
-from encbench.results.reading import many_objects
-from encbench_leaderboard.board.table import TaskBoard
-from encbench_leaderboard.render.markdown import below_or_value, digits
-from encbench_leaderboard.report.build import Loaded, load, render
-from encbench_leaderboard.report.format import fixed, one_line, plural, seconds
-from encbench_leaderboard.report.wording import mean_text, rank_text, short_note
+from encbench_leaderboard.report.blocks import Page, Section, Table, Text
 
-__all__ = ["show", "task_table"]
+__all__ = ["print_standings", "rich_table"]
 
-WIDE = 100
-"""Columns from which on a terminal holds all columns of a table."""
+NAME_WIDTH = 20
+"""Columns that an encoding's name gets at least, where it is broken into lines."""
 
 
-def show(directory: Path, output: Path | None, *, pictures: bool, every: bool = False) -> Loaded:
-    """Write the page, then print a table a task and the page's path; returns what was read.
+def print_standings(page: Page, console: Console) -> None:
+    """Print the standings of each category, and of each task that is in none."""
+    sections = [block for block in page.blocks if isinstance(block, Section)]
+    # Of a category's forty images each has a section on the page; here they are pooled.
+    targets = {name for section in sections for name in section.targets}
+    for section in sections:
+        if section.name not in targets:
+            for block in section.blocks:
+                if isinstance(block, Table):
+                    console.print(rich_table(block, console.width))
+                elif isinstance(block, Text) and block.kind == "note":
+                    console.print(Markdown(block.markdown), style="dim", end="\n\n")
 
-    Args:
-        directory: the folder of a run.
-        output: the Markdown file, or None for the folder's own.
-        pictures: draw pictures.
-        every: those of all tasks, however many there are.
 
-    Raises:
-        StoreError: nothing to show, or the page cannot be written.
+def rich_table(table: Table, width: int) -> RichTable:
+    """A table with as many of its columns as fit into so many characters.
+
+    The ``first`` ones always, with intervals on a line of their own where there is no room; then
+    "status" where a cell did not finish; then the others in their order.
     """
-    loaded = load(directory)
-    with many_objects():
-        written = render(directory, output, pictures=pictures, every=every, loaded=loaded)
-        board = loaded.board
-        console = Console()
-        # Of a category's forty images each has a section on the page; here they are pooled.
-        for group in board.groups:
-            console.print(task_table(group, narrow=console.width < WIDE))
-            note = short_note(group)
-            if note:
-                console.print(Text(note, style="dim"), end="\n\n")
-        # Not wrapped, so that it can be copied whole.
-        console.print(Text(f"wrote {written}"), soft_wrap=True)
-    return loaded
-
-
-def task_table(task: TaskBoard, *, narrow: bool = False) -> Table:
-    """The standings in the width of a terminal; a narrow one leaves out the spectrum."""
-    title = task.label
-    if task.targets:
-        title += f" ({plural(task.cells['unit'].nunique(), 'target')})"
-    shown = Table(title=Text(title), title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
-    shown.padding = (0, 1, 0, 0)
-    shown.add_column("#", justify="right", no_wrap=True)
-    shown.add_column("encoding", overflow="fold", min_width=20)
-    for metric in task.metrics[:2]:
-        # "41.19 [40.02, 42.37]" may break before its bracket.
-        shown.add_column(Text(metric.heading), justify="right")
-    for heading in ("train s",) if narrow else ("λ median", "train s"):
-        shown.add_column(heading, justify="right", no_wrap=True)
-    shown.add_column("status")
-    for row in task.rows:
-        records = [stored.record for stored in task.of_entry(row["entry"])]
-        statuses = sorted({record.status.replace("_", " ") for record in records})
+    shown = RichTable(title=RichText(table.title), title_justify="left", box=SIMPLE_HEAD)
+    shown.pad_edge, shown.padding = False, (0, 1, 0, 0)
+    failed = any(set(row.statuses) - {"ok"} for row in table.rows)
+    kept = [column.first or (failed and column.name == "status") for column in table.columns]
+    taken = sum(_width(table, place) for place in range(len(kept)) if kept[place])
+    narrow = taken > width
+    for place in range(len(kept)):
+        if not kept[place] and taken + _width(table, place) <= width:
+            taken += _width(table, place)
+            kept[place] = True
+    columns = [column for column, keep in zip(table.columns, kept, strict=True) if keep]
+    for column in columns:
+        title = _broken(column.title, narrow)
+        if column.kind == "number":
+            shown.add_column(title, justify="right", no_wrap=True)
+        else:
+            least = NAME_WIDTH if column.kind == "code" else len(column.title)
+            shown.add_column(title, overflow="fold", min_width=least)
+    for row in table.rows:
+        values = [value for value, keep in zip(row.values, kept, strict=True) if keep]
         shown.add_row(
-            rank_text(row),
-            # A space after each comma is where a narrow terminal can break the name.
-            Text(one_line(re.sub(r",(?=\S)", ", ", row["entry"]), 90)),
-            *_metrics(task, row),
-            *(() if narrow else (below_or_value(row, "end", "median"),)),
-            seconds(row["training"]),
-            Text(", ".join(statuses)),
+            *(
+                RichText(re.sub(r",(?=\S)", ", ", value.text))
+                if column.kind == "code"
+                else _broken(value.text, narrow and column.kind == "number")
+                for value, column in zip(values, columns, strict=True)
+            )
         )
     return shown
 
 
-def _metrics(task: TaskBoard, row: Mapping[str, Any]) -> list[str]:
-    """The primary metric with its interval, the second one without."""
-    texts = [fixed(row[f"metric:{m.name}"], digits(m)) for m in task.metrics[:2]]
-    texts[0] = mean_text(row, f"metric:{task.primary.name}", digits(task.primary))
-    # What belongs together is not torn at a space.
-    return [text.replace(" ± ", "\u00a0±\u00a0").replace(", ", ",\u00a0") for text in texts]
+def _width(table: Table, place: int) -> int:
+    """Characters of a column; a name can be broken into lines, so no more than two lines' worth."""
+    column = table.columns[place]
+    longest = max(len(text) for text in [column.title, *(r.values[place].text for r in table.rows)])
+    return 2 + (longest if column.kind == "number" else min(longest, 2 * NAME_WIDTH))
+
+
+def _broken(text: str, narrow: bool) -> RichText:
+    """ "41.01 [37.24, 45.44]" and "PSNR [dB]" before the bracket, "41.01 ± 0.5" before the sign."""
+    return RichText(re.sub(r" (?=[\[±])", "\n", text) if narrow else text)

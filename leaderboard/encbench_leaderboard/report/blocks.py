@@ -5,10 +5,10 @@
                                                          │      └── one task or category
                                                          └── folded away until asked for
 
-Text is a subset of CommonMark: paragraphs, lists, `code`, **strong**, *emphasis* and links.
-Whatever comes from a record or a plug-in has passed through ``format.code`` or ``format.plain``,
-so that it can never become markup. Everything else here is plain text or numbers, which each
-renderer escapes in its own way.
+Text is a subset of CommonMark: paragraphs, lists, `code`, **strong**, *emphasis*, links and fenced
+blocks of code. Whatever comes from a record or a plug-in has passed through ``format.code``,
+``format.plain`` or ``format.code_block``, so that it can never become markup. Everything else here
+is plain text or numbers, which each renderer escapes in its own way.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Heading:
-    """A heading; level 1 is the page's title."""
+    """A heading; level 1 is the page's title, which ``Page.title`` holds."""
 
     text: str
     level: int = 2
@@ -80,7 +80,7 @@ class Value:
 
     text: str
     sort: float | str | None = None
-    """None: the printed text, or, where that is missing, last."""
+    """None: the printed text; in a column of numbers there is no value, and it comes last."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,8 @@ class Row:
     statuses: Mapping[str, int] = field(default_factory=dict)
     """How many cells ended how: {"ok": 2, "diverged": 1}."""
     details: Sequence[Block] = ()
-    """What is shown when the row is opened; only the HTML page does."""
+    """What is shown when the row is opened, built when it is first looked at; only the HTML page
+    does."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,7 @@ class Table:
     columns: Sequence[Column]
     rows: Sequence[Row]
     title: str = ""
+    """Names the table where no heading above it does, plain text."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,7 @@ class Series:
 
     entry: str
     """Decides the colour and the marker, the same on the whole page, and what is hidden together
-    with a click on the legend."""
+    with a click on the legend. "": of no entry, such as a Pareto front; drawn in grey."""
     x: np.ndarray  # (n,)
     y: np.ndarray  # (n,)
     kind: Literal["line", "steps", "points"] = "line"
@@ -141,7 +143,7 @@ class Series:
     end: Literal["", "stopped", "cut"] = ""
     """"stopped": training ended early here (×). "cut": values go on below the floor (|)."""
     faint: bool = False
-    """Drawn pale: dominated, or one of too many to be named."""
+    """Drawn pale, such as what is dominated."""
 
 
 @dataclass(frozen=True)
@@ -168,7 +170,11 @@ class Figure:
     """In the subset of CommonMark above."""
     build: Callable[[], Sequence[Panel]] = field(repr=False)
     legend: Mapping[str, str] = field(default_factory=dict)
-    """Entry to its text in the legend, where that says more than the entry's name."""
+    """The entries that are named, best first, each with its text in the legend. The series of
+    other entries are too many to be named: a picture leaves their lines out and draws their
+    points small and grey, and the HTML page shows them when asked for."""
+    styles: Mapping[str, str] = field(default_factory=dict)
+    """What the styles of lines mean, where they differ: {"dotted": "start", "solid": "end"}."""
 
     @cached_property
     def panels(self) -> Sequence[Panel]:

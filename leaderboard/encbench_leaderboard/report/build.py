@@ -1,29 +1,50 @@
-"""A results folder becomes one Markdown page with its pictures."""
+"""A results folder becomes one description of its page, which every renderer draws."""
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from encbench.errors import StoreError, UsageError
-from encbench.results.reading import many_objects
+from encbench.errors import StoreError
 from encbench.results.records import StoredRecord
 from encbench.results.store import Store
+from encbench_leaderboard.board.machines import machines
 from encbench_leaderboard.board.overview import overview
-from encbench_leaderboard.board.table import Board, boards
-from encbench_leaderboard.render import markdown
-from encbench_leaderboard.render.pictures import Pictures, draw
-from encbench_leaderboard.render.writing import replace_text, writing
-from encbench_leaderboard.report import footer
-from encbench_leaderboard.report.format import code, details, folded, plain, plural
+from encbench_leaderboard.board.pareto import tradeoffs
+from encbench_leaderboard.board.table import Board, TaskBoard, boards
+from encbench_leaderboard.report.blocks import Block, Fold, Heading, Page, Section, Table, Text
+from encbench_leaderboard.report.details import Details, entry_details
+from encbench_leaderboard.report.figures.cost import cost_figure, front_text
+from encbench_leaderboard.report.figures.curves import curves_figure
+from encbench_leaderboard.report.figures.sheet import sheet
+from encbench_leaderboard.report.figures.spectra import spectra_figure
+from encbench_leaderboard.report.format import code, plural
 from encbench_leaderboard.report.how_to_read import how_to_read
+from encbench_leaderboard.report.notes import (
+    ABLATION,
+    ADJACENT,
+    metric_notes,
+    overview_note,
+    statistics_notes,
+    theorem_note,
+)
 from encbench_leaderboard.report.prediction import prediction
-from encbench_leaderboard.report.sections import section
-from encbench_leaderboard.report.wording import over_tasks_text
+from encbench_leaderboard.report.provenance import provenance, reproduction
+from encbench_leaderboard.report.tables import (
+    ablation_table,
+    adjacent_table,
+    cost_table,
+    overview_table,
+    settings_table,
+    spectra_table,
+    standings_table,
+)
 
-__all__ = ["Loaded", "load", "render"]
+__all__ = ["Loaded", "describe", "load"]
 
 
 class Loaded(NamedTuple):
@@ -50,94 +71,105 @@ def load(directory: Path) -> Loaded:
     return Loaded(boards(records), records, store)
 
 
-@many_objects()
-def render(
-    directory: Path,
-    out: Path | None = None,
-    *,
-    pictures: bool = True,
-    every: bool = False,
-    loaded: Loaded | None = None,
-) -> Path:
-    """Write the leaderboard of a results folder.
+def describe(board: Board, records: Sequence[StoredRecord], store: Store) -> Page:
+    """The page of a results folder: ``describe(*load(directory))``.
 
     Args:
-        directory: the folder of a run.
-        out: the Markdown file, ``directory/leaderboard.md`` unless given. Pictures lie beside
-            it in a folder of its name without the suffix.
-        pictures: draw pictures and link to them.
-        every: draw those of every task, however many there are.
-        loaded: what ``load`` read of the folder, where that was done before.
-
-    Returns:
-        ``out``.
-
-    Raises:
-        StoreError: no folder, no records, or the page cannot be written.
-        UsageError: ``out`` has no suffix, so its pictures' folder would take its name.
+        board: what is shown.
+        records: all records of the board.
+        store: the folder, whose name and suite the page gives.
     """
-    directory = Path(directory)
-    board, records, store = load(directory) if loaded is None else loaded
-    out = directory / "leaderboard.md" if out is None else Path(out)
-    if out.suffix == "":
-        raise UsageError(f"{out} has no suffix, expected a Markdown file, for example {out}.md")
-    with writing(out):
-        shown = draw(board, out.with_suffix(""), every=every) if pictures else Pictures()
-        replace_text(out, _page(board, records, store, shown))
-    return out
-
-
-def _page(
-    board: Board,
-    records: Sequence[StoredRecord],
-    store: Store,
-    pictures: Pictures,
-) -> str:
-    suite = store.suite_name()
-    parts = [f"# Leaderboard{f': {plain(suite)}' if suite else ''}", _summary(board, records)]
-    if pictures.left:
-        parts.append(
-            f"Pictures of {plural(pictures.left, 'task')} are left out, for there are many; "
-            f"`encbench leaderboard {footer.shell(store.directory)} --all-pictures` draws all."
+    suite = store.suite()
+    name = str(suite["name"]) if suite and suite.get("name") else None
+    folder = shlex.quote(store.directory.resolve().name)
+    blocks: list[Block] = [Text(_summary(board, records))]
+    ran_on = machines(records)
+    if len(ran_on) > 1:
+        blocks.append(
+            Text(
+                f"**These cells ran on {len(ran_on)} different machines or settings of threads: "
+                "their times must not be compared.**",
+                "warning",
+            )
         )
     if len(board.groups) > 1:
-        parts += ["## Overview", _overview(board)]
+        blocks += [Heading("Overview"), *_overview(board)]
+    sections = []
     for group in board.groups:
-        parts += section(group, pictures)
-    parts += ["## Does the spectrum predict quality?", *prediction(board)]
-    parts += ["## How to read this page", how_to_read(board)]
-    parts += [
-        "## Provenance",
-        footer.provenance(records, suite),
-        details(
-            "How to run this again",
-            footer.reproduction(records, store.suite(), store.directory.resolve().name),
-        ),
+        sections.append(_section(group, folder))
+        sections += [_section(target, folder, level=3) for target in group.targets]
+    standings = [b for s in sections for b in s.blocks if isinstance(b, Table)]
+    blocks += sections
+    blocks += [Heading("Does the spectrum predict quality?"), *prediction(board)]
+    blocks += [Heading("How to read this page"), Text(how_to_read(board, standings))]
+    blocks += [
+        Heading("Provenance"),
+        Text(provenance(records, name)),
+        Fold("How to run this again", [Text(reproduction(records, suite, folder))]),
     ]
-    return "\n\n".join(parts) + "\n"
+    return Page(f"Leaderboard: {name}" if name else "Leaderboard", blocks, board.entries)
 
 
 def _summary(board: Board, records: Sequence[StoredRecord]) -> str:
     tally = Counter(stored.record.status for stored in records)
     seeds = len({stored.record.cell.seed for stored in records})
     ended = ", ".join(f"{n:,} {kind.replace('_', ' ')}" for kind, n in tally.most_common())
-    text = (
+    return (
         f"{plural(len(board.entries), 'encoding')}, {plural(len(board.tasks), 'task')}, "
         f"{plural(seeds, 'seed')}: {plural(len(records), 'cell')}, {ended}."
     )
-    found = footer.machines(records)
-    if len(found) > 1:
-        text += (
-            f"\n\n**These cells ran on {len(found)} different machines or settings of threads: "
-            "their times must not be compared.**"
-        )
-    return text
 
 
-def _overview(board: Board) -> str:
+def _overview(board: Board) -> list[Block]:
     found = overview(board)
     tasks = "\n".join(f"{i}. {code(group.label)}" for i, group in enumerate(found.groups, 1))
-    return (
-        f"{folded(markdown.overview_table(found))}\n\nTasks:\n\n{tasks}\n\n"
-        f"The value is the mean over what finished. {over_tasks_text(found)}"
+    return [overview_table(found), Text(f"Tasks:\n\n{tasks}"), Text(overview_note(found), "note")]
+
+
+def _section(task: TaskBoard, folder: str, level: int = 2) -> Section:
+    """A task or category: standings, notes, figures, and further tables folded."""
+    blocks: list[Block] = []
+    if task.targets:
+        blocks.append(
+            Text(
+                f"{plural(len(task.targets), 'task')} that differ only in their target, taken "
+                "together; each has a section of its own."
+            )
+        )
+    blocks.append(
+        standings_table(task, lambda entry: Details(partial(entry_details, task, entry, folder)))
     )
+    notes = [*metric_notes(task), *statistics_notes(task)]
+    if notes:
+        blocks.append(Text(" ".join(notes), "note"))
+    figures = (sheet(task), spectra_figure(task), curves_figure(task), cost_figure(task))
+    blocks += [figure for figure in figures if figure is not None]
+    front = front_text(tradeoffs(task))
+    if front:
+        blocks.append(Text(front))
+    blocks += _folds(task)
+    names = [target.slug for target in task.targets]
+    return Section(task.slug, task.label, blocks, level, names)
+
+
+def _folds(task: TaskBoard) -> list[Block]:
+    blocks: list[Block] = []
+    adjacent = adjacent_table(task)
+    if adjacent:
+        blocks.append(Fold("Each encoding and the next one", [Text(ADJACENT), adjacent]))
+    spectra = spectra_table(task)
+    if spectra:
+        blocks.append(Fold("Spectra at the start, middle and end", [spectra]))
+    theorem = [Text(note) for note in [theorem_note(task)] if note]
+    # Of a category the first cell alone would stand for all targets.
+    ablation = None if task.targets else ablation_table(task)
+    if ablation:
+        blocks.append(
+            Fold("What the encoding adds to the kernel", [Text(ABLATION), ablation, *theorem])
+        )
+    else:
+        blocks += theorem
+    settings = settings_table(task)
+    if settings:
+        blocks.append(Fold("Settings that are not the same for all", [settings]))
+    return [*blocks, Fold("Time and memory", [cost_table(task)])]

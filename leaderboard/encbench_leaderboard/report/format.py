@@ -1,19 +1,22 @@
-"""Numbers and foreign text as Markdown shows them."""
+"""Numbers as text, and text of records and plug-ins made safe for Markdown."""
 
 from __future__ import annotations
 
 import math
 import re
 
+from encbench_leaderboard.board.cells import MetricInfo
+
 __all__ = [
     "MISSING",
     "code",
+    "code_block",
     "count",
-    "details",
+    "digits",
     "eigenvalue",
     "fixed",
-    "folded",
     "one_line",
+    "p_text",
     "plain",
     "plural",
     "seconds",
@@ -32,6 +35,11 @@ def fixed(value: float, digits: int = 2) -> str:
     return f"{value:.{digits}f}"
 
 
+def digits(metric: MetricInfo) -> int:
+    """Decimals with which a metric is shown."""
+    return 2 if metric.unit == "dB" else 4
+
+
 def significant(value: float, digits: int = 3) -> str:
     """A number to so many significant digits, "∞" and "–" where there is none."""
     if math.isnan(value) or math.isinf(value):
@@ -48,7 +56,7 @@ def eigenvalue(value: float) -> str:
 
 
 def count(value: float) -> str:
-    """A whole number with its thousands told apart."""
+    """A whole number with commas between its thousands."""
     return MISSING if math.isnan(value) else f"{round(value):,}"
 
 
@@ -59,6 +67,18 @@ def seconds(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else significant(value)
 
 
+def p_text(p: float) -> str:
+    """ "0.031", "< 0.001"; "–" for no test."""
+    if math.isnan(p):
+        return MISSING
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def plural(number: int, what: str, many: str = "") -> str:
+    """ "1 cell", "1,024 cells"; "2 entries" where the plural is given."""
+    return f"{number:,} {what if number == 1 else many or f'{what}s'}"
+
+
 def one_line(text: str, limit: int = 160) -> str:
     """Text on one line, shortened with an ellipsis."""
     line = " ".join(text.split())
@@ -66,9 +86,9 @@ def one_line(text: str, limit: int = 160) -> str:
 
 
 def plain(text: str) -> str:
-    """Foreign text that Markdown shows as it is, in a table cell too.
+    """Text from a record or plug-in that Markdown shows as it is, in a table cell too.
 
-    An underscore inside a word is no emphasis on any forge and stays readable.
+    An underscore inside a word is no emphasis in CommonMark and stays readable.
     """
     text = re.sub(r"([\\`*\[\]|~$])", r"\\\1", text)
     text = re.sub(r"(?<!\w)_|_(?!\w)", r"\\_", text)
@@ -82,28 +102,17 @@ def code(text: str) -> str:
     section 4.10).
     """
     text = one_line(re.sub(r",(?=\S)", ", ", text), limit=400).replace("|", r"\|")
-    longest = max((len(run) for run in re.findall("`+", text)), default=0)
-    fence = "`" * (longest + 1)
-    padding = " " if longest else ""
+    fence = _fence(text, 1)
+    padding = " " if len(fence) > 1 else ""
     return f"{fence}{padding}{text}{padding}{fence}"
 
 
-def details(title: str, body: str) -> str:
-    """A section that is folded until it is opened."""
-    return f"<details>\n<summary>{title}</summary>\n\n{body}\n\n</details>"
+def code_block(text: str, language: str) -> str:
+    """Text as a fenced block of code, whatever runs of backticks it holds."""
+    fence = _fence(text, 3)
+    return f"{fence}{language}\n{text.rstrip()}\n{fence}"
 
 
-def folded(table: str, rows: int = 20) -> str:
-    """A Markdown table whose rows after the first ones are folded, if there are many more."""
-    lines = table.splitlines()
-    head, body = lines[:2], lines[2:]
-    if len(body) <= rows + 5:
-        return table
-    rest = "\n".join([*head, *body[rows:]])
-    first = "\n".join([*head, *body[:rows]])
-    return f"{first}\n\n{details(f'{len(body) - rows:,} more rows', rest)}"
-
-
-def plural(number: int, what: str, many: str = "") -> str:
-    """ "1 cell", "1,024 cells"; "2 entries" where the plural is given."""
-    return f"{number:,} {what if number == 1 else many or f'{what}s'}"
+def _fence(text: str, least: int) -> str:
+    longest = max((len(run) for run in re.findall("`+", text)), default=0)
+    return "`" * max(least, longest + 1)

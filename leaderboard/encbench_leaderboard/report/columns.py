@@ -1,0 +1,324 @@
+"""Columns of tables: heading, meaning and how a value reads; and those that tables share."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from operator import itemgetter
+from typing import Any, Generic, TypeVar
+
+from encbench.results.records import Record, StoredRecord
+from encbench_leaderboard.board.conditions import metric_conditions, of_entry
+from encbench_leaderboard.board.table import MetricInfo, TaskBoard
+from encbench_leaderboard.report.blocks import Column, Row, Table, Value
+from encbench_leaderboard.report.format import (
+    MISSING,
+    count,
+    digits,
+    eigenvalue,
+    fixed,
+    one_line,
+    seconds,
+    significant,
+)
+
+__all__ = [
+    "ENTRY",
+    "NO_VALUE",
+    "Source",
+    "codes",
+    "cost_columns",
+    "fill",
+    "metric_column",
+    "numbers",
+    "rank_text",
+    "reason",
+    "spectrum_columns",
+    "standings_columns",
+    "texts",
+]
+
+Item = TypeVar("Item")
+Standing = Mapping[str, Any]
+"""A row of ``TaskBoard.standings``."""
+NO_VALUE = Value(MISSING)
+EIGENVALUES = {
+    "maximum": "λ_max",
+    "median": "λ median",
+    "quantile_10": "λ 10th percentile",
+    "minimum": "λ_min",
+}
+RANK = "range of ranks that the tests allow; (1): ordered by mean only; =: a tie with the row above"
+RESOLVED = "number of eigenvalues above the floor"
+STATUS = (
+    "ok; diverged (the loss became infinite or NaN, at that step); out of memory, timeout, "
+    "interrupted or failed with the reason; only ok cells are ranked and averaged"
+)
+TAKEN = (
+    *("rank", "encoding", "status", "targets", "n", "best", "seconds", "memory", "lr", "lr_ratio"),
+    *("parameters", "parameters_mlp", "parameters_encoding", "resolved_rank"),
+    *("lambda_maximum", "lambda_median", "lambda_minimum"),
+)
+"""Names of columns that a metric's may not have."""
+
+
+@dataclass(frozen=True)
+class Source(Generic[Item]):
+    """A column, and how its value is got from what a row is about."""
+
+    column: Column
+    value: Callable[[Item], Value]
+
+
+def numbers(
+    name: str,
+    title: str,
+    of: Callable[[Item], float | None],
+    shown: Callable[[float], str],
+    explained: str = "",
+) -> Source[Item]:
+    """A column of numbers; None and NaN are no value."""
+
+    def value(item: Item) -> Value:
+        found = of(item)
+        return NO_VALUE if found is None or math.isnan(found) else Value(shown(found), found)
+
+    return Source(Column(name, title, help=explained), value)
+
+
+def texts(name: str, title: str, of: Callable[[Item], str], explained: str = "") -> Source[Item]:
+    """A column of text."""
+    return Source(Column(name, title, "text", explained), lambda item: Value(of(item)))
+
+
+def codes(name: str, title: str, of: Callable[[Item], str], explained: str = "") -> Source[Item]:
+    """A column of labels."""
+    return Source(Column(name, title, "code", explained), lambda item: Value(of(item)))
+
+
+def fill(
+    name: str,
+    sources: Sequence[Source[Item]],
+    items: Iterable[Item],
+    entry_of: Callable[[Item], str] | None = None,
+    title: str = "",
+) -> Table:
+    """A table of a row an item, which is about the entry that ``entry_of`` tells."""
+    rows = [
+        Row([source.value(item) for source in sources], entry_of(item) if entry_of else None)
+        for item in items
+    ]
+    return Table(name, [source.column for source in sources], rows, title)
+
+
+ENTRY: Source[Standing] = codes("encoding", "encoding", itemgetter("entry"))
+SECONDS: Source[Standing] = numbers(
+    "seconds",
+    "training [s]",
+    itemgetter("training"),
+    seconds,
+    "wall-clock time of training alone; times from different machines, devices or numbers of "
+    "threads must not be compared",
+)
+MEMORY: Source[Standing] = numbers(
+    "memory",
+    "peak memory [MiB]",
+    lambda row: row["peak_memory"] / 2**20,
+    count,
+    "of all phases, spectra included; on a CPU of the whole process, on a GPU of its tensors",
+)
+
+
+def standings_columns(task: TaskBoard) -> list[Source[Standing]]:
+    """Rank, entry, quality, parameters, cost, spectrum, learning rate and status."""
+    mixed = metric_conditions(task)[1]
+    quality = [_quality(task, metric, metric.name in mixed) for metric in task.metrics]
+    largest, median, _, smallest = _eigenvalues("end")
+    return [
+        Source(Column("rank", "#", help=RANK), lambda row: Value(rank_text(row), row["rank"])),
+        ENTRY,
+        *_counts(task),
+        quality[0],
+        numbers(
+            "best",
+            f"best {task.primary.title}",
+            lambda row: row["best"] if row["n"] else None,
+            partial(fixed, digits=digits(task.primary)),
+            "best value during training; with a constant learning rate the last one is noisy",
+        ),
+        *quality[1:],
+        numbers(
+            "parameters",
+            "parameters",
+            lambda row: row["params_mlp"] + row["params_encoding"],
+            count,
+            "all that are trained, of the network's layers (MLP) and of the encoding",
+        ),
+        numbers("parameters_mlp", "parameters: MLP", itemgetter("params_mlp"), count),
+        numbers("parameters_encoding", "parameters: encoding", _of_encoding, count),
+        SECONDS,
+        MEMORY,
+        *(largest, median, smallest),
+        Source(Column("resolved_rank", "resolved rank / size", help=RESOLVED), _resolved),
+        numbers("lr", "lr", itemgetter("lr"), significant, "learning rate"),
+        numbers(
+            "lr_ratio",
+            "lr / lr_crit",
+            itemgetter("lr_ratio"),
+            significant,
+            "the learning rate over the largest one for which full-batch gradient descent on the "
+            "network linearized at initialization is stable",
+        ),
+        texts("status", "status", lambda row: _status(task.of_entry(row["entry"])), STATUS),
+    ]
+
+
+def spectrum_columns(when: str) -> list[Source[Standing]]:
+    """Statistics of the spectrum at one moment."""
+    of = f"{when}:{{}}".format
+    return [
+        *_eigenvalues(when),
+        numbers("floor", "floor", itemgetter(of("floor|max")), eigenvalue),
+        numbers("resolved_rank", "resolved rank", itemgetter(of("resolved_rank")), count, RESOLVED),
+        numbers("size", "size", itemgetter(of("size")), count, "number of eigenvalues"),
+        numbers("effective_rank", "effective rank", itemgetter(of("effective_rank")), significant),
+    ]
+
+
+def cost_columns(task: TaskBoard) -> list[Source[Standing]]:
+    """Where the time and the memory went."""
+    return [
+        numbers("steps", "steps", itemgetter("steps"), count, "of the optimizer"),
+        SECONDS,
+        numbers("ntk_seconds", "NTK [s]", itemgetter("ntk"), seconds, "spent on spectra"),
+        MEMORY,
+        numbers(
+            "best_step", f"step of the best {task.primary.title}", itemgetter("best_step"), count
+        ),
+    ]
+
+
+def rank_text(row: Standing) -> str:
+    """ "2", or "2–4" where tests allow several ranks; "(2)" where nothing was tested.
+
+    "= 2–4" is a tie with the entry above.
+    """
+    if math.isnan(row["rank"]):
+        return MISSING
+    if not row["tested"]:
+        return f"({count(row['rank'])})"
+    low, high = count(row["rank_low"]), count(row["rank_high"])
+    shown = low if low == high else f"{low}–{high}"
+    return f"= {shown}" if row["tied"] else shown
+
+
+def reason(record: Record, limit: int = 160) -> str:
+    """Why a cell did not finish, on one line and without its traceback; "" where it did."""
+    if record.status == "ok":
+        return ""
+    where = f"in {record.phase}" if record.phase and record.status != "diverged" else ""
+    if record.error is None:
+        return where
+    if record.error.step is not None:
+        # The step says all there is to say about a loss that is not a number.
+        return f"{where} at step {record.error.step:,}".strip()
+    text = one_line(f"{record.error.type}: {record.error.message}", limit)
+    return f"{where}: {text}" if where else text
+
+
+def metric_column(metric: MetricInfo) -> str:
+    """Name of a metric's column in the standings."""
+    return f"metric_{metric.name}" if metric.name in TAKEN else metric.name
+
+
+def _counts(task: TaskBoard) -> list[Source[Standing]]:
+    """How many targets and cells an entry's means are over."""
+    found: list[Source[Standing]] = []
+    if task.targets:
+        all_targets = task.cells["unit"].nunique()
+        column = Column("targets", "targets", help="on which a cell finished")
+        found.append(
+            Source(column, lambda row: Value(f"{row['units']} of {all_targets}", row["units"]))
+        )
+    if (task.standings["n"] > 1).any():
+        found.append(numbers("n", "n", itemgetter("n"), str, "cells that finished"))
+    return found
+
+
+def _quality(task: TaskBoard, metric: MetricInfo, mixed: bool) -> Source[Standing]:
+    name = f"metric:{metric.name}"
+
+    def value(row: Standing) -> Value:
+        if not row["n"] or math.isnan(row[name]):
+            return NO_VALUE
+        conditions = of_entry(task.of_entry(row["entry"]), metric.name) if mixed else ""
+        return Value(_mean_text(row, name, digits(metric)) + conditions, row[name])
+
+    better = "higher" if metric.direction == "higher" else "lower"
+    ranked = "; entries are ranked by it" if metric is task.primary else ""
+    explained = f"mean at the end of training, {better} is better{ranked}"
+    return Source(Column(metric_column(metric), metric.heading, help=explained), value)
+
+
+def _mean_text(row: Standing, column: str, places: int) -> str:
+    """A row's mean with its 95 % interval, and how many cells that finished have no value."""
+    shown = fixed(row[column], places)
+    low, high = row[f"{column}|low"], row[f"{column}|high"]
+    if row[f"{column}|interval"] == "t":
+        shown += f" ± {fixed((high - low) / 2, places)}"
+    elif row[f"{column}|interval"] == "bootstrap":
+        shown += f" [{fixed(low, places)}, {fixed(high, places)}]"
+    without = int(row["n"] - row[f"{column}|n"])
+    return f"{shown}; {without} of {row['n']} {MISSING}" if without else shown
+
+
+def _of_encoding(row: Standing) -> float:
+    return float(row["params_encoding"])
+
+
+def _eigenvalues(when: str) -> list[Source[Standing]]:
+    """λ_max, median, 10th percentile and λ_min."""
+    return [
+        Source(Column(f"lambda_{name}", title), partial(_above_floor, when=when, name=name))
+        for name, title in EIGENVALUES.items()
+    ]
+
+
+def _above_floor(row: Standing, when: str, name: str) -> Value:
+    """An eigenvalue, or "≤ floor" where it is below it, which sorts below every resolved one."""
+    taken, below = row[f"{when}:taken"], row.get(f"{when}:{name}|below", 0)
+    if not taken:
+        return NO_VALUE
+    floor = f"≤ {eigenvalue(row[f'{when}:floor|max'])}"
+    if below == taken:
+        return Value(floor, 0.0)
+    shown = row[f"{when}:{name}"]
+    text = eigenvalue(shown)
+    return Value(f"{text}; {below} of {taken} {floor}" if below else text, shown)
+
+
+def _resolved(row: Standing) -> Value:
+    if not row["end:taken"]:
+        return NO_VALUE
+    rank, size = row["end:resolved_rank"], row["end:size"]
+    return Value(f"{count(rank)} / {count(size)}", rank / size)
+
+
+def _status(records: Sequence[StoredRecord]) -> str:
+    """How the cells of an entry ended, with the first reason of each kind, on one line."""
+    tally = Counter(stored.record.status for stored in records)
+    if set(tally) == {"ok"}:
+        return "ok"
+    parts = [f"{tally['ok']} of {len(records)} ok"] if tally["ok"] else []
+    for kind in sorted(set(tally) - {"ok"}):
+        first = next(stored.record for stored in records if stored.record.status == kind)
+        name = kind.replace("_", " ")
+        if len(records) > 1:
+            name = f"{tally[kind]} {name}"
+        why = reason(first)
+        joint = "" if not why else " " if why.startswith(("in ", "at step ")) else ": "
+        parts.append(f"{name}{joint}{why}")
+    return "; ".join(parts)

@@ -1,0 +1,169 @@
+"""What a row of the standings shows when it is opened: its cells, spectra, sources and commands."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from functools import cached_property, lru_cache, partial
+from operator import attrgetter
+from typing import overload
+
+from encbench.cli.cite import bibtex_of
+from encbench.errors import EncbenchError
+from encbench.plugins.registry import default_registry
+from encbench.results.records import Record, StoredRecord
+from encbench_leaderboard.board.machines import machine, machines
+from encbench_leaderboard.board.table import TaskBoard
+from encbench_leaderboard.report.blocks import Block, Table, Text
+from encbench_leaderboard.report.columns import Source, codes, fill, numbers, reason, texts
+from encbench_leaderboard.report.format import (
+    code,
+    code_block,
+    count,
+    digits,
+    fixed,
+    one_line,
+    plain,
+    plural,
+    seconds,
+)
+from encbench_leaderboard.report.tables import spectra_table
+
+__all__ = ["Details", "entry_details"]
+
+CELLS = 100
+"""Cells of an entry that are listed one by one; of a category only those that did not finish."""
+REASON = 400
+"""Characters of a cell's reason."""
+ABOUT = 1000
+"""Characters of an encoding's parameters."""
+
+
+class Details(Sequence[Block]):
+    """Blocks that are built when they are first looked at: of thousands of rows few are opened."""
+
+    def __init__(self, build: Callable[[], Sequence[Block]]) -> None:
+        self._build = build
+
+    @cached_property
+    def _blocks(self) -> Sequence[Block]:
+        return self._build()
+
+    @overload
+    def __getitem__(self, place: int) -> Block: ...
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[Block]: ...
+    def __getitem__(self, place: int | slice) -> Block | Sequence[Block]:
+        return self._blocks[place]
+
+    def __len__(self) -> int:
+        return len(self._blocks)
+
+
+def entry_details(task: TaskBoard, entry: str, folder: str) -> list[Block]:
+    """An entry's parameters and settings, its cells, its spectra, and how it is cited.
+
+    Args:
+        task: a task or category.
+        entry: one of its entries.
+        folder: the results folder as a command line has it.
+    """
+    records = task.of_entry(entry)
+    first = records[0].record
+    blocks: list[Block] = [Text(f"{plain(_parameters(first))}\n\n{plain(_settings(first))}")]
+    listed = [r for r in records if r.record.status != "ok"] if task.targets else records
+    if listed:
+        blocks.append(_cells_table(task, listed[:CELLS], len(records), folder))
+    spectra = spectra_table(task, entry)
+    if spectra:
+        blocks.append(spectra)
+    reference = first.cell.encoding
+    bibtex = _bibtex(f"{reference.distribution}:{reference.name}")
+    if bibtex:
+        blocks.append(Text(f"Cite {code(reference.name)} as:\n\n{code_block(bibtex, 'bibtex')}"))
+    return blocks
+
+
+def _parameters(record: Record) -> str:
+    ref = record.cell.encoding
+    given = {key: value for key, value in ref.parameters.items() if value is not None}
+    text = ", ".join(f"{key} = {json.dumps(v, ensure_ascii=False)}" for key, v in given.items())
+    source = f"{ref.name} of {ref.distribution} {ref.version}"
+    return one_line(f"{source}{f': {text}' if text else ''}", ABOUT)
+
+
+def _settings(record: Record) -> str:
+    training, network = record.cell.training, record.cell.network
+    parts = []
+    if record.network:
+        parts.append(" × ".join(f"{name} {n}" for name, n in record.network.items()))
+    if record.activation:
+        parts.append(record.activation)
+    parts.append(
+        f"{network.parameterization} parameterization, {training.optimizer}, "
+        f"batch {training.batch_size:,}"
+    )
+    if record.learning_rate:
+        parts.append(f"learning rate {record.learning_rate.rule}")
+    length = re.sub(r"\.0$", "", f"{record.epochs:,.1f}")
+    parts.append(f"{record.steps:,} steps, {length} epochs")
+    return "; ".join(parts)
+
+
+def _cells_table(task: TaskBoard, listed: Sequence[StoredRecord], total: int, folder: str) -> Table:
+    decimals = partial(fixed, digits=digits(task.primary))
+
+    def quality(stored: StoredRecord) -> float | None:
+        metric = stored.record.metrics.get(task.primary.name)
+        return metric.value if metric and stored.record.status == "ok" else None
+
+    def ok(name: str) -> Callable[[StoredRecord], float | None]:
+        """What is meaningless of a cell that did not finish."""
+        return lambda stored: getattr(stored.record, name) if stored.record.status == "ok" else None
+
+    def took(phase: str) -> Callable[[StoredRecord], float | None]:
+        return lambda stored: stored.record.durations.get(phase)
+
+    sources: list[Source[StoredRecord]] = [
+        numbers("seed", "seed", attrgetter("record.cell.seed"), str),
+        texts("status", "status", lambda stored: stored.record.status.replace("_", " ")),
+        numbers("quality", task.primary.heading, quality, decimals),
+        numbers("best", f"best {task.primary.title}", ok("best"), decimals),
+        numbers("best_step", "at step", ok("best_step"), count),
+        numbers("steps", "steps", attrgetter("record.steps"), count),
+        numbers("seconds", "training [s]", took("training"), seconds),
+        numbers("ntk_seconds", "NTK [s]", took("ntk"), seconds),
+        numbers("memory", "peak memory [MiB]", _memory, count),
+        codes("key", "record", lambda stored: stored.record.key[:10]),
+        codes(
+            "again",
+            "run it again",
+            lambda stored: f"encbench rerun {folder} {stored.record.key[:10]}",
+            "and compare it with this record",
+        ),
+    ]
+    if any(stored.record.status != "ok" for stored in listed):
+        sources.insert(2, texts("reason", "reason", lambda stored: reason(stored.record, REASON)))
+    if task.targets:
+        sources.insert(0, codes("target", "task", attrgetter("record.task_label")))
+    if len(machines(task.records)) > 1:
+        sources.append(texts("machine", "machine", machine))
+    kind = "Cells that did not finish" if task.targets else "Cells"
+    of = f": {len(listed):,} of {plural(total, 'cell')}" if len(listed) < total else ""
+    return fill("cells", sources, listed, title=f"{kind}{of}")
+
+
+def _memory(stored: StoredRecord) -> float | None:
+    size = stored.record.peak_memory_bytes
+    return None if size is None else size / 2**20
+
+
+# Loading a class imports its module, so each is asked once.
+@lru_cache(maxsize=1024)
+def _bibtex(name: str) -> str:
+    """BibTeX of an encoding, "" where it has none or is not installed here."""
+    try:
+        return bibtex_of(default_registry().find("encoding", name))
+    except EncbenchError:
+        return ""

@@ -1,0 +1,184 @@
+"""Quality against what it costs: parameters, seconds of training and peak memory."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from encbench_leaderboard.board.pareto import MACHINES, CostPoints, Tradeoffs, tradeoffs
+from encbench_leaderboard.board.table import TaskBoard, rows_of
+from encbench_leaderboard.report.blocks import Axis, Figure, Panel, Series
+from encbench_leaderboard.report.figures.selection import SHOWN
+from encbench_leaderboard.report.format import code, plain, plural
+
+__all__ = ["cost_figure", "front_text", "left_out"]
+
+MARKS = 500
+"""Entries of a panel that are drawn: those on the front, then the best."""
+LISTED = 12
+"""Entries of a front that the page names."""
+BY = {"parameters": "parameters", "training": "training time", "memory": "peak memory"}
+
+
+def cost_figure(task: TaskBoard) -> Figure | None:
+    """A panel a cost, and a machine where times differ by it, with the Pareto front as a stair.
+
+    A point is an entry; its bars are the quality's interval, and the cost's smallest and largest
+    unit. What is dominated is faint. Named are the entries on fronts and the best others.
+    """
+    found = tradeoffs(task)
+    if not found.panels:
+        return None
+    return Figure(
+        "cost",
+        f"{task.primary.title} against parameters, seconds of training and peak memory",
+        _caption(found),
+        lambda: _panels(found),
+        {entry: entry for entry in _named(found)},
+    )
+
+
+def _caption(found: Tradeoffs) -> str:
+    points = pd.concat([panel.points for panel in found.panels])
+    parts = ["A mark is an encoding's mean."]
+    if np.isfinite(points["quality_low"]).any():
+        parts.append(
+            f"An upright bar is the 95 % interval of the mean {plain(found.metric.title)}, as in "
+            "the standings, and may leave the picture."
+        )
+    if (points["cost_low"] < points["cost_high"]).any():
+        parts.append("A level bar spans the smallest to the largest cost met.")
+    parts += left_out(found)
+    if (most := max(len(panel.points) for panel in found.panels)) > MARKS:
+        parts.append(f"{MARKS} marks are drawn of {most:,}.")
+    return " ".join(parts)
+
+
+def left_out(found: Tradeoffs) -> list[str]:
+    """Sentences on what the panels leave out, and why there are several of one cost."""
+    parts = []
+    if found.unfinished:
+        parts.append(
+            f"{plural(found.unfinished, 'encoding')} that did not finish on as many targets as "
+            f"others {'is' if found.unfinished == 1 else 'are'} left out."
+        )
+    if found.machines > 1:
+        parts.append(
+            f"Times were taken on {found.machines} different machines or settings of threads"
+            + (
+                ", and each has a panel of its own."
+                if found.machines <= MACHINES
+                else f"; only the {MACHINES} with the most cells are drawn, a panel each."
+            )
+        )
+    if found.devices > 1:
+        parts.append(
+            "Peak memory is of tensors on a GPU and of the whole process on a CPU; each of the "
+            f"{found.devices} devices has a panel of its own."
+        )
+    return parts
+
+
+def front_text(found: Tradeoffs) -> str:
+    """Which entries are on the front of each panel, as a Markdown list; "" without a panel."""
+    lines = []
+    for panel in found.panels:
+        points = panel.points
+        names = [code(entry) for entry in points.loc[points["front"], "entry"]]
+        more = f" and {len(names) - LISTED:,} more" if len(names) > LISTED else ""
+        on = f" on {plain(panel.where)}" if panel.where else ""
+        lines.append(
+            f"- by {BY[panel.cost]}{on}: {', '.join(names[:LISTED])}{more}; "
+            f"dominated: {len(points) - len(names):,} of {len(points):,}"
+        )
+    if not lines:
+        return ""
+    return (
+        f"Pareto front by the means, best {plain(found.metric.title)} first (nothing else is "
+        "both better and cheaper):\n\n" + "\n".join(lines)
+    )
+
+
+def _named(found: Tradeoffs) -> list[str]:
+    """Entries on a front, then the best others: as many as there are colours."""
+    points = [panel.points for panel in found.panels]
+    on_front = {entry for p in points for entry in p.loc[p["front"], "entry"]}
+    order = dict.fromkeys(entry for p in points for entry in p["entry"])
+    ranked = [entry for entry in order if entry in on_front]
+    if len(ranked) > SHOWN:
+        # A long front is named all along, from the best to the cheapest.
+        chosen = np.linspace(0, len(ranked) - 1, SHOWN).round().astype(int)
+        return [ranked[place] for place in chosen]
+    return [*ranked, *(entry for entry in order if entry not in on_front)][:SHOWN]
+
+
+def _panels(found: Tradeoffs) -> list[Panel]:
+    quality = _quality(found)
+    return [_panel(panel, quality) for panel in found.panels]
+
+
+def _panel(panel: CostPoints, quality: Axis) -> Panel:
+    points = panel.points
+    log = points["cost_high"].max() > 8 * points["cost_low"].min()
+    drawn = points.sort_values("front", ascending=False, kind="stable")[:MARKS].sort_index()
+    stair = points[points["front"]].sort_values("cost")
+    front = Series(
+        "", stair["cost"].to_numpy(), stair["quality"].to_numpy(), "steps", label="Pareto front"
+    )
+    return Panel(
+        Axis(f"{panel.label} ↓", "log" if log else "linear"),
+        quality,
+        [*(_point(row) for row in rows_of(drawn)), front],
+        panel.where,
+    )
+
+
+def _point(row: dict[str, Any]) -> Series:
+    """An entry's mark, with bars where they have a length."""
+    low, high = _bar(row, "quality")
+    x_low, x_high = _bar(row, "cost")
+    return Series(
+        row["entry"],
+        np.array([row["cost"]], dtype=np.float64),
+        np.array([row["quality"]]),
+        "points",
+        low=low,
+        high=high,
+        x_low=x_low,
+        x_high=x_high,
+        faint=not row["front"],
+    )
+
+
+def _bar(row: dict[str, Any], of: str) -> tuple[np.ndarray, np.ndarray] | tuple[None, None]:
+    low, high = row[f"{of}_low"], row[f"{of}_high"]
+    if not (math.isfinite(low + high) and low < high):
+        return None, None
+    return np.array([low]), np.array([high])
+
+
+def _quality(found: Tradeoffs) -> Axis:
+    """Room for the means, and for bars up to half as much again: of two cells they are huge.
+
+    An error that spans decades gets a log axis; dB and shares are on a scale of their own.
+    """
+    points = pd.concat([panel.points for panel in found.panels])
+    values = points[["quality", "quality_low", "quality_high"]].to_numpy(dtype=np.float64)
+    means = values[:, 0]
+    log = found.metric.direction == "lower" and means.min() > 0 and means.max() > 8 * means.min()
+    if log:
+        # An interval may reach below zero, which no log axis shows.
+        values = np.log(np.where(values > 0, values, np.nan))
+        means = values[:, 0]
+    low, high = float(means.min()), float(means.max())
+    reach = 0.5 * (high - low) if high > low else math.inf
+    low = max(float(np.nanmin(values)), low - reach)
+    high = min(float(np.nanmax(values)), high + reach)
+    margin = 0.1 * (high - low) or 0.05 * abs(high) or 1.0
+    limits = (low - margin, high + margin)
+    if log:
+        limits = math.exp(limits[0]), math.exp(limits[1])
+    return Axis(found.metric.heading, "log" if log else "linear", limits)

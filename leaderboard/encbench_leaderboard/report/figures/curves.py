@@ -1,0 +1,125 @@
+"""Loss and quality during training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from encbench.results.records import Record, StoredRecord
+from encbench_leaderboard.board.table import TaskBoard
+from encbench_leaderboard.report.blocks import Axis, Figure, Panel, Series
+from encbench_leaderboard.report.figures.selection import (
+    SHOWN,
+    best_entries,
+    best_note,
+    has_arrays,
+)
+
+__all__ = ["SEEDS", "curves_figure", "thinned"]
+
+POINTS = {"loss": 150, "curve": 300}
+"""Most points of a line: more of a loss show the noise of batches and hide the other lines."""
+SEEDS = 5
+"""Lines an entry: more of them hide one another."""
+
+
+def curves_figure(task: TaskBoard) -> Figure | None:
+    """Training loss (log) and the followed metric against the step; a line for each first seed.
+
+    Lines are averaged over neighbouring intervals down to ``POINTS``. A curve that stops early
+    ends in a cross: training diverged or was cut there. None of a category: its targets differ,
+    and so do their steps.
+    """
+    if task.targets:
+        return None
+    entries = dict(
+        best_entries(task, lambda entry: list(filter(has_arrays, task.of_entry(entry)))[:SEEDS])
+    )
+    if not entries:
+        return None
+    seeds = f" (the first {SEEDS})" if (task.standings["cells"] > SEEDS).any() else ""
+    return Figure(
+        "curves",
+        f"training loss and {task.primary.title} against the step",
+        f"A line a seed{seeds}, the loss averaged over neighbouring steps; × marks where "
+        f"training stopped early.{best_note(task)}",
+        lambda: _panels(task, entries),
+        {entry: entry for entry in list(entries)[:SHOWN]},
+    )
+
+
+def _panels(task: TaskBoard, entries: Mapping[str, Sequence[StoredRecord]]) -> list[Panel]:
+    kept = {
+        entry: shown
+        for entry, records in entries.items()
+        if (shown := [stored for stored in records if len(_points(stored, "loss")[0])])
+    }
+    if not kept:
+        return []
+    followed = next(iter(kept.values()))[0].record.curve
+    metric = next((m for m in task.metrics if m.name == followed), None)
+    axes = {
+        "loss": Axis("training loss", "log"),
+        "curve": Axis(metric.heading if metric else followed),
+    }
+    panels = []
+    for name, axis in axes.items():
+        series = [
+            line
+            for entry, records in kept.items()
+            for stored in records
+            if (line := _line(entry, stored, name, many=len(records) > 1)) is not None
+        ]
+        if series:
+            panels.append(Panel(Axis("optimizer step"), axis, series))
+    return panels
+
+
+def _points(stored: StoredRecord, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Finite points (n,), (n,) of a curve; of the loss only positive ones, for a log axis."""
+    nothing = np.empty(0)
+    step = stored.arrays.get(f"{name}_step", nothing)
+    value = stored.arrays.get(name, nothing)
+    if len(step) != len(value):
+        return nothing, nothing
+    drawable = np.isfinite(value) & ((value > 0) if name == "loss" else True)
+    return step[drawable], value[drawable]
+
+
+def thinned(step: np.ndarray, value: np.ndarray, points: int) -> tuple[np.ndarray, np.ndarray]:
+    """A curve (n,), (n,) as at most so many means of neighbours, each at its last step.
+
+    The first value stands for itself: what training starts from is no noise.
+    """
+    if len(step) <= points:
+        return step, value
+    edges = np.linspace(1, len(step), points).round().astype(int)
+    starts = np.concatenate([[0], edges[:-1]])
+    sums = np.add.reduceat(value, starts)
+    return step[edges - 1], sums / np.diff(np.append(starts, len(value)))
+
+
+def _line(entry: str, stored: StoredRecord, name: str, *, many: bool) -> Series | None:
+    step, value = thinned(*_points(stored, name), POINTS[name])
+    if not len(step):
+        return None
+    return Series(
+        entry,
+        step,
+        value,
+        style="thin" if many else "solid",
+        label=f"seed {stored.record.cell.seed}",
+        other_x=_other_units(stored.record, step),
+        end="" if stored.record.status == "ok" else "stopped",
+    )
+
+
+def _other_units(record: Record, step: np.ndarray) -> dict[str, np.ndarray]:
+    """Steps (n,) as epochs and as seconds, where the record says what all its steps took."""
+    totals = {"epoch": record.epochs, "training time [s]": record.durations.get("training", 0.0)}
+    return {
+        title: step * (total / record.steps)
+        for title, total in totals.items()
+        if record.steps and total
+    }

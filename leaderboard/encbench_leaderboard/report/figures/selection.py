@@ -1,0 +1,75 @@
+"""Which entries and records a figure holds, and how many points of a line."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterator, Sequence
+
+import numpy as np
+
+from encbench.results.records import StoredRecord
+from encbench_leaderboard.board.table import TaskBoard
+from encbench_leaderboard.report.format import plural
+
+__all__ = ["SHOWN", "best_entries", "best_note", "has_arrays", "spread", "thin_index"]
+
+SHOWN = 10
+"""Entries named in one figure: as many as there are colours that can be told apart."""
+MOST = 40
+"""Entries in one figure: what follows the named ones is for readers who ask for it."""
+READ = 300
+"""Records that are read for a figure, besides those of the named entries."""
+
+
+def best_entries(
+    task: TaskBoard, records_of: Callable[[str], Sequence[StoredRecord]]
+) -> Iterator[tuple[str, Sequence[StoredRecord]]]:
+    """The best entries, in the table's order, with the records that are to be drawn of each.
+
+    Args:
+        task: what the figure is of.
+        records_of: the records of an entry that can be drawn; none leaves the entry out.
+    """
+    shown = read = 0
+    for entry in task.standings["entry"]:
+        records = records_of(entry)
+        if not records:
+            continue
+        shown, read = shown + 1, read + len(records)
+        if shown > MOST or (shown > SHOWN and read > READ):
+            return
+        yield entry, records
+
+
+def best_note(task: TaskBoard) -> str:
+    """A sentence for a caption where more entries finished than are named; else ""."""
+    finished = int((task.standings["n"] > 0).sum())
+    return f" The best {SHOWN} of {plural(finished, 'encoding')} are named." * (finished > SHOWN)
+
+
+def has_arrays(stored: StoredRecord) -> bool:
+    """Whether there are arrays at all, which need not be read for that."""
+    return "arrays.npz" in stored.record.files or (stored.path / "arrays.npz").exists()
+
+
+def spread(groups: Sequence[Hashable], most: int) -> list[int]:
+    """At most so many places of a sequence, ascending: one of each group before a second one."""
+    seen: Counter[Hashable] = Counter()
+    turns = []
+    for place, group in enumerate(groups):
+        turns.append((seen[group], place))
+        seen[group] += 1
+    return sorted(place for _, place in sorted(turns)[:most])
+
+
+def thin_index(size: int, level: int = 250, ends: int = 40) -> np.ndarray:
+    """Indices 0 … size - 1 of a line's points that a screen can show: both ends are kept.
+
+    Evenly spaced ones, a few pixels apart, and geometrically spaced ones from both ends, where
+    spectra bend and where a log axis shows more.
+    """
+    if size <= level + 2 * ends:
+        return np.arange(size)
+    head = np.geomspace(1, size, ends).round().astype(np.int64) - 1
+    evenly = np.linspace(0, size - 1, level).round().astype(np.int64)
+    return np.unique(np.concatenate([head, evenly, size - 1 - head]))

@@ -1,0 +1,114 @@
+"""The pictures of a task: the target, and what each encoding made of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from PIL import Image
+
+from encbench.results.records import StoredRecord
+from encbench_leaderboard.board.table import TaskBoard
+from encbench_leaderboard.report.blocks import Pictures, Tile
+from encbench_leaderboard.report.figures.selection import MOST, SHOWN
+from encbench_leaderboard.report.format import code, fixed, plain
+
+__all__ = ["sheet"]
+
+TARGET = "target"
+"""The picture that all records of a task share."""
+PREDICTION = "prediction"
+FIRST = (TARGET, PREDICTION, "error")
+
+
+def sheet(task: TaskBoard) -> Pictures | None:
+    """The target, and all pictures of the best entries: of each the first seed that finished.
+
+    An entry without a readable prediction of the target's size is left out, and the caption
+    names it. None where no entry has one, and of a category, whose targets differ.
+    """
+    if task.targets:
+        return None
+    target: tuple[Path, tuple[int, int]] | None = None
+    tiles: list[Tile] = []
+    missing: dict[str, str] = {}
+    shown = 0
+    for entry in task.standings["entry"]:
+        records = task.of_entry(entry)
+        finished = [stored for stored in records if stored.record.status == "ok"]
+        stored = next((r for r in finished if set(_names(r)) >= {TARGET, PREDICTION}), None)
+        if stored is None:
+            ends = sorted({r.record.status.replace("_", " ") for r in records})
+            missing[entry] = "none recorded" if finished else " or ".join(ends)
+            continue
+        if target is None:
+            size = _size(stored.path / f"{TARGET}.png")
+            if size is None:
+                missing[entry] = _damaged(stored, TARGET)
+                continue
+            target = stored.path / f"{TARGET}.png", size
+        made = _size(stored.path / f"{PREDICTION}.png")
+        if made != target[1]:
+            missing[entry] = (
+                "of another size than the target" if made else _damaged(stored, PREDICTION)
+            )
+            continue
+        caption = _caption(task, stored)
+        tiles += [
+            Tile(stored.path / f"{name}.png", name, entry, caption)
+            for name in _names(stored)
+            if name != TARGET and (name == PREDICTION or _size(stored.path / f"{name}.png"))
+        ]
+        shown += 1
+        if shown == MOST:
+            break
+    if target is None or not tiles:
+        return None
+    return Pictures(
+        "sheet",
+        "target, predictions, magnified crops and error maps side by side",
+        "Top row of a block: target and predictions. Below: the marked window, where the target "
+        "varies most, magnified; and the absolute error on one common scale."
+        + _without_picture(missing),
+        [Tile(target[0], TARGET, None), *tiles],
+    )
+
+
+def _without_picture(missing: dict[str, str]) -> str:
+    if not missing:
+        return ""
+    named = [f"{code(entry)} ({plain(why)})" for entry, why in missing.items()]
+    more = f" and {len(named) - SHOWN:,} more" if len(named) > SHOWN else ""
+    return f" Without a picture: {', '.join(named[:SHOWN])}{more}."
+
+
+def _names(stored: StoredRecord) -> list[str]:
+    """Names of a record's pictures: the target, what the network made, its error, others."""
+    names = {name.removesuffix(".png") for name in stored.record.files if name.endswith(".png")}
+    return [*(name for name in FIRST if name in names), *sorted(names - set(FIRST))]
+
+
+def _size(file: Path) -> tuple[int, int] | None:
+    """Width and height [px]; None where the file is no picture, or half of one."""
+    try:
+        # Half a file with other bytes behind it decodes to something; its checksums tell.
+        with Image.open(file) as image:
+            image.verify()
+            return image.size
+    # pillow raises all of these
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        return None
+
+
+def _damaged(stored: StoredRecord, name: str) -> str:
+    return f"records/{stored.path.name}/{name}.png is damaged"
+
+
+def _caption(task: TaskBoard, stored: StoredRecord) -> str:
+    """The first two metrics of the cell: "41.2 dB / 0.997"."""
+    numbers = []
+    for metric in task.metrics[:2]:
+        recorded = stored.record.metrics.get(metric.name)
+        if recorded is not None and recorded.value is not None:
+            places = 1 if metric.unit == "dB" else 3
+            numbers.append(f"{fixed(recorded.value, places)} {metric.unit}".rstrip())
+    return " / ".join(numbers)

@@ -1,0 +1,225 @@
+"""Eigenvalue spectra of the NTK at the start, middle and end of training."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+
+from encbench.results.records import SpectrumSummary, StoredRecord
+from encbench_leaderboard.board.spectra_mean import MeanSpectrum, floor_of, mean_spectrum, resolved
+from encbench_leaderboard.board.table import WHENS, TaskBoard
+from encbench_leaderboard.report.blocks import Axis, Figure, Panel, Series
+from encbench_leaderboard.report.figures.selection import (
+    SHOWN,
+    best_entries,
+    best_note,
+    has_arrays,
+    spread,
+    thin_index,
+)
+from encbench_leaderboard.report.format import plural
+
+__all__ = ["AVERAGED", "spectra_figure"]
+
+AVERAGED = 40
+"""Cells an entry whose spectra are read and averaged: one a target before a second one."""
+PLACES = 1000
+"""Places of a mean spectrum: more than a panel has pixels across."""
+
+STYLES: dict[str, Literal["dotted", "dashed", "solid"]] = {
+    "start": "dotted",
+    "middle": "dashed",
+    "end": "solid",
+}
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """An encoding's cells that are drawn, and what each belongs to."""
+
+    name: str
+    records: Sequence[StoredRecord]
+    groups: Sequence[Hashable]
+
+    @property
+    def summaries(self) -> list[SpectrumSummary]:
+        return [summary for stored in self.records for summary in stored.record.spectra]
+
+
+def spectra_figure(task: TaskBoard) -> Figure | None:
+    """Spectra of K, and of the MLP's part alone where it was recorded.
+
+    An entry with one cell is drawn as it is; the spectra of several as their geometric mean,
+    see ``spectra_mean``, at the end of training with a band from the 10th to the 90th
+    percentile over seeds, or over the targets of a category. What is below the floor is counted
+    in the legend and never drawn; a mean is thin where it is an upper bound.
+    """
+    entries = _entries(task)
+    if not entries:
+        return None
+    styles: dict[str, str] = {style: when for when, style in STYLES.items()}
+    averaged = any(len(entry.records) > 1 for entry in entries)
+    return Figure(
+        "spectra",
+        "NTK eigenvalues from large to small on a log axis",
+        (_caption_of_means(task, entries) if averaged else _CAPTION) + best_note(task),
+        lambda: _panels(entries),
+        {entry.name: _legend(entry) for entry in entries[:SHOWN]},
+        {**styles, "thin": "upper bound"} if averaged else styles,
+    )
+
+
+_CAPTION = (
+    "NTK eigenvalues, largest first. A line stops at the floor, under which eigenvalues are "
+    "rounding noise; the legend counts those."
+)
+
+
+def _caption_of_means(task: TaskBoard, entries: Sequence[_Entry]) -> str:
+    over = "the targets, seeds of one averaged first" if task.targets else "the seeds"
+    sizes = {summary.size for entry in entries for summary in entry.summaries}
+    grow = " Eigenvalues grow with the size of the kernel, and these differ in size." * (
+        len(sizes) > 1
+    )
+    most = max(sum(_drawable(r) for r in task.of_entry(entry.name)) for entry in entries)
+    part = f" Of each encoding {AVERAGED} cells are read." * (most > AVERAGED)
+    return (
+        f"NTK eigenvalues, largest first: geometric mean over {over}, resampled to a common "
+        "index; the band holds the 10th to the 90th percentile at the end of training. Values "
+        "under their floor (rounding noise) count as the floor, so a line is an upper bound "
+        f"where it is thin, and it stops where fewer than half are above the floor.{grow}{part}"
+    )
+
+
+def _entries(task: TaskBoard) -> list[_Entry]:
+    units = dict(zip((id(r) for r in task.records), task.cells["unit"], strict=True))
+
+    def chosen(entry: str) -> list[StoredRecord]:
+        records = [stored for stored in task.of_entry(entry) if _drawable(stored)]
+        return [records[i] for i in spread([units[id(r)] for r in records], AVERAGED)]
+
+    return [
+        _Entry(name, records, [units[id(stored)] for stored in records])
+        for name, records in best_entries(task, chosen)
+    ]
+
+
+def _drawable(stored: StoredRecord) -> bool:
+    return bool(stored.record.spectra) and has_arrays(stored)
+
+
+def _legend(entry: _Entry) -> str:
+    """The name, and how much of the spectrum at the end is under the floor."""
+    last = [
+        next((s for s in spectra if s.when == "end"), spectra[-1])
+        for spectra in (stored.record.spectra for stored in entry.records)
+    ]
+    size = sum(summary.size for summary in last)
+    below = size - sum(summary.resolved_rank for summary in last)
+    if len(entry.records) == 1:
+        return f"{entry.name}\n{below:,} of {size:,} ≤ floor"
+    share = _percent(below, size)
+    return f"{entry.name}\nmean of {plural(len(last), 'cell')}, {share} of values ≤ floor"
+
+
+def _percent(below: int, size: int) -> str:
+    """A share that reads 0% or 100% only where it is."""
+    share = 100 * below / size
+    if 0 < share < 0.1:
+        return "under 0.1%"
+    if 99.9 < share < 100:
+        return "over 99.9%"
+    return f"{share:.1f}".removesuffix(".0") + "%"
+
+
+def _panels(entries: Sequence[_Entry]) -> list[Panel]:
+    summaries = [summary for entry in entries for summary in entry.summaries]
+    one_size = (
+        all(len(entry.records) == 1 for entry in entries) and len({s.size for s in summaries}) == 1
+    )
+    x = Axis("index of the eigenvalue" + ("" if one_size else " / size of the kernel"))
+    y = Axis("eigenvalue λ", "log")
+    floors = [summary.floor for summary in summaries if summary.floor > 0]
+    floor = (min(floors), max(floors)) if floors else None
+    titles = {"": _title(summaries), "mlp_": "MLP's part of the kernel alone"}
+    panels = []
+    for part, title in titles.items():
+        series = [line for entry in entries for line in _lines(entry, part, one_size=one_size)]
+        if series:
+            panels.append(Panel(x, y, series, title, floor))
+    return panels
+
+
+def _title(summaries: Sequence[SpectrumSummary]) -> str:
+    kernel = " and ".join(sorted({s.outputs for s in summaries}))
+    points = sorted({s.points for s in summaries})
+    n = f"{points[0]:,}" + (f" to {points[-1]:,}" if len(points) > 1 else "")
+    return f"NTK ({kernel} kernel, N = {n} points)"
+
+
+Spectra = Mapping[str, tuple[np.ndarray, float]]
+"""Moment to eigenvalues and floor."""
+
+
+def _spectra(stored: StoredRecord, part: str) -> Spectra:
+    found: dict[str, tuple[np.ndarray, float]] = {}
+    for summary in stored.record.spectra:
+        values = stored.arrays.get(f"spectrum_{part}{summary.when}")
+        if values is not None and len(values):
+            found[summary.when] = values, floor_of(summary, values, part)
+    return found
+
+
+def _lines(entry: _Entry, part: str, *, one_size: bool) -> list[Series]:
+    """A line a moment, and of a mean that ends in an upper bound a second one."""
+    spectra = [_spectra(stored, part) for stored in entry.records]
+    lines: list[Series] = []
+    for when in WHENS:
+        if len(spectra) == 1:
+            if when in spectra[0]:
+                lines += _single(entry.name, when, *spectra[0][when], one_size=one_size)
+            continue
+        # Without a floor rounding noise would pass for values.
+        taken = [i for i, found in enumerate(spectra) if when in found and found[when][1] > 0]
+        if taken:
+            groups = [entry.groups[i] for i in taken]
+            mean = mean_spectrum([spectra[i][when] for i in taken], groups, length=PLACES)
+            lines += _averaged(entry.name, when, mean)
+    return lines
+
+
+def _single(
+    entry: str, when: str, values: np.ndarray, floor: float, *, one_size: bool
+) -> list[Series]:
+    above = resolved(values, floor)
+    if not len(above):
+        return []
+    at = thin_index(len(above))
+    index = at + 1.0 if one_size else (at + 1.0) / len(values)
+    end: Literal["", "cut"] = "cut" if len(above) < len(values) else ""
+    return [Series(entry, index, above[at], style=STYLES[when], label=when, end=end)]
+
+
+def _averaged(entry: str, when: str, mean: MeanSpectrum) -> list[Series]:
+    known = int((~np.isnan(mean.mean)).sum())
+    certain = known - int(mean.bounded.sum())
+    parts = []
+    if certain:
+        at = thin_index(certain)
+        parts.append(_part(entry, when, mean, at))
+    if known > certain:
+        # From the last place that all resolve, so that the line has no gap.
+        start = max(certain - 1, 0)
+        bound = _part(entry, when, mean, start + thin_index(known - start))
+        parts.append(replace(bound, style="thin", label=f"{when}, upper bound"))
+    if parts and known < len(mean.mean):
+        parts[-1] = replace(parts[-1], end="cut")
+    return parts
+
+
+def _part(entry: str, when: str, mean: MeanSpectrum, at: np.ndarray) -> Series:
+    band = {"low": mean.low[at], "high": mean.high[at]} if when == "end" else {}
+    return Series(entry, mean.place[at], mean.mean[at], style=STYLES[when], label=when, **band)

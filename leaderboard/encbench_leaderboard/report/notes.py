@@ -1,0 +1,180 @@
+"""Sentences below a table: conditions, means and intervals, ranks and tests, Theorem 1."""
+
+from __future__ import annotations
+
+import math
+
+from encbench_leaderboard.board.conditions import metric_conditions, missing_reasons
+from encbench_leaderboard.board.overview import OverTasks, Overview
+from encbench_leaderboard.board.standings import TESTED
+from encbench_leaderboard.board.table import TaskBoard
+from encbench_leaderboard.report.format import code, count, p_text, plain, plural
+from encbench_leaderboard.report.tables import TEST_NAMES
+from encbench_leaderboard.statistics.across import FEWEST_TASKS
+from encbench_leaderboard.statistics.intervals import BOOTSTRAP_FROM
+from encbench_leaderboard.statistics.pairs import ALPHA
+
+__all__ = [
+    "ABLATION",
+    "ADJACENT",
+    "metric_notes",
+    "overview_note",
+    "statistics_notes",
+    "theorem_note",
+]
+
+SHOWN_PAIRS = 12
+ADJACENT = (
+    "The interval is of this pair alone; p is corrected for all pairs of the table. *Detectable* "
+    "is the smallest difference that this test, at the corrected level and with the spread seen, "
+    "detects with 80 % power: a tie says only that a larger difference is unlikely."
+)
+ABLATION = (
+    "K = K_MLP + K_enc, the parts of the network's parameters and of the encoding's: K_MLP alone "
+    "is the kernel without the encoding's learnable parameters. At the end of training, first "
+    "seed. An *activation region* is a set of points at which the same ReLU units are on. On "
+    "plain coordinates a region of a ReLU network holds at most d + 1 independent rows of the "
+    "Jacobian, which bounds the rank of the trace kernel."
+)
+
+
+def metric_notes(task: TaskBoard) -> list[str]:
+    """Under which conditions metrics were taken, and why one has no value."""
+    common, mixed = metric_conditions(task)
+    titles = {metric.name: plain(metric.title) for metric in task.metrics}
+    notes = [f"{titles[name]}: {plain(conditions)}." for name, conditions in common.items()]
+    notes += [
+        f"**{titles[name]} was taken under different conditions (in brackets): numbers under "
+        "different conditions must not be compared.**"
+        for name in mixed
+    ]
+    return notes + [
+        f"{titles.get(name, plain(name))} has no value (–) where {plain(reason)}."
+        for name, reason in missing_reasons(task).items()
+    ]
+
+
+def statistics_notes(task: TaskBoard) -> list[str]:
+    """What means, intervals and ranks are over, and how they were tested."""
+    return [*_about_means(task), *_about_ranks(task)]
+
+
+def _about_means(task: TaskBoard) -> list[str]:
+    methods = set(task.standings[f"metric:{task.primary.name}|interval"])
+    unit = "target" if task.targets else "seed"
+    notes = []
+    if task.targets:
+        notes.append(
+            "Means are over targets, of the mean over the seeds of each: every target counts "
+            "once. Entries are compared on the same targets, so a test may tell two apart whose "
+            "intervals overlap."
+        )
+    intervals = []
+    if "t" in methods:
+        intervals.append(f"mean ± half of the 95 % t interval (2 to {BOOTSTRAP_FROM - 1} {unit}s)")
+    if "bootstrap" in methods:
+        how = ", targets and then their seeds resampled" if task.targets else ""
+        intervals.append(f"mean [95 % bootstrap interval] ({BOOTSTRAP_FROM} {unit}s or more{how})")
+    if intervals:
+        notes.append(f"{'; '.join(intervals)}.".capitalize())
+        if (task.standings["units"] == 1).any():
+            notes.append(f"One {unit} has no interval.")
+    return notes
+
+
+def _about_ranks(task: TaskBoard) -> list[str]:
+    ranked = task.standings[task.standings["rank"].notna()]
+    unit = "target" if task.targets else "seed"
+    untested = f"(1): ordered by mean only; one {unit} is too few to test."
+    if task.pairs is None:
+        if len(ranked) < 2:
+            return []
+        if (ranked["units"] == 1).all():
+            return [untested]
+        return [f"(1): ordered by mean only; no two entries share a {unit} to be tested on."]
+    methods = [TEST_NAMES[m] for m in TEST_NAMES if m in set(task.pairs.method)]
+    notes = [
+        "\\# is the range of ranks that the tests allow: "
+        f"{plural(task.pairs.tested, 'paired test')} of all pairs ({' and '.join(methods)}) on "
+        f"the {unit}s that both finished, with Holm's correction at 5 %. “=” is a tie: the tests "
+        "find no difference from the entry above."
+    ]
+    if len(ranked) > TESTED:
+        notes.append(f"Only the best {TESTED} were tested.")
+    if not ranked["tested"].all():
+        notes.append("(1): ordered by mean only, not tested.")
+    if task.targets and ranked["units"].nunique() > 1:
+        notes.append(
+            "Entries that did not finish on every target rank below those that did: their means "
+            "are over other targets."
+        )
+    return notes
+
+
+def theorem_note(task: TaskBoard) -> str:
+    """On how many kernels Theorem 1 was checked, and whether it held; "" without kernels.
+
+    Without learnable parameters of the encoding K is K_MLP, which proves nothing.
+    """
+    checks = [
+        (summary.weyl, entry, summary.when)
+        for entry in task.standings["entry"]
+        for stored in task.of_entry(entry)
+        for summary in stored.record.spectra
+        if summary.weyl is not None and stored.record.parameters.get("encoding", 0) > 0
+    ]
+    if not checks:
+        return ""
+    broken = [(entry, when) for weyl, entry, when in checks if not weyl.ok]
+    rule = "λ_i(K_MLP) + λ_n(K_enc) ≤ λ_i(K) for every i, within the floors"
+    if not broken:
+        return f"Theorem 1, {rule}, was checked on {count(len(checks))} kernels and holds on all."
+    where = ", ".join(f"{code(entry)} ({when})" for entry, when in broken)
+    return (
+        f"**Theorem 1, {rule}, fails on {count(len(broken))} of {count(len(checks))} kernels: "
+        f"{where}. A kernel here is wrong.**"
+    )
+
+
+def overview_note(found: Overview) -> str:
+    """What the overview's ranks are, and what tests over tasks say of them."""
+    parts = [
+        "Values are means over the cells that finished. *Mean rank* is over the tasks that an "
+        "encoding was run on with others, whose number is in the column *tasks*; a category of "
+        "targets counts as one task. Equal values share their mean rank; what did not finish "
+        "ranks last."
+    ]
+    tests = found.tests
+    if tests is None:
+        parts.append(
+            f"Mean ranks over fewer than {FEWEST_TASKS} tasks are not tested: other tasks might "
+            "order the encodings differently."
+        )
+        return " ".join(parts)
+    if not math.isnan(tests.friedman):
+        differ = "differ" if tests.friedman <= ALPHA else "are not shown to differ"
+        p = p_text(tests.friedman)
+        parts.append(
+            f"Over all {tests.tasks} tasks the {len(tests.entries)} encodings that were run on "
+            f"each {differ} in rank (Friedman's test by permutation: p "
+            f"{p if p.startswith('<') else f'= {p}'})."
+        )
+    return " ".join([*parts, _pairs_over_tasks(tests)])
+
+
+def _pairs_over_tasks(tests: OverTasks) -> str:
+    better = [
+        (pair.first, pair.second, pair.won, pair.lost)
+        if pair.won > pair.lost
+        else (pair.second, pair.first, pair.lost, pair.won)
+        for pair in tests.sure
+    ]
+    listed = "; ".join(
+        f"{code(tests.entries[a])} before {code(tests.entries[b])} ({won}:{lost})"
+        for a, b, won, lost in better[:SHOWN_PAIRS]
+    )
+    more = f"; and {len(better) - SHOWN_PAIRS} more" if len(better) > SHOWN_PAIRS else ""
+    return (
+        "Pairs that differ by wins and losses over tasks (sign test, Holm's correction at 5 %): "
+        f"{listed or 'none'}{more}."
+    )

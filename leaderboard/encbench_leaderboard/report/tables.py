@@ -1,0 +1,218 @@
+"""The tables of a page."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from operator import attrgetter, itemgetter
+from typing import Any
+
+from encbench.results.records import SpectrumSummary
+from encbench_leaderboard.board.adjacent import AdjacentPair, adjacent_pairs
+from encbench_leaderboard.board.cells import WHENS, cell_settings
+from encbench_leaderboard.board.labels import differing
+from encbench_leaderboard.board.overview import Overview
+from encbench_leaderboard.board.table import TaskBoard
+from encbench_leaderboard.report.blocks import Block, Column, Row, Table, Value
+from encbench_leaderboard.report.columns import (
+    ENTRY,
+    NO_VALUE,
+    Source,
+    codes,
+    cost_columns,
+    fill,
+    metric_column,
+    numbers,
+    spectrum_columns,
+    standings_columns,
+    texts,
+)
+from encbench_leaderboard.report.format import MISSING, count, digits, eigenvalue, fixed, p_text
+
+__all__ = [
+    "TEST_NAMES",
+    "ablation_table",
+    "adjacent_table",
+    "cost_table",
+    "overview_table",
+    "settings_table",
+    "spectra_table",
+    "standings_table",
+]
+
+TEST_NAMES = {
+    "t": "paired t",
+    "sign-flip": "exact sign-flip",
+    "sampled sign-flip": "sign-flip, random patterns",
+}
+
+
+def standings_table(task: TaskBoard, details: Callable[[str], Sequence[Block]]) -> Table:
+    """The leaderboard of a task, best first, what did not finish at the bottom.
+
+    Columns without any value are left out.
+
+    Args:
+        task: a task or category.
+        details: what is shown of an entry when its row is opened.
+    """
+    full = fill("standings", standings_columns(task), task.rows, itemgetter("entry"))
+    quality = [metric_column(metric) for metric in task.metrics[:2]]
+    always = ("rank", "encoding", "status", quality[0])
+    first = ("rank", "encoding", *quality, "parameters", "seconds")
+    places = [
+        place
+        for place, column in enumerate(full.columns)
+        if column.name in always or any(row.values[place] != NO_VALUE for row in full.rows)
+    ]
+    columns = [full.columns[place] for place in places]
+    rows = [
+        Row(
+            [row.values[place] for place in places],
+            entry,
+            Counter(stored.record.status for stored in task.of_entry(entry)),
+            details(entry),
+        )
+        for row, entry in zip(full.rows, task.standings["entry"], strict=True)
+    ]
+    targets = f" ({task.cells['unit'].nunique()} targets)" if task.targets else ""
+    return Table(
+        "standings",
+        [replace(column, first=column.name in first) for column in columns],
+        rows,
+        f"{task.label}{targets}",
+    )
+
+
+def overview_table(found: Overview) -> Table:
+    """Encodings × tasks in each task's primary metric, by mean rank.
+
+    What ran on fewer tasks stands below: its mean rank is not over the same ones.
+    """
+    sources: list[Source[int]] = [
+        codes("encoding", "encoding", lambda place: found.entries[place]),
+        numbers("mean_rank", "mean rank ↓", found.mean_rank, fixed, "over the tasks that rank it"),
+        numbers("tasks", "tasks", found.tasks, str, "that rank the encoding"),
+    ]
+    for number, group in enumerate(found.groups, 1):
+        column = Column(group.slug, f"{number}. {group.primary.heading}", help=group.label)
+        rows = group.standings.set_index("entry")
+        name, places = f"metric:{group.primary.name}", digits(group.primary)
+        values = {
+            entry: Value(fixed(mean, places), mean) if n else Value("did not finish")
+            for entry, mean, n in zip(rows.index, rows[name], rows["n"], strict=True)
+        }
+        sources.append(
+            Source(column, lambda place, v=values: v.get(found.entries[place], NO_VALUE))
+        )
+    places = range(len(found.entries))
+    return fill("overview", sources, places, lambda place: found.entries[place])
+
+
+def adjacent_table(task: TaskBoard) -> Table | None:
+    """Each entry beside the next one; None where nothing was tested."""
+    unit = f" [{task.primary.unit}]" if task.primary.unit else ""
+    decimals = partial(fixed, digits=digits(task.primary))
+
+    def interval(pair: AdjacentPair) -> Value:
+        if not pair.difference.method:
+            return NO_VALUE
+        low, high = pair.difference.low, pair.difference.high
+        return Value(f"{decimals(low)} to {decimals(high)}", low)
+
+    sources: list[Source[AdjacentPair]] = [
+        codes("encoding", "encoding", attrgetter("higher")),
+        codes("next", "next encoding", attrgetter("lower")),
+        numbers("difference", f"difference{unit}", attrgetter("difference.mean"), decimals),
+        Source(Column("interval", "95 % interval", help="of this pair alone"), interval),
+        numbers("n", "n", attrgetter("difference.units"), str, "pairs of cells or targets"),
+        numbers("p", "p (Holm)", attrgetter("p"), p_text, "corrected for all pairs of the table"),
+        texts("test", "test", lambda pair: TEST_NAMES.get(pair.method, MISSING)),
+        texts("verdict", "verdict", lambda pair: "tie" if pair.tied else "different"),
+        numbers(
+            "detectable",
+            f"detectable{unit}",
+            attrgetter("detectable"),
+            decimals,
+            "with 80 % power at the corrected level",
+        ),
+    ]
+    found = adjacent_pairs(task)
+    return fill("adjacent", sources, found, attrgetter("higher")) if found else None
+
+
+def spectra_table(task: TaskBoard, entry: str | None = None) -> Table | None:
+    """Statistics of the spectrum at the start, middle and end; None where none was taken.
+
+    Args:
+        task: a task or category.
+        entry: of this one alone, without a column that names it.
+    """
+    parts = []
+    for when in WHENS:
+        moment: Source[Mapping[str, Any]] = texts("moment", "moment", lambda _, w=when: w)
+        sources = [moment, *spectrum_columns(when)]
+        parts.append(([ENTRY, *sources] if entry is None else sources, f"{when}:taken"))
+    rows = [
+        Row([source.value(row) for source in sources], row["entry"])
+        for row in task.rows
+        if entry in (None, row["entry"])
+        for sources, taken in parts
+        if row[taken]
+    ]
+    return Table("spectra", [source.column for source in parts[0][0]], rows) if rows else None
+
+
+def cost_table(task: TaskBoard) -> Table:
+    """Where the time and the memory went."""
+    return fill("costs", [ENTRY, *cost_columns(task)], task.rows, itemgetter("entry"))
+
+
+def settings_table(task: TaskBoard) -> Table | None:
+    """Settings that are not the same for all entries; None where all are."""
+    settings = {
+        entry: cell_settings(task.of_entry(entry)[0].record) for entry in task.standings["entry"]
+    }
+    keys = differing(settings.values())
+    sources: list[Source[str]] = [
+        codes("encoding", "encoding", str),
+        *(codes(k, k, lambda entry, k=k: str(settings[entry].get(k, MISSING))) for k in keys),
+    ]
+    return fill("settings", sources, settings, str) if keys else None
+
+
+def ablation_table(task: TaskBoard) -> Table | None:
+    """K beside K_MLP at the end of training, first seed; None where no spectrum was taken."""
+    found: dict[str, SpectrumSummary] = {}
+    for entry in task.standings["entry"]:
+        summaries = [s for stored in task.of_entry(entry)[:1] for s in stored.record.spectra]
+        last = next((s for s in summaries if s.when == "end"), None)
+        if last is not None and last.mlp is not None:
+            found[entry] = last
+
+    def above(number: str, part: str = "") -> Callable[[str], Value]:
+        def value(entry: str) -> Value:
+            spectrum: Any = attrgetter(part)(found[entry]) if part else found[entry]
+            shown = getattr(spectrum, number)
+            if shown is None:
+                return Value(f"≤ {eigenvalue(spectrum.floor)}", 0.0)
+            return Value(eigenvalue(shown), shown)
+
+        return value
+
+    def seen(number: str) -> Callable[[str], float | None]:
+        return lambda entry: getattr(found[entry].activation, number, None)
+
+    sources: list[Source[str]] = [
+        codes("encoding", "encoding", str),
+        Source(Column("median", "λ median of K"), above("median")),
+        Source(Column("median_mlp", "λ median of K_MLP"), above("median", "mlp")),
+        Source(Column("minimum", "λ_min of K"), above("minimum")),
+        Source(Column("minimum_mlp", "λ_min of K_MLP"), above("minimum", "mlp")),
+        numbers("regions", "activation regions", seen("regions"), count, "that hold a point"),
+        numbers("rank_bound", "bound of the rank", seen("rank_bound"), count),
+        numbers("dead_units", "dead units", seen("dead_units"), count, "off at every point"),
+    ]
+    return fill("ablation", sources, found, str) if found else None
