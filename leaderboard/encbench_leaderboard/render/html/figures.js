@@ -15,11 +15,12 @@ function drawFigure(host) {
   const plot = $(".plot", host);
   const panels = Object.keys(given).filter((name) => name.startsWith("xaxis")).length;
   const controls = Object.fromEntries($$("[data-key]", host).map((c) => [c.name, c]));
-  const hidden = () => state.getAll("hide");
+  const hidden = ({ list, name }) => state.getAll(list).includes(name);
 
   function apply() {
     Object.values(controls).forEach(load);
-    const { x, y, unit } = controls;
+    const { x, y, unit, lines } = controls;
+    const all = !lines || lines.value !== lines.first;
     const { color, backgroundColor } = getComputedStyle(plot);
     const width = plot.clientWidth;
     const columns = Math.max(1, Math.min(panels, Math.floor(width / 320)));
@@ -38,15 +39,16 @@ function drawFigure(host) {
       }
     }
     for (const button of $$(".legend button", host)) {
-      button.ariaPressed = !hidden().includes(button.dataset.name);
+      button.ariaPressed = !hidden(button.dataset);
     }
     return Plotly.react(plot, traces.map((trace) => {
-      const { colours, other, name } = trace.meta;
+      const { colours, other, name, style, named } = trace.meta;
+      const off = hidden({ list: "hide", name }) || hidden({ list: `${host.dataset.name}.hide`, name: style });
       const colour = colours[Number(isDark())];
       return {
         ...trace, x: values[other[unit?.value] ?? trace.x], y: values[trace.y],
         line: { ...trace.line, color: colour }, marker: { ...trace.marker, color: colour },
-        fillcolor: `${colour}2e`, visible: !hidden().includes(name),
+        fillcolor: `${colour}2e`, visible: !off && (named || all),
       };
     }), layout, config);
   }
@@ -59,11 +61,12 @@ function drawFigure(host) {
     return ["entry,series,panel,x,y", ...lines, ""].join("\n");
   }
   host.addEventListener("click", ({ target }) => {
-    const line = target.closest(".legend button")?.dataset.name;
+    const switched = target.closest(".legend button")?.dataset;
     const format = target.dataset.save;
     const filename = [host.closest(".task")?.dataset.name, host.dataset.name].filter(Boolean).join("-");
-    if (line !== undefined) {
-      keep("hide", ...(hidden().includes(line) ? hidden().filter((n) => n !== line) : [...hidden(), line]));
+    if (switched) {
+      const others = state.getAll(switched.list).filter((name) => name !== switched.name);
+      keep(switched.list, ...others, hidden(switched) ? "" : switched.name);
       redraw();
     } else if (format === "csv") {
       const href = `data:text/csv;charset=utf-8,${encodeURIComponent(csv())}`;

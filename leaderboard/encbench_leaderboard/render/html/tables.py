@@ -48,6 +48,10 @@ def table_options(table: Table, entries: Entries, *, openable: bool) -> dict[str
     opener = {"name": "", "data": None, "defaultContent": "", "orderable": False}
     columns = [{**opener, "className": "opener"}] if openable else []
     columns += [_column(column, place) for place, column in enumerate(table.columns)]
+    if any(set(row.statuses) - {"ok"} for row in table.rows):
+        columns = [
+            c | {"visible": c.get("visible", True) or c["name"] == "status"} for c in columns
+        ]
     many = len(table.rows) > PAGE
     buttons: list[dict[str, Any]] = [
         {"extend": "colvis", "text": "Columns", "columns": ":not(.opener)"},
