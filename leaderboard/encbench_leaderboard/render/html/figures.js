@@ -1,128 +1,130 @@
 // Figures by Plotly, and pictures side by side.
+function loadPlotly() {
+  if (window.Plotly) return;
+  const script = document.createElement("script"); // half a second that only figures need
+  script.textContent = $("#plotly").textContent;
+  document.head.append(script);
+}
 const decoded = (text) => (
   new Float64Array(Uint8Array.from(atob(text), (c) => c.charCodeAt(0)).buffer));
-function save(text, name) {
-  const link = document.createElement("a");
-  Object.assign(link, { href: URL.createObjectURL(new Blob([text], { type: "text/csv" })), download: name });
-  link.click();
-  URL.revokeObjectURL(link.href);
-}
 
 function drawFigure(host) {
-  const { traces, layout: given, arrays } = json($("script", host));
+  loadPlotly();
+  const { traces, layout: given, config, arrays } = json($("script", host));
   const values = arrays.map(decoded);
   const plot = $(".plot", host);
-  const controls = $$("[data-key]", host);
   const panels = Object.keys(given).filter((name) => name.startsWith("xaxis")).length;
-  const file = [host.closest(".task")?.dataset.name, host.dataset.name].filter(Boolean).join("-");
+  const controls = Object.fromEntries($$("[data-key]", host).map((c) => [c.name, c]));
+  const hidden = ({ list, name }) => state.getAll(list).includes(name);
 
   function apply() {
-    controls.forEach(load);
-    const [x, y, unit] = ["x", "y", "unit"].map((n) => controls.find((c) => c.dataset.key.endsWith(`.${n}`)));
+    Object.values(controls).forEach(load);
+    const { x, y, unit, lines } = controls;
+    const all = !lines || lines.value !== lines.first;
+    const { color, backgroundColor } = getComputedStyle(plot);
     const width = plot.clientWidth;
     const columns = Math.max(1, Math.min(panels, Math.floor(width / 320)));
-    const height = Math.ceil(panels / columns) * 340;
-    const { color, backgroundColor } = getComputedStyle(plot);
-    const layout = { ...given, width, height, font: { ...given.font, color }, hoverlabel: { bgcolor: backgroundColor },
-      uirevision: controls.map((c) => c.value).join() };
-    const span = (place, of, gap) => [place / of + (place ? gap : 0), (place + 1) / of - (place + 1 < of ? gap : 0)];
-    for (let panel = 0; panel < panels; panel += 1) {
-      const at = panel ? panel + 1 : "";
-      const row = Math.floor(panel / columns);
-      const domains = [span(panel % columns, columns, 34 / width),
-        span(height / 340 - 1 - row, height / 340, 44 / height)];
-      [[`xaxis${at}`, x], [`yaxis${at}`, y]].forEach(([name, scale], i) => {
-        layout[name] = { ...given[name], domain: domains[i] };
-        if (scale.value !== scale.first) Object.assign(layout[name], { type: scale.value, range: undefined });
-      });
-      if (unit && unit.value !== unit.first) Object.assign(layout[`xaxis${at}`], { title: { text: unit.value }, range: undefined });
+    const rows = Math.ceil(panels / columns);
+    const layout = {
+      ...given, width, height: rows * 340, grid: { ...given.grid, rows, columns },
+      font: { ...given.font, color }, hoverlabel: { bgcolor: backgroundColor },
+      uirevision: [x.value, y.value, unit?.value].join(),
+    };
+    for (const name of Object.keys(given).filter((key) => /^[xy]axis/.test(key))) {
+      layout[name] = { ...given[name] };
+      const scale = controls[name[0]];
+      if (scale.value !== scale.first) Object.assign(layout[name], { type: scale.value, range: null });
+      if (name[0] === "x" && unit && unit.value !== unit.first) {
+        Object.assign(layout[name], { title: { text: unit.value }, range: null });
+      }
     }
-    const error = (bars) => bars && { ...bars, array: values[bars.array], arrayminus: values[bars.arrayminus] };
-    const hidden = state.getAll("hide");
-    for (const button of $$(".legend button", host)) button.setAttribute("aria-pressed", !hidden.includes(button.dataset.name));
+    for (const button of $$(".legend button", host)) {
+      button.ariaPressed = !hidden(button.dataset);
+    }
     return Plotly.react(plot, traces.map((trace) => {
-      const own = trace.meta.colours[Number(isDark())];
+      const { colours, other, name, style, named } = trace.meta;
+      const off = hidden({ list: "hide", name }) || hidden({ list: `${host.dataset.name}.hide`, name: style });
+      const colour = colours[Number(isDark())];
       return {
-        ...trace, x: values[trace.meta.other[unit?.value] ?? trace.x], y: values[trace.y],
-        line: { ...trace.line, color: own }, marker: { ...trace.marker, color: own }, fillcolor: `${own}2e`,
-        error_x: error(trace.error_x), error_y: error(trace.error_y), visible: !hidden.includes(trace.meta.name),
+        ...trace, x: values[other[unit?.value] ?? trace.x], y: values[trace.y],
+        line: { ...trace.line, color: colour }, marker: { ...trace.marker, color: colour },
+        fillcolor: `${colour}2e`, visible: !off && (named || all),
       };
-    }), layout, { displaylogo: false, responsive: false, modeBarButtonsToRemove: ["toImage", "select2d", "lasso2d"] });
+    }), layout, config);
   }
 
   function csv() {
-    const cell = (value) => (/[",\n]/.test(value) ? `"${String(value).replaceAll('"', '""')}"` : value);
-    const lines = plot.data.filter((t) => t.hovertemplate).flatMap((t) => Array.from(t.x, (x, i) => [
-      t.meta.name, t.meta.label, t.meta.panel, x, t.y[i]].map(cell).join()));
+    const cell = (value) => (/[",\n]/.test(value) ? `"${value.replaceAll('"', '""')}"` : value);
+    const drawn = plot.data.filter(({ hovertemplate }) => hovertemplate);
+    const lines = drawn.flatMap(({ x, y, meta: { name, label, panel } }) => (
+      Array.from(x, (at, i) => [name, label, panel, at, y[i]].map(cell).join())));
     return ["entry,series,panel,x,y", ...lines, ""].join("\n");
   }
   host.addEventListener("click", ({ target }) => {
-    const button = target.closest(".legend button");
-    const kind = target.dataset.save;
-    if (button) hide(button.dataset.name);
-    else if (kind === "csv") save(csv(), `${file}.csv`);
-    else if (kind) {
-      const layout = { ...plot.layout, showlegend: true, paper_bgcolor: getComputedStyle(plot).backgroundColor };
-      Plotly.downloadImage({ data: plot.data, layout }, {
-        format: kind, filename: file, width: plot.clientWidth + 300, height: plot.clientHeight });
+    const switched = target.closest(".legend button")?.dataset;
+    const format = target.dataset.save;
+    const filename = [host.closest(".task")?.dataset.name, host.dataset.name].filter(Boolean).join("-");
+    if (switched) {
+      const others = state.getAll(switched.list).filter((name) => name !== switched.name);
+      keep(switched.list, ...others, hidden(switched) ? "" : switched.name);
+      redraw();
+    } else if (format === "csv") {
+      const href = `data:text/csv;charset=utf-8,${encodeURIComponent(csv())}`;
+      Object.assign(document.createElement("a"), { href, download: `${filename}.csv` }).click();
+    } else if (format) {
+      const layout = { ...plot.layout, showlegend: true, paper_bgcolor: plot.layout.hoverlabel.bgcolor };
+      const [width, height] = [plot.layout.width + 300, plot.layout.height];
+      Plotly.downloadImage({ data: plot.data, layout }, { format, filename, width, height });
     }
   });
-  function hide(name) {
-    const hidden = state.getAll("hide");
-    keep("hide", ...(hidden.includes(name) ? hidden.filter((n) => n !== name) : [...hidden, name]));
-    for (const widget of widgets) if (!widget.table) widget.apply();
-  }
 
   // The arrow keys walk along an entry's lines.
-  const at = { line: 0, point: -1 };
-  host.addEventListener("focusin", () => Object.assign(at, { line: 0, point: -1 }));
+  let [line, point] = [0, -1];
+  host.addEventListener("focusin", () => { [line, point] = [0, -1]; });
   host.addEventListener("keydown", (event) => {
     const entry = event.target.closest(".legend button")?.dataset.entry;
-    const move = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0],
-      Home: [0, -Infinity], End: [0, Infinity], Escape: [0, 0] }[event.key];
-    const lines = [...plot.data.keys()].filter((i) => plot.data[i].hovertemplate && String(plot.data[i].meta.entry) === entry);
-    if (!move || !lines.length) return;
+    const [over, along] = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0],
+      ArrowDown: [1, 0], Home: [0, -Infinity], End: [0, Infinity] }[event.key] ?? [];
+    const lines = [...plot.data.keys()].filter((i) => (
+      plot.data[i].hovertemplate && plot.data[i].meta.entry === Number(entry)));
+    if (over === undefined || !lines.length) return;
     event.preventDefault();
     const within = (value, size) => Math.max(0, Math.min(size - 1, value));
-    at.line = within(at.line + move[0], lines.length);
-    const { x, y, xaxis, yaxis, name } = plot.data[lines[at.line]];
-    at.point = within(at.point + move[1], x.length);
-    const subplot = [`${xaxis}${yaxis}`];
-    if (event.key === "Escape") Plotly.Fx.unhover(plot);
-    else Plotly.Fx.hover(plot, [{ curveNumber: lines[at.line], pointNumber: at.point }], subplot);
-    $("#said").textContent = `${name}: ${x[at.point]}, ${y[at.point]}`;
+    line = within(line + over, lines.length);
+    const { x, y, xaxis, yaxis, meta } = plot.data[lines[line]];
+    point = within(point + along, x.length);
+    Plotly.Fx.hover(plot, [{ curveNumber: lines[line], pointNumber: point }], [xaxis + yaxis]);
+    $("#said").textContent = `${meta.name} ${meta.label}: ${x[point]}, ${y[point]}`;
   });
 
   apply().then(() => {
     host.dataset.ready = "";
     plot.on("plotly_hover", ({ points: [{ data }] }) => light(data.meta.entry));
     plot.on("plotly_unhover", () => light());
-    new ResizeObserver(() => plot.clientWidth && plot.clientWidth !== plot.layout.width && apply()).observe(host);
+    const fits = () => !plot.clientWidth || plot.clientWidth === plot.layout.width;
+    new ResizeObserver(() => fits() || apply()).observe(host);
   });
   return { host, apply };
 }
 
 let uris = null;
 function drawPictures(host) {
-  const controls = $$("[data-key]", host); // left, right, divider
+  const [left, right, divider] = $$("[data-key]", host);
   const frame = $(".compare", host);
   function apply() {
-    controls.forEach(load);
-    const [left, right, divider] = controls;
+    [left, right, divider].forEach(load);
     uris ??= json($("#uris"));
-    [left, right].forEach(({ selectedOptions: [{ value, dataset }] }, i) => {
-      $$("img", frame)[i].src = uris[dataset.picture];
-      $$("img", frame)[i].alt = value;
-      $$("span", frame)[i].textContent = dataset.caption ? `${value}, ${dataset.caption}` : value;
+    [left, right].forEach(({ value, selectedOptions: [{ dataset }] }, i) => {
+      Object.assign($$("img", frame)[i], { src: uris[dataset.picture], alt: value });
+      $$("span", frame)[i].textContent = [value, dataset.caption].filter(Boolean).join(", ");
     });
     const { width, height } = left.selectedOptions[0].dataset;
     frame.style.setProperty("--at", `${divider.value}%`);
     frame.style.setProperty("--ratio", width / height);
-    frame.classList.toggle("small", Math.max(width, height) <= 320); // single pixels are to be seen
-    divider.setAttribute("aria-valuetext", `${divider.value} % ${left.value}, then ${right.value}`);
+    frame.classList.toggle("small", Math.max(width, height) <= 320); // single pixels can be seen
+    divider.ariaValueText = `${divider.value} % ${left.value}, then ${right.value}`;
   }
   $("[data-swap]", host).addEventListener("click", () => {
-    const [left, right] = controls;
     [left.value, right.value] = [right.value, left.value];
     for (const target of [left, right]) changed({ target });
   });

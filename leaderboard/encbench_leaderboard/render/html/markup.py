@@ -154,13 +154,23 @@ class Body:
             data = Markup("")
         self._left -= len(data)
         series = [s for panel in panels for s in panel.series]
-        units = [panels[0].x.title, *dict.fromkeys(u for s in series for u in s.other_x)]
+        present = {s.entry for s in series}
+        choices = {
+            "unit": [panels[0].x.title, *dict.fromkeys(u for s in series for u in s.other_x)],
+            "x": [panels[0].x.scale, "log" if panels[0].x.scale == "linear" else "linear"],
+            "y": [panels[0].y.scale, "log" if panels[0].y.scale == "linear" else "linear"],
+        }
+        unnamed = {s.entry for s in series if s.kind != "points"} - {"", *figure.legend}
+        if unnamed:
+            choices["lines"] = [f"of the best {len(figure.legend)}", "all"]
         legend = [
-            (self.entries.number(entry), entry, figure.legend.get(entry, entry))
-            for entry in dict.fromkeys(s.entry for s in series if not s.faint)
+            (self.entries.number(entry), entry, *text.partition("\n")[::2])
+            for entry, text in figure.legend.items()
+            if entry in present
         ]
+        common = dict.fromkeys(s.label for s in series if not s.entry)
         caption = to_html(figure.caption)
-        return Markup(self._macros.figure(figure, data, panels, units, legend, caption))
+        return Markup(self._macros.figure(figure, data, choices, legend, common, caption))
 
     def _side_by_side(self, block: Pictures) -> Markup:
         found = [(tile, self.album.of(tile)) for tile in block.tiles]

@@ -1,4 +1,4 @@
-// The page's state, controls and tables. Foreign text was escaped when the page was made.
+// State, controls and tables of the page. Foreign text was escaped when the page was made.
 const $ = (selector, root = document) => root.querySelector(selector);
 const $$ = (selector, root = document) => [...root.querySelectorAll(selector)];
 const json = (node) => JSON.parse(node.textContent);
@@ -7,16 +7,14 @@ const widgets = []; // drawn tables, figures and pictures: { host, apply, … }
 // State lives in the address: #task=…&find=…&status=…&hide=…&standings.sort=psnr:desc&…
 let state = new URLSearchParams();
 let writing = 0;
-function readState() {
+function read() {
   if (location.hash.includes("=")) state = new URLSearchParams(location.hash.slice(1));
 }
 function keep(key, ...values) {
   state.delete(key);
   for (const value of values) if (value) state.append(key, value);
   clearTimeout(writing); // browsers refuse an address that changes with every move of a slider
-  writing = setTimeout(() => {
-    history.replaceState(null, "", state.size ? `#${state}` : location.pathname + location.search);
-  }, 100);
+  writing = setTimeout(() => history.replaceState(null, "", `#${state}`), 100);
 }
 
 // A control is as the address says, or as at first where that makes no sense.
@@ -30,7 +28,7 @@ function changed({ target }) {
   keep(target.dataset.key, target.value === target.first ? "" : target.value);
   if (target.id === "task") choose(target.value);
   else if (target.id === "find") filter();
-  else widgets.find(({ host }) => host.contains(target))?.apply();
+  else widgets.find(({ host }) => host.contains(target)).apply();
 }
 
 // An entry is lit wherever it stands; the other lines of its figures fade.
@@ -42,11 +40,6 @@ function light(entry) {
     tr[data-entry="${entry}"] > *, .legend [data-entry="${entry}"] { background: var(--lit) !important; }
     .plot:has(${own}) g.trace:not(${own}) { opacity: 0.15 !important; }`);
 }
-for (const name of ["mouseover", "focusin"]) {
-  document.addEventListener(name, ({ target }) => {
-    if (!target.closest(".plot")) light(target.closest("[data-entry]")?.dataset.entry);
-  });
-}
 
 // Missing values come last in both directions.
 const ordered = (sign) => (a, b) => {
@@ -57,33 +50,18 @@ const ordered = (sign) => (a, b) => {
 DataTable.type("value", { order: { asc: ordered(1), desc: ordered(-1) } });
 
 function drawTable(host) {
-  const [options, more] = $$("script", host).map((node) => () => json(node));
+  const [options, more] = $$("script", host);
   const { name } = host.dataset;
-  const given = options();
+  const given = json(options);
   const names = given.columns.map((column) => column.name);
-  const first = names.filter((n, place) => n && given.columns[place].visible);
+  const first = names.filter((n, i) => n && given.columns[i].visible);
   const title = host.closest(".task")?.dataset.title ?? "";
-  const csv = {
-    fieldSeparator: ",", fieldBoundary: '"', newline: "\n", title: "", filename: name,
-    exportOptions: {
-      orthogonal: "export", columns: ":visible:not(.opener)", format: { header: (_, i) => names[i] },
-    },
+  const exportOptions = {
+    orthogonal: "export", columns: ":visible:not(.opener)", format: { header: (_, i) => names[i] },
   };
-  const table = new DataTable($("table", host), {
-    ...given, deferRender: true, autoWidth: false, order: [],
-    layout: {
-      topStart: null, bottomStart: given.paging ? "info" : null,
-      topEnd: { buttons: [
-        { extend: "colvis", text: "Columns", columns: ":not(.opener)" },
-        { ...csv, extend: "copyHtml5", text: "Copy CSV" }, { ...csv, extend: "csvHtml5", text: "Save CSV" }] },
-      bottomEnd: given.paging ? ["pageLength", "paging"] : null,
-    },
-    language: {
-      zeroRecords: "No entry passes the filters.", info: "_START_ to _END_ of _TOTAL_",
-      infoEmpty: "", infoFiltered: "", lengthMenu: "_MENU_ a page",
-    },
-    drawCallback() { $("tbody tr[tabindex]", host)?.setAttribute("tabindex", 0); },
-  });
+  for (const button of given.layout.topEnd.buttons) button.exportOptions = exportOptions;
+  given.drawCallback = () => $("tbody tr[tabindex]", host)?.setAttribute("tabindex", 0);
+  const table = new DataTable($("table", host), given);
   table.search.fixed("page", (text, { statuses, DT_RowAttr }) => {
     const wanted = state.getAll("status");
     return !("data-entry" in DT_RowAttr) || (found(`${title} ${text}`)
@@ -93,20 +71,19 @@ function drawTable(host) {
   let details = null;
   const toggle = (tr) => {
     const row = table.row(tr);
-    const html = (details ??= more?.() ?? [])[row.index()];
+    const html = (details ??= more ? json(more) : [])[row.index()];
     if (!html) return;
     if (row.child.isShown()) row.child.hide();
     else row.child(`<div class="details">${html}</div>`, "opened").show();
     tr.setAttribute("aria-expanded", row.child.isShown());
     draw();
   };
-  const body = $("tbody", host);
-  body.addEventListener("click", ({ target }) => {
-    const tr = target.closest("tr");
-    if (tr.matches("[tabindex]") && !String(getSelection())) toggle(tr);
+  host.addEventListener("click", ({ target }) => {
+    const tr = target.closest("tbody > tr[tabindex]");
+    if (tr && !String(getSelection())) toggle(tr);
   });
-  body.addEventListener("keydown", (event) => {
-    const rows = $$(":scope > tr[tabindex]", body);
+  host.addEventListener("keydown", (event) => {
+    const rows = $$("tbody > tr[tabindex]", host);
     const place = rows.indexOf(event.target);
     const step = { ArrowDown: 1, ArrowUp: -1, Enter: 0, " ": 0 }[event.key];
     if (place < 0 || step === undefined) return;
@@ -145,13 +122,15 @@ const seen = new IntersectionObserver((changes) => {
   }
 }, { rootMargin: "300px" });
 function draw() {
-  const kinds = window.Plotly ? ".table, .figure:has(.plot), .pictures:has(.compare)" : ".table";
-  for (const host of $$(`:is(${kinds}):not([data-drawn])`).filter((node) => node.checkVisibility())) {
+  const kinds = ".table, .figure:has(.plot), .pictures:has(.compare)";
+  for (const host of $$(`:is(${kinds}):not([data-drawn])`)) {
+    if (!host.checkVisibility()) continue;
     host.dataset.drawn = "";
     if (host.matches(".table")) widgets.push(drawTable(host));
     else seen.observe(host);
   }
 }
+const redraw = () => widgets.filter(({ table }) => !table).forEach(({ apply: again }) => again());
 
 // Every word of the find box is sought in the rows and in the names of tasks.
 function found(text) {
@@ -159,12 +138,13 @@ function found(text) {
   return words.every((word) => text.toLowerCase().includes(word));
 }
 function filter() {
-  const tables = widgets.filter(({ table, host }) => table?.draw() && host.checkVisibility());
-  const ranked = tables.filter(({ rows }) => rows.some(({ statuses }) => statuses));
-  const of = ranked.some(({ host }) => host.closest(".task")) ? (t) => t.host.closest(".task") : () => true;
-  const rows = ranked.filter(of).flatMap((t) => t.rows);
-  const shown = ranked.filter(of).reduce((n, t) => n + t.table.rows({ search: "applied" }).count(), 0);
-  $("#shown").textContent = `${shown === rows.length ? "" : `${shown} of `}${rows.length} rows`;
+  for (const { table } of widgets) table?.draw();
+  const ranked = widgets.filter(({ rows, host }) => (
+    rows?.some(({ statuses }) => statuses) && host.checkVisibility()));
+  const rows = ranked.flatMap((widget) => widget.rows);
+  const shown = ranked.map(({ table }) => table.rows({ search: "applied" }).count());
+  const sum = shown.reduce((a, b) => a + b, 0);
+  $("#shown").textContent = `${sum === rows.length ? "" : `${sum} of `}${rows.length} rows`;
   for (const input of $$("#status input")) {
     const count = rows.filter(({ statuses }) => statuses?.includes(input.value)).length;
     input.checked = state.getAll("status").includes(input.value);
@@ -180,7 +160,7 @@ function filter() {
 function apply() {
   $$("#bar [data-key]").forEach(load);
   const task = $("#task")?.value;
-  for (const section of $$(".task")) section.hidden = task !== "*" && section.dataset.name !== task;
+  for (const section of $$(".task")) section.hidden = ![section.dataset.name, "*"].includes(task);
   draw();
   for (const widget of widgets) widget.apply();
   filter();
@@ -193,21 +173,26 @@ function choose(task) {
 }
 
 const system = matchMedia("(prefers-color-scheme: dark)");
-const chosen = document.documentElement.dataset;
-const isDark = () => (chosen.theme ? chosen.theme === "dark" : system.matches);
+const root = document.documentElement.dataset;
+const isDark = () => (root.theme ? root.theme === "dark" : system.matches);
 function recolour() {
   $("#theme").setAttribute("aria-pressed", isDark());
-  for (const widget of widgets) if (!widget.table) widget.apply();
+  redraw();
 }
 // Storage may be forbidden, as it is for files in some browsers.
-try { chosen.theme = localStorage.getItem("encbench-theme") ?? ""; } catch { chosen.theme = ""; }
+try { root.theme = localStorage.getItem("encbench-theme") ?? ""; } catch { root.theme = ""; }
 system.addEventListener("change", recolour);
 $("#theme").addEventListener("click", () => {
-  chosen.theme = isDark() ? "light" : "dark";
-  try { localStorage.setItem("encbench-theme", chosen.theme); } catch { /* this once */ }
+  root.theme = isDark() ? "light" : "dark";
+  try { localStorage.setItem("encbench-theme", root.theme); } catch { /* until it is closed */ }
   recolour();
 });
 
+for (const name of ["mouseover", "focusin"]) {
+  document.addEventListener(name, ({ target }) => {
+    if (!target.closest(".plot")) light(target.closest("[data-entry]")?.dataset.entry);
+  });
+}
 document.addEventListener("input", changed);
 document.addEventListener("toggle", draw, true);
 document.addEventListener("click", (event) => {
@@ -229,11 +214,8 @@ $("#bar").addEventListener("reset", (event) => {
   for (const key of ["find", "status"]) keep(key);
   apply();
 });
-addEventListener("hashchange", () => { readState(); apply(); });
-addEventListener("DOMContentLoaded", () => {
-  recolour();
-  draw();
-  chosen.ready = "";
-});
-readState();
+addEventListener("hashchange", () => { read(); apply(); });
+read();
+recolour();
 apply();
+root.ready = "";

@@ -48,8 +48,7 @@ def html_page(page: Page, *, pictures: bool = True) -> str:
     """The page as text; arguments as of ``write_html``."""
     body = Body(page, pictures=pictures)
     style = _own("style.css") + body.entries.style()
-    # Tables are drawn before Plotly, seven times as long as the rest, is parsed.
-    scripts = [datatables(), f'"use strict";\n{_own("page.js")}{_own("figures.js")}', plotly_js()]
+    scripts = [datatables(), f'"use strict";\n{_own("figures.js")}{_own("page.js")}']
     return (
         environment()
         .get_template("page.html.j2")
@@ -57,9 +56,11 @@ def html_page(page: Page, *, pictures: bool = True) -> str:
             title=page.title,
             # Plotly adds rules to empty style sheets.
             style_hashes=[_hash(style), _hash("")],
-            script_hashes=[_hash(script) for script in scripts],
+            script_hashes=[_hash(script) for script in (*scripts, plotly_js())],
             style=Markup(style),
             scripts=[Markup(script) for script in scripts],
+            # Run by the other script when the first figure is scrolled to.
+            plotly=Markup(plotly_js()),
             reserved=plotly_styles(),
             body=body,
             uris=embedded(body.album.uris),

@@ -38,13 +38,17 @@ LAYOUT: dict[str, Any] = {
     "hovermode": "closest",
     "dragmode": "zoom",
     "showlegend": False,
+    "grid": {"pattern": "independent", "xgap": 0.16, "ygap": 0.24},
 }
+CONFIG = {"displaylogo": False, "modeBarButtonsToRemove": ["toImage", "select2d", "lasso2d"]}
 AXIS: dict[str, Any] = {
     "gridcolor": GREY.format(0.25),
     "linecolor": GREY.format(0.6),
     "zeroline": False,
-    "exponentformat": "power",
-    "minor": {"ticks": ""},
+    # Powers would be raised by a style attribute, which the page's policy forbids.
+    "exponentformat": "e",
+    "minexponent": 5,
+    "separatethousands": True,
 }
 
 
@@ -63,26 +67,25 @@ class _Arrays:
 def plot_data(figure: Figure, entries: Entries) -> dict[str, Any]:
     """What Plotly draws of a figure.
 
-    In ``traces`` numbers stand for the ``arrays``; a trace's ``meta`` holds the entry's colours
-    in both themes, its number, and the other units of x.
+    In ``traces`` numbers stand for the ``arrays``; a trace's ``meta`` says what the script needs
+    to colour, hide, find and save it.
     """
     arrays = _Arrays()
     traces: list[dict[str, Any]] = []
     layout: dict[str, Any] = {**LAYOUT, "shapes": [], "annotations": []}
     for place, panel in enumerate(figure.panels):
         suffix = "" if place == 0 else str(place + 1)
-        drawn = [trace for s in panel.series for trace in _traces(s, panel, arrays, entries)]
-        for trace in drawn:
-            entry = trace["meta"]["entry"]
-            trace["name"] = escaped(figure.legend.get(trace["name"], trace["name"]))
-            trace |= {"xaxis": f"x{suffix}", "yaxis": f"y{suffix}"}
-            # The script finds a trace's element by its uid.
-            trace |= {"uid": f"e{entry}s{len(traces)}", "legendgroup": str(entry)}
-            # In a downloaded picture an entry is named once.
-            named = entry not in {t["meta"]["entry"] for t in traces}
-            traces.append(trace | {"showlegend": named and trace["mode"] != "none"})
-        layout[f"xaxis{suffix}"] = _axis(panel.x) | {"anchor": f"y{suffix}"}
-        layout[f"yaxis{suffix}"] = _axis(panel.y) | {"anchor": f"x{suffix}"}
+        for trace in _panel_traces(panel, figure, arrays, entries):
+            number = trace["meta"]["entry"]
+            # In a downloaded picture an entry is named once; the script finds a trace by its uid.
+            new = number not in {t["meta"]["entry"] for t in traces}
+            traces.append(
+                trace
+                | {"xaxis": f"x{suffix}", "yaxis": f"y{suffix}", "legendgroup": str(number)}
+                | {"uid": f"e{number}s{len(traces)}", "showlegend": new and "fill" not in trace}
+            )
+        layout[f"xaxis{suffix}"] = _axis(panel.x)
+        layout[f"yaxis{suffix}"] = _axis(panel.y)
         if panel.title:
             layout["annotations"].append(_title(panel.title, suffix))
         if panel.floor:
@@ -90,7 +93,8 @@ def plot_data(figure: Figure, entries: Entries) -> dict[str, Any]:
             layout["shapes"] += _floor(panel.floor, low, suffix)
             if panel.y.limits is None and panel.y.scale == "log":
                 layout[f"yaxis{suffix}"]["range"] = [np.log10(low), np.log10(high)]
-    return {"traces": traces, "layout": layout, "arrays": list(arrays.texts)}
+    texts = list(arrays.texts)
+    return {"traces": traces, "layout": layout, "config": CONFIG, "arrays": texts}
 
 
 def escaped(text: str) -> str:
@@ -149,15 +153,44 @@ def _floor(floor: tuple[float, float], bottom: float, suffix: str) -> list[dict[
     ]
 
 
-def _traces(series: Series, panel: Panel, arrays: _Arrays, entries: Entries) -> list[Any]:
+def _panel_traces(
+    panel: Panel, figure: Figure, arrays: _Arrays, entries: Entries
+) -> list[dict[str, Any]]:
+    """The traces of a panel, the best entry's on top; unnamed points are one grey trace."""
+
+    def unnamed(series: Series) -> bool:
+        return series.entry != "" and series.entry not in figure.legend
+
+    crowd = [s for s in panel.series if s.kind == "points" and unnamed(s)]
+    order = {entry: place for place, entry in enumerate(figure.legend)}
+    drawn = sorted(panel.series, key=lambda s: -order.get(s.entry, len(order)))
+    traces = []
+    if crowd:
+        x, y = (np.concatenate([getattr(s, axis) for s in crowd]) for axis in "xy")
+        whole = Series("", x, y, "points", label=f"{len(crowd):,} others", faint=True)
+        trace = _series_traces(whole, panel, arrays, entries)[0]
+        names = [escaped(s.entry) for s in crowd for _ in s.x]
+        hover = trace["hovertemplate"].replace("%{data.name}", "%{text}")
+        traces.append(trace | {"text": names, "hovertemplate": hover})
+    for series in drawn:
+        if not (series.kind == "points" and unnamed(series)):
+            made = _series_traces(series, panel, arrays, entries)
+            for trace in made:
+                trace["meta"]["named"] = not unnamed(series)
+            traces += made
+    return traces
+
+
+def _series_traces(
+    series: Series, panel: Panel, arrays: _Arrays, entries: Entries
+) -> list[dict[str, Any]]:
     """The series itself, and the band and the mark at its end that belong to it."""
 
     def points(x: Callable[[np.ndarray], np.ndarray], y: np.ndarray) -> dict[str, Any]:
         """A trace through y (m,) at what ``x`` makes of the series' x (n,), in all units."""
-        other = {title: arrays.number(x(values)) for title, values in series.other_x.items()}
         return {
             "type": "scatter",
-            "name": series.entry,
+            "name": escaped(series.entry or series.label),
             "x": arrays.number(x(series.x)),
             "y": arrays.number(y),
             "meta": {
@@ -165,8 +198,10 @@ def _traces(series: Series, panel: Panel, arrays: _Arrays, entries: Entries) -> 
                 "colours": entries.colours(series.entry),
                 "name": series.entry,
                 "label": series.label,
-                "panel": panel.title,
-                "other": other,
+                "style": series.style,
+                "named": True,
+                "panel": panel.title or panel.y.title,
+                "other": {t: arrays.number(x(values)) for t, values in series.other_x.items()},
             },
         }
 
@@ -178,18 +213,19 @@ def _traces(series: Series, panel: Panel, arrays: _Arrays, entries: Entries) -> 
     if series.kind != "points" and series.low is not None and series.high is not None:
         around = points(_there_and_back, np.concatenate([series.high, series.low[::-1]]))
         made.append(around | {"mode": "none", "fill": "toself", "hoverinfo": "skip"})
-    about = f"<br>{escaped(series.label)}" if series.label else ""
+    about = f"<br>{escaped(series.label)}" if series.entry and series.label else ""
     main = points(np.asarray, series.y) | {
         "mode": "markers" if series.kind == "points" else "lines",
-        "opacity": 0.3 if series.faint else 1,
+        "opacity": 0.4 if series.faint else 1,
         "line": line,
         "hovertemplate": f"<b>%{{data.name}}</b>{about}<br>%{{xaxis.title.text}}: %{{x:,.6~r}}"
         f"<br>{escaped(panel.y.title)}: %{{y:.5~g}}<extra></extra>",
     }
     if series.kind == "points":
-        main["marker"] = {"symbol": SYMBOLS[entries.marker(series.entry)], "size": 9}
-        main |= _bars("y", series.y, series.low, series.high, arrays)
-        main |= _bars("x", series.x, series.x_low, series.x_high, arrays)
+        size = 9 if series.entry else 5
+        main["marker"] = {"symbol": SYMBOLS[entries.marker(series.entry)], "size": size}
+        main |= _bars("y", series.y, series.low, series.high)
+        main |= _bars("x", series.x, series.x_low, series.x_high)
     made.append(main)
     if series.end and len(series.x):
         marker = {"symbol": ENDS[series.end], "size": 9, "line": {"width": 2}}
@@ -203,15 +239,11 @@ def _there_and_back(x: np.ndarray) -> np.ndarray:
 
 
 def _bars(
-    axis: str,
-    value: np.ndarray,
-    low: np.ndarray | None,
-    high: np.ndarray | None,
-    arrays: _Arrays,
+    axis: str, value: np.ndarray, low: np.ndarray | None, high: np.ndarray | None
 ) -> dict[str, Any]:
-    """Error bars of points."""
+    """Error bars of points; none where a bound is not finite."""
     if low is None or high is None:
         return {}
-    lengths = {"array": arrays.number(high - value), "arrayminus": arrays.number(value - low)}
+    array, under = (np.nan_to_num(length).tolist() for length in (high - value, value - low))
     looks = {"type": "data", "symmetric": False, "thickness": 1, "width": 3}
-    return {f"error_{axis}": lengths | looks}
+    return {f"error_{axis}": looks | {"array": array, "arrayminus": under}}

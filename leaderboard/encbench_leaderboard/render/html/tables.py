@@ -17,6 +17,21 @@ PAGE = 50
 """Rows that are shown at once."""
 HUGE = 1.7e308
 """Stands for infinity, which JSON cannot hold."""
+CSV = {"fieldSeparator": ",", "fieldBoundary": '"', "newline": "\n", "title": ""}
+OPTIONS: dict[str, Any] = {
+    "deferRender": True,
+    "autoWidth": False,
+    "order": [],
+    "pageLength": PAGE,
+    "lengthMenu": [PAGE, 200, 1000],
+    "language": {
+        "zeroRecords": "No entry passes the filters.",
+        "info": "_START_ to _END_ of _TOTAL_",
+        "infoEmpty": "",
+        "infoFiltered": "",
+        "lengthMenu": "_MENU_ a page",
+    },
+}
 
 
 def table_options(table: Table, entries: Entries, *, openable: bool) -> dict[str, Any]:
@@ -33,13 +48,27 @@ def table_options(table: Table, entries: Entries, *, openable: bool) -> dict[str
     opener = {"name": "", "data": None, "defaultContent": "", "orderable": False}
     columns = [{**opener, "className": "opener"}] if openable else []
     columns += [_column(column, place) for place, column in enumerate(table.columns)]
+    if any(set(row.statuses) - {"ok"} for row in table.rows):
+        columns = [
+            c | {"visible": c.get("visible", True) or c["name"] == "status"} for c in columns
+        ]
     many = len(table.rows) > PAGE
+    buttons: list[dict[str, Any]] = [
+        {"extend": "colvis", "text": "Columns", "columns": ":not(.opener)"},
+        {"extend": "copyHtml5", "text": "Copy CSV", **CSV},
+        {"extend": "csvHtml5", "text": "Save CSV", "filename": table.name, **CSV},
+    ]
     return {
+        **OPTIONS,
         "columns": columns,
         "data": [_row(row, table.columns, entries) for row in table.rows],
         "paging": many,
-        "pageLength": PAGE,
-        "lengthMenu": [PAGE, 200, 1000],
+        "layout": {
+            "topStart": None,
+            "topEnd": {"buttons": buttons},
+            "bottomStart": "info" if many else None,
+            "bottomEnd": ["pageLength", "paging"] if many else None,
+        },
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -46,7 +47,7 @@ BIBTEX = "@article{fourier,\n  title = {Fourier Features},\n}"
 COLUMNS = (
     Column("rank", "#", help="Range of ranks that the data allow."),
     Column("encoding", "encoding", "code"),
-    Column("status", "status", "text"),
+    Column("status", "status", "text", first=False),
     Column("psnr", "PSNR [dB] ↑", help="At the end of training."),
     Column("parameters", "parameters"),
     Column("training", "training [s]"),
@@ -104,13 +105,19 @@ def section(folder: Path, task: str, place: int, kept: list[str]) -> Section:
             standings(kept, place),
             Text("Means are of *one* seed.", "note"),
             Fold("Each encoding beside the next one", [overview(kept)]),
-            Figure("spectra", "NTK spectra", "Eigenvalues at the *end*.", lambda: [spectra(kept)]),
-            Figure("curves", "Training curves", "A line a seed.", lambda: [curves(kept)]),
-            Figure("cost", "Quality against cost", "With the front.", lambda: costs(kept)),
+            figure("spectra", "NTK spectra", lambda: [spectra(kept)], kept[:5]),
+            figure("curves", "training curves", lambda: [curves(kept)], kept[:6]),
+            figure("cost", "quality against cost", lambda: costs(kept), kept[:6]),
             Pictures("pictures", "Side by side", "Target and prediction.", pictures),
         ],
         targets=["task-1"] if place == 0 else [],
     )
+
+
+def figure(name: str, title: str, build: Callable[[], list[Panel]], named: Sequence[str]) -> Figure:
+    styles = {"dotted": "start", "solid": "end"} if name == "spectra" else {}
+    legend = {entry: f"{entry}\n3 of 64 ≤ floor" for entry in named}
+    return Figure(name, title, "What *all* of it means.", build, legend, styles)
 
 
 def standings(kept: list[str], place: int = 0) -> Table:
@@ -202,11 +209,11 @@ def costs(kept: list[str]) -> list[Panel]:
         ]
         best = [p for p in points if all(q.y < p.y for q in points if q.x < p.x)]
         front = Series(
-            "Pareto front",
+            "",
             np.concatenate([p.x for p in best]),
             np.concatenate([p.y for p in best]),
             "steps",
-            "dashed",
+            label="Pareto front",
         )
         panels.append(Panel(Axis(title, "log"), Axis("PSNR [dB] ↑"), [front, *points], title))
     return panels
@@ -262,8 +269,8 @@ def many_entries(entries: int, sections: int, *, seeds: int = 5, drawn: int = 25
             f"image:image={s:03d}.png",
             [
                 Table("standings", columns, rows()),
-                Figure("spectra", "NTK spectra", "", lambda: [spectra(names[:drawn])]),
-                Figure("curves", "Training curves", "", lambda: [curves(names[:drawn])]),
+                figure("spectra", "NTK spectra", lambda: [spectra(names[:drawn])], names[:10]),
+                figure("curves", "training curves", lambda: [curves(names[:drawn])], names[:10]),
             ],
         )
         for s in range(sections)
