@@ -78,7 +78,9 @@ def diagnose(model: nn.Module, x: Tensor, *, device: torch.device | str | None =
 
 def _patterns(model: nn.Module, x: Tensor) -> dict[str, Tensor]:
     """Name of each ReLU module that is called to which of its units are on, (N, units) bool."""
-    names = {module: name for name, module in model.named_modules() if type(module) is nn.ReLU}
+    names: dict[nn.Module, str] = {
+        module: name for name, module in model.named_modules() if type(module) is nn.ReLU
+    }
     calls: dict[str, list[Tensor]] = {name: [] for name in names.values()}
 
     def record(module: nn.Module, args: tuple[Tensor, ...], out: Tensor) -> None:

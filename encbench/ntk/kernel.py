@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from encbench.ntk.capture import capture
 from encbench.ntk.model import OUTPUTS, Outputs, check_choice, require_memory, working_copy
-from encbench.ntk.structure import PARTS, Method, Part, Structure, find_structure
+from encbench.ntk.structure import PARTS, KernelMethod, Part, Structure, find_structure
 from encbench.ntk.terms import Term, Workspace, chunks
 
 __all__ = ["Ntk", "cross_ntk", "empirical_ntk"]
@@ -35,7 +35,7 @@ class Ntk:
     outputs: Outputs
     points: int
     out_dim: int
-    methods: dict[str, Method] = field(default_factory=dict)
+    methods: dict[str, KernelMethod] = field(default_factory=dict)
     """Trained parameter to how its kernel was computed: "layerwise", "sparse" or "jacobian", which
     is slow and works for all."""
 

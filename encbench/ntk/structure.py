@@ -22,8 +22,8 @@ from encbench.ntk.model import Hooks, check_output, encoding_of
 
 __all__ = [
     "PARTS",
+    "KernelMethod",
     "Layer",
-    "Method",
     "Part",
     "Structure",
     "find_structure",
@@ -33,7 +33,7 @@ __all__ = [
 
 Part = Literal["mlp", "encoding"]
 PARTS: tuple[Part, ...] = ("mlp", "encoding")
-Method = Literal["layerwise", "sparse", "jacobian"]
+KernelMethod = Literal["layerwise", "sparse", "jacobian"]
 PROBE = 8  # points at which the methods are verified
 
 Gradients = Mapping[str, Tensor | None]
@@ -73,7 +73,7 @@ class Structure:
         layers = any(layer.part == "encoding" for layer in self.layers)
         return bool(self.tables) or layers or any(part_of(n) == "encoding" for n in self.rest)
 
-    def method(self, name: str) -> Method:
+    def method(self, name: str) -> KernelMethod:
         """The method used for one trainable parameter."""
         if name in self.rest:
             return "jacobian"
