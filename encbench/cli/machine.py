@@ -72,7 +72,7 @@ def _driver() -> str | None:
 
 def _processor() -> str:
     # finds threadpoolctl on the way, which may be what is broken
-    from encbench.results.environment import processor
+    from encbench.results.provenance import processor
 
     return processor()
 

@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 
 from encbench.results import merging
+from encbench.suite.config import changed_versions
 
 
 def merge(
@@ -50,10 +51,12 @@ def merge(
     for one in done.dropped:
         record = one.record
         label = f"{record.task_label} × {record.encoding_label} seed {record.cell.seed}"
+        changes = changed_versions(record.cell, one.kept.cell)
+        versions = "".join(f", {change}" for change in sorted(changes))
         say(
             out,
-            f"left out {record.key} ({label}, {record.status}) of {one.source}: "
-            f"that of {one.kept} is {one.because}",
+            f"left out {record.key} ({label}, {record.status}{versions}) of {one.source}: "
+            f"that of {one.kept_source} is {one.because}",
         )
     for folder, reason in done.damaged.items():
         say(errors, f"left out the damaged record {folder}: {reason}", "yellow")

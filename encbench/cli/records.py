@@ -7,7 +7,7 @@ from pathlib import Path
 
 import encbench
 from encbench.errors import UsageError
-from encbench.results.reading import lone_record
+from encbench.results.record_folder import record_in
 from encbench.results.records import StoredRecord
 
 __all__ = ["is_record", "one_record"]
@@ -34,7 +34,7 @@ def one_record(where: Path, key: str | None) -> StoredRecord:
             raise UsageError(f"{where} is one record; give no key ({key!r}) with it")
         # "." and ".." have no name that tells the key
         folder = Path(os.path.abspath(where.parent if where.name == "record.json" else where))  # noqa: PTH100 # resolve would follow a link
-        return lone_record(folder)
+        return record_in(folder)
     store = encbench.Store(where)
     keys = store.keys()
     found = [name for name in keys if key is not None and name.startswith(key)]

@@ -8,7 +8,7 @@ from pathlib import Path
 import encbench
 from encbench.errors import StoreError
 from encbench.plugins.registry import default_registry
-from encbench.results import environment
+from encbench.results import provenance
 
 __all__ = ["installed", "recorded"]
 
@@ -18,7 +18,7 @@ def installed() -> list[str]:
     versions = {
         plugin.distribution: {plugin.version: None} for plugin in default_registry().host.plugins
     }
-    for name, version in {**environment.distributions(), **environment.libraries()}.items():
+    for name, version in {**provenance.distributions(), **provenance.libraries()}.items():
         versions[name] = {version: None}
     return _lines(versions)
 
@@ -37,8 +37,8 @@ def recorded(directory: Path) -> list[str]:
         raise StoreError(f"{directory} holds no records; `encbench run -o {directory}` makes some")
     versions: dict[str, dict[str, None]] = {}
     for record in sorted(records, key=lambda record: record.provenance.started, reverse=True):
-        cell, provenance = record.cell, record.provenance
-        used = {"encbench": provenance.encbench, **provenance.libraries}
+        cell, source = record.cell, record.provenance
+        used = {"encbench": source.encbench, **source.libraries}
         for name, version in (
             *used.items(),
             (cell.encoding.distribution, cell.encoding.version),

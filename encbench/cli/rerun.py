@@ -19,7 +19,7 @@ from encbench.results.records import StoredRecord
 
 if TYPE_CHECKING:
     # import torch, which `encbench rerun --help` does without
-    from encbench.results.comparison import Comparison
+    from encbench.results.agreement import Agreement
     from encbench.results.records import CellResult
     from encbench.run.rerun import Rerun
 
@@ -60,7 +60,7 @@ def rerun(
     Exit codes: 0 equal within the tolerance, 1 not equal or not to be run here, 2 wrong usage.
     """
     # import torch, which `encbench --help` does without
-    from encbench.results.comparison import compare
+    from encbench.results.agreement import agreement
     from encbench.run.rerun import prepare, run_again
 
     stored = one_record(where, key)
@@ -74,10 +74,10 @@ def rerun(
     label = f"{record.task_label} × {record.encoding_label} seed {record.cell.seed}"
     with errors.status(literal(f"running {label} again")):
         result = run_again(again, registry)
-    comparison = compare(stored, result)
-    comparison.circumstances += again.circumstances
+    comparison = agreement(stored, result)
+    comparison.environment += again.environment
     _print_differences(console, comparison)
-    _print_circumstances(console, comparison)
+    _print_environment(console, comparison)
     if output is not None:
         _keep(output, result, errors)
     equal = comparison.equal(tolerance)
@@ -117,7 +117,7 @@ def _keep(output: Path, result: CellResult, errors: Console) -> None:
     errors.print(f"kept in {written.path}", markup=False, highlight=False, soft_wrap=True)
 
 
-def _print_differences(console: Console, comparison: Comparison) -> None:
+def _print_differences(console: Console, comparison: Agreement) -> None:
     if not comparison.differences:
         return
     table = Table(box=None, header_style="dim")
@@ -132,19 +132,19 @@ def _print_differences(console: Console, comparison: Comparison) -> None:
     console.print()
 
 
-def _print_circumstances(console: Console, comparison: Comparison) -> None:
-    if not comparison.circumstances:
+def _print_environment(console: Console, comparison: Agreement) -> None:
+    if not comparison.environment:
         return
     table = Table(box=None, header_style="dim")
     for column in ("otherwise then", "then", "now"):
         table.add_column(column, overflow="fold")
-    for one in comparison.circumstances:
+    for one in comparison.environment:
         table.add_row(*(literal(text) for text in (one.name, one.then, one.now)))
     console.print(table)
     console.print()
 
 
-def _verdict(label: str, comparison: Comparison, result: CellResult, tolerance: float) -> str:
+def _verdict(label: str, comparison: Agreement, result: CellResult, tolerance: float) -> str:
     worst = comparison.worst
     if worst is None:
         return f"{label}: equal to the last digit ({comparison.compared} numbers, curves, spectra)"
@@ -155,5 +155,5 @@ def _verdict(label: str, comparison: Comparison, result: CellResult, tolerance: 
         told = f"{worst.name} was {worst.then}, now {worst.now}"
     error = result.record.error
     because = f" ({error.message})" if worst.name == "status" and error is not None else ""
-    why = "" if comparison.circumstances else "; nothing that is recorded was otherwise then"
+    why = "" if comparison.environment else "; nothing that is recorded was otherwise then"
     return f"{label}: not equal: {told}{because}{why}"

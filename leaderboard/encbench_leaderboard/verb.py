@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
-import gc
 from pathlib import Path
 from typing import Annotated
 
@@ -41,14 +39,9 @@ def leaderboard(
     Writes a Markdown page with its pictures beside it and one HTML file that works offline, and
     prints the standings.
     """
-    # What is left at the end is modules: looking through them for garbage takes half a second.
-    atexit.register(gc.freeze)
     # `encbench --help` imports every verb; pandas and matplotlib take seconds
-    from encbench.results.reading import many_objects
-
-    with many_objects():
-        from encbench_leaderboard.render.html import write_html
-        from encbench_leaderboard.render.terminal import show
+    from encbench_leaderboard.render.html import write_html
+    from encbench_leaderboard.render.terminal import show
 
     loaded = show(directory, output, pictures=pictures, every=all_pictures)
     if html:

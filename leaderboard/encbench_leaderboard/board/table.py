@@ -15,7 +15,6 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from encbench.results.reading import many_objects
 from encbench.results.records import Record, StoredRecord
 from encbench_leaderboard.board.cells import (
     WHENS,
@@ -113,7 +112,6 @@ def rows_of(table: pd.DataFrame) -> list[dict[str, Any]]:
     return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
-@many_objects()
 def boards(records: Sequence[StoredRecord]) -> Board:
     """Sort records into tasks and categories, and rank the entries of each."""
     keys = {id(stored): _ref_key(stored.record, "encoding") for stored in records}

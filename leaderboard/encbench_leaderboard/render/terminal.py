@@ -12,7 +12,6 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from encbench.results.reading import many_objects
 from encbench_leaderboard.board.table import TaskBoard
 from encbench_leaderboard.render.markdown import below_or_value, digits
 from encbench_leaderboard.report.build import Loaded, load, render
@@ -38,18 +37,17 @@ def show(directory: Path, output: Path | None, *, pictures: bool, every: bool = 
         StoreError: nothing to show, or the page cannot be written.
     """
     loaded = load(directory)
-    with many_objects():
-        written = render(directory, output, pictures=pictures, every=every, loaded=loaded)
-        board = loaded.board
-        console = Console()
-        # Of a category's forty images each has a section on the page; here they are pooled.
-        for group in board.groups:
-            console.print(task_table(group, narrow=console.width < WIDE))
-            note = short_note(group)
-            if note:
-                console.print(Text(note, style="dim"), end="\n\n")
-        # Not wrapped, so that it can be copied whole.
-        console.print(Text(f"wrote {written}"), soft_wrap=True)
+    written = render(directory, output, pictures=pictures, every=every, loaded=loaded)
+    board = loaded.board
+    console = Console()
+    # Of a category's forty images each has a section on the page; here they are pooled.
+    for group in board.groups:
+        console.print(task_table(group, narrow=console.width < WIDE))
+        note = short_note(group)
+        if note:
+            console.print(Text(note, style="dim"), end="\n\n")
+    # Not wrapped, so that it can be copied whole.
+    console.print(Text(f"wrote {written}"), soft_wrap=True)
     return loaded
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from encbench.errors import StoreError, UsageError
-from encbench.results.reading import many_objects
 from encbench.results.records import StoredRecord
 from encbench.results.store import Store
 from encbench_leaderboard.board.overview import overview
@@ -50,7 +49,6 @@ def load(directory: Path) -> Loaded:
     return Loaded(boards(records), records, store)
 
 
-@many_objects()
 def render(
     directory: Path,
     out: Path | None = None,

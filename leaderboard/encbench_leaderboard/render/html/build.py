@@ -16,7 +16,6 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from encbench.errors import UsageError
-from encbench.results.reading import many_objects
 from encbench.results.records import StoredRecord
 from encbench_leaderboard.board.overview import overview
 from encbench_leaderboard.board.table import Board, TaskBoard
@@ -58,7 +57,6 @@ MANY = 40
 """Entries of a task up to which its static tables are in the page."""
 
 
-@many_objects()
 def write_html(
     directory: Path,
     out: Path | None = None,

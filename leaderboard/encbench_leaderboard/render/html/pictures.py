@@ -57,7 +57,7 @@ def collect(
         whole = True
         for name in _names(pictured):
             # Not even read where it has no room and cannot be one that is here already.
-            expected = pictured.record.files[f"{name}.png"]
+            expected = pictured.files[f"{name}.png"].size
             if spent + expected * 4 // 3 > limit and expected not in sizes:
                 whole = False
                 continue
@@ -89,7 +89,7 @@ def collect(
 
 def _names(stored: StoredRecord) -> list[str]:
     """Names of a record's pictures: the target, what the network made, its error, others."""
-    names = [name.removesuffix(".png") for name in stored.record.files if name.endswith(".png")]
+    names = [name.removesuffix(".png") for name in stored.files if name.endswith(".png")]
     first = [name for name in (COMMON, *FIRST) if name in names]
     return [*first, *sorted(set(names) - set(first))]
 

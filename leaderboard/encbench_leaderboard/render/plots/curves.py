@@ -65,7 +65,7 @@ def draw_curves(task: TaskBoard, colours: Mapping[str, tuple[str, str]]) -> Figu
 
 def _may_have_curves(stored: StoredRecord) -> bool:
     """Whether there are arrays at all, which need not be read for that."""
-    return "arrays.npz" in stored.record.files or (stored.path / "arrays.npz").exists()
+    return "arrays.npz" in stored.files or (stored.path / "arrays.npz").exists()
 
 
 def _curve(stored: StoredRecord, name: str) -> tuple[np.ndarray, np.ndarray]:

@@ -142,7 +142,7 @@ def _drawable(stored: StoredRecord) -> bool:
     return (
         stored.record.status == "ok"
         and bool(stored.record.spectra)
-        and ("arrays.npz" in stored.record.files or (stored.path / "arrays.npz").exists())
+        and ("arrays.npz" in stored.files or (stored.path / "arrays.npz").exists())
     )
 
 
