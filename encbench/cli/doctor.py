@@ -332,7 +332,7 @@ def _not_checked(name: str, error: Exception, section: str = "") -> Check:
 
 def _processor() -> str:
     # imports threadpoolctl, which may be what is broken
-    from encbench.results.environment import processor
+    from encbench.results.provenance import processor
 
     return processor()
 

@@ -14,15 +14,17 @@ from rich.console import Console
 from encbench.cli.console import print_line
 from encbench.cli.record_arguments import all_records
 from encbench.errors import UsageError
-from encbench.results.export import check_format, write_csv, write_table
-from encbench.results.flat import (
+from encbench.results.export import (
     CURVE_COLUMNS,
     SPECTRUM_COLUMNS,
     Chunk,
     cell_columns,
     cell_row,
+    check_format,
     curve_chunks,
     spectrum_chunks,
+    write_csv,
+    write_table,
 )
 from encbench.results.records import StoredRecord
 
@@ -80,4 +82,4 @@ def _long(
 ) -> Iterator[Chunk]:
     for item in stored:
         # a record keeps its arrays once they are read; those of thousands do not fit in memory
-        yield from chunks(StoredRecord(item.record, item.path))
+        yield from chunks(StoredRecord(item.record, item.path, item.files))

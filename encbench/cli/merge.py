@@ -10,6 +10,7 @@ from rich.console import Console
 
 from encbench.cli.console import print_line
 from encbench.results.merging import merge
+from encbench.suite.config import changed_versions
 
 
 def merge_folders(
@@ -45,10 +46,12 @@ def merge_folders(
     for one in done.dropped:
         record = one.record
         label = f"{record.task_label} × {record.encoding_label} seed {record.cell.seed}"
+        changes = changed_versions(record.cell, one.kept.cell)
+        versions = "".join(f", {change}" for change in sorted(changes))
         print_line(
             out,
-            f"left out {record.key} ({label}, {record.status}) of {one.source}: "
-            f"that of {one.kept} is {one.because}",
+            f"left out {record.key} ({label}, {record.status}{versions}) of {one.source}: "
+            f"that of {one.kept_source} is {one.because}",
         )
     for folder, reason in done.damaged.items():
         print_line(errors, f"left out the damaged record {folder}: {reason}", "yellow")

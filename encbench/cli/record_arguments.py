@@ -7,7 +7,7 @@ from pathlib import Path
 
 import encbench
 from encbench.errors import StoreError, UsageError
-from encbench.results.reading import lone_record
+from encbench.results.record_folder import record_in
 from encbench.results.records import StoredRecord
 
 __all__ = ["all_records", "is_record", "one_record"]
@@ -46,7 +46,7 @@ def one_record(where: Path, key: str | None) -> StoredRecord:
             raise UsageError(f"{where} is one record; give no key ({key!r}) with it")
         # the folder's name is the key, and "." and ".." have none
         folder = Path(os.path.abspath(where.parent if where.name == "record.json" else where))  # noqa: PTH100 # resolve would follow a link
-        return lone_record(folder)
+        return record_in(folder)
     store = encbench.Store(where)
     keys = store.keys()
     found = [] if key is None else [name for name in keys if name.startswith(key)]

@@ -18,7 +18,7 @@ from encbench.results.records import StoredRecord
 
 if TYPE_CHECKING:
     # import torch, which `encbench rerun --help` does without
-    from encbench.results.comparison import Comparison
+    from encbench.results.agreement import Agreement
     from encbench.results.records import CellResult
     from encbench.run.rerun import Rerun
 
@@ -60,7 +60,7 @@ def rerun(
     Exit codes: 0 equal within the tolerance, 1 not equal or not to be run here, 2 wrong usage.
     """
     # import torch, which `encbench --help` does without
-    from encbench.results.comparison import compare
+    from encbench.results.agreement import agreement
     from encbench.run.rerun import prepare, run_again
 
     stored = one_record(where, key)
@@ -74,8 +74,8 @@ def rerun(
     label = f"{record.task_label} × {record.encoding_label} seed {record.cell.seed}"
     with errors.status(literal(f"running {label} again")):
         result = run_again(again, registry)
-    comparison = compare(stored, result)
-    comparison.circumstances += again.circumstances
+    comparison = agreement(stored, result)
+    comparison.environment += again.environment
     _print_comparison(console, comparison)
     if output is not None:
         _keep(output, result, errors)
@@ -111,7 +111,7 @@ def _keep(output: Path, result: CellResult, errors: Console) -> None:
     print_line(errors, f"kept in {written.path}")
 
 
-def _print_comparison(console: Console, comparison: Comparison) -> None:
+def _print_comparison(console: Console, comparison: Agreement) -> None:
     if comparison.differences:
         table = plain_table("not as recorded", "then", "now", "difference", "relative")
         for one in sorted(comparison.differences, key=lambda d: -d.relative):
@@ -120,14 +120,14 @@ def _print_comparison(console: Console, comparison: Comparison) -> None:
                 sizes = ("—", "—")
             table.add_row(*map(literal, (one.name, one.then, one.now, *sizes)))
         console.print(table, "")
-    if comparison.circumstances:
+    if comparison.environment:
         table = plain_table("environment", "then", "now")
-        for change in comparison.circumstances:
+        for change in comparison.environment:
             table.add_row(*map(literal, (change.name, change.then, change.now)))
         console.print(table, "")
 
 
-def _verdict(label: str, comparison: Comparison, result: CellResult, tolerance: float) -> str:
+def _verdict(label: str, comparison: Agreement, result: CellResult, tolerance: float) -> str:
     worst = comparison.worst
     if worst is None:
         return f"{label}: equal to the last digit ({comparison.compared} numbers, curves, spectra)"
@@ -138,5 +138,5 @@ def _verdict(label: str, comparison: Comparison, result: CellResult, tolerance: 
         difference = f"{worst.name} was {worst.then}, now {worst.now}"
     error = result.record.error
     because = f" ({error.message})" if worst.name == "status" and error is not None else ""
-    why = "" if comparison.circumstances else "; the recorded environment is the same"
+    why = "" if comparison.environment else "; the recorded environment is the same"
     return f"{label}: not equal: {difference}{because}{why}"

@@ -1,23 +1,261 @@
-"""Tables written to files: CSV, or Parquet where pyarrow is installed."""
+"""Records as rows of flat tables, written as CSV, or as Parquet where pyarrow is installed."""
 
 from __future__ import annotations
 
 import csv
+import json
+import types
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Literal, TextIO, Union, get_args, get_origin
 
 import numpy as np
+from pydantic import BaseModel
 
 from encbench.errors import StoreError, UsageError, cannot_write
-from encbench.results.flat import Chunk, Column, Value
+from encbench.results.provenance import Provenance
+from encbench.results.records import ErrorInfo, LearningRate, Record, SpectrumSummary, StoredRecord
+from encbench.suite.config import NetworkConfig, NtkConfig, PluginRef, TrainingConfig
 
-__all__ = ["check_format", "write_csv", "write_table"]
+__all__ = [
+    "CURVE_COLUMNS",
+    "SPECTRUM_COLUMNS",
+    "Chunk",
+    "Column",
+    "Value",
+    "cell_columns",
+    "cell_row",
+    "check_format",
+    "curve_chunks",
+    "fixed_columns",
+    "spectrum_chunks",
+    "write_csv",
+    "write_table",
+]
 
 GROUP = 500_000
-"""Rows of a row group, at least: what is in memory at a time."""
+"""Least number of rows in a row group of a Parquet file: what is in memory at a time."""
+Value = str | float | int | bool | None
+Chunk = Sequence[Sequence[Value] | np.ndarray]
+"""Some rows of a table, as its columns: all of one length."""
+Kind = Literal["text", "integer", "number", "truth"]
+WHEN = ("start", "middle", "end")
+PHASES = ("setup", "training", "curve", "ntk", "evaluation")
+_KINDS: dict[Any, Kind] = {str: "text", int: "integer", float: "number", bool: "truth"}
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: what it holds, and in which unit."""
+
+    name: str
+    kind: Kind
+    unit: str = ""
+
+    @staticmethod
+    def of(name: str, kind: Kind) -> Column:
+        """With the unit that the name ends in."""
+        unit = next((u for end, u in (("_s", "s"), ("_bytes", "B")) if name.endswith(end)), "")
+        return Column(name, kind, "s" if name.endswith(".seconds") else unit)
+
+
+_IDENTITY = (
+    Column("key", "text"),
+    Column("task", "text"),
+    Column("encoding", "text"),
+    Column("seed", "integer"),
+)
+SPECTRUM_COLUMNS = (
+    *_IDENTITY,
+    Column("when", "text"),
+    Column("step", "integer"),
+    Column("part", "text"),
+    Column("index", "integer"),
+    Column("eigenvalue", "number"),
+    Column("floor", "number"),
+)
+"""Of ``spectrum_chunks``: part is "kernel" or "mlp", index counts from 1, the largest first."""
+
+CURVE_COLUMNS = (
+    *_IDENTITY,
+    Column("curve", "text"),
+    Column("step", "integer"),
+    Column("value", "number"),
+)
+"""Of ``curve_chunks``: curve is "loss" or the name of the metric followed during training."""
+
+
+def cell_row(record: Record) -> dict[str, Value]:
+    """One record as a row, by name of the column; columns without a value can be missing.
+
+    Nested parts have dotted names. What has no fixed set of names (parameters of plug-ins,
+    details of metrics) is JSON in one column.
+    """
+    row: dict[str, Value] = {
+        **_fields(record, ""),
+        **(_fields(record.error, "error.") if record.error else {}),
+        **_fields(record.cell.encoding, "encoding."),
+        "encoding.label": record.encoding_label,
+        **_fields(record.cell.task, "task."),
+        "task.label": record.task_label,
+        "seed": record.cell.seed,
+        "data_hash": record.cell.data_hash,
+        **_fields(record.cell.network, "network."),
+        **_fields(record.cell.training, "training."),
+        **_fields(record.cell.ntk, "ntk."),
+        **(_fields(record.learning_rate, "learning_rate.") if record.learning_rate else {}),
+        **{f"parameters.{part}": count for part, count in record.parameters.items()},
+        **{f"duration.{phase}_s": seconds for phase, seconds in record.durations.items()},
+        **_fields(record.provenance, "provenance."),
+    }
+    for name in ("libraries", "plugins", "blas", "cuda"):
+        versions: dict[str, str] = getattr(record.provenance, name)
+        row |= {f"provenance.{name}.{key}": value for key, value in versions.items()}
+    for name, metric in record.metrics.items():
+        row[f"metric.{name}"] = metric.value
+        row[f"metric.{name}.unit"] = metric.unit
+        row[f"metric.{name}.direction"] = metric.direction
+        row[f"metric.{name}.details"] = _json(metric.details)
+    for spectrum in record.spectra:
+        row |= _fields(spectrum, f"spectrum.{spectrum.when}.")
+    return row
+
+
+def cell_columns(rows: Sequence[dict[str, Value]]) -> list[Column]:
+    """Columns of these rows: first those of every table, then those that some records have."""
+    fixed = {column.name: column for column in fixed_columns()}
+    seen = {name for row in rows for name in row}
+    others = sorted(seen - fixed.keys(), key=_place)
+    return [*fixed.values(), *(Column.of(name, _open_kind(name)) for name in others)]
+
+
+def spectrum_chunks(stored: StoredRecord) -> Iterator[Chunk]:
+    """A row for each eigenvalue of each spectrum of a record, a chunk a spectrum.
+
+    Raises:
+        StoreError: the record's arrays are damaged.
+    """
+    for spectrum in stored.record.spectra:
+        for part, prefix, summary in (("kernel", "", spectrum), ("mlp", "mlp_", spectrum.mlp)):
+            values = stored.arrays.get(f"spectrum_{prefix}{spectrum.when}")
+            if values is None or summary is None:
+                continue
+            constant = (*_identity(stored.record), spectrum.when, spectrum.step, part)
+            count = len(values)
+            yield [
+                *([value] * count for value in constant),
+                np.arange(1, count + 1),
+                values,
+                [summary.floor] * count,
+            ]
+
+
+def curve_chunks(stored: StoredRecord) -> Iterator[Chunk]:
+    """A row for each point of each curve of a record, a chunk a curve.
+
+    Raises:
+        StoreError: the record's arrays are damaged.
+    """
+    for array, name in (("loss", "loss"), ("curve", stored.record.curve)):
+        values, steps = stored.arrays.get(array), stored.arrays.get(f"{array}_step")
+        if values is None or steps is None:
+            continue
+        constant = (*_identity(stored.record), name)
+        yield [*([value] * len(values) for value in constant), steps.astype(np.int64), values]
+
+
+def _identity(record: Record) -> tuple[Value, ...]:
+    return (record.key, record.task_label, record.encoding_label, record.cell.seed)
+
+
+def _fields(part: BaseModel, prefix: str) -> dict[str, Value]:
+    """The plain fields of a part of a record; dictionaries of parameters as JSON."""
+    row: dict[str, Value] = {}
+    for column in _columns_of(type(part), prefix):
+        value: Any = part
+        for name in column.name.removeprefix(prefix).split("."):
+            value = getattr(value, name) if value is not None else None
+        if column.kind == "text" and value is not None and not isinstance(value, str):
+            # lr is a number or "auto"
+            value = _json(value)
+        row[column.name] = value
+    return row
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, ensure_ascii=False)
+
+
+_LEFT_OUT = {
+    Record: {"cell", "error", "network", "parameters", "learning_rate", "metrics", "spectra"}
+    | {"durations", "provenance"},
+    ErrorInfo: {"traceback"},
+    SpectrumSummary: {"when"},
+    Provenance: {"libraries", "plugins", "blas", "cuda"},
+}
+"""Fields that have columns of other names, or none."""
+
+
+@cache
+def _columns_of(model: type[BaseModel], prefix: str) -> tuple[Column, ...]:
+    columns: list[Column] = []
+    for name, field in model.model_fields.items():
+        if name in _LEFT_OUT.get(model, ()):
+            continue
+        kind = _plain(field.annotation)
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            columns += _columns_of(kind, f"{prefix}{name}.")
+        else:
+            columns.append(Column.of(prefix + name, _KINDS.get(kind, "text")))
+    return tuple(columns)
+
+
+def _plain(annotation: Any) -> Any:
+    """The type without ``None`` and without what Annotated adds."""
+    if get_origin(annotation) in (Union, types.UnionType):
+        members = [_plain(m) for m in get_args(annotation) if m is not type(None)]
+        return members[0] if len(members) == 1 else None
+    return get_args(annotation)[0] if hasattr(annotation, "__metadata__") else annotation
+
+
+def fixed_columns() -> list[Column]:
+    """Columns that every table of cells has, in their order."""
+    own = _columns_of(Record, "")
+    leading = [column for column in own if column.name in ("key", "status", "phase")]
+    parts = [
+        *_columns_of(ErrorInfo, "error."),
+        *_columns_of(PluginRef, "task."),
+        *_columns_of(PluginRef, "encoding."),
+        Column("seed", "integer"),
+        Column("data_hash", "text"),
+        *_columns_of(NetworkConfig, "network."),
+        *_columns_of(TrainingConfig, "training."),
+        *_columns_of(NtkConfig, "ntk."),
+        *(column for column in own if column not in leading),
+        Column("parameters.mlp", "integer"),
+        Column("parameters.encoding", "integer"),
+        *_columns_of(LearningRate, "learning_rate."),
+        *(Column.of(f"duration.{phase}_s", "number") for phase in PHASES),
+        *(c for when in WHEN for c in _columns_of(SpectrumSummary, f"spectrum.{when}.")),
+        *_columns_of(Provenance, "provenance."),
+    ]
+    return [*leading, *parts]
+
+
+def _open_kind(name: str) -> Kind:
+    if name.startswith("parameters."):
+        return "integer"
+    described = name.startswith("metric.") and name.endswith((".unit", ".direction", ".details"))
+    return "text" if described or name.startswith("provenance.") else "number"
+
+
+def _place(name: str) -> tuple[bool, str]:
+    """Metrics first, versions of libraries last."""
+    return (name.startswith("provenance."), name)
 
 
 def check_format(path: Path) -> None:
@@ -37,11 +275,11 @@ def check_format(path: Path) -> None:
 
 
 def write_table(columns: Sequence[Column], chunks: Iterable[Chunk], path: Path) -> None:
-    """Write rows to a file that appears when it is complete.
+    """Write rows to a file, which appears only when it is complete.
 
     Args:
         columns: of the table.
-        chunks: the rows, some at a time; None where there is no value. Read once.
+        chunks: the rows, some at a time; None is a missing value. Read once.
         path: ends in .csv or .parquet.
 
     Raises:
@@ -54,9 +292,9 @@ def write_table(columns: Sequence[Column], chunks: Iterable[Chunk], path: Path) 
 
 
 def write_csv(columns: Sequence[Column], chunks: Iterable[Chunk], file: TextIO) -> None:
-    """RFC 4180 with a header: numbers to the last digit, nothing where there is no value.
+    """Write CSV (RFC 4180) with a header: numbers to the last digit, missing values empty.
 
-    Infinity and no number are ``inf`` and ``nan``, truth values ``true`` and ``false``.
+    Infinity and NaN are ``inf`` and ``nan``, truth values ``true`` and ``false``.
     """
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(column.name for column in columns)
@@ -125,7 +363,7 @@ _WRITERS: dict[str, Callable[[Sequence[Column], Iterable[Chunk], Path], None]] =
 
 @contextmanager
 def _appearing(path: Path) -> Iterator[Path]:
-    """A file beside ``path`` that takes its place at the end."""
+    """A temporary file that is renamed to ``path`` at the end."""
     temporary = path.with_name(f".{path.name}.new")
     try:
         yield temporary
@@ -133,5 +371,5 @@ def _appearing(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise cannot_write(path, error) from None
     finally:
-        with suppress(OSError):  # a name that is too long is not there either
+        with suppress(OSError):  # also of a name that is too long
             temporary.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Several results folders put together, a record a key."""
+"""Several results folders put together, one record of each cell."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from encbench.errors import StoreError, UsageError
-from encbench.results.reading import NewerRecord, check_files, reason_of
-from encbench.results.records import Record
+from encbench.results.record_folder import MANIFEST, NewerRecord, check_files, reason_of
+from encbench.results.records import Record, StoredRecord
 from encbench.results.store import Store, store_error
-from encbench.suite.file import Suite
+from encbench.suite.config import cell_key
+from encbench.suite.file import Suite, explicit_settings
 
-__all__ = ["Dropped", "Merge", "Prefer", "merge", "merged_suite"]
+__all__ = ["Dropped", "Merge", "Prefer", "merge", "merged_suites"]
 
 Prefer = Literal["ok", "newer", "first"]
 logger = logging.getLogger("encbench")
@@ -27,9 +28,12 @@ logger = logging.getLogger("encbench")
 
 @dataclass(frozen=True)
 class _Found:
-    record: Record
-    folder: Path
+    stored: StoredRecord
     source: Path
+
+    @property
+    def record(self) -> Record:
+        return self.stored.record
 
     @property
     def finished(self) -> datetime:
@@ -39,12 +43,13 @@ class _Found:
 
 @dataclass(frozen=True)
 class Dropped:
-    """A record that is not in the merged folder, for another of its key is."""
+    """A record that is left out, since another one of the same cell is kept."""
 
     record: Record
     source: Path
-    kept: Path
-    """The input whose record is there instead."""
+    kept: Record
+    kept_source: Path
+    """The input that the kept record is from."""
     because: str
 
 
@@ -55,7 +60,7 @@ class Merge:
     taken: dict[Path, int] = field(default_factory=dict)
     """Records from each input, in the order given."""
     identical: int = 0
-    """Records that a second input had too, to the last byte."""
+    """Records that were left out because an equal one, to the last byte, is kept."""
     dropped: list[Dropped] = field(default_factory=list)
     damaged: dict[Path, str] = field(default_factory=dict)
     """Folder of each record that was left out to what is wrong with it."""
@@ -69,9 +74,9 @@ def merge(inputs: Sequence[Path], out: Path, prefer: Prefer = "ok") -> Merge:
     Args:
         inputs: results folders; none is changed, but for ``out``.
         out: one of the inputs, or a folder that is not there or holds no records.
-        prefer: of two records of one key "ok" keeps one that is ok over one that is not and else
-            the newer, "newer" the one that ended later, by the clock of the machine that ran it,
-            and "first" that of the input named first.
+        prefer: of two records of one cell, whatever the versions of the plug-ins, "ok" keeps one
+            that is ok over one that is not and else the newer; "newer" the one that ended later,
+            by the clock of the machine that ran it; "first" that of the input named first.
 
     Raises:
         UsageError: fewer than one input; or ``out`` is no input, and holds records or lies in one.
@@ -107,56 +112,56 @@ def merge(inputs: Sequence[Path], out: Path, prefer: Prefer = "ok") -> Merge:
         if into is not None:
             # nobody else can write it from here on
             found[into] = _read(into, result)
+        # not by the records' own keys: up to schema version 2 they depend on plug-in versions
         by_key: dict[str, list[_Found]] = defaultdict(list)
         for source in sources:
             for one in found[source]:
-                by_key[one.record.key].append(one)
+                by_key[cell_key(one.record.cell)].append(one)
         for key in sorted(by_key):
             best = _choose(by_key[key], prefer, result)
             result.taken[best.source] += 1
             if best.source != into:
                 _copy(best, store)
-        suites = [Store(s).suite() for s in sources if found[s]]
-        together = merged_suite(suites)
-        result.one_suite = "merged" not in together
-        store.write_suite(together)
+            for other in by_key[key]:
+                if other.source == into and other.record.key != best.record.key:
+                    store.remove(other.record.key)
+        suites = [Store(s).suites() for s in sources if found[s]]
+        together = merged_suites([suite for several in suites for suite in several])
+        result.one_suite = len(together) == 1 and all(suites)
+        store.write_suites(together)
     return result
 
 
-def merged_suite(suites: Sequence[dict[str, Any] | None]) -> dict[str, Any]:
-    """One suite that asks for exactly the cells of all of these, where there is one.
+def merged_suites(suites: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """One suite that asks for exactly the cells of all of these, or else all of them.
 
-    That is so where they agree in their settings, and one asks for all of the other's cells or
-    they differ in their encodings alone, their tasks alone or their seeds alone: the cross product
-    of both is then the union of theirs. Otherwise
-    {"merged": […]} lists those that are known.
+    There is one where they agree in their settings, and one asks for all the cells of the other
+    or they differ only in their encodings, only in their tasks or only in their seeds: the cross
+    product of both is then the union of theirs.
     """
-    known = [suite for told in suites for suite in _parts(told)]
-    whole = [_normal(suite) for suite in known]
-    complete = all(s is not None and "merged" not in s for s in suites) and None not in whole
-    together: dict[str, Any] | None = whole[0] if complete and whole else None
-    for suite in whole[1:]:
-        together = _united(together, suite) if together is not None and suite else None
-    return together if together is not None else {"merged": _unique(known)}
-
-
-def _parts(told: dict[str, Any] | None) -> list[dict[str, Any]]:
-    if told is None:
-        return []
-    merged = told.get("merged")
-    return [s for s in merged if isinstance(s, dict)] if isinstance(merged, list) else [told]
+    different = _unique(suites)
+    together = _normal(different[0]) if different else None
+    for suite in different[1:]:
+        other = _normal(suite)
+        together = _united(together, other) if together and other else None
+    return [together] if together and len(different) > 1 else different
 
 
 def _normal(suite: dict[str, Any]) -> dict[str, Any] | None:
+    """A suite in the one form in which suites that plan the same are equal; None if invalid."""
     try:
-        return Suite.model_validate(suite).model_dump(mode="json")
+        valid = Suite.model_validate(suite)
     except ValueError:
         return None
+    # a setting of training that equals its default still takes precedence over the task's own
+    training = valid.training.model_dump(mode="json", exclude_unset=True, exclude_none=True)
+    settings = explicit_settings(suite) | {"training": training}
+    return {"description": "", "seeds": [0]} | settings
 
 
 def _united(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any] | None:
-    told = {"name", "description"}
-    differing = {key for key in one if key not in told and one[key] != other[key]}
+    differing = {key for key in one.keys() | other.keys() if one.get(key) != other.get(key)}
+    differing -= {"name", "description"}
     if not differing <= {"encodings", "tasks", "seeds"}:
         return None
     if len(differing) > 1 and not (
@@ -173,7 +178,7 @@ def _within(one: dict[str, Any], other: dict[str, Any], lists: set[str]) -> bool
     return all(item in other[name] for name in lists for item in one[name])
 
 
-def _unique(items: list[Any]) -> list[Any]:
+def _unique(items: Sequence[Any]) -> list[Any]:
     found: list[Any] = []
     for item in items:
         if item not in found:
@@ -202,7 +207,7 @@ def _read(source: Path, result: Merge) -> list[_Found]:
         folder = source / "records" / key
         try:
             stored = store.read(key)
-            check_files(stored.path, stored.record)
+            check_files(stored)
         except NewerRecord as error:
             raise StoreError(
                 f"{folder} was written by a newer encbench ({error}); update encbench to merge it"
@@ -210,7 +215,7 @@ def _read(source: Path, result: Merge) -> list[_Found]:
         except (OSError, ValueError) as error:
             result.damaged[folder] = reason_of(error)
         else:
-            found.append(_Found(stored.record, stored.path, source))
+            found.append(_Found(stored, source))
     return found
 
 
@@ -219,7 +224,6 @@ def _choose(candidates: list[_Found], prefer: Prefer, result: Merge) -> _Found:
     for other in candidates[1:]:
         if _better(other, best, prefer):
             best = other
-    # only now is it known beside which one the others are left out
     for other in candidates:
         if other is best:
             continue
@@ -227,12 +231,14 @@ def _choose(candidates: list[_Found], prefer: Prefer, result: Merge) -> _Found:
             result.identical += 1
         else:
             why = _better(best, other, prefer) or "first"
-            result.dropped.append(Dropped(other.record, other.source, best.source, why))
+            result.dropped.append(
+                Dropped(other.record, other.source, best.record, best.source, why)
+            )
     return best
 
 
 def _better(one: _Found, other: _Found, prefer: Prefer) -> str:
-    """Why one is to be kept rather than the other, in a word; "" where it is not."""
+    """Why one is kept rather than the other, in a word; "" where it is not."""
     if prefer == "first":
         return ""
     if prefer == "ok" and (one.record.status == "ok") != (other.record.status == "ok"):
@@ -244,21 +250,23 @@ def _identical(one: _Found, other: _Found) -> bool:
     if one.record != other.record:
         return False
     return all(
-        filecmp.cmp(one.folder / name, other.folder / name, shallow=False)
-        for name in one.record.files
+        filecmp.cmp(one.stored.path / name, other.stored.path / name, shallow=False)
+        for name in one.stored.files
     )
 
 
 def _copy(one: _Found, store: Store) -> None:
-    key = one.record.key
+    key, folder = one.record.key, one.stored.path
     temporary = store.directory / "records" / f".new-{key}-{os.getpid()}"
     try:
         temporary.mkdir()
-        for name in ("record.json", *one.record.files):
-            shutil.copyfile(one.folder / name, temporary / name)
+        for name in ("record.json", *one.stored.files):
+            shutil.copyfile(folder / name, temporary / name)
+        if (folder / MANIFEST).exists():  # records up to schema version 2 have none
+            shutil.copyfile(folder / MANIFEST, temporary / MANIFEST)
         store.put(temporary, key)
     except OSError as error:
-        raise store_error(f"cannot copy {one.folder} to {store.directory}", error) from None
+        raise store_error(f"cannot copy {folder} to {store.directory}", error) from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

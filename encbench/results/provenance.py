@@ -2,35 +2,71 @@
 
 from __future__ import annotations
 
+import os
 import platform
+import re
+import subprocess
+import sys
 from datetime import UTC, datetime
 from functools import cache
+from importlib import metadata
+from pathlib import Path
 from typing import Any
 
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from pydantic import BaseModel, ConfigDict, Field
+from threadpoolctl import threadpool_info
 
-from encbench.results import environment
+__all__ = [
+    "Provenance",
+    "blas",
+    "cpu_capability",
+    "cuda_versions",
+    "distributions",
+    "git_commit",
+    "libraries",
+    "matmul_precision",
+    "now",
+    "processor",
+    "system",
+]
 
-__all__ = ["Provenance", "now"]
+NUMERICAL = (
+    "torch",
+    "numpy",
+    "scipy",
+    "pytorch-msssim",
+    "scikit-image",
+    "pillow",
+    "trimesh",
+    "libigl",
+    "embreex",
+    "networkx",
+    "triton",
+)
+"""Distributions whose version can change a number, where they are installed."""
+GIT_TIMEOUT = 2.0
+"""Seconds for each call of git, so that a huge or remote working tree does not delay a run."""
 
 
 class Provenance(BaseModel):
-    """The circumstances of one cell."""
+    """The environment in which one cell ran."""
 
     model_config = ConfigDict(extra="forbid")
 
     encbench: str
     python: str
     libraries: dict[str, str]
-    """Versions of the libraries that can change a number; torch, numpy and scipy at least, and
-    no others in records of schema version 1."""
+    """Versions of the libraries that can change a number; only torch, numpy and scipy in records
+    of schema version 1."""
     plugins: dict[str, str] = Field(default_factory=dict)
     """Version of every distribution that had plug-ins: parts of a composite encoding may come
     from any of them."""
     cpu_capability: str | None = None
-    """Instruction set that torch's kernels were chosen for: "AVX2", "AVX512", "DEFAULT"."""
+    """Instruction set of torch's kernels: "AVX2", "AVX512", "DEFAULT"."""
     blas: dict[str, str] = Field(default_factory=dict)
-    """Library to the BLAS it brought: "mkl 2024.2", "openblas 0.3.30 SkylakeX"."""
+    """By library, its BLAS: "mkl 2024.2", "openblas 0.3.30 SkylakeX"."""
     cuda: dict[str, str] = Field(default_factory=dict)
     """Versions of "cuda" and "cudnn", or "rocm"; empty on a CPU."""
     matmul_precision: str | None = None
@@ -44,60 +80,210 @@ class Provenance(BaseModel):
     """"cpu" or the name of the GPU."""
     threads: int
     git_commit: str | None = None
-    """Commit of the working directory, with "+changes" where tracked files had some, "+unknown"
-    where git could not tell in time."""
+    """Commit of the working directory; see ``git_commit``."""
     suite: str | None = None
     """Name of the suite that asked for the cell."""
     worker: str | None = None
-    """Who ran the cell, "host:pid" or a Dask worker's name; set by the coordinating process."""
+    """Name of the worker that ran the cell, "host:pid" or a Dask worker's; set by the coordinating
+    process."""
     executor: str = "in process"
     """Where cells ran; "not recorded" in records of schema version 1."""
     timeout_s: float | None = None
-    """Seconds that the cell was given; None: as many as it takes."""
+    """Time limit of the cell [s]; None: no limit."""
     memory_limit_bytes: int | None = None
-    """Memory that the cell was given; None: all there is."""
+    """Memory limit of the cell; None: no limit."""
     started: str
     """UTC, ISO 8601."""
     finished: str | None = None
 
     @classmethod
     def collect(cls, device: str, threads: int) -> Provenance:
-        """The circumstances here and now: of a process that has imported torch.
+        """The environment of this process, which must have imported torch.
 
-        Quick after the first call in a process, which asks git and reads what is installed.
+        The first call in a process asks git and reads what is installed; later calls are quick.
 
         Args:
             device: "cpu", or the name of the GPU.
             threads: of the cell.
         """
         return cls(
-            **_standing(),
-            cpu_capability=environment.cpu_capability(),
-            blas=environment.blas(),
-            cuda={} if device == "cpu" else environment.cuda_versions(),
-            matmul_precision=environment.matmul_precision(),
+            **_of_process(),
+            cpu_capability=cpu_capability(),
+            blas=blas(),
+            cuda={} if device == "cpu" else cuda_versions(),
+            matmul_precision=matmul_precision(),
             device=device,
             threads=threads,
-            git_commit=environment.git_commit(),
+            git_commit=git_commit(),
             started=now(),
         )
 
 
 @cache
-def _standing() -> dict[str, Any]:
-    """What stays as it is as long as a process lives; pydantic copies what it validates."""
-    plugins = environment.distributions()
+def _of_process() -> dict[str, Any]:
+    """What does not change in the life of a process."""
+    plugins = distributions()
     return {
         "encbench": plugins["encbench"],
         "python": platform.python_version(),
-        "libraries": environment.libraries(),
+        "libraries": libraries(),
         "plugins": plugins,
-        "os": environment.system(),
+        "os": system(),
         "machine": platform.node(),
-        "processor": environment.processor(),
+        "processor": processor(),
     }
 
 
 def now() -> str:
     """UTC to the second, ISO 8601."""
     return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+@cache
+def distributions() -> dict[str, str]:
+    """By name, the version of every distribution with plug-ins of encbench."""
+    found = {e.dist.name: e.dist.version for e in metadata.entry_points(group="encbench") if e.dist}
+    return dict(sorted({"encbench": metadata.version("encbench"), **found}.items()))
+
+
+@cache
+def libraries() -> dict[str, str]:
+    """By name, the version of every library that can change a number.
+
+    Those that encbench computes with, and those that other distributions with plug-ins require.
+    """
+    names = dict.fromkeys(NUMERICAL)
+    for distribution in distributions():
+        if distribution == "encbench":
+            continue
+        for requirement in map(Requirement, metadata.requires(distribution) or ()):
+            if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
+                names[canonicalize_name(requirement.name)] = None
+    versions = {name: _version(name) for name in names if name not in distributions()}
+    return {name: version for name, version in versions.items() if version is not None}
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+@cache
+def system() -> str:
+    """The operating system as its users name it, and the kind of processor."""
+    try:
+        name = platform.freedesktop_os_release()["PRETTY_NAME"]
+    except (OSError, KeyError):
+        name = platform.platform(terse=True)
+    return f"{name}, {platform.machine()}"
+
+
+@cache
+def processor() -> str:
+    """The processor's model."""
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        text = ""
+    for line in text.splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def cpu_capability() -> str | None:
+    """Instruction set of torch's kernels, such as "AVX512"; None before torch is imported.
+
+    With another one sums are taken in another order, and results differ in the last digits.
+    """
+    torch = _torch()
+    return None if torch is None else str(torch.backends.cpu.get_cpu_capability())
+
+
+def blas() -> dict[str, str]:
+    """By library, the BLAS that it has loaded: torch, numpy and scipy often have their own."""
+    return dict(_blas(_torch()))
+
+
+@cache
+def _blas(torch: Any) -> dict[str, str]:
+    found = {}
+    if torch is not None:
+        # linked statically, where threadpoolctl does not find it
+        built_with = torch.__config__.show()
+        if mkl := re.search(r"Math Kernel Library Version (\S+?)-", built_with):
+            found["torch"] = f"mkl {mkl[1]}"
+        elif info := re.search(r"BLAS_INFO=(\w+)", built_with):
+            found["torch"] = info[1]
+    for library in threadpool_info():
+        if library["user_api"] == "blas":
+            path = Path(library["filepath"])
+            # wheels keep theirs in numpy.libs, scipy.libs
+            owner = path.parent.name.removesuffix(".libs") if ".libs" in str(path) else path.name
+            parts = (library["internal_api"], library["version"], library.get("architecture"))
+            found[owner] = " ".join(str(part) for part in parts if part)
+    return found
+
+
+def cuda_versions() -> dict[str, str]:
+    """Versions of CUDA (or ROCm) and cuDNN that torch uses; empty for a CPU-only torch."""
+    torch = _torch()
+    if torch is None:
+        return {}
+    cudnn = torch.backends.cudnn.version() if torch.version.cuda else None
+    found = {"cuda": torch.version.cuda, "rocm": torch.version.hip, "cudnn": cudnn}
+    return {name: str(version) for name, version in found.items() if version}
+
+
+def matmul_precision() -> str | None:
+    """torch's setting for float32 matrix products; None before torch is imported."""
+    torch = _torch()
+    return None if torch is None else str(torch.get_float32_matmul_precision())
+
+
+def git_commit() -> str | None:
+    """Commit of the working directory, None outside of a repository.
+
+    "+changes" follows where tracked files differ from it, "+unknown" where git took too long to
+    say. Untracked files do not count, since a run's own results would be some.
+    """
+    try:
+        return _git_commit(str(Path.cwd()))
+    except OSError:
+        return None
+
+
+@cache
+def _git_commit(directory: str) -> str | None:
+    try:
+        commit = _git(directory, "rev-parse", "HEAD")
+    except (OSError, subprocess.SubprocessError):
+        return None
+    try:
+        changes = _git(directory, "status", "--porcelain", "--untracked-files=no")
+    except (OSError, subprocess.SubprocessError):
+        return f"{commit}+unknown"
+    return f"{commit}+changes" if changes else commit
+
+
+def _git(directory: str, *arguments: str) -> str:
+    done = subprocess.run(
+        ["git", *arguments],
+        cwd=directory,
+        # status would write the index, which may collide with a commit at the same time
+        env={**os.environ, "GIT_OPTIONAL_LOCKS": "0"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        # with core.quotePath off, git prints file names of any encoding
+        errors="replace",
+        timeout=GIT_TIMEOUT,
+        check=True,
+    )
+    return done.stdout.strip()
+
+
+def _torch() -> Any:
+    return sys.modules.get("torch")

@@ -1,7 +1,8 @@
 """What a run leaves: one record a cell, and the folder that holds them.
 
     DIRECTORY/
-        run.json                      the suite as it was asked for
+        run.json                      the suites as they were asked for
+        records/<key>/manifest.json   size and SHA-256 of each of the other files
         records/<key>/record.json     everything in words and numbers
         records/<key>/arrays.npz      curves and spectra
         records/<key>/*.png           pictures
@@ -12,10 +13,11 @@ A record appears by one rename, so a reader never sees half of one.
 from __future__ import annotations
 
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 from zipfile import BadZipFile
 
 import numpy as np
@@ -24,25 +26,28 @@ from pydantic import BaseModel, ConfigDict, Field
 from encbench.contracts.metric import MetricValue
 from encbench.errors import StoreError
 from encbench.results.provenance import Provenance
-from encbench.results.schema import SCHEMA_VERSION
 from encbench.suite.config import CellConfig
 
 __all__ = [
+    "SCHEMA_VERSION",
     "CellResult",
     "ErrorInfo",
+    "FileEntry",
     "LearningRate",
     "Record",
     "SpectrumSummary",
     "Status",
     "StoredRecord",
     "damaged",
+    "upgrade",
 ]
 
+SCHEMA_VERSION = 3
 Status = Literal["ok", "failed", "diverged", "out_of_memory", "timeout", "interrupted"]
 
 
 class Data(BaseModel):
-    """Base of what is recorded; NaN and infinity survive the trip through JSON."""
+    """Base of what is recorded; NaN and infinity are written to JSON as texts."""
 
     model_config = ConfigDict(extra="forbid", ser_json_inf_nan="strings")
 
@@ -67,7 +72,7 @@ class LearningRate(Data):
 
 
 class PartSummary(Data):
-    """The spectrum of the MLP's part of the kernel alone: the ablation of the encoding's."""
+    """The spectrum of the MLP's part of the kernel, without the encoding's parameters."""
 
     floor: float
     maximum: float
@@ -83,11 +88,11 @@ class WeylSummary(Data):
     worst: float
     """Largest left side minus right side; positive is a violation."""
     tolerance: float
-    """Sum of the floors: what rounding can make of an equality."""
+    """Sum of the floors: rounding errors of this size are no violation."""
 
 
 class ActivationSummary(Data):
-    """What the network's ReLU units explain of the kernel's rank at these points."""
+    """How the network's ReLU units limit the kernel's rank at these points."""
 
     duplicates: int
     """Points that equal an earlier one."""
@@ -110,7 +115,7 @@ class SpectrumSummary(Data):
     size: int
     """Eigenvalues: N, or N·O for "full"."""
     floor: float
-    """Eigenvalues below it are rounding noise; they are counted, never values."""
+    """Eigenvalues below it are rounding noise: counted, never reported as values."""
     maximum: float
     median: float | None
     """None: below the floor."""
@@ -121,7 +126,7 @@ class SpectrumSummary(Data):
     effective_rank: float
     """exp of the entropy of the normalized eigenvalues (Roy & Vetterli 2007)."""
     negative: int = 0
-    """Eigenvalues below zero: noise, for a kernel is positive semi-definite."""
+    """Eigenvalues below zero: rounding noise, since a kernel is positive semi-definite."""
     method: str = ""
     """Solver and precision."""
     seconds: float = 0.0
@@ -138,6 +143,8 @@ class Record(Data):
 
     schema_version: int = SCHEMA_VERSION
     key: str
+    """Name of the record's folder: ``cell_key(cell)``. In records up to schema version 2 it is
+    the key of that time, a hash that includes the versions of the plug-ins."""
     status: Status
     phase: str | None = None
     """Phase in which a cell that is not "ok" stopped."""
@@ -164,20 +171,15 @@ class Record(Data):
     """At the end of training."""
     spectra: list[SpectrumSummary] = Field(default_factory=list)
     durations: dict[str, float] = Field(default_factory=dict)
-    """Seconds by phase, none counted twice: "setup"; "training", the optimizer's steps and their
-    data alone; "curve", the metric followed meanwhile; "ntk"; "evaluation"."""
+    """Seconds by phase, none counted twice: "setup"; "training", only the optimizer's steps and
+    their data; "curve", the metric during training; "ntk"; "evaluation"."""
     peak_memory_bytes: int | None = None
-    """Of all phases, spectra included. On a CPU resident memory of the whole process, Python and
-    torch (some 300 MiB) too; on a GPU what tensors were allocated."""
+    """Over all phases, spectra included. On a CPU the resident memory of the whole process,
+    with Python and torch (some 300 MiB); on a GPU the memory allocated to tensors."""
     lost_workers: list[str] = Field(default_factory=list)
-    """Workers that died while they ran this cell, before the one that finished it: name and
-    reason."""
+    """Name and reason of each worker that died while it ran this cell, before the one that
+    finished it."""
     provenance: Provenance
-    files: dict[str, int] = Field(default_factory=dict)
-    """Name to size in bytes of what lies beside this record: how damage is found."""
-    checksum: str | None = None
-    """Of record.json: the first 16 hexadecimal digits of SHA-256 of its bytes as they are with
-    null here. None is not checked: in records of schema version 1, and in memory."""
 
     @property
     def encoding_label(self) -> str:
@@ -189,11 +191,20 @@ class Record(Data):
         return self.cell.task.label or self.cell.task.name
 
 
+@dataclass(frozen=True, slots=True)
+class FileEntry:
+    """What a record's manifest says of one of its files."""
+
+    size: int
+    """Bytes."""
+    sha256: str | None
+    """Hexadecimal; None in records up to schema version 2."""
+
+
 def damaged(file: Path) -> StoreError:
-    """What to say of a file of a record whose bytes are not those that were written."""
+    """The error for a file of a record whose bytes are not those that were written."""
     return StoreError(
-        f"{file} is damaged; remove its folder, and the run that made it, given again, "
-        "makes it again"
+        f"{file} is damaged; remove its folder and repeat the run that made it to make it again"
     )
 
 
@@ -207,22 +218,30 @@ class StoredRecord:
         ``spectrum_mlp_start``, …: eigenvalues of the MLP's part of the kernel alone.
     Reading them raises StoreError where the file is damaged.
     Pictures: ``target``, ``prediction``, ``error`` for images; tasks may add others.
+
+    Args:
+        record: the numbers.
+        path: its folder.
+        files: by name, what lies beside record.json.
     """
 
-    def __init__(self, record: Record, path: Path) -> None:
+    def __init__(
+        self, record: Record, path: Path, files: Mapping[str, FileEntry] | None = None
+    ) -> None:
         self.record = record
         self.path = path
+        self.files = files or {}
 
     @cached_property
     def arrays(self) -> dict[str, np.ndarray]:
         file = self.path / "arrays.npz"
-        if not file.exists() and file.name not in self.record.files:
+        if not file.exists() and file.name not in self.files:
             return {}
         try:
             with np.load(file, allow_pickle=False) as stored:
                 return {name: stored[name] for name in stored.files}
         except (OSError, ValueError, EOFError, KeyError, BadZipFile, zlib.error) as error:
-            # numpy's reason speaks of pickles, whatever the bytes
+            # numpy's message is about pickles, whatever the bytes are
             raise damaged(file) from error
 
     def picture(self, name: str) -> Path | None:
@@ -238,3 +257,39 @@ class CellResult:
     record: Record
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
     pictures: dict[str, np.ndarray] = field(default_factory=dict)
+
+
+def upgrade(data: Mapping[str, Any]) -> dict[str, Any]:
+    """A record of an older schema version, as JSON gives it, in the form of the present one.
+
+    Version 2 added workers that died, who ran the cell, and its limits. Version 3 moved sizes
+    and checksums of files to a manifest and took the versions of plug-ins out of keys and seeds.
+    Records on disk stay as they are, under the keys that they have.
+
+    Args:
+        data: of any version up to SCHEMA_VERSION; not changed.
+
+    Raises:
+        ValueError: a version that never was, or parts of that version are missing.
+    """
+    version = data.get("schema_version")
+    if type(version) is not int or not 1 <= version <= SCHEMA_VERSION:
+        raise ValueError(f"schema version {version}, expected 1 to {SCHEMA_VERSION}")
+    upgraded = dict(data)
+    if version < 2:
+        unknown = {"worker": None, "executor": "not recorded"}
+        unknown |= {"timeout_s": None, "memory_limit_bytes": None}
+        upgraded |= {"lost_workers": [], "provenance": unknown | _part(data, "provenance")}
+    if version < 3:
+        for moved in ("files", "checksum"):
+            upgraded.pop(moved, None)
+        cell = _part(data, "cell")
+        upgraded["cell"] = cell | {"weights_version": _part(cell, "encoding").get("version")}
+    return upgraded | {"schema_version": SCHEMA_VERSION}
+
+
+def _part(data: Mapping[str, Any], name: str) -> dict[str, Any]:
+    part = data.get(name)
+    if not isinstance(part, Mapping):
+        raise ValueError(f"{name} is missing")
+    return dict(part)

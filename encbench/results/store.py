@@ -1,4 +1,4 @@
-"""The folder that holds a run's records: written atomically, read with distrust."""
+"""The folder that holds a run's records: written atomically, checked when it is read."""
 
 from __future__ import annotations
 
@@ -9,34 +9,33 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from filelock import FileLock, Timeout
-from PIL import Image
 
 from encbench.errors import StoreError
-from encbench.results.reading import (
+from encbench.results.record_folder import (
     NewerRecord,
+    as_store_error,
     check_files,
-    many_objects,
     read_record,
     reason_of,
-    record_text,
-    told,
+    write_record,
 )
 from encbench.results.records import Record, StoredRecord
+from encbench.suite.file import explicit_settings
 
 __all__ = ["Store", "store_error"]
 
 logger = logging.getLogger("encbench")
 _OLD = ".old-"
 """Before the key of a record that is being replaced."""
-_NOT_THE_RECORDS_FAULT = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE, errno.ETIMEDOUT}
-"""Reading failed, and may succeed later: no reason to call a record damaged."""
+_TRY_AGAIN = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE, errno.ETIMEDOUT}
+"""Reading failed and may succeed later: no reason to call a record damaged."""
 
 
 class Store:
@@ -49,7 +48,7 @@ class Store:
     def __init__(self, directory: Path | str) -> None:
         self.directory = Path(directory)
         self._records = self.directory / "records"
-        self._suite = self.directory / "run.json"
+        self._suites = self.directory / "run.json"
         self._written_suite: str | None = None
 
     @contextmanager
@@ -82,34 +81,52 @@ class Store:
             lock.release()
 
     def write_suite(self, suite: Mapping[str, Any]) -> None:
-        """Keep what was asked for beside the results.
+        """Add a suite to those of the folder, as the last one; only while writing.
 
         Records written from now on name this suite.
         """
         name = suite.get("name")
         self._written_suite = name if isinstance(name, str) else None
-        temporary = self._suite.with_suffix(".new")
+        self.write_suites([*(other for other in self.suites() if other != suite), suite])
+
+    def write_suites(self, suites: Sequence[Mapping[str, Any]]) -> None:
+        """Replace the suites of the folder, in the order in which they were run."""
+        temporary = self._suites.with_suffix(".new")
         try:
-            temporary.write_text(json.dumps(suite, indent=2) + "\n", encoding="utf-8")
+            text = json.dumps({"suites": list(suites)}, indent=2)
+            temporary.write_text(text + "\n", encoding="utf-8")
             _flush(temporary)
-            temporary.replace(self._suite)
+            temporary.replace(self._suites)
             _flush(self.directory)
         except OSError as error:
             temporary.unlink(missing_ok=True)
-            raise store_error(f"cannot write {self._suite}", error) from None
+            raise store_error(f"cannot write {self._suites}", error) from None
+
+    def suites(self) -> list[dict[str, Any]]:
+        """Suites that were run into the folder, as they were asked for, the last one last."""
+        try:
+            stored = json.loads(self._suites.read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError):
+            return []
+        if not isinstance(stored, dict):
+            return []
+        if "suites" in stored:
+            suites = stored["suites"]
+            return [s for s in suites if isinstance(s, dict)] if isinstance(suites, list) else []
+        # up to schema version 2: the last suite, or those of merged folders, defaults filled in
+        merged = stored.get("merged", [stored])
+        suites = merged if isinstance(merged, list) else []
+        return [explicit_settings(suite) for suite in suites if isinstance(suite, dict)]
 
     def suite(self) -> dict[str, Any] | None:
         """The suite of the last run here, or None."""
-        try:
-            suite = json.loads(self._suite.read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError):
-            return None
-        return suite if isinstance(suite, dict) else None
+        suites = self.suites()
+        return suites[-1] if suites else None
 
     def suite_name(self) -> str | None:
-        """Name of the suite of the last run here, or None."""
-        name = (self.suite() or {}).get("name")
-        return name if isinstance(name, str) else None
+        """Names of the suites run here, joined by " + "; None where there are none."""
+        names = [suite.get("name") for suite in self.suites()]
+        return " + ".join(dict.fromkeys(n for n in names if isinstance(n, str))) or None
 
     def write(
         self,
@@ -120,7 +137,7 @@ class Store:
         """Put a record on disk in one rename, in place of an earlier one of its key.
 
         Args:
-            record: the numbers; its ``files`` are filled in here.
+            record: the numbers.
             arrays: written to arrays.npz.
             pictures: (H, W), (H, W, 3) or (H, W, 4) uint8, each a PNG.
 
@@ -135,19 +152,13 @@ class Store:
             record = record.model_copy(update={"provenance": source})
         try:
             temporary.mkdir(parents=True)
-            if arrays:
-                np.savez_compressed(temporary / "arrays.npz", **dict(arrays))  # type: ignore[arg-type] # numpy's stub takes the mapping for its own keyword
-            for name, pixels in pictures.items():
-                Image.fromarray(pixels).save(temporary / f"{name}.png")
-            sizes = {file.name: file.stat().st_size for file in sorted(temporary.iterdir())}
-            record, text = record_text(record.model_copy(update={"files": sizes}))
-            (temporary / "record.json").write_text(text, encoding="utf-8")
+            files = write_record(temporary, record, arrays, pictures)
             self.put(temporary, record.key)
         except OSError as error:
             raise store_error(f"cannot write the record {final}", error) from None
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
-        return StoredRecord(record, final)
+        return StoredRecord(record, final, files)
 
     def put(self, folder: Path, key: str) -> None:
         """Move a finished folder of this file system into the place of a record; only while
@@ -179,7 +190,7 @@ class Store:
         shutil.rmtree(self._records / key, ignore_errors=True)
 
     def records(self, *, set_aside: bool = False) -> list[StoredRecord]:
-        """All readable records, by key.
+        """All readable records, sorted by key.
 
         Args:
             set_aside: move damaged ones to ``damaged/``; only while writing.
@@ -189,27 +200,26 @@ class Store:
                 newer encbench, which an older one must neither move nor replace.
         """
         found = []
-        with many_objects():
-            for name in self.keys():
-                folder = self._records / name
-                try:
-                    found.append(self.read(name))
-                except NewerRecord as error:
-                    self._newer(folder, error, refuse=set_aside)
-                except (OSError, ValueError) as error:
-                    self._damaged(folder, error, set_aside=set_aside)
+        for name in self.keys():
+            folder = self._records / name
+            try:
+                found.append(self.read(name))
+            except NewerRecord as error:
+                self._newer(folder, error, refuse=set_aside)
+            except (OSError, ValueError) as error:
+                self._damaged(folder, error, set_aside=set_aside)
         return found
 
     def whole(self, stored: Iterable[StoredRecord]) -> list[StoredRecord]:
-        """Those records whose every byte is as it was written; only while writing.
+        """Those records all of whose files are as they were written; only while writing.
 
-        ``records`` leaves arrays and pictures unread, at a millisecond a record. Those with a
-        damaged file are moved to ``damaged/``.
+        ``records`` does not read arrays and pictures. A record with a damaged file is moved to
+        ``damaged/``.
         """
         found = []
         for item in stored:
             try:
-                check_files(item.path, item.record)
+                check_files(item)
             except (OSError, ValueError) as error:
                 self._damaged(item.path, error, set_aside=True)
             else:
@@ -236,7 +246,7 @@ class Store:
         return sorted(name for name in names if name and name[0] != ".")
 
     def _refuse_parts(self) -> None:
-        """A record, or the folder of all records, given for the results folder: one too deep."""
+        """Refuse a record, or the folder of all records, given in place of the results folder."""
         here = Path(os.path.abspath(self.directory))  # noqa: PTH100 # ".." has no name
         if (here / "record.json").exists():
             raise StoreError(f"{self.directory} is one record; give the results folder it is of")
@@ -246,7 +256,7 @@ class Store:
             )
 
     def read(self, key: str) -> StoredRecord:
-        """The record of one key, with what went wrong as it came.
+        """The record of one key; problems are raised as they are found.
 
         Raises:
             NewerRecord: this encbench is too old for it.
@@ -255,15 +265,16 @@ class Store:
         """
         folder, replaced = self._records / key, self._records / f"{_OLD}{key}"
         try:
-            return StoredRecord(read_record(str(folder)), folder)
+            return read_record(folder)
         except (FileNotFoundError, ValueError):
-            # it may have been replaced meanwhile, and what was read be parts of two; or it is
-            # being replaced, or was when its writer was killed, and the earlier one is it
+            # It may have been replaced while it was read, so that parts of two were mixed: it is
+            # read again. Or it is between the two renames of a replacement, perhaps for good
+            # since the writer was killed: the earlier one is returned.
             with contextlib.suppress(OSError, ValueError):
-                earlier = read_record(str(replaced), key)
+                earlier = read_record(replaced, key)
                 if not folder.exists():
-                    return StoredRecord(earlier, replaced)
-        return StoredRecord(read_record(str(folder)), folder)
+                    return earlier
+        return read_record(folder)
 
     def record(self, key: str) -> StoredRecord:
         """The record of one key.
@@ -271,7 +282,7 @@ class Store:
         Raises:
             StoreError: there is none, or it cannot be read.
         """
-        with told(self._records / key):
+        with as_store_error(self._records / key):
             return self.read(key)
 
     def _newer(self, folder: Path, error: NewerRecord, *, refuse: bool) -> None:
@@ -283,7 +294,7 @@ class Store:
         logger.warning("skipping %s of a newer encbench: %s; update it", folder, error)
 
     def _damaged(self, folder: Path, error: OSError | ValueError, *, set_aside: bool) -> None:
-        if isinstance(error, OSError) and error.errno in _NOT_THE_RECORDS_FAULT:
+        if isinstance(error, OSError) and error.errno in _TRY_AGAIN:
             raise StoreError(f"cannot read {folder}: {error.strerror}; try again") from None
         reason = reason_of(error)
         if set_aside:
@@ -322,7 +333,7 @@ def _folders(path: Path) -> list[Path]:
 
 
 def _discard(path: Path) -> None:
-    """Remove what nobody needs, whatever it is; it is no loss where that fails."""
+    """Remove a file or folder that nobody needs; a failure does not matter."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
@@ -330,9 +341,7 @@ def _discard(path: Path) -> None:
 
 
 def _flush(path: Path) -> None:
-    """Have a file, or the entries of a folder, on the disk itself."""
-    if os.name == "nt" and path.is_dir():
-        return  # folders cannot be opened there
+    """Flush a file, or the list of a folder's files, to the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -341,6 +350,6 @@ def _flush(path: Path) -> None:
 
 
 def store_error(what: str, error: OSError) -> StoreError:
-    """What could not be done to a folder, and why, as one line."""
+    """A StoreError of one line: what could not be done, why, and how to mend it."""
     reason = error.strerror or str(error)
     return StoreError(f"{what}: {reason}; free space or permissions, or another folder with -o")

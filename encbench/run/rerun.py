@@ -9,7 +9,7 @@ import torch
 
 from encbench.errors import PluginError, UnknownNameError
 from encbench.plugins.registry import Registry
-from encbench.results.comparison import Circumstance
+from encbench.results.agreement import EnvironmentChange
 from encbench.results.records import CellResult, Record
 from encbench.run.cell import Event
 from encbench.run.executors.in_process import InProcess
@@ -30,7 +30,7 @@ class Rerun:
     threads: int
     remarks: list[str] = field(default_factory=list)
     """What differs from the recorded run, a line each."""
-    circumstances: list[Circumstance] = field(default_factory=list)
+    environment: list[EnvironmentChange] = field(default_factory=list)
     """Differences that records do not hold: other data."""
     same_data: bool = True
     """Whether the task's data are those of the record. If not, the result is of another cell."""
@@ -112,4 +112,4 @@ def _compare_data(rerun: Rerun, registry: Registry) -> None:
         remark = f"the data of {label} have changed since; it runs on the present data"
     rerun.same_data = False
     rerun.remarks.append(remark)
-    rerun.circumstances.append(Circumstance("data (SHA-256)", then or "not readable", here))
+    rerun.environment.append(EnvironmentChange("data (SHA-256)", then or "not readable", here))

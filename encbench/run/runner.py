@@ -21,7 +21,7 @@ from encbench.run.executors import Executor, InProcess, ProcessPool, Terms, defa
 from encbench.run.executors.interface import Watch
 from encbench.run.limits import Limits
 from encbench.run.signals import RunStopped, orderly_stop
-from encbench.suite.config import CellConfig, cell_key
+from encbench.suite.config import CellConfig, cell_key, changed_versions
 from encbench.suite.file import Suite
 from encbench.suite.plan import plan
 
@@ -143,7 +143,7 @@ def run_suite(
         existing = _by_cell(store.records(set_aside=True), cells)
         for key in cells.keys() & existing.keys():
             _remove_superseded(existing[key], store)
-        store.write_suite(suite.model_dump(mode="json"))
+        store.write_suite(suite.as_asked())
         wanted = _reusable(cells, existing, rerun, keep_versions)
         kept = {cell_key(s.record.cell): s for s in store.whole(wanted)}
         pending = [cell for key, cell in cells.items() if key not in kept]
@@ -269,27 +269,18 @@ def _reusable(
         stored = existing[key][0]
         if stored.record.status in _AGAIN[rerun]:
             continue
-        changed = _changed_versions(stored.record.cell, cell)
+        changed = changed_versions(stored.record.cell, cell)
         if changed and not keep_versions and rerun != "never":
             others.update(changed)
         else:
             found.append(stored)
     for change, count in others.items():
         logger.warning(
-            "cells that run again because their record is of %s: %d; --keep-versions keeps them",
+            "cells run again because their record is of %s: %d; --keep-versions keeps them",
             change,
             count,
         )
     return found
-
-
-def _changed_versions(recorded: CellConfig, planned: CellConfig) -> set[str]:
-    pairs = ((recorded.encoding, planned.encoding), (recorded.task, planned.task))
-    return {
-        f"{then.distribution} {then.version} (here {now.version})"
-        for then, now in pairs
-        if then.version != now.version
-    }
 
 
 def resolve_device(device: str) -> str:

@@ -25,6 +25,7 @@ __all__ = [
     "PluginRef",
     "TrainingConfig",
     "cell_key",
+    "changed_versions",
 ]
 
 
@@ -109,6 +110,16 @@ class CellConfig(Settings):
     def versions(self) -> tuple[str, str]:
         """Of the plug-ins of the encoding and of the task."""
         return self.encoding.version, self.task.version
+
+
+def changed_versions(one: CellConfig, other: CellConfig) -> set[str]:
+    """Plug-ins that two configurations of one cell have in different versions, in words."""
+    pairs = ((one.encoding, other.encoding), (one.task, other.task))
+    return {
+        f"{a.distribution} {a.version} instead of {b.version}"
+        for a, b in pairs
+        if a.version != b.version
+    }
 
 
 def cell_key(cell: CellConfig) -> str:

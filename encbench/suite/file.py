@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
+import tomli_w
 from pydantic import BaseModel, Field, ValidationError, field_validator
 from pydantic_core import ErrorDetails
 
@@ -14,7 +16,16 @@ from encbench.plugins.registry import Registry
 from encbench.plugins.selector import format_selector, parse_selector
 from encbench.suite.config import NetworkConfig, NtkConfig, Settings, TrainingConfig
 
-__all__ = ["LENGTHS", "Suite", "SuiteEntry", "describe_error", "load_suite", "override"]
+__all__ = [
+    "LENGTHS",
+    "Suite",
+    "SuiteEntry",
+    "describe_error",
+    "explicit_settings",
+    "load_suite",
+    "override",
+    "suite_toml",
+]
 
 _WORDS = {
     "model_type": "expected a table",
@@ -90,6 +101,14 @@ class Suite(Settings):
     training: TrainingConfig = TrainingConfig()
     ntk: NtkConfig = NtkConfig()
 
+    def as_asked(self) -> dict[str, Any]:
+        """The suite's name and what was set, as JSON can write it; what is unset stays unset.
+
+        Planning it again gives the same cells. With defaults filled in it would not: the suite's
+        settings take precedence over the task's own.
+        """
+        return {"name": self.name, **self.model_dump(mode="json", exclude_unset=True)}
+
     @field_validator("name")
     @classmethod
     def _names_a_folder(cls, value: str) -> str:
@@ -140,6 +159,48 @@ def load_suite(source: str, registry: Registry) -> Suite:
         raise SuiteError(f"{path}: {describe_error(error, Suite)}") from None
 
 
+def explicit_settings(suite: Mapping[str, Any]) -> dict[str, Any]:
+    """A suite that was stored with all defaults filled in, without them.
+
+    Which of them had been set is not known. Those that equal the default are taken as unset,
+    which is what they nearly always were.
+    """
+    try:
+        valid = Suite.model_validate(suite)
+    except ValidationError:
+        return dict(suite)
+    return {"name": valid.name, **valid.model_dump(mode="json", exclude_defaults=True)}
+
+
+def suite_toml(suite: Mapping[str, Any]) -> str:
+    """The text of a suite file.
+
+    Args:
+        suite: as ``Suite.as_asked`` gives it; what is None is left out.
+    """
+    written = _without_none(suite)
+    for kind in ("encodings", "tasks"):
+        if kind in written:
+            written[kind] = [_brief(entry) for entry in written[kind]]
+    return tomli_w.dumps(written)
+
+
+def _without_none(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {k: _without_none(v) for k, v in value.items() if v is not None}
+    return [_without_none(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _brief(entry: Any) -> Any:
+    """An entry without empty tables; only its name where nothing else was set."""
+    if not isinstance(entry, Mapping):
+        return entry
+    given = {key: value for key, value in entry.items() if value != {}}
+    if "encodings" in given:
+        given["encodings"] = [_brief(inner) for inner in given["encodings"]]
+    return given["name"] if set(given) == {"name"} else given
+
+
 def override(
     suite: Suite,
     changes: dict[str, dict[str, Any]],
@@ -167,9 +228,9 @@ def override(
         # asked for outright, they are for every task
         for entry in data["tasks"]:
             entry.pop("encodings", None)
-        data["encodings"] = [SuiteEntry.from_text(text).model_dump() for text in encodings]
+        data["encodings"] = encodings
     if tasks:
-        data["tasks"] = [SuiteEntry.from_text(text).model_dump() for text in tasks]
+        data["tasks"] = tasks
     if seeds:
         data["seeds"] = list(dict.fromkeys(seeds))
     try:

@@ -20,8 +20,7 @@ from encbench_leaderboard.render.markdown import write_markdown
 from encbench_leaderboard.report.build import describe, load
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from encbench.results.reading import record_text
-from encbench.results.records import Record
+from encbench.results.record_folder import write_manifest
 from encbench.results.store import Store
 from tests.leaderboard.results import Results
 
@@ -70,10 +69,10 @@ def fill(directory: Path, encodings: int, images: int, seeds: int) -> int:
                 data["durations"]["training"] = 10 + encoding / encodings + rng.random()
                 folder = results.store.directory / "records" / key
                 folder.mkdir()
-                for name in data["files"]:
+                for name in original.files:
                     os.link(original.path / name, folder / name)
-                _, text = record_text(Record.model_validate(data))
-                (folder / "record.json").write_text(text, encoding="utf-8")
+                (folder / "record.json").write_text(json.dumps(data), encoding="utf-8")
+                write_manifest(folder)
     for stored in originals:
         results.store.remove(stored.record.key)
     return made

@@ -35,9 +35,7 @@ def put(results: Results, encoding: str, seed: int, psnr: float | None, **change
         options |= {"status": "diverged", "error": diverged(7)}
     stored = results.add(encoding, **{**options, **changes})
     cell = stored.record.cell.model_copy(update=replaced)
-    record = stored.record.model_copy(
-        update={"cell": cell, "key": key or cell_key(cell), "files": {}}
-    )
+    record = stored.record.model_copy(update={"cell": cell, "key": key or cell_key(cell)})
     results.store.remove(stored.record.key)
     return results.store.write(record, {}, {}).path
 

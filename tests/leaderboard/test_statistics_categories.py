@@ -98,7 +98,7 @@ def add(results: Results, name: str, encoding: str, seed: int, psnr: float | Non
     stored = results.add(encoding, psnr=psnr, seed=seed, pictures=False, curves=False, **failed)
     target = image(name)
     cell = stored.record.cell.model_copy(update={"task": target.ref, "data_hash": target.data_hash})
-    record = stored.record.model_copy(update={"cell": cell, "key": cell_key(cell), "files": {}})
+    record = stored.record.model_copy(update={"cell": cell, "key": cell_key(cell)})
     results.store.remove(stored.record.key)
     return results.store.write(record, {}, {})
 

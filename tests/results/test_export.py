@@ -13,8 +13,14 @@ import pytest
 
 from encbench import Store, StoreError, UsageError, run_suite
 from encbench.cli.export import export
-from encbench.results.export import write_csv, write_table
-from encbench.results.flat import Column, cell_columns, cell_row, fixed_columns
+from encbench.results.export import (
+    Column,
+    cell_columns,
+    cell_row,
+    fixed_columns,
+    write_csv,
+    write_table,
+)
 
 DOCUMENTATION = Path(__file__).parents[2] / "docs" / "results.md"
 

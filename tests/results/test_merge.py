@@ -1,16 +1,18 @@
 """Merging loses no result silently, changes no input, and says what it chose."""
 
+import hashlib
 import json
 import shutil
 
 import pytest
 import typer
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from encbench import Store, StoreError, Suite, UsageError, run_suite
 from encbench.cli.merge import merge_folders as verb
-from encbench.results.merging import merge, merged_suite
+from encbench.results.merging import merge, merged_suites
+from encbench.suite.config import cell_key
 
 
 @pytest.fixture
@@ -45,7 +47,7 @@ def rewritten(folder, key, **changes):
 
 
 def contents(folder):
-    # the lock is left by readers of no records too
+    # the lock file stays, also where nothing was written
     return {
         str(p.relative_to(folder)): p.read_bytes()
         for p in folder.rglob("*")
@@ -88,7 +90,7 @@ def test_of_two_records_one_is_kept_for_a_reason(folders, tmp_path, prefer, stat
     done = merge([a, b], tmp_path / "out", prefer)
     (dropped,) = done.dropped
     assert (dropped.record.key, dropped.because) == (key, because)
-    assert (dropped.source, dropped.kept) == ((a, b) if status == "failed" else (b, a))
+    assert (dropped.source, dropped.kept_source) == ((a, b) if status == "failed" else (b, a))
     assert Store(tmp_path / "out").record(key).record.status == status
     again = merge([b, a], tmp_path / "again", prefer)
     kept = Store(tmp_path / "again").record(key).record.status
@@ -170,10 +172,9 @@ def test_a_record_that_names_a_file_elsewhere_is_damaged(folders, tmp_path):
     a, b = folders
     key = shared(a, b)
     (a / "elsewhere").write_text("1234567")
-    file = a / "records" / key / "record.json"
-    told = json.loads(file.read_text()) | {"checksum": None}
-    told["files"]["../../elsewhere"] = 7
-    file.write_text(json.dumps(told))
+    file = a / "records" / key / "manifest.json"
+    entry = {"size": 7, "sha256": "0" * 64}
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"../../elsewhere": entry}))
     done = merge([a], tmp_path / "out")
     assert "no name of a file" in done.damaged[a / "records" / key]
     assert not (tmp_path / "out" / "elsewhere").exists()
@@ -186,7 +187,7 @@ def test_of_three_what_is_left_out_names_what_is_kept(folders, tmp_path):
     for folder, year in ((a, 2001), (b, 2002), (tmp_path / "c", 2003)):
         rewritten(folder, key, finished=f"{year}-01-01T00:00:00+00:00")
     done = merge([a, b, tmp_path / "c"], tmp_path / "out")
-    assert [(d.source, d.kept, d.because) for d in done.dropped] == [
+    assert [(d.source, d.kept_source, d.because) for d in done.dropped] == [
         (a, tmp_path / "c", "newer"),
         (b, tmp_path / "c", "newer"),
     ]
@@ -233,14 +234,64 @@ def test_records_of_a_newer_encbench_are_refused_before_anything_is_written(fold
 
 def test_an_older_record_stays_as_it_is(folders, tmp_path):
     a, _ = folders
-    file = next((a / "records").iterdir()) / "record.json"
-    data = json.loads(file.read_text())
-    del data["lost_workers"], data["checksum"]
-    file.write_text(json.dumps(data | {"schema_version": 1}))
-    merge([a], tmp_path / "out")
-    assert (tmp_path / "out" / "records" / data["key"] / "record.json").read_bytes() == (
-        file.read_bytes()
-    )
+    stored = Store(a).records()[0]
+    key = as_older(stored, "1.0")
+    before = contents(a / "records" / key)
+    done = merge([a], tmp_path / "out")
+    assert done.taken == {a: 2}
+    assert contents(tmp_path / "out" / "records" / key) == before
+
+
+def as_older(stored, version, **changes):
+    """Turn a record into one of schema version 2, made with a version of its plug-ins.
+
+    Its key is of that time, when another version was another cell.
+    """
+    data = json.loads((stored.path / "record.json").read_text()) | changes
+    del data["cell"]["weights_version"]
+    for part in ("encoding", "task"):
+        data["cell"][part]["version"] = version
+    key = hashlib.sha256(f"{stored.record.key} {version}".encode()).hexdigest()[:20]
+    files = {name: entry.size for name, entry in stored.files.items()}
+    data |= {"schema_version": 2, "key": key, "files": files, "checksum": None}
+    folder = stored.path.with_name(key)
+    shutil.copytree(stored.path, folder)
+    (folder / "manifest.json").unlink()
+    (folder / "record.json").write_text(json.dumps(data, indent=2) + "\n")
+    shutil.rmtree(stored.path)
+    return key
+
+
+def test_of_one_cell_under_two_versions_one_is_kept_and_the_other_named(folders, tmp_path, capsys):
+    a, b = folders
+    key = shared(a, b)
+    newer = dict.fromkeys(("encoding", "task"), "2.0")
+    cell = Store(b).record(key).record.cell
+    changed = {
+        part: getattr(cell, part).model_copy(update={"version": version})
+        for part, version in newer.items()
+    }
+    rewritten(b, key, cell=cell.model_copy(update=changed), finished="2999-01-01T00:00:00+00:00")
+    verb([a, b], tmp_path / "out")
+    said = capsys.readouterr().out
+    assert f"left out {key} (wave × scaled seed 0, ok, ours 1.0 instead of 2.0) of {a}" in said
+    assert f"that of {b} is newer" in said
+    assert Store(tmp_path / "out").record(key).record.cell.versions == ("2.0", "2.0")
+    assert Store(a).record(key).record.cell.versions == ("1.0", "1.0")
+
+
+@pytest.mark.parametrize("older", ["a", "b"])
+def test_one_record_of_a_cell_is_kept_whatever_key_it_had(folders, tmp_path, older):
+    """Also where the folder that is merged into holds it under its older key."""
+    a, b = folders
+    key = shared(a, b)
+    as_older(Store(tmp_path / older).record(key), "0.9")
+    done = merge([a, b], a, "newer")
+    (dropped,) = done.dropped
+    records = Store(a).records()
+    assert len(records) == sum(done.taken.values()) == 3
+    assert len({cell_key(s.record.cell) for s in records}) == 3
+    assert dropped.record.key not in {s.record.key for s in records}
 
 
 def test_what_was_chosen_is_said(folders, tmp_path, capsys):
@@ -253,27 +304,35 @@ def test_what_was_chosen_is_said(folders, tmp_path, capsys):
     assert "no single suite" in said
 
 
-def dumped(suite, **changes):
-    return Suite.model_validate(suite.model_dump() | changes).model_dump(mode="json")
+def asked(suite, **changes):
+    data = suite.model_dump(exclude_unset=True) | changes
+    return Suite.model_validate(data).as_asked()
 
 
 def test_suites_that_differ_in_one_list_are_one_suite(suite):
-    one = dumped(suite, name="one", encodings=["scaled", "nan"])
-    two = dumped(suite, name="two", encodings=["hungry", "scaled"])
-    together = Suite.model_validate(merged_suite([one, two]))
+    one = asked(suite, name="one", encodings=["scaled", "nan"])
+    two = asked(suite, name="two", encodings=["hungry", "scaled"])
+    together = the_one_of(one, two)
     assert [e.name for e in together.encodings] == ["scaled", "nan", "hungry"]
     assert together.name == "one + two"
     assert together.training == suite.training
-    seeds = merged_suite([dumped(suite, seeds=[0, 1]), dumped(suite, seeds=[1, 2])])
-    assert (seeds["seeds"], seeds["name"]) == ([0, 1, 2], suite.name)
-    assert merged_suite([one, one]) == one
-    more = dumped(suite, name="one", encodings=["scaled", "nan", "hungry"], seeds=[0, 1])
+    seeds = the_one_of(asked(suite, seeds=[0, 1]), asked(suite, seeds=[1, 2]))
+    assert (seeds.seeds, seeds.name) == ([0, 1, 2], suite.name)
+    assert the_one_of(asked(suite), asked(suite, seeds=[1, 0])).seeds == [0, 1]
+    assert merged_suites([one, one]) == [one]
+    more = asked(suite, name="one", encodings=["scaled", "nan", "hungry"], seeds=[0, 1])
     for order in ([one, more], [more, one]):
-        every = merged_suite(order)
-        assert {e["name"] for e in every["encodings"]} == {"scaled", "nan", "hungry"}
-        assert sorted(every["seeds"]) == [0, 1]
+        every = the_one_of(*order)
+        assert {e.name for e in every.encodings} == {"scaled", "nan", "hungry"}
+        assert sorted(every.seeds) == [0, 1]
 
 
+def the_one_of(*suites):
+    (suite,) = merged_suites(suites)
+    return Suite.model_validate(suite)
+
+
+TRAININGS = [{"steps": 4}, {"steps": 4, "batch_size": 256}]
 NAMES = st.lists(st.sampled_from(["a", "b", "c"]), min_size=1, max_size=3, unique=True)
 TASKS = st.lists(
     st.sampled_from(["x", "y", {"name": "z", "encodings": ["d"]}, {"name": "z"}]),
@@ -299,36 +358,59 @@ def cells(suite):
     }
 
 
+# a busy machine is no fault of the strategy
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(st.lists(SUITES, min_size=1, max_size=4))
 def test_a_merged_suite_asks_for_just_the_cells_of_all(suites):
-    dumps = [suite.model_dump(mode="json") for suite in suites]
-    merged = merged_suite(dumps)
-    if "merged" in merged:
-        assert all(dump in merged["merged"] for dump in dumps)
-    else:
-        union = set().union(*map(cells, suites))
-        assert cells(Suite.model_validate(merged)) == union
+    merged = merged_suites([suite.as_asked() for suite in suites])
+    if len(merged) > 1:
+        assert all(suite.as_asked() in merged for suite in suites)
+    union = set().union(*map(cells, suites))
+    assert set().union(*(cells(Suite.model_validate(suite)) for suite in merged)) == union
 
 
 def test_suites_whose_cross_product_would_be_more_are_listed(suite):
-    one = dumped(suite, encodings=["scaled"], seeds=[0])
+    one = asked(suite, encodings=["scaled"], seeds=[0])
     for other in (
-        dumped(suite, encodings=["nan"], seeds=[1]),
-        dumped(suite, training={"steps": 7}),
+        asked(suite, encodings=["nan"], seeds=[1]),
+        asked(suite, training={"steps": 7}),
     ):
-        merged = merged_suite([one, other])
-        assert merged == {"merged": [one, other]}
-        # merged once more, it is flat, and no suite to be given again
-        assert merged_suite([merged, one]) == {"merged": [one, other]}
-    assert merged_suite([one, None]) == {"merged": [one]}
-    assert merged_suite([None]) == {"merged": []}
-    assert merged_suite([one, {"encodings": []}]) == {"merged": [one, {"encodings": []}]}
+        assert merged_suites([one, other]) == [one, other]
+        assert merged_suites([one, other, one]) == [one, other]
+    assert merged_suites([]) == []
+    assert merged_suites([one, {"encodings": []}]) == [one, {"encodings": []}]
 
 
-def test_a_leaderboard_of_merged_folders_does_not_name_a_suite_that_is_none(folders, tmp_path):
+def test_a_setting_that_equals_its_default_is_not_the_same_as_none(suite):
+    """The task's own setting holds where the suite has none."""
+    suites = [asked(suite, seeds=[seed], training=t) for seed, t in enumerate(TRAININGS)]
+    assert merged_suites(suites) == suites
+    assert len(merged_suites([asked(suite, seeds=[0]), asked(suite, seeds=[1], network={})])) == 1
+
+
+def test_a_merged_folder_names_the_suites_of_all(folders, tmp_path):
     a, b = folders
     merge([a, b], tmp_path / "out")
     store = Store(tmp_path / "out")
-    assert "merged" in store.suite()
-    assert store.suite_name() is None
+    assert store.suites() == [*Store(a).suites(), *Store(b).suites()]
+    assert store.suite_name() == "a + b"
     assert {s.record.provenance.suite for s in store.records()} == {"a", "b"}
+
+
+def test_suites_stored_by_an_older_encbench_are_read_without_their_defaults(suite, tmp_path):
+    """It filled them in, and they would take precedence over the task's own."""
+    full = suite.model_dump(mode="json")
+    assert full["training"]["lr_factor"] == 1.5
+    other = full | {"name": "other", "seeds": [3]}
+    for stored, expected in ((full, 1), ({"merged": [full, other]}, 2), ({"merged": "x"}, 0)):
+        (tmp_path / "run.json").write_text(json.dumps(stored))
+        suites = Store(tmp_path).suites()
+        assert len(suites) == expected
+        for read in suites:
+            valid = Suite.model_validate(read)
+            assert valid.training.model_dump(exclude_unset=True) == {
+                "batch_size": 16,
+                "steps": 40,
+                "evaluations": 4,
+            }
+            assert valid.ntk == suite.ntk

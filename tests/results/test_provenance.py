@@ -1,4 +1,4 @@
-"""A record says under which circumstances it was made, and saying so costs nothing."""
+"""A record says in which environment it was made, and collecting that costs nothing."""
 
 import os
 import subprocess
@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from encbench import run_suite
-from encbench.results import environment
+from encbench.results import provenance
 from encbench.results.provenance import Provenance
 
 
@@ -28,9 +28,9 @@ def repository(tmp_path, monkeypatch):
     (tmp_path / "code.py").write_text("x = 1\n")
     git("add", "code.py")
     git("commit", "-q", "-m", "first")
-    environment._git_commit.cache_clear()
+    provenance._git_commit.cache_clear()
     yield tmp_path
-    environment._git_commit.cache_clear()
+    provenance._git_commit.cache_clear()
 
 
 def test_every_record_names_all_that_can_change_its_numbers(tmp_path, registry, suite):
@@ -47,12 +47,12 @@ def test_every_record_names_all_that_can_change_its_numbers(tmp_path, registry, 
 
 
 def test_a_plugin_s_own_requirements_count_as_libraries(monkeypatch):
-    monkeypatch.setattr(environment, "distributions", lambda: {"encbench": "1", "rich": "1"})
-    environment.libraries.cache_clear()
+    monkeypatch.setattr(provenance, "distributions", lambda: {"encbench": "1", "rich": "1"})
+    provenance.libraries.cache_clear()
     try:
-        assert environment.libraries()["pygments"] == metadata.version("pygments")
+        assert provenance.libraries()["pygments"] == metadata.version("pygments")
     finally:
-        environment.libraries.cache_clear()
+        provenance.libraries.cache_clear()
 
 
 def test_records_do_not_share_what_they_say():
@@ -74,14 +74,14 @@ def test_collecting_costs_less_than_a_millisecond_after_the_first():
 
 
 def test_a_commit_is_named_with_changes_of_tracked_files_alone(repository):
-    commit = environment.git_commit()
+    commit = provenance.git_commit()
     assert len(commit) == 40
     (repository / "results.json").write_text("{}")
-    environment._git_commit.cache_clear()
-    assert environment.git_commit() == commit
+    provenance._git_commit.cache_clear()
+    assert provenance.git_commit() == commit
     (repository / "code.py").write_text("x = 2\n")
-    environment._git_commit.cache_clear()
-    assert environment.git_commit() == f"{commit}+changes"
+    provenance._git_commit.cache_clear()
+    assert provenance.git_commit() == f"{commit}+changes"
 
 
 def test_names_that_are_no_text_do_not_hide_the_commit(repository):
@@ -89,29 +89,29 @@ def test_names_that_are_no_text_do_not_hide_the_commit(repository):
     (repository / name).write_text("1")
     for arguments in (("config", "core.quotePath", "false"), ("add", name)):
         subprocess.run(["git", *arguments], check=True, capture_output=True)
-    environment._git_commit.cache_clear()
-    assert environment.git_commit().endswith("+changes")
+    provenance._git_commit.cache_clear()
+    assert provenance.git_commit().endswith("+changes")
 
 
 def test_each_directory_has_its_own_commit(repository, tmp_path_factory, monkeypatch):
-    assert environment.git_commit() is not None
+    assert provenance.git_commit() is not None
     monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
-    assert environment.git_commit() is None
+    assert provenance.git_commit() is None
     monkeypatch.chdir(repository)
-    assert environment.git_commit() is not None
+    assert provenance.git_commit() is not None
 
 
 def test_a_slow_git_status_does_not_hold_up_a_run(repository, tmp_path_factory, monkeypatch):
-    commit = environment.git_commit()
+    commit = provenance.git_commit()
     real = subprocess.run(["which", "git"], capture_output=True, text=True, check=True).stdout
     slow = tmp_path_factory.mktemp("bin") / "git"
     slow.write_text(f'#!/bin/sh\n[ "$1" = status ] && exec sleep 60\nexec {real.strip()} "$@"\n')
     slow.chmod(0o755)
     monkeypatch.setenv("PATH", f"{slow.parent}{os.pathsep}{os.environ['PATH']}")
-    monkeypatch.setattr(environment, "GIT_TIMEOUT", 0.5)
-    environment._git_commit.cache_clear()
+    monkeypatch.setattr(provenance, "GIT_TIMEOUT", 0.5)
+    provenance._git_commit.cache_clear()
     start = time.perf_counter()
-    assert environment.git_commit() == f"{commit}+unknown"
+    assert provenance.git_commit() == f"{commit}+unknown"
     assert time.perf_counter() - start < 10
 
 
@@ -120,7 +120,7 @@ def test_a_working_directory_that_was_removed_has_no_commit(tmp_path, monkeypatc
     gone.mkdir()
     code = (
         "import os, sys; os.rmdir(os.getcwd()); "
-        "from encbench import environment; print(environment.git_commit())"
+        "from encbench.results import provenance; print(provenance.git_commit())"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=gone, capture_output=True, text=True, check=False
@@ -130,7 +130,7 @@ def test_a_working_directory_that_was_removed_has_no_commit(tmp_path, monkeypatc
 
 def test_what_torch_computes_with_is_not_guessed_before_torch_is_there():
     code = (
-        "import sys; from encbench import environment as e; "
+        "import sys; from encbench.results import provenance as e; "
         "assert e.cpu_capability() is None and 'torch' not in e.blas(); "
         "assert 'torch' not in sys.modules; import torch; print(e.cpu_capability(), e.blas())"
     )

@@ -1,46 +1,145 @@
 """Records of every version stay readable, and stay as they were written."""
 
 import json
+import logging
 from pathlib import Path
 
 import pytest
 
-from encbench import Store, run_suite
-from encbench.results.records import Record
-from encbench.results.schema import SCHEMA_VERSION, upgrade
+from encbench import Store, load_suite, ntk, plan, run_suite
+from encbench.plugins.registry import default_registry
+from encbench.results.records import SCHEMA_VERSION, Record, upgrade
+from encbench.run.building import build_model, build_task, cell_streams
+from encbench.run.cell import LR_POINTS
+from encbench.run.runner import left_to_run
+from encbench.suite.config import cell_key
 
-VERSION_1 = Path(__file__).parent / "data" / "record_version_1.json"
+DATA = Path(__file__).parent / "data"
+OLDER = range(1, SCHEMA_VERSION)
+
+
+def text_of(version):
+    return (DATA / f"record_version_{version}.json").read_text()
 
 
 @pytest.fixture
 def old(tmp_path):
-    """A results folder with a record of version 1, less the files that lay beside it."""
-    data = json.loads(VERSION_1.read_text())
-    assert data["schema_version"] == 1
-    folder = tmp_path / "records" / data["key"]
-    folder.mkdir(parents=True)
-    (folder / "record.json").write_text(json.dumps(data | {"files": {}}, indent=2))
-    return folder / "record.json"
+    """Puts a record of an older version, less the files that lay beside it, in a folder."""
+
+    def put(version):
+        data = json.loads(text_of(version))
+        assert data["schema_version"] == version
+        folder = tmp_path / "records" / data["key"]
+        folder.mkdir(parents=True)
+        # version 2 is sealed: it is stored without its files
+        text = text_of(version) if version > 1 else json.dumps(data | {"files": {}}, indent=2)
+        (folder / "record.json").write_text(text)
+        return folder / "record.json"
+
+    return put
 
 
-def test_a_record_of_version_1_is_read_and_left_as_it_was(tmp_path, old):
-    before = old.read_bytes()
+@pytest.mark.parametrize("version", OLDER)
+def test_an_older_record_is_read_and_left_as_it_was(tmp_path, old, version):
+    file = old(version)
+    before = file.read_bytes()
     store = Store(tmp_path)
     with store.writing():
         (stored,) = store.records(set_aside=True)
-    assert old.read_bytes() == before
+    assert file.read_bytes() == before
     record, written = stored.record, json.loads(before)
     assert record.schema_version == SCHEMA_VERSION
-    assert record.lost_workers == []
-    assert (record.provenance.worker, record.provenance.timeout_s) == (None, None)
-    assert record.provenance.executor == "not recorded"
-    # what version 1 did say is said unchanged
-    for name in ("key", "cell", "metrics", "spectra", "durations", "learning_rate"):
-        assert record.model_dump(mode="json")[name] == written[name]
+    # what it did say is said unchanged
+    read = record.model_dump(mode="json")
+    for name in ("key", "metrics", "spectra", "durations", "learning_rate"):
+        assert read[name] == written[name]
+    assert read["cell"] == written["cell"] | {"weights_version": "0.1.0"}
+    if version == 1:
+        assert record.lost_workers == []
+        assert (record.provenance.worker, record.provenance.timeout_s) == (None, None)
+        assert record.provenance.executor == "not recorded"
 
 
-def test_upgrading_changes_nothing_in_what_it_was_given():
-    data = json.loads(VERSION_1.read_text())
+def test_a_changed_record_of_version_2_is_damaged(tmp_path, old, caplog):
+    file = old(2)
+    file.write_text(file.read_text().replace('"status": "ok"', '"status": "failed"'))
+    assert Store(tmp_path).records() == []
+    assert "not as it was written" in caplog.text
+    # as that version had it, a change that is meant has no checksum
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"checksum": None}))
+    (stored,) = Store(tmp_path).records()
+    assert stored.record.status == "failed"
+
+
+def test_a_record_of_version_2_stands_for_the_cell_that_is_planned_today(tmp_path, old, caplog):
+    """Its key depended on the version of the plug-ins; the cell is found all the same."""
+    key = json.loads(old(2).read_text())["key"]
+    quick = load_suite("quick", default_registry())
+    cells = plan(quick, default_registry())
+    (recorded,) = [s.record for s in Store(tmp_path).records()]
+    (cell,) = [c for c in cells if cell_key(c) == cell_key(recorded.cell)]
+    assert recorded.key == key != cell_key(cell)
+    assert cell == recorded.cell.model_copy(update={"weights_version": None})
+    assert len(left_to_run(cells, tmp_path)) == len(cells) - 1
+    # a later release runs it again, by default
+    newer = cell.encoding.model_copy(update={"version": "99"})
+    released = cell.model_copy(update={"encoding": newer})
+    with caplog.at_level(logging.WARNING, "encbench"):
+        assert left_to_run([released], tmp_path) == [released]
+    assert "0.1.0 instead of 99" in caplog.text
+    assert left_to_run([released], tmp_path, keep_versions=True) == []
+
+
+def test_a_record_of_version_2_is_reused_and_replaced_by_one_of_its_cell(
+    tmp_path, registry, suite, old
+):
+    """No cell has two records, neither reused nor run again."""
+    (stored,) = run_suite(suite, tmp_path, registry=registry, jobs=1, device="cpu").records
+    data = json.loads((stored.path / "record.json").read_text())
+    key = "0123456789abcdef0123"
+    files = {name: entry.size for name, entry in stored.files.items()}
+    data |= {"schema_version": 2, "key": key, "files": files, "checksum": None}
+    del data["cell"]["weights_version"]
+    (stored.path / "record.json").write_text(json.dumps(data))
+    (stored.path / "manifest.json").unlink()
+    stored.path.rename(stored.path.with_name(key))
+    options = {"registry": registry, "jobs": 1, "device": "cpu", "report": False}
+    again = run_suite(suite, tmp_path, **options)
+    assert (again.reused, [s.record.key for s in again.records]) == (1, [key])
+    assert again.records[0].record.cell.weights_version == "1.0"
+    # what is beside it is checked by the checksums that the files have themselves
+    array = again.records[0].path / "arrays.npz"
+    content = bytearray(array.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    array.write_bytes(content)
+    again = run_suite(suite, tmp_path, **options)
+    assert again.reused == 0
+    assert [s.record.key for s in Store(tmp_path).records()] == [stored.record.key]
+
+
+def test_running_an_older_record_again_starts_from_its_weights(tmp_path, old):
+    """lr_crit at the start depends on weights and points, and on nothing that training did."""
+    old(2)
+    (stored,) = Store(tmp_path).records()
+    registry = default_registry()
+
+    def critical(cell):
+        streams = cell_streams(cell)
+        task = build_task(cell, registry)
+        model = build_model(cell, task, registry, streams)
+        points = task.ntk_points(LR_POINTS, streams.generator("ntk"))
+        return ntk.critical_learning_rate(model, points, loss=task.loss)
+
+    recorded = stored.record.learning_rate.critical
+    cell = stored.record.cell
+    assert critical(cell) == pytest.approx(recorded, rel=1e-6)
+    planned = cell.model_copy(update={"weights_version": None})
+    assert critical(planned) != pytest.approx(recorded, rel=1e-6)
+
+
+@pytest.mark.parametrize("version", OLDER)
+def test_upgrading_changes_nothing_in_what_it_was_given(version):
+    data = json.loads(text_of(version))
     before = json.dumps(data)
     upgrade(data)
     assert json.dumps(data) == before
@@ -55,14 +154,16 @@ def test_a_record_of_this_version_passes_unchanged(tmp_path, registry, suite):
 
 @pytest.mark.parametrize("version", [None, 0, -1, "1", 1.0, True, SCHEMA_VERSION + 1])
 def test_a_version_that_never_was_is_refused(version):
-    data = json.loads(VERSION_1.read_text()) | {"schema_version": version}
+    data = json.loads(text_of(1)) | {"schema_version": version}
     with pytest.raises(ValueError, match="schema version"):
         upgrade(data)
 
 
-def test_a_record_of_version_1_without_provenance_is_damaged(tmp_path, old, caplog):
-    data = json.loads(old.read_text())
-    del data["provenance"]
-    old.write_text(json.dumps(data))
+@pytest.mark.parametrize("missing", ["provenance", "cell"])
+def test_a_record_of_version_1_without_a_part_is_damaged(tmp_path, old, caplog, missing):
+    file = old(1)
+    data = json.loads(file.read_text())
+    del data[missing]
+    file.write_text(json.dumps(data))
     assert Store(tmp_path).records() == []
-    assert "provenance is missing" in caplog.text
+    assert f"{missing} is missing" in caplog.text

@@ -13,7 +13,7 @@ import typer
 
 from encbench import PluginError, Store, StoreError, UsageError, plan, run_suite
 from encbench.cli import rerun as verb
-from encbench.results.comparison import compare
+from encbench.results.agreement import agreement
 from encbench.results.records import CellResult
 from encbench.run.cell import run_cell
 from encbench.run.rerun import prepare
@@ -115,17 +115,23 @@ def test_what_was_otherwise_then_is_named(again, stored, tmp_path):
     assert not any("numpy" in line for line in lines)
 
 
-def test_a_record_of_version_1_can_be_run_again(again, stored):
+def test_a_record_of_version_1_can_be_run_again(again, stored, registry):
+    # the seed of the weights depended on the version of the plug-in then
+    cell = stored.record.cell.model_copy(update={"weights_version": "1.0"})
+    then = run_cell(cell, registry)
+    store = Store(stored.path.parent.parent)
+    with store.writing():
+        stored = store.write(then.record, then.arrays, then.pictures)
     file = stored.path / "record.json"
     data = json.loads(file.read_text())
-    for name in ("lost_workers", "checksum"):
-        del data[name]
+    del data["lost_workers"]
     first = (
         *("encbench", "python", "libraries", "os", "machine", "processor", "device", "threads"),
         *("git_commit", "started", "finished"),
     )
     source = {name: data["provenance"][name] for name in first}
     file.write_text(json.dumps(data | {"schema_version": 1, "provenance": source}))
+    (stored.path / "manifest.json").unlink()
     code, said = again(stored.path)
     assert (code, "equal to the last digit" in said) == (0, True)
     assert "CPU capability" not in said
@@ -276,12 +282,12 @@ def test_spectra_are_compared_relative_to_the_largest_eigenvalue_above_the_floor
     spectrum = stored.arrays["spectrum_end"].copy()
     (summary,) = [s for s in stored.record.spectra if s.when == "end"]
     spectrum[-1] = -summary.floor / 2
-    below = compare(stored, outcome(stored, spectrum_end=spectrum))
+    below = agreement(stored, outcome(stored, spectrum_end=spectrum))
     if stored.arrays["spectrum_end"][-1] <= summary.floor:
         assert below.worst is None
     spectrum = stored.arrays["spectrum_end"].copy()
     spectrum[1] += 0.25 * spectrum[0]
-    (difference,) = compare(stored, outcome(stored, spectrum_end=spectrum)).differences
+    (difference,) = agreement(stored, outcome(stored, spectrum_end=spectrum)).differences
     assert difference.name == "spectrum.end"
     assert difference.relative == pytest.approx(0.25)
     assert difference.absolute == pytest.approx(0.25 * spectrum[0])
@@ -290,7 +296,7 @@ def test_spectra_are_compared_relative_to_the_largest_eigenvalue_above_the_floor
 def test_a_curve_s_largest_difference_is_placed_at_its_step(stored):
     loss = stored.arrays["loss"].copy()
     loss[2] *= 1.01
-    (difference,) = compare(stored, outcome(stored, loss=loss)).differences
+    (difference,) = agreement(stored, outcome(stored, loss=loss)).differences
     assert difference.name == f"curve.loss at step {int(stored.arrays['loss_step'][2])}"
     assert difference.relative == pytest.approx(1 - 1 / 1.01)
 
@@ -299,19 +305,19 @@ def test_no_number_equals_no_number_and_nothing_else(stored):
     loss = stored.arrays["loss"].copy()
     loss[1] = math.nan
     both = outcome(stored, loss=loss)
-    assert compare(stored, both).worst.relative == math.inf
+    assert agreement(stored, both).worst.relative == math.inf
     stored.arrays["loss"] = loss.copy()
-    assert compare(stored, both).worst is None
+    assert agreement(stored, both).worst is None
     loss[1] = math.inf
-    assert compare(stored, both).worst.relative == math.inf
+    assert agreement(stored, both).worst.relative == math.inf
 
 
 def test_arrays_of_another_shape_and_missing_ones_are_not_equal(stored):
-    short = compare(stored, outcome(stored, loss=stored.arrays["loss"][:-1]))
+    short = agreement(stored, outcome(stored, loss=stored.arrays["loss"][:-1]))
     assert not short.equal(1e300)
     result = outcome(stored)
     del result.arrays["loss"], result.pictures["prediction"], result.record.metrics["psnr"]
-    lost = compare(Store(stored.path.parent.parent).record(stored.record.key), result)
+    lost = agreement(Store(stored.path.parent.parent).record(stored.record.key), result)
     names = {difference.name for difference in lost.differences}
     assert names == {"curve.loss", "picture.prediction", "metric.psnr"}
 
@@ -321,7 +327,7 @@ def test_one_level_of_grey_is_a_difference(stored):
     picture = result.pictures["prediction"].copy()
     picture[0, 3] = picture[0, 3] ^ 1
     result.pictures["prediction"] = picture
-    (difference,) = compare(stored, result).differences
+    (difference,) = agreement(stored, result).differences
     assert difference.name == "picture.prediction"
     assert difference.relative == pytest.approx(1 / 255)
 
@@ -338,7 +344,7 @@ def test_a_damaged_picture_is_one_clear_line(again, suite, registry, tmp_path, k
     picture.write_bytes(whole[:kept] + bytes(len(whole) - kept))
     now = CellResult(stored.record, stored.arrays, {"target": grey})
     with pytest.raises(StoreError, match=r"target\.png is damaged; remove its folder"):
-        compare(stored, now)
+        agreement(stored, now)
 
 
 def test_running_again_takes_the_cell_as_recorded(stored, registry, suite):
@@ -347,4 +353,4 @@ def test_running_again_takes_the_cell_as_recorded(stored, registry, suite):
     assert rerun.same_data
     assert rerun.remarks == []
     fresh = run_cell(rerun.cell, registry)
-    assert compare(stored, fresh).equal(0)
+    assert agreement(stored, fresh).equal(0)

@@ -67,7 +67,7 @@ def numbers(records):
             record.learning_rate,
             [s.model_dump(exclude={"seconds"}) for s in record.spectra],
             {name: values.tobytes() for name, values in stored.arrays.items()},
-            {name: (stored.path / name).read_bytes() for name in record.files if "png" in name},
+            {name: (stored.path / name).read_bytes() for name in stored.files if "png" in name},
         )
     return found
 

@@ -105,7 +105,7 @@ def test_a_record_of_another_version_is_run_again_and_replaced(suite, tmp_path, 
         again = run(suite, tmp_path, "1.1")
     assert again.reused == 0
     assert versions(tmp_path) == ["1.1"] * 3
-    assert "of ours 1.0 (here 1.1): 3; --keep-versions keeps them" in caplog.text
+    assert "of ours 1.0 instead of 1.1: 3; --keep-versions keeps them" in caplog.text
     assert run(suite, tmp_path, "1.1").reused == 3
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from encbench.errors import StoreError, UsageError
-from encbench.results.comparison import circumstances
+from encbench.results.agreement import environment_changes
 from encbench.results.records import Record, StoredRecord
 from encbench.results.store import Store
 from encbench_leaderboard.board.conditions import conditions_of
@@ -168,7 +168,7 @@ def _note_pairs(report: Report, pairs: Sequence[tuple[StoredRecord, StoredRecord
         a, b = mine.record, other.record
         report.pairs += 1
         report.equal += equal_results(a, b)
-        changes.update((c.name, c.then, c.now) for c in circumstances(a, b))
+        changes.update((c.name, c.then, c.now) for c in environment_changes(a, b))
         left, right = cell_settings(a), cell_settings(b)
         settings.update(
             (name, str(left.get(name, "unset")), str(right.get(name, "unset")))

@@ -83,7 +83,7 @@ def _without_picture(missing: dict[str, str]) -> str:
 
 def _names(stored: StoredRecord) -> list[str]:
     """Names of a record's pictures: the target, what the network made, its error, others."""
-    names = {name.removesuffix(".png") for name in stored.record.files if name.endswith(".png")}
+    names = {name.removesuffix(".png") for name in stored.files if name.endswith(".png")}
     return [*(name for name in FIRST if name in names), *sorted(names - set(FIRST))]
 
 

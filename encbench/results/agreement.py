@@ -1,7 +1,8 @@
-"""How far a result that was made again is from its record, and what was not as it was then.
+"""Whether a cell that was run again agrees with its record, and what changed in its environment.
 
-Equal to the last digit is the expectation on the same machine, libraries and number of threads.
-Elsewhere sums are taken in another order, and training carries the last digit on.
+On the same machine with the same libraries and number of threads, results are expected to be
+equal to the last digit. Elsewhere sums are taken in another order, and training amplifies the
+difference in the last digit.
 """
 
 from __future__ import annotations
@@ -17,12 +18,12 @@ from PIL import Image
 from encbench.results.provenance import Provenance
 from encbench.results.records import CellResult, Record, StoredRecord, damaged
 
-__all__ = ["Circumstance", "Comparison", "Difference", "circumstances", "compare"]
+__all__ = ["Agreement", "Difference", "EnvironmentChange", "agreement", "environment_changes"]
 
 
 @dataclass(frozen=True)
 class Difference:
-    """One number, curve, spectrum or picture that did not come out as recorded."""
+    """One number, curve, spectrum or picture that is not as recorded."""
 
     name: str
     """ "metric.psnr", "curve.loss", "spectrum.end", "picture.prediction", "status"."""
@@ -36,8 +37,8 @@ class Difference:
 
 
 @dataclass(frozen=True)
-class Circumstance:
-    """Something that was otherwise when the record was made."""
+class EnvironmentChange:
+    """Something in the environment that was different when the record was made."""
 
     name: str
     then: str
@@ -45,13 +46,13 @@ class Circumstance:
 
 
 @dataclass
-class Comparison:
-    """A cell run again, beside its record."""
+class Agreement:
+    """A cell that was run again, compared with its record."""
 
     differences: list[Difference] = field(default_factory=list)
-    circumstances: list[Circumstance] = field(default_factory=list)
+    environment: list[EnvironmentChange] = field(default_factory=list)
     compared: int = 0
-    """Numbers, curves, spectra and pictures that were looked at."""
+    """Numbers, curves, spectra and pictures that were compared."""
 
     @property
     def worst(self) -> Difference | None:
@@ -63,37 +64,37 @@ class Comparison:
         return self.worst is None or self.worst.relative <= tolerance
 
 
-def compare(then: StoredRecord, now: CellResult) -> Comparison:
-    """A result of the same cell against its record.
+def agreement(then: StoredRecord, now: CellResult) -> Agreement:
+    """Compare a result with the record of the same cell.
 
-    Times, memory and who ran it where are no results and are left out.
+    Times, memory and the worker that ran it are not results and are not compared.
 
     Raises:
         StoreError: the record's arrays or pictures are damaged.
     """
-    comparison = Comparison(circumstances=circumstances(then.record, now.record))
+    found = Agreement(environment=environment_changes(then.record, now.record))
     for difference in _differences(then, now):
-        comparison.compared += 1
+        found.compared += 1
         if difference is not None:
-            comparison.differences.append(difference)
-    return comparison
+            found.differences.append(difference)
+    return found
 
 
-def circumstances(then: Record, now: Record) -> list[Circumstance]:
-    """What both records say, and say differently. What an older one did not say is left out."""
-    before, after = _told(then), _told(now)
+def environment_changes(then: Record, now: Record) -> list[EnvironmentChange]:
+    """What the first record says of its environment and the second says differently."""
+    before, after = _described(then), _described(now)
     # a library that was not there cannot have mattered; one that is gone may
     return [
-        Circumstance(name, value, after.get(name, "not here"))
+        EnvironmentChange(name, value, after.get(name, "not here"))
         for name, value in before.items()
         if after.get(name, "not here") != value
     ]
 
 
-def _told(record: Record) -> dict[str, str]:
+def _described(record: Record) -> dict[str, str]:
     source: Provenance = record.provenance
     cell = record.cell
-    told: dict[str, str | None] = {
+    values: dict[str, str | None] = {
         "Python": source.python,
         **{f"version of {name}": version for name, version in source.libraries.items()},
         "version of encbench": source.encbench,
@@ -114,18 +115,18 @@ def _told(record: Record) -> dict[str, str]:
         "machine": source.machine,
         "commit of the working directory": source.git_commit,
     }
-    return {name: value for name, value in told.items() if value is not None}
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _differences(then: StoredRecord, now: CellResult) -> Iterator[Difference | None]:
     before, after = then.record, now.record
-    yield _words("status", before.status, after.status)
-    yield _words("phase", before.phase, after.phase)
+    yield _equality("status", before.status, after.status)
+    yield _equality("phase", before.phase, after.phase)
     if before.error is not None and after.error is not None:
-        yield _words("error", before.error.type, after.error.type)
-        yield _words("error.step", before.error.step, after.error.step)
+        yield _equality("error", before.error.type, after.error.type)
+        yield _equality("error.step", before.error.step, after.error.step)
     for name in ("in_dim", "out_dim", "network", "activation", "parameters", "steps", "curve"):
-        yield _words(name, getattr(before, name), getattr(after, name))
+        yield _equality(name, getattr(before, name), getattr(after, name))
     if before.learning_rate is not None and after.learning_rate is not None:
         yield _number("lr", before.learning_rate.value, after.learning_rate.value)
         yield _number("lr_crit", before.learning_rate.critical, after.learning_rate.critical)
@@ -135,19 +136,19 @@ def _differences(then: StoredRecord, now: CellResult) -> Iterator[Difference | N
     yield from _pictures(then, now.pictures)
 
 
-def _words(name: str, then: object, now: object) -> Difference | None:
+def _equality(name: str, then: object, now: object) -> Difference | None:
     if then == now:
         return None
     return Difference(name, str(then), str(now), math.inf, math.inf)
 
 
-def _presence(then: bool, now: bool) -> tuple[str, str]:
+def _missing(then: bool, now: bool) -> tuple[str, str]:
     return ("present" if then else "missing", "present" if now else "missing")
 
 
 def _number(name: str, then: float | None, now: float | None) -> Difference | None:
     if then is None or now is None:
-        return _words(name, then, now)
+        return _equality(name, then, now)
     return _array(name, np.array([then]), np.array([now]))
 
 
@@ -155,13 +156,13 @@ def _metrics(before: Record, after: Record) -> Iterator[Difference | None]:
     for name in {**before.metrics, **after.metrics}:
         old, new = before.metrics.get(name), after.metrics.get(name)
         if old is None or new is None:
-            yield _words(f"metric.{name}", *_presence(old is not None, new is not None))
+            yield _equality(f"metric.{name}", *_missing(old is not None, new is not None))
             continue
         yield _number(f"metric.{name}", old.value, new.value)
 
 
 def _floors(record: Record) -> dict[str, float]:
-    """Array of eigenvalues to the floor under which they are noise."""
+    """By name of the array of eigenvalues, the floor below which they are rounding noise."""
     floors = {}
     for spectrum in record.spectra:
         for name, part in (("", spectrum), ("mlp_", spectrum.mlp)):
@@ -179,12 +180,12 @@ def _arrays(
     for name in {**before, **after}:
         title = _title(name)
         if name not in before or name not in after:
-            yield _words(title, *_presence(name in before, name in after))
+            yield _equality(title, *_missing(name in before, name in after))
             continue
         old, new = before[name], after[name]
         if name in floors and old.size:
             floor = max(floors[name], floors_now.get(name, 0.0))
-            # what cannot be told from zero is not compared
+            # eigenvalues below the floor cannot be told from zero and are not compared
             old, new = (np.where(values > floor, values, floor) for values in (old, new))
             yield _array(title, old, new, scale=float(np.max(old)))
         elif name in ("loss", "curve"):
@@ -206,11 +207,11 @@ def _largest(values: np.ndarray) -> float | None:
 
 
 def _pictures(then: StoredRecord, now: Mapping[str, np.ndarray]) -> Iterator[Difference | None]:
-    names = {name.removesuffix(".png") for name in then.record.files if name.endswith(".png")}
+    names = {name.removesuffix(".png") for name in then.files if name.endswith(".png")}
     for name in sorted(names | now.keys()):
         path = then.picture(name)
         if path is None or name not in now:
-            yield _words(f"picture.{name}", *_presence(path is not None, name in now))
+            yield _equality(f"picture.{name}", *_missing(path is not None, name in now))
             continue
         try:
             with Image.open(path) as picture:
@@ -230,7 +231,7 @@ def _array(
 ) -> Difference | None:
     """Two arrays' largest difference, relative to ``scale`` or, without, to each pair's larger."""
     if then.shape != now.shape:
-        return _words(name, f"shape {then.shape}", f"shape {now.shape}")
+        return _equality(name, f"shape {then.shape}", f"shape {now.shape}")
     old, new = (np.asarray(values, np.float64).ravel() for values in (then, now))
     same = (old == new) | (np.isnan(old) & np.isnan(new))
     if same.all():

@@ -1,0 +1,232 @@
+"""One record's folder: written with a manifest, and checked against it when it is read."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import from_json
+
+from encbench.errors import StoreError
+from encbench.results.records import SCHEMA_VERSION, FileEntry, Record, StoredRecord, upgrade
+
+__all__ = [
+    "MANIFEST",
+    "NewerRecord",
+    "as_store_error",
+    "check_files",
+    "read_record",
+    "reason_of",
+    "record_in",
+    "write_manifest",
+    "write_record",
+]
+
+RECORD, MANIFEST = "record.json", "manifest.json"
+_Manifest = TypeAdapter(dict[str, FileEntry | None])
+_CURRENT = re.compile(rb'\s*\{\s*"schema_version":\s*%d\s*,' % SCHEMA_VERSION)
+"""The version is the first field, so that a record of this version is parsed only once."""
+
+
+class NewerRecord(Exception):
+    """A record of a schema version that this encbench does not know."""
+
+
+def write_record(
+    folder: Path,
+    record: Record,
+    arrays: Mapping[str, np.ndarray],
+    pictures: Mapping[str, np.ndarray],
+) -> dict[str, FileEntry]:
+    """Write all files of a record into its empty folder.
+
+    Args:
+        folder: its path.
+        record: the numbers.
+        arrays: written to arrays.npz.
+        pictures: (H, W), (H, W, 3) or (H, W, 4) uint8, each a PNG.
+
+    Returns:
+        Entries of the files beside record.json.
+
+    Raises:
+        OSError: disk full, folder not writable.
+    """
+    if arrays:
+        np.savez_compressed(folder / "arrays.npz", **dict(arrays))  # type: ignore[arg-type] # numpy's stub takes the mapping for its own keyword
+    for name, pixels in pictures.items():
+        Image.fromarray(pixels).save(folder / f"{name}.png")
+    (folder / RECORD).write_text(record.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    return _beside(write_manifest(folder))
+
+
+def write_manifest(folder: Path) -> dict[str, FileEntry]:
+    """Write the manifest of a record's folder, over all other files in it."""
+    files = {}
+    for file in sorted(folder.iterdir()):
+        if file.name != MANIFEST:
+            files[file.name] = FileEntry(file.stat().st_size, _sha256(file))
+    entries = {name: asdict(entry) for name, entry in files.items()}
+    (folder / MANIFEST).write_text(json.dumps(entries, indent=2) + "\n", encoding="utf-8")
+    return files
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def read_record(folder: Path, key: str | None = None) -> StoredRecord:
+    """The record in a folder, its record.json checked and the sizes of its other files.
+
+    Args:
+        folder: its path.
+        key: expected of the record; the folder's name unless given.
+
+    Raises:
+        NewerRecord: this encbench is too old for it.
+        ValueError: it is damaged.
+        OSError: it cannot be read.
+    """
+    place = str(folder)  # to make Paths of files would take as long as to read them
+    with open(f"{place}/{RECORD}", "rb") as file:  # noqa: PTH123
+        text = file.read()
+    if _CURRENT.match(text):
+        record, files = _read_current(place, text)
+    else:
+        record, files = _read_older(place, text)
+    if record.key != (key or folder.name):
+        raise ValueError(f"the record says key {record.key}")
+    for name, entry in files.items():
+        if name in ("", ".", "..") or "/" in name or "\\" in name:
+            # a merge would copy it to where it says
+            raise ValueError(f"{name!r} is no name of a file beside it")
+        try:
+            found = os.stat(f"{place}/{name}").st_size  # noqa: PTH116
+        except FileNotFoundError:
+            raise ValueError(f"{name} is missing") from None
+        if found != entry.size:
+            raise ValueError(f"{name} has {found} bytes, expected {entry.size}")
+    return StoredRecord(record, folder, files)
+
+
+def _read_current(place: str, text: bytes) -> tuple[Record, dict[str, FileEntry]]:
+    try:
+        with open(f"{place}/{MANIFEST}", "rb") as file:  # noqa: PTH123
+            manifest = _Manifest.validate_json(file.read())
+    except FileNotFoundError:
+        raise ValueError(f"{MANIFEST} is missing") from None
+    except ValidationError as error:
+        raise ValueError(f"{MANIFEST}: {reason_of(error)}") from None
+    if RECORD not in manifest:
+        raise ValueError(f"{MANIFEST} does not name {RECORD}")
+    entry = manifest[RECORD]
+    if entry is not None and entry.sha256 != hashlib.sha256(text).hexdigest():
+        raise ValueError(
+            f"{RECORD} is not as it was written; to change it on purpose, "
+            f"set its entry in {MANIFEST} to null"
+        )
+    return Record.model_validate_json(text), _beside(manifest)
+
+
+def _read_older(place: str, text: bytes) -> tuple[Record, dict[str, FileEntry]]:
+    """A record up to schema version 2, which has the sizes of its files and its own checksum."""
+    data = from_json(text)
+    if not isinstance(data, dict):
+        raise ValueError(f"{RECORD} holds no record")
+    version = data.get("schema_version")
+    if type(version) is int and version > SCHEMA_VERSION:
+        raise NewerRecord(f"schema version {version}, this one reads {SCHEMA_VERSION}")
+    if version == SCHEMA_VERSION:
+        return _read_current(place, text)
+    if (checksum := data.get("checksum")) is not None:
+        # of the bytes as they are with null in place of the checksum, which is the last field
+        last = f'"checksum": "{checksum}"\n}}\n'.encode()
+        unsealed = text.removesuffix(last) + b'"checksum": null\n}\n'
+        if not text.endswith(last) or hashlib.sha256(unsealed).hexdigest()[:16] != checksum:
+            raise ValueError(f"{RECORD} is not as it was written")
+    record = Record.model_validate(upgrade(data))
+    sizes = TypeAdapter(dict[str, int]).validate_python(data.get("files", {}))
+    return record, {name: FileEntry(size, None) for name, size in sizes.items()}
+
+
+def _beside(manifest: Mapping[str, FileEntry | None]) -> dict[str, FileEntry]:
+    """Entries of the files beside record.json."""
+    return {name: e for name, e in manifest.items() if e is not None and name != RECORD}
+
+
+def check_files(stored: StoredRecord) -> None:
+    """Check every byte of the files beside a record, which reading it does not.
+
+    Raises:
+        ValueError: a file is not as it was written.
+        OSError: a file cannot be read.
+    """
+    for name, entry in stored.files.items():
+        file = stored.path / name
+        whole = _is_readable(file) if entry.sha256 is None else _sha256(file) == entry.sha256
+        if not whole:
+            raise ValueError(f"{name} is damaged")
+
+
+def _is_readable(file: Path) -> bool:
+    """Whether the checksums that .npz and PNG have themselves are right."""
+    try:
+        if file.suffix == ".npz":
+            with zipfile.ZipFile(file) as arrays:
+                return arrays.testzip() is None
+        if file.suffix == ".png":
+            with Image.open(file) as picture:
+                picture.verify()
+    except (zipfile.BadZipFile, zlib.error, SyntaxError, EOFError, UnidentifiedImageError):
+        return False
+    return True
+
+
+def record_in(folder: Path) -> StoredRecord:
+    """The record in a folder, wherever that is.
+
+    Raises:
+        StoreError: there is none, or it cannot be read.
+    """
+    with as_store_error(folder):
+        return read_record(folder)
+
+
+@contextmanager
+def as_store_error(folder: Path) -> Iterator[None]:
+    """Turns the reason why a record cannot be read into a StoreError of one line."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise StoreError(f"there is no record {folder}") from None
+    except NewerRecord as error:
+        raise StoreError(
+            f"{folder} was written by a newer encbench ({error}); update encbench"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise StoreError(
+            f"the record {folder} cannot be read ({reason_of(error)}); "
+            "repeat the run that made it to make it again"
+        ) from None
+
+
+def reason_of(error: Exception) -> str:
+    """Why a record cannot be read, in a few words."""
+    if isinstance(error, ValidationError):
+        first = error.errors()[0]
+        return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    if isinstance(error, OSError):
+        return f"{error.strerror}: {error.filename}"
+    return str(error)
