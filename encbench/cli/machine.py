@@ -78,8 +78,10 @@ def _processor() -> str:
 
 
 def _cores() -> int:
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
+    # imports joblib, which may be what is broken
+    from encbench.run.limits import cores
+
+    return cores()
 
 
 def _memory() -> str:
