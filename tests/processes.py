@@ -10,7 +10,7 @@ import psutil
 __all__ = ["outliving"]
 
 
-def outliving(processes: Iterable[psutil.Process], seconds: float = 20) -> list[psutil.Process]:
+def outliving(processes: Iterable[psutil.Process], seconds: float = 120) -> list[psutil.Process]:
     """Those that still run after so long; they are killed.
 
     A dead one that its parent has not asked about yet counts as ended: an orphan's new parent,

@@ -52,8 +52,8 @@ def dynamics(
     """
     # torch takes seconds, which `encbench dynamics --help` does without
     from encbench.cli.plot import plot_dynamics
-    from encbench.run.building import build_model, build_task, cell_streams
-    from encbench.run.dynamics import compare_dynamics
+    from encbench.run.measuring import compare_dynamics
+    from encbench.run.parts import build_model, build_task, cell_streams
 
     factors = factor or [0.05, 1.5]
     registry, console = default_registry(), output_console()

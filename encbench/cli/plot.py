@@ -12,8 +12,7 @@ from matplotlib.figure import Figure
 from encbench.errors import UsageError, cannot_write
 
 if TYPE_CHECKING:
-    from encbench.run.dynamics import Comparison
-    from encbench.run.spectra import Initial
+    from encbench.run.measuring import Initial, LossCurves
 
 __all__ = ["plot_dynamics", "plot_spectra"]
 
@@ -52,7 +51,7 @@ def plot_spectra(path: Path, found: Sequence[Initial]) -> None:
     _save(figure, path)
 
 
-def plot_dynamics(path: Path, comparisons: Sequence[Comparison], title: str) -> None:
+def plot_dynamics(path: Path, comparisons: Sequence[LossCurves], title: str) -> None:
     """Predicted and measured loss, one panel a learning rate.
 
     Raises:

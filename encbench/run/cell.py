@@ -1,4 +1,4 @@
-"""One cell of the cross product, from configuration to record. Never raises: failure is data."""
+"""One cell of the cross product, from configuration to record; failures are recorded."""
 
 from __future__ import annotations
 
@@ -18,32 +18,26 @@ from encbench.contracts.task import Outcome
 from encbench.plugins.registry import Registry
 from encbench.results.provenance import Provenance, now
 from encbench.results.records import CellResult, ErrorInfo, LearningRate, Record, Status
-from encbench.run.building import (
-    blame,
+from encbench.run.limits import CellStopped, CellTimedOut, Interrupted, MemoryExceeded
+from encbench.run.measuring import measure_spectrum
+from encbench.run.memory import peak_memory_bytes, reset_peak_memory
+from encbench.run.parts import (
     build_model,
     build_task,
+    call_plugin,
     cell_streams,
+    failed_plugin,
     lacks_memory,
-    plugged,
 )
-from encbench.run.limits import CellStopped, CellTimedOut, Interrupted, MemoryExceeded
-from encbench.run.memory import peak_memory_bytes, reset_peak_memory
 from encbench.run.signals import Supervision
-from encbench.run.spectra import measure_spectrum
 from encbench.suite.config import CellConfig, cell_key
-from encbench.training.loop import (
-    Diverged,
-    Training,
-    load_optimizers,
-    predictor,
-    total_steps,
-    train,
-)
+from encbench.training.loop import Diverged, Training, predictor, total_steps, train
+from encbench.training.optimizers import load_optimizers
 
 __all__ = ["STOPPED", "Event", "run_cell"]
 
 LR_POINTS = 300
-"""Points from which lr_crit is estimated; 300 random ones gave learning rates that converged."""
+"""Points from which lr_crit is estimated; learning rates from 300 random points converged."""
 ADAM_LR = 1e-3
 """Adam's usual rate, for weights of standard parameterization."""
 
@@ -56,7 +50,7 @@ STOPPED: dict[type[CellStopped], Status] = {
 
 @dataclass(frozen=True)
 class Event:
-    """Progress of a cell, for whoever watches."""
+    """Progress of a running cell."""
 
     key: str
     phase: str
@@ -76,16 +70,16 @@ def run_cell(
 ) -> CellResult:
     """Train one network and measure it.
 
-    Anything that goes wrong ends up in the record: status, phase, exception and traceback, with
-    the curves and spectra taken until then. Only KeyboardInterrupt passes through.
+    Whatever goes wrong is in the record: status, phase, exception and traceback, with the curves
+    and spectra taken until then. Only KeyboardInterrupt passes through.
 
     Args:
         cell: what to run.
         registry: where its encoding and its task are found.
         device: "cpu", "cuda" or "cuda:N".
-        threads: noted in the record; whoever calls has set them.
-        watch: told of progress.
-        supervision: what can stop the cell from outside.
+        threads: noted in the record; the caller has set them.
+        watch: called with progress.
+        supervision: stops the cell at its limits, and when asked to from outside.
     """
     supervision = supervision or Supervision()
     run = _CellRun(cell, registry, torch.device(device), threads, watch)
@@ -102,7 +96,7 @@ def run_cell(
 
 
 class _CellRun:
-    """The phases of a cell, and what they have gathered so far."""
+    """The phases of a cell, and their results so far."""
 
     def __init__(
         self,
@@ -178,11 +172,12 @@ class _CellRun:
             self.record.metrics = self._metrics(outcome)
 
     def stop(self, status: Status, error: BaseException, step: int | None = None) -> None:
-        """Note why the cell did not get to its end."""
+        """Record why the cell did not get to its end."""
         self.record.status = status
         self.record.phase = self.phase
         expected = status == "diverged" or isinstance(error, CellStopped)
-        whose = "" if expected else blame(error, self.cell, getattr(self, "task", None))
+        task = getattr(self, "task", None)
+        whose = "" if expected else failed_plugin(error, self.cell, task)
         text = str(error) or type(error).__name__
         self.record.error = ErrorInfo(
             type=type(error).__name__,
@@ -192,7 +187,7 @@ class _CellRun:
         )
 
     def result(self) -> CellResult:
-        """Everything gathered, whether the cell got to its end or not."""
+        """Everything measured, whether the cell got to its end or not."""
         record = self.record
         record.steps = self.training.steps
         record.epochs = self.training.epochs
@@ -236,7 +231,7 @@ class _CellRun:
     def _metrics(self, outcome: Outcome) -> dict[str, MetricValue]:
         values = {}
         for offer in self.registry.offers("metric"):
-            metric: Metric = plugged(offer, lambda cls: cls())
+            metric: Metric = call_plugin(offer, lambda cls: cls())
             if metric.kind not in outcome.comparisons:
                 continue
             prediction, truth = outcome.comparisons[metric.kind]
@@ -248,6 +243,7 @@ class _CellRun:
 
     @contextmanager
     def _timed(self, phase: str, *, announced: bool = True) -> Iterator[None]:
+        """Inside, the cell is in a phase; its time goes to ``record.durations``."""
         outer, self.phase = self.phase, phase
         before, self.inner = self.inner, 0.0
         if announced:
@@ -260,6 +256,6 @@ class _CellRun:
             # an error leaves self.phase at where it happened
             spent = time.perf_counter() - start
             durations = self.record.durations
-            # a phase inside this one has a clock of its own
+            # without the phases inside this one, which are counted by themselves
             durations[phase] = durations.get(phase, 0.0) + spent - self.inner
             self.inner = before + spent

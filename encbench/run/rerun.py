@@ -13,7 +13,7 @@ from encbench.results.agreement import EnvironmentChange
 from encbench.results.records import CellResult, Record
 from encbench.run.cell import Event
 from encbench.run.executors.in_process import InProcess
-from encbench.run.executors.interface import Terms
+from encbench.run.executors.interface import RunOptions
 from encbench.run.runner import resolve_device
 from encbench.suite.config import CellConfig, PluginRef
 
@@ -73,8 +73,8 @@ def run_again(
     rerun: Rerun, registry: Registry, watch: Callable[[Event], None] = lambda event: None
 ) -> CellResult:
     """The cell's result here and now; what goes wrong is in its record."""
-    terms = Terms(device=rerun.device, threads=rerun.threads)
-    executor = InProcess(terms, registry)
+    options = RunOptions(device=rerun.device, threads=rerun.threads)
+    executor = InProcess(options, registry)
     (result,) = executor.run([rerun.cell], watch)
     return result
 

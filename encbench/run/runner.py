@@ -17,7 +17,7 @@ from encbench.plugins.registry import Registry, default_registry
 from encbench.results.records import CellResult, Status, StoredRecord
 from encbench.results.store import Store
 from encbench.run.cell import Event
-from encbench.run.executors import Executor, InProcess, ProcessPool, Terms, default_jobs
+from encbench.run.executors import Executor, InProcess, ProcessPool, RunOptions, default_jobs
 from encbench.run.executors.interface import Watch
 from encbench.run.limits import Limits
 from encbench.run.signals import RunStopped, orderly_stop
@@ -134,7 +134,7 @@ def run_suite(
     registry = registry or default_registry()
     watcher = watcher or Unwatched()
     if executor is None:
-        terms = Terms(resolve_device(device), threads, limits or Limits(), isolate, retries)
+        terms = RunOptions(resolve_device(device), threads, limits or Limits(), isolate, retries)
         if jobs is not None and jobs < 1:
             raise UsageError(f"jobs must be at least 1, got {jobs}")
     cells = {cell_key(cell): cell for cell in plan(suite, registry)}
@@ -198,7 +198,7 @@ def _events_for(watcher: Watcher) -> Watch:
     return tell
 
 
-def _local(terms: Terms, jobs: int | None, cells: int, registry: Registry) -> Executor:
+def _local(terms: RunOptions, jobs: int | None, cells: int, registry: Registry) -> Executor:
     """In this process where one cell runs at a time and nothing asks for another's."""
     jobs = min(jobs or default_jobs(terms.device, terms.threads), max(cells, 1))
     if jobs > 1 or terms.limits.any or terms.isolate:

@@ -1,4 +1,4 @@
-"""How a network learns: mini-batches of points, reshuffled each epoch, and the curves."""
+"""The training loop: mini-batches of points, shuffled anew each epoch, and the curves."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import math
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from functools import cache
 
 import numpy as np
 import torch
@@ -17,11 +16,12 @@ from torch import Tensor, nn
 from encbench.contracts.task import Predict, Task
 from encbench.errors import ParameterError
 from encbench.suite.config import TrainingConfig
+from encbench.training.optimizers import make_optimizer
 
-__all__ = ["Diverged", "Progress", "Training", "load_optimizers", "predictor", "train"]
+__all__ = ["Diverged", "Progress", "Training", "predictor", "total_steps", "train"]
 
 LOSS_INTERVALS = 512
-"""Points kept of the loss curve: enough for a plot a page wide."""
+"""Points kept of the loss curve; a plot as wide as a page shows no more."""
 CHECK_EVERY = 64
 """Steps between two looks at the loss: reading it waits for the device."""
 CHUNK = 1 << 14
@@ -44,29 +44,29 @@ class Diverged(Exception):
 
 @dataclass
 class Training:
-    """What training left besides the network."""
+    """What training gives besides the network: its length and its curves."""
 
     steps: int = 0
     epochs: float = 0.0
     loss_step: list[int] = field(default_factory=list)
     loss: list[float] = field(default_factory=list)
-    """Mean training loss over the steps up to ``loss_step``, since the one before."""
+    """Mean training loss over the steps from the previous ``loss_step`` to this one."""
     curve_step: list[int] = field(default_factory=list)
     curve: list[float] = field(default_factory=list)
     """The task's progress metric after ``curve_step`` steps; 0 is before training."""
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """The curves, as a record keeps them."""
+        """The curves as float64 arrays, by the names that a record gives them."""
         return {
             name: np.asarray(getattr(self, name), dtype=np.float64)
             for name in ("loss_step", "loss", "curve_step", "curve")
         }
 
     def best(self, *, higher: bool = True) -> tuple[float, int] | tuple[None, None]:
-        """The highest value of the curve, or else the lowest, and its step; None where all are NaN.
+        """The best value of the curve and its step; None where all values are NaN.
 
         Args:
-            higher: whether a higher value is a better one.
+            higher: whether higher values are better.
         """
         values = np.asarray(self.curve, dtype=np.float64)
         if np.isnan(values).all():
@@ -75,18 +75,8 @@ class Training:
         return self.curve[index], self.curve_step[index]
 
 
-@cache
-def load_optimizers() -> None:
-    """Have torch import what its first optimizer needs.
-
-    That takes seconds (torch 2.13: 1.9 s), which the first training of a process would be
-    charged with.
-    """
-    torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
-
-
 def predictor(model: nn.Module, task: Task) -> Predict:
-    """The trained function: coordinates to outputs, in chunks, on the CPU afterwards."""
+    """The trained function, from coordinates to outputs on the CPU; works in chunks."""
     device = next(model.parameters()).device
 
     def predict(x: Tensor) -> Tensor:  # (N, d) float64 -> (N, O) float32
@@ -133,19 +123,23 @@ def train(
     following: Callable[[], AbstractContextManager[None]] = nullcontext,
     result: Training | None = None,
 ) -> Training:
-    """Train in place.
+    """Train a model in place.
 
     Args:
-        lr: the learning rate, a number by now.
-        data: generator of the points, for tasks that draw new ones each epoch.
-        batches: generator of the shuffling.
-        at_step: step to what is called once that many steps are done.
-        following: makes what each evaluation of the progress metric is wrapped in: it takes
-            time, and that is not the time of training.
-        result: filled as training goes on, and complete also where training stops early.
+        model: coordinates to outputs.
+        task: its points, loss and progress metric.
+        config: optimizer, batch size and length.
+        lr: the learning rate, a number also where ``config`` says "auto".
+        data: draws the points, for tasks that have new ones each epoch.
+        batches: shuffles them.
+        progress: called from time to time.
+        at_step: what to call after which number of steps.
+        following: makes a context for each evaluation of the progress metric, whose time is not
+            time of training.
+        result: filled as training goes on, and complete even where training stops early.
 
     Raises:
-        Diverged: the loss is not finite, or the parameters are not; says at which step.
+        Diverged: the loss or the parameters are not finite; says at which step.
     """
     device = next(model.parameters()).device
     x, y = (tensor.to(device, torch.float32) for tensor in task.epoch(data))
@@ -180,7 +174,7 @@ def train(
                 loss = loss_of(model(x_epoch[batch]), y_epoch[batch])
                 loss.backward()  # type: ignore[no-untyped-call] # torch leaves it untyped
                 if optimizer is None:
-                    optimizer = _optimizer(model, config, lr)
+                    optimizer = make_optimizer(model, config, lr)
                 optimizer.step()
                 losses[done] = loss.detach()
                 at += config.batch_size
@@ -210,20 +204,8 @@ def _is_finite(model: nn.Module) -> bool:
     return all(bool(torch.isfinite(parameter).all()) for parameter in model.parameters())
 
 
-def _optimizer(model: nn.Module, config: TrainingConfig, lr: float) -> torch.optim.Optimizer:
-    """The optimizer for a model that has been through one backward pass."""
-    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    gradients = [parameter.grad for parameter in parameters]
-    # fused: one kernel for all parameters; at a batch of 32 the update is a quarter of the step.
-    # It knows no sparse gradients, and only a backward pass tells whether there are any.
-    fused = not any(gradient is not None and gradient.is_sparse for gradient in gradients)
-    if config.optimizer == "adam":
-        return torch.optim.Adam(parameters, lr=lr, fused=fused)
-    return torch.optim.SGD(parameters, lr=lr, fused=fused)
-
-
 def _spread(steps: int, count: int) -> set[int]:
-    """``count`` steps up to the last, closer together at the beginning, where more happens."""
+    """``count`` steps up to the last, closer together at the start, where the curve is steep."""
     fractions = np.linspace(0, 1, count + 1)[1:] ** 2
     return {max(1, round(steps * fraction)) for fraction in fractions}
 

@@ -9,10 +9,9 @@ import pytest
 import torch
 
 from encbench import ParameterError, ntk, plan
-from encbench.run.building import build_model, build_task, cell_streams
 from encbench.run.cell import run_cell
-from encbench.run.dynamics import compare_dynamics
-from encbench.run.spectra import at_initialization, measure_spectrum
+from encbench.run.measuring import at_initialization, compare_dynamics, measure_spectrum
+from encbench.run.parts import build_model, build_task, cell_streams
 from tests.cli.test_cli import encbench
 from tests.sample_plugin import Wave
 

@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+GUARD = 900.0
+"""Seconds after which a wait has failed. No test expects anything of the machine's speed."""
 FAULTS = Path(__file__).parent.parent / "third_party" / "encbench-faults"
 
 SUITE = """
@@ -38,6 +40,13 @@ def environment(**more: str) -> dict[str, str]:
     return {**kept, "OMP_NUM_THREADS": "1", "COLUMNS": "200", **more}
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A limit on the clock that only a test that hangs reaches, here where processes start."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.timeout(2 * GUARD), append=False)
+
+
 class Run:
     """``encbench run`` in a process group of its own."""
 
@@ -59,7 +68,7 @@ class Run:
     def said(self) -> str:
         return self._log.read_text()
 
-    def end(self, seconds: float = 240) -> int:
+    def end(self, seconds: float = GUARD) -> int:
         return self.process.wait(timeout=seconds)
 
     def records(self) -> dict[str, dict[str, Any]]:
@@ -74,7 +83,7 @@ class Run:
             found[label] = record
         return found
 
-    def until(self, condition: Callable[[], object], seconds: float = 120) -> None:
+    def until(self, condition: Callable[[], object], seconds: float = GUARD) -> None:
         """Wait while it runs."""
         deadline = time.monotonic() + seconds
         while not condition():
@@ -138,7 +147,7 @@ class Cluster:
         self.faults = more.get("PYTHONPATH", "")
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self._start("scheduler", "scheduler", "--port", "0", "--scheduler-file", str(self.file))
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + GUARD
         while not self.file.exists():
             assert time.monotonic() < deadline, self.said("scheduler")
             time.sleep(0.05)
@@ -149,14 +158,14 @@ class Cluster:
         self._start(
             name,
             *("worker", "--scheduler-file", str(self.file), "--nthreads", "1", "--name", name),
-            *("--local-directory", scratch, "--death-timeout", "60", *arguments),
+            *("--local-directory", scratch, "--death-timeout", "300", *arguments),
         )
 
     def kill(self, name: str, number: int = signal.SIGKILL) -> None:
         """Signal a process with all its children, and wait for its end."""
         process = self.processes.pop(name)
         os.killpg(process.pid, number)
-        process.wait(timeout=60)
+        process.wait(timeout=GUARD)
 
     def said(self, name: str) -> str:
         return (self.folder / f"{name}.log").read_text()

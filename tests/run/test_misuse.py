@@ -14,7 +14,7 @@ import pytest
 from encbench import Outcome, UsageError, load_suite, plan, run_suite
 from encbench.plugins.registry import default_registry
 from encbench.run import cell
-from encbench.run.executors import InProcess, ProcessPool, Terms
+from encbench.run.executors import InProcess, ProcessPool, RunOptions
 from tests.processes import outliving
 from tests.run.conftest import environment
 
@@ -52,7 +52,7 @@ def test_a_watcher_that_raises_costs_no_cell(suite_file, tmp_path, error, isolat
 def test_a_signal_just_before_a_cell_begins_stops_it(suite_file, monkeypatch):
     registry = default_registry()
     suite = load_suite(suite_file(["identity", "ffe:levels=2"]), registry)
-    executor = InProcess(Terms(), registry)
+    executor = InProcess(RunOptions(), registry)
     monkeypatch.setattr(cell, "load_optimizers", executor.interrupt)
     (result,) = executor.run(plan(suite, registry), lambda event: None)
     assert result.record.status == "interrupted"
@@ -80,7 +80,7 @@ def test_a_process_that_dies_while_it_sends_its_result_costs_one_cell(
         *("--retries", "0"),
         PYTHONPATH=faults,
     )
-    assert run.end(120) == 1, run.said()
+    assert run.end() == 1, run.said()
     records = run.records()
     assert records["identity"]["status"] == "ok"
     assert records["dies_sending"]["status"] == "failed"
@@ -93,7 +93,7 @@ def test_isolated_cells_outlive_no_server_and_are_not_lost_to_its_sigterm(
     start, suite_file, tmp_path, number
 ):
     run = start(
-        *(suite_file(["identity"], steps=200_000), "-o", str(tmp_path / "out")),
+        *(suite_file(["identity"], steps=2_000_000), "-o", str(tmp_path / "out")),
         *("-j", "1", "--isolate", "--retries", "0"),
     )
     run.until(lambda: "started" in run.said())
@@ -106,14 +106,14 @@ def test_isolated_cells_outlive_no_server_and_are_not_lost_to_its_sigterm(
     server.send_signal(number)
     if number == signal.SIGTERM:
         run.process.send_signal(number)
-        assert run.end(60) == 143
+        assert run.end() == 143
         (record,) = run.records().values()
         assert record["status"] == "interrupted"
         assert "Interrupted" in record["error"]["traceback"], "stopped from inside"
     else:
-        assert run.end(60) == 1
+        assert run.end() == 1
     assert "Traceback" not in run.said()
-    assert not outliving(cells, seconds=5)
+    assert not outliving(cells)
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,7 @@ def test_what_no_record_can_hold_is_refused_in_the_cell(pictures, arrays, words)
 
 def test_an_executor_that_was_drained_runs_again(suite_file, tmp_path):
     suite = load_suite(suite_file(["identity"], steps=2), default_registry())
-    for executor in (InProcess(Terms()), ProcessPool(Terms(), 1)):
+    for executor in (InProcess(RunOptions()), ProcessPool(RunOptions(), 1)):
         executor.drain()
         run = run_suite(suite, tmp_path / executor.name, executor=executor, report=False)
         assert [stored.record.status for stored in run.records] == ["ok"]

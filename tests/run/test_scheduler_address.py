@@ -17,11 +17,6 @@ from distributed import LocalCluster
 from encbench.run.executors import dask
 
 
-@pytest.fixture(autouse=True)
-def quick(monkeypatch):
-    monkeypatch.setattr(dask, "CONNECT_SECONDS", 0.5)
-
-
 @pytest.fixture(scope="module")
 def scheduler():
     with LocalCluster(
@@ -53,7 +48,8 @@ def refused(where, words):
         ("tcp://127.0.0.1:1", "Timed out"),
     ],
 )
-def test_what_is_no_address_is_one_error(where, words):
+def test_what_is_no_address_is_one_error(monkeypatch, where, words):
+    monkeypatch.setattr(dask, "CONNECT_SECONDS", 0.5)
     refused(where, words)
 
 
@@ -80,4 +76,4 @@ def test_an_address_with_and_without_its_protocol_and_a_file_reach_one(scheduler
     file.write_text(f'{{"address": "{scheduler.address}"}}')
     for where in (scheduler.address, scheduler.address.removeprefix("tcp://"), str(file)):
         with dask.connect(where, device="cpu") as executor:
-            assert executor.terms.device == "cpu"
+            assert executor.options.device == "cpu"

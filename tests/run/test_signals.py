@@ -17,7 +17,7 @@ def jobs(request):
 @pytest.fixture
 def long_run(start, suite_file, tmp_path, jobs):
     run = start(
-        suite_file(["identity", "ffe:levels=2"], steps=200_000),
+        suite_file(["identity", "ffe:levels=2"], steps=2_000_000),
         *("-o", str(tmp_path / "out"), "-j", jobs),
     )
     run.until(lambda: run.said().count("started") == int(jobs))
@@ -36,7 +36,7 @@ def test_a_signal_ends_the_run_with_a_record_of_every_cell_that_had_begun(
 ):
     # to the whole group, as a terminal and a service manager do
     os.killpg(long_run.process.pid, number)
-    assert long_run.end(60) == code
+    assert long_run.end() == code
     records = interrupted(long_run)
     assert len(records) == int(jobs)
     assert "The same command goes on from there" in long_run.said()
@@ -47,33 +47,39 @@ def test_a_signal_ends_the_run_with_a_record_of_every_cell_that_had_begun(
 def test_ctrl_c_twice_ends_at_once(long_run):
     os.killpg(long_run.process.pid, signal.SIGINT)
     os.killpg(long_run.process.pid, signal.SIGINT)
-    assert long_run.end(30) == 130
+    assert long_run.end() == 130
     assert "Traceback" not in long_run.said()
 
 
-def test_interrupted_cells_run_when_the_command_is_given_again(start, suite_file, tmp_path):
-    out = str(tmp_path / "out")
-    run = start(suite_file(["identity"], steps=1500), "-o", out, "-j", "1")
-    run.until(lambda: "started" in run.said())
+def test_interrupted_cells_run_when_the_command_is_given_again(start, suite_file, faults, tmp_path):
+    arguments = (suite_file(["waits"], steps=40), "-o", str(tmp_path / "out"), "-j", "1")
+    settings = {"PYTHONPATH": faults, "FAULTS": str(tmp_path)}
+    run = start(*arguments, **settings)
+    run.until((tmp_path / "waits").exists)
     os.kill(run.process.pid, signal.SIGTERM)
-    assert run.end(60) == 143
+    assert run.end() == 143
     (record,) = interrupted(run).values()
-    again = start(str(tmp_path / "small.toml"), "-o", out, "-j", "1")
+    (tmp_path / "go").touch()
+    again = start(*arguments, **settings)
     assert again.end() == 0
     (whole,) = again.records().values()
     assert whole["status"] == "ok"
-    assert whole["steps"] == 1500 > record["steps"]
+    assert whole["steps"] == 40 > record["steps"]
 
 
-def test_an_interrupted_cell_does_not_replace_a_finished_one(start, suite_file, tmp_path):
-    out = tmp_path / "out"
-    first = start(suite_file(["identity"], steps=4000), "-o", str(out), "-j", "1")
+def test_an_interrupted_cell_does_not_replace_a_finished_one(start, suite_file, faults, tmp_path):
+    out, go = tmp_path / "out", tmp_path / "go"
+    arguments = (suite_file(["waits"], steps=40), "-o", str(out), "-j", "1")
+    settings = {"PYTHONPATH": faults, "FAULTS": str(tmp_path)}
+    go.touch()
+    first = start(*arguments, **settings)
     assert first.end() == 0
     before = {file.name: file.read_bytes() for file in out.glob("records/*/*")}
-    again = start(*(str(tmp_path / "small.toml"), "-o", str(out), "-j", "1", "--rerun", "all"))
-    again.until(lambda: again.said().count("started") == 2)
+    go.unlink()
+    again = start(*arguments, "--rerun", "all", **settings)
+    again.until((tmp_path / "waits").exists)
     os.kill(again.process.pid, signal.SIGINT)
-    assert again.end(60) == 130
+    assert again.end() == 130
     after = {file.name: file.read_bytes() for file in out.glob("records/*/*")}
     assert json.loads(after["record.json"])["status"] == "ok"
     assert after == before

@@ -28,7 +28,7 @@ from typing import Any
 from encbench.errors import ClusterError, UsageError
 from encbench.results.records import CellResult, Status
 from encbench.run.cell import Event
-from encbench.run.executors.interface import Executor, Terms, Watch, unfinished
+from encbench.run.executors.interface import Executor, RunOptions, Watch, unfinished
 from encbench.run.executors.pool import Worker
 from encbench.run.limits import GRACE, POLL, Limits
 from encbench.suite.config import CellConfig, cell_key
@@ -45,8 +45,9 @@ except ImportError as error:
 __all__ = ["Dask", "connect"]
 
 logger = logging.getLogger("encbench")
-CONNECT_SECONDS = 15.0
-ANSWER_SECONDS = 20.0
+CONNECT_SECONDS = 30.0
+"""As Dask itself waits."""
+ANSWER_SECONDS = 40.0
 """For a scheduler to say what it is, connecting included."""
 RESULT_SECONDS = 0.2
 """Between two looks at signals and at the connection while no result comes."""
@@ -95,7 +96,7 @@ def connect(
         )
     if workers < 1:
         raise UsageError(f"workers must be at least 1, got {workers}")
-    Terms(threads=threads, retries=retries)  # refused before anything is started
+    RunOptions(threads=threads, retries=retries)  # refused before anything is started
     # Dask's loggers print the traceback of every lost connection; what matters is reported here
     loggers = [
         logging.getLogger(name)
@@ -120,7 +121,7 @@ def connect(
             )
         elif device == "auto":
             device = "cuda" if gpus else "cpu"
-        yield Dask(client, Terms(device, threads, limits or Limits(), isolate, retries))
+        yield Dask(client, RunOptions(device, threads, limits or Limits(), isolate, retries))
     finally:
         for opened in (client, started):
             if opened is not None:
@@ -253,8 +254,8 @@ class Dask(Executor):
 
     name = "dask"
 
-    def __init__(self, client: Client, terms: Terms) -> None:
-        super().__init__(terms)
+    def __init__(self, client: Client, options: RunOptions) -> None:
+        super().__init__(options)
         self._client = client
         self.ready()
 
@@ -286,7 +287,7 @@ class Dask(Executor):
                 else:
                     future = waiting.pop(key, None)
                     if future is not None:
-                        yield self.noted(self._result(by_key[key], future))
+                        yield self.with_provenance(self._result(by_key[key], future))
                 if self.draining:
                     for key in [key for key in waiting if key not in self._began]:
                         waiting.pop(key).cancel()
@@ -297,7 +298,7 @@ class Dask(Executor):
                     for key in list(waiting):
                         waiting.pop(key).cancel()
                         message = "stopped by a signal, and did not end when told to"
-                        yield self.noted(
+                        yield self.with_provenance(
                             self._unfinished(by_key[key], "interrupted", "Interrupted", message)
                         )
         finally:
@@ -310,10 +311,10 @@ class Dask(Executor):
         for key, cell in cells.items():
             futures[key] = self._client.submit(
                 run_on_worker,
-                *(cell, self.terms, self._run, str(Path.cwd())),
+                *(cell, self.options, self._run, str(Path.cwd())),
                 key=f"{self._run}-{key}",
                 pure=False,
-                resources={"GPU": 1} if self.terms.device == "cuda" else None,
+                resources={"GPU": 1} if self.options.device == "cuda" else None,
             )
             futures[key].add_done_callback(lambda _, key=key: done.put(key))
         return futures
@@ -350,7 +351,7 @@ class Dask(Executor):
 
     def _unfinished(self, cell: CellConfig, status: Status, kind: str, message: str) -> CellResult:
         phase = self._phases.get(cell_key(cell), "")
-        return unfinished(cell, status, kind, message, terms=self.terms, phase=phase)
+        return unfinished(cell, status, kind, message, options=self.options, phase=phase)
 
     def _saw(self, content: dict[str, Any], watch: Watch) -> None:
         event = Event(**content["event"])
@@ -396,7 +397,7 @@ _stopped: set[str] = set()
 
 
 def run_on_worker(
-    cell: CellConfig, terms: Terms, run: str, folder: str
+    cell: CellConfig, options: RunOptions, run: str, folder: str
 ) -> tuple[str, CellResult] | None:
     """Run a cell in a process beside the Dask worker's own, and wait for it.
 
@@ -405,7 +406,7 @@ def run_on_worker(
 
     Args:
         cell: what to run.
-        terms: how it is run.
+        options: how it is run.
         run: names the run, for its progress and to stop it.
         folder: the coordinator's working directory, used where this machine has it too.
 
@@ -426,7 +427,7 @@ def run_on_worker(
             content = {"attempt": attempt, "where": where, "event": asdict(event)}
             dask_worker.log_event(run, content)
 
-    worker = _take(terms, run, folder)
+    worker = _take(options, run, folder)
     worker.watch = watch
     try:
         worker.start(cell)
@@ -453,7 +454,7 @@ def run_on_worker(
     return attempt, result
 
 
-def _take(terms: Terms, run: str, folder: str) -> Worker:
+def _take(options: RunOptions, run: str, folder: str) -> Worker:
     """A worker of the run that is idle, or a new one; its process is started with the cell."""
     # a nanny's worker is a daemon, which may have no children: they could outlive it. Ours end
     # when it does
@@ -463,7 +464,7 @@ def _take(terms: Terms, run: str, folder: str) -> Worker:
             if its_run == run:
                 del _idle[index]
                 return worker
-    return Worker(terms, lambda event: None, folder)
+    return Worker(options, lambda event: None, folder)
 
 
 def stop_run(run: str) -> None:

@@ -3,7 +3,7 @@
 import signal
 
 from encbench.run.executors import process
-from encbench.training.loop import load_optimizers
+from encbench.training.optimizers import load_optimizers
 
 __all__ = ["process"]
 

@@ -10,7 +10,7 @@ from threadpoolctl import threadpool_limits
 from encbench.plugins.registry import Registry, default_registry
 from encbench.results.records import CellResult
 from encbench.run.cell import run_cell
-from encbench.run.executors.interface import Executor, Terms, Watch, this_process
+from encbench.run.executors.interface import Executor, RunOptions, Watch, this_process
 from encbench.run.limits import Interrupted
 from encbench.run.memory import held_bytes
 from encbench.run.signals import Supervision
@@ -24,30 +24,30 @@ class InProcess(Executor):
 
     name = "in process"
 
-    def __init__(self, terms: Terms, registry: Registry | None = None) -> None:
-        super().__init__(terms)
+    def __init__(self, options: RunOptions, registry: Registry | None = None) -> None:
+        super().__init__(options)
         self._registry = registry or default_registry()
-        device = torch.device(terms.device)
-        self._supervision = Supervision(terms.limits, lambda: held_bytes(device))
+        device = torch.device(options.device)
+        self._supervision = Supervision(options.limits, lambda: held_bytes(device))
 
     def run(self, cells: Sequence[CellConfig], watch: Watch) -> Generator[CellResult, None, None]:
         before = torch.get_num_threads()
-        torch.set_num_threads(self.terms.threads)
+        torch.set_num_threads(self.options.threads)
         try:
-            with threadpool_limits(self.terms.threads):
+            with threadpool_limits(self.options.threads):
                 for cell in cells:
                     if self.draining:
                         return
                     result = run_cell(
                         cell,
                         self._registry,
-                        device=self.terms.device,
-                        threads=self.terms.threads,
+                        device=self.options.device,
+                        threads=self.options.threads,
                         watch=watch,
                         supervision=self._supervision,
                     )
                     result.record.provenance.worker = this_process()
-                    yield self.noted(result)
+                    yield self.with_provenance(result)
         finally:
             torch.set_num_threads(before)
 

@@ -15,7 +15,7 @@ from encbench.run.cell import Event
 from encbench.run.limits import Limits
 from encbench.suite.config import CellConfig, cell_key
 
-__all__ = ["Executor", "Terms", "Watch", "check_threads", "this_process", "unfinished"]
+__all__ = ["Executor", "RunOptions", "Watch", "check_threads", "this_process", "unfinished"]
 
 Watch = Callable[[Event], None]
 MAX_THREADS = 1024
@@ -23,7 +23,7 @@ MAX_THREADS = 1024
 
 
 @dataclass(frozen=True)
-class Terms:
+class RunOptions:
     """How every cell of a run is run, on whichever machine."""
 
     device: str = "cpu"
@@ -65,8 +65,8 @@ class Executor(ABC):
     name: str
     """How records name it."""
 
-    def __init__(self, terms: Terms) -> None:
-        self.terms = terms
+    def __init__(self, options: RunOptions) -> None:
+        self.options = options
         self.draining = False
 
     @abstractmethod
@@ -95,12 +95,12 @@ class Executor(ABC):
         Called from a signal handler in the main thread.
         """
 
-    def noted(self, result: CellResult) -> CellResult:
+    def with_provenance(self, result: CellResult) -> CellResult:
         """The result, with the executor and its limits added to the provenance."""
         source = result.record.provenance
         source.executor = self.name
-        source.timeout_s = self.terms.limits.seconds
-        source.memory_limit_bytes = self.terms.limits.memory
+        source.timeout_s = self.options.limits.seconds
+        source.memory_limit_bytes = self.options.limits.memory
         return result
 
 
@@ -110,7 +110,7 @@ def unfinished(
     kind: str,
     message: str,
     *,
-    terms: Terms,
+    options: RunOptions,
     phase: str = "",
     peak_memory_bytes: int | None = None,
     seconds: float | None = None,
@@ -122,7 +122,7 @@ def unfinished(
         status: what became of it.
         kind: what stands in place of an exception's type.
         message: why, in words.
-        terms: how it was run.
+        options: how it was run.
         phase: the last phase that was reported.
         peak_memory_bytes: the most memory that was measured from outside.
         seconds: how long it ran.
@@ -135,7 +135,7 @@ def unfinished(
         cell=cell,
         peak_memory_bytes=peak_memory_bytes or None,
         durations={} if seconds is None else {"lost": seconds},
-        provenance=Provenance.collect(terms.device, terms.threads),
+        provenance=Provenance.collect(options.device, options.threads),
     )
     record.provenance.finished = now()
     return CellResult(record)

@@ -16,9 +16,9 @@ import torch
 
 from encbench.results.records import CellResult, Status
 from encbench.run.cell import STOPPED
-from encbench.run.executors.interface import Executor, Terms, Watch, unfinished
+from encbench.run.executors.interface import Executor, RunOptions, Watch, unfinished
 from encbench.run.executors.process import WorkerProcess
-from encbench.run.limits import GRACE, POLL, CellStopped, Interrupted
+from encbench.run.limits import GRACE, POLL, CellStopped, Interrupted, cores
 from encbench.suite.config import CellConfig
 
 __all__ = ["ProcessPool", "Worker", "default_jobs"]
@@ -37,8 +37,8 @@ class ProcessPool(Executor):
 
     name = "process pool"
 
-    def __init__(self, terms: Terms, jobs: int) -> None:
-        super().__init__(terms)
+    def __init__(self, options: RunOptions, jobs: int) -> None:
+        super().__init__(options)
         self.jobs = jobs
         self._workers: list[Worker] = []
         self._interrupted = False
@@ -49,9 +49,9 @@ class ProcessPool(Executor):
 
     def run(self, cells: Sequence[CellConfig], watch: Watch) -> Generator[CellResult, None, None]:
         waiting = deque(cells)
-        devices = devices_of(self.terms.device)
+        devices = devices_of(self.options.device)
         self._workers = [
-            Worker(replace(self.terms, device=devices[i % len(devices)]), watch)
+            Worker(replace(self.options, device=devices[i % len(devices)]), watch)
             for i in range(min(self.jobs, len(cells)))
         ]
         try:
@@ -64,7 +64,7 @@ class ProcessPool(Executor):
                     if result is not None:
                         # before the result is written, so that the worker need not wait for that
                         self._feed(worker, waiting)
-                        yield self.noted(result)
+                        yield self.with_provenance(result)
         finally:
             for worker in self._workers:
                 worker.close()
@@ -89,17 +89,17 @@ class Worker:
     A cell past a limit is first stopped from inside (``Supervision``), so its record holds
     everything until then. One that does not stop (a call into C, a plug-in that catches
     everything) is killed ``GRACE`` seconds later. When the process dies, the cell is run again in
-    a new one, up to ``terms.retries`` times.
+    a new one, up to ``options.retries`` times.
     """
 
-    def __init__(self, terms: Terms, watch: Watch, folder: str | None = None) -> None:
+    def __init__(self, options: RunOptions, watch: Watch, folder: str | None = None) -> None:
         """
         Args:
-            terms: how its cells are run.
+            options: how its cells are run.
             watch: called by ``poll`` with the cell's progress.
             folder: working directory of the process; default: this one's.
         """
-        self.terms = terms
+        self.options = options
         self.watch = watch
         self._folder = folder or str(Path.cwd())
         self._process: WorkerProcess | None = None
@@ -159,14 +159,14 @@ class Worker:
                 return None
         result.record.lost_workers = [*self._lost, *result.record.lost_workers]
         self._cell = None
-        if self.terms.isolate:
+        if self.options.isolate:
             self.close()
         return result
 
     def _begin(self, cell: CellConfig) -> None:
         self._attempt = _Attempt()
         if self._process is None:
-            self._process = WorkerProcess(self.terms, self._folder)
+            self._process = WorkerProcess(self.options, self._folder)
         # one that died while it was idle shows in the next poll
         with contextlib.suppress(OSError):
             self._process.pipe.send(cell)
@@ -212,9 +212,9 @@ class Worker:
 
     def _far_past(self, held: int, seconds: float, now: float) -> CellStopped | None:
         """The limit that the cell has passed without stopping by itself, or None."""
-        limits, attempt = self.terms.limits, self._attempt
+        limits, attempt = self.options.limits, self._attempt
         # a GPU's memory is limited by torch in the process itself
-        if limits.memory is not None and not self.terms.device.startswith("cuda"):
+        if limits.memory is not None and not self.options.device.startswith("cuda"):
             if held <= limits.memory:
                 attempt.within = now
             long = attempt.within is not None and now - attempt.within > GRACE
@@ -235,7 +235,7 @@ class Worker:
         message = f"the worker process died{process.cause()}"
         if starved:
             message += "; the kernel's out-of-memory killer struck meanwhile"
-        if len(self._lost) < self.terms.retries:
+        if len(self._lost) < self.options.retries:
             where = f", in {attempt.phase}" if attempt.phase else ""
             self._lost.append(f"{message}{where}")
             return None
@@ -255,7 +255,7 @@ class Worker:
             status,
             kind,
             message,
-            terms=self.terms,
+            options=self.options,
             phase=attempt.phase,
             peak_memory_bytes=attempt.peak,
             seconds=None if attempt.started is None else time.monotonic() - attempt.started,
@@ -284,13 +284,7 @@ def devices_of(device: str) -> list[str]:
 
 
 def default_jobs(device: str, threads: int) -> int:
-    """One worker a GPU; on the CPU as many as have cores for their threads.
-
-    Cores are those that this process may use: by its affinity, and by the quota of its cgroup.
-    """
-    import joblib  # 0.4 s, which worker processes do without
-
+    """One worker a GPU; on the CPU one for every ``threads`` cores."""
     if device.startswith("cuda"):
         return len(devices_of(device))
-    cores: int = joblib.cpu_count()
-    return max(1, cores // threads)
+    return max(1, cores() // threads)

@@ -22,7 +22,7 @@ from threadpoolctl import threadpool_limits
 
 from encbench.plugins.registry import default_registry
 from encbench.run.cell import Event, run_cell
-from encbench.run.executors.interface import Terms, this_process
+from encbench.run.executors.interface import RunOptions, this_process
 from encbench.run.limits import Interrupted
 from encbench.run.memory import held_bytes, limit_gpu_memory, oom_kills
 from encbench.run.signals import Supervision
@@ -43,11 +43,11 @@ REAP_SECONDS = 5.0
 class WorkerProcess:
     """The process as the operating system has it."""
 
-    def __init__(self, terms: Terms, folder: str) -> None:
-        context = _context(terms.isolate)
+    def __init__(self, options: RunOptions, folder: str) -> None:
+        context = _context(options.isolate)
         self.pipe, far_end = context.Pipe()
         # not a daemon: plug-ins may start processes, such as data loaders
-        self._handle = context.Process(target=serve, args=(far_end, terms, folder), daemon=False)
+        self._handle = context.Process(target=serve, args=(far_end, options, folder), daemon=False)
         self._oom_kills = oom_kills()
         with _signals_blocked():
             self._handle.start()
@@ -143,12 +143,12 @@ def end_process_tree(process: psutil.Process | None, *, itself: bool = True) -> 
             each.kill()
 
 
-def serve(pipe: Connection, terms: Terms, folder: str) -> None:
+def serve(pipe: Connection, options: RunOptions, folder: str) -> None:
     """Run cells as they come through the pipe, and send events and results back.
 
     Args:
         pipe: to the coordinator.
-        terms: how its cells are run.
+        options: how its cells are run.
         folder: the coordinator's working directory, against which relative paths are resolved.
     """
     for number in COORDINATORS:
@@ -157,22 +157,24 @@ def serve(pipe: Connection, terms: Terms, folder: str) -> None:
     # a process that a plug-in forks must not keep the pipe open when this one dies
     os.register_at_fork(after_in_child=pipe.close)
     threading.Thread(target=_end_with_coordinator, daemon=True).start()
-    device = torch.device(terms.device)
-    supervision = Supervision(terms.limits, lambda: held_bytes(device))
+    device = torch.device(options.device)
+    supervision = Supervision(options.limits, lambda: held_bytes(device))
     signal.signal(STOP_SIGNAL, lambda *_: supervision.stop(Interrupted("stopped by a signal")))
     if Path(folder).is_dir():
         os.chdir(folder)
-    torch.set_num_threads(terms.threads)
-    threadpool_limits(terms.threads)
-    if device.type == "cuda" and terms.limits.memory is not None:
-        limit_gpu_memory(device, terms.limits.memory)
+    torch.set_num_threads(options.threads)
+    threadpool_limits(options.threads)
+    if device.type == "cuda" and options.limits.memory is not None:
+        limit_gpu_memory(device, options.limits.memory)
     # the pipe breaks when the coordinator is gone
     with contextlib.suppress(EOFError, OSError):
         while True:
-            _run_one(pipe, pipe.recv(), terms, supervision)
+            _run_one(pipe, pipe.recv(), options, supervision)
 
 
-def _run_one(pipe: Connection, cell: CellConfig, terms: Terms, supervision: Supervision) -> None:
+def _run_one(
+    pipe: Connection, cell: CellConfig, options: RunOptions, supervision: Supervision
+) -> None:
     phase, sent = "", 0.0
 
     def watch(event: Event) -> None:
@@ -185,8 +187,8 @@ def _run_one(pipe: Connection, cell: CellConfig, terms: Terms, supervision: Supe
     result = run_cell(
         cell,
         default_registry(),
-        device=terms.device,
-        threads=terms.threads,
+        device=options.device,
+        threads=options.threads,
         watch=watch,
         supervision=supervision,
     )

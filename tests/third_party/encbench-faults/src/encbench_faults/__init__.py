@@ -90,6 +90,20 @@ class Refuses(Fault):
                 continue
 
 
+class Waits(Fault):
+    """Trains on when the folder FAULTS has a file "go", and says by a file that it waits."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        folder = Path(os.environ["FAULTS"])
+        # not the kernels, in float64, nor the evaluations, without gradients
+        while x.dtype == torch.float32 and torch.is_grad_enabled():
+            if (folder / "go").exists():
+                break
+            (folder / "waits").touch()
+            time.sleep(0.02)
+        return x
+
+
 class Eats(Fault):
     """Takes ever more memory."""
 
@@ -134,6 +148,7 @@ def encbench_encodings() -> dict[str, type[Fault]]:
         "hangs": Hangs,
         "hangs_in_c": HangsInC,
         "refuses": Refuses,
+        "waits": Waits,
         "eats": Eats,
         "devours": Devours,
         "not_a_number": NotANumber,

@@ -1,27 +1,35 @@
-"""One NTK spectrum of a model at some points, with everything a record keeps of it."""
+"""What kernels of cells say: their spectra, and the training that they predict."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from encbench import ntk
+from encbench.contracts.task import Task
+from encbench.errors import ParameterError
+from encbench.network.mlp import CoordinateMLP
 from encbench.plugins.registry import Registry
 from encbench.results.records import ActivationSummary, PartSummary, SpectrumSummary, WeylSummary
-from encbench.run.building import build_model, build_task, cell_streams
+from encbench.run.parts import build_model, build_task, cell_streams
 from encbench.suite.config import CellConfig
 from encbench.suite.file import Suite
 from encbench.suite.plan import plan
 
-__all__ = ["Initial", "at_initialization", "measure_spectrum"]
+__all__ = ["Initial", "LossCurves", "at_initialization", "compare_dynamics", "measure_spectrum"]
 
 LEADING = 8
 """Leading eigenpairs found without the kernel."""
+
+APART = 0.1
+"""Relative difference from which a predicted loss counts as wrong."""
 
 When = Literal["start", "middle", "end"]
 
@@ -29,7 +37,7 @@ When = Literal["start", "middle", "end"]
 def measure_spectrum(
     model: nn.Module, x: Tensor, outputs: Literal["trace", "full"], when: When, step: int
 ) -> tuple[SpectrumSummary, dict[str, np.ndarray]]:
-    """Spectrum of the kernel and of the MLP's part, Theorem 1 checked, the rank explained.
+    """Spectrum of the kernel and of the MLP's part, with what checks and explains them.
 
     Args:
         model: a coordinate network; not changed.
@@ -103,7 +111,7 @@ class Initial:
     """lr_crit at these points."""
     seconds: float
     summary: SpectrumSummary | None = None
-    """None where the kernel was not formed, and the two below are given instead."""
+    """None where the kernel was not formed; ``leading`` and ``density`` are then given instead."""
     eigenvalues: np.ndarray | None = None
     leading: ntk.Leading | None = None
     density: ntk.Density | None = None
@@ -137,9 +145,10 @@ def at_initialization(
     *,
     matrix_free: bool = False,
 ) -> Iterator[tuple[CellConfig, Callable[[], Initial]]]:
-    """The cells of a suite, and for each what measures its kernel at initialization.
+    """The cells of a suite, each with a function that measures its kernel at initialization.
 
-    Weights and points are those of ``run_suite`` for the same suite, up to their number.
+    Weights are those of ``run_suite`` for the same suite, and so are the points, but for their
+    number.
 
     Raises:
         EncbenchError: as planning, building and ``ntk.empirical_ntk``.
@@ -172,3 +181,101 @@ def at_initialization(
             )
 
         yield cell, measure
+
+
+@dataclass(frozen=True, eq=False)
+class LossCurves:
+    """The loss of full-batch gradient descent at one learning rate, measured and predicted."""
+
+    factor: float
+    lr: float
+    """factor · lr_crit."""
+    steps: np.ndarray
+    """(T,) numbers of steps, from 0."""
+    measured: np.ndarray
+    """(T,) mean squared error over all points and outputs; NaN or infinite where it diverged."""
+    predicted: np.ndarray
+    """(T,) of the model linearized at the start (the paper's Eq. 5 and 7, discrete steps)."""
+    parted: int | None
+    """First of ``steps`` at which the two differ by more than 10 %, or None."""
+
+    def data(self) -> dict[str, Any]:
+        """As plain data, for a JSON file."""
+        return {
+            "factor": self.factor,
+            "lr": self.lr,
+            "steps": self.steps.tolist(),
+            "measured": [float(v) if np.isfinite(v) else str(v) for v in self.measured],
+            "predicted": [float(v) if np.isfinite(v) else str(v) for v in self.predicted],
+            "parted": self.parted,
+        }
+
+
+def compare_dynamics(
+    model: CoordinateMLP,
+    task: Task,
+    factors: Sequence[float],
+    steps: int,
+    generator: torch.Generator,
+    progress: Callable[[int], None] = lambda step: None,
+) -> list[LossCurves]:
+    """Train copies of a model in float64 by full-batch gradient descent, and predict each curve.
+
+    Args:
+        model: at initialization; not changed.
+        task: with the squared error. All N points of one epoch are used; the kernel has (N·O)²
+            entries.
+        factors: learning rates as multiples of lr_crit = N·O / λ_max of the full kernel.
+        steps: length of each training.
+        generator: draws the points.
+        progress: called after each step.
+
+    Raises:
+        ParameterError: the task's loss is not the squared error, or a factor is not positive.
+        NtkError: the kernel does not fit in memory.
+    """
+    if task.loss != "mse":
+        raise ParameterError(
+            f"the prediction is for the squared error; this task's loss is {task.loss!r}"
+        )
+    if steps < 1 or min(factors) <= 0:
+        raise ParameterError(f"steps and factors must be positive, got {steps} and {factors}")
+    x, y = (tensor.double() for tensor in task.epoch(generator))
+    start = deepcopy(model).double()
+    kernel = ntk.empirical_ntk(start, x, outputs="full", parts=()).total
+    critical = y.numel() / ntk.spectrum(kernel).maximum
+    with torch.no_grad():
+        residual = start(x) - y
+    moments = np.unique(np.concatenate([[0], np.geomspace(1, steps, 60).round()])).astype(int)
+    found = []
+    for factor in factors:
+        lr = factor * critical
+        measured = _descend(deepcopy(start), x, y, lr, moments, progress)
+        predicted = ntk.predict_training(kernel, residual, moments, lr=lr).loss
+        with np.errstate(invalid="ignore", divide="ignore"):
+            far = ~(np.abs(measured / predicted - 1) <= APART)
+        parted = int(moments[far][0]) if far.any() else None
+        found.append(LossCurves(factor, lr, moments, measured, predicted, parted))
+    return found
+
+
+def _descend(
+    model: CoordinateMLP,
+    x: Tensor,
+    y: Tensor,
+    lr: float,
+    moments: np.ndarray,
+    progress: Callable[[int], None],
+) -> np.ndarray:
+    """(T,) the loss before the first step and after each number of steps in moments."""
+    optimizer = torch.optim.SGD(model.parameters(), lr=lr)
+    wanted, losses = set(moments.tolist()), []
+    for step in range(int(moments[-1]) + 1):
+        optimizer.zero_grad()
+        loss = torch.mean((model(x) - y) ** 2)
+        if step in wanted:
+            losses.append(loss.item())
+        loss.backward()  # type: ignore[no-untyped-call] # torch leaves it untyped
+        optimizer.step()
+        progress(step)
+    return np.asarray(losses)

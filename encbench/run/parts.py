@@ -1,4 +1,7 @@
-"""A cell's task and model, built from its configuration."""
+"""The parts of a cell, its task and its model, built from its configuration.
+
+What a plug-in raises meanwhile becomes an error that names its distribution.
+"""
 
 from __future__ import annotations
 
@@ -17,17 +20,24 @@ from encbench.plugins.registry import Offer, Registry
 from encbench.suite.config import CellConfig, PluginRef
 from encbench.suite.seeding import Streams
 
-__all__ = ["blame", "build_model", "build_task", "cell_streams", "lacks_memory", "plugged"]
+__all__ = [
+    "build_model",
+    "build_task",
+    "call_plugin",
+    "cell_streams",
+    "failed_plugin",
+    "lacks_memory",
+]
 
 _generator = threading.Lock()
-"""Encodings draw from torch's one global generator, which threads share."""
+"""Held while weights are drawn: from torch's global generator, which threads share."""
 
 
 def cell_streams(cell: CellConfig) -> Streams:
     """The cell's random streams.
 
-    Of the task its name and its data count, not its parameters: a photograph has the same
-    streams under whatever path it was given. Versions of plug-ins do not count, so that two
+    They depend on the task's name and data, not on its parameters: a photograph has the same
+    streams whatever path it was given by. Versions of plug-ins do not count, so that two
     releases are compared on equal weights.
     """
     encoding = cell.encoding.model_dump(mode="json", exclude={"label", "version"})
@@ -44,16 +54,15 @@ def build_task(cell: CellConfig, registry: Registry) -> Task:
     """The cell's task, its data loaded.
 
     Raises:
-        DataError: the data cannot be used, or is not what the cell was planned with.
+        DataError: the data cannot be used, or differs from what the cell was planned with.
         PluginError: the task's class raised something else; names its distribution.
     """
     reference = cell.task
     offer = _offer("task", reference, registry)
     if cell.data_hash is not None:
-        _check_data(
-            cell.data_hash, plugged(offer, lambda cls: cls.data_hash(**reference.parameters))
-        )
-    task: Task = plugged(offer, lambda cls: cls(**reference.parameters))
+        found = call_plugin(offer, lambda cls: cls.data_hash(**reference.parameters))
+        _check_data(cell.data_hash, found)
+    task: Task = call_plugin(offer, lambda cls: cls(**reference.parameters))
     return task
 
 
@@ -72,8 +81,8 @@ def build_model(
     assert network.depth is not None, "planning fills in the depth"
     with _generator, torch.random.fork_rng(devices=[]):
         torch.manual_seed(streams.seed("weights"))
-        encoding: Encoding = plugged(
-            offer, lambda cls: _whole(cls(task.in_dim, **reference.parameters))
+        encoding: Encoding = call_plugin(
+            offer, lambda cls: _with_dimensions(cls(task.in_dim, **reference.parameters))
         )
         return CoordinateMLP(
             encoding,
@@ -88,7 +97,11 @@ def build_model(
 
 
 def _offer(kind: str, reference: PluginRef, registry: Registry) -> Offer:
-    """The plug-in that a cell was planned with; a worker may have another version of it."""
+    """The plug-in that a cell was planned with.
+
+    Raises:
+        PluginError: another version is installed where the cell runs.
+    """
     offer = registry.find(kind, f"{reference.distribution}:{reference.name}")
     if offer.plugin.version != reference.version:
         raise PluginError(
@@ -108,14 +121,15 @@ def _check_data(planned: str, found: str) -> None:
         )
 
 
-def plugged(offer: Offer, build: Callable[[Any], Any]) -> Any:
-    """What a plug-in's class builds; an exception of its own becomes one that names it.
+def call_plugin(offer: Offer, function: Callable[[Any], Any]) -> Any:
+    """Load a plug-in's class and call ``function`` with it.
 
     Raises:
-        PluginError: with the distribution. Errors of encbench and a lack of memory pass through.
+        PluginError: either raised an exception; names the distribution. Errors of encbench and a
+            lack of memory pass through.
     """
     try:
-        return build(offer.load())
+        return function(offer.load())
     except EncbenchError:
         raise
     except Exception as error:
@@ -124,10 +138,10 @@ def plugged(offer: Offer, build: Callable[[Any], Any]) -> Any:
         raise PluginError(f"{offer} failed: {type(error).__name__}: {error}") from error
 
 
-def blame(error: BaseException, cell: CellConfig, task: Task | None) -> str:
-    """ "encoding 'x' of dist 1.0 failed: " of an exception, "" where it is nobody's we know.
+def failed_plugin(error: BaseException, cell: CellConfig, task: Task | None) -> str:
+    """ "encoding 'x' of dist 1.0 failed: " where an exception came from a plug-in, otherwise "".
 
-    An encoding's carries a note from the network; a task's has passed through its module.
+    An encoding's exception carries a note from the network; a task's passed through its module.
     """
     if isinstance(error, EncbenchError):
         return ""
@@ -145,7 +159,8 @@ def _modules(error: BaseException) -> set[str]:
     return {str(frame.f_globals.get("__name__")) for frame, _ in frames}
 
 
-def _whole(encoding: Encoding) -> Encoding:
+def _with_dimensions(encoding: Encoding) -> Encoding:
+    """The encoding, if its ``__init__`` has called that of ``Encoding``."""
     for name in ("in_dim", "out_dim"):
         if not isinstance(getattr(encoding, name, None), int):
             raise TypeError(
