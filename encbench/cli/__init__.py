@@ -1,4 +1,4 @@
-"""The command line: one verb a file, built-in and third parties' found the same way."""
+"""The command line: one verb a file; those of plug-ins are found in the same way."""
 
 from encbench.cli.app import main
 

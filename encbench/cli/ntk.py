@@ -57,7 +57,7 @@ def ntk(
     """NTK spectra at initialization, untrained.
 
     The exact kernel in float64, its eigenvalues, the floor below which they are noise, and the
-    largest stable learning rate. Without -e and -t: those of the quick suite.
+    largest stable learning rate. Without -e or -t, those of the quick suite are taken.
 
     \b
     Examples:
@@ -107,10 +107,8 @@ def ntk(
 
 
 def _spectra(found: list[Initial]) -> Table:
-    table = Table(box=None, header_style="dim")
-    table.add_column("encoding", overflow="fold", min_width=18)
-    for column in ("λ_max", "median", "λ_min", "floor", "resolved", "effective", "lr_crit", "s"):
-        table.add_column(column, justify="right", no_wrap=True)
+    titles = ("λ_max", "median", "λ_min", "floor", "resolved", "effective", "lr_crit", "s")
+    table = _table(*titles)
     for item in found:
         summary = item.summary
         assert summary is not None
@@ -129,13 +127,7 @@ def _spectra(found: list[Initial]) -> Table:
 
 
 def _counts(found: list[Initial]) -> Table:
-    table = Table(box=None, header_style="dim")
-    table.add_column("encoding", overflow="fold", min_width=18)
-    table.add_column("λ_max", justify="right")
-    for threshold in THRESHOLDS:
-        table.add_column(f"> {threshold:.0e}", justify="right", no_wrap=True)
-    table.add_column("trace", justify="right")
-    table.add_column("s", justify="right")
+    table = _table("λ_max", *(f"> {threshold:.0e}" for threshold in THRESHOLDS), "trace", "s")
     for item in found:
         density, leading = item.density, item.leading
         assert density is not None
@@ -153,6 +145,14 @@ def _counts(found: list[Initial]) -> Table:
     return table
 
 
+def _table(*columns: str) -> Table:
+    table = Table(box=None, header_style="dim")
+    table.add_column("encoding", overflow="fold", min_width=18)
+    for column in columns:
+        table.add_column(column, justify="right", no_wrap=True)
+    return table
+
+
 def _value(value: float | None) -> str:
     return "≤ floor" if value is None else f"{value:.3g}"
 
@@ -164,7 +164,7 @@ def _legend(found: list[Initial], matrix_free: bool) -> str:
         return (
             f"\n{kernel} kernel of {sizes} points, never formed: leading eigenvalue by Lanczos, "
             "numbers of eigenvalues above fractions of it by stochastic Lanczos quadrature, "
-            "± one standard error. What lies below 1e-9 λ_max it cannot see."
+            "± one standard error. Eigenvalues below 1e-9 λ_max are not resolved."
         )
     return (
         f"\n{kernel} kernel of {sizes} points, at initialization. Eigenvalues below the floor are "

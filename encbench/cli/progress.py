@@ -116,7 +116,7 @@ class RunProgress:
         counts = Counter(stored.record.status for stored in result.records)
         words = ", ".join(f"{count} {status.replace('_', ' ')}" for status, count in counts.items())
         if result.not_run:
-            words += f", {result.not_run} not run: stopped after one that was not ok"
+            words += f", {result.not_run} not run: stopped at the first that was not ok"
         total = len(result.records) + result.not_run
         self._print(f"{_cells(total)}: {words}; {seconds:.0f} s")
         self._print(f"records: {result.directory / 'records'}")

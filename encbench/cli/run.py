@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -232,22 +232,19 @@ def run(
         raise typer.Exit(1)
 
 
-@contextmanager
 def _cluster(
     scheduler: str | None, cluster: str | None, workers: int | None, how: dict[str, Any]
-) -> Iterator[Executor | None]:
+) -> AbstractContextManager[Executor | None]:
     """The Dask executor that was asked for, or None for this machine."""
     if workers is not None and cluster is None:
         raise UsageError("--workers is the number of jobs of --cluster; give --cluster, too")
     if scheduler is None and cluster is None:
-        yield None
-        return
+        return nullcontext()
     if scheduler is not None and cluster is not None:
         raise UsageError("give --scheduler to join a cluster or --cluster to start one, not both")
     from encbench.run.executors.dask import connect  # an optional extra
 
-    with connect(scheduler, cluster, workers=workers or 1, **how) as executor:
-        yield executor
+    return connect(scheduler, cluster, workers=workers or 1, **how)
 
 
 def _print_plan(

@@ -1,4 +1,4 @@
-"""The verbs of the framework itself, registered as a plug-in's are."""
+"""The framework's own verbs, registered as those of plug-ins are."""
 
 from collections.abc import Mapping
 

@@ -1,1 +1,1 @@
-"""Finding plug-ins, and the encodings, tasks, metrics, suites and verbs that they offer."""
+"""Plug-ins: finding them, and the encodings, tasks, metrics, suites and verbs that they offer."""

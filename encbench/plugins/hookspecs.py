@@ -3,7 +3,7 @@
 A plug-in is a module named by an entry point of the group ``encbench``; it marks functions of
 these names with ``@encbench.hookimpl``. The functions that offer something return a mapping from
 name to a class or function, or to a lazy target ``"module:name"``, which lets ``encbench list``
-answer without importing torch: the one-line description is read from the target's docstring.
+work without importing torch: the one-line description is read from the source of the target.
 """
 
 from __future__ import annotations
@@ -53,15 +53,15 @@ def encbench_suites() -> Mapping[str, Path | str]:
 
 @hookspec
 def encbench_commands() -> Mapping[str, Callable[..., Any] | str]:
-    """Verbs of the command line: name to a function that typer turns into a command."""
+    """Verbs of the command line: name to a function from which typer makes a command."""
     raise AssertionError("a hook specification is never called")
 
 
 @hookspec
 def encbench_cell_finished(record: StoredRecord) -> None:
-    """A cell has finished, well or not, and its record is on disk."""
+    """Called when the record of a cell, whatever its status, has been written."""
 
 
 @hookspec
 def encbench_run_finished(directory: Path, records: Sequence[StoredRecord]) -> None:
-    """Every cell of a run has a record; ``records`` are the run's own."""
+    """Called when a run has ended; ``records`` are those of its cells."""

@@ -38,14 +38,14 @@ logger = logging.getLogger("encbench")
 
 @dataclass
 class Plugin:
-    """One entry point: where it came from, what it offers, and what is wrong with it."""
+    """One entry point: its distribution, what it offers, and why it is broken."""
 
     name: str
     distribution: str
     version: str
     module: str
     problem: str | None = None
-    """Why it is broken, one line; None when it works."""
+    """Why it is broken, one line; None where it works."""
     details: str = ""
     """The traceback of the problem."""
     offers: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -82,9 +82,9 @@ class PluginHost:
         self.plugins.sort(key=lambda plugin: (plugin.distribution != "encbench", plugin.identity))
 
     def register(self, plugin: Plugin, module: ModuleType | object) -> None:
-        """Register an imported module; a problem is noted on the plug-in, not raised."""
+        """Register an imported module; a problem is kept in ``plugin.problem``, not raised."""
         try:
-            self._refuse_misspelt_hooks(module)
+            self._refuse_unknown_hooks(module)
             self._manager.register(module, name=plugin.identity)
         except Exception as error:
             self._note(plugin, f"cannot be registered: {_line(error)}")
@@ -136,7 +136,7 @@ class PluginHost:
             return
         self.register(plugin, module)
 
-    def _refuse_misspelt_hooks(self, module: ModuleType | object) -> None:
+    def _refuse_unknown_hooks(self, module: ModuleType | object) -> None:
         known = {name for name in dir(hookspecs) if name.startswith("encbench_")}
         for name in dir(module):
             marked = hasattr(getattr(module, name, None), "encbench_impl")

@@ -1,7 +1,6 @@
-"""An encoding's or task's parameters *are* the typed keywords of its ``__init__``.
+"""The parameters of an encoding or task: the typed keywords of its ``__init__``.
 
-They are read from the signature, validated by pydantic, and described from the same place, so
-that there is no second schema to keep in step.
+Types, bounds, defaults and descriptions are read from the signature; pydantic validates by it.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ __all__ = ["Parameter", "parameters_of", "validate_parameters"]
 
 @dataclass(frozen=True)
 class Parameter:
-    """One parameter as a person reads it."""
+    """One parameter, as ``encbench list`` shows it."""
 
     name: str
     type: str

@@ -1,4 +1,4 @@
-"""Names: which plug-in offers an encoding, task, metric or command, and the class behind it."""
+"""Which plug-in offers an encoding, task, metric, suite or verb of a given name."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import ast
 import inspect
 import tomllib
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
@@ -21,7 +21,7 @@ __all__ = ["Offer", "Registry", "default_registry"]
 
 
 _BASES = {"encoding": "Encoding", "task": "Task", "metric": "Metric"}
-"""Kind to the class of ``encbench`` that such a plug-in is a subclass of; imports torch."""
+"""Kind to the base class in ``encbench``, whose import imports torch."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,8 @@ class Offer:
         """The class or function; imports its module.
 
         Raises:
-            PluginError: it cannot be imported, or is nothing of its kind; names the distribution.
+            PluginError: it cannot be imported, or is no subclass of the kind's base class; names
+                the distribution.
         """
         if not isinstance(self.target, str):
             return self._checked(self.target)
@@ -97,7 +98,7 @@ class Offer:
 
 
 class Registry:
-    """Everything that the plug-ins of one host offer, by kind and name."""
+    """Everything that the plug-ins of a host offer, by kind and name."""
 
     def __init__(self, host: PluginHost) -> None:
         self.host = host
@@ -115,9 +116,9 @@ class Registry:
         """The one offer of that name; ``distribution:name`` picks one of several.
 
         Raises:
-            UnknownNameError: nobody offers it; the message gives the nearest names, and the
-                broken plug-ins that may have.
-            AmbiguousNameError: two plug-ins do; the message names both distributions.
+            UnknownNameError: no plug-in offers it; the message gives the nearest names, and the
+                broken plug-ins that may have offered it.
+            AmbiguousNameError: several plug-ins do; the message names their distributions.
         """
         distribution, _, short = name.rpartition(":")
         found = [
@@ -134,11 +135,11 @@ class Registry:
             )
         raise UnknownNameError(self._unknown(kind, name))
 
-    def find_any(self, kinds: Iterable[str], name: str) -> list[Offer]:
+    def find_any(self, kinds: Collection[str], name: str) -> list[Offer]:
         """What is offered under that name in any of the kinds: at least one offer.
 
         Raises:
-            UnknownNameError: no kind has it; the message is that of the kind with a near name.
+            UnknownNameError: no kind has it; the message is that of the kind with the nearest name.
             AmbiguousNameError: as ``find``.
         """
         found: list[Offer] = []
@@ -149,7 +150,9 @@ class Registry:
             except UnknownNameError as error:
                 misses.append(error)
         if not found:
-            raise next((miss for miss in misses if "did you mean" in str(miss)), misses[0])
+            known = [offered for kind in kinds for offered in self._offers[kind]]
+            nearest = did_you_mean(name.rpartition(":")[2], known).removesuffix("? ")
+            raise next((miss for miss in misses if nearest and nearest in str(miss)), misses[0])
         return found
 
     def conflicts(self) -> list[tuple[str, str, list[str]]]:

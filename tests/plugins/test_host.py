@@ -5,7 +5,7 @@ import logging
 import pytest
 
 from encbench.errors import AmbiguousNameError, PluginError, UnknownNameError
-from tests.sample_plugin import Scaled, module, registry_of
+from tests.sample_plugin import Scaled, Wave, module, registry_of
 
 
 def test_a_hook_that_raises_leaves_the_others_working():
@@ -48,6 +48,17 @@ def test_an_unknown_name_gets_the_nearest_and_the_broken_plugins_that_may_have_h
     registry = registry_of(bad=module(encodings=RuntimeError("no luck")))
     with pytest.raises(UnknownNameError, match=r"broken plug-in may have offered it: bad"):
         registry.find("encoding", "scaled")
+
+
+def test_a_name_of_any_kind_is_found_or_gets_the_nearest_of_all_kinds():
+    registry = registry_of(both=module(encodings={"triangle_wave": Scaled}, tasks={"image": Wave}))
+    kinds = ("encoding", "task")
+    (offer,) = registry.find_any(kinds, "image")
+    assert offer.kind == "task"
+    with pytest.raises(UnknownNameError, match="unknown task 'imagee'; did you mean 'image'"):
+        registry.find_any(kinds, "imagee")
+    with pytest.raises(UnknownNameError, match="unknown encoding 'xyz'; Installed: triangle_wave"):
+        registry.find_any(kinds, "xyz")
 
 
 def test_a_lazy_target_is_described_without_being_imported():

@@ -92,7 +92,7 @@ def test_a_metric_that_differs_is_named_with_its_size(again, stored, tmp_path):
     code, said = again(other.path)
     assert code == 1
     assert f"not equal: metric.psnr differs by {0.5 / (value + 0.5):.2g} of its size" in said
-    assert "nothing that is recorded was otherwise" in said
+    assert "the recorded environment is the same" in said
     code, said = again(other.path, tolerance=0.2)
     assert code == 0
     assert "equal within 0.2" in said
