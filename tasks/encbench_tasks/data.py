@@ -60,7 +60,7 @@ def data(
 
 
 def _list() -> None:
-    from encbench_tasks._occupancy.catalogue import MESHES, fetched_path
+    from encbench_tasks._occupancy.sources import MESHES, fetched_path
 
     for name, mesh in MESHES.items():
         path = fetched_path(name)
@@ -69,7 +69,7 @@ def _list() -> None:
 
 
 def _fetch(names: list[str]) -> None:
-    from encbench_tasks._occupancy.fetch import fetch
+    from encbench_tasks._occupancy.sources import fetch
 
     for name in names:
         typer.echo(fetch(name))

@@ -14,14 +14,11 @@ from torch import Tensor
 from encbench import NetworkDefaults, Outcome, ParameterError, Task
 from encbench.contracts.task import Predict
 from encbench.metrics.iou import iou
-from encbench_tasks._occupancy.ahead import Ahead
 from encbench_tasks._occupancy.evaluation import Evaluation
-from encbench_tasks._occupancy.labels import Labels
-from encbench_tasks._occupancy.meshes import solid_of_mesh
-from encbench_tasks._occupancy.names import data_hash_of, locate
-from encbench_tasks._occupancy.points import draw_points, uniform_points
+from encbench_tasks._occupancy.points import Labels, Prefetch, draw_points, uniform_points
 from encbench_tasks._occupancy.shapes import solid_of_shape
-from encbench_tasks._occupancy.solid import Solid
+from encbench_tasks._occupancy.solid import Solid, solid_of_mesh
+from encbench_tasks._occupancy.sources import data_hash_of, locate
 from encbench_tasks._occupancy.truth import RayParity, WindingNumber
 
 __all__ = ["OccupancyTask"]
@@ -103,7 +100,7 @@ class OccupancyTask(Task):
         self._labels = Labels(self.solid, f"{data_hash_of(mesh)} {truth}")
         self._points = points
         self._near_surface, self._sigma = near_surface, sigma
-        self._ahead = Ahead(self._make)
+        self._prefetch = Prefetch(self._make)
         self._evaluation = Evaluation(self.solid, self._labels, resolution, side)
         rng = np.random.default_rng(PROGRESS_SEED)
         x = uniform_points(self.solid, PROGRESS_POINTS, rng)
@@ -123,11 +120,11 @@ class OccupancyTask(Task):
         return self._points
 
     def epoch(self, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """New points (points, 3) and labels (points, 1), 1 inside; made ahead in a thread.
+        """New points (points, 3) and labels (points, 1), 1 inside.
 
-        They depend on the generator alone.
+        They depend on the generator alone; a thread makes the next ones meanwhile.
         """
-        return self._ahead.next(generator)
+        return self._prefetch.next(generator)
 
     def ntk_points(self, count: int, generator: torch.Generator) -> Tensor:
         """``count`` points (count, 3) distributed as those of an epoch, in random order."""

@@ -3,17 +3,14 @@
 import gzip
 import hashlib
 import io
-import logging
 import tarfile
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 import trimesh
-from encbench_tasks._occupancy import catalogue
-from encbench_tasks._occupancy.catalogue import FetchableMesh, fetched_path
-from encbench_tasks._occupancy.fetch import fetch
-from encbench_tasks._occupancy.names import data_hash_of
+from encbench_tasks._occupancy import sources
+from encbench_tasks._occupancy.sources import FetchableMesh, data_hash_of, fetch, fetched_path
 from typer.testing import CliRunner
 
 from encbench import DataError
@@ -37,40 +34,25 @@ def packed(content=PLY, member="recon/mesh.ply"):
 
 
 class Server:
-    """Serves one body; knows ranges, counts requests, and may break off."""
+    """Serves one body; counts requests, and may break off."""
 
     def __init__(self):
         self.body = packed()
         self.break_after = None
-        self.ranges = True
         self.status = 200
         self.requests = []
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self):
-                asked = self.headers.get("Range")
-                outer.requests.append(asked)
-                body, start = outer.body, 0
+                outer.requests.append(self.headers.get("Range"))
                 if outer.status != 200:
                     self.send_error(outer.status)
                     return
-                if asked and outer.ranges:
-                    start = int(asked.removeprefix("bytes=").rstrip("-"))
-                    if start >= len(body):
-                        self.send_response(416)
-                        self.send_header("Content-Range", f"bytes */{len(body)}")
-                        self.send_header("Content-Length", "0")
-                        self.end_headers()
-                        return
-                    self.send_response(206)
-                    self.send_header("Content-Range", f"bytes {start}-{len(body) - 1}/{len(body)}")
-                else:
-                    self.send_response(200)
-                self.send_header("Content-Length", str(len(body) - start))
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(outer.body)))
                 self.end_headers()
-                stop = len(body) if outer.break_after is None else start + outer.break_after
-                self.wfile.write(body[start:stop])
+                self.wfile.write(outer.body[: outer.break_after])
 
             def log_message(self, *arguments):
                 pass
@@ -91,7 +73,7 @@ def server(tmp_path, monkeypatch):
         monkeypatch.delenv(name, raising=False)
     server = Server()
     mesh = FetchableMesh(server.url, "recon/mesh.ply", PLY_SHA, "1 kB")
-    monkeypatch.setitem(catalogue.MESHES, "ball", mesh)
+    monkeypatch.setitem(sources.MESHES, "ball", mesh)
     yield server
     server.http.shutdown()
     server.http.server_close()
@@ -121,38 +103,14 @@ def test_a_mesh_that_was_changed_on_disk_is_fetched_again(server, caplog):
     assert "fetching it again" in caplog.text
 
 
-def test_a_download_that_breaks_off_goes_on_where_it_was(server, caplog):
-    caplog.set_level(logging.INFO, logger="encbench")
+def test_a_download_that_breaks_off_leaves_nothing_and_may_be_tried_again(server):
     server.break_after = 1000
-    with pytest.raises(DataError, match=r"1000 bytes.*goes on from there"):
+    with pytest.raises(DataError, match=r"downloading http.* failed: .*1000 bytes") as caught:
         fetch("ball")
+    assert "\n" not in str(caught.value)
     assert not fetched_path("ball").exists()
-    server.break_after = None
-    assert fetch("ball").read_bytes() == PLY
-    assert server.requests == [None, "bytes=1000-"]
-    assert "going on after 1000 bytes" in caplog.text
     assert only_the_mesh_is_there()
-
-
-def test_a_server_that_knows_no_ranges_starts_anew(server):
-    server.break_after, server.ranges = 1000, False
-    with pytest.raises(DataError):
-        fetch("ball")
     server.break_after = None
-    assert fetch("ball").read_bytes() == PLY
-
-
-def test_a_part_longer_than_the_file_is_thrown_away(server):
-    part = fetched_path("ball").with_suffix(".part")
-    part.parent.mkdir(parents=True)
-    part.write_bytes(b"?" * (len(server.body) + 5))
-    assert fetch("ball").read_bytes() == PLY
-
-
-def test_a_part_that_is_the_whole_file_is_used(server):
-    part = fetched_path("ball").with_suffix(".part")
-    part.parent.mkdir(parents=True)
-    part.write_bytes(server.body)
     assert fetch("ball").read_bytes() == PLY
 
 
@@ -189,7 +147,7 @@ def test_an_archive_without_the_mesh_is_refused(server):
 
 def test_a_mesh_that_is_merely_gzipped_is_unpacked(server, monkeypatch, caplog):
     server.body = gzip.compress(PLY)
-    monkeypatch.setitem(catalogue.MESHES, "ball", FetchableMesh(server.url, None, None, "1 kB"))
+    monkeypatch.setitem(sources.MESHES, "ball", FetchableMesh(server.url, None, None, "1 kB"))
     assert fetch("ball").read_bytes() == PLY
     assert f"no checksum is known to compare with; SHA-256 {PLY_SHA}" in caplog.text
 
@@ -203,8 +161,10 @@ def test_a_server_that_refuses_is_quoted(server, status):
 
 def test_a_server_that_is_not_there_is_an_error_of_one_line(server, monkeypatch):
     gone = FetchableMesh("http://127.0.0.1:9/x.tar.gz", "m.ply", PLY_SHA, "1 kB")
-    monkeypatch.setitem(catalogue.MESHES, "ball", gone)
-    with pytest.raises(DataError, match="failed after 0 bytes") as caught:
+    monkeypatch.setitem(sources.MESHES, "ball", gone)
+    with pytest.raises(
+        DataError, match=r"downloading http://127\.0\.0\.1:9/x\.tar\.gz failed"
+    ) as caught:
         fetch("ball")
     assert "\n" not in str(caught.value)
 
@@ -215,7 +175,7 @@ def test_the_proxy_of_the_environment_is_asked(server, monkeypatch):
     monkeypatch.setenv("http_proxy", proxy)
     monkeypatch.setenv("no_proxy", "")
     far = FetchableMesh("http://mesh.invalid/x.tar.gz", "recon/mesh.ply", PLY_SHA, "1 kB")
-    monkeypatch.setitem(catalogue.MESHES, "ball", far)
+    monkeypatch.setitem(sources.MESHES, "ball", far)
     assert fetch("ball").read_bytes() == PLY
 
 
@@ -229,7 +189,7 @@ def test_many_at_once_download_once(server):
 
 
 def test_the_catalogue_names_the_official_addresses():
-    for mesh in catalogue.MESHES.values():
+    for mesh in sources.MESHES.values():
         assert mesh.url.startswith("https://graphics.stanford.edu/pub/3Dscanrep/")
         assert mesh.sha256 is None or len(mesh.sha256) == 64
 

@@ -2,14 +2,19 @@
 
 import gzip
 import hashlib
+import json
+import re
+import struct
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
 import pytest
 import trimesh
-from encbench_tasks._occupancy.files import read_triangles
-from encbench_tasks._occupancy.meshes import solid_of_mesh
-from encbench_tasks._occupancy.names import data_hash_of, locate
+from encbench_tasks._occupancy.reading import read_triangles
+from encbench_tasks._occupancy.solid import solid_of_mesh
+from encbench_tasks._occupancy.sources import data_hash_of, locate
+from encbench_tasks._occupancy.triangles import edges_of, signed_volume
 
 from encbench import DataError
 
@@ -118,7 +123,7 @@ def test_what_bounds_no_solid_is_one_clear_error(tmp_path, vertices, faces, mess
         ("empty.ply", b"", "empty"),
         ("text.ply", b"Dear diary, this is no mesh.\n", "not a readable PLY mesh"),
         ("text.obj", b"Dear diary, this is no mesh.\n", "without faces|not a readable OBJ"),
-        ("noise.stl", bytes(range(200)), "without faces"),
+        ("noise.stl", bytes(range(200)), "not a readable STL mesh .*ends at byte 200 of"),
         ("cut.ply.gz", gzip.compress(b"ply\n" * 1000, mtime=0)[:20], "gzip file is damaged"),
         ("mesh.xyz", b"1 2 3", "name ends in .ply"),
         ("mesh", b"1 2 3", "name ends in .ply"),
@@ -135,8 +140,138 @@ def test_files_that_are_no_meshes_are_one_clear_error(tmp_path, name, data, mess
 def test_a_ply_that_was_cut_short_is_an_error(ball, tmp_path):
     path = tmp_path / "cut.ply"
     path.write_bytes(ball.export(file_type="ply")[:-100])
-    with pytest.raises(DataError, match="PLY"):
+    with pytest.raises(
+        DataError, match=r"PLY mesh \(damaged: ends at byte (\d+) of (\d+)\)"
+    ) as caught:
         solid_of_mesh(path)
+    have, whole = map(int, re.findall(r"byte (\d+) of (\d+)", str(caught.value))[0])
+    assert (have, whole) == (path.stat().st_size, path.stat().st_size + 100)
+
+
+@pytest.mark.parametrize("kept", [60, 84, 500, -1])
+def test_an_stl_that_was_cut_short_says_at_which_byte(ball, tmp_path, kept):
+    data = ball.export(file_type="stl")
+    path = tmp_path / "cut.stl"
+    path.write_bytes(data[:kept])
+    expected = f"ends at byte {len(data[:kept])} of {len(data) if kept > 80 or kept < 0 else 84}"
+    with pytest.raises(DataError, match=rf"STL mesh \(damaged: {expected}\)"):
+        solid_of_mesh(path)
+    text = ball.export(file_type="stl_ascii")
+    path.write_text(text[: len(text) // 2])
+    with pytest.raises(
+        DataError, match=rf"damaged: ends at byte {len(text) // 2}, without endsolid"
+    ):
+        solid_of_mesh(path)
+
+
+@pytest.mark.parametrize("kind", ["glb", "off"])
+def test_other_meshes_that_were_cut_short_say_at_which_byte(ball, tmp_path, kind):
+    data = ball.export(file_type=kind)
+    data = data.encode() if isinstance(data, str) else data
+    path = tmp_path / f"cut.{kind}"
+    path.write_bytes(data[:-100])
+    with pytest.raises(DataError, match=rf"damaged: ends at byte {len(data) - 100}"):
+        solid_of_mesh(path)
+
+
+PRISM = [(np.cos(t), np.sin(t), z) for z in (0, 1) for t in np.arange(5) * 0.4 * np.pi]
+PRISM_FACES = [(4, 3, 2, 1, 0), (5, 6, 7), (5, 7, 8), (5, 8, 9)]
+PRISM_FACES += [(i, (i + 1) % 5, (i + 1) % 5 + 5, i + 5) for i in range(5)]
+
+
+def ply(order, faces=PRISM_FACES, vertices=PRISM, element="face"):
+    """A PLY file of polygons with a colour before each vertex's corners and a flag behind."""
+    word = {"": "ascii", "<": "binary_little_endian", ">": "binary_big_endian"}[order]
+    head = [f"ply\nformat {word} 1.0\ncomment mixed\nelement vertex {len(vertices)}"]
+    head += ["property uchar red", *(f"property double {axis}" for axis in "xyz")]
+    head += [f"element {element} {len(faces)}", "property list uint int vertex_indices"]
+    head += ["property ushort flag", "end_header\n"]
+    if not order:
+        rows = [(7, *v) for v in vertices] + [(len(f), *f, 9) for f in faces]
+        return (
+            "\n".join(head) + "\n".join(" ".join(map(repr, map(float, r))) for r in rows)
+        ).encode()
+    body = [struct.pack(f"{order}B3d", 7, *v) for v in vertices]
+    body += [struct.pack(f"{order}I{len(f)}iH", len(f), *f, 9) for f in faces]
+    return "\n".join(head).encode() + b"".join(body)
+
+
+def off(word="OFF"):
+    rows = [(*v, *(0.5 for letter in word[:-3] for _ in "123")) for v in PRISM]
+    rows += [(len(f), *f, 0.1, 0.2, 0.3) for f in PRISM_FACES]
+    lines = [word, "# a prism", f"{len(PRISM)} {len(PRISM_FACES)} 0"]
+    return "\n".join(lines + [" ".join(map(str, row)) for row in rows]).encode()
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        *((f"prism{n}.ply", ply(order)) for n, order in enumerate(("", "<", ">"))),
+        *((f"prism.{word}.off", off(word)) for word in ("OFF", "COFF", "NOFF")),
+    ],
+    ids=str,
+)
+def test_faces_of_any_number_of_corners_are_split(tmp_path, name, data):
+    path = tmp_path / name
+    path.write_bytes(data)
+    mesh = read_triangles(path)
+    assert (len(mesh.vertices), len(mesh.faces)) == (10, 3 + 3 + 10)
+    assert edges_of(mesh.faces).watertight
+    assert signed_volume(mesh) == pytest.approx(2.5 * np.sin(0.4 * np.pi))
+    assert solid_of_mesh(path).occupied(np.full((1, 3), 0.5)).all()
+
+
+@pytest.mark.parametrize("order", ["", "<", ">"])
+def test_triangle_strips_are_unrolled(tmp_path, order):
+    walls = [i for k in range(6) for i in (k % 5 + 5, k % 5)]
+    strips = [(*walls, -1, 1, 0, 2, 4, 3, -1, 5, 6, 9, 7, 8)]
+    path = tmp_path / "strips.ply"
+    path.write_bytes(ply(order, strips, element="tristrips"))
+    mesh = read_triangles(path)
+    assert len(mesh.faces) == 16
+    assert edges_of(mesh.faces).watertight
+    assert signed_volume(mesh) == pytest.approx(2.5 * np.sin(0.4 * np.pi))
+
+
+@pytest.mark.parametrize("order", ["", "<", ">"])
+def test_a_ply_of_mixed_faces_that_was_cut_short_is_an_error(tmp_path, order):
+    data = ply(order)
+    path = tmp_path / "cut.ply"
+    for length in range(len(data) - 150, len(data) - 3, 7):
+        path.write_bytes(data[:length])
+        with pytest.raises(DataError, match=rf"damaged: ends at byte {length}"):
+            read_triangles(path)
+
+
+def glb(scene):
+    text = json.dumps({"asset": {"version": "2.0"}, **scene}).encode()
+    chunk = struct.pack("<I4s", len(text), b"JSON") + text
+    return struct.pack("<4sII", b"glTF", 2, 12 + len(chunk)) + chunk
+
+
+@pytest.mark.parametrize("bomb", ["zeros.ply.gz", "zeros.glb", "counts.ply"])
+def test_a_small_file_does_not_ask_for_gigabytes(tmp_path, bomb):
+    path = tmp_path / bomb
+    if bomb == "zeros.ply.gz":
+        path.write_bytes(gzip.compress(ply("<") + bytes(20 << 20)))
+        message = "more than .* MiB when unpacked"
+        with pytest.raises(DataError, match=message):
+            data_hash_of(str(path))
+    elif bomb == "zeros.glb":
+        accessors = [{"componentType": 5126, "count": 10**9, "type": "VEC3"}]
+        meshes = [{"primitives": [{"attributes": {"POSITION": 0}}]}]
+        scene = {"accessors": accessors, "meshes": meshes, "nodes": [{"mesh": 0}]}
+        path.write_bytes(glb(scene | {"scenes": [{"nodes": [0]}], "scene": 0}))
+        message = "6000000000 coordinates and indices, at most"
+    else:
+        path.write_bytes(ply("<").replace(b"vertex 10", b"vertex 1000000000000"))
+        message = "damaged: ends at byte"
+    tracemalloc.start()
+    with pytest.raises(DataError, match=message) as caught:
+        read_triangles(path)
+    assert tracemalloc.get_traced_memory()[1] < 100 << 20
+    tracemalloc.stop()
+    assert "\n" not in str(caught.value)
 
 
 def test_rays_are_refused_on_a_mesh_with_holes(ball, tmp_path):

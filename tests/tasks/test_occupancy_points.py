@@ -1,17 +1,21 @@
-"""Points and labels: how they are drawn, made ahead and kept."""
+"""Points and labels: how they are drawn, prefetched and kept."""
 
+import os
 import threading
 import time
 
 import numpy as np
 import pytest
 import torch
-from encbench_tasks._occupancy.ahead import Ahead
-from encbench_tasks._occupancy.cache import BLOCK, LabelCache
-from encbench_tasks._occupancy.labels import Labels
-from encbench_tasks._occupancy.points import draw_points, near_surface_points, uniform_points
+from encbench_tasks._occupancy import points
+from encbench_tasks._occupancy.points import (
+    Labels,
+    Prefetch,
+    draw_points,
+    near_surface_points,
+    uniform_points,
+)
 from encbench_tasks._occupancy.shapes import solid_of_shape
-from encbench_tasks._occupancy.solid import Solid
 from scipy.stats import kstest
 
 
@@ -67,19 +71,19 @@ def squares(seed):
     return seed, threading.current_thread() is threading.main_thread()
 
 
-def test_what_is_made_ahead_is_what_the_generator_asks_for_next():
+def test_what_is_prefetched_is_what_the_generator_asks_for_next():
     a, b = torch.Generator().manual_seed(5), torch.Generator().manual_seed(5)
-    ahead = Ahead(squares)
-    got = [ahead.next(a) for _ in range(5)]
+    prefetch = Prefetch(squares)
+    got = [prefetch.next(a) for _ in range(5)]
     expected = [int(torch.randint(2**63 - 1, (), generator=b)) for _ in range(5)]
     assert [seed for seed, _ in got] == expected
     assert [main for _, main in got] == [True, False, False, False, False]
 
 
 def test_another_generator_in_between_changes_nothing():
-    ahead = Ahead(squares)
+    prefetch = Prefetch(squares)
     a, b = torch.Generator().manual_seed(5), torch.Generator().manual_seed(6)
-    mixed = [ahead.next(g)[0] for g in (a, b, a, a, b)]
+    mixed = [prefetch.next(g)[0] for g in (a, b, a, a, b)]
     fresh = {s: torch.Generator().manual_seed(s) for s in (5, 6)}
     expected = [int(torch.randint(2**63 - 1, (), generator=fresh[s])) for s in (5, 6, 5, 5, 6)]
     assert mixed == expected
@@ -90,7 +94,7 @@ def test_timing_does_not_change_the_result():
         time.sleep(0.02 * (seed % 3))
         return seed
 
-    quick, late = Ahead(lambda seed: seed), Ahead(slow)
+    quick, late = Prefetch(lambda seed: seed), Prefetch(slow)
     a, b = torch.Generator().manual_seed(1), torch.Generator().manual_seed(1)
     for pause in (0, 0.05, 0, 0.03):
         time.sleep(pause)
@@ -104,10 +108,10 @@ def test_the_work_is_done_while_the_caller_does_other_things():
         started.set()
         return seed
 
-    ahead = Ahead(make)
-    ahead.next(torch.Generator().manual_seed(0))
+    prefetch = Prefetch(make)
+    prefetch.next(torch.Generator().manual_seed(0))
     started.clear()
-    ahead.next(torch.Generator().manual_seed(9))  # another generator: the guess is made anew
+    prefetch.next(torch.Generator().manual_seed(9))  # another generator: the guess is made anew
     assert started.wait(5)
 
 
@@ -120,91 +124,98 @@ def test_an_error_in_the_background_reaches_the_caller():
             raise MemoryError("no room")
         return seed
 
-    ahead, generator = Ahead(make), torch.Generator().manual_seed(0)
-    ahead.next(generator)
+    prefetch, generator = Prefetch(make), torch.Generator().manual_seed(0)
+    prefetch.next(generator)
     with pytest.raises(MemoryError, match="no room"):
-        ahead.next(generator)
+        prefetch.next(generator)
 
 
-LABELS = np.random.default_rng(0).random(1001) < 0.3
+class Ball:
+    """A ground truth that counts how often it is asked."""
+
+    def __init__(self):
+        self.asked = 0
+
+    def occupied(self, x):
+        self.asked += 1
+        return np.linalg.norm(x - 0.5, axis=1) < 0.3
 
 
-def test_labels_come_back_as_they_were_stored(tmp_path):
-    cache = LabelCache(tmp_path)
-    assert cache.get("a", 1001) is None
-    cache.put("a", LABELS)
-    np.testing.assert_array_equal(LabelCache(tmp_path).get("a", 1001), LABELS)
-    assert cache.get("b", 1001) is None
-    assert cache.get("a", 900) is None
+X = np.random.default_rng(0).random((1001, 3))
+INSIDE = Ball().occupied(X)
 
 
-@pytest.mark.parametrize(
-    "damage", [lambda d: d[:-1], lambda d: d[:20] + b"?" + d[21:], lambda d: b""]
-)
-def test_a_damaged_file_counts_as_absent(tmp_path, damage):
-    cache = LabelCache(tmp_path)
-    cache.put("a", LABELS)
-    (file,) = tmp_path.iterdir()
+@pytest.fixture(name="folder")
+def cache_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("ENCBENCH_CACHE", str(tmp_path))
+    return tmp_path
+
+
+def label_files(folder):
+    return sorted(folder.rglob("output.pkl"))
+
+
+def test_labels_come_back_as_they_were_stored(folder):
+    first, second = Ball(), Ball()
+    np.testing.assert_array_equal(Labels(first, "a")(X), INSIDE)
+    np.testing.assert_array_equal(Labels(second, "a")(X), INSIDE)
+    np.testing.assert_array_equal(Labels(second, "a")(X[:900]), INSIDE[:900])
+    assert (first.asked, second.asked) == (1, 1)
+    assert len(label_files(folder)) == 2
+
+
+@pytest.mark.parametrize("damage", [lambda d: d[:-1], lambda d: b"?" + d[1:], lambda d: b""])
+def test_labels_whose_file_is_damaged_are_computed_again(folder, damage):
+    Labels(Ball(), "a")(X)
+    (file,) = label_files(folder)
     file.write_bytes(damage(file.read_bytes()))
-    assert cache.get("a", 1001) is None
+    again, after = Ball(), Ball()
+    np.testing.assert_array_equal(Labels(again, "a")(X), INSIDE)
+    np.testing.assert_array_equal(Labels(after, "a")(X), INSIDE)
+    assert (again.asked, after.asked) == (1, 0)
 
 
-def test_the_cache_stays_within_its_limit_and_keeps_what_was_used_last(tmp_path):
-    import os
-
-    cache = LabelCache(tmp_path, limit=10 * BLOCK)
+def test_the_cache_stays_within_its_limit_and_keeps_what_was_used_last(folder, monkeypatch):
+    monkeypatch.setattr(points, "MOST_SETS", 9)
+    labels = Labels(Ball(), "a")
     for number in range(20):
-        cache.put(f"{number}", LABELS)
-        os.utime(cache._file(f"{number}"), (number, number))
-    assert cache.get("3", 1001) is not None  # and is now the latest
-    cache.sweep()
-    kept = [number for number in range(20) if cache.get(f"{number}", 1001) is not None]
-    assert len(kept) == 9
-    assert 3 in kept
-    assert set(kept) - {3} == set(range(12, 20))
+        labels(X + number)
+        latest = max(label_files(folder), key=lambda file: file.stat().st_ctime_ns)
+        os.utime(latest, (number, number))
+    Labels(Ball(), "a")
+    assert len(label_files(folder)) == 9
+    kept = Ball()
+    for number in range(11, 20):
+        Labels(kept, "a")(X + number)
+    assert kept.asked == 0
 
 
-def test_many_writers_and_readers_never_see_half_a_file(tmp_path):
+def test_many_writers_and_readers_get_the_right_labels(folder):
     wrong = []
 
-    def work(seed):
-        cache = LabelCache(tmp_path, limit=4 * BLOCK)
-        for k in range(40):
-            found = cache.get(f"{k % 7}", 1001)
-            if found is not None and not np.array_equal(found, LABELS ^ bool(k % 7 % 2)):
-                wrong.append(k)
-            cache.put(f"{k % 7}", LABELS ^ bool(k % 7 % 2))
-            cache.sweep()
+    def work():
+        got = [Labels(Ball(), f"{k % 4}")(X) for k in range(20)]
+        wrong.extend(labels for labels in got if not np.array_equal(labels, INSIDE))
 
-    threads = [threading.Thread(target=work, args=(s,)) for s in range(4)]
+    threads = [threading.Thread(target=work) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     assert not wrong
-    assert not list(tmp_path.glob("*.new"))
 
 
-def test_a_folder_that_cannot_be_written_only_costs_time(tmp_path):
+def test_a_folder_that_cannot_be_written_only_costs_time(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
-    cache = LabelCache(tmp_path / "file" / "labels")
-    cache.put("a", LABELS)
-    assert cache.get("a", 1001) is None
+    monkeypatch.setenv("ENCBENCH_CACHE", str(tmp_path / "file"))
+    np.testing.assert_array_equal(Labels(Ball(), "a")(X), INSIDE)
 
 
-def test_equal_points_are_labelled_once_and_other_points_again(solid, tmp_path, monkeypatch):
-    monkeypatch.setenv("ENCBENCH_CACHE", str(tmp_path))
-    calls = []
-
-    def occupied(x):
-        calls.append(len(x))
-        return solid.occupied(x)
-
-    counted = Solid(solid.surface, solid.low, solid.high, occupied)
-    x = draw_points(solid, 500, 0.5, 0.01, 3)
-    first, second = Labels(counted, "flange")(x), Labels(counted, "flange")(x)
+def test_equal_points_are_labelled_once_and_other_points_again(folder):
+    ball = Ball()
+    first, second = Labels(ball, "ball")(X), Labels(ball, "ball")(X)
     np.testing.assert_array_equal(first, second)
-    assert calls == [500]
-    Labels(counted, "other solid")(x)
-    Labels(counted, "flange")(x + 1e-9)
-    assert calls == [500, 500, 500]
+    assert ball.asked == 1
+    Labels(ball, "other solid")(X)
+    Labels(ball, "ball")(X + 1e-9)
+    assert ball.asked == 3

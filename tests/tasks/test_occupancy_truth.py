@@ -4,11 +4,13 @@ import igl
 import numpy as np
 import pytest
 import trimesh
-from encbench_tasks._occupancy.meshes import solid_of_mesh
-from encbench_tasks._occupancy.repair import edges_of, oriented, signed_volume
+from encbench_tasks._occupancy.repair import oriented
 from encbench_tasks._occupancy.shapes import SHAPES, solid_of_shape
-from encbench_tasks._occupancy.solid import Triangles
+from encbench_tasks._occupancy.solid import solid_of_mesh
+from encbench_tasks._occupancy.triangles import Triangles, edges_of, signed_volume
 from encbench_tasks._occupancy.truth import RayParity, WindingNumber
+
+from encbench import DataError
 
 SHELL = 1e-4
 
@@ -124,6 +126,107 @@ def test_a_part_inside_out_beside_another_is_inside(solid_of):
     solid = solid_of(*joined(box([0, 0, 0], [0.5, 0.4, 0.4]), (vertices, faces[:, ::-1])))
     assert solid.occupied(np.array([[0.8, 0.5, 0.5], [0.2, 0.5, 0.5], [0.55, 0.5, 0.5]])).tolist() \
         == [True, True, False]  # fmt: skip
+
+
+def inverted(mesh):
+    vertices, faces = mesh
+    return vertices, faces[:, ::-1]
+
+
+BALL = trimesh.creation.icosphere(subdivisions=3, radius=0.5)
+BALL_FACES = np.array(BALL.faces)
+SOME = np.random.default_rng(1).random(len(BALL_FACES)) < 0.3
+DOUBLED = {
+    "all, back to back": np.concatenate([BALL_FACES, BALL_FACES[:, ::-1]]),
+    "all, in any order": np.random.default_rng(2).permutation(
+        np.concatenate([BALL_FACES, BALL_FACES[:, ::-1]])
+    ),
+    "some": np.concatenate([BALL_FACES, BALL_FACES[SOME]]),
+    "some, back to back": np.concatenate([BALL_FACES, BALL_FACES[SOME][:, ::-1]]),
+    "some, their backs first": np.concatenate([BALL_FACES[SOME][:, ::-1], BALL_FACES]),
+}
+
+
+@pytest.mark.parametrize("faces", DOUBLED.values(), ids=DOUBLED)
+@pytest.mark.parametrize("method", ["winding", "rays"])
+def test_coincident_faces_are_one_surface(solid_of, caplog, faces, method):
+    x = points() * 0.98 + 0.01
+    right = solid_of(BALL.vertices, BALL_FACES, method=method).occupied(x)
+    assert "coincide" not in caplog.text
+    solid = solid_of(BALL.vertices, faces, method=method)
+    assert len(solid.surface.faces) == len(BALL_FACES)
+    np.testing.assert_array_equal(solid.occupied(x), right)
+    assert f"left out {len(faces) - len(BALL_FACES)} faces that coincide" in caplog.text
+
+
+@pytest.mark.parametrize("doubled", [1, 4, 6])
+def test_quadrilaterals_split_along_either_diagonal_coincide(solid_of, caplog, doubled):
+    vertices = np.array([(x, y, z) for x in (0, 1) for y in (0, 1) for z in (0, 1)], float)
+    quads = [(0, 1, 3, 2), (4, 6, 7, 5), (0, 4, 5, 1), (2, 3, 7, 6), (0, 2, 6, 4), (1, 5, 7, 3)]
+    quads += [q[::-1] for q in quads[:doubled]]
+    faces = np.array([[(a, b, c), (a, c, d)] for a, b, c, d in quads]).reshape(-1, 3)
+    assert solid_of(vertices, faces).occupied(points() * 0.98 + 0.01).all()
+    assert f"left out {2 * doubled} faces" in caplog.text
+
+
+@pytest.mark.parametrize("width", [1.0, 0.5])
+def test_solids_that_touch_keep_the_wall_between_them(solid_of, caplog, width):
+    mesh = joined(box([0, 0, 0], [0.5, 1, 1]), box([0.5, 0, 0], [1, width, 1]))
+    x = points() * 0.98 + 0.01
+    x = x[(np.abs(x[:, 0] - 0.5) > SHELL) & (np.abs(x[:, 1] - width) > SHELL)]
+    expected = (x[:, 0] < 0.5) | (x[:, 1] < width)
+    np.testing.assert_array_equal(solid_of(*mesh).occupied(x), expected)
+    assert not caplog.text
+
+
+def test_a_sheet_within_a_solid_bounds_nothing(solid_of, caplog):
+    corners = np.array([(0.5, y, z) for y, z in ((0.2, 0.2), (0.8, 0.2), (0.8, 0.8), (0.2, 0.8))])
+    sheet = np.array([[0, 1, 2], [0, 2, 3], [0, 2, 1], [0, 3, 2]])
+    solid = solid_of(*joined(box([0, 0, 0], [1, 1, 1]), (corners, sheet)))
+    assert solid.occupied(points() * 0.98 + 0.01).all()
+    assert not caplog.text
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (([0, 0, 0], [0.6, 1, 1]), ([0.4, 0, 0], [1, 1, 1])),
+        (([0, 0, 0], [0.2, 1, 1]), ([0.1, 0.1, 0.1], [1, 0.9, 0.9])),
+        (([0.3, 0.3, 0.3], [0.7, 0.7, 0.7]), ([0, 0.4, 0.4], [1, 0.6, 0.6])),
+    ],
+    ids=["half in", "the larger one inverted", "a bar through a box"],
+)
+def test_a_solid_that_overlaps_an_inverted_one_is_inside_of_either(solid_of, caplog, one, other):
+    solid = solid_of(*joined(box(*one), inverted(box(*other))))
+    low, high = np.array([one, other]).transpose(1, 0, 2)
+    x = points() * (high.max(axis=0) - low.min(axis=0)) + low.min(axis=0)
+    wall = np.minimum(np.abs(x[:, None] - low), np.abs(x[:, None] - high)).min(axis=(1, 2)) < 0.01
+    x = x[~wall]
+    expected = ((x[:, None] > low) & (x[:, None] < high)).all(axis=2).any(axis=1)
+    centre = (high.max(axis=0) + low.min(axis=0)) / 2
+    np.testing.assert_array_equal(solid.occupied(x - centre + 0.5), expected)
+    assert "turned 12 of 24 faces" in caplog.text
+
+
+def test_a_closed_surface_that_encloses_nothing_is_an_error(solid_of):
+    # a box, and the same box inside out, whose walls are cut otherwise
+    mesh = trimesh.creation.box()
+    cut = mesh.subdivide()
+    with pytest.raises(DataError, match="is closed but encloses nothing") as caught:
+        solid_of(*joined((mesh.vertices, mesh.faces), (cut.vertices, cut.faces[:, ::-1])))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_ball_counted_twice_is_a_ball(solid_of):
+    x = points() * 0.98 + 0.01
+    right = solid_of(BALL.vertices, BALL_FACES).occupied(x)
+    twice = np.concatenate([BALL_FACES, BALL_FACES])
+    np.testing.assert_array_equal(solid_of(BALL.vertices, twice).occupied(x), right)
+
+
+def test_a_thin_plate_encloses_something(solid_of):
+    solid = solid_of(*box([0, 0, 0], [1, 1, 1e-5]))
+    assert solid.occupied(np.array([[0.5, 0.5, 0.5], [0.5, 0.5, 0.51]])).tolist() == [True, False]
 
 
 def test_a_hole_is_closed_and_warned_of(solid_of, caplog):

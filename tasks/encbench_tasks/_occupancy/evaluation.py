@@ -7,25 +7,22 @@ from typing import Any
 
 import numpy as np
 import torch
+from matplotlib import colormaps
 from numpy.typing import NDArray
 
 from encbench.contracts.task import Predict
 from encbench.metrics.surface import Surface
-from encbench_tasks._occupancy.labels import Labels
-from encbench_tasks._occupancy.lattice import Lattice, logits_of
-from encbench_tasks._occupancy.pictures import (
-    above,
-    beside,
-    depth_error,
-    depth_image,
-    depth_picture,
-    normal_picture,
+from encbench_tasks._occupancy.lattice import Lattice, extract, logits_of
+from encbench_tasks._occupancy.points import Labels, near_surface_points, uniform_points
+from encbench_tasks._occupancy.solid import Solid
+from encbench_tasks._occupancy.triangles import Array, Triangles
+from encbench_tasks._occupancy.views import (
+    View,
+    cast_mesh,
+    level_set_normals,
+    march,
+    views_of,
 )
-from encbench_tasks._occupancy.points import near_surface_points, uniform_points
-from encbench_tasks._occupancy.raycast import cast_mesh, level_set_normals, march
-from encbench_tasks._occupancy.solid import Array, Solid, Triangles
-from encbench_tasks._occupancy.surface import extract
-from encbench_tasks._occupancy.views import views_of
 
 __all__ = ["NEAR_SIGMA", "Evaluation"]
 
@@ -36,6 +33,10 @@ NEAR_SIGMA = 0.01
 training used."""
 SURFACE_SAMPLES = 1 << 16
 SEED = 2
+
+Picture = NDArray[np.uint8]
+ERROR_RANGE = 0.1
+"""Depth error that the brightest colour stands for, in parts of the box's depth."""
 
 
 class Evaluation:
@@ -77,21 +78,27 @@ class Evaluation:
         places = view.origins[hit] + distances[0][hit, None] * view.direction
         reach = float(lattice.spacing.min()) / 4
         normals[hit] = level_set_normals(field, places, reach)
-        depths = [depth_image(d, v) for d, v in zip(distances, self._views, strict=True)]
-        true_depths = [depth_image(d, v) for (d, _), v in zip(self._cast, self._views, strict=True)]
+        depths = [_depth_image(d, v) for d, v in zip(distances, self._views, strict=True)]
+        true_depths = [
+            _depth_image(d, v) for (d, _), v in zip(self._cast, self._views, strict=True)
+        ]
         comparisons = {
             "occupancy": (probability(uniform), self._labels(uniform)),
             "near_surface": (probability(near), self._labels(near)),
             "surface": (_sampled(mesh), self._surface),
             "depth": (np.stack(depths, axis=2), np.stack(true_depths, axis=2)),
         }
-        target = above(normal_picture(*self._cast[0], view), depth_picture(true_depths[0]))
-        made = above(normal_picture(distances[0], normals, view), depth_picture(depths[0]))
+        target = np.concatenate(
+            [_normal_picture(*self._cast[0], view), _depth_picture(true_depths[0])]
+        )
+        made = np.concatenate(
+            [_normal_picture(distances[0], normals, view), _depth_picture(depths[0])]
+        )
         pictures = {
             "target": target,
             "prediction": made,
-            "error": depth_error(depths[0], true_depths[0]),
-            "side_by_side": beside(target, made),
+            "error": _depth_error(depths[0], true_depths[0]),
+            "side_by_side": np.concatenate([target, made], axis=1),
         }
         arrays = {
             "mesh_vertices": mesh.vertices.astype(np.float32),
@@ -122,3 +129,33 @@ def _sampled(mesh: Triangles) -> Surface:
         return Surface(nothing, np.empty((0, 3), np.int64), nothing, nothing)
     points, normals = mesh.sample(SURFACE_SAMPLES, np.random.default_rng(SEED))
     return Surface(mesh.vertices, mesh.faces, points, normals)
+
+
+def _depth_image(distance: Array, view: View) -> NDArray[np.float32]:
+    """(side, side) float32 in [0, 1]: 0 at the near end of the box, 1 at the far end and where
+    there is nothing."""
+    depth = np.clip(distance / view.depth, 0, 1).astype(np.float32)
+    return depth.reshape(view.side, view.side)
+
+
+def _depth_picture(depth: NDArray[np.float32]) -> Picture:
+    """Near is dark, nothing is white."""
+    grey = np.rint(depth * 255).astype(np.uint8)
+    return np.repeat(grey[..., None], 3, axis=2)
+
+
+def _normal_picture(distance: Array, normals: Array, view: View) -> Picture:
+    """Lit from the viewer's upper left, coloured a little by the normal, on white."""
+    seen = np.stack([normals @ view.right, normals @ view.up, -(normals @ view.direction)], axis=1)
+    light = np.array([-0.4, 0.55, 0.73])
+    lambert = np.clip(seen @ (light / np.linalg.norm(light)), 0, 1)[:, None]
+    colour = (0.25 + 0.75 * lambert) * (0.72 + 0.28 * seen)
+    colour[~np.isfinite(distance)] = 1
+    picture: Picture = np.rint(np.clip(colour, 0, 1) * 255).astype(np.uint8)
+    return picture.reshape(view.side, view.side, 3)
+
+
+def _depth_error(depth: NDArray[np.float32], truth: NDArray[np.float32]) -> Picture:
+    """|difference| through the colour map magma: black 0, brightest 0.1 and more."""
+    error = np.abs(depth - truth) / ERROR_RANGE
+    return np.ascontiguousarray(colormaps["magma"](error, bytes=True)[..., :3])

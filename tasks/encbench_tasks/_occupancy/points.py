@@ -1,27 +1,45 @@
-"""Points to learn from: uniform in the bounding box, or near the surface."""
+"""Points to learn from, their labels, and the next epoch's made in the background."""
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Generic, TypeVar
+
 import numpy as np
+import torch
+from joblib import Memory  # type: ignore[import-untyped] # joblib ships no types
+from numpy.typing import NDArray
 
-from encbench_tasks._occupancy.solid import Array, Solid
+from encbench_tasks._occupancy.solid import Solid
+from encbench_tasks._occupancy.sources import cache_folder
+from encbench_tasks._occupancy.triangles import Array, Flags
 
-__all__ = ["draw_points", "near_surface_points", "uniform_points"]
+__all__ = ["Labels", "Prefetch", "draw_points", "near_surface_points", "uniform_points"]
+
+logger = logging.getLogger("encbench")
+T = TypeVar("T")
+VERSION = 2
+"""Of everything between a file's bytes and a label: repairs, scaling, truth."""
+MOST_BYTES = 256 << 20
+MOST_SETS = 4096
+"""Of labels kept on disk; beyond either limit, those that were not used for longest go."""
 
 
 def uniform_points(solid: Solid, count: int, rng: np.random.Generator) -> Array:
     """(count, 3) uniform in the bounding box."""
-    return _single(solid.low + rng.random((count, 3)) * (solid.high - solid.low))
+    return _as_float32(solid.low + rng.random((count, 3)) * (solid.high - solid.low))
 
 
 def near_surface_points(solid: Solid, count: int, sigma: float, rng: np.random.Generator) -> Array:
     """(count, 3) on the surface, uniform over its area, moved by N(0, σ²) in each coordinate.
 
-    What leaves the unit cube is reflected at its wall, σ at most 0.5.
+    Points that leave the unit cube are reflected at its wall; σ is at most 0.5.
     """
     x, _ = solid.surface.sample(count, rng)
     x = np.abs(x + sigma * rng.standard_normal((count, 3))) % 2
-    return _single(np.where(x > 1, 2 - x, x))
+    return _as_float32(np.where(x > 1, 2 - x, x))
 
 
 def draw_points(solid: Solid, count: int, near: float, sigma: float, seed: int) -> Array:
@@ -32,7 +50,72 @@ def draw_points(solid: Solid, count: int, near: float, sigma: float, seed: int) 
     return np.concatenate([uniform, near_surface_points(solid, close, sigma, rng)])
 
 
-def _single(x: Array) -> Array:
-    """Rounded to float32, as networks will: the label must be that of the very same point."""
+def _as_float32(x: Array) -> Array:
+    """Rounded to float32, as networks see them: the label must be that of the very same point."""
     rounded: Array = x.astype(np.float32).astype(np.float64)
     return rounded
+
+
+class Labels:
+    """Whether points are inside a solid, computed once for each set of points.
+
+    Cells of one suite with one seed see the same points, so only the first one computes. The
+    labels are kept on disk by joblib, which any number of processes may share; a damaged file is
+    computed again, and a folder that cannot be written only costs time.
+
+    Args:
+        solid: the ground truth.
+        identity: of the solid and of how points are labelled.
+    """
+
+    def __init__(self, solid: Solid, identity: str) -> None:
+        self._solid = solid
+        self._identity = f"{VERSION} {identity}"
+        self._packed = _packed_labels
+        try:
+            memory = Memory(cache_folder() / "labels", verbose=0)
+            memory.reduce_size(bytes_limit=MOST_BYTES, items_limit=MOST_SETS)
+            self._packed = memory.cache(_packed_labels, ignore=["solid"])
+        except OSError as error:
+            logger.debug("labels are not kept on disk: %s", error)
+
+    def __call__(self, x: Array) -> Flags:  # (N, 3) -> (N,)
+        packed = self._packed(self._identity, np.ascontiguousarray(x), self._solid)
+        return np.unpackbits(packed, count=len(x)).astype(np.bool_)
+
+
+def _packed_labels(identity: str, x: Array, solid: Solid) -> NDArray[np.uint8]:
+    return np.packbits(solid.occupied(x))
+
+
+class Prefetch(Generic[T]):
+    """What ``make`` gives for the seeds drawn from a generator, computed one call in advance.
+
+    The result depends on the generator alone: a call draws one seed, and the background thread
+    works on the seed that the *next* call will draw, read from a copy of the generator. If the
+    next call comes with another generator, its seed differs and the prefetched result is dropped.
+    """
+
+    def __init__(self, make: Callable[[int], T]) -> None:
+        self._make = make
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="encbench-points")
+        self._prefetched: tuple[int, Future[T]] | None = None
+
+    def next(self, generator: torch.Generator) -> T:
+        """Draw one seed, and return what ``make`` gives for it."""
+        seed = _draw(generator)
+        prefetched, self._prefetched = self._prefetched, None
+        if prefetched is not None and prefetched[0] == seed:
+            result = prefetched[1].result()
+        else:
+            if prefetched is not None:
+                prefetched[1].cancel()
+            result = self._make(seed)
+        copy = torch.Generator().set_state(generator.get_state())
+        following = _draw(copy)
+        self._prefetched = following, self._thread.submit(self._make, following)
+        return result
+
+
+def _draw(generator: torch.Generator) -> int:
+    return int(torch.randint(2**63 - 1, (), generator=generator))

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from encbench_tasks._occupancy.lattice import Lattice
-from encbench_tasks._occupancy.solid import Array, Flags, Solid, into_unit_cube
-from encbench_tasks._occupancy.surface import extract
+from encbench_tasks._occupancy.lattice import Lattice, extract
+from encbench_tasks._occupancy.solid import Solid
+from encbench_tasks._occupancy.triangles import Array, Flags, into_unit_cube
 
 __all__ = ["SHAPES", "Shape", "solid_of_shape"]
 

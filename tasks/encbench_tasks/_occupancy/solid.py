@@ -1,55 +1,43 @@
-"""A solid in the unit cube: what is inside, and the surface around it."""
+"""From a mesh file to a solid: scaled, mended, checked, with its ground truth."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from pathlib import Path
+from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
-__all__ = ["Array", "Flags", "Indices", "Solid", "Triangles", "into_unit_cube"]
+from encbench import DataError
+from encbench_tasks._occupancy.reading import read_triangles
+from encbench_tasks._occupancy.repair import oriented, without_doubles
+from encbench_tasks._occupancy.triangles import (
+    Array,
+    Edges,
+    Flags,
+    Triangles,
+    edges_of,
+    into_unit_cube,
+    signed_volume,
+)
+from encbench_tasks._occupancy.truth import RayParity, WindingNumber
 
-Array = NDArray[np.float64]
-Indices = NDArray[np.int64]
-Flags = NDArray[np.bool_]
+__all__ = ["Solid", "TruthMethod", "solid_of_mesh"]
 
-
-@dataclass(frozen=True)
-class Triangles:
-    """A triangle mesh: vertices (V, 3) float64 and faces (F, 3) int64, counter-clockwise."""
-
-    vertices: Array
-    faces: Indices
-
-    @cached_property
-    def area_vectors(self) -> Array:
-        """(F, 3) normals as long as the triangles' areas."""
-        a, b, c = (self.vertices[self.faces[:, k]] for k in range(3))
-        cross: Array = np.cross(b - a, c - a) / 2
-        return cross
-
-    @cached_property
-    def areas(self) -> Array:
-        """(F,) areas."""
-        areas: Array = np.linalg.norm(self.area_vectors, axis=1)
-        return areas
-
-    def sample(self, count: int, rng: np.random.Generator) -> tuple[Array, Array]:
-        """``count`` points (count, 3) uniform over the area, and unit normals (count, 3)."""
-        ends = np.cumsum(self.areas)
-        face = np.searchsorted(ends, rng.random(count) * ends[-1], side="right")
-        # rounding may reach the very end of the last triangles, which may have no area
-        face = np.minimum(face, int(np.flatnonzero(self.areas)[-1]))
-        a, b, c = (self.vertices[self.faces[face, k]] for k in range(3))
-        u, v = rng.random((2, count, 1))
-        # the square's far half folds onto the triangle
-        folded = u + v > 1
-        u, v = np.where(folded, 1 - u, u), np.where(folded, 1 - v, v)
-        points: Array = a + u * (b - a) + v * (c - a)
-        normals: Array = self.area_vectors[face] / self.areas[face, None]
-        return points, normals
+logger = logging.getLogger("encbench")
+TruthMethod = Literal["winding", "rays"]
+FLAT = 1e-6
+"""Thickness of all vertices over their largest extent, below which a mesh is flat."""
+ENCLOSED = 0.75
+"""Winding number that an open surface must reach somewhere: ½ is beside any sheet, ¾ where two
+walls meet at right angles."""
+THIN = 1e-4
+"""Volume of a closed surface in the unit cube below which it is asked whether it has an inside."""
+PROBES = 1 << 14
+"""Points among which one at least must be inside: of the box and, if it is closed, as many near
+the surface."""
 
 
 @dataclass(frozen=True)
@@ -65,8 +53,89 @@ class Solid:
     """Ground truth: points (N, 3) to whether they are inside (N,)."""
 
 
-def into_unit_cube(low: Array, high: Array) -> tuple[float, Array]:
-    """Scale s and shift t such that x·s + t has 1 as longest side, centred in [0, 1]³."""
-    scale = 1.0 / float((high - low).max())
-    shift: Array = 0.5 - (low + high) / 2 * scale
-    return scale, shift
+def solid_of_mesh(path: Path, method: TruthMethod = "winding") -> Solid:
+    """The solid that a mesh file bounds, its longest axis scaled to 1.
+
+    Doubled faces, holes, clashing orientation and parts that are inside out are warned of, with
+    what is done.
+
+    Raises:
+        DataError: the file cannot be read, or its triangles bound no solid: no faces, no
+            area, flat, or nothing inside; or rays were asked for on a mesh that is not
+            watertight.
+    """
+    mesh = _scaled(read_triangles(path), path)
+    edges, doubled = edges_of(mesh.faces), 0
+    if edges.branching:
+        mesh, doubled = without_doubles(mesh)
+        edges = edges_of(mesh.faces) if doubled else edges
+    mesh, turned = oriented(mesh, edges.clashing)
+    if edges.clashing:
+        edges = edges_of(mesh.faces)
+    _warn(path, edges, doubled, turned, len(mesh.faces))
+    low, high = mesh.vertices.min(axis=0), mesh.vertices.max(axis=0)
+    winding = WindingNumber(mesh)
+    if edges.open or abs(signed_volume(mesh)) < THIN:
+        rng = np.random.default_rng(0)
+        probes = low + rng.random((PROBES, 3)) * (high - low)
+        if not edges.open:
+            x, normals = mesh.sample(PROBES, rng)
+            probes = np.concatenate([probes, x - 10 ** rng.uniform(-7, -1, (PROBES, 1)) * normals])
+        if np.abs(winding.numbers(probes)).max() < ENCLOSED:
+            what = f"is open ({edges.open} border edges) and" if edges.open else "is closed but"
+            raise DataError(
+                f"{path}: the surface {what} encloses nothing; give the surface of a solid, "
+                "closed but for small holes"
+            )
+    if method == "winding":
+        return Solid(mesh, low, high, winding)
+    if not edges.watertight:
+        raise DataError(
+            f"{path}: truth=rays needs a watertight mesh, this one has {edges.open} border and "
+            f"{edges.branching} branching edges; use truth=winding"
+        )
+    return Solid(mesh, low, high, RayParity(mesh))
+
+
+def _scaled(mesh: Triangles, path: Path) -> Triangles:
+    """In the unit cube, without faces that have no area."""
+    low, high = mesh.vertices.min(axis=0), mesh.vertices.max(axis=0)
+    with np.errstate(over="ignore"):
+        extent = float((high - low).max())
+    if extent == 0 or not np.isfinite(extent):
+        raise DataError(f"{path}: all vertices are at one place, or too far apart; no surface")
+    # shifted before it is scaled: a small mesh far from the origin keeps its digits
+    centred = mesh.vertices - (low + high) / 2
+    scale, shift = into_unit_cube(low - (low + high) / 2, high - (low + high) / 2)
+    mesh = Triangles(centred * scale + shift, mesh.faces)
+    spread = np.linalg.svd(np.cov(mesh.vertices.T), compute_uv=False)
+    if spread[-1] <= FLAT**2 * spread[0]:
+        raise DataError(
+            f"{path}: flat, {len(mesh.faces)} triangle(s) in one plane enclose nothing; "
+            "give the surface of a solid"
+        )
+    real = mesh.areas > 0
+    if not real.any():
+        raise DataError(f"{path}: no triangle has an area; give the surface of a solid")
+    return mesh if real.all() else Triangles(mesh.vertices, mesh.faces[real])
+
+
+def _warn(path: Path, edges: Edges, doubled: int, turned: int, faces: int) -> None:
+    if doubled:
+        logger.warning("%s: left out %d faces that coincide with others", path, doubled)
+    if edges.open:
+        logger.warning(
+            "%s: %d border edges: the mesh has holes; inside is where the generalized winding "
+            "number is over ½, which closes them smoothly",
+            path,
+            edges.open,
+        )
+    if turned:
+        logger.warning("%s: turned %d of %d faces so that they face outwards", path, turned, faces)
+    if edges.clashing:
+        logger.warning(
+            "%s: %d edges whose faces cannot be oriented alike; the winding number counts each "
+            "face as it is",
+            path,
+            edges.clashing,
+        )

@@ -9,7 +9,7 @@ import numpy as np
 import trimesh
 from trimesh.ray.ray_pyembree import RayMeshIntersector
 
-from encbench_tasks._occupancy.solid import Array, Flags, Triangles
+from encbench_tasks._occupancy.triangles import Array, Flags, Triangles
 
 __all__ = ["RayParity", "WindingNumber"]
 

@@ -1,0 +1,236 @@
+"""Mesh files: from PLY, OBJ, STL, OFF or GLB, gzipped or not, to triangles."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import json
+import re
+import struct
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import trimesh
+from trimesh.geometry import triangulate_quads
+
+from encbench import DataError
+from encbench_tasks._occupancy.ply import read_ply
+from encbench_tasks._occupancy.triangles import Array, Indices, Triangles
+
+__all__ = ["read_triangles", "sha256"]
+
+MOST_BYTES = 1 << 30
+"""Of a mesh file, unpacked."""
+MOST_GROWTH = 100
+"""Times that a gzipped file may grow: meshes grow some 2 to 10 times."""
+MOST_NUMBERS = 1 << 28
+"""Coordinates and indices of a scene, with those of geometries that it places many times."""
+COMPONENTS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT2": 4, "MAT3": 9, "MAT4": 16}
+"""Numbers that an element of a glTF accessor consists of."""
+PIECE = 1 << 20
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of the unpacked file, so that ``a.ply`` and ``a.ply.gz`` are the same data.
+
+    Raises:
+        DataError: there is no such file, it is empty or too large, or cannot be unpacked.
+    """
+    digest = hashlib.sha256()
+    for piece in _pieces(path):
+        digest.update(piece)
+    return digest.hexdigest()
+
+
+def read_triangles(path: Path) -> Triangles:
+    """All triangles of a file in its own units; parts of a scene are put in their places.
+
+    Faces of more corners are split. Vertices at one place become one, as STL needs.
+
+    Raises:
+        DataError: the file is not a mesh, damaged, too large, a point cloud, or has vertices
+            that are not finite; says which.
+    """
+    suffix = _suffix(path)
+    data = b"".join(_pieces(path))
+    try:
+        vertices, faces = READERS[suffix](data)
+    except MemoryError:
+        raise
+    # readers answer damaged files with anything from IndexError to struct.error
+    except Exception as error:
+        reason = " ".join(str(error).split())[:120] or type(error).__name__
+        raise DataError(
+            f"{path}: not a readable {suffix[1:].upper()} mesh ({reason}); "
+            f"give a mesh file ({' '.join(READERS)}, gzipped or not)"
+        ) from error
+    if len(faces) == 0:
+        what = f"a point cloud of {len(vertices)} points" if len(vertices) else "empty"
+        raise DataError(
+            f"{path}: {what}, without faces, where triangles are needed; "
+            "reconstruct a surface first"
+        )
+    if faces.min() < 0 or faces.max() >= len(vertices):
+        wrong = faces.min() if faces.min() < 0 else faces.max()
+        raise DataError(
+            f"{path}: a face has the vertex {wrong}, the mesh has {len(vertices)}, counted from 0; "
+            "mend the file"
+        )
+    bad = int((~np.isfinite(vertices[np.unique(faces)])).any(axis=1).sum())
+    if bad:
+        raise DataError(
+            f"{path}: {bad} of {len(vertices)} vertices are not finite (NaN or infinite); "
+            "remove them and their faces"
+        )
+    return _merged(vertices, faces)
+
+
+def _pieces(path: Path) -> Iterator[bytes]:
+    """The file's bytes, unpacked if it is gzipped: never more than ``MOST_BYTES`` in all."""
+    total = 0
+    try:
+        with path.open("rb") as file:
+            packed = file.read(2) == b"\x1f\x8b"
+        most = min(MOST_BYTES, path.stat().st_size * MOST_GROWTH) if packed else MOST_BYTES
+        with gzip.open(path) if packed else path.open("rb") as file:
+            while piece := file.read(PIECE):
+                total += len(piece)
+                if total > max(most, PIECE):
+                    raise DataError(
+                        f"{path}: more than {most >> 20} MiB{' when unpacked' * packed}, the most "
+                        "that is read; simplify the mesh first"
+                    )
+                yield piece
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise DataError(f"{path}: the gzip file is damaged: {error}; fetch it again") from None
+    except OSError as error:
+        raise DataError(
+            f"{path}: cannot be read: {error.strerror}; give the path of a mesh file"
+        ) from None
+    if not total:
+        raise DataError(f"{path}: the file is empty; replace it by a mesh")
+
+
+def _suffix(path: Path) -> str:
+    suffixes = [s.lower() for s in path.suffixes]
+    if suffixes and suffixes[-1] == ".gz":
+        suffixes.pop()
+    if not suffixes or suffixes[-1] not in READERS:
+        raise DataError(
+            f"{path}: a mesh's name ends in {' '.join(READERS)}, with or without .gz; "
+            "rename or convert the file"
+        )
+    return suffixes[-1]
+
+
+def _read_off(data: bytes) -> tuple[Array, Indices]:
+    """Geomview's OFF; colours, normals and texture coordinates are left out."""
+    lines = [words for line in data.splitlines() if (words := line.split(b"#")[0].split())]
+    if not lines or not re.fullmatch(rb"(ST)?C?N?OFF", lines[0][0]):
+        raise ValueError("it does not begin with OFF")
+    counts = lines[0][1:] or lines[1]
+    lines = lines[1 if lines[0][1:] else 2 :]
+    vertices, faces = int(counts[0]), int(counts[1])
+    if len(lines) < vertices + faces:
+        raise ValueError(
+            f"damaged: ends at byte {len(data)}, after {len(lines)} of {vertices + faces} lines"
+        )
+    places = np.array([words[:3] for words in lines[:vertices]], np.float64)
+    corners = [
+        [int(word) for word in words[1 : int(words[0]) + 1]]
+        for words in lines[vertices : vertices + faces]
+    ]
+    if any(
+        len(face) < int(words[0]) for face, words in zip(corners, lines[vertices:], strict=False)
+    ):
+        raise ValueError(f"damaged: ends at byte {len(data)}, within a face")
+    return places.reshape(-1, 3), triangulate_quads(corners).reshape(-1, 3)
+
+
+def _read_stl(data: bytes) -> tuple[Array, Indices]:
+    if data.lstrip()[:5].lower() == b"solid" and b"facet" in data[:1000].lower():
+        if b"endsolid" not in data[-1000:].lower():
+            raise ValueError(f"damaged: ends at byte {len(data)}, without endsolid")
+    else:
+        whole = 84 + 50 * int.from_bytes(data[80:84], "little")
+        if len(data) < whole:
+            raise ValueError(f"damaged: ends at byte {len(data)} of {whole}")
+        data = data[:whole]
+    return _with_trimesh(data, "stl")
+
+
+def _read_glb(data: bytes) -> tuple[Array, Indices]:
+    """As trimesh reads it, once it is known how much memory that takes."""
+    _, _, whole, json_size = struct.unpack_from("<4sIII", data)
+    if len(data) < whole:
+        raise ValueError(f"damaged: ends at byte {len(data)} of {whole}")
+    scene = json.loads(data[20 : 20 + json_size])
+    # an accessor without a buffer is all zeros: its length costs the file nothing
+    sizes = [COMPONENTS[each["type"]] * each["count"] for each in scene.get("accessors", [])]
+    parts = [part for mesh in scene.get("meshes", []) for part in mesh["primitives"]]
+    used = [index for part in parts for index in part["attributes"].values()]
+    used += [part["indices"] for part in parts if "indices" in part]
+    _check_numbers(sum(sizes) + sum(sizes[index] for index in used))
+    return _with_trimesh(data, "glb")
+
+
+def _with_trimesh(data: bytes, kind: str) -> tuple[Array, Indices]:
+    file = io.BytesIO(data)
+    if kind == "stl":
+        scene = trimesh.load_scene(file, file_type=kind, process=False)
+    else:
+        scene = trimesh.load_scene(file, file_type=kind, process=False, skip_materials=True)
+    # a geometry may be placed many times
+    _check_numbers(
+        sum(
+            np.size(scene.geometry[scene.graph[node][1]].vertices)
+            + np.size(getattr(scene.geometry[scene.graph[node][1]], "faces", ()))
+            for node in scene.graph.nodes_geometry
+        )
+    )
+    # in their places, by the scene's transformations
+    geometry = scene.dump()
+    parts = [part for part in geometry if isinstance(part, trimesh.Trimesh)]
+    if not parts:
+        points = [np.asarray(part.vertices) for part in geometry if hasattr(part, "vertices")]
+        return np.concatenate([np.empty((0, 3)), *points]), np.empty((0, 3), np.int64)
+    offsets = np.cumsum([0, *(len(part.vertices) for part in parts)])
+    faces = [np.asarray(p.faces, np.int64) + n for p, n in zip(parts, offsets, strict=False)]
+    return np.concatenate([np.asarray(p.vertices, np.float64) for p in parts]), np.concatenate(
+        faces
+    )
+
+
+def _check_numbers(count: int) -> None:
+    if count > MOST_NUMBERS:
+        raise ValueError(f"{count} coordinates and indices, at most {MOST_NUMBERS} are read")
+
+
+def _read_obj(data: bytes) -> tuple[Array, Indices]:
+    return _with_trimesh(data, "obj")
+
+
+def _merged(vertices: Array, faces: Indices) -> Triangles:
+    """One vertex for each place, and only those that faces use."""
+    used = np.zeros(len(vertices), np.bool_)
+    used[faces] = True
+    places = vertices[used]
+    # sorted by columns: numpy's unique rows take ten times as long on a million of them
+    order = np.lexsort(places.T)
+    places = places[order]
+    new = np.concatenate([[True], (places[1:] != places[:-1]).any(axis=1)])
+    number = np.empty(len(vertices), np.int64)
+    number[np.flatnonzero(used)[order]] = np.cumsum(new) - 1
+    return Triangles(places[new], number[faces])
+
+
+READERS = {
+    ".ply": read_ply,
+    ".obj": _read_obj,
+    ".stl": _read_stl,
+    ".off": _read_off,
+    ".glb": _read_glb,
+}

@@ -1,0 +1,219 @@
+"""What a mesh's name means, a built-in shape, a fetched scan or a file; and fetching scans."""
+
+from __future__ import annotations
+
+import difflib
+import gzip
+import hashlib
+import logging
+import os
+import shutil
+import tarfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import pooch
+import requests
+from filelock import FileLock
+from rich.console import Console
+from rich.progress import Progress, TaskID
+
+from encbench import DataError
+from encbench_tasks._occupancy.reading import sha256
+from encbench_tasks._occupancy.shapes import SHAPES
+
+__all__ = [
+    "MESHES",
+    "FetchableMesh",
+    "cache_folder",
+    "data_hash_of",
+    "fetch",
+    "fetched_path",
+    "locate",
+]
+
+logger = logging.getLogger("encbench")
+REPOSITORY = "https://graphics.stanford.edu/pub/3Dscanrep"
+TIMEOUT = (15, 60)
+"""Seconds to connect, and between two pieces."""
+
+
+@dataclass(frozen=True)
+class FetchableMesh:
+    """A mesh of the Stanford 3D Scanning Repository."""
+
+    url: str
+    member: str | None
+    """Path inside the archive; None: the download is the mesh itself, gzipped."""
+    sha256: str | None
+    """Of the unpacked mesh; None: not known here, only the archive's own checksum holds."""
+    size: str
+
+
+MESHES = {
+    "stanford-armadillo": FetchableMesh(
+        f"{REPOSITORY}/armadillo/Armadillo.ply.gz", None, None, "4 MB"
+    ),
+    "stanford-buddha": FetchableMesh(
+        f"{REPOSITORY}/happy/happy_recon.tar.gz",
+        "happy_recon/happy_vrip.ply",
+        "2283371216d748a08376a3c88698e283cc8f18d10ced348d6d133051bcf217ab",
+        "17 MB",
+    ),
+    "stanford-dragon": FetchableMesh(
+        f"{REPOSITORY}/dragon/dragon_recon.tar.gz",
+        "dragon_recon/dragon_vrip.ply",
+        "fea87ff48f2aba22fb53e7b67c3ff3f7b8c2a3b3a0653af62c48bba67c6d5744",
+        "11 MB",
+    ),
+}
+
+
+def cache_folder() -> Path:
+    """Where encbench keeps what can be made again: ``$ENCBENCH_CACHE``, or the user's cache."""
+    given = os.environ.get("ENCBENCH_CACHE")
+    return Path(given).expanduser() if given else Path(pooch.os_cache("encbench"))
+
+
+def fetched_path(name: str) -> Path:
+    """Where a mesh of ``MESHES`` is stored, or would be."""
+    return cache_folder() / "meshes" / f"{name}.ply"
+
+
+def locate(mesh: str) -> str | Path:
+    """A built-in shape's name, or the path of a file. A name wins; ``./knot`` is a path.
+
+    Raises:
+        DataError: there is no such shape or file, or the mesh has not been fetched.
+    """
+    if mesh in SHAPES:
+        return mesh
+    if mesh in MESHES:
+        path = fetched_path(mesh)
+        if not path.is_file():
+            raise DataError(
+                f"mesh {mesh!r} is not on this machine; `encbench data fetch {mesh}` "
+                "downloads it, or give the path of a mesh file"
+            )
+        return path
+    try:
+        path = Path(mesh).expanduser()
+        if path.is_file():
+            return path
+        exists = path.exists()
+    # a name that is too long, a home that nobody has
+    except (OSError, RuntimeError) as error:
+        raise DataError(f"no mesh {mesh[:80]!r}: {error}; give a path that can be read") from None
+    if exists:
+        raise DataError(f"{mesh!r} is not a file; give the path of one mesh file")
+    known = [*SHAPES, *MESHES]
+    near = difflib.get_close_matches(mesh, known, n=1, cutoff=0.6)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    raise DataError(
+        f"no mesh {mesh!r}: the file does not exist; {hint}Built in: {', '.join(SHAPES)}; "
+        f"to fetch: {', '.join(MESHES)}"
+    )
+
+
+def data_hash_of(mesh: str) -> str:
+    """SHA-256 of an unpacked mesh file, or of a built-in shape's name and version.
+
+    Raises:
+        DataError: as ``locate``, or the file cannot be read.
+    """
+    found = locate(mesh)
+    if isinstance(found, Path):
+        return sha256(found)
+    return hashlib.sha256(f"encbench shape {found} {SHAPES[found].version}".encode()).hexdigest()
+
+
+def fetch(name: str) -> Path:
+    """The path of a mesh of ``MESHES``, downloaded unless it is there already.
+
+    The mesh appears under its name only once its SHA-256 is right; what is damaged is deleted.
+
+    Raises:
+        DataError: no mesh of that name, the download failed, or it is not the file that it
+            should be.
+    """
+    if name not in MESHES:
+        raise DataError(f"no mesh {name!r} to fetch; there are {', '.join(MESHES)}")
+    mesh, final = MESHES[name], fetched_path(name)
+    try:
+        final.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(final.with_suffix(".lock")):
+            return _fetch(name, mesh, final)
+    except OSError as error:
+        raise DataError(
+            f"cannot write {final}: {error.strerror or error}; set ENCBENCH_CACHE to another folder"
+        ) from None
+
+
+def _fetch(name: str, mesh: FetchableMesh, final: Path) -> Path:
+    if final.exists():
+        if mesh.sha256 in (None, pooch.file_hash(str(final))):
+            logger.info("%s is already here: %s", name, final)
+            return final
+        logger.warning("%s is not the file that it should be; fetching it again", final)
+    folder = final.with_suffix(".new")
+    try:
+        unpacked = _download(mesh, folder)
+        digest = pooch.file_hash(str(unpacked))
+        if mesh.sha256 not in (None, digest):
+            raise DataError(
+                f"{mesh.url}: the mesh has SHA-256 {digest}, expected {mesh.sha256}; it was "
+                "deleted, fetch it again or from elsewhere"
+            )
+        unpacked.replace(final)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    if mesh.sha256 is None:
+        logger.warning("%s: no checksum is known to compare with; SHA-256 %s", name, digest)
+    logger.info("%s: %s", name, final)
+    return final
+
+
+def _download(mesh: FetchableMesh, folder: Path) -> Path:
+    """The unpacked mesh, in a new folder.
+
+    Proxies come from the environment (``HTTPS_PROXY``, ``NO_PROXY``), as requests reads it.
+    """
+    # pooch advises to note the archive's hash; the mesh's own is checked instead
+    pooch.get_logger().setLevel("WARNING")
+    unpack = pooch.Untar([mesh.member]) if mesh.member else pooch.Decompress("gzip")
+    with Progress(console=Console(stderr=True)) as progress:
+        bar = _Bar(progress, progress.add_task(mesh.url.rsplit("/", 1)[-1], total=None))
+        # identity: a server must not unpack what is packed
+        headers = {"Accept-Encoding": "identity"}
+        downloader = pooch.HTTPDownloader(bar, timeout=TIMEOUT, headers=headers)
+        try:
+            found = pooch.retrieve(mesh.url, None, "archive", folder, unpack, downloader)
+        except requests.RequestException as error:
+            reason = " ".join(str(error).split())[:200]
+            raise DataError(f"downloading {mesh.url} failed: {reason}; try again later") from None
+        except (EOFError, zlib.error, gzip.BadGzipFile, tarfile.TarError) as error:
+            raise DataError(
+                f"the download is damaged and was deleted ({error}); fetch it again"
+            ) from None
+    if not found:
+        raise DataError(f"{mesh.url}: there is no {mesh.member} in the archive")
+    return Path(found if isinstance(found, str) else found[0])
+
+
+@dataclass
+class _Bar:
+    """rich's progress bar, with the methods that pooch calls."""
+
+    progress: Progress
+    task: TaskID
+    total: int = 0
+
+    def update(self, size: int) -> None:
+        self.progress.update(self.task, total=self.total, advance=size)
+
+    def reset(self) -> None:
+        self.progress.reset(self.task)
+
+    def close(self) -> None:
+        pass
