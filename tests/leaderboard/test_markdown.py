@@ -53,7 +53,7 @@ def test_foreign_text_can_be_no_markup_in_a_table(texts: list[tuple[str, str, st
 
 def test_a_pipe_in_a_label_does_not_break_the_table() -> None:
     html = as_html(markdown_table(table(["code", "number"], [["odd:text=a|b`c", "1"]])))
-    assert "<td style=\"text-align:left\"><code>odd:text=a|b`c</code></td>" in html
+    assert '<td style="text-align:left"><code>odd:text=a|b`c</code></td>' in html
 
 
 def entries(number: int, failed: int) -> Table:

@@ -6,8 +6,8 @@ import math
 from typing import Any
 
 import pytest
-from encbench_leaderboard.board.table import TaskBoard, boards
 from encbench_leaderboard.board.categories import Target, find_categories
+from encbench_leaderboard.board.table import TaskBoard, boards
 
 from encbench.results.records import StoredRecord
 from encbench.suite.config import PluginRef
