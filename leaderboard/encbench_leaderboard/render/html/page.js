@@ -1,0 +1,221 @@
+// State, controls and tables of the page. Foreign text was escaped when the page was made.
+const $ = (selector, root = document) => root.querySelector(selector);
+const $$ = (selector, root = document) => [...root.querySelectorAll(selector)];
+const json = (node) => JSON.parse(node.textContent);
+const widgets = []; // drawn tables, figures and pictures: { host, apply, … }
+
+// State lives in the address: #task=…&find=…&status=…&hide=…&standings.sort=psnr:desc&…
+let state = new URLSearchParams();
+let writing = 0;
+function read() {
+  if (location.hash.includes("=")) state = new URLSearchParams(location.hash.slice(1));
+}
+function keep(key, ...values) {
+  state.delete(key);
+  for (const value of values) if (value) state.append(key, value);
+  clearTimeout(writing); // browsers refuse an address that changes with every move of a slider
+  writing = setTimeout(() => history.replaceState(null, "", `#${state}`), 100);
+}
+
+// A control is as the address says, or as at first where that makes no sense.
+function load(control) {
+  control.first ??= control.value;
+  control.value = state.get(control.dataset.key) ?? control.first;
+  if (control.selectedIndex === -1) control.value = control.first;
+}
+function changed({ target }) {
+  if (!target.dataset.key) return;
+  keep(target.dataset.key, target.value === target.first ? "" : target.value);
+  if (target.id === "task") choose(target.value);
+  else if (target.id === "find") filter();
+  else widgets.find(({ host }) => host.contains(target)).apply();
+}
+
+// An entry is lit wherever it stands; the other lines of its figures fade.
+const lit = new CSSStyleSheet();
+document.adoptedStyleSheets.push(lit);
+function light(entry) {
+  const own = `[class*="tracee${entry}s"]`;
+  lit.replaceSync(entry === undefined ? "" : `
+    tr[data-entry="${entry}"] > *, .legend [data-entry="${entry}"] { background: var(--lit) !important; }
+    .plot:has(${own}) g.trace:not(${own}) { opacity: 0.15 !important; }`);
+}
+
+// Missing values come last in both directions.
+const ordered = (sign) => (a, b) => {
+  if (a === "" || b === "") return (a === "") - (b === "");
+  if (typeof a === "number" && typeof b === "number") return sign * (a - b);
+  return sign * String(a).localeCompare(String(b), "en", { numeric: true });
+};
+DataTable.type("value", { order: { asc: ordered(1), desc: ordered(-1) } });
+
+function drawTable(host) {
+  const [options, more] = $$("script", host);
+  const { name } = host.dataset;
+  const given = json(options);
+  const names = given.columns.map((column) => column.name);
+  const first = names.filter((n, i) => n && given.columns[i].visible);
+  const title = host.closest(".task")?.dataset.title ?? "";
+  const exportOptions = {
+    orthogonal: "export", columns: ":visible:not(.opener)", format: { header: (_, i) => names[i] },
+  };
+  for (const button of given.layout.topEnd.buttons) button.exportOptions = exportOptions;
+  given.drawCallback = () => $("tbody tr[tabindex]", host)?.setAttribute("tabindex", 0);
+  const table = new DataTable($("table", host), given);
+  table.search.fixed("page", (text, { statuses, DT_RowAttr }) => {
+    const wanted = state.getAll("status");
+    return !("data-entry" in DT_RowAttr) || (found(`${title} ${text}`)
+      && (!wanted.length || wanted.some((status) => statuses?.includes(status))));
+  });
+
+  let details = null;
+  const toggle = (tr) => {
+    const row = table.row(tr);
+    const html = (details ??= more ? json(more) : [])[row.index()];
+    if (!html) return;
+    if (row.child.isShown()) row.child.hide();
+    else row.child(`<div class="details">${html}</div>`, "opened").show();
+    tr.setAttribute("aria-expanded", row.child.isShown());
+    draw();
+  };
+  host.addEventListener("click", ({ target }) => {
+    const tr = target.closest("tbody > tr[tabindex]");
+    if (tr && !String(getSelection())) toggle(tr);
+  });
+  host.addEventListener("keydown", (event) => {
+    const rows = $$("tbody > tr[tabindex]", host);
+    const place = rows.indexOf(event.target);
+    const step = { ArrowDown: 1, ArrowUp: -1, Enter: 0, " ": 0 }[event.key];
+    if (place < 0 || step === undefined) return;
+    event.preventDefault();
+    if (step) rows[place + step]?.focus();
+    else toggle(rows[place]);
+  });
+
+  let applying = true;
+  const apply = () => {
+    applying = true;
+    const asked = (state.get(`${name}.cols`) ?? "").split(",").filter((n) => n && names.includes(n));
+    const shown = asked.length ? asked : first;
+    names.forEach((n, i) => n && table.column(i).visible(shown.includes(n), false));
+    const [, by, way] = /^(.+):(asc|desc)$/.exec(state.get(`${name}.sort`)) ?? [];
+    table.order(names.includes(by) ? [[names.indexOf(by), way]] : []).draw();
+    applying = false;
+  };
+  table.on("order", () => {
+    const [[place, way] = []] = table.order();
+    if (!applying) keep(`${name}.sort`, way && `${names[place]}:${way}`);
+  });
+  table.on("column-visibility", () => {
+    const now = names.filter((n, i) => n && table.column(i).visible()).join();
+    if (!applying) keep(`${name}.cols`, now === first.join() ? "" : now);
+  });
+  apply();
+  return { host, apply, table, rows: given.data };
+}
+
+// Drawn is what can be seen: tables at once, the rest as it is scrolled to.
+const seen = new IntersectionObserver((changes) => {
+  for (const { target } of changes.filter(({ isIntersecting }) => isIntersecting)) {
+    seen.unobserve(target);
+    widgets.push(target.matches(".figure") ? drawFigure(target) : drawPictures(target));
+  }
+}, { rootMargin: "300px" });
+function draw() {
+  const kinds = ".table, .figure:has(.plot), .pictures:has(.compare)";
+  for (const host of $$(`:is(${kinds}):not([data-drawn])`)) {
+    if (!host.checkVisibility()) continue;
+    host.dataset.drawn = "";
+    if (host.matches(".table")) widgets.push(drawTable(host));
+    else seen.observe(host);
+  }
+}
+const redraw = () => widgets.filter(({ table }) => !table).forEach(({ apply: again }) => again());
+
+// Every word of the find box is sought in the rows and in the names of tasks.
+function found(text) {
+  const words = (state.get("find") ?? "").toLowerCase().split(/\s+/);
+  return words.every((word) => text.toLowerCase().includes(word));
+}
+function filter() {
+  for (const { table } of widgets) table?.draw();
+  const ranked = widgets.filter(({ rows, host }) => (
+    rows?.some(({ statuses }) => statuses) && host.checkVisibility()));
+  const rows = ranked.flatMap((widget) => widget.rows);
+  const shown = ranked.map(({ table }) => table.rows({ search: "applied" }).count());
+  const sum = shown.reduce((a, b) => a + b, 0);
+  $("#shown").textContent = `${sum === rows.length ? "" : `${sum} of `}${rows.length} rows`;
+  for (const input of $$("#status input")) {
+    const count = rows.filter(({ statuses }) => statuses?.includes(input.value)).length;
+    input.checked = state.getAll("status").includes(input.value);
+    input.parentNode.hidden = !count && !input.checked;
+    input.nextElementSibling.textContent = `${input.value} ${count}`;
+  }
+  const tasks = $$("#found button");
+  for (const task of tasks) task.hidden = !state.get("find") || !found(task.textContent);
+  $("#found").hidden = tasks.every(({ hidden }) => hidden);
+}
+
+// Everything as the address says.
+function apply() {
+  $$("#bar [data-key]").forEach(load);
+  const task = $("#task")?.value;
+  for (const section of $$(".task")) section.hidden = ![section.dataset.name, "*"].includes(task);
+  draw();
+  for (const widget of widgets) widget.apply();
+  filter();
+}
+function choose(task) {
+  keep("task", task === $("#task").first ? "" : task);
+  apply();
+  const { top } = $(".task:not([hidden])").getBoundingClientRect();
+  if (top < 0 || top > innerHeight / 2) $(".task:not([hidden])").scrollIntoView();
+}
+
+const system = matchMedia("(prefers-color-scheme: dark)");
+const root = document.documentElement.dataset;
+const isDark = () => (root.theme ? root.theme === "dark" : system.matches);
+function recolour() {
+  $("#theme").setAttribute("aria-pressed", isDark());
+  redraw();
+}
+// Storage may be forbidden, as it is for files in some browsers.
+try { root.theme = localStorage.getItem("encbench-theme") ?? ""; } catch { root.theme = ""; }
+system.addEventListener("change", recolour);
+$("#theme").addEventListener("click", () => {
+  root.theme = isDark() ? "light" : "dark";
+  try { localStorage.setItem("encbench-theme", root.theme); } catch { /* until it is closed */ }
+  recolour();
+});
+
+for (const name of ["mouseover", "focusin"]) {
+  document.addEventListener(name, ({ target }) => {
+    if (!target.closest(".plot")) light(target.closest("[data-entry]")?.dataset.entry);
+  });
+}
+document.addEventListener("input", changed);
+document.addEventListener("toggle", draw, true);
+document.addEventListener("click", (event) => {
+  const task = event.target.closest("[data-task]")?.dataset.task;
+  if (task) choose(task);
+  const to = document.getElementById(event.target.closest('a[href^="#"]')?.hash.slice(1));
+  if (!to) return;
+  event.preventDefault(); // the address holds the state
+  to.focus({ preventScroll: true });
+  to.scrollIntoView();
+});
+$("#status").addEventListener("change", () => {
+  keep("status", ...$$("#status :checked").map(({ value }) => value));
+  filter();
+});
+$("#bar").addEventListener("submit", (event) => event.preventDefault());
+$("#bar").addEventListener("reset", (event) => {
+  event.preventDefault();
+  for (const key of ["find", "status"]) keep(key);
+  apply();
+});
+addEventListener("hashchange", () => { read(); apply(); });
+read();
+recolour();
+apply();
+root.ready = "";

@@ -1,0 +1,80 @@
+"""A page as one HTML file that needs nothing but itself."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+
+from markupsafe import Markup
+
+from encbench.errors import UsageError
+from encbench_leaderboard.render.html.data import embedded
+from encbench_leaderboard.render.html.libraries import datatables, plotly_js, plotly_styles
+from encbench_leaderboard.render.html.markup import Body, environment
+from encbench_leaderboard.render.writing import replace_text, writing
+from encbench_leaderboard.report.blocks import Page
+
+__all__ = ["html_page", "write_html"]
+
+
+def write_html(page: Page, out: Path, *, pictures: bool = True) -> Path:
+    """Write a page as an HTML file.
+
+    Args:
+        page: what it shows.
+        out: the file.
+        pictures: put the records' pictures in.
+
+    Returns:
+        ``out``.
+
+    Raises:
+        StoreError: damaged arrays, or the file cannot be written.
+        UsageError: ``out`` is a folder.
+    """
+    out = Path(out)
+    if out.is_dir():
+        raise UsageError(f"{out} is a folder, expected a file, for example {out}/leaderboard.html")
+    text = html_page(page, pictures=pictures)
+    with writing(out):
+        replace_text(out, text)
+    return out
+
+
+def html_page(page: Page, *, pictures: bool = True) -> str:
+    """The page as text; arguments as of ``write_html``."""
+    body = Body(page, pictures=pictures)
+    style = _own("style.css") + body.entries.style()
+    scripts = [datatables(), f'"use strict";\n{_own("figures.js")}{_own("page.js")}']
+    return (
+        environment()
+        .get_template("page.html.j2")
+        .render(
+            title=page.title,
+            # Plotly adds rules to empty style sheets.
+            style_hashes=[_hash(style), _hash("")],
+            script_hashes=[_hash(script) for script in (*scripts, plotly_js())],
+            style=Markup(style),
+            scripts=[Markup(script) for script in scripts],
+            # Run by the other script when the first figure is scrolled to.
+            plotly=Markup(plotly_js()),
+            reserved=plotly_styles(),
+            body=body,
+            uris=embedded(body.album.uris),
+        )
+    )
+
+
+@cache
+def _own(name: str) -> str:
+    """A file of ours that stands in every page."""
+    return (files("encbench_leaderboard.render.html") / name).read_text(encoding="utf-8")
+
+
+def _hash(text: str) -> str:
+    """A source of the Content Security Policy that allows this very text."""
+    digest = hashlib.sha256(text.encode("utf-8")).digest()
+    return f"'sha256-{base64.b64encode(digest).decode('ascii')}'"

@@ -1,0 +1,138 @@
+"""A table as options of DataTables, and as plain HTML."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any
+
+from markupsafe import Markup, escape
+
+from encbench_leaderboard.render.html.data import Entries, code
+from encbench_leaderboard.report.blocks import Column, Row, Table, Value
+
+__all__ = ["cell_html", "table_options"]
+
+PAGE = 50
+"""Rows that are shown at once."""
+HUGE = 1.7e308
+"""Stands for infinity, which JSON cannot hold."""
+CSV = {"fieldSeparator": ",", "fieldBoundary": '"', "newline": "\n", "title": ""}
+OPTIONS: dict[str, Any] = {
+    "deferRender": True,
+    "autoWidth": False,
+    "order": [],
+    "pageLength": PAGE,
+    "lengthMenu": [PAGE, 200, 1000],
+    "language": {
+        "zeroRecords": "No entry passes the filters.",
+        "info": "_START_ to _END_ of _TOTAL_",
+        "infoEmpty": "",
+        "infoFiltered": "",
+        "lengthMenu": "_MENU_ a page",
+    },
+}
+
+
+def table_options(table: Table, entries: Entries, *, openable: bool) -> dict[str, Any]:
+    """Options of DataTables: columns and rows.
+
+    Each value is HTML to show, a number or text to sort by ("" where it is missing), and a text
+    to find and to copy.
+
+    Args:
+        table: the table.
+        entries: numbers of its entries.
+        openable: the first column is a button that opens the row.
+    """
+    opener = {"name": "", "data": None, "defaultContent": "", "orderable": False}
+    columns = [{**opener, "className": "opener"}] if openable else []
+    columns += [_column(column, place) for place, column in enumerate(table.columns)]
+    if any(set(row.statuses) - {"ok"} for row in table.rows):
+        columns = [
+            c | {"visible": c.get("visible", True) or c["name"] == "status"} for c in columns
+        ]
+    many = len(table.rows) > PAGE
+    buttons: list[dict[str, Any]] = [
+        {"extend": "colvis", "text": "Columns", "columns": ":not(.opener)"},
+        {"extend": "copyHtml5", "text": "Copy CSV", **CSV},
+        {"extend": "csvHtml5", "text": "Save CSV", "filename": table.name, **CSV},
+    ]
+    return {
+        **OPTIONS,
+        "columns": columns,
+        "data": [_row(row, table.columns, entries) for row in table.rows],
+        "paging": many,
+        "layout": {
+            "topStart": None,
+            "topEnd": {"buttons": buttons},
+            "bottomStart": "info" if many else None,
+            "bottomEnd": ["pageLength", "paging"] if many else None,
+        },
+    }
+
+
+def _column(column: Column, place: int) -> dict[str, Any]:
+    key = f"values.{place}"
+    rising = "↑" in column.title
+    return {
+        "name": column.name,
+        "data": {"_": f"{key}.0", "sort": f"{key}.1", "filter": f"{key}.2", "export": f"{key}.2"},
+        "type": "value",
+        "visible": column.first,
+        "className": f"{column.kind} c-{re.sub(r'[^A-Za-z0-9_]', '-', column.name)}",
+        # The best first; the third click restores the page's own order.
+        "orderSequence": ["desc", "asc", ""] if rising else ["asc", "desc", ""],
+    }
+
+
+def _row(row: Row, columns: Any, entries: Entries) -> dict[str, Any]:
+    values = [
+        [
+            str(cell_html(column, value, row, entries)),
+            _sorted_by(column, value),
+            _copied(column, value),
+        ]
+        for column, value in zip(columns, row.values, strict=True)
+    ]
+    attributes: dict[str, Any] = {"tabindex": -1}
+    if row.details:
+        attributes["aria-expanded"] = "false"
+    if row.entry is not None:
+        attributes["data-entry"] = entries.number(row.entry)
+    made: dict[str, Any] = {"values": values, "DT_RowAttr": attributes}
+    if row.statuses:
+        made |= {"statuses": list(row.statuses)}
+        if "ok" not in row.statuses:
+            made["DT_RowClass"] = "not-ok"
+    return made
+
+
+def cell_html(column: Column, value: Value, row: Row, entries: Entries) -> Markup:
+    """A value as it is shown: labels with their colour, an interval under its mean."""
+    if column.kind == "code":
+        mark = ""
+        if row.entry is not None:
+            mark = Markup('<span class="swatch e{}"></span>').format(entries.number(row.entry))
+        return Markup("{}{}").format(mark, code(value.text))
+    if column.kind == "number":
+        first, *rest = re.split(r";? (?=[±\[(])", value.text, maxsplit=1)
+        return escape(first) + Markup("").join(Markup("<small>{}</small>").format(r) for r in rest)
+    return escape(value.text)
+
+
+def _sorted_by(column: Column, value: Value) -> float | str:
+    if isinstance(value.sort, float | int):
+        if math.isnan(value.sort):
+            return ""
+        return math.copysign(HUGE, value.sort) if math.isinf(value.sort) else value.sort
+    if value.sort is None:
+        return "" if column.kind == "number" else value.text
+    return value.sort
+
+
+def _copied(column: Column, value: Value) -> str:
+    """All digits of a number, and text; escaped, for DataTables takes it for HTML."""
+    if column.kind == "number" and isinstance(value.sort, float | int):
+        return "" if math.isnan(value.sort) else str(value.sort)
+    return str(escape(value.text))
