@@ -6,6 +6,7 @@ import itertools
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -77,6 +78,8 @@ def front(cost: np.ndarray, quality: np.ndarray, *, higher: bool) -> np.ndarray:
     return found
 
 
+# A figure and the sentences below it are of the same ones.
+@lru_cache(maxsize=1)
 def tradeoffs(task: TaskBoard) -> Tradeoffs:
     """Quality against parameters, seconds of training and peak memory, of a task or category.
 

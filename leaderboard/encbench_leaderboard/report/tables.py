@@ -91,24 +91,26 @@ def overview_table(found: Overview) -> Table:
 
     What ran on fewer tasks stands below: its mean rank is not over the same ones.
     """
+    names = found.entries
     sources: list[Source[int]] = [
-        codes("encoding", "encoding", lambda place: found.entries[place]),
+        codes("encoding", "encoding", names.__getitem__),
         numbers("mean_rank", "mean rank ↓", found.mean_rank, fixed, "over the tasks that rank it"),
         numbers("tasks", "tasks", found.tasks, str, "that rank the encoding"),
+        *(_of_group(number, group, names) for number, group in enumerate(found.groups, 1)),
     ]
-    for number, group in enumerate(found.groups, 1):
-        column = Column(group.slug, f"{number}. {group.primary.heading}", help=group.label)
-        rows = group.standings.set_index("entry")
-        name, places = f"metric:{group.primary.name}", digits(group.primary)
-        values = {
-            entry: Value(fixed(mean, places), mean) if n else Value("did not finish")
-            for entry, mean, n in zip(rows.index, rows[name], rows["n"], strict=True)
-        }
-        sources.append(
-            Source(column, lambda place, v=values: v.get(found.entries[place], NO_VALUE))
+    return fill("overview", sources, range(len(names)), names.__getitem__)
+
+
+def _of_group(number: int, group: TaskBoard, names: Sequence[str]) -> Source[int]:
+    table, metric = group.standings, group.primary
+    values = {
+        entry: Value(fixed(mean, digits(metric)), mean) if n else Value("did not finish")
+        for entry, mean, n in zip(
+            table["entry"], table[f"metric:{metric.name}"], table["n"], strict=True
         )
-    places = range(len(found.entries))
-    return fill("overview", sources, places, lambda place: found.entries[place])
+    }
+    column = Column(group.slug, f"{number}. {metric.heading}", help=group.label)
+    return Source(column, lambda place: values.get(names[place], NO_VALUE))
 
 
 def adjacent_table(task: TaskBoard) -> Table | None:
@@ -150,19 +152,24 @@ def spectra_table(task: TaskBoard, entry: str | None = None) -> Table | None:
         task: a task or category.
         entry: of this one alone, without a column that names it.
     """
-    parts = []
-    for when in WHENS:
-        moment: Source[Mapping[str, Any]] = texts("moment", "moment", lambda _, w=when: w)
-        sources = [moment, *spectrum_columns(when)]
-        parts.append(([ENTRY, *sources] if entry is None else sources, f"{when}:taken"))
+    named = [ENTRY] if entry is None else []
+    moments = {when: spectrum_columns(when) for when in WHENS}
     rows = [
-        Row([source.value(row) for source in sources], row["entry"])
+        Row(
+            [
+                *(source.value(row) for source in named),
+                Value(when),
+                *(source.value(row) for source in sources),
+            ],
+            row["entry"],
+        )
         for row in task.rows
         if entry in (None, row["entry"])
-        for sources, taken in parts
-        if row[taken]
+        for when, sources in moments.items()
+        if row[f"{when}:taken"]
     ]
-    return Table("spectra", [source.column for source in parts[0][0]], rows) if rows else None
+    columns = [Column("moment", "moment", "text"), *(s.column for s in moments["end"])]
+    return Table("spectra", [*(s.column for s in named), *columns], rows) if rows else None
 
 
 def cost_table(task: TaskBoard) -> Table:
@@ -178,9 +185,13 @@ def settings_table(task: TaskBoard) -> Table | None:
     keys = differing(settings.values())
     sources: list[Source[str]] = [
         codes("encoding", "encoding", str),
-        *(codes(k, k, lambda entry, k=k: str(settings[entry].get(k, MISSING))) for k in keys),
+        *(codes(key, key, partial(_setting, settings, key)) for key in keys),
     ]
     return fill("settings", sources, settings, str) if keys else None
+
+
+def _setting(settings: Mapping[str, Mapping[str, Any]], key: str, entry: str) -> str:
+    return str(settings[entry].get(key, MISSING))
 
 
 def ablation_table(task: TaskBoard) -> Table | None:
