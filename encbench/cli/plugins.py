@@ -12,7 +12,7 @@ from encbench.cli.console import literal, output_console, plain_table, print_con
 from encbench.cli.record_arguments import all_records
 from encbench.errors import UsageError
 from encbench.plugins.registry import default_registry
-from encbench.results import environment
+from encbench.results import provenance
 
 
 def plugins(
@@ -67,7 +67,7 @@ def plugins(
 def _installed() -> Iterable[tuple[str, str]]:
     """encbench, the distributions with plug-ins, and the numerical libraries of this process."""
     plugins = {plugin.distribution: plugin.version for plugin in default_registry().host.plugins}
-    return {**plugins, **environment.distributions(), **environment.libraries()}.items()
+    return {**plugins, **provenance.distributions(), **provenance.libraries()}.items()
 
 
 def _recorded(directory: Path) -> Iterable[tuple[str, str]]:

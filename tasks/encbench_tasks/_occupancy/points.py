@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 
 import numpy as np
 import torch
-from joblib import Memory  # type: ignore[import-untyped] # joblib ships no types
+from joblib import Memory
 from numpy.typing import NDArray
 
 from encbench_tasks._occupancy.solid import Solid
