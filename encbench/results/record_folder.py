@@ -35,6 +35,7 @@ __all__ = [
 
 RECORD, MANIFEST = "record.json", "manifest.json"
 _Manifest = TypeAdapter(dict[str, FileEntry | None])
+_Sizes = TypeAdapter(dict[str, int])
 _CURRENT = re.compile(rb'\s*\{\s*"schema_version":\s*%d\s*,' % SCHEMA_VERSION)
 """The version is the first field, so that a record of this version is parsed only once."""
 
@@ -157,7 +158,7 @@ def _read_older(place: str, text: bytes) -> tuple[Record, dict[str, FileEntry]]:
         if not text.endswith(last) or hashlib.sha256(unsealed).hexdigest()[:16] != checksum:
             raise ValueError(f"{RECORD} is not as it was written")
     record = Record.model_validate(upgrade(data))
-    sizes = TypeAdapter(dict[str, int]).validate_python(data.get("files", {}))
+    sizes = _Sizes.validate_python(data.get("files", {}))
     return record, {name: FileEntry(size, None) for name, size in sizes.items()}
 
 

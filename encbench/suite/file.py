@@ -217,6 +217,8 @@ def override(
     data = suite.model_dump(exclude_unset=True)
     inner = [item for entry in data["tasks"] for item in entry.get("encodings") or []]
     for section, values in changes.items():
+        if not values:
+            continue
         # what the command line says holds for all; epochs and steps replace each other
         replaced = values.keys() | (LENGTHS if LENGTHS & values.keys() else set())
         for entry in (*data["encodings"], *data["tasks"], *inner):
@@ -231,15 +233,16 @@ def override(
         data["encodings"] = encodings
     if tasks:
         data["tasks"] = tasks
-    if seeds:
+    if seeds and seeds != suite.seeds:
         data["seeds"] = list(dict.fromkeys(seeds))
     try:
         changed = Suite.model_validate(data)
     except ValidationError as error:
         raise SuiteError(describe_error(error, Suite)) from None
-    if changed.model_dump() == suite.model_dump():
+    # a setting that equals its default counts: it takes precedence over the task's own
+    if changed.as_asked() == suite.as_asked():
         return suite
-    # the description spoke of another one
+    # the description was of the suite without the changes
     return changed.model_copy(update={"description": ""})
 
 

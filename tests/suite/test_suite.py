@@ -1,15 +1,19 @@
 """Suites are checked, and errors point at the key."""
 
 import logging
+import tomllib
 from typing import ClassVar
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from encbench import Suite, UsageError, load_suite, plan
+from encbench import Store, Suite, UsageError, load_suite, plan
 from encbench.errors import SuiteError
 from encbench.plugins.registry import default_registry
+from encbench.results.merging import merged_suites
 from encbench.suite.config import cell_key
-from encbench.suite.file import SuiteEntry, override
+from encbench.suite.file import SuiteEntry, explicit_settings, override, suite_toml
 from tests.sample_plugin import Scaled, Wave, module, registry_of
 
 
@@ -100,12 +104,96 @@ def test_an_unknown_suite_gets_the_nearest_name():
         load_suite("quik", default_registry())
 
 
-def test_every_packaged_suite_can_be_planned():
+PACKAGED = [offer.name for offer in default_registry().offers("suite")]
+
+
+def test_there_is_a_quick_suite():
+    assert "quick" in PACKAGED
+
+
+def keys(suite, registry):
+    return [cell_key(cell) for cell in plan(suite, registry)]
+
+
+def stored_and_printed(suite, tmp_path):
+    """A suite that went through run.json and the text of a suite file."""
+    store = Store(tmp_path / "results")
+    with store.writing():
+        store.write_suite(suite.as_asked())
+    path = tmp_path / "printed.toml"
+    path.write_text(suite_toml(store.suite()))
+    return load_suite(str(path), default_registry())
+
+
+@pytest.mark.parametrize("name", PACKAGED)
+def test_the_stored_text_of_every_packaged_suite_plans_the_same_cells(tmp_path, name):
     registry = default_registry()
-    names = [offer.name for offer in registry.offers("suite")]
-    assert "quick" in names
-    for name in names:
-        assert plan(load_suite(name, registry), registry)
+    suite = load_suite(name, registry)
+    planned = keys(suite, registry)
+    assert planned
+    again = stored_and_printed(suite, tmp_path)
+    assert (again.name, again.description) == (suite.name, suite.description)
+    assert keys(again, registry) == planned
+
+
+@pytest.mark.parametrize(
+    ("changes", "lists"),
+    [
+        ({"training": {"batch_size": 256}}, {}),
+        ({"training": {"lr": 0.5, "optimizer": "adam"}}, {}),
+        ({"training": {"steps": 7}, "network": {"width": 16}, "ntk": {"points": 1024}}, {}),
+        ({"network": {"activation": "sine:omega=20", "parameterization": "standard"}}, {}),
+        ({}, {"encodings": ["mpe:resolutions=[8,16]", "identity"], "seeds": [3, 4]}),
+        ({"training": {"epochs": 2}}, {"tasks": ["image:image=coffee,side=16", "occupancy"]}),
+    ],
+)
+def test_the_stored_text_of_a_run_with_flags_plans_the_same_cells(tmp_path, changes, lists):
+    """Flags that equal a default count too: without them a task's own settings would hold."""
+    registry = default_registry()
+    quick = load_suite("quick", registry)
+    suite = override(quick, changes, **lists)
+    assert keys(suite, registry) != keys(quick, registry)
+    assert keys(stored_and_printed(suite, tmp_path), registry) == keys(suite, registry)
+
+
+def test_the_stored_text_of_merged_suites_plans_the_cells_of_both(tmp_path):
+    registry = default_registry()
+    quick = load_suite("quick", registry)
+    other = override(quick, {}, seeds=[5, 6])
+    (merged,) = merged_suites([quick.as_asked(), other.as_asked()])
+    path = tmp_path / "merged.toml"
+    path.write_text(suite_toml(merged))
+    planned = keys(load_suite(str(path), registry), registry)
+    assert sorted(planned) == sorted(keys(quick, registry) + keys(other, registry))
+
+
+def test_a_suite_stored_with_its_defaults_plans_the_cells_that_were_meant():
+    """Up to schema version 2 run.json had them."""
+    registry = default_registry()
+    quick = load_suite("quick", registry)
+    stored = quick.model_dump(mode="json")
+    assert keys(Suite.model_validate(stored), registry) != keys(quick, registry)
+    read = Suite.model_validate(explicit_settings(stored))
+    assert keys(read, registry) == keys(quick, registry)
+
+
+TEXTS = st.text(max_size=8)
+SETTINGS = st.recursive(
+    st.booleans() | st.integers(-(2**60), 2**60) | st.floats(allow_nan=False) | TEXTS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
+    max_leaves=4,
+)
+
+
+# a busy machine is no fault of the strategy
+@settings(max_examples=30, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@given(parameters=st.dictionaries(TEXTS, SETTINGS, max_size=3))
+def test_whatever_parameters_a_suite_has_its_text_has_too(parameters):
+    entries = [{"name": "a", "parameters": parameters, "label": None}, {"name": "b"}]
+    suite = {"name": 'a "quoted" one', "encodings": entries, "tasks": ["c"], "seeds": [0, 1]}
+    read = tomllib.loads(suite_toml(suite))
+    expected = {"name": "a", "parameters": parameters} if parameters else "a"
+    assert read == suite | {"encodings": [expected, "b"]}
 
 
 def test_labels_do_not_change_the_key_and_parameters_do(registry, suite):
@@ -197,6 +285,16 @@ def test_settings_come_from_the_task_then_the_suite_then_the_entry_then_the_flag
     assert (cell.training.batch_size, cell.training.steps, cell.training.epochs) == (4, None, 2)
     (cell,) = plan(override(special, {"training": {"steps": 9}}), registry)
     assert (cell.training.batch_size, cell.training.steps, cell.training.epochs) == (4, 9, None)
+
+
+def test_a_flag_that_equals_a_default_overrides_the_task(suite):
+    class Small(Wave):
+        training: ClassVar = {"batch_size": 8}
+
+    registry = registry_of(ours=module(encodings={"scaled": Scaled}, tasks={"wave": Small}))
+    silent = suite.model_copy(update={"training": type(suite.training)()})
+    (cell,) = plan(override(silent, {"training": {"batch_size": 256}}), registry)
+    assert cell.training.batch_size == 256
 
 
 def test_a_description_does_not_outlive_a_change():
