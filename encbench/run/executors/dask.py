@@ -427,7 +427,8 @@ def run_on_worker(
             sent = time.monotonic()
             # not "worker": the scheduler writes its own address of it there
             content = {"attempt": attempt, "where": where, "event": asdict(event)}
-            dask_worker.log_event(run, content)
+            with suppress(OSError):  # the scheduler may be gone at this moment
+                dask_worker.log_event(run, content)
 
     worker = _take(options, run, folder)
     worker.watch = watch
