@@ -229,7 +229,7 @@ class Worker:
         if reason is not None:
             message = str(reason)
             if attempt.killed is not None:
-                message += ", and did not end when told to: its process was killed"
+                message += ", and did not stop when asked to: its process was killed"
             return self._unfinished(cell, STOPPED[type(reason)], type(reason).__name__, message)
         starved = process.starved()
         message = f"the worker process died{process.cause()}"
