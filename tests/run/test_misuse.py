@@ -6,6 +6,7 @@ import logging
 import signal
 import subprocess
 import sys
+from multiprocessing import connection
 
 import numpy as np
 import psutil
@@ -15,6 +16,7 @@ from encbench import Outcome, UsageError, load_suite, plan, run_suite
 from encbench.plugins.registry import default_registry
 from encbench.run import cell
 from encbench.run.executors import InProcess, ProcessPool, RunOptions
+from encbench.run.executors.pool import Worker
 from tests.processes import outliving
 from tests.run.conftest import environment
 
@@ -133,6 +135,22 @@ def test_what_no_record_can_hold_is_refused_in_the_cell(pictures, arrays, words)
     # written later, it would end the run, and every one that goes on from there
     with pytest.raises((TypeError, ValueError), match=words):
         Outcome(comparisons={}, pictures=pictures, arrays=arrays)
+
+
+def test_a_process_that_dies_while_it_is_idle_costs_no_cell(suite_file):
+    registry = default_registry()
+    suite = load_suite(suite_file(["identity"], seeds=2, steps=2), registry)
+    worker = Worker(RunOptions(retries=0), lambda event: None)
+    for planned in plan(suite, registry):
+        worker.start(planned)
+        while (result := worker.poll()) is None:
+            connection.wait(worker.waitable(), 1)
+        assert result.record.status == "ok", result.record.error
+        assert result.record.lost_workers == []
+        process = psutil.Process(int(result.record.provenance.worker.rpartition(":")[2]))
+        process.kill()
+        assert not outliving([process])
+    worker.close()
 
 
 def test_an_executor_that_was_drained_runs_again(suite_file, tmp_path):

@@ -166,8 +166,8 @@ def _start(kind: str, workers: int) -> Any:
 def _client(where: Any) -> Client:
     """A client of a started cluster, or of the scheduler at an address or in a scheduler file.
 
-    A client that finds nobody takes half a minute to give up, and prints a traceback when it is
-    garbage collected; so the address is tried first.
+    The address is tried first: a client that finds no scheduler takes half a minute to give up,
+    and prints a traceback when it is garbage collected.
     """
     try:
         address = where
@@ -297,7 +297,7 @@ class Dask(Executor):
                 if asked is not None and time.monotonic() - asked > 2 * GRACE:
                     for key in list(waiting):
                         waiting.pop(key).cancel()
-                        message = "stopped by a signal, and did not end when told to"
+                        message = "stopped by a signal, and did not stop when asked to"
                         yield self.with_provenance(
                             self._unfinished(by_key[key], "interrupted", "Interrupted", message)
                         )
@@ -338,7 +338,7 @@ class Dask(Executor):
         finally:
             future.release()
         if delivered is None:
-            message = "its worker was told that nobody waits for it"
+            message = "the cluster cancelled it"
             return self._unfinished(cell, "interrupted", "Interrupted", message)
         attempt, result = delivered
         lost = [
@@ -425,7 +425,8 @@ def run_on_worker(
             sent = time.monotonic()
             # not "worker": the scheduler writes its own address of it there
             content = {"attempt": attempt, "where": where, "event": asdict(event)}
-            dask_worker.log_event(run, content)
+            with suppress(OSError):  # the scheduler may be gone at this moment
+                dask_worker.log_event(run, content)
 
     worker = _take(options, run, folder)
     worker.watch = watch

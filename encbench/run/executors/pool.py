@@ -139,14 +139,10 @@ class Worker:
         cell, process = self._cell, self._process
         assert cell is not None, "a cell was started"
         assert process is not None, "a cell was started"
-        # first: what a process sent before it died counts
-        died = bool(connection.wait([process.sentinel], 0))
         result: CellResult | None = None
-        try:
-            while result is None and process.pipe.poll():
-                result = self._received(cell, process.pipe.recv_bytes())
-        except (EOFError, OSError):
-            died = True
+        messages, died = process.receive()
+        for message in messages:
+            result = self._received(cell, message)
         if result is None and not died:
             self._enforce(process)
             return None
@@ -165,9 +161,13 @@ class Worker:
 
     def _begin(self, cell: CellConfig) -> None:
         self._attempt = _Attempt()
+        if self._process is not None and self._process.died():
+            # while it was idle, which is not this cell's fault
+            self._process.close()
+            self._process = None
         if self._process is None:
             self._process = WorkerProcess(self.options, self._folder)
-        # one that died while it was idle shows in the next poll
+        # one that dies at this moment shows in the next poll
         with contextlib.suppress(OSError):
             self._process.pipe.send(cell)
 
@@ -229,7 +229,7 @@ class Worker:
         if reason is not None:
             message = str(reason)
             if attempt.killed is not None:
-                message += ", and did not end when told to: its process was killed"
+                message += ", and did not stop when asked to: its process was killed"
             return self._unfinished(cell, STOPPED[type(reason)], type(reason).__name__, message)
         starved = process.starved()
         message = f"the worker process died{process.cause()}"

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from multiprocessing import resource_tracker
+from multiprocessing import connection, resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext, SpawnContext
 from multiprocessing.util import Finalize
@@ -32,8 +32,8 @@ __all__ = ["WorkerProcess"]
 
 STOP_SIGNAL = signal.SIGUSR1
 """Asks a process to stop its cell and send what it has."""
-COORDINATORS = (signal.SIGINT, signal.SIGTERM)
-"""Ctrl-C and a service's stop reach every process of a group; only the coordinator acts on them."""
+GROUP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+"""Signals to every process of a group, on which only the coordinator acts: Ctrl-C, SIGTERM."""
 EVENT_INTERVAL = 0.1
 """Seconds between two progress events of one phase; a display shows no more."""
 REAP_SECONDS = 5.0
@@ -61,6 +61,21 @@ class WorkerProcess:
             self._system = psutil.Process(self._handle.pid)
         # also called when this process exits, which would otherwise wait for that one
         self.kill = Finalize(self, end_process_tree, args=(self._system,), exitpriority=1)
+
+    def died(self) -> bool:
+        return bool(connection.wait([self.sentinel], 0))
+
+    def receive(self) -> tuple[list[bytes], bool]:
+        """What it has sent since the last call, and whether it has died."""
+        # asked first: what a process sent before it died counts
+        died = self.died()
+        messages = []
+        try:
+            while self.pipe.poll():
+                messages.append(self.pipe.recv_bytes())
+        except (EOFError, OSError):
+            died = True
+        return messages, died
 
     def ask_to_stop(self) -> None:
         if self._system is not None:
@@ -118,7 +133,7 @@ def _signals_blocked() -> Iterator[None]:
     """
     # first, because when it is started it unblocks them
     resource_tracker.ensure_running()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, COORDINATORS)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, GROUP_SIGNALS)
     try:
         yield
     finally:
@@ -151,9 +166,9 @@ def serve(pipe: Connection, options: RunOptions, folder: str) -> None:
         options: how its cells are run.
         folder: the coordinator's working directory, against which relative paths are resolved.
     """
-    for number in COORDINATORS:
+    for number in GROUP_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, COORDINATORS)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, GROUP_SIGNALS)
     # a process that a plug-in forks must not keep the pipe open when this one dies
     os.register_at_fork(after_in_child=pipe.close)
     threading.Thread(target=_end_with_coordinator, daemon=True).start()
