@@ -269,8 +269,6 @@ def _mean_text(row: Standing, column: str, places: int) -> str:
     low, high = row[f"{column}|low"], row[f"{column}|high"]
     if row[f"{column}|interval"] == "t":
         shown += f" ± {fixed((high - low) / 2, places)}"
-    elif row[f"{column}|interval"] == "bootstrap":
-        shown += f" [{fixed(low, places)}, {fixed(high, places)}]"
     without = int(row["n"] - row[f"{column}|n"])
     return f"{shown}; {without} of {row['n']} {MISSING}" if without else shown
 
