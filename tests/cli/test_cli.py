@@ -168,7 +168,7 @@ def test_a_dry_run_leaves_out_what_is_recorded_and_says_what_cannot_be_read(tmp_
 def test_encodings_or_tasks_given_by_themselves_are_no_packaged_suite(tmp_path):
     assert encbench("run", "-e", "identity", *SMALL, "-j", 1, cwd=tmp_path).returncode == 0
     folder = tmp_path / "results" / "custom"
-    asked = json.loads((folder / "run.json").read_text())
+    (asked,) = json.loads((folder / "run.json").read_text())["suites"]
     assert (asked["name"], asked["description"]) == ("custom", "")
     assert "quick" not in (folder / "leaderboard.md").read_text()
 
