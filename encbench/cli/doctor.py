@@ -119,7 +119,8 @@ def examine(output: Path) -> list[Check]:
     checks: list[Check] = []
     for section, look in sections.items():
         try:
-            checks += [dataclasses.replace(check, section=section) for check in look()]
+            for check in look():
+                checks.append(dataclasses.replace(check, section=section))  # noqa: PERF401 # keeps those before an error
         # whatever is broken, the rest is still worth knowing
         except Exception as error:
             checks.append(_not_checked(section, error, section))
@@ -129,11 +130,12 @@ def examine(output: Path) -> list[Check]:
 def required(extra: str = "") -> list[str]:
     """Distributions that every installation needs, or those that an extra adds."""
     found = []
-    for text in metadata.requires("encbench") or ():
-        requirement = Requirement(text)
+    for requirement in map(Requirement, metadata.requires("encbench") or ()):
         marker = requirement.marker
         always = marker is None or marker.evaluate({"extra": ""})
-        if always if not extra else marker and not always and marker.evaluate({"extra": extra}):
+        wanted = marker is None or marker.evaluate({"extra": extra})
+        # an extra adds only what is not there without it
+        if wanted and not (extra and always):
             found.append(requirement.name.lower())
     return found
 

@@ -201,10 +201,12 @@ def test_one_module_that_cannot_be_imported_does_not_hide_another(tmp_path, monk
 
 def test_a_check_that_raises_is_a_warning(monkeypatch, tmp_path):
     def fails(facts):
+        yield verb.Check("CPU", "ok", "one")
         raise ValueError("unheard of")
 
     monkeypatch.setattr(verb, "devices", fails)
     found = {"broken": {}, "torch": {"problem": "-"}}
     monkeypatch.setattr(verb, "run_probe", lambda modules: found)
-    (finding,) = [check for check in verb.examine(tmp_path) if check.section == "devices"]
+    kept, finding = [check for check in verb.examine(tmp_path) if check.section == "devices"]
+    assert kept.name == "CPU"
     assert (finding.state, "unheard of" in finding.text) == ("warning", True)
