@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from encbench import Encoding
+from encbench_encodings._constants import at_least_float32
 from encbench_encodings._grid import over_corners
 from encbench_encodings._lookup import weighted_rows
 
@@ -55,6 +56,7 @@ class FactorTable(nn.Module):
 
     def rows_and_weights(self, y: Tensor) -> tuple[Tensor, Tensor]:
         """Rows of the table and weights, (N, M, 2^k) both, at y (N, M, k) in [0, 1]."""
+        y = at_least_float32(y)
         position = y.permute(2, 0, 1) * self._cells.to(y.dtype)  # (k, N, M)
         # The last node belongs to the last cell: no corner lies outside its grid.
         cells = position.detach().floor().long().minimum(self._cells - 1).clamp(min=0)

@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from encbench import Encoding, SparseBlock
+from encbench import SparseBlock
+from encbench_encodings._constants import ConstantsKept, at_least_float32
 from encbench_encodings._lookup import weighted_rows
 
 __all__ = ["MultilevelGrid", "over_corners"]
@@ -38,11 +39,12 @@ def over_corners(
     return corners
 
 
-class MultilevelGrid(Encoding):
+class MultilevelGrid(ConstantsKept):
     """Base of grids: L levels of vertices with F features each, all in one table.
 
     One table and not one a level: a single lookup serves all levels. Features are ordered by
-    level, then by column of the table.
+    level, then by column of the table. A table in float16 or bfloat16 is read at positions that are
+    computed in float32.
 
     Attributes:
         table: (rows, F) parameter. Level l owns the rows from ``starts[l]`` to ``starts[l + 1]``.
@@ -87,7 +89,7 @@ class MultilevelGrid(Encoding):
                 f"{type(self).__name__} was built for in_dim={self.in_dim}, "
                 f"got x of shape {tuple(x.shape)}"
             )
-        entries, weights = self.corners(x)
+        entries, weights = self.corners(at_least_float32(x))
         rows = (entries + self._starts).permute(1, 2, 0).contiguous()
         return rows, weights.permute(1, 2, 0).contiguous()
 

@@ -17,7 +17,7 @@ def weighted_rows(table: Tensor, rows: Tensor, weights: Tensor, *, sparse: bool 
     Differentiable twice in table and weights, forward and backward, and under ``torch.func``.
 
     Args:
-        table: (R, F), float32 or float64.
+        table: (R, F), of any floating type.
         rows: (N, m) int64 in [0, R); a row that stands twice in rows[n] counts twice.
         weights: (N, m), of the table's dtype.
         sparse: the table's gradient is a sparse COO tensor of the rows that were read. A step

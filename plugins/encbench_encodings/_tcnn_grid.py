@@ -15,6 +15,9 @@ Level l of L, with growth b:
     entries_l    = resolution_l^d rounded up to 8, at most the kind's cap
     index        = (x + y · resolution + z · resolution² + …) mod entries,
                    or, hashed, (x · 1 ⊕ y · 2654435761 ⊕ z · 805459861 ⊕ …) mod entries in uint32
+
+This holds in [0, 1]. Outside, tiny-cuda-nn wraps to other cells; here the border cell's polynomial
+goes on, as in all grids of this package.
 """
 
 from __future__ import annotations
@@ -231,12 +234,13 @@ class TinyCudaGrid(MultilevelGrid):
 
     def corners(self, x: Tensor) -> tuple[Tensor, Tensor]:
         # float32 numbers, exact in float64: both precisions see the same grid.
-        position = x.t().unsqueeze(-1) * self._scales.to(x.dtype) + 0.5  # (d, N, L)
-        floor = position.detach().floor()
-        cells = floor.long()
+        scales = self._scales.to(x.dtype)
+        position = x.t().unsqueeze(-1) * scales + 0.5  # (d, N, L)
+        # Clamped as integers, where even NaN is a number: indices hold for cells of [0, 1] only.
+        cells = position.detach().floor().long().minimum((scales + 0.5).long()).clamp(min=0)
+        fraction = position - cells
         if self.interpolation == "nearest":
-            return self._indices(cells), torch.ones_like(position[:1])
-        fraction = position - floor
+            return self._indices(cells), 1 + 0 * fraction.detach().sum(0, keepdim=True)
         if self.interpolation == "smoothstep":
             fraction = fraction * fraction * (3 - 2 * fraction)
         return self._indices(cells), over_corners(torch.mul, 1 - fraction, fraction)

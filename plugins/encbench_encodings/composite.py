@@ -36,7 +36,9 @@ class Composite(Encoding):
     names none of its own.
 
     Parameters: the sum of the parts', named ``parts.0.…``, ``parts.1.…``. Sparse Jacobians are
-    passed on; parts without one have their own road in the kernel.
+    passed on; the kernel of parts without one is computed as it is for such a part alone.
+
+    Outside [0, 1] each part does what it does alone.
 
     Args:
         in_dim: d, 1 to 4; a part may allow fewer.

@@ -8,14 +8,15 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from encbench import Encoding, ParameterError
+from encbench import ParameterError
+from encbench_encodings._constants import ConstantsKept
 from encbench_encodings._factors import FactorTable, check_columns
 
 DEFAULT_FREQUENCIES = (2.0, 3.2, 4.4, 5.6, 6.8, 8.0)
 DEFAULT_RESOLUTIONS = (16, 26, 35, 45, 54, 64)
 
 
-class DictionaryField(Encoding):
+class DictionaryField(ConstantsKept):
     """Dictionary field: coefficients c_l(x) times a basis b_l repeated f_l times; d_e = L·F.
 
     The coefficients are one coarse grid over the domain, with F values for each of L levels. The
@@ -36,6 +37,8 @@ class DictionaryField(Encoding):
     3D: minutes for 1024 points.
 
     Parameters: F · (L · n_c^d + Σ_l n_l^d).
+
+    Outside [0, 1] the basis goes on repeating, and the coefficients' border cells are extrapolated.
 
     Args:
         in_dim: d, 1 to 3.

@@ -9,10 +9,11 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from encbench import Encoding, ParameterError
+from encbench import ParameterError
+from encbench_encodings._constants import ConstantsKept
 
 
-class FourierFeatureEncoding(Encoding):
+class FourierFeatureEncoding(ConstantsKept):
     """Fourier features at octaves: sin and cos of 2^l x for l < L; d_e = 2dL (+ d).
 
     Three conventions, which differ in frequency *and* in order (x of d coordinates, l from 0):
@@ -30,6 +31,8 @@ class FourierFeatureEncoding(Encoding):
 
     Computed in x's dtype. 2^l x is exact, and in the conventions with π whole periods are taken
     off before π comes in; so the only error that grows with 2^l is x's own rounding.
+
+    Outside [0, 1] the formula holds as it stands.
 
     Args:
         in_dim: d, 1 to 4.

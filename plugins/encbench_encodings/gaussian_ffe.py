@@ -9,10 +9,10 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from encbench import Encoding
+from encbench_encodings._constants import ConstantsKept
 
 
-class GaussianFourierFeatures(Encoding):
+class GaussianFourierFeatures(ConstantsKept):
     """Fourier features at random frequencies: cos and sin of 2πBx, B ~ N(0, σ²); d_e = 2m.
 
     Order: all m cosines, then all m sines; all amplitudes 1 (Tancik et al.'s Gaussian mapping).
@@ -21,6 +21,8 @@ class GaussianFourierFeatures(Encoding):
 
     B is drawn when the encoding is built, from torch's generator, and kept in the state dict as
     ``frequencies`` (m, d), in cycles.
+
+    Outside [0, 1] the formula holds as it stands.
 
     Args:
         in_dim: d, 1 to 4.

@@ -35,6 +35,8 @@ class HashGrid(TinyCudaGrid):
     and nerfstudio's fallback, whose parameter counts differ. Beyond tiny-cuda-nn: d = 1, any F,
     float64. The table is laid out as tiny-cuda-nn's parameters are, in rows of F.
 
+    Outside [0, 1] the border cell's polynomial goes on; tiny-cuda-nn wraps to other cells there.
+
     Args:
         in_dim: d, 1 to 4.
         levels: L. tiny-cuda-nn's default too.

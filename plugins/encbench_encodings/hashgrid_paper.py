@@ -41,6 +41,8 @@ class HashGridPaper(MultilevelGrid):
 
     Parameters: F · Σ_l min((N_l + 1)^d, T).
 
+    Outside [0, 1] the values of the border cells are extrapolated.
+
     Args:
         in_dim: d, 1 to 4.
         levels: L.

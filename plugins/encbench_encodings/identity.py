@@ -8,7 +8,10 @@ from encbench import Encoding
 
 
 class Identity(Encoding):
-    """Coordinates passed through unchanged, γ(x) = x; d_e = d."""
+    """Coordinates passed through unchanged, γ(x) = x; d_e = d.
+
+    Outside [0, 1] the formula holds as it stands.
+    """
 
     equation = "γ(x) = x"
     source = "the baseline; no encoding"

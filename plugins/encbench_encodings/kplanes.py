@@ -31,6 +31,8 @@ class KPlanes(Encoding):
 
     Parameters: F · d(d − 1)/2 · Σ_l n_l².
 
+    Outside [0, 1] the values of the border cells are extrapolated.
+
     Args:
         in_dim: d, 2 to 4.
         features_per_level: F (the paper: 16 or 32).

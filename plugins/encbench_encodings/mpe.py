@@ -21,7 +21,7 @@ class MultigridParametricEncoding(MultilevelGrid):
 
     Level l has n_l nodes an axis, node i at x = i / (n_l − 1): both borders lie on nodes. Its k
     values a node are interpolated linearly along each axis. Output: the k values of level 0, of
-    level 1, …, and last the d coordinates. Beyond [0, 1] the border cells are extrapolated.
+    level 1, …, and last the d coordinates. Outside [0, 1] the border cells are extrapolated.
 
     Not the grids of tiny-cuda-nn (``densegrid``, ``hashgrid``): no half-cell offset, no wrapping,
     no rounding of tables, nodes counted exactly.

@@ -25,6 +25,9 @@ class OneBlob(Encoding):
     Order: coordinate, then bin. Nothing to learn. tiny-cuda-nn asks for a power of two of bins;
     here any number will do.
 
+    Outside [0, 1] the features of the circle repeat from −1 + 1/k to 2 − 1/k and fall to 0 beyond;
+    those of "paper" fall to 0 as the kernel leaves the domain.
+
     Args:
         in_dim: d, 1 to 4.
         bins: k; tiny-cuda-nn's default too.

@@ -37,6 +37,8 @@ class Permutohedral(MultilevelGrid):
     levels do not coincide: drawn uniformly from the lattice's unit cell when the encoding is
     built, from torch's generator, and kept in the state dict.
 
+    Outside [0, 1] the lattice goes on, its vertices hashed as those inside are.
+
     Parameters: L · T · F.
 
     Args:
@@ -148,7 +150,8 @@ class Permutohedral(MultilevelGrid):
         # Rounding may leave the hyperplane; the coordinates that rounded worst step back.
         rank = (ahead | ties).sum(1) + nearest.sum(0).long()
         correction = (rank < 0).long() - (rank >= m).long()
-        rank = rank + m * correction
+        # Clamped for x that is not finite, whose weights are NaN.
+        rank = (rank + m * correction).clamp(0, self.in_dim)
         base = nearest.long() + correction
         delta = position - base
         ranked = torch.zeros_like(delta).scatter(0, rank, delta)  # by rank, falling

@@ -25,6 +25,8 @@ class Siren(FirstLayer):
 
     m(d + 1) parameters, ``linear.weight`` and ``linear.bias``.
 
+    Outside [0, 1] the formula holds as it stands.
+
     Args:
         in_dim: d, 1 to 4.
         features: m, units of the layer.

@@ -38,6 +38,8 @@ class SparseMultigrid(MultilevelGrid):
 
     Parameters: k · Σ_l (touched nodes of level l); k · Σ_l n_l^d without ``samples``.
 
+    Outside [0, 1] the border cells are extrapolated, as far as their nodes are stored.
+
     Args:
         in_dim: d, 1 to 3.
         features_per_level: k, scalars a node.

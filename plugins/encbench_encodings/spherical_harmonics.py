@@ -23,6 +23,8 @@ class SphericalHarmonics(Encoding):
     alone in the polar part, P_l's m-th derivative at v_z times Re or Im of (v_x + j v_y)^|m|.
     In the corners of the cube they reach well beyond 1.
 
+    Outside [0, 1] the formula holds as it stands.
+
     Args:
         in_dim: 3.
         degree: L, number of bands, from 1 to tiny-cuda-nn's 8; its default too.

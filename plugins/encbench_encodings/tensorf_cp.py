@@ -27,6 +27,8 @@ class TensorfCP(Encoding):
 
     Parameters: R · d · n.
 
+    Outside [0, 1] the values of the border cells are extrapolated.
+
     Args:
         in_dim: d, 2 to 4 (TensoRF: 3).
         rank: R, components.

@@ -31,6 +31,8 @@ class TensorfVM(Encoding):
 
     Parameters: 3 · R · (n² + n).
 
+    Outside [0, 1] the values of the border cells are extrapolated.
+
     Args:
         in_dim: 3.
         rank: R, components of each split (TensoRF: 16 for density, 48 for appearance).

@@ -27,6 +27,8 @@ class TiledGrid(TinyCudaGrid):
     tiny-cuda-nn (see ``_tcnn_grid``): the repetition is of the *index*, x + y · resolution + …,
     so that the tiles are sheared unless entries and resolution share their factors.
 
+    Outside [0, 1] the border cell's polynomial goes on; tiny-cuda-nn wraps to other cells there.
+
     Args:
         in_dim: d, 1 to 4.
         levels: L. tiny-cuda-nn's default too.

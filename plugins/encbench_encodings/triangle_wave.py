@@ -8,10 +8,10 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from encbench import Encoding
+from encbench_encodings._constants import ConstantsKept
 
 
-class TriangleWave(Encoding):
+class TriangleWave(ConstantsKept):
     """Triangle waves at octaves, each a quarter of a period on from the last; d_e = dL.
 
     A cheap stand-in for sines, without cosines. As in tiny-cuda-nn: level l has the period
@@ -20,6 +20,8 @@ class TriangleWave(Encoding):
 
     Frequencies of ``ffe:convention=nerf``, not of the paper's; no parameters to learn. Piecewise
     linear in x.
+
+    Outside [0, 1] the formula holds as it stands.
 
     Args:
         in_dim: d, 1 to 4.

@@ -21,9 +21,11 @@ class TriPlane(Encoding):
     added. EG3D's planes are the output of a generator; here they are parameters, as in the
     methods that fit them to one object. Its planes end half a cell short of the border
     (``grid_sample`` without aligned corners), these end on it. The sum is linear in the table:
-    the kernel takes the sparse road. ``kplanes`` multiplies instead.
+    the kernel is computed from its sparse Jacobian. ``kplanes`` multiplies instead.
 
     Parameters: 3 · F · n².
+
+    Outside [0, 1] the values of the border cells are extrapolated.
 
     Args:
         in_dim: 3.
