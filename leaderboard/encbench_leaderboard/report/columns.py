@@ -29,6 +29,7 @@ __all__ = [
     "ENTRY",
     "NO_VALUE",
     "Source",
+    "Standing",
     "codes",
     "cost_columns",
     "fill",
