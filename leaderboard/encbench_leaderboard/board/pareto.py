@@ -94,11 +94,11 @@ def tradeoffs(task: TaskBoard) -> Tradeoffs:
     everywhere = np.ones(len(cells["entry"]), dtype=bool)
     parts: list[tuple[Cost, str, np.ndarray]] = [("parameters", "", everywhere)]
     for where in machines[:MACHINES]:
-        told = where if len(machines) > 1 else ""
-        parts.append(("training", told, cells["machine"] == where))
+        shown = where if len(machines) > 1 else ""
+        parts.append(("training", shown, cells["machine"] == where))
     for where in devices:
-        told = where if len(devices) > 1 else ""
-        parts.append(("memory", told, cells["device"] == where))
+        shown = where if len(devices) > 1 else ""
+        parts.append(("memory", shown, cells["device"] == where))
     higher = task.primary.direction == "higher"
     panels = [
         CostPoints(cost, LABELS[cost], where, _points(entries, cells, cost, known, higher=higher))

@@ -29,7 +29,7 @@ __all__ = [
 SETTINGS = ("training", "network", "ntk")
 """Sections of a cell that are no part of what is compared, and may be made to differ."""
 FEW = 2
-"""So many settings that differ are told."""
+"""Settings that are named where no more than so many differ."""
 EXPLAINED = 20
 """Cells without one beside them whose reason is looked for."""
 
@@ -137,8 +137,8 @@ def unmatched(
         choices = ((differing([mine, theirs]), theirs) for theirs in near)
         keys, theirs = min(choices, key=lambda item: len(item[0]), default=([], {}))
         if 0 < len(keys) <= FEW:
-            told = "; ".join(f"{key} {mine.get(key)}, there {theirs.get(key)}" for key in keys)
-            words[place] += f" ({told})"
+            listed = "; ".join(f"{key} {mine.get(key)}, there {theirs.get(key)}" for key in keys)
+            words[place] += f" ({listed})"
             found |= dict.fromkeys(keys)
     return words, list(found) if all(_is_of(key, SETTINGS) for key in found) else []
 
