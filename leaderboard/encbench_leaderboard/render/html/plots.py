@@ -103,7 +103,7 @@ def escaped(text: str) -> str:
 
 
 def _axis(axis: Axis) -> dict[str, Any]:
-    title = {"text": escaped(axis.title), "standoff": 8}
+    title = {"text": escaped(axis.title), "standoff": 8, "font": {"size": 12}}
     made = AXIS | {"title": title, "type": axis.scale}
     if axis.limits:
         made["range"] = [float(v) for v in axis.limits]
