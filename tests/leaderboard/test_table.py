@@ -36,7 +36,7 @@ def rows(table: Table | None) -> list[dict[str, str]]:
 
 
 def standings_of(task: TaskBoard) -> list[dict[str, str]]:
-    return rows(standings_table(task, lambda entry: ()))
+    return rows(standings_table(task))
 
 
 def test_entries_are_ranked_best_first(results: Results) -> None:

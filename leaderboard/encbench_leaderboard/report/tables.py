@@ -20,6 +20,7 @@ from encbench_leaderboard.report.columns import (
     ENTRY,
     NO_VALUE,
     Source,
+    Standing,
     codes,
     cost_columns,
     fill,
@@ -49,14 +50,16 @@ TEST_NAMES = {
 }
 
 
-def standings_table(task: TaskBoard, details: Callable[[str], Sequence[Block]]) -> Table:
+def standings_table(
+    task: TaskBoard, details: Callable[[Standing], Sequence[Block]] = lambda row: ()
+) -> Table:
     """The leaderboard of a task, best first, what did not finish at the bottom.
 
     Columns without any value are left out.
 
     Args:
         task: a task or category.
-        details: what is shown of an entry when its row is opened.
+        details: what is shown when a row of ``task.rows`` is opened.
     """
     full = fill("standings", standings_columns(task), task.rows, itemgetter("entry"))
     quality = [metric_column(metric) for metric in task.metrics[:2]]
@@ -71,11 +74,11 @@ def standings_table(task: TaskBoard, details: Callable[[str], Sequence[Block]]) 
     rows = [
         Row(
             [row.values[place] for place in places],
-            entry,
-            Counter(stored.record.status for stored in task.of_entry(entry)),
-            details(entry),
+            row.entry,
+            Counter(stored.record.status for stored in task.of_entry(standing["entry"])),
+            details(standing),
         )
-        for row, entry in zip(full.rows, task.standings["entry"], strict=True)
+        for row, standing in zip(full.rows, task.rows, strict=True)
     ]
     targets = f" ({task.cells['unit'].nunique()} targets)" if task.targets else ""
     return Table(
@@ -145,31 +148,30 @@ def adjacent_table(task: TaskBoard) -> Table | None:
     return fill("adjacent", sources, found, attrgetter("higher")) if found else None
 
 
-def spectra_table(task: TaskBoard, entry: str | None = None) -> Table | None:
+def spectra_table(standings: Sequence[Standing], *, named: bool = True) -> Table | None:
     """Statistics of the spectrum at the start, middle and end; None where none was taken.
 
     Args:
-        task: a task or category.
-        entry: of this one alone, without a column that names it.
+        standings: some of ``TaskBoard.rows``.
+        named: with a column that names the entry.
     """
-    named = [ENTRY] if entry is None else []
+    names = [ENTRY] if named else []
     moments = {when: spectrum_columns(when) for when in WHENS}
     rows = [
         Row(
             [
-                *(source.value(row) for source in named),
+                *(source.value(row) for source in names),
                 Value(when),
                 *(source.value(row) for source in sources),
             ],
             row["entry"],
         )
-        for row in task.rows
-        if entry in (None, row["entry"])
+        for row in standings
         for when, sources in moments.items()
         if row[f"{when}:taken"]
     ]
     columns = [Column("moment", "moment", "text"), *(s.column for s in moments["end"])]
-    return Table("spectra", [*(s.column for s in named), *columns], rows) if rows else None
+    return Table("spectra", [*(s.column for s in names), *columns], rows) if rows else None
 
 
 def cost_table(task: TaskBoard) -> Table:
