@@ -5,13 +5,13 @@ import math
 
 import pytest
 import torch
-from encbench_leaderboard.compare.folders import compare_folders
+from encbench_leaderboard.compare.result import compare_folders
 from torch import Tensor
 
 from encbench import Encoding, Store, Suite, plan, run_suite
 from encbench.plugins.registry import Registry
-from encbench.run.building import build_model, build_task, cell_streams
 from encbench.run.cell import run_cell
+from encbench.run.parts import build_model, build_task, cell_streams
 from encbench.run.runner import left_to_run
 from encbench.suite.config import cell_key
 from tests.sample_plugin import Wave, module, registry_of

@@ -66,15 +66,10 @@ def front(cost: np.ndarray, quality: np.ndarray, *, higher: bool) -> np.ndarray:
     if not len(cost):
         return np.zeros(0, dtype=bool)
     gain = quality if higher else -quality
-    order = np.lexsort((-gain, cost))
-    sorted_cost, sorted_gain = cost[order], gain[order]
-    cheapest = np.concatenate([[True], np.diff(sorted_cost) > 0])
-    # of those that cost the same only the best can be on the front
-    best = sorted_gain[np.maximum.accumulate(np.where(cheapest, np.arange(len(cost)), 0))]
-    before = np.concatenate([[-np.inf], np.maximum.accumulate(sorted_gain)[:-1]])
-    before = before[np.maximum.accumulate(np.where(cheapest, np.arange(len(cost)), 0))]
-    found = np.empty(len(cost), dtype=bool)
-    found[order] = (sorted_gain == best) & (sorted_gain > before)
+    # The cheapest first, and of those that cost the same the best.
+    points, place = np.unique(np.column_stack([cost, -gain]), axis=0, return_inverse=True)
+    before = np.concatenate([[-np.inf], np.maximum.accumulate(-points[:-1, 1])])
+    found: np.ndarray = (-points[:, 1] > before)[place.reshape(-1)]
     return found
 
 
