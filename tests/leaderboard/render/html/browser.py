@@ -63,12 +63,20 @@ class Opened:
     def sort(self, title: str, name: str = "standings") -> None:
         self.head(title, name).locator(".dt-column-header").click()
 
+    def opened(self) -> Locator:
+        """What an opened row shows."""
+        return self.table().locator(".details")
+
     def figure(self, name: str) -> Locator:
         """A figure in what is shown, scrolled to and drawn."""
         found = self.page.locator(f".figure[data-name={name}]:visible").first
         found.scroll_into_view_if_needed()
         expect(found).to_have_attribute("data-ready", "")
         return found
+
+    def choose(self, name: str, choice: str, option: str) -> None:
+        """Choose an option of a figure."""
+        self.figure(name).locator(f"select[name={choice}]").select_option(option)
 
     def plot(self, name: str) -> Any:
         """Axes and traces of a drawn figure, as Plotly has them."""

@@ -19,9 +19,9 @@ def test_everything_chosen_survives_a_reload(opened: Opened) -> None:
     page.locator("#find").fill("levels")
     page.locator("#status label").first.click()
     opened.sort("PSNR")
-    opened.figure("curves").get_by_label("x axis").select_option("epochs")
+    opened.choose("curves", "unit", "epochs")
     opened.figure("curves").locator(".legend button").first.click()
-    opened.figure("spectra").get_by_label("y").select_option("linear")
+    opened.choose("spectra", "y", "linear")
     expect(page).to_have_url(re.compile("spectra.y=linear"))
     opened.reload()
     assert page.locator("#task option:checked").inner_text() == "image:image=coffee"

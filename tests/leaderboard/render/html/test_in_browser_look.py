@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -33,21 +34,19 @@ def ground(page: Page) -> str:
     return found
 
 
-def test_the_theme_is_the_systems_until_the_button_says_otherwise(
-    file: Path, browser: Browser
-) -> None:
+def test_the_theme_is_the_systems_until_another_is_chosen(file: Path, browser: Browser) -> None:
     opened = Opened(browser, file, color_scheme="dark")
     page = opened.page
-    button = page.locator("#theme")
-    expect(button).to_have_attribute("aria-pressed", "true")
+    expect(page.locator("#theme")).to_have_value("system")
     dark, lines = ground(page), {t["colour"] for t in opened.plot("spectra")["traces"]}
-    button.click()
+    page.locator("#theme").select_option("light")
     light = ground(page)
     assert dark != light
     assert {t["colour"] for t in opened.plot("spectra")["traces"]} != lines
+    expect(page).to_have_url(re.compile("theme=light"))
     opened.reload()
     assert ground(page) == light
-    expect(page.locator("#theme")).to_have_attribute("aria-pressed", "false")
+    expect(page.locator("#theme")).to_have_value("light")
     page.emulate_media(media="print", color_scheme="dark")
     assert not page.locator("nav").is_visible()
     opened.close()

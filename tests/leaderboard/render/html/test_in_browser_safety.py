@@ -29,7 +29,7 @@ def test_hostile_text_is_shown_everywhere_and_does_nothing(
     shown.keyboard.press("Escape")
     assert HOSTILE in opened.table().inner_text()
     opened.rows().filter(has_text="evil").locator(".c-psnr").click()
-    expect(opened.table().locator(".opened")).to_be_visible()
+    expect(opened.opened()).to_be_visible()
     with shown.expect_download() as started:
         opened.table().get_by_text("Save CSV").click()
     saved = Path(started.value.path()).read_text(encoding="utf-8-sig")
@@ -37,7 +37,7 @@ def test_hostile_text_is_shown_everywhere_and_does_nothing(
     shown.locator("#find").fill(HOSTILE)
     assert evil in opened.entries()
     figure = opened.figure("curves")
-    figure.get_by_label("lines").select_option("all")
+    opened.choose("curves", "lines", "all")
     figure.locator(".legend button", has_text="identity").focus()
     shown.keyboard.press("End")
     expect(opened.tip()).to_contain_text("identity")

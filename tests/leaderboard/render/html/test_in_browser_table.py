@@ -50,9 +50,9 @@ def test_keys_alone_sort_find_filter_and_open(opened: Opened) -> None:
     assert opened.entries() == ["siren"]
     opened.rows().focus()
     page.keyboard.press("Enter")
-    expect(opened.table().locator(".opened")).to_contain_text(COMMAND)
+    expect(opened.opened()).to_contain_text(COMMAND)
     page.keyboard.press("Enter")
-    expect(opened.table().locator(".opened")).to_have_count(0)
+    expect(opened.opened()).to_have_count(0)
 
 
 def test_the_arrow_keys_walk_from_row_to_row(opened: Opened) -> None:
@@ -116,7 +116,7 @@ def test_another_task_has_its_own_numbers_and_all_tasks_stand_together(opened: O
 def test_an_opened_row_shows_its_cells_the_command_and_the_bibtex(opened: Opened) -> None:
     row = opened.rows().nth(1)
     row.locator(".c-psnr").click()
-    inside = opened.table().locator(".opened")
+    inside = opened.opened()
     expect(inside).to_contain_text("25.2500")
     expect(inside).to_contain_text(COMMAND)
     assert inside.locator("pre").inner_text().strip() == BIBTEX
