@@ -1,9 +1,7 @@
 // Figures by Plotly, and pictures side by side.
-function loadPlotly() {
-  if (window.Plotly) return;
-  const script = document.createElement("script"); // half a second that only figures need
-  script.textContent = $("#plotly").textContent;
-  document.head.append(script);
+function loadPlotly() { // half a second that only figures need
+  const script = Object.assign(document.createElement("script"), { text: $("#plotly").textContent });
+  if (!window.Plotly) document.head.append(script);
 }
 const decoded = (text) => (
   new Float64Array(Uint8Array.from(atob(text), (c) => c.charCodeAt(0)).buffer));
@@ -16,34 +14,31 @@ function drawFigure(host) {
   const panels = Object.keys(given).filter((name) => name.startsWith("xaxis")).length;
   const controls = Object.fromEntries($$("[data-key]", host).map((c) => [c.name, c]));
   const hidden = ({ list, name }) => state.getAll(list).includes(name);
+  const styles = `${host.dataset.name}.hide`;
 
   function apply() {
     Object.values(controls).forEach(load);
     const { x, y, unit, lines } = controls;
     const all = !lines || lines.value !== lines.first;
-    const { color, backgroundColor } = getComputedStyle(plot);
     const width = plot.clientWidth;
     const columns = Math.max(1, Math.min(panels, Math.floor(width / 320)));
     const rows = Math.ceil(panels / columns);
-    const layout = {
-      ...given, width, height: rows * 340, grid: { ...given.grid, rows, columns },
-      font: { ...given.font, color }, hoverlabel: { bgcolor: backgroundColor },
-      uirevision: [x.value, y.value, unit?.value].join(),
-    };
-    for (const name of Object.keys(given).filter((key) => /^[xy]axis/.test(key))) {
-      layout[name] = { ...given[name] };
-      const scale = controls[name[0]];
-      if (scale.value !== scale.first) Object.assign(layout[name], { type: scale.value, range: null });
-      if (name[0] === "x" && unit && unit.value !== unit.first) {
-        Object.assign(layout[name], { title: { text: unit.value }, range: null });
+    const layout = structuredClone(given);
+    const uirevision = `${x.value} ${y.value} ${unit?.value}`; // a zoom is kept while it is the same
+    Object.assign(layout, { width, height: rows * 340, uirevision });
+    Object.assign(layout.grid, { rows, columns });
+    layout.font.color = getComputedStyle(plot).color;
+    for (const name of Object.keys(layout).filter((key) => /^[xy]axis/.test(key))) {
+      const [axis, scale] = [layout[name], controls[name[0]]];
+      if (scale.value !== scale.first) Object.assign(axis, { type: scale.value, range: null });
+      if (scale === x && unit && unit.value !== unit.first) {
+        Object.assign(axis, { title: { ...axis.title, text: unit.value }, range: null });
       }
     }
-    for (const button of $$(".legend button", host)) {
-      button.ariaPressed = !hidden(button.dataset);
-    }
+    for (const button of $$(".legend button", host)) button.ariaPressed = !hidden(button.dataset);
     return Plotly.react(plot, traces.map((trace) => {
       const { colours, other, name, style, named } = trace.meta;
-      const off = hidden({ list: "hide", name }) || hidden({ list: `${host.dataset.name}.hide`, name: style });
+      const off = hidden({ list: "hide", name }) || hidden({ list: styles, name: style });
       const colour = colours[Number(isDark())];
       return {
         ...trace, x: values[other[unit?.value] ?? trace.x], y: values[trace.y],
@@ -55,46 +50,45 @@ function drawFigure(host) {
 
   function csv() {
     const cell = (value) => (/[",\n]/.test(value) ? `"${value.replaceAll('"', '""')}"` : value);
-    const drawn = plot.data.filter(({ hovertemplate }) => hovertemplate);
-    const lines = drawn.flatMap(({ x, y, meta: { name, label, panel } }) => (
-      Array.from(x, (at, i) => [name, label, panel, at, y[i]].map(cell).join())));
-    return ["entry,series,panel,x,y", ...lines, ""].join("\n");
+    const lines = plot.data.filter((trace) => trace.hovertemplate).flatMap(({ x, y, meta }) => (
+      Array.from(x, (at, i) => [meta.name, meta.label, meta.panel, at, y[i]].map(cell).join())));
+    return encodeURIComponent(["entry,series,panel,x,y", ...lines, ""].join("\n"));
   }
   host.addEventListener("click", ({ target }) => {
     const switched = target.closest(".legend button")?.dataset;
     const format = target.dataset.save;
-    const filename = [host.closest(".task")?.dataset.name, host.dataset.name].filter(Boolean).join("-");
+    const filename = `${host.closest(".task")?.dataset.name ?? "page"}-${host.dataset.name}`;
     if (switched) {
       const others = state.getAll(switched.list).filter((name) => name !== switched.name);
       keep(switched.list, ...others, hidden(switched) ? "" : switched.name);
       redraw();
     } else if (format === "csv") {
-      const href = `data:text/csv;charset=utf-8,${encodeURIComponent(csv())}`;
-      Object.assign(document.createElement("a"), { href, download: `${filename}.csv` }).click();
+      const file = { href: `data:text/csv;charset=utf-8,${csv()}`, download: `${filename}.csv` };
+      Object.assign(document.createElement("a"), file).click();
     } else if (format) {
-      const layout = { ...plot.layout, showlegend: true, paper_bgcolor: plot.layout.hoverlabel.bgcolor };
+      const paper = getComputedStyle(plot).backgroundColor;
+      const layout = { ...plot.layout, showlegend: true, paper_bgcolor: paper };
       const [width, height] = [plot.layout.width + 300, plot.layout.height];
       Plotly.downloadImage({ data: plot.data, layout }, { format, filename, width, height });
     }
   });
 
-  // The arrow keys walk along an entry's lines.
-  let [line, point] = [0, -1];
-  host.addEventListener("focusin", () => { [line, point] = [0, -1]; });
+  // The arrow keys walk along an entry's lines, one after the other.
+  let at = -1;
+  host.addEventListener("focusin", () => { at = -1; });
   host.addEventListener("keydown", (event) => {
-    const entry = event.target.closest(".legend button")?.dataset.entry;
-    const [over, along] = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0],
-      ArrowDown: [1, 0], Home: [0, -Infinity], End: [0, Infinity] }[event.key] ?? [];
-    const lines = [...plot.data.keys()].filter((i) => (
-      plot.data[i].hovertemplate && plot.data[i].meta.entry === Number(entry)));
-    if (over === undefined || !lines.length) return;
+    const step = { ArrowLeft: -1, ArrowRight: 1, Home: -1e9, End: 1e9 }[event.key];
+    const entry = Number(event.target.dataset.entry);
+    const points = plot.data.flatMap(({ hovertemplate, visible, meta, x }, curveNumber) => (
+      hovertemplate && visible && meta.entry === entry
+        ? Array.from(x, (_, pointNumber) => ({ curveNumber, pointNumber })) : []));
+    if (!step || !points.length) return;
     event.preventDefault();
-    const within = (value, size) => Math.max(0, Math.min(size - 1, value));
-    line = within(line + over, lines.length);
-    const { x, y, xaxis, yaxis, meta } = plot.data[lines[line]];
-    point = within(point + along, x.length);
-    Plotly.Fx.hover(plot, [{ curveNumber: lines[line], pointNumber: point }], [xaxis + yaxis]);
-    $("#said").textContent = `${meta.name} ${meta.label}: ${x[point]}, ${y[point]}`;
+    at = Math.max(0, Math.min(points.length - 1, at + step));
+    const { x, y, xaxis, yaxis, meta } = plot.data[points[at].curveNumber];
+    Plotly.Fx.hover(plot, [points[at]], [xaxis + yaxis]);
+    const { pointNumber } = points[at];
+    $("#said").textContent = `${meta.name} ${meta.label}: ${x[pointNumber]}, ${y[pointNumber]}`;
   });
 
   apply().then(() => {
@@ -125,8 +119,8 @@ function drawPictures(host) {
     divider.ariaValueText = `${divider.value} % ${left.value}, then ${right.value}`;
   }
   $("[data-swap]", host).addEventListener("click", () => {
-    [left.value, right.value] = [right.value, left.value];
-    for (const target of [left, right]) changed({ target });
+    [[left, right.value], [right, left.value]].forEach(([{ dataset }, value]) => keep(dataset.key, value));
+    apply();
   });
   apply();
   return { host, apply };

@@ -7,14 +7,16 @@ const widgets = []; // drawn tables, figures and pictures: { host, apply, … }
 // State lives in the address: #task=…&find=…&status=…&hide=…&standings.sort=psnr:desc&…
 let state = new URLSearchParams();
 let writing = 0;
+const write = () => history.replaceState(null, "", `#${state}`);
 function read() {
   if (location.hash.includes("=")) state = new URLSearchParams(location.hash.slice(1));
+  else if (state.size) write(); // a link within the page was followed
 }
 function keep(key, ...values) {
   state.delete(key);
   for (const value of values) if (value) state.append(key, value);
   clearTimeout(writing); // browsers refuse an address that changes with every move of a slider
-  writing = setTimeout(() => history.replaceState(null, "", `#${state}`), 100);
+  writing = setTimeout(write, 100);
 }
 
 // A control is as the address says, or as at first where that makes no sense.
@@ -24,10 +26,13 @@ function load(control) {
   if (control.selectedIndex === -1) control.value = control.first;
 }
 function changed({ target }) {
-  if (!target.dataset.key) return;
-  keep(target.dataset.key, target.value === target.first ? "" : target.value);
-  if (target.id === "task") choose(target.value);
-  else if (target.id === "find") filter();
+  if (target.type === "checkbox") keep("status", ...$$("#status :checked").map(({ value }) => value));
+  else keep(target.dataset.key, target.value === target.first ? "" : target.value);
+  if (target.id === "task") {
+    apply();
+    $(".task:not([hidden])").scrollIntoView();
+  } else if (target.closest("#bar")) filter();
+  else if (target.id === "theme") redraw();
   else widgets.find(({ host }) => host.contains(target)).apply();
 }
 
@@ -56,10 +61,8 @@ function drawTable(host) {
   const names = given.columns.map((column) => column.name);
   const first = names.filter((n, i) => n && given.columns[i].visible);
   const title = host.closest(".task")?.dataset.title ?? "";
-  const exportOptions = {
-    orthogonal: "export", columns: ":visible:not(.opener)", format: { header: (_, i) => names[i] },
-  };
-  for (const button of given.layout.topEnd.buttons) button.exportOptions = exportOptions;
+  const format = { header: (_, i) => names[i] };
+  for (const { exportOptions } of given.layout.topEnd.buttons) Object.assign(exportOptions, { format });
   given.drawCallback = () => $("tbody tr[tabindex]", host)?.setAttribute("tabindex", 0);
   const table = new DataTable($("table", host), given);
   table.search.fixed("page", (text, { statuses, DT_RowAttr }) => {
@@ -68,14 +71,14 @@ function drawTable(host) {
       && (!wanted.length || wanted.some((status) => statuses?.includes(status))));
   });
 
-  let details = null;
   const toggle = (tr) => {
     const row = table.row(tr);
-    const html = (details ??= more ? json(more) : [])[row.index()];
+    host.details ??= more ? json(more) : [];
+    const html = host.details[row.index()];
     if (!html) return;
     if (row.child.isShown()) row.child.hide();
     else row.child(`<div class="details">${html}</div>`, "opened").show();
-    tr.setAttribute("aria-expanded", row.child.isShown());
+    tr.ariaExpanded = row.child.isShown();
     draw();
   };
   host.addEventListener("click", ({ target }) => {
@@ -92,25 +95,22 @@ function drawTable(host) {
     else toggle(rows[place]);
   });
 
-  let applying = true;
   const apply = () => {
-    applying = true;
     const asked = (state.get(`${name}.cols`) ?? "").split(",").filter((n) => n && names.includes(n));
     const shown = asked.length ? asked : first;
     names.forEach((n, i) => n && table.column(i).visible(shown.includes(n), false));
     const [, by, way] = /^(.+):(asc|desc)$/.exec(state.get(`${name}.sort`)) ?? [];
     table.order(names.includes(by) ? [[names.indexOf(by), way]] : []).draw();
-    applying = false;
   };
+  apply();
   table.on("order", () => {
     const [[place, way] = []] = table.order();
-    if (!applying) keep(`${name}.sort`, way && `${names[place]}:${way}`);
+    keep(`${name}.sort`, way && `${names[place]}:${way}`);
   });
   table.on("column-visibility", () => {
     const now = names.filter((n, i) => n && table.column(i).visible()).join();
-    if (!applying) keep(`${name}.cols`, now === first.join() ? "" : now);
+    keep(`${name}.cols`, now === first.join() ? "" : now);
   });
-  apply();
   return { host, apply, table, rows: given.data };
 }
 
@@ -123,14 +123,12 @@ const seen = new IntersectionObserver((changes) => {
 }, { rootMargin: "300px" });
 function draw() {
   const kinds = ".table, .figure:has(.plot), .pictures:has(.compare)";
-  for (const host of $$(`:is(${kinds}):not([data-drawn])`)) {
-    if (!host.checkVisibility()) continue;
+  for (const host of $$(`:is(${kinds}):not([data-drawn])`).filter((node) => node.checkVisibility())) {
     host.dataset.drawn = "";
     if (host.matches(".table")) widgets.push(drawTable(host));
     else seen.observe(host);
   }
 }
-const redraw = () => widgets.filter(({ table }) => !table).forEach(({ apply: again }) => again());
 
 // Every word of the find box is sought in the rows and in the names of tasks.
 function found(text) {
@@ -142,9 +140,8 @@ function filter() {
   const ranked = widgets.filter(({ rows, host }) => (
     rows?.some(({ statuses }) => statuses) && host.checkVisibility()));
   const rows = ranked.flatMap((widget) => widget.rows);
-  const shown = ranked.map(({ table }) => table.rows({ search: "applied" }).count());
-  const sum = shown.reduce((a, b) => a + b, 0);
-  $("#shown").textContent = `${sum === rows.length ? "" : `${sum} of `}${rows.length} rows`;
+  const passed = ranked.flatMap(({ table }) => table.rows({ search: "applied" })[0]).length;
+  $("#shown").textContent = `${passed === rows.length ? "" : `${passed} of `}${rows.length} rows`;
   for (const input of $$("#status input")) {
     const count = rows.filter(({ statuses }) => statuses?.includes(input.value)).length;
     input.checked = state.getAll("status").includes(input.value);
@@ -158,64 +155,34 @@ function filter() {
 
 // Everything as the address says.
 function apply() {
-  $$("#bar [data-key]").forEach(load);
+  $$("#theme, #task, #find").forEach(load);
   const task = $("#task")?.value;
   for (const section of $$(".task")) section.hidden = ![section.dataset.name, "*"].includes(task);
   draw();
-  for (const widget of widgets) widget.apply();
+  for (const { table, apply: again } of widgets) if (table) again();
+  redraw();
   filter();
 }
-function choose(task) {
-  keep("task", task === $("#task").first ? "" : task);
-  apply();
-  const { top } = $(".task:not([hidden])").getBoundingClientRect();
-  if (top < 0 || top > innerHeight / 2) $(".task:not([hidden])").scrollIntoView();
-}
-
 const system = matchMedia("(prefers-color-scheme: dark)");
-const root = document.documentElement.dataset;
-const isDark = () => (root.theme ? root.theme === "dark" : system.matches);
-function recolour() {
-  $("#theme").setAttribute("aria-pressed", isDark());
-  redraw();
+const isDark = () => ($("#theme").value === "system" ? system.matches : $("#theme").value === "dark");
+function redraw() {
+  document.documentElement.dataset.theme = $("#theme").value;
+  for (const widget of widgets) if (!widget.table) widget.apply();
 }
-// Storage may be forbidden, as it is for files in some browsers.
-try { root.theme = localStorage.getItem("encbench-theme") ?? ""; } catch { root.theme = ""; }
-system.addEventListener("change", recolour);
-$("#theme").addEventListener("click", () => {
-  root.theme = isDark() ? "light" : "dark";
-  try { localStorage.setItem("encbench-theme", root.theme); } catch { /* until it is closed */ }
-  recolour();
-});
+system.addEventListener("change", redraw);
 
-for (const name of ["mouseover", "focusin"]) {
-  document.addEventListener(name, ({ target }) => {
-    if (!target.closest(".plot")) light(target.closest("[data-entry]")?.dataset.entry);
-  });
-}
+const pointed = ({ target }) => (
+  target.closest(".plot") || light(target.closest("[data-entry]")?.dataset.entry));
+document.addEventListener("mouseover", pointed);
+document.addEventListener("focusin", pointed);
 document.addEventListener("input", changed);
 document.addEventListener("toggle", draw, true);
-document.addEventListener("click", (event) => {
-  const task = event.target.closest("[data-task]")?.dataset.task;
-  if (task) choose(task);
-  const to = document.getElementById(event.target.closest('a[href^="#"]')?.hash.slice(1));
-  if (!to) return;
-  event.preventDefault(); // the address holds the state
-  to.focus({ preventScroll: true });
-  to.scrollIntoView();
+document.addEventListener("click", ({ target }) => {
+  const link = target.closest("[data-task]");
+  if (link) changed({ target: Object.assign($("#task"), { value: link.dataset.task }) });
 });
-$("#status").addEventListener("change", () => {
-  keep("status", ...$$("#status :checked").map(({ value }) => value));
-  filter();
-});
-$("#bar").addEventListener("submit", (event) => event.preventDefault());
-$("#bar").addEventListener("reset", (event) => {
-  event.preventDefault();
-  for (const key of ["find", "status"]) keep(key);
-  apply();
-});
+$("#clear").addEventListener("click", () => { keep("find"); keep("status"); apply(); });
 addEventListener("hashchange", () => { read(); apply(); });
 read();
-recolour();
 apply();
-root.ready = "";
+document.documentElement.dataset.ready = "";

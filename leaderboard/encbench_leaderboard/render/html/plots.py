@@ -36,6 +36,7 @@ LAYOUT: dict[str, Any] = {
     "paper_bgcolor": "rgba(0,0,0,0)",
     "plot_bgcolor": "rgba(0,0,0,0)",
     "hovermode": "closest",
+    "hoverlabel": {"bgcolor": "#1a1d23", "bordercolor": "#848c9a", "font": {"color": "#ffffff"}},
     "dragmode": "zoom",
     "showlegend": False,
     "grid": {"pattern": "independent", "xgap": 0.16, "ygap": 0.24},
@@ -103,7 +104,7 @@ def escaped(text: str) -> str:
 
 
 def _axis(axis: Axis) -> dict[str, Any]:
-    title = {"text": escaped(axis.title), "standoff": 8}
+    title = {"text": escaped(axis.title), "standoff": 8, "font": {"size": 12}}
     made = AXIS | {"title": title, "type": axis.scale}
     if axis.limits:
         made["range"] = [float(v) for v in axis.limits]

@@ -17,6 +17,7 @@ PAGE = 50
 """Rows that are shown at once."""
 HUGE = 1.7e308
 """Stands for infinity, which JSON cannot hold."""
+EXPORTED = {"orthogonal": "export", "columns": ":visible:not(.opener)"}
 CSV = {"fieldSeparator": ",", "fieldBoundary": '"', "newline": "\n", "title": ""}
 OPTIONS: dict[str, Any] = {
     "deferRender": True,
@@ -54,9 +55,15 @@ def table_options(table: Table, entries: Entries, *, openable: bool) -> dict[str
         ]
     many = len(table.rows) > PAGE
     buttons: list[dict[str, Any]] = [
-        {"extend": "colvis", "text": "Columns", "columns": ":not(.opener)"},
-        {"extend": "copyHtml5", "text": "Copy CSV", **CSV},
-        {"extend": "csvHtml5", "text": "Save CSV", "filename": table.name, **CSV},
+        {"extend": "colvis", "text": "Columns", "columns": ":not(.opener)", "exportOptions": {}},
+        {"extend": "copyHtml5", "text": "Copy CSV", "exportOptions": EXPORTED, **CSV},
+        {
+            "extend": "csvHtml5",
+            "text": "Save CSV",
+            "filename": table.name,
+            "exportOptions": EXPORTED,
+            **CSV,
+        },
     ]
     return {
         **OPTIONS,

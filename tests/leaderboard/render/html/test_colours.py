@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from encbench_leaderboard.render.html.contrast import DARK, LEAST, LIGHT, contrast, themed
+from encbench_leaderboard.render.html import html_page
+from encbench_leaderboard.render.html.colours import DARK, LEAST, LIGHT, contrast, themed
+from encbench_leaderboard.render.html.data import NEUTRAL
 from encbench_leaderboard.render.style import colours
-
-from tests.leaderboard.results import Results
-from tests.leaderboard.test_html.data import page
+from encbench_leaderboard.report.blocks import Page
 
 
 def test_contrast_is_that_of_wcag() -> None:
@@ -31,6 +31,7 @@ def test_colours_are_the_plots_where_they_stand_out_and_near_them_elsewhere() ->
     assert len({light for light, _, _ in made}) == len({dark for _, dark, _ in made}) == 20
 
 
-def test_the_grounds_of_the_contrast_are_those_of_the_style_sheet(results: Results) -> None:
-    results.add("a")
-    assert f"--plot: light-dark({LIGHT}, {DARK})" in page(results)
+def test_the_grounds_of_the_contrast_are_those_of_the_style_sheet() -> None:
+    text = html_page(Page("p", [], []))
+    assert f"--plot: light-dark({LIGHT}, {DARK})" in text
+    assert f"--soft: light-dark({', '.join(NEUTRAL)})" in text

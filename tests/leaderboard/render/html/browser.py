@@ -1,0 +1,106 @@
+"""The page in a real browser, and what tests ask of it."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Browser, Locator, Page, expect
+
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
+QUIET = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+# A busy machine takes its time to parse Plotly.
+expect.set_options(timeout=60_000)
+
+
+class Opened:
+    """A page in the browser, with everything it asked for and complained of."""
+
+    def __init__(self, browser: Browser, file: Path, hash: str = "", **options: Any) -> None:
+        options = {"viewport": {"width": 1280, "height": 900}, "reduced_motion": "reduce"} | options
+        self.page: Page = browser.new_page(**options)
+        self.page.set_default_timeout(60_000)
+        self.said: list[str] = []
+        self.asked: list[str] = []
+        self.page.on("console", lambda message: self.said.append(message.text))
+        self.page.on("pageerror", lambda error: self.said.append(str(error)))
+        self.page.on("request", lambda request: self.asked.append(request.url))
+        self.page.goto(file.as_uri() + hash)
+        self.ready()
+
+    def ready(self) -> None:
+        self.page.wait_for_selector("html[data-ready]")
+
+    def reload(self) -> None:
+        self.page.reload()
+        self.ready()
+
+    def table(self, name: str = "standings") -> Locator:
+        """The table of that name in what is shown."""
+        return self.page.locator(f".table[data-name={name}]:visible").first
+
+    def rows(self, name: str = "standings") -> Locator:
+        return self.table(name).locator("tbody > tr[tabindex]")
+
+    def entries(self, name: str = "standings") -> list[str]:
+        """Labels from the top down."""
+        return self.rows(name).locator("td.code").all_inner_texts()
+
+    def head(self, title: str, name: str = "standings") -> Locator:
+        return self.table(name).locator("thead th", has_text=title)
+
+    def sort(self, title: str, name: str = "standings") -> None:
+        self.head(title, name).locator(".dt-column-header").click()
+
+    def opened(self) -> Locator:
+        """What an opened row shows."""
+        return self.table().locator(".details")
+
+    def figure(self, name: str) -> Locator:
+        """A figure in what is shown, scrolled to and drawn."""
+        found = self.page.locator(f".figure[data-name={name}]:visible").first
+        found.scroll_into_view_if_needed()
+        expect(found).to_have_attribute("data-ready", "")
+        return found
+
+    def choose(self, name: str, choice: str, option: str) -> None:
+        """Choose an option of a figure."""
+        self.figure(name).locator(f"select[name={choice}]").select_option(option)
+
+    def plot(self, name: str) -> Any:
+        """Axes and traces of a drawn figure, as Plotly has them."""
+        return (
+            self.figure(name)
+            .locator(".plot")
+            .evaluate(
+                """plot => ({
+              x: plot._fullLayout.xaxis.title.text, xtype: plot._fullLayout.xaxis.type,
+              ytype: plot._fullLayout.yaxis.type, range: [...plot._fullLayout.xaxis.range],
+              traces: plot.data.map(({ x, y, visible, meta, uid, mode, fill, line }) => ({
+                x: Array.from(x), y: Array.from(y), visible, uid, mode, fill: fill ?? "",
+                colour: line.color, ...meta })),
+            })"""
+            )
+        )
+
+    def tip(self) -> Locator:
+        """The label of what is hovered over in a figure."""
+        return self.page.locator(".hoverlayer .hovertext")
+
+    def close(self) -> None:
+        """Nothing was complained of, and nothing asked for that is not in the file."""
+        assert self.said == []
+        outside = [url for url in self.asked if not url.startswith(("data:", "file:", "blob:"))]
+        assert outside == []
+        self.page.close()

@@ -1,0 +1,36 @@
+"""A browser, and a page in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from encbench_leaderboard.render.html import write_html
+from playwright.sync_api import Browser, sync_playwright
+
+from tests.leaderboard.render.html.browser import CHROMIUM, QUIET, Opened
+from tests.leaderboard.render.html.pages import page
+
+
+@pytest.fixture(scope="package")
+def browser() -> Iterator[Browser]:
+    # Until it is stopped its event loop counts as running, which other packages' tests forbid.
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        yield started
+        started.close()
+
+
+@pytest.fixture(scope="session")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two tasks of seven entries, two of which did not finish."""
+    folder = tmp_path_factory.mktemp("page")
+    return write_html(page(folder, hostile=False), folder / "page.html")
+
+
+@pytest.fixture
+def opened(file: Path, browser: Browser) -> Iterator[Opened]:
+    shown = Opened(browser, file)
+    yield shown
+    shown.close()

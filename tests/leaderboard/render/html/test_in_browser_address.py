@@ -1,0 +1,66 @@
+"""The address holds what was chosen, and survives what is done to it by hand."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from tests.leaderboard.render.html.browser import CHROMIUM, Opened
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed here")
+
+
+def test_everything_chosen_survives_a_reload(opened: Opened) -> None:
+    page = opened.page
+    page.locator("#task").select_option(label="image:image=coffee")
+    page.locator("#find").fill("levels")
+    page.locator("#status label").first.click()
+    opened.sort("PSNR")
+    opened.choose("curves", "unit", "epochs")
+    opened.figure("curves").locator(".legend button").first.click()
+    opened.choose("spectra", "y", "linear")
+    expect(page).to_have_url(re.compile("spectra.y=linear"))
+    opened.reload()
+    assert page.locator("#task option:checked").inner_text() == "image:image=coffee"
+    assert page.locator("#find").input_value() == "levels"
+    assert page.locator("#status input").first.is_checked()
+    assert opened.entries() == [
+        "hashgrid:levels=8,max_resolution=128,log2_hashmap_size=12",
+        "ffe:levels=16",
+        "ffe:levels=4",
+    ]
+    assert opened.plot("curves")["x"] == "epochs"
+    assert opened.plot("spectra")["ytype"] == "linear"
+    first = opened.figure("curves").locator(".legend button").first
+    expect(first).to_have_attribute("aria-pressed", "false")
+
+
+def test_an_address_edited_by_hand_is_followed(opened: Opened) -> None:
+    opened.page.evaluate("location.hash = '#task=task-1&standings.sort=psnr:asc&find=ffe'")
+    expect(opened.page.locator("#find")).to_have_value("ffe")
+    assert opened.entries() == ["ffe:levels=4", "ffe:levels=16"]
+    assert opened.page.locator("#task option:checked").inner_text() == "image:image=coffee"
+
+
+def test_what_an_address_cannot_mean_is_ignored(file: Path, browser: Browser) -> None:
+    bad = (
+        "#task=none&standings.sort=none:asc&standings.cols=none&curves.unit=years&spectra.x=sqrt"
+        "&hide=nobody&sheet.at=many&overview.sort=:desc&standings.sort=%E0%A4%A&__proto__=1&=2"
+    )
+    opened = Opened(browser, file, bad)
+    assert opened.page.locator("#task option:checked").inner_text() == "image:image=chelsea"
+    assert len(opened.entries()) == 7
+    assert opened.plot("curves")["x"] == "optimizer step"
+    assert opened.plot("spectra")["xtype"] == "linear"
+    opened.close()
+
+
+def test_links_within_the_page_leave_the_address_alone(opened: Opened) -> None:
+    opened.page.locator("#find").fill("ffe")
+    expect(opened.page).to_have_url(re.compile("#find=ffe$"))
+    opened.page.locator("nav").get_by_text("How to read").click()
+    expect(opened.page.get_by_role("heading", name="How to read this page")).to_be_in_viewport()
+    expect(opened.page).to_have_url(re.compile("#find=ffe$"))

@@ -1,0 +1,75 @@
+"""Two pictures side by side, and the divider between them."""
+
+from __future__ import annotations
+
+import base64
+import re
+from pathlib import Path
+
+import pytest
+from encbench_leaderboard.render.html import write_html
+from playwright.sync_api import Browser, Locator, expect
+
+from tests.leaderboard.render.html.browser import CHROMIUM, Opened
+from tests.leaderboard.render.html.pages import page
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed here")
+
+
+def pictures(opened: Opened) -> Locator:
+    """The pictures of the task, scrolled to and drawn."""
+    found = opened.page.locator(".pictures:visible")
+    found.scroll_into_view_if_needed()
+    expect(found.locator("img.left")).to_have_attribute("src", re.compile("^data:image/png"))
+    return found
+
+
+def test_the_divider_moves_by_keys(opened: Opened) -> None:
+    host = pictures(opened)
+    divider = host.get_by_role("slider")
+    divider.focus()
+    expect(divider).to_have_value("50")
+    for key, value in (("ArrowRight", "51"), ("ArrowLeft", "50"), ("Home", "0"), ("End", "100")):
+        opened.page.keyboard.press(key)
+        expect(divider).to_have_value(value)
+    expect(divider).to_have_attribute("aria-valuetext", re.compile("100 % target"))
+
+
+def test_the_divider_follows_mouse_and_finger(file: Path, browser: Browser) -> None:
+    opened = Opened(browser, file, has_touch=True)
+    host = pictures(opened)
+    box = host.locator(".compare").bounding_box()
+    assert box
+    middle = box["y"] + box["height"] / 2
+    opened.page.mouse.move(box["x"] + box["width"] / 2, middle)
+    opened.page.mouse.down()
+    opened.page.mouse.move(box["x"] + 0.8 * box["width"], middle, steps=4)
+    opened.page.mouse.up()
+    expect(host.get_by_role("slider")).to_have_value("80")
+    clip = host.locator("img.left").evaluate("image => getComputedStyle(image).clipPath")
+    assert "20%" in clip
+    opened.page.touchscreen.tap(box["x"] + 0.25 * box["width"], middle)
+    expect(host.get_by_role("slider")).to_have_value("25")
+    opened.close()
+
+
+def test_any_two_pictures_of_a_task_are_laid_side_by_side(opened: Opened, file: Path) -> None:
+    host = pictures(opened)
+    left, right = host.locator("select").all()
+    assert left.locator("option:checked").inner_text() == "target"
+    assert right.locator("option:checked").inner_text() == "prediction: identity"
+    left.select_option("prediction: ffe:levels=16")
+    source = host.locator("img.left").get_attribute("src") or ""
+    assert base64.b64decode(source.partition(",")[2]) == (file.parent / "0-2.png").read_bytes()
+    expect(host.locator("span.left")).to_have_text("prediction: ffe:levels=16, PSNR 34.0 dB")
+    host.get_by_role("button", name="Swap").click()
+    assert right.locator("option:checked").inner_text() == "prediction: ffe:levels=16"
+    assert left.locator("option:checked").inner_text() == "prediction: identity"
+
+
+def test_the_page_says_that_it_was_made_without_pictures(tmp_path: Path, browser: Browser) -> None:
+    file = write_html(page(tmp_path), tmp_path / "page.html", pictures=False)
+    opened = Opened(browser, file)
+    expect(opened.page.locator(".pictures:visible")).to_contain_text("made without pictures")
+    assert opened.page.locator(".pictures img").count() == 0
+    opened.close()

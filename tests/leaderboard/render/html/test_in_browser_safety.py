@@ -1,0 +1,69 @@
+"""The page asks for nothing, and foreign text does nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from encbench_leaderboard.render.html import write_html
+from playwright.sync_api import Browser, expect
+
+from tests.leaderboard.render.html.browser import CHROMIUM, Opened
+from tests.leaderboard.render.html.pages import ENTRIES, HOSTILE, TASKS, page
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed here")
+
+
+def test_hostile_text_is_shown_everywhere_and_does_nothing(
+    tmp_path: Path, browser: Browser
+) -> None:
+    opened = Opened(browser, write_html(page(tmp_path), tmp_path / "page.html"))
+    shown = opened.page
+    shown.locator("#task").select_option(label=f"image:{TASKS[2]}")
+    evil = next(entry for entry in ENTRIES if HOSTILE in entry)
+    assert evil in opened.entries()
+    opened.table().get_by_text("Columns").click()
+    for column in ("custom", "reason"):
+        shown.locator(".dt-button-collection").get_by_text(column).click()
+    assert HOSTILE in shown.locator(".dt-button-collection").inner_text()
+    shown.keyboard.press("Escape")
+    assert HOSTILE in opened.table().inner_text()
+    opened.rows().filter(has_text="evil").locator(".c-psnr").click()
+    expect(opened.opened()).to_be_visible()
+    with shown.expect_download() as started:
+        opened.table().get_by_text("Save CSV").click()
+    saved = Path(started.value.path()).read_text(encoding="utf-8-sig")
+    assert evil.replace('"', '""') in saved
+    shown.locator("#find").fill(HOSTILE)
+    assert evil in opened.entries()
+    figure = opened.figure("curves")
+    opened.choose("curves", "lines", "all")
+    figure.locator(".legend button", has_text="identity").focus()
+    shown.keyboard.press("End")
+    expect(opened.tip()).to_contain_text("identity")
+    cost = opened.figure("cost")
+    cost.locator(".legend button", has_text="mpe").focus()
+    shown.keyboard.press("ArrowRight")
+    expect(opened.tip()).to_contain_text(f"custom {HOSTILE[:20]}")
+    assert shown.evaluate("window.hacked") is None
+    assert shown.locator("img[src=x], main script:not([type='application/json'])").count() == 0
+    opened.close()
+
+
+def test_the_policy_stops_a_script_that_was_not_there_and_every_request(opened: Opened) -> None:
+    stopped = opened.page.evaluate(
+        """async () => {
+          const script = document.createElement("script");
+          script.textContent = "window.hacked = 1";
+          document.head.append(script);
+          document.body.insertAdjacentHTML("beforeend", "<b onclick='window.hacked = 2'>x</b>");
+          document.body.lastElementChild.click();
+          const asked = await fetch("https://example.org/").then(() => "answered", () => "refused");
+          return [window.hacked ?? null, asked];
+        }"""
+    )
+    assert stopped == [None, "refused"]
+    assert len(opened.said) >= 3
+    assert all("Content Security Policy" in text or "fetch" in text.lower() for text in opened.said)
+    opened.said.clear()
+    opened.asked.clear()

@@ -1,0 +1,170 @@
+"""Sorting, filtering, opening and copying, by mouse and by keys."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from encbench_leaderboard.render.html import write_html
+from playwright.sync_api import Browser, expect
+
+from tests.leaderboard.render.html.browser import CHROMIUM, Opened
+from tests.leaderboard.render.html.pages import BIBTEX, COMMAND, ENTRIES, HOSTILE, many_entries
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed here")
+
+SHOWN = [entry for entry in ENTRIES if HOSTILE not in entry]
+BEST_FIRST = [SHOWN[i] for i in (3, 4, 2, 1, 0)]
+
+
+def test_numbers_sort_both_ways_and_missing_ones_stay_last(opened: Opened) -> None:
+    assert opened.entries() == SHOWN
+    opened.sort("PSNR")
+    assert opened.entries()[:5] == BEST_FIRST
+    assert set(opened.entries()[5:]) == {"siren", "huge"}
+    expect(opened.head("PSNR")).to_have_attribute("aria-sort", "descending")
+    opened.sort("PSNR")
+    assert opened.entries()[:5] == BEST_FIRST[::-1]
+    assert set(opened.entries()[5:]) == {"siren", "huge"}
+    opened.sort("PSNR")
+    assert opened.entries() == SHOWN
+
+
+def test_names_sort_by_the_size_of_their_numbers(opened: Opened) -> None:
+    opened.sort("encoding")
+    assert opened.entries()[:2] == ["ffe:levels=4", "ffe:levels=16"]
+
+
+def test_keys_alone_sort_find_filter_and_open(opened: Opened) -> None:
+    page = opened.page
+    opened.head("PSNR").locator("[tabindex='0']").focus()
+    page.keyboard.press("Enter")
+    assert opened.entries()[:5] == BEST_FIRST
+    page.locator("#find").focus()
+    page.keyboard.type("FFE")
+    assert opened.entries() == ["ffe:levels=16", "ffe:levels=4"]
+    assert opened.entries("overview") == ["ffe:levels=4", "ffe:levels=16"]
+    page.locator("#find").fill("")
+    page.locator("#status input[value=diverged]").focus()
+    page.keyboard.press("Space")
+    assert opened.entries() == ["siren"]
+    opened.rows().focus()
+    page.keyboard.press("Enter")
+    expect(opened.opened()).to_contain_text(COMMAND)
+    page.keyboard.press("Enter")
+    expect(opened.opened()).to_have_count(0)
+
+
+def test_the_arrow_keys_walk_from_row_to_row(opened: Opened) -> None:
+    opened.rows().first.focus()
+    for _ in range(2):
+        opened.page.keyboard.press("ArrowDown")
+    opened.page.keyboard.press("ArrowUp")
+    expect(opened.rows().nth(1)).to_be_focused()
+
+
+def test_filters_are_joined_and_counted_and_cleared_together(opened: Opened) -> None:
+    page = opened.page
+    chips = page.locator("#status label:visible")
+    assert [text.strip() for text in chips.all_inner_texts()] == ["ok 5", "diverged 1", "failed 1"]
+    chips.nth(1).click()
+    chips.nth(2).click()
+    assert opened.entries() == ["siren", "huge"]
+    page.locator("#find").fill("hu")
+    assert opened.entries() == ["huge"]
+    assert page.locator("#shown").inner_text() == "1 of 7 rows"
+    page.locator("#find").fill("nothing like this")
+    expect(opened.table()).to_contain_text("No entry passes")
+    page.get_by_role("button", name="Clear").click()
+    assert page.locator("#shown").inner_text() == "7 rows"
+    assert opened.entries() == SHOWN
+
+
+def test_failures_stand_out_and_say_how_they_ended(opened: Opened) -> None:
+    # Shown because a cell did not finish; hidden at first where all did.
+    expect(opened.head("status")).to_be_visible()
+    row = opened.rows().filter(has_text="siren")
+    assert row.locator(".c-status").inner_text() == "diverged"
+    colour = "cell => getComputedStyle(cell).color"
+    ok = opened.rows().first.locator(".c-status")
+    assert row.locator(".c-status").evaluate(colour) != ok.evaluate(colour)
+
+
+def test_find_looks_in_the_names_of_tasks_too(opened: Opened) -> None:
+    page = opened.page
+    page.locator("#find").fill("coffee")
+    page.locator("#found").get_by_text("image:image=coffee").click()
+    assert page.locator("#task option:checked").inner_text() == "image:image=coffee"
+    # A task that was found keeps its entries; a second word then chooses among them.
+    assert opened.entries() == SHOWN
+    page.locator("#find").fill("coffee levels=16")
+    assert opened.entries() == ["ffe:levels=16"]
+
+
+def test_another_task_has_its_own_numbers_and_all_tasks_stand_together(opened: Opened) -> None:
+    page = opened.page
+    page.locator("#task").select_option(label="image:image=coffee")
+    assert opened.rows().first.locator(".c-psnr").inner_text().startswith("17.50")
+    page.locator("#task").select_option(label="All tasks")
+    expect(page.locator(".table[data-name=standings] tbody > tr[tabindex]")).to_have_count(14)
+    page.locator("#task").select_option(label="image:image=chelsea")
+    page.get_by_text("1 target").click()
+    page.locator(".targets").get_by_text("coffee").click()
+    expect(page.locator("#task option:checked")).to_have_text("image:image=coffee")
+
+
+def test_an_opened_row_shows_its_cells_the_command_and_the_bibtex(opened: Opened) -> None:
+    row = opened.rows().nth(1)
+    row.locator(".c-psnr").click()
+    inside = opened.opened()
+    expect(inside).to_contain_text("25.2500")
+    expect(inside).to_contain_text(COMMAND)
+    assert inside.locator("pre").inner_text().strip() == BIBTEX
+    expect(row).to_have_attribute("aria-expanded", "true")
+
+
+def test_columns_are_chosen_and_stay_chosen(opened: Opened) -> None:
+    page = opened.page
+    expect(opened.head("memory")).to_have_count(0)
+    opened.table().get_by_text("Columns").click()
+    page.locator(".dt-button-collection").get_by_text("memory").click()
+    page.keyboard.press("Escape")
+    expect(opened.head("memory")).to_be_visible()
+    page.locator("#task").select_option(label="image:image=coffee")
+    expect(opened.head("memory")).to_be_visible()
+
+
+def test_a_table_is_saved_as_csv_with_all_digits(opened: Opened) -> None:
+    opened.sort("PSNR")
+    with opened.page.expect_download() as started:
+        opened.table().get_by_text("Save CSV").click()
+    lines = Path(started.value.path()).read_text(encoding="utf-8-sig").splitlines()
+    names = ("rank", "encoding", "status", "psnr", "parameters", "training")
+    assert lines[0] == ",".join(f'"{name}"' for name in names)
+    assert lines[1] == '"4.0","mpe:resolutions=[32,64]","ok","41.0","8000.0","12.5"'
+    assert lines[-1] == '"","huge","failed","","14000.0","15.5"'
+
+
+def test_a_table_is_copied_as_csv(opened: Opened) -> None:
+    opened.page.evaluate(
+        "document.addEventListener('copy', () => { window.copied = document.activeElement.value })"
+    )
+    opened.table("overview").get_by_text("Copy CSV").click()
+    expect(opened.page.locator(".dt-button-info")).to_contain_text("Copied 7 rows")
+    lines = opened.page.evaluate("window.copied").splitlines()
+    assert lines[:2] == ['"encoding","mean_rank"', '"identity","1.0"']
+
+
+def test_of_thousands_of_rows_few_are_drawn(tmp_path: Path, browser: Browser) -> None:
+    file = write_html(many_entries(400, 1), tmp_path / "many.html")
+    opened = Opened(browser, file)
+    expect(opened.rows()).to_have_count(50)
+    assert opened.page.locator("#shown").inner_text() == "400 rows"
+    opened.table().locator(".dt-paging").get_by_text("2", exact=True).click()
+    assert opened.entries()[0] == "ffe:levels=50"
+    opened.sort("encoding")
+    opened.sort("encoding")
+    assert opened.entries()[0] == "ffe:levels=399"
+    opened.page.locator("#find").fill("levels=123")
+    assert opened.entries() == ["ffe:levels=123"]
+    opened.close()

@@ -1,0 +1,92 @@
+"""The verb writes both pages."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import typer
+from encbench_leaderboard.render.html import write_html
+from encbench_leaderboard.report.blocks import Page
+from encbench_leaderboard.report.build import describe, load
+from encbench_leaderboard.verb import leaderboard
+from typer.testing import CliRunner
+
+from encbench.errors import StoreError, UsageError
+from encbench.results.records import ErrorInfo
+from tests.leaderboard.render.html.pages import HOSTILE
+from tests.leaderboard.results import Results, provenance
+
+EMPTY = Page("empty", [], [])
+
+
+def run(*arguments: str) -> str:
+    app = typer.Typer()
+    app.command()(leaderboard)
+    done = CliRunner().invoke(app, [*arguments, "--no-pictures"])
+    assert done.exit_code == 0, done.output
+    return done.output.replace("\n", " ")
+
+
+def html(results: Results) -> str:
+    page = describe(*load(results.directory))
+    return write_html(page, results.directory / "leaderboard.html").read_text(encoding="utf-8")
+
+
+def test_the_verb_writes_both_pages_and_says_so(results: Results, tmp_path: Path) -> None:
+    results.add("a")
+    told = run(str(results.directory))
+    for name in ("leaderboard.md", "leaderboard.html"):
+        assert f"wrote {results.directory / name}" in told
+        assert (results.directory / name).is_file()
+    told = run(str(results.directory), "-o", str(tmp_path / "site" / "front.md"))
+    assert f"wrote {tmp_path / 'site' / 'front.html'}" in told
+    assert (tmp_path / "site" / "front.html").is_file()
+
+
+def test_the_verb_can_leave_the_html_page_away(results: Results) -> None:
+    results.add("a")
+    assert "html" not in run(str(results.directory), "--no-html")
+    assert not (results.directory / "leaderboard.html").exists()
+
+
+def test_a_page_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    blocked = tmp_path / "blocked"
+    blocked.write_text("a file, not a folder")
+    with pytest.raises(StoreError, match="cannot write"):
+        write_html(EMPTY, blocked / "out.html")
+    with pytest.raises(UsageError, match="is a folder, expected a file"):
+        write_html(EMPTY, tmp_path)
+
+
+def test_the_same_records_make_the_same_html(results: Results) -> None:
+    for place in range(3):
+        results.add(f"e{place}", psnr=20.0 + place)
+    assert html(results) == html(results)
+
+
+def test_only_failures_still_make_a_page(results: Results) -> None:
+    results.add("a", status="timeout", psnr=None, points=0, curves=False, pictures=False)
+    assert '"statuses":["timeout"]' in html(results)
+
+
+def test_a_traceback_stays_out_of_the_page(results: Results) -> None:
+    traceback = "Traceback (most recent call last): secret"
+    error = ErrorInfo(type="ValueError", message="no\n room", traceback=traceback)
+    results.add("bad", status="failed", error=error, psnr=None)
+    text = html(results)
+    assert "in training: ValueError: no room" in text
+    assert "secret" not in text
+
+
+def test_foreign_text_of_records_is_text_everywhere(results: Results) -> None:
+    results.add(f"a{HOSTILE}", task=f"image:{HOSTILE}")
+    results.add(f"a{HOSTILE}", task=f"image:other{HOSTILE}", provenance=provenance(os=HOSTILE))
+    error = ErrorInfo(type="ValueError", message=HOSTILE)
+    results.add("c", task=f"image:{HOSTILE}", status="failed", error=error, psnr=None)
+    results.store.write_suite({"name": HOSTILE})
+    text = html(results)
+    assert text.count("<script") == text.count("</script>")
+    assert "<img src" not in text
+    assert "<!--" not in text
+    assert "hacked" in text
