@@ -3,7 +3,6 @@ const $ = (selector, root = document) => root.querySelector(selector);
 const $$ = (selector, root = document) => [...root.querySelectorAll(selector)];
 const json = (node) => JSON.parse(node.textContent);
 const widgets = []; // drawn tables, figures and pictures: { host, apply, … }
-
 // State lives in the address: #task=…&find=…&status=…&hide=…&standings.sort=psnr:desc&…
 let state = new URLSearchParams();
 let writing = 0;
@@ -26,14 +25,14 @@ function load(control) {
   if (control.selectedIndex === -1) control.value = control.first;
 }
 function changed({ target }) {
+  if (!target.dataset.key) return;
   if (target.type === "checkbox") keep("status", ...$$("#status :checked").map(({ value }) => value));
   else keep(target.dataset.key, target.value === target.first ? "" : target.value);
-  if (target.id === "task") {
-    apply();
-    $(".task:not([hidden])").scrollIntoView();
-  } else if (target.closest("#bar")) filter();
+  if (target.id === "task") apply();
+  else if (target.closest("#bar")) filter();
   else if (target.id === "theme") redraw();
   else widgets.find(({ host }) => host.contains(target)).apply();
+  if (target.id === "task") $(".task:not([hidden])").scrollIntoView();
 }
 
 // An entry is lit wherever it stands; the other lines of its figures fade.
@@ -53,7 +52,6 @@ const ordered = (sign) => (a, b) => {
   return sign * String(a).localeCompare(String(b), "en", { numeric: true });
 };
 DataTable.type("value", { order: { asc: ordered(1), desc: ordered(-1) } });
-
 function drawTable(host) {
   const [options, more] = $$("script", host);
   const { name } = host.dataset;
@@ -70,16 +68,13 @@ function drawTable(host) {
     return !("data-entry" in DT_RowAttr) || (found(`${title} ${text}`)
       && (!wanted.length || wanted.some((status) => statuses?.includes(status))));
   });
-
   const toggle = (tr) => {
     const row = table.row(tr);
-    host.details ??= more ? json(more) : [];
-    const html = host.details[row.index()];
+    const html = more && (host.details ??= json(more))[row.index()];
     if (!html) return;
     if (row.child.isShown()) row.child.hide();
     else row.child(`<div class="details">${html}</div>`, "opened").show();
     tr.ariaExpanded = row.child.isShown();
-    draw();
   };
   host.addEventListener("click", ({ target }) => {
     const tr = target.closest("tbody > tr[tabindex]");
@@ -94,24 +89,28 @@ function drawTable(host) {
     if (step) rows[place + step]?.focus();
     else toggle(rows[place]);
   });
-
+  let [sorted, shown] = ["", null]; // as the address has it; the table tells every change
   const apply = () => {
     const asked = (state.get(`${name}.cols`) ?? "").split(",").filter((n) => n && names.includes(n));
-    const shown = asked.length ? asked : first;
-    names.forEach((n, i) => n && table.column(i).visible(shown.includes(n), false));
-    const [, by, way] = /^(.+):(asc|desc)$/.exec(state.get(`${name}.sort`)) ?? [];
-    table.order(names.includes(by) ? [[names.indexOf(by), way]] : []).draw();
+    const columns = asked.length ? asked : first;
+    shown = null;
+    names.forEach((n, i) => n && table.column(i).visible(columns.includes(n), false));
+    shown = columns.join();
+    const [whole, by, way] = /^(.+):(asc|desc)$/.exec(state.get(`${name}.sort`)) ?? [];
+    sorted = names.includes(by) ? whole : "";
+    table.order(sorted ? [[names.indexOf(by), way]] : []).draw();
   };
   apply();
   table.on("order", () => {
     const [[place, way] = []] = table.order();
-    keep(`${name}.sort`, way && `${names[place]}:${way}`);
+    const now = way ? `${names[place]}:${way}` : "";
+    if (now !== sorted) keep(`${name}.sort`, sorted = now);
   });
   table.on("column-visibility", () => {
     const now = names.filter((n, i) => n && table.column(i).visible()).join();
-    keep(`${name}.cols`, now === first.join() ? "" : now);
+    if (shown !== null && now !== shown) keep(`${name}.cols`, shown = now);
   });
-  return { host, apply, table, rows: given.data };
+  return { host, apply, table, rows: given.data, ranks: given.data.some((row) => row.statuses) };
 }
 
 // Drawn is what can be seen: tables at once, the rest as it is scrolled to.
@@ -122,8 +121,7 @@ const seen = new IntersectionObserver((changes) => {
   }
 }, { rootMargin: "300px" });
 function draw() {
-  const kinds = ".table, .figure:has(.plot), .pictures:has(.compare)";
-  for (const host of $$(`:is(${kinds}):not([data-drawn])`).filter((node) => node.checkVisibility())) {
+  for (const host of $$(".drawable:not([data-drawn])").filter((node) => node.checkVisibility())) {
     host.dataset.drawn = "";
     if (host.matches(".table")) widgets.push(drawTable(host));
     else seen.observe(host);
@@ -137,8 +135,7 @@ function found(text) {
 }
 function filter() {
   for (const { table } of widgets) table?.draw();
-  const ranked = widgets.filter(({ rows, host }) => (
-    rows?.some(({ statuses }) => statuses) && host.checkVisibility()));
+  const ranked = widgets.filter(({ ranks, host }) => ranks && host.checkVisibility());
   const rows = ranked.flatMap((widget) => widget.rows);
   const passed = ranked.flatMap(({ table }) => table.rows({ search: "applied" })[0]).length;
   $("#shown").textContent = `${passed === rows.length ? "" : `${passed} of `}${rows.length} rows`;
@@ -167,7 +164,7 @@ const system = matchMedia("(prefers-color-scheme: dark)");
 const isDark = () => ($("#theme").value === "system" ? system.matches : $("#theme").value === "dark");
 function redraw() {
   document.documentElement.dataset.theme = $("#theme").value;
-  for (const widget of widgets) if (!widget.table) widget.apply();
+  for (const { host, table, apply: again } of widgets) if (!table && host.checkVisibility()) again();
 }
 system.addEventListener("change", redraw);
 

@@ -77,7 +77,13 @@ def plot_data(figure: Figure, entries: Entries) -> dict[str, Any]:
     for place, panel in enumerate(figure.panels):
         suffix = "" if place == 0 else str(place + 1)
         for trace in _panel_traces(panel, figure, arrays, entries):
-            number = trace["meta"]["entry"]
+            meta = trace["meta"]
+            number = meta["entry"]
+            # What hides it: a click on its entry, or on its style of line.
+            meta["lists"] = [
+                {"list": "hide", "name": meta["name"]},
+                {"list": f"{figure.name}.hide", "name": meta.pop("style")},
+            ]
             # In a downloaded picture an entry is named once; the script finds a trace by its uid.
             new = number not in {t["meta"]["entry"] for t in traces}
             traces.append(
