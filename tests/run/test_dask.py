@@ -118,7 +118,7 @@ def test_a_plugin_that_a_worker_lacks_is_named_with_the_worker(
 def test_a_misbehaving_cell_costs_no_worker(start, suite_file, cluster, tmp_path):
     cluster.worker("one")
     run = start(
-        *(suite_file(["crashes", "dies_once", "hangs", "identity"]), "--timeout", "20"),
+        *(suite_file(["crashes", "dies_once", "hangs", "identity"]), "--timeout", "30"),
         *("-o", str(tmp_path / "out"), "--scheduler", str(cluster.file)),
         PYTHONPATH=cluster.environment["PYTHONPATH"],
     )
