@@ -7,11 +7,18 @@ import random
 import numpy as np
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
 
 from encbench import Suite
 from encbench.plugins.host import default_host
 from encbench.plugins.registry import Registry
 from tests.sample_plugin import Hungry, NotANumber, Scaled, Wave, module, registry_of
+
+# A busy machine is slow, and no test is wrong for that.
+settings.register_profile(
+    "any_machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("any_machine")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

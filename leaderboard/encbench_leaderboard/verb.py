@@ -29,6 +29,14 @@ def leaderboard(
         bool,
         typer.Option("--all-pictures", help="Those of every task, also where there are many."),
     ] = False,
+    formats: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--format",
+            metavar="FORMAT",
+            help="Draw pictures as svg or pdf too, for a paper; repeatable.",
+        ),
+    ] = None,
     html: Annotated[
         bool,
         typer.Option("--html/--no-html", help="Write the interactive HTML file too."),
@@ -49,7 +57,9 @@ def leaderboard(
 
     page = describe(*load(directory))
     out = directory / "leaderboard.md" if output is None else output
-    written = write_markdown(page, out, pictures=pictures, all_pictures=all_pictures)
+    written = write_markdown(
+        page, out, pictures=pictures, all_pictures=all_pictures, formats=formats or ()
+    )
     print_standings(page, Console())
     typer.echo(f"wrote {written}")
     if html:

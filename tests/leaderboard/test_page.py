@@ -202,20 +202,18 @@ def test_the_suite_comes_back_as_it_was(results: Results) -> None:
     assert found == suite | {"encodings": ["identity", suite["encodings"][1]]}
 
 
-def test_cells_that_the_last_suite_did_not_ask_for_are_said(results: Results) -> None:
+def test_every_suite_of_a_folder_comes_back(results: Results) -> None:
     suite = {"encodings": ["identity"], "tasks": ["image"]}
     results.store.write_suite({"name": "first", **suite})
     results.add("a")
+    results.store.write_suite({"name": "second", **suite, "training": {"epochs": 3}})
     results.add("b")
-    assert "of other suites" not in page(results, pictures=False)
-    results.store.write_suite({"name": "second", **suite})
-    results.add("c")
     text = page(results, pictures=False)
-    assert 'name = "second"' in text
-    assert (
-        "This is the suite of the last run into the folder. Cells of other suites: first: 2."
-        in text
-    )
+    blocks = [tomllib.loads(part[: part.index("```")]) for part in text.split("```toml")[1:]]
+    assert blocks == results.store.suites()
+    assert [block["name"] for block in blocks] == ["first", "second"]
+    assert "encbench run suite-1.toml -o run\nencbench run suite-2.toml -o run\n" in text
+    assert text.startswith("# Leaderboard: first + second")
 
 
 def test_a_folder_without_a_suite_tells_the_flags(results: Results) -> None:

@@ -43,7 +43,12 @@ TARGETS = 100
 
 
 def write_markdown(
-    page: Page, out: Path, *, pictures: bool = True, all_pictures: bool = False
+    page: Page,
+    out: Path,
+    *,
+    pictures: bool = True,
+    all_pictures: bool = False,
+    formats: Sequence[str] = (),
 ) -> Path:
     """Write a page, and its pictures into a folder of its name without the suffix.
 
@@ -52,13 +57,15 @@ def write_markdown(
         out: the Markdown file.
         pictures: draw pictures and link to them.
         all_pictures: those of every section, also where there are many.
+        formats: "svg" or "pdf", of pictures that are drawn beside the PNG that the page shows.
 
     Returns:
         ``out``.
 
     Raises:
         StoreError: it cannot be written.
-        UsageError: ``out`` has no suffix, so its pictures' folder would take its name.
+        UsageError: ``out`` has no suffix, so its pictures' folder would take its name; or there
+            is no such format.
     """
     if out.suffix == "":
         raise UsageError(f"{out} has no suffix, expected a Markdown file, for example {out}.md")
@@ -66,7 +73,8 @@ def write_markdown(
     left_out = 0
     with writing(out):
         if pictures:
-            links = draw(page, out.with_suffix(""), every=all_pictures)
+            wanted = tuple(dict.fromkeys(("png", *formats)))
+            links = draw(page, out.with_suffix(""), formats=wanted, every=all_pictures)
             sections = sum(isinstance(block, Section) for block in page.blocks)
             left_out = sections - len(chosen(page, every=all_pictures))
         replace_text(out, markdown(page, links, left_out))

@@ -77,10 +77,9 @@ def describe(board: Board, records: Sequence[StoredRecord], store: Store) -> Pag
     Args:
         board: what is shown.
         records: all records of the board.
-        store: the folder, whose name and suite the page gives.
+        store: the folder, whose name and suites the page gives.
     """
-    suite = store.suite()
-    name = str(suite["name"]) if suite and suite.get("name") else None
+    name = store.suite_name()
     folder = shlex.quote(store.directory.resolve().name)
     blocks: list[Block] = [Text(_summary(board, records))]
     ran_on = machines(records)
@@ -106,7 +105,7 @@ def describe(board: Board, records: Sequence[StoredRecord], store: Store) -> Pag
     blocks += [
         Heading("Provenance"),
         Text(provenance(records, name)),
-        Fold("How to run this again", [Text(reproduction(records, suite, folder))]),
+        Fold("How to run this again", [Text(reproduction(records, store.suites(), folder))]),
     ]
     return Page(f"Leaderboard: {name}" if name else "Leaderboard", blocks, board.entries)
 

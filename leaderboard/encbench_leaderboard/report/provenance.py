@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import tomli_w
-
 from encbench.results.records import StoredRecord
+from encbench.suite.file import suite_toml
 from encbench_leaderboard.board.machines import machines
 from encbench_leaderboard.report.format import code_block, plain
 
-__all__ = ["provenance", "reproduction", "suite_toml"]
+__all__ = ["provenance", "reproduction"]
 
 
 def provenance(records: Sequence[StoredRecord], suite: str | None) -> str:
@@ -54,22 +52,29 @@ def _minute(time: str) -> str:
 
 
 def reproduction(
-    records: Sequence[StoredRecord], suite: Mapping[str, Any] | None, folder: str
+    records: Sequence[StoredRecord], suites: Sequence[Mapping[str, Any]], folder: str
 ) -> str:
-    """How to run the same again: a suite file, or flags where the folder has none.
+    """How to run the same again: suite files, or flags where the folder has none.
 
     Args:
         records: all records of the page.
-        suite: as it was asked for, plain data; None where it is not known.
+        suites: those that were run into the folder, as they were asked for.
         folder: the results folder as a command line has it.
     """
     page = f"encbench leaderboard {folder}"
-    if suite and suite.get("encodings") and suite.get("tasks"):
-        commands = code_block(f"encbench run suite.toml -o {folder}\n{page}", "sh")
-        return (
-            f"Save this as `suite.toml`:\n\n{code_block(suite_toml(suite), 'toml')}\n\n{commands}"
-            f"{_of_other_suites(records, suite.get('name'))}"
+    asked = [suite for suite in suites if suite.get("encodings") and suite.get("tasks")]
+    if asked:
+        names = (
+            ["suite.toml"]
+            if len(asked) == 1
+            else [f"suite-{i + 1}.toml" for i in range(len(asked))]
         )
+        parts = [
+            f"Save this as `{name}`:\n\n{code_block(suite_toml(suite), 'toml')}"
+            for name, suite in zip(names, asked, strict=True)
+        ]
+        runs = [f"encbench run {name} -o {folder}" for name in names]
+        return "\n\n".join([*parts, code_block("\n".join([*runs, page]), "sh")])
     encodings = sorted({stored.record.encoding_label for stored in records})
     tasks = sorted({stored.record.task_label for stored in records})
     seeds = sorted({stored.record.cell.seed for stored in records})
@@ -85,41 +90,3 @@ def reproduction(
         f"{commands}\n\nThe folder holds no suite: settings that differ from the defaults are in "
         "its records."
     )
-
-
-def _of_other_suites(records: Sequence[StoredRecord], name: object) -> str:
-    """A paragraph about cells that the folder's last run did not ask for, or nothing."""
-    suites = (stored.record.provenance.suite for stored in records)
-    counts = Counter(suite for suite in suites if suite not in (None, name))
-    if not counts:
-        return ""
-    others = [f"{plain(suite)}: {count}" for suite, count in counts.most_common()]
-    return (
-        "\n\nThis is the suite of the last run into the folder. "
-        f"Cells of other suites: {', '.join(others)}."
-    )
-
-
-def suite_toml(suite: Mapping[str, Any]) -> str:
-    """A suite, plain data, as TOML; what is unset is left out."""
-    given = {
-        key: [_brief(entry) for entry in value] if key in ("encodings", "tasks") else value
-        for key, value in suite.items()
-        if value != ""
-    }
-    return tomli_w.dumps(_set(given))
-
-
-def _brief(entry: Any) -> Any:
-    """An entry without what it leaves at its default; its name where nothing else is left."""
-    if not isinstance(entry, Mapping):
-        return entry
-    given = {key: value for key, value in entry.items() if value not in (None, "", {})}
-    return given["name"] if set(given) == {"name"} else given
-
-
-def _set(value: Any) -> Any:
-    """The value without what is None, which TOML cannot say."""
-    if isinstance(value, Mapping):
-        return {key: _set(item) for key, item in value.items() if item is not None}
-    return [_set(item) for item in value] if isinstance(value, list | tuple) else value

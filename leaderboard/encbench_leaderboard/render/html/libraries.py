@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 
 import itables.options
-import plotly.offline  # type: ignore[import-untyped]  # plotly ships no types
+import plotly.offline
 
 from encbench.errors import EncbenchError
 
