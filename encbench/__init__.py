@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from encbench.contracts.encoding import Encoding, SparseBlock
     from encbench.contracts.metric import Metric, MetricValue
     from encbench.contracts.task import NetworkDefaults, Outcome, Task
-    from encbench.network.mlp import CoordinateMLP, NTKLinear
+    from encbench.network.linear import NTKLinear
+    from encbench.network.mlp import CoordinateMLP
     from encbench.results.records import Record, StoredRecord
     from encbench.results.store import Store
     from encbench.run.runner import run_suite

@@ -52,7 +52,7 @@ def dynamics(
     """
     # torch takes seconds, which `encbench dynamics --help` does without
     from encbench.cli.plot import plot_dynamics
-    from encbench.run.measuring import compare_dynamics
+    from encbench.run.analysis import compare_dynamics
     from encbench.run.parts import build_model, build_task, cell_streams
 
     factors = factor or [0.05, 1.5]

@@ -15,7 +15,7 @@ from encbench.suite.file import load_suite, override
 
 if TYPE_CHECKING:
     # these import torch, which `encbench ntk --help` does without
-    from encbench.run.measuring import Initial
+    from encbench.run.analysis import Initial
 
 THRESHOLDS = (1e-2, 1e-4, 1e-6, 1e-8)
 """Fractions of λ_max above which the matrix-free estimate counts eigenvalues."""
@@ -67,9 +67,8 @@ def ntk(
     """
     import torch  # seconds, which `encbench ntk --help` does without
 
-    from encbench.run.executors.interface import check_threads
-    from encbench.run.measuring import at_initialization
-    from encbench.run.runner import resolve_device
+    from encbench.run.analysis import at_initialization
+    from encbench.run.interface import check_threads, resolve_device
 
     if points < 1:
         raise UsageError(f"--points must be at least 1, got {points}")

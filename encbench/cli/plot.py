@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from encbench.errors import UsageError, cannot_write
 
 if TYPE_CHECKING:
-    from encbench.run.measuring import Initial, LossCurves
+    from encbench.run.analysis import Initial, LossCurves
 
 __all__ = ["plot_dynamics", "plot_spectra"]
 

@@ -27,7 +27,7 @@ from encbench.suite.config import CellConfig, cell_key
 if TYPE_CHECKING:
     # these import torch, which `encbench run --help` does without
     from encbench.results.records import StoredRecord
-    from encbench.run.cell import Event
+    from encbench.run.interface import Event
     from encbench.run.runner import RunResult
 
 __all__ = ["RunProgress"]

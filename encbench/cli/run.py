@@ -24,7 +24,7 @@ from encbench.suite.file import load_suite, override
 
 if TYPE_CHECKING:
     # imports torch, which `encbench run --help` does without
-    from encbench.run.executors import Executor
+    from encbench.run.interface import Executor
     from encbench.run.runner import Rerun
 
 DEFAULT_SUITE = "quick"

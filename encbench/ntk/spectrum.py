@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from encbench.errors import NtkError, ParameterError
-from encbench.ntk.kernel import Ntk
 from encbench.ntk.terms import chunks
+
+if TYPE_CHECKING:
+    from encbench.ntk.kernel import Ntk
 
 __all__ = ["Spectrum", "WeylCheck", "minimum_upper_bound", "noise_floor", "spectrum", "weyl_check"]
 

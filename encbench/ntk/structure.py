@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from encbench.contracts.encoding import Encoding, SparseBlock
 from encbench.errors import NtkError, PluginError
-from encbench.network.mlp import NTKLinear
+from encbench.network.linear import NTKLinear
 from encbench.ntk.model import Hooks, check_output, encoding_of
 
 __all__ = [

@@ -6,20 +6,19 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import torch
 
-from encbench import ntk
 from encbench.contracts.metric import Metric, MetricValue
 from encbench.contracts.task import Outcome
+from encbench.ntk.linearized import critical_learning_rate
 from encbench.plugins.registry import Registry
 from encbench.results.provenance import Provenance, now
 from encbench.results.records import CellResult, ErrorInfo, LearningRate, Record, Status
+from encbench.run.interface import Event
 from encbench.run.limits import CellStopped, CellTimedOut, Interrupted, MemoryExceeded
-from encbench.run.measuring import measure_spectrum
 from encbench.run.memory import peak_memory_bytes, reset_peak_memory
 from encbench.run.parts import (
     build_model,
@@ -30,11 +29,12 @@ from encbench.run.parts import (
     lacks_memory,
 )
 from encbench.run.signals import Supervision
+from encbench.run.spectra import measure_spectrum
 from encbench.suite.config import CellConfig, cell_key
 from encbench.training.loop import Diverged, Training, predictor, total_steps, train
 from encbench.training.optimizers import load_optimizers
 
-__all__ = ["STOPPED", "Event", "run_cell"]
+__all__ = ["STOPPED", "run_cell"]
 
 LR_POINTS = 300
 """Points from which lr_crit is estimated; learning rates from 300 random points converged."""
@@ -46,17 +46,6 @@ STOPPED: dict[type[CellStopped], Status] = {
     MemoryExceeded: "out_of_memory",
     Interrupted: "interrupted",
 }
-
-
-@dataclass(frozen=True)
-class Event:
-    """Progress of a running cell."""
-
-    key: str
-    phase: str
-    done: int = 0
-    total: int = 0
-    loss: float | None = None
 
 
 def run_cell(
@@ -201,7 +190,7 @@ class _CellRun:
         config = self.cell.training
         generator = self.streams.generator("ntk")
         x = self.task.ntk_points(LR_POINTS, generator)
-        critical = ntk.critical_learning_rate(self.model, x, loss=self.task.loss)
+        critical = critical_learning_rate(self.model, x, loss=self.task.loss)
         if config.lr != "auto":
             return LearningRate(value=config.lr, critical=critical, rule="given")
         if config.optimizer == "adam":

@@ -11,10 +11,8 @@ from encbench.errors import PluginError, UnknownNameError
 from encbench.plugins.registry import Registry
 from encbench.results.agreement import EnvironmentChange
 from encbench.results.records import CellResult, Record
-from encbench.run.cell import Event
 from encbench.run.executors.in_process import InProcess
-from encbench.run.executors.interface import RunOptions
-from encbench.run.runner import resolve_device
+from encbench.run.interface import Event, RunOptions, resolve_device
 from encbench.suite.config import CellConfig, PluginRef
 
 __all__ = ["Rerun", "prepare", "run_again"]

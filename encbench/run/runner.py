@@ -10,15 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
-import torch
-
 from encbench.errors import UsageError
 from encbench.plugins.registry import Registry, default_registry
 from encbench.results.records import CellResult, Status, StoredRecord
 from encbench.results.store import Store
-from encbench.run.cell import Event
-from encbench.run.executors import Executor, InProcess, ProcessPool, RunOptions, default_jobs
-from encbench.run.executors.interface import Watch
+from encbench.run.executors.in_process import InProcess
+from encbench.run.executors.pool import ProcessPool, default_jobs
+from encbench.run.interface import Event, Executor, RunOptions, Watch, resolve_device
 from encbench.run.limits import Limits
 from encbench.run.signals import RunStopped, orderly_stop
 from encbench.suite.config import CellConfig, cell_key, changed_versions
@@ -281,25 +279,6 @@ def _reusable(
             count,
         )
     return found
-
-
-def resolve_device(device: str) -> str:
-    """ "auto" to what there is; anything else checked.
-
-    Raises:
-        UsageError: no such device here.
-    """
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        kind = torch.device(device).type
-    except RuntimeError:
-        raise UsageError(f"unknown device {device!r}; expected cpu, cuda, cuda:N or auto") from None
-    if kind == "cuda" and not torch.cuda.is_available():
-        raise UsageError(f"device {device!r}: torch finds no CUDA device here; use --device cpu")
-    if kind not in ("cpu", "cuda"):
-        raise UsageError(f"device {device!r} is not supported; expected cpu, cuda, cuda:N or auto")
-    return device
 
 
 def _write(

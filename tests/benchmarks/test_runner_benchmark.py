@@ -26,7 +26,7 @@ from encbench.plugins.host import PluginHost, default_host
 from encbench.plugins.registry import Registry, default_registry
 from encbench.results.records import CellResult
 from encbench.run.cell import run_cell
-from encbench.run.executors import Executor
+from encbench.run.interface import Executor
 from encbench.run.limits import Limits
 from encbench.suite.config import CellConfig
 from tests.run.conftest import Cluster

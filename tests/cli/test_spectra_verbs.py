@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from encbench import ParameterError, ntk, plan
+from encbench.run.analysis import at_initialization, compare_dynamics
 from encbench.run.cell import run_cell
-from encbench.run.measuring import at_initialization, compare_dynamics, measure_spectrum
 from encbench.run.parts import build_model, build_task, cell_streams
+from encbench.run.spectra import measure_spectrum
 from tests.cli.test_cli import encbench
 from tests.sample_plugin import Wave
 

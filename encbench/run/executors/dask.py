@@ -27,9 +27,8 @@ from typing import Any
 
 from encbench.errors import ClusterError, UsageError
 from encbench.results.records import CellResult, Status
-from encbench.run.cell import Event
-from encbench.run.executors.interface import Executor, RunOptions, Watch, unfinished
 from encbench.run.executors.pool import Worker
+from encbench.run.interface import Event, Executor, RunOptions, Watch, unfinished
 from encbench.run.limits import GRACE, POLL, Limits
 from encbench.suite.config import CellConfig, cell_key
 

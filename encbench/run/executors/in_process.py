@@ -10,7 +10,7 @@ from threadpoolctl import threadpool_limits
 from encbench.plugins.registry import Registry, default_registry
 from encbench.results.records import CellResult
 from encbench.run.cell import run_cell
-from encbench.run.executors.interface import Executor, RunOptions, Watch, this_process
+from encbench.run.interface import Executor, RunOptions, Watch, this_process
 from encbench.run.limits import Interrupted
 from encbench.run.memory import held_bytes
 from encbench.run.signals import Supervision

@@ -16,8 +16,8 @@ import torch
 
 from encbench.results.records import CellResult, Status
 from encbench.run.cell import STOPPED
-from encbench.run.executors.interface import Executor, RunOptions, Watch, unfinished
 from encbench.run.executors.process import WorkerProcess
+from encbench.run.interface import Executor, RunOptions, Watch, unfinished
 from encbench.run.limits import GRACE, POLL, CellStopped, Interrupted, cores
 from encbench.suite.config import CellConfig
 

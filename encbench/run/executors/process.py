@@ -21,8 +21,8 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from encbench.plugins.registry import default_registry
-from encbench.run.cell import Event, run_cell
-from encbench.run.executors.interface import RunOptions, this_process
+from encbench.run.cell import run_cell
+from encbench.run.interface import Event, RunOptions, this_process
 from encbench.run.limits import Interrupted
 from encbench.run.memory import held_bytes, limit_gpu_memory, oom_kills
 from encbench.run.signals import Supervision

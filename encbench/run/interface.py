@@ -1,4 +1,4 @@
-"""What every executor offers: cells in, results out, and two ways to stop."""
+"""What every executor offers: cells in, results and progress out, and two ways to stop."""
 
 from __future__ import annotations
 
@@ -8,14 +8,36 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 
+import torch
+
 from encbench.errors import UsageError
 from encbench.results.provenance import Provenance, now
 from encbench.results.records import CellResult, ErrorInfo, Record, Status
-from encbench.run.cell import Event
 from encbench.run.limits import Limits
 from encbench.suite.config import CellConfig, cell_key
 
-__all__ = ["Executor", "RunOptions", "Watch", "check_threads", "this_process", "unfinished"]
+__all__ = [
+    "Event",
+    "Executor",
+    "RunOptions",
+    "Watch",
+    "check_threads",
+    "resolve_device",
+    "this_process",
+    "unfinished",
+]
+
+
+@dataclass(frozen=True)
+class Event:
+    """Progress of a running cell."""
+
+    key: str
+    phase: str
+    done: int = 0
+    total: int = 0
+    loss: float | None = None
+
 
 Watch = Callable[[Event], None]
 MAX_THREADS = 1024
@@ -49,6 +71,25 @@ def check_threads(threads: int) -> None:
     """
     if not 1 <= threads <= MAX_THREADS:
         raise UsageError(f"threads must be at least 1 and at most {MAX_THREADS}, got {threads}")
+
+
+def resolve_device(device: str) -> str:
+    """ "auto" to what there is; anything else checked.
+
+    Raises:
+        UsageError: no such device here.
+    """
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        kind = torch.device(device).type
+    except RuntimeError:
+        raise UsageError(f"unknown device {device!r}; expected cpu, cuda, cuda:N or auto") from None
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise UsageError(f"device {device!r}: torch finds no CUDA device here; use --device cpu")
+    if kind not in ("cpu", "cuda"):
+        raise UsageError(f"device {device!r} is not supported; expected cpu, cuda, cuda:N or auto")
+    return device
 
 
 def this_process() -> str:

@@ -1,4 +1,4 @@
-"""What kernels of cells say: their spectra, and the training that they predict."""
+"""Networks of a suite looked at without a run: kernels at the start, and predicted training."""
 
 from __future__ import annotations
 
@@ -10,93 +10,27 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from encbench import ntk
 from encbench.contracts.task import Task
 from encbench.errors import ParameterError
 from encbench.network.mlp import CoordinateMLP
 from encbench.plugins.registry import Registry
-from encbench.results.records import ActivationSummary, PartSummary, SpectrumSummary, WeylSummary
+from encbench.results.records import SpectrumSummary
 from encbench.run.parts import build_model, build_task, cell_streams
+from encbench.run.spectra import measure_spectrum
 from encbench.suite.config import CellConfig
 from encbench.suite.file import Suite
 from encbench.suite.plan import plan
 
-__all__ = ["Initial", "LossCurves", "at_initialization", "compare_dynamics", "measure_spectrum"]
+__all__ = ["Initial", "LossCurves", "at_initialization", "compare_dynamics"]
 
 LEADING = 8
 """Leading eigenpairs found without the kernel."""
 
 APART = 0.1
 """Relative difference from which a predicted loss counts as wrong."""
-
-When = Literal["start", "middle", "end"]
-
-
-def measure_spectrum(
-    model: nn.Module, x: Tensor, outputs: Literal["trace", "full"], when: When, step: int
-) -> tuple[SpectrumSummary, dict[str, np.ndarray]]:
-    """Spectrum of the kernel and of the MLP's part, with what checks and explains them.
-
-    Args:
-        model: a coordinate network; not changed.
-        x: (N, d) float64 in [0, 1].
-        outputs: which kernel; see ``ntk.empirical_ntk``.
-
-    Returns:
-        The numbers, and the eigenvalues as arrays ``spectrum_<when>`` and
-        ``spectrum_mlp_<when>``.
-
-    Raises:
-        NtkError: the kernel cannot be computed.
-    """
-    began = time.perf_counter()
-    kernel = ntk.empirical_ntk(model, x, outputs=outputs)
-    total = ntk.spectrum(kernel.total)
-    encoded = bool(kernel.parts["encoding"].any())
-    mlp = ntk.spectrum(kernel.parts["mlp"]) if encoded else total
-    weyl = ntk.weyl_check(kernel, total, mlp)
-    bound = None if total.minimum is not None else ntk.minimum_upper_bound(kernel.total)
-    seen = ntk.diagnose(model, x)
-    summary = SpectrumSummary(
-        when=when,
-        step=step,
-        points=len(x),
-        outputs=outputs,
-        size=len(total.eigenvalues),
-        floor=total.floor,
-        maximum=total.maximum,
-        median=total.median,
-        quantile_10=total.quantile(0.1),
-        minimum=total.minimum,
-        resolved_rank=total.resolved_rank,
-        effective_rank=total.effective_rank,
-        negative=total.negative,
-        method=total.method,
-        minimum_bound=bound,
-        mlp=PartSummary(
-            floor=mlp.floor,
-            maximum=mlp.maximum,
-            median=mlp.median,
-            minimum=mlp.minimum,
-            resolved_rank=mlp.resolved_rank,
-        ),
-        weyl=WeylSummary(ok=weyl.ok, worst=weyl.worst, tolerance=weyl.tolerance),
-        activation=ActivationSummary(
-            duplicates=seen.duplicates,
-            regions=seen.regions,
-            rank_bound=seen.rank_bound,
-            dead_units=sum(seen.dead_units.values()),
-            dead_layers=len(seen.dead_layers),
-        ),
-        seconds=time.perf_counter() - began,
-    )
-    eigenvalues = {
-        f"spectrum_{when}": total.eigenvalues,
-        f"spectrum_mlp_{when}": mlp.eigenvalues,
-    }
-    return summary, eigenvalues
 
 
 @dataclass(frozen=True, eq=False)
