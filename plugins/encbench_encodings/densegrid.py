@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-from encbench_encodings._tcnn_grid import (
+from typing import Annotated
+
+from encbench_encodings._multilevel import FeaturesPerLevel, Levels, SparseGradients
+from encbench_encodings._tiny_cuda import (
     BaseResolution,
-    FeaturesPerLevel,
     InitScale,
     Interpolation,
-    Levels,
-    MaxResolution,
     PerLevelScale,
-    SparseGradients,
     TinyCudaGrid,
+    finest,
+    growth_of,
     plan_levels,
-    resolve_growth,
 )
-
-DEFAULT_MAX_RESOLUTION = 128
 
 
 class DenseGrid(TinyCudaGrid):
     """Multiresolution grid with every vertex stored, as tiny-cuda-nn's DenseGrid; d_e = L·F.
 
     The hash grid without its hash: ``resolution^d`` entries a level, rounded up to a multiple of
-    8. Follows tiny-cuda-nn's code (see ``_tcnn_grid``), so the levels are staggered by half a
+    8. Follows tiny-cuda-nn's code (see ``_tiny_cuda``), so the levels are staggered by half a
     cell, and the corner past the last vertex of an axis wraps to the next row of the grid: near
     x = 1 an entry of the opposite border is read. ``mpe`` is the dense grid without either.
 
@@ -46,12 +44,6 @@ class DenseGrid(TinyCudaGrid):
             base_resolution, or a level of 2^31 vertices or more.
     """
 
-    equation = "γ(x) = [Σ_c w_c(x) · θ_l[Σ_i c_i N_l^i mod entries_l]] for l < L, c corners of x"
-    source = (
-        'Müller, Evans, Schied, Keller, "Instant Neural Graphics Primitives with a '
-        'Multiresolution Hash Encoding", SIGGRAPH 2022; semantics of NVlabs/tiny-cuda-nn'
-    )
-
     def __init__(
         self,
         in_dim: int,
@@ -60,33 +52,15 @@ class DenseGrid(TinyCudaGrid):
         features_per_level: FeaturesPerLevel = 2,
         base_resolution: BaseResolution = 16,
         per_level_scale: PerLevelScale = None,
-        max_resolution: MaxResolution = None,
+        max_resolution: Annotated[int | None, finest(128)] = None,
         interpolation: Interpolation = "linear",
         init_scale: InitScale = 1e-4,
         sparse_gradients: SparseGradients = False,
     ) -> None:
-        growth = resolve_growth(
-            "densegrid",
-            levels,
-            base_resolution,
-            per_level_scale,
-            max_resolution,
-            DEFAULT_MAX_RESOLUTION,
+        growth = growth_of(
+            "densegrid", levels, base_resolution, per_level_scale, max_resolution, default=128
         )
-        plan = plan_levels(
-            "densegrid",
-            in_dim,
-            levels=levels,
-            base_resolution=base_resolution,
-            growth=growth,
-            cap=None,
-            hashed=False,
-        )
+        plan = plan_levels("densegrid", in_dim, levels, base_resolution, growth)
         super().__init__(
-            in_dim,
-            plan,
-            features_per_level=features_per_level,
-            interpolation=interpolation,
-            init_scale=init_scale,
-            sparse_gradients=sparse_gradients,
+            in_dim, plan, features_per_level, interpolation, init_scale, sparse_gradients
         )

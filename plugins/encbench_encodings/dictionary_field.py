@@ -10,7 +10,7 @@ from torch import Tensor
 
 from encbench import ParameterError
 from encbench_encodings._constants import ConstantsKept
-from encbench_encodings._factors import FactorTable, check_columns
+from encbench_encodings._tables import FactorTable, check_columns
 
 DEFAULT_FREQUENCIES = (2.0, 3.2, 4.4, 5.6, 6.8, 8.0)
 DEFAULT_RESOLUTIONS = (16, 26, 35, 45, 54, 64)
@@ -112,10 +112,12 @@ class DictionaryField(ConstantsKept):
         super().__init__(in_dim, out_dim=levels * features_per_level)
         self.frequencies = frequencies
         self.mapping = mapping
+        coordinates = torch.arange(levels * in_dim).view(levels, in_dim).tolist()
         self.coefficients = FactorTable(
-            in_dim, [coefficient_resolution], levels * features_per_level
+            coordinates[:1], [coefficient_resolution], levels * features_per_level
         )
-        self.basis = FactorTable(in_dim, resolutions, features_per_level)
+        # read at the places within a period of all levels, beside one another
+        self.basis = FactorTable(coordinates, resolutions, features_per_level)
         torch.nn.init.constant_(self.coefficients.table, coefficient_init)
         torch.nn.init.normal_(self.basis.table, 0.0, basis_std)
         self._frequencies: Tensor
@@ -130,6 +132,6 @@ class DictionaryField(ConstantsKept):
         place = turns - period
         if self.mapping == "triangle":
             place = torch.where(period.remainder(2) == 1, 1 - place, place)
-        basis: Tensor = self.basis(place)  # (N, L, F)
-        coefficients: Tensor = self.coefficients(x.unsqueeze(1))  # (N, 1, L * F)
+        basis: Tensor = self.basis(place.flatten(1))  # (N, L, F)
+        coefficients: Tensor = self.coefficients(x)  # (N, 1, L * F)
         return coefficients.flatten(1) * basis.flatten(1)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from encbench import ParameterError
 from encbench_encodings._constants import ConstantsKept
+from encbench_encodings.mpe import PAPER
 
 
 class FourierFeatureEncoding(ConstantsKept):
@@ -50,14 +51,9 @@ class FourierFeatureEncoding(ConstantsKept):
         'Dimensions: A Neural Tangent Kernel Analysis of Multigrid Parametric Encodings", '
         'ICLR 2025, Eq. 1; Mildenhall et al., "NeRF", ECCV 2020, Eq. 4'
     )
-    bibtex = """\
-@inproceedings{audia2025grids,
-  title = {How Learnable Grids Recover Fine Detail in Low Dimensions: A Neural Tangent Kernel
-           Analysis of Multigrid Parametric Encodings},
-  author = {Audia, Samuel and Feizi, Soheil and Zwicker, Matthias and Manocha, Dinesh},
-  booktitle = {International Conference on Learning Representations},
-  year = {2025}
-}
+    bibtex = (
+        PAPER
+        + """
 @inproceedings{mildenhall2020nerf,
   title = {{NeRF}: Representing Scenes as Neural Radiance Fields for View Synthesis},
   author = {Mildenhall, Ben and Srinivasan, Pratul P. and Tancik, Matthew and
@@ -65,6 +61,7 @@ class FourierFeatureEncoding(ConstantsKept):
   booktitle = {European Conference on Computer Vision},
   year = {2020}
 }"""
+    )
     max_dim = 4
 
     def __init__(

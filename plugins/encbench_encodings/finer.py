@@ -8,7 +8,7 @@ from pydantic import Field
 from torch import nn
 
 from encbench.network.activations import Finer
-from encbench_encodings._first_layer import Features, FirstLayer
+from encbench_encodings._first_layer import Features, FirstLayer, Omega0
 
 
 class FinerEncoding(FirstLayer):
@@ -47,7 +47,7 @@ class FinerEncoding(FirstLayer):
         in_dim: int,
         *,
         features: Features = 256,
-        omega: Annotated[float, Field(gt=0, description="ω0, frequency of this layer")] = 30.0,
+        omega: Omega0 = 30.0,
         bias_range: Annotated[
             float | None, Field(ge=0, description="k, biases start in ±k (1/√d)")
         ] = None,

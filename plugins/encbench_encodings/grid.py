@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Annotated, Literal
 
 import torch
@@ -10,10 +9,16 @@ from pydantic import Field
 from torch import Tensor
 
 from encbench import ParameterError
-from encbench_encodings._grid import MultilevelGrid
+from encbench_encodings._multilevel import (
+    IncludeInput,
+    NodeGrid,
+    ScalarsPerNode,
+    SparseGradients,
+)
+from encbench_encodings._tables import InitStd, cells_and_places, over_corners
 
 
-class Grid(MultilevelGrid):
+class Grid(NodeGrid):
     """One dense grid of learnable values, interpolated linearly or cubically; d_e = k (+ d).
 
     n nodes an axis, node i at x = i/(n − 1): both borders lie on nodes. The values at a node are
@@ -56,19 +61,14 @@ class Grid(MultilevelGrid):
         in_dim: int,
         *,
         resolution: Annotated[int, Field(ge=2, description="n, nodes an axis")] = 64,
-        features: Annotated[int, Field(ge=1, description="k, scalars a node")] = 4,
+        features: ScalarsPerNode = 4,
         interpolation: Annotated[
             Literal["linear", "cubic"],
             Field(description="between 2 nodes an axis, or Catmull-Rom between 4"),
         ] = "linear",
-        init_std: Annotated[
-            float, Field(ge=0, description="standard deviation of the initial values")
-        ] = 0.01,
-        include_input: Annotated[bool, Field(description="append the coordinates")] = False,
-        sparse_gradients: Annotated[
-            bool,
-            Field(description="COO gradient of the table: cheap steps, only SGD and SparseAdam"),
-        ] = False,
+        init_std: InitStd = 0.01,
+        include_input: IncludeInput = False,
+        sparse_gradients: SparseGradients = False,
     ) -> None:
         if interpolation not in ("linear", "cubic"):
             raise ParameterError(
@@ -80,33 +80,25 @@ class Grid(MultilevelGrid):
             )
         super().__init__(
             in_dim,
-            entries=[resolution**in_dim],
+            [resolution],
             features=features,
-            extra_features=in_dim if include_input else 0,
+            init_std=init_std,
+            include_input=include_input,
             sparse_gradients=sparse_gradients,
         )
         self.resolution = resolution
         self.interpolation = interpolation
-        self.include_input = include_input
-        torch.nn.init.normal_(self.table, 0.0, init_std)
-        strides = [resolution**axis for axis in range(in_dim)]
-        self._strides: Tensor
-        self.register_buffer("_strides", torch.tensor(strides).view(-1, 1, 1), persistent=False)
 
     def corners(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        position = x.t().unsqueeze(-1) * (self.resolution - 1)  # (d, N, 1)
-        # The last node belongs to the last cell. Clamped as integers, where even NaN is a number.
-        cells = position.detach().floor().long().clamp(0, self.resolution - 2)
-        fraction = position - cells
         if self.interpolation == "linear":
-            first, weights = 0, torch.stack((1 - fraction, fraction))  # (t, d, N, 1)
-        else:
-            first, weights = -1, self._cubic_weights(cells, fraction)
-        nodes = torch.stack([cells + first + tap for tap in range(len(weights))])
+            return super().corners(x)
+        position = x.t().unsqueeze(-1) * (self.resolution - 1)  # (d, N, 1)
+        cells, place = cells_and_places(position, self._cells - 1)
+        nodes = torch.stack([cells + step for step in (-1, 0, 1, 2)])  # (4, d, N, 1)
         nodes = nodes.clamp(0, self.resolution - 1)  # where it clamps, the weight is 0
         return (
-            _over_nodes(torch.add, nodes * self._strides),
-            _over_nodes(torch.mul, weights),
+            over_corners(torch.add, nodes * self._strides),
+            over_corners(torch.mul, self._cubic_weights(cells, place)),
         )
 
     def _cubic_weights(self, cells: Tensor, f: Tensor) -> Tensor:
@@ -122,10 +114,6 @@ class Grid(MultilevelGrid):
         behind, right, left = behind - missing, right + 2 * missing, left - missing
         return torch.stack((before, left, right, behind))
 
-    def forward(self, x: Tensor) -> Tensor:  # (N, d) -> (N, k [+ d])
-        values = super().forward(x)
-        return torch.cat((values, x), dim=1) if self.include_input else values
-
     def grid(self) -> Tensor:
         """The values as a grid, a view: (n,) * d + (k,), first coordinate last, as images are."""
         return self.table.view(*[self.resolution] * self.in_dim, self.features)
@@ -135,14 +123,3 @@ class Grid(MultilevelGrid):
             f"{super().extra_repr()}, resolution={self.resolution}, "
             f"interpolation={self.interpolation!r}"
         )
-
-
-def _over_nodes(combine: Callable[[Tensor, Tensor], Tensor], axes: Tensor) -> Tensor:
-    """One value for each of the t^d nodes, combined from one an axis: (t, d, N, 1) to (t^d, N, 1).
-
-    Digit a, base t, of a node's number says which of the t it is along axis a.
-    """
-    nodes = axes[:, 0]
-    for axis in range(1, axes.shape[1]):
-        nodes = combine(axes[:, axis].unsqueeze(1), nodes.unsqueeze(0)).flatten(0, 1)
-    return nodes

@@ -6,21 +6,17 @@ from typing import Annotated
 
 from pydantic import Field
 
-from encbench_encodings._tcnn_grid import (
+from encbench_encodings._multilevel import FeaturesPerLevel, Levels, SparseGradients
+from encbench_encodings._tiny_cuda import (
     BaseResolution,
-    FeaturesPerLevel,
     InitScale,
     Interpolation,
-    Levels,
-    MaxResolution,
     PerLevelScale,
-    SparseGradients,
     TinyCudaGrid,
+    finest,
+    growth_of,
     plan_levels,
-    resolve_growth,
 )
-
-DEFAULT_MAX_RESOLUTION = 2048
 
 
 class HashGrid(TinyCudaGrid):
@@ -29,7 +25,7 @@ class HashGrid(TinyCudaGrid):
     Coarse levels store every vertex; a level with more than T = 2^log2_hashmap_size vertices
     shares T entries by a spatial hash. Colliding vertices share an entry, and their gradients add.
 
-    Follows tiny-cuda-nn's *code*, entry for entry (see ``_tcnn_grid``): resolutions count
+    Follows tiny-cuda-nn's *code*, entry for entry (see ``_tiny_cuda``): resolutions count
     vertices, a half-cell offset staggers the levels, corners past the last vertex wrap, and
     resolutions come from float32 arithmetic. Not followed: the paper's ⌊N_min · b^l⌋, torch-ngp,
     and nerfstudio's fallback, whose parameter counts differ. Beyond tiny-cuda-nn: d = 1, any F,
@@ -57,10 +53,6 @@ class HashGrid(TinyCudaGrid):
     """
 
     equation = "γ(x) = [Σ_c w_c(x) · θ_l[(⊕_i c_i π_i) mod T]] for l < L, c the corners of x's cell"
-    source = (
-        'Müller, Evans, Schied, Keller, "Instant Neural Graphics Primitives with a '
-        'Multiresolution Hash Encoding", SIGGRAPH 2022; semantics of NVlabs/tiny-cuda-nn'
-    )
     bibtex = """\
 @article{mueller2022instant,
   title = {Instant Neural Graphics Primitives with a Multiresolution Hash Encoding},
@@ -83,33 +75,23 @@ class HashGrid(TinyCudaGrid):
         ] = 19,
         base_resolution: BaseResolution = 16,
         per_level_scale: PerLevelScale = None,
-        max_resolution: MaxResolution = None,
+        max_resolution: Annotated[int | None, finest(2048)] = None,
         interpolation: Interpolation = "linear",
         init_scale: InitScale = 1e-4,
         sparse_gradients: SparseGradients = False,
     ) -> None:
-        growth = resolve_growth(
-            "hashgrid",
-            levels,
-            base_resolution,
-            per_level_scale,
-            max_resolution,
-            DEFAULT_MAX_RESOLUTION,
+        growth = growth_of(
+            "hashgrid", levels, base_resolution, per_level_scale, max_resolution, default=2048
         )
         plan = plan_levels(
             "hashgrid",
             in_dim,
-            levels=levels,
-            base_resolution=base_resolution,
-            growth=growth,
+            levels,
+            base_resolution,
+            growth,
             cap=2**log2_hashmap_size,
             hashed=True,
         )
         super().__init__(
-            in_dim,
-            plan,
-            features_per_level=features_per_level,
-            interpolation=interpolation,
-            init_scale=init_scale,
-            sparse_gradients=sparse_gradients,
+            in_dim, plan, features_per_level, interpolation, init_scale, sparse_gradients
         )

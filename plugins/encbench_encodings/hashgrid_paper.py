@@ -10,22 +10,21 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from encbench import ParameterError
-from encbench_encodings._grid import MultilevelGrid, over_corners
-from encbench_encodings._tcnn_grid import (
-    FeaturesPerLevel,
+from encbench_encodings._multilevel import FeaturesPerLevel, Levels, SparseGradients
+from encbench_encodings._tables import cells_and_places
+from encbench_encodings._tiny_cuda import (
+    GridLevel,
+    HashedLevels,
     InitScale,
-    Levels,
-    MaxResolution,
     PerLevelScale,
-    SparseGradients,
+    finest,
+    finest_resolution,
 )
 
 DEFAULT_MAX_RESOLUTION = 2048
-PRIMES = (1, 2654435761, 805459861, 3674653429)
 
 
-class HashGridPaper(MultilevelGrid):
+class HashGridPaper(HashedLevels):
     """Multiresolution hash grid by the Instant-NGP paper's own equations; d_e = L·F.
 
     N_l = ⌊N_min · b^l⌋ counts *cells*, so that a level has N_l + 1 vertices an axis, vertex i at
@@ -66,7 +65,6 @@ class HashGridPaper(MultilevelGrid):
         'Müller, Evans, Schied, Keller, "Instant Neural Graphics Primitives with a '
         'Multiresolution Hash Encoding", SIGGRAPH 2022, Eq. 2 to 4'
     )
-    max_dim = 4
 
     def __init__(
         self,
@@ -81,50 +79,25 @@ class HashGridPaper(MultilevelGrid):
             int, Field(ge=1, description="N_min, cells an axis, coarsest level")
         ] = 16,
         per_level_scale: PerLevelScale = None,
-        max_resolution: MaxResolution = None,
+        max_resolution: Annotated[int | None, finest(DEFAULT_MAX_RESOLUTION)] = None,
         init_scale: InitScale = 1e-4,
         sparse_gradients: SparseGradients = False,
     ) -> None:
         resolutions = cells_of_levels(levels, base_resolution, per_level_scale, max_resolution)
         size = 2**log2_hashmap_size
-        vertices = [(cells + 1) ** in_dim for cells in resolutions]
-        super().__init__(
-            in_dim,
-            entries=[min(count, size) for count in vertices],
-            features=features_per_level,
-            sparse_gradients=sparse_gradients,
-        )
+        plan = [
+            GridLevel(cells, cells + 1, min(count, size), count > size)
+            for cells in resolutions
+            for count in [(cells + 1) ** in_dim]
+        ]
+        super().__init__(in_dim, plan, features_per_level, init_scale, sparse_gradients)
         self.resolutions = resolutions
-        torch.nn.init.uniform_(self.table, -init_scale, init_scale)
-        # Resolutions never fall from level to level, so the hashed levels are the last ones.
-        self._dense = sum(count <= size for count in vertices)
-        self._mask = size - 1
-        dense = resolutions[: self._dense]
-        strides = [[(cells + 1) ** axis for cells in dense] for axis in range(in_dim)]
         self._cells: Tensor
-        self._strides: Tensor
-        self._primes: Tensor
-        constants = {
-            "_cells": torch.tensor(resolutions),
-            "_strides": torch.tensor(strides, dtype=torch.int64).unsqueeze(1),  # (d, 1, dense)
-            "_primes": torch.tensor(PRIMES[:in_dim]).view(-1, 1, 1),
-        }
-        for name, constant in constants.items():
-            self.register_buffer(name, constant, persistent=False)
+        self.register_buffer("_cells", torch.tensor(resolutions), persistent=False)
 
-    def corners(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        position = x.t().unsqueeze(-1) * self._cells.to(x.dtype)  # (d, N, L)
+    def cells_of(self, x: Tensor) -> tuple[Tensor, Tensor]:
         # The last vertex belongs to the last cell: no corner lies outside the grid.
-        cells = position.detach().floor().long().minimum(self._cells - 1).clamp(min=0)
-        fraction = position - cells
-        dense, hashed = cells[..., : self._dense], cells[..., self._dense :]
-        lower = dense * self._strides
-        index = over_corners(torch.add, lower, lower + self._strides)
-        # In two's complement the low bits of products and XOR are those of unsigned numbers.
-        lower = hashed * self._primes
-        key = over_corners(torch.bitwise_xor, lower, lower + self._primes)
-        entries = torch.cat((index, key.bitwise_and(self._mask)), dim=-1)
-        return entries, over_corners(torch.mul, 1 - fraction, fraction)
+        return cells_and_places(x.t().unsqueeze(-1) * self._cells.to(x.dtype), self._cells - 1)
 
 
 def cells_of_levels(
@@ -135,33 +108,13 @@ def cells_of_levels(
     Raises:
         ParameterError: as in ``HashGridPaper``.
     """
+    highest = finest_resolution(
+        "hashgrid_paper", levels, lowest, growth, highest, DEFAULT_MAX_RESOLUTION
+    )
     if growth is not None:
-        if highest is not None:
-            raise ParameterError(
-                f"hashgrid_paper: per_level_scale={growth} and max_resolution={highest} say the "
-                "same thing twice; give one of them"
-            )
-        if growth < 1:
-            raise ParameterError(
-                f"hashgrid_paper: per_level_scale={growth} is below 1; levels go from coarse to "
-                "fine, give at least 1"
-            )
         factor = Fraction(repr(float(growth)))  # 1.1 as it is written, not as it is stored
         return [math.floor(lowest * factor**level) for level in range(levels)]
-    if levels == 1:
-        if highest not in (None, lowest):
-            raise ParameterError(
-                f"hashgrid_paper: levels=1 has base_resolution={lowest} and no "
-                f"max_resolution={highest}; set base_resolution, or ask for more levels"
-            )
-        return [lowest]
-    highest = DEFAULT_MAX_RESOLUTION if highest is None else highest
-    if highest < lowest:
-        raise ParameterError(
-            f"hashgrid_paper: max_resolution={highest} is below base_resolution={lowest}; "
-            "raise max_resolution or lower base_resolution"
-        )
-    steps = levels - 1
+    steps = max(levels - 1, 1)
     # N <= N_min (N_max / N_min)^(l / steps)  is  N^steps <= N_min^(steps − l) N_max^l
     return [_root(lowest ** (steps - level) * highest**level, steps) for level in range(levels)]
 

@@ -10,7 +10,12 @@ from pydantic import Field
 from torch import Tensor
 
 from encbench import Encoding, ParameterError, SparseBlock
-from encbench_encodings._factors import FactorTable, check_columns
+from encbench_encodings._tables import (
+    FactorTable,
+    blocks_of_levels,
+    check_columns,
+    check_resolutions,
+)
 
 DEFAULT_RESOLUTIONS = (16, 32, 64)
 
@@ -67,11 +72,7 @@ class KPlanes(Encoding):
         init_high: Annotated[float, Field(description="to here")] = 0.5,
     ) -> None:
         resolutions = list(DEFAULT_RESOLUTIONS if resolutions is None else resolutions)
-        if min(resolutions, default=0) < 2:
-            raise ParameterError(
-                f"kplanes: resolutions={resolutions} must be one or more numbers of at "
-                "least 2, for a node on each border"
-            )
+        check_resolutions("kplanes", resolutions)
         if init_low > init_high:
             raise ParameterError(
                 f"kplanes: init_low={init_low} is above init_high={init_high}; swap them"
@@ -82,36 +83,21 @@ class KPlanes(Encoding):
         self.pairs = list(combinations(range(in_dim), 2))
         """Axes of the planes of a level, in the order of the table."""
         per_plane = [nodes for nodes in resolutions for _ in self.pairs]
-        self.planes = FactorTable(2, per_plane, features_per_level)
+        self.planes = FactorTable(self.pairs * len(resolutions), per_plane, features_per_level)
         torch.nn.init.uniform_(self.planes.table, init_low, init_high)
         if in_dim == 4:
             with torch.no_grad():
                 for index in range(len(per_plane)):
                     if in_dim - 1 in self.pairs[index % len(self.pairs)]:
                         self.planes.grid(index).fill_(1.0)
-        self._axes: Tensor
-        self.register_buffer(
-            "_axes", torch.tensor(self.pairs * len(resolutions)), persistent=False
-        )  # (L * planes, 2)
 
     def forward(self, x: Tensor) -> Tensor:  # (N, d) -> (N, L * F)
         check_columns(self, x)
-        values: Tensor = self.planes(x[:, self._axes])  # (N, L * planes, F)
+        values: Tensor = self.planes(x)  # (N, L * planes, F)
         return values.view(len(x), -1, len(self.pairs), self.features).prod(2).flatten(1)
 
     def sparse_jacobian(self, x: Tensor) -> list[SparseBlock] | None:
         """One block a level in 2D; None where planes are multiplied."""
         if len(self.pairs) > 1:
             return None
-        rows, weights = self.planes.rows_and_weights(x[:, self._axes])
-        return [
-            SparseBlock(
-                parameter="planes.table",
-                rows=rows[:, level],
-                weights=weights[:, level],
-                num_rows=self.planes.table.shape[0],
-                start=level * self.features,
-                width=self.features,
-            )
-            for level in range(len(self.resolutions))
-        ]
+        return blocks_of_levels("planes.table", self.planes.table, *self.planes.rows_and_weights(x))

@@ -4,19 +4,33 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-import torch
 from pydantic import Field
 from torch import Tensor
 
 from encbench import ParameterError
-from encbench_encodings._grid import MultilevelGrid, over_corners
+from encbench_encodings._multilevel import (
+    IncludeInput,
+    NodeGrid,
+    ScalarsPerNode,
+    SparseGradients,
+)
+from encbench_encodings._tables import InitStd, check_resolutions
+
+PAPER = """\
+@inproceedings{audia2025grids,
+  title = {How Learnable Grids Recover Fine Detail in Low Dimensions: A Neural Tangent Kernel
+           Analysis of Multigrid Parametric Encodings},
+  author = {Audia, Samuel and Feizi, Soheil and Zwicker, Matthias and Manocha, Dinesh},
+  booktitle = {International Conference on Learning Representations},
+  year = {2025}
+}"""
 
 DEFAULT_LEVELS = 2
 DEFAULT_MIN_RESOLUTION = 16
 DEFAULT_MAX_RESOLUTION = 64
 
 
-class MultigridParametricEncoding(MultilevelGrid):
+class MultigridParametricEncoding(NodeGrid):
     """Multigrid parametric encoding of the paper: L dense grids beside x; d_e = L·k (+ d).
 
     Level l has n_l nodes an axis, node i at x = i / (n_l − 1): both borders lie on nodes. Its k
@@ -52,20 +66,13 @@ class MultigridParametricEncoding(MultilevelGrid):
         'Dimensions: A Neural Tangent Kernel Analysis of Multigrid Parametric Encodings", '
         "ICLR 2025, Eq. 2 and 3"
     )
-    bibtex = """\
-@inproceedings{audia2025grids,
-  title = {How Learnable Grids Recover Fine Detail in Low Dimensions: A Neural Tangent Kernel
-           Analysis of Multigrid Parametric Encodings},
-  author = {Audia, Samuel and Feizi, Soheil and Zwicker, Matthias and Manocha, Dinesh},
-  booktitle = {International Conference on Learning Representations},
-  year = {2025}
-}"""
+    bibtex = PAPER
 
     def __init__(
         self,
         in_dim: int,
         *,
-        features_per_level: Annotated[int, Field(ge=1, description="k, scalars a node")] = 2,
+        features_per_level: ScalarsPerNode = 2,
         levels: Annotated[
             int | None, Field(ge=1, description="L, number of grids (2 unless resolutions)")
         ] = None,
@@ -83,14 +90,9 @@ class MultigridParametricEncoding(MultilevelGrid):
             list[Annotated[int, Field(ge=2)]] | None,
             Field(min_length=1, description="nodes an axis of each level, instead of the above"),
         ] = None,
-        init_std: Annotated[
-            float, Field(ge=0, description="standard deviation of the initial values")
-        ] = 0.01,
-        include_input: Annotated[bool, Field(description="append the coordinates")] = True,
-        sparse_gradients: Annotated[
-            bool,
-            Field(description="COO gradient of the table: cheap steps, only SGD and SparseAdam"),
-        ] = False,
+        init_std: InitStd = 0.01,
+        include_input: IncludeInput = True,
+        sparse_gradients: SparseGradients = False,
     ) -> None:
         if resolutions is None:
             resolutions = spaced_resolutions(levels, min_resolution, max_resolution, spacing)
@@ -107,42 +109,15 @@ class MultigridParametricEncoding(MultilevelGrid):
                         f"mpe: resolutions={resolutions} and {name}={value} both set the grids; "
                         "give one of them"
                     )
-        if min(resolutions) < 2:
-            raise ParameterError(
-                f"mpe: resolutions={resolutions} must all be at least 2, for a node on each border"
-            )
+        check_resolutions("mpe", resolutions)
         super().__init__(
             in_dim,
-            entries=[nodes**in_dim for nodes in resolutions],
+            resolutions,
             features=features_per_level,
-            extra_features=in_dim if include_input else 0,
+            init_std=init_std,
+            include_input=include_input,
             sparse_gradients=sparse_gradients,
         )
-        self.resolutions = list(resolutions)
-        self.include_input = include_input
-        torch.nn.init.normal_(self.table, 0.0, init_std)
-        cells = torch.tensor(resolutions) - 1
-        strides = [[nodes**axis for nodes in resolutions] for axis in range(in_dim)]
-        self._cells: Tensor
-        self._strides: Tensor
-        self.register_buffer("_cells", cells, persistent=False)
-        self.register_buffer("_strides", torch.tensor(strides).unsqueeze(1), persistent=False)
-
-    def corners(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        position = x.t().unsqueeze(-1) * self._cells.to(x.dtype)  # (d, N, L)
-        # The last node belongs to the last cell: no corner lies outside the grid. Clamped as
-        # integers, where even NaN has become a number.
-        cells = position.detach().floor().long().minimum(self._cells - 1).clamp(min=0)
-        fraction = position - cells
-        lower = cells * self._strides
-        return (
-            over_corners(torch.add, lower, lower + self._strides),
-            over_corners(torch.mul, 1 - fraction, fraction),
-        )
-
-    def forward(self, x: Tensor) -> Tensor:  # (N, d) -> (N, L * k + d)
-        values = super().forward(x)
-        return torch.cat((values, x), dim=1) if self.include_input else values
 
     def grid(self, level: int) -> Tensor:
         """The values of a level as a grid, a view: (n,) * d + (k,), first coordinate last.

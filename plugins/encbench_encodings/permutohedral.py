@@ -10,8 +10,13 @@ from pydantic import Field
 from torch import Tensor
 
 from encbench import ParameterError
-from encbench_encodings._grid import MultilevelGrid
-from encbench_encodings._tcnn_grid import FeaturesPerLevel, Levels, SparseGradients
+from encbench_encodings._multilevel import (
+    FeaturesPerLevel,
+    Levels,
+    MultilevelGrid,
+    SparseGradients,
+)
+from encbench_encodings._tables import InitStd
 
 HASH_FACTOR = 2531011
 UINT32 = 2**32
@@ -80,9 +85,7 @@ class Permutohedral(MultilevelGrid):
             float, Field(gt=0, description="N_max, edges on a unit of length, finest level")
         ] = 512.0,
         shift: Annotated[bool, Field(description="shift each level at random")] = True,
-        init_std: Annotated[
-            float, Field(ge=0, description="standard deviation of the initial values")
-        ] = 1e-5,
+        init_std: InitStd = 1e-5,
         sparse_gradients: SparseGradients = False,
     ) -> None:
         if max_resolution < base_resolution:

@@ -8,7 +8,7 @@ from pydantic import Field
 from torch import nn
 
 from encbench.network.activations import Sine
-from encbench_encodings._first_layer import Features, FirstLayer
+from encbench_encodings._first_layer import Features, FirstLayer, Omega0
 
 
 class Siren(FirstLayer):
@@ -47,7 +47,7 @@ class Siren(FirstLayer):
         in_dim: int,
         *,
         features: Features = 256,
-        omega: Annotated[float, Field(gt=0, description="ω0, frequency of this layer")] = 30.0,
+        omega: Omega0 = 30.0,
         hidden_omega: Annotated[
             float, Field(gt=0, description="ω of the hidden layers (standard parameterization)")
         ] = Sine.omega,

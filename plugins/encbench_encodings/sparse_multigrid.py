@@ -8,13 +8,18 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from encbench import ParameterError
-from encbench_encodings._grid import MultilevelGrid, over_corners
+from encbench_encodings._multilevel import (
+    IncludeInput,
+    NodeGrid,
+    ScalarsPerNode,
+    SparseGradients,
+)
+from encbench_encodings._tables import InitStd, check_resolutions
 
 DEFAULT_RESOLUTIONS = (16, 128)
 
 
-class SparseMultigrid(MultilevelGrid):
+class SparseMultigrid(NodeGrid):
     """Multigrid that stores only the nodes touched by given points; d_e = L·k (+ d).
 
     The grids are those of ``mpe``: level l has n_l nodes an axis, node i at x = i / (n_l − 1),
@@ -67,7 +72,7 @@ class SparseMultigrid(MultilevelGrid):
         self,
         in_dim: int,
         *,
-        features_per_level: Annotated[int, Field(ge=1, description="k, scalars a node")] = 2,
+        features_per_level: ScalarsPerNode = 2,
         resolutions: Annotated[
             list[Annotated[int, Field(ge=2)]] | None,
             Field(min_length=1, description="nodes an axis of each level ([16, 128])"),
@@ -76,41 +81,26 @@ class SparseMultigrid(MultilevelGrid):
             int | None,
             Field(ge=1, description="store nodes touched by this many points an axis; all if none"),
         ] = None,
-        init_std: Annotated[
-            float, Field(ge=0, description="standard deviation of the initial values")
-        ] = 0.01,
-        include_input: Annotated[bool, Field(description="append the coordinates")] = True,
-        sparse_gradients: Annotated[
-            bool,
-            Field(description="COO gradient of the table: cheap steps, only SGD and SparseAdam"),
-        ] = False,
+        init_std: InitStd = 0.01,
+        include_input: IncludeInput = True,
+        sparse_gradients: SparseGradients = False,
     ) -> None:
         resolutions = list(DEFAULT_RESOLUTIONS if resolutions is None else resolutions)
-        if min(resolutions, default=0) < 2:
-            raise ParameterError(
-                f"sparse_multigrid: resolutions={resolutions} must be one or more numbers of at "
-                "least 2, for a node on each border"
-            )
+        check_resolutions("sparse_multigrid", resolutions)
         axes = [_touched_on_axis(nodes, samples) for nodes in resolutions]
         super().__init__(
             in_dim,
-            entries=[len(axis) ** in_dim for axis in axes],
+            resolutions,
             features=features_per_level,
-            extra_features=in_dim if include_input else 0,
+            init_std=init_std,
+            include_input=include_input,
             sparse_gradients=sparse_gradients,
+            entries=[len(axis) ** in_dim for axis in axes],
         )
-        self.resolutions = resolutions
-        self.include_input = include_input
         self.init_std = init_std
-        nn.init.normal_(self.table, 0.0, init_std)
-        self._cells: Tensor
-        self._strides: Tensor
         self._offsets: Tensor
-        strides = [[nodes**axis for nodes in resolutions] for axis in range(in_dim)]
         sizes = [nodes**in_dim for nodes in resolutions]
         offsets = [sum(sizes[:level]) for level in range(len(sizes))]
-        self.register_buffer("_cells", torch.tensor(resolutions) - 1, persistent=False)
-        self.register_buffer("_strides", torch.tensor(strides).unsqueeze(1), persistent=False)
         self.register_buffer("_offsets", torch.tensor(offsets), persistent=False)
         # Kept in the state dict: the rows of the table mean nothing without it.
         keys = [
@@ -127,7 +117,7 @@ class SparseMultigrid(MultilevelGrid):
             settings: the parameters of the class, without ``in_dim`` and ``samples``.
         """
         grid = cls(points.shape[1], samples=1, **settings)
-        nodes, _ = grid._nodes_around(points.detach().to("cpu", torch.float64))
+        nodes, _ = super(cls, grid).corners(points.detach().to("cpu", torch.float64))
         grid._keys = torch.unique(nodes + grid._offsets)
         begins = torch.searchsorted(grid._keys, grid._offsets).tolist()
         grid.starts = [*begins, len(grid._keys)]
@@ -136,28 +126,13 @@ class SparseMultigrid(MultilevelGrid):
         nn.init.normal_(grid.table, 0.0, grid.init_std)
         return grid
 
-    def _nodes_around(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Numbers within their level of the nodes around x, and weights: (2^d, N, L) both."""
-        position = x.t().unsqueeze(-1) * self._cells.to(x.dtype)  # (d, N, L)
-        cells = position.detach().floor().long().minimum(self._cells - 1).clamp(min=0)
-        fraction = position - cells
-        lower = cells * self._strides
-        return (
-            over_corners(torch.add, lower, lower + self._strides),
-            over_corners(torch.mul, 1 - fraction, fraction),
-        )
-
     def corners(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        nodes, weights = self._nodes_around(x)
+        nodes, weights = super().corners(x)
         keys = nodes + self._offsets
         found = torch.searchsorted(self._keys, keys).clamp(max=len(self._keys) - 1)
         stored = self._keys[found] == keys
         # An untouched node reads the level's first entry with weight 0.
         return torch.where(stored, found - self._starts, 0), weights * stored
-
-    def forward(self, x: Tensor) -> Tensor:  # (N, d) -> (N, L * k + d)
-        values = super().forward(x)
-        return torch.cat((values, x), dim=1) if self.include_input else values
 
     def nodes(self, level: int) -> Tensor:
         """Node numbers (M,) of a level's rows: Σ_a i_a · n^a for the node at i / (n − 1)."""

@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import Tensor
 
 from encbench import Encoding
-from encbench_encodings._factors import FactorTable, check_columns
+from encbench_encodings._tables import FactorTable, InitStd, check_columns
 
 
 class TensorfCP(Encoding):
@@ -50,15 +50,13 @@ class TensorfCP(Encoding):
         *,
         rank: Annotated[int, Field(ge=1, description="R, components")] = 48,
         resolution: Annotated[int, Field(ge=2, description="n, nodes of a vector")] = 128,
-        init_std: Annotated[
-            float, Field(ge=0, description="standard deviation of the initial values")
-        ] = 0.2,
+        init_std: InitStd = 0.2,
     ) -> None:
         super().__init__(in_dim, out_dim=rank)
-        self.vectors = FactorTable(1, [resolution] * in_dim, rank)
+        self.vectors = FactorTable([[axis] for axis in range(in_dim)], [resolution] * in_dim, rank)
         torch.nn.init.normal_(self.vectors.table, 0.0, init_std)
 
     def forward(self, x: Tensor) -> Tensor:  # (N, d) -> (N, R)
         check_columns(self, x)
-        values: Tensor = self.vectors(x.unsqueeze(2))  # (N, d, R)
+        values: Tensor = self.vectors(x)  # (N, d, R)
         return values.prod(1)

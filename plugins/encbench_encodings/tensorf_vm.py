@@ -9,10 +9,10 @@ from pydantic import Field
 from torch import Tensor
 
 from encbench import Encoding
-from encbench_encodings._factors import FactorTable, check_columns
+from encbench_encodings._tables import FactorTable, InitStd, check_columns
 
 PLANE_AXES = ((0, 1), (0, 2), (1, 2))
-LINE_AXES = (2, 1, 0)
+LINE_AXES = ((2,), (1,), (0,))
 
 
 class TensorfVM(Encoding):
@@ -54,22 +54,16 @@ class TensorfVM(Encoding):
         *,
         rank: Annotated[int, Field(ge=1, description="R, components of each split")] = 8,
         resolution: Annotated[int, Field(ge=2, description="n, nodes an axis")] = 64,
-        init_std: Annotated[
-            float, Field(ge=0, description="standard deviation of the initial values")
-        ] = 0.1,
+        init_std: InitStd = 0.1,
     ) -> None:
         super().__init__(in_dim, out_dim=len(LINE_AXES) * rank)
-        self.planes = FactorTable(2, [resolution] * len(PLANE_AXES), rank)
-        self.lines = FactorTable(1, [resolution] * len(LINE_AXES), rank)
+        self.planes = FactorTable(PLANE_AXES, [resolution] * len(PLANE_AXES), rank)
+        self.lines = FactorTable(LINE_AXES, [resolution] * len(LINE_AXES), rank)
         for factor in (self.planes, self.lines):
             torch.nn.init.normal_(factor.table, 0.0, init_std)
-        self._plane_axes: Tensor
-        self._line_axes: Tensor
-        self.register_buffer("_plane_axes", torch.tensor(PLANE_AXES), persistent=False)
-        self.register_buffer("_line_axes", torch.tensor(LINE_AXES).unsqueeze(1), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:  # (N, 3) -> (N, 3 * R)
         check_columns(self, x)
-        planes: Tensor = self.planes(x[:, self._plane_axes])  # (N, 3, R)
-        lines: Tensor = self.lines(x[:, self._line_axes])
+        planes: Tensor = self.planes(x)  # (N, 3, R)
+        lines: Tensor = self.lines(x)
         return (planes * lines).flatten(1)

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from encbench_encodings._tcnn_grid import (
+from typing import Annotated
+
+from encbench_encodings._multilevel import FeaturesPerLevel, Levels, SparseGradients
+from encbench_encodings._tiny_cuda import (
     BaseResolution,
-    FeaturesPerLevel,
     InitScale,
     Interpolation,
-    Levels,
-    MaxResolution,
     PerLevelScale,
-    SparseGradients,
     TinyCudaGrid,
+    finest,
+    growth_of,
     plan_levels,
-    resolve_growth,
 )
-
-DEFAULT_MAX_RESOLUTION = 512
 
 
 class TiledGrid(TinyCudaGrid):
@@ -24,7 +22,7 @@ class TiledGrid(TinyCudaGrid):
 
     No level holds more than N_min^d entries; a finer one reuses them, its dense index taken
     modulo their number. The memory is that of the coarsest level, L times. Follows the code of
-    tiny-cuda-nn (see ``_tcnn_grid``): the repetition is of the *index*, x + y · resolution + …,
+    tiny-cuda-nn (see ``_tiny_cuda``): the repetition is of the *index*, x + y · resolution + …,
     so that the tiles are sheared unless entries and resolution share their factors.
 
     Outside [0, 1] the border cell's polynomial goes on; tiny-cuda-nn wraps to other cells there.
@@ -48,12 +46,6 @@ class TiledGrid(TinyCudaGrid):
             vertices of such a level to one entry).
     """
 
-    equation = "γ(x) = [Σ_c w_c(x) · θ_l[Σ_i c_i N_l^i mod entries_l]] for l < L, c corners of x"
-    source = (
-        'Müller, Evans, Schied, Keller, "Instant Neural Graphics Primitives with a '
-        'Multiresolution Hash Encoding", SIGGRAPH 2022; semantics of NVlabs/tiny-cuda-nn'
-    )
-
     def __init__(
         self,
         in_dim: int,
@@ -62,33 +54,17 @@ class TiledGrid(TinyCudaGrid):
         features_per_level: FeaturesPerLevel = 2,
         base_resolution: BaseResolution = 16,
         per_level_scale: PerLevelScale = None,
-        max_resolution: MaxResolution = None,
+        max_resolution: Annotated[int | None, finest(512)] = None,
         interpolation: Interpolation = "linear",
         init_scale: InitScale = 1e-4,
         sparse_gradients: SparseGradients = False,
     ) -> None:
-        growth = resolve_growth(
-            "tiledgrid",
-            levels,
-            base_resolution,
-            per_level_scale,
-            max_resolution,
-            DEFAULT_MAX_RESOLUTION,
+        growth = growth_of(
+            "tiledgrid", levels, base_resolution, per_level_scale, max_resolution, default=512
         )
         plan = plan_levels(
-            "tiledgrid",
-            in_dim,
-            levels=levels,
-            base_resolution=base_resolution,
-            growth=growth,
-            cap=base_resolution**in_dim,
-            hashed=False,
+            "tiledgrid", in_dim, levels, base_resolution, growth, cap=base_resolution**in_dim
         )
         super().__init__(
-            in_dim,
-            plan,
-            features_per_level=features_per_level,
-            interpolation=interpolation,
-            init_scale=init_scale,
-            sparse_gradients=sparse_gradients,
+            in_dim, plan, features_per_level, interpolation, init_scale, sparse_gradients
         )

@@ -9,7 +9,12 @@ from pydantic import Field
 from torch import Tensor
 
 from encbench import Encoding, SparseBlock
-from encbench_encodings._factors import FactorTable, check_columns
+from encbench_encodings._tables import (
+    FactorTable,
+    InitStd,
+    blocks_of_levels,
+    check_columns,
+)
 
 AXES = ((0, 1), (0, 2), (1, 2))
 
@@ -48,31 +53,18 @@ class TriPlane(Encoding):
         *,
         features: Annotated[int, Field(ge=1, description="F, features of a plane's node")] = 16,
         resolution: Annotated[int, Field(ge=2, description="n, nodes an axis of a plane")] = 128,
-        init_std: Annotated[
-            float, Field(ge=0, description="standard deviation of the initial values")
-        ] = 0.01,
+        init_std: InitStd = 0.01,
     ) -> None:
         super().__init__(in_dim, out_dim=features)
-        self.planes = FactorTable(2, [resolution] * len(AXES), features)
+        self.planes = FactorTable(AXES, [resolution] * len(AXES), features)
         torch.nn.init.normal_(self.planes.table, 0.0, init_std)
-        self._axes: Tensor
-        self.register_buffer("_axes", torch.tensor(AXES), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:  # (N, 3) -> (N, F)
         check_columns(self, x)
-        values: Tensor = self.planes(x[:, self._axes])
+        values: Tensor = self.planes(x)
         return values.sum(1)
 
     def sparse_jacobian(self, x: Tensor) -> list[SparseBlock]:
         """One block: the corners of all three planes feed the same features."""
-        rows, weights = self.planes.rows_and_weights(x[:, self._axes])
-        return [
-            SparseBlock(
-                parameter="planes.table",
-                rows=rows.flatten(1),
-                weights=weights.flatten(1),
-                num_rows=self.planes.table.shape[0],
-                start=0,
-                width=self.out_dim,
-            )
-        ]
+        rows, weights = (part.flatten(1).unsqueeze(1) for part in self.planes.rows_and_weights(x))
+        return blocks_of_levels("planes.table", self.planes.table, rows, weights)

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from encbench_encodings._lookup import gather_and_sum, weighted_rows
+from encbench_encodings._tables import gather_and_sum, weighted_rows
 from torch.func import grad, hessian, jacfwd, jacrev, vmap
 
 # torch scripts its own decompositions when forward mode is first used, and warns about itself.

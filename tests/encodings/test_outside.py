@@ -4,7 +4,7 @@ import copy
 
 import pytest
 import torch
-from encbench_encodings._grid import MultilevelGrid
+from encbench_encodings._multilevel import MultilevelGrid
 
 from encbench.plugins.registry import default_registry
 

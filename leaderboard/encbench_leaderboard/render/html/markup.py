@@ -26,6 +26,7 @@ from encbench_leaderboard.report.blocks import (
     Table,
     Text,
 )
+from encbench_leaderboard.report.format import plural
 
 __all__ = ["Body", "environment"]
 
@@ -112,8 +113,8 @@ class Body:
             if name in self.sections
         ]
         if links:
-            fold = Markup('<details class="targets"><summary>{} targets</summary>{}</details>')
-            inner = fold.format(len(links), Markup("\n").join(links)) + inner
+            fold = Markup('<details class="targets"><summary>{}</summary>{}</details>')
+            inner = fold.format(plural(len(links), "target"), Markup("\n").join(links)) + inner
         return Markup(
             '<section class="task" data-name="{}" data-title="{}" aria-label="{}" tabindex="-1"'
             " hidden>\n<h{level}>{}</h{level}>\n{}\n</section>"

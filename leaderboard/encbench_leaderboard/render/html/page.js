@@ -59,7 +59,7 @@ function drawTable(host) {
   const names = given.columns.map((column) => column.name);
   const first = names.filter((n, i) => n && given.columns[i].visible);
   const title = host.closest(".task")?.dataset.title ?? "";
-  const format = { header: (_, i) => names[i] };
+  const format = { header: (_, i, th) => names[th.dataset.dtColumn] };
   for (const { exportOptions } of given.layout.topEnd.buttons) Object.assign(exportOptions, { format });
   given.drawCallback = () => $("tbody tr[tabindex]", host)?.setAttribute("tabindex", 0);
   const table = new DataTable($("table", host), given);

@@ -41,10 +41,11 @@ def test_hostile_text_is_shown_everywhere_and_does_nothing(
     figure.locator(".legend button", has_text="identity").focus()
     shown.keyboard.press("End")
     expect(opened.tip()).to_contain_text("identity")
+    shown.keyboard.press("Tab")
     cost = opened.figure("cost")
     cost.locator(".legend button", has_text="mpe").focus()
     shown.keyboard.press("ArrowRight")
-    expect(opened.tip()).to_contain_text(f"custom {HOSTILE[:20]}")
+    expect(cost.locator(".hovertext")).to_contain_text(f"custom {HOSTILE[:20]}")
     assert shown.evaluate("window.hacked") is None
     assert shown.locator("img[src=x], main script:not([type='application/json'])").count() == 0
     opened.close()

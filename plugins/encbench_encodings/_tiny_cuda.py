@@ -23,10 +23,11 @@ goes on, as in all grids of this package.
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import reduce
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
@@ -34,52 +35,48 @@ from pydantic import Field
 from torch import Tensor
 
 from encbench import ParameterError
-from encbench_encodings._grid import MultilevelGrid, over_corners
+from encbench_encodings._multilevel import MultilevelGrid
+from encbench_encodings._tables import cells_and_places, over_corners, strides_of
 
 __all__ = [
     "BaseResolution",
-    "FeaturesPerLevel",
     "GridLevel",
+    "HashedLevels",
     "InitScale",
     "Interpolation",
-    "Levels",
-    "MaxResolution",
     "PerLevelScale",
-    "SparseGradients",
     "TinyCudaGrid",
+    "finest",
+    "finest_resolution",
+    "growth_of",
     "plan_levels",
-    "resolve_growth",
 ]
 
-Levels = Annotated[int, Field(ge=1, le=128, description="L, number of grids")]
-FeaturesPerLevel = Annotated[int, Field(ge=1, description="F, features stored at a vertex")]
 BaseResolution = Annotated[int, Field(ge=1, description="N_min, vertices an axis, coarsest level")]
 PerLevelScale = Annotated[
     float | None,
     Field(ge=1, description="b, growth of the resolution from level to level; or max_resolution"),
-]
-MaxResolution = Annotated[
-    int | None,
-    Field(ge=1, description="N_max at the finest level, b follows from it; or per_level_scale"),
 ]
 Interpolation = Annotated[
     Literal["nearest", "linear", "smoothstep"],
     Field(description="between vertices; smoothstep has a continuous derivative in x"),
 ]
 InitScale = Annotated[float, Field(ge=0, description="entries start uniform in ± this")]
-SparseGradients = Annotated[
-    bool,
-    Field(description="COO gradient of the table: cheap steps, only for SGD and SparseAdam"),
-]
 
 PRIMES = (1, 2654435761, 805459861, 3674653429)
 ALIGNMENT = 8
 MAX_ENTRIES = 2**31 - 1
 
 
+def finest(default: int) -> Any:
+    """The field of ``max_resolution``, whose default is this where per_level_scale is not given."""
+    what = f"N_max at the finest level ({default}), b follows from it; or per_level_scale"
+    return Field(ge=1, description=what)
+
+
 @dataclass(frozen=True)
 class GridLevel:
-    """One level: ``scale`` is a float32 number, ``resolution`` counts vertices an axis."""
+    """One level: ``scale`` cells on a unit of length, ``resolution`` vertices an axis."""
 
     scale: float
     resolution: int
@@ -99,57 +96,75 @@ def level_scale(level: int, growth: float, base_resolution: int) -> float:
     return float(factor * np.float32(base_resolution) - np.float32(1.0))
 
 
-def resolve_growth(
+def finest_resolution(
     name: str,
     levels: int,
     base_resolution: int,
     per_level_scale: float | None,
     max_resolution: int | None,
-    default_max_resolution: int,
-) -> float:
-    """b, the float32 growth factor, from whichever of its two spellings was given.
+    default: int,
+) -> int:
+    """N_max, from which the growth b follows unless ``per_level_scale`` gives it.
 
     Raises:
         ParameterError: both are given, b is below 1, the finest resolution is below the coarsest,
             or one level was asked to reach two resolutions.
     """
-    if per_level_scale is not None and max_resolution is not None:
-        raise ParameterError(
-            f"{name}: per_level_scale={per_level_scale} and max_resolution={max_resolution} say "
-            "the same thing twice; give one of them"
-        )
     if per_level_scale is not None:
+        if max_resolution is not None:
+            raise ParameterError(
+                f"{name}: per_level_scale={per_level_scale} and max_resolution={max_resolution} "
+                "say the same thing twice; give one of them"
+            )
         if per_level_scale < 1:
             raise ParameterError(
                 f"{name}: per_level_scale={per_level_scale} is below 1; levels go from coarse to "
                 "fine, give at least 1"
             )
-        return float(np.float32(per_level_scale))
+        return base_resolution
     if levels == 1:
         if max_resolution not in (None, base_resolution):
             raise ParameterError(
                 f"{name}: levels=1 has base_resolution={base_resolution} and no "
                 f"max_resolution={max_resolution}; set base_resolution, or ask for more levels"
             )
-        return 1.0
-    finest = default_max_resolution if max_resolution is None else max_resolution
-    if finest < base_resolution:
+        return base_resolution
+    highest = default if max_resolution is None else max_resolution
+    if highest < base_resolution:
         raise ParameterError(
-            f"{name}: max_resolution={finest} is below base_resolution={base_resolution}; "
+            f"{name}: max_resolution={highest} is below base_resolution={base_resolution}; "
             "raise max_resolution or lower base_resolution"
         )
-    return float(np.float32(math.exp(math.log(finest / base_resolution) / (levels - 1))))
+    return highest
+
+
+def growth_of(
+    name: str,
+    levels: int,
+    base_resolution: int,
+    per_level_scale: float | None,
+    max_resolution: int | None,
+    default: int,
+) -> float:
+    """b, a float32 number. Arguments and errors are those of ``finest_resolution``."""
+    highest = finest_resolution(
+        name, levels, base_resolution, per_level_scale, max_resolution, default
+    )
+    if per_level_scale is None:
+        steps = max(levels - 1, 1)
+        per_level_scale = math.exp(math.log(highest / base_resolution) / steps)
+    return float(np.float32(per_level_scale))
 
 
 def plan_levels(
     name: str,
     in_dim: int,
-    *,
     levels: int,
     base_resolution: int,
     growth: float,
-    cap: int | None,
-    hashed: bool,
+    *,
+    cap: int | None = None,
+    hashed: bool = False,
 ) -> list[GridLevel]:
     """The levels of a grid; ``cap`` bounds the entries of one, None for no bound.
 
@@ -174,31 +189,25 @@ def plan_levels(
     return plan
 
 
-class TinyCudaGrid(MultilevelGrid):
-    """Lookup of a plan of levels; the semantics are in this module's docstring.
+class HashedLevels(MultilevelGrid):
+    """Levels that store all of their vertices, and finer ones that share entries by a hash.
 
-    d from 1 to 4 (tiny-cuda-nn itself: 2 to 4), and any number of features.
+    Attributes:
+        plan: the levels; resolutions never fall from level to level, so that the hashed ones are
+            the last. A hashed level has 2^k entries.
     """
 
-    min_dim = 1
     max_dim = 4
+    interpolation: str = "linear"
 
     def __init__(
         self,
         in_dim: int,
         plan: Sequence[GridLevel],
-        *,
         features_per_level: int,
-        interpolation: Literal["nearest", "linear", "smoothstep"],
         init_scale: float,
         sparse_gradients: bool,
     ) -> None:
-        # Anything unknown would be taken for linear below.
-        if interpolation not in ("nearest", "linear", "smoothstep"):
-            raise ParameterError(
-                f"{type(self).__name__}: interpolation={interpolation!r} is none of 'nearest', "
-                "'linear' and 'smoothstep'"
-            )
         super().__init__(
             in_dim,
             entries=[level.entries for level in plan],
@@ -206,9 +215,7 @@ class TinyCudaGrid(MultilevelGrid):
             sparse_gradients=sparse_gradients,
         )
         self.plan = tuple(plan)
-        self.interpolation = interpolation
         torch.nn.init.uniform_(self.table, -init_scale, init_scale)
-        # Resolutions never fall from level to level, so the hashed levels are the last ones.
         self._dense = sum(not level.hashed for level in plan)
         dense, hashed = plan[: self._dense], plan[self._dense :]
         self._mask = hashed[0].entries - 1 if hashed else 0
@@ -217,33 +224,28 @@ class TinyCudaGrid(MultilevelGrid):
             sum(level.resolution ** (axis + 1) for axis in range(in_dim)) < 2 * level.entries
             for level in dense
         )
-        self._scales: Tensor
         self._strides: Tensor
         self._dense_entries: Tensor
         self._primes: Tensor
-        scales = torch.tensor([level.scale for level in plan], dtype=torch.float32)
-        strides = [[level.resolution**axis for level in dense] for axis in range(in_dim)]
         constants = {
-            "_scales": scales,
-            "_strides": torch.tensor(strides, dtype=torch.int64).unsqueeze(1),  # (d, 1, dense)
+            "_strides": strides_of([level.resolution for level in dense], in_dim),
             "_dense_entries": torch.tensor([level.entries for level in dense], dtype=torch.int64),
             "_primes": torch.tensor(PRIMES[:in_dim]).view(-1, 1, 1),
         }
         for name, constant in constants.items():
             self.register_buffer(name, constant, persistent=False)
 
+    @abstractmethod
+    def cells_of(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The cell of each level that x (N, d) lies in, and the place within: (d, N, L) both."""
+
     def corners(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        # float32 numbers, exact in float64: both precisions see the same grid.
-        scales = self._scales.to(x.dtype)
-        position = x.t().unsqueeze(-1) * scales + 0.5  # (d, N, L)
-        # Clamped as integers, where even NaN is a number: indices hold for cells of [0, 1] only.
-        cells = position.detach().floor().long().minimum((scales + 0.5).long()).clamp(min=0)
-        fraction = position - cells
+        cells, place = self.cells_of(x)
         if self.interpolation == "nearest":
-            return self._indices(cells), 1 + 0 * fraction.detach().sum(0, keepdim=True)
+            return self._indices(cells), 1 + 0 * place.detach().sum(0, keepdim=True)
         if self.interpolation == "smoothstep":
-            fraction = fraction * fraction * (3 - 2 * fraction)
-        return self._indices(cells), over_corners(torch.mul, 1 - fraction, fraction)
+            place = place * place * (3 - 2 * place)
+        return self._indices(cells), over_corners(torch.mul, torch.stack((1 - place, place)))
 
     def _indices(self, cells: Tensor) -> Tensor:  # (d, N, L) -> (m, N, L)
         parts = []
@@ -267,4 +269,44 @@ class TinyCudaGrid(MultilevelGrid):
         lower = cells * factors
         if self.interpolation == "nearest":
             return reduce(operation, lower.unbind(0)).unsqueeze(0)
-        return over_corners(operation, lower, lower + factors)
+        return over_corners(operation, torch.stack((lower, lower + factors)))
+
+
+class TinyCudaGrid(HashedLevels):
+    """Lookup of a plan of levels; the semantics are in this module's docstring.
+
+    d from 1 to 4 (tiny-cuda-nn itself: 2 to 4), and any number of features.
+    """
+
+    equation = "γ(x) = [Σ_c w_c(x) · θ_l[Σ_i c_i N_l^i mod entries_l]] for l < L, c corners of x"
+    source = (
+        'Müller, Evans, Schied, Keller, "Instant Neural Graphics Primitives with a '
+        'Multiresolution Hash Encoding", SIGGRAPH 2022; semantics of NVlabs/tiny-cuda-nn'
+    )
+
+    def __init__(
+        self,
+        in_dim: int,
+        plan: Sequence[GridLevel],
+        features_per_level: int,
+        interpolation: Literal["nearest", "linear", "smoothstep"],
+        init_scale: float,
+        sparse_gradients: bool,
+    ) -> None:
+        # Anything unknown would be taken for linear.
+        if interpolation not in ("nearest", "linear", "smoothstep"):
+            raise ParameterError(
+                f"{type(self).__name__}: interpolation={interpolation!r} is none of 'nearest', "
+                "'linear' and 'smoothstep'"
+            )
+        super().__init__(in_dim, plan, features_per_level, init_scale, sparse_gradients)
+        self.interpolation = interpolation
+        self._scales: Tensor
+        scales = torch.tensor([level.scale for level in plan], dtype=torch.float32)
+        self.register_buffer("_scales", scales, persistent=False)
+
+    def cells_of(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        # float32 numbers, exact in float64: both precisions see the same grid.
+        scales = self._scales.to(x.dtype)
+        # Indices hold for cells of [0, 1] only.
+        return cells_and_places(x.t().unsqueeze(-1) * scales + 0.5, (scales + 0.5).long())
