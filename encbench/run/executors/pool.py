@@ -160,11 +160,7 @@ class Worker:
         return result
 
     def _begin(self, cell: CellConfig) -> None:
-        self._attempt = _Attempt()
-        if self._process is not None and self._process.died():
-            # while it was idle, which is not this cell's fault
-            self._process.close()
-            self._process = None
+        self._attempt = _Attempt(reused=self._process is not None)
         if self._process is None:
             self._process = WorkerProcess(self.options, self._folder)
         # one that dies at this moment shows in the next poll
@@ -231,6 +227,9 @@ class Worker:
             if attempt.killed is not None:
                 message += ", and did not stop when asked to: its process was killed"
             return self._unfinished(cell, STOPPED[type(reason)], type(reason).__name__, message)
+        if attempt.reused and not attempt.phase:
+            # after its last cell and before this one, which is not this one's fault
+            return None
         starved = process.starved()
         message = f"the worker process died{process.cause()}"
         if starved:
@@ -266,6 +265,8 @@ class Worker:
 class _Attempt:
     """What was seen of one try at a cell; times of the monotonic clock."""
 
+    reused: bool = False
+    """Whether the process had run another cell before."""
     started: float | None = None
     phase: str = ""
     peak: int = 0
