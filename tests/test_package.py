@@ -21,11 +21,6 @@ PACKAGES = {
     "encbench_tasks": ROOT / "tasks" / "encbench_tasks",
     "encbench_leaderboard": ROOT / "leaderboard" / "encbench_leaderboard",
 }
-UNIQUE = ["encbench/cli", "encbench/plugins", "encbench/testing", "encbench/errors.py"]
-"""Whose file names and public names occur nowhere else, but for those that others have yet to
-rename."""
-FILES_OF_OTHERS = {"dynamics.py", "export.py", "rerun.py"}
-NAMES_OF_OTHERS = {"show"}
 
 
 @pytest.mark.parametrize("name", ["encbench", "encbench.ntk", "encbench.testing"])
@@ -73,27 +68,21 @@ def sources():
             yield package, path, ast.parse(file.read_text(encoding="utf-8"))
 
 
-def repeated(places, exceptions, room):
-    """What occurs in the room and in one more place."""
-    return {
-        key: sorted(found)
-        for key, found in places.items()
-        if len(found) > 1 and key not in exceptions and any(p.startswith(room) for p in found)
-    }
+def repeated(places):
+    """What occurs in more than one place."""
+    return {key: sorted(found) for key, found in places.items() if len(found) > 1}
 
 
-@pytest.mark.parametrize("room", UNIQUE)
-def test_no_two_files_of_a_package_are_alike_in_name(room):
+def test_no_two_files_of_a_package_are_alike_in_name():
     places = defaultdict(set)
     for package, path, _ in sources():
         name = Path(path).name
-        if package == room.partition("/")[0] and name != "__init__.py":
-            places[name].add(path)
-    assert not repeated(places, FILES_OF_OTHERS, room)
+        if name != "__init__.py":
+            places[package, name].add(path)
+    assert not repeated(places)
 
 
-@pytest.mark.parametrize("room", UNIQUE)
-def test_no_two_public_names_are_alike(room):
+def test_no_two_public_names_are_alike():
     places = defaultdict(set)
     for _, path, tree in sources():
         for node in tree.body:
@@ -101,7 +90,7 @@ def test_no_two_public_names_are_alike(room):
                 ("_", "encbench_")  # a hook has the name of its specification
             ):
                 places[node.name].add(path)
-    assert not repeated(places, NAMES_OF_OTHERS, room)
+    assert not repeated(places)
 
 
 def test_importing_encbench_imports_no_torch():

@@ -108,7 +108,7 @@ def examine(output: Path) -> list[Check]:
     names = sorted(required(), key=lambda name: (name != "torch", name))
     facts = run_probe([module for name in names if (module := module_of(name))])
     sections: dict[str, Callable[[], Iterator[Check]]] = {
-        "versions": lambda: versions(facts),
+        "versions": lambda: version_checks(facts),
         "devices": lambda: devices(facts),
         "threads": lambda: threads(facts),
         "plug-ins": lambda: plugin_checks(facts),
@@ -155,7 +155,7 @@ def installed_version(distribution: str) -> str | None:
         return None
 
 
-def versions(facts: dict[str, Any]) -> Iterator[Check]:
+def version_checks(facts: dict[str, Any]) -> Iterator[Check]:
     """encbench, Python, the system, and whether what a run needs can be imported."""
     yield Check("encbench", "ok", metadata.version("encbench"))
     yield Check("Python", "ok", f"{platform.python_version()}, {sys.executable}")

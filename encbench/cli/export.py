@@ -14,7 +14,8 @@ from rich.console import Console
 from encbench.cli.console import print_line
 from encbench.cli.record_arguments import all_records
 from encbench.errors import UsageError
-from encbench.results.export import (
+from encbench.results.records import StoredRecord
+from encbench.results.tabular import (
     CURVE_COLUMNS,
     SPECTRUM_COLUMNS,
     Chunk,
@@ -26,7 +27,6 @@ from encbench.results.export import (
     write_csv,
     write_table,
 )
-from encbench.results.records import StoredRecord
 
 
 def export(

@@ -17,7 +17,7 @@ logger = logging.getLogger("encbench")
 def encbench_commands() -> Mapping[str, str]:
     return {
         "leaderboard": "encbench_leaderboard.verb:leaderboard",
-        "compare": "encbench_leaderboard.compare.verb:compare",
+        "compare": "encbench_leaderboard.compare.command:compare",
     }
 
 

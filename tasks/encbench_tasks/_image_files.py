@@ -38,7 +38,7 @@ SUFFIXES = (
 """Files with these endings, in any case, are the images of a folder."""
 
 
-def locate(image: str) -> Path:
+def locate_image(image: str) -> Path:
     """The one file that ``image`` means. A built-in's name wins; ``./chelsea`` is a path.
 
     Raises:

@@ -18,7 +18,7 @@ from torch import Tensor
 from encbench import DataError, Outcome, ParameterError, Task
 from encbench.contracts.task import Predict
 from encbench.metrics.psnr import psnr
-from encbench_tasks._image_files import folder_images, locate, named_folder
+from encbench_tasks._image_files import folder_images, locate_image, named_folder
 from encbench_tasks._pixels import Pixels, read_pixels
 
 __all__ = ["ImageTask"]
@@ -83,7 +83,7 @@ class ImageTask(Task):
                 f"ImageTask: channels must be one of {', '.join(get_args(Channels))}, "
                 f"got {channels!r}"
             )
-        self.path = locate(image)
+        self.path = locate_image(image)
         pixels = _with_channels(read_pixels(self.path), channels)
         if side is not None:
             pixels = _shrunk(pixels, side, self.path)
@@ -117,7 +117,7 @@ class ImageTask(Task):
         Raises:
             DataError: there is no such file, or it cannot be read.
         """
-        path = locate(image)
+        path = locate_image(image)
         try:
             with path.open("rb") as file:
                 return hashlib.file_digest(file, "sha256").hexdigest()

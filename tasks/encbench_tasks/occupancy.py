@@ -18,7 +18,7 @@ from encbench_tasks._occupancy.evaluation import Evaluation
 from encbench_tasks._occupancy.points import Labels, Prefetch, draw_points, uniform_points
 from encbench_tasks._occupancy.shapes import solid_of_shape
 from encbench_tasks._occupancy.solid import Solid, solid_of_mesh
-from encbench_tasks._occupancy.sources import data_hash_of, locate
+from encbench_tasks._occupancy.sources import data_hash_of, locate_mesh
 from encbench_tasks._occupancy.truth import RayParity, WindingNumber
 
 __all__ = ["OccupancyTask"]
@@ -157,7 +157,7 @@ class OccupancyTask(Task):
 
 
 def _solid(mesh: str, truth: TruthMethod) -> Solid:
-    found = locate(mesh)
+    found = locate_mesh(mesh)
     if isinstance(found, Path):
         return solid_of_mesh(found, "winding" if truth == "auto" else truth)
     solid = solid_of_shape(found)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import typer
+from encbench_leaderboard.compare.command import compare
 from encbench_leaderboard.compare.page import as_plain, comparison_page, verdict
 from encbench_leaderboard.compare.result import (
     Report,
@@ -20,7 +21,6 @@ from encbench_leaderboard.compare.result import (
     compare_encodings,
     compare_folders,
 )
-from encbench_leaderboard.compare.verb import compare
 from encbench_leaderboard.render.markdown import markdown
 from scipy import stats
 from typer.testing import CliRunner
@@ -294,7 +294,7 @@ def test_runs_under_other_settings_are_compared_when_that_is_asked_for(
 @pytest.mark.parametrize(
     ("setting", "words"),
     [
-        ("training.epoch", "did you mean training.epochs?"),
+        ("training.epoch", "did you mean 'training.epochs'?"),
         ("seed", "'seed' is no setting in which cells may differ; there are network.width"),
         ("", "'' is no setting"),
     ],
@@ -396,7 +396,7 @@ def test_an_encoding_is_named_by_as_much_as_tells_it_apart(results: Results) -> 
     assert compare_encodings("ffe:levels=4", "encbench:ffe:levels=8", folder).b == "ffe:levels=8"
     with pytest.raises(UsageError, match=r"'ffe' is several encodings: ffe:levels=4; ffe:lev"):
         compare_encodings("ffe", "mpe", folder)
-    with pytest.raises(UsageError, match=r"no encoding 'mpee' there.*did you mean mpe\?"):
+    with pytest.raises(UsageError, match=r"no encoding 'mpee' there.*did you mean 'mpe'\?"):
         compare_encodings("mpee", "ffe:levels=4", folder)
     with pytest.raises(UsageError, match="are the same encoding"):
         compare_encodings("mpe", "mpe", folder)

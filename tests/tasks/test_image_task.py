@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from encbench_tasks._image_files import PHOTOGRAPHS, locate
+from encbench_tasks._image_files import PHOTOGRAPHS, locate_image
 from encbench_tasks.image import ImageTask, _pixel_centres
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -100,7 +100,7 @@ def test_the_data_hash_is_that_of_the_files_bytes(picture):
     path, _ = picture
     expected = hashlib.sha256(path.read_bytes()).hexdigest()
     assert ImageTask.data_hash(image=str(path), side=4, channels="rgb") == expected
-    built_in = hashlib.sha256(locate("chelsea").read_bytes()).hexdigest()
+    built_in = hashlib.sha256(locate_image("chelsea").read_bytes()).hexdigest()
     assert ImageTask.data_hash() == ImageTask.data_hash(image="chelsea") == built_in
 
 
@@ -232,7 +232,7 @@ def test_one_image_is_its_own_target(picture):
     parameters = {"image": str(picture[0]), "channels": "grey"}
     assert ImageTask.targets(**parameters) == [parameters]
     assert ImageTask.targets(image="coffee") == [{"image": "coffee"}]
-    assert ImageTask(**ImageTask.targets()[0]).path == locate("chelsea")
+    assert ImageTask(**ImageTask.targets()[0]).path == locate_image("chelsea")
 
 
 def test_a_folder_is_not_one_image(tmp_path):

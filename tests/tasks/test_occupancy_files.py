@@ -13,7 +13,7 @@ import pytest
 import trimesh
 from encbench_tasks._occupancy.reading import read_triangles
 from encbench_tasks._occupancy.solid import solid_of_mesh
-from encbench_tasks._occupancy.sources import data_hash_of, locate
+from encbench_tasks._occupancy.sources import data_hash_of, locate_mesh
 from encbench_tasks._occupancy.triangles import edges_of, signed_volume
 
 from encbench import DataError
@@ -304,7 +304,7 @@ def test_the_data_hash_is_of_the_content_packed_or_not(ball, tmp_path):
 def test_a_name_that_means_nothing_is_explained(name, message, monkeypatch, tmp_path):
     monkeypatch.setenv("ENCBENCH_CACHE", str(tmp_path))
     with pytest.raises(DataError, match=message):
-        locate(name)
+        locate_mesh(name)
 
 
 @pytest.mark.skipif(not DRAGON.exists(), reason=f"no scanned dragon at {DRAGON}")

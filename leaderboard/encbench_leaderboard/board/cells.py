@@ -24,7 +24,7 @@ __all__ = [
     "entries_of",
     "measured",
     "metrics_of",
-    "texts",
+    "text_series",
 ]
 
 WHENS = ("start", "middle", "end")
@@ -75,7 +75,7 @@ def cells_of(
 ) -> pd.DataFrame:
     """A row a record, in their order: its entry, status, seed and every number."""
     cells = measured(records, metrics)
-    cells.insert(0, "entry", texts(entries_of(records, names)))
+    cells.insert(0, "entry", text_series(entries_of(records, names)))
     return cells
 
 
@@ -87,12 +87,12 @@ def measured(records: Sequence[StoredRecord], metrics: Sequence[MetricInfo]) -> 
         np.array([list(row.values()) for row in rows], dtype=np.float64),
         columns=list(rows[0]),
     )
-    cells.insert(0, "encoding", texts(s.record.cell.encoding.name for s in records))
-    cells.insert(2, "status", texts(s.record.status for s in records))
+    cells.insert(0, "encoding", text_series(s.record.cell.encoding.name for s in records))
+    cells.insert(2, "status", text_series(s.record.status for s in records))
     return cells
 
 
-def texts(values: Iterable[str]) -> pd.Series[Any]:
+def text_series(values: Iterable[str]) -> pd.Series[Any]:
     """A column of text as plain objects: of few rows pandas' own kind of text is the slower."""
     return pd.Series(list(values), dtype=object)
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from encbench_leaderboard.board.cells import WHENS, MetricInfo, texts
+from encbench_leaderboard.board.cells import WHENS, MetricInfo, text_series
 from encbench_leaderboard.statistics.intervals import Interval, intervals
 from encbench_leaderboard.statistics.pairs import Pairs, compare_all
 from encbench_leaderboard.statistics.ranks import rank_intervals
@@ -76,8 +76,10 @@ def standings(
     names = [names[i] for i in order]
     columns = {name: column[order] for name, column in columns.items()} | {"rank": rank[order]}
     tests, pairs = _tested(names, columns["rank"], columns["units"], cells, metrics[0])
-    words = {name: texts(column) for name, column in columns.items() if column.dtype == object}
-    return pd.DataFrame({"entry": texts(names)} | columns | tests | words), pairs
+    words = {
+        name: text_series(column) for name, column in columns.items() if column.dtype == object
+    }
+    return pd.DataFrame({"entry": text_series(names)} | columns | tests | words), pairs
 
 
 def natural(text: str) -> tuple[tuple[int, int, str], ...]:

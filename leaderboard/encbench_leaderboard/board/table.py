@@ -22,7 +22,7 @@ from encbench_leaderboard.board.cells import (
     entries_of,
     measured,
     metrics_of,
-    texts,
+    text_series,
 )
 from encbench_leaderboard.board.labels import canonical, unique_labels
 from encbench_leaderboard.board.standings import natural, standings
@@ -172,8 +172,11 @@ def _board(
 ) -> TaskBoard:
     metrics = metrics_of(records)
     cells = cells_of(records, metrics, names)
-    cells["unit"] = texts(map(str, cells["seed"]))
-    cells["repeat"], cells["target"] = texts(["once"] * len(cells)), texts([label] * len(cells))
+    cells["unit"] = text_series(map(str, cells["seed"]))
+    cells["repeat"], cells["target"] = (
+        text_series(["once"] * len(cells)),
+        text_series([label] * len(cells)),
+    )
     table, pairs = standings(cells, metrics, category=False)
     return TaskBoard(label, slug, metrics[0], metrics, records, cells, table, pairs)
 
@@ -191,11 +194,11 @@ def _category_board(
     else:
         cells = cells_of(records, metrics, names)
     # Named anew: a setting may vary only between the tasks.
-    cells["entry"] = texts(entries_of(records, names))
+    cells["entry"] = text_series(entries_of(records, names))
     sizes = [len(task.records) for task in tasks]
-    cells["unit"] = texts(np.repeat(np.array(category.units, dtype=object), sizes))
-    cells["repeat"] = texts(map(str, cells["seed"]))
-    cells["target"] = texts(np.repeat([task.label for task in tasks], sizes))
+    cells["unit"] = text_series(np.repeat(np.array(category.units, dtype=object), sizes))
+    cells["repeat"] = text_series(map(str, cells["seed"]))
+    cells["target"] = text_series(np.repeat([task.label for task in tasks], sizes))
     table, pairs = standings(cells, metrics, category=True)
     label, slug = category.label, _slug(f"{category.label} all", slugs)
     return TaskBoard(label, slug, metrics[0], metrics, records, cells, table, pairs, tuple(tasks))

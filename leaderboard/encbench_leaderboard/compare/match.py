@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from encbench.errors import UsageError
+from encbench.errors import UsageError, did_you_mean
 from encbench.plugins.selector import parse_selector
 from encbench.results.records import Record, StoredRecord
 from encbench.suite.config import PluginRef
@@ -18,7 +17,7 @@ from encbench_leaderboard.board.table import Board, TaskBoard
 
 __all__ = [
     "Wanted",
-    "entries_of",
+    "entries_like",
     "equal_results",
     "find_encoding",
     "match_cells",
@@ -107,8 +106,7 @@ def _check_settings(settings: Sequence[str], records: Sequence[StoredRecord]) ->
     known = [key for key in keys if _is_of(key, SETTINGS)]
     for setting in settings:
         if not any(_is_of(key, [setting]) for key in known):
-            near = difflib.get_close_matches(setting, known, n=1)
-            meant = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
+            meant = did_you_mean(setting, known).rstrip() or f"there are {', '.join(known)}"
             raise UsageError(f"{setting!r} is no setting in which cells may differ; {meant}")
 
 
@@ -189,12 +187,11 @@ def find_encoding(text: str, board: Board) -> Wanted:
         several = "; ".join(sorted(labels[key] for key in found))
         raise UsageError(f"{text!r} is several encodings: {several}; give more parameters")
     known = sorted(set(labels.values()))
-    near = difflib.get_close_matches(text, known, n=1)
-    meant = f"; did you mean {near[0]}?" if near else ""
-    raise UsageError(f"no encoding {text!r} there; there are: {'; '.join(known)}{meant}")
+    meant = did_you_mean(text, known)
+    raise UsageError(f"no encoding {text!r} there; {meant}There are: {'; '.join(known)}")
 
 
-def entries_of(wanted: Wanted, task: TaskBoard) -> list[str]:
+def entries_like(wanted: Wanted, task: TaskBoard) -> list[str]:
     """Entries of a task that are the wanted encoding: the one of that very name, else all."""
     entries = list(task.standings["entry"])
     if wanted.text in entries:

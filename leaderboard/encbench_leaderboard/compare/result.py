@@ -19,7 +19,7 @@ from encbench_leaderboard.board.conditions import conditions_of
 from encbench_leaderboard.board.labels import differing
 from encbench_leaderboard.board.table import Board, MetricInfo, TaskBoard, boards, cell_settings
 from encbench_leaderboard.compare.match import (
-    entries_of,
+    entries_like,
     equal_results,
     find_encoding,
     match_cells,
@@ -191,7 +191,7 @@ def compare_encodings(a: str, b: str, folder: Path) -> Report:
     for task in board.tasks:
         sides: list[dict[int, StoredRecord]] = []
         for text, wanted in ((a, mine), (b, other)):
-            entries = entries_of(wanted, task)
+            entries = entries_like(wanted, task)
             if len(entries) > 1:
                 raise UsageError(
                     f"{text!r} is several entries on {task.label}: {'; '.join(entries)}; "

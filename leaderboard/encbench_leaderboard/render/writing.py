@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from encbench.errors import StoreError
+from encbench.errors import cannot_write
 
 __all__ = ["replace_text", "writing"]
 
@@ -22,9 +22,8 @@ def writing(out: Path) -> Iterator[None]:
         out.parent.mkdir(parents=True, exist_ok=True)
         yield
     except OSError as error:
-        raise StoreError(
-            f"cannot write {out}: {error.strerror or error}; free space or permissions, "
-            "or another file with -o"
+        raise cannot_write(
+            out, error, "free space or permissions, or name another file with -o"
         ) from None
 
 

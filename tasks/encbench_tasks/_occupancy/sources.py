@@ -30,7 +30,7 @@ __all__ = [
     "data_hash_of",
     "fetch",
     "fetched_path",
-    "locate",
+    "locate_mesh",
 ]
 
 logger = logging.getLogger("encbench")
@@ -81,7 +81,7 @@ def fetched_path(name: str) -> Path:
     return cache_folder() / "meshes" / f"{name}.ply"
 
 
-def locate(mesh: str) -> str | Path:
+def locate_mesh(mesh: str) -> str | Path:
     """A built-in shape's name, or the path of a file. A name wins; ``./knot`` is a path.
 
     Raises:
@@ -120,9 +120,9 @@ def data_hash_of(mesh: str) -> str:
     """SHA-256 of an unpacked mesh file, or of a built-in shape's name and version.
 
     Raises:
-        DataError: as ``locate``, or the file cannot be read.
+        DataError: as ``locate_mesh``, or the file cannot be read.
     """
-    found = locate(mesh)
+    found = locate_mesh(mesh)
     if isinstance(found, Path):
         return sha256(found)
     return hashlib.sha256(f"encbench shape {found} {SHAPES[found].version}".encode()).hexdigest()

@@ -9,7 +9,7 @@ from markupsafe import Markup, escape
 
 from encbench_leaderboard.render.html.colours import themed
 
-__all__ = ["Entries", "code", "embedded"]
+__all__ = ["Entries", "embedded", "wrapping_code"]
 
 NEUTRAL = ("#565d6b", "#a4adbb")
 """Colours of a series that is of no entry; ``--soft`` of the style sheet."""
@@ -23,7 +23,7 @@ def embedded(data: object) -> Markup:
     return Markup(text)
 
 
-def code(text: str) -> Markup:
+def wrapping_code(text: str) -> Markup:
     """A label that can wrap after its commas."""
     return Markup("<code>{}</code>").format(Markup(str(escape(text)).replace(",", ",<wbr>")))
 

@@ -11,10 +11,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from encbench_leaderboard.render.html.album import LIMIT, Album
-from encbench_leaderboard.render.html.data import Entries, code, embedded
+from encbench_leaderboard.render.html.data import Entries, embedded, wrapping_code
+from encbench_leaderboard.render.html.datatables import cell_html, table_options
 from encbench_leaderboard.render.html.plots import plot_data
 from encbench_leaderboard.render.html.prose import to_html
-from encbench_leaderboard.render.html.tables import cell_html, table_options
 from encbench_leaderboard.report.blocks import (
     Block,
     Figure,
@@ -108,7 +108,7 @@ class Body:
         self._inside -= 1
         link = Markup('<button type="button" class="link" data-task="{}">{}</button>')
         links = [
-            link.format(name, code(self.sections[name].title))
+            link.format(name, wrapping_code(self.sections[name].title))
             for name in section.targets
             if name in self.sections
         ]
@@ -122,7 +122,7 @@ class Body:
             section.name,
             section.title,
             section.title,
-            code(section.title),
+            wrapping_code(section.title),
             inner,
             level=section.level,
         )

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from encbench_leaderboard.render.html import markup
 from encbench_leaderboard.render.html.data import Entries, embedded
+from encbench_leaderboard.render.html.datatables import table_options
 from encbench_leaderboard.render.html.plots import plot_data
-from encbench_leaderboard.render.html.tables import table_options
 from encbench_leaderboard.report.blocks import (
     Axis,
     Column,

@@ -25,7 +25,7 @@ __all__ = [
     "CURVE_COLUMNS",
     "SPECTRUM_COLUMNS",
     "Chunk",
-    "Column",
+    "ExportColumn",
     "Value",
     "cell_columns",
     "cell_row",
@@ -49,7 +49,7 @@ _KINDS: dict[Any, Kind] = {str: "text", int: "integer", float: "number", bool: "
 
 
 @dataclass(frozen=True)
-class Column:
+class ExportColumn:
     """One column: what it holds, and in which unit."""
 
     name: str
@@ -57,34 +57,34 @@ class Column:
     unit: str = ""
 
     @staticmethod
-    def of(name: str, kind: Kind) -> Column:
+    def of(name: str, kind: Kind) -> ExportColumn:
         """With the unit that the name ends in."""
         unit = next((u for end, u in (("_s", "s"), ("_bytes", "B")) if name.endswith(end)), "")
-        return Column(name, kind, "s" if name.endswith(".seconds") else unit)
+        return ExportColumn(name, kind, "s" if name.endswith(".seconds") else unit)
 
 
 _IDENTITY = (
-    Column("key", "text"),
-    Column("task", "text"),
-    Column("encoding", "text"),
-    Column("seed", "integer"),
+    ExportColumn("key", "text"),
+    ExportColumn("task", "text"),
+    ExportColumn("encoding", "text"),
+    ExportColumn("seed", "integer"),
 )
 SPECTRUM_COLUMNS = (
     *_IDENTITY,
-    Column("when", "text"),
-    Column("step", "integer"),
-    Column("part", "text"),
-    Column("index", "integer"),
-    Column("eigenvalue", "number"),
-    Column("floor", "number"),
+    ExportColumn("when", "text"),
+    ExportColumn("step", "integer"),
+    ExportColumn("part", "text"),
+    ExportColumn("index", "integer"),
+    ExportColumn("eigenvalue", "number"),
+    ExportColumn("floor", "number"),
 )
 """Of ``spectrum_chunks``: part is "kernel" or "mlp", index counts from 1, the largest first."""
 
 CURVE_COLUMNS = (
     *_IDENTITY,
-    Column("curve", "text"),
-    Column("step", "integer"),
-    Column("value", "number"),
+    ExportColumn("curve", "text"),
+    ExportColumn("step", "integer"),
+    ExportColumn("value", "number"),
 )
 """Of ``curve_chunks``: curve is "loss" or the name of the metric followed during training."""
 
@@ -125,12 +125,12 @@ def cell_row(record: Record) -> dict[str, Value]:
     return row
 
 
-def cell_columns(rows: Sequence[dict[str, Value]]) -> list[Column]:
+def cell_columns(rows: Sequence[dict[str, Value]]) -> list[ExportColumn]:
     """Columns of these rows: first those of every table, then those that some records have."""
     fixed = {column.name: column for column in fixed_columns()}
     seen = {name for row in rows for name in row}
     others = sorted(seen - fixed.keys(), key=_place)
-    return [*fixed.values(), *(Column.of(name, _open_kind(name)) for name in others)]
+    return [*fixed.values(), *(ExportColumn.of(name, _open_kind(name)) for name in others)]
 
 
 def spectrum_chunks(stored: StoredRecord) -> Iterator[Chunk]:
@@ -201,8 +201,8 @@ _LEFT_OUT = {
 
 
 @cache
-def _columns_of(model: type[BaseModel], prefix: str) -> tuple[Column, ...]:
-    columns: list[Column] = []
+def _columns_of(model: type[BaseModel], prefix: str) -> tuple[ExportColumn, ...]:
+    columns: list[ExportColumn] = []
     for name, field in model.model_fields.items():
         if name in _LEFT_OUT.get(model, ()):
             continue
@@ -210,7 +210,7 @@ def _columns_of(model: type[BaseModel], prefix: str) -> tuple[Column, ...]:
         if isinstance(kind, type) and issubclass(kind, BaseModel):
             columns += _columns_of(kind, f"{prefix}{name}.")
         else:
-            columns.append(Column.of(prefix + name, _KINDS.get(kind, "text")))
+            columns.append(ExportColumn.of(prefix + name, _KINDS.get(kind, "text")))
     return tuple(columns)
 
 
@@ -222,7 +222,7 @@ def _plain(annotation: Any) -> Any:
     return get_args(annotation)[0] if hasattr(annotation, "__metadata__") else annotation
 
 
-def fixed_columns() -> list[Column]:
+def fixed_columns() -> list[ExportColumn]:
     """Columns that every table of cells has, in their order."""
     own = _columns_of(Record, "")
     leading = [column for column in own if column.name in ("key", "status", "phase")]
@@ -230,16 +230,16 @@ def fixed_columns() -> list[Column]:
         *_columns_of(ErrorInfo, "error."),
         *_columns_of(PluginRef, "task."),
         *_columns_of(PluginRef, "encoding."),
-        Column("seed", "integer"),
-        Column("data_hash", "text"),
+        ExportColumn("seed", "integer"),
+        ExportColumn("data_hash", "text"),
         *_columns_of(NetworkConfig, "network."),
         *_columns_of(TrainingConfig, "training."),
         *_columns_of(NtkConfig, "ntk."),
         *(column for column in own if column not in leading),
-        Column("parameters.mlp", "integer"),
-        Column("parameters.encoding", "integer"),
+        ExportColumn("parameters.mlp", "integer"),
+        ExportColumn("parameters.encoding", "integer"),
         *_columns_of(LearningRate, "learning_rate."),
-        *(Column.of(f"duration.{phase}_s", "number") for phase in PHASES),
+        *(ExportColumn.of(f"duration.{phase}_s", "number") for phase in PHASES),
         *(c for when in WHEN for c in _columns_of(SpectrumSummary, f"spectrum.{when}.")),
         *_columns_of(Provenance, "provenance."),
     ]
@@ -274,7 +274,7 @@ def check_format(path: Path) -> None:
         )
 
 
-def write_table(columns: Sequence[Column], chunks: Iterable[Chunk], path: Path) -> None:
+def write_table(columns: Sequence[ExportColumn], chunks: Iterable[Chunk], path: Path) -> None:
     """Write rows to a file, which appears only when it is complete.
 
     Args:
@@ -291,7 +291,7 @@ def write_table(columns: Sequence[Column], chunks: Iterable[Chunk], path: Path) 
         _WRITERS[path.suffix.lower()](columns, chunks, temporary)
 
 
-def write_csv(columns: Sequence[Column], chunks: Iterable[Chunk], file: TextIO) -> None:
+def write_csv(columns: Sequence[ExportColumn], chunks: Iterable[Chunk], file: TextIO) -> None:
     """Write CSV (RFC 4180) with a header: numbers to the last digit, missing values empty.
 
     Infinity and NaN are ``inf`` and ``nan``, truth values ``true`` and ``false``.
@@ -315,12 +315,12 @@ def _text(value: Value) -> str:
     return repr(value) if isinstance(value, float) else str(value)
 
 
-def _write_csv_file(columns: Sequence[Column], chunks: Iterable[Chunk], path: Path) -> None:
+def _write_csv_file(columns: Sequence[ExportColumn], chunks: Iterable[Chunk], path: Path) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
         write_csv(columns, chunks, file)
 
 
-def _write_parquet(columns: Sequence[Column], chunks: Iterable[Chunk], path: Path) -> None:
+def _write_parquet(columns: Sequence[ExportColumn], chunks: Iterable[Chunk], path: Path) -> None:
     # an optional extra, and slow to import
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -355,7 +355,7 @@ def _write_parquet(columns: Sequence[Column], chunks: Iterable[Chunk], path: Pat
             writer.write_table(pa.concat_tables(waiting))
 
 
-_WRITERS: dict[str, Callable[[Sequence[Column], Iterable[Chunk], Path], None]] = {
+_WRITERS: dict[str, Callable[[Sequence[ExportColumn], Iterable[Chunk], Path], None]] = {
     ".csv": _write_csv_file,
     ".parquet": _write_parquet,
 }

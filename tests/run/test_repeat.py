@@ -16,7 +16,7 @@ from encbench.cli import rerun as verb
 from encbench.results.agreement import agreement
 from encbench.results.records import CellResult
 from encbench.run.cell import run_cell
-from encbench.run.rerun import prepare
+from encbench.run.repeat import prepare
 from tests.sample_plugin import Scaled, Wave, module, registry_of
 
 
@@ -223,7 +223,7 @@ def test_a_folder_that_cannot_keep_the_result_is_told_before_it_runs(
     again, stored, tmp_path, monkeypatch
 ):
     ran = []
-    monkeypatch.setattr("encbench.run.rerun.run_again", lambda *arguments: ran.append(arguments))
+    monkeypatch.setattr("encbench.run.repeat.run_again", lambda *arguments: ran.append(arguments))
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError, match="cannot write to the output folder"):
         again(stored.path, output=tmp_path / "file")

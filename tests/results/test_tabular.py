@@ -13,8 +13,8 @@ import pytest
 
 from encbench import Store, StoreError, UsageError, run_suite
 from encbench.cli.export import export
-from encbench.results.export import (
-    Column,
+from encbench.results.tabular import (
+    ExportColumn,
     cell_columns,
     cell_row,
     fixed_columns,
@@ -197,7 +197,7 @@ def test_a_file_that_was_there_stays_until_the_new_one_is_complete(tmp_path, suf
         raise StoreError("arrays.npz is damaged")
 
     with pytest.raises(StoreError, match="damaged"):
-        write_table([Column("n", "integer")], rows(), path)
+        write_table([ExportColumn("n", "integer")], rows(), path)
     assert path.read_text() == "before"
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
 
@@ -205,12 +205,12 @@ def test_a_file_that_was_there_stays_until_the_new_one_is_complete(tmp_path, suf
 def test_text_with_commas_quotes_and_lines_survives_csv():
     awkward = ['a, "b"', "two\nlines", "γ(x) = s·x", " spaces "]
     file = io.StringIO()
-    write_csv([Column("text", "text")], [[awkward]], file)
+    write_csv([ExportColumn("text", "text")], [[awkward]], file)
     assert [row["text"] for row in csv.DictReader(io.StringIO(file.getvalue()))] == awkward
 
 
 def test_a_number_that_parquet_cannot_hold_is_one_clear_line(tmp_path):
-    columns, chunks = [Column("seed", "integer")], [[[1 << 70]]]
+    columns, chunks = [ExportColumn("seed", "integer")], [[[1 << 70]]]
     with pytest.raises(StoreError, match="does not fit into 64 bits"):
         write_table(columns, chunks, tmp_path / "out.parquet")
     write_table(columns, chunks, tmp_path / "out.csv")
@@ -218,9 +218,9 @@ def test_a_number_that_parquet_cannot_hold_is_one_clear_line(tmp_path):
 
 
 def test_parquet_s_row_groups_join_without_a_seam(tmp_path, monkeypatch):
-    monkeypatch.setattr("encbench.results.export.GROUP", 5)
+    monkeypatch.setattr("encbench.results.tabular.GROUP", 5)
     chunks = [[["a"] * n, np.arange(10 * n, 11 * n)] for n in (1, 4, 2, 7, 0, 3)]
-    columns = [Column("name", "text"), Column("n", "integer")]
+    columns = [ExportColumn("name", "text"), ExportColumn("n", "integer")]
     write_table(columns, chunks, tmp_path / "out.parquet")
     file = pq.ParquetFile(tmp_path / "out.parquet")
     assert file.num_row_groups == 3
@@ -233,5 +233,5 @@ def test_numbers_survive_csv_to_the_last_digit():
     rng = np.random.default_rng(0)
     numbers = [*(rng.standard_normal(50) * 10.0 ** rng.integers(-300, 300, 50)), 0.1, 1e300]
     file = io.StringIO()
-    write_csv([Column("x", "number")], [[np.array(numbers)]], file)
+    write_csv([ExportColumn("x", "number")], [[np.array(numbers)]], file)
     assert [float(r["x"]) for r in csv.DictReader(io.StringIO(file.getvalue()))] == numbers

@@ -8,7 +8,7 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
-from encbench_leaderboard.render.html.data import Entries, code
+from encbench_leaderboard.render.html.data import Entries, wrapping_code
 from encbench_leaderboard.report.blocks import Column, Row, Table, Value
 
 __all__ = ["cell_html", "table_options"]
@@ -121,7 +121,7 @@ def cell_html(column: Column, value: Value, row: Row, entries: Entries) -> Marku
         mark = ""
         if row.entry is not None:
             mark = Markup('<span class="swatch e{}"></span>').format(entries.number(row.entry))
-        return Markup("{}{}").format(mark, code(value.text))
+        return Markup("{}{}").format(mark, wrapping_code(value.text))
     if column.kind == "number":
         first, *rest = re.split(r";? (?=[±\[(])", value.text, maxsplit=1)
         return escape(first) + Markup("").join(Markup("<small>{}</small>").format(r) for r in rest)
