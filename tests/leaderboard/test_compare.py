@@ -13,11 +13,15 @@ from typing import Any
 import numpy as np
 import pytest
 import typer
-from encbench_leaderboard.compare.folders import Report, compare_encodings, compare_folders
-from encbench_leaderboard.compare.rows import Row
-from encbench_leaderboard.compare.tables import verdict
-from encbench_leaderboard.compare.text import as_plain, show
+from encbench_leaderboard.compare.page import as_plain, comparison_page, verdict
+from encbench_leaderboard.compare.result import (
+    Report,
+    TaskRow,
+    compare_encodings,
+    compare_folders,
+)
 from encbench_leaderboard.compare.verb import compare
+from encbench_leaderboard.render.markdown import markdown
 from scipy import stats
 from typer.testing import CliRunner
 
@@ -60,14 +64,14 @@ def other(tmp_path: Path) -> Results:
     return Results(tmp_path / "other")
 
 
-def only(report: Report) -> Row:
+def only(report: Report) -> TaskRow:
     assert len(report.rows) == 1
     return report.rows[0]
 
 
-def said(report: Report, row: Row | None = None) -> str:
+def said(report: Report, row: TaskRow | None = None) -> str:
     row = row or only(report)
-    return verdict(row.quality[0], row, report)
+    return verdict(row.quality[0], row)
 
 
 def run(*arguments: str) -> Any:
@@ -126,7 +130,7 @@ def test_noise_is_no_difference_and_says_what_could_have_been_seen(results: Resu
     report = compare_encodings("a", "b", results.directory)
     quality = only(report).quality[0]
     assert said(report) == (
-        f"no difference seen: 3 pairs could have shown {quality.detectable:.2f} dB"
+        f"no difference found; 3 pairs detect {quality.detectable:.2f} dB with 80 % power"
     )
     assert quality.detectable > abs(quality.difference.mean)
 
@@ -280,7 +284,7 @@ def test_runs_under_other_settings_are_compared_when_that_is_asked_for(
     assert only(report).quality[0].difference.mean == 2.0
     (change,) = report.settings
     assert (change.name, change.b, change.pairs) == ("training.epochs", "9", 3)
-    hint = "To set those beside one another all the same: --despite training.epochs"
+    hint = "To compare those all the same: --despite training.epochs"
     assert hint in run(*map(str, folders)).output
     asked = run(*map(str, folders), "--despite", setting).output
     assert hint not in asked
@@ -309,8 +313,9 @@ def test_a_folder_with_several_values_of_a_setting_is_refused(
     put(results, "a", 0, 31.0, cell={"training": training.model_copy(update={"epochs": 5})})
     with pytest.raises(UsageError, match=r"a on .*, seed 0: one folder holds .* training\.epochs"):
         compare_folders(results.directory, longer.directory, ["training.epochs"])
-    with pytest.raises(UsageError, match="for two folders"):
-        show("a", "b", results.directory, ["training"], every=False, as_json=False)
+    asked = run("a", "b", "--in", str(results.directory), "--despite", "training")
+    assert isinstance(asked.exception, UsageError)
+    assert "for two folders" in str(asked.exception)
 
 
 def test_times_of_different_machines_are_refused_with_the_reason(
@@ -460,3 +465,14 @@ def test_a_line_is_never_longer_than_the_terminal(results: Results, columns: str
     assert done.stderr == ""
     assert "3 targets" in done.stdout
     assert [line for line in done.stdout.splitlines()[3:] if len(line) > int(columns)] == []
+
+
+def test_a_comparison_is_a_page_that_any_renderer_can_draw(results: Results) -> None:
+    for seed in range(3):
+        put(results, "a*b", seed, 30.0 + seed / 10)
+        put(results, "b|c", seed, 33.0 + seed / 9)
+    page = comparison_page(compare_encodings("a*b", "b|c", results.directory))
+    shown = markdown(page, {})
+    assert "- A: `a*b`" in shown
+    assert "| PSNR [dB] ↑ " in shown
+    assert "B better" in shown

@@ -16,7 +16,7 @@ from encbench_leaderboard.report.blocks import (
     Text,
     Value,
 )
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
@@ -42,6 +42,8 @@ def test_numbers_stay_as_they_are_written_and_are_aligned_right() -> None:
     ]
 
 
+# A busy machine is slow to draw examples.
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(st.lists(st.tuples(TEXT, TEXT, TEXT), min_size=1, max_size=5))
 def test_foreign_text_can_be_no_markup_in_a_table(texts: list[tuple[str, str, str]]) -> None:
     html = as_html(markdown_table(table(["number", "text", "code"], texts)))

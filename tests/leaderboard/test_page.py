@@ -493,7 +493,7 @@ def test_details_are_built_when_they_are_looked_at(
     built = []
     monkeypatch.setattr(
         "encbench_leaderboard.report.build.entry_details",
-        lambda task, entry, folder: built.append(entry) or [],
+        lambda task, folder, row, machines: built.append(row["entry"]) or [],
     )
     table = standings(results)
     assert not built

@@ -24,6 +24,7 @@ from hypothesis import strategies as st
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from encbench.errors import UsageError
 from encbench.results.reading import many_objects
 from tests.leaderboard.results import FLOOR, Results, diverged, photograph
 
@@ -467,3 +468,9 @@ def test_what_is_no_longer_drawn_is_removed_in_all_formats(
     assert not stale.exists()
     assert [f.suffix for f in tmp_path.glob("*-spectra.*")] == [".png"]
     assert (tmp_path / "mine.png").exists()
+
+
+def test_another_format_is_refused_in_a_line(tmp_path: Path) -> None:
+    page = blocks.Page("Leaderboard", [], [])
+    with pytest.raises(UsageError, match="no pictures of format 'gif', expected png, svg, pdf"):
+        pictures.draw(page, tmp_path, formats=("gif",))

@@ -36,7 +36,7 @@ def rows(table: Table | None) -> list[dict[str, str]]:
 
 
 def standings_of(task: TaskBoard) -> list[dict[str, str]]:
-    return rows(standings_table(task, lambda entry: ()))
+    return rows(standings_table(task))
 
 
 def test_entries_are_ranked_best_first(results: Results) -> None:
@@ -115,13 +115,14 @@ def test_seeds_are_averaged_with_an_interval(results: Results) -> None:
     assert "One seed has no interval." in notes
 
 
-def test_from_six_seeds_on_the_interval_is_resampled(results: Results) -> None:
-    for seed in range(6):
-        results.add("a", psnr=30.0 + seed**2 / 10, seed=seed)
+def test_of_six_seeds_the_interval_is_the_same_kind_as_of_two(results: Results) -> None:
+    values = [30.0 + seed**2 / 10 for seed in range(6)]
+    for seed, psnr in enumerate(values):
+        results.add("a", psnr=psnr, seed=seed)
     task = board_of(results).tasks[0]
-    low, high = task.standings["metric:psnr|low"][0], task.standings["metric:psnr|high"][0]
-    assert standings_of(task)[0]["PSNR [dB] ↑"] == f"30.92 [{low:.2f}, {high:.2f}]"
-    assert "bootstrap" in " ".join(statistics_notes(task))
+    low, high = t.interval(0.95, 5, 30.0 + 5.5 / 6, sem(values))
+    assert standings_of(task)[0]["PSNR [dB] ↑"] == f"30.92 ± {(high - low) / 2:.2f}"
+    assert "95 % t interval over seeds" in " ".join(statistics_notes(task))
 
 
 def test_what_cannot_be_told_apart_is_printed_as_a_tie(results: Results) -> None:

@@ -1,4 +1,4 @@
-"""Records become rows of numbers: one a cell, and which entry of the standings it is of."""
+"""Records become rows of numbers: one a cell, with the entry of the standings it belongs to."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def texts(values: Iterable[str]) -> pd.Series[Any]:
 
 
 def entries_of(records: Sequence[StoredRecord], names: Mapping[int, str]) -> list[str]:
-    """The entry of each record: its encoding, and the settings that tell it from others.
+    """The entry of each record: its encoding, and the settings that vary among its cells.
 
     Args:
         names: id of a record to the label of its encoding, one label an encoding.
@@ -108,13 +108,12 @@ def entries_of(records: Sequence[StoredRecord], names: Mapping[int, str]) -> lis
     distinct: dict[str, dict[int, dict[str, Any]]] = defaultdict(dict)
     for setting, key in zip(settings, encodings, strict=True):
         distinct[key][id(setting)] = setting
-    told_apart = {key: differing(found.values()) for key, found in distinct.items()}
+    varying = {key: differing(found.values()) for key, found in distinct.items()}
     entries = []
     for entry, setting in zip(encodings, settings, strict=True):
-        if told_apart[entry]:
-            # What a cell leaves unset is told by the others, which set it.
-            told = [f"{n.split('.', 1)[1]}={setting[n]}" for n in told_apart[entry] if n in setting]
-            entry = f"{entry} · {', '.join(told)}" if told else entry
+        # A setting that a cell leaves unset is left out: the other cells set it.
+        named = [f"{n.split('.', 1)[1]}={setting[n]}" for n in varying[entry] if n in setting]
+        entry = f"{entry} · {', '.join(named)}" if named else entry
         entries.append(entry)
     return entries
 

@@ -65,7 +65,7 @@ def _distinct(found: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def missing_reasons(task: TaskBoard) -> dict[str, str]:
-    """Why a metric has no value for some cell that finished, by metric, as it said itself."""
+    """Metric to the reasons it recorded for having no value, of cells that finished."""
     found: dict[str, dict[str, None]] = {}
     for stored in task.records:
         for name, metric in stored.record.metrics.items():

@@ -45,7 +45,7 @@ def differing(settings: Iterable[Mapping[str, Any]]) -> list[str]:
 
 
 def unique_labels(refs: Mapping[str, PluginRef]) -> dict[str, str]:
-    """A label for each identity, told apart by parameters where two would read the same.
+    """A label for each identity, with parameters that differ where two would read the same.
 
     Args:
         refs: identity (any key) to plug-in reference.
@@ -63,6 +63,6 @@ def unique_labels(refs: Mapping[str, PluginRef]) -> dict[str, str]:
         }
         keys = differing(facts.values())
         for key in same:
-            told = ", ".join(f"{k}={facts[key][k]}" for k in keys if k in facts[key])
-            labels[key] = f"{text} ({told})" if told else text
+            named = ", ".join(f"{k}={facts[key][k]}" for k in keys if k in facts[key])
+            labels[key] = f"{text} ({named})" if named else text
     return labels

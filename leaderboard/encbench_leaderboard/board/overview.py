@@ -60,10 +60,9 @@ class Overview:
 def overview(board: Board) -> Overview:
     """Rank the entries of each group by its primary metric."""
     groups = tuple(board.groups)
-    # Of a category an entry may be told apart by settings that no single task varies.
-    names = list(dict.fromkeys([*board.entries]))
+    # An entry of a category may be named by settings that no single task varies, and reversely.
     present = {entry for group in groups for entry in group.standings["entry"]}
-    names = [name for name in names if name in present]
+    names = [name for name in board.entries if name in present]
     place = {name: index for index, name in enumerate(names)}
     ranks = np.full((len(names), len(groups)), np.nan)
     for column, group in enumerate(groups):
@@ -94,7 +93,7 @@ def _tests(entries: tuple[str, ...], ranks: np.ndarray) -> OverTasks | None:
     tasks = ranks.shape[1]
     if tasks < FEWEST_TASKS or everywhere.sum() < 2:
         return None
-    # Ranks among one another: what ran on fewer tasks must not move them.
+    # Ranked among themselves: what ran on fewer tasks must not change their ranks.
     among = np.stack([ranks_with_failures(r, higher=False) for r in ranks[everywhere].T])
     return OverTasks(
         tuple(e for e, kept in zip(entries, everywhere, strict=True) if kept),

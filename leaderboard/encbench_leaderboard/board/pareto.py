@@ -6,6 +6,7 @@ import itertools
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -65,18 +66,15 @@ def front(cost: np.ndarray, quality: np.ndarray, *, higher: bool) -> np.ndarray:
     if not len(cost):
         return np.zeros(0, dtype=bool)
     gain = quality if higher else -quality
-    order = np.lexsort((-gain, cost))
-    sorted_cost, sorted_gain = cost[order], gain[order]
-    cheapest = np.concatenate([[True], np.diff(sorted_cost) > 0])
-    # of those that cost the same only the best can be on the front
-    best = sorted_gain[np.maximum.accumulate(np.where(cheapest, np.arange(len(cost)), 0))]
-    before = np.concatenate([[-np.inf], np.maximum.accumulate(sorted_gain)[:-1]])
-    before = before[np.maximum.accumulate(np.where(cheapest, np.arange(len(cost)), 0))]
-    found = np.empty(len(cost), dtype=bool)
-    found[order] = (sorted_gain == best) & (sorted_gain > before)
+    # The cheapest first, and of those that cost the same the best.
+    points, place = np.unique(np.column_stack([cost, -gain]), axis=0, return_inverse=True)
+    before = np.concatenate([[-np.inf], np.maximum.accumulate(-points[:-1, 1])])
+    found: np.ndarray = (-points[:, 1] > before)[place.reshape(-1)]
     return found
 
 
+# A figure and the sentences below it are of the same ones.
+@lru_cache(maxsize=1)
 def tradeoffs(task: TaskBoard) -> Tradeoffs:
     """Quality against parameters, seconds of training and peak memory, of a task or category.
 
@@ -91,11 +89,11 @@ def tradeoffs(task: TaskBoard) -> Tradeoffs:
     everywhere = np.ones(len(cells["entry"]), dtype=bool)
     parts: list[tuple[Cost, str, np.ndarray]] = [("parameters", "", everywhere)]
     for where in machines[:MACHINES]:
-        told = where if len(machines) > 1 else ""
-        parts.append(("training", told, cells["machine"] == where))
+        shown = where if len(machines) > 1 else ""
+        parts.append(("training", shown, cells["machine"] == where))
     for where in devices:
-        told = where if len(devices) > 1 else ""
-        parts.append(("memory", told, cells["device"] == where))
+        shown = where if len(devices) > 1 else ""
+        parts.append(("memory", shown, cells["device"] == where))
     higher = task.primary.direction == "higher"
     panels = [
         CostPoints(cost, LABELS[cost], where, _points(entries, cells, cost, known, higher=higher))

@@ -76,8 +76,8 @@ def standings(
     names = [names[i] for i in order]
     columns = {name: column[order] for name, column in columns.items()} | {"rank": rank[order]}
     tests, pairs = _tested(names, columns["rank"], columns["units"], cells, metrics[0])
-    told = {name: texts(column) for name, column in columns.items() if column.dtype == object}
-    return pd.DataFrame({"entry": texts(names)} | columns | tests | told), pairs
+    words = {name: texts(column) for name, column in columns.items() if column.dtype == object}
+    return pd.DataFrame({"entry": texts(names)} | columns | tests | words), pairs
 
 
 def natural(text: str) -> tuple[tuple[int, int, str], ...]:
@@ -182,12 +182,12 @@ def _tested(
         return columns, None
     pairs = compare_all(cube(cells, f"metric:{metric.name}", [names[i] for i in best]))
     low, high = rank_intervals(pairs, rank[best], len(ranked), higher=metric.direction == "higher")
-    spoken = ~np.isnan(pairs.p)
+    known = ~np.isnan(pairs.p)
     tested = np.zeros(len(best), dtype=bool)
-    tested[pairs.first[spoken]] = tested[pairs.second[spoken]] = True
+    tested[pairs.first[known]] = tested[pairs.second[known]] = True
     columns["tested"][best] = tested
-    tied = pairs.second[(pairs.second == pairs.first + 1) & spoken & ~pairs.significant()]
+    tied = pairs.second[(pairs.second == pairs.first + 1) & known & ~pairs.significant()]
     columns["tied"][best[tied]] = True
     columns["rank_low"][best] = np.where(tested, low, np.nan)
     columns["rank_high"][best] = np.where(tested, high, np.nan)
-    return columns, pairs if spoken.any() else None
+    return columns, pairs if known.any() else None

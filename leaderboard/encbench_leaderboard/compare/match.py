@@ -17,24 +17,19 @@ from encbench_leaderboard.board.labels import canonical, differing, flatten
 from encbench_leaderboard.board.table import Board, TaskBoard
 
 __all__ = [
-    "Differences",
     "Wanted",
-    "differences_of",
     "entries_of",
     "equal_results",
     "find_encoding",
     "match_cells",
     "name_of",
-    "settings_between",
-    "why_unmatched",
+    "unmatched",
 ]
 
-Differences = dict[str, tuple[Any, Any]]
-"""By setting: a cell's own value, and the one of the most similar cell elsewhere."""
 SETTINGS = ("training", "network", "ntk")
 """Sections of a cell that are no part of what is compared, and may be made to differ."""
 FEW = 2
-"""So many settings that differ are told."""
+"""Settings that are named where no more than so many differ."""
 EXPLAINED = 20
 """Cells without one beside them whose reason is looked for."""
 
@@ -94,7 +89,7 @@ def _by_identity(
 
 
 def _identity(record: Record) -> dict[str, Any]:
-    """What makes a cell, by dotted keys."""
+    """What makes a cell, by keys joined with dots."""
     cell: dict[str, Any] = record.cell.model_dump(mode="json")
     for part in ("encoding", "task"):
         del cell[part]["label"], cell[part]["version"]
@@ -122,39 +117,30 @@ def name_of(record: Record) -> str:
     return f"{record.encoding_label} on {record.task_label}, seed {record.cell.seed}"
 
 
-def why_unmatched(alone: Sequence[StoredRecord], found: Sequence[Differences]) -> list[str]:
-    """Each cell in words, the first with what tells them from the most similar one of others."""
-    told = [name_of(stored.record) for stored in alone]
-    for place, differences in enumerate(found):
-        if differences:
-            words = (f"{k} {mine}, there {theirs}" for k, (mine, theirs) in differences.items())
-            told[place] += f" ({'; '.join(words)})"
-    return told
-
-
-def settings_between(found: Sequence[Differences]) -> list[str]:
-    """Settings of training, network or kernel that alone keep cells from one another."""
-    keys = dict.fromkeys(key for differences in found for key in differences)
-    return list(keys) if all(_is_of(key, SETTINGS) for key in keys) else []
-
-
-def differences_of(
+def unmatched(
     alone: Sequence[StoredRecord], others: Sequence[StoredRecord]
-) -> list[Differences]:
-    """What tells each of the first cells from the most similar of others, where it is little."""
+) -> tuple[list[str], list[str]]:
+    """Cells without a partner in words, and the settings that alone keep them from having one.
+
+    Of the first cells the words say in what little the most similar one of others differs; there
+    are no settings where cells differ in anything else, too.
+    """
     candidates: dict[tuple[str, int], list[dict[str, Any]]] = defaultdict(list)
     for other in others:
         cell = other.record.cell
         candidates[cell.encoding.name, cell.seed].append(_identity(other.record))
-    found = []
-    for stored in alone[:EXPLAINED]:
+    words = [name_of(stored.record) for stored in alone]
+    found: dict[str, None] = {}
+    for place, stored in enumerate(alone[:EXPLAINED]):
         cell, mine = stored.record.cell, _identity(stored.record)
         near = candidates.get((cell.encoding.name, cell.seed), [])
         choices = ((differing([mine, theirs]), theirs) for theirs in near)
         keys, theirs = min(choices, key=lambda item: len(item[0]), default=([], {}))
-        few = keys if len(keys) <= FEW else []
-        found.append({key: (mine.get(key), theirs.get(key)) for key in few})
-    return found
+        if 0 < len(keys) <= FEW:
+            listed = "; ".join(f"{key} {mine.get(key)}, there {theirs.get(key)}" for key in keys)
+            words[place] += f" ({listed})"
+            found |= dict.fromkeys(keys)
+    return words, list(found) if all(_is_of(key, SETTINGS) for key in found) else []
 
 
 def equal_results(a: Record, b: Record) -> bool:
@@ -172,12 +158,11 @@ def _results(record: Record) -> str:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a text on the command line means."""
+    """The encoding that a text on the command line means."""
 
     key: str
     label: str
-    entry: str | None
-    """One entry alone, where the text is an entry's name with its settings."""
+    text: str
 
 
 def find_encoding(text: str, board: Board) -> Wanted:
@@ -186,41 +171,35 @@ def find_encoding(text: str, board: Board) -> Wanted:
     Raises:
         UsageError: none, or several.
     """
-    refs = {
-        _key(stored.record.cell.encoding): stored.record.cell.encoding
-        for task in board.tasks
-        for stored in task.records
-    }
+    refs: dict[str, PluginRef] = {}
     for task in board.tasks:
-        if text in set(task.standings["entry"]):
-            ref = task.of_entry(text)[0].record.cell.encoding
-            exact = text if text != (ref.label or ref.name) else None
-            return Wanted(_key(ref), text, exact)
-    found = [key for key, ref in refs.items() if ref.label == text]
+        for entry in task.standings["entry"]:
+            ref = task.of_entry(entry)[0].record.cell.encoding
+            if entry == text:
+                return Wanted(_key(ref), text, text)
+            refs[_key(ref)] = ref
+    labels = {key: ref.label or ref.name for key, ref in refs.items()}
+    found = [key for key, label in labels.items() if label == text]
     if not found:
         name, parameters = parse_selector(text)
         found = [key for key, ref in refs.items() if _fits(ref, name, parameters)]
     if len(found) == 1:
-        ref = refs[found[0]]
-        return Wanted(found[0], ref.label or text, None)
-    labels = sorted({ref.label or ref.name for ref in refs.values()})
+        return Wanted(found[0], labels[found[0]], text)
     if found:
-        several = "; ".join(sorted(refs[key].label or refs[key].name for key in found))
+        several = "; ".join(sorted(labels[key] for key in found))
         raise UsageError(f"{text!r} is several encodings: {several}; give more parameters")
-    near = difflib.get_close_matches(text, labels, n=1)
+    known = sorted(set(labels.values()))
+    near = difflib.get_close_matches(text, known, n=1)
     meant = f"; did you mean {near[0]}?" if near else ""
-    raise UsageError(f"no encoding {text!r} there; there are: {'; '.join(labels)}{meant}")
+    raise UsageError(f"no encoding {text!r} there; there are: {'; '.join(known)}{meant}")
 
 
 def entries_of(wanted: Wanted, task: TaskBoard) -> list[str]:
-    """Entries of a task that are the wanted encoding."""
-    if wanted.entry is not None and wanted.entry in set(task.standings["entry"]):
-        return [wanted.entry]
-    return [
-        entry
-        for entry in task.standings["entry"]
-        if _key(task.of_entry(entry)[0].record.cell.encoding) == wanted.key
-    ]
+    """Entries of a task that are the wanted encoding: the one of that very name, else all."""
+    entries = list(task.standings["entry"])
+    if wanted.text in entries:
+        return [wanted.text]
+    return [e for e in entries if _key(task.of_entry(e)[0].record.cell.encoding) == wanted.key]
 
 
 def _key(ref: PluginRef) -> str:

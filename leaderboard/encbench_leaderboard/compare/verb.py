@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from encbench.errors import UsageError
 
 
 def compare(
@@ -54,7 +57,27 @@ def compare(
 
     Exit codes: 0 compared, whatever came out; 1 no results folder; 2 wrong usage.
     """
+    if folder is not None and despite:
+        raise UsageError(
+            "--despite is for two folders; two encodings of one are compared whatever the "
+            "settings in which they differ"
+        )
+    for text in (a, b) if folder is None else ():
+        if not Path(text).is_dir():
+            raise UsageError(
+                f"{text!r} is no folder; to compare two encodings say of which results folder: "
+                "encbench compare A B --in DIR"
+            )
     # `encbench --help` imports every verb; pandas and torch take seconds
-    from encbench_leaderboard.compare.text import show
+    from encbench_leaderboard.compare.page import as_plain, comparison_page, print_page
+    from encbench_leaderboard.compare.result import compare_encodings, compare_folders
 
-    show(a, b, folder, despite or [], every=every, as_json=as_json)
+    report = (
+        compare_folders(Path(a), Path(b), despite or [])
+        if folder is None
+        else compare_encodings(a, b, folder)
+    )
+    if as_json:
+        typer.echo(json.dumps(as_plain(report), indent=2, ensure_ascii=False))
+    else:
+        print_page(comparison_page(report, every=every))

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
+from encbench.errors import UsageError
 from encbench_leaderboard.render import style
 from encbench_leaderboard.render.contact_sheet import contact_sheet
 from encbench_leaderboard.render.plot import plot
@@ -58,7 +59,11 @@ def draw(
 
     Raises:
         OSError: the folder cannot be written.
+        UsageError: there is no such format.
     """
+    for name in formats:
+        if name not in FORMATS:
+            raise UsageError(f"no pictures of format {name!r}, expected {', '.join(FORMATS)}")
     folder.mkdir(exist_ok=True)
     looks = style.colours(page.entries)
     links: dict[tuple[str, str], str] = {}
@@ -70,7 +75,7 @@ def draw(
                 if drawn is None:
                     continue
                 stem = f"{section.name}-{block.name}"
-                files = style.save(drawn, [folder / f"{stem}.{kind}" for kind in formats])
+                files = style.save(drawn, [folder / f"{stem}.{suffix}" for suffix in formats])
                 kept |= set(files)
                 links[section.name, block.name] = quote(f"{folder.name}/{files[0].name}")
                 # A figure's parts hold one another, and nobody collects them meanwhile.

@@ -16,9 +16,14 @@ __all__ = ["Label", "Place", "find_places", "label_marks"]
 Box = tuple[float, float, float, float]
 """x0, y0, x1, y1."""
 
-RINGS = (7.0, 16.0, 28.0, 42.0)
+RINGS = np.array([7.0, 16.0, 28.0, 42.0])
 """Distances from a mark at which a name may stand, in points."""
-DIRECTIONS = tuple(math.radians(a) for a in (0, 45, 90, 135, 180, 225, 270, 315))
+ANGLES = np.radians(np.arange(0, 360, 45))
+DIRECTIONS = np.column_stack([np.cos(ANGLES), np.sin(ANGLES)]).round(12)
+STEPS = (RINGS[:, None, None] * DIRECTIONS).reshape(-1, 2)
+"""From a mark to the nearest point of its name, (places, 2): the nearest first."""
+SIDES = np.tile(np.sign(DIRECTIONS), (len(RINGS), 1))
+"""On which side of the mark that is, (places, 2): -1, 0 or 1 along x and y."""
 MARK = 5.0
 """Half the side of the square around a mark that is kept free, in points."""
 LEADER = 12.0
@@ -67,43 +72,27 @@ def find_places(
     half = MARK * unit
     centres = np.array(marks, dtype=np.float64).reshape(-1, 2)
     boxes = np.vstack([np.hstack([centres - half, centres + half]), np.array(taken).reshape(-1, 4)])
+    left, bottom, right, top = inside
     found: list[Place | None] = []
-    for (x, y), (width, height) in zip(marks, sizes, strict=False):
-        place = _nearest_free(x, y, width, height, inside, boxes, unit)
-        found.append(place)
-        if place is not None:
-            boxes = np.vstack([boxes, place.box])
+    for mark, size in zip(centres, np.array(sizes), strict=False):
+        near = mark + unit * STEPS
+        # The side of the name that faces the mark: its middle above, below and beside it.
+        corner = near - size * (0.5 - 0.5 * SIDES)
+        # Above and below it may be moved aside to stay within.
+        x = np.maximum(left, np.minimum(corner[:, 0], right - size[0]))
+        corner[:, 0] = np.where(SIDES[:, 0] == 0, x, corner[:, 0])
+        places = np.hstack([corner, corner + size])
+        x0, y0, x1, y1 = places.T[:, :, None]  # each (places, 1)
+        within = (x0 >= left) & (y0 >= bottom) & (x1 <= right) & (y1 <= top)
+        hit = (boxes[:, 0] < x1) & (x0 < boxes[:, 2]) & (boxes[:, 1] < y1) & (y0 < boxes[:, 3])
+        free = np.flatnonzero(within[:, 0] & ~hit.any(axis=1))
+        if not len(free):
+            found.append(None)
+            continue
+        box, point = places[free[0]], near[free[0]]
+        found.append(Place((box[0], box[1], box[2], box[3]), (point[0], point[1])))
+        boxes = np.vstack([boxes, box])
     return found
-
-
-def _nearest_free(
-    x: float, y: float, width: float, height: float, inside: Box, boxes: np.ndarray, unit: float
-) -> Place | None:
-    for ring in RINGS:
-        for angle in DIRECTIONS:
-            near = (x + ring * unit * math.cos(angle), y + ring * unit * math.sin(angle))
-            # The side of the name that faces the mark: half a step up or down in diagonals.
-            x0 = near[0] - width * (0.5 - 0.5 * _sign(math.cos(angle)))
-            y0 = near[1] - height * (0.5 - 0.5 * _sign(math.sin(angle)))
-            if _sign(math.cos(angle)) == 0:
-                # Above and below it may be moved aside to stay within.
-                x0 = max(inside[0], min(x0, inside[2] - width))
-            box = (x0, y0, x0 + width, y0 + height)
-            within = inside[0] <= box[0] and inside[1] <= box[1]
-            within = within and box[2] <= inside[2] and box[3] <= inside[3]
-            if within and not _overlap(box, boxes):
-                return Place(box, near)
-    return None
-
-
-def _sign(value: float) -> int:
-    return 0 if abs(value) < 1e-9 else int(math.copysign(1, value))
-
-
-def _overlap(box: Box, boxes: np.ndarray) -> bool:
-    x0, y0, x1, y1 = box
-    hit = (boxes[:, 0] < x1) & (x0 < boxes[:, 2]) & (boxes[:, 1] < y1) & (y0 < boxes[:, 3])
-    return bool(hit.any())
 
 
 def label_marks(

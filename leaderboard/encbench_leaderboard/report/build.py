@@ -94,10 +94,11 @@ def describe(board: Board, records: Sequence[StoredRecord], store: Store) -> Pag
         )
     if len(board.groups) > 1:
         blocks += [Heading("Overview"), *_overview(board)]
+    several = len(ran_on) > 1
     sections = []
     for group in board.groups:
-        sections.append(_section(group, folder))
-        sections += [_section(target, folder, level=3) for target in group.targets]
+        sections.append(_section(group, folder, several))
+        sections += [_section(target, folder, several, level=3) for target in group.targets]
     standings = [b for s in sections for b in s.blocks if isinstance(b, Table)]
     blocks += sections
     blocks += [Heading("Does the spectrum predict quality?"), *prediction(board)]
@@ -126,9 +127,10 @@ def _overview(board: Board) -> list[Block]:
     return [overview_table(found), Text(f"Tasks:\n\n{tasks}"), Text(overview_note(found), "note")]
 
 
-def _section(task: TaskBoard, folder: str, level: int = 2) -> Section:
+def _section(task: TaskBoard, folder: str, several_machines: bool, level: int = 2) -> Section:
     """A task or category: standings, notes, figures, and further tables folded."""
     blocks: list[Block] = []
+    opened = partial(entry_details, task, folder, machines=several_machines)
     if task.targets:
         blocks.append(
             Text(
@@ -136,9 +138,7 @@ def _section(task: TaskBoard, folder: str, level: int = 2) -> Section:
                 "together; each has a section of its own."
             )
         )
-    blocks.append(
-        standings_table(task, lambda entry: Details(partial(entry_details, task, entry, folder)))
-    )
+    blocks.append(standings_table(task, lambda standing: Details(partial(opened, standing))))
     notes = [*metric_notes(task), *statistics_notes(task)]
     if notes:
         blocks.append(Text(" ".join(notes), "note"))
@@ -157,7 +157,7 @@ def _folds(task: TaskBoard) -> list[Block]:
     adjacent = adjacent_table(task)
     if adjacent:
         blocks.append(Fold("Each encoding and the next one", [Text(ADJACENT), adjacent]))
-    spectra = spectra_table(task)
+    spectra = spectra_table(task.rows)
     if spectra:
         blocks.append(Fold("Spectra at the start, middle and end", [spectra]))
     theorem = [Text(note) for note in [theorem_note(task)] if note]

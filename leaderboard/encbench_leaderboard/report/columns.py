@@ -29,6 +29,7 @@ __all__ = [
     "ENTRY",
     "NO_VALUE",
     "Source",
+    "Standing",
     "codes",
     "cost_columns",
     "fill",
@@ -106,7 +107,7 @@ def fill(
     entry_of: Callable[[Item], str] | None = None,
     title: str = "",
 ) -> Table:
-    """A table of a row an item, which is about the entry that ``entry_of`` tells."""
+    """A table with a row for each item; ``entry_of`` gives the entry that the row is about."""
     rows = [
         Row([source.value(item) for source in sources], entry_of(item) if entry_of else None)
         for item in items
@@ -269,8 +270,6 @@ def _mean_text(row: Standing, column: str, places: int) -> str:
     low, high = row[f"{column}|low"], row[f"{column}|high"]
     if row[f"{column}|interval"] == "t":
         shown += f" ± {fixed((high - low) / 2, places)}"
-    elif row[f"{column}|interval"] == "bootstrap":
-        shown += f" [{fixed(low, places)}, {fixed(high, places)}]"
     without = int(row["n"] - row[f"{column}|n"])
     return f"{shown}; {without} of {row['n']} {MISSING}" if without else shown
 

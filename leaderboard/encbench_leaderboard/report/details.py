@@ -13,10 +13,18 @@ from encbench.cli.cite import bibtex_of
 from encbench.errors import EncbenchError
 from encbench.plugins.registry import default_registry
 from encbench.results.records import Record, StoredRecord
-from encbench_leaderboard.board.machines import machine, machines
+from encbench_leaderboard.board.machines import machine
 from encbench_leaderboard.board.table import TaskBoard
 from encbench_leaderboard.report.blocks import Block, Table, Text
-from encbench_leaderboard.report.columns import Source, codes, fill, numbers, reason, texts
+from encbench_leaderboard.report.columns import (
+    Source,
+    Standing,
+    codes,
+    fill,
+    numbers,
+    reason,
+    texts,
+)
 from encbench_leaderboard.report.format import (
     code,
     code_block,
@@ -61,21 +69,24 @@ class Details(Sequence[Block]):
         return len(self._blocks)
 
 
-def entry_details(task: TaskBoard, entry: str, folder: str) -> list[Block]:
+def entry_details(
+    task: TaskBoard, folder: str, standing: Standing, *, machines: bool
+) -> list[Block]:
     """An entry's parameters and settings, its cells, its spectra, and how it is cited.
 
     Args:
         task: a task or category.
-        entry: one of its entries.
         folder: the results folder as a command line has it.
+        standing: the entry's row of ``task.rows``.
+        machines: say of each cell where it ran.
     """
-    records = task.of_entry(entry)
+    records = task.of_entry(standing["entry"])
     first = records[0].record
     blocks: list[Block] = [Text(f"{plain(_parameters(first))}\n\n{plain(_settings(first))}")]
     listed = [r for r in records if r.record.status != "ok"] if task.targets else records
     if listed:
-        blocks.append(_cells_table(task, listed[:CELLS], len(records), folder))
-    spectra = spectra_table(task, entry)
+        blocks.append(_cells_table(task, folder, listed[:CELLS], len(records), machines))
+    spectra = spectra_table([standing], named=False)
     if spectra:
         blocks.append(spectra)
     reference = first.cell.encoding
@@ -111,7 +122,9 @@ def _settings(record: Record) -> str:
     return "; ".join(parts)
 
 
-def _cells_table(task: TaskBoard, listed: Sequence[StoredRecord], total: int, folder: str) -> Table:
+def _cells_table(
+    task: TaskBoard, folder: str, listed: Sequence[StoredRecord], total: int, machines: bool
+) -> Table:
     decimals = partial(fixed, digits=digits(task.primary))
 
     def quality(stored: StoredRecord) -> float | None:
@@ -147,7 +160,7 @@ def _cells_table(task: TaskBoard, listed: Sequence[StoredRecord], total: int, fo
         sources.insert(2, texts("reason", "reason", lambda stored: reason(stored.record, REASON)))
     if task.targets:
         sources.insert(0, codes("target", "task", attrgetter("record.task_label")))
-    if len(machines(task.records)) > 1:
+    if machines:
         sources.append(texts("machine", "machine", machine))
     kind = "Cells that did not finish" if task.targets else "Cells"
     of = f": {len(listed):,} of {plural(total, 'cell')}" if len(listed) < total else ""

@@ -58,9 +58,8 @@ def _statistics(board: Board) -> list[str]:
     groups = (*board.categories, *board.tasks)
     if any((group.standings["units"] > 1).any() for group in groups):
         lines.append(
-            "**95 % interval** of a mean: 19 of 20 such intervals contain the true mean. Of "
-            "2 to 5 values Student's t interval (±), from 6 on a bootstrap interval in brackets, "
-            "widened as t is (Hesterberg, 2015); one value has none."
+            "**95 % interval** of a mean: 19 of 20 such intervals contain the true mean. It is "
+            "Student's t interval (±); one value has none."
         )
     if any(group.pairs is not None for group in groups):
         lines.append(

@@ -11,7 +11,6 @@ from encbench_leaderboard.board.table import TaskBoard
 from encbench_leaderboard.report.format import code, count, p_text, plain, plural
 from encbench_leaderboard.report.tables import TEST_NAMES
 from encbench_leaderboard.statistics.across import FEWEST_TASKS
-from encbench_leaderboard.statistics.intervals import BOOTSTRAP_FROM
 from encbench_leaderboard.statistics.pairs import ALPHA
 
 __all__ = [
@@ -69,14 +68,8 @@ def _about_means(task: TaskBoard) -> list[str]:
             "once. Entries are compared on the same targets, so a test may tell two apart whose "
             "intervals overlap."
         )
-    intervals = []
     if "t" in methods:
-        intervals.append(f"mean ± half of the 95 % t interval (2 to {BOOTSTRAP_FROM - 1} {unit}s)")
-    if "bootstrap" in methods:
-        how = ", targets and then their seeds resampled" if task.targets else ""
-        intervals.append(f"mean [95 % bootstrap interval] ({BOOTSTRAP_FROM} {unit}s or more{how})")
-    if intervals:
-        notes.append(f"{'; '.join(intervals)}.".capitalize())
+        notes.append(f"Mean ± half of the 95 % t interval over {unit}s.")
         if (task.standings["units"] == 1).any():
             notes.append(f"One {unit} has no interval.")
     return notes

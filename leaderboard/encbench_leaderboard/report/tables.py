@@ -20,6 +20,7 @@ from encbench_leaderboard.report.columns import (
     ENTRY,
     NO_VALUE,
     Source,
+    Standing,
     codes,
     cost_columns,
     fill,
@@ -49,14 +50,16 @@ TEST_NAMES = {
 }
 
 
-def standings_table(task: TaskBoard, details: Callable[[str], Sequence[Block]]) -> Table:
+def standings_table(
+    task: TaskBoard, details: Callable[[Standing], Sequence[Block]] = lambda row: ()
+) -> Table:
     """The leaderboard of a task, best first, what did not finish at the bottom.
 
     Columns without any value are left out.
 
     Args:
         task: a task or category.
-        details: what is shown of an entry when its row is opened.
+        details: what is shown when a row of ``task.rows`` is opened.
     """
     full = fill("standings", standings_columns(task), task.rows, itemgetter("entry"))
     quality = [metric_column(metric) for metric in task.metrics[:2]]
@@ -71,11 +74,11 @@ def standings_table(task: TaskBoard, details: Callable[[str], Sequence[Block]]) 
     rows = [
         Row(
             [row.values[place] for place in places],
-            entry,
-            Counter(stored.record.status for stored in task.of_entry(entry)),
-            details(entry),
+            row.entry,
+            Counter(stored.record.status for stored in task.of_entry(standing["entry"])),
+            details(standing),
         )
-        for row, entry in zip(full.rows, task.standings["entry"], strict=True)
+        for row, standing in zip(full.rows, task.rows, strict=True)
     ]
     targets = f" ({task.cells['unit'].nunique()} targets)" if task.targets else ""
     return Table(
@@ -91,24 +94,26 @@ def overview_table(found: Overview) -> Table:
 
     What ran on fewer tasks stands below: its mean rank is not over the same ones.
     """
+    names = found.entries
     sources: list[Source[int]] = [
-        codes("encoding", "encoding", lambda place: found.entries[place]),
+        codes("encoding", "encoding", names.__getitem__),
         numbers("mean_rank", "mean rank ↓", found.mean_rank, fixed, "over the tasks that rank it"),
         numbers("tasks", "tasks", found.tasks, str, "that rank the encoding"),
+        *(_of_group(number, group, names) for number, group in enumerate(found.groups, 1)),
     ]
-    for number, group in enumerate(found.groups, 1):
-        column = Column(group.slug, f"{number}. {group.primary.heading}", help=group.label)
-        rows = group.standings.set_index("entry")
-        name, places = f"metric:{group.primary.name}", digits(group.primary)
-        values = {
-            entry: Value(fixed(mean, places), mean) if n else Value("did not finish")
-            for entry, mean, n in zip(rows.index, rows[name], rows["n"], strict=True)
-        }
-        sources.append(
-            Source(column, lambda place, v=values: v.get(found.entries[place], NO_VALUE))
+    return fill("overview", sources, range(len(names)), names.__getitem__)
+
+
+def _of_group(number: int, group: TaskBoard, names: Sequence[str]) -> Source[int]:
+    table, metric = group.standings, group.primary
+    values = {
+        entry: Value(fixed(mean, digits(metric)), mean) if n else Value("did not finish")
+        for entry, mean, n in zip(
+            table["entry"], table[f"metric:{metric.name}"], table["n"], strict=True
         )
-    places = range(len(found.entries))
-    return fill("overview", sources, places, lambda place: found.entries[place])
+    }
+    column = Column(group.slug, f"{number}. {metric.heading}", help=group.label)
+    return Source(column, lambda place: values.get(names[place], NO_VALUE))
 
 
 def adjacent_table(task: TaskBoard) -> Table | None:
@@ -143,26 +148,30 @@ def adjacent_table(task: TaskBoard) -> Table | None:
     return fill("adjacent", sources, found, attrgetter("higher")) if found else None
 
 
-def spectra_table(task: TaskBoard, entry: str | None = None) -> Table | None:
+def spectra_table(standings: Sequence[Standing], *, named: bool = True) -> Table | None:
     """Statistics of the spectrum at the start, middle and end; None where none was taken.
 
     Args:
-        task: a task or category.
-        entry: of this one alone, without a column that names it.
+        standings: some of ``TaskBoard.rows``.
+        named: with a column that names the entry.
     """
-    parts = []
-    for when in WHENS:
-        moment: Source[Mapping[str, Any]] = texts("moment", "moment", lambda _, w=when: w)
-        sources = [moment, *spectrum_columns(when)]
-        parts.append(([ENTRY, *sources] if entry is None else sources, f"{when}:taken"))
+    names = [ENTRY] if named else []
+    moments = {when: spectrum_columns(when) for when in WHENS}
     rows = [
-        Row([source.value(row) for source in sources], row["entry"])
-        for row in task.rows
-        if entry in (None, row["entry"])
-        for sources, taken in parts
-        if row[taken]
+        Row(
+            [
+                *(source.value(row) for source in names),
+                Value(when),
+                *(source.value(row) for source in sources),
+            ],
+            row["entry"],
+        )
+        for row in standings
+        for when, sources in moments.items()
+        if row[f"{when}:taken"]
     ]
-    return Table("spectra", [source.column for source in parts[0][0]], rows) if rows else None
+    columns = [Column("moment", "moment", "text"), *(s.column for s in moments["end"])]
+    return Table("spectra", [*(s.column for s in names), *columns], rows) if rows else None
 
 
 def cost_table(task: TaskBoard) -> Table:
@@ -178,9 +187,13 @@ def settings_table(task: TaskBoard) -> Table | None:
     keys = differing(settings.values())
     sources: list[Source[str]] = [
         codes("encoding", "encoding", str),
-        *(codes(k, k, lambda entry, k=k: str(settings[entry].get(k, MISSING))) for k in keys),
+        *(codes(key, key, partial(_setting, settings, key)) for key in keys),
     ]
     return fill("settings", sources, settings, str) if keys else None
+
+
+def _setting(settings: Mapping[str, Mapping[str, Any]], key: str, entry: str) -> str:
+    return str(settings[entry].get(key, MISSING))
 
 
 def ablation_table(task: TaskBoard) -> Table | None:

@@ -1,4 +1,4 @@
-"""What the numbers of a leaderboard allow one to say; pure functions of arrays and records.
+"""Intervals, tests and ranks: pure functions of arrays.
 
 ``docs/statistics.md`` says which method is used when, and why.
 """

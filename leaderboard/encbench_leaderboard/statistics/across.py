@@ -25,7 +25,7 @@ def ranks_with_failures(values: np.ndarray, *, higher: bool) -> np.ndarray:
     NaN, what did not finish, takes the ranks after all that did, shared: of 5 where 2 did not
     finish these have rank 4.5.
     """
-    # Infinities are values: what failed is told from them by its own key.
+    # An infinite value is not a failure.
     failed = np.isnan(values)
     turned = np.where(failed, 0.0, -values if higher else values)
     ranks = np.empty(len(values))

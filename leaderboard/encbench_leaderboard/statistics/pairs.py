@@ -15,7 +15,7 @@ __all__ = ["ALPHA", "Pairs", "compare_all", "p_values"]
 
 ALPHA = 0.05
 SIGN_FLIP_FROM = 6
-"""Pairs from which a sign-flip test can show anything at 5 %: p ≥ 2/2⁵ below."""
+"""Pairs from which a sign-flip test can be significant at 5 %: p ≥ 2/2⁵ below."""
 BLOCK = 4_000_000
 """Differences held at a time, 32 MB."""
 
@@ -101,8 +101,8 @@ def p_values(differences: np.ndarray, scale: np.ndarray) -> tuple[np.ndarray, np
         p (m,), NaN where there are fewer than two values or one is infinite; and the method:
         "sign-flip" (exact) or "sampled sign-flip" where the smallest p that such a test of n
         pairs can give, 2/2ⁿ, would still be significant after correction for all tests of the
-        table; else "t". Of 21 comparisons none could ever be significant by sign flips of 8
-        pairs, however large the differences: a test that cannot speak is not asked.
+        table; else "t". Of 21 comparisons none could be significant by sign flips of 8 pairs,
+        however large the differences.
     """
     counted = ~np.isnan(differences)
     number = counted.sum(axis=1)

@@ -33,7 +33,7 @@ def rank_intervals(
 
     Args:
         ranks: (n,) ranks by value of the entries tested, 1 the best.
-        total: entries that could be ranked; those not tested are told from none.
+        total: entries that could be ranked; those that were not tested differ from none.
         higher: whether higher values are better.
 
     Source: after Mogstad, Romano, Shaikh, Wilhelm, "Inference for Ranks with Applications to

@@ -68,7 +68,7 @@ def group_means(values: np.ndarray, group: np.ndarray) -> np.ndarray:
         group: (n,) int, which group a row is of. Groups are in the order of their first rows.
     """
     means = np.empty((len(np.unique(group)), values.shape[1]))
-    # A gap in one number must not decide how another one's sum is rounded, as it does in pandas.
+    # In pandas a missing value of one column changes how sums of the others are rounded.
     gaps = np.isnan(values).any(axis=0)
     for alike in (gaps, ~gaps):
         if alike.any():

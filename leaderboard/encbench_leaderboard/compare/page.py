@@ -1,0 +1,278 @@
+"""A comparison as a page of blocks, in the terminal or as JSON, and its verdicts in words."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.markdown import Markdown
+
+from encbench_leaderboard.compare.result import Change, Cost, Quality, Report, TaskRow
+from encbench_leaderboard.render.terminal import rich_table
+from encbench_leaderboard.report.blocks import Block, Column, Page, Row, Table, Text, Value
+from encbench_leaderboard.report.format import (
+    MISSING,
+    code,
+    count,
+    digits,
+    fixed,
+    p_text,
+    plain,
+    plural,
+    significant,
+)
+from encbench_leaderboard.report.tables import TEST_NAMES
+from encbench_leaderboard.statistics.intervals import Interval
+
+__all__ = ["as_plain", "comparison_page", "print_page", "verdict"]
+
+PIPE_WIDTH = 120
+"""Columns where output goes to a file or pipe, whose width nobody can ask for."""
+
+LISTED = 8
+"""Lines of a list that are shown at once."""
+EQUAL = "equal to the last digit"
+NONE = Value("")
+
+
+def comparison_page(report: Report, *, every: bool = False) -> Page:
+    """What a comparison found: the pairs, what differs between them, and a table a task.
+
+    Args:
+        report: what was found.
+        every: also each task of a category, and the whole of long lists.
+    """
+    where = f" in {code(report.folder)}" if report.folder else ""
+    blocks: list[Block] = [
+        Text(f"- A: {code(report.a)}\n- B: {code(report.b)}{where}"),
+        Text(_pairs_text(report)),
+        *_list("Left out because not finished", report.not_finished, every),
+        *_list("Left out because only A has them", report.only_a, every),
+        *_list("Left out because only B has them", report.only_b, every),
+    ]
+    if report.between:
+        flags = " ".join(f"--despite {key}" for key in report.between)
+        blocks.append(Text(f"To compare those all the same: {code(flags)}"))
+    blocks += _changes("Changed from A to B", report.changes, report.pairs)
+    blocks += _changes("Settings that differ between A and B", report.settings, report.pairs)
+    shown = [row for row in report.rows if every or not row.within]
+    alike = report.equal == report.pairs
+    for rows in _by_task(shown):
+        blocks.append(_table(rows, report, quality=every or not alike))
+    if hidden := len(report.rows) - len(shown):
+        blocks.append(
+            Text(f"{plural(hidden, 'row')} of single tasks of a category: `--all` shows them.")
+        )
+    # Rows of tasks hold each pair once; those of categories hold them again.
+    refused = Counter[str]()
+    for row in report.rows:
+        if not row.category:
+            for reasons in (row.cost.refused, *(quality.refused for quality in row.quality)):
+                refused.update(reasons)
+    for reason, number in refused.items():
+        blocks.append(Text(f"Not compared, {plural(number, 'pair')}: {plain(reason)}"))
+    if shown:
+        blocks.append(Text(_note(shown), "note"))
+        blocks += _summary(report)
+    return Page("Comparison", blocks, [])
+
+
+def _pairs_text(report: Report) -> str:
+    text = f"{plural(report.pairs, 'pair')} of cells"
+    if report.pairs and report.equal == report.pairs:
+        return f"{text}, all of them {EQUAL}."
+    if report.folder is None and report.pairs:
+        return f"{text}, {report.equal} of them {EQUAL}."
+    return f"{text}."
+
+
+def _list(title: str, lines: Sequence[str], every: bool) -> list[Text]:
+    if not lines:
+        return []
+    items = [f"- {plain(line)}" for line in (lines if every else lines[:LISTED])]
+    if (more := len(lines) - len(items)) > 0:
+        items.append(f"- … and {more} more: `--all` lists them")
+    return [Text("\n".join([f"{title} ({len(lines)}):", "", *items]))]
+
+
+def _changes(title: str, changes: Sequence[Change], pairs: int) -> list[Text]:
+    if not changes:
+        return []
+    items = []
+    for change in changes:
+        some = f" ({change.pairs} of {pairs} pairs)" if change.pairs != pairs else ""
+        items.append(f"- {plain(f'{change.name}: {change.a} → {change.b}{some}')}")
+    return [Text("\n".join([f"{title}:", "", *items]))]
+
+
+def _note(shown: Sequence[TaskRow]) -> str:
+    text = (
+        "n counts seeds of a task, targets of a category that both finished; parameters are MLP + "
+        "encoding; ratios are geometric means."
+    )
+    methods = {quality.method for row in shown for quality in row.quality}
+    used = " and ".join(TEST_NAMES[m] for m in TEST_NAMES if m in methods)
+    if used:
+        text += (
+            f" p: {used} test, Holm's correction over the rows of a metric (tasks and "
+            "categories apart); the 95 % interval is of its row alone."
+        )
+    return text
+
+
+def _summary(report: Report) -> list[Text]:
+    first = [row.quality[0] for row in report.rows if row.quality and not row.within]
+    if len(first) < 2:
+        return []
+    better = Counter("equal" if quality.identical else quality.better for quality in first)
+    return [
+        Text(
+            f"{len(first)} rows by their first metric: B better on {better['B']}, A better on "
+            f"{better['A']}, no difference found on {better['']}, equal on {better['equal']}."
+        )
+    ]
+
+
+def _by_task(rows: Sequence[TaskRow]) -> list[list[TaskRow]]:
+    found: dict[tuple[str, bool], list[TaskRow]] = {}
+    for row in rows:
+        found.setdefault((row.task, row.category), []).append(row)
+    return list(found.values())
+
+
+def verdict(quality: Quality, row: TaskRow) -> str:
+    """What the numbers say, in words."""
+    units = quality.difference.units
+    unit = "target" if row.category else "pair"
+    if not units:
+        if quality.refused:
+            return "not compared: taken under other conditions"
+        return "not compared: no pair finished with a value"
+    if quality.identical:
+        return EQUAL
+    if math.isnan(quality.p):
+        return f"not tested: {'infinite values' if units > 1 else f'one {unit}'}"
+    if quality.better:
+        return f"{quality.better} better"
+    size = fixed(quality.detectable, digits(quality.metric))
+    if float(size) == 0:
+        size = significant(quality.detectable, 1)
+    size = f"{size} {quality.metric.unit}".rstrip()
+    return f"no difference found; {plural(units, unit)} detect {size} with 80 % power"
+
+
+def _table(rows: Sequence[TaskRow], report: Report, *, quality: bool) -> Table:
+    """A line a metric, and lines of what cells cost; of each encoding of two folders."""
+    encoding = [Column("encoding", "encoding", "code")] if report.folder is None else []
+    columns = [
+        *encoding,
+        Column("quantity", "quantity", "text"),
+        Column("n", "n", help="seeds of a task, targets of a category"),
+        Column("sides", "A → B", help="means", first=False),
+        Column("difference", "B − A or B / A [95 %]"),
+        Column("p", "p", help="after Holm's correction"),
+        Column("wins", "wins A:B", help="units in which A and B is better"),
+        Column("verdict", "verdict", "text"),
+    ]
+    made = []
+    for row in rows:
+        lines = _cost_lines(row.cost)
+        if quality and row.quality and all(one.identical for one in row.quality):
+            # A line for each metric would say the same.
+            n = row.quality[0].difference.units
+            lines.insert(0, [Value("all metrics"), Value(str(n), n), *[NONE] * 4, Value(EQUAL)])
+        elif quality:
+            lines = [*(_quality_line(one, row) for one in row.quality), *lines]
+        name = [Value(row.entry)] if report.folder is None else []
+        made += [Row([*name, *line]) for line in lines]
+    title = rows[0].task
+    if targets := max(row.targets for row in rows):
+        title += f" ({plural(targets, 'target')})"
+    return Table("comparison", columns, made, title)
+
+
+def _quality_line(quality: Quality, row: TaskRow) -> list[Value]:
+    places, n = digits(quality.metric), quality.difference.units
+    difference = "0" if quality.identical else _interval(quality.difference, f"+.{places}f")
+    return [
+        Value(quality.metric.heading),
+        Value(str(n), n),
+        Value(f"{fixed(quality.a, places)} → {fixed(quality.b, places)}", quality.b),
+        Value(difference, quality.difference.mean),
+        Value(MISSING if quality.identical else p_text(quality.adjusted), quality.adjusted),
+        Value(f"{quality.wins_a}:{quality.wins_b}", quality.wins_b - quality.wins_a),
+        Value(verdict(quality, row)),
+    ]
+
+
+def _cost_lines(cost: Cost) -> list[list[Value]]:
+    """Parameters, peak memory and seconds of training."""
+    sides = [
+        " + ".join(count(number) for number in side)
+        for side in (cost.parameters_a, cost.parameters_b)
+    ]
+    same = sides[0] == sides[1]
+    parameters = sides[0] if same else f"{sides[0]} → {sides[1]}"
+    some = f"{cost.timed} of {plural(cost.timed + cost.untimed, 'pair')}" if cost.untimed else ""
+    return [
+        [Value("parameters"), *[NONE] * 5, Value(parameters)],
+        [Value("peak memory"), *_ratio(cost.memory), Value("")],
+        [
+            Value("training time"),
+            *_ratio(cost.time),
+            Value(some if cost.timed else "not compared" if cost.untimed else ""),
+        ],
+    ]
+
+
+def _ratio(found: Interval) -> list[Value]:
+    text = _interval(found, ".2f")
+    shown = Value(text if text == MISSING else f"×{text}", found.mean)
+    return [Value(str(found.units), found.units), NONE, shown, NONE, NONE]
+
+
+def _interval(found: Interval, form: str) -> str:
+    if math.isnan(found.mean):
+        return MISSING
+    if not found.method:
+        return f"{found.mean:{form}}"
+    # Kept on one line.
+    return f"{found.mean:{form}} [{found.low:{form}},\u00a0{found.high:{form}}]"
+
+
+def print_page(page: Page) -> None:
+    """Print a comparison in the width of the terminal."""
+    known = sys.stdout.isatty() or "COLUMNS" in os.environ
+    console = Console() if known else Console(width=PIPE_WIDTH)
+    for block in page.blocks:
+        if isinstance(block, Text):
+            style = "dim" if block.kind == "note" else ""
+            console.print(Markdown(block.markdown), style=style, end="\n\n")
+        elif isinstance(block, Table):
+            console.print(rich_table(block, console.width))
+
+
+def as_plain(report: Report) -> dict[str, Any]:
+    """A report as JSON has it: NaN is null, infinity a text; verdicts in words with it."""
+    values: dict[str, Any] = dataclasses.asdict(report)
+    for row, found in zip(values["rows"], report.rows, strict=True):
+        for quality, one in zip(row["quality"], found.quality, strict=True):
+            quality |= {"verdict": verdict(one, found), "better": one.better}
+    cleaned: dict[str, Any] = _clean(values)
+    return cleaned
+
+
+def _clean(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _clean(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_clean(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None if math.isnan(value) else str(value)
+    return value

@@ -1,0 +1,425 @@
+"""Two results folders, or two encodings of one, cell beside cell: what differs, and is it noise?"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from encbench.errors import StoreError, UsageError
+from encbench.results.comparison import circumstances
+from encbench.results.records import Record, StoredRecord
+from encbench.results.store import Store
+from encbench_leaderboard.board.conditions import conditions_of
+from encbench_leaderboard.board.labels import differing
+from encbench_leaderboard.board.table import Board, MetricInfo, TaskBoard, boards, cell_settings
+from encbench_leaderboard.compare.match import (
+    entries_of,
+    equal_results,
+    find_encoding,
+    match_cells,
+    name_of,
+    unmatched,
+)
+from encbench_leaderboard.statistics.holm import holm
+from encbench_leaderboard.statistics.intervals import Interval, intervals
+from encbench_leaderboard.statistics.pairs import ALPHA, p_values
+from encbench_leaderboard.statistics.sample import cube, unit_means
+from encbench_leaderboard.statistics.student import detectable
+
+__all__ = ["Change", "Cost", "Quality", "Report", "TaskRow", "compare_encodings", "compare_folders"]
+
+RESIDENT = "memory: a CPU counts resident memory of the process, a GPU its tensors"
+NO_INTERVAL = Interval(math.nan, math.nan, math.nan, 0, "")
+
+
+@dataclass
+class Quality:
+    """One metric of both sides, over the cells that both finished with a value."""
+
+    metric: MetricInfo
+    a: float
+    b: float
+    """Means over units of the paired cells; NaN without any."""
+    difference: Interval
+    """Of B − A, with a 95 % interval of this row alone."""
+    deviation: float
+    """Standard deviation of the differences over units."""
+    wins_a: int
+    wins_b: int
+    ties: int
+    """Units in which A, B or neither is better."""
+    identical: bool
+    """Whether every pair is equal to the last digit."""
+    refused: dict[str, int] = field(default_factory=dict)
+    """Why pairs are not compared (conditions of the metric that differ), and how many."""
+    p: float = math.nan
+    adjusted: float = math.nan
+    """After Holm, over the rows of its kind: this metric, tasks or categories."""
+    method: str = ""
+    detectable: float = math.nan
+    """Smallest difference that this test, at its corrected level, detects with 80 % power."""
+
+    @property
+    def better(self) -> str:
+        """ "A" or "B" where the test tells, else ""."""
+        if not self.adjusted <= ALPHA:
+            return ""
+        return "B" if (self.difference.mean > 0) == (self.metric.direction == "higher") else "A"
+
+
+@dataclass
+class Cost:
+    """Parameters of both sides, and ratios B / A of what cells took."""
+
+    parameters_a: tuple[float, float]
+    parameters_b: tuple[float, float]
+    """MLP and encoding; NaN where unknown, means where cells differ."""
+    memory: Interval
+    """Geometric mean of the ratios of peak memory, over units."""
+    time: Interval
+    """The same of seconds of training, over pairs of the same machine, device and threads."""
+    timed: int
+    untimed: int
+    """Pairs whose times are compared, and whose are not."""
+    refused: dict[str, int] = field(default_factory=dict)
+    """Why times or memory of pairs are not compared, and of how many."""
+
+
+@dataclass
+class TaskRow:
+    """Two sides on one task, or on a category of tasks."""
+
+    task: str
+    entry: str
+    """The encoding, where whole folders are compared."""
+    category: bool
+    targets: int
+    within: bool
+    """Whether it is a task whose category has a row of its own."""
+    pairs: int
+    """Pairs of cells that both finished."""
+    quality: list[Quality]
+    cost: Cost
+
+
+@dataclass(frozen=True)
+class Change:
+    """Something that differs, and between how many pairs of cells."""
+
+    name: str
+    a: str
+    b: str
+    pairs: int
+
+
+@dataclass
+class Report:
+    """Everything that a comparison found. Differences are B minus A."""
+
+    a: str
+    b: str
+    folder: str | None
+    """Where both encodings are; None where ``a`` and ``b`` are folders."""
+    pairs: int = 0
+    """Pairs of cells, however they ended."""
+    equal: int = 0
+    """Pairs whose status, metrics, best value and spectra are equal to the last digit."""
+    rows: list[TaskRow] = field(default_factory=list)
+    """Categories first; then every task, those of categories too."""
+    changes: list[Change] = field(default_factory=list)
+    settings: list[Change] = field(default_factory=list)
+    not_finished: list[str] = field(default_factory=list)
+    """Pairs of which one or both did not finish, in words."""
+    only_a: list[str] = field(default_factory=list)
+    only_b: list[str] = field(default_factory=list)
+    """Cells without a partner, in words."""
+    between: list[str] = field(default_factory=list)
+    """Settings that alone keep those from having a partner."""
+
+
+Pair = tuple[StoredRecord, StoredRecord]
+Partners = Mapping[int, StoredRecord]
+"""id of a record of A to its partner of B."""
+
+
+def compare_folders(a: Path, b: Path, despite: Sequence[str] = ()) -> Report:
+    """The cells of two results folders that are the same but for versions of plug-ins.
+
+    Args:
+        a, b: the folders.
+        despite: settings in which they may differ, too: "training.epochs", or all of "network".
+
+    Raises:
+        StoreError: one of them is no results folder, or holds no records.
+        UsageError: there is no such setting, or a folder holds a cell with several values of it.
+    """
+    pairs, only_a, only_b = match_cells(_records(a), _records(b), despite)
+    report = Report(str(a), str(b), None)
+    _add_pairs(report, pairs)
+    report.only_a, report.between = unmatched(only_a, only_b)
+    report.only_b, _ = unmatched(only_b, only_a)
+    if pairs:
+        partners = {id(mine): other for mine, other in pairs}
+        report.rows = _rows(boards([mine for mine, _ in pairs]), partners, by_entry=True)
+    return report
+
+
+def compare_encodings(a: str, b: str, folder: Path) -> Report:
+    """Two encodings on the same tasks and seeds of one results folder.
+
+    Args:
+        a, b: an entry as the leaderboard prints it, or NAME:KEY=VALUE with as many of its
+            parameters as tell it from the others.
+        folder: the results folder.
+
+    Raises:
+        StoreError: the folder is none, or holds no records.
+        UsageError: a name is that of no encoding there, or of several.
+    """
+    board = boards(_records(folder))
+    mine, other = find_encoding(a, board), find_encoding(b, board)
+    if mine == other:
+        raise UsageError(f"{a!r} and {b!r} are the same encoding, {mine.label}; name two")
+    report = Report(mine.label, other.label, str(folder))
+    partners: dict[int, StoredRecord] = {}
+    for task in board.tasks:
+        sides: list[dict[int, StoredRecord]] = []
+        for text, wanted in ((a, mine), (b, other)):
+            entries = entries_of(wanted, task)
+            if len(entries) > 1:
+                raise UsageError(
+                    f"{text!r} is several entries on {task.label}: {'; '.join(entries)}; "
+                    "give one of them as it is printed here"
+                )
+            found = [stored for entry in entries for stored in task.of_entry(entry)]
+            sides.append({stored.record.cell.seed: stored for stored in found})
+        ours, theirs = sides
+        pairs = [(ours[seed], theirs[seed]) for seed in ours if seed in theirs]
+        _add_pairs(report, pairs)
+        partners |= {id(stored): partner for stored, partner in pairs}
+        report.only_a += [name_of(r.record) for seed, r in ours.items() if seed not in theirs]
+        report.only_b += [name_of(r.record) for seed, r in theirs.items() if seed not in ours]
+    report.rows = _rows(board, partners, by_entry=False)
+    return report
+
+
+def _records(folder: Path) -> list[StoredRecord]:
+    records = Store(folder).records()
+    if not records:
+        raise StoreError(
+            f"{folder} holds no records, expected records/*/record.json; "
+            f"`encbench run -o {folder}` writes them"
+        )
+    return records
+
+
+def _add_pairs(report: Report, pairs: Sequence[Pair]) -> None:
+    """Count pairs, and what differs between their two cells."""
+    changes = Counter({(c.name, c.a, c.b): c.pairs for c in report.changes})
+    settings = Counter({(c.name, c.a, c.b): c.pairs for c in report.settings})
+    for mine, other in pairs:
+        a, b = mine.record, other.record
+        report.pairs += 1
+        report.equal += equal_results(a, b)
+        changes.update((c.name, c.then, c.now) for c in circumstances(a, b))
+        left, right = cell_settings(a), cell_settings(b)
+        settings.update(
+            (name, str(left.get(name, "unset")), str(right.get(name, "unset")))
+            for name in differing([left, right])
+        )
+        if a.status != "ok" or b.status != "ok":
+            report.not_finished.append(f"{name_of(a)}: A {_ended(a)}, B {_ended(b)}")
+    report.changes = [Change(*what, count) for what, count in changes.items()]
+    report.settings = [Change(*what, count) for what, count in settings.items()]
+
+
+def _ended(record: Record) -> str:
+    if record.error is not None and record.error.step is not None:
+        return f"{record.status} at step {record.error.step:,}"
+    return record.status.replace("_", " ")
+
+
+@dataclass(frozen=True)
+class _Tested:
+    """A quality, and what its test is made of."""
+
+    quality: Quality
+    units: np.ndarray  # (units,), differences B − A
+    scale: float
+    """Largest value, for the size of rounding errors."""
+    category: bool
+
+
+def _rows(board: Board, partners: Partners, *, by_entry: bool) -> list[TaskRow]:
+    """A row for each task and category, and of whole folders for each entry of it."""
+    inside = {target.slug for category in board.categories for target in category.targets}
+    rows: list[TaskRow] = []
+    tested: list[_Tested] = []
+    for task in (*board.categories, *board.tasks):
+        together = _together(task, partners)
+        if not by_entry:
+            together["entry"] = ""
+        finished = together[(together["status"] == "ok") & (together["status|b"] == "ok")]
+        entries = list(dict.fromkeys(together["entry"]))
+        measured = [_qualities(task, finished, entries, metric) for metric in task.metrics]
+        for place, entry in enumerate(entries):
+            own = together[together["entry"] == entry]
+            ended = finished[finished["entry"] == entry]
+            row = TaskRow(
+                task=task.label,
+                entry=entry,
+                category=bool(task.targets),
+                targets=int(own["unit"].nunique()) if task.targets else 0,
+                within=task.slug in inside,
+                pairs=len(ended),
+                quality=[found[place].quality for found in measured],
+                cost=_cost(own, ended),
+            )
+            rows.append(row)
+            tested += [found[place] for found in measured]
+    _test(tested)
+    return rows
+
+
+def _together(task: TaskBoard, partners: Partners) -> pd.DataFrame:
+    """The cells of A; beside them, as columns ending in "|b", what was measured of B's.
+
+    Columns besides those of ``TaskBoard.cells`` say what may be compared: "where" (machine,
+    device and threads), "device", and the conditions of each metric.
+    """
+    paired = [id(stored) in partners for stored in task.records]
+    mine = [stored for stored in task.records if id(stored) in partners]
+    others = [partners[id(stored)] for stored in mine]
+    cells = task.cells[paired].reset_index(drop=True)
+    # The same unit and seed row by row; only what was measured is the other's.
+    measured = task.measure(others) if others else cells
+    sides = []
+    for side, records in ((cells, mine), (measured, others)):
+        sources = [stored.record.provenance for stored in records]
+        under = {
+            f"under:{metric.name}": [
+                ", ".join(f"{k} = {v}" for k, v in (conditions_of(r, metric.name) or {}).items())
+                for r in records
+            ]
+            for metric in task.metrics
+        }
+        where = [
+            f"{s.machine}, {s.processor}, {s.device}, "
+            f"{s.threads} thread{'' if s.threads == 1 else 's'}"
+            for s in sources
+        ]
+        sides.append(side.assign(where=where, device=[s.device for s in sources], **under))
+    return sides[0].join(sides[1].add_suffix("|b"))
+
+
+def _qualities(
+    task: TaskBoard, finished: pd.DataFrame, entries: Sequence[str], metric: MetricInfo
+) -> list[_Tested]:
+    """One metric of each entry."""
+    column, under = f"metric:{metric.name}", f"under:{metric.name}"
+    valued = finished[finished[column].notna() & finished[f"{column}|b"].notna()]
+    # MS-SSIM of three scales and of four are two metrics.
+    alike = valued[under] == valued[f"{under}|b"]
+    paired, unlike = valued[alike], valued[~alike]
+    a, b = paired[column].to_numpy(np.float64), paired[f"{column}|b"].to_numpy(np.float64)
+    with np.errstate(invalid="ignore"):
+        # ∞ beside ∞ is no difference
+        paired = paired.assign(gap=np.where(a == b, 0.0, b - a))
+    cubes = [cube(paired, name, entries) for name in (column, f"{column}|b", "gap")]
+    sides = [intervals(c.values) for c in cubes]
+    units = unit_means(cubes[2].values)
+    better = units if metric.direction == "higher" else -units
+    found = []
+    for place, entry in enumerate(entries):
+        here = units[place][~np.isnan(units[place])]
+        gaps = cubes[2].values[place]
+        gaps = gaps[~np.isnan(gaps)]
+        own = unlike[unlike["entry"] == entry]
+        conditions = Counter(zip(own[under], own[f"{under}|b"], strict=True))
+        quality = Quality(
+            metric=metric,
+            a=sides[0][place].mean,
+            b=sides[1][place].mean,
+            difference=sides[2][place],
+            deviation=float(here.std(ddof=1))
+            if len(here) > 1 and np.isfinite(here).all()
+            else math.nan,
+            wins_a=int((better[place] < 0).sum()),
+            wins_b=int((better[place] > 0).sum()),
+            ties=int((better[place] == 0).sum()),
+            identical=bool(len(gaps) and (gaps == 0).all()),
+            refused={
+                f"{metric.title}: A under {a}; B under {b}": n for (a, b), n in conditions.items()
+            },
+        )
+        scale = float(np.nan_to_num(np.abs(cubes[0].values[place]), posinf=0.0).max())
+        found.append(_Tested(quality, units[place], scale, bool(task.targets)))
+    return found
+
+
+def _test(tested: Sequence[_Tested]) -> None:
+    """Tests of each metric, over all tasks and over all categories, corrected for their number."""
+    families: dict[tuple[str, bool], list[_Tested]] = {}
+    for one in tested:
+        families.setdefault((one.quality.metric.name, one.category), []).append(one)
+    for family in families.values():
+        padded = np.full((len(family), max(len(one.units) for one in family)), np.nan)
+        for row, one in enumerate(family):
+            # What is equal to the last digit needs no test, and takes no part in the correction.
+            if not one.quality.identical:
+                padded[row, : len(one.units)] = one.units
+        p, methods = p_values(padded, np.array([one.scale for one in family]))
+        adjusted = holm(p)
+        tests = int((~np.isnan(p)).sum())
+        for row, one in enumerate(family):
+            quality = one.quality
+            quality.p, quality.adjusted = float(p[row]), float(adjusted[row])
+            quality.method = str(methods[row])
+            if not math.isnan(quality.p):
+                quality.detectable = detectable(
+                    quality.deviation, quality.difference.units, ALPHA / tests
+                )
+
+
+def _cost(together: pd.DataFrame, finished: pd.DataFrame) -> Cost:
+    same = finished["where"] == finished["where|b"]
+    apart = finished[~same]
+    unlike = Counter(zip(apart["where"], apart["where|b"], strict=True))
+    refused = {f"times: A on {a}; B on {b}": number for (a, b), number in unlike.items()}
+    cpu = (finished["device"] == "cpu") == (finished["device|b"] == "cpu")
+    if not cpu.all():
+        refused[RESIDENT] = int((~cpu).sum())
+    parameters = [
+        (
+            float(together[f"params_mlp{side}"].mean()),
+            float(together[f"params_encoding{side}"].mean()),
+        )
+        for side in ("", "|b")
+    ]
+    return Cost(
+        parameters_a=parameters[0],
+        parameters_b=parameters[1],
+        memory=_ratio(finished[cpu], "peak_memory"),
+        time=_ratio(finished[same], "training"),
+        timed=int(same.sum()),
+        untimed=len(apart),
+        refused=refused,
+    )
+
+
+def _ratio(cells: pd.DataFrame, column: str) -> Interval:
+    """Geometric mean over units of B / A, with its interval."""
+    a, b = cells[column], cells[f"{column}|b"]
+    usable = cells[(a > 0) & (b > 0)]
+    if usable.empty:
+        return NO_INTERVAL
+    logs = usable.assign(entry="both", ratio=np.log(usable[f"{column}|b"] / usable[column]))
+    found = intervals(cube(logs, "ratio", ["both"]).values)[0]
+    mean, low, high = (math.exp(x) for x in (found.mean, found.low, found.high))
+    return Interval(mean, low, high, found.units, found.method)
