@@ -10,6 +10,7 @@ from markupsafe import Markup, escape
 
 from encbench_leaderboard.render.html.data import Entries, wrapping_code
 from encbench_leaderboard.report.blocks import Column, Row, Table, Value
+from encbench_leaderboard.report.format import MISSING
 
 __all__ = ["cell_html", "table_options"]
 
@@ -23,6 +24,7 @@ OPTIONS: dict[str, Any] = {
     "deferRender": True,
     "autoWidth": False,
     "order": [],
+    "orderFixed": {"post": [[0, "asc"]]},
     "pageLength": PAGE,
     "lengthMenu": [PAGE, 200, 1000],
     "language": {
@@ -44,10 +46,19 @@ def table_options(table: Table, entries: Entries, *, openable: bool) -> dict[str
     Args:
         table: the table.
         entries: numbers of its entries.
-        openable: the first column is a button that opens the row.
+        openable: a first column marks rows that can be opened; hidden or not, it keeps rows in
+            the page's order where they are equal, or sorted by nothing.
     """
-    opener = {"name": "", "data": None, "defaultContent": "", "orderable": False}
-    columns = [{**opener, "className": "opener"}] if openable else []
+    opener = {
+        "name": "",
+        "data": {"_": "nothing", "sort": "place"},
+        "defaultContent": "",
+        "type": "value",
+        "orderable": False,
+        "visible": openable,
+        "className": "opener",
+    }
+    columns: list[dict[str, Any]] = [opener]
     columns += [_column(column, place) for place, column in enumerate(table.columns)]
     if any(set(row.statuses) - {"ok"} for row in table.rows):
         columns = [
@@ -68,7 +79,10 @@ def table_options(table: Table, entries: Entries, *, openable: bool) -> dict[str
     return {
         **OPTIONS,
         "columns": columns,
-        "data": [_row(row, table.columns, entries) for row in table.rows],
+        "data": [
+            {"place": place, **_row(row, table.columns, entries)}
+            for place, row in enumerate(table.rows)
+        ],
         "paging": many,
         "layout": {
             "topStart": None,
@@ -139,7 +153,10 @@ def _sorted_by(column: Column, value: Value) -> float | str:
 
 
 def _copied(column: Column, value: Value) -> str:
-    """All digits of a number, and text; escaped, for DataTables takes it for HTML."""
+    """All digits of a number, and text, "" where there is none.
+
+    Escaped, for DataTables reads it as HTML.
+    """
     if column.kind == "number" and isinstance(value.sort, float | int):
         return "" if math.isnan(value.sort) else str(value.sort)
-    return str(escape(value.text))
+    return "" if value.text == MISSING else str(escape(value.text))

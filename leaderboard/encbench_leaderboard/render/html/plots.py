@@ -46,7 +46,8 @@ AXIS: dict[str, Any] = {
     "gridcolor": GREY.format(0.25),
     "linecolor": GREY.format(0.6),
     "zeroline": False,
-    # Powers would be raised by a style attribute, which the page's policy forbids.
+    # Plotly raises powers with a style attribute, and makes text bold with one: both are
+    # forbidden by the page's policy.
     "exponentformat": "e",
     "minexponent": 5,
     "separatethousands": True,
@@ -225,7 +226,7 @@ def _series_traces(
         "mode": "markers" if series.kind == "points" else "lines",
         "opacity": 0.4 if series.faint else 1,
         "line": line,
-        "hovertemplate": f"<b>%{{data.name}}</b>{about}<br>%{{xaxis.title.text}}: %{{x:,.6~r}}"
+        "hovertemplate": f"%{{data.name}}{about}<br>%{{xaxis.title.text}}: %{{x:,.6~r}}"
         f"<br>{escaped(panel.y.title)}: %{{y:.5~g}}<extra></extra>",
     }
     if series.kind == "points":
