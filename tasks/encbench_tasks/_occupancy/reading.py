@@ -9,7 +9,7 @@ import json
 import re
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -188,8 +188,8 @@ def _with_trimesh(data: bytes, kind: str) -> tuple[Array, Indices]:
     faces = [np.asarray(part.faces, np.int64) for part in parts]
     if not parts:
         return np.concatenate([np.empty((0, 3)), *vertices]), np.empty((0, 3), np.int64)
-    found: tuple[Array, Indices] = append_faces(vertices, faces)
-    return found
+    places, corners = append_faces(vertices, faces)
+    return places.astype(np.float64, copy=False), corners.astype(np.int64, copy=False)
 
 
 def _check_numbers(count: int) -> None:
@@ -211,7 +211,7 @@ def _merged(vertices: Array, faces: Indices) -> Triangles:
     return Triangles(places[new], number[faces])
 
 
-READERS = {
+READERS: dict[str, Callable[[bytes], tuple[Array, Indices]]] = {
     ".ply": read_ply,
     ".obj": partial(_with_trimesh, kind="obj"),
     ".stl": _read_stl,
