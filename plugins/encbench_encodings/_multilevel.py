@@ -115,7 +115,6 @@ class NodeGrid(MultilevelGrid):
         self,
         in_dim: int,
         resolutions: Sequence[int],
-        *,
         features: int,
         init_std: float,
         include_input: bool,

@@ -49,6 +49,7 @@ __all__ = [
     "finest",
     "finest_resolution",
     "growth_of",
+    "hash_size",
     "plan_levels",
 ]
 
@@ -72,6 +73,11 @@ def finest(default: int) -> Any:
     """The field of ``max_resolution``, whose default is this where per_level_scale is not given."""
     what = f"N_max at the finest level ({default}), b follows from it; or per_level_scale"
     return Field(ge=1, description=what)
+
+
+def hash_size(smallest: int) -> Any:
+    """The field of ``log2_hashmap_size``."""
+    return Field(ge=smallest, le=30, description="log2 T, T entries of a level at most")
 
 
 @dataclass(frozen=True)

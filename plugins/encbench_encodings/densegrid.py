@@ -4,20 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated
 
+from encbench_encodings import _tiny_cuda as tcnn
 from encbench_encodings._multilevel import FeaturesPerLevel, Levels, SparseGradients
-from encbench_encodings._tiny_cuda import (
-    BaseResolution,
-    InitScale,
-    Interpolation,
-    PerLevelScale,
-    TinyCudaGrid,
-    finest,
-    growth_of,
-    plan_levels,
-)
 
 
-class DenseGrid(TinyCudaGrid):
+class DenseGrid(tcnn.TinyCudaGrid):
     """Multiresolution grid with every vertex stored, as tiny-cuda-nn's DenseGrid; d_e = L·F.
 
     The hash grid without its hash: ``resolution^d`` entries a level, rounded up to a multiple of
@@ -40,8 +31,8 @@ class DenseGrid(TinyCudaGrid):
             for entries that no point read; only plain SGD and SparseAdam take it.
 
     Raises:
-        ParameterError: per_level_scale and max_resolution both given, max_resolution below
-            base_resolution, or a level of 2^31 vertices or more.
+        ParameterError: a level of 2^31 vertices or more, per_level_scale and max_resolution both
+            given, or max_resolution below base_resolution.
     """
 
     def __init__(
@@ -50,17 +41,17 @@ class DenseGrid(TinyCudaGrid):
         *,
         levels: Levels = 8,
         features_per_level: FeaturesPerLevel = 2,
-        base_resolution: BaseResolution = 16,
-        per_level_scale: PerLevelScale = None,
-        max_resolution: Annotated[int | None, finest(128)] = None,
-        interpolation: Interpolation = "linear",
-        init_scale: InitScale = 1e-4,
+        base_resolution: tcnn.BaseResolution = 16,
+        per_level_scale: tcnn.PerLevelScale = None,
+        max_resolution: Annotated[int | None, tcnn.finest(128)] = None,
+        interpolation: tcnn.Interpolation = "linear",
+        init_scale: tcnn.InitScale = 1e-4,
         sparse_gradients: SparseGradients = False,
     ) -> None:
-        growth = growth_of(
+        growth = tcnn.growth_of(
             "densegrid", levels, base_resolution, per_level_scale, max_resolution, default=128
         )
-        plan = plan_levels("densegrid", in_dim, levels, base_resolution, growth)
+        plan = tcnn.plan_levels("densegrid", in_dim, levels, base_resolution, growth)
         super().__init__(
             in_dim, plan, features_per_level, interpolation, init_scale, sparse_gradients
         )

@@ -30,7 +30,7 @@ class FinerEncoding(FirstLayer):
     Args:
         in_dim: d, 1 to 4.
         features: m, units of the layer.
-        omega: ω0 of this layer.
+        omega: ω0 of this first layer.
         bias_range: k. None: 1/√d.
         hidden_omega: ω of the hidden layers.
     """

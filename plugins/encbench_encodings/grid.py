@@ -9,12 +9,7 @@ from pydantic import Field
 from torch import Tensor
 
 from encbench import ParameterError
-from encbench_encodings._multilevel import (
-    IncludeInput,
-    NodeGrid,
-    ScalarsPerNode,
-    SparseGradients,
-)
+from encbench_encodings._multilevel import IncludeInput, NodeGrid, ScalarsPerNode, SparseGradients
 from encbench_encodings._tables import InitStd, cells_and_places, over_corners
 
 
@@ -78,14 +73,7 @@ class Grid(NodeGrid):
             raise ParameterError(
                 f"grid: resolution={resolution} must be at least 2, for a node on each border"
             )
-        super().__init__(
-            in_dim,
-            [resolution],
-            features=features,
-            init_std=init_std,
-            include_input=include_input,
-            sparse_gradients=sparse_gradients,
-        )
+        super().__init__(in_dim, [resolution], features, init_std, include_input, sparse_gradients)
         self.resolution = resolution
         self.interpolation = interpolation
 

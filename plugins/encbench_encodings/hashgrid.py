@@ -4,22 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field
-
+from encbench_encodings import _tiny_cuda as tcnn
 from encbench_encodings._multilevel import FeaturesPerLevel, Levels, SparseGradients
-from encbench_encodings._tiny_cuda import (
-    BaseResolution,
-    InitScale,
-    Interpolation,
-    PerLevelScale,
-    TinyCudaGrid,
-    finest,
-    growth_of,
-    plan_levels,
-)
 
 
-class HashGrid(TinyCudaGrid):
+class HashGrid(tcnn.TinyCudaGrid):
     """Multiresolution hash grid of Instant-NGP, index for index as tiny-cuda-nn; d_e = L·F.
 
     Coarse levels store every vertex; a level with more than T = 2^log2_hashmap_size vertices
@@ -70,20 +59,18 @@ class HashGrid(TinyCudaGrid):
         *,
         levels: Levels = 16,
         features_per_level: FeaturesPerLevel = 2,
-        log2_hashmap_size: Annotated[
-            int, Field(ge=3, le=30, description="log2 T, T entries of a level at most")
-        ] = 19,
-        base_resolution: BaseResolution = 16,
-        per_level_scale: PerLevelScale = None,
-        max_resolution: Annotated[int | None, finest(2048)] = None,
-        interpolation: Interpolation = "linear",
-        init_scale: InitScale = 1e-4,
+        log2_hashmap_size: Annotated[int, tcnn.hash_size(3)] = 19,
+        base_resolution: tcnn.BaseResolution = 16,
+        per_level_scale: tcnn.PerLevelScale = None,
+        max_resolution: Annotated[int | None, tcnn.finest(2048)] = None,
+        interpolation: tcnn.Interpolation = "linear",
+        init_scale: tcnn.InitScale = 1e-4,
         sparse_gradients: SparseGradients = False,
     ) -> None:
-        growth = growth_of(
+        growth = tcnn.growth_of(
             "hashgrid", levels, base_resolution, per_level_scale, max_resolution, default=2048
         )
-        plan = plan_levels(
+        plan = tcnn.plan_levels(
             "hashgrid",
             in_dim,
             levels,

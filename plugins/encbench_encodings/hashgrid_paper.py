@@ -19,6 +19,7 @@ from encbench_encodings._tiny_cuda import (
     PerLevelScale,
     finest,
     finest_resolution,
+    hash_size,
 )
 
 DEFAULT_MAX_RESOLUTION = 2048
@@ -72,9 +73,7 @@ class HashGridPaper(HashedLevels):
         *,
         levels: Levels = 16,
         features_per_level: FeaturesPerLevel = 2,
-        log2_hashmap_size: Annotated[
-            int, Field(ge=1, le=30, description="log2 T, T entries of a level at most")
-        ] = 19,
+        log2_hashmap_size: Annotated[int, hash_size(1)] = 19,
         base_resolution: Annotated[
             int, Field(ge=1, description="N_min, cells an axis, coarsest level")
         ] = 16,

@@ -8,12 +8,7 @@ from pydantic import Field
 from torch import Tensor
 
 from encbench import ParameterError
-from encbench_encodings._multilevel import (
-    IncludeInput,
-    NodeGrid,
-    ScalarsPerNode,
-    SparseGradients,
-)
+from encbench_encodings._multilevel import IncludeInput, NodeGrid, ScalarsPerNode, SparseGradients
 from encbench_encodings._tables import InitStd, check_resolutions
 
 PAPER = """\
@@ -111,12 +106,7 @@ class MultigridParametricEncoding(NodeGrid):
                     )
         check_resolutions("mpe", resolutions)
         super().__init__(
-            in_dim,
-            resolutions,
-            features=features_per_level,
-            init_std=init_std,
-            include_input=include_input,
-            sparse_gradients=sparse_gradients,
+            in_dim, resolutions, features_per_level, init_std, include_input, sparse_gradients
         )
 
     def grid(self, level: int) -> Tensor:

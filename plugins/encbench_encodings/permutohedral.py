@@ -10,12 +10,7 @@ from pydantic import Field
 from torch import Tensor
 
 from encbench import ParameterError
-from encbench_encodings._multilevel import (
-    FeaturesPerLevel,
-    Levels,
-    MultilevelGrid,
-    SparseGradients,
-)
+from encbench_encodings._multilevel import FeaturesPerLevel, Levels, MultilevelGrid, SparseGradients
 from encbench_encodings._tables import InitStd
 
 HASH_FACTOR = 2531011

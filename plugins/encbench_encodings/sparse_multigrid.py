@@ -8,12 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from encbench_encodings._multilevel import (
-    IncludeInput,
-    NodeGrid,
-    ScalarsPerNode,
-    SparseGradients,
-)
+from encbench_encodings._multilevel import IncludeInput, NodeGrid, ScalarsPerNode, SparseGradients
 from encbench_encodings._tables import InitStd, check_resolutions
 
 DEFAULT_RESOLUTIONS = (16, 128)
@@ -91,10 +86,10 @@ class SparseMultigrid(NodeGrid):
         super().__init__(
             in_dim,
             resolutions,
-            features=features_per_level,
-            init_std=init_std,
-            include_input=include_input,
-            sparse_gradients=sparse_gradients,
+            features_per_level,
+            init_std,
+            include_input,
+            sparse_gradients,
             entries=[len(axis) ** in_dim for axis in axes],
         )
         self.init_std = init_std

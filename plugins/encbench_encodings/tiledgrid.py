@@ -4,20 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated
 
+from encbench_encodings import _tiny_cuda as tcnn
 from encbench_encodings._multilevel import FeaturesPerLevel, Levels, SparseGradients
-from encbench_encodings._tiny_cuda import (
-    BaseResolution,
-    InitScale,
-    Interpolation,
-    PerLevelScale,
-    TinyCudaGrid,
-    finest,
-    growth_of,
-    plan_levels,
-)
 
 
-class TiledGrid(TinyCudaGrid):
+class TiledGrid(tcnn.TinyCudaGrid):
     """Multiresolution grid repeated over the domain, as tiny-cuda-nn's TiledGrid; d_e = L·F.
 
     No level holds more than N_min^d entries; a finer one reuses them, its dense index taken
@@ -41,9 +32,9 @@ class TiledGrid(TinyCudaGrid):
             for entries that no point read; only plain SGD and SparseAdam take it.
 
     Raises:
-        ParameterError: per_level_scale and max_resolution both given, max_resolution below
-            base_resolution, or a level of 2^31 vertices or more (tiny-cuda-nn sends all
-            vertices of such a level to one entry).
+        ParameterError: max_resolution given beside per_level_scale or below base_resolution, or a
+            level of 2^31 vertices or more (tiny-cuda-nn sends all vertices of such a level to
+            one entry).
     """
 
     def __init__(
@@ -52,17 +43,17 @@ class TiledGrid(TinyCudaGrid):
         *,
         levels: Levels = 16,
         features_per_level: FeaturesPerLevel = 2,
-        base_resolution: BaseResolution = 16,
-        per_level_scale: PerLevelScale = None,
-        max_resolution: Annotated[int | None, finest(512)] = None,
-        interpolation: Interpolation = "linear",
-        init_scale: InitScale = 1e-4,
+        base_resolution: tcnn.BaseResolution = 16,
+        per_level_scale: tcnn.PerLevelScale = None,
+        max_resolution: Annotated[int | None, tcnn.finest(512)] = None,
+        interpolation: tcnn.Interpolation = "linear",
+        init_scale: tcnn.InitScale = 1e-4,
         sparse_gradients: SparseGradients = False,
     ) -> None:
-        growth = growth_of(
+        growth = tcnn.growth_of(
             "tiledgrid", levels, base_resolution, per_level_scale, max_resolution, default=512
         )
-        plan = plan_levels(
+        plan = tcnn.plan_levels(
             "tiledgrid", in_dim, levels, base_resolution, growth, cap=base_resolution**in_dim
         )
         super().__init__(

@@ -9,12 +9,7 @@ from pydantic import Field
 from torch import Tensor
 
 from encbench import Encoding, SparseBlock
-from encbench_encodings._tables import (
-    FactorTable,
-    InitStd,
-    blocks_of_levels,
-    check_columns,
-)
+from encbench_encodings._tables import FactorTable, InitStd, blocks_of_levels, check_columns
 
 AXES = ((0, 1), (0, 2), (1, 2))
 

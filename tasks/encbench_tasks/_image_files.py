@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
 from encbench import DataError
+from encbench.errors import did_you_mean
 
 PHOTOGRAPHS = {
     "astronaut": "astronaut.png",
@@ -129,11 +129,9 @@ def _built_in(name: str) -> Path:
 
 def _missing(image: str, path: Path) -> str:
     if path.parent == Path() and not path.suffix:
-        near = difflib.get_close_matches(image.lower(), PHOTOGRAPHS, n=2, cutoff=0.6)
-        hint = f"did you mean {' or '.join(map(repr, near))}? " if near else ""
         return (
-            f"no image {image!r}: neither a file nor a built-in photograph; {hint}"
-            f"Built in: {', '.join(PHOTOGRAPHS)}"
+            f"no image {image!r}: neither a file nor a built-in photograph; "
+            f"{did_you_mean(image.lower(), PHOTOGRAPHS, 2)}Built in: {', '.join(PHOTOGRAPHS)}"
         )
     if not path.parent.is_dir():
         return f"no image {image!r}: there is no folder {str(path.parent)!r}; mend the path"
@@ -141,8 +139,7 @@ def _missing(image: str, path: Path) -> str:
         beside = [entry.name for entry in path.parent.iterdir()]
     except OSError:
         beside = []
-    near = difflib.get_close_matches(path.name, [*beside, *PHOTOGRAPHS], n=2, cutoff=0.6)
-    hint = f"did you mean {' or '.join(map(repr, near))}?" if near else "mend the path"
+    hint = did_you_mean(path.name, [*beside, *PHOTOGRAPHS], 2).strip() or "mend the path"
     return f"no image {image!r}: the file does not exist; {hint}"
 
 

@@ -9,7 +9,6 @@ from typing import Annotated, Any, ClassVar, Literal, get_args
 
 import numpy as np
 import torch
-from matplotlib import colormaps
 from numpy.typing import NDArray
 from PIL import Image
 from pydantic import Field
@@ -19,6 +18,7 @@ from encbench import DataError, Outcome, ParameterError, Task
 from encbench.contracts.task import Predict
 from encbench.metrics.psnr import psnr
 from encbench_tasks._image_files import folder_images, locate_image, named_folder
+from encbench_tasks._pictures import error_picture
 from encbench_tasks._pixels import Pixels, read_pixels
 
 __all__ = ["ImageTask"]
@@ -27,8 +27,6 @@ Channels = Literal["auto", "grey", "rgb", "rgba"]
 DEFAULT_IMAGE = "chelsea"
 LUMA = np.array([0.299, 0.587, 0.114])
 """Grey of RGB, ITU-R BT.601, on the values as stored."""
-ERROR_RANGE = 0.1
-"""Mean absolute error that the brightest colour of the error picture stands for."""
 
 
 class ImageTask(Task):
@@ -145,14 +143,12 @@ class ImageTask(Task):
         map magma: black is 0, its brightest colour 0.1 and more, in every picture alike.
         """
         prediction = self._image_of(predict)
-        error = np.abs(prediction - self.truth).mean(axis=2)
-        colours = colormaps["magma"](np.nan_to_num(error / ERROR_RANGE, nan=1.0), bytes=True)
         return Outcome(
             comparisons={"image": (prediction, self.truth)},
             pictures={
                 "target": _picture(self.truth),
                 "prediction": _picture(prediction),
-                "error": np.ascontiguousarray(colours[..., :3]),
+                "error": error_picture(np.abs(prediction - self.truth).mean(axis=2)),
             },
         )
 

@@ -147,8 +147,7 @@ class OccupancyTask(Task):
         The outcome's arrays are the surface: ``mesh_vertices`` (V, 3) float32 in the unit cube,
         ``mesh_faces`` (F, 3) int32.
         """
-        comparisons, pictures, arrays = self._evaluation.of(predict)
-        return Outcome(comparisons, pictures, arrays)
+        return self._evaluation.of(predict)
 
     def _make(self, seed: int) -> tuple[Tensor, Tensor]:
         x = draw_points(self.solid, self._points, self._near_surface, self._sigma, seed)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import torch
-from matplotlib import colormaps
 from numpy.typing import NDArray
 
+from encbench import Outcome
 from encbench.contracts.task import Predict
 from encbench.metrics.surface import Surface
 from encbench_tasks._occupancy.lattice import Lattice, extract, logits_of
@@ -23,6 +22,7 @@ from encbench_tasks._occupancy.views import (
     march,
     views_of,
 )
+from encbench_tasks._pictures import error_picture
 
 __all__ = ["NEAR_SIGMA", "Evaluation"]
 
@@ -35,8 +35,6 @@ SURFACE_SAMPLES = 1 << 16
 SEED = 2
 
 Picture = NDArray[np.uint8]
-ERROR_RANGE = 0.1
-"""Depth error that the brightest colour stands for, in parts of the box's depth."""
 
 
 class Evaluation:
@@ -55,10 +53,8 @@ class Evaluation:
         self._resolution = resolution
         self._views = views_of(solid.low, solid.high, side)
 
-    def of(
-        self, predict: Predict
-    ) -> tuple[dict[str, Any], dict[str, NDArray[np.uint8]], dict[str, np.ndarray]]:
-        """Comparisons, pictures and arrays of a network's probabilities."""
+    def of(self, predict: Predict) -> Outcome:
+        """Comparisons, pictures (of depth errors in parts of the box's depth) and the surface."""
 
         def probability(x: Array) -> NDArray[np.float32]:
             return predict(torch.from_numpy(x)).numpy().reshape(-1)
@@ -97,14 +93,14 @@ class Evaluation:
         pictures = {
             "target": target,
             "prediction": made,
-            "error": _depth_error(depths[0], true_depths[0]),
+            "error": error_picture(np.abs(depths[0] - true_depths[0])),
             "side_by_side": np.concatenate([target, made], axis=1),
         }
         arrays = {
             "mesh_vertices": mesh.vertices.astype(np.float32),
             "mesh_faces": mesh.faces.astype(np.int32),
         }
-        return comparisons, pictures, arrays
+        return Outcome(comparisons, pictures, arrays)
 
     @cached_property
     def _points(self) -> tuple[Array, Array]:
@@ -153,9 +149,3 @@ def _normal_picture(distance: Array, normals: Array, view: View) -> Picture:
     colour[~np.isfinite(distance)] = 1
     picture: Picture = np.rint(np.clip(colour, 0, 1) * 255).astype(np.uint8)
     return picture.reshape(view.side, view.side, 3)
-
-
-def _depth_error(depth: NDArray[np.float32], truth: NDArray[np.float32]) -> Picture:
-    """|difference| through the colour map magma: black 0, brightest 0.1 and more."""
-    error = np.abs(depth - truth) / ERROR_RANGE
-    return np.ascontiguousarray(colormaps["magma"](error, bytes=True)[..., :3])

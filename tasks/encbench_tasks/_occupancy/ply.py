@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -28,10 +27,12 @@ KINDS = {
 }
 ORDERS = {"ascii": "", "binary_little_endian": "<", "binary_big_endian": ">"}
 CORNERS = ("vertex_indices", "vertex_index")
+LENGTH = "length of "
 
-Values = np.ndarray[Any, Any]
-Fields = tuple[tuple[str, int], ...]
-"""Of a row: the type of the numbers that follow one another, and how many there are."""
+Rows = np.ndarray[Any, Any]
+"""(n,) structured: a field (1,) or (length,) for each property, and LENGTH + the name of a list."""
+Properties = tuple[tuple[str, str, str], ...]
+"""Name and type of each; and the type of its length, empty for what is no list."""
 
 
 def read_ply(data: bytes) -> tuple[Array, Indices]:
@@ -41,46 +42,45 @@ def read_ply(data: bytes) -> tuple[Array, Indices]:
         ValueError: the header or the body is damaged; of a body that was cut short, the message
             says where it ends and where it should.
     """
-    order, elements, start = _header(data)
-    body = _Body(data, start, order)
+    order, elements, position = _header(data)
+    body = data
+    if not order:
+        body, position = _numbers(data[position:]), 0
     vertices, faces = np.empty((0, 3)), [np.empty((0, 3), np.int64)]
     for number, element in enumerate(elements):
-        columns = _columns(body, element, elements[number + 1 :])
-        if not columns:
+        runs, position, missing = _runs(body, position, order, element)
+        if missing:
+            whole = position + missing
+            for each in elements[number + 1 :]:
+                whole += each.count * _row_type(order, each.properties).itemsize
+            ends = f"{len(data)} of {whole}"
+            if not order:
+                ends = f"{len(data)}, after {len(body) // 8} of {whole // 8} numbers"
+            raise ValueError(f"damaged: ends at byte {ends}")
+        if not runs:
             continue
+        kinds = {name: kind for name, kind, _ in element.properties}
         if element.name == "vertex":
-            vertices = np.hstack([np.asarray(columns[axis]) for axis in "xyz"]).astype(np.float64)
+            columns = [
+                np.concatenate([r[axis].astype(kinds[axis]) for r in runs]) for axis in "xyz"
+            ]
+            vertices = np.hstack(columns).astype(np.float64)
         elif element.name in ("face", "tristrips"):
-            corners = next(columns[name] for name in (*CORNERS, *columns) if name in columns)
+            name = next(name for name in (*CORNERS, *kinds) if name in kinds)
+            corners = [run[name].astype(kinds[name]) for run in runs]
+            rows = corners[0] if len(corners) == 1 else [row for run in corners for row in run]
             if element.name == "face":
-                faces.append(triangulate_quads(corners).reshape(-1, 3))
+                faces.append(triangulate_quads(rows).reshape(-1, 3))
             else:
-                faces += [_strip_triangles(np.asarray(strip, np.int64)) for strip in corners]
+                faces += [_strip_triangles(np.asarray(strip, np.int64)) for strip in rows]
     return vertices, np.concatenate(faces)
-
-
-@dataclass
-class _Property:
-    name: str
-    kind: str
-    length_kind: str | None = None
-    """Of a list: the type of its length."""
 
 
 @dataclass
 class _Element:
     name: str
     count: int
-    properties: list[_Property] = field(default_factory=list)
-
-    def fields(self, lengths: Sequence[int] | None = None) -> Fields:
-        """What a row consists of, its properties being as long as given; lists empty if not."""
-        fields: list[tuple[str, int]] = []
-        for index, p in enumerate(self.properties):
-            if p.length_kind:
-                fields.append((p.length_kind, 1))
-            fields.append((p.kind, lengths[index] if lengths else int(not p.length_kind)))
-        return tuple(fields)
+    properties: Properties = ()
 
 
 def _header(data: bytes) -> tuple[str, list[_Element], int]:
@@ -96,9 +96,9 @@ def _header(data: bytes) -> tuple[str, list[_Element], int]:
             case ["element", name, count]:
                 elements.append(_Element(name, int(count)))
             case ["property", "list", length, kind, name]:
-                elements[-1].properties.append(_Property(name, KINDS[kind], KINDS[length]))
+                elements[-1].properties += ((name, KINDS[kind], KINDS[length]),)
             case ["property", kind, name]:
-                elements[-1].properties.append(_Property(name, KINDS[kind]))
+                elements[-1].properties += ((name, KINDS[kind], ""),)
             case [] | ["comment" | "obj_info", *_]:
                 pass
             case _:
@@ -108,106 +108,67 @@ def _header(data: bytes) -> tuple[str, list[_Element], int]:
     return order, elements, end.end()
 
 
-class _CutShort(Exception):
-    """The body ends before the numbers that were asked for."""
+def _numbers(text: bytes) -> bytes:
+    """The numbers of an ASCII body, all as float64."""
+    with warnings.catch_warnings():
+        # of a word that is not a number
+        warnings.simplefilter("error", DeprecationWarning)
+        return np.fromstring(text, np.float64, sep=" ").tobytes()
 
 
-class _Body:
-    """The numbers of a file, read from front to back; those of an ASCII file all as float64."""
-
-    def __init__(self, data: bytes, start: int, order: str) -> None:
-        self.data, self.position, self._order, self._file_bytes = data, start, order, len(data)
-        if not order:
-            with warnings.catch_warnings():
-                # of a word that is not a number
-                warnings.simplefilter("error", DeprecationWarning)
-                self.data = np.fromstring(data[start:], np.float64, sep=" ").tobytes()
-            self.position = 0
-        self.end = len(self.data)
-
-    def row(self, fields: Fields) -> np.dtype[Any]:
-        return _row_type(self._order, fields)
-
-    def take(self, fields: Fields, rows: int) -> list[Values]:
-        """The values (rows, n) of each field of the next rows."""
-        row = self.row(fields)
-        stop = self.position + rows * row.itemsize
-        if stop > self.end:
-            raise _CutShort
-        block = np.frombuffer(self.data, row, rows, self.position)
-        self.position = stop
-        return [block[str(i)].astype(kind, copy=False) for i, (kind, _) in enumerate(fields)]
-
-    def ends(self, whole: int) -> str:
-        """Says where the file ends, and that the numbers should end at position ``whole``."""
-        if self._order:
-            return f"ends at byte {self.end} of {whole}"
-        return f"ends at byte {self._file_bytes}, after {self.end // 8} of {whole // 8} numbers"
+@lru_cache(maxsize=256)
+def _row_type(order: str, properties: Properties, lengths: tuple[int, ...] = ()) -> np.dtype[Any]:
+    """Of rows whose lists have these lengths, in order; lists beyond them are taken for empty."""
+    fields, following = list[tuple[str, str, tuple[int, ...]]](), iter(lengths)
+    for name, kind, length_kind in properties:
+        if length_kind:
+            fields.append((LENGTH + name, order + length_kind if order else "f8", ()))
+        count = next(following, 0) if length_kind else 1
+        fields.append((name, order + kind if order else "f8", (count,)))
+    return np.dtype(fields)
 
 
-@lru_cache(maxsize=64)
-def _row_type(order: str, fields: Fields) -> np.dtype[Any]:
-    kinds = [order + kind if order else "f8" for kind, _ in fields]
-    return np.dtype([(str(i), kinds[i], (n,)) for i, (_, n) in enumerate(fields)])
+def _runs(body: bytes, position: int, order: str, element: _Element) -> tuple[list[Rows], int, int]:
+    """Runs of rows whose lists are equally long, where they end, and how many bytes are missing."""
+    runs, left, ahead = list[Rows](), element.count, element.count
+    lists = [name for name, _, length_kind in element.properties if length_kind]
+    row = _row_type(order, element.properties)
+    while left and (lengths := _lengths(body, position, order, element.properties)) is not None:
+        row = _row_type(order, element.properties, lengths)
+        rows = min(left, ahead, (len(body) - position) // row.itemsize)
+        if not rows:
+            break
+        run = np.frombuffer(body, row, rows, position)
+        alike = np.ones(rows, np.bool_)
+        for name, length in zip(lists, lengths, strict=True):
+            alike[1:] &= run[LENGTH + name][1:] == length
+        if not alike.all():
+            rows = int(alike.argmin())
+        # no further than is worth comparing: every row may differ from the last
+        ahead = 2 * rows
+        runs.append(run[:rows])
+        position += rows * row.itemsize
+        left -= rows
+    return runs, position, left * row.itemsize
 
 
-def _columns(
-    body: _Body, element: _Element, following: list[_Element]
-) -> dict[str, Values | Sequence[Values]]:
-    """The values of each property by its name: (count, n), or one array a row if lengths differ.
-
-    Raises:
-        ValueError: the file ends within the element.
-    """
-    if not element.count:
-        return {}
-    start, fields, rows = body.position, element.fields(), list[list[Values]]()
-    try:
-        first = _row(body, element)
-        fields = element.fields([len(values) for values in first])
-        body.position = start
-        if table := _table(body, element, fields):
-            return table
-        body.position = start
-        for _ in range(element.count):
-            start = body.position
-            rows.append(_row(body, element))
-    except _CutShort:
-        whole = start + (element.count - len(rows)) * body.row(fields).itemsize
-        whole += sum(each.count * body.row(each.fields()).itemsize for each in following)
-        raise ValueError(f"damaged: {body.ends(whole)}") from None
-    return dict(zip([p.name for p in element.properties], zip(*rows, strict=True), strict=True))
-
-
-def _row(body: _Body, element: _Element) -> list[Values]:
-    """The values (n,) of each property of the next row."""
-    values = []
-    for p in element.properties:
-        n = int(body.take(((p.length_kind, 1),), 1)[0][0, 0]) if p.length_kind else 1
-        if n < 0:
-            raise ValueError(f"a list of {n} numbers")
-        if n > body.end:
-            raise _CutShort
-        values.append(body.take(((p.kind, n),), 1)[0][0])
-    return values
-
-
-def _table(
-    body: _Body, element: _Element, fields: Fields
-) -> dict[str, Values | Sequence[Values]] | None:
-    """The values (count, n) of each property; None if lists differ in length from row to row."""
-    rows = min(element.count, (body.end - body.position) // body.row(fields).itemsize)
-    parts = iter(body.take(fields, rows))
-    columns: dict[str, Values | Sequence[Values]] = {}
-    for p in element.properties:
-        lengths = next(parts) if p.length_kind else None
-        values = next(parts)
-        columns[p.name] = values
-        if lengths is not None and (lengths != values.shape[1]).any():
-            return None
-    if rows < element.count:
-        raise _CutShort
-    return columns
+def _lengths(
+    body: bytes, position: int, order: str, properties: Properties
+) -> tuple[int, ...] | None:
+    """Of the lists of the row at that position; None if the body ends within it."""
+    lengths: tuple[int, ...] = ()
+    for index, (name, _, length_kind) in enumerate(properties):
+        if length_kind:
+            start = _row_type(order, properties[: index + 1], lengths)
+            if position + start.itemsize > len(body):
+                return None
+            n = int(np.frombuffer(body, start, 1, position)[LENGTH + name][0])
+            if n < 0:
+                raise ValueError(f"a list of {n} numbers")
+            if n > len(body):
+                return None
+            lengths += (n,)
+    return lengths
 
 
 def _strip_triangles(strip: Indices) -> Indices:

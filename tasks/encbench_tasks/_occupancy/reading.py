@@ -9,12 +9,14 @@ import json
 import re
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import trimesh
 from trimesh.geometry import triangulate_quads
+from trimesh.util import append_faces
 
 from encbench import DataError
 from encbench_tasks._occupancy.ply import read_ply
@@ -139,13 +141,9 @@ def _read_off(data: bytes) -> tuple[Array, Indices]:
             f"damaged: ends at byte {len(data)}, after {len(lines)} of {vertices + faces} lines"
         )
     places = np.array([words[:3] for words in lines[:vertices]], np.float64)
-    corners = [
-        [int(word) for word in words[1 : int(words[0]) + 1]]
-        for words in lines[vertices : vertices + faces]
-    ]
-    if any(
-        len(face) < int(words[0]) for face, words in zip(corners, lines[vertices:], strict=False)
-    ):
+    rows = lines[vertices : vertices + faces]
+    corners = [[int(word) for word in words[1 : int(words[0]) + 1]] for words in rows]
+    if any(len(face) < int(words[0]) for face, words in zip(corners, rows, strict=True)):
         raise ValueError(f"damaged: ends at byte {len(data)}, within a face")
     return places.reshape(-1, 3), triangulate_quads(corners).reshape(-1, 3)
 
@@ -179,38 +177,24 @@ def _read_glb(data: bytes) -> tuple[Array, Indices]:
 
 def _with_trimesh(data: bytes, kind: str) -> tuple[Array, Indices]:
     file = io.BytesIO(data)
-    if kind == "stl":
-        scene = trimesh.load_scene(file, file_type=kind, process=False)
-    else:
-        scene = trimesh.load_scene(file, file_type=kind, process=False, skip_materials=True)
+    scene = trimesh.load_scene(file, file_type=kind, process=False, skip_materials=True)
     # a geometry may be placed many times
-    _check_numbers(
-        sum(
-            np.size(scene.geometry[scene.graph[node][1]].vertices)
-            + np.size(getattr(scene.geometry[scene.graph[node][1]], "faces", ()))
-            for node in scene.graph.nodes_geometry
-        )
-    )
+    placed = [scene.geometry[scene.graph[node][1]] for node in scene.graph.nodes_geometry]
+    _check_numbers(sum(np.size(g.vertices) + np.size(getattr(g, "faces", ())) for g in placed))
     # in their places, by the scene's transformations
-    geometry = scene.dump()
-    parts = [part for part in geometry if isinstance(part, trimesh.Trimesh)]
+    geometry = [each for each in scene.dump() if hasattr(each, "vertices")]
+    parts = [each for each in geometry if isinstance(each, trimesh.Trimesh)]
+    vertices = [np.asarray(each.vertices, np.float64) for each in parts or geometry]
+    faces = [np.asarray(part.faces, np.int64) for part in parts]
     if not parts:
-        points = [np.asarray(part.vertices) for part in geometry if hasattr(part, "vertices")]
-        return np.concatenate([np.empty((0, 3)), *points]), np.empty((0, 3), np.int64)
-    offsets = np.cumsum([0, *(len(part.vertices) for part in parts)])
-    faces = [np.asarray(p.faces, np.int64) + n for p, n in zip(parts, offsets, strict=False)]
-    return np.concatenate([np.asarray(p.vertices, np.float64) for p in parts]), np.concatenate(
-        faces
-    )
+        return np.concatenate([np.empty((0, 3)), *vertices]), np.empty((0, 3), np.int64)
+    places, corners = append_faces(vertices, faces)
+    return places.astype(np.float64, copy=False), corners.astype(np.int64, copy=False)
 
 
 def _check_numbers(count: int) -> None:
     if count > MOST_NUMBERS:
         raise ValueError(f"{count} coordinates and indices, at most {MOST_NUMBERS} are read")
-
-
-def _read_obj(data: bytes) -> tuple[Array, Indices]:
-    return _with_trimesh(data, "obj")
 
 
 def _merged(vertices: Array, faces: Indices) -> Triangles:
@@ -227,9 +211,9 @@ def _merged(vertices: Array, faces: Indices) -> Triangles:
     return Triangles(places[new], number[faces])
 
 
-READERS = {
+READERS: dict[str, Callable[[bytes], tuple[Array, Indices]]] = {
     ".ply": read_ply,
-    ".obj": _read_obj,
+    ".obj": partial(_with_trimesh, kind="obj"),
     ".stl": _read_stl,
     ".off": _read_off,
     ".glb": _read_glb,

@@ -24,10 +24,9 @@ from encbench_tasks._occupancy.triangles import (
 )
 from encbench_tasks._occupancy.truth import RayParity, WindingNumber
 
-__all__ = ["Solid", "TruthMethod", "solid_of_mesh"]
+__all__ = ["Solid", "solid_of_mesh"]
 
 logger = logging.getLogger("encbench")
-TruthMethod = Literal["winding", "rays"]
 FLAT = 1e-6
 """Thickness of all vertices over their largest extent, below which a mesh is flat."""
 ENCLOSED = 0.75
@@ -53,7 +52,7 @@ class Solid:
     """Ground truth: points (N, 3) to whether they are inside (N,)."""
 
 
-def solid_of_mesh(path: Path, method: TruthMethod = "winding") -> Solid:
+def solid_of_mesh(path: Path, method: Literal["winding", "rays"] = "winding") -> Solid:
     """The solid that a mesh file bounds, its longest axis scaled to 1.
 
     Doubled faces, holes, clashing orientation and parts that are inside out are warned of, with

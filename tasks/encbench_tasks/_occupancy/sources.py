@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import gzip
 import hashlib
 import logging
@@ -20,6 +19,7 @@ from rich.console import Console
 from rich.progress import Progress, TaskID
 
 from encbench import DataError
+from encbench.errors import did_you_mean
 from encbench_tasks._occupancy.reading import sha256
 from encbench_tasks._occupancy.shapes import SHAPES
 
@@ -107,9 +107,7 @@ def locate_mesh(mesh: str) -> str | Path:
         raise DataError(f"no mesh {mesh[:80]!r}: {error}; give a path that can be read") from None
     if exists:
         raise DataError(f"{mesh!r} is not a file; give the path of one mesh file")
-    known = [*SHAPES, *MESHES]
-    near = difflib.get_close_matches(mesh, known, n=1, cutoff=0.6)
-    hint = f"did you mean {near[0]!r}? " if near else ""
+    hint = did_you_mean(mesh, [*SHAPES, *MESHES])
     raise DataError(
         f"no mesh {mesh!r}: the file does not exist; {hint}Built in: {', '.join(SHAPES)}; "
         f"to fetch: {', '.join(MESHES)}"

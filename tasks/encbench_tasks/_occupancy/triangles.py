@@ -46,6 +46,11 @@ class Triangles:
         areas: Array = np.linalg.norm(self.area_vectors, axis=1)
         return areas
 
+    def normals(self, faces: Indices) -> Array:
+        """Unit normals (n, 3) of faces (n,) that have an area."""
+        normals: Array = self.area_vectors[faces] / self.areas[faces, None]
+        return normals
+
     def sample(self, count: int, rng: np.random.Generator) -> tuple[Array, Array]:
         """``count`` points (count, 3) uniform over the area, and unit normals (count, 3)."""
         ends = np.cumsum(self.areas)
@@ -58,8 +63,7 @@ class Triangles:
         folded = u + v > 1
         u, v = np.where(folded, 1 - u, u), np.where(folded, 1 - v, v)
         points: Array = a + u * (b - a) + v * (c - a)
-        normals: Array = self.area_vectors[face] / self.areas[face, None]
-        return points, normals
+        return points, self.normals(face)
 
 
 @dataclass(frozen=True)

@@ -75,7 +75,7 @@ def cast_mesh(mesh: Triangles, view: View) -> tuple[Array, Array]:
     )
     if len(ray):
         distance[ray] = (places - view.origins[ray]) @ view.direction
-        normals[ray] = mesh.area_vectors[face] / mesh.areas[face, None]
+        normals[ray] = mesh.normals(face)
     return distance, normals
 
 

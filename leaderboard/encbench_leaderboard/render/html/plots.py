@@ -41,11 +41,18 @@ LAYOUT: dict[str, Any] = {
     "showlegend": False,
     "grid": {"pattern": "independent", "xgap": 0.16, "ygap": 0.24},
 }
-CONFIG = {"displaylogo": False, "modeBarButtonsToRemove": ["toImage", "select2d", "lasso2d"]}
+CONFIG = {
+    "displaylogo": False,
+    # Nothing is to leave the page, which Plotly's button for sharing offers.
+    "showSendToCloud": False,
+    "plotlyServerURL": "",
+    "modeBarButtonsToRemove": ["toImage", "select2d", "lasso2d"],
+}
 AXIS: dict[str, Any] = {
     "gridcolor": GREY.format(0.25),
     "linecolor": GREY.format(0.6),
     "zeroline": False,
+    "minorloglabels": "none",
     # Plotly raises powers with a style attribute, and makes text bold with one: both are
     # forbidden by the page's policy.
     "exponentformat": "e",

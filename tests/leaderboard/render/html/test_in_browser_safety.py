@@ -51,6 +51,13 @@ def test_hostile_text_is_shown_everywhere_and_does_nothing(
     opened.close()
 
 
+def test_no_figure_offers_to_send_its_data_away(opened: Opened) -> None:
+    opened.figure("spectra").locator(".plot").hover()
+    buttons = opened.page.locator(".modebar-btn")
+    titles = [button.get_attribute("data-title") for button in buttons.all()]
+    assert titles == ["Zoom", "Pan", "Zoom in", "Zoom out", "Autoscale", "Reset axes"]
+
+
 def test_the_policy_stops_a_script_that_was_not_there_and_every_request(opened: Opened) -> None:
     stopped = opened.page.evaluate(
         """async () => {
