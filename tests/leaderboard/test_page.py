@@ -214,6 +214,19 @@ def test_every_suite_of_a_folder_comes_back(results: Results) -> None:
     assert [block["name"] for block in blocks] == ["first", "second"]
     assert "encbench run suite-1.toml -o run\nencbench run suite-2.toml -o run\n" in text
     assert text.startswith("# Leaderboard: first + second")
+    assert "does not hold" not in text
+
+
+def test_cells_of_a_suite_that_the_folder_does_not_hold_are_counted(results: Results) -> None:
+    suite = {"encodings": ["identity"], "tasks": ["image"]}
+    results.store.write_suite({"name": "lost", **suite})
+    results.add("a")
+    results.add("b")
+    results.store.directory.joinpath("run.json").unlink()
+    results.store.write_suite({"name": "kept", **suite})
+    results.add("c")
+    text = page(results, pictures=False)
+    assert "Some cells came from suites that the folder does not hold: lost (2)." in text
 
 
 def test_a_folder_without_a_suite_tells_the_flags(results: Results) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -74,7 +75,8 @@ def reproduction(
             for name, suite in zip(names, asked, strict=True)
         ]
         runs = [f"encbench run {name} -o {folder}" for name in names]
-        return "\n\n".join([*parts, code_block("\n".join([*runs, page]), "sh")])
+        commands = code_block("\n".join([*runs, page]), "sh")
+        return "\n\n".join([*parts, commands, *_lost_suites(records, asked)])
     encodings = sorted({stored.record.encoding_label for stored in records})
     tasks = sorted({stored.record.task_label for stored in records})
     seeds = sorted({stored.record.cell.seed for stored in records})
@@ -90,3 +92,17 @@ def reproduction(
         f"{commands}\n\nThe folder holds no suite: settings that differ from the defaults are in "
         "its records."
     )
+
+
+def _lost_suites(records: Sequence[StoredRecord], suites: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A paragraph about cells of suites that the folder no longer holds, or nothing."""
+    names = {suite.get("name") for suite in suites} | {None}
+    cells = Counter(stored.record.provenance.suite for stored in records)
+    lost = [
+        f"{plain(suite)} ({count})"
+        for suite, count in cells.most_common()
+        if suite is not None and suite not in names
+    ]
+    if not lost:
+        return []
+    return [f"Some cells came from suites that the folder does not hold: {', '.join(lost)}."]
