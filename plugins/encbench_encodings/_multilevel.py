@@ -1,9 +1,11 @@
-"""Grids of several levels with one table for all; and those with nodes on both borders."""
+"""Grids of several levels with one table for all: with nodes on both borders, and hashed."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import reduce
 from typing import Annotated
 
 import torch
@@ -16,12 +18,15 @@ from encbench_encodings._tables import (
     blocks_of_levels,
     check_columns,
     linear_corners,
+    over_corners,
     strides_of,
     weighted_rows,
 )
 
 __all__ = [
     "FeaturesPerLevel",
+    "GridLevel",
+    "HashedLevels",
     "IncludeInput",
     "Levels",
     "MultilevelGrid",
@@ -38,6 +43,8 @@ SparseGradients = Annotated[
     bool,
     Field(description="COO gradient of the table: cheap steps, only for SGD and SparseAdam"),
 ]
+
+PRIMES = (1, 2654435761, 805459861, 3674653429)
 
 
 class MultilevelGrid(ConstantsKept):
@@ -137,3 +144,96 @@ class NodeGrid(MultilevelGrid):
 
     def corners(self, x: Tensor) -> tuple[Tensor, Tensor]:
         return linear_corners(x.t().unsqueeze(-1), self._cells, self._strides)
+
+
+@dataclass(frozen=True)
+class GridLevel:
+    """One level: ``scale`` cells on a unit of length, ``resolution`` vertices an axis."""
+
+    scale: float
+    resolution: int
+    entries: int
+    hashed: bool
+
+
+class HashedLevels(MultilevelGrid):
+    """Levels that store all of their vertices, and finer ones that share entries by a hash.
+
+    Attributes:
+        plan: the levels; resolutions never fall from level to level, so that the hashed ones are
+            the last. A hashed level has 2^k entries.
+    """
+
+    max_dim = 4
+    interpolation: str = "linear"
+
+    def __init__(
+        self,
+        in_dim: int,
+        plan: Sequence[GridLevel],
+        features_per_level: int,
+        init_scale: float,
+        sparse_gradients: bool,
+    ) -> None:
+        super().__init__(
+            in_dim,
+            entries=[level.entries for level in plan],
+            features=features_per_level,
+            sparse_gradients=sparse_gradients,
+        )
+        self.plan = tuple(plan)
+        torch.nn.init.uniform_(self.table, -init_scale, init_scale)
+        self._dense = sum(not level.hashed for level in plan)
+        dense, hashed = plan[: self._dense], plan[self._dense :]
+        self._mask = hashed[0].entries - 1 if hashed else 0
+        # One subtraction does for a modulo (which is slow) where no index reaches twice entries.
+        self._wraps_once = all(
+            sum(level.resolution ** (axis + 1) for axis in range(in_dim)) < 2 * level.entries
+            for level in dense
+        )
+        self._strides: Tensor
+        self._dense_entries: Tensor
+        self._primes: Tensor
+        constants = {
+            "_strides": strides_of([level.resolution for level in dense], in_dim),
+            "_dense_entries": torch.tensor([level.entries for level in dense], dtype=torch.int64),
+            "_primes": torch.tensor(PRIMES[:in_dim]).view(-1, 1, 1),
+        }
+        for name, constant in constants.items():
+            self.register_buffer(name, constant, persistent=False)
+
+    @abstractmethod
+    def cells_of(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The cell of each level that x (N, d) lies in, and the place within: (d, N, L) both."""
+
+    def corners(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        cells, place = self.cells_of(x)
+        if self.interpolation == "nearest":
+            return self._indices(cells), 1 + 0 * place.detach().sum(0, keepdim=True)
+        if self.interpolation == "smoothstep":
+            place = place * place * (3 - 2 * place)
+        return self._indices(cells), over_corners(torch.mul, torch.stack((1 - place, place)))
+
+    def _indices(self, cells: Tensor) -> Tensor:  # (d, N, L) -> (m, N, L)
+        parts = []
+        if self._dense:
+            index = self._combine(torch.add, cells[..., : self._dense], self._strides)
+            entries = self._dense_entries
+            if self._wraps_once:
+                parts.append(torch.where(index >= entries, index - entries, index))
+            else:
+                parts.append(index.remainder(entries))
+        if self._dense < len(self.plan):
+            # In two's complement the low bits of products and XOR are those of uint32, and a
+            # table has 2^k entries: the mask takes both moduli at once.
+            key = self._combine(torch.bitwise_xor, cells[..., self._dense :], self._primes)
+            parts.append(key.bitwise_and(self._mask))
+        return parts[0] if len(parts) == 1 else torch.cat(parts, dim=-1)
+
+    def _combine(
+        self, operation: Callable[[Tensor, Tensor], Tensor], cells: Tensor, factors: Tensor
+    ) -> Tensor:
+        lower = cells * factors
+        if self.interpolation == "nearest":
+            return reduce(operation, lower.unbind(0)).unsqueeze(0)
+        return over_corners(operation, torch.stack((lower, lower + factors)))

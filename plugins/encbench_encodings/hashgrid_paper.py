@@ -10,11 +10,15 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from encbench_encodings._multilevel import FeaturesPerLevel, Levels, SparseGradients
-from encbench_encodings._tables import cells_and_places
-from encbench_encodings._tiny_cuda import (
+from encbench_encodings._multilevel import (
+    FeaturesPerLevel,
     GridLevel,
     HashedLevels,
+    Levels,
+    SparseGradients,
+)
+from encbench_encodings._tables import cells_and_places
+from encbench_encodings._tiny_cuda import (
     InitScale,
     PerLevelScale,
     finest,
