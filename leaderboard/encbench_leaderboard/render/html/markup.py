@@ -31,7 +31,7 @@ from encbench_leaderboard.report.format import plural
 __all__ = ["Body", "environment"]
 
 FIGURES = 12_000_000
-"""Characters of all figures' data together."""
+"""Characters of figures' data after which no more are embedded."""
 
 
 @cache
@@ -147,12 +147,14 @@ class Body:
         return Markup(self._macros.plain_table(block, rows))
 
     def _figure(self, figure: Figure) -> Markup:
+        caption = to_html(figure.caption)
+        # Not even read where there is no room left for it.
+        if self._left <= 0:
+            return Markup(self._macros.figure(figure, "", False, {}, [], [], caption))
         panels = figure.panels
         if not panels:
             return Markup("")
         data = embedded(plot_data(figure, self.entries))
-        if len(data) > self._left:
-            data = Markup("")
         self._left -= len(data)
         series = [s for panel in panels for s in panel.series]
         present = {s.entry for s in series}
@@ -161,17 +163,16 @@ class Body:
             "x": [panels[0].x.scale, "log" if panels[0].x.scale == "linear" else "linear"],
             "y": [panels[0].y.scale, "log" if panels[0].y.scale == "linear" else "linear"],
         }
-        unnamed = {s.entry for s in series if s.kind != "points"} - {"", *figure.legend}
-        if unnamed:
+        if {s.entry for s in series if s.kind != "points"} - {"", *figure.legend}:
             choices["lines"] = [f"of the best {len(figure.legend)}", "all"]
         legend = [
             (self.entries.number(entry), entry, *text.partition("\n")[::2])
             for entry, text in figure.legend.items()
             if entry in present
         ]
-        common = dict.fromkeys(s.label for s in series if not s.entry)
-        caption = to_html(figure.caption)
-        return Markup(self._macros.figure(figure, data, choices, legend, common, caption))
+        common = list(dict.fromkeys(s.label for s in series if not s.entry))
+        wide = len(panels) > 1
+        return Markup(self._macros.figure(figure, data, wide, choices, legend, common, caption))
 
     def _side_by_side(self, block: Pictures) -> Markup:
         found = [(tile, self.album.of(tile)) for tile in block.tiles]

@@ -85,13 +85,19 @@ def test_a_log_axis_shows_the_floor_and_what_lies_above() -> None:
     assert high > math.log10(max(s.y.max() for s in panel.series))
 
 
-def test_figures_beyond_the_limit_are_left_out_and_say_so(monkeypatch: Any) -> None:
-    series = [Series("a", np.arange(100.0), np.arange(100.0))]
-    figure = Figure("f", "f", "", lambda: [Panel(Axis("x"), Axis("y"), series)], {"a": "a"})
-    monkeypatch.setattr(markup, "FIGURES", 100)
-    html = markup.Body(Page("p", [figure], ["a"])).html
-    assert "Left out to keep this file small." in html
-    assert 'class="plot"' not in html
+def test_figures_beyond_the_limit_are_neither_read_nor_drawn(monkeypatch: Any) -> None:
+    read = []
+
+    def build() -> list[Panel]:
+        read.append(1)
+        series = [Series("a", np.arange(100.0), np.arange(100.0))]
+        return [Panel(Axis("x"), Axis("y"), series)]
+
+    figures = [Figure(name, name, "", build, {"a": "a"}) for name in ("first", "second", "third")]
+    monkeypatch.setattr(markup, "FIGURES", 1000)
+    html = markup.Body(Page("p", figures, ["a"])).html
+    assert html.count("Left out to keep this file small") == 2
+    assert html.count('class="plot"') == len(read) == 1
 
 
 def test_a_figure_without_data_is_not_there() -> None:
