@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,15 +55,31 @@ class Opened:
     def rows(self, name: str = "standings") -> Locator:
         return self.table(name).locator("tbody > tr[tabindex]")
 
-    def entries(self, name: str = "standings") -> list[str]:
-        """Labels from the top down."""
-        return self.rows(name).locator("td.code").all_inner_texts()
+    def entries(self, name: str = "standings") -> Locator:
+        """Cells with the labels, from the top down."""
+        return self.rows(name).locator("td.code")
+
+    def shows(self, labels: Sequence[str], name: str = "standings") -> None:
+        """These are the entries of a table."""
+        expect(self.entries(name)).to_have_text(list(labels))
+
+    def begins(self, labels: Sequence[str]) -> None:
+        """These are the first entries of the standings."""
+        for place, label in enumerate(labels):
+            expect(self.entries().nth(place)).to_have_text(label)
 
     def head(self, title: str, name: str = "standings") -> Locator:
         return self.table(name).locator("thead th", has_text=title)
 
     def sort(self, title: str, name: str = "standings") -> None:
-        self.head(title, name).locator(".dt-column-header").click()
+        head = self.head(title, name)
+        before = head.get_attribute("aria-sort")
+        head.locator(".dt-column-header").click()
+        # Sorting takes a moment.
+        if before:
+            expect(head).not_to_have_attribute("aria-sort", before)
+        else:
+            expect(head).to_have_attribute("aria-sort", re.compile("ending"))
 
     def opened(self) -> Locator:
         """What an opened row shows."""

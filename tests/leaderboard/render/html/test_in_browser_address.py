@@ -27,11 +27,13 @@ def test_everything_chosen_survives_a_reload(opened: Opened) -> None:
     assert page.locator("#task option:checked").inner_text() == "image:image=coffee"
     assert page.locator("#find").input_value() == "levels"
     assert page.locator("#status input").first.is_checked()
-    assert opened.entries() == [
-        "hashgrid:levels=8,max_resolution=128,log2_hashmap_size=12",
-        "ffe:levels=16",
-        "ffe:levels=4",
-    ]
+    opened.shows(
+        [
+            "hashgrid:levels=8,max_resolution=128,log2_hashmap_size=12",
+            "ffe:levels=16",
+            "ffe:levels=4",
+        ]
+    )
     assert opened.plot("curves")["x"] == "epochs"
     assert opened.plot("spectra")["ytype"] == "linear"
     first = opened.figure("curves").locator(".legend button").first
@@ -41,7 +43,7 @@ def test_everything_chosen_survives_a_reload(opened: Opened) -> None:
 def test_an_address_edited_by_hand_is_followed(opened: Opened) -> None:
     opened.page.evaluate("location.hash = '#task=task-1&standings.sort=psnr:asc&find=levels='")
     expect(opened.page.locator("#find")).to_have_value("levels=")
-    assert opened.entries()[:2] == ["ffe:levels=4", "ffe:levels=16"]
+    opened.begins(["ffe:levels=4", "ffe:levels=16"])
     assert opened.page.locator("#task option:checked").inner_text() == "image:image=coffee"
 
 
@@ -52,7 +54,7 @@ def test_what_an_address_cannot_mean_is_ignored(file: Path, browser: Browser) ->
     )
     opened = Opened(browser, file, bad)
     assert opened.page.locator("#task option:checked").inner_text() == "image:image=chelsea"
-    assert len(opened.entries()) == 7
+    expect(opened.entries()).to_have_count(7)
     assert opened.plot("curves")["x"] == "optimizer step"
     assert opened.plot("spectra")["xtype"] == "linear"
     opened.close()

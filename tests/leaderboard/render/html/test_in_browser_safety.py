@@ -21,7 +21,7 @@ def test_hostile_text_is_shown_everywhere_and_does_nothing(
     shown = opened.page
     shown.locator("#task").select_option(label=f"image:{TASKS[2]}")
     evil = next(entry for entry in ENTRIES if HOSTILE in entry)
-    assert evil in opened.entries()
+    expect(opened.entries().get_by_text(evil)).to_be_visible()
     opened.table().get_by_text("Columns").click()
     for column in ("custom", "reason"):
         shown.locator(".dt-button-collection").get_by_text(column).click()
@@ -35,7 +35,7 @@ def test_hostile_text_is_shown_everywhere_and_does_nothing(
     saved = Path(started.value.path()).read_text(encoding="utf-8-sig")
     assert evil.replace('"', '""') in saved
     shown.locator("#find").fill(HOSTILE)
-    assert evil in opened.entries()
+    expect(opened.entries().get_by_text(evil)).to_be_visible()
     figure = opened.figure("curves")
     opened.choose("curves", "lines", "all")
     figure.locator(".legend button", has_text="identity").focus()

@@ -18,34 +18,34 @@ BEST_FIRST = [SHOWN[i] for i in (3, 4, 2, 1, 0)]
 
 
 def test_numbers_sort_both_ways_and_missing_ones_stay_last(opened: Opened) -> None:
-    assert opened.entries() == SHOWN
+    opened.shows(SHOWN)
     opened.sort("PSNR")
-    assert opened.entries() == [*BEST_FIRST, "siren", "huge"]
+    opened.shows([*BEST_FIRST, "siren", "huge"])
     expect(opened.head("PSNR")).to_have_attribute("aria-sort", "descending")
     opened.sort("PSNR")
-    assert opened.entries() == [*BEST_FIRST[::-1], "siren", "huge"]
+    opened.shows([*BEST_FIRST[::-1], "siren", "huge"])
     opened.sort("PSNR")
-    assert opened.entries() == SHOWN
+    opened.shows(SHOWN)
 
 
 def test_names_sort_by_the_size_of_their_numbers(opened: Opened) -> None:
     opened.sort("encoding")
-    assert opened.entries()[:2] == ["ffe:levels=4", "ffe:levels=16"]
+    opened.begins(["ffe:levels=4", "ffe:levels=16"])
 
 
 def test_keys_alone_sort_find_filter_and_open(opened: Opened) -> None:
     page = opened.page
     opened.head("PSNR").locator("[tabindex='0']").focus()
     page.keyboard.press("Enter")
-    assert opened.entries()[:5] == BEST_FIRST
+    opened.begins(BEST_FIRST)
     page.locator("#find").focus()
     page.keyboard.type("FFE")
-    assert opened.entries() == ["ffe:levels=16", "ffe:levels=4"]
-    assert opened.entries("overview") == ["ffe:levels=4", "ffe:levels=16"]
+    opened.shows(["ffe:levels=16", "ffe:levels=4"])
+    opened.shows(["ffe:levels=4", "ffe:levels=16"], "overview")
     page.locator("#find").fill("")
     page.locator("#status input[value=diverged]").focus()
     page.keyboard.press("Space")
-    assert opened.entries() == ["siren"]
+    opened.shows(["siren"])
     opened.rows().focus()
     page.keyboard.press("Enter")
     expect(opened.opened()).to_contain_text(COMMAND)
@@ -67,15 +67,15 @@ def test_filters_are_joined_and_counted_and_cleared_together(opened: Opened) -> 
     assert [text.strip() for text in chips.all_inner_texts()] == ["ok 5", "diverged 1", "failed 1"]
     chips.nth(1).click()
     chips.nth(2).click()
-    assert opened.entries() == ["siren", "huge"]
+    opened.shows(["siren", "huge"])
     page.locator("#find").fill("hu")
-    assert opened.entries() == ["huge"]
+    opened.shows(["huge"])
     assert page.locator("#shown").inner_text() == "1 of 7 rows"
     page.locator("#find").fill("nothing like this")
     expect(opened.table()).to_contain_text("No entry passes")
     page.get_by_role("button", name="Clear").click()
     assert page.locator("#shown").inner_text() == "7 rows"
-    assert opened.entries() == SHOWN
+    opened.shows(SHOWN)
 
 
 def test_failures_stand_out_and_say_how_they_ended(opened: Opened) -> None:
@@ -94,9 +94,9 @@ def test_find_looks_in_the_names_of_tasks_too(opened: Opened) -> None:
     page.locator("#found").get_by_text("image:image=coffee").click()
     assert page.locator("#task option:checked").inner_text() == "image:image=coffee"
     # A task that was found keeps its entries; a second word then chooses among them.
-    assert opened.entries() == SHOWN
+    opened.shows(SHOWN)
     page.locator("#find").fill("coffee levels=16")
-    assert opened.entries() == ["ffe:levels=16"]
+    opened.shows(["ffe:levels=16"])
 
 
 def test_another_task_has_its_own_numbers_and_all_tasks_stand_together(opened: Opened) -> None:
@@ -159,10 +159,10 @@ def test_of_thousands_of_rows_few_are_drawn(tmp_path: Path, browser: Browser) ->
     expect(opened.rows()).to_have_count(50)
     assert opened.page.locator("#shown").inner_text() == "400 rows"
     opened.table().locator(".dt-paging").get_by_text("2", exact=True).click()
-    assert opened.entries()[0] == "ffe:levels=50"
+    opened.begins(["ffe:levels=50"])
     opened.sort("encoding")
     opened.sort("encoding")
-    assert opened.entries()[0] == "ffe:levels=399"
+    opened.begins(["ffe:levels=399"])
     opened.page.locator("#find").fill("levels=123")
-    assert opened.entries() == ["ffe:levels=123"]
+    opened.shows(["ffe:levels=123"])
     opened.close()
