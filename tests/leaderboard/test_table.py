@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from pathlib import Path
 
 import numpy as np
@@ -164,9 +163,7 @@ def test_a_task_of_thousands_of_entries_tests_the_best_alone(results: Results) -
     cells["entry"] = np.repeat([f"e{i}" for i in range(entries)], 2)
     rng = np.random.default_rng(0)
     cells["metric:psnr"] = np.repeat(np.arange(entries) / 10.0, 2) + rng.normal(0, 0.1, 2 * entries)
-    start = time.perf_counter()
     table, pairs = standings(cells, [metric], category=False)
-    assert time.perf_counter() - start < 5  # a third of a second on an idle core
     assert pairs is not None
     assert len(pairs.first) == TESTED * (TESTED - 1) // 2
     assert table["tested"].sum() == TESTED

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from encbench import Store, StoreError, plan, run_suite
-from encbench.results.record_folder import check_files, write_manifest
+from encbench.results.record_folder import check_files
 from encbench.run.cell import run_cell
 
 
@@ -416,7 +416,7 @@ def test_a_folder_that_is_a_file_or_missing_is_one_clear_line(tmp_path):
         Store(tmp_path / "nowhere").records()
 
 
-def test_thousands_of_leftovers_are_cleared_in_seconds(tmp_path, result):
+def test_thousands_of_leftovers_are_cleared(tmp_path, result):
     store = Store(tmp_path)
     with store.writing():
         write(store, result)
@@ -427,10 +427,8 @@ def test_thousands_of_leftovers_are_cleared_in_seconds(tmp_path, result):
     (records / ".new-file").write_text("no folder")
     (records / ".new-loop").symlink_to(records / ".new-loop")
     (records / f".old-{result.record.key}").mkdir()
-    start = time.perf_counter()
     with store.writing():
         (stored,) = store.records(set_aside=True)
-    assert time.perf_counter() - start < 30
     assert stored.record.key == result.record.key
     assert [p.name for p in records.iterdir()] == [result.record.key]
 
@@ -448,23 +446,6 @@ def test_a_record_names_the_suite_that_asked_for_it(tmp_path, registry, suite):
     assert stored.record.provenance.suite == "mine"
     (read,) = Store(tmp_path).records()
     assert read.record == stored.record
-
-
-def test_ten_thousand_records_are_read_in_seconds(tmp_path, result):
-    """Here a tenth of them, and room for a busy machine."""
-    store = Store(tmp_path)
-    with store.writing():
-        folder = write(store, result).path
-        for number in range(1000):
-            key = f"{number:020d}"
-            shutil.copytree(folder, tmp_path / "records" / key)
-            record = result.record.model_copy(update={"key": key})
-            copy = tmp_path / "records" / key
-            (copy / "record.json").write_text(record.model_dump_json())
-            write_manifest(copy)
-    start = time.perf_counter()
-    assert len(store.records()) == 1001
-    assert time.perf_counter() - start < 3
 
 
 WRITER = """
