@@ -29,6 +29,7 @@ width = 8
 batch_size = 32
 steps = {steps}
 evaluations = 2
+lr_factor = 0.5  # at the default of 1.5 some weights diverge on so few pixels
 [ntk]
 points = 12
 """
