@@ -76,11 +76,16 @@ class Supervision:
         self._held = held
         self._running = False
         self._ended: CellStopped | None = None
+        self._raised: CellStopped | None = None
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """Inside, a cell runs: it can be stopped, and is when it passes a limit."""
-        self._running = True
+        """Inside, a cell runs: it can be stopped, and is when it passes a limit.
+
+        A stop may come in the middle of an import or of a callback from C, where Python or a
+        library makes an ImportError or a SystemError of it; the stop itself is raised then.
+        """
+        self._running, self._raised = True, self._ended
         try:
             if self._ended is not None:
                 raise self._ended
@@ -89,6 +94,10 @@ class Supervision:
                     yield
             else:
                 yield
+        except (Exception, SystemExit) as error:
+            if self._raised is None:
+                raise
+            raise self._raised from error
         finally:
             self._running = False
 
@@ -110,7 +119,7 @@ class Supervision:
         To be called from a signal handler only, which Python runs in the main thread.
         """
         if self._running:
-            self._running = False
+            self._running, self._raised = False, reason
             raise reason
 
     def end(self, reason: CellStopped) -> None:

@@ -8,6 +8,9 @@ import signal
 
 import pytest
 
+from encbench.run.limits import Interrupted
+from encbench.run.signals import Supervision
+
 
 @pytest.fixture(params=["1", "2"], ids=["in process", "pool"])
 def jobs(request):
@@ -83,3 +86,22 @@ def test_an_interrupted_cell_does_not_replace_a_finished_one(start, suite_file, 
     after = {file.name: file.read_bytes() for file in out.glob("records/*/*")}
     assert json.loads(after["record.json"])["status"] == "ok"
     assert after == before
+
+
+def test_a_stop_of_which_a_library_makes_its_own_error_is_still_a_stop():
+    """As Python does when an import or a callback from C is interrupted."""
+    supervision = Supervision()
+    stop = Interrupted("stopped by a signal")
+
+    def interrupted_import():
+        with supervision.running():
+            try:
+                supervision.stop(stop)
+            except Interrupted as error:
+                raise ImportError("initialization failed") from error
+
+    with pytest.raises(Interrupted) as caught:
+        interrupted_import()
+    assert caught.value is stop
+    with pytest.raises(ImportError), supervision.running():
+        raise ImportError("the next cell's own")
