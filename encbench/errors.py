@@ -21,22 +21,6 @@ import difflib
 import os
 from collections.abc import Iterable
 
-__all__ = [
-    "AmbiguousNameError",
-    "ClusterError",
-    "DataError",
-    "EncbenchError",
-    "NtkError",
-    "ParameterError",
-    "PluginError",
-    "StoreError",
-    "SuiteError",
-    "UnknownNameError",
-    "UsageError",
-    "cannot_write",
-    "did_you_mean",
-]
-
 
 class EncbenchError(Exception):
     """Root of the tree: catch this to catch everything encbench raises on purpose."""

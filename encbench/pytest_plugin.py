@@ -19,8 +19,6 @@ import pytest
 if TYPE_CHECKING:
     from encbench.testing.benchmark_case import BenchmarkCase
 
-__all__ = ["encbench_case"]
-
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("encbench", "benchmarks of input encodings")

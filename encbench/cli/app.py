@@ -17,8 +17,6 @@ from encbench.cli.console import SUPPORTED, print_line
 from encbench.errors import EncbenchError, PluginError, UsageError
 from encbench.plugins.registry import Offer, Registry, default_registry
 
-__all__ = ["main"]
-
 EXIT_NOT_OK = 1
 EXIT_USAGE = 2
 

@@ -16,17 +16,6 @@ from rich.text import Text
 from encbench.errors import cannot_write
 from encbench.plugins.registry import Registry
 
-__all__ = [
-    "SUPPORTED",
-    "literal",
-    "output_console",
-    "plain_table",
-    "print_conflicts",
-    "print_line",
-    "printable",
-    "write_json",
-]
-
 SUPPORTED = ("linux", "darwin")
 """Values of ``sys.platform`` on which runs work; Windows has no ``resource`` and no SIGKILL."""
 PIPE_WIDTH = 120

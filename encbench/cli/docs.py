@@ -12,8 +12,6 @@ from encbench.cli.app import build
 from encbench.plugins.host import PluginHost, default_host
 from encbench.plugins.registry import Registry
 
-__all__ = ["cli_page"]
-
 HEAD = """\
 # Command line
 

@@ -14,8 +14,6 @@ from encbench.errors import UsageError, cannot_write
 if TYPE_CHECKING:
     from encbench.run.analysis import Initial, LossCurves
 
-__all__ = ["plot_dynamics", "plot_spectra"]
-
 HIGHEST = 1e6
 """Upper end of a loss axis, at most: a run that diverges passes it within a few steps."""
 

@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from encbench.run.interface import Event
     from encbench.run.runner import RunResult
 
-__all__ = ["RunProgress"]
-
 LABEL = Column(no_wrap=True, overflow="ellipsis", max_width=48)
 LINE_INTERVAL = 30.0
 """Seconds between two lines about one running cell, where there is no terminal."""

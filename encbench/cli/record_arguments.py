@@ -10,8 +10,6 @@ from encbench.errors import StoreError, UsageError
 from encbench.results.record_folder import record_in
 from encbench.results.records import StoredRecord
 
-__all__ = ["all_records", "is_record", "one_record"]
-
 
 def all_records(directory: Path) -> list[StoredRecord]:
     """The records of a results folder, at least one.

@@ -14,8 +14,6 @@ from encbench.errors import ParameterError
 if TYPE_CHECKING:
     from encbench.network.activations import Activation
 
-__all__ = ["Encoding", "SparseBlock"]
-
 
 @dataclass(frozen=True)
 class SparseBlock:

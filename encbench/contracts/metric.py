@@ -7,8 +7,6 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-__all__ = ["Metric", "MetricValue"]
-
 
 class MetricValue(BaseModel):
     """The value of a metric, with title, unit and direction.

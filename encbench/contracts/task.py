@@ -12,8 +12,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["NetworkDefaults", "Outcome", "Predict", "Task"]
-
 RESERVED = ("file", "allow_pickle")
 """Names that arrays cannot have, as ``numpy.savez`` has parameters of these names."""
 

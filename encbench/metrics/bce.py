@@ -11,8 +11,6 @@ from numpy.typing import ArrayLike
 from encbench.contracts.metric import Metric
 from encbench.errors import PluginError
 
-__all__ = ["Bce", "bce"]
-
 SMALLEST = 2.0**-24
 """Half the spacing of float32 below 1: float32 rounds probabilities closer to 1 to 1."""
 

@@ -8,8 +8,6 @@ from typing import Any
 from encbench.contracts.metric import Metric
 from encbench.metrics.surface import EMPTY, distances
 
-__all__ = ["ChamferL1"]
-
 
 class ChamferL1(Metric):
     """Chamfer-L1 of two surfaces, in units of the longest side of the true bounding box.

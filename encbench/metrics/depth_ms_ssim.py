@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from encbench.metrics.ms_ssim import MsSsim
 
-__all__ = ["DepthMsSsim"]
-
 
 class DepthMsSsim(MsSsim):
     """Multi-scale structural similarity in [0, 1] of rendered depth, averaged over the views.

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from encbench.metrics.psnr import Psnr
 
-__all__ = ["DepthPsnr"]
-
 
 class DepthPsnr(Psnr):
     """PSNR [dB] of rendered depth in [0, 1]: −10 · log10 of the mean squared error.

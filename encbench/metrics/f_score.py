@@ -7,8 +7,6 @@ from typing import Any
 from encbench.contracts.metric import Metric
 from encbench.metrics.surface import distances
 
-__all__ = ["THRESHOLD", "FScore"]
-
 THRESHOLD = 0.01
 """In units of the longest side of the true bounding box."""
 

@@ -10,8 +10,6 @@ from numpy.typing import ArrayLike
 from encbench.contracts.metric import Metric
 from encbench.errors import PluginError
 
-__all__ = ["Iou", "iou"]
-
 
 def iou(probability: ArrayLike, inside: ArrayLike) -> float | None:
     """|{p > ½} ∩ inside| / |{p > ½} ∪ inside| over points (N,); None where both are empty.

@@ -14,8 +14,6 @@ from torch.nn import functional
 from encbench.contracts.metric import Metric
 from encbench.errors import PluginError
 
-__all__ = ["MsSsim", "ms_ssim", "scales_for"]
-
 WINDOW = 11
 SIGMA = 1.5
 WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)

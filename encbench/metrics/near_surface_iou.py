@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from encbench.metrics.iou import Iou
 
-__all__ = ["NearSurfaceIou"]
-
 
 class NearSurfaceIou(Iou):
     """Intersection over union in [0, 1] at points near the true surface, sensitive to detail.

@@ -7,8 +7,6 @@ from typing import Any
 from encbench.contracts.metric import Metric
 from encbench.metrics.surface import EMPTY, distances
 
-__all__ = ["NormalConsistency"]
-
 
 class NormalConsistency(Metric):
     """Mean |cosine| in [0, 1] of normals at samples and at the nearest points of the other surface.

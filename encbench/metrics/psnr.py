@@ -11,8 +11,6 @@ from numpy.typing import ArrayLike
 from encbench.contracts.metric import Metric
 from encbench.errors import PluginError
 
-__all__ = ["Psnr", "psnr"]
-
 
 def psnr(prediction: ArrayLike, truth: ArrayLike) -> float:
     """PSNR [dB] of two arrays of equal shape, data range 1: −10 · log10(MSE).

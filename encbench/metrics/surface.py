@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 
 from encbench.errors import PluginError
 
-__all__ = ["EMPTY", "Distances", "Surface", "distances"]
-
 EMPTY = "the surface is empty: nowhere is the prediction inside"
 
 

@@ -33,20 +33,6 @@ from encbench.errors import ParameterError, did_you_mean
 from encbench.plugins.parameters import validate_parameters
 from encbench.plugins.selector import format_selector, parse_selector
 
-__all__ = [
-    "ACTIVATIONS",
-    "Activation",
-    "Elementwise",
-    "Finer",
-    "Gabor",
-    "Gelu",
-    "Relu",
-    "Silu",
-    "Sine",
-    "Tanh",
-    "activation_of",
-]
-
 Omega = Annotated[float, Field(gt=0, description="ω, frequency")]
 Scale = Annotated[float, Field(ge=0, description="s, inverse width of the Gaussian")]
 

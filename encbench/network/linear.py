@@ -8,8 +8,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["NTKLinear"]
-
 
 class NTKLinear(nn.Module):
     """Linear layer in NTK parameterization: W x · scale + β b, with W, b ~ N(0, 1).

@@ -13,8 +13,6 @@ from encbench.errors import ParameterError
 from encbench.network.activations import Activation, activation_of
 from encbench.network.linear import NTKLinear
 
-__all__ = ["IN_ENCODING", "CoordinateMLP", "Parameterization"]
-
 Parameterization = Literal["ntk", "standard"]
 IN_ENCODING = "raised by the encoding's forward"
 """Note added to an exception, by which a record names the plug-in that failed."""

@@ -18,8 +18,6 @@ from torch.func import functional_call, jacrev, jvp, vmap
 
 from encbench.ntk.terms import Term, Workspace, chunks
 
-__all__ = ["AutogradProducts", "JacobianTerm", "jacobian"]
-
 CHUNK = 4096  # points of one pass forward or back
 CHUNK_BYTES = 1 << 28  # of one chunk's dense Jacobian
 VECTORIZED_BYTES = 1 << 19  # of a parameter, up to which points are differentiated together

@@ -24,8 +24,6 @@ from encbench.ntk.terms import (
     chunks,
 )
 
-__all__ = ["KernelTerms", "capture"]
-
 CHUNK = 1024  # points of one forward pass
 SEPARATE_ROWS = 128  # rows of G that fit in the cache with their temporaries
 PAIR_COST = 250.0  # flops of a matrix product that take as long as one pair in a sparse product

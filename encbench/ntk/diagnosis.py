@@ -12,8 +12,6 @@ from encbench.network.mlp import CoordinateMLP
 from encbench.ntk.model import encoding_of, working_copy
 from encbench.ntk.terms import chunks
 
-__all__ = ["Diagnosis", "diagnose"]
-
 CHUNK = 4096
 AFFINE = (nn.Linear, NTKLinear, nn.ReLU, nn.Sequential)
 

@@ -13,8 +13,6 @@ from encbench.ntk.model import OUTPUTS, Outputs, check_choice, require_memory, w
 from encbench.ntk.structure import PARTS, KernelMethod, Part, Structure, find_structure
 from encbench.ntk.terms import Term, Workspace, chunks
 
-__all__ = ["Ntk", "cross_ntk", "empirical_ntk"]
-
 ROWS = 256  # of a tile: small enough for the cache
 COLUMNS = 2048
 

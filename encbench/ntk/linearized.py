@@ -24,14 +24,6 @@ from encbench.errors import NtkError, ParameterError
 from encbench.ntk.model import check_choice
 from encbench.ntk.operator import MatVec, lanczos, largest_eigenvalue, operator
 
-__all__ = [
-    "LossPrediction",
-    "TrainingPrediction",
-    "critical_learning_rate",
-    "predict_loss",
-    "predict_training",
-]
-
 CURVATURE = {"mse": 2.0, "bce": 0.25}  # upper bound of the second derivative of an element's loss
 
 Array = Tensor | np.ndarray

@@ -14,19 +14,6 @@ from torch.utils.hooks import RemovableHandle
 from encbench.contracts.encoding import Encoding
 from encbench.errors import NtkError, ParameterError, did_you_mean
 
-__all__ = [
-    "OUTPUTS",
-    "Hooks",
-    "Outputs",
-    "available_memory",
-    "check_choice",
-    "check_finite",
-    "check_output",
-    "encoding_of",
-    "require_memory",
-    "working_copy",
-]
-
 Outputs = Literal["trace", "full"]
 OUTPUTS: tuple[str, ...] = get_args(Outputs)
 

@@ -21,16 +21,6 @@ from encbench.ntk.capture import KernelTerms, capture
 from encbench.ntk.model import OUTPUTS, Outputs, available_memory, check_choice, working_copy
 from encbench.ntk.structure import find_structure
 
-__all__ = [
-    "Density",
-    "Leading",
-    "NtkOperator",
-    "Tridiagonal",
-    "lanczos",
-    "largest_eigenvalue",
-    "operator",
-]
-
 MatVec = Callable[[np.ndarray], np.ndarray]
 """v (M,) float64 to K v (M,)."""
 

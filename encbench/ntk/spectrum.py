@@ -16,8 +16,6 @@ from encbench.ntk.terms import chunks
 if TYPE_CHECKING:
     from encbench.ntk.kernel import Ntk
 
-__all__ = ["Spectrum", "WeylCheck", "minimum_upper_bound", "noise_floor", "spectrum", "weyl_check"]
-
 STRIP = 1024  # rows of a kernel looked at together, so that no second matrix is needed
 
 

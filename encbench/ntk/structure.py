@@ -20,17 +20,6 @@ from encbench.errors import NtkError, PluginError
 from encbench.network.linear import NTKLinear
 from encbench.ntk.model import Hooks, check_output, encoding_of
 
-__all__ = [
-    "PARTS",
-    "KernelMethod",
-    "Layer",
-    "Part",
-    "Structure",
-    "find_structure",
-    "part_of",
-    "sparse_blocks",
-]
-
 Part = Literal["mlp", "encoding"]
 PARTS: tuple[Part, ...] = ("mlp", "encoding")
 KernelMethod = Literal["layerwise", "sparse", "jacobian"]

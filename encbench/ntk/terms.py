@@ -17,17 +17,6 @@ import scipy.sparse
 import torch
 from torch import Tensor
 
-__all__ = [
-    "ConstantGradient",
-    "Product",
-    "SeparableProduct",
-    "SparseProduct",
-    "Term",
-    "Workspace",
-    "chunks",
-]
-
-
 CHUNK = 4096  # points of one product
 
 

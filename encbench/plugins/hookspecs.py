@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from encbench.contracts.task import Task
     from encbench.results.records import StoredRecord
 
-__all__ = ["hookimpl"]
-
 hookspec = pluggy.HookspecMarker("encbench")
 hookimpl = pluggy.HookimplMarker("encbench")
 

@@ -21,8 +21,6 @@ import pluggy
 from encbench.errors import PluginError
 from encbench.plugins import hookspecs
 
-__all__ = ["GROUP", "Plugin", "PluginHost", "default_host"]
-
 GROUP = "encbench"
 OFFERS = {
     "encoding": "encbench_encodings",

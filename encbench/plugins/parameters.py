@@ -16,8 +16,6 @@ from pydantic.fields import FieldInfo
 
 from encbench.errors import ParameterError, PluginError, did_you_mean
 
-__all__ = ["Parameter", "parameters_of", "validate_parameters"]
-
 
 @dataclass(frozen=True)
 class Parameter:

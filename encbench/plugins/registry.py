@@ -17,9 +17,6 @@ from typing import Any
 from encbench.errors import AmbiguousNameError, PluginError, UnknownNameError, did_you_mean
 from encbench.plugins.host import Plugin, PluginHost, default_host
 
-__all__ = ["Offer", "Registry", "default_registry"]
-
-
 _BASES = {"encoding": "Encoding", "task": "Task", "metric": "Metric"}
 """Kind to the base class in ``encbench``, whose import imports torch."""
 

@@ -10,8 +10,6 @@ from typing import Any
 
 from encbench.errors import UsageError
 
-__all__ = ["format_selector", "parse_selector", "parse_value"]
-
 _CLOSING = {"[": "]", "{": "}", "(": ")"}
 _OPENING = {closing: opening for opening, closing in _CLOSING.items()}
 

@@ -18,8 +18,6 @@ from PIL import Image
 from encbench.results.provenance import Provenance
 from encbench.results.records import CellResult, Record, StoredRecord, damaged
 
-__all__ = ["Agreement", "Difference", "EnvironmentChange", "agreement", "environment_changes"]
-
 
 @dataclass(frozen=True)
 class Difference:

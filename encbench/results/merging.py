@@ -20,8 +20,6 @@ from encbench.results.store import Store, store_error
 from encbench.suite.config import cell_key
 from encbench.suite.file import Suite, explicit_settings
 
-__all__ = ["Dropped", "Merge", "Prefer", "merge", "merged_suites"]
-
 Prefer = Literal["ok", "newer", "first"]
 logger = logging.getLogger("encbench")
 

@@ -18,20 +18,6 @@ from packaging.utils import canonicalize_name
 from pydantic import BaseModel, ConfigDict, Field
 from threadpoolctl import threadpool_info
 
-__all__ = [
-    "Provenance",
-    "blas",
-    "cpu_capability",
-    "cuda_versions",
-    "distributions",
-    "git_commit",
-    "libraries",
-    "matmul_precision",
-    "now",
-    "processor",
-    "system",
-]
-
 NUMERICAL = (
     "torch",
     "numpy",

@@ -21,18 +21,6 @@ from pydantic_core import from_json
 from encbench.errors import StoreError
 from encbench.results.records import SCHEMA_VERSION, FileEntry, Record, StoredRecord, upgrade
 
-__all__ = [
-    "MANIFEST",
-    "NewerRecord",
-    "as_store_error",
-    "check_files",
-    "read_record",
-    "reason_of",
-    "record_in",
-    "write_manifest",
-    "write_record",
-]
-
 RECORD, MANIFEST = "record.json", "manifest.json"
 _Manifest = TypeAdapter(dict[str, FileEntry | None])
 _Sizes = TypeAdapter(dict[str, int])

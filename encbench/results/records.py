@@ -28,20 +28,6 @@ from encbench.errors import StoreError
 from encbench.results.provenance import Provenance
 from encbench.suite.config import CellConfig
 
-__all__ = [
-    "SCHEMA_VERSION",
-    "CellResult",
-    "ErrorInfo",
-    "FileEntry",
-    "LearningRate",
-    "Record",
-    "SpectrumSummary",
-    "Status",
-    "StoredRecord",
-    "damaged",
-    "upgrade",
-]
-
 SCHEMA_VERSION = 3
 Status = Literal["ok", "failed", "diverged", "out_of_memory", "timeout", "interrupted"]
 

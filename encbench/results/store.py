@@ -29,8 +29,6 @@ from encbench.results.record_folder import (
 from encbench.results.records import Record, StoredRecord
 from encbench.suite.file import explicit_settings
 
-__all__ = ["Store", "store_error"]
-
 logger = logging.getLogger("encbench")
 _OLD = ".old-"
 """Before the key of a record that is being replaced."""

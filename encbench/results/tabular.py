@@ -21,22 +21,6 @@ from encbench.results.provenance import Provenance
 from encbench.results.records import ErrorInfo, LearningRate, Record, SpectrumSummary, StoredRecord
 from encbench.suite.config import NetworkConfig, NtkConfig, PluginRef, TrainingConfig
 
-__all__ = [
-    "CURVE_COLUMNS",
-    "SPECTRUM_COLUMNS",
-    "Chunk",
-    "ExportColumn",
-    "Value",
-    "cell_columns",
-    "cell_row",
-    "check_format",
-    "curve_chunks",
-    "fixed_columns",
-    "spectrum_chunks",
-    "write_csv",
-    "write_table",
-]
-
 GROUP = 500_000
 """Least number of rows in a row group of a Parquet file: what is in memory at a time."""
 Value = str | float | int | bool | None

@@ -24,8 +24,6 @@ from encbench.suite.config import CellConfig
 from encbench.suite.file import Suite
 from encbench.suite.plan import plan
 
-__all__ = ["Initial", "LossCurves", "at_initialization", "compare_dynamics"]
-
 LEADING = 8
 """Leading eigenpairs found without the kernel."""
 

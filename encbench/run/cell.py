@@ -34,8 +34,6 @@ from encbench.suite.config import CellConfig, cell_key
 from encbench.training.loop import Diverged, Training, predictor, total_steps, train
 from encbench.training.optimizers import load_optimizers
 
-__all__ = ["STOPPED", "run_cell"]
-
 LR_POINTS = 300
 """Points from which lr_crit is estimated; learning rates from 300 random points converged."""
 ADAM_LR = 1e-3

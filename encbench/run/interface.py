@@ -16,17 +16,6 @@ from encbench.results.records import CellResult, ErrorInfo, Record, Status
 from encbench.run.limits import Limits
 from encbench.suite.config import CellConfig, cell_key
 
-__all__ = [
-    "Event",
-    "Executor",
-    "RunOptions",
-    "Watch",
-    "check_threads",
-    "resolve_device",
-    "this_process",
-    "unfinished",
-]
-
 
 @dataclass(frozen=True)
 class Event:

@@ -12,17 +12,6 @@ from pydantic import ByteSize, TypeAdapter, ValidationError
 
 from encbench.errors import UsageError
 
-__all__ = [
-    "CellStopped",
-    "CellTimedOut",
-    "Interrupted",
-    "Limits",
-    "MemoryExceeded",
-    "cores",
-    "parse_memory",
-    "parse_seconds",
-]
-
 GRACE = 10.0
 """Seconds that a cell has to stop when asked to, before its process is killed."""
 POLL = 0.1

@@ -10,8 +10,6 @@ from pathlib import Path
 import psutil
 import torch
 
-__all__ = ["held_bytes", "limit_gpu_memory", "oom_kills", "peak_memory_bytes", "reset_peak_memory"]
-
 _STATUS = Path("/proc/self/status")
 _CLEAR = Path("/proc/self/clear_refs")
 

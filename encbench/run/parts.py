@@ -20,15 +20,6 @@ from encbench.plugins.registry import Offer, Registry
 from encbench.suite.config import CellConfig, PluginRef
 from encbench.suite.seeding import Streams
 
-__all__ = [
-    "build_model",
-    "build_task",
-    "call_plugin",
-    "cell_streams",
-    "failed_plugin",
-    "lacks_memory",
-]
-
 _generator = threading.Lock()
 """Held while weights are drawn: from torch's global generator, which threads share."""
 

@@ -15,8 +15,6 @@ from encbench.run.executors.in_process import InProcess
 from encbench.run.interface import Event, RunOptions, resolve_device
 from encbench.suite.config import CellConfig, PluginRef
 
-__all__ = ["Rerun", "prepare", "run_again"]
-
 
 @dataclass
 class Rerun:

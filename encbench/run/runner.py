@@ -23,8 +23,6 @@ from encbench.suite.config import CellConfig, cell_key, changed_versions
 from encbench.suite.file import Suite
 from encbench.suite.plan import plan
 
-__all__ = ["OnFailure", "Rerun", "RunResult", "Watcher", "run_suite"]
-
 logger = logging.getLogger("encbench")
 
 Rerun = Literal["never", "failed", "diverged", "all"]

@@ -11,8 +11,6 @@ from types import FrameType
 
 from encbench.run.limits import POLL, CellStopped, Limits
 
-__all__ = ["RunStopped", "Stopping", "Supervision", "orderly_stop"]
-
 
 class RunStopped(KeyboardInterrupt):
     """A run ended before all its cells had run, because a signal asked for it.

@@ -13,8 +13,6 @@ from encbench.ntk.kernel import empirical_ntk
 from encbench.ntk.spectrum import minimum_upper_bound, spectrum, weyl_check
 from encbench.results.records import ActivationSummary, PartSummary, SpectrumSummary, WeylSummary
 
-__all__ = ["measure_spectrum"]
-
 When = Literal["start", "middle", "end"]
 
 

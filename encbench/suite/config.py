@@ -18,16 +18,6 @@ from pydantic import (
     model_validator,
 )
 
-__all__ = [
-    "CellConfig",
-    "NetworkConfig",
-    "NtkConfig",
-    "PluginRef",
-    "TrainingConfig",
-    "cell_key",
-    "changed_versions",
-]
-
 
 class Settings(BaseModel):
     """Base of all settings: unknown keys are errors, values are not coerced silently."""

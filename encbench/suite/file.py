@@ -16,17 +16,6 @@ from encbench.plugins.registry import Registry
 from encbench.plugins.selector import format_selector, parse_selector
 from encbench.suite.config import NetworkConfig, NtkConfig, Settings, TrainingConfig
 
-__all__ = [
-    "LENGTHS",
-    "Suite",
-    "SuiteEntry",
-    "describe_error",
-    "explicit_settings",
-    "load_suite",
-    "override",
-    "suite_toml",
-]
-
 _WORDS = {
     "model_type": "expected a table",
     "dict_type": "expected a table",

@@ -22,8 +22,6 @@ from encbench.suite.config import (
 )
 from encbench.suite.file import LENGTHS, Suite, SuiteEntry, describe_error
 
-__all__ = ["plan"]
-
 logger = logging.getLogger("encbench")
 DEFAULT_EPOCHS = 100
 

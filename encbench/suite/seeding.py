@@ -8,8 +8,6 @@ from typing import Any
 
 import torch
 
-__all__ = ["Streams"]
-
 
 class Streams:
     """Seeds of one cell.

@@ -21,8 +21,6 @@ from encbench.plugins.selector import parse_selector
 from encbench.results.provenance import Provenance
 from encbench.testing.jacobian import brute_force_ntk
 
-__all__ = ["OPERATIONS", "BenchmarkCase", "Operation", "conditions"]
-
 Operation = Literal["forward", "backward", "step", "ntk"]
 OPERATIONS: tuple[Operation, ...] = ("forward", "backward", "step", "ntk")
 OUT_DIM = 3

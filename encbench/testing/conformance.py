@@ -14,8 +14,6 @@ from encbench.errors import EncbenchError, ParameterError
 from encbench.plugins.parameters import parameters_of, validate_parameters
 from encbench.suite.config import PluginRef
 
-__all__ = ["CheckResult", "Conformance", "fail", "require", "skip"]
-
 
 def fail(message: str) -> NoReturn:
     """Fail the check; the message says what is wrong and how to mend it."""

@@ -12,8 +12,6 @@ from torch import Tensor
 from encbench.contracts.encoding import Encoding
 from encbench.testing.conformance import Conformance, fail, require
 
-__all__ = ["EncodingCase", "border_points", "inner_points"]
-
 SEED = 20
 
 

@@ -26,8 +26,6 @@ from encbench.testing.encoding_case import (
 from encbench.testing.jacobian import brute_force_ntk, check_blocks
 from encbench.testing.worker_process import call_in_worker, features_there
 
-__all__ = ["EncodingConformance"]
-
 DTYPES = (torch.float32, torch.float64)
 FAST_GRADCHECK = 500
 """Parameters above which gradcheck takes random directions instead of each parameter alone."""

@@ -13,8 +13,6 @@ from encbench.testing.conformance import fail, require
 
 Part = Literal["mlp", "encoding"]
 
-__all__ = ["brute_force_ntk", "check_blocks"]
-
 
 def brute_force_ntk(model: CoordinateMLP, x: Tensor) -> dict[Part, Tensor]:
     """Both parts of the kernel from the Jacobian itself, for a few points.

@@ -20,8 +20,6 @@ from encbench.testing.conformance import Conformance, fail, require
 from encbench.testing.worker_process import call_in_worker
 from encbench.training.loop import train
 
-__all__ = ["TaskConformance"]
-
 SEED = 20
 
 

@@ -15,8 +15,6 @@ import torch
 
 from encbench.testing.conformance import fail
 
-__all__ = ["call_in_worker", "features_there"]
-
 T = TypeVar("T")
 TIMEOUT = 120.0
 """Seconds: a new process imports torch first."""

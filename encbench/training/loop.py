@@ -18,8 +18,6 @@ from encbench.errors import ParameterError
 from encbench.suite.config import TrainingConfig
 from encbench.training.optimizers import make_optimizer
 
-__all__ = ["Diverged", "Progress", "Training", "predictor", "total_steps", "train"]
-
 LOSS_INTERVALS = 512
 """Points kept of the loss curve; a plot as wide as a page shows no more."""
 CHECK_EVERY = 64

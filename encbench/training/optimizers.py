@@ -9,8 +9,6 @@ from torch import nn
 
 from encbench.suite.config import TrainingConfig
 
-__all__ = ["load_optimizers", "make_optimizer"]
-
 
 @cache
 def load_optimizers() -> None:

@@ -10,8 +10,6 @@ from torch import Tensor
 
 from encbench import Encoding
 
-__all__ = ["ConstantsKept", "at_least_float32"]
-
 
 class ConstantsKept(Encoding):
     """An encoding whose buffers (scales, shifts, frequencies) are never rounded to 16 bits.

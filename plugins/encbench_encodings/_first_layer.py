@@ -11,8 +11,6 @@ from torch import Tensor, nn
 from encbench import Encoding
 from encbench.network.activations import Activation
 
-__all__ = ["Features", "FirstLayer", "Omega0"]
-
 Features = Annotated[int, Field(ge=1, description="m, units of the layer")]
 Omega0 = Annotated[float, Field(gt=0, description="ω0, frequency of this layer")]
 

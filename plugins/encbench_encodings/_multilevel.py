@@ -23,18 +23,6 @@ from encbench_encodings._tables import (
     weighted_rows,
 )
 
-__all__ = [
-    "FeaturesPerLevel",
-    "GridLevel",
-    "HashedLevels",
-    "IncludeInput",
-    "Levels",
-    "MultilevelGrid",
-    "NodeGrid",
-    "ScalarsPerNode",
-    "SparseGradients",
-]
-
 Levels = Annotated[int, Field(ge=1, le=128, description="L, number of grids")]
 FeaturesPerLevel = Annotated[int, Field(ge=1, description="F, features stored at a vertex")]
 ScalarsPerNode = Annotated[int, Field(ge=1, description="k, scalars a node")]

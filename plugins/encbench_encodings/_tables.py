@@ -13,19 +13,6 @@ from torch.nn import functional
 from encbench import Encoding, ParameterError, SparseBlock
 from encbench_encodings._constants import at_least_float32
 
-__all__ = [
-    "FactorTable",
-    "InitStd",
-    "blocks_of_levels",
-    "cells_and_places",
-    "check_columns",
-    "check_resolutions",
-    "linear_corners",
-    "over_corners",
-    "strides_of",
-    "weighted_rows",
-]
-
 InitStd = Annotated[float, Field(ge=0, description="standard deviation of the initial values")]
 
 

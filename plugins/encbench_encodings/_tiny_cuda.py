@@ -35,19 +35,6 @@ from encbench import ParameterError
 from encbench_encodings._multilevel import GridLevel, HashedLevels
 from encbench_encodings._tables import cells_and_places
 
-__all__ = [
-    "BaseResolution",
-    "InitScale",
-    "Interpolation",
-    "PerLevelScale",
-    "TinyCudaGrid",
-    "finest",
-    "finest_resolution",
-    "growth_of",
-    "hash_size",
-    "plan_levels",
-]
-
 BaseResolution = Annotated[int, Field(ge=1, description="N_min, vertices an axis, coarsest level")]
 PerLevelScale = Annotated[
     float | None,

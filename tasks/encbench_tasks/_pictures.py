@@ -6,8 +6,6 @@ import numpy as np
 from matplotlib import colormaps
 from numpy.typing import NDArray
 
-__all__ = ["error_picture"]
-
 ERROR_RANGE = 0.1
 """Error that the brightest colour stands for."""
 

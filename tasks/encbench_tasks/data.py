@@ -10,8 +10,6 @@ import typer
 import encbench
 from encbench import DataError, UsageError
 
-__all__ = ["data"]
-
 FORMATS = (".ply", ".glb", ".obj", ".stl", ".off")
 
 

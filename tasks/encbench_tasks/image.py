@@ -21,8 +21,6 @@ from encbench_tasks._image_files import folder_images, locate_image, named_folde
 from encbench_tasks._pictures import error_picture
 from encbench_tasks._pixels import Pixels, read_pixels
 
-__all__ = ["ImageTask"]
-
 Channels = Literal["auto", "grey", "rgb", "rgba"]
 DEFAULT_IMAGE = "chelsea"
 LUMA = np.array([0.299, 0.587, 0.114])

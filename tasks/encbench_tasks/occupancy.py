@@ -21,8 +21,6 @@ from encbench_tasks._occupancy.solid import Solid, solid_of_mesh
 from encbench_tasks._occupancy.sources import data_hash_of, locate_mesh
 from encbench_tasks._occupancy.truth import RayParity, WindingNumber
 
-__all__ = ["OccupancyTask"]
-
 TruthMethod = Literal["auto", "winding", "rays"]
 DEFAULT_MESH = "knot"
 PROGRESS_POINTS = 1 << 14

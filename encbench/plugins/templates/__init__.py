@@ -13,8 +13,6 @@ from typing import Literal
 
 from encbench.errors import UsageError, cannot_write
 
-__all__ = ["Kind", "check_name", "files_of", "write_plugin"]
-
 Kind = Literal["encoding", "task"]
 FILES = {
     "pyproject.toml": "pyproject.toml",

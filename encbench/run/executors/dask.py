@@ -41,8 +41,6 @@ except ImportError as error:
         "pip install 'encbench[dask]'"
     ) from error
 
-__all__ = ["Dask", "connect"]
-
 logger = logging.getLogger("encbench")
 CONNECT_SECONDS = 30.0
 """As Dask itself waits."""

@@ -16,8 +16,6 @@ from encbench.run.memory import held_bytes
 from encbench.run.signals import Supervision
 from encbench.suite.config import CellConfig
 
-__all__ = ["InProcess"]
-
 
 class InProcess(Executor):
     """The simplest executor: easy to debug, but a plug-in that crashes ends the whole run."""

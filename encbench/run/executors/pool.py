@@ -21,8 +21,6 @@ from encbench.run.interface import Executor, RunOptions, Watch, unfinished
 from encbench.run.limits import GRACE, POLL, CellStopped, Interrupted, cores
 from encbench.suite.config import CellConfig
 
-__all__ = ["ProcessPool", "Worker", "default_jobs"]
-
 FAR_TOO_MUCH = 1.5
 """Times the memory limit at which a process is killed without waiting for its cell to stop."""
 REMINDER = 0.5

@@ -28,8 +28,6 @@ from encbench.run.memory import held_bytes, limit_gpu_memory, oom_kills
 from encbench.run.signals import Supervision
 from encbench.suite.config import CellConfig
 
-__all__ = ["WorkerProcess"]
-
 STOP_SIGNAL = signal.SIGUSR1
 """Asks a process to stop its cell and send what it has."""
 GROUP_SIGNALS = (signal.SIGINT, signal.SIGTERM)

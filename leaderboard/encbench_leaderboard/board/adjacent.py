@@ -12,8 +12,6 @@ from encbench_leaderboard.statistics.pairs import ALPHA
 from encbench_leaderboard.statistics.sample import cube
 from encbench_leaderboard.statistics.student import detectable
 
-__all__ = ["AdjacentPair", "adjacent_pairs"]
-
 
 @dataclass(frozen=True)
 class AdjacentPair:

@@ -25,8 +25,6 @@ from encbench.plugins.selector import format_selector, parse_selector
 from encbench.suite.config import PluginRef
 from encbench_leaderboard.board.labels import canonical
 
-__all__ = ["Category", "Target", "find_categories"]
-
 
 @dataclass(frozen=True)
 class Target:

@@ -16,17 +16,6 @@ from encbench.results.records import Record, StoredRecord
 from encbench.suite.config import NetworkConfig, NtkConfig, TrainingConfig
 from encbench_leaderboard.board.labels import differing, flatten
 
-__all__ = [
-    "WHENS",
-    "MetricInfo",
-    "cell_settings",
-    "cells_of",
-    "entries_of",
-    "measured",
-    "metrics_of",
-    "text_series",
-]
-
 WHENS = ("start", "middle", "end")
 TITLES = {"psnr": "PSNR", "ms_ssim": "MS-SSIM", "iou": "IoU"}
 """Of metrics in records that do not say their title, and of curves of cells that never got far."""

@@ -8,14 +8,6 @@ from typing import Any
 from encbench.results.records import StoredRecord
 from encbench_leaderboard.board.table import TaskBoard
 
-__all__ = [
-    "conditions_of",
-    "listed",
-    "metric_conditions",
-    "missing_reasons",
-    "of_entry",
-]
-
 
 def metric_conditions(task: TaskBoard) -> tuple[dict[str, str], list[str]]:
     """Under which conditions each metric was taken, as the metric itself recorded them.

@@ -12,8 +12,6 @@ import pandas as pd
 from encbench_leaderboard.board.table import TaskBoard
 from encbench_leaderboard.statistics.ranks import shared_ranks
 
-__all__ = ["STATISTICS", "TOO_FEW", "Correlation", "correlations", "mean_rho", "spearman"]
-
 TOO_FEW = 5
 """Fewer cells, or fewer encodings, than this say nothing about a rank correlation."""
 STATISTICS = {

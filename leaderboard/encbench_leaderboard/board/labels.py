@@ -8,8 +8,6 @@ from typing import Any
 
 from encbench.suite.config import PluginRef
 
-__all__ = ["canonical", "differing", "flatten", "label", "unique_labels"]
-
 
 def canonical(value: Any) -> str:
     """Text that is equal for equal plain data, whatever the order of its keys."""

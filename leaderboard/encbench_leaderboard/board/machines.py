@@ -7,8 +7,6 @@ from functools import lru_cache
 
 from encbench.results.records import StoredRecord
 
-__all__ = ["machine", "machines"]
-
 
 def machine(stored: StoredRecord) -> str:
     """Where a cell ran: machine, processor, device, threads and system."""

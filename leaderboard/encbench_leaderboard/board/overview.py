@@ -16,8 +16,6 @@ from encbench_leaderboard.statistics.across import (
 )
 from encbench_leaderboard.statistics.pairs import ALPHA
 
-__all__ = ["OverTasks", "Overview", "overview"]
-
 
 @dataclass(frozen=True)
 class OverTasks:

@@ -12,11 +12,10 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from encbench_leaderboard.board.cells import MetricInfo
 from encbench_leaderboard.board.machines import machine
-from encbench_leaderboard.board.table import MetricInfo, TaskBoard
+from encbench_leaderboard.board.table import TaskBoard
 from encbench_leaderboard.statistics.sample import group_means
-
-__all__ = ["MACHINES", "Cost", "CostPoints", "Tradeoffs", "front", "tradeoffs"]
 
 Cost = Literal["parameters", "training", "memory"]
 LABELS: dict[Cost, str] = {

@@ -18,8 +18,6 @@ import numpy as np
 
 from encbench.results.records import SpectrumSummary
 
-__all__ = ["LENGTH", "MeanSpectrum", "floor_of", "mean_spectrum", "resolved"]
-
 LENGTH = 8000
 """Values to which the paper resamples spectra before it averages them."""
 

@@ -14,8 +14,6 @@ from encbench_leaderboard.statistics.pairs import Pairs, compare_all
 from encbench_leaderboard.statistics.ranks import rank_intervals
 from encbench_leaderboard.statistics.sample import cube, group_means
 
-__all__ = ["MAY_BE_BELOW_FLOOR", "TESTED", "natural", "standings"]
-
 MAY_BE_BELOW_FLOOR = ("median", "quantile_10", "minimum")
 OVER_DECADES = ("floor", "maximum", *MAY_BE_BELOW_FLOOR)
 """Averaged as logarithms: of eigenvalues a decade apart the larger would be the mean."""

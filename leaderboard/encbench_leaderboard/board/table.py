@@ -15,9 +15,7 @@ import pandas as pd
 from encbench.results.records import Record, StoredRecord
 from encbench_leaderboard.board.categories import Category, Target, find_categories
 from encbench_leaderboard.board.cells import (
-    WHENS,
     MetricInfo,
-    cell_settings,
     cells_of,
     entries_of,
     measured,
@@ -27,8 +25,6 @@ from encbench_leaderboard.board.cells import (
 from encbench_leaderboard.board.labels import canonical, unique_labels
 from encbench_leaderboard.board.standings import natural, standings
 from encbench_leaderboard.statistics.pairs import Pairs
-
-__all__ = ["WHENS", "Board", "MetricInfo", "TaskBoard", "boards", "cell_settings", "rows_of"]
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,16 +15,6 @@ from encbench.suite.config import PluginRef
 from encbench_leaderboard.board.labels import canonical, differing, flatten
 from encbench_leaderboard.board.table import Board, TaskBoard
 
-__all__ = [
-    "Wanted",
-    "entries_like",
-    "equal_results",
-    "find_encoding",
-    "match_cells",
-    "name_of",
-    "unmatched",
-]
-
 SETTINGS = ("training", "network", "ntk")
 """Sections of a cell that are no part of what is compared, and may be made to differ."""
 FEW = 2

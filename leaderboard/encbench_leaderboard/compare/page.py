@@ -30,8 +30,6 @@ from encbench_leaderboard.report.format import (
 from encbench_leaderboard.report.tables import TEST_NAMES
 from encbench_leaderboard.statistics.intervals import Interval
 
-__all__ = ["as_plain", "comparison_page", "print_page", "verdict"]
-
 PIPE_WIDTH = 120
 """Columns where output goes to a file or pipe, whose width nobody can ask for."""
 

@@ -15,9 +15,10 @@ from encbench.errors import StoreError, UsageError
 from encbench.results.agreement import environment_changes
 from encbench.results.records import Record, StoredRecord
 from encbench.results.store import Store
+from encbench_leaderboard.board.cells import MetricInfo, cell_settings
 from encbench_leaderboard.board.conditions import conditions_of
 from encbench_leaderboard.board.labels import differing
-from encbench_leaderboard.board.table import Board, MetricInfo, TaskBoard, boards, cell_settings
+from encbench_leaderboard.board.table import Board, TaskBoard, boards
 from encbench_leaderboard.compare.match import (
     entries_like,
     equal_results,
@@ -31,8 +32,6 @@ from encbench_leaderboard.statistics.intervals import Interval, intervals
 from encbench_leaderboard.statistics.pairs import ALPHA, p_values
 from encbench_leaderboard.statistics.sample import cube, unit_means
 from encbench_leaderboard.statistics.student import detectable
-
-__all__ = ["Change", "Cost", "Quality", "Report", "TaskRow", "compare_encodings", "compare_folders"]
 
 RESIDENT = "memory: a CPU counts resident memory of the process, a GPU its tensors"
 NO_INTERVAL = Interval(math.nan, math.nan, math.nan, 0, "")

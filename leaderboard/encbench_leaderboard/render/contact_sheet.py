@@ -16,8 +16,6 @@ from PIL import Image
 from encbench_leaderboard.render.style import WIDTH, figure, legends
 from encbench_leaderboard.report.blocks import Pictures
 
-__all__ = ["Crop", "busiest_crop", "contact_sheet"]
-
 SHEET = 11
 """Predictions on a sheet: with the target three rows of four."""
 

@@ -26,8 +26,6 @@ from encbench_leaderboard.report.blocks import (
 )
 from encbench_leaderboard.report.format import MISSING, code, plain, plural
 
-__all__ = ["markdown", "markdown_table", "write_markdown"]
-
 Links = Mapping[tuple[str, str], str]
 """(section, figure) to the link of its picture."""
 

@@ -14,8 +14,6 @@ from encbench_leaderboard.render.contact_sheet import contact_sheet
 from encbench_leaderboard.render.plot import plot
 from encbench_leaderboard.report.blocks import Block, Figure, Fold, Page, Pictures, Section
 
-__all__ = ["EVERY", "FEW", "FORMATS", "chosen", "draw"]
-
 EVERY = 8
 """Tasks and categories up to which all are drawn; a picture takes half a second."""
 FEW = 2

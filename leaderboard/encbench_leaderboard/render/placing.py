@@ -11,8 +11,6 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-__all__ = ["Label", "Place", "find_places", "label_marks"]
-
 Box = tuple[float, float, float, float]
 """x0, y0, x1, y1."""
 

@@ -21,8 +21,6 @@ from encbench_leaderboard.render.style import Look, figure, lay_out, legends
 from encbench_leaderboard.report.blocks import Axis, Figure, Panel, Series
 from encbench_leaderboard.report.format import plural
 
-__all__ = ["plot"]
-
 COLUMNS = 2
 HEIGHT = {1: 3.9, 2: 3.1}
 """Inches of a row of panels, where there is one row, and where there are more."""

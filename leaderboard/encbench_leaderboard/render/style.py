@@ -16,8 +16,6 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 
-__all__ = ["MARKERS", "WIDTH", "Look", "colours", "figure", "lay_out", "legends", "quiet", "save"]
-
 WIDTH = 9.0
 """Inches of a page 900 px wide: a point of type is then 1.4 px."""
 DPI = 180

@@ -12,8 +12,6 @@ from rich.text import Text as RichText
 
 from encbench_leaderboard.report.blocks import Page, Section, Table, Text
 
-__all__ = ["print_standings", "rich_table"]
-
 NAME_WIDTH = 20
 """Columns that an encoding's name gets at least, where it is broken into lines."""
 

@@ -8,8 +8,6 @@ from pathlib import Path
 
 from encbench.errors import cannot_write
 
-__all__ = ["replace_text", "writing"]
-
 
 @contextmanager
 def writing(out: Path) -> Iterator[None]:

@@ -21,25 +21,6 @@ from typing import Literal
 
 import numpy as np
 
-__all__ = [
-    "Axis",
-    "Block",
-    "Column",
-    "Figure",
-    "Fold",
-    "Heading",
-    "Page",
-    "Panel",
-    "Pictures",
-    "Row",
-    "Section",
-    "Series",
-    "Table",
-    "Text",
-    "Tile",
-    "Value",
-]
-
 
 @dataclass(frozen=True)
 class Heading:

@@ -44,8 +44,6 @@ from encbench_leaderboard.report.tables import (
     standings_table,
 )
 
-__all__ = ["Loaded", "describe", "load"]
-
 
 class Loaded(NamedTuple):
     """What was read of a results folder."""

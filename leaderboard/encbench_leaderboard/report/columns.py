@@ -11,8 +11,9 @@ from operator import itemgetter
 from typing import Any, Generic, TypeVar
 
 from encbench.results.records import Record, StoredRecord
+from encbench_leaderboard.board.cells import MetricInfo
 from encbench_leaderboard.board.conditions import metric_conditions, of_entry
-from encbench_leaderboard.board.table import MetricInfo, TaskBoard
+from encbench_leaderboard.board.table import TaskBoard
 from encbench_leaderboard.report.blocks import Column, Row, Table, Value
 from encbench_leaderboard.report.format import (
     MISSING,
@@ -24,23 +25,6 @@ from encbench_leaderboard.report.format import (
     seconds,
     significant,
 )
-
-__all__ = [
-    "ENTRY",
-    "NO_VALUE",
-    "Source",
-    "Standing",
-    "codes",
-    "cost_columns",
-    "fill",
-    "metric_column",
-    "numbers",
-    "rank_text",
-    "reason",
-    "spectrum_columns",
-    "standings_columns",
-    "texts",
-]
 
 Item = TypeVar("Item")
 Standing = Mapping[str, Any]

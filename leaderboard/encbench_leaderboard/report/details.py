@@ -38,8 +38,6 @@ from encbench_leaderboard.report.format import (
 )
 from encbench_leaderboard.report.tables import spectra_table
 
-__all__ = ["Details", "entry_details"]
-
 CELLS = 100
 """Cells of an entry that are listed one by one; of a category only those that did not finish."""
 REASON = 400

@@ -7,22 +7,6 @@ import re
 
 from encbench_leaderboard.board.cells import MetricInfo
 
-__all__ = [
-    "MISSING",
-    "code",
-    "code_block",
-    "count",
-    "digits",
-    "eigenvalue",
-    "fixed",
-    "one_line",
-    "p_text",
-    "plain",
-    "plural",
-    "seconds",
-    "significant",
-]
-
 MISSING = "–"
 
 

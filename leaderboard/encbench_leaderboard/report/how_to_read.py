@@ -8,8 +8,6 @@ from encbench_leaderboard.board.table import Board
 from encbench_leaderboard.report.blocks import Table
 from encbench_leaderboard.report.format import plain
 
-__all__ = ["how_to_read"]
-
 KERNELS = {
     "trace": '"trace": the N × N mean over outputs of the kernel\'s diagonal blocks',
     "full": '"full": the NO × NO kernel of all N points and O outputs',

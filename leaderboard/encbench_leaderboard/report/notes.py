@@ -13,15 +13,6 @@ from encbench_leaderboard.report.tables import TEST_NAMES
 from encbench_leaderboard.statistics.across import FEWEST_TASKS
 from encbench_leaderboard.statistics.pairs import ALPHA
 
-__all__ = [
-    "ABLATION",
-    "ADJACENT",
-    "metric_notes",
-    "overview_note",
-    "statistics_notes",
-    "theorem_note",
-]
-
 SHOWN_PAIRS = 12
 ADJACENT = (
     "The interval is of this pair alone; p is corrected for all pairs of the table. *Detectable* "

@@ -10,8 +10,6 @@ from encbench_leaderboard.report.blocks import Block, Fold, Table, Text
 from encbench_leaderboard.report.columns import Source, fill, numbers, texts
 from encbench_leaderboard.report.format import code, plain, plural
 
-__all__ = ["prediction"]
-
 MOMENTS = ("start", "end")
 
 

@@ -13,8 +13,6 @@ from encbench.suite.file import suite_toml
 from encbench_leaderboard.board.machines import machines
 from encbench_leaderboard.report.format import code_block, plain
 
-__all__ = ["provenance", "reproduction"]
-
 
 def provenance(records: Sequence[StoredRecord], suite: str | None) -> str:
     """A bullet each for versions, plug-ins, machines, dates and suite."""

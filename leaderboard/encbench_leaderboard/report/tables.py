@@ -32,17 +32,6 @@ from encbench_leaderboard.report.columns import (
 )
 from encbench_leaderboard.report.format import MISSING, count, digits, eigenvalue, fixed, p_text
 
-__all__ = [
-    "TEST_NAMES",
-    "ablation_table",
-    "adjacent_table",
-    "cost_table",
-    "overview_table",
-    "settings_table",
-    "spectra_table",
-    "standings_table",
-]
-
 TEST_NAMES = {
     "t": "paired t",
     "sign-flip": "exact sign-flip",

@@ -11,8 +11,6 @@ from scipy.special import bdtr
 from encbench_leaderboard.statistics.holm import holm
 from encbench_leaderboard.statistics.ranks import shared_ranks
 
-__all__ = ["FEWEST_TASKS", "Wins", "friedman_p", "ranks_with_failures", "sign_tests"]
-
 FEWEST_TASKS = 5
 """Tasks from which on there are tests over tasks: of four, even all wins have p = 0.13."""
 SHUFFLES = 4_999

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["holm"]
-
 
 def holm(p: np.ndarray) -> np.ndarray:
     """Adjusted p-values of p (m,): a test is significant at α where its adjusted p is ≤ α.

@@ -10,8 +10,6 @@ import numpy as np
 from encbench_leaderboard.statistics.sample import unit_means
 from encbench_leaderboard.statistics.student import t_half_width
 
-__all__ = ["Interval", "Method", "intervals"]
-
 Method = Literal["", "t"]
 
 

@@ -11,8 +11,6 @@ from encbench_leaderboard.statistics.sample import Cube, unit_means
 from encbench_leaderboard.statistics.signflip import EXACT_UP_TO, signflip_p, smallest_p
 from encbench_leaderboard.statistics.student import paired_t_p
 
-__all__ = ["ALPHA", "Pairs", "compare_all", "p_values"]
-
 ALPHA = 0.05
 SIGN_FLIP_FROM = 6
 """Pairs from which a sign-flip test can be significant at 5 %: p ≥ 2/2⁵ below."""

@@ -6,8 +6,6 @@ import numpy as np
 
 from encbench_leaderboard.statistics.pairs import Pairs
 
-__all__ = ["rank_intervals", "shared_ranks"]
-
 
 def shared_ranks(values: np.ndarray) -> np.ndarray:
     """Ranks of values (n,), 1 the smallest; equal ones share the mean of theirs. No NaN.

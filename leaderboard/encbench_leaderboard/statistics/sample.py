@@ -8,8 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-__all__ = ["Cube", "cube", "group_means", "unit_means"]
-
 
 @dataclass(frozen=True)
 class Cube:

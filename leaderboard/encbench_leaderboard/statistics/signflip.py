@@ -6,8 +6,6 @@ from collections.abc import Iterator
 
 import numpy as np
 
-__all__ = ["EXACT_UP_TO", "SAMPLES", "signflip_p", "smallest_p"]
-
 EXACT_UP_TO = 15
 """Pairs up to which every pattern of signs is tried: 2¹⁴ of them, with symmetry."""
 SAMPLES = 19_999

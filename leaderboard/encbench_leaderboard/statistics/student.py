@@ -8,8 +8,6 @@ from functools import lru_cache
 import numpy as np
 from scipy.special import chdtri, nctdtr, stdtr, stdtrit
 
-__all__ = ["NEGLIGIBLE", "detectable", "paired_t_p", "t_half_width"]
-
 NEGLIGIBLE = 1e-12
 """Differences whose spread is below this share of the values differ by rounding only."""
 

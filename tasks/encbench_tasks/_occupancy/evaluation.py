@@ -24,8 +24,6 @@ from encbench_tasks._occupancy.views import (
 )
 from encbench_tasks._pictures import error_picture
 
-__all__ = ["NEAR_SIGMA", "Evaluation"]
-
 UNIFORM_POINTS = 1 << 18
 NEAR_POINTS = 1 << 16
 NEAR_SIGMA = 0.01

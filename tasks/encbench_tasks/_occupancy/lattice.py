@@ -11,8 +11,6 @@ from skimage.measure import marching_cubes
 
 from encbench_tasks._occupancy.triangles import Array, Flags, Triangles
 
-__all__ = ["Field", "Lattice", "extract", "logits_of", "mixed_cells"]
-
 Field = Callable[[Array], NDArray[np.floating]]
 """Points (N, 3) in [0, 1]³ to values (N,), positive inside."""
 BLOCK = 1 << 17

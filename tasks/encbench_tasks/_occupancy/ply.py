@@ -17,8 +17,6 @@ from trimesh.geometry import triangulate_quads
 
 from encbench_tasks._occupancy.triangles import Array, Indices
 
-__all__ = ["read_ply"]
-
 KINDS = {
     **{"char": "i1", "int8": "i1", "uchar": "u1", "uint8": "u1"},
     **{"short": "i2", "int16": "i2", "ushort": "u2", "uint16": "u2"},

@@ -16,8 +16,6 @@ from encbench_tasks._occupancy.solid import Solid
 from encbench_tasks._occupancy.sources import cache_folder
 from encbench_tasks._occupancy.triangles import Array, Flags
 
-__all__ = ["Labels", "Prefetch", "draw_points", "near_surface_points", "uniform_points"]
-
 logger = logging.getLogger("encbench")
 T = TypeVar("T")
 VERSION = 2

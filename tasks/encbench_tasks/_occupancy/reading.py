@@ -22,8 +22,6 @@ from encbench import DataError
 from encbench_tasks._occupancy.ply import read_ply
 from encbench_tasks._occupancy.triangles import Array, Indices, Triangles
 
-__all__ = ["read_triangles", "sha256"]
-
 MOST_BYTES = 1 << 30
 """Of a mesh file, unpacked."""
 MOST_GROWTH = 100

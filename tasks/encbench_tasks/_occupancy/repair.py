@@ -16,8 +16,6 @@ from encbench_tasks._occupancy.triangles import (
 )
 from encbench_tasks._occupancy.truth import WindingNumber
 
-__all__ = ["oriented", "without_doubles"]
-
 OUTSIDE = 0.05
 """Winding number of a vertex that is outside: on a surface it is the solid angle within, an
 eighth at the corner of a box; the approximation is off by 0.005."""

@@ -17,8 +17,6 @@ from encbench_tasks._occupancy.lattice import Lattice, extract
 from encbench_tasks._occupancy.solid import Solid
 from encbench_tasks._occupancy.triangles import Array, Flags, into_unit_cube
 
-__all__ = ["SHAPES", "Shape", "solid_of_shape"]
-
 MESH_CELLS = 192
 """Cells of the mesh along the longest axis."""
 

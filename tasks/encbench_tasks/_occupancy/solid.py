@@ -24,8 +24,6 @@ from encbench_tasks._occupancy.triangles import (
 )
 from encbench_tasks._occupancy.truth import RayParity, WindingNumber
 
-__all__ = ["Solid", "solid_of_mesh"]
-
 logger = logging.getLogger("encbench")
 FLAT = 1e-6
 """Thickness of all vertices over their largest extent, below which a mesh is flat."""

@@ -23,16 +23,6 @@ from encbench.errors import did_you_mean
 from encbench_tasks._occupancy.reading import sha256
 from encbench_tasks._occupancy.shapes import SHAPES
 
-__all__ = [
-    "MESHES",
-    "FetchableMesh",
-    "cache_folder",
-    "data_hash_of",
-    "fetch",
-    "fetched_path",
-    "locate_mesh",
-]
-
 logger = logging.getLogger("encbench")
 REPOSITORY = "https://graphics.stanford.edu/pub/3Dscanrep"
 TIMEOUT = (15, 60)

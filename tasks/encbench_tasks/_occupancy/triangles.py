@@ -9,18 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 from trimesh.geometry import faces_to_edges
 
-__all__ = [
-    "Array",
-    "Edges",
-    "Flags",
-    "Indices",
-    "Triangles",
-    "edge_uses",
-    "edges_of",
-    "into_unit_cube",
-    "signed_volume",
-]
-
 Array = NDArray[np.float64]
 Indices = NDArray[np.int64]
 Flags = NDArray[np.bool_]

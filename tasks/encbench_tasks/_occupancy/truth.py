@@ -11,8 +11,6 @@ from trimesh.ray.ray_pyembree import RayMeshIntersector
 
 from encbench_tasks._occupancy.triangles import Array, Flags, Triangles
 
-__all__ = ["RayParity", "WindingNumber"]
-
 CHUNK = 256
 """Points a call. The library keeps Python's lock while it computes: longer calls would make
 training wait for the thread that labels the next epoch, shorter ones cost a fifth more."""

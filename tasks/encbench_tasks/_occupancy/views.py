@@ -13,8 +13,6 @@ from trimesh.ray.ray_pyembree import RayMeshIntersector
 from encbench_tasks._occupancy.lattice import Field, Lattice, mixed_cells
 from encbench_tasks._occupancy.triangles import Array, Triangles
 
-__all__ = ["VIEWS", "View", "cast_mesh", "level_set_normals", "march", "views_of"]
-
 VIEWS = ((25.0, 20.0), (150.0, 10.0), (265.0, 55.0))
 """Azimuth about the y axis from +z towards +x, and elevation, of the viewer [degrees]."""
 MARGIN = 1.03

@@ -10,8 +10,6 @@ from pathlib import Path
 
 from encbench_leaderboard.report.blocks import Pictures, Tile
 
-__all__ = ["LIMIT", "Album"]
-
 LIMIT = 25_000_000
 """Characters of all embedded pictures together."""
 PNG = b"\x89PNG\r\n\x1a\n"

@@ -10,8 +10,6 @@ from matplotlib.colors import to_hex, to_rgb
 
 from encbench_leaderboard.render.style import PALETTE, colours
 
-__all__ = ["DARK", "LEAST", "LIGHT", "contrast", "themed"]
-
 LIGHT, DARK = "#ffffff", "#161a21"
 """The grounds that lines are drawn on; the style sheet's --plot in both themes."""
 LEAST = {LIGHT: 3.0, DARK: 4.5}

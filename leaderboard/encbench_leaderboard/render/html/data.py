@@ -9,8 +9,6 @@ from markupsafe import Markup, escape
 
 from encbench_leaderboard.render.html.colours import themed
 
-__all__ = ["Entries", "embedded", "wrapping_code"]
-
 NEUTRAL = ("#565d6b", "#a4adbb")
 """Colours of a series that is of no entry; ``--soft`` of the style sheet."""
 

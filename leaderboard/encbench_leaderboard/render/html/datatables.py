@@ -12,8 +12,6 @@ from encbench_leaderboard.render.html.data import Entries, wrapping_code
 from encbench_leaderboard.report.blocks import Column, Row, Table, Value
 from encbench_leaderboard.report.format import MISSING
 
-__all__ = ["cell_html", "table_options"]
-
 PAGE = 50
 """Rows that are shown at once."""
 HUGE = 1.7e308

@@ -17,8 +17,6 @@ from encbench_leaderboard.render.html.markup import Body, environment
 from encbench_leaderboard.render.writing import replace_text, writing
 from encbench_leaderboard.report.blocks import Page
 
-__all__ = ["html_page", "write_html"]
-
 
 def write_html(page: Page, out: Path, *, pictures: bool = True) -> Path:
     """Write a page as an HTML file.

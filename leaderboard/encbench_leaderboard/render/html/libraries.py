@@ -11,8 +11,6 @@ import plotly.offline
 
 from encbench.errors import EncbenchError
 
-__all__ = ["datatables", "plotly_js", "plotly_styles"]
-
 EXPORTS = re.compile(r"\bexport\s*\{[^{}]*?(\w+) as default[^{}]*\};?")
 
 

@@ -28,8 +28,6 @@ from encbench_leaderboard.report.blocks import (
 )
 from encbench_leaderboard.report.format import plural
 
-__all__ = ["Body", "environment"]
-
 FIGURES = 12_000_000
 """Characters of figures' data after which no more are embedded."""
 

@@ -12,8 +12,6 @@ import numpy as np
 from encbench_leaderboard.render.html.data import Entries
 from encbench_leaderboard.report.blocks import Axis, Figure, Panel, Series
 
-__all__ = ["plot_data"]
-
 DASHES = {"solid": "solid", "dashed": "dash", "dotted": "dot", "thin": "solid"}
 SYMBOLS = {
     "o": "circle",

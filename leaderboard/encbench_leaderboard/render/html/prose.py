@@ -7,8 +7,6 @@ from functools import cache, lru_cache
 from markdown_it import MarkdownIt
 from markupsafe import Markup
 
-__all__ = ["to_html"]
-
 
 @cache
 def _parser() -> MarkdownIt:

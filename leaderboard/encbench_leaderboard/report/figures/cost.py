@@ -14,8 +14,6 @@ from encbench_leaderboard.report.blocks import Axis, Figure, Panel, Series
 from encbench_leaderboard.report.figures.selection import SHOWN
 from encbench_leaderboard.report.format import code, plain, plural
 
-__all__ = ["cost_figure", "front_text", "left_out"]
-
 MARKS = 500
 """Entries of a panel that are drawn: those on the front, then the best."""
 LISTED = 12

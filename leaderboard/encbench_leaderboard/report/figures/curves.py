@@ -16,8 +16,6 @@ from encbench_leaderboard.report.figures.selection import (
     has_arrays,
 )
 
-__all__ = ["SEEDS", "curves_figure", "thinned"]
-
 POINTS = {"loss": 150, "curve": 300}
 """Most points of a line: more of a loss show the noise of batches and hide the other lines."""
 SEEDS = 5

@@ -11,8 +11,6 @@ from encbench.results.records import StoredRecord
 from encbench_leaderboard.board.table import TaskBoard
 from encbench_leaderboard.report.format import plural
 
-__all__ = ["SHOWN", "best_entries", "best_note", "has_arrays", "spread", "thin_index"]
-
 SHOWN = 10
 """Entries named in one figure: as many as there are colours that can be told apart."""
 MOST = 40

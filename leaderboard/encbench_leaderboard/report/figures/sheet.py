@@ -12,8 +12,6 @@ from encbench_leaderboard.report.blocks import Pictures, Tile
 from encbench_leaderboard.report.figures.selection import MOST, SHOWN
 from encbench_leaderboard.report.format import code, fixed, plain
 
-__all__ = ["sheet"]
-
 TARGET = "target"
 """The picture that all records of a task share."""
 PREDICTION = "prediction"

@@ -9,8 +9,9 @@ from typing import Literal
 import numpy as np
 
 from encbench.results.records import SpectrumSummary, StoredRecord
+from encbench_leaderboard.board.cells import WHENS
 from encbench_leaderboard.board.spectra_mean import MeanSpectrum, floor_of, mean_spectrum, resolved
-from encbench_leaderboard.board.table import WHENS, TaskBoard
+from encbench_leaderboard.board.table import TaskBoard
 from encbench_leaderboard.report.blocks import Axis, Figure, Panel, Series
 from encbench_leaderboard.report.figures.selection import (
     SHOWN,
@@ -21,8 +22,6 @@ from encbench_leaderboard.report.figures.selection import (
     thin_index,
 )
 from encbench_leaderboard.report.format import plural
-
-__all__ = ["AVERAGED", "spectra_figure"]
 
 AVERAGED = 40
 """Cells an entry whose spectra are read and averaged: one a target before a second one."""
