@@ -15,7 +15,7 @@ from encbench.metrics.bce import Bce, bce
 from encbench.metrics.chamfer_l1 import ChamferL1
 from encbench.metrics.depth_ms_ssim import DepthMsSsim
 from encbench.metrics.depth_psnr import DepthPsnr
-from encbench.metrics.f_score import THRESHOLD, FScore
+from encbench.metrics.f_score import FScore
 from encbench.metrics.iou import Iou, iou
 from encbench.metrics.ms_ssim import ms_ssim
 from encbench.metrics.near_surface_iou import NearSurfaceIou
@@ -140,7 +140,14 @@ def test_half_a_surface_has_full_precision_and_half_the_recall():
     one = trimesh.creation.box([1, 1, 1e-3])
     value = FScore()(surface(one), surface(plates, 20_000))
     assert value.value == pytest.approx(2 * 0.5 / 1.5, rel=0.02)
-    assert value.details == {"samples": 20_000, "threshold": THRESHOLD}
+    assert value.details == {"samples": 20_000, "threshold": 0.01}
+
+
+@pytest.mark.parametrize(("apart", "value"), [(0.009, 1), (0.011, 0)])
+def test_surfaces_agree_where_they_are_closer_than_a_hundredth(apart, value):
+    plate = trimesh.creation.box([1, 1, 1e-6])
+    moved = plate.copy().apply_translation([0, 0, apart])
+    assert FScore()(surface(moved), surface(plate)).value == value
 
 
 def test_normals_across_each_other_do_not_agree_and_opposite_ones_do():

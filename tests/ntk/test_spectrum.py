@@ -162,6 +162,18 @@ def test_a_kernel_that_is_not_the_sum_of_its_parts_fails_the_check() -> None:
     assert check.worst > check.tolerance
 
 
+@pytest.mark.parametrize(("times", "holds"), [(0.1, True), (3.0, False)])
+def test_the_check_allows_what_rounding_can_do_and_no_more(times: float, holds: bool) -> None:
+    x = torch.rand(6, 2, dtype=torch.float64)
+    # the encoding has no parameters: both sides of the inequality are equal
+    ntk = empirical_ntk(CoordinateMLP(Plain(), 2, width=32), x)
+    tolerance = sum(spectrum(k).floor for k in (ntk.total, ntk.parts["mlp"]))
+    lower = ntk.total - times * tolerance * torch.eye(6, dtype=torch.float64)
+    check = weyl_check(dataclasses.replace(ntk, total=lower))
+    assert check.ok is holds
+    assert check.worst == pytest.approx(times * tolerance, rel=0.2)
+
+
 def test_the_check_needs_the_parts() -> None:
     x = torch.rand(5, 2, dtype=torch.float64)
     with pytest.raises(NtkError, match="parts"):

@@ -221,3 +221,30 @@ def test_a_cell_learns_and_leaves_a_record(ball, tmp_path):
     assert stored.arrays["curve"][-1] > stored.arrays["curve"][0]
     assert stored.picture("side_by_side") is not None
     json.loads(record.model_dump_json())
+
+
+def test_near_surface_points_are_a_hundredth_of_the_longest_side_away(ball):
+    task = OccupancyTask(mesh=ball, resolution=16, side=16)
+    predict, asked = oracle(task), []
+
+    def watched(x):
+        asked.append(x.numpy())
+        return predict(x)
+
+    (near,) = task.evaluate(watched).comparisons["near_surface"][0].shape
+    (x,) = (each for each in asked if len(each) == near)
+    distance = 0.5 - np.linalg.norm(x - 0.5, axis=1)
+    # no point leaves the unit cube, which the ball touches in six places
+    assert np.sqrt(np.mean(distance**2)) == pytest.approx(0.01, rel=0.05)
+
+
+def test_equal_networks_have_equal_metrics_whenever_they_are_evaluated(ball):
+    outcomes = [
+        task.evaluate(oracle(task))
+        for task in (OccupancyTask(mesh=ball, resolution=16, side=16) for _ in range(2))
+    ]
+    for kind in ("occupancy", "near_surface"):
+        for one, other in zip(*(o.comparisons[kind] for o in outcomes), strict=True):
+            np.testing.assert_array_equal(one, other)
+    for one, other in zip(*(o.comparisons["surface"] for o in outcomes), strict=True):
+        np.testing.assert_array_equal(one.points, other.points)

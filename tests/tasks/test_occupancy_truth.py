@@ -3,12 +3,13 @@
 import igl
 import numpy as np
 import pytest
+import scipy.linalg
 import trimesh
 from encbench_tasks._occupancy.repair import oriented
 from encbench_tasks._occupancy.shapes import SHAPES, solid_of_shape
 from encbench_tasks._occupancy.solid import solid_of_mesh
 from encbench_tasks._occupancy.triangles import Triangles, edges_of, signed_volume
-from encbench_tasks._occupancy.truth import RayParity, WindingNumber
+from encbench_tasks._occupancy.truth import DIRECTIONS, RayParity, WindingNumber
 
 from encbench import DataError
 
@@ -86,6 +87,20 @@ def test_rays_through_edges_and_corners_give_the_same_answer_each_time():
     expected = ((x > low) & (x < high)).all(axis=1)
     for _ in range(3):
         np.testing.assert_array_equal(rays(x), expected)
+
+
+@pytest.mark.parametrize("hit", [(), (0,), (2,), (0, 1), (1, 2), (0, 1, 2)])
+def test_the_majority_of_three_rays_decides(hit):
+    """A plate across a ray is one crossing of it, and of no other."""
+    vertices = np.zeros((0, 3))
+    for direction in DIRECTIONS[list(hit)]:
+        side, up = scipy.linalg.null_space(direction[None]).T
+        around = [np.cos(angle) * side + np.sin(angle) * up for angle in (0.3, 2.4, 4.5)]
+        vertices = np.concatenate([vertices, 3 * direction + 0.1 * np.array(around)])
+    far = 9 + np.eye(3)  # there must be some triangle
+    vertices = np.concatenate([vertices, far])
+    rays = RayParity(Triangles(vertices, np.arange(len(vertices)).reshape(-1, 3)))
+    assert rays(np.zeros((1, 3))).tolist() == [len(hit) >= 2]
 
 
 def test_overlapping_parts_are_inside_once_for_winding_numbers_and_not_for_rays(solid_of):
