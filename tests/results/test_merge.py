@@ -4,10 +4,12 @@ import hashlib
 import json
 import shutil
 
+import numpy as np
 import pytest
 import typer
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from encbench import Store, StoreError, Suite, UsageError, run_suite
 from encbench.cli.merge import merge_folders as verb
@@ -414,3 +416,21 @@ def test_suites_stored_by_an_older_encbench_are_read_without_their_defaults(suit
                 "evaluations": 4,
             }
             assert valid.ntk == suite.ntk
+
+
+def test_equal_records_with_other_curves_are_not_identical(folders, tmp_path):
+    a, b = folders
+    key = shared(a, b)
+    shutil.rmtree(b / "records" / key)
+    stored = Store(a).record(key)
+    store = Store(b)
+    with store.writing():
+        arrays = {**stored.arrays, "loss": stored.arrays["loss"] + 1}
+        pictures = {}
+        for picture in stored.path.glob("*.png"):
+            with Image.open(picture) as image:
+                pictures[picture.stem] = np.asarray(image)
+        store.write(stored.record, arrays, pictures)
+    done = merge([a, b], tmp_path / "out")
+    assert done.identical == 0
+    assert [(d.record.key, d.source) for d in done.dropped] == [(key, b)]

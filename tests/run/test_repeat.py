@@ -354,3 +354,19 @@ def test_running_again_takes_the_cell_as_recorded(stored, registry, suite):
     assert rerun.remarks == []
     fresh = run_cell(rerun.cell, registry)
     assert agreement(stored, fresh).equal(0)
+
+
+def test_eigenvalues_below_the_floor_of_either_spectrum_are_not_compared(stored):
+    (summary,) = [s for s in stored.record.spectra if s.when == "end"]
+    spectrum = stored.arrays["spectrum_end"].copy()
+    floor = 0.5 * float(spectrum[3] + spectrum[2])
+    spectrum[3:] = 0.25 * floor
+    result = outcome(stored, spectrum_end=spectrum)
+    assert agreement(stored, result).worst is not None
+    spectra = [
+        s.model_copy(update={"floor": floor}) if s.when == "end" else s
+        for s in stored.record.spectra
+    ]
+    result.record = stored.record.model_copy(update={"spectra": spectra})
+    assert summary.floor < floor
+    assert agreement(stored, result).worst is None

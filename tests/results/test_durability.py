@@ -1,0 +1,69 @@
+"""What is on disk at each moment while a record is written."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from encbench import Store, StoreError, plan
+from encbench.run.cell import run_cell
+
+
+@pytest.fixture
+def result(registry, suite):
+    return run_cell(plan(suite, registry)[0], registry)
+
+
+def write(store, result, **changes):
+    record = result.record.model_copy(update=changes)
+    return store.write(record, result.arrays, result.pictures)
+
+
+@pytest.fixture
+def on_disk(monkeypatch):
+    """Names flushed to the disk so far, and at each renaming of a folder those until then."""
+    flushed, renamed = set(), []
+    fsync, rename = os.fsync, Path.rename
+
+    def watched_fsync(handle):
+        flushed.add(Path(f"/proc/self/fd/{handle}").readlink().name)
+        fsync(handle)
+
+    def watched_rename(path, target):
+        renamed.append((path.name, set(flushed)))
+        return rename(path, target)
+
+    monkeypatch.setattr(os, "fsync", watched_fsync)
+    monkeypatch.setattr(Path, "rename", watched_rename)
+    return flushed, renamed
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="the system has no /proc")
+def test_a_record_is_on_the_disk_before_it_takes_its_place(tmp_path, result, on_disk):
+    flushed, renamed = on_disk
+    store = Store(tmp_path)
+    with store.writing():
+        stored = write(store, result)
+    ((new, before),) = renamed
+    assert {"record.json", "manifest.json", *stored.files, new} <= before
+    assert "records" in flushed, "the renaming itself"
+
+
+def test_the_earlier_record_is_put_back_where_the_new_one_cannot_take_its_place(
+    tmp_path, result, monkeypatch
+):
+    rename = Path.rename
+
+    def failing(path, target):
+        if path.name.startswith(".new"):
+            raise OSError(28, "No space left on device")
+        return rename(path, target)
+
+    store = Store(tmp_path)
+    with store.writing():
+        write(store, result, steps=1)
+        monkeypatch.setattr(Path, "rename", failing)
+        with pytest.raises(StoreError, match="No space left"):
+            write(store, result, steps=2)
+    assert [p.name for p in (tmp_path / "records").iterdir()] == [result.record.key]
+    assert store.record(result.record.key).record.steps == 1
