@@ -123,8 +123,9 @@ def test_tables_are_not_rounded_up():
 
 
 def test_a_growth_factor_means_what_is_written():
-    # 1.1 as a binary fraction is larger than 1.1, and 100 · 0.1^… must not depend on it
+    # as binary fractions 1.1 is larger and 1.2 is smaller than what is written
     assert cells_of_levels(3, 100, 1.1, None) == [100, 110, 121]
+    assert cells_of_levels(3, 25, 1.2, None) == [25, 30, 36]
     assert cells_of_levels(6, 16, 2.0, None) == [16, 32, 64, 128, 256, 512]
 
 

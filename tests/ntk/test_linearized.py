@@ -124,6 +124,21 @@ def test_test_residuals_stay_finite_on_a_singular_kernel() -> None:
     assert predicted.test_residual == pytest.approx(predicted.residual, abs=1e-8)
 
 
+@pytest.mark.parametrize("lr", [None, 1.0])
+def test_small_eigenvalues_learn_at_their_rate(lr: float | None) -> None:
+    """After one step (or time 1) a mode of eigenvalue λ has moved by rate · residual, to first
+    order, also where 1 - rate is 1 in float64."""
+    for value in (1e-6, 1e-12, 1e-18):
+        kernel, start = np.diag([1.0, value]), np.array([[0.0], [1.0]])
+        predicted = predict_training(
+            *(kernel, start, [1.0]),
+            **{"lr": lr, "cross": np.array([[0.0, 1e12]]), "test_residual": np.array([[0.0]])},
+        )
+        assert predicted.test_residual is not None
+        # 2 / N · cross · t · (1 + O(λ)), where N = 2
+        assert predicted.test_residual[0, 0, 0] == pytest.approx(-1e12, rel=1e-6)
+
+
 def test_quadrature_predicts_the_loss_curve_without_eigenvectors() -> None:
     torch.manual_seed(0)
     model = CoordinateMLP(CollidingGrid(), 2, width=32)
@@ -220,3 +235,16 @@ def test_above_the_critical_rate_the_prediction_diverges() -> None:
     predicted = predict_training(torch.eye(2), torch.ones(2), [0, 10, 10**6], lr=10.0)
     assert predicted.loss[1] > predicted.loss[0]
     assert predicted.loss[2] == np.inf
+
+
+def test_a_network_whose_output_is_constant_has_no_critical_rate() -> None:
+    class Constant(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.zeros(3, dtype=torch.float64))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return 0 * (x @ self.weight[:2, None] + self.weight[2])
+
+    with pytest.raises(NtkError, match=r"largest eigenvalue is 0\.0, expected a positive number"):
+        critical_learning_rate(Constant(), torch.rand(9, 2, dtype=torch.float64))

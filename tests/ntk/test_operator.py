@@ -89,6 +89,17 @@ def test_lanczos_finds_every_eigenvalue_when_it_may(size: int) -> None:
     assert bounds.max() < 1e-8 * values.max()
 
 
+@pytest.mark.parametrize("small", [1e-6, 1e-10])
+def test_lanczos_finds_no_eigenvalue_twice(small: float) -> None:
+    """Behind one that has converged, the basis must stay orthogonal to far below the others."""
+    generator = np.random.default_rng(0)
+    values = np.array([1.0, *np.linspace(2, 1, 20) * small])
+    rotation = np.linalg.qr(generator.standard_normal((21, 21)))[0]
+    kernel = rotation * values @ rotation.T
+    found, _, _ = lanczos(kernel.__matmul__, generator.standard_normal(21), 21).nodes()
+    assert np.sort(found)[::-1] == pytest.approx(values, rel=1e-4)
+
+
 def test_lanczos_stops_where_its_space_is_exhausted() -> None:
     kernel = np.diag([2.0, 2.0, 2.0, 1.0, 1.0, 0.0])
     values, _, _ = lanczos(kernel.__matmul__, np.ones(6), 6).nodes()
