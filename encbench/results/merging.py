@@ -13,10 +13,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from encbench.errors import StoreError, UsageError
+from encbench.errors import StoreError, UsageError, cannot_write
 from encbench.results.record_folder import MANIFEST, NewerRecord, check_files, reason_of
 from encbench.results.records import Record, StoredRecord
-from encbench.results.store import Store, store_error
+from encbench.results.store import MEND, Store
 from encbench.suite.config import cell_key
 from encbench.suite.file import Suite, explicit_settings
 
@@ -264,7 +264,7 @@ def _copy(one: _Found, store: Store) -> None:
             shutil.copyfile(folder / MANIFEST, temporary / MANIFEST)
         store.put(temporary, key)
     except OSError as error:
-        raise store_error(f"cannot copy {folder} to {store.directory}", error) from None
+        raise cannot_write(store.directory, error, MEND) from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

@@ -121,7 +121,7 @@ def stored_and_printed(suite, tmp_path):
     with store.writing():
         store.write_suite(suite.as_asked())
     path = tmp_path / "printed.toml"
-    path.write_text(suite_toml(store.suite()))
+    path.write_text(suite_toml(store.suites()[-1]))
     return load_suite(str(path), default_registry())
 
 
