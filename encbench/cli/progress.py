@@ -151,8 +151,7 @@ def _line_of(stored: StoredRecord) -> Text:
 
 
 def _label(cell: CellConfig) -> str:
-    seed = f" seed {cell.seed}" if cell.seed else ""
-    return f"{cell.task.label} × {cell.encoding.label}{seed}"
+    return cell.label.removesuffix(" seed 0")
 
 
 def _cells(count: int) -> str:

@@ -218,30 +218,22 @@ def _read(source: Path, result: Merge) -> list[_Found]:
 
 
 def _choose(candidates: list[_Found], prefer: Prefer, result: Merge) -> _Found:
-    best = candidates[0]
-    for other in candidates[1:]:
-        if _better(other, best, prefer):
-            best = other
+    def rank(one: _Found) -> tuple[bool, datetime]:
+        return prefer == "ok" and one.record.status == "ok", one.finished
+
+    # of equals the first
+    best = candidates[0] if prefer == "first" else max(candidates, key=rank)
     for other in candidates:
         if other is best:
             continue
         if _identical(best, other):
             result.identical += 1
-        else:
-            why = _better(best, other, prefer) or "first"
-            result.dropped.append(
-                Dropped(other.record, other.source, best.record, best.source, why)
-            )
+            continue
+        why = "ok" if rank(best)[0] > rank(other)[0] else "newer"
+        if prefer == "first" or rank(best) == rank(other):
+            why = "first"
+        result.dropped.append(Dropped(other.record, other.source, best.record, best.source, why))
     return best
-
-
-def _better(one: _Found, other: _Found, prefer: Prefer) -> str:
-    """Why one is kept rather than the other, in a word; "" where it is not."""
-    if prefer == "first":
-        return ""
-    if prefer == "ok" and (one.record.status == "ok") != (other.record.status == "ok"):
-        return "ok" if one.record.status == "ok" else ""
-    return "newer" if one.finished > other.finished else ""
 
 
 def _identical(one: _Found, other: _Found) -> bool:

@@ -11,7 +11,7 @@ from encbench.errors import PluginError, UnknownNameError
 from encbench.plugins.registry import Registry
 from encbench.results.agreement import EnvironmentChange
 from encbench.results.records import CellResult, Record
-from encbench.run.executors.in_process import InProcess
+from encbench.run.executors.local import InProcess
 from encbench.run.interface import Event, RunOptions, resolve_device
 from encbench.suite.config import CellConfig, PluginRef
 

@@ -14,8 +14,7 @@ from encbench.errors import UsageError
 from encbench.plugins.registry import Registry, default_registry
 from encbench.results.records import CellResult, Status, StoredRecord
 from encbench.results.store import Store
-from encbench.run.executors.in_process import InProcess
-from encbench.run.executors.pool import ProcessPool, default_jobs
+from encbench.run.executors.local import InProcess, ProcessPool, default_jobs
 from encbench.run.interface import Event, Executor, RunOptions, Watch, resolve_device
 from encbench.run.limits import Limits
 from encbench.run.signals import RunStopped, orderly_stop

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -171,7 +172,11 @@ def suite_toml(suite: Mapping[str, Any]) -> str:
     for kind in ("encodings", "tasks"):
         if kind in written:
             written[kind] = [_brief(entry) for entry in written[kind]]
-    return tomli_w.dumps(written)
+    text = tomli_w.dumps(written)
+    # an array on one line; within texts a line break is an escape
+    for broken, joined in ((r",\n\s*]", "]"), (r"\[\n\s+", "["), (r",\n +", ", ")):
+        text = re.sub(broken, joined, text)
+    return text
 
 
 def _without_none(value: Any) -> Any:

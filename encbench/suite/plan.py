@@ -68,10 +68,8 @@ def _each_once(cells: list[CellConfig]) -> list[CellConfig]:
         first = unique.setdefault(cell_key(cell), cell)
         if first is cell:
             continue
-        name = f"{first.task.label} × {first.encoding.label} seed {first.seed}"
-        again = f"{cell.task.label} × {cell.encoding.label} seed {cell.seed}"
-        as_what = "" if again == name else f", also as {again}"
-        logger.warning("%s is asked for more than once%s; it runs once", name, as_what)
+        as_what = "" if cell.label == first.label else f", also as {cell.label}"
+        logger.warning("%s is asked for more than once%s; it runs once", first.label, as_what)
     return list(unique.values())
 
 

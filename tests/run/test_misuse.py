@@ -15,8 +15,7 @@ import pytest
 from encbench import Outcome, UsageError, load_suite, plan, run_suite
 from encbench.plugins.registry import default_registry
 from encbench.run import cell
-from encbench.run.executors.in_process import InProcess
-from encbench.run.executors.pool import ProcessPool, Worker
+from encbench.run.executors.local import InProcess, ProcessPool, Worker
 from encbench.run.interface import RunOptions
 from tests.processes import outliving
 from tests.run.conftest import environment

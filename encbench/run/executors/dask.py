@@ -16,9 +16,9 @@ import queue
 import threading
 import time
 import uuid
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import asdict
 from importlib import metadata
 from multiprocessing import connection
@@ -27,14 +27,19 @@ from typing import Any
 
 from encbench.errors import ClusterError, UsageError
 from encbench.results.records import CellResult, Status
-from encbench.run.executors.pool import Worker
+from encbench.run.executors.local import Worker
 from encbench.run.interface import Event, Executor, RunOptions, Watch, unfinished
 from encbench.run.limits import GRACE, POLL, Limits
 from encbench.suite.config import CellConfig, cell_key
 
 try:
-    from distributed import Client, Future, KilledWorker, Security, get_worker
-    from distributed.core import rpc
+    import dask.config
+
+    # it would print the traceback of every lost connection; what matters is reported here
+    silent = {"distributed": "critical", "distributed.client": "critical"}
+    with dask.config.set({"logging": silent}):
+        from distributed import Client, Future, KilledWorker, Security, get_worker
+        from distributed.core import rpc
 except ImportError as error:
     raise UsageError(
         f"running on a cluster needs Dask, which is not installed ({error}); "
@@ -50,8 +55,6 @@ RESULT_SECONDS = 0.2
 """Between two looks at signals and at the connection while no result comes."""
 EVENT_INTERVAL = 1.0
 """Seconds between two progress events of a cell; all pass through the one scheduler."""
-IDLE_SECONDS = 60.0
-"""After which a process without a cell is ended."""
 DEVICES = ("auto", "cpu", "cuda")
 
 
@@ -94,20 +97,11 @@ def connect(
     if workers < 1:
         raise UsageError(f"workers must be at least 1, got {workers}")
     RunOptions(threads=threads, retries=retries)  # refused before anything is started
-    # Dask's loggers print the traceback of every lost connection; what matters is reported here
-    loggers = [
-        logging.getLogger(name)
-        for name in logging.root.manager.loggerDict
-        if name.startswith("distributed")
-    ]
-    levels = [each.level for each in loggers]
-    for each in loggers:
-        each.setLevel(logging.CRITICAL)
-    started: Any = None
-    client: Client | None = None
-    try:
-        started = _start(cluster, workers) if cluster is not None else None
-        client = _client(started if started is not None else scheduler)
+    with ExitStack() as opened:
+        where: Any = scheduler
+        if cluster is not None:
+            where = opened.enter_context(closing(_start(cluster, workers)))
+        client = opened.enter_context(closing(_client(where)))
         _check_workers(client)
         gpus = any(each["resources"].get("GPU") for each in _workers(client).values())
         if device == "cuda" and not gpus:
@@ -119,12 +113,6 @@ def connect(
         elif device == "auto":
             device = "cuda" if gpus else "cpu"
         yield Dask(client, RunOptions(device, threads, limits or Limits(), isolate, retries))
-    finally:
-        for opened in (client, started):
-            if opened is not None:
-                opened.close()
-        for each, level in zip(loggers, levels, strict=True):
-            each.setLevel(level)
 
 
 def _start(kind: str, workers: int) -> Any:
@@ -163,8 +151,7 @@ def _start(kind: str, workers: int) -> Any:
 def _client(where: Any) -> Client:
     """A client of a started cluster, or of the scheduler at an address or in a scheduler file.
 
-    The address is tried first: a client that finds no scheduler takes half a minute to give up,
-    and prints a traceback when it is garbage collected.
+    The address is tried first: a client that finds no scheduler takes half a minute to say so.
     """
     try:
         address = where
@@ -290,7 +277,8 @@ class Dask(Executor):
                         waiting.pop(key).cancel()
                 if self._interrupted and asked is None:
                     asked = time.monotonic()
-                    self._call_workers(stop_run)
+                    # in a thread, since a frozen worker does not answer
+                    threading.Thread(target=self._stop_cells, daemon=True).start()
                 if asked is not None and time.monotonic() - asked > 2 * GRACE:
                     for key in list(waiting):
                         waiting.pop(key).cancel()
@@ -299,7 +287,9 @@ class Dask(Executor):
                             self._unfinished(by_key[key], "interrupted", "Interrupted", message)
                         )
         finally:
-            self._leave(waiting)
+            with suppress(Exception):  # the scheduler may be gone
+                self._client.unsubscribe_topic(self._run)
+                self._client.cancel(list(waiting.values()))
 
     def _submit(
         self, cells: dict[str, CellConfig], done: queue.SimpleQueue[str]
@@ -356,16 +346,9 @@ class Dask(Executor):
         self._phases[event.key] = event.phase
         watch(event)
 
-    def _call_workers(self, function: Callable[[str], None]) -> threading.Thread:
-        """Call a function with the run's name on all workers, without waiting for a frozen one."""
-
-        def call() -> None:
-            with suppress(Exception):  # a worker may go meanwhile
-                self._client.run(function, self._run, on_error="ignore")
-
-        thread = threading.Thread(target=call, daemon=True)
-        thread.start()
-        return thread
+    def _stop_cells(self) -> None:
+        with suppress(Exception):  # a worker may go meanwhile
+            self._client.run(stop_run, self._run, on_error="ignore")
 
     def _check_connection(self) -> None:
         if self._client.status != "running":
@@ -374,23 +357,13 @@ class Dask(Executor):
                 "goes on from there once the cluster is back"
             )
 
-    def _leave(self, waiting: dict[str, Future]) -> None:
-        """Leave nothing on the cluster."""
-        if self._client.status != "running":
-            return
-        with suppress(Exception):  # it may go at this moment
-            self._client.unsubscribe_topic(self._run)
-            if waiting:
-                self._client.cancel(list(waiting.values()))
-            self._call_workers(end_processes).join(timeout=GRACE)
-
 
 # In a worker of the cluster
 
-_lock = threading.Lock()
-_idle: list[tuple[str, float, Worker]] = []
-"""Processes without a cell: of which run, since when."""
+_thread = threading.local()
+"""Each thread of a Dask worker runs one cell at a time; ``processes`` holds its ``Worker``."""
 _stopped: set[str] = set()
+"""Runs whose cells are to stop."""
 
 
 def run_on_worker(
@@ -425,7 +398,7 @@ def run_on_worker(
             with suppress(OSError):  # the scheduler may be gone at this moment
                 dask_worker.log_event(run, content)
 
-    worker = _take(options, run, folder)
+    worker = _worker_of(run, options, folder)
     worker.watch = watch
     try:
         worker.start(cell)
@@ -440,11 +413,6 @@ def run_on_worker(
     finally:
         if not worker.idle:
             worker.close()
-        with _lock:
-            _idle.append((run, time.monotonic(), worker))
-        timer = threading.Timer(IDLE_SECONDS, end_processes)
-        timer.daemon = True
-        timer.start()
     if result.record.error is not None:
         # whoever reads it must know where a path or a plug-in was missing
         result.record.error.message = f"on worker {where}: {result.record.error.message}"
@@ -452,34 +420,23 @@ def run_on_worker(
     return attempt, result
 
 
-def _take(options: RunOptions, run: str, folder: str) -> Worker:
-    """A worker of the run that is idle, or a new one; its process is started with the cell."""
+def _worker_of(run: str, options: RunOptions, folder: str) -> Worker:
+    """This thread's worker, whose process the run's earlier cells have used."""
     # a nanny's worker is a daemon, which may have no children: they could outlive it. Ours end
     # when it does
     multiprocessing.current_process().daemon = False
-    with _lock:
-        for index, (its_run, _, worker) in enumerate(_idle):
-            if its_run == run:
-                del _idle[index]
-                return worker
-    return Worker(options, lambda event: None, folder)
+    its_run, worker = getattr(_thread, "processes", (None, None))
+    if its_run != run:
+        if worker is not None:
+            worker.close()
+        worker = Worker(options, lambda event: None, folder)
+        _thread.processes = run, worker
+    return worker
 
 
 def stop_run(run: str) -> None:
     """Make the cells of a run that are running here stop and give what they have."""
     _stopped.add(run)
-
-
-def end_processes(run: str | None = None) -> None:
-    """End processes without a cell: those of a run, and all that have waited ``IDLE_SECONDS``."""
-    with _lock:
-        latest = time.monotonic() - IDLE_SECONDS
-        over = [entry for entry in _idle if entry[0] == run or entry[1] <= latest]
-        _idle[:] = [entry for entry in _idle if entry not in over]
-    for _, _, worker in over:
-        worker.close()
-    if run is not None:
-        _stopped.discard(run)
 
 
 def versions() -> dict[str, str]:

@@ -34,6 +34,8 @@ GROUP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 """Signals to every process of a group, on which only the coordinator acts: Ctrl-C, SIGTERM."""
 EVENT_INTERVAL = 0.1
 """Seconds between two progress events of one phase; a display shows no more."""
+IDLE_SECONDS = 20.0
+"""Seconds after which a process ends that gets no further cell."""
 REAP_SECONDS = 5.0
 """Seconds that a killed process has to be gone."""
 
@@ -181,8 +183,9 @@ def serve(pipe: Connection, options: RunOptions, folder: str) -> None:
         limit_gpu_memory(device, options.limits.memory)
     # the pipe breaks when the coordinator is gone
     with contextlib.suppress(EOFError, OSError):
-        while True:
+        while pipe.poll(IDLE_SECONDS):
             _run_one(pipe, pipe.recv(), options, supervision)
+    end_process_tree(psutil.Process(), itself=False)
 
 
 def _run_one(
