@@ -13,12 +13,13 @@
     └── NtkError                   a kernel was asked for that cannot be computed
 
 The message says what was got, what was expected and how to mend it; the command line
-prints it as one line, without a traceback. Two phrases that many messages share are written here:
-``did_you_mean`` and ``cannot_write``.
+prints it as one line, without a traceback. What many messages share is written here:
+``did_you_mean``, ``cannot_write``, ``one_line``, ``bounded`` and ``printable``.
 """
 
 import difflib
 import os
+import unicodedata
 from collections.abc import Iterable
 
 
@@ -81,6 +82,24 @@ def did_you_mean(name: object, known: Iterable[str], count: int = 1) -> str:
     return f"did you mean {' or '.join(map(repr, near))}? " if near else ""
 
 
+def one_line(error: BaseException) -> str:
+    """ "ValueError: what it says", in one line that can be written and is not too long."""
+    try:
+        text = " ".join(bounded(str(error), 1000).split())
+    except Exception:
+        text = "(its text cannot be made)"
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def bounded(text: str, longest: int) -> str:
+    """The text as UTF-8 can write it, its middle left out where it is longer than that."""
+    text = text.encode("utf-8", "backslashreplace").decode()
+    if len(text) <= longest:
+        return text
+    half = longest // 2
+    return f"{text[:half]} … {len(text) - 2 * half:,} characters … {text[-half:]}"
+
+
 def cannot_write(
     path: str | os.PathLike[str],
     error: OSError,
@@ -88,3 +107,16 @@ def cannot_write(
 ) -> StoreError:
     """The error to raise where a file or folder cannot be written: which, why, how to mend it."""
     return StoreError(f"cannot write {os.fspath(path)}: {error.strerror or error}; {mend}")
+
+
+def printable(text: str) -> str:
+    """The text with its control characters as escapes.
+
+    A plug-in's message, or a record from elsewhere, must not colour, clear or rename the
+    terminal that it is shown in.
+    """
+    return "".join(c if _harmless(c) else c.encode("unicode_escape").decode() for c in text)
+
+
+def _harmless(character: str) -> bool:
+    return character in "\n\t" or unicodedata.category(character) not in ("Cc", "Cs")

@@ -14,8 +14,15 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from encbench.errors import AmbiguousNameError, PluginError, UnknownNameError, did_you_mean
+from encbench.errors import (
+    AmbiguousNameError,
+    PluginError,
+    UnknownNameError,
+    did_you_mean,
+    one_line,
+)
 from encbench.plugins.host import Plugin, PluginHost, default_host
+from encbench.plugins.isolation import isolated
 
 _BASES = {"encoding": "Encoding", "task": "Task", "metric": "Metric"}
 """Kind to the base class in ``encbench``, whose import imports torch."""
@@ -50,10 +57,11 @@ class Offer:
             return self._checked(self.target)
         module, _, attribute = self.target.partition(":")
         try:
-            loaded = getattr(import_module(module), attribute)
+            with isolated():
+                loaded = getattr(import_module(module), attribute)
         except Exception as error:
             raise PluginError(
-                f"{self} cannot be loaded from {self.target!r}: {type(error).__name__}: {error}"
+                f"{self} cannot be loaded from {self.target!r}: {one_line(error)}"
             ) from error
         return self._checked(loaded)
 
@@ -75,8 +83,8 @@ class Offer:
         if self.kind == "suite":
             try:
                 suite = tomllib.loads(Path(self.target).read_text(encoding="utf-8"))
-            except (OSError, ValueError) as error:
-                return f"({type(error).__name__}: {error})"
+            except (OSError, ValueError, TypeError, RecursionError) as error:
+                return f"({one_line(error)})"
             return str(suite.get("description", ""))
         if not isinstance(self.target, str):
             return (inspect.getdoc(self.target) or "").partition("\n")[0]
@@ -87,7 +95,7 @@ class Offer:
                 return f"(module {module} not found)"
             tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
         except (ImportError, OSError, SyntaxError, ValueError) as error:
-            return f"({type(error).__name__}: {error})"
+            return f"({one_line(error)})"
         for node in tree.body:
             if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == attribute:
                 return (ast.get_docstring(node) or "").partition("\n")[0]
@@ -112,6 +120,8 @@ class Registry:
     def find(self, kind: str, name: str) -> Offer:
         """The one offer of that name; ``distribution:name`` picks one of several.
 
+        A built-in's name is the built-in, whoever else takes it.
+
         Raises:
             UnknownNameError: no plug-in offers it; the message gives the nearest names, and the
                 broken plug-ins that may have offered it.
@@ -123,6 +133,8 @@ class Registry:
             for offer in self._offers[kind].get(short, [])
             if distribution in ("", offer.distribution)
         ]
+        if len(found) > 1:
+            found = [offer for offer in found if offer.distribution == "encbench"] or found
         if len(found) == 1:
             return found[0]
         if found:

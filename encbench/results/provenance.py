@@ -18,6 +18,8 @@ from packaging.utils import canonicalize_name
 from pydantic import BaseModel, ConfigDict, Field
 from threadpoolctl import threadpool_info
 
+from encbench.plugins.host import default_host
+
 NUMERICAL = (
     "torch",
     "numpy",
@@ -133,7 +135,7 @@ def now() -> str:
 @cache
 def distributions() -> dict[str, str]:
     """By name, the version of every distribution with plug-ins of encbench."""
-    found = {e.dist.name: e.dist.version for e in metadata.entry_points(group="encbench") if e.dist}
+    found = {plugin.distribution: plugin.version for plugin in default_host().plugins}
     return dict(sorted({"encbench": metadata.version("encbench"), **found}.items()))
 
 
@@ -208,8 +210,9 @@ def _cuda_versions() -> dict[str, str]:
     """Versions of CUDA (or ROCm) and cuDNN that torch uses."""
     import torch
 
-    cudnn = torch.backends.cudnn.version() if torch.version.cuda else None
-    found = {"cuda": torch.version.cuda, "rocm": torch.version.hip, "cudnn": cudnn}
+    cudnn: Any = torch.backends.cudnn
+    built = cudnn.version() if torch.version.cuda else None
+    found = {"cuda": torch.version.cuda, "rocm": torch.version.hip, "cudnn": built}
     return {name: str(version) for name, version in found.items() if version}
 
 

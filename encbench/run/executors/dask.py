@@ -425,12 +425,13 @@ def _worker_of(run: str, options: RunOptions, folder: str) -> Worker:
     # a nanny's worker is a daemon, which may have no children: they could outlive it. Ours end
     # when it does
     multiprocessing.current_process().daemon = False
-    its_run, worker = getattr(_thread, "processes", (None, None))
-    if its_run != run:
-        if worker is not None:
-            worker.close()
-        worker = Worker(options, lambda event: None, folder)
-        _thread.processes = run, worker
+    held: tuple[str, Worker] | None = getattr(_thread, "processes", None)
+    if held is not None and held[0] == run:
+        return held[1]
+    if held is not None:
+        held[1].close()
+    worker = Worker(options, lambda event: None, folder)
+    _thread.processes = run, worker
     return worker
 
 
