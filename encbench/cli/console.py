@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from encbench.errors import cannot_write
+from encbench.errors import cannot_write, printable
 from encbench.plugins.registry import Registry
 
 SUPPORTED = ("linux", "darwin")
@@ -46,25 +45,12 @@ def literal(text: str) -> Text:
     return Text(printable(text))
 
 
-def printable(text: str) -> str:
-    """The text with its control characters as escapes.
-
-    A plug-in's message, or a record from elsewhere, must not colour, clear or rename the
-    terminal that it is shown in.
-    """
-    return "".join(c if _harmless(c) else c.encode("unicode_escape").decode() for c in text)
-
-
-def _harmless(character: str) -> bool:
-    return character in "\n\t" or unicodedata.category(character) not in ("Cc", "Cs")
-
-
 def print_conflicts(registry: Registry, console: Console) -> None:
-    """Names that several distributions offer, and how to pick one."""
+    """Names that several distributions offer, and how to pick another than the built-in."""
     for kind, name, distributions in registry.conflicts():
         console.print(
             f"{kind} {name!r} is offered by {' and '.join(distributions)}; "
-            f"say {distributions[0]}:{name} to pick one",
+            f"{distributions[-1]}:{name} is that one's",
             style="yellow",
         )
 

@@ -21,7 +21,8 @@ from rich.progress import (
 from rich.table import Column
 from rich.text import Text
 
-from encbench.cli.console import print_line, printable
+from encbench.cli.console import print_line
+from encbench.errors import printable
 from encbench.suite.config import CellConfig, cell_key
 
 if TYPE_CHECKING:

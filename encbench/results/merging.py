@@ -251,7 +251,7 @@ def _copy(one: _Found, store: Store) -> None:
     try:
         temporary.mkdir()
         for name in ("record.json", *one.stored.files):
-            shutil.copyfile(folder / name, temporary / name)
+            shutil.copyfile(folder / name, temporary / name, follow_symlinks=False)
         if (folder / MANIFEST).exists():  # records up to schema version 2 have none
             shutil.copyfile(folder / MANIFEST, temporary / MANIFEST)
         store.put(temporary, key)

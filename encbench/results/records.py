@@ -29,6 +29,8 @@ from encbench.results.provenance import Provenance
 from encbench.suite.config import CellConfig
 
 SCHEMA_VERSION = 3
+MOST_ARRAY_BYTES = 1 << 33
+"""Of all arrays of a record together, 8 GiB: a few kilobytes of zeros could unpack to more."""
 Status = Literal["ok", "failed", "diverged", "out_of_memory", "timeout", "interrupted"]
 
 
@@ -225,6 +227,8 @@ class StoredRecord:
             return {}
         try:
             with np.load(file, allow_pickle=False) as stored:
+                if sum(part.file_size for part in stored.zip.infolist()) > MOST_ARRAY_BYTES:
+                    raise ValueError("arrays too large to be of a record")
                 return {name: stored[name] for name in stored.files}
         except (OSError, ValueError, EOFError, KeyError, BadZipFile, zlib.error) as error:
             # numpy's message is about pickles, whatever the bytes are

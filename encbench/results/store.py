@@ -22,6 +22,8 @@ from encbench.results.record_folder import (
     NewerRecord,
     as_store_error,
     check_files,
+    harmless,
+    read_file,
     read_record,
     reason_of,
     write_record,
@@ -102,7 +104,7 @@ class Store:
     def suites(self) -> list[dict[str, Any]]:
         """Suites that were run into the folder, as they were asked for, the last one last."""
         try:
-            stored = json.loads(self._suites.read_text(encoding="utf-8"))
+            stored = harmless(json.loads(read_file(str(self._suites))))
         except (OSError, ValueError, RecursionError):
             return []
         if not isinstance(stored, dict):

@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from encbench.errors import UsageError
+from encbench.plugins.isolation import process_state_kept
 from encbench.plugins.registry import Registry, default_registry
+from encbench.results.provenance import git_commit_of
 from encbench.results.records import CellResult, Status, StoredRecord
 from encbench.results.store import Store
 from encbench.run.executors.local import InProcess, ProcessPool, default_jobs
@@ -132,7 +134,9 @@ def run_suite(
         terms = RunOptions(resolve_device(device), threads, limits or Limits(), isolate, retries)
         if jobs is not None and jobs < 1:
             raise UsageError(f"jobs must be at least 1, got {jobs}")
-    cells = {cell_key(cell): cell for cell in plan(suite, registry)}
+    git_commit_of.cache_clear()
+    with process_state_kept():
+        cells = {cell_key(cell): cell for cell in plan(suite, registry)}
     store = Store(directory)
     with store.writing():
         existing = _by_cell(store.records(set_aside=True), cells)
@@ -141,6 +145,9 @@ def run_suite(
         store.write_suite(suite.as_asked())
         wanted = _reusable(cells, existing, rerun, keep_versions)
         kept = {cell_key(s.record.cell): s for s in store.whole(wanted)}
+        for key in kept:
+            for unread in existing.get(_unread_key(cells[key]), ()):
+                store.remove(unread.record.key)
         pending = [cell for key, cell in cells.items() if key not in kept]
         watcher.planned(pending, list(kept.values()))
         if executor is None:
@@ -287,9 +294,14 @@ def _write(
         # half of a cell that was asked for again is no reason to lose the whole one
         return whole
     stored = store.write(result.record, result.arrays, result.pictures)
-    # the same cell recorded while its data could not be read has another key
-    unread = cell_key(stored.record.cell.model_copy(update={"data_hash": None}))
-    for replaced in (*earlier, *existing.get(unread, ())):
+    for replaced in (*earlier, *existing.get(_unread_key(stored.record.cell), ())):
         if replaced.record.key != stored.record.key:
             store.remove(replaced.record.key)
     return stored
+
+
+def _unread_key(cell: CellConfig) -> str:
+    """The key under which the cell was recorded while its data could not be read, or ""."""
+    if cell.data_hash is None:
+        return ""
+    return cell_key(cell.model_copy(update={"data_hash": None}))

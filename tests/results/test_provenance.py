@@ -125,3 +125,14 @@ def test_a_working_directory_that_was_removed_has_no_commit(tmp_path, monkeypatc
         [sys.executable, "-c", code], cwd=gone, capture_output=True, text=True, check=False
     )
     assert done.stdout.strip() == "None", done.stderr
+
+
+def test_a_commit_made_between_two_runs_of_a_process_is_named(
+    repository, tmp_path_factory, registry, suite
+):
+    out = tmp_path_factory.mktemp("out")
+    (first,) = run_suite(suite, out / "one", registry=registry, jobs=1, device="cpu").records
+    (repository / "code.py").write_text("x = 2\n")
+    (second,) = run_suite(suite, out / "two", registry=registry, jobs=1, device="cpu").records
+    commit = first.record.provenance.git_commit
+    assert second.record.provenance.git_commit == f"{commit}+changes"
