@@ -19,6 +19,7 @@ prints it as one line, without a traceback. What many messages share is written 
 
 import difflib
 import os
+import sys
 import unicodedata
 from collections.abc import Iterable
 
@@ -65,6 +66,23 @@ class ClusterError(EncbenchError):
 
 class NtkError(EncbenchError):
     """A kernel was asked for that cannot be computed, or not in this memory."""
+
+
+SUPPORTED = ("linux", "darwin")
+"""Values of ``sys.platform`` on which runs work; Windows has no ``resource`` and no SIGKILL."""
+
+
+def require_platform() -> None:
+    """Refuse a system on which runs do not work.
+
+    Raises:
+        EncbenchError: it is neither Linux nor macOS.
+    """
+    if sys.platform not in SUPPORTED:
+        raise EncbenchError(
+            f"encbench runs on Linux and macOS, and this is {sys.platform}; on Windows, install "
+            "it in WSL: https://learn.microsoft.com/windows/wsl"
+        )
 
 
 def did_you_mean(name: object, known: Iterable[str], count: int = 1) -> str:

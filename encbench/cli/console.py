@@ -1,4 +1,4 @@
-"""What verbs print alike: consoles, text that comes from others, and where encbench runs."""
+"""What verbs print alike: consoles, and text that comes from others."""
 
 from __future__ import annotations
 
@@ -15,8 +15,6 @@ from rich.text import Text
 from encbench.errors import cannot_write, printable
 from encbench.plugins.registry import Registry
 
-SUPPORTED = ("linux", "darwin")
-"""Values of ``sys.platform`` on which runs work; Windows has no ``resource`` and no SIGKILL."""
 PIPE_WIDTH = 120
 """Columns of tables that go to a file or pipe, whose width is unknown."""
 

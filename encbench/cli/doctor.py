@@ -24,9 +24,9 @@ import typer
 from packaging.requirements import Requirement
 from rich.filesize import decimal
 
-from encbench.cli.console import SUPPORTED, literal, output_console
+from encbench.cli.console import literal, output_console
 from encbench.cli.import_probe import run_probe
-from encbench.errors import EncbenchError
+from encbench.errors import SUPPORTED, EncbenchError
 from encbench.plugins.registry import default_registry
 
 State = Literal["ok", "absent", "warning", "failure"]

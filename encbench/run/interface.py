@@ -29,6 +29,8 @@ class Event:
 
 
 Watch = Callable[[Event], None]
+NO_MAIN_GUARD = 78
+"""Exit code of a worker process in whose import of the main script a run begins."""
 MAX_THREADS = 1024
 """OpenMP ends the process where it cannot start as many threads as were asked for."""
 

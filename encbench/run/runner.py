@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
+import sys
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import closing, suppress
@@ -17,7 +19,7 @@ from encbench.results.provenance import git_commit_of
 from encbench.results.records import CellResult, Status, StoredRecord
 from encbench.results.store import Store
 from encbench.run.executors.local import InProcess, ProcessPool, default_jobs
-from encbench.run.interface import Event, Executor, RunOptions, Watch, resolve_device
+from encbench.run.interface import NO_MAIN_GUARD, Event, Executor, RunOptions, Watch, resolve_device
 from encbench.run.limits import Limits
 from encbench.run.signals import RunStopped, orderly_stop
 from encbench.suite.config import CellConfig, cell_key, changed_versions
@@ -121,13 +123,16 @@ def run_suite(
         All records of the suite's cells, also those that were already there.
 
     Raises:
-        UsageError: a name, parameter or setting is wrong; nothing has been run.
+        UsageError: a name, parameter or setting is wrong, or the script that calls this has no
+            ``if __name__ == "__main__":``; nothing has been run.
         StoreError: the folder cannot be written, or is in use. Records written before stay.
         ClusterError: the cluster cannot be used any more. Records written before stay.
         RunStopped: Ctrl-C or SIGTERM, once: the cells that ran left a record, "interrupted".
             A KeyboardInterrupt, and a plain one where Ctrl-C came a second time: then those
             cells leave nothing.
     """
+    if _main_is_imported():
+        sys.exit(NO_MAIN_GUARD)
     registry = registry or default_registry()
     watcher = watcher or Unwatched()
     if executor is None:
@@ -172,6 +177,16 @@ def run_suite(
     if report:
         registry.host.notify("encbench_run_finished", directory=run.directory, records=run.records)
     return run
+
+
+def _main_is_imported() -> bool:
+    """Whether a worker process, which imports the main script, runs into a suite in it."""
+    frame = inspect.currentframe()
+    while frame is not None:
+        if frame.f_code.co_name == "<module>" and frame.f_globals["__name__"] == "__mp_main__":
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _events_for(watcher: Watcher) -> Watch:

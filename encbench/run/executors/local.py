@@ -15,11 +15,19 @@ from pathlib import Path
 import torch
 from threadpoolctl import threadpool_limits
 
+from encbench.errors import UsageError
 from encbench.plugins.registry import Registry, default_registry
 from encbench.results.records import CellResult, Status
 from encbench.run.cell import STOPPED, run_cell
 from encbench.run.executors.process import WorkerProcess
-from encbench.run.interface import Executor, RunOptions, Watch, this_process, unfinished
+from encbench.run.interface import (
+    NO_MAIN_GUARD,
+    Executor,
+    RunOptions,
+    Watch,
+    this_process,
+    unfinished,
+)
 from encbench.run.limits import GRACE, POLL, CellStopped, Interrupted, cores
 from encbench.run.memory import held_bytes
 from encbench.run.signals import Supervision
@@ -269,6 +277,11 @@ class Worker:
         if attempt.reused and not attempt.phase:
             # after its last cell and before this one, which is not this one's fault
             return None
+        if process.exit_code == NO_MAIN_GUARD and not attempt.phase:
+            raise UsageError(
+                'a script that runs suites must do so under `if __name__ == "__main__":`, for the '
+                "processes of its cells import it"
+            )
         starved = process.starved()
         message = f"the worker process died{process.cause()}"
         if starved:

@@ -89,6 +89,10 @@ class WorkerProcess:
         except psutil.Error:
             return 0
 
+    @property
+    def exit_code(self) -> int | None:
+        return self._handle.exitcode
+
     def cause(self) -> str:
         """How it ended, in words: `` (killed by SIGKILL)``."""
         code = self._handle.exitcode
