@@ -86,16 +86,7 @@ def require_platform() -> None:
 
 
 def did_you_mean(name: object, known: Iterable[str], count: int = 1) -> str:
-    """ "did you mean 'mpe'? ", or nothing where no known name is near.
-
-    Args:
-        name: what was given.
-        known: names that would do.
-        count: how many of them to propose, at most.
-
-    Returns:
-        A clause that ends in a space, so that a message goes on behind it.
-    """
+    """ "did you mean 'mpe'? " with at most ``count`` known names, or "" where none is near."""
     near = difflib.get_close_matches(str(name), list(known), n=count, cutoff=0.5)
     return f"did you mean {' or '.join(map(repr, near))}? " if near else ""
 

@@ -87,13 +87,9 @@ class Provenance(BaseModel):
 
     @classmethod
     def collect(cls, device: str, threads: int) -> Provenance:
-        """The environment of this process.
+        """The environment of this process; ``device`` is "cpu" or the name of the GPU.
 
         The first call in a process asks git and reads what is installed; later calls are quick.
-
-        Args:
-            device: "cpu", or the name of the GPU.
-            threads: of the cell.
         """
         import torch  # reading records does without
 
@@ -187,9 +183,7 @@ def processor() -> str:
 def _blas(built_with: str) -> dict[str, str]:
     """By library, the BLAS that it has loaded: torch, numpy and scipy often have their own.
 
-    Args:
-        built_with: torch's own words; its BLAS is linked statically, where threadpoolctl does not
-            find it.
+    Torch's is linked statically, where threadpoolctl does not find it; torch says it itself.
     """
     found = {}
     if mkl := re.search(r"Math Kernel Library Version (\S+?)-", built_with):
@@ -220,9 +214,8 @@ def git_commit() -> str | None:
     """Commit of the working directory, None outside of a repository.
 
     "+changes" follows where tracked files differ from it, "+unknown" where git took too long to
-    say. Untracked files do not count, since a run's own results would be some. Asked once a
-    directory until ``git_commit_of.cache_clear()``, with which each run begins: later commits
-    are not the code that it has loaded.
+    say. Untracked files do not count, since a run's own results would be some. Each run asks
+    anew; what is committed while it runs is not the code that it has loaded.
     """
     try:
         return git_commit_of(str(Path.cwd()))

@@ -51,19 +51,9 @@ def write_record(
     arrays: Mapping[str, np.ndarray],
     pictures: Mapping[str, np.ndarray],
 ) -> dict[str, FileEntry]:
-    """Write all files of a record into its empty folder.
+    """Write all files of a record into its empty folder; pictures as ``Outcome`` has them.
 
-    Args:
-        folder: its path.
-        record: the numbers.
-        arrays: written to arrays.npz.
-        pictures: (H, W), (H, W, 3) or (H, W, 4) uint8, each a PNG.
-
-    Returns:
-        Entries of the files beside record.json.
-
-    Raises:
-        OSError: disk full, folder not writable.
+    Returns the entries of the files beside record.json; raises OSError.
     """
     if arrays:
         np.savez_compressed(folder / "arrays.npz", **dict(arrays))  # type: ignore[arg-type] # numpy's stub takes the mapping for its own keyword
@@ -92,13 +82,9 @@ def _sha256(file: Path) -> str:
 def read_record(folder: Path, key: str | None = None) -> StoredRecord:
     """The record in a folder, its record.json checked and the sizes of its other files.
 
-    Args:
-        folder: its path.
-        key: expected of the record; the folder's name unless given.
-
     Raises:
         NewerRecord: this encbench is too old for it.
-        ValueError: it is damaged.
+        ValueError: it is damaged, or its key is not the given one or the folder's name.
         OSError: it cannot be read.
     """
     place = str(folder)  # to make Paths of files would take as long as to read them

@@ -250,14 +250,11 @@ class CellResult:
 
 
 def upgrade(data: Mapping[str, Any]) -> dict[str, Any]:
-    """A record of an older schema version, as JSON gives it, in the form of the present one.
+    """A record of any schema version, as JSON gives it, in the form of the present one.
 
     Version 2 added workers that died, who ran the cell, and its limits. Version 3 moved sizes
     and checksums of files to a manifest and took the versions of plug-ins out of keys and seeds.
     Records on disk stay as they are, under the keys that they have.
-
-    Args:
-        data: of any version up to SCHEMA_VERSION; not changed.
 
     Raises:
         ValueError: a version that never was, or parts of that version are missing.

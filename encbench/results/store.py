@@ -155,11 +155,9 @@ class Store:
         return StoredRecord(record, final, files)
 
     def put(self, folder: Path, key: str) -> None:
-        """Move a finished folder of this file system into the place of a record; only while
-        writing.
+        """Move a finished folder of this file system to a record's place; only while writing.
 
-        Raises:
-            OSError: disk full, folder not writable. An earlier record of the key stays.
+        Raises OSError; an earlier record of the key then stays.
         """
         final, replaced = self._records / key, self._records / f"{_OLD}{key}"
         for file in folder.iterdir():
@@ -250,13 +248,7 @@ class Store:
             )
 
     def read(self, key: str) -> StoredRecord:
-        """The record of one key; problems are raised as they are found.
-
-        Raises:
-            NewerRecord: this encbench is too old for it.
-            ValueError: it is damaged.
-            OSError: there is none, or it cannot be read.
-        """
+        """The record of one key; problems are raised as they are found, as by ``read_record``."""
         folder, replaced = self._records / key, self._records / f"{_OLD}{key}"
         try:
             return read_record(folder)

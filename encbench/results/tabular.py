@@ -259,12 +259,7 @@ def check_format(path: Path) -> None:
 
 
 def write_table(columns: Sequence[ExportColumn], chunks: Iterable[Chunk], path: Path) -> None:
-    """Write rows to a file, which appears only when it is complete.
-
-    Args:
-        columns: of the table.
-        chunks: the rows, some at a time; None is a missing value. Read once.
-        path: ends in .csv or .parquet.
+    """Write rows to a file, which appears only when it is complete; missing values are None.
 
     Raises:
         UsageError: see ``check_format``.

@@ -51,12 +51,8 @@ class Watcher(Protocol):
         """A cell's record is on disk."""
 
 
-class Unwatched:
+class Unwatched(Watcher):
     """Nobody follows."""
-
-    def planned(self, cells: Sequence[CellConfig], finished: Sequence[StoredRecord]) -> None: ...
-    def event(self, event: Event) -> None: ...
-    def recorded(self, record: StoredRecord) -> None: ...
 
 
 @dataclass

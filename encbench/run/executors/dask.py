@@ -183,12 +183,7 @@ def _address(where: str) -> str:
 
 
 async def _check_scheduler(address: str) -> None:
-    """Ask what is there.
-
-    Raises:
-        ValueError: something else than a scheduler.
-        OSError: nothing.
-    """
+    """Ask what is there: ValueError where it is no scheduler, OSError where nothing is."""
     secrets = Security().get_connection_args("client")
     async with rpc(address, timeout=CONNECT_SECONDS, connection_args=secrets) as there:
         try:
@@ -369,19 +364,11 @@ _stopped: set[str] = set()
 def run_on_worker(
     cell: CellConfig, options: RunOptions, run: str, folder: str
 ) -> tuple[str, CellResult] | None:
-    """Run a cell in a process beside the Dask worker's own, and wait for it.
+    """Run a cell of a run in a process beside the Dask worker's own, and wait for it.
 
     Dask's threads share one process, in which cells would share random numbers, memory and
-    crashes.
-
-    Args:
-        cell: what to run.
-        options: how it is run.
-        run: names the run, for its progress and to stop it.
-        folder: the coordinator's working directory, used where this machine has it too.
-
-    Returns:
-        A name for this attempt and its result; None where nobody waits for it any more.
+    crashes. ``folder`` is the coordinator's working directory, used where this machine has it too.
+    Returns a name for this attempt and its result; None where nobody waits for it any more.
     """
     dask_worker: Any = get_worker()
     task = dask_worker.get_current_task()

@@ -165,10 +165,7 @@ def end_process_tree(process: psutil.Process | None, *, itself: bool = True) -> 
 def serve(pipe: Connection, options: RunOptions, folder: str) -> None:
     """Run cells as they come through the pipe, and send events and results back.
 
-    Args:
-        pipe: to the coordinator.
-        options: how its cells are run.
-        folder: the coordinator's working directory, against which relative paths are resolved.
+    ``folder`` is the coordinator's working directory, against which relative paths are resolved.
     """
     for number in GROUP_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
