@@ -7,7 +7,9 @@ import inspect
 import tomllib
 from collections import defaultdict
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
@@ -152,17 +154,16 @@ class Registry:
             AmbiguousNameError: as ``find``.
         """
         found: list[Offer] = []
-        misses: list[UnknownNameError] = []
         for kind in kinds:
-            try:
+            with suppress(UnknownNameError):
                 found.append(self.find(kind, name))
-            except UnknownNameError as error:
-                misses.append(error)
-        if not found:
-            known = [offered for kind in kinds for offered in self._offers[kind]]
-            nearest = did_you_mean(name.rpartition(":")[2], known).removesuffix("? ")
-            raise next((miss for miss in misses if nearest and nearest in str(miss)), misses[0])
-        return found
+        if found:
+            return found
+        kind_of = {known: kind for kind in kinds for known in self._offers[kind]}
+        nearest = get_close_matches(name.rpartition(":")[2], kind_of, n=1, cutoff=0.5)
+        raise UnknownNameError(
+            self._unknown(kind_of[nearest[0]] if nearest else next(iter(kinds)), name)
+        )
 
     def conflicts(self) -> list[tuple[str, str, list[str]]]:
         """Names that several plug-ins offer: (kind, name, distributions)."""

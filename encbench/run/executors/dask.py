@@ -29,7 +29,7 @@ from encbench.errors import ClusterError, UsageError
 from encbench.results.records import CellResult, Status
 from encbench.run.executors.local import Worker
 from encbench.run.interface import Event, Executor, RunOptions, Watch, unfinished
-from encbench.run.limits import GRACE, POLL, Limits
+from encbench.run.limits import GRACE, POLL
 from encbench.suite.config import CellConfig, cell_key
 
 try:
@@ -68,10 +68,7 @@ def connect(
     *,
     workers: int = 1,
     device: str = "auto",
-    threads: int = 1,
-    limits: Limits | None = None,
-    isolate: bool = False,
-    retries: int = 1,
+    **options: Any,
 ) -> Iterator[Dask]:
     """An executor on a cluster; what was started for it ends with it.
 
@@ -83,7 +80,7 @@ def connect(
         workers: jobs to ask that batch system for.
         device: "cuda" asks each worker for one of its resource GPU (``--resources GPU=1``);
             "auto" does where a worker has it.
-        threads, limits, isolate, retries: as in ``run_suite``.
+        options: threads, limits, isolate and retries, as in ``RunOptions``.
 
     Raises:
         UsageError: Dask is not installed, or a setting is wrong.
@@ -96,7 +93,7 @@ def connect(
         )
     if workers < 1:
         raise UsageError(f"workers must be at least 1, got {workers}")
-    RunOptions(threads=threads, retries=retries)  # refused before anything is started
+    RunOptions(**options)  # refused before anything is started
     with ExitStack() as opened:
         where: Any = scheduler
         if cluster is not None:
@@ -112,7 +109,7 @@ def connect(
             )
         elif device == "auto":
             device = "cuda" if gpus else "cpu"
-        yield Dask(client, RunOptions(device, threads, limits or Limits(), isolate, retries))
+        yield Dask(client, RunOptions(device, **options))
 
 
 def _start(kind: str, workers: int) -> Any:
