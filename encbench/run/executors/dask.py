@@ -16,6 +16,7 @@ import queue
 import threading
 import time
 import uuid
+from collections import defaultdict
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager, suppress
@@ -25,7 +26,7 @@ from multiprocessing import connection
 from pathlib import Path
 from typing import Any
 
-from encbench.errors import ClusterError, UsageError
+from encbench.errors import ClusterError, UsageError, one_line
 from encbench.results.records import CellResult, Status
 from encbench.run.executors.local import Worker
 from encbench.run.interface import Event, Executor, RunOptions, Watch, unfinished
@@ -55,6 +56,11 @@ RESULT_SECONDS = 0.2
 """Between two looks at signals and at the connection while no result comes."""
 EVENT_INTERVAL = 1.0
 """Seconds between two progress events of a cell; all pass through the one scheduler."""
+MOST_WORKERS = 4
+"""On which a cell is tried that could not be set up."""
+LACKING = {"OtherEncbench", "UnknownNameError", "PluginError", "DataError"}
+LACKING |= {"ImportError", "ModuleNotFoundError", "AttributeError", "TypeError"}
+"""Errors in the setup of a cell that can be its worker's: what is not installed or not there."""
 DEVICES = ("auto", "cpu", "cuda")
 
 
@@ -99,7 +105,7 @@ def connect(
         if cluster is not None:
             where = opened.enter_context(closing(_start(cluster, workers)))
         client = opened.enter_context(closing(_client(where)))
-        _check_workers(client)
+        fit = _fit_workers(client)
         gpus = any(each["resources"].get("GPU") for each in _workers(client).values())
         if device == "cuda" and not gpus:
             logger.warning(
@@ -109,7 +115,7 @@ def connect(
             )
         elif device == "auto":
             device = "cuda" if gpus else "cpu"
-        yield Dask(client, RunOptions(device, **options))
+        yield Dask(client, RunOptions(device, **options), fit)
 
 
 def _start(kind: str, workers: int) -> Any:
@@ -198,41 +204,54 @@ def _workers(client: Client) -> dict[str, Any]:
     return found
 
 
-def _check_workers(client: Client) -> None:
-    """Refuse workers that cannot run cells; warn of those whose results may differ."""
+def _fit_workers(client: Client) -> set[str]:
+    """Addresses of the workers that run the same encbench; warns of all that differ.
+
+    Raises:
+        ClusterError: there are workers, and none does.
+    """
     if not _workers(client):
         logger.warning("the cluster has no workers yet; cells wait for them")
-        return
-    ours = versions()
+        return set()
+    ours, fit, problems = versions(), set(), []
     for address, theirs in client.run(versions, on_error="return").items():
         if isinstance(theirs, BaseException):
-            raise ClusterError(
-                f"worker {address} cannot run cells: {type(theirs).__name__}: {theirs}; install "
-                f"there: pip install 'encbench[dask]=={ours['encbench']}' and your plug-ins"
-            )
-        differ = [
-            f"{name} {theirs[name]}, here {ours[name]}"
-            for name in ours
-            if theirs[name] != ours[name]
-        ]
+            problems.append(f"worker {address} cannot run cells: {one_line(theirs)}")
+            continue
+        names = [name for name in ours if theirs[name] != ours[name]]
+        differ = "; ".join(f"{name} {theirs[name]}, here {ours[name]}" for name in names)
+        if "encbench" in names:
+            problems.append(f"worker {address} runs no cells of another encbench ({differ})")
+            continue
+        fit.add(address)
         if differ:
-            logger.warning(
-                "worker %s has other versions (%s): results may differ", address, "; ".join(differ)
-            )
+            logger.warning("worker %s has other versions (%s): results may differ", address, differ)
+    install = f"pip install 'encbench[dask]=={ours['encbench']}' and your plug-ins"
+    if not fit:
+        raise ClusterError(f"{'; '.join(problems)}; install there: {install}")
+    for problem in problems:
+        logger.warning("%s; others do", problem)
+    return fit
 
 
 class Dask(Executor):
     """Every cell a task of the scheduler; results come back to this process.
 
     When a worker is lost with a cell, the scheduler gives the cell to another, as often as its
-    setting ``distributed.scheduler.allowed-failures`` says, and the record names the lost ones.
+    setting ``distributed.scheduler.allowed-failures`` says, and the record names the lost ones. A
+    cell that a worker could not set up, for want of a plug-in or of its data, or because it has
+    another encbench, is tried on others first.
     """
 
     name = "dask"
 
-    def __init__(self, client: Client, options: RunOptions) -> None:
+    def __init__(self, client: Client, options: RunOptions, fit: set[str]) -> None:
         super().__init__(options)
         self._client = client
+        self._fit = fit
+        """Addresses of workers with the same encbench: asked, or seen to run a cell."""
+        self._unfit: set[str] = set()
+        """Of workers with another encbench."""
         self.ready()
 
     def ready(self) -> None:
@@ -242,6 +261,10 @@ class Dask(Executor):
         self._began: dict[str, dict[str, str]] = {}
         """By cell: attempts that were seen to begin, with their workers, in order."""
         self._phases: dict[str, str] = {}
+        self._ended: set[str] = set()
+        """Attempts whose result has come."""
+        self._tried: dict[str, set[str]] = defaultdict(set)
+        """By cell: addresses of workers that could not set it up."""
 
     def interrupt(self) -> None:
         # the loop in run sees it: a signal handler must not use the client
@@ -252,7 +275,7 @@ class Dask(Executor):
         by_key = {cell_key(cell): cell for cell in cells}
         done: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._client.subscribe_topic(self._run, lambda event: self._saw(event[1], watch))
-        waiting = self._submit(by_key, done)
+        waiting = {key: self._submit(cell, done) for key, cell in by_key.items()}
         asked: float | None = None
         try:
             while waiting:
@@ -263,7 +286,11 @@ class Dask(Executor):
                 else:
                     future = waiting.pop(key, None)
                     if future is not None:
-                        yield self.with_provenance(self._result(by_key[key], future))
+                        result, address = self._result(by_key[key], future)
+                        if others := self._others(result, address):
+                            waiting[key] = self._submit(by_key[key], done, others)
+                        else:
+                            yield self.with_provenance(result)
                 if self.draining:
                     for key in [key for key in waiting if key not in self._began]:
                         waiting.pop(key).cancel()
@@ -284,24 +311,42 @@ class Dask(Executor):
                 self._client.cancel(list(waiting.values()))
 
     def _submit(
-        self, cells: dict[str, CellConfig], done: queue.SimpleQueue[str]
-    ) -> dict[str, Future]:
-        futures = {}
-        for key, cell in cells.items():
-            futures[key] = self._client.submit(
-                run_on_worker,
-                *(cell, self.options, self._run, str(Path.cwd())),
-                key=f"{self._run}-{key}",
-                pure=False,
-                resources={"GPU": 1} if self.options.device == "cuda" else None,
-            )
-            futures[key].add_done_callback(lambda _, key=key: done.put(key))
-        return futures
+        self, cell: CellConfig, done: queue.SimpleQueue[str], workers: list[str] | None = None
+    ) -> Future:
+        key = cell_key(cell)
+        future = self._client.submit(
+            run_on_worker,
+            *(cell, self.options, self._run, str(Path.cwd()), metadata.version("encbench")),
+            key=f"{self._run}-{key}-{len(self._tried[key])}",
+            pure=False,
+            resources={"GPU": 1} if self.options.device == "cuda" else None,
+            workers=workers,
+            # should these be lost, any other
+            allow_other_workers=workers is not None,
+        )
+        future.add_done_callback(lambda _: done.put(key))
+        return future
 
-    def _result(self, cell: CellConfig, future: Future) -> CellResult:
+    def _others(self, result: CellResult, address: str) -> list[str]:
+        """Workers to try a cell on that one could not set up; none where it is not to be tried.
+
+        Of a worker that could not even answer, the address is not known, "".
+        """
+        record, tried = result.record, self._tried[result.record.key]
+        lacking = record.error is not None and record.error.type in LACKING
+        if self.draining or not lacking or record.phase not in ("setup", "start"):
+            return []
+        tried.add(address)
+        others = _workers(self._client).keys() - tried - self._unfit
+        if not address:
+            others &= self._fit
+        return sorted(others) if len(tried) < MOST_WORKERS else []
+
+    def _result(self, cell: CellConfig, future: Future) -> tuple[CellResult, str]:
+        """The result, and the address of the worker that gave it."""
         began = self._began.get(cell_key(cell), {})
         try:
-            delivered: tuple[str, CellResult] | None = future.result()
+            delivered: tuple[str, str, CellResult | str] | None = future.result()
         except KilledWorker as error:
             message = (
                 f"the cluster lost {error.allowed_failures + 1} workers that ran this cell, "
@@ -309,24 +354,31 @@ class Dask(Executor):
             )
             result = self._unfinished(cell, "failed", "WorkersLost", message)
             result.record.lost_workers = list(began.values())
-            return result
+            return result, ""
         except Exception as error:
             self._check_connection()
-            message = f"the cluster could not run it: {type(error).__name__}: {error}"
-            return self._unfinished(cell, "failed", type(error).__name__, message)
+            message = f"the cluster could not run it: {one_line(error)}"
+            return self._unfinished(cell, "failed", type(error).__name__, message), ""
         finally:
             future.release()
         if delivered is None:
             message = "the cluster cancelled it"
-            return self._unfinished(cell, "interrupted", "Interrupted", message)
-        attempt, result = delivered
+            return self._unfinished(cell, "interrupted", "Interrupted", message), ""
+        attempt, address, result = delivered
+        if isinstance(result, str):
+            if address not in self._unfit:
+                logger.warning("%s; it is passed over", result)
+            self._unfit.add(address)
+            return self._unfinished(cell, "failed", "OtherEncbench", result), address
+        self._fit.add(address)
+        self._ended.add(attempt)
         lost = [
             f"{worker}: lost while it ran this cell"
             for earlier, worker in began.items()
-            if earlier != attempt
+            if earlier not in self._ended
         ]
         result.record.lost_workers = [*lost, *result.record.lost_workers]
-        return result
+        return result, address
 
     def _unfinished(self, cell: CellConfig, status: Status, kind: str, message: str) -> CellResult:
         phase = self._phases.get(cell_key(cell), "")
@@ -359,18 +411,23 @@ _stopped: set[str] = set()
 
 
 def run_on_worker(
-    cell: CellConfig, options: RunOptions, run: str, folder: str
-) -> tuple[str, CellResult] | None:
+    cell: CellConfig, options: RunOptions, run: str, folder: str, encbench: str
+) -> tuple[str, str, CellResult | str] | None:
     """Run a cell of a run in a process beside the Dask worker's own, and wait for it.
 
     Dask's threads share one process, in which cells would share random numbers, memory and
     crashes. ``folder`` is the coordinator's working directory, used where this machine has it too.
-    Returns a name for this attempt and its result; None where nobody waits for it any more.
+    Returns a name for this attempt, this worker's address, and the result, or instead of it why
+    there is none: this worker has another version than the coordinator's ``encbench``. None where
+    nobody waits for it any more.
     """
     dask_worker: Any = get_worker()
     task = dask_worker.get_current_task()
     attempt = uuid.uuid4().hex
     where = f"{dask_worker.name} ({platform.node()})"
+    if (here := metadata.version("encbench")) != encbench:
+        reason = f"worker {where} has encbench {here}, and this run is of {encbench}"
+        return attempt, dask_worker.address, reason
     sent = 0.0
 
     def watch(event: Event) -> None:
@@ -401,7 +458,7 @@ def run_on_worker(
         # whoever reads it must know where a path or a plug-in was missing
         result.record.error.message = f"on worker {where}: {result.record.error.message}"
     result.record.provenance.worker = where
-    return attempt, result
+    return attempt, dask_worker.address, result
 
 
 def _worker_of(run: str, options: RunOptions, folder: str) -> Worker:
