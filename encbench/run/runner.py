@@ -51,8 +51,12 @@ class Watcher(Protocol):
         """A cell's record is on disk."""
 
 
-class Unwatched(Watcher):
+class Unwatched:
     """Nobody follows."""
+
+    def planned(self, cells: Sequence[CellConfig], finished: Sequence[StoredRecord]) -> None: ...
+    def event(self, event: Event) -> None: ...
+    def recorded(self, record: StoredRecord) -> None: ...
 
 
 @dataclass

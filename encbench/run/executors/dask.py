@@ -364,12 +364,12 @@ class Dask(Executor):
         if delivered is None:
             message = "the cluster cancelled it"
             return self._unfinished(cell, "interrupted", "Interrupted", message), ""
-        attempt, address, result = delivered
-        if isinstance(result, str):
+        attempt, address, found = delivered
+        if isinstance(found, str):
             if address not in self._unfit:
-                logger.warning("%s; it is passed over", result)
+                logger.warning("%s; it is passed over", found)
             self._unfit.add(address)
-            return self._unfinished(cell, "failed", "OtherEncbench", result), address
+            return self._unfinished(cell, "failed", "OtherEncbench", found), address
         self._fit.add(address)
         self._ended.add(attempt)
         lost = [
@@ -377,8 +377,8 @@ class Dask(Executor):
             for earlier, worker in began.items()
             if earlier not in self._ended
         ]
-        result.record.lost_workers = [*lost, *result.record.lost_workers]
-        return result, address
+        found.record.lost_workers = [*lost, *found.record.lost_workers]
+        return found, address
 
     def _unfinished(self, cell: CellConfig, status: Status, kind: str, message: str) -> CellResult:
         phase = self._phases.get(cell_key(cell), "")
