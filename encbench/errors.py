@@ -14,7 +14,7 @@
 
 The message says what was got, what was expected and how to mend it; the command line
 prints it as one line, without a traceback. What many messages share is written here:
-``did_you_mean``, ``cannot_write``, ``one_line``, ``bounded`` and ``printable``.
+``did_you_mean``, ``cannot_write``, ``error_line``, ``bounded`` and ``printable``.
 """
 
 import difflib
@@ -91,7 +91,7 @@ def did_you_mean(name: object, known: Iterable[str], count: int = 1) -> str:
     return f"did you mean {' or '.join(map(repr, near))}? " if near else ""
 
 
-def one_line(error: BaseException) -> str:
+def error_line(error: BaseException) -> str:
     """ "ValueError: what it says", in one line that can be written and is not too long."""
     try:
         text = " ".join(bounded(str(error), 1000).split())

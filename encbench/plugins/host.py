@@ -20,7 +20,7 @@ from typing import Any
 
 import pluggy
 
-from encbench.errors import PluginError, bounded, one_line
+from encbench.errors import PluginError, bounded, error_line
 from encbench.plugins import hookspecs
 from encbench.plugins.isolation import isolated, process_state_kept
 
@@ -76,7 +76,7 @@ class PluginHost:
                 name, version = str(distribution.metadata["Name"]), distribution.version
             except Exception as error:
                 unread = Plugin("metadata", _name_of(distribution), "", "")
-                self._note(unread, f"its metadata cannot be read: {one_line(error)}")
+                self._note(unread, f"its metadata cannot be read: {error_line(error)}")
                 self.plugins.append(unread)
                 continue
             for entry_point in entry_points:
@@ -95,7 +95,7 @@ class PluginHost:
             self._refuse_unknown_hooks(module)
             self._manager.register(module, name=plugin.identity)
         except Exception as error:
-            self._note(plugin, f"cannot be registered: {one_line(error)}")
+            self._note(plugin, f"cannot be registered: {error_line(error)}")
             return
         for kind, hook in OFFERS.items():
             implementation = self._implementation(plugin, hook)
@@ -106,7 +106,7 @@ class PluginHost:
                     offered = implementation()
                     plugin.offers[kind] = _checked_offers(offered)
             except Exception as error:
-                self._note(plugin, f"{hook}() failed: {one_line(error)}")
+                self._note(plugin, f"{hook}() failed: {error_line(error)}")
 
     def notify(self, hook: str, **arguments: Any) -> None:
         """Call a reporting hook, one implementation at a time; failures are logged."""
@@ -125,7 +125,7 @@ class PluginHost:
                     plugin.version,
                     plugin.name,
                     hook,
-                    one_line(error),
+                    error_line(error),
                 )
                 logger.debug("%s", traceback.format_exc())
 
@@ -138,7 +138,7 @@ class PluginHost:
             with isolated():
                 module = entry_point.load()
         except Exception as error:
-            self._note(plugin, f"cannot be imported: {one_line(error)}")
+            self._note(plugin, f"cannot be imported: {error_line(error)}")
             return
         self.register(plugin, module)
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from encbench.errors import PluginError, one_line
+from encbench.errors import PluginError, error_line
 
 
 @contextmanager
@@ -34,7 +34,7 @@ def isolated() -> Iterator[None]:
         except BaseException as error:
             if isinstance(error, KeyboardInterrupt) and pressed:
                 raise
-            raise PluginError(f"raised {one_line(error)}") from error
+            raise PluginError(f"raised {error_line(error)}") from error
 
 
 @contextmanager

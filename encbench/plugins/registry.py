@@ -21,7 +21,7 @@ from encbench.errors import (
     PluginError,
     UnknownNameError,
     did_you_mean,
-    one_line,
+    error_line,
 )
 from encbench.plugins.host import Plugin, PluginHost, default_host
 from encbench.plugins.isolation import isolated
@@ -63,7 +63,7 @@ class Offer:
                 loaded = getattr(import_module(module), attribute)
         except Exception as error:
             raise PluginError(
-                f"{self} cannot be loaded from {self.target!r}: {one_line(error)}"
+                f"{self} cannot be loaded from {self.target!r}: {error_line(error)}"
             ) from error
         return self._checked(loaded)
 
@@ -86,7 +86,7 @@ class Offer:
             try:
                 suite = tomllib.loads(Path(self.target).read_text(encoding="utf-8"))
             except (OSError, ValueError, TypeError, RecursionError) as error:
-                return f"({one_line(error)})"
+                return f"({error_line(error)})"
             return str(suite.get("description", ""))
         if not isinstance(self.target, str):
             return (inspect.getdoc(self.target) or "").partition("\n")[0]
@@ -97,7 +97,7 @@ class Offer:
                 return f"(module {module} not found)"
             tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
         except (ImportError, OSError, SyntaxError, ValueError) as error:
-            return f"({one_line(error)})"
+            return f"({error_line(error)})"
         for node in tree.body:
             if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == attribute:
                 return (ast.get_docstring(node) or "").partition("\n")[0]

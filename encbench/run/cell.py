@@ -15,7 +15,7 @@ import torch
 
 from encbench.contracts.metric import Metric, MetricValue
 from encbench.contracts.task import Outcome
-from encbench.errors import bounded, one_line
+from encbench.errors import bounded, error_line
 from encbench.ntk.linearized import critical_learning_rate
 from encbench.plugins.isolation import process_state_kept
 from encbench.plugins.registry import Registry
@@ -198,7 +198,7 @@ class _CellRun:
             trace = bounded("".join(traceback.format_exception(error)), LONGEST_TRACEBACK)
         except Exception:
             # an exception whose text cannot be made
-            text, trace = one_line(error), ""
+            text, trace = error_line(error), ""
         self.record.error = ErrorInfo(
             type=type(error).__name__,
             message=f"{whose}{type(error).__name__}: {text}" if whose else text,
@@ -272,7 +272,7 @@ class _CellRun:
             except (Exception, SystemExit, GeneratorExit) as error:
                 if lacks_memory(error):
                     raise
-                reason = f"{offer} failed: {one_line(error)}"
+                reason = f"{offer} failed: {error_line(error)}"
                 logger.warning("%s: %s", self.cell.label, reason)
                 details = {"reason": reason}
                 values[offer.name] = MetricValue(value=None, title=offer.name, details=details)

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from encbench.contracts.encoding import Encoding
 from encbench.contracts.task import Task
-from encbench.errors import DataError, EncbenchError, PluginError, bounded, one_line
+from encbench.errors import DataError, EncbenchError, PluginError, bounded, error_line
 from encbench.network.mlp import IN_ENCODING, CoordinateMLP
 from encbench.plugins.registry import Offer, Registry
 from encbench.suite.config import CellConfig, PluginRef
@@ -129,7 +129,7 @@ def call_plugin(offer: Offer, function: Callable[[Any], Any]) -> Any:
     except Exception as error:
         if lacks_memory(error):
             raise
-        raise PluginError(f"{offer} failed: {one_line(error)}") from error
+        raise PluginError(f"{offer} failed: {error_line(error)}") from error
 
 
 def failed_plugin(error: BaseException, cell: CellConfig, task: Task | None) -> str:

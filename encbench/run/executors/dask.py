@@ -26,7 +26,7 @@ from multiprocessing import connection
 from pathlib import Path
 from typing import Any
 
-from encbench.errors import ClusterError, UsageError, one_line
+from encbench.errors import ClusterError, UsageError, error_line
 from encbench.results.records import CellResult, Status
 from encbench.run.executors.local import Worker
 from encbench.run.interface import Event, Executor, RunOptions, Watch, unfinished
@@ -216,7 +216,7 @@ def _fit_workers(client: Client) -> set[str]:
     ours, fit, problems = versions(), set(), []
     for address, theirs in client.run(versions, on_error="return").items():
         if isinstance(theirs, BaseException):
-            problems.append(f"worker {address} cannot run cells: {one_line(theirs)}")
+            problems.append(f"worker {address} cannot run cells: {error_line(theirs)}")
             continue
         names = [name for name in ours if theirs[name] != ours[name]]
         differ = "; ".join(f"{name} {theirs[name]}, here {ours[name]}" for name in names)
@@ -357,7 +357,7 @@ class Dask(Executor):
             return result, ""
         except Exception as error:
             self._check_connection()
-            message = f"the cluster could not run it: {one_line(error)}"
+            message = f"the cluster could not run it: {error_line(error)}"
             return self._unfinished(cell, "failed", type(error).__name__, message), ""
         finally:
             future.release()
