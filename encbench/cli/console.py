@@ -26,8 +26,12 @@ def output_console() -> Console:
 
 
 def print_line(console: Console, text: str | Text, style: str | None = None) -> None:
-    """One line as it is: no markup, no colours for numbers, not broken at the console's width."""
-    console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+    """One line as it is: no markup, no colours for numbers, not broken at the console's width.
+
+    What is no ``Text`` may hold words of others, whose control characters become escapes.
+    """
+    line = literal(text) if isinstance(text, str) else text
+    console.print(line, style=style, highlight=False, soft_wrap=True)
 
 
 def plain_table(*columns: str) -> Table:

@@ -9,6 +9,7 @@ from rich.console import Console
 from torch import Tensor
 
 from encbench import Encoding, run_suite
+from encbench.cli.console import print_line
 from encbench.cli.progress import RunProgress
 from encbench.cli.show import show
 from encbench.errors import printable
@@ -57,3 +58,10 @@ def test_json_of_a_results_folder_is_the_list_of_its_records(tmp_path, registry,
     (row,) = json.loads(capsys.readouterr().out)
     key = stored.record.key
     assert row == {"key": key, "status": "ok", "task": "wave", "encoding": "scaled", "seed": 0}
+
+
+def test_no_line_of_the_program_commands_the_terminal(capsys):
+    print_line(Console(force_terminal=True), f"error: {CLEARS}", "red")
+    said = capsys.readouterr().out
+    assert "\\x1b[2J" in said
+    assert "\x1b[2J" not in said
