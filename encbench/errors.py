@@ -13,12 +13,14 @@
     └── NtkError                   a kernel was asked for that cannot be computed
 
 The message says what was got, what was expected and how to mend it; the command line
-prints it as one line, without a traceback. Two phrases that many messages share are written here:
-``did_you_mean`` and ``cannot_write``.
+prints it as one line, without a traceback. What many messages share is written here:
+``did_you_mean``, ``cannot_write``, ``error_line``, ``bounded`` and ``printable``.
 """
 
 import difflib
 import os
+import sys
+import unicodedata
 from collections.abc import Iterable
 
 
@@ -66,19 +68,45 @@ class NtkError(EncbenchError):
     """A kernel was asked for that cannot be computed, or not in this memory."""
 
 
-def did_you_mean(name: object, known: Iterable[str], count: int = 1) -> str:
-    """ "did you mean 'mpe'? ", or nothing where no known name is near.
+SUPPORTED = ("linux", "darwin")
+"""Values of ``sys.platform`` on which runs work; Windows has no ``resource`` and no SIGKILL."""
 
-    Args:
-        name: what was given.
-        known: names that would do.
-        count: how many of them to propose, at most.
 
-    Returns:
-        A clause that ends in a space, so that a message goes on behind it.
+def require_platform() -> None:
+    """Refuse a system on which runs do not work.
+
+    Raises:
+        EncbenchError: it is neither Linux nor macOS.
     """
+    if sys.platform not in SUPPORTED:
+        raise EncbenchError(
+            f"encbench runs on Linux and macOS, and this is {sys.platform}; on Windows, install "
+            "it in WSL: https://learn.microsoft.com/windows/wsl"
+        )
+
+
+def did_you_mean(name: object, known: Iterable[str], count: int = 1) -> str:
+    """ "did you mean 'mpe'? " with at most ``count`` known names, or "" where none is near."""
     near = difflib.get_close_matches(str(name), list(known), n=count, cutoff=0.5)
     return f"did you mean {' or '.join(map(repr, near))}? " if near else ""
+
+
+def error_line(error: BaseException) -> str:
+    """ "ValueError: what it says", in one line that can be written and is not too long."""
+    try:
+        text = " ".join(bounded(str(error), 1000).split())
+    except Exception:
+        text = "(its text cannot be made)"
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def bounded(text: str, longest: int) -> str:
+    """The text as UTF-8 can write it, its middle left out where it is longer than that."""
+    text = text.encode("utf-8", "backslashreplace").decode()
+    if len(text) <= longest:
+        return text
+    half = longest // 2
+    return f"{text[:half]} … {len(text) - 2 * half:,} characters … {text[-half:]}"
 
 
 def cannot_write(
@@ -88,3 +116,16 @@ def cannot_write(
 ) -> StoreError:
     """The error to raise where a file or folder cannot be written: which, why, how to mend it."""
     return StoreError(f"cannot write {os.fspath(path)}: {error.strerror or error}; {mend}")
+
+
+def printable(text: str) -> str:
+    """The text with its control characters as escapes.
+
+    A plug-in's message, or a record from elsewhere, must not colour, clear or rename the
+    terminal that it is shown in.
+    """
+    return "".join(c if _harmless(c) else c.encode("unicode_escape").decode() for c in text)
+
+
+def _harmless(character: str) -> bool:
+    return character in "\n\t" or unicodedata.category(character) not in ("Cc", "Cs")

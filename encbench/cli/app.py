@@ -6,15 +6,17 @@ import io
 import logging
 import os
 import sys
+from collections import Counter
 from collections.abc import Callable
 from importlib import metadata
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from typer.core import TyperCommand
 
-from encbench.cli.console import SUPPORTED, print_line
-from encbench.errors import EncbenchError, PluginError, UsageError
+from encbench.cli.console import print_line
+from encbench.errors import EncbenchError, PluginError, UsageError, require_platform
 from encbench.plugins.registry import Offer, Registry, default_registry
 
 EXIT_NOT_OK = 1
@@ -39,11 +41,10 @@ Exit codes: 0 all well, 1 some cells not ok or results not writable, 2 wrong usa
 
 def main() -> None:
     """Entry point of the ``encbench`` script."""
-    if sys.platform not in SUPPORTED:
-        sys.exit(
-            f"error: encbench runs on Linux and macOS, and this is {sys.platform}; "
-            "on Windows, install it in WSL: https://learn.microsoft.com/windows/wsl"
-        )
+    try:
+        require_platform()
+    except EncbenchError as error:
+        sys.exit(f"error: {error}")
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # where the terminal or pipe has no λ, an escape is better than a traceback
@@ -104,8 +105,20 @@ def build(registry: Registry, arguments: list[str]) -> typer.Typer:
         verb = _stub(offers, name)
         if name == wanted:
             verb = registry.find("command", name).load()
-        app.command(name)(verb)
+        app.command(name, cls=_Verb)(verb)
     return app
+
+
+class _Verb(TyperCommand):
+    """A verb that refuses an option given twice, of which only the last would count."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        _, _, given = self.make_parser(ctx).parse_args(args=list(args))
+        for option, times in Counter(given).items():
+            single = option.param_type_name == "option" and not getattr(option, "multiple", False)
+            if times > 1 and single:
+                raise UsageError(f"{option.opts[-1]} is given {times} times; give it once")
+        return super().parse_args(ctx, args)
 
 
 def _is_third_party(offer: Offer) -> bool:

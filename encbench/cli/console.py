@@ -1,11 +1,10 @@
-"""What verbs print alike: consoles, text that comes from others, and where encbench runs."""
+"""What verbs print alike: consoles, and text that comes from others."""
 
 from __future__ import annotations
 
 import json
 import os
 import sys
-import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +12,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from encbench.errors import cannot_write
+from encbench.errors import cannot_write, printable
 from encbench.plugins.registry import Registry
 
-SUPPORTED = ("linux", "darwin")
-"""Values of ``sys.platform`` on which runs work; Windows has no ``resource`` and no SIGKILL."""
 PIPE_WIDTH = 120
 """Columns of tables that go to a file or pipe, whose width is unknown."""
 
@@ -29,8 +26,12 @@ def output_console() -> Console:
 
 
 def print_line(console: Console, text: str | Text, style: str | None = None) -> None:
-    """One line as it is: no markup, no colours for numbers, not broken at the console's width."""
-    console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+    """One line as it is: no markup, no colours for numbers, not broken at the console's width.
+
+    What is no ``Text`` may hold words of others, whose control characters become escapes.
+    """
+    line = literal(text) if isinstance(text, str) else text
+    console.print(line, style=style, highlight=False, soft_wrap=True)
 
 
 def plain_table(*columns: str) -> Table:
@@ -46,25 +47,12 @@ def literal(text: str) -> Text:
     return Text(printable(text))
 
 
-def printable(text: str) -> str:
-    """The text with its control characters as escapes.
-
-    A plug-in's message, or a record from elsewhere, must not colour, clear or rename the
-    terminal that it is shown in.
-    """
-    return "".join(c if _harmless(c) else c.encode("unicode_escape").decode() for c in text)
-
-
-def _harmless(character: str) -> bool:
-    return character in "\n\t" or unicodedata.category(character) not in ("Cc", "Cs")
-
-
 def print_conflicts(registry: Registry, console: Console) -> None:
-    """Names that several distributions offer, and how to pick one."""
+    """Names that several distributions offer, and how to pick another than the built-in."""
     for kind, name, distributions in registry.conflicts():
         console.print(
             f"{kind} {name!r} is offered by {' and '.join(distributions)}; "
-            f"say {distributions[0]}:{name} to pick one",
+            f"{distributions[-1]}:{name} is that one's",
             style="yellow",
         )
 

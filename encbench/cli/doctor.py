@@ -16,16 +16,17 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from importlib import import_module, metadata
+from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 from packaging.requirements import Requirement
+from rich.filesize import decimal
 
-from encbench.cli.console import SUPPORTED, literal, output_console
+from encbench.cli.console import literal, output_console
 from encbench.cli.import_probe import run_probe
-from encbench.errors import EncbenchError
+from encbench.errors import SUPPORTED, EncbenchError
 from encbench.plugins.registry import default_registry
 
 State = Literal["ok", "absent", "warning", "failure"]
@@ -178,7 +179,7 @@ def version_checks(facts: dict[str, Any]) -> Iterator[Check]:
 
 def devices(facts: dict[str, Any]) -> Iterator[Check]:
     """Processor, memory and GPUs, and why torch finds none."""
-    yield guarded("CPU", lambda: f"{_processor()}, {_cores()} cores for this process")
+    yield guarded("CPU", _processor)
     yield guarded("memory", _memory)
     torch = facts["torch"]
     if "problem" in torch:
@@ -186,7 +187,7 @@ def devices(facts: dict[str, Any]) -> Iterator[Check]:
         return
     yield Check("CPU capability", "ok", torch["cpu_capability"])
     for index, gpu in enumerate(torch["gpus"]):
-        yield Check(f"cuda:{index}", "ok", f"{gpu['name']}, {_size(gpu['memory'])}")
+        yield Check(f"cuda:{index}", "ok", f"{gpu['name']}, {decimal(gpu['memory'])}")
     driver = torch["driver"]
     if torch["available"]:
         built = f"CUDA {torch['cuda']}" if torch["cuda"] else f"ROCm {torch['rocm']}"
@@ -224,9 +225,11 @@ def threads(facts: dict[str, Any]) -> Iterator[Check]:
         version = " ".join(str(library[k]) for k in ("version", "architecture") if library[k])
         text = f"{version or 'version unknown'}, {library['num_threads']} threads by default"
         yield Check(f"{library['user_api']}: {library['internal_api']}", "ok", text)
-    cores = _cores()
-    text = f"a cell computes with --threads threads (1); {cores} cores bear -j {cores}, or -j N"
-    yield Check("-j", "ok", f"{text} with N × threads up to {cores}")
+    from encbench.run.limits import cores  # imports pydantic
+
+    n = cores()
+    text = f"a cell computes with --threads threads (1); {n} cores bear -j {n}, or -j N"
+    yield Check("-j", "ok", f"{text} with N × threads up to {n}")
 
 
 def plugin_checks(facts: dict[str, Any]) -> Iterator[Check]:
@@ -241,7 +244,7 @@ def plugin_checks(facts: dict[str, Any]) -> Iterator[Check]:
             text = f"{plugin.problem}; `encbench plugins --trace` shows the traceback"
             yield Check(name, _state_if_broken(plugin.distribution), text)
     for kind, name, distributions in registry.conflicts():
-        text = f"offered by {' and '.join(distributions)}; say {distributions[0]}:{name}"
+        text = f"offered by {' and '.join(distributions)}; {distributions[-1]}:{name} is that one's"
         yield Check(f"{kind} {name!r}", "warning", text)
     if "problem" in facts["torch"]:
         return  # none of them can be loaded
@@ -292,7 +295,7 @@ def output_folder(output: Path) -> Iterator[Check]:
     text = "can be written" if output.exists() else f"can be made in {place}"
     yield Check(str(output), "ok", text)
     free = shutil.disk_usage(place).free
-    yield Check("free space", "ok" if free >= FREE_SPACE else "warning", _size(free))
+    yield Check("free space", "ok" if free >= FREE_SPACE else "warning", decimal(free))
     records = output / "records"
     if records.is_dir():
         count = sum(1 for entry in os.scandir(records) if not entry.name.startswith("."))
@@ -311,7 +314,7 @@ def data_cache() -> Iterator[Check]:
         text = "is no folder, so nothing can be kept there; set ENCBENCH_CACHE to a folder"
         yield Check(str(folder), "warning", text)
     else:
-        size = _size(sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()))
+        size = decimal(sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()))
         if os.access(folder, os.W_OK):
             yield Check(str(folder), "ok", size)
         else:
@@ -333,34 +336,20 @@ def _not_checked(name: str, error: Exception, section: str = "") -> Check:
 
 
 def _processor() -> str:
-    # imports threadpoolctl, which may be what is broken
+    # import threadpoolctl and pydantic, which may be what is broken
     from encbench.results.provenance import processor
+    from encbench.run.limits import cores
 
-    return processor()
-
-
-def _cores() -> int:
-    joblib: Any = import_module("joblib")  # imports numpy, which may be what is broken
-    # the cores of this process: its affinity and the quota of its control group counted
-    return int(joblib.cpu_count())
+    return f"{processor()}, {cores()} cores for this process"
 
 
 def _memory() -> str:
     import psutil  # may be what is broken
 
     memory = psutil.virtual_memory()
-    text = f"{_size(memory.total)}, {_size(memory.available)} of it free"
+    text = f"{decimal(memory.total)}, {decimal(memory.available)} of it free"
     try:
         limit = Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii").strip()
     except OSError:
         return text
-    return f"{text}; limited to {_size(int(limit))} by a control group" if limit != "max" else text
-
-
-def _size(count: float) -> str:
-    """A number of bytes with its unit."""
-    for unit in ("B", "KiB", "MiB"):
-        if count < 1024:
-            return f"{count:.0f} {unit}"
-        count /= 1024
-    return f"{count:.1f} GiB"
+    return text if limit == "max" else f"{text}; a control group allows {decimal(int(limit))}"

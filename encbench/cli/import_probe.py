@@ -59,14 +59,10 @@ def _marked(printed: str) -> list[str]:
 
 
 def probe(modules: Sequence[str]) -> dict[str, Any]:
-    """Import each module; ask torch for its devices and BLAS libraries for their threads.
+    """Import each of the modules; ask torch for its devices and BLAS libraries for their threads.
 
-    Args:
-        modules: names; a broken one does not keep the others from being tried.
-
-    Returns:
-        "broken": module to error; "torch" and "threads": what they say, or their "problem";
-        "warnings": texts of the warnings given meanwhile.
+    A broken one does not keep the others from being tried: "broken" is module to error; "torch" and
+    "threads" are what they say, or their "problem"; "warnings" the texts given meanwhile.
     """
     found: dict[str, Any] = {"broken": {}, "warnings": []}
     with warnings.catch_warnings(record=True) as heard:

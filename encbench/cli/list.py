@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterable
 from typing import Annotated
 
 import typer
@@ -10,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from encbench.cli.console import literal, output_console, plain_table, print_conflicts
+from encbench.errors import UnknownNameError
 from encbench.plugins.parameters import parameters_of
 from encbench.plugins.registry import Offer, Registry, default_registry
 
@@ -17,36 +19,63 @@ KINDS = {"encoding": "Encodings", "task": "Tasks", "metric": "Metrics", "suite":
 
 
 def list_offers(
-    names: Annotated[list[str] | None, typer.Argument(help="Names to describe in full.")] = None,
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(help="Names to describe in full, or a kind: encodings, activations, …"),
+    ] = None,
 ) -> None:
     """List what is installed, or describe it in full.
 
     \b
     Examples:
       encbench list
-      encbench list mpe hashgrid image
+      encbench list mpe hashgrid image relu
+      encbench list suites activations
     """
     registry, console = default_registry(), output_console()
     if not names:
-        _overview(registry, console)
-        return
-    for name in names:
-        for offer in registry.find_any(KINDS, name):
-            _describe(offer, console)
+        for kind in KINDS:
+            _overview(kind, registry, console)
+        print_conflicts(registry, console)
+    titles = {title.lower(): kind for kind, title in KINDS.items()}
+    for name in names or ():
+        if name in titles:
+            _overview(titles[name], registry, console)
+            continue
+        try:
+            for offer in registry.find_any(KINDS, name):
+                _describe(offer, console)
+        except UnknownNameError:
+            from encbench.network.activations import ACTIVATIONS  # imports torch
+
+            if name == "activations":
+                docs = {known: inspect.getdoc(cls) or "" for known, cls in ACTIVATIONS.items()}
+                rows = [(known, doc.partition("\n")[0], "") for known, doc in docs.items()]
+                _print_overview("Activations", rows, console)
+            elif name in ACTIVATIONS:
+                console.print(f"[bold]{name}[/]  activation of encbench")
+                _describe_class(ACTIVATIONS[name], console)
+            else:
+                raise
 
 
-def _overview(registry: Registry, console: Console) -> None:
-    for kind, title in KINDS.items():
-        table = Table(title=title, title_justify="left", box=None, show_header=False, pad_edge=True)
-        table.add_column(style="bold", no_wrap=True)
-        table.add_column(overflow="fold")
-        table.add_column(style="dim", no_wrap=True)
-        for offer in registry.offers(kind):
-            third_party = "" if offer.distribution == "encbench" else offer.distribution
-            table.add_row(offer.name, literal(offer.summary()), third_party)
-        console.print(table)
-        console.print()
-    print_conflicts(registry, console)
+def _overview(kind: str, registry: Registry, console: Console) -> None:
+    rows = [
+        (o.name, o.summary(), "" if o.distribution == "encbench" else o.distribution)
+        for o in registry.offers(kind)
+    ]
+    _print_overview(KINDS[kind], rows, console)
+
+
+def _print_overview(title: str, rows: Iterable[tuple[str, str, str]], console: Console) -> None:
+    table = Table(title=title, title_justify="left", box=None, show_header=False, pad_edge=True)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    table.add_column(style="dim", no_wrap=True)
+    for name, summary, third_party in rows:
+        table.add_row(name, literal(summary), third_party)
+    console.print(table)
+    console.print()
 
 
 def _describe(offer: Offer, console: Console) -> None:
@@ -56,7 +85,10 @@ def _describe(offer: Offer, console: Console) -> None:
     if offer.kind == "suite":
         console.print(f"  {offer.summary()}\n  {offer.target}\n", highlight=False, markup=False)
         return
-    cls = offer.load()
+    _describe_class(offer.load(), console)
+
+
+def _describe_class(cls: type, console: Console) -> None:
     for line in (inspect.getdoc(cls) or "").splitlines():
         console.print(f"  {line}".rstrip(), markup=False, highlight=False)
     console.print()

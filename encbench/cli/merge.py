@@ -45,13 +45,12 @@ def merge_folders(
     out, errors = Console(), Console(stderr=True)
     for one in done.dropped:
         record = one.record
-        label = f"{record.task_label} × {record.encoding_label} seed {record.cell.seed}"
         changes = changed_versions(record.cell, one.kept.cell)
         versions = "".join(f", {change}" for change in sorted(changes))
         print_line(
             out,
-            f"left out {record.key} ({label}, {record.status}{versions}) of {one.source}: "
-            f"that of {one.kept_source} is {one.because}",
+            f"left out {record.key} ({record.cell.label}, {record.status}{versions}) "
+            f"of {one.source}: that of {one.kept_source} is {one.because}",
         )
     for folder, reason in done.damaged.items():
         print_line(errors, f"left out the damaged record {folder}: {reason}", "yellow")

@@ -61,7 +61,7 @@ def plugins(
     if trace:
         for plugin in host.broken():
             console.rule(plugin.identity)
-            console.print(plugin.details, markup=False, highlight=False)
+            console.print(literal(plugin.details), highlight=False)
 
 
 def _installed() -> Iterable[tuple[str, str]]:

@@ -21,7 +21,8 @@ from rich.progress import (
 from rich.table import Column
 from rich.text import Text
 
-from encbench.cli.console import print_line, printable
+from encbench.cli.console import print_line
+from encbench.errors import printable
 from encbench.suite.config import CellConfig, cell_key
 
 if TYPE_CHECKING:
@@ -151,8 +152,7 @@ def _line_of(stored: StoredRecord) -> Text:
 
 
 def _label(cell: CellConfig) -> str:
-    seed = f" seed {cell.seed}" if cell.seed else ""
-    return f"{cell.task.label} × {cell.encoding.label}{seed}"
+    return cell.label.removesuffix(" seed 0")
 
 
 def _cells(count: int) -> str:

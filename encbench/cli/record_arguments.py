@@ -29,14 +29,10 @@ def is_record(where: Path) -> bool:
 
 
 def one_record(where: Path, key: str | None) -> StoredRecord:
-    """The record that the arguments name.
-
-    Args:
-        where: a record's folder or its record.json; or a results folder.
-        key: beginning of the record's key, in a results folder.
+    """The record in its folder, or of a results folder, of which ``key`` is the key's beginning.
 
     Raises:
-        UsageError: no record, or more than one, begins with that key; or no key was given.
+        UsageError: not exactly one record begins with that key, or none was given.
         StoreError: the record cannot be read.
     """
     if is_record(where):

@@ -70,8 +70,7 @@ def rerun(
     _check_output(output, stored, again)
     for remark in again.remarks:
         print_line(errors, f"note: {remark}", "yellow")
-    record = stored.record
-    label = f"{record.task_label} × {record.encoding_label} seed {record.cell.seed}"
+    label = stored.record.cell.label
     with errors.status(literal(f"running {label} again")):
         result = run_again(again, registry)
     comparison = agreement(stored, result)

@@ -259,7 +259,7 @@ def _print_plan(
     left = left_to_run(cells, output, rerun, keep_versions)
     for cell in left:
         unread = " (its data cannot be read)" if cell.data_hash is None else ""
-        typer.echo(f"{cell.task.label} × {cell.encoding.label} seed {cell.seed}{unread}")
+        typer.echo(f"{cell.label}{unread}")
     if len(left) < len(cells):
         recorded = f"{len(cells) - len(left)} of {len(cells)} cells"
         print_line(console, f"{recorded} have a record already in {output}")

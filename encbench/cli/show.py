@@ -16,7 +16,7 @@ from encbench.cli.record_arguments import all_records, is_record, one_record
 def show(
     where: Annotated[Path, typer.Argument(help="A record's folder, or a results folder.")],
     key: Annotated[str | None, typer.Argument(help="Beginning of the record's key.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the record as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     trace: Annotated[bool, typer.Option("--trace", help="Print the traceback, too.")] = False,
 ) -> None:
     """Print one record of a results folder.
@@ -29,7 +29,7 @@ def show(
     """
     console = output_console()
     if key is None and not is_record(where):
-        _print_list(console, where)
+        _print_list(console, where, as_json=as_json)
         return
     stored = one_record(where, key)
     record = stored.record
@@ -46,11 +46,19 @@ def show(
     _print(console, "pictures", pictures)
 
 
-def _print_list(console: Console, where: Path) -> None:
-    table = plain_table("key", "status", "task", "encoding", "seed")
-    for record in (stored.record for stored in all_records(where)):
-        labels = (literal(record.task_label), literal(record.encoding_label))
-        table.add_row(record.key, record.status, *labels, str(record.cell.seed))
+def _print_list(console: Console, where: Path, *, as_json: bool) -> None:
+    titles = ("key", "status", "task", "encoding", "seed")
+    rows = [
+        (r.key, r.status, r.task_label, r.encoding_label, r.cell.seed)
+        for r in (stored.record for stored in all_records(where))
+    ]
+    if as_json:
+        found = [dict(zip(titles, row, strict=True)) for row in rows]
+        typer.echo(json.dumps(found, indent=2, ensure_ascii=False))
+        return
+    table = plain_table(*titles)
+    for row in rows:
+        table.add_row(*(literal(str(value)) for value in row))
     console.print(table)
 
 

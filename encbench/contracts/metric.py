@@ -53,6 +53,7 @@ class Metric(ABC):
 
     def __call__(self, prediction: Any, truth: Any) -> MetricValue:
         value, details = self.compute(prediction, truth)
+        value = None if value is None else float(value)
         return MetricValue(
             value=value, title=self.title, unit=self.unit, direction=self.direction, details=details
         )

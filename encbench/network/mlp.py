@@ -38,8 +38,9 @@ class CoordinateMLP(nn.Module):
             ``encbench.network.activations``. ``self.activation`` is the object.
 
     Raises:
-        ParameterError: width or depth below 1, an unknown parameterization or activation, or a
-            parameter of the activation that has no effect in this parameterization.
+        ParameterError: no ``Encoding``, width or depth below 1, an unknown parameterization or
+            activation, or a parameter of the activation that has no effect in this
+            parameterization.
     """
 
     def __init__(
@@ -61,6 +62,12 @@ class CoordinateMLP(nn.Module):
             raise ParameterError(
                 "CoordinateMLP: parameterization must be 'ntk' or 'standard', "
                 f"got {parameterization!r}"
+            )
+        if not isinstance(encoding, Encoding):
+            raise ParameterError(
+                f"CoordinateMLP: the encoding is a {type(encoding).__name__}, expected a subclass "
+                "of encbench.Encoding: derive its class from that and call "
+                "super().__init__(in_dim, out_dim)"
             )
         encoding.parameterize(parameterization)
         self.encoding = encoding

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import inspect
 import logging
+import re
 import traceback
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import metadata
@@ -18,8 +20,9 @@ from typing import Any
 
 import pluggy
 
-from encbench.errors import PluginError
+from encbench.errors import PluginError, bounded, error_line
 from encbench.plugins import hookspecs
+from encbench.plugins.isolation import isolated, process_state_kept
 
 GROUP = "encbench"
 OFFERS = {
@@ -66,15 +69,22 @@ class PluginHost:
         """Load every entry point of the group ``encbench``, each on its own."""
         seen: set[tuple[str, str]] = set()
         for distribution in metadata.distributions():
-            for entry_point in distribution.entry_points:
-                if entry_point.group != GROUP:
+            try:
+                entry_points = distribution.entry_points.select(group=GROUP)
+                if not entry_points:
                     continue
-                name = distribution.metadata["Name"]
+                name, version = str(distribution.metadata["Name"]), distribution.version
+            except Exception as error:
+                unread = Plugin("metadata", _name_of(distribution), "", "")
+                self._note(unread, f"its metadata cannot be read: {error_line(error)}")
+                self.plugins.append(unread)
+                continue
+            for entry_point in entry_points:
                 # an editable install can show up twice on sys.path
                 if (name, entry_point.name) in seen:
                     continue
                 seen.add((name, entry_point.name))
-                plugin = Plugin(entry_point.name, name, distribution.version, entry_point.value)
+                plugin = Plugin(entry_point.name, name, version, entry_point.value)
                 self.plugins.append(plugin)
                 self._load(plugin, entry_point)
         self.plugins.sort(key=lambda plugin: (plugin.distribution != "encbench", plugin.identity))
@@ -85,21 +95,18 @@ class PluginHost:
             self._refuse_unknown_hooks(module)
             self._manager.register(module, name=plugin.identity)
         except Exception as error:
-            self._note(plugin, f"cannot be registered: {_line(error)}")
+            self._note(plugin, f"cannot be registered: {error_line(error)}")
             return
         for kind, hook in OFFERS.items():
             implementation = self._implementation(plugin, hook)
             if implementation is None:
                 continue
             try:
-                offered = implementation()
-                if not isinstance(offered, Mapping):
-                    raise PluginError(
-                        f"must return a mapping from name to class, got {type(offered).__name__}"
-                    )
-                plugin.offers[kind] = dict(offered)
+                with isolated():
+                    offered = implementation()
+                    plugin.offers[kind] = _checked_offers(offered)
             except Exception as error:
-                self._note(plugin, f"{hook}() failed: {_line(error)}")
+                self._note(plugin, f"{hook}() failed: {error_line(error)}")
 
     def notify(self, hook: str, **arguments: Any) -> None:
         """Call a reporting hook, one implementation at a time; failures are logged."""
@@ -109,15 +116,16 @@ class PluginHost:
                 continue
             accepted = inspect.signature(implementation).parameters
             try:
-                implementation(**{k: v for k, v in arguments.items() if k in accepted})
-            except Exception as error:
+                with process_state_kept():
+                    implementation(**{k: v for k, v in arguments.items() if k in accepted})
+            except (Exception, SystemExit, GeneratorExit) as error:
                 logger.warning(
                     "plug-in %s %s (%s): %s() failed: %s",
                     plugin.distribution,
                     plugin.version,
                     plugin.name,
                     hook,
-                    _line(error),
+                    error_line(error),
                 )
                 logger.debug("%s", traceback.format_exc())
 
@@ -127,10 +135,10 @@ class PluginHost:
 
     def _load(self, plugin: Plugin, entry_point: metadata.EntryPoint) -> None:
         try:
-            module = entry_point.load()
-        # a plug-in that calls sys.exit on import must not end the program
-        except (Exception, SystemExit) as error:
-            self._note(plugin, f"cannot be imported: {_line(error)}")
+            with isolated():
+                module = entry_point.load()
+        except Exception as error:
+            self._note(plugin, f"cannot be imported: {error_line(error)}")
             return
         self.register(plugin, module)
 
@@ -153,12 +161,23 @@ class PluginHost:
     @staticmethod
     def _note(plugin: Plugin, problem: str) -> None:
         plugin.problem = problem
-        plugin.details = traceback.format_exc()
+        plugin.details = bounded(traceback.format_exc(), 20_000)
 
 
-def _line(error: BaseException) -> str:
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+def _name_of(distribution: metadata.Distribution) -> str:
+    with suppress(Exception):
+        return str(distribution.metadata["Name"])
+    return f"a distribution in {distribution.locate_file('')}"
+
+
+def _checked_offers(offered: object) -> dict[str, Any]:
+    if not isinstance(offered, Mapping):
+        raise PluginError(f"must return a mapping from name to class, got {type(offered).__name__}")
+    for name in offered:
+        # other names could not be given to -e and -t
+        if not (isinstance(name, str) and name.isprintable() and re.fullmatch(r"[^\s:=,]+", name)):
+            raise PluginError(f"offers {name!r}; a name is a text without spaces, ':', '=' and ','")
+    return dict(offered)
 
 
 @cache

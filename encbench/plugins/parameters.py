@@ -109,6 +109,10 @@ def _validated(parameter: Parameter, given: Any) -> Any:
             # a file called 2024 reads as a number
             reason += f' (to mean the text, quote it: {parameter.name}="{json.dumps(given)}")'
         raise ValueError(reason) from None
+    try:
+        json.dumps(value, ensure_ascii=False, default=str).encode()
+    except UnicodeEncodeError:
+        raise ValueError("it is not UTF-8 and cannot be recorded; rename the file") from None
     if isinstance(given, bool) and not isinstance(value, bool):
         # pydantic takes true for 1
         raise ValueError("true and false are no numbers")

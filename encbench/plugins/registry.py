@@ -7,15 +7,24 @@ import inspect
 import tomllib
 from collections import defaultdict
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from encbench.errors import AmbiguousNameError, PluginError, UnknownNameError, did_you_mean
+from encbench.errors import (
+    AmbiguousNameError,
+    PluginError,
+    UnknownNameError,
+    did_you_mean,
+    error_line,
+)
 from encbench.plugins.host import Plugin, PluginHost, default_host
+from encbench.plugins.isolation import isolated
 
 _BASES = {"encoding": "Encoding", "task": "Task", "metric": "Metric"}
 """Kind to the base class in ``encbench``, whose import imports torch."""
@@ -50,10 +59,11 @@ class Offer:
             return self._checked(self.target)
         module, _, attribute = self.target.partition(":")
         try:
-            loaded = getattr(import_module(module), attribute)
+            with isolated():
+                loaded = getattr(import_module(module), attribute)
         except Exception as error:
             raise PluginError(
-                f"{self} cannot be loaded from {self.target!r}: {type(error).__name__}: {error}"
+                f"{self} cannot be loaded from {self.target!r}: {error_line(error)}"
             ) from error
         return self._checked(loaded)
 
@@ -75,8 +85,8 @@ class Offer:
         if self.kind == "suite":
             try:
                 suite = tomllib.loads(Path(self.target).read_text(encoding="utf-8"))
-            except (OSError, ValueError) as error:
-                return f"({type(error).__name__}: {error})"
+            except (OSError, ValueError, TypeError, RecursionError) as error:
+                return f"({error_line(error)})"
             return str(suite.get("description", ""))
         if not isinstance(self.target, str):
             return (inspect.getdoc(self.target) or "").partition("\n")[0]
@@ -87,7 +97,7 @@ class Offer:
                 return f"(module {module} not found)"
             tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
         except (ImportError, OSError, SyntaxError, ValueError) as error:
-            return f"({type(error).__name__}: {error})"
+            return f"({error_line(error)})"
         for node in tree.body:
             if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == attribute:
                 return (ast.get_docstring(node) or "").partition("\n")[0]
@@ -112,6 +122,8 @@ class Registry:
     def find(self, kind: str, name: str) -> Offer:
         """The one offer of that name; ``distribution:name`` picks one of several.
 
+        A built-in's name is the built-in, whoever else takes it.
+
         Raises:
             UnknownNameError: no plug-in offers it; the message gives the nearest names, and the
                 broken plug-ins that may have offered it.
@@ -123,6 +135,8 @@ class Registry:
             for offer in self._offers[kind].get(short, [])
             if distribution in ("", offer.distribution)
         ]
+        if len(found) > 1:
+            found = [offer for offer in found if offer.distribution == "encbench"] or found
         if len(found) == 1:
             return found[0]
         if found:
@@ -140,17 +154,16 @@ class Registry:
             AmbiguousNameError: as ``find``.
         """
         found: list[Offer] = []
-        misses: list[UnknownNameError] = []
         for kind in kinds:
-            try:
+            with suppress(UnknownNameError):
                 found.append(self.find(kind, name))
-            except UnknownNameError as error:
-                misses.append(error)
-        if not found:
-            known = [offered for kind in kinds for offered in self._offers[kind]]
-            nearest = did_you_mean(name.rpartition(":")[2], known).removesuffix("? ")
-            raise next((miss for miss in misses if nearest and nearest in str(miss)), misses[0])
-        return found
+        if found:
+            return found
+        kind_of = {known: kind for kind in kinds for known in self._offers[kind]}
+        nearest = get_close_matches(name.rpartition(":")[2], kind_of, n=1, cutoff=0.5)
+        raise UnknownNameError(
+            self._unknown(kind_of[nearest[0]] if nearest else next(iter(kinds)), name)
+        )
 
     def conflicts(self) -> list[tuple[str, str, list[str]]]:
         """Names that several plug-ins offer: (kind, name, distributions)."""

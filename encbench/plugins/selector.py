@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from collections.abc import Mapping
 from datetime import date, time
@@ -119,5 +120,7 @@ def _text(value: Any) -> str:
 
 
 def _quoted(text: str) -> str:
-    # JSON's escapes are TOML's but for halves of characters; and TOML wants DEL escaped
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+    # JSON's escapes are TOML's but for halves of characters; and TOML wants DEL escaped, terminals
+    # the rest
+    quoted = json.dumps(text, ensure_ascii=False)
+    return re.sub("[\x7f-\x9f]", lambda found: f"\\u{ord(found[0]):04x}", quoted)

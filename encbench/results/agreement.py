@@ -8,7 +8,6 @@ difference in the last digit.
 from __future__ import annotations
 
 import math
-import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -16,6 +15,7 @@ import numpy as np
 from PIL import Image
 
 from encbench.results.provenance import Provenance
+from encbench.results.record_folder import UNREADABLE
 from encbench.results.records import CellResult, Record, StoredRecord, damaged
 
 
@@ -214,7 +214,7 @@ def _pictures(then: StoredRecord, now: Mapping[str, np.ndarray]) -> Iterator[Dif
         try:
             with Image.open(path) as picture:
                 pixels = np.asarray(picture)
-        except (OSError, SyntaxError, ValueError, zlib.error) as error:
+        except (OSError, *UNREADABLE) as error:
             raise damaged(path) from error
         yield _array(f"picture.{name}", pixels, now[name], scale=255.0)
 

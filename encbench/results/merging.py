@@ -13,10 +13,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from encbench.errors import StoreError, UsageError
+from encbench.errors import StoreError, UsageError, cannot_write
 from encbench.results.record_folder import MANIFEST, NewerRecord, check_files, reason_of
 from encbench.results.records import Record, StoredRecord
-from encbench.results.store import Store, store_error
+from encbench.results.store import MEND, Store
 from encbench.suite.config import cell_key
 from encbench.suite.file import Suite, explicit_settings
 
@@ -218,30 +218,22 @@ def _read(source: Path, result: Merge) -> list[_Found]:
 
 
 def _choose(candidates: list[_Found], prefer: Prefer, result: Merge) -> _Found:
-    best = candidates[0]
-    for other in candidates[1:]:
-        if _better(other, best, prefer):
-            best = other
+    def rank(one: _Found) -> tuple[bool, datetime]:
+        return prefer == "ok" and one.record.status == "ok", one.finished
+
+    # of equals the first
+    best = candidates[0] if prefer == "first" else max(candidates, key=rank)
     for other in candidates:
         if other is best:
             continue
         if _identical(best, other):
             result.identical += 1
-        else:
-            why = _better(best, other, prefer) or "first"
-            result.dropped.append(
-                Dropped(other.record, other.source, best.record, best.source, why)
-            )
+            continue
+        why = "ok" if rank(best)[0] > rank(other)[0] else "newer"
+        if prefer == "first" or rank(best) == rank(other):
+            why = "first"
+        result.dropped.append(Dropped(other.record, other.source, best.record, best.source, why))
     return best
-
-
-def _better(one: _Found, other: _Found, prefer: Prefer) -> str:
-    """Why one is kept rather than the other, in a word; "" where it is not."""
-    if prefer == "first":
-        return ""
-    if prefer == "ok" and (one.record.status == "ok") != (other.record.status == "ok"):
-        return "ok" if one.record.status == "ok" else ""
-    return "newer" if one.finished > other.finished else ""
 
 
 def _identical(one: _Found, other: _Found) -> bool:
@@ -259,12 +251,12 @@ def _copy(one: _Found, store: Store) -> None:
     try:
         temporary.mkdir()
         for name in ("record.json", *one.stored.files):
-            shutil.copyfile(folder / name, temporary / name)
+            shutil.copyfile(folder / name, temporary / name, follow_symlinks=False)
         if (folder / MANIFEST).exists():  # records up to schema version 2 have none
             shutil.copyfile(folder / MANIFEST, temporary / MANIFEST)
         store.put(temporary, key)
     except OSError as error:
-        raise store_error(f"cannot copy {folder} to {store.directory}", error) from None
+        raise cannot_write(store.directory, error, MEND) from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

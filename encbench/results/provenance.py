@@ -6,7 +6,7 @@ import os
 import platform
 import re
 import subprocess
-import sys
+from copy import deepcopy
 from datetime import UTC, datetime
 from functools import cache
 from importlib import metadata
@@ -17,6 +17,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from pydantic import BaseModel, ConfigDict, Field
 from threadpoolctl import threadpool_info
+
+from encbench.plugins.host import default_host
 
 NUMERICAL = (
     "torch",
@@ -50,7 +52,8 @@ class Provenance(BaseModel):
     """Version of every distribution that had plug-ins: parts of a composite encoding may come
     from any of them."""
     cpu_capability: str | None = None
-    """Instruction set of torch's kernels: "AVX2", "AVX512", "DEFAULT"."""
+    """Instruction set of torch's kernels: "AVX2", "AVX512", "DEFAULT". With another one sums are
+    taken in another order, and results differ in the last digits."""
     blas: dict[str, str] = Field(default_factory=dict)
     """By library, its BLAS: "mkl 2024.2", "openblas 0.3.30 SkylakeX"."""
     cuda: dict[str, str] = Field(default_factory=dict)
@@ -84,20 +87,16 @@ class Provenance(BaseModel):
 
     @classmethod
     def collect(cls, device: str, threads: int) -> Provenance:
-        """The environment of this process, which must have imported torch.
+        """The environment of this process; ``device`` is "cpu" or the name of the GPU.
 
         The first call in a process asks git and reads what is installed; later calls are quick.
-
-        Args:
-            device: "cpu", or the name of the GPU.
-            threads: of the cell.
         """
+        import torch  # reading records does without
+
         return cls(
-            **_of_process(),
-            cpu_capability=cpu_capability(),
-            blas=blas(),
-            cuda={} if device == "cpu" else cuda_versions(),
-            matmul_precision=matmul_precision(),
+            **deepcopy(_of_process()),
+            cuda={} if device == "cpu" else _cuda_versions(),
+            matmul_precision=torch.get_float32_matmul_precision(),
             device=device,
             threads=threads,
             git_commit=git_commit(),
@@ -108,6 +107,8 @@ class Provenance(BaseModel):
 @cache
 def _of_process() -> dict[str, Any]:
     """What does not change in the life of a process."""
+    import torch
+
     plugins = distributions()
     return {
         "encbench": plugins["encbench"],
@@ -117,6 +118,8 @@ def _of_process() -> dict[str, Any]:
         "os": system(),
         "machine": platform.node(),
         "processor": processor(),
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "blas": _blas(torch.__config__.show()),
     }
 
 
@@ -128,7 +131,7 @@ def now() -> str:
 @cache
 def distributions() -> dict[str, str]:
     """By name, the version of every distribution with plug-ins of encbench."""
-    found = {e.dist.name: e.dist.version for e in metadata.entry_points(group="encbench") if e.dist}
+    found = {plugin.distribution: plugin.version for plugin in default_host().plugins}
     return dict(sorted({"encbench": metadata.version("encbench"), **found}.items()))
 
 
@@ -156,7 +159,6 @@ def _version(distribution: str) -> str | None:
         return None
 
 
-@cache
 def system() -> str:
     """The operating system as its users name it, and the kind of processor."""
     try:
@@ -166,7 +168,6 @@ def system() -> str:
     return f"{name}, {platform.machine()}"
 
 
-@cache
 def processor() -> str:
     """The processor's model."""
     try:
@@ -179,30 +180,16 @@ def processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def cpu_capability() -> str | None:
-    """Instruction set of torch's kernels, such as "AVX512"; None before torch is imported.
+def _blas(built_with: str) -> dict[str, str]:
+    """By library, the BLAS that it has loaded: torch, numpy and scipy often have their own.
 
-    With another one sums are taken in another order, and results differ in the last digits.
+    Torch's is linked statically, where threadpoolctl does not find it; torch says it itself.
     """
-    torch = _torch()
-    return None if torch is None else str(torch.backends.cpu.get_cpu_capability())
-
-
-def blas() -> dict[str, str]:
-    """By library, the BLAS that it has loaded: torch, numpy and scipy often have their own."""
-    return dict(_blas(_torch()))
-
-
-@cache
-def _blas(torch: Any) -> dict[str, str]:
     found = {}
-    if torch is not None:
-        # linked statically, where threadpoolctl does not find it
-        built_with = torch.__config__.show()
-        if mkl := re.search(r"Math Kernel Library Version (\S+?)-", built_with):
-            found["torch"] = f"mkl {mkl[1]}"
-        elif info := re.search(r"BLAS_INFO=(\w+)", built_with):
-            found["torch"] = info[1]
+    if mkl := re.search(r"Math Kernel Library Version (\S+?)-", built_with):
+        found["torch"] = f"mkl {mkl[1]}"
+    elif info := re.search(r"BLAS_INFO=(\w+)", built_with):
+        found["torch"] = info[1]
     for library in threadpool_info():
         if library["user_api"] == "blas":
             path = Path(library["filepath"])
@@ -213,36 +200,32 @@ def _blas(torch: Any) -> dict[str, str]:
     return found
 
 
-def cuda_versions() -> dict[str, str]:
-    """Versions of CUDA (or ROCm) and cuDNN that torch uses; empty for a CPU-only torch."""
-    torch = _torch()
-    if torch is None:
-        return {}
-    cudnn = torch.backends.cudnn.version() if torch.version.cuda else None
-    found = {"cuda": torch.version.cuda, "rocm": torch.version.hip, "cudnn": cudnn}
+def _cuda_versions() -> dict[str, str]:
+    """Versions of CUDA (or ROCm) and cuDNN that torch uses."""
+    import torch
+
+    cudnn: Any = torch.backends.cudnn
+    built = cudnn.version() if torch.version.cuda else None
+    found = {"cuda": torch.version.cuda, "rocm": torch.version.hip, "cudnn": built}
     return {name: str(version) for name, version in found.items() if version}
-
-
-def matmul_precision() -> str | None:
-    """torch's setting for float32 matrix products; None before torch is imported."""
-    torch = _torch()
-    return None if torch is None else str(torch.get_float32_matmul_precision())
 
 
 def git_commit() -> str | None:
     """Commit of the working directory, None outside of a repository.
 
     "+changes" follows where tracked files differ from it, "+unknown" where git took too long to
-    say. Untracked files do not count, since a run's own results would be some.
+    say. Untracked files do not count, since a run's own results would be some. Each run asks
+    anew; what is committed while it runs is not the code that it has loaded.
     """
     try:
-        return _git_commit(str(Path.cwd()))
+        return git_commit_of(str(Path.cwd()))
     except OSError:
         return None
 
 
 @cache
-def _git_commit(directory: str) -> str | None:
+def git_commit_of(directory: str) -> str | None:
+    """As ``git_commit``, of this directory."""
     try:
         commit = _git(directory, "rev-parse", "HEAD")
     except (OSError, subprocess.SubprocessError):
@@ -269,7 +252,3 @@ def _git(directory: str, *arguments: str) -> str:
         check=True,
     )
     return done.stdout.strip()
-
-
-def _torch() -> Any:
-    return sys.modules.get("torch")

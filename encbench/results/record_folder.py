@@ -6,19 +6,21 @@ import hashlib
 import json
 import os
 import re
+import stat
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import from_json
 
-from encbench.errors import StoreError
+from encbench.errors import StoreError, printable
 from encbench.results.records import SCHEMA_VERSION, FileEntry, Record, StoredRecord, upgrade
 
 RECORD, MANIFEST = "record.json", "manifest.json"
@@ -26,6 +28,17 @@ _Manifest = TypeAdapter(dict[str, FileEntry | None])
 _Sizes = TypeAdapter(dict[str, int])
 _CURRENT = re.compile(rb'\s*\{\s*"schema_version":\s*%d\s*,' % SCHEMA_VERSION)
 """The version is the first field, so that a record of this version is parsed only once."""
+
+
+_CONTROL = re.compile(rb"\\u00(?:[01]|7[fF]|[89])|\\[bfr]|\xc2[\x80-\x9f]|\x7f")
+"""Control characters in JSON, but line breaks and tabs."""
+MOST_BYTES = 1 << 26
+"""Of record.json, manifest.json and run.json: 64 MiB."""
+UNREADABLE = (
+    *(zipfile.BadZipFile, zlib.error, SyntaxError, EOFError, ValueError),
+    *(UnidentifiedImageError, Image.DecompressionBombError, Image.DecompressionBombWarning),
+)
+"""What reading a damaged .npz or PNG raises, besides OSError."""
 
 
 class NewerRecord(Exception):
@@ -38,19 +51,9 @@ def write_record(
     arrays: Mapping[str, np.ndarray],
     pictures: Mapping[str, np.ndarray],
 ) -> dict[str, FileEntry]:
-    """Write all files of a record into its empty folder.
+    """Write all files of a record into its empty folder; pictures as ``Outcome`` has them.
 
-    Args:
-        folder: its path.
-        record: the numbers.
-        arrays: written to arrays.npz.
-        pictures: (H, W), (H, W, 3) or (H, W, 4) uint8, each a PNG.
-
-    Returns:
-        Entries of the files beside record.json.
-
-    Raises:
-        OSError: disk full, folder not writable.
+    Returns the entries of the files beside record.json; raises OSError.
     """
     if arrays:
         np.savez_compressed(folder / "arrays.npz", **dict(arrays))  # type: ignore[arg-type] # numpy's stub takes the mapping for its own keyword
@@ -79,18 +82,13 @@ def _sha256(file: Path) -> str:
 def read_record(folder: Path, key: str | None = None) -> StoredRecord:
     """The record in a folder, its record.json checked and the sizes of its other files.
 
-    Args:
-        folder: its path.
-        key: expected of the record; the folder's name unless given.
-
     Raises:
         NewerRecord: this encbench is too old for it.
-        ValueError: it is damaged.
+        ValueError: it is damaged, or its key is not the given one or the folder's name.
         OSError: it cannot be read.
     """
     place = str(folder)  # to make Paths of files would take as long as to read them
-    with open(f"{place}/{RECORD}", "rb") as file:  # noqa: PTH123
-        text = file.read()
+    text = read_file(f"{place}/{RECORD}")
     if _CURRENT.match(text):
         record, files = _read_current(place, text)
     else:
@@ -102,18 +100,20 @@ def read_record(folder: Path, key: str | None = None) -> StoredRecord:
             # a merge would copy it to where it says
             raise ValueError(f"{name!r} is no name of a file beside it")
         try:
-            found = os.stat(f"{place}/{name}").st_size  # noqa: PTH116
+            found = os.lstat(f"{place}/{name}")
         except FileNotFoundError:
             raise ValueError(f"{name} is missing") from None
-        if found != entry.size:
-            raise ValueError(f"{name} has {found} bytes, expected {entry.size}")
+        if not stat.S_ISREG(found.st_mode):
+            # a link may lead to any file, which a merge would copy
+            raise ValueError(f"{name} is no regular file")
+        if found.st_size != entry.size:
+            raise ValueError(f"{name} has {found.st_size} bytes, expected {entry.size}")
     return StoredRecord(record, folder, files)
 
 
 def _read_current(place: str, text: bytes) -> tuple[Record, dict[str, FileEntry]]:
     try:
-        with open(f"{place}/{MANIFEST}", "rb") as file:  # noqa: PTH123
-            manifest = _Manifest.validate_json(file.read())
+        manifest = _Manifest.validate_json(read_file(f"{place}/{MANIFEST}"))
     except FileNotFoundError:
         raise ValueError(f"{MANIFEST} is missing") from None
     except ValidationError as error:
@@ -126,6 +126,8 @@ def _read_current(place: str, text: bytes) -> tuple[Record, dict[str, FileEntry]
             f"{RECORD} is not as it was written; to change it on purpose, "
             f"set its entry in {MANIFEST} to null"
         )
+    if _CONTROL.search(text):
+        text = json.dumps(harmless(from_json(text))).encode()
     return Record.model_validate_json(text), _beside(manifest)
 
 
@@ -145,7 +147,7 @@ def _read_older(place: str, text: bytes) -> tuple[Record, dict[str, FileEntry]]:
         unsealed = text.removesuffix(last) + b'"checksum": null\n}\n'
         if not text.endswith(last) or hashlib.sha256(unsealed).hexdigest()[:16] != checksum:
             raise ValueError(f"{RECORD} is not as it was written")
-    record = Record.model_validate(upgrade(data))
+    record = Record.model_validate(upgrade(harmless(data)))
     sizes = _Sizes.validate_python(data.get("files", {}))
     return record, {name: FileEntry(size, None) for name, size in sizes.items()}
 
@@ -153,6 +155,40 @@ def _read_older(place: str, text: bytes) -> tuple[Record, dict[str, FileEntry]]:
 def _beside(manifest: Mapping[str, FileEntry | None]) -> dict[str, FileEntry]:
     """Entries of the files beside record.json."""
     return {name: e for name, e in manifest.items() if e is not None and name != RECORD}
+
+
+def read_file(path: str) -> bytes:
+    """The bytes of a regular file, which others may have written.
+
+    Raises:
+        ValueError: it is a link, a pipe or the like, or too large.
+        OSError: it cannot be read.
+    """
+
+    def opener(path: str, flags: int) -> int:
+        # a pipe is not waited for, a link not followed
+        return os.open(path, flags | os.O_NONBLOCK | os.O_NOFOLLOW)
+
+    with open(path, "rb", opener=opener) as file:
+        found = os.fstat(file.fileno())
+        if not stat.S_ISREG(found.st_mode) or found.st_size > MOST_BYTES:
+            raise ValueError(f"{Path(path).name} is no regular file of at most {MOST_BYTES} bytes")
+        return file.read()
+
+
+def harmless(value: Any) -> Any:
+    """Data as JSON gives it, without control characters, which a terminal would obey.
+
+    Parameters of plug-ins stay as they are; they are printed with escapes.
+    """
+    if isinstance(value, dict):
+        return {
+            printable(key): inner if key == "parameters" else harmless(inner)
+            for key, inner in value.items()
+        }
+    if isinstance(value, list):
+        return [harmless(inner) for inner in value]
+    return printable(value) if isinstance(value, str) else value
 
 
 def check_files(stored: StoredRecord) -> None:
@@ -178,7 +214,7 @@ def _is_readable(file: Path) -> bool:
         if file.suffix == ".png":
             with Image.open(file) as picture:
                 picture.verify()
-    except (zipfile.BadZipFile, zlib.error, SyntaxError, EOFError, UnidentifiedImageError):
+    except UNREADABLE:
         return False
     return True
 

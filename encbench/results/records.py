@@ -29,6 +29,8 @@ from encbench.results.provenance import Provenance
 from encbench.suite.config import CellConfig
 
 SCHEMA_VERSION = 3
+MOST_ARRAY_BYTES = 1 << 33
+"""Of all arrays of a record together, 8 GiB: a few kilobytes of zeros could unpack to more."""
 Status = Literal["ok", "failed", "diverged", "out_of_memory", "timeout", "interrupted"]
 
 
@@ -225,6 +227,8 @@ class StoredRecord:
             return {}
         try:
             with np.load(file, allow_pickle=False) as stored:
+                if sum(part.file_size for part in stored.zip.infolist()) > MOST_ARRAY_BYTES:
+                    raise ValueError("arrays too large to be of a record")
                 return {name: stored[name] for name in stored.files}
         except (OSError, ValueError, EOFError, KeyError, BadZipFile, zlib.error) as error:
             # numpy's message is about pickles, whatever the bytes are
@@ -246,14 +250,11 @@ class CellResult:
 
 
 def upgrade(data: Mapping[str, Any]) -> dict[str, Any]:
-    """A record of an older schema version, as JSON gives it, in the form of the present one.
+    """A record of any schema version, as JSON gives it, in the form of the present one.
 
     Version 2 added workers that died, who ran the cell, and its limits. Version 3 moved sizes
     and checksums of files to a manifest and took the versions of plug-ins out of keys and seeds.
     Records on disk stay as they are, under the keys that they have.
-
-    Args:
-        data: of any version up to SCHEMA_VERSION; not changed.
 
     Raises:
         ValueError: a version that never was, or parts of that version are missing.

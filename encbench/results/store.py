@@ -17,11 +17,13 @@ from typing import Any
 import numpy as np
 from filelock import FileLock, Timeout
 
-from encbench.errors import StoreError
+from encbench.errors import StoreError, cannot_write
 from encbench.results.record_folder import (
     NewerRecord,
     as_store_error,
     check_files,
+    harmless,
+    read_file,
     read_record,
     reason_of,
     write_record,
@@ -30,6 +32,7 @@ from encbench.results.records import Record, StoredRecord
 from encbench.suite.file import explicit_settings
 
 logger = logging.getLogger("encbench")
+MEND = "free space or permissions, or name another folder with -o"
 _OLD = ".old-"
 """Before the key of a record that is being replaced."""
 _TRY_AGAIN = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE, errno.ETIMEDOUT}
@@ -69,9 +72,7 @@ class Store:
                 "wait for it, or choose another folder with -o"
             ) from None
         except OSError as error:
-            raise store_error(
-                f"cannot write to the output folder {self.directory}", error
-            ) from None
+            raise cannot_write(self.directory, error, MEND) from None
         try:
             self._recover()
             yield
@@ -98,12 +99,12 @@ class Store:
             _flush(self.directory)
         except OSError as error:
             temporary.unlink(missing_ok=True)
-            raise store_error(f"cannot write {self._suites}", error) from None
+            raise cannot_write(self._suites, error, MEND) from None
 
     def suites(self) -> list[dict[str, Any]]:
         """Suites that were run into the folder, as they were asked for, the last one last."""
         try:
-            stored = json.loads(self._suites.read_text(encoding="utf-8"))
+            stored = harmless(json.loads(read_file(str(self._suites))))
         except (OSError, ValueError, RecursionError):
             return []
         if not isinstance(stored, dict):
@@ -115,11 +116,6 @@ class Store:
         merged = stored.get("merged", [stored])
         suites = merged if isinstance(merged, list) else []
         return [explicit_settings(suite) for suite in suites if isinstance(suite, dict)]
-
-    def suite(self) -> dict[str, Any] | None:
-        """The suite of the last run here, or None."""
-        suites = self.suites()
-        return suites[-1] if suites else None
 
     def suite_name(self) -> str | None:
         """Names of the suites run here, joined by " + "; None where there are none."""
@@ -153,17 +149,15 @@ class Store:
             files = write_record(temporary, record, arrays, pictures)
             self.put(temporary, record.key)
         except OSError as error:
-            raise store_error(f"cannot write the record {final}", error) from None
+            raise cannot_write(final, error, MEND) from None
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
         return StoredRecord(record, final, files)
 
     def put(self, folder: Path, key: str) -> None:
-        """Move a finished folder of this file system into the place of a record; only while
-        writing.
+        """Move a finished folder of this file system to a record's place; only while writing.
 
-        Raises:
-            OSError: disk full, folder not writable. An earlier record of the key stays.
+        Raises OSError; an earlier record of the key then stays.
         """
         final, replaced = self._records / key, self._records / f"{_OLD}{key}"
         for file in folder.iterdir():
@@ -240,7 +234,7 @@ class Store:
             self._refuse_parts()
             return []
         except OSError as error:
-            raise store_error(f"cannot read the results folder {self.directory}", error) from None
+            raise StoreError(f"cannot read {self.directory}: {error.strerror or error}") from None
         return sorted(name for name in names if name and name[0] != ".")
 
     def _refuse_parts(self) -> None:
@@ -254,13 +248,7 @@ class Store:
             )
 
     def read(self, key: str) -> StoredRecord:
-        """The record of one key; problems are raised as they are found.
-
-        Raises:
-            NewerRecord: this encbench is too old for it.
-            ValueError: it is damaged.
-            OSError: there is none, or it cannot be read.
-        """
+        """The record of one key; problems are raised as they are found, as by ``read_record``."""
         folder, replaced = self._records / key, self._records / f"{_OLD}{key}"
         try:
             return read_record(folder)
@@ -320,7 +308,7 @@ class Store:
             target = next(p for p in (damaged / n for n in names) if not os.path.lexists(p))
             folder.rename(target)
         except OSError as error:
-            raise store_error(f"cannot set aside the damaged record {folder}", error) from None
+            raise cannot_write(damaged, error, MEND) from None
         return target
 
 
@@ -345,9 +333,3 @@ def _flush(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def store_error(what: str, error: OSError) -> StoreError:
-    """A StoreError of one line: what could not be done, why, and how to mend it."""
-    reason = error.strerror or str(error)
-    return StoreError(f"{what}: {reason}; free space or permissions, or another folder with -o")

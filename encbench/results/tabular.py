@@ -47,29 +47,17 @@ class ExportColumn:
         return ExportColumn(name, kind, "s" if name.endswith(".seconds") else unit)
 
 
-_IDENTITY = (
-    ExportColumn("key", "text"),
-    ExportColumn("task", "text"),
-    ExportColumn("encoding", "text"),
-    ExportColumn("seed", "integer"),
-)
-SPECTRUM_COLUMNS = (
-    *_IDENTITY,
-    ExportColumn("when", "text"),
-    ExportColumn("step", "integer"),
-    ExportColumn("part", "text"),
-    ExportColumn("index", "integer"),
-    ExportColumn("eigenvalue", "number"),
-    ExportColumn("floor", "number"),
+def _named(**kinds: Kind) -> tuple[ExportColumn, ...]:
+    return tuple(ExportColumn(name, kind) for name, kind in kinds.items())
+
+
+_IDENTITY = _named(key="text", task="text", encoding="text", seed="integer")
+SPECTRUM_COLUMNS = _IDENTITY + _named(
+    when="text", step="integer", part="text", index="integer", eigenvalue="number", floor="number"
 )
 """Of ``spectrum_chunks``: part is "kernel" or "mlp", index counts from 1, the largest first."""
 
-CURVE_COLUMNS = (
-    *_IDENTITY,
-    ExportColumn("curve", "text"),
-    ExportColumn("step", "integer"),
-    ExportColumn("value", "number"),
-)
+CURVE_COLUMNS = _IDENTITY + _named(curve="text", step="integer", value="number")
 """Of ``curve_chunks``: curve is "loss" or the name of the metric followed during training."""
 
 
@@ -259,12 +247,7 @@ def check_format(path: Path) -> None:
 
 
 def write_table(columns: Sequence[ExportColumn], chunks: Iterable[Chunk], path: Path) -> None:
-    """Write rows to a file, which appears only when it is complete.
-
-    Args:
-        columns: of the table.
-        chunks: the rows, some at a time; None is a missing value. Read once.
-        path: ends in .csv or .parquet.
+    """Write rows to a file, which appears only when it is complete; missing values are None.
 
     Raises:
         UsageError: see ``check_format``.

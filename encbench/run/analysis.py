@@ -133,14 +133,12 @@ class LossCurves:
 
     def data(self) -> dict[str, Any]:
         """As plain data, for a JSON file."""
-        return {
-            "factor": self.factor,
-            "lr": self.lr,
-            "steps": self.steps.tolist(),
-            "measured": [float(v) if np.isfinite(v) else str(v) for v in self.measured],
-            "predicted": [float(v) if np.isfinite(v) else str(v) for v in self.predicted],
-            "parted": self.parted,
+        # JSON has neither infinity nor NaN
+        curves = {
+            name: [float(v) if np.isfinite(v) else str(v) for v in getattr(self, name)]
+            for name in ("measured", "predicted")
         }
+        return vars(self) | {"steps": self.steps.tolist()} | curves
 
 
 def compare_dynamics(

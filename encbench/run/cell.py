@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import random
 import time
 import traceback
 from collections.abc import Callable, Iterator
@@ -13,7 +15,9 @@ import torch
 
 from encbench.contracts.metric import Metric, MetricValue
 from encbench.contracts.task import Outcome
+from encbench.errors import bounded, error_line
 from encbench.ntk.linearized import critical_learning_rate
+from encbench.plugins.isolation import process_state_kept
 from encbench.plugins.registry import Registry
 from encbench.results.provenance import Provenance, now
 from encbench.results.records import CellResult, ErrorInfo, LearningRate, Record, Status
@@ -27,18 +31,22 @@ from encbench.run.parts import (
     cell_streams,
     failed_plugin,
     lacks_memory,
+    recordable,
 )
-from encbench.run.signals import Supervision
+from encbench.run.signals import Supervision, by_a_person
 from encbench.run.spectra import measure_spectrum
 from encbench.suite.config import CellConfig, cell_key
 from encbench.training.loop import Diverged, Training, predictor, total_steps, train
 from encbench.training.optimizers import load_optimizers
 
+LONGEST_MESSAGE, LONGEST_TRACEBACK = 4_000, 40_000
+"""Characters of an error in a record."""
 LR_POINTS = 300
 """Points from which lr_crit is estimated; learning rates from 300 random points converged."""
 ADAM_LR = 1e-3
 """Adam's usual rate, for weights of standard parameterization."""
 
+logger = logging.getLogger("encbench")
 STOPPED: dict[type[CellStopped], Status] = {
     CellTimedOut: "timeout",
     MemoryExceeded: "out_of_memory",
@@ -58,7 +66,9 @@ def run_cell(
     """Train one network and measure it.
 
     Whatever goes wrong is in the record: status, phase, exception and traceback, with the curves
-    and spectra taken until then. Only KeyboardInterrupt passes through.
+    and spectra taken until then. Only Ctrl-C passes through. The cell begins in the state that
+    torch and the random generators of a new process have, whatever ran before, and leaves it to
+    the next one.
 
     Args:
         cell: what to run.
@@ -70,16 +80,34 @@ def run_cell(
     """
     supervision = supervision or Supervision()
     run = _CellRun(cell, registry, torch.device(device), threads, watch)
-    try:
-        with supervision.running():
-            run.everything()
-    except Diverged as error:
-        run.stop("diverged", error, step=error.step)
-    except CellStopped as reason:
-        run.stop(STOPPED[type(reason)], reason)
-    except (Exception, SystemExit) as error:
-        run.stop("out_of_memory" if lacks_memory(error) else "failed", error)
+    with process_state_kept(known=True), _seeded(run.streams.seed("weights")):
+        try:
+            with supervision.running():
+                run.everything()
+        except Diverged as error:
+            run.stop("diverged", error, step=error.step)
+        except CellStopped as reason:
+            run.stop(STOPPED[type(reason)], reason)
+        except BaseException as error:
+            if by_a_person(error):
+                raise
+            run.stop("out_of_memory" if lacks_memory(error) else "failed", error)
     return run.result()
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Inside, the generators that all share are seeded, for plug-ins that draw from them."""
+    before = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
+    random.seed(seed)
+    np.random.seed(seed % 2**32)  # noqa: NPY002 # plug-ins draw from it
+    torch.manual_seed(seed)
+    try:
+        yield
+    finally:
+        random.setstate(before[0])
+        np.random.set_state(before[1])  # noqa: NPY002
+        torch.set_rng_state(before[2])
 
 
 class _CellRun:
@@ -120,7 +148,7 @@ class _CellRun:
             self.task = build_task(self.cell, self.registry)
             self.record.curve = self.task.curve
             self.higher_is_better = self._direction(self.task.curve) == "higher"
-            self.record.in_dim, self.record.out_dim = self.task.in_dim, self.task.out_dim
+            self.record.in_dim, self.record.out_dim = int(self.task.in_dim), int(self.task.out_dim)
             model = build_model(self.cell, self.task, self.registry, self.streams)
             self.model = model.to(self.device)
             network = self.cell.network
@@ -165,11 +193,16 @@ class _CellRun:
         expected = status == "diverged" or isinstance(error, CellStopped)
         task = getattr(self, "task", None)
         whose = "" if expected else failed_plugin(error, self.cell, task)
-        text = str(error) or type(error).__name__
+        try:
+            text = bounded(str(error), LONGEST_MESSAGE) or type(error).__name__
+            trace = bounded("".join(traceback.format_exception(error)), LONGEST_TRACEBACK)
+        except Exception:
+            # an exception whose text cannot be made
+            text, trace = error_line(error), ""
         self.record.error = ErrorInfo(
             type=type(error).__name__,
             message=f"{whose}{type(error).__name__}: {text}" if whose else text,
-            traceback="".join(traceback.format_exception(error)),
+            traceback=trace,
             step=step,
         )
 
@@ -182,6 +215,13 @@ class _CellRun:
         record.peak_memory_bytes = peak_memory_bytes(self.device)
         record.provenance.finished = now()
         curves = self.training.arrays() if self.training.loss else {}
+        try:
+            record = Record.model_validate_json(record.model_dump_json())
+        except ValueError as error:
+            # what a plug-in gave is no text or number that JSON can hold
+            record.metrics, record.curve, record.activation = {}, "unknown", None
+            self.phase = "record"
+            self.stop("failed", error)
         return CellResult(record, {**self.arrays, **curves}, self.pictures)
 
     def _learning_rate(self) -> LearningRate:
@@ -216,13 +256,26 @@ class _CellRun:
         return "higher"
 
     def _metrics(self, outcome: Outcome) -> dict[str, MetricValue]:
+        """The values of all metrics; of one that raises, the reason instead of a value."""
         values = {}
         for offer in self.registry.offers("metric"):
-            metric: Metric = call_plugin(offer, lambda cls: cls())
-            if metric.kind not in outcome.comparisons:
-                continue
-            prediction, truth = outcome.comparisons[metric.kind]
-            values[offer.name] = metric(prediction, truth)
+            try:
+                metric: Metric = call_plugin(offer, lambda cls: cls())
+                if metric.kind not in outcome.comparisons:
+                    continue
+                prediction, truth = outcome.comparisons[metric.kind]
+                found = metric(prediction, truth)
+                details = recordable(found.details)
+                value = None if found.value is None else float(found.value)
+                found = found.model_copy(update={"value": value, "details": details})
+                values[offer.name] = MetricValue.model_validate_json(found.model_dump_json())
+            except (Exception, SystemExit, GeneratorExit) as error:
+                if lacks_memory(error):
+                    raise
+                reason = f"{offer} failed: {error_line(error)}"
+                logger.warning("%s: %s", self.cell.label, reason)
+                details = {"reason": reason}
+                values[offer.name] = MetricValue(value=None, title=offer.name, details=details)
         return values
 
     def _progress(self, done: int, total: int, loss: float) -> None:

@@ -29,6 +29,8 @@ class Event:
 
 
 Watch = Callable[[Event], None]
+NO_MAIN_GUARD = 78
+"""Exit code of a worker process in whose import of the main script a run begins."""
 MAX_THREADS = 1024
 """OpenMP ends the process where it cannot start as many threads as were asked for."""
 
@@ -147,15 +149,8 @@ def unfinished(
 ) -> CellResult:
     """The result of a cell whose process gave none.
 
-    Args:
-        cell: the cell.
-        status: what became of it.
-        kind: what stands in place of an exception's type.
-        message: why, in words.
-        options: how it was run.
-        phase: the last phase that was reported.
-        peak_memory_bytes: the most memory that was measured from outside.
-        seconds: how long it ran.
+    ``kind`` stands in place of an exception's type; phase, peak memory and seconds are what was
+    seen of the cell from outside.
     """
     record = Record(
         key=cell_key(cell),

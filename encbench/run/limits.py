@@ -62,12 +62,7 @@ class Limits:
         return self.seconds is not None or self.memory is not None
 
     def exceeded(self, seconds: float, held: int) -> CellStopped | None:
-        """The exception for the limit that a cell has passed, or None.
-
-        Args:
-            seconds: how long it has run.
-            held: bytes that it holds.
-        """
+        """The exception for the limit that a cell has passed, or None; ``held`` is in bytes."""
         if self.seconds is not None and seconds > self.seconds:
             return CellTimedOut(f"ran past its limit of {self.seconds:g} s")
         if self.memory is not None and held > self.memory:

@@ -5,16 +5,19 @@ What a plug-in raises meanwhile becomes an error that names its distribution.
 
 from __future__ import annotations
 
+import math
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
 import torch
+from torch import Tensor
 
 from encbench.contracts.encoding import Encoding
 from encbench.contracts.task import Task
-from encbench.errors import DataError, EncbenchError, PluginError
+from encbench.errors import DataError, EncbenchError, PluginError, bounded, error_line
 from encbench.network.mlp import IN_ENCODING, CoordinateMLP
 from encbench.plugins.registry import Offer, Registry
 from encbench.suite.config import CellConfig, PluginRef
@@ -126,7 +129,7 @@ def call_plugin(offer: Offer, function: Callable[[Any], Any]) -> Any:
     except Exception as error:
         if lacks_memory(error):
             raise
-        raise PluginError(f"{offer} failed: {type(error).__name__}: {error}") from error
+        raise PluginError(f"{offer} failed: {error_line(error)}") from error
 
 
 def failed_plugin(error: BaseException, cell: CellConfig, task: Task | None) -> str:
@@ -158,6 +161,19 @@ def _with_dimensions(encoding: Encoding) -> Encoding:
                 f"it has no number {name}; its __init__ must call super().__init__(in_dim, out_dim)"
             )
     return encoding
+
+
+def recordable(value: Any) -> Any:
+    """What a plug-in gave as JSON can hold it; numbers that are not finite become texts."""
+    if isinstance(value, Mapping):
+        return {bounded(str(key), 100): recordable(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple | set):
+        return [recordable(inner) for inner in value]
+    if isinstance(value, np.ndarray | np.generic | Tensor):
+        return recordable(value.tolist())
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    return value if value is None or isinstance(value, bool | int) else bounded(str(value), 1000)
 
 
 def lacks_memory(error: BaseException) -> bool:

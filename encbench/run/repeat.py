@@ -11,7 +11,7 @@ from encbench.errors import PluginError, UnknownNameError
 from encbench.plugins.registry import Registry
 from encbench.results.agreement import EnvironmentChange
 from encbench.results.records import CellResult, Record
-from encbench.run.executors.in_process import InProcess
+from encbench.run.executors.local import InProcess
 from encbench.run.interface import Event, RunOptions, resolve_device
 from encbench.suite.config import CellConfig, PluginRef
 
@@ -33,12 +33,7 @@ class Rerun:
 
 
 def prepare(record: Record, registry: Registry, device: str | None = None) -> Rerun:
-    """How to run a record's cell here.
-
-    Args:
-        record: of any schema version.
-        registry: plug-ins to use.
-        device: "cpu" or "cuda"; unless given, of the kind that the record names.
+    """How to run a record's cell here, on the kind of device that it names unless another is given.
 
     Raises:
         PluginError: the encoding or the task is not installed here.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
+import sys
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import closing, suppress
@@ -11,12 +13,13 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from encbench.errors import UsageError
+from encbench.plugins.isolation import process_state_kept
 from encbench.plugins.registry import Registry, default_registry
+from encbench.results.provenance import git_commit_of
 from encbench.results.records import CellResult, Status, StoredRecord
 from encbench.results.store import Store
-from encbench.run.executors.in_process import InProcess
-from encbench.run.executors.pool import ProcessPool, default_jobs
-from encbench.run.interface import Event, Executor, RunOptions, Watch, resolve_device
+from encbench.run.executors.local import InProcess, ProcessPool, default_jobs
+from encbench.run.interface import NO_MAIN_GUARD, Event, Executor, RunOptions, Watch, resolve_device
 from encbench.run.limits import Limits
 from encbench.run.signals import RunStopped, orderly_stop
 from encbench.suite.config import CellConfig, cell_key, changed_versions
@@ -120,20 +123,25 @@ def run_suite(
         All records of the suite's cells, also those that were already there.
 
     Raises:
-        UsageError: a name, parameter or setting is wrong; nothing has been run.
+        UsageError: a name, parameter or setting is wrong, or the script that calls this has no
+            ``if __name__ == "__main__":``; nothing has been run.
         StoreError: the folder cannot be written, or is in use. Records written before stay.
         ClusterError: the cluster cannot be used any more. Records written before stay.
         RunStopped: Ctrl-C or SIGTERM, once: the cells that ran left a record, "interrupted".
             A KeyboardInterrupt, and a plain one where Ctrl-C came a second time: then those
             cells leave nothing.
     """
+    if _main_is_imported():
+        sys.exit(NO_MAIN_GUARD)
     registry = registry or default_registry()
     watcher = watcher or Unwatched()
     if executor is None:
         terms = RunOptions(resolve_device(device), threads, limits or Limits(), isolate, retries)
         if jobs is not None and jobs < 1:
             raise UsageError(f"jobs must be at least 1, got {jobs}")
-    cells = {cell_key(cell): cell for cell in plan(suite, registry)}
+    git_commit_of.cache_clear()
+    with process_state_kept():
+        cells = {cell_key(cell): cell for cell in plan(suite, registry)}
     store = Store(directory)
     with store.writing():
         existing = _by_cell(store.records(set_aside=True), cells)
@@ -142,6 +150,9 @@ def run_suite(
         store.write_suite(suite.as_asked())
         wanted = _reusable(cells, existing, rerun, keep_versions)
         kept = {cell_key(s.record.cell): s for s in store.whole(wanted)}
+        for key in kept:
+            for unread in existing.get(_unread_key(cells[key]), ()):
+                store.remove(unread.record.key)
         pending = [cell for key, cell in cells.items() if key not in kept]
         watcher.planned(pending, list(kept.values()))
         if executor is None:
@@ -166,6 +177,16 @@ def run_suite(
     if report:
         registry.host.notify("encbench_run_finished", directory=run.directory, records=run.records)
     return run
+
+
+def _main_is_imported() -> bool:
+    """Whether a worker process, which imports the main script, runs into a suite in it."""
+    frame = inspect.currentframe()
+    while frame is not None:
+        if frame.f_code.co_name == "<module>" and frame.f_globals["__name__"] == "__mp_main__":
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _events_for(watcher: Watcher) -> Watch:
@@ -288,9 +309,14 @@ def _write(
         # half of a cell that was asked for again is no reason to lose the whole one
         return whole
     stored = store.write(result.record, result.arrays, result.pictures)
-    # the same cell recorded while its data could not be read has another key
-    unread = cell_key(stored.record.cell.model_copy(update={"data_hash": None}))
-    for replaced in (*earlier, *existing.get(unread, ())):
+    for replaced in (*earlier, *existing.get(_unread_key(stored.record.cell), ())):
         if replaced.record.key != stored.record.key:
             store.remove(replaced.record.key)
     return stored
+
+
+def _unread_key(cell: CellConfig) -> str:
+    """The key under which the cell was recorded while its data could not be read, or ""."""
+    if cell.data_hash is None:
+        return ""
+    return cell_key(cell.model_copy(update={"data_hash": None}))

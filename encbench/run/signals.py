@@ -23,6 +23,10 @@ class RunStopped(KeyboardInterrupt):
         super().__init__(f"stopped by {signal.Signals(number).name}")
 
 
+class StoppedAtOnce(KeyboardInterrupt):
+    """Ctrl-C came a second time."""
+
+
 class Stopping:
     """What signals have asked for."""
 
@@ -30,9 +34,17 @@ class Stopping:
     """The first signal that came."""
 
 
+def by_a_person(error: BaseException) -> bool:
+    """Whether an exception is somebody's Ctrl-C; plug-ins raise KeyboardInterrupt, too."""
+    python_s_own = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    return isinstance(error, StoppedAtOnce) or (
+        isinstance(error, KeyboardInterrupt) and python_s_own
+    )
+
+
 @contextmanager
 def orderly_stop(stop: Callable[[], None]) -> Iterator[Stopping]:
-    """Inside, the first Ctrl-C calls ``stop`` and the second raises KeyboardInterrupt.
+    """Inside, the first Ctrl-C calls ``stop`` and the second raises StoppedAtOnce.
 
     SIGTERM calls ``stop`` too, but never raises: what sends it may send it several times. Outside
     the main thread, where Python has no signal handlers, nothing changes.
@@ -44,7 +56,7 @@ def orderly_stop(stop: Callable[[], None]) -> Iterator[Stopping]:
             state.number = number
             stop()
         elif number == signal.SIGINT:
-            raise KeyboardInterrupt
+            raise StoppedAtOnce
 
     if threading.current_thread() is not threading.main_thread():
         yield state

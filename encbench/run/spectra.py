@@ -19,19 +19,10 @@ When = Literal["start", "middle", "end"]
 def measure_spectrum(
     model: nn.Module, x: Tensor, outputs: Literal["trace", "full"], when: When, step: int
 ) -> tuple[SpectrumSummary, dict[str, np.ndarray]]:
-    """Spectrum of the kernel and of the MLP's part, with what checks and explains them.
+    """Spectrum of the kernel and of the MLP's part at x (N, d), with what checks and explains them.
 
-    Args:
-        model: a coordinate network; not changed.
-        x: (N, d) float64 in [0, 1].
-        outputs: which kernel; see ``empirical_ntk``.
-
-    Returns:
-        The numbers, and the eigenvalues as arrays ``spectrum_<when>`` and
-        ``spectrum_mlp_<when>``.
-
-    Raises:
-        NtkError: the kernel cannot be computed.
+    Returns the numbers, and the eigenvalues as arrays ``spectrum_<when>`` and
+    ``spectrum_mlp_<when>``; raises NtkError where the kernel cannot be computed.
     """
     began = time.perf_counter()
     kernel = empirical_ntk(model, x, outputs=outputs)

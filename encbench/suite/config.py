@@ -97,6 +97,12 @@ class CellConfig(Settings):
     and running such a record again needs it. Not part of the key."""
 
     @property
+    def label(self) -> str:
+        """ "image:image=cat × ffe seed 1": what a person calls this cell."""
+        task, encoding = (ref.label or ref.name for ref in (self.task, self.encoding))
+        return f"{task} × {encoding} seed {self.seed}"
+
+    @property
     def versions(self) -> tuple[str, str]:
         """Of the plug-ins of the encoding and of the task."""
         return self.encoding.version, self.task.version

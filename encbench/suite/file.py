@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,19 +17,8 @@ from encbench.plugins.registry import Registry
 from encbench.plugins.selector import format_selector, parse_selector
 from encbench.suite.config import NetworkConfig, NtkConfig, Settings, TrainingConfig
 
-_WORDS = {
-    "model_type": "expected a table",
-    "dict_type": "expected a table",
-    "list_type": "expected a list",
-    "too_short": "expected at least one",
-    "string_type": "expected a text",
-    "int_type": "expected an integer",
-    "int_parsing": "expected an integer",
-    "int_from_float": "expected an integer",
-    "float_type": "expected a number",
-    "float_parsing": "expected a number",
-}
-"""pydantic's problems in the words of TOML."""
+_WORDS = {"dictionary": "table", "string": "text"}
+"""pydantic's words in those of TOML."""
 LENGTHS = frozenset({"epochs", "steps"})
 """The two ways to say how long training is; giving one takes the other back."""
 
@@ -171,7 +161,11 @@ def suite_toml(suite: Mapping[str, Any]) -> str:
     for kind in ("encodings", "tasks"):
         if kind in written:
             written[kind] = [_brief(entry) for entry in written[kind]]
-    return tomli_w.dumps(written)
+    text = tomli_w.dumps(written)
+    # an array on one line; within texts a line break is an escape
+    for broken, joined in ((r",\n\s*]", "]"), (r"\[\n\s+", "["), (r",\n +", ", ")):
+        text = re.sub(broken, joined, text)
+    return text
 
 
 def _without_none(value: Any) -> Any:
@@ -259,11 +253,10 @@ def _expected(problem: ErrorDetails) -> str:
     """What pydantic wants, in the words of a suite file."""
     if problem.get("ctx", {}).get("class_name") == SuiteEntry.__name__:
         return 'expected a text such as "ffe:levels=8", or a table with a name'
-    if problem["type"] == "literal_error":
-        return f"expected {problem['ctx']['expected']}"
-    if problem["type"] in _WORDS:
-        return _WORDS[problem["type"]]
-    text = problem["msg"].removeprefix("Value error, ")
+    text = problem["msg"].removeprefix("Value error, ").replace("Input should be", "expected")
+    if valid := re.match(r"expected a valid (\w+)", text):
+        word = _WORDS.get(valid[1], valid[1])
+        return f"expected {'an' if word == 'integer' else 'a'} {word}"
     return f"{text[0].lower()}{text[1:]}"
 
 

@@ -68,10 +68,8 @@ def _each_once(cells: list[CellConfig]) -> list[CellConfig]:
         first = unique.setdefault(cell_key(cell), cell)
         if first is cell:
             continue
-        name = f"{first.task.label} × {first.encoding.label} seed {first.seed}"
-        again = f"{cell.task.label} × {cell.encoding.label} seed {cell.seed}"
-        as_what = "" if again == name else f", also as {again}"
-        logger.warning("%s is asked for more than once%s; it runs once", name, as_what)
+        as_what = "" if cell.label == first.label else f", also as {cell.label}"
+        logger.warning("%s is asked for more than once%s; it runs once", first.label, as_what)
     return list(unique.values())
 
 
@@ -98,13 +96,15 @@ def _reference(offer: Offer, parameters: dict[str, Any], label: str) -> PluginRe
 def _targets(entry: SuiteEntry, offer: Offer) -> list[PluginRef]:
     task: type[Task] = offer.load()
     parameters = validate_parameters("task", entry.name, task, entry.parameters)
-    targets = task.targets(**parameters)
-    for value in (value for target in targets for value in target.values()):
-        if isinstance(value, str) and not _is_unicode(value):
-            raise SuiteError(
-                f"task {entry.name!r}: the name {value!r} is not UTF-8 and cannot be recorded; "
-                "rename the file"
-            )
+    targets = []
+    for target in task.targets(**parameters):
+        if any(isinstance(value, str) and not _is_unicode(value) for value in target.values()):
+            text = format_selector(entry.name, target).encode(errors="backslashreplace").decode()
+            logger.warning("%s is left out: not UTF-8 and cannot be recorded; rename it", text)
+        else:
+            targets.append(target)
+    if not targets:
+        raise SuiteError(f"task {entry.text!r} has no target whose name can be recorded")
     if len(targets) == 1:
         return [_reference(offer, targets[0], entry.text)]
     defaults = {parameter.name: parameter.default for parameter in parameters_of(task)}

@@ -21,13 +21,7 @@ def load_optimizers() -> None:
 
 
 def make_optimizer(model: nn.Module, config: TrainingConfig, lr: float) -> torch.optim.Optimizer:
-    """The configured optimizer, for a model that has been through one backward pass.
-
-    Args:
-        model: its parameters that require a gradient are trained.
-        config: names the optimizer.
-        lr: the learning rate.
-    """
+    """The configured optimizer, for a model that has been through one backward pass."""
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     gradients = [parameter.grad for parameter in parameters]
     # fused: one kernel for all parameters; at a batch of 32 the update is a quarter of the step.

@@ -56,6 +56,13 @@ def test_windows_gets_one_line_instead_of_an_import_error():
     assert done.stdout == ""
 
 
+def test_a_script_on_windows_gets_the_same_line():
+    code = "import sys; sys.platform = 'win32'; from encbench import run_suite"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("encbench.errors.EncbenchError: encbench runs on Linux and macOS")
+
+
 def test_an_output_without_greek_letters_gets_escapes():
     done = encbench("list", "mpe", PYTHONIOENCODING="ascii")
     assert done.returncode == 0, done.stderr
@@ -113,7 +120,11 @@ def test_a_run_records_renders_and_shows(tmp_path):
         (["show", "nowhere"], 1, ["no results folder nowhere"]),
         (["leaderboard", "nowhere"], 1, ["nowhere"]),
         (["frobnicate"], 2, ["frobnicate"]),
-        (["run", "-e", "identity", *SMALL, "-o", "/proc/nowhere"], 1, ["cannot write to"]),
+        (
+            ["run", "-e", "identity", *SMALL, "-o", "/proc/nowhere"],
+            1,
+            ["cannot write /proc/"],
+        ),
         (
             ["run", "-e", "identity", *SMALL, "--batch-size", "100000", "-o", "out"],
             1,
@@ -208,3 +219,33 @@ def test_ctrl_c_says_what_is_kept_and_how_to_go_on(tmp_path):
     assert process.returncode == 130
     assert "The same command goes on from there" in said
     assert "Traceback" not in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["run", "--lr", "1", "--lr=2"], "--lr is given 2 times"),
+        (["run", "-j", "1", "--jobs", "2"], "--jobs is given 2 times"),
+        (["ntk", "-n", "4", "-n", "5"], "--points is given 2 times"),
+    ],
+)
+def test_an_option_given_twice_is_an_error_and_does_not_keep_the_last(arguments, words):
+    done = encbench(*arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert words in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("suites", "quick"),
+        ("activations", "sin(ω z) of SIREN"),
+        ("relu", "max(z, 0)."),
+        ("sine", "float > 0"),
+        ("imge", "did you mean 'image'"),
+    ],
+)
+def test_list_finds_tasks_suites_and_activations_too(name, words):
+    done = encbench("list", name)
+    assert words in done.stdout + done.stderr
+    assert (done.returncode == 0) == ("did you mean" not in words)

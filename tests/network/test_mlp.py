@@ -58,3 +58,11 @@ def test_parameters_are_counted_by_part():
 def test_an_impossible_network_is_refused(wrong, words):
     with pytest.raises(ParameterError, match=words):
         CoordinateMLP(Scaled(1), 1, **wrong)
+
+
+def test_an_encoding_without_the_base_class_is_told_what_to_subclass():
+    class Plain(torch.nn.Module):
+        in_dim = out_dim = 1
+
+    with pytest.raises(ParameterError, match=r"a Plain, expected a subclass of encbench\.Encoding"):
+        CoordinateMLP(Plain(), 1)

@@ -1,10 +1,15 @@
 """Plug-ins are isolated from one another, and names are unambiguous."""
 
 import logging
+from pathlib import Path
 
 import pytest
+import torch
 
+from encbench import load_suite, plan
 from encbench.errors import AmbiguousNameError, PluginError, UnknownNameError
+from encbench.plugins.host import PluginHost
+from encbench.plugins.registry import Registry
 from tests.sample_plugin import Scaled, Wave, module, registry_of
 
 
@@ -91,3 +96,82 @@ def test_a_reporter_that_raises_is_a_warning(caplog):
         registry.host.notify("encbench_cell_finished", record=None)
     assert "printer on fire" in caplog.text
     assert "bad 1.0" in caplog.text
+
+
+def discovered(monkeypatch, folder, **modules):
+    """A host that finds distributions of these names, each a module of this code."""
+    for name, code in modules.items():
+        (folder / f"{name}.py").write_text(code)
+        info = folder / f"{name}-1.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+        (info / "entry_points.txt").write_text(f"[encbench]\nmain = {name}\n")
+    monkeypatch.syspath_prepend(folder)
+    host = PluginHost()
+    host.discover()
+    return host
+
+
+OFFER = "from encbench import hookimpl\n@hookimpl\ndef encbench_encodings():\n    return {%s}\n"
+
+
+def test_what_a_plugin_prints_when_it_is_imported_is_not_on_standard_output(
+    monkeypatch, tmp_path, capsys
+):
+    loud = "print('loading')\n" + OFFER % "'loud': 'loud_too:Loud'"
+    (tmp_path / "loud_too.py").write_text(
+        "print('more')\nfrom tests.sample_plugin import Scaled as Loud\n"
+    )
+    host = discovered(monkeypatch, tmp_path, loud=loud)
+    Registry(host).find("encoding", "loud").load()
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "loading" in said.err
+    assert "more" in said.err
+
+
+@pytest.mark.parametrize(
+    "raised", ["KeyboardInterrupt", "GeneratorExit", "SystemExit", "BaseException('odd')"]
+)
+def test_whatever_a_plugin_raises_on_import_is_its_own_problem(monkeypatch, tmp_path, raised):
+    host = discovered(monkeypatch, tmp_path, raises_it=f"raise {raised}\n")
+    (broken,) = host.broken()
+    assert broken.distribution == "raises_it"
+    assert raised.partition("(")[0] in broken.problem
+    assert any(plugin.distribution == "encbench" for plugin in host.plugins if not plugin.problem)
+
+
+def test_what_an_import_changes_is_put_back(monkeypatch, tmp_path):
+    code = "import os, torch\nos.chdir('/')\ntorch.set_default_dtype(torch.float64)\n"
+    before = Path.cwd()
+    discovered(monkeypatch, tmp_path, changes_all=code)
+    assert (Path.cwd(), torch.get_default_dtype()) == (before, torch.float32)
+
+
+@pytest.mark.parametrize("name", ["5", "None", "''", "'two words'", "'a:b'", "'a=b'", "'\\udce9'"])
+def test_a_name_that_cannot_be_asked_for_is_a_broken_plugin(monkeypatch, tmp_path, name):
+    host = discovered(monkeypatch, tmp_path, badly_named=OFFER % f"{name}: 'a:B', 'good': 'a:C'")
+    (broken,) = host.broken()
+    assert "a name is a text without spaces" in broken.problem
+    assert Registry(host).find("encoding", "identity").distribution == "encbench"
+
+
+def test_metadata_that_cannot_be_read_costs_its_own_distribution(monkeypatch, tmp_path):
+    info = tmp_path / "unreadable-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_bytes(b"Metadata-Version: 2.1\nName: unreadable\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_bytes(b"[encbench]\nmain = \xff\xfe\n")
+    host = discovered(monkeypatch, tmp_path, fine=OFFER % "'fine': 'a:B'")
+    (broken,) = host.broken()
+    assert "metadata cannot be read" in broken.problem
+    assert broken.distribution == "unreadable"
+    assert Registry(host).find("encoding", "fine").distribution == "fine"
+
+
+def test_a_name_of_a_built_in_is_the_built_in(monkeypatch, tmp_path):
+    host = discovered(monkeypatch, tmp_path, takes=OFFER % "'identity': 'a:B'")
+    registry = Registry(host)
+    assert registry.find("encoding", "identity").distribution == "encbench"
+    assert registry.find("encoding", "takes:identity").distribution == "takes"
+    assert registry.conflicts() == [("encoding", "identity", ["encbench", "takes"])]
+    assert plan(load_suite("quick", registry), registry)

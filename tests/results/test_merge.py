@@ -2,7 +2,10 @@
 
 import hashlib
 import json
+import os
 import shutil
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -180,6 +183,76 @@ def test_a_record_that_names_a_file_elsewhere_is_damaged(folders, tmp_path):
     done = merge([a], tmp_path / "out")
     assert "no name of a file" in done.damaged[a / "records" / key]
     assert not (tmp_path / "out" / "elsewhere").exists()
+
+
+def replaced_by_link(file):
+    elsewhere = file.parents[2] / "secret"
+    elsewhere.write_bytes(file.read_bytes())
+    file.unlink()
+    file.symlink_to(elsewhere)
+
+
+def replaced_by_pipe(file):
+    file.unlink()
+    os.mkfifo(file)
+
+
+@pytest.mark.parametrize("replace", [replaced_by_link, replaced_by_pipe])
+@pytest.mark.parametrize("name", ["record.json", "manifest.json", "arrays.npz", "prediction.png"])
+def test_only_regular_files_are_read_and_copied(folders, tmp_path, replace, name):
+    a, b = folders
+    key = shared(a, b)
+    replace(a / "records" / key / name)
+    done = merge([a], tmp_path / "out")
+    assert list(done.damaged) == [a / "records" / key]
+    assert not (tmp_path / "out" / "records" / key).exists()
+    assert {stored.record.key for stored in Store(a).records()} >= {
+        p.name for p in (tmp_path / "out" / "records").iterdir()
+    }
+
+
+def test_a_pipe_for_the_suites_is_not_waited_for(folders, tmp_path):
+    a, _ = folders
+    replaced_by_pipe(a / "run.json")
+    assert Store(a).suites() == []
+    assert merge([a], tmp_path / "out").taken == {a: 2}
+
+
+def test_a_picture_that_unpacks_to_gigabytes_is_damaged(folders, tmp_path):
+    """One of a record up to schema version 2, whose manifest has no checksum of it."""
+    a, b = folders
+    key = as_older(Store(a).record(shared(a, b)), "1.0")
+    file = a / "records" / key / "prediction.png"
+    header = b"IHDR" + struct.pack(">IIBBBBB", 100_000, 100_000, 8, 0, 0, 0, 0)
+    picture = bytearray(file.read_bytes())
+    picture[12:33] = header + struct.pack(">I", zlib.crc32(header))
+    file.write_bytes(picture)
+    assert "prediction.png is damaged" in merge([a], tmp_path / "out").damaged[file.parent]
+
+
+def test_arrays_that_unpack_to_gigabytes_are_not_unpacked(folders, monkeypatch):
+    a, _ = folders
+    stored = Store(a).records()[0]
+    monkeypatch.setattr("encbench.results.records.MOST_ARRAY_BYTES", 100)
+    with pytest.raises(StoreError, match="damaged"):
+        _ = stored.arrays
+
+
+def test_control_characters_of_a_record_do_not_reach_a_terminal(folders, tmp_path, capsys):
+    a, b = folders
+    key = shared(a, b)
+    cell = Store(b).record(key).record.cell
+    label = "\x1b]0;owned\x07scaled\x9b31m"
+    reference = cell.encoding.model_copy(update={"label": label})
+    rewritten(b, key, cell=cell.model_copy(update={"encoding": reference}))
+    suites = json.loads((b / "run.json").read_text())
+    suites["suites"][0]["name"] = "b\x1b[2J"
+    (b / "run.json").write_text(json.dumps(suites))
+    store = Store(b)
+    assert store.record(key).record.encoding_label == "\\x1b]0;owned\\x07scaled\\x9b31m"
+    assert store.suite_name() == "b\\x1b[2J"
+    verb([a, b], tmp_path / "out")
+    assert "\x1b]0" not in capsys.readouterr().out
 
 
 def test_of_three_what_is_left_out_names_what_is_kept(folders, tmp_path):

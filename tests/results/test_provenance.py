@@ -5,7 +5,6 @@ import subprocess
 import sys
 import time
 from importlib import metadata
-from pathlib import Path
 
 import pytest
 import torch
@@ -28,9 +27,9 @@ def repository(tmp_path, monkeypatch):
     (tmp_path / "code.py").write_text("x = 1\n")
     git("add", "code.py")
     git("commit", "-q", "-m", "first")
-    provenance._git_commit.cache_clear()
+    provenance.git_commit_of.cache_clear()
     yield tmp_path
-    provenance._git_commit.cache_clear()
+    provenance.git_commit_of.cache_clear()
 
 
 def test_every_record_names_all_that_can_change_its_numbers(tmp_path, registry, suite):
@@ -77,10 +76,10 @@ def test_a_commit_is_named_with_changes_of_tracked_files_alone(repository):
     commit = provenance.git_commit()
     assert len(commit) == 40
     (repository / "results.json").write_text("{}")
-    provenance._git_commit.cache_clear()
+    provenance.git_commit_of.cache_clear()
     assert provenance.git_commit() == commit
     (repository / "code.py").write_text("x = 2\n")
-    provenance._git_commit.cache_clear()
+    provenance.git_commit_of.cache_clear()
     assert provenance.git_commit() == f"{commit}+changes"
 
 
@@ -89,7 +88,7 @@ def test_names_that_are_no_text_do_not_hide_the_commit(repository):
     (repository / name).write_text("1")
     for arguments in (("config", "core.quotePath", "false"), ("add", name)):
         subprocess.run(["git", *arguments], check=True, capture_output=True)
-    provenance._git_commit.cache_clear()
+    provenance.git_commit_of.cache_clear()
     assert provenance.git_commit().endswith("+changes")
 
 
@@ -109,7 +108,7 @@ def test_a_slow_git_status_does_not_hold_up_a_run(repository, tmp_path_factory, 
     slow.chmod(0o755)
     monkeypatch.setenv("PATH", f"{slow.parent}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setattr(provenance, "GIT_TIMEOUT", 0.5)
-    provenance._git_commit.cache_clear()
+    provenance.git_commit_of.cache_clear()
     start = time.perf_counter()
     assert provenance.git_commit() == f"{commit}+unknown"
     assert time.perf_counter() - start < 10
@@ -128,14 +127,12 @@ def test_a_working_directory_that_was_removed_has_no_commit(tmp_path, monkeypatc
     assert done.stdout.strip() == "None", done.stderr
 
 
-def test_what_torch_computes_with_is_not_guessed_before_torch_is_there():
-    code = (
-        "import sys; from encbench.results import provenance as e; "
-        "assert e.cpu_capability() is None and 'torch' not in e.blas(); "
-        "assert 'torch' not in sys.modules; import torch; print(e.cpu_capability(), e.blas())"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=Path.home()
-    )
-    assert done.returncode == 0, done.stderr
-    assert torch.backends.cpu.get_cpu_capability() in done.stdout
+def test_a_commit_made_between_two_runs_of_a_process_is_named(
+    repository, tmp_path_factory, registry, suite
+):
+    out = tmp_path_factory.mktemp("out")
+    (first,) = run_suite(suite, out / "one", registry=registry, jobs=1, device="cpu").records
+    (repository / "code.py").write_text("x = 2\n")
+    (second,) = run_suite(suite, out / "two", registry=registry, jobs=1, device="cpu").records
+    commit = first.record.provenance.git_commit
+    assert second.record.provenance.git_commit == f"{commit}+changes"

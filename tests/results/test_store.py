@@ -184,12 +184,11 @@ def test_every_suite_that_was_run_into_a_folder_is_kept_in_order(tmp_path):
     store = Store(tmp_path)
     first, second = {"name": "first", "encodings": ["a"]}, {"name": "second", "encodings": ["b"]}
     with store.writing():
-        assert (store.suites(), store.suite(), store.suite_name()) == ([], None, None)
+        assert (store.suites(), store.suite_name()) == ([], None)
         for suite in (first, second, first):
             store.write_suite(suite)
     # the one that was run again is the last one
     assert store.suites() == [second, first]
-    assert store.suite() == first
     assert store.suite_name() == "second + first"
 
 
@@ -408,7 +407,7 @@ def test_what_a_killed_writer_left_is_cleaned_up(tmp_path, result):
 def test_a_folder_that_is_a_file_or_missing_is_one_clear_line(tmp_path):
     (tmp_path / "file").write_text("")
     with (
-        pytest.raises(StoreError, match="cannot write to the output folder"),
+        pytest.raises(StoreError, match=r"cannot write .*; free space or permissions"),
         Store(tmp_path / "file").writing(),
     ):
         pass

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 
 import numpy as np
 import psutil
 import pytest
 
 from tests.processes import outliving
+from tests.run.conftest import GUARD
 
 CELLS = int(os.environ.get("ENCBENCH_SOAK_CELLS", "24"))
 """A multiple of four; the whole soak is 200."""
@@ -113,6 +115,78 @@ def test_a_plugin_that_a_worker_lacks_is_named_with_the_worker(
     message = records["not_a_number"]["error"]["message"]
     assert message.startswith("on worker one (")
     assert "unknown encoding 'encbench-faults:not_a_number'" in message
+
+
+def test_a_worker_without_the_plugin_costs_no_cell(start, suite_file, cluster, tmp_path):
+    cluster.worker("one")
+    with_plugin = cluster.environment.pop("PYTHONPATH")
+    cluster.worker("two")
+    (tmp_path / "go").touch()
+    run = start(
+        *(suite_file(["waits", "identity"], seeds=3), "-o", str(tmp_path / "out")),
+        *("--scheduler", str(cluster.file)),
+        PYTHONPATH=with_plugin,
+        FAULTS=str(tmp_path),
+    )
+    assert run.end() == 0, run.said()
+    records = run.records()
+    assert len(records) == 6
+    for name, record in records.items():
+        assert record["lost_workers"] == []
+        if name.startswith("waits"):
+            assert record["provenance"]["worker"].startswith("one (")
+
+
+@pytest.fixture
+def other_version(cluster, tmp_path):
+    """A search path on which encbench says that it is another version."""
+    info = tmp_path / "other" / "encbench-9.9.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: encbench\nVersion: 9.9\n")
+    return os.pathsep.join((str(info.parent), cluster.environment["PYTHONPATH"]))
+
+
+def test_a_cluster_of_another_encbench_alone_is_refused(
+    start, suite_file, cluster, other_version, tmp_path
+):
+    cluster.environment["PYTHONPATH"] = other_version
+    cluster.worker("one")
+    until(lambda: "Registered to:" in cluster.said("one"))
+    run = start(
+        *(suite_file(["identity"]), "-o", str(tmp_path / "out")),
+        *("--scheduler", str(cluster.file)),
+    )
+    assert run.end() == 1
+    assert "runs no cells of another encbench (encbench 9.9, here" in run.said()
+    assert not run.out.exists()
+
+
+def test_a_worker_of_another_encbench_is_passed_over_when_it_comes_late(
+    start, suite_file, cluster, other_version, tmp_path
+):
+    cluster.worker("good")
+    until(lambda: "Registered to:" in cluster.said("good"))
+    run = start(
+        suite_file(["waits", "identity", "ffe:levels=2"], seeds=3),
+        *("-o", str(tmp_path / "out"), "--scheduler", str(cluster.file)),
+        PYTHONPATH=cluster.faults,
+        FAULTS=str(tmp_path),
+    )
+    run.until(lambda: "started" in run.said())
+    cluster.environment["PYTHONPATH"] = other_version
+    cluster.worker("late")
+    run.until(lambda: "has encbench 9.9" in run.said())
+    (tmp_path / "go").touch()
+    assert run.end() == 0, run.said()
+    workers = {r["provenance"]["worker"].partition(" ")[0] for r in run.records().values()}
+    assert (len(run.records()), workers) == (9, {"good"})
+
+
+def until(condition):
+    deadline = time.monotonic() + GUARD
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def test_a_misbehaving_cell_costs_no_worker(start, suite_file, cluster, tmp_path):

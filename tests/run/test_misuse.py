@@ -15,8 +15,7 @@ import pytest
 from encbench import Outcome, UsageError, load_suite, plan, run_suite
 from encbench.plugins.registry import default_registry
 from encbench.run import cell
-from encbench.run.executors.in_process import InProcess
-from encbench.run.executors.pool import ProcessPool, Worker
+from encbench.run.executors.local import InProcess, ProcessPool, Worker
 from encbench.run.interface import RunOptions
 from tests.processes import outliving
 from tests.run.conftest import environment
@@ -182,3 +181,25 @@ def test_a_script_without_a_guard_is_told_of_it(suite_file, tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert '`if __name__ == "__main__":`' in done.stdout
+
+
+def test_a_script_without_a_main_guard_is_told_so_in_one_sentence(suite_file, tmp_path):
+    path = suite_file(["identity", "ffe:levels=2"])
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from encbench import load_suite, run_suite\n"
+        "from encbench.plugins.registry import default_registry\n"
+        f"run_suite(load_suite({path!r}, default_registry()), 'out', jobs=2, report=False)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, str(script)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+        env=environment(),
+    )
+    assert done.stderr.count("Traceback") == 1
+    sentence = 'UsageError: a script that runs suites must do so under `if __name__ == "__main__":`'
+    assert sentence in done.stderr.splitlines()[-1]
+    assert list((tmp_path / "out" / "records").iterdir()) == []

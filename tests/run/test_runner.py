@@ -329,3 +329,37 @@ def test_an_impossible_request_is_refused_before_anything_runs(
     with pytest.raises(UsageError, match=words):
         run_suite(suite, tmp_path / "out", registry=registry, **wrong)
     assert not Path(tmp_path / "out").exists()
+
+
+class Tide(Wave):
+    """A wave whose data come and go."""
+
+    gone = False
+
+    @classmethod
+    def data_hash(cls, **parameters):
+        if cls.gone:
+            raise OSError("the tide is out")
+        return super().data_hash(**parameters)
+
+    def __init__(self) -> None:
+        if self.gone:
+            raise OSError("the tide is out")
+        super().__init__()
+
+
+def test_a_failed_record_of_unread_data_goes_when_the_data_are_back(tmp_path, suite, monkeypatch):
+    """Whether the cell has run before, and is reused, or not."""
+    registry = registry_of(ours=module(encodings={"scaled": Scaled}, tasks={"wave": Tide}))
+
+    def statuses(folder):
+        run_suite(suite, tmp_path / folder, registry=registry, jobs=1, device="cpu")
+        return sorted(s.record.status for s in Store(tmp_path / folder).records())
+
+    assert statuses("before") == ["ok"]
+    monkeypatch.setattr(Tide, "gone", True)
+    assert statuses("before") == ["failed", "ok"]
+    assert statuses("never") == ["failed"]
+    monkeypatch.setattr(Tide, "gone", False)
+    assert statuses("before") == ["ok"]
+    assert statuses("never") == ["ok"]

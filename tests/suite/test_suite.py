@@ -121,7 +121,7 @@ def stored_and_printed(suite, tmp_path):
     with store.writing():
         store.write_suite(suite.as_asked())
     path = tmp_path / "printed.toml"
-    path.write_text(suite_toml(store.suite()))
+    path.write_text(suite_toml(store.suites()[-1]))
     return load_suite(str(path), default_registry())
 
 
@@ -223,7 +223,7 @@ def test_a_cell_asked_for_twice_keeps_its_first_label_and_both_are_named(registr
     assert "also as wave × second" in caplog.text
 
 
-def test_a_file_name_that_cannot_be_written_down_stops_the_plan(suite):
+def test_a_file_name_that_cannot_be_written_down_costs_its_own_cell(suite, caplog):
     class Files(Wave):
         def __init__(self, *, path: str = "a") -> None: ...
 
@@ -232,8 +232,14 @@ def test_a_file_name_that_cannot_be_written_down_stops_the_plan(suite):
             return [{"path": "good"}, {"path": "bad\udcff"}]
 
     registry = registry_of(ours=module(encodings={"scaled": Scaled}, tasks={"wave": Files}))
-    with pytest.raises(SuiteError, match=r"'bad\\udcff' is not UTF-8.*rename"):
-        plan(suite, registry)
+    (cell,) = plan(suite, registry)
+    assert cell.task.parameters == {"path": "good"}
+    assert 'bad\\udcff" is left out: not UTF-8' in caplog.text
+    asked = suite.model_copy(
+        update={"tasks": [SuiteEntry(name="wave", parameters={"path": "\udcff"})]}
+    )
+    with pytest.raises(UsageError, match="not UTF-8 and cannot be recorded; rename the file"):
+        plan(asked, registry)
 
 
 def test_the_tasks_network_is_the_default_and_an_entry_overrides_the_suite(registry, suite):

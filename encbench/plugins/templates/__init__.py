@@ -17,11 +17,24 @@ Kind = Literal["encoding", "task"]
 FILES = {
     "pyproject.toml": "pyproject.toml",
     "README.md": "README.md",
-    "__init__.py": "src/{package}/__init__.py",
-    "module.py": "src/{package}/{name}.py",
-    "test.py": "tests/test_{name}.py",
+    "init.py": "src/{package}/__init__.py",
+    "{kind}/module.py": "src/{package}/{name}.py",
+    "{kind}/test.py": "tests/test_{name}.py",
 }
 """Template to the file that is written."""
+WORDS = {
+    "encoding": {
+        "what": "input encoding",
+        "parameter": "levels=3",
+        "arguments": "-e $name -t image:image=chelsea,side=64 --epochs 20",
+    },
+    "task": {
+        "what": "task",
+        "parameter": "side=16",
+        "arguments": "-e ffe:levels=4 -t $name --epochs 20",
+    },
+}
+"""Kind of plug-in to what its README says of it."""
 
 
 def check_name(name: str) -> str:
@@ -50,19 +63,20 @@ def check_name(name: str) -> str:
 
 def files_of(kind: Kind, name: str) -> dict[str, str]:
     """Path to content of every file of the distribution ``encbench-NAME``."""
-    values = {
+    values = {word: text.replace("$name", name) for word, text in WORDS[kind].items()}
+    values |= {
+        "kind": kind,
         "name": name,
         "class_name": "".join(part.capitalize() for part in name.split("_")),
         "package": _package(name),
         "distribution": _distribution(name),
     }
-    folder = Path(__file__).parent / kind
-    return {
-        path.format(**values): Template(
-            (folder / f"{template}.template").read_text(encoding="utf-8")
-        ).substitute(values)
-        for template, path in FILES.items()
-    }
+    files = {}
+    for template, path in FILES.items():
+        source = Path(__file__).parent / f"{template}.template".format(**values)
+        text = source.read_text(encoding="utf-8")
+        files[path.format(**values)] = Template(text).substitute(values)
+    return files
 
 
 def write_plugin(kind: Kind, name: str, directory: Path) -> Path:

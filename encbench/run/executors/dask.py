@@ -16,25 +16,31 @@ import queue
 import threading
 import time
 import uuid
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import asdict
 from importlib import metadata
 from multiprocessing import connection
 from pathlib import Path
 from typing import Any
 
-from encbench.errors import ClusterError, UsageError
+from encbench.errors import ClusterError, UsageError, error_line
 from encbench.results.records import CellResult, Status
-from encbench.run.executors.pool import Worker
+from encbench.run.executors.local import Worker
 from encbench.run.interface import Event, Executor, RunOptions, Watch, unfinished
-from encbench.run.limits import GRACE, POLL, Limits
+from encbench.run.limits import GRACE, POLL
 from encbench.suite.config import CellConfig, cell_key
 
 try:
-    from distributed import Client, Future, KilledWorker, Security, get_worker
-    from distributed.core import rpc
+    import dask.config
+
+    # it would print the traceback of every lost connection; what matters is reported here
+    silent = {"distributed": "critical", "distributed.client": "critical"}
+    with dask.config.set({"logging": silent}):
+        from distributed import Client, Future, KilledWorker, Security, get_worker
+        from distributed.core import rpc
 except ImportError as error:
     raise UsageError(
         f"running on a cluster needs Dask, which is not installed ({error}); "
@@ -50,8 +56,11 @@ RESULT_SECONDS = 0.2
 """Between two looks at signals and at the connection while no result comes."""
 EVENT_INTERVAL = 1.0
 """Seconds between two progress events of a cell; all pass through the one scheduler."""
-IDLE_SECONDS = 60.0
-"""After which a process without a cell is ended."""
+MOST_WORKERS = 4
+"""On which a cell is tried that could not be set up."""
+LACKING = {"OtherEncbench", "UnknownNameError", "PluginError", "DataError"}
+LACKING |= {"ImportError", "ModuleNotFoundError", "AttributeError", "TypeError"}
+"""Errors in the setup of a cell that can be its worker's: what is not installed or not there."""
 DEVICES = ("auto", "cpu", "cuda")
 
 
@@ -65,10 +74,7 @@ def connect(
     *,
     workers: int = 1,
     device: str = "auto",
-    threads: int = 1,
-    limits: Limits | None = None,
-    isolate: bool = False,
-    retries: int = 1,
+    **options: Any,
 ) -> Iterator[Dask]:
     """An executor on a cluster; what was started for it ends with it.
 
@@ -80,7 +86,7 @@ def connect(
         workers: jobs to ask that batch system for.
         device: "cuda" asks each worker for one of its resource GPU (``--resources GPU=1``);
             "auto" does where a worker has it.
-        threads, limits, isolate, retries: as in ``run_suite``.
+        options: threads, limits, isolate and retries, as in ``RunOptions``.
 
     Raises:
         UsageError: Dask is not installed, or a setting is wrong.
@@ -93,22 +99,13 @@ def connect(
         )
     if workers < 1:
         raise UsageError(f"workers must be at least 1, got {workers}")
-    RunOptions(threads=threads, retries=retries)  # refused before anything is started
-    # Dask's loggers print the traceback of every lost connection; what matters is reported here
-    loggers = [
-        logging.getLogger(name)
-        for name in logging.root.manager.loggerDict
-        if name.startswith("distributed")
-    ]
-    levels = [each.level for each in loggers]
-    for each in loggers:
-        each.setLevel(logging.CRITICAL)
-    started: Any = None
-    client: Client | None = None
-    try:
-        started = _start(cluster, workers) if cluster is not None else None
-        client = _client(started if started is not None else scheduler)
-        _check_workers(client)
+    RunOptions(**options)  # refused before anything is started
+    with ExitStack() as opened:
+        where: Any = scheduler
+        if cluster is not None:
+            where = opened.enter_context(closing(_start(cluster, workers)))
+        client = opened.enter_context(closing(_client(where)))
+        fit = _fit_workers(client)
         gpus = any(each["resources"].get("GPU") for each in _workers(client).values())
         if device == "cuda" and not gpus:
             logger.warning(
@@ -118,13 +115,7 @@ def connect(
             )
         elif device == "auto":
             device = "cuda" if gpus else "cpu"
-        yield Dask(client, RunOptions(device, threads, limits or Limits(), isolate, retries))
-    finally:
-        for opened in (client, started):
-            if opened is not None:
-                opened.close()
-        for each, level in zip(loggers, levels, strict=True):
-            each.setLevel(level)
+        yield Dask(client, RunOptions(device, **options), fit)
 
 
 def _start(kind: str, workers: int) -> Any:
@@ -163,8 +154,7 @@ def _start(kind: str, workers: int) -> Any:
 def _client(where: Any) -> Client:
     """A client of a started cluster, or of the scheduler at an address or in a scheduler file.
 
-    The address is tried first: a client that finds no scheduler takes half a minute to give up,
-    and prints a traceback when it is garbage collected.
+    The address is tried first: a client that finds no scheduler takes half a minute to say so.
     """
     try:
         address = where
@@ -196,12 +186,7 @@ def _address(where: str) -> str:
 
 
 async def _check_scheduler(address: str) -> None:
-    """Ask what is there.
-
-    Raises:
-        ValueError: something else than a scheduler.
-        OSError: nothing.
-    """
+    """Ask what is there: ValueError where it is no scheduler, OSError where nothing is."""
     secrets = Security().get_connection_args("client")
     async with rpc(address, timeout=CONNECT_SECONDS, connection_args=secrets) as there:
         try:
@@ -219,41 +204,54 @@ def _workers(client: Client) -> dict[str, Any]:
     return found
 
 
-def _check_workers(client: Client) -> None:
-    """Refuse workers that cannot run cells; warn of those whose results may differ."""
+def _fit_workers(client: Client) -> set[str]:
+    """Addresses of the workers that run the same encbench; warns of all that differ.
+
+    Raises:
+        ClusterError: there are workers, and none does.
+    """
     if not _workers(client):
         logger.warning("the cluster has no workers yet; cells wait for them")
-        return
-    ours = versions()
+        return set()
+    ours, fit, problems = versions(), set(), []
     for address, theirs in client.run(versions, on_error="return").items():
         if isinstance(theirs, BaseException):
-            raise ClusterError(
-                f"worker {address} cannot run cells: {type(theirs).__name__}: {theirs}; install "
-                f"there: pip install 'encbench[dask]=={ours['encbench']}' and your plug-ins"
-            )
-        differ = [
-            f"{name} {theirs[name]}, here {ours[name]}"
-            for name in ours
-            if theirs[name] != ours[name]
-        ]
+            problems.append(f"worker {address} cannot run cells: {error_line(theirs)}")
+            continue
+        names = [name for name in ours if theirs[name] != ours[name]]
+        differ = "; ".join(f"{name} {theirs[name]}, here {ours[name]}" for name in names)
+        if "encbench" in names:
+            problems.append(f"worker {address} runs no cells of another encbench ({differ})")
+            continue
+        fit.add(address)
         if differ:
-            logger.warning(
-                "worker %s has other versions (%s): results may differ", address, "; ".join(differ)
-            )
+            logger.warning("worker %s has other versions (%s): results may differ", address, differ)
+    install = f"pip install 'encbench[dask]=={ours['encbench']}' and your plug-ins"
+    if not fit:
+        raise ClusterError(f"{'; '.join(problems)}; install there: {install}")
+    for problem in problems:
+        logger.warning("%s; others do", problem)
+    return fit
 
 
 class Dask(Executor):
     """Every cell a task of the scheduler; results come back to this process.
 
     When a worker is lost with a cell, the scheduler gives the cell to another, as often as its
-    setting ``distributed.scheduler.allowed-failures`` says, and the record names the lost ones.
+    setting ``distributed.scheduler.allowed-failures`` says, and the record names the lost ones. A
+    cell that a worker could not set up, for want of a plug-in or of its data, or because it has
+    another encbench, is tried on others first.
     """
 
     name = "dask"
 
-    def __init__(self, client: Client, options: RunOptions) -> None:
+    def __init__(self, client: Client, options: RunOptions, fit: set[str]) -> None:
         super().__init__(options)
         self._client = client
+        self._fit = fit
+        """Addresses of workers with the same encbench: asked, or seen to run a cell."""
+        self._unfit: set[str] = set()
+        """Of workers with another encbench."""
         self.ready()
 
     def ready(self) -> None:
@@ -263,6 +261,10 @@ class Dask(Executor):
         self._began: dict[str, dict[str, str]] = {}
         """By cell: attempts that were seen to begin, with their workers, in order."""
         self._phases: dict[str, str] = {}
+        self._ended: set[str] = set()
+        """Attempts whose result has come."""
+        self._tried: dict[str, set[str]] = defaultdict(set)
+        """By cell: addresses of workers that could not set it up."""
 
     def interrupt(self) -> None:
         # the loop in run sees it: a signal handler must not use the client
@@ -273,7 +275,7 @@ class Dask(Executor):
         by_key = {cell_key(cell): cell for cell in cells}
         done: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._client.subscribe_topic(self._run, lambda event: self._saw(event[1], watch))
-        waiting = self._submit(by_key, done)
+        waiting = {key: self._submit(cell, done) for key, cell in by_key.items()}
         asked: float | None = None
         try:
             while waiting:
@@ -284,13 +286,18 @@ class Dask(Executor):
                 else:
                     future = waiting.pop(key, None)
                     if future is not None:
-                        yield self.with_provenance(self._result(by_key[key], future))
+                        result, address = self._result(by_key[key], future)
+                        if others := self._others(result, address):
+                            waiting[key] = self._submit(by_key[key], done, others)
+                        else:
+                            yield self.with_provenance(result)
                 if self.draining:
                     for key in [key for key in waiting if key not in self._began]:
                         waiting.pop(key).cancel()
                 if self._interrupted and asked is None:
                     asked = time.monotonic()
-                    self._call_workers(stop_run)
+                    # in a thread, since a frozen worker does not answer
+                    threading.Thread(target=self._stop_cells, daemon=True).start()
                 if asked is not None and time.monotonic() - asked > 2 * GRACE:
                     for key in list(waiting):
                         waiting.pop(key).cancel()
@@ -299,27 +306,47 @@ class Dask(Executor):
                             self._unfinished(by_key[key], "interrupted", "Interrupted", message)
                         )
         finally:
-            self._leave(waiting)
+            with suppress(Exception):  # the scheduler may be gone
+                self._client.unsubscribe_topic(self._run)
+                self._client.cancel(list(waiting.values()))
 
     def _submit(
-        self, cells: dict[str, CellConfig], done: queue.SimpleQueue[str]
-    ) -> dict[str, Future]:
-        futures = {}
-        for key, cell in cells.items():
-            futures[key] = self._client.submit(
-                run_on_worker,
-                *(cell, self.options, self._run, str(Path.cwd())),
-                key=f"{self._run}-{key}",
-                pure=False,
-                resources={"GPU": 1} if self.options.device == "cuda" else None,
-            )
-            futures[key].add_done_callback(lambda _, key=key: done.put(key))
-        return futures
+        self, cell: CellConfig, done: queue.SimpleQueue[str], workers: list[str] | None = None
+    ) -> Future:
+        key = cell_key(cell)
+        future = self._client.submit(
+            run_on_worker,
+            *(cell, self.options, self._run, str(Path.cwd()), metadata.version("encbench")),
+            key=f"{self._run}-{key}-{len(self._tried[key])}",
+            pure=False,
+            resources={"GPU": 1} if self.options.device == "cuda" else None,
+            workers=workers,
+            # should these be lost, any other
+            allow_other_workers=workers is not None,
+        )
+        future.add_done_callback(lambda _: done.put(key))
+        return future
 
-    def _result(self, cell: CellConfig, future: Future) -> CellResult:
+    def _others(self, result: CellResult, address: str) -> list[str]:
+        """Workers to try a cell on that one could not set up; none where it is not to be tried.
+
+        Of a worker that could not even answer, the address is not known, "".
+        """
+        record, tried = result.record, self._tried[result.record.key]
+        lacking = record.error is not None and record.error.type in LACKING
+        if self.draining or not lacking or record.phase not in ("setup", "start"):
+            return []
+        tried.add(address)
+        others = _workers(self._client).keys() - tried - self._unfit
+        if not address:
+            others &= self._fit
+        return sorted(others) if len(tried) < MOST_WORKERS else []
+
+    def _result(self, cell: CellConfig, future: Future) -> tuple[CellResult, str]:
+        """The result, and the address of the worker that gave it."""
         began = self._began.get(cell_key(cell), {})
         try:
-            delivered: tuple[str, CellResult] | None = future.result()
+            delivered: tuple[str, str, CellResult | str] | None = future.result()
         except KilledWorker as error:
             message = (
                 f"the cluster lost {error.allowed_failures + 1} workers that ran this cell, "
@@ -327,24 +354,31 @@ class Dask(Executor):
             )
             result = self._unfinished(cell, "failed", "WorkersLost", message)
             result.record.lost_workers = list(began.values())
-            return result
+            return result, ""
         except Exception as error:
             self._check_connection()
-            message = f"the cluster could not run it: {type(error).__name__}: {error}"
-            return self._unfinished(cell, "failed", type(error).__name__, message)
+            message = f"the cluster could not run it: {error_line(error)}"
+            return self._unfinished(cell, "failed", type(error).__name__, message), ""
         finally:
             future.release()
         if delivered is None:
             message = "the cluster cancelled it"
-            return self._unfinished(cell, "interrupted", "Interrupted", message)
-        attempt, result = delivered
+            return self._unfinished(cell, "interrupted", "Interrupted", message), ""
+        attempt, address, found = delivered
+        if isinstance(found, str):
+            if address not in self._unfit:
+                logger.warning("%s; it is passed over", found)
+            self._unfit.add(address)
+            return self._unfinished(cell, "failed", "OtherEncbench", found), address
+        self._fit.add(address)
+        self._ended.add(attempt)
         lost = [
             f"{worker}: lost while it ran this cell"
             for earlier, worker in began.items()
-            if earlier != attempt
+            if earlier not in self._ended
         ]
-        result.record.lost_workers = [*lost, *result.record.lost_workers]
-        return result
+        found.record.lost_workers = [*lost, *found.record.lost_workers]
+        return found, address
 
     def _unfinished(self, cell: CellConfig, status: Status, kind: str, message: str) -> CellResult:
         phase = self._phases.get(cell_key(cell), "")
@@ -356,16 +390,9 @@ class Dask(Executor):
         self._phases[event.key] = event.phase
         watch(event)
 
-    def _call_workers(self, function: Callable[[str], None]) -> threading.Thread:
-        """Call a function with the run's name on all workers, without waiting for a frozen one."""
-
-        def call() -> None:
-            with suppress(Exception):  # a worker may go meanwhile
-                self._client.run(function, self._run, on_error="ignore")
-
-        thread = threading.Thread(target=call, daemon=True)
-        thread.start()
-        return thread
+    def _stop_cells(self) -> None:
+        with suppress(Exception):  # a worker may go meanwhile
+            self._client.run(stop_run, self._run, on_error="ignore")
 
     def _check_connection(self) -> None:
         if self._client.status != "running":
@@ -374,46 +401,33 @@ class Dask(Executor):
                 "goes on from there once the cluster is back"
             )
 
-    def _leave(self, waiting: dict[str, Future]) -> None:
-        """Leave nothing on the cluster."""
-        if self._client.status != "running":
-            return
-        with suppress(Exception):  # it may go at this moment
-            self._client.unsubscribe_topic(self._run)
-            if waiting:
-                self._client.cancel(list(waiting.values()))
-            self._call_workers(end_processes).join(timeout=GRACE)
-
 
 # In a worker of the cluster
 
-_lock = threading.Lock()
-_idle: list[tuple[str, float, Worker]] = []
-"""Processes without a cell: of which run, since when."""
+_thread = threading.local()
+"""Each thread of a Dask worker runs one cell at a time; ``processes`` holds its ``Worker``."""
 _stopped: set[str] = set()
+"""Runs whose cells are to stop."""
 
 
 def run_on_worker(
-    cell: CellConfig, options: RunOptions, run: str, folder: str
-) -> tuple[str, CellResult] | None:
-    """Run a cell in a process beside the Dask worker's own, and wait for it.
+    cell: CellConfig, options: RunOptions, run: str, folder: str, encbench: str
+) -> tuple[str, str, CellResult | str] | None:
+    """Run a cell of a run in a process beside the Dask worker's own, and wait for it.
 
     Dask's threads share one process, in which cells would share random numbers, memory and
-    crashes.
-
-    Args:
-        cell: what to run.
-        options: how it is run.
-        run: names the run, for its progress and to stop it.
-        folder: the coordinator's working directory, used where this machine has it too.
-
-    Returns:
-        A name for this attempt and its result; None where nobody waits for it any more.
+    crashes. ``folder`` is the coordinator's working directory, used where this machine has it too.
+    Returns a name for this attempt, this worker's address, and the result, or instead of it why
+    there is none: this worker has another version than the coordinator's ``encbench``. None where
+    nobody waits for it any more.
     """
     dask_worker: Any = get_worker()
     task = dask_worker.get_current_task()
     attempt = uuid.uuid4().hex
     where = f"{dask_worker.name} ({platform.node()})"
+    if (here := metadata.version("encbench")) != encbench:
+        reason = f"worker {where} has encbench {here}, and this run is of {encbench}"
+        return attempt, dask_worker.address, reason
     sent = 0.0
 
     def watch(event: Event) -> None:
@@ -425,7 +439,7 @@ def run_on_worker(
             with suppress(OSError):  # the scheduler may be gone at this moment
                 dask_worker.log_event(run, content)
 
-    worker = _take(options, run, folder)
+    worker = _worker_of(run, options, folder)
     worker.watch = watch
     try:
         worker.start(cell)
@@ -440,46 +454,31 @@ def run_on_worker(
     finally:
         if not worker.idle:
             worker.close()
-        with _lock:
-            _idle.append((run, time.monotonic(), worker))
-        timer = threading.Timer(IDLE_SECONDS, end_processes)
-        timer.daemon = True
-        timer.start()
     if result.record.error is not None:
         # whoever reads it must know where a path or a plug-in was missing
         result.record.error.message = f"on worker {where}: {result.record.error.message}"
     result.record.provenance.worker = where
-    return attempt, result
+    return attempt, dask_worker.address, result
 
 
-def _take(options: RunOptions, run: str, folder: str) -> Worker:
-    """A worker of the run that is idle, or a new one; its process is started with the cell."""
+def _worker_of(run: str, options: RunOptions, folder: str) -> Worker:
+    """This thread's worker, whose process the run's earlier cells have used."""
     # a nanny's worker is a daemon, which may have no children: they could outlive it. Ours end
     # when it does
     multiprocessing.current_process().daemon = False
-    with _lock:
-        for index, (its_run, _, worker) in enumerate(_idle):
-            if its_run == run:
-                del _idle[index]
-                return worker
-    return Worker(options, lambda event: None, folder)
+    held: tuple[str, Worker] | None = getattr(_thread, "processes", None)
+    if held is not None and held[0] == run:
+        return held[1]
+    if held is not None:
+        held[1].close()
+    worker = Worker(options, lambda event: None, folder)
+    _thread.processes = run, worker
+    return worker
 
 
 def stop_run(run: str) -> None:
     """Make the cells of a run that are running here stop and give what they have."""
     _stopped.add(run)
-
-
-def end_processes(run: str | None = None) -> None:
-    """End processes without a cell: those of a run, and all that have waited ``IDLE_SECONDS``."""
-    with _lock:
-        latest = time.monotonic() - IDLE_SECONDS
-        over = [entry for entry in _idle if entry[0] == run or entry[1] <= latest]
-        _idle[:] = [entry for entry in _idle if entry not in over]
-    for _, _, worker in over:
-        worker.close()
-    if run is not None:
-        _stopped.discard(run)
 
 
 def versions() -> dict[str, str]:

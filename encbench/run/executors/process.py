@@ -34,6 +34,8 @@ GROUP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 """Signals to every process of a group, on which only the coordinator acts: Ctrl-C, SIGTERM."""
 EVENT_INTERVAL = 0.1
 """Seconds between two progress events of one phase; a display shows no more."""
+IDLE_SECONDS = 20.0
+"""Seconds after which a process ends that gets no further cell."""
 REAP_SECONDS = 5.0
 """Seconds that a killed process has to be gone."""
 
@@ -86,6 +88,10 @@ class WorkerProcess:
             return int(self._system.memory_info().rss) if self._system is not None else 0
         except psutil.Error:
             return 0
+
+    @property
+    def exit_code(self) -> int | None:
+        return self._handle.exitcode
 
     def cause(self) -> str:
         """How it ended, in words: `` (killed by SIGKILL)``."""
@@ -159,10 +165,7 @@ def end_process_tree(process: psutil.Process | None, *, itself: bool = True) -> 
 def serve(pipe: Connection, options: RunOptions, folder: str) -> None:
     """Run cells as they come through the pipe, and send events and results back.
 
-    Args:
-        pipe: to the coordinator.
-        options: how its cells are run.
-        folder: the coordinator's working directory, against which relative paths are resolved.
+    ``folder`` is the coordinator's working directory, against which relative paths are resolved.
     """
     for number in GROUP_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
@@ -181,8 +184,9 @@ def serve(pipe: Connection, options: RunOptions, folder: str) -> None:
         limit_gpu_memory(device, options.limits.memory)
     # the pipe breaks when the coordinator is gone
     with contextlib.suppress(EOFError, OSError):
-        while True:
+        while pipe.poll(IDLE_SECONDS):
             _run_one(pipe, pipe.recv(), options, supervision)
+    end_process_tree(psutil.Process(), itself=False)
 
 
 def _run_one(

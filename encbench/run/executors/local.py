@@ -1,4 +1,4 @@
-"""Several cells at a time, each in a process of this machine."""
+"""Cells on this machine: one after another in this process, or several in processes of theirs."""
 
 from __future__ import annotations
 
@@ -13,18 +13,67 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 import torch
+from threadpoolctl import threadpool_limits
 
+from encbench.errors import UsageError
+from encbench.plugins.registry import Registry, default_registry
 from encbench.results.records import CellResult, Status
-from encbench.run.cell import STOPPED
+from encbench.run.cell import STOPPED, run_cell
 from encbench.run.executors.process import WorkerProcess
-from encbench.run.interface import Executor, RunOptions, Watch, unfinished
+from encbench.run.interface import (
+    NO_MAIN_GUARD,
+    Executor,
+    RunOptions,
+    Watch,
+    this_process,
+    unfinished,
+)
 from encbench.run.limits import GRACE, POLL, CellStopped, Interrupted, cores
+from encbench.run.memory import held_bytes
+from encbench.run.signals import Supervision
 from encbench.suite.config import CellConfig
 
 FAR_TOO_MUCH = 1.5
 """Times the memory limit at which a process is killed without waiting for its cell to stop."""
 REMINDER = 0.5
 """Seconds after which a cell is asked again to stop; the first time may come between two cells."""
+
+
+class InProcess(Executor):
+    """The simplest executor: easy to debug, but a plug-in that crashes ends the whole run."""
+
+    name = "in process"
+
+    def __init__(self, options: RunOptions, registry: Registry | None = None) -> None:
+        super().__init__(options)
+        self._registry = registry or default_registry()
+        device = torch.device(options.device)
+        self._supervision = Supervision(options.limits, lambda: held_bytes(device))
+
+    def run(self, cells: Sequence[CellConfig], watch: Watch) -> Generator[CellResult, None, None]:
+        before = torch.get_num_threads()
+        torch.set_num_threads(self.options.threads)
+        try:
+            with threadpool_limits(self.options.threads):
+                for cell in cells:
+                    if self.draining:
+                        return
+                    result = run_cell(
+                        cell,
+                        self._registry,
+                        device=self.options.device,
+                        threads=self.options.threads,
+                        watch=watch,
+                        supervision=self._supervision,
+                    )
+                    result.record.provenance.worker = this_process()
+                    yield self.with_provenance(result)
+        finally:
+            torch.set_num_threads(before)
+
+    def interrupt(self) -> None:
+        self.drain()
+        self._supervision.end(Interrupted("stopped by a signal"))
 
 
 class ProcessPool(Executor):
@@ -228,6 +277,11 @@ class Worker:
         if attempt.reused and not attempt.phase:
             # after its last cell and before this one, which is not this one's fault
             return None
+        if process.exit_code == NO_MAIN_GUARD and not attempt.phase:
+            raise UsageError(
+                'a script that runs suites must do so under `if __name__ == "__main__":`, for the '
+                "processes of its cells import it"
+            )
         starved = process.starved()
         message = f"the worker process died{process.cause()}"
         if starved:
