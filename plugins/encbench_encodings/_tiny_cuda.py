@@ -29,7 +29,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import torch
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 
 from encbench import ParameterError
 from encbench_encodings._multilevel import GridLevel, HashedLevels
@@ -195,9 +195,8 @@ class TinyCudaGrid(HashedLevels):
             )
         super().__init__(in_dim, plan, features_per_level, init_scale, sparse_gradients)
         self.interpolation = interpolation
-        self._scales: Tensor
         scales = torch.tensor([level.scale for level in plan], dtype=torch.float32)
-        self.register_buffer("_scales", scales, persistent=False)
+        self._scales = nn.Buffer(scales, persistent=False)
 
     def cells_of(self, x: Tensor) -> tuple[Tensor, Tensor]:
         # float32 numbers, exact in float64: both precisions see the same grid.

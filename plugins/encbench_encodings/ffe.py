@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 
 from encbench import ParameterError
 from encbench_encodings._constants import ConstantsKept
@@ -84,9 +84,8 @@ class FourierFeatureEncoding(ConstantsKept):
         self.levels = levels
         self.convention = convention
         self.include_input = include_input
-        self._octaves: Tensor
         octaves = torch.tensor([2.0**level for level in range(levels)])
-        self.register_buffer("_octaves", octaves, persistent=False)
+        self._octaves = nn.Buffer(octaves, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:  # (N, d) -> (N, 2 * d * L [+ d])
         octaves = self._octaves.to(x.dtype)

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 
 from encbench import ParameterError
 from encbench_encodings._multilevel import IncludeInput, NodeGrid, ScalarsPerNode, SparseGradients
@@ -73,7 +73,14 @@ class Grid(NodeGrid):
             raise ParameterError(
                 f"grid: resolution={resolution} must be at least 2, for a node on each border"
             )
-        super().__init__(in_dim, [resolution], features, init_std, include_input, sparse_gradients)
+        super().__init__(
+            in_dim,
+            [resolution],
+            features,
+            include_input=include_input,
+            sparse_gradients=sparse_gradients,
+        )
+        nn.init.normal_(self.table, 0.0, init_std)
         self.resolution = resolution
         self.interpolation = interpolation
 
@@ -101,10 +108,6 @@ class Grid(NodeGrid):
         missing = behind * (cells == self.resolution - 2)
         behind, right, left = behind - missing, right + 2 * missing, left - missing
         return torch.stack((before, left, right, behind))
-
-    def grid(self) -> Tensor:
-        """The values as a grid, a view: (n,) * d + (k,), first coordinate last, as images are."""
-        return self.table.view(*[self.resolution] * self.in_dim, self.features)
 
     def extra_repr(self) -> str:
         return (

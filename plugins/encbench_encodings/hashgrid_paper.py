@@ -8,7 +8,7 @@ from typing import Annotated
 
 import torch
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 
 from encbench_encodings._multilevel import (
     FeaturesPerLevel,
@@ -95,8 +95,7 @@ class HashGridPaper(HashedLevels):
         ]
         super().__init__(in_dim, plan, features_per_level, init_scale, sparse_gradients)
         self.resolutions = resolutions
-        self._cells: Tensor
-        self.register_buffer("_cells", torch.tensor(resolutions), persistent=False)
+        self._cells = nn.Buffer(torch.tensor(resolutions), persistent=False)
 
     def cells_of(self, x: Tensor) -> tuple[Tensor, Tensor]:
         # The last vertex belongs to the last cell: no corner lies outside the grid.

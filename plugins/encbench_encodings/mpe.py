@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from pydantic import Field
-from torch import Tensor
+from torch import nn
 
 from encbench import ParameterError
 from encbench_encodings._multilevel import IncludeInput, NodeGrid, ScalarsPerNode, SparseGradients
@@ -62,6 +62,7 @@ class MultigridParametricEncoding(NodeGrid):
         "ICLR 2025, Eq. 2 and 3"
     )
     bibtex = PAPER
+    max_dim = 3
 
     def __init__(
         self,
@@ -106,16 +107,13 @@ class MultigridParametricEncoding(NodeGrid):
                     )
         check_resolutions("mpe", resolutions)
         super().__init__(
-            in_dim, resolutions, features_per_level, init_std, include_input, sparse_gradients
+            in_dim,
+            resolutions,
+            features_per_level,
+            include_input=include_input,
+            sparse_gradients=sparse_gradients,
         )
-
-    def grid(self, level: int) -> Tensor:
-        """The values of a level as a grid, a view: (n,) * d + (k,), first coordinate last.
-
-        ``grid(l)[j, i]`` of a plane is the node at x = (i, j) / (n − 1), as an image is stored.
-        """
-        rows = self.table[self.starts[level] : self.starts[level + 1]]
-        return rows.view(*[self.resolutions[level]] * self.in_dim, self.features)
+        nn.init.normal_(self.table, 0.0, init_std)
 
 
 def spaced_resolutions(

@@ -61,7 +61,7 @@ class SparseMultigrid(NodeGrid):
         'Low Dimensions", ICLR 2025'
     )
 
-    _keys: Tensor
+    max_dim = 3
 
     def __init__(
         self,
@@ -87,22 +87,21 @@ class SparseMultigrid(NodeGrid):
             in_dim,
             resolutions,
             features_per_level,
-            init_std,
-            include_input,
-            sparse_gradients,
+            include_input=include_input,
+            sparse_gradients=sparse_gradients,
             entries=[len(axis) ** in_dim for axis in axes],
         )
+        nn.init.normal_(self.table, 0.0, init_std)
         self.init_std = init_std
-        self._offsets: Tensor
         sizes = [nodes**in_dim for nodes in resolutions]
         offsets = [sum(sizes[:level]) for level in range(len(sizes))]
-        self.register_buffer("_offsets", torch.tensor(offsets), persistent=False)
+        self._offsets = nn.Buffer(torch.tensor(offsets), persistent=False)
         # Kept in the state dict: the rows of the table mean nothing without it.
         keys = [
             _product(axis, nodes, in_dim) + offset
             for axis, nodes, offset in zip(axes, resolutions, offsets, strict=True)
         ]
-        self.register_buffer("_keys", torch.cat(keys))
+        self._keys = nn.Buffer(torch.cat(keys))
 
     @classmethod
     def touched_by(cls, points: Tensor, **settings: Any) -> Self:
@@ -113,10 +112,10 @@ class SparseMultigrid(NodeGrid):
         """
         grid = cls(points.shape[1], samples=1, **settings)
         nodes, _ = super(cls, grid).corners(points.detach().to("cpu", torch.float64))
-        grid._keys = torch.unique(nodes + grid._offsets)
+        grid._keys = nn.Buffer(torch.unique(nodes + grid._offsets))
         begins = torch.searchsorted(grid._keys, grid._offsets).tolist()
         grid.starts = [*begins, len(grid._keys)]
-        grid._starts = torch.tensor(grid.starts[:-1])
+        grid._starts = nn.Buffer(torch.tensor(grid.starts[:-1]), persistent=False)
         grid.table = nn.Parameter(torch.empty(len(grid._keys), grid.features))
         nn.init.normal_(grid.table, 0.0, grid.init_std)
         return grid
