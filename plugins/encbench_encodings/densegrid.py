@@ -48,10 +48,15 @@ class DenseGrid(tcnn.TinyCudaGrid):
         init_scale: tcnn.InitScale = 1e-4,
         sparse_gradients: SparseGradients = False,
     ) -> None:
-        growth = tcnn.growth_of(
-            "densegrid", levels, base_resolution, per_level_scale, max_resolution, default=128
+        plan = tcnn.plan_levels(
+            "densegrid",
+            in_dim,
+            levels,
+            base_resolution,
+            per_level_scale,
+            max_resolution,
+            default=128,
         )
-        plan = tcnn.plan_levels("densegrid", in_dim, levels, base_resolution, growth)
         super().__init__(
             in_dim, plan, features_per_level, interpolation, init_scale, sparse_gradients
         )

@@ -67,15 +67,14 @@ class HashGrid(tcnn.TinyCudaGrid):
         init_scale: tcnn.InitScale = 1e-4,
         sparse_gradients: SparseGradients = False,
     ) -> None:
-        growth = tcnn.growth_of(
-            "hashgrid", levels, base_resolution, per_level_scale, max_resolution, default=2048
-        )
         plan = tcnn.plan_levels(
             "hashgrid",
             in_dim,
             levels,
             base_resolution,
-            growth,
+            per_level_scale,
+            max_resolution,
+            default=2048,
             cap=2**log2_hashmap_size,
             hashed=True,
         )

@@ -50,11 +50,15 @@ class TiledGrid(tcnn.TinyCudaGrid):
         init_scale: tcnn.InitScale = 1e-4,
         sparse_gradients: SparseGradients = False,
     ) -> None:
-        growth = tcnn.growth_of(
-            "tiledgrid", levels, base_resolution, per_level_scale, max_resolution, default=512
-        )
         plan = tcnn.plan_levels(
-            "tiledgrid", in_dim, levels, base_resolution, growth, cap=base_resolution**in_dim
+            "tiledgrid",
+            in_dim,
+            levels,
+            base_resolution,
+            per_level_scale,
+            max_resolution,
+            default=512,
+            cap=base_resolution**in_dim,
         )
         super().__init__(
             in_dim, plan, features_per_level, interpolation, init_scale, sparse_gradients
