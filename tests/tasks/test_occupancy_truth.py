@@ -4,11 +4,9 @@ import igl
 import numpy as np
 import pytest
 import trimesh
-from encbench_tasks._occupancy.repair import oriented
 from encbench_tasks._occupancy.shapes import SHAPES, solid_of_shape
-from encbench_tasks._occupancy.solid import solid_of_mesh
+from encbench_tasks._occupancy.solid import RayParity, WindingNumber, oriented, solid_of_mesh
 from encbench_tasks._occupancy.triangles import Triangles, edges_of, signed_volume
-from encbench_tasks._occupancy.truth import RayParity, WindingNumber
 
 from encbench import DataError
 

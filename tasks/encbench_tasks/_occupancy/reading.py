@@ -156,12 +156,14 @@ def _read_ply(data: bytes) -> tuple[Array, Indices]:
         try:
             columns, position = _ply_columns(body, position, order, element)
         except EOFError as error:
-            (whole,) = error.args
-            ends = f"{len(data)} of {whole}"
+            whole, more = error.args
+            ends = f"{len(data)} of {whole}{more}"
             if not order:
-                ends = f"{len(data)}, after {len(body) // 8} of {whole // 8} numbers"
+                ends = f"{len(data)}, after {len(body) // 8} of {whole // 8}{more} numbers"
             raise ValueError(f"damaged: ends at byte {ends}") from None
         if element.name == "vertex":
+            if missing := set("xyz").difference(columns):
+                raise ValueError(f"vertices have no {' and '.join(sorted(missing))}")
             vertices = np.hstack([columns[axis] for axis in "xyz"]).astype(np.float64)
         elif element.name in ("face", "tristrips"):
             corners = columns[next(name for name in (*PLY_CORNERS, *columns) if name in columns)]
@@ -211,7 +213,8 @@ def _ply_columns(
     """The values of each property, and where they end.
 
     An array (rows, n) if the lists of all rows are as long as those of the first, otherwise an
-    array for each row. Raises EOFError, with the position that is needed, if the body ends before.
+    array for each row. Raises EOFError, with the position that is needed and " or more" where rows
+    differ, if the body ends before.
     """
 
     def stored(kind: str) -> np.dtype[Any]:
@@ -223,7 +226,7 @@ def _ply_columns(
         if count < 0:
             raise ValueError(f"a list of {count} numbers")
         if position > len(body):
-            raise EOFError(position)
+            raise EOFError(position, " or more")
         return np.frombuffer(body, stored(kind), count, start).astype(kind)
 
     first = position
@@ -246,7 +249,7 @@ def _ply_columns(
         if all((rows["length of " + name] == lengths[name]).all() for name in lists):
             position = first + element.count * size
             if present < element.count:
-                raise EOFError(position)
+                raise EOFError(position, "")
             return {name: rows[name].astype(kind) for name, kind, _ in element.properties}, position
     return columns, position
 
