@@ -92,14 +92,11 @@ class FourierFeatureEncoding(ConstantsKept):
         if self.convention == "paper":
             phase = x.unsqueeze(1) * octaves.unsqueeze(1)  # (N, L, d)
             features = torch.stack((phase.sin(), phase.cos()), dim=2)
-        elif self.convention == "nerf":
-            half_turns = x.unsqueeze(2) * octaves  # (N, d, L)
-            phase = math.pi * (half_turns - 2 * (half_turns / 2).round())
-            features = torch.stack((phase.sin(), phase.cos()), dim=3)
         else:
-            turns = x.unsqueeze(2) * octaves  # (N, d, L)
+            nerf = self.convention == "nerf"
+            turns = x.unsqueeze(2) * (octaves / 2 if nerf else octaves)  # (N, d, L)
             phase = 2 * math.pi * (turns - turns.round())
-            features = torch.stack((phase.sin(), phase.cos()), dim=1)
+            features = torch.stack((phase.sin(), phase.cos()), dim=3 if nerf else 1)
         encoded = features.flatten(1)
         return torch.cat((encoded, x), dim=1) if self.include_input else encoded
 

@@ -36,8 +36,7 @@ class Grid(NodeGrid):
         interpolation: see above.
         init_std: node values start as N(0, init_std²).
         include_input: whether the coordinates are appended.
-        sparse_gradients: the table's gradient as a sparse COO tensor. A step then costs nothing
-            for entries that no point read; only plain SGD and SparseAdam take it.
+        sparse_gradients: COO gradient of the table: cheap steps, only for SGD and SparseAdam.
 
     Raises:
         ParameterError: an unknown interpolation.

@@ -46,8 +46,7 @@ class MultigridParametricEncoding(NodeGrid):
         init_std: node values start as N(0, init_std²). The paper's N(0, 0.01) is read as a
             standard deviation of 0.01; read as a variance it would be 0.1.
         include_input: whether the coordinates are appended, as in the paper.
-        sparse_gradients: the table's gradient as a sparse COO tensor. A step then costs nothing
-            for entries that no point read; only plain SGD and SparseAdam take it.
+        sparse_gradients: COO gradient of the table: cheap steps, only for SGD and SparseAdam.
 
     Raises:
         ParameterError: resolutions given beside what it replaces, a resolution below 2,

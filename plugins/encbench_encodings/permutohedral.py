@@ -50,8 +50,7 @@ class Permutohedral(MultilevelGrid):
         max_resolution: N_max, of the finest level.
         shift: whether levels are shifted.
         init_std: entries start as N(0, init_std²).
-        sparse_gradients: the table's gradient as a sparse COO tensor. A step then costs nothing
-            for entries that no point read; only plain SGD and SparseAdam take it.
+        sparse_gradients: COO gradient of the table: cheap steps, only for SGD and SparseAdam.
 
     Raises:
         ParameterError: max_resolution below base_resolution, or one level with two of them.

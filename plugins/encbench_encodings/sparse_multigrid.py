@@ -47,8 +47,7 @@ class SparseMultigrid(NodeGrid):
         samples: s, points an axis whose cells' nodes are stored; None stores all nodes.
         init_std: node values start as N(0, init_std²).
         include_input: whether the coordinates are appended.
-        sparse_gradients: the table's gradient as a sparse COO tensor. A step then costs nothing
-            for entries that no point read; only plain SGD and SparseAdam take it.
+        sparse_gradients: COO gradient of the table: cheap steps, only for SGD and SparseAdam.
 
     Raises:
         ParameterError: no resolution, or one below 2.
