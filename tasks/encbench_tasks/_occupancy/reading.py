@@ -304,7 +304,7 @@ def _read_glb(data: bytes) -> tuple[Array, Indices]:
         raise ValueError(f"damaged: ends at byte {len(data)} of {whole}")
     scene = json.loads(data[20 : 20 + json_size])
     # an accessor without a buffer is all zeros: its length costs the file nothing
-    sizes = [COMPONENTS[each["type"]] * each["count"] for each in scene.get("accessors", [])]
+    sizes = [COMPONENTS[each["type"]] * abs(each["count"]) for each in scene.get("accessors", [])]
     parts = [part for mesh in scene.get("meshes", []) for part in mesh["primitives"]]
     used = [index for part in parts for index in part["attributes"].values()]
     used += [part["indices"] for part in parts if "indices" in part]
