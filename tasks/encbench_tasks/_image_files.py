@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from functools import cache
 from importlib.util import find_spec
@@ -11,7 +10,6 @@ from pathlib import Path
 from encbench import DataError
 from encbench.errors import did_you_mean
 
-logger = logging.getLogger("encbench")
 PHOTOGRAPHS = {
     "astronaut": "astronaut.png",
     "brick": "brick.png",
@@ -38,8 +36,6 @@ SUFFIXES = (
     *(".tga", ".tif", ".tiff", ".webp"),
 )
 """Files with these endings, in any case, are the images of a folder."""
-NOT_UTF8 = re.compile("[\ud800-\udfff]")
-"""What Python has in a file's name for bytes that are not UTF-8."""
 
 
 def locate_image(image: str) -> Path:
@@ -82,8 +78,7 @@ def named_folder(image: str) -> Path | None:
 def folder_images(folder: Path) -> list[Path]:
     """The images directly in a folder, in natural order (``img2`` before ``img10``).
 
-    Files are known by their endings; hidden ones, others and subfolders are left out, and with a
-    warning those whose names are not UTF-8, which no record could hold.
+    Files are known by their endings; hidden ones, others and subfolders are left out.
 
     Raises:
         DataError: the folder cannot be listed, or holds no image.
@@ -93,9 +88,6 @@ def folder_images(folder: Path) -> list[Path]:
     except OSError as error:
         raise DataError(f"folder {str(folder)!r} cannot be listed: {error.strerror}") from None
     images = [n for n in names if Path(n).suffix.lower() in SUFFIXES and not n.startswith(".")]
-    for name in filter(NOT_UTF8.search, images.copy()):
-        images.remove(name)
-        logger.warning("%s: left out %r, whose name is not UTF-8; rename it", folder, name)
     if not images:
         found = f"{len(names)} other files" if names else "no files"
         raise DataError(

@@ -220,20 +220,6 @@ def test_a_damaged_image_of_a_folder_fails_alone(tmp_path):
         ImageTask(**bad)
 
 
-def test_a_file_whose_name_is_not_utf8_is_left_out_of_its_folder(tmp_path, caplog):
-    Image.new("RGB", (4, 4)).save(tmp_path / "a.png")
-    try:
-        (tmp_path / "b\udcff.png").touch()
-    except OSError:
-        pytest.skip("this file system has no such names")
-    (target,) = ImageTask.targets(image=str(tmp_path))
-    assert Path(target["image"]).name == "a.png"
-    assert r"left out 'b\udcff.png', whose name is not UTF-8; rename it" in caplog.text
-    (tmp_path / "a.png").unlink()
-    with pytest.raises(DataError, match="holds no image, but 1 other files"):
-        ImageTask.targets(image=str(tmp_path))
-
-
 def test_an_image_smaller_than_the_default_batch_is_learned(tmp_path):
     Image.new("RGB", (4, 4), "red").save(tmp_path / "small.png")
     suite = Suite(
