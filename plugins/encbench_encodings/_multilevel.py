@@ -13,10 +13,10 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from encbench import SparseBlock
+from encbench import ParameterError, SparseBlock
 from encbench_encodings._constants import ConstantsKept, at_least_float32
 from encbench_encodings._tables import (
-    linear_corners,
+    cells_and_places,
     over_corners,
     strides_of,
     weighted_rows,
@@ -109,6 +109,9 @@ class NodeGrid(MultilevelGrid):
         features: F, stored at a node.
         axes: (L, k), the coordinates that each grid is over; all of them if not given.
         entries: stored nodes of each grid, all if not given.
+
+    Raises:
+        ParameterError: no grid, or one of fewer than 2 nodes an axis.
     """
 
     max_dim = sys.maxsize
@@ -124,6 +127,11 @@ class NodeGrid(MultilevelGrid):
         axes: Sequence[Sequence[int]] | None = None,
         entries: Sequence[int] | None = None,
     ) -> None:
+        if min(resolutions, default=0) < 2:
+            raise ParameterError(
+                "resolutions must be one or more numbers of at least 2, for a node on each border; "
+                f"got {sorted(set(resolutions))}"
+            )
         self.grid_dim = len(axes[0]) if axes else in_dim
         super().__init__(
             in_dim,
@@ -140,7 +148,13 @@ class NodeGrid(MultilevelGrid):
     def corners(self, x: Tensor) -> tuple[Tensor, Tensor]:
         # (d, N, 1), or (k, N, L) where the grids are over coordinates of their own
         x = x.t().unsqueeze(-1) if self._axes is None else x[:, self._axes].permute(2, 0, 1)
-        return linear_corners(x, self._cells, self._strides)
+        # The last node belongs to the last cell: no corner lies outside its grid.
+        cells, place = cells_and_places(x * self._cells.to(x.dtype), self._cells - 1)
+        lower = cells * self._strides
+        return (
+            over_corners(torch.add, torch.stack((lower, lower + self._strides))),
+            over_corners(torch.mul, torch.stack((1 - place, place))),
+        )
 
     def grid(self, level: int = 0) -> Tensor:
         """The values of a grid that stores all nodes, a view: (n,) * k + (F,).

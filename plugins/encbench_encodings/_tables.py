@@ -10,18 +10,7 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
-from encbench import ParameterError
-
 InitStd = Annotated[float, Field(ge=0, description="standard deviation of the initial values")]
-
-
-def check_resolutions(name: str, resolutions: Sequence[int]) -> None:
-    """Raise ParameterError unless there are resolutions, all of 2 nodes an axis or more."""
-    if min(resolutions, default=0) < 2:
-        raise ParameterError(
-            f"{name}: resolutions={list(resolutions)} must be one or more numbers of at least 2, "
-            "for a node on each border"
-        )
 
 
 def cells_and_places(position: Tensor, last: Tensor) -> tuple[Tensor, Tensor]:
@@ -54,26 +43,6 @@ def over_corners(combine: Callable[[Tensor, Tensor], Tensor], ends: Tensor) -> T
     for axis in range(1, ends.shape[1]):
         corners = combine(ends[:, axis].unsqueeze(1), corners.unsqueeze(0)).flatten(0, 1)
     return corners
-
-
-def linear_corners(x: Tensor, cells: Tensor, strides: Tensor) -> tuple[Tensor, Tensor]:
-    """Nodes around points of L grids with nodes on both borders, and their linear weights.
-
-    Args:
-        x: (d, N, L) in [0, 1], or (d, N, 1) where all grids are read at the same points.
-        cells: (L,) int64, cells an axis.
-        strides: (d, 1, L) int64, what a step along each axis adds to a node's number.
-
-    Returns:
-        (2^d, N, L) int64 numbers of the nodes within their grid, and (2^d, N, L) weights.
-    """
-    # The last node belongs to the last cell: no corner lies outside its grid.
-    cell, place = cells_and_places(x * cells.to(x.dtype), cells - 1)
-    lower = cell * strides
-    return (
-        over_corners(torch.add, torch.stack((lower, lower + strides))),
-        over_corners(torch.mul, torch.stack((1 - place, place))),
-    )
 
 
 def strides_of(nodes: Sequence[int], dim: int) -> Tensor:

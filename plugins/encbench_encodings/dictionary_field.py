@@ -102,12 +102,8 @@ class DictionaryField(ConstantsKept):
                 f"dictionary_field: {len(frequencies)} frequencies and {len(resolutions)} "
                 "basis_resolutions; give as many of each, at least one"
             )
-        if min(frequencies) <= 0 or min(*resolutions, coefficient_resolution) < 2:
-            raise ParameterError(
-                f"dictionary_field: frequencies={frequencies} must be above 0 and "
-                f"basis_resolutions={resolutions} and coefficient_resolution="
-                f"{coefficient_resolution} at least 2"
-            )
+        if min(frequencies) <= 0:
+            raise ParameterError(f"dictionary_field: frequencies={frequencies} must be above 0")
         levels = len(frequencies)
         super().__init__(in_dim, out_dim=levels * features_per_level)
         self.frequencies = frequencies

@@ -39,7 +39,7 @@ class Grid(NodeGrid):
         sparse_gradients: COO gradient of the table: cheap steps, only for SGD and SparseAdam.
 
     Raises:
-        ParameterError: an unknown interpolation.
+        ParameterError: an unknown interpolation, or a resolution below 2.
     """
 
     equation = "γ(x) = Σ_c w_c(x) · θ[c], c the 2^d or 4^d nodes around x"
@@ -67,10 +67,6 @@ class Grid(NodeGrid):
         if interpolation not in ("linear", "cubic"):
             raise ParameterError(
                 f"grid: interpolation={interpolation!r} is neither 'linear' nor 'cubic'"
-            )
-        if resolution < 2:
-            raise ParameterError(
-                f"grid: resolution={resolution} must be at least 2, for a node on each border"
             )
         super().__init__(
             in_dim,

@@ -12,7 +12,6 @@ from torch import Tensor
 
 from encbench import Encoding, ParameterError, SparseBlock
 from encbench_encodings._multilevel import NodeGrid
-from encbench_encodings._tables import check_resolutions
 
 DEFAULT_RESOLUTIONS = (16, 32, 64)
 
@@ -69,7 +68,6 @@ class KPlanes(Encoding):
         init_high: Annotated[float, Field(description="to here")] = 0.5,
     ) -> None:
         resolutions = list(DEFAULT_RESOLUTIONS if resolutions is None else resolutions)
-        check_resolutions("kplanes", resolutions)
         if init_low > init_high:
             raise ParameterError(
                 f"kplanes: init_low={init_low} is above init_high={init_high}; swap them"
@@ -91,7 +89,7 @@ class KPlanes(Encoding):
 
     def forward(self, x: Tensor) -> Tensor:  # (N, d) -> (N, L * F)
         values: Tensor = self.planes(x)
-        factors = values.unflatten(1, (len(self.resolutions), len(self.pairs), self.features))
+        factors = values.view(-1, len(self.resolutions), len(self.pairs), self.features)
         return factors.prod(2).flatten(1)
 
     def sparse_jacobian(self, x: Tensor) -> list[SparseBlock] | None:

@@ -9,7 +9,7 @@ from torch import nn
 
 from encbench import ParameterError
 from encbench_encodings._multilevel import IncludeInput, NodeGrid, ScalarsPerNode, SparseGradients
-from encbench_encodings._tables import InitStd, check_resolutions
+from encbench_encodings._tables import InitStd
 
 PAPER = """\
 @inproceedings{audia2025grids,
@@ -104,7 +104,6 @@ class MultigridParametricEncoding(NodeGrid):
                         f"mpe: resolutions={resolutions} and {name}={value} both set the grids; "
                         "give one of them"
                     )
-        check_resolutions("mpe", resolutions)
         super().__init__(
             in_dim,
             resolutions,

@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from encbench_encodings._multilevel import IncludeInput, NodeGrid, ScalarsPerNode, SparseGradients
-from encbench_encodings._tables import InitStd, check_resolutions
+from encbench_encodings._tables import InitStd
 
 DEFAULT_RESOLUTIONS = (16, 128)
 
@@ -80,7 +80,6 @@ class SparseMultigrid(NodeGrid):
         sparse_gradients: SparseGradients = False,
     ) -> None:
         resolutions = list(DEFAULT_RESOLUTIONS if resolutions is None else resolutions)
-        check_resolutions("sparse_multigrid", resolutions)
         axes = [_touched_on_axis(nodes, samples) for nodes in resolutions]
         super().__init__(
             in_dim,

@@ -59,4 +59,4 @@ class TensorfCP(Encoding):
 
     def forward(self, x: Tensor) -> Tensor:  # (N, d) -> (N, R)
         values: Tensor = self.vectors(x)
-        return values.unflatten(1, (self.in_dim, self.out_dim)).prod(1)
+        return values.view(-1, self.in_dim, self.out_dim).prod(1)

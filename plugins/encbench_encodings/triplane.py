@@ -56,7 +56,7 @@ class TriPlane(Encoding):
 
     def forward(self, x: Tensor) -> Tensor:  # (N, 3) -> (N, F)
         values: Tensor = self.planes(x)
-        return values.unflatten(1, (len(AXES), self.out_dim)).sum(1)
+        return values.view(-1, len(AXES), self.out_dim).sum(1)
 
     def sparse_jacobian(self, x: Tensor) -> list[SparseBlock]:
         """One block: the corners of all three planes feed the same features."""
