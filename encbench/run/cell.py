@@ -158,7 +158,7 @@ class _CellRun:
             self.record.activation = str(model.activation)
             self.record.parameters = model.parameter_counts()
             self.record.learning_rate = self._learning_rate()
-        steps = total_steps(self.cell.training, self.task.points_per_epoch)
+        steps = total_steps(self.cell.training, self.task.points_per_epoch, self.task)
         if self.cell.ntk.points:
             generator = self.streams.generator("ntk")
             self.ntk_points = self.task.ntk_points(self.cell.ntk.points, generator)

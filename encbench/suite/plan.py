@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
@@ -30,7 +31,8 @@ def plan(suite: Suite, registry: Registry) -> list[CellConfig]:
     """All cells of a suite: encodings × targets of the tasks × seeds, tasks outermost.
 
     Raises:
-        UsageError: a name or a parameter is wrong. Data that cannot be read is not an error
+        UsageError: a name or a parameter is wrong, or an encoding does not take points of a
+            task's dimension. Data that cannot be read is not an error
             here: its cells fail and the others run.
     """
     cells: list[CellConfig] = []
@@ -40,6 +42,8 @@ def plan(suite: Suite, registry: Registry) -> list[CellConfig]:
             (entry, _resolve("encoding", entry, registry))
             for entry in task_entry.encodings or suite.encodings
         ]
+        for entry, _ in encodings:
+            _check_dimension(entry, registry, task_entry, offer.load())
         for task in _targets(task_entry, offer):
             data_hash = _data_hash(offer.load(), task)
             for encoding_entry, encoding in encodings:
@@ -60,6 +64,22 @@ def plan(suite: Suite, registry: Registry) -> list[CellConfig]:
                     for seed in suite.seeds
                 )
     return _each_once(cells)
+
+
+def _check_dimension(
+    entry: SuiteEntry, registry: Registry, task_entry: SuiteEntry, task: type[Task]
+) -> None:
+    """What the classes state; a task may also know its dimension only once it has read its data."""
+    encoding = registry.find("encoding", entry.name).load()
+    low, high = getattr(encoding, "min_dim", 1), getattr(encoding, "max_dim", math.inf)
+    in_dim = getattr(task, "in_dim", None)
+    if isinstance(in_dim, int) and not low <= in_dim <= high:
+        takes = str(low) if low == high else f"{low} to {high}"
+        raise SuiteError(
+            f"encoding {entry.text!r} takes points of {takes} coordinates, task "
+            f"{task_entry.text!r} has {in_dim}; leave one of them out, or give the task "
+            "encodings of its own"
+        )
 
 
 def _each_once(cells: list[CellConfig]) -> list[CellConfig]:

@@ -1,7 +1,8 @@
-"""Grids of several levels with one table for all: with nodes on both borders, and hashed."""
+"""Several grids with one table for all: with nodes on both borders, and hashed."""
 
 from __future__ import annotations
 
+import sys
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,12 +13,10 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from encbench import SparseBlock
+from encbench import ParameterError, SparseBlock
 from encbench_encodings._constants import ConstantsKept, at_least_float32
 from encbench_encodings._tables import (
-    blocks_of_levels,
-    check_columns,
-    linear_corners,
+    cells_and_places,
     over_corners,
     strides_of,
     weighted_rows,
@@ -63,12 +62,7 @@ class MultilevelGrid(ConstantsKept):
         self.sparse_gradients = sparse_gradients
         self.starts = [sum(entries[:level]) for level in range(len(entries) + 1)]
         self.table = nn.Parameter(torch.empty(self.starts[-1], features))
-        self._starts: Tensor
-        self.register_buffer("_starts", torch.tensor(self.starts[:-1]), persistent=False)
-
-    @property
-    def num_levels(self) -> int:
-        return len(self.starts) - 1
+        self._starts = nn.Buffer(torch.tensor(self.starts[:-1]), persistent=False)
 
     @abstractmethod
     def corners(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -80,7 +74,11 @@ class MultilevelGrid(ConstantsKept):
 
     def rows_and_weights(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Rows of the table (N, L, m) int64 that x (N, d) reads, and weights (N, L, m)."""
-        check_columns(self, x)
+        # other columns would be left out, or broadcast: a wrong result, not an error
+        if x.shape[1] != self.in_dim:
+            raise ValueError(
+                f"the encoding was built for in_dim={self.in_dim}, got x of shape {tuple(x.shape)}"
+            )
         entries, weights = self.corners(at_least_float32(x))
         rows = (entries + self._starts).permute(1, 2, 0).contiguous()
         return rows, weights.permute(1, 2, 0).contiguous()
@@ -92,46 +90,80 @@ class MultilevelGrid(ConstantsKept):
 
     def sparse_jacobian(self, x: Tensor) -> list[SparseBlock]:
         """One block a level; rows that collide within a level stand there twice."""
-        return blocks_of_levels("table", self.table, *self.rows_and_weights(x))
+        rows, weights = self.rows_and_weights(x)
+        count, width = self.table.shape
+        return [
+            SparseBlock("table", rows[:, level], weights[:, level], count, level * width, width)
+            for level in range(rows.shape[1])
+        ]
 
 
 class NodeGrid(MultilevelGrid):
-    """Base of grids with nodes on both borders: level l has n_l an axis, node i at i / (n_l − 1).
+    """Grids with nodes on both borders: grid l has n_l an axis, node i at i / (n_l − 1).
 
-    Interpolates linearly along each axis. Entry Σ_a i_a · n_l^a of a level is node i.
+    Interpolates linearly along each axis. Entry Σ_a i_a · n_l^a of a grid is node i. The table is
+    not initialized.
 
     Args:
-        resolutions: n_l >= 2 of each level.
-        init_std: node values start as N(0, init_std²).
-        entries: stored nodes of each level, n_l^d if not given.
+        resolutions: n_l >= 2 of each grid.
+        features: F, stored at a node.
+        axes: (L, k), the coordinates that each grid is over; all of them if not given.
+        entries: stored nodes of each grid, all if not given.
+
+    Raises:
+        ParameterError: no grid, or one of fewer than 2 nodes an axis.
     """
+
+    max_dim = sys.maxsize
 
     def __init__(
         self,
         in_dim: int,
         resolutions: Sequence[int],
         features: int,
-        init_std: float,
-        include_input: bool,
-        sparse_gradients: bool,
+        *,
+        include_input: bool = False,
+        sparse_gradients: bool = False,
+        axes: Sequence[Sequence[int]] | None = None,
         entries: Sequence[int] | None = None,
     ) -> None:
+        if min(resolutions, default=0) < 2:
+            raise ParameterError(
+                "resolutions must be one or more numbers of at least 2, for a node on each border; "
+                f"got {sorted(set(resolutions))}"
+            )
+        self.grid_dim = len(axes[0]) if axes else in_dim
         super().__init__(
             in_dim,
-            entries=entries or [nodes**in_dim for nodes in resolutions],
+            entries=entries or [nodes**self.grid_dim for nodes in resolutions],
             features=features,
             include_input=include_input,
             sparse_gradients=sparse_gradients,
         )
         self.resolutions = list(resolutions)
-        nn.init.normal_(self.table, 0.0, init_std)
-        self._cells: Tensor
-        self._strides: Tensor
-        self.register_buffer("_cells", torch.tensor(self.resolutions) - 1, persistent=False)
-        self.register_buffer("_strides", strides_of(self.resolutions, in_dim), persistent=False)
+        self._axes = nn.Buffer(torch.tensor(axes), persistent=False) if axes else None
+        self._cells = nn.Buffer(torch.tensor(self.resolutions) - 1, persistent=False)
+        self._strides = nn.Buffer(strides_of(resolutions, self.grid_dim), persistent=False)
 
     def corners(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        return linear_corners(x.t().unsqueeze(-1), self._cells, self._strides)
+        # (d, N, 1), or (k, N, L) where the grids are over coordinates of their own
+        x = x.t().unsqueeze(-1) if self._axes is None else x[:, self._axes].permute(2, 0, 1)
+        # The last node belongs to the last cell: no corner lies outside its grid.
+        cells, place = cells_and_places(x * self._cells.to(x.dtype), self._cells - 1)
+        lower = cells * self._strides
+        return (
+            over_corners(torch.add, torch.stack((lower, lower + self._strides))),
+            over_corners(torch.mul, torch.stack((1 - place, place))),
+        )
+
+    def grid(self, level: int = 0) -> Tensor:
+        """The values of a grid that stores all nodes, a view: (n,) * k + (F,).
+
+        The first coordinate comes last: ``grid(l)[j, i]`` of a plane is the node at
+        x = (i, j) / (n − 1), as an image is stored.
+        """
+        rows = self.table[self.starts[level] : self.starts[level + 1]]
+        return rows.view(*[self.resolutions[level]] * self.grid_dim, self.features)
 
 
 @dataclass(frozen=True)
@@ -179,16 +211,12 @@ class HashedLevels(MultilevelGrid):
             sum(level.resolution ** (axis + 1) for axis in range(in_dim)) < 2 * level.entries
             for level in dense
         )
-        self._strides: Tensor
-        self._dense_entries: Tensor
-        self._primes: Tensor
-        constants = {
-            "_strides": strides_of([level.resolution for level in dense], in_dim),
-            "_dense_entries": torch.tensor([level.entries for level in dense], dtype=torch.int64),
-            "_primes": torch.tensor(PRIMES[:in_dim]).view(-1, 1, 1),
-        }
-        for name, constant in constants.items():
-            self.register_buffer(name, constant, persistent=False)
+        strides = strides_of([level.resolution for level in dense], in_dim)
+        entries = torch.tensor([level.entries for level in dense], dtype=torch.int64)
+        primes = torch.tensor(PRIMES[:in_dim]).view(-1, 1, 1)
+        self._strides = nn.Buffer(strides, persistent=False)
+        self._dense_entries = nn.Buffer(entries, persistent=False)
+        self._primes = nn.Buffer(primes, persistent=False)
 
     @abstractmethod
     def cells_of(self, x: Tensor) -> tuple[Tensor, Tensor]:

@@ -7,34 +7,10 @@ from typing import Annotated, Any
 
 import torch
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
-from encbench import Encoding, ParameterError, SparseBlock
-from encbench_encodings._constants import at_least_float32
-
 InitStd = Annotated[float, Field(ge=0, description="standard deviation of the initial values")]
-
-
-def check_columns(encoding: Encoding, x: Tensor) -> None:
-    """Raise ValueError unless x has the encoding's number of coordinates.
-
-    Others would be left out, or broadcast: a wrong result, not an error.
-    """
-    if x.shape[1] != encoding.in_dim:
-        raise ValueError(
-            f"{type(encoding).__name__} was built for in_dim={encoding.in_dim}, "
-            f"got x of shape {tuple(x.shape)}"
-        )
-
-
-def check_resolutions(name: str, resolutions: Sequence[int]) -> None:
-    """Raise ParameterError unless there are resolutions, all of 2 nodes an axis or more."""
-    if min(resolutions, default=0) < 2:
-        raise ParameterError(
-            f"{name}: resolutions={list(resolutions)} must be one or more numbers of at least 2, "
-            "for a node on each border"
-        )
 
 
 def cells_and_places(position: Tensor, last: Tensor) -> tuple[Tensor, Tensor]:
@@ -69,94 +45,10 @@ def over_corners(combine: Callable[[Tensor, Tensor], Tensor], ends: Tensor) -> T
     return corners
 
 
-def linear_corners(x: Tensor, cells: Tensor, strides: Tensor) -> tuple[Tensor, Tensor]:
-    """Nodes around points of L grids with nodes on both borders, and their linear weights.
-
-    Args:
-        x: (d, N, L) in [0, 1], or (d, N, 1) where all grids are read at the same points.
-        cells: (L,) int64, cells an axis.
-        strides: (d, 1, L) int64, what a step along each axis adds to a node's number.
-
-    Returns:
-        (2^d, N, L) int64 numbers of the nodes within their grid, and (2^d, N, L) weights.
-    """
-    # The last node belongs to the last cell: no corner lies outside its grid.
-    cell, place = cells_and_places(x * cells.to(x.dtype), cells - 1)
-    lower = cell * strides
-    return (
-        over_corners(torch.add, torch.stack((lower, lower + strides))),
-        over_corners(torch.mul, torch.stack((1 - place, place))),
-    )
-
-
 def strides_of(nodes: Sequence[int], dim: int) -> Tensor:
     """(d, 1, L) int64: n_l^a for axis a, the first coordinate running fastest."""
     powers = [[count**axis for count in nodes] for axis in range(dim)]
     return torch.tensor(powers, dtype=torch.int64).unsqueeze(1)
-
-
-def blocks_of_levels(
-    parameter: str, table: Tensor, rows: Tensor, weights: Tensor
-) -> list[SparseBlock]:
-    """One block a level, from rows and weights (N, L, m); features are ordered by level."""
-    num_rows, width = table.shape
-    return [
-        SparseBlock(parameter, rows[:, level], weights[:, level], num_rows, level * width, width)
-        for level in range(rows.shape[1])
-    ]
-
-
-class FactorTable(nn.Module):
-    """M grids of F values a node, each over k of the coordinates, all in one table.
-
-    Grid m has n_m nodes an axis, node i at y = i / (n_m − 1), and interpolates linearly along
-    each axis. One table and not one a grid: a single lookup serves all. Their values are to be
-    added or multiplied.
-
-    Args:
-        axes: (M, k), the coordinates of each grid.
-        nodes: n_m >= 2 of each grid.
-        features: F.
-
-    Attributes:
-        table: (rows, F) parameter, not initialized. Grid m owns the rows from ``starts[m]`` to
-            ``starts[m + 1]``, first coordinate fastest.
-    """
-
-    def __init__(self, axes: Sequence[Sequence[int]], nodes: Sequence[int], features: int) -> None:
-        super().__init__()
-        self.nodes = list(nodes)
-        self.coordinates = len(axes[0])
-        sizes = [count**self.coordinates for count in nodes]
-        self.starts = [sum(sizes[:index]) for index in range(len(sizes) + 1)]
-        self.table = nn.Parameter(torch.empty(self.starts[-1], features))
-        self._axes: Tensor
-        self._cells: Tensor
-        self._strides: Tensor
-        self._starts: Tensor
-        constants = {
-            "_axes": torch.tensor(axes),
-            "_cells": torch.tensor(self.nodes) - 1,
-            "_strides": strides_of(nodes, self.coordinates),
-            "_starts": torch.tensor(self.starts[:-1]),
-        }
-        for name, constant in constants.items():
-            self.register_buffer(name, constant, persistent=False)
-
-    def rows_and_weights(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Rows of the table and weights, (N, M, 2^k) both, at x (N, d) in [0, 1]."""
-        y = at_least_float32(x[:, self._axes]).permute(2, 0, 1)  # (k, N, M)
-        nodes, weights = linear_corners(y, self._cells, self._strides)
-        rows = nodes + self._starts
-        return rows.permute(1, 2, 0).contiguous(), weights.permute(1, 2, 0).contiguous()
-
-    def forward(self, x: Tensor) -> Tensor:  # (N, d) -> (N, M, F)
-        return weighted_rows(self.table, *self.rows_and_weights(x))
-
-    def grid(self, index: int) -> Tensor:
-        """The values of a grid, a view: (n,) * k + (F,), first coordinate last."""
-        rows = self.table[self.starts[index] : self.starts[index + 1]]
-        return rows.view(*[self.nodes[index]] * self.coordinates, rows.shape[1])
 
 
 def weighted_rows(table: Tensor, rows: Tensor, weights: Tensor, *, sparse: bool = False) -> Tensor:

@@ -29,7 +29,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import torch
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 
 from encbench import ParameterError
 from encbench_encodings._multilevel import GridLevel, HashedLevels
@@ -115,43 +115,33 @@ def finest_resolution(
     return highest
 
 
-def growth_of(
+def plan_levels(
     name: str,
+    in_dim: int,
     levels: int,
     base_resolution: int,
     per_level_scale: float | None,
     max_resolution: int | None,
+    *,
     default: int,
-) -> float:
-    """b, a float32 number. Arguments and errors are those of ``finest_resolution``."""
+    cap: int = MAX_ENTRIES,
+    hashed: bool = False,
+) -> list[GridLevel]:
+    """The levels of a grid, of which none has more than ``cap`` entries.
+
+    Raises:
+        ParameterError: as ``finest_resolution``, or a level that is not hashed has 2^31 vertices
+            or more. tiny-cuda-nn sends all vertices of such a level to entry 0.
+    """
     highest = finest_resolution(
         name, levels, base_resolution, per_level_scale, max_resolution, default
     )
     if per_level_scale is None:
         steps = max(levels - 1, 1)
         per_level_scale = math.exp(math.log(highest / base_resolution) / steps)
-    return float(np.float32(per_level_scale))
-
-
-def plan_levels(
-    name: str,
-    in_dim: int,
-    levels: int,
-    base_resolution: int,
-    growth: float,
-    *,
-    cap: int | None = None,
-    hashed: bool = False,
-) -> list[GridLevel]:
-    """The levels of a grid; ``cap`` bounds the entries of one, None for no bound.
-
-    Raises:
-        ParameterError: a level that is not hashed has 2^31 vertices or more. tiny-cuda-nn sends
-            all vertices of such a level to entry 0.
-    """
     plan = []
     for level in range(levels):
-        scale = level_scale(level, growth, base_resolution)
+        scale = level_scale(level, per_level_scale, base_resolution)
         resolution = math.ceil(scale) + 1
         vertices = resolution**in_dim
         if vertices > MAX_ENTRIES and not hashed:
@@ -159,9 +149,7 @@ def plan_levels(
                 f"{name}: level {level} has {resolution}^{in_dim} vertices, at most {MAX_ENTRIES} "
                 "can be indexed; lower max_resolution, per_level_scale or levels"
             )
-        entries = math.ceil(vertices / ALIGNMENT) * ALIGNMENT
-        if cap is not None:
-            entries = min(entries, cap)
+        entries = min(math.ceil(vertices / ALIGNMENT) * ALIGNMENT, cap)
         plan.append(GridLevel(scale, resolution, entries, hashed and vertices > entries))
     return plan
 
@@ -195,9 +183,8 @@ class TinyCudaGrid(HashedLevels):
             )
         super().__init__(in_dim, plan, features_per_level, init_scale, sparse_gradients)
         self.interpolation = interpolation
-        self._scales: Tensor
         scales = torch.tensor([level.scale for level in plan], dtype=torch.float32)
-        self.register_buffer("_scales", scales, persistent=False)
+        self._scales = nn.Buffer(scales, persistent=False)
 
     def cells_of(self, x: Tensor) -> tuple[Tensor, Tensor]:
         # float32 numbers, exact in float64: both precisions see the same grid.

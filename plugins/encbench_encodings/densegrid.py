@@ -27,8 +27,7 @@ class DenseGrid(tcnn.TinyCudaGrid):
         max_resolution: N_max, instead of b. Neither given: 128 (tiny-cuda-nn: 256).
         interpolation: "nearest" (no derivative in x), "linear" or "smoothstep", w²(3 − 2w).
         init_scale: entries start as U(−init_scale, init_scale).
-        sparse_gradients: the table's gradient as a sparse COO tensor. A step then costs nothing
-            for entries that no point read; only plain SGD and SparseAdam take it.
+        sparse_gradients: COO gradient of the table: cheap steps, only for SGD and SparseAdam.
 
     Raises:
         ParameterError: a level of 2^31 vertices or more, per_level_scale and max_resolution both
@@ -48,10 +47,15 @@ class DenseGrid(tcnn.TinyCudaGrid):
         init_scale: tcnn.InitScale = 1e-4,
         sparse_gradients: SparseGradients = False,
     ) -> None:
-        growth = tcnn.growth_of(
-            "densegrid", levels, base_resolution, per_level_scale, max_resolution, default=128
+        plan = tcnn.plan_levels(
+            "densegrid",
+            in_dim,
+            levels,
+            base_resolution,
+            per_level_scale,
+            max_resolution,
+            default=128,
         )
-        plan = tcnn.plan_levels("densegrid", in_dim, levels, base_resolution, growth)
         super().__init__(
             in_dim, plan, features_per_level, interpolation, init_scale, sparse_gradients
         )

@@ -6,11 +6,11 @@ from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 
 from encbench import ParameterError
 from encbench_encodings._constants import ConstantsKept
-from encbench_encodings._tables import FactorTable, check_columns
+from encbench_encodings._multilevel import NodeGrid
 
 DEFAULT_FREQUENCIES = (2.0, 3.2, 4.4, 5.6, 6.8, 8.0)
 DEFAULT_RESOLUTIONS = (16, 26, 35, 45, 54, 64)
@@ -102,36 +102,28 @@ class DictionaryField(ConstantsKept):
                 f"dictionary_field: {len(frequencies)} frequencies and {len(resolutions)} "
                 "basis_resolutions; give as many of each, at least one"
             )
-        if min(frequencies) <= 0 or min(*resolutions, coefficient_resolution) < 2:
-            raise ParameterError(
-                f"dictionary_field: frequencies={frequencies} must be above 0 and "
-                f"basis_resolutions={resolutions} and coefficient_resolution="
-                f"{coefficient_resolution} at least 2"
-            )
+        if min(frequencies) <= 0:
+            raise ParameterError(f"dictionary_field: frequencies={frequencies} must be above 0")
         levels = len(frequencies)
         super().__init__(in_dim, out_dim=levels * features_per_level)
         self.frequencies = frequencies
         self.mapping = mapping
-        coordinates = torch.arange(levels * in_dim).view(levels, in_dim).tolist()
-        self.coefficients = FactorTable(
-            coordinates[:1], [coefficient_resolution], levels * features_per_level
-        )
+        self.coefficients = NodeGrid(in_dim, [coefficient_resolution], self.out_dim)
         # read at the places within a period of all levels, beside one another
-        self.basis = FactorTable(coordinates, resolutions, features_per_level)
-        torch.nn.init.constant_(self.coefficients.table, coefficient_init)
-        torch.nn.init.normal_(self.basis.table, 0.0, basis_std)
-        self._frequencies: Tensor
+        axes = torch.arange(levels * in_dim).view(levels, in_dim).tolist()
+        self.basis = NodeGrid(levels * in_dim, resolutions, features_per_level, axes=axes)
+        nn.init.constant_(self.coefficients.table, coefficient_init)
+        nn.init.normal_(self.basis.table, 0.0, basis_std)
         # float32 numbers, exact in float64: both precisions repeat at the same places.
         periods = torch.tensor(frequencies, dtype=torch.float32).unsqueeze(1)
-        self.register_buffer("_frequencies", periods, persistent=False)
+        self._frequencies = nn.Buffer(periods, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:  # (N, d) -> (N, L * F)
-        check_columns(self, x)
+        coefficients: Tensor = self.coefficients(x)
         turns = x.unsqueeze(1) * self._frequencies.to(x.dtype)  # (N, L, d)
         period = turns.detach().floor()
         place = turns - period
         if self.mapping == "triangle":
             place = torch.where(period.remainder(2) == 1, 1 - place, place)
-        basis: Tensor = self.basis(place.flatten(1))  # (N, L, F)
-        coefficients: Tensor = self.coefficients(x)  # (N, 1, L * F)
-        return coefficients.flatten(1) * basis.flatten(1)
+        basis: Tensor = self.basis(place.flatten(1))
+        return coefficients * basis

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 
 from encbench import ParameterError
 from encbench_encodings._constants import ConstantsKept
@@ -84,23 +84,19 @@ class FourierFeatureEncoding(ConstantsKept):
         self.levels = levels
         self.convention = convention
         self.include_input = include_input
-        self._octaves: Tensor
         octaves = torch.tensor([2.0**level for level in range(levels)])
-        self.register_buffer("_octaves", octaves, persistent=False)
+        self._octaves = nn.Buffer(octaves, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:  # (N, d) -> (N, 2 * d * L [+ d])
         octaves = self._octaves.to(x.dtype)
         if self.convention == "paper":
             phase = x.unsqueeze(1) * octaves.unsqueeze(1)  # (N, L, d)
             features = torch.stack((phase.sin(), phase.cos()), dim=2)
-        elif self.convention == "nerf":
-            half_turns = x.unsqueeze(2) * octaves  # (N, d, L)
-            phase = math.pi * (half_turns - 2 * (half_turns / 2).round())
-            features = torch.stack((phase.sin(), phase.cos()), dim=3)
         else:
-            turns = x.unsqueeze(2) * octaves  # (N, d, L)
+            nerf = self.convention == "nerf"
+            turns = x.unsqueeze(2) * (octaves / 2 if nerf else octaves)  # (N, d, L)
             phase = 2 * math.pi * (turns - turns.round())
-            features = torch.stack((phase.sin(), phase.cos()), dim=1)
+            features = torch.stack((phase.sin(), phase.cos()), dim=3 if nerf else 1)
         encoded = features.flatten(1)
         return torch.cat((encoded, x), dim=1) if self.include_input else encoded
 

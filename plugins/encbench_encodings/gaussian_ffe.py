@@ -64,10 +64,7 @@ class GaussianFourierFeatures(ConstantsKept):
         self.sigma = sigma
         self.learnable = learnable
         frequencies = sigma * torch.randn(features, in_dim)
-        if learnable:
-            self.frequencies = nn.Parameter(frequencies)
-        else:
-            self.register_buffer("frequencies", frequencies)
+        self.frequencies = nn.Parameter(frequencies) if learnable else nn.Buffer(frequencies)
 
     def forward(self, x: Tensor) -> Tensor:  # (N, d) -> (N, 2 * m)
         phase = 2 * math.pi * (x @ self.frequencies.to(x.dtype).t())

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 
 from encbench import ParameterError
 from encbench_encodings._multilevel import IncludeInput, NodeGrid, ScalarsPerNode, SparseGradients
@@ -36,11 +36,10 @@ class Grid(NodeGrid):
         interpolation: see above.
         init_std: node values start as N(0, init_std²).
         include_input: whether the coordinates are appended.
-        sparse_gradients: the table's gradient as a sparse COO tensor. A step then costs nothing
-            for entries that no point read; only plain SGD and SparseAdam take it.
+        sparse_gradients: COO gradient of the table: cheap steps, only for SGD and SparseAdam.
 
     Raises:
-        ParameterError: an unknown interpolation.
+        ParameterError: an unknown interpolation, or a resolution below 2.
     """
 
     equation = "γ(x) = Σ_c w_c(x) · θ[c], c the 2^d or 4^d nodes around x"
@@ -69,11 +68,14 @@ class Grid(NodeGrid):
             raise ParameterError(
                 f"grid: interpolation={interpolation!r} is neither 'linear' nor 'cubic'"
             )
-        if resolution < 2:
-            raise ParameterError(
-                f"grid: resolution={resolution} must be at least 2, for a node on each border"
-            )
-        super().__init__(in_dim, [resolution], features, init_std, include_input, sparse_gradients)
+        super().__init__(
+            in_dim,
+            [resolution],
+            features,
+            include_input=include_input,
+            sparse_gradients=sparse_gradients,
+        )
+        nn.init.normal_(self.table, 0.0, init_std)
         self.resolution = resolution
         self.interpolation = interpolation
 
@@ -101,10 +103,6 @@ class Grid(NodeGrid):
         missing = behind * (cells == self.resolution - 2)
         behind, right, left = behind - missing, right + 2 * missing, left - missing
         return torch.stack((before, left, right, behind))
-
-    def grid(self) -> Tensor:
-        """The values as a grid, a view: (n,) * d + (k,), first coordinate last, as images are."""
-        return self.table.view(*[self.resolution] * self.in_dim, self.features)
 
     def extra_repr(self) -> str:
         return (

@@ -33,8 +33,7 @@ class HashGrid(tcnn.TinyCudaGrid):
             (tiny-cuda-nn has b = 2 there, which ends at half a million vertices an axis).
         interpolation: "nearest" (no derivative in x), "linear" or "smoothstep", w²(3 − 2w).
         init_scale: entries start as U(−init_scale, init_scale).
-        sparse_gradients: the table's gradient as a sparse COO tensor. A step then costs nothing
-            for entries that no point read; only plain SGD and SparseAdam take it.
+        sparse_gradients: COO gradient of the table: cheap steps, only for SGD and SparseAdam.
 
     Raises:
         ParameterError: per_level_scale and max_resolution both given, or max_resolution below
@@ -67,15 +66,14 @@ class HashGrid(tcnn.TinyCudaGrid):
         init_scale: tcnn.InitScale = 1e-4,
         sparse_gradients: SparseGradients = False,
     ) -> None:
-        growth = tcnn.growth_of(
-            "hashgrid", levels, base_resolution, per_level_scale, max_resolution, default=2048
-        )
         plan = tcnn.plan_levels(
             "hashgrid",
             in_dim,
             levels,
             base_resolution,
-            growth,
+            per_level_scale,
+            max_resolution,
+            default=2048,
             cap=2**log2_hashmap_size,
             hashed=True,
         )

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import torch
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 
 from encbench_encodings._multilevel import (
     FeaturesPerLevel,
@@ -57,8 +57,7 @@ class HashGridPaper(HashedLevels):
         max_resolution: N_max, cells an axis of the finest level, instead of
             b = (N_max / N_min)^(1 / (L − 1)). Neither given: 2048.
         init_scale: entries start as U(−init_scale, init_scale).
-        sparse_gradients: the table's gradient as a sparse COO tensor. A step then costs nothing
-            for entries that no point read; only plain SGD and SparseAdam take it.
+        sparse_gradients: COO gradient of the table: cheap steps, only for SGD and SparseAdam.
 
     Raises:
         ParameterError: per_level_scale and max_resolution both given, max_resolution below
@@ -95,8 +94,7 @@ class HashGridPaper(HashedLevels):
         ]
         super().__init__(in_dim, plan, features_per_level, init_scale, sparse_gradients)
         self.resolutions = resolutions
-        self._cells: Tensor
-        self.register_buffer("_cells", torch.tensor(resolutions), persistent=False)
+        self._cells = nn.Buffer(torch.tensor(resolutions), persistent=False)
 
     def cells_of(self, x: Tensor) -> tuple[Tensor, Tensor]:
         # The last vertex belongs to the last cell: no corner lies outside the grid.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from itertools import combinations
 from typing import Annotated
 
@@ -10,12 +11,7 @@ from pydantic import Field
 from torch import Tensor
 
 from encbench import Encoding, ParameterError, SparseBlock
-from encbench_encodings._tables import (
-    FactorTable,
-    blocks_of_levels,
-    check_columns,
-    check_resolutions,
-)
+from encbench_encodings._multilevel import NodeGrid
 
 DEFAULT_RESOLUTIONS = (16, 32, 64)
 
@@ -72,7 +68,6 @@ class KPlanes(Encoding):
         init_high: Annotated[float, Field(description="to here")] = 0.5,
     ) -> None:
         resolutions = list(DEFAULT_RESOLUTIONS if resolutions is None else resolutions)
-        check_resolutions("kplanes", resolutions)
         if init_low > init_high:
             raise ParameterError(
                 f"kplanes: init_low={init_low} is above init_high={init_high}; swap them"
@@ -83,7 +78,8 @@ class KPlanes(Encoding):
         self.pairs = list(combinations(range(in_dim), 2))
         """Axes of the planes of a level, in the order of the table."""
         per_plane = [nodes for nodes in resolutions for _ in self.pairs]
-        self.planes = FactorTable(self.pairs * len(resolutions), per_plane, features_per_level)
+        axes = self.pairs * len(resolutions)
+        self.planes = NodeGrid(in_dim, per_plane, features_per_level, axes=axes)
         torch.nn.init.uniform_(self.planes.table, init_low, init_high)
         if in_dim == 4:
             with torch.no_grad():
@@ -92,12 +88,13 @@ class KPlanes(Encoding):
                         self.planes.grid(index).fill_(1.0)
 
     def forward(self, x: Tensor) -> Tensor:  # (N, d) -> (N, L * F)
-        check_columns(self, x)
-        values: Tensor = self.planes(x)  # (N, L * planes, F)
-        return values.view(len(x), -1, len(self.pairs), self.features).prod(2).flatten(1)
+        values: Tensor = self.planes(x)
+        factors = values.view(-1, len(self.resolutions), len(self.pairs), self.features)
+        return factors.prod(2).flatten(1)
 
     def sparse_jacobian(self, x: Tensor) -> list[SparseBlock] | None:
         """One block a level in 2D; None where planes are multiplied."""
         if len(self.pairs) > 1:
             return None
-        return blocks_of_levels("planes.table", self.planes.table, *self.planes.rows_and_weights(x))
+        blocks = self.planes.sparse_jacobian(x)
+        return [dataclasses.replace(block, parameter="planes.table") for block in blocks]

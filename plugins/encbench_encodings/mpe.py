@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from pydantic import Field
-from torch import Tensor
+from torch import nn
 
 from encbench import ParameterError
 from encbench_encodings._multilevel import IncludeInput, NodeGrid, ScalarsPerNode, SparseGradients
-from encbench_encodings._tables import InitStd, check_resolutions
+from encbench_encodings._tables import InitStd
 
 PAPER = """\
 @inproceedings{audia2025grids,
@@ -46,8 +46,7 @@ class MultigridParametricEncoding(NodeGrid):
         init_std: node values start as N(0, init_std²). The paper's N(0, 0.01) is read as a
             standard deviation of 0.01; read as a variance it would be 0.1.
         include_input: whether the coordinates are appended, as in the paper.
-        sparse_gradients: the table's gradient as a sparse COO tensor. A step then costs nothing
-            for entries that no point read; only plain SGD and SparseAdam take it.
+        sparse_gradients: COO gradient of the table: cheap steps, only for SGD and SparseAdam.
 
     Raises:
         ParameterError: resolutions given beside what it replaces, a resolution below 2,
@@ -62,6 +61,7 @@ class MultigridParametricEncoding(NodeGrid):
         "ICLR 2025, Eq. 2 and 3"
     )
     bibtex = PAPER
+    max_dim = 3
 
     def __init__(
         self,
@@ -104,18 +104,14 @@ class MultigridParametricEncoding(NodeGrid):
                         f"mpe: resolutions={resolutions} and {name}={value} both set the grids; "
                         "give one of them"
                     )
-        check_resolutions("mpe", resolutions)
         super().__init__(
-            in_dim, resolutions, features_per_level, init_std, include_input, sparse_gradients
+            in_dim,
+            resolutions,
+            features_per_level,
+            include_input=include_input,
+            sparse_gradients=sparse_gradients,
         )
-
-    def grid(self, level: int) -> Tensor:
-        """The values of a level as a grid, a view: (n,) * d + (k,), first coordinate last.
-
-        ``grid(l)[j, i]`` of a plane is the node at x = (i, j) / (n − 1), as an image is stored.
-        """
-        rows = self.table[self.starts[level] : self.starts[level + 1]]
-        return rows.view(*[self.resolutions[level]] * self.in_dim, self.features)
+        nn.init.normal_(self.table, 0.0, init_std)
 
 
 def spaced_resolutions(

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import torch
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 
 from encbench import ParameterError
 from encbench_encodings._multilevel import FeaturesPerLevel, Levels, MultilevelGrid, SparseGradients
@@ -50,8 +50,7 @@ class Permutohedral(MultilevelGrid):
         max_resolution: N_max, of the finest level.
         shift: whether levels are shifted.
         init_std: entries start as N(0, init_std²).
-        sparse_gradients: the table's gradient as a sparse COO tensor. A step then costs nothing
-            for entries that no point read; only plain SGD and SparseAdam take it.
+        sparse_gradients: COO gradient of the table: cheap steps, only for SGD and SparseAdam.
 
     Raises:
         ParameterError: max_resolution below base_resolution, or one level with two of them.
@@ -120,14 +119,10 @@ class Permutohedral(MultilevelGrid):
         flat = edges @ basis / basis.square().sum(0)  # (d, d)
         random = torch.rand(levels, in_dim) if shift else torch.zeros(levels, in_dim)
         factors = [pow(HASH_FACTOR, in_dim - axis, UINT32) for axis in range(in_dim)]
-        self._basis: Tensor
-        self._scales: Tensor
-        self._shifts: Tensor
-        self._factors: Tensor
-        self.register_buffer("_basis", basis, persistent=False)  # (d + 1, d)
-        self.register_buffer("_scales", scales, persistent=False)  # (d, 1, L)
-        self.register_buffer("_shifts", (random @ flat).t().unsqueeze(1))  # (d, 1, L)
-        self.register_buffer("_factors", torch.tensor(factors).view(-1, 1, 1), persistent=False)
+        self._basis = nn.Buffer(basis, persistent=False)  # (d + 1, d)
+        self._scales = nn.Buffer(scales, persistent=False)  # (d, 1, L)
+        self._shifts = nn.Buffer((random @ flat).t().unsqueeze(1))  # (d, 1, L)
+        self._factors = nn.Buffer(torch.tensor(factors).view(-1, 1, 1), persistent=False)
 
     def simplices(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Vertices around x (N, d) and barycentric coordinates.

@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from encbench_encodings._multilevel import IncludeInput, NodeGrid, ScalarsPerNode, SparseGradients
-from encbench_encodings._tables import InitStd, check_resolutions
+from encbench_encodings._tables import InitStd
 
 DEFAULT_RESOLUTIONS = (16, 128)
 
@@ -47,8 +47,7 @@ class SparseMultigrid(NodeGrid):
         samples: s, points an axis whose cells' nodes are stored; None stores all nodes.
         init_std: node values start as N(0, init_std²).
         include_input: whether the coordinates are appended.
-        sparse_gradients: the table's gradient as a sparse COO tensor. A step then costs nothing
-            for entries that no point read; only plain SGD and SparseAdam take it.
+        sparse_gradients: COO gradient of the table: cheap steps, only for SGD and SparseAdam.
 
     Raises:
         ParameterError: no resolution, or one below 2.
@@ -61,7 +60,7 @@ class SparseMultigrid(NodeGrid):
         'Low Dimensions", ICLR 2025'
     )
 
-    _keys: Tensor
+    max_dim = 3
 
     def __init__(
         self,
@@ -81,28 +80,26 @@ class SparseMultigrid(NodeGrid):
         sparse_gradients: SparseGradients = False,
     ) -> None:
         resolutions = list(DEFAULT_RESOLUTIONS if resolutions is None else resolutions)
-        check_resolutions("sparse_multigrid", resolutions)
         axes = [_touched_on_axis(nodes, samples) for nodes in resolutions]
         super().__init__(
             in_dim,
             resolutions,
             features_per_level,
-            init_std,
-            include_input,
-            sparse_gradients,
+            include_input=include_input,
+            sparse_gradients=sparse_gradients,
             entries=[len(axis) ** in_dim for axis in axes],
         )
+        nn.init.normal_(self.table, 0.0, init_std)
         self.init_std = init_std
-        self._offsets: Tensor
         sizes = [nodes**in_dim for nodes in resolutions]
         offsets = [sum(sizes[:level]) for level in range(len(sizes))]
-        self.register_buffer("_offsets", torch.tensor(offsets), persistent=False)
+        self._offsets = nn.Buffer(torch.tensor(offsets), persistent=False)
         # Kept in the state dict: the rows of the table mean nothing without it.
         keys = [
             _product(axis, nodes, in_dim) + offset
             for axis, nodes, offset in zip(axes, resolutions, offsets, strict=True)
         ]
-        self.register_buffer("_keys", torch.cat(keys))
+        self._keys = nn.Buffer(torch.cat(keys))
 
     @classmethod
     def touched_by(cls, points: Tensor, **settings: Any) -> Self:
@@ -113,10 +110,10 @@ class SparseMultigrid(NodeGrid):
         """
         grid = cls(points.shape[1], samples=1, **settings)
         nodes, _ = super(cls, grid).corners(points.detach().to("cpu", torch.float64))
-        grid._keys = torch.unique(nodes + grid._offsets)
+        grid._keys = nn.Buffer(torch.unique(nodes + grid._offsets))
         begins = torch.searchsorted(grid._keys, grid._offsets).tolist()
         grid.starts = [*begins, len(grid._keys)]
-        grid._starts = torch.tensor(grid.starts[:-1])
+        grid._starts = nn.Buffer(torch.tensor(grid.starts[:-1]), persistent=False)
         grid.table = nn.Parameter(torch.empty(len(grid._keys), grid.features))
         nn.init.normal_(grid.table, 0.0, grid.init_std)
         return grid

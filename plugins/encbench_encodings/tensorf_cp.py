@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import torch
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 
 from encbench import Encoding
-from encbench_encodings._tables import FactorTable, InitStd, check_columns
+from encbench_encodings._multilevel import NodeGrid
+from encbench_encodings._tables import InitStd
 
 
 class TensorfCP(Encoding):
@@ -53,10 +53,10 @@ class TensorfCP(Encoding):
         init_std: InitStd = 0.2,
     ) -> None:
         super().__init__(in_dim, out_dim=rank)
-        self.vectors = FactorTable([[axis] for axis in range(in_dim)], [resolution] * in_dim, rank)
-        torch.nn.init.normal_(self.vectors.table, 0.0, init_std)
+        axes = [[axis] for axis in range(in_dim)]
+        self.vectors = NodeGrid(in_dim, [resolution] * in_dim, rank, axes=axes)
+        nn.init.normal_(self.vectors.table, 0.0, init_std)
 
     def forward(self, x: Tensor) -> Tensor:  # (N, d) -> (N, R)
-        check_columns(self, x)
-        values: Tensor = self.vectors(x)  # (N, d, R)
-        return values.prod(1)
+        values: Tensor = self.vectors(x)
+        return values.view(-1, self.in_dim, self.out_dim).prod(1)

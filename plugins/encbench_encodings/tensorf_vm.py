@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import torch
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 
 from encbench import Encoding
-from encbench_encodings._tables import FactorTable, InitStd, check_columns
+from encbench_encodings._multilevel import NodeGrid
+from encbench_encodings._tables import InitStd
 
 PLANE_AXES = ((0, 1), (0, 2), (1, 2))
 LINE_AXES = ((2,), (1,), (0,))
@@ -57,13 +57,11 @@ class TensorfVM(Encoding):
         init_std: InitStd = 0.1,
     ) -> None:
         super().__init__(in_dim, out_dim=len(LINE_AXES) * rank)
-        self.planes = FactorTable(PLANE_AXES, [resolution] * len(PLANE_AXES), rank)
-        self.lines = FactorTable(LINE_AXES, [resolution] * len(LINE_AXES), rank)
+        self.planes = NodeGrid(in_dim, [resolution] * len(PLANE_AXES), rank, axes=PLANE_AXES)
+        self.lines = NodeGrid(in_dim, [resolution] * len(LINE_AXES), rank, axes=LINE_AXES)
         for factor in (self.planes, self.lines):
-            torch.nn.init.normal_(factor.table, 0.0, init_std)
+            nn.init.normal_(factor.table, 0.0, init_std)
 
     def forward(self, x: Tensor) -> Tensor:  # (N, 3) -> (N, 3 * R)
-        check_columns(self, x)
-        planes: Tensor = self.planes(x)  # (N, 3, R)
-        lines: Tensor = self.lines(x)
-        return (planes * lines).flatten(1)
+        product: Tensor = self.planes(x) * self.lines(x)
+        return product

@@ -28,8 +28,7 @@ class TiledGrid(tcnn.TinyCudaGrid):
             b = 2, which ends at half a million vertices an axis).
         interpolation: "nearest" (no derivative in x), "linear" or "smoothstep", w²(3 − 2w).
         init_scale: entries start as U(−init_scale, init_scale).
-        sparse_gradients: the table's gradient as a sparse COO tensor. A step then costs nothing
-            for entries that no point read; only plain SGD and SparseAdam take it.
+        sparse_gradients: COO gradient of the table: cheap steps, only for SGD and SparseAdam.
 
     Raises:
         ParameterError: max_resolution given beside per_level_scale or below base_resolution, or a
@@ -50,11 +49,15 @@ class TiledGrid(tcnn.TinyCudaGrid):
         init_scale: tcnn.InitScale = 1e-4,
         sparse_gradients: SparseGradients = False,
     ) -> None:
-        growth = tcnn.growth_of(
-            "tiledgrid", levels, base_resolution, per_level_scale, max_resolution, default=512
-        )
         plan = tcnn.plan_levels(
-            "tiledgrid", in_dim, levels, base_resolution, growth, cap=base_resolution**in_dim
+            "tiledgrid",
+            in_dim,
+            levels,
+            base_resolution,
+            per_level_scale,
+            max_resolution,
+            default=512,
+            cap=base_resolution**in_dim,
         )
         super().__init__(
             in_dim, plan, features_per_level, interpolation, init_scale, sparse_gradients

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import torch
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 
 from encbench_encodings._constants import ConstantsKept
 
@@ -43,12 +43,10 @@ class TriangleWave(ConstantsKept):
     ) -> None:
         super().__init__(in_dim, out_dim=in_dim * levels)
         self.levels = levels
-        self._octaves: Tensor
-        self._phases: Tensor
         octaves = torch.tensor([2.0 ** (level - 1) for level in range(levels)])
         phases = torch.tensor([level % 4 / 4 for level in range(levels)])
-        self.register_buffer("_octaves", octaves, persistent=False)
-        self.register_buffer("_phases", phases, persistent=False)
+        self._octaves = nn.Buffer(octaves, persistent=False)
+        self._phases = nn.Buffer(phases, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:  # (N, d) -> (N, d * L)
         turns = x.unsqueeze(2) * self._octaves.to(x.dtype)  # (N, d, L), exact

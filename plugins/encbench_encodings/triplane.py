@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import torch
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 
 from encbench import Encoding, SparseBlock
-from encbench_encodings._tables import FactorTable, InitStd, blocks_of_levels, check_columns
+from encbench_encodings._multilevel import NodeGrid
+from encbench_encodings._tables import InitStd
 
 AXES = ((0, 1), (0, 2), (1, 2))
 
@@ -51,15 +51,15 @@ class TriPlane(Encoding):
         init_std: InitStd = 0.01,
     ) -> None:
         super().__init__(in_dim, out_dim=features)
-        self.planes = FactorTable(AXES, [resolution] * len(AXES), features)
-        torch.nn.init.normal_(self.planes.table, 0.0, init_std)
+        self.planes = NodeGrid(in_dim, [resolution] * len(AXES), features, axes=AXES)
+        nn.init.normal_(self.planes.table, 0.0, init_std)
 
     def forward(self, x: Tensor) -> Tensor:  # (N, 3) -> (N, F)
-        check_columns(self, x)
         values: Tensor = self.planes(x)
-        return values.sum(1)
+        return values.view(-1, len(AXES), self.out_dim).sum(1)
 
     def sparse_jacobian(self, x: Tensor) -> list[SparseBlock]:
         """One block: the corners of all three planes feed the same features."""
-        rows, weights = (part.flatten(1).unsqueeze(1) for part in self.planes.rows_and_weights(x))
-        return blocks_of_levels("planes.table", self.planes.table, rows, weights)
+        rows, weights = (part.flatten(1) for part in self.planes.rows_and_weights(x))
+        num_rows, width = self.planes.table.shape
+        return [SparseBlock("planes.table", rows, weights, num_rows, 0, width)]

@@ -22,6 +22,10 @@ MOST_SAMPLES = 8
 """Samples a pixel, of a TIFF: four colours and alpha, and some that are left out."""
 
 
+class _Unfit(Exception):
+    """A whole image of a kind that is not read; says how to mend that."""
+
+
 def read_pixels(path: Path) -> Pixels:
     """(H, W, C) float32 in [0, 1], upright; C = 1 grey, 2 grey and alpha, 3 RGB, 4 RGBA.
 
@@ -50,6 +54,8 @@ def read_pixels(path: Path) -> Pixels:
             f"{path}: not an image, or of a format that cannot be read (begins with "
             f"{head[:12]!r}); give a PNG, TIFF, JPEG or WebP file"
         ) from None
+    except _Unfit as error:
+        raise DataError(f"{path}: {error}") from None
     # decoders answer damaged files with anything from OSError to IndexError
     except Exception as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
@@ -114,7 +120,7 @@ def _from_pillow(image: Image.Image) -> Pixels:
     if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PPM"):
         return np.asarray(image, np.float32)[..., None] / np.float32(65535)
     if image.mode in ("I", "F"):
-        raise ValueError(f"32-bit {image.format} has no known range; save it as 16-bit PNG or TIFF")
+        raise _Unfit(f"32-bit {image.format} has no known range; save it as 16-bit PNG or TIFF")
     if image.has_transparency_data:
         mode = "LA" if image.mode in ("1", "L", "LA", "La") else "RGBA"
     else:
@@ -127,20 +133,22 @@ def _decode_tiff(path: Path) -> Pixels:
     """The first page of a TIFF of more than 8 bits a sample, of which Pillow loses some.
 
     Raises:
-        ValueError: the page is not a grey or RGB image, or its values have no known range; says
-            how to mend it.
+        _Unfit: the page is not a grey or RGB image, or its values have no known range.
+        ValueError: the file was cut short.
     """
     with TiffFile(path) as file:
         page = file.pages.first
         colours = PHOTOMETRIC(page.photometric).name
         if colours not in ("MINISBLACK", "MINISWHITE", "RGB"):
-            raise ValueError(f"deep TIFF of colour space {colours}; save it as RGB")
+            raise _Unfit(f"deep TIFF of colour space {colours}; save it as RGB")
         # before anything is decoded: a few bytes can ask for any amount of memory
         largest = max(page.imagewidth * page.imagelength, page.tilewidth * page.tilelength)
         if largest > (Image.MAX_IMAGE_PIXELS or largest):
             raise Image.DecompressionBombError
         if page.samplesperpixel > MOST_SAMPLES or page.imagedepth > 1 or page.tiledepth > 1:
-            raise ValueError(f"the first page has shape {page.shape}, which is not a single image")
+            raise _Unfit(
+                f"the first page has shape {page.shape}, not that of one image; save one page"
+            )
         ends = map(sum, zip(page.dataoffsets, page.databytecounts, strict=True))
         if (end := max(ends, default=0)) > file.filehandle.size:
             raise ValueError(f"cut short: ends at byte {file.filehandle.size} of {end}")
@@ -150,7 +158,7 @@ def _decode_tiff(path: Path) -> Pixels:
     if axes == "SYX":
         samples, axes = np.moveaxis(samples, 0, -1), "YXS"
     if axes not in ("YX", "YXS"):
-        raise ValueError(f"the first page has axes {axes}, which are not those of a single image")
+        raise _Unfit(f"the first page has axes {axes}, not those of one image; save one page")
     pixels = _in_unit_range(samples.reshape(*samples.shape[:2], -1), bits)
     if colours == "MINISWHITE":
         pixels = 1 - pixels
@@ -163,11 +171,11 @@ def _in_unit_range(samples: NDArray[np.generic], bits: int) -> Pixels:
         scaled: NDArray[np.float64] = samples.astype(np.float64) / (2**bits - 1)
         return scaled.astype(np.float32)
     if samples.dtype.kind != "f":
-        raise ValueError(f"samples of type {samples.dtype} have no known range; save 16-bit ones")
+        raise _Unfit(f"samples of type {samples.dtype} have no known range; save 16-bit ones")
     values = samples.astype(np.float64)
     low, high = values.min(initial=1), values.max(initial=0)
     if not (low >= 0 and high <= 1):
-        raise ValueError(f"values from {low:g} to {high:g} where [0, 1] is needed; rescale them")
+        raise _Unfit(f"values from {low:g} to {high:g} where [0, 1] is needed; rescale them")
     return values.astype(np.float32)
 
 
@@ -175,7 +183,7 @@ def _with_alpha(pixels: Pixels, extra: list[int]) -> Pixels:
     """Colours and, of the extra samples (0 unspecified, 1 premultiplied, 2 straight), alpha."""
     count = pixels.shape[2] - len(extra)
     if count not in (1, 3):
-        raise ValueError(f"{count} colour samples a pixel where 1 or 3 are needed")
+        raise _Unfit(f"{count} colour samples a pixel where 1 or 3 are needed; save it as RGB")
     colour = pixels[..., :count]
     for index, kind in enumerate(extra):
         if kind not in (1, 2):

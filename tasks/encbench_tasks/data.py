@@ -9,6 +9,7 @@ import typer
 
 import encbench
 from encbench import DataError, UsageError
+from encbench.errors import cannot_write
 
 FORMATS = (".ply", ".glb", ".obj", ".stl", ".off")
 
@@ -41,13 +42,19 @@ def data(
       encbench run -t occupancy:mesh=stanford-dragon
       encbench data export-mesh results/mine 3fa1 -o dragon.ply
     """
+    # imported here: what reads meshes takes a second to import, for every verb's --help
+    from encbench_tasks._occupancy.sources import MESHES, fetch, fetched_path
+
     words = what or []
     if action == "list":
-        _list()
+        for name, mesh in MESHES.items():
+            path = fetched_path(name)
+            typer.echo(f"{name:20} {path if path.exists() else f'not here ({mesh.size})'}")
     elif action == "fetch":
         if not words:
             raise UsageError("fetch what? `encbench data list` names the meshes")
-        _fetch(words)
+        for name in words:
+            typer.echo(fetch(name))
     else:
         if len(words) != 2 or output is None:
             raise UsageError(
@@ -55,22 +62,6 @@ def data(
                 "`encbench data export-mesh results/mine 3fa1 -o mesh.ply`"
             )
         _export(Path(words[0]), words[1], output)
-
-
-def _list() -> None:
-    from encbench_tasks._occupancy.sources import MESHES, fetched_path
-
-    for name, mesh in MESHES.items():
-        path = fetched_path(name)
-        state = str(path) if path.exists() else f"not here ({mesh.size})"
-        typer.echo(f"{name:20} {state}")
-
-
-def _fetch(names: list[str]) -> None:
-    from encbench_tasks._occupancy.sources import fetch
-
-    for name in names:
-        typer.echo(fetch(name))
 
 
 def _export(directory: Path, key: str, output: Path) -> None:
@@ -93,5 +84,5 @@ def _export(directory: Path, key: str, output: Path) -> None:
     try:
         mesh.export(output)
     except OSError as error:
-        raise DataError(f"cannot write {output}: {error.strerror}") from None
+        raise cannot_write(output, error) from None
     typer.echo(f"{output}: {len(mesh.vertices)} vertices, {len(mesh.faces)} faces")

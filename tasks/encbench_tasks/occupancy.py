@@ -17,9 +17,8 @@ from encbench.metrics.iou import iou
 from encbench_tasks._occupancy.evaluation import Evaluation
 from encbench_tasks._occupancy.points import Labels, Prefetch, draw_points, uniform_points
 from encbench_tasks._occupancy.shapes import solid_of_shape
-from encbench_tasks._occupancy.solid import Solid, solid_of_mesh
+from encbench_tasks._occupancy.solid import RayParity, Solid, WindingNumber, solid_of_mesh
 from encbench_tasks._occupancy.sources import data_hash_of, locate_mesh
-from encbench_tasks._occupancy.truth import RayParity, WindingNumber
 
 TruthMethod = Literal["auto", "winding", "rays"]
 DEFAULT_MESH = "knot"

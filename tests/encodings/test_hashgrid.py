@@ -131,9 +131,9 @@ def test_weights_are_a_partition_of_unity_and_rows_stay_in_their_level(in_dim, i
         assert weights.dtype == dtype
         assert bool((weights >= 0).all())
         torch.testing.assert_close(
-            weights.sum(-1), torch.ones(1, grid.num_levels, dtype=dtype), rtol=0, atol=tolerance
+            weights.sum(-1), torch.ones(1, len(grid.plan), dtype=dtype), rtol=0, atol=tolerance
         )
-        for level in range(grid.num_levels):
+        for level in range(len(grid.plan)):
             assert bool((rows[:, level] >= grid.starts[level]).all())
             assert bool((rows[:, level] < grid.starts[level + 1]).all())
 

@@ -32,7 +32,7 @@ def reference(encoding: KPlanes, point: list[float]) -> list[float]:
             product = [a * b for a, b in zip(product, values, strict=True)]
             index += 1
         features += product
-    assert index == len(encoding.planes.nodes)
+    assert index == len(encoding.planes.resolutions)
     return features
 
 
@@ -84,7 +84,7 @@ def test_every_pair_of_axes_has_a_plane_a_level(in_dim, planes):
 def test_planes_start_uniform_and_planes_of_time_at_one():
     torch.manual_seed(0)
     encoding = KPlanes(4)
-    for index in range(len(encoding.planes.nodes)):
+    for index in range(len(encoding.planes.resolutions)):
         plane = encoding.planes.grid(index)
         if 3 in encoding.pairs[index % 6]:
             assert bool((plane == 1).all())

@@ -71,6 +71,18 @@ def test_a_coordinate_that_is_not_finite_spoils_its_own_point_only(name, wrong):
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_no_points_have_no_features_and_no_gradient(name):
+    encoding = built(name)
+    features = encoding(torch.empty(0, encoding.in_dim))
+    assert features.shape == (0, encoding.out_dim)
+    for block in encoding.sparse_jacobian(torch.empty(0, encoding.in_dim)) or ():
+        assert len(block.rows) == len(block.weights) == 0
+    if features.requires_grad:
+        features.sum().backward()
+        assert not any(p.grad.any() for p in encoding.parameters() if p.grad is not None)
+
+
+@pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize(("kind", "precision"), [("half", 2e-3), ("bfloat16", 2e-2)])
 def test_16_bits_round_parameters_and_not_places(name, kind, precision):
     encoding = built(name)

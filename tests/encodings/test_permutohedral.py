@@ -73,9 +73,9 @@ def simplex(position: list[float]) -> list[tuple[float, list[int]]]:
 
 def reference(encoding: Permutohedral, point: list[float]) -> list[float]:
     table = encoding.table.tolist()
-    size = len(table) // encoding.num_levels
+    size = len(table) // len(encoding.resolutions)
     features = []
-    for level in range(encoding.num_levels):
+    for level in range(len(encoding.resolutions)):
         result = [0.0] * encoding.features
         for weight, vertex in simplex(lifted(encoding, point, level)):
             key = 0
@@ -114,7 +114,7 @@ def test_barycentric_coordinates_give_the_point_back_from_lattice_vertices(in_di
     remainders = torch.arange(in_dim + 1).view(-1, 1, 1, 1)
     assert bool((vertices.remainder(in_dim + 1) == remainders).all())
     back = (weights.unsqueeze(1) * vertices).sum(0)[:, 0]  # (d + 1, L)
-    for level in range(encoding.num_levels):
+    for level in range(len(encoding.resolutions)):
         expected = torch.tensor(lifted(encoding, point, level), dtype=torch.float64)
         torch.testing.assert_close(back[:, level], expected, rtol=0, atol=1e-9)
 

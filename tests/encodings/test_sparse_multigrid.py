@@ -60,7 +60,7 @@ def dense_twin(encoding: SparseMultigrid) -> MPE:
         ),
         seed=1,
     )
-    for level in range(encoding.num_levels):
+    for level in range(len(encoding.resolutions)):
         own = encoding.table[encoding.starts[level] : encoding.starts[level + 1]]
         dense.table.data[dense.starts[level] + encoding.nodes(level)] = own.detach()
     return dense

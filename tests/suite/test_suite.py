@@ -242,6 +242,18 @@ def test_a_file_name_that_cannot_be_written_down_costs_its_own_cell(suite, caplo
         plan(asked, registry)
 
 
+@pytest.mark.parametrize(("dim", "takes"), [(2, "2"), (3, "3 to 4")])
+def test_a_dimension_that_an_encoding_does_not_take_stops_the_plan(suite, dim, takes):
+    class Higher(Scaled):
+        min_dim = dim
+        max_dim = max(dim, 2 * dim - 2)
+
+    registry = registry_of(ours=module(encodings={"scaled": Higher}, tasks={"wave": Wave}))
+    message = rf"encoding 'scaled\S*' takes points of {takes} coordinates, task 'wave' has 1; leave"
+    with pytest.raises(SuiteError, match=message):
+        plan(suite, registry)
+
+
 def test_the_tasks_network_is_the_default_and_an_entry_overrides_the_suite(registry, suite):
     (cell,) = plan(suite, registry)
     assert (cell.network.width, cell.network.depth) == (32, 1)

@@ -108,7 +108,9 @@ def test_float_tiff_is_taken_as_it_is(truth, dtype):
 
 
 def test_float_tiff_beyond_one_is_refused(truth):
-    with pytest.raises(DataError, match=r"values from .* to .* where \[0, 1\] is needed; rescale"):
+    with pytest.raises(
+        DataError, match=r"tif: values from .* to .* where \[0, 1\] is needed; rescale them$"
+    ):
         truth("f.tif", lambda p: tifffile.imwrite(p, RGB16.astype(np.float32), photometric="rgb"))
 
 

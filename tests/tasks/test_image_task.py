@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from skimage import data
 
-from encbench import DataError, ParameterError, Task
+from encbench import DataError, ParameterError, Suite, Task, run_suite
 from encbench.plugins.parameters import parameters_of, validate_parameters
 from encbench.plugins.registry import default_registry
 
@@ -218,6 +218,21 @@ def test_a_damaged_image_of_a_folder_fails_alone(tmp_path):
     assert len(ImageTask.data_hash(**bad)) == 64
     with pytest.raises(DataError, match=r"b\.png: not an image"):
         ImageTask(**bad)
+
+
+def test_an_image_smaller_than_the_default_batch_is_learned(tmp_path):
+    Image.new("RGB", (4, 4), "red").save(tmp_path / "small.png")
+    suite = Suite(
+        name="small",
+        encodings=["identity"],
+        tasks=[f"image:image={tmp_path / 'small.png'}"],
+        network={"width": 8, "depth": 1},
+        training={"epochs": 2, "evaluations": 1},
+        ntk={"points": 0},
+    )
+    (stored,) = run_suite(suite, tmp_path / "out").records
+    assert stored.record.status == "ok", stored.record.error
+    assert (stored.record.steps, stored.record.epochs) == (2, 2)
 
 
 @pytest.mark.parametrize("names", [[], ["notes.txt", "data.csv"]])

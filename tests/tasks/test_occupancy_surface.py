@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import trimesh
+from encbench_tasks._occupancy.evaluation import cast_mesh, level_set_normals, march, views_of
 from encbench_tasks._occupancy.lattice import Lattice, extract, logits_of, mixed_cells
 from encbench_tasks._occupancy.triangles import Triangles, edges_of, signed_volume
-from encbench_tasks._occupancy.views import cast_mesh, level_set_normals, march, views_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage.measure import marching_cubes

@@ -5,11 +5,15 @@ import numpy as np
 import pytest
 import scipy.linalg
 import trimesh
-from encbench_tasks._occupancy.repair import oriented
 from encbench_tasks._occupancy.shapes import SHAPES, solid_of_shape
-from encbench_tasks._occupancy.solid import solid_of_mesh
+from encbench_tasks._occupancy.solid import (
+    DIRECTIONS,
+    RayParity,
+    WindingNumber,
+    oriented,
+    solid_of_mesh,
+)
 from encbench_tasks._occupancy.triangles import Triangles, edges_of, signed_volume
-from encbench_tasks._occupancy.truth import DIRECTIONS, RayParity, WindingNumber
 
 from encbench import DataError
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 from numpy.typing import NDArray
@@ -95,23 +96,18 @@ def _take(
 def mixed_cells(values: NDArray[np.float32]) -> Flags:
     """Cells (X−1, Y−1, Z−1) with corners on both sides of zero."""
     inside = values > 0
-    some, every = inside, inside
-    for axis in range(3):
-        head = tuple(slice(None, -1) if a == axis else slice(None) for a in range(3))
-        tail = tuple(slice(1, None) if a == axis else slice(None) for a in range(3))
-        some, every = some[head] | some[tail], every[head] & every[tail]
-    mixed: Flags = some & ~every
+    a, b, c = np.array(values.shape) - 1
+    corners = [inside[x : x + a, y : y + b, z : z + c] for x, y, z in np.ndindex(2, 2, 2)]
+    mixed: Flags = reduce(np.logical_or, corners) & ~reduce(np.logical_and, corners)
     return mixed
 
 
 def _corners_of(cells: Flags) -> Flags:
     """Nodes (X, Y, Z) that are corners of the given cells (X−1, Y−1, Z−1)."""
-    nodes = cells
-    for axis in range(3):
-        pad = [(0, 0)] * 3
-        before, after = pad.copy(), pad.copy()
-        before[axis], after[axis] = (1, 0), (0, 1)
-        nodes = np.pad(nodes, before) | np.pad(nodes, after)
+    a, b, c = cells.shape
+    nodes = np.zeros((a + 1, b + 1, c + 1), np.bool_)
+    for x, y, z in np.ndindex(2, 2, 2):
+        nodes[x : x + a, y : y + b, z : z + c] |= cells
     return nodes
 
 

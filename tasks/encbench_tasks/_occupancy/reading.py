@@ -8,10 +8,13 @@ import io
 import json
 import re
 import struct
+import warnings
 import zlib
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import trimesh
@@ -19,7 +22,6 @@ from trimesh.geometry import triangulate_quads
 from trimesh.util import append_faces
 
 from encbench import DataError
-from encbench_tasks._occupancy.ply import read_ply
 from encbench_tasks._occupancy.triangles import Array, Indices, Triangles
 
 MOST_BYTES = 1 << 30
@@ -31,6 +33,14 @@ MOST_NUMBERS = 1 << 28
 COMPONENTS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT2": 4, "MAT3": 9, "MAT4": 16}
 """Numbers that an element of a glTF accessor consists of."""
 PIECE = 1 << 20
+PLY_KINDS = {
+    **{"char": "i1", "int8": "i1", "uchar": "u1", "uint8": "u1"},
+    **{"short": "i2", "int16": "i2", "ushort": "u2", "uint16": "u2"},
+    **{"int": "i4", "int32": "i4", "uint": "u4", "uint32": "u4"},
+    **{"float": "f4", "float32": "f4", "double": "f8", "float64": "f8"},
+}
+PLY_ORDERS = {"ascii": "", "binary_little_endian": "<", "binary_big_endian": ">"}
+PLY_CORNERS = ("vertex_indices", "vertex_index")
 
 
 def sha256(path: Path) -> str:
@@ -126,6 +136,135 @@ def _suffix(path: Path) -> str:
     return suffixes[-1]
 
 
+def _read_ply(data: bytes) -> tuple[Array, Indices]:
+    """Stanford PLY, ASCII and binary: faces of any number of corners, and triangle strips.
+
+    Turk, "The PLY Polygon File Format", 1994. (trimesh reads neither binary faces that differ in
+    their number of corners, nor strips, and does not say that a file was cut short.)
+    """
+    order, elements, position = _ply_header(data)
+    body = data
+    if not order:
+        with warnings.catch_warnings():
+            # of a word that is not a number
+            warnings.simplefilter("error", DeprecationWarning)
+            body, position = np.fromstring(data[position:], np.float64, sep=" ").tobytes(), 0
+    vertices, faces = np.empty((0, 3)), [np.empty((0, 3), np.int64)]
+    for element in elements:
+        if not element.count:
+            continue
+        try:
+            columns, position = _ply_columns(body, position, order, element)
+        except EOFError as error:
+            whole, more = error.args
+            ends = f"{len(data)} of {whole}{more}"
+            if not order:
+                ends = f"{len(data)}, after {len(body) // 8} of {whole // 8}{more} numbers"
+            raise ValueError(f"damaged: ends at byte {ends}") from None
+        if element.name == "vertex":
+            if missing := set("xyz").difference(columns):
+                raise ValueError(f"vertices have no {' and '.join(sorted(missing))}")
+            vertices = np.hstack([columns[axis] for axis in "xyz"]).astype(np.float64)
+        elif element.name in ("face", "tristrips"):
+            corners = columns[next(name for name in (*PLY_CORNERS, *columns) if name in columns)]
+            if element.name == "face":
+                faces.append(triangulate_quads(corners).reshape(-1, 3))
+            else:
+                faces += [_strip_triangles(np.asarray(strip, np.int64)) for strip in corners]
+    return vertices, np.concatenate(faces)
+
+
+@dataclass
+class _PlyElement:
+    name: str
+    count: int
+    properties: list[tuple[str, str, str]] = field(default_factory=list)
+    """Name and type of each; and the type of its length, empty for what is no list."""
+
+
+def _ply_header(data: bytes) -> tuple[str, list[_PlyElement], int]:
+    """Byte order ("" for ASCII), elements, and where the body starts."""
+    end = re.search(rb"[\r\n]end_header[ \t]*(\r\n|\n|\r)", data[:PIECE])
+    if not data.startswith(b"ply") or end is None:
+        raise ValueError("the header does not begin with ply and end with end_header")
+    order, elements = None, list[_PlyElement]()
+    for line in data[: end.start()].decode("latin-1").splitlines()[1:]:
+        match line.split():
+            case ["format", name, *_]:
+                order = PLY_ORDERS[name]
+            case ["element", name, count]:
+                elements.append(_PlyElement(name, int(count)))
+            case ["property", "list", length, kind, name]:
+                elements[-1].properties.append((name, PLY_KINDS[kind], PLY_KINDS[length]))
+            case ["property", kind, name]:
+                elements[-1].properties.append((name, PLY_KINDS[kind], ""))
+            case [] | ["comment" | "obj_info", *_]:
+                pass
+            case _:
+                raise ValueError(f"the header has the line {line[:60]!r}")
+    if order is None or any(e.count < 0 or not e.properties for e in elements):
+        raise ValueError("the header has no format, or an element without properties")
+    return order, elements, end.end()
+
+
+def _ply_columns(
+    body: bytes, position: int, order: str, element: _PlyElement
+) -> tuple[dict[str, Any], int]:
+    """The values of each property, and where they end.
+
+    An array (rows, n) if the lists of all rows are as long as those of the first, otherwise an
+    array for each row. Raises EOFError, with the position that is needed and " or more" where rows
+    differ, if the body ends before.
+    """
+
+    def stored(kind: str) -> np.dtype[Any]:
+        return np.dtype(order + kind if order else "f8")
+
+    def take(kind: str, count: int) -> np.ndarray:
+        nonlocal position
+        start, position = position, position + count * stored(kind).itemsize
+        if count < 0:
+            raise ValueError(f"a list of {count} numbers")
+        if position > len(body):
+            raise EOFError(position, " or more")
+        return np.frombuffer(body, stored(kind), count, start).astype(kind)
+
+    first = position
+    columns: dict[str, Any] = {name: [] for name, _, _ in element.properties}
+    for number in range(element.count):
+        for name, kind, length_kind in element.properties:
+            length = int(take(length_kind, 1)[0]) if length_kind else 1
+            columns[name].append(take(kind, length))
+        if number > 0:
+            continue
+        lengths = {name: len(values[0]) for name, values in columns.items()}
+        fields = list[Any]()
+        for name, kind, length_kind in element.properties:
+            fields += [("length of " + name, stored(length_kind))] if length_kind else []
+            fields.append((name, stored(kind), (lengths[name],)))
+        size = position - first
+        present = min(element.count, (len(body) - first) // size)
+        rows = np.frombuffer(body, np.dtype(fields), present, first)
+        lists = [name for name, _, length_kind in element.properties if length_kind]
+        if all((rows["length of " + name] == lengths[name]).all() for name in lists):
+            position = first + element.count * size
+            if present < element.count:
+                raise EOFError(position, "")
+            return {name: rows[name].astype(kind) for name, kind, _ in element.properties}, position
+    return columns, position
+
+
+def _strip_triangles(strip: Indices) -> Indices:
+    """Triangles (F, 3) of strips of vertices, each ended by -1; every second one is turned."""
+    faces = [np.empty((0, 3), np.int64)]
+    for run in np.split(strip, np.flatnonzero(strip < 0)):
+        corners = run[run >= 0]
+        triangles = np.stack([corners[:-2], corners[1:-1], corners[2:]], axis=1)
+        triangles[1::2] = triangles[1::2][:, [1, 0, 2]]
+        faces.append(triangles)
+    return np.concatenate(faces)
+
+
 def _read_off(data: bytes) -> tuple[Array, Indices]:
     """Geomview's OFF; colours, normals and texture coordinates are left out."""
     lines = [words for line in data.splitlines() if (words := line.split(b"#")[0].split())]
@@ -165,7 +304,7 @@ def _read_glb(data: bytes) -> tuple[Array, Indices]:
         raise ValueError(f"damaged: ends at byte {len(data)} of {whole}")
     scene = json.loads(data[20 : 20 + json_size])
     # an accessor without a buffer is all zeros: its length costs the file nothing
-    sizes = [COMPONENTS[each["type"]] * each["count"] for each in scene.get("accessors", [])]
+    sizes = [COMPONENTS[each["type"]] * abs(each["count"]) for each in scene.get("accessors", [])]
     parts = [part for mesh in scene.get("meshes", []) for part in mesh["primitives"]]
     used = [index for part in parts for index in part["attributes"].values()]
     used += [part["indices"] for part in parts if "indices" in part]
@@ -210,7 +349,7 @@ def _merged(vertices: Array, faces: Indices) -> Triangles:
 
 
 READERS: dict[str, Callable[[bytes], tuple[Array, Indices]]] = {
-    ".ply": read_ply,
+    ".ply": _read_ply,
     ".obj": partial(_with_trimesh, kind="obj"),
     ".stl": _read_stl,
     ".off": _read_off,

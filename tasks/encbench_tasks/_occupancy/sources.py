@@ -6,11 +6,11 @@ import gzip
 import hashlib
 import logging
 import os
-import shutil
 import tarfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pooch
 import requests
@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.progress import Progress, TaskID
 
 from encbench import DataError
-from encbench.errors import did_you_mean
+from encbench.errors import cannot_write, did_you_mean
 from encbench_tasks._occupancy.reading import sha256
 from encbench_tasks._occupancy.shapes import SHAPES
 
@@ -124,6 +124,7 @@ def fetch(name: str) -> Path:
     Raises:
         DataError: no mesh of that name, the download failed, or it is not the file that it
             should be.
+        StoreError: the cache's folder cannot be written.
     """
     if name not in MESHES:
         raise DataError(f"no mesh {name!r} to fetch; there are {', '.join(MESHES)}")
@@ -131,39 +132,30 @@ def fetch(name: str) -> Path:
     try:
         final.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(final.with_suffix(".lock")):
-            return _fetch(name, mesh, final)
+            if final.exists():
+                if mesh.sha256 in (None, pooch.file_hash(str(final))):
+                    logger.info("%s is already here: %s", name, final)
+                    return final
+                logger.warning("%s is not the file that it should be; fetching it again", final)
+            with TemporaryDirectory(dir=final.parent, ignore_cleanup_errors=True) as folder:
+                unpacked = _download(mesh, folder)
+                digest = pooch.file_hash(str(unpacked))
+                if mesh.sha256 not in (None, digest):
+                    raise DataError(
+                        f"{mesh.url}: the mesh has SHA-256 {digest}, expected {mesh.sha256}; it "
+                        "was deleted, fetch it again or from elsewhere"
+                    )
+                unpacked.replace(final)
     except OSError as error:
-        raise DataError(
-            f"cannot write {final}: {error.strerror or error}; set ENCBENCH_CACHE to another folder"
-        ) from None
-
-
-def _fetch(name: str, mesh: FetchableMesh, final: Path) -> Path:
-    if final.exists():
-        if mesh.sha256 in (None, pooch.file_hash(str(final))):
-            logger.info("%s is already here: %s", name, final)
-            return final
-        logger.warning("%s is not the file that it should be; fetching it again", final)
-    folder = final.with_suffix(".new")
-    try:
-        unpacked = _download(mesh, folder)
-        digest = pooch.file_hash(str(unpacked))
-        if mesh.sha256 not in (None, digest):
-            raise DataError(
-                f"{mesh.url}: the mesh has SHA-256 {digest}, expected {mesh.sha256}; it was "
-                "deleted, fetch it again or from elsewhere"
-            )
-        unpacked.replace(final)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        raise cannot_write(final, error, "set ENCBENCH_CACHE to another folder") from None
     if mesh.sha256 is None:
         logger.warning("%s: no checksum is known to compare with; SHA-256 %s", name, digest)
     logger.info("%s: %s", name, final)
     return final
 
 
-def _download(mesh: FetchableMesh, folder: Path) -> Path:
-    """The unpacked mesh, in a new folder.
+def _download(mesh: FetchableMesh, folder: str) -> Path:
+    """The unpacked mesh, in a folder.
 
     Proxies come from the environment (``HTTPS_PROXY``, ``NO_PROXY``), as requests reads it.
     """
