@@ -125,7 +125,7 @@ def _parts(blocks: Sequence[Block], links: Links, section: Section | None) -> li
     for block in blocks:
         match block:
             case Heading():
-                parts.append(f"{'#' * block.level} {plain(block.text)}")
+                parts.append(f"## {plain(block.text)}")
             case Text():
                 parts.append(block.markdown)
             case Table():

@@ -13,7 +13,7 @@ is plain text or numbers, which each renderer escapes in its own way.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -24,10 +24,9 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Heading:
-    """A heading; level 1 is the page's title, which ``Page.title`` holds."""
+    """The heading of a part of the page; no two are alike."""
 
     text: str
-    level: int = 2
 
 
 @dataclass(frozen=True)
@@ -73,9 +72,8 @@ class Row:
     """The leaderboard entry that the row is about; its series elsewhere carry the same one."""
     statuses: Mapping[str, int] = field(default_factory=dict)
     """How many cells ended how: {"ok": 2, "diverged": 1}."""
-    details: Sequence[Block] = ()
-    """What is shown when the row is opened, built when it is first looked at; only the HTML page
-    does."""
+    details: Callable[[], Sequence[Block]] = tuple
+    """Builds what the HTML page shows when the row is opened."""
 
 
 @dataclass(frozen=True)
@@ -213,6 +211,14 @@ class Section:
 
 
 Block = Heading | Text | Table | Figure | Pictures | Fold | Section
+
+
+def walk(blocks: Sequence[Block]) -> Iterator[Block]:
+    """Every block, those inside others after the one that holds them."""
+    for block in blocks:
+        yield block
+        if isinstance(block, Fold | Section):
+            yield from walk(block.blocks)
 
 
 @dataclass(frozen=True)

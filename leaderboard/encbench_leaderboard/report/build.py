@@ -17,7 +17,7 @@ from encbench_leaderboard.board.overview import overview
 from encbench_leaderboard.board.pareto import tradeoffs
 from encbench_leaderboard.board.table import Board, TaskBoard, boards
 from encbench_leaderboard.report.blocks import Block, Fold, Heading, Page, Section, Table, Text
-from encbench_leaderboard.report.details import Details, entry_details
+from encbench_leaderboard.report.details import entry_details
 from encbench_leaderboard.report.figures.cost import cost_figure, front_text
 from encbench_leaderboard.report.figures.curves import curves_figure
 from encbench_leaderboard.report.figures.sheet import sheet
@@ -135,7 +135,7 @@ def _section(task: TaskBoard, folder: str, several_machines: bool, level: int = 
                 "together; each has a section of its own."
             )
         )
-    blocks.append(standings_table(task, lambda standing: Details(partial(opened, standing))))
+    blocks.append(standings_table(task, lambda standing: partial(opened, standing)))
     notes = [*metric_notes(task), *statistics_notes(task)]
     if notes:
         blocks.append(Text(" ".join(notes), "note"))

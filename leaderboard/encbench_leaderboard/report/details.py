@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Sequence
-from functools import cached_property, lru_cache, partial
+from functools import lru_cache, partial
 from operator import attrgetter
-from typing import overload
 
 from encbench.cli.cite import bibtex_of
 from encbench.errors import EncbenchError
@@ -44,27 +43,6 @@ REASON = 400
 """Characters of a cell's reason."""
 ABOUT = 1000
 """Characters of an encoding's parameters."""
-
-
-class Details(Sequence[Block]):
-    """Blocks that are built when they are first looked at: of thousands of rows few are opened."""
-
-    def __init__(self, build: Callable[[], Sequence[Block]]) -> None:
-        self._build = build
-
-    @cached_property
-    def _blocks(self) -> Sequence[Block]:
-        return self._build()
-
-    @overload
-    def __getitem__(self, place: int) -> Block: ...
-    @overload
-    def __getitem__(self, place: slice) -> Sequence[Block]: ...
-    def __getitem__(self, place: int | slice) -> Block | Sequence[Block]:
-        return self._blocks[place]
-
-    def __len__(self) -> int:
-        return len(self._blocks)
 
 
 def entry_details(

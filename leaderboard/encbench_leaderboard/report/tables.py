@@ -40,7 +40,8 @@ TEST_NAMES = {
 
 
 def standings_table(
-    task: TaskBoard, details: Callable[[Standing], Sequence[Block]] = lambda row: ()
+    task: TaskBoard,
+    details: Callable[[Standing], Callable[[], Sequence[Block]]] = lambda row: tuple,
 ) -> Table:
     """The leaderboard of a task, best first, what did not finish at the bottom.
 
@@ -48,7 +49,7 @@ def standings_table(
 
     Args:
         task: a task or category.
-        details: what is shown when a row of ``task.rows`` is opened.
+        details: what builds the details of a row of ``task.rows``.
     """
     full = fill("standings", standings_columns(task), task.rows, itemgetter("entry"))
     quality = [metric_column(metric) for metric in task.metrics[:2]]

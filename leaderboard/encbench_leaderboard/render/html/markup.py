@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from functools import cache
-from itertools import groupby
-from typing import Any, assert_never
+import base64
+import struct
+from collections.abc import Sequence
+from functools import cache, lru_cache
+from itertools import groupby, zip_longest
+from pathlib import Path
+from typing import Any, NamedTuple, assert_never
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markdown_it import MarkdownIt
 from markupsafe import Markup
 
-from encbench_leaderboard.render.html.album import LIMIT, Album
 from encbench_leaderboard.render.html.data import Entries, embedded, wrapping_code
 from encbench_leaderboard.render.html.datatables import cell_html, table_options
 from encbench_leaderboard.render.html.plots import plot_data
-from encbench_leaderboard.render.html.prose import to_html
 from encbench_leaderboard.report.blocks import (
     Block,
     Figure,
@@ -25,42 +27,86 @@ from encbench_leaderboard.report.blocks import (
     Section,
     Table,
     Text,
+    walk,
 )
-from encbench_leaderboard.report.format import plural
 
 FIGURES = 12_000_000
 """Characters of figures' data after which no more are embedded."""
+PICTURES = 25_000_000
+"""Characters of all embedded pictures together."""
+PNG = b"\x89PNG\r\n\x1a\n"
 
 
 @cache
 def environment() -> Environment:
     """The templates of this folder."""
-    return Environment(
+    made = Environment(
         loader=PackageLoader("encbench_leaderboard", "render/html"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    made.filters |= {"prose": to_html, "label": wrapping_code, "embedded": embedded}
+    return made
+
+
+@cache
+def _parser() -> MarkdownIt:
+    # Raw HTML comes out as text. Links are checked by the parser: no javascript:, no data:.
+    return MarkdownIt("commonmark", {"html": False}).disable(["image", "autolink"])
+
+
+# Sentences recur from row to row of a table.
+@lru_cache(maxsize=4096)
+def to_html(markdown: str) -> Markup:
+    """Paragraphs, lists, code, emphasis and links; everything else is escaped."""
+    return Markup(_parser().render(markdown))
+
+
+class Picture(NamedTuple):
+    """A picture inside the page."""
+
+    number: int
+    uri: str
+    width: int
+    height: int
+
+
+def embed(blocks: Sequence[Pictures], limit: int = PICTURES) -> dict[Path, Picture]:
+    """The PNG files of a page's pictures as data: URIs, up to so many characters.
+
+    Every block gets its first tiles before any gets its second ones, so that all tasks show
+    their best entries where there is not room for everything. What is damaged is left out.
+    """
+    turns = zip_longest(*(block.tiles for block in blocks))
+    found: dict[Path, Picture] = {}
+    for file in dict.fromkeys(tile.file for turn in turns for tile in turn if tile):
+        try:
+            content = file.read_bytes()
+        except OSError:
+            continue
+        uri = f"data:image/png;base64,{base64.b64encode(content).decode('ascii')}"
+        if content.startswith(PNG) and len(content) >= 24 and len(uri) <= limit:
+            limit -= len(uri)
+            found[file] = Picture(len(found), uri, *struct.unpack(">II", content[16:24]))
+    return found
 
 
 class Body:
     """The blocks of a page between its header and its scripts."""
 
     def __init__(self, page: Page, *, pictures: bool = True) -> None:
-        found = list(_walk(page.blocks))
+        found = list(walk(page.blocks))
         self.entries = Entries(page.entries)
         self.sections = {block.name: block for block in found if isinstance(block, Section)}
         rows = [row for block in found if isinstance(block, Table) for row in block.rows]
         self.statuses = list(dict.fromkeys(status for row in rows for status in row.statuses))
         tiled = [block for block in found if isinstance(block, Pictures)]
-        self.album = Album(tiled, LIMIT if pictures else 0)
-        self.headings: list[tuple[str, str]] = []
-        """Id and text of the headings outside sections, for the navigation."""
-        self._pictures = pictures
-        self._title = page.title
+        self.pictures = embed(tiled, PICTURES if pictures else 0)
+        self.headings = [block.text for block in page.blocks if isinstance(block, Heading)]
+        self._without = not pictures
         self._left = FIGURES
-        self._inside = 0
         self._macros: Any = environment().get_template("blocks.html.j2").module
         self.html = self._blocks(page.blocks)
 
@@ -74,7 +120,9 @@ class Body:
     def _block(self, block: Block) -> Markup:
         match block:
             case Heading():
-                return self._heading(block)
+                number = self.headings.index(block.text) + 1
+                heading = Markup('<h2 id="part-{}" tabindex="-1">{}</h2>')
+                return heading.format(number, block.text)
             case Text():
                 prose = Markup('<div class="prose {}">{}</div>')
                 return prose.format(block.kind, to_html(block.markdown))
@@ -88,48 +136,16 @@ class Body:
                 fold = Markup("<details><summary>{}</summary>{}</details>")
                 return fold.format(block.title, self._blocks(block.blocks))
             case Section():
-                return self._section(block)
+                targets = [self.sections[name] for name in block.targets if name in self.sections]
+                made = self._macros.section(block, self._blocks(block.blocks), targets)
+                return Markup(made)
         assert_never(block)
 
-    def _heading(self, heading: Heading) -> Markup:
-        if heading.level == 1 and heading.text == self._title:  # the header says it
-            return Markup("")
-        name = Markup("")
-        if heading.level == 2 and not self._inside:
-            self.headings.append((f"part-{len(self.headings) + 1}", heading.text))
-            name = Markup(' id="{}" tabindex="-1"').format(self.headings[-1][0])
-        return Markup("<h{0}{1}>{2}</h{0}>").format(heading.level, name, heading.text)
-
-    def _section(self, section: Section) -> Markup:
-        self._inside += 1
-        inner = self._blocks(section.blocks)
-        self._inside -= 1
-        link = Markup('<button type="button" class="link" data-task="{}">{}</button>')
-        links = [
-            link.format(name, wrapping_code(self.sections[name].title))
-            for name in section.targets
-            if name in self.sections
-        ]
-        if links:
-            fold = Markup('<details class="targets"><summary>{}</summary>{}</details>')
-            inner = fold.format(plural(len(links), "target"), Markup("\n").join(links)) + inner
-        return Markup(
-            '<section class="task" data-name="{}" data-title="{}" aria-label="{}" tabindex="-1"'
-            " hidden>\n<h{level}>{}</h{level}>\n{}\n</section>"
-        ).format(
-            section.name,
-            section.title,
-            section.title,
-            wrapping_code(section.title),
-            inner,
-            level=section.level,
-        )
-
     def _table(self, table: Table) -> Markup:
-        details = ["".join(map(self._in_row, row.details)) for row in table.rows]
+        details = ["".join(map(self._in_row, row.details())) for row in table.rows]
         openable = any(details)
-        options = embedded(table_options(table, self.entries, openable=openable))
-        return Markup(self._macros.table(table, options, embedded(details) if openable else ""))
+        options = table_options(table, self.entries, openable=openable)
+        return Markup(self._macros.table(table, options, details if openable else None))
 
     def _in_row(self, block: Block) -> Markup:
         """A block of an opened row: tables as they are, without sorting."""
@@ -145,55 +161,41 @@ class Body:
         return Markup(self._macros.plain_table(block, rows))
 
     def _figure(self, figure: Figure) -> Markup:
-        caption = to_html(figure.caption)
         # Not even read where there is no room left for it.
         if self._left <= 0:
-            return Markup(self._macros.figure(figure, "", False, {}, [], [], caption))
-        panels = figure.panels
-        if not panels:
+            return Markup(self._macros.figure(figure, "", {}, [], []))
+        if not figure.panels:
             return Markup("")
         data = embedded(plot_data(figure, self.entries))
         self._left -= len(data)
-        series = [s for panel in panels for s in panel.series]
-        present = {s.entry for s in series}
+        first = figure.panels[0]
+        series = [s for panel in figure.panels for s in panel.series]
         choices = {
-            "unit": [panels[0].x.title, *dict.fromkeys(u for s in series for u in s.other_x)],
-            "x": [panels[0].x.scale, "log" if panels[0].x.scale == "linear" else "linear"],
-            "y": [panels[0].y.scale, "log" if panels[0].y.scale == "linear" else "linear"],
+            "unit": [first.x.title, *dict.fromkeys(u for s in series for u in s.other_x)],
+            "x": list(dict.fromkeys([first.x.scale, "linear", "log"])),
+            "y": list(dict.fromkeys([first.y.scale, "linear", "log"])),
         }
         if {s.entry for s in series if s.kind != "points"} - {"", *figure.legend}:
             choices["lines"] = [f"of the best {len(figure.legend)}", "all"]
+        present = {s.entry for s in series}
         legend = [
             (self.entries.number(entry), entry, *text.partition("\n")[::2])
             for entry, text in figure.legend.items()
             if entry in present
         ]
-        common = list(dict.fromkeys(s.label for s in series if not s.entry))
-        wide = len(panels) > 1
-        return Markup(self._macros.figure(figure, data, wide, choices, legend, common, caption))
+        common = dict.fromkeys(s.label for s in series if not s.entry)
+        return Markup(self._macros.figure(figure, data, choices, legend, common))
 
     def _side_by_side(self, block: Pictures) -> Markup:
-        found = [(tile, self.album.of(tile)) for tile in block.tiles]
         tiles = [
-            {
-                "label": f"{tile.name}: {tile.entry}" if tile.entry else tile.name,
-                "caption": tile.caption,
-                "picture": at[0],
-                "size": at[1],
-            }
-            for tile, at in found
-            if at is not None
+            (tile, self.pictures[tile.file]) for tile in block.tiles if tile.file in self.pictures
         ]
-        note = "" if self._pictures else "This file was made without pictures."
-        lost = len(found) - len(tiles)
-        if self._pictures and lost:
-            note = f"{lost:,} of {len(found):,} pictures are left out: damaged, or beyond the "
-            note += f"{LIMIT / 1e6:.0f} MB that this file holds."
-        return Markup(self._macros.pictures(block, tiles, note, to_html(block.caption)))
-
-
-def _walk(blocks: Sequence[Block]) -> Iterator[Block]:
-    for block in blocks:
-        yield block
-        if isinstance(block, Fold | Section):
-            yield from _walk(block.blocks)
+        note = ""
+        if self._without:
+            note = "This file was made without pictures."
+        elif lost := len(block.tiles) - len(tiles):
+            note = (
+                f"{lost:,} of {len(block.tiles):,} pictures are left out: damaged, or beyond the "
+            )
+            note += f"{PICTURES / 1e6:.0f} MB that this file holds."
+        return Markup(self._macros.pictures(block, tiles, note))
