@@ -1,7 +1,8 @@
-"""Records become rows of numbers: one a cell, with the entry of the standings it belongs to."""
+"""Records become rows of numbers, one a cell; and what entries, tasks and machines are called."""
 
 from __future__ import annotations
 
+import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,8 +14,7 @@ import numpy as np
 import pandas as pd
 
 from encbench.results.records import Record, StoredRecord
-from encbench.suite.config import NetworkConfig, NtkConfig, TrainingConfig
-from encbench_leaderboard.board.labels import differing, flatten
+from encbench.suite.config import NetworkConfig, NtkConfig, PluginRef, TrainingConfig
 
 WHENS = ("start", "middle", "end")
 TITLES = {"psnr": "PSNR", "ms_ssim": "MS-SSIM", "iou": "IoU"}
@@ -163,3 +163,87 @@ def _cell(record: Record, metrics: Sequence[MetricInfo]) -> dict[str, float | No
         numbers = _spectrum_numbers(summary) if summary else NO_SPECTRUM
         row.update(zip(SPECTRUM_COLUMNS[when], numbers, strict=True))
     return row
+
+
+def machine(stored: StoredRecord) -> str:
+    """Where a cell ran, as far as it decides how long something takes."""
+    p = stored.record.provenance
+    return _machine(p.machine, p.processor, p.device, p.threads, p.os)
+
+
+# Ten thousand cells ran on few machines.
+@lru_cache(maxsize=1024)
+def _machine(name: str, processor: str, device: str, threads: int, system: str) -> str:
+    if processor == name:
+        processor = ""
+    told = f"{threads} thread{'' if threads == 1 else 's'}"
+    if device != "cpu":
+        device = f"device {device}"
+    return ", ".join(part for part in (name, processor, device, told, system) if part)
+
+
+def machines(records: Sequence[StoredRecord]) -> list[str]:
+    """Each distinct machine."""
+    return sorted({machine(stored) for stored in records})
+
+
+def canonical(value: Any) -> str:
+    """Text that is equal for equal plain data, whatever the order of its keys."""
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, default=str)
+
+
+def identity(ref: PluginRef) -> str:
+    """Equal for the same plug-in under the same parameters, whatever it was asked for as."""
+    return canonical([ref.distribution, ref.name, ref.version, ref.parameters])
+
+
+def label(ref: PluginRef) -> str:
+    """The user's own text where there is one, else the name with every parameter."""
+    if ref.label:
+        return ref.label
+    given = {key: value for key, value in ref.parameters.items() if value is not None}
+    if not given:
+        return ref.name
+    return f"{ref.name}({', '.join(f'{key}={value}' for key, value in given.items())})"
+
+
+def flatten(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as one, keys joined by dots."""
+    flat: dict[str, Any] = {}
+    for key, item in value.items():
+        if isinstance(item, Mapping):
+            flat.update(flatten(item, f"{prefix}{key}."))
+        else:
+            flat[f"{prefix}{key}"] = item
+    return flat
+
+
+def differing(settings: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Keys, in order of appearance, whose values are not the same in all the mappings."""
+    rows = list(settings)
+    keys = dict.fromkeys(key for row in rows for key in row)
+    return [key for key in keys if len({canonical(row.get(key)) for row in rows}) > 1]
+
+
+def unique_labels(refs: Mapping[str, PluginRef]) -> dict[str, str]:
+    """A label for each identity, with parameters that differ where two would read the same.
+
+    Args:
+        refs: identity (any key) to plug-in reference.
+    """
+    labels = {key: label(ref) for key, ref in refs.items()}
+    for text in {text for text in labels.values() if list(labels.values()).count(text) > 1}:
+        same = [key for key, other in labels.items() if other == text]
+        facts = {
+            key: {
+                **flatten(refs[key].parameters),
+                "distribution": refs[key].distribution,
+                "version": refs[key].version,
+            }
+            for key in same
+        }
+        keys = differing(facts.values())
+        for key in same:
+            named = ", ".join(f"{k}={facts[key][k]}" for k in keys if k in facts[key])
+            labels[key] = f"{text} ({named})" if named else text
+    return labels

@@ -12,8 +12,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from encbench_leaderboard.board.cells import MetricInfo
-from encbench_leaderboard.board.machines import machine
+from encbench_leaderboard.board.cells import MetricInfo, machine
 from encbench_leaderboard.board.table import TaskBoard
 from encbench_leaderboard.statistics.sample import group_means
 

@@ -7,22 +7,26 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from encbench.results.records import Record, StoredRecord
+from encbench.errors import StoreError
+from encbench.results.records import StoredRecord
+from encbench.results.store import Store
 from encbench_leaderboard.board.categories import Category, Target, find_categories
 from encbench_leaderboard.board.cells import (
     MetricInfo,
     cells_of,
     entries_of,
+    identity,
     measured,
     metrics_of,
     text_series,
+    unique_labels,
 )
-from encbench_leaderboard.board.labels import canonical, unique_labels
 from encbench_leaderboard.board.standings import natural, standings
 from encbench_leaderboard.statistics.pairs import Pairs
 
@@ -105,9 +109,24 @@ def rows_of(table: pd.DataFrame) -> list[dict[str, Any]]:
     return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
+def load_records(directory: Path) -> list[StoredRecord]:
+    """The records of a results folder.
+
+    Raises:
+        StoreError: no such folder, or no record in it.
+    """
+    records = Store(directory).records()
+    if not records:
+        raise StoreError(
+            f"{directory} holds no records, expected records/*/record.json; "
+            f"`encbench run -o {directory}` writes them"
+        )
+    return records
+
+
 def boards(records: Sequence[StoredRecord]) -> Board:
     """Sort records into tasks and categories, and rank the entries of each."""
-    keys = {id(stored): _ref_key(stored.record, "encoding") for stored in records}
+    keys = {id(stored): identity(stored.record.cell.encoding) for stored in records}
     refs = {keys[id(stored)]: stored.record.cell.encoding for stored in records}
     labels = unique_labels(refs)
     names = {record: labels[key] for record, key in keys.items()}
@@ -132,17 +151,11 @@ def _target(task: TaskBoard) -> Target:
     return Target(cells[0].task, next((c.data_hash for c in cells if c.data_hash), None))
 
 
-def _ref_key(record: Record, kind: Literal["encoding", "task"]) -> str:
-    ref = record.cell.encoding if kind == "encoding" else record.cell.task
-    # The label is how it was asked for, not what it is.
-    return canonical([ref.distribution, ref.name, ref.version, ref.parameters])
-
-
 def _by_task(records: Sequence[StoredRecord]) -> list[tuple[str, list[StoredRecord]]]:
     """(label, records) of each task; the same parameters on other data are another task."""
     groups: dict[str, list[StoredRecord]] = defaultdict(list)
     for stored in records:
-        groups[_ref_key(stored.record, "task")].append(stored)
+        groups[identity(stored.record.cell.task)].append(stored)
     names = unique_labels({key: group[0].record.cell.task for key, group in groups.items()})
     found: list[tuple[str, list[StoredRecord]]] = []
     for key, group in groups.items():

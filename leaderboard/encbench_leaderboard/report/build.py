@@ -7,15 +7,13 @@ from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
-from encbench.errors import StoreError
 from encbench.results.records import StoredRecord
 from encbench.results.store import Store
-from encbench_leaderboard.board.machines import machines
+from encbench_leaderboard.board.cells import machines
 from encbench_leaderboard.board.overview import overview
 from encbench_leaderboard.board.pareto import tradeoffs
-from encbench_leaderboard.board.table import Board, TaskBoard, boards
+from encbench_leaderboard.board.table import Board, TaskBoard, boards, load_records
 from encbench_leaderboard.report.blocks import Block, Fold, Heading, Page, Section, Table, Text
 from encbench_leaderboard.report.details import entry_details
 from encbench_leaderboard.report.figures.cost import cost_figure, front_text
@@ -45,28 +43,14 @@ from encbench_leaderboard.report.tables import (
 )
 
 
-class Loaded(NamedTuple):
-    """What was read of a results folder."""
-
-    board: Board
-    records: list[StoredRecord]
-    store: Store
-
-
-def load(directory: Path) -> Loaded:
-    """The board of a results folder.
+def load(directory: Path) -> tuple[Board, Sequence[StoredRecord], Store]:
+    """The board of a results folder, its records and its store, for ``describe``.
 
     Raises:
         StoreError: no such folder, or no record in it.
     """
-    store = Store(directory)
-    records = store.records()
-    if not records:
-        raise StoreError(
-            f"{directory} holds no records, expected records/*/record.json; "
-            f"`encbench run -o {directory}` writes them"
-        )
-    return Loaded(boards(records), records, store)
+    records = load_records(directory)
+    return boards(records), records, Store(directory)
 
 
 def describe(board: Board, records: Sequence[StoredRecord], store: Store) -> Page:

@@ -12,7 +12,7 @@ from encbench.cli.cite import bibtex_of
 from encbench.errors import EncbenchError
 from encbench.plugins.registry import default_registry
 from encbench.results.records import Record, StoredRecord
-from encbench_leaderboard.board.machines import machine
+from encbench_leaderboard.board.cells import machine
 from encbench_leaderboard.board.table import TaskBoard
 from encbench_leaderboard.report.blocks import Block, Table, Text
 from encbench_leaderboard.report.columns import (

@@ -10,7 +10,7 @@ from typing import Any
 
 from encbench.results.records import StoredRecord
 from encbench.suite.file import suite_toml
-from encbench_leaderboard.board.machines import machines
+from encbench_leaderboard.board.cells import machines
 from encbench_leaderboard.report.format import code_block, plain
 
 

@@ -11,8 +11,7 @@ from typing import Any
 
 from encbench.results.records import SpectrumSummary
 from encbench_leaderboard.board.adjacent import AdjacentPair, adjacent_pairs
-from encbench_leaderboard.board.cells import WHENS, cell_settings
-from encbench_leaderboard.board.labels import differing
+from encbench_leaderboard.board.cells import WHENS, cell_settings, differing
 from encbench_leaderboard.board.overview import Overview
 from encbench_leaderboard.board.table import TaskBoard
 from encbench_leaderboard.report.blocks import Block, Column, Row, Table, Value
