@@ -10,11 +10,8 @@ import pytest
 from encbench_leaderboard.board.overview import overview
 from encbench_leaderboard.board.table import boards
 from encbench_leaderboard.report.notes import overview_note
-from encbench_leaderboard.statistics.across import (
-    friedman_p,
-    ranks_with_failures,
-    sign_tests,
-)
+from encbench_leaderboard.statistics.across import friedman_p, sign_tests
+from encbench_leaderboard.statistics.ranks import ranks_with_failures
 from scipy import stats
 
 from tests.leaderboard.results import Results, diverged

@@ -5,16 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
 from encbench_leaderboard.board.table import Board, TaskBoard
 from encbench_leaderboard.statistics.across import (
     FEWEST_TASKS,
     Wins,
     friedman_p,
-    ranks_with_failures,
     sign_tests,
 )
 from encbench_leaderboard.statistics.pairs import ALPHA
+from encbench_leaderboard.statistics.ranks import ranks_with_failures
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class Overview:
 
     def mean_rank(self, place: int) -> float:
         """Over the tasks that rank the entry; NaN where there is none."""
-        return float(_means(self.ranks[place][None])[0])
+        return float(pd.Series(self.ranks[place]).mean())
 
     def tasks(self, place: int) -> int:
         """How many rank the entry."""
@@ -72,17 +73,10 @@ def overview(board: Board) -> Overview:
         ranks[rows, column] = ranks_with_failures(
             group.standings["rank"].to_numpy(dtype=np.float64), higher=False
         )
-    counts = (~np.isnan(ranks)).sum(axis=1)
-    means = _means(ranks)
-    order = sorted(range(len(names)), key=lambda i: (-counts[i], np.nan_to_num(means[i]), i))
+    table = pd.DataFrame(ranks)
+    order = np.lexsort((table.mean(axis=1).fillna(0.0), -table.count(axis=1)))
     ordered = tuple(names[i] for i in order)
     return Overview(groups, ordered, ranks[order], _tests(ordered, ranks[order]))
-
-
-def _means(ranks: np.ndarray) -> np.ndarray:
-    """Of each row what is no NaN; NaN where that is nothing."""
-    counts = (~np.isnan(ranks)).sum(axis=1)
-    return np.where(counts, np.nansum(ranks, axis=1) / np.maximum(counts, 1), np.nan)
 
 
 def _tests(entries: tuple[str, ...], ranks: np.ndarray) -> OverTasks | None:

@@ -82,19 +82,23 @@ def tradeoffs(task: TaskBoard) -> Tradeoffs:
     """
     entries, unfinished = _finished(task)
     cells = _cells(task, entries["entry"])
-    machines = [where for where, _ in Counter(cells["machine"]).most_common()]
-    devices = [where for where, _ in Counter(cells["device"]).most_common()]
-    everywhere = np.ones(len(cells["entry"]), dtype=bool)
-    parts: list[tuple[Cost, str, np.ndarray]] = [("parameters", "", everywhere)]
-    for where in machines[:MACHINES]:
-        shown = where if len(machines) > 1 else ""
-        parts.append(("training", shown, cells["machine"] == where))
-    for where in devices:
-        shown = where if len(devices) > 1 else ""
-        parts.append(("memory", shown, cells["device"] == where))
+    machines, devices = (
+        list(dict(Counter(cells[of]).most_common())) for of in ("machine", "device")
+    )
+    parts: list[tuple[Cost, str, np.ndarray]] = [
+        ("parameters", "", np.ones(len(cells["entry"]), dtype=bool)),
+        *(("training", where, cells["machine"] == where) for where in machines[:MACHINES]),
+        *(("memory", where, cells["device"] == where) for where in devices),
+    ]
+    several = {"training": len(machines) > 1, "memory": len(devices) > 1}
     higher = task.primary.direction == "higher"
     panels = [
-        CostPoints(cost, LABELS[cost], where, _points(entries, cells, cost, known, higher=higher))
+        CostPoints(
+            cost,
+            LABELS[cost],
+            where if several.get(cost) else "",
+            _points(entries, cells, cost, known, higher=higher),
+        )
         for cost, where, chosen in parts
         if (known := chosen & (cells[cost] > 0)).any()
     ]
@@ -150,12 +154,13 @@ def _points(
     of_units = group_means(values[:, None], pair)
     of, found = pd.factorize(pairs // units)
     points = {name: column[found] for name, column in entries.items()}
-    costs = group_means(of_units, of)[:, 0]
-    lowest, highest = np.full(len(found), np.inf), np.full(len(found), -np.inf)
-    np.minimum.at(lowest, of, of_units[:, 0])
-    np.maximum.at(highest, of, of_units[:, 0])
-    points |= {"cost": costs, "cost_low": lowest, "cost_high": highest}
-    points["front"] = front(costs, points["quality"], higher=higher)
+    extremes = pd.Series(of_units[:, 0]).groupby(of)
+    points |= {
+        "cost": group_means(of_units, of)[:, 0],
+        "cost_low": extremes.min().to_numpy(),
+        "cost_high": extremes.max().to_numpy(),
+    }
+    points["front"] = front(points["cost"], points["quality"], higher=higher)
     worst_first = points["quality"] if higher else -points["quality"]
-    order = np.lexsort((points["entry"].astype(str), costs, -worst_first))
+    order = np.lexsort((points["entry"].astype(str), points["cost"], -worst_first))
     return pd.DataFrame(points).iloc[order].reset_index(drop=True)

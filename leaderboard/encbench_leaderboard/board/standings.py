@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from operator import itemgetter
 
 import numpy as np
 import pandas as pd
 
-from encbench_leaderboard.board.cells import WHENS, MetricInfo, text_series
+from encbench_leaderboard.board.cells import WHENS, MetricInfo
 from encbench_leaderboard.statistics.intervals import Interval, intervals
 from encbench_leaderboard.statistics.pairs import Pairs, compare_all
 from encbench_leaderboard.statistics.ranks import rank_intervals
@@ -53,31 +54,37 @@ def standings(
     columns = _of_entries(shown, place)
     names = list(found)
     place = pd.Index(names).get_indexer(cells["entry"])
-    columns["n"] = np.bincount(place, finished, len(names)).astype(np.int64)
-    columns["cells"] = np.bincount(place, minlength=len(names))
+
+    def count(counted: np.ndarray) -> np.ndarray:
+        """Cells of each entry that are counted."""
+        return np.bincount(place, counted, len(names)).astype(np.int64)
+
+    columns["n"], columns["cells"] = count(finished), count(np.ones(len(cells)))
     for metric in metrics:
-        column = f"metric:{metric.name}"
-        of_metric = _intervals(cells, column, names)
-        columns |= _columns(column, of_metric)
-        valued = finished & cells[column].notna().to_numpy()
-        columns[f"{column}|n"] = np.bincount(place, valued, len(names)).astype(np.int64)
+        name = f"metric:{metric.name}"
+        of_metric = _intervals(cells, name, names)
+        columns |= {
+            name: np.array([interval.mean for interval in of_metric]),
+            f"{name}|low": np.array([interval.low for interval in of_metric]),
+            f"{name}|high": np.array([interval.high for interval in of_metric]),
+            f"{name}|interval": np.array([interval.method for interval in of_metric], object),
+            f"{name}|n": count(finished & cells[name].notna().to_numpy()),
+        }
         if metric is metrics[0]:
             columns["units"] = np.array([interval.units for interval in of_metric])
     higher = metrics[0].direction == "higher"
     rank = _ranks(columns[f"metric:{metrics[0].name}"], columns["units"], higher, category)
+    columns["rank"] = rank
     # A rank of NaN is equal to none, not even to itself.
-    order = sorted(
-        range(len(names)),
-        key=lambda i: (columns["n"][i] == 0, np.isnan(rank[i]), np.nan_to_num(rank[i]),
-                       natural(names[i])),
-    )  # fmt: skip
+    unranked, values = np.isnan(rank), np.nan_to_num(rank)
+    keys = zip(columns["n"] == 0, unranked, values, map(natural, names), strict=True)
+    order = [place for place, _ in sorted(enumerate(keys), key=itemgetter(1))]
     names = [names[i] for i in order]
-    columns = {name: column[order] for name, column in columns.items()} | {"rank": rank[order]}
+    columns = {name: column[order] for name, column in columns.items()}
     tests, pairs = _tested(names, columns["rank"], columns["units"], cells, metrics[0])
-    words = {
-        name: text_series(column) for name, column in columns.items() if column.dtype == object
-    }
-    return pd.DataFrame({"entry": text_series(names)} | columns | tests | words), pairs
+    columns |= {"entry": np.array(names, dtype=object)} | tests
+    table = {name: pd.Series(column, dtype=column.dtype) for name, column in columns.items()}
+    return pd.DataFrame(table), pairs
 
 
 def natural(text: str) -> tuple[tuple[int, int, str], ...]:
@@ -139,26 +146,14 @@ def _below(shown: pd.DataFrame, place: np.ndarray, entries: int) -> dict[str, np
     }
 
 
-def _columns(column: str, found: Sequence[Interval]) -> dict[str, np.ndarray]:
-    return {
-        column: np.array([interval.mean for interval in found]),
-        f"{column}|low": np.array([interval.low for interval in found]),
-        f"{column}|high": np.array([interval.high for interval in found]),
-        f"{column}|interval": np.array([interval.method for interval in found], dtype=object),
-    }
-
-
 def _ranks(values: np.ndarray, units: np.ndarray, higher: bool, category: bool) -> np.ndarray:
     """Ranks of values (entries,), equal ones the best of theirs; NaN where there is no value."""
-    units = np.where(np.isnan(values), 0, units)
-    complete = units if category else np.minimum(units, 1)
     ranks = np.full(len(values), np.nan)
-    above = 0
-    for level in np.unique(complete[complete > 0])[::-1]:
-        here = complete == level
-        cost = -values[here] if higher else values[here]
-        ranks[here] = above + 1 + np.searchsorted(np.sort(cost), cost)
-        above += int(here.sum())
+    ranked = ~np.isnan(values) & (units > 0)
+    fewer = -units[ranked] if category else np.zeros(ranked.sum())
+    keys = np.column_stack([fewer, -values[ranked] if higher else values[ranked]])
+    _, place, number = np.unique(keys, axis=0, return_inverse=True, return_counts=True)
+    ranks[ranked] = (1 + np.cumsum(number) - number)[place.reshape(-1)]
     return ranks
 
 
@@ -172,11 +167,12 @@ def _tested(
     """Columns of what the tests of the best entries allow; entries are in their order."""
     ranked = np.flatnonzero(~np.isnan(rank))
     best = ranked[:TESTED]
+    nothing, no = np.full(len(names), np.nan), np.zeros(len(names), dtype=bool)
     columns = {
-        "rank_low": np.full(len(names), np.nan),
-        "rank_high": np.full(len(names), np.nan),
-        "tested": np.zeros(len(names), dtype=bool),
-        "tied": np.zeros(len(names), dtype=bool),
+        "rank_low": nothing,
+        "rank_high": nothing.copy(),
+        "tested": no,
+        "tied": no.copy(),
     }
     if not (units[best] > 1).any():
         return columns, None

@@ -9,8 +9,9 @@ from functools import partial
 from operator import attrgetter, itemgetter
 from typing import Any
 
+import numpy as np
+
 from encbench.results.records import SpectrumSummary
-from encbench_leaderboard.board.adjacent import AdjacentPair, adjacent_pairs
 from encbench_leaderboard.board.cells import WHENS, cell_settings, differing
 from encbench_leaderboard.board.overview import Overview
 from encbench_leaderboard.board.table import TaskBoard
@@ -30,6 +31,10 @@ from encbench_leaderboard.report.columns import (
     texts,
 )
 from encbench_leaderboard.report.format import MISSING, count, digits, eigenvalue, fixed, p_text
+from encbench_leaderboard.statistics.intervals import intervals
+from encbench_leaderboard.statistics.pairs import ALPHA
+from encbench_leaderboard.statistics.sample import cube
+from encbench_leaderboard.statistics.student import detectable
 
 TEST_NAMES = {
     "t": "paired t",
@@ -106,35 +111,63 @@ def _of_group(number: int, group: TaskBoard, names: Sequence[str]) -> Source[int
 
 
 def adjacent_table(task: TaskBoard) -> Table | None:
-    """Each entry beside the next one; None where nothing was tested."""
+    """Each entry beside the next one in the standings; None where nothing was tested."""
+    pairs = task.pairs
+    if pairs is None:
+        return None
+    values = cube(task.cells, f"metric:{task.primary.name}", pairs.entries).values
+    with np.errstate(invalid="ignore"):
+        differences = intervals(values[:-1] - values[1:])
     unit = f" [{task.primary.unit}]" if task.primary.unit else ""
     decimals = partial(fixed, digits=digits(task.primary))
+    level = ALPHA / pairs.tested
 
-    def interval(pair: AdjacentPair) -> Value:
-        if not pair.difference.method:
+    def interval(pair: int) -> Value:
+        found = differences[pairs.first[pair]]
+        if not found.method:
             return NO_VALUE
-        low, high = pair.difference.low, pair.difference.high
-        return Value(f"{decimals(low)} to {decimals(high)}", low)
+        return Value(f"{decimals(found.low)} to {decimals(found.high)}", found.low)
 
-    sources: list[Source[AdjacentPair]] = [
-        codes("encoding", "encoding", attrgetter("higher")),
-        codes("next", "next encoding", attrgetter("lower")),
-        numbers("difference", f"difference{unit}", attrgetter("difference.mean"), decimals),
+    sources: list[Source[int]] = [
+        codes("encoding", "encoding", lambda pair: pairs.entries[pairs.first[pair]]),
+        codes("next", "next encoding", lambda pair: pairs.entries[pairs.second[pair]]),
+        numbers(
+            "difference",
+            f"difference{unit}",
+            lambda pair: differences[pairs.first[pair]].mean,
+            decimals,
+        ),
         Source(Column("interval", "95 % interval", help="of this pair alone"), interval),
-        numbers("n", "n", attrgetter("difference.units"), str, "pairs of cells or targets"),
-        numbers("p", "p (Holm)", attrgetter("p"), p_text, "corrected for all pairs of the table"),
-        texts("test", "test", lambda pair: TEST_NAMES.get(pair.method, MISSING)),
-        texts("verdict", "verdict", lambda pair: "tie" if pair.tied else "different"),
+        numbers(
+            "n",
+            "n",
+            lambda pair: differences[pairs.first[pair]].units,
+            str,
+            "pairs of cells or targets",
+        ),
+        numbers(
+            "p",
+            "p (Holm)",
+            lambda pair: float(pairs.adjusted[pair]),
+            p_text,
+            "corrected for all pairs of the table",
+        ),
+        texts("test", "test", lambda pair: TEST_NAMES.get(pairs.method[pair], MISSING)),
+        texts(
+            "verdict",
+            "verdict",
+            lambda pair: "different" if pairs.adjusted[pair] <= ALPHA else "tie",
+        ),
         numbers(
             "detectable",
             f"detectable{unit}",
-            attrgetter("detectable"),
+            lambda pair: detectable(float(pairs.deviation[pair]), int(pairs.units[pair]), level),
             decimals,
             "with 80 % power at the corrected level",
         ),
     ]
-    found = adjacent_pairs(task)
-    return fill("adjacent", sources, found, attrgetter("higher")) if found else None
+    adjacent = np.flatnonzero(pairs.second == pairs.first + 1).tolist()
+    return fill("adjacent", sources, adjacent, lambda pair: pairs.entries[pairs.first[pair]])
 
 
 def spectra_table(standings: Sequence[Standing], *, named: bool = True) -> Table | None:

@@ -9,27 +9,11 @@ import numpy as np
 from scipy.special import bdtr
 
 from encbench_leaderboard.statistics.holm import holm
-from encbench_leaderboard.statistics.ranks import shared_ranks
 
 FEWEST_TASKS = 5
 """Tasks from which on there are tests over tasks: of four, even all wins have p = 0.13."""
 SHUFFLES = 4_999
 SEED = 20_260_107
-
-
-def ranks_with_failures(values: np.ndarray, *, higher: bool) -> np.ndarray:
-    """Ranks of values (n,), 1 the best; equal ones share their mean rank.
-
-    NaN, what did not finish, takes the ranks after all that did, shared: of 5 where 2 did not
-    finish these have rank 4.5.
-    """
-    # An infinite value is not a failure.
-    failed = np.isnan(values)
-    turned = np.where(failed, 0.0, -values if higher else values)
-    ranks = np.empty(len(values))
-    ranks[~failed] = shared_ranks(turned[~failed])
-    ranks[failed] = (~failed).sum() + (failed.sum() + 1) / 2
-    return ranks
 
 
 def friedman_p(ranks: np.ndarray) -> float:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from encbench.results.records import Record, StoredRecord
+from encbench.results.records import StoredRecord
 from encbench_leaderboard.board.table import TaskBoard
 from encbench_leaderboard.report.blocks import Axis, Figure, Panel, Series
 from encbench_leaderboard.report.figures.selection import (
@@ -49,17 +49,16 @@ def curves_figure(task: TaskBoard) -> Figure | None:
 
 def _panels(task: TaskBoard, entries: Mapping[str, Sequence[StoredRecord]]) -> list[Panel]:
     kept = {
-        entry: shown
+        entry: [stored for stored in records if len(_points(stored, "loss")[0])]
         for entry, records in entries.items()
-        if (shown := [stored for stored in records if len(_points(stored, "loss")[0])])
     }
-    if not kept:
+    curves = [stored.record.curve for records in kept.values() for stored in records]
+    if not curves:
         return []
-    followed = next(iter(kept.values()))[0].record.curve
-    metric = next((m for m in task.metrics if m.name == followed), None)
+    metric = next((m for m in task.metrics if m.name == curves[0]), None)
     axes = {
         "loss": Axis("training loss", "log"),
-        "curve": Axis(metric.heading if metric else followed),
+        "curve": Axis(metric.heading if metric else curves[0]),
     }
     panels = []
     for name, axis in axes.items():
@@ -102,22 +101,19 @@ def _line(entry: str, stored: StoredRecord, name: str, *, many: bool) -> Series 
     step, value = thinned(*_points(stored, name), POINTS[name])
     if not len(step):
         return None
+    record = stored.record
+    totals = {"epoch": record.epochs, "training time [s]": record.durations.get("training", 0.0)}
     return Series(
         entry,
         step,
         value,
         style="thin" if many else "solid",
-        label=f"seed {stored.record.cell.seed}",
-        other_x=_other_units(stored.record, step),
-        end="" if stored.record.status == "ok" else "stopped",
+        label=f"seed {record.cell.seed}",
+        # Where the record says what all its steps took.
+        other_x={
+            title: step * (total / record.steps)
+            for title, total in totals.items()
+            if record.steps and total
+        },
+        end="" if record.status == "ok" else "stopped",
     )
-
-
-def _other_units(record: Record, step: np.ndarray) -> dict[str, np.ndarray]:
-    """Steps (n,) as epochs and as seconds, where the record says what all its steps took."""
-    totals = {"epoch": record.epochs, "training time [s]": record.durations.get("training", 0.0)}
-    return {
-        title: step * (total / record.steps)
-        for title, total in totals.items()
-        if record.steps and total
-    }
