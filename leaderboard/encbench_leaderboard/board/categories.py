@@ -31,8 +31,7 @@ class Target:
     """One task on one set of data."""
 
     ref: PluginRef
-    data_hash: str | None
-    """None where the data could not be read."""
+    data_hash: str | None  # None where the data could not be read
 
 
 @dataclass(frozen=True)
@@ -42,10 +41,10 @@ class Category:
     label: str
     """The first task's label with ``*`` in place of the target: ``image:image=*,side=128``."""
     parameter: str
-    members: tuple[int, ...]
-    """Places in the sequence of targets, ascending."""
-    units: tuple[str, ...]
-    """Of each member: what tells its target from the others'. Copies have the same."""
+    members: tuple[int, ...]  # places in the sequence of targets, ascending
+    units: tuple[
+        str, ...
+    ]  # of each member what tells its target from the others'; copies have the same
 
 
 def find_categories(targets: Sequence[Target]) -> list[Category]:

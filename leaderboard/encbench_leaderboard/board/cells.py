@@ -42,8 +42,7 @@ class MetricInfo:
     name: str
     unit: str
     direction: Literal["higher", "lower"]
-    given: str = ""
-    """Title in the record, "" where it has none."""
+    given: str = ""  # title in the record, "" where it has none
 
     @property
     def title(self) -> str:
@@ -87,11 +86,8 @@ def text_series(values: Iterable[str]) -> pd.Series[Any]:
 
 
 def entries_of(records: Sequence[StoredRecord], names: Mapping[int, str]) -> list[str]:
-    """The entry of each record: its encoding, and the settings that vary among its cells.
-
-    Args:
-        names: id of a record to the label of its encoding, one label an encoding.
-    """
+    """The entry of each record: the label of its encoding (``names``, by id of the record), and the
+    settings that vary among its cells."""
     settings = [cell_settings(stored.record) for stored in records]
     encodings = [names[id(stored)] for stored in records]
     distinct: dict[str, dict[int, dict[str, Any]]] = defaultdict(dict)
@@ -226,11 +222,7 @@ def differing(settings: Iterable[Mapping[str, Any]]) -> list[str]:
 
 
 def unique_labels(refs: Mapping[str, PluginRef]) -> dict[str, str]:
-    """A label for each identity, with parameters that differ where two would read the same.
-
-    Args:
-        refs: identity (any key) to plug-in reference.
-    """
+    """A label for each identity, with parameters that differ where two would read the same."""
     labels = {key: label(ref) for key, ref in refs.items()}
     for text in {text for text in labels.values() if list(labels.values()).count(text) > 1}:
         same = [key for key, other in labels.items() if other == text]

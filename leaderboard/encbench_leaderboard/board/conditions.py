@@ -10,12 +10,8 @@ from encbench_leaderboard.board.table import TaskBoard
 
 
 def metric_conditions(task: TaskBoard) -> tuple[dict[str, str], list[str]]:
-    """Under which conditions each metric was taken, as the metric itself recorded them.
-
-    Returns:
-        Conditions that hold for the whole task, by metric; and the metrics whose conditions
-        differ between cells, which must therefore stand beside each number.
-    """
+    """By metric the conditions that hold for the whole task, as the metric itself recorded them;
+    and the metrics whose conditions differ, and must stand beside each number."""
     common: dict[str, str] = {}
     mixed = []
     for metric in task.metrics:

@@ -28,9 +28,7 @@ class Correlation:
 
     statistic: str
     when: str
-    rho: float
-    """In [−1, 1]; positive: more of the statistic goes with better quality. NaN: undefined,
-    for one of the two does not vary."""
+    rho: float  # in [−1, 1]; NaN: one of the two does not vary
     cells: int
     entries: int
 
@@ -41,20 +39,16 @@ class Correlation:
 
 def spearman(x: np.ndarray, y: np.ndarray) -> float:
     """Spearman's ρ of x (n,) and y (n,): Pearson's correlation of the ranks, ties at their mean.
-
-    Infinities are ranked as such. NaN where either does not vary, or n < 2.
-    """
+    NaN where either does not vary, or n < 2."""
     a, b = (pd.Series(values).rank().to_numpy() - (len(values) + 1) / 2 for values in (x, y))
     spread = math.sqrt(float(a @ a) * float(b @ b))
     return float(a @ b) / spread if spread > 0 else math.nan
 
 
 def correlations(task: TaskBoard, when: str) -> list[Correlation]:
-    """ρ of every statistic at that time over the cells that finished with a spectrum.
-
-    An eigenvalue below the floor ranks under every resolved one, tied with its like. Quality
-    is the primary metric, turned so that higher is better.
-    """
+    """ρ of every statistic at that time over the cells that finished with a spectrum. Eigenvalues
+    below the floor rank under every resolved one, tied. Quality is turned so that higher is
+    better."""
     quality = f"metric:{task.primary.name}"
     cells = task.cells[task.cells["status"] == "ok"].dropna(subset=[quality, f"{when}:size"])
     sign = 1.0 if task.primary.direction == "higher" else -1.0

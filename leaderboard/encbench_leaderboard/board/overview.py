@@ -24,10 +24,8 @@ class OverTasks:
 
     entries: tuple[str, ...]
     tasks: int
-    friedman: float
-    """p that these entries do not differ; NaN for two."""
-    wins: tuple[Wins, ...]
-    """Pairs of ``entries``, by place."""
+    friedman: float  # p that these entries do not differ; NaN for two
+    wins: tuple[Wins, ...]  # pairs of entries, by place
 
     @property
     def sure(self) -> list[Wins]:
@@ -39,13 +37,11 @@ class Overview:
     """Ranks of entries over tasks, a category counted as one task."""
 
     groups: tuple[TaskBoard, ...]
-    entries: tuple[str, ...]
-    """What ran on most tasks first, of those the best mean rank."""
+    entries: tuple[str, ...]  # what ran on most tasks first, of those the best mean rank
     ranks: np.ndarray
     """(entries, groups); NaN where an entry was not run, or alone. Equal values share their mean
     rank; what did not finish ranks after all that did."""
-    tests: OverTasks | None
-    """None for fewer than ``FEWEST_TASKS`` tasks."""
+    tests: OverTasks | None  # None for fewer than FEWEST_TASKS tasks
 
     def mean_rank(self, place: int) -> float:
         """Over the tasks that rank the entry; NaN where there is none."""

@@ -31,14 +31,12 @@ class CostPoints:
     """Entries by one cost and their quality."""
 
     cost: Cost
-    label: str
-    """Of the axis, with its unit."""
+    label: str  # of the axis, with its unit
     where: str
     """Machine or device that the costs are of; "" where it does not matter or is the only one."""
     points: pd.DataFrame
-    """A row an entry, best first: ``entry``; ``quality``, with ``quality_low`` and
-    ``quality_high`` the interval of its mean, NaN where there is none; ``cost``, with
-    ``cost_low`` and ``cost_high`` the smallest and largest of its units; and ``front``."""
+    """An entry a row, best first: entry; quality, quality_low and quality_high (interval of its
+    mean, NaN for none); cost, cost_low and cost_high (smallest and largest of its units); front."""
 
 
 @dataclass(frozen=True)
@@ -47,20 +45,14 @@ class Tradeoffs:
 
     metric: MetricInfo
     panels: Sequence[CostPoints]
-    unfinished: int
-    """Entries left out of a category: they did not finish on all targets."""
-    machines: int
-    """Different machines that times were taken on."""
-    devices: int
-    """Different devices that memory was taken on."""
+    unfinished: int  # entries left out of a category: they did not finish on all targets
+    machines: int  # that times were taken on
+    devices: int  # that memory was taken on
 
 
 def front(cost: np.ndarray, quality: np.ndarray, *, higher: bool) -> np.ndarray:
-    """Pareto front of cost (n,) and quality (n,), both finite: (n,) bool.
-
-    An entry is on it unless another one costs no more and is at least as good, and is better in
-    one of the two. Equal ones are on it together, or none of them is.
-    """
+    """Pareto front of cost (n,) and quality (n,), both finite: (n,) bool. An entry is on it unless
+    another one costs no more and is at least as good, and is better in one of the two."""
     if not len(cost):
         return np.zeros(0, dtype=bool)
     gain = quality if higher else -quality
@@ -74,12 +66,9 @@ def front(cost: np.ndarray, quality: np.ndarray, *, higher: bool) -> np.ndarray:
 # A figure and the sentences below it are of the same ones.
 @lru_cache(maxsize=1)
 def tradeoffs(task: TaskBoard) -> Tradeoffs:
-    """Quality against parameters, seconds of training and peak memory, of a task or category.
-
-    Quality is the standings' mean and interval, over all cells. Times of different machines
-    never share a panel, nor does memory of different devices. In a category an entry that did
-    not finish on all targets is left out: its mean would be over others.
-    """
+    """Quality against each cost, from the standings' mean and interval. Times of different machines
+    never share a panel, nor does memory of different devices. In a category an entry that did not
+    finish on all targets is left out: its mean would be over others."""
     entries, unfinished = _finished(task)
     cells = _cells(task, entries["entry"])
     machines, devices = (

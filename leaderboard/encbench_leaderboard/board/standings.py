@@ -27,24 +27,22 @@ NOT_NUMBERS = ("entry", "encoding", "status", "seed", "unit", "repeat", "target"
 def standings(
     cells: pd.DataFrame, metrics: Sequence[MetricInfo], *, category: bool
 ) -> tuple[pd.DataFrame, Pairs | None]:
-    """One row an entry, best first, and the tests of all pairs by the first metric.
+    """One row an entry, best first, and the tests of all pairs by the first metric, None where no
+    entry has two units.
 
     Args:
         cells: one row a cell, columns "unit" and "repeat" among them.
+        metrics: the first one ranks.
         category: whether units are targets; an entry that finished on fewer of them than others
             ranks below those, for its mean is over other images.
 
-    Returns:
-        Standings, and None for the tests where no entry has two units.
-
-        Columns: "n" cells that finished of "cells"; "units" with a value of the first metric;
-        each number's mean, and ``|min`` and ``|max`` over cells; each metric's ``|low`` and
-        ``|high`` (the 95 % interval of the mean, NaN for none), ``|interval`` (its method) and
-        ``|n``; "rank" by value; "rank_low" and "rank_high", which the tests allow; "tested",
-        whether there was one; "tied", whether it does not tell the entry from the one above.
-
-        Means are over units, of the mean over each unit's cells; of eigenvalues and floors they
-        are geometric, over the cells where they are above the floor.
+    Columns: "n" cells that finished of "cells"; "units" with a value of the first metric; each
+    number's mean, and ``|min`` and ``|max`` over cells; each metric's ``|low`` and ``|high`` (the
+    95 % interval of the mean, NaN for none), ``|interval`` (its method) and ``|n``; "rank" by
+    value; "rank_low" and "rank_high", which the tests allow; "tested", whether there was one;
+    "tied", whether it does not tell the entry from the one above. Means are over units, of the mean
+    over each unit's cells; of eigenvalues and floors they are geometric, over the cells where they
+    are above the floor.
     """
     finished = (cells["status"] == "ok").to_numpy()
     place, _ = pd.factorize(cells["entry"])
@@ -100,12 +98,8 @@ def _intervals(cells: pd.DataFrame, column: str, entries: list[str]) -> list[Int
 
 
 def _of_entries(shown: pd.DataFrame, place: np.ndarray) -> dict[str, np.ndarray]:
-    """Each number's mean, smallest and largest, and what is below its floor, by entry.
-
-    Args:
-        shown: a row a cell.
-        place: (cells,) which entry a cell is of.
-    """
+    """Each number's mean, smallest and largest, and what is below its floor, by the entry ``place``
+    (cells,)."""
     numbers = [column for column in shown.columns if column not in NOT_NUMBERS]
     values = shown[numbers].to_numpy(dtype=np.float64)
     of_entry = pd.DataFrame(values).groupby(place, sort=False)

@@ -40,25 +40,20 @@ class TaskBoard:
     """
 
     label: str
-    slug: str
-    """Unique among the tasks and categories of a board, fit for a file name."""
+    slug: str  # unique on a board, fit for a file name
     primary: MetricInfo
-    """What entries are ranked by: the metric followed during training, where it was also
-    taken at the end; else the first metric."""
-    metrics: Sequence[MetricInfo]
-    """All metrics of the task, the primary one first."""
+    """What entries are ranked by: the metric followed during training, where it was also taken at
+    the end; else the first metric."""
+    metrics: Sequence[MetricInfo]  # the primary one first
     records: Sequence[StoredRecord]
     cells: pd.DataFrame
-    """A row a record, in the order of ``records``; NaN where there is no number. Columns "unit"
-    and "repeat" say what a cell replicates, "target" which task it is of."""
-    standings: pd.DataFrame
-    """A row an entry (an encoding under one set of settings, all its seeds), best first; its
-    columns are those of ``standings.standings``."""
-    pairs: Pairs | None = None
-    """Tests of all pairs of the best entries in the primary metric; None where nothing could
-    be tested."""
-    targets: Sequence[TaskBoard] = ()
-    """The tasks of a category; empty for a task."""
+    """A row a record, in their order; NaN where there is no number. "unit" and "repeat" say what a
+    cell replicates, "target" which task it is of."""
+    standings: pd.DataFrame  # a row an entry, best first; columns as of ``standings.standings``
+    pairs: Pairs | None = (
+        None  # tests of the best entries in the primary metric; None where nothing was tested
+    )
+    targets: Sequence[TaskBoard] = ()  # the tasks of a category; empty for a task
 
     def measure(self, records: Sequence[StoredRecord]) -> pd.DataFrame:
         """The numbers of other records as columns of ``cells``, a row a record."""
@@ -88,10 +83,8 @@ class Board:
     """Everything that a page shows."""
 
     tasks: Sequence[TaskBoard]
-    entries: Sequence[str]
-    """All entries, those that finished first, then by name: the order that gives colours."""
-    categories: Sequence[TaskBoard] = ()
-    """Tasks that differ in their target alone, pooled; see ``board.categories``."""
+    entries: Sequence[str]  # those that finished first, then by name: the order that gives colours
+    categories: Sequence[TaskBoard] = ()  # see ``board.categories``
 
     @property
     def groups(self) -> list[TaskBoard]:
@@ -110,11 +103,7 @@ def rows_of(table: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def load_records(directory: Path) -> list[StoredRecord]:
-    """The records of a results folder.
-
-    Raises:
-        StoreError: no such folder, or no record in it.
-    """
+    """The records of a results folder; StoreError where there is no such folder, or no record."""
     records = Store(directory).records()
     if not records:
         raise StoreError(

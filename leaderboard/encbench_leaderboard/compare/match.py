@@ -27,16 +27,11 @@ def match_cells(
     """Pairs of cells that are the same but for plug-in versions; and those without a partner.
 
     A folder of an older encbench can hold a cell under several versions. Of those, one whose
-    version the other folder has too is taken, else the one that was started last.
-
-    Args:
-        a, b: the cells of either side.
-        despite: settings in which the cells of a pair may differ: a key such as
-            "training.epochs", or a section such as "training".
+    version the other folder has too is taken, else the one that was started last. Keys such as
+    "training.epochs", or sections, in ``despite`` may differ.
 
     Raises:
-        UsageError: that is no setting of training, network or kernel; or one side holds cells
-            that differ in nothing else, so that either could be meant.
+        UsageError: there is no such setting; or one side holds several values of one.
     """
     _check_settings(despite, [*a, *b])
     groups_a, groups_b = _by_identity(a, despite), _by_identity(b, despite)
@@ -106,11 +101,9 @@ def name_of(record: Record) -> str:
 def unmatched(
     alone: Sequence[StoredRecord], others: Sequence[StoredRecord]
 ) -> tuple[list[str], list[str]]:
-    """Cells without a partner in words, and the settings that alone keep them from having one.
-
-    Of the first cells the words say in what little the most similar one of others differs; there
-    are no settings where cells differ in anything else, too.
-    """
+    """Cells without a partner in words, the first with the little in which the most similar one of
+    others differs; and the settings that alone keep them apart, none where anything else does,
+    too."""
     candidates: dict[tuple[str, int], list[dict[str, Any]]] = defaultdict(list)
     for other in others:
         cell = other.record.cell
@@ -171,12 +164,9 @@ def _fits(ref: PluginRef, name: str, parameters: Mapping[str, Any]) -> bool:
 
 
 def records_of(text: str, key: str, task: TaskBoard) -> dict[int, StoredRecord]:
-    """By seed the cells of a task whose encoding has that identity.
+    """By seed the cells of a task whose encoding has the identity ``key``.
 
-    Args:
-        text: what was asked for; an entry of that very name is meant before others.
-        key: the identity.
-        task: the task.
+    An entry called as the text that was asked for is meant before others.
 
     Raises:
         UsageError: several entries are meant.

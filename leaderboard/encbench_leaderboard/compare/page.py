@@ -41,12 +41,8 @@ NONE = Value("")
 
 
 def comparison_page(report: Report, *, every: bool = False) -> Page:
-    """What a comparison found: the pairs, what differs between them, and a table a task.
-
-    Args:
-        report: what was found.
-        every: also each task of a category, and the whole of long lists.
-    """
+    """The pairs, what differs between them, and a table a task; ``every``: also each task of a
+    category, and the whole of long lists."""
     where = f" in {code(report.folder)}" if report.folder else ""
     blocks: list[Block] = [
         Text(f"- A: {code(report.a)}\n- B: {code(report.b)}{where}"),

@@ -42,23 +42,19 @@ class Quality:
 
     metric: MetricInfo
     a: float
-    b: float
-    """Means over units of the paired cells; NaN without any."""
-    difference: Interval
-    """Of B − A, with a 95 % interval of this row alone."""
-    deviation: float
-    """Standard deviation of the differences over units."""
+    b: float  # means over units of the paired cells; NaN without any
+    difference: Interval  # B − A, with a 95 % interval of this row alone
+    deviation: float  # standard deviation of the differences over units
     wins_a: int
     wins_b: int
-    ties: int
-    """Units in which A, B or neither is better."""
-    identical: bool
-    """Whether every pair is equal to the last digit."""
+    ties: int  # units in which A, B or neither is better
+    identical: bool  # whether every pair is equal to the last digit
     refused: dict[str, int] = field(default_factory=dict)
     """Why pairs are not compared (conditions of the metric that differ), and how many."""
     p: float = math.nan
-    adjusted: float = math.nan
-    """After Holm, over the rows of its kind: this metric, tasks or categories."""
+    adjusted: float = (
+        math.nan
+    )  # after Holm, over the rows of this metric: tasks and categories apart
     method: str = ""
     detectable: float = math.nan
     """Smallest difference that this test, at its corrected level, detects with 80 % power."""
@@ -76,17 +72,17 @@ class Cost:
     """Parameters of both sides, and ratios B / A of what cells took."""
 
     parameters_a: tuple[float, float]
-    parameters_b: tuple[float, float]
-    """MLP and encoding; NaN where unknown, means where cells differ."""
-    memory: Interval
-    """Geometric mean of the ratios of peak memory, over units."""
+    parameters_b: tuple[
+        float, float
+    ]  # MLP and encoding; NaN where unknown, means where cells differ
+    memory: Interval  # geometric mean of the ratios of peak memory, over units
     time: Interval
     """The same of seconds of training, over pairs of the same machine, device and threads."""
     timed: int
-    untimed: int
-    """Pairs whose times are compared, and whose are not."""
-    refused: dict[str, int] = field(default_factory=dict)
-    """Why times or memory of pairs are not compared, and of how many."""
+    untimed: int  # pairs whose times are compared, and whose are not
+    refused: dict[str, int] = field(
+        default_factory=dict
+    )  # why times or memory of pairs are not compared, and of how many
 
 
 @dataclass
@@ -94,14 +90,11 @@ class TaskRow:
     """Two sides on one task, or on a category of tasks."""
 
     task: str
-    entry: str
-    """The encoding, where whole folders are compared."""
+    entry: str  # the encoding, where whole folders are compared
     category: bool
     targets: int
-    within: bool
-    """Whether it is a task whose category has a row of its own."""
-    pairs: int
-    """Pairs of cells that both finished."""
+    within: bool  # whether it is a task whose category has a row of its own
+    pairs: int  # pairs of cells that both finished
     quality: list[Quality]
     cost: Cost
 
@@ -122,23 +115,24 @@ class Report:
 
     a: str
     b: str
-    folder: str | None
-    """Where both encodings are; None where ``a`` and ``b`` are folders."""
-    pairs: int = 0
-    """Pairs of cells, however they ended."""
-    equal: int = 0
-    """Pairs whose status, metrics, best value and spectra are equal to the last digit."""
-    rows: list[TaskRow] = field(default_factory=list)
-    """Categories first; then every task, those of categories too."""
+    folder: str | None  # where both encodings are; None where a and b are folders
+    pairs: int = 0  # pairs of cells, however they ended
+    equal: int = (
+        0  # pairs whose status, metrics, best value and spectra are equal to the last digit
+    )
+    rows: list[TaskRow] = field(
+        default_factory=list
+    )  # categories first; then every task, those of categories too
     changes: list[Change] = field(default_factory=list)
     settings: list[Change] = field(default_factory=list)
-    not_finished: list[str] = field(default_factory=list)
-    """Pairs of which one or both did not finish, in words."""
+    not_finished: list[str] = field(
+        default_factory=list
+    )  # pairs of which one or both did not finish, in words
     only_a: list[str] = field(default_factory=list)
-    only_b: list[str] = field(default_factory=list)
-    """Cells without a partner, in words."""
-    between: list[str] = field(default_factory=list)
-    """Settings that alone keep those from having a partner."""
+    only_b: list[str] = field(default_factory=list)  # cells without a partner, in words
+    between: list[str] = field(
+        default_factory=list
+    )  # settings that alone keep those from having a partner
 
 
 Partners = Mapping[int, StoredRecord]
@@ -148,9 +142,7 @@ Partners = Mapping[int, StoredRecord]
 def compare_folders(a: Path, b: Path, despite: Sequence[str] = ()) -> Report:
     """The cells of two results folders that are the same but for versions of plug-ins.
 
-    Args:
-        a, b: the folders.
-        despite: settings in which they may differ, too: "training.epochs", or all of "network".
+    Settings in ``despite`` may differ, too: "training.epochs", or all of "network".
 
     Raises:
         StoreError: one of them is no results folder, or holds no records.
@@ -170,10 +162,8 @@ def compare_folders(a: Path, b: Path, despite: Sequence[str] = ()) -> Report:
 def compare_encodings(a: str, b: str, folder: Path) -> Report:
     """Two encodings on the same tasks and seeds of one results folder.
 
-    Args:
-        a, b: an entry as the leaderboard prints it, or NAME:KEY=VALUE with as many of its
-            parameters as tell it from the others.
-        folder: the results folder.
+    Each is an entry as the leaderboard prints it, or NAME:KEY=VALUE with as many of its parameters
+    as tell it from the others.
 
     Raises:
         StoreError: the folder is none, or holds no records.
@@ -255,8 +245,8 @@ def _rows(board: Board, partners: Partners, *, by_entry: bool) -> list[TaskRow]:
 def _together(task: TaskBoard, partners: Partners) -> pd.DataFrame:
     """The cells of A; beside them, as columns ending in "|b", what was measured of B's.
 
-    Columns besides those of ``TaskBoard.cells`` say what may be compared: "where" (machine,
-    device and threads), "device", and the conditions of each metric.
+    "where" (machine, device and threads), "device" and the conditions of each metric ("under:…")
+    say what may be compared.
     """
     paired = [id(stored) in partners for stored in task.records]
     mine = [stored for stored in task.records if id(stored) in partners]

@@ -30,12 +30,9 @@ MARK = "#ff2fd6"
 
 
 def contact_sheet(block: Pictures) -> Figure | None:
-    """Three rows for every few encodings: their pictures, the crops, the absolute errors.
-
-    The error is the mean over colour channels of the 8-bit pictures' difference; all maps
-    share one scale, square-root, up to the 99.5th percentile over the encodings shown.
-    To be called inside ``style.quiet()``.
-    """
+    """Three rows for every few encodings: their pictures, the crops, the absolute errors. The error
+    is the mean over colour channels of the 8-bit pictures' difference; all maps share one scale,
+    square-root, up to the 99.5th percentile. To be called inside ``style.quiet()``."""
     targets = [tile.file for tile in block.tiles if tile.entry is None]
     tiles = {tile.entry: tile for tile in block.tiles if tile.entry and tile.name == "prediction"}
     pictures = {entry: _read(tile.file) for entry, tile in list(tiles.items())[:SHEET]}
@@ -84,10 +81,8 @@ class Crop:
 
 
 def busiest_crop(picture: np.ndarray, part: float = 0.25) -> Crop:
-    """Window of a picture (H, W, 3) in [0, 1] whose grey values vary most.
-
-    Its sides are the given part of the picture's, at least 8 pixels.
-    """
+    """Window of a picture (H, W, 3) in [0, 1] whose grey values vary most; its sides are the given
+    part of the picture's, at least 8 pixels."""
     grey = picture.mean(axis=2, dtype=np.float64)
     height, width = (min(n, max(8, round(n * part))) for n in grey.shape)
     # Centred first, so that the running sums of squares lose no digits to the mean.
@@ -112,10 +107,8 @@ def _read(path: Path) -> np.ndarray:
 def _slots(
     columns: int, items: int, shape: tuple[int, ...], title_lines: int
 ) -> tuple[Figure, list[tuple[Axes, Axes, Axes]]]:
-    """A sheet, and for each item its axes for the whole, the crop and the error.
-
-    A panorama or a tower would leave slivers: a slot is at most twice as high as wide.
-    """
+    """A sheet, and for each item its axes for the whole, the crop and the error. A panorama or a
+    tower would leave slivers: a slot is at most twice as high as wide."""
     width = WIDTH / columns
     height = width * min(2.0, shape[0] / shape[1])
     title = title_lines * TITLE_POINTS * 1.3 / 72 + 0.14

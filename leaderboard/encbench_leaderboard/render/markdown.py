@@ -32,8 +32,8 @@ Links = Mapping[tuple[str, str], str]
 OPEN_ROWS = 20
 """Rows of a table that are shown at once; the others are folded."""
 ROWS = 200
-"""Rows of a table; of entries that did not finish a quarter as many more. Forges refuse to show
-much larger pages."""
+"""Rows of a table, for forges refuse much larger pages; of entries that did not finish a quarter as
+many more."""
 OPEN_TARGETS = 4
 """Targets of a category up to which each has an open section with all its tables."""
 TARGETS = 100
@@ -52,18 +52,15 @@ def write_markdown(
 
     Args:
         page: what is drawn.
-        out: the Markdown file.
+        out: the Markdown file, which is returned.
         pictures: draw pictures and link to them.
         all_pictures: those of every section, also where there are many.
         formats: "svg" or "pdf", of pictures that are drawn beside the PNG that the page shows.
 
-    Returns:
-        ``out``.
-
     Raises:
         StoreError: it cannot be written.
-        UsageError: ``out`` has no suffix, so its pictures' folder would take its name; or there
-            is no such format.
+        UsageError: ``out`` has no suffix, so its pictures' folder would take its name; or there is
+    no such format.
     """
     if out.suffix == "":
         raise UsageError(f"{out} has no suffix, expected a Markdown file, for example {out}.md")
@@ -80,13 +77,8 @@ def write_markdown(
 
 
 def markdown(page: Page, links: Links, left_out: int = 0) -> str:
-    """The page as text.
-
-    Args:
-        page: what is drawn.
-        links: of the pictures that were drawn; a figure without one is left out.
-        left_out: sections whose pictures were not drawn because there are many.
-    """
+    """The page as text. A figure without a link to its picture is left out; ``left_out``: sections
+    whose pictures were not drawn because there are many."""
     parts = [f"# {plain(page.title)}"]
     if left_out:
         parts.append(

@@ -25,11 +25,9 @@ KEPT = 8
 
 
 def chosen(page: Page, *, every: bool = False) -> list[Section]:
-    """The tasks and categories to draw: all where they are few, or else the first.
-
-    Categories come first, for they speak for their tasks, then tasks that are in none, then the
-    first target of each category, the second and so on.
-    """
+    """The tasks and categories to draw: all where they are few, or else the first. Categories come
+    first, for they speak for their tasks, then tasks that are in none, then the first target of
+    each category, the second and so on."""
     sections = [block for block in page.blocks if isinstance(block, Section)]
     categories = [section for section in sections if section.targets]
     inside = {name for category in categories for name in category.targets}
@@ -46,14 +44,8 @@ def draw(
 ) -> Mapping[tuple[str, str], str]:
     """Draw what is chosen into a folder, and remove pictures of an earlier page.
 
-    Args:
-        page: whose figures and pictures are drawn; those without data are left out.
-        folder: beside the page; made where it is missing.
-        formats: of ``FORMATS``; links lead to the first.
-        every: draw all, however many there are.
-
     Returns:
-        (name of the section, name of the block) to the link from the page.
+        (name of the section, name of the block) to the link from the page, to the first format.
 
     Raises:
         OSError: the folder cannot be written.

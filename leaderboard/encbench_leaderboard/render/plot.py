@@ -49,15 +49,9 @@ UNDER_FLOOR, BETWEEN_FLOORS = "#e4e4e4", "#f3f3f3"
 
 
 def plot(block: Figure, looks: Mapping[str, Look]) -> Drawing | None:
-    """Draw a figure's panels in two columns; None where there are none.
-
-    The legend stands in the place that an odd number of panels leaves free, or else below. To be
-    called inside ``style.quiet()``.
-
-    Args:
-        block: what to draw.
-        looks: colour and marker of each entry.
-    """
+    """Draw a figure's panels in two columns; None where there are none. The legend stands in the
+    place that an odd number of panels leaves free, or else below. To be called inside
+    ``style.quiet()``."""
     panels = block.panels
     if not panels:
         return None

@@ -103,10 +103,8 @@ def colours(entries: Sequence[str]) -> dict[str, Look]:
 
 
 def legends(entries: Sequence[str], width: int, lines: int) -> dict[str, str]:
-    """Labels broken after their commas into at most so many lines, the rest an ellipsis.
-
-    Two that would read the same are given whole.
-    """
+    """Labels broken after their commas into at most so many lines, the rest an ellipsis; two that
+    would read the same are given whole."""
     short = {entry: _wrapped(entry, width, lines) for entry in entries}
     texts = Counter(short.values())
     return {e: s if texts[s] == 1 else _wrapped(e, width, None) for e, s in short.items()}

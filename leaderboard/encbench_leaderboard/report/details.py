@@ -48,14 +48,7 @@ ABOUT = 1000
 def entry_details(
     task: TaskBoard, folder: str, standing: Standing, *, machines: bool
 ) -> list[Block]:
-    """An entry's parameters and settings, its cells, its spectra, and how it is cited.
-
-    Args:
-        task: a task or category.
-        folder: the results folder as a command line has it.
-        standing: the entry's row of ``task.rows``.
-        machines: say of each cell where it ran.
-    """
+    """An entry's parameters and settings, its cells, its spectra, and how it is cited."""
     records = task.of_entry(standing["entry"])
     first = records[0].record
     blocks: list[Block] = [Text(f"{plain(_parameters(first))}\n\n{plain(_settings(first))}")]
@@ -129,7 +122,6 @@ def _cells_table(
             "again",
             "run it again",
             lambda stored: f"encbench rerun {folder} {stored.record.key[:10]}",
-            "and compare it with this record",
         ),
     ]
     if any(stored.record.status != "ok" for stored in listed):

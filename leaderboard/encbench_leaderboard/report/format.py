@@ -70,21 +70,16 @@ def one_line(text: str, limit: int = 160) -> str:
 
 
 def plain(text: str) -> str:
-    """Text from a record or plug-in that Markdown shows as it is, in a table cell too.
-
-    An underscore inside a word is no emphasis in CommonMark and stays readable.
-    """
+    """Text from a record or plug-in that Markdown shows as it is, in a table cell too. An
+    underscore inside a word is no emphasis in CommonMark and stays readable."""
     text = re.sub(r"([\\`*\[\]|~$])", r"\\\1", text)
     text = re.sub(r"(?<!\w)_|_(?!\w)", r"\\_", text)
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def code(text: str) -> str:
-    """Text as an inline code span that can wrap after its commas, in a table cell too.
-
-    A table cell takes an escaped pipe even inside a code span (GitHub Flavored Markdown,
-    section 4.10).
-    """
+    """Text as an inline code span that can wrap after its commas, in a table cell too, which takes
+    an escaped pipe (GitHub Flavored Markdown, section 4.10)."""
     text = one_line(re.sub(r",(?=\S)", ", ", text), limit=400).replace("|", r"\|")
     fence = _fence(text, 1)
     padding = " " if len(fence) > 1 else ""

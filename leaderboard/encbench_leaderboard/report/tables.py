@@ -23,6 +23,7 @@ from encbench_leaderboard.report.columns import (
     Standing,
     codes,
     cost_columns,
+    described,
     fill,
     metric_column,
     numbers,
@@ -31,7 +32,7 @@ from encbench_leaderboard.report.columns import (
     texts,
 )
 from encbench_leaderboard.report.format import MISSING, count, digits, eigenvalue, fixed, p_text
-from encbench_leaderboard.statistics.intervals import intervals
+from encbench_leaderboard.statistics.intervals import Interval, intervals
 from encbench_leaderboard.statistics.pairs import ALPHA
 from encbench_leaderboard.statistics.sample import cube
 from encbench_leaderboard.statistics.student import detectable
@@ -47,14 +48,8 @@ def standings_table(
     task: TaskBoard,
     details: Callable[[Standing], Callable[[], Sequence[Block]]] = lambda row: tuple,
 ) -> Table:
-    """The leaderboard of a task, best first, what did not finish at the bottom.
-
-    Columns without any value are left out.
-
-    Args:
-        task: a task or category.
-        details: what builds the details of a row of ``task.rows``.
-    """
+    """The leaderboard of a task, best first, what did not finish at the bottom; columns without any
+    value are left out. ``details`` gives what builds the details of a row."""
     full = fill("standings", standings_columns(task), task.rows, itemgetter("entry"))
     quality = [metric_column(metric) for metric in task.metrics[:2]]
     always = ("rank", "encoding", "status", quality[0])
@@ -84,15 +79,12 @@ def standings_table(
 
 
 def overview_table(found: Overview) -> Table:
-    """Encodings × tasks in each task's primary metric, by mean rank.
-
-    What ran on fewer tasks stands below: its mean rank is not over the same ones.
-    """
+    """Encodings × tasks in each task's primary metric, by mean rank."""
     names = found.entries
     sources: list[Source[int]] = [
         codes("encoding", "encoding", names.__getitem__),
-        numbers("mean_rank", "mean rank ↓", found.mean_rank, fixed, "over the tasks that rank it"),
-        numbers("tasks", "tasks", found.tasks, str, "that rank the encoding"),
+        numbers("mean_rank", "mean rank ↓", found.mean_rank, fixed),
+        numbers("tasks", "tasks", found.tasks, str),
         *(_of_group(number, group, names) for number, group in enumerate(found.groups, 1)),
     ]
     return fill("overview", sources, range(len(names)), names.__getitem__)
@@ -123,60 +115,39 @@ def adjacent_table(task: TaskBoard) -> Table | None:
     level = ALPHA / pairs.tested
 
     def interval(pair: int) -> Value:
-        found = differences[pairs.first[pair]]
+        found = gap(pair)
         if not found.method:
             return NO_VALUE
         return Value(f"{decimals(found.low)} to {decimals(found.high)}", found.low)
 
+    def power(pair: int) -> float:
+        return detectable(float(pairs.deviation[pair]), int(pairs.units[pair]), level)
+
+    def higher(pair: int) -> str:
+        return pairs.entries[pairs.first[pair]]
+
+    def gap(pair: int) -> Interval:
+        return differences[pairs.first[pair]]
+
+    different = pairs.significant()
     sources: list[Source[int]] = [
-        codes("encoding", "encoding", lambda pair: pairs.entries[pairs.first[pair]]),
+        codes("encoding", "encoding", higher),
         codes("next", "next encoding", lambda pair: pairs.entries[pairs.second[pair]]),
-        numbers(
-            "difference",
-            f"difference{unit}",
-            lambda pair: differences[pairs.first[pair]].mean,
-            decimals,
-        ),
-        Source(Column("interval", "95 % interval", help="of this pair alone"), interval),
-        numbers(
-            "n",
-            "n",
-            lambda pair: differences[pairs.first[pair]].units,
-            str,
-            "pairs of cells or targets",
-        ),
-        numbers(
-            "p",
-            "p (Holm)",
-            lambda pair: float(pairs.adjusted[pair]),
-            p_text,
-            "corrected for all pairs of the table",
-        ),
+        numbers("difference", f"difference{unit}", lambda pair: gap(pair).mean, decimals),
+        described("interval", "95 % interval", interval),
+        numbers("pairs", "n", lambda pair: gap(pair).units, str),
+        numbers("p", "p (Holm)", lambda pair: float(pairs.adjusted[pair]), p_text),
         texts("test", "test", lambda pair: TEST_NAMES.get(pairs.method[pair], MISSING)),
-        texts(
-            "verdict",
-            "verdict",
-            lambda pair: "different" if pairs.adjusted[pair] <= ALPHA else "tie",
-        ),
-        numbers(
-            "detectable",
-            f"detectable{unit}",
-            lambda pair: detectable(float(pairs.deviation[pair]), int(pairs.units[pair]), level),
-            decimals,
-            "with 80 % power at the corrected level",
-        ),
+        texts("verdict", "verdict", lambda pair: "different" if different[pair] else "tie"),
+        numbers("detectable", f"detectable{unit}", power, decimals),
     ]
     adjacent = np.flatnonzero(pairs.second == pairs.first + 1).tolist()
-    return fill("adjacent", sources, adjacent, lambda pair: pairs.entries[pairs.first[pair]])
+    return fill("adjacent", sources, adjacent, higher)
 
 
 def spectra_table(standings: Sequence[Standing], *, named: bool = True) -> Table | None:
-    """Statistics of the spectrum at the start, middle and end; None where none was taken.
-
-    Args:
-        standings: some of ``TaskBoard.rows``.
-        named: with a column that names the entry.
-    """
+    """Statistics of the spectrum at the start, middle and end, for some of ``TaskBoard.rows``; None
+    where none was taken."""
     names = [ENTRY] if named else []
     moments = {when: spectrum_columns(when) for when in WHENS}
     rows = [
@@ -242,12 +213,12 @@ def ablation_table(task: TaskBoard) -> Table | None:
 
     sources: list[Source[str]] = [
         codes("encoding", "encoding", str),
-        Source(Column("median", "λ median of K"), above("median")),
-        Source(Column("median_mlp", "λ median of K_MLP"), above("median", "mlp")),
-        Source(Column("minimum", "λ_min of K"), above("minimum")),
-        Source(Column("minimum_mlp", "λ_min of K_MLP"), above("minimum", "mlp")),
-        numbers("regions", "activation regions", seen("regions"), count, "that hold a point"),
+        described("median", "λ median of K", above("median")),
+        described("median_mlp", "λ median of K_MLP", above("median", "mlp")),
+        described("minimum", "λ_min of K", above("minimum")),
+        described("minimum_mlp", "λ_min of K_MLP", above("minimum", "mlp")),
+        numbers("regions", "activation regions", seen("regions"), count),
         numbers("rank_bound", "bound of the rank", seen("rank_bound"), count),
-        numbers("dead_units", "dead units", seen("dead_units"), count, "off at every point"),
+        numbers("dead_units", "dead units", seen("dead_units"), count),
     ]
     return fill("ablation", sources, found, str) if found else None

@@ -19,21 +19,14 @@ class Interval:
 
     mean: float
     low: float
-    high: float
-    """NaN with ``low`` where there is none."""
+    high: float  # NaN with ``low`` where there is none
     units: int
-    method: Method
-    """"": no interval, for there is one unit, or a value is infinite."""
+    method: Method  # "": no interval, for there is one unit, or a value is infinite
 
 
 def intervals(values: np.ndarray, confidence: float = 0.95) -> list[Interval]:
-    """Mean over units and its interval, for each row.
-
-    Args:
-        values: (m, units, repeats), NaN where there is no value. Units without any value are
-            left out; a unit's value is the mean of its repeats.
-        confidence: share of intervals that hold the true mean.
-    """
+    """Mean over units and its interval, for each row of values (m, units, repeats), NaN where there
+    is no value. A unit's value is the mean of its repeats; units without any are left out."""
     means = unit_means(values)
     counted = ~np.isnan(means)
     number = counted.sum(axis=1)

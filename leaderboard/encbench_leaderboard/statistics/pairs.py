@@ -97,10 +97,8 @@ def p_values(differences: np.ndarray, scale: np.ndarray) -> tuple[np.ndarray, np
 
     Returns:
         p (m,), NaN where there are fewer than two values or one is infinite; and the method:
-        "sign-flip" (exact) or "sampled sign-flip" where the smallest p that such a test of n
-        pairs can give, 2/2ⁿ, would still be significant after correction for all tests of the
-        table; else "t". Of 21 comparisons none could be significant by sign flips of 8 pairs,
-        however large the differences.
+        "sign-flip" (exact) or "sampled sign-flip" where the smallest p that such a test can give
+        would still be significant after correction for all tests of the table; else "t".
     """
     counted = ~np.isnan(differences)
     number = counted.sum(axis=1)

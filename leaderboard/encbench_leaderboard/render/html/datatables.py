@@ -37,16 +37,11 @@ OPTIONS: dict[str, Any] = {
 
 
 def table_options(table: Table, entries: Entries, *, openable: bool) -> dict[str, Any]:
-    """Options of DataTables: columns and rows.
+    """Options of DataTables: columns and rows. Each value is HTML to show, a number or text to sort
+    by ("" where it is missing), and a text to find and to copy.
 
-    Each value is HTML to show, a number or text to sort by ("" where it is missing), and a text
-    to find and to copy.
-
-    Args:
-        table: the table.
-        entries: numbers of its entries.
-        openable: a first column marks rows that can be opened; hidden or not, it keeps rows in
-            the page's order where they are equal, or sorted by nothing.
+    A first column marks rows that can be opened; hidden or not, it keeps rows in the page's order
+    where they are equal, or sorted by nothing.
     """
     opener = {
         "name": "",
@@ -147,10 +142,8 @@ def _sorted_by(column: Column, value: Value) -> float | str:
 
 
 def _copied(column: Column, value: Value) -> str:
-    """All digits of a number, and text, "" where there is none.
-
-    Escaped, for DataTables reads it as HTML.
-    """
+    """All digits of a number, and text, "" where there is none; escaped, for DataTables reads it as
+    HTML."""
     if column.kind == "number" and isinstance(value.sort, float | int):
         return "" if math.isnan(value.sort) else str(value.sort)
     return "" if value.text == MISSING else str(escape(value.text))

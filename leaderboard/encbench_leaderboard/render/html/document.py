@@ -23,15 +23,7 @@ EXPORTS = re.compile(r"\bexport\s*\{[^{}]*?(\w+) as default[^{}]*\};?")
 
 
 def write_html(page: Page, out: Path, *, pictures: bool = True) -> Path:
-    """Write a page as an HTML file.
-
-    Args:
-        page: what it shows.
-        out: the file.
-        pictures: put the records' pictures in.
-
-    Returns:
-        ``out``.
+    """Write a page as an HTML file, and return its path.
 
     Raises:
         StoreError: damaged arrays, or the file cannot be written.
@@ -47,7 +39,7 @@ def write_html(page: Page, out: Path, *, pictures: bool = True) -> Path:
 
 
 def html_page(page: Page, *, pictures: bool = True) -> str:
-    """The page as text; arguments as of ``write_html``."""
+    """The page as text, with the records' pictures unless told otherwise."""
     body = Body(page, pictures=pictures)
     style = _own("style.css") + body.entries.style()
     scripts = [datatables_js(), f'"use strict";\n{_own("figures.js")}{_own("page.js")}']

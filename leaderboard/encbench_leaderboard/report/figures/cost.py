@@ -24,11 +24,9 @@ BY = {"parameters": "parameters", "training": "training time", "memory": "peak m
 
 
 def cost_figure(task: TaskBoard) -> Figure | None:
-    """A panel a cost, and a machine where times differ by it, with the Pareto front as a stair.
-
-    A point is an entry; its bars are the quality's interval, and the cost's smallest and largest
-    unit. What is dominated is faint. Named are the entries on fronts and the best others.
-    """
+    """A panel a cost, and a machine where times differ by it, with the Pareto front as a stair. A
+    point is an entry; its bars are the quality's interval, and the cost's smallest and largest
+    unit. What is dominated is faint. Named are the entries on fronts and the best others."""
     found = tradeoffs(task)
     if not found.panels:
         return None

@@ -23,12 +23,9 @@ SEEDS = 5
 
 
 def curves_figure(task: TaskBoard) -> Figure | None:
-    """Training loss (log) and the followed metric against the step; a line for each first seed.
-
-    Lines are averaged over neighbouring intervals down to ``POINTS``. A curve that stops early
-    ends in a cross: training diverged or was cut there. None of a category: its targets differ,
-    and so do their steps.
-    """
+    """Training loss (log) and the followed metric against the step; a line for each first seed,
+    averaged over neighbouring intervals down to ``POINTS``. A curve that stops early ends in a
+    cross. None of a category: its targets differ, and so do their steps."""
     if task.targets:
         return None
     entries = dict(
@@ -85,10 +82,8 @@ def _points(stored: StoredRecord, name: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def thinned(step: np.ndarray, value: np.ndarray, points: int) -> tuple[np.ndarray, np.ndarray]:
-    """A curve (n,), (n,) as at most so many means of neighbours, each at its last step.
-
-    The first value stands for itself: what training starts from is no noise.
-    """
+    """A curve (n,), (n,) as at most so many means of neighbours, each at its last step; the first
+    value stands for itself, for what training starts from is no noise."""
     if len(step) <= points:
         return step, value
     edges = np.linspace(1, len(step), points).round().astype(int)

@@ -19,11 +19,9 @@ FIRST = (TARGET, PREDICTION, "error")
 
 
 def sheet(task: TaskBoard) -> Pictures | None:
-    """The target, and all pictures of the best entries: of each the first seed that finished.
-
-    An entry without a readable prediction of the target's size is left out, and the caption
-    names it. None where no entry has one, and of a category, whose targets differ.
-    """
+    """The target, and all pictures of the best entries: of each the first seed that finished. An
+    entry without a readable prediction of the target's size is left out, and the caption names it.
+    None where no entry has one, and of a category, whose targets differ."""
     if task.targets:
         return None
     target: tuple[Path, tuple[int, int]] | None = None

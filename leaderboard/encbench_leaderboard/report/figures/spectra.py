@@ -49,13 +49,10 @@ class _Entry:
 
 
 def spectra_figure(task: TaskBoard) -> Figure | None:
-    """Spectra of K, and of the MLP's part alone where it was recorded.
-
-    An entry with one cell is drawn as it is; the spectra of several as their geometric mean,
-    see ``spectra_mean``, at the end of training with a band from the 10th to the 90th
-    percentile over seeds, or over the targets of a category. What is below the floor is counted
-    in the legend and never drawn; a mean is thin where it is an upper bound.
-    """
+    """Spectra of K, and of the MLP's part alone where it was recorded; those of several cells as
+    their geometric mean, see ``spectra_mean``, with a band at the end of training. What is below
+    the floor is counted in the legend and never drawn; a mean is thin where it is an upper
+    bound."""
     entries = _entries(task)
     if not entries:
         return None
