@@ -42,9 +42,7 @@ class Category:
     """The first task's label with ``*`` in place of the target: ``image:image=*,side=128``."""
     parameter: str
     members: tuple[int, ...]  # places in the sequence of targets, ascending
-    units: tuple[
-        str, ...
-    ]  # of each member what tells its target from the others'; copies have the same
+    units: tuple[str, ...]  # of each member its target; copies have the same
 
 
 def find_categories(targets: Sequence[Target]) -> list[Category]:

@@ -50,9 +50,7 @@ class TaskBoard:
     """A row a record, in their order; NaN where there is no number. "unit" and "repeat" say what a
     cell replicates, "target" which task it is of."""
     standings: pd.DataFrame  # a row an entry, best first; columns as of ``standings.standings``
-    pairs: Pairs | None = (
-        None  # tests of the best entries in the primary metric; None where nothing was tested
-    )
+    pairs: Pairs | None = None  # tests in the primary metric; None where nothing was tested
     targets: Sequence[TaskBoard] = ()  # the tasks of a category; empty for a task
 
     def measure(self, records: Sequence[StoredRecord]) -> pd.DataFrame:
@@ -63,6 +61,11 @@ class TaskBoard:
     def rows(self) -> list[dict[str, Any]]:
         """The standings row by row."""
         return rows_of(self.standings)
+
+    @cached_property
+    def cell_rows(self) -> dict[int, dict[str, Any]]:
+        """The cells row by row, by the id of their record."""
+        return dict(zip(map(id, self.records), rows_of(self.cells), strict=True))
 
     def of_entry(self, entry: str) -> list[StoredRecord]:
         """Records of an entry, by seed."""

@@ -126,7 +126,8 @@ def _parts(blocks: Sequence[Block], links: Links, section: Section | None) -> li
                 link = links.get((section.name, block.name)) if section else None
                 if section and link:
                     title = f"{plain(section.title)}: {plain(block.title)}"
-                    parts.append(f"![{title}]({link})\n\n*{block.caption}*")
+                    rows = f" {block.rows}" if isinstance(block, Pictures) and block.rows else ""
+                    parts.append(f"![{title}]({link})\n\n*{block.caption}{rows}*")
             case Fold():
                 body = "\n\n".join(_parts(block.blocks, links, section))
                 parts.append(_details(plain(block.title), body))

@@ -67,9 +67,7 @@ class Row:
     values: Sequence[Value]
     entry: str | None = None
     """The leaderboard entry that the row is about; its series elsewhere carry the same one."""
-    statuses: Mapping[str, int] = field(
-        default_factory=dict
-    )  # how many cells ended how: {"ok": 2, "diverged": 1}
+    statuses: Mapping[str, int] = field(default_factory=dict)  # {"ok": 2, "diverged": 1}
     details: Callable[[], Sequence[Block]] = tuple
     """Builds what the HTML page shows when the row is opened."""
 
@@ -168,6 +166,7 @@ class Pictures:
     title: str
     caption: str
     tiles: Sequence[Tile]
+    rows: str = ""  # what the rows of a contact sheet show, which only a drawn picture has
 
 
 @dataclass(frozen=True)

@@ -61,11 +61,11 @@ def sheet(task: TaskBoard) -> Pictures | None:
         return None
     return Pictures(
         "sheet",
-        "target, predictions, magnified crops and error maps side by side",
-        "Top row of a block: target and predictions. Below: the marked window, where the target "
-        "varies most, magnified; and the absolute error on one common scale."
-        + _without_picture(missing),
+        "target, predictions and errors side by side",
+        f"The target, and what each encoding made of it.{_without_picture(missing)}",
         [Tile(target[0], TARGET, None), *tiles],
+        "Top row of a block: target and predictions. Below: the marked window, where the target "
+        "varies most, magnified; and the absolute error on one common scale.",
     )
 
 
