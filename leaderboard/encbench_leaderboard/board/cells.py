@@ -19,6 +19,7 @@ from encbench.suite.config import NetworkConfig, NtkConfig, PluginRef, TrainingC
 WHENS = ("start", "middle", "end")
 TITLES = {"psnr": "PSNR", "ms_ssim": "MS-SSIM", "iou": "IoU"}
 """Of metrics in records that do not say their title, and of curves of cells that never got far."""
+DISTRIBUTED = {"distribution", "version"}
 SPECTRUM_NUMBERS = (
     "size",
     "points",
@@ -51,11 +52,7 @@ class MetricInfo:
     @property
     def heading(self) -> str:
         unit = f" [{self.unit}]" if self.unit else ""
-        return f"{self.title}{unit} {self.arrow}"
-
-    @property
-    def arrow(self) -> str:
-        return "↑" if self.direction == "higher" else "↓"
+        return f"{self.title}{unit} {'↑' if self.direction == 'higher' else '↓'}"
 
 
 def cells_of(
@@ -88,18 +85,16 @@ def text_series(values: Iterable[str]) -> pd.Series[Any]:
 def entries_of(records: Sequence[StoredRecord], names: Mapping[int, str]) -> list[str]:
     """The entry of each record: the label of its encoding (``names``, by id of the record), and the
     settings that vary among its cells."""
-    settings = [cell_settings(stored.record) for stored in records]
-    encodings = [names[id(stored)] for stored in records]
+    found = [(names[id(stored)], cell_settings(stored.record)) for stored in records]
     distinct: dict[str, dict[int, dict[str, Any]]] = defaultdict(dict)
-    for setting, key in zip(settings, encodings, strict=True):
-        distinct[key][id(setting)] = setting
-    varying = {key: differing(found.values()) for key, found in distinct.items()}
+    for entry, settings in found:
+        distinct[entry][id(settings)] = settings
+    varying = {entry: differing(settings.values()) for entry, settings in distinct.items()}
     entries = []
-    for entry, setting in zip(encodings, settings, strict=True):
+    for entry, settings in found:
         # A setting that a cell leaves unset is left out: the other cells set it.
-        named = [f"{n.split('.', 1)[1]}={setting[n]}" for n in varying[entry] if n in setting]
-        entry = f"{entry} · {', '.join(named)}" if named else entry
-        entries.append(entry)
+        named = [f"{n.split('.', 1)[1]}={settings[n]}" for n in varying[entry] if n in settings]
+        entries.append(f"{entry} · {', '.join(named)}" if named else entry)
     return entries
 
 
@@ -111,11 +106,8 @@ def cell_settings(record: Record) -> dict[str, Any]:
 # Few settings are shared by thousands of cells.
 @lru_cache(maxsize=1024)
 def _settings(network: NetworkConfig, training: TrainingConfig, ntk: NtkConfig) -> dict[str, Any]:
-    parts = {
-        "network": network.model_dump(),
-        "training": training.model_dump(),
-        "ntk": ntk.model_dump(),
-    }
+    models = {"network": network, "training": training, "ntk": ntk}
+    parts = {name: model.model_dump() for name, model in models.items()}
     return {key: value for key, value in flatten(parts).items() if value is not None}
 
 
@@ -170,12 +162,14 @@ def machine(stored: StoredRecord) -> str:
 # Ten thousand cells ran on few machines.
 @lru_cache(maxsize=1024)
 def _machine(name: str, processor: str, device: str, threads: int, system: str) -> str:
-    if processor == name:
-        processor = ""
-    told = f"{threads} thread{'' if threads == 1 else 's'}"
-    if device != "cpu":
-        device = f"device {device}"
-    return ", ".join(part for part in (name, processor, device, told, system) if part)
+    parts = [
+        name,
+        "" if processor == name else processor,
+        device if device == "cpu" else f"device {device}",
+        f"{threads} thread{'' if threads == 1 else 's'}",
+        system,
+    ]
+    return ", ".join(filter(None, parts))
 
 
 def machines(records: Sequence[StoredRecord]) -> list[str]:
@@ -197,10 +191,8 @@ def label(ref: PluginRef) -> str:
     """The user's own text where there is one, else the name with every parameter."""
     if ref.label:
         return ref.label
-    given = {key: value for key, value in ref.parameters.items() if value is not None}
-    if not given:
-        return ref.name
-    return f"{ref.name}({', '.join(f'{key}={value}' for key, value in given.items())})"
+    given = [f"{key}={value}" for key, value in ref.parameters.items() if value is not None]
+    return f"{ref.name}({', '.join(given)})" if given else ref.name
 
 
 def flatten(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -227,11 +219,7 @@ def unique_labels(refs: Mapping[str, PluginRef]) -> dict[str, str]:
     for text in {text for text in labels.values() if list(labels.values()).count(text) > 1}:
         same = [key for key, other in labels.items() if other == text]
         facts = {
-            key: {
-                **flatten(refs[key].parameters),
-                "distribution": refs[key].distribution,
-                "version": refs[key].version,
-            }
+            key: flatten(refs[key].parameters) | refs[key].model_dump(include=DISTRIBUTED)
             for key in same
         }
         keys = differing(facts.values())

@@ -35,8 +35,8 @@ class CostPoints:
     where: str
     """Machine or device that the costs are of; "" where it does not matter or is the only one."""
     points: pd.DataFrame
-    """An entry a row, best first: entry; quality, quality_low and quality_high (interval of its
-    mean, NaN for none); cost, cost_low and cost_high (smallest and largest of its units); front."""
+    """An entry a row, best first: entry; quality, quality_low, quality_high (interval of its mean,
+    or NaN); cost, cost_low, cost_high (smallest and largest of its units); front."""
 
 
 @dataclass(frozen=True)

@@ -29,13 +29,8 @@ def chosen(page: Page, *, every: bool = False) -> list[Section]:
     first, for they speak for their tasks, then tasks that are in none, then the first target of
     each category, the second and so on."""
     sections = [block for block in page.blocks if isinstance(block, Section)]
-    categories = [section for section in sections if section.targets]
-    inside = {name for category in categories for name in category.targets}
-    by_name = {section.name: section for section in sections}
-    alone = [s for s in sections if not s.targets and s.name not in inside]
-    turns = itertools.zip_longest(*(category.targets for category in categories))
-    targets = [by_name[name] for turn in turns for name in turn if name in by_name]
-    found = [*categories, *alone, *targets]
+    inside = {name for section in sections for name in section.targets}
+    found = sorted(sections, key=lambda section: (not section.targets, section.name in inside))
     return found if every or len(found) <= EVERY else found[:FEW]
 
 

@@ -50,32 +50,26 @@ def standings_table(
 ) -> Table:
     """The leaderboard of a task, best first, what did not finish at the bottom; columns without any
     value are left out. ``details`` gives what builds the details of a row."""
-    full = fill("standings", standings_columns(task), task.rows, itemgetter("entry"))
     quality = [metric_column(metric) for metric in task.metrics[:2]]
     always = ("rank", "encoding", "status", quality[0])
     first = ("rank", "encoding", *quality, "parameters", "seconds")
-    places = [
-        place
-        for place, column in enumerate(full.columns)
-        if column.name in always or any(row.values[place] != NO_VALUE for row in full.rows)
-    ]
-    columns = [full.columns[place] for place in places]
+    columns, values = [], []
+    for source in standings_columns(task):
+        name, found = source.column.name, [source.value(row) for row in task.rows]
+        if name in always or any(value != NO_VALUE for value in found):
+            columns.append(replace(source.column, first=name in first))
+            values.append(found)
     rows = [
         Row(
-            [row.values[place] for place in places],
-            row.entry,
-            Counter(stored.record.status for stored in task.of_entry(standing["entry"])),
-            details(standing),
+            of_row,
+            row["entry"],
+            Counter(stored.record.status for stored in task.of_entry(row["entry"])),
+            details(row),
         )
-        for row, standing in zip(full.rows, task.rows, strict=True)
+        for row, of_row in zip(task.rows, zip(*values, strict=True), strict=True)
     ]
     targets = f" ({task.cells['unit'].nunique()} targets)" if task.targets else ""
-    return Table(
-        "standings",
-        [replace(column, first=column.name in first) for column in columns],
-        rows,
-        f"{task.label}{targets}",
-    )
+    return Table("standings", columns, rows, f"{task.label}{targets}")
 
 
 def overview_table(found: Overview) -> Table:
