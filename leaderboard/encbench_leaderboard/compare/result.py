@@ -52,9 +52,7 @@ class Quality:
     refused: dict[str, int] = field(default_factory=dict)
     """Why pairs are not compared (conditions of the metric that differ), and how many."""
     p: float = math.nan
-    adjusted: float = (
-        math.nan
-    )  # after Holm, over the rows of this metric: tasks and categories apart
+    adjusted: float = math.nan  # after Holm, over this metric's tasks or categories
     method: str = ""
     detectable: float = math.nan
     """Smallest difference that this test, at its corrected level, detects with 80 % power."""
@@ -72,17 +70,13 @@ class Cost:
     """Parameters of both sides, and ratios B / A of what cells took."""
 
     parameters_a: tuple[float, float]
-    parameters_b: tuple[
-        float, float
-    ]  # MLP and encoding; NaN where unknown, means where cells differ
+    parameters_b: tuple[float, float]  # means of MLP and encoding; NaN where unknown
     memory: Interval  # geometric mean of the ratios of peak memory, over units
     time: Interval
     """The same of seconds of training, over pairs of the same machine, device and threads."""
     timed: int
     untimed: int  # pairs whose times are compared, and whose are not
-    refused: dict[str, int] = field(
-        default_factory=dict
-    )  # why times or memory of pairs are not compared, and of how many
+    refused: dict[str, int] = field(default_factory=dict)  # why some are not, and how many
 
 
 @dataclass
@@ -117,22 +111,14 @@ class Report:
     b: str
     folder: str | None  # where both encodings are; None where a and b are folders
     pairs: int = 0  # pairs of cells, however they ended
-    equal: int = (
-        0  # pairs whose status, metrics, best value and spectra are equal to the last digit
-    )
-    rows: list[TaskRow] = field(
-        default_factory=list
-    )  # categories first; then every task, those of categories too
+    equal: int = 0  # of those whose results are equal to the last digit
+    rows: list[TaskRow] = field(default_factory=list)  # categories, then every task
     changes: list[Change] = field(default_factory=list)
     settings: list[Change] = field(default_factory=list)
-    not_finished: list[str] = field(
-        default_factory=list
-    )  # pairs of which one or both did not finish, in words
+    not_finished: list[str] = field(default_factory=list)  # pairs, in words
     only_a: list[str] = field(default_factory=list)
     only_b: list[str] = field(default_factory=list)  # cells without a partner, in words
-    between: list[str] = field(
-        default_factory=list
-    )  # settings that alone keep those from having a partner
+    between: list[str] = field(default_factory=list)  # settings that alone keep them apart
 
 
 Partners = Mapping[int, StoredRecord]

@@ -59,8 +59,8 @@ def write_markdown(
 
     Raises:
         StoreError: it cannot be written.
-        UsageError: ``out`` has no suffix, so its pictures' folder would take its name; or there is
-    no such format.
+        UsageError: ``out`` has no suffix, so its pictures' folder would take its name; or there
+            is no such format.
     """
     if out.suffix == "":
         raise UsageError(f"{out} has no suffix, expected a Markdown file, for example {out}.md")

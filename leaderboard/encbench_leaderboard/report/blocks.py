@@ -138,9 +138,7 @@ class Figure:
     legend: Mapping[str, str] = field(default_factory=dict)
     """The entries that are named, best first, each with its text. Of others a picture draws points,
     small and grey; the HTML page shows their lines when asked for."""
-    styles: Mapping[str, str] = field(
-        default_factory=dict
-    )  # what styles of lines mean: {"dotted": "start", "solid": "end"}
+    styles: Mapping[str, str] = field(default_factory=dict)  # {"dotted": "start", "solid": "end"}
 
     @cached_property
     def panels(self) -> Sequence[Panel]:
