@@ -68,7 +68,7 @@ def _category(targets: Sequence[Target], parameter: str, members: Sequence[int])
     hashes: dict[str, set[str]] = defaultdict(set)
     for place in members:
         target = targets[place]
-        hashes[target.ref.parameters[parameter]] |= {target.data_hash} - {None}
+        hashes[target.ref.parameters[parameter]] |= {h for h in [target.data_hash] if h}
     # A target whose data could not be read stays in: its failures belong to the category.
     units = {v: next(iter(h), f"unread {v}") for v, h in hashes.items() if len(h) < 2}
     if len({units[v] for v, h in hashes.items() if len(h) == 1}) < 2:

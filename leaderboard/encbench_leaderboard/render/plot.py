@@ -135,14 +135,11 @@ def _draw_line(axes: Axes, series: Series, colour: str) -> None:
 
 def _draw_points(axes: Axes, series: Series, colour: str, marker: str) -> None:
     alpha = 0.4 if series.faint else 1.0
-    bars = {
-        "xerr": _lengths(series.x, series.x_low, series.x_high),
-        "yerr": _lengths(series.y, series.low, series.high),
-    }
     drawn = axes.errorbar(
         series.x,
         series.y,
-        **{name: lengths for name, lengths in bars.items() if lengths is not None},
+        xerr=_lengths(series.x, series.x_low, series.x_high),
+        yerr=_lengths(series.y, series.low, series.high),
         linestyle="none",
         marker=marker,
         markersize=6 if series.faint else 8,
