@@ -37,7 +37,8 @@ class Overview:
     """Ranks of entries over tasks, a category counted as one task."""
 
     groups: tuple[TaskBoard, ...]
-    entries: tuple[str, ...]  # what ran on most tasks first, of those the best mean rank
+    entries: tuple[str, ...]  # what finished on most tasks first, of those the best mean rank
+    finished: np.ndarray  # (entries,) on how many of the tasks that rank it an entry finished
     ranks: np.ndarray
     """(entries, groups); NaN where an entry was not run, or alone. Equal values share their mean
     rank; what did not finish ranks after all that did."""
@@ -60,8 +61,11 @@ def overview(board: Board) -> Overview:
     names = [name for name in board.entries if name in present]
     place = {name: index for index, name in enumerate(names)}
     ranks = np.full((len(names), len(groups)), np.nan)
+    finished = np.zeros(len(names), dtype=np.int64)
     for column, group in enumerate(groups):
-        if len(group.standings) < 2:
+        table = group.standings
+        unordered = (table["n"] > 0).any() and table["rank"].isna().all()
+        if len(table) < 2 or unordered:
             # the best of one says nothing
             continue
         rows = [place[entry] for entry in group.standings["entry"]]
@@ -69,10 +73,10 @@ def overview(board: Board) -> Overview:
         ranks[rows, column] = ranks_with_failures(
             group.standings["rank"].to_numpy(dtype=np.float64), higher=False
         )
-    table = pd.DataFrame(ranks)
-    order = np.lexsort((table.mean(axis=1).fillna(0.0), -table.count(axis=1)))
+        finished[rows] += (group.standings["n"] > 0).to_numpy()
+    order = np.lexsort((pd.DataFrame(ranks).mean(axis=1).fillna(0.0), -finished))
     ordered = tuple(names[i] for i in order)
-    return Overview(groups, ordered, ranks[order], _tests(ordered, ranks[order]))
+    return Overview(groups, ordered, finished[order], ranks[order], _tests(ordered, ranks[order]))
 
 
 def _tests(entries: tuple[str, ...], ranks: np.ndarray) -> OverTasks | None:

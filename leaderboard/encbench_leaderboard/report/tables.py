@@ -75,10 +75,15 @@ def standings_table(
 def overview_table(found: Overview) -> Table:
     """Encodings × tasks in each task's primary metric, by mean rank."""
     names = found.entries
+
+    def tasks(place: int) -> Value:
+        finished, ranked = int(found.finished[place]), found.tasks(place)
+        return Value(str(ranked) if finished == ranked else f"{finished} of {ranked}", finished)
+
     sources: list[Source[int]] = [
         codes("encoding", "encoding", names.__getitem__),
         numbers("mean_rank", "mean rank ↓", found.mean_rank, fixed),
-        numbers("tasks", "tasks", found.tasks, str),
+        described("tasks", "tasks", tasks),
         *(_of_group(number, group, names) for number, group in enumerate(found.groups, 1)),
     ]
     return fill("overview", sources, range(len(names)), names.__getitem__)
