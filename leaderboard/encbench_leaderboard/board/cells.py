@@ -50,6 +50,11 @@ class MetricInfo:
         return self.given or TITLES.get(self.name, self.name.replace("_", " "))
 
     @property
+    def can_collapse(self) -> bool:
+        """Whether 0 is the worst value, as of a network that fills nothing (IoU)."""
+        return self.direction == "higher" and not self.unit
+
+    @property
     def heading(self) -> str:
         unit = f" [{self.unit}]" if self.unit else ""
         return f"{self.title}{unit} {'↑' if self.direction == 'higher' else '↓'}"
@@ -65,7 +70,7 @@ def cells_of(
 
 
 def measured(records: Sequence[StoredRecord], metrics: Sequence[MetricInfo]) -> pd.DataFrame:
-    """The same without entries."""
+    """The same without entries; "under:METRIC" says under which conditions it was taken."""
     rows = [_cell(stored.record, metrics) for stored in records]
     cells = pd.DataFrame(
         # One type for all: a column of None alone would otherwise not be a column of numbers.
@@ -74,7 +79,27 @@ def measured(records: Sequence[StoredRecord], metrics: Sequence[MetricInfo]) -> 
     )
     cells.insert(0, "encoding", text_series(s.record.cell.encoding.name for s in records))
     cells.insert(2, "status", text_series(s.record.status for s in records))
+    for metric in metrics:
+        under = (listed(conditions_of(stored, metric.name) or {}) for stored in records)
+        cells[f"under:{metric.name}"] = text_series(under)
     return cells
+
+
+def conditions_of(stored: StoredRecord, metric: str) -> dict[str, Any] | None:
+    """Whole-number details of a metric (scales, points), or None where it has no value."""
+    value = stored.record.metrics.get(metric)
+    if value is None or value.value is None:
+        return None
+    return {
+        key: item
+        for key, item in value.details.items()
+        if isinstance(item, int) and not isinstance(item, bool)
+    }
+
+
+def listed(conditions: Mapping[str, Any]) -> str:
+    """ "scales = 3, window = 11"."""
+    return ", ".join(f"{key} = {value}" for key, value in conditions.items())
 
 
 def text_series(values: Iterable[str]) -> pd.Series[Any]:

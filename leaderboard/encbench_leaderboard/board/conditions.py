@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from encbench.results.records import StoredRecord
+from encbench_leaderboard.board.cells import conditions_of, listed
 from encbench_leaderboard.board.table import TaskBoard
 
 
@@ -22,23 +23,6 @@ def metric_conditions(task: TaskBoard) -> tuple[dict[str, str], list[str]]:
         elif seen and seen[0]:
             common[metric.name] = listed(seen[0])
     return common, mixed
-
-
-def conditions_of(stored: StoredRecord, metric: str) -> dict[str, Any] | None:
-    """Whole-number details of a metric (scales, points), or None where it has no value."""
-    value = stored.record.metrics.get(metric)
-    if value is None or value.value is None:
-        return None
-    return {
-        key: item
-        for key, item in value.details.items()
-        if isinstance(item, int) and not isinstance(item, bool)
-    }
-
-
-def listed(conditions: Mapping[str, Any]) -> str:
-    """ "scales = 3, window = 11"."""
-    return ", ".join(f"{key} = {value}" for key, value in conditions.items())
 
 
 def of_entry(records: Sequence[StoredRecord], metric: str) -> str:

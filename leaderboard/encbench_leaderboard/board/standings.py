@@ -66,12 +66,21 @@ def standings(
             f"{name}|low": np.array([interval.low for interval in of_metric]),
             f"{name}|high": np.array([interval.high for interval in of_metric]),
             f"{name}|interval": np.array([interval.method for interval in of_metric], object),
-            f"{name}|n": count(finished & cells[name].notna().to_numpy()),
+            f"{name}|n": count(valued := finished & cells[name].notna().to_numpy()),
+            f"{name}|infinite": count(valued & np.isinf(cells[name].to_numpy())),
+            f"{name}|zero": count(valued & (cells[name] == 0).to_numpy()),
         }
+        mixed = _mixed(cells, metric, place, valued)
+        columns[f"{name}|mixed"] = np.isin(np.arange(len(names)), mixed)
+        for number in (name, f"{name}|low", f"{name}|high"):
+            columns[number] = np.where(columns[f"{name}|mixed"], np.nan, columns[number])
         if metric is metrics[0]:
             columns["units"] = np.array([interval.units for interval in of_metric])
     higher = metrics[0].direction == "higher"
     rank = _ranks(columns[f"metric:{metrics[0].name}"], columns["units"], higher, category)
+    if len(_mixed(cells, metrics[0], np.zeros(len(cells)), finished)):
+        # Two numbers of MS-SSIM under other scales have no order.
+        rank = np.full(len(names), np.nan)
     columns["rank"] = rank
     # A rank of NaN is equal to none, not even to itself.
     unranked, values = np.isnan(rank), np.nan_to_num(rank)
@@ -83,6 +92,18 @@ def standings(
     columns |= {"entry": np.array(names, dtype=object)} | tests
     table = {name: pd.Series(column, dtype=column.dtype) for name, column in columns.items()}
     return pd.DataFrame(table), pairs
+
+
+def _mixed(
+    cells: pd.DataFrame, metric: MetricInfo, group: np.ndarray, counted: np.ndarray
+) -> np.ndarray:
+    """The groups (cells,) whose counted values were taken under different conditions."""
+    name = f"under:{metric.name}"
+    if name not in cells:
+        return np.empty(0)
+    counted = counted & cells[f"metric:{metric.name}"].notna().to_numpy()
+    conditions = cells[name][counted].groupby(group[counted]).nunique()
+    return conditions.index[conditions > 1].to_numpy()
 
 
 def natural(text: str) -> tuple[tuple[int, int, str], ...]:
@@ -100,7 +121,7 @@ def _intervals(cells: pd.DataFrame, column: str, entries: list[str]) -> list[Int
 def _of_entries(shown: pd.DataFrame, place: np.ndarray) -> dict[str, np.ndarray]:
     """Each number's mean, smallest and largest, and what is below its floor, by the entry ``place``
     (cells,)."""
-    numbers = [column for column in shown.columns if column not in NOT_NUMBERS]
+    numbers = [c for c in shown.columns if c not in NOT_NUMBERS and not c.startswith("under:")]
     values = shown[numbers].to_numpy(dtype=np.float64)
     of_entry = pd.DataFrame(values).groupby(place, sort=False)
     lowest, highest = of_entry.min().to_numpy(), of_entry.max().to_numpy()

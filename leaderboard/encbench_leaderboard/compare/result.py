@@ -15,7 +15,6 @@ from encbench.errors import UsageError
 from encbench.results.agreement import environment_changes
 from encbench.results.records import Record, StoredRecord
 from encbench_leaderboard.board.cells import MetricInfo, cell_settings, differing
-from encbench_leaderboard.board.conditions import conditions_of, listed
 from encbench_leaderboard.board.table import Board, TaskBoard, boards, load_records
 from encbench_leaderboard.compare.match import (
     find_encoding,
@@ -243,15 +242,11 @@ def _together(task: TaskBoard, partners: Partners) -> pd.DataFrame:
     sides = []
     for side, records in ((cells, mine), (measured, others)):
         sources = [stored.record.provenance for stored in records]
-        under = {
-            f"under:{metric.name}": [listed(conditions_of(r, metric.name) or {}) for r in records]
-            for metric in task.metrics
-        }
         where = [
             f"{s.machine}, {s.processor}, {s.device}, {plural(s.threads, 'thread')}"
             for s in sources
         ]
-        sides.append(side.assign(where=where, device=[s.device for s in sources], **under))
+        sides.append(side.assign(where=where, device=[s.device for s in sources]))
     return sides[0].join(sides[1].add_suffix("|b"))
 
 
@@ -266,6 +261,14 @@ def _quality(finished: pd.DataFrame, metric: MetricInfo) -> _Tested:
     # MS-SSIM of three scales and of four are two metrics.
     alike = valued[under] == valued[f"{under}|b"]
     paired, unlike = valued[alike], valued[~alike]
+    refused = {
+        f"{metric.title}: A under {a}; B under {b}": number
+        for (a, b), number in Counter(zip(unlike[under], unlike[f"{under}|b"], strict=True)).items()
+    }
+    if paired[under].nunique() > 1:
+        several = " and ".join(sorted(set(paired[under])))
+        refused[f"{metric.title}: taken under {several}, which have no common mean"] = len(paired)
+        paired = paired[:0]
     a, b = (paired[name].to_numpy(np.float64) for name in (column, f"{column}|b"))
     with np.errstate(invalid="ignore"):
         # ∞ beside ∞ is no difference
@@ -275,7 +278,6 @@ def _quality(finished: pd.DataFrame, metric: MetricInfo) -> _Tested:
     units = unit_means(sides[2])[0]
     units = units[~np.isnan(units)]
     better = units if metric.direction == "higher" else -units
-    conditions = Counter(zip(unlike[under], unlike[f"{under}|b"], strict=True))
     varies = len(units) > 1 and np.isfinite(units).all()
     quality = Quality(
         metric=metric,
@@ -287,9 +289,7 @@ def _quality(finished: pd.DataFrame, metric: MetricInfo) -> _Tested:
         wins_b=int((better > 0).sum()),
         ties=int((better == 0).sum()),
         identical=bool(len(a) and (a == b).all()),
-        refused={
-            f"{metric.title}: A under {a}; B under {b}": n for (a, b), n in conditions.items()
-        },
+        refused=refused,
     )
     return quality, units, float(np.nan_to_num(np.abs(sides[0]), posinf=0.0).max())
 

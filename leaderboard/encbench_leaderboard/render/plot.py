@@ -32,7 +32,7 @@ LINES: dict[str, dict[str, Any]] = {
 }
 ENDS: dict[str, dict[str, Any]] = {
     "cut": {"marker": "|", "markersize": 8, "markeredgewidth": 1.8},
-    "stopped": {"marker": "x", "markersize": 7, "clip_on": False},
+    "stopped": {"marker": "x", "markersize": 7},
 }
 COMMON: dict[str, Any] = {"color": "#555555", "linewidth": 1.2}
 """Lines of no entry."""

@@ -48,16 +48,18 @@ HELP = {
     "memory": "of all phases, spectra included; on a CPU of the whole process, on a GPU of its "
     "tensors",
     "resolved_rank": "number of eigenvalues above the floor",
-    "lr": "learning rate",
-    "lr_ratio": "the learning rate over the largest one for which full-batch gradient descent on "
-    "the network linearized at initialization is stable",
+    "lr": "learning rate; where it was chosen automatically a multiple of lr_crit for gradient "
+    "descent, and for Adam a fixed one by the network's width, which lr_crit does not bound",
+    "lr_ratio": "the learning rate of gradient descent over lr_crit, below which full-batch steps "
+    "on the network linearized at initialization are stable; the network itself may bear several "
+    "times that, and with binary cross entropy (occupancy) less",
     "status": "ok; diverged (the loss became infinite or NaN, at that step); out of memory, "
     "timeout, interrupted or failed with the reason; only ok cells are ranked and averaged",
     "size": "number of eigenvalues",
     "steps": "of the optimizer",
     "ntk_seconds": "spent on spectra",
     "mean_rank": "over the tasks that rank it",
-    "tasks": "that rank the encoding",
+    "tasks": "that rank the encoding; k of n: it finished on k of them",
     "interval": "of this pair alone",
     "pairs": "pairs of cells or targets",
     "p": "corrected for all pairs of the table",
@@ -237,10 +239,10 @@ def _quality(task: TaskBoard, metric: MetricInfo, mixed: bool) -> Source[Standin
     name = f"metric:{metric.name}"
 
     def value(row: Standing) -> Value:
-        if not row["n"] or math.isnan(row[name]):
-            return NO_VALUE
         conditions = of_entry(task.of_entry(row["entry"]), metric.name) if mixed else ""
-        return Value(_mean_text(row, name, digits(metric)) + conditions, row[name])
+        if not row["n"] or math.isnan(row[name]):
+            return Value(MISSING + conditions) if row[f"{name}|mixed"] else NO_VALUE
+        return Value(_mean_text(row, metric) + conditions, row[name])
 
     better = "higher" if metric.direction == "higher" else "lower"
     ranked = "; entries are ranked by it" if metric is task.primary else ""
@@ -248,14 +250,21 @@ def _quality(task: TaskBoard, metric: MetricInfo, mixed: bool) -> Source[Standin
     return Source(Column(metric_column(metric), metric.heading, help=explained), value)
 
 
-def _mean_text(row: Standing, column: str, places: int) -> str:
-    """A row's mean with its 95 % interval, and how many cells that finished have no value."""
+def _mean_text(row: Standing, metric: MetricInfo) -> str:
+    """A row's mean with its 95 % interval, and how many cells that finished are not in it."""
+    column, places = f"metric:{metric.name}", digits(metric)
     shown = fixed(row[column], places)
     low, high = row[f"{column}|low"], row[f"{column}|high"]
     if row[f"{column}|interval"] == "t":
         shown += f" ± {fixed((high - low) / 2, places)}"
-    without = int(row["n"] - row[f"{column}|n"])
-    return f"{shown}; {without} of {row['n']} {MISSING}" if without else shown
+    without, infinite = int(row["n"] - row[f"{column}|n"]), row[f"{column}|infinite"]
+    if without:
+        shown += f"; {without} of {row['n']} {MISSING}"
+    if infinite and math.isfinite(row[column]):
+        shown += f"; {infinite} of {row['n']} ∞"
+    if (zero := row[f"{column}|zero"]) and metric.can_collapse:
+        shown += f"; {zero} of {row['n']} collapsed"
+    return shown
 
 
 def _eigenvalues(when: str) -> list[Source[Standing]]:

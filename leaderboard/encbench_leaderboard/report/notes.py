@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
+import numpy as np
+
 from encbench_leaderboard.board.conditions import metric_conditions, missing_reasons
 from encbench_leaderboard.board.overview import OverTasks, Overview
 from encbench_leaderboard.board.standings import TESTED
@@ -37,9 +39,15 @@ def metric_notes(task: TaskBoard) -> list[str]:
     notes = [f"{titles[name]}: {plain(conditions)}." for name, conditions in common.items()]
     notes += [
         f"**{titles[name]} was taken under different conditions (in brackets): numbers under "
-        "different conditions must not be compared.**"
+        "different conditions are neither averaged nor ranked.**"
         for name in mixed
     ]
+    columns = {metric: f"metric:{metric.name}" for metric in task.metrics}
+    table = task.standings
+    if any((np.isfinite(table[c]) & (table[f"{c}|infinite"] > 0)).any() for c in columns.values()):
+        notes.append("A mean leaves out infinite values where others are finite (1 of 3 ∞).")
+    if any(m.can_collapse and table[f"{c}|zero"].any() for m, c in columns.items()):
+        notes.append("Collapsed: the value is exactly 0, as of a network that fills nothing.")
     return notes + [
         f"{titles.get(name, plain(name))} has no value (–) where {plain(reason)}."
         for name, reason in missing_reasons(task).items()
@@ -194,7 +202,9 @@ def _spectra(board: Board) -> list[str]:
         "**λ_max, λ median, λ_min**: largest, middle and smallest eigenvalue of the "
         "empirical neural tangent kernel (NTK) over all parameters, at the end of training, "
         f"at N = {_listed(points)} training points; "
-        f"{'; and '.join(KERNELS[kernel] for kernel in kernels)}. They depend on N: spectra "
+        f"{'; and '.join(KERNELS[kernel] for kernel in kernels)}. Of a network trained with binary "
+        "cross entropy (occupancy) it is the kernel of the logits, before the sigmoid. Eigenvalues "
+        "depend on N: spectra "
         "of different N or of different kernels must not be compared. Over several cells the "
         "geometric mean is shown, because eigenvalues span decades and the largest would decide "
         "an arithmetic mean.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -38,7 +39,7 @@ def curves_figure(task: TaskBoard) -> Figure | None:
         "curves",
         f"training loss and {task.primary.title} against the step",
         f"A line a seed{seeds}, the loss averaged over neighbouring steps; × marks where "
-        f"training stopped early.{best_note(task)}",
+        f"training stopped early, which may lie outside the picture.{best_note(task)}",
         lambda: _panels(task, entries),
         {entry: entry for entry in list(entries)[:SHOWN]},
     )
@@ -66,8 +67,21 @@ def _panels(task: TaskBoard, entries: Mapping[str, Sequence[StoredRecord]]) -> l
             if (line := _line(entry, stored, name, many=len(records) > 1)) is not None
         ]
         if series:
+            axis = replace(axis, limits=_limits(series, axis.scale))
             panels.append(Panel(Axis("optimizer step"), axis, series))
     return panels
+
+
+def _limits(series: Sequence[Series], scale: str) -> tuple[float, float] | None:
+    """Room for what finished, and for the beginning of what diverged; None where all finished."""
+    finished = [line.y for line in series if not line.end]
+    if not finished or len(finished) == len(series):
+        return None
+    low, high = (float(edge(np.concatenate(finished))) for edge in (np.min, np.max))
+    if scale == "log":
+        return low / 2, high * 10
+    margin = 0.1 * (high - low) or 1.0
+    return low - margin, high + margin
 
 
 def _points(stored: StoredRecord, name: str) -> tuple[np.ndarray, np.ndarray]:
