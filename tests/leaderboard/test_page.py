@@ -112,7 +112,7 @@ def test_several_tasks_get_an_overview_by_mean_rank(results: Results) -> None:
     assert lines == [
         ["`a`", "1.33", "3", "30.00", "31.00", "18.00"],
         ["`b`", "1.67", "3", "20.00", "25.00", "19.00"],
-        ["`c`", "3.00", "1", "did not finish", "–", "–"],
+        ["`c`", "3.00", "0 of 1", "did not finish", "–", "–"],
     ]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from encbench.errors import UsageError, did_you_mean
@@ -158,7 +158,7 @@ def find_encoding(text: str, board: Board) -> tuple[str, str]:
     raise UsageError(f"no encoding {text!r} there; {meant}There are: {'; '.join(known)}")
 
 
-def _fits(ref: PluginRef, name: str, parameters: Mapping[str, Any]) -> bool:
+def _fits(ref: PluginRef, name: str, parameters: dict[str, Any]) -> bool:
     named = name in (ref.name, f"{ref.distribution}:{ref.name}")
     return named and ref.parameters | parameters == ref.parameters
 

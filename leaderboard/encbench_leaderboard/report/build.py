@@ -119,15 +119,15 @@ def _folds(task: TaskBoard) -> list[Block]:
     spectra = tables.spectra_table(task.rows)
     if spectra:
         blocks.append(Fold("Spectra at the start, middle and end", [spectra]))
-    theorem = [Text(note) for note in [notes.theorem_note(task)] if note]
     # Of a category the first cell alone would stand for all targets.
     ablation = None if task.targets else tables.ablation_table(task)
-    if ablation:
-        blocks.append(
-            Fold("What the encoding adds to the kernel", [Text(notes.ABLATION), ablation, *theorem])
-        )
-    else:
-        blocks += theorem
+    added: list[Block] = [Text(notes.ABLATION), ablation] if ablation else []
+    if weyl := notes.weyl_note(task):
+        added.append(Text(weyl))
+    if theorem := tables.theorem_table(task):
+        added += [Text(notes.THEOREM), theorem]
+    if added:
+        blocks.append(Fold("What the encoding adds to the kernel", added))
     settings = tables.settings_table(task)
     if settings:
         blocks.append(Fold("Settings that are not the same for all", [settings]))

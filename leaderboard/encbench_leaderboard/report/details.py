@@ -119,8 +119,7 @@ def _cells_table(
         codes("again", "run it again", again),
     ]
     if any(stored.record.status != "ok" for stored in listed):
-        why = texts("reason", "reason", lambda cell: reason(cell["record"], REASON))
-        sources.insert(2, why)
+        sources.insert(2, texts("reason", "reason", lambda cell: reason(cell["record"], REASON)))
     if task.targets:
         sources.insert(0, codes("target", "task", itemgetter("target")))
     if machines:

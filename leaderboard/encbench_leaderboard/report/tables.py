@@ -15,6 +15,7 @@ from encbench.results.records import SpectrumSummary
 from encbench_leaderboard.board.cells import WHENS, cell_settings, differing
 from encbench_leaderboard.board.overview import Overview
 from encbench_leaderboard.board.table import TaskBoard
+from encbench_leaderboard.board.theorem import AgainstPlain, against_plain
 from encbench_leaderboard.report.blocks import Block, Column, Row, Table, Value
 from encbench_leaderboard.report.columns import (
     ENTRY,
@@ -123,10 +124,10 @@ def adjacent_table(task: TaskBoard) -> Table | None:
         return detectable(float(pairs.deviation[pair]), int(pairs.units[pair]), level)
 
     def higher(pair: int) -> str:
-        return pairs.entries[pairs.first[pair]]
+        return pairs.entries[int(pairs.first[pair])]
 
     def gap(pair: int) -> Interval:
-        return differences[pairs.first[pair]]
+        return differences[int(pairs.first[pair])]
 
     different = pairs.significant()
     sources: list[Source[int]] = [
@@ -186,6 +187,25 @@ def settings_table(task: TaskBoard) -> Table | None:
 
 def _setting(settings: Mapping[str, Mapping[str, Any]], key: str, entry: str) -> str:
     return str(settings[entry].get(key, MISSING))
+
+
+def theorem_table(task: TaskBoard) -> Table | None:
+    """Kernels beside that of the same network without an encoding; None without such a cell."""
+
+    def fails(one: AgainstPlain) -> Value:
+        low, high = count(min(one.fails)), count(max(one.fails))
+        return Value(low if low == high else f"{low}–{high}", max(one.fails))
+
+    sources: list[Source[AgainstPlain]] = [
+        codes("encoding", "encoding", attrgetter("entry")),
+        texts("moment", "moment", attrgetter("when")),
+        numbers("kernels", "kernels", lambda one: len(one.fails), count),
+        described("fails", "indices with λ_i(no encoding) > λ_i(K)", fails),
+        numbers("first", "first index", lambda one: one.first or None, count),
+        numbers("size", "size", attrgetter("size"), count),
+    ]
+    found = against_plain(task)
+    return fill("theorem", sources, found, attrgetter("entry")) if found else None
 
 
 def ablation_table(task: TaskBoard) -> Table | None:

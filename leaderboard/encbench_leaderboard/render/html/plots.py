@@ -179,7 +179,7 @@ class _Drawing:
             other = {title: self._number(x[at]) for title, x in series.other_x.items()}
             # In a downloaded picture an entry is named once; the script finds a trace by its uid.
             new = number not in {t["meta"]["entry"] for t in self.traces}
-            made = {"x": self._number(series.x[at]), "y": self._number(y)}
+            made: dict[str, Any] = {"x": self._number(series.x[at]), "y": self._number(y)}
             made |= {"uid": f"e{number}s{len(self.traces)}", "meta": meta | {"other": other}}
             self.traces.append(common | made | {"showlegend": new and "fill" not in looks} | looks)
 

@@ -19,7 +19,6 @@ MARKS = 500
 """Entries of a panel that are drawn: those on the front, then the best."""
 LISTED = 12
 """Entries of a front that the page names."""
-BARS = {"low": "quality_low", "high": "quality_high", "x_low": "cost_low", "x_high": "cost_high"}
 BY = {"parameters": "parameters", "training": "training time", "memory": "peak memory"}
 
 
@@ -128,13 +127,18 @@ def _panel(panel: CostPoints, quality: Axis) -> Panel:
 def _point(row: Mapping[str, Any]) -> Series:
     """An entry's mark, with bars where they have a length."""
     values = {name: np.array([row[name]], dtype=np.float64) for name in row if name != "entry"}
-    bars = {
-        name: values[of]
-        for name, of in BARS.items()
-        if row[f"{of.partition('_')[0]}_low"] < row[f"{of.partition('_')[0]}_high"] < math.inf
-    }
+    upright = row["quality_low"] < row["quality_high"] < math.inf
+    level = row["cost_low"] < row["cost_high"]
     return Series(
-        row["entry"], values["cost"], values["quality"], "points", faint=not row["front"], **bars
+        row["entry"],
+        values["cost"],
+        values["quality"],
+        "points",
+        low=values["quality_low"] if upright else None,
+        high=values["quality_high"] if upright else None,
+        x_low=values["cost_low"] if level else None,
+        x_high=values["cost_high"] if level else None,
+        faint=not row["front"],
     )
 
 
