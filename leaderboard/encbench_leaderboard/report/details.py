@@ -5,17 +5,15 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache, partial
+from functools import partial
 from operator import itemgetter
 from typing import Any
 
-from encbench.cli.cite import bibtex_of
-from encbench.errors import EncbenchError
-from encbench.plugins.registry import default_registry
 from encbench.results.records import Record, StoredRecord
 from encbench_leaderboard.board.cells import machine
 from encbench_leaderboard.board.table import TaskBoard
 from encbench_leaderboard.report.blocks import Block, Table, Text
+from encbench_leaderboard.report.citation import citation
 from encbench_leaderboard.report.columns import (
     Source,
     Standing,
@@ -60,7 +58,7 @@ def entry_details(
     if spectra:
         blocks.append(spectra)
     reference = first.cell.encoding
-    bibtex = _bibtex(f"{reference.distribution}:{reference.name}")
+    bibtex = citation(f"{reference.distribution}:{reference.name}")
     if bibtex:
         blocks.append(Text(f"Cite {code(reference.name)} as:\n\n{code_block(bibtex, 'bibtex')}"))
     return blocks
@@ -127,13 +125,3 @@ def _cells_table(
     kind = "Cells that did not finish" if task.targets else "Cells"
     of = f": {len(listed):,} of {plural(total, 'cell')}" if len(listed) < total else ""
     return fill("cells", sources, cells, title=f"{kind}{of}")
-
-
-# Loading a class imports its module, so each is asked once.
-@lru_cache(maxsize=1024)
-def _bibtex(name: str) -> str:
-    """BibTeX of an encoding, "" where it has none or is not installed here."""
-    try:
-        return bibtex_of(default_registry().find("encoding", name))
-    except EncbenchError:
-        return ""
