@@ -80,26 +80,15 @@ def measured(records: Sequence[StoredRecord], metrics: Sequence[MetricInfo]) -> 
     cells.insert(0, "encoding", text_series(s.record.cell.encoding.name for s in records))
     cells.insert(2, "status", text_series(s.record.status for s in records))
     for metric in metrics:
-        under = (listed(conditions_of(stored, metric.name) or {}) for stored in records)
-        cells[f"under:{metric.name}"] = text_series(under)
+        cells[f"under:{metric.name}"] = text_series(_under(s.record, metric) for s in records)
     return cells
 
 
-def conditions_of(stored: StoredRecord, metric: str) -> dict[str, Any] | None:
-    """Whole-number details of a metric (scales, points), or None where it has no value."""
-    value = stored.record.metrics.get(metric)
-    if value is None or value.value is None:
-        return None
-    return {
-        key: item
-        for key, item in value.details.items()
-        if isinstance(item, int) and not isinstance(item, bool)
-    }
-
-
-def listed(conditions: Mapping[str, Any]) -> str:
-    """ "scales = 3, window = 11"."""
-    return ", ".join(f"{key} = {value}" for key, value in conditions.items())
+def _under(record: Record, metric: MetricInfo) -> str:
+    """Whole-number details of a value: "scales = 3, window = 11"."""
+    value = record.metrics.get(metric.name)
+    details = value.details if value else {}
+    return ", ".join(f"{key} = {item}" for key, item in details.items() if type(item) is int)
 
 
 def text_series(values: Iterable[str]) -> pd.Series[Any]:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+import pandas as pd
 
-from encbench.results.records import StoredRecord
-from encbench_leaderboard.board.cells import conditions_of, listed
+from encbench_leaderboard.board.cells import MetricInfo
 from encbench_leaderboard.board.table import TaskBoard
 
 
@@ -16,24 +14,18 @@ def metric_conditions(task: TaskBoard) -> tuple[dict[str, str], list[str]]:
     common: dict[str, str] = {}
     mixed = []
     for metric in task.metrics:
-        found = (conditions_of(stored, metric.name) for stored in task.records)
-        seen = _distinct(conditions for conditions in found if conditions is not None)
+        seen = conditions_met(task.cells, metric)
         if len(seen) > 1:
             mixed.append(metric.name)
         elif seen and seen[0]:
-            common[metric.name] = listed(seen[0])
+            common[metric.name] = seen[0]
     return common, mixed
 
 
-def of_entry(records: Sequence[StoredRecord], metric: str) -> str:
-    """The conditions of one entry's cells, in brackets, to stand behind its number."""
-    found = (conditions_of(stored, metric) for stored in records)
-    seen = _distinct(conditions for conditions in found if conditions)
-    return f" ({' or '.join(map(listed, seen))})" if seen else ""
-
-
-def _distinct(found: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    return list({frozenset(conditions.items()): conditions for conditions in found}.values())
+def conditions_met(cells: pd.DataFrame, metric: MetricInfo) -> list[str]:
+    """The different conditions under which cells have values of a metric."""
+    valued = cells[f"metric:{metric.name}"].notna()
+    return [str(under) for under in cells[f"under:{metric.name}"][valued].unique()]
 
 
 def missing_reasons(task: TaskBoard) -> dict[str, str]:

@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 
 from encbench.results.records import Record, StoredRecord
 from encbench_leaderboard.board.cells import MetricInfo
-from encbench_leaderboard.board.conditions import metric_conditions, of_entry
+from encbench_leaderboard.board.conditions import conditions_met, metric_conditions
 from encbench_leaderboard.board.table import TaskBoard
 from encbench_leaderboard.report.blocks import Column, Row, Table, Value
 from encbench_leaderboard.report.format import (
@@ -239,7 +239,10 @@ def _quality(task: TaskBoard, metric: MetricInfo, mixed: bool) -> Source[Standin
     name = f"metric:{metric.name}"
 
     def value(row: Standing) -> Value:
-        conditions = of_entry(task.of_entry(row["entry"]), metric.name) if mixed else ""
+        conditions = ""
+        if mixed:
+            own = conditions_met(task.cells[task.cells["entry"] == row["entry"]], metric)
+            conditions = f" ({' or '.join(own)})" if any(own) else ""
         if not row["n"] or math.isnan(row[name]):
             return Value(MISSING + conditions) if row[f"{name}|mixed"] else NO_VALUE
         return Value(_mean_text(row, metric) + conditions, row[name])
