@@ -48,9 +48,9 @@ def against_plain(task: TaskBoard) -> list[AgainstPlain]:
                 for when, size, places in _larger(stored, plain[_network(stored)]):
                     above[entry, when, size].append(places)
     made = []
-    for key, places in above.items():
-        firsts = [int(found[0]) + 1 for found in places if len(found)]
-        made.append(AgainstPlain(*key, tuple(map(len, places)), min(firsts, default=0)))
+    for key, found in above.items():
+        firsts = [int(places[0]) + 1 for places in found if len(places)]
+        made.append(AgainstPlain(*key, tuple(map(len, found)), min(firsts, default=0)))
     return made
 
 

@@ -6,7 +6,7 @@ import base64
 from pathlib import Path
 
 from encbench_leaderboard.render.html import html_page
-from encbench_leaderboard.render.html.markup import embed
+from encbench_leaderboard.render.html.document import embed
 from encbench_leaderboard.report.blocks import Page, Pictures, Tile
 
 from tests.leaderboard.render.html.pages import picture

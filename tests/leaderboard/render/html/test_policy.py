@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from encbench_leaderboard.render.html import document, html_page
-from encbench_leaderboard.render.html.markup import to_html
+from encbench_leaderboard.render.html.document import to_html
 from encbench_leaderboard.render.html.plots import escaped
 from encbench_leaderboard.report.blocks import Page, Text
 
