@@ -348,6 +348,7 @@ def test_values_under_different_conditions_have_no_mean_and_no_order(results: Re
         assert {row["PSNR [dB] ↑"] for row in shown} == {"30.00 ± 0.00"}
     assert by_ms_ssim.standings["rank"].isna().all()
     assert by_ms_ssim.pairs is None
+    assert not any("interval" in note for note in statistics_notes(by_ms_ssim))
     assert list(by_psnr.standings["rank"]) == [1, 1]
 
 

@@ -74,6 +74,7 @@ def standings(
         columns[f"{name}|mixed"] = np.isin(np.arange(len(names)), mixed)
         for number in (name, f"{name}|low", f"{name}|high"):
             columns[number] = np.where(columns[f"{name}|mixed"], np.nan, columns[number])
+        columns[f"{name}|interval"][columns[f"{name}|mixed"]] = ""
         if metric is metrics[0]:
             columns["units"] = np.array([interval.units for interval in of_metric])
     higher = metrics[0].direction == "higher"
