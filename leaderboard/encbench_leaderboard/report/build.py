@@ -106,12 +106,12 @@ def _section(task: TaskBoard, folder: str, several_machines: bool, level: int = 
     front = front_text(tradeoffs(task))
     if front:
         blocks.append(Text(front))
-    blocks += _folds(task)
+    blocks += _folds(task, pooled=level > 2)
     names = [target.slug for target in task.targets]
     return Section(task.slug, task.label, blocks, level, names)
 
 
-def _folds(task: TaskBoard) -> list[Block]:
+def _folds(task: TaskBoard, *, pooled: bool) -> list[Block]:
     blocks: list[Block] = []
     adjacent = tables.adjacent_table(task)
     if adjacent:
@@ -124,7 +124,9 @@ def _folds(task: TaskBoard) -> list[Block]:
     added: list[Block] = [Text(notes.ABLATION), ablation] if ablation else []
     if weyl := notes.weyl_note(task):
         added.append(Text(weyl))
-    if theorem := tables.theorem_table(task):
+    # Its category says it of a target, for which all arrays would have to be read.
+    theorem = None if pooled else tables.theorem_table(task)
+    if theorem:
         added += [Text(notes.THEOREM), theorem]
     if added:
         blocks.append(Fold("What the encoding adds to the kernel", added))
