@@ -1,10 +1,13 @@
-"""What the page says of Theorem 1 and of the MLP's part of the kernel."""
+"""What the page says of Weyl's inequality, Theorem 1 and the MLP's part of the kernel."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
+from encbench_leaderboard.board.table import boards
+from encbench_leaderboard.board.theorem import against_plain
 from encbench_leaderboard.render.markdown import markdown
 from encbench_leaderboard.report.build import describe, load
 
@@ -42,7 +45,7 @@ def test_the_ablation_stands_beside_the_kernel(page: str) -> None:
     assert cells[6:9] == ["1,234", "–", "7"]
 
 
-def test_the_theorem_is_said_to_hold_where_it_does(page: str) -> None:
+def test_weyls_inequality_is_said_to_hold_where_it_does(page: str) -> None:
     assert "checked on 6 kernels and holds on all" in page
 
 
@@ -58,3 +61,31 @@ def test_a_violation_is_named(results: Results) -> None:
     add(results, "mpe", holds=False)
     page = markdown(describe(*load(results.directory)), {})
     assert "fails on 3 of 6 kernels: `mpe` (start), `mpe` (middle), `mpe` (end)" in page
+
+
+def test_the_theorem_is_compared_with_the_network_without_an_encoding(results: Results) -> None:
+    plain = results.add("identity", points=6)
+    lower = results.add("lower", points=6)
+    for stored, values in (
+        (plain, [9.0, 5.0, 3.0, 1.0, 0.5, 0.1]),
+        (lower, [10.0, 4.0, 3.0, 0.9, 0.6, 0.1 - FLOOR]),
+    ):
+        arrays = {f"spectrum_{when}": np.array(values) for when in ("start", "middle", "end")}
+        results.store.write(stored.record, arrays, {})
+    results.add("other", points=6, seed=1)
+    found = against_plain(boards(results.store.records()).tasks[0])
+    assert {one.entry for one in found} == {"lower"}
+    assert [(one.when, one.fails, one.first, one.size) for one in found] == [
+        (when, (2,), 2, 6) for when in ("start", "middle", "end")
+    ]
+    page = markdown(describe(*load(results.directory)), {})
+    assert "**Theorem 1** of the paper compares with the network *without* an encoding" in page
+    rows = [line.replace(" ", "") for line in page.splitlines()]
+    assert "|`lower`|end|1|2|2|6|" in rows
+
+
+def test_without_an_encoding_free_cell_nothing_is_said_of_the_theorem(results: Results) -> None:
+    add(results, "mpe")
+    page = markdown(describe(*load(results.directory)), {})
+    assert "Weyl's inequality" in page
+    assert "Theorem 1" not in page

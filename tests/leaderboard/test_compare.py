@@ -358,6 +358,22 @@ def test_a_metric_under_other_conditions_is_another_metric(
     assert "Not compared, 1 pair: MS-SSIM: A under scales = 3" in done.output
 
 
+def test_images_of_different_numbers_of_scales_have_no_common_difference(
+    results: Results,
+) -> None:
+    for place in range(4):
+        for encoding, quality in (("a", 0.8), ("b", 0.9)):
+            value = MetricValue(value=quality + place / 100, details={"scales": 3 + place % 2})
+            metrics = {"ms_ssim": value}
+            cell = image(f"{place}.png")
+            put(results, encoding, 0, 30.0, curve="ms_ssim", metrics=metrics, cell=cell)
+    pooled, *single = compare_encodings("a", "b", results.directory).rows
+    assert pooled.category
+    assert np.isnan(pooled.quality[0].difference.mean)
+    assert said(Report("a", "b", None), pooled) == "not compared: taken under other conditions"
+    assert [row.quality[0].difference.mean for row in single] == pytest.approx([0.1] * 4)
+
+
 def test_ratios_of_time_and_memory_are_geometric(results: Results) -> None:
     for seed, factor in enumerate((2.0, 8.0)):
         put(results, "a", seed, 30.0, durations={"training": 10.0}, peak_memory_bytes=100)

@@ -112,7 +112,7 @@ def test_several_tasks_get_an_overview_by_mean_rank(results: Results) -> None:
     assert lines == [
         ["`a`", "1.33", "3", "30.00", "31.00", "18.00"],
         ["`b`", "1.67", "3", "20.00", "25.00", "19.00"],
-        ["`c`", "3.00", "1", "did not finish", "–", "–"],
+        ["`c`", "3.00", "0 of 1", "did not finish", "–", "–"],
     ]
 
 
@@ -464,7 +464,7 @@ def test_a_row_opens_to_its_cells_their_commands_and_its_source(results: Results
     error = ErrorInfo(type="ValueError", message="no\nroom")
     results.add("gone:levels=2", status="failed", error=error, psnr=None)
     table = standings(results)
-    ffe, gone = (list(row.details) for row in table.rows)
+    ffe, gone = (row.details() for row in table.rows)
     cells = next(block for block in ffe if isinstance(block, Table) and block.name == "cells")
     titles = [column.name for column in cells.columns]
     first = dict(zip(titles, (value.text for value in cells.rows[1].values), strict=True))
@@ -491,5 +491,5 @@ def test_details_are_built_when_they_are_looked_at(
     )
     table = standings(results)
     assert not built
-    assert not len(table.rows[0].details)
+    assert not table.rows[0].details()
     assert built == ["a"]

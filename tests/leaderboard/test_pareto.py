@@ -7,7 +7,6 @@ import pytest
 from encbench_leaderboard.board.pareto import Tradeoffs, front, tradeoffs
 from encbench_leaderboard.board.table import boards
 from encbench_leaderboard.render import style
-from encbench_leaderboard.render.placing import find_places
 from encbench_leaderboard.render.plot import plot
 from encbench_leaderboard.report.figures.cost import cost_figure, front_text, left_out
 from encbench_leaderboard.report.figures.selection import SHOWN
@@ -15,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from encbench.contracts.metric import MetricValue
 from encbench.suite.config import PluginRef
@@ -148,64 +148,29 @@ def test_what_failed_has_no_mark(results: Results) -> None:
 
 
 @pytest.mark.parametrize("entries", [2, 10, 30])
-def test_names_cover_neither_one_another_nor_a_mark(results: Results, entries: int) -> None:
-    rng = np.random.default_rng(entries)
+def test_the_legend_names_the_best_with_the_look_of_their_marks(
+    results: Results, entries: int
+) -> None:
     for place in range(entries):
-        results.add(
-            f"ffe:levels={place},scale=1.25",
-            psnr=20.0 + rng.normal(0, 3),
-            parameters={"mlp": int(rng.integers(1000, 2000))},
-            pictures=False,
-            curves=False,
-            points=0,
-        )
-    figure = drawn(results)
-    named = 0
-    for axes in figure.axes[:3]:
-        boxes = [text.get_window_extent() for text in axes.texts]
-        named += len(boxes)
-        frame = axes.get_window_extent()
-        marks = [
-            axes.transData.transform(np.column_stack(line.get_data()).astype(float))
-            for line in axes.lines
-            if line.get_linestyle() == "None"
-        ]
-        centres = np.vstack([m for m in marks if len(m)])
-        for place, box in enumerate(boxes):
-            assert not any(box.overlaps(other) for other in boxes[place + 1 :])
-            assert not any(box.contains(x, y) for x, y in centres)
-            assert frame.x0 - 1 <= box.x0
-            assert box.x1 <= frame.x1 + 1
-    assert named >= min(entries, SHOWN)
-
-
-def test_what_found_no_room_is_named_in_the_legend(results: Results) -> None:
-    for place in range(10):
-        # ten marks on one spot: their names cannot all stand beside it
-        results.add(f"a_rather_long_name:{place}", psnr=30.0, pictures=False, points=0)
+        parameters = {"mlp": 2000 - place}
+        results.add(f"e{place:02d}", psnr=20.0 + place, parameters=parameters, points=0)
     figure = drawn(results)
     legend = figure.axes[3].get_legend()
     assert legend is not None
-    listed = {text.get_text().split()[-1] for text in legend.get_texts()}
+    names = [text.get_text() for text in legend.get_texts()]
+    assert {name for name in names if name[0] == "e"} == {
+        f"e{place:02d}" for place in range(max(0, entries - SHOWN), entries)
+    }
+    listed = {
+        (handle.get_color(), handle.get_marker())
+        for handle, name in zip(legend.legend_handles, names, strict=True)
+        if name[0] == "e" and isinstance(handle, Line2D)
+    }
+    assert len(listed) == min(entries, SHOWN)
     for axes in figure.axes[:3]:
-        beside = {text.get_text().split()[-1] for text in axes.texts}
-        assert {str(place) for place in range(10)} <= beside | listed
-
-
-@given(st.lists(st.tuples(st.floats(0, 300), st.floats(0, 200)), min_size=1, max_size=12))
-def test_places_found_are_inside_and_free(marks: list[tuple[float, float]]) -> None:
-    inside = (0.0, 0.0, 300.0, 200.0)
-    taken = [(100.0, 0.0, 104.0, 200.0)]
-    places = find_places(marks, [(40.0, 10.0)] * len(marks), inside, taken)
-    boxes = [place.box for place in places if place is not None]
-    for index, (x0, y0, x1, y1) in enumerate(boxes):
-        assert inside[0] <= x0
-        assert inside[1] <= y0
-        assert x1 <= inside[2]
-        assert y1 <= inside[3]
-        for a0, b0, a1, b1 in [*boxes[index + 1 :], *taken]:
-            assert x1 <= a0 or a1 <= x0 or y1 <= b0 or b1 <= y0
-        assert not any(x0 < x < x1 and y0 < y < y1 for x, y in marks)
+        marks = {(line.get_color(), line.get_marker()) for line in axes.lines}
+        assert listed <= marks
+    assert (f"{entries - SHOWN} others" in names) == (entries > SHOWN)
 
 
 def test_the_interval_of_two_cells_does_not_flatten_the_plot(results: Results) -> None:

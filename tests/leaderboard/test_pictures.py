@@ -181,6 +181,20 @@ def test_a_curve_that_stopped_early_ends_in_a_cross(results: Results) -> None:
     assert sum(line.get_marker() == "x" for line in figure.axes[0].lines) == 1
 
 
+def test_a_cell_that_diverged_does_not_stretch_the_axes(results: Results) -> None:
+    finished = results.add("a").arrays
+    stored = results.add("b", status="diverged", error=diverged(12), psnr=None)
+    arrays = stored.arrays | {"loss": np.geomspace(1e-2, 1e24, 40), "curve": -finished["curve"]}
+    results.store.write(stored.record, arrays, {})
+    figure = curves_figure(board_of(results).tasks[0])
+    assert figure is not None
+    for panel, name in zip(figure.panels, ("loss", "curve"), strict=True):
+        assert panel.y.limits is not None
+        low, high = panel.y.limits
+        assert low < finished[name].min()
+        assert finished[name].max() < high < 20 * finished[name].max()
+
+
 @given(st.integers(1, 60), st.integers(2, 20))
 def test_a_thinned_curve_is_made_of_means_of_its_neighbours(size: int, points: int) -> None:
     value = np.random.default_rng(size).random(size)

@@ -10,11 +10,9 @@ import pytest
 from encbench_leaderboard.board.overview import overview
 from encbench_leaderboard.board.table import boards
 from encbench_leaderboard.report.notes import overview_note
-from encbench_leaderboard.statistics.across import (
-    friedman_p,
-    ranks_with_failures,
-    sign_tests,
-)
+from encbench_leaderboard.report.tables import overview_table
+from encbench_leaderboard.statistics.across import friedman_p, sign_tests
+from encbench_leaderboard.statistics.ranks import ranks_with_failures
 from scipy import stats
 
 from tests.leaderboard.results import Results, diverged
@@ -96,3 +94,20 @@ def test_an_encoding_that_did_not_finish_ranks_after_all_that_did(results: Resul
     found = overview(boards(results.store.records()))
     assert found.ranks[found.entries.index("z0"), 0] == 4.5
     assert found.tasks(found.entries.index("z0")) == 1
+
+
+def test_what_finished_on_few_tasks_stands_below_what_finished_on_more(results: Results) -> None:
+    fill(results, 3)
+    for task in range(3):
+        results.add(
+            "z",
+            task=f"t{task}",
+            psnr=90.0 if not task else None,
+            status="ok" if not task else "failed",
+        )
+    for encoding, psnr in (("y", 90.0), ("z", None)):
+        results.add(encoding, task="t3", psnr=psnr, status="ok" if psnr else "failed")
+    found = overview(boards(results.store.records()))
+    assert found.entries == ("a", "b", "c", "y", "z")
+    last = overview_table(found).rows[-1]
+    assert [value.text for value in last.values[:3]] == ["z", "2.75", "1 of 4"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from encbench_leaderboard.statistics.pairs import compare_all
-from encbench_leaderboard.statistics.ranks import rank_intervals, shared_ranks
+from encbench_leaderboard.statistics.ranks import rank_intervals, ranks_with_failures
 from encbench_leaderboard.statistics.sample import Cube
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -74,5 +74,5 @@ def test_nearly_all_tables_hold_all_true_ranks() -> None:
 
 @given(st.lists(st.floats(allow_nan=False, width=16) | st.integers(-2, 2).map(float), max_size=30))
 def test_equal_values_share_the_mean_of_their_ranks(values: list[float]) -> None:
-    found = shared_ranks(np.array(values, dtype=np.float64))
+    found = ranks_with_failures(np.array(values, dtype=np.float64), higher=False)
     assert found.tolist() == rankdata(values).tolist()

@@ -13,7 +13,7 @@ from encbench_leaderboard.board.conditions import metric_conditions
 from encbench_leaderboard.board.standings import TESTED, standings
 from encbench_leaderboard.board.table import Board, TaskBoard, boards
 from encbench_leaderboard.report.blocks import Table
-from encbench_leaderboard.report.notes import statistics_notes
+from encbench_leaderboard.report.notes import metric_notes, statistics_notes
 from encbench_leaderboard.report.tables import adjacent_table, standings_table
 from scipy.stats import sem, t
 
@@ -332,3 +332,39 @@ def test_a_metric_is_headed_by_the_title_its_record_gives(results: Results) -> N
     value = MetricValue(value=0.2, title="Chamfer-L1", direction="lower")
     results.add("a", curve="chamfer_l1", metrics={"chamfer_l1": value})
     assert board_of(results).tasks[0].primary.heading == "Chamfer-L1 ↓"
+
+
+def test_values_under_different_conditions_have_no_mean_and_no_order(results: Results) -> None:
+    for encoding, quality in (("a", 0.9), ("b", 0.8)):
+        for seed in range(2):
+            value = MetricValue(value=quality, details={"scales": 3 + seed})
+            metrics = {"psnr": MetricValue(value=30.0, unit="dB"), "ms_ssim": value}
+            results.add(encoding, seed=seed, metrics=metrics)
+            results.add(encoding, seed=seed, metrics=metrics, curve="ms_ssim", task="by:it=1")
+    by_ms_ssim, by_psnr = board_of(results).tasks
+    for task in (by_ms_ssim, by_psnr):
+        shown = standings_of(task)
+        assert {row["MS-SSIM ↑"] for row in shown} == {"– (scales = 3 or scales = 4)"}
+        assert {row["PSNR [dB] ↑"] for row in shown} == {"30.00 ± 0.00"}
+    assert by_ms_ssim.standings["rank"].isna().all()
+    assert by_ms_ssim.pairs is None
+    assert not any("interval" in note for note in statistics_notes(by_ms_ssim))
+    assert list(by_psnr.standings["rank"]) == [1, 1]
+
+
+def test_one_exact_seed_is_not_the_mean_of_all(results: Results) -> None:
+    for seed, psnr in enumerate((30.0, math.inf, 32.0)):
+        results.add("lucky", psnr=psnr, seed=seed)
+        results.add("good", psnr=40.0 + seed, seed=seed)
+    task = board_of(results).tasks[0]
+    assert list(task.standings["entry"]) == ["good", "lucky"]
+    assert standings_of(task)[1]["PSNR [dB] ↑"] == "31.00; 1 of 3 ∞"
+    assert task.standings["metric:psnr|low"].isna()[1]
+
+
+def test_a_network_that_fills_nothing_is_marked(results: Results) -> None:
+    for seed, iou in enumerate((0.5, 0.0)):
+        results.add("a", seed=seed, curve="iou", metrics={"iou": MetricValue(value=iou)})
+    task = board_of(results).tasks[0]
+    assert standings_of(task)[0]["IoU ↑"].endswith("; 1 of 2 collapsed")
+    assert any("Collapsed" in note for note in metric_notes(task))

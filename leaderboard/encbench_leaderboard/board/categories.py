@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from encbench.errors import UsageError
 from encbench.plugins.selector import format_selector, parse_selector
 from encbench.suite.config import PluginRef
-from encbench_leaderboard.board.labels import canonical
+from encbench_leaderboard.board.cells import identity
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,7 @@ class Target:
     """One task on one set of data."""
 
     ref: PluginRef
-    data_hash: str | None
-    """None where the data could not be read."""
+    data_hash: str | None  # None where the data could not be read
 
 
 @dataclass(frozen=True)
@@ -40,33 +39,25 @@ class Category:
     """Tasks that differ in their target alone."""
 
     label: str
-    """The first task's label with ``*`` in place of the target."""
+    """The first task's label with ``*`` in place of the target: ``image:image=*,side=128``."""
     parameter: str
-    members: tuple[int, ...]
-    """Places in the sequence of targets, ascending."""
-    units: tuple[str, ...]
-    """Of each member: what tells its target from the others'. Copies have the same."""
+    members: tuple[int, ...]  # places in the sequence of targets, ascending
+    units: tuple[str, ...]  # of each member its target; copies have the same
 
 
 def find_categories(targets: Sequence[Target]) -> list[Category]:
     """Categories with at least two different targets; a task is in at most one, the largest."""
     groups: dict[tuple[str, str], list[int]] = defaultdict(list)
     for place, target in enumerate(targets):
-        ref = target.ref
-        for parameter, value in ref.parameters.items():
+        for parameter, value in target.ref.parameters.items():
             if isinstance(value, str):
-                rest = {k: v for k, v in ref.parameters.items() if k != parameter}
-                identity = canonical([ref.distribution, ref.name, ref.version, rest])
-                groups[parameter, identity].append(place)
-    found = [
-        category
-        for (parameter, _), members in groups.items()
-        if len(members) > 1 and (category := _category(targets, parameter, members)) is not None
-    ]
-    found.sort(key=lambda category: (-len(category.members), category.members))
+                rest = {k: v for k, v in target.ref.parameters.items() if k != parameter}
+                alike = target.ref.model_copy(update={"parameters": rest})
+                groups[parameter, identity(alike)].append(place)
+    found = [_category(targets, parameter, places) for (parameter, _), places in groups.items()]
     taken: set[int] = set()
     chosen = []
-    for category in found:
+    for category in sorted(filter(None, found), key=lambda c: (-len(c.members), c.members)):
         if taken.isdisjoint(category.members):
             taken.update(category.members)
             chosen.append(category)
@@ -76,25 +67,19 @@ def find_categories(targets: Sequence[Target]) -> list[Category]:
 def _category(targets: Sequence[Target], parameter: str, members: Sequence[int]) -> Category | None:
     hashes: dict[str, set[str]] = defaultdict(set)
     for place in members:
-        value = targets[place].ref.parameters[parameter]
-        hashes[value] |= {h for h in [targets[place].data_hash] if h is not None}
+        target = targets[place]
+        hashes[target.ref.parameters[parameter]] |= {h for h in [target.data_hash] if h}
     # A target whose data could not be read stays in: its failures belong to the category.
     units = {v: next(iter(h), f"unread {v}") for v, h in hashes.items() if len(h) < 2}
-    kept = [p for p in members if targets[p].ref.parameters[parameter] in units]
     if len({units[v] for v, h in hashes.items() if len(h) == 1}) < 2:
         return None
-    return Category(
-        label=_label(targets[kept[0]].ref, parameter),
-        parameter=parameter,
-        members=tuple(kept),
-        units=tuple(units[targets[p].ref.parameters[parameter]] for p in kept),
-    )
-
-
-def _label(ref: PluginRef, parameter: str) -> str:
-    """``image:image=*,side=128``: what was asked for, the target left open."""
+    values = {p: targets[p].ref.parameters[parameter] for p in members}
+    kept = [place for place in members if values[place] in units]
+    ref = targets[kept[0]].ref
     try:
-        name, parameters = parse_selector(ref.label or ref.name)
+        name, asked = parse_selector(ref.label or ref.name)
     except UsageError:
-        name, parameters = ref.name, {}
-    return format_selector(name, {parameter: "*"} | parameters | {parameter: "*"})
+        name, asked = ref.name, {}
+    # What was asked for, the target left open.
+    label = format_selector(name, {parameter: "*"} | asked | {parameter: "*"})
+    return Category(label, parameter, tuple(kept), tuple(units[values[place]] for place in kept))

@@ -1,7 +1,8 @@
-"""Records become rows of numbers: one a cell, with the entry of the standings it belongs to."""
+"""Records become rows of numbers, one a cell; and what entries, tasks and machines are called."""
 
 from __future__ import annotations
 
+import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,12 +14,12 @@ import numpy as np
 import pandas as pd
 
 from encbench.results.records import Record, StoredRecord
-from encbench.suite.config import NetworkConfig, NtkConfig, TrainingConfig
-from encbench_leaderboard.board.labels import differing, flatten
+from encbench.suite.config import NetworkConfig, NtkConfig, PluginRef, TrainingConfig
 
 WHENS = ("start", "middle", "end")
 TITLES = {"psnr": "PSNR", "ms_ssim": "MS-SSIM", "iou": "IoU"}
 """Of metrics in records that do not say their title, and of curves of cells that never got far."""
+DISTRIBUTED = {"distribution", "version"}
 SPECTRUM_NUMBERS = (
     "size",
     "points",
@@ -42,21 +43,21 @@ class MetricInfo:
     name: str
     unit: str
     direction: Literal["higher", "lower"]
-    given: str = ""
-    """Title in the record, "" where it has none."""
+    given: str = ""  # title in the record, "" where it has none
 
     @property
     def title(self) -> str:
         return self.given or TITLES.get(self.name, self.name.replace("_", " "))
 
     @property
-    def heading(self) -> str:
-        unit = f" [{self.unit}]" if self.unit else ""
-        return f"{self.title}{unit} {self.arrow}"
+    def can_collapse(self) -> bool:
+        """Whether 0 is the worst value, as of a network that fills nothing (IoU)."""
+        return self.direction == "higher" and not self.unit
 
     @property
-    def arrow(self) -> str:
-        return "↑" if self.direction == "higher" else "↓"
+    def heading(self) -> str:
+        unit = f" [{self.unit}]" if self.unit else ""
+        return f"{self.title}{unit} {'↑' if self.direction == 'higher' else '↓'}"
 
 
 def cells_of(
@@ -69,7 +70,7 @@ def cells_of(
 
 
 def measured(records: Sequence[StoredRecord], metrics: Sequence[MetricInfo]) -> pd.DataFrame:
-    """The same without entries."""
+    """The same without entries; "under:METRIC" says under which conditions it was taken."""
     rows = [_cell(stored.record, metrics) for stored in records]
     cells = pd.DataFrame(
         # One type for all: a column of None alone would otherwise not be a column of numbers.
@@ -78,7 +79,16 @@ def measured(records: Sequence[StoredRecord], metrics: Sequence[MetricInfo]) -> 
     )
     cells.insert(0, "encoding", text_series(s.record.cell.encoding.name for s in records))
     cells.insert(2, "status", text_series(s.record.status for s in records))
+    for metric in metrics:
+        cells[f"under:{metric.name}"] = text_series(_under(s.record, metric) for s in records)
     return cells
+
+
+def _under(record: Record, metric: MetricInfo) -> str:
+    """Whole-number details of a value: "scales = 3, window = 11"."""
+    value = record.metrics.get(metric.name)
+    details = value.details if value else {}
+    return ", ".join(f"{key} = {item}" for key, item in details.items() if type(item) is int)
 
 
 def text_series(values: Iterable[str]) -> pd.Series[Any]:
@@ -87,23 +97,18 @@ def text_series(values: Iterable[str]) -> pd.Series[Any]:
 
 
 def entries_of(records: Sequence[StoredRecord], names: Mapping[int, str]) -> list[str]:
-    """The entry of each record: its encoding, and the settings that vary among its cells.
-
-    Args:
-        names: id of a record to the label of its encoding, one label an encoding.
-    """
-    settings = [cell_settings(stored.record) for stored in records]
-    encodings = [names[id(stored)] for stored in records]
+    """The entry of each record: the label of its encoding (``names``, by id of the record), and the
+    settings that vary among its cells."""
+    found = [(names[id(stored)], cell_settings(stored.record)) for stored in records]
     distinct: dict[str, dict[int, dict[str, Any]]] = defaultdict(dict)
-    for setting, key in zip(settings, encodings, strict=True):
-        distinct[key][id(setting)] = setting
-    varying = {key: differing(found.values()) for key, found in distinct.items()}
+    for entry, settings in found:
+        distinct[entry][id(settings)] = settings
+    varying = {entry: differing(settings.values()) for entry, settings in distinct.items()}
     entries = []
-    for entry, setting in zip(encodings, settings, strict=True):
+    for entry, settings in found:
         # A setting that a cell leaves unset is left out: the other cells set it.
-        named = [f"{n.split('.', 1)[1]}={setting[n]}" for n in varying[entry] if n in setting]
-        entry = f"{entry} · {', '.join(named)}" if named else entry
-        entries.append(entry)
+        named = [f"{n.split('.', 1)[1]}={settings[n]}" for n in varying[entry] if n in settings]
+        entries.append(f"{entry} · {', '.join(named)}" if named else entry)
     return entries
 
 
@@ -115,11 +120,8 @@ def cell_settings(record: Record) -> dict[str, Any]:
 # Few settings are shared by thousands of cells.
 @lru_cache(maxsize=1024)
 def _settings(network: NetworkConfig, training: TrainingConfig, ntk: NtkConfig) -> dict[str, Any]:
-    parts = {
-        "network": network.model_dump(),
-        "training": training.model_dump(),
-        "ntk": ntk.model_dump(),
-    }
+    models = {"network": network, "training": training, "ntk": ntk}
+    parts = {name: model.model_dump() for name, model in models.items()}
     return {key: value for key, value in flatten(parts).items() if value is not None}
 
 
@@ -163,3 +165,79 @@ def _cell(record: Record, metrics: Sequence[MetricInfo]) -> dict[str, float | No
         numbers = _spectrum_numbers(summary) if summary else NO_SPECTRUM
         row.update(zip(SPECTRUM_COLUMNS[when], numbers, strict=True))
     return row
+
+
+def machine(stored: StoredRecord) -> str:
+    """Where a cell ran, as far as it decides how long something takes."""
+    p = stored.record.provenance
+    return _machine(p.machine, p.processor, p.device, p.threads, p.os)
+
+
+# Ten thousand cells ran on few machines.
+@lru_cache(maxsize=1024)
+def _machine(name: str, processor: str, device: str, threads: int, system: str) -> str:
+    parts = [
+        name,
+        "" if processor == name else processor,
+        device if device == "cpu" else f"device {device}",
+        f"{threads} thread{'' if threads == 1 else 's'}",
+        system,
+    ]
+    return ", ".join(filter(None, parts))
+
+
+def machines(records: Sequence[StoredRecord]) -> list[str]:
+    """Each distinct machine."""
+    return sorted({machine(stored) for stored in records})
+
+
+def canonical(value: Any) -> str:
+    """Text that is equal for equal plain data, whatever the order of its keys."""
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, default=str)
+
+
+def identity(ref: PluginRef) -> str:
+    """Equal for the same plug-in under the same parameters, whatever it was asked for as."""
+    return canonical([ref.distribution, ref.name, ref.version, ref.parameters])
+
+
+def label(ref: PluginRef) -> str:
+    """The user's own text where there is one, else the name with every parameter."""
+    if ref.label:
+        return ref.label
+    given = [f"{key}={value}" for key, value in ref.parameters.items() if value is not None]
+    return f"{ref.name}({', '.join(given)})" if given else ref.name
+
+
+def flatten(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as one, keys joined by dots."""
+    flat: dict[str, Any] = {}
+    for key, item in value.items():
+        if isinstance(item, Mapping):
+            flat.update(flatten(item, f"{prefix}{key}."))
+        else:
+            flat[f"{prefix}{key}"] = item
+    return flat
+
+
+def differing(settings: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Keys, in order of appearance, whose values are not the same in all the mappings."""
+    rows = list(settings)
+    keys = dict.fromkeys(key for row in rows for key in row)
+    return [key for key in keys if len({canonical(row.get(key)) for row in rows}) > 1]
+
+
+def unique_labels(refs: Mapping[str, PluginRef]) -> dict[str, str]:
+    """A label for each identity, with parameters that differ where two would read the same."""
+    labels = {key: label(ref) for key, ref in refs.items()}
+    for text in {text for text in labels.values() if list(labels.values()).count(text) > 1}:
+        same = [key for key, other in labels.items() if other == text]
+        facts = {
+            key: flatten(refs[key].parameters) | refs[key].model_dump(include=DISTRIBUTED)
+            for key in same
+        }
+        keys = differing(facts.values())
+        for key in same:
+            named = ", ".join(f"{k}={facts[key][k]}" for k in keys if k in facts[key])
+            labels[key] = f"{text} ({named})" if named else text
+    return labels

@@ -2,58 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+import pandas as pd
 
-from encbench.results.records import StoredRecord
+from encbench_leaderboard.board.cells import MetricInfo
 from encbench_leaderboard.board.table import TaskBoard
 
 
 def metric_conditions(task: TaskBoard) -> tuple[dict[str, str], list[str]]:
-    """Under which conditions each metric was taken, as the metric itself recorded them.
-
-    Returns:
-        Conditions that hold for the whole task, by metric; and the metrics whose conditions
-        differ between cells, which must therefore stand beside each number.
-    """
+    """By metric the conditions that hold for the whole task, as the metric itself recorded them;
+    and the metrics whose conditions differ, and must stand beside each number."""
     common: dict[str, str] = {}
     mixed = []
     for metric in task.metrics:
-        found = (conditions_of(stored, metric.name) for stored in task.records)
-        seen = _distinct(conditions for conditions in found if conditions is not None)
+        seen = conditions_met(task.cells, metric)
         if len(seen) > 1:
             mixed.append(metric.name)
         elif seen and seen[0]:
-            common[metric.name] = listed(seen[0])
+            common[metric.name] = seen[0]
     return common, mixed
 
 
-def conditions_of(stored: StoredRecord, metric: str) -> dict[str, Any] | None:
-    """Whole-number details of a metric (scales, points), or None where it has no value."""
-    value = stored.record.metrics.get(metric)
-    if value is None or value.value is None:
-        return None
-    return {
-        key: item
-        for key, item in value.details.items()
-        if isinstance(item, int) and not isinstance(item, bool)
-    }
-
-
-def listed(conditions: Mapping[str, Any]) -> str:
-    """ "scales = 3, window = 11"."""
-    return ", ".join(f"{key} = {value}" for key, value in conditions.items())
-
-
-def of_entry(records: Sequence[StoredRecord], metric: str) -> str:
-    """The conditions of one entry's cells, in brackets, to stand behind its number."""
-    found = (conditions_of(stored, metric) for stored in records)
-    seen = _distinct(conditions for conditions in found if conditions)
-    return f" ({' or '.join(map(listed, seen))})" if seen else ""
-
-
-def _distinct(found: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    return list({frozenset(conditions.items()): conditions for conditions in found}.values())
+def conditions_met(cells: pd.DataFrame, metric: MetricInfo) -> list[str]:
+    """The different conditions under which cells have values of a metric."""
+    valued = cells[f"metric:{metric.name}"].notna()
+    return [str(under) for under in cells[f"under:{metric.name}"][valued].unique()]
 
 
 def missing_reasons(task: TaskBoard) -> dict[str, str]:

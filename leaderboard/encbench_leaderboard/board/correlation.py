@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 
 from encbench_leaderboard.board.table import TaskBoard
-from encbench_leaderboard.statistics.ranks import shared_ranks
 
 TOO_FEW = 5
 """Fewer cells, or fewer encodings, than this say nothing about a rank correlation."""
@@ -29,9 +28,7 @@ class Correlation:
 
     statistic: str
     when: str
-    rho: float
-    """In [−1, 1]; positive: more of the statistic goes with better quality. NaN: undefined,
-    for one of the two does not vary."""
+    rho: float  # in [−1, 1]; NaN: one of the two does not vary
     cells: int
     entries: int
 
@@ -42,41 +39,31 @@ class Correlation:
 
 def spearman(x: np.ndarray, y: np.ndarray) -> float:
     """Spearman's ρ of x (n,) and y (n,): Pearson's correlation of the ranks, ties at their mean.
-
-    Infinities are ranked as such. NaN where either does not vary, or n < 2.
-    """
-    return _correlation(_centred_ranks(x), _centred_ranks(y))
-
-
-def _centred_ranks(values: np.ndarray) -> np.ndarray:
-    return shared_ranks(values) - (len(values) + 1) / 2
-
-
-def _correlation(a: np.ndarray, b: np.ndarray) -> float:
-    """Of a (n,) and b (n,), both of mean 0."""
+    NaN where either does not vary, or n < 2."""
+    a, b = (pd.Series(values).rank().to_numpy() - (len(values) + 1) / 2 for values in (x, y))
     spread = math.sqrt(float(a @ a) * float(b @ b))
     return float(a @ b) / spread if spread > 0 else math.nan
 
 
 def correlations(task: TaskBoard, when: str) -> list[Correlation]:
-    """ρ of every statistic at that time over the cells that finished with a spectrum.
-
-    An eigenvalue below the floor ranks under every resolved one, tied with its like. Quality
-    is the primary metric, turned so that higher is better.
-    """
-    cells = task.cells
-    quality = _numbers(cells, f"metric:{task.primary.name}")
-    taken = (cells["status"] == "ok").to_numpy() & ~np.isnan(quality)
-    taken &= ~np.isnan(_numbers(cells, f"{when}:size"))
-    count, entries = int(taken.sum()), len(set(cells["entry"].to_numpy()[taken]))
+    """ρ of every statistic at that time over the cells that finished with a spectrum. Eigenvalues
+    below the floor rank under every resolved one, tied. Quality is turned so that higher is
+    better."""
+    quality = f"metric:{task.primary.name}"
+    cells = task.cells[task.cells["status"] == "ok"].dropna(subset=[quality, f"{when}:size"])
     sign = 1.0 if task.primary.direction == "higher" else -1.0
-    y = _centred_ranks(quality[taken] * sign)
-    found = []
-    for name in STATISTICS:
-        x = _numbers(cells, f"{when}:{name}")[taken]
-        ranks = _centred_ranks(np.where(np.isnan(x), -math.inf, x))
-        found.append(Correlation(name, when, _correlation(ranks, y), count, entries))
-    return found
+    y = cells[quality].to_numpy() * sign
+    count, entries = len(cells), cells["entry"].nunique()
+    return [
+        Correlation(
+            name,
+            when,
+            spearman(cells[f"{when}:{name}"].fillna(-math.inf).to_numpy(), y),
+            count,
+            entries,
+        )
+        for name in STATISTICS
+    ]
 
 
 def mean_rho(tasks: Sequence[TaskBoard], when: str) -> dict[str, tuple[float, int]]:
@@ -88,7 +75,3 @@ def mean_rho(tasks: Sequence[TaskBoard], when: str) -> dict[str, tuple[float, in
             if not c.too_few and not math.isnan(c.rho):
                 values[c.statistic].append(c.rho)
     return {name: (sum(v) / len(v) if v else math.nan, len(v)) for name, v in values.items()}
-
-
-def _numbers(cells: pd.DataFrame, column: str) -> np.ndarray:
-    return cells[column].to_numpy(dtype=np.float64)

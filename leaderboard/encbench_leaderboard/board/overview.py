@@ -5,16 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
 from encbench_leaderboard.board.table import Board, TaskBoard
 from encbench_leaderboard.statistics.across import (
     FEWEST_TASKS,
     Wins,
     friedman_p,
-    ranks_with_failures,
     sign_tests,
 )
 from encbench_leaderboard.statistics.pairs import ALPHA
+from encbench_leaderboard.statistics.ranks import ranks_with_failures
 
 
 @dataclass(frozen=True)
@@ -23,10 +24,8 @@ class OverTasks:
 
     entries: tuple[str, ...]
     tasks: int
-    friedman: float
-    """p that these entries do not differ; NaN for two."""
-    wins: tuple[Wins, ...]
-    """Pairs of ``entries``, by place."""
+    friedman: float  # p that these entries do not differ; NaN for two
+    wins: tuple[Wins, ...]  # pairs of entries, by place
 
     @property
     def sure(self) -> list[Wins]:
@@ -38,17 +37,16 @@ class Overview:
     """Ranks of entries over tasks, a category counted as one task."""
 
     groups: tuple[TaskBoard, ...]
-    entries: tuple[str, ...]
-    """What ran on most tasks first, of those the best mean rank."""
+    entries: tuple[str, ...]  # what finished on most tasks first, of those the best mean rank
+    finished: np.ndarray  # (entries,) on how many of the tasks that rank it an entry finished
     ranks: np.ndarray
     """(entries, groups); NaN where an entry was not run, or alone. Equal values share their mean
     rank; what did not finish ranks after all that did."""
-    tests: OverTasks | None
-    """None for fewer than ``FEWEST_TASKS`` tasks."""
+    tests: OverTasks | None  # None for fewer than FEWEST_TASKS tasks
 
     def mean_rank(self, place: int) -> float:
         """Over the tasks that rank the entry; NaN where there is none."""
-        return float(_means(self.ranks[place][None])[0])
+        return float(pd.Series(self.ranks[place]).mean())
 
     def tasks(self, place: int) -> int:
         """How many rank the entry."""
@@ -63,8 +61,11 @@ def overview(board: Board) -> Overview:
     names = [name for name in board.entries if name in present]
     place = {name: index for index, name in enumerate(names)}
     ranks = np.full((len(names), len(groups)), np.nan)
+    finished = np.zeros(len(names), dtype=np.int64)
     for column, group in enumerate(groups):
-        if len(group.standings) < 2:
+        table = group.standings
+        unordered = (table["n"] > 0).any() and table["rank"].isna().all()
+        if len(table) < 2 or unordered:
             # the best of one says nothing
             continue
         rows = [place[entry] for entry in group.standings["entry"]]
@@ -72,17 +73,10 @@ def overview(board: Board) -> Overview:
         ranks[rows, column] = ranks_with_failures(
             group.standings["rank"].to_numpy(dtype=np.float64), higher=False
         )
-    counts = (~np.isnan(ranks)).sum(axis=1)
-    means = _means(ranks)
-    order = sorted(range(len(names)), key=lambda i: (-counts[i], np.nan_to_num(means[i]), i))
+        finished[rows] += (group.standings["n"] > 0).to_numpy()
+    order = np.lexsort((pd.DataFrame(ranks).mean(axis=1).fillna(0.0), -finished))
     ordered = tuple(names[i] for i in order)
-    return Overview(groups, ordered, ranks[order], _tests(ordered, ranks[order]))
-
-
-def _means(ranks: np.ndarray) -> np.ndarray:
-    """Of each row what is no NaN; NaN where that is nothing."""
-    counts = (~np.isnan(ranks)).sum(axis=1)
-    return np.where(counts, np.nansum(ranks, axis=1) / np.maximum(counts, 1), np.nan)
+    return Overview(groups, ordered, finished[order], ranks[order], _tests(ordered, ranks[order]))
 
 
 def _tests(entries: tuple[str, ...], ranks: np.ndarray) -> OverTasks | None:

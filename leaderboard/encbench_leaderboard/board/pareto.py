@@ -12,8 +12,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from encbench_leaderboard.board.cells import MetricInfo
-from encbench_leaderboard.board.machines import machine
+from encbench_leaderboard.board.cells import MetricInfo, machine
 from encbench_leaderboard.board.table import TaskBoard
 from encbench_leaderboard.statistics.sample import group_means
 
@@ -32,14 +31,12 @@ class CostPoints:
     """Entries by one cost and their quality."""
 
     cost: Cost
-    label: str
-    """Of the axis, with its unit."""
+    label: str  # of the axis, with its unit
     where: str
     """Machine or device that the costs are of; "" where it does not matter or is the only one."""
     points: pd.DataFrame
-    """A row an entry, best first: ``entry``; ``quality``, with ``quality_low`` and
-    ``quality_high`` the interval of its mean, NaN where there is none; ``cost``, with
-    ``cost_low`` and ``cost_high`` the smallest and largest of its units; and ``front``."""
+    """An entry a row, best first: entry; quality, quality_low, quality_high (interval of its mean,
+    or NaN); cost, cost_low, cost_high (smallest and largest of its units); front."""
 
 
 @dataclass(frozen=True)
@@ -48,20 +45,14 @@ class Tradeoffs:
 
     metric: MetricInfo
     panels: Sequence[CostPoints]
-    unfinished: int
-    """Entries left out of a category: they did not finish on all targets."""
-    machines: int
-    """Different machines that times were taken on."""
-    devices: int
-    """Different devices that memory was taken on."""
+    unfinished: int  # entries left out of a category: they did not finish on all targets
+    machines: int  # that times were taken on
+    devices: int  # that memory was taken on
 
 
 def front(cost: np.ndarray, quality: np.ndarray, *, higher: bool) -> np.ndarray:
-    """Pareto front of cost (n,) and quality (n,), both finite: (n,) bool.
-
-    An entry is on it unless another one costs no more and is at least as good, and is better in
-    one of the two. Equal ones are on it together, or none of them is.
-    """
+    """Pareto front of cost (n,) and quality (n,), both finite: (n,) bool. An entry is on it unless
+    another one costs no more and is at least as good, and is better in one of the two."""
     if not len(cost):
         return np.zeros(0, dtype=bool)
     gain = quality if higher else -quality
@@ -75,27 +66,28 @@ def front(cost: np.ndarray, quality: np.ndarray, *, higher: bool) -> np.ndarray:
 # A figure and the sentences below it are of the same ones.
 @lru_cache(maxsize=1)
 def tradeoffs(task: TaskBoard) -> Tradeoffs:
-    """Quality against parameters, seconds of training and peak memory, of a task or category.
-
-    Quality is the standings' mean and interval, over all cells. Times of different machines
-    never share a panel, nor does memory of different devices. In a category an entry that did
-    not finish on all targets is left out: its mean would be over others.
-    """
+    """Quality against each cost, from the standings' mean and interval. Times of different machines
+    never share a panel, nor does memory of different devices. In a category an entry that did not
+    finish on all targets is left out: its mean would be over others."""
     entries, unfinished = _finished(task)
     cells = _cells(task, entries["entry"])
-    machines = [where for where, _ in Counter(cells["machine"]).most_common()]
-    devices = [where for where, _ in Counter(cells["device"]).most_common()]
-    everywhere = np.ones(len(cells["entry"]), dtype=bool)
-    parts: list[tuple[Cost, str, np.ndarray]] = [("parameters", "", everywhere)]
-    for where in machines[:MACHINES]:
-        shown = where if len(machines) > 1 else ""
-        parts.append(("training", shown, cells["machine"] == where))
-    for where in devices:
-        shown = where if len(devices) > 1 else ""
-        parts.append(("memory", shown, cells["device"] == where))
+    machines, devices = (
+        list(dict(Counter(cells[of]).most_common())) for of in ("machine", "device")
+    )
+    parts: list[tuple[Cost, str, np.ndarray]] = [
+        ("parameters", "", np.ones(len(cells["entry"]), dtype=bool)),
+        *(("training", where, cells["machine"] == where) for where in machines[:MACHINES]),
+        *(("memory", where, cells["device"] == where) for where in devices),
+    ]
+    several = {"training": len(machines) > 1, "memory": len(devices) > 1}
     higher = task.primary.direction == "higher"
     panels = [
-        CostPoints(cost, LABELS[cost], where, _points(entries, cells, cost, known, higher=higher))
+        CostPoints(
+            cost,
+            LABELS[cost],
+            where if several.get(cost) else "",
+            _points(entries, cells, cost, known, higher=higher),
+        )
         for cost, where, chosen in parts
         if (known := chosen & (cells[cost] > 0)).any()
     ]
@@ -151,12 +143,13 @@ def _points(
     of_units = group_means(values[:, None], pair)
     of, found = pd.factorize(pairs // units)
     points = {name: column[found] for name, column in entries.items()}
-    costs = group_means(of_units, of)[:, 0]
-    lowest, highest = np.full(len(found), np.inf), np.full(len(found), -np.inf)
-    np.minimum.at(lowest, of, of_units[:, 0])
-    np.maximum.at(highest, of, of_units[:, 0])
-    points |= {"cost": costs, "cost_low": lowest, "cost_high": highest}
-    points["front"] = front(costs, points["quality"], higher=higher)
+    extremes = pd.Series(of_units[:, 0]).groupby(of)
+    points |= {
+        "cost": group_means(of_units, of)[:, 0],
+        "cost_low": extremes.min().to_numpy(),
+        "cost_high": extremes.max().to_numpy(),
+    }
+    points["front"] = front(points["cost"], points["quality"], higher=higher)
     worst_first = points["quality"] if higher else -points["quality"]
-    order = np.lexsort((points["entry"].astype(str), costs, -worst_first))
+    order = np.lexsort((points["entry"].astype(str), points["cost"], -worst_first))
     return pd.DataFrame(points).iloc[order].reset_index(drop=True)

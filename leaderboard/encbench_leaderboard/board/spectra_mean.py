@@ -46,18 +46,14 @@ class MeanSpectrum:
     place: np.ndarray
     """(L,) in [0, 1]: index of the eigenvalue, counted from 0, over the kernel's size less 1."""
     mean: np.ndarray
-    """(L,) geometric mean. Where some are under their floor an upper bound of it; NaN from where
-    fewer than half are resolved."""
+    """(L,) geometric mean, an upper bound where some are under their floor; NaN from where fewer
+    than half are resolved."""
     low: np.ndarray
-    """(L,) 10th percentile over groups, bounded and cut as the mean is."""
-    high: np.ndarray
-    """(L,) 90th percentile over groups, likewise."""
+    high: np.ndarray  # (L,) 10th and 90th percentile over groups, bounded and cut as the mean is
     resolved: np.ndarray
     """(L,) share of the groups, their spectra counted alike, that is above the floor there."""
-    below: float
-    """Share of all eigenvalues that are under their floor."""
-    sizes: tuple[int, ...]
-    """Number of eigenvalues of each spectrum."""
+    below: float  # share of all eigenvalues that are under their floor
+    sizes: tuple[int, ...]  # number of eigenvalues of each spectrum
     groups: int
 
     @property
@@ -73,23 +69,20 @@ def mean_spectrum(
     *,
     length: int = LENGTH,
 ) -> MeanSpectrum:
-    """Resample spectra to a common length and average them.
+    """Resample spectra to a common length L and average them.
 
-    Each spectrum is interpolated, its logarithm linearly in the index, over the eigenvalues
-    above its floor; the first place is its largest eigenvalue, the last one its smallest. Means
-    and percentiles are taken of logarithms, since eigenvalues span decades. What is under its
-    floor enters at the floor: leaving it out would raise the mean, so this is an upper bound
-    that no value of rounding noise can move. Where fewer than half are resolved nothing is said.
-
-    Eigenvalues of a Gram matrix grow with its size: spectra of different sizes are comparable in
-    shape, and their mean is one only in the sense in which the paper draws it.
+    Each spectrum is interpolated, its logarithm linearly in the index, over the eigenvalues above
+    its floor; the first place is its largest eigenvalue, the last one its smallest. Means and
+    percentiles are taken of logarithms, since eigenvalues span decades. What is under its floor
+    enters at the floor: leaving it out would raise the mean, so this is an upper bound that no
+    value of rounding noise can move. Where fewer than half are resolved nothing is said.
+    Eigenvalues grow with the size of the kernel: means over sizes compare shapes, as in the paper.
 
     Args:
         spectra: eigenvalues (M,), M >= 1 and any order, with the floor of each, >= 0.
         groups: what each spectrum belongs to, such as its image. Spectra of one group are
-            averaged first, so that an image with more seeds does not weigh more; the
-            percentiles are over groups. None: each is its own.
-        length: L, at least 2; the paper's 8000 unless given.
+            averaged first; the percentiles are over groups. None: each is its own.
+        length: L, at least 2.
 
     Raises:
         ValueError: no spectrum, an empty one, one without any eigenvalue above a floor of 0 or

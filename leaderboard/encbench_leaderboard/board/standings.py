@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from operator import itemgetter
 
 import numpy as np
 import pandas as pd
 
-from encbench_leaderboard.board.cells import WHENS, MetricInfo, text_series
+from encbench_leaderboard.board.cells import WHENS, MetricInfo
 from encbench_leaderboard.statistics.intervals import Interval, intervals
 from encbench_leaderboard.statistics.pairs import Pairs, compare_all
 from encbench_leaderboard.statistics.ranks import rank_intervals
@@ -26,24 +27,22 @@ NOT_NUMBERS = ("entry", "encoding", "status", "seed", "unit", "repeat", "target"
 def standings(
     cells: pd.DataFrame, metrics: Sequence[MetricInfo], *, category: bool
 ) -> tuple[pd.DataFrame, Pairs | None]:
-    """One row an entry, best first, and the tests of all pairs by the first metric.
+    """One row an entry, best first, and the tests of all pairs by the first metric, None where no
+    entry has two units.
 
     Args:
         cells: one row a cell, columns "unit" and "repeat" among them.
+        metrics: the first one ranks.
         category: whether units are targets; an entry that finished on fewer of them than others
             ranks below those, for its mean is over other images.
 
-    Returns:
-        Standings, and None for the tests where no entry has two units.
-
-        Columns: "n" cells that finished of "cells"; "units" with a value of the first metric;
-        each number's mean, and ``|min`` and ``|max`` over cells; each metric's ``|low`` and
-        ``|high`` (the 95 % interval of the mean, NaN for none), ``|interval`` (its method) and
-        ``|n``; "rank" by value; "rank_low" and "rank_high", which the tests allow; "tested",
-        whether there was one; "tied", whether it does not tell the entry from the one above.
-
-        Means are over units, of the mean over each unit's cells; of eigenvalues and floors they
-        are geometric, over the cells where they are above the floor.
+    Columns: "n" cells that finished of "cells"; "units" with a value of the first metric; each
+    number's mean, and ``|min`` and ``|max`` over cells; each metric's ``|low`` and ``|high`` (the
+    95 % interval of the mean, NaN for none), ``|interval`` (its method) and ``|n``; "rank" by
+    value; "rank_low" and "rank_high", which the tests allow; "tested", whether there was one;
+    "tied", whether it does not tell the entry from the one above. Means are over units, of the mean
+    over each unit's cells; of eigenvalues and floors they are geometric, over the cells where they
+    are above the floor.
     """
     finished = (cells["status"] == "ok").to_numpy()
     place, _ = pd.factorize(cells["entry"])
@@ -53,31 +52,59 @@ def standings(
     columns = _of_entries(shown, place)
     names = list(found)
     place = pd.Index(names).get_indexer(cells["entry"])
-    columns["n"] = np.bincount(place, finished, len(names)).astype(np.int64)
-    columns["cells"] = np.bincount(place, minlength=len(names))
+
+    def count(counted: np.ndarray) -> np.ndarray:
+        """Cells of each entry that are counted."""
+        return np.bincount(place, counted, len(names)).astype(np.int64)
+
+    columns["n"], columns["cells"] = count(finished), count(np.ones(len(cells)))
     for metric in metrics:
-        column = f"metric:{metric.name}"
-        of_metric = _intervals(cells, column, names)
-        columns |= _columns(column, of_metric)
-        valued = finished & cells[column].notna().to_numpy()
-        columns[f"{column}|n"] = np.bincount(place, valued, len(names)).astype(np.int64)
+        name = f"metric:{metric.name}"
+        of_metric = _intervals(cells, name, names)
+        columns |= {
+            name: np.array([interval.mean for interval in of_metric]),
+            f"{name}|low": np.array([interval.low for interval in of_metric]),
+            f"{name}|high": np.array([interval.high for interval in of_metric]),
+            f"{name}|interval": np.array([interval.method for interval in of_metric], object),
+            f"{name}|n": count(valued := finished & cells[name].notna().to_numpy()),
+            f"{name}|infinite": count(valued & np.isinf(cells[name].to_numpy())),
+            f"{name}|zero": count(valued & (cells[name] == 0).to_numpy()),
+        }
+        mixed = _mixed(cells, metric, place, valued)
+        columns[f"{name}|mixed"] = np.isin(np.arange(len(names)), mixed)
+        for number in (name, f"{name}|low", f"{name}|high"):
+            columns[number] = np.where(columns[f"{name}|mixed"], np.nan, columns[number])
+        columns[f"{name}|interval"][columns[f"{name}|mixed"]] = ""
         if metric is metrics[0]:
             columns["units"] = np.array([interval.units for interval in of_metric])
     higher = metrics[0].direction == "higher"
     rank = _ranks(columns[f"metric:{metrics[0].name}"], columns["units"], higher, category)
+    if len(_mixed(cells, metrics[0], np.zeros(len(cells)), finished)):
+        # Two numbers of MS-SSIM under other scales have no order.
+        rank = np.full(len(names), np.nan)
+    columns["rank"] = rank
     # A rank of NaN is equal to none, not even to itself.
-    order = sorted(
-        range(len(names)),
-        key=lambda i: (columns["n"][i] == 0, np.isnan(rank[i]), np.nan_to_num(rank[i]),
-                       natural(names[i])),
-    )  # fmt: skip
+    unranked, values = np.isnan(rank), np.nan_to_num(rank)
+    keys = zip(columns["n"] == 0, unranked, values, map(natural, names), strict=True)
+    order = [place for place, _ in sorted(enumerate(keys), key=itemgetter(1))]
     names = [names[i] for i in order]
-    columns = {name: column[order] for name, column in columns.items()} | {"rank": rank[order]}
+    columns = {name: column[order] for name, column in columns.items()}
     tests, pairs = _tested(names, columns["rank"], columns["units"], cells, metrics[0])
-    words = {
-        name: text_series(column) for name, column in columns.items() if column.dtype == object
-    }
-    return pd.DataFrame({"entry": text_series(names)} | columns | tests | words), pairs
+    columns |= {"entry": np.array(names, dtype=object)} | tests
+    table = {name: pd.Series(column, dtype=column.dtype) for name, column in columns.items()}
+    return pd.DataFrame(table), pairs
+
+
+def _mixed(
+    cells: pd.DataFrame, metric: MetricInfo, group: np.ndarray, counted: np.ndarray
+) -> np.ndarray:
+    """The groups (cells,) whose counted values were taken under different conditions."""
+    name = f"under:{metric.name}"
+    if name not in cells:
+        return np.empty(0)
+    counted = counted & cells[f"metric:{metric.name}"].notna().to_numpy()
+    conditions = cells[name][counted].groupby(group[counted]).nunique()
+    return conditions.index[conditions > 1].to_numpy()
 
 
 def natural(text: str) -> tuple[tuple[int, int, str], ...]:
@@ -93,13 +120,9 @@ def _intervals(cells: pd.DataFrame, column: str, entries: list[str]) -> list[Int
 
 
 def _of_entries(shown: pd.DataFrame, place: np.ndarray) -> dict[str, np.ndarray]:
-    """Each number's mean, smallest and largest, and what is below its floor, by entry.
-
-    Args:
-        shown: a row a cell.
-        place: (cells,) which entry a cell is of.
-    """
-    numbers = [column for column in shown.columns if column not in NOT_NUMBERS]
+    """Each number's mean, smallest and largest, and what is below its floor, by the entry ``place``
+    (cells,)."""
+    numbers = [c for c in shown.columns if c not in NOT_NUMBERS and not c.startswith("under:")]
     values = shown[numbers].to_numpy(dtype=np.float64)
     of_entry = pd.DataFrame(values).groupby(place, sort=False)
     lowest, highest = of_entry.min().to_numpy(), of_entry.max().to_numpy()
@@ -139,26 +162,14 @@ def _below(shown: pd.DataFrame, place: np.ndarray, entries: int) -> dict[str, np
     }
 
 
-def _columns(column: str, found: Sequence[Interval]) -> dict[str, np.ndarray]:
-    return {
-        column: np.array([interval.mean for interval in found]),
-        f"{column}|low": np.array([interval.low for interval in found]),
-        f"{column}|high": np.array([interval.high for interval in found]),
-        f"{column}|interval": np.array([interval.method for interval in found], dtype=object),
-    }
-
-
 def _ranks(values: np.ndarray, units: np.ndarray, higher: bool, category: bool) -> np.ndarray:
     """Ranks of values (entries,), equal ones the best of theirs; NaN where there is no value."""
-    units = np.where(np.isnan(values), 0, units)
-    complete = units if category else np.minimum(units, 1)
     ranks = np.full(len(values), np.nan)
-    above = 0
-    for level in np.unique(complete[complete > 0])[::-1]:
-        here = complete == level
-        cost = -values[here] if higher else values[here]
-        ranks[here] = above + 1 + np.searchsorted(np.sort(cost), cost)
-        above += int(here.sum())
+    ranked = ~np.isnan(values) & (units > 0)
+    fewer = -units[ranked] if category else np.zeros(ranked.sum())
+    keys = np.column_stack([fewer, -values[ranked] if higher else values[ranked]])
+    _, place, number = np.unique(keys, axis=0, return_inverse=True, return_counts=True)
+    ranks[ranked] = (1 + np.cumsum(number) - number)[place.reshape(-1)]
     return ranks
 
 
@@ -172,11 +183,12 @@ def _tested(
     """Columns of what the tests of the best entries allow; entries are in their order."""
     ranked = np.flatnonzero(~np.isnan(rank))
     best = ranked[:TESTED]
+    nothing, no = np.full(len(names), np.nan), np.zeros(len(names), dtype=bool)
     columns = {
-        "rank_low": np.full(len(names), np.nan),
-        "rank_high": np.full(len(names), np.nan),
-        "tested": np.zeros(len(names), dtype=bool),
-        "tied": np.zeros(len(names), dtype=bool),
+        "rank_low": nothing,
+        "rank_high": nothing.copy(),
+        "tested": no,
+        "tied": no.copy(),
     }
     if not (units[best] > 1).any():
         return columns, None

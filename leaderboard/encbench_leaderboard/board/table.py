@@ -7,22 +7,26 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from encbench.results.records import Record, StoredRecord
+from encbench.errors import StoreError
+from encbench.results.records import StoredRecord
+from encbench.results.store import Store
 from encbench_leaderboard.board.categories import Category, Target, find_categories
 from encbench_leaderboard.board.cells import (
     MetricInfo,
     cells_of,
     entries_of,
+    identity,
     measured,
     metrics_of,
     text_series,
+    unique_labels,
 )
-from encbench_leaderboard.board.labels import canonical, unique_labels
 from encbench_leaderboard.board.standings import natural, standings
 from encbench_leaderboard.statistics.pairs import Pairs
 
@@ -36,25 +40,18 @@ class TaskBoard:
     """
 
     label: str
-    slug: str
-    """Unique among the tasks and categories of a board, fit for a file name."""
+    slug: str  # unique on a board, fit for a file name
     primary: MetricInfo
-    """What entries are ranked by: the metric followed during training, where it was also
-    taken at the end; else the first metric."""
-    metrics: Sequence[MetricInfo]
-    """All metrics of the task, the primary one first."""
+    """What entries are ranked by: the metric followed during training, where it was also taken at
+    the end; else the first metric."""
+    metrics: Sequence[MetricInfo]  # the primary one first
     records: Sequence[StoredRecord]
     cells: pd.DataFrame
-    """A row a record, in the order of ``records``; NaN where there is no number. Columns "unit"
-    and "repeat" say what a cell replicates, "target" which task it is of."""
-    standings: pd.DataFrame
-    """A row an entry (an encoding under one set of settings, all its seeds), best first; its
-    columns are those of ``standings.standings``."""
-    pairs: Pairs | None = None
-    """Tests of all pairs of the best entries in the primary metric; None where nothing could
-    be tested."""
-    targets: Sequence[TaskBoard] = ()
-    """The tasks of a category; empty for a task."""
+    """A row a record, in their order; NaN where there is no number. "unit" and "repeat" say what a
+    cell replicates, "target" which task it is of."""
+    standings: pd.DataFrame  # a row an entry, best first; columns as of ``standings.standings``
+    pairs: Pairs | None = None  # tests in the primary metric; None where nothing was tested
+    targets: Sequence[TaskBoard] = ()  # the tasks of a category; empty for a task
 
     def measure(self, records: Sequence[StoredRecord]) -> pd.DataFrame:
         """The numbers of other records as columns of ``cells``, a row a record."""
@@ -64,6 +61,11 @@ class TaskBoard:
     def rows(self) -> list[dict[str, Any]]:
         """The standings row by row."""
         return rows_of(self.standings)
+
+    @cached_property
+    def cell_rows(self) -> dict[int, dict[str, Any]]:
+        """The cells row by row, by the id of their record."""
+        return dict(zip(map(id, self.records), rows_of(self.cells), strict=True))
 
     def of_entry(self, entry: str) -> list[StoredRecord]:
         """Records of an entry, by seed."""
@@ -84,10 +86,8 @@ class Board:
     """Everything that a page shows."""
 
     tasks: Sequence[TaskBoard]
-    entries: Sequence[str]
-    """All entries, those that finished first, then by name: the order that gives colours."""
-    categories: Sequence[TaskBoard] = ()
-    """Tasks that differ in their target alone, pooled; see ``board.categories``."""
+    entries: Sequence[str]  # those that finished first, then by name: the order that gives colours
+    categories: Sequence[TaskBoard] = ()  # see ``board.categories``
 
     @property
     def groups(self) -> list[TaskBoard]:
@@ -105,9 +105,20 @@ def rows_of(table: pd.DataFrame) -> list[dict[str, Any]]:
     return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
+def load_records(directory: Path) -> list[StoredRecord]:
+    """The records of a results folder; StoreError where there is no such folder, or no record."""
+    records = Store(directory).records()
+    if not records:
+        raise StoreError(
+            f"{directory} holds no records, expected records/*/record.json; "
+            f"`encbench run -o {directory}` writes them"
+        )
+    return records
+
+
 def boards(records: Sequence[StoredRecord]) -> Board:
     """Sort records into tasks and categories, and rank the entries of each."""
-    keys = {id(stored): _ref_key(stored.record, "encoding") for stored in records}
+    keys = {id(stored): identity(stored.record.cell.encoding) for stored in records}
     refs = {keys[id(stored)]: stored.record.cell.encoding for stored in records}
     labels = unique_labels(refs)
     names = {record: labels[key] for record, key in keys.items()}
@@ -132,17 +143,11 @@ def _target(task: TaskBoard) -> Target:
     return Target(cells[0].task, next((c.data_hash for c in cells if c.data_hash), None))
 
 
-def _ref_key(record: Record, kind: Literal["encoding", "task"]) -> str:
-    ref = record.cell.encoding if kind == "encoding" else record.cell.task
-    # The label is how it was asked for, not what it is.
-    return canonical([ref.distribution, ref.name, ref.version, ref.parameters])
-
-
 def _by_task(records: Sequence[StoredRecord]) -> list[tuple[str, list[StoredRecord]]]:
     """(label, records) of each task; the same parameters on other data are another task."""
     groups: dict[str, list[StoredRecord]] = defaultdict(list)
     for stored in records:
-        groups[_ref_key(stored.record, "task")].append(stored)
+        groups[identity(stored.record.cell.task)].append(stored)
     names = unique_labels({key: group[0].record.cell.task for key, group in groups.items()})
     found: list[tuple[str, list[StoredRecord]]] = []
     for key, group in groups.items():

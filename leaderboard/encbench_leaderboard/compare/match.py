@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from encbench.errors import UsageError, did_you_mean
 from encbench.plugins.selector import parse_selector
 from encbench.results.records import Record, StoredRecord
 from encbench.suite.config import PluginRef
-from encbench_leaderboard.board.labels import canonical, differing, flatten
+from encbench_leaderboard.board.cells import canonical, differing, flatten, identity
 from encbench_leaderboard.board.table import Board, TaskBoard
 
 SETTINGS = ("training", "network", "ntk")
@@ -29,23 +27,18 @@ def match_cells(
     """Pairs of cells that are the same but for plug-in versions; and those without a partner.
 
     A folder of an older encbench can hold a cell under several versions. Of those, one whose
-    version the other folder has too is taken, else the one that was started last.
-
-    Args:
-        a, b: the cells of either side.
-        despite: settings in which the cells of a pair may differ: a key such as
-            "training.epochs", or a section such as "training".
+    version the other folder has too is taken, else the one that was started last. Keys such as
+    "training.epochs", or sections, in ``despite`` may differ.
 
     Raises:
-        UsageError: that is no setting of training, network or kernel; or one side holds cells
-            that differ in nothing else, so that either could be meant.
+        UsageError: there is no such setting; or one side holds several values of one.
     """
     _check_settings(despite, [*a, *b])
     groups_a, groups_b = _by_identity(a, despite), _by_identity(b, despite)
     pairs = []
     used: set[int] = set()
-    for identity, mine in groups_a.items():
-        theirs = groups_b.get(identity, [])
+    for settings, mine in groups_a.items():
+        theirs = groups_b.get(settings, [])
         if not theirs:
             continue
         versions = {stored.record.cell.versions: stored for stored in reversed(theirs)}
@@ -63,11 +56,11 @@ def _by_identity(
     """Records of each cell, versions apart, the last started first."""
     groups: dict[str, list[StoredRecord]] = defaultdict(list)
     for stored in sorted(records, key=lambda s: s.record.provenance.started, reverse=True):
-        identity = _identity(stored.record)
-        kept = {key: value for key, value in identity.items() if not _is_of(key, despite)}
+        parts = _settings_of(stored.record).items()
+        kept = {key: value for key, value in parts if not _is_of(key, despite)}
         groups[canonical(kept)].append(stored)
     for group in groups.values() if despite else ():
-        keys = differing(_identity(stored.record) for stored in group)
+        keys = differing(_settings_of(stored.record) for stored in group)
         if keys:
             raise UsageError(
                 f"{name_of(group[0].record)}: one folder holds it with several values of "
@@ -77,7 +70,7 @@ def _by_identity(
     return groups
 
 
-def _identity(record: Record) -> dict[str, Any]:
+def _settings_of(record: Record) -> dict[str, Any]:
     """What makes a cell, by keys joined with dots."""
     cell: dict[str, Any] = record.cell.model_dump(mode="json", exclude={"weights_version"})
     for part in ("encoding", "task"):
@@ -92,7 +85,7 @@ def _is_of(key: str, settings: Sequence[str]) -> bool:
 def _check_settings(settings: Sequence[str], records: Sequence[StoredRecord]) -> None:
     if not settings:
         return
-    keys = {key: None for stored in records for key in _identity(stored.record)}
+    keys = {key: None for stored in records for key in _settings_of(stored.record)}
     known = [key for key in keys if _is_of(key, SETTINGS)]
     for setting in settings:
         if not any(_is_of(key, [setting]) for key in known):
@@ -108,19 +101,17 @@ def name_of(record: Record) -> str:
 def unmatched(
     alone: Sequence[StoredRecord], others: Sequence[StoredRecord]
 ) -> tuple[list[str], list[str]]:
-    """Cells without a partner in words, and the settings that alone keep them from having one.
-
-    Of the first cells the words say in what little the most similar one of others differs; there
-    are no settings where cells differ in anything else, too.
-    """
+    """Cells without a partner in words, the first with the little in which the most similar one of
+    others differs; and the settings that alone keep them apart, none where anything else does,
+    too."""
     candidates: dict[tuple[str, int], list[dict[str, Any]]] = defaultdict(list)
     for other in others:
         cell = other.record.cell
-        candidates[cell.encoding.name, cell.seed].append(_identity(other.record))
+        candidates[cell.encoding.name, cell.seed].append(_settings_of(other.record))
     words = [name_of(stored.record) for stored in alone]
     found: dict[str, None] = {}
     for place, stored in enumerate(alone[:EXPLAINED]):
-        cell, mine = stored.record.cell, _identity(stored.record)
+        cell, mine = stored.record.cell, _settings_of(stored.record)
         near = candidates.get((cell.encoding.name, cell.seed), [])
         choices = ((differing([mine, theirs]), theirs) for theirs in near)
         keys, theirs = min(choices, key=lambda item: len(item[0]), default=([], {}))
@@ -131,30 +122,16 @@ def unmatched(
     return words, list(found) if all(_is_of(key, SETTINGS) for key in found) else []
 
 
-def equal_results(a: Record, b: Record) -> bool:
-    """Whether two cells ended alike, with every metric and spectrum equal to the last digit."""
-    return _results(a) == _results(b)
-
-
-def _results(record: Record) -> str:
-    """Plain data in which NaN equals itself."""
+def results_of(record: Record) -> str:
+    """How a cell ended, every metric and spectrum, to the last digit; NaN equals itself."""
     spectra = [s.model_dump(exclude={"seconds", "method"}) for s in record.spectra]
     metrics = {name: metric.value for name, metric in record.metrics.items()}
     found = {"metrics": metrics, "spectra": spectra, "best": record.best}
     return canonical({**found, "status": record.status, "steps": record.steps})
 
 
-@dataclass(frozen=True)
-class Wanted:
-    """The encoding that a text on the command line means."""
-
-    key: str
-    label: str
-    text: str
-
-
-def find_encoding(text: str, board: Board) -> Wanted:
-    """The encoding of a board that a text means.
+def find_encoding(text: str, board: Board) -> tuple[str, str]:
+    """Identity and label of the encoding of a board that a text means.
 
     Raises:
         UsageError: none, or several.
@@ -164,15 +141,15 @@ def find_encoding(text: str, board: Board) -> Wanted:
         for entry in task.standings["entry"]:
             ref = task.of_entry(entry)[0].record.cell.encoding
             if entry == text:
-                return Wanted(_key(ref), text, text)
-            refs[_key(ref)] = ref
+                return identity(ref), text
+            refs[identity(ref)] = ref
     labels = {key: ref.label or ref.name for key, ref in refs.items()}
     found = [key for key, label in labels.items() if label == text]
     if not found:
         name, parameters = parse_selector(text)
         found = [key for key, ref in refs.items() if _fits(ref, name, parameters)]
     if len(found) == 1:
-        return Wanted(found[0], labels[found[0]], text)
+        return found[0], labels[found[0]]
     if found:
         several = "; ".join(sorted(labels[key] for key in found))
         raise UsageError(f"{text!r} is several encodings: {several}; give more parameters")
@@ -181,27 +158,28 @@ def find_encoding(text: str, board: Board) -> Wanted:
     raise UsageError(f"no encoding {text!r} there; {meant}There are: {'; '.join(known)}")
 
 
-def entries_like(wanted: Wanted, task: TaskBoard) -> list[str]:
-    """Entries of a task that are the wanted encoding: the one of that very name, else all."""
-    entries = list(task.standings["entry"])
-    if wanted.text in entries:
-        return [wanted.text]
-    return [e for e in entries if _key(task.of_entry(e)[0].record.cell.encoding) == wanted.key]
-
-
-def _key(ref: PluginRef) -> str:
-    return canonical([ref.distribution, ref.name, ref.version, ref.parameters])
-
-
 def _fits(ref: PluginRef, name: str, parameters: dict[str, Any]) -> bool:
     named = name in (ref.name, f"{ref.distribution}:{ref.name}")
-    return named and all(
-        key in ref.parameters and _same(ref.parameters[key], value)
-        for key, value in parameters.items()
-    )
+    return named and ref.parameters | parameters == ref.parameters
 
 
-def _same(recorded: Any, asked: Any) -> bool:
-    if isinstance(recorded, float) and isinstance(asked, int | float):
-        return math.isclose(recorded, asked)
-    return bool(recorded == asked)
+def records_of(text: str, key: str, task: TaskBoard) -> dict[int, StoredRecord]:
+    """By seed the cells of a task whose encoding has the identity ``key``.
+
+    An entry called as the text that was asked for is meant before others.
+
+    Raises:
+        UsageError: several entries are meant.
+    """
+    entries = list(task.standings["entry"])
+    if text in entries:
+        entries = [text]
+    else:
+        first = {entry: task.of_entry(entry)[0].record for entry in entries}
+        entries = [e for e, record in first.items() if identity(record.cell.encoding) == key]
+    if len(entries) > 1:
+        raise UsageError(
+            f"{text!r} is several entries on {task.label}: {'; '.join(entries)}; "
+            "give one of them as it is printed here"
+        )
+    return {s.record.cell.seed: s for entry in entries for s in task.of_entry(entry)}

@@ -8,6 +8,7 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from itertools import groupby
 from typing import Any
 
 from rich.console import Console
@@ -40,19 +41,15 @@ NONE = Value("")
 
 
 def comparison_page(report: Report, *, every: bool = False) -> Page:
-    """What a comparison found: the pairs, what differs between them, and a table a task.
-
-    Args:
-        report: what was found.
-        every: also each task of a category, and the whole of long lists.
-    """
+    """The pairs, what differs between them, and a table a task; ``every``: also each task of a
+    category, and the whole of long lists."""
     where = f" in {code(report.folder)}" if report.folder else ""
     blocks: list[Block] = [
         Text(f"- A: {code(report.a)}\n- B: {code(report.b)}{where}"),
         Text(_pairs_text(report)),
-        *_list("Left out because not finished", report.not_finished, every),
-        *_list("Left out because only A has them", report.only_a, every),
-        *_list("Left out because only B has them", report.only_b, every),
+        *_list("Left out because not finished", report.not_finished, every=every),
+        *_list("Left out because only A has them", report.only_a, every=every),
+        *_list("Left out because only B has them", report.only_b, every=every),
     ]
     if report.between:
         flags = " ".join(f"--despite {key}" for key in report.between)
@@ -61,8 +58,8 @@ def comparison_page(report: Report, *, every: bool = False) -> Page:
     blocks += _changes("Settings that differ between A and B", report.settings, report.pairs)
     shown = [row for row in report.rows if every or not row.within]
     alike = report.equal == report.pairs
-    for rows in _by_task(shown):
-        blocks.append(_table(rows, report, quality=every or not alike))
+    for _, rows in groupby(shown, lambda row: (row.task, row.category)):
+        blocks.append(_table(list(rows), report, quality=every or not alike))
     if hidden := len(report.rows) - len(shown):
         blocks.append(
             Text(f"{plural(hidden, 'row')} of single tasks of a category: `--all` shows them.")
@@ -90,7 +87,8 @@ def _pairs_text(report: Report) -> str:
     return f"{text}."
 
 
-def _list(title: str, lines: Sequence[str], every: bool) -> list[Text]:
+def _list(title: str, lines: Sequence[str], *, every: bool) -> list[Text]:
+    """A list under a title with its length, short unless every line is asked for."""
     if not lines:
         return []
     items = [f"- {plain(line)}" for line in (lines if every else lines[:LISTED])]
@@ -100,13 +98,9 @@ def _list(title: str, lines: Sequence[str], every: bool) -> list[Text]:
 
 
 def _changes(title: str, changes: Sequence[Change], pairs: int) -> list[Text]:
-    if not changes:
-        return []
-    items = []
-    for change in changes:
-        some = f" ({change.pairs} of {pairs} pairs)" if change.pairs != pairs else ""
-        items.append(f"- {plain(f'{change.name}: {change.a} → {change.b}{some}')}")
-    return [Text("\n".join([f"{title}:", "", *items]))]
+    some = {c: f" ({c.pairs} of {pairs} pairs)" if c.pairs != pairs else "" for c in changes}
+    items = [f"- {plain(f'{c.name}: {c.a} → {c.b}{some[c]}')}" for c in changes]
+    return [Text("\n".join([f"{title}:", "", *items]))] if items else []
 
 
 def _note(shown: Sequence[TaskRow]) -> str:
@@ -135,13 +129,6 @@ def _summary(report: Report) -> list[Text]:
             f"{better['A']}, no difference found on {better['']}, equal on {better['equal']}."
         )
     ]
-
-
-def _by_task(rows: Sequence[TaskRow]) -> list[list[TaskRow]]:
-    found: dict[tuple[str, bool], list[TaskRow]] = {}
-    for row in rows:
-        found.setdefault((row.task, row.category), []).append(row)
-    return list(found.values())
 
 
 def verdict(quality: Quality, row: TaskRow) -> str:

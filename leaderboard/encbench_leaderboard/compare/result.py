@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,22 +11,20 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from encbench.errors import StoreError, UsageError
+from encbench.errors import UsageError
 from encbench.results.agreement import environment_changes
 from encbench.results.records import Record, StoredRecord
-from encbench.results.store import Store
-from encbench_leaderboard.board.cells import MetricInfo, cell_settings
-from encbench_leaderboard.board.conditions import conditions_of
-from encbench_leaderboard.board.labels import differing
-from encbench_leaderboard.board.table import Board, TaskBoard, boards
+from encbench_leaderboard.board.cells import MetricInfo, cell_settings, differing
+from encbench_leaderboard.board.table import Board, TaskBoard, boards, load_records
 from encbench_leaderboard.compare.match import (
-    entries_like,
-    equal_results,
     find_encoding,
     match_cells,
     name_of,
+    records_of,
+    results_of,
     unmatched,
 )
+from encbench_leaderboard.report.format import plural
 from encbench_leaderboard.statistics.holm import holm
 from encbench_leaderboard.statistics.intervals import Interval, intervals
 from encbench_leaderboard.statistics.pairs import ALPHA, p_values
@@ -43,23 +41,17 @@ class Quality:
 
     metric: MetricInfo
     a: float
-    b: float
-    """Means over units of the paired cells; NaN without any."""
-    difference: Interval
-    """Of B − A, with a 95 % interval of this row alone."""
-    deviation: float
-    """Standard deviation of the differences over units."""
+    b: float  # means over units of the paired cells; NaN without any
+    difference: Interval  # B − A, with a 95 % interval of this row alone
+    deviation: float  # standard deviation of the differences over units
     wins_a: int
     wins_b: int
-    ties: int
-    """Units in which A, B or neither is better."""
-    identical: bool
-    """Whether every pair is equal to the last digit."""
+    ties: int  # units in which A, B or neither is better
+    identical: bool  # whether every pair is equal to the last digit
     refused: dict[str, int] = field(default_factory=dict)
     """Why pairs are not compared (conditions of the metric that differ), and how many."""
     p: float = math.nan
-    adjusted: float = math.nan
-    """After Holm, over the rows of its kind: this metric, tasks or categories."""
+    adjusted: float = math.nan  # after Holm, over this metric's tasks or categories
     method: str = ""
     detectable: float = math.nan
     """Smallest difference that this test, at its corrected level, detects with 80 % power."""
@@ -77,17 +69,13 @@ class Cost:
     """Parameters of both sides, and ratios B / A of what cells took."""
 
     parameters_a: tuple[float, float]
-    parameters_b: tuple[float, float]
-    """MLP and encoding; NaN where unknown, means where cells differ."""
-    memory: Interval
-    """Geometric mean of the ratios of peak memory, over units."""
+    parameters_b: tuple[float, float]  # means of MLP and encoding; NaN where unknown
+    memory: Interval  # geometric mean of the ratios of peak memory, over units
     time: Interval
     """The same of seconds of training, over pairs of the same machine, device and threads."""
     timed: int
-    untimed: int
-    """Pairs whose times are compared, and whose are not."""
-    refused: dict[str, int] = field(default_factory=dict)
-    """Why times or memory of pairs are not compared, and of how many."""
+    untimed: int  # pairs whose times are compared, and whose are not
+    refused: dict[str, int] = field(default_factory=dict)  # why some are not, and how many
 
 
 @dataclass
@@ -95,14 +83,11 @@ class TaskRow:
     """Two sides on one task, or on a category of tasks."""
 
     task: str
-    entry: str
-    """The encoding, where whole folders are compared."""
+    entry: str  # the encoding, where whole folders are compared
     category: bool
     targets: int
-    within: bool
-    """Whether it is a task whose category has a row of its own."""
-    pairs: int
-    """Pairs of cells that both finished."""
+    within: bool  # whether it is a task whose category has a row of its own
+    pairs: int  # pairs of cells that both finished
     quality: list[Quality]
     cost: Cost
 
@@ -123,26 +108,18 @@ class Report:
 
     a: str
     b: str
-    folder: str | None
-    """Where both encodings are; None where ``a`` and ``b`` are folders."""
-    pairs: int = 0
-    """Pairs of cells, however they ended."""
-    equal: int = 0
-    """Pairs whose status, metrics, best value and spectra are equal to the last digit."""
-    rows: list[TaskRow] = field(default_factory=list)
-    """Categories first; then every task, those of categories too."""
+    folder: str | None  # where both encodings are; None where a and b are folders
+    pairs: int = 0  # pairs of cells, however they ended
+    equal: int = 0  # of those whose results are equal to the last digit
+    rows: list[TaskRow] = field(default_factory=list)  # categories, then every task
     changes: list[Change] = field(default_factory=list)
     settings: list[Change] = field(default_factory=list)
-    not_finished: list[str] = field(default_factory=list)
-    """Pairs of which one or both did not finish, in words."""
+    not_finished: list[str] = field(default_factory=list)  # pairs, in words
     only_a: list[str] = field(default_factory=list)
-    only_b: list[str] = field(default_factory=list)
-    """Cells without a partner, in words."""
-    between: list[str] = field(default_factory=list)
-    """Settings that alone keep those from having a partner."""
+    only_b: list[str] = field(default_factory=list)  # cells without a partner, in words
+    between: list[str] = field(default_factory=list)  # settings that alone keep them apart
 
 
-Pair = tuple[StoredRecord, StoredRecord]
 Partners = Mapping[int, StoredRecord]
 """id of a record of A to its partner of B."""
 
@@ -150,15 +127,13 @@ Partners = Mapping[int, StoredRecord]
 def compare_folders(a: Path, b: Path, despite: Sequence[str] = ()) -> Report:
     """The cells of two results folders that are the same but for versions of plug-ins.
 
-    Args:
-        a, b: the folders.
-        despite: settings in which they may differ, too: "training.epochs", or all of "network".
+    Settings in ``despite`` may differ, too: "training.epochs", or all of "network".
 
     Raises:
         StoreError: one of them is no results folder, or holds no records.
         UsageError: there is no such setting, or a folder holds a cell with several values of it.
     """
-    pairs, only_a, only_b = match_cells(_records(a), _records(b), despite)
+    pairs, only_a, only_b = match_cells(load_records(a), load_records(b), despite)
     report = Report(str(a), str(b), None)
     _add_pairs(report, pairs)
     report.only_a, report.between = unmatched(only_a, only_b)
@@ -172,33 +147,21 @@ def compare_folders(a: Path, b: Path, despite: Sequence[str] = ()) -> Report:
 def compare_encodings(a: str, b: str, folder: Path) -> Report:
     """Two encodings on the same tasks and seeds of one results folder.
 
-    Args:
-        a, b: an entry as the leaderboard prints it, or NAME:KEY=VALUE with as many of its
-            parameters as tell it from the others.
-        folder: the results folder.
+    Each is an entry as the leaderboard prints it, or NAME:KEY=VALUE with as many of its parameters
+    as tell it from the others.
 
     Raises:
         StoreError: the folder is none, or holds no records.
         UsageError: a name is that of no encoding there, or of several.
     """
-    board = boards(_records(folder))
+    board = boards(load_records(folder))
     mine, other = find_encoding(a, board), find_encoding(b, board)
     if mine == other:
-        raise UsageError(f"{a!r} and {b!r} are the same encoding, {mine.label}; name two")
-    report = Report(mine.label, other.label, str(folder))
+        raise UsageError(f"{a!r} and {b!r} are the same encoding, {mine[1]}; name two")
+    report = Report(mine[1], other[1], str(folder))
     partners: dict[int, StoredRecord] = {}
     for task in board.tasks:
-        sides: list[dict[int, StoredRecord]] = []
-        for text, wanted in ((a, mine), (b, other)):
-            entries = entries_like(wanted, task)
-            if len(entries) > 1:
-                raise UsageError(
-                    f"{text!r} is several entries on {task.label}: {'; '.join(entries)}; "
-                    "give one of them as it is printed here"
-                )
-            found = [stored for entry in entries for stored in task.of_entry(entry)]
-            sides.append({stored.record.cell.seed: stored for stored in found})
-        ours, theirs = sides
+        ours, theirs = records_of(a, mine[0], task), records_of(b, other[0], task)
         pairs = [(ours[seed], theirs[seed]) for seed in ours if seed in theirs]
         _add_pairs(report, pairs)
         partners |= {id(stored): partner for stored, partner in pairs}
@@ -208,24 +171,14 @@ def compare_encodings(a: str, b: str, folder: Path) -> Report:
     return report
 
 
-def _records(folder: Path) -> list[StoredRecord]:
-    records = Store(folder).records()
-    if not records:
-        raise StoreError(
-            f"{folder} holds no records, expected records/*/record.json; "
-            f"`encbench run -o {folder}` writes them"
-        )
-    return records
-
-
-def _add_pairs(report: Report, pairs: Sequence[Pair]) -> None:
+def _add_pairs(report: Report, pairs: Sequence[tuple[StoredRecord, StoredRecord]]) -> None:
     """Count pairs, and what differs between their two cells."""
     changes = Counter({(c.name, c.a, c.b): c.pairs for c in report.changes})
     settings = Counter({(c.name, c.a, c.b): c.pairs for c in report.settings})
     for mine, other in pairs:
         a, b = mine.record, other.record
         report.pairs += 1
-        report.equal += equal_results(a, b)
+        report.equal += results_of(a) == results_of(b)
         changes.update((c.name, c.then, c.now) for c in environment_changes(a, b))
         left, right = cell_settings(a), cell_settings(b)
         settings.update(
@@ -244,53 +197,41 @@ def _ended(record: Record) -> str:
     return record.status.replace("_", " ")
 
 
-@dataclass(frozen=True)
-class _Tested:
-    """A quality, and what its test is made of."""
-
-    quality: Quality
-    units: np.ndarray  # (units,), differences B − A
-    scale: float
-    """Largest value, for the size of rounding errors."""
-    category: bool
-
-
 def _rows(board: Board, partners: Partners, *, by_entry: bool) -> list[TaskRow]:
     """A row for each task and category, and of whole folders for each entry of it."""
     inside = {target.slug for category in board.categories for target in category.targets}
     rows: list[TaskRow] = []
-    tested: list[_Tested] = []
+    tested: dict[tuple[str, bool], list[_Tested]] = defaultdict(list)
     for task in (*board.categories, *board.tasks):
         together = _together(task, partners)
         if not by_entry:
             together["entry"] = ""
-        finished = together[(together["status"] == "ok") & (together["status|b"] == "ok")]
-        entries = list(dict.fromkeys(together["entry"]))
-        measured = [_qualities(task, finished, entries, metric) for metric in task.metrics]
-        for place, entry in enumerate(entries):
-            own = together[together["entry"] == entry]
-            ended = finished[finished["entry"] == entry]
+        for entry, own in together.groupby("entry", sort=False):
+            finished = own[(own["status"] == "ok") & (own["status|b"] == "ok")]
+            made = [_quality(finished, metric) for metric in task.metrics]
+            for one in made:
+                tested[one[0].metric.name, bool(task.targets)].append(one)
             row = TaskRow(
                 task=task.label,
-                entry=entry,
+                entry=str(entry),
                 category=bool(task.targets),
                 targets=int(own["unit"].nunique()) if task.targets else 0,
                 within=task.slug in inside,
-                pairs=len(ended),
-                quality=[found[place].quality for found in measured],
-                cost=_cost(own, ended),
+                pairs=len(finished),
+                quality=[quality for quality, _, _ in made],
+                cost=_cost(own, finished),
             )
             rows.append(row)
-            tested += [found[place] for found in measured]
-    _test(tested)
+    for family in tested.values():
+        _test(family)
     return rows
 
 
 def _together(task: TaskBoard, partners: Partners) -> pd.DataFrame:
     """The cells of A; beside them, as columns ending in "|b", what was measured of B's.
 
-    Columns besides those of ``TaskBoard.cells`` say what may be compared: "where" (machine,
-    device and threads), "device", and the conditions of each metric.
+    "where" (machine, device and threads), "device" and the conditions of each metric ("under:…")
+    say what may be compared.
     """
     paired = [id(stored) in partners for stored in task.records]
     mine = [stored for stored in task.records if id(stored) in partners]
@@ -301,89 +242,73 @@ def _together(task: TaskBoard, partners: Partners) -> pd.DataFrame:
     sides = []
     for side, records in ((cells, mine), (measured, others)):
         sources = [stored.record.provenance for stored in records]
-        under = {
-            f"under:{metric.name}": [
-                ", ".join(f"{k} = {v}" for k, v in (conditions_of(r, metric.name) or {}).items())
-                for r in records
-            ]
-            for metric in task.metrics
-        }
         where = [
-            f"{s.machine}, {s.processor}, {s.device}, "
-            f"{s.threads} thread{'' if s.threads == 1 else 's'}"
+            f"{s.machine}, {s.processor}, {s.device}, {plural(s.threads, 'thread')}"
             for s in sources
         ]
-        sides.append(side.assign(where=where, device=[s.device for s in sources], **under))
+        sides.append(side.assign(where=where, device=[s.device for s in sources]))
     return sides[0].join(sides[1].add_suffix("|b"))
 
 
-def _qualities(
-    task: TaskBoard, finished: pd.DataFrame, entries: Sequence[str], metric: MetricInfo
-) -> list[_Tested]:
-    """One metric of each entry."""
+_Tested = tuple[Quality, np.ndarray, float]
+"""A quality, its differences B − A over units (units,), and the size of its values."""
+
+
+def _quality(finished: pd.DataFrame, metric: MetricInfo) -> _Tested:
+    """One metric of one entry, still without its test."""
     column, under = f"metric:{metric.name}", f"under:{metric.name}"
     valued = finished[finished[column].notna() & finished[f"{column}|b"].notna()]
     # MS-SSIM of three scales and of four are two metrics.
     alike = valued[under] == valued[f"{under}|b"]
     paired, unlike = valued[alike], valued[~alike]
-    a, b = paired[column].to_numpy(np.float64), paired[f"{column}|b"].to_numpy(np.float64)
+    refused = {
+        f"{metric.title}: A under {a}; B under {b}": number
+        for (a, b), number in Counter(zip(unlike[under], unlike[f"{under}|b"], strict=True)).items()
+    }
+    if paired[under].nunique() > 1:
+        several = " and ".join(sorted(set(paired[under])))
+        refused[f"{metric.title}: taken under {several}, which have no common mean"] = len(paired)
+        paired = paired[:0]
+    a, b = (paired[name].to_numpy(np.float64) for name in (column, f"{column}|b"))
     with np.errstate(invalid="ignore"):
         # ∞ beside ∞ is no difference
-        paired = paired.assign(gap=np.where(a == b, 0.0, b - a))
-    cubes = [cube(paired, name, entries) for name in (column, f"{column}|b", "gap")]
-    sides = [intervals(c.values) for c in cubes]
-    units = unit_means(cubes[2].values)
+        paired = paired.assign(entry="both", gap=np.where(a == b, 0.0, b - a))
+    sides = [cube(paired, name, ["both"]).values for name in (column, f"{column}|b", "gap")]
+    means = [intervals(values)[0] for values in sides]
+    units = unit_means(sides[2])[0]
+    units = units[~np.isnan(units)]
     better = units if metric.direction == "higher" else -units
-    found = []
-    for place, entry in enumerate(entries):
-        here = units[place][~np.isnan(units[place])]
-        gaps = cubes[2].values[place]
-        gaps = gaps[~np.isnan(gaps)]
-        own = unlike[unlike["entry"] == entry]
-        conditions = Counter(zip(own[under], own[f"{under}|b"], strict=True))
-        quality = Quality(
-            metric=metric,
-            a=sides[0][place].mean,
-            b=sides[1][place].mean,
-            difference=sides[2][place],
-            deviation=float(here.std(ddof=1))
-            if len(here) > 1 and np.isfinite(here).all()
-            else math.nan,
-            wins_a=int((better[place] < 0).sum()),
-            wins_b=int((better[place] > 0).sum()),
-            ties=int((better[place] == 0).sum()),
-            identical=bool(len(gaps) and (gaps == 0).all()),
-            refused={
-                f"{metric.title}: A under {a}; B under {b}": n for (a, b), n in conditions.items()
-            },
-        )
-        scale = float(np.nan_to_num(np.abs(cubes[0].values[place]), posinf=0.0).max())
-        found.append(_Tested(quality, units[place], scale, bool(task.targets)))
-    return found
+    varies = len(units) > 1 and np.isfinite(units).all()
+    quality = Quality(
+        metric=metric,
+        a=means[0].mean,
+        b=means[1].mean,
+        difference=means[2],
+        deviation=float(units.std(ddof=1)) if varies else math.nan,
+        wins_a=int((better < 0).sum()),
+        wins_b=int((better > 0).sum()),
+        ties=int((better == 0).sum()),
+        identical=bool(len(a) and (a == b).all()),
+        refused=refused,
+    )
+    return quality, units, float(np.nan_to_num(np.abs(sides[0]), posinf=0.0).max())
 
 
-def _test(tested: Sequence[_Tested]) -> None:
-    """Tests of each metric, over all tasks and over all categories, corrected for their number."""
-    families: dict[tuple[str, bool], list[_Tested]] = {}
-    for one in tested:
-        families.setdefault((one.quality.metric.name, one.category), []).append(one)
-    for family in families.values():
-        padded = np.full((len(family), max(len(one.units) for one in family)), np.nan)
-        for row, one in enumerate(family):
-            # What is equal to the last digit needs no test, and takes no part in the correction.
-            if not one.quality.identical:
-                padded[row, : len(one.units)] = one.units
-        p, methods = p_values(padded, np.array([one.scale for one in family]))
-        adjusted = holm(p)
-        tests = int((~np.isnan(p)).sum())
-        for row, one in enumerate(family):
-            quality = one.quality
-            quality.p, quality.adjusted = float(p[row]), float(adjusted[row])
-            quality.method = str(methods[row])
-            if not math.isnan(quality.p):
-                quality.detectable = detectable(
-                    quality.deviation, quality.difference.units, ALPHA / tests
-                )
+def _test(family: Sequence[_Tested]) -> None:
+    """Tests of one metric over tasks or over categories, corrected for their number."""
+    padded = np.full((len(family), max(len(units) for _, units, _ in family)), np.nan)
+    for row, (quality, units, _) in enumerate(family):
+        # What is equal to the last digit needs no test, and takes no part in the correction.
+        if not quality.identical:
+            padded[row, : len(units)] = units
+    p, methods = p_values(padded, np.array([scale for _, _, scale in family]))
+    adjusted = holm(p)
+    level = ALPHA / max(1, int((~np.isnan(p)).sum()))
+    for row, (quality, units, _) in enumerate(family):
+        quality.p, quality.adjusted = float(p[row]), float(adjusted[row])
+        quality.method = str(methods[row])
+        if not math.isnan(quality.p):
+            quality.detectable = detectable(quality.deviation, len(units), level)
 
 
 def _cost(together: pd.DataFrame, finished: pd.DataFrame) -> Cost:
@@ -394,16 +319,10 @@ def _cost(together: pd.DataFrame, finished: pd.DataFrame) -> Cost:
     cpu = (finished["device"] == "cpu") == (finished["device|b"] == "cpu")
     if not cpu.all():
         refused[RESIDENT] = int((~cpu).sum())
-    parameters = [
-        (
-            float(together[f"params_mlp{side}"].mean()),
-            float(together[f"params_encoding{side}"].mean()),
-        )
-        for side in ("", "|b")
-    ]
+    means = together.filter(like="params_").mean()
     return Cost(
-        parameters_a=parameters[0],
-        parameters_b=parameters[1],
+        parameters_a=(float(means["params_mlp"]), float(means["params_encoding"])),
+        parameters_b=(float(means["params_mlp|b"]), float(means["params_encoding|b"])),
         memory=_ratio(finished[cpu], "peak_memory"),
         time=_ratio(finished[same], "training"),
         timed=int(same.sum()),

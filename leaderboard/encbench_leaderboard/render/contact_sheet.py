@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from PIL import Image
+from scipy.ndimage import uniform_filter
 
 from encbench_leaderboard.render.style import WIDTH, figure, legends
 from encbench_leaderboard.report.blocks import Pictures
@@ -28,18 +30,16 @@ MARK = "#ff2fd6"
 
 
 def contact_sheet(block: Pictures) -> Figure | None:
-    """Blocks of columns, a column an encoding: its picture, the crop, the absolute error.
-
-    The error is the mean over colour channels of the 8-bit pictures' difference; all maps
-    share one scale, square-root, up to the 99.5th percentile over the encodings shown.
-    To be called inside ``style.quiet()``.
-    """
+    """Three rows for every few encodings: their pictures, the crops, the absolute errors. The error
+    is the mean over colour channels of the 8-bit pictures' difference; all maps share one scale,
+    square-root, up to the 99.5th percentile. To be called inside ``style.quiet()``."""
     targets = [tile.file for tile in block.tiles if tile.entry is None]
     tiles = {tile.entry: tile for tile in block.tiles if tile.entry and tile.name == "prediction"}
     pictures = {entry: _read(tile.file) for entry, tile in list(tiles.items())[:SHEET]}
     if not targets or not pictures:
         return None
-    target, crop = (whole := _read(targets[0])), busiest_crop(whole)
+    target = _read(targets[0])
+    crop = busiest_crop(target)
     errors = {entry: np.abs(p - target).mean(axis=2) for entry, p in pictures.items()}
     # One step of the 8-bit pictures at least, or perfect fits would show rounding as error.
     top = max(1 / 255, *(float(np.percentile(error, 99.5)) for error in errors.values()))
@@ -49,23 +49,21 @@ def contact_sheet(block: Pictures) -> Figure | None:
     names = legends(list(pictures), 134 // columns, 3)
     titles = {entry: f"{names[entry]}\n{tiles[entry].caption}" for entry in pictures}
     lines = max(title.count("\n") + 1 for title in titles.values())
-    sheet = _Sheet(columns, len(pictures) + 1, target.shape, lines)
-    overview, magnified, scale = (sheet.slot(0, row) for row in range(3))
-    overview.set_title("target\n", fontsize=TITLE_POINTS, fontweight="bold")
-    overview.imshow(target, interpolation="antialiased", aspect="auto")
-    magnified.imshow(crop.of(target), interpolation="nearest", aspect="auto")
-    for axes, corner, width in ((overview, (crop.left, crop.top), 1.6), (magnified, (0, 0), 3.2)):
-        _mark(axes, corner, crop, width)
-    _colour_bar(sheet.figure, scale, norm, top)
-    for place, (entry, picture) in enumerate(pictures.items(), 1):
-        overview, magnified, error = (sheet.slot(place, row) for row in range(3))
-        overview.set_title(titles[entry], fontsize=TITLE_POINTS)
-        overview.imshow(picture, interpolation="antialiased", aspect="auto")
-        magnified.imshow(crop.of(picture), interpolation="nearest", aspect="auto")
-        error.imshow(
-            errors[entry], cmap=ERROR_MAP, norm=norm, interpolation="antialiased", aspect="auto"
-        )
-    return sheet.figure
+    drawn, slots = _slots(columns, len(pictures) + 1, target.shape, lines)
+    for place, entry in enumerate([None, *pictures]):
+        overview, magnified, error = slots[place]
+        shown = target if entry is None else pictures[entry]
+        overview.imshow(shown, interpolation="antialiased")
+        magnified.imshow(crop.of(shown), interpolation="nearest")
+        if entry is None:
+            overview.set_title("target\n", fontsize=TITLE_POINTS, fontweight="bold")
+            _mark(overview, (crop.left, crop.top), crop, 1.6)
+            _mark(magnified, (0, 0), crop, 3.2)
+            _colour_bar(drawn, error, norm, top)
+        else:
+            overview.set_title(titles[entry], fontsize=TITLE_POINTS)
+            error.imshow(errors[entry], cmap=ERROR_MAP, norm=norm, interpolation="antialiased")
+    return drawn
 
 
 @dataclass(frozen=True)
@@ -83,30 +81,19 @@ class Crop:
 
 
 def busiest_crop(picture: np.ndarray, part: float = 0.25) -> Crop:
-    """Window of a picture (H, W, 3) in [0, 1] whose grey values vary most.
-
-    Its sides are the given part of the picture's, at least 8 pixels. The variance of every
-    window comes from running sums over the picture and its square, in float64.
-    """
+    """Window of a picture (H, W, 3) in [0, 1] whose grey values vary most; its sides are the given
+    part of the picture's, at least 8 pixels."""
     grey = picture.mean(axis=2, dtype=np.float64)
     height, width = (min(n, max(8, round(n * part))) for n in grey.shape)
-    # Centred first: the running sums of squares then lose no digits to the mean.
+    # Centred first, so that the running sums of squares lose no digits to the mean.
     grey = grey - grey.mean()
-    mean, square = (_window_mean(values, height, width) for values in (grey, grey**2))
+    inside = tuple(
+        slice(n // 2, n // 2 + size - n + 1)
+        for n, size in zip((height, width), grey.shape, strict=True)
+    )
+    mean, square = (uniform_filter(v, (height, width))[inside] for v in (grey, grey**2))
     top, left = np.unravel_index(int(np.argmax(square - mean**2)), mean.shape)
     return Crop(int(top), int(left), height, width)
-
-
-def _window_mean(values: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Mean of every height × width window of values (H, W)."""
-    sums = np.zeros((values.shape[0] + 1, values.shape[1] + 1))
-    sums[1:, 1:] = values.cumsum(axis=0).cumsum(axis=1)
-    total = (
-        sums[height:, width:] - sums[:-height, width:] - sums[height:, :-width]
-        + sums[:-height, :-width]
-    )  # fmt: skip
-    mean: np.ndarray = total / (height * width)
-    return mean
 
 
 def _read(path: Path) -> np.ndarray:
@@ -117,40 +104,35 @@ def _read(path: Path) -> np.ndarray:
     return colour
 
 
-class _Sheet:
-    """Places on a page, laid out to the inch: three rows a block, a column an item."""
-
-    def __init__(self, columns: int, items: int, shape: tuple[int, ...], title_lines: int) -> None:
-        self.columns = columns
-        self.width = (WIDTH - GAP * (columns + 1)) / columns
-        self.height = self.width * shape[0] / shape[1]
-        self.inset = 0.0
-        # A panorama or a tower would leave slivers: it gets a slot of its own proportions up
-        # to a limit, and is then narrower or lower than its slot.
-        if self.height > 2 * self.width:
-            self.inset = (self.width - 2 * self.width * shape[1] / shape[0]) / 2
-            self.height = 2 * self.width
-        self.title = title_lines * TITLE_POINTS * 1.3 / 72 + 0.14
-        self.block = self.title + 3 * (self.height + GAP) + GAP
-        blocks = -(-items // columns)
-        self.total = blocks * self.block
-        self.figure = figure(self.total, dpi=140, layout=None)
-
-    def slot(self, item: int, row: int) -> Axes:
-        """Axes without frame or ticks for an item's row: 0 whole, 1 crop, 2 error."""
-        block, column = divmod(item, self.columns)
-        left = GAP + column * (self.width + GAP) + self.inset
-        top = block * self.block + self.title + row * (self.height + GAP)
-        axes = self.figure.add_axes(
-            (
-                left / WIDTH,
-                1 - (top + self.height) / self.total,
-                (self.width - 2 * self.inset) / WIDTH,
-                self.height / self.total,
+def _slots(
+    columns: int, items: int, shape: tuple[int, ...], title_lines: int
+) -> tuple[Figure, list[tuple[Axes, Axes, Axes]]]:
+    """A sheet, and for each item its axes for the whole, the crop and the error. A panorama or a
+    tower would leave slivers: a slot is at most twice as high as wide."""
+    width = WIDTH / columns
+    height = width * min(2.0, shape[0] / shape[1])
+    title = title_lines * TITLE_POINTS * 1.3 / 72 + 0.14
+    blocks = math.ceil(items / columns)
+    total = blocks * (title + 3 * height)
+    drawn = figure(total, dpi=140, layout=None)
+    found = []
+    for item in range(items):
+        block, column = divmod(item, columns)
+        rows = [
+            drawn.add_axes(
+                (
+                    (column * width + GAP / 2) / WIDTH,
+                    1 - (block * (title + 3 * height) + title + (row + 1) * height) / total,
+                    (width - GAP) / WIDTH,
+                    (height - GAP) / total,
+                )
             )
-        )
-        axes.set_axis_off()
-        return axes
+            for row in range(3)
+        ]
+        for axes in rows:
+            axes.set_axis_off()
+        found.append((rows[0], rows[1], rows[2]))
+    return drawn, found
 
 
 def _columns(items: int) -> int:

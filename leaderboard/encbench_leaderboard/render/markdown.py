@@ -32,8 +32,8 @@ Links = Mapping[tuple[str, str], str]
 OPEN_ROWS = 20
 """Rows of a table that are shown at once; the others are folded."""
 ROWS = 200
-"""Rows of a table; of entries that did not finish a quarter as many more. Forges refuse to show
-much larger pages."""
+"""Rows of a table, for forges refuse much larger pages; of entries that did not finish a quarter as
+many more."""
 OPEN_TARGETS = 4
 """Targets of a category up to which each has an open section with all its tables."""
 TARGETS = 100
@@ -52,13 +52,10 @@ def write_markdown(
 
     Args:
         page: what is drawn.
-        out: the Markdown file.
+        out: the Markdown file, which is returned.
         pictures: draw pictures and link to them.
         all_pictures: those of every section, also where there are many.
         formats: "svg" or "pdf", of pictures that are drawn beside the PNG that the page shows.
-
-    Returns:
-        ``out``.
 
     Raises:
         StoreError: it cannot be written.
@@ -80,13 +77,8 @@ def write_markdown(
 
 
 def markdown(page: Page, links: Links, left_out: int = 0) -> str:
-    """The page as text.
-
-    Args:
-        page: what is drawn.
-        links: of the pictures that were drawn; a figure without one is left out.
-        left_out: sections whose pictures were not drawn because there are many.
-    """
+    """The page as text. A figure without a link to its picture is left out; ``left_out``: sections
+    whose pictures were not drawn because there are many."""
     parts = [f"# {plain(page.title)}"]
     if left_out:
         parts.append(
@@ -125,7 +117,7 @@ def _parts(blocks: Sequence[Block], links: Links, section: Section | None) -> li
     for block in blocks:
         match block:
             case Heading():
-                parts.append(f"{'#' * block.level} {plain(block.text)}")
+                parts.append(f"## {plain(block.text)}")
             case Text():
                 parts.append(block.markdown)
             case Table():
@@ -134,7 +126,8 @@ def _parts(blocks: Sequence[Block], links: Links, section: Section | None) -> li
                 link = links.get((section.name, block.name)) if section else None
                 if section and link:
                     title = f"{plain(section.title)}: {plain(block.title)}"
-                    parts.append(f"![{title}]({link})\n\n*{block.caption}*")
+                    rows = f" {block.rows}" if isinstance(block, Pictures) and block.rows else ""
+                    parts.append(f"![{title}]({link})\n\n*{block.caption}{rows}*")
             case Fold():
                 body = "\n\n".join(_parts(block.blocks, links, section))
                 parts.append(_details(plain(block.title), body))

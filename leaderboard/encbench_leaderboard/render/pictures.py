@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
@@ -12,7 +12,7 @@ from encbench.errors import UsageError
 from encbench_leaderboard.render import style
 from encbench_leaderboard.render.contact_sheet import contact_sheet
 from encbench_leaderboard.render.plot import plot
-from encbench_leaderboard.report.blocks import Block, Figure, Fold, Page, Pictures, Section
+from encbench_leaderboard.report.blocks import Figure, Page, Pictures, Section, walk
 
 EVERY = 8
 """Tasks and categories up to which all are drawn; a picture takes half a second."""
@@ -25,19 +25,12 @@ KEPT = 8
 
 
 def chosen(page: Page, *, every: bool = False) -> list[Section]:
-    """The tasks and categories to draw: all where they are few, or else the first.
-
-    Categories come first, for they speak for their tasks, then tasks that are in none, then the
-    first target of each category, the second and so on.
-    """
-    sections = list(_sections(page.blocks))
-    categories = [section for section in sections if section.targets]
-    inside = {name for category in categories for name in category.targets}
-    by_name = {section.name: section for section in sections}
-    alone = [s for s in sections if not s.targets and s.name not in inside]
-    turns = itertools.zip_longest(*(category.targets for category in categories))
-    targets = [by_name[name] for turn in turns for name in turn if name in by_name]
-    found = [*categories, *alone, *targets]
+    """The tasks and categories to draw: all where they are few, or else the first. Categories come
+    first, for they speak for their tasks, then tasks that are in none, then the first target of
+    each category, the second and so on."""
+    sections = [block for block in page.blocks if isinstance(block, Section)]
+    inside = {name for section in sections for name in section.targets}
+    found = sorted(sections, key=lambda section: (not section.targets, section.name in inside))
     return found if every or len(found) <= EVERY else found[:FEW]
 
 
@@ -46,14 +39,8 @@ def draw(
 ) -> Mapping[tuple[str, str], str]:
     """Draw what is chosen into a folder, and remove pictures of an earlier page.
 
-    Args:
-        page: whose figures and pictures are drawn; those without data are left out.
-        folder: beside the page; made where it is missing.
-        formats: of ``FORMATS``; links lead to the first.
-        every: draw all, however many there are.
-
     Returns:
-        (name of the section, name of the block) to the link from the page.
+        (name of the section, name of the block) to the link from the page, to the first format.
 
     Raises:
         OSError: the folder cannot be written.
@@ -68,7 +55,9 @@ def draw(
     kept = set()
     with style.quiet():
         for section in chosen(page, every=every):
-            for block in _drawable(section.blocks):
+            for block in walk(section.blocks):
+                if not isinstance(block, Figure | Pictures):
+                    continue
                 drawn = plot(block, looks) if isinstance(block, Figure) else contact_sheet(block)
                 if drawn is None:
                     continue
@@ -81,27 +70,9 @@ def draw(
                     del drawn
                     gc.collect()
     # An earlier page's picture of what was not drawn now would seem to belong to this one.
-    for section in _sections(page.blocks):
-        for kind, suffix in itertools.product(KINDS, FORMATS):
-            file = folder / f"{section.name}-{kind}.{suffix}"
-            if file not in kept:
-                file.unlink(missing_ok=True)
+    names = [block.name for block in page.blocks if isinstance(block, Section)]
+    for name, kind, suffix in itertools.product(names, KINDS, FORMATS):
+        file = folder / f"{name}-{kind}.{suffix}"
+        if file not in kept:
+            file.unlink(missing_ok=True)
     return links
-
-
-def _sections(blocks: Sequence[Block]) -> Iterator[Section]:
-    """Every section of a page, those inside others too."""
-    for block in blocks:
-        if isinstance(block, Section):
-            yield block
-        if isinstance(block, Section | Fold):
-            yield from _sections(block.blocks)
-
-
-def _drawable(blocks: Sequence[Block]) -> Iterator[Figure | Pictures]:
-    """Figures and pictures of a section, without those of sections inside it."""
-    for block in blocks:
-        if isinstance(block, Figure | Pictures):
-            yield block
-        elif isinstance(block, Fold):
-            yield from _drawable(block.blocks)

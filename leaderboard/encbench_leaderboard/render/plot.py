@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -16,17 +15,15 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
-from encbench_leaderboard.render.placing import Box, Label, label_marks
-from encbench_leaderboard.render.style import Look, figure, lay_out, legends
-from encbench_leaderboard.report.blocks import Axis, Figure, Panel, Series
+from encbench_leaderboard.render.style import Look, figure, legends
+from encbench_leaderboard.report.blocks import Figure, Panel, Series
 from encbench_leaderboard.report.format import plural
 
 COLUMNS = 2
+LEGEND = 3
+"""Columns of a legend below the panels."""
 HEIGHT = {1: 3.9, 2: 3.1}
 """Inches of a row of panels, where there is one row, and where there are more."""
-NAME_WIDTH = 24
-"""Characters of a name beside its mark."""
-
 LINES: dict[str, dict[str, Any]] = {
     "dotted": {"linestyle": (0, (1, 1.6)), "linewidth": 1.2, "alpha": 0.8},
     "dashed": {"linestyle": (0, (4, 2)), "linewidth": 1.2, "alpha": 0.8},
@@ -35,7 +32,7 @@ LINES: dict[str, dict[str, Any]] = {
 }
 ENDS: dict[str, dict[str, Any]] = {
     "cut": {"marker": "|", "markersize": 8, "markeredgewidth": 1.8},
-    "stopped": {"marker": "x", "markersize": 7, "clip_on": False},
+    "stopped": {"marker": "x", "markersize": 7},
 }
 COMMON: dict[str, Any] = {"color": "#555555", "linewidth": 1.2}
 """Lines of no entry."""
@@ -48,31 +45,22 @@ CROWD: dict[str, Any] = {
     "alpha": 0.5,
 }
 """Points of entries that are not named."""
-NAME, FAINT_NAME = "#111111", "#6b6b6b"
-"""The latter is grey, and still read on white (5.3 : 1)."""
 UNDER_FLOOR, BETWEEN_FLOORS = "#e4e4e4", "#f3f3f3"
 
 
 def plot(block: Figure, looks: Mapping[str, Look]) -> Drawing | None:
-    """Draw a figure's panels in two columns; None where there are none.
-
-    Lines are named in a legend below; points beside their marks where there is room, and else
-    in the legend. To be called inside ``style.quiet()``.
-
-    Args:
-        block: what to draw.
-        looks: colour and marker of each entry.
-    """
+    """Draw a figure's panels in two columns; None where there are none. The legend stands in the
+    place that an odd number of panels leaves free, or else below. To be called inside
+    ``style.quiet()``."""
     panels = block.panels
     if not panels:
         return None
     columns = min(COLUMNS, len(panels))
     rows = math.ceil(len(panels) / columns)
-    free = rows * columns > len(panels)
-    points = any(series.kind == "points" for panel in panels for series in panel.series)
-    handles = _handles(block, looks, points=points)
-    height = rows * HEIGHT[min(rows, 2)]
-    drawn = figure(height if free else height + _legend_height(handles))
+    handles = _handles(block, looks)
+    height = HEIGHT[min(rows, 2)]
+    free = rows * columns > len(panels) and _legend_height(handles, 1) < height
+    drawn = figure(rows * height + (0 if free else _legend_height(handles, LEGEND)))
     grid = drawn.subplots(
         rows,
         columns,
@@ -86,8 +74,6 @@ def plot(block: Figure, looks: Mapping[str, Look]) -> Drawing | None:
         # Said once where panels share it.
         if axes in grid[:, 0] or panel.y != panels[0].y:
             axes.set_ylabel(panel.y.title)
-    for axes in places[len(panels) :]:
-        axes.set_axis_off()
     if block.styles:
         samples = [
             Line2D([], [], color="#444444", label=text, **LINES[style])
@@ -96,18 +82,12 @@ def plot(block: Figure, looks: Mapping[str, Look]) -> Drawing | None:
         places[0].legend(
             handles=samples, loc="lower left", frameon=True, framealpha=0.9, edgecolor="none"
         )
-    if not free:
-        drawn.legend(handles=handles, loc="outside lower center", ncols=3)
-    if points:
-        # Names find their places among final positions; the legend then has what found none.
-        lay_out(drawn)
-        named = set(block.legend)
-        for axes, panel in zip(places, panels, strict=False):
-            named -= _name_marks(drawn, axes, panel, block.legend)
-        if free:
-            handles = _handles(block, looks, points=True, beside=named)
+    for axes in places[len(panels) :]:
+        axes.set_axis_off()
     if free:
         places[-1].legend(handles=handles, loc="center", ncols=1, borderaxespad=0)
+    else:
+        drawn.legend(handles=handles, loc="outside lower center", ncols=LEGEND)
     return drawn
 
 
@@ -125,13 +105,15 @@ def _draw_panel(
                 _draw_line(axes, series, colour)
         elif series.kind == "points":
             axes.plot(series.x, series.y, **CROWD)
-    points = any(series.kind == "points" for series in panel.series)
-    _scale(axes, panel, points=points)
+    _scale(axes, panel)
     # Up to the edge, which depends on everything else.
     for series in panel.series:
         if not series.entry:
-            x, y = _corners(axes, series)
-            axes.plot(x, y, zorder=2, scalex=False, scaley=False, **COMMON)
+            steps = series.kind == "steps"
+            x = np.append(series.x, axes.get_xlim()[1]) if steps else series.x
+            y = np.append(series.y, series.y[-1]) if steps else series.y
+            looks = COMMON | {"drawstyle": "steps-post" if steps else "default"}
+            axes.plot(x, y, zorder=2, scalex=False, scaley=False, **looks)
     axes.set_xlabel(panel.x.title)
     if panel.title:
         long = len(panel.title) > 50
@@ -153,11 +135,11 @@ def _draw_line(axes: Axes, series: Series, colour: str) -> None:
 
 def _draw_points(axes: Axes, series: Series, colour: str, marker: str) -> None:
     alpha = 0.4 if series.faint else 1.0
-    for x0, y0, x1, y1 in _bars(series):
-        axes.plot([x0, x1], [y0, y1], color=colour, linewidth=0.9, alpha=0.6 * alpha, zorder=1)
-    axes.plot(
+    drawn = axes.errorbar(
         series.x,
         series.y,
+        xerr=_lengths(series.x, series.x_low, series.x_high),
+        yerr=_lengths(series.y, series.low, series.high),
         linestyle="none",
         marker=marker,
         markersize=6 if series.faint else 8,
@@ -165,50 +147,36 @@ def _draw_points(axes: Axes, series: Series, colour: str, marker: str) -> None:
         markeredgecolor="white",
         markeredgewidth=0.7,
         alpha=alpha,
+        elinewidth=0.9,
         zorder=4,
     )
+    for bar in drawn.lines[2]:
+        bar.set(alpha=0.6 * alpha, zorder=1)
 
 
-def _bars(series: Series) -> list[Box]:
-    """Upright and level error bars, from (x0, y0) to (x1, y1)."""
-    bars: list[Box] = []
-    if series.low is not None and series.high is not None:
-        bars += zip(series.x, series.low, series.x, series.high, strict=True)
-    if series.x_low is not None and series.x_high is not None:
-        bars += zip(series.x_low, series.y, series.x_high, series.y, strict=True)
-    return bars
+def _lengths(
+    values: np.ndarray, low: np.ndarray | None, high: np.ndarray | None
+) -> np.ndarray | None:
+    """Error bars below and above values (n,): (2, n)."""
+    return None if low is None or high is None else np.stack([values - low, high - values])
 
 
-def _corners(axes: Axes, series: Series) -> tuple[Sequence[float], Sequence[float]]:
-    """Of a staircase its corners, on to the right edge; of a line its points."""
-    if series.kind != "steps":
-        return list(series.x), list(series.y)
-    return (
-        list(np.append(np.repeat(series.x, 2)[1:], axes.get_xlim()[1])),
-        list(np.repeat(series.y, 2)),
-    )
-
-
-def _scale(axes: Axes, panel: Panel, *, points: bool) -> None:
-    # Names need room beside marks.
-    axes.margins(*((0.12, 0.1) if points else (0.03, 0.05)))
+def _scale(axes: Axes, panel: Panel) -> None:
+    points = any(series.kind == "points" for series in panel.series)
+    axes.margins(*((0.06, 0.06) if points else (0.03, 0.05)))
     for axis, side in ((panel.x, "x"), (panel.y, "y")):
         if axis.scale == "log":
             axes.set(**{f"{side}scale": "log"})
         if axis.limits is not None:
             axes.set(**{f"{side}lim": axis.limits})
     if points:
-        _round_ticks(axes, panel.x)
-
-
-def _round_ticks(axes: Axes, x: Axis) -> None:
-    """Ticks of a cost: 1, 2 and 5 on a log axis; thousands as k."""
-    if x.scale == "log":
-        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=12))
-        axes.xaxis.set_minor_formatter(NullFormatter())
-    else:
-        axes.locator_params(axis="x", nbins=7)
-    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+        # Ticks of a cost: 1, 2 and 5 on a log axis; thousands as k.
+        if panel.x.scale == "log":
+            axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=12))
+            axes.xaxis.set_minor_formatter(NullFormatter())
+        else:
+            axes.locator_params(axis="x", nbins=7)
+        axes.xaxis.set_major_formatter(EngFormatter(sep=""))
 
 
 def _shade_floor(axes: Axes, low: float, high: float) -> None:
@@ -220,35 +188,13 @@ def _shade_floor(axes: Axes, low: float, high: float) -> None:
     axes.set_ylim(bottom=bottom)
 
 
-def _name_marks(drawn: Drawing, axes: Axes, panel: Panel, named: Mapping[str, str]) -> set[str]:
-    """Set names beside a panel's marks; those that found no place."""
-    points = [series for series in panel.series if series.kind == "points"]
-    here = sorted((s for s in points if s.entry in named), key=lambda series: series.faint)
-    texts = legends([series.entry for series in here], NAME_WIDTH, 2)
-    labels = [Label(s.x[0], s.y[0], texts[s.entry], FAINT_NAME if s.faint else NAME) for s in here]
-    others = [(s.x[0], s.y[0]) for s in points if s.entry not in named]
-    lines = [bar for series in here for bar in _bars(series)]
-    for series in panel.series:
-        if not series.entry:
-            corners = list(zip(*_corners(axes, series), strict=True))
-            lines += [(*start, *end) for start, end in itertools.pairwise(corners)]
-    placed = label_marks(drawn, axes, labels, others, lines, size=7)
-    return {series.entry for series, done in zip(here, placed, strict=True) if not done}
-
-
-def _handles(
-    block: Figure,
-    looks: Mapping[str, Look],
-    *,
-    points: bool,
-    beside: set[str] | frozenset[str] = frozenset(),
-) -> list[Artist]:
-    """What a legend lists: entries that are not named beside their marks, and what else is."""
+def _handles(block: Figure, looks: Mapping[str, Look]) -> list[Artist]:
+    """What a legend lists."""
     series = [series for panel in block.panels for series in panel.series]
     present = {s.entry for s in series}
-    names = legends([e for e in block.legend if e in present and e not in beside], 38, 2)
+    points = any(s.kind == "points" for s in series)
     handles: list[Artist] = []
-    for entry, name in names.items():
+    for entry, name in legends([e for e in block.legend if e in present], 38, 2).items():
         colour, marker = looks[entry]
         mark = (
             {"linestyle": "none", "marker": marker, "markersize": 7, "markeredgecolor": "white"}
@@ -268,9 +214,9 @@ def _handles(
     return handles
 
 
-def _legend_height(handles: Sequence[Artist]) -> float:
-    """Inches that a legend of three columns needs."""
+def _legend_height(handles: Sequence[Artist], columns: int) -> float:
+    """Inches that a legend of so many columns needs."""
     lines = [str(handle.get_label()).count("\n") + 1 for handle in handles]
-    rows = math.ceil(len(lines) / 3)
-    columns = [lines[start : start + rows] for start in range(0, len(lines), rows)]
-    return 0.2 + max(sum(0.145 * n + 0.065 for n in column) for column in columns)
+    rows = math.ceil(len(lines) / columns)
+    parts = [lines[start : start + rows] for start in range(0, len(lines), rows)]
+    return 0.2 + max(sum(0.145 * n + 0.065 for n in part) for part in parts)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import colorsys
 import re
 import textwrap
 from collections import Counter
@@ -13,27 +12,39 @@ from typing import Any, Literal
 import matplotlib as mpl
 import matplotlib.style
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 
 WIDTH = 9.0
 """Inches of a page 900 px wide: a point of type is then 1.4 px."""
 DPI = 180
 
-PALETTE = (
-    "#0072b2",
-    "#d55e00",
-    "#009e73",
-    "#cc79a7",
-    "#e69f00",
-    "#56b4e9",
-    "#333333",
-    "#8c510a",
-    "#6a51a3",
-    "#9a9a00",
+COLOURS = (
+    ("#0072b2", "#0072b2", "#0088d5"),
+    ("#d55e00", "#d55e00", "#d55e00"),
+    ("#009e73", "#009e73", "#009e73"),
+    ("#cc79a7", "#cc79a7", "#cc79a7"),
+    ("#e69f00", "#c68900", "#e69f00"),
+    ("#56b4e9", "#239de2", "#56b4e9"),
+    ("#333333", "#333333", "#828282"),
+    ("#8c510a", "#8c510a", "#be6e0e"),
+    ("#6a51a3", "#6a51a3", "#8c77bb"),
+    ("#9a9a00", "#9a9a00", "#9a9a00"),
+    ("#00446b", "#00446b", "#42baff"),
+    ("#803800", "#803800", "#ff9644"),
+    ("#005f45", "#005f45", "#00c992"),
+    ("#8d3666", "#8d3666", "#da9fc0"),
+    ("#8a5f00", "#8a5f00", "#eba200"),
+    ("#1674a9", "#1674a9", "#61b9ea"),
+    ("#1f1f1f", "#1f1f1f", "#b1b1b1"),
+    ("#543106", "#543106", "#f19e39"),
+    ("#403162", "#403162", "#b7aad5"),
+    ("#5c5c00", "#5c5c00", "#b6b600"),
 )
-"""The palette of Okabe and Ito (2008), told apart by colour-blind readers; its yellow, too
-faint for lines on white, gives way to olive, and brown, violet and a soft black are added."""
+"""Of pictures, of the HTML page on light and on dark ground. The first ten are the palette of
+Okabe and Ito (2008), told apart by colour-blind readers; its yellow, too faint for lines on white,
+gives way to olive, and brown, violet and a soft black are added. The second ten are darker, and
+paler on dark ground. On the page their contrast is at least 3 on light and 4.5 on dark ground
+(WCAG 2.2, criterion 1.4.11, asks for 3; thin lines that just have it are hard to see)."""
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 """Seven marks against ten colours: the pair is the same again only after 70 encodings."""
 
@@ -85,21 +96,15 @@ def figure(
 
 def colours(entries: Sequence[str]) -> dict[str, Look]:
     """(colour, marker) of each entry, decided by its place in the sequence alone."""
-    found = {}
-    for index, entry in enumerate(entries):
-        colour = PALETTE[index % len(PALETTE)]
-        if (index // len(PALETTE)) % 2:
-            hue, light, saturation = colorsys.rgb_to_hls(*to_rgb(colour))
-            colour = to_hex(colorsys.hls_to_rgb(hue, 0.6 * light, saturation))
-        found[entry] = (colour, MARKERS[index % len(MARKERS)])
-    return found
+    return {
+        entry: (COLOURS[place % len(COLOURS)][0], MARKERS[place % len(MARKERS)])
+        for place, entry in enumerate(entries)
+    }
 
 
 def legends(entries: Sequence[str], width: int, lines: int) -> dict[str, str]:
-    """Labels broken after their commas into at most so many lines, the rest an ellipsis.
-
-    Two that would read the same are given whole.
-    """
+    """Labels broken after their commas into at most so many lines, the rest an ellipsis; two that
+    would read the same are given whole."""
     short = {entry: _wrapped(entry, width, lines) for entry in entries}
     texts = Counter(short.values())
     return {e: s if texts[s] == 1 else _wrapped(e, width, None) for e, s in short.items()}
@@ -116,18 +121,13 @@ def _wrapped(label: str, width: int, lines: int | None) -> str:
     )
 
 
-def lay_out(drawn: Figure) -> None:
-    """Give everything its final position, for good; once."""
-    layout = drawn.get_layout_engine()
-    if layout is not None:
-        layout.execute(drawn)
-        drawn.set_layout_engine("none")
-
-
 def save(drawn: Figure, files: Sequence[Path]) -> Sequence[Path]:
     """Write a figure as PNG, SVG or PDF, by suffix: the same bytes for the same data."""
-    # A figure that is still to be laid out is drawn twice, the first time to lay it out.
-    lay_out(drawn)
+    layout = drawn.get_layout_engine()
+    if layout is not None:
+        # Once for all formats.
+        layout.execute(drawn)
+        drawn.set_layout_engine("none")
     for file in files:
         drawn.savefig(file, **FILES[file.suffix])
     return files

@@ -31,11 +31,9 @@ def print_standings(page: Page, console: Console) -> None:
 
 
 def rich_table(table: Table, width: int) -> RichTable:
-    """A table with as many of its columns as fit into so many characters.
-
-    The ``first`` ones always, with intervals on a line of their own where there is no room; then
-    "status" where a cell did not finish; then the others in their order.
-    """
+    """A table with as many of its columns as fit into so many characters: the ``first`` ones
+    always, with intervals on a line of their own where there is no room; then "status" where a cell
+    did not finish; then the others in their order."""
     shown = RichTable(title=RichText(table.title), title_justify="left", box=SIMPLE_HEAD)
     shown.pad_edge, shown.padding = False, (0, 1, 0, 0)
     failed = any(set(row.statuses) - {"ok"} for row in table.rows)

@@ -11,11 +11,8 @@ from encbench.errors import cannot_write
 
 @contextmanager
 def writing(out: Path) -> Iterator[None]:
-    """While inside, ``out`` and what lies beside it are written; makes its folder.
-
-    Raises:
-        StoreError: the disk or the folder does not take it.
-    """
+    """While inside, ``out`` and what lies beside it are written, into a folder that is made;
+    StoreError where the disk or the folder does not take it."""
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         yield
@@ -26,11 +23,7 @@ def writing(out: Path) -> Iterator[None]:
 
 
 def replace_text(out: Path, text: str) -> None:
-    """Write a file in one rename, so that nobody sees half of it.
-
-    Raises:
-        OSError: it cannot be written.
-    """
+    """Write a file in one rename, so that nobody sees half of it."""
     temporary = out.with_name(f".new-{out.name}")
     temporary.write_text(text, encoding="utf-8")
     temporary.replace(out)

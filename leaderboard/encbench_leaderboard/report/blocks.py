@@ -13,7 +13,7 @@ is plain text or numbers, which each renderer escapes in its own way.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -24,10 +24,9 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Heading:
-    """A heading; level 1 is the page's title, which ``Page.title`` holds."""
+    """The heading of a part of the page; no two are alike."""
 
     text: str
-    level: int = 2
 
 
 @dataclass(frozen=True)
@@ -44,15 +43,12 @@ class Column:
 
     name: str
     """Short and stable, such as "psnr": the key in permalinks and the header in CSV."""
-    title: str
-    """As printed, with its unit: "PSNR [dB] ↑"."""
-    kind: Literal["number", "text", "code"] = "number"
-    """Numbers are aligned right; "code" is a label that is set in a fixed font."""
-    help: str = ""
-    """One sentence that explains the column."""
-    first: bool = True
-    """Shown before a reader asks for more: the HTML page's other columns start hidden, and a
-    narrow terminal leaves them out."""
+    title: str  # as printed, with its unit: "PSNR [dB] ↑"
+    kind: Literal["number", "text", "code"] = (
+        "number"  # numbers are aligned right, labels set in a fixed font
+    )
+    help: str = ""  # one sentence
+    first: bool = True  # shown before a reader asks for more columns
 
 
 @dataclass(frozen=True)
@@ -61,7 +57,7 @@ class Value:
 
     text: str
     sort: float | str | None = None
-    """None: the printed text; in a column of numbers there is no value, and it comes last."""
+    """None: the printed text; in a column of numbers a missing value, which comes last."""
 
 
 @dataclass(frozen=True)
@@ -71,23 +67,19 @@ class Row:
     values: Sequence[Value]
     entry: str | None = None
     """The leaderboard entry that the row is about; its series elsewhere carry the same one."""
-    statuses: Mapping[str, int] = field(default_factory=dict)
-    """How many cells ended how: {"ok": 2, "diverged": 1}."""
-    details: Sequence[Block] = ()
-    """What is shown when the row is opened, built when it is first looked at; only the HTML page
-    does."""
+    statuses: Mapping[str, int] = field(default_factory=dict)  # {"ok": 2, "diverged": 1}
+    details: Callable[[], Sequence[Block]] = tuple
+    """Builds what the HTML page shows when the row is opened."""
 
 
 @dataclass(frozen=True)
 class Table:
     """A table; every row has a value for every column."""
 
-    name: str
-    """Short and stable, such as "standings"."""
+    name: str  # short and stable, such as "standings"
     columns: Sequence[Column]
     rows: Sequence[Row]
-    title: str = ""
-    """Names the table where no heading above it does, plain text."""
+    title: str = ""  # names the table where no heading above it does, plain text
 
 
 @dataclass(frozen=True)
@@ -96,8 +88,7 @@ class Axis:
 
     title: str
     scale: Literal["linear", "log"] = "linear"
-    limits: tuple[float, float] | None = None
-    """What is shown at first; None: what the data need."""
+    limits: tuple[float, float] | None = None  # what is shown at first; None: what the data need
 
 
 @dataclass(frozen=True)
@@ -105,26 +96,23 @@ class Series:
     """One line, or one set of points."""
 
     entry: str
-    """Decides the colour and the marker, the same on the whole page, and what is hidden together
-    with a click on the legend. "": of no entry, such as a Pareto front; drawn in grey."""
+    """Decides colour and marker, and what a click on the legend hides; "" is drawn in grey."""
     x: np.ndarray  # (n,)
     y: np.ndarray  # (n,)
-    kind: Literal["line", "steps", "points"] = "line"
-    """"steps" is a staircase, as a Pareto front is."""
+    kind: Literal["line", "steps", "points"] = "line"  # a Pareto front is a staircase
     style: Literal["solid", "dashed", "dotted", "thin"] = "solid"
-    label: str = ""
-    """What sets it apart from the other series of its entry: "start", "seed 3"."""
+    label: str = ""  # sets it apart from other series of its entry: "start", "seed 3"
     low: np.ndarray | None = None  # (n,)
-    high: np.ndarray | None = None  # (n,)
-    """Interval of y: a band around a line, error bars of points."""
+    high: np.ndarray | None = (
+        None  # (n,)  # interval of y: a band around a line, error bars of points
+    )
     x_low: np.ndarray | None = None  # (n,)
     x_high: np.ndarray | None = None  # (n,)
     other_x: Mapping[str, np.ndarray] = field(default_factory=dict)
     """Other units of x that a reader can switch to: title of the axis to values (n,)."""
     end: Literal["", "stopped", "cut"] = ""
     """"stopped": training ended early here (×). "cut": values go on below the floor (|)."""
-    faint: bool = False
-    """Drawn pale, such as what is dominated."""
+    faint: bool = False  # drawn pale, such as what is dominated
 
 
 @dataclass(frozen=True)
@@ -143,19 +131,14 @@ class Panel:
 class Figure:
     """Panels side by side; their data are read and computed when first asked for."""
 
-    name: str
-    """"spectra", "curves", "cost": the kind, and part of a file's name."""
-    title: str
-    """What is drawn, for readers who do not see it."""
-    caption: str
-    """In the subset of CommonMark above."""
+    name: str  # "spectra", "curves", "cost": part of a file's name
+    title: str  # what is drawn, for readers who do not see it
+    caption: str  # in the subset of CommonMark above
     build: Callable[[], Sequence[Panel]] = field(repr=False)
     legend: Mapping[str, str] = field(default_factory=dict)
-    """The entries that are named, best first, each with its text in the legend. The series of
-    other entries are too many to be named: a picture leaves their lines out and draws their
-    points small and grey, and the HTML page shows them when asked for."""
-    styles: Mapping[str, str] = field(default_factory=dict)
-    """What the styles of lines mean, where they differ: {"dotted": "start", "solid": "end"}."""
+    """The entries that are named, best first, each with its text. Of others a picture draws points,
+    small and grey; the HTML page shows their lines when asked for."""
+    styles: Mapping[str, str] = field(default_factory=dict)  # {"dotted": "start", "solid": "end"}
 
     @cached_property
     def panels(self) -> Sequence[Panel]:
@@ -167,14 +150,10 @@ class Figure:
 class Tile:
     """One picture of a set."""
 
-    file: Path
-    """A PNG of a record."""
-    name: str
-    """"target", "prediction", "error", or what a task calls it."""
-    entry: str | None
-    """None: the target, which all entries share."""
-    caption: str = ""
-    """Plain text, such as "PSNR 36.17 dB"."""
+    file: Path  # a PNG of a record
+    name: str  # "target", "prediction", "error", or what a task calls it
+    entry: str | None  # None: the target, which all entries share
+    caption: str = ""  # plain text, such as "PSNR 36.17 dB"
 
 
 @dataclass(frozen=True)
@@ -185,6 +164,7 @@ class Pictures:
     title: str
     caption: str
     tiles: Sequence[Tile]
+    rows: str = ""  # what the rows of a contact sheet show, which only a drawn picture has
 
 
 @dataclass(frozen=True)
@@ -197,22 +177,25 @@ class Fold:
 
 @dataclass(frozen=True)
 class Section:
-    """One task, or a category of tasks that differ in their target alone.
+    """One task, or a category of tasks that differ in their target alone; the HTML page shows one
+    at a time."""
 
-    The HTML page shows one at a time; Markdown and the terminal one after another.
-    """
-
-    name: str
-    """Unique on the page, fit for a file name and a permalink."""
-    title: str
-    """The task's label, plain text."""
+    name: str  # unique on the page, fit for a file name and a permalink
+    title: str  # the task's label, plain text
     blocks: Sequence[Block]
     level: int = 2
-    targets: Sequence[str] = ()
-    """Names of the sections of a category's targets."""
+    targets: Sequence[str] = ()  # names of the sections of a category's targets
 
 
 Block = Heading | Text | Table | Figure | Pictures | Fold | Section
+
+
+def walk(blocks: Sequence[Block]) -> Iterator[Block]:
+    """Every block, those inside others after the one that holds them."""
+    for block in blocks:
+        yield block
+        if isinstance(block, Fold | Section):
+            yield from walk(block.blocks)
 
 
 @dataclass(frozen=True)
@@ -221,5 +204,4 @@ class Page:
 
     title: str
     blocks: Sequence[Block]
-    entries: Sequence[str]
-    """All entries in the order that gives them their colours."""
+    entries: Sequence[str]  # all entries, in the order that gives them their colours

@@ -7,76 +7,34 @@ from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
-from encbench.errors import StoreError
 from encbench.results.records import StoredRecord
 from encbench.results.store import Store
-from encbench_leaderboard.board.machines import machines
+from encbench_leaderboard.board.cells import machines
 from encbench_leaderboard.board.overview import overview
 from encbench_leaderboard.board.pareto import tradeoffs
-from encbench_leaderboard.board.table import Board, TaskBoard, boards
+from encbench_leaderboard.board.table import Board, TaskBoard, boards, load_records
+from encbench_leaderboard.report import notes, tables
 from encbench_leaderboard.report.blocks import Block, Fold, Heading, Page, Section, Table, Text
-from encbench_leaderboard.report.details import Details, entry_details
+from encbench_leaderboard.report.details import entry_details
 from encbench_leaderboard.report.figures.cost import cost_figure, front_text
 from encbench_leaderboard.report.figures.curves import curves_figure
 from encbench_leaderboard.report.figures.sheet import sheet
 from encbench_leaderboard.report.figures.spectra import spectra_figure
 from encbench_leaderboard.report.format import code, plural
-from encbench_leaderboard.report.how_to_read import how_to_read
-from encbench_leaderboard.report.notes import (
-    ABLATION,
-    ADJACENT,
-    metric_notes,
-    overview_note,
-    statistics_notes,
-    theorem_note,
-)
 from encbench_leaderboard.report.prediction import prediction
 from encbench_leaderboard.report.provenance import provenance, reproduction
-from encbench_leaderboard.report.tables import (
-    ablation_table,
-    adjacent_table,
-    cost_table,
-    overview_table,
-    settings_table,
-    spectra_table,
-    standings_table,
-)
 
 
-class Loaded(NamedTuple):
-    """What was read of a results folder."""
-
-    board: Board
-    records: list[StoredRecord]
-    store: Store
-
-
-def load(directory: Path) -> Loaded:
-    """The board of a results folder.
-
-    Raises:
-        StoreError: no such folder, or no record in it.
-    """
-    store = Store(directory)
-    records = store.records()
-    if not records:
-        raise StoreError(
-            f"{directory} holds no records, expected records/*/record.json; "
-            f"`encbench run -o {directory}` writes them"
-        )
-    return Loaded(boards(records), records, store)
+def load(directory: Path) -> tuple[Board, Sequence[StoredRecord], Store]:
+    """The board of a results folder, its records and its store, for ``describe``; StoreError where
+    there is no such folder, or no record."""
+    records = load_records(directory)
+    return boards(records), records, Store(directory)
 
 
 def describe(board: Board, records: Sequence[StoredRecord], store: Store) -> Page:
-    """The page of a results folder: ``describe(*load(directory))``.
-
-    Args:
-        board: what is shown.
-        records: all records of the board.
-        store: the folder, whose name and suites the page gives.
-    """
+    """The page of a results folder: ``describe(*load(directory))``."""
     name = store.suite_name()
     folder = shlex.quote(store.directory.resolve().name)
     blocks: list[Block] = [Text(_summary(board, records))]
@@ -99,7 +57,7 @@ def describe(board: Board, records: Sequence[StoredRecord], store: Store) -> Pag
     standings = [b for s in sections for b in s.blocks if isinstance(b, Table)]
     blocks += sections
     blocks += [Heading("Does the spectrum predict quality?"), *prediction(board)]
-    blocks += [Heading("How to read this page"), Text(how_to_read(board, standings))]
+    blocks += [Heading("How to read this page"), Text(notes.how_to_read(board, standings))]
     blocks += [
         Heading("Provenance"),
         Text(provenance(records, name)),
@@ -121,7 +79,11 @@ def _summary(board: Board, records: Sequence[StoredRecord]) -> str:
 def _overview(board: Board) -> list[Block]:
     found = overview(board)
     tasks = "\n".join(f"{i}. {code(group.label)}" for i, group in enumerate(found.groups, 1))
-    return [overview_table(found), Text(f"Tasks:\n\n{tasks}"), Text(overview_note(found), "note")]
+    return [
+        tables.overview_table(found),
+        Text(f"Tasks:\n\n{tasks}"),
+        Text(notes.overview_note(found), "note"),
+    ]
 
 
 def _section(task: TaskBoard, folder: str, several_machines: bool, level: int = 2) -> Section:
@@ -135,38 +97,40 @@ def _section(task: TaskBoard, folder: str, several_machines: bool, level: int = 
                 "together; each has a section of its own."
             )
         )
-    blocks.append(standings_table(task, lambda standing: Details(partial(opened, standing))))
-    notes = [*metric_notes(task), *statistics_notes(task)]
-    if notes:
-        blocks.append(Text(" ".join(notes), "note"))
+    blocks.append(tables.standings_table(task, lambda standing: partial(opened, standing)))
+    below = [*notes.metric_notes(task), *notes.statistics_notes(task)]
+    if below:
+        blocks.append(Text(" ".join(below), "note"))
     figures = (sheet(task), spectra_figure(task), curves_figure(task), cost_figure(task))
     blocks += [figure for figure in figures if figure is not None]
     front = front_text(tradeoffs(task))
     if front:
         blocks.append(Text(front))
-    blocks += _folds(task)
+    blocks += _folds(task, pooled=level > 2)
     names = [target.slug for target in task.targets]
     return Section(task.slug, task.label, blocks, level, names)
 
 
-def _folds(task: TaskBoard) -> list[Block]:
+def _folds(task: TaskBoard, *, pooled: bool) -> list[Block]:
     blocks: list[Block] = []
-    adjacent = adjacent_table(task)
+    adjacent = tables.adjacent_table(task)
     if adjacent:
-        blocks.append(Fold("Each encoding and the next one", [Text(ADJACENT), adjacent]))
-    spectra = spectra_table(task.rows)
+        blocks.append(Fold("Each encoding and the next one", [Text(notes.ADJACENT), adjacent]))
+    spectra = tables.spectra_table(task.rows)
     if spectra:
         blocks.append(Fold("Spectra at the start, middle and end", [spectra]))
-    theorem = [Text(note) for note in [theorem_note(task)] if note]
     # Of a category the first cell alone would stand for all targets.
-    ablation = None if task.targets else ablation_table(task)
-    if ablation:
-        blocks.append(
-            Fold("What the encoding adds to the kernel", [Text(ABLATION), ablation, *theorem])
-        )
-    else:
-        blocks += theorem
-    settings = settings_table(task)
+    ablation = None if task.targets else tables.ablation_table(task)
+    added: list[Block] = [Text(notes.ABLATION), ablation] if ablation else []
+    if weyl := notes.weyl_note(task):
+        added.append(Text(weyl))
+    # Its category says it of a target, for which all arrays would have to be read.
+    theorem = None if pooled else tables.theorem_table(task)
+    if theorem:
+        added += [Text(notes.THEOREM), theorem]
+    if added:
+        blocks.append(Fold("What the encoding adds to the kernel", added))
+    settings = tables.settings_table(task)
     if settings:
         blocks.append(Fold("Settings that are not the same for all", [settings]))
-    return [*blocks, Fold("Time and memory", [cost_table(task)])]
+    return [*blocks, Fold("Time and memory", [tables.cost_table(task)])]

@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 
 from encbench.results.records import Record, StoredRecord
 from encbench_leaderboard.board.cells import MetricInfo
-from encbench_leaderboard.board.conditions import metric_conditions, of_entry
+from encbench_leaderboard.board.conditions import conditions_met, metric_conditions
 from encbench_leaderboard.board.table import TaskBoard
 from encbench_leaderboard.report.blocks import Column, Row, Table, Value
 from encbench_leaderboard.report.format import (
@@ -36,12 +36,39 @@ EIGENVALUES = {
     "quantile_10": "λ 10th percentile",
     "minimum": "λ_min",
 }
-RANK = "range of ranks that the tests allow; (1): ordered by mean only; =: a tie with the row above"
-RESOLVED = "number of eigenvalues above the floor"
-STATUS = (
-    "ok; diverged (the loss became infinite or NaN, at that step); out of memory, timeout, "
-    "interrupted or failed with the reason; only ok cells are ranked and averaged"
-)
+HELP = {
+    "rank": "range of ranks that the tests allow; (1): ordered by mean only; =: a tie with the row "
+    "above",
+    "targets": "on which a cell finished",
+    "n": "cells that finished",
+    "best": "best value during training; with a constant learning rate the last one is noisy",
+    "parameters": "all that are trained, of the network's layers (MLP) and of the encoding",
+    "seconds": "wall-clock time of training alone; times from different machines, devices or "
+    "numbers of threads must not be compared",
+    "memory": "of all phases, spectra included; on a CPU of the whole process, on a GPU of its "
+    "tensors",
+    "resolved_rank": "number of eigenvalues above the floor",
+    "lr": "learning rate; where it was chosen automatically a multiple of lr_crit for gradient "
+    "descent, and for Adam a fixed one by the network's width, which lr_crit does not bound",
+    "lr_ratio": "the learning rate of gradient descent over lr_crit, below which full-batch steps "
+    "on the network linearized at initialization are stable; the network itself may bear several "
+    "times that, and with binary cross entropy (occupancy) less",
+    "status": "ok; diverged (the loss became infinite or NaN, at that step); out of memory, "
+    "timeout, interrupted or failed with the reason; only ok cells are ranked and averaged",
+    "size": "number of eigenvalues",
+    "steps": "of the optimizer",
+    "ntk_seconds": "spent on spectra",
+    "mean_rank": "over the tasks that rank it",
+    "tasks": "that rank the encoding; k of n: it finished on k of them",
+    "interval": "of this pair alone",
+    "pairs": "pairs of cells or targets",
+    "p": "corrected for all pairs of the table",
+    "detectable": "with 80 % power at the corrected level",
+    "regions": "that hold a point",
+    "dead_units": "off at every point",
+    "again": "and compare it with this record",
+}
+"""What columns mean, by their names."""
 TAKEN = (
     *("rank", "encoding", "status", "targets", "n", "best", "seconds", "memory", "lr", "lr_ratio"),
     *("parameters", "parameters_mlp", "parameters_encoding", "resolved_rank"),
@@ -58,12 +85,13 @@ class Source(Generic[Item]):
     value: Callable[[Item], Value]
 
 
+def described(name: str, title: str, of: Callable[[Item], Value]) -> Source[Item]:
+    """A column of numbers whose values are made one by one."""
+    return Source(Column(name, title, help=HELP.get(name, "")), of)
+
+
 def numbers(
-    name: str,
-    title: str,
-    of: Callable[[Item], float | None],
-    shown: Callable[[float], str],
-    explained: str = "",
+    name: str, title: str, of: Callable[[Item], float | None], shown: Callable[[float], str]
 ) -> Source[Item]:
     """A column of numbers; None and NaN are no value."""
 
@@ -71,17 +99,17 @@ def numbers(
         found = of(item)
         return NO_VALUE if found is None or math.isnan(found) else Value(shown(found), found)
 
-    return Source(Column(name, title, help=explained), value)
+    return described(name, title, value)
 
 
-def texts(name: str, title: str, of: Callable[[Item], str], explained: str = "") -> Source[Item]:
+def texts(name: str, title: str, of: Callable[[Item], str]) -> Source[Item]:
     """A column of text."""
-    return Source(Column(name, title, "text", explained), lambda item: Value(of(item)))
+    return Source(Column(name, title, "text", HELP.get(name, "")), lambda item: Value(of(item)))
 
 
-def codes(name: str, title: str, of: Callable[[Item], str], explained: str = "") -> Source[Item]:
+def codes(name: str, title: str, of: Callable[[Item], str]) -> Source[Item]:
     """A column of labels."""
-    return Source(Column(name, title, "code", explained), lambda item: Value(of(item)))
+    return Source(Column(name, title, "code", HELP.get(name, "")), lambda item: Value(of(item)))
 
 
 def fill(
@@ -100,64 +128,55 @@ def fill(
 
 
 ENTRY: Source[Standing] = codes("encoding", "encoding", itemgetter("entry"))
-SECONDS: Source[Standing] = numbers(
-    "seconds",
-    "training [s]",
-    itemgetter("training"),
-    seconds,
-    "wall-clock time of training alone; times from different machines, devices or numbers of "
-    "threads must not be compared",
-)
+SECONDS: Source[Standing] = numbers("seconds", "training [s]", itemgetter("training"), seconds)
 MEMORY: Source[Standing] = numbers(
-    "memory",
-    "peak memory [MiB]",
-    lambda row: row["peak_memory"] / 2**20,
-    count,
-    "of all phases, spectra included; on a CPU of the whole process, on a GPU of its tensors",
+    "memory", "peak memory [MiB]", lambda row: row["peak_memory"] / 2**20, count
 )
 
 
 def standings_columns(task: TaskBoard) -> list[Source[Standing]]:
     """Rank, entry, quality, parameters, cost, spectrum, learning rate and status."""
     mixed = metric_conditions(task)[1]
-    quality = [_quality(task, metric, metric.name in mixed) for metric in task.metrics]
+    first, *others = (_quality(task, metric, metric.name in mixed) for metric in task.metrics)
     largest, median, _, smallest = _eigenvalues("end")
+    places = partial(fixed, digits=digits(task.primary))
+    best = f"best {task.primary.title}"
+    counts: list[Source[Standing]] = []
+    if task.targets:
+        targets = task.cells["unit"].nunique()
+        counts.append(
+            described(
+                "targets",
+                "targets",
+                lambda row: Value(f"{row['units']} of {targets}", row["units"]),
+            )
+        )
+    if (task.standings["n"] > 1).any():
+        counts.append(numbers("n", "n", itemgetter("n"), str))
     return [
-        Source(Column("rank", "#", help=RANK), lambda row: Value(rank_text(row), row["rank"])),
+        described("rank", "#", lambda row: Value(rank_text(row), row["rank"])),
         ENTRY,
-        *_counts(task),
-        quality[0],
-        numbers(
-            "best",
-            f"best {task.primary.title}",
-            lambda row: row["best"] if row["n"] else None,
-            partial(fixed, digits=digits(task.primary)),
-            "best value during training; with a constant learning rate the last one is noisy",
-        ),
-        *quality[1:],
+        *counts,
+        first,
+        numbers("best", best, lambda row: row["best"] if row["n"] else None, places),
+        *others,
         numbers(
             "parameters",
             "parameters",
             lambda row: row["params_mlp"] + row["params_encoding"],
             count,
-            "all that are trained, of the network's layers (MLP) and of the encoding",
         ),
         numbers("parameters_mlp", "parameters: MLP", itemgetter("params_mlp"), count),
-        numbers("parameters_encoding", "parameters: encoding", _of_encoding, count),
+        numbers(
+            "parameters_encoding", "parameters: encoding", itemgetter("params_encoding"), count
+        ),
         SECONDS,
         MEMORY,
         *(largest, median, smallest),
-        Source(Column("resolved_rank", "resolved rank / size", help=RESOLVED), _resolved),
-        numbers("lr", "lr", itemgetter("lr"), significant, "learning rate"),
-        numbers(
-            "lr_ratio",
-            "lr / lr_crit",
-            itemgetter("lr_ratio"),
-            significant,
-            "the learning rate over the largest one for which full-batch gradient descent on the "
-            "network linearized at initialization is stable",
-        ),
-        texts("status", "status", lambda row: _status(task.of_entry(row["entry"])), STATUS),
+        described("resolved_rank", "resolved rank / size", _resolved),
+        numbers("lr", "lr", itemgetter("lr"), significant),
+        numbers("lr_ratio", "lr / lr_crit", itemgetter("lr_ratio"), significant),
+        texts("status", "status", lambda row: _status(task.of_entry(row["entry"]))),
     ]
 
 
@@ -167,30 +186,27 @@ def spectrum_columns(when: str) -> list[Source[Standing]]:
     return [
         *_eigenvalues(when),
         numbers("floor", "floor", itemgetter(of("floor|max")), eigenvalue),
-        numbers("resolved_rank", "resolved rank", itemgetter(of("resolved_rank")), count, RESOLVED),
-        numbers("size", "size", itemgetter(of("size")), count, "number of eigenvalues"),
+        numbers("resolved_rank", "resolved rank", itemgetter(of("resolved_rank")), count),
+        numbers("size", "size", itemgetter(of("size")), count),
         numbers("effective_rank", "effective rank", itemgetter(of("effective_rank")), significant),
     ]
 
 
 def cost_columns(task: TaskBoard) -> list[Source[Standing]]:
     """Where the time and the memory went."""
+    best = f"step of the best {task.primary.title}"
     return [
-        numbers("steps", "steps", itemgetter("steps"), count, "of the optimizer"),
+        numbers("steps", "steps", itemgetter("steps"), count),
         SECONDS,
-        numbers("ntk_seconds", "NTK [s]", itemgetter("ntk"), seconds, "spent on spectra"),
+        numbers("ntk_seconds", "NTK [s]", itemgetter("ntk"), seconds),
         MEMORY,
-        numbers(
-            "best_step", f"step of the best {task.primary.title}", itemgetter("best_step"), count
-        ),
+        numbers("best_step", best, itemgetter("best_step"), count),
     ]
 
 
 def rank_text(row: Standing) -> str:
-    """ "2", or "2–4" where tests allow several ranks; "(2)" where nothing was tested.
-
-    "= 2–4" is a tie with the entry above.
-    """
+    """ "2", or "2–4" where tests allow several ranks; "(2)" where nothing was tested. "= 2–4" is a
+    tie with the entry above."""
     if math.isnan(row["rank"]):
         return MISSING
     if not row["tested"]:
@@ -219,28 +235,17 @@ def metric_column(metric: MetricInfo) -> str:
     return f"metric_{metric.name}" if metric.name in TAKEN else metric.name
 
 
-def _counts(task: TaskBoard) -> list[Source[Standing]]:
-    """How many targets and cells an entry's means are over."""
-    found: list[Source[Standing]] = []
-    if task.targets:
-        all_targets = task.cells["unit"].nunique()
-        column = Column("targets", "targets", help="on which a cell finished")
-        found.append(
-            Source(column, lambda row: Value(f"{row['units']} of {all_targets}", row["units"]))
-        )
-    if (task.standings["n"] > 1).any():
-        found.append(numbers("n", "n", itemgetter("n"), str, "cells that finished"))
-    return found
-
-
 def _quality(task: TaskBoard, metric: MetricInfo, mixed: bool) -> Source[Standing]:
     name = f"metric:{metric.name}"
 
     def value(row: Standing) -> Value:
+        conditions = ""
+        if mixed:
+            own = conditions_met(task.cells[task.cells["entry"] == row["entry"]], metric)
+            conditions = f" ({' or '.join(own)})" if any(own) else ""
         if not row["n"] or math.isnan(row[name]):
-            return NO_VALUE
-        conditions = of_entry(task.of_entry(row["entry"]), metric.name) if mixed else ""
-        return Value(_mean_text(row, name, digits(metric)) + conditions, row[name])
+            return Value(MISSING + conditions) if row[f"{name}|mixed"] else NO_VALUE
+        return Value(_mean_text(row, metric) + conditions, row[name])
 
     better = "higher" if metric.direction == "higher" else "lower"
     ranked = "; entries are ranked by it" if metric is task.primary else ""
@@ -248,18 +253,21 @@ def _quality(task: TaskBoard, metric: MetricInfo, mixed: bool) -> Source[Standin
     return Source(Column(metric_column(metric), metric.heading, help=explained), value)
 
 
-def _mean_text(row: Standing, column: str, places: int) -> str:
-    """A row's mean with its 95 % interval, and how many cells that finished have no value."""
+def _mean_text(row: Standing, metric: MetricInfo) -> str:
+    """A row's mean with its 95 % interval, and how many cells that finished are not in it."""
+    column, places = f"metric:{metric.name}", digits(metric)
     shown = fixed(row[column], places)
     low, high = row[f"{column}|low"], row[f"{column}|high"]
     if row[f"{column}|interval"] == "t":
         shown += f" ± {fixed((high - low) / 2, places)}"
-    without = int(row["n"] - row[f"{column}|n"])
-    return f"{shown}; {without} of {row['n']} {MISSING}" if without else shown
-
-
-def _of_encoding(row: Standing) -> float:
-    return float(row["params_encoding"])
+    without, infinite = int(row["n"] - row[f"{column}|n"]), row[f"{column}|infinite"]
+    if without:
+        shown += f"; {without} of {row['n']} {MISSING}"
+    if infinite and math.isfinite(row[column]):
+        shown += f"; {infinite} of {row['n']} ∞"
+    if (zero := row[f"{column}|zero"]) and metric.can_collapse:
+        shown += f"; {zero} of {row['n']} collapsed"
+    return shown
 
 
 def _eigenvalues(when: str) -> list[Source[Standing]]:

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Sequence
-from functools import cached_property, lru_cache, partial
-from operator import attrgetter
-from typing import overload
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from operator import itemgetter
+from typing import Any
 
-from encbench.cli.cite import bibtex_of
-from encbench.errors import EncbenchError
-from encbench.plugins.registry import default_registry
 from encbench.results.records import Record, StoredRecord
-from encbench_leaderboard.board.machines import machine
+from encbench_leaderboard.board.cells import machine
 from encbench_leaderboard.board.table import TaskBoard
 from encbench_leaderboard.report.blocks import Block, Table, Text
+from encbench_leaderboard.report.citation import citation
 from encbench_leaderboard.report.columns import (
     Source,
     Standing,
     codes,
+    cost_columns,
     fill,
     numbers,
     reason,
@@ -34,7 +33,6 @@ from encbench_leaderboard.report.format import (
     one_line,
     plain,
     plural,
-    seconds,
 )
 from encbench_leaderboard.report.tables import spectra_table
 
@@ -46,38 +44,10 @@ ABOUT = 1000
 """Characters of an encoding's parameters."""
 
 
-class Details(Sequence[Block]):
-    """Blocks that are built when they are first looked at: of thousands of rows few are opened."""
-
-    def __init__(self, build: Callable[[], Sequence[Block]]) -> None:
-        self._build = build
-
-    @cached_property
-    def _blocks(self) -> Sequence[Block]:
-        return self._build()
-
-    @overload
-    def __getitem__(self, place: int) -> Block: ...
-    @overload
-    def __getitem__(self, place: slice) -> Sequence[Block]: ...
-    def __getitem__(self, place: int | slice) -> Block | Sequence[Block]:
-        return self._blocks[place]
-
-    def __len__(self) -> int:
-        return len(self._blocks)
-
-
 def entry_details(
     task: TaskBoard, folder: str, standing: Standing, *, machines: bool
 ) -> list[Block]:
-    """An entry's parameters and settings, its cells, its spectra, and how it is cited.
-
-    Args:
-        task: a task or category.
-        folder: the results folder as a command line has it.
-        standing: the entry's row of ``task.rows``.
-        machines: say of each cell where it ran.
-    """
+    """An entry's parameters and settings, its cells, its spectra, and how it is cited."""
     records = task.of_entry(standing["entry"])
     first = records[0].record
     blocks: list[Block] = [Text(f"{plain(_parameters(first))}\n\n{plain(_settings(first))}")]
@@ -88,7 +58,7 @@ def entry_details(
     if spectra:
         blocks.append(spectra)
     reference = first.cell.encoding
-    bibtex = _bibtex(f"{reference.distribution}:{reference.name}")
+    bibtex = citation(f"{reference.distribution}:{reference.name}")
     if bibtex:
         blocks.append(Text(f"Cite {code(reference.name)} as:\n\n{code_block(bibtex, 'bibtex')}"))
     return blocks
@@ -124,57 +94,34 @@ def _cells_table(
     task: TaskBoard, folder: str, listed: Sequence[StoredRecord], total: int, machines: bool
 ) -> Table:
     decimals = partial(fixed, digits=digits(task.primary))
+    cells = [
+        task.cell_rows[id(stored)] | {"record": stored.record, "machine": machine(stored)}
+        for stored in listed
+    ]
 
-    def quality(stored: StoredRecord) -> float | None:
-        metric = stored.record.metrics.get(task.primary.name)
-        return metric.value if metric and stored.record.status == "ok" else None
-
-    def ok(name: str) -> Callable[[StoredRecord], float | None]:
+    def ok(name: str) -> Callable[[Mapping[str, Any]], float | None]:
         """What is meaningless of a cell that did not finish."""
-        return lambda stored: getattr(stored.record, name) if stored.record.status == "ok" else None
+        return lambda cell: cell[name] if cell["status"] == "ok" else None
 
-    def took(phase: str) -> Callable[[StoredRecord], float | None]:
-        return lambda stored: stored.record.durations.get(phase)
+    def again(cell: Mapping[str, Any]) -> str:
+        return f"encbench rerun {folder} {cell['record'].key[:10]}"
 
-    sources: list[Source[StoredRecord]] = [
-        numbers("seed", "seed", attrgetter("record.cell.seed"), str),
-        texts("status", "status", lambda stored: stored.record.status.replace("_", " ")),
-        numbers("quality", task.primary.heading, quality, decimals),
+    sources: list[Source[Mapping[str, Any]]] = [
+        numbers("seed", "seed", itemgetter("seed"), "{:.0f}".format),
+        texts("status", "status", lambda cell: cell["status"].replace("_", " ")),
+        numbers("quality", task.primary.heading, ok(f"metric:{task.primary.name}"), decimals),
         numbers("best", f"best {task.primary.title}", ok("best"), decimals),
         numbers("best_step", "at step", ok("best_step"), count),
-        numbers("steps", "steps", attrgetter("record.steps"), count),
-        numbers("seconds", "training [s]", took("training"), seconds),
-        numbers("ntk_seconds", "NTK [s]", took("ntk"), seconds),
-        numbers("memory", "peak memory [MiB]", _memory, count),
-        codes("key", "record", lambda stored: stored.record.key[:10]),
-        codes(
-            "again",
-            "run it again",
-            lambda stored: f"encbench rerun {folder} {stored.record.key[:10]}",
-            "and compare it with this record",
-        ),
+        *cost_columns(task)[:-1],
+        codes("key", "record", lambda cell: cell["record"].key[:10]),
+        codes("again", "run it again", again),
     ]
     if any(stored.record.status != "ok" for stored in listed):
-        sources.insert(2, texts("reason", "reason", lambda stored: reason(stored.record, REASON)))
+        sources.insert(2, texts("reason", "reason", lambda cell: reason(cell["record"], REASON)))
     if task.targets:
-        sources.insert(0, codes("target", "task", attrgetter("record.task_label")))
+        sources.insert(0, codes("target", "task", itemgetter("target")))
     if machines:
-        sources.append(texts("machine", "machine", machine))
+        sources.append(texts("machine", "machine", itemgetter("machine")))
     kind = "Cells that did not finish" if task.targets else "Cells"
     of = f": {len(listed):,} of {plural(total, 'cell')}" if len(listed) < total else ""
-    return fill("cells", sources, listed, title=f"{kind}{of}")
-
-
-def _memory(stored: StoredRecord) -> float | None:
-    size = stored.record.peak_memory_bytes
-    return None if size is None else size / 2**20
-
-
-# Loading a class imports its module, so each is asked once.
-@lru_cache(maxsize=1024)
-def _bibtex(name: str) -> str:
-    """BibTeX of an encoding, "" where it has none or is not installed here."""
-    try:
-        return bibtex_of(default_registry().find("encoding", name))
-    except EncbenchError:
-        return ""
+    return fill("cells", sources, cells, title=f"{kind}{of}")

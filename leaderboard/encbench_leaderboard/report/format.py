@@ -26,17 +26,13 @@ def digits(metric: MetricInfo) -> int:
 
 def significant(value: float, digits: int = 3) -> str:
     """A number to so many significant digits, "∞" and "–" where there is none."""
-    if math.isnan(value) or math.isinf(value):
-        return fixed(value)
-    return f"{value:#.{digits}g}".rstrip(".")
+    return f"{value:#.{digits}g}".rstrip(".") if math.isfinite(value) else fixed(value)
 
 
 def eigenvalue(value: float) -> str:
     """A number over many orders of magnitude: 2.40e+03 as "2.40e3"."""
-    if math.isnan(value) or math.isinf(value):
-        return fixed(value)
-    mantissa, exponent = f"{value:.2e}".split("e")
-    return f"{mantissa}e{int(exponent)}"
+    mantissa, _, exponent = f"{value:.2e}".partition("e")
+    return f"{mantissa}e{int(exponent)}" if math.isfinite(value) else fixed(value)
 
 
 def count(value: float) -> str:
@@ -46,16 +42,12 @@ def count(value: float) -> str:
 
 def seconds(value: float) -> str:
     """A duration: three significant digits, whole seconds from 100 on."""
-    if math.isnan(value):
-        return MISSING
     return f"{value:,.0f}" if value >= 100 else significant(value)
 
 
 def p_text(p: float) -> str:
     """ "0.031", "< 0.001"; "–" for no test."""
-    if math.isnan(p):
-        return MISSING
-    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+    return "< 0.001" if p < 0.001 else fixed(p, 3)
 
 
 def plural(number: int, what: str, many: str = "") -> str:
@@ -70,21 +62,16 @@ def one_line(text: str, limit: int = 160) -> str:
 
 
 def plain(text: str) -> str:
-    """Text from a record or plug-in that Markdown shows as it is, in a table cell too.
-
-    An underscore inside a word is no emphasis in CommonMark and stays readable.
-    """
+    """Text from a record or plug-in that Markdown shows as it is, in a table cell too. An
+    underscore inside a word is no emphasis in CommonMark and stays readable."""
     text = re.sub(r"([\\`*\[\]|~$])", r"\\\1", text)
     text = re.sub(r"(?<!\w)_|_(?!\w)", r"\\_", text)
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def code(text: str) -> str:
-    """Text as an inline code span that can wrap after its commas, in a table cell too.
-
-    A table cell takes an escaped pipe even inside a code span (GitHub Flavored Markdown,
-    section 4.10).
-    """
+    """Text as an inline code span that can wrap after its commas, in a table cell too, which takes
+    an escaped pipe (GitHub Flavored Markdown, section 4.10)."""
     text = one_line(re.sub(r",(?=\S)", ", ", text), limit=400).replace("|", r"\|")
     fence = _fence(text, 1)
     padding = " " if len(fence) > 1 else ""

@@ -1,13 +1,17 @@
-"""Sentences below a table: conditions, means and intervals, ranks and tests, Theorem 1."""
+"""Sentences below tables, and what their columns mean: conditions, intervals, ranks, spectra."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
+
+import numpy as np
 
 from encbench_leaderboard.board.conditions import metric_conditions, missing_reasons
 from encbench_leaderboard.board.overview import OverTasks, Overview
 from encbench_leaderboard.board.standings import TESTED
-from encbench_leaderboard.board.table import TaskBoard
+from encbench_leaderboard.board.table import Board, TaskBoard
+from encbench_leaderboard.report.blocks import Table
 from encbench_leaderboard.report.format import code, count, p_text, plain, plural
 from encbench_leaderboard.report.tables import TEST_NAMES
 from encbench_leaderboard.statistics.across import FEWEST_TASKS
@@ -35,9 +39,15 @@ def metric_notes(task: TaskBoard) -> list[str]:
     notes = [f"{titles[name]}: {plain(conditions)}." for name, conditions in common.items()]
     notes += [
         f"**{titles[name]} was taken under different conditions (in brackets): numbers under "
-        "different conditions must not be compared.**"
+        "different conditions are neither averaged nor ranked.**"
         for name in mixed
     ]
+    columns = {metric: f"metric:{metric.name}" for metric in task.metrics}
+    table = task.standings
+    if any((np.isfinite(table[c]) & (table[f"{c}|infinite"] > 0)).any() for c in columns.values()):
+        notes.append("A mean leaves out infinite values where others are finite (1 of 3 ∞).")
+    if any(m.can_collapse and table[f"{c}|zero"].any() for m, c in columns.items()):
+        notes.append("Collapsed: the value is exactly 0, as of a network that fills nothing.")
     return notes + [
         f"{titles.get(name, plain(name))} has no value (–) where {plain(reason)}."
         for name, reason in missing_reasons(task).items()
@@ -95,10 +105,10 @@ def _about_ranks(task: TaskBoard) -> list[str]:
     return notes
 
 
-def theorem_note(task: TaskBoard) -> str:
-    """On how many kernels Theorem 1 was checked, and whether it held; "" without kernels.
+def weyl_note(task: TaskBoard) -> str:
+    """On how many kernels Weyl's inequality was checked, and whether it held; "" without kernels.
 
-    Without learnable parameters of the encoding K is K_MLP, which proves nothing.
+    Without learnable parameters of the encoding K is K_MLP, which checks nothing.
     """
     checks = [
         (summary.weyl, entry, summary.when)
@@ -112,11 +122,14 @@ def theorem_note(task: TaskBoard) -> str:
     broken = [(entry, when) for weyl, entry, when in checks if not weyl.ok]
     rule = "λ_i(K_MLP) + λ_n(K_enc) ≤ λ_i(K) for every i, within the floors"
     if not broken:
-        return f"Theorem 1, {rule}, was checked on {count(len(checks))} kernels and holds on all."
+        return (
+            f"Weyl's inequality, {rule}, was checked on {count(len(checks))} kernels and holds on "
+            "all. It cannot fail but by rounding: this checks our arithmetic, not the encoding."
+        )
     where = ", ".join(f"{code(entry)} ({when})" for entry, when in broken)
     return (
-        f"**Theorem 1, {rule}, fails on {count(len(broken))} of {count(len(checks))} kernels: "
-        f"{where}. A kernel here is wrong.**"
+        f"**Weyl's inequality, {rule}, fails on {count(len(broken))} of {count(len(checks))} "
+        f"kernels: {where}. It cannot fail but by rounding: a kernel here is wrong.**"
     )
 
 
@@ -162,3 +175,85 @@ def _pairs_over_tasks(tests: OverTasks) -> str:
         "Pairs that differ by wins and losses over tasks (sign test, Holm's correction at 5 %): "
         f"{listed or 'none'}{more}."
     )
+
+
+THEOREM = (
+    "**Theorem 1** of the paper compares with the network *without* an encoding: λ_i(no encoding) "
+    "≤ λ_i(K) for every i. It rests on Eq. 13, which is no identity behind a ReLU, and need not "
+    "hold. Counted are the indices at which it fails by more than both floors, against the cell of "
+    "`identity` with the same network, seed, and size of the kernel."
+)
+KERNELS = {
+    "trace": '"trace": the N × N mean over outputs of the kernel\'s diagonal blocks',
+    "full": '"full": the NO × NO kernel of all N points and O outputs',
+}
+
+
+def how_to_read(board: Board, tables: Iterable[Table]) -> str:
+    """A bullet for each column of the tables, then for what the columns share."""
+    lines = [
+        f"**{plain(column.title)}**: {plain(column.help)}."
+        for table in tables
+        for column in table.columns
+        if column.help
+    ]
+    lines += [*_statistics(board), *_spectra(board)]
+    return "\n".join(f"- {line}" for line in dict.fromkeys(lines))
+
+
+def _spectra(board: Board) -> list[str]:
+    spectra = [s for task in board.tasks for r in task.records for s in r.record.spectra]
+    if not spectra:
+        return []
+    kernels = sorted({s.outputs for s in spectra})
+    points = sorted({s.points for s in spectra})
+    return [
+        "**λ_max, λ median, λ_min**: largest, middle and smallest eigenvalue of the "
+        "empirical neural tangent kernel (NTK) over all parameters, at the end of training, "
+        f"at N = {_listed(points)} training points; "
+        f"{'; and '.join(KERNELS[kernel] for kernel in kernels)}. Of a network trained with binary "
+        "cross entropy (occupancy) it is the kernel of the logits, before the sigmoid. Eigenvalues "
+        "depend on N: spectra "
+        "of different N or of different kernels must not be compared. Over several cells the "
+        "geometric mean is shown, because eigenvalues span decades and the largest would decide "
+        "an arithmetic mean.",
+        "**floor**: eigenvalues below it are rounding noise. They are counted but not shown: "
+        "“≤ 1.0e-12” is an eigenvalue that cannot be told from zero at a floor of 1.0e-12. The "
+        "floor is recorded with each spectrum: the larger of 8 ε λ_max (ε is the machine epsilon "
+        "of the kernel's precision) and ten times the size of the most negative eigenvalue, "
+        "since a kernel has none.",
+        "**effective rank**: exp of the entropy of the normalized eigenvalues "
+        "(Roy & Vetterli, 2007).",
+    ]
+
+
+def _statistics(board: Board) -> list[str]:
+    """What intervals, ranges of ranks and ties mean, as far as the board has them."""
+    lines = []
+    groups = (*board.categories, *board.tasks)
+    if any((group.standings["units"] > 1).any() for group in groups):
+        lines.append(
+            "**95 % interval** of a mean: 19 of 20 such intervals contain the true mean. It is "
+            "Student's t interval (±); one value has none."
+        )
+    if any(group.pairs is not None for group in groups):
+        lines.append(
+            "**range of ranks**: from 1 plus the number of entries that are significantly "
+            "better to the last rank less the number that are significantly worse. Tests are of "
+            "paired differences: sign flips, or Student's t with too few pairs for a sign-flip "
+            "test to reach significance; with Holm's correction over all pairs of the table the "
+            "chance of any false finding in it is at most 5 %."
+        )
+    if board.categories:
+        lines.append(
+            "**category**: tasks that differ only in their target (the image), recognized by a "
+            "text parameter that goes with different data. Its unit is the target; seeds are "
+            "averaged within."
+        )
+    return lines
+
+
+def _listed(numbers: list[int]) -> str:
+    if len(numbers) <= 3:
+        return " or ".join(f"{n:,}" for n in numbers)
+    return f"{numbers[0]:,} to {numbers[-1]:,}"

@@ -10,7 +10,7 @@ from typing import Any
 
 from encbench.results.records import StoredRecord
 from encbench.suite.file import suite_toml
-from encbench_leaderboard.board.machines import machines
+from encbench_leaderboard.board.cells import machines
 from encbench_leaderboard.report.format import code_block, plain
 
 
@@ -53,13 +53,8 @@ def _minute(time: str) -> str:
 def reproduction(
     records: Sequence[StoredRecord], suites: Sequence[Mapping[str, Any]], folder: str
 ) -> str:
-    """How to run the same again: suite files, or flags where the folder has none.
-
-    Args:
-        records: all records of the page.
-        suites: those that were run into the folder, as they were asked for.
-        folder: the results folder as a command line has it.
-    """
+    """How to run the same again: suite files, as they were asked for, or flags where the folder has
+    none. ``folder`` is what a command line calls the results folder."""
     page = f"encbench leaderboard {folder}"
     asked = [suite for suite in suites if suite.get("encodings") and suite.get("tasks")]
     if asked:

@@ -9,12 +9,13 @@ from functools import partial
 from operator import attrgetter, itemgetter
 from typing import Any
 
+import numpy as np
+
 from encbench.results.records import SpectrumSummary
-from encbench_leaderboard.board.adjacent import AdjacentPair, adjacent_pairs
-from encbench_leaderboard.board.cells import WHENS, cell_settings
-from encbench_leaderboard.board.labels import differing
+from encbench_leaderboard.board.cells import WHENS, cell_settings, differing
 from encbench_leaderboard.board.overview import Overview
 from encbench_leaderboard.board.table import TaskBoard
+from encbench_leaderboard.board.theorem import AgainstPlain, against_plain
 from encbench_leaderboard.report.blocks import Block, Column, Row, Table, Value
 from encbench_leaderboard.report.columns import (
     ENTRY,
@@ -23,6 +24,7 @@ from encbench_leaderboard.report.columns import (
     Standing,
     codes,
     cost_columns,
+    described,
     fill,
     metric_column,
     numbers,
@@ -31,6 +33,10 @@ from encbench_leaderboard.report.columns import (
     texts,
 )
 from encbench_leaderboard.report.format import MISSING, count, digits, eigenvalue, fixed, p_text
+from encbench_leaderboard.statistics.intervals import Interval, intervals
+from encbench_leaderboard.statistics.pairs import ALPHA
+from encbench_leaderboard.statistics.sample import cube
+from encbench_leaderboard.statistics.student import detectable
 
 TEST_NAMES = {
     "t": "paired t",
@@ -40,54 +46,45 @@ TEST_NAMES = {
 
 
 def standings_table(
-    task: TaskBoard, details: Callable[[Standing], Sequence[Block]] = lambda row: ()
+    task: TaskBoard,
+    details: Callable[[Standing], Callable[[], Sequence[Block]]] = lambda row: tuple,
 ) -> Table:
-    """The leaderboard of a task, best first, what did not finish at the bottom.
-
-    Columns without any value are left out.
-
-    Args:
-        task: a task or category.
-        details: what is shown when a row of ``task.rows`` is opened.
-    """
-    full = fill("standings", standings_columns(task), task.rows, itemgetter("entry"))
+    """The leaderboard of a task, best first, what did not finish at the bottom; columns without any
+    value are left out. ``details`` gives what builds the details of a row."""
     quality = [metric_column(metric) for metric in task.metrics[:2]]
     always = ("rank", "encoding", "status", quality[0])
     first = ("rank", "encoding", *quality, "parameters", "seconds")
-    places = [
-        place
-        for place, column in enumerate(full.columns)
-        if column.name in always or any(row.values[place] != NO_VALUE for row in full.rows)
-    ]
-    columns = [full.columns[place] for place in places]
+    columns, values = [], []
+    for source in standings_columns(task):
+        name, found = source.column.name, [source.value(row) for row in task.rows]
+        if name in always or any(value != NO_VALUE for value in found):
+            columns.append(replace(source.column, first=name in first))
+            values.append(found)
     rows = [
         Row(
-            [row.values[place] for place in places],
-            row.entry,
-            Counter(stored.record.status for stored in task.of_entry(standing["entry"])),
-            details(standing),
+            of_row,
+            row["entry"],
+            Counter(stored.record.status for stored in task.of_entry(row["entry"])),
+            details(row),
         )
-        for row, standing in zip(full.rows, task.rows, strict=True)
+        for row, of_row in zip(task.rows, zip(*values, strict=True), strict=True)
     ]
     targets = f" ({task.cells['unit'].nunique()} targets)" if task.targets else ""
-    return Table(
-        "standings",
-        [replace(column, first=column.name in first) for column in columns],
-        rows,
-        f"{task.label}{targets}",
-    )
+    return Table("standings", columns, rows, f"{task.label}{targets}")
 
 
 def overview_table(found: Overview) -> Table:
-    """Encodings × tasks in each task's primary metric, by mean rank.
-
-    What ran on fewer tasks stands below: its mean rank is not over the same ones.
-    """
+    """Encodings × tasks in each task's primary metric, by mean rank."""
     names = found.entries
+
+    def tasks(place: int) -> Value:
+        finished, ranked = int(found.finished[place]), found.tasks(place)
+        return Value(str(ranked) if finished == ranked else f"{finished} of {ranked}", finished)
+
     sources: list[Source[int]] = [
         codes("encoding", "encoding", names.__getitem__),
-        numbers("mean_rank", "mean rank ↓", found.mean_rank, fixed, "over the tasks that rank it"),
-        numbers("tasks", "tasks", found.tasks, str, "that rank the encoding"),
+        numbers("mean_rank", "mean rank ↓", found.mean_rank, fixed),
+        described("tasks", "tasks", tasks),
         *(_of_group(number, group, names) for number, group in enumerate(found.groups, 1)),
     ]
     return fill("overview", sources, range(len(names)), names.__getitem__)
@@ -106,44 +103,51 @@ def _of_group(number: int, group: TaskBoard, names: Sequence[str]) -> Source[int
 
 
 def adjacent_table(task: TaskBoard) -> Table | None:
-    """Each entry beside the next one; None where nothing was tested."""
+    """Each entry beside the next one in the standings; None where nothing was tested."""
+    pairs = task.pairs
+    if pairs is None:
+        return None
+    values = cube(task.cells, f"metric:{task.primary.name}", pairs.entries).values
+    with np.errstate(invalid="ignore"):
+        differences = intervals(values[:-1] - values[1:])
     unit = f" [{task.primary.unit}]" if task.primary.unit else ""
     decimals = partial(fixed, digits=digits(task.primary))
+    level = ALPHA / pairs.tested
 
-    def interval(pair: AdjacentPair) -> Value:
-        if not pair.difference.method:
+    def interval(pair: int) -> Value:
+        found = gap(pair)
+        if not found.method:
             return NO_VALUE
-        low, high = pair.difference.low, pair.difference.high
-        return Value(f"{decimals(low)} to {decimals(high)}", low)
+        return Value(f"{decimals(found.low)} to {decimals(found.high)}", found.low)
 
-    sources: list[Source[AdjacentPair]] = [
-        codes("encoding", "encoding", attrgetter("higher")),
-        codes("next", "next encoding", attrgetter("lower")),
-        numbers("difference", f"difference{unit}", attrgetter("difference.mean"), decimals),
-        Source(Column("interval", "95 % interval", help="of this pair alone"), interval),
-        numbers("n", "n", attrgetter("difference.units"), str, "pairs of cells or targets"),
-        numbers("p", "p (Holm)", attrgetter("p"), p_text, "corrected for all pairs of the table"),
-        texts("test", "test", lambda pair: TEST_NAMES.get(pair.method, MISSING)),
-        texts("verdict", "verdict", lambda pair: "tie" if pair.tied else "different"),
-        numbers(
-            "detectable",
-            f"detectable{unit}",
-            attrgetter("detectable"),
-            decimals,
-            "with 80 % power at the corrected level",
-        ),
+    def power(pair: int) -> float:
+        return detectable(float(pairs.deviation[pair]), int(pairs.units[pair]), level)
+
+    def higher(pair: int) -> str:
+        return pairs.entries[int(pairs.first[pair])]
+
+    def gap(pair: int) -> Interval:
+        return differences[int(pairs.first[pair])]
+
+    different = pairs.significant()
+    sources: list[Source[int]] = [
+        codes("encoding", "encoding", higher),
+        codes("next", "next encoding", lambda pair: pairs.entries[pairs.second[pair]]),
+        numbers("difference", f"difference{unit}", lambda pair: gap(pair).mean, decimals),
+        described("interval", "95 % interval", interval),
+        numbers("pairs", "n", lambda pair: gap(pair).units, str),
+        numbers("p", "p (Holm)", lambda pair: float(pairs.adjusted[pair]), p_text),
+        texts("test", "test", lambda pair: TEST_NAMES.get(pairs.method[pair], MISSING)),
+        texts("verdict", "verdict", lambda pair: "different" if different[pair] else "tie"),
+        numbers("detectable", f"detectable{unit}", power, decimals),
     ]
-    found = adjacent_pairs(task)
-    return fill("adjacent", sources, found, attrgetter("higher")) if found else None
+    adjacent = np.flatnonzero(pairs.second == pairs.first + 1).tolist()
+    return fill("adjacent", sources, adjacent, higher)
 
 
 def spectra_table(standings: Sequence[Standing], *, named: bool = True) -> Table | None:
-    """Statistics of the spectrum at the start, middle and end; None where none was taken.
-
-    Args:
-        standings: some of ``TaskBoard.rows``.
-        named: with a column that names the entry.
-    """
+    """Statistics of the spectrum at the start, middle and end, for some of ``TaskBoard.rows``; None
+    where none was taken."""
     names = [ENTRY] if named else []
     moments = {when: spectrum_columns(when) for when in WHENS}
     rows = [
@@ -185,6 +189,25 @@ def _setting(settings: Mapping[str, Mapping[str, Any]], key: str, entry: str) ->
     return str(settings[entry].get(key, MISSING))
 
 
+def theorem_table(task: TaskBoard) -> Table | None:
+    """Kernels beside that of the same network without an encoding; None without such a cell."""
+
+    def fails(one: AgainstPlain) -> Value:
+        low, high = count(min(one.fails)), count(max(one.fails))
+        return Value(low if low == high else f"{low}–{high}", max(one.fails))
+
+    sources: list[Source[AgainstPlain]] = [
+        codes("encoding", "encoding", attrgetter("entry")),
+        texts("moment", "moment", attrgetter("when")),
+        numbers("kernels", "kernels", lambda one: len(one.fails), count),
+        described("fails", "indices with λ_i(no encoding) > λ_i(K)", fails),
+        numbers("first", "first index", lambda one: one.first or None, count),
+        numbers("size", "size", attrgetter("size"), count),
+    ]
+    found = against_plain(task)
+    return fill("theorem", sources, found, attrgetter("entry")) if found else None
+
+
 def ablation_table(task: TaskBoard) -> Table | None:
     """K beside K_MLP at the end of training, first seed; None where no spectrum was taken."""
     found: dict[str, SpectrumSummary] = {}
@@ -209,12 +232,12 @@ def ablation_table(task: TaskBoard) -> Table | None:
 
     sources: list[Source[str]] = [
         codes("encoding", "encoding", str),
-        Source(Column("median", "λ median of K"), above("median")),
-        Source(Column("median_mlp", "λ median of K_MLP"), above("median", "mlp")),
-        Source(Column("minimum", "λ_min of K"), above("minimum")),
-        Source(Column("minimum_mlp", "λ_min of K_MLP"), above("minimum", "mlp")),
-        numbers("regions", "activation regions", seen("regions"), count, "that hold a point"),
+        described("median", "λ median of K", above("median")),
+        described("median_mlp", "λ median of K_MLP", above("median", "mlp")),
+        described("minimum", "λ_min of K", above("minimum")),
+        described("minimum_mlp", "λ_min of K_MLP", above("minimum", "mlp")),
+        numbers("regions", "activation regions", seen("regions"), count),
         numbers("rank_bound", "bound of the rank", seen("rank_bound"), count),
-        numbers("dead_units", "dead units", seen("dead_units"), count, "off at every point"),
+        numbers("dead_units", "dead units", seen("dead_units"), count),
     ]
     return fill("ablation", sources, found, str) if found else None

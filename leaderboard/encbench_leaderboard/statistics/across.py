@@ -9,7 +9,6 @@ import numpy as np
 from scipy.special import bdtr
 
 from encbench_leaderboard.statistics.holm import holm
-from encbench_leaderboard.statistics.ranks import shared_ranks
 
 FEWEST_TASKS = 5
 """Tasks from which on there are tests over tasks: of four, even all wins have p = 0.13."""
@@ -17,31 +16,15 @@ SHUFFLES = 4_999
 SEED = 20_260_107
 
 
-def ranks_with_failures(values: np.ndarray, *, higher: bool) -> np.ndarray:
-    """Ranks of values (n,), 1 the best; equal ones share their mean rank.
-
-    NaN, what did not finish, takes the ranks after all that did, shared: of 5 where 2 did not
-    finish these have rank 4.5.
-    """
-    # An infinite value is not a failure.
-    failed = np.isnan(values)
-    turned = np.where(failed, 0.0, -values if higher else values)
-    ranks = np.empty(len(values))
-    ranks[~failed] = shared_ranks(turned[~failed])
-    ranks[failed] = (~failed).sum() + (failed.sum() + 1) / 2
-    return ranks
-
-
 def friedman_p(ranks: np.ndarray) -> float:
-    """p that ranks (tasks, entries) differ between entries by chance alone.
-
-    Friedman's statistic with correction for ties, its distribution from 4,999 seeded shuffles
-    of each task's ranks, for χ² is poor at few tasks; p = (b + 1)/(B + 1). NaN for fewer than 2
+    """p that ranks (tasks, entries) differ between entries by chance alone; NaN for fewer than 2
     tasks or 3 entries, or where every task ties all.
 
-    Source: Friedman, "The Use of Ranks to Avoid the Assumption of Normality Implicit in the
-    Analysis of Variance", JASA 32, 1937; Demšar, "Statistical Comparisons of Classifiers over
-    Multiple Data Sets", JMLR 7, 2006, section 3.2.2.
+    Friedman's statistic with correction for ties, its distribution from 4,999 seeded shuffles of
+    each task's ranks, for χ² is poor at few tasks; p = (b + 1)/(B + 1). Source: Friedman, "The Use
+    of Ranks to Avoid the Assumption of Normality Implicit in the Analysis of Variance", JASA 32,
+    1937; Demšar, "Statistical Comparisons of Classifiers over Multiple Data Sets", JMLR 7, 2006,
+    section 3.2.2.
     """
     tasks, entries = ranks.shape
     if tasks < 2 or entries < 3 or not np.ptp(ranks, axis=1).any():
@@ -66,11 +49,9 @@ class Wins:
     first: int
     second: int
     won: int
-    lost: int
-    """Tasks on which ``first`` ranks after ``second``."""
+    lost: int  # tasks on which ``first`` ranks after ``second``
     tied: int
-    adjusted: float
-    """p of the exact sign test after Holm over all pairs; NaN where all tasks tie."""
+    adjusted: float  # p of the exact sign test after Holm over all pairs; NaN where all tasks tie
 
 
 def sign_tests(ranks: np.ndarray) -> list[Wins]:

@@ -25,18 +25,12 @@ class Pairs:
     entries: tuple[str, ...]
     first: np.ndarray
     second: np.ndarray
-    difference: np.ndarray
-    """Mean over units of first minus second, NaN without a common cell."""
-    deviation: np.ndarray
-    """Standard deviation over units; NaN below two."""
-    units: np.ndarray
-    """Units with a cell of the same seed that both finished."""
-    p: np.ndarray
-    """NaN where nothing was tested: fewer than two units, or an infinite value."""
-    adjusted: np.ndarray
-    """After Holm, over all pairs tested."""
-    method: np.ndarray
-    """"", "t", "sign-flip" or "sampled sign-flip"."""
+    difference: np.ndarray  # mean over units of first minus second, NaN without a common cell
+    deviation: np.ndarray  # standard deviation over units; NaN below two
+    units: np.ndarray  # with a cell of the same seed that both finished
+    p: np.ndarray  # NaN where nothing was tested: fewer than two units, or an infinite value
+    adjusted: np.ndarray  # after Holm, over all pairs tested
+    method: np.ndarray  # "", "t", "sign-flip" or "sampled sign-flip"
 
     @property
     def tested(self) -> int:
@@ -48,11 +42,8 @@ class Pairs:
 
 
 def compare_all(cube: Cube) -> Pairs:
-    """Paired tests of all pairs.
-
-    A unit's difference is the mean over the repeats that both finished, so a pair is always
-    compared on the same seeds of the same images.
-    """
+    """Paired tests of all pairs. A unit's difference is the mean over the repeats that both
+    finished, so a pair is always compared on the same seeds of the same images."""
     first, second = np.triu_indices(len(cube.entries), k=1)
     total, units, repeats = len(first), *cube.values.shape[1:]
     differences = np.empty((total, units))
@@ -97,10 +88,8 @@ def p_values(differences: np.ndarray, scale: np.ndarray) -> tuple[np.ndarray, np
 
     Returns:
         p (m,), NaN where there are fewer than two values or one is infinite; and the method:
-        "sign-flip" (exact) or "sampled sign-flip" where the smallest p that such a test of n
-        pairs can give, 2/2ⁿ, would still be significant after correction for all tests of the
-        table; else "t". Of 21 comparisons none could be significant by sign flips of 8 pairs,
-        however large the differences.
+        "sign-flip" (exact) or "sampled sign-flip" where the smallest p that such a test can give
+        would still be significant after correction for all tests of the table; else "t".
     """
     counted = ~np.isnan(differences)
     number = counted.sum(axis=1)

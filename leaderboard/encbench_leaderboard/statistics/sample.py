@@ -13,13 +13,12 @@ import pandas as pd
 class Cube:
     """Values by entry, unit and repeat.
 
-    In one task a unit is a seed, with one cell. In a category a unit is an image, its repeats
-    the seeds. What is compared are units: seeds of one image say nothing of other images.
+    In one task a unit is a seed, with one cell. In a category a unit is an image, its repeats the
+    seeds: what is compared are units, for seeds of one image say nothing of other images.
     """
 
     entries: tuple[str, ...]
-    values: np.ndarray
-    """(entries, units, repeats) float64; NaN where no cell finished with a value."""
+    values: np.ndarray  # (entries, units, repeats) float64; NaN where no cell finished with a value
 
     def units(self) -> np.ndarray:
         """(entries,) number of units with a value."""
@@ -28,12 +27,8 @@ class Cube:
 
 
 def cube(cells: pd.DataFrame, column: str, entries: Sequence[str]) -> Cube:
-    """Arrange ``column`` of the cells that finished.
-
-    Args:
-        cells: columns "entry", "unit", "repeat", "status" and ``column``. Cells of the same
-            entry, unit and repeat (two copies of an image) count once, with their mean.
-    """
+    """Arrange ``column`` of the cells that finished by "entry", "unit" and "repeat". Cells of the
+    same entry, unit and repeat (two copies of an image) count once, with their mean."""
     place = {entry: index for index, entry in enumerate(entries)}
     values = cells[column].to_numpy(dtype=np.float64)
     of = np.array([place.get(entry, -1) for entry in cells["entry"]], dtype=np.int64)
@@ -60,11 +55,8 @@ def unit_means(values: np.ndarray) -> np.ndarray:
 
 
 def group_means(values: np.ndarray, group: np.ndarray) -> np.ndarray:
-    """Means by group of what is there of values (n, numbers): (groups, numbers), or NaN.
-
-    Args:
-        group: (n,) int, which group a row is of. Groups are in the order of their first rows.
-    """
+    """Means by group (n,) of what is there of values (n, numbers): (groups, numbers), or NaN;
+    groups in the order of their first rows."""
     means = np.empty((len(np.unique(group)), values.shape[1]))
     # In pandas a missing value of one column changes how sums of the others are rounded.
     gaps = np.isnan(values).any(axis=0)

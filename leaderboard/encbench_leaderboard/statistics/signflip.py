@@ -48,10 +48,8 @@ def smallest_p(n: int) -> float:
 
 
 def _patterns(n: int) -> Iterator[np.ndarray]:
-    """Signs (patterns, n), some at a time.
-
-    Of all patterns the half in which the last is +, for a pattern and its negative are as extreme.
-    """
+    """Signs (patterns, n), some at a time; of all patterns the half in which the last is +, for a
+    pattern and its negative are as extreme."""
     if n <= EXACT_UP_TO:
         numbers = np.arange(2 ** (n - 1))
         yield 1.0 - 2.0 * ((numbers[:, None] >> np.arange(n)) & 1)

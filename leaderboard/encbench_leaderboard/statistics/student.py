@@ -15,12 +15,9 @@ NEGLIGIBLE = 1e-12
 def paired_t_p(differences: np.ndarray, scale: np.ndarray) -> np.ndarray:
     """Two-sided p-values that the mean of differences (m, n), n ≥ 2, is 0, each row a test.
 
-    Args:
-        differences: finite.
-        scale: (m,) size of the numbers that were subtracted. Differences that are the same in
-            every pair up to the rounding of such numbers have p = 0, or 1 where they are 0.
-
-    Source: Student, "The probable error of a mean", Biometrika 6, 1908.
+    Differences that are the same in every pair up to the rounding of numbers of size ``scale`` (m,)
+    have p = 0, or 1 where they are 0. Source: Student, "The probable error of a mean", Biometrika
+    6, 1908.
     """
     n = differences.shape[1]
     mean = differences.mean(axis=1)
@@ -41,19 +38,12 @@ def t_half_width(values: np.ndarray, confidence: float = 0.95) -> np.ndarray:
 
 
 def detectable(deviation: float, n: int, alpha: float = 0.05, power: float = 0.8) -> float:
-    """The smallest true mean difference that a paired t test detects with that power.
-
-    Args:
-        deviation: standard deviation of the differences.
-        n: pairs, at least 2.
-        alpha: two-sided level of the test, corrected for the others beside it.
-
-    Returns:
-        In the unit of ``deviation``; NaN for n < 2.
+    """The smallest true mean difference of n pairs that a paired t test at level α detects with
+    that power, in the unit of ``deviation``, theirs; NaN for n < 2.
 
     The noncentrality δ√n/σ solves P(|T'| > t) = power, T' noncentral t with n − 1 degrees of
-    freedom; the tail on the wrong side, below 1e-3, is left out. Source: Cohen, "Statistical
-    Power Analysis for the Behavioral Sciences", 1988, section 2.
+    freedom; the tail on the wrong side, below 1e-3, is left out. Source: Cohen, "Statistical Power
+    Analysis for the Behavioral Sciences", 1988, section 2.
     """
     if n < 2:
         return math.nan

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from markupsafe import Markup, escape
@@ -36,16 +37,11 @@ OPTIONS: dict[str, Any] = {
 
 
 def table_options(table: Table, entries: Entries, *, openable: bool) -> dict[str, Any]:
-    """Options of DataTables: columns and rows.
+    """Options of DataTables: columns and rows. Each value is HTML to show, a number or text to sort
+    by ("" where it is missing), and a text to find and to copy.
 
-    Each value is HTML to show, a number or text to sort by ("" where it is missing), and a text
-    to find and to copy.
-
-    Args:
-        table: the table.
-        entries: numbers of its entries.
-        openable: a first column marks rows that can be opened; hidden or not, it keeps rows in
-            the page's order where they are equal, or sorted by nothing.
+    A first column marks rows that can be opened; hidden or not, it keeps rows in the page's order
+    where they are equal, or sorted by nothing.
     """
     opener = {
         "name": "",
@@ -56,29 +52,23 @@ def table_options(table: Table, entries: Entries, *, openable: bool) -> dict[str
         "visible": openable,
         "className": "opener",
     }
-    columns: list[dict[str, Any]] = [opener]
-    columns += [_column(column, place) for place, column in enumerate(table.columns)]
-    if any(set(row.statuses) - {"ok"} for row in table.rows):
-        columns = [
-            c | {"visible": c.get("visible", True) or c["name"] == "status"} for c in columns
-        ]
+    failed = any(set(row.statuses) - {"ok"} for row in table.rows)
+    columns = [
+        _column(column, place, shown=column.first or (failed and column.name == "status"))
+        for place, column in enumerate(table.columns)
+    ]
     many = len(table.rows) > PAGE
+    exported = {"exportOptions": EXPORTED, **CSV}
     buttons: list[dict[str, Any]] = [
         {"extend": "colvis", "text": "Columns", "columns": ":not(.opener)", "exportOptions": {}},
-        {"extend": "copyHtml5", "text": "Copy CSV", "exportOptions": EXPORTED, **CSV},
-        {
-            "extend": "csvHtml5",
-            "text": "Save CSV",
-            "filename": table.name,
-            "exportOptions": EXPORTED,
-            **CSV,
-        },
+        {"extend": "copyHtml5", "text": "Copy CSV", **exported},
+        {"extend": "csvHtml5", "text": "Save CSV", "filename": table.name, **exported},
     ]
     return {
         **OPTIONS,
-        "columns": columns,
+        "columns": [opener, *columns],
         "data": [
-            {"place": place, **_row(row, table.columns, entries)}
+            {"place": place, **_row(row, table.columns, entries, openable)}
             for place, row in enumerate(table.rows)
         ],
         "paging": many,
@@ -91,37 +81,39 @@ def table_options(table: Table, entries: Entries, *, openable: bool) -> dict[str
     }
 
 
-def _column(column: Column, place: int) -> dict[str, Any]:
+def _column(column: Column, place: int, *, shown: bool) -> dict[str, Any]:
     key = f"values.{place}"
     rising = "↑" in column.title
     return {
         "name": column.name,
         "data": {"_": f"{key}.0", "sort": f"{key}.1", "filter": f"{key}.2", "export": f"{key}.2"},
         "type": "value",
-        "visible": column.first,
+        "visible": shown,
         "className": f"{column.kind} c-{re.sub(r'[^A-Za-z0-9_]', '-', column.name)}",
         # The best first; the third click restores the page's own order.
         "orderSequence": ["desc", "asc", ""] if rising else ["asc", "desc", ""],
     }
 
 
-def _row(row: Row, columns: Any, entries: Entries) -> dict[str, Any]:
-    values = [
-        [
-            str(cell_html(column, value, row, entries)),
-            _sorted_by(column, value),
-            _copied(column, value),
-        ]
-        for column, value in zip(columns, row.values, strict=True)
-    ]
+def _row(row: Row, columns: Sequence[Column], entries: Entries, openable: bool) -> dict[str, Any]:
     attributes: dict[str, Any] = {"tabindex": -1}
-    if row.details:
+    if openable:
         attributes["aria-expanded"] = "false"
     if row.entry is not None:
         attributes["data-entry"] = entries.number(row.entry)
-    made: dict[str, Any] = {"values": values, "DT_RowAttr": attributes}
+    made: dict[str, Any] = {
+        "values": [
+            [
+                cell_html(column, value, row, entries),
+                _sorted_by(column, value),
+                _copied(column, value),
+            ]
+            for column, value in zip(columns, row.values, strict=True)
+        ],
+        "DT_RowAttr": attributes,
+    }
     if row.statuses:
-        made |= {"statuses": list(row.statuses)}
+        made["statuses"] = list(row.statuses)
         if "ok" not in row.statuses:
             made["DT_RowClass"] = "not-ok"
     return made
@@ -130,10 +122,10 @@ def _row(row: Row, columns: Any, entries: Entries) -> dict[str, Any]:
 def cell_html(column: Column, value: Value, row: Row, entries: Entries) -> Markup:
     """A value as it is shown: labels with their colour, an interval under its mean."""
     if column.kind == "code":
-        mark = ""
+        mark = Markup("")
         if row.entry is not None:
             mark = Markup('<span class="swatch e{}"></span>').format(entries.number(row.entry))
-        return Markup("{}{}").format(mark, wrapping_code(value.text))
+        return mark + wrapping_code(value.text)
     if column.kind == "number":
         first, *rest = re.split(r";? (?=[±\[(])", value.text, maxsplit=1)
         return escape(first) + Markup("").join(Markup("<small>{}</small>").format(r) for r in rest)
@@ -141,20 +133,17 @@ def cell_html(column: Column, value: Value, row: Row, entries: Entries) -> Marku
 
 
 def _sorted_by(column: Column, value: Value) -> float | str:
+    """ "" where there is no value."""
     if isinstance(value.sort, float | int):
-        if math.isnan(value.sort):
-            return ""
-        return math.copysign(HUGE, value.sort) if math.isinf(value.sort) else value.sort
+        return "" if math.isnan(value.sort) else max(-HUGE, min(value.sort, HUGE))
     if value.sort is None:
         return "" if column.kind == "number" else value.text
     return value.sort
 
 
 def _copied(column: Column, value: Value) -> str:
-    """All digits of a number, and text, "" where there is none.
-
-    Escaped, for DataTables reads it as HTML.
-    """
+    """All digits of a number, and text, "" where there is none; escaped, for DataTables reads it as
+    HTML."""
     if column.kind == "number" and isinstance(value.sort, float | int):
         return "" if math.isnan(value.sort) else str(value.sort)
     return "" if value.text == MISSING else str(escape(value.text))

@@ -4,30 +4,49 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from functools import cache
+import re
+import struct
+from collections.abc import Sequence
+from functools import cache, lru_cache
 from importlib.resources import files
+from itertools import groupby, zip_longest
 from pathlib import Path
+from typing import Any, NamedTuple, assert_never
 
+import itables.options
+import plotly.offline
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markdown_it import MarkdownIt
 from markupsafe import Markup
 
-from encbench.errors import UsageError
-from encbench_leaderboard.render.html.data import embedded
-from encbench_leaderboard.render.html.libraries import datatables, plotly_js, plotly_styles
-from encbench_leaderboard.render.html.markup import Body, environment
+from encbench.errors import EncbenchError, UsageError
+from encbench_leaderboard.render.html.data import Entries, embedded, wrapping_code
+from encbench_leaderboard.render.html.datatables import cell_html, table_options
+from encbench_leaderboard.render.html.plots import plot_data
 from encbench_leaderboard.render.writing import replace_text, writing
-from encbench_leaderboard.report.blocks import Page
+from encbench_leaderboard.report.blocks import (
+    Block,
+    Figure,
+    Fold,
+    Heading,
+    Page,
+    Pictures,
+    Section,
+    Table,
+    Text,
+    walk,
+)
+
+EXPORTS = re.compile(r"\bexport\s*\{[^{}]*?(\w+) as default[^{}]*\};?")
+FIGURES = 12_000_000
+"""Characters of figures' data after which no more are embedded."""
+PICTURES = 25_000_000
+"""Characters of all embedded pictures together."""
+PNG = b"\x89PNG\r\n\x1a\n"
 
 
 def write_html(page: Page, out: Path, *, pictures: bool = True) -> Path:
-    """Write a page as an HTML file.
-
-    Args:
-        page: what it shows.
-        out: the file.
-        pictures: put the records' pictures in.
-
-    Returns:
-        ``out``.
+    """Write a page as an HTML file, and return its path.
 
     Raises:
         StoreError: damaged arrays, or the file cannot be written.
@@ -43,10 +62,13 @@ def write_html(page: Page, out: Path, *, pictures: bool = True) -> Path:
 
 
 def html_page(page: Page, *, pictures: bool = True) -> str:
-    """The page as text; arguments as of ``write_html``."""
+    """The page as text, with the records' pictures unless told otherwise."""
     body = Body(page, pictures=pictures)
     style = _own("style.css") + body.entries.style()
-    scripts = [datatables(), f'"use strict";\n{_own("figures.js")}{_own("page.js")}']
+    scripts = [datatables_js(), f'"use strict";\n{_own("figures.js")}{_own("page.js")}']
+    # Plotly looks for elements of these ids before it writes a style sheet of maps, which the
+    # page's policy would refuse with a message on the console; no map is drawn.
+    reserved = sorted(set(re.findall(r'getElementById\("([0-9a-f]{64})"\)', plotly_js())))
     return (
         environment()
         .get_template("page.html.j2")
@@ -59,11 +81,38 @@ def html_page(page: Page, *, pictures: bool = True) -> str:
             scripts=[Markup(script) for script in scripts],
             # Run by the other script when the first figure is scrolled to.
             plotly=Markup(plotly_js()),
-            reserved=plotly_styles(),
+            reserved=reserved,
             body=body,
-            uris=embedded(body.album.uris),
+            uris=embedded([picture.uri for picture in body.pictures.values()]),
         )
     )
+
+
+@cache
+def datatables_js() -> str:
+    """DataTables with its extensions as a classic script that defines ``DataTable``.
+
+    itables ships an ES module, which an offline page could only import from a URL.
+    """
+    module = Path(itables.options.dt_bundle).read_text(encoding="utf-8")
+    source, found = EXPORTS.subn(r"globalThis.DataTable = \1;", module)
+    if found != 1:
+        raise EncbenchError(
+            "the DataTables bundle of the installed itables has no default export; "
+            "install the version that constraints.txt names"
+        )
+    return _inlined(f'(() => {{\n"use strict";\n{source}\n}})();\n')
+
+
+@cache
+def plotly_js() -> str:
+    """Plotly as a classic script that defines ``Plotly``."""
+    return _inlined(str(plotly.offline.get_plotlyjs()))
+
+
+def _inlined(script: str) -> str:
+    """The same script, in which an HTML parser sees neither a comment nor its own end."""
+    return re.sub(r"<(?=!--|/?script)", r"\\x3c", script, flags=re.IGNORECASE)
 
 
 @cache
@@ -76,3 +125,167 @@ def _hash(text: str) -> str:
     """A source of the Content Security Policy that allows this very text."""
     digest = hashlib.sha256(text.encode("utf-8")).digest()
     return f"'sha256-{base64.b64encode(digest).decode('ascii')}'"
+
+
+@cache
+def environment() -> Environment:
+    """The templates of this folder."""
+    made = Environment(
+        loader=PackageLoader("encbench_leaderboard", "render/html"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters |= {"prose": to_html, "label": wrapping_code, "embedded": embedded}
+    return made
+
+
+@cache
+def _parser() -> MarkdownIt:
+    # Raw HTML comes out as text. Links are checked by the parser: no javascript:, no data:.
+    return MarkdownIt("commonmark", {"html": False}).disable(["image", "autolink"])
+
+
+# Sentences recur from row to row of a table.
+@lru_cache(maxsize=4096)
+def to_html(markdown: str) -> Markup:
+    """Paragraphs, lists, code, emphasis and links; everything else is escaped."""
+    return Markup(_parser().render(markdown))
+
+
+class Picture(NamedTuple):
+    """A picture inside the page."""
+
+    number: int
+    uri: str
+    width: int
+    height: int
+
+
+def embed(blocks: Sequence[Pictures], limit: int = PICTURES) -> dict[Path, Picture]:
+    """The PNG files of a page's pictures as data: URIs, up to so many characters.
+
+    Every block gets its first tiles before any gets its second ones, so that all tasks show
+    their best entries where there is not room for everything. What is damaged is left out.
+    """
+    turns = zip_longest(*(block.tiles for block in blocks))
+    found: dict[Path, Picture] = {}
+    for file in dict.fromkeys(tile.file for turn in turns for tile in turn if tile):
+        try:
+            content = file.read_bytes()
+        except OSError:
+            continue
+        uri = f"data:image/png;base64,{base64.b64encode(content).decode('ascii')}"
+        if content.startswith(PNG) and len(content) >= 24 and len(uri) <= limit:
+            limit -= len(uri)
+            found[file] = Picture(len(found), uri, *struct.unpack(">II", content[16:24]))
+    return found
+
+
+class Body:
+    """The blocks of a page between its header and its scripts."""
+
+    def __init__(self, page: Page, *, pictures: bool = True) -> None:
+        found = list(walk(page.blocks))
+        self.entries = Entries(page.entries)
+        self.sections = {block.name: block for block in found if isinstance(block, Section)}
+        rows = [row for block in found if isinstance(block, Table) for row in block.rows]
+        self.statuses = list(dict.fromkeys(status for row in rows for status in row.statuses))
+        tiled = [block for block in found if isinstance(block, Pictures)]
+        self.pictures = embed(tiled, PICTURES if pictures else 0)
+        self.headings = [block.text for block in page.blocks if isinstance(block, Heading)]
+        self._without = not pictures
+        self._left = FIGURES
+        self._macros: Any = environment().get_template("blocks.html.j2").module
+        self.html = self._blocks(page.blocks)
+
+    def _blocks(self, blocks: Sequence[Block]) -> Markup:
+        parts = []
+        for drawn, group in groupby(blocks, lambda b: isinstance(b, Figure | Pictures)):
+            made = Markup("\n").join(self._block(block) for block in group)
+            parts.append(Markup('<div class="cards">{}</div>').format(made) if drawn else made)
+        return Markup("\n").join(parts)
+
+    def _block(self, block: Block) -> Markup:
+        match block:
+            case Heading():
+                number = self.headings.index(block.text) + 1
+                heading = Markup('<h2 id="part-{}" tabindex="-1">{}</h2>')
+                return heading.format(number, block.text)
+            case Text():
+                prose = Markup('<div class="prose {}">{}</div>')
+                return prose.format(block.kind, to_html(block.markdown))
+            case Table():
+                return self._table(block)
+            case Figure():
+                return self._figure(block)
+            case Pictures():
+                return self._side_by_side(block)
+            case Fold():
+                fold = Markup("<details><summary>{}</summary>{}</details>")
+                return fold.format(block.title, self._blocks(block.blocks))
+            case Section():
+                targets = [self.sections[name] for name in block.targets if name in self.sections]
+                made = self._macros.section(block, self._blocks(block.blocks), targets)
+                return Markup(made)
+        assert_never(block)
+
+    def _table(self, table: Table) -> Markup:
+        details = ["".join(map(self._in_row, row.details())) for row in table.rows]
+        openable = any(details)
+        options = table_options(table, self.entries, openable=openable)
+        return Markup(self._macros.table(table, options, details if openable else None))
+
+    def _in_row(self, block: Block) -> Markup:
+        """A block of an opened row: tables as they are, without sorting."""
+        if not isinstance(block, Table):
+            return self._block(block)
+        rows = [
+            [
+                (column, cell_html(column, value, row, self.entries))
+                for column, value in zip(block.columns, row.values, strict=True)
+            ]
+            for row in block.rows
+        ]
+        return Markup(self._macros.plain_table(block, rows))
+
+    def _figure(self, figure: Figure) -> Markup:
+        # Not even read where there is no room left for it.
+        if self._left <= 0:
+            return Markup(self._macros.figure(figure, "", {}, [], []))
+        if not figure.panels:
+            return Markup("")
+        data = embedded(plot_data(figure, self.entries))
+        self._left -= len(data)
+        first = figure.panels[0]
+        series = [s for panel in figure.panels for s in panel.series]
+        choices = {
+            "unit": [first.x.title, *dict.fromkeys(u for s in series for u in s.other_x)],
+            "x": list(dict.fromkeys([first.x.scale, "linear", "log"])),
+            "y": list(dict.fromkeys([first.y.scale, "linear", "log"])),
+        }
+        if {s.entry for s in series if s.kind != "points"} - {"", *figure.legend}:
+            choices["lines"] = [f"of the best {len(figure.legend)}", "all"]
+        present = {s.entry for s in series}
+        legend = [
+            (self.entries.number(entry), entry, *text.partition("\n")[::2])
+            for entry, text in figure.legend.items()
+            if entry in present
+        ]
+        common = dict.fromkeys(s.label for s in series if not s.entry)
+        return Markup(self._macros.figure(figure, data, choices, legend, common))
+
+    def _side_by_side(self, block: Pictures) -> Markup:
+        tiles = [
+            (tile, self.pictures[tile.file]) for tile in block.tiles if tile.file in self.pictures
+        ]
+        note = ""
+        if self._without:
+            note = "This file was made without pictures."
+        elif lost := len(block.tiles) - len(tiles):
+            note = (
+                f"{lost:,} of {len(block.tiles):,} pictures are left out: damaged, or beyond the "
+            )
+            note += f"{PICTURES / 1e6:.0f} MB that this file holds."
+        return Markup(self._macros.pictures(block, tiles, note))

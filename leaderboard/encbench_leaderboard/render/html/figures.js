@@ -1,8 +1,7 @@
 // Figures by Plotly, and pictures side by side.
 const floats = (text) => new Float64Array(Uint8Array.from(atob(text), (c) => c.charCodeAt(0)).buffer);
 function drawFigure(host) {
-  // Half a second that only figures need.
-  const library = { text: $("#plotly").textContent };
+  const library = { text: $("#plotly").textContent }; // half a second that only figures need
   if (!window.Plotly) document.head.append(Object.assign(document.createElement("script"), library));
   const { traces, layout: given, config, arrays } = json($("script", host));
   const values = arrays.map(floats);
@@ -31,6 +30,7 @@ function drawFigure(host) {
       if (unlike || scale.value !== scale.first) delete axis.range;
     }
     for (const button of $$(".legend button", host)) button.ariaPressed = !hidden(button.dataset);
+    if (plot.data) Plotly.Fx.unhover(plot); // the label of what is now hidden
     return Plotly.react(plot, traces.map((trace) => {
       const { colours, other, lists, named } = trace.meta;
       const color = colours[Number(isDark())];

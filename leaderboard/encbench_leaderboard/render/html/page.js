@@ -134,6 +134,7 @@ function found(text) {
   return words.every((word) => text.toLowerCase().includes(word));
 }
 function filter() {
+  light(); // what was pointed at may be gone
   for (const { table } of widgets) table?.draw();
   const ranked = widgets.filter(({ ranks, host }) => ranks && host.checkVisibility());
   const rows = ranked.flatMap((widget) => widget.rows);

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -59,55 +58,31 @@ AXIS: dict[str, Any] = {
 }
 
 
-class _Arrays:
-    """Arrays of a figure, each once, as base64 of little-endian float64."""
-
-    def __init__(self) -> None:
-        self.texts: dict[str, int] = {}
-
-    def number(self, values: np.ndarray) -> int:
-        content = np.ascontiguousarray(values, dtype="<f8").tobytes()
-        text = base64.b64encode(content).decode("ascii")
-        return self.texts.setdefault(text, len(self.texts))
-
-
 def plot_data(figure: Figure, entries: Entries) -> dict[str, Any]:
     """What Plotly draws of a figure.
 
     In ``traces`` numbers stand for the ``arrays``; a trace's ``meta`` says what the script needs
     to colour, hide, find and save it.
     """
-    arrays = _Arrays()
-    traces: list[dict[str, Any]] = []
+    drawing = _Drawing(figure, entries)
     layout: dict[str, Any] = {**LAYOUT, "shapes": [], "annotations": []}
     for place, panel in enumerate(figure.panels):
         suffix = "" if place == 0 else str(place + 1)
-        for trace in _panel_traces(panel, figure, arrays, entries):
-            meta = trace["meta"]
-            number = meta["entry"]
-            # What hides it: a click on its entry, or on its style of line.
-            meta["lists"] = [
-                {"list": "hide", "name": meta["name"]},
-                {"list": f"{figure.name}.hide", "name": meta.pop("style")},
-            ]
-            # In a downloaded picture an entry is named once; the script finds a trace by its uid.
-            new = number not in {t["meta"]["entry"] for t in traces}
-            traces.append(
-                trace
-                | {"xaxis": f"x{suffix}", "yaxis": f"y{suffix}", "legendgroup": str(number)}
-                | {"uid": f"e{number}s{len(traces)}", "showlegend": new and "fill" not in trace}
-            )
-        layout[f"xaxis{suffix}"] = _axis(panel.x)
-        layout[f"yaxis{suffix}"] = _axis(panel.y)
+        drawing.add(panel, suffix)
+        x, y = _axis(panel.x), _axis(panel.y)
+        layout |= {f"xaxis{suffix}": x, f"yaxis{suffix}": y}
+        inside = {"xref": f"x{suffix} domain", "yref": f"y{suffix}"}
         if panel.title:
-            layout["annotations"].append(_title(panel.title, suffix))
+            above = {"x": 0, "y": 1, "xanchor": "left", "yanchor": "bottom", "showarrow": False}
+            where = inside | {"yref": f"y{suffix} domain"}
+            layout["annotations"].append({"text": escaped(panel.title)} | where | above)
         if panel.floor:
             low, high = _heights(panel)
-            layout["shapes"] += _floor(panel.floor, low, suffix)
+            layout["shapes"] += [inside | shape for shape in _floor(panel.floor, low)]
             if panel.y.limits is None and panel.y.scale == "log":
-                layout[f"yaxis{suffix}"]["range"] = [np.log10(low), np.log10(high)]
-    texts = list(arrays.texts)
-    return {"traces": traces, "layout": layout, "config": CONFIG, "arrays": texts}
+                y["range"] = [np.log10(low), np.log10(high)]
+    arrays = list(drawing.arrays)
+    return {"traces": drawing.traces, "layout": layout, "config": CONFIG, "arrays": arrays}
 
 
 def escaped(text: str) -> str:
@@ -119,23 +94,9 @@ def _axis(axis: Axis) -> dict[str, Any]:
     title = {"text": escaped(axis.title), "standoff": 8, "font": {"size": 12}}
     made = AXIS | {"title": title, "type": axis.scale}
     if axis.limits:
-        made["range"] = [float(v) for v in axis.limits]
-        if axis.scale == "log":
-            made["range"] = [float(np.log10(v)) for v in axis.limits]
+        limits = np.log10(axis.limits) if axis.scale == "log" else np.array(axis.limits)
+        made["range"] = [float(limit) for limit in limits]
     return made
-
-
-def _title(text: str, suffix: str) -> dict[str, Any]:
-    return {
-        "text": escaped(text),
-        "xref": f"x{suffix} domain",
-        "yref": f"y{suffix} domain",
-        "x": 0,
-        "y": 1,
-        "xanchor": "left",
-        "yanchor": "bottom",
-        "showarrow": False,
-    }
 
 
 def _heights(panel: Panel) -> tuple[float, float]:
@@ -145,110 +106,112 @@ def _heights(panel: Panel) -> tuple[float, float]:
     return float(seen.min()) / 5, float(seen.max()) * 2
 
 
-def _floor(floor: tuple[float, float], bottom: float, suffix: str) -> list[dict[str, Any]]:
+def _floor(floor: tuple[float, float], bottom: float) -> list[dict[str, Any]]:
     """Shaded what lies under all floors, more lightly what lies under some."""
     spans = [(bottom * 1e-9, floor[0], 0.25), (floor[0], floor[1], 0.12)]
+    looks = {"type": "rect", "x0": 0, "x1": 1, "layer": "below", "line": {"width": 0}}
     return [
-        {
-            "type": "rect",
-            "xref": f"x{suffix} domain",
-            "yref": f"y{suffix}",
-            "x0": 0,
-            "x1": 1,
-            "y0": low,
-            "y1": high,
-            "layer": "below",
-            "line": {"width": 0},
-            "fillcolor": GREY.format(opacity),
-        }
+        looks | {"y0": low, "y1": high, "fillcolor": GREY.format(opacity)}
         for low, high, opacity in spans
         if high > low
     ]
 
 
-def _panel_traces(
-    panel: Panel, figure: Figure, arrays: _Arrays, entries: Entries
-) -> list[dict[str, Any]]:
-    """The traces of a panel, the best entry's on top; unnamed points are one grey trace."""
+class _Drawing:
+    """Traces of one figure, panel by panel."""
 
-    def unnamed(series: Series) -> bool:
-        return series.entry != "" and series.entry not in figure.legend
+    def __init__(self, figure: Figure, entries: Entries) -> None:
+        self.traces: list[dict[str, Any]] = []
+        self.arrays: dict[str, int] = {}
+        """Each array once, as base64 of little-endian float64, to its number."""
+        self._figure, self._entries = figure, entries
+        self._order = {entry: place for place, entry in enumerate(figure.legend)}
 
-    crowd = [s for s in panel.series if s.kind == "points" and unnamed(s)]
-    order = {entry: place for place, entry in enumerate(figure.legend)}
-    drawn = sorted(panel.series, key=lambda s: -order.get(s.entry, len(order)))
-    traces = []
-    if crowd:
-        x, y = (np.concatenate([getattr(s, axis) for s in crowd]) for axis in "xy")
-        whole = Series("", x, y, "points", label=f"{len(crowd):,} others", faint=True)
-        trace = _series_traces(whole, panel, arrays, entries)[0]
-        names = [escaped(s.entry) for s in crowd for _ in s.x]
-        hover = trace["hovertemplate"].replace("%{data.name}", "%{text}")
-        traces.append(trace | {"text": names, "hovertemplate": hover})
-    for series in drawn:
-        if not (series.kind == "points" and unnamed(series)):
-            made = _series_traces(series, panel, arrays, entries)
-            for trace in made:
-                trace["meta"]["named"] = not unnamed(series)
-            traces += made
-    return traces
+    def add(self, panel: Panel, suffix: str) -> None:
+        """A panel's traces, the best entry's on top; unnamed points are one grey trace."""
+        crowd = [s for s in panel.series if s.kind == "points" and self._unnamed(s)]
+        if crowd:
+            x, y = (np.concatenate([getattr(s, axis) for s in crowd]) for axis in "xy")
+            whole = Series("", x, y, "points", label=f"{len(crowd):,} others", faint=True)
+            self._series(whole, panel, suffix)
+            trace = self.traces[-1]
+            trace["text"] = [escaped(s.entry) for s in crowd for _ in s.x]
+            trace["hovertemplate"] = trace["hovertemplate"].replace("%{data.name}", "%{text}")
+        last = len(self._order)
+        for series in sorted(panel.series, key=lambda s: -self._order.get(s.entry, last)):
+            if not (series.kind == "points" and self._unnamed(series)):
+                self._series(series, panel, suffix)
 
+    def _unnamed(self, series: Series) -> bool:
+        return series.entry != "" and series.entry not in self._order
 
-def _series_traces(
-    series: Series, panel: Panel, arrays: _Arrays, entries: Entries
-) -> list[dict[str, Any]]:
-    """The series itself, and the band and the mark at its end that belong to it."""
+    def _number(self, values: np.ndarray) -> int:
+        content = np.ascontiguousarray(values, dtype="<f8").tobytes()
+        text = base64.b64encode(content).decode("ascii")
+        return self.arrays.setdefault(text, len(self.arrays))
 
-    def points(x: Callable[[np.ndarray], np.ndarray], y: np.ndarray) -> dict[str, Any]:
-        """A trace through y (m,) at what ``x`` makes of the series' x (n,), in all units."""
-        return {
+    def _series(self, series: Series, panel: Panel, suffix: str) -> None:
+        """The series itself, and the band and the mark at its end that belong to it."""
+        number = self._entries.number(series.entry)
+        common = {
             "type": "scatter",
             "name": escaped(series.entry or series.label),
-            "x": arrays.number(x(series.x)),
-            "y": arrays.number(y),
-            "meta": {
-                "entry": entries.number(series.entry),
-                "colours": entries.colours(series.entry),
-                "name": series.entry,
-                "label": series.label,
-                "style": series.style,
-                "named": True,
-                "panel": panel.title or panel.y.title,
-                "other": {t: arrays.number(x(values)) for t, values in series.other_x.items()},
-            },
+            "xaxis": f"x{suffix}",
+            "yaxis": f"y{suffix}",
+            "legendgroup": str(number),
+        }
+        meta = {
+            "entry": number,
+            "colours": self._entries.colours(series.entry),
+            "name": series.entry,
+            "label": series.label,
+            "named": not self._unnamed(series),
+            "panel": panel.title or panel.y.title,
+            # What hides it: a click on its entry, or on its style of line.
+            "lists": [
+                {"list": "hide", "name": series.entry},
+                {"list": f"{self._figure.name}.hide", "name": series.style},
+            ],
         }
 
-    made = []
-    line: dict[str, Any] = {"dash": DASHES[series.style]}
-    line["width"] = 0.9 if series.style == "thin" else 1.8
-    if series.kind == "steps":
-        line["shape"] = "hv"
-    if series.kind != "points" and series.low is not None and series.high is not None:
-        around = points(_there_and_back, np.concatenate([series.high, series.low[::-1]]))
-        made.append(around | {"mode": "none", "fill": "toself", "hoverinfo": "skip"})
-    about = f"<br>{escaped(series.label)}" if series.entry and series.label else ""
-    main = points(np.asarray, series.y) | {
-        "mode": "markers" if series.kind == "points" else "lines",
-        "opacity": 0.4 if series.faint else 1,
-        "line": line,
-        "hovertemplate": f"%{{data.name}}{about}<br>%{{xaxis.title.text}}: %{{x:,.6~r}}"
-        f"<br>{escaped(panel.y.title)}: %{{y:.5~g}}<extra></extra>",
-    }
-    if series.kind == "points":
-        size = 9 if series.entry else 5
-        main["marker"] = {"symbol": SYMBOLS[entries.marker(series.entry)], "size": size}
-        main |= _bars("y", series.y, series.low, series.high)
-        main |= _bars("x", series.x, series.x_low, series.x_high)
-    made.append(main)
-    if series.end and len(series.x):
-        marker = {"symbol": ENDS[series.end], "size": 9, "line": {"width": 2}}
-        at_end = points(lambda x: x[-1:], series.y[-1:])
-        made.append(at_end | {"mode": "markers", "marker": marker, "hoverinfo": "skip"})
-    return made
+        def trace(at: Any, y: np.ndarray, looks: dict[str, Any]) -> None:
+            """Through y (m,) at the places ``at`` (m,) of the series' x (n,), in all units."""
+            other = {title: self._number(x[at]) for title, x in series.other_x.items()}
+            # In a downloaded picture an entry is named once; the script finds a trace by its uid.
+            new = number not in {t["meta"]["entry"] for t in self.traces}
+            made: dict[str, Any] = {"x": self._number(series.x[at]), "y": self._number(y)}
+            made |= {"uid": f"e{number}s{len(self.traces)}", "meta": meta | {"other": other}}
+            self.traces.append(common | made | {"showlegend": new and "fill" not in looks} | looks)
 
-
-def _there_and_back(x: np.ndarray) -> np.ndarray:
-    return np.concatenate([x, x[::-1]])
+        places = np.arange(len(series.x))
+        points = series.kind == "points"
+        if not points and series.low is not None and series.high is not None:
+            around = np.concatenate([series.high, series.low[::-1]])
+            band = {"mode": "none", "fill": "toself", "hoverinfo": "skip"}
+            trace(np.concatenate([places, places[::-1]]), around, band)
+        about = f"<br>{escaped(series.label)}" if series.entry and series.label else ""
+        looks: dict[str, Any] = {
+            "mode": "markers" if points else "lines",
+            "opacity": 0.4 if series.faint else 1,
+            "line": {
+                "dash": DASHES[series.style],
+                "width": 0.9 if series.style == "thin" else 1.8,
+                "shape": "hv" if series.kind == "steps" else "linear",
+            },
+            "hovertemplate": f"%{{data.name}}{about}<br>%{{xaxis.title.text}}: %{{x:,.6~r}}"
+            f"<br>{escaped(panel.y.title)}: %{{y:.5~g}}<extra></extra>",
+        }
+        if points:
+            size = 9 if series.entry else 5
+            symbol = SYMBOLS[self._entries.marker(series.entry)]
+            looks["marker"] = {"symbol": symbol, "size": size}
+            looks |= _bars("y", series.y, series.low, series.high)
+            looks |= _bars("x", series.x, series.x_low, series.x_high)
+        trace(places, series.y, looks)
+        if series.end and len(series.x):
+            marker = {"symbol": ENDS[series.end], "size": 9, "line": {"width": 2}}
+            mark = {"mode": "markers", "marker": marker, "hoverinfo": "skip"}
+            trace(places[-1:], series.y[-1:], mark)
 
 
 def _bars(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -22,25 +23,24 @@ BY = {"parameters": "parameters", "training": "training time", "memory": "peak m
 
 
 def cost_figure(task: TaskBoard) -> Figure | None:
-    """A panel a cost, and a machine where times differ by it, with the Pareto front as a stair.
-
-    A point is an entry; its bars are the quality's interval, and the cost's smallest and largest
-    unit. What is dominated is faint. Named are the entries on fronts and the best others.
-    """
+    """A panel a cost, and a machine where times differ by it, with the Pareto front as a stair. A
+    point is an entry; its bars are the quality's interval, and the cost's smallest and largest
+    unit. What is dominated is faint. Named are the entries on fronts and the best others."""
     found = tradeoffs(task)
     if not found.panels:
         return None
+    points = pd.concat([panel.points for panel in found.panels])
+    quality = _quality(found, points)
     return Figure(
         "cost",
         f"{task.primary.title} against parameters, seconds of training and peak memory",
-        _caption(found),
-        lambda: _panels(found),
-        {entry: entry for entry in _named(found)},
+        _caption(found, points),
+        lambda: [_panel(panel, quality) for panel in found.panels],
+        {entry: entry for entry in _named(points)},
     )
 
 
-def _caption(found: Tradeoffs) -> str:
-    points = pd.concat([panel.points for panel in found.panels])
+def _caption(found: Tradeoffs, points: pd.DataFrame) -> str:
     parts = ["A mark is an encoding's mean."]
     if np.isfinite(points["quality_low"]).any():
         parts.append(
@@ -100,22 +100,16 @@ def front_text(found: Tradeoffs) -> str:
     )
 
 
-def _named(found: Tradeoffs) -> list[str]:
+def _named(points: pd.DataFrame) -> list[str]:
     """Entries on a front, then the best others: as many as there are colours."""
-    points = [panel.points for panel in found.panels]
-    on_front = {entry for p in points for entry in p.loc[p["front"], "entry"]}
-    order = dict.fromkeys(entry for p in points for entry in p["entry"])
+    on_front = set(points.loc[points["front"], "entry"])
+    order = list(dict.fromkeys(points["entry"]))
     ranked = [entry for entry in order if entry in on_front]
     if len(ranked) > SHOWN:
         # A long front is named all along, from the best to the cheapest.
         chosen = np.linspace(0, len(ranked) - 1, SHOWN).round().astype(int)
         return [ranked[place] for place in chosen]
     return [*ranked, *(entry for entry in order if entry not in on_front)][:SHOWN]
-
-
-def _panels(found: Tradeoffs) -> list[Panel]:
-    quality = _quality(found)
-    return [_panel(panel, quality) for panel in found.panels]
 
 
 def _panel(panel: CostPoints, quality: Axis) -> Panel:
@@ -126,57 +120,46 @@ def _panel(panel: CostPoints, quality: Axis) -> Panel:
     front = Series(
         "", stair["cost"].to_numpy(), stair["quality"].to_numpy(), "steps", label="Pareto front"
     )
-    return Panel(
-        Axis(f"{panel.label} ↓", "log" if log else "linear"),
-        quality,
-        [*(_point(row) for row in rows_of(drawn)), front],
-        panel.where,
-    )
+    axis = Axis(f"{panel.label} ↓", "log" if log else "linear")
+    return Panel(axis, quality, [*(_point(row) for row in rows_of(drawn)), front], panel.where)
 
 
-def _point(row: dict[str, Any]) -> Series:
+def _point(row: Mapping[str, Any]) -> Series:
     """An entry's mark, with bars where they have a length."""
-    low, high = _bar(row, "quality")
-    x_low, x_high = _bar(row, "cost")
+    values = {name: np.array([row[name]], dtype=np.float64) for name in row if name != "entry"}
+    upright = row["quality_low"] < row["quality_high"] < math.inf
+    level = row["cost_low"] < row["cost_high"]
     return Series(
         row["entry"],
-        np.array([row["cost"]], dtype=np.float64),
-        np.array([row["quality"]]),
+        values["cost"],
+        values["quality"],
         "points",
-        low=low,
-        high=high,
-        x_low=x_low,
-        x_high=x_high,
+        low=values["quality_low"] if upright else None,
+        high=values["quality_high"] if upright else None,
+        x_low=values["cost_low"] if level else None,
+        x_high=values["cost_high"] if level else None,
         faint=not row["front"],
     )
 
 
-def _bar(row: dict[str, Any], of: str) -> tuple[np.ndarray, np.ndarray] | tuple[None, None]:
-    low, high = row[f"{of}_low"], row[f"{of}_high"]
-    if not (math.isfinite(low + high) and low < high):
-        return None, None
-    return np.array([low]), np.array([high])
-
-
-def _quality(found: Tradeoffs) -> Axis:
+def _quality(found: Tradeoffs, points: pd.DataFrame) -> Axis:
     """Room for the means, and for bars up to half as much again: of two cells they are huge.
 
     An error that spans decades gets a log axis; dB and shares are on a scale of their own.
     """
-    points = pd.concat([panel.points for panel in found.panels])
     values = points[["quality", "quality_low", "quality_high"]].to_numpy(dtype=np.float64)
-    means = values[:, 0]
-    log = found.metric.direction == "lower" and means.min() > 0 and means.max() > 8 * means.min()
+    low, high = values[:, 0].min(), values[:, 0].max()
+    log = found.metric.direction == "lower" and low > 0 and high > 8 * low
     if log:
         # An interval may reach below zero, which no log axis shows.
         values = np.log(np.where(values > 0, values, np.nan))
-        means = values[:, 0]
-    low, high = float(means.min()), float(means.max())
+        low, high = values[:, 0].min(), values[:, 0].max()
     reach = 0.5 * (high - low) if high > low else math.inf
     low = max(float(np.nanmin(values)), low - reach)
     high = min(float(np.nanmax(values)), high + reach)
     margin = 0.1 * (high - low) or 0.05 * abs(high) or 1.0
-    limits = (low - margin, high + margin)
-    if log:
-        limits = math.exp(limits[0]), math.exp(limits[1])
-    return Axis(found.metric.heading, "log" if log else "linear", limits)
+    limits = np.array([low - margin, high + margin])
+    limits = np.exp(limits) if log else limits
+    return Axis(
+        found.metric.heading, "log" if log else "linear", (float(limits[0]), float(limits[1]))
+    )

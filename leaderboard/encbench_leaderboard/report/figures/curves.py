@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from encbench.results.records import Record, StoredRecord
+from encbench.results.records import StoredRecord
 from encbench_leaderboard.board.table import TaskBoard
 from encbench_leaderboard.report.blocks import Axis, Figure, Panel, Series
 from encbench_leaderboard.report.figures.selection import (
@@ -23,12 +24,9 @@ SEEDS = 5
 
 
 def curves_figure(task: TaskBoard) -> Figure | None:
-    """Training loss (log) and the followed metric against the step; a line for each first seed.
-
-    Lines are averaged over neighbouring intervals down to ``POINTS``. A curve that stops early
-    ends in a cross: training diverged or was cut there. None of a category: its targets differ,
-    and so do their steps.
-    """
+    """Training loss (log) and the followed metric against the step; a line for each first seed,
+    averaged over neighbouring intervals down to ``POINTS``. A curve that stops early ends in a
+    cross. None of a category: its targets differ, and so do their steps."""
     if task.targets:
         return None
     entries = dict(
@@ -41,7 +39,7 @@ def curves_figure(task: TaskBoard) -> Figure | None:
         "curves",
         f"training loss and {task.primary.title} against the step",
         f"A line a seed{seeds}, the loss averaged over neighbouring steps; × marks where "
-        f"training stopped early.{best_note(task)}",
+        f"training stopped early, which may lie outside the picture.{best_note(task)}",
         lambda: _panels(task, entries),
         {entry: entry for entry in list(entries)[:SHOWN]},
     )
@@ -49,17 +47,16 @@ def curves_figure(task: TaskBoard) -> Figure | None:
 
 def _panels(task: TaskBoard, entries: Mapping[str, Sequence[StoredRecord]]) -> list[Panel]:
     kept = {
-        entry: shown
+        entry: [stored for stored in records if len(_points(stored, "loss")[0])]
         for entry, records in entries.items()
-        if (shown := [stored for stored in records if len(_points(stored, "loss")[0])])
     }
-    if not kept:
+    curves = [stored.record.curve for records in kept.values() for stored in records]
+    if not curves:
         return []
-    followed = next(iter(kept.values()))[0].record.curve
-    metric = next((m for m in task.metrics if m.name == followed), None)
+    metric = next((m for m in task.metrics if m.name == curves[0]), None)
     axes = {
         "loss": Axis("training loss", "log"),
-        "curve": Axis(metric.heading if metric else followed),
+        "curve": Axis(metric.heading if metric else curves[0]),
     }
     panels = []
     for name, axis in axes.items():
@@ -70,8 +67,21 @@ def _panels(task: TaskBoard, entries: Mapping[str, Sequence[StoredRecord]]) -> l
             if (line := _line(entry, stored, name, many=len(records) > 1)) is not None
         ]
         if series:
+            axis = replace(axis, limits=_limits(series, axis.scale))
             panels.append(Panel(Axis("optimizer step"), axis, series))
     return panels
+
+
+def _limits(series: Sequence[Series], scale: str) -> tuple[float, float] | None:
+    """Room for what finished, and for the beginning of what diverged; None where all finished."""
+    finished = [line.y for line in series if not line.end]
+    if not finished or len(finished) == len(series):
+        return None
+    low, high = (float(edge(np.concatenate(finished))) for edge in (np.min, np.max))
+    if scale == "log":
+        return low / 2, high * 10
+    margin = 0.1 * (high - low) or 1.0
+    return low - margin, high + margin
 
 
 def _points(stored: StoredRecord, name: str) -> tuple[np.ndarray, np.ndarray]:
@@ -86,10 +96,8 @@ def _points(stored: StoredRecord, name: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def thinned(step: np.ndarray, value: np.ndarray, points: int) -> tuple[np.ndarray, np.ndarray]:
-    """A curve (n,), (n,) as at most so many means of neighbours, each at its last step.
-
-    The first value stands for itself: what training starts from is no noise.
-    """
+    """A curve (n,), (n,) as at most so many means of neighbours, each at its last step; the first
+    value stands for itself, for what training starts from is no noise."""
     if len(step) <= points:
         return step, value
     edges = np.linspace(1, len(step), points).round().astype(int)
@@ -102,22 +110,19 @@ def _line(entry: str, stored: StoredRecord, name: str, *, many: bool) -> Series 
     step, value = thinned(*_points(stored, name), POINTS[name])
     if not len(step):
         return None
+    record = stored.record
+    totals = {"epoch": record.epochs, "training time [s]": record.durations.get("training", 0.0)}
     return Series(
         entry,
         step,
         value,
         style="thin" if many else "solid",
-        label=f"seed {stored.record.cell.seed}",
-        other_x=_other_units(stored.record, step),
-        end="" if stored.record.status == "ok" else "stopped",
+        label=f"seed {record.cell.seed}",
+        # Where the record says what all its steps took.
+        other_x={
+            title: step * (total / record.steps)
+            for title, total in totals.items()
+            if record.steps and total
+        },
+        end="" if record.status == "ok" else "stopped",
     )
-
-
-def _other_units(record: Record, step: np.ndarray) -> dict[str, np.ndarray]:
-    """Steps (n,) as epochs and as seconds, where the record says what all its steps took."""
-    totals = {"epoch": record.epochs, "training time [s]": record.durations.get("training", 0.0)}
-    return {
-        title: step * (total / record.steps)
-        for title, total in totals.items()
-        if record.steps and total
-    }

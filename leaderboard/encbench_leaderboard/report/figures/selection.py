@@ -22,12 +22,8 @@ READ = 300
 def best_entries(
     task: TaskBoard, records_of: Callable[[str], Sequence[StoredRecord]]
 ) -> Iterator[tuple[str, Sequence[StoredRecord]]]:
-    """The best entries, in the table's order, with the records that are to be drawn of each.
-
-    Args:
-        task: what the figure is of.
-        records_of: the records of an entry that can be drawn; none leaves the entry out.
-    """
+    """The best entries, in the table's order, with the records that are to be drawn of each; one
+    without any is left out."""
     shown = read = 0
     for entry in task.standings["entry"]:
         records = records_of(entry)
@@ -61,11 +57,9 @@ def spread(groups: Sequence[Hashable], most: int) -> list[int]:
 
 
 def thin_index(size: int, level: int = 250, ends: int = 40) -> np.ndarray:
-    """Indices 0 … size - 1 of a line's points that a screen can show: both ends are kept.
-
-    Evenly spaced ones, a few pixels apart, and geometrically spaced ones from both ends, where
-    spectra bend and where a log axis shows more.
-    """
+    """Indices 0 … size - 1 of points that a screen can show: evenly spaced ones, a few pixels
+    apart, and geometrically spaced ones from both ends, where spectra bend and a log axis shows
+    more."""
     if size <= level + 2 * ends:
         return np.arange(size)
     head = np.geomspace(1, size, ends).round().astype(np.int64) - 1

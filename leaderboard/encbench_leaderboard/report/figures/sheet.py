@@ -19,11 +19,9 @@ FIRST = (TARGET, PREDICTION, "error")
 
 
 def sheet(task: TaskBoard) -> Pictures | None:
-    """The target, and all pictures of the best entries: of each the first seed that finished.
-
-    An entry without a readable prediction of the target's size is left out, and the caption
-    names it. None where no entry has one, and of a category, whose targets differ.
-    """
+    """The target, and all pictures of the best entries: of each the first seed that finished. An
+    entry without a readable prediction of the target's size is left out, and the caption names it.
+    None where no entry has one, and of a category, whose targets differ."""
     if task.targets:
         return None
     target: tuple[Path, tuple[int, int]] | None = None
@@ -63,11 +61,11 @@ def sheet(task: TaskBoard) -> Pictures | None:
         return None
     return Pictures(
         "sheet",
-        "target, predictions, magnified crops and error maps side by side",
-        "Top row of a block: target and predictions. Below: the marked window, where the target "
-        "varies most, magnified; and the absolute error on one common scale."
-        + _without_picture(missing),
+        "target, predictions and errors side by side",
+        f"The target, and what each encoding made of it.{_without_picture(missing)}",
         [Tile(target[0], TARGET, None), *tiles],
+        "Top row of a block: target and predictions. Below: the marked window, where the target "
+        "varies most, magnified; and the absolute error on one common scale.",
     )
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -49,13 +49,10 @@ class _Entry:
 
 
 def spectra_figure(task: TaskBoard) -> Figure | None:
-    """Spectra of K, and of the MLP's part alone where it was recorded.
-
-    An entry with one cell is drawn as it is; the spectra of several as their geometric mean,
-    see ``spectra_mean``, at the end of training with a band from the 10th to the 90th
-    percentile over seeds, or over the targets of a category. What is below the floor is counted
-    in the legend and never drawn; a mean is thin where it is an upper bound.
-    """
+    """Spectra of K, and of the MLP's part alone where it was recorded; those of several cells as
+    their geometric mean, see ``spectra_mean``, with a band at the end of training. What is below
+    the floor is counted in the legend and never drawn; a mean is thin where it is an upper
+    bound."""
     entries = _entries(task)
     if not entries:
         return None
@@ -159,66 +156,58 @@ def _title(summaries: Sequence[SpectrumSummary]) -> str:
     return f"NTK ({kernel} kernel, N = {n} points)"
 
 
-Spectra = Mapping[str, tuple[np.ndarray, float]]
-"""Moment to eigenvalues and floor."""
+def _spectra(stored: StoredRecord, part: str) -> dict[str, tuple[np.ndarray, float]]:
+    """Moment to eigenvalues (M,) and floor."""
+    return {
+        summary.when: (values, floor_of(summary, values, part))
+        for summary in stored.record.spectra
+        if len(values := stored.arrays.get(f"spectrum_{part}{summary.when}", np.empty(0)))
+    }
 
 
-def _spectra(stored: StoredRecord, part: str) -> Spectra:
-    found: dict[str, tuple[np.ndarray, float]] = {}
-    for summary in stored.record.spectra:
-        values = stored.arrays.get(f"spectrum_{part}{summary.when}")
-        if values is not None and len(values):
-            found[summary.when] = values, floor_of(summary, values, part)
-    return found
-
-
-def _lines(entry: _Entry, part: str, *, one_size: bool) -> list[Series]:
+def _lines(entry: _Entry, part: str, *, one_size: bool) -> Iterator[Series]:
     """A line a moment, and of a mean that ends in an upper bound a second one."""
     spectra = [_spectra(stored, part) for stored in entry.records]
-    lines: list[Series] = []
     for when in WHENS:
-        if len(spectra) == 1:
-            if when in spectra[0]:
-                lines += _single(entry.name, when, *spectra[0][when], one_size=one_size)
+        taken = [i for i, found in enumerate(spectra) if when in found]
+        if len(spectra) == 1 and taken:
+            yield from _single(entry.name, when, *spectra[0][when], one_size=one_size)
             continue
         # Without a floor rounding noise would pass for values.
-        taken = [i for i, found in enumerate(spectra) if when in found and found[when][1] > 0]
+        taken = [i for i in taken if spectra[i][when][1] > 0]
         if taken:
             groups = [entry.groups[i] for i in taken]
             mean = mean_spectrum([spectra[i][when] for i in taken], groups, length=PLACES)
-            lines += _averaged(entry.name, when, mean)
-    return lines
+            yield from _averaged(entry.name, when, mean)
 
 
 def _single(
     entry: str, when: str, values: np.ndarray, floor: float, *, one_size: bool
-) -> list[Series]:
+) -> Iterator[Series]:
     above = resolved(values, floor)
-    if not len(above):
-        return []
-    at = thin_index(len(above))
-    index = at + 1.0 if one_size else (at + 1.0) / len(values)
-    end: Literal["", "cut"] = "cut" if len(above) < len(values) else ""
-    return [Series(entry, index, above[at], style=STYLES[when], label=when, end=end)]
+    if len(above):
+        at = thin_index(len(above))
+        index = at + 1.0 if one_size else (at + 1.0) / len(values)
+        cut = len(above) < len(values)
+        style = STYLES[when]
+        yield Series(entry, index, above[at], style=style, label=when, end="cut" if cut else "")
 
 
-def _averaged(entry: str, when: str, mean: MeanSpectrum) -> list[Series]:
+def _averaged(entry: str, when: str, mean: MeanSpectrum) -> Iterator[Series]:
     known = int((~np.isnan(mean.mean)).sum())
     certain = known - int(mean.bounded.sum())
-    parts = []
-    if certain:
-        at = thin_index(certain)
-        parts.append(_part(entry, when, mean, at))
-    if known > certain:
-        # From the last place that all resolve, so that the line has no gap.
-        start = max(certain - 1, 0)
-        bound = _part(entry, when, mean, start + thin_index(known - start))
-        parts.append(replace(bound, style="thin", label=f"{when}, upper bound"))
-    if parts and known < len(mean.mean):
-        parts[-1] = replace(parts[-1], end="cut")
-    return parts
-
-
-def _part(entry: str, when: str, mean: MeanSpectrum, at: np.ndarray) -> Series:
-    band = {"low": mean.low[at], "high": mean.high[at]} if when == "end" else {}
-    return Series(entry, mean.place[at], mean.mean[at], style=STYLES[when], label=when, **band)
+    # The bound starts at the last place that all resolve, so that the line has no gap.
+    for start, stop, bound in ((0, certain, False), (max(certain - 1, 0), known, True)):
+        if stop > (certain if bound else 0):
+            at = start + thin_index(stop - start)
+            cut = stop == known < len(mean.mean)
+            yield Series(
+                entry,
+                mean.place[at],
+                mean.mean[at],
+                style="thin" if bound else STYLES[when],
+                label=f"{when}, upper bound" if bound else when,
+                low=mean.low[at] if when == "end" else None,
+                high=mean.high[at] if when == "end" else None,
+                end="cut" if cut else "",
+            )

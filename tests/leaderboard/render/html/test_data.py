@@ -7,7 +7,7 @@ import math
 from typing import Any
 
 import numpy as np
-from encbench_leaderboard.render.html import markup
+from encbench_leaderboard.render.html import document
 from encbench_leaderboard.render.html.data import Entries, embedded
 from encbench_leaderboard.render.html.datatables import table_options
 from encbench_leaderboard.render.html.plots import plot_data
@@ -94,12 +94,12 @@ def test_figures_beyond_the_limit_are_neither_read_nor_drawn(monkeypatch: Any) -
         return [Panel(Axis("x"), Axis("y"), series)]
 
     figures = [Figure(name, name, "", build, {"a": "a"}) for name in ("first", "second", "third")]
-    monkeypatch.setattr(markup, "FIGURES", 1000)
-    html = markup.Body(Page("p", figures, ["a"])).html
+    monkeypatch.setattr(document, "FIGURES", 1000)
+    html = document.Body(Page("p", figures, ["a"])).html
     assert html.count("Left out to keep this file small") == 2
     assert html.count('class="plot"') == len(read) == 1
 
 
 def test_a_figure_without_data_is_not_there() -> None:
-    html = markup.Body(Page("p", [Figure("f", "spectra", "caption", list)], [])).html
+    html = document.Body(Page("p", [Figure("f", "spectra", "caption", list)], [])).html
     assert "caption" not in html

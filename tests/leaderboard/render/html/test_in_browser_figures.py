@@ -172,3 +172,11 @@ def test_a_figure_is_saved_as_picture_and_as_numbers(opened: Opened) -> None:
     series = curves(KEPT).series[1]
     made = zip(series.x, series.y, strict=True)
     assert {(float(x), float(y)) for x, y in found} == {(float(x), float(y)) for x, y in made}
+
+
+def test_the_label_of_a_line_goes_with_the_line(opened: Opened) -> None:
+    opened.figure("spectra").locator(".legend button[data-entry]").nth(1).focus()
+    opened.page.keyboard.press("ArrowRight")
+    expect(opened.tip()).to_have_count(1)
+    opened.page.keyboard.press("Enter")
+    expect(opened.tip()).to_have_count(0)

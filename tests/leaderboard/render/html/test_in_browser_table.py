@@ -53,6 +53,15 @@ def test_keys_alone_sort_find_filter_and_open(opened: Opened) -> None:
     expect(opened.opened()).to_have_count(0)
 
 
+def test_what_is_filtered_away_under_the_pointer_is_no_longer_lit(opened: Opened) -> None:
+    rules = "() => document.adoptedStyleSheets[0].cssRules.length"
+    opened.entries().filter(has_text="siren").hover()
+    assert opened.page.evaluate(rules) > 0
+    opened.page.evaluate("() => { location.hash = '#find=nothing-of-that-name' }")
+    expect(opened.rows()).to_have_count(0)
+    assert opened.page.evaluate(rules) == 0
+
+
 def test_the_arrow_keys_walk_from_row_to_row(opened: Opened) -> None:
     opened.rows().first.focus()
     for _ in range(2):

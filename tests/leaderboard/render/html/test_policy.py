@@ -9,9 +9,9 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from encbench_leaderboard.render.html import html_page, libraries
+from encbench_leaderboard.render.html import document, html_page
+from encbench_leaderboard.render.html.document import to_html
 from encbench_leaderboard.render.html.plots import escaped
-from encbench_leaderboard.render.html.prose import to_html
 from encbench_leaderboard.report.blocks import Page, Text
 
 from encbench.errors import EncbenchError
@@ -94,7 +94,7 @@ def test_text_in_a_figure_is_neither_markup_nor_template() -> None:
 
 
 def test_nothing_in_a_library_ends_its_script() -> None:
-    for script in (libraries.datatables(), libraries.plotly_js()):
+    for script in (document.datatables_js(), document.plotly_js()):
         assert not re.search(r"<!--|</?script", script, flags=re.IGNORECASE)
 
 
@@ -105,7 +105,7 @@ def test_another_bundle_of_tables_is_one_clear_error(
     bundle.write_text("var table = 1;")
     monkeypatch.setattr("itables.options.dt_bundle", bundle)
     with pytest.raises(EncbenchError, match=r"no default export; install the version"):
-        libraries.datatables.__wrapped__()
+        document.datatables_js.__wrapped__()
 
 
 def test_a_page_without_tasks_tables_or_figures_is_a_page() -> None:
