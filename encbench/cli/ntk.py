@@ -57,7 +57,7 @@ def ntk(
     """NTK spectra at initialization, untrained.
 
     The exact kernel in float64, its eigenvalues, the floor below which they are noise, and the
-    largest stable learning rate. Without -e or -t, those of the quick suite are taken.
+    critical learning rate. Without -e or -t, those of the quick suite are taken.
 
     \b
     Examples:
@@ -167,5 +167,6 @@ def _legend(found: list[Initial], matrix_free: bool) -> str:
         )
     return (
         f"\n{kernel} kernel of {sizes} points, at initialization. Eigenvalues below the floor are "
-        "rounding noise. lr_crit: largest stable learning rate of full-batch gradient descent."
+        "rounding noise. Below lr_crit full-batch gradient descent on the linearized model is "
+        "stable."
     )

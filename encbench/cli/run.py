@@ -52,7 +52,7 @@ def run(
     steps: Annotated[int | None, typer.Option(help="Optimizer steps, instead of epochs.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Points a step.")] = None,
     lr: Annotated[
-        str | None, typer.Option(help='A number, or "auto": lr-factor × the largest stable one.')
+        str | None, typer.Option(help='A number, or "auto": lr-factor × lr_crit.')
     ] = None,
     optimizer: Annotated[str | None, typer.Option(help="sgd or adam.")] = None,
     width: Annotated[int | None, typer.Option(help="Units of a hidden layer.")] = None,

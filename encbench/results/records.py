@@ -51,7 +51,7 @@ class ErrorInfo(Data):
 
 
 class LearningRate(Data):
-    """The learning rate used, beside the largest stable one at initialization."""
+    """The learning rate used, beside the critical one of the network at initialization."""
 
     value: float
     critical: float | None = None
@@ -70,7 +70,7 @@ class PartSummary(Data):
 
 
 class WeylSummary(Data):
-    """Theorem 1 of the paper on this kernel: λ_i(K_MLP) + λ_n(K_enc) ≤ λ_i(K) for all i."""
+    """Weyl's inequality on this kernel's parts: λ_i(K_MLP) + λ_n(K_enc) ≤ λ_i(K) for all i."""
 
     ok: bool
     worst: float
