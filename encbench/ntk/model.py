@@ -1,15 +1,14 @@
-"""The model that a kernel is computed of: checked, copied, and observed through forward hooks."""
+"""The model that a kernel is computed of: checked, and copied."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
-from typing import Any, Literal, get_args
+from collections.abc import Sequence
+from typing import Literal, get_args
 
 import psutil
 import torch
 from torch import Tensor, nn
-from torch.utils.hooks import RemovableHandle
 
 from encbench.contracts.encoding import Encoding
 from encbench.errors import NtkError, ParameterError, did_you_mean
@@ -112,8 +111,8 @@ def _resolve_device(model: nn.Module, device: torch.device | str | None) -> torc
     return target
 
 
-def check_output(model: nn.Module, x: Tensor) -> None:
-    """Raise NtkError unless the model maps x (n, d) to finite (n, O), each row independently."""
+def check_output(model: nn.Module, x: Tensor) -> int:
+    """O; raise NtkError unless the model maps x (n, d) to finite (n, O), each row independently."""
     with torch.no_grad():
         f = model(x)
         if not isinstance(f, Tensor) or f.ndim != 2 or len(f) != len(x):
@@ -127,6 +126,7 @@ def check_output(model: nn.Module, x: Tensor) -> None:
             "f(x) changes with the other points of the batch (or at random), and the kernel needs "
             "f(x) to depend on x alone; remove what mixes the points"
         )
+    return f.shape[1]
 
 
 def check_finite(f: Tensor) -> None:
@@ -163,63 +163,3 @@ def require_memory(
         f"take at most {fits} points, fewer parts or outputs='trace', "
         "or multiply without forming it: encbench.ntk.operator"
     )
-
-
-class Hooks:
-    """Forward hooks that keep the input and output of modules, as a context manager.
-
-    ``inputs[name]`` is detached; ``outputs[name]`` is part of the graph, even where nothing
-    before it requires gradients, so that autograd can differentiate with respect to it.
-
-    Args:
-        model: the modules' root.
-        names: modules to observe, by their names in ``model.named_modules()``.
-        features: also observe ``model.encoding``, under the name ``FEATURES``.
-    """
-
-    FEATURES = "encoding (features)"
-
-    def __init__(self, model: nn.Module, names: Sequence[str], features: bool) -> None:
-        self.inputs: dict[str, Tensor] = {}
-        self.outputs: dict[str, Tensor] = {}
-        self._calls: dict[str, int] = {}
-        self._modules = {name: model.get_submodule(name) for name in names}
-        if features:
-            self._modules[self.FEATURES] = model.get_submodule("encoding")
-        self._handles: list[RemovableHandle] = []
-
-    def __enter__(self) -> Hooks:
-        for name, module in self._modules.items():
-            self._handles.append(module.register_forward_hook(self._recorder(name)))
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        for handle in self._handles:
-            handle.remove()
-
-    def clear(self) -> None:
-        """Forget the last forward pass."""
-        self.inputs.clear()
-        self.outputs.clear()
-        self._calls.clear()
-
-    def valid(self, name: str, rows: int) -> bool:
-        """Whether the module was called once, and mapped (rows, n_in) to (rows, n_out)."""
-        if self._calls.get(name) != 1:
-            return False
-        shapes = (self.inputs[name].shape, self.outputs[name].shape)
-        return all(len(shape) == 2 and shape[0] == rows for shape in shapes)
-
-    def _recorder(self, name: str) -> Callable[[nn.Module, Any, Any], Tensor | None]:
-        def record(module: nn.Module, args: Any, out: Any) -> Tensor | None:
-            if not args or not isinstance(args[0], Tensor) or not isinstance(out, Tensor):
-                self._calls[name] = 2  # not a call with one tensor: never valid
-                return None
-            self._calls[name] = self._calls.get(name, 0) + 1
-            self.inputs[name] = args[0].detach()
-            h = out if out.requires_grad else out.detach().requires_grad_()
-            self.outputs[name] = h
-            # An activation that works in place must not change h, so it gets a copy.
-            return h.clone()
-
-        return record
