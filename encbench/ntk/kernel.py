@@ -8,9 +8,17 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from encbench.ntk.autograd import jacobian
 from encbench.ntk.capture import KernelTerms, capture
 from encbench.ntk.model import OUTPUTS, Outputs, check_choice, require_memory, working_copy
-from encbench.ntk.structure import PARTS, KernelMethod, Part, Structure, find_structure
+from encbench.ntk.structure import (
+    PARTS,
+    KernelMethod,
+    Part,
+    Structure,
+    find_structure,
+    part_of,
+)
 from encbench.ntk.terms import Workspace, chunks
 
 ROWS = 256  # of a tile: small enough for the cache
@@ -38,6 +46,7 @@ class Ntk:
     is slow and works for all."""
 
 
+@torch.inference_mode(False)
 def empirical_ntk(
     model: nn.Module,
     x: Tensor,
@@ -98,6 +107,7 @@ def empirical_ntk(
     return Ntk(total, kept, outputs, len(points), structure.out_dim, methods)
 
 
+@torch.inference_mode(False)
 def cross_ntk(
     model: nn.Module,
     x: Tensor,
@@ -123,6 +133,23 @@ def cross_ntk(
     for strip in chunks(rows.stop, ROWS):
         tiles.fill(strip, cols)
     return tiles.kernel
+
+
+def brute_force_ntk(model: nn.Module, x: Tensor) -> dict[Part, Tensor]:
+    """Both parts of the full kernel from the Jacobian, row by row: the reference of the others.
+
+    For a few points x (N, d), in the model's dtype. Shapes and order of indices as in ``Ntk``.
+    """
+    trained = [name for name, p in model.named_parameters() if p.requires_grad]
+    kernels = {}
+    for part in PARTS:
+        names = [name for name in trained if part_of(name) == part]
+        if names:
+            rows = jacobian(model, names, x, by_points=True).flatten(0, 1)
+        else:
+            rows = x.new_zeros(model(x).numel(), 1)
+        kernels[part] = rows @ rows.T
+    return kernels
 
 
 def _require(structure: Structure, x: Tensor, outputs: Outputs, squares: int) -> int:

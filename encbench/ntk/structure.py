@@ -7,8 +7,8 @@ used outside its module, inputs of higher rank), the Jacobian is used.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, Literal
@@ -21,7 +21,7 @@ from encbench.contracts.encoding import Encoding, SparseBlock
 from encbench.errors import NtkError, PluginError
 from encbench.network.mlp import NTKLinear
 from encbench.ntk.autograd import dense, leaves_of
-from encbench.ntk.model import check_finite, check_output, encoding_of
+from encbench.ntk.model import cast, check_finite, check_output, copied, encoding_of
 from encbench.ntk.terms import chunks
 
 Part = Literal["mlp", "encoding"]
@@ -142,9 +142,13 @@ def find_structure(model: nn.Module, x: Tensor, trainable: set[str]) -> Structur
         PluginError: the encoding's sparse Jacobian contradicts autograd or its own contract.
     """
     chosen = torch.linspace(0, len(x) - 1, PROBE).round().long()
-    out_dim = check_output(model, x[chosen.to(x.device)])
+    probe = x[chosen.to(x.device)]
+    out_dim = check_output(model, probe)
     if x.dtype != torch.float64:  # float32 would not show that a gradient is slightly wrong
-        model, x = copy.deepcopy(model).to(torch.float64), x.double()
+        exact = cast(copied(model), torch.float64)
+        with suppress(NtkError):  # a model of float32 alone is verified in float32
+            check_output(exact, probe.double())
+            model, x = exact, x.double()
     proposed = _propose_layers(model, trainable)
     comparison = _Comparison(model, proposed, trainable)
     with Hooks(comparison.modules) as hooks:

@@ -15,11 +15,11 @@ from encbench import ntk
 from encbench.contracts.encoding import Encoding
 from encbench.errors import EncbenchError, PluginError
 from encbench.network.mlp import CoordinateMLP
+from encbench.ntk.kernel import brute_force_ntk
 from encbench.plugins.parameters import validate_parameters
 from encbench.plugins.registry import default_registry
 from encbench.plugins.selector import parse_selector
 from encbench.results.provenance import Provenance
-from encbench.testing.jacobian import brute_force_ntk
 
 Operation = Literal["forward", "backward", "step", "ntk"]
 OPERATIONS: tuple[Operation, ...] = ("forward", "backward", "step", "ntk")
