@@ -42,6 +42,7 @@ class Diagnosis:
     """ReLU modules all of whose units are 0 at every point: layers before them do not learn."""
 
 
+@torch.inference_mode(False)
 def diagnose(model: nn.Module, x: Tensor, *, device: torch.device | str | None = None) -> Diagnosis:
     """Counts from a model's activation pattern at x (N, d), in float64, without its kernel.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import psutil
 import torch
@@ -32,7 +32,8 @@ def working_copy(
     """A copy of the model in eval mode, x beside it, and the names of its trainable parameters.
 
     The copy and x (N, d) are in ``dtype`` on ``device`` (None: the model's own). The caller's
-    model is not changed. All parameters of the copy have requires_grad False.
+    model is not changed. All parameters of the copy have requires_grad False. Wrappers that
+    compute the same (compiled, replicated over devices) are left out of the copy.
 
     Raises:
         NtkError: x is not an (N, d) array of finite coordinates in the domain, or the model
@@ -41,21 +42,48 @@ def working_copy(
     """
     if dtype not in (torch.float64, torch.float32):
         raise ParameterError(f"dtype must be torch.float64 or torch.float32, got {dtype}")
-    _check_model(model)
-    _check_points(model, x)
     target = _resolve_device(model, device)
-    trainable = {name for name, p in model.named_parameters() if p.requires_grad}
+    private = copied(model).eval()
+    _check_model(private)
+    _check_points(private, x)
+    trainable = {name for name, p in private.named_parameters() if p.requires_grad}
     if not trainable:
         raise NtkError(
             "the model has no trainable parameter, so its kernel is zero; "
             "set requires_grad on the parameters that are to be trained"
         )
-    private = copy.deepcopy(model).to(device=target, dtype=dtype).eval()
     for parameter in private.parameters():
         parameter.requires_grad_(False)
         parameter.grad = None
     # One cast from the caller's coordinates: going through float32 would change the kernel.
-    return private, x.detach().to(device=target, dtype=dtype), trainable
+    points = x.detach().clone().to(device=target, dtype=dtype)
+    return cast(private.to(target), dtype), points, trainable
+
+
+def copied(model: nn.Module) -> nn.Module:
+    """A deep copy of a model without the wrappers that compute the same."""
+    memo: dict[int, Any] = {}
+    for module in reversed(list(model.modules())):
+        for value in vars(module).values():
+            # Hooks of weight_norm and prune compute such tensors anew in each call.
+            if isinstance(value, Tensor) and not value.is_leaf:
+                memo[id(value)] = value.detach().clone()
+        wrapped = getattr(module, "_orig_mod", None)  # of torch.compile
+        if isinstance(module, nn.DataParallel | nn.parallel.DistributedDataParallel):
+            wrapped = module.module
+        if wrapped is not None:
+            memo[id(module)] = copy.deepcopy(wrapped, memo)
+    return copy.deepcopy(model, memo)
+
+
+def cast(model: nn.Module, dtype: torch.dtype) -> nn.Module:
+    """The model itself in ``dtype``, or in the complex dtype of the same precision."""
+    for tensor in (*model.parameters(), *model.buffers()):
+        if tensor.is_complex():
+            tensor.data = tensor.data.to(dtype.to_complex())
+        elif tensor.is_floating_point():
+            tensor.data = tensor.data.to(dtype)
+    return model
 
 
 def encoding_of(model: nn.Module) -> Encoding | None:
@@ -112,12 +140,29 @@ def _resolve_device(model: nn.Module, device: torch.device | str | None) -> torc
 
 
 def check_output(model: nn.Module, x: Tensor) -> int:
-    """O; raise NtkError unless the model maps x (n, d) to finite (n, O), each row independently."""
+    """The number of outputs O at points x (n, d).
+
+    Raises:
+        NtkError: the model does not map x to finite real (n, O), each row independently.
+    """
     with torch.no_grad():
-        f = model(x)
+        try:
+            f = model(x)
+        except RuntimeError as error:
+            if "dtype" not in str(error):
+                raise
+            raise NtkError(
+                f"the model fails in {x.dtype}: {error}; let its forward take its dtype from its "
+                "input or its parameters, or pass dtype=torch.float32"
+            ) from error
         if not isinstance(f, Tensor) or f.ndim != 2 or len(f) != len(x):
             got = tuple(f.shape) if isinstance(f, Tensor) else type(f).__name__
             raise NtkError(f"the model must map (N, d) to (N, O), got {got} for N = {len(x)}")
+        if f.is_complex():
+            raise NtkError(
+                f"the model's output is {f.dtype}, and the kernel is that of real outputs; return "
+                "its real part, or torch.view_as_real(f).flatten(1)"
+            )
         check_finite(f)
         alone = torch.cat([model(row[None]) for row in x])
     tolerance = 1e4 * torch.finfo(f.dtype).eps * float(f.abs().max() + 1)

@@ -176,6 +176,7 @@ class NtkOperator(LinearOperator):  # type: ignore[misc] # scipy ships no types
         size = self.source.points * self.source.outputs
         super().__init__(dtype=np.float64, shape=(size, size))
 
+    @torch.inference_mode(False)
     def _matvec(self, v: np.ndarray) -> np.ndarray:
         vector = torch.from_numpy(np.ascontiguousarray(v, dtype=np.float64))
         vector = vector.to(self._like).view(self.source.points, self.source.outputs)
@@ -223,6 +224,7 @@ class NtkOperator(LinearOperator):  # type: ignore[misc] # scipy ships no types
         return Density(values, weights, self.shape[0], floor)
 
 
+@torch.inference_mode(False)
 def operator(
     model: nn.Module,
     x: Tensor,
