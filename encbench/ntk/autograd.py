@@ -176,7 +176,8 @@ class AutogradProducts:
             return result
 
         du = tuple(tangent[name] for name in self.names)
-        pushed: Tensor = twice_backward(forward, tuple(self.parameters.values()), du)[1]
+        values = tuple(self.parameters.values())
+        pushed: Tensor = twice_backward(forward, values, du)[1]  # type: ignore[no-untyped-call] # torch leaves it untyped
         return pushed
 
 
