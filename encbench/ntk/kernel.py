@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from encbench.errors import NtkError
 from encbench.ntk.autograd import jacobian
 from encbench.ntk.capture import KernelTerms, capture
-from encbench.ntk.model import OUTPUTS, Outputs, check_choice, require_memory, working_copy
+from encbench.ntk.model import OUTPUTS, Outputs, available_memory, check_choice, working_copy
 from encbench.ntk.structure import (
     PARTS,
     KernelMethod,
@@ -87,7 +88,7 @@ def empirical_ntk(
     private, points, trainable = working_copy(model, x, dtype, device)
     structure = find_structure(private, points, trainable)
     split = bool(parts) and structure.has_encoding
-    spare = _require(structure, points, outputs, 1 + len(set(parts)) if split else 1)
+    spare = _spare_memory(structure, points, outputs, 1 + len(set(parts)) if split else 1)
     terms = capture(private, points, structure, spare).of(outputs)
 
     def summed(chosen: Sequence[Part]) -> Tensor:
@@ -126,7 +127,7 @@ def cross_ntk(
     private, left, trainable = working_copy(model, x, dtype, device)
     both = torch.cat([left, right])
     structure = find_structure(private, both, trainable)
-    spare = _require(structure, both, outputs, 1)
+    spare = _spare_memory(structure, both, outputs, 1)
     terms = capture(private, both, structure, spare).of(outputs)
     rows, cols = slice(0, len(left)), slice(len(left), len(both))
     tiles = _Tiles(terms, PARTS, both, rows, cols)
@@ -152,12 +153,25 @@ def brute_force_ntk(model: nn.Module, x: Tensor) -> dict[Part, Tensor]:
     return kernels
 
 
-def _require(structure: Structure, x: Tensor, outputs: Outputs, squares: int) -> int:
-    """Bytes left free by that many square kernels and the factors of all terms."""
+def _spare_memory(structure: Structure, x: Tensor, outputs: Outputs, squares: int) -> int:
+    """Bytes left free by that many square kernels at x (N, d) and the factors of all terms.
+
+    Raises:
+        NtkError: they do not fit; the message states the largest N that does.
+    """
     each = structure.out_dim if outputs == "full" else 1
-    size = x.element_size()
-    squared, linear = squares * each**2 * size, structure.numbers_per_point * size
-    return require_memory(len(x), squared, linear, x.device, "a kernel")
+    squared = squares * each**2 * x.element_size()
+    linear = structure.numbers_per_point * x.element_size()
+    free, points = available_memory(x.device), len(x)
+    need = squared * points**2 + linear * points
+    if need <= free:
+        return free - need
+    fits = int((-linear + (linear**2 + 4 * squared * free) ** 0.5) / (2 * squared))
+    raise NtkError(
+        f"a kernel of {points} points needs {need / 2**30:.3g} GiB, {free / 2**30:.3g} GiB are "
+        f"free; take at most {fits} points, fewer parts or outputs='trace', or multiply without "
+        "forming it: encbench.ntk.operator"
+    )
 
 
 class _Tiles:

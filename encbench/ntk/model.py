@@ -188,23 +188,3 @@ def available_memory(device: torch.device) -> int:
         free, _ = torch.cuda.mem_get_info(device)
         return int(free)
     return int(psutil.virtual_memory().available)
-
-
-def require_memory(
-    points: int, squared: float, linear: float, device: torch.device, what: str
-) -> int:
-    """Bytes left free by an allocation of squared · N² + linear · N bytes for N points.
-
-    Raises:
-        NtkError: it does not fit; the message states the largest N that does.
-    """
-    free = available_memory(device)
-    need = squared * points**2 + linear * points
-    if need <= free:
-        return int(free - need)
-    fits = int((-linear + (linear**2 + 4 * squared * free) ** 0.5) / (2 * squared))
-    raise NtkError(
-        f"{what} of {points} points needs {need / 2**30:.3g} GiB, {free / 2**30:.3g} GiB are free; "
-        f"take at most {fits} points, fewer parts or outputs='trace', "
-        "or multiply without forming it: encbench.ntk.operator"
-    )
