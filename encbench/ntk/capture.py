@@ -81,7 +81,7 @@ def capture(model: nn.Module, x: Tensor, structure: Structure, spare: int = 0) -
     for layer in structure.layers:
         term = _layer_term(inputs.pop(layer.name), grads.pop(layer.name))
         if term is not None:
-            parts[layer.part].append(term)
+            parts[part_of(layer.name)].append(term)
     if blocks:
         features = grads.pop(FEATURES)
         parts["encoding"] += [_block_term(block, features) for block in blocks]

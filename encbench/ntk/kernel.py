@@ -87,7 +87,7 @@ def empirical_ntk(
         check_choice("a part", part, PARTS)
     private, points, trainable = working_copy(model, x, dtype, device)
     structure = find_structure(private, points, trainable)
-    split = bool(parts) and structure.has_encoding
+    split = bool(parts) and any(part_of(name) == "encoding" for name in trainable)
     spare = _spare_memory(structure, points, outputs, 1 + len(set(parts)) if split else 1)
     terms = capture(private, points, structure, spare).of(outputs)
 

@@ -29,6 +29,7 @@ PARTS: tuple[Part, ...] = ("mlp", "encoding")
 KernelMethod = Literal["layerwise", "sparse", "jacobian"]
 PROBE = 8  # points at which the shape of the output is looked at
 CHUNK = 1024  # points of one forward pass
+NAMES = {"weight", "bias"}
 FEATURES = "encoding (features)"
 """The encoding's name among the observed modules."""
 
@@ -38,7 +39,6 @@ class Layer:
     """h = scale · W a + shift · b, and which of W and b are trained."""
 
     name: str
-    part: Part
     scale: float
     shift: float
     weight: str | None
@@ -59,12 +59,6 @@ class Structure:
     """Parameters (full names) whose Jacobian is formed."""
     numbers_per_point: int
     """Numbers that the factors of all terms store for each point."""
-
-    @property
-    def has_encoding(self) -> bool:
-        """Whether any parameter of the encoding is trained."""
-        layers = any(layer.part == "encoding" for layer in self.layers)
-        return bool(self.tables) or layers or any(part_of(n) == "encoding" for n in self.rest)
 
     def method(self, name: str) -> KernelMethod:
         """The method used for one trainable parameter."""
@@ -247,17 +241,15 @@ def _propose_layers(model: nn.Module, trainable: set[str]) -> list[Layer]:
     layers = []
     for name, module in model.named_modules():
         # Exact types: a subclass or a parametrized layer may compute something else. Hooks, too.
-        if type(module) not in (nn.Linear, NTKLinear) or module._forward_pre_hooks:
+        if type(module) not in (nn.Linear, NTKLinear) or set(module._parameters) != NAMES:
             continue
-        if set(module._parameters) != {"weight", "bias"} or module._forward_hooks:
-            continue
-        if module.weight.is_complex():
+        if module._forward_pre_hooks or module._forward_hooks or module.weight.is_complex():
             continue
         scale, shift = (module.scale, module.beta) if type(module) is NTKLinear else (1.0, 1.0)
         prefix = f"{name}." if name else ""
         weight, bias = (n if n in trainable else None for n in (prefix + "weight", prefix + "bias"))
         if name and (weight or bias):
-            layers.append(Layer(name, part_of(name), float(scale), float(shift), weight, bias))
+            layers.append(Layer(name, float(scale), float(shift), weight, bias))
     return layers
 
 
