@@ -70,9 +70,8 @@ def _rows(model: nn.Module, leaves: dict[str, Tensor], point: Tensor) -> Iterato
 
 
 def leaves_of(model: nn.Module, names: Iterable[str]) -> dict[str, Tensor]:
-    """Copies of the named parameters, for ``functional_call``, that require gradients."""
-    chosen = {name: model.get_parameter(name) for name in names}
-    return {name: p.detach().clone().requires_grad_() for name, p in chosen.items()}
+    """The named parameters as leaves that require gradients, for ``functional_call``."""
+    return {name: model.get_parameter(name).detach().requires_grad_() for name in names}
 
 
 def dense(grad: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from encbench.contracts.encoding import SparseBlock
+from encbench.errors import NtkError
 from encbench.ntk.autograd import JacobianTerm
 from encbench.ntk.model import Outputs, encoding_of
 from encbench.ntk.structure import (
@@ -70,6 +71,7 @@ def capture(model: nn.Module, x: Tensor, structure: Structure, spare: int = 0) -
             are recomputed.
 
     Raises:
+        NtkError: the model calls other layers than when its structure was found.
         PluginError: the encoding's sparse blocks are invalid.
     """
     parts: dict[Part, list[Term]] = {"mlp": [], "encoding": []}
@@ -106,6 +108,11 @@ def _record(
             hooks.clear()
             with torch.enable_grad():
                 f = model(x[part])
+            if not all(hooks.valid(name, len(f)) for name in modules):
+                raise NtkError(
+                    "the model calls other layers when it is run again; its forward "
+                    "must depend on x alone"
+                )
             for layer in structure.layers:
                 _store_input(inputs, layer, hooks.inputs[layer.name], part, len(x))
             for a in range(structure.out_dim):
