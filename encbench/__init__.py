@@ -27,8 +27,7 @@ if TYPE_CHECKING:
     from encbench.contracts.encoding import Encoding, SparseBlock
     from encbench.contracts.metric import Metric, MetricValue
     from encbench.contracts.task import NetworkDefaults, Outcome, Task
-    from encbench.network.linear import NTKLinear
-    from encbench.network.mlp import CoordinateMLP
+    from encbench.network.mlp import CoordinateMLP, NTKLinear
     from encbench.results.records import Record, StoredRecord
     from encbench.results.store import Store
     from encbench.run.runner import run_suite

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from encbench.contracts.metric import Metric
-from encbench.errors import PluginError
+from encbench.metrics.iou import occupancies
 
 SMALLEST = 2.0**-24
 """Half the spacing of float32 below 1: float32 rounds probabilities closer to 1 to 1."""
@@ -24,12 +24,7 @@ def bce(probability: ArrayLike, inside: ArrayLike) -> float:
     Raises:
         PluginError: the shapes differ, or there are no points.
     """
-    p, truth = np.asarray(probability, np.float64), np.asarray(inside, np.bool_)
-    if p.shape != truth.shape or p.size == 0:
-        raise PluginError(
-            f"BCE needs probabilities and labels of equal shape and at least one point, got shapes "
-            f"{p.shape} and {truth.shape}"
-        )
+    p, truth = occupancies("BCE", probability, inside)
     if not np.isfinite(p).all():
         return math.nan
     right = np.where(truth, p, 1 - p)

@@ -11,18 +11,28 @@ from encbench.contracts.metric import Metric
 from encbench.errors import PluginError
 
 
+def occupancies(name: str, p: ArrayLike, inside: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """Probabilities in float64 and labels, (N,) each.
+
+    Raises:
+        PluginError: the shapes differ, or there are no points; ``name`` is the metric's.
+    """
+    probability, truth = np.asarray(p, np.float64), np.asarray(inside, np.bool_)
+    if probability.shape != truth.shape or truth.size == 0:
+        raise PluginError(
+            f"{name} needs probabilities and labels of equal shape and at least one point, got "
+            f"shapes {probability.shape} and {truth.shape}"
+        )
+    return probability, truth
+
+
 def iou(probability: ArrayLike, inside: ArrayLike) -> float | None:
     """|{p > ½} ∩ inside| / |{p > ½} ∪ inside| over points (N,); None where both are empty.
 
     Raises:
         PluginError: the shapes differ, or there are no points.
     """
-    p, truth = np.asarray(probability), np.asarray(inside, np.bool_)
-    if p.shape != truth.shape or p.size == 0:
-        raise PluginError(
-            f"IoU needs probabilities and labels of equal shape and at least one point, got shapes "
-            f"{p.shape} and {truth.shape}"
-        )
+    p, truth = occupancies("IoU", probability, inside)
     predicted = p > 0.5
     union = int((predicted | truth).sum())
     return int((predicted & truth).sum()) / union if union else None

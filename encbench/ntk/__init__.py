@@ -5,7 +5,7 @@ found = spectrum(ntk.total)            # eigenvalues, and the floor below which 
 weyl_check(ntk), diagnose(model, x)    # a check of the arithmetic; why the rank is what it is
 predict_training(kernel, residual, at) # residuals and loss of the linearized model
 operator(model, x)                     # K v without K, for hundreds of thousands of points
-critical_learning_rate(model, x)       # the largest stable learning rate
+critical_learning_rate(model, x)       # below it descent on the linearized model is stable
 """
 
 from encbench.ntk.diagnosis import Diagnosis, diagnose

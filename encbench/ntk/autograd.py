@@ -1,21 +1,25 @@
 """Kernels by automatic differentiation alone, for parameters of any kind.
 
 No structure of the network is used, so this is slower than the layerwise method, works for every
-differentiable model, and serves as its reference. Rows of the Jacobian are kept sparse where most
-of their entries are zero, as in a table of which each point reads a few entries.
+differentiable model, and serves as its reference. Real and imaginary part of a complex parameter
+count as two parameters.
 """
 
 from __future__ import annotations
 
+import copy
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
+from typing import Self
 
 import scipy.sparse
 import torch
 from torch import Tensor, nn
+from torch.autograd.functional import jvp as twice_backward
 from torch.func import functional_call, jacrev, jvp, vmap
 
+from encbench.ntk.model import Outputs
 from encbench.ntk.terms import Term, Workspace, chunks
 
 CHUNK = 4096  # points of one pass forward or back
@@ -36,7 +40,8 @@ def jacobian(model: nn.Module, names: Sequence[str], x: Tensor, by_points: bool 
         return result[0]
 
     if by_points:
-        return _jacobian_by_points(model, names, x)
+        leaves = leaves_of(model, names)
+        return torch.stack([torch.stack(list(_rows(model, leaves, point))) for point in x])
     chosen = {name: model.get_parameter(name).detach() for name in names}
     try:
         with warnings.catch_warnings():
@@ -45,36 +50,51 @@ def jacobian(model: nn.Module, names: Sequence[str], x: Tensor, by_points: bool 
             parts = vmap(jacrev(outputs), in_dims=(None, 0))(chosen, x)
     except (RuntimeError, ValueError, NotImplementedError):
         # Not every module can be vectorized (data-dependent branches, own autograd functions).
-        return _jacobian_by_points(model, names, x)
-    return torch.cat([parts[name].flatten(2) for name in names], 2).detach()
+        return jacobian(model, names, x, by_points=True)
+    return torch.cat([_real(parts[name]).flatten(2) for name in names], 2).detach()
 
 
-def _jacobian_by_points(model: nn.Module, names: Sequence[str], x: Tensor) -> Tensor:
-    chosen = _leaves({name: model.get_parameter(name) for name in names})
-    rows = []
-    for point in x:
-        with torch.enable_grad():
-            f = functional_call(model, chosen, (point[None],))[0]
-        for a in range(len(f)):
-            grads = torch.autograd.grad(
-                f[a],
-                list(chosen.values()),
-                retain_graph=True,
-                materialize_grads=True,
-                allow_unused=True,
-            )
-            rows.append(torch.cat([grad.flatten() for grad in grads]))
-    return torch.stack(rows).view(len(x), -1, len(rows[0]))
+def _rows(model: nn.Module, leaves: dict[str, Tensor], point: Tensor) -> Iterator[Tensor]:
+    """The rows (P,) of the Jacobian at one point (d,), one for each output."""
+    with torch.enable_grad():
+        f = functional_call(model, leaves, (point[None],))[0]
+    for output in f:
+        grads = torch.autograd.grad(
+            output,
+            list(leaves.values()),
+            retain_graph=True,
+            materialize_grads=True,
+            allow_unused=True,
+        )
+        yield torch.cat([_real(dense(grad)).flatten() for grad in grads])
 
 
-def _leaves(parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name: p.detach().clone().requires_grad_() for name, p in parameters.items()}
+def leaves_of(model: nn.Module, names: Iterable[str]) -> dict[str, Tensor]:
+    """The named parameters as leaves that require gradients, for ``functional_call``."""
+    return {name: model.get_parameter(name).detach().requires_grad_() for name in names}
 
 
-def _gradient(leaf: Tensor) -> Tensor:
-    """What backward left in a leaf, dense; zeros where it left nothing."""
-    grad = torch.zeros_like(leaf) if leaf.grad is None else leaf.grad
+def dense(grad: Tensor) -> Tensor:
+    """A gradient, which a table may ask to be sparse."""
     return grad.to_dense() if grad.is_sparse else grad
+
+
+def _real(values: Tensor) -> Tensor:
+    return torch.view_as_real(values) if values.is_complex() else values
+
+
+def _pulled(model: nn.Module, names: Iterable[str], x: Tensor, v: Tensor) -> dict[str, Tensor]:
+    """Jᵀ v over the named parameters, for v (N, O) at x (N, d)."""
+    leaves = leaves_of(model, names)
+    for part in chunks(len(x), CHUNK):
+        with torch.enable_grad():
+            f = functional_call(model, leaves, (x[part],))
+        if f.requires_grad:
+            torch.autograd.backward(f, v[part], inputs=list(leaves.values()))
+    return {
+        name: torch.zeros_like(leaf) if leaf.grad is None else dense(leaf.grad)
+        for name, leaf in leaves.items()
+    }
 
 
 class AutogradProducts:
@@ -83,63 +103,81 @@ class AutogradProducts:
     Each takes one reverse-mode and one forward-mode pass over the points; nothing is stored.
     """
 
-    def __init__(self, model: nn.Module, x: Tensor, names: Iterable[str], outputs: int) -> None:
-        self.model, self.x, self.points, self.outputs = model, x, len(x), outputs
+    def __init__(self, model: nn.Module, x: Tensor, names: Iterable[str], out_dim: int) -> None:
+        self.model, self.x, self.points, self.out_dim = model, x, len(x), out_dim
+        self.outputs = out_dim
+        """O of the kernel: 1 for the trace kernel."""
         self.names = sorted(names)
         self.parameters = {name: model.get_parameter(name).detach() for name in self.names}
 
-    def _forward(self, parameters: dict[str, Tensor], x: Tensor) -> Tensor:
-        result: Tensor = functional_call(self.model, parameters, (x,))
-        return result
+    def of(self, outputs: Outputs) -> Self:
+        """The products with the full kernel or with the trace kernel."""
+        chosen = copy.copy(self)
+        chosen.outputs = self.out_dim if outputs == "full" else 1
+        return chosen
 
-    def _pull(self, v: Tensor) -> dict[str, Tensor]:
-        """Jᵀ v for v (N, O)."""
-        leaves = _leaves(self.parameters)
-        for part in chunks(len(self.x), CHUNK):
-            with torch.enable_grad():
-                f = self._forward(leaves, self.x[part])
-            torch.autograd.backward(f, v[part])
-        return {name: _gradient(leaf) for name, leaf in leaves.items()}
+    def apply(self, v: Tensor) -> Tensor:
+        """The kernel's product with v (N, O)."""
+        if self.outputs == self.out_dim:
+            return self._push(_pulled(self.model, self.names, self.x, v))
+        # The trace kernel's product is the mean of one product for each output.
+        total = torch.zeros_like(v)
+        for a, one in enumerate(torch.eye(self.out_dim, dtype=v.dtype, device=v.device)):
+            pulled = _pulled(self.model, self.names, self.x, v * one)
+            total += self._push(pulled)[:, a : a + 1]
+        return total / self.out_dim
 
     def _push(self, tangent: dict[str, Tensor]) -> Tensor:
         """J u for a tangent u of all parameters: (N, O)."""
+        push = self._forward_mode if self._forward_mode_is_right else self._twice_backward
         parts = [self.x[part] for part in chunks(len(self.x), CHUNK)]
+        return torch.cat([push(x, tangent) for x in parts])
+
+    @cached_property
+    def _forward_mode_is_right(self) -> bool:
+        """Whether forward mode knows every operation, and agrees with reverse mode.
+
+        It does not where forward has no_grad inside: gradients stop there and tangents do not.
+        """
+        generator = torch.Generator().manual_seed(0)
+
+        def random(like: Tensor) -> Tensor:
+            return torch.randn(like.shape, generator=generator, dtype=torch.float64).to(like)
+
+        u = {name: random(parameter) for name, parameter in self.parameters.items()}
+        v = random(self.x.new_empty(self.points, self.out_dim))
         try:
-            return torch.cat([self._forward_mode(x, tangent) for x in parts])
-        except (NotImplementedError, RuntimeError):  # some operations have no forward mode
-            return torch.cat([self._twice_backward(x, tangent) for x in parts])
+            parts = [self.x[part] for part in chunks(len(self.x), CHUNK)]
+            pushed = torch.cat([self._forward_mode(x, u) for x in parts])
+        except (NotImplementedError, RuntimeError):
+            return False
+        pulled = _pulled(self.model, self.names, self.x, v)
+        dots = [(_real(pulled[name]) * _real(u[name])).sum() for name in self.names]
+        error = float((v * pushed).sum() - torch.stack(dots).sum())
+        return abs(error) <= 1e3 * torch.finfo(v.dtype).eps * float(v.norm() * pushed.norm())
 
     def _forward_mode(self, x: Tensor, tangent: dict[str, Tensor]) -> Tensor:
         with warnings.catch_warnings():
             # torch's own forward mode calls a deprecated function of torch when first used.
             warnings.filterwarnings("ignore", ".*torch.jit.script", DeprecationWarning)
-            df: Tensor = jvp(lambda p: self._forward(p, x), (self.parameters,), (tangent,))[1]
+            df: Tensor = jvp(
+                lambda p: functional_call(self.model, p, (x,)), (self.parameters,), (tangent,)
+            )[1]
             return df
 
     def _twice_backward(self, x: Tensor, tangent: dict[str, Tensor]) -> Tensor:
         """J u as the derivative of (Jᵀ w) · u, which is linear in w."""
-        leaves = _leaves(self.parameters)
-        with torch.enable_grad():
-            f = self._forward(leaves, x)
-            w = torch.zeros_like(f, requires_grad=True)
-            grads = torch.autograd.grad(
-                f, list(leaves.values()), w, create_graph=True, materialize_grads=True
+
+        def forward(*values: Tensor) -> Tensor:
+            result: Tensor = functional_call(
+                self.model, dict(zip(self.names, values, strict=True)), (x,)
             )
-            dot = torch.stack([(g * u).sum() for g, u in zip(grads, tangent.values(), strict=True)])
-            return torch.autograd.grad(dot.sum(), w)[0]
+            return result
 
-    def apply(self, v: Tensor) -> Tensor:
-        """The full kernel's product with v (N, O)."""
-        return self._push(self._pull(v))
-
-    def apply_trace(self, v: Tensor) -> Tensor:
-        """The trace kernel's product with v (N,): the mean of one product per output."""
-        total = torch.zeros_like(v)
-        for a in range(self.outputs):
-            one = torch.zeros(len(v), self.outputs, dtype=v.dtype, device=v.device)
-            one[:, a] = v
-            total += self.apply(one)[:, a]
-        return total / self.outputs
+        du = tuple(tangent[name] for name in self.names)
+        values = tuple(self.parameters.values())
+        pushed: Tensor = twice_backward(forward, values, du)[1]  # type: ignore[no-untyped-call] # torch leaves it untyped
+        return pushed
 
 
 class JacobianTerm(AutogradProducts, Term):
@@ -153,18 +191,20 @@ class JacobianTerm(AutogradProducts, Term):
     whole_rows = True
 
     def __init__(
-        self, model: nn.Module, names: Sequence[str], x: Tensor, outputs: int, spare: int
+        self, model: nn.Module, names: Sequence[str], x: Tensor, out_dim: int, spare: int
     ) -> None:
-        super().__init__(model, x, names, outputs)
+        super().__init__(model, x, names, out_dim)
         self.spare = spare
+
+    def traced(self) -> JacobianTerm:
+        return self.of("trace")
 
     @cached_property
     def rows(self) -> JacobianRows:
         """Computed when a matrix is first asked for; products do not need it."""
-        return JacobianRows(self.model, self.names, self.x, self.outputs, self.spare)
+        return JacobianRows(self.model, self.names, self.x, self.out_dim, self.spare)
 
-    def _blocks(self, rows: slice, cols: slice) -> Iterator[tuple[slice, slice, Tensor]]:
-        """Position in the tile, and J Jᵀ (n_rows, O, n_cols, O) there, block by block."""
+    def add(self, tile: Tensor, rows: slice, cols: slice, work: Workspace) -> None:
         j = self.rows
         for upper in chunks(rows.stop, j.step, rows.start):
             left = j.at(upper)
@@ -174,16 +214,11 @@ class JacobianTerm(AutogradProducts, Term):
                     gram = left @ right.T
                 else:
                     gram = torch.from_numpy((left @ right.T).toarray()).to(self.x)
-                shape = (upper.stop - upper.start, self.outputs, part.stop - part.start, -1)
-                yield _relative(upper, rows), _relative(part, cols), gram.view(shape)
-
-    def add_full(self, tile: Tensor, rows: slice, cols: slice, work: Workspace) -> None:
-        for i, j, gram in self._blocks(rows, cols):
-            tile[:, :, i, j] += gram.permute(1, 3, 0, 2)
-
-    def add_trace(self, tile: Tensor, rows: slice, cols: slice, work: Workspace) -> None:
-        for i, j, gram in self._blocks(rows, cols):
-            tile[i, j] += gram.diagonal(dim1=1, dim2=3).mean(-1)
+                shape = (upper.stop - upper.start, self.out_dim, part.stop - part.start, -1)
+                block = gram.view(shape).permute(1, 3, 0, 2)
+                if self.outputs != self.out_dim:
+                    block = block.diagonal().mean(-1)[None, None]
+                tile[:, :, _relative(upper, rows), _relative(part, cols)] += block
 
 
 def _relative(part: slice, whole: slice) -> slice:
@@ -191,20 +226,26 @@ def _relative(part: slice, whole: slice) -> slice:
 
 
 class JacobianRows:
-    """Rows of a Jacobian: sparse if those of the first chunk are, kept if they fit in memory."""
+    """Rows of a Jacobian: sparse if those of the first chunk are, kept if they fit in memory.
+
+    Only the columns of parameters on which f depends at any of the points.
+    """
 
     def __init__(
         self, model: nn.Module, names: Sequence[str], x: Tensor, outputs: int, spare: int
     ) -> None:
-        self.x, self.outputs = x, outputs
-        self.model = Restricted(model, _touched(model, names, x))
-        self.names = [name for name, _ in self.model.named_parameters()]
-        whole = sum(model.get_parameter(name).numel() for name in names)
-        size = outputs * sum(p.numel() for p in self.model.parameters())  # numbers per point
+        self.model, self.names, self.x, self.outputs = model, names, x, outputs
+        generator = torch.Generator().manual_seed(0)
+        weights = torch.randn(len(x), outputs, generator=generator, dtype=torch.float64).to(x)
+        # Nonzero gradients of a random combination cancel exactly with probability zero.
+        pulled = _pulled(model, names, x, weights)
+        gradient = torch.cat([_real(pulled[name]).flatten() for name in names])
+        self.columns = torch.nonzero(gradient)[:, 0]
+        size = outputs * len(self.columns)  # numbers per point
         # Autograd's gradient is as long as the parameters, whatever is kept of it; many at once
         # do not fit in the cache, and are slower than one after the other.
-        self.by_points = whole * x.element_size() > VECTORIZED_BYTES
-        longest = size if self.by_points else outputs * whole
+        self.by_points = gradient.numel() * x.element_size() > VECTORIZED_BYTES
+        longest = size if self.by_points else outputs * gradient.numel()
         self.step = max(1, CHUNK_BYTES // (max(longest, 1) * x.element_size()))
         """Points whose dense rows may be held at once."""
         self.kept: Tensor | scipy.sparse.csr_array | None = None
@@ -219,8 +260,12 @@ class JacobianRows:
             self.kept = torch.cat([rows, *(self._compute(part) for part in others)])
 
     def _compute(self, points: slice) -> Tensor:
-        rows = jacobian(self.model, self.names, self.x[points], self.by_points)
-        return rows.flatten(0, 1)
+        x = self.x[points]
+        if self.by_points:
+            leaves = leaves_of(self.model, self.names)
+            rows = (row for point in x for row in _rows(self.model, leaves, point))
+            return torch.stack([row[self.columns] for row in rows])
+        return jacobian(self.model, self.names, x).flatten(0, 1)[:, self.columns]
 
     def at(self, points: slice) -> Tensor | scipy.sparse.csr_array:
         """(n · O, P) at a range of points."""
@@ -231,45 +276,3 @@ class JacobianRows:
 
 def _sparse(block: Tensor) -> scipy.sparse.csr_array:
     return scipy.sparse.csr_array(block.cpu().numpy())
-
-
-class Restricted(nn.Module):
-    """A model as a function of some entries of some parameters, all others held constant.
-
-    Args:
-        touched: name of a parameter to the indices (n,) int64 of its entries.
-    """
-
-    def __init__(self, model: nn.Module, touched: Mapping[str, Tensor]) -> None:
-        super().__init__()
-        # In a tuple, so that the model's parameters are not registered as this one's.
-        self.held = (model,)
-        self.places = [(n, model.get_parameter(n).detach(), at) for n, at in touched.items()]
-        self.entries = nn.ParameterList(
-            nn.Parameter(whole.flatten()[at], requires_grad=False) for _, whole, at in self.places
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        tables = {
-            name: whole.flatten().index_put((at,), entries).view(whole.shape)
-            for (name, whole, at), entries in zip(self.places, self.entries, strict=True)
-        }
-        result: Tensor = functional_call(self.held[0], tables, (x,))
-        return result
-
-
-def _touched(model: nn.Module, names: Sequence[str], x: Tensor) -> dict[str, Tensor]:
-    """Entries of each parameter on which f depends at any of the points: (n,) int64, ascending.
-
-    These are the nonzeros of the gradient of a random combination of all outputs; nonzero
-    gradients cancel exactly with probability zero.
-    """
-    leaves = _leaves({name: model.get_parameter(name) for name in names})
-    generator = torch.Generator().manual_seed(0)
-    for part in chunks(len(x), CHUNK):
-        with torch.enable_grad():
-            f = functional_call(model, leaves, (x[part],))
-            weights = torch.randn(f.shape, generator=generator, dtype=torch.float64).to(f)
-            if f.requires_grad:
-                torch.autograd.backward((f * weights).sum(), inputs=list(leaves.values()))
-    return {name: torch.nonzero(_gradient(leaf).flatten())[:, 0] for name, leaf in leaves.items()}

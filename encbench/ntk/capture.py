@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,8 +12,18 @@ from torch import Tensor, nn
 from encbench.contracts.encoding import SparseBlock
 from encbench.errors import NtkError
 from encbench.ntk.autograd import JacobianTerm
-from encbench.ntk.model import Hooks, check_finite, encoding_of
-from encbench.ntk.structure import PARTS, Layer, Part, Structure, part_of, sparse_blocks
+from encbench.ntk.model import Outputs, encoding_of
+from encbench.ntk.structure import (
+    CHUNK,
+    FEATURES,
+    PARTS,
+    Hooks,
+    Layer,
+    Part,
+    Structure,
+    part_of,
+    sparse_blocks,
+)
 from encbench.ntk.terms import (
     ConstantGradient,
     Product,
@@ -24,35 +33,31 @@ from encbench.ntk.terms import (
     chunks,
 )
 
-CHUNK = 1024  # points of one forward pass
 SEPARATE_ROWS = 128  # rows of G that fit in the cache with their temporaries
 PAIR_COST = 250.0  # flops of a matrix product that take as long as one pair in a sparse product
 
 
 @dataclass(frozen=True)
 class KernelTerms:
-    """The terms of a kernel at N points with O outputs, by part."""
+    """The terms of a kernel at N points with O outputs (1 for the trace kernel), by part."""
 
     points: int
     outputs: int
     parts: dict[Part, list[Term]]
 
-    def of(self, parts: Sequence[Part]) -> list[Term]:
-        """The terms of the given parts."""
-        return [term for part in parts for term in self.parts[part]]
+    def of(self, outputs: Outputs) -> KernelTerms:
+        """The terms of the full kernel as they are, or those of the trace kernel."""
+        if outputs == "full":
+            return self
+        parts = {part: [term.traced() for term in terms] for part, terms in self.parts.items()}
+        return KernelTerms(self.points, 1, parts)
 
     def apply(self, v: Tensor) -> Tensor:
-        """The full kernel's product with v (N, O)."""
+        """The kernel's product with v (N, O)."""
         total = torch.zeros_like(v)
-        for term in self.of(PARTS):
-            total += term.apply(v)
-        return total
-
-    def apply_trace(self, v: Tensor) -> Tensor:
-        """The trace kernel's product with v (N,)."""
-        total = torch.zeros_like(v)
-        for term in self.of(PARTS):
-            total += term.apply_trace(v)
+        for part in PARTS:
+            for term in self.parts[part]:
+                total += term.apply(v)
         return total
 
 
@@ -66,7 +71,7 @@ def capture(model: nn.Module, x: Tensor, structure: Structure, spare: int = 0) -
             are recomputed.
 
     Raises:
-        NtkError: the model's output is not finite, or its forward differs between points.
+        NtkError: the model calls other layers than when its structure was found.
         PluginError: the encoding's sparse blocks are invalid.
     """
     parts: dict[Part, list[Term]] = {"mlp": [], "encoding": []}
@@ -74,13 +79,13 @@ def capture(model: nn.Module, x: Tensor, structure: Structure, spare: int = 0) -
     blocks: list[SparseBlock] = []
     if encoding is not None and structure.tables:
         blocks = sparse_blocks(encoding, x, set(structure.tables))
-    inputs, grads = _record(model, x, structure, features=bool(blocks))
+    inputs, grads = _record(model, x, structure)
     for layer in structure.layers:
         term = _layer_term(inputs.pop(layer.name), grads.pop(layer.name))
         if term is not None:
-            parts[layer.part].append(term)
+            parts[part_of(layer.name)].append(term)
     if blocks:
-        features = grads.pop(Hooks.FEATURES)
+        features = grads.pop(FEATURES)
         parts["encoding"] += [_block_term(block, features) for block in blocks]
     for part in PARTS:
         names = [name for name in structure.rest if part_of(name) == part]
@@ -90,36 +95,37 @@ def capture(model: nn.Module, x: Tensor, structure: Structure, spare: int = 0) -
 
 
 def _record(
-    model: nn.Module, x: Tensor, structure: Structure, features: bool
+    model: nn.Module, x: Tensor, structure: Structure
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """A (N, n_in), scaled and with a column β, and G (N, O, n_out) of each observed module."""
-    names = [layer.name for layer in structure.layers]
     inputs: dict[str, Tensor] = {}
     grads: dict[str, Tensor] = {}
-    if not names and not features:
-        return inputs, grads
-    out_dim = structure.out_dim
-    with Hooks(model, names, features) as hooks:
-        for part in chunks(len(x), CHUNK):
+    modules = {layer.name: model.get_submodule(layer.name) for layer in structure.layers}
+    if structure.tables:
+        modules[FEATURES] = model.get_submodule("encoding")
+    with Hooks(modules) as hooks:
+        for part in chunks(len(x), CHUNK) if modules else []:
             hooks.clear()
             with torch.enable_grad():
                 f = model(x[part])
-            check_finite(f)
-            if not all(hooks.valid(name, len(f)) for name in hooks.outputs):
-                raise NtkError("the model runs differently at different points; it has no kernel")
+            if not all(hooks.valid(name, len(f)) for name in modules):
+                raise NtkError(
+                    "the model calls other layers when it is run again; its forward "
+                    "must depend on x alone"
+                )
             for layer in structure.layers:
                 _store_input(inputs, layer, hooks.inputs[layer.name], part, len(x))
-            for a in range(out_dim):
+            for a in range(structure.out_dim):
                 found = torch.autograd.grad(
                     f[:, a].sum(),
                     list(hooks.outputs.values()),
-                    retain_graph=a + 1 < out_dim,
+                    retain_graph=a + 1 < structure.out_dim,
                     allow_unused=True,
                     materialize_grads=True,
                 )
                 for name, grad in zip(hooks.outputs, found, strict=True):
                     if name not in grads:
-                        grads[name] = x.new_empty(len(x), out_dim, grad.shape[1])
+                        grads[name] = x.new_empty(len(x), structure.out_dim, grad.shape[1])
                     grads[name][part, a] = grad
     return inputs, grads
 

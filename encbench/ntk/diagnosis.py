@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from encbench.network.linear import NTKLinear
-from encbench.network.mlp import CoordinateMLP
+from encbench.network.mlp import CoordinateMLP, NTKLinear
 from encbench.ntk.model import encoding_of, working_copy
 from encbench.ntk.terms import chunks
 
@@ -42,6 +42,7 @@ class Diagnosis:
     """ReLU modules all of whose units are 0 at every point: layers before them do not learn."""
 
 
+@torch.inference_mode(False)
 def diagnose(model: nn.Module, x: Tensor, *, device: torch.device | str | None = None) -> Diagnosis:
     """Counts from a model's activation pattern at x (N, d), in float64, without its kernel.
 
@@ -55,13 +56,12 @@ def diagnose(model: nn.Module, x: Tensor, *, device: torch.device | str | None =
     if not pattern:
         return Diagnosis(len(points), duplicates, None, None, None)
     dead = {name: int((~on.any(0)).sum()) for name, on in pattern.items()}
-    _, region = torch.unique(
-        _packed(torch.cat(list(pattern.values()), 1)), dim=0, return_inverse=True
-    )
-    sizes = torch.bincount(region)
+    packed = np.packbits(torch.cat(list(pattern.values()), 1).cpu().numpy(), axis=1)
+    _, inverse, sizes = np.unique(packed, axis=0, return_inverse=True, return_counts=True)
     bound = None
     if _plain(private, points) and _piecewise_affine(private):
-        pairs = torch.cat([region[:, None].to(points.dtype), points], 1)
+        region = torch.from_numpy(inverse).view(-1, 1).to(points)
+        pairs = torch.cat([region, points], 1)
         kept = torch.unique(pairs, dim=0)[:, 0].long()
         bound = int(torch.bincount(kept).clamp(max=points.shape[1] + 1).sum())
     return Diagnosis(
@@ -116,13 +116,3 @@ def _piecewise_affine(model: nn.Module) -> bool:
     else:
         modules = list(model.modules())  # in any other class, forward could do anything
     return all(type(module) in AFFINE for module in modules)
-
-
-def _packed(on: Tensor) -> Tensor:
-    """Boolean rows (N, units) as int64 words (N, ⌈units / 62⌉), 62 units a word."""
-    words = []
-    for start in range(0, on.shape[1], 62):
-        bits = on[:, start : start + 62].long()
-        powers = 2 ** torch.arange(bits.shape[1], device=on.device)
-        words.append((bits * powers).sum(1))
-    return torch.stack(words, 1)

@@ -8,10 +8,19 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from encbench.ntk.capture import capture
-from encbench.ntk.model import OUTPUTS, Outputs, check_choice, require_memory, working_copy
-from encbench.ntk.structure import PARTS, KernelMethod, Part, Structure, find_structure
-from encbench.ntk.terms import Term, Workspace, chunks
+from encbench.errors import NtkError
+from encbench.ntk.autograd import jacobian
+from encbench.ntk.capture import KernelTerms, capture
+from encbench.ntk.model import OUTPUTS, Outputs, available_memory, check_choice, working_copy
+from encbench.ntk.structure import (
+    PARTS,
+    KernelMethod,
+    Part,
+    Structure,
+    find_structure,
+    part_of,
+)
+from encbench.ntk.terms import Workspace, chunks
 
 ROWS = 256  # of a tile: small enough for the cache
 COLUMNS = 2048
@@ -38,6 +47,7 @@ class Ntk:
     is slow and works for all."""
 
 
+@torch.inference_mode(False)
 def empirical_ntk(
     model: nn.Module,
     x: Tensor,
@@ -77,12 +87,13 @@ def empirical_ntk(
         check_choice("a part", part, PARTS)
     private, points, trainable = working_copy(model, x, dtype, device)
     structure = find_structure(private, points, trainable)
-    split = bool(parts) and structure.has_encoding
-    spare = _require(structure, points, outputs, 1 + len(set(parts)) if split else 1)
-    terms = capture(private, points, structure, spare)
+    split = bool(parts) and any(part_of(name) == "encoding" for name in trainable)
+    spare = _spare_memory(structure, points, outputs, 1 + len(set(parts)) if split else 1)
+    terms = capture(private, points, structure, spare).of(outputs)
 
     def summed(chosen: Sequence[Part]) -> Tensor:
-        return _symmetric(terms.of(chosen), len(points), structure.out_dim, outputs, points)
+        tiles = _Tiles(terms, chosen, points, slice(0, len(points)), slice(0, len(points)))
+        return tiles.symmetric()
 
     if split:
         # Each part is summed separately: total - mlp would lose the encoding's small entries.
@@ -97,6 +108,7 @@ def empirical_ntk(
     return Ntk(total, kept, outputs, len(points), structure.out_dim, methods)
 
 
+@torch.inference_mode(False)
 def cross_ntk(
     model: nn.Module,
     x: Tensor,
@@ -115,102 +127,110 @@ def cross_ntk(
     private, left, trainable = working_copy(model, x, dtype, device)
     both = torch.cat([left, right])
     structure = find_structure(private, both, trainable)
-    spare = _require(structure, both, outputs, 1)
-    terms = capture(private, both, structure, spare).of(PARTS)
+    spare = _spare_memory(structure, both, outputs, 1)
+    terms = capture(private, both, structure, spare).of(outputs)
     rows, cols = slice(0, len(left)), slice(len(left), len(both))
-    tiles = _Tiles(terms, rows, cols, structure.out_dim, outputs, both)
+    tiles = _Tiles(terms, PARTS, both, rows, cols)
     for strip in chunks(rows.stop, ROWS):
         tiles.fill(strip, cols)
     return tiles.kernel
 
 
-def _require(structure: Structure, x: Tensor, outputs: Outputs, squares: int) -> int:
-    """Bytes left free by that many square kernels and the factors of all terms."""
+def brute_force_ntk(model: nn.Module, x: Tensor) -> dict[Part, Tensor]:
+    """Both parts of the full kernel from the Jacobian, row by row: the reference of the others.
+
+    For a few points x (N, d), in the model's dtype. Shapes and order of indices as in ``Ntk``.
+    """
+    trained = [name for name, p in model.named_parameters() if p.requires_grad]
+    kernels = {}
+    for part in PARTS:
+        names = [name for name in trained if part_of(name) == part]
+        if names:
+            rows = jacobian(model, names, x, by_points=True).flatten(0, 1)
+        else:
+            rows = x.new_zeros(model(x).numel(), 1)
+        kernels[part] = rows @ rows.T
+    return kernels
+
+
+def _spare_memory(structure: Structure, x: Tensor, outputs: Outputs, squares: int) -> int:
+    """Bytes left free by that many square kernels at x (N, d) and the factors of all terms.
+
+    Raises:
+        NtkError: they do not fit; the message states the largest N that does.
+    """
     each = structure.out_dim if outputs == "full" else 1
-    size = x.element_size()
-    squared, linear = squares * each**2 * size, structure.numbers_per_point * size
-    return require_memory(len(x), squared, linear, x.device, "a kernel")
-
-
-def _symmetric(
-    terms: Sequence[Term], points: int, out_dim: int, outputs: Outputs, like: Tensor
-) -> Tensor:
-    """The sum of the terms, (N, N) or (N·O, N·O), in the dtype and on the device of ``like``."""
-    every = slice(0, points)
-    tiles = _Tiles(terms, every, every, out_dim, outputs, like)
-    for strip in chunks(points, ROWS):
-        start, middle, stop = strip.start, min(strip.start + ROWS // 2, points), strip.stop
-        # Left of the diagonal a whole strip; on it two halves, each only up to the diagonal.
-        tiles.fill(strip, slice(0, start))
-        tiles.fill(slice(start, middle), slice(start, middle))
-        tiles.fill(slice(middle, stop), slice(start, stop))
-    _mirror(tiles.kernel)
-    return tiles.kernel
+    squared = squares * each**2 * x.element_size()
+    linear = structure.numbers_per_point * x.element_size()
+    free, points = available_memory(x.device), len(x)
+    need = squared * points**2 + linear * points
+    if need <= free:
+        return free - need
+    fits = int((-linear + (linear**2 + 4 * squared * free) ** 0.5) / (2 * squared))
+    raise NtkError(
+        f"a kernel of {points} points needs {need / 2**30:.3g} GiB, {free / 2**30:.3g} GiB are "
+        f"free; take at most {fits} points, fewer parts or outputs='trace', or multiply without "
+        "forming it: encbench.ntk.operator"
+    )
 
 
 class _Tiles:
     """The sum of terms between two ranges of points, filled tile by tile.
 
-    ``kernel`` is (n_rows, n_cols), or (n_rows·O, n_cols·O) for "full"; uninitialized at first.
+    ``kernel`` is (n_rows·O, n_cols·O), in the dtype and on the device of ``like``; uninitialized
+    at first. O is the outputs of the terms, 1 for the trace kernel.
     """
 
     def __init__(
-        self,
-        terms: Sequence[Term],
-        rows: slice,
-        cols: slice,
-        out_dim: int,
-        outputs: Outputs,
-        like: Tensor,
+        self, terms: KernelTerms, parts: Sequence[Part], like: Tensor, rows: slice, cols: slice
     ) -> None:
-        self.terms, self.out_dim, self.outputs = terms, out_dim, outputs
+        self.terms = [term for part in parts for term in terms.parts[part]]
+        self.outputs = terms.outputs
         self.top, self.left = rows.start, cols.start
-        each = out_dim if outputs == "full" else 1
-        self.kernel = like.new_empty(
-            (rows.stop - rows.start) * each, (cols.stop - cols.start) * each
-        )
+        height, width = rows.stop - rows.start, cols.stop - cols.start
+        self.kernel = like.new_empty(height * self.outputs, width * self.outputs)
+        self.blocks = self.kernel.view(height, self.outputs, width, self.outputs)
         self.work = Workspace()
+
+    def symmetric(self) -> Tensor:
+        """The kernel of one range of points with itself, from its lower triangle."""
+        for strip in chunks(len(self.blocks), ROWS):
+            start, stop = strip.start, strip.stop
+            middle = min(start + ROWS // 2, stop)
+            # Left of the diagonal a whole strip; on it two halves, each only up to the diagonal.
+            self.fill(strip, slice(0, start))
+            self.fill(slice(start, middle), slice(start, middle))
+            self.fill(slice(middle, stop), slice(start, stop))
+        for rows in chunks(len(self.kernel), ROWS):
+            corner = self.kernel[rows, rows]
+            corner.copy_(corner.tril() + corner.tril(-1).t())
+            for cols in chunks(rows.start, ROWS):
+                self.kernel[cols, rows] = self.kernel[rows, cols].t()
+        return self.kernel
 
     def fill(self, rows: slice, cols: slice) -> None:
         """Overwrite the kernel between two ranges of points; empty ranges are allowed."""
         if rows.stop <= rows.start or cols.stop <= cols.start:
             return
-        columns = COLUMNS if self.outputs == "trace" else COLUMNS // self.out_dim
-        for part in chunks(cols.stop, columns, cols.start):
+        for part in chunks(cols.stop, COLUMNS // self.outputs, cols.start):
             tile = self._view(rows, part)
             # In the full kernel outputs alternate; sums run on a tile where they do not.
             whole = tile
-            if self.outputs == "full":
+            if self.outputs > 1:
                 whole = self.work.take("tile", 1, tile.numel(), tile).view(tile.shape)
             whole.zero_()
-            self._add([term for term in self.terms if not term.whole_rows], whole, rows, part)
-            if self.outputs == "full":
+            for term in self.terms:
+                if not term.whole_rows:
+                    term.add(whole, rows, part, self.work)
+            if self.outputs > 1:
                 tile.copy_(whole)
         strip = self._view(rows, cols)
-        self._add([term for term in self.terms if term.whole_rows], strip, rows, cols)
+        for term in self.terms:
+            if term.whole_rows:
+                term.add(strip, rows, cols, self.work)
 
     def _view(self, rows: slice, cols: slice) -> Tensor:
-        """The kernel between points rows and cols: (n, m) for "trace", (O, O, n, m) for "full"."""
+        """The kernel between points rows and cols: (O, O, n, m)."""
         height = slice(rows.start - self.top, rows.stop - self.top)
         width = slice(cols.start - self.left, cols.stop - self.left)
-        if self.outputs == "trace":
-            return self.kernel[height, width]
-        size, o = self.kernel.shape, self.out_dim
-        blocks = self.kernel.view(size[0] // o, o, size[1] // o, o)
-        return blocks[height, :, width].permute(1, 3, 0, 2)
-
-    def _add(self, terms: Sequence[Term], tile: Tensor, rows: slice, cols: slice) -> None:
-        for term in terms:
-            if self.outputs == "trace":
-                term.add_trace(tile, rows, cols, self.work)
-            else:
-                term.add_full(tile, rows, cols, self.work)
-
-
-def _mirror(kernel: Tensor) -> None:
-    """Copy the lower triangle onto the upper, so that K = Kᵀ holds exactly."""
-    for rows in chunks(len(kernel), ROWS):
-        corner = kernel[rows, rows]
-        corner.copy_(corner.tril() + corner.tril(-1).t())
-        for cols in chunks(rows.start, ROWS):
-            kernel[cols, rows] = kernel[rows, cols].t()
+        return self.blocks[height, :, width].permute(1, 3, 0, 2)

@@ -90,8 +90,9 @@ def predict_training(
     columns = _as_columns(theta, start)
     if not np.isfinite(theta).all():
         raise NtkError("the kernel contains NaN or infinity; have the weights diverged?")
-    values, vectors = _eigenpairs(theta)
-    rates = 2.0 / start.size * values
+    eigen = torch.linalg.eigh(torch.from_numpy(np.ascontiguousarray(theta)))
+    vectors = eigen.eigenvectors.numpy()  # (n, n)
+    rates = 2.0 / start.size * np.clip(eigen.eigenvalues.numpy(), 0.0, None)  # below 0 is rounding
     projected = vectors.T @ columns  # (n, c)
     with np.errstate(over="ignore", invalid="ignore"):  # a diverging run goes to infinity
         decay = _decay(rates, moments, lr)  # (T, n)
@@ -163,7 +164,8 @@ def critical_learning_rate(
     logit, since σ'(z) ≤ 1/4. Gradient descent is stable while lr times the curvature is below 2.
 
     λ_max is computed by Lanczos without forming Θ, in float64, as an upper bound, to a relative
-    error of 1e-6.
+    error of 1e-6. It is that of the model as it is: where the kernel grows in training, as for
+    grids whose tables start near zero, a rate above lr_crit may diverge within ten steps.
 
     Args:
         model, x, device: as in ``empirical_ntk``. Some 300 random training points give λ_max / N
@@ -220,12 +222,6 @@ def _as_columns(theta: np.ndarray, residual: np.ndarray) -> np.ndarray:
         f"a residual of shape {residual.shape} needs a kernel of {residual.size} (full) or "
         f"{len(residual)} (trace) rows, got shape {theta.shape}"
     )
-
-
-def _eigenpairs(theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Eigenvalues (n,), negative ones (rounding) set to 0, and eigenvectors (n, n)."""
-    values, vectors = torch.linalg.eigh(torch.from_numpy(np.ascontiguousarray(theta)))
-    return np.clip(values.numpy(), 0.0, None), vectors.numpy()
 
 
 def _decay(rates: np.ndarray, moments: np.ndarray, lr: float | None) -> np.ndarray:

@@ -1,15 +1,14 @@
-"""The model that a kernel is computed of: checked, copied, and observed through forward hooks."""
+"""The model that a kernel is computed of: checked, and copied."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal, get_args
 
 import psutil
 import torch
 from torch import Tensor, nn
-from torch.utils.hooks import RemovableHandle
 
 from encbench.contracts.encoding import Encoding
 from encbench.errors import NtkError, ParameterError, did_you_mean
@@ -33,7 +32,8 @@ def working_copy(
     """A copy of the model in eval mode, x beside it, and the names of its trainable parameters.
 
     The copy and x (N, d) are in ``dtype`` on ``device`` (None: the model's own). The caller's
-    model is not changed. All parameters of the copy have requires_grad False.
+    model is not changed. All parameters of the copy have requires_grad False. Wrappers that
+    compute the same (compiled, replicated over devices) are left out of the copy.
 
     Raises:
         NtkError: x is not an (N, d) array of finite coordinates in the domain, or the model
@@ -42,21 +42,48 @@ def working_copy(
     """
     if dtype not in (torch.float64, torch.float32):
         raise ParameterError(f"dtype must be torch.float64 or torch.float32, got {dtype}")
-    _check_model(model)
-    _check_points(model, x)
     target = _resolve_device(model, device)
-    trainable = {name for name, p in model.named_parameters() if p.requires_grad}
+    private = copied(model).eval()
+    _check_model(private)
+    _check_points(private, x)
+    trainable = {name for name, p in private.named_parameters() if p.requires_grad}
     if not trainable:
         raise NtkError(
             "the model has no trainable parameter, so its kernel is zero; "
             "set requires_grad on the parameters that are to be trained"
         )
-    private = copy.deepcopy(model).to(device=target, dtype=dtype).eval()
     for parameter in private.parameters():
         parameter.requires_grad_(False)
         parameter.grad = None
     # One cast from the caller's coordinates: going through float32 would change the kernel.
-    return private, x.detach().to(device=target, dtype=dtype), trainable
+    points = x.detach().clone().to(device=target, dtype=dtype)
+    return cast(private.to(target), dtype), points, trainable
+
+
+def copied(model: nn.Module) -> nn.Module:
+    """A deep copy of a model without the wrappers that compute the same."""
+    memo: dict[int, Any] = {}
+    for module in reversed(list(model.modules())):
+        for value in vars(module).values():
+            # Hooks of weight_norm and prune compute such tensors anew in each call.
+            if isinstance(value, Tensor) and not value.is_leaf:
+                memo[id(value)] = value.detach().clone()
+        wrapped = getattr(module, "_orig_mod", None)  # of torch.compile
+        if isinstance(module, nn.DataParallel | nn.parallel.DistributedDataParallel):
+            wrapped = module.module
+        if wrapped is not None:
+            memo[id(module)] = copy.deepcopy(wrapped, memo)
+    return copy.deepcopy(model, memo)
+
+
+def cast(model: nn.Module, dtype: torch.dtype) -> nn.Module:
+    """The model itself in ``dtype``, or in the complex dtype of the same precision."""
+    for tensor in (*model.parameters(), *model.buffers()):
+        if tensor.is_complex():
+            tensor.data = tensor.data.to(dtype.to_complex())
+        elif tensor.is_floating_point():
+            tensor.data = tensor.data.to(dtype)
+    return model
 
 
 def encoding_of(model: nn.Module) -> Encoding | None:
@@ -112,13 +139,30 @@ def _resolve_device(model: nn.Module, device: torch.device | str | None) -> torc
     return target
 
 
-def check_output(model: nn.Module, x: Tensor) -> None:
-    """Raise NtkError unless the model maps x (n, d) to finite (n, O), each row independently."""
+def check_output(model: nn.Module, x: Tensor) -> int:
+    """The number of outputs O at points x (n, d).
+
+    Raises:
+        NtkError: the model does not map x to finite real (n, O), each row independently.
+    """
     with torch.no_grad():
-        f = model(x)
+        try:
+            f = model(x)
+        except RuntimeError as error:
+            if "dtype" not in str(error):
+                raise
+            raise NtkError(
+                f"the model fails in {x.dtype}: {error}; let its forward take its dtype from its "
+                "input or its parameters, or pass dtype=torch.float32"
+            ) from error
         if not isinstance(f, Tensor) or f.ndim != 2 or len(f) != len(x):
             got = tuple(f.shape) if isinstance(f, Tensor) else type(f).__name__
             raise NtkError(f"the model must map (N, d) to (N, O), got {got} for N = {len(x)}")
+        if f.is_complex():
+            raise NtkError(
+                f"the model's output is {f.dtype}, and the kernel is that of real outputs; return "
+                "its real part, or torch.view_as_real(f).flatten(1)"
+            )
         check_finite(f)
         alone = torch.cat([model(row[None]) for row in x])
     tolerance = 1e4 * torch.finfo(f.dtype).eps * float(f.abs().max() + 1)
@@ -127,6 +171,7 @@ def check_output(model: nn.Module, x: Tensor) -> None:
             "f(x) changes with the other points of the batch (or at random), and the kernel needs "
             "f(x) to depend on x alone; remove what mixes the points"
         )
+    return f.shape[1]
 
 
 def check_finite(f: Tensor) -> None:
@@ -143,83 +188,3 @@ def available_memory(device: torch.device) -> int:
         free, _ = torch.cuda.mem_get_info(device)
         return int(free)
     return int(psutil.virtual_memory().available)
-
-
-def require_memory(
-    points: int, squared: float, linear: float, device: torch.device, what: str
-) -> int:
-    """Bytes left free by an allocation of squared · N² + linear · N bytes for N points.
-
-    Raises:
-        NtkError: it does not fit; the message states the largest N that does.
-    """
-    free = available_memory(device)
-    need = squared * points**2 + linear * points
-    if need <= free:
-        return int(free - need)
-    fits = int((-linear + (linear**2 + 4 * squared * free) ** 0.5) / (2 * squared))
-    raise NtkError(
-        f"{what} of {points} points needs {need / 2**30:.3g} GiB, {free / 2**30:.3g} GiB are free; "
-        f"take at most {fits} points, fewer parts or outputs='trace', "
-        "or multiply without forming it: encbench.ntk.operator"
-    )
-
-
-class Hooks:
-    """Forward hooks that keep the input and output of modules, as a context manager.
-
-    ``inputs[name]`` is detached; ``outputs[name]`` is part of the graph, even where nothing
-    before it requires gradients, so that autograd can differentiate with respect to it.
-
-    Args:
-        model: the modules' root.
-        names: modules to observe, by their names in ``model.named_modules()``.
-        features: also observe ``model.encoding``, under the name ``FEATURES``.
-    """
-
-    FEATURES = "encoding (features)"
-
-    def __init__(self, model: nn.Module, names: Sequence[str], features: bool) -> None:
-        self.inputs: dict[str, Tensor] = {}
-        self.outputs: dict[str, Tensor] = {}
-        self._calls: dict[str, int] = {}
-        self._modules = {name: model.get_submodule(name) for name in names}
-        if features:
-            self._modules[self.FEATURES] = model.get_submodule("encoding")
-        self._handles: list[RemovableHandle] = []
-
-    def __enter__(self) -> Hooks:
-        for name, module in self._modules.items():
-            self._handles.append(module.register_forward_hook(self._recorder(name)))
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        for handle in self._handles:
-            handle.remove()
-
-    def clear(self) -> None:
-        """Forget the last forward pass."""
-        self.inputs.clear()
-        self.outputs.clear()
-        self._calls.clear()
-
-    def valid(self, name: str, rows: int) -> bool:
-        """Whether the module was called once, and mapped (rows, n_in) to (rows, n_out)."""
-        if self._calls.get(name) != 1:
-            return False
-        shapes = (self.inputs[name].shape, self.outputs[name].shape)
-        return all(len(shape) == 2 and shape[0] == rows for shape in shapes)
-
-    def _recorder(self, name: str) -> Callable[[nn.Module, Any, Any], Tensor | None]:
-        def record(module: nn.Module, args: Any, out: Any) -> Tensor | None:
-            if not args or not isinstance(args[0], Tensor) or not isinstance(out, Tensor):
-                self._calls[name] = 2  # not a call with one tensor: never valid
-                return None
-            self._calls[name] = self._calls.get(name, 0) + 1
-            self.inputs[name] = args[0].detach()
-            h = out if out.requires_grad else out.detach().requires_grad_()
-            self.outputs[name] = h
-            # An activation that works in place must not change h, so it gets a copy.
-            return h.clone()
-
-        return record

@@ -170,22 +170,18 @@ class NtkOperator(LinearOperator):  # type: ignore[misc] # scipy ships no types
     def __init__(
         self, source: KernelTerms | AutogradProducts, outputs: Outputs, like: Tensor
     ) -> None:
-        self.source = source
-        self.outputs = outputs
+        self.source = source.of(outputs)
         self.cached = isinstance(source, KernelTerms)
         self._like = like
-        size = source.points * (source.outputs if outputs == "full" else 1)
+        size = self.source.points * self.source.outputs
         super().__init__(dtype=np.float64, shape=(size, size))
 
+    @torch.inference_mode(False)
     def _matvec(self, v: np.ndarray) -> np.ndarray:
-        vector = torch.from_numpy(np.ascontiguousarray(v, dtype=np.float64).ravel())
-        vector = vector.to(self._like)
+        vector = torch.from_numpy(np.ascontiguousarray(v, dtype=np.float64))
+        vector = vector.to(self._like).view(self.source.points, self.source.outputs)
         with torch.no_grad():
-            if self.outputs == "full":
-                vector = vector.view(self.source.points, self.source.outputs)
-                result = self.source.apply(vector).flatten()
-            else:
-                result = self.source.apply_trace(vector)
+            result = self.source.apply(vector).flatten()
         return result.to(device="cpu", dtype=torch.float64).numpy()
 
     def _adjoint(self) -> NtkOperator:
@@ -228,6 +224,7 @@ class NtkOperator(LinearOperator):  # type: ignore[misc] # scipy ships no types
         return Density(values, weights, self.shape[0], floor)
 
 
+@torch.inference_mode(False)
 def operator(
     model: nn.Module,
     x: Tensor,

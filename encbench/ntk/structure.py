@@ -1,32 +1,37 @@
 """How the kernel of each trainable parameter is computed: layerwise, sparse, or by its Jacobian.
 
-Methods are proposed from the types of the modules and then verified at a few points: the gradient
+Methods are proposed from the types of the modules and then verified over all points: the gradient
 that the factors predict must equal autograd's. Where it does not (a layer called twice, a weight
 used outside its module, inputs of higher rank), the Jacobian is used.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from encbench.contracts.encoding import Encoding, SparseBlock
 from encbench.errors import NtkError, PluginError
-from encbench.network.linear import NTKLinear
-from encbench.ntk.model import Hooks, check_output, encoding_of
+from encbench.network.mlp import NTKLinear
+from encbench.ntk.autograd import dense, leaves_of
+from encbench.ntk.model import cast, check_finite, check_output, copied, encoding_of
+from encbench.ntk.terms import chunks
 
 Part = Literal["mlp", "encoding"]
 PARTS: tuple[Part, ...] = ("mlp", "encoding")
 KernelMethod = Literal["layerwise", "sparse", "jacobian"]
-PROBE = 8  # points at which the methods are verified
-
-Gradients = Mapping[str, Tensor | None]
-"""Name to gradient; None stands for zero."""
+PROBE = 8  # points at which the shape of the output is looked at
+CHUNK = 1024  # points of one forward pass
+NAMES = {"weight", "bias"}
+FEATURES = "encoding (features)"
+"""The encoding's name among the observed modules."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +39,6 @@ class Layer:
     """h = scale · W a + shift · b, and which of W and b are trained."""
 
     name: str
-    part: Part
     scale: float
     shift: float
     weight: str | None
@@ -56,12 +60,6 @@ class Structure:
     numbers_per_point: int
     """Numbers that the factors of all terms store for each point."""
 
-    @property
-    def has_encoding(self) -> bool:
-        """Whether any parameter of the encoding is trained."""
-        layers = any(layer.part == "encoding" for layer in self.layers)
-        return bool(self.tables) or layers or any(part_of(n) == "encoding" for n in self.rest)
-
     def method(self, name: str) -> KernelMethod:
         """The method used for one trainable parameter."""
         if name in self.rest:
@@ -74,8 +72,60 @@ def part_of(name: str) -> Part:
     return "encoding" if name.split(".")[0] == "encoding" else "mlp"
 
 
+class Hooks:
+    """Forward hooks that keep the input and output of modules, as a context manager.
+
+    ``inputs[name]`` is detached; ``outputs[name]`` is part of the graph, even where nothing
+    before it requires gradients, so that autograd can differentiate with respect to it.
+    """
+
+    def __init__(self, modules: Mapping[str, nn.Module]) -> None:
+        self.inputs: dict[str, Tensor] = {}
+        self.outputs: dict[str, Tensor] = {}
+        self._calls: dict[str, int] = {}
+        self._modules = modules
+
+    def __enter__(self) -> Hooks:
+        self._handles = [
+            module.register_forward_hook(self._recorder(name))
+            for name, module in self._modules.items()
+        ]
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for handle in self._handles:
+            handle.remove()
+
+    def clear(self) -> None:
+        """Forget the last forward pass."""
+        self.inputs.clear()
+        self.outputs.clear()
+        self._calls.clear()
+
+    def valid(self, name: str, rows: int) -> bool:
+        """Whether the module was called once, and mapped (rows, n_in) to (rows, n_out)."""
+        if self._calls.get(name) != 1:
+            return False
+        shapes = (self.inputs[name].shape, self.outputs[name].shape)
+        return all(len(shape) == 2 and shape[0] == rows for shape in shapes)
+
+    def _recorder(self, name: str) -> Callable[[nn.Module, Any, Any], Tensor | None]:
+        def record(module: nn.Module, args: Any, out: Any) -> Tensor | None:
+            if not args or not isinstance(args[0], Tensor) or not isinstance(out, Tensor):
+                self._calls[name] = 2  # not a call with one tensor: never valid
+                return None
+            self._calls[name] = self._calls.get(name, 0) + 1
+            self.inputs[name] = args[0].detach()
+            h = out if out.requires_grad else out.detach().requires_grad_()
+            self.outputs[name] = h
+            # An activation that works in place must not change h, so it gets a copy.
+            return h.clone()
+
+        return record
+
+
 def find_structure(model: nn.Module, x: Tensor, trainable: set[str]) -> Structure:
-    """Propose a method for each parameter, and verify it at some of the points x (N, d).
+    """Propose a method for each parameter, and verify it at all points x (N, d), in float64.
 
     Args:
         model: the copy made by ``working_copy``; unchanged on return.
@@ -87,115 +137,145 @@ def find_structure(model: nn.Module, x: Tensor, trainable: set[str]) -> Structur
     """
     chosen = torch.linspace(0, len(x) - 1, PROBE).round().long()
     probe = x[chosen.to(x.device)]
-    layers = _propose_layers(model, trainable)
-    encoding = encoding_of(model)
-    blocks = [] if encoding is None else sparse_blocks(encoding, probe, trainable)
-    tables = frozenset("encoding." + block.parameter for block in blocks)
-    check_output(model, probe)
-    with Hooks(model, [layer.name for layer in layers], features=bool(blocks)) as hooks:
-        out_dim, deltas, true = _probe_gradients(model, probe, hooks, trainable)
-    tried = [_verified(layer, hooks, deltas, true) for layer in layers]
-    verified = tuple(layer for layer in tried if layer is not None)
-    if encoding is not None and blocks:
-        if hooks.FEATURES not in deltas:
-            tables = frozenset()  # the encoding was not called once with x: no block applies
-        else:
-            _verify_tables(encoding, blocks, deltas[hooks.FEATURES], true)
-    covered = {n for layer in verified for n in (layer.weight, layer.bias) if n} | tables
-    rest = tuple(sorted(trainable - covered))
-    numbers = sum(
-        hooks.inputs[layer.name].shape[1] + out_dim * hooks.outputs[layer.name].shape[1]
-        for layer in verified
+    out_dim = check_output(model, probe)
+    if x.dtype != torch.float64:  # float32 would not show that a gradient is slightly wrong
+        exact = cast(copied(model), torch.float64)
+        with suppress(NtkError):  # a model of float32 alone is verified in float32
+            check_output(exact, probe.double())
+            model, x = exact, x.double()
+    proposed = _propose_layers(model, trainable)
+    comparison = _Comparison(model, proposed, trainable)
+    with Hooks(comparison.modules) as hooks:
+        for part in chunks(len(x), CHUNK):
+            hooks.clear()
+            comparison.add(x[part], hooks)
+    right, called = comparison.right(), comparison.modules
+    encoding, tables = encoding_of(model), comparison.tables
+    if encoding is None or FEATURES not in called:
+        tables = set()  # the encoding was not called once with x: no block applies
+    elif tables - right:
+        raise disagreement(encoding, min(tables - right).removeprefix("encoding."))
+    layers = []
+    for layer in proposed:
+        weight, bias = (n if n in right else None for n in (layer.weight, layer.bias))
+        if layer.name in called and (weight or bias):
+            layers.append(replace(layer, weight=weight, bias=bias))
+    covered = {name for layer in layers for name in (layer.weight, layer.bias)} | tables
+    stored = [*(layer.name for layer in layers), *([FEATURES] if tables else [])]
+    return Structure(
+        out_dim,
+        tuple(layers),
+        frozenset(tables),
+        tuple(sorted(trainable - covered)),
+        sum(comparison.numbers[name] for name in stored),
     )
-    if tables and encoding is not None:
-        numbers += out_dim * encoding.out_dim + sum(3 * b.rows.shape[1] for b in blocks)
-    return Structure(out_dim, verified, tables, rest, numbers)
+
+
+class _Comparison:
+    """The gradients that autograd finds and those that the factors predict.
+
+    They are those of a random combination of all outputs at all points, so that a factor that is
+    wrong at a single point shows with probability one.
+    """
+
+    def __init__(self, model: nn.Module, layers: Sequence[Layer], trainable: set[str]) -> None:
+        self.model, self.trainable = model, trainable
+        self.layers = {layer.name: layer for layer in layers}
+        self.modules = {name: model.get_submodule(name) for name in self.layers}
+        """Those that were called once at each point so far."""
+        self.encoding = encoding_of(model)
+        if self.encoding is not None:
+            self.modules[FEATURES] = self.encoding
+        self.tables: set[str] = set()
+        self.numbers: dict[str, int] = {}
+        """Name of a module to the numbers for each point that its factors take."""
+        self.leaves = leaves_of(model, sorted(trainable))
+        self.true = {name: torch.zeros_like(leaf) for name, leaf in self.leaves.items()}
+        self.predicted = {name: torch.zeros_like(leaf) for name, leaf in self.leaves.items()}
+        self.generator = torch.Generator().manual_seed(0)
+
+    def add(self, x: Tensor, hooks: Hooks) -> None:
+        """Add the gradients at the points x (n, d)."""
+        with torch.enable_grad():
+            f = functional_call(self.model, self.leaves, (x,))
+        check_finite(f)
+        if not f.requires_grad:
+            raise NtkError("the model's output does not depend on any trainable parameter")
+        weights = torch.randn(f.shape, generator=self.generator, dtype=f.dtype).to(f.device)
+        self.modules = {n: m for n, m in self.modules.items() if hooks.valid(n, len(x))}
+        wanted = [*(hooks.outputs[name] for name in self.modules), *self.leaves.values()]
+        grads = torch.autograd.grad(
+            (f * weights).sum(), wanted, allow_unused=True, materialize_grads=True
+        )
+        deltas, true = grads[: len(self.modules)], grads[len(self.modules) :]
+        for name, grad in zip(self.leaves, true, strict=True):
+            self.true[name] += dense(grad)
+        for name, delta in zip(self.modules, deltas, strict=True):
+            if name == FEATURES:
+                self._add_tables(x, delta, f.shape[1])
+            else:
+                self._add_layer(self.layers[name], hooks.inputs[name], delta, f.shape[1])
+
+    def _add_layer(self, layer: Layer, a: Tensor, delta: Tensor, outputs: int) -> None:
+        self.numbers[layer.name] = a.shape[1] + outputs * delta.shape[1]
+        if layer.weight:
+            self.predicted[layer.weight] += layer.scale * delta.t() @ a
+        if layer.bias:
+            self.predicted[layer.bias] += layer.shift * delta.sum(0)
+
+    def _add_tables(self, x: Tensor, delta: Tensor, outputs: int) -> None:
+        assert self.encoding is not None, "there are features"
+        blocks = sparse_blocks(self.encoding, x, self.trainable)
+        for name, gradient in table_gradients(blocks, delta).items():
+            table = self.predicted["encoding." + name]
+            table += gradient.view(table.shape)
+            self.tables.add("encoding." + name)
+        self.numbers[FEATURES] = outputs * delta.shape[1] + sum(3 * b.rows.shape[1] for b in blocks)
+
+    def right(self) -> set[str]:
+        """The parameters whose predicted gradient is the true one, up to rounding."""
+        return {name for name, true in self.true.items() if close(self.predicted[name], true)}
 
 
 def _propose_layers(model: nn.Module, trainable: set[str]) -> list[Layer]:
     layers = []
     for name, module in model.named_modules():
         # Exact types: a subclass or a parametrized layer may compute something else. Hooks, too.
-        if type(module) not in (nn.Linear, NTKLinear) or module._forward_pre_hooks:
+        if type(module) not in (nn.Linear, NTKLinear) or set(module._parameters) != NAMES:
             continue
-        if set(module._parameters) != {"weight", "bias"} or module._forward_hooks:
+        if module._forward_pre_hooks or module._forward_hooks or module.weight.is_complex():
             continue
         scale, shift = (module.scale, module.beta) if type(module) is NTKLinear else (1.0, 1.0)
         prefix = f"{name}." if name else ""
         weight, bias = (n if n in trainable else None for n in (prefix + "weight", prefix + "bias"))
         if name and (weight or bias):
-            layers.append(Layer(name, part_of(name), float(scale), float(shift), weight, bias))
+            layers.append(Layer(name, float(scale), float(shift), weight, bias))
     return layers
 
 
-def _probe_gradients(
-    model: nn.Module, probe: Tensor, hooks: Hooks, trainable: set[str]
-) -> tuple[int, Gradients, Gradients]:
-    """O, and the gradients of one combination of all outputs at the points of the probe.
-
-    The first gradients are with respect to the outputs (n, n_out) of the observed modules that
-    were called once, the second with respect to the trainable parameters.
-    """
-    named = dict(model.named_parameters())
-    parameters = {name: named[name] for name in sorted(trainable)}
-    for parameter in parameters.values():
-        parameter.requires_grad_(True)
-    try:
-        with torch.enable_grad():
-            f = model(probe)
-        if not f.requires_grad:
-            raise NtkError("the model's output does not depend on any trainable parameter")
-        cotangent = torch.linspace(1.0, 2.0, f.shape[1], dtype=f.dtype, device=f.device)
-        valid = [name for name in hooks.outputs if hooks.valid(name, PROBE)]
-        wanted = [hooks.outputs[name] for name in valid]
-        grads = torch.autograd.grad(
-            (f * cotangent).sum(), [*wanted, *parameters.values()], allow_unused=True
-        )
-    finally:
-        for parameter in parameters.values():
-            parameter.requires_grad_(False)
-    # Tables may ask for sparse gradients.
-    dense = [g.to_dense() if g is not None and g.is_sparse else g for g in grads[len(valid) :]]
-    deltas = dict(zip(valid, grads[: len(valid)], strict=True))
-    return f.shape[1], deltas, dict(zip(parameters, dense, strict=True))
-
-
-def _close(predicted: Tensor, true: Tensor | None) -> bool:
+def close(predicted: Tensor, true: Tensor) -> bool:
     """Whether a predicted gradient is the true one, up to rounding."""
-    if true is None:
-        return not bool(predicted.any())
-    scale = float(true.abs().max())
-    error = float((predicted - true.reshape(predicted.shape)).abs().max())
-    return error <= 1e5 * torch.finfo(true.dtype).eps * scale
-
-
-def _verified(layer: Layer, hooks: Hooks, deltas: Gradients, true: Gradients) -> Layer | None:
-    """The layer with those of its parameters whose gradient is the one its factors predict."""
-    if layer.name not in deltas:
-        return None
-    a, delta = hooks.inputs[layer.name], deltas[layer.name]  # (n, n_in), (n, n_out)
-    if delta is None:
-        delta = torch.zeros_like(hooks.outputs[layer.name])
-    weight, bias = layer.weight, layer.bias
-    if weight and not _close(layer.scale * delta.t() @ a, true[weight]):
-        weight = None
-    if bias and not _close(layer.shift * delta.sum(0), true[bias]):
-        bias = None
-    return replace(layer, weight=weight, bias=bias) if weight or bias else None
+    scale = true.abs().max() if true.numel() else 0.0
+    limit = 1e5 * torch.finfo(true.dtype).eps * scale
+    return bool(((predicted - true).abs() <= limit).all())
 
 
 def sparse_blocks(encoding: Encoding, x: Tensor, trainable: set[str]) -> list[SparseBlock]:
     """The encoding's blocks for trainable tables at x (N, d), checked against their contract.
 
     Raises:
-        PluginError: a block names no parameter, or its rows, weights or features are invalid.
+        PluginError: a block names no parameter, its rows, weights or features are invalid, or
+            two blocks of one parameter share rows.
     """
     with torch.no_grad():
         blocks = encoding.sparse_jacobian(x) or []
     named = dict(encoding.named_parameters())
-    for block in blocks:
-        _check_block(encoding, block, named.get(block.parameter), len(x))
+    for number, block in enumerate(blocks):
+        fault = _fault(block, named, x, encoding.out_dim)
+        if fault:
+            raise _broken(encoding, f"block {number} {fault}")
     kept = [block for block in blocks if "encoding." + block.parameter in trainable]
+    kept = [block for block in kept if not named[block.parameter].is_complex()]
     for parameter in {block.parameter for block in kept}:
         _check_disjoint(encoding, [block for block in kept if block.parameter == parameter])
     return kept
@@ -205,31 +285,45 @@ def _broken(encoding: Encoding, text: str) -> PluginError:
     return PluginError(f"{type(encoding).__name__}.sparse_jacobian: {text}")
 
 
-def _check_block(
-    encoding: Encoding, block: SparseBlock, table: nn.Parameter | None, points: int
-) -> None:
-    if table is None:
-        raise _broken(encoding, f"there is no parameter {block.parameter!r}")
-    if table.numel() != block.num_rows * block.width:
-        raise _broken(
-            encoding,
-            f"{block.parameter!r} has {table.numel()} entries, not {block.num_rows} rows of "
-            f"{block.width}",
+def disagreement(encoding: Encoding, parameter: str) -> PluginError:
+    """The error that the blocks of a parameter are not its Jacobian."""
+    return _broken(
+        encoding,
+        f"the blocks of {parameter!r} disagree with autograd; they must cover everything that "
+        "forward does with it, with the rows and weights that forward uses",
+    )
+
+
+def _fault(
+    block: SparseBlock, tables: Mapping[str, nn.Parameter], x: Tensor, out_dim: int
+) -> str | None:
+    """What is wrong with a block at x (N, d), or None."""
+    if block.parameter not in tables:
+        names = ", ".join(map(repr, tables)) or "none"
+        return f"names the parameter {block.parameter!r}; named_parameters() has {names}"
+    shape, weights = tuple(block.rows.shape), tuple(block.weights.shape)
+    size, last = tables[block.parameter].numel(), block.start + block.width - 1
+    if size != block.num_rows * block.width:
+        return (
+            f"says {block.num_rows} rows of {block.width}, but {block.parameter!r} has {size} "
+            "entries"
         )
-    shape = tuple(block.rows.shape)
-    if len(shape) != 2 or shape[0] != points or tuple(block.weights.shape) != shape:
-        raise _broken(
-            encoding,
-            f"rows and weights must be ({points}, m), got {shape} and {tuple(block.weights.shape)}",
+    if len(shape) != 2 or shape[0] != len(x) or weights != shape:
+        return f"must have rows and weights of shape ({len(x)}, m), got {shape} and {weights}"
+    if block.rows.dtype != torch.int64 or block.weights.dtype != x.dtype:
+        return (
+            f"must have int64 rows and weights in the dtype of x, {x.dtype}, got "
+            f"{block.rows.dtype} and {block.weights.dtype}"
         )
-    first, last = block.start, block.start + block.width - 1
-    if first < 0 or last >= encoding.out_dim:
-        raise _broken(
-            encoding, f"block of features {first} to {last}, but out_dim is {encoding.out_dim}"
-        )
+    if block.start < 0 or last >= out_dim:
+        return f"feeds features {block.start} to {last}, but out_dim is {out_dim}"
     low, high = int(block.rows.min()), int(block.rows.max())
     if low < 0 or high >= block.num_rows:
-        raise _broken(encoding, f"rows {low} to {high} of a table of {block.num_rows} rows")
+        return (
+            f"has rows {low} to {high} of a table of {block.num_rows}; clamp or wrap them as "
+            "forward does"
+        )
+    return None
 
 
 def _check_disjoint(encoding: Encoding, blocks: Sequence[SparseBlock]) -> None:
@@ -243,33 +337,23 @@ def _check_disjoint(encoding: Encoding, blocks: Sequence[SparseBlock]) -> None:
         uses += used
     if int(uses.max()) > 1:
         raise _broken(
-            encoding, f"blocks of {blocks[0].parameter!r} share rows; give each row to one block"
+            encoding,
+            f"blocks of {blocks[0].parameter!r} share rows; give each row to one block, or return "
+            "None to have the Jacobian computed",
         )
 
 
-def _verify_tables(
-    encoding: Encoding, blocks: Sequence[SparseBlock], delta: Tensor | None, true: Gradients
-) -> None:
-    """Raise PluginError unless the blocks predict the gradients of their tables.
+def table_gradients(blocks: Sequence[SparseBlock], delta: Tensor) -> dict[str, Tensor]:
+    """The gradients of the tables (num_rows, width) that the blocks predict.
 
     Args:
-        blocks: at the points where the gradients were taken.
-        delta: (n, out_dim), gradient with respect to the features; None for zero.
-        true: gradients by full name of the parameter.
+        delta: (n, out_dim), gradient with respect to the features.
     """
-    if delta is None:
-        return
-    for parameter in {block.parameter for block in blocks}:
-        own = [block for block in blocks if block.parameter == parameter]
-        size = (own[0].num_rows, own[0].width)
-        predicted = torch.zeros(size, dtype=delta.dtype, device=delta.device)
-        for block in own:
-            g = delta[:, None, block.start : block.start + block.width]
-            values = (block.weights[:, :, None] * g).flatten(0, 1)
-            predicted.index_add_(0, block.rows.flatten(), values)
-        if not _close(predicted, true["encoding." + parameter]):
-            raise _broken(
-                encoding,
-                f"the blocks of {parameter!r} disagree with autograd; return the rows and weights "
-                "that forward uses",
-            )
+    gradients: dict[str, Tensor] = {}
+    for block in blocks:
+        if block.parameter not in gradients:
+            gradients[block.parameter] = delta.new_zeros(block.num_rows, block.width)
+        g = delta[:, None, block.start : block.start + block.width]
+        values = (block.weights[:, :, None] * g).flatten(0, 1)
+        gradients[block.parameter].index_add_(0, block.rows.flatten(), values)
+    return gradients

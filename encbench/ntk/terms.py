@@ -6,11 +6,13 @@ A kernel over points i, j and outputs a, b is a sum of elementwise products of G
 
 A term stores the factors A (N, p) and G (N, O, q), or less where one of them is constant, sparse
 or separable. It can add itself to a tile of the kernel, and multiply a vector without the matrix.
+The trace kernel, the mean over a of the blocks (a, a), is such a sum, too, with G (N, 1, O·q).
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from itertools import product
 
 import numpy as np
 import scipy.sparse
@@ -42,57 +44,47 @@ class Workspace:
 
 
 class Term(ABC):
-    """One summand of the kernel, for N points and O outputs."""
+    """One summand of the full kernel, for N points and O outputs."""
 
     whole_rows = False
-    """Whether the ``add_`` methods are faster on a whole strip of rows than tile by tile."""
+    """Whether ``add`` is faster on a whole strip of rows than tile by tile."""
 
     @abstractmethod
-    def add_trace(self, tile: Tensor, rows: slice, cols: slice, work: Workspace) -> None:
-        """Add the mean over outputs to tile (n_rows, n_cols)."""
+    def traced(self) -> Term:
+        """The summand of the trace kernel: a term of one output."""
 
     @abstractmethod
-    def add_full(self, tile: Tensor, rows: slice, cols: slice, work: Workspace) -> None:
+    def add(self, tile: Tensor, rows: slice, cols: slice, work: Workspace) -> None:
         """Add to tile (O, O, n_rows, n_cols), a view with any strides."""
 
     @abstractmethod
     def apply(self, v: Tensor) -> Tensor:
-        """The full kernel's product with v (N, O), linear in N."""
-
-    @abstractmethod
-    def apply_trace(self, v: Tensor) -> Tensor:
-        """The trace kernel's product with v (N,), linear in N."""
+        """The kernel's product with v (N, O), linear in N."""
 
 
-def _gram(a: Tensor, rows: slice, cols: slice, work: Workspace, slot: str) -> Tensor:
-    left, right = a[rows], a[cols]
-    return torch.mm(left, right.t(), out=work.take(slot, len(left), len(right), a))
+def _gram(left: Tensor, right: Tensor, work: Workspace, slot: str) -> Tensor:
+    return torch.mm(left, right.t(), out=work.take(slot, len(left), len(right), left))
 
 
 class Product(Term):
-    """(A Aᵀ) ∘ (G Gᵀ) with dense factors: a layer, or a grid with few vertices.
+    """(A Aᵀ) ∘ (G Gᵀ) / divisor with dense factors: a layer, or a grid with few vertices.
 
     Args:
         a: (N, p).
         g: (N, O, q), contiguous.
     """
 
-    def __init__(self, a: Tensor, g: Tensor) -> None:
-        self.a, self.g = a, g
+    def __init__(self, a: Tensor, g: Tensor, divisor: int = 1) -> None:
+        self.a, self.g, self.divisor = a, g, divisor
 
-    def add_trace(self, tile: Tensor, rows: slice, cols: slice, work: Workspace) -> None:
-        left = _gram(self.a, rows, cols, work, "a")
-        right = _gram(self.g.flatten(1), rows, cols, work, "g")
-        tile.addcmul_(left, right, value=1.0 / self.g.shape[1])
+    def traced(self) -> Product:
+        return Product(self.a, self.g.flatten(1)[:, None], self.g.shape[1])
 
-    def add_full(self, tile: Tensor, rows: slice, cols: slice, work: Workspace) -> None:
-        left = _gram(self.a, rows, cols, work, "a")
-        outputs = self.g.shape[1]
-        for a in range(outputs):
-            for b in range(outputs):
-                g = work.take("g", len(left), left.shape[1], left)
-                torch.mm(self.g[rows, a], self.g[cols, b].t(), out=g)
-                tile[a, b].addcmul_(left, g)
+    def add(self, tile: Tensor, rows: slice, cols: slice, work: Workspace) -> None:
+        left = _gram(self.a[rows], self.a[cols], work, "a")
+        for a, b in product(range(self.g.shape[1]), repeat=2):
+            right = _gram(self.g[rows, a], self.g[cols, b], work, "g")
+            tile[a, b].addcmul_(left, right, value=1.0 / self.divisor)
 
     def apply(self, v: Tensor) -> Tensor:
         pulled = torch.zeros(self.g.shape[2], self.a.shape[1], dtype=v.dtype, device=v.device)
@@ -102,13 +94,7 @@ class Product(Term):
         for part in chunks(len(v), CHUNK):
             pushed = self.a[part] @ pulled.t()  # (n, q)
             out[part] = torch.matmul(self.g[part], pushed[:, :, None])[:, :, 0]
-        return out
-
-    def apply_trace(self, v: Tensor) -> Tensor:
-        columns = [
-            Product(self.a, self.g[:, a : a + 1]).apply(v[:, None]) for a in range(self.g.shape[1])
-        ]
-        return torch.cat(columns, 1).mean(1)
+        return out / self.divisor
 
 
 class SeparableProduct(Term):
@@ -118,27 +104,25 @@ class SeparableProduct(Term):
         a: (N, p).
         m: (N, q).
         c: (O, q).
+        pairs: (O, O, q), c[a] · c[b], if it is known already.
     """
 
-    def __init__(self, a: Tensor, m: Tensor, c: Tensor) -> None:
+    def __init__(self, a: Tensor, m: Tensor, c: Tensor, pairs: Tensor | None = None) -> None:
         self.a, self.m, self.c = a, m, c
-        self.energy = c.square().mean(0)  # (q,), mean over outputs
+        self.pairs = c[:, None] * c if pairs is None else pairs
 
-    def add_trace(self, tile: Tensor, rows: slice, cols: slice, work: Workspace) -> None:
-        left = _gram(self.a, rows, cols, work, "a")
-        right = work.take("g", len(left), left.shape[1], left)
-        torch.mm(self.m[rows] * self.energy, self.m[cols].t(), out=right)
-        tile.addcmul_(left, right)
+    def traced(self) -> SeparableProduct:
+        energy = self.c.square().mean(0)  # (q,)
+        return SeparableProduct(self.a, self.m, energy.sqrt()[None], energy[None, None])
 
-    def add_full(self, tile: Tensor, rows: slice, cols: slice, work: Workspace) -> None:
-        left = _gram(self.a, rows, cols, work, "a")
+    def add(self, tile: Tensor, rows: slice, cols: slice, work: Workspace) -> None:
+        left = _gram(self.a[rows], self.a[cols], work, "a")
         for a in range(len(self.c)):
             for b in range(a + 1):
-                g = work.take("g", len(left), left.shape[1], left)
-                torch.mm(self.m[rows] * (self.c[a] * self.c[b]), self.m[cols].t(), out=g)
-                tile[a, b].addcmul_(left, g)
+                right = _gram(self.m[rows] * self.pairs[a, b], self.m[cols], work, "g")
+                tile[a, b].addcmul_(left, right)
                 if a != b:
-                    tile[b, a].addcmul_(left, g)
+                    tile[b, a].addcmul_(left, right)
 
     def apply(self, v: Tensor) -> Tensor:
         pulled = torch.zeros(self.m.shape[1], self.a.shape[1], dtype=v.dtype, device=v.device)
@@ -148,9 +132,6 @@ class SeparableProduct(Term):
         for part in chunks(len(v), CHUNK):
             out[part] = (self.m[part] * (self.a[part] @ pulled.t())) @ self.c.t()
         return out
-
-    def apply_trace(self, v: Tensor) -> Tensor:
-        return Product(self.a, (self.m * self.energy.sqrt())[:, None]).apply(v[:, None])[:, 0]
 
 
 class ConstantGradient(Term):
@@ -163,25 +144,24 @@ class ConstantGradient(Term):
 
     def __init__(self, a: Tensor, c: Tensor) -> None:
         self.a, self.c = a, c
-        self.mean = float(c.diagonal().mean())
 
-    def add_trace(self, tile: Tensor, rows: slice, cols: slice, work: Workspace) -> None:
-        tile.addmm_(self.a[rows], self.a[cols].t(), alpha=self.mean)
+    def traced(self) -> ConstantGradient:
+        return ConstantGradient(self.a, self.c.diagonal().mean().view(1, 1))
 
-    def add_full(self, tile: Tensor, rows: slice, cols: slice, work: Workspace) -> None:
-        left = _gram(self.a, rows, cols, work, "a")
+    def add(self, tile: Tensor, rows: slice, cols: slice, work: Workspace) -> None:
+        if len(self.c) == 1:  # without a pass over another matrix
+            tile[0, 0].addmm_(self.a[rows], self.a[cols].t(), alpha=float(self.c))
+            return
+        left = _gram(self.a[rows], self.a[cols], work, "a")
         for a, b in torch.nonzero(self.c).tolist():
             tile[a, b].add_(left, alpha=float(self.c[a, b]))
 
     def apply(self, v: Tensor) -> Tensor:
         return self.a @ (self.a.t() @ v) @ self.c
 
-    def apply_trace(self, v: Tensor) -> Tensor:
-        return self.a @ (self.a.t() @ v) * self.mean
-
 
 class SparseProduct(Term):
-    """(S Sᵀ) ∘ (G Gᵀ) with a sparse S: a grid whose vertices are each shared by few points.
+    """(S Sᵀ) ∘ (G Gᵀ) / divisor with a sparse S: a grid whose vertices few points share.
 
     S Sᵀ is computed on the CPU; G Gᵀ only where S Sᵀ is not zero.
 
@@ -192,47 +172,35 @@ class SparseProduct(Term):
 
     whole_rows = True
 
-    def __init__(self, s: scipy.sparse.csr_array, g: Tensor) -> None:
-        self.s, self.g = s, g
+    def __init__(self, s: scipy.sparse.csr_array, g: Tensor, divisor: int = 1) -> None:
+        self.s, self.g, self.divisor = s, g, divisor
         self.transposed = s.T.tocsr()
 
-    def _nonzeros(self, rows: slice, cols: slice) -> tuple[Tensor, Tensor, Tensor]:
-        """Row and column within the tile, and value, of the nonzeros of S Sᵀ."""
+    def traced(self) -> SparseProduct:
+        return SparseProduct(self.s, self.g.flatten(1)[:, None], self.g.shape[1])
+
+    def add(self, tile: Tensor, rows: slice, cols: slice, work: Workspace) -> None:
         strip = (self.s[rows] @ self.transposed[:, cols]).tocoo()
-        device = self.g.device
-        return (
-            torch.from_numpy(strip.row.astype(np.int64)).to(device),
-            torch.from_numpy(strip.col.astype(np.int64)).to(device),
-            torch.from_numpy(strip.data).to(device),
+        i, j, value = (
+            torch.from_numpy(array).to(self.g.device)
+            for array in (strip.row.astype(np.int64), strip.col.astype(np.int64), strip.data)
         )
-
-    def add_trace(self, tile: Tensor, rows: slice, cols: slice, work: Workspace) -> None:
-        i, j, value = self._nonzeros(rows, cols)
-        g = self.g.flatten(1)
-        for part in chunks(len(i), 1 << 18):
-            dots = (g[rows][i[part]] * g[cols][j[part]]).sum(1)
-            # Every (i, j) occurs once, so plain assignment adds correctly.
-            tile[i[part], j[part]] += value[part] * dots / self.g.shape[1]
-
-    def add_full(self, tile: Tensor, rows: slice, cols: slice, work: Workspace) -> None:
-        i, j, value = self._nonzeros(rows, cols)
+        outputs = self.g.shape[1]
         for part in chunks(len(i), 1 << 16):
             left, right = self.g[rows][i[part]], self.g[cols][j[part]]  # (n, O, width)
-            dots = torch.matmul(left, right.transpose(1, 2)) * value[part, None, None]
-            for a in range(self.g.shape[1]):
-                for b in range(self.g.shape[1]):
-                    tile[a, b, i[part], j[part]] += dots[:, a, b]
+            if outputs == 1:  # faster than a product of matrices of one row
+                dots = (left * right).sum(2, keepdim=True)
+            else:
+                dots = torch.matmul(left, right.transpose(1, 2))
+            dots = value[part, None, None] * dots / self.divisor
+            for a, b in product(range(outputs), repeat=2):
+                # Every (i, j) occurs once, so plain assignment adds correctly.
+                tile[a, b, i[part], j[part]] += dots[:, a, b]
 
     def apply(self, v: Tensor) -> Tensor:
         pulled = self.transposed @ _weighted(self.g, v).cpu().numpy()  # (vertices, width)
         pushed = torch.from_numpy(self.s @ pulled).to(v.device)
-        return torch.matmul(self.g, pushed[:, :, None])[:, :, 0]
-
-    def apply_trace(self, v: Tensor) -> Tensor:
-        flat = self.g.flatten(1)
-        pulled = self.transposed @ (flat * v[:, None]).cpu().numpy()  # (vertices, O · width)
-        pushed = torch.from_numpy(self.s @ pulled).to(v.device)
-        return (flat * pushed).sum(1) / self.g.shape[1]
+        return torch.matmul(self.g, pushed[:, :, None])[:, :, 0] / self.divisor
 
 
 def _weighted(g: Tensor, v: Tensor) -> Tensor:

@@ -15,11 +15,13 @@ from encbench import ntk
 from encbench.contracts.encoding import Encoding
 from encbench.errors import EncbenchError, PluginError
 from encbench.network.mlp import CoordinateMLP
+from encbench.ntk.kernel import brute_force_ntk
 from encbench.plugins.parameters import validate_parameters
 from encbench.plugins.registry import default_registry
 from encbench.plugins.selector import parse_selector
 from encbench.results.provenance import Provenance
-from encbench.testing.jacobian import brute_force_ntk
+from encbench.suite.config import TrainingConfig
+from encbench.training.optimizers import make_optimizer
 
 Operation = Literal["forward", "backward", "step", "ntk"]
 OPERATIONS: tuple[Operation, ...] = ("forward", "backward", "step", "ntk")
@@ -148,9 +150,7 @@ class BenchmarkCase:
             return loss
 
         backward()
-        # the fused update takes no sparse gradients
-        dense = not any(p.grad is not None and p.grad.is_sparse for p in model.parameters())
-        optimizer = torch.optim.SGD(model.parameters(), lr=lr, fused=dense)
+        optimizer = make_optimizer(model, TrainingConfig(optimizer="sgd"), lr)
 
         def step() -> Tensor:
             optimizer.zero_grad()

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import concurrent.futures as futures
 import inspect
 import json
+import multiprocessing
+import pickle
 import traceback
 import unittest
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, NoReturn
+from functools import cache
+from typing import Any, ClassVar, Literal, NoReturn, TypeVar
+
+import torch
 
 from encbench.errors import EncbenchError, ParameterError
 from encbench.plugins.parameters import parameters_of, validate_parameters
 from encbench.suite.config import PluginRef
+
+T = TypeVar("T")
+TIMEOUT = 120.0
+"""Seconds that a worker process may take: a new one imports torch first."""
 
 
 def fail(message: str) -> NoReturn:
@@ -83,11 +94,9 @@ class Conformance:
                 check(cls())
             except unittest.SkipTest as reason:
                 yield CheckResult(name, title, "skipped", str(reason))
-            except AssertionError as error:
-                yield CheckResult(name, title, "failed", str(error), traceback.format_exc())
             except Exception as error:
-                said = f"{type(error).__name__}: {error}"
-                yield CheckResult(name, title, "failed", said, traceback.format_exc())
+                kind = "" if isinstance(error, AssertionError) else f"{type(error).__name__}: "
+                yield CheckResult(name, title, "failed", f"{kind}{error}", traceback.format_exc())
             else:
                 yield CheckResult(name, title, "passed")
 
@@ -170,3 +179,44 @@ class Conformance:
             f"parameters change when they are written to a record and read: {values} became "
             f"{again}; use types that JSON has (list, not set)",
         )
+
+
+def call_in_worker(function: Callable[..., T], subject: Any, *arguments: Any) -> T:
+    """``function(subject, *arguments)``, computed in another process.
+
+    Fails the check where the subject cannot be pickled, or the process dies.
+    """
+    name = subject.__name__ if isinstance(subject, type) else type(subject).__name__
+    try:
+        payload = pickle.dumps(subject)
+    except Exception as error:
+        fail(
+            f"{name} cannot be pickled ({type(error).__name__}: {error}); define its class at "
+            "module level and keep no lambdas, locks, open files or local functions in it"
+        )
+    try:
+        return _pool().submit(_unpickle_and_call, function, payload, arguments).result(TIMEOUT)
+    except BrokenProcessPool:
+        _pool.cache_clear()
+        fail(
+            f"a worker process died while it used {name}: either native code crashed, or the "
+            'main script cannot be imported there and lacks `if __name__ == "__main__":`'
+        )
+    except Exception as error:
+        fail(
+            f"{name} does not work in a worker process ({type(error).__name__}: {error}); it must "
+            "be importable there and need nothing that only this process has"
+        )
+
+
+def _unpickle_and_call(function: Callable[..., T], payload: bytes, arguments: Any) -> T:
+    # unpickled here: an error is then an answer, and does not break the pool
+    return function(pickle.loads(payload), *arguments)
+
+
+@cache
+def _pool() -> futures.ProcessPoolExecutor:
+    context = multiprocessing.get_context("spawn")
+    return futures.ProcessPoolExecutor(
+        1, mp_context=context, initializer=torch.set_num_threads, initargs=(1,)
+    )

@@ -1,9 +1,9 @@
-"""The checks of encodings."""
+"""The checks of encodings, the points they use, and how they build what they check."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,23 +13,33 @@ from torch.func import functional_call
 
 from encbench import ntk
 from encbench.contracts.encoding import Encoding
-from encbench.errors import EncbenchError
+from encbench.errors import EncbenchError, PluginError
 from encbench.network.mlp import CoordinateMLP
-from encbench.testing.conformance import fail, require, skip
-from encbench.testing.encoding_case import (
-    SEED,
-    EncodingCase,
-    border_points,
-    inner_points,
-    stray_tensors,
-)
-from encbench.testing.jacobian import brute_force_ntk, check_blocks
-from encbench.testing.worker_process import call_in_worker, features_there
+from encbench.ntk.autograd import dense
+from encbench.ntk.kernel import brute_force_ntk
+from encbench.ntk.structure import close, disagreement, sparse_blocks, table_gradients
+from encbench.testing.conformance import Conformance, call_in_worker, fail, require, skip
 
+SEED = 20
 DTYPES = (torch.float32, torch.float64)
 FAST_GRADCHECK = 500
 """Parameters above which gradcheck takes random directions instead of each parameter alone."""
 JACOBIAN_BYTES = 1 << 30
+
+
+def inner_points(
+    count: int, in_dim: int, dtype: torch.dtype = torch.float64, seed: int = SEED
+) -> Tensor:
+    """(count, in_dim), random in (0, 1), and exact in float32 as well."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.rand(count, in_dim, generator=generator).clamp(1e-3, 1 - 1e-3).to(dtype)
+
+
+def border_points(in_dim: int, dtype: torch.dtype) -> Tensor:
+    """(5^in_dim, in_dim): corners, edges and faces of [0, 1]^in_dim, and points just inside."""
+    inside = torch.finfo(dtype).eps
+    axis = torch.tensor([0.0, inside, 0.5, 1 - inside, 1.0], dtype=dtype)
+    return torch.cartesian_prod(*[axis] * in_dim).reshape(-1, in_dim)
 
 
 class _DenseGradient(torch.autograd.Function):
@@ -44,13 +54,18 @@ class _DenseGradient(torch.autograd.Function):
         return gradients[0].to_dense()
 
 
-class EncodingConformance(EncodingCase):
+class EncodingConformance(Conformance):
     """Checks that an encoding keeps the contract of ``encbench.Encoding``.
 
     Set ``encoding`` to the class and ``parameters`` to small ones: a table of a hundred rows
     shows as much as one of a million. All random numbers come from fixed seeds.
     """
 
+    kind = "encoding"
+    encoding: ClassVar[type[Encoding] | None] = None
+    """The class to check."""
+    dims: ClassVar[Sequence[int] | None] = None
+    """Numbers of coordinates to check with; from ``min_dim`` to ``max_dim`` unless given."""
     differentiable: ClassVar[bool] = False
     """Whether derivatives in x are checked, too; training needs none. For slowly varying features
     only: the check compares them with finite differences of step 1e-6."""
@@ -228,12 +243,42 @@ class EncodingConformance(EncodingCase):
         for in_dim in self.each_dim():
             encoding = self.build(in_dim)
             points = torch.cat((inner_points(6, in_dim), border_points(in_dim, torch.float64)[:6]))
-            blocks = encoding.sparse_jacobian(points)
-            if blocks is None:
+            if encoding.sparse_jacobian(points) is None:
                 skip(
                     "no sparse_jacobian: the kernel is computed by the general method, more slowly"
                 )
-            check_blocks(encoding, points, list(blocks))
+            try:
+                self._check_blocks(encoding, points)
+            except PluginError as error:
+                fail(str(error))
+
+    def _check_blocks(self, encoding: Encoding, x: Tensor) -> None:
+        tables = {name: p for name, p in encoding.named_parameters() if p.requires_grad}
+        blocks = sparse_blocks(encoding, x, {f"encoding.{name}" for name in tables})
+        features = self.encode(encoding, x)
+        for number, block in enumerate(blocks):
+            table = tables[block.parameter].view(block.num_rows, block.width)
+            found = torch.einsum("nj,njc->nc", block.weights, table[block.rows])
+            expected = features[:, block.start : block.start + block.width]
+            require(
+                close(found, expected),
+                f"block {number} does not give the features: Σ_j weights[n, j] · "
+                f"{block.parameter}[rows[n, j], c] differs from feature {block.start} + c by up to "
+                f"{float((found - expected).detach().abs().max()):.3g}; use the rows and weights "
+                "that forward uses",
+            )
+        # for random coefficients, equal gradients mean equal Jacobians with probability one
+        mix = torch.randn(features.shape, generator=torch.Generator().manual_seed(1)).to(x)
+        predicted = table_gradients(blocks, mix)
+        true = torch.autograd.grad(
+            (features * mix).sum(),
+            [tables[name] for name in predicted],
+            allow_unused=True,
+            materialize_grads=True,
+        )
+        for (name, found), gradient in zip(predicted.items(), true, strict=True):
+            if not close(found, dense(gradient).view_as(found)):
+                raise disagreement(encoding, name)
 
     def test_kernel(self) -> None:
         """The NTK of a network on it is J Jᵀ."""
@@ -311,3 +356,87 @@ class EncodingConformance(EncodingCase):
         scale = max(1.0, float(expected.detach().abs().max()))
         error = float((found - expected).detach().abs().max())
         require(error <= tolerance * scale, f"differs by {error:.3g}: {message}")
+
+    @classmethod
+    def subject_or_none(cls) -> Any:
+        return cls.encoding
+
+    def each_dim(self) -> Sequence[int]:
+        """The numbers of coordinates to check with."""
+        if self.dims is not None:
+            return self.dims
+        return range(self.subject.min_dim, self.subject.max_dim + 1)
+
+    def one_dim(self) -> int:
+        """Two coordinates where the encoding takes them."""
+        return min(self.each_dim(), key=lambda in_dim: abs(in_dim - 2))
+
+    def build(self, in_dim: int, dtype: torch.dtype = torch.float64, seed: int = SEED) -> Encoding:
+        """The encoding, its random numbers from ``seed``."""
+        values = self.validated()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            try:
+                encoding = self.subject(in_dim, **values)
+            except Exception as error:
+                said = f"{type(error).__name__}: {error}"
+                fail(
+                    f"{self.subject.__name__}(in_dim={in_dim}, {_keywords(values)}) raised {said}; "
+                    "in_dim comes first, and every in_dim from min_dim to max_dim must do"
+                )
+        self._require_contract(encoding, in_dim)
+        return encoding.to(dtype)  # type: ignore[no-any-return] # nn.Module.to returns itself
+
+    def encode(self, encoding: Encoding, x: Tensor) -> Tensor:
+        """The features of x; what forward raises fails the check."""
+        shape = f"x of shape {tuple(x.shape)}, {x.dtype}"
+        try:
+            features: Tensor = encoding(x)
+        except Exception as error:
+            said = f"{type(error).__name__}: {error}"
+            fail(f"forward raised {said} for {shape}; it takes one tensor (N, in_dim) in [0, 1]")
+        require(
+            isinstance(features, Tensor),
+            f"forward returned {type(features).__name__} for {shape}, expected one tensor",
+        )
+        return features
+
+    def _require_contract(self, encoding: Any, in_dim: int) -> None:
+        require(
+            isinstance(encoding, Encoding),
+            f"{self.subject.__name__} is no subclass of encbench.Encoding; derive it from that",
+        )
+        self.require_sizes(encoding, "in __init__, call super().__init__(in_dim, out_dim=…) first")
+        require(
+            encoding.in_dim == in_dim,
+            f"built for in_dim={in_dim}, the encoding says in_dim={encoding.in_dim}; pass in_dim "
+            "on to super().__init__",
+        )
+
+
+def stray_tensors(encoding: Encoding) -> list[str]:
+    """Names of tensors that are attributes but neither parameters nor buffers."""
+    return [
+        f"{prefix}.{name}".lstrip(".")
+        for prefix, module in encoding.named_modules()
+        for name, value in vars(module).items()
+        if _holds_tensor(value) and name not in ("_parameters", "_buffers", "_modules")
+    ]
+
+
+def _holds_tensor(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    items = itertools.islice(value, 64) if isinstance(value, list | tuple) else [value]
+    return any(isinstance(item, Tensor) for item in items)
+
+
+def _keywords(values: dict[str, Any]) -> str:
+    return ", ".join(f"{name}={value!r}" for name, value in values.items())
+
+
+def features_there(encoding: torch.nn.Module, x: np.ndarray) -> np.ndarray:
+    """The features of x (N, d)."""
+    with torch.no_grad():
+        features: np.ndarray = encoding(torch.from_numpy(x)).numpy()
+    return features

@@ -16,8 +16,7 @@ from encbench.contracts.task import NetworkDefaults, Outcome, Task
 from encbench.network.mlp import CoordinateMLP
 from encbench.plugins.registry import default_registry
 from encbench.suite.config import TrainingConfig
-from encbench.testing.conformance import Conformance, fail, require
-from encbench.testing.worker_process import call_in_worker
+from encbench.testing.conformance import Conformance, call_in_worker, fail, require
 from encbench.training.loop import train
 
 SEED = 20

@@ -155,3 +155,17 @@ def test_a_failing_model_leaves_no_hooks_behind() -> None:
     with pytest.raises(ZeroDivisionError):
         empirical_ntk(net, torch.rand(3, 2))
     assert not net.layer._forward_hooks
+
+
+def test_a_model_that_calls_other_layers_from_call_to_call_is_refused() -> None:
+    class Moody(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer, self.calls = nn.Linear(2, 2), 0
+
+        def forward(self, x: Tensor) -> Tensor:
+            self.calls += 1
+            return self.layer(x) if self.calls <= 10 else x
+
+    with pytest.raises(NtkError, match="calls other layers"):
+        empirical_ntk(Moody(), torch.rand(3, 2))

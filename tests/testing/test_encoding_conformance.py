@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from encbench import CoordinateMLP
+from encbench.ntk.kernel import brute_force_ntk
 from encbench.testing import Conformance, EncodingConformance
-from encbench.testing.jacobian import brute_force_ntk
 from tests.testing import faulty_encodings as faulty
 
 
@@ -58,7 +58,7 @@ def result_of(encoding, check):
         ("InPlace", "rows_are_independent", "changes x in place"),
         ("WrongBlocks", "sparse_jacobian", "does not give the features"),
         ("MissingBlocks", "sparse_jacobian", "must cover everything"),
-        ("SharedRows", "sparse_jacobian", "shares rows"),
+        ("SharedRows", "sparse_jacobian", "share rows"),
         ("Misnamed", "sparse_jacobian", "names the parameter 'tabel'"),
         ("WrongBlocks", "kernel", "sparse_jacobian"),
         ("Forgetful", "state_dict", "persistent buffer"),

@@ -131,6 +131,33 @@ def test_sparse_gradients_learn_what_dense_ones_do():
     torch.testing.assert_close(*tables)
 
 
+class Strided(Encoding):
+    """Every other column of a buffer, as a parameter that keeps the buffer's strides."""
+
+    def __init__(self, *, dense, dtype=torch.float32):
+        super().__init__(1, 4)
+        values = torch.randn(4, 8, generator=torch.Generator().manual_seed(1)).to(dtype)[:, ::2]
+        self.weight = torch.nn.Parameter(values.contiguous() if dense else values)
+
+    def forward(self, x):
+        return torch.sin(x * (self.weight.real * torch.arange(1.0, 5.0)).sum(1))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.complex64])
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_parameters_are_updated_with_their_own_gradients_whatever_their_strides(optimizer, dtype):
+    weights = []
+    for dense in (True, False):
+        torch.manual_seed(0)
+        model = CoordinateMLP(Strided(dense=dense, dtype=dtype), 1, 32, 1)
+        _, task, config = setup(steps=5, optimizer=optimizer)
+        train(model, task, config, lr=0.3 if optimizer == "sgd" else 0.01, **generators())
+        weights.append(model.encoding.weight.detach())
+    start = Strided(dense=True, dtype=dtype).weight.detach()
+    assert float((weights[0] - start).abs().max()) > 1e-3, "nothing was learned"
+    torch.testing.assert_close(*weights, rtol=1e-5, atol=1e-6)
+
+
 def test_what_was_done_before_an_error_is_kept():
     class Drying(Wave):
         epochs = 0

@@ -1,0 +1,207 @@
+"""Modules that hide what they compute get their autograd kernel, or one error that helps."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import prune
+
+from encbench import CoordinateMLP, NtkError
+from encbench.ntk import (
+    critical_learning_rate,
+    cross_ntk,
+    diagnose,
+    empirical_ntk,
+    operator,
+    predict_loss,
+    spectrum,
+)
+from tests.ntk.conftest import relative_error
+from tests.ntk.grids import CollidingGrid, LearnedFeatures, SilentGrid
+
+
+class Complex(nn.Module):
+    """Complex weights and a complex buffer behind a real output."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Linear(2, 8, dtype=torch.complex64)
+        self.middle = nn.Linear(8, 8, dtype=torch.complex64)
+        self.last = nn.Linear(8, 2)
+        self.register_buffer("phase", torch.randn(8, dtype=torch.complex64))
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.first(x.to(self.first.weight.dtype))
+        return self.last(self.middle(torch.sin(h * self.phase)).real)
+
+
+class ComplexOutput(Complex):
+    def forward(self, x: Tensor) -> Tensor:
+        return self.first(x.to(self.first.weight.dtype))
+
+
+class SinglePrecision(Complex):
+    """Its dtype is written into its forward."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.first(x.to(torch.complex64)).real.to(x.dtype)
+
+
+class Masked(nn.Module):
+    """Uses a weight once more, by ``share``, at few points."""
+
+    def __init__(self, share: float = 1.0) -> None:
+        super().__init__()
+        self.first, self.shared, self.last = nn.Linear(2, 8), nn.Linear(8, 8), nn.Linear(8, 2)
+        self.share = share
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = torch.tanh(self.shared(torch.tanh(self.first(x))))
+        rare = ((x[:, :1] > 0.30) & (x[:, :1] < 0.36)).to(x)
+        return self.last(h) + self.share * rare * (h @ self.shared.weight)[:, :2]
+
+
+class EverywhereTwice(Masked):
+    """Uses a weight once more by 0.3 %, at every point."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = torch.tanh(self.shared(torch.tanh(self.first(x))))
+        return self.last(h) + 0.003 * (h @ self.shared.weight)[:, :2]
+
+
+class NoGradInside(nn.Module):
+    """Training does not see one of its two paths, though forward mode would."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(2, 8), nn.Linear(8, 2)
+        self.gain = nn.Parameter(torch.randn(8))
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = torch.tanh(self.first(x))
+        with torch.no_grad():
+            held = 0.3 * h
+        return self.last(h + held * self.gain)
+
+
+def small() -> nn.Module:
+    return nn.Sequential(nn.Linear(2, 8), nn.Tanh(), nn.Linear(8, 2))
+
+
+def weight_normed_by_hook() -> nn.Module:
+    model = small()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # torch advises parametrizations
+        nn.utils.weight_norm(model[0])
+    model(torch.rand(3, 2))
+    return model
+
+
+def pruned() -> nn.Module:
+    model = small()
+    prune.l1_unstructured(model[0], "weight", amount=0.4)
+    model(torch.rand(3, 2))
+    return model
+
+
+def one_gradient_at_a_time(model: nn.Module, x: Tensor) -> Tensor:
+    """The full kernel from one autograd gradient for each point and output."""
+    model = copy.deepcopy(model)
+    for tensor in (*model.parameters(), *model.buffers()):
+        tensor.data = tensor.data.to(torch.complex128 if tensor.is_complex() else torch.float64)
+    rows = []
+    for output in torch.cat([model(point[None]) for point in x]).flatten():
+        gradients = torch.autograd.grad(
+            output, list(model.parameters()), retain_graph=True, materialize_grads=True
+        )
+        real = [torch.view_as_real(g) if g.is_complex() else g for g in gradients]
+        rows.append(torch.cat([g.flatten() for g in real]))
+    jacobian = torch.stack(rows)
+    return jacobian @ jacobian.T
+
+
+def require_kernel(model: nn.Module, expected: Tensor, x: Tensor) -> None:
+    assert relative_error(empirical_ntk(model, x, outputs="full").total, expected) < 1e-12
+    single = empirical_ntk(model, x, outputs="full", dtype=torch.float32).total
+    assert relative_error(single.double(), expected) < 1e-5
+    v = torch.randn(len(expected), dtype=torch.float64)
+    for cached in (True, False):
+        product = torch.from_numpy(operator(model, x, outputs="full", cached=cached) @ v.numpy())
+        assert relative_error(product, expected @ v) < 1e-11
+    largest = float(torch.linalg.eigvalsh(expected)[-1])
+    assert critical_learning_rate(model, x) == pytest.approx(len(expected) / largest, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        Complex,
+        Masked,
+        lambda: Masked(0.003),
+        EverywhereTwice,
+        NoGradInside,
+        weight_normed_by_hook,
+        pruned,
+    ],
+)
+def test_the_kernel_is_made_of_autograds_gradients(make: Callable[[], nn.Module]) -> None:
+    torch.manual_seed(1)
+    model, x = make(), torch.rand(120, 2, dtype=torch.float64)
+    x[:, 0] = torch.linspace(0, 1, 120)  # every 17th point, those looked at first, misses the mask
+    with torch.no_grad():
+        model(x[:2].float())  # what hooks compute is then detached, and can be copied
+    expected = one_gradient_at_a_time(model, x)
+    model(x[:2].float())  # and is not after a step of training
+    require_kernel(model, expected, x)
+
+
+# raised by what torch.compile imports
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script_method:DeprecationWarning")
+@pytest.mark.parametrize(
+    "wrap", [torch.compile, nn.DataParallel, lambda model: nn.Sequential(torch.compile(model))]
+)
+def test_wrapped_models_have_the_kernel_of_what_they_wrap(wrap: Any) -> None:
+    torch.manual_seed(1)
+    model, x = small(), torch.rand(12, 2, dtype=torch.float64)
+    require_kernel(wrap(model), one_gradient_at_a_time(model, x), x)
+    network = CoordinateMLP(CollidingGrid(), 3, width=8)
+    if not isinstance(wrap(network), nn.Sequential):
+        parts = empirical_ntk(wrap(network), x).parts
+        assert torch.equal(parts["encoding"], empirical_ntk(network, x).parts["encoding"])
+
+
+def test_complex_outputs_are_refused() -> None:
+    with pytest.raises(NtkError, match=r"complex128.*return its real part"):
+        empirical_ntk(ComplexOutput(), torch.rand(5, 2))
+
+
+def test_a_dtype_written_into_forward_is_refused_where_it_does_not_fit() -> None:
+    with pytest.raises(NtkError, match=r"fails in torch.float64: .*dtype=torch.float32"):
+        empirical_ntk(SinglePrecision(), torch.rand(5, 2))
+    assert empirical_ntk(SinglePrecision(), torch.rand(5, 2), dtype=torch.float32).points == 5
+
+
+@pytest.mark.parametrize("context", [torch.no_grad, torch.inference_mode])
+@pytest.mark.parametrize("make", [CollidingGrid, SilentGrid, LearnedFeatures])
+def test_callers_may_have_switched_gradients_off(make: Any, context: Any) -> None:
+    torch.manual_seed(1)
+    model, outside = CoordinateMLP(make(), 2, width=8), torch.rand(20, 2, dtype=torch.float64)
+    kernel = empirical_ntk(model, outside, outputs="full").total
+    critical, diagnosis = critical_learning_rate(model, outside), diagnose(model, outside)
+    with context():
+        x = outside.clone()  # in inference mode a tensor that autograd cannot use
+        assert torch.equal(empirical_ntk(model, x, outputs="full").total, kernel)
+        assert spectrum(kernel).maximum > 0
+        assert critical_learning_rate(model, x) == critical
+        assert diagnose(model, x) == diagnosis
+        assert relative_error(cross_ntk(model, x, x, outputs="full"), kernel) < 1e-14
+        for cached in (True, False):
+            theta = operator(model, x, outputs="full", cached=cached)
+            assert theta.top(2).values[0] == pytest.approx(spectrum(kernel).maximum)
+            assert predict_loss(theta.matvec, torch.ones(20, 2), [0.0]).loss == pytest.approx(1.0)
