@@ -146,7 +146,9 @@ def _line_of(stored: StoredRecord) -> Text:
             for name, metric in record.metrics.items()
             if metric.value is not None
         )
-        return text.append(f"{label}  {values}  ({seconds:.0f} s)", style="default")
+        rate = record.learning_rate
+        halved = f"  lr halved {rate.halvings}×" if rate and rate.halvings else ""
+        return text.append(f"{label}  {values}{halved}  ({seconds:.0f} s)", style="default")
     message = record.error.message.splitlines()[0] if record.error else ""
     return text.append(f"{label}  in {record.phase}: {printable(message)}", style="default")
 

@@ -57,6 +57,8 @@ class LearningRate(Data):
     critical: float | None = None
     """lr_crit: full-batch gradient descent on the linearized model is stable below it."""
     rule: Literal["given", "auto"]
+    halvings: int = 0
+    """How often the automatic rate was halved because training diverged with it."""
 
 
 class PartSummary(Data):

@@ -43,6 +43,9 @@ LONGEST_MESSAGE, LONGEST_TRACEBACK = 4_000, 40_000
 """Characters of an error in a record."""
 LR_POINTS = 300
 """Points from which lr_crit is estimated; learning rates from 300 random points converged."""
+MOST_HALVINGS = 8
+"""How often an automatic rate is halved. It follows from the kernel at initialization, which can
+grow a hundredfold within ten steps where the features start near zero, as those of tables do."""
 ADAM_LR = 1e-3
 """Adam's usual rate, for weights of standard parameterization."""
 
@@ -163,21 +166,8 @@ class _CellRun:
             generator = self.streams.generator("ntk")
             self.ntk_points = self.task.ntk_points(self.cell.ntk.points, generator)
             self._spectrum("start", 0)
-        with self._timed("training"):
-            middle = steps // 2
-            at_step = {middle: lambda: self._spectrum("middle", middle)}
-            train(
-                self.model,
-                self.task,
-                self.cell.training,
-                self.record.learning_rate.value,
-                data=self.streams.generator("data"),
-                batches=self.streams.generator("batches"),
-                progress=self._progress,
-                at_step=at_step if self.cell.ntk.points and middle else None,
-                following=lambda: self._timed("curve", announced=False),
-                result=self.training,
-            )
+        while not self._trained(steps, self.record.learning_rate):
+            self._begin_again(self.record.learning_rate)
         if self.cell.ntk.points:
             self._spectrum("end", steps)
         with self._timed("evaluation"):
@@ -185,6 +175,46 @@ class _CellRun:
             self.pictures.update(outcome.pictures)
             self.arrays.update(outcome.arrays)
             self.record.metrics = self._metrics(outcome)
+
+    def _trained(self, steps: int, rate: LearningRate) -> bool:
+        """Train; False where that diverged and a smaller automatic rate can be tried."""
+        middle = steps // 2
+        at_step = {middle: lambda: self._spectrum("middle", middle)}
+        descends = self.cell.training.optimizer == "sgd" and rate.rule == "auto"
+        try:
+            with self._timed("training"):
+                train(
+                    self.model,
+                    self.task,
+                    self.cell.training,
+                    rate.value,
+                    data=self.streams.generator("data"),
+                    batches=self.streams.generator("batches"),
+                    progress=self._progress,
+                    at_step=at_step if self.cell.ntk.points and middle else None,
+                    following=lambda: self._timed("curve", announced=False),
+                    result=self.training,
+                )
+        except Diverged:
+            if descends and rate.halvings < MOST_HALVINGS and self.training.steps:
+                return False
+            raise
+        return True
+
+    def _begin_again(self, rate: LearningRate) -> None:
+        """The same network, untrained, at half the rate; what it took so far is set-up."""
+        record, durations = self.record, self.record.durations
+        record.learning_rate = rate.model_copy(
+            update={"value": rate.value / 2, "halvings": rate.halvings + 1}
+        )
+        record.spectra = [spectrum for spectrum in record.spectra if spectrum.when == "start"]
+        self.arrays = {k: v for k, v in self.arrays.items() if not k.endswith("_middle")}
+        self.training = Training()
+        for phase in ("training", "curve"):
+            durations["setup"] += durations.pop(phase, 0.0)
+        self.phase = "setup"
+        model = build_model(self.cell, self.task, self.registry, self.streams)
+        self.model = model.to(self.device)
 
     def stop(self, status: Status, error: BaseException, step: int | None = None) -> None:
         """Record why the cell did not get to its end."""

@@ -13,12 +13,12 @@ from encbench_leaderboard.board.conditions import metric_conditions
 from encbench_leaderboard.board.standings import TESTED, standings
 from encbench_leaderboard.board.table import Board, TaskBoard, boards
 from encbench_leaderboard.report.blocks import Table
-from encbench_leaderboard.report.notes import metric_notes, statistics_notes
+from encbench_leaderboard.report.notes import halved_notes, metric_notes, statistics_notes
 from encbench_leaderboard.report.tables import adjacent_table, standings_table
 from scipy.stats import sem, t
 
 from encbench.contracts.metric import MetricValue
-from encbench.results.records import ErrorInfo
+from encbench.results.records import ErrorInfo, LearningRate
 from tests.leaderboard.results import FLOOR, Results, diverged
 
 
@@ -368,3 +368,12 @@ def test_a_network_that_fills_nothing_is_marked(results: Results) -> None:
     task = board_of(results).tasks[0]
     assert standings_of(task)[0]["IoU ↑"].endswith("; 1 of 2 collapsed")
     assert any("Collapsed" in note for note in metric_notes(task))
+
+
+def test_entries_whose_automatic_rate_was_halved_are_named(results: Results) -> None:
+    for seed, halvings in enumerate((0, 2, 1)):
+        rate = LearningRate(value=1.0, critical=2.0, rule="auto", halvings=halvings)
+        results.add("grid", seed=seed, learning_rate=rate)
+        results.add("plain", seed=seed)
+    (note,) = halved_notes(board_of(results).tasks[0])
+    assert note.startswith("`grid`: the automatic learning rate was halved up to 2× in 2 cells")

@@ -2,9 +2,11 @@
 
 import math
 
+import numpy as np
 import pytest
 
-from encbench import ntk, plan
+from encbench import Suite, ntk, plan
+from encbench.plugins.registry import default_registry
 from encbench.run.cell import LR_POINTS, run_cell
 from encbench.run.parts import build_model, build_task, cell_streams
 
@@ -60,3 +62,68 @@ def test_a_rate_that_was_given_is_taken_as_it_is(suite, registry, optimizer):
     rate = rate_of(first_cell(suite, registry, lr=0.0123, optimizer=optimizer), registry)
     assert (rate.value, rate.rule) == (0.0123, "given")
     assert rate.critical > 0
+
+
+def grid_cell(encoding, **training):
+    """A grid on few pixels, whose kernel grows as soon as its features do."""
+    suite = Suite.model_validate(
+        {
+            "encodings": [encoding],
+            "tasks": ["image:image=coffee,side=16"],
+            "network": {"width": 64, "depth": 2},
+            "training": {"batch_size": 32, "steps": 96, "evaluations": 4} | training,
+            "ntk": {"points": 16},
+        }
+    )
+    return plan(suite, default_registry())[0]
+
+
+@pytest.mark.parametrize(
+    "encoding",
+    [
+        "permutohedral:levels=2,log2_hashmap_size=8",
+        "hashgrid:levels=2,max_resolution=128",
+    ],
+)
+def test_an_automatic_rate_with_which_training_diverges_is_halved(encoding):
+    results = [
+        run_cell(grid_cell(encoding).model_copy(update={"seed": seed}), default_registry())
+        for seed in range(6)
+    ]
+    rates = [result.record.learning_rate for result in results]
+    assert {result.record.status for result in results} == {"ok"}
+    assert any(rate.halvings for rate in rates), "none diverges any more: choose another input"
+    for rate, result in zip(rates, results, strict=True):
+        assert rate.value == pytest.approx(1.5 * rate.critical / 2**rate.halvings, rel=1e-12)
+        assert result.record.steps == 96
+        assert [s.when for s in result.record.spectra] == ["start", "middle", "end"]
+        assert np.isfinite(result.arrays["loss"]).all()
+
+
+def test_training_that_was_begun_again_is_training_at_that_rate(registry, suite):
+    (cell,) = plan(
+        suite.model_copy(
+            update={"training": suite.training.model_copy(update={"lr_factor": 500.0})}
+        ),
+        registry,
+    )
+    halved = run_cell(cell, registry)
+    rate = halved.record.learning_rate
+    assert halved.record.status == "ok"
+    assert rate.halvings >= 1
+    given = run_cell(first_cell(suite, registry, lr=rate.value), registry)
+    np.testing.assert_array_equal(halved.arrays["loss"], given.arrays["loss"])
+    np.testing.assert_array_equal(halved.arrays["spectrum_end"], given.arrays["spectrum_end"])
+    assert halved.record.metrics["psnr"].value == given.record.metrics["psnr"].value
+
+
+def test_a_rate_that_was_given_is_never_halved(registry, suite):
+    result = run_cell(first_cell(suite, registry, lr=1e4), registry)
+    assert result.record.status == "diverged"
+    assert (result.record.learning_rate.value, result.record.learning_rate.halvings) == (1e4, 0)
+
+
+def test_an_automatic_rate_is_not_halved_for_ever(registry, suite):
+    result = run_cell(first_cell(suite, registry, lr_factor=1e9), registry)
+    assert result.record.status == "diverged"
+    assert result.record.learning_rate.halvings == 8

@@ -98,7 +98,11 @@ def _section(task: TaskBoard, folder: str, several_machines: bool, level: int = 
             )
         )
     blocks.append(tables.standings_table(task, lambda standing: partial(opened, standing)))
-    below = [*notes.metric_notes(task), *notes.statistics_notes(task)]
+    below = [
+        *notes.metric_notes(task),
+        *notes.halved_notes(task),
+        *notes.statistics_notes(task),
+    ]
     if below:
         blocks.append(Text(" ".join(below), "note"))
     figures = (sheet(task), spectra_figure(task), curves_figure(task), cost_figure(task))

@@ -84,7 +84,9 @@ def _settings(record: Record) -> str:
         f"batch {training.batch_size:,}"
     )
     if record.learning_rate:
-        parts.append(f"learning rate {record.learning_rate.rule}")
+        rate = record.learning_rate
+        halved = f", halved {rate.halvings} times: training diverged" if rate.halvings else ""
+        parts.append(f"learning rate {rate.rule}{halved}")
     length = re.sub(r"\.0$", "", f"{record.epochs:,.1f}")
     parts.append(f"{record.steps:,} steps, {length} epochs")
     return "; ".join(parts)

@@ -54,6 +54,20 @@ def metric_notes(task: TaskBoard) -> list[str]:
     ]
 
 
+def halved_notes(task: TaskBoard) -> list[str]:
+    """Which entries were trained at less than the rate that their suite asked for."""
+    halved: dict[str, list[int]] = {}
+    for stored, entry in zip(task.records, task.cells["entry"], strict=True):
+        rate = stored.record.learning_rate
+        if rate is not None and rate.halvings:
+            halved.setdefault(entry, []).append(rate.halvings)
+    return [
+        f"{code(entry)}: the automatic learning rate was halved up to {max(times)}× in "
+        f"{plural(len(times), 'cell')}, in which training diverged at lr_factor · lr_crit."
+        for entry, times in halved.items()
+    ]
+
+
 def statistics_notes(task: TaskBoard) -> list[str]:
     """What means, intervals and ranks are over, and how they were tested."""
     return [*_about_means(task), *_about_ranks(task)]
