@@ -62,6 +62,15 @@ def process_state_kept(*, known: bool = False) -> Iterator[None]:
         _restore(sys.modules.get("torch"), before)
 
 
+def process_state() -> dict[str, Any]:
+    """What ``process_state_kept`` puts back, by name."""
+    folder: str | None = None
+    with suppress(OSError):
+        folder = str(Path.cwd())
+    torch = _torch_state(sys.modules.get("torch"))
+    return {"working directory": folder, **{f"torch's {k}": v for k, v in torch.items()}}
+
+
 def _torch_state(torch: Any) -> dict[str, Any]:
     """Name of a setting to its value; empty before torch is imported."""
     if torch is None:

@@ -18,6 +18,7 @@ from typing import Any, ClassVar, Literal, NoReturn, TypeVar
 import torch
 
 from encbench.errors import EncbenchError, ParameterError
+from encbench.plugins.isolation import process_state, process_state_kept
 from encbench.plugins.parameters import parameters_of, validate_parameters
 from encbench.suite.config import PluginRef
 
@@ -91,7 +92,8 @@ class Conformance:
         for name, check in cls.checks().items():
             title = (inspect.getdoc(check) or name).partition("\n")[0].rstrip(".")
             try:
-                check(cls())
+                with process_state_kept(known=True):
+                    check(cls())
             except unittest.SkipTest as reason:
                 yield CheckResult(name, title, "skipped", str(reason))
             except Exception as error:
@@ -130,6 +132,20 @@ class Conformance:
             require(
                 isinstance(value, int) and value >= 1,
                 f"{name} is {value!r}, expected an integer of at least 1; {mend}",
+            )
+
+    @staticmethod
+    def require_nothing_changed(use: Callable[[], object]) -> None:
+        """Fail if ``use`` changes what all code of the process shares; it is put back."""
+        with process_state_kept(known=True):
+            before = process_state()
+            use()
+            after = process_state()
+        for name, value in before.items():
+            require(
+                after[name] == value,
+                f"using it changes {name} from {value} to {after[name]} for everything that runs "
+                "later in the process; leave it, or put it back in a finally block",
             )
 
     def test_parameters_are_typed_and_described(self) -> None:

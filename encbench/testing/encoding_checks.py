@@ -170,6 +170,17 @@ class EncodingConformance(Conformance):
             self.encode(encoding, x), first, 0, "training and evaluation mode differ"
         )
 
+    def test_it_changes_nothing_that_others_share(self) -> None:
+        """Torch's settings and the working directory stay as they are."""
+        in_dim = self.one_dim()
+
+        def use() -> None:
+            total = self.encode(self.build(in_dim), inner_points(4, in_dim)).sum()
+            if total.requires_grad:
+                total.backward()  # type: ignore[no-untyped-call] # torch leaves it untyped
+
+        self.require_nothing_changed(use)
+
     def test_gradients(self) -> None:
         """Gradients in the parameters agree with finite differences."""
         for in_dim in self.each_dim():

@@ -122,6 +122,16 @@ class TaskConformance(Conformance):
             "randomness come from the generator",
         )
 
+    def test_it_changes_nothing_that_others_share(self) -> None:
+        """Torch's settings and the working directory stay as they are."""
+
+        def use() -> None:
+            task = self.build()
+            task.epoch(torch.Generator().manual_seed(SEED))
+            task.evaluate(self._predict(task, 0.5))
+
+        self.require_nothing_changed(use)
+
     def test_ntk_points(self) -> None:
         """ntk_points gives distinct points, at most as many as asked for."""
         task = self.build()

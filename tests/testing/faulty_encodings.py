@@ -45,6 +45,23 @@ class Line(Encoding):
         ]
 
 
+class Doubling(Line):
+    """Has torch make float64 of everything."""
+
+    def __init__(self, in_dim: int, *, nodes: Nodes = 4) -> None:
+        super().__init__(in_dim, nodes=nodes)
+        torch.set_default_dtype(torch.float64)
+
+
+class Ungrateful(Line):
+    """Switches gradients off."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        features = super().forward(x)
+        torch.set_grad_enabled(False)
+        return features
+
+
 class Undocumented(Line):
     equation = ""
 

@@ -57,6 +57,14 @@ class Noise(Task):
         return predict(x).numpy().reshape(3, 4, 1), self.truth(x).numpy().reshape(3, 4, 1)
 
 
+class Wandering(Noise):
+    """Leaves the working directory."""
+
+    def epoch(self, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        os.chdir("/")
+        return super().epoch(generator)
+
+
 class Undocumented(Noise):
     pass
 

@@ -49,6 +49,8 @@ def result_of(encoding, check):
         ("Unseeded", "it_is_determined_by_its_seed", "draw from torch's generator"),
         ("Noisy", "it_is_determined_by_its_seed", "forward draws random numbers"),
         ("Dropping", "it_is_determined_by_its_seed", "training and evaluation mode differ"),
+        ("Doubling", "it_changes_nothing_that_others_share", "torch's default_dtype"),
+        ("Ungrateful", "it_changes_nothing_that_others_share", "torch's grad_enabled"),
         ("Detached", "gradients", "detach()"),
         ("Unused", "gradients", "does not use the parameter 'spare'"),
         ("WrongBackward", "gradients", "custom backward"),

@@ -30,6 +30,7 @@ def result_of(task, check):
         ("HashOfProcess", "data_hash", "from process to process"),
         ("GlobalGenerator", "epoch", "draw from the one it is given"),
         ("Unrepeatable", "epoch", "different epochs"),
+        ("Wandering", "it_changes_nothing_that_others_share", "working directory"),
         ("SinglePrecision", "epoch", "(16, 1), torch.float64"),
         ("OutOfDomain", "epoch", "scale coordinates to"),
         ("NoProbability", "epoch", "y leaves [0, 1]"),
