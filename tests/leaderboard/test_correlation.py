@@ -96,3 +96,11 @@ def test_the_mean_over_tasks_leaves_out_tasks_with_too_few_cells(results: Result
     tasks = boards(results.store.records()).tasks
     assert mean_rho(tasks, "end")["median"] == (pytest.approx(0.0, abs=1e-12), 2)
     assert math.isnan(mean_rho(tasks, "end")["maximum"][0])
+
+
+def test_values_under_different_conditions_are_not_ranked_together(results: Results) -> None:
+    for place, scales in enumerate((5, 5, 5, 3)):
+        value = MetricValue(value=0.5 + 0.1 * place, details={"scales": scales})
+        results.add(f"e{place}", curve="ms_ssim", metrics={"ms_ssim": value})
+    found = correlations(boards(results.store.records()).tasks[0], "end")
+    assert {c.cells for c in found} == {3}

@@ -319,3 +319,25 @@ def test_a_scan_with_holes_is_labelled_as_exact_winding_numbers_say():
     clear = np.abs(exact - 0.5) > 0.01
     assert clear.mean() > 0.98
     np.testing.assert_array_equal(solid.occupied(x[clear]), exact[clear] > 0.5)
+
+
+@pytest.mark.parametrize(
+    ("scene", "reason"),
+    [
+        (
+            {"extensionsRequired": ["KHR_draco_mesh_compression"]},
+            "compressed by KHR_draco_mesh_compression; export it uncompressed",
+        ),
+        (
+            {"buffers": [{"uri": "scan.bin", "byteLength": 12}]},
+            "its data are in scan.bin; export one file with all data",
+        ),
+    ],
+)
+def test_glb_whose_data_cannot_be_read_says_why(tmp_path, scene, reason):
+    path = tmp_path / "scan.glb"
+    accessors = [{"componentType": 5126, "count": 3, "type": "VEC3"}]
+    meshes = [{"primitives": [{"attributes": {"POSITION": 0}}]}]
+    path.write_bytes(glb({"accessors": accessors, "meshes": meshes} | scene))
+    with pytest.raises(DataError, match=reason):
+        read_triangles(path)

@@ -51,6 +51,9 @@ def correlations(task: TaskBoard, when: str) -> list[Correlation]:
     better."""
     quality = f"metric:{task.primary.name}"
     cells = task.cells[task.cells["status"] == "ok"].dropna(subset=[quality, f"{when}:size"])
+    # values under different conditions, such as other numbers of scales, have no common order
+    under = cells[f"under:{task.primary.name}"]
+    cells = cells[under.isin(under.mode()[:1])]
     sign = 1.0 if task.primary.direction == "higher" else -1.0
     y = cells[quality].to_numpy() * sign
     count, entries = len(cells), cells["entry"].nunique()

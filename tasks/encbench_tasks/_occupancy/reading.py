@@ -303,6 +303,12 @@ def _read_glb(data: bytes) -> tuple[Array, Indices]:
     if len(data) < whole:
         raise ValueError(f"damaged: ends at byte {len(data)} of {whole}")
     scene = json.loads(data[20 : 20 + json_size])
+    for extension in scene.get("extensionsRequired", []):
+        if "compression" in extension:
+            raise ValueError(f"compressed by {extension}; export it uncompressed")
+    for buffer in scene.get("buffers", []):
+        if not buffer.get("uri", "data:").startswith("data:"):
+            raise ValueError(f"its data are in {buffer['uri']}; export one file with all data")
     # an accessor without a buffer is all zeros: its length costs the file nothing
     sizes = [COMPONENTS[each["type"]] * abs(each["count"]) for each in scene.get("accessors", [])]
     parts = [part for mesh in scene.get("meshes", []) for part in mesh["primitives"]]
