@@ -23,10 +23,16 @@ def encbench(*arguments, cwd=None, **environment):
     )
 
 
-SMALL = (
-    *("-t", "image:image=camera,side=16", "--steps", "20", "--batch-size", "64"),
-    *("--width", "16", "--ntk-points", "16", "--device", "cpu"),
-)
+def small(**changes):
+    """Options of a small cell, changed or added to."""
+    options = {
+        **{"task": "image:image=camera,side=16", "steps": 20, "batch_size": 64},
+        **{"width": 16, "ntk_points": 16, "device": "cpu"},
+    } | changes
+    return [w for k, v in options.items() for w in (f"--{k.replace('_', '-')}", str(v))]
+
+
+SMALL = small()
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["list"], ["plugins"], ["run", "--help"]])
@@ -115,7 +121,7 @@ def test_a_run_records_renders_and_shows(tmp_path):
         (["run", "--threads", "1000000"], 2, ["threads must be", "at most 1024, got 1000000"]),
         (["run", "-j", "0"], 2, ["jobs must be at least 1, got 0"]),
         (["run", "quik"], 2, ["no suite 'quik'", "did you mean 'quick'"]),
-        (["run", *SMALL, "--device", "cuda:9"], 2, ["cuda:9"]),
+        (["run", *small(device="cuda:9")], 2, ["cuda:9"]),
         (["list", "mpee"], 2, ["did you mean 'mpe'"]),
         (["show", "nowhere"], 1, ["no results folder nowhere"]),
         (["leaderboard", "nowhere"], 1, ["nowhere"]),
@@ -126,7 +132,7 @@ def test_a_run_records_renders_and_shows(tmp_path):
             ["cannot write /proc/"],
         ),
         (
-            ["run", "-e", "identity", *SMALL, "--batch-size", "100000", "-o", "out"],
+            ["run", "-e", "identity", *small(batch_size=100000), "-o", "out"],
             1,
             ["batch_size=100000 exceeds", "points of an epoch"],
         ),
@@ -202,7 +208,7 @@ def test_a_log_file_gets_lines_and_no_control_characters(tmp_path):
 
 def test_ctrl_c_says_what_is_kept_and_how_to_go_on(tmp_path):
     command = [sys.executable, "-m", "encbench", "run", "-e", "identity", "-e", "ffe:levels=2"]
-    command += [*SMALL, "--steps", "1000000", "-o", "out", "-j", "2"]
+    command += [*small(steps=1_000_000), "-o", "out", "-j", "2"]
     process = subprocess.Popen(
         command,
         stderr=subprocess.PIPE,

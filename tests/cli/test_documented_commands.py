@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 ELSEWHERE = {"cli.md", "tutorial.md"}  # generated; of a plug-in that is not installed
 NETWORK = ("data fetch",)
-FASTER = {"run": ["-n"], "dynamics": ["--steps", "20", "--width", "64"], "ntk": ["-n", "64"]}
+FASTER = {"run": ["-n"], "dynamics": ["--steps", "20", "--width", "64"]}
 """What minutes are spent on elsewhere: a run is planned."""
 SUITE = """
 encodings = ["ffe:levels=8", "mpe:resolutions=[8]"]
@@ -78,6 +78,7 @@ def test_a_documented_command_works(command, files, monkeypatch, capfd):
     monkeypatch.chdir(files)
     key = Store("results/quick").keys()[0]
     command = command.partition(" | ")[0].replace("3fa1…", key).replace("3fa1", key)
+    command = command.replace("-n 4096", "-n 64")
     arguments = shlex.split(command)[1:]
     arguments += FASTER.get(arguments[0], [])
     app = build(default_registry(), arguments)

@@ -162,27 +162,6 @@ def test_an_executor_that_was_drained_runs_again(suite_file, tmp_path):
         assert run.records[0].record.provenance.worker
 
 
-def test_a_script_without_a_guard_is_told_of_it(suite_file, tmp_path):
-    script = tmp_path / "script.py"
-    script.write_text(
-        "from encbench import load_suite, run_suite\n"
-        "from encbench.plugins.registry import default_registry\n"
-        f"suite = load_suite({suite_file(['identity'], seeds=2, steps=2)!r}, default_registry())\n"
-        "run = run_suite(suite, 'out', jobs=2, retries=0, report=False)\n"
-        "print(run.records[0].record.error.message)\n"
-    )
-    done = subprocess.run(
-        [sys.executable, str(script)],
-        cwd=tmp_path,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert '`if __name__ == "__main__":`' in done.stdout
-
-
 def test_a_script_without_a_main_guard_is_told_so_in_one_sentence(suite_file, tmp_path):
     path = suite_file(["identity", "ffe:levels=2"])
     script = tmp_path / "script.py"
