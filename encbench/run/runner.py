@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
-import sys
+import os
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import closing, suppress
@@ -132,7 +132,8 @@ def run_suite(
             cells leave nothing.
     """
     if _main_is_imported():
-        sys.exit(NO_MAIN_GUARD)
+        # not sys.exit, of which a server that forks processes makes 1
+        os._exit(NO_MAIN_GUARD)
     registry = registry or default_registry()
     watcher = watcher or Unwatched()
     if executor is None:

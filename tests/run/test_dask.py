@@ -291,7 +291,12 @@ def test_cells_of_a_killed_coordinator_end_on_the_workers(start, suite_file, clu
     run.until(lambda: "started" in run.said())
     worker = psutil.Process(cluster.processes["one"].pid)
     family = worker.children(recursive=True)
-    cells = [p for p in family if "spawn_main" in " ".join(p.cmdline()) and not p.children()]
+    starts = ("forkserver", "spawn_main")
+    cells = [
+        p
+        for p in family
+        if any(word in " ".join(p.cmdline()) for word in starts) and not p.children()
+    ]
     os.killpg(run.process.pid, signal.SIGKILL)
     assert len(cells) == 1
     assert not outliving(cells)

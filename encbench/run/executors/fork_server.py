@@ -1,4 +1,4 @@
-"""Imported once by the server from which the processes of isolated cells are forked."""
+"""Imported once by the server from which the processes of cells are forked."""
 
 import signal
 

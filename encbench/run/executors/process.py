@@ -44,7 +44,7 @@ class WorkerProcess:
     """The process as the operating system has it."""
 
     def __init__(self, options: RunOptions, folder: str) -> None:
-        context = _context(options.isolate)
+        context = _context()
         self.pipe, far_end = context.Pipe()
         # not a daemon: plug-ins may start processes, such as data loaders
         self._handle = context.Process(target=serve, args=(far_end, options, folder), daemon=False)
@@ -116,13 +116,13 @@ class WorkerProcess:
         self.pipe.close()
 
 
-def _context(isolate: bool) -> SpawnContext | ForkServerContext:
-    """How processes are started: afresh (spawn), so that they inherit nothing of this one.
+def _context() -> SpawnContext | ForkServerContext:
+    """How processes are started, so that they inherit nothing of this one.
 
-    Where every cell has its own, they are forked from a server that has imported torch and run
-    nothing, which saves the seconds of that import for each.
+    On Linux they are forked from a server that has imported torch and run nothing, which saves
+    the seconds of that import for each; elsewhere each starts afresh.
     """
-    if isolate and sys.platform == "linux":
+    if sys.platform == "linux":
         multiprocessing.set_forkserver_preload(["encbench.run.executors.fork_server"])
         return multiprocessing.get_context("forkserver")
     return multiprocessing.get_context("spawn")
