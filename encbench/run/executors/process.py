@@ -36,6 +36,7 @@ EVENT_INTERVAL = 0.1
 """Seconds between two progress events of one phase; a display shows no more."""
 IDLE_SECONDS = 20.0
 """Seconds after which a process ends that gets no further cell."""
+FORKS = sys.platform == "linux"
 REAP_SECONDS = 5.0
 """Seconds that a killed process has to be gone."""
 
@@ -122,7 +123,7 @@ def _context() -> SpawnContext | ForkServerContext:
     On Linux they are forked from a server that has imported torch and run nothing, which saves
     the seconds of that import for each; elsewhere each starts afresh.
     """
-    if sys.platform == "linux":
+    if FORKS:
         multiprocessing.set_forkserver_preload(["encbench.run.executors.fork_server"])
         return multiprocessing.get_context("forkserver")
     return multiprocessing.get_context("spawn")
