@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from encbench.contracts.encoding import Encoding, SparseBlock
     from encbench.contracts.metric import Metric, MetricValue
     from encbench.contracts.task import NetworkDefaults, Outcome, Task
-    from encbench.network.mlp import CoordinateMLP, NTKLinear
+    from encbench.network.linear import NTKLinear
+    from encbench.network.mlp import CoordinateMLP
     from encbench.results.records import Record, StoredRecord
     from encbench.results.store import Store
     from encbench.run.runner import run_suite
@@ -72,7 +73,8 @@ _LAZY = {
     "encbench.contracts.encoding": ("Encoding", "SparseBlock"),
     "encbench.contracts.metric": ("Metric", "MetricValue"),
     "encbench.contracts.task": ("NetworkDefaults", "Outcome", "Task"),
-    "encbench.network.mlp": ("CoordinateMLP", "NTKLinear"),
+    "encbench.network.linear": ("NTKLinear",),
+    "encbench.network.mlp": ("CoordinateMLP",),
     "encbench.results.records": ("Record", "StoredRecord"),
     "encbench.results.store": ("Store",),
     "encbench.run.runner": ("run_suite",),

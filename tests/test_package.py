@@ -6,9 +6,11 @@ import subprocess
 import sys
 import zipfile
 from collections import defaultdict
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 
+import grimp
 import pytest
 
 import encbench
@@ -90,6 +92,18 @@ def test_no_two_public_names_are_alike():
             ):
                 places[node.name].add(path)
     assert not repeated(places)
+
+
+def test_the_longest_chain_of_imports_has_at_most_twelve_modules():
+    graph = grimp.build_graph(*PACKAGES, exclude_type_checking_imports=True)
+
+    @cache
+    def chain(module):
+        imported = graph.find_modules_directly_imported_by(module)
+        return (module, *max((chain(each) for each in imported), key=len, default=()))
+
+    longest = max(map(chain, graph.modules), key=len)
+    assert len(longest) <= 12, " -> ".join(longest)
 
 
 def test_importing_encbench_imports_no_torch():

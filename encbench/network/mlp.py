@@ -6,47 +6,16 @@ import itertools
 import math
 from typing import Literal
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from encbench.contracts.encoding import Encoding
 from encbench.errors import ParameterError
 from encbench.network.activations import Activation, activation_of
+from encbench.network.linear import NTKLinear
 
 Parameterization = Literal["ntk", "standard"]
 IN_ENCODING = "raised by the encoding's forward"
 """Note added to an exception, by which a record names the plug-in that failed."""
-
-
-class NTKLinear(nn.Module):
-    """Linear layer in NTK parameterization: W x · scale + β b, with W, b ~ N(0, 1).
-
-    ``scale`` is 1/√in_features unless given (Jacot, Gabriel, Hongler, "Neural Tangent Kernel",
-    NeurIPS 2018, section 2.1). The stored weight is not scaled: its gradient contains the factor
-    once, and the kernel its square.
-    """
-
-    def __init__(
-        self, in_features: int, out_features: int, beta: float = 0.1, scale: float | None = None
-    ) -> None:
-        super().__init__()
-        self.in_features = in_features
-        self.out_features = out_features
-        self.beta = beta
-        self.scale = 1.0 / math.sqrt(in_features) if scale is None else scale
-        self.weight = nn.Parameter(torch.randn(out_features, in_features))
-        self.bias = nn.Parameter(torch.randn(out_features))
-
-    def forward(self, x: Tensor) -> Tensor:  # (N, in_features) -> (N, out_features)
-        # scaling x, not the weight, saves the backward pass a weight-sized multiplication
-        return F.linear(x * self.scale, self.weight, self.bias * self.beta)
-
-    def extra_repr(self) -> str:
-        return (
-            f"in_features={self.in_features}, out_features={self.out_features}, "
-            f"scale={self.scale:.4g}, beta={self.beta}"
-        )
 
 
 class CoordinateMLP(nn.Module):

@@ -19,8 +19,7 @@ from torch import Tensor, nn
 from torch.autograd.functional import jvp as twice_backward
 from torch.func import functional_call, jacrev, jvp, vmap
 
-from encbench.ntk.model import Outputs
-from encbench.ntk.terms import Term, Workspace, chunks
+from encbench.ntk.terms import Outputs, Term, Workspace, chunks
 
 CHUNK = 4096  # points of one pass forward or back
 CHUNK_BYTES = 1 << 28  # of one chunk's dense Jacobian

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from encbench.contracts.encoding import SparseBlock
 from encbench.errors import NtkError
 from encbench.ntk.autograd import JacobianTerm
-from encbench.ntk.model import Outputs, encoding_of
+from encbench.ntk.model import encoding_of
 from encbench.ntk.structure import (
     CHUNK,
     FEATURES,
@@ -26,6 +26,7 @@ from encbench.ntk.structure import (
 )
 from encbench.ntk.terms import (
     ConstantGradient,
+    Outputs,
     Product,
     SeparableProduct,
     SparseProduct,

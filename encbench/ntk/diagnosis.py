@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from encbench.network.mlp import CoordinateMLP, NTKLinear
+from encbench.network.linear import NTKLinear
+from encbench.network.mlp import CoordinateMLP
 from encbench.ntk.model import encoding_of, working_copy
 from encbench.ntk.terms import chunks
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from encbench.errors import NtkError
 from encbench.ntk.autograd import jacobian
 from encbench.ntk.capture import KernelTerms, capture
-from encbench.ntk.model import OUTPUTS, Outputs, available_memory, check_choice, working_copy
+from encbench.ntk.model import available_memory, check_choice, working_copy
 from encbench.ntk.structure import (
     PARTS,
     KernelMethod,
@@ -20,7 +20,7 @@ from encbench.ntk.structure import (
     find_structure,
     part_of,
 )
-from encbench.ntk.terms import Workspace, chunks
+from encbench.ntk.terms import OUTPUTS, Outputs, Workspace, chunks
 
 ROWS = 256  # of a tile: small enough for the cache
 COLUMNS = 2048

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from typing import Any, Literal, get_args
+from typing import Any
 
 import psutil
 import torch
@@ -12,9 +12,6 @@ from torch import Tensor, nn
 
 from encbench.contracts.encoding import Encoding
 from encbench.errors import NtkError, ParameterError, did_you_mean
-
-Outputs = Literal["trace", "full"]
-OUTPUTS: tuple[str, ...] = get_args(Outputs)
 
 
 def check_choice(name: str, value: object, allowed: Sequence[str]) -> None:

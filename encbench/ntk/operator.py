@@ -18,8 +18,9 @@ from torch import Tensor, nn
 from encbench.errors import NtkError, ParameterError
 from encbench.ntk.autograd import AutogradProducts
 from encbench.ntk.capture import KernelTerms, capture
-from encbench.ntk.model import OUTPUTS, Outputs, available_memory, check_choice, working_copy
+from encbench.ntk.model import available_memory, check_choice, working_copy
 from encbench.ntk.structure import find_structure
+from encbench.ntk.terms import OUTPUTS, Outputs
 
 MatVec = Callable[[np.ndarray], np.ndarray]
 """v (M,) float64 to K v (M,)."""

@@ -19,7 +19,7 @@ from torch.func import functional_call
 
 from encbench.contracts.encoding import Encoding, SparseBlock
 from encbench.errors import NtkError, PluginError
-from encbench.network.mlp import NTKLinear
+from encbench.network.linear import NTKLinear
 from encbench.ntk.autograd import dense, leaves_of
 from encbench.ntk.model import cast, check_finite, check_output, copied, encoding_of
 from encbench.ntk.terms import chunks

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from itertools import product
+from typing import Literal, get_args
 
 import numpy as np
 import scipy.sparse
@@ -20,6 +21,8 @@ import torch
 from torch import Tensor
 
 CHUNK = 4096  # points of one product
+Outputs = Literal["trace", "full"]
+OUTPUTS: tuple[str, ...] = get_args(Outputs)
 
 
 def chunks(stop: int, size: int, start: int = 0) -> list[slice]:

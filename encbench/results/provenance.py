@@ -6,6 +6,7 @@ import os
 import platform
 import re
 import subprocess
+from contextlib import suppress
 from copy import deepcopy
 from datetime import UTC, datetime
 from functools import cache
@@ -17,8 +18,6 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from pydantic import BaseModel, ConfigDict, Field
 from threadpoolctl import threadpool_info
-
-from encbench.plugins.host import default_host
 
 NUMERICAL = (
     "torch",
@@ -131,7 +130,12 @@ def now() -> str:
 @cache
 def distributions() -> dict[str, str]:
     """By name, the version of every distribution with plug-ins of encbench."""
-    found = {plugin.distribution: plugin.version for plugin in default_host().plugins}
+    found = {}
+    for distribution in metadata.distributions():
+        # of one whose metadata cannot be read, the plug-in host tells the user
+        with suppress(Exception):
+            if distribution.entry_points.select(group="encbench"):
+                found[distribution.metadata["Name"]] = distribution.version
     return dict(sorted({"encbench": metadata.version("encbench"), **found}.items()))
 
 

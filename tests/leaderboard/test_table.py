@@ -9,9 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from encbench_leaderboard.board.cells import MetricInfo
-from encbench_leaderboard.board.conditions import metric_conditions
 from encbench_leaderboard.board.standings import TESTED, standings
-from encbench_leaderboard.board.table import Board, TaskBoard, boards
+from encbench_leaderboard.board.table import Board, TaskBoard, boards, metric_conditions
 from encbench_leaderboard.report.blocks import Table
 from encbench_leaderboard.report.notes import halved_notes, metric_notes, statistics_notes
 from encbench_leaderboard.report.tables import adjacent_table, standings_table

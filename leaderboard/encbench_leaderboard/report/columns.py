@@ -12,8 +12,7 @@ from typing import Any, Generic, TypeVar
 
 from encbench.results.records import Record, StoredRecord
 from encbench_leaderboard.board.cells import MetricInfo
-from encbench_leaderboard.board.conditions import conditions_met, metric_conditions
-from encbench_leaderboard.board.table import TaskBoard
+from encbench_leaderboard.board.table import TaskBoard, conditions_met, metric_conditions
 from encbench_leaderboard.report.blocks import Column, Row, Table, Value
 from encbench_leaderboard.report.format import (
     MISSING,

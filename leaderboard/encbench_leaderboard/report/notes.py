@@ -7,10 +7,9 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from encbench_leaderboard.board.conditions import metric_conditions, missing_reasons
 from encbench_leaderboard.board.overview import OverTasks, Overview
 from encbench_leaderboard.board.standings import TESTED
-from encbench_leaderboard.board.table import Board, TaskBoard
+from encbench_leaderboard.board.table import Board, TaskBoard, metric_conditions, missing_reasons
 from encbench_leaderboard.report.blocks import Table
 from encbench_leaderboard.report.format import code, count, p_text, plain, plural
 from encbench_leaderboard.report.tables import TEST_NAMES
