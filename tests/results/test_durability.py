@@ -5,13 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from encbench import Store, StoreError, plan
-from encbench.run.cell import run_cell
-
-
-@pytest.fixture
-def result(registry, suite):
-    return run_cell(plan(suite, registry)[0], registry)
+from encbench import Store, StoreError
 
 
 def write(store, result, **changes):

@@ -16,14 +16,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from encbench import Store, StoreError, plan, run_suite
+from encbench import Store, StoreError, run_suite
 from encbench.results.record_folder import check_files
-from encbench.run.cell import run_cell
-
-
-@pytest.fixture
-def result(registry, suite):
-    return run_cell(plan(suite, registry)[0], registry)
 
 
 def write(store, result):

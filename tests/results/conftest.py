@@ -1,0 +1,15 @@
+"""A cell's result, to be stored."""
+
+from __future__ import annotations
+
+import pytest
+
+from encbench import Suite, plan
+from encbench.plugins.registry import Registry
+from encbench.results.records import CellResult
+from encbench.run.cell import run_cell
+
+
+@pytest.fixture
+def result(registry: Registry, suite: Suite) -> CellResult:
+    return run_cell(plan(suite, registry)[0], registry)
