@@ -103,6 +103,8 @@ class Task(ABC):
     output is a logit, the prediction is its sigmoid, and the loss is binary cross entropy."""
     curve: ClassVar[str] = "psnr"
     """Name of the metric recorded during training; see ``progress_metric``."""
+    curve_points: int | None = None
+    """Number of points that ``progress_metric`` takes; shown beside the curve if given."""
 
     @classmethod
     def targets(cls, **parameters: Any) -> list[dict[str, Any]]:
@@ -139,7 +141,11 @@ class Task(ABC):
 
     @abstractmethod
     def progress_metric(self, predict: Predict) -> float:
-        """The metric named by ``curve``. Called during training, so it must be fast."""
+        """The metric named by ``curve``, at the same points each time.
+
+        Called some 30 times during training, of which it should take a few per cent: a thousand
+        points are enough to follow it.
+        """
 
     @abstractmethod
     def evaluate(self, predict: Predict) -> Outcome:

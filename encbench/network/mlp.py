@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal
 
 from torch import Tensor, nn
@@ -16,6 +18,16 @@ from encbench.network.linear import NTKLinear
 Parameterization = Literal["ntk", "standard"]
 IN_ENCODING = "raised by the encoding's forward"
 """Note added to an exception, by which a record names the plug-in that failed."""
+
+
+@contextmanager
+def in_encoding() -> Iterator[None]:
+    """Inside, exceptions are the encoding's."""
+    try:
+        yield
+    except Exception as error:
+        error.add_note(IN_ENCODING)
+        raise
 
 
 class CoordinateMLP(nn.Module):
@@ -96,11 +108,8 @@ class CoordinateMLP(nn.Module):
         self.layers = nn.Sequential(*layers)
 
     def forward(self, x: Tensor) -> Tensor:  # (N, d) -> (N, O)
-        try:
+        with in_encoding():
             features = self.encoding(x)
-        except Exception as error:
-            error.add_note(IN_ENCODING)
-            raise
         out: Tensor = self.layers(features)
         return out
 

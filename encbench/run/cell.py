@@ -150,6 +150,7 @@ class _CellRun:
         with self._timed("setup"):
             self.task = build_task(self.cell, self.registry)
             self.record.curve = self.task.curve
+            self.record.curve_points = self.task.curve_points
             self.higher_is_better = self._direction(self.task.curve) == "higher"
             self.record.in_dim, self.record.out_dim = int(self.task.in_dim), int(self.task.out_dim)
             model = build_model(self.cell, self.task, self.registry, self.streams)
@@ -241,6 +242,7 @@ class _CellRun:
         record = self.record
         record.steps = self.training.steps
         record.epochs = self.training.epochs
+        record.step_method = self.training.how or None
         record.best, record.best_step = self.training.best(higher=self.higher_is_better)
         record.peak_memory_bytes = peak_memory_bytes(self.device)
         record.provenance.finished = now()

@@ -20,8 +20,8 @@ from encbench.plugins.parameters import validate_parameters
 from encbench.plugins.registry import default_registry
 from encbench.plugins.selector import parse_selector
 from encbench.results.provenance import Provenance
-from encbench.suite.config import TrainingConfig
-from encbench.training.optimizers import make_optimizer
+from encbench.training.optimizers import Sgd
+from encbench.training.step import make_step
 
 Operation = Literal["forward", "backward", "step", "ntk"]
 OPERATIONS: tuple[Operation, ...] = ("forward", "backward", "step", "ntk")
@@ -144,21 +144,10 @@ class BenchmarkCase:
     def _stepper(self, model: CoordinateMLP) -> Callable[[], Tensor]:
         lr = LR_FACTOR * ntk.critical_learning_rate(model, self._x64[:LR_POINTS])
 
-        def backward() -> Tensor:
-            loss = F.mse_loss(model(self._x), self._y)
-            loss.backward()  # type: ignore[no-untyped-call] # torch leaves it untyped
-            return loss
-
-        backward()
-        optimizer = make_optimizer(model, TrainingConfig(optimizer="sgd"), lr)
-
-        def step() -> Tensor:
-            optimizer.zero_grad()
-            loss = backward()
-            optimizer.step()
-            return loss
-
-        return step
+        count = len(self._x)
+        step = make_step(model, "mse", Sgd(), lr, self._x, points=count, batch_size=count)
+        step.begin(self._x, self._y, torch.arange(count))
+        return lambda: step(0, count)
 
     def _accuracy_of_forward(self) -> tuple[float, str]:
         with torch.no_grad():

@@ -10,19 +10,21 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from encbench.contracts.task import Predict, Task
 from encbench.errors import ParameterError
+from encbench.network.mlp import CoordinateMLP, in_encoding
 from encbench.suite.config import TrainingConfig
-from encbench.training.optimizers import make_optimizer
+from encbench.training.layers import Layers, why_not
+from encbench.training.optimizers import rule_of
+from encbench.training.step import make_step
 
 LOSS_INTERVALS = 512
 """Points kept of the loss curve; a plot as wide as a page shows no more."""
 CHECK_EVERY = 64
 """Steps between two looks at the loss: reading it waits for the device."""
-CHUNK = 1 << 14
+CHUNK = 1 << 11
 """Points predicted at once: hidden activations stay within the processor's caches."""
 
 Progress = Callable[[int, int, float], None]
@@ -52,6 +54,8 @@ class Training:
     curve_step: list[int] = field(default_factory=list)
     curve: list[float] = field(default_factory=list)
     """The task's progress metric after ``curve_step`` steps; 0 is before training."""
+    how: str = ""
+    """How a step was computed, and why if not in the fastest way."""
 
     def arrays(self) -> dict[str, np.ndarray]:
         """The curves as float64 arrays, by the names that a record gives them."""
@@ -76,19 +80,25 @@ class Training:
 def predictor(model: nn.Module, task: Task) -> Predict:
     """The trained function, from coordinates to outputs on the CPU; works in chunks."""
     device = next(model.parameters()).device
+    layers = Layers(model) if isinstance(model, CoordinateMLP) and why_not(model) is None else None
 
+    def function(x: Tensor) -> Tensor:  # (n, d) -> (n, O)
+        if layers is None or not isinstance(model, CoordinateMLP):
+            out: Tensor = model(x)
+            return out
+        with in_encoding():
+            features = model.encoding(x)
+        return layers.forward(features, train=False)
+
+    @torch.inference_mode()
     def predict(x: Tensor) -> Tensor:  # (N, d) float64 -> (N, O) float32
-        with torch.inference_mode():
-            parts = [model(chunk.to(device, torch.float32)) for chunk in torch.split(x, CHUNK)]
-            out = torch.cat(parts)
-            return (out.sigmoid() if task.loss == "bce" else out).cpu()
+        parts = []
+        for chunk in torch.split(x, CHUNK):
+            out = function(chunk.to(device, torch.float32))
+            parts.append((out.sigmoid() if task.loss == "bce" else out).to("cpu", copy=True))
+        return torch.cat(parts)
 
     return predict
-
-
-def loss_function(kind: str) -> Callable[[Tensor, Tensor], Tensor]:
-    """Mean over points and outputs: squared error, or binary cross entropy from logits."""
-    return F.mse_loss if kind == "mse" else F.binary_cross_entropy_with_logits
 
 
 def total_steps(config: TrainingConfig, points: int, task: Task | type[Task] = Task) -> int:
@@ -145,10 +155,18 @@ def train(
     device = next(model.parameters()).device
     x, y = (tensor.to(device, torch.float32) for tensor in task.epoch(data))
     steps = total_steps(config, len(x), task)
-    loss_of = loss_function(task.loss)
-    optimizer: torch.optim.Optimizer | None = None
+    step = make_step(
+        model,
+        task.loss,
+        rule_of(config),
+        lr,
+        x,
+        points=steps * config.batch_size,
+        batch_size=config.batch_size,
+    )
     predict = predictor(model, task)
     result = Training() if result is None else result
+    result.how = step.how
     losses = torch.empty(steps, device=device)
     callbacks = dict(at_step or {})
     evaluate_at = _spread(steps, config.evaluations)
@@ -168,16 +186,9 @@ def train(
                 if at >= len(x):
                     if done:
                         x, y = (tensor.to(device, torch.float32) for tensor in task.epoch(data))
-                    order = torch.randperm(len(x), generator=batches).to(device)
-                    x_epoch, y_epoch, at = x[order], y[order], 0
-                batch = slice(at, at + config.batch_size)
-                model.zero_grad()
-                loss = loss_of(model(x_epoch[batch]), y_epoch[batch])
-                loss.backward()  # type: ignore[no-untyped-call] # torch leaves it untyped
-                if optimizer is None:
-                    optimizer = make_optimizer(model, config, lr)
-                optimizer.step()
-                losses[done] = loss.detach()
+                    step.begin(x, y, torch.randperm(len(x), generator=batches).to(device))
+                    at = 0
+                losses[done] = step(at, min(at + config.batch_size, len(x)))
                 at += config.batch_size
                 done += 1
             finite = torch.isfinite(losses[checked:done])
@@ -186,6 +197,8 @@ def train(
                 raise Diverged(done + 1, lr)
             checked = done
             progress(done, steps, float(losses[done - 1]))
+            if done in evaluate_at or done in callbacks or done == steps:
+                step.settle()
             if done in evaluate_at:
                 follow(done)
             # the very last update can overshoot after its loss was still finite
@@ -194,6 +207,8 @@ def train(
             if done in callbacks:
                 callbacks[done]()
     finally:
+        step.settle()
+        model.zero_grad()
         _finish(result, losses, done, len(x), config)
     if math.isnan(result.curve[-1]):
         # finite parameters may still give infinite predictions

@@ -23,6 +23,8 @@ from encbench_tasks._pixels import Pixels, read_pixels
 
 Channels = Literal["auto", "grey", "rgb", "rgba"]
 DEFAULT_IMAGE = "chelsea"
+PROGRESS_POINTS = 1 << 10
+PROGRESS_SEED = 1
 LUMA = np.array([0.299, 0.587, 0.114])
 """Grey of RGB, ITU-R BT.601, on the values as stored."""
 
@@ -93,6 +95,9 @@ class ImageTask(Task):
         """(H, W, out_dim) float32 in [0, 1]."""
         self._x = _pixel_centres(height, width)
         self._y = torch.from_numpy(pixels.reshape(-1, self.out_dim))
+        chosen = np.random.default_rng(PROGRESS_SEED).permutation(len(self._x))[:PROGRESS_POINTS]
+        self._progress = np.sort(chosen)
+        self.curve_points = len(chosen)
 
     @classmethod
     def targets(cls, *, image: str = DEFAULT_IMAGE, **parameters: Any) -> list[dict[str, Any]]:
@@ -131,8 +136,9 @@ class ImageTask(Task):
         return self._x, self._y
 
     def progress_metric(self, predict: Predict) -> float:
-        """PSNR [dB] over all pixels, the prediction clamped to [0, 1]; nan if not finite."""
-        return psnr(self._image_of(predict), self.truth)
+        """PSNR [dB] at 1024 fixed pixels, the prediction clamped to [0, 1]; nan if not finite."""
+        truth = self.truth.reshape(-1, self.out_dim)[self._progress]
+        return psnr(_clamped(predict(self._x[self._progress])), truth)
 
     def evaluate(self, predict: Predict) -> Outcome:
         """The predicted image, clamped to [0, 1], beside the true one.
@@ -151,9 +157,13 @@ class ImageTask(Task):
         )
 
     def _image_of(self, predict: Predict) -> Pixels:
-        raw = predict(self._x).detach().cpu().numpy().reshape(self.truth.shape)
-        # an infinity clamped to 1 would pass for a prediction
-        return np.where(np.isfinite(raw), np.clip(raw, 0, 1), np.nan).astype(np.float32)
+        return _clamped(predict(self._x)).reshape(self.truth.shape)
+
+
+def _clamped(prediction: Tensor) -> Pixels:
+    raw = prediction.detach().cpu().numpy()
+    # an infinity clamped to 1 would pass for a prediction
+    return np.where(np.isfinite(raw), np.clip(raw, 0, 1), np.nan).astype(np.float32)
 
 
 def _pixel_centres(height: int, width: int) -> Tensor:  # -> (H·W, 2) float64

@@ -262,6 +262,25 @@ def test_progress_is_psnr_over_all_pixels(picture):
     inward = torch.where(y > 0.5, y - 0.1, y + 0.1)
     assert task.progress_metric(lambda x: inward) == pytest.approx(20.0, abs=1e-4)
     assert task.progress_metric(lambda x: y) == np.inf
+    assert task.curve_points == len(y)
+
+
+def test_progress_in_a_large_image_is_psnr_at_some_of_its_pixels(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (60, 70, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(tmp_path / "noise.png")
+    task = ImageTask(image=str(tmp_path / "noise.png"))
+    asked = []
+
+    def red_is_right(x):
+        asked.append(x)
+        column, row = (x * torch.tensor([70, 60])).floor().long().T
+        colours = torch.from_numpy(task.truth)[row, column]
+        return colours + torch.tensor([0.0, 0.1, 0.1]) * torch.where(colours > 0.5, -1, 1)
+
+    expected = pytest.approx(-10 * np.log10(0.02 / 3), abs=1e-4)
+    assert task.progress_metric(red_is_right) == task.progress_metric(red_is_right) == expected
+    assert len(torch.unique(asked[0], dim=0)) == len(asked[0]) == task.curve_points == 1024
+    assert torch.equal(*asked)
 
 
 def test_predictions_are_clamped_before_they_are_compared(tmp_path):

@@ -55,10 +55,14 @@ def test_every_point_is_seen_once_an_epoch():
     seen = []
 
     class Watched(Scaled):
+        def __init__(self, in_dim):
+            super().__init__(in_dim)
+            self.gain = torch.nn.Parameter(torch.ones(1))
+
         def forward(self, x):
             if torch.is_grad_enabled():
                 seen.append(x.detach().clone())
-            return x
+            return x * self.gain
 
     _, task, config = setup(batch_size=24, steps=None, epochs=2)
     train(CoordinateMLP(Watched(1), 1, 8, 1), task, config, lr=1e-3, **generators())

@@ -89,6 +89,8 @@ def _settings(record: Record) -> str:
         parts.append(f"learning rate {rate.rule}{halved}")
     length = re.sub(r"\.0$", "", f"{record.epochs:,.1f}")
     parts.append(f"{record.steps:,} steps, {length} epochs")
+    if record.step_method not in (None, "layerwise"):
+        parts.append(one_line(f"steps {record.step_method}", ABOUT))
     return "; ".join(parts)
 
 

@@ -27,7 +27,12 @@ MOST_SETS = 4096
 
 def uniform_points(solid: Solid, count: int, rng: np.random.Generator) -> Array:
     """(count, 3) uniform in the bounding box."""
-    return _as_float32(solid.low + rng.random((count, 3)) * (solid.high - solid.low))
+    return in_bounding_box(solid, rng.random((count, 3)))
+
+
+def in_bounding_box(solid: Solid, x: Array) -> Array:
+    """Points (N, 3) of the unit cube, scaled to the bounding box."""
+    return _as_float32(solid.low + x * (solid.high - solid.low))
 
 
 def near_surface_points(solid: Solid, count: int, sigma: float, rng: np.random.Generator) -> Array:

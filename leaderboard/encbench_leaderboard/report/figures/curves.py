@@ -54,9 +54,12 @@ def _panels(task: TaskBoard, entries: Mapping[str, Sequence[StoredRecord]]) -> l
     if not curves:
         return []
     metric = next((m for m in task.metrics if m.name == curves[0]), None)
+    counts = {stored.record.curve_points for records in kept.values() for stored in records}
+    points = counts.pop() if len(counts) == 1 else None
+    at_points = "" if points is None else f" at {points:,} points"
     axes = {
         "loss": Axis("training loss", "log"),
-        "curve": Axis(metric.heading if metric else curves[0]),
+        "curve": Axis((metric.heading if metric else curves[0]) + at_points),
     }
     panels = []
     for name, axis in axes.items():

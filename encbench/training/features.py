@@ -1,0 +1,378 @@
+"""The features of a batch of points, and what their gradient does to the encoding.
+
+Three ways, by what the encoding is:
+
+- nothing to learn: the features of points that stay the same are computed once;
+- features linear in rows of tables (``Encoding.sparse_jacobian``): rows and weights are computed
+  once, and only rows that a batch reads are updated, so that the cost of a step does not grow
+  with the table;
+- anything else: forward and backward by autograd.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from encbench.contracts.encoding import Encoding, SparseBlock
+from encbench.errors import error_line
+
+CHUNK = 1 << 14
+"""Points whose features are computed at once."""
+CACHE_BYTES = 1 << 28
+"""Memory for what is kept of an epoch's points; beyond it they are computed in windows."""
+PROOF_POINTS = 256
+"""Points at which an encoding's structure is compared with what it computes."""
+
+
+class AutogradFeatures:
+    """Of any encoding.
+
+    Attributes:
+        learned: the parameters, for an optimizer.
+        learns: whether the encoding has any.
+    """
+
+    def __init__(self, encoding: Encoding) -> None:
+        self.encoding = encoding
+        self.learned = [p for p in encoding.parameters() if p.requires_grad]
+        self.learns = bool(self.learned)
+
+    def begin(self, x: Tensor, order: Tensor) -> None:
+        """An epoch begins: points (N, d), and the order (N,) in which batches take them."""
+        self._x = x[order]
+
+    def forward(self, start: int, stop: int) -> Tensor:
+        """Features (n, d_e) of the points from start to stop in this epoch's order."""
+        with torch.set_grad_enabled(self.learns):
+            self._out: Tensor = self.encoding(self._x[start:stop])
+        features: Tensor = self._out.detach()
+        return features
+
+    def backward(self, grad: Tensor) -> None:
+        """From the gradient (n, d_e) of the loss at the last features to the parameters'."""
+        for parameter in self.learned:
+            parameter.grad = None
+        self._out.backward(grad)  # type: ignore[no-untyped-call] # torch leaves it untyped
+
+    def settle(self) -> None:
+        """Write values that are kept apart back to the encoding's parameters."""
+
+
+@dataclass
+class Lookup:
+    """Adjacent features that are weighted sums of m rows of a table, at each of L levels."""
+
+    parameter: str
+    start: int
+    """First feature; there are L times the table's columns."""
+    rows: Tensor
+    """(N, L, m)."""
+    weights: Tensor
+    """(N, L, m)."""
+
+
+@dataclass
+class Points:
+    """What features of some points are made of."""
+
+    constant: dict[int, Tensor]
+    """Features that do not change: the first one's number to (N, c), c adjacent ones."""
+    lookups: list[Lookup]
+
+    def tensors(self) -> Iterator[Tensor]:
+        yield from self.constant.values()
+        for lookup in self.lookups:
+            yield from (lookup.rows, lookup.weights)
+
+    def __getitem__(self, index: slice | Tensor) -> Points:
+        def part(values: Tensor) -> Tensor:
+            return values[index] if isinstance(index, slice) else values.index_select(0, index)
+
+        return Points(
+            {start: part(values) for start, values in self.constant.items()},
+            [Lookup(e.parameter, e.start, part(e.rows), part(e.weights)) for e in self.lookups],
+        )
+
+
+class Table:
+    """A table of parameters of which few rows have a gradient.
+
+    Attributes:
+        values: (R', F), what is trained: the parameter, or only those of its rows that points
+            have read. Without a gradient SGD with momentum and Adam leave a row where it is, so
+            that training those alone is exactly training the table.
+    """
+
+    def __init__(self, parameter: nn.Parameter) -> None:
+        self.parameter = parameter
+        self.values = parameter
+        self._kept: Tensor | None = None  # the rows of the parameter that ``values`` has
+        self._places: Tensor | None = None  # for each row of the parameter its number there, or −1
+        self._touched: list[Tensor] = []
+
+    def keep(self, rows: Tensor) -> None:
+        """Have these rows (K,) among the values, and where they are few, those alone."""
+        read = torch.unique(rows).long()
+        if self._kept is None or self._places is None:
+            if self.values.grad is not None or 2 * len(read) > len(self.parameter):
+                return
+            self._places = rows.new_full((len(self.parameter),), -1)
+            self._kept = read[:0]
+            self.values = nn.Parameter(self.parameter.detach()[:0])
+        new = read[self._places[read] < 0]
+        if len(new):
+            count = len(self._kept)
+            self._places[new] = torch.arange(
+                count, count + len(new), dtype=rows.dtype, device=rows.device
+            )
+            self._kept = torch.cat((self._kept, new))
+            more = self.parameter.detach()[new]
+            self.values = nn.Parameter(torch.cat((self.values.detach(), more)))
+
+    def numbers(self, rows: Tensor) -> Tensor:
+        """Where rows of the parameter are among the values."""
+        return rows if self._places is None else self._places[rows.long()]
+
+    def settle(self) -> None:
+        """Write the values to the parameter."""
+        if self._kept is not None:
+            self.parameter.detach()[self._kept] = self.values.detach()
+
+    def descend(self, rows: Tensor, gradients: Tensor, lr: float) -> None:
+        """A step of gradient descent, for the gradients (K, F) at rows (K,)."""
+        add_rows(self.values.detach(), rows, gradients, -lr)
+
+    def accumulate(self, rows: Tensor, gradients: Tensor) -> None:
+        """Add to the gradient of ``values``."""
+        if self.values.grad is None:
+            self.values.grad = torch.zeros_like(self.values)
+        add_rows(self.values.grad, rows, gradients, 1.0)
+        self._touched.append(rows)
+
+    def clear(self) -> None:
+        """Set the gradient back to zero."""
+        if self.values.grad is not None:
+            for rows in self._touched:
+                self.values.grad.index_fill_(0, rows.long(), 0.0)
+        self._touched.clear()
+
+
+def add_rows(table: Tensor, rows: Tensor, values: Tensor, factor: float) -> None:
+    """``table[rows[k]] += factor · values[k]``, also for rows that stand twice.
+
+    By columns: along one axis ``index_add_`` is ten to twenty times faster than along rows (CPU,
+    torch 2.13), and a pair of columns is one of complex numbers.
+    """
+    if table.shape[1] % 2 == 0 and table.dtype in (torch.float32, torch.float64):
+        table, values = (
+            torch.view_as_complex(each.view(len(each), -1, 2)) for each in (table, values)
+        )
+    for column, value in zip(table.unbind(1), values.unbind(1), strict=True):
+        column.index_add_(0, rows, value, alpha=factor)
+
+
+class TableFeatures:
+    """Of an encoding whose features are constant, or linear in rows of tables.
+
+    Args:
+        encoding: one of which ``why_not`` has nothing to say.
+        lr: rate of plain gradient descent; None leaves gradients to an optimizer.
+        keep_read: whether the optimizer may see only rows that were read, see ``Table``.
+        points: how many points training takes in all, repeated ones counted.
+        batch_size: of the batches.
+    """
+
+    def __init__(
+        self, encoding: Encoding, lr: float | None, keep_read: bool, points: int, batch_size: int
+    ) -> None:
+        self.encoding = encoding
+        self.lr = lr
+        self.keep_read = keep_read
+        self.points = points
+        self.batch_size = batch_size
+        self.tables = {n: Table(p) for n, p in encoding.named_parameters() if p.requires_grad}
+        self.learns = bool(self.tables)
+        self._x: Tensor | None = None
+
+    @property
+    def learned(self) -> list[nn.Parameter]:
+        """What an optimizer trains; a new epoch may replace it by one with more rows."""
+        return [] if self.lr is not None else [table.values for table in self.tables.values()]
+
+    def begin(self, x: Tensor, order: Tensor) -> None:
+        if self._x is None or not (x is self._x or torch.equal(x, self._x)):
+            self._x = x
+            self._all = self._prepared(x)
+        self._order = order
+        self._window = range(0)
+
+    def forward(self, start: int, stop: int) -> Tensor:
+        self._batch = batch = self._points(start, stop)
+        parts = dict(batch.constant)
+        for lookup in batch.lookups:
+            table = self.tables[lookup.parameter].values.detach()
+            parts[lookup.start] = weighted_sum(table, lookup)
+        if len(parts) == 1:
+            return parts.popitem()[1]
+        return torch.cat([parts[start] for start in sorted(parts)], dim=1)
+
+    def backward(self, grad: Tensor) -> None:
+        for table in self.tables.values():
+            table.clear()
+        for lookup in self._batch.lookups:
+            table = self.tables[lookup.parameter]
+            width = table.values.shape[1]
+            columns = slice(lookup.start, lookup.start + lookup.rows.shape[1] * width)
+            at_sums = grad[:, columns].reshape(-1, 1, width)
+            gradients = (at_sums * lookup.weights.view(len(at_sums), -1, 1)).view(-1, width)
+            rows = lookup.rows.flatten()
+            if self.lr is None:
+                table.accumulate(rows, gradients)
+            else:
+                table.descend(rows, gradients, self.lr)
+
+    def settle(self) -> None:
+        for table in self.tables.values():
+            table.settle()
+
+    def _prepared(self, x: Tensor) -> Points | None:
+        """What is kept of all points; None where that does not fit or pay."""
+        few = points_of(self.encoding, x[:PROOF_POINTS])
+        size = sum(tensor[0].nbytes for tensor in few.tensors())
+        if size * len(x) > CACHE_BYTES or self.points < len(x):
+            return None
+        points = points_of(self.encoding, x)
+        if self.keep_read:
+            for name, table in self.tables.items():
+                own = [lookup for lookup in points.lookups if lookup.parameter == name]
+                table.keep(torch.cat([lookup.rows.flatten() for lookup in own]))
+                for lookup in own:
+                    lookup.rows = table.numbers(lookup.rows)
+        return points
+
+    def _points(self, start: int, stop: int) -> Points:
+        if self._all is not None:
+            return self._all[self._order[start:stop]]
+        if stop not in self._window or start not in self._window:
+            size = max(1, CHUNK // self.batch_size) * self.batch_size
+            self._window = range(start, start + size + 1)
+            assert self._x is not None, "begin comes first"
+            self._near = points_of(self.encoding, self._x[self._order[start : start + size]])
+        first = self._window.start
+        return self._near[start - first : stop - first]
+
+
+def weighted_sum(table: Tensor, lookup: Lookup) -> Tensor:
+    """(n, L · F) features."""
+    rows, weights = lookup.rows.flatten(0, 1), lookup.weights.flatten(0, 1)
+    sums = F.embedding_bag(rows, table, per_sample_weights=weights, mode="sum")
+    return sums.view(len(lookup.rows), -1)
+
+
+def points_of(encoding: Encoding, x: Tensor) -> Points:
+    """What the features at x (N, d) are made of."""
+    parts = [_points_of(encoding, chunk) for chunk in torch.split(x, CHUNK)]
+    first = parts[0]
+    if len(parts) == 1:
+        return first
+    return Points(
+        {start: torch.cat([part.constant[start] for part in parts]) for start in first.constant},
+        [
+            Lookup(
+                same[0].parameter,
+                same[0].start,
+                torch.cat([each.rows for each in same]),
+                torch.cat([each.weights for each in same]),
+            )
+            for same in zip(*(part.lookups for part in parts), strict=True)
+        ],
+    )
+
+
+def _points_of(encoding: Encoding, x: Tensor) -> Points:
+    tables = {name: p for name, p in encoding.named_parameters() if p.requires_grad}
+    blocks = list(encoding.sparse_jacobian(x) or []) if tables else []
+    lookups = []
+    for level in _levels(blocks):
+        first = level[0]
+        weights = torch.stack([block.weights for block in level], dim=1)
+        # half the memory of int64
+        short = torch.int32 if first.num_rows < 2**31 else torch.int64
+        rows = torch.stack([block.rows.to(short) for block in level], dim=1)
+        dtype = tables[first.parameter].dtype
+        lookups.append(Lookup(first.parameter, first.start, rows, weights.detach().to(dtype)))
+    learned = {column for b in blocks for column in range(b.start, b.start + b.width)}
+    constant = {}
+    if len(learned) < encoding.out_dim:
+        features = encoding(x).detach()
+        for is_learned, run in itertools.groupby(
+            range(encoding.out_dim), key=lambda column: column in learned
+        ):
+            columns = list(run)
+            if not is_learned:
+                constant[columns[0]] = features[:, columns[0] : columns[-1] + 1].contiguous()
+    return Points(constant, lookups)
+
+
+def _levels(blocks: Sequence[SparseBlock]) -> list[list[SparseBlock]]:
+    """Blocks whose features are adjacent and of the same shape, together."""
+    runs: list[list[SparseBlock]] = []
+    for block in blocks:
+        before = runs[-1][-1] if runs else None
+        if (
+            before is not None
+            and (block.parameter, block.width) == (before.parameter, before.width)
+            and block.start == before.start + before.width
+            and block.rows.shape == before.rows.shape
+        ):
+            runs[-1].append(block)
+        else:
+            runs.append([block])
+    return runs
+
+
+def why_not(encoding: Encoding, x: Tensor) -> str | None:
+    """Why the features at x (N, d) must be left to autograd; None if they need not.
+
+    What ``sparse_jacobian`` claims is compared with ``forward`` for random tables. An encoding
+    that changes from call to call is left to autograd too.
+    """
+    x = x[:PROOF_POINTS]
+    learned = {name: p for name, p in encoding.named_parameters() if p.requires_grad}
+    before = _state(encoding)
+    with torch.no_grad():
+        features = encoding(x)
+        again = encoding(x)
+        if not torch.equal(features, again) or _state(encoding) != before:
+            return "its features change from call to call"
+        if not learned:
+            return None
+        try:
+            points = points_of(encoding, x)
+        except Exception as error:
+            return f"its sparse_jacobian failed: {error_line(error)}"
+        if {lookup.parameter for lookup in points.lookups} != set(learned):
+            return "its features are not linear in rows of tables"
+        random = {name: torch.randn_like(p) for name, p in learned.items()}
+        wanted = functional_call(encoding, random, (x,))
+        for lookup in points.lookups:
+            values = weighted_sum(random[lookup.parameter], lookup)
+            features[:, lookup.start : lookup.start + values.shape[1]] = values
+    close = torch.allclose(features, wanted, rtol=0, atol=1e-5 * float(wanted.abs().max()))
+    return None if close else "its sparse_jacobian is not what its features depend on"
+
+
+def _state(encoding: Encoding) -> list[Mapping[str, object]]:
+    """Numbers that a module keeps beside its parameters, and versions of its buffers."""
+    return [
+        {n: v for n, v in vars(module).items() if isinstance(v, int | float | str)}
+        | {n: b._version for n, b in module.named_buffers(recurse=False)}
+        for module in encoding.modules()
+    ]

@@ -1,0 +1,151 @@
+"""The layers of a coordinate MLP by matrix products into buffers that are kept."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from encbench.network.activations import Elementwise
+from encbench.network.linear import NTKLinear
+from encbench.network.mlp import CoordinateMLP
+
+
+@dataclass(frozen=True)
+class Linear:
+    """x ↦ scale · W x + beta · b."""
+
+    weight: nn.Parameter
+    bias: nn.Parameter
+    scale: float
+    beta: float
+
+    def descend(self, grad: Tensor, x: Tensor, lr: float) -> None:
+        """A step of gradient descent, from the gradient (n, n_out) at the output for x (n, n_in).
+
+        The gradient of the weight is added where it is computed, and stored nowhere.
+        """
+        self.weight.addmm_(grad.t(), x, alpha=-lr * self.scale)
+        self.bias.add_(grad.sum(0), alpha=-lr * self.beta)
+
+    def differentiate(self, grad: Tensor, x: Tensor) -> None:
+        """Write the gradients of weight and bias where optimizers read them."""
+        for parameter in (self.weight, self.bias):
+            if parameter.grad is None:
+                parameter.grad = torch.empty_like(parameter)
+        assert self.weight.grad is not None
+        assert self.bias.grad is not None
+        self.weight.grad.addmm_(grad.t(), x, beta=0, alpha=self.scale)
+        torch.sum(grad, 0, out=self.bias.grad).mul_(self.beta)
+
+
+def _linear(module: nn.Module) -> Linear:
+    assert isinstance(module, nn.Linear | NTKLinear), "why_not has looked"
+    scale, beta = (module.scale, module.beta) if isinstance(module, NTKLinear) else (1.0, 1.0)
+    weight, bias = module.parameters()
+    return Linear(weight, bias, scale, beta)
+
+
+class Layers:
+    """Forward and backward pass of ``CoordinateMLP.layers``.
+
+    Eager PyTorch allocates each activation and each gradient anew, and scales inputs and biases in
+    passes of their own. Here a layer is one product that scales, adds the bias and writes to a
+    buffer. What a call returns is valid until the next one.
+    """
+
+    def __init__(self, model: CoordinateMLP) -> None:
+        modules = list(model.layers)
+        self.linears = [_linear(module) for module in modules[::2]]
+        self.activations = modules[1::2]
+        self._kept: dict[str, dict[int, list[Tensor]]] = {}
+
+    def forward(self, features: Tensor, *, train: bool = True) -> Tensor:
+        """Outputs (n, O) for features (n, d_e); with ``train``, ``backward`` can follow."""
+        outputs = self._buffers("outputs", [len(each.weight) for each in self.linears], features)
+        self._inputs: list[Tensor] = [features]
+        self._activated: list[tuple[Tensor, Tensor]] = []
+        for index, (linear, z) in enumerate(zip(self.linears, outputs, strict=True)):
+            x, weight = self._inputs[-1], linear.weight.t()
+            torch.addmm(linear.bias, x, weight, beta=linear.beta, alpha=linear.scale, out=z)
+            if index < len(self.activations):
+                self._inputs.append(self._activate(index, z, train))
+        return outputs[-1]
+
+    def backward(self, grad: Tensor, lr: float | None, *, to_features: bool) -> Tensor | None:
+        """Go back from the gradient (n, O) at the last outputs.
+
+        Args:
+            lr: rate of a step of gradient descent; None leaves gradients to an optimizer.
+            to_features: whether the gradient (n, d_e) at the features is wanted.
+        """
+        widths = [each.weight.shape[1] for each in self.linears]
+        gradients = self._buffers("gradients", widths, grad)
+        for index in range(len(self.linears) - 1, -1, -1):
+            linear, x = self.linears[index], self._inputs[index]
+            below = gradients[index]
+            if index or to_features:
+                below.addmm_(grad, linear.weight, beta=0, alpha=linear.scale)
+            if lr is None:
+                linear.differentiate(grad, x)
+            else:
+                linear.descend(grad, x, lr)
+            if index:
+                grad = self._through_activation(index - 1, below)
+        return below if to_features else None
+
+    def _activate(self, index: int, z: Tensor, train: bool) -> Tensor:
+        activation = self.activations[index]
+        if type(activation) is nn.ReLU:
+            self._activated.append((z, z))
+            return z.relu_()
+        if not train:
+            return activation(z)  # type: ignore[no-any-return] # what a module returns is untyped
+        with torch.enable_grad():
+            z = z.detach().requires_grad_()
+            a: Tensor = activation(z)
+        self._activated.append((z, a))
+        return a.detach()
+
+    def _through_activation(self, index: int, grad: Tensor) -> Tensor:
+        """From the gradient at an activation's output to that at its input."""
+        z, a = self._activated[index]
+        if z is not a:
+            return torch.autograd.grad(a, z, grad)[0]
+        torch.ops.aten.threshold_backward.grad_input(grad, a, 0, grad_input=grad)
+        return grad
+
+    def _buffers(self, kind: str, widths: list[int], like: Tensor) -> list[Tensor]:
+        """One (n, width) tensor for each width; those of fewer points are parts of larger ones."""
+        count = len(like)
+        kept = self._kept.setdefault(kind, {})
+        if count not in kept:
+            largest = max(kept, default=0)
+            kept[count] = (
+                [buffer[:count] for buffer in kept[largest]]
+                if count < largest
+                else [like.new_empty(count, width) for width in widths]
+            )
+        return kept[count]
+
+
+def why_not(model: nn.Module) -> str | None:
+    """Why the layers of a model must be left to autograd; None if they need not."""
+    if type(model) is not CoordinateMLP:
+        return "the network is no CoordinateMLP"
+    kinds = [type(module) for module in model.layers]
+    if not {*kinds[::2]} <= {nn.Linear, NTKLinear} or not {*kinds[1::2]} <= {nn.ReLU, Elementwise}:
+        return "the network has layers of its own"
+    if any(_has_hooks(module) for module in (model, *model.layers.modules())):
+        return "the network has hooks"
+    if not all(parameter.requires_grad for parameter in model.layers.parameters()):
+        return "a weight is frozen"
+    if len(list(model.parameters())) < len(list(model.named_parameters(remove_duplicate=False))):
+        return "a parameter is used twice"
+    return None
+
+
+def _has_hooks(module: nn.Module) -> bool:
+    own = (*vars(module).items(), *((f"{p}", p._backward_hooks) for p in module.parameters()))
+    return any(value for name, value in own if "hooks" in name)

@@ -1,0 +1,195 @@
+"""A step layer by layer is the step that autograd and torch.optim make, for every encoding."""
+
+import copy
+
+import pytest
+import torch
+
+from encbench import CoordinateMLP, Encoding, SparseBlock
+from encbench.plugins.registry import default_registry
+from encbench.training.optimizers import Adam, AdamW, Sgd
+from encbench.training.step import AutogradStep, make_step
+
+ENCODINGS = sorted(
+    offer.name
+    for offer in default_registry().offers("encoding")
+    if offer.distribution == "encbench"
+)
+SMALL = {
+    "composite": {"parts": ["ffe:levels=2@0", "mpe:resolutions=[5]@0,1"]},
+    "dictionary_field": {"coefficient_resolution": 5},
+    "grid": {"resolution": 9},
+    "kplanes": {"resolutions": [5, 9]},
+    "mpe": {"resolutions": [4, 9]},
+    "sparse_multigrid": {"resolutions": [4, 33], "samples": 8},
+    "tensorf_cp": {"resolution": 9},
+    "tensorf_vm": {"resolution": 9},
+    "triplane": {"resolution": 9},
+    "hashgrid": {"levels": 4, "log2_hashmap_size": 6, "max_resolution": 64},
+    "hashgrid_paper": {"levels": 4, "log2_hashmap_size": 6, "max_resolution": 64},
+    "permutohedral": {"levels": 4, "log2_hashmap_size": 6},
+    "tiledgrid": {"levels": 4},
+    "densegrid": {"levels": 4, "max_resolution": 32},
+}
+RULES = {
+    "sgd": (Sgd(), 0.05),
+    "momentum": (Sgd(momentum=0.9), 0.01),
+    "adam": (Adam(), 1e-2),
+    "adamw": (AdamW(weight_decay=0.1), 1e-2),
+}
+POINTS, BATCH = 90, 16
+
+
+def model_of(name, *, depth=2, out_dim=3, parameters=None, **network):
+    torch.manual_seed(0)
+    cls = default_registry().find("encoding", name).load()
+    encoding = cls(max(2, cls.min_dim), **(parameters or SMALL.get(name, {})))
+    return CoordinateMLP(encoding, out_dim, 24, depth, **network).double()
+
+
+def train(step, epochs, steps=100):
+    """Losses of steps over these epochs (x, y), again and again."""
+    generator = torch.Generator().manual_seed(3)
+    losses = []
+    while len(losses) < steps:
+        for x, y in epochs:
+            step.begin(x, y, torch.randperm(len(x), generator=generator))
+            losses += [step(i, min(i + BATCH, len(x))) for i in range(0, len(x), BATCH)]
+    step.settle()
+    return torch.stack(losses)
+
+
+def both(model, loss, rule, lr, epochs):
+    """Largest relative difference of losses and parameters after training in both ways."""
+    plain = copy.deepcopy(model)
+    start = [parameter.detach().clone() for parameter in model.parameters()]
+    step = make_step(model, loss, rule, lr, epochs[0][0], points=10**4, batch_size=BATCH)
+    losses = train(step, epochs)
+    wanted = train(AutogradStep(plain, loss, rule, lr), epochs)
+    assert torch.isfinite(wanted).all()
+    torch.testing.assert_close(losses, wanted, rtol=1e-10, atol=0)
+    ends = ([p.detach() for p in each.parameters()] for each in (model, plain))
+    for got, reference, before in zip(*ends, start, strict=True):
+        assert float((got - reference).abs().max()) <= 1e-10 * float(before.abs().max())
+    return step
+
+
+def points(in_dim, out_dim, count=POINTS, seed=1):
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.rand(count, in_dim, generator=generator, dtype=torch.float64)
+    return x, torch.rand(count, out_dim, generator=generator, dtype=torch.float64)
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("name", ENCODINGS)
+def test_a_hundred_steps_are_those_of_autograd(name, rule):
+    model = model_of(name)
+    step = both(model, "mse", *RULES[rule], [points(model.in_dim, 3)])
+    assert step.how.startswith("layerwise")
+
+
+@pytest.mark.parametrize("loss", ["mse", "bce"])
+@pytest.mark.parametrize("parameterization", ["ntk", "standard"])
+@pytest.mark.parametrize("activation", ["finer", "gabor", "gelu", "relu", "silu", "sine", "tanh"])
+def test_so_are_those_of_other_networks_and_losses(activation, parameterization, loss):
+    network = {"activation": activation, "parameterization": parameterization}
+    model = model_of("mpe", depth=3, out_dim=1, **network)
+    both(model, loss, Sgd(), 1e-4, [points(2, 1)])
+
+
+@pytest.mark.parametrize("rule", ["momentum", "adam"])
+def test_rows_that_are_first_read_in_a_later_epoch_learn_as_in_a_whole_table(rule):
+    model = model_of("mpe", parameters={"resolutions": [65]})
+    epochs = [points(2, 3, seed=seed) for seed in (1, 2, 3)]
+    step = both(model, "mse", *RULES[rule], epochs)
+    (trained,) = step.features.learned
+    assert len(trained) < len(model.encoding.table) / 2
+    rows = model.encoding.rows_and_weights(torch.cat([x for x, _ in epochs]))[0]
+    assert len(trained) == len(torch.unique(rows))
+
+
+def test_points_that_do_not_fit_in_memory_are_taken_in_windows(monkeypatch):
+    monkeypatch.setattr("encbench.training.features.CACHE_BYTES", 1000)
+    monkeypatch.setattr("encbench.training.features.CHUNK", 40)
+    for rule in ("sgd", "adam"):
+        both(model_of("hashgrid"), "mse", *RULES[rule], [points(2, 3)])
+
+
+class Squared(Encoding):
+    """A table whose squares are read, and which says that they are not squared."""
+
+    def __init__(self, in_dim, *, start=1.0):
+        super().__init__(in_dim, 2)
+        self.table = torch.nn.Parameter(torch.full((8, 2), start))
+
+    def rows(self, x):
+        return (x[:, :1] * 7.99).long()
+
+    def forward(self, x):
+        return self.table.to(x.dtype)[self.rows(x)[:, 0]] ** 2
+
+    def sparse_jacobian(self, x):
+        rows = self.rows(x)
+        return [SparseBlock("table", rows, torch.ones(len(x), 1, dtype=x.dtype), 8, 0, 2)]
+
+
+class Failing(Squared):
+    def sparse_jacobian(self, x):
+        raise ValueError("not today")
+
+
+class Annealed(Squared):
+    """Features that grow from call to call."""
+
+    def forward(self, x):
+        self.calls = getattr(self, "calls", 0) + 1
+        return super().forward(x) * min(1.0, self.calls / 50)
+
+
+@pytest.mark.parametrize("start", [0.0, 1.0])
+@pytest.mark.parametrize(
+    ("encoding", "reason"),
+    [
+        (Squared, "its sparse_jacobian is not what its features depend on"),
+        (Failing, "its sparse_jacobian failed: ValueError: not today"),
+        (Annealed, "its features change from call to call"),
+    ],
+)
+def test_an_encoding_that_is_not_what_it_says_is_left_to_autograd(encoding, reason, start):
+    torch.manual_seed(0)
+    model = CoordinateMLP(encoding(1, start=start), 3, 24).double()
+    x, _ = points(1, 3)
+    step = make_step(model, "mse", Sgd(), 0.05, x, points=10**4, batch_size=BATCH)
+    assert step.how == f"layerwise, encoding by autograd: {reason}"
+    if encoding is not Annealed:
+        both(model, "mse", Sgd(), 0.05, [points(1, 3)])
+
+
+def test_a_network_that_somebody_changed_is_left_to_autograd():
+    x, _ = points(2, 3)
+
+    def how(change):
+        model = model_of("identity")
+        change(model)
+        return make_step(model, "mse", Sgd(), 0.1, x, points=90, batch_size=9).how
+
+    def with_hook(model):
+        model.layers[0].register_forward_hook(lambda *args: None)
+
+    def with_norm(model):
+        model.layers[1] = torch.nn.LayerNorm(24).double()
+
+    def frozen(model):
+        model.layers[0].weight.requires_grad_(False)
+
+    def tied(model):
+        model.layers[0].bias = model.layers[2].bias
+
+    assert how(lambda model: None) == "layerwise"
+    assert how(with_hook) == "autograd: the network has hooks"
+    assert how(with_norm) == "autograd: the network has layers of its own"
+    assert how(frozen) == "autograd: a weight is frozen"
+    assert how(tied) == "autograd: a parameter is used twice"
+    sequential = torch.nn.Sequential(torch.nn.Linear(2, 3))
+    step = make_step(sequential, "mse", Sgd(), 0.1, x, points=90, batch_size=9)
+    assert step.how == "autograd: the network is no CoordinateMLP"
