@@ -12,7 +12,7 @@ READY := $(VENV)/.ready
 # Compiled modules are kept: the tests start hundreds of processes.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test lint types unit bench publish clean
+.PHONY: demo test lint types unit bench gpu publish clean
 
 demo: $(READY)
 	$(BIN)/encbench run quick -o demo
@@ -35,6 +35,13 @@ unit: $(READY)
 bench: $(READY)
 	$(BIN)/python -m pytest tests/benchmarks --benchmark-enable --benchmark-only
 
+# What needs a GPU: tests, then timings of the encodings on it; both also in gpu-report.txt.
+gpu: SHELL := bash -o pipefail
+gpu: $(READY)
+	$(BIN)/encbench doctor | tee gpu-report.txt
+	$(BIN)/python -m pytest -m gpu -n0 | tee --append gpu-report.txt
+	$(BIN)/encbench bench --device cuda | tee --append gpu-report.txt
+
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("encbench needs Python 3.11 or newer, this is " + sys.version.split()[0] + "; make PYTHON=python3.12 …" if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv $(VENV)
@@ -42,7 +49,7 @@ $(READY): pyproject.toml constraints.txt
 	touch $(READY)
 
 clean:
-	rm -rf $(VENV) demo dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks
+	rm -rf $(VENV) demo dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks gpu-report.txt
 
 # The published leaderboard, from the records beside it and what the suites add to them.
 publish: $(READY)

@@ -119,7 +119,7 @@ def bench(
         validate_parameters("encoding", offer.name, offer.load(), parameters)
     before = read_timings(_saved(compare)) if compare is not None else {}
     # import torch, which `encbench bench --help` does without
-    from encbench.run.interface import resolve_device
+    from encbench.device import resolve_device
     from encbench.testing.benchmark_case import conditions
 
     device = resolve_device(device)

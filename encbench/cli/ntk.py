@@ -67,8 +67,9 @@ def ntk(
     """
     import torch  # seconds, which `encbench ntk --help` does without
 
+    from encbench.device import resolve_device
     from encbench.run.analysis import at_initialization
-    from encbench.run.interface import check_threads, resolve_device
+    from encbench.run.interface import check_threads
 
     if points < 1:
         raise UsageError(f"--points must be at least 1, got {points}")

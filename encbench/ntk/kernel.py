@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from encbench.device import available_memory
 from encbench.errors import NtkError
 from encbench.ntk.autograd import jacobian
 from encbench.ntk.capture import KernelTerms, capture
-from encbench.ntk.model import available_memory, check_choice, working_copy
+from encbench.ntk.model import check_choice, working_copy
 from encbench.ntk.structure import (
     PARTS,
     KernelMethod,

@@ -6,7 +6,6 @@ import copy
 from collections.abc import Sequence
 from typing import Any
 
-import psutil
 import torch
 from torch import Tensor, nn
 
@@ -177,11 +176,3 @@ def check_finite(f: Tensor) -> None:
         raise NtkError(
             "the model's output is not finite: its weights have diverged, or its encoding gives NaN"
         )
-
-
-def available_memory(device: torch.device) -> int:
-    """Free bytes on the device (main memory for the CPU)."""
-    if device.type == "cuda":
-        free, _ = torch.cuda.mem_get_info(device)
-        return int(free)
-    return int(psutil.virtual_memory().available)

@@ -15,10 +15,11 @@ import torch
 from scipy.sparse.linalg import LinearOperator, eigsh
 from torch import Tensor, nn
 
+from encbench.device import available_memory
 from encbench.errors import NtkError, ParameterError
 from encbench.ntk.autograd import AutogradProducts
 from encbench.ntk.capture import KernelTerms, capture
-from encbench.ntk.model import available_memory, check_choice, working_copy
+from encbench.ntk.model import check_choice, working_copy
 from encbench.ntk.structure import find_structure
 from encbench.ntk.terms import OUTPUTS, Outputs
 

@@ -15,6 +15,7 @@ import torch
 
 from encbench.contracts.metric import Metric, MetricValue
 from encbench.contracts.task import Outcome
+from encbench.device import device_name, peak_memory_bytes, reset_peak_memory
 from encbench.errors import bounded, error_line
 from encbench.ntk.linearized import critical_learning_rate
 from encbench.plugins.isolation import process_state_kept
@@ -23,7 +24,6 @@ from encbench.results.provenance import Provenance, now
 from encbench.results.records import CellResult, ErrorInfo, LearningRate, Record, Status
 from encbench.run.interface import Event
 from encbench.run.limits import CellStopped, CellTimedOut, Interrupted, MemoryExceeded
-from encbench.run.memory import peak_memory_bytes, reset_peak_memory
 from encbench.run.parts import (
     build_model,
     build_task,
@@ -137,12 +137,11 @@ class _CellRun:
         self.higher_is_better = True
         load_optimizers()
         reset_peak_memory(device)
-        name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
         self.record = Record(
             key=cell_key(cell),
             status="ok",
             cell=cell,
-            provenance=Provenance.collect(name, threads),
+            provenance=Provenance.collect(device_name(device), threads),
         )
 
     def everything(self) -> None:

@@ -8,8 +8,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 
-import torch
-
 from encbench.errors import UsageError
 from encbench.results.provenance import Provenance, now
 from encbench.results.records import CellResult, ErrorInfo, Record, Status
@@ -62,25 +60,6 @@ def check_threads(threads: int) -> None:
     """
     if not 1 <= threads <= MAX_THREADS:
         raise UsageError(f"threads must be at least 1 and at most {MAX_THREADS}, got {threads}")
-
-
-def resolve_device(device: str) -> str:
-    """ "auto" to what there is; anything else checked.
-
-    Raises:
-        UsageError: no such device here.
-    """
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        kind = torch.device(device).type
-    except RuntimeError:
-        raise UsageError(f"unknown device {device!r}; expected cpu, cuda, cuda:N or auto") from None
-    if kind == "cuda" and not torch.cuda.is_available():
-        raise UsageError(f"device {device!r}: torch finds no CUDA device here; use --device cpu")
-    if kind not in ("cpu", "cuda"):
-        raise UsageError(f"device {device!r} is not supported; expected cpu, cuda, cuda:N or auto")
-    return device
 
 
 def this_process() -> str:

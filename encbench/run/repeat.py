@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-import torch
-
+from encbench.device import gpus, resolve_device
 from encbench.errors import PluginError, UnknownNameError
 from encbench.plugins.registry import Registry
 from encbench.results.agreement import EnvironmentChange
 from encbench.results.records import CellResult, Record
 from encbench.run.executors.local import InProcess
-from encbench.run.interface import Event, RunOptions, resolve_device
+from encbench.run.interface import Event, RunOptions
 from encbench.suite.config import CellConfig, PluginRef
 
 
@@ -42,7 +41,7 @@ def prepare(record: Record, registry: Registry, device: str | None = None) -> Re
     source = record.provenance
     then = "cpu" if source.device == "cpu" else "cuda"
     rerun = Rerun(record.cell, resolve_device(device) if device else then, source.threads)
-    if device is None and then == "cuda" and not torch.cuda.is_available():
+    if device is None and then == "cuda" and not gpus():
         rerun.device = "cpu"
         rerun.remarks.append(
             f"it ran on {source.device}; torch finds no GPU here, so it runs on the CPU"

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
+from encbench.device import resolve_device
 from encbench.errors import UsageError
 from encbench.plugins.isolation import process_state_kept
 from encbench.plugins.registry import Registry, default_registry
@@ -19,7 +20,7 @@ from encbench.results.provenance import git_commit_of
 from encbench.results.records import CellResult, Status, StoredRecord
 from encbench.results.store import Store
 from encbench.run.executors.local import InProcess, ProcessPool, default_jobs
-from encbench.run.interface import NO_MAIN_GUARD, Event, Executor, RunOptions, Watch, resolve_device
+from encbench.run.interface import NO_MAIN_GUARD, Event, Executor, RunOptions, Watch
 from encbench.run.limits import Limits
 from encbench.run.signals import RunStopped, orderly_stop
 from encbench.suite.config import CellConfig, cell_key, changed_versions

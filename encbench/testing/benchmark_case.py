@@ -13,6 +13,7 @@ from torch import Tensor
 
 from encbench import ntk
 from encbench.contracts.encoding import Encoding
+from encbench.device import device_name, finish
 from encbench.errors import EncbenchError, PluginError
 from encbench.network.mlp import CoordinateMLP
 from encbench.ntk.kernel import brute_force_ntk
@@ -110,14 +111,10 @@ class BenchmarkCase:
             settings=self._settings,
         )
         run: Callable[[], Any] = getattr(self, f"_{operation}")()
-        if self.device.type != "cuda":
-            benchmark(run)
-            return
 
         def finished() -> None:
             run()
-            # kernels are queued: without this the queueing would be timed
-            torch.cuda.synchronize(self.device)
+            finish(self.device)
 
         finished()
         benchmark(finished)
@@ -189,12 +186,11 @@ class BenchmarkCase:
 def conditions(device: torch.device | str) -> dict[str, str | int]:
     """What two timings must share to be compared: machine, processor, device and threads."""
     device = torch.device(device)
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
-    here = Provenance.collect(name, torch.get_num_threads())
+    here = Provenance.collect(device_name(device), torch.get_num_threads())
     return {
         "machine": here.machine,
         "processor": here.processor,
-        "device": name,
+        "device": here.device,
         "threads": here.threads,
     }
 

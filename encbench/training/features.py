@@ -12,7 +12,7 @@ Three ways, by what the encoding is:
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -45,7 +45,10 @@ class AutogradFeatures:
         self.learns = bool(self.learned)
 
     def begin(self, x: Tensor, order: Tensor) -> None:
-        """An epoch begins: points (N, d), and the order (N,) in which batches take them."""
+        """An epoch begins: points (N, d), and the order (N,) in which batches take them.
+
+        The tensor of the epoch before stands for the same points.
+        """
         self._x = x[order]
 
     def forward(self, start: int, stop: int) -> Tensor:
@@ -91,17 +94,18 @@ class Points:
         for lookup in self.lookups:
             yield from (lookup.rows, lookup.weights)
 
-    def __getitem__(self, index: slice | Tensor) -> Points:
-        def part(values: Tensor) -> Tensor:
-            return values[index] if isinstance(index, slice) else values.index_select(0, index)
-
+    def map(self, function: Callable[[Tensor], Tensor]) -> Points:
+        """With a function applied to each tensor."""
         return Points(
-            {start: part(values) for start, values in self.constant.items()},
-            [Lookup(e.parameter, e.start, part(e.rows), part(e.weights)) for e in self.lookups],
+            {start: function(values) for start, values in self.constant.items()},
+            [
+                Lookup(each.parameter, each.start, function(each.rows), function(each.weights))
+                for each in self.lookups
+            ],
         )
 
 
-class Table:
+class TrainedTable:
     """A table of parameters of which few rows have a gradient.
 
     Attributes:
@@ -182,9 +186,9 @@ class TableFeatures:
     """Of an encoding whose features are constant, or linear in rows of tables.
 
     Args:
-        encoding: one of which ``why_not`` has nothing to say.
+        encoding: one of which ``why_not_tables`` has nothing to say.
         lr: rate of plain gradient descent; None leaves gradients to an optimizer.
-        keep_read: whether the optimizer may see only rows that were read, see ``Table``.
+        keep_read: whether the optimizer may see only rows that were read, see ``TrainedTable``.
         points: how many points training takes in all, repeated ones counted.
         batch_size: of the batches.
     """
@@ -197,7 +201,9 @@ class TableFeatures:
         self.keep_read = keep_read
         self.points = points
         self.batch_size = batch_size
-        self.tables = {n: Table(p) for n, p in encoding.named_parameters() if p.requires_grad}
+        self.tables = {
+            n: TrainedTable(p) for n, p in encoding.named_parameters() if p.requires_grad
+        }
         self.learns = bool(self.tables)
         self._x: Tensor | None = None
 
@@ -207,7 +213,7 @@ class TableFeatures:
         return [] if self.lr is not None else [table.values for table in self.tables.values()]
 
     def begin(self, x: Tensor, order: Tensor) -> None:
-        if self._x is None or not (x is self._x or torch.equal(x, self._x)):
+        if x is not self._x:
             self._x = x
             self._all = self._prepared(x)
         self._order = order
@@ -259,14 +265,15 @@ class TableFeatures:
 
     def _points(self, start: int, stop: int) -> Points:
         if self._all is not None:
-            return self._all[self._order[start:stop]]
+            numbers = self._order[start:stop]
+            return self._all.map(lambda values: values.index_select(0, numbers))
         if stop not in self._window or start not in self._window:
             size = max(1, CHUNK // self.batch_size) * self.batch_size
             self._window = range(start, start + size + 1)
             assert self._x is not None, "begin comes first"
             self._near = points_of(self.encoding, self._x[self._order[start : start + size]])
         first = self._window.start
-        return self._near[start - first : stop - first]
+        return self._near.map(lambda values: values[start - first : stop - first])
 
 
 def weighted_sum(table: Tensor, lookup: Lookup) -> Tensor:
@@ -338,7 +345,7 @@ def _levels(blocks: Sequence[SparseBlock]) -> list[list[SparseBlock]]:
     return runs
 
 
-def why_not(encoding: Encoding, x: Tensor) -> str | None:
+def why_not_tables(encoding: Encoding, x: Tensor) -> str | None:
     """Why the features at x (N, d) must be left to autograd; None if they need not.
 
     What ``sparse_jacobian`` claims is compared with ``forward`` for random tables. An encoding

@@ -41,7 +41,7 @@ class Linear:
 
 
 def _linear(module: nn.Module) -> Linear:
-    assert isinstance(module, nn.Linear | NTKLinear), "why_not has looked"
+    assert isinstance(module, nn.Linear | NTKLinear), "why_not_layerwise has looked"
     scale, beta = (module.scale, module.beta) if isinstance(module, NTKLinear) else (1.0, 1.0)
     weight, bias = module.parameters()
     return Linear(weight, bias, scale, beta)
@@ -130,7 +130,7 @@ class Layers:
         return kept[count]
 
 
-def why_not(model: nn.Module) -> str | None:
+def why_not_layerwise(model: nn.Module) -> str | None:
     """Why the layers of a model must be left to autograd; None if they need not."""
     if type(model) is not CoordinateMLP:
         return "the network is no CoordinateMLP"

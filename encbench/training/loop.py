@@ -16,7 +16,7 @@ from encbench.contracts.task import Predict, Task
 from encbench.errors import ParameterError
 from encbench.network.mlp import CoordinateMLP, in_encoding
 from encbench.suite.config import TrainingConfig
-from encbench.training.layers import Layers, why_not
+from encbench.training.layers import Layers, why_not_layerwise
 from encbench.training.optimizers import rule_of
 from encbench.training.step import make_step
 
@@ -80,7 +80,11 @@ class Training:
 def predictor(model: nn.Module, task: Task) -> Predict:
     """The trained function, from coordinates to outputs on the CPU; works in chunks."""
     device = next(model.parameters()).device
-    layers = Layers(model) if isinstance(model, CoordinateMLP) and why_not(model) is None else None
+    layers = (
+        Layers(model)
+        if isinstance(model, CoordinateMLP) and why_not_layerwise(model) is None
+        else None
+    )
 
     def function(x: Tensor) -> Tensor:  # (n, d) -> (n, O)
         if layers is None or not isinstance(model, CoordinateMLP):
@@ -153,7 +157,8 @@ def train(
         Diverged: the loss or the parameters are not finite; says at which step.
     """
     device = next(model.parameters()).device
-    x, y = (tensor.to(device, torch.float32) for tensor in task.epoch(data))
+    points = _Points(task, data, device)
+    x, y = points.next()
     steps = total_steps(config, len(x), task)
     step = make_step(
         model,
@@ -185,7 +190,7 @@ def train(
             while done < stop:
                 if at >= len(x):
                     if done:
-                        x, y = (tensor.to(device, torch.float32) for tensor in task.epoch(data))
+                        x, y = points.next()
                     step.begin(x, y, torch.randperm(len(x), generator=batches).to(device))
                     at = 0
                 losses[done] = step(at, min(at + config.batch_size, len(x)))
@@ -214,6 +219,23 @@ def train(
         # finite parameters may still give infinite predictions
         raise Diverged(steps, lr)
     return result
+
+
+class _Points:
+    """The points of each epoch on the device; the same tensors where they have not changed."""
+
+    def __init__(self, task: Task, generator: torch.Generator, device: torch.device) -> None:
+        self._task, self._generator, self._device = task, generator, device
+        self._drawn: list[Tensor] = []
+
+    def next(self) -> tuple[Tensor, Tensor]:
+        drawn = self._task.epoch(self._generator)
+        if not self._drawn or not all(map(torch.equal, drawn, self._drawn)):
+            # copies: a task may fill the same tensors anew
+            self._drawn = [tensor.clone() for tensor in drawn]
+            x, y = (tensor.to(self._device, torch.float32) for tensor in self._drawn)
+            self._here = x, y
+        return self._here
 
 
 def _is_finite(model: nn.Module) -> bool:

@@ -10,10 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from encbench.network.mlp import CoordinateMLP, in_encoding
-from encbench.training import features as featured
-from encbench.training import layers as layered
-from encbench.training.features import AutogradFeatures, TableFeatures
-from encbench.training.layers import Layers
+from encbench.training.features import AutogradFeatures, TableFeatures, why_not_tables
+from encbench.training.layers import Layers, why_not_layerwise
 from encbench.training.optimizers import Rule, make_optimizer
 
 LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
@@ -161,11 +159,11 @@ def make_step(
     """
     if lr > torch.finfo(torch.float32).max / 1e6:
         lr = math.inf  # as its products with the gradients would be
-    reason = layered.why_not(model)
+    reason = why_not_layerwise(model)
     if reason is not None or not isinstance(model, CoordinateMLP):
         return AutogradStep(model, loss, rule, lr, f"autograd: {reason}")
     with in_encoding():
-        reason = featured.why_not(model.encoding, x)
+        reason = why_not_tables(model.encoding, x)
     features: AutogradFeatures | TableFeatures
     if reason is None:
         rate = lr if rule.plain else None

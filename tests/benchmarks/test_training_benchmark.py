@@ -128,7 +128,8 @@ def ratio(above: list[float], below: list[float]) -> float:
 def test_training_step(benchmark, name: str, rule: str, batch: int) -> None:
     torch.manual_seed(0)
     model = CoordinateMLP(ENCODINGS[name](), 3, 512, 2, "standard")
-    x, y = torch.rand(POINTS, model.in_dim), torch.rand(POINTS, 3)
+    count = POINTS if benchmark.enabled else batch
+    x, y = torch.rand(count, model.in_dim), torch.rand(count, 3)
     spec, optimizer = RULES[rule]
     twin = copy.deepcopy(model)
     # enough for the medians when timed, and once to see that it runs

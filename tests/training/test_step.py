@@ -193,3 +193,19 @@ def test_a_network_that_somebody_changed_is_left_to_autograd():
     sequential = torch.nn.Sequential(torch.nn.Linear(2, 3))
     step = make_step(sequential, "mse", Sgd(), 0.1, x, points=90, batch_size=9)
     assert step.how == "autograd: the network is no CoordinateMLP"
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("name", ["identity", "siren", "hashgrid", "kplanes"])
+def test_a_gpu_takes_the_steps_that_a_cpu_takes(name, rule):
+    model = model_of(name)
+    x, y = points(model.in_dim, 3)
+    there = copy.deepcopy(model).cuda()
+    train(AutogradStep(model, "mse", *RULES[rule]), [(x, y)])
+    x, y = x.cuda(), y.cuda()
+    step = make_step(there, "mse", *RULES[rule], x, points=10**4, batch_size=BATCH)
+    train(step, [(x, y)])
+    for got, wanted in zip(there.parameters(), model.parameters(), strict=True):
+        torch.testing.assert_close(got.cpu(), wanted, rtol=1e-9, atol=1e-12)

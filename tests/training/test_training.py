@@ -162,6 +162,26 @@ def test_parameters_are_updated_with_their_own_gradients_whatever_their_strides(
     torch.testing.assert_close(*weights, rtol=1e-5, atol=1e-6)
 
 
+def test_a_task_may_fill_the_same_tensors_with_new_points():
+    class Refilled(Wave):
+        def epoch(self, generator):
+            x, y = super().epoch(generator)
+            self.points = getattr(self, "points", x.clone())
+            self.points[:] = torch.rand(x.shape, generator=generator, dtype=x.dtype)
+            return self.points, y
+
+    class Fresh(Refilled):
+        def epoch(self, generator):
+            return super().epoch(generator)[0].clone(), self.y
+
+    ends = []
+    for task in Refilled(), Fresh():
+        model, _, config = setup(steps=40)
+        train(model, task, config, lr=0.1, **generators())
+        ends.append([parameter.detach() for parameter in model.parameters()])
+    torch.testing.assert_close(*ends, rtol=0, atol=0)
+
+
 def test_what_was_done_before_an_error_is_kept():
     class Drying(Wave):
         epochs = 0

@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 from threadpoolctl import threadpool_limits
 
+from encbench.device import gpus, held_bytes
 from encbench.errors import UsageError
 from encbench.plugins.registry import Registry, default_registry
 from encbench.results.records import CellResult, Status
@@ -29,7 +30,6 @@ from encbench.run.interface import (
     unfinished,
 )
 from encbench.run.limits import GRACE, POLL, CellStopped, Interrupted, cores
-from encbench.run.memory import held_bytes
 from encbench.run.signals import Supervision
 from encbench.suite.config import CellConfig
 
@@ -96,7 +96,8 @@ class ProcessPool(Executor):
 
     def run(self, cells: Sequence[CellConfig], watch: Watch) -> Generator[CellResult, None, None]:
         waiting = deque(cells)
-        devices = devices_of(self.options.device)
+        # "cuda" is all GPUs there are
+        devices = gpus() if self.options.device == "cuda" else [self.options.device]
         self._workers = [
             Worker(replace(self.options, device=devices[i % len(devices)]), watch)
             for i in range(min(self.jobs, len(cells)))
@@ -329,15 +330,8 @@ class _Attempt:
     killed: CellStopped | None = None
 
 
-def devices_of(device: str) -> list[str]:
-    """ "cuda" is all GPUs there are; anything else is itself."""
-    if device == "cuda":
-        return [f"cuda:{index}" for index in range(torch.cuda.device_count())] or ["cuda"]
-    return [device]
-
-
 def default_jobs(device: str, threads: int) -> int:
     """One worker a GPU; on the CPU one for every ``threads`` cores."""
     if device.startswith("cuda"):
-        return len(devices_of(device))
+        return len(gpus()) if device == "cuda" else 1
     return max(1, cores() // threads)

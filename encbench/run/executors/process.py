@@ -20,11 +20,11 @@ import psutil
 import torch
 from threadpoolctl import threadpool_limits
 
+from encbench.device import held_bytes, limit_gpu_memory, oom_kills
 from encbench.plugins.registry import default_registry
 from encbench.run.cell import run_cell
 from encbench.run.interface import Event, RunOptions, this_process
 from encbench.run.limits import Interrupted
-from encbench.run.memory import held_bytes, limit_gpu_memory, oom_kills
 from encbench.run.signals import Supervision
 from encbench.suite.config import CellConfig
 

@@ -1,4 +1,7 @@
-"""Memory of a cell: what its process holds now, the most it held, and when the system ran out."""
+"""The device that torch computes on: its name, the number of GPUs, and memory.
+
+Everything that differs between a CPU and a GPU is here; the rest hands a ``torch.device`` on.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,57 @@ from pathlib import Path
 import psutil
 import torch
 
+from encbench.errors import UsageError
+
 _STATUS = Path("/proc/self/status")
 _CLEAR = Path("/proc/self/clear_refs")
+
+
+def resolve_device(device: str) -> str:
+    """ "auto" to what there is; anything else checked.
+
+    Raises:
+        UsageError: no such device here.
+    """
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        asked = torch.device(device)
+    except RuntimeError:
+        asked = torch.device("meta")
+    if asked.type not in ("cpu", "cuda"):
+        raise UsageError(f"unknown device {device!r}; expected cpu, cuda, cuda:N or auto")
+    if asked.type == "cuda" and not torch.cuda.is_available():
+        raise UsageError(f"device {device!r}: torch finds no CUDA device here; use --device cpu")
+    there = gpus()
+    if asked.type == "cuda" and (asked.index or 0) >= len(there):
+        raise UsageError(f"device {device!r}: there is none; expected one of {', '.join(there)}")
+    return device
+
+
+def gpus() -> list[str]:
+    """ "cuda:0", "cuda:1", … of all GPUs that torch finds."""
+    return [f"cuda:{index}" for index in range(torch.cuda.device_count())]
+
+
+def device_name(device: torch.device) -> str:
+    """The GPU's name, or "cpu"."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+def finish(device: torch.device) -> None:
+    """Wait until everything queued on a GPU is done, without which its time is not measured."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def available_memory(device: torch.device) -> int:
+    """Free bytes: on a GPU what torch's allocator has reserved and not used included."""
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return int(free) + unused
+    return int(psutil.virtual_memory().available)
 
 
 def reset_peak_memory(device: torch.device) -> None:
