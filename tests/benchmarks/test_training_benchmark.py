@@ -42,6 +42,8 @@ RULES: dict[str, tuple[Rule, type[torch.optim.Optimizer]]] = {
     "sgd": (Sgd(), torch.optim.SGD),
     "adam": (Adam(), torch.optim.Adam),
 }
+CASES = [(name, rule, 32) for name in ENCODINGS for rule in RULES]
+CASES += [(name, "sgd", batch) for name in ("identity", "ffe 16") for batch in (1024, 8192)]
 LR = 1e-4
 Steps = Callable[[int], None]
 
@@ -122,9 +124,7 @@ def ratio(above: list[float], below: list[float]) -> float:
 
 
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("batch", [32, 1024, 8192])
-@pytest.mark.parametrize("rule", RULES)
-@pytest.mark.parametrize("name", ENCODINGS)
+@pytest.mark.parametrize(("name", "rule", "batch"), CASES)
 def test_training_step(benchmark, name: str, rule: str, batch: int) -> None:
     torch.manual_seed(0)
     model = CoordinateMLP(ENCODINGS[name](), 3, 512, 2, "standard")
