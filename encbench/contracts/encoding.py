@@ -106,9 +106,10 @@ class Encoding(nn.Module, ABC):
     def sparse_jacobian(self, x: Tensor) -> Sequence[SparseBlock] | None:
         """Jacobian of the features at x (N, in_dim) as sparse blocks, or None.
 
-        Makes the NTK of the encoding's tables fast to compute. Return None (the default) where
-        the features are not linear in rows of tables. For parameters without a block the kernel
-        is computed from their Jacobian by autograd, which is slower and equally exact.
+        Makes the NTK of the encoding's tables fast to compute, and training too where blocks
+        describe all of its parameters. Return None (the default) where the features are not
+        linear in rows of tables. Parameters without a block are left to autograd, which is slower
+        and equally exact.
         """
         return None
 
