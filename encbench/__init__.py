@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from encbench import metrics, ntk, testing
     from encbench.contracts.encoding import Encoding, SparseBlock
     from encbench.contracts.metric import Metric, MetricValue
+    from encbench.contracts.optimizer import Optimizer, Schedule
     from encbench.contracts.task import NetworkDefaults, Outcome, Task
     from encbench.network.linear import NTKLinear
     from encbench.network.mlp import CoordinateMLP
@@ -47,10 +48,12 @@ __all__ = [
     "NTKLinear",
     "NetworkDefaults",
     "NtkError",
+    "Optimizer",
     "Outcome",
     "ParameterError",
     "PluginError",
     "Record",
+    "Schedule",
     "SparseBlock",
     "Store",
     "StoreError",
@@ -72,6 +75,7 @@ __all__ = [
 _LAZY = {
     "encbench.contracts.encoding": ("Encoding", "SparseBlock"),
     "encbench.contracts.metric": ("Metric", "MetricValue"),
+    "encbench.contracts.optimizer": ("Optimizer", "Schedule"),
     "encbench.contracts.task": ("NetworkDefaults", "Outcome", "Task"),
     "encbench.network.linear": ("NTKLinear",),
     "encbench.network.mlp": ("CoordinateMLP",),

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from encbench import Encoding, Outcome, Task, hookimpl
 from encbench.contracts.task import NetworkDefaults, Predict
-from encbench.plugins.host import Plugin, PluginHost
+from encbench.plugins.host import Plugin, PluginHost, default_host
 from encbench.plugins.registry import Registry
 
 
@@ -108,8 +108,9 @@ def module(**hooks: Any) -> SimpleNamespace:
 
 
 def registry_of(**modules: Any) -> Registry:
-    """A registry of plug-ins that need not be installed, by distribution."""
+    """A registry of plug-ins that need not be installed, and encbench's optimizers."""
     host = PluginHost()
+    host.plugins += [each for each in default_host().plugins if each.offers.get("optimizer")]
     for distribution, contents in modules.items():
         plugin = Plugin("main", distribution, "1.0", f"{distribution}.main")
         host.plugins.append(plugin)

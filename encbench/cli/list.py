@@ -15,7 +15,14 @@ from encbench.errors import UnknownNameError
 from encbench.plugins.parameters import parameters_of
 from encbench.plugins.registry import Offer, Registry, default_registry
 
-KINDS = {"encoding": "Encodings", "task": "Tasks", "metric": "Metrics", "suite": "Suites"}
+KINDS = {
+    "encoding": "Encodings",
+    "task": "Tasks",
+    "metric": "Metrics",
+    "optimizer": "Optimizers",
+    "schedule": "Schedules",
+    "suite": "Suites",
+}
 
 
 def list_offers(

@@ -54,7 +54,12 @@ def run(
     lr: Annotated[
         str | None, typer.Option(help='A number, or "auto": lr-factor × lr_crit.')
     ] = None,
-    optimizer: Annotated[str | None, typer.Option(help="sgd or adam.")] = None,
+    optimizer: Annotated[
+        str | None, typer.Option(help="Such as sgd or adam:beta2=0.99; see encbench list.")
+    ] = None,
+    schedule: Annotated[
+        str | None, typer.Option(help="Of the learning rate, such as cosine:final=0.1.")
+    ] = None,
     width: Annotated[int | None, typer.Option(help="Units of a hidden layer.")] = None,
     depth: Annotated[int | None, typer.Option(help="Hidden layers.")] = None,
     parameterization: Annotated[str | None, typer.Option(help="ntk or standard.")] = None,
@@ -163,6 +168,7 @@ def run(
             "batch_size": batch_size,
             "lr": _number_or_text(lr),
             "optimizer": optimizer,
+            "schedule": schedule,
         },
         "ntk": {"points": ntk_points, "outputs": ntk_outputs},
     }

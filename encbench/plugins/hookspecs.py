@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from encbench.contracts.encoding import Encoding
     from encbench.contracts.metric import Metric
+    from encbench.contracts.optimizer import Optimizer, Schedule
     from encbench.contracts.task import Task
     from encbench.results.records import StoredRecord
 
@@ -40,6 +41,18 @@ def encbench_tasks() -> Mapping[str, type[Task] | str]:
 @hookspec
 def encbench_metrics() -> Mapping[str, type[Metric] | str]:
     """Metrics: name to a subclass of ``encbench.metrics.Metric``."""
+    raise AssertionError("a hook specification is never called")
+
+
+@hookspec
+def encbench_optimizers() -> Mapping[str, type[Optimizer] | str]:
+    """Optimizers: name to a subclass of ``encbench.Optimizer``."""
+    raise AssertionError("a hook specification is never called")
+
+
+@hookspec
+def encbench_schedules() -> Mapping[str, type[Schedule] | str]:
+    """Schedules of the learning rate: name to a subclass of ``encbench.Schedule``."""
     raise AssertionError("a hook specification is never called")
 
 

@@ -29,6 +29,8 @@ OFFERS = {
     "encoding": "encbench_encodings",
     "task": "encbench_tasks",
     "metric": "encbench_metrics",
+    "optimizer": "encbench_optimizers",
+    "schedule": "encbench_schedules",
     "suite": "encbench_suites",
     "command": "encbench_commands",
 }

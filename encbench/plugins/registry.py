@@ -25,8 +25,16 @@ from encbench.errors import (
 )
 from encbench.plugins.host import Plugin, PluginHost, default_host
 from encbench.plugins.isolation import isolated
+from encbench.plugins.parameters import parameters_of, validate_parameters
+from encbench.plugins.selector import format_selector, parse_selector
 
-_BASES = {"encoding": "Encoding", "task": "Task", "metric": "Metric"}
+_BASES = {
+    "encoding": "Encoding",
+    "task": "Task",
+    "metric": "Metric",
+    "optimizer": "Optimizer",
+    "schedule": "Schedule",
+}
 """Kind to the base class in ``encbench``, whose import imports torch."""
 
 
@@ -145,6 +153,25 @@ class Registry:
                 f"{kind} {name!r} is offered by {len(found)} plug-ins; say {choices}"
             )
         raise UnknownNameError(self._unknown(kind, name))
+
+    def choose(self, kind: str, text: str) -> tuple[Offer, dict[str, Any], str]:
+        """What "name:key=value,…" stands for.
+
+        Returns:
+            The offer, all its parameters, and the shortest text that stands for them.
+
+        Raises:
+            UsageError: the text is malformed, or a name or a parameter in it is wrong.
+        """
+        name, given = parse_selector(text)
+        offer = self.find(kind, name)
+        cls = offer.load()
+        parameters = validate_parameters(kind, name, cls, given)
+        defaults = {parameter.name: parameter.default for parameter in parameters_of(cls)}
+        changed = {key: value for key, value in parameters.items() if value != defaults[key]}
+        builtin = offer.distribution == "encbench"
+        short = offer.name if builtin else f"{offer.distribution}:{offer.name}"
+        return offer, parameters, format_selector(short, changed)
 
     def find_any(self, kinds: Collection[str], name: str) -> list[Offer]:
         """What is offered under that name in any of the kinds: at least one offer.

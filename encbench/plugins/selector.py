@@ -116,6 +116,12 @@ def _text(value: Any) -> str:
     if isinstance(value, list | tuple):
         items = [_quoted(item) if isinstance(item, str) else _text(item) for item in value]
         return f"[{','.join(items)}]"
+    if isinstance(value, Mapping):
+        entries = [
+            f"{_quoted(key)}={_quoted(item) if isinstance(item, str) else _text(item)}"
+            for key, item in value.items()
+        ]
+        return f"{{{','.join(entries)}}}"
     return str(value)
 
 

@@ -27,6 +27,7 @@ from encbench.run.limits import CellStopped, CellTimedOut, Interrupted, MemoryEx
 from encbench.run.parts import (
     build_model,
     build_task,
+    build_training,
     call_plugin,
     cell_streams,
     failed_plugin,
@@ -46,8 +47,6 @@ LR_POINTS = 300
 MOST_HALVINGS = 8
 """How often an automatic rate is halved. It follows from the kernel at initialization, which can
 grow a hundredfold within ten steps where the features start near zero, as those of tables do."""
-ADAM_LR = 1e-3
-"""Adam's usual rate, for weights of standard parameterization."""
 
 logger = logging.getLogger("encbench")
 STOPPED: dict[type[CellStopped], Status] = {
@@ -160,6 +159,7 @@ class _CellRun:
             self.record.network = {"width": network.width, "depth": network.depth}
             self.record.activation = str(model.activation)
             self.record.parameters = model.parameter_counts()
+            self.optimizer, self.schedule = build_training(self.cell, self.registry)
             self.record.learning_rate = self._learning_rate()
         steps = total_steps(self.cell.training, self.task.points_per_epoch, self.task)
         if self.cell.ntk.points:
@@ -180,7 +180,7 @@ class _CellRun:
         """Train; False where that diverged and a smaller automatic rate can be tried."""
         middle = steps // 2
         at_step = {middle: lambda: self._spectrum("middle", middle)}
-        descends = self.cell.training.optimizer == "sgd" and rate.rule == "auto"
+        descends = self.optimizer.lr_from_kernel(1.0) is not None and rate.rule == "auto"
         try:
             with self._timed("training"):
                 train(
@@ -188,6 +188,8 @@ class _CellRun:
                     self.task,
                     self.cell.training,
                     rate.value,
+                    optimizer=self.optimizer,
+                    schedule=self.schedule,
                     data=self.streams.generator("data"),
                     batches=self.streams.generator("batches"),
                     progress=self._progress,
@@ -262,12 +264,14 @@ class _CellRun:
         critical = critical_learning_rate(self.model, x, loss=self.task.loss)
         if config.lr != "auto":
             return LearningRate(value=config.lr, critical=critical, rule="given")
-        if config.optimizer == "adam":
-            ntk_weights = self.cell.network.parameterization == "ntk"
-            width = self.record.network["width"]
-            value = ADAM_LR * width**0.5 if ntk_weights else ADAM_LR
+        as_stable = self.optimizer.lr_from_kernel(critical)
+        if as_stable is not None:
+            value = config.lr_factor * as_stable
         else:
-            value = config.lr_factor * critical
+            assert self.optimizer.default_lr is not None, "planning has checked it"
+            ntk_weights = self.cell.network.parameterization == "ntk"
+            width = self.record.network["width"] if ntk_weights else 1
+            value = self.optimizer.default_lr * width**0.5
         return LearningRate(value=value, critical=critical, rule="auto")
 
     def _spectrum(self, when: Literal["start", "middle", "end"], step: int) -> None:

@@ -9,6 +9,7 @@ import math
 import threading
 import traceback
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ import torch
 from torch import Tensor
 
 from encbench.contracts.encoding import Encoding
+from encbench.contracts.optimizer import Optimizer, Schedule
 from encbench.contracts.task import Task
 from encbench.errors import DataError, EncbenchError, PluginError, bounded, error_line
 from encbench.network.mlp import IN_ENCODING, CoordinateMLP
@@ -88,6 +90,24 @@ def build_model(
             network.first_layer_scale,
             network.activation,
         )
+
+
+def build_training(cell: CellConfig, registry: Registry) -> tuple[Optimizer, Schedule]:
+    """The cell's optimizer and its schedule.
+
+    Raises:
+        UsageError: one of them is not installed here, or has other parameters.
+        PluginError: one of them raised something else; names its distribution.
+    """
+    built = []
+    for kind in ("optimizer", "schedule"):
+        offer, parameters, _ = registry.choose(kind, getattr(cell.training, kind))
+        built.append(call_plugin(offer, partial(_built, parameters)))
+    return built[0], built[1]
+
+
+def _built(parameters: dict[str, Any], cls: type) -> Any:
+    return cls(**parameters)
 
 
 def _offer(kind: str, reference: PluginRef, registry: Registry) -> Offer:

@@ -47,9 +47,14 @@ class NetworkConfig(Settings):
 class TrainingConfig(Settings):
     """How the network learns."""
 
-    optimizer: Literal["sgd", "adam"] = "sgd"
+    optimizer: str = "sgd"
+    """A name with parameters, such as "adam:beta2=0.99"; "schedule" likewise."""
+    schedule: str = "constant"
     lr: Annotated[float, Field(gt=0)] | Literal["auto"] = "auto"
     lr_factor: Annotated[float, Field(gt=0, description='lr = lr_factor · lr_crit at "auto"')] = 1.5
+    encoding_lr_factor: Annotated[
+        float, Field(gt=0, description="rate of the encoding's parameters, in rates of the network")
+    ] = 1.0
     batch_size: Annotated[int, Field(ge=1)] = 256
     epochs: Annotated[int, Field(ge=1)] | None = None
     steps: Annotated[int, Field(ge=1)] | None = None
@@ -60,6 +65,12 @@ class TrainingConfig(Settings):
         if self.epochs is not None and self.steps is not None:
             raise ValueError("give epochs or steps, not both")
         return self
+
+    @model_serializer(mode="wrap")
+    def _without_later_settings(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Keys of configurations without these settings stay what they were before them."""
+        added = {"schedule": "constant", "encoding_lr_factor": 1.0}
+        return {k: v for k, v in handler(self).items() if added.get(k) != v}
 
 
 class NtkConfig(Settings):

@@ -8,8 +8,9 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
+from encbench.contracts.optimizer import Optimizer
 from encbench.contracts.task import Task
-from encbench.errors import PluginError, SuiteError
+from encbench.errors import EncbenchError, PluginError, SuiteError, error_line
 from encbench.network.activations import activation_of
 from encbench.plugins.parameters import parameters_of, validate_parameters
 from encbench.plugins.registry import Offer, Registry
@@ -50,7 +51,7 @@ def plan(suite: Suite, registry: Registry) -> list[CellConfig]:
                 entries = (task_entry, encoding_entry)
                 expected = registry.find("encoding", encoding_entry.name).load().activation
                 network = _network(suite.network, offer.load(), expected, entries)
-                training = _training(suite.training, offer.load(), entries)
+                training = _training(suite.training, offer.load(), entries, registry)
                 cells.extend(
                     CellConfig(
                         encoding=encoding,
@@ -181,7 +182,10 @@ def _network(
 
 
 def _training(
-    base: TrainingConfig, task: type[Task], entries: tuple[SuiteEntry, ...]
+    base: TrainingConfig,
+    task: type[Task],
+    entries: tuple[SuiteEntry, ...],
+    registry: Registry,
 ) -> TrainingConfig:
     """The task's own settings, over them the suite's, over them the entries'."""
     values: dict[str, Any] = {}
@@ -192,7 +196,26 @@ def _training(
         values |= settings
     if not LENGTHS & values.keys():
         values["epochs"] = DEFAULT_EPOCHS
-    return _validated(TrainingConfig, values, "training", entries)
+    training = _validated(TrainingConfig, values, "training", entries)
+    shortest: dict[str, str] = {}
+    for kind in ("optimizer", "schedule"):
+        offer, parameters, shortest[kind] = registry.choose(kind, getattr(training, kind))
+        try:
+            built = offer.load()(**parameters)
+        except EncbenchError:
+            raise
+        except Exception as error:
+            raise PluginError(f"{offer} failed: {error_line(error)}") from error
+        if kind == "optimizer" and training.lr == "auto":
+            _check_automatic_rate(built, shortest[kind])
+    return training.model_copy(update=shortest)
+
+
+def _check_automatic_rate(optimizer: Optimizer, text: str) -> None:
+    if optimizer.default_lr is None and optimizer.lr_from_kernel(1.0) is None:
+        raise SuiteError(
+            f'lr = "auto": no learning rate is known for the optimizer {text!r}; give lr a number'
+        )
 
 
 T = TypeVar("T", NetworkConfig, TrainingConfig)

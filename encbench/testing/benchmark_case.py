@@ -142,7 +142,7 @@ class BenchmarkCase:
         lr = LR_FACTOR * ntk.critical_learning_rate(model, self._x64[:LR_POINTS])
 
         count = len(self._x)
-        step = make_step(model, "mse", Sgd(), lr, self._x, points=count, batch_size=count)
+        step = make_step(model, "mse", Sgd(), (lr, lr), self._x, points=count, batch_size=count)
         step.begin(self._x, self._y, torch.arange(count))
         return lambda: step(0, count)
 

@@ -18,6 +18,8 @@ from encbench.plugins.registry import default_registry
 from encbench.suite.config import TrainingConfig
 from encbench.testing.conformance import Conformance, call_in_worker, fail, require
 from encbench.training.loop import train
+from encbench.training.optimizers import Sgd
+from encbench.training.schedules import Constant
 
 SEED = 20
 
@@ -208,6 +210,8 @@ class TaskConformance(Conformance):
             task,
             config,
             1e-3,
+            optimizer=Sgd(),
+            schedule=Constant(),
             data=torch.Generator().manual_seed(SEED),
             batches=torch.Generator().manual_seed(SEED),
         )

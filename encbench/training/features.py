@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from encbench.contracts.encoding import Encoding, SparseBlock
+from encbench.contracts.optimizer import Optimizer
 from encbench.errors import error_line
 
 CHUNK = 1 << 14
@@ -58,8 +59,13 @@ class AutogradFeatures:
         features: Tensor = self._out.detach()
         return features
 
-    def backward(self, grad: Tensor) -> None:
-        """From the gradient (n, d_e) of the loss at the last features to the parameters'."""
+    def backward(self, grad: Tensor, lr: float | None) -> None:
+        """From the gradient (n, d_e) of the loss at the last features to the parameters'.
+
+        Args:
+            lr: of plain gradient descent, whose step may be taken at once; None leaves gradients
+                to an optimizer, as they are left for every parameter in ``learned``.
+        """
         for parameter in self.learned:
             parameter.grad = None
         self._out.backward(grad)  # type: ignore[no-untyped-call] # torch leaves it untyped
@@ -187,18 +193,16 @@ class TableFeatures:
 
     Args:
         encoding: one of which ``why_not_tables`` has nothing to say.
-        lr: rate of plain gradient descent; None leaves gradients to an optimizer.
-        keep_read: whether the optimizer may see only rows that were read, see ``TrainedTable``.
+        optimizer: what will train it.
         points: how many points training takes in all, repeated ones counted.
         batch_size: of the batches.
     """
 
     def __init__(
-        self, encoding: Encoding, lr: float | None, keep_read: bool, points: int, batch_size: int
+        self, encoding: Encoding, optimizer: Optimizer, points: int, batch_size: int
     ) -> None:
         self.encoding = encoding
-        self.lr = lr
-        self.keep_read = keep_read
+        self.optimizer = optimizer
         self.points = points
         self.batch_size = batch_size
         self.tables = {
@@ -210,7 +214,7 @@ class TableFeatures:
     @property
     def learned(self) -> list[nn.Parameter]:
         """What an optimizer trains; a new epoch may replace it by one with more rows."""
-        return [] if self.lr is not None else [table.values for table in self.tables.values()]
+        return [] if self.optimizer.plain else [table.values for table in self.tables.values()]
 
     def begin(self, x: Tensor, order: Tensor) -> None:
         if x is not self._x:
@@ -229,7 +233,7 @@ class TableFeatures:
             return parts.popitem()[1]
         return torch.cat([parts[start] for start in sorted(parts)], dim=1)
 
-    def backward(self, grad: Tensor) -> None:
+    def backward(self, grad: Tensor, lr: float | None) -> None:
         for table in self.tables.values():
             table.clear()
         for lookup in self._batch.lookups:
@@ -239,10 +243,10 @@ class TableFeatures:
             at_sums = grad[:, columns].reshape(-1, 1, width)
             gradients = (at_sums * lookup.weights.view(len(at_sums), -1, 1)).view(-1, width)
             rows = lookup.rows.flatten()
-            if self.lr is None:
+            if lr is None:
                 table.accumulate(rows, gradients)
             else:
-                table.descend(rows, gradients, self.lr)
+                table.descend(rows, gradients, lr)
 
     def settle(self) -> None:
         for table in self.tables.values():
@@ -255,7 +259,7 @@ class TableFeatures:
         if size * len(x) > CACHE_BYTES or self.points < len(x):
             return None
         points = points_of(self.encoding, x)
-        if self.keep_read:
+        if self.optimizer.skips_zero_gradients and not self.optimizer.plain:
             for name, table in self.tables.items():
                 own = [lookup for lookup in points.lookups if lookup.parameter == name]
                 table.keep(torch.cat([lookup.rows.flatten() for lookup in own]))

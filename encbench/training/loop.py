@@ -12,12 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from encbench.contracts.optimizer import Optimizer, Schedule
 from encbench.contracts.task import Predict, Task
 from encbench.errors import ParameterError
 from encbench.network.mlp import CoordinateMLP, in_encoding
 from encbench.suite.config import TrainingConfig
 from encbench.training.layers import Layers, why_not_layerwise
-from encbench.training.optimizers import rule_of
 from encbench.training.step import make_step
 
 LOSS_INTERVALS = 512
@@ -131,6 +131,8 @@ def train(
     config: TrainingConfig,
     lr: float,
     *,
+    optimizer: Optimizer,
+    schedule: Schedule,
     data: torch.Generator,
     batches: torch.Generator,
     progress: Progress = lambda done, total, loss: None,
@@ -143,8 +145,10 @@ def train(
     Args:
         model: coordinates to outputs.
         task: its points, loss and progress metric.
-        config: optimizer, batch size and length.
+        config: batch size, length, and the encoding's part of the learning rate.
         lr: the learning rate, a number also where ``config`` says "auto".
+        optimizer: what a step does.
+        schedule: the learning rate over time, relative to ``lr``.
         data: draws the points, for tasks that have new ones each epoch.
         batches: shuffles them.
         progress: called from time to time.
@@ -163,8 +167,8 @@ def train(
     step = make_step(
         model,
         task.loss,
-        rule_of(config),
-        lr,
+        optimizer,
+        (lr, lr * config.encoding_lr_factor),
         x,
         points=steps * config.batch_size,
         batch_size=config.batch_size,
@@ -193,7 +197,8 @@ def train(
                         x, y = points.next()
                     step.begin(x, y, torch.randperm(len(x), generator=batches).to(device))
                     at = 0
-                losses[done] = step(at, min(at + config.batch_size, len(x)))
+                stop_at = min(at + config.batch_size, len(x))
+                losses[done] = step(at, stop_at, schedule.factor(done, steps))
                 at += config.batch_size
                 done += 1
             finite = torch.isfinite(losses[checked:done])

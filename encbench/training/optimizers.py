@@ -1,17 +1,179 @@
-"""Optimizers by the name that a suite gives."""
+"""Built-in optimizers, and how the optimizer of a suite is made."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import cache
-from typing import ClassVar
+from typing import Annotated, Any
 
 import torch
+from pydantic import Field
 from torch import nn
 
-from encbench.suite.config import TrainingConfig
+from encbench.contracts.optimizer import Optimizer
+from encbench.errors import ParameterError, did_you_mean
+
+Beta = Annotated[float, Field(ge=0, lt=1, description="decay of a running mean")]
+Epsilon = Annotated[float, Field(gt=0, description="added to the denominator")]
+WeightDecay = Annotated[float, Field(ge=0, description="weight decay")]
+ADAM_LR = 1e-3
+
+
+class Sgd(Optimizer):
+    """Gradient descent on mini-batches, with momentum if any.
+
+    ``lr = "auto"`` is a multiple of the critical rate of the kernel, times 1 − momentum.
+    """
+
+    skips_zero_gradients = True
+
+    def __init__(
+        self,
+        *,
+        momentum: Annotated[float, Field(ge=0, lt=1, description="of the update")] = 0.0,
+        nesterov: Annotated[bool, Field(description="look ahead along the momentum")] = False,
+    ) -> None:
+        if nesterov and momentum == 0:
+            raise ParameterError("sgd: nesterov=true needs momentum above 0")
+        self.momentum = momentum
+        self.nesterov = nesterov
+        self.plain = momentum == 0
+
+    def make(self, groups: list[dict[str, Any]], *, fused: bool) -> torch.optim.Optimizer:
+        return torch.optim.SGD(groups, momentum=self.momentum, nesterov=self.nesterov, fused=fused)
+
+    def lr_from_kernel(self, critical: float) -> float:
+        return critical * (1 - self.momentum)
+
+
+class Adam(Optimizer):
+    """Adam, torch's defaults."""
+
+    source = 'Kingma, Ba, "Adam: A Method for Stochastic Optimization", ICLR 2015'
+    default_lr = ADAM_LR
+    skips_zero_gradients = True
+
+    def __init__(self, *, beta1: Beta = 0.9, beta2: Beta = 0.999, eps: Epsilon = 1e-8) -> None:
+        self.betas = (beta1, beta2)
+        self.eps = eps
+
+    def make(self, groups: list[dict[str, Any]], *, fused: bool) -> torch.optim.Optimizer:
+        return torch.optim.Adam(groups, betas=self.betas, eps=self.eps, fused=fused)
+
+
+class AdamW(Optimizer):
+    """Adam with decoupled weight decay, w ← w − lr · λ w beside Adam's step."""
+
+    source = 'Loshchilov, Hutter, "Decoupled Weight Decay Regularization", ICLR 2019'
+    default_lr = ADAM_LR
+
+    def __init__(
+        self,
+        *,
+        weight_decay: WeightDecay = 0.01,
+        beta1: Beta = 0.9,
+        beta2: Beta = 0.999,
+        eps: Epsilon = 1e-8,
+    ) -> None:
+        self.weight_decay = weight_decay
+        self.betas = (beta1, beta2)
+        self.eps = eps
+        self.skips_zero_gradients = weight_decay == 0
+
+    def make(self, groups: list[dict[str, Any]], *, fused: bool) -> torch.optim.Optimizer:
+        return torch.optim.AdamW(
+            groups, betas=self.betas, eps=self.eps, weight_decay=self.weight_decay, fused=fused
+        )
+
+
+class Muon(Optimizer):
+    """Orthogonalized momentum for the weights of hidden layers, AdamW for everything else.
+
+    Biases, the first and the last layer and the encoding are AdamW's, as the source advises.
+    """
+
+    source = 'Jordan et al., "Muon: An optimizer for hidden layers in neural networks", 2024'
+
+    def __init__(
+        self,
+        *,
+        momentum: Annotated[float, Field(ge=0, lt=1, description="of the update")] = 0.95,
+        weight_decay: WeightDecay = 0.0,
+        adamw_lr: Annotated[
+            float, Field(gt=0, description="rate of AdamW, in rates of Muon")
+        ] = 0.1,
+    ) -> None:
+        if not hasattr(torch.optim, "Muon"):
+            raise ParameterError(
+                f"muon needs torch 2.9 or newer, this is {torch.__version__}; choose adamw"
+            )
+        self.momentum = momentum
+        self.weight_decay = weight_decay
+        self.adamw_lr = adamw_lr
+
+    def make(self, groups: list[dict[str, Any]], *, fused: bool) -> torch.optim.Optimizer:
+        hidden: list[dict[str, Any]] = []
+        others: list[dict[str, Any]] = []
+        for group in groups:
+            matrices = [p for p in group["params"] if p.ndim == 2 and group["part"] == "mlp"]
+            inner = set(matrices[1:-1])
+            rates = {key: self.adamw_lr * group[key] for key in ("lr", "highest_lr")}
+            hidden.append(group | {"params": [p for p in group["params"] if p in inner]})
+            others.append(
+                group | rates | {"params": [p for p in group["params"] if p not in inner]}
+            )
+        decay = self.weight_decay
+        optimizers: list[torch.optim.Optimizer] = [
+            torch.optim.AdamW(others, weight_decay=decay, fused=fused)
+        ]
+        if hidden := [group for group in hidden if group["params"]]:
+            muon = torch.optim.Muon(hidden, momentum=self.momentum, weight_decay=decay)
+            optimizers.append(muon)
+        return _Several(optimizers)
+
+
+class _Several(torch.optim.Optimizer):
+    """Several optimizers as one; they share their parameter groups with it."""
+
+    def __init__(self, optimizers: list[torch.optim.Optimizer]) -> None:
+        super().__init__([group for each in optimizers for group in each.param_groups], {})
+        self.optimizers = optimizers
+
+    def step(self, closure: None = None) -> None:  # type: ignore[override] # no closures here
+        for optimizer in self.optimizers:
+            optimizer.step()
+
+
+class TorchOptimizer(Optimizer):
+    """Any class of torch.optim, by name and with the parameters of its constructor.
+
+    For example ``torch:name=RMSprop,parameters={alpha=0.9}``.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: Annotated[str, Field(description="of a class in torch.optim")],
+        parameters: Annotated[
+            dict[str, Any] | None, Field(description="of its constructor, without lr")
+        ] = None,
+    ) -> None:
+        classes = [each for each in dir(torch.optim) if each[0].isupper()]
+        known = sorted({*classes} - {"LBFGS", "Muon", "Optimizer", "SparseAdam"})
+        if name not in known:
+            raise ParameterError(
+                f"torch.optim.{name} cannot be used here; {did_you_mean(name, known)}"
+                f"There are: {', '.join(known)}"
+            )
+        self.cls = getattr(torch.optim, name)
+        self.parameters = dict(parameters or {})
+        try:
+            self.make([{"params": [nn.Parameter(torch.zeros(1, 1))], "lr": 1.0}], fused=False)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise ParameterError(f"torch.optim.{name}: {error}") from None
+
+    def make(self, groups: list[dict[str, Any]], *, fused: bool) -> torch.optim.Optimizer:
+        made: torch.optim.Optimizer = self.cls(groups, **self.parameters)
+        return made
 
 
 @cache
@@ -24,92 +186,25 @@ def load_optimizers() -> None:
     torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
 
 
-@dataclass(frozen=True)
-class Rule(ABC):
-    """An optimizer of ``torch.optim`` and its parameters, the learning rate left out."""
-
-    name: ClassVar[str]
-    weight_decay: float = 0.0
-
-    @property
-    def plain(self) -> bool:
-        """Whether a step is w ← w − lr · gradient and nothing else."""
-        return False
-
-    @property
-    def leaves_rows_without_gradient(self) -> bool:
-        """Whether an entry whose gradient was always zero stays, and does not affect others."""
-        return self.weight_decay == 0
-
-    @abstractmethod
-    def make(
-        self, parameters: list[nn.Parameter], lr: float, *, fused: bool
-    ) -> torch.optim.Optimizer:
-        """The optimizer; ``fused`` asks for one kernel for all parameters."""
-
-
-@dataclass(frozen=True)
-class Sgd(Rule):
-    """Gradient descent, with momentum if any."""
-
-    name = "sgd"
-    momentum: float = 0.0
-
-    @property
-    def plain(self) -> bool:
-        return self.momentum == 0 and self.weight_decay == 0
-
-    def make(
-        self, parameters: list[nn.Parameter], lr: float, *, fused: bool
-    ) -> torch.optim.Optimizer:
-        return torch.optim.SGD(
-            parameters, lr, momentum=self.momentum, weight_decay=self.weight_decay, fused=fused
-        )
-
-
-@dataclass(frozen=True)
-class Adam(Rule):
-    """Adam (Kingma, Ba, ICLR 2015)."""
-
-    name = "adam"
-    betas: tuple[float, float] = (0.9, 0.999)
-    eps: float = 1e-8
-
-    def make(
-        self, parameters: list[nn.Parameter], lr: float, *, fused: bool
-    ) -> torch.optim.Optimizer:
-        return torch.optim.Adam(
-            parameters, lr, self.betas, self.eps, self.weight_decay, fused=fused
-        )
-
-
-@dataclass(frozen=True)
-class AdamW(Adam):
-    """Adam with decoupled weight decay (Loshchilov, Hutter, ICLR 2019)."""
-
-    name = "adamw"
-    weight_decay: float = 0.01
-
-    def make(
-        self, parameters: list[nn.Parameter], lr: float, *, fused: bool
-    ) -> torch.optim.Optimizer:
-        return torch.optim.AdamW(
-            parameters, lr, self.betas, self.eps, self.weight_decay, fused=fused
-        )
-
-
-def rule_of(config: TrainingConfig) -> Rule:
-    """The optimizer that a suite asks for."""
-    return Adam() if config.optimizer == "adam" else Sgd()
-
-
 def make_optimizer(
-    parameters: Iterable[nn.Parameter], rule: Rule, lr: float
+    optimizer: Optimizer,
+    parts: tuple[list[nn.Parameter], list[nn.Parameter]],
+    rates: tuple[float, float],
 ) -> torch.optim.Optimizer:
-    """An optimizer of parameters that have been through one backward pass."""
-    learned = [parameter for parameter in parameters if parameter.requires_grad]
+    """The optimizer of parameters that have been through one backward pass.
+
+    Args:
+        parts: parameters of the network, and of the encoding.
+        rates: their learning rates, which parameter groups keep as "highest_lr".
+    """
+    groups = [
+        {"params": parameters, "lr": rate, "highest_lr": rate, "part": part}
+        for part, parameters, rate in zip(("mlp", "encoding"), parts, rates, strict=True)
+        if parameters
+    ]
     # fused: one kernel for all parameters; at a batch of 32 the update is a quarter of the step
-    return rule.make(learned, lr, fused=all(map(_can_be_fused, learned)))
+    fused = all(_can_be_fused(parameter) for part in parts for parameter in part)
+    return optimizer.make(groups, fused=fused)
 
 
 def _can_be_fused(parameter: nn.Parameter) -> bool:

@@ -9,16 +9,64 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from encbench.contracts.optimizer import Optimizer
 from encbench.network.mlp import CoordinateMLP, in_encoding
 from encbench.training.features import AutogradFeatures, TableFeatures, why_not_tables
 from encbench.training.layers import Layers, why_not_layerwise
-from encbench.training.optimizers import Rule, make_optimizer
+from encbench.training.optimizers import make_optimizer
 
 LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "mse": F.mse_loss,
     "bce": F.binary_cross_entropy_with_logits,
 }
 """Mean over points and outputs: squared error, or binary cross entropy from logits."""
+Rates = tuple[float, float]
+"""Learning rates of the network and of the encoding."""
+Parts = tuple[list[nn.Parameter], list[nn.Parameter]]
+"""Parameters of the network and of the encoding."""
+
+
+class Update:
+    """What an optimizer does after each backward pass; it is made after the first one.
+
+    Args:
+        parts: the parameters of the network, and those of the encoding.
+        rates: their learning rates.
+    """
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        parts: tuple[list[nn.Parameter], list[nn.Parameter]],
+        rates: Rates,
+    ) -> None:
+        self.optimizer = optimizer
+        self.parts = parts
+        self.rates = rates
+        self._made: torch.optim.Optimizer | None = None
+
+    def __call__(self, factor: float) -> None:
+        """A step, at this factor of the learning rates."""
+        if not any(self.parts):
+            return
+        if self._made is None:
+            self._made = make_optimizer(self.optimizer, self.parts, self.rates)
+        for group in self._made.param_groups:
+            group["lr"] = group["highest_lr"] * factor
+        self._made.step()
+
+    def replace(self, old: nn.Parameter, new: nn.Parameter) -> None:
+        """Take a parameter with more rows for another; of the new rows nothing is known yet."""
+        for part in self.parts:
+            part[:] = [new if parameter is old else parameter for parameter in part]
+        if self._made is None:
+            return
+        for group in self._made.param_groups:
+            group["params"] = [new if each is old else each for each in group["params"]]
+        for name, value in self._made.state.pop(old, {}).items():
+            if isinstance(value, Tensor) and value.shape == old.shape:
+                value = torch.cat((value, value.new_zeros(len(new) - len(old), *old.shape[1:])))
+            self._made.state[new][name] = value
 
 
 class AutogradStep:
@@ -29,27 +77,38 @@ class AutogradStep:
     """
 
     def __init__(
-        self, model: nn.Module, loss: str, rule: Rule, lr: float, how: str = "autograd"
+        self,
+        model: nn.Module,
+        loss: str,
+        optimizer: Optimizer,
+        rates: Rates,
+        how: str = "autograd",
     ) -> None:
         self.model = model
         self.loss = LOSSES[loss]
-        self.rule = rule
-        self.lr = lr
         self.how = how
-        self.optimizer: torch.optim.Optimizer | None = None
+        encoding = list(model.encoding.parameters()) if isinstance(model, CoordinateMLP) else []
+        others = [p for p in model.parameters() if all(p is not each for each in encoding)]
+        learned = ([p for p in part if p.requires_grad] for part in (others, encoding))
+        self._update = Update(optimizer, (next(learned), next(learned)), rates)
 
     def begin(self, x: Tensor, y: Tensor, order: Tensor) -> None:
-        """An epoch begins: points (N, d), values (N, O), and the order (N,) in which they come."""
+        """An epoch begins: points (N, d), values (N, O), and the order (N,) in which they come.
+
+        The tensor x of the epoch before stands for the same points.
+        """
         self._x, self._y = x[order], y[order]
 
-    def __call__(self, start: int, stop: int) -> Tensor:
-        """A step on the points from start to stop in this epoch's order; their mean loss."""
+    def __call__(self, start: int, stop: int, factor: float = 1.0) -> Tensor:
+        """A step on the points from start to stop in this epoch's order; their mean loss.
+
+        Args:
+            factor: of the learning rates.
+        """
         self.model.zero_grad()
         loss = self.loss(self.model(self._x[start:stop]), self._y[start:stop])
         loss.backward()  # type: ignore[no-untyped-call] # torch leaves it untyped
-        if self.optimizer is None:
-            self.optimizer = make_optimizer(self.model.parameters(), self.rule, self.lr)
-        self.optimizer.step()
+        self._update(factor)
         return loss.detach()
 
     def settle(self) -> None:
@@ -68,50 +127,43 @@ class LayerwiseStep:
         layers: Layers,
         features: AutogradFeatures | TableFeatures,
         loss: str,
-        rule: Rule,
-        lr: float,
+        optimizer: Optimizer,
+        rates: Rates,
         how: str,
     ) -> None:
-        self.how = how
         self.layers = layers
         self.features = features
         self.loss = loss
-        self.rule = rule
-        self.lr = lr
-        self.optimizer: torch.optim.Optimizer | None = None
-        self._learned: list[nn.Parameter] = []
+        self.rates = rates
+        self.how = how
+        self._descends = optimizer.plain
+        weights = [p for linear in layers.linears for p in (linear.weight, linear.bias)]
+        left = [] if self._descends else weights
+        self._update = Update(optimizer, (left, list(features.learned)), rates)
 
     def begin(self, x: Tensor, y: Tensor, order: Tensor) -> None:
         before = self.features.learned
         with torch.no_grad(), in_encoding():
             self.features.begin(x, order)
         self._y, self._order = y, order
-        if self.optimizer is not None:
-            for old, new in zip(before, self.features.learned, strict=True):
-                if old is not new:
-                    _replace(self.optimizer, old, new)
+        for old, new in zip(before, self.features.learned, strict=True):
+            if old is not new:
+                self._update.replace(old, new)
 
     @torch.no_grad()
-    def __call__(self, start: int, stop: int) -> Tensor:
+    def __call__(self, start: int, stop: int, factor: float = 1.0) -> Tensor:
         with in_encoding():
             encoded = self.features.forward(start, stop)
         out = self.layers.forward(encoded)
         loss = self._loss(out, self._y.index_select(0, self._order[start:stop]))
-        rate = self.lr if self.rule.plain else None
-        grad = self.layers.backward(out, rate, to_features=self.features.learns)
+        lr, encoding_lr = (rate * factor for rate in self.rates)
+        grad = self.layers.backward(
+            out, lr if self._descends else None, to_features=self.features.learns
+        )
         if grad is not None:
             with in_encoding():
-                self.features.backward(grad)
-        if self.optimizer is None:
-            learned = list(self.features.learned)
-            if not self.rule.plain:
-                learned += [
-                    p for linear in self.layers.linears for p in (linear.weight, linear.bias)
-                ]
-            if learned:
-                self.optimizer = make_optimizer(learned, self.rule, self.lr)
-        if self.optimizer is not None:
-            self.optimizer.step()
+                self.features.backward(grad, encoding_lr if self._descends else None)
+        self._update(factor)
         return loss
 
     def settle(self) -> None:
@@ -129,21 +181,11 @@ class LayerwiseStep:
         return loss
 
 
-def _replace(optimizer: torch.optim.Optimizer, old: nn.Parameter, new: nn.Parameter) -> None:
-    """Put a parameter with more rows in an optimizer; what is known of the new rows is 0."""
-    for group in optimizer.param_groups:
-        group["params"] = [new if parameter is old else parameter for parameter in group["params"]]
-    for name, value in optimizer.state.pop(old, {}).items():
-        if isinstance(value, Tensor) and value.shape == old.shape:
-            value = torch.cat((value, value.new_zeros(len(new) - len(old), *old.shape[1:])))
-        optimizer.state[new][name] = value
-
-
 def make_step(
     model: nn.Module,
     loss: str,
-    rule: Rule,
-    lr: float,
+    optimizer: Optimizer,
+    rates: Rates,
     x: Tensor,
     *,
     points: int,
@@ -153,23 +195,22 @@ def make_step(
 
     Args:
         loss: "mse" or "bce".
+        rates: learning rates of the network and of the encoding.
         x: points (N, d) of the first epoch.
         points: how many training takes in all, repeated ones counted.
         batch_size: of the largest batch.
     """
-    if lr > torch.finfo(torch.float32).max / 1e6:
-        lr = math.inf  # as its products with the gradients would be
+    if max(rates) > torch.finfo(torch.float32).max / 1e6:
+        rates = (math.inf, math.inf)  # as their products with the gradients would be
     reason = why_not_layerwise(model)
     if reason is not None or not isinstance(model, CoordinateMLP):
-        return AutogradStep(model, loss, rule, lr, f"autograd: {reason}")
+        return AutogradStep(model, loss, optimizer, rates, f"autograd: {reason}")
     with in_encoding():
         reason = why_not_tables(model.encoding, x)
     features: AutogradFeatures | TableFeatures
     if reason is None:
-        rate = lr if rule.plain else None
-        few_rows = rule.leaves_rows_without_gradient
-        features = TableFeatures(model.encoding, rate, few_rows, points, batch_size)
+        features = TableFeatures(model.encoding, optimizer, points, batch_size)
     else:
         features = AutogradFeatures(model.encoding)
     how = "layerwise" if reason is None else f"layerwise, encoding by autograd: {reason}"
-    return LayerwiseStep(Layers(model), features, loss, rule, lr, how)
+    return LayerwiseStep(Layers(model), features, loss, optimizer, rates, how)

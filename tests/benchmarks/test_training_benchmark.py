@@ -25,8 +25,8 @@ from encbench_encodings.hashgrid import HashGrid
 from encbench_encodings.identity import Identity
 from encbench_encodings.mpe import MultigridParametricEncoding
 
-from encbench import CoordinateMLP
-from encbench.training.optimizers import Adam, Rule, Sgd
+from encbench import CoordinateMLP, Optimizer
+from encbench.training.optimizers import Adam, Sgd
 from encbench.training.step import make_step
 
 POINTS = 16384
@@ -38,7 +38,7 @@ ENCODINGS: dict[str, Callable[[], Any]] = {
     "hash 3D 2^14": lambda: HashGrid(3, log2_hashmap_size=14),
     "hash 3D 2^19": lambda: HashGrid(3, log2_hashmap_size=19),
 }
-RULES: dict[str, tuple[Rule, type[torch.optim.Optimizer]]] = {
+RULES: dict[str, tuple[Optimizer, type[torch.optim.Optimizer]]] = {
     "sgd": (Sgd(), torch.optim.SGD),
     "adam": (Adam(), torch.optim.Adam),
 }
@@ -48,8 +48,10 @@ LR = 1e-4
 Steps = Callable[[int], None]
 
 
-def layerwise(model: CoordinateMLP, rule: Rule, x: torch.Tensor, y: torch.Tensor, b: int) -> Steps:
-    step = make_step(model, "mse", rule, LR, x, points=10**9, batch_size=b)
+def layerwise(
+    model: CoordinateMLP, rule: Optimizer, x: torch.Tensor, y: torch.Tensor, b: int
+) -> Steps:
+    step = make_step(model, "mse", rule, (LR, LR), x, points=10**9, batch_size=b)
     assert step.how == "layerwise"
 
     def run(count: int) -> None:

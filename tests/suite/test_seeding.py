@@ -46,6 +46,8 @@ OTHER_RESULTS = [
     ("training", {"optimizer": "adam"}),
     ("training", {"lr": 1.0}),
     ("training", {"lr_factor": 1.0}),
+    ("training", {"schedule": "cosine"}),
+    ("training", {"encoding_lr_factor": 2.0}),
     ("training", {"batch_size": 255}),
     ("training", {"steps": 101}),
     ("training", {"steps": None, "epochs": 100}),

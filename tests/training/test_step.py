@@ -7,7 +7,7 @@ import torch
 
 from encbench import CoordinateMLP, Encoding, SparseBlock
 from encbench.plugins.registry import default_registry
-from encbench.training.optimizers import Adam, AdamW, Sgd
+from encbench.training.optimizers import Adam, AdamW, Muon, Sgd, TorchOptimizer
 from encbench.training.step import AutogradStep, make_step
 
 ENCODINGS = sorted(
@@ -37,6 +37,11 @@ RULES = {
     "adam": (Adam(), 1e-2),
     "adamw": (AdamW(weight_decay=0.1), 1e-2),
 }
+OTHERS = {
+    "muon": (Muon(), 1e-3),
+    "rmsprop": (TorchOptimizer(name="RMSprop", parameters={"momentum": 0.5}), 1e-4),
+    "nesterov": (Sgd(momentum=0.9, nesterov=True), 0.01),
+}
 POINTS, BATCH = 90, 16
 
 
@@ -63,9 +68,9 @@ def both(model, loss, rule, lr, epochs):
     """Largest relative difference of losses and parameters after training in both ways."""
     plain = copy.deepcopy(model)
     start = [parameter.detach().clone() for parameter in model.parameters()]
-    step = make_step(model, loss, rule, lr, epochs[0][0], points=10**4, batch_size=BATCH)
+    step = make_step(model, loss, rule, (lr, lr), epochs[0][0], points=10**4, batch_size=BATCH)
     losses = train(step, epochs)
-    wanted = train(AutogradStep(plain, loss, rule, lr), epochs)
+    wanted = train(AutogradStep(plain, loss, rule, (lr, lr)), epochs)
     assert torch.isfinite(wanted).all()
     torch.testing.assert_close(losses, wanted, rtol=1e-10, atol=0)
     ends = ([p.detach() for p in each.parameters()] for each in (model, plain))
@@ -86,6 +91,40 @@ def test_a_hundred_steps_are_those_of_autograd(name, rule):
     model = model_of(name)
     step = both(model, "mse", *RULES[rule], [points(model.in_dim, 3)])
     assert step.how.startswith("layerwise")
+
+
+@pytest.mark.parametrize("name", ["siren", "hashgrid"])
+@pytest.mark.parametrize(("rule", "lr"), OTHERS.values(), ids=OTHERS)
+def test_so_are_those_of_other_optimizers(name, rule, lr):
+    both(model_of(name, depth=3), "mse", rule, lr, [points(2, 3)])
+
+
+@pytest.mark.parametrize("rule", ["sgd", "adam"])
+@pytest.mark.parametrize("name", ["identity", "siren", "hashgrid"])
+def test_the_encoding_may_learn_at_a_rate_of_its_own_and_both_by_a_schedule(name, rule):
+    model = model_of(name)
+    plain = copy.deepcopy(model)
+    optimizer, lr = RULES[rule]
+    x, y = points(2, 3)
+    order = torch.arange(len(x))
+    step = make_step(model, "mse", optimizer, (lr, 3 * lr), x, points=10**4, batch_size=BATCH)
+    step.begin(x, y, order)
+    groups = [{"params": list(plain.layers.parameters())}]
+    if learned := list(plain.encoding.parameters()):
+        groups.append({"params": learned})
+    reference = optimizer.make([group | {"lr": lr} for group in groups], fused=False)
+    for number in range(5):
+        factor = 0.5**number
+        for group, rate in zip(reference.param_groups, (lr, 3 * lr), strict=False):
+            group["lr"] = rate * factor
+        reference.zero_grad()
+        batch = slice(number * BATCH, (number + 1) * BATCH)
+        torch.mean((plain(x[batch]) - y[batch]) ** 2).backward()
+        reference.step()
+        step(batch.start, batch.stop, factor)
+    step.settle()
+    for got, wanted in zip(model.parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(got, wanted, rtol=1e-11, atol=1e-13)
 
 
 @pytest.mark.parametrize("loss", ["mse", "bce"])
@@ -159,7 +198,7 @@ def test_an_encoding_that_is_not_what_it_says_is_left_to_autograd(encoding, reas
     torch.manual_seed(0)
     model = CoordinateMLP(encoding(1, start=start), 3, 24).double()
     x, _ = points(1, 3)
-    step = make_step(model, "mse", Sgd(), 0.05, x, points=10**4, batch_size=BATCH)
+    step = make_step(model, "mse", Sgd(), (0.05, 0.05), x, points=10**4, batch_size=BATCH)
     assert step.how == f"layerwise, encoding by autograd: {reason}"
     if encoding is not Annealed:
         both(model, "mse", Sgd(), 0.05, [points(1, 3)])
@@ -171,7 +210,7 @@ def test_a_network_that_somebody_changed_is_left_to_autograd():
     def how(change):
         model = model_of("identity")
         change(model)
-        return make_step(model, "mse", Sgd(), 0.1, x, points=90, batch_size=9).how
+        return make_step(model, "mse", Sgd(), (0.1, 0.1), x, points=90, batch_size=9).how
 
     def with_hook(model):
         model.layers[0].register_forward_hook(lambda *args: None)
@@ -191,7 +230,7 @@ def test_a_network_that_somebody_changed_is_left_to_autograd():
     assert how(frozen) == "autograd: a weight is frozen"
     assert how(tied) == "autograd: a parameter is used twice"
     sequential = torch.nn.Sequential(torch.nn.Linear(2, 3))
-    step = make_step(sequential, "mse", Sgd(), 0.1, x, points=90, batch_size=9)
+    step = make_step(sequential, "mse", Sgd(), (0.1, 0.1), x, points=90, batch_size=9)
     assert step.how == "autograd: the network is no CoordinateMLP"
 
 
@@ -202,10 +241,12 @@ def test_a_network_that_somebody_changed_is_left_to_autograd():
 def test_a_gpu_takes_the_steps_that_a_cpu_takes(name, rule):
     model = model_of(name)
     x, y = points(model.in_dim, 3)
+    rule, lr = RULES[rule]
+    rates = (lr, lr)
     there = copy.deepcopy(model).cuda()
-    train(AutogradStep(model, "mse", *RULES[rule]), [(x, y)])
+    train(AutogradStep(model, "mse", rule, rates), [(x, y)])
     x, y = x.cuda(), y.cuda()
-    step = make_step(there, "mse", *RULES[rule], x, points=10**4, batch_size=BATCH)
+    step = make_step(there, "mse", rule, rates, x, points=10**4, batch_size=BATCH)
     train(step, [(x, y)])
     for got, wanted in zip(there.parameters(), model.parameters(), strict=True):
         torch.testing.assert_close(got.cpu(), wanted, rtol=1e-9, atol=1e-12)

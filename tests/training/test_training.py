@@ -10,6 +10,8 @@ import torch
 from encbench import CoordinateMLP, Encoding, ParameterError, Task
 from encbench.suite.config import TrainingConfig
 from encbench.training.loop import Diverged, Training, predictor, total_steps, train
+from encbench.training.optimizers import Adam, Sgd
+from encbench.training.schedules import Constant
 from tests.sample_plugin import Scaled, Wave
 
 
@@ -19,8 +21,14 @@ def setup(**config):
     return CoordinateMLP(Scaled(1), 1, 32, 1), Wave(), settings
 
 
-def generators():
-    return {"data": torch.Generator().manual_seed(1), "batches": torch.Generator().manual_seed(2)}
+def generators(optimizer=None, schedule=None):
+    """What else ``train`` takes."""
+    return {
+        "optimizer": optimizer or Sgd(),
+        "schedule": schedule or Constant(),
+        "data": torch.Generator().manual_seed(1),
+        "batches": torch.Generator().manual_seed(2),
+    }
 
 
 def change(model, before):
@@ -148,14 +156,16 @@ class Strided(Encoding):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.complex64])
-@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
-def test_parameters_are_updated_with_their_own_gradients_whatever_their_strides(optimizer, dtype):
+@pytest.mark.parametrize(("optimizer", "lr"), [(Sgd, 0.3), (Adam, 0.01)])
+def test_parameters_are_updated_with_their_own_gradients_whatever_their_strides(
+    optimizer, lr, dtype
+):
     weights = []
     for dense in (True, False):
         torch.manual_seed(0)
         model = CoordinateMLP(Strided(dense=dense, dtype=dtype), 1, 32, 1)
-        _, task, config = setup(steps=5, optimizer=optimizer)
-        train(model, task, config, lr=0.3 if optimizer == "sgd" else 0.01, **generators())
+        _, task, config = setup(steps=5)
+        train(model, task, config, lr=lr, **generators(optimizer()))
         weights.append(model.encoding.weight.detach())
     start = Strided(dense=True, dtype=dtype).weight.detach()
     assert float((weights[0] - start).abs().max()) > 1e-3, "nothing was learned"

@@ -1,0 +1,79 @@
+"""The contracts of an optimizer and of a schedule of its learning rate."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Annotated, Any, ClassVar
+
+import torch
+from pydantic import Field
+
+
+class Optimizer(ABC):
+    """Base class of optimizers.
+
+    The typed keywords of a subclass are its parameters, as those of an encoding are; learning
+    rate and schedule are settings of their own::
+
+        class RMSprop(Optimizer):
+            default_lr = 1e-3
+
+            def __init__(self, *, alpha: float = 0.99) -> None:
+                self.alpha = alpha
+
+            def make(self, groups, *, fused):
+                return torch.optim.RMSprop(groups, alpha=self.alpha)
+    """
+
+    source: ClassVar[str] = ""
+    """Where it comes from: authors, title, venue, year."""
+    default_lr: float | None = None
+    """Learning rate of ``lr = "auto"`` for weights of standard parameterization; √width times as
+    much in NTK parameterization, whose weights are that much larger. None: none is known."""
+    plain: bool = False
+    """Whether a step is w ← w − lr · gradient and nothing else."""
+    skips_zero_gradients: bool = False
+    """Whether an entry whose gradient was always 0 stays as it is and affects no other entry."""
+
+    @abstractmethod
+    def make(self, groups: list[dict[str, Any]], *, fused: bool) -> torch.optim.Optimizer:
+        """The optimizer of parameter groups, each with "params", "lr" and "part".
+
+        Args:
+            groups: ``part`` is "mlp" or "encoding".
+            fused: whether torch's fused update, one kernel for all parameters, is right for these.
+        """
+
+    def lr_from_kernel(self, critical: float) -> float | None:
+        """The rate at which this is as stable as gradient descent at its critical rate.
+
+        None where no such rate is known; ``default_lr`` is then what "auto" means.
+        """
+        return None
+
+
+Warmup = Annotated[
+    float, Field(ge=0, lt=1, description="share of the steps in which the rate rises from 0")
+]
+
+
+class Schedule(ABC):
+    """Base class of schedules: the learning rate during training, relative to its highest.
+
+    Args:
+        warmup: share of the steps in which the rate rises linearly; the decay follows.
+    """
+
+    def __init__(self, *, warmup: Warmup = 0.0) -> None:
+        self.warmup = warmup
+
+    @abstractmethod
+    def decay(self, progress: float) -> float:
+        """The factor when ``progress`` of the time after the warm-up is over, from 0 to below 1."""
+
+    def factor(self, step: int, steps: int) -> float:
+        """The factor of the learning rate in a step, from 0, of so many."""
+        rising = round(self.warmup * steps)
+        if step < rising:
+            return (step + 1) / rising
+        return self.decay((step - rising) / max(1, steps - rising))
