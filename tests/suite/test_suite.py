@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from encbench import Store, Suite, UsageError, load_suite, plan
-from encbench.errors import SuiteError
+from encbench.errors import PluginError, SuiteError
 from encbench.plugins.registry import default_registry
 from encbench.results.merging import merged_suites
 from encbench.suite.config import cell_key
@@ -251,6 +251,31 @@ def test_a_dimension_that_an_encoding_does_not_take_stops_the_plan(suite, dim, t
     registry = registry_of(ours=module(encodings={"scaled": Higher}, tasks={"wave": Wave}))
     message = rf"encoding 'scaled\S*' takes points of {takes} coordinates, task 'wave' has 1; leave"
     with pytest.raises(SuiteError, match=message):
+        plan(suite, registry)
+
+
+def test_parts_of_a_composite_that_do_not_fit_the_task_stop_the_plan(suite):
+    registry = default_registry()
+    for part, problem in {
+        "triplane": "takes points of 3 coordinates, got 2",
+        "ffe@2": "there is no coordinate 2",
+        "ffe@0": "no part of .* reads coordinate 1",
+        'composite:parts=["kplanes"]@1': "takes points of 2 to 4 coordinates, got 1",
+    }.items():
+        entry = SuiteEntry(name="composite", parameters={"parts": [part]})
+        asked = {"encodings": [entry], "tasks": [SuiteEntry.from_text("image:side=8")]}
+        with pytest.raises(SuiteError, match=f"task 'image:side=8': composite: .*{problem}"):
+            plan(suite.model_copy(update=asked), registry)
+
+
+def test_an_encoding_whose_check_of_the_dimension_fails_is_named(suite):
+    class Faulty(Scaled):
+        @classmethod
+        def check_dimension(cls, in_dim, **parameters):
+            raise KeyError("levels")
+
+    registry = registry_of(ours=module(encodings={"scaled": Faulty}, tasks={"wave": Wave}))
+    with pytest.raises(PluginError, match=r"encoding 'scaled' of ours 1\.0 failed: KeyError"):
         plan(suite, registry)
 
 
