@@ -1,13 +1,12 @@
 """Training learns, notices divergence at its step, and draws batches as it should."""
 
 import math
-from typing import ClassVar
 
 import numpy as np
 import pytest
 import torch
 
-from encbench import CoordinateMLP, Encoding, ParameterError, Task
+from encbench import CoordinateMLP, Encoding, ParameterError
 from encbench.suite.config import TrainingConfig
 from encbench.training.loop import Diverged, Training, predictor, total_steps, train
 from tests.sample_plugin import Scaled, Wave
@@ -219,14 +218,8 @@ def test_a_batch_larger_than_the_epoch_is_refused():
         total_steps(TrainingConfig(batch_size=99, steps=1), 64)
 
 
-def test_a_default_batch_larger_than_the_epoch_is_the_whole_epoch():
-    class Small(Wave):
-        training: ClassVar = {"batch_size": 99}
-
-    for config, task in ({}, Task), ({"batch_size": 99}, Small):
-        assert total_steps(TrainingConfig(epochs=3, **config), 64, task) == 3
-        with pytest.raises(ParameterError, match="exceeds"):
-            total_steps(TrainingConfig(epochs=3, batch_size=98), 64, task)
+def test_a_batch_larger_than_the_epoch_that_nobody_set_is_the_whole_epoch():
+    assert total_steps(TrainingConfig(epochs=3), 64) == 3
 
 
 def test_logits_are_squashed_for_prediction_and_not_for_the_loss():
