@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
@@ -76,8 +75,8 @@ def _check_dimension(
 ) -> None:
     """What the classes state; a task may also know its dimension only once it has read its data."""
     offer = registry.find("encoding", entry.name)
-    encoding = offer.load()
-    low, high = getattr(encoding, "min_dim", 1), getattr(encoding, "max_dim", math.inf)
+    encoding: type[Encoding] = offer.load()
+    low, high = encoding.min_dim, encoding.max_dim
     in_dim = getattr(task, "in_dim", None)
     if not isinstance(in_dim, int):
         return
@@ -88,13 +87,12 @@ def _check_dimension(
             f"{task_entry.text!r} has {in_dim}; leave one of them out, or give the task "
             "encodings of its own"
         )
-    if issubclass(encoding, Encoding):
-        try:
-            encoding.check_dimension(in_dim, **reference.parameters)
-        except ParameterError as error:
-            raise SuiteError(f"task {task_entry.text!r}: {error}") from None
-        except Exception as error:
-            raise PluginError(f"{offer} failed: {error_line(error)}") from error
+    try:
+        encoding.check_dimension(in_dim, **reference.parameters)
+    except ParameterError as error:
+        raise SuiteError(f"task {task_entry.text!r}: {error}") from None
+    except Exception as error:
+        raise PluginError(f"{offer} failed: {error_line(error)}") from error
 
 
 def _each_once(cells: list[CellConfig]) -> list[CellConfig]:

@@ -221,6 +221,10 @@ def test_a_cell_asked_for_twice_keeps_its_first_label_and_both_are_named(registr
     assert cell.encoding.label == "first"
     assert "wave × first seed 0" in caplog.text
     assert "also as wave × second" in caplog.text
+    assert caplog.text.count("more than once") == 1
+    caplog.clear()
+    plan(suite, registry)
+    assert not caplog.records
 
 
 def test_a_file_name_that_cannot_be_written_down_costs_its_own_cell(suite, caplog):
@@ -276,6 +280,54 @@ def test_an_encoding_whose_check_of_the_dimension_fails_is_named(suite):
 
     registry = registry_of(ours=module(encodings={"scaled": Faulty}, tasks={"wave": Wave}))
     with pytest.raises(PluginError, match=r"encoding 'scaled' of ours 1\.0 failed: KeyError"):
+        plan(suite, registry)
+
+
+def test_several_targets_are_cells_labelled_by_what_is_not_the_default(suite):
+    class Heights(Wave):
+        def __init__(self, *, height: float = 1.0, names: str = "a") -> None: ...
+
+        @classmethod
+        def targets(cls, **parameters):
+            return [{**parameters, "height": height} for height in (1.0, 2.0)]
+
+        @classmethod
+        def data_hash(cls, **parameters):
+            return f"hash of {parameters['height']}"
+
+    registry = registry_of(ours=module(encodings={"scaled": Scaled}, tasks={"wave": Heights}))
+    cells = plan(suite, registry)
+    assert [cell.task.label for cell in cells] == ["wave", "wave:height=2.0"]
+    assert [cell.task.parameters["names"] for cell in cells] == ["a", "a"]
+    assert [cell.data_hash for cell in cells] == ["hash of 1.0", "hash of 2.0"]
+
+
+def test_a_task_all_of_whose_targets_are_left_out_is_an_error(suite):
+    class Nameless(Wave):
+        def __init__(self, *, path: str = "a") -> None: ...
+
+        @classmethod
+        def targets(cls, **parameters):
+            return [{"path": "\udcff"}]
+
+    registry = registry_of(ours=module(encodings={"scaled": Scaled}, tasks={"wave": Nameless}))
+    with pytest.raises(SuiteError, match="'wave' has no target whose name can be recorded"):
+        plan(suite, registry)
+
+
+def test_training_is_100_epochs_of_256_points_a_batch_where_nobody_says_otherwise(registry, suite):
+    silent = suite.model_copy(update={"training": type(suite.training)()})
+    (cell,) = plan(silent, registry)
+    assert (cell.training.epochs, cell.training.steps) == (100, None)
+    assert cell.training.batch_size == 256
+
+
+def test_an_encoding_whose_parameters_cannot_be_read_is_named(suite):
+    class Untyped(Scaled):
+        def __init__(self, in_dim, *, scale=1.0): ...
+
+    registry = registry_of(ours=module(encodings={"scaled": Untyped}, tasks={"wave": Wave}))
+    with pytest.raises(PluginError, match="'scaled' of ours .* 'scale' has no type annotation"):
         plan(suite, registry)
 
 
