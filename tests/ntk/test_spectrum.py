@@ -213,6 +213,32 @@ def test_the_check_allows_what_rounding_can_do_and_no_more(times: float, holds: 
     assert check.worst == pytest.approx(times * tolerance, rel=0.2)
 
 
+@pytest.mark.parametrize(("largest", "worst"), [(3.0, 0.0), (2.5, 0.5)])
+def test_the_encodings_smallest_eigenvalue_is_a_term_of_the_inequality(
+    largest: float, worst: float
+) -> None:
+    x = torch.rand(4, 2, dtype=torch.float64)
+    unit = torch.eye(4, dtype=torch.float64)
+    ntk = dataclasses.replace(
+        empirical_ntk(CoordinateMLP(CollidingGrid(), 1, width=8), x),
+        total=largest * unit,
+        parts={"mlp": unit, "encoding": 2 * unit},
+    )
+    check = weyl_check(ntk)
+    assert (check.ok, check.worst) == (worst == 0, worst)
+    assert check.tolerance == pytest.approx(8 * np.finfo(float).eps * (largest + 1 + 2))
+
+
+def test_kernels_of_more_than_a_thousand_points_are_looked_at_to_their_last_row() -> None:
+    kernel = 2 * torch.eye(1026, dtype=torch.float64)
+    assert minimum_upper_bound(kernel) == 2.0
+    kernel[1025, 3] = 1.0
+    with pytest.raises(NtkError, match="not symmetric"):
+        spectrum(kernel)
+    kernel[3, 1025] = 1.0
+    assert minimum_upper_bound(kernel) == 1.0
+
+
 def test_the_check_needs_the_parts() -> None:
     x = torch.rand(5, 2, dtype=torch.float64)
     with pytest.raises(NtkError, match="parts"):

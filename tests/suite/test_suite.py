@@ -322,6 +322,28 @@ def test_training_is_100_epochs_of_256_points_a_batch_where_nobody_says_otherwis
     assert cell.training.batch_size == 256
 
 
+def test_an_entry_has_a_network_of_its_own(registry, suite):
+    entry = suite.tasks[0].model_copy(update={"network": {"width": 7}})
+    (cell,) = plan(suite.model_copy(update={"tasks": [entry]}), registry)
+    assert (cell.network.width, cell.network.depth) == (7, 1)
+
+
+def test_settings_of_an_entry_that_do_not_fit_together_are_named(registry, suite):
+    entry = suite.encodings[0].model_copy(update={"training": {"epochs": 3, "steps": 4}})
+    with pytest.raises(SuiteError, match="training of wave × scaled: give epochs or steps"):
+        plan(suite.model_copy(update={"encodings": [entry]}), registry)
+
+
+def test_a_length_that_is_none_leaves_the_tasks_own(suite):
+    class Slow(Wave):
+        training: ClassVar = {"epochs": 7}
+
+    registry = registry_of(ours=module(encodings={"scaled": Scaled}, tasks={"wave": Slow}))
+    unset = type(suite.training)(steps=None, epochs=None)
+    (cell,) = plan(suite.model_copy(update={"training": unset}), registry)
+    assert (cell.training.epochs, cell.training.steps) == (7, None)
+
+
 def test_an_encoding_whose_parameters_cannot_be_read_is_named(suite):
     class Untyped(Scaled):
         def __init__(self, in_dim, *, scale=1.0): ...
