@@ -349,7 +349,7 @@ def test_an_encoding_whose_parameters_cannot_be_read_is_named(suite):
         def __init__(self, in_dim, *, scale=1.0): ...
 
     registry = registry_of(ours=module(encodings={"scaled": Untyped}, tasks={"wave": Wave}))
-    with pytest.raises(PluginError, match="'scaled' of ours .* 'scale' has no type annotation"):
+    with pytest.raises(PluginError, match=r"'scaled' of ours .* 'scale' has no type annotation"):
         plan(suite, registry)
 
 
