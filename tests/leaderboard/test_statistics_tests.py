@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 
@@ -191,6 +192,13 @@ def test_a_test_that_could_never_be_significant_after_correction_is_not_asked() 
         found = family(values)
         assert set(found.method) == {method}
         assert found.significant().all()
+
+
+def test_a_p_of_five_percent_is_significant_and_none_above() -> None:
+    found = dataclasses.replace(
+        family(np.ones((3, 2, 1))), adjusted=np.array([0.05, 0.051, np.nan])
+    )
+    assert found.significant().tolist() == [True, False, False]
 
 
 def test_pairs_are_compared_only_where_both_finished() -> None:

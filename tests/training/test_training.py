@@ -93,6 +93,28 @@ def test_divergence_is_noticed_at_the_step_where_the_loss_stops_being_finite():
     assert np.isfinite(result.loss).all()
 
 
+def test_a_loss_that_is_infinite_from_the_start_is_noticed_at_the_first_step():
+    model, task, config = setup()
+    task.y = task.y + math.inf
+    result = Training()
+    with pytest.raises(Diverged) as caught:
+        train(model, task, config, lr=0.1, result=result, **generators())
+    assert (caught.value.step, result.steps, result.epochs, result.loss) == (1, 0, 0.0, [])
+
+
+def test_a_long_loss_curve_is_512_means_in_float64():
+    model, task, config = setup(steps=700, evaluations=1)
+    curves = train(model, task, config, lr=0.1, **generators()).arrays()
+    assert {name: len(curve) for name, curve in curves.items()} == {
+        **{"loss_step": 512, "loss": 512, "curve_step": 2, "curve": 2}
+    }
+    assert (curves["loss_step"][-1], curves["loss"].dtype) == (700, np.float64)
+
+
+def test_what_was_not_trained_has_no_steps():
+    assert (Training().steps, Training().epochs) == (0, 0.0)
+
+
 def test_the_best_value_is_kept_beside_the_last():
     result = Training(curve=[1.0, 7.0, 5.0], curve_step=[0, 10, 20])
     assert result.best() == (7.0, 10)
