@@ -207,6 +207,7 @@ def test_pairs_are_compared_only_where_both_finished() -> None:
     found = family(values)
     assert found.units[0] == 2
     assert found.difference[0] == pytest.approx(0.75)
+    assert found.deviation[0] == pytest.approx(np.std([1.0, 0.5], ddof=1))
     assert found.p[0] == pytest.approx(stats.ttest_1samp([1.0, 0.5], 0.0).pvalue)
 
 

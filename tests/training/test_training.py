@@ -212,6 +212,23 @@ def test_parameters_that_overflow_are_noticed_before_anyone_looks_at_them():
     assert not looked
 
 
+def test_a_last_step_that_overshoots_diverges():
+    model, task, config = setup(steps=1, evaluations=1)
+    with pytest.raises(Diverged) as caught:
+        train(model, task, config, lr=1e45, **generators())
+    assert caught.value.step == 1
+
+
+def test_progress_is_told_of_the_first_check_and_of_the_end():
+    model, task, config = setup(steps=100, evaluations=1)
+    told = []
+    result = train(
+        model, task, config, lr=0.1, progress=lambda *news: told.append(news), **generators()
+    )
+    assert [(done, total) for done, total, _ in told] == [(64, 100), (100, 100)]
+    assert told[-1][2] == pytest.approx(result.loss[-1])
+
+
 def test_callbacks_come_after_exactly_that_many_steps():
     model, task, config = setup(steps=10)
     before = [parameter.detach().clone() for parameter in model.parameters()]
