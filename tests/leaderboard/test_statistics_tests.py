@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from encbench_leaderboard.statistics.holm import holm
 from encbench_leaderboard.statistics.pairs import Pairs, compare_all, p_values
-from encbench_leaderboard.statistics.sample import Cube
+from encbench_leaderboard.statistics.sample import Cube, group_means
 from encbench_leaderboard.statistics.signflip import SAMPLES, signflip_p, smallest_p
 from encbench_leaderboard.statistics.student import detectable, paired_t_p, t_half_width
 from hypothesis import given, settings
@@ -220,6 +220,12 @@ def test_seeds_of_one_image_are_one_observation() -> None:
     means = (images[:, None] + seeds).mean(axis=1)
     assert found.units[0] == 4
     assert found.p[0] == pytest.approx(stats.ttest_1samp(means, 0.0).pvalue)
+
+
+def test_means_of_groups_stand_in_the_order_of_their_first_rows() -> None:
+    values = np.array([[1.0, math.nan], [0.0, 5.0], [3.0, 7.0]])
+    found = group_means(values, np.array([9, 4, 9]))
+    assert found.tolist() == [[2.0, 7.0], [0.0, 5.0]]
 
 
 def test_without_a_common_unit_nothing_is_tested() -> None:

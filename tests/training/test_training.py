@@ -219,6 +219,20 @@ def test_a_last_step_that_overshoots_diverges():
     assert caught.value.step == 1
 
 
+def test_predictions_that_are_no_number_at_the_end_are_divergence():
+    class Lost(Wave):
+        quality = iter([10.0, 11.0, math.nan])
+
+        def progress_metric(self, predict):
+            return next(self.quality)
+
+    model, _, config = setup(steps=8, evaluations=2)
+    result = Training()
+    with pytest.raises(Diverged) as caught:
+        train(model, Lost(), config, lr=0.1, result=result, **generators())
+    assert (caught.value.step, result.steps) == (8, 8)
+
+
 def test_progress_is_told_of_the_first_check_and_of_the_end():
     model, task, config = setup(steps=100, evaluations=1)
     told = []
