@@ -233,6 +233,11 @@ def test_predictions_that_are_no_number_at_the_end_are_divergence():
     assert (caught.value.step, result.steps) == (8, 8)
 
 
+def test_the_curve_is_denser_at_the_start_where_it_is_steep():
+    model, task, config = setup(steps=64, evaluations=4)
+    assert train(model, task, config, lr=0.1, **generators()).curve_step == [0, 4, 16, 36, 64]
+
+
 def test_progress_is_told_of_the_first_check_and_of_the_end():
     model, task, config = setup(steps=100, evaluations=1)
     told = []
