@@ -103,12 +103,15 @@ def test_a_loss_that_is_infinite_from_the_start_is_noticed_at_the_first_step():
 
 
 def test_a_long_loss_curve_is_512_means_in_float64():
-    model, task, config = setup(steps=700, evaluations=1)
+    model, task, config = setup(batch_size=64, steps=700, evaluations=1)
+    first = torch.mean((model(task.x.float()) - task.y) ** 2).item()
     curves = train(model, task, config, lr=0.1, **generators()).arrays()
     assert {name: len(curve) for name, curve in curves.items()} == {
         **{"loss_step": 512, "loss": 512, "curve_step": 2, "curve": 2}
     }
-    assert (curves["loss_step"][-1], curves["loss"].dtype) == (700, np.float64)
+    assert (curves["loss_step"][0], curves["loss_step"][-1]) == (1, 700)
+    assert curves["loss"][0] == pytest.approx(first, rel=1e-5)
+    assert curves["loss"].dtype == np.float64
 
 
 def test_what_was_not_trained_has_no_steps():
