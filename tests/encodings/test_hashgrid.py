@@ -261,6 +261,18 @@ def test_a_parameter_may_be_as_small_as_the_rules_allow_and_no_smaller(name, lea
         validate_parameters("encoding", "hashgrid", HashGrid, asked | {name: below})
 
 
+def test_a_table_has_at_most_2_to_the_30_entries():
+    validate_parameters("encoding", "hashgrid", HashGrid, {"log2_hashmap_size": 30})
+    for name, value in (("log2_hashmap_size", 31), ("max_resolution", 0)):
+        with pytest.raises(ParameterError, match=f"{name}={value} is not valid"):
+            validate_parameters("encoding", "hashgrid", HashGrid, {name: value})
+
+
+def test_levels_may_all_have_the_same_resolution():
+    grid = HashGrid(2, levels=3, base_resolution=8, max_resolution=8, log2_hashmap_size=6)
+    assert [level.resolution for level in grid.plan] == [8, 8, 8]
+
+
 def test_five_dimensions_are_refused():
     with pytest.raises(ParameterError, match="1 to 4 coordinates"):
         HashGrid(5)
