@@ -91,6 +91,11 @@ def test_sign_flips_agree_with_scipy(n: int) -> None:
     assert signflip_p(sample[None])[0] == pytest.approx(reference.pvalue, abs=1e-12)
 
 
+def test_fifteen_pairs_are_still_flipped_exactly() -> None:
+    # all of one sign: only the observed pattern and its negative are as extreme, of 2¹⁵
+    assert signflip_p(np.ones((1, 15)))[0] == 2.0**-14
+
+
 def test_random_sign_flips_come_near_all_of_them() -> None:
     rng = np.random.default_rng(5)
     samples = rng.normal(0.35, 1.0, (4, 17))
