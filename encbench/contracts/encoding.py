@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from torch import Tensor, nn
 
@@ -88,16 +88,24 @@ class Encoding(nn.Module, ABC):
 
     def __init__(self, in_dim: int, out_dim: int) -> None:
         super().__init__()
-        if not self.min_dim <= in_dim <= self.max_dim:
-            takes = str(self.min_dim)
-            if self.max_dim != self.min_dim:
-                takes = f"{self.min_dim} to {self.max_dim}"
-            raise ParameterError(
-                f"{type(self).__name__} takes points of {takes} coordinates, got {in_dim}; "
-                "choose another encoding or task"
-            )
+        _check_range(type(self), in_dim)
         self.in_dim = in_dim
         self.out_dim = out_dim
+
+    @classmethod
+    def check_dimension(cls, in_dim: int, **parameters: Any) -> None:
+        """Refuse a dimension that the encoding does not take; called before a run begins.
+
+        Override it, and call this one, where more than min_dim and max_dim decides.
+
+        Args:
+            in_dim: d, coordinates of the task's points.
+            parameters: all of the encoding's parameters, valid ones.
+
+        Raises:
+            ParameterError: an encoding with these parameters takes no points of this dimension.
+        """
+        _check_range(cls, in_dim)
 
     @abstractmethod
     def forward(self, x: Tensor) -> Tensor:  # (N, in_dim) -> (N, out_dim)
@@ -127,3 +135,13 @@ class Encoding(nn.Module, ABC):
 
     def extra_repr(self) -> str:
         return f"in_dim={self.in_dim}, out_dim={self.out_dim}"
+
+
+def _check_range(encoding: type[Encoding], in_dim: int) -> None:
+    low, high = encoding.min_dim, encoding.max_dim
+    if not low <= in_dim <= high:
+        takes = str(low) if low == high else f"{low} to {high}"
+        raise ParameterError(
+            f"{encoding.__name__} takes points of {takes} coordinates, got {in_dim}; "
+            "choose another encoding or task"
+        )

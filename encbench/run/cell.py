@@ -8,10 +8,11 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from encbench.contracts.metric import Metric, MetricValue
 from encbench.contracts.task import Outcome
@@ -100,16 +101,24 @@ def run_cell(
 @contextmanager
 def _seeded(seed: int) -> Iterator[None]:
     """Inside, the generators that all share are seeded, for plug-ins that draw from them."""
-    before = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
+    before = _random_states()
     random.seed(seed)
     np.random.seed(seed % 2**32)  # noqa: NPY002 # plug-ins draw from it
     torch.manual_seed(seed)
     try:
         yield
     finally:
-        random.setstate(before[0])
-        np.random.set_state(before[1])  # noqa: NPY002
-        torch.set_rng_state(before[2])
+        _set_random_states(before)
+
+
+def _random_states() -> tuple[Any, Any, Tensor]:
+    return random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
+
+
+def _set_random_states(states: tuple[Any, Any, Tensor]) -> None:
+    random.setstate(states[0])
+    np.random.set_state(states[1])  # noqa: NPY002
+    torch.set_rng_state(states[2])
 
 
 class _CellRun:
@@ -151,6 +160,7 @@ class _CellRun:
             self.record.curve_points = self.task.curve_points
             self.higher_is_better = self._direction(self.task.curve) == "higher"
             self.record.in_dim, self.record.out_dim = int(self.task.in_dim), int(self.task.out_dim)
+            self.before_weights = _random_states()
             model = build_model(self.cell, self.task, self.registry, self.streams)
             self.model = model.to(self.device)
             network = self.cell.network
@@ -161,7 +171,7 @@ class _CellRun:
             self.record.parameters = model.parameter_counts()
             self.optimizer, self.schedule = build_training(self.cell, self.registry)
             self.record.learning_rate = self._learning_rate()
-        steps = total_steps(self.cell.training, self.task.points_per_epoch, self.task)
+        steps = total_steps(self.cell.training, self.task.points_per_epoch)
         if self.cell.ntk.points:
             generator = self.streams.generator("ntk")
             self.ntk_points = self.task.ntk_points(self.cell.ntk.points, generator)
@@ -215,6 +225,7 @@ class _CellRun:
         for phase in ("training", "curve"):
             durations["setup"] += durations.pop(phase, 0.0)
         self.phase = "setup"
+        _set_random_states(self.before_weights)
         model = build_model(self.cell, self.task, self.registry, self.streams)
         self.model = model.to(self.device)
 

@@ -12,7 +12,7 @@ from encbench.results.agreement import EnvironmentChange
 from encbench.results.records import CellResult, Record
 from encbench.run.executors.local import InProcess
 from encbench.run.interface import Event, RunOptions
-from encbench.suite.config import CellConfig, PluginRef
+from encbench.suite.config import CellConfig, PluginRef, TrainingConfig
 
 
 @dataclass
@@ -40,7 +40,12 @@ def prepare(record: Record, registry: Registry, device: str | None = None) -> Re
     """
     source = record.provenance
     then = "cpu" if source.device == "cpu" else "cuda"
-    rerun = Rerun(record.cell, resolve_device(device) if device else then, source.threads)
+    cell = record.cell
+    if record.steps:
+        # a batch that was larger than the epoch was the task's default; records do not tell
+        training = TrainingConfig.model_construct(set(), **dict(cell.training))
+        cell = cell.model_copy(update={"training": training})
+    rerun = Rerun(cell, resolve_device(device) if device else then, source.threads)
     if device is None and then == "cuda" and not gpus():
         rerun.device = "cpu"
         rerun.remarks.append(

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-import math
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
+from encbench.contracts.encoding import Encoding
 from encbench.contracts.optimizer import Optimizer
 from encbench.contracts.task import Task
-from encbench.errors import EncbenchError, PluginError, SuiteError, error_line
+from encbench.errors import EncbenchError, ParameterError, PluginError, SuiteError, error_line
 from encbench.network.activations import activation_of
 from encbench.plugins.parameters import parameters_of, validate_parameters
 from encbench.plugins.registry import Offer, Registry
@@ -43,8 +43,8 @@ def plan(suite: Suite, registry: Registry) -> list[CellConfig]:
             (entry, _resolve("encoding", entry, registry))
             for entry in task_entry.encodings or suite.encodings
         ]
-        for entry, _ in encodings:
-            _check_dimension(entry, registry, task_entry, offer.load())
+        for entry, encoding in encodings:
+            _check_dimension(entry, encoding, registry, task_entry, offer.load())
         for task in _targets(task_entry, offer):
             data_hash = _data_hash(offer.load(), task)
             for encoding_entry, encoding in encodings:
@@ -68,19 +68,32 @@ def plan(suite: Suite, registry: Registry) -> list[CellConfig]:
 
 
 def _check_dimension(
-    entry: SuiteEntry, registry: Registry, task_entry: SuiteEntry, task: type[Task]
+    entry: SuiteEntry,
+    reference: PluginRef,
+    registry: Registry,
+    task_entry: SuiteEntry,
+    task: type[Task],
 ) -> None:
     """What the classes state; a task may also know its dimension only once it has read its data."""
-    encoding = registry.find("encoding", entry.name).load()
-    low, high = getattr(encoding, "min_dim", 1), getattr(encoding, "max_dim", math.inf)
+    offer = registry.find("encoding", entry.name)
+    encoding: type[Encoding] = offer.load()
+    low, high = encoding.min_dim, encoding.max_dim
     in_dim = getattr(task, "in_dim", None)
-    if isinstance(in_dim, int) and not low <= in_dim <= high:
+    if not isinstance(in_dim, int):
+        return
+    if not low <= in_dim <= high:
         takes = str(low) if low == high else f"{low} to {high}"
         raise SuiteError(
             f"encoding {entry.text!r} takes points of {takes} coordinates, task "
             f"{task_entry.text!r} has {in_dim}; leave one of them out, or give the task "
             "encodings of its own"
         )
+    try:
+        encoding.check_dimension(in_dim, **reference.parameters)
+    except ParameterError as error:
+        raise SuiteError(f"task {task_entry.text!r}: {error}") from None
+    except Exception as error:
+        raise PluginError(f"{offer} failed: {error_line(error)}") from error
 
 
 def _each_once(cells: list[CellConfig]) -> list[CellConfig]:
@@ -187,10 +200,14 @@ def _training(
     entries: tuple[SuiteEntry, ...],
     registry: Registry,
 ) -> TrainingConfig:
-    """The task's own settings, over them the suite's, over them the entries'."""
+    """The task's own settings, over them the suite's, over them the entries'.
+
+    ``model_fields_set`` of the result names only what the suite or an entry sets.
+    """
     values: dict[str, Any] = {}
     asked = base.model_dump(exclude_unset=True, exclude_none=True)
-    for settings in (dict(task.training), asked, *(entry.training for entry in entries)):
+    overrides = (asked, *(entry.training for entry in entries))
+    for settings in (dict(task.training), *overrides):
         if LENGTHS & settings.keys():
             values = {k: v for k, v in values.items() if k not in LENGTHS}
         values |= settings
@@ -208,7 +225,7 @@ def _training(
             raise PluginError(f"{offer} failed: {error_line(error)}") from error
         if kind == "optimizer" and training.lr == "auto":
             _check_automatic_rate(built, shortest[kind])
-    return training.model_copy(update=shortest)
+    return TrainingConfig.model_construct(set().union(*overrides), **dict(training) | shortest)
 
 
 def _check_automatic_rate(optimizer: Optimizer, text: str) -> None:

@@ -105,16 +105,15 @@ def predictor(model: nn.Module, task: Task) -> Predict:
     return predict
 
 
-def total_steps(config: TrainingConfig, points: int, task: Task | type[Task] = Task) -> int:
+def total_steps(config: TrainingConfig, points: int) -> int:
     """Optimizer steps of the whole training.
 
-    An epoch of fewer points than the task's default batch is one batch.
+    An epoch of fewer points than a batch is one batch, where the user has not set its size.
 
     Raises:
-        ParameterError: the batch is larger than an epoch, and not the task's default.
+        ParameterError: the size of the batch was set, and is larger than an epoch.
     """
-    default = task.training.get("batch_size", TrainingConfig().batch_size)
-    if config.batch_size > points and config.batch_size != default:
+    if config.batch_size > points and "batch_size" in config.model_fields_set:
         raise ParameterError(
             f"batch_size={config.batch_size} exceeds the {points} points of an epoch; "
             f"choose at most {points}"
@@ -163,7 +162,7 @@ def train(
     device = next(model.parameters()).device
     points = _Points(task, data, device)
     x, y = points.next()
-    steps = total_steps(config, len(x), task)
+    steps = total_steps(config, len(x))
     step = make_step(
         model,
         task.loss,

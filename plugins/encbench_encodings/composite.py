@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from typing import Annotated
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any
 
 import torch
 from pydantic import Field
@@ -69,15 +71,9 @@ class Composite(Encoding):
             ),
         ] = None,
     ) -> None:
+        self.check_dimension(in_dim, parts=parts)
         texts = list(DEFAULT_PARTS if parts is None else parts)
         built = [_build(text, in_dim) for text in texts]
-        unread = set(range(in_dim)).difference(*(coordinates for _, coordinates in built))
-        if unread:
-            missing = ",".join(map(str, sorted(unread)))
-            raise ParameterError(
-                f"composite: no part of {texts} reads coordinate {missing}; add a part such as "
-                f"'identity@{missing}'"
-            )
         wanted = [encoding.activation for encoding, _ in built]
         expected = {activation_of(each) for each in wanted if each is not None}
         if len(expected) > 1:
@@ -90,6 +86,19 @@ class Composite(Encoding):
         self.texts = texts
         self.coordinates = [coordinates for _, coordinates in built]
         self.parts = nn.ModuleList([encoding for encoding, _ in built])
+
+    @classmethod
+    def check_dimension(cls, in_dim: int, **parameters: Any) -> None:
+        super().check_dimension(in_dim)
+        parts = parameters.get("parts")
+        texts = list(DEFAULT_PARTS if parts is None else parts)
+        unread = set(range(in_dim)).difference(*(_read(text, in_dim)[2] for text in texts))
+        if unread:
+            missing = ",".join(map(str, sorted(unread)))
+            raise ParameterError(
+                f"composite: no part of {texts} reads coordinate {missing}; add a part such as "
+                f"'identity@{missing}'"
+            )
 
     def _inputs(self, x: Tensor) -> list[tuple[Encoding, Tensor]]:
         """Each part with its coordinates (N, d_p)."""
@@ -123,12 +132,27 @@ class Composite(Encoding):
 
 def _build(text: str, in_dim: int) -> tuple[Encoding, tuple[int, ...]]:
     """The encoding that a part names, and the coordinates it reads."""
-    try:
+    encoding, settings, coordinates = _read(text, in_dim)
+    with _naming(text):
+        return encoding(len(coordinates), **settings), coordinates
+
+
+def _read(text: str, in_dim: int) -> tuple[type[Encoding], dict[str, Any], tuple[int, ...]]:
+    """The class that a part names, its parameters, and the coordinates it reads."""
+    with _naming(text):
         selector, coordinates = _split(text, in_dim)
         name, given = parse_selector(selector)
         encoding: type[Encoding] = default_registry().find("encoding", name).load()
         settings = validate_parameters("encoding", name, encoding, given)
-        return encoding(len(coordinates), **settings), coordinates
+        encoding.check_dimension(len(coordinates), **settings)
+        return encoding, settings, coordinates
+
+
+@contextmanager
+def _naming(text: str) -> Iterator[None]:
+    """Errors inside name the part."""
+    try:
+        yield
     except UsageError as error:
         raise ParameterError(f"composite: part {text!r}: {error}") from None
 

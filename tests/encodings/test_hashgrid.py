@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from encbench import ParameterError
+from encbench.plugins.parameters import validate_parameters
 from tests.encodings import tcnn_reference
 from tests.encodings.encoding_checks import (
     border_points,
@@ -242,6 +243,34 @@ def test_points_of_another_dimension_are_refused():
 def test_settings_that_make_no_grid_are_refused(settings, message):
     with pytest.raises(ParameterError, match=message):
         HashGrid(2, **settings)
+
+
+@pytest.mark.parametrize(
+    ("name", "least", "below"),
+    [
+        ("base_resolution", 1, 0),
+        ("per_level_scale", 1.0, 0.99),
+        ("init_scale", 0.0, -1e-9),
+    ],
+)
+def test_a_parameter_may_be_as_small_as_the_rules_allow_and_no_smaller(name, least, below):
+    asked = {"levels": 2, "log2_hashmap_size": 4, name: least}
+    valid = validate_parameters("encoding", "hashgrid", HashGrid, asked)
+    assert HashGrid(2, **valid)(random_points(5, 2).float()).shape == (5, 4)
+    with pytest.raises(ParameterError, match=name):
+        validate_parameters("encoding", "hashgrid", HashGrid, asked | {name: below})
+
+
+def test_a_table_has_at_most_2_to_the_30_entries():
+    validate_parameters("encoding", "hashgrid", HashGrid, {"log2_hashmap_size": 30})
+    for name, value in (("log2_hashmap_size", 31), ("max_resolution", 0)):
+        with pytest.raises(ParameterError, match=f"{name}={value} is not valid"):
+            validate_parameters("encoding", "hashgrid", HashGrid, {name: value})
+
+
+def test_levels_may_all_have_the_same_resolution():
+    grid = HashGrid(2, levels=3, base_resolution=8, max_resolution=8, log2_hashmap_size=6)
+    assert [level.resolution for level in grid.plan] == [8, 8, 8]
 
 
 def test_five_dimensions_are_refused():

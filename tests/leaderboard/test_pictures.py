@@ -12,6 +12,8 @@ from encbench_leaderboard.board.spectra_mean import resolved
 from encbench_leaderboard.board.table import Board, TaskBoard, boards
 from encbench_leaderboard.render import pictures, style
 from encbench_leaderboard.render.contact_sheet import busiest_crop, contact_sheet
+from encbench_leaderboard.render.html.data import Entries
+from encbench_leaderboard.render.html.plots import plot_data
 from encbench_leaderboard.render.plot import plot
 from encbench_leaderboard.report import blocks
 from encbench_leaderboard.report.figures.cost import cost_figure
@@ -22,6 +24,7 @@ from encbench_leaderboard.report.figures.spectra import spectra_figure
 from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
 from encbench.errors import UsageError
@@ -228,6 +231,27 @@ def test_a_picture_holds_only_the_best_of_many(results: Results, kind: str) -> N
     names = {text.get_text().split("\n")[0] for text in figure.legends[0].get_texts()}
     assert {f"e{place}" for place in range(3, SHOWN + 3)} <= names
     assert not {"e0", "e1", "e2"} & names
+
+
+def test_error_bars_end_where_the_interval_does_on_paper_and_on_the_page() -> None:
+    x, y, low, high = (np.array(v) for v in ([2.0, 6.0], [10.0, 20.0], [9.0, 17.0], [12.0, 21.0]))
+    points = blocks.Series(
+        "a", x, y, kind="points", low=low, high=high, x_low=x - 0.5, x_high=x + 0.25
+    )
+    panel = blocks.Panel(blocks.Axis("MB"), blocks.Axis("dB"), [points])
+    figure = blocks.Figure("cost", "costs", "", lambda: [panel], {"a": "a"})
+    drawing = plot(figure, style.colours(["a"]))
+    assert drawing is not None
+    across, upright = (
+        [segment.tolist() for segment in bars.get_segments()]
+        for bars in drawing.axes[0].collections
+        if isinstance(bars, LineCollection)
+    )
+    assert across == [[[1.5, 10.0], [2.25, 10.0]], [[5.5, 20.0], [6.25, 20.0]]]
+    assert upright == [[[2.0, 9.0], [2.0, 12.0]], [[6.0, 17.0], [6.0, 21.0]]]
+    (trace,) = plot_data(figure, Entries(["a"]))["traces"]
+    lengths = [trace[f"error_{axis}"][end] for axis in "xy" for end in ("arrayminus", "array")]
+    assert lengths == [[0.5, 0.5], [0.25, 0.25], [1.0, 3.0], [2.0, 1.0]]
 
 
 def test_several_seeds_are_one_mean_and_a_band(results: Results) -> None:

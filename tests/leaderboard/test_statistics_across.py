@@ -27,13 +27,18 @@ def test_friedmans_test_of_many_tasks_is_scipys(shift: float) -> None:
     assert friedman_p(ranks) == pytest.approx(expected, abs=0.02, rel=0.05)
 
 
-def test_friedmans_test_of_few_tasks_is_that_of_all_shuffles() -> None:
-    ranks = np.array([[1.0, 2.0, 3.0], [1.0, 2.0, 3.0], [1.5, 1.5, 3.0]])
+@pytest.mark.parametrize("tasks", [2, 3])
+def test_friedmans_test_of_few_tasks_is_that_of_all_shuffles(tasks: int) -> None:
+    ranks = np.array([[1.0, 2.0, 3.0], [1.0, 2.0, 3.0], [1.5, 1.5, 3.0]])[:tasks]
     observed = (ranks.sum(axis=0) ** 2).sum()
     shuffles = itertools.product(*[list(itertools.permutations(row)) for row in ranks])
     sums = [(np.sum(s, axis=0) ** 2).sum() >= observed - 1e-9 for s in shuffles]
     exact = sum(sums) / len(sums)
     assert friedman_p(ranks) == pytest.approx(exact, abs=4 * math.sqrt(exact / 4999))
+
+
+def test_no_p_is_below_one_in_as_many_shuffles_as_there_were() -> None:
+    assert friedman_p(np.tile([1.0, 2.0, 3.0, 4.0], (30, 1))) == 1 / 5000
 
 
 def test_ties_everywhere_have_no_test() -> None:
@@ -49,7 +54,9 @@ def test_equal_values_share_their_mean_rank_and_failures_those_after_all() -> No
     assert list(ranks_with_failures(np.array([math.nan, math.inf]), higher=False)) == [2.0, 1.0]
 
 
-@pytest.mark.parametrize(("won", "lost", "tied"), [(9, 1, 0), (5, 0, 2), (3, 3, 1), (0, 7, 0)])
+@pytest.mark.parametrize(
+    ("won", "lost", "tied"), [(9, 1, 0), (5, 0, 2), (3, 3, 1), (0, 7, 0), (1, 0, 4)]
+)
 def test_the_sign_test_is_the_binomial_test(won: int, lost: int, tied: int) -> None:
     ranks = np.array([[1.0, 2.0]] * won + [[2.0, 1.0]] * lost + [[1.5, 1.5]] * tied)
     found = sign_tests(ranks)[0]
@@ -69,6 +76,8 @@ def test_over_few_tasks_nothing_is_tested(results: Results) -> None:
     found = overview(boards(results.store.records()))
     assert found.tests is None
     assert "not tested" in overview_note(found)
+    fill(results, 5)
+    assert overview(boards(results.store.records())).tests is not None
 
 
 def test_over_many_tasks_wins_tell_encodings_apart(results: Results) -> None:

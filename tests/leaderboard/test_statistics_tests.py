@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 from encbench_leaderboard.statistics.holm import holm
 from encbench_leaderboard.statistics.pairs import Pairs, compare_all, p_values
-from encbench_leaderboard.statistics.sample import Cube
+from encbench_leaderboard.statistics.sample import Cube, group_means
 from encbench_leaderboard.statistics.signflip import SAMPLES, signflip_p, smallest_p
 from encbench_leaderboard.statistics.student import detectable, paired_t_p, t_half_width
 from hypothesis import given, settings
@@ -88,6 +89,11 @@ def test_sign_flips_agree_with_scipy(n: int) -> None:
         vectorized=True,
     )
     assert signflip_p(sample[None])[0] == pytest.approx(reference.pvalue, abs=1e-12)
+
+
+def test_fifteen_pairs_are_still_flipped_exactly() -> None:
+    # all of one sign: only the observed pattern and its negative are as extreme, of 2¹⁵
+    assert signflip_p(np.ones((1, 15)))[0] == 2.0**-14
 
 
 def test_random_sign_flips_come_near_all_of_them() -> None:
@@ -193,12 +199,20 @@ def test_a_test_that_could_never_be_significant_after_correction_is_not_asked() 
         assert found.significant().all()
 
 
+def test_a_p_of_five_percent_is_significant_and_none_above() -> None:
+    found = dataclasses.replace(
+        family(np.ones((3, 2, 1))), adjusted=np.array([0.05, 0.051, np.nan])
+    )
+    assert found.significant().tolist() == [True, False, False]
+
+
 def test_pairs_are_compared_only_where_both_finished() -> None:
     nan = math.nan
     values = np.array([[30.0, 32.0, nan, 50.0], [29.0, 31.5, 10.0, nan]])[:, :, None]
     found = family(values)
     assert found.units[0] == 2
     assert found.difference[0] == pytest.approx(0.75)
+    assert found.deviation[0] == pytest.approx(np.std([1.0, 0.5], ddof=1))
     assert found.p[0] == pytest.approx(stats.ttest_1samp([1.0, 0.5], 0.0).pvalue)
 
 
@@ -211,6 +225,12 @@ def test_seeds_of_one_image_are_one_observation() -> None:
     means = (images[:, None] + seeds).mean(axis=1)
     assert found.units[0] == 4
     assert found.p[0] == pytest.approx(stats.ttest_1samp(means, 0.0).pvalue)
+
+
+def test_means_of_groups_stand_in_the_order_of_their_first_rows() -> None:
+    values = np.array([[1.0, math.nan], [0.0, 5.0], [3.0, 7.0]])
+    found = group_means(values, np.array([9, 4, 9]))
+    assert found.tolist() == [[2.0, 7.0], [0.0, 5.0]]
 
 
 def test_without_a_common_unit_nothing_is_tested() -> None:

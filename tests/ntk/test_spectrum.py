@@ -16,6 +16,7 @@ from encbench import CoordinateMLP, NtkError, ParameterError
 from encbench.ntk import empirical_ntk, minimum_upper_bound, spectrum, weyl_check
 from encbench.ntk.autograd import jacobian
 from encbench.ntk.model import working_copy
+from encbench.ntk.spectrum import Spectrum
 from tests.ntk.grids import CollidingGrid, LearnedFeatures, SilentGrid
 from tests.ntk.test_kernel import Plain
 
@@ -112,6 +113,43 @@ def test_statistics_of_a_known_spectrum() -> None:
     assert found.effective_rank == pytest.approx(math.exp(entropy))
 
 
+def test_an_eigenvalue_at_the_floor_or_at_a_threshold_is_not_above_it() -> None:
+    found = Spectrum(np.array([4.0, 2.0, 1.0, 0.0]), floor=1.0, method="known")
+    assert (found.resolved_rank, found.negative) == (2, 0)
+    assert (found.count_above(2.0), found.count_above(1.0)) == (1, 2)
+    assert Spectrum(np.array([4.0, 1.0]), floor=1.0, method="known").minimum is None
+    assert Spectrum(np.array([4.0, 1.0]), floor=1.0, method="known").effective_rank == 1.0
+
+
+def test_a_quantile_is_known_where_both_of_its_neighbours_are_above_the_floor() -> None:
+    found = Spectrum(np.array([16.0, 8.0, 4.0, 2.0, 1.0]), floor=1.5, method="known")
+    quantiles = [found.quantile(q) for q in (1.0, 0.875, 0.5, 0.25, 0.249, 0.0)]
+    assert quantiles == [16.0, 12.0, 4.0, 2.0, None, None]
+
+
+def test_a_kernel_of_zeros_has_nothing_to_resolve() -> None:
+    found = spectrum(np.zeros((3, 3)))
+    assert (found.resolved_rank, found.effective_rank, found.minimum) == (0, 0.0, None)
+
+
+@pytest.mark.parametrize("size", [1e-3, 1.0, 1e6])
+def test_a_kernel_may_be_asymmetric_by_a_hundred_thousandth_of_its_largest_entry(
+    size: float,
+) -> None:
+    kernel = size * np.eye(3)
+    kernel[2, 0] = 0.9e-5 * size
+    assert spectrum(kernel).resolved_rank == 3
+    kernel[2, 0] = 1.1e-5 * size
+    with pytest.raises(NtkError, match="not symmetric"):
+        spectrum(kernel)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_the_floor_of_a_kernel_without_negative_eigenvalues_is_eight_ulps(dtype: type) -> None:
+    found = spectrum(np.diag([4.0, 2.0, 1.0]).astype(dtype))
+    assert found.floor == 8 * 4.0 * np.finfo(dtype).eps
+
+
 def test_negative_eigenvalues_are_counted_and_raise_the_floor() -> None:
     found = spectrum(np.diag([1.0, 1e-6, -1e-8]))
     assert found.negative == 1
@@ -136,9 +174,10 @@ def test_what_is_no_kernel_is_refused(kernel: np.ndarray, complaint: str) -> Non
         spectrum(kernel)
 
 
-def test_quantiles_outside_the_unit_interval_are_refused() -> None:
+@pytest.mark.parametrize("q", [95, 1.5, -0.1])
+def test_quantiles_outside_the_unit_interval_are_refused(q: float) -> None:
     with pytest.raises(ParameterError, match=r"\[0, 1\]"):
-        spectrum(np.eye(2)).quantile(95)
+        spectrum(np.eye(2)).quantile(q)
 
 
 @pytest.mark.parametrize("outputs", ["trace", "full"])
@@ -172,6 +211,32 @@ def test_the_check_allows_what_rounding_can_do_and_no_more(times: float, holds: 
     check = weyl_check(dataclasses.replace(ntk, total=lower))
     assert check.ok is holds
     assert check.worst == pytest.approx(times * tolerance, rel=0.2)
+
+
+@pytest.mark.parametrize(("largest", "worst"), [(3.0, 0.0), (2.5, 0.5)])
+def test_the_encodings_smallest_eigenvalue_is_a_term_of_the_inequality(
+    largest: float, worst: float
+) -> None:
+    x = torch.rand(4, 2, dtype=torch.float64)
+    unit = torch.eye(4, dtype=torch.float64)
+    ntk = dataclasses.replace(
+        empirical_ntk(CoordinateMLP(CollidingGrid(), 1, width=8), x),
+        total=largest * unit,
+        parts={"mlp": unit, "encoding": 2 * unit},
+    )
+    check = weyl_check(ntk)
+    assert (check.ok, check.worst) == (worst == 0, worst)
+    assert check.tolerance == 8 * np.finfo(float).eps * (largest + 1 + 2)
+
+
+def test_kernels_of_more_than_a_thousand_points_are_looked_at_to_their_last_row() -> None:
+    kernel = 2 * torch.eye(1026, dtype=torch.float64)
+    assert minimum_upper_bound(kernel) == 2.0
+    kernel[1025, 3] = 1.0
+    with pytest.raises(NtkError, match="not symmetric"):
+        spectrum(kernel)
+    kernel[3, 1025] = 1.0
+    assert minimum_upper_bound(kernel) == 1.0
 
 
 def test_the_check_needs_the_parts() -> None:

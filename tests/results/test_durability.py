@@ -43,6 +43,15 @@ def test_a_record_is_on_the_disk_before_it_takes_its_place(tmp_path, result, on_
     assert "records" in flushed, "the renaming itself"
 
 
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="the system has no /proc")
+def test_the_list_of_suites_and_its_folder_are_flushed(tmp_path, on_disk):
+    flushed, _ = on_disk
+    store = Store(tmp_path)
+    with store.writing():
+        store.write_suite({"name": "quick"})
+    assert {"run.new", tmp_path.name} <= flushed
+
+
 def test_the_earlier_record_is_put_back_where_the_new_one_cannot_take_its_place(
     tmp_path, result, monkeypatch
 ):

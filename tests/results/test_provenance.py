@@ -118,8 +118,8 @@ def test_a_working_directory_that_was_removed_has_no_commit(tmp_path, monkeypatc
     gone = tmp_path / "gone"
     gone.mkdir()
     code = (
-        "import os, sys; os.rmdir(os.getcwd()); "
-        "from encbench.results import provenance; print(provenance.git_commit())"
+        "import os; from encbench.results import provenance; os.rmdir(os.getcwd()); "
+        "print(provenance.git_commit())"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=gone, capture_output=True, text=True, check=False

@@ -409,6 +409,19 @@ def test_a_folder_that_is_a_file_or_missing_is_one_clear_line(tmp_path):
         Store(tmp_path / "nowhere").records()
 
 
+def test_a_folder_without_records_has_none(tmp_path):
+    assert Store(tmp_path).records() == []
+    assert Store(tmp_path).keys() == []
+
+
+def test_a_folder_that_is_taken_away_while_it_is_written_is_one_clear_line(tmp_path):
+    store = Store(tmp_path / "results")
+    with store.writing():
+        shutil.rmtree(store.directory)
+        with pytest.raises(StoreError, match=r"cannot write .*run\.json"):
+            store.write_suite({"name": "quick"})
+
+
 def test_thousands_of_leftovers_are_cleared(tmp_path, result):
     store = Store(tmp_path)
     with store.writing():

@@ -1,6 +1,7 @@
 """The rate at which a cell is trained: given, or by a rule from its optimizer and network."""
 
 import math
+import random
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from encbench import Suite, ntk, plan
 from encbench.plugins.registry import default_registry
 from encbench.run.cell import LR_POINTS, run_cell
 from encbench.run.parts import build_model, build_task, cell_streams
+from tests.sample_plugin import Scaled, Wave, module, registry_of
 
 
 def first_cell(suite, registry, network=None, **training):
@@ -115,6 +117,25 @@ def test_training_that_was_begun_again_is_training_at_that_rate(registry, suite)
     np.testing.assert_array_equal(halved.arrays["loss"], given.arrays["loss"])
     np.testing.assert_array_equal(halved.arrays["spectrum_end"], given.arrays["spectrum_end"])
     assert halved.record.metrics["psnr"].value == given.record.metrics["psnr"].value
+
+
+def test_weights_drawn_by_random_or_numpy_are_the_same_when_training_begins_again(suite):
+    drawn = []
+
+    class Drawn(Scaled):
+        def __init__(self, in_dim: int, *, scale: float = 1.0) -> None:
+            super().__init__(in_dim, scale=scale)
+            drawn.append((random.random(), np.random.random()))  # noqa: NPY002
+
+    class Shuffled(Wave):
+        def __init__(self) -> None:
+            super().__init__()
+            random.random(), np.random.random()  # noqa: NPY002 # before the weights
+
+    registry = registry_of(ours=module(encodings={"scaled": Drawn}, tasks={"wave": Shuffled}))
+    record = run_cell(first_cell(suite, registry, lr_factor=500.0), registry).record
+    assert record.learning_rate.halvings >= 1
+    assert len(set(drawn)) == 1 < len(drawn)
 
 
 def test_a_rate_that_was_given_is_never_halved(registry, suite):

@@ -3,8 +3,10 @@
 import hashlib
 import json
 import math
+import pickle
 import shutil
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -17,6 +19,8 @@ from encbench.results.agreement import agreement
 from encbench.results.records import CellResult
 from encbench.run.cell import run_cell
 from encbench.run.repeat import prepare
+from encbench.suite.config import TrainingConfig
+from encbench.suite.file import override
 from tests.sample_plugin import Scaled, Wave, module, registry_of
 
 
@@ -83,6 +87,27 @@ def test_threads_are_those_of_the_record_and_put_back(again, registry, suite, tm
     code, said = again(run.records[0].path)
     assert (code, torch.get_num_threads()) == (0, before)
     assert "threads" not in said
+
+
+def test_a_batch_larger_than_the_epoch_fits_where_it_is_the_default_and_not_where_it_was_set(
+    again, registry, suite, tmp_path
+):
+    class Few(Wave):
+        training: ClassVar = {"batch_size": 99}
+
+    ours = module(encodings={"scaled": Scaled}, tasks={"wave": Few})
+    registry = registry_of(ours=ours)
+    steps = {"training": TrainingConfig(steps=3)}
+    for size, status in {"default": "ok", 99: "failed", 98: "failed"}.items():
+        given = {} if size == "default" else {"batch_size": size}
+        asked = override(suite.model_copy(update=steps), {"training": given})
+        (cell,) = pickle.loads(pickle.dumps(plan(asked, registry)))
+        result = run_cell(cell, registry)
+        assert result.record.status == status
+        store = Store(tmp_path / str(size))
+        with store.writing():
+            stored = store.write(result.record, result.arrays, result.pictures)
+        assert "equal to the last digit" in again(stored.path, registry=registry)[1]
 
 
 def test_a_metric_that_differs_is_named_with_its_size(again, stored, tmp_path):

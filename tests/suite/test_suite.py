@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from encbench import Store, Suite, UsageError, load_suite, plan
-from encbench.errors import SuiteError
+from encbench.errors import PluginError, SuiteError
 from encbench.plugins.registry import default_registry
 from encbench.results.merging import merged_suites
 from encbench.suite.config import cell_key
@@ -221,6 +221,10 @@ def test_a_cell_asked_for_twice_keeps_its_first_label_and_both_are_named(registr
     assert cell.encoding.label == "first"
     assert "wave × first seed 0" in caplog.text
     assert "also as wave × second" in caplog.text
+    assert caplog.text.count("more than once") == 1
+    caplog.clear()
+    plan(suite, registry)
+    assert not caplog.records
 
 
 def test_a_file_name_that_cannot_be_written_down_costs_its_own_cell(suite, caplog):
@@ -251,6 +255,101 @@ def test_a_dimension_that_an_encoding_does_not_take_stops_the_plan(suite, dim, t
     registry = registry_of(ours=module(encodings={"scaled": Higher}, tasks={"wave": Wave}))
     message = rf"encoding 'scaled\S*' takes points of {takes} coordinates, task 'wave' has 1; leave"
     with pytest.raises(SuiteError, match=message):
+        plan(suite, registry)
+
+
+def test_parts_of_a_composite_that_do_not_fit_the_task_stop_the_plan(suite):
+    registry = default_registry()
+    for part, problem in {
+        "triplane": "takes points of 3 coordinates, got 2",
+        "ffe@2": "there is no coordinate 2",
+        "ffe@0": "no part of .* reads coordinate 1",
+        'composite:parts=["kplanes"]@1': "takes points of 2 to 4 coordinates, got 1",
+    }.items():
+        entry = SuiteEntry(name="composite", parameters={"parts": [part]})
+        asked = {"encodings": [entry], "tasks": [SuiteEntry.from_text("image:side=8")]}
+        with pytest.raises(SuiteError, match=f"task 'image:side=8': composite: .*{problem}"):
+            plan(suite.model_copy(update=asked), registry)
+
+
+def test_an_encoding_whose_check_of_the_dimension_fails_is_named(suite):
+    class Faulty(Scaled):
+        @classmethod
+        def check_dimension(cls, in_dim, **parameters):
+            raise KeyError("levels")
+
+    registry = registry_of(ours=module(encodings={"scaled": Faulty}, tasks={"wave": Wave}))
+    with pytest.raises(PluginError, match=r"encoding 'scaled' of ours 1\.0 failed: KeyError"):
+        plan(suite, registry)
+
+
+def test_several_targets_are_cells_labelled_by_what_is_not_the_default(suite):
+    class Heights(Wave):
+        def __init__(self, *, height: float = 1.0, names: str = "a") -> None: ...
+
+        @classmethod
+        def targets(cls, **parameters):
+            return [{**parameters, "height": height} for height in (1.0, 2.0)]
+
+        @classmethod
+        def data_hash(cls, **parameters):
+            return f"hash of {parameters['height']}"
+
+    registry = registry_of(ours=module(encodings={"scaled": Scaled}, tasks={"wave": Heights}))
+    cells = plan(suite, registry)
+    assert [cell.task.label for cell in cells] == ["wave", "wave:height=2.0"]
+    assert [cell.task.parameters["names"] for cell in cells] == ["a", "a"]
+    assert [cell.data_hash for cell in cells] == ["hash of 1.0", "hash of 2.0"]
+
+
+def test_a_task_all_of_whose_targets_are_left_out_is_an_error(suite):
+    class Nameless(Wave):
+        def __init__(self, *, path: str = "a") -> None: ...
+
+        @classmethod
+        def targets(cls, **parameters):
+            return [{"path": "\udcff"}]
+
+    registry = registry_of(ours=module(encodings={"scaled": Scaled}, tasks={"wave": Nameless}))
+    with pytest.raises(SuiteError, match="'wave' has no target whose name can be recorded"):
+        plan(suite, registry)
+
+
+def test_training_is_100_epochs_of_256_points_a_batch_where_nobody_says_otherwise(registry, suite):
+    silent = suite.model_copy(update={"training": type(suite.training)()})
+    (cell,) = plan(silent, registry)
+    assert (cell.training.epochs, cell.training.steps) == (100, None)
+    assert cell.training.batch_size == 256
+
+
+def test_an_entry_has_a_network_of_its_own(registry, suite):
+    entry = suite.tasks[0].model_copy(update={"network": {"width": 7}})
+    (cell,) = plan(suite.model_copy(update={"tasks": [entry]}), registry)
+    assert (cell.network.width, cell.network.depth) == (7, 1)
+
+
+def test_settings_of_an_entry_that_do_not_fit_together_are_named(registry, suite):
+    entry = suite.encodings[0].model_copy(update={"training": {"epochs": 3, "steps": 4}})
+    with pytest.raises(SuiteError, match="training of wave × scaled: give epochs or steps"):
+        plan(suite.model_copy(update={"encodings": [entry]}), registry)
+
+
+def test_a_length_that_is_none_leaves_the_tasks_own(suite):
+    class Slow(Wave):
+        training: ClassVar = {"epochs": 7}
+
+    registry = registry_of(ours=module(encodings={"scaled": Scaled}, tasks={"wave": Slow}))
+    unset = type(suite.training)(steps=None, epochs=None)
+    (cell,) = plan(suite.model_copy(update={"training": unset}), registry)
+    assert (cell.training.epochs, cell.training.steps) == (7, None)
+
+
+def test_an_encoding_whose_parameters_cannot_be_read_is_named(suite):
+    class Untyped(Scaled):
+        def __init__(self, in_dim, *, scale=1.0): ...
+
+    registry = registry_of(ours=module(encodings={"scaled": Untyped}, tasks={"wave": Wave}))
+    with pytest.raises(PluginError, match=r"'scaled' of ours .* 'scale' has no type annotation"):
         plan(suite, registry)
 
 

@@ -104,6 +104,33 @@ def test_a_perfect_network_is_found_perfect(ball):
     assert task.progress_metric(oracle(task)) > 0.99
 
 
+def test_depth_is_in_parts_of_the_box_and_1_where_there_is_nothing(ball):
+    task = OccupancyTask(mesh=ball, resolution=32, side=49)
+    for depth in task.evaluate(oracle(task)).comparisons["depth"]:
+        # from azimuth 25° and elevation 20°; the box is Σ |direction| deep, the ball 1
+        a, e = np.radians(25), np.radians(20)
+        deep = np.cos(e) * np.sin(a) + np.sin(e) + np.cos(e) * np.cos(a)
+        assert depth[24, 24, 0] == pytest.approx(0.5 - 0.5 / deep, abs=0.005)
+        assert depth[24, 24, 0] == depth[..., 0].min()
+        assert depth[0, 0, 0] == 1
+
+
+def test_the_picture_of_a_perfect_network_is_that_of_the_solid(tmp_path):
+    path = tmp_path / "bar.ply"
+    trimesh.creation.box((1.0, 0.4, 0.2)).export(path)
+    task = OccupancyTask(mesh=str(path), resolution=48, side=48)
+
+    def bar(x):
+        inside = np.min([0.5, 0.2, 0.1] - np.abs(x.numpy() - 0.5), axis=1)
+        return torch.sigmoid(torch.from_numpy(400.0 * inside)).float()[:, None]
+
+    pictures = task.evaluate(bar).pictures
+    difference = np.abs(pictures["prediction"].astype(int) - pictures["target"])
+    # all but the edges, where a normal is between two sides
+    assert np.median(difference) == 0
+    assert (difference > 16).mean() < 0.025
+
+
 def test_a_network_that_says_outside_everywhere_has_outcomes_too(ball):
     task = OccupancyTask(mesh=ball, resolution=16, side=32)
 

@@ -1,13 +1,12 @@
 """Training learns, notices divergence at its step, and draws batches as it should."""
 
 import math
-from typing import ClassVar
 
 import numpy as np
 import pytest
 import torch
 
-from encbench import CoordinateMLP, Encoding, ParameterError, Task
+from encbench import CoordinateMLP, Encoding, ParameterError
 from encbench.suite.config import TrainingConfig
 from encbench.training.loop import Diverged, Training, predictor, total_steps, train
 from encbench.training.optimizers import Adam, Sgd
@@ -104,6 +103,31 @@ def test_divergence_is_noticed_at_the_step_where_the_loss_stops_being_finite():
     assert caught.value.step == first
     assert result.steps == first - 1
     assert np.isfinite(result.loss).all()
+
+
+def test_a_loss_that_is_infinite_from_the_start_is_noticed_at_the_first_step():
+    model, task, config = setup()
+    task.y = task.y + math.inf
+    result = Training()
+    with pytest.raises(Diverged) as caught:
+        train(model, task, config, lr=0.1, result=result, **generators())
+    assert (caught.value.step, result.steps, result.epochs, result.loss) == (1, 0, 0.0, [])
+
+
+def test_a_long_loss_curve_is_512_means_in_float64():
+    model, task, config = setup(batch_size=64, steps=700, evaluations=1)
+    first = torch.mean((model(task.x.float()) - task.y) ** 2).item()
+    curves = train(model, task, config, lr=0.1, **generators()).arrays()
+    assert {name: len(curve) for name, curve in curves.items()} == {
+        **{"loss_step": 512, "loss": 512, "curve_step": 2, "curve": 2}
+    }
+    assert (curves["loss_step"][0], curves["loss_step"][-1]) == (1, 700)
+    assert curves["loss"][0] == pytest.approx(first, rel=1e-5)
+    assert curves["loss"].dtype == np.float64
+
+
+def test_what_was_not_trained_has_no_steps():
+    assert (Training().steps, Training().epochs) == (0, 0.0)
 
 
 def test_the_best_value_is_kept_beside_the_last():
@@ -225,6 +249,46 @@ def test_parameters_that_overflow_are_noticed_before_anyone_looks_at_them():
     assert not looked
 
 
+def test_a_last_step_that_overshoots_diverges_though_the_curve_does_not_show_it():
+    class Clipped(Wave):
+        def progress_metric(self, predict):
+            return 10.0
+
+    model, _, config = setup(steps=1, evaluations=1)
+    with pytest.raises(Diverged) as caught:
+        train(model, Clipped(), config, lr=1e45, **generators())
+    assert caught.value.step == 1
+
+
+def test_predictions_that_are_no_number_at_the_end_are_divergence():
+    class Lost(Wave):
+        quality = iter([10.0, 11.0, math.nan])
+
+        def progress_metric(self, predict):
+            return next(self.quality)
+
+    model, _, config = setup(steps=8, evaluations=2)
+    result = Training()
+    with pytest.raises(Diverged) as caught:
+        train(model, Lost(), config, lr=0.1, result=result, **generators())
+    assert (caught.value.step, result.steps) == (8, 8)
+
+
+def test_the_curve_is_denser_at_the_start_where_it_is_steep():
+    model, task, config = setup(steps=64, evaluations=4)
+    assert train(model, task, config, lr=0.1, **generators()).curve_step == [0, 4, 16, 36, 64]
+
+
+def test_progress_is_told_of_the_first_check_and_of_the_end():
+    model, task, config = setup(steps=100, evaluations=1)
+    told = []
+    result = train(
+        model, task, config, lr=0.1, progress=lambda *news: told.append(news), **generators()
+    )
+    assert [(done, total) for done, total, _ in told] == [(64, 100), (100, 100)]
+    assert told[-1][2] == pytest.approx(result.loss[-1])
+
+
 def test_callbacks_come_after_exactly_that_many_steps():
     model, task, config = setup(steps=10)
     before = [parameter.detach().clone() for parameter in model.parameters()]
@@ -253,14 +317,8 @@ def test_a_batch_larger_than_the_epoch_is_refused():
         total_steps(TrainingConfig(batch_size=99, steps=1), 64)
 
 
-def test_a_default_batch_larger_than_the_epoch_is_the_whole_epoch():
-    class Small(Wave):
-        training: ClassVar = {"batch_size": 99}
-
-    for config, task in ({}, Task), ({"batch_size": 99}, Small):
-        assert total_steps(TrainingConfig(epochs=3, **config), 64, task) == 3
-        with pytest.raises(ParameterError, match="exceeds"):
-            total_steps(TrainingConfig(epochs=3, batch_size=98), 64, task)
+def test_a_batch_larger_than_the_epoch_that_nobody_set_is_the_whole_epoch():
+    assert total_steps(TrainingConfig(epochs=3), 64) == 3
 
 
 def test_logits_are_squashed_for_prediction_and_not_for_the_loss():
