@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from tests.processes import call, outside
 
 PACKAGES = Path(__file__).parent.parent / "third_party"
 
@@ -28,14 +29,8 @@ def site(tmp_path_factory):
 
 
 def encbench(site, *arguments, cwd=None):
-    return subprocess.run(
-        [sys.executable, "-m", "encbench", *arguments],
-        env={**os.environ, "PYTHONPATH": str(site), "COLUMNS": "200"},
-        capture_output=True,
-        text=True,
-        cwd=cwd,
-        check=False,
-    )
+    environment = {**outside(), "PYTHONPATH": str(site), "COLUMNS": "200"}
+    return call("encbench", *arguments, cwd=cwd, env=environment)
 
 
 def test_its_encoding_is_listed_and_the_broken_one_is_a_warning_and_a_row(site):

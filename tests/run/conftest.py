@@ -14,6 +14,9 @@ from typing import Any
 
 import pytest
 
+from tests import processes
+from tests.processes import outside
+
 GUARD = 900.0
 """Seconds after which a wait has failed. No test expects anything of the machine's speed."""
 FAULTS = Path(__file__).parent.parent / "third_party" / "encbench-faults"
@@ -37,8 +40,7 @@ points = 12
 
 def environment(**more: str) -> dict[str, str]:
     """One thread a process, and nothing of the pytest that runs this."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")}
-    return {**kept, "OMP_NUM_THREADS": "1", "COLUMNS": "200", **more}
+    return {**outside(), "OMP_NUM_THREADS": "1", "COLUMNS": "200", **more}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -55,15 +57,12 @@ class Run:
         self.out = Path(arguments[arguments.index("-o") + 1])
         self._log = folder / f"{self.out.name}.log"
         with self._log.open("a") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "encbench", "run", "--no-report", *arguments],
-                stdout=log,
-                stderr=log,
+            self.process = processes.start(
+                *("encbench", "run", "--no-report", *arguments),
+                log=log,
                 cwd=folder,
                 env=environment(**more),
                 start_new_session=True,
-                # a shell's background jobs ignore Ctrl-C, and whoever runs this may be one
-                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
             )
 
     def said(self) -> str:
@@ -146,7 +145,7 @@ class Cluster:
         self.file = folder / "scheduler.json"
         self.environment = environment(**more)
         self.faults = more.get("PYTHONPATH", "")
-        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.processes: dict[str, processes.Process] = {}
         self._start("scheduler", "scheduler", "--port", "0", "--scheduler-file", str(self.file))
         deadline = time.monotonic() + GUARD
         while not self.file.exists():
@@ -177,10 +176,9 @@ class Cluster:
 
     def _start(self, name: str, *arguments: str) -> None:
         with (self.folder / f"{name}.log").open("a") as log:
-            self.processes[name] = subprocess.Popen(
-                [sys.executable, "-m", "dask", *arguments, "--host", "127.0.0.1", "--no-dashboard"],
-                stdout=log,
-                stderr=log,
+            self.processes[name] = processes.start(
+                *("dask", *arguments, "--host", "127.0.0.1", "--no-dashboard"),
+                log=log,
                 env=self.environment,
                 cwd=self.folder,
                 start_new_session=True,
