@@ -185,11 +185,23 @@ class Cluster:
             )
 
 
-@pytest.fixture
-def cluster(tmp_path: Path, faults: str) -> Iterator[Cluster]:
+def started_in(folder: Path, faults: str) -> Iterator[Cluster]:
     pytest.importorskip("distributed", reason="Dask is an optional extra")
-    folder = tmp_path / "cluster"
-    folder.mkdir()
-    started = Cluster(folder, PYTHONPATH=faults, FAULTS=str(tmp_path))
+    (folder / "cluster").mkdir()
+    started = Cluster(folder / "cluster", PYTHONPATH=faults, FAULTS=str(folder))
     yield started
     started.close()
+
+
+@pytest.fixture
+def cluster(tmp_path: Path, faults: str) -> Iterator[Cluster]:
+    """A scheduler; the test starts its workers, and may end any of them."""
+    yield from started_in(tmp_path, faults)
+
+
+@pytest.fixture(scope="module")
+def shared_cluster(tmp_path_factory: pytest.TempPathFactory, faults: str) -> Iterator[Cluster]:
+    """With a worker "one" of three threads, for tests after which both still run."""
+    for started in started_in(tmp_path_factory.mktemp("shared"), faults):
+        started.worker("one", "--nthreads", "3")
+        yield started
