@@ -18,7 +18,7 @@ from typing import IO
 
 import psutil
 
-from tests import fork_server
+from tests import forkserver
 
 FORKED = ("encbench", "dask")
 READ_LATE = ("COLUMNS", "PYTHONPATH", "FAULTS")
@@ -82,7 +82,7 @@ def start(
     folder = str(cwd or Path.cwd())
     told = [str(argument) for argument in arguments]
     if sys.platform == "linux" and module in FORKED and _without_late(env) == _server()[1]:
-        request = fork_server.Request(module, told, folder, env, start_new_session)
+        request = forkserver.Request(module, told, folder, env, start_new_session)
         files = [log.fileno(), (errors or log).fileno()]
         return Forked(_ask(request, files))
     return subprocess.Popen(
@@ -120,7 +120,7 @@ def _server() -> tuple[socket.socket, dict[str, str], subprocess.Popen[bytes]]:
     """Started with the first process that a test starts; it ends with this process."""
     here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with there:
-        command = [sys.executable, fork_server.__file__, str(there.fileno())]
+        command = [sys.executable, forkserver.__file__, str(there.fileno())]
         environment = _without_late(outside())
         server = subprocess.Popen(
             command,

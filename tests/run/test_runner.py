@@ -198,13 +198,12 @@ def test_the_first_training_of_a_process_is_not_charged_with_imports(tmp_path):
         "record = run_cell(plan(suite, default_registry())[0], default_registry(),\n"
         "    watch=watch).record\n"
         "assert record.status == 'ok', record.error\n"
-        "print(seen['evaluation'] - seen['training'], 'torch._dynamo' in sys.modules)\n"
+        "print(seen['evaluation'] - seen['training'])\n"
     )
     done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    modules, compiler = done.stdout.split()
-    assert int(modules) < 20
-    assert compiler == "False", "some eight hundred modules, for which nothing here has a use"
+    # the optimizer's imports are some eight hundred modules
+    assert int(done.stdout) < 20
 
 
 def test_the_best_value_of_a_metric_that_should_fall_is_the_lowest(odd_registry, suite):
