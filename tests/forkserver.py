@@ -3,6 +3,11 @@
 ``tests.processes`` starts it as a script, with the number of a socket. Each message through that is
 answered with a number: a request, which comes with two open files for standard output and error,
 with the new process's; the number of a process that has ended with its exit code.
+
+A process that it forked starts others by ``multiprocessing``: worker processes of Dask, encbench's
+own fork server. So that these need not import it all anew, each such process has a twin, forked
+before anything ran, that becomes the first of them. In the command line of all of them stands
+"forkserver", as in that of the process which multiprocessing would have started.
 """
 
 from __future__ import annotations
@@ -33,6 +38,7 @@ PACKAGES = ("encbench", "encbench_encodings", "encbench_tasks", "encbench_leader
 SCRIPTS = ("__main__", "fork_server", "import_probe", "pytest_plugin")
 """Modules that do something when they are imported, or are for processes of another kind."""
 LIBRARIES = ("dask.cli", "distributed.cli.dask_scheduler", "distributed.cli.dask_worker")
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Request(NamedTuple):
@@ -98,9 +104,12 @@ def keep_twin() -> CodeType | None:
     comes it ends with this process.
     """
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    # a signal to the group must not end the twin, which is no process of the program yet
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     if (twin := os.fork()) == 0:
         ours.close()
         return wait_as_twin(theirs)
+    signal.pthread_sigmask(signal.SIG_SETMASK, before)
     theirs.close()
     owner, start_anew = os.getpid(), util.spawnv_passfds
 
@@ -120,9 +129,10 @@ def keep_twin() -> CodeType | None:
 
 
 def wait_as_twin(requests: socket.socket) -> CodeType:
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    for number in handlers:
-        signal.signal(number, signal.SIG_IGN)  # to the group, before there was such a process
+    """What to run, with the open files, environment and signals of a process started for it."""
+    handlers = {number: signal.getsignal(number) for number in SIGNALS}
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
     message, received, _, _ = socket.recv_fds(requests, 1 << 20, 256)
     if not message:
         os._exit(0)

@@ -71,17 +71,19 @@ def start(
     cwd: Path | None = None,
     env: dict[str, str] | None = None,
     start_new_session: bool = False,
+    afresh: bool = False,
 ) -> Process:
     """``python -m module arguments``, with standard output, and error if not apart, to ``log``.
 
     On Linux the process is forked from one that has imported torch and all of encbench, which
-    takes seconds; what it is given, does and leaves is that of a process of its own. It is one
-    started afresh elsewhere, and where a variable differs that Python or a library reads first.
+    takes seconds; what it is given, does and leaves is that of a process of its own. It is started
+    afresh elsewhere, where asked to, and where a variable differs that a library reads at import.
     """
     env = outside() if env is None else env
     folder = str(cwd or Path.cwd())
     told = [str(argument) for argument in arguments]
-    if sys.platform == "linux" and module in FORKED and _without_late(env) == _server()[1]:
+    may_fork = sys.platform == "linux" and module in FORKED and not afresh
+    if may_fork and _without_late(env) == _server()[1]:
         request = forkserver.Request(module, told, folder, env, start_new_session)
         files = [log.fileno(), (errors or log).fileno()]
         return Forked(_ask(request, files))
@@ -103,11 +105,17 @@ def _without_late(environment: dict[str, str]) -> dict[str, str]:
 
 
 def call(
-    module: str, *arguments: object, cwd: Path | None = None, env: dict[str, str] | None = None
+    module: str,
+    *arguments: object,
+    cwd: Path | None = None,
+    env: dict[str, str] | None = None,
+    afresh: bool = False,
 ) -> subprocess.CompletedProcess[str]:
     """``python -m module arguments``, to its end."""
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as errors:
-        code = start(module, *arguments, log=out, errors=errors, cwd=cwd, env=env).wait()
+        code = start(
+            module, *arguments, log=out, errors=errors, cwd=cwd, env=env, afresh=afresh
+        ).wait()
         said = []
         for file in (out, errors):
             file.seek(0)

@@ -28,9 +28,9 @@ def site(tmp_path_factory):
     return target
 
 
-def encbench(site, *arguments, cwd=None):
+def encbench(site, *arguments, cwd=None, afresh=False):
     environment = {**outside(), "PYTHONPATH": str(site), "COLUMNS": "200"}
-    return call("encbench", *arguments, cwd=cwd, env=environment)
+    return call("encbench", *arguments, cwd=cwd, env=environment, afresh=afresh)
 
 
 def test_its_encoding_is_listed_and_the_broken_one_is_a_warning_and_a_row(site):
@@ -59,6 +59,7 @@ def test_its_encoding_runs_here_and_in_workers(site, tmp_path, jobs):
         *("--steps", "20", "--batch-size", "64", "--width", "16", "--ntk-points", "16"),
         *("-j", str(jobs), "-o", "out"),
         cwd=tmp_path,
+        afresh=True,
     )
     assert done.returncode == 0, done.stderr
     assert "sawtooth:levels=3" in (tmp_path / "out" / "leaderboard.md").read_text()

@@ -140,8 +140,9 @@ def faults(tmp_path_factory: pytest.TempPathFactory) -> str:
 class Cluster:
     """A Dask scheduler and workers on the loopback."""
 
-    def __init__(self, folder: Path, **more: str) -> None:
+    def __init__(self, folder: Path, *, afresh: bool = False, **more: str) -> None:
         self.folder = folder
+        self._afresh = afresh
         self.file = folder / "scheduler.json"
         self.environment = environment(**more)
         self.faults = more.get("PYTHONPATH", "")
@@ -182,6 +183,7 @@ class Cluster:
                 env=self.environment,
                 cwd=self.folder,
                 start_new_session=True,
+                afresh=self._afresh,
             )
 
 
