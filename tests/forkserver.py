@@ -15,6 +15,7 @@ from __future__ import annotations
 import fcntl
 import gc
 import json
+import logging
 import os
 import runpy
 import signal
@@ -50,13 +51,14 @@ class Request(NamedTuple):
 
 
 def import_all() -> None:
+    # first, for encbench imports it with its logging off
+    if find_spec("distributed"):
+        for name in LIBRARIES:
+            import_module(name)
     for package in map(import_module, PACKAGES):
         for module in walk_packages(package.__path__, f"{package.__name__}."):
             if module.name.rpartition(".")[2] not in SCRIPTS:
                 import_module(module.name)
-    if find_spec("distributed"):
-        for name in LIBRARIES:
-            import_module(name)
     load_optimizers()
 
 
@@ -95,6 +97,10 @@ def become(request: Request) -> None:
     sys.path[:1] = [request.folder, *filter(None, search)]
     sys.argv = [request.module, *request.arguments]
     np.random.seed()  # noqa: NPY002
+    if request.module == "encbench":
+        # as where encbench.run.executors.dask is the first to import it
+        for name in ("distributed", "distributed.client"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 def keep_twin() -> CodeType | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -21,8 +22,10 @@ import psutil
 from tests import forkserver
 
 FORKED = ("encbench", "dask")
-READ_LATE = ("COLUMNS", "PYTHONPATH", "FAULTS")
-"""Variables that a program reads when it runs, or that a forked process takes over."""
+READ_EARLY = re.compile(
+    "(?!PYTHONPATH$)(PYTHON|OMP_|KMP_|MKL_|OPENBLAS_|MPL|DASK_|LANG|LC_|FORCE_|TERM)"
+)
+"""Variables that Python or a library reads at import; others a forked process takes over."""
 
 
 class Forked:
@@ -83,7 +86,7 @@ def start(
     folder = str(cwd or Path.cwd())
     told = [str(argument) for argument in arguments]
     may_fork = sys.platform == "linux" and module in FORKED and not afresh
-    if may_fork and _without_late(env) == _server()[1]:
+    if may_fork and _early(env) == _early(_server()[1]):
         request = forkserver.Request(module, told, folder, env, start_new_session)
         files = [log.fileno(), (errors or log).fileno()]
         return Forked(_ask(request, files))
@@ -100,8 +103,8 @@ def start(
     )
 
 
-def _without_late(environment: dict[str, str]) -> dict[str, str]:
-    return {k: v for k, v in environment.items() if k not in READ_LATE}
+def _early(environment: dict[str, str]) -> dict[str, str]:
+    return {k: v for k, v in environment.items() if READ_EARLY.match(k)}
 
 
 def call(
@@ -129,7 +132,7 @@ def _server() -> tuple[socket.socket, dict[str, str], subprocess.Popen[bytes]]:
     here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with there:
         command = [sys.executable, forkserver.__file__, str(there.fileno())]
-        environment = _without_late(outside())
+        environment = {k: v for k, v in outside().items() if k != "PYTHONPATH"}
         server = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
