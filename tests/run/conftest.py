@@ -53,7 +53,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 class Run:
     """``encbench run`` in a process group of its own."""
 
-    def __init__(self, folder: Path, *arguments: str, **more: str) -> None:
+    def __init__(self, folder: Path, *arguments: str, afresh: bool = False, **more: str) -> None:
         self.out = Path(arguments[arguments.index("-o") + 1])
         self._log = folder / f"{self.out.name}.log"
         with self._log.open("a") as log:
@@ -63,6 +63,7 @@ class Run:
                 cwd=folder,
                 env=environment(**more),
                 start_new_session=True,
+                afresh=afresh,
             )
 
     def said(self) -> str:
@@ -100,8 +101,8 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Run]]:
     """Starts runs in the test's folder; none outlives the test."""
     runs = []
 
-    def begin(*arguments: str, **more: str) -> Run:
-        runs.append(Run(tmp_path, *arguments, **more))
+    def begin(*arguments: str, afresh: bool = False, **more: str) -> Run:
+        runs.append(Run(tmp_path, *arguments, afresh=afresh, **more))
         return runs[-1]
 
     yield begin
