@@ -5,21 +5,25 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-# Two a core, at most 16: half of the time of the tests is waiting for processes.
-WORKERS ?= $(shell $(PYTHON) -c 'import os; print(min(16, 2 * (os.cpu_count() or 1)))')
+# One more than cores, at most 16: some tests wait for processes.
+WORKERS ?= $(shell $(PYTHON) -c 'import os; print(min(16, 1 + (os.cpu_count() or 1)))')
 READY := $(VENV)/.ready
 
 # Compiled modules are kept: the tests start hundreds of processes.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test lint types unit bench gpu publish clean
+.PHONY: ready demo test lint types unit bench gpu publish clean
+
+ready: $(READY)
 
 demo: $(READY)
 	$(BIN)/encbench run quick -o demo
 	@echo
 	@echo "Leaderboard: demo/leaderboard.html in a browser; demo/leaderboard.md, pictures in demo/leaderboard/"
 
-test: lint types unit
+# Types are checked while tests run: mypy uses one core.
+test: lint
+	$(MAKE) --no-print-directory --jobs 2 types unit
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -45,7 +49,8 @@ gpu: $(READY)
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("encbench needs Python 3.11 or newer, this is " + sys.version.split()[0] + "; make PYTHON=python3.12 …" if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	# pip would compile all modules, on one core for a minute or more; most are never imported
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt --editable '.[dev]'
 	touch $(READY)
 
 clean:

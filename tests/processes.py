@@ -1,13 +1,154 @@
-"""Processes that a test has seen, and whether they have ended."""
+"""Processes that tests start, and whether they have ended."""
 
 from __future__ import annotations
 
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Iterable
+from functools import cache
+from multiprocessing import connection
+from pathlib import Path
+from typing import IO
 
 import psutil
 
-__all__ = ["outliving"]
+from tests import forkserver
+
+FORKED = ("encbench", "dask")
+READ_EARLY = re.compile(
+    "(?!PYTHONPATH$)(PYTHON|OMP_|KMP_|MKL_|OPENBLAS_|MPL|DASK_|LANG|LC_|FORCE_|TERM)"
+)
+"""Variables that Python or a library reads at import; others a forked process takes over."""
+
+
+class Forked:
+    """What ``subprocess.Popen`` is, of a process that the server has forked."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self.returncode: int | None = None
+        self._end = os.pidfd_open(pid)
+
+    def poll(self) -> int | None:
+        try:
+            return self.wait(0)
+        except subprocess.TimeoutExpired:
+            return None
+
+    def wait(self, timeout: float | None = None) -> int:
+        if self.returncode is None:
+            if not connection.wait([self._end], timeout):
+                raise subprocess.TimeoutExpired(f"process {self.pid}", timeout or 0)
+            os.close(self._end)
+            self.returncode = _ask(self.pid)
+        return self.returncode
+
+    def send_signal(self, number: int) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+
+Process = Forked | subprocess.Popen[bytes]
+
+
+def outside() -> dict[str, str]:
+    """The environment without what pytest's workers add."""
+    return {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")}
+
+
+def start(
+    module: str,
+    *arguments: object,
+    log: IO[bytes] | IO[str],
+    errors: IO[bytes] | IO[str] | None = None,
+    cwd: Path | None = None,
+    env: dict[str, str] | None = None,
+    start_new_session: bool = False,
+    afresh: bool = False,
+) -> Process:
+    """``python -m module arguments``, with standard output, and error if not apart, to ``log``.
+
+    On Linux the process is forked from one that has imported torch and all of encbench, which
+    takes seconds; what it is given, does and leaves is that of a process of its own. It is started
+    afresh elsewhere, where asked to, and where a variable differs that a library reads at import.
+    """
+    env = outside() if env is None else env
+    folder = str(cwd or Path.cwd())
+    told = [str(argument) for argument in arguments]
+    may_fork = sys.platform == "linux" and module in FORKED and not afresh
+    if may_fork and _early(env) == _early(_server()[1]):
+        request = forkserver.Request(module, told, folder, env, start_new_session)
+        files = [log.fileno(), (errors or log).fileno()]
+        return Forked(_ask(request, files))
+    return subprocess.Popen(
+        [sys.executable, "-m", module, *told],
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=errors or log,
+        cwd=folder,
+        env=env,
+        start_new_session=start_new_session,
+        # a shell's background jobs ignore Ctrl-C, and whoever runs this may be one
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+
+
+def _early(environment: dict[str, str]) -> dict[str, str]:
+    return {k: v for k, v in environment.items() if READ_EARLY.match(k)}
+
+
+def call(
+    module: str,
+    *arguments: object,
+    cwd: Path | None = None,
+    env: dict[str, str] | None = None,
+    afresh: bool = False,
+) -> subprocess.CompletedProcess[str]:
+    """``python -m module arguments``, to its end."""
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as errors:
+        code = start(
+            module, *arguments, log=out, errors=errors, cwd=cwd, env=env, afresh=afresh
+        ).wait()
+        said = []
+        for file in (out, errors):
+            file.seek(0)
+            said.append(file.read().decode())
+    return subprocess.CompletedProcess([module, *arguments], code, *said)
+
+
+@cache
+def _server() -> tuple[socket.socket, dict[str, str], subprocess.Popen[bytes]]:
+    """Started with the first process that a test starts; it ends with this process."""
+    here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with there:
+        command = [sys.executable, forkserver.__file__, str(there.fileno())]
+        environment = {k: v for k, v in outside().items() if k != "PYTHONPATH"}
+        server = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            env=environment,
+            pass_fds=[there.fileno()],
+        )
+    return here, environment, server
+
+
+def _ask(request: object, files: Iterable[int] = ()) -> int:
+    requests = _server()[0]
+    socket.send_fds(requests, [json.dumps(request).encode()], list(files))
+    answer = requests.recv(1 << 10)
+    assert answer, "the fork server has ended"
+    return int(answer)
 
 
 def outliving(processes: Iterable[psutil.Process], seconds: float = 120) -> list[psutil.Process]:

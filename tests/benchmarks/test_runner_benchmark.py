@@ -58,7 +58,7 @@ def without_reporters() -> Registry:
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[str]:
     pytest.importorskip("distributed", reason="Dask is an optional extra")
-    started = Cluster(tmp_path)
+    started = Cluster(tmp_path, afresh=True)
     for name in ("one", "two"):
         started.worker(name)
     yield str(started.file)

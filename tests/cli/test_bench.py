@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
-import sys
 from dataclasses import replace
 from importlib.util import find_spec
 
@@ -17,24 +14,15 @@ from encbench.cli.bench import Timing, bench, read_timings, timing_table
 from encbench.errors import StoreError, UsageError
 from encbench.ntk import empirical_ntk
 from encbench.testing.benchmark_case import OPERATIONS, BenchmarkCase, conditions
+from tests import processes
+from tests.processes import outside
 
 SMALL = ("--points", "16", "--ntk-points", "4", "--width", "8", "--max-time", "0.01")
 
 
-def outside():
-    """The environment without what pytest's workers add: timings are refused in those."""
-    return {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")}
-
-
 def call(*command, cwd, **environment):
-    return subprocess.run(
-        [sys.executable, "-m", *map(str, command)],
-        capture_output=True,
-        text=True,
-        cwd=cwd,
-        env={**outside(), "COLUMNS": "200", **environment},
-        check=False,
-    )
+    # outside, for timings are refused in pytest's workers
+    return processes.call(*command, cwd=cwd, env={**outside(), "COLUMNS": "200", **environment})
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -11,16 +10,11 @@ import time
 
 import pytest
 
+from tests.processes import call, outside, start
+
 
 def encbench(*arguments, cwd=None, **environment):
-    return subprocess.run(
-        [sys.executable, "-m", "encbench", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        cwd=cwd,
-        env={**os.environ, "COLUMNS": "120", **environment},
-        check=False,
-    )
+    return call("encbench", *arguments, cwd=cwd, env={**outside(), "COLUMNS": "120", **environment})
 
 
 def small(**changes):
@@ -207,22 +201,16 @@ def test_a_log_file_gets_lines_and_no_control_characters(tmp_path):
 
 
 def test_ctrl_c_says_what_is_kept_and_how_to_go_on(tmp_path):
-    command = [sys.executable, "-m", "encbench", "run", "-e", "identity", "-e", "ffe:levels=2"]
-    command += [*small(steps=1_000_000), "-o", "out", "-j", "2"]
-    process = subprocess.Popen(
-        command,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=tmp_path,
-        # a shell that runs the tests in the background has it ignored, and that is inherited
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
-    while "started" not in process.stderr.readline():
+    command = ("encbench", "run", "-e", "identity", "-e", "ffe:levels=2", "-o", "out", "-j", 2)
+    log = tmp_path / "log"
+    with log.open("wb") as file:
+        process = start(*command, *small(steps=1_000_000), log=file, cwd=tmp_path)
+    while "started" not in log.read_text():
         assert process.poll() is None
-    time.sleep(0.5)
+        time.sleep(0.02)
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.wait() == 130
+    said = log.read_text()
     assert "The same command goes on from there" in said
     assert "Traceback" not in said
 

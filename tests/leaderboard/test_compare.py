@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +26,7 @@ from encbench.contracts.metric import MetricValue
 from encbench.errors import StoreError, UsageError
 from encbench.suite.config import PluginRef, cell_key
 from tests.leaderboard.results import Results, diverged, provenance
+from tests.processes import call, outside
 
 
 def put(results: Results, encoding: str, seed: int, psnr: float | None, **changes: Any) -> Path:
@@ -469,16 +467,10 @@ def test_a_line_is_never_longer_than_the_terminal(results: Results, columns: str
             long = "mpe:resolutions=[16,32,64,128,256],features=4,interpolation=smoothstep"
             put(results, "a", seed, 30.0 + seed + place, cell=image(f"{place}.png"))
             put(results, long, seed, 30.5 + place, cell=image(f"{place}.png"))
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")}
-    command = [sys.executable, "-m", "encbench", "compare", str(results.directory)]
-    done = subprocess.run(
-        [*command, str(results.directory), "--all"],
-        env=environment | {"COLUMNS": columns},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert done.stderr == ""
+    folders = (results.directory, results.directory)
+    environment = {**outside(), "COLUMNS": columns}
+    done = call("encbench", "compare", *folders, "--all", env=environment)
+    assert (done.returncode, done.stderr) == (0, "")
     assert "3 targets" in done.stdout
     assert [line for line in done.stdout.splitlines()[3:] if len(line) > int(columns)] == []
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,19 +9,13 @@ from hatchling.builders.wheel import WheelBuilder
 
 from encbench.errors import StoreError, UsageError
 from encbench.plugins.templates import check_name, files_of, write_plugin
-from tests.cli.test_bench import outside
+from tests import processes
+from tests.processes import outside
 
 
 def call(*command, cwd, path=None):
     environment = {**outside(), "COLUMNS": "200"} | ({"PYTHONPATH": str(path)} if path else {})
-    return subprocess.run(
-        [sys.executable, "-m", *map(str, command)],
-        capture_output=True,
-        text=True,
-        cwd=cwd,
-        env=environment,
-        check=False,
-    )
+    return processes.call(*command, cwd=cwd, env=environment)
 
 
 @pytest.fixture(scope="module")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from tests.processes import call, outside
 
 PACKAGES = Path(__file__).parent.parent / "third_party"
 
@@ -27,15 +28,9 @@ def site(tmp_path_factory):
     return target
 
 
-def encbench(site, *arguments, cwd=None):
-    return subprocess.run(
-        [sys.executable, "-m", "encbench", *arguments],
-        env={**os.environ, "PYTHONPATH": str(site), "COLUMNS": "200"},
-        capture_output=True,
-        text=True,
-        cwd=cwd,
-        check=False,
-    )
+def encbench(site, *arguments, cwd=None, afresh=False):
+    environment = {**outside(), "PYTHONPATH": str(site), "COLUMNS": "200"}
+    return call("encbench", *arguments, cwd=cwd, env=environment, afresh=afresh)
 
 
 def test_its_encoding_is_listed_and_the_broken_one_is_a_warning_and_a_row(site):
@@ -64,6 +59,7 @@ def test_its_encoding_runs_here_and_in_workers(site, tmp_path, jobs):
         *("--steps", "20", "--batch-size", "64", "--width", "16", "--ntk-points", "16"),
         *("-j", str(jobs), "-o", "out"),
         cwd=tmp_path,
+        afresh=True,
     )
     assert done.returncode == 0, done.stderr
     assert "sawtooth:levels=3" in (tmp_path / "out" / "leaderboard.md").read_text()

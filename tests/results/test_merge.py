@@ -20,15 +20,23 @@ from encbench.results.merging import merge, merged_suites
 from encbench.suite.config import cell_key
 
 
+@pytest.fixture(scope="module")
+def originals(tmp_path_factory):
+    """Holds what ``folders`` copies, once the first test has run the suites."""
+    return tmp_path_factory.mktemp("originals")
+
+
 @pytest.fixture
-def folders(tmp_path, registry, suite):
+def folders(tmp_path, originals, registry, suite):
     """Two folders: both have scaled seed 0; a has seed 1 too, b a cell that failed."""
     for name, changes in {
         "a": {"seeds": [0, 1]},
         "b": {"encodings": ["scaled", "nan"]},
     }.items():
-        asked = Suite.model_validate(suite.model_dump() | {"name": name} | changes)
-        run_suite(asked, tmp_path / name, registry=registry, jobs=1, device="cpu")
+        if not (originals / name).exists():
+            asked = Suite.model_validate(suite.model_dump() | {"name": name} | changes)
+            run_suite(asked, originals / name, registry=registry, jobs=1, device="cpu")
+        shutil.copytree(originals / name, tmp_path / name)
     return tmp_path / "a", tmp_path / "b"
 
 

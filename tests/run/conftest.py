@@ -14,6 +14,9 @@ from typing import Any
 
 import pytest
 
+from tests import processes
+from tests.processes import outside
+
 GUARD = 900.0
 """Seconds after which a wait has failed. No test expects anything of the machine's speed."""
 FAULTS = Path(__file__).parent.parent / "third_party" / "encbench-faults"
@@ -37,8 +40,7 @@ points = 12
 
 def environment(**more: str) -> dict[str, str]:
     """One thread a process, and nothing of the pytest that runs this."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")}
-    return {**kept, "OMP_NUM_THREADS": "1", "COLUMNS": "200", **more}
+    return {**outside(), "OMP_NUM_THREADS": "1", "COLUMNS": "200", **more}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -51,19 +53,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 class Run:
     """``encbench run`` in a process group of its own."""
 
-    def __init__(self, folder: Path, *arguments: str, **more: str) -> None:
+    def __init__(self, folder: Path, *arguments: str, afresh: bool = False, **more: str) -> None:
         self.out = Path(arguments[arguments.index("-o") + 1])
         self._log = folder / f"{self.out.name}.log"
         with self._log.open("a") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "encbench", "run", "--no-report", *arguments],
-                stdout=log,
-                stderr=log,
+            self.process = processes.start(
+                *("encbench", "run", "--no-report", *arguments),
+                log=log,
                 cwd=folder,
                 env=environment(**more),
                 start_new_session=True,
-                # a shell's background jobs ignore Ctrl-C, and whoever runs this may be one
-                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+                afresh=afresh,
             )
 
     def said(self) -> str:
@@ -101,8 +101,8 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Run]]:
     """Starts runs in the test's folder; none outlives the test."""
     runs = []
 
-    def begin(*arguments: str, **more: str) -> Run:
-        runs.append(Run(tmp_path, *arguments, **more))
+    def begin(*arguments: str, afresh: bool = False, **more: str) -> Run:
+        runs.append(Run(tmp_path, *arguments, afresh=afresh, **more))
         return runs[-1]
 
     yield begin
@@ -141,12 +141,13 @@ def faults(tmp_path_factory: pytest.TempPathFactory) -> str:
 class Cluster:
     """A Dask scheduler and workers on the loopback."""
 
-    def __init__(self, folder: Path, **more: str) -> None:
+    def __init__(self, folder: Path, *, afresh: bool = False, **more: str) -> None:
         self.folder = folder
+        self._afresh = afresh
         self.file = folder / "scheduler.json"
         self.environment = environment(**more)
         self.faults = more.get("PYTHONPATH", "")
-        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.processes: dict[str, processes.Process] = {}
         self._start("scheduler", "scheduler", "--port", "0", "--scheduler-file", str(self.file))
         deadline = time.monotonic() + GUARD
         while not self.file.exists():
@@ -177,21 +178,33 @@ class Cluster:
 
     def _start(self, name: str, *arguments: str) -> None:
         with (self.folder / f"{name}.log").open("a") as log:
-            self.processes[name] = subprocess.Popen(
-                [sys.executable, "-m", "dask", *arguments, "--host", "127.0.0.1", "--no-dashboard"],
-                stdout=log,
-                stderr=log,
+            self.processes[name] = processes.start(
+                *("dask", *arguments, "--host", "127.0.0.1", "--no-dashboard"),
+                log=log,
                 env=self.environment,
                 cwd=self.folder,
                 start_new_session=True,
+                afresh=self._afresh,
             )
+
+
+def started_in(folder: Path, faults: str) -> Iterator[Cluster]:
+    pytest.importorskip("distributed", reason="Dask is an optional extra")
+    (folder / "cluster").mkdir()
+    started = Cluster(folder / "cluster", PYTHONPATH=faults, FAULTS=str(folder))
+    yield started
+    started.close()
 
 
 @pytest.fixture
 def cluster(tmp_path: Path, faults: str) -> Iterator[Cluster]:
-    pytest.importorskip("distributed", reason="Dask is an optional extra")
-    folder = tmp_path / "cluster"
-    folder.mkdir()
-    started = Cluster(folder, PYTHONPATH=faults, FAULTS=str(tmp_path))
-    yield started
-    started.close()
+    """A scheduler; the test starts its workers, and may end any of them."""
+    yield from started_in(tmp_path, faults)
+
+
+@pytest.fixture(scope="module")
+def shared_cluster(tmp_path_factory: pytest.TempPathFactory, faults: str) -> Iterator[Cluster]:
+    """With a worker "one" of three threads, for tests after which both still run."""
+    for started in started_in(tmp_path_factory.mktemp("shared"), faults):
+        started.worker("one", "--nthreads", "3")
+        yield started

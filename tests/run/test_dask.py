@@ -88,13 +88,12 @@ def test_a_cell_whose_worker_is_lost_runs_on_another_and_says_so(
 
 
 def test_cells_side_by_side_in_one_worker_are_those_of_a_serial_run(
-    start, suite_file, cluster, tmp_path
+    start, suite_file, shared_cluster, tmp_path
 ):
     suite = suite_file(["ffe:levels=2", "mpe:resolutions=[4]"], seeds=3)
     serial = start(suite, "-o", str(tmp_path / "serial"), "-j", "1")
     assert serial.end() == 0, serial.said()
-    cluster.worker("one", "--nthreads", "3")
-    run = start(suite, "-o", str(tmp_path / "out"), "--scheduler", str(cluster.file))
+    run = start(suite, "-o", str(tmp_path / "out"), "--scheduler", str(shared_cluster.file))
     assert run.end() == 0, run.said()
     assert content(run) == content(serial)
 
@@ -189,12 +188,11 @@ def until(condition):
         time.sleep(0.05)
 
 
-def test_a_misbehaving_cell_costs_no_worker(start, suite_file, cluster, tmp_path):
-    cluster.worker("one")
+def test_a_misbehaving_cell_costs_no_worker(start, suite_file, shared_cluster, tmp_path):
     run = start(
         *(suite_file(["crashes", "dies_once", "hangs", "identity"]), "--timeout", "30"),
-        *("-o", str(tmp_path / "out"), "--scheduler", str(cluster.file)),
-        PYTHONPATH=cluster.environment["PYTHONPATH"],
+        *("-o", str(tmp_path / "out"), "--scheduler", str(shared_cluster.file)),
+        PYTHONPATH=shared_cluster.faults,
     )
     assert run.end() == 1, run.said()
     records = run.records()
@@ -207,7 +205,7 @@ def test_a_misbehaving_cell_costs_no_worker(start, suite_file, cluster, tmp_path
     }
     assert records["crashes"]["error"]["message"].startswith("on worker one (")
     assert len(records["dies_once"]["lost_workers"]) == 1
-    assert cluster.said("one").count("Registered to:") == 1
+    assert shared_cluster.said("one").count("Registered to:") == 1
 
 
 def test_a_file_that_a_worker_lacks_is_named_with_the_worker(start, cluster, tmp_path):
@@ -230,19 +228,16 @@ def test_a_file_that_a_worker_lacks_is_named_with_the_worker(start, cluster, tmp
     assert "photo.png" in message
 
 
-def test_ctrl_c_records_what_ran_on_the_cluster(start, suite_file, cluster, tmp_path):
-    cluster.worker("one")
-    run = start(
-        *(suite_file(["identity", "ffe:levels=2"], steps=2_000_000), "-o", str(tmp_path / "out")),
-        *("--scheduler", str(cluster.file)),
-    )
-    run.until(lambda: "started" in run.said())
+def test_ctrl_c_records_what_ran_on_the_cluster(start, suite_file, shared_cluster, tmp_path):
+    suite = suite_file(["identity", "ffe:levels=2"], seeds=2, steps=2_000_000)
+    run = start(suite, "-o", str(tmp_path / "out"), "--scheduler", str(shared_cluster.file))
+    run.until(lambda: run.said().count("started") == 3)
     os.killpg(run.process.pid, signal.SIGINT)
     assert run.end() == 130
     assert "Traceback" not in run.said()
-    (record,) = run.records().values()
-    assert record["status"] == "interrupted"
-    assert record["provenance"]["worker"].startswith("one (")
+    records = run.records().values()
+    assert [record["status"] for record in records] == ["interrupted"] * 3
+    assert all(record["provenance"]["worker"].startswith("one (") for record in records)
 
 
 def test_a_lost_scheduler_is_an_error_that_says_what_to_do(start, suite_file, cluster, tmp_path):

@@ -20,7 +20,7 @@ from encbench.plugins.host import default_host
 from encbench.plugins.registry import default_registry
 from encbench.run.cell import run_cell
 from encbench.suite.file import SuiteEntry
-from tests.processes import outliving
+from tests.processes import outliving, start
 from tests.sample_plugin import Scaled, Wave, module, registry_of
 
 REAL = """
@@ -278,10 +278,9 @@ def test_a_photograph_gives_the_same_numbers_under_any_path(tmp_path, monkeypatc
 
 def test_a_run_killed_half_way_goes_on_and_ends_as_if_it_had_not_been(tmp_path):
     suite = real_suite(tmp_path, steps=400)
-    command = [sys.executable, "-m", "encbench", "run", str(tmp_path / "real.toml")]
-    command += ["-j", "2", "--device", "cpu", "--no-report", "-o", str(tmp_path / "killed")]
+    command = ("encbench", "run", tmp_path / "real.toml", "-j", 2, "--device", "cpu", "--no-report")
     with (tmp_path / "log").open("w") as log:
-        process = subprocess.Popen(command, stderr=log, stdout=log, start_new_session=True)
+        process = start(*command, "-o", tmp_path / "killed", log=log, start_new_session=True)
         records = tmp_path / "killed" / "records"
         while len(list(records.glob("[!.]*"))) < 2:
             assert process.poll() is None, (tmp_path / "log").read_text()
@@ -299,11 +298,9 @@ def test_a_run_killed_half_way_goes_on_and_ends_as_if_it_had_not_been(tmp_path):
 
 def test_workers_end_when_their_coordinator_is_killed(tmp_path):
     real_suite(tmp_path, steps=100_000)
-    command = [sys.executable, "-m", "encbench", "run", str(tmp_path / "real.toml")]
-    command += ["-j", "2", "--device", "cpu", "--no-report", "-o", str(tmp_path / "out")]
-    process = subprocess.Popen(
-        command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True
-    )
+    command = ("encbench", "run", tmp_path / "real.toml", "-j", 2, "--device", "cpu", "--no-report")
+    with (tmp_path / "log").open("w") as log:
+        process = start(*command, "-o", tmp_path / "out", log=log, start_new_session=True)
     parent = psutil.Process(process.pid)
     deadline = time.monotonic() + 60
     while len(parent.children(recursive=True)) < 3 and time.monotonic() < deadline:
