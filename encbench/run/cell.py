@@ -121,6 +121,18 @@ def _set_random_states(states: tuple[Any, Any, Tensor]) -> None:
     torch.set_rng_state(states[2])
 
 
+def _let_go(error: BaseException | None) -> None:
+    """Clear the frames of an exception, whose local variables may be most of the memory.
+
+    Frames and exceptions refer to one another, so that they would stay for many a cell.
+    """
+    seen: list[BaseException] = []
+    while error is not None and error not in seen:
+        traceback.clear_frames(error.__traceback__)
+        seen.append(error)
+        error = error.__cause__ or error.__context__
+
+
 class _CellRun:
     """The phases of a cell, and their results so far."""
 
@@ -242,6 +254,7 @@ class _CellRun:
         except Exception:
             # an exception whose text cannot be made
             text, trace = error_line(error), ""
+        _let_go(error)
         self.record.error = ErrorInfo(
             type=type(error).__name__,
             message=f"{whose}{type(error).__name__}: {text}" if whose else text,

@@ -109,7 +109,7 @@ class Supervision:
                 raise
             raise self._raised from error
         finally:
-            self._running = False
+            self._running, self._raised = False, None
 
     @contextmanager
     def deferred(self) -> Iterator[None]:

@@ -103,7 +103,8 @@ def test_a_cell_that_holds_too_much_memory_stops_or_is_killed(start, suite_file,
     assert run.end() == 1, run.said()
     records = run.records()
     statuses = {name: record["status"] for name, record in records.items()}
-    assert statuses == {"eats": "out_of_memory", "devours": "out_of_memory", "identity": "ok"}
+    expected = {"eats": "out_of_memory", "devours": "out_of_memory", "identity": "ok"}
+    assert statuses == expected, run.said()
     assert "more than its limit of 954 MiB" in records["eats"]["error"]["message"]
     assert "in misbehave" in records["eats"]["error"]["traceback"]
     assert "its process was killed" in records["devours"]["error"]["message"]

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import random
 import signal
+import time
+import weakref
 
 import numpy as np
 import pytest
 import torch
 
-from encbench import Metric, run_suite
+from encbench import Metric, plan, run_suite
 from encbench.plugins.host import default_host
+from encbench.run.cell import run_cell
+from encbench.run.limits import Limits
+from encbench.run.signals import Supervision
 from encbench.suite.file import SuiteEntry
 from tests.sample_plugin import Scaled, Wave, module, registry_of
 
@@ -165,3 +171,37 @@ def test_whatever_an_encoding_raises_is_its_own_record(suite, tmp_path, error):
     assert len(records["raises"].error.message) < 10_000
     assert len(records["raises"].error.traceback) < 100_000
     assert signal.getsignal(signal.SIGINT) is before
+
+
+class Weighty:
+    """Stands for much memory."""
+
+    alive: weakref.WeakSet[Weighty] = weakref.WeakSet()
+
+    def __init__(self) -> None:
+        self.alive.add(self)
+
+
+class Hangs(Scaled):
+    """Waits, with something in a local variable."""
+
+    def forward(self, x):
+        held = Weighty()
+        while held:
+            time.sleep(0.01)
+
+
+def test_what_a_stopped_cell_held_is_gone_before_the_next(suite):
+    registry = registry_with({"hangs": Hangs})
+    (cell,) = plan(
+        suite.model_copy(update={"encodings": [SuiteEntry.from_text("hangs")]}), registry
+    )
+    supervision = Supervision(Limits(seconds=0.3))
+    gc.disable()
+    try:
+        result = run_cell(cell, registry, supervision=supervision)
+        assert result.record.status == "timeout"
+        assert "time.sleep" in result.record.error.traceback
+        assert not Weighty.alive
+    finally:
+        gc.enable()

@@ -93,6 +93,11 @@ class Refuses(Fault):
 class Waits(Fault):
     """Trains on when the folder FAULTS has a file "go", and says by a file that it waits."""
 
+    def __init__(self, in_dim: int) -> None:
+        super().__init__(in_dim)
+        # something to learn: else features of fixed points are computed only once
+        self.gain = torch.nn.Parameter(torch.ones(in_dim))
+
     def forward(self, x: Tensor) -> Tensor:
         folder = Path(os.environ["FAULTS"])
         # not the kernels, in float64, nor the evaluations, without gradients
@@ -101,7 +106,7 @@ class Waits(Fault):
                 break
             (folder / "waits").touch()
             time.sleep(0.02)
-        return x
+        return x * self.gain
 
 
 class Eats(Fault):
