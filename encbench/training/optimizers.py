@@ -89,6 +89,7 @@ class Muon(Optimizer):
     """Orthogonalized momentum for the weights of hidden layers, AdamW for everything else.
 
     Biases, the first and the last layer and the encoding are AdamW's, as the source advises.
+    torch orthogonalizes in bfloat16: slow on processors without instructions for that.
     """
 
     source = 'Jordan et al., "Muon: An optimizer for hidden layers in neural networks", 2024'

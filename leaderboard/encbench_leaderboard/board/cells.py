@@ -143,7 +143,7 @@ def metrics_of(records: Sequence[StoredRecord]) -> list[MetricInfo]:
 def _cell(record: Record, metrics: Sequence[MetricInfo]) -> dict[str, float | None]:
     rate = record.learning_rate
     # lr_crit is a bound for gradient descent; it says nothing of Adam's steps.
-    descends = record.cell.training.optimizer == "sgd"
+    descends = record.cell.training.optimizer.partition(":")[0] == "sgd"
     row: dict[str, float | None] = {
         "seed": record.cell.seed,
         "params_mlp": record.parameters.get("mlp"),

@@ -79,8 +79,9 @@ def _settings(record: Record) -> str:
         parts.append(" × ".join(f"{name} {n}" for name, n in record.network.items()))
     if record.activation:
         parts.append(record.activation)
+    schedule = "" if training.schedule == "constant" else f" with schedule {training.schedule}"
     parts.append(
-        f"{network.parameterization} parameterization, {training.optimizer}, "
+        f"{network.parameterization} parameterization, {training.optimizer}{schedule}, "
         f"batch {training.batch_size:,}"
     )
     if record.learning_rate:
