@@ -21,6 +21,7 @@ from encbench.ntk.structure import (
     Layer,
     Part,
     Structure,
+    feature_gradient,
     part_of,
     sparse_blocks,
 )
@@ -189,7 +190,7 @@ def _strongest(g: Tensor) -> Tensor:
 
 def _block_term(block: SparseBlock, features: Tensor) -> Term:
     """(S Sᵀ) ∘ (G Gᵀ) of one block, with S dense or sparse, whichever is cheaper."""
-    g = features[:, :, block.start : block.start + block.width].contiguous()
+    g = feature_gradient(block, features).contiguous()
     points, entries = block.rows.shape
     used, local = torch.unique(block.rows.flatten(), return_inverse=True)
     pairs = float(torch.bincount(local).double().square().sum())
