@@ -79,6 +79,8 @@ class WeylSummary(Data):
     """Largest left side minus right side; positive is a violation."""
     tolerance: float
     """Sum of the floors: rounding errors of this size are no violation."""
+    method: str = ""
+    """How λ_n(K_enc) was found."""
 
 
 class ActivationSummary(Data):

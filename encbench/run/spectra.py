@@ -55,7 +55,9 @@ def measure_spectrum(
             minimum=mlp.minimum,
             resolved_rank=mlp.resolved_rank,
         ),
-        weyl=WeylSummary(ok=weyl.ok, worst=weyl.worst, tolerance=weyl.tolerance),
+        weyl=WeylSummary(
+            ok=weyl.ok, worst=weyl.worst, tolerance=weyl.tolerance, method=weyl.method
+        ),
         activation=ActivationSummary(
             duplicates=seen.duplicates,
             regions=seen.regions,
