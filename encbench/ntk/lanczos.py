@@ -119,7 +119,8 @@ def smallest_eigenvalue(matrix: Tensor, accuracy: float) -> float | None:
 
     def inverse(v: Tensor) -> Tensor:
         half = torch.linalg.solve_triangular(lower, v[:, None], upper=False)
-        return torch.linalg.solve_triangular(lower.mT, half, upper=True)[:, 0]
+        whole: Tensor = torch.linalg.solve_triangular(lower.mT, half, upper=True)
+        return whole[:, 0]
 
     def settled(found: Tridiagonal) -> bool:
         values, _, bounds = found.nodes()

@@ -191,7 +191,9 @@ class NtkOperator(LinearOperator):  # type: ignore[misc] # scipy ships no types
         """K v (M,), of the dtype and on the device of v (M,)."""
         vector = v.to(self._x).clone().view(-1, self.outputs)  # not an inference tensor
         with torch.no_grad():
-            total = sum(source.apply(vector) for source in self.sources)
+            total = torch.zeros_like(vector)
+            for source in self.sources:
+                total += source.apply(vector)
         return total.flatten().to(v)
 
     def _matvec(self, v: np.ndarray) -> np.ndarray:
