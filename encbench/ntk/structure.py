@@ -219,17 +219,17 @@ class _Comparison:
     def _add_layer(self, layer: Layer, a: Tensor, delta: Tensor, outputs: int) -> None:
         self.numbers[layer.name] = a.shape[1] + outputs * delta.shape[1]
         if layer.weight:
-            self.predicted[layer.weight] += layer.scale * delta.t() @ a
+            self.predicted[layer.weight].addmm_(delta.t(), a, alpha=layer.scale)
         if layer.bias:
-            self.predicted[layer.bias] += layer.shift * delta.sum(0)
+            self.predicted[layer.bias].add_(delta.sum(0), alpha=layer.shift)
 
     def _add_tables(self, x: Tensor, delta: Tensor, outputs: int) -> None:
         assert self.encoding is not None, "there are features"
         blocks = sparse_blocks(self.encoding, x, self.trainable)
-        for name, gradient in table_gradients(blocks, delta).items():
-            table = self.predicted["encoding." + name]
-            table += gradient.view(table.shape)
-            self.tables.add("encoding." + name)
+        for block in blocks:
+            name = "encoding." + block.parameter
+            add_table_gradient(block, delta, self.predicted[name])
+            self.tables.add(name)
         entries, widths = (sum(b.rows.shape[1] for b in blocks), sum(b.width for b in blocks))
         self.numbers[FEATURES] = outputs * (delta.shape[1] + widths) + 3 * entries
 
@@ -367,7 +367,12 @@ def table_gradients(blocks: Sequence[SparseBlock], delta: Tensor) -> dict[str, T
     for block in blocks:
         if block.parameter not in gradients:
             gradients[block.parameter] = delta.new_zeros(block.num_rows, block.width)
-        g = feature_gradient(block, delta[:, None])
-        values = (block.weights[:, :, None] * g).flatten(0, 1)
-        gradients[block.parameter].index_add_(0, block.rows.flatten(), values)
+        add_table_gradient(block, delta, gradients[block.parameter])
     return gradients
+
+
+def add_table_gradient(block: SparseBlock, delta: Tensor, table: Tensor) -> None:
+    """Add a block's part of the gradient to that of its table, of any contiguous shape."""
+    values = block.weights[:, :, None] * feature_gradient(block, delta[:, None])
+    rows = table.view(block.num_rows, block.width)
+    rows.index_add_(0, block.rows.flatten(), values.flatten(0, 1))
