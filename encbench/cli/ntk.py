@@ -172,8 +172,9 @@ def _legend(found: list[Initial], matrix_free: bool) -> str:
             "numbers of eigenvalues above fractions of it by stochastic Lanczos quadrature, "
             "± one standard error. Eigenvalues below 1e-9 λ_max are not resolved."
         )
+    some = any(item.summary and item.summary.method.startswith("ARPACK") for item in found)
+    below = "not computed where only the largest were" if some else "rounding noise"
     return (
         f"\n{kernel} kernel of {sizes} points, at initialization. Eigenvalues below the floor are "
-        "rounding noise. Below lr_crit full-batch gradient descent on the linearized model is "
-        "stable."
+        f"{below}. Below lr_crit full-batch gradient descent on the linearized model is stable."
     )
