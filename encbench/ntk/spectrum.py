@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from encbench.ntk.kernel import Ntk
 
 STRIP = 1024  # rows of a kernel looked at together, so that no second matrix is needed
+SMALLEST = "λ_n of the encoding's part by Lanczos on the inverse, from a Cholesky factor"
 TILE = 256  # rows and columns of which two tiles fit in the cache, one of them read by columns
 
 
@@ -175,7 +176,7 @@ def weyl_check(ntk: Ntk, total: Spectrum | None = None, mlp: Spectrum | None = N
     whole = total or spectrum(ntk.total)
     network = mlp or spectrum(ntk.parts["mlp"])
     grid = ntk.parts["encoding"]
-    smallest, floor, method = 0.0, 0.0, "the encoding's part is zero"
+    smallest, floor, method = 0.0, 0.0, "λ_n is 0: the encoding's part is zero"
     if bool(grid.any()):
         smallest, floor, method = _smallest(grid)
     gaps = network.eigenvalues + smallest - whole.eigenvalues
@@ -191,9 +192,10 @@ def _smallest(kernel: Tensor) -> tuple[float, float, str]:
     lowest = smallest_eigenvalue(k, noise_floor(np.array([largest]), eps))
     if lowest is None:
         found = spectrum(kernel)
-        return found.minimum or 0.0, found.floor, found.method
+        method = f"λ_n of the encoding's part by {found.method}"
+        return found.minimum or 0.0, found.floor, method
     floor = noise_floor(np.array([lowest, largest]), eps)
-    return lowest if lowest > floor else 0.0, floor, "Lanczos on the inverse from a Cholesky factor"
+    return lowest if lowest > floor else 0.0, floor, SMALLEST
 
 
 def minimum_upper_bound(kernel: Tensor) -> float:

@@ -79,8 +79,6 @@ class WeylSummary(Data):
     """Largest left side minus right side; positive is a violation."""
     tolerance: float
     """Sum of the floors: rounding errors of this size are no violation."""
-    method: str = ""
-    """How λ_n(K_enc) was found."""
 
 
 class ActivationSummary(Data):
@@ -120,7 +118,7 @@ class SpectrumSummary(Data):
     negative: int = 0
     """Eigenvalues below zero: rounding noise, since a kernel is positive semi-definite."""
     method: str = ""
-    """Solver and precision."""
+    """Solver and precision; and how λ_n of the encoding's part was found, where it has one."""
     seconds: float = 0.0
     """Kernel and eigenvalues."""
     minimum_bound: float | None = None

@@ -53,7 +53,7 @@ def measure_spectrum(
     bound = None if total.minimum is not None else minimum_upper_bound(kernel.total)
     seen = diagnose(model, x)
     summary = SpectrumSummary(
-        **_numbers(total),
+        **_numbers(total, f"{total.method}; {weyl.method}" if encoded else total.method),
         when=when,
         step=step,
         points=len(x),
@@ -66,9 +66,7 @@ def measure_spectrum(
             minimum=mlp.minimum,
             resolved_rank=mlp.resolved_rank,
         ),
-        weyl=WeylSummary(
-            ok=weyl.ok, worst=weyl.worst, tolerance=weyl.tolerance, method=weyl.method
-        ),
+        weyl=WeylSummary(ok=weyl.ok, worst=weyl.worst, tolerance=weyl.tolerance),
         activation=ActivationSummary(
             duplicates=seen.duplicates,
             regions=seen.regions,
@@ -91,7 +89,7 @@ def _leading(
     began = time.perf_counter()
     total, bound = leading_spectrum(model, x, outputs)
     summary = SpectrumSummary(
-        **_numbers(total),
+        **_numbers(total, total.method),
         when=when,
         step=step,
         points=len(x),
@@ -102,7 +100,7 @@ def _leading(
     return summary, {f"spectrum_{when}": total.eigenvalues}
 
 
-def _numbers(total: Spectrum) -> dict[str, Any]:
+def _numbers(total: Spectrum, method: str) -> dict[str, Any]:
     return {
         "size": len(total.eigenvalues),
         "floor": total.floor,
@@ -113,5 +111,5 @@ def _numbers(total: Spectrum) -> dict[str, Any]:
         "resolved_rank": total.resolved_rank,
         "effective_rank": total.effective_rank,
         "negative": total.negative,
-        "method": total.method,
+        "method": method,
     }

@@ -166,7 +166,7 @@ def test_the_smallest_eigenvalue_of_the_encodings_part_is_that_of_its_spectrum(r
     # with zeros for the MLP's part, worst is λ_n(K_enc) − λ_n(K_enc)
     assert abs(check.worst) <= reference.floor
     assert check.tolerance == pytest.approx(2 * reference.floor, rel=1e-5)
-    assert check.method == "Lanczos on the inverse from a Cholesky factor"
+    assert "from a Cholesky factor" in check.method
 
 
 def test_the_check_takes_all_eigenvalues_where_rounding_leaves_no_factor() -> None:
@@ -175,7 +175,7 @@ def test_the_check_takes_all_eigenvalues_where_rounding_leaves_no_factor() -> No
     grid = ntk.parts["encoding"].clone()
     grid.diagonal().sub_(0.5 * float(grid.max()))
     check = weyl_check(dataclasses.replace(ntk, parts={**ntk.parts, "encoding": grid}))
-    assert check.method == spectrum(grid).method
+    assert spectrum(grid).method in check.method
 
 
 def test_a_kernel_that_is_not_the_sum_of_its_parts_fails_the_check() -> None:
