@@ -30,7 +30,9 @@ def ntk(
         list[str] | None,
         typer.Option("-t", "--task", help="Where the points come from; repeatable."),
     ] = None,
-    points: Annotated[int, typer.Option("-n", "--points", help="Points, at random.")] = 1024,
+    points: Annotated[
+        str, typer.Option("-n", "--points", help='Points, at random, or "all".')
+    ] = "1024",
     outputs: Annotated[
         Literal["trace", "full"],
         typer.Option(help="N × N mean over outputs, or the whole NO × NO kernel."),
@@ -71,8 +73,7 @@ def ntk(
     from encbench.run.analysis import at_initialization
     from encbench.run.interface import check_threads
 
-    if points < 1:
-        raise UsageError(f"--points must be at least 1, got {points}")
+    count: int | Literal["all"] = "all" if points == "all" else _count(points)
     if plot is not None and matrix_free:
         raise UsageError("--matrix-free has no whole spectrum to plot; leave out one of the two")
     registry = default_registry()
@@ -88,7 +89,7 @@ def ntk(
     found: list[Initial] = []
     with console.status("") as status:
         for cell, measure in at_initialization(
-            suite, registry, points, outputs, resolve_device(device), matrix_free=matrix_free
+            suite, registry, count, outputs, resolve_device(device), matrix_free=matrix_free
         ):
             status.update(f"{cell.task.label} × {cell.encoding.label}, {points} points")
             found.append(measure())
@@ -104,6 +105,12 @@ def ntk(
 
         plot_spectra(plot, found)
         console.print(f"plot: {plot}", highlight=False)
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise UsageError(f'--points must be at least 1, or "all", got {text}')
+    return int(text)
 
 
 def _spectra(found: list[Initial]) -> Table:
@@ -166,8 +173,9 @@ def _legend(found: list[Initial], matrix_free: bool) -> str:
             "numbers of eigenvalues above fractions of it by stochastic Lanczos quadrature, "
             "± one standard error. Eigenvalues below 1e-9 λ_max are not resolved."
         )
+    some = any(item.summary and item.summary.method.startswith("ARPACK") for item in found)
+    below = "not computed where only the largest were" if some else "rounding noise"
     return (
         f"\n{kernel} kernel of {sizes} points, at initialization. Eigenvalues below the floor are "
-        "rounding noise. Below lr_crit full-batch gradient descent on the linearized model is "
-        "stable."
+        f"{below}. Below lr_crit full-batch gradient descent on the linearized model is stable."
     )

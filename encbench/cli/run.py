@@ -64,7 +64,7 @@ def run(
     depth: Annotated[int | None, typer.Option(help="Hidden layers.")] = None,
     parameterization: Annotated[str | None, typer.Option(help="ntk or standard.")] = None,
     ntk_points: Annotated[
-        int | None, typer.Option(help="Points of the NTK spectra; 0 takes none.")
+        str | None, typer.Option(help='Points of the NTK spectra, or "all"; 0 takes none.')
     ] = None,
     ntk_outputs: Annotated[str | None, typer.Option(help="trace or full.")] = None,
     setting: Annotated[
@@ -170,7 +170,7 @@ def run(
             "optimizer": optimizer,
             "schedule": schedule,
         },
-        "ntk": {"points": ntk_points, "outputs": ntk_outputs},
+        "ntk": {"points": _whole_or_text(ntk_points), "outputs": ntk_outputs},
     }
     changes = {
         section: {key: value for key, value in values.items() if value is not None}
@@ -279,6 +279,13 @@ def _setting(text: str) -> tuple[str, str, Any]:
             f"--set {text!r} is not SECTION.KEY=VALUE; sections are {', '.join(SECTIONS)}"
         )
     return section, key, parse_value(value.strip())
+
+
+def _whole_or_text(text: str | None) -> int | str | None:
+    try:
+        return None if text is None else int(text)
+    except ValueError:
+        return text
 
 
 def _number_or_text(text: str | None) -> float | str | None:

@@ -24,6 +24,9 @@ class SparseBlock:
     of the table determines output feature start + c. A row that occurs twice in ``rows[n]`` (a
     hash collision) counts twice: its weights are added. Blocks of one parameter must use
     disjoint sets of rows.
+
+    Where a feature is a product of several tables, as in K-planes, each of them has a block,
+    whose ``factor`` is the product of the other tables' values at the points.
     """
 
     parameter: str
@@ -38,6 +41,8 @@ class SparseBlock:
     """First output feature of the block."""
     width: int
     """Number of output features of the block = columns of the table."""
+    factor: Tensor | None = None
+    """(N, width), in the dtype of x: multiplies the sum over j above. None means 1."""
 
 
 class Encoding(nn.Module, ABC):
@@ -114,10 +119,11 @@ class Encoding(nn.Module, ABC):
     def sparse_jacobian(self, x: Tensor) -> Sequence[SparseBlock] | None:
         """Jacobian of the features at x (N, in_dim) as sparse blocks, or None.
 
-        Makes the NTK of the encoding's tables fast to compute, and training too where blocks
-        describe all of its parameters. Return None (the default) where the features are not
-        linear in rows of tables. Parameters without a block are left to autograd, which is slower
-        and equally exact.
+        Makes the NTK of the encoding's tables fast to compute, and training too where the
+        features are linear in rows of tables and blocks describe all of its parameters. Return
+        None (the default) where the features are neither linear in rows of tables nor products
+        of such features. Parameters without a block are left to autograd, which is slower and
+        equally exact.
         """
         return None
 

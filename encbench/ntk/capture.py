@@ -21,15 +21,18 @@ from encbench.ntk.structure import (
     Layer,
     Part,
     Structure,
+    feature_gradient,
     part_of,
     sparse_blocks,
 )
 from encbench.ntk.terms import (
     ConstantGradient,
+    Factors,
     Outputs,
     Product,
     SeparableProduct,
     SparseProduct,
+    TableFactors,
     Term,
     chunks,
 )
@@ -53,14 +56,6 @@ class KernelTerms:
         parts = {part: [term.traced() for term in terms] for part, terms in self.parts.items()}
         return KernelTerms(self.points, 1, parts)
 
-    def apply(self, v: Tensor) -> Tensor:
-        """The kernel's product with v (N, O)."""
-        total = torch.zeros_like(v)
-        for part in PARTS:
-            for term in self.parts[part]:
-                total += term.apply(v)
-        return total
-
 
 def capture(model: nn.Module, x: Tensor, structure: Structure, spare: int = 0) -> KernelTerms:
     """The kernel's terms at x (N, d), by one forward pass and O backward passes.
@@ -76,10 +71,7 @@ def capture(model: nn.Module, x: Tensor, structure: Structure, spare: int = 0) -
         PluginError: the encoding's sparse blocks are invalid.
     """
     parts: dict[Part, list[Term]] = {"mlp": [], "encoding": []}
-    encoding = encoding_of(model)
-    blocks: list[SparseBlock] = []
-    if encoding is not None and structure.tables:
-        blocks = sparse_blocks(encoding, x, set(structure.tables))
+    blocks = _blocks(model, x, structure)
     inputs, grads = _record(model, x, structure)
     for layer in structure.layers:
         term = _layer_term(inputs.pop(layer.name), grads.pop(layer.name))
@@ -93,6 +85,34 @@ def capture(model: nn.Module, x: Tensor, structure: Structure, spare: int = 0) -
         if names:
             parts[part].append(JacobianTerm(model, names, x, structure.out_dim, spare))
     return KernelTerms(len(x), structure.out_dim, parts)
+
+
+def capture_factors(
+    model: nn.Module, x: Tensor, structure: Structure, outputs: Outputs
+) -> dict[str, list[Factors]]:
+    """The Jacobian at x (n, d) as factors, by layer or table, for products without the kernel.
+
+    Arguments and errors as in ``capture``. Parameters without structure are left out.
+    """
+    inputs, grads = _record(model, x, structure)
+    found: dict[str, list[Factors]] = {}
+    for layer in structure.layers:
+        term = _layer_term(inputs.pop(layer.name), grads.pop(layer.name))
+        found[layer.name] = [] if term is None else [term]
+    for block in _blocks(model, x, structure):
+        g = feature_gradient(block, grads[FEATURES]).contiguous()
+        table = TableFactors(block.rows, block.weights.to(g), g, block.num_rows)
+        found.setdefault("encoding." + block.parameter, []).append(table)
+    if outputs == "full":
+        return found
+    return {name: [one.traced() for one in factors] for name, factors in found.items()}
+
+
+def _blocks(model: nn.Module, x: Tensor, structure: Structure) -> list[SparseBlock]:
+    encoding = encoding_of(model)
+    if encoding is None or not structure.tables:
+        return []
+    return sparse_blocks(encoding, x, set(structure.tables))
 
 
 def _record(
@@ -145,10 +165,10 @@ def _store_input(
         store[:, -1] = layer.shift
 
 
-def _layer_term(a: Tensor, g: Tensor) -> Term | None:
+def _layer_term(a: Tensor, g: Tensor) -> Product | SeparableProduct | ConstantGradient | None:
     """(A Aᵀ) ∘ (G Gᵀ) in its cheapest form; None where G is zero."""
     if bool(torch.equal(g[0], g[-1])) and bool((g == g[:1]).all()):
-        return ConstantGradient(a, g[0] @ g[0].t()) if bool(g[0].any()) else None
+        return ConstantGradient(a, g[0].clone()) if bool(g[0].any()) else None
     factors = _separate(g) if g.shape[1] > 1 else None
     return Product(a, g) if factors is None else SeparableProduct(a, *factors)
 
@@ -189,7 +209,7 @@ def _strongest(g: Tensor) -> Tensor:
 
 def _block_term(block: SparseBlock, features: Tensor) -> Term:
     """(S Sᵀ) ∘ (G Gᵀ) of one block, with S dense or sparse, whichever is cheaper."""
-    g = features[:, :, block.start : block.start + block.width].contiguous()
+    g = feature_gradient(block, features).contiguous()
     points, entries = block.rows.shape
     used, local = torch.unique(block.rows.flatten(), return_inverse=True)
     pairs = float(torch.bincount(local).double().square().sum())

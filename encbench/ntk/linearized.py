@@ -21,8 +21,9 @@ import torch
 from torch import Tensor, nn
 
 from encbench.errors import NtkError, ParameterError
+from encbench.ntk.lanczos import lanczos, largest_eigenvalue
 from encbench.ntk.model import check_choice
-from encbench.ntk.operator import MatVec, lanczos, largest_eigenvalue, operator
+from encbench.ntk.operator import MatVec, NtkOperator, operator
 
 CURVATURE = {"mse": 2.0, "bce": 0.25}  # upper bound of the second derivative of an element's loss
 
@@ -115,7 +116,7 @@ def predict_training(
 
 
 def predict_loss(
-    product: MatVec,
+    product: MatVec | NtkOperator,
     residual: Array,
     at: Sequence[float] | np.ndarray,
     *,
@@ -125,7 +126,7 @@ def predict_loss(
     """The loss curve of ``predict_training`` from products with Θ alone, by Gauss quadrature.
 
     Args:
-        product: v (M,) to Θ v, as ``operator(model, x, outputs="full").matvec``.
+        product: ``operator(model, x, outputs="full")``, or v (M,) to Θ v, both NumPy arrays.
         residual: (N, O) with N·O = M, or (M,).
         at, lr: as in ``predict_training``.
         steps: maximum number of Lanczos steps. Where eigenvalues decay quickly, far fewer make
@@ -141,7 +142,11 @@ def predict_loss(
     start = _columns(residual)
     if not start.any():
         return LossPrediction(moments, np.zeros(len(moments)), 0)
-    found = lanczos(product, start.ravel(), steps)
+    vector = torch.from_numpy(start.ravel())
+    if isinstance(product, NtkOperator):
+        found = lanczos(product.product, vector.to(product.device), steps)
+    else:
+        found = lanczos(lambda v: torch.from_numpy(product(v.numpy())), vector, steps)
     values, weights, _ = found.nodes()
     with np.errstate(over="ignore", invalid="ignore"):  # a diverging run goes to infinity
         decay = _decay(2.0 / start.size * np.clip(values, 0.0, None), moments, lr)
@@ -179,7 +184,7 @@ def critical_learning_rate(
     check_choice("loss", loss, tuple(CURVATURE))
     theta = operator(model, x, outputs="full", device=device)
     size = int(theta.shape[0])
-    largest = largest_eigenvalue(theta.matvec, size)
+    largest = largest_eigenvalue(theta.product, size, theta.device)
     if not (math.isfinite(largest) and largest > 0):
         raise NtkError(
             f"the kernel's largest eigenvalue is {largest}, expected a positive number; is the "

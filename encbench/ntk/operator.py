@@ -1,16 +1,15 @@
 """The kernel as a linear operator: products K v without forming K, and what follows from them.
 
 Products alone give the leading eigenvalues and the spectral density, at hundreds of thousands of
-points, by Lanczos' three-term recurrence with full reorthogonalization.
+points.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.linalg
 import torch
 from scipy.sparse.linalg import LinearOperator, eigsh
 from torch import Tensor, nn
@@ -18,89 +17,19 @@ from torch import Tensor, nn
 from encbench.device import available_memory
 from encbench.errors import NtkError, ParameterError
 from encbench.ntk.autograd import AutogradProducts
-from encbench.ntk.capture import KernelTerms, capture
+from encbench.ntk.capture import capture_factors
+from encbench.ntk.lanczos import lanczos, random_start
 from encbench.ntk.model import check_choice, working_copy
-from encbench.ntk.structure import find_structure
-from encbench.ntk.terms import OUTPUTS, Outputs
+from encbench.ntk.structure import Structure, find_structure
+from encbench.ntk.terms import OUTPUTS, Factors, Outputs, chunks
 
 MatVec = Callable[[np.ndarray], np.ndarray]
 """v (M,) float64 to K v (M,)."""
 
-CACHE_SHARE = 0.3  # of the free memory that stored factors may take
+CACHE_SHARE = 0.5  # of the free memory that stored factors may take
+CHUNK = 1024  # points of which factors are computed together
 
-
-@dataclass(frozen=True, eq=False)
-class Tridiagonal:
-    """T = Qᵀ K Q after m Lanczos steps from a start vector."""
-
-    diagonal: np.ndarray
-    """(m,)"""
-    off: np.ndarray
-    """(m − 1,)"""
-    last: float
-    """Norm of the residual: the next off-diagonal entry."""
-    norm: float
-    """‖start‖."""
-
-    def nodes(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Ritz values, Gauss weights and error bounds, (m,) each, ascending in the values.
-
-        startᵀ f(K) start ≈ norm² Σ weights · f(values). An eigenvalue of K lies within its bound
-        of each Ritz value.
-        """
-        values, vectors = scipy.linalg.eigh_tridiagonal(self.diagonal, self.off)
-        return values, vectors[0] ** 2, np.abs(self.last * vectors[-1])
-
-
-def lanczos(
-    product: MatVec,
-    start: np.ndarray,
-    steps: int,
-    stop: Callable[[Tridiagonal], bool] | None = None,
-) -> Tridiagonal:
-    """At most ``steps`` steps from ``start`` (M,); fewer where the space is exhausted.
-
-    The basis is reorthogonalized twice at each step; otherwise copies of converged values would
-    appear. Stores steps · M numbers. ``stop`` is called after each step.
-    """
-    norm = float(np.linalg.norm(start))
-    steps = min(steps, len(start))
-    basis = np.empty((steps, len(start)))
-    basis[0] = start / norm
-    diagonal: list[float] = []
-    off: list[float] = []
-    for k in range(steps):
-        w = product(basis[k])
-        diagonal.append(float(basis[k] @ w))
-        for _ in range(2):
-            w = w - basis[: k + 1].T @ (basis[: k + 1] @ w)
-        last = float(np.linalg.norm(w))
-        found = Tridiagonal(np.array(diagonal), np.array(off), last, norm)
-        exhausted = last <= len(start) * np.finfo(float).eps * max(map(abs, diagonal))
-        if k + 1 == steps or exhausted or (stop is not None and stop(found)):
-            return found
-        off.append(last)
-        basis[k + 1] = w / last
-    raise AssertionError("the last step returns")
-
-
-def largest_eigenvalue(
-    product: MatVec, size: int, tolerance: float = 1e-6, steps: int = 200
-) -> float:
-    """λ_max of a positive semi-definite K (size, size), to the relative tolerance, from above.
-
-    The largest Ritz value is a lower bound of λ_max; its error bound is added, so that a learning
-    rate derived from it is too small rather than too large.
-    """
-
-    def settled(found: Tridiagonal) -> bool:
-        values, _, bounds = found.nodes()
-        return bool(bounds[-1] <= tolerance * values[-1])
-
-    # A fixed start, so that the same kernel always gives the same number.
-    start = np.random.default_rng(0).standard_normal(size)
-    values, _, bounds = lanczos(product, start, steps, settled).nodes()
-    return float(values[-1] + bounds[-1])
+Held = dict[str, list[Factors]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,29 +91,120 @@ def _standard_error(values: np.ndarray) -> float:
     return float(values.std(ddof=1) / np.sqrt(len(values)))
 
 
-class NtkOperator(LinearOperator):  # type: ignore[misc] # scipy ships no types
-    """The empirical NTK (M, M) at x as a ``scipy.sparse.linalg.LinearOperator``, float64.
+class FactorProducts:
+    """Products with the kernel of the parameters with structure, chunk by chunk of the points.
 
-    ``cached`` says whether activations and gradients are stored (fast) or recomputed for each
-    product (any number of points).
+    Args:
+        model, structure: as for ``capture_factors``.
+        x: (N, d).
+        budget: bytes that the factors of some chunks may take; those of all others are
+            recomputed, twice in each product. None holds all.
+
+    Raises:
+        NtkError: all are to be held, and do not fit in memory.
     """
 
     def __init__(
-        self, source: KernelTerms | AutogradProducts, outputs: Outputs, like: Tensor
+        self,
+        model: nn.Module,
+        x: Tensor,
+        structure: Structure,
+        outputs: Outputs,
+        budget: float | None,
     ) -> None:
-        self.source = source.of(outputs)
-        self.cached = isinstance(source, KernelTerms)
-        self._like = like
-        size = self.source.points * self.source.outputs
-        super().__init__(dtype=np.float64, shape=(size, size))
+        self.model, self.x, self.structure, self.outputs = model, x, structure, outputs
+        self.parts = chunks(len(x), CHUNK)
+        self.held: list[Held] = []
+        free = available_memory(x.device)
+        limit, used = free if budget is None else budget, 0.0
+        while len(self.held) < len(self.parts) and used < limit:
+            factors = self._capture(self.parts[len(self.held)])
+            each = _bytes(factors)
+            if budget is None and (need := each * len(self.parts)) > free and not self.held:
+                raise NtkError(
+                    f"storing the factors of {len(x)} points needs {need / 2**30:.3g} GiB, "
+                    f"{free / 2**30:.3g} GiB are free; leave cached=None"
+                )
+            used += each
+            if used > limit:
+                break
+            self.held.append(factors)
+
+    def _capture(self, part: slice) -> Held:
+        with torch.enable_grad():
+            return capture_factors(self.model, self.x[part], self.structure, self.outputs)
+
+    def _each(self) -> Iterator[tuple[slice, Held]]:
+        for index, part in enumerate(self.parts):
+            yield part, self.held[index] if index < len(self.held) else self._capture(part)
+
+    def apply(self, v: Tensor) -> Tensor:
+        """The kernel's product with v (N, O)."""
+        totals: dict[str, Tensor] = {}
+        for part, factors in self._each():
+            for name, found in factors.items():
+                for one in found:
+                    if name not in totals:
+                        totals[name] = v.new_zeros(one.shape)
+                    one.pull(v[part], totals[name])
+        out = torch.zeros_like(v)
+        for part, factors in self._each():
+            for name, found in factors.items():
+                for one in found:
+                    out[part] += one.push(totals[name])
+        return out
+
+
+def _bytes(factors: Held) -> int:
+    tensors = (
+        value
+        for found in factors.values()
+        for one in found
+        for value in vars(one).values()
+        if isinstance(value, Tensor)
+    )
+    return sum({t.data_ptr(): t.untyped_storage().nbytes() for t in tensors}.values())
+
+
+class NtkOperator(LinearOperator):  # type: ignore[misc] # scipy ships no types
+    """The empirical NTK (M, M) at x as a ``scipy.sparse.linalg.LinearOperator``, float64.
+
+    Attributes:
+        cached: whether activations and gradients of all points are stored (fast). Those of the
+            others are recomputed for each product, so that there may be any number of points.
+        held: number of points whose activations and gradients are stored.
+    """
+
+    def __init__(
+        self, sources: Sequence[FactorProducts | AutogradProducts], x: Tensor, outputs: int
+    ) -> None:
+        self.sources, self._x, self.outputs = sources, x, outputs
+        self.held = min(
+            (len(s.held) * CHUNK for s in sources if isinstance(s, FactorProducts)),
+            default=len(x),
+        )
+        self.held = min(self.held, len(x))
+        self.cached = self.held == len(x)
+        super().__init__(dtype=np.float64, shape=(len(x) * outputs,) * 2)
 
     @torch.inference_mode(False)
-    def _matvec(self, v: np.ndarray) -> np.ndarray:
-        vector = torch.from_numpy(np.ascontiguousarray(v, dtype=np.float64))
-        vector = vector.to(self._like).view(self.source.points, self.source.outputs)
+    def product(self, v: Tensor) -> Tensor:
+        """K v (M,), of the dtype and on the device of v (M,)."""
+        vector = v.to(self._x).clone().view(-1, self.outputs)  # not an inference tensor
         with torch.no_grad():
-            result = self.source.apply(vector).flatten()
-        return result.to(device="cpu", dtype=torch.float64).numpy()
+            total = torch.zeros_like(vector)
+            for source in self.sources:
+                total += source.apply(vector)
+        return total.flatten().to(v)
+
+    def _matvec(self, v: np.ndarray) -> np.ndarray:
+        vector = torch.from_numpy(np.ascontiguousarray(v, dtype=np.float64)).flatten()
+        return self.product(vector.to(self.device)).cpu().numpy()
+
+    @property
+    def device(self) -> torch.device:
+        """Where products are computed."""
+        return self._x.device
 
     def _adjoint(self) -> NtkOperator:
         return self
@@ -197,7 +217,7 @@ class NtkOperator(LinearOperator):  # type: ignore[misc] # scipy ships no types
         """
         if not 1 <= k < self.shape[0]:
             raise ParameterError(f"k must be from 1 to {self.shape[0] - 1}, got {k}")
-        start = np.random.default_rng(0).standard_normal(self.shape[0])
+        start = random_start(self.shape[0], torch.device("cpu")).numpy()
         values, vectors = eigsh(self, k, which="LA", v0=start, tol=tolerance)
         order = np.argsort(values)[::-1]
         values, vectors = values[order], vectors[:, order]
@@ -219,8 +239,8 @@ class NtkOperator(LinearOperator):  # type: ignore[misc] # scipy ships no types
         values = np.full((probes, steps), np.nan)
         weights = np.zeros((probes, steps))
         for row in range(probes):
-            start = generator.choice([-1.0, 1.0], size=self.shape[0])
-            nodes, gauss, _ = lanczos(self.matvec, start, steps).nodes()
+            start = torch.from_numpy(generator.choice([-1.0, 1.0], size=self.shape[0]))
+            nodes, gauss, _ = lanczos(self.product, start.to(self.device), steps).nodes()
             values[row, : len(nodes)], weights[row, : len(nodes)] = nodes, gauss
         floor = 1e-9 * float(np.nanmax(values))
         return Density(values, weights, self.shape[0], floor)
@@ -240,7 +260,8 @@ def operator(
 
     Args:
         model, x, outputs, dtype, device: as in ``empirical_ntk``.
-        cached: store activations and gradients of all points; None decides by the free memory.
+        cached: whether to store activations and gradients: of all points, of none, or (None) of
+            as many as fit in half of the free memory.
 
     Raises:
         NtkError: as ``empirical_ntk``, or cached=True does not fit in memory.
@@ -249,18 +270,12 @@ def operator(
     check_choice("outputs", outputs, OUTPUTS)
     private, points, trainable = working_copy(model, x, dtype, device)
     structure = find_structure(private, points, trainable)
-    need = 2.0 * structure.numbers_per_point * len(points) * points.element_size()
-    free = available_memory(points.device)
-    if cached and need > free:
-        raise NtkError(
-            f"storing the factors of {len(points)} points needs {need / 2**30:.3g} GiB, "
-            f"{free / 2**30:.3g} GiB are free; leave cached=None"
-        )
-    if cached is None:
-        cached = need <= CACHE_SHARE * free
-    source: KernelTerms | AutogradProducts
-    if cached:
-        source = capture(private, points, structure)
-    else:
-        source = AutogradProducts(private, points, trainable, structure.out_dim)
-    return NtkOperator(source, outputs, points)
+    sources: list[FactorProducts | AutogradProducts] = []
+    if structure.layers or structure.tables:
+        share = 0.0 if cached is False else CACHE_SHARE * available_memory(points.device)
+        budget = None if cached else share
+        sources.append(FactorProducts(private, points, structure, outputs, budget))
+    if structure.rest:
+        rest = AutogradProducts(private, points, structure.rest, structure.out_dim)
+        sources.append(rest.of(outputs))
+    return NtkOperator(sources, points, structure.out_dim if outputs == "full" else 1)

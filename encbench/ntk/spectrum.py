@@ -11,12 +11,15 @@ import torch
 from torch import Tensor
 
 from encbench.errors import NtkError, ParameterError
+from encbench.ntk.lanczos import largest_eigenvalue, smallest_eigenvalue
 from encbench.ntk.terms import chunks
 
 if TYPE_CHECKING:
     from encbench.ntk.kernel import Ntk
 
 STRIP = 1024  # rows of a kernel looked at together, so that no second matrix is needed
+SMALLEST = "λ_n of the encoding's part by Lanczos on the inverse, from a Cholesky factor"
+TILE = 256  # rows and columns of which two tiles fit in the cache, one of them read by columns
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,12 +128,14 @@ def spectrum(kernel: Tensor | np.ndarray) -> Spectrum:
 
 
 def _check_entries(k: Tensor) -> None:
-    largest = k.abs().max()
-    if not bool(torch.isfinite(largest)):
+    largest = float(torch.stack(torch.aminmax(k)).abs().max())  # NaN if any entry is
+    if not math.isfinite(largest):
         raise NtkError("the kernel contains NaN or infinity; have the weights diverged?")
-    for rows in chunks(len(k), STRIP):
-        if float((k[rows] - k[:, rows].t()).abs().max()) > 1e-5 * float(largest):
-            raise NtkError("the kernel is not symmetric; a cross kernel has no spectrum")
+    for rows in chunks(len(k), TILE):
+        for cols in chunks(rows.stop, TILE):
+            apart = (k[rows, cols] - k[cols, rows].t()).abs_().max()
+            if float(apart) > 1e-5 * largest:
+                raise NtkError("the kernel is not symmetric; a cross kernel has no spectrum")
 
 
 @dataclass(frozen=True)
@@ -148,6 +153,8 @@ class WeylCheck:
     """The i of the worst, 0 for the largest eigenvalue."""
     tolerance: float
     """Sum of the floors of the three spectra."""
+    method: str = ""
+    """How λ_n(K_enc) was found."""
 
 
 def weyl_check(ntk: Ntk, total: Spectrum | None = None, mlp: Spectrum | None = None) -> WeylCheck:
@@ -169,14 +176,26 @@ def weyl_check(ntk: Ntk, total: Spectrum | None = None, mlp: Spectrum | None = N
     whole = total or spectrum(ntk.total)
     network = mlp or spectrum(ntk.parts["mlp"])
     grid = ntk.parts["encoding"]
-    smallest, floor = 0.0, 0.0
+    smallest, floor, method = 0.0, 0.0, "λ_n is 0: the encoding's part is zero"
     if bool(grid.any()):
-        found = spectrum(grid)
-        smallest, floor = found.minimum or 0.0, found.floor
+        smallest, floor, method = _smallest(grid)
     gaps = network.eigenvalues + smallest - whole.eigenvalues
     index = int(np.argmax(gaps))
     tolerance = whole.floor + network.floor + floor
-    return WeylCheck(bool(gaps[index] <= tolerance), float(gaps[index]), index, tolerance)
+    return WeylCheck(bool(gaps[index] <= tolerance), float(gaps[index]), index, tolerance, method)
+
+
+def _smallest(kernel: Tensor) -> tuple[float, float, str]:
+    """λ_min of a kernel (M, M), 0 below its floor; the floor; and how they were found."""
+    k, eps = kernel.double(), torch.finfo(kernel.dtype).eps
+    largest = largest_eigenvalue(k.mv, len(k), k.device)
+    lowest = smallest_eigenvalue(k, noise_floor(np.array([largest]), eps))
+    if lowest is None:
+        found = spectrum(kernel)
+        method = f"λ_n of the encoding's part by {found.method}"
+        return found.minimum or 0.0, found.floor, method
+    floor = noise_floor(np.array([lowest, largest]), eps)
+    return lowest if lowest > floor else 0.0, floor, SMALLEST
 
 
 def minimum_upper_bound(kernel: Tensor) -> float:

@@ -219,18 +219,19 @@ class _Comparison:
     def _add_layer(self, layer: Layer, a: Tensor, delta: Tensor, outputs: int) -> None:
         self.numbers[layer.name] = a.shape[1] + outputs * delta.shape[1]
         if layer.weight:
-            self.predicted[layer.weight] += layer.scale * delta.t() @ a
+            self.predicted[layer.weight].addmm_(delta.t(), a, alpha=layer.scale)
         if layer.bias:
-            self.predicted[layer.bias] += layer.shift * delta.sum(0)
+            self.predicted[layer.bias].add_(delta.sum(0), alpha=layer.shift)
 
     def _add_tables(self, x: Tensor, delta: Tensor, outputs: int) -> None:
         assert self.encoding is not None, "there are features"
         blocks = sparse_blocks(self.encoding, x, self.trainable)
-        for name, gradient in table_gradients(blocks, delta).items():
-            table = self.predicted["encoding." + name]
-            table += gradient.view(table.shape)
-            self.tables.add("encoding." + name)
-        self.numbers[FEATURES] = outputs * delta.shape[1] + sum(3 * b.rows.shape[1] for b in blocks)
+        for block in blocks:
+            name = "encoding." + block.parameter
+            add_table_gradient(block, delta, self.predicted[name])
+            self.tables.add(name)
+        entries, widths = (sum(b.rows.shape[1] for b in blocks), sum(b.width for b in blocks))
+        self.numbers[FEATURES] = outputs * (delta.shape[1] + widths) + 3 * entries
 
     def right(self) -> set[str]:
         """The parameters whose predicted gradient is the true one, up to rounding."""
@@ -315,6 +316,13 @@ def _fault(
             f"must have int64 rows and weights in the dtype of x, {x.dtype}, got "
             f"{block.rows.dtype} and {block.weights.dtype}"
         )
+    if block.factor is not None and (
+        block.factor.shape != (len(x), block.width) or block.factor.dtype != x.dtype
+    ):
+        return (
+            f"must have a factor of shape ({len(x)}, {block.width}) in {x.dtype}, or None, got "
+            f"{tuple(block.factor.shape)} in {block.factor.dtype}"
+        )
     if block.start < 0 or last >= out_dim:
         return f"feeds features {block.start} to {last}, but out_dim is {out_dim}"
     low, high = int(block.rows.min()), int(block.rows.max())
@@ -343,6 +351,12 @@ def _check_disjoint(encoding: Encoding, blocks: Sequence[SparseBlock]) -> None:
         )
 
 
+def feature_gradient(block: SparseBlock, delta: Tensor) -> Tensor:
+    """The part (n, O, width) of delta (n, O, out_dim) that a block looks up, times its factor."""
+    g = delta[:, :, block.start : block.start + block.width]
+    return g if block.factor is None else g * block.factor[:, None]
+
+
 def table_gradients(blocks: Sequence[SparseBlock], delta: Tensor) -> dict[str, Tensor]:
     """The gradients of the tables (num_rows, width) that the blocks predict.
 
@@ -353,7 +367,12 @@ def table_gradients(blocks: Sequence[SparseBlock], delta: Tensor) -> dict[str, T
     for block in blocks:
         if block.parameter not in gradients:
             gradients[block.parameter] = delta.new_zeros(block.num_rows, block.width)
-        g = delta[:, None, block.start : block.start + block.width]
-        values = (block.weights[:, :, None] * g).flatten(0, 1)
-        gradients[block.parameter].index_add_(0, block.rows.flatten(), values)
+        add_table_gradient(block, delta, gradients[block.parameter])
     return gradients
+
+
+def add_table_gradient(block: SparseBlock, delta: Tensor, table: Tensor) -> None:
+    """Add a block's part of the gradient to that of its table, of any contiguous shape."""
+    values = block.weights[:, :, None] * feature_gradient(block, delta[:, None])
+    rows = table.view(block.num_rows, block.width)
+    rows.index_add_(0, block.rows.flatten(), values.flatten(0, 1))

@@ -5,8 +5,9 @@ A kernel over points i, j and outputs a, b is a sum of elementwise products of G
     Θ[(i,a),(j,b)] = Σ_terms (A_i · A_j) (G_ia · G_jb).
 
 A term stores the factors A (N, p) and G (N, O, q), or less where one of them is constant, sparse
-or separable. It can add itself to a tile of the kernel, and multiply a vector without the matrix.
-The trace kernel, the mean over a of the blocks (a, a), is such a sum, too, with G (N, 1, O·q).
+or separable. ``Term`` adds itself to a tile of the kernel; ``Factors`` multiplies a vector without
+the matrix. The trace kernel, the mean over a of the blocks (a, a), is such a sum, too, with
+G (N, 1, O·q).
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ import numpy as np
 import scipy.sparse
 import torch
 from torch import Tensor
+from torch.nn import functional
 
-CHUNK = 4096  # points of one product
 Outputs = Literal["trace", "full"]
 OUTPUTS: tuple[str, ...] = get_args(Outputs)
 
@@ -60,16 +61,37 @@ class Term(ABC):
     def add(self, tile: Tensor, rows: slice, cols: slice, work: Workspace) -> None:
         """Add to tile (O, O, n_rows, n_cols), a view with any strides."""
 
+
+class Factors(ABC):
+    """J at n points, of one layer or table, as factors: products with J and with its transpose.
+
+    K v is the sum of ``pull`` over all points, pushed to each of them. In which form the factors
+    are stored may differ between two sets of points; the form of what is pulled does not.
+    """
+
     @abstractmethod
-    def apply(self, v: Tensor) -> Tensor:
-        """The kernel's product with v (N, O), linear in N."""
+    def traced(self) -> Factors:
+        """Those of the trace kernel, for one output."""
+
+    @property
+    @abstractmethod
+    def shape(self) -> tuple[int, int]:
+        """Of what ``pull`` adds to, for all O outputs: (outputs of the layer, its inputs)."""
+
+    @abstractmethod
+    def pull(self, v: Tensor, total: Tensor) -> None:
+        """Add Jᵀ v to total, for v (n, O)."""
+
+    @abstractmethod
+    def push(self, total: Tensor) -> Tensor:
+        """J total: (n, O)."""
 
 
 def _gram(left: Tensor, right: Tensor, work: Workspace, slot: str) -> Tensor:
     return torch.mm(left, right.t(), out=work.take(slot, len(left), len(right), left))
 
 
-class Product(Term):
+class Product(Term, Factors):
     """(A Aᵀ) ∘ (G Gᵀ) / divisor with dense factors: a layer, or a grid with few vertices.
 
     Args:
@@ -89,67 +111,87 @@ class Product(Term):
             right = _gram(self.g[rows, a], self.g[cols, b], work, "g")
             tile[a, b].addcmul_(left, right, value=1.0 / self.divisor)
 
-    def apply(self, v: Tensor) -> Tensor:
-        pulled = torch.zeros(self.g.shape[2], self.a.shape[1], dtype=v.dtype, device=v.device)
-        for part in chunks(len(v), CHUNK):
-            pulled.addmm_(_weighted(self.g[part], v[part]).t(), self.a[part])
-        out = torch.empty_like(v)
-        for part in chunks(len(v), CHUNK):
-            pushed = self.a[part] @ pulled.t()  # (n, q)
-            out[part] = torch.matmul(self.g[part], pushed[:, :, None])[:, :, 0]
-        return out / self.divisor
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.g.shape[2], self.a.shape[1]
+
+    def pull(self, v: Tensor, total: Tensor) -> None:
+        total.addmm_(_weighted(self.g, v).t(), self.a)
+
+    def push(self, total: Tensor) -> Tensor:
+        return _applied(self.g, self.a @ total.t()) / self.divisor
 
 
-class SeparableProduct(Term):
+class SeparableProduct(Term, Factors):
     """(A Aᵀ) ∘ (G Gᵀ) where G[i, a, k] = M[i, k] · C[a, k], as behind a last hidden layer.
 
     Args:
         a: (N, p).
         m: (N, q).
         c: (O, q).
-        pairs: (O, O, q), c[a] · c[b], if it is known already.
     """
 
-    def __init__(self, a: Tensor, m: Tensor, c: Tensor, pairs: Tensor | None = None) -> None:
+    def __init__(self, a: Tensor, m: Tensor, c: Tensor) -> None:
         self.a, self.m, self.c = a, m, c
-        self.pairs = c[:, None] * c if pairs is None else pairs
+        self.pairs = c[:, None] * c  # (O, O, q)
 
-    def traced(self) -> SeparableProduct:
-        energy = self.c.square().mean(0)  # (q,)
-        return SeparableProduct(self.a, self.m, energy.sqrt()[None], energy[None, None])
+    def traced(self) -> TracedSeparableProduct:
+        return TracedSeparableProduct(self.a, self.m, self.c)
 
     def add(self, tile: Tensor, rows: slice, cols: slice, work: Workspace) -> None:
         left = _gram(self.a[rows], self.a[cols], work, "a")
-        for a in range(len(self.c)):
+        for a in range(len(self.pairs)):
             for b in range(a + 1):
                 right = _gram(self.m[rows] * self.pairs[a, b], self.m[cols], work, "g")
                 tile[a, b].addcmul_(left, right)
                 if a != b:
                     tile[b, a].addcmul_(left, right)
 
-    def apply(self, v: Tensor) -> Tensor:
-        pulled = torch.zeros(self.m.shape[1], self.a.shape[1], dtype=v.dtype, device=v.device)
-        for part in chunks(len(v), CHUNK):
-            pulled.addmm_((self.m[part] * (v[part] @ self.c)).t(), self.a[part])
-        out = torch.empty_like(v)
-        for part in chunks(len(v), CHUNK):
-            out[part] = (self.m[part] * (self.a[part] @ pulled.t())) @ self.c.t()
-        return out
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.m.shape[1], self.a.shape[1]
+
+    def pull(self, v: Tensor, total: Tensor) -> None:
+        total.addmm_((self.m * (v @ self.c)).t(), self.a)
+
+    def push(self, total: Tensor) -> Tensor:
+        return (self.m * (self.a @ total.t())) @ self.c.t()
 
 
-class ConstantGradient(Term):
+class TracedSeparableProduct(SeparableProduct):
+    """The trace kernel's: one product with the mean of C[a, k]² over the outputs a."""
+
+    def __init__(self, a: Tensor, m: Tensor, c: Tensor) -> None:
+        self.a, self.m, self.c = a, m, c
+        self.pairs = c.square().mean(0)[None, None]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.c.numel(), self.a.shape[1]
+
+    def pull(self, v: Tensor, total: Tensor) -> None:
+        one = (self.m * v).t() @ self.a  # (q, p)
+        total.view(*self.c.shape, -1).addcmul_(self.c[:, :, None], one)
+
+    def push(self, total: Tensor) -> Tensor:
+        weighted = total.view(*self.c.shape, -1) * self.c[:, :, None]
+        return (self.m * (self.a @ weighted.mean(0).t())).sum(1, keepdim=True)
+
+
+class ConstantGradient(Term, Factors):
     """(A Aᵀ) C with C[a, b] = G_a · G_b the same for all points, as in the output layer.
 
     Args:
         a: (N, p).
-        c: (O, O).
+        g: (O, q).
     """
 
-    def __init__(self, a: Tensor, c: Tensor) -> None:
-        self.a, self.c = a, c
+    def __init__(self, a: Tensor, g: Tensor, divisor: int = 1) -> None:
+        self.a, self.g, self.divisor = a, g, divisor
+        self.c = g @ g.t() / divisor
 
     def traced(self) -> ConstantGradient:
-        return ConstantGradient(self.a, self.c.diagonal().mean().view(1, 1))
+        return ConstantGradient(self.a, self.g.flatten()[None], len(self.g))
 
     def add(self, tile: Tensor, rows: slice, cols: slice, work: Workspace) -> None:
         if len(self.c) == 1:  # without a pass over another matrix
@@ -159,8 +201,15 @@ class ConstantGradient(Term):
         for a, b in torch.nonzero(self.c).tolist():
             tile[a, b].add_(left, alpha=float(self.c[a, b]))
 
-    def apply(self, v: Tensor) -> Tensor:
-        return self.a @ (self.a.t() @ v) @ self.c
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.g.shape[1], self.a.shape[1]
+
+    def pull(self, v: Tensor, total: Tensor) -> None:
+        total.addmm_(self.g.t(), v.t() @ self.a)
+
+    def push(self, total: Tensor) -> Tensor:
+        return self.a @ (self.g @ total).t() / self.divisor
 
 
 class SparseProduct(Term):
@@ -200,12 +249,47 @@ class SparseProduct(Term):
                 # Every (i, j) occurs once, so plain assignment adds correctly.
                 tile[a, b, i[part], j[part]] += dots[:, a, b]
 
-    def apply(self, v: Tensor) -> Tensor:
-        pulled = self.transposed @ _weighted(self.g, v).cpu().numpy()  # (vertices, width)
-        pushed = torch.from_numpy(self.s @ pulled).to(v.device)
-        return torch.matmul(self.g, pushed[:, :, None])[:, :, 0] / self.divisor
+
+class TableFactors(Factors):
+    """A table read at ``rows`` with ``weights``, whose features have the gradients G.
+
+    Args:
+        rows: (n, m) int64; rows that occur twice at one point are added.
+        weights: (n, m).
+        g: (n, O, width).
+        num_rows: of the whole table.
+    """
+
+    def __init__(
+        self, rows: Tensor, weights: Tensor, g: Tensor, num_rows: int, divisor: int = 1
+    ) -> None:
+        self.rows, self.weights, self.g = rows, weights, g
+        self.num_rows, self.divisor = num_rows, divisor
+
+    def traced(self) -> TableFactors:
+        g = self.g.flatten(1)[:, None]
+        return TableFactors(self.rows, self.weights, g, self.num_rows, self.g.shape[1])
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.num_rows, self.g.shape[2]
+
+    def pull(self, v: Tensor, total: Tensor) -> None:
+        values = self.weights[:, :, None] * _weighted(self.g, v)[:, None]
+        total.index_add_(0, self.rows.flatten(), values.flatten(0, 1))
+
+    def push(self, total: Tensor) -> Tensor:
+        read = functional.embedding_bag(
+            self.rows, total, per_sample_weights=self.weights, mode="sum"
+        )
+        return _applied(self.g, read) / self.divisor
 
 
 def _weighted(g: Tensor, v: Tensor) -> Tensor:
     """Σ_a v[i, a] g[i, a]: (n, q)."""
     return torch.matmul(v[:, None, :], g)[:, 0]
+
+
+def _applied(g: Tensor, h: Tensor) -> Tensor:
+    """g[i, a] · h[i]: (n, O)."""
+    return torch.matmul(g, h[:, :, None])[:, :, 0]

@@ -118,7 +118,7 @@ class SpectrumSummary(Data):
     negative: int = 0
     """Eigenvalues below zero: rounding noise, since a kernel is positive semi-definite."""
     method: str = ""
-    """Solver and precision."""
+    """Solver and precision; and how λ_n of the encoding's part was found, where it has one."""
     seconds: float = 0.0
     """Kernel and eigenvalues."""
     minimum_bound: float | None = None

@@ -19,7 +19,7 @@ from encbench.network.mlp import CoordinateMLP
 from encbench.plugins.registry import Registry
 from encbench.results.records import SpectrumSummary
 from encbench.run.parts import build_model, build_task, cell_streams
-from encbench.run.spectra import measure_spectrum
+from encbench.run.spectra import measure_spectrum, ntk_count
 from encbench.suite.config import CellConfig
 from encbench.suite.file import Suite
 from encbench.suite.plan import plan
@@ -71,7 +71,7 @@ class Initial:
 def at_initialization(
     suite: Suite,
     registry: Registry,
-    points: int,
+    points: int | Literal["all"],
     outputs: Literal["trace", "full"],
     device: str,
     *,
@@ -91,7 +91,7 @@ def at_initialization(
             streams = cell_streams(cell)
             task = build_task(cell, registry)
             model = build_model(cell, task, registry, streams).to(device)
-            x = task.ntk_points(points, streams.generator("ntk"))
+            x = task.ntk_points(ntk_count(points, task), streams.generator("ntk"))
             began = time.perf_counter()
             critical = ntk.critical_learning_rate(model, x, loss=task.loss)
             found: dict[str, Any] = {}
@@ -100,7 +100,9 @@ def at_initialization(
                 found["leading"] = operator.top(min(LEADING, operator.shape[0] - 1))
                 found["density"] = operator.density()
             else:
-                summary, arrays = measure_spectrum(model, x, outputs, "start", 0)
+                summary, arrays = measure_spectrum(
+                    model, x, outputs, "start", 0, leading=points == "all"
+                )
                 found |= {"summary": summary, "eigenvalues": arrays["spectrum_start"]}
             return Initial(
                 task=cell.task.label or cell.task.name,

@@ -36,7 +36,7 @@ from encbench.run.parts import (
     recordable,
 )
 from encbench.run.signals import Supervision, by_a_person
-from encbench.run.spectra import measure_spectrum
+from encbench.run.spectra import measure_spectrum, ntk_count
 from encbench.suite.config import CellConfig, cell_key
 from encbench.training.loop import Diverged, Training, predictor, total_steps, train
 from encbench.training.optimizers import load_optimizers
@@ -186,7 +186,8 @@ class _CellRun:
         steps = total_steps(self.cell.training, self.task.points_per_epoch)
         if self.cell.ntk.points:
             generator = self.streams.generator("ntk")
-            self.ntk_points = self.task.ntk_points(self.cell.ntk.points, generator)
+            count = ntk_count(self.cell.ntk.points, self.task)
+            self.ntk_points = self.task.ntk_points(count, generator)
             self._spectrum("start", 0)
         while not self._trained(steps, self.record.learning_rate):
             self._begin_again(self.record.learning_rate)
@@ -301,7 +302,12 @@ class _CellRun:
     def _spectrum(self, when: Literal["start", "middle", "end"], step: int) -> None:
         with self._timed("ntk"):
             summary, eigenvalues = measure_spectrum(
-                self.model, self.ntk_points, self.cell.ntk.outputs, when, step
+                self.model,
+                self.ntk_points,
+                self.cell.ntk.outputs,
+                when,
+                step,
+                leading=self.cell.ntk.points == "all",
             )
             self.record.spectra.append(summary)
             self.arrays.update(eigenvalues)

@@ -76,7 +76,8 @@ class TrainingConfig(Settings):
 class NtkConfig(Settings):
     """The NTK spectra taken during training."""
 
-    points: Annotated[int, Field(ge=0, description="0 takes no spectra")] = 1024
+    points: Annotated[int, Field(ge=0)] | Literal["all"] = 1024
+    """0 takes no spectra; "all" takes as many points as an epoch has."""
     outputs: Literal["trace", "full"] = "trace"
 
 

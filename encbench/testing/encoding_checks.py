@@ -270,6 +270,8 @@ class EncodingConformance(Conformance):
         for number, block in enumerate(blocks):
             table = tables[block.parameter].view(block.num_rows, block.width)
             found = torch.einsum("nj,njc->nc", block.weights, table[block.rows])
+            if block.factor is not None:
+                found = block.factor * found
             expected = features[:, block.start : block.start + block.width]
             require(
                 close(found, expected),

@@ -366,6 +366,8 @@ def why_not_tables(encoding: Encoding, x: Tensor) -> str | None:
         if not learned:
             return None
         try:
+            if any(block.factor is not None for block in encoding.sparse_jacobian(x) or ()):
+                return "its features are products of tables"
             points = points_of(encoding, x)
         except Exception as error:
             return f"its sparse_jacobian failed: {error_line(error)}"

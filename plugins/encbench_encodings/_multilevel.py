@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
+from math import prod
 from typing import Annotated
 
 import torch
@@ -96,6 +97,30 @@ class MultilevelGrid(ConstantsKept):
             SparseBlock("table", rows[:, level], weights[:, level], count, level * width, width)
             for level in range(rows.shape[1])
         ]
+
+    def factor_blocks(
+        self, name: str, x: Tensor, factors: Tensor, starts: Sequence[int]
+    ) -> list[SparseBlock]:
+        """One block a level, for features that are a level's values times others.
+
+        Args:
+            name: of this grid within the encoding.
+            factors: (N, L, F), what each level's values are multiplied by.
+            starts: first feature of each level.
+        """
+        blocks = zip(self.sparse_jacobian(x), factors.unbind(1), starts, strict=True)
+        return [
+            replace(block, parameter=f"{name}.table", factor=factor.detach(), start=start)
+            for block, factor, start in blocks
+        ]
+
+
+def products_of_others(values: Tensor, dim: int) -> Tensor:
+    """For each slice of values along ``dim`` the product of all others, in the same shape."""
+    slices = values.unbind(dim)
+    one = torch.ones_like(slices[0])
+    products = [prod(slices[:k] + slices[k + 1 :], start=one) for k in range(len(slices))]
+    return torch.stack(products, dim)
 
 
 class NodeGrid(MultilevelGrid):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from itertools import combinations
 from typing import Annotated
 
@@ -11,7 +10,7 @@ from pydantic import Field
 from torch import Tensor
 
 from encbench import Encoding, ParameterError, SparseBlock
-from encbench_encodings._multilevel import NodeGrid
+from encbench_encodings._multilevel import NodeGrid, products_of_others
 
 DEFAULT_RESOLUTIONS = (16, 32, 64)
 
@@ -22,10 +21,6 @@ class KPlanes(Encoding):
     A level has d(d − 1)/2 planes of n_l² nodes with F features, node i at x = i / (n_l − 1),
     interpolated linearly. Their values are multiplied elementwise, levels concatenated. In 2D
     there is one plane and nothing to multiply: a dense multigrid without x, the degenerate case.
-
-    The features are products of parameters, except in 2D: no sparse Jacobian, and the kernel of
-    the planes goes through their Jacobian, N · O · P numbers, in chunks. That is minutes where
-    P is in the millions.
 
     Every axis has the same resolution. With d = 4 the last coordinate is taken for time, and its
     planes start at 1, as there; unlike there their resolution grows with the level too.
@@ -89,12 +84,14 @@ class KPlanes(Encoding):
 
     def forward(self, x: Tensor) -> Tensor:  # (N, d) -> (N, L * F)
         values: Tensor = self.planes(x)
-        factors = values.view(-1, len(self.resolutions), len(self.pairs), self.features)
-        return factors.prod(2).flatten(1)
+        return self._factors(values).prod(2).flatten(1)
 
-    def sparse_jacobian(self, x: Tensor) -> list[SparseBlock] | None:
-        """One block a level in 2D; None where planes are multiplied."""
-        if len(self.pairs) > 1:
-            return None
-        blocks = self.planes.sparse_jacobian(x)
-        return [dataclasses.replace(block, parameter="planes.table") for block in blocks]
+    def _factors(self, values: Tensor) -> Tensor:  # (N, L, planes of a level, F)
+        return values.view(-1, len(self.resolutions), len(self.pairs), self.features)
+
+    def sparse_jacobian(self, x: Tensor) -> list[SparseBlock]:
+        """One block a plane, its factor the product of the level's other planes."""
+        factors = products_of_others(self._factors(self.planes(x)), 2).flatten(1, 2)
+        levels = range(len(self.resolutions))
+        starts = [level * self.features for level in levels for _ in self.pairs]
+        return self.planes.factor_blocks("planes", x, factors, starts)

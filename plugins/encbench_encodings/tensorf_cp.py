@@ -7,8 +7,8 @@ from typing import Annotated
 from pydantic import Field
 from torch import Tensor, nn
 
-from encbench import Encoding
-from encbench_encodings._multilevel import NodeGrid
+from encbench import Encoding, SparseBlock
+from encbench_encodings._multilevel import NodeGrid, products_of_others
 from encbench_encodings._tables import InitStd
 
 
@@ -21,9 +21,6 @@ class TensorfCP(Encoding):
 
     The components themselves are the features. TensoRF's matrix B, which mixes them into its
     appearance features, is the network's first layer here; its density is their sum.
-
-    Products are not linear in the parameters: no sparse Jacobian, and the kernel of the vectors
-    goes through their Jacobian (N · O · P numbers, in chunks), which is small for vectors.
 
     Parameters: R · d · n.
 
@@ -58,5 +55,13 @@ class TensorfCP(Encoding):
         nn.init.normal_(self.vectors.table, 0.0, init_std)
 
     def forward(self, x: Tensor) -> Tensor:  # (N, d) -> (N, R)
+        return self._factors(x).prod(1)
+
+    def _factors(self, x: Tensor) -> Tensor:  # (N, d) -> (N, d, R)
         values: Tensor = self.vectors(x)
-        return values.view(-1, self.in_dim, self.out_dim).prod(1)
+        return values.view(-1, self.in_dim, self.out_dim)
+
+    def sparse_jacobian(self, x: Tensor) -> list[SparseBlock]:
+        """One block an axis, its factor the product of the other axes' values."""
+        factors = products_of_others(self._factors(x), 1)
+        return self.vectors.factor_blocks("vectors", x, factors, [0] * self.in_dim)

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field
 from torch import Tensor, nn
 
-from encbench import Encoding
+from encbench import Encoding, SparseBlock
 from encbench_encodings._multilevel import NodeGrid
 from encbench_encodings._tables import InitStd
 
@@ -25,9 +25,6 @@ class TensorfVM(Encoding):
 
     The components themselves are the features. TensoRF's matrix B, which mixes them into its
     appearance features, is the network's first layer here; its density is their sum.
-
-    Products are not linear in the parameters: no sparse Jacobian, and the kernel of planes and
-    lines goes through their Jacobian, N · O · P numbers, in chunks.
 
     Parameters: 3 · R · (n² + n).
 
@@ -65,3 +62,13 @@ class TensorfVM(Encoding):
     def forward(self, x: Tensor) -> Tensor:  # (N, 3) -> (N, 3 * R)
         product: Tensor = self.planes(x) * self.lines(x)
         return product
+
+    def sparse_jacobian(self, x: Tensor) -> list[SparseBlock]:
+        """One block a plane and one a line, each with the other's values as its factor."""
+        rank = self.planes.features
+        starts = [rank * split for split in range(len(LINE_AXES))]
+        planes, lines = (grid(x).unflatten(1, (-1, rank)) for grid in (self.planes, self.lines))
+        return [
+            *self.planes.factor_blocks("planes", x, lines, starts),
+            *self.lines.factor_blocks("lines", x, planes, starts),
+        ]

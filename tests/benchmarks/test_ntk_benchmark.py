@@ -23,8 +23,11 @@ from torch.func import functional_call, jacrev, vmap
 
 from encbench import CoordinateMLP, Encoding
 from encbench.ntk import critical_learning_rate, empirical_ntk, operator, spectrum
+from encbench.ntk.lanczos import smallest_eigenvalue
+from encbench.run.spectra import measure_spectrum
 
 OUT_DIM = 3
+EPS = torch.finfo(torch.float64).eps
 FLOPS_PER_PAIR = 3077  # of the trace kernel's lower triangle, 2 × 512, 3 outputs, d = 2
 
 Make = Callable[[], Encoding]
@@ -149,6 +152,34 @@ def test_operator_product_is_linear_in_points(
     theta = operator(model, x, outputs="full", cached=cached)
     v = torch.ones(theta.shape[0], dtype=torch.float64).numpy()
     benchmark.pedantic(lambda: theta @ v, rounds=2, warmup_rounds=1)
+
+
+def test_operator_beyond_what_is_held(benchmark: BenchmarkFixture) -> None:
+    """A product at four times the points, in units of one at a quarter of them."""
+    points = 262144 if benchmark.enabled else 4096
+    v = torch.ones(points, dtype=torch.float64)
+    theta = operator(*case(points // 4))
+    quarter = min(seconds(lambda: theta.product(v[: points // 4])) for _ in range(2))
+    theta = operator(*case(points))
+    benchmark.pedantic(lambda: theta.product(v), rounds=2, warmup_rounds=1)
+    benchmark.extra_info["points held"] = theta.held
+    if benchmark.enabled:
+        benchmark.extra_info["times a quarter of the points"] = benchmark.stats.stats.min / quarter
+
+
+def test_spectrum_of_a_cell(benchmark: BenchmarkFixture) -> None:
+    """All that a record holds of one kernel, in units of one run of the eigensolver."""
+    model, x = case(4096 if benchmark.enabled else 64, ENCODINGS["mpe"])
+    found = benchmark.pedantic(
+        lambda: measure_spectrum(model, x, "trace", "start", 0)[0], rounds=1, warmup_rounds=0
+    )
+    kernel = empirical_ntk(model, x).parts["encoding"]
+    eigenvalues = seconds(lambda: torch.linalg.eigvalsh(kernel))
+    smallest = seconds(lambda: smallest_eigenvalue(kernel, 8 * EPS * found.maximum))
+    benchmark.extra_info["method"] = found.method
+    if benchmark.enabled:
+        benchmark.extra_info["runs of eigvalsh"] = benchmark.stats.stats.min / eigenvalues
+        benchmark.extra_info["λ_n in runs of eigvalsh"] = smallest / eigenvalues
 
 
 def test_critical_learning_rate_of_300_points(benchmark: BenchmarkFixture) -> None:

@@ -51,14 +51,16 @@ def check_sparse_jacobian(encoding: Encoding, x: Tensor) -> None:
         assert not rows & touched[block.parameter], "blocks of one parameter share rows"
         touched[block.parameter] |= rows
         part = features[:, block.start : block.start + block.width]
-        looked_up = (block.weights.unsqueeze(-1) * table[block.rows]).sum(1)
+        factor = torch.ones_like(part) if block.factor is None else block.factor
+        looked_up = factor * (block.weights.unsqueeze(-1) * table[block.rows]).sum(1)
         torch.testing.assert_close(looked_up, part, rtol=1e-13, atol=1e-13)
         for n, (row_list, weight_list) in enumerate(
             zip(block.rows.tolist(), block.weights.tolist(), strict=True)
         ):
             for row, weight in zip(row_list, weight_list, strict=True):
                 for column in range(block.width):
-                    rebuilt[block.parameter][n, block.start + column, row, column] += weight
+                    slope = weight * factor[n, column]
+                    rebuilt[block.parameter][n, block.start + column, row, column] += slope
     for name, jacobian in dense.items():
         torch.testing.assert_close(rebuilt[name], jacobian, rtol=1e-13, atol=1e-13)
 

@@ -66,7 +66,8 @@ def test_each_part_has_its_own_method_in_the_kernel():
     x = random_points(12, 2)
     kernel = empirical_ntk(model, x)
     assert kernel.methods["encoding.parts.0.table"] == "sparse"
-    assert kernel.methods["encoding.parts.1.vectors.table"] == "jacobian"
+    assert kernel.methods["encoding.parts.1.vectors.table"] == "sparse"
+    assert set(kernel.methods.values()) == {"sparse", "layerwise"}
     names = [name for name, _ in model.named_parameters() if name.startswith("encoding.")]
     assert len(names) > 2
     assert relative_error(kernel.parts["encoding"], brute_force(model, x, "trace", names)) < 1e-12

@@ -8,7 +8,13 @@ from encbench_encodings.dictionary_field import DictionaryField
 
 from encbench import CoordinateMLP, ParameterError
 from encbench.ntk import empirical_ntk
-from tests.encodings.encoding_checks import border_points, check_gradients, filled, random_points
+from tests.encodings.encoding_checks import (
+    border_points,
+    check_gradients,
+    check_sparse_jacobian,
+    filled,
+    random_points,
+)
 from tests.encodings.interpolation_reference import interpolate
 from tests.ntk.conftest import brute_force, relative_error
 
@@ -70,15 +76,22 @@ def test_only_the_sawtooth_jumps_between_periods(mapping, jumps):
 
 
 @pytest.mark.parametrize("mapping", ["sawtooth", "triangle"])
+@pytest.mark.parametrize("in_dim", [1, 2, 3])
+def test_sparse_jacobian_is_the_jacobian(in_dim, mapping):
+    encoding = filled(DictionaryField(in_dim, **SMALL, mapping=mapping))
+    check_sparse_jacobian(encoding, random_points(12, in_dim))
+    check_sparse_jacobian(encoding, border_points(in_dim)[:40])
+
+
+@pytest.mark.parametrize("mapping", ["sawtooth", "triangle"])
 def test_the_kernel_of_products_is_their_jacobians(mapping):
     torch.manual_seed(0)
     encoding = DictionaryField(2, **SMALL, mapping=mapping)
-    assert encoding.sparse_jacobian(random_points(4, 2)) is None
     model = CoordinateMLP(encoding, out_dim=2, width=8, depth=1).double()
     x = random_points(10, 2)
     names = ["encoding.coefficients.table", "encoding.basis.table"]
     kernel = empirical_ntk(model, x)
-    assert {kernel.methods[name] for name in names} == {"jacobian"}
+    assert {kernel.methods[name] for name in names} == {"sparse"}
     assert relative_error(kernel.parts["encoding"], brute_force(model, x, "trace", names)) < 1e-12
 
 

@@ -7,7 +7,13 @@ from encbench_encodings.tensorf_vm import TensorfVM
 
 from encbench import CoordinateMLP, ParameterError
 from encbench.ntk import empirical_ntk
-from tests.encodings.encoding_checks import border_points, check_gradients, filled, random_points
+from tests.encodings.encoding_checks import (
+    border_points,
+    check_gradients,
+    check_sparse_jacobian,
+    filled,
+    random_points,
+)
 from tests.encodings.interpolation_reference import interpolate
 from tests.ntk.conftest import brute_force, relative_error
 
@@ -60,15 +66,20 @@ def test_gradients_agree_with_differences(kind, in_dim):
 
 
 @pytest.mark.parametrize(("kind", "in_dim"), CASES)
+def test_sparse_jacobian_is_the_jacobian(kind, in_dim):
+    check_sparse_jacobian(filled(kind(in_dim, **SMALL)), random_points(12, in_dim))
+    check_sparse_jacobian(filled(kind(in_dim, **SMALL)), border_points(in_dim)[:40])
+
+
+@pytest.mark.parametrize(("kind", "in_dim"), CASES)
 def test_the_kernel_of_products_is_their_jacobians(kind, in_dim):
     torch.manual_seed(0)
     encoding = kind(in_dim, **SMALL)
-    assert encoding.sparse_jacobian(random_points(4, in_dim)) is None
     model = CoordinateMLP(encoding, out_dim=2, width=8, depth=1).double()
     x = random_points(10, in_dim)
     names = [name for name, _ in model.named_parameters() if name.startswith("encoding.")]
     kernel = empirical_ntk(model, x)
-    assert {kernel.methods[name] for name in names} == {"jacobian"}
+    assert {kernel.methods[name] for name in names} == {"sparse"}
     assert relative_error(kernel.parts["encoding"], brute_force(model, x, "trace", names)) < 1e-12
 
 

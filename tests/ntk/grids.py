@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 
 import torch
@@ -92,3 +93,47 @@ class SharedRowsGrid(CollidingGrid):
     def sparse_jacobian(self, x: Tensor) -> list[SparseBlock]:
         blocks = super().sparse_jacobian(x)
         return [SparseBlock("tables.0", b.rows, b.weights, 7, b.start, 2) for b in blocks]
+
+
+class ProductGrid(CollidingGrid):
+    """The product of two colliding tables, each declared with the other's values as factor."""
+
+    def __init__(self, in_dim: int = 2) -> None:
+        super().__init__(in_dim)
+        self.out_dim = 2
+
+    def values(self, x: Tensor) -> list[Tensor]:  # (N, 2) of each table
+        return list(super().forward(x)[:, self.in_dim :].split(2, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        one, other = self.values(x)
+        return one * other
+
+    def factors(self, x: Tensor) -> list[Tensor]:
+        return self.values(x)[::-1]
+
+    def sparse_jacobian(self, x: Tensor) -> list[SparseBlock]:
+        blocks = zip(super().sparse_jacobian(x), self.factors(x), strict=True)
+        return [dataclasses.replace(block, start=0, factor=factor) for block, factor in blocks]
+
+
+class WrongFactor(ProductGrid):
+    """Each table is said to be multiplied by its own values."""
+
+    def factors(self, x: Tensor) -> list[Tensor]:
+        return self.values(x)
+
+
+class RarelyWrongFactor(ProductGrid):
+    """Wrong at few points only, and by little."""
+
+    def factors(self, x: Tensor) -> list[Tensor]:
+        rare = (x[:, :1] > 0.3) & (x[:, :1] < 0.35)
+        return [factor * (1 + 1e-4 * rare) for factor in super().factors(x)]
+
+
+class NarrowFactor(ProductGrid):
+    """Factors of one column for tables of two."""
+
+    def factors(self, x: Tensor) -> list[Tensor]:
+        return [factor[:, :1] for factor in super().factors(x)]

@@ -10,9 +10,9 @@ import torch
 
 from encbench import CoordinateMLP, ParameterError
 from encbench.ntk import empirical_ntk, operator, spectrum
-from encbench.ntk.operator import lanczos, largest_eigenvalue
 from tests.ntk.grids import CollidingGrid
 from tests.ntk.test_kernel import Plain
+from tests.ntk.test_model import leave_free
 
 
 def network() -> CoordinateMLP:
@@ -42,6 +42,7 @@ def test_symmetry_and_linearity_of_products() -> None:
     assert theta.H @ u == pytest.approx(theta @ u)
     both = theta @ np.stack([u, v], 1)
     assert both[:, 1] == pytest.approx(theta @ v, rel=1e-12)
+    assert theta.product(torch.from_numpy(v)).numpy() == pytest.approx(theta @ v, rel=1e-15)
 
 
 def test_products_span_several_chunks() -> None:
@@ -77,32 +78,41 @@ def test_density_and_top_refuse_what_they_cannot_give() -> None:
         theta.top(5)
 
 
-@pytest.mark.parametrize("size", [1, 2, 30])
-def test_lanczos_finds_every_eigenvalue_when_it_may(size: int) -> None:
-    generator = np.random.default_rng(size)
-    j = generator.standard_normal((size, size + 2))
-    kernel = j @ j.T
-    found = lanczos(kernel.__matmul__, generator.standard_normal(size), 99)
-    values, weights, bounds = found.nodes()
-    assert values == pytest.approx(np.linalg.eigvalsh(kernel), rel=1e-8)
-    assert weights.sum() == pytest.approx(1.0)
-    assert bounds.max() < 1e-8 * values.max()
+def test_any_number_of_points_may_be_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What does not fit is recomputed, and memory is counted as it is taken."""
+    x = torch.rand(5000, 2, dtype=torch.float64)
+    v = np.random.default_rng(0).standard_normal(5000)
+    whole = operator(network(), x, cached=True)
+    assert whole.held == 5000
+    (factors,) = whole.sources
+    one = sum(t.nbytes for t in tensors_of(factors.held[0]))
+    for chunks_that_fit in (1, 3):
+        leave_free(int(2 * (chunks_that_fit + 0.5) * one), monkeypatch)
+        some = operator(network(), x)
+        assert some.held == 1024 * chunks_that_fit
+        assert not some.cached
+        assert some @ v == pytest.approx(whole @ v, rel=1e-12, abs=1e-12)
 
 
-@pytest.mark.parametrize("small", [1e-6, 1e-10])
-def test_lanczos_finds_no_eigenvalue_twice(small: float) -> None:
-    """Behind one that has converged, the basis must stay orthogonal to far below the others."""
-    generator = np.random.default_rng(0)
-    values = np.array([1.0, *np.linspace(2, 1, 20) * small])
-    rotation = np.linalg.qr(generator.standard_normal((21, 21)))[0]
-    kernel = rotation * values @ rotation.T
-    found, _, _ = lanczos(kernel.__matmul__, generator.standard_normal(21), 21).nodes()
-    assert np.sort(found)[::-1] == pytest.approx(values, rel=1e-4)
+def tensors_of(factors: Any) -> list[torch.Tensor]:
+    """Those that a chunk's factors hold, none twice."""
+    found = [one for several in factors.values() for one in several]
+    tensors = [t for one in found for t in vars(one).values() if isinstance(t, torch.Tensor)]
+    return list({t.data_ptr(): t for t in tensors}.values())
 
 
-def test_lanczos_stops_where_its_space_is_exhausted() -> None:
-    kernel = np.diag([2.0, 2.0, 2.0, 1.0, 1.0, 0.0])
-    values, _, _ = lanczos(kernel.__matmul__, np.ones(6), 6).nodes()
-    assert values == pytest.approx([0.0, 1.0, 2.0], abs=1e-12)
-    assert largest_eigenvalue(kernel.__matmul__, 6) == pytest.approx(2.0, rel=1e-6)
-    assert largest_eigenvalue(np.zeros((3, 3)).__matmul__, 3) == 0.0
+def test_units_that_are_off_in_a_whole_chunk_change_nothing() -> None:
+    """Each chunk of points has factors in a form of its own; the sum is that of the kernel."""
+    torch.manual_seed(0)
+    model = CoordinateMLP(Plain(), 3, width=16)
+    x = torch.rand(2500, 2, dtype=torch.float64)
+    with torch.no_grad():
+        model.layers[0].weight[:, 1:] = 0.0
+        model.layers[0].bias.copy_(-8 * model.layers[0].weight[:, 0] * torch.rand(16))
+        model.layers[2].bias.fill_(-1.0)
+    x = x[x[:, 0].argsort()]  # so that neighbours share a chunk
+    kernel = empirical_ntk(model, x).total
+    v = torch.randn(2500, dtype=torch.float64)
+    for cached in (True, False):
+        found = operator(model, x, cached=cached).product(v)
+        assert float((found - kernel @ v).norm()) < 1e-12 * float((kernel @ v).norm())

@@ -192,6 +192,31 @@ def test_weyls_inequality_holds_on_every_kernel(make: type, outputs: str) -> Non
     assert given == check
 
 
+@pytest.mark.parametrize("rows", [7, 4000])
+def test_the_smallest_eigenvalue_of_the_encodings_part_is_that_of_its_spectrum(rows: int) -> None:
+    """At full rank and where there are fewer entries than points."""
+    torch.manual_seed(0)
+    grid = CollidingGrid(sides=(11, 90), rows=rows)
+    ntk = empirical_ntk(CoordinateMLP(grid, 2, width=32), torch.rand(60, 2, dtype=torch.float64))
+    mlp = spectrum(torch.zeros_like(ntk.total))
+    check = weyl_check(dataclasses.replace(ntk, total=ntk.parts["encoding"]), mlp=mlp)
+    reference = spectrum(ntk.parts["encoding"])
+    assert (reference.minimum is None) == (rows == 7)
+    # with zeros for the MLP's part, worst is λ_n(K_enc) − λ_n(K_enc)
+    assert abs(check.worst) <= reference.floor
+    assert check.tolerance == pytest.approx(2 * reference.floor, rel=1e-5)
+    assert "from a Cholesky factor" in check.method
+
+
+def test_the_check_takes_all_eigenvalues_where_rounding_leaves_no_factor() -> None:
+    x = torch.rand(30, 2, dtype=torch.float64)
+    ntk = empirical_ntk(CoordinateMLP(CollidingGrid(), 2, width=32), x)
+    grid = ntk.parts["encoding"].clone()
+    grid.diagonal().sub_(0.5 * float(grid.max()))
+    check = weyl_check(dataclasses.replace(ntk, parts={**ntk.parts, "encoding": grid}))
+    assert spectrum(grid).method in check.method
+
+
 def test_a_kernel_that_is_not_the_sum_of_its_parts_fails_the_check() -> None:
     x = torch.rand(30, 2, dtype=torch.float64)
     ntk = empirical_ntk(CoordinateMLP(CollidingGrid(), 2, width=32), x)

@@ -17,8 +17,12 @@ from tests.ntk.grids import (
     CollidingGrid,
     ForgetfulGrid,
     LearnedFeatures,
+    NarrowFactor,
+    ProductGrid,
+    RarelyWrongFactor,
     SharedRowsGrid,
     SilentGrid,
+    WrongFactor,
 )
 
 
@@ -217,6 +221,33 @@ def test_blocks_that_share_rows_are_refused(points: Tensor) -> None:
     model = CoordinateMLP(SharedRowsGrid(), 3, width=16)
     with pytest.raises(PluginError, match="share rows"):
         empirical_ntk(model, points)
+
+
+@pytest.mark.parametrize("outputs", ["trace", "full"])
+def test_products_of_tables_have_the_kernel_of_their_gradients(
+    outputs: str, points: Tensor
+) -> None:
+    torch.manual_seed(3)
+    model = CoordinateMLP(ProductGrid(), 3, width=16)
+    names = ["encoding.tables.0", "encoding.tables.1"]
+    ntk = empirical_ntk(model, points, outputs=outputs)  # type: ignore[arg-type] # parametrized
+    assert {ntk.methods[name] for name in names} == {"sparse"}
+    assert relative_error(ntk.parts["encoding"], brute_force(model, points, outputs, names)) < 1e-12
+
+
+@pytest.mark.parametrize(
+    ("encoding", "complaint"),
+    [
+        (WrongFactor, "disagree with autograd"),
+        (RarelyWrongFactor, "disagree with autograd"),
+        (NarrowFactor, r"factor of shape \(40, 2\) in torch.float64, or None, got \(40, 1\)"),
+    ],
+)
+def test_factors_that_are_not_those_of_forward_are_refused(
+    encoding: type[ProductGrid], complaint: str, points: Tensor
+) -> None:
+    with pytest.raises(PluginError, match=complaint):
+        empirical_ntk(CoordinateMLP(encoding(), 3, width=16), points)
 
 
 def test_a_unit_dead_on_most_points_does_not_hide_what_is_not_separable() -> None:

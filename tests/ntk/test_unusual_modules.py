@@ -204,4 +204,5 @@ def test_callers_may_have_switched_gradients_off(make: Any, context: Any) -> Non
         for cached in (True, False):
             theta = operator(model, x, outputs="full", cached=cached)
             assert theta.top(2).values[0] == pytest.approx(spectrum(kernel).maximum)
-            assert predict_loss(theta.matvec, torch.ones(20, 2), [0.0]).loss == pytest.approx(1.0)
+            for product in (theta, theta.matvec):
+                assert predict_loss(product, torch.ones(20, 2), [0.0]).loss == pytest.approx(1.0)
