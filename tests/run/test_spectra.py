@@ -7,7 +7,7 @@ import torch
 from encbench_tasks.image import ImageTask
 
 from encbench import CoordinateMLP
-from encbench.ntk import leading
+from encbench.run import spectra
 from encbench.run.spectra import measure_spectrum, ntk_count
 from encbench.suite.config import NtkConfig
 from tests.ntk.grids import CollidingGrid
@@ -30,7 +30,7 @@ def test_beyond_reach_the_record_holds_the_leading_eigenvalues(
     assert whole.mlp is not None
     assert whole.weyl is not None
     assert "Cholesky" in whole.method
-    monkeypatch.setattr(leading, "EXACT_ROWS", 79)
+    monkeypatch.setattr(spectra, "EXACT_ROWS", 79)
     some, first = measure_spectrum(model, x, "trace", "end", 7, leading=True)
     assert (some.when, some.step, some.points, some.size) == ("end", 7, 80, 80)
     assert (some.minimum, some.median, some.quantile_10) == (None, None, None)

@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from encbench import CoordinateMLP
-from encbench.ntk import empirical_ntk, leading, spectrum
-from encbench.ntk.leading import affordable, leading_spectrum
+from encbench.ntk import empirical_ntk, spectrum
+from encbench.run import spectra
+from encbench.run.spectra import affordable, leading_spectrum
 from tests.ntk.grids import CollidingGrid
 from tests.ntk.test_model import leave_free
 
@@ -20,7 +21,7 @@ CPU = torch.device("cpu")
 def test_leading_eigenvalues_are_those_of_the_kernel(
     outputs: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(leading, "SAMPLE", 20)
+    monkeypatch.setattr(spectra, "SAMPLE", 20)
     torch.manual_seed(0)
     model = CoordinateMLP(CollidingGrid(rows=50), 2, width=32)
     x = torch.rand(90, 2, dtype=torch.float64)
