@@ -7,6 +7,7 @@ encodings on one image. Without ``--benchmark-enable`` each case runs once on a 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
@@ -53,7 +54,7 @@ def fill(directory: Path, encodings: int, images: int, seeds: int) -> int:
             quality = 20.0 + 15.0 * encoding / encodings + rng.normal(0, 2)
             for seed in range(seeds):
                 made += 1
-                key = data["key"] = f"copy{made:06d}"
+                key = data["key"] = hashlib.sha256(str(made).encode()).hexdigest()[:20]
                 cell = data["cell"]
                 cell["encoding"].update(
                     label=f"ffe:levels={encoding}", parameters={"levels": encoding}
@@ -67,8 +68,8 @@ def fill(directory: Path, encodings: int, images: int, seeds: int) -> int:
                 data["parameters"] = {"mlp": 265_731, "encoding": 400 * encoding}
                 data["metrics"]["psnr"]["value"] = quality + rng.normal(0, 0.3)
                 data["durations"]["training"] = 10 + encoding / encodings + rng.random()
-                folder = results.store.directory / "records" / key
-                folder.mkdir()
+                folder = results.store.place(key)
+                folder.mkdir(parents=True)
                 for name in original.files:
                     os.link(original.path / name, folder / name)
                 (folder / "record.json").write_text(json.dumps(data), encoding="utf-8")

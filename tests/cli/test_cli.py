@@ -86,13 +86,13 @@ def test_a_run_records_renders_and_shows(tmp_path):
     assert "ffe:levels=3" in page
     listing = encbench("show", "out", cwd=tmp_path)
     assert "identity" in listing.stdout
-    key = next((tmp_path / "out" / "records").iterdir()).name
+    key = next((tmp_path / "out" / "records").glob("??/*")).name
     shown = encbench("show", "out", key[:8], "--json", cwd=tmp_path)
     record = json.loads(shown.stdout)
     assert record["key"] == key
     assert record["provenance"]["device"] == "cpu"
     assert "peak_memory_bytes" in encbench("show", "out", key, cwd=tmp_path).stdout
-    folder = tmp_path / "out" / "records" / key
+    folder = tmp_path / "out" / "records" / key[:2] / key
     assert f"key: {key}" in encbench("show", ".", cwd=folder).stdout
     arrays = folder / "arrays.npz"
     arrays.write_bytes(bytes(arrays.stat().st_size))

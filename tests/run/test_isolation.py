@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from encbench import Metric, run_suite
+from encbench import Metric, Store, run_suite
 from encbench.plugins.host import default_host
 from encbench.suite.file import SuiteEntry
 from tests.sample_plugin import Scaled, Wave, module, registry_of
@@ -73,7 +73,7 @@ def test_what_a_cell_changes_is_gone_for_the_next(suite, tmp_path, monkeypatch, 
     assert after.metrics["psnr"] == alone.metrics["psnr"]
     assert after.spectra[-1].maximum == alone.spectra[-1].maximum
     # records are where they were to be
-    assert len(list((tmp_path / "after" / "records").iterdir())) == 2
+    assert len(Store(tmp_path / "after").keys()) == 2
     assert torch.get_default_dtype() == torch.float32
     assert torch.is_grad_enabled()
     assert torch.get_default_device() == torch.device("cpu")

@@ -110,7 +110,7 @@ def load_records(directory: Path) -> list[StoredRecord]:
     records = Store(directory).records()
     if not records:
         raise StoreError(
-            f"{directory} holds no records, expected records/*/record.json; "
+            f"{directory} holds no records, expected records/*/*/record.json; "
             f"`encbench run -o {directory}` writes them"
         )
     return records
