@@ -3,9 +3,10 @@
     DIRECTORY/index.sqlite    a row a record
 
 The index is never believed over the records. A row counts while every file of its record has the
-size, times and inode of when it was checked, and its content passes the checks of a record.json.
-Deleted, damaged, or of another version of encbench, it is made again from the records; where it
-cannot be written or is in use, the records are read.
+size, times and inode of when it was checked, as no file of a copied or unpacked folder has, and
+what it holds passes the checks of a record.json. Missing, damaged, or of another version of
+encbench, the index is made again from the records. Where it cannot be written or is in use, the
+records are read.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ logger = logging.getLogger("encbench")
 TABLE = f"records_1_{SCHEMA_VERSION}"
 """Its name has the versions of the index and of the records."""
 SCHEMA = (
-    f"CREATE TABLE {TABLE} (key TEXT PRIMARY KEY, stamp BLOB, whole INTEGER, files BLOB, "
+    f"CREATE TABLE {TABLE} (key TEXT PRIMARY KEY, seal BLOB, whole INTEGER, files BLOB, "
     "record BLOB)"
 )
 TOGETHER = 250
@@ -68,6 +69,14 @@ def _stamp(folder: Path, files: Iterable[str]) -> tuple[bytes, float]:
     return hashlib.blake2b(repr(seen).encode(), digest_size=16).digest(), changed
 
 
+def _seal(stamp: bytes, whole: int, files: bytes, content: bytes) -> bytes:
+    """A hash of a row's content and of the state of the files that it was read from."""
+    sealed = hashlib.blake2b(stamp + bytes([whole]), digest_size=16)
+    sealed.update(files)
+    sealed.update(content)
+    return sealed.digest()
+
+
 def _settled(changed: float) -> bool:
     return changed < time.time() - SETTLED
 
@@ -98,7 +107,8 @@ class RecordIndex:
                     for key, seen, whole, files, content in connection.execute(query, some):
                         with suppress(ValueError, TypeError):
                             entries = _Files.validate_json(files)
-                            if seen == stamp(places[key], entries):
+                            now = stamp(places[key], entries)
+                            if seen == _seal(now, whole, files, content):
                                 record = parse_record(content)
                                 check_named(record, entries, key)
                                 yield StoredRecord(record, places[key], entries), bool(whole)
@@ -131,8 +141,9 @@ class RecordIndex:
                 continue
             del self._waiting[key]
             if now == seen:
+                files = _Files.dump_json(dict(stored.files))
                 content = stored.record.model_dump_json().encode()
-                rows.append((key, seen, whole, _Files.dump_json(dict(stored.files)), content))
+                rows.append((key, _seal(seen, whole, files, content), whole, files, content))
         if not rows:
             return
         try:

@@ -25,6 +25,9 @@ from encbench_leaderboard.report.format import code, plural
 from encbench_leaderboard.report.prediction import prediction
 from encbench_leaderboard.report.provenance import provenance, reproduction
 
+SECTIONS = 100
+"""Tasks that get a section of their own."""
+
 
 def load(directory: Path) -> tuple[Board, Sequence[StoredRecord], Store]:
     """The board of a results folder, its records and its store, for ``describe``; StoreError where
@@ -49,14 +52,23 @@ def describe(board: Board, records: Sequence[StoredRecord], store: Store) -> Pag
         )
     if len(board.groups) > 1:
         blocks += [Heading("Overview"), *_overview(board)]
+    if len(board.tasks) > SECTIONS:
+        blocks.append(
+            Text(
+                f"The first {SECTIONS} of {len(board.tasks):,} tasks have sections of their own; "
+                f"means and tests are over all of them. `encbench export {folder} cells.csv` "
+                "writes every cell."
+            )
+        )
     several = len(ran_on) > 1
+    shown = {id(task) for task in (*board.tasks[:SECTIONS], *board.categories)}
     sections = []
     for group in board.groups:
-        sections.append(_section(group, folder, several))
-        sections += [_section(target, folder, several, level=3) for target in group.targets]
+        parts = [(group, 2), *((target, 3) for target in group.targets)]
+        sections += [_section(t, folder, several, level) for t, level in parts if id(t) in shown]
     standings = [b for s in sections for b in s.blocks if isinstance(b, Table)]
     blocks += sections
-    blocks += [Heading("Does the spectrum predict quality?"), *prediction(board)]
+    blocks += [Heading("Does the spectrum predict quality?"), *prediction(board, SECTIONS)]
     blocks += [Heading("How to read this page"), Text(notes.how_to_read(board, standings))]
     blocks += [
         Heading("Provenance"),
