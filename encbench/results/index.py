@@ -194,13 +194,19 @@ class RecordIndex:
     def _unusable(self, error: Exception) -> None:
         if not self._told and not _busy(error):
             self._told = True
-            logger.warning("%s is not used (%s); the records are read", self._path, error)
+            killed = _code(error) == sqlite3.SQLITE_READONLY
+            reason = "a process was killed that wrote it" if killed else error
+            logger.warning("%s is not used (%s); the records are read", self._path, reason)
+
+
+def _code(error: Exception) -> int:
+    """SQLite's primary result code; 0 of other errors."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF
 
 
 def _busy(error: Exception) -> bool:
     """Whether another process has the index now."""
-    code = getattr(error, "sqlite_errorcode", None)
-    return code is not None and code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+    return _code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
 def _batches(keys: list[str]) -> Iterator[list[str]]:

@@ -11,7 +11,7 @@ import logging
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +63,7 @@ class Store:
         """Keys of records all of whose bytes were checked and are as they were then."""
         self._parts = Shared()
         self._lock = FileLock(self.directory / ".lock")
+        self._shared = False
 
     @contextmanager
     def writing(self, *, shared: bool = False) -> Iterator[None]:
@@ -83,18 +84,23 @@ class Store:
         except OSError as error:
             raise cannot_write(self.directory, error, MEND) from None
         with ExitStack() as held:
-            # as it is reentrant, what is done while it is held takes it once more
             held.enter_context(self._held(SHARED_WAIT if shared else 0))
             self._recover()
+            self._shared = shared
             if shared:
                 held.close()
             try:
                 yield
             finally:
+                self._shared = False
                 self._index.flush()
 
+    def _turn(self) -> AbstractContextManager[None]:
+        """This process's turn to write, where several do."""
+        return self._held(SHARED_WAIT) if self._shared else nullcontext()
+
     @contextmanager
-    def _held(self, wait: float = SHARED_WAIT) -> Iterator[None]:
+    def _held(self, wait: float) -> Iterator[None]:
         try:
             self._lock.acquire(timeout=wait)
         except Timeout:
@@ -116,7 +122,7 @@ class Store:
         """
         name = suite.get("name")
         self._written_suite = name if isinstance(name, str) else None
-        with self._held():
+        with self._turn():
             self.write_suites([*(other for other in self.suites() if other != suite), suite])
 
     def write_suites(self, suites: Sequence[Mapping[str, Any]]) -> None:
@@ -186,7 +192,7 @@ class Store:
         Raises:
             StoreError: disk full, folder not writable; an earlier record of the key then stays.
         """
-        with self._held():
+        with self._turn():
             temporary = self._records / f".new-{key}-{os.getpid()}"
             try:
                 temporary.mkdir(parents=True)
@@ -229,7 +235,7 @@ class Store:
 
     def remove(self, key: str) -> None:
         """Forget a record, if there is one; only while writing."""
-        with self._held():
+        with self._turn():
             shutil.rmtree(self.place(key), ignore_errors=True)
 
     def records(self, *, set_aside: bool = False) -> list[StoredRecord]:
@@ -386,7 +392,7 @@ class Store:
         damaged = self.directory / "damaged"
         try:
             damaged.mkdir(exist_ok=True)
-            with self._held():
+            with self._turn():
                 names = (f"{folder.name}-{n}" if n else folder.name for n in itertools.count())
                 target = next(p for p in (damaged / n for n in names) if not os.path.lexists(p))
                 folder.rename(target)

@@ -17,6 +17,7 @@ from encbench import Store, run_suite
 from encbench.results import store as store_module
 from tests.benchmarks.synthetic import settle, synthetic_cells, write_records
 
+
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("made") / "results"
@@ -107,6 +108,9 @@ def damage(index: Path, how: str) -> None:
     elif how == "folder":
         index.unlink()
         index.mkdir()
+    elif how == "killed":
+        subprocess.run([sys.executable, "-c", KILLED, str(index)], check=False)
+        assert index.with_name("index.sqlite-journal").stat().st_size > 1000
     elif how == "journal":
         index.with_name("index.sqlite-journal").write_bytes(os.urandom(5000))
     else:
@@ -124,7 +128,25 @@ def damage(index: Path, how: str) -> None:
         connection.close()
 
 
-DAMAGES = ["missing", "text", "cut", "zeros", "link", "pipe", "folder", "journal", "version"]
+KILLED = """
+import os, sqlite3, sys
+connection = sqlite3.connect(sys.argv[1])
+connection.execute("PRAGMA cache_size=1")
+connection.execute("UPDATE records_1_3 SET record = zeroblob(20000)")
+os.kill(os.getpid(), 9)
+"""
+DAMAGES = [
+    "missing",
+    "killed",
+    "text",
+    "cut",
+    "zeros",
+    "link",
+    "pipe",
+    "folder",
+    "journal",
+    "version",
+]
 DAMAGES += ["more tables", "trigger", "rows", "types", "whole"]
 
 

@@ -63,9 +63,10 @@ def describe(board: Board, records: Sequence[StoredRecord], store: Store) -> Pag
     several = len(ran_on) > 1
     shown = {id(task) for task in (*board.tasks[:SECTIONS], *board.categories)}
     sections = []
-    for group in board.groups:
-        parts = [(group, 2), *((target, 3) for target in group.targets)]
-        sections += [_section(t, folder, several, level) for t, level in parts if id(t) in shown]
+    for group in (group for group in board.groups if id(group) in shown):
+        targets = [target for target in group.targets if id(target) in shown]
+        sections.append(_section(group, folder, several, targets))
+        sections += [_section(target, folder, several, level=3) for target in targets]
     standings = [b for s in sections for b in s.blocks if isinstance(b, Table)]
     blocks += sections
     blocks += [Heading("Does the spectrum predict quality?"), *prediction(board, SECTIONS)]
@@ -98,15 +99,26 @@ def _overview(board: Board) -> list[Block]:
     ]
 
 
-def _section(task: TaskBoard, folder: str, several_machines: bool, level: int = 2) -> Section:
-    """A task or category: standings, notes, figures, and further tables folded."""
+def _section(
+    task: TaskBoard,
+    folder: str,
+    several_machines: bool,
+    targets: Sequence[TaskBoard] = (),
+    level: int = 2,
+) -> Section:
+    """A task or category: standings, notes, figures, and further tables folded; ``targets`` have
+    sections of their own."""
     blocks: list[Block] = []
     opened = partial(entry_details, task, folder, machines=several_machines)
     if task.targets:
+        every = len(targets) == len(task.targets)
+        own = (
+            "each has a section of its own" if every else f"{len(targets):,} have their own section"
+        )
         blocks.append(
             Text(
                 f"{plural(len(task.targets), 'task')} that differ only in their target, taken "
-                "together; each has a section of its own."
+                f"together; {own}."
             )
         )
     blocks.append(tables.standings_table(task, lambda standing: partial(opened, standing)))
@@ -123,7 +135,7 @@ def _section(task: TaskBoard, folder: str, several_machines: bool, level: int = 
     if front:
         blocks.append(Text(front))
     blocks += _folds(task, pooled=level > 2)
-    names = [target.slug for target in task.targets]
+    names = [target.slug for target in targets]
     return Section(task.slug, task.label, blocks, level, names)
 
 
