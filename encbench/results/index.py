@@ -234,9 +234,8 @@ class Shared:
                 owner.__dict__[name] = self._parts.setdefault(content, part)
         parts = (part for s in record.spectra for part in (s, s.mlp, s.weyl, s.activation))
         for model in (record, cell, source, *record.metrics.values(), *parts):
-            if model is not None:
-                # of each model pydantic keeps the set of fields that were given: half of its memory
-                given = model.__pydantic_fields_set__
-                shared = self._parts.setdefault(frozenset(given), given)
-                object.__setattr__(model, "__pydantic_fields_set__", shared)
+            # of each model pydantic keeps the set of fields that were given: half of its memory
+            if model is not None and len(model.model_fields_set) == len(type(model).model_fields):
+                given = self._parts.setdefault(type(model), model.model_fields_set)
+                object.__setattr__(model, "__pydantic_fields_set__", given)
         return record
