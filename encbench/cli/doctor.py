@@ -298,7 +298,8 @@ def output_folder(output: Path) -> Iterator[Check]:
     yield Check("free space", "ok" if free >= FREE_SPACE else "warning", decimal(free))
     records = output / "records"
     if records.is_dir():
-        count = sum(1 for entry in os.scandir(records) if not entry.name.startswith("."))
+        places = ("[!.]*/record.json", "[!.]?/*/record.json")
+        count = sum(1 for place in places for _ in records.glob(place))
         yield Check("records", "ok", f"{count} there")
 
 

@@ -54,7 +54,7 @@ def rerun(
     \b
     Examples:
       encbench rerun results/quick 3fa1
-      encbench rerun results/quick/records/3fa1… --tolerance 1e-3
+      encbench rerun results/quick/records/3f/3fa1… --tolerance 1e-3
       encbench rerun downloads/quick 3fa1 -o results/again
 
     Exit codes: 0 equal within the tolerance, 1 not equal or not to be run here, 2 wrong usage.
@@ -89,7 +89,7 @@ def _check_output(output: Path | None, stored: StoredRecord, again: Rerun) -> No
     if output is None:
         return
     key = stored.record.key
-    if (output / "records" / key).exists():
+    if encbench.Store(output).place(key).exists():
         raise UsageError(f"{output} has a record {key} already; choose another folder with -o")
     if not again.same_data:
         raise UsageError(

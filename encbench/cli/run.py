@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import time
 from collections.abc import Sequence
@@ -126,10 +127,19 @@ def run(
     workers: Annotated[
         int | None, typer.Option(help="Jobs to ask the --cluster for; default: 1.")
     ] = None,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            metavar="I/N", help="Run only the I-th of N shares of the cells, as a job array does."
+        ),
+    ] = None,
     report: Annotated[
-        bool,
-        typer.Option("--report/--no-report", help="Render the leaderboard when the run has ended."),
-    ] = True,
+        bool | None,
+        typer.Option(
+            "--report/--no-report",
+            help="Render the leaderboard when the run has ended; default: unless --shard is given.",
+        ),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", "-n", help="Only list the cells that would run.")
     ] = False,
@@ -155,6 +165,7 @@ def run(
       encbench run -j 4 --timeout 30m --memory 8GB --on-failure stop
       encbench run my-suite.toml --scheduler tcp://10.0.0.5:8786 --device cuda
       encbench run my-suite.toml --cluster slurm --workers 8
+      encbench run my-suite.toml --shard 3/64 -o results/mine
 
     Exit codes: 0 all cells ok, 1 some not, 2 wrong usage, 130 Ctrl-C, 143 SIGTERM.
     """
@@ -192,9 +203,12 @@ def run(
         parse_seconds(timeout) if timeout is not None else None,
         parse_memory(memory) if memory is not None else None,
     )
+    part = None if shard is None else _shard(shard)
     console = Console(stderr=True)
     if dry_run:
-        cells = encbench.plan(chosen, registry)
+        from encbench.run.runner import share_of  # torch
+
+        cells = share_of(encbench.plan(chosen, registry), part)
         _print_plan(cells, output, rerun, keep_versions, console)
         return
     if jobs is not None and (scheduler or cluster):
@@ -224,7 +238,8 @@ def run(
                 rerun=rerun,
                 keep_versions=keep_versions,
                 on_failure=on_failure,
-                report=report,
+                shard=part,
+                report=part is None if report is None else report,
                 watcher=progress,
                 **how,
             )
@@ -269,6 +284,13 @@ def _print_plan(
     if len(left) < len(cells):
         recorded = f"{len(cells) - len(left)} of {len(cells)} cells"
         print_line(console, f"{recorded} have a record already in {output}")
+
+
+def _shard(text: str) -> tuple[int, int]:
+    found = re.fullmatch(r"([0-9]{1,9})/([0-9]{1,9})", text)
+    if found is None:
+        raise UsageError(f"--shard {text!r}: expected I/N, such as 3/64")
+    return int(found[1]), int(found[2])
 
 
 def _setting(text: str) -> tuple[str, str, Any]:

@@ -25,7 +25,7 @@ def show(
     Examples:
       encbench show results/quick
       encbench show results/quick 3fa1
-      encbench show results/quick/records/3fa1… --json
+      encbench show results/quick/records/3f/3fa1… --json
     """
     console = output_console()
     if key is None and not is_record(where):

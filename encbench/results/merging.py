@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import filecmp
 import logging
-import os
 import shutil
 from collections import defaultdict
 from collections.abc import Sequence
@@ -13,10 +12,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from encbench.errors import StoreError, UsageError, cannot_write
+from encbench.errors import StoreError, UsageError
 from encbench.results.record_folder import MANIFEST, NewerRecord, check_files, reason_of
 from encbench.results.records import Record, StoredRecord
-from encbench.results.store import MEND, Store
+from encbench.results.store import Store
 from encbench.suite.config import cell_key
 from encbench.suite.file import Suite, explicit_settings
 
@@ -202,7 +201,7 @@ def _read(source: Path, result: Merge) -> list[_Found]:
     store = Store(source)
     found, keys = [], store.keys()
     for key in keys:
-        folder = source / "records" / key
+        folder = store.place(key)
         try:
             stored = store.read(key)
             check_files(stored)
@@ -246,19 +245,12 @@ def _identical(one: _Found, other: _Found) -> bool:
 
 
 def _copy(one: _Found, store: Store) -> None:
-    key, folder = one.record.key, one.stored.path
-    temporary = store.directory / "records" / f".new-{key}-{os.getpid()}"
-    try:
-        temporary.mkdir()
+    folder = one.stored.path
+    with store.new_folder(one.record.key) as temporary:
         for name in ("record.json", *one.stored.files):
             shutil.copyfile(folder / name, temporary / name, follow_symlinks=False)
         if (folder / MANIFEST).exists():  # records up to schema version 2 have none
             shutil.copyfile(folder / MANIFEST, temporary / MANIFEST)
-        store.put(temporary, key)
-    except OSError as error:
-        raise cannot_write(store.directory, error, MEND) from None
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _time(text: str) -> datetime:

@@ -93,12 +93,8 @@ def read_record(folder: Path, key: str | None = None) -> StoredRecord:
         record, files = _read_current(place, text)
     else:
         record, files = _read_older(place, text)
-    if record.key != (key or folder.name):
-        raise ValueError(f"the record says key {record.key}")
+    check_named(record, files, key or folder.name)
     for name, entry in files.items():
-        if name in ("", ".", "..") or "/" in name or "\\" in name:
-            # a merge would copy it to where it says
-            raise ValueError(f"{name!r} is no name of a file beside it")
         try:
             found = os.lstat(f"{place}/{name}")
         except FileNotFoundError:
@@ -109,6 +105,20 @@ def read_record(folder: Path, key: str | None = None) -> StoredRecord:
         if found.st_size != entry.size:
             raise ValueError(f"{name} has {found.st_size} bytes, expected {entry.size}")
     return StoredRecord(record, folder, files)
+
+
+def check_named(record: Record, files: Mapping[str, FileEntry], key: str) -> None:
+    """Refuse a record of another key, or of files that are not beside it.
+
+    Raises:
+        ValueError: it is either.
+    """
+    if record.key != key:
+        raise ValueError(f"the record says key {record.key}")
+    for name in files:
+        if name in ("", ".", "..") or "/" in name or "\\" in name:
+            # a merge would copy it to where it says
+            raise ValueError(f"{name!r} is no name of a file beside it")
 
 
 def _read_current(place: str, text: bytes) -> tuple[Record, dict[str, FileEntry]]:
@@ -126,9 +136,14 @@ def _read_current(place: str, text: bytes) -> tuple[Record, dict[str, FileEntry]
             f"{RECORD} is not as it was written; to change it on purpose, "
             f"set its entry in {MANIFEST} to null"
         )
+    return parse_record(text), _beside(manifest)
+
+
+def parse_record(text: bytes) -> Record:
+    """A record of the present schema version, control characters escaped; raises ValueError."""
     if _CONTROL.search(text):
         text = json.dumps(harmless(from_json(text))).encode()
-    return Record.model_validate_json(text), _beside(manifest)
+    return Record.model_validate_json(text)
 
 
 def _read_older(place: str, text: bytes) -> tuple[Record, dict[str, FileEntry]]:

@@ -1,13 +1,15 @@
 """What a run leaves: one record a cell, and the folder that holds them.
 
     DIRECTORY/
-        run.json                      the suites as they were asked for
-        records/<key>/manifest.json   size and SHA-256 of each of the other files
-        records/<key>/record.json     everything in words and numbers
-        records/<key>/arrays.npz      curves and spectra
-        records/<key>/*.png           pictures
+        run.json                         the suites as they were asked for
+        index.sqlite                     what the records hold, to be read at once
+        records/ab/<key>/manifest.json   size and SHA-256 of each of the other files
+        records/ab/<key>/record.json     everything in words and numbers
+        records/ab/<key>/arrays.npz      curves and spectra
+        records/ab/<key>/*.png           pictures
 
-A record appears by one rename, so a reader never sees half of one.
+"ab" stands for the first two characters of the key; earlier versions of encbench made
+``records/<key>``. A record appears by one rename, so a reader never sees half of one.
 """
 
 from __future__ import annotations

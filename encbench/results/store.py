@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import gc
 import itertools
 import json
 import logging
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from encbench.errors import StoreError, cannot_write
+from encbench.results.index import RecordIndex, Shared, stamp
 from encbench.results.record_folder import (
     NewerRecord,
     as_store_error,
@@ -35,6 +37,10 @@ logger = logging.getLogger("encbench")
 MEND = "free space or permissions, or name another folder with -o"
 _OLD = ".old-"
 """Before the key of a record that is being replaced."""
+_SHARD = 2
+"""Characters of a key after which the folder is named that holds its record's."""
+SHARED_WAIT = 300.0
+"""Seconds that a process of several waits for its turn to write."""
 _TRY_AGAIN = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE, errno.ETIMEDOUT}
 """Reading failed and may succeed later: no reason to call a record damaged."""
 
@@ -42,8 +48,9 @@ _TRY_AGAIN = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE, errno.ETIM
 class Store:
     """Records under one directory.
 
-    Only one process writes (``with store.writing(): …``); any number may read. A record that
-    cannot be read is moved to ``damaged/`` with a message by the writer, and skipped by readers.
+    Only one process writes (``with store.writing(): …``), or several in turn; any number may read.
+    A record that cannot be read is moved to ``damaged/`` with a message by the writer, and skipped
+    by readers. Records that have not changed since they were last checked come from an index.
     """
 
     def __init__(self, directory: Path | str) -> None:
@@ -51,10 +58,20 @@ class Store:
         self._records = self.directory / "records"
         self._suites = self.directory / "run.json"
         self._written_suite: str | None = None
+        self._index = RecordIndex(self.directory)
+        self._whole: set[str] = set()
+        """Keys of records all of whose bytes were checked and are as they were then."""
+        self._parts = Shared()
+        self._lock = FileLock(self.directory / ".lock")
+        self._shared = False
 
     @contextmanager
-    def writing(self) -> Iterator[None]:
+    def writing(self, *, shared: bool = False) -> Iterator[None]:
         """Hold the directory for writing; creates it.
+
+        Args:
+            shared: let other processes that do the same write, too: each holds the directory only
+                while it puts a record in its place.
 
         Raises:
             StoreError: it cannot be written, another process is writing, or it is a part of a
@@ -64,8 +81,28 @@ class Store:
             if not self._records.is_dir():
                 self._refuse_parts()
             self._records.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(self.directory / ".lock")
-            lock.acquire(timeout=0)
+        except OSError as error:
+            raise cannot_write(self.directory, error, MEND) from None
+        with ExitStack() as held:
+            held.enter_context(self._held(SHARED_WAIT if shared else 0))
+            self._recover()
+            self._shared = shared
+            if shared:
+                held.close()
+            try:
+                yield
+            finally:
+                self._shared = False
+                self._index.flush()
+
+    def _turn(self) -> AbstractContextManager[None]:
+        """This process's turn to write, where several do."""
+        return self._held(SHARED_WAIT) if self._shared else nullcontext()
+
+    @contextmanager
+    def _held(self, wait: float) -> Iterator[None]:
+        try:
+            self._lock.acquire(timeout=wait)
         except Timeout:
             raise StoreError(
                 f"{self.directory} is in use by another encbench run; "
@@ -74,10 +111,9 @@ class Store:
         except OSError as error:
             raise cannot_write(self.directory, error, MEND) from None
         try:
-            self._recover()
             yield
         finally:
-            lock.release()
+            self._lock.release()
 
     def write_suite(self, suite: Mapping[str, Any]) -> None:
         """Add a suite to those of the folder, as the last one; only while writing.
@@ -86,7 +122,8 @@ class Store:
         """
         name = suite.get("name")
         self._written_suite = name if isinstance(name, str) else None
-        self.write_suites([*(other for other in self.suites() if other != suite), suite])
+        with self._turn():
+            self.write_suites([*(other for other in self.suites() if other != suite), suite])
 
     def write_suites(self, suites: Sequence[Mapping[str, Any]]) -> None:
         """Replace the suites of the folder, in the order in which they were run."""
@@ -139,31 +176,50 @@ class Store:
             StoreError: disk full, folder not writable. Nothing half-written is left, and an
                 earlier record of the same key stays.
         """
-        final = self._records / record.key
-        temporary = self._records / f".new-{record.key}-{os.getpid()}"
         if record.provenance.suite is None:
             source = record.provenance.model_copy(update={"suite": self._written_suite})
             record = record.model_copy(update={"provenance": source})
-        try:
-            temporary.mkdir(parents=True)
+        with self.new_folder(record.key) as temporary:
             files = write_record(temporary, record, arrays, pictures)
-            self.put(temporary, record.key)
-        except OSError as error:
-            raise cannot_write(final, error, MEND) from None
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
-        return StoredRecord(record, final, files)
+        stored = StoredRecord(record, self.place(record.key), files)
+        self._index.remember(stored, whole=True)
+        return stored
 
-    def put(self, folder: Path, key: str) -> None:
-        """Move a finished folder of this file system to a record's place; only while writing.
+    @contextmanager
+    def new_folder(self, key: str) -> Iterator[Path]:
+        """An empty folder, which becomes the record of a key at the end; only while writing.
 
-        Raises OSError; an earlier record of the key then stays.
+        Raises:
+            StoreError: disk full, folder not writable; an earlier record of the key then stays.
         """
-        final, replaced = self._records / key, self._records / f"{_OLD}{key}"
+        with self._turn():
+            temporary = self._records / f".new-{key}-{os.getpid()}"
+            try:
+                temporary.mkdir(parents=True)
+                yield temporary
+                self._put(temporary, key)
+            except OSError as error:
+                raise cannot_write(self.place(key), error, MEND) from None
+            finally:
+                shutil.rmtree(temporary, ignore_errors=True)
+
+    def place(self, key: str) -> Path:
+        """The folder of a record, which need not be there.
+
+        Earlier versions of encbench made ``records/<key>``, which stays where it is.
+        """
+        flat = self._records / key
+        return flat if os.path.lexists(flat) else self._records / key[:_SHARD] / key
+
+    def _put(self, folder: Path, key: str) -> None:
+        final, replaced = self.place(key), self._records / f"{_OLD}{key}"
         for file in folder.iterdir():
             _flush(file)
         # a file that was flushed can still be missing from its folder after a power cut
         _flush(folder)
+        if not final.parent.is_dir():
+            final.parent.mkdir()
+            _flush(self._records)
         if os.path.lexists(final):
             shutil.rmtree(replaced, ignore_errors=True)
             final.rename(replaced)
@@ -175,11 +231,12 @@ class Store:
             _discard(replaced)
         else:
             folder.rename(final)
-        _flush(self._records)
+        _flush(final.parent)
 
     def remove(self, key: str) -> None:
-        """Forget a record, if there is one."""
-        shutil.rmtree(self._records / key, ignore_errors=True)
+        """Forget a record, if there is one; only while writing."""
+        with self._turn():
+            shutil.rmtree(self.place(key), ignore_errors=True)
 
     def records(self, *, set_aside: bool = False) -> list[StoredRecord]:
         """All readable records, sorted by key.
@@ -191,16 +248,27 @@ class Store:
             StoreError: there is no such directory; or, with ``set_aside``, it holds records of a
                 newer encbench, which an older one must neither move nor replace.
         """
-        found = []
-        for name in self.keys():
-            folder = self._records / name
-            try:
-                found.append(self.read(name))
-            except NewerRecord as error:
-                self._newer(folder, error, refuse=set_aside)
-            except (OSError, ValueError) as error:
-                self._damaged(folder, error, set_aside=set_aside)
-        return found
+        places = {key: self.place(key) for key in self.keys()}
+        found = {}
+        self._whole.clear()
+        with _without_garbage_collection():
+            for stored, whole in self._index.find(places):
+                found[stored.record.key] = stored
+                self._parts.share(stored.record)
+                if whole:
+                    self._whole.add(stored.record.key)
+            for key in [key for key in places if key not in found]:
+                before = stamp(places[key])
+                try:
+                    found[key] = self.read(key)
+                except NewerRecord as error:
+                    self._newer(places[key], error, refuse=set_aside)
+                except (OSError, ValueError) as error:
+                    self._damaged(places[key], error, set_aside=set_aside)
+                else:
+                    self._index.remember(found[key], whole=False, before=before)
+            self._index.flush()
+        return [found[key] for key in places if key in found]
 
     def whole(self, stored: Iterable[StoredRecord]) -> list[StoredRecord]:
         """Those records all of whose files are as they were written; only while writing.
@@ -210,12 +278,19 @@ class Store:
         """
         found = []
         for item in stored:
+            key, before = item.record.key, stamp(item.path)
+            if key in self._whole:
+                found.append(item)
+                continue
             try:
-                check_files(item)
+                again = self.read(key)
+                check_files(again)
             except (OSError, ValueError) as error:
                 self._damaged(item.path, error, set_aside=True)
             else:
-                found.append(item)
+                found.append(again)
+                self._index.remember(again, whole=True, before=before)
+        self._index.flush()
         return found
 
     def keys(self) -> list[str]:
@@ -229,7 +304,12 @@ class Store:
                 f"there is no results folder {self.directory}; `encbench run -o DIR` makes one"
             )
         try:
-            names = {entry.name.removeprefix(_OLD) for entry in os.scandir(self._records)}
+            entries = list(os.scandir(self._records))
+            shards = {e.name for e in entries if len(e.name) == _SHARD and _is_folder(e)}
+            names = {e.name.removeprefix(_OLD) for e in entries if e.name not in shards}
+            for shard in shards:
+                inside = {entry.name for entry in os.scandir(self._records / shard)}
+                names |= {name for name in inside if name != shard and name.startswith(shard)}
         except FileNotFoundError:
             self._refuse_parts()
             return []
@@ -242,14 +322,21 @@ class Store:
         here = Path(os.path.abspath(self.directory))  # noqa: PTH100 # ".." has no name
         if (here / "record.json").exists():
             raise StoreError(f"{self.directory} is one record; give the results folder it is of")
-        if here.name == "records" and any((p / "record.json").exists() for p in _folders(here)):
-            raise StoreError(
-                f"{self.directory} is a part of the results folder {here.parent}; give that"
-            )
+        for records in (here, here.parent):
+            inside = (p for f in [here, *_folders(here)] for p in _folders(f))
+            if records.name == "records" and any((p / "record.json").exists() for p in inside):
+                raise StoreError(
+                    f"{self.directory} is a part of the results folder {records.parent}; give that"
+                )
 
     def read(self, key: str) -> StoredRecord:
         """The record of one key; problems are raised as they are found, as by ``read_record``."""
-        folder, replaced = self._records / key, self._records / f"{_OLD}{key}"
+        stored = self._read(key)
+        self._parts.share(stored.record)
+        return stored
+
+    def _read(self, key: str) -> StoredRecord:
+        folder, replaced = self.place(key), self._records / f"{_OLD}{key}"
         try:
             return read_record(folder)
         except (FileNotFoundError, ValueError):
@@ -260,7 +347,7 @@ class Store:
                 earlier = read_record(replaced, key)
                 if not folder.exists():
                     return earlier
-        return read_record(folder)
+        return read_record(self.place(key))
 
     def record(self, key: str) -> StoredRecord:
         """The record of one key.
@@ -268,7 +355,7 @@ class Store:
         Raises:
             StoreError: there is none, or it cannot be read.
         """
-        with as_store_error(self._records / key):
+        with as_store_error(self.place(key)):
             return self.read(key)
 
     def _newer(self, folder: Path, error: NewerRecord, *, refuse: bool) -> None:
@@ -294,22 +381,41 @@ class Store:
         for unfinished in self._records.glob(".new-*"):
             _discard(unfinished)
         for replaced in self._records.glob(f"{_OLD}*"):
-            final = self._records / replaced.name.removeprefix(_OLD)
+            final = self.place(replaced.name.removeprefix(_OLD))
             if os.path.lexists(final):
                 _discard(replaced)
             else:
+                final.parent.mkdir(exist_ok=True)
                 replaced.rename(final)
 
     def _set_aside(self, folder: Path) -> Path:
         damaged = self.directory / "damaged"
         try:
             damaged.mkdir(exist_ok=True)
-            names = (f"{folder.name}-{n}" if n else folder.name for n in itertools.count())
-            target = next(p for p in (damaged / n for n in names) if not os.path.lexists(p))
-            folder.rename(target)
+            with self._turn():
+                names = (f"{folder.name}-{n}" if n else folder.name for n in itertools.count())
+                target = next(p for p in (damaged / n for n in names) if not os.path.lexists(p))
+                folder.rename(target)
         except OSError as error:
             raise cannot_write(damaged, error, MEND) from None
         return target
+
+
+@contextmanager
+def _without_garbage_collection() -> Iterator[None]:
+    """It looks through all records that are held again and again: half of the time to read them."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    # a link could lead to records that are not ours to replace
+    return entry.is_dir(follow_symlinks=False) and not Path(entry.path, "record.json").exists()
 
 
 def _folders(path: Path) -> list[Path]:

@@ -91,6 +91,7 @@ def run_suite(
     rerun: Rerun = "failed",
     keep_versions: bool = False,
     on_failure: OnFailure = "continue",
+    shard: tuple[int, int] | None = None,
     report: bool = True,
     watcher: Watcher | None = None,
 ) -> RunResult:
@@ -117,6 +118,9 @@ def run_suite(
             the task, which are otherwise run again unless ``rerun`` is "never".
         on_failure: "continue" with the other cells after one that is not ok, or "stop": those
             that run end, and no other begins.
+        shard: (i, n) runs the i-th of n shares of the cells, counted from 1. n runs, each with
+            another i, make the same records as one without, also at the same time and into the
+            same folder.
         report: have plug-ins write what they make of a finished run, such as the leaderboard.
         watcher: told of progress.
 
@@ -143,9 +147,9 @@ def run_suite(
             raise UsageError(f"jobs must be at least 1, got {jobs}")
     git_commit_of.cache_clear()
     with process_state_kept():
-        cells = {cell_key(cell): cell for cell in plan(suite, registry)}
+        cells = {cell_key(cell): cell for cell in share_of(plan(suite, registry), shard)}
     store = Store(directory)
-    with store.writing():
+    with store.writing(shared=shard is not None):
         existing = _by_cell(store.records(set_aside=True), cells)
         for key in cells.keys() & existing.keys():
             _remove_superseded(existing[key], store)
@@ -223,6 +227,25 @@ def _local(terms: RunOptions, jobs: int | None, cells: int, registry: Registry) 
     if jobs > 1 or terms.limits.any or terms.isolate:
         return ProcessPool(terms, jobs)
     return InProcess(terms, registry)
+
+
+def share_of(cells: Sequence[CellConfig], shard: tuple[int, int] | None) -> list[CellConfig]:
+    """One of several shares of the cells, in their order; all of them where none is named.
+
+    Shares differ by at most one cell, and each takes of every encoding and task.
+
+    Raises:
+        UsageError: there is no such share.
+    """
+    if shard is None:
+        return list(cells)
+    number, count = shard
+    if not 1 <= number <= count:
+        raise UsageError(f"shard {number}/{count}: expected I/N, where I is one of 1 to N")
+    # by key: every n-th cell of the plan could be the same encoding each time
+    keys = sorted(cell_key(cell) for cell in cells)
+    mine = set(keys[number - 1 :: count])
+    return [cell for cell in cells if cell_key(cell) in mine]
 
 
 def left_to_run(

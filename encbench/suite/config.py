@@ -132,8 +132,22 @@ def changed_versions(one: CellConfig, other: CellConfig) -> set[str]:
 
 def cell_key(cell: CellConfig) -> str:
     """Hash of what was asked for: the whole cell, but labels and versions of plug-ins."""
-    content = cell.model_dump(mode="json", exclude={"weights_version"})
-    for part in ("encoding", "task"):
-        del content[part]["label"], content[part]["version"]
-    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[:20]
+    names = sorted(CellConfig.model_fields.keys() - {"weights_version"})
+    text = ",".join(f'"{name}":{_canonical(getattr(cell, name))}' for name in names)
+    return hashlib.sha256(f"{{{text}}}".encode()).hexdigest()[:20]
+
+
+_texts: dict[int, tuple[Settings, str]] = {}
+"""By id, parts of cells and their text: thousands of cells of a suite share theirs."""
+
+
+def _canonical(part: Settings | str | int | None) -> str:
+    if not isinstance(part, Settings):
+        return json.dumps(part)
+    known = _texts.get(id(part))
+    if known is None or known[0] is not part:
+        content = part.model_dump(mode="json", exclude={"label", "version"})
+        if len(_texts) >= 4096:
+            _texts.clear()
+        known = _texts[id(part)] = part, json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return known[1]

@@ -7,75 +7,22 @@ encodings on one image. Without ``--benchmark-enable`` each case runs once on a 
 
 from __future__ import annotations
 
-import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 from encbench_leaderboard.board.table import boards
 from encbench_leaderboard.render.markdown import write_markdown
 from encbench_leaderboard.report.build import describe, load
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from encbench.results.record_folder import write_manifest
 from encbench.results.store import Store
-from tests.leaderboard.results import Results
+from tests.benchmarks.synthetic import POINTS, synthetic_cells, write_records
 
 FULL = {"category": (25, 40, 10), "one task": (2000, 1, 5)}
 """Encodings, images and seeds of a case: 10,000 records each."""
 SMALL = {"category": (3, 2, 2), "one task": (6, 1, 2)}
-POINTS = 256
-WRITTEN = 25
-"""Records written by the store for each folder; the others are copies with other numbers."""
-
-
-def fill(directory: Path, encodings: int, images: int, seeds: int) -> int:
-    """A results folder of real records with arrays and pictures; returns how many.
-
-    The store writes one record for each of the first encodings. Every other one is a copy of
-    one of them under its own key, encoding, image, seed and quality, whose arrays and pictures
-    are links to the original's: on disk it differs from a run's in nothing that a reader sees.
-    """
-    results = Results(directory)
-    originals = [
-        results.add(f"ffe:levels={i}", points=POINTS, decades=6.0 + 12.0 * i / WRITTEN, side=32)
-        for i in range(min(encodings, WRITTEN))
-    ]
-    texts = [json.loads((r.path / "record.json").read_text(encoding="utf-8")) for r in originals]
-    rng = np.random.default_rng(0)
-    made = 0
-    for encoding in range(encodings):
-        original, data = originals[encoding % WRITTEN], texts[encoding % WRITTEN]
-        for image in range(images):
-            quality = 20.0 + 15.0 * encoding / encodings + rng.normal(0, 2)
-            for seed in range(seeds):
-                made += 1
-                key = data["key"] = f"copy{made:06d}"
-                cell = data["cell"]
-                cell["encoding"].update(
-                    label=f"ffe:levels={encoding}", parameters={"levels": encoding}
-                )
-                picture = f"images/{image:03d}.png"
-                cell["task"].update(
-                    label=f"image:image={picture},side=128",
-                    parameters={"image": picture, "side": 128, "channels": "auto"},
-                )
-                cell.update(seed=seed, data_hash=f"{image:064x}")
-                data["parameters"] = {"mlp": 265_731, "encoding": 400 * encoding}
-                data["metrics"]["psnr"]["value"] = quality + rng.normal(0, 0.3)
-                data["durations"]["training"] = 10 + encoding / encodings + rng.random()
-                folder = results.store.directory / "records" / key
-                folder.mkdir()
-                for name in original.files:
-                    os.link(original.path / name, folder / name)
-                (folder / "record.json").write_text(json.dumps(data), encoding="utf-8")
-                write_manifest(folder)
-    for stored in originals:
-        results.store.remove(stored.record.key)
-    return made
 
 
 @pytest.fixture(scope="module", params=list(FULL))
@@ -85,7 +32,9 @@ def folder(
     """A results folder, and how many records it holds."""
     small = not request.config.getoption("benchmark_enable")
     directory = tmp_path_factory.mktemp("many")
-    return directory, fill(directory, *(SMALL if small else FULL)[request.param])
+    return directory, write_records(
+        directory, synthetic_cells(*(SMALL if small else FULL)[request.param])
+    )
 
 
 def measured(benchmark: BenchmarkFixture, records: int) -> None:

@@ -80,13 +80,13 @@ def test_a_run_records_renders_and_shows(tmp_path):
     assert "ffe:levels=3" in page
     listing = encbench("show", "out", cwd=tmp_path)
     assert "identity" in listing.stdout
-    key = next((tmp_path / "out" / "records").iterdir()).name
+    key = next((tmp_path / "out" / "records").glob("??/*")).name
     shown = encbench("show", "out", key[:8], "--json", cwd=tmp_path)
     record = json.loads(shown.stdout)
     assert record["key"] == key
     assert record["provenance"]["device"] == "cpu"
     assert "peak_memory_bytes" in encbench("show", "out", key, cwd=tmp_path).stdout
-    folder = tmp_path / "out" / "records" / key
+    folder = tmp_path / "out" / "records" / key[:2] / key
     assert f"key: {key}" in encbench("show", ".", cwd=folder).stdout
     arrays = folder / "arrays.npz"
     arrays.write_bytes(bytes(arrays.stat().st_size))
@@ -114,6 +114,9 @@ def test_a_run_records_renders_and_shows(tmp_path):
         (["run", "--set", "training.=1"], 2, ["--set 'training.=1'", "SECTION.KEY=VALUE"]),
         (["run", "--threads", "1000000"], 2, ["threads must be", "at most 1024, got 1000000"]),
         (["run", "-j", "0"], 2, ["jobs must be at least 1, got 0"]),
+        (["run", "--shard", "65/64"], 2, ["shard 65/64: expected I/N, where I is one of 1 to N"]),
+        (["run", "--shard", "0/64"], 2, ["shard 0/64: expected I/N"]),
+        (["run", "--shard", "third"], 2, ["--shard 'third': expected I/N, such as 3/64"]),
         (["run", "quik"], 2, ["no suite 'quik'", "did you mean 'quick'"]),
         (["run", *small(device="cuda:9")], 2, ["cuda:9"]),
         (["list", "mpee"], 2, ["did you mean 'mpe'"]),

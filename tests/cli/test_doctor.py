@@ -132,10 +132,12 @@ def test_a_cache_that_is_no_folder_is_not_right(tmp_path, monkeypatch):
 
 
 def test_looking_at_a_results_folder_changes_nothing(tmp_path):
-    (tmp_path / "records" / "abc").mkdir(parents=True)
+    for place in ("abc", "de/def"):
+        (tmp_path / "records" / place).mkdir(parents=True)
+        (tmp_path / "records" / place / "record.json").touch()
     before = sorted(tmp_path.rglob("*"))
     found = {f.name: f for f in verb.output_folder(tmp_path)}
-    assert found["records"].text == "1 there"
+    assert found["records"].text == "2 there"
     assert sorted(tmp_path.rglob("*")) == before
 
 

@@ -412,7 +412,7 @@ def test_a_damaged_picture_is_left_out_and_named(results: Results, damage: str) 
     shown = sheet(board_of(results).tasks[0])
     assert shown is not None
     assert shown.caption.endswith(
-        f" Without a picture: `damaged` (records/{stored.path.name}/prediction.png is damaged)."
+        f" Without a picture: `damaged` (records/ce/{stored.path.name}/prediction.png is damaged)."
     )
 
 

@@ -60,17 +60,17 @@ def rewritten(folder, key, **changes):
 
 
 def contents(folder):
-    # the lock file stays, also where nothing was written
+    # the lock file stays, also where nothing was written; readers may make an index
     return {
         str(p.relative_to(folder)): p.read_bytes()
         for p in folder.rglob("*")
-        if p.is_file() and p.name != ".lock"
+        if p.is_file() and p.name not in (".lock", "index.sqlite")
     }
 
 
 def test_the_union_by_key_as_it_was_written(folders, tmp_path):
     a, b = folders
-    shutil.rmtree(b / "records" / shared(a, b))
+    shutil.rmtree(Store(b).place(shared(a, b)))
     before = [contents(f) for f in folders]
     done = merge([a, b], tmp_path / "out")
     assert done.taken == {a: 2, b: 1}
@@ -85,8 +85,8 @@ def test_the_union_by_key_as_it_was_written(folders, tmp_path):
 def test_the_same_record_in_two_folders_is_noted_and_kept_once(folders, tmp_path):
     a, b = folders
     key = shared(a, b)
-    shutil.rmtree(b / "records" / key)
-    shutil.copytree(a / "records" / key, b / "records" / key)
+    shutil.rmtree(Store(b).place(key))
+    shutil.copytree(Store(a).place(key), Store(b).place(key))
     done = merge([a, b], tmp_path / "out")
     assert (done.identical, done.dropped) == (1, [])
     assert len(Store(tmp_path / "out").records()) == 3
@@ -171,30 +171,29 @@ def test_a_folder_without_records_is_named(folders, tmp_path, caplog):
 
 def test_the_earlier_record_is_merged_where_its_replacement_was_killed(folders, tmp_path):
     a, _ = folders
-    records = a / "records"
-    key = sorted(p.name for p in records.iterdir())[0]
-    whole = contents(records / key)
-    (records / key).rename(records / f".old-{key}")
+    key = Store(a).keys()[0]
+    whole = contents(Store(a).place(key))
+    Store(a).place(key).rename(a / "records" / f".old-{key}")
     done = merge([a], tmp_path / "out")
     assert done.taken == {a: 2}
     assert done.damaged == {}
-    assert contents(tmp_path / "out" / "records" / key) == whole
+    assert contents(Store(tmp_path / "out").place(key)) == whole
 
 
 def test_a_record_that_names_a_file_elsewhere_is_damaged(folders, tmp_path):
     a, b = folders
     key = shared(a, b)
     (a / "elsewhere").write_text("1234567")
-    file = a / "records" / key / "manifest.json"
+    file = Store(a).place(key) / "manifest.json"
     entry = {"size": 7, "sha256": "0" * 64}
     file.write_text(json.dumps(json.loads(file.read_text()) | {"../../elsewhere": entry}))
     done = merge([a], tmp_path / "out")
-    assert "no name of a file" in done.damaged[a / "records" / key]
+    assert "no name of a file" in done.damaged[Store(a).place(key)]
     assert not (tmp_path / "out" / "elsewhere").exists()
 
 
 def replaced_by_link(file):
-    elsewhere = file.parents[2] / "secret"
+    elsewhere = file.parents[3] / "secret"
     elsewhere.write_bytes(file.read_bytes())
     file.unlink()
     file.symlink_to(elsewhere)
@@ -210,13 +209,10 @@ def replaced_by_pipe(file):
 def test_only_regular_files_are_read_and_copied(folders, tmp_path, replace, name):
     a, b = folders
     key = shared(a, b)
-    replace(a / "records" / key / name)
+    replace(Store(a).place(key) / name)
     done = merge([a], tmp_path / "out")
-    assert list(done.damaged) == [a / "records" / key]
-    assert not (tmp_path / "out" / "records" / key).exists()
-    assert {stored.record.key for stored in Store(a).records()} >= {
-        p.name for p in (tmp_path / "out" / "records").iterdir()
-    }
+    assert list(done.damaged) == [Store(a).place(key)]
+    assert Store(tmp_path / "out").keys() == [s.record.key for s in Store(a).records()]
 
 
 def test_a_pipe_for_the_suites_is_not_waited_for(folders, tmp_path):
@@ -230,7 +226,7 @@ def test_a_picture_that_unpacks_to_gigabytes_is_damaged(folders, tmp_path):
     """One of a record up to schema version 2, whose manifest has no checksum of it."""
     a, b = folders
     key = as_older(Store(a).record(shared(a, b)), "1.0")
-    file = a / "records" / key / "prediction.png"
+    file = Store(a).place(key) / "prediction.png"
     header = b"IHDR" + struct.pack(">IIBBBBB", 100_000, 100_000, 8, 0, 0, 0, 0)
     picture = bytearray(file.read_bytes())
     picture[12:33] = header + struct.pack(">I", zlib.crc32(header))
@@ -292,7 +288,7 @@ def test_a_damaged_record_is_left_out_and_the_whole_one_taken(
     a, b = folders
     key = shared(a, b)
     name = {"json": "record.json", "arrays": "arrays.npz", "picture": "prediction.png"}[damage]
-    file = a / "records" / key / name
+    file = Store(a).place(key) / name
     flipped = bytearray(file.read_bytes())
     # in the middle of compressed data, whose length stays
     flipped[len(flipped) // 2] ^= 0xFF
@@ -300,15 +296,15 @@ def test_a_damaged_record_is_left_out_and_the_whole_one_taken(
     with pytest.raises(typer.Exit) as end:
         verb([a, b], tmp_path / "out")
     assert end.value.exit_code == 1
-    assert f"left out the damaged record {a / 'records' / key}" in capsys.readouterr().err
+    assert f"left out the damaged record {Store(a).place(key)}" in capsys.readouterr().err
     assert file.read_bytes() == flipped
-    merged = tmp_path / "out" / "records" / key
-    assert contents(merged) == contents(b / "records" / key)
+    merged = Store(tmp_path / "out").place(key)
+    assert contents(merged) == contents(Store(b).place(key))
 
 
 def test_records_of_a_newer_encbench_are_refused_before_anything_is_written(folders, tmp_path):
     a, b = folders
-    file = b / "records" / shared(a, b) / "record.json"
+    file = Store(b).place(shared(a, b)) / "record.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | {"schema_version": 99}))
     with pytest.raises(StoreError, match="newer encbench"):
         merge([a, b], tmp_path / "out")
@@ -319,10 +315,10 @@ def test_an_older_record_stays_as_it_is(folders, tmp_path):
     a, _ = folders
     stored = Store(a).records()[0]
     key = as_older(stored, "1.0")
-    before = contents(a / "records" / key)
+    before = contents(Store(a).place(key))
     done = merge([a], tmp_path / "out")
     assert done.taken == {a: 2}
-    assert contents(tmp_path / "out" / "records" / key) == before
+    assert contents(Store(tmp_path / "out").place(key)) == before
 
 
 def as_older(stored, version, **changes):
@@ -337,7 +333,7 @@ def as_older(stored, version, **changes):
     key = hashlib.sha256(f"{stored.record.key} {version}".encode()).hexdigest()[:20]
     files = {name: entry.size for name, entry in stored.files.items()}
     data |= {"schema_version": 2, "key": key, "files": files, "checksum": None}
-    folder = stored.path.with_name(key)
+    folder = stored.path.parents[1] / key
     shutil.copytree(stored.path, folder)
     (folder / "manifest.json").unlink()
     (folder / "record.json").write_text(json.dumps(data, indent=2) + "\n")
@@ -502,7 +498,7 @@ def test_suites_stored_by_an_older_encbench_are_read_without_their_defaults(suit
 def test_equal_records_with_other_curves_are_not_identical(folders, tmp_path):
     a, b = folders
     key = shared(a, b)
-    shutil.rmtree(b / "records" / key)
+    shutil.rmtree(Store(b).place(key))
     stored = Store(a).record(key)
     store = Store(b)
     with store.writing():

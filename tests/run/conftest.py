@@ -75,7 +75,7 @@ class Run:
     def records(self) -> dict[str, dict[str, Any]]:
         """By encoding and seed, as they are on disk now."""
         found = {}
-        for file in self.out.glob("records/[!.]*/record.json"):
+        for file in self.out.glob("records/??/*/record.json"):
             record = json.loads(file.read_text())
             name = record["cell"]["encoding"]["label"]
             seed = record["cell"]["seed"]
@@ -93,7 +93,7 @@ class Run:
             time.sleep(0.02)
 
     def count(self) -> int:
-        return len(list(self.out.glob("records/[!.]*/record.json")))
+        return len(list(self.out.glob("records/??/*/record.json")))
 
 
 @pytest.fixture

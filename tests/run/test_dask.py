@@ -10,6 +10,8 @@ import numpy as np
 import psutil
 import pytest
 
+from encbench import Suite, plan
+from encbench.run.interface import RunOptions, unfinished
 from tests.processes import outliving
 from tests.run.conftest import GUARD
 
@@ -20,7 +22,7 @@ CELLS = int(os.environ.get("ENCBENCH_SOAK_CELLS", "24"))
 def content(run):
     """What must be the same wherever a cell ran, to the last digit."""
     found = {}
-    for folder in run.out.glob("records/[!.]*"):
+    for folder in run.out.glob("records/??/*"):
         with np.load(folder / "arrays.npz") as arrays:
             numbers = {name: arrays[name].tobytes() for name in arrays.files}
         pictures = {file.name: file.read_bytes() for file in folder.glob("*.png")}
@@ -253,6 +255,69 @@ def test_a_lost_scheduler_is_an_error_that_says_what_to_do(start, suite_file, cl
     assert run.end() == 1
     assert "error: the Dask scheduler is gone" in run.said()
     assert "Traceback" not in run.said()
+
+
+class Answered:
+    """A future whose result is there at once."""
+
+    def __init__(self, client, cell):
+        self.client, self.cell = client, cell
+
+    def add_done_callback(self, call):
+        call(self)
+
+    def result(self):
+        options = RunOptions()
+        return "attempt", "one", unfinished(self.cell, "failed", "Sample", "", options=options)
+
+    def release(self):
+        self.client.submitted -= 1
+
+    def cancel(self):
+        self.client.submitted -= 1
+
+
+class Scheduler:
+    """What the executor needs of a client, with so many threads of workers."""
+
+    status = "running"
+
+    def __init__(self):
+        self.threads, self.submitted, self.most = 2, 0, 0
+
+    def scheduler_info(self, n_workers):
+        return {"workers": {"one": {"nthreads": self.threads}}}
+
+    def subscribe_topic(self, *given): ...
+    def unsubscribe_topic(self, *given): ...
+    def cancel(self, futures): ...
+
+    def submit(self, function, cell, *given, **settings):
+        self.submitted += 1
+        self.most = max(self.most, self.submitted)
+        return Answered(self, cell)
+
+
+def test_a_few_cells_a_thread_are_submitted_however_many_there_are(suite, registry, monkeypatch):
+    pytest.importorskip("distributed", reason="Dask is an optional extra")
+    from encbench.run.executors import dask
+
+    monkeypatch.setattr(dask, "RESULT_SECONDS", 0.0)  # it looks at the workers every time
+    many = Suite.model_validate(suite.model_dump() | {"seeds": list(range(300))})
+    client = Scheduler()
+    executor = dask.Dask(client, RunOptions(), {"one"})
+    results = executor.run(plan(many, registry), lambda event: None)
+    seen = {next(results).record.key for _ in range(100)}
+    assert client.most == dask.FEWEST
+    client.threads = 16
+    seen |= {next(results).record.key for _ in range(100)}
+    assert client.most == 16 * dask.WINDOW
+    executor.drain()
+    left = list(results)
+    # what was submitted and did not begin is taken back, the rest never goes there
+    assert len(seen) == 200
+    assert len(left) <= 16 * dask.WINDOW
+    assert client.submitted == 0
 
 
 @pytest.mark.parametrize(

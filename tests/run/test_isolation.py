@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from encbench import Metric, plan, run_suite
+from encbench import Metric, Store, plan, run_suite
 from encbench.plugins.host import default_host
 from encbench.run.cell import run_cell
 from encbench.run.limits import Limits
@@ -79,7 +79,7 @@ def test_what_a_cell_changes_is_gone_for_the_next(suite, tmp_path, monkeypatch, 
     assert after.metrics["psnr"] == alone.metrics["psnr"]
     assert after.spectra[-1].maximum == alone.spectra[-1].maximum
     # records are where they were to be
-    assert len(list((tmp_path / "after" / "records").iterdir())) == 2
+    assert len(Store(tmp_path / "after").keys()) == 2
     assert torch.get_default_dtype() == torch.float32
     assert torch.is_grad_enabled()
     assert torch.get_default_device() == torch.device("cpu")

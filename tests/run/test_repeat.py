@@ -77,7 +77,7 @@ def test_the_same_cell_on_the_same_machine_is_equal_to_the_last_digit(again, sto
     assert code == 0
     assert "equal to the last digit" in said
     assert again(stored.path / "record.json", tolerance=0)[0] == 0
-    code, said = again(stored.path.parent.parent, stored.record.key[:5])
+    code, said = again(stored.path.parents[2], stored.record.key[:5])
     assert code == 0
 
 
@@ -144,7 +144,7 @@ def test_a_record_of_version_1_can_be_run_again(again, stored, registry):
     # the seed of the weights depended on the version of the plug-in then
     cell = stored.record.cell.model_copy(update={"weights_version": "1.0"})
     then = run_cell(cell, registry)
-    store = Store(stored.path.parent.parent)
+    store = Store(stored.path.parents[2])
     with store.writing():
         stored = store.write(then.record, then.arrays, then.pictures)
     file = stored.path / "record.json"
@@ -238,7 +238,7 @@ def test_the_new_record_is_kept_where_it_replaces_none(again, stored, tmp_path):
     assert kept.record.key == stored.record.key
     assert kept.record.metrics == stored.record.metrics
     assert kept.record.provenance.worker
-    for folder in (tmp_path / "kept", stored.path.parent.parent):
+    for folder in (tmp_path / "kept", stored.path.parents[2]):
         with pytest.raises(UsageError, match="has a record"):
             again(stored.path, output=folder)
 
@@ -268,7 +268,7 @@ def test_a_cell_of_a_gpu_runs_on_the_cpu_where_there_is_none(again, stored, tmp_
 
 
 def test_a_record_must_be_named_without_doubt(again, stored, tmp_path):
-    results = stored.path.parent.parent
+    results = stored.path.parents[2]
     with pytest.raises(UsageError, match="no record begins with 'xyz'; keys in"):
         again(results, "xyz")
     with pytest.raises(UsageError, match="which record of"):
@@ -278,7 +278,7 @@ def test_a_record_must_be_named_without_doubt(again, stored, tmp_path):
     with pytest.raises(StoreError, match="no results folder"):
         again(tmp_path / "nowhere", "a")
     with pytest.raises(StoreError, match=r"is a part of the results folder .*then; give that"):
-        again(stored.path.parent, stored.record.key)
+        again(stored.path.parents[1], stored.record.key)
     (stored.path / "record.json").write_text("{")
     with pytest.raises(StoreError, match="cannot be read"):
         again(stored.path)
@@ -342,7 +342,7 @@ def test_arrays_of_another_shape_and_missing_ones_are_not_equal(stored):
     assert not short.equal(1e300)
     result = outcome(stored)
     del result.arrays["loss"], result.pictures["prediction"], result.record.metrics["psnr"]
-    lost = agreement(Store(stored.path.parent.parent).record(stored.record.key), result)
+    lost = agreement(Store(stored.path.parents[2]).record(stored.record.key), result)
     names = {difference.name for difference in lost.differences}
     assert names == {"curve.loss", "picture.prediction", "metric.psnr"}
 

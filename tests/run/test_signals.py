@@ -77,13 +77,13 @@ def test_an_interrupted_cell_does_not_replace_a_finished_one(start, suite_file, 
     go.touch()
     first = start(*arguments, **settings)
     assert first.end() == 0
-    before = {file.name: file.read_bytes() for file in out.glob("records/*/*")}
+    before = {file.name: file.read_bytes() for file in out.glob("records/??/*/*")}
     go.unlink()
     again = start(*arguments, "--rerun", "all", **settings)
     again.until((tmp_path / "waits").exists)
     os.kill(again.process.pid, signal.SIGINT)
     assert again.end() == 130
-    after = {file.name: file.read_bytes() for file in out.glob("records/*/*")}
+    after = {file.name: file.read_bytes() for file in out.glob("records/??/*/*")}
     assert json.loads(after["record.json"])["status"] == "ok"
     assert after == before
 

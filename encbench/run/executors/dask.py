@@ -10,13 +10,14 @@ import asyncio
 import inspect
 import json
 import logging
+import math
 import multiprocessing
 import platform
 import queue
 import threading
 import time
 import uuid
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager, suppress
@@ -56,6 +57,11 @@ RESULT_SECONDS = 0.2
 """Between two looks at signals and at the connection while no result comes."""
 EVENT_INTERVAL = 1.0
 """Seconds between two progress events of a cell; all pass through the one scheduler."""
+WINDOW = 4
+"""Cells that are submitted for each thread of the workers: one runs, the others wait there."""
+FEWEST = 8
+"""Cells that are submitted however few threads there are: a cluster that starts workers where
+there is work must see some."""
 MOST_WORKERS = 4
 """On which a cell is tried that could not be set up."""
 LACKING = {"OtherEncbench", "UnknownNameError", "PluginError", "DataError"}
@@ -237,7 +243,8 @@ def _fit_workers(client: Client) -> set[str]:
 class Dask(Executor):
     """Every cell a task of the scheduler; results come back to this process.
 
-    When a worker is lost with a cell, the scheduler gives the cell to another, as often as its
+    Submitted are a few cells for each thread of a worker; the others wait here. When a worker is
+    lost with a cell, the scheduler gives the cell to another, as often as its
     setting ``distributed.scheduler.allowed-failures`` says, and the record names the lost ones. A
     cell that a worker could not set up, for want of a plug-in or of its data, or because it has
     another encbench, is tried on others first.
@@ -258,6 +265,9 @@ class Dask(Executor):
         super().ready()
         self._run = f"encbench-{uuid.uuid4().hex[:12]}"
         self._interrupted = False
+        self._looked = -math.inf
+        """When the workers' threads were last counted, for ``_window``."""
+        self._submitted = FEWEST
         self._began: dict[str, dict[str, str]] = {}
         """By cell: attempts that were seen to begin, with their workers, in order."""
         self._phases: dict[str, str] = {}
@@ -273,12 +283,16 @@ class Dask(Executor):
 
     def run(self, cells: Sequence[CellConfig], watch: Watch) -> Generator[CellResult, None, None]:
         by_key = {cell_key(cell): cell for cell in cells}
+        left = deque(by_key)
         done: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._client.subscribe_topic(self._run, lambda event: self._saw(event[1], watch))
-        waiting = {key: self._submit(cell, done) for key, cell in by_key.items()}
+        waiting: dict[str, Future] = {}
         asked: float | None = None
         try:
-            while waiting:
+            while waiting or (left and not self.draining):
+                while left and not self.draining and len(waiting) < self._window():
+                    key = left.popleft()
+                    waiting[key] = self._submit(by_key[key], done)
                 try:
                     key = done.get(timeout=RESULT_SECONDS)
                 except queue.Empty:
@@ -309,6 +323,16 @@ class Dask(Executor):
             with suppress(Exception):  # the scheduler may be gone
                 self._client.unsubscribe_topic(self._run)
                 self._client.cancel(list(waiting.values()))
+
+    def _window(self) -> int:
+        """How many cells to have submitted: workers may come and go, and the scheduler gets slow
+        with a hundred thousand tasks."""
+        if time.monotonic() - self._looked > RESULT_SECONDS:
+            self._looked = time.monotonic()
+            workers = _workers(self._client).items()
+            threads = sum(w["nthreads"] for address, w in workers if address not in self._unfit)
+            self._submitted = max(FEWEST, WINDOW * threads)
+        return self._submitted
 
     def _submit(
         self, cell: CellConfig, done: queue.SimpleQueue[str], workers: list[str] | None = None

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 
 from encbench_leaderboard.board.table import TaskBoard
 
@@ -40,9 +39,15 @@ class Correlation:
 def spearman(x: np.ndarray, y: np.ndarray) -> float:
     """Spearman's ρ of x (n,) and y (n,): Pearson's correlation of the ranks, ties at their mean.
     NaN where either does not vary, or n < 2."""
-    a, b = (pd.Series(values).rank().to_numpy() - (len(values) + 1) / 2 for values in (x, y))
+    a, b = (_mean_ranks(values) - (len(values) + 1) / 2 for values in (x, y))
     spread = math.sqrt(float(a @ a) * float(b @ b))
     return float(a @ b) / spread if spread > 0 else math.nan
+
+
+def _mean_ranks(values: np.ndarray) -> np.ndarray:
+    _, place, equal = np.unique(values, return_inverse=True, return_counts=True)
+    ranks: np.ndarray = (np.cumsum(equal) - (equal - 1) / 2)[place]
+    return ranks
 
 
 def correlations(task: TaskBoard, when: str) -> list[Correlation]:

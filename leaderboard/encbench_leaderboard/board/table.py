@@ -49,9 +49,22 @@ class TaskBoard:
     cells: pd.DataFrame
     """A row a record, in their order; NaN where there is no number. "unit" and "repeat" say what a
     cell replicates, "target" which task it is of."""
-    standings: pd.DataFrame  # a row an entry, best first; columns as of ``standings.standings``
-    pairs: Pairs | None = None  # tests in the primary metric; None where nothing was tested
     targets: Sequence[TaskBoard] = ()  # the tasks of a category; empty for a task
+
+    @property
+    def standings(self) -> pd.DataFrame:
+        """A row an entry, best first; columns as of ``standings.standings``."""
+        return self._ranked[0]
+
+    @property
+    def pairs(self) -> Pairs | None:
+        """Tests in the primary metric; None where nothing was tested."""
+        return self._ranked[1]
+
+    @cached_property
+    def _ranked(self) -> tuple[pd.DataFrame, Pairs | None]:
+        # of hundreds of targets few are shown one by one
+        return standings(self.cells, self.metrics, category=bool(self.targets))
 
     def measure(self, records: Sequence[StoredRecord]) -> pd.DataFrame:
         """The numbers of other records as columns of ``cells``, a row a record."""
@@ -110,7 +123,7 @@ def load_records(directory: Path) -> list[StoredRecord]:
     records = Store(directory).records()
     if not records:
         raise StoreError(
-            f"{directory} holds no records, expected records/*/record.json; "
+            f"{directory} holds no records, expected records/*/*/record.json; "
             f"`encbench run -o {directory}` writes them"
         )
     return records
@@ -129,8 +142,8 @@ def boards(records: Sequence[StoredRecord]) -> Board:
         members = [tasks[place] for place in category.members]
         categories.append(_category_board(category, members, names, slugs))
     # What never finished is seldom drawn: it must not take the most distinct colours.
-    ended = (task.standings[task.standings["n"] > 0] for task in tasks)
-    finished = {entry for standing in ended for entry in standing["entry"]}
+    ended = (task.cells["entry"][task.cells["status"] == "ok"] for task in tasks)
+    finished = {entry for entries_ended in ended for entry in entries_ended}
     entries = sorted(
         {entry for board in (*tasks, *categories) for entry in board.cells["entry"]},
         key=lambda entry: (entry not in finished, natural(entry)),
@@ -178,8 +191,7 @@ def _board(
         text_series(["once"] * len(cells)),
         text_series([label] * len(cells)),
     )
-    table, pairs = standings(cells, metrics, category=False)
-    return TaskBoard(label, slug, metrics[0], metrics, records, cells, table, pairs)
+    return TaskBoard(label, slug, metrics[0], metrics, records, cells)
 
 
 def _category_board(
@@ -200,9 +212,8 @@ def _category_board(
     cells["unit"] = text_series(np.repeat(np.array(category.units, dtype=object), sizes))
     cells["repeat"] = text_series(map(str, cells["seed"]))
     cells["target"] = text_series(np.repeat([task.label for task in tasks], sizes))
-    table, pairs = standings(cells, metrics, category=True)
     label, slug = category.label, _slug(f"{category.label} all", slugs)
-    return TaskBoard(label, slug, metrics[0], metrics, records, cells, table, pairs, tuple(tasks))
+    return TaskBoard(label, slug, metrics[0], metrics, records, cells, tuple(tasks))
 
 
 def metric_conditions(task: TaskBoard) -> tuple[dict[str, str], list[str]]:

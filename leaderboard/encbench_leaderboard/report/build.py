@@ -25,6 +25,9 @@ from encbench_leaderboard.report.format import code, plural
 from encbench_leaderboard.report.prediction import prediction
 from encbench_leaderboard.report.provenance import provenance, reproduction
 
+SECTIONS = 100
+"""Tasks that get a section of their own."""
+
 
 def load(directory: Path) -> tuple[Board, Sequence[StoredRecord], Store]:
     """The board of a results folder, its records and its store, for ``describe``; StoreError where
@@ -49,14 +52,24 @@ def describe(board: Board, records: Sequence[StoredRecord], store: Store) -> Pag
         )
     if len(board.groups) > 1:
         blocks += [Heading("Overview"), *_overview(board)]
+    if len(board.tasks) > SECTIONS:
+        blocks.append(
+            Text(
+                f"The first {SECTIONS} of {len(board.tasks):,} tasks have sections of their own; "
+                f"means and tests are over all of them. `encbench export {folder} cells.csv` "
+                "writes every cell."
+            )
+        )
     several = len(ran_on) > 1
+    shown = {id(task) for task in (*board.tasks[:SECTIONS], *board.categories)}
     sections = []
-    for group in board.groups:
-        sections.append(_section(group, folder, several))
-        sections += [_section(target, folder, several, level=3) for target in group.targets]
+    for group in (group for group in board.groups if id(group) in shown):
+        targets = [target for target in group.targets if id(target) in shown]
+        sections.append(_section(group, folder, several, targets))
+        sections += [_section(target, folder, several, level=3) for target in targets]
     standings = [b for s in sections for b in s.blocks if isinstance(b, Table)]
     blocks += sections
-    blocks += [Heading("Does the spectrum predict quality?"), *prediction(board)]
+    blocks += [Heading("Does the spectrum predict quality?"), *prediction(board, SECTIONS)]
     blocks += [Heading("How to read this page"), Text(notes.how_to_read(board, standings))]
     blocks += [
         Heading("Provenance"),
@@ -86,15 +99,26 @@ def _overview(board: Board) -> list[Block]:
     ]
 
 
-def _section(task: TaskBoard, folder: str, several_machines: bool, level: int = 2) -> Section:
-    """A task or category: standings, notes, figures, and further tables folded."""
+def _section(
+    task: TaskBoard,
+    folder: str,
+    several_machines: bool,
+    targets: Sequence[TaskBoard] = (),
+    level: int = 2,
+) -> Section:
+    """A task or category: standings, notes, figures, and further tables folded; ``targets`` have
+    sections of their own."""
     blocks: list[Block] = []
     opened = partial(entry_details, task, folder, machines=several_machines)
     if task.targets:
+        every = len(targets) == len(task.targets)
+        own = (
+            "each has a section of its own" if every else f"{len(targets):,} have their own section"
+        )
         blocks.append(
             Text(
                 f"{plural(len(task.targets), 'task')} that differ only in their target, taken "
-                "together; each has a section of its own."
+                f"together; {own}."
             )
         )
     blocks.append(tables.standings_table(task, lambda standing: partial(opened, standing)))
@@ -111,7 +135,7 @@ def _section(task: TaskBoard, folder: str, several_machines: bool, level: int = 
     if front:
         blocks.append(Text(front))
     blocks += _folds(task, pooled=level > 2)
-    names = [target.slug for target in task.targets]
+    names = [target.slug for target in targets]
     return Section(task.slug, task.label, blocks, level, names)
 
 

@@ -13,9 +13,10 @@ from encbench_leaderboard.report.format import code, plain, plural
 MOMENTS = ("start", "end")
 
 
-def prediction(board: Board) -> list[Block]:
-    """The blocks of the section."""
-    of_tasks = [block for task in board.tasks for block in _of_task(task, len(board.tasks) > 1)]
+def prediction(board: Board, most: int) -> list[Block]:
+    """The blocks of the section; so many tasks, at most, have lines of their own."""
+    shown, several = board.tasks[:most], len(board.tasks) > 1
+    of_tasks = [block for task in shown for block in _of_task(task, several)]
     note = Text(
         "ρ is in [−1, 1]; positive means that more of the statistic goes with better quality. "
         "n counts cells; the seeds of one encoding are not independent. An eigenvalue below its "
@@ -29,7 +30,8 @@ def prediction(board: Board) -> list[Block]:
         f"{TOO_FEW} encodings."
     )
     means = _table("mean ρ", "tasks", {when: mean_rho(board.tasks, when) for when in MOMENTS})
-    return [about, means, Fold("Each task", of_tasks), note]
+    which = "Each task" if len(shown) == len(board.tasks) else f"The first {most:,} tasks"
+    return [about, means, Fold(which, of_tasks), note]
 
 
 def _of_task(task: TaskBoard, named: bool) -> list[Block]:

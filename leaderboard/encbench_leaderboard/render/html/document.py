@@ -42,6 +42,8 @@ FIGURES = 12_000_000
 """Characters of figures' data after which no more are embedded."""
 PICTURES = 25_000_000
 """Characters of all embedded pictures together."""
+OPENED = 1000
+"""Rows of a page that open and show what is behind their numbers."""
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -197,6 +199,7 @@ class Body:
         self.headings = [block.text for block in page.blocks if isinstance(block, Heading)]
         self._without = not pictures
         self._left = FIGURES
+        self._closed = OPENED
         self._macros: Any = environment().get_template("blocks.html.j2").module
         self.html = self._blocks(page.blocks)
 
@@ -232,10 +235,19 @@ class Body:
         assert_never(block)
 
     def _table(self, table: Table) -> Markup:
-        details = ["".join(map(self._in_row, row.details())) for row in table.rows]
+        details = [
+            "".join(map(self._in_row, row.details())) if place < self._closed else ""
+            for place, row in enumerate(table.rows)
+        ]
         openable = any(details)
+        closed = len(table.rows) - self._closed if openable else 0
+        self._closed -= len(table.rows) if openable else 0
         options = table_options(table, self.entries, openable=openable)
-        return Markup(self._macros.table(table, options, details if openable else None))
+        made = Markup(self._macros.table(table, options, details if openable else None))
+        if closed > 0:
+            note = f"The last {closed:,} rows do not open: {OPENED:,} rows of this page do."
+            made += Markup('<div class="prose note">{}</div>').format(note)
+        return made
 
     def _in_row(self, block: Block) -> Markup:
         """A block of an opened row: tables as they are, without sorting."""

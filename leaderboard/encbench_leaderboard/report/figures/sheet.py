@@ -96,7 +96,9 @@ def _size(file: Path) -> tuple[int, int] | None:
 
 
 def _damaged(stored: StoredRecord, name: str) -> str:
-    return f"records/{stored.path.name}/{name}.png is damaged"
+    flat = stored.path.parent.name == "records"
+    place = "/".join(stored.path.parts[-2 if flat else -3 :])
+    return f"{place}/{name}.png is damaged"
 
 
 def _caption(task: TaskBoard, stored: StoredRecord) -> str:

@@ -1,0 +1,241 @@
+"""What a folder's records hold, in one file: records that have not changed are not read again.
+
+    DIRECTORY/index.sqlite    a row a record
+
+The index is never believed over the records. A row counts while every file of its record has the
+size, times and inode of when it was checked, as no file of a copied or unpacked folder has, and
+what it holds passes the checks of a record.json. Missing, damaged, or of another version of
+encbench, the index is made again from the records. Where it cannot be written or is in use, the
+records are read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import sqlite3
+import stat
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing, suppress
+from pathlib import Path
+
+from pydantic import TypeAdapter
+
+from encbench.results.record_folder import (
+    MANIFEST,
+    MOST_BYTES,
+    RECORD,
+    check_named,
+    parse_record,
+)
+from encbench.results.records import SCHEMA_VERSION, FileEntry, Record, StoredRecord
+
+logger = logging.getLogger("encbench")
+TABLE = f"records_1_{SCHEMA_VERSION}"
+"""Its name has the versions of the index and of the records."""
+SCHEMA = (
+    f"CREATE TABLE {TABLE} (key TEXT PRIMARY KEY, seal BLOB, whole INTEGER, files BLOB, "
+    "record BLOB)"
+)
+TOGETHER = 250
+"""Rows that are read or written at a time."""
+SETTLED = 2.0
+"""Seconds. A file that was changed since could be changed again within the same tick of its clock,
+at the same size, and seem the same."""
+WAIT = 5.0
+"""Seconds to wait for another process that reads or writes the index."""
+_Files = TypeAdapter(dict[str, FileEntry])
+
+
+def stamp(folder: Path, files: Iterable[str] = ()) -> bytes:
+    """What is different once a record's files are: a hash of their sizes, times and inodes."""
+    return _stamp(folder, files)[0]
+
+
+def _stamp(folder: Path, files: Iterable[str]) -> tuple[bytes, float]:
+    """The stamp, and when the last of the files was changed."""
+    place, changed = str(folder), 0.0
+    seen: list[tuple[str, ...] | tuple[str | int, ...]] = []
+    for name in (RECORD, MANIFEST, *sorted(files)):
+        try:
+            at = os.lstat(f"{place}/{name}")
+        except OSError:
+            seen.append((name,))  # records up to schema version 2 have no manifest
+        else:
+            seen.append((name, at.st_size, at.st_mtime_ns, at.st_ctime_ns, at.st_ino))
+            changed = max(changed, at.st_mtime)
+    return hashlib.blake2b(repr(seen).encode(), digest_size=16).digest(), changed
+
+
+def _seal(stamp: bytes, whole: int, files: bytes, content: bytes) -> bytes:
+    """A hash of a row's content and of the state of the files that it was read from."""
+    sealed = hashlib.blake2b(stamp + bytes([whole]), digest_size=16)
+    sealed.update(files)
+    sealed.update(content)
+    return sealed.digest()
+
+
+def _settled(changed: float) -> bool:
+    return changed < time.time() - SETTLED
+
+
+class RecordIndex:
+    """The index of one results folder. A problem with it is no error: the records are there."""
+
+    def __init__(self, directory: Path) -> None:
+        self._path = directory / "index.sqlite"
+        self._waiting: dict[str, tuple[StoredRecord, bool, bytes]] = {}
+        """By key, what is to be put on disk, whether all its bytes were checked, and its stamp."""
+        self._told = False
+
+    def find(self, places: Mapping[str, Path]) -> Iterator[tuple[StoredRecord, bool]]:
+        """Those of the records that are as they were when they were checked.
+
+        Args:
+            places: folders of records by key.
+
+        Yields:
+            A record, and whether all bytes of all its files had been checked.
+        """
+        try:
+            with closing(self._open()) as connection:
+                for some in _batches(list(places)):
+                    marks = ",".join("?" * len(some))
+                    query = f"SELECT * FROM {TABLE} WHERE key IN ({marks})"
+                    for key, seen, whole, files, content in connection.execute(query, some):
+                        with suppress(ValueError, TypeError):
+                            entries = _Files.validate_json(files)
+                            now = stamp(places[key], entries)
+                            if seen == _seal(now, whole, files, content):
+                                record = parse_record(content)
+                                check_named(record, entries, key)
+                                yield StoredRecord(record, places[key], entries), bool(whole)
+        except FileNotFoundError:
+            return
+        except (OSError, sqlite3.Error) as error:
+            self._unusable(error)
+
+    def remember(self, stored: StoredRecord, *, whole: bool, before: bytes | None = None) -> None:
+        """Keep a record that was written or read just now; it is put on disk by and by.
+
+        Args:
+            stored: the record, in its place.
+            whole: whether all bytes of all its files are known to be right.
+            before: its ``stamp`` from before it was read, or None if this process wrote it.
+        """
+        seen, changed = _stamp(stored.path, stored.files)
+        if before is not None and (stamp(stored.path) != before or not _settled(changed)):
+            return
+        self._waiting[stored.record.key] = stored, whole, seen
+        if len(self._waiting) % TOGETHER == 0:
+            self.flush()
+
+    def flush(self) -> None:
+        """Put on disk what waits, but what has changed in the last two seconds."""
+        rows = []
+        for key, (stored, whole, seen) in list(self._waiting.items()):
+            now, changed = _stamp(stored.path, stored.files)
+            if now == seen and not _settled(changed):
+                continue
+            del self._waiting[key]
+            if now == seen:
+                files = _Files.dump_json(dict(stored.files))
+                content = stored.record.model_dump_json().encode()
+                rows.append((key, _seal(seen, whole, files, content), whole, files, content))
+        if not rows:
+            return
+        try:
+            self._write(rows)
+        except (OSError, sqlite3.Error) as error:
+            logger.debug("%s is not written: %s", self._path, error)
+
+    def _write(self, rows: list[tuple[str, bytes, bool, bytes, bytes]]) -> None:
+        try:
+            self._open().close()
+        except FileNotFoundError:
+            pass
+        except (OSError, sqlite3.Error) as error:
+            if _busy(error):
+                raise
+            self._unusable(error)
+            # the journal first: it must not be played into a new index
+            for name in (f"{self._path}-journal", f"{self._path}-wal", self._path):
+                Path(name).unlink(missing_ok=True)
+        connection = sqlite3.connect(self._path, timeout=WAIT)
+        with closing(connection), connection:
+            connection.execute(SCHEMA.replace("TABLE", "TABLE IF NOT EXISTS", 1))
+            connection.executemany(f"INSERT OR REPLACE INTO {TABLE} VALUES (?, ?, ?, ?, ?)", rows)
+
+    def _open(self) -> sqlite3.Connection:
+        """The index, to be read: whoever gave us the folder may have made it.
+
+        Raises:
+            FileNotFoundError: there is none.
+            OSError, sqlite3.Error: it cannot be read, or is not ours.
+        """
+        if not stat.S_ISREG(os.lstat(self._path).st_mode):
+            raise sqlite3.DatabaseError("no regular file")
+        # what a killed process left half-written makes a read-only connection fail
+        where = f"{self._path.resolve().as_uri()}?mode=ro"
+        connection = sqlite3.connect(where, uri=True, timeout=WAIT)
+        try:
+            connection.execute("PRAGMA trusted_schema=OFF")
+            connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MOST_BYTES)
+            found = connection.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL")
+            if found.fetchmany(2) != [(SCHEMA,)]:
+                raise sqlite3.DatabaseError("of another version of encbench")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _unusable(self, error: Exception) -> None:
+        if not self._told and not _busy(error):
+            self._told = True
+            killed = _code(error) == sqlite3.SQLITE_READONLY
+            reason = "a process was killed that wrote it" if killed else error
+            logger.warning("%s is not used (%s); the records are read", self._path, reason)
+
+
+def _code(error: Exception) -> int:
+    """SQLite's primary result code; 0 of other errors."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF
+
+
+def _busy(error: Exception) -> bool:
+    """Whether another process has the index now."""
+    return _code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
+def _batches(keys: list[str]) -> Iterator[list[str]]:
+    return (keys[start : start + TOGETHER] for start in range(0, len(keys), TOGETHER))
+
+
+class Shared:
+    """Equal parts of many records as one object: a third of the memory."""
+
+    def __init__(self) -> None:
+        self._parts: dict[object, object] = {}
+
+    def share(self, record: Record) -> Record:
+        """The same record; its parts must not be changed any more."""
+        cell, source = record.cell, record.provenance
+        for owner, names in (
+            (cell, ("encoding", "task", "network", "training", "ntk")),
+            (record, ("network", "parameters", "learning_rate")),
+            (source, ("libraries", "plugins", "blas", "cuda")),
+            *((metric, ("details",)) for metric in record.metrics.values()),
+        ):
+            for name in names:
+                part = getattr(owner, name)
+                content = name, repr(getattr(part, "__dict__", part))
+                owner.__dict__[name] = self._parts.setdefault(content, part)
+        parts = (part for s in record.spectra for part in (s, s.mlp, s.weyl, s.activation))
+        for model in (record, cell, source, *record.metrics.values(), *parts):
+            # of each model pydantic keeps the set of fields that were given: half of its memory
+            if model is not None and len(model.model_fields_set) == len(type(model).model_fields):
+                given = self._parts.setdefault(type(model), model.model_fields_set)
+                object.__setattr__(model, "__pydantic_fields_set__", given)
+        return record

@@ -1,0 +1,266 @@
+"""The index of a results folder makes reading quicker, and is never believed over the records."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from encbench import Store, run_suite
+from encbench.results import store as store_module
+from tests.benchmarks.synthetic import settle, synthetic_cells, write_records
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("made") / "results"
+    assert write_records(directory, synthetic_cells(2, 3, 5)) == 30
+    return directory
+
+
+@pytest.fixture
+def folder(made: Path, tmp_path: Path) -> Path:
+    """A results folder of 30 records without an index, all some time old."""
+    shutil.copytree(made, tmp_path / "results")
+    settle(tmp_path / "results")
+    return tmp_path / "results"
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Folders of records whose files are read, not found in the index."""
+    read: list[Path] = []
+    whole = store_module.read_record
+    monkeypatch.setattr(
+        store_module, "read_record", lambda *given: (read.append(given[0]), whole(*given))[1]
+    )
+    return read
+
+
+def contents(folder: Path) -> dict[str, str]:
+    return {s.record.key: s.record.model_dump_json() for s in Store(folder).records()}
+
+
+def test_records_are_read_once_and_are_the_same_from_the_index(folder, opened):
+    first = contents(folder)
+    assert (len(first), len(opened)) == (30, 30)
+    assert contents(folder) == first
+    assert len(opened) == 30
+
+
+def test_a_record_that_changed_is_read_again(folder, opened):
+    contents(folder)
+    opened.clear()
+    stored = Store(folder).records()[7]
+    manifest = stored.path / "manifest.json"
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"record.json": None}))
+    record = stored.path / "record.json"
+    record.write_text(record.read_text().replace('"steps": 1000', '"steps": 1001'))
+    read = {s.record.key: s.record.steps for s in Store(folder).records()}
+    assert read[stored.record.key] == 1001
+    assert opened == [stored.path]
+
+
+@pytest.mark.parametrize("change", ["in place", "picture", "gone", "link", "whole folder"])
+def test_damage_is_seen_behind_the_index(folder, change):
+    contents(folder)
+    stored = Store(folder).records()[0]
+    file = stored.path / "prediction.png"
+    if change == "in place":
+        record = stored.path / "record.json"
+        text, times = record.read_text(), record.stat()
+        record.write_text(text.replace('"steps": 1000', '"steps": 1009'))
+        os.utime(record, ns=(times.st_atime_ns, times.st_mtime_ns))
+    elif change == "whole folder":
+        shutil.rmtree(stored.path)
+    else:
+        file.unlink()
+        if change == "picture":
+            file.write_bytes(b"half")
+        elif change == "link":
+            file.symlink_to("target.png")
+    assert stored.record.key not in contents(folder)
+    assert len(Store(folder).records()) == 29
+
+
+def damage(index: Path, how: str) -> None:
+    if how == "missing":
+        index.unlink()
+    elif how == "text":
+        index.write_text("not a database")
+    elif how == "cut":
+        index.write_bytes(index.read_bytes()[: index.stat().st_size // 2])
+    elif how == "zeros":
+        index.write_bytes(bytes(index.stat().st_size))
+    elif how == "link":
+        index.rename(index.with_name("elsewhere"))
+        index.symlink_to("elsewhere")
+    elif how == "pipe":
+        index.unlink()
+        os.mkfifo(index)
+    elif how == "folder":
+        index.unlink()
+        index.mkdir()
+    elif how == "killed":
+        subprocess.run([sys.executable, "-c", KILLED, str(index)], check=False)
+        assert index.with_name("index.sqlite-journal").stat().st_size > 1000
+    elif how == "journal":
+        index.with_name("index.sqlite-journal").write_bytes(os.urandom(5000))
+    else:
+        changes = {
+            "version": "ALTER TABLE records_1_3 RENAME TO records_2_9",
+            "more tables": "CREATE TABLE more (key TEXT)",
+            "trigger": "CREATE TRIGGER t AFTER INSERT ON records_1_3 BEGIN SELECT 1; END",
+            "rows": "UPDATE records_1_3 SET record = replace(record, '30', '99')",
+            "types": "UPDATE records_1_3 SET seal = 1, whole = 'x', files = NULL, record = NULL",
+            "whole": "UPDATE records_1_3 SET whole = 1",
+        }
+        connection = sqlite3.connect(index)
+        with connection:
+            connection.execute(changes[how])
+        connection.close()
+
+
+KILLED = """
+import os, sqlite3, sys
+connection = sqlite3.connect(sys.argv[1])
+connection.execute("PRAGMA cache_size=1")
+connection.execute("UPDATE records_1_3 SET record = zeroblob(20000)")
+os.kill(os.getpid(), 9)
+"""
+DAMAGES = [
+    "missing",
+    "killed",
+    "text",
+    "cut",
+    "zeros",
+    "link",
+    "pipe",
+    "folder",
+    "journal",
+    "version",
+]
+DAMAGES += ["more tables", "trigger", "rows", "types", "whole"]
+
+
+@pytest.mark.parametrize("how", DAMAGES)
+def test_an_index_that_is_damaged_costs_time_alone(folder, how, opened, caplog):
+    first = contents(folder)
+    damage(folder / "index.sqlite", how)
+    opened.clear()
+    assert contents(folder) == first
+    quiet = ("missing", "rows", "types", "whole")
+    told = [record.message for record in caplog.records]
+    assert len(told) == (how not in quiet)
+    assert all("index.sqlite is not used (" in line for line in told)
+    # and it is made again
+    assert opened or how == "journal"
+    opened.clear()
+    assert contents(folder) == first
+    assert bool(opened) == (how == "folder")
+
+
+def test_an_index_of_another_folder_says_nothing(folder, made, tmp_path):
+    first = contents(folder)
+    shutil.copytree(folder, tmp_path / "copy")
+    settle(tmp_path / "copy")
+    index = tmp_path / "copy" / "index.sqlite"
+    connection = sqlite3.connect(index)
+    with connection:
+        connection.execute("UPDATE records_1_3 SET record = replace(record, '30', '99')")
+    connection.close()
+    assert contents(tmp_path / "copy") == first
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to be somebody else")
+def test_a_folder_that_cannot_be_written_is_read_and_gets_no_index(made):
+    # pytest's own temporary folders are closed to others
+    with tempfile.TemporaryDirectory() as place:
+        Path(place).chmod(0o755)
+        folder = Path(place) / "results"
+        shutil.copytree(made, folder)
+        settle(folder)
+        os.seteuid(65534)
+        try:
+            assert len(Store(folder).records()) == 30
+        finally:
+            os.seteuid(0)
+        assert not (folder / "index.sqlite").exists()
+        first = contents(folder)
+        os.seteuid(65534)
+        try:
+            assert contents(folder) == first
+        finally:
+            os.seteuid(0)
+
+
+READER = """
+import sys
+from encbench import Store
+for _ in range(4):
+    assert len(Store(sys.argv[1]).records()) == 30
+"""
+
+
+def test_hundreds_of_records_are_remembered_in_batches(tmp_path, opened):
+    write_records(tmp_path, synthetic_cells(4, 5, 30))
+    settle(tmp_path)
+    opened.clear()
+    first = contents(tmp_path)
+    assert (len(first), len(opened)) == (600, 600)
+    assert contents(tmp_path) == first
+    assert len(opened) == 600
+    assert list(first) == sorted(first)
+
+
+def test_several_processes_read_and_make_the_index_at_once(folder):
+    command = [sys.executable, "-c", READER, str(folder)]
+    readers = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(4)]
+    for reader in readers:
+        assert reader.communicate()[1] == ""
+        assert reader.returncode == 0
+    assert len(contents(folder)) == 30
+
+
+def test_a_run_checks_the_bytes_of_a_record_once(registry, suite, tmp_path, monkeypatch):
+    checked = []
+    check = store_module.check_files
+    monkeypatch.setattr(
+        store_module, "check_files", lambda stored: (checked.append(stored), check(stored))
+    )
+    options = {"registry": registry, "jobs": 1, "device": "cpu", "report": False}
+    run_suite(suite, tmp_path, **options)
+    settle(tmp_path)
+    for times in (1, 1):
+        assert run_suite(suite, tmp_path, **options).reused == 1
+        assert len(checked) == times
+    picture = next((tmp_path / "records").glob("??/*/*.npz"))
+    picture.write_bytes(picture.read_bytes()[:-1] + b"?")
+    assert run_suite(suite, tmp_path, **options).reused == 0
+
+
+def test_records_of_both_layouts_lie_in_one_folder(folder):
+    first = contents(folder)
+    keys = list(first)
+    for key in keys[::2]:
+        place = Store(folder).place(key)
+        place.rename(folder / "records" / key)
+    assert contents(folder) == first
+    store = Store(folder)
+    assert store.place(keys[0]) == folder / "records" / keys[0]
+    assert store.record(keys[0]).path == folder / "records" / keys[0]
+    with store.writing():
+        stored = store.record(keys[0])
+        written = store.write(stored.record, stored.arrays, {})
+        # in the place of the earlier one
+        assert written.path == folder / "records" / keys[0]
+        store.remove(keys[1])
+        store.remove(keys[2])
+    assert contents(folder).keys() == first.keys() - {keys[1], keys[2]}
