@@ -15,7 +15,7 @@ from encbench import NetworkDefaults, Outcome, ParameterError, Task
 from encbench.contracts.task import Predict
 from encbench.metrics.iou import iou
 from encbench_tasks._occupancy.evaluation import evaluate
-from encbench_tasks._occupancy.points import Prefetch, draw_points, in_bounding_box
+from encbench_tasks._occupancy.points import Labels, Prefetch, draw_points, in_bounding_box
 from encbench_tasks._occupancy.sources import data_hash_of
 from encbench_tasks._occupancy.truth import TruthMethod, truth_of
 
@@ -92,7 +92,8 @@ class OccupancyTask(Task):
                 f"(0, 0.5], got {points}, {near_surface} and {sigma}"
             )
         self._truth = truth_of(mesh, truth, data_hash_of(mesh))
-        self.solid, self._labels = self._truth.solid, self._truth.labels
+        self.solid = self._truth.solid
+        self._labels = Labels(self.solid, self._truth.identity)
         self._points = points
         self._near_surface, self._sigma = near_surface, sigma
         self._prefetch = Prefetch(self._make)

@@ -90,7 +90,7 @@ def save(drawn: Figure, files: Sequence[Path]) -> Sequence[Path]:
     for file in files:
         if file.suffix == ".png" and isinstance(drawn.canvas, FigureCanvasAgg):
             # savefig would draw it once more before, for a layout that is there already
-            drawn.canvas.print_png(file, **FILES[".png"])
+            drawn.canvas.print_png(file, **FILES[".png"])  # type: ignore[no-untyped-call] # matplotlib leaves it untyped
         else:
             drawn.savefig(file, **FILES[file.suffix])
     return files

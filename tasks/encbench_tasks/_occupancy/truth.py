@@ -37,18 +37,18 @@ class Truth:
 
     def __init__(self, solid: Solid, identity: str) -> None:
         self.solid = solid
-        self.labels = Labels(solid, identity)
-        self._identity = f"{VERSION} {identity}"
+        self.identity = identity
+        self._cast: dict[int, list[tuple[Array, Array]]] = {}
 
     @cached_property
     def points(self) -> dict[str, tuple[Array, Flags]]:
         """Points (N, 3) of the comparisons of occupancies, and whether they are inside (N,)."""
-        rng = np.random.default_rng(SEED)
+        rng, labels = np.random.default_rng(SEED), Labels(self.solid, self.identity)
         uniform = uniform_points(self.solid, UNIFORM_POINTS, rng)
         near = near_surface_points(self.solid, NEAR_POINTS, NEAR_SIGMA, rng)
         return {
-            "occupancy": (uniform, self.labels(uniform)),
-            "near_surface": (near, self.labels(near)),
+            "occupancy": (uniform, labels(uniform)),
+            "near_surface": (near, labels(near)),
         }
 
     @cached_property
@@ -58,7 +58,10 @@ class Truth:
 
     def cast(self, side: int) -> list[tuple[Array, Array]]:
         """``cast_mesh`` of the views, of side² rays each."""
-        return kept_on_disk(_cast, ["solid"])(self._identity, side, self.solid)
+        if side not in self._cast:
+            identity = f"{VERSION} {self.identity}"
+            self._cast[side] = kept_on_disk(_cast, ["solid"])(identity, side, self.solid)
+        return self._cast[side]
 
 
 def _cast(identity: str, side: int, solid: Solid) -> list[tuple[Array, Array]]:
