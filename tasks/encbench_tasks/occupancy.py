@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
@@ -15,13 +14,11 @@ from torch import Tensor
 from encbench import NetworkDefaults, Outcome, ParameterError, Task
 from encbench.contracts.task import Predict
 from encbench.metrics.iou import iou
-from encbench_tasks._occupancy.evaluation import Evaluation
+from encbench_tasks._occupancy.evaluation import evaluate
 from encbench_tasks._occupancy.points import Labels, Prefetch, draw_points, in_bounding_box
-from encbench_tasks._occupancy.shapes import solid_of_shape
-from encbench_tasks._occupancy.solid import RayParity, Solid, WindingNumber, solid_of_mesh
-from encbench_tasks._occupancy.sources import data_hash_of, locate_mesh
+from encbench_tasks._occupancy.sources import data_hash_of
+from encbench_tasks._occupancy.truth import TruthMethod, truth_of
 
-TruthMethod = Literal["auto", "winding", "rays"]
 DEFAULT_MESH = "knot"
 PROGRESS_POINTS = 1 << 11
 PROGRESS_SEED = 1
@@ -94,12 +91,13 @@ class OccupancyTask(Task):
                 "OccupancyTask: points must be at least 1, near_surface in [0, 1] and sigma in "
                 f"(0, 0.5], got {points}, {near_surface} and {sigma}"
             )
-        self.solid = _solid(mesh, truth)
-        self._labels = Labels(self.solid, f"{data_hash_of(mesh)} {truth}")
+        self._truth = truth_of(mesh, truth, data_hash_of(mesh))
+        self.solid = self._truth.solid
+        self._labels = Labels(self.solid, self._truth.identity)
         self._points = points
         self._near_surface, self._sigma = near_surface, sigma
         self._prefetch = Prefetch(self._make)
-        self._evaluation = Evaluation(self.solid, self._labels, resolution, side)
+        self._resolution, self._side = resolution, side
         # evenly spread: as good as several times as many random points
         x = in_bounding_box(self.solid, qmc.Sobol(3, seed=PROGRESS_SEED).random(PROGRESS_POINTS))
         self._progress = torch.from_numpy(x), self._labels(x)
@@ -146,20 +144,9 @@ class OccupancyTask(Task):
         The outcome's arrays are the surface: ``mesh_vertices`` (V, 3) float32 in the unit cube,
         ``mesh_faces`` (F, 3) int32.
         """
-        return self._evaluation.of(predict)
+        return evaluate(self._truth, predict, self._resolution, self._side)
 
     def _make(self, seed: int) -> tuple[Tensor, Tensor]:
         x = draw_points(self.solid, self._points, self._near_surface, self._sigma, seed)
         labels = self._labels(x).astype(np.float32)
         return torch.from_numpy(x), torch.from_numpy(labels[:, None])
-
-
-def _solid(mesh: str, truth: TruthMethod) -> Solid:
-    found = locate_mesh(mesh)
-    if isinstance(found, Path):
-        return solid_of_mesh(found, "winding" if truth == "auto" else truth)
-    solid = solid_of_shape(found)
-    if truth == "auto":
-        return solid
-    occupied = WindingNumber(solid.surface) if truth == "winding" else RayParity(solid.surface)
-    return Solid(solid.surface, solid.low, solid.high, occupied)

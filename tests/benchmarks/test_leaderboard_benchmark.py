@@ -87,3 +87,19 @@ def test_the_whole_verb(benchmark: BenchmarkFixture, folder: tuple[Path, int]) -
     )
     assert said.count("wrote ") == 2
     assert f"{records:,} cells" in (directory / "leaderboard.md").read_text(encoding="utf-8")
+
+
+PUBLISHED = Path(__file__).parents[2] / "leaderboard" / "results"
+
+
+@pytest.mark.parametrize("times", [0, 1], ids=["first", "again"])
+def test_the_published_page(benchmark: BenchmarkFixture, times: int, tmp_path: Path) -> None:
+    """The page of the repository's own records, drawn for the first time and once more."""
+    command = [sys.executable, "-m", "encbench", "leaderboard", str(PUBLISHED), "--no-html"]
+    command += ["-o", str(tmp_path / "page" / "README.md")]
+    if not benchmark.enabled:
+        command.append("--no-pictures")
+    for _ in range(times):
+        subprocess.run(command, check=True, capture_output=True)
+    benchmark.pedantic(lambda: subprocess.run(command, check=True, capture_output=True), rounds=1)
+    assert (tmp_path / "page" / "README.md").exists()

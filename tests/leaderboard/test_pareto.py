@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from encbench_leaderboard.board.pareto import Tradeoffs, front, tradeoffs
 from encbench_leaderboard.board.table import boards
-from encbench_leaderboard.render import style
+from encbench_leaderboard.render import palette, style
 from encbench_leaderboard.render.plot import plot
 from encbench_leaderboard.report.figures.cost import cost_figure, front_text, left_out
 from encbench_leaderboard.report.figures.selection import SHOWN
@@ -46,7 +46,7 @@ def drawn(results: Results) -> Figure:
     block = cost_figure(board.tasks[0])
     assert block is not None
     with style.quiet():
-        figure = plot(block, style.colours(board.entries))
+        figure = plot(block, palette.colours(board.entries))
         assert figure is not None
         FigureCanvasAgg(figure).draw()
     return figure

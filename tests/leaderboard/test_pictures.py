@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import sys
 import weakref
 from collections.abc import Iterator, Sequence
+from multiprocessing import parent_process
 from pathlib import Path
 
 import numpy as np
 import pytest
 from encbench_leaderboard.board.spectra_mean import resolved
 from encbench_leaderboard.board.table import Board, TaskBoard, boards
-from encbench_leaderboard.render import pictures, style
+from encbench_leaderboard.render import palette, pictures, stamp, style
 from encbench_leaderboard.render.contact_sheet import busiest_crop, contact_sheet
 from encbench_leaderboard.render.html.data import Entries
 from encbench_leaderboard.render.html.plots import plot_data
@@ -26,6 +30,8 @@ from hypothesis import strategies as st
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
+from PIL import Image, ImageOps
+from PIL.PngImagePlugin import PngInfo
 
 from encbench.errors import UsageError
 from tests.leaderboard.results import FLOOR, Results, diverged, photograph
@@ -52,7 +58,7 @@ def draw(results: Results, kind: str) -> Figure | None:
         shown = sheet(board.tasks[0])
         return shown and contact_sheet(shown)
     figure = FIGURES[kind](board.tasks[0])
-    return figure and plot(figure, style.colours(board.entries))
+    return figure and plot(figure, palette.colours(board.entries))
 
 
 def page_of(board: Board) -> blocks.Page:
@@ -301,18 +307,89 @@ def test_figures_do_not_pile_up_where_nothing_else_collects_them(
         most = max(most, sum(seen() is not None for seen in drawn))
         return whole(figure, files)
 
-    monkeypatch.setattr(pictures, "KEPT", 2)
+    monkeypatch.setattr(pictures, "cores", lambda: 1)
     monkeypatch.setattr(style, "save", save)
     pictures.draw(page_of(board_of(results)), tmp_path)
     assert len(drawn) > 4
     assert most <= 3
 
 
+def drawn_now(results: Results, folder: Path) -> set[str]:
+    """Names of the pictures that a page draws anew, where all files are older."""
+    folder.mkdir(exist_ok=True)
+    for file in folder.iterdir():
+        os.utime(file, (0, 0))
+    pictures.draw(page_of(board_of(results)), folder)
+    return {file.name for file in folder.iterdir() if file.stat().st_mtime > 0}
+
+
+def test_only_pictures_whose_records_changed_are_drawn_again(
+    results: Results, tmp_path: Path
+) -> None:
+    first, _ = (results.add("a", task=f"image:image={name}.png") for name in "xy")
+    assert len(drawn_now(results, tmp_path / "page")) == 8
+    assert drawn_now(results, tmp_path / "page") == set()
+    results.store.write(first.record, dict(first.arrays), {"target": photograph(48, 64)})
+    changed = drawn_now(results, tmp_path / "page")
+    assert changed == set()
+    assert len(list((tmp_path / "page").iterdir())) == 7, "a record without a prediction"
+    results.add("b", task="image:image=y.png")
+    slug = next(b.name for b in page_of(board_of(results)).blocks if "y" in b.title)
+    assert drawn_now(results, tmp_path / "page") == {
+        f"{slug}-{kind}.png" for kind in pictures.KINDS
+    }
+
+
+def test_what_was_edited_or_damaged_or_drawn_by_another_version_is_drawn_again(
+    results: Results, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    results.add("a")
+    folder = tmp_path / "page"
+    everything = drawn_now(results, folder)
+    whole = {file: file.read_bytes() for file in sorted(folder.iterdir())}
+    edited, cut, empty, foreign = whole
+    with Image.open(edited) as image:
+        inverted, kept = ImageOps.invert(image.convert("RGB")), PngInfo()
+        kept.add_text("encbench", image.info["encbench"])
+    inverted.save(edited, pnginfo=kept)
+    cut.write_bytes(whole[cut][:-20])
+    empty.write_bytes(b"")
+    foreign.write_bytes(whole[edited])
+    assert drawn_now(results, folder) == everything
+    assert {file: file.read_bytes() for file in whole} == whole
+    monkeypatch.setattr(stamp, "version", lambda name: f"another {name}")
+    assert drawn_now(results, folder) == everything
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="one process draws elsewhere")
+def test_processes_draw_what_one_draws(
+    results: Results, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    results.add("a")
+    drawn, here = [], pictures._draw
+    for place, count in enumerate((1, 2, 2)):
+        monkeypatch.setattr(pictures, "cores", lambda count=count: count)
+        if place == 2:
+            monkeypatch.setattr(pictures, "_draw", _killed_in_a_child)
+            monkeypatch.setattr(pictures, "_drawn_here", here, raising=False)
+        folder = tmp_path / str(place) / "page"
+        folder.parent.mkdir()
+        assert len(pictures.draw(page_of(board_of(results)), folder)) == 4
+        drawn.append({file.name: file.read_bytes() for file in folder.iterdir()})
+    assert drawn[0] == drawn[1] == drawn[2]
+
+
+def _killed_in_a_child(job: object) -> bool:
+    if parent_process() is not None:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return bool(pictures._drawn_here(job))  # type: ignore[attr-defined] # set by the test
+
+
 def test_an_encoding_has_one_colour_wherever_it_stands(results: Results) -> None:
     results.add("a", psnr=30.0, task="t1")
     results.add("b", psnr=20.0, task="t1")
     results.add("b", psnr=30.0, task="t2")
-    colours = style.colours(board_of(results).entries)
+    colours = palette.colours(board_of(results).entries)
     seen = []
     for task in board_of(results).tasks:
         block = curves_figure(task)
@@ -330,7 +407,7 @@ def test_an_encoding_has_one_colour_wherever_it_stands(results: Results) -> None
 
 def test_ten_encodings_have_ten_colours() -> None:
     entries = [f"e{place}" for place in range(20)]
-    colours = style.colours(entries)
+    colours = palette.colours(entries)
     assert len({colour for colour, _ in colours.values()}) == 20
 
 

@@ -7,7 +7,7 @@ import time
 import numpy as np
 import pytest
 import torch
-from encbench_tasks._occupancy import points
+from encbench_tasks._occupancy import cache
 from encbench_tasks._occupancy.points import (
     Labels,
     Prefetch,
@@ -176,7 +176,7 @@ def test_labels_whose_file_is_damaged_are_computed_again(folder, damage):
 
 
 def test_the_cache_stays_within_its_limit_and_keeps_what_was_used_last(folder, monkeypatch):
-    monkeypatch.setattr(points, "MOST_SETS", 9)
+    monkeypatch.setattr(cache, "MOST_SETS", 9)
     labels = Labels(Ball(), "a")
     for number in range(20):
         labels(X + number)

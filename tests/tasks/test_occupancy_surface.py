@@ -3,11 +3,13 @@
 import numpy as np
 import pytest
 import trimesh
-from encbench_tasks._occupancy.evaluation import cast_mesh, level_set_normals, march, views_of
+from encbench_tasks._occupancy import rays
 from encbench_tasks._occupancy.lattice import Lattice, extract, logits_of, mixed_cells
+from encbench_tasks._occupancy.rays import cast_mesh, level_set_normals, march, views_of
 from encbench_tasks._occupancy.triangles import Triangles, edges_of, signed_volume
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.ndimage import maximum_filter
 from skimage.measure import marching_cubes
 
 LOW, HIGH = np.zeros(3), np.ones(3)
@@ -162,6 +164,63 @@ def test_rays_see_a_torus_as_its_mesh_is_seen_though_occupancy_is_no_distance():
     assert both.sum() > 500
     assert (np.isfinite(met) != np.isfinite(seen)).mean() < 0.01
     assert np.median(np.abs(met[both] - seen[both])) < 5e-4
+
+
+def march_one_by_one(field, lattice, view):
+    """A ray after the other, a sample after the other; nothing asked twice is remembered."""
+    near = maximum_filter(mixed_cells(lattice.values), size=3, mode="constant")
+    low, step = lattice.low, lattice.spacing.min()
+    cells = np.array(lattice.values.shape) - 1
+    found = np.full(len(view.origins), np.inf)
+    for ray, origin in enumerate(view.origins):
+        walls = np.stack([low - origin, low + lattice.spacing * cells - origin]) / view.direction
+        entry, leave = walls.min(axis=0).max(), walls.max(axis=0).min()
+        length = max(leave - entry, 0)
+
+        def inside(t, origin=origin):
+            return field((origin + t * view.direction)[None])[0]
+
+        for k in range(int(np.ceil(length / step)) + 1 if length else 0):
+            t = entry + min(k * step, length)
+            place = (origin + t * view.direction - low) / lattice.spacing
+            cell = tuple(np.clip(place.astype(int), 0, cells - 1))
+            if inside(t) > 0 if near[cell] else lattice.values[cell] > 0:
+                found[ray] = entry
+                if k:
+                    outer, inner = entry + min((k - 1) * step, length), t
+                    for _ in range(rays.BISECTIONS):
+                        middle = (outer + inner) / 2
+                        outer, inner = (outer, middle) if inside(middle) > 0 else (middle, inner)
+                    below, above = inside(outer), inside(inner)
+                    part = -below / (above - below) if below <= 0 < above else 1.0
+                    found[ray] = outer + min(max(part, 0.0), 1.0) * (inner - outer)
+                break
+    return found
+
+
+@pytest.mark.parametrize(("seed", "samples"), [(0, 1), (1, 1000), (2, 1 << 23)])
+def test_rays_in_blocks_meet_what_each_meets_by_itself(seed, samples, monkeypatch):
+    monkeypatch.setattr(rays, "SAMPLES_AT_ONCE", samples)
+    field = waves(seed)
+    low, high = np.array([0.0, 0.2, 0.1]), np.array([1.0, 0.7, 0.9])
+    lattice = Lattice.over(low, high, 24, field, coarsest=12)
+    view = views_of(low, high, 16)[seed]
+    met = march(field, lattice, view)
+    assert 30 < np.isfinite(met).sum() < len(met)
+    # a product of matrices rounds otherwise with other numbers of rows
+    np.testing.assert_allclose(met, march_one_by_one(field, lattice, view), rtol=0, atol=1e-12)
+
+
+def test_a_sample_is_asked_for_once():
+    asked = []
+
+    def field(x):
+        asked.extend(map(tuple, x))
+        return ball(x)
+
+    view = views_of(LOW, HIGH, 32)[0]
+    march(field, Lattice.over(LOW, HIGH, 32, ball, coarsest=32), view)
+    assert len(set(asked)) == len(asked)
 
 
 def test_a_field_that_is_positive_everywhere_is_met_at_the_wall():

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 import trimesh
+from encbench_tasks._occupancy import truth
 from encbench_tasks._occupancy.shapes import SHAPES
 from encbench_tasks.occupancy import OccupancyTask
 
@@ -186,10 +187,10 @@ def test_the_extracted_mesh_is_handed_on_in_the_unit_cube(ball):
     assert mesh.volume == pytest.approx(4 / 3 * np.pi / 8, rel=0.01)
 
 
-@pytest.mark.parametrize("truth", ["winding", "rays"])
-def test_a_built_in_shape_can_be_labelled_by_its_mesh(truth):
+@pytest.mark.parametrize("method", ["winding", "rays"])
+def test_a_built_in_shape_can_be_labelled_by_its_mesh(method):
     by_formula = OccupancyTask(mesh="flange")
-    by_mesh = OccupancyTask(mesh="flange", truth=truth)
+    by_mesh = OccupancyTask(mesh="flange", truth=method)
     x, y = by_formula.epoch(torch.Generator().manual_seed(0))
     same_x, other_y = by_mesh.epoch(torch.Generator().manual_seed(0))
     assert torch.equal(x, same_x)
@@ -263,6 +264,41 @@ def test_near_surface_points_are_a_hundredth_of_the_longest_side_away(ball):
     distance = 0.5 - np.linalg.norm(x - 0.5, axis=1)
     # no point leaves the unit cube, which the ball touches in six places
     assert np.sqrt(np.mean(distance**2)) == pytest.approx(0.01, rel=0.05)
+
+
+def test_what_depends_on_the_mesh_alone_is_computed_once(ball, monkeypatch):
+    cast, calls = truth.cast_mesh, []
+
+    def watched(*arguments):
+        calls.append(arguments)
+        return cast(*arguments)
+
+    monkeypatch.setattr(truth, "cast_mesh", watched)
+
+    def outcome(side=16):
+        task = OccupancyTask(mesh=ball, resolution=16, side=side)
+        return task.evaluate(oracle(task)).comparisons
+
+    first = outcome()
+    assert len(calls) == 3
+    for again in range(2):
+        if again:  # another process, which finds the file
+            truth.truth_of.cache_clear()
+        for kind, (_, true) in outcome().items():
+            if kind != "surface":
+                np.testing.assert_array_equal(true, first[kind][1])
+            elif not again:
+                assert true is first[kind][1]
+    assert len(calls) == 3
+    outcome(side=20)
+    assert len(calls) == 6
+
+
+def test_a_mesh_file_that_changed_is_read_again(ball):
+    before = OccupancyTask(mesh=ball, resolution=16, side=16)
+    trimesh.creation.box((1, 0.5, 0.5)).export(ball)
+    after = OccupancyTask(mesh=ball, resolution=16, side=16)
+    assert after.solid.high[1] < before.solid.high[1]
 
 
 def test_equal_networks_have_equal_metrics_whenever_they_are_evaluated(ball):

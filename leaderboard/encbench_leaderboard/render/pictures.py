@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import gc
 import itertools
+import sys
+import warnings
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, replace
+from functools import partial
+from multiprocessing import current_process, get_context
 from pathlib import Path
 from urllib.parse import quote
 
 from encbench.errors import UsageError
-from encbench_leaderboard.render import style
-from encbench_leaderboard.render.contact_sheet import contact_sheet
-from encbench_leaderboard.render.plot import plot
+from encbench.run.limits import cores
+from encbench_leaderboard.render.palette import Look, colours
+from encbench_leaderboard.render.stamp import is_current, shown_by, stamped
 from encbench_leaderboard.report.blocks import Figure, Page, Pictures, Section, walk
 
 EVERY = 8
@@ -20,8 +27,8 @@ FEW = 2
 """Tasks and categories that are drawn where there are more."""
 FORMATS = ("png", "svg", "pdf")
 KINDS = ("sheet", "spectra", "curves", "cost")
-KEPT = 8
-"""Figures that wait to be collected, of some 20 MB each."""
+MOST = 8
+"""Processes that draw, of some 100 MB each."""
 
 
 def chosen(page: Page, *, every: bool = False) -> list[Section]:
@@ -37,7 +44,8 @@ def chosen(page: Page, *, every: bool = False) -> list[Section]:
 def draw(
     page: Page, folder: Path, *, formats: Sequence[str] = ("png",), every: bool = False
 ) -> Mapping[tuple[str, str], str]:
-    """Draw what is chosen into a folder, and remove pictures of an earlier page.
+    """Draw what is chosen into a folder, and remove pictures of an earlier page. A PNG that shows
+    already what it would show is left as it is.
 
     Returns:
         (name of the section, name of the block) to the link from the page, to the first format.
@@ -50,29 +58,89 @@ def draw(
         if name not in FORMATS:
             raise UsageError(f"no pictures of format {name!r}, expected {', '.join(FORMATS)}")
     folder.mkdir(exist_ok=True)
-    looks = style.colours(page.entries)
-    links: dict[tuple[str, str], str] = {}
-    kept = set()
-    with style.quiet():
-        for section in chosen(page, every=every):
-            for block in walk(section.blocks):
-                if not isinstance(block, Figure | Pictures):
-                    continue
-                drawn = plot(block, looks) if isinstance(block, Figure) else contact_sheet(block)
-                if drawn is None:
-                    continue
-                stem = f"{section.name}-{block.name}"
-                files = style.save(drawn, [folder / f"{stem}.{suffix}" for suffix in formats])
-                kept |= set(files)
-                links[section.name, block.name] = quote(f"{folder.name}/{files[0].name}")
-                # A figure's parts hold one another, and nobody collects them meanwhile.
-                if len(links) % KEPT == 0:
-                    del drawn
-                    gc.collect()
+    looks = colours(page.entries)
+    jobs: dict[tuple[str, str], _Job] = {}
+    for section in chosen(page, every=every):
+        for block in walk(section.blocks):
+            if isinstance(block, Figure) and block.panels:
+                # the data alone, which another process can be sent
+                block = replace(block, build=partial(list, block.panels))
+            elif not isinstance(block, Pictures):
+                continue
+            files = [folder / f"{section.name}-{block.name}.{suffix}" for suffix in formats]
+            jobs[section.name, block.name] = _Job(block, looks, files, shown_by(block, looks))
+    outdated = {
+        name: job
+        for name, job in jobs.items()
+        if list(formats) != ["png"] or not is_current(job.files[0], job.shown)
+    }
+    drawn = dict(zip(outdated, _draw_all(list(outdated.values())), strict=True))
+    jobs = {name: job for name, job in jobs.items() if drawn.get(name, True)}
+    kept = {file for job in jobs.values() for file in job.files}
     # An earlier page's picture of what was not drawn now would seem to belong to this one.
     names = [block.name for block in page.blocks if isinstance(block, Section)]
     for name, kind, suffix in itertools.product(names, KINDS, FORMATS):
         file = folder / f"{name}-{kind}.{suffix}"
         if file not in kept:
             file.unlink(missing_ok=True)
-    return links
+    return {name: quote(f"{folder.name}/{job.files[0].name}") for name, job in jobs.items()}
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A picture to draw."""
+
+    block: Figure | Pictures
+    looks: Mapping[str, Look]
+    files: Sequence[Path]
+    shown: bytes
+
+
+def _draw_all(jobs: Sequence[_Job]) -> list[bool]:
+    """Whether there was something to draw for each job; drawn in as many processes as pay."""
+    if not jobs:
+        return []
+    # a second: not where every picture is current
+    from encbench_leaderboard.render import style
+
+    # A figure's parts hold one another, so each is collected; quickly, with the page left aside.
+    gc.freeze()
+    try:
+        with style.quiet(), warnings.catch_warnings():
+            processes = min(cores(), MOST, len(jobs)) if _may_fork() else 1
+            if processes == 1:
+                return [_draw(job) for job in jobs]
+            # numpy's threads, of which Python 3.12 warns, have no part in drawing
+            warnings.simplefilter("ignore", DeprecationWarning)
+            try:
+                with ProcessPoolExecutor(processes, get_context("fork")) as pool:
+                    return list(pool.map(_draw, jobs))
+            except BrokenProcessPool:
+                # one was killed, as a rule for want of memory
+                return [_draw(job) for job in jobs]
+    finally:
+        gc.unfreeze()
+
+
+def _may_fork() -> bool:
+    """Whether processes start here at once, with matplotlib loaded; elsewhere that takes longer
+    than a few pictures."""
+    return sys.platform == "linux" and not current_process().daemon
+
+
+def _draw(job: _Job) -> bool:
+    """Draw and save one picture; False where there is nothing to draw."""
+    from encbench_leaderboard.render import style
+    from encbench_leaderboard.render.contact_sheet import contact_sheet
+    from encbench_leaderboard.render.plot import plot
+
+    block = job.block
+    drawn = plot(block, job.looks) if isinstance(block, Figure) else contact_sheet(block)
+    if drawn is None:
+        return False
+    for file in style.save(drawn, job.files):
+        if file.suffix == ".png":
+            file.write_bytes(stamped(file.read_bytes(), job.shown))
+    del drawn
+    gc.collect()
+    return True

@@ -15,7 +15,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
-from encbench_leaderboard.render.style import Look, figure, legends
+from encbench_leaderboard.render.palette import Look
+from encbench_leaderboard.render.style import figure, legends
 from encbench_leaderboard.report.blocks import Figure, Panel, Series
 from encbench_leaderboard.report.format import plural
 

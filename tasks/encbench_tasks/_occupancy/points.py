@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Generic, TypeVar
 
 import numpy as np
 import torch
-from joblib import Memory
 from numpy.typing import NDArray
 
+from encbench_tasks._occupancy.cache import kept_on_disk
 from encbench_tasks._occupancy.solid import Solid
-from encbench_tasks._occupancy.sources import cache_folder
 from encbench_tasks._occupancy.triangles import Array, Flags
 
-logger = logging.getLogger("encbench")
 T = TypeVar("T")
 VERSION = 2
 """Of everything between a file's bytes and a label: repairs, scaling, truth."""
-MOST_BYTES = 256 << 20
-MOST_SETS = 4096
-"""Of labels kept on disk; beyond either limit, those that were not used for longest go."""
 
 
 def uniform_points(solid: Solid, count: int, rng: np.random.Generator) -> Array:
@@ -62,9 +56,8 @@ def _as_float32(x: Array) -> Array:
 class Labels:
     """Whether points are inside a solid, computed once for each set of points.
 
-    Cells of one suite with one seed see the same points, so only the first one computes. The
-    labels are kept on disk by joblib, which any number of processes may share; a damaged file is
-    computed again, and a folder that cannot be written only costs time.
+    Cells of one suite with one seed see the same points, so only the first one computes; the
+    others find the labels on disk.
 
     Args:
         solid: the ground truth.
@@ -74,13 +67,7 @@ class Labels:
     def __init__(self, solid: Solid, identity: str) -> None:
         self._solid = solid
         self._identity = f"{VERSION} {identity}"
-        self._packed = _packed_labels
-        try:
-            memory = Memory(cache_folder() / "labels", verbose=0)
-            memory.reduce_size(bytes_limit=MOST_BYTES, items_limit=MOST_SETS)
-            self._packed = memory.cache(_packed_labels, ignore=["solid"])
-        except OSError as error:
-            logger.debug("labels are not kept on disk: %s", error)
+        self._packed = kept_on_disk(_packed_labels, ["solid"])
 
     def __call__(self, x: Array) -> Flags:  # (N, 3) -> (N,)
         packed = self._packed(self._identity, np.ascontiguousarray(x), self._solid)

@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from encbench_tasks._occupancy.cache import kept_on_disk
 from encbench_tasks._occupancy.lattice import Lattice, extract
 from encbench_tasks._occupancy.solid import Solid
-from encbench_tasks._occupancy.triangles import Array, Flags, into_unit_cube
+from encbench_tasks._occupancy.triangles import Array, Flags, Indices, Triangles, into_unit_cube
 
 MESH_CELLS = 192
 """Cells of the mesh along the longest axis."""
@@ -31,7 +32,8 @@ class Shape:
     high: tuple[float, float, float]
     """The bounding box in the formula's own units."""
     version: int = 1
-    """Part of the data's hash: a formula that changes takes the next number."""
+    """Part of the data's hash, and of the key of the mesh on disk: a formula that changes takes the
+    next number."""
 
 
 @lru_cache(maxsize=4)
@@ -49,8 +51,16 @@ def solid_of_shape(name: str, cells: int = MESH_CELLS) -> Solid:
         inside: Flags = value(x) < 0
         return inside
 
-    lattice = Lattice.over(*box, cells, lambda x: -value(x), coarsest=cells // 2)
-    return Solid(extract(lattice), *box, occupied)
+    mesh = kept_on_disk(_mesh, ["box", "value"])(name, shape.version, cells, box, value)
+    return Solid(Triangles(*mesh), *box, occupied)
+
+
+def _mesh(
+    name: str, version: int, cells: int, box: tuple[Array, Array], value: Callable[[Array], Array]
+) -> tuple[Array, Indices]:
+    """Vertices (V, 3) and faces (F, 3) of where the value is negative."""
+    found = extract(Lattice.over(*box, cells, lambda x: -value(x), coarsest=cells // 2))
+    return found.vertices, found.faces
 
 
 def gyroid(x: Array) -> Array:

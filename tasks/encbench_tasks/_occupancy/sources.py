@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import hashlib
 import logging
-import os
 import tarfile
 import zlib
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from rich.progress import Progress, TaskID
 
 from encbench import DataError
 from encbench.errors import cannot_write, did_you_mean
+from encbench_tasks._occupancy.cache import cache_folder
 from encbench_tasks._occupancy.reading import sha256
 from encbench_tasks._occupancy.shapes import SHAPES
 
@@ -58,12 +58,6 @@ MESHES = {
         "11 MB",
     ),
 }
-
-
-def cache_folder() -> Path:
-    """Where encbench keeps what can be made again: ``$ENCBENCH_CACHE``, or the user's cache."""
-    given = os.environ.get("ENCBENCH_CACHE")
-    return Path(given).expanduser() if given else Path(pooch.os_cache("encbench"))
 
 
 def fetched_path(name: str) -> Path:

@@ -21,7 +21,7 @@ SYMBOLS = {
     "P": "cross",
     "X": "x",
 }
-"""Plotly's names of the markers of ``render.style``."""
+"""Plotly's names of the markers of ``render.palette``."""
 ENDS = {"stopped": "x-thin-open", "cut": "line-ns-open"}
 
 GREY = "rgba(128,136,150,{})"

@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 from encbench_leaderboard.render.html import html_page
 from encbench_leaderboard.render.html.data import NEUTRAL, Entries
-from encbench_leaderboard.render.style import colours
+from encbench_leaderboard.render.palette import colours
 from encbench_leaderboard.report.blocks import Page
 from matplotlib.colors import to_rgb
 

@@ -1,0 +1,46 @@
+"""The same colour for an encoding everywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+COLOURS = (
+    ("#0072b2", "#0072b2", "#0088d5"),
+    ("#d55e00", "#d55e00", "#d55e00"),
+    ("#009e73", "#009e73", "#009e73"),
+    ("#cc79a7", "#cc79a7", "#cc79a7"),
+    ("#e69f00", "#c68900", "#e69f00"),
+    ("#56b4e9", "#239de2", "#56b4e9"),
+    ("#333333", "#333333", "#828282"),
+    ("#8c510a", "#8c510a", "#be6e0e"),
+    ("#6a51a3", "#6a51a3", "#8c77bb"),
+    ("#9a9a00", "#9a9a00", "#9a9a00"),
+    ("#00446b", "#00446b", "#42baff"),
+    ("#803800", "#803800", "#ff9644"),
+    ("#005f45", "#005f45", "#00c992"),
+    ("#8d3666", "#8d3666", "#da9fc0"),
+    ("#8a5f00", "#8a5f00", "#eba200"),
+    ("#1674a9", "#1674a9", "#61b9ea"),
+    ("#1f1f1f", "#1f1f1f", "#b1b1b1"),
+    ("#543106", "#543106", "#f19e39"),
+    ("#403162", "#403162", "#b7aad5"),
+    ("#5c5c00", "#5c5c00", "#b6b600"),
+)
+"""Of pictures, of the HTML page on light and on dark ground. The first ten are the palette of
+Okabe and Ito (2008), told apart by colour-blind readers; its yellow, too faint for lines on white,
+gives way to olive, and brown, violet and a soft black are added. The second ten are darker, and
+paler on dark ground. On the page their contrast is at least 3 on light and 4.5 on dark ground
+(WCAG 2.2, criterion 1.4.11, asks for 3; thin lines that just have it are hard to see)."""
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+"""Seven marks against ten colours: the pair is the same again only after 70 encodings."""
+
+Look = tuple[str, str]
+"""Colour and marker."""
+
+
+def colours(entries: Sequence[str]) -> dict[str, Look]:
+    """(colour, marker) of each entry, decided by its place in the sequence alone."""
+    return {
+        entry: (COLOURS[place % len(COLOURS)][0], MARKERS[place % len(MARKERS)])
+        for place, entry in enumerate(entries)
+    }
