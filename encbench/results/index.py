@@ -172,7 +172,7 @@ class RecordIndex:
         """The index, to be read: whoever gave us the folder may have made it.
 
         Raises:
-            FileNotFoundError: there is none.
+            FileNotFoundError: there is none, or an empty one.
             OSError, sqlite3.Error: it cannot be read, or is not ours.
         """
         if not stat.S_ISREG(os.lstat(self._path).st_mode):
@@ -184,7 +184,10 @@ class RecordIndex:
             connection.execute("PRAGMA trusted_schema=OFF")
             connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MOST_BYTES)
             found = connection.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL")
-            if found.fetchmany(2) != [(SCHEMA,)]:
+            tables = found.fetchmany(2)
+            if not tables:
+                raise FileNotFoundError("another process is about to make it")
+            if tables != [(SCHEMA,)]:
                 raise sqlite3.DatabaseError("of another version of encbench")
         except BaseException:
             connection.close()

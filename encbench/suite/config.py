@@ -70,7 +70,7 @@ class TrainingConfig(Settings):
     def _without_later_settings(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Keys of configurations without these settings stay what they were before them."""
         added = {"schedule": "constant", "encoding_lr_factor": 1.0}
-        return {k: v for k, v in handler(self).items() if added.get(k) != v}
+        return {k: v for k, v in handler(self).items() if (k, v) not in added.items()}
 
 
 class NtkConfig(Settings):

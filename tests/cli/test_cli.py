@@ -108,7 +108,7 @@ def test_a_run_records_renders_and_shows(tmp_path):
         (["run", "-t", "image:side=-3"], 2, ["side=-3"]),
         (["run", "--lr", "fast"], 2, ["training.lr = 'fast'", "auto"]),
         (["run", "--epochs", "0"], 2, ["training.epochs = 0"]),
-        (["run", "--optimizer", "lbfgs"], 2, ["'lbfgs'", "'adam'"]),
+        (["run", "--optimizer", "adma"], 2, ["unknown optimizer 'adma'", "did you mean 'adam'"]),
         (["run", "--set", "training.momentum=1"], 2, ["unknown key training.momentum"]),
         (["run", "--set", "momentum=1"], 2, ["SECTION.KEY=VALUE"]),
         (["run", "--set", "training.=1"], 2, ["--set 'training.=1'", "SECTION.KEY=VALUE"]),

@@ -246,7 +246,7 @@ def test_error_bars_end_where_the_interval_does_on_paper_and_on_the_page() -> No
     )
     panel = blocks.Panel(blocks.Axis("MB"), blocks.Axis("dB"), [points])
     figure = blocks.Figure("cost", "costs", "", lambda: [panel], {"a": "a"})
-    drawing = plot(figure, style.colours(["a"]))
+    drawing = plot(figure, palette.colours(["a"]))
     assert drawing is not None
     across, upright = (
         [segment.tolist() for segment in bars.get_segments()]

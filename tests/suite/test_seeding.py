@@ -133,3 +133,7 @@ def test_every_setting_is_tried_above():
 @pytest.mark.parametrize(("part", "changes"), SAME_RESULTS)
 def test_labels_and_versions_are_not_in_the_key(part, changes):
     assert cell_key(cell(part, changes)) == cell_key(cell())
+
+
+def test_settings_that_came_later_do_not_change_the_keys_of_cells_without_them():
+    assert cell_key(CellConfig.model_validate(CELL)) == "67edd932675ba37e04f9"
