@@ -36,6 +36,8 @@ from encbench.suite.file import explicit_settings
 logger = logging.getLogger("encbench")
 MEND = "free space or permissions, or name another folder with -o"
 _OLD = ".old-"
+_ATTEMPTS = 4
+"""To read a record that others replace meanwhile."""
 """Before the key of a record that is being replaced."""
 _SHARD = 2
 """Characters of a key after which the folder is named that holds its record's."""
@@ -212,7 +214,8 @@ class Store:
         return flat if os.path.lexists(flat) else self._records / key[:_SHARD] / key
 
     def _put(self, folder: Path, key: str) -> None:
-        final, replaced = self.place(key), self._records / f"{_OLD}{key}"
+        final = self.place(key)
+        replaced = final.with_name(f"{_OLD}{key}")
         for file in folder.iterdir():
             _flush(file)
         # a file that was flushed can still be missing from its folder after a power cut
@@ -305,10 +308,11 @@ class Store:
             )
         try:
             entries = list(os.scandir(self._records))
-            shards = {e.name for e in entries if len(e.name) == _SHARD and _is_folder(e)}
+            shards = {e.name for e in entries if _is_shard(e)}
             names = {e.name.removeprefix(_OLD) for e in entries if e.name not in shards}
             for shard in shards:
-                inside = {entry.name for entry in os.scandir(self._records / shard)}
+                # a record that is being replaced is beside its new place: one look sees either
+                inside = {e.name.removeprefix(_OLD) for e in os.scandir(self._records / shard)}
                 names |= {name for name in inside if name != shard and name.startswith(shard)}
         except FileNotFoundError:
             self._refuse_parts()
@@ -336,18 +340,22 @@ class Store:
         return stored
 
     def _read(self, key: str) -> StoredRecord:
-        folder, replaced = self.place(key), self._records / f"{_OLD}{key}"
-        try:
-            return read_record(folder)
-        except (FileNotFoundError, ValueError):
-            # It may have been replaced while it was read, so that parts of two were mixed: it is
-            # read again. Or it is between the two renames of a replacement, perhaps for good
-            # since the writer was killed: the earlier one is returned.
-            with contextlib.suppress(OSError, ValueError):
-                earlier = read_record(replaced, key)
-                if not folder.exists():
-                    return earlier
-        return read_record(self.place(key))
+        for attempt in range(_ATTEMPTS):
+            folder = self.place(key)
+            try:
+                return read_record(folder)
+            except (FileNotFoundError, ValueError):
+                # It may have been replaced while it was read, so that parts of two were mixed: it
+                # is read again. Or it is between the two renames of a replacement, perhaps for
+                # good since the writer was killed: the earlier one is returned.
+                for parent in (self._records, self._records / key[:_SHARD]):
+                    with contextlib.suppress(OSError, ValueError):
+                        earlier = read_record(parent / f"{_OLD}{key}", key)
+                        if not folder.exists():
+                            return earlier
+                if attempt == _ATTEMPTS - 1:
+                    raise
+        raise AssertionError("the last attempt returns or raises")
 
     def record(self, key: str) -> StoredRecord:
         """The record of one key.
@@ -380,7 +388,8 @@ class Store:
         """Clean up after a process that was killed while it wrote."""
         for unfinished in self._records.glob(".new-*"):
             _discard(unfinished)
-        for replaced in self._records.glob(f"{_OLD}*"):
+        shards = [Path(e.path) for e in os.scandir(self._records) if _is_shard(e)]
+        for replaced in [r for place in (self._records, *shards) for r in place.glob(f"{_OLD}*")]:
             final = self.place(replaced.name.removeprefix(_OLD))
             if os.path.lexists(final):
                 _discard(replaced)
@@ -413,9 +422,11 @@ def _without_garbage_collection() -> Iterator[None]:
             gc.enable()
 
 
-def _is_folder(entry: os.DirEntry[str]) -> bool:
+def _is_shard(entry: os.DirEntry[str]) -> bool:
+    """Whether this is a folder of records whose keys begin with its name."""
     # a link could lead to records that are not ours to replace
-    return entry.is_dir(follow_symlinks=False) and not Path(entry.path, "record.json").exists()
+    folder = len(entry.name) == _SHARD and entry.is_dir(follow_symlinks=False)
+    return folder and not Path(entry.path, "record.json").exists()
 
 
 def _folders(path: Path) -> list[Path]:

@@ -485,14 +485,16 @@ def test_a_writer_killed_at_any_moment_leaves_whole_records_alone(tmp_path, resu
     for number in range(6):
         command = [sys.executable, "-c", WRITER, tmp_path / "source", tmp_path / "target"]
         with subprocess.Popen(command, stdout=subprocess.PIPE) as writer:
-            writer.stdout.readline()
-            deadline = time.monotonic() + 0.05 + 0.037 * number
-            while time.monotonic() < deadline:
-                # each record is there from its first writing on, while it is being replaced too
-                keys = [stored.record.key for stored in target.records()]
-                assert len(keys) >= seen
-                seen = len(keys)
-            writer.kill()
+            try:
+                writer.stdout.readline()
+                deadline = time.monotonic() + 0.05 + 0.037 * number
+                while time.monotonic() < deadline:
+                    # each record is there from its first writing on, while it is replaced too
+                    keys = [stored.record.key for stored in target.records()]
+                    assert len(keys) >= seen
+                    seen = len(keys)
+            finally:
+                writer.kill()
         assert len(target.records()) >= seen
         with target.writing():
             assert len(target.records(set_aside=True)) >= seen
