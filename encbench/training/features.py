@@ -146,6 +146,11 @@ class TrainedTable:
             more = self.parameter.detach()[new]
             self.values = nn.Parameter(torch.cat((self.values.detach(), more)))
 
+    @property
+    def compact(self) -> bool:
+        """Whether the values are only some of the parameter's rows."""
+        return self._kept is not None
+
     def numbers(self, rows: Tensor) -> Tensor:
         """Where rows of the parameter are among the values."""
         return rows if self._places is None else self._places[rows.long()]
@@ -256,7 +261,9 @@ class TableFeatures:
         """What is kept of all points; None where that does not fit or pay."""
         few = points_of(self.encoding, x[:PROOF_POINTS])
         size = sum(tensor[0].nbytes for tensor in few.tensors())
-        if size * len(x) > CACHE_BYTES or self.points < len(x):
+        # once a table is compact, rows that points read must be found in it
+        compact = any(table.compact for table in self.tables.values())
+        if not compact and (size * len(x) > CACHE_BYTES or self.points < len(x)):
             return None
         points = points_of(self.encoding, x)
         if self.optimizer.skips_zero_gradients and not self.optimizer.plain:

@@ -147,6 +147,13 @@ def test_rows_that_are_first_read_in_a_later_epoch_learn_as_in_a_whole_table(rul
     assert len(trained) == len(torch.unique(rows))
 
 
+def test_a_later_epoch_of_more_points_than_fit_learns_the_same(monkeypatch):
+    monkeypatch.setattr("encbench.training.features.CACHE_BYTES", 20_000)
+    model = model_of("mpe", parameters={"resolutions": [65]})
+    epochs = [points(2, 3, count=32), points(2, 3, count=960, seed=2)]
+    both(model, "mse", *RULES["adam"], epochs)
+
+
 def test_points_that_do_not_fit_in_memory_are_taken_in_windows(monkeypatch):
     monkeypatch.setattr("encbench.training.features.CACHE_BYTES", 1000)
     monkeypatch.setattr("encbench.training.features.CHUNK", 40)
