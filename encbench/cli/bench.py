@@ -17,9 +17,7 @@ from pydantic.dataclasses import dataclass
 from tabulate import tabulate
 
 from encbench.errors import StoreError, UsageError, cannot_write
-from encbench.plugins.parameters import validate_parameters
 from encbench.plugins.registry import default_registry
-from encbench.plugins.selector import parse_selector
 
 STORAGE = Path(".benchmarks")
 """Where pytest-benchmark keeps what is saved, in the folder it is called in."""
@@ -114,9 +112,7 @@ def bench(
     selectors = encoding or []
     registry = default_registry()
     for text in selectors:
-        name, parameters = parse_selector(text)
-        offer = registry.find("encoding", name)
-        validate_parameters("encoding", offer.name, offer.load(), parameters)
+        registry.choose("encoding", text)
     before = read_timings(_saved(compare)) if compare is not None else {}
     # import torch, which `encbench bench --help` does without
     from encbench.device import resolve_device

@@ -17,9 +17,7 @@ from encbench.device import device_name, finish
 from encbench.errors import EncbenchError, PluginError
 from encbench.network.mlp import CoordinateMLP
 from encbench.ntk.kernel import brute_force_ntk
-from encbench.plugins.parameters import validate_parameters
 from encbench.plugins.registry import default_registry
-from encbench.plugins.selector import parse_selector
 from encbench.results.provenance import Provenance
 from encbench.training.optimizers import Sgd
 from encbench.training.step import make_step
@@ -67,10 +65,8 @@ class BenchmarkCase:
         width: int = 64,
     ) -> None:
         self.selector, self.device = selector, torch.device(device)
-        name, given = parse_selector(selector)
-        offer = default_registry().find("encoding", name)
+        offer, parameters, _ = default_registry().choose("encoding", selector)
         cls: type[Encoding] = offer.load()
-        parameters = validate_parameters("encoding", offer.name, cls, given)
         in_dim = min(max(2, cls.min_dim), cls.max_dim)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(SEED)

@@ -14,9 +14,7 @@ from torch import Tensor, nn
 
 from encbench import Encoding, ParameterError, SparseBlock, UsageError
 from encbench.network.activations import activation_of
-from encbench.plugins.parameters import validate_parameters
 from encbench.plugins.registry import default_registry
-from encbench.plugins.selector import parse_selector
 
 DEFAULT_PARTS = ("ffe:levels=4", "hashgrid:log2_hashmap_size=14")
 
@@ -141,9 +139,8 @@ def _read(text: str, in_dim: int) -> tuple[type[Encoding], dict[str, Any], tuple
     """The class that a part names, its parameters, and the coordinates it reads."""
     with _naming(text):
         selector, coordinates = _split(text, in_dim)
-        name, given = parse_selector(selector)
-        encoding: type[Encoding] = default_registry().find("encoding", name).load()
-        settings = validate_parameters("encoding", name, encoding, given)
+        offer, settings, _ = default_registry().choose("encoding", selector)
+        encoding: type[Encoding] = offer.load()
         encoding.check_dimension(len(coordinates), **settings)
         return encoding, settings, coordinates
 
