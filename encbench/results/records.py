@@ -154,12 +154,16 @@ class Record(Data):
     steps: int = 0
     """Optimizer steps done."""
     epochs: float = 0.0
+    training_points: int | None = None
+    """Points trained on; those that an epoch shares with the one before count once."""
     step_method: str | None = None
     """How a step was computed: "layerwise", or what autograd did and why."""
     curve: str = "psnr"
     """Metric of the quality curve in the arrays."""
     curve_points: int | None = None
     """Number of points that it was computed from; None where the task does not say."""
+    curve_seconds: list[float] = Field(default_factory=list)
+    """Time of training [s] until each point of the curve, to the millisecond."""
     best: float | None = None
     best_step: int | None = None
     """The best value on that curve, and its step."""

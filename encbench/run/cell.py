@@ -268,6 +268,8 @@ class _CellRun:
         record = self.record
         record.steps = self.training.steps
         record.epochs = self.training.epochs
+        record.curve_seconds = [round(seconds, 3) for seconds in self.training.curve_seconds]
+        record.training_points = self.training.points or None
         record.step_method = self.training.how or None
         record.best, record.best_step = self.training.best(higher=self.higher_is_better)
         record.peak_memory_bytes = peak_memory_bytes(self.device)

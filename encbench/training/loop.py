@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
@@ -54,6 +55,10 @@ class Training:
     curve_step: list[int] = field(default_factory=list)
     curve: list[float] = field(default_factory=list)
     """The task's progress metric after ``curve_step`` steps; 0 is before training."""
+    curve_seconds: list[float] = field(default_factory=list)
+    """Time [s] of those steps and of making their points, nothing else."""
+    points: int = 0
+    """Points trained on, those of an epoch that is like the one before counted once."""
     how: str = ""
     """How a step was computed, and why if not in the fastest way."""
 
@@ -185,11 +190,14 @@ def train(
             value = task.progress_metric(predict)
         result.curve_step.append(step)
         result.curve.append(value)
+        result.curve_seconds.append(spent)
 
+    spent = 0.0
     follow(0)
     done, at, checked = 0, len(x), 0
     try:
         for stop in stops:
+            began = time.perf_counter()
             while done < stop:
                 if at >= len(x):
                     if done:
@@ -201,7 +209,9 @@ def train(
                 at += config.batch_size
                 done += 1
             finite = torch.isfinite(losses[checked:done])
-            if not finite.all():
+            all_finite = bool(finite.all())  # waits for the device
+            spent += time.perf_counter() - began
+            if not all_finite:
                 done = checked + int((~finite).nonzero()[0])
                 raise Diverged(done + 1, lr)
             checked = done
@@ -218,6 +228,7 @@ def train(
     finally:
         step.settle()
         model.zero_grad()
+        result.points = points.count
         _finish(result, losses, done, len(x), config)
     if math.isnan(result.curve[-1]):
         # finite parameters may still give infinite predictions
@@ -231,12 +242,14 @@ class _Points:
     def __init__(self, task: Task, generator: torch.Generator, device: torch.device) -> None:
         self._task, self._generator, self._device = task, generator, device
         self._drawn: list[Tensor] = []
+        self.count = 0
 
     def next(self) -> tuple[Tensor, Tensor]:
         drawn = self._task.epoch(self._generator)
         if not self._drawn or not all(map(torch.equal, drawn, self._drawn)):
             # copies: a task may fill the same tensors anew
             self._drawn = [tensor.clone() for tensor in drawn]
+            self.count += len(drawn[0])
             x, y = (tensor.to(self._device, torch.float32) for tensor in self._drawn)
             self._here = x, y
         return self._here

@@ -114,6 +114,19 @@ def test_a_loss_that_is_infinite_from_the_start_is_noticed_at_the_first_step():
     assert (caught.value.step, result.steps, result.epochs, result.loss) == (1, 0, 0.0, [])
 
 
+def test_points_of_an_epoch_like_the_one_before_count_once():
+    model, task, config = setup(batch_size=64, steps=None, epochs=3)
+    assert train(model, task, config, lr=0.1, **generators()).points == len(task.x)
+    drawn = iter((torch.zeros(10, 2), torch.ones(10, 2), torch.ones(10, 2)))
+    task.epoch = lambda generator: (next(drawn).double(), task.y[:10])
+    config = config.model_copy(update={"batch_size": 10})
+    result = train(model, task, config, lr=0.1, **generators())
+    assert result.points == 20
+    assert len(result.curve_seconds) == len(result.curve)
+    assert result.curve_seconds == sorted(result.curve_seconds)
+    assert result.curve_seconds[0] == 0.0 < result.curve_seconds[-1]
+
+
 def test_a_long_loss_curve_is_512_means_in_float64():
     model, task, config = setup(batch_size=64, steps=700, evaluations=1)
     first = torch.mean((model(task.x.float()) - task.y) ** 2).item()
