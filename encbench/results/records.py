@@ -15,7 +15,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -234,6 +234,16 @@ class StoredRecord:
 
     @cached_property
     def arrays(self) -> dict[str, np.ndarray]:
+        return self._read(())
+
+    def some_arrays(self, *names: str) -> dict[str, np.ndarray]:
+        """Those of these arrays that there are; the others are neither read nor kept."""
+        if "arrays" in self.__dict__:
+            return {name: self.arrays[name] for name in names if name in self.arrays}
+        return self._read(names)
+
+    def _read(self, names: Sequence[str]) -> dict[str, np.ndarray]:
+        """The arrays of these names, or all where none is given."""
         file = self.path / "arrays.npz"
         if not file.exists() and file.name not in self.files:
             return {}
@@ -241,7 +251,8 @@ class StoredRecord:
             with np.load(file, allow_pickle=False) as stored:
                 if sum(part.file_size for part in stored.zip.infolist()) > MOST_ARRAY_BYTES:
                     raise ValueError("arrays too large to be of a record")
-                return {name: stored[name] for name in stored.files}
+                wanted = [name for name in names or stored.files if name in stored.files]
+                return {name: stored[name] for name in wanted}
         except (OSError, ValueError, EOFError, KeyError, BadZipFile, zlib.error) as error:
             # numpy's message is about pickles, whatever the bytes are
             raise damaged(file) from error

@@ -37,6 +37,14 @@ def leaderboard(
             help="Draw pictures as svg or pdf too, for a paper; repeatable.",
         ),
     ] = None,
+    tables: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--tables",
+            metavar="FORMAT",
+            help="Write the tables as csv or tex too, beside the pictures; repeatable.",
+        ),
+    ] = None,
     html: Annotated[
         bool,
         typer.Option("--html/--no-html", help="Write the interactive HTML file too."),
@@ -44,14 +52,20 @@ def leaderboard(
 ) -> None:
     """Tables and plots of a results folder.
 
-    Writes a Markdown page with its pictures beside it and one HTML file that works offline, and
-    prints the standings.
+    Writes a Markdown page, a folder beside it with its pictures and a page a task, and one HTML
+    file that works offline; prints who leads and the standings.
+
+    \b
+    Examples:
+      encbench leaderboard results/quick
+      encbench leaderboard results/quick -o report/quick.md --format pdf --tables tex
     """
     # `encbench --help` imports every verb; pandas and matplotlib take seconds
     from rich.console import Console
 
     from encbench_leaderboard.render.html import write_html
     from encbench_leaderboard.render.markdown import write_markdown
+    from encbench_leaderboard.render.tables import write_tables
     from encbench_leaderboard.render.terminal import print_standings
     from encbench_leaderboard.report.build import describe, load
 
@@ -62,5 +76,7 @@ def leaderboard(
     )
     print_standings(page, Console())
     typer.echo(f"wrote {written}")
+    if files := write_tables(page, out.with_suffix(""), tables or ()):
+        typer.echo(f"wrote {len(files)} tables to {out.with_suffix('')}")
     if html:
         typer.echo(f"wrote {write_html(page, out.with_suffix('.html'), pictures=pictures)}")

@@ -29,15 +29,20 @@ def add(results: Results, encoding: str, *, holds: bool = True, **record: Any) -
     results.store.write(stored.record, stored.arrays, {})
 
 
+def all_of_it(results: Results) -> str:
+    described = describe(*load(results.directory))
+    return "\n".join(markdown(described, {}, "page", "page.md").values())
+
+
 @pytest.fixture
 def page(results: Results) -> str:
     add(results, "identity")
     add(results, "mpe")
-    return markdown(describe(*load(results.directory)), {})
+    return all_of_it(results)
 
 
 def test_the_ablation_stands_beside_the_kernel(page: str) -> None:
-    section = page.split("What the encoding adds to the kernel")[1].split("</details>")[0]
+    section = page.split("What the encoding adds to the kernel")[1].split("\n## ")[0]
     row = next(line for line in section.splitlines() if line.startswith("| `mpe`"))
     cells = [cell.strip() for cell in row.split("|")]
     assert cells[3] == "1.25e-4"
@@ -52,14 +57,14 @@ def test_weyls_inequality_is_said_to_hold_where_it_does(page: str) -> None:
 def test_a_kernel_without_an_encodings_part_checks_nothing(results: Results) -> None:
     add(results, "identity", parameters={"mlp": 100, "encoding": 0})
     add(results, "mpe")
-    page = markdown(describe(*load(results.directory)), {})
+    page = all_of_it(results)
     assert "checked on 3 kernels and holds on all" in page
 
 
 def test_a_violation_is_named(results: Results) -> None:
     add(results, "identity")
     add(results, "mpe", holds=False)
-    page = markdown(describe(*load(results.directory)), {})
+    page = all_of_it(results)
     assert "fails on 3 of 6 kernels: `mpe` (start), `mpe` (middle), `mpe` (end)" in page
 
 
@@ -78,7 +83,7 @@ def test_the_theorem_is_compared_with_the_network_without_an_encoding(results: R
     assert [(one.when, one.fails, one.first, one.size) for one in found] == [
         (when, (2,), 2, 6) for when in ("start", "middle", "end")
     ]
-    page = markdown(describe(*load(results.directory)), {})
+    page = all_of_it(results)
     assert "**Theorem 1** of the paper compares with the network *without* an encoding" in page
     rows = [line.replace(" ", "") for line in page.splitlines()]
     assert "|`lower`|end|1|2|2|6|" in rows
@@ -86,6 +91,6 @@ def test_the_theorem_is_compared_with_the_network_without_an_encoding(results: R
 
 def test_without_an_encoding_free_cell_nothing_is_said_of_the_theorem(results: Results) -> None:
     add(results, "mpe")
-    page = markdown(describe(*load(results.directory)), {})
+    page = all_of_it(results)
     assert "Weyl's inequality" in page
     assert "Theorem 1" not in page

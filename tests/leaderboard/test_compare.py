@@ -480,7 +480,7 @@ def test_a_comparison_is_a_page_that_any_renderer_can_draw(results: Results) -> 
         put(results, "a*b", seed, 30.0 + seed / 10)
         put(results, "b|c", seed, 33.0 + seed / 9)
     page = comparison_page(compare_encodings("a*b", "b|c", results.directory))
-    shown = markdown(page, {})
+    shown = markdown(page, {}, "page", "page.md")[""]
     assert "- A: `a*b`" in shown
     assert "| PSNR [dB] ↑ " in shown
     assert "B better" in shown

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from encbench_leaderboard.render.html import document
-from encbench_leaderboard.render.markdown import write_markdown
+from encbench_leaderboard.render.markdown import ABOUT, write_markdown
 from encbench_leaderboard.report import build
 from encbench_leaderboard.report.blocks import Section
 
@@ -21,6 +21,7 @@ def test_the_first_tasks_have_sections_and_means_are_over_all(tmp_path, monkeypa
     sections = [block for block in page.blocks if isinstance(block, Section)]
     assert len(sections) == 3
     text = write_markdown(page, tmp_path / "page.md", pictures=False).read_text()
+    text += (tmp_path / "page" / ABOUT).read_text()
     assert "2 encodings, 6 tasks, 1 seed: 12 cells" in text
     assert "The first 3 of 6 tasks have sections of their own" in text
     assert "The first 3 tasks" in text  # of the correlations

@@ -81,11 +81,27 @@ def test_of_a_very_long_table_failures_are_not_what_is_left_out() -> None:
 
 def test_a_figure_is_a_link_to_what_was_drawn_of_it() -> None:
     figure = Figure("cost", "quality against cost", "A mark is a mean.", list)
-    section = Section("image", "image:image=*", [figure, Fold("More", [Text("*told*")])])
-    page = Page("Leaderboard", [section], [])
-    assert markdown(page, {("image", "cost"): "page/image-cost.png"}) == (
-        "# Leaderboard\n\n## `image:image=*`\n\n"
-        "![image:image=\\*: quality against cost](page/image-cost.png)\n\n*A mark is a mean.*\n\n"
-        "<details>\n<summary>More</summary>\n\n*told*\n\n</details>\n"
-    )
-    assert "![" not in markdown(page, {})
+    more = [Fold("More", [Text("*told*")])]
+    section = Section("image", "image:image=*", [figure], more=more)
+    page = Page("Leaderboard", [section], [], [Text("How to read it.")])
+    links = {("image", "cost"): "the%20page/image-cost.png"}
+    title = "![image:image=\\*: quality against cost]"
+    assert markdown(page, links, "the page", "the page.md") == {
+        "": "# Leaderboard\n\n## `image:image=*`\n\n"
+        f"{title}(the%20page/image-cost.png)\n\n*A mark is a mean.*\n\n"
+        "[All columns, tests, spectra and times](the%20page/image.md).\n\n"
+        "[How to read this page, and what it rests on](the%20page/about-this-page.md)\n",
+        "image.md": "[Back to the leaderboard](../the%20page.md)\n\n# `image:image=*`\n\n"
+        f"{title}(image-cost.png)\n\n*A mark is a mean.*\n\n## More\n\n*told*\n",
+        "about-this-page.md": "[Back to the leaderboard](../the%20page.md)\n\nHow to read it.\n",
+    }
+    assert "![" not in "".join(markdown(page, {}, "page", "page.md").values())
+
+
+def test_the_page_shows_the_first_columns_and_the_page_of_a_section_all() -> None:
+    columns = [Column("encoding", "encoding", "code"), Column("c", "c", first=False)]
+    rows = [Row([Value("e"), Value("1")], "e")]
+    section = Section("s", "s", [Table("standings", columns, rows)])
+    texts = markdown(Page("p", [section], []), {}, "p", "p.md")
+    assert "|   c |" not in texts[""]
+    assert "|   c |" in texts["s.md"]

@@ -36,6 +36,17 @@ def page(results: Results, **options: bool) -> str:
     return written(results, **options).read_text(encoding="utf-8")
 
 
+def everything(results: Results, **options: bool) -> str:
+    """The page and those in its folder."""
+    out = written(results, **options)
+    files = [out, *sorted(out.with_suffix("").glob("*.md"))]
+    return "\n".join(file.read_text(encoding="utf-8") for file in files)
+
+
+def pictures_of(results: Results) -> set[str]:
+    return {file.name for file in (results.directory / "leaderboard").glob("*.png")}
+
+
 def links(text: str) -> list[str]:
     return [unquote(link) for link in re.findall(r"!\[[^\]]+\]\(([^)]+)\)", text)]
 
@@ -44,9 +55,16 @@ def test_every_picture_that_is_linked_exists_beside_the_page(results: Results) -
     results.add("a", psnr=30.0)
     results.add("b", psnr=31.0, task="image:image=other one")
     found = links(page(results))
-    assert len(found) == 8
+    assert len(found) == 6
     assert all((results.directory / link).is_file() for link in found)
     assert {link.split("/")[0] for link in found} == {"leaderboard"}
+    folder = results.directory / "leaderboard"
+    inner = links((folder / "image-image-chelsea.md").read_text(encoding="utf-8"))
+    assert len(inner) == 4
+    assert all((folder / link).is_file() for link in inner)
+    pages = re.findall(r"\[[^\]]+\]\(([^)]+\.md)\)", page(results))
+    assert len(pages) == 3
+    assert all((results.directory / unquote(link)).is_file() for link in pages)
 
 
 def test_a_page_elsewhere_has_its_pictures_beside_it(results: Results, tmp_path: Path) -> None:
@@ -61,20 +79,17 @@ def test_a_page_elsewhere_has_its_pictures_beside_it(results: Results, tmp_path:
 
 def test_without_pictures_there_are_no_links_and_no_files(results: Results) -> None:
     results.add()
-    assert not links(page(results, pictures=False))
-    assert not (results.directory / "leaderboard").exists()
+    assert not links(everything(results, pictures=False))
+    assert not pictures_of(results)
 
 
 def test_pictures_of_an_earlier_page_do_not_outlive_their_data(results: Results) -> None:
     stored = results.add()
-    before = set(links(page(results)))
+    before = {Path(link).name for link in links(everything(results))}
     results.store.write(stored.record, {}, {})
-    after = set(links(page(results)))
+    after = {Path(link).name for link in links(everything(results))}
     assert len(before) == 4
-    assert [Path(link).stem for link in after] == ["image-image-chelsea-cost"]
-    assert {p.name for p in (results.directory / "leaderboard").iterdir()} == {
-        Path(link).name for link in after
-    }
+    assert after == {"image-image-chelsea-cost.png"} == pictures_of(results)
 
 
 def test_tables_survive_pipes_newlines_and_markup(results: Results) -> None:
@@ -94,7 +109,7 @@ def test_all_tables_are_whole(results: Results) -> None:
     for seed in range(2):
         results.add("a", seed=seed)
         results.add("b", task="occupancy", curve="iou", metrics={"iou": MetricValue(value=0.5)})
-    text = page(results, pictures=False)
+    text = everything(results, pictures=False)
     tables = re.findall(r"(?:^\|.*\n)+", text, flags=re.MULTILINE)
     assert len(tables) >= 8
     for table in tables:
@@ -148,7 +163,7 @@ def test_one_task_needs_no_overview(results: Results) -> None:
 @pytest.mark.parametrize("outputs", ["trace", "full"])
 def test_the_page_says_which_kernel_and_how_many_points(results: Results, outputs: str) -> None:
     results.add(outputs=outputs, points=64)
-    text = page(results, pictures=False)
+    text = everything(results, pictures=False)
     assert f'"{outputs}":' in text
     assert "N = 64 training points" in text
 
@@ -156,9 +171,9 @@ def test_the_page_says_which_kernel_and_how_many_points(results: Results, output
 def test_few_cells_predict_nothing_and_the_page_says_so(results: Results) -> None:
     for place in range(4):
         results.add(f"e{place}", psnr=20.0 + place)
-    assert "Too few to say anything" in page(results, pictures=False)
+    assert "Too few to say anything" in everything(results, pictures=False)
     results.add("e5", psnr=30.0)
-    assert "Too few to say anything" not in page(results, pictures=False)
+    assert "Too few to say anything" not in everything(results, pictures=False)
 
 
 def test_times_of_different_machines_are_warned_about(results: Results) -> None:
@@ -246,8 +261,9 @@ def test_a_metric_without_a_value_says_why(results: Results) -> None:
 def test_only_failures_still_make_a_page(results: Results) -> None:
     results.add("a", status="out_of_memory", psnr=None, points=0, curves=False, pictures=False)
     results.add("b", status="timeout", psnr=None, points=0, curves=False, pictures=False)
-    text = page(results)
+    text = everything(results)
     assert not links(text)
+    assert "**No verdict**: no encoding finished" in text
     assert "out of memory" in text
     assert "no cell finished with a spectrum" in text
 
@@ -357,35 +373,32 @@ def test_a_category_stands_before_its_images(results: Results) -> None:
         add_image(results, "b", image, psnr=20.0)
     text = page(results)
     headings = re.findall(r"^#{2,3} `.*`$", text, flags=re.MULTILINE)
-    assert headings == [
-        "## `image:image=*, side=64`",
-        "### `image:image=x, side=64`",
-        "### `image:image=y, side=64`",
-    ]
-    kinds = [Path(link).stem for link in links(text)]
-    assert kinds[:2] == ["image-image-side-64-all-spectra", "image-image-side-64-all-cost"]
-    assert len(kinds) == 2 + 4 + 4
+    assert headings == ["## `image:image=*, side=64`"]
+    for image in ("x", "y"):
+        link = f"[image:image={image},side=64](leaderboard/image-image-{image}-side-64.md)"
+        assert link in text
+    kinds = [Path(link).stem.rpartition("-")[2] for link in links(text)]
+    assert kinds == ["sheet", "spectra", "cost"]
+    assert len(pictures_of(results)) == 3 + 4 + 4
     assert "geometric mean over the targets" in text
 
 
-def test_many_images_are_folded_and_only_the_first_are_drawn(results: Results) -> None:
+def test_many_images_have_pages_and_only_the_first_are_drawn(results: Results) -> None:
     for number in range(9):
         add_image(results, "a", f"i{number}")
-    text = page(results)
-    assert "### " not in text
+    text = everything(results)
     for number in range(9):
-        assert f"<summary>image:image=i{number},side=64</summary>" in text
+        assert f"# `image:image=i{number}, side=64`" in text
     drawn = {Path(link).stem.rsplit("-", 1)[0] for link in links(text)}
     assert drawn == {"image-image-side-64-all", "image-image-i0-side-64"}
     assert "Pictures of 8 tasks are left out" in text
     assert "--all-pictures" in text
-    every = page(results, all_pictures=True)
+    every = everything(results, all_pictures=True)
     assert len({Path(link).stem.rsplit("-", 1)[0] for link in links(every)}) == 10
     assert "are left out because there are many" not in every
     # those that are no longer drawn are removed
-    assert links(page(results)) == links(text)
-    left = {file.name for file in (results.directory / "leaderboard").iterdir()}
-    assert left == {Path(link).name for link in links(text)}
+    assert links(everything(results)) == links(text)
+    assert pictures_of(results) == {Path(link).name for link in links(text)}
 
 
 def test_a_long_table_is_folded_after_the_best(results: Results) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from urllib.parse import quote
 
 from tabulate import tabulate
 
@@ -23,6 +24,7 @@ from encbench_leaderboard.report.blocks import (
     Section,
     Table,
     Text,
+    shown_first,
 )
 from encbench_leaderboard.report.format import MISSING, code, plain, plural
 
@@ -34,10 +36,7 @@ OPEN_ROWS = 20
 ROWS = 200
 """Rows of a table, for forges refuse much larger pages; of entries that did not finish a quarter as
 many more."""
-OPEN_TARGETS = 4
-"""Targets of a category up to which each has an open section with all its tables."""
-TARGETS = 100
-"""Targets of a category that have a section."""
+ABOUT = "about-this-page.md"
 
 
 def write_markdown(
@@ -48,7 +47,8 @@ def write_markdown(
     all_pictures: bool = False,
     formats: Sequence[str] = (),
 ) -> Path:
-    """Write a page, and its pictures into a folder of its name without the suffix.
+    """Write a page; into a folder of its name without the suffix its pictures, and a page for each
+    task or category with all that is known of it.
 
     Args:
         page: what is drawn.
@@ -67,52 +67,89 @@ def write_markdown(
     links: Links = {}
     left_out = 0
     with writing(out):
+        folder = out.with_suffix("")
+        folder.mkdir(exist_ok=True)
         if pictures:
             wanted = tuple(dict.fromkeys(("png", *formats)))
-            links = draw(page, out.with_suffix(""), formats=wanted, every=all_pictures)
+            links = draw(page, folder, formats=wanted, every=all_pictures)
             sections = sum(isinstance(block, Section) for block in page.blocks)
             left_out = sections - len(chosen(page, every=all_pictures))
-        replace_text(out, markdown(page, links, left_out))
+        texts = markdown(page, links, folder.name, out.name, left_out)
+        for name, text in texts.items():
+            replace_text(folder / name if name else out, text)
     return out
 
 
-def markdown(page: Page, links: Links, left_out: int = 0) -> str:
-    """The page as text. A figure without a link to its picture is left out; ``left_out``: sections
-    whose pictures were not drawn because there are many."""
+def markdown(page: Page, links: Links, folder: str, main: str, left_out: int = 0) -> dict[str, str]:
+    """The page as text, by the name "", and the pages in its folder by their file names.
+
+    Args:
+        links: of pictures; a figure without one is left out.
+        folder: name of the folder beside the page.
+        main: name of the page's file.
+        left_out: sections whose pictures were not drawn because there are many.
+    """
+    sections = {block.name: block for block in page.blocks if isinstance(block, Section)}
+    inside = {name for section in sections.values() for name in section.targets}
     parts = [f"# {plain(page.title)}"]
     if left_out:
         parts.append(
             f"Pictures of {plural(left_out, 'task')} are left out because there are many; "
             "`encbench leaderboard DIR --all-pictures` draws all."
         )
-    folded: set[str] = set()
-    hidden: set[str] = set()
     for block in page.blocks:
-        if isinstance(block, Section):
-            if len(block.targets) > OPEN_TARGETS:
-                folded |= set(block.targets[:TARGETS])
-                hidden |= set(block.targets[TARGETS:])
-            if block.name in folded:
-                parts.append(_folded_section(block, links))
-            elif block.name not in hidden:
-                parts.append(f"{'#' * block.level} {code(block.title)}")
-                parts += _parts(block.blocks, links, block)
-        else:
+        if not isinstance(block, Section):
             parts += _parts([block], links, None)
-    if hidden:
-        parts.append(f"{plural(len(hidden), 'more target')} have no section here.")
+        elif block.name not in inside:
+            parts.append(f"## {code(block.title)}")
+            parts += _parts(block.blocks, links, block)
+            parts.append(_pages(block, [sections[name] for name in block.targets], quote(folder)))
+    texts = {f"{name}.md": _own_page(block, links, main) for name, block in sections.items()}
+    if page.more:
+        texts[ABOUT] = _joined([_back(main), *_parts(page.more, links, None)])
+        parts.append(f"[How to read this page, and what it rests on]({quote(folder)}/{ABOUT})")
+    return texts | {"": _joined(parts)}
+
+
+def _pages(section: Section, targets: Sequence[Section], folder: str) -> str:
+    """Links to the page of a section, and to those of its targets."""
+    text = f"[All columns, tests, spectra and times]({folder}/{section.name}.md)"
+    if targets:
+        each = ", ".join(f"[{plain(t.title)}]({folder}/{t.name}.md)" for t in targets)
+        text += f". Each target: {each}"
+    return f"{text}."
+
+
+def _own_page(section: Section, links: Links, main: str) -> str:
+    """All that is known of a section, on a page in the folder."""
+    here = {name: link.rpartition("/")[2] for name, link in links.items()}
+    parts = [_back(main), f"# {code(section.title)}"]
+    parts += _parts(section.blocks, here, section, every=True)
+    for block in section.more:
+        if isinstance(block, Fold):
+            parts.append(f"## {plain(block.title)}")
+            parts += _parts(block.blocks, here, section, every=True)
+        else:
+            parts += _parts([block], here, section, every=True)
+    return _joined(parts)
+
+
+def _back(main: str) -> str:
+    return f"[Back to the leaderboard](../{quote(main)})"
+
+
+def _joined(parts: Sequence[str]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _folded_section(section: Section, links: Links) -> str:
-    """A section of many: without its further tables, which would be hundreds on the page."""
-    blocks = [block for block in section.blocks if not isinstance(block, Fold)]
-    # A code span is not read inside the tag.
-    return _details(plain(section.title), "\n\n".join(_parts(blocks, links, section)))
+def _parts(
+    blocks: Sequence[Block], links: Links, section: Section | None, *, every: bool = False
+) -> list[str]:
+    """Paragraphs, tables and folds of blocks, of a section or of none.
 
-
-def _parts(blocks: Sequence[Block], links: Links, section: Section | None) -> list[str]:
-    """Paragraphs, tables and folds of blocks, of a section or of none."""
+    Args:
+        every: all columns of tables, not only those shown first.
+    """
     parts = []
     for block in blocks:
         match block:
@@ -121,7 +158,7 @@ def _parts(blocks: Sequence[Block], links: Links, section: Section | None) -> li
             case Text():
                 parts.append(block.markdown)
             case Table():
-                parts.append(markdown_table(block))
+                parts.append(markdown_table(block, every=every))
             case Figure() | Pictures():
                 link = links.get((section.name, block.name)) if section else None
                 if section and link:
@@ -129,7 +166,7 @@ def _parts(blocks: Sequence[Block], links: Links, section: Section | None) -> li
                     rows = f" {block.rows}" if isinstance(block, Pictures) and block.rows else ""
                     parts.append(f"![{title}]({link})\n\n*{block.caption}{rows}*")
             case Fold():
-                body = "\n\n".join(_parts(block.blocks, links, section))
+                body = "\n\n".join(_parts(block.blocks, links, section, every=every))
                 parts.append(_details(plain(block.title), body))
             case Section():
                 raise TypeError("a section stands in the page itself, not inside another block")
@@ -140,14 +177,20 @@ def _details(title: str, body: str) -> str:
     return f"<details>\n<summary>{title}</summary>\n\n{body}\n\n</details>"
 
 
-def markdown_table(table: Table) -> str:
-    """A table; its rows after the first are folded if there are many, and the last left out."""
+def markdown_table(table: Table, *, every: bool = True) -> str:
+    """A table; its rows after the first are folded if there are many, and the last left out.
+
+    Args:
+        every: all columns, not only those shown first and, where something failed, the status.
+    """
     kept = _kept(table.rows)
+    shown = shown_first(table)
+    places = [place for place, first in enumerate(shown) if first or every]
     if len(kept) <= OPEN_ROWS + 5:
-        return _rows(table.columns, kept)
-    rest = _rows(table.columns, kept[OPEN_ROWS:])
+        return _rows(table.columns, kept, places)
+    rest = _rows(table.columns, kept[OPEN_ROWS:], places)
     parts = [
-        _rows(table.columns, kept[:OPEN_ROWS]),
+        _rows(table.columns, kept[:OPEN_ROWS], places),
         _details(f"{len(kept) - OPEN_ROWS:,} more rows", rest),
     ]
     if left := len(table.rows) - len(kept):
@@ -163,14 +206,15 @@ def _kept(rows: Sequence[Row]) -> list[Row]:
     return [row for row in rows if id(row) not in hidden]
 
 
-def _rows(columns: Sequence[Column], rows: Sequence[Row]) -> str:
-    kinds = [column.kind for column in columns]
+def _rows(columns: Sequence[Column], rows: Sequence[Row], places: Sequence[int]) -> str:
+    """The values of rows in the columns at these places."""
+    kinds = [columns[place].kind for place in places]
     text: str = tabulate(
         [
-            [_value(value.text, kind) for value, kind in zip(row.values, kinds, strict=True)]
+            [_value(row.values[i].text, kind) for i, kind in zip(places, kinds, strict=True)]
             for row in rows
         ],
-        headers=[_cell(column.title) for column in columns],
+        headers=[_cell(columns[place].title) for place in places],
         tablefmt="pipe",
         colalign=["right" if kind == "number" else "left" for kind in kinds],
         disable_numparse=True,

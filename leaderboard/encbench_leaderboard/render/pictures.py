@@ -26,7 +26,7 @@ EVERY = 8
 FEW = 2
 """Tasks and categories that are drawn where there are more."""
 FORMATS = ("png", "svg", "pdf")
-KINDS = ("sheet", "spectra", "curves", "cost")
+KINDS = ("sheet", "spectra", "curves", "cost", "profile")
 MOST = 8
 """Processes that draw, of some 100 MB each."""
 
@@ -61,7 +61,7 @@ def draw(
     looks = colours(page.entries)
     jobs: dict[tuple[str, str], _Job] = {}
     for section in chosen(page, every=every):
-        for block in walk(section.blocks):
+        for block in walk([*section.blocks, *section.more]):
             if isinstance(block, Figure) and block.panels:
                 # the data alone, which another process can be sent
                 block = replace(block, build=partial(list, block.panels))

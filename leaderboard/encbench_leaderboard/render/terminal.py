@@ -10,14 +10,17 @@ from rich.markdown import Markdown
 from rich.table import Table as RichTable
 from rich.text import Text as RichText
 
-from encbench_leaderboard.report.blocks import Page, Section, Table, Text
+from encbench_leaderboard.report.blocks import Page, Section, Table, Text, shown_first
 
 NAME_WIDTH = 20
 """Columns that an encoding's name gets at least, where it is broken into lines."""
 
 
 def print_standings(page: Page, console: Console) -> None:
-    """Print the standings of each category, and of each task that is in none."""
+    """Print the verdict, and the standings of each category and of each task that is in none."""
+    for block in page.blocks:
+        if isinstance(block, Text) and block.kind == "verdict":
+            console.print(Markdown(block.markdown), end="\n\n")
     sections = [block for block in page.blocks if isinstance(block, Section)]
     # Of a category's forty images each has a section on the page; here they are pooled.
     targets = {name for section in sections for name in section.targets}
@@ -36,8 +39,7 @@ def rich_table(table: Table, width: int) -> RichTable:
     did not finish; then the others in their order."""
     shown = RichTable(title=RichText(table.title), title_justify="left", box=SIMPLE_HEAD)
     shown.pad_edge, shown.padding = False, (0, 1, 0, 0)
-    failed = any(set(row.statuses) - {"ok"} for row in table.rows)
-    kept = [column.first or (failed and column.name == "status") for column in table.columns]
+    kept = shown_first(table)
     taken = sum(_width(table, place) for place in range(len(kept)) if kept[place])
     narrow = taken > width
     for place in range(len(kept)):

@@ -34,7 +34,7 @@ class Text:
     """Paragraphs in the subset of CommonMark above."""
 
     markdown: str
-    kind: Literal["text", "note", "warning"] = "text"
+    kind: Literal["text", "note", "warning", "verdict"] = "text"
 
 
 @dataclass(frozen=True)
@@ -80,6 +80,13 @@ class Table:
     columns: Sequence[Column]
     rows: Sequence[Row]
     title: str = ""  # names the table where no heading above it does, plain text
+
+
+def shown_first(table: Table) -> list[bool]:
+    """Of each column whether it is shown before a reader asks for more: the status, too, where a
+    cell did not finish."""
+    failed = any(set(row.statuses) - {"ok"} for row in table.rows)
+    return [column.first or (failed and column.name == "status") for column in table.columns]
 
 
 @dataclass(frozen=True)
@@ -185,6 +192,7 @@ class Section:
     blocks: Sequence[Block]
     level: int = 2
     targets: Sequence[str] = ()  # names of the sections of a category's targets
+    more: Sequence[Block] = ()  # for who wants all of it; Markdown has a page of it
 
 
 Block = Heading | Text | Table | Figure | Pictures | Fold | Section
@@ -196,6 +204,8 @@ def walk(blocks: Sequence[Block]) -> Iterator[Block]:
         yield block
         if isinstance(block, Fold | Section):
             yield from walk(block.blocks)
+        if isinstance(block, Section):
+            yield from walk(block.more)
 
 
 @dataclass(frozen=True)
@@ -205,3 +215,4 @@ class Page:
     title: str
     blocks: Sequence[Block]
     entries: Sequence[str]  # all entries, in the order that gives them their colours
+    more: Sequence[Block] = ()  # how to read it; Markdown has a page of it

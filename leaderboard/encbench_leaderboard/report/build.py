@@ -10,6 +10,7 @@ from pathlib import Path
 
 from encbench.results.records import StoredRecord
 from encbench.results.store import Store
+from encbench_leaderboard.board.budget import courses
 from encbench_leaderboard.board.cells import machines
 from encbench_leaderboard.board.overview import overview
 from encbench_leaderboard.board.pareto import tradeoffs
@@ -19,14 +20,20 @@ from encbench_leaderboard.report.blocks import Block, Fold, Heading, Page, Secti
 from encbench_leaderboard.report.details import entry_details
 from encbench_leaderboard.report.figures.cost import cost_figure, front_text
 from encbench_leaderboard.report.figures.curves import curves_figure
+from encbench_leaderboard.report.figures.profile import profile_figure
 from encbench_leaderboard.report.figures.sheet import sheet
 from encbench_leaderboard.report.figures.spectra import spectra_figure
 from encbench_leaderboard.report.format import code, plural
 from encbench_leaderboard.report.prediction import prediction
 from encbench_leaderboard.report.provenance import provenance, reproduction
+from encbench_leaderboard.report.verdict import caveats, protocol, verdict
 
 SECTIONS = 100
 """Tasks that get a section of their own."""
+CURVES = 2000
+"""Records of a page up to which their quality curves are read for tables."""
+VERDICTS = 12
+"""Tasks whose verdict stands at the top of the page."""
 
 
 def load(directory: Path) -> tuple[Board, Sequence[StoredRecord], Store]:
@@ -40,7 +47,7 @@ def describe(board: Board, records: Sequence[StoredRecord], store: Store) -> Pag
     """The page of a results folder: ``describe(*load(directory))``."""
     name = store.suite_name()
     folder = shlex.quote(store.directory.resolve().name)
-    blocks: list[Block] = [Text(_summary(board, records))]
+    blocks: list[Block] = [Text(_summary(board, records)), *_verdicts(board)]
     ran_on = machines(records)
     if len(ran_on) > 1:
         blocks.append(
@@ -60,23 +67,40 @@ def describe(board: Board, records: Sequence[StoredRecord], store: Store) -> Pag
                 "writes every cell."
             )
         )
-    several = len(ran_on) > 1
+    section = partial(
+        _section, folder=folder, several_machines=len(ran_on) > 1, few=len(records) <= CURVES
+    )
     shown = {id(task) for task in (*board.tasks[:SECTIONS], *board.categories)}
     sections = []
     for group in (group for group in board.groups if id(group) in shown):
         targets = [target for target in group.targets if id(target) in shown]
-        sections.append(_section(group, folder, several, targets))
-        sections += [_section(target, folder, several, level=3) for target in targets]
+        sections.append(section(group, targets))
+        sections += [section(target, level=3) for target in targets]
     standings = [b for s in sections for b in s.blocks if isinstance(b, Table)]
     blocks += sections
-    blocks += [Heading("Does the spectrum predict quality?"), *prediction(board, SECTIONS)]
-    blocks += [Heading("How to read this page"), Text(notes.how_to_read(board, standings))]
     blocks += [
         Heading("Provenance"),
         Text(provenance(records, name)),
         Fold("How to run this again", [Text(reproduction(records, store.suites(), folder))]),
     ]
-    return Page(f"Leaderboard: {name}" if name else "Leaderboard", blocks, board.entries)
+    more = [
+        Heading("Does the spectrum predict quality?"),
+        *prediction(board, SECTIONS),
+        Heading("How to read this page"),
+        Text(notes.how_to_read(board, standings)),
+    ]
+    return Page(f"Leaderboard: {name}" if name else "Leaderboard", blocks, board.entries, more)
+
+
+def _verdicts(board: Board) -> list[Block]:
+    """The page's answer: the verdict of each category, and of each task that is in none."""
+    groups = board.groups
+    if len(groups) == 1:
+        return [Text(verdict(groups[0]), "verdict")]
+    lines = [f"- {code(group.label)}: {verdict(group)}" for group in groups[:VERDICTS]]
+    if len(groups) > VERDICTS:
+        lines.append(f"- {plural(len(groups) - VERDICTS, 'more task')}: see the overview")
+    return [Text("\n".join(lines), "verdict")]
 
 
 def _summary(board: Board, records: Sequence[StoredRecord]) -> str:
@@ -101,14 +125,25 @@ def _overview(board: Board) -> list[Block]:
 
 def _section(
     task: TaskBoard,
-    folder: str,
-    several_machines: bool,
     targets: Sequence[TaskBoard] = (),
     level: int = 2,
+    *,
+    folder: str,
+    several_machines: bool,
+    few: bool,
 ) -> Section:
-    """A task or category: standings, notes, figures, and further tables folded; ``targets`` have
-    sections of their own."""
-    blocks: list[Block] = []
+    """A task or category: protocol, standings, notes and figures, and further tables as more.
+
+    Args:
+        targets: have sections of their own.
+        folder: what a command line calls the results folder.
+        few: whether the page has few enough records to read their curves.
+    """
+    blocks: list[Block] = [Text(verdict(task), "verdict")] if level > 2 else []
+    blocks.append(Text(protocol(task)))
+    if doubts := caveats(task):
+        why = "\n".join(f"- {doubt}" for doubt in doubts)
+        blocks.append(Text(f"What could change the order:\n\n{why}", "warning"))
     opened = partial(entry_details, task, folder, machines=several_machines)
     if task.targets:
         every = len(targets) == len(task.targets)
@@ -129,21 +164,28 @@ def _section(
     ]
     if below:
         blocks.append(Text(" ".join(below), "note"))
-    figures = (sheet(task), spectra_figure(task), curves_figure(task), cost_figure(task))
+    figures = (sheet(task), spectra_figure(task), cost_figure(task))
     blocks += [figure for figure in figures if figure is not None]
-    front = front_text(tradeoffs(task))
-    if front:
-        blocks.append(Text(front))
-    blocks += _folds(task, pooled=level > 2)
+    more: list[Block] = [curves] if (curves := curves_figure(task)) else []
+    if front := front_text(tradeoffs(task)):
+        more.append(Text(front))
+    more += _folds(task, pooled=level > 2, curves=few)
     names = [target.slug for target in targets]
-    return Section(task.slug, task.label, blocks, level, names)
+    return Section(task.slug, task.label, blocks, level, names, more)
 
 
-def _folds(task: TaskBoard, *, pooled: bool) -> list[Block]:
+def _folds(task: TaskBoard, *, pooled: bool, curves: bool) -> list[Block]:
     blocks: list[Block] = []
     adjacent = tables.adjacent_table(task)
     if adjacent:
-        blocks.append(Fold("Each encoding and the next one", [Text(notes.ADJACENT), adjacent]))
+        stable = notes.stability_note(task)
+        sure: list[Block] = [Text(notes.ADJACENT), adjacent, *([Text(stable)] if stable else [])]
+        blocks.append(Fold("Each encoding and the next one", sure))
+    found = courses(task) if curves else {}
+    if budget := tables.budget_table(task, found):
+        blocks.append(Fold("Shorter training, and time to quality", [Text(notes.BUDGET), budget]))
+    if profile := profile_figure(task, found):
+        blocks.append(profile)
     spectra = tables.spectra_table(task.rows)
     if spectra:
         blocks.append(Fold("Spectra at the start, middle and end", [spectra]))

@@ -62,6 +62,8 @@ HELP = {
     "interval": "of this pair alone",
     "pairs": "pairs of cells or targets",
     "p": "corrected for all pairs of the table",
+    "improvement": "chance that a cell of the first is better than one of the next on the same "
+    "target (Agarwal et al., NeurIPS 2021)",
     "detectable": "with 80 % power at the corrected level",
     "regions": "that hold a point",
     "dead_units": "off at every point",

@@ -15,6 +15,8 @@ from encbench_leaderboard.report.format import code, count, p_text, plain, plura
 from encbench_leaderboard.report.tables import TEST_NAMES
 from encbench_leaderboard.statistics.across import FEWEST_TASKS
 from encbench_leaderboard.statistics.pairs import ALPHA
+from encbench_leaderboard.statistics.sample import cube, unit_means
+from encbench_leaderboard.statistics.stability import FEWEST_UNITS, split_half
 
 SHOWN_PAIRS = 12
 ADJACENT = (
@@ -116,6 +118,29 @@ def _about_ranks(task: TaskBoard) -> list[str]:
             "are over other targets."
         )
     return notes
+
+
+def stability_note(task: TaskBoard) -> str:
+    """How alike two halves of the units rank the entries; "" where there are too few."""
+    values = cube(task.cells, f"metric:{task.primary.name}", list(task.standings["entry"])).values
+    means = unit_means(values)
+    means = means[np.isfinite(means).all(axis=1)]
+    if len(means) < 3 or means.shape[1] < FEWEST_UNITS:
+        return ""
+    rho, same = split_half(means, higher=task.primary.direction == "higher")
+    unit = "targets" if task.targets else "seeds"
+    return (
+        f"**Split-half stability**: ranked by two halves of the {means.shape[1]} {unit}, "
+        f"{plural(len(means), 'encoding')} have a rank correlation of ρ = {rho:.2f} (mean over "
+        f"splits), and the same one leads in {same:.0%} of the splits."
+    )
+
+
+BUDGET = (
+    "Would less training order them differently? Values are of the quality curve, means over "
+    "cells. A time is that of training until the first point of the curve at the value or above; "
+    "in brackets how many cells got there, where not all did."
+)
 
 
 def weyl_note(task: TaskBoard) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from encbench.results.records import SpectrumSummary
+from encbench_leaderboard.board.budget import PARTS, Course, values_of
 from encbench_leaderboard.board.cells import WHENS, cell_settings, differing
 from encbench_leaderboard.board.overview import Overview
 from encbench_leaderboard.board.table import TaskBoard
@@ -32,10 +34,19 @@ from encbench_leaderboard.report.columns import (
     standings_columns,
     texts,
 )
-from encbench_leaderboard.report.format import MISSING, count, digits, eigenvalue, fixed, p_text
+from encbench_leaderboard.report.format import (
+    MISSING,
+    count,
+    digits,
+    eigenvalue,
+    fixed,
+    p_text,
+    seconds,
+)
 from encbench_leaderboard.statistics.intervals import Interval, intervals
 from encbench_leaderboard.statistics.pairs import ALPHA
 from encbench_leaderboard.statistics.sample import cube
+from encbench_leaderboard.statistics.stability import improvement
 from encbench_leaderboard.statistics.student import detectable
 
 TEST_NAMES = {
@@ -126,6 +137,12 @@ def adjacent_table(task: TaskBoard) -> Table | None:
     def higher(pair: int) -> str:
         return pairs.entries[int(pairs.first[pair])]
 
+    def better(pair: int) -> float:
+        # of one task the seeds are what repeats
+        pooled = values if task.targets else values.swapaxes(1, 2)
+        first, second = pooled[pairs.first[pair]], pooled[pairs.second[pair]]
+        return improvement(first, second, higher=task.primary.direction == "higher")
+
     def gap(pair: int) -> Interval:
         return differences[int(pairs.first[pair])]
 
@@ -138,11 +155,44 @@ def adjacent_table(task: TaskBoard) -> Table | None:
         numbers("pairs", "n", lambda pair: gap(pair).units, str),
         numbers("p", "p (Holm)", lambda pair: float(pairs.adjusted[pair]), p_text),
         texts("test", "test", lambda pair: TEST_NAMES.get(pairs.method[pair], MISSING)),
+        numbers("improvement", "P(better)", better, fixed),
         texts("verdict", "verdict", lambda pair: "different" if different[pair] else "tie"),
         numbers("detectable", f"detectable{unit}", power, decimals),
     ]
     adjacent = np.flatnonzero(pairs.second == pairs.first + 1).tolist()
     return fill("adjacent", sources, adjacent, higher)
+
+
+def budget_table(task: TaskBoard, found: Mapping[str, Sequence[Course]]) -> Table | None:
+    """Quality after a part of the steps, and steps and seconds until it reached some values; None
+    without curves of the primary metric."""
+    shown = partial(fixed, digits=digits(task.primary))
+    unit = f" {task.primary.unit}" if task.primary.unit else ""
+
+    def after(part: float) -> Callable[[str], float]:
+        return lambda entry: float(np.mean([course.after(part) for course in found[entry]]))
+
+    def until(entry: str, value: float, cost: str) -> Value:
+        costs = [getattr(c, f"{cost}_to")(value) for c in found[entry]]
+        reached = [taken for taken in costs if math.isfinite(taken)]
+        if not reached:
+            return NO_VALUE
+        mean = float(np.mean(reached))
+        text = count(mean) if cost == "steps" else seconds(mean)
+        some = "" if len(reached) == len(costs) else f" ({len(reached)} of {len(costs)})"
+        return Value(f"{text}{some}", mean)
+
+    sources: list[Source[str]] = [codes("encoding", "encoding", str)]
+    for part in PARTS:
+        title = f"{task.primary.title} after {part:.0%} of the steps"
+        sources.append(numbers(f"after_{part:g}", title, after(part), shown))
+    timed = any(len(course.seconds) for of_entry in found.values() for course in of_entry)
+    for value in values_of(task.primary):
+        for cost in ("steps", "seconds") if timed else ("steps",):
+            title = f"{cost} to {value:g}{unit}"
+            of = partial(until, value=value, cost=cost)
+            sources.append(described(f"{cost}_{value:g}", title, of))
+    return fill("budget", sources, found, str) if found else None
 
 
 def spectra_table(standings: Sequence[Standing], *, named: bool = True) -> Table | None:

@@ -10,7 +10,7 @@ from typing import Any
 from markupsafe import Markup, escape
 
 from encbench_leaderboard.render.html.data import Entries, wrapping_code
-from encbench_leaderboard.report.blocks import Column, Row, Table, Value
+from encbench_leaderboard.report.blocks import Column, Row, Table, Value, shown_first
 from encbench_leaderboard.report.format import MISSING
 
 PAGE = 50
@@ -52,10 +52,9 @@ def table_options(table: Table, entries: Entries, *, openable: bool) -> dict[str
         "visible": openable,
         "className": "opener",
     }
-    failed = any(set(row.statuses) - {"ok"} for row in table.rows)
+    shown = shown_first(table)
     columns = [
-        _column(column, place, shown=column.first or (failed and column.name == "status"))
-        for place, column in enumerate(table.columns)
+        _column(column, place, shown=shown[place]) for place, column in enumerate(table.columns)
     ]
     many = len(table.rows) > PAGE
     exported = {"exportOptions": EXPORTED, **CSV}

@@ -189,19 +189,20 @@ class Body:
     """The blocks of a page between its header and its scripts."""
 
     def __init__(self, page: Page, *, pictures: bool = True) -> None:
-        found = list(walk(page.blocks))
+        blocks = [*page.blocks, *page.more]
+        found = list(walk(blocks))
         self.entries = Entries(page.entries)
         self.sections = {block.name: block for block in found if isinstance(block, Section)}
         rows = [row for block in found if isinstance(block, Table) for row in block.rows]
         self.statuses = list(dict.fromkeys(status for row in rows for status in row.statuses))
         tiled = [block for block in found if isinstance(block, Pictures)]
         self.pictures = embed(tiled, PICTURES if pictures else 0)
-        self.headings = [block.text for block in page.blocks if isinstance(block, Heading)]
+        self.headings = [block.text for block in blocks if isinstance(block, Heading)]
         self._without = not pictures
         self._left = FIGURES
         self._closed = OPENED
         self._macros: Any = environment().get_template("blocks.html.j2").module
-        self.html = self._blocks(page.blocks)
+        self.html = self._blocks(blocks)
 
     def _blocks(self, blocks: Sequence[Block]) -> Markup:
         parts = []
@@ -230,7 +231,8 @@ class Body:
                 return fold.format(block.title, self._blocks(block.blocks))
             case Section():
                 targets = [self.sections[name] for name in block.targets if name in self.sections]
-                made = self._macros.section(block, self._blocks(block.blocks), targets)
+                inner = self._blocks([*block.blocks, *block.more])
+                made = self._macros.section(block, inner, targets)
                 return Markup(made)
         assert_never(block)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from PIL import Image
@@ -21,9 +22,10 @@ FIRST = (TARGET, PREDICTION, "error")
 def sheet(task: TaskBoard) -> Pictures | None:
     """The target, and all pictures of the best entries: of each the first seed that finished. An
     entry without a readable prediction of the target's size is left out, and the caption names it.
-    None where no entry has one, and of a category, whose targets differ."""
+    None where no entry has one. Of a category those of its first target."""
     if task.targets:
-        return None
+        first = sheet(task.targets[0])
+        return first and replace(first, title=f"{task.targets[0].label}, {first.title}")
     target: tuple[Path, tuple[int, int]] | None = None
     tiles: list[Tile] = []
     missing: dict[str, str] = {}

@@ -1,0 +1,101 @@
+"""Quality during training: after a part of the steps, and how soon a value was reached."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from encbench.results.records import StoredRecord
+from encbench_leaderboard.board.cells import MetricInfo
+from encbench_leaderboard.board.table import TaskBoard
+
+PARTS = (0.1, 0.3, 1.0)
+"""Of the steps."""
+VALUES = {"dB": (25.0, 30.0, 35.0), "": (0.8, 0.9, 0.95)}
+"""By unit, values of a metric of which higher is better."""
+CELLS = 500
+"""Cells of a task or category whose curves are read, at most: each is a file that is opened."""
+
+
+@dataclass(frozen=True)
+class Course:
+    """One cell's quality curve."""
+
+    unit: str
+    step: np.ndarray  # (n,)
+    seconds: np.ndarray  # (n,) of training; empty in records that do not have them
+    value: np.ndarray  # (n,)
+
+    def after(self, part: float) -> float:
+        """The last value that was taken within that part of the steps."""
+        return float(self.value[np.searchsorted(self.step, part * self.step[-1], "right") - 1])
+
+    def steps_to(self, value: float) -> float:
+        """Steps until the first point at that value or above; infinite where there is none."""
+        return self._first(value, self.step)
+
+    def seconds_to(self, value: float) -> float:
+        """Training time until then; infinite where it was not reached, NaN where not recorded."""
+        return self._first(value, self.seconds) if len(self.seconds) else math.nan
+
+    def _first(self, value: float, cost: np.ndarray) -> float:
+        reached = np.flatnonzero(self.value >= value)
+        return float(cost[reached[0]]) if len(reached) else math.inf
+
+
+def values_of(metric: MetricInfo) -> Sequence[float]:
+    """The values whose time is of interest; none of a metric of which lower is better."""
+    return VALUES.get(metric.unit, ()) if metric.direction == "higher" else ()
+
+
+def courses(task: TaskBoard) -> dict[str, list[Course]]:
+    """By entry, best first, the curves of its cells that finished; empty where there are too many
+    cells, or where curves are not of the primary metric."""
+    if len(task.records) > CELLS:
+        return {}
+    units = dict(zip(map(id, task.records), task.cells["unit"], strict=True))
+    found = {}
+    for entry in task.standings["entry"]:
+        of_entry = [
+            _course(stored, units[id(stored)])
+            for stored in task.of_entry(entry)
+            if stored.record.status == "ok" and stored.record.curve == task.primary.name
+        ]
+        if kept := [course for course in of_entry if course is not None]:
+            found[entry] = kept
+    return found
+
+
+def _course(stored: StoredRecord, unit: str) -> Course | None:
+    curve = stored.some_arrays("curve_step", "curve")
+    step, value = curve.get("curve_step"), curve.get("curve")
+    if step is None or value is None or len(step) != len(value) or not len(step):
+        return None
+    seconds = np.asarray(stored.record.curve_seconds, dtype=np.float64)
+    return Course(unit, step, seconds if len(seconds) == len(step) else np.empty(0), value)
+
+
+def slowdowns(found: Mapping[str, Sequence[Course]], value: float) -> dict[str, np.ndarray]:
+    """Performance ratios: of each entry, for each unit that any entry solved, its time to the value
+    over the fastest entry's, infinite where it did not reach it.
+
+    A unit's time is the mean over its cells. Source: Dolan and Moré, "Benchmarking Optimization
+    Software with Performance Profiles", Mathematical Programming 91, 2002.
+    """
+    units = list(dict.fromkeys(course.unit for of in found.values() for course in of))
+    times = np.full((len(found), len(units)), math.inf)
+    for row, of_entry in enumerate(found.values()):
+        for column, unit in enumerate(units):
+            taken = [course.seconds_to(value) for course in of_entry if course.unit == unit]
+            if taken:
+                times[row, column] = np.mean(taken)
+    times = np.where(np.isnan(times), math.inf, times)
+    fastest = times.min(axis=0, initial=math.inf)
+    solved = np.isfinite(fastest)
+    if not solved.any():
+        return {}
+    ratios = times[:, solved] / np.maximum(fastest[solved], 1e-3)
+    return {entry: np.maximum(ratio, 1.0) for entry, ratio in zip(found, ratios, strict=True)}

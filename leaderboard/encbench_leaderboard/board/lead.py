@@ -1,0 +1,71 @@
+"""Who leads a task, and whether the data can say so."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from encbench_leaderboard.board.cells import MetricInfo
+from encbench_leaderboard.board.table import TaskBoard
+from encbench_leaderboard.statistics.intervals import Interval, intervals
+from encbench_leaderboard.statistics.sample import cube
+
+EQUAL = {"dB": 0.1}
+"""By unit, differences of means that count as none, whatever a test says."""
+
+
+@dataclass(frozen=True)
+class Lead:
+    """The best entry by its mean, and those below it."""
+
+    best: str
+    equal: Sequence[str]  # not told apart from the best: no test does, or by less than ``EQUAL``
+    below: str | None  # the best of the others
+    gap: Interval | None  # the best less ``below``, on the units that both finished
+    p: float  # of that difference, after Holm's correction; NaN where it was not tested
+    tested: bool  # whether anything was tested against the best
+
+
+def smallest_gap(metric: MetricInfo) -> float:
+    """The smallest difference of means that counts."""
+    return EQUAL.get(metric.unit, 0.0)
+
+
+def lead(task: TaskBoard) -> Lead | None:
+    """The lead in the primary metric; None where nothing is ranked.
+
+    Without tests every entry is below the best.
+    """
+    ranked = [row["entry"] for row in task.rows if not math.isnan(row["rank"])]
+    if not ranked:
+        return None
+    best, *others = ranked
+    tests = _against(task, best)
+    equal = [entry for entry in others if entry in tests and not tests[entry][1]]
+    below = next((entry for entry in others if entry not in equal), None)
+    gap = None
+    if below is not None:
+        values = cube(task.cells, f"metric:{task.primary.name}", (best, below)).values
+        with np.errstate(invalid="ignore"):
+            (gap,) = intervals(values[:1] - values[1:])
+    p, _ = tests.get(below or "", (math.nan, False))
+    return Lead(best, equal, below, gap, p, bool(tests))
+
+
+def _against(task: TaskBoard, best: str) -> dict[str, tuple[float, bool]]:
+    """By entry tested against the best: p after Holm's correction, and whether they differ."""
+    pairs = task.pairs
+    if pairs is None or best not in pairs.entries:
+        return {}
+    mine = (pairs.first == pairs.entries.index(best)) & ~np.isnan(pairs.p)
+    counts = np.abs(pairs.difference) >= smallest_gap(task.primary)
+    return {
+        pairs.entries[pairs.second[place]]: (
+            float(pairs.adjusted[place]),
+            bool(pairs.significant()[place] and counts[place]),
+        )
+        for place in np.flatnonzero(mine)
+    }

@@ -1,0 +1,97 @@
+"""The tables of a page as CSV, for other programs, and as LaTeX, for a paper."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from encbench.errors import UsageError
+from encbench_leaderboard.render.writing import replace_text, writing
+from encbench_leaderboard.report.blocks import Page, Section, Table, shown_first, walk
+from encbench_leaderboard.report.format import MISSING
+
+SYMBOLS = str.maketrans(
+    {
+        **{character: f"\\{character}" for character in "&%$#_{}"},
+        "\\": r"\textbackslash{}",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        "λ": r"$\lambda$",
+        "≤": r"$\le$",
+        "±": r"$\pm$",
+        "∞": r"$\infty$",
+        "−": r"$-$",
+        "×": r"$\times$",
+        "↑": r"$\uparrow$",
+        "↓": r"$\downarrow$",
+        "–": "--",
+    }
+)
+"""What LaTeX reads as something else, or pdfLaTeX's standard fonts do not have."""
+
+
+def write_tables(page: Page, folder: Path, formats: Sequence[str]) -> list[Path]:
+    """Write each table of a page as a file of each format, named by its section and its name.
+
+    Raises:
+        UsageError: there is no such format.
+        StoreError: a file cannot be written.
+    """
+    writers: dict[str, Callable[[Table], str]] = {"csv": as_csv, "tex": as_latex}
+    for name in formats:
+        if name not in writers:
+            raise UsageError(f"no tables of format {name!r}, expected {' or '.join(writers)}")
+    found = [("page", block) for block in page.blocks if isinstance(block, Table)]
+    for section in (block for block in page.blocks if isinstance(block, Section)):
+        inside = walk([*section.blocks, *section.more])
+        found += [(section.name, block) for block in inside if isinstance(block, Table)]
+    files = []
+    for (section_name, table), suffix in ((item, f) for item in found for f in formats):
+        file = folder / f"{section_name}-{table.name}.{suffix}"
+        with writing(file):
+            replace_text(file, writers[suffix](table))
+        files.append(file)
+    return files
+
+
+def as_csv(table: Table) -> str:
+    """All columns under their short names; numbers with all digits, missing values empty."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow([column.name for column in table.columns])
+    for row in table.rows:
+        writer.writerow(
+            [
+                value.sort
+                if column.kind == "number" and value.sort is not None
+                else ""
+                if value.text == MISSING
+                else value.text
+                for column, value in zip(table.columns, row.values, strict=True)
+            ]
+        )
+    return out.getvalue()
+
+
+def as_latex(table: Table) -> str:
+    """The columns that are shown first, as a ``tabular`` of the package booktabs."""
+    places = [place for place, first in enumerate(shown_first(table)) if first]
+    columns = [table.columns[place] for place in places]
+    shown = [
+        [_cell(row.values[i].text, table.columns[i].kind) for i in places] for row in table.rows
+    ]
+    text: str = pd.DataFrame(shown, columns=[c.title.translate(SYMBOLS) for c in columns]).to_latex(
+        index=False,
+        escape=False,
+        column_format="".join("r" if column.kind == "number" else "l" for column in columns),
+    )
+    return text
+
+
+def _cell(text: str, kind: str) -> str:
+    escaped = text.translate(SYMBOLS)
+    return rf"\texttt{{{escaped}}}" if kind == "code" and text != MISSING else escaped

@@ -1,0 +1,211 @@
+"""What a task's numbers say in one sentence, under which protocol, and what might change it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import partial
+
+from encbench.results.records import Record
+from encbench_leaderboard.board.lead import Lead, lead, smallest_gap
+from encbench_leaderboard.board.table import TaskBoard
+from encbench_leaderboard.report.format import (
+    code,
+    count,
+    digits,
+    fixed,
+    p_text,
+    plain,
+    plural,
+    seconds,
+    significant,
+)
+
+NAMED = 4
+"""Entries that a sentence names, at most."""
+
+
+def verdict(task: TaskBoard) -> str:
+    """Who leads, by how much, how sure and at what cost; or that there is too little to tell."""
+    found = lead(task)
+    if found is None:
+        return "**No verdict**: no encoding finished with a value that can be ranked."
+    if found.below is None and not found.equal:
+        of = f"{plain(task.primary.title)} {_mean(task, found.best)}"
+        return f"**No verdict**: {code(found.best)} stands alone, with {of}."
+    unit = "target" if task.targets else "seed"
+    if not found.tested:
+        return (
+            f"**Too few to tell**: one {unit} is too few to test. {code(found.best)} has the best "
+            f"{plain(task.primary.title)}, {_mean(task, found.best)}, {_ahead(task, found)}."
+        )
+    together = _named([found.best, *found.equal])
+    units = plural(int(task.cells["unit"].nunique()), unit)
+    if found.below is None:
+        return (
+            f"**Too few to tell**: {units} do not tell {together} apart. The best mean "
+            f"{plain(task.primary.title)} is {_mean(task, found.best)}, of {code(found.best)}."
+        )
+    leads = f"{together} {'share the lead' if found.equal else 'leads'}"
+    parts = [f"**{leads}**: {_ahead(task, found)}"]
+    if found.equal:
+        same = smallest_gap(task.primary)
+        within = f" or differ by less than {same:g} {task.primary.unit}" if same else ""
+        parts.append(f"the first {len(found.equal) + 1} are not told apart{within}")
+    parts.append(_cost(task, found))
+    return "; ".join(parts) + "."
+
+
+def _mean(task: TaskBoard, entry: str) -> str:
+    row = next(row for row in task.rows if row["entry"] == entry)
+    unit = f" {task.primary.unit}" if task.primary.unit else ""
+    return f"{fixed(row[f'metric:{task.primary.name}'], digits(task.primary))}{unit}"
+
+
+def _ahead(task: TaskBoard, found: Lead) -> str:
+    """ "2.98 dB (95 % interval 0.52 to 5.44, p = 0.027 after Holm's correction, n = 6 targets)
+    better than `b`"."""
+    assert found.gap is not None, "something is below the best"
+    assert found.below is not None
+    shown = partial(fixed, digits=digits(task.primary))
+    unit = f" {task.primary.unit}" if task.primary.unit else ""
+    sign = 1 if task.primary.direction == "higher" else -1
+    gap = found.gap
+    facts = []
+    if gap.method:
+        low, high = sorted((sign * gap.low, sign * gap.high))
+        facts.append(f"95 % interval {shown(low)} to {shown(high)}")
+    if found.p == found.p:
+        p = p_text(found.p)
+        facts.append(f"p {p if p.startswith('<') else f'= {p}'} after Holm's correction")
+        facts.append(f"n = {plural(gap.units, 'target' if task.targets else 'seed')}")
+    how = f" ({', '.join(facts)})" if facts else ""
+    return f"{shown(sign * gap.mean)}{unit}{how} better than {code(found.below)}"
+
+
+def _cost(task: TaskBoard, found: Lead) -> str:
+    def of(entry: str | None) -> str:
+        row = next(row for row in task.rows if row["entry"] == entry)
+        parameters = count(row["params_mlp"] + row["params_encoding"])
+        return f"{parameters} parameters and {seconds(row['training'])} s of training"
+
+    return f"it has {of(found.best)}, the other {of(found.below)}"
+
+
+def _named(entries: list[str]) -> str:
+    shown = [code(entry) for entry in entries[:NAMED]]
+    if len(entries) > NAMED:
+        shown.append(f"{len(entries) - NAMED} others")
+    return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}"
+
+
+def protocol(task: TaskBoard) -> str:
+    """What was held equal, and what was not, in one sentence."""
+    records = [stored.record for stored in task.records]
+    parts = [
+        *_split(records),
+        f"{_one(r.cell.training.optimizer for r in records)}, "
+        f"{_one(r.cell.training.schedule for r in records)} learning rate, {_rate(records)}",
+        f"{_range([r.steps for r in records if r.status == 'ok'])} steps of "
+        f"{_range([r.cell.training.batch_size for r in records])} points",
+        f"hidden layers {_one(_network(r) for r in records)}, "
+        f"{_one(r.cell.network.parameterization for r in records)} parameterization",
+        plural(len({r.cell.seed for r in records}), "seed"),
+    ]
+    if task.targets:
+        parts.append(plural(int(task.cells["unit"].nunique()), "target"))
+    return f"**Protocol**: {'; '.join(parts)}."
+
+
+def _split(records: list[Record]) -> list[str]:
+    splits = {str(r.cell.task.parameters["split"]) for r in records if "split" in _parameters(r)}
+    if not splits:
+        return []
+    if splits == {"all"}:
+        return ["trained and measured on the same points (split = all)"]
+    return [f"split = {_one(splits)}: measured on points that were held out, too"]
+
+
+def _parameters(record: Record) -> dict[str, object]:
+    return record.cell.task.parameters
+
+
+def _rate(records: list[Record]) -> str:
+    """How the learning rate was chosen."""
+    automatic = [r for r in records if r.learning_rate and r.learning_rate.rule == "auto"]
+    given = [r for r in records if r.learning_rate and r.learning_rate.rule == "given"]
+    ways = []
+    for descends in (True, False):
+        alike = [r for r in automatic if _descends(r) == descends]
+        if alike and descends:
+            ways.append(f"{_one(f'{r.cell.training.lr_factor:g}' for r in alike)} × lr_crit")
+        elif alike:
+            rates = _one(significant(r.learning_rate.value) for r in alike if r.learning_rate)
+            ways.append(f"{rates}, the optimizer's default")
+    if given:
+        ways.append(
+            _one(significant(r.learning_rate.value) for r in given if r.learning_rate) + " as given"
+        )
+    return " or ".join(ways) or "not recorded"
+
+
+def _descends(record: Record) -> bool:
+    return record.cell.training.optimizer.partition(":")[0] == "sgd"
+
+
+def _network(record: Record) -> str:
+    network = record.cell.network
+    return f"{network.depth} × {network.width}"
+
+
+def _range(values: list[int]) -> str:
+    low, high = min(values, default=0), max(values, default=0)
+    return count(low) if low == high else f"{count(low)} to {count(high)}"
+
+
+def _one(values: Iterable[str]) -> str:
+    """The value that all share, or the first few of several."""
+    distinct = list(dict.fromkeys(values))
+    shown = ", ".join(plain(value) for value in distinct[:NAMED])
+    return f"{shown}, …" if len(distinct) > NAMED else shown or "no"
+
+
+def caveats(task: TaskBoard) -> list[str]:
+    """Why the order might not be about encodings, a sentence each."""
+    records = [stored.record for stored in task.records if stored.record.status == "ok"]
+    if not records or len(task.rows) < 2:
+        return []
+    found = []
+    unit = "target" if task.targets else "seed"
+    if int(task.cells["unit"].nunique()) == 1:
+        found.append(f"One {unit}: another may order them differently.")
+    found.append(
+        "Learning rates were not tuned for each encoding; at another rate, or with another "
+        "optimizer, the order can change (`encbench tune`)."
+    )
+    full = {
+        entry
+        for entry in task.standings["entry"]
+        for stored in task.of_entry(entry)
+        if _fits_by_storing(stored.record)
+    }
+    if full:
+        which = "All" if len(full) == len(task.rows) else _named(sorted(full))
+        found.append(
+            f"{which} {'has' if len(full) == 1 else 'have'} at least as many parameters as there "
+            "are values to fit: good values on points that were trained on can come from storing "
+            "them. Holding points out (`split=checker`) asks another question."
+        )
+    points = sorted({s.points for r in records for s in r.spectra})
+    trained = max((r.training_points or 0 for r in records), default=0)
+    if points and points[-1] < trained:
+        found.append(
+            f"λ statistics are of {count(points[-1])} of {count(trained)} points trained on; "
+            "λ_min and the median depend on that number."
+        )
+    return found
+
+
+def _fits_by_storing(record: Record) -> bool:
+    if record.training_points is None or record.out_dim is None:
+        return False
+    return sum(record.parameters.values()) >= record.training_points * record.out_dim

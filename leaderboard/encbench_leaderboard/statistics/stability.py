@@ -1,0 +1,67 @@
+"""How far a ranking carries over: to another cell, and to other targets."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+from scipy.stats import rankdata
+
+HALVES = 200
+"""Splits into halves, at most."""
+FEWEST_UNITS = 4
+"""Units that can be split: of two a half is one."""
+
+
+def improvement(first: np.ndarray, second: np.ndarray, *, higher: bool) -> float:
+    """Chance that a cell of one encoding is better than one of another on the same unit.
+
+    Mean over units of the share of all pairs of repeats in which the first is better, equal ones
+    counted half; NaN without a common unit. Source: Agarwal et al., "Deep Reinforcement Learning at
+    the Edge of the Statistical Precipice", NeurIPS 2021, section 4.3.
+
+    Args:
+        first, second: values (units, repeats), NaN where there is none.
+        higher: whether higher values are better.
+    """
+    a, b = (values if higher else -values for values in (first, second))
+    both = ~np.isnan(a)[:, :, None] & ~np.isnan(b)[:, None, :]
+    with np.errstate(invalid="ignore"):
+        wins = (a[:, :, None] > b[:, None, :]) + 0.5 * (a[:, :, None] == b[:, None, :])
+    number = both.sum(axis=(1, 2))
+    known = number > 0
+    if not known.any():
+        return math.nan
+    shares = np.where(both, wins, 0.0).sum(axis=(1, 2))[known] / number[known]
+    return float(shares.mean())
+
+
+def split_half(means: np.ndarray, *, higher: bool) -> tuple[float, float]:
+    """Agreement of the rankings by two halves of the units.
+
+    Args:
+        means: finite values (entries, units), of three entries and ``FEWEST_UNITS`` or more.
+        higher: whether higher values are better.
+
+    Returns:
+        Spearman's rank correlation, its mean over splits; and the share of splits in which both
+        halves have the same leader. Over all splits, or ``HALVES`` random ones (seeded).
+    """
+    units = means.shape[1]
+    half = units // 2
+    if math.comb(units, half) <= HALVES:
+        chosen = list(itertools.combinations(range(units), half))
+    else:
+        rng = np.random.default_rng(0)
+        chosen = [tuple(rng.permutation(units)[:half]) for _ in range(HALVES)]
+    correlations, same = [], 0
+    for part in chosen:
+        inside = np.isin(np.arange(units), part)
+        ranks = [rankdata(means[:, of].mean(axis=1)) for of in (inside, ~inside)]
+        if all(np.ptp(r) > 0 for r in ranks):
+            correlations.append(float(np.corrcoef(*ranks)[0, 1]))
+        best = np.argmax if higher else np.argmin
+        same += best(ranks[0]) == best(ranks[1])
+    rho = float(np.mean(correlations)) if correlations else math.nan
+    return rho, same / len(chosen)

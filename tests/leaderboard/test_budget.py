@@ -1,0 +1,106 @@
+"""Quality during training, and how far a ranking carries over."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from encbench_leaderboard.board.budget import courses, slowdowns
+from encbench_leaderboard.board.table import TaskBoard, boards
+from encbench_leaderboard.report.figures.profile import profile_figure
+from encbench_leaderboard.report.tables import budget_table
+from encbench_leaderboard.statistics.stability import improvement, split_half
+from scipy.stats import mannwhitneyu, spearmanr
+
+from tests.leaderboard.results import Results
+
+
+def task_with_curves(results: Results) -> TaskBoard:
+    """Two encodings and seeds; "slow" takes twice the seconds, and never gets to 35 dB."""
+    for encoding, best, pace in (("fast", 40.0, 0.01), ("slow", 32.0, 0.02)):
+        for seed in range(2):
+            results.add(
+                encoding,
+                psnr=best + seed / 10,
+                seed=seed,
+                points=0,
+                pictures=False,
+                curve_seconds=[round(pace * step, 3) for step in np.linspace(1, 1000, 40)],
+            )
+    (task,) = boards(results.store.records()).tasks
+    return task
+
+
+def test_time_to_a_value_is_that_of_the_first_point_at_it(results: Results) -> None:
+    task = task_with_curves(results)
+    found = courses(task)
+    assert list(found) == ["fast", "slow"]
+    course = found["fast"][0]
+    place = next(i for i, value in enumerate(course.value) if value >= 30.0)
+    assert course.steps_to(30.0) == course.step[place]
+    assert course.seconds_to(30.0) == pytest.approx(0.01 * course.step[place], abs=1e-3)
+    assert course.value[place - 1] < 30.0
+    assert found["slow"][0].seconds_to(35.0) == math.inf
+    assert course.after(1.0) == course.value[-1]
+    assert course.after(0.1) == course.value[np.flatnonzero(course.step <= 100)[-1]]
+    table = budget_table(task, found)
+    assert table is not None
+    cells = {c.name: v.text for c, v in zip(table.columns, table.rows[1].values, strict=True)}
+    assert cells["seconds_35"] == "–"
+    assert cells["steps_30"] != "–"
+
+
+def test_records_without_seconds_have_steps_alone(results: Results) -> None:
+    results.add("a", points=0, pictures=False)
+    (task,) = boards(results.store.records()).tasks
+    table = budget_table(task, courses(task))
+    assert table is not None
+    names = [column.name for column in table.columns]
+    assert "steps_25" in names
+    assert "seconds_25" not in names
+
+
+def test_a_profile_is_of_times_over_the_fastest_of_each_unit(results: Results) -> None:
+    task = task_with_curves(results)
+    found = courses(task)
+    ratios = slowdowns(found, 30.0)
+    times = {e: [c.seconds_to(30.0) for c in of] for e, of in found.items()}
+    assert ratios["fast"] == pytest.approx([1.0, 1.0])
+    assert ratios["slow"] == pytest.approx(
+        [b / a for a, b in zip(times["fast"], times["slow"], strict=True)]
+    )
+    assert slowdowns(found, 35.0)["slow"].tolist() == [math.inf, math.inf]
+    assert slowdowns(found, 99.0) == {}
+    figure = profile_figure(task, found)
+    assert figure is not None
+    last = figure.panels[-1]
+    assert last.title == "PSNR ≥ 35 dB"
+    heights = {series.entry: series.y[-1] for series in last.series}
+    assert heights == {"fast": 1.0, "slow": 0.0}
+
+
+def test_improvement_is_the_u_statistic_over_its_pairs() -> None:
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(0.5, 1, (3, 5)).round(1), rng.normal(0, 1, (3, 4)).round(1)
+    each = [mannwhitneyu(x, y).statistic / (5 * 4) for x, y in zip(a, b, strict=True)]
+    assert improvement(a, b, higher=True) == pytest.approx(np.mean(each))
+    assert improvement(a, b, higher=False) == pytest.approx(1 - np.mean(each))
+    a[0], b[1, 0] = np.nan, np.nan
+    each = [mannwhitneyu(a[1], b[1, 1:]).statistic / 15, mannwhitneyu(a[2], b[2]).statistic / 20]
+    assert improvement(a, b, higher=True) == pytest.approx(np.mean(each))
+    assert math.isnan(improvement(a[:1], b[:1], higher=True))
+
+
+def test_split_halves_are_all_the_splits() -> None:
+    means = np.random.default_rng(1).normal(size=(5, 6))
+    rhos, same = [], []
+    for part in itertools.combinations(range(6), 3):
+        rest = [unit for unit in range(6) if unit not in part]
+        one, other = means[:, part].mean(axis=1), means[:, rest].mean(axis=1)
+        rhos.append(spearmanr(one, other).statistic)
+        same.append(one.argmin() == other.argmin())
+    rho, share = split_half(means, higher=False)
+    assert rho == pytest.approx(np.mean(rhos))
+    assert share == pytest.approx(np.mean(same))

@@ -1,0 +1,109 @@
+"""What a page says in a sentence: who leads, under which protocol, and what might change it."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from encbench_leaderboard.board.lead import lead
+from encbench_leaderboard.board.table import TaskBoard, boards
+from encbench_leaderboard.report.verdict import caveats, protocol, verdict
+
+from encbench.contracts.metric import MetricValue
+from tests.leaderboard.results import Results, diverged
+
+QUICK = {"points": 0, "pictures": False, "curves": False}
+
+
+def board_of(results: Results) -> TaskBoard:
+    (task,) = boards(results.store.records()).tasks
+    return task
+
+
+def add(results: Results, encoding: str, *values: float, **record: object) -> None:
+    """A cell a seed."""
+    for seed, psnr in enumerate(values):
+        results.add(encoding, psnr=psnr, seed=seed, **QUICK, **record)
+
+
+def test_a_lead_is_told_with_its_interval_its_test_and_its_cost(results: Results) -> None:
+    add(results, "a", 40.0, 41.0, 42.0, 43.0)
+    add(results, "b", 30.1, 31.0, 31.9, 33.0)
+    text = verdict(board_of(results))
+    assert text.startswith("**`a` leads**: 10.00 dB (95 % interval 9.87 to 10.13, p < 0.001 after")
+    assert "n = 4 seeds) better than `b`" in text
+    assert re.search(r"it has [\d,]+ parameters and [\d.]+ s of training, the other ", text)
+
+
+def test_one_seed_tells_nothing(results: Results) -> None:
+    add(results, "a", 40.0)
+    add(results, "b", 30.0)
+    text = verdict(board_of(results))
+    assert text.startswith(
+        "**Too few to tell**: one seed is too few to test. `a` has the best PSNR"
+    )
+    assert "10.00 dB better than `b`" in text
+    assert "One seed: another may order them differently." in caveats(board_of(results))
+
+
+def test_what_no_test_tells_apart_does_not_lead(results: Results) -> None:
+    add(results, "a", 40.0, 30.0, 35.0)
+    add(results, "b", 30.0, 40.0, 34.0)
+    add(results, "c", 31.0, 37.0, 33.0)
+    text = verdict(board_of(results))
+    assert text.startswith("**Too few to tell**: 3 seeds do not tell `a`, `b` and `c` apart.")
+
+
+def test_a_difference_that_does_not_matter_is_none(results: Results) -> None:
+    add(results, "a", 40.00, 41.00, 42.00, 43.00)
+    add(results, "b", 39.95, 40.95, 41.95, 42.95)
+    add(results, "c", 30.0, 31.1, 32.0, 33.0)
+    task = board_of(results)
+    found = lead(task)
+    assert found is not None
+    assert (found.best, list(found.equal), found.below) == ("a", ["b"], "c")
+    text = verdict(task)
+    assert text.startswith("**`a` and `b` share the lead**: 9.97 dB")
+    assert "the first 2 are not told apart or differ by less than 0.1 dB" in text
+
+
+def test_of_a_metric_that_should_be_low_the_lowest_leads(results: Results) -> None:
+    for encoding, values in {"a": (0.10, 0.11, 0.12, 0.13), "b": (0.30, 0.312, 0.32, 0.33)}.items():
+        for seed, value in enumerate(values):
+            metric = {"chamfer_l1": MetricValue(value=value, direction="lower")}
+            results.add(encoding, seed=seed, curve="chamfer_l1", metrics=metric, **QUICK)
+    text = verdict(board_of(results))
+    assert text.startswith("**`a` leads**: 0.2005 (95 % interval 0.19")
+
+
+def test_nothing_that_finished_and_one_alone_have_no_verdict(results: Results) -> None:
+    results.add("a", status="diverged", error=diverged(3), psnr=None, **QUICK)
+    assert verdict(board_of(results)).startswith("**No verdict**: no encoding finished")
+    add(results, "b", 31.0)
+    assert verdict(board_of(results)) == "**No verdict**: `b` stands alone, with PSNR 31.00 dB."
+
+
+def test_the_protocol_says_what_differs(results: Results) -> None:
+    add(results, "a", 40.0, training={"optimizer": "adam", "lr": 0.01, "batch_size": 32})
+    add(results, "b", 30.0, training={"optimizer": "sgd", "batch_size": 64})
+    text = protocol(board_of(results))
+    assert "adam, sgd, constant learning rate" in text
+    assert "of 32 to 64 points" in text
+    assert text.endswith("1 seed.")
+
+
+@pytest.mark.parametrize(("points", "warned"), [(100, True), (100_000_000, False)])
+def test_a_network_that_can_store_its_target_is_named(
+    results: Results, points: int, warned: bool
+) -> None:
+    add(results, "a", 40.0, training_points=points, out_dim=3)
+    add(results, "b", 30.0, training_points=points, out_dim=3)
+    said = " ".join(caveats(board_of(results)))
+    assert ("All have at least as many parameters as there are values to fit" in said) is warned
+
+
+def test_spectra_of_fewer_points_than_were_trained_on_are_named(results: Results) -> None:
+    for encoding in ("a", "b"):
+        results.add(encoding, points=64, training_points=4096, curves=False, pictures=False)
+    said = " ".join(caveats(board_of(results)))
+    assert "λ statistics are of 64 of 4,096 points trained on" in said
