@@ -51,7 +51,7 @@ def run(
     seed: Annotated[list[int] | None, typer.Option("--seed", help="Repeatable.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over all points.")] = None,
     steps: Annotated[int | None, typer.Option(help="Optimizer steps, instead of epochs.")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Points a step.")] = None,
+    batch_size: Annotated[str | None, typer.Option(help='Points a step, or "all".')] = None,
     lr: Annotated[
         str | None, typer.Option(help='A number, or "auto": lr-factor × lr_crit.')
     ] = None,
@@ -176,7 +176,7 @@ def run(
         "training": {
             "epochs": epochs,
             "steps": steps,
-            "batch_size": batch_size,
+            "batch_size": _whole_or_text(batch_size),
             "lr": _number_or_text(lr),
             "optimizer": optimizer,
             "schedule": schedule,

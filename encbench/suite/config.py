@@ -55,7 +55,8 @@ class TrainingConfig(Settings):
     encoding_lr_factor: Annotated[
         float, Field(gt=0, description="rate of the encoding's parameters, in rates of the network")
     ] = 1.0
-    batch_size: Annotated[int, Field(ge=1)] = 256
+    batch_size: Annotated[int, Field(ge=1)] | Literal["all"] = 256
+    """Points of a step; "all": those of an epoch."""
     epochs: Annotated[int, Field(ge=1)] | None = None
     steps: Annotated[int, Field(ge=1)] | None = None
     evaluations: Annotated[int, Field(ge=1, description="points on the quality curve")] = 32

@@ -110,23 +110,33 @@ def predictor(model: nn.Module, task: Task) -> Predict:
     return predict
 
 
-def total_steps(config: TrainingConfig, points: int) -> int:
-    """Optimizer steps of the whole training.
-
-    An epoch of fewer points than a batch is one batch, where the user has not set its size.
+def batch_of(config: TrainingConfig, points: int) -> int:
+    """Points of a step; of an epoch of fewer points that many, where its size was not set.
 
     Raises:
         ParameterError: the size of the batch was set, and is larger than an epoch.
     """
+    if config.batch_size == "all":
+        return points
     if config.batch_size > points and "batch_size" in config.model_fields_set:
         raise ParameterError(
             f"batch_size={config.batch_size} exceeds the {points} points of an epoch; "
-            f"choose at most {points}"
+            f'choose at most {points}, or "all"'
         )
+    return min(config.batch_size, points)
+
+
+def total_steps(config: TrainingConfig, points: int) -> int:
+    """Optimizer steps of the whole training.
+
+    Raises:
+        ParameterError: as ``batch_of``.
+    """
+    batch = batch_of(config, points)
     if config.steps is not None:
         return config.steps
     assert config.epochs is not None, "planning fills in epochs where steps are not given"
-    return config.epochs * math.ceil(points / config.batch_size)
+    return config.epochs * math.ceil(points / batch)
 
 
 def train(
@@ -167,15 +177,15 @@ def train(
     device = next(model.parameters()).device
     points = _Points(task, data, device)
     x, y = points.next()
-    steps = total_steps(config, len(x))
+    steps, batch = total_steps(config, len(x)), batch_of(config, len(x))
     step = make_step(
         model,
         task.loss,
         optimizer,
         (lr, lr * config.encoding_lr_factor),
         x,
-        points=steps * config.batch_size,
-        batch_size=config.batch_size,
+        points=steps * batch,
+        batch_size=batch,
     )
     predict = predictor(model, task)
     result = Training() if result is None else result
@@ -204,9 +214,9 @@ def train(
                         x, y = points.next()
                     step.begin(x, y, torch.randperm(len(x), generator=batches).to(device))
                     at = 0
-                stop_at = min(at + config.batch_size, len(x))
+                stop_at = min(at + batch, len(x))
                 losses[done] = step(at, stop_at, schedule.factor(done, steps))
-                at += config.batch_size
+                at += batch
                 done += 1
             finite = torch.isfinite(losses[checked:done])
             all_finite = bool(finite.all())  # waits for the device
@@ -229,7 +239,7 @@ def train(
         step.settle()
         model.zero_grad()
         result.points = points.count
-        _finish(result, losses, done, len(x), config)
+        _finish(result, losses, done, len(x), batch)
     if math.isnan(result.curve[-1]):
         # finite parameters may still give infinite predictions
         raise Diverged(steps, lr)
@@ -265,11 +275,9 @@ def _spread(steps: int, count: int) -> set[int]:
     return {max(1, round(steps * fraction)) for fraction in fractions}
 
 
-def _finish(
-    result: Training, losses: Tensor, steps: int, points: int, config: TrainingConfig
-) -> None:
+def _finish(result: Training, losses: Tensor, steps: int, points: int, batch: int) -> None:
     result.steps = steps
-    result.epochs = steps / math.ceil(points / config.batch_size)
+    result.epochs = steps / math.ceil(points / batch)
     values = losses[:steps].double().cpu().numpy()
     edges = np.unique(np.linspace(0, steps, LOSS_INTERVALS + 1).round().astype(int))
     for start, stop in itertools.pairwise(edges):

@@ -88,7 +88,7 @@ def test_the_protocol_says_what_differs(results: Results) -> None:
     add(results, "b", 30.0, training={"optimizer": "sgd", "batch_size": 64})
     text = protocol(board_of(results))
     assert "adam, sgd, constant learning rate" in text
-    assert "of 32 to 64 points" in text
+    assert "of 32, 64 points" in text
     assert text.endswith("1 seed.")
 
 

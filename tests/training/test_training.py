@@ -114,6 +114,15 @@ def test_a_loss_that_is_infinite_from_the_start_is_noticed_at_the_first_step():
     assert (caught.value.step, result.steps, result.epochs, result.loss) == (1, 0, 0.0, [])
 
 
+def test_a_batch_of_all_points_is_a_step_an_epoch():
+    model, task, config = setup(batch_size="all", steps=None, epochs=3)
+    result = train(model, task, config, lr=0.1, **generators())
+    assert (result.steps, result.epochs) == (3, 3.0)
+    model, task, same = setup(batch_size=len(task.x), steps=3)
+    again = train(model, task, same, lr=0.1, **generators())
+    assert result.loss == again.loss
+
+
 def test_points_of_an_epoch_like_the_one_before_count_once():
     model, task, config = setup(batch_size=64, steps=None, epochs=3)
     assert train(model, task, config, lr=0.1, **generators()).points == len(task.x)

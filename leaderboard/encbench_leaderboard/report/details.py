@@ -25,6 +25,7 @@ from encbench_leaderboard.report.columns import (
     texts,
 )
 from encbench_leaderboard.report.format import (
+    batch,
     code,
     code_block,
     count,
@@ -82,7 +83,7 @@ def _settings(record: Record) -> str:
     schedule = "" if training.schedule == "constant" else f" with schedule {training.schedule}"
     parts.append(
         f"{network.parameterization} parameterization, {training.optimizer}{schedule}, "
-        f"batch {training.batch_size:,}"
+        f"batch {batch(training)}"
     )
     if record.learning_rate:
         rate = record.learning_rate

@@ -9,6 +9,7 @@ from encbench.results.records import Record
 from encbench_leaderboard.board.lead import Lead, lead, smallest_gap
 from encbench_leaderboard.board.table import TaskBoard
 from encbench_leaderboard.report.format import (
+    batch,
     code,
     count,
     digits,
@@ -106,7 +107,7 @@ def protocol(task: TaskBoard) -> str:
         f"{_one(r.cell.training.optimizer for r in records)}, "
         f"{_one(r.cell.training.schedule for r in records)} learning rate, {_rate(records)}",
         f"{_range([r.steps for r in records if r.status == 'ok'])} steps of "
-        f"{_range([r.cell.training.batch_size for r in records])} points",
+        f"{_one(batch(r.cell.training) for r in records)} points",
         f"hidden layers {_one(_network(r) for r in records)}, "
         f"{_one(r.cell.network.parameterization for r in records)} parameterization",
         plural(len({r.cell.seed for r in records}), "seed"),
