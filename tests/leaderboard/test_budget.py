@@ -14,7 +14,7 @@ from encbench_leaderboard.report.tables import budget_table
 from encbench_leaderboard.statistics.stability import improvement, split_half
 from scipy.stats import mannwhitneyu, spearmanr
 
-from tests.leaderboard.results import Results
+from tests.leaderboard.results import Results, provenance
 
 
 def task_with_curves(results: Results) -> TaskBoard:
@@ -60,6 +60,17 @@ def test_records_without_seconds_have_steps_alone(results: Results) -> None:
     names = [column.name for column in table.columns]
     assert "steps_25" in names
     assert "seconds_25" not in names
+
+
+def test_times_of_different_machines_are_not_compared(results: Results) -> None:
+    seconds = [0.01 * step for step in range(40)]
+    for encoding, processor in (("a", "EPYC 7763"), ("b", "Xeon 8480")):
+        there = provenance(processor=processor)
+        results.add(encoding, pictures=False, curve_seconds=seconds, provenance=there)
+    (task,) = boards(results.store.records()).tasks
+    assert not any(
+        len(course.seconds) for of_entry in courses(task).values() for course in of_entry
+    )
 
 
 def test_a_profile_is_of_times_over_the_fastest_of_each_unit(results: Results) -> None:

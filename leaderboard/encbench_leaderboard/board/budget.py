@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from encbench.results.records import StoredRecord
-from encbench_leaderboard.board.cells import MetricInfo
+from encbench_leaderboard.board.cells import MetricInfo, machines
 from encbench_leaderboard.board.table import TaskBoard
 
 PARTS = (0.1, 0.3, 1.0)
@@ -26,7 +26,7 @@ class Course:
 
     unit: str
     step: np.ndarray  # (n,)
-    seconds: np.ndarray  # (n,) of training; empty in records that do not have them
+    seconds: np.ndarray  # (n,) of training; empty where not recorded, or on several machines
     value: np.ndarray  # (n,)
 
     def after(self, part: float) -> float:
@@ -56,11 +56,12 @@ def courses(task: TaskBoard) -> dict[str, list[Course]]:
     cells, or where curves are not of the primary metric."""
     if len(task.records) > CELLS:
         return {}
+    comparable = len(machines(task.records)) == 1
     units = dict(zip(map(id, task.records), task.cells["unit"], strict=True))
     found = {}
     for entry in task.standings["entry"]:
         of_entry = [
-            _course(stored, units[id(stored)])
+            _course(stored, units[id(stored)], comparable)
             for stored in task.of_entry(entry)
             if stored.record.status == "ok" and stored.record.curve == task.primary.name
         ]
@@ -69,13 +70,14 @@ def courses(task: TaskBoard) -> dict[str, list[Course]]:
     return found
 
 
-def _course(stored: StoredRecord, unit: str) -> Course | None:
+def _course(stored: StoredRecord, unit: str, comparable: bool) -> Course | None:
     curve = stored.some_arrays("curve_step", "curve")
     step, value = curve.get("curve_step"), curve.get("curve")
     if step is None or value is None or len(step) != len(value) or not len(step):
         return None
     seconds = np.asarray(stored.record.curve_seconds, dtype=np.float64)
-    return Course(unit, step, seconds if len(seconds) == len(step) else np.empty(0), value)
+    known = comparable and len(seconds) == len(step)
+    return Course(unit, step, seconds if known else np.empty(0), value)
 
 
 def slowdowns(found: Mapping[str, Sequence[Course]], value: float) -> dict[str, np.ndarray]:
