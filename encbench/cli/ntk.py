@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -126,7 +127,7 @@ def _spectra(found: list[Initial]) -> Table:
             _value(summary.minimum),
             f"{summary.floor:.1e}",
             f"{summary.resolved_rank}/{summary.size}",
-            f"{summary.effective_rank:.1f}",
+            "–" if math.isnan(summary.effective_rank) else f"{summary.effective_rank:.1f}",
             f"{item.critical:.3g}",
             f"{summary.seconds:.2f}",
         )

@@ -116,7 +116,8 @@ class SpectrumSummary(Data):
     resolved_rank: int
     """Eigenvalues above the floor."""
     effective_rank: float
-    """exp of the entropy of the normalized eigenvalues (Roy & Vetterli 2007)."""
+    """exp of the entropy of the normalized eigenvalues (Roy & Vetterli 2007); NaN where only the
+    largest were found."""
     negative: int = 0
     """Eigenvalues below zero: rounding noise, since a kernel is positive semi-definite."""
     method: str = ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import Any, Literal
 
@@ -95,8 +96,10 @@ def _leading(
 ) -> tuple[SpectrumSummary, dict[str, np.ndarray]]:
     began = time.perf_counter()
     total, bound = leading_spectrum(model, x, outputs)
+    # that of the eigenvalues found would be of them alone
+    unknown = {"effective_rank": math.nan}
     summary = SpectrumSummary(
-        **_numbers(total, total.method),
+        **_numbers(total, total.method) | unknown,
         when=when,
         step=step,
         points=len(x),

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from encbench_tasks.image import ImageTask
 
 from encbench import CoordinateMLP
+from encbench.results.records import SpectrumSummary
 from encbench.run import spectra
 from encbench.run.spectra import measure_spectrum, ntk_count
 from encbench.suite.config import NtkConfig
@@ -38,6 +41,9 @@ def test_beyond_reach_the_record_holds_the_leading_eigenvalues(
     assert some.maximum == pytest.approx(whole.maximum)
     assert some.floor == pytest.approx(arrays["spectrum_end"][31])
     assert some.minimum_bound is not None
+    assert math.isnan(some.effective_rank)
+    again = SpectrumSummary.model_validate_json(some.model_dump_json())
+    assert math.isnan(again.effective_rank)
     assert list(first) == ["spectrum_end"]
     assert first["spectrum_end"][:32] == pytest.approx(arrays["spectrum_end"][:32])
     given, _ = measure_spectrum(model, x, "trace", "end", 7)
