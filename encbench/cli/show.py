@@ -1,42 +1,188 @@
-"""``encbench show``: one record in full."""
+"""``encbench show``: a results folder as a table, or one record."""
 
 from __future__ import annotations
 
+import itertools
 import json
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.table import Table
 
 from encbench.cli.console import literal, output_console, plain_table
 from encbench.cli.record_arguments import all_records, is_record, one_record
+from encbench.contracts.metric import MetricValue
+from encbench.results.records import Record, StoredRecord
+
+SHORTEST_KEY = 6
+"""Characters of a key in a table, at least; more where two begin alike."""
 
 
 def show(
     where: Annotated[Path, typer.Argument(help="A record's folder, or a results folder.")],
     key: Annotated[str | None, typer.Argument(help="Beginning of the record's key.")] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="All that the record says, not a summary.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     trace: Annotated[bool, typer.Option("--trace", help="Print the traceback, too.")] = False,
 ) -> None:
-    """Print one record of a results folder.
+    """Print the records of a results folder, the best of each task first, or one of them.
 
     \b
     Examples:
       encbench show results/quick
       encbench show results/quick 3fa1
-      encbench show results/quick/records/3f/3fa1… --json
+      encbench show results/quick/records/3f/3fa1… --all
     """
     console = output_console()
     if key is None and not is_record(where):
         _print_list(console, where, as_json=as_json)
         return
     stored = one_record(where, key)
-    record = stored.record
     if as_json:
-        typer.echo(record.model_dump_json(indent=2))
+        typer.echo(stored.record.model_dump_json(indent=2))
+    elif everything:
+        _print_all(console, stored, trace=trace)
+    else:
+        _print_summary(console, stored, trace=trace)
+
+
+def _print_list(console: Console, where: Path, *, as_json: bool) -> None:
+    records = [stored.record for stored in all_records(where)]
+    if as_json:
+        found = [
+            {
+                "key": r.key,
+                "status": r.status,
+                "task": r.task_label,
+                "encoding": r.encoding_label,
+                "seed": r.cell.seed,
+                "metrics": {name: metric.value for name, metric in r.metrics.items()},
+                "parameters": sum(r.parameters.values()),
+                "training_s": r.durations.get("training"),
+            }
+            for r in records
+        ]
+        typer.echo(json.dumps(found, indent=2, ensure_ascii=False))
         return
-    for section, value in record.model_dump(mode="json").items():
+    keys = sorted(record.key for record in records)
+    length = next(n for n in range(SHORTEST_KEY, 99) if len({key[:n] for key in keys}) == len(keys))
+    for task, of_task in itertools.groupby(sorted(records, key=_place), _task):
+        table = plain_table(
+            "key", "encoding", "seed", "quality", "parameters", "training [s]", "status"
+        )
+        table.title, table.title_justify, table.title_style = literal(task), "left", "bold"
+        for column in table.columns:
+            if column.header in ("seed", "quality", "parameters", "training [s]"):
+                column.justify = "right"
+        for record in of_task:
+            seconds = record.durations.get("training")
+            table.add_row(
+                record.key[:length],
+                literal(_wrapping(record.encoding_label)),
+                str(record.cell.seed),
+                literal(_value(record.metrics.get(record.curve))),
+                f"{sum(record.parameters.values()):,}",
+                "–" if seconds is None else f"{seconds:.1f}",
+                literal(record.status.replace("_", " ")),
+            )
+        console.print(table)
+
+
+def _task(record: Record) -> str:
+    return record.task_label
+
+
+def _place(record: Record) -> tuple[str, bool, float, str, int]:
+    """By task, the best first; what has no value last."""
+    metric = record.metrics.get(record.curve)
+    known = record.status == "ok" and metric is not None and metric.value is not None
+    value = (metric.value or 0.0) if metric is not None and known else 0.0
+    rising = metric is not None and metric.direction == "lower"
+    order = value if rising else -value
+    return _task(record), not known, order, record.encoding_label, record.cell.seed
+
+
+def _wrapping(label: str) -> str:
+    """A label that can be broken after its commas."""
+    return re.sub(r",(?=\S)", ", ", label)
+
+
+def _value(metric: MetricValue | None) -> str:
+    if metric is None or metric.value is None:
+        return "–"
+    digits = 2 if metric.unit == "dB" else 4
+    return f"{metric.value:.{digits}f} {metric.unit}".rstrip()
+
+
+def _print_summary(console: Console, stored: StoredRecord, *, trace: bool) -> None:
+    record = stored.record
+    console.print(literal(f"{record.cell.label}: {record.status.replace('_', ' ')}"), style="bold")
+    table = Table(box=None, show_header=False, pad_edge=True)
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, text in _facts(stored):
+        table.add_row(literal(name), literal(text))
+    console.print(table)
+    if record.error is not None and trace and record.error.traceback:
+        console.print(literal(record.error.traceback))
+    console.print("`--all` prints all that the record says.", style="dim", markup=False)
+
+
+def _facts(stored: StoredRecord) -> Iterator[tuple[str, str]]:
+    """Names and values of what a reader asks for first."""
+    record = stored.record
+    if record.error is not None:
+        where = f" in {record.phase}" if record.phase else ""
+        yield "error", f"{record.error.type}{where}: {record.error.message}"
+    for name, metric in record.metrics.items():
+        text = _value(metric)
+        if name == record.curve and record.best is not None:
+            text += f" (best during training {record.best:.4g} at step {record.best_step:,})"
+        if metric.value is None and "reason" in metric.details:
+            text += f" ({metric.details['reason']})"
+        yield metric.title or name, text
+    if record.parameters:
+        parts = ", ".join(f"{name} {count:,}" for name, count in record.parameters.items())
+        yield "parameters", f"{sum(record.parameters.values()):,} ({parts})"
+    training, network = record.cell.training, record.cell.network
+    layers = f"{record.network.get('depth')} × {record.network.get('width')} {record.activation}"
+    yield "network", f"{layers}, {network.parameterization} parameterization"
+    rate = record.learning_rate
+    if rate is not None:
+        text = f"{training.optimizer}, {training.schedule} rate {rate.value:.4g} ({rate.rule})"
+        critical = f"; lr_crit {rate.critical:.4g}" if rate.critical else ""
+        yield "optimizer", text + critical
+    yield "training", f"{record.steps:,} steps of {training.batch_size} points"
+    for spectrum in record.spectra:
+        numbers = {
+            "λ_max": spectrum.maximum,
+            "median": spectrum.median,
+            "λ_min": spectrum.minimum,
+        }
+        shown = ", ".join(
+            f"{name} {f'≤ {spectrum.floor:.1e}' if value is None else f'{value:.3g}'}"
+            for name, value in numbers.items()
+        )
+        yield f"NTK, {spectrum.when}", f"{shown} ({spectrum.points:,} points)"
+    spent = ", ".join(f"{phase} {seconds:.1f} s" for phase, seconds in record.durations.items())
+    yield "time", spent or "–"
+    if record.peak_memory_bytes:
+        yield "memory", f"{record.peak_memory_bytes / 2**20:,.0f} MiB at most"
+    made = record.provenance
+    yield "made", f"{made.finished or made.started} by encbench {made.encbench}, {made.device}"
+    names = [*sorted(stored.arrays), *sorted(file.name for file in stored.path.glob("*.png"))]
+    yield "files", f"{stored.path}: {', '.join(names)}"
+    yield "key", record.key
+
+
+def _print_all(console: Console, stored: StoredRecord, *, trace: bool) -> None:
+    for section, value in stored.record.model_dump(mode="json").items():
         if section == "error" and value and not trace:
             value = {k: v for k, v in value.items() if k != "traceback"}
         _print(console, section, value)
@@ -44,22 +190,6 @@ def show(
     _print(console, "arrays", arrays)
     pictures = sorted(str(file) for file in stored.path.glob("*.png"))
     _print(console, "pictures", pictures)
-
-
-def _print_list(console: Console, where: Path, *, as_json: bool) -> None:
-    titles = ("key", "status", "task", "encoding", "seed")
-    rows = [
-        (r.key, r.status, r.task_label, r.encoding_label, r.cell.seed)
-        for r in (stored.record for stored in all_records(where))
-    ]
-    if as_json:
-        found = [dict(zip(titles, row, strict=True)) for row in rows]
-        typer.echo(json.dumps(found, indent=2, ensure_ascii=False))
-        return
-    table = plain_table(*titles)
-    for row in rows:
-        table.add_row(*(literal(str(value)) for value in row))
-    console.print(table)
 
 
 def _print(console: Console, name: str, value: object, indent: int = 0) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 
+import pytest
 from rich.console import Console
 from torch import Tensor
 
@@ -13,9 +14,15 @@ from encbench.cli.console import print_line
 from encbench.cli.progress import RunProgress
 from encbench.cli.show import show
 from encbench.errors import printable
+from tests.leaderboard.results import Results
 from tests.sample_plugin import Wave, module, registry_of
 
 CLEARS = "\x1b[2J\x1b]0;mine\x07 Grüße\x9b31m\x7f"
+
+
+@pytest.fixture
+def results(tmp_path):
+    return Results(tmp_path)
 
 
 class Rude(Encoding):
@@ -33,7 +40,8 @@ def test_control_characters_are_escapes_and_others_stay():
     assert printable(CLEARS) == "\\x1b[2J\\x1b]0;mine\\x07 Grüße\\x9b31m\\x7f"
 
 
-def test_a_message_of_a_plugin_cannot_command_the_terminal(tmp_path, suite, capsys):
+@pytest.mark.parametrize("everything", [False, True])
+def test_a_message_of_a_plugin_cannot_command_the_terminal(tmp_path, suite, capsys, everything):
     registry = registry_of(rude=module(encodings={"rude": Rude}, tasks={"wave": Wave}))
     suite = suite.model_copy(
         update={"encodings": [suite.encodings[0].model_copy(update={"name": "rude"})]}
@@ -42,7 +50,7 @@ def test_a_message_of_a_plugin_cannot_command_the_terminal(tmp_path, suite, caps
     with RunProgress(Console(file=heard, force_terminal=True)) as progress:
         run_suite(suite, tmp_path, registry=registry, jobs=1, watcher=progress)
     (folder,) = (tmp_path / "records").glob("??/*")
-    show(folder, None, as_json=False, trace=True)
+    show(folder, None, everything=everything, as_json=False, trace=True)
     shown = capsys.readouterr().out
     for text in (heard.getvalue(), shown):
         assert "\\x1b[2J" in text
@@ -54,10 +62,47 @@ def test_a_message_of_a_plugin_cannot_command_the_terminal(tmp_path, suite, caps
 def test_json_of_a_results_folder_is_the_list_of_its_records(tmp_path, registry, suite, capsys):
     (stored,) = run_suite(suite, tmp_path, registry=registry, jobs=1, device="cpu").records
     capsys.readouterr()
-    show(tmp_path, None, as_json=True)
+    show(tmp_path, None, everything=False, as_json=True)
     (row,) = json.loads(capsys.readouterr().out)
-    key = stored.record.key
-    assert row == {"key": key, "status": "ok", "task": "wave", "encoding": "scaled", "seed": 0}
+    record = stored.record
+    assert row == {
+        "key": record.key,
+        "status": "ok",
+        "task": "wave",
+        "encoding": "scaled",
+        "seed": 0,
+        "metrics": {name: metric.value for name, metric in record.metrics.items()},
+        "parameters": sum(record.parameters.values()),
+        "training_s": record.durations["training"],
+    }
+
+
+def test_a_folder_is_listed_by_task_the_best_first_and_labels_break_at_commas(
+    results, capsys, monkeypatch
+):
+    monkeypatch.setenv("COLUMNS", "80")
+    label = "hashgrid:levels=8,max_resolution=128,log2_hashmap_size=12"
+    results.add("worse", psnr=20.0)
+    results.add(label, psnr=30.0)
+    results.add("gone", status="timeout", psnr=None)
+    results.add("other", task="image:image=astronaut", psnr=25.0)
+    show(results.directory, None, everything=False, as_json=False)
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    text = "\n".join(lines)
+    places = [text.index(word) for word in ("=astronaut", "other", "hashgrid", "worse", "gone")]
+    assert places == sorted(places)
+    assert "hashgrid:levels=8," in text
+    assert "30.00 dB" in text
+
+
+def test_one_record_is_a_summary_of_it(results, capsys):
+    stored = results.add("ffe:levels=8", psnr=31.5)
+    show(results.directory, stored.record.key, everything=False, as_json=False)
+    text = capsys.readouterr().out
+    assert "31.50 dB" in text
+    assert "NTK, end" in text
+    assert "schema_version" not in text
 
 
 def test_no_line_of_the_program_commands_the_terminal(capsys):
