@@ -45,6 +45,9 @@ def leaderboard(
             help="Write the tables as csv or tex too, beside the pictures; repeatable.",
         ),
     ] = None,
+    rows: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Rows of a table that are printed, at most.")
+    ] = 20,
     html: Annotated[
         bool,
         typer.Option("--html/--no-html", help="Write the interactive HTML file too."),
@@ -74,7 +77,7 @@ def leaderboard(
     written = write_markdown(
         page, out, pictures=pictures, all_pictures=all_pictures, formats=formats or ()
     )
-    print_standings(page, Console())
+    print_standings(page, Console(), rows)
     typer.echo(f"wrote {written}")
     if files := write_tables(page, out.with_suffix(""), tables or ()):
         typer.echo(f"wrote {len(files)} tables to {out.with_suffix('')}")

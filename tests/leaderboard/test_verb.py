@@ -50,6 +50,17 @@ def test_the_verb_can_leave_the_html_page_away(results: Results) -> None:
     assert not (results.directory / "leaderboard.html").exists()
 
 
+def test_the_verdict_and_the_first_rows_are_printed(results: Results) -> None:
+    for place in range(4):
+        results.add(f"e{place}", psnr=20.0 + place, points=0, pictures=False, curves=False)
+    told = run(str(results.directory), "--no-html", "--rows", "3")
+    assert "Too few to tell: one seed is too few to test." in told
+    assert " e1 " in told
+    assert " e0 " not in told
+    assert "1 more row: `--rows 4` prints all" in told
+    assert " e0 " in run(str(results.directory), "--no-html")
+
+
 def test_a_page_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     blocked = tmp_path / "blocked"
     blocked.write_text("a file, not a folder")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -11,13 +12,18 @@ from rich.table import Table as RichTable
 from rich.text import Text as RichText
 
 from encbench_leaderboard.report.blocks import Page, Section, Table, Text, shown_first
+from encbench_leaderboard.report.format import plural
 
 NAME_WIDTH = 20
 """Columns that an encoding's name gets at least, where it is broken into lines."""
 
 
-def print_standings(page: Page, console: Console) -> None:
-    """Print the verdict, and the standings of each category and of each task that is in none."""
+def print_standings(page: Page, console: Console, rows: int) -> None:
+    """Print the verdict, and the standings of each category and of each task that is in none.
+
+    Args:
+        rows: of a table, at most.
+    """
     for block in page.blocks:
         if isinstance(block, Text) and block.kind == "verdict":
             console.print(Markdown(block.markdown), end="\n\n")
@@ -28,7 +34,11 @@ def print_standings(page: Page, console: Console) -> None:
         if section.name not in targets:
             for block in section.blocks:
                 if isinstance(block, Table):
-                    console.print(rich_table(block, console.width))
+                    shown = replace(block, rows=block.rows[:rows])
+                    console.print(rich_table(shown, console.width))
+                    if (left := len(block.rows) - rows) > 0:
+                        more = f"{plural(left, 'more row')}: `--rows {len(block.rows)}` prints all"
+                        console.print(more, style="dim", markup=False, end="\n\n")
                 elif isinstance(block, Text) and block.kind == "note":
                     console.print(Markdown(block.markdown), style="dim", end="\n\n")
 
