@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
@@ -29,7 +30,8 @@ DEFAULT_EPOCHS = 100
 
 
 def plan(suite: Suite, registry: Registry) -> list[CellConfig]:
-    """All cells of a suite: encodings × targets of the tasks × seeds, tasks outermost.
+    """All cells of a suite: encodings × targets of the tasks × seeds, tasks outermost; those of a
+    sweep's values stand side by side.
 
     Raises:
         UsageError: a name or a parameter is wrong, or an encoding does not take points of a
@@ -37,11 +39,12 @@ def plan(suite: Suite, registry: Registry) -> list[CellConfig]:
             here: its cells fail and the others run.
     """
     cells: list[CellConfig] = []
-    for task_entry in suite.tasks:
+    settings = suite.settings()
+    for task_entry in _each(suite.tasks):
         offer = registry.find("task", task_entry.name)
         encodings = [
             (entry, _resolve("encoding", entry, registry))
-            for entry in task_entry.encodings or suite.encodings
+            for entry in _each(task_entry.encodings or suite.encodings)
         ]
         for entry, encoding in encodings:
             _check_dimension(entry, encoding, registry, task_entry, offer.load())
@@ -50,21 +53,27 @@ def plan(suite: Suite, registry: Registry) -> list[CellConfig]:
             for encoding_entry, encoding in encodings:
                 entries = (task_entry, encoding_entry)
                 expected = registry.find("encoding", encoding_entry.name).load().activation
-                network = _network(suite.network, offer.load(), expected, entries)
-                training = _training(suite.training, offer.load(), entries, registry)
-                cells.extend(
-                    CellConfig(
-                        encoding=encoding,
-                        task=task,
-                        network=network,
-                        training=training,
-                        ntk=suite.ntk,
-                        seed=seed,
-                        data_hash=data_hash,
+                for network_asked, training_asked, ntk in settings:
+                    network = _network(network_asked, offer.load(), expected, entries)
+                    training = _training(training_asked, offer.load(), entries, registry)
+                    cells.extend(
+                        CellConfig(
+                            encoding=encoding,
+                            task=task,
+                            network=network,
+                            training=training,
+                            ntk=ntk,
+                            seed=seed,
+                            data_hash=data_hash,
+                        )
+                        for seed in suite.seeds
                     )
-                    for seed in suite.seeds
-                )
     return _each_once(cells)
+
+
+def _each(entries: Iterable[SuiteEntry]) -> list[SuiteEntry]:
+    """Entries with each combination of the values of their sweeps."""
+    return [chosen for entry in entries for chosen in entry.each()]
 
 
 def _check_dimension(
