@@ -16,6 +16,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    SerializationInfo,
     SerializerFunctionWrapHandler,
     model_serializer,
     model_validator,
@@ -42,8 +43,12 @@ class NetworkConfig(Settings):
     configuration without this setting."""
 
     @model_serializer(mode="wrap")
-    def _without_auto(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _without_auto(
+        self, handler: SerializerFunctionWrapHandler, info: SerializationInfo
+    ) -> dict[str, Any]:
         written: dict[str, Any] = handler(self)
+        if info.exclude_unset:
+            return written
         return {k: v for k, v in written.items() if (k, v) != ("activation", "auto")}
 
 
@@ -70,10 +75,16 @@ class TrainingConfig(Settings):
         return self
 
     @model_serializer(mode="wrap")
-    def _without_later_settings(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _without_later_settings(
+        self, handler: SerializerFunctionWrapHandler, info: SerializationInfo
+    ) -> dict[str, Any]:
         """Keys of configurations without these settings stay what they were before them."""
+        written: dict[str, Any] = handler(self)
+        if info.exclude_unset:
+            # set outright, a default takes precedence over a task's own
+            return written
         added = {"schedule": "constant", "encoding_lr_factor": 1.0}
-        return {k: v for k, v in handler(self).items() if (k, v) not in added.items()}
+        return {k: v for k, v in written.items() if (k, v) not in added.items()}
 
 
 class NtkConfig(Settings):

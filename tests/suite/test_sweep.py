@@ -56,9 +56,8 @@ def test_an_entrys_parameters_and_settings_can_be_swept(registry, suite):
 def test_cells_of_one_label_are_named_by_what_differs(registry, suite):
     sweep = swept(suite, training={"lr_factor": {"sweep": [0.5, 1]}})
     names = cell_names(plan(sweep, registry)).values()
-    assert list(names) == ["wave × scaled · lr_factor=0.5 seed 0"] + [
-        "wave × scaled · lr_factor=1.0 seed 0"
-    ]
+    labels = [f"wave × scaled · lr_factor={value} seed 0" for value in (0.5, 1.0)]
+    assert list(names) == labels
     assert list(cell_names(plan(suite, registry)).values()) == ["wave × scaled seed 0"]
     # a multiple of lr_crit has no effect beside a rate that is given
     rates = swept(suite, training={"lr": {"sweep": [0.5, "auto"]}})
@@ -104,7 +103,7 @@ def test_a_parameter_is_swept_for_every_entry_of_its_name(registry, suite):
     twice = suite.model_copy(update={"encodings": entries})
     sweep = override(twice, {}, parameters={"scaled": {"scale": {"sweep": [1, 2]}}})
     assert [cell.encoding.parameters["scale"] for cell in plan(sweep, registry)] == [1.0, 2.0]
-    with pytest.raises(SuiteError, match="'scald' is no section, encoding or task .* 'scaled'"):
+    with pytest.raises(SuiteError, match=r"'scald' is no section, encoding or task .* 'scaled'"):
         override(suite, {}, parameters={"scald": {"scale": {"sweep": [1]}}})
 
 
@@ -134,7 +133,7 @@ def test_a_wrong_sweep_of_an_entry_is_one_line(registry, suite):
     with pytest.raises(SuiteError, match=r"encodings\[0\].parameters: scale: a sweep needs at"):
         override(suite, {}, encodings=["scaled:scale={sweep=[]}"])
     wrong = override(suite, {}, encodings=["scaled:scale={sweep=[1,-1]}"])
-    with pytest.raises(UsageError, match="scale=-1 is not valid: .* greater than 0"):
+    with pytest.raises(UsageError, match=r"scale=-1 is not valid: .* greater than 0"):
         plan(wrong, registry)
 
 
