@@ -183,7 +183,7 @@ def settings_of(
 ) -> Mapping[str, Any]:
     """Settings in effect, as "training.lr"; without those that are left open."""
     sections = {"network": network, "training": training, "ntk": ntk}
-    settings = _dotted({name: section.model_dump() for name, section in sections.items()})
+    settings = _dotted({name: dict(section) for name, section in sections.items()})
     if training.lr != "auto":
         del settings["training.lr_factor"]
     return settings
