@@ -69,6 +69,13 @@ def run(
         str | None, typer.Option(help='Points of the NTK spectra, or "all"; 0 takes none.')
     ] = None,
     ntk_outputs: Annotated[str | None, typer.Option(help="trace or full.")] = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(
+            metavar="parameters=N",
+            help="Size each encoding so that it and its network have N parameters: 300k.",
+        ),
+    ] = None,
     setting: Annotated[
         list[str] | None,
         typer.Option("--set", help="Any other setting, such as training.evaluations=64."),
@@ -172,6 +179,7 @@ def run(
       encbench run -t image:image=photos/,side=128 --seed 0 --seed 1 --epochs 50
       encbench run --lr 2.5 --parameterization standard --optimizer adam
       encbench run --sweep training.lr_factor=0.5,1,2 --sweep hashgrid.levels=4,8
+      encbench run -e mpe -e hashgrid -e ffe --budget parameters=300k -n
       encbench run --rerun all
       encbench run -j 4 --timeout 30m --memory 8GB --on-failure stop
       encbench run my-suite.toml --scheduler tcp://10.0.0.5:8786 --device cuda
@@ -193,6 +201,7 @@ def run(
             "schedule": schedule,
         },
         "ntk": {"points": _whole_or_text(ntk_points), "outputs": ntk_outputs},
+        "budget": _budget(budget),
     }
     changes = {
         section: {key: value for key, value in values.items() if value is not None}
@@ -322,6 +331,15 @@ def _setting(text: str) -> tuple[str, str, Any]:
             f"--set {text!r} is not SECTION.KEY=VALUE; sections are {', '.join(SECTIONS)}"
         )
     return section, key, parse_value(value.strip())
+
+
+def _budget(text: str | None) -> dict[str, Any]:
+    if text is None:
+        return {}
+    name, _, value = text.partition("=")
+    if name.strip() != "parameters" or not value:
+        raise UsageError(f"--budget {text!r}: expected parameters=N, such as parameters=300k")
+    return {"parameters": parse_value(value.strip())}
 
 
 def _sweep(text: str) -> tuple[str, str, dict[str, list[Any]]]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
@@ -18,6 +19,7 @@ from pydantic import (
     Field,
     SerializationInfo,
     SerializerFunctionWrapHandler,
+    field_validator,
     model_serializer,
     model_validator,
 )
@@ -93,6 +95,19 @@ class NtkConfig(Settings):
     points: Annotated[int, Field(ge=0)] | Literal["all"] = 1024
     """0 takes no spectra; "all" takes as many points as an epoch has."""
     outputs: Literal["trace", "full"] = "trace"
+
+
+class BudgetConfig(Settings):
+    """What is held equal between encodings, by choosing their sizes."""
+
+    parameters: Annotated[int, Field(ge=1, description="of encoding and network")] | None = None
+
+    @field_validator("parameters", mode="before")
+    @classmethod
+    def _thousands(cls, value: Any) -> Any:
+        """ "300k" and "1.5M" as numbers."""
+        found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)([kM])", str(value))
+        return round(float(found[1]) * {"k": 1e3, "M": 1e6}[found[2]]) if found else value
 
 
 class PluginRef(Settings):
@@ -173,7 +188,7 @@ def cell_names(cells: Iterable[CellConfig]) -> dict[str, str]:
 
 def _choices(cell: CellConfig) -> dict[str, Any]:
     parameters = {"encoding": cell.encoding.parameters, "task": cell.task.parameters}
-    return _dotted(parameters) | settings_of(cell.network, cell.training, cell.ntk)
+    return {**_dotted(parameters), **settings_of(cell.network, cell.training, cell.ntk)}
 
 
 # Few settings are shared by thousands of cells.

@@ -26,10 +26,16 @@ from pydantic_core import ErrorDetails
 from encbench.errors import SuiteError, did_you_mean
 from encbench.plugins.registry import Registry
 from encbench.plugins.selector import format_selector, parse_selector
-from encbench.suite.config import NetworkConfig, NtkConfig, Settings, TrainingConfig
+from encbench.suite.config import (
+    BudgetConfig,
+    NetworkConfig,
+    NtkConfig,
+    Settings,
+    TrainingConfig,
+)
 from encbench.suite.sweep import SWEEP, each_choice, sweeps_of
 
-SECTIONS = ("network", "training", "ntk")
+SECTIONS = ("network", "training", "ntk", "budget")
 _WORDS = {"dictionary": "table", "string": "text"}
 """pydantic's words in those of TOML."""
 LENGTHS = frozenset({"epochs", "steps"})
@@ -101,7 +107,7 @@ class SuiteEntry(Settings):
 class Suite(Settings):
     """What to run. See docs/suites.md for the file format.
 
-    A setting of ``network``, ``training`` or ``ntk`` can be a sweep, see ``encbench.suite.sweep``.
+    A setting of one of the ``SECTIONS`` can be a sweep, see ``encbench.suite.sweep``.
     """
 
     name: str = "custom"
@@ -112,17 +118,18 @@ class Suite(Settings):
     network: NetworkConfig = NetworkConfig()
     training: TrainingConfig = TrainingConfig()
     ntk: NtkConfig = NtkConfig()
+    budget: BudgetConfig = BudgetConfig()
     _sweeps: dict[str, dict[str, list[Any]]] = PrivateAttr(default_factory=dict)
     """By section the settings that are swept, of which the section itself has the first value."""
 
-    def settings(self) -> list[tuple[NetworkConfig, TrainingConfig, NtkConfig]]:
+    def settings(self) -> list[tuple[NetworkConfig, TrainingConfig, NtkConfig, BudgetConfig]]:
         """Each combination of the values of the suite's own sweeps."""
         sections = []
         for name in SECTIONS:
             section, sweeps = getattr(self, name), self._sweeps.get(name, {})
-            chosen = itertools.product(*sweeps.values())
-            changes = [dict(zip(sweeps, values, strict=True)) for values in chosen]
-            sections.append([section.model_copy(update=change) for change in changes])
+            asked = {key: getattr(section, key) for key in section.model_fields_set}
+            chosen = each_choice(asked | _written(sweeps))
+            sections.append([type(section).model_validate(values) for values in chosen])
         return list(itertools.product(*sections))
 
     @model_validator(mode="wrap")
@@ -153,8 +160,7 @@ class Suite(Settings):
     def _as_written(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         written: dict[str, Any] = handler(self)
         for name, swept in self._sweeps.items():
-            sweeps = {key: {SWEEP: values} for key, values in swept.items()}
-            written[name] = written.get(name, {}) | sweeps
+            written[name] = written.get(name, {}) | _written(swept)
         return written
 
     def as_asked(self) -> dict[str, Any]:
@@ -184,6 +190,10 @@ class Suite(Settings):
             if entry.encodings is not None:
                 raise ValueError(f"{entry.text!r} is an encoding; only a task has encodings")
         return value
+
+
+def _written(sweeps: Mapping[str, list[Any]]) -> dict[str, Any]:
+    return {key: {SWEEP: values} for key, values in sweeps.items()}
 
 
 def load_suite(source: str, registry: Registry) -> Suite:
@@ -302,8 +312,8 @@ def override(
         data["encodings"] = entries(encodings)
     if tasks:
         data["tasks"] = entries(tasks)
-    for name, values in (parameters or {}).items():
-        _set_parameters(data, name, values)
+    for name, given in (parameters or {}).items():
+        _set_parameters(data, name, given)
     if seeds and seeds != suite.seeds:
         data["seeds"] = list(dict.fromkeys(seeds))
     try:

@@ -87,10 +87,10 @@ def test_other_settings_that_vary_make_lines_of_their_own(results: Results) -> N
     results.add("mpe", training={"lr_factor": 1.0, "epochs": 15})
     found = against(results.store.records(), "training.lr_factor", "psnr")
     names = [(line.encoding, line.settings) for line in only(found)]
-    assert names == [("ffe", "epochs=15"), ("ffe", "epochs=45"), ("mpe", "")]
+    assert names == [("ffe", "epochs=15"), ("ffe", "epochs=45"), ("mpe", "epochs=15")]
     figure = relation_figure(found, "training.lr_factor")
     assert list(figure.legend) == ["ffe", "mpe"]
-    assert list(figure.styles) == list(STYLES[:3])
+    assert list(figure.styles) == list(STYLES[:2])
     (panel,) = figure.panels
     assert [series.entry for series in panel.series] == ["ffe", "ffe", "mpe"]
 

@@ -260,23 +260,27 @@ def _relation(
         number=np.log(number) if geometric else number,
     )
     table = table[(table["status"] == "ok") & table["x"].notna() & table["number"].notna()]
+    keys = dict.fromkeys(
+        key
+        for _, texts in table.groupby("encoding")["settings"].unique().items()
+        for key in differing(map(json.loads, texts))
+    )
     lines = []
-    for encoding, of_encoding in table.groupby("encoding", sort=False):
-        told = _told_apart(list(of_encoding["settings"].unique()))
-        for settings, of_line in of_encoding.groupby("settings", sort=False):
-            points = of_line.groupby("entry", sort=False)["x"].mean().sort_values(kind="stable")
-            found = intervals(cube(of_line, "number", list(points.index)).values)
-            means = np.array([[one.mean, one.low, one.high] for one in found])
-            drawn = np.isfinite(means[:, 0])
-            lines.append(
-                Line(
-                    str(encoding),
-                    told[str(settings)],
-                    points.to_numpy()[drawn],
-                    *(np.exp(means) if geometric else means)[drawn].T,
-                    np.array([one.units for one in found])[drawn],
-                )
-            )
+    for (encoding, settings), cells_of_line in table.groupby(["encoding", "settings"], sort=False):
+        points = cells_of_line.groupby("entry", sort=False)["x"].mean().sort_values(kind="stable")
+        found = intervals(cube(cells_of_line, "number", list(points.index)).values)
+        means = np.array([[one.mean, one.low, one.high] for one in found])
+        drawn = np.isfinite(means[:, 0])
+        y_low_high = (np.exp(means) if geometric else means)[drawn]
+        units = np.array([one.units for one in found])[drawn]
+        told = [
+            f"{key.partition('.')[2]}={value}"
+            for key, value in json.loads(settings).items()
+            if key in keys
+        ]
+        name = str(encoding), ", ".join(told)
+        y_mean, low, high = y_low_high.T
+        lines.append(Line(*name, points.to_numpy()[drawn], y_mean, low, high, units))
     lines.sort(key=lambda line: (natural(line.encoding), natural(line.settings)))
     return Relation(group.label, title, [line for line in lines if len(line.x)], places)
 
@@ -322,16 +326,6 @@ def _place(value: Any, places: Sequence[str]) -> float:
 
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else sorted_json(value)
-
-
-def _told_apart(settings: Sequence[str]) -> dict[str, str]:
-    """What tells each of several settings, as JSON, from the others: "epochs=45, lr=0.1"."""
-    read = {text: json.loads(text) for text in settings}
-    keys = differing(read.values())
-    return {
-        text: ", ".join(f"{k.partition('.')[2]}={of[k]}" for k in keys if k in of)
-        for text, of in read.items()
-    }
 
 
 def _notes(cells: Sequence[_Cell], x: str, y: str) -> list[str]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -12,7 +13,8 @@ from encbench_leaderboard.board.against import Against, Line, Relation
 from encbench_leaderboard.report.blocks import Axis, Figure, Panel, Series
 from encbench_leaderboard.report.format import plain
 
-STYLES = ("solid", "dashed", "dotted", "thin")
+Style = Literal["solid", "dashed", "dotted", "thin"]
+STYLES: tuple[Style, ...] = get_args(Style)
 TICKS = 12
 """Different values of x up to which a log axis marks each."""
 
@@ -26,7 +28,9 @@ def relation_figure(found: Against, x: str, *, log_x: bool = False, log_y: bool 
     """
     lines = [line for relation in found.relations for line in relation.lines]
     settings = list(dict.fromkeys(line.settings for line in lines))
-    styles = dict(zip(settings, STYLES, strict=False)) if len(settings) <= len(STYLES) else {}
+    styles: dict[str, Style] = (
+        dict(zip(settings, STYLES, strict=False)) if len(settings) <= len(STYLES) else {}
+    )
     names = list(dict.fromkeys(_name(line, styles) for line in lines))
     panels = [_panel(relation, x, styles, log_x, log_y) for relation in found.relations]
     if len(panels) == 1:
@@ -37,9 +41,7 @@ def relation_figure(found: Against, x: str, *, log_x: bool = False, log_y: bool 
         f"Mean and 95 % interval over seeds or targets. {plain(' '.join(found.notes))}".strip(),
         lambda: panels,
         {name: name for name in names},
-        {style: text or "as the others" for text, style in styles.items()}
-        if len(styles) > 1
-        else {},
+        {style: text for text, style in styles.items()} if len(styles) > 1 else {},
     )
 
 
@@ -70,12 +72,14 @@ def _missing(values: np.ndarray) -> list[float | None]:
     return [None if np.isnan(value) else value for value in values.tolist()]
 
 
-def _name(line: Line, styles: dict[str, str]) -> str:
+def _name(line: Line, styles: Mapping[str, Style]) -> str:
     separate = line.settings and not styles
     return f"{line.encoding} · {line.settings}" if separate else line.encoding
 
 
-def _panel(relation: Relation, x: str, styles: dict[str, str], log_x: bool, log_y: bool) -> Panel:
+def _panel(
+    relation: Relation, x: str, styles: Mapping[str, Style], log_x: bool, log_y: bool
+) -> Panel:
     series = [
         Series(
             _name(line, styles),
