@@ -51,7 +51,7 @@ def dynamics(
       encbench dynamics -e mpe:resolutions=[16] --factor 0.01 --factor 2 --width 4096 -o results/d
     """
     # torch takes seconds, which `encbench dynamics --help` does without
-    from encbench.cli.plot import plot_dynamics
+    from encbench.cli.spectra_pictures import plot_dynamics
     from encbench.run.analysis import compare_dynamics
     from encbench.run.parts import build_model, build_task, cell_streams
 

@@ -102,7 +102,7 @@ def ntk(
     if output is not None:
         write_json(output, [item.data() for item in found])
     if plot is not None:
-        from encbench.cli.plot import plot_spectra  # matplotlib
+        from encbench.cli.spectra_pictures import plot_spectra  # matplotlib
 
         plot_spectra(plot, found)
         console.print(f"plot: {plot}", highlight=False)

@@ -23,7 +23,7 @@ from rich.text import Text
 
 from encbench.cli.console import print_line
 from encbench.errors import printable
-from encbench.suite.config import CellConfig, cell_key
+from encbench.suite.config import CellConfig, cell_names
 
 if TYPE_CHECKING:
     # these import torch, which `encbench run --help` does without
@@ -53,7 +53,7 @@ class RunProgress:
             console=console,
             disable=not self._live,
         )
-        self._labels: dict[str, str] = {}
+        self._names: dict[str, str] = {}
         self._tasks: dict[str, TaskID] = {}
         self._lines: dict[str, float] = {}
         self._all: TaskID | None = None
@@ -73,7 +73,7 @@ class RunProgress:
         self._bars.stop()
 
     def planned(self, cells: Sequence[CellConfig], finished: Sequence[StoredRecord]) -> None:
-        self._labels = {cell_key(cell): _label(cell) for cell in cells}
+        self._names = {key: _short(name) for key, name in cell_names(cells).items()}
         self.finished = len(finished)
         if finished:
             self._print(
@@ -85,7 +85,7 @@ class RunProgress:
             self._all = self._bars.add_task("[bold]cells", total=len(cells), note="")
 
     def event(self, event: Event) -> None:
-        label = self._labels.get(event.key, event.key)
+        label = self._names.get(event.key, event.key)
         loss = "" if event.loss is None else f"loss {event.loss:.3g}"
         with self._lock:
             if not self._live:
@@ -107,7 +107,8 @@ class RunProgress:
                 self._bars.remove_task(self._tasks.pop(record.record.key))
             if self._all is not None:
                 self._bars.advance(self._all)
-        self._print(_line_of(record))
+        name = self._names.get(record.record.key, _short(record.record.cell.label))
+        self._print(_line_of(record, name))
 
     def summary(self, result: RunResult, seconds: float) -> None:
         """Print how many cells ended how, and where their records are."""
@@ -135,9 +136,8 @@ class RunProgress:
         print_line(self._console, line)
 
 
-def _line_of(stored: StoredRecord) -> Text:
+def _line_of(stored: StoredRecord, name: str) -> Text:
     record = stored.record
-    label = _label(record.cell)
     seconds = sum(record.durations.values())
     text = Text(f"{record.status.replace('_', ' '):<9} ", style=STYLES.get(record.status, "red"))
     if record.status == "ok":
@@ -148,13 +148,13 @@ def _line_of(stored: StoredRecord) -> Text:
         )
         rate = record.learning_rate
         halved = f"  lr halved {rate.halvings}×" if rate and rate.halvings else ""
-        return text.append(f"{label}  {values}{halved}  ({seconds:.0f} s)", style="default")
+        return text.append(f"{name}  {values}{halved}  ({seconds:.0f} s)", style="default")
     message = record.error.message.splitlines()[0] if record.error else ""
-    return text.append(f"{label}  in {record.phase}: {printable(message)}", style="default")
+    return text.append(f"{name}  in {record.phase}: {printable(message)}", style="default")
 
 
-def _label(cell: CellConfig) -> str:
-    return cell.label.removesuffix(" seed 0")
+def _short(name: str) -> str:
+    return name.removesuffix(" seed 0")
 
 
 def _cells(count: int) -> str:

@@ -18,10 +18,11 @@ from encbench.cli.console import print_line
 from encbench.cli.progress import RunProgress
 from encbench.errors import UsageError
 from encbench.plugins.registry import default_registry
-from encbench.plugins.selector import parse_value
+from encbench.plugins.selector import parse_value, parse_values
 from encbench.run.limits import Limits, parse_memory, parse_seconds
-from encbench.suite.config import CellConfig, TrainingConfig
-from encbench.suite.file import load_suite, override
+from encbench.suite.config import CellConfig, TrainingConfig, cell_key, cell_names
+from encbench.suite.file import SECTIONS, load_suite, override
+from encbench.suite.sweep import SWEEP
 
 if TYPE_CHECKING:
     # imports torch, which `encbench run --help` does without
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from encbench.run.runner import Rerun
 
 DEFAULT_SUITE = "quick"
-SECTIONS = ("network", "training", "ntk")
 
 
 def run(
@@ -53,7 +53,8 @@ def run(
     steps: Annotated[int | None, typer.Option(help="Optimizer steps, instead of epochs.")] = None,
     batch_size: Annotated[str | None, typer.Option(help='Points a step, or "all".')] = None,
     lr: Annotated[
-        str | None, typer.Option(help='A number, or "auto": lr-factor × lr_crit.')
+        list[str] | None,
+        typer.Option(help='A number, or "auto": lr-factor × lr_crit. Repeatable: a sweep.'),
     ] = None,
     optimizer: Annotated[
         str | None, typer.Option(help="Such as sgd or adam:beta2=0.99; see encbench list.")
@@ -68,9 +69,24 @@ def run(
         str | None, typer.Option(help='Points of the NTK spectra, or "all"; 0 takes none.')
     ] = None,
     ntk_outputs: Annotated[str | None, typer.Option(help="trace or full.")] = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(
+            metavar="parameters=N",
+            help="Size each encoding so that it and its network have N parameters: 300k.",
+        ),
+    ] = None,
     setting: Annotated[
         list[str] | None,
         typer.Option("--set", help="Any other setting, such as training.evaluations=64."),
+    ] = None,
+    sweep: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="SECTION.KEY=VALUE,…",
+            help="A cell for each value of a setting, or of a parameter: ffe.levels=4,8. "
+            "Repeatable: every combination.",
+        ),
     ] = None,
     output: Annotated[
         Path | None,
@@ -147,8 +163,9 @@ def run(
     """Train and measure each encoding on each task.
 
     Without arguments the packaged quick suite runs. Flags override what the suite says. A cell is
-    one encoding on one task with one seed. Cells that have a record in the results folder are not
-    run again: to go on with an interrupted run, give the same command.
+    one encoding on one task with one seed, and one value of each --sweep. Cells that have a record
+    in the results folder are not run again: to go on with an interrupted run, give the same
+    command.
 
     Ctrl-C once: the running cells stop and are recorded as interrupted; twice: stop at once. A
     cell that fails, diverges, runs out of time or memory, or whose process dies is recorded as
@@ -161,6 +178,8 @@ def run(
       encbench run -e identity -e ffe:levels=8 -e mpe:resolutions=[32,128] -t image:image=astronaut
       encbench run -t image:image=photos/,side=128 --seed 0 --seed 1 --epochs 50
       encbench run --lr 2.5 --parameterization standard --optimizer adam
+      encbench run --sweep training.lr_factor=0.5,1,2 --sweep hashgrid.levels=4,8
+      encbench run -e mpe -e hashgrid -e ffe --budget parameters=300k -n
       encbench run --rerun all
       encbench run -j 4 --timeout 30m --memory 8GB --on-failure stop
       encbench run my-suite.toml --scheduler tcp://10.0.0.5:8786 --device cuda
@@ -177,11 +196,12 @@ def run(
             "epochs": epochs,
             "steps": steps,
             "batch_size": _whole_or_text(batch_size),
-            "lr": _number_or_text(lr),
+            "lr": _rates(lr),
             "optimizer": optimizer,
             "schedule": schedule,
         },
         "ntk": {"points": _whole_or_text(ntk_points), "outputs": ntk_outputs},
+        "budget": _budget(budget),
     }
     changes = {
         section: {key: value for key, value in values.items() if value is not None}
@@ -190,12 +210,21 @@ def run(
     for text in setting or []:
         section, key, value = _setting(text)
         changes[section][key] = value
+    parameters: dict[str, dict[str, Any]] = {}
+    for text in sweep or []:
+        of, key, value = _sweep(text)
+        table = changes[of] if of in changes else parameters.setdefault(of, {})
+        if key in table:
+            raise UsageError(f"--sweep {text!r}: {of}.{key} is given more than once")
+        table[key] = value
     if suite is None and (encoding or task):
         chosen = chosen.model_copy(update={"name": "custom", "description": ""})
     if suite is None and task:
         # quick's training settings suit its own tasks; others have their own
         chosen = chosen.model_copy(update={"training": TrainingConfig()})
-    chosen = override(chosen, changes, encodings=encoding, tasks=task, seeds=seed)
+    chosen = override(
+        chosen, changes, encodings=encoding, tasks=task, seeds=seed, parameters=parameters
+    )
     if output is None:
         output = Path("results") / chosen.name
 
@@ -278,9 +307,10 @@ def _print_plan(
     from encbench.run.runner import left_to_run  # torch
 
     left = left_to_run(cells, output, rerun, keep_versions)
+    names = cell_names(cells)
     for cell in left:
         unread = " (its data cannot be read)" if cell.data_hash is None else ""
-        typer.echo(f"{cell.label}{unread}")
+        typer.echo(f"{names[cell_key(cell)]}{unread}")
     if len(left) < len(cells):
         recorded = f"{len(cells) - len(left)} of {len(cells)} cells"
         print_line(console, f"{recorded} have a record already in {output}")
@@ -303,6 +333,26 @@ def _setting(text: str) -> tuple[str, str, Any]:
     return section, key, parse_value(value.strip())
 
 
+def _budget(text: str | None) -> dict[str, Any]:
+    if text is None:
+        return {}
+    name, _, value = text.partition("=")
+    if name.strip() != "parameters" or not value:
+        raise UsageError(f"--budget {text!r}: expected parameters=N, such as parameters=300k")
+    return {"parameters": parse_value(value.strip())}
+
+
+def _sweep(text: str) -> tuple[str, str, dict[str, list[Any]]]:
+    name, equals, values = text.partition("=")
+    of, dot, key = name.strip().rpartition(".")
+    if not (equals and dot and of and key):
+        raise UsageError(
+            f"--sweep {text!r} is not SECTION.KEY=VALUE,… or ENCODING.PARAMETER=VALUE,…, such as "
+            "training.lr_factor=0.5,1,2 or ffe.levels=4,8"
+        )
+    return of, key, {SWEEP: parse_values(values)}
+
+
 def _whole_or_text(text: str | None) -> int | str | None:
     try:
         return None if text is None else int(text)
@@ -310,9 +360,13 @@ def _whole_or_text(text: str | None) -> int | str | None:
         return text
 
 
-def _number_or_text(text: str | None) -> float | str | None:
-    if text is None:
-        return None
+def _rates(texts: list[str] | None) -> Any:
+    """The learning rate that was given, or a sweep over several."""
+    rates = [_number_or_text(text) for text in texts or []]
+    return {SWEEP: rates} if len(rates) > 1 else next(iter(rates), None)
+
+
+def _number_or_text(text: str) -> float | str:
     try:
         return float(text)
     except ValueError:

@@ -80,6 +80,10 @@ class Encoding(nn.Module, ABC):
     """Smallest number of coordinates."""
     max_dim: ClassVar[int] = 3
     """Largest number of coordinates."""
+    size_parameters: ClassVar[tuple[str, ...]] = ()
+    """Parameters that decide how many parameters are trained, whole numbers or lists of them: the
+    one that a user would change first, then those that make smaller steps. A budget of parameters
+    chooses them; the number must grow with each."""
     activation: str | Activation | None = None
     """Activation of the network's hidden layers, such as "sine", where the user asks for "auto".
 

@@ -71,14 +71,25 @@ def parse_value(text: str) -> Any:
     return text if part or isinstance(value, date | time) else value
 
 
-def _split(text: str) -> list[str]:
+def parse_values(text: str) -> list[Any]:
+    """The values between the commas of a text: "0.5,1" or "[64],[128]", each as ``parse_value``
+    reads it.
+
+    Raises:
+        UsageError: a bracket or a quotation mark is not closed.
+    """
+    return [parse_value(part.strip()) for part in _split(text, keys=False)] if text.strip() else []
+
+
+def _split(text: str, *, keys: bool = True) -> list[str]:
     """Parts between commas, except those within brackets or quotes that a value begins with.
 
-    Elsewhere they are ordinary characters, as in a file's name.
+    Elsewhere they are ordinary characters, as in a file's name. A value begins after the "=" of a
+    part, or with the part where there are no ``keys``.
     """
     parts: list[str] = []
     depth: list[str] = []
-    quote, escaped, start, begins = "", False, 0, False
+    quote, escaped, start, begins = "", False, 0, not keys
     for index, character in enumerate(text):
         if escaped:
             escaped = False
@@ -94,8 +105,11 @@ def _split(text: str) -> list[str]:
         elif character == "," and not depth:
             parts.append(text[start:index])
             start = index + 1
-        first_equals = character == "=" and "=" not in text[start:index]
-        begins = first_equals or (begins and character.isspace())
+        if keys:
+            value_follows = character == "=" and "=" not in text[start:index]
+        else:
+            value_follows = start == index + 1
+        begins = value_follows or (begins and character.isspace())
     parts.append(text[start:])
     if quote or depth:
         opened = quote or _OPENING[depth[-1]]

@@ -151,8 +151,9 @@ def _normal(suite: dict[str, Any]) -> dict[str, Any] | None:
     except ValueError:
         return None
     # a setting of training that equals its default still takes precedence over the task's own
-    training = valid.training.model_dump(mode="json", exclude_unset=True, exclude_none=True)
-    settings = explicit_settings(suite) | {"training": training}
+    training = valid.as_asked().get("training", {})
+    given = {key: value for key, value in training.items() if value is not None}
+    settings = explicit_settings(suite) | {"training": given}
     return {"description": "", "seeds": [0]} | settings
 
 

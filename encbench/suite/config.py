@@ -7,13 +7,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    SerializationInfo,
     SerializerFunctionWrapHandler,
+    field_validator,
     model_serializer,
     model_validator,
 )
@@ -39,8 +45,12 @@ class NetworkConfig(Settings):
     configuration without this setting."""
 
     @model_serializer(mode="wrap")
-    def _without_auto(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _without_auto(
+        self, handler: SerializerFunctionWrapHandler, info: SerializationInfo
+    ) -> dict[str, Any]:
         written: dict[str, Any] = handler(self)
+        if info.exclude_unset:
+            return written
         return {k: v for k, v in written.items() if (k, v) != ("activation", "auto")}
 
 
@@ -68,10 +78,16 @@ class TrainingConfig(Settings):
         return self
 
     @model_serializer(mode="wrap")
-    def _without_later_settings(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _without_later_settings(
+        self, handler: SerializerFunctionWrapHandler, info: SerializationInfo
+    ) -> dict[str, Any]:
         """Keys of configurations without these settings stay what they were before them."""
+        written: dict[str, Any] = handler(self)
+        if info.exclude_unset:
+            # set outright, a default takes precedence over a task's own
+            return written
         added = {"schedule": "constant", "encoding_lr_factor": 1.0}
-        return {k: v for k, v in handler(self).items() if (k, v) not in added.items()}
+        return {k: v for k, v in written.items() if (k, v) not in added.items()}
 
 
 class NtkConfig(Settings):
@@ -80,6 +96,19 @@ class NtkConfig(Settings):
     points: Annotated[int, Field(ge=0)] | Literal["all"] = 1024
     """0 takes no spectra; "all" takes as many points as an epoch has."""
     outputs: Literal["trace", "full"] = "trace"
+
+
+class BudgetConfig(Settings):
+    """What is held equal between encodings, by choosing their sizes."""
+
+    parameters: Annotated[int, Field(ge=1, description="of encoding and network")] | None = None
+
+    @field_validator("parameters", mode="before")
+    @classmethod
+    def _thousands(cls, value: Any) -> Any:
+        """ "300k" and "1.5M" as numbers."""
+        found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)([kM])", str(value))
+        return round(float(found[1]) * {"k": 1e3, "M": 1e6}[found[2]]) if found else value
 
 
 class PluginRef(Settings):
@@ -112,8 +141,12 @@ class CellConfig(Settings):
     @property
     def label(self) -> str:
         """ "image:image=cat × ffe seed 1": what a person calls this cell."""
+        return self.described("")
+
+    def described(self, settings: str) -> str:
+        """The label, with some settings named behind the encoding."""
         task, encoding = (ref.label or ref.name for ref in (self.task, self.encoding))
-        return f"{task} × {encoding} seed {self.seed}"
+        return f"{task} × {encoding}{settings} seed {self.seed}"
 
     @property
     def versions(self) -> tuple[str, str]:
@@ -136,6 +169,61 @@ def cell_key(cell: CellConfig) -> str:
     names = sorted(CellConfig.model_fields.keys() - {"weights_version"})
     text = ",".join(f'"{name}":{_canonical(getattr(cell, name))}' for name in names)
     return hashlib.sha256(f"{{{text}}}".encode()).hexdigest()[:20]
+
+
+def cell_names(cells: Iterable[CellConfig]) -> dict[str, str]:
+    """What to call each cell, by its key: its label, and what tells it from others of that label:
+    "image × ffe · lr_factor=2.0 seed 1"."""
+    alike: dict[str, list[CellConfig]] = defaultdict(list)
+    for cell in cells:
+        alike[cell.label].append(cell)
+    names = {}
+    for label, group in alike.items():
+        settings = [_choices(cell) for cell in group] if len(group) > 1 else []
+        keys = differing(settings)
+        for cell, chosen in zip(group, settings or [{}], strict=True):
+            named = [f"{k.split('.', 1)[1]}={chosen[k]}" for k in keys if k in chosen]
+            names[cell_key(cell)] = cell.described(f" · {', '.join(named)}") if named else label
+    return names
+
+
+def _choices(cell: CellConfig) -> dict[str, Any]:
+    parameters = {"encoding": cell.encoding.parameters, "task": cell.task.parameters}
+    return {**_dotted(parameters), **settings_of(cell.network, cell.training, cell.ntk)}
+
+
+# Few settings are shared by thousands of cells.
+@lru_cache(maxsize=1024)
+def settings_of(
+    network: NetworkConfig, training: TrainingConfig, ntk: NtkConfig
+) -> Mapping[str, Any]:
+    """Settings in effect, as "training.lr"; without those that are left open."""
+    sections = {"network": network, "training": training, "ntk": ntk}
+    settings = _dotted({name: dict(section) for name, section in sections.items()})
+    if training.lr != "auto":
+        del settings["training.lr_factor"]
+    return settings
+
+
+def _dotted(tables: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    return {
+        f"{name}.{key}": value
+        for name, table in tables.items()
+        for key, value in table.items()
+        if value is not None
+    }
+
+
+def differing(settings: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Keys, in order of appearance, whose values are not the same in all the mappings."""
+    rows = list(settings)
+    keys = dict.fromkeys(key for row in rows for key in row)
+    return [key for key in keys if len({sorted_json(row.get(key)) for row in rows}) > 1]
+
+
+def sorted_json(value: Any) -> str:
+    """Text that is equal for equal plain data, whatever the order of its keys."""
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, default=str)
 
 
 _texts: dict[int, tuple[Settings, str]] = {}

@@ -2,21 +2,40 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
 import tomli_w
-from pydantic import BaseModel, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    Field,
+    ModelWrapValidatorHandler,
+    PrivateAttr,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 from pydantic_core import ErrorDetails
 
 from encbench.errors import SuiteError, did_you_mean
 from encbench.plugins.registry import Registry
 from encbench.plugins.selector import format_selector, parse_selector
-from encbench.suite.config import NetworkConfig, NtkConfig, Settings, TrainingConfig
+from encbench.suite.config import (
+    BudgetConfig,
+    NetworkConfig,
+    NtkConfig,
+    Settings,
+    TrainingConfig,
+)
+from encbench.suite.sweep import SWEEP, each_choice, sweeps_of
 
+SECTIONS = ("network", "training", "ntk", "budget")
 _WORDS = {"dictionary": "table", "string": "text"}
 """pydantic's words in those of TOML."""
 LENGTHS = frozenset({"epochs", "steps"})
@@ -27,13 +46,19 @@ def entries(value: Any) -> Any:
     """Entries written as text, read; anything else is left to validation."""
     if not isinstance(value, list):
         return value
-    return [SuiteEntry.from_text(item) if isinstance(item, str) else item for item in value]
+    return [_entry(item) if isinstance(item, str) else item for item in value]
+
+
+def _entry(text: str) -> dict[str, Any]:
+    name, parameters = parse_selector(text)
+    return {"name": name, "parameters": parameters}
 
 
 class SuiteEntry(Settings):
     """One encoding or task of a suite, with settings of its own where it needs them.
 
-    In a suite file it is either text, ``"ffe:levels=8"``, or a table.
+    In a suite file it is either text, ``"ffe:levels=8"``, or a table. A parameter or a setting can
+    be a sweep, see ``encbench.suite.sweep``.
     """
 
     name: str
@@ -53,6 +78,12 @@ class SuiteEntry(Settings):
             raise ValueError("a label is one line of printable characters")
         return value
 
+    @field_validator("parameters", "network", "training")
+    @classmethod
+    def _whole_sweeps(cls, value: dict[str, Any]) -> dict[str, Any]:
+        sweeps_of(value)
+        return value
+
     @field_validator("encodings", mode="before")
     @classmethod
     def _from_texts(cls, value: Any) -> Any:
@@ -60,8 +91,13 @@ class SuiteEntry(Settings):
 
     @classmethod
     def from_text(cls, text: str) -> SuiteEntry:
-        name, parameters = parse_selector(text)
-        return cls(name=name, parameters=parameters)
+        return cls(**_entry(text))
+
+    def each(self) -> Iterator[SuiteEntry]:
+        """The entry with each combination of the values of its sweeps."""
+        tables = {name: getattr(self, name) for name in ("parameters", "network", "training")}
+        for values in itertools.product(*map(each_choice, tables.values())):
+            yield self.model_copy(update=dict(zip(tables, values, strict=True)))
 
     @property
     def text(self) -> str:
@@ -69,7 +105,10 @@ class SuiteEntry(Settings):
 
 
 class Suite(Settings):
-    """What to run. See docs/suites.md for the file format."""
+    """What to run. See docs/suites.md for the file format.
+
+    A setting of one of the ``SECTIONS`` can be a sweep, see ``encbench.suite.sweep``.
+    """
 
     name: str = "custom"
     description: str = ""
@@ -79,6 +118,50 @@ class Suite(Settings):
     network: NetworkConfig = NetworkConfig()
     training: TrainingConfig = TrainingConfig()
     ntk: NtkConfig = NtkConfig()
+    budget: BudgetConfig = BudgetConfig()
+    _sweeps: dict[str, dict[str, list[Any]]] = PrivateAttr(default_factory=dict)
+    """By section the settings that are swept, of which the section itself has the first value."""
+
+    def settings(self) -> list[tuple[NetworkConfig, TrainingConfig, NtkConfig, BudgetConfig]]:
+        """Each combination of the values of the suite's own sweeps."""
+        sections = []
+        for name in SECTIONS:
+            section, sweeps = getattr(self, name), self._sweeps.get(name, {})
+            asked = {key: getattr(section, key) for key in section.model_fields_set}
+            chosen = each_choice(asked | _written(sweeps))
+            sections.append([type(section).model_validate(values) for values in chosen])
+        return list(itertools.product(*sections))
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _with_sweeps(cls, data: Any, handler: ModelWrapValidatorHandler[Suite]) -> Suite:
+        if not isinstance(data, dict):
+            return handler(data)
+        tables = {name: data[name] for name in SECTIONS if isinstance(data.get(name), dict)}
+        sweeps = {}
+        for name, table in tables.items():
+            try:
+                sweeps[name] = sweeps_of(table)
+            except ValueError as error:
+                raise ValueError(f"{name}.{error}") from None
+        first = {
+            name: table | {key: values[0] for key, values in sweeps[name].items()}
+            for name, table in tables.items()
+        }
+        suite = handler(data | first)
+        for name, swept in sweeps.items():
+            for key, values in swept.items():
+                for value in values[1:]:
+                    handler(data | first | {name: first[name] | {key: value}})
+        suite._sweeps = {name: swept for name, swept in sweeps.items() if swept}
+        return suite
+
+    @model_serializer(mode="wrap")
+    def _as_written(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        written: dict[str, Any] = handler(self)
+        for name, swept in self._sweeps.items():
+            written[name] = written.get(name, {}) | _written(swept)
+        return written
 
     def as_asked(self) -> dict[str, Any]:
         """The suite's name and what was set, as JSON can write it; what is unset stays unset.
@@ -107,6 +190,10 @@ class Suite(Settings):
             if entry.encodings is not None:
                 raise ValueError(f"{entry.text!r} is an encoding; only a task has encodings")
         return value
+
+
+def _written(sweeps: Mapping[str, list[Any]]) -> dict[str, Any]:
+    return {key: {SWEEP: values} for key, values in sweeps.items()}
 
 
 def load_suite(source: str, registry: Registry) -> Suite:
@@ -191,8 +278,17 @@ def override(
     encodings: list[str] | None = None,
     tasks: list[str] | None = None,
     seeds: list[int] | None = None,
+    parameters: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Suite:
     """The suite with what the command line says in its place.
+
+    Args:
+        suite: what to change.
+        changes: by section, settings.
+        encodings: instead of the suite's own.
+        tasks: instead of the suite's own.
+        seeds: instead of the suite's own.
+        parameters: by name of an encoding or task, parameters of each entry of that name.
 
     Raises:
         UsageError: a value does not fit; says which.
@@ -213,9 +309,11 @@ def override(
         # asked for outright, they are for every task
         for entry in data["tasks"]:
             entry.pop("encodings", None)
-        data["encodings"] = encodings
+        data["encodings"] = entries(encodings)
     if tasks:
-        data["tasks"] = tasks
+        data["tasks"] = entries(tasks)
+    for name, given in (parameters or {}).items():
+        _set_parameters(data, name, given)
     if seeds and seeds != suite.seeds:
         data["seeds"] = list(dict.fromkeys(seeds))
     try:
@@ -227,6 +325,27 @@ def override(
         return suite
     # the description was of the suite without the changes
     return changed.model_copy(update={"description": ""})
+
+
+def _set_parameters(data: dict[str, Any], name: str, values: Mapping[str, Any]) -> None:
+    """Give every entry of a name these parameters; entries that become equal are one."""
+    lists = [(data, "encodings"), (data, "tasks")]
+    lists += [(entry, "encodings") for entry in data["tasks"] if entry.get("encodings")]
+    known = dict.fromkeys(entry["name"] for holder, key in lists for entry in holder[key])
+    if name not in known:
+        hint = did_you_mean(name, (*SECTIONS, *known))
+        raise SuiteError(
+            f"--sweep {name}.{next(iter(values))}: {name!r} is no section, encoding or task of "
+            f"this suite; {hint}Known here: {', '.join((*SECTIONS, *known))}"
+        )
+    for holder, key in lists:
+        changed: list[dict[str, Any]] = []
+        for entry in holder[key]:
+            if entry["name"] == name:
+                entry = entry | {"parameters": {**entry.get("parameters", {}), **values}}
+            if entry["name"] != name or entry not in changed:
+                changed.append(entry)
+        holder[key] = changed
 
 
 def describe_error(error: ValidationError, model: type[BaseModel]) -> str:
@@ -245,6 +364,8 @@ def describe_error(error: ValidationError, model: type[BaseModel]) -> str:
     # a value that fits no branch of a union has one problem for each
     reasons = [_expected(p) for p in problems if _locate(model, p["loc"])[0] == where]
     reason = ", or ".join(dict.fromkeys(reasons))
+    if isinstance(problem["input"], list) and where[0] in SECTIONS:
+        reason += f"; for a cell with each of them write {{ {SWEEP} = {problem['input']} }}"
     got = "" if isinstance(problem["input"], dict) else f" = {problem['input']!r}"
     return f"{key}{got}: {reason}" if key else reason
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
@@ -15,6 +16,7 @@ from encbench.network.activations import activation_of
 from encbench.plugins.parameters import parameters_of, validate_parameters
 from encbench.plugins.registry import Offer, Registry
 from encbench.plugins.selector import format_selector
+from encbench.suite.budget import Sizing, dimensions, sized
 from encbench.suite.config import (
     CellConfig,
     NetworkConfig,
@@ -29,7 +31,8 @@ DEFAULT_EPOCHS = 100
 
 
 def plan(suite: Suite, registry: Registry) -> list[CellConfig]:
-    """All cells of a suite: encodings × targets of the tasks × seeds, tasks outermost.
+    """All cells of a suite: encodings × targets of the tasks × seeds, tasks outermost; those of a
+    sweep's values stand side by side.
 
     Raises:
         UsageError: a name or a parameter is wrong, or an encoding does not take points of a
@@ -37,34 +40,66 @@ def plan(suite: Suite, registry: Registry) -> list[CellConfig]:
             here: its cells fail and the others run.
     """
     cells: list[CellConfig] = []
-    for task_entry in suite.tasks:
+    settings = suite.settings()
+    sizings: dict[Any, Sizing] = {}
+    for task_entry in _each(suite.tasks):
         offer = registry.find("task", task_entry.name)
         encodings = [
             (entry, _resolve("encoding", entry, registry))
-            for entry in task_entry.encodings or suite.encodings
+            for entry in _each(task_entry.encodings or suite.encodings)
         ]
         for entry, encoding in encodings:
             _check_dimension(entry, encoding, registry, task_entry, offer.load())
         for task in _targets(task_entry, offer):
             data_hash = _data_hash(offer.load(), task)
+            ends: tuple[int, int] | None = None
             for encoding_entry, encoding in encodings:
                 entries = (task_entry, encoding_entry)
                 expected = registry.find("encoding", encoding_entry.name).load().activation
-                network = _network(suite.network, offer.load(), expected, entries)
-                training = _training(suite.training, offer.load(), entries, registry)
-                cells.extend(
-                    CellConfig(
-                        encoding=encoding,
-                        task=task,
-                        network=network,
-                        training=training,
-                        ntk=suite.ntk,
-                        seed=seed,
-                        data_hash=data_hash,
+                for network_asked, training_asked, ntk, budget in settings:
+                    network = _network(network_asked, offer.load(), expected, entries)
+                    chosen = encoding
+                    if budget.parameters is not None:
+                        ends = ends or dimensions(offer.load(), task.parameters, str(task.label))
+                        terms = (encoding_entry.text, network, ends, budget.parameters)
+                        if terms not in sizings:
+                            cls = registry.find("encoding", encoding_entry.name).load()
+                            sizings[terms] = sized(cls, encoding, *terms[1:])
+                            logger.info("%s: %s", encoding_entry.text, sizings[terms])
+                        chosen, network = _at_size(
+                            encoding_entry, encoding, network, sizings[terms]
+                        )
+                    training = _training(training_asked, offer.load(), entries, registry)
+                    cells.extend(
+                        CellConfig(
+                            encoding=chosen,
+                            task=task,
+                            network=network,
+                            training=training,
+                            ntk=ntk,
+                            seed=seed,
+                            data_hash=data_hash,
+                        )
+                        for seed in suite.seeds
                     )
-                    for seed in suite.seeds
-                )
     return _each_once(cells)
+
+
+def _each(entries: Iterable[SuiteEntry]) -> list[SuiteEntry]:
+    """Entries with each combination of the values of their sweeps."""
+    return [chosen for entry in entries for chosen in entry.each()]
+
+
+def _at_size(
+    entry: SuiteEntry, reference: PluginRef, network: NetworkConfig, sizing: Sizing
+) -> tuple[PluginRef, NetworkConfig]:
+    """The encoding and the network of these sizes, the encoding labelled by its own."""
+    chosen = {k: v for k, v in sizing.parameters.items() if v != reference.parameters[k]}
+    label = entry.label or format_selector(entry.name, entry.parameters | chosen)
+    return (
+        reference.model_copy(update={"parameters": sizing.parameters, "label": label}),
+        network.model_copy(update={"width": sizing.width}),
+    )
 
 
 def _check_dimension(

@@ -17,6 +17,7 @@ logger = logging.getLogger("encbench")
 def encbench_commands() -> Mapping[str, str]:
     return {
         "leaderboard": "encbench_leaderboard.verb:leaderboard",
+        "plot": "encbench_leaderboard.plot:plot_against",
         "compare": "encbench_leaderboard.compare.command:compare",
     }
 

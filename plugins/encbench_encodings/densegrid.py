@@ -34,6 +34,8 @@ class DenseGrid(tcnn.TinyCudaGrid):
             given, or max_resolution below base_resolution.
     """
 
+    size_parameters = ("max_resolution", "base_resolution")
+
     def __init__(
         self,
         in_dim: int,

@@ -52,6 +52,7 @@ class DictionaryField(ConstantsKept):
             resolution is below 2 or a frequency not above 0, or an unknown mapping.
     """
 
+    size_parameters = ("basis_resolutions", "coefficient_resolution")
     equation = "γ(x) = [c_l(x) ∘ b_l(f_l x mod 1)] for l < L"
     source = (
         'Chen, Xu, Wei, Tang, Su, Geiger, "Factor Fields: A Unified Framework for Neural Fields '
@@ -103,10 +104,11 @@ class DictionaryField(ConstantsKept):
         levels = len(frequencies)
         super().__init__(in_dim, out_dim=levels * features_per_level)
         self.frequencies = frequencies
+        self.basis_resolutions = resolutions
         self.mapping = mapping
         self.coefficients = NodeGrid(in_dim, [coefficient_resolution], self.out_dim)
         # read at the places within a period of all levels, beside one another
-        axes = torch.arange(levels * in_dim).view(levels, in_dim).tolist()
+        axes = [list(range(level * in_dim, (level + 1) * in_dim)) for level in range(levels)]
         self.basis = NodeGrid(levels * in_dim, resolutions, features_per_level, axes=axes)
         nn.init.constant_(self.coefficients.table, coefficient_init)
         nn.init.normal_(self.basis.table, 0.0, basis_std)

@@ -42,6 +42,7 @@ class Grid(NodeGrid):
         ParameterError: an unknown interpolation, or a resolution below 2.
     """
 
+    size_parameters = ("resolution", "features")
     equation = "γ(x) = Σ_c w_c(x) · θ[c], c the 2^d or 4^d nodes around x"
     source = (
         'linear: Audia et al., ICLR 2025, Eq. 2; cubic: Catmull, Rom, "A Class of Local '

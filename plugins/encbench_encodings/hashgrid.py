@@ -40,6 +40,7 @@ class HashGrid(tcnn.TinyCudaGrid):
             base_resolution.
     """
 
+    size_parameters = ("log2_hashmap_size", "levels", "max_resolution")
     equation = "γ(x) = [Σ_c w_c(x) · θ_l[(⊕_i c_i π_i) mod T]] for l < L, c the corners of x's cell"
     bibtex = """\
 @article{mueller2022instant,

@@ -64,6 +64,7 @@ class HashGridPaper(HashedLevels):
             base_resolution, or one level asked to reach two resolutions.
     """
 
+    size_parameters = ("log2_hashmap_size", "levels", "max_resolution")
     equation = "γ(x) = [Σ_c w_c(x) · θ_l[(⊕_i c_i π_i) mod T]] for l < L, c the corners of ⌊x N_l⌋"
     source = (
         'Müller, Evans, Schied, Keller, "Instant Neural Graphics Primitives with a '

@@ -40,6 +40,7 @@ class KPlanes(Encoding):
         ParameterError: no resolution, one below 2, or init_low above init_high.
     """
 
+    size_parameters = ("resolutions", "features_per_level")
     equation = "γ(x) = [Π_(i<j) P_l^ij(x_i, x_j)] for l < L"
     source = (
         'Fridovich-Keil, Meanti, Warburg, Recht, Kanazawa, "K-Planes: Explicit Radiance Fields in '

@@ -54,6 +54,7 @@ class MultigridParametricEncoding(NodeGrid):
             unknown spacing.
     """
 
+    size_parameters = ("resolutions", "max_resolution")
     equation = "γ(x) = [Σ_c w_c(x) · θ_l[c] for l < L, x], c the corners of x's cell in grid l"
     source = (
         'Audia, Feizi, Zwicker, Manocha, "How Learnable Grids Recover Fine Detail in Low '

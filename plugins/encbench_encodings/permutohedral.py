@@ -56,6 +56,7 @@ class Permutohedral(MultilevelGrid):
         ParameterError: max_resolution below base_resolution, or one level with two of them.
     """
 
+    size_parameters = ("log2_hashmap_size", "levels")
     equation = "γ(x) = [Σ_v b_v(x) · θ_l[hash(v) mod T]] for l < L, v the d + 1 vertices around x"
     source = (
         'Rosu, Behnke, "PermutoSDF: Fast Multi-View Reconstruction with Implicit Surfaces using '

@@ -53,6 +53,7 @@ class SparseMultigrid(NodeGrid):
         ParameterError: no resolution, or one below 2.
     """
 
+    size_parameters = ("resolutions",)
     equation = "γ(x) = [Σ_c w_c(x) · θ_l[c] for l < L, x], over the stored corners c of x's cell"
     source = (
         'Hadadan, Chen, Zwicker, "Neural Radiosity", SIGGRAPH Asia 2021 (sparse multiresolution '

@@ -33,6 +33,7 @@ class TensorfCP(Encoding):
         init_std: entries start as N(0, init_std²); TensoRF's 0.2.
     """
 
+    size_parameters = ("rank", "resolution")
     equation = "γ(x) = [Π_a v_r^a(x_a)] for r < R"
     source = (
         'Chen, Xu, Geiger, Yu, Su, "TensoRF: Tensorial Radiance Fields", ECCV 2022, Eq. 1 and '

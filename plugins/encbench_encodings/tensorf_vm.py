@@ -37,6 +37,7 @@ class TensorfVM(Encoding):
         init_std: entries start as N(0, init_std²); TensoRF's 0.1.
     """
 
+    size_parameters = ("resolution", "rank")
     equation = "γ(x) = [M_r^xy v_r^z, M_r^xz v_r^y, M_r^yz v_r^x] for r < R"
     source = (
         'Chen, Xu, Geiger, Yu, Su, "TensoRF: Tensorial Radiance Fields", ECCV 2022, Eq. 3 and '

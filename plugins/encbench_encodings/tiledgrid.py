@@ -36,6 +36,8 @@ class TiledGrid(tcnn.TinyCudaGrid):
             one entry).
     """
 
+    size_parameters = ("base_resolution", "levels")
+
     def __init__(
         self,
         in_dim: int,

@@ -34,6 +34,7 @@ class TriPlane(Encoding):
         init_std: entries start as N(0, init_std²).
     """
 
+    size_parameters = ("resolution", "features")
     equation = "γ(x) = P_xy(x, y) + P_xz(x, z) + P_yz(y, z)"
     source = (
         'Chan et al., "Efficient Geometry-aware 3D Generative Adversarial Networks", CVPR 2022, '

@@ -7,7 +7,7 @@ import pytest
 from encbench_leaderboard.board.pareto import Tradeoffs, front, tradeoffs
 from encbench_leaderboard.board.table import boards
 from encbench_leaderboard.render import palette, style
-from encbench_leaderboard.render.plot import plot
+from encbench_leaderboard.render.panels import plot
 from encbench_leaderboard.report.figures.cost import cost_figure, front_text, left_out
 from encbench_leaderboard.report.figures.selection import SHOWN
 from hypothesis import given

@@ -18,7 +18,7 @@ from encbench_leaderboard.render import palette, pictures, stamp, style
 from encbench_leaderboard.render.contact_sheet import busiest_crop, contact_sheet
 from encbench_leaderboard.render.html.data import Entries
 from encbench_leaderboard.render.html.plots import plot_data
-from encbench_leaderboard.render.plot import plot
+from encbench_leaderboard.render.panels import plot
 from encbench_leaderboard.report import blocks
 from encbench_leaderboard.report.figures.cost import cost_figure
 from encbench_leaderboard.report.figures.curves import curves_figure, thinned

@@ -414,6 +414,20 @@ def test_a_flag_that_equals_a_default_overrides_the_task(suite):
     assert cell.training.batch_size == 256
 
 
+@pytest.mark.parametrize(
+    "given", [{"schedule": "constant"}, {"encoding_lr_factor": 1.0}, {"optimizer": "sgd"}]
+)
+def test_a_default_that_a_suite_sets_is_kept_in_what_is_stored(suite, given):
+    class Decayed(Wave):
+        training: ClassVar = {"schedule": "cosine", "encoding_lr_factor": 2.0, "optimizer": "adam"}
+
+    registry = registry_of(ours=module(encodings={"scaled": Scaled}, tasks={"wave": Decayed}))
+    asked = override(suite, {"training": given})
+    for each in (asked, Suite.model_validate(asked.as_asked())):
+        (cell,) = plan(each, registry)
+        assert given.items() <= dict(cell.training).items()
+
+
 def test_a_description_does_not_outlive_a_change():
     told = Suite.model_validate(
         {"description": "two seeds", "encodings": ["a"], "tasks": ["b"], "seeds": [0, 1]}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from encbench.results.records import Record, StoredRecord
-from encbench.suite.config import NetworkConfig, NtkConfig, PluginRef, TrainingConfig
+from encbench.suite.config import PluginRef, differing, settings_of, sorted_json
 
 WHENS = ("start", "middle", "end")
 TITLES = {"psnr": "PSNR", "ms_ssim": "MS-SSIM", "iou": "IoU"}
@@ -100,7 +99,7 @@ def entries_of(records: Sequence[StoredRecord], names: Mapping[int, str]) -> lis
     """The entry of each record: the label of its encoding (``names``, by id of the record), and the
     settings that vary among its cells."""
     found = [(names[id(stored)], cell_settings(stored.record)) for stored in records]
-    distinct: dict[str, dict[int, dict[str, Any]]] = defaultdict(dict)
+    distinct: dict[str, dict[int, Mapping[str, Any]]] = defaultdict(dict)
     for entry, settings in found:
         distinct[entry][id(settings)] = settings
     varying = {entry: differing(settings.values()) for entry, settings in distinct.items()}
@@ -112,17 +111,9 @@ def entries_of(records: Sequence[StoredRecord], names: Mapping[int, str]) -> lis
     return entries
 
 
-def cell_settings(record: Record) -> dict[str, Any]:
+def cell_settings(record: Record) -> Mapping[str, Any]:
     """Network, training and NTK settings of a cell, keys joined by dots."""
-    return _settings(record.cell.network, record.cell.training, record.cell.ntk)
-
-
-# Few settings are shared by thousands of cells.
-@lru_cache(maxsize=1024)
-def _settings(network: NetworkConfig, training: TrainingConfig, ntk: NtkConfig) -> dict[str, Any]:
-    models = {"network": network, "training": training, "ntk": ntk}
-    parts = {name: model.model_dump() for name, model in models.items()}
-    return {key: value for key, value in flatten(parts).items() if value is not None}
+    return settings_of(record.cell.network, record.cell.training, record.cell.ntk)
 
 
 def metrics_of(records: Sequence[StoredRecord]) -> list[MetricInfo]:
@@ -191,14 +182,9 @@ def machines(records: Sequence[StoredRecord]) -> list[str]:
     return sorted({machine(stored) for stored in records})
 
 
-def canonical(value: Any) -> str:
-    """Text that is equal for equal plain data, whatever the order of its keys."""
-    return json.dumps(value, sort_keys=True, ensure_ascii=False, default=str)
-
-
 def identity(ref: PluginRef) -> str:
     """Equal for the same plug-in under the same parameters, whatever it was asked for as."""
-    return canonical([ref.distribution, ref.name, ref.version, ref.parameters])
+    return sorted_json([ref.distribution, ref.name, ref.version, ref.parameters])
 
 
 def label(ref: PluginRef) -> str:
@@ -218,13 +204,6 @@ def flatten(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             flat[f"{prefix}{key}"] = item
     return flat
-
-
-def differing(settings: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Keys, in order of appearance, whose values are not the same in all the mappings."""
-    rows = list(settings)
-    keys = dict.fromkeys(key for row in rows for key in row)
-    return [key for key in keys if len({canonical(row.get(key)) for row in rows}) > 1]
 
 
 def unique_labels(refs: Mapping[str, PluginRef]) -> dict[str, str]:

@@ -9,8 +9,8 @@ from typing import Any
 from encbench.errors import UsageError, did_you_mean
 from encbench.plugins.selector import parse_selector
 from encbench.results.records import Record, StoredRecord
-from encbench.suite.config import PluginRef
-from encbench_leaderboard.board.cells import canonical, differing, flatten, identity
+from encbench.suite.config import PluginRef, differing, sorted_json
+from encbench_leaderboard.board.cells import flatten, identity
 from encbench_leaderboard.board.table import Board, TaskBoard
 
 SETTINGS = ("training", "network", "ntk")
@@ -58,7 +58,7 @@ def _by_identity(
     for stored in sorted(records, key=lambda s: s.record.provenance.started, reverse=True):
         parts = _settings_of(stored.record).items()
         kept = {key: value for key, value in parts if not _is_of(key, despite)}
-        groups[canonical(kept)].append(stored)
+        groups[sorted_json(kept)].append(stored)
     for group in groups.values() if despite else ():
         keys = differing(_settings_of(stored.record) for stored in group)
         if keys:
@@ -127,7 +127,7 @@ def results_of(record: Record) -> str:
     spectra = [s.model_dump(exclude={"seconds", "method"}) for s in record.spectra]
     metrics = {name: metric.value for name, metric in record.metrics.items()}
     found = {"metrics": metrics, "spectra": spectra, "best": record.best}
-    return canonical({**found, "status": record.status, "steps": record.steps})
+    return sorted_json({**found, "status": record.status, "steps": record.steps})
 
 
 def find_encoding(text: str, board: Board) -> tuple[str, str]:

@@ -132,7 +132,7 @@ def _draw(job: _Job) -> bool:
     """Draw and save one picture; False where there is nothing to draw."""
     from encbench_leaderboard.render import style
     from encbench_leaderboard.render.contact_sheet import contact_sheet
-    from encbench_leaderboard.render.plot import plot
+    from encbench_leaderboard.render.panels import plot
 
     block = job.block
     drawn = plot(block, job.looks) if isinstance(block, Figure) else contact_sheet(block)

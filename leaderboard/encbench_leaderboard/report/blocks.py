@@ -96,6 +96,7 @@ class Axis:
     title: str
     scale: Literal["linear", "log"] = "linear"
     limits: tuple[float, float] | None = None  # what is shown at first; None: what the data need
+    ticks: tuple[tuple[float, str], ...] = ()  # places that are marked, each with its text
 
 
 @dataclass(frozen=True)
@@ -120,6 +121,7 @@ class Series:
     end: Literal["", "stopped", "cut"] = ""
     """"stopped": training ended early here (×). "cut": values go on below the floor (|)."""
     faint: bool = False  # drawn pale, such as what is dominated
+    marks: bool = False  # of a line: each point is marked, with its interval as a bar
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from encbench.results.records import SpectrumSummary
+from encbench.suite.config import differing
 from encbench_leaderboard.board.budget import PARTS, Course, values_of
-from encbench_leaderboard.board.cells import WHENS, cell_settings, differing
+from encbench_leaderboard.board.cells import WHENS, cell_settings
 from encbench_leaderboard.board.overview import Overview
 from encbench_leaderboard.board.table import TaskBoard
 from encbench_leaderboard.board.theorem import AgainstPlain, against_plain

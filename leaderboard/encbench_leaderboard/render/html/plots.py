@@ -96,6 +96,9 @@ def _axis(axis: Axis) -> dict[str, Any]:
     if axis.limits:
         limits = np.log10(axis.limits) if axis.scale == "log" else np.array(axis.limits)
         made["range"] = [float(limit) for limit in limits]
+    if axis.ticks:
+        places, texts = zip(*axis.ticks, strict=True)
+        made |= {"tickvals": list(places), "ticktext": [escaped(text) for text in texts]}
     return made
 
 
@@ -191,7 +194,7 @@ class _Drawing:
             trace(np.concatenate([places, places[::-1]]), around, band)
         about = f"<br>{escaped(series.label)}" if series.entry and series.label else ""
         looks: dict[str, Any] = {
-            "mode": "markers" if points else "lines",
+            "mode": "markers" if points else "lines+markers" if series.marks else "lines",
             "opacity": 0.4 if series.faint else 1,
             "line": {
                 "dash": DASHES[series.style],

@@ -76,12 +76,17 @@ def plot(block: Figure, looks: Mapping[str, Look]) -> Drawing | None:
         if axes in grid[:, 0] or panel.y != panels[0].y:
             axes.set_ylabel(panel.y.title)
     if block.styles:
+        marked = any(series.marks for panel in panels for series in panel.series)
         samples = [
-            Line2D([], [], color="#444444", label=text, **LINES[style])
+            Line2D([], [], label=text, **_sample(style, marked=marked))
             for style, text in block.styles.items()
         ]
         places[0].legend(
-            handles=samples, loc="lower left", frameon=True, framealpha=0.9, edgecolor="none"
+            handles=samples,
+            loc="best" if marked else "lower left",
+            frameon=True,
+            framealpha=0.9,
+            edgecolor="none",
         )
     for axes in places[len(panels) :]:
         axes.set_axis_off()
@@ -90,6 +95,11 @@ def plot(block: Figure, looks: Mapping[str, Look]) -> Drawing | None:
     else:
         drawn.legend(handles=handles, loc="outside lower center", ncols=LEGEND)
     return drawn
+
+
+def _sample(style: str, *, marked: bool) -> dict[str, Any]:
+    grey = "#444444"
+    return LINES[style] | {"color": grey} | (_mark("o", grey, style) if marked else {})
 
 
 def _draw_panel(
@@ -103,7 +113,7 @@ def _draw_panel(
             if series.kind == "points":
                 _draw_points(axes, series, colour, marker)
             else:
-                _draw_line(axes, series, colour)
+                _draw_line(axes, series, colour, marker)
         elif series.kind == "points":
             axes.plot(series.x, series.y, **CROWD)
     _scale(axes, panel)
@@ -124,14 +134,30 @@ def _draw_panel(
         _shade_floor(axes, *panel.floor)
 
 
-def _draw_line(axes: Axes, series: Series, colour: str) -> None:
-    axes.plot(series.x, series.y, color=colour, **LINES[series.style])
+def _draw_line(axes: Axes, series: Series, colour: str, marker: str) -> None:
+    looks = LINES[series.style] | {"color": colour}
+    if series.marks:
+        axes.errorbar(
+            series.x,
+            series.y,
+            yerr=_lengths(series.y, series.low, series.high),
+            elinewidth=0.9,
+            **looks | _mark(marker, colour, series.style),
+        )
+        return
+    axes.plot(series.x, series.y, **looks)
     if series.low is not None and series.high is not None:
         axes.fill_between(
             series.x, series.low, series.high, color=colour, alpha=0.15, linewidth=0, zorder=1.5
         )
     if series.end:
         axes.plot(series.x[-1], series.y[-1], color=colour, **ENDS[series.end])
+
+
+def _mark(marker: str, colour: str, style: str) -> dict[str, Any]:
+    """Of a point of a line: full where the line is solid, else hollow."""
+    face = colour if style == "solid" else "white"
+    return {"marker": marker, "markersize": 6, "markerfacecolor": face, "markeredgecolor": colour}
 
 
 def _draw_points(axes: Axes, series: Series, colour: str, marker: str) -> None:
@@ -170,6 +196,10 @@ def _scale(axes: Axes, panel: Panel) -> None:
             axes.set(**{f"{side}scale": "log"})
         if axis.limits is not None:
             axes.set(**{f"{side}lim": axis.limits})
+        if axis.ticks:
+            places, texts = zip(*axis.ticks, strict=True)
+            axes.set(**{f"{side}ticks": places, f"{side}ticklabels": texts})
+            axes.minorticks_off()
     if points:
         # Ticks of a cost: 1, 2 and 5 on a log axis; thousands as k.
         if panel.x.scale == "log":
@@ -194,13 +224,14 @@ def _handles(block: Figure, looks: Mapping[str, Look]) -> list[Artist]:
     series = [series for panel in block.panels for series in panel.series]
     present = {s.entry for s in series}
     points = any(s.kind == "points" for s in series)
+    marked = any(s.marks for s in series)
     handles: list[Artist] = []
     for entry, name in legends([e for e in block.legend if e in present], 38, 2).items():
         colour, marker = looks[entry]
         mark = (
             {"linestyle": "none", "marker": marker, "markersize": 7, "markeredgecolor": "white"}
             if points
-            else {"linewidth": 2.2}
+            else {"linewidth": 2.2, "marker": marker if marked else None}
         )
         # A text says more than the name on lines of its own.
         label = name + block.legend[entry].removeprefix(entry)

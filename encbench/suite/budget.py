@@ -1,0 +1,214 @@
+"""Encodings sized to a number of parameters, so that they are compared at equal cost.
+
+The network is fixed, and the encoding's ``size_parameters`` are chosen so that the parameters of
+both together come within ``TOLERANCE`` of the budget. Where they cannot, as those of an encoding
+without a table, the network's width is chosen instead. Models are built on torch's device "meta",
+which allocates nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from encbench.contracts.encoding import Encoding
+from encbench.contracts.task import Task
+from encbench.errors import EncbenchError, PluginError, SuiteError, error_line
+from encbench.network.mlp import CoordinateMLP
+from encbench.plugins.parameters import validate_parameters
+from encbench.suite.config import NetworkConfig, PluginRef
+
+TOLERANCE = 0.05
+"""Largest difference from the budget, as a share of it."""
+LARGEST = 1 << 24
+"""Of a size that is tried."""
+
+
+@dataclass(frozen=True)
+class Sizing:
+    """A choice of sizes and the number of parameters that it gives."""
+
+    count: int
+    parameters: dict[str, Any]
+    """All of the encoding's."""
+    width: int
+    chosen: dict[str, Any] = field(default_factory=dict)
+    """Parameters of the encoding that were chosen, or the network's width."""
+
+    def __str__(self) -> str:
+        sizes = ", ".join(f"{name}={value}" for name, value in self.chosen.items())
+        return f"{self.count:,} parameters with {sizes or 'the sizes given'}"
+
+
+def dimensions(task: type[Task], parameters: Mapping[str, Any], label: str) -> tuple[int, int]:
+    """Coordinates of a point and channels of the output, from the data where the class has none.
+
+    Raises:
+        SuiteError: the data cannot be read.
+    """
+    known: Any = task
+    if not all(isinstance(getattr(task, name, None), int) for name in ("in_dim", "out_dim")):
+        try:
+            known = task(**parameters)
+        except Exception as error:
+            raise SuiteError(
+                f"a budget of parameters needs the outputs of {label!r}, whose data cannot be "
+                f"read: {error_line(error)}"
+            ) from None
+    return known.in_dim, known.out_dim
+
+
+def sized(
+    encoding: type[Encoding],
+    reference: PluginRef,
+    network: NetworkConfig,
+    ends: tuple[int, int],
+    budget: int,
+) -> Sizing:
+    """The sizes whose number of parameters is nearest to the budget.
+
+    Args:
+        encoding: its class.
+        reference: the encoding as it was asked for; parameters that do not decide its size stay.
+        network: complete; only its width may change.
+        ends: dimensions of the task's points and of its values.
+        budget: number of parameters, of the encoding and the network together.
+
+    Raises:
+        SuiteError: no size comes near enough; says which comes nearest.
+    """
+    assert network.width is not None, "planning fills in the width"
+
+    def sizing(parameters: dict[str, Any], width: int, chosen: dict[str, Any]) -> Sizing:
+        count = _count(encoding, parameters, network, ends, width)
+        return Sizing(count, parameters, width, chosen)
+
+    def by(name: str, start: Sizing, target: int = budget) -> list[Sizing]:
+        """The nearest below the target and above it, by one parameter of the encoding."""
+        current = start.parameters.get(name)
+        if current is None:
+            current = _built_value(encoding, start.parameters, ends[0], name)
+
+        def at(size: int) -> Sizing:
+            value = _scaled(current, size) if isinstance(current, list) else size
+            changed = start.parameters | {name: value}
+            parameters = validate_parameters("encoding", reference.name, encoding, changed)
+            return sizing(parameters, start.width, start.chosen | {name: parameters[name]})
+
+        return _around(at, target)
+
+    def by_width(start: Sizing) -> list[Sizing]:
+        return _around(
+            lambda size: sizing(start.parameters, size, start.chosen | {"width": size}), budget
+        )
+
+    try:
+        given = sizing(reference.parameters, network.width, {})
+    except EncbenchError:
+        raise
+    except Exception as error:
+        raise PluginError(
+            f"encoding {reference.name!r} of {reference.distribution} cannot be built without "
+            f'memory (torch\'s device "meta"), as a budget needs: {error_line(error)}'
+        ) from error
+    main, *others = encoding.size_parameters or ("",)
+    found = by(main, given) if main else []
+    best = min(found, key=_far(budget), default=given)
+    if not _near(best, budget):
+        # a size with coarse steps, such as a power of two, beside a finer one
+        finer = [one for name in others for coarse in found or [given] for one in by(name, coarse)]
+        near = [one for one in finer if _near(one, budget)]
+        if near:
+            best = min(near, key=lambda one: _change(one, given))
+            # a hash table larger than the vertices makes no difference
+            best = by(main, best, best.count)[-1]
+        found += finer
+    if not _near(best, budget):
+        # steps too coarse: a little less or more of the network; out of reach: all by the network
+        between = len({one.count < budget for one in found}) == 2
+        nearest = sorted(found, key=_far(budget))
+        for start in nearest if between else [given, *nearest]:
+            best = min([best, *by_width(start)], key=_far(budget))
+            if _near(best, budget):
+                break
+    if not _near(best, budget):
+        raise SuiteError(
+            f"encoding {reference.label!r} cannot have {budget:,} parameters with its network: "
+            f"nearest is {best}; change the budget, the network or the encoding"
+        )
+    return best
+
+
+def _far(budget: int) -> Callable[[Sizing], int]:
+    return lambda found: abs(found.count - budget)
+
+
+def _near(found: Sizing, budget: int) -> bool:
+    return abs(found.count - budget) <= TOLERANCE * budget
+
+
+def _change(found: Sizing, given: Sizing) -> float:
+    """How far sizes are from those given, in logarithms; infinite where none was given."""
+    pairs = [(_largest(v), _largest(given.parameters[name])) for name, v in found.chosen.items()]
+    return sum(abs(math.log(new / old)) if old else math.inf for new, old in pairs)
+
+
+def _largest(size: Any) -> int:
+    return max(size) if isinstance(size, list) else size or 0
+
+
+def _around(at: Callable[[int], Sizing], budget: int) -> list[Sizing]:
+    """Of sizes whose count grows, the last below the budget and the first that is not."""
+    below, above, smallest = None, None, LARGEST
+    low, high, size = 0, LARGEST, 1
+    while high - low > 1:
+        try:
+            found = at(size)
+        except (EncbenchError, ArithmeticError, MemoryError, RuntimeError, ValueError):
+            # too small for the encoding until one was not, then too large
+            too_large = size > smallest
+        else:
+            smallest = min(size, smallest)
+            too_large = found.count >= budget
+            above, below = (found, below) if too_large else (above, found)
+        low, high = (low, size) if too_large else (size, high)
+        size = min(2 * low, LARGEST - 1) if high == LARGEST else (low + high) // 2
+    return [found for found in (below, above) if found is not None]
+
+
+def _scaled(values: list[int], largest: int) -> list[int]:
+    """Sizes in these proportions, the largest as given."""
+    return [max(1, round(value * largest / max(values))) for value in values]
+
+
+def _built_value(
+    encoding: type[Encoding], parameters: Mapping[str, Any], in_dim: int, name: str
+) -> Any:
+    """What an encoding takes for a parameter that is None, where it keeps that under its name."""
+    with torch.device("meta"):
+        value = getattr(encoding(in_dim, **parameters), name, None)
+    whole = isinstance(value, list) and all(isinstance(item, int) for item in value)
+    return list(value) if whole and value is not None else None
+
+
+def _count(
+    encoding: type[Encoding],
+    parameters: Mapping[str, Any],
+    network: NetworkConfig,
+    ends: tuple[int, int],
+    width: int,
+) -> int:
+    with torch.device("meta"):
+        model = CoordinateMLP(
+            encoding(ends[0], **parameters),
+            ends[1],
+            width,
+            network.depth or 1,
+            network.parameterization,
+            activation=network.activation,
+        )
+    return sum(model.parameter_counts().values())

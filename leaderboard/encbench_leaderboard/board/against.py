@@ -1,0 +1,351 @@
+"""A number of the cells against a setting: means over seeds and targets, with their intervals."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from encbench.errors import UsageError, did_you_mean
+from encbench.plugins.selector import format_selector, parse_selector
+from encbench.results.records import Record, StoredRecord
+from encbench.suite.config import PluginRef, differing, sorted_json
+from encbench_leaderboard.board.cells import (
+    WHENS,
+    cell_settings,
+    identity,
+    machines,
+    text_series,
+    unique_labels,
+)
+from encbench_leaderboard.board.standings import OVER_DECADES, natural
+from encbench_leaderboard.board.table import Board, TaskBoard, boards, conditions_met
+from encbench_leaderboard.statistics.intervals import intervals
+from encbench_leaderboard.statistics.sample import cube
+
+PARTS = ("encoding", "task")
+COUNTS = {"parameters": "", "parameters_mlp": "mlp", "parameters_encoding": "encoding"}
+"""Names of x that are a number of parameters, and whose."""
+FOLLOWS = {
+    "learning_rate": ("training.lr", "training.lr_factor"),
+    **dict.fromkeys(COUNTS, ("network.width", "network.depth")),
+}
+"""Names of x that follow from other settings, which then do not part the lines."""
+EIGENVALUES = {
+    "lambda_maximum": ("maximum", "λ_max"),
+    "lambda_median": ("median", "λ median"),
+    "lambda_quantile_10": ("quantile_10", "λ 10th percentile"),
+    "lambda_minimum": ("minimum", "λ_min"),
+    "floor": ("floor", "floor of the eigenvalues"),
+    "resolved_rank": ("resolved_rank", "resolved rank"),
+    "effective_rank": ("effective_rank", "effective rank"),
+}
+NUMBERS = {
+    "best": ("best", "best {}"),
+    "best_step": ("best_step", "step of the best {}"),
+    "seconds": ("training", "training [s]"),
+    "ntk_seconds": ("ntk", "spectra [s]"),
+    "memory": ("peak_memory", "peak memory [MiB]"),
+    "steps": ("steps", "steps"),
+    "learning_rate": ("lr", "learning rate"),
+    "lr_ratio": ("lr_ratio", "lr / lr_crit"),
+    "parameters": ("params_mlp+params_encoding", "parameters"),
+    "parameters_mlp": ("params_mlp", "parameters of the MLP"),
+    "parameters_encoding": ("params_encoding", "parameters of the encoding"),
+    **{
+        name if when == "end" else f"{when}.{name}": (f"{when}:{column}", f"{title} at the {when}")
+        for when in reversed(WHENS)
+        for name, (column, title) in EIGENVALUES.items()
+    },
+}
+"""Recorded numbers by the name that a user gives: columns of ``TaskBoard.cells``, and the title of
+an axis, "{}" the followed metric's."""
+RECORDED = [name for name in NUMBERS if "." not in name]
+PANELS = 8
+"""Tasks that are drawn at most."""
+LISTED = 20
+"""Tasks that a message names at most."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One encoding under settings that are the same all along, x ascending; arrays (n,)."""
+
+    encoding: str  # its label, without what x says
+    settings: str  # those that tell it from other lines of the encoding, such as "epochs=45"
+    x: np.ndarray  # means over cells, or places in ``Relation.places``
+    y: np.ndarray  # means over units; of eigenvalues geometric ones
+    low: np.ndarray
+    high: np.ndarray  # 95 % interval of the mean; NaN where there is none
+    units: np.ndarray  # seeds, or targets of a category
+
+
+@dataclass(frozen=True)
+class Relation:
+    """A number against a setting, on one task or category."""
+
+    task: str
+    title: str  # of the number, with its unit
+    lines: Sequence[Line]
+    places: Sequence[str]  # values of an x that is no number, in order; else empty
+
+
+@dataclass(frozen=True)
+class Against:
+    """What ``encbench plot`` draws."""
+
+    relations: Sequence[Relation]
+    notes: Sequence[str]  # what is left out, and what must not be compared
+
+
+def against(records: Sequence[StoredRecord], x: str, y: str, task: str | None = None) -> Against:
+    """How y depends on x on each task, a category counted as one.
+
+    Args:
+        records: of a results folder.
+        x: a setting ("training.lr"), a parameter ("encoding.levels", "task.side"), "seed", or a
+            name in ``FOLLOWS``.
+        y: a metric, or a name in ``NUMBERS``.
+        task: only tasks and categories of this label, or with this in their label.
+
+    Raises:
+        UsageError: there is no such x, y or task in these records, or y must not be compared.
+    """
+    values = [x_value(stored.record, x) for stored in records]
+    if all(value is None for value in values):
+        known = _names_of_x(records)
+        raise UsageError(
+            f"no cell has {x!r} for x; {did_you_mean(x, known)}What differs between these cells: "
+            f"{', '.join(name for name in known if _varies(records, name)) or 'nothing'}"
+        )
+    alike = [_without(stored, x) for stored in records]
+    groups = _chosen(boards(alike), task)
+    metrics = dict.fromkeys(metric.name for group in groups for metric in group.metrics)
+    if y not in metrics and y not in NUMBERS:
+        raise UsageError(
+            f"no cell has {y!r} for y; {did_you_mean(y, [*metrics, *NUMBERS])}Metrics here: "
+            f"{', '.join(metrics)}; recorded numbers: {', '.join(RECORDED)}"
+        )
+    cells = {
+        id(copy): _Cell(copy, stored, value)
+        for copy, stored, value in zip(alike, records, values, strict=True)
+    }
+    names = unique_labels(
+        {identity(c.encoding): c.encoding for c in (s.record.cell for s in alike)}
+    )
+    shown = [[cells[id(stored)] for stored in group.records] for group in groups]
+    found = [
+        _relation(group, group_cells, names, x, y)
+        for group, group_cells in zip(groups, shown, strict=True)
+        if y in NUMBERS or y in [metric.name for metric in group.metrics]
+    ]
+    drawn = [relation for relation in found if relation.lines]
+    if not drawn:
+        raise UsageError(f"nothing to draw: no cell that finished has both {x} and {y}")
+    return Against(drawn, _notes([cell for group in shown for cell in group], x, y))
+
+
+@dataclass(frozen=True)
+class _Cell:
+    alike: StoredRecord
+    """The record without what x says, so that cells of a line have equal encodings and tasks."""
+    stored: StoredRecord
+    value: Any
+    """Of x; None where the cell has none."""
+
+    def settings(self, x: str) -> dict[str, Any]:
+        """Those that x does not decide."""
+        decided = {x, *FOLLOWS.get(x, ())}
+        found = cell_settings(self.stored.record)
+        return {name: value for name, value in found.items() if name not in decided}
+
+
+def x_value(record: Record, x: str) -> Any:
+    """What a cell has for x; a list of one number counts as that number, None where there is
+    nothing."""
+    if x == "seed":
+        return record.cell.seed
+    if x == "learning_rate":
+        return record.learning_rate.value if record.learning_rate else None
+    if x in COUNTS:
+        parts = [COUNTS[x]] if COUNTS[x] else list(record.parameters)
+        return sum(record.parameters[part] for part in parts) if record.parameters else None
+    part, _, key = x.partition(".")
+    value = _parameters(record, part).get(key) if part in PARTS else cell_settings(record).get(x)
+    return value[0] if isinstance(value, list) and len(value) == 1 else value
+
+
+def _parameters(record: Record, part: str) -> Mapping[str, Any]:
+    reference: PluginRef = getattr(record.cell, part)
+    return reference.parameters
+
+
+def _names_of_x(records: Sequence[StoredRecord]) -> list[str]:
+    names = dict.fromkeys(["seed", *FOLLOWS])
+    for stored in records:
+        names |= dict.fromkeys(cell_settings(stored.record))
+        for part in PARTS:
+            names |= dict.fromkeys(f"{part}.{key}" for key in _parameters(stored.record, part))
+    return list(names)
+
+
+def _varies(records: Sequence[StoredRecord], name: str) -> bool:
+    return len({sorted_json(x_value(stored.record, name)) for stored in records} - {"null"}) > 1
+
+
+def _without(stored: StoredRecord, x: str) -> StoredRecord:
+    """The record as if its encoding or task had not the parameters that x names."""
+    part, _, key = ("encoding", "", "") if x in COUNTS else x.partition(".")
+    if part not in PARTS:
+        return StoredRecord(stored.record, stored.path, stored.files)
+    cell = stored.record.cell
+    reference: PluginRef = getattr(cell, part)
+    kept = {} if x in COUNTS else {k: v for k, v in reference.parameters.items() if k != key}
+    label = None if x in COUNTS else _label_without(reference.label, key)
+    changed = reference.model_copy(update={"parameters": kept, "label": label})
+    update: dict[str, Any] = {part: changed}
+    if part == "task":
+        # other data for each x are what is wanted here
+        update["data_hash"] = identity(changed)
+    record = stored.record.model_copy(update={"cell": cell.model_copy(update=update)})
+    return StoredRecord(record, stored.path, stored.files)
+
+
+def _label_without(label: str | None, key: str) -> str | None:
+    try:
+        name, asked = parse_selector(label or "")
+    except UsageError:
+        return label
+    asked.pop(key, None)
+    return format_selector(name, asked) if label else None
+
+
+def _chosen(board: Board, task: str | None) -> list[TaskBoard]:
+    if task is None:
+        found = board.groups
+    else:
+        every = [*board.categories, *board.tasks]
+        found = [one for one in every if one.label == task]
+        found = found or [group for group in board.groups if task in group.label]
+        found = found or [one for one in every if task in one.label]
+    labels = ", ".join(group.label for group in (found or board.groups)[:LISTED])
+    if not found:
+        near = did_you_mean(task, [group.label for group in board.groups])
+        raise UsageError(f"no task {task!r}; {near}Tasks here: {labels}")
+    if len(found) > PANELS:
+        raise UsageError(
+            f"{len(found)} tasks, of which {PANELS} can be drawn; choose with --task: {labels}"
+            f"{', …' if len(found) > LISTED else ''}"
+        )
+    return found
+
+
+def _relation(
+    group: TaskBoard, cells: Sequence[_Cell], names: Mapping[str, str], x: str, y: str
+) -> Relation:
+    number, title = _number(group, y)
+    geometric = NUMBERS[y][0].rpartition(":")[2] in OVER_DECADES if y in NUMBERS else False
+    values = [cell.value for cell in cells]
+    places = _places(values)
+    table = group.cells[["status", "unit", "repeat"]].assign(
+        encoding=text_series(names[identity(cell.alike.record.cell.encoding)] for cell in cells),
+        settings=text_series(sorted_json(cell.settings(x)) for cell in cells),
+        entry=text_series(_point(cell, x) for cell in cells),
+        x=[_place(value, places) for value in values],
+        number=np.log(number) if geometric else number,
+    )
+    table = table[(table["status"] == "ok") & table["x"].notna() & table["number"].notna()]
+    keys = dict.fromkeys(
+        key
+        for _, texts in table.groupby("encoding")["settings"].unique().items()
+        for key in differing(map(json.loads, texts))
+    )
+    lines = []
+    for (encoding, settings), cells_of_line in table.groupby(["encoding", "settings"], sort=False):
+        points = cells_of_line.groupby("entry", sort=False)["x"].mean().sort_values(kind="stable")
+        found = intervals(cube(cells_of_line, "number", list(points.index)).values)
+        means = np.array([[one.mean, one.low, one.high] for one in found])
+        drawn = np.isfinite(means[:, 0])
+        y_low_high = (np.exp(means) if geometric else means)[drawn]
+        units = np.array([one.units for one in found])[drawn]
+        told = [
+            f"{key.partition('.')[2]}={value}"
+            for key, value in json.loads(settings).items()
+            if key in keys
+        ]
+        name = str(encoding), ", ".join(told)
+        y_mean, low, high = y_low_high.T
+        lines.append(Line(*name, points.to_numpy()[drawn], y_mean, low, high, units))
+    lines.sort(key=lambda line: (natural(line.encoding), natural(line.settings)))
+    return Relation(group.label, title, [line for line in lines if len(line.x)], places)
+
+
+def _number(group: TaskBoard, y: str) -> tuple[np.ndarray, str]:
+    """Values (cells,), NaN where there is none, and their title."""
+    metric = next((metric for metric in group.metrics if metric.name == y), None)
+    if metric is None:
+        columns, title = NUMBERS[y]
+        found = sum(group.cells[name] for name in columns.split("+"))
+        number = np.asarray(found, dtype=np.float64)
+        return number / 2**20 if y == "memory" else number, title.format(group.primary.title)
+    met = conditions_met(group.cells, metric)
+    if len(met) > 1:
+        raise UsageError(
+            f"values of {y} on {group.label} were taken under different conditions, "
+            f"{' and '.join(sorted(met))}, and must not be compared; choose another y"
+        )
+    return group.cells[f"metric:{y}"].to_numpy(dtype=np.float64), metric.heading
+
+
+def _point(cell: _Cell, x: str) -> str:
+    """Equal for cells that differ in their seed and target alone."""
+    if x not in FOLLOWS:
+        return sorted_json(cell.value)
+    record = cell.stored.record
+    return f"{identity(record.cell.encoding)}{sorted_json(cell_settings(record))}"
+
+
+def _places(values: Sequence[Any]) -> list[str]:
+    """The different values in order where some are no numbers; else nothing."""
+    known = [value for value in values if value is not None]
+    if all(isinstance(value, int | float) and not isinstance(value, bool) for value in known):
+        return []
+    return sorted({_text(value) for value in known}, key=natural)
+
+
+def _place(value: Any, places: Sequence[str]) -> float:
+    if value is None:
+        return math.nan
+    return float(places.index(_text(value)) if places else value)
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else sorted_json(value)
+
+
+def _notes(cells: Sequence[_Cell], x: str, y: str) -> list[str]:
+    """Sentences on what is not drawn, and on what is drawn and must not be compared."""
+    statuses = Counter(cell.stored.record.status for cell in cells)
+    notes = [
+        f"{_cells(count)} left out: {status.replace('_', ' ')}."
+        for status, count in statuses.most_common()
+        if status != "ok"
+    ]
+    if without := sum(cell.value is None for cell in cells):
+        notes.append(f"{_cells(without)} left out: no {x}.")
+    rates = [cell.stored.record.learning_rate for cell in cells]
+    if halved := sum(bool(rate and rate.halvings) for rate in rates):
+        notes.append(f"{_cells(halved)} trained at a lower rate than asked, for it diverged.")
+    ran_on = machines([cell.stored for cell in cells])
+    if y in ("seconds", "ntk_seconds", "memory") and len(ran_on) > 1:
+        notes.append(f"Times and memory of {len(ran_on)} machines must not be compared.")
+    return notes
+
+
+def _cells(count: int) -> str:
+    return f"{count} cell{'s' * (count > 1)}"

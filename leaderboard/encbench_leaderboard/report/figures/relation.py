@@ -1,0 +1,117 @@
+"""A number against a setting, a line an encoding."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Literal, get_args
+
+import numpy as np
+
+from encbench.errors import UsageError
+from encbench.results.tabular import Chunk, ExportColumn
+from encbench_leaderboard.board.against import Against, Line, Relation
+from encbench_leaderboard.report.blocks import Axis, Figure, Panel, Series
+from encbench_leaderboard.report.format import plain
+
+Style = Literal["solid", "dashed", "dotted", "thin"]
+STYLES: tuple[Style, ...] = get_args(Style)
+TICKS = 12
+"""Different values of x up to which a log axis marks each."""
+
+
+def relation_figure(found: Against, x: str, *, log_x: bool = False, log_y: bool = False) -> Figure:
+    """A panel a task and a colour an encoding; a style of line for what else tells lines apart, or
+    a colour a line where there are too many styles.
+
+    Raises:
+        UsageError: a value cannot stand on a log axis.
+    """
+    lines = [line for relation in found.relations for line in relation.lines]
+    settings = list(dict.fromkeys(line.settings for line in lines))
+    styles: dict[str, Style] = (
+        dict(zip(settings, STYLES, strict=False)) if len(settings) <= len(STYLES) else {}
+    )
+    names = list(dict.fromkeys(_name(line, styles) for line in lines))
+    panels = [_panel(relation, x, styles, log_x, log_y) for relation in found.relations]
+    if len(panels) == 1:
+        panels = [Panel(panels[0].x, panels[0].y, panels[0].series)]
+    return Figure(
+        "relation",
+        f"{found.relations[0].title} against {x}",
+        f"Mean and 95 % interval over seeds or targets. {plain(' '.join(found.notes))}".strip(),
+        lambda: panels,
+        {name: name for name in names},
+        {style: text for text, style in styles.items()} if len(styles) > 1 else {},
+    )
+
+
+def relation_table(found: Against, x: str, y: str) -> tuple[list[ExportColumn], Iterator[Chunk]]:
+    """The numbers drawn, for ``encbench.results.tabular.write_table``: a row a point."""
+    texts = any(relation.places for relation in found.relations)
+    columns = [
+        *(ExportColumn(name, "text") for name in ("task", "encoding", "settings")),
+        ExportColumn(x, "text" if texts else "number"),
+        *(ExportColumn(name, "number") for name in (y, f"{y}.low", f"{y}.high")),
+        ExportColumn("n", "integer"),
+    ]
+    return columns, (
+        [
+            *([text] * len(line.x) for text in (relation.task, line.encoding, line.settings)),
+            [relation.places[int(place)] for place in line.x]
+            if relation.places
+            else line.x.tolist(),
+            *(_missing(values) for values in (line.y, line.low, line.high)),
+            line.units.tolist(),
+        ]
+        for relation in found.relations
+        for line in relation.lines
+    )
+
+
+def _missing(values: np.ndarray) -> list[float | None]:
+    return [None if np.isnan(value) else value for value in values.tolist()]
+
+
+def _name(line: Line, styles: Mapping[str, Style]) -> str:
+    separate = line.settings and not styles
+    return f"{line.encoding} · {line.settings}" if separate else line.encoding
+
+
+def _panel(
+    relation: Relation, x: str, styles: Mapping[str, Style], log_x: bool, log_y: bool
+) -> Panel:
+    series = [
+        Series(
+            _name(line, styles),
+            line.x,
+            line.y,
+            style=styles.get(line.settings, "solid"),
+            label=line.settings,
+            low=line.low,
+            high=line.high,
+            marks=True,
+        )
+        for line in relation.lines
+    ]
+    values = np.unique(np.concatenate([line.x for line in relation.lines] or [np.empty(0)]))
+    ticks: Sequence[tuple[float, str]] = list(enumerate(relation.places))
+    if log_x and not ticks and len(values) <= TICKS:
+        ticks = [(value, f"{value:g}") for value in values.tolist()]
+    if log_x and relation.places:
+        raise UsageError(f"{x} is no number ({', '.join(relation.places)}): leave out --logx")
+    for name, log, drawn in (("x", log_x, values), ("y", log_y, [v for s in series for v in s.y])):
+        if log and min(drawn, default=1) <= 0:
+            raise UsageError(
+                f"a logarithmic {name} axis needs values above 0, got {min(drawn):g}; "
+                f"leave out --log{name}"
+            )
+    return Panel(
+        Axis(
+            x.replace("learning_rate", "learning rate"),
+            "log" if log_x else "linear",
+            ticks=tuple(ticks),
+        ),
+        Axis(relation.title, "log" if log_y else "linear"),
+        series,
+        relation.task,
+    )

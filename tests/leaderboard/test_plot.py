@@ -1,0 +1,229 @@
+"""``encbench plot``: numbers against settings, a line an encoding."""
+
+from __future__ import annotations
+
+import csv
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from encbench_leaderboard.board.against import Against, Line, against
+from encbench_leaderboard.plot import plot_against
+from encbench_leaderboard.report.figures.relation import STYLES, relation_figure
+from encbench_leaderboard.statistics.intervals import intervals
+
+from encbench.contracts.metric import MetricValue
+from encbench.errors import UsageError
+from encbench.results.records import LearningRate, StoredRecord
+from tests.leaderboard.results import Results, diverged
+
+
+def changed(stored: StoredRecord, part: str, **update: Any) -> StoredRecord:
+    """The record with a part of its cell changed, as if it had been run so."""
+    cell = stored.record.cell
+    of_part = getattr(cell, part).model_copy(update=update)
+    cell = cell.model_copy(update={part: of_part})
+    return StoredRecord(stored.record.model_copy(update={"cell": cell}), stored.path)
+
+
+def with_levels(stored: StoredRecord, levels: Any) -> StoredRecord:
+    parameters = {"levels": levels, "convention": "paper"}
+    return changed(stored, "encoding", parameters=parameters, label=f"ffe:levels={levels}")
+
+
+def only(found: Against) -> list[Line]:
+    (relation,) = found.relations
+    return list(relation.lines)
+
+
+def test_a_line_has_the_mean_and_interval_over_seeds(results: Results) -> None:
+    values = {0.5: (20.0, 22.0, 24.0), 2.0: (30.0, 31.0, 35.0)}
+    for factor, of_seeds in values.items():
+        for seed, psnr in enumerate(of_seeds):
+            results.add("ffe", psnr=psnr, seed=seed, training={"lr_factor": factor})
+    (line,) = only(against(results.store.records(), "training.lr_factor", "psnr"))
+    expected = intervals(np.array(list(values.values()))[:, :, None])
+    assert (line.encoding, line.settings) == ("ffe", "")
+    assert line.x.tolist() == [0.5, 2.0]
+    assert line.y.tolist() == [one.mean for one in expected] == [22.0, 32.0]
+    assert line.low.tolist() == [one.low for one in expected]
+    assert line.high.tolist() == [one.high for one in expected]
+    assert line.units.tolist() == [3, 3]
+
+
+def test_over_targets_each_target_counts_once(results: Results) -> None:
+    records = []
+    for place, image in enumerate(("cat", "dog")):
+        for seed in (0, 1):
+            stored = results.add(psnr=30.0 + 2 * place + seed, seed=seed)
+            stored = changed(
+                stored, "task", parameters={"image": image}, label=f"image:image={image}"
+            )
+            cell = stored.record.cell.model_copy(update={"data_hash": image})
+            records.append(
+                StoredRecord(stored.record.model_copy(update={"cell": cell}), stored.path)
+            )
+    found = against(records, "training.lr_factor", "psnr")
+    (line,) = only(found)
+    assert found.relations[0].task == "image:image=*"
+    assert (line.y.tolist(), line.units.tolist()) == ([31.5], [2])
+
+
+def test_what_x_says_is_left_out_of_a_lines_name(results: Results) -> None:
+    records = [with_levels(results.add("ffe", psnr=20.0 + levels), levels) for levels in (16, 4, 8)]
+    (line,) = only(against([*records, results.add("identity")], "encoding.levels", "psnr"))
+    assert line.encoding == "ffe"
+    assert (line.x.tolist(), line.y.tolist()) == ([4, 8, 16], [24.0, 28.0, 36.0])
+    found = against(records, "parameters", "psnr")
+    assert [line.encoding for line in only(found)] == ["ffe"]
+
+
+def test_other_settings_that_vary_make_lines_of_their_own(results: Results) -> None:
+    for epochs in (15, 45):
+        for factor in (1.0, 2.0):
+            results.add("ffe", training={"lr_factor": factor, "epochs": epochs})
+    results.add("mpe", training={"lr_factor": 1.0, "epochs": 15})
+    found = against(results.store.records(), "training.lr_factor", "psnr")
+    names = [(line.encoding, line.settings) for line in only(found)]
+    assert names == [("ffe", "epochs=15"), ("ffe", "epochs=45"), ("mpe", "epochs=15")]
+    figure = relation_figure(found, "training.lr_factor")
+    assert list(figure.legend) == ["ffe", "mpe"]
+    assert list(figure.styles) == list(STYLES[:2])
+    (panel,) = figure.panels
+    assert [series.entry for series in panel.series] == ["ffe", "ffe", "mpe"]
+
+
+def test_a_rate_is_the_mean_of_the_rates_used(results: Results) -> None:
+    for seed, rate in enumerate((10.0, 14.0)):
+        used = LearningRate(value=rate, critical=10.0, rule="auto", halvings=seed)
+        results.add("ffe", seed=seed, psnr=30.0 + seed, learning_rate=used)
+    found = against(results.store.records(), "learning_rate", "psnr")
+    (line,) = only(found)
+    assert (line.x.tolist(), line.y.tolist()) == ([12.0], [30.5])
+    assert found.notes == ["1 cell trained at a lower rate than asked, for it diverged."]
+
+
+def test_cells_that_did_not_finish_or_have_no_x_are_counted(results: Results) -> None:
+    results.add("ffe", training={"lr_factor": 1.0})
+    results.add("ffe", training={"lr_factor": 2.0}, status="diverged", error=diverged(3))
+    results.add("ffe", training={"lr": 1.0})
+    found = against(results.store.records(), "training.lr_factor", "psnr")
+    assert [line.x.tolist() for line in only(found)] == [[1.0]]
+    assert found.notes == [
+        "1 cell left out: diverged.",
+        "1 cell left out: no training.lr_factor.",
+    ]
+
+
+def test_eigenvalues_have_geometric_means(results: Results) -> None:
+    for seed in (0, 1):
+        results.add("ffe", seed=seed, decades=8.0 + seed)
+    spectra = [stored.record.spectra for stored in results.store.records()]
+    medians = [s.median for each in spectra for s in each if s.when == "start"]
+    (line,) = only(against(results.store.records(), "training.epochs", "start.lambda_median"))
+    assert line.y[0] == pytest.approx(math.sqrt(math.prod(medians)), rel=1e-12)
+    assert line.low[0] < line.y[0] < line.high[0]
+
+
+def test_x_that_is_no_number_has_places(results: Results) -> None:
+    for optimizer in ("sgd", "adam"):
+        results.add("ffe", training={"optimizer": optimizer})
+    found = against(results.store.records(), "training.optimizer", "seconds")
+    assert found.relations[0].places == ["adam", "sgd"]
+    (panel,) = relation_figure(found, "training.optimizer").panels
+    assert panel.x.ticks == ((0, "adam"), (1, "sgd"))
+    with pytest.raises(UsageError, match=r"is no number .*leave out --logx"):
+        relation_figure(found, "training.optimizer", log_x=True)
+
+
+def test_a_parameter_of_the_task_can_be_x(results: Results) -> None:
+    records = []
+    for side in (16, 32):
+        stored = results.add(psnr=float(side))
+        parameters = {"image": "cat", "side": side}
+        label = f"image:image=cat,side={side}"
+        stored = changed(stored, "task", parameters=parameters, label=label)
+        cell = stored.record.cell.model_copy(update={"data_hash": label})
+        records.append(StoredRecord(stored.record.model_copy(update={"cell": cell}), stored.path))
+    found = against(records, "task.side", "psnr")
+    (line,) = only(found)
+    assert found.relations[0].task == "image:image=cat"
+    assert (line.x.tolist(), line.y.tolist()) == ([16, 32], [16.0, 32.0])
+
+
+def test_each_task_has_a_panel_and_a_filter_chooses(results: Results) -> None:
+    for task in ("image:image=cat", "image:image=dog", "other"):
+        results.add(task=task)
+    records = results.store.records()
+    assert [r.task for r in against(records, "seed", "psnr").relations] == [
+        "image:image=cat",
+        "image:image=dog",
+        "other",
+    ]
+    assert [r.task for r in against(records, "seed", "psnr", "dog").relations] == [
+        "image:image=dog"
+    ]
+    with pytest.raises(UsageError, match="no task 'othr'; did you mean 'other'"):
+        against(records, "seed", "psnr", "othr")
+    for number in range(6):
+        results.add(task=f"more {number}")
+    with pytest.raises(
+        UsageError, match="9 tasks, of which 8 can be drawn; choose with --task: im"
+    ):
+        against(results.store.records(), "seed", "psnr")
+
+
+def test_names_that_are_not_there_get_the_nearest(results: Results) -> None:
+    for factor in (1.0, 2.0):
+        results.add("ffe", training={"lr_factor": factor})
+    records = results.store.records()
+    with pytest.raises(
+        UsageError, match=r"did you mean 'training.lr_factor'.*: training.lr_factor$"
+    ):
+        against(records, "lr_factor", "psnr")
+    with pytest.raises(UsageError, match=r"did you mean 'psnr'.* Metrics here: psnr, ms_ssim; rec"):
+        against(records, "training.lr_factor", "pnsr")
+    with pytest.raises(UsageError, match="nothing to draw: no cell that finished has both"):
+        against([results.add("ffe", points=0)], "seed", "lambda_median")
+
+
+def test_values_under_different_conditions_are_not_compared(results: Results) -> None:
+    for seed, scales in enumerate((3, 4)):
+        value = MetricValue(value=0.9, details={"scales": scales})
+        results.add("ffe", seed=seed, metrics={"ms_ssim": value}, curve="ms_ssim")
+    with pytest.raises(UsageError, match="conditions, scales = 3 and scales = 4, and must not"):
+        against(results.store.records(), "seed", "ms_ssim")
+
+
+def test_a_log_axis_refuses_what_is_not_above_zero(results: Results) -> None:
+    found = against([results.add("ffe", psnr=-1.0)], "seed", "psnr")
+    with pytest.raises(UsageError, match="logarithmic y axis needs values above 0, got -1; leave"):
+        relation_figure(found, "seed", log_y=True)
+
+
+def test_the_verb_draws_and_writes_the_numbers(
+    results: Results, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for factor in (0.5, 2.0):
+        for seed in (0, 1):
+            results.add("ffe", psnr=20 + factor + seed, seed=seed, training={"lr_factor": factor})
+    x = "training.lr_factor"
+    data = tmp_path / "numbers.csv"
+    for suffix in ("png", "svg", "pdf"):
+        out = tmp_path / f"made/plot.{suffix}"
+        plot_against(results.directory, x, output=out, data=data, log_x=True, title="a $ b $")
+        assert out.stat().st_size > 1000
+    plot_against(results.directory, x)
+    assert (results.directory / f"psnr-against-{x}.png").exists()
+    assert "wrote" in capsys.readouterr().out
+    with data.open() as file:
+        first, second = csv.DictReader(file)
+    assert first["encoding"] == second["encoding"] == "ffe"
+    assert (first[x], first["psnr"], first["n"], second[x]) == ("0.5", "21.0", "2", "2.0")
+    assert float(first["psnr.low"]) < 21.0 < float(first["psnr.high"])
+    with pytest.raises(
+        UsageError, match=r"plot.gif: expected a name that ends in .png, .svg, .pdf"
+    ):
+        plot_against(results.directory, x, output=Path("plot.gif"))

@@ -1,0 +1,150 @@
+"""Encodings are sized to a number of parameters, and have that number when they are built."""
+
+import logging
+
+import pytest
+import torch
+
+from encbench import CoordinateMLP, Encoding, plan
+from encbench.errors import PluginError, SuiteError
+from encbench.plugins.parameters import validate_parameters
+from encbench.plugins.registry import default_registry
+from encbench.suite.budget import TOLERANCE, Sizing, dimensions, sized
+from encbench.suite.config import NetworkConfig, PluginRef, cell_key
+from encbench.suite.file import Suite, override
+from tests.sample_plugin import Scaled, Wave, module, registry_of
+
+REGISTRY = default_registry()
+OFFERS = {offer.name: offer for offer in REGISTRY.offers("encoding")}
+CASES = [
+    (name, dim)
+    for name, offer in OFFERS.items()
+    for dim in (2, 3)
+    if offer.load().min_dim <= dim <= offer.load().max_dim
+]
+ASKED = {
+    "composite": {"parts": ["ffe@0", "grid:resolution=8"]},
+    "densegrid": {"levels": 4, "base_resolution": 4},
+}
+"""Of encodings that cannot be as small as the budget under their other defaults."""
+
+
+def size(name, dim, budget, width=16, **given):
+    cls = OFFERS[name].load()
+    parameters = validate_parameters("encoding", name, cls, given)
+    reference = PluginRef(name=name, distribution="encbench", version="1", parameters=parameters)
+    return sized(cls, reference, NetworkConfig(width=width, depth=2), (dim, 3), budget)
+
+
+def built(name, dim, sizing):
+    model = CoordinateMLP(OFFERS[name].load()(dim, **sizing.parameters), 3, sizing.width, 2)
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+@pytest.mark.parametrize(("name", "dim"), CASES)
+def test_every_encoding_has_the_number_of_parameters_that_was_promised(name, dim):
+    budget = 6_000
+    sizing = size(name, dim, budget, **ASKED.get(name, {}))
+    assert built(name, dim, sizing) == sizing.count
+    assert abs(sizing.count - budget) <= TOLERANCE * budget
+    assert set(sizing.chosen) <= {*OFFERS[name].load().size_parameters, "width"}
+
+
+def test_an_encoding_with_a_table_keeps_its_network():
+    assert size("mpe", 2, 20_000, resolutions=[8]).chosen == {"resolutions": [99]}
+    # in proportion
+    assert size("mpe", 2, 20_000, resolutions=[8, 32]).chosen == {"resolutions": [24, 96]}
+    assert size("grid", 2, 20_000).chosen == {"resolution": 70}
+
+
+def test_without_a_table_the_networks_width_is_chosen():
+    for name in ("identity", "ffe", "siren"):
+        assert size(name, 2, 20_000).chosen.keys() == {"width"}
+
+
+def test_where_the_network_alone_has_more_its_width_is_chosen():
+    sizing = size("mpe", 2, 5_000, width=512, resolutions=[8])
+    assert sizing.chosen == {"width": 65}
+    assert sizing.parameters["resolutions"] == [8]
+
+
+def test_a_size_in_powers_of_two_is_helped_by_a_finer_one():
+    given = {"levels": 8, "max_resolution": 256, "log2_hashmap_size": 12}
+    sizing = size("hashgrid", 3, 24_000, **given)
+    assert sizing.chosen == {"log2_hashmap_size": 11, "levels": 6}
+    # a table for all vertices cannot grow, and then the finest grid does
+    sizing = size("hashgrid", 2, 60_000, **given | {"max_resolution": 32})
+    assert sizing.chosen.keys() == {"log2_hashmap_size", "max_resolution"}
+    assert sizing.parameters["log2_hashmap_size"] < 20
+
+
+def test_what_cannot_be_reached_is_refused_with_what_is_nearest():
+    with pytest.raises(SuiteError, match=r"cannot have 40 param.* nearest is 33 param.*width=3;"):
+        size("identity", 2, 40)
+
+
+def test_planned_cells_are_ordinary_ones_of_the_chosen_sizes(caplog):
+    suite = Suite(
+        encodings=["mpe:resolutions=[8]", "ffe:levels=2"],
+        tasks=["image:side=8"],
+        network=NetworkConfig(width=8, depth=1),
+        budget={"parameters": "2k"},
+    )
+    with caplog.at_level(logging.INFO, "encbench"):
+        mpe, ffe = plan(suite, REGISTRY)
+    resolutions = mpe.encoding.parameters["resolutions"]
+    assert f"mpe:resolutions=[8]: 1,989 parameters with resolutions={resolutions}" in caplog.text
+    assert mpe.encoding.label == f"mpe:resolutions={resolutions}".replace(" ", "")
+    assert (mpe.network.width, ffe.encoding.label) == (8, "ffe:levels=2")
+    plain = Suite(
+        encodings=[f"mpe:resolutions={resolutions}"],
+        tasks=["image:side=8"],
+        network=NetworkConfig(width=8, depth=1),
+    )
+    assert [cell_key(mpe)] == [cell_key(cell) for cell in plan(plain, REGISTRY)]
+    again = Suite.model_validate(suite.as_asked())
+    assert [cell_key(cell) for cell in plan(again, REGISTRY)] == [cell_key(mpe), cell_key(ffe)]
+
+
+def test_a_budget_can_be_swept(registry, suite):
+    swept = override(suite, {"budget": {"parameters": {"sweep": ["1k", 4000]}}})
+    small, large = plan(swept, registry)
+    assert small.network.width < large.network.width
+    assert swept.as_asked()["budget"] == {"parameters": {"sweep": ["1k", 4000]}}
+
+
+@pytest.mark.parametrize(
+    ("budget", "words"),
+    [("many", "'many': expected an integer"), (0, "greater than or equal"), (-1, "greater than")],
+)
+def test_a_wrong_budget_is_one_line(suite, budget, words):
+    with pytest.raises(SuiteError, match=f"budget.parameters = .*{words}"):
+        override(suite, {"budget": {"parameters": budget}})
+
+
+def test_outputs_that_only_the_data_tell_are_read(suite):
+    class Late(Wave):
+        out_dim = property(lambda self: 1)
+
+    assert dimensions(Wave, {}, "wave") == dimensions(Late, {}, "wave") == (1, 1)
+    with pytest.raises(SuiteError, match="outputs of 'wave', whose data cannot be read: OSError:"):
+        dimensions(Late, {"broken": True}, "wave")
+
+
+def test_an_encoding_that_cannot_be_built_without_memory_is_named(suite):
+    class Reads(Scaled):
+        def __init__(self, in_dim: int) -> None:
+            super().__init__(in_dim)
+            torch.ones(1).item()
+
+    registry = registry_of(ours=module(encodings={"scaled": Reads}, tasks={"wave": Wave}))
+    with pytest.raises(PluginError, match="encoding 'scaled' of ours cannot be built without mem"):
+        plan(override(suite, {"budget": {"parameters": 500}}), registry)
+
+
+def test_sizes_that_are_declared_are_parameters():
+    for name, offer in OFFERS.items():
+        cls: type[Encoding] = offer.load()
+        names = validate_parameters("encoding", name, cls, {})
+        assert set(cls.size_parameters) <= names.keys(), name
+    assert str(Sizing(1200, {}, 8)) == "1,200 parameters with the sizes given"
