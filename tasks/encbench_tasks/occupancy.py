@@ -65,7 +65,7 @@ class OccupancyTask(Task):
     # bare coordinates do not learn in as many steps of plain gradient descent
     training: ClassVar[Mapping[str, Any]] = {"optimizer": "adam", "batch_size": 1024, "epochs": 8}
     loss: ClassVar[Literal["mse", "bce"]] = "bce"
-    curve: ClassVar[str] = "iou"
+    curve = "iou"
 
     def __init__(
         self,
