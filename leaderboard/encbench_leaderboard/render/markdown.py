@@ -23,6 +23,7 @@ from encbench_leaderboard.report.blocks import (
     Section,
     Table,
     Text,
+    Value,
 )
 from encbench_leaderboard.report.format import MISSING, code, plain, plural
 
@@ -167,7 +168,7 @@ def _rows(columns: Sequence[Column], rows: Sequence[Row]) -> str:
     kinds = [column.kind for column in columns]
     text: str = tabulate(
         [
-            [_value(value.text, kind) for value, kind in zip(row.values, kinds, strict=True)]
+            [_value(value, kind) for value, kind in zip(row.values, kinds, strict=True)]
             for row in rows
         ],
         headers=[_cell(column.title) for column in columns],
@@ -178,8 +179,11 @@ def _rows(columns: Sequence[Column], rows: Sequence[Row]) -> str:
     return text
 
 
-def _value(text: str, kind: str) -> str:
-    return code(text) if kind == "code" and text != MISSING else _cell(text)
+def _value(value: Value, kind: str) -> str:
+    if value.emphasis:
+        rest = value.text.removeprefix(value.emphasis)
+        return f"*{_cell(value.emphasis)}*{_cell(rest)}"
+    return code(value.text) if kind == "code" and value.text != MISSING else _cell(value.text)
 
 
 def _cell(text: str) -> str:

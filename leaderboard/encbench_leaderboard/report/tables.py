@@ -13,6 +13,7 @@ import numpy as np
 
 from encbench.results.records import SpectrumSummary
 from encbench_leaderboard.board.cells import WHENS, cell_settings, differing
+from encbench_leaderboard.board.no_network import without_network
 from encbench_leaderboard.board.overview import Overview
 from encbench_leaderboard.board.table import TaskBoard
 from encbench_leaderboard.board.theorem import AgainstPlain, against_plain
@@ -27,6 +28,7 @@ from encbench_leaderboard.report.columns import (
     described,
     fill,
     metric_column,
+    no_network_values,
     numbers,
     spectrum_columns,
     standings_columns,
@@ -50,7 +52,8 @@ def standings_table(
     details: Callable[[Standing], Callable[[], Sequence[Block]]] = lambda row: tuple,
 ) -> Table:
     """The leaderboard of a task, best first, what did not finish at the bottom; columns without any
-    value are left out. ``details`` gives what builds the details of a row."""
+    value are left out. Methods without a network stand where their value falls, without a rank.
+    ``details`` gives what builds the details of a row."""
     quality = [metric_column(metric) for metric in task.metrics[:2]]
     always = ("rank", "encoding", "status", quality[0])
     first = ("rank", "encoding", *quality, "parameters", "seconds")
@@ -69,6 +72,9 @@ def standings_table(
         )
         for row, of_row in zip(task.rows, zip(*values, strict=True), strict=True)
     ]
+    # from below, so that the places above stay
+    for method in reversed(without_network(task)):
+        rows.insert(method.above, Row(no_network_values(task, method, columns)))
     targets = f" ({task.cells['unit'].nunique()} targets)" if task.targets else ""
     return Table("standings", columns, rows, f"{task.label}{targets}")
 
