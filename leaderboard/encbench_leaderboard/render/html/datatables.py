@@ -122,8 +122,8 @@ def _row(row: Row, columns: Sequence[Column], entries: Entries, openable: bool) 
 def cell_html(column: Column, value: Value, row: Row, entries: Entries) -> Markup:
     """A value as it is shown: labels with their colour, an interval under its mean."""
     if value.emphasis:
-        rest = value.text.removeprefix(value.emphasis)
-        return Markup("<em>{}</em>{}").format(value.emphasis, rest)
+        plain = value.text.removeprefix(value.emphasis)
+        return Markup("<em>{}</em>{}").format(value.emphasis, plain)
     if column.kind == "code":
         mark = Markup("")
         if row.entry is not None:
