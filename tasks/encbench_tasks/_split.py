@@ -52,8 +52,8 @@ def trained_pixels(
     """(height, width): whether a pixel is trained on.
 
     "checker": where row + column is even. "random": round(fraction · pixels) of them, drawn
-    without replacement. "grid": every ``stride``-th row and column, equally far from both borders
-    but for half a pixel.
+    without replacement. "grid": every ``stride``-th row and column, whose distances from opposite
+    borders differ by at most a pixel.
 
     Raises:
         DataError: no pixel is trained on, or none is held out.

@@ -12,7 +12,6 @@ from typing import Any, Generic, TypeVar
 
 from encbench.results.records import Record, StoredRecord
 from encbench_leaderboard.board.cells import MetricInfo
-from encbench_leaderboard.board.no_network import NoNetwork
 from encbench_leaderboard.board.table import TaskBoard, conditions_met, metric_conditions
 from encbench_leaderboard.report.blocks import Column, Row, Table, Value
 from encbench_leaderboard.report.format import (
@@ -178,19 +177,6 @@ def standings_columns(task: TaskBoard) -> list[Source[Standing]]:
         numbers("lr_ratio", "lr / lr_crit", itemgetter("lr_ratio"), significant),
         texts("status", "status", lambda row: _status(task.of_entry(row["entry"]))),
     ]
-
-
-def no_network_values(task: TaskBoard, method: NoNetwork, columns: Sequence[Column]) -> list[Value]:
-    """The row of a method without a network, for some of ``standings_columns``."""
-    found = {
-        "encoding": Value(f"no network: {method.name}", emphasis="no network"),
-        "parameters": Value("0", 0),
-    }
-    for metric in task.metrics:
-        value = method.values.get(metric.name, math.nan)
-        if not math.isnan(value):
-            found[metric_column(metric)] = Value(fixed(value, digits(metric)), value)
-    return [found.get(column.name, NO_VALUE) for column in columns]
 
 
 def spectrum_columns(when: str) -> list[Source[Standing]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -13,7 +14,7 @@ import numpy as np
 
 from encbench.results.records import SpectrumSummary
 from encbench_leaderboard.board.cells import WHENS, cell_settings, differing
-from encbench_leaderboard.board.no_network import without_network
+from encbench_leaderboard.board.no_network import NoNetwork, without_network
 from encbench_leaderboard.board.overview import Overview
 from encbench_leaderboard.board.table import TaskBoard
 from encbench_leaderboard.board.theorem import AgainstPlain, against_plain
@@ -28,7 +29,6 @@ from encbench_leaderboard.report.columns import (
     described,
     fill,
     metric_column,
-    no_network_values,
     numbers,
     spectrum_columns,
     standings_columns,
@@ -74,9 +74,22 @@ def standings_table(
     ]
     # from below, so that the places above stay
     for method in reversed(without_network(task)):
-        rows.insert(method.above, Row(no_network_values(task, method, columns)))
+        rows.insert(method.above, Row(_no_network(task, method, columns)))
     targets = f" ({task.cells['unit'].nunique()} targets)" if task.targets else ""
     return Table("standings", columns, rows, f"{task.label}{targets}")
+
+
+def _no_network(task: TaskBoard, method: NoNetwork, columns: Sequence[Column]) -> list[Value]:
+    """The row of a method without a network, for some of ``standings_columns``."""
+    found = {
+        "encoding": Value(f"no network: {method.name}", emphasis="no network"),
+        "parameters": Value("0", 0),
+    }
+    for metric in task.metrics:
+        value = method.values.get(metric.name, math.nan)
+        if not math.isnan(value):
+            found[metric_column(metric)] = Value(fixed(value, digits(metric)), value)
+    return [found.get(column.name, NO_VALUE) for column in columns]
 
 
 def overview_table(found: Overview) -> Table:
