@@ -198,7 +198,7 @@ class _CellRun:
             self.arrays.update(outcome.arrays)
             self.record.metrics = self._metrics(outcome.comparisons)
             self.record.baselines = {
-                bounded(name, 100): self._metrics(comparisons)
+                bounded(" ".join(str(name).split()), 100): self._metrics(comparisons)
                 for name, comparisons in outcome.baselines.items()
             }
 
