@@ -43,11 +43,13 @@ def dynamics(
 
     Trains by full-batch gradient descent and compares the loss with what the kernel at
     initialization predicts. A wide network at a small learning rate follows the prediction; at
-    the learning rates of practice the two part, and the plot says where.
+    the learning rates of practice the two part, and the plot says where. Of a task with a split,
+    the loss at the points that are held out is shown, too.
 
     \b
     Examples:
       encbench dynamics
+      encbench dynamics -t image:image=chelsea,side=24,split=checker
       encbench dynamics -e mpe:resolutions=[16] --factor 0.01 --factor 2 --width 4096 -o results/d
     """
     # torch takes seconds, which `encbench dynamics --help` does without
@@ -75,7 +77,11 @@ def dynamics(
         found = compare_dynamics(
             model, target, factors, steps, streams.generator("data"), lambda step: bars.advance(bar)
         )
-    table = plain_table("lr / lr_crit", "lr", "loss at 0", "measured", "predicted", "10 % apart at")
+    held_out = found[0].held_out is not None
+    table = plain_table(
+        *("lr / lr_crit", "lr", "loss at 0", "measured", "predicted", "10 % apart at"),
+        *(("held out: measured", "held out: predicted") if held_out else ()),
+    )
     for column in table.columns:
         column.justify = "right"
     for item in found:
@@ -86,6 +92,11 @@ def dynamics(
             f"{item.measured[-1]:.3e}",
             f"{item.predicted[-1]:.3e}",
             "never" if item.parted is None else f"step {item.parted}",
+            *(
+                f"{curve[-1]:.3e}"
+                for curve in (item.held_out, item.held_out_predicted)
+                if curve is not None
+            ),
         )
     console.print(table)
     title = f"{task} × {encoding}, width {width}"

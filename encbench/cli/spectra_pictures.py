@@ -60,6 +60,11 @@ def plot_dynamics(path: Path, comparisons: Sequence[LossCurves], title: str) -> 
     for axes, item in zip(panels, comparisons, strict=True):
         axes.plot(item.steps, item.measured, color="#0072B2", linewidth=3, alpha=0.6)
         axes.plot(item.steps, item.predicted, color="#D55E00", linewidth=1.5, linestyle="--")
+        if item.held_out is not None and item.held_out_predicted is not None:
+            axes.plot(item.steps, item.held_out, color="#009E73", linewidth=3, alpha=0.6)
+            axes.plot(
+                item.steps, item.held_out_predicted, color="#000000", linewidth=1.5, linestyle=":"
+            )
         if item.parted is not None:
             axes.axvline(item.parted, color="grey", linewidth=0.8)
             axes.annotate(
@@ -81,7 +86,10 @@ def plot_dynamics(path: Path, comparisons: Sequence[LossCurves], title: str) -> 
         axes.set_xlabel("step of gradient descent")
         axes.grid(alpha=0.3)
     panels[0].set_ylabel("mean squared error")
-    panels[0].legend(["measured", "predicted by the NTK at the start"], fontsize="small")
+    named = ["measured", "predicted by the NTK at the start"]
+    if comparisons[0].held_out is not None:
+        named += [f"held out: {name}" for name in named]
+    panels[0].legend(named, fontsize="small")
     figure.suptitle(title, fontsize="medium")
     _save(figure, path)
 

@@ -27,7 +27,8 @@ class MetricValue(BaseModel):
 
 
 class Metric(ABC):
-    """A measure of quality, for every task whose ``Outcome.comparisons`` has its ``kind``."""
+    """A measure of quality, for every task whose ``Outcome.comparisons`` has its ``kind``, or its
+    registered name, which comes first."""
 
     kind: ClassVar[str]
     """"image": two (H, W, C) float32 arrays in [0, 1]. Tasks may define further kinds."""

@@ -37,11 +37,15 @@ class Outcome:
     """The evaluation of a trained network: input of metrics, and pictures and arrays to keep."""
 
     comparisons: Mapping[str, tuple[Any, Any]]
-    """Kind ("image", "occupancy", …) to (prediction, truth), for the metrics of that kind."""
+    """Kind ("image", "occupancy", …) to (prediction, truth), for the metrics of that kind. Under
+    the name of a metric, for that metric alone: "psnr", where it is over a part of the image."""
     pictures: Mapping[str, np.ndarray] = field(default_factory=dict)
     """Name to (H, W), (H, W, 3) or (H, W, 4) uint8, saved as PNG with the record."""
     arrays: Mapping[str, np.ndarray] = field(default_factory=dict)
     """Name to an array saved with the record, such as the vertices of a surface."""
+    baselines: Mapping[str, Mapping[str, tuple[Any, Any]]] = field(default_factory=dict)
+    """Name of a method without a network ("bilinear interpolation"), given the same training
+    points, to its comparisons. Their metrics are recorded; they must depend on the task alone."""
 
     def __post_init__(self) -> None:
         """Check that pictures and arrays can be saved, so that the error names the task.
@@ -101,8 +105,8 @@ class Task(ABC):
     loss: ClassVar[Literal["mse", "bce"]] = "mse"
     """"mse": linear output, mean squared error over points and channels. "bce": the network's
     output is a logit, the prediction is its sigmoid, and the loss is binary cross entropy."""
-    curve: ClassVar[str] = "psnr"
-    """Name of the metric recorded during training; see ``progress_metric``."""
+    curve: str = "psnr"
+    """Name of the metric recorded during training, which also ranks; see ``progress_metric``."""
     curve_points: int | None = None
     """Number of points that ``progress_metric`` takes; shown beside the curve if given."""
 
@@ -156,3 +160,8 @@ class Task(ABC):
         x, _ = self.epoch(generator)
         chosen = torch.randperm(len(x), generator=generator)[:count]
         return x[chosen.sort().values]
+
+    def held_out(self) -> tuple[Tensor, Tensor] | None:
+        """Points x (M, in_dim) float64 that are never trained on, and their true values
+        y (M, out_dim) float32; None where all points are trained on."""
+        return None

@@ -12,8 +12,10 @@ __all__ = ["Metric", "MetricValue"]
 def encbench_metrics() -> Mapping[str, str]:
     return {
         "psnr": "encbench.metrics.psnr:Psnr",
+        "psnr_held_out": "encbench.metrics.psnr_held_out:PsnrHeldOut",
         "ms_ssim": "encbench.metrics.ms_ssim:MsSsim",
         "iou": "encbench.metrics.iou:Iou",
+        "iou_held_out": "encbench.metrics.iou_held_out:IouHeldOut",
         "near_surface_iou": "encbench.metrics.near_surface_iou:NearSurfaceIou",
         "bce": "encbench.metrics.bce:Bce",
         "chamfer_l1": "encbench.metrics.chamfer_l1:ChamferL1",

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from PIL import Image
 
+from encbench.contracts.metric import MetricValue
 from encbench.results.provenance import Provenance
 from encbench.results.record_folder import UNREADABLE
 from encbench.results.records import CellResult, Record, StoredRecord, damaged
@@ -151,12 +152,20 @@ def _number(name: str, then: float | None, now: float | None) -> Difference | No
 
 
 def _metrics(before: Record, after: Record) -> Iterator[Difference | None]:
-    for name in {**before.metrics, **after.metrics}:
-        old, new = before.metrics.get(name), after.metrics.get(name)
+    then, now = _named_metrics(before), _named_metrics(after)
+    for name in {**then, **now}:
+        old, new = then.get(name), now.get(name)
         if old is None or new is None:
-            yield _equality(f"metric.{name}", *_missing(old is not None, new is not None))
+            yield _equality(name, *_missing(old is not None, new is not None))
             continue
-        yield _number(f"metric.{name}", old.value, new.value)
+        yield _number(name, old.value, new.value)
+
+
+def _named_metrics(record: Record) -> dict[str, MetricValue]:
+    found = {f"metric.{name}": value for name, value in record.metrics.items()}
+    for method, values in record.baselines.items():
+        found |= {f"baseline.{method}.{name}": value for name, value in values.items()}
+    return found
 
 
 def _floors(record: Record) -> dict[str, float]:

@@ -227,7 +227,7 @@ class Shared:
         cell, source = record.cell, record.provenance
         for owner, names in (
             (cell, ("encoding", "task", "network", "training", "ntk")),
-            (record, ("network", "parameters", "learning_rate")),
+            (record, ("network", "parameters", "learning_rate", "baselines")),
             (source, ("libraries", "plugins", "blas", "cuda")),
             *((metric, ("details",)) for metric in record.metrics.values()),
         ):
@@ -238,7 +238,8 @@ class Shared:
         parts = (part for s in record.spectra for part in (s, s.mlp, s.weyl, s.activation))
         for model in (record, cell, source, *record.metrics.values(), *parts):
             # of each model pydantic keeps the set of fields that were given: half of its memory
-            if model is not None and len(model.model_fields_set) == len(type(model).model_fields):
-                given = self._parts.setdefault(type(model), model.model_fields_set)
+            if model is not None:
+                fields = type(model), frozenset(model.model_fields_set)
+                given = self._parts.setdefault(fields, model.model_fields_set)
                 object.__setattr__(model, "__pydantic_fields_set__", given)
         return record

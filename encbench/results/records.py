@@ -23,7 +23,13 @@ from typing import Any, Literal
 from zipfile import BadZipFile
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+)
 
 from encbench.contracts.metric import MetricValue
 from encbench.errors import StoreError
@@ -170,6 +176,8 @@ class Record(Data):
     """The best value on that curve, and its step."""
     metrics: dict[str, MetricValue] = Field(default_factory=dict)
     """At the end of training."""
+    baselines: dict[str, dict[str, MetricValue]] = Field(default_factory=dict)
+    """Metrics of methods without a network on the same training points, by the method's name."""
     spectra: list[SpectrumSummary] = Field(default_factory=list)
     durations: dict[str, float] = Field(default_factory=dict)
     """Seconds by phase, none counted twice: "setup"; "training", only the optimizer's steps and
@@ -181,6 +189,11 @@ class Record(Data):
     """Name and reason of each worker that died while it ran this cell, before the one that
     finished it."""
     provenance: Provenance
+
+    @model_serializer(mode="wrap")
+    def _without_empty(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A record without baselines is written as before there were any."""
+        return {k: v for k, v in handler(self).items() if v or k != "baselines"}
 
     @property
     def encoding_label(self) -> str:

@@ -92,6 +92,8 @@ def cell_row(record: Record) -> dict[str, Value]:
         row[f"metric.{name}.unit"] = metric.unit
         row[f"metric.{name}.direction"] = metric.direction
         row[f"metric.{name}.details"] = _json(metric.details)
+    for method, values in record.baselines.items():
+        row |= {f"baseline.{method}.{name}": value.value for name, value in values.items()}
     for spectrum in record.spectra:
         row |= _fields(spectrum, f"spectrum.{spectrum.when}.")
     return row
@@ -164,7 +166,7 @@ def _json(value: Any) -> str:
 
 _LEFT_OUT = {
     Record: {"cell", "error", "network", "parameters", "learning_rate", "metrics", "spectra"}
-    | {"durations", "provenance"},
+    | {"baselines", "durations", "provenance"},
     ErrorInfo: {"traceback"},
     SpectrumSummary: {"when"},
     Provenance: {"libraries", "plugins", "blas", "cuda"},

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -132,13 +133,18 @@ class LossCurves:
     """(T,) of the model linearized at the start (the paper's Eq. 5 and 7, discrete steps)."""
     parted: int | None
     """First of ``steps`` at which the two differ by more than 10 %, or None."""
+    held_out: np.ndarray | None = None
+    """(T,) as ``measured``, at the points that are not trained on; None where the task has none."""
+    held_out_predicted: np.ndarray | None = None
+    """(T,) as ``predicted``, from the kernel between those points and the ones trained on."""
 
     def data(self) -> dict[str, Any]:
         """As plain data, for a JSON file."""
         # JSON has neither infinity nor NaN
         curves = {
             name: [float(v) if np.isfinite(v) else str(v) for v in getattr(self, name)]
-            for name in ("measured", "predicted")
+            for name in ("measured", "predicted", "held_out", "held_out_predicted")
+            if getattr(self, name) is not None
         }
         return vars(self) | {"steps": self.steps.tolist()} | curves
 
@@ -153,10 +159,12 @@ def compare_dynamics(
 ) -> list[LossCurves]:
     """Train copies of a model in float64 by full-batch gradient descent, and predict each curve.
 
+    Where a task holds points out, their loss too, against their true values.
+
     Args:
         model: at initialization; not changed.
-        task: with the squared error. All N points of one epoch are used; the kernel has (N·O)²
-            entries.
+        task: with the squared error. All N points of one epoch are used, and all points that are
+            held out; the kernel has (N·O)² entries.
         factors: learning rates as multiples of lr_crit = N·O / λ_max of the full kernel.
         steps: length of each training.
         generator: draws the points.
@@ -173,40 +181,59 @@ def compare_dynamics(
     if steps < 1 or min(factors) <= 0:
         raise ParameterError(f"steps and factors must be positive, got {steps} and {factors}")
     x, y = (tensor.double() for tensor in task.epoch(generator))
+    held_out = task.held_out()
+    if held_out is not None:
+        held_out = held_out[0].double(), held_out[1].double()
     start = deepcopy(model).double()
     kernel = ntk.empirical_ntk(start, x, outputs="full", parts=()).total
     critical = y.numel() / ntk.spectrum(kernel).maximum
     with torch.no_grad():
         residual = start(x) - y
+        test: dict[str, Tensor] = {}
+        if held_out is not None:
+            cross = ntk.cross_ntk(start, held_out[0], x, outputs="full")
+            test = {"cross": cross, "test_residual": start(held_out[0]) - held_out[1]}
     moments = np.unique(np.concatenate([[0], np.geomspace(1, steps, 60).round()])).astype(int)
     found = []
     for factor in factors:
         lr = factor * critical
-        measured = _descend(deepcopy(start), x, y, lr, moments, progress)
-        predicted = ntk.predict_training(kernel, residual, moments, lr=lr).loss
+        losses = _descend(deepcopy(start), (x, y), held_out, lr, moments, progress)
+        measured, tested = losses.T
+        prediction = ntk.predict_training(kernel, residual, moments, lr=lr, **test)
+        predicted = prediction.loss
         with np.errstate(invalid="ignore", divide="ignore"):
             far = ~(np.abs(measured / predicted - 1) <= APART)
         parted = int(moments[far][0]) if far.any() else None
-        found.append(LossCurves(factor, lr, moments, measured, predicted, parted))
+        curves = LossCurves(factor, lr, moments, measured, predicted, parted)
+        if test:
+            curves = replace(curves, held_out=tested, held_out_predicted=prediction.test_loss)
+        found.append(curves)
     return found
 
 
 def _descend(
     model: CoordinateMLP,
-    x: Tensor,
-    y: Tensor,
+    trained: tuple[Tensor, Tensor],
+    held_out: tuple[Tensor, Tensor] | None,
     lr: float,
     moments: np.ndarray,
     progress: Callable[[int], None],
 ) -> np.ndarray:
-    """(T,) the loss before the first step and after each number of steps in moments."""
+    """(T, 2) the loss at the points trained on and at those held out (NaN without any), before the
+    first step and after each number of steps in moments."""
     optimizer = torch.optim.SGD(model.parameters(), lr=lr)
     wanted, losses = set(moments.tolist()), []
+
+    def error(x: Tensor, y: Tensor) -> Tensor:
+        return torch.mean((model(x) - y) ** 2)
+
     for step in range(int(moments[-1]) + 1):
         optimizer.zero_grad()
-        loss = torch.mean((model(x) - y) ** 2)
+        loss = error(*trained)
         if step in wanted:
-            losses.append(loss.item())
+            with torch.no_grad():
+                other = error(*held_out).item() if held_out is not None else math.nan
+            losses.append((loss.item(), other))
         loss.backward()  # type: ignore[no-untyped-call] # torch leaves it untyped
         optimizer.step()
         progress(step)

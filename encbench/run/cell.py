@@ -6,7 +6,7 @@ import logging
 import random
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Literal
 
@@ -15,7 +15,6 @@ import torch
 from torch import Tensor
 
 from encbench.contracts.metric import Metric, MetricValue
-from encbench.contracts.task import Outcome
 from encbench.device import device_name, peak_memory_bytes, reset_peak_memory
 from encbench.errors import bounded, error_line
 from encbench.ntk.linearized import critical_learning_rate
@@ -197,7 +196,11 @@ class _CellRun:
             outcome = self.task.evaluate(predictor(self.model, self.task))
             self.pictures.update(outcome.pictures)
             self.arrays.update(outcome.arrays)
-            self.record.metrics = self._metrics(outcome)
+            self.record.metrics = self._metrics(outcome.comparisons)
+            self.record.baselines = {
+                bounded(" ".join(str(name).split()), 100): self._metrics(comparisons)
+                for name, comparisons in outcome.baselines.items()
+            }
 
     def _trained(self, steps: int, rate: LearningRate) -> bool:
         """Train; False where that diverged and a smaller automatic rate can be tried."""
@@ -322,16 +325,16 @@ class _CellRun:
                 return direction
         return "higher"
 
-    def _metrics(self, outcome: Outcome) -> dict[str, MetricValue]:
+    def _metrics(self, comparisons: Mapping[str, tuple[Any, Any]]) -> dict[str, MetricValue]:
         """The values of all metrics; of one that raises, the reason instead of a value."""
         values = {}
         for offer in self.registry.offers("metric"):
             try:
                 metric: Metric = call_plugin(offer, lambda cls: cls())
-                if metric.kind not in outcome.comparisons:
+                compared = comparisons.get(offer.name, comparisons.get(metric.kind))
+                if compared is None:
                     continue
-                prediction, truth = outcome.comparisons[metric.kind]
-                found = metric(prediction, truth)
+                found = metric(*compared)
                 details = recordable(found.details)
                 value = None if found.value is None else float(found.value)
                 found = found.model_copy(update={"value": value, "details": details})

@@ -181,20 +181,24 @@ class TaskConformance(Conformance):
             offer.name: offer.load()() for offer in default_registry().offers("metric")
         }
         kinds = {metric.kind for metric in metrics.values()}
+        every = {"evaluate": outcome.comparisons, **outcome.baselines}
         require(
             bool(kinds & outcome.comparisons.keys()),
             f"no installed metric measures {', '.join(map(repr, outcome.comparisons))}; there are "
             f"metrics for {', '.join(map(repr, sorted(kinds)))}: use one of these kinds, or offer "
             "a metric of yours through encbench_metrics()",
         )
-        for name, metric in metrics.items():
-            if metric.kind in outcome.comparisons:
+        for source, comparisons in every.items():
+            for name, metric in metrics.items():
+                compared = comparisons.get(name, comparisons.get(metric.kind))
+                if compared is None:
+                    continue
                 try:
-                    metric(*outcome.comparisons[metric.kind])
+                    metric(*compared)
                 except Exception as error:
                     fail(
-                        f"the metric {name!r} cannot measure the comparison {metric.kind!r}: "
-                        f"{type(error).__name__}: {error}"
+                        f"the metric {name!r} cannot measure the comparison {metric.kind!r} of "
+                        f"{source}: {type(error).__name__}: {error}"
                     )
 
     def test_a_network_trains_on_it(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, get_args
 
@@ -18,13 +19,23 @@ from encbench import DataError, Outcome, ParameterError, Task
 from encbench.contracts.task import Predict
 from encbench.metrics.psnr import psnr
 from encbench_tasks._image_files import folder_images, locate_image, named_folder
+from encbench_tasks._interpolation import interpolated
 from encbench_tasks._pictures import error_picture
 from encbench_tasks._pixels import Pixels, read_pixels
+from encbench_tasks._split import Split, Uses, settled, trained_pixels
 
 Channels = Literal["auto", "grey", "rgb", "rgba"]
 DEFAULT_IMAGE = "chelsea"
 PROGRESS_POINTS = 1 << 10
 PROGRESS_SEED = 1
+NOISE_SEED = 2
+GREY = 128
+"""Of held-out pixels in pictures."""
+USES: Uses = {
+    "fraction": (("random",), 0.5),
+    "stride": (("grid",), 2),
+    "split_seed": (("random", "noise"), 0),
+}
 LUMA = np.array([0.299, 0.587, 0.114])
 """Grey of RGB, ITU-R BT.601, on the values as stored."""
 
@@ -35,8 +46,8 @@ class ImageTask(Task):
     Pixel (column i, row j) of a W × H image is the sample at its centre,
     x = ((i + ½)/W, (j + ½)/H), y downwards, each axis over [0, 1] on its own (as SIREN,
     Tancik et al. and tiny-cuda-nn scale them), so that a grid's cells are all used; the pixels
-    of an image that is not square are then not square in x. Every pixel is a training point,
-    there is no test split.
+    of an image that is not square are then not square in x. Every pixel is a training point
+    unless ``split`` holds some out; entries are then ranked by PSNR at those.
 
     Args:
         image: a built-in photograph's name, the path of an image file, or (through ``targets``)
@@ -48,10 +59,20 @@ class ImageTask(Task):
             with transparent pixels four, straight alpha last; alpha that is opaque everywhere
             is dropped, since a constant output would flatter PSNR. "grey" (BT.601 luma) and
             "rgb" blend transparent pixels over white; "rgba" always has four outputs.
+        split: which pixels are trained on. "all"; "checker": every second one, as the black
+            squares of a chessboard; "random": a fraction of them; "grid": those of every
+            ``stride``-th row and column (super-resolution).
+        fraction: of the pixels that are trained on, with split "random"; 0.5 unless given.
+        stride: with split "grid"; 2 unless given.
+        split_seed: draws the pixels of split "random", and the noise; 0 unless given. It is not
+            the cell's seed: every cell of a task is trained on the same pixels and noise.
+        noise: standard deviation of Gaussian noise added to the values that are trained on, not
+            clipped. Metrics compare with the image itself.
 
     Raises:
-        DataError: the image is missing, damaged, smaller than 2 × 2 or than ``side``.
-        ParameterError: side is below 2, or channels unknown.
+        DataError: the image is missing, damaged, smaller than 2 × 2 or than ``side``, or the
+            split leaves no pixel to train on or to hold out.
+        ParameterError: a parameter is out of its range, or has no effect with this split.
     """
 
     # the paper's batch; the epochs order encodings and take minutes
@@ -73,6 +94,22 @@ class ImageTask(Task):
             Field(description="shrink the longer side to this many pixels"),
         ] = None,
         channels: Annotated[Channels, Field(description="outputs; auto: as in the file")] = "auto",
+        split: Annotated[Split, Field(description="which pixels are trained on")] = "all",
+        fraction: Annotated[
+            Annotated[float, Field(gt=0, lt=1)] | None,
+            Field(description="of the pixels, trained on with split=random; unless given 0.5"),
+        ] = None,
+        stride: Annotated[
+            Annotated[int, Field(ge=2)] | None,
+            Field(description="rows and columns a step, with split=grid; unless given 2"),
+        ] = None,
+        split_seed: Annotated[
+            Annotated[int, Field(ge=0)] | None,
+            Field(description="of the pixels of split=random and of noise; unless given 0"),
+        ] = None,
+        noise: Annotated[
+            float, Field(ge=0, description="σ of Gaussian noise on the values trained on")
+        ] = 0.0,
     ) -> None:
         if side is not None and side < 2:
             raise ParameterError(f"ImageTask: side must be at least 2 pixels, got {side}")
@@ -81,6 +118,13 @@ class ImageTask(Task):
                 f"ImageTask: channels must be one of {', '.join(get_args(Channels))}, "
                 f"got {channels!r}"
             )
+        if split not in get_args(Split) or not noise >= 0 or (stride is not None and stride < 2):
+            raise ParameterError(
+                f"ImageTask: split must be one of {', '.join(get_args(Split))}, noise at least 0 "
+                f"and stride at least 2, got {split!r}, {noise} and {stride}"
+            )
+        given = {"fraction": fraction, "stride": stride, "split_seed": split_seed}
+        parts = settled("image", {"split": split, "noise": noise, **given}, USES)
         self.path = locate_image(image)
         pixels = _with_channels(read_pixels(self.path), channels)
         if side is not None:
@@ -93,11 +137,26 @@ class ImageTask(Task):
             )
         self.truth = pixels
         """(H, W, out_dim) float32 in [0, 1]."""
-        self._x = _pixel_centres(height, width)
-        self._y = torch.from_numpy(pixels.reshape(-1, self.out_dim))
-        chosen = np.random.default_rng(PROGRESS_SEED).permutation(len(self._x))[:PROGRESS_POINTS]
-        self._progress = np.sort(chosen)
+        seed = parts.get("split_seed", 0)
+        self.trained = trained_pixels(
+            height, width, split, parts.get("fraction", 0.5), seed, parts.get("stride", 2)
+        )
+        """(H, W): whether a pixel is trained on."""
+        self.given = pixels
+        """(H, W, out_dim) float32: ``truth`` with the noise that is trained on."""
+        if noise:
+            drawn = np.random.default_rng([seed, NOISE_SEED]).standard_normal(pixels.shape)
+            self.given = (pixels + noise * drawn).astype(np.float32)
+        self._centres = _pixel_centres(height, width)
+        trained = self.trained.reshape(-1)
+        self._x = self._centres[torch.from_numpy(trained)]
+        self._y = torch.from_numpy(self.given[self.trained])
+        followed = np.flatnonzero(trained if trained.all() else ~trained)
+        chosen = np.random.default_rng(PROGRESS_SEED).permutation(len(followed))[:PROGRESS_POINTS]
+        self._progress = followed[np.sort(chosen)]
         self.curve_points = len(chosen)
+        if not trained.all():
+            self.curve = "psnr_held_out"
 
     @classmethod
     def targets(cls, *, image: str = DEFAULT_IMAGE, **parameters: Any) -> list[dict[str, Any]]:
@@ -105,7 +164,9 @@ class ImageTask(Task):
 
         Raises:
             DataError: the folder cannot be listed, or holds no image.
+            ParameterError: a parameter has no effect with this split.
         """
+        parameters = settled("image", parameters, USES)
         folder = named_folder(image)
         if folder is None:
             return [{"image": image, **parameters}]
@@ -132,32 +193,60 @@ class ImageTask(Task):
         return len(self._x)
 
     def epoch(self, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """All pixels, row by row: the same tensors each time."""
+        """The pixels trained on, row by row: the same tensors each time."""
         return self._x, self._y
 
+    def held_out(self) -> tuple[Tensor, Tensor] | None:
+        if self.trained.all():
+            return None
+        x = self._centres[torch.from_numpy(~self.trained.reshape(-1))]
+        return x, torch.from_numpy(self.truth[~self.trained])
+
     def progress_metric(self, predict: Predict) -> float:
-        """PSNR [dB] at 1024 fixed pixels, the prediction clamped to [0, 1]; nan if not finite."""
+        """PSNR [dB] at 1024 fixed pixels, of those held out if any are; nan if not finite.
+
+        The prediction is clamped to [0, 1].
+        """
         truth = self.truth.reshape(-1, self.out_dim)[self._progress]
-        return psnr(_clamped(predict(self._x[self._progress])), truth)
+        return psnr(_clamped(predict(self._centres[self._progress])), truth)
 
     def evaluate(self, predict: Predict) -> Outcome:
         """The predicted image, clamped to [0, 1], beside the true one.
 
-        The picture "error" maps the mean absolute error over the channels through the colour
-        map magma: black is 0, its brightest colour 0.1 and more, in every picture alike.
+        With a split, PSNR is over the pixels trained on, PSNR held out over the others, MS-SSIM
+        over the whole image. The picture "training" then has what the network was given, held-out
+        pixels grey. "error" maps the mean absolute error over the channels through the colour map
+        magma: black is 0, its brightest colour 0.1 and more, in every picture alike.
         """
-        prediction = self._image_of(predict)
-        return Outcome(
-            comparisons={"image": (prediction, self.truth)},
-            pictures={
-                "target": _picture(self.truth),
-                "prediction": _picture(prediction),
-                "error": error_picture(np.abs(prediction - self.truth).mean(axis=2)),
-            },
-        )
+        prediction = _clamped(predict(self._centres)).reshape(self.truth.shape)
+        pictures = {
+            "target": _picture(self.truth),
+            "prediction": _picture(prediction),
+            "error": error_picture(np.abs(prediction - self.truth).mean(axis=2)),
+        }
+        if self._without_network:
+            shown = _picture(np.clip(self.given, 0, 1))
+            shown[~self.trained] = (GREY,) * 3 + (255,) if self.out_dim == 4 else GREY
+            pictures["training"] = shown
+        baselines = {name: self._compared(image) for name, image in self._without_network.items()}
+        return Outcome(self._compared(prediction), pictures, baselines=baselines)
 
-    def _image_of(self, predict: Predict) -> Pixels:
-        return _clamped(predict(self._x)).reshape(self.truth.shape)
+    def _compared(self, image: Pixels) -> dict[str, tuple[Pixels, Pixels]]:
+        comparisons = {"image": (image, self.truth)}
+        if not self.trained.all():
+            out = ~self.trained
+            comparisons["psnr"] = image[self.trained], self.truth[self.trained]
+            comparisons["held_out_pixels"] = image[out], self.truth[out]
+        return comparisons
+
+    @cached_property
+    def _without_network(self) -> dict[str, Pixels]:
+        """Images made of the training pixels alone; none where those are the image itself."""
+        if not self.trained.all():
+            return interpolated(self.given, self.trained)
+        if self.given is self.truth:
+            return {}
+        return {"the noisy image as it is": np.clip(self.given, 0, 1)}
 
 
 def _clamped(prediction: Tensor) -> Pixels:

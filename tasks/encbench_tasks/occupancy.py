@@ -15,14 +15,19 @@ from encbench import NetworkDefaults, Outcome, ParameterError, Task
 from encbench.contracts.task import Predict
 from encbench.metrics.iou import iou
 from encbench_tasks._occupancy.evaluation import evaluate
-from encbench_tasks._occupancy.points import Labels, Prefetch, draw_points, in_bounding_box
+from encbench_tasks._occupancy.held_out import Sampling, SolidSplit
+from encbench_tasks._occupancy.points import Labels, Prefetch, in_bounding_box
 from encbench_tasks._occupancy.sources import data_hash_of
+from encbench_tasks._occupancy.triangles import Array, Flags
 from encbench_tasks._occupancy.truth import TruthMethod, truth_of
+from encbench_tasks._split import Split, Uses, settled
 
 DEFAULT_MESH = "knot"
+POINTS, NEAR_SURFACE, SIGMA = 65536, 0.5, 0.02
 PROGRESS_POINTS = 1 << 11
 PROGRESS_SEED = 1
 """Of the points, the same for every network; training seeds have 63 bits."""
+USES: Uses = {"cells": (("checker", "grid"), 32), "split_seed": (("random",), 0)}
 
 
 class OccupancyTask(Task):
@@ -30,8 +35,11 @@ class OccupancyTask(Task):
 
     The longest side of the solid's bounding box is scaled to 1 and the box is centred in the
     unit cube. An epoch is ``points`` new points, uniform in the box or also near the surface,
-    with their labels; there is nothing to overfit to. The loss is the binary cross entropy of
-    logits.
+    with their labels; there is nothing to overfit to unless ``split`` says otherwise. The loss is
+    the binary cross entropy of logits.
+
+    With a split IoU is over what is trained on and IoU held out over what is not, at up to 2¹⁸
+    uniform points of the box; the other metrics are over the whole solid, as without a split.
 
     Args:
         mesh: a built-in shape (gyroid, knot, flange), the path of a mesh file (PLY, OBJ, STL,
@@ -47,10 +55,20 @@ class OccupancyTask(Task):
         resolution: cells along the longest side from which the surface is extracted for metrics
             and pictures.
         side: pixels of the rendered views.
+        split: which points are trained on. "all": new ones each epoch. "random": the same
+            ``points`` points in every epoch and every cell; IoU is over the uniform ones of them,
+            IoU held out over others. "checker": new ones each epoch, but only in every second cell
+            of a lattice; IoU and IoU held out are over 2¹⁶ points in cells of either kind.
+            "grid": the nodes of a lattice, over which IoU is; IoU held out is over other points.
+        cells: of the lattice along the longest side, with split "checker" or "grid"; 32 unless
+            given.
+        split_seed: draws the points of split "random"; 0 unless given.
+
+    Labels have no noise: there is no ``noise`` as of images.
 
     Raises:
         DataError: there is no such mesh, it cannot be read, or it bounds no solid.
-        ParameterError: a number is out of its range.
+        ParameterError: a number is out of its range, or has no effect with this split.
     """
 
     source: ClassVar[str] = (
@@ -65,7 +83,7 @@ class OccupancyTask(Task):
     # bare coordinates do not learn in as many steps of plain gradient descent
     training: ClassVar[Mapping[str, Any]] = {"optimizer": "adam", "batch_size": 1024, "epochs": 8}
     loss: ClassVar[Literal["mse", "bce"]] = "bce"
-    curve: ClassVar[str] = "iou"
+    curve = "iou"
 
     def __init__(
         self,
@@ -73,35 +91,60 @@ class OccupancyTask(Task):
         mesh: Annotated[
             str, Field(min_length=1, description="built-in shape, mesh file, or fetched mesh")
         ] = DEFAULT_MESH,
-        points: Annotated[int, Field(ge=1, description="points in an epoch")] = 65536,
+        points: Annotated[int, Field(ge=1, description="points in an epoch")] = POINTS,
         near_surface: Annotated[
             float, Field(ge=0, le=1, description="part of the points near the surface")
-        ] = 0.5,
+        ] = NEAR_SURFACE,
         sigma: Annotated[
             float, Field(gt=0, le=0.5, description="how near, in longest sides")
-        ] = 0.02,
+        ] = SIGMA,
         truth: Annotated[TruthMethod, Field(description="how points are labelled")] = "auto",
         resolution: Annotated[
             int, Field(ge=8, le=1024, description="cells of the extracted surface")
         ] = 128,
         side: Annotated[int, Field(ge=16, le=4096, description="pixels of a view")] = 192,
+        split: Annotated[Split, Field(description="which points are trained on")] = "all",
+        cells: Annotated[
+            Annotated[int, Field(ge=2, le=256)] | None,
+            Field(description="along the longest side, of split=checker or grid; unless given 32"),
+        ] = None,
+        split_seed: Annotated[
+            Annotated[int, Field(ge=0)] | None,
+            Field(description="of the points of split=random; unless given 0"),
+        ] = None,
     ) -> None:
         if points < 1 or not 0 <= near_surface <= 1 or not 0 < sigma <= 0.5:
             raise ParameterError(
                 "OccupancyTask: points must be at least 1, near_surface in [0, 1] and sigma in "
                 f"(0, 0.5], got {points}, {near_surface} and {sigma}"
             )
+        given = {"points": points, "near_surface": near_surface, "sigma": sigma}
+        parts = _settled({"split": split, "cells": cells, "split_seed": split_seed, **given})
         self._truth = truth_of(mesh, truth, data_hash_of(mesh))
         self.solid = self._truth.solid
         self._labels = Labels(self.solid, self._truth.identity)
-        self._points = points
-        self._near_surface, self._sigma = near_surface, sigma
+        sampling = Sampling(points, near_surface, sigma)
+        seed, along = parts.get("split_seed", 0), parts.get("cells", 32)
+        self._split = SolidSplit(self._truth, self._labels, split, sampling, along, seed)
         self._prefetch = Prefetch(self._make)
         self._resolution, self._side = resolution, side
         # evenly spread: as good as several times as many random points
-        x = in_bounding_box(self.solid, qmc.Sobol(3, seed=PROGRESS_SEED).random(PROGRESS_POINTS))
+        drawn = 2 * PROGRESS_POINTS if split == "checker" else PROGRESS_POINTS
+        x = in_bounding_box(self.solid, qmc.Sobol(3, seed=PROGRESS_SEED).random(drawn))
+        x = x[self._split.is_held_out(x)][:PROGRESS_POINTS] if split == "checker" else x
         self._progress = torch.from_numpy(x), self._labels(x)
-        self.curve_points = PROGRESS_POINTS
+        self.curve_points = len(x)
+        if split != "all":
+            self.curve = "iou_held_out"
+
+    @classmethod
+    def targets(cls, **parameters: Any) -> list[dict[str, Any]]:
+        """These parameters, those of the split checked.
+
+        Raises:
+            ParameterError: a parameter has no effect with this split, or leaves no point.
+        """
+        return [_settled(parameters)]
 
     @classmethod
     def data_hash(cls, *, mesh: str = DEFAULT_MESH, **parameters: Any) -> str:
@@ -114,24 +157,30 @@ class OccupancyTask(Task):
 
     @property
     def points_per_epoch(self) -> int:
-        return self._points
+        return self._split.points_per_epoch
 
     def epoch(self, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """New points (points, 3) and labels (points, 1), 1 inside.
+        """New points (points, 3) and labels (points, 1), 1 inside; the same each time where the
+        split fixes them.
 
-        They depend on the generator alone; a thread makes the next ones meanwhile.
+        New ones depend on the generator alone; a thread makes the next ones meanwhile.
         """
+        if self._split.fixed is not None:
+            return _as_tensors(*self._split.fixed)
         return self._prefetch.next(generator)
 
     def ntk_points(self, count: int, generator: torch.Generator) -> Tensor:
-        """``count`` points (count, 3) distributed as those of an epoch, in random order."""
+        """``count`` points (count, 3) distributed as those of an epoch, in random order; of an
+        epoch whose points are fixed, at most all of them."""
+        if self._split.fixed is not None:
+            return super().ntk_points(count, generator)
         seed = int(torch.randint(2**63 - 1, (), generator=generator))
-        x = draw_points(self.solid, count, self._near_surface, self._sigma, seed)
+        x = self._split.draw(seed, count)
         distinct: Tensor = torch.unique(torch.from_numpy(x), dim=0)
         return distinct[torch.randperm(len(distinct), generator=generator)]
 
     def progress_metric(self, predict: Predict) -> float:
-        """IoU at 2048 fixed uniform points; nan if a prediction is not finite."""
+        """IoU at up to 2048 fixed uniform points, held out if any are; nan if one is not finite."""
         x, inside = self._progress
         p = predict(x).numpy().reshape(-1)
         if not np.isfinite(p).all():
@@ -144,9 +193,43 @@ class OccupancyTask(Task):
         The outcome's arrays are the surface: ``mesh_vertices`` (V, 3) float32 in the unit cube,
         ``mesh_faces`` (F, 3) int32.
         """
-        return evaluate(self._truth, predict, self._resolution, self._side)
+        outcome = evaluate(self._truth, predict, self._resolution, self._side)
+        return self._split.compare(outcome, predict)
+
+    def held_out(self) -> tuple[Tensor, Tensor] | None:
+        found = self._split.held_out
+        return None if found is None else _as_tensors(*found)
 
     def _make(self, seed: int) -> tuple[Tensor, Tensor]:
-        x = draw_points(self.solid, self._points, self._near_surface, self._sigma, seed)
-        labels = self._labels(x).astype(np.float32)
-        return torch.from_numpy(x), torch.from_numpy(labels[:, None])
+        x = self._split.draw(seed)
+        return _as_tensors(x, self._labels(x))
+
+
+def _settled(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """See ``settled``.
+
+    Raises:
+        ParameterError: a parameter has no effect with this split, or leaves no point.
+    """
+    found = settled("occupancy", parameters, USES)
+    drawn = {"points": POINTS, "near_surface": NEAR_SURFACE, "sigma": SIGMA}
+    for name, default in drawn.items():
+        if found.get("split") == "grid" and found.get(name, default) != default:
+            raise ParameterError(
+                f"task 'occupancy': {name}={found[name]} has no effect with split=grid, which "
+                "trains on the nodes of a lattice; leave it out, or give another split"
+            )
+    points = found.get("points", POINTS)
+    if found.get("split") == "random" and points == round(
+        points * found.get("near_surface", NEAR_SURFACE)
+    ):
+        raise ParameterError(
+            "task 'occupancy': with split=random IoU is over the points that are not near the "
+            "surface, and there are none; give near_surface less than 1, or more points"
+        )
+    return found
+
+
+def _as_tensors(x: Array, inside: Flags) -> tuple[Tensor, Tensor]:
+    """Points (N, 3) float64 and labels (N, 1) float32."""
+    return torch.from_numpy(x), torch.from_numpy(inside.astype(np.float32)[:, None])

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+from copy import deepcopy
 
 import numpy as np
 import pytest
 import torch
+from encbench_encodings.ffe import FourierFeatureEncoding
+from encbench_tasks.image import ImageTask
 
 from encbench import ParameterError, ntk, plan
+from encbench.network.mlp import CoordinateMLP
+from encbench.ntk.autograd import jacobian
 from encbench.run.analysis import at_initialization, compare_dynamics
 from encbench.run.cell import run_cell
 from encbench.run.parts import build_model, build_task, cell_streams
@@ -67,6 +72,30 @@ def test_a_small_learning_rate_follows_the_kernel_and_a_large_one_parts(registry
     assert large.predicted[-1] > 1e3 * large.predicted[0], "above lr_crit the linear model diverges"
 
 
+def test_the_loss_at_held_out_points_is_that_of_the_linearized_model():
+    task = ImageTask(image="chelsea", side=9, split="checker", noise=0.05)
+    torch.manual_seed(0)
+    model = CoordinateMLP(FourierFeatureEncoding(2, levels=2), 3, width=256, depth=1)
+    (found,) = compare_dynamics(model, task, [0.05], 30, torch.Generator())
+    # the model linearized by hand, trained by gradient descent on its own parameters
+    exact = deepcopy(model).double()
+    names = [name for name, _ in exact.named_parameters()]
+    (x, y), (other, truth) = task.epoch(torch.Generator()), task.held_out()
+    fitted, held = (jacobian(exact, names, points, by_points=True) for points in (x, other))
+    step, expected = torch.zeros(fitted.shape[2], dtype=torch.float64), []
+    with torch.no_grad():
+        at_start, others = exact(x), exact(other)
+        for _ in range(31):
+            expected.append(torch.mean((others + held @ step - truth.double()) ** 2).item())
+            residual = at_start + fitted @ step - y.double()
+            step -= found.lr * 2 / y.numel() * torch.einsum("no,nop->p", residual, fitted)
+    wanted = np.asarray(expected)[found.steps]
+    np.testing.assert_allclose(found.held_out_predicted, wanted, rtol=1e-9)
+    np.testing.assert_allclose(found.held_out, wanted, rtol=0.03)
+    assert wanted[-1] < 0.5 * wanted[0]
+    assert found.data()["held_out"] == found.held_out.tolist()
+
+
 def test_the_prediction_is_for_the_squared_error(built):
     _, model, streams = built
 
@@ -102,11 +131,14 @@ def test_the_verb_counts_without_forming_the_kernel(tmp_path):
 
 def test_dynamics_are_drawn(tmp_path):
     done = encbench(
-        *("dynamics", "-e", "identity", "-t", "image:side=8", "--steps", 20, "--width", 32),
-        *("-o", "out"),
+        *("dynamics", "-e", "identity", "-t", "image:side=8,split=checker", "--steps", 20),
+        *("--width", 32, "-o", "out"),
         cwd=tmp_path,
     )
     assert done.returncode == 0, done.stderr
+    assert "held out" in done.stdout
+    (curves, _) = json.loads((tmp_path / "out" / "dynamics.json").read_text())["curves"]
+    assert len(curves["held_out"]) == len(curves["held_out_predicted"]) == len(curves["steps"])
     assert (tmp_path / "out" / "dynamics.png").stat().st_size > 10_000
     curves = json.loads((tmp_path / "out" / "dynamics.json").read_text())["curves"]
     assert [curve["factor"] for curve in curves] == [0.05, 1.5]

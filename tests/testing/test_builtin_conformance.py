@@ -58,8 +58,16 @@ def test_a_builtin_encoding_keeps_the_contract(name):
     assert not failures, "\n".join(failures)
 
 
-@pytest.mark.parametrize("name", names("task"))
-def test_a_builtin_task_keeps_the_contract(name):
-    checks = conformance("task", TaskConformance, name, SMALL.get(name, {}))
+@pytest.mark.parametrize(
+    ("name", "split"),
+    [
+        *((name, {}) for name in names("task")),
+        ("image", {"split": "random", "noise": 0.1}),
+        ("occupancy", {"split": "random"}),
+        ("occupancy", {"split": "checker", "cells": 4}),
+    ],
+)
+def test_a_builtin_task_keeps_the_contract(name, split):
+    checks = conformance("task", TaskConformance, name, SMALL.get(name, {}) | split)
     failures = [f"{r.title}: {r.message}" for r in checks.run() if r.outcome == "failed"]
     assert not failures, "\n".join(failures)

@@ -24,6 +24,7 @@ from encbench_leaderboard.report.blocks import (
     Section,
     Table,
     Text,
+    Value,
     shown_first,
 )
 from encbench_leaderboard.report.format import MISSING, code, plain, plural
@@ -211,7 +212,7 @@ def _rows(columns: Sequence[Column], rows: Sequence[Row], places: Sequence[int])
     kinds = [columns[place].kind for place in places]
     text: str = tabulate(
         [
-            [_value(row.values[i].text, kind) for i, kind in zip(places, kinds, strict=True)]
+            [_value(row.values[i], kind) for i, kind in zip(places, kinds, strict=True)]
             for row in rows
         ],
         headers=[_cell(columns[place].title) for place in places],
@@ -222,8 +223,11 @@ def _rows(columns: Sequence[Column], rows: Sequence[Row], places: Sequence[int])
     return text
 
 
-def _value(text: str, kind: str) -> str:
-    return code(text) if kind == "code" and text != MISSING else _cell(text)
+def _value(value: Value, kind: str) -> str:
+    if value.emphasis:
+        rest = value.text.removeprefix(value.emphasis)
+        return f"*{_cell(value.emphasis)}*{_cell(rest)}"
+    return code(value.text) if kind == "code" and value.text != MISSING else _cell(value.text)
 
 
 def _cell(text: str) -> str:

@@ -11,7 +11,7 @@ from rich.markdown import Markdown
 from rich.table import Table as RichTable
 from rich.text import Text as RichText
 
-from encbench_leaderboard.report.blocks import Page, Section, Table, Text, shown_first
+from encbench_leaderboard.report.blocks import Page, Section, Table, Text, Value, shown_first
 from encbench_leaderboard.report.format import plural
 
 NAME_WIDTH = 20
@@ -68,13 +68,18 @@ def rich_table(table: Table, width: int) -> RichTable:
         values = [value for value, keep in zip(row.values, kept, strict=True) if keep]
         shown.add_row(
             *(
-                RichText(re.sub(r",(?=\S)", ", ", value.text))
+                _label(value)
                 if column.kind == "code"
                 else _broken(value.text, narrow and column.kind == "number")
                 for value, column in zip(values, columns, strict=True)
             )
         )
     return shown
+
+
+def _label(value: Value) -> RichText:
+    rest = value.text.removeprefix(value.emphasis)
+    return RichText.assemble((value.emphasis, "italic"), re.sub(r",(?=\S)", ", ", rest))
 
 
 def _width(table: Table, place: int) -> int:

@@ -58,6 +58,8 @@ class Value:
     text: str
     sort: float | str | None = None
     """None: the printed text; in a column of numbers a missing value, which comes last."""
+    emphasis: str = ""
+    """How the text starts, set in italics; in a column of labels the text is then no code."""
 
 
 @dataclass(frozen=True)

@@ -159,6 +159,7 @@ def _section(
     blocks.append(tables.standings_table(task, lambda standing: partial(opened, standing)))
     below = [
         *notes.metric_notes(task),
+        *notes.held_out_notes(task),
         *notes.halved_notes(task),
         *notes.statistics_notes(task),
     ]

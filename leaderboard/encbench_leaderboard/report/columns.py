@@ -36,8 +36,8 @@ EIGENVALUES = {
     "minimum": "λ_min",
 }
 HELP = {
-    "rank": "range of ranks that the tests allow; (1): ordered by mean only; =: a tie with the row "
-    "above",
+    "rank": "range of ranks that the tests allow; (1): ordered by mean only; =: a tie with the "
+    "entry above",
     "targets": "on which a cell finished",
     "n": "cells that finished",
     "best": "best value during training; with a constant learning rate the last one is noisy",

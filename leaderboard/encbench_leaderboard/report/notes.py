@@ -7,11 +7,12 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from encbench_leaderboard.board.no_network import HELD_OUT, without_network
 from encbench_leaderboard.board.overview import OverTasks, Overview
 from encbench_leaderboard.board.standings import TESTED
 from encbench_leaderboard.board.table import Board, TaskBoard, metric_conditions, missing_reasons
 from encbench_leaderboard.report.blocks import Table
-from encbench_leaderboard.report.format import code, count, p_text, plain, plural
+from encbench_leaderboard.report.format import code, count, digits, fixed, p_text, plain, plural
 from encbench_leaderboard.report.tables import TEST_NAMES
 from encbench_leaderboard.statistics.across import FEWEST_TASKS
 from encbench_leaderboard.statistics.pairs import ALPHA
@@ -53,6 +54,30 @@ def metric_notes(task: TaskBoard) -> list[str]:
         f"{titles.get(name, plain(name))} has no value (–) where {plain(reason)}."
         for name, reason in missing_reasons(task).items()
     ]
+
+
+def held_out_notes(task: TaskBoard) -> list[str]:
+    """Which points metrics are over where some are held out, and how many entries a method without
+    a network beats."""
+    titles = {metric.name: plain(metric.title) for metric in task.metrics}
+    notes = [
+        f"{title} is over points that were not trained on, {titles[fitted]} over those that were, "
+        "other metrics over the whole target."
+        for name, title in titles.items()
+        if name.endswith(HELD_OUT) and (fitted := name.removesuffix(HELD_OUT)) in titles
+    ]
+    methods = without_network(task)
+    if methods:
+        best, ranked = methods[0], int(task.standings["rank"].notna().sum())
+        value = best.values.get(task.primary.name, math.nan)
+        shown = f"{fixed(value, digits(task.primary))} {task.primary.unit}".rstrip()
+        notes.append(
+            "*No network*: a method without one, given the same training points; it has no rank. "
+            f"{count(best.beaten_by)} of {plural(ranked, 'encoding')} "
+            f"{'is' if best.beaten_by == 1 else 'are'} better than "
+            f"{'the best of them, ' if len(methods) > 1 else ''}{plain(best.name)} ({shown})."
+        )
+    return notes
 
 
 def halved_notes(task: TaskBoard) -> list[str]:

@@ -16,6 +16,7 @@ from encbench.results.records import SpectrumSummary
 from encbench.suite.config import differing
 from encbench_leaderboard.board.budget import PARTS, Course, values_of
 from encbench_leaderboard.board.cells import WHENS, cell_settings
+from encbench_leaderboard.board.no_network import NoNetwork, without_network
 from encbench_leaderboard.board.overview import Overview
 from encbench_leaderboard.board.table import TaskBoard
 from encbench_leaderboard.board.theorem import AgainstPlain, against_plain
@@ -62,7 +63,8 @@ def standings_table(
     details: Callable[[Standing], Callable[[], Sequence[Block]]] = lambda row: tuple,
 ) -> Table:
     """The leaderboard of a task, best first, what did not finish at the bottom; columns without any
-    value are left out. ``details`` gives what builds the details of a row."""
+    value are left out. Methods without a network stand where their value falls, without a rank.
+    ``details`` gives what builds the details of a row."""
     quality = [metric_column(metric) for metric in task.metrics[:2]]
     always = ("rank", "encoding", "status", quality[0])
     first = ("rank", "encoding", *quality, "parameters", "seconds")
@@ -81,8 +83,24 @@ def standings_table(
         )
         for row, of_row in zip(task.rows, zip(*values, strict=True), strict=True)
     ]
+    # from below, so that the places above stay
+    for method in reversed(without_network(task)):
+        rows.insert(method.above, Row(_no_network(task, method, columns)))
     targets = f" ({task.cells['unit'].nunique()} targets)" if task.targets else ""
     return Table("standings", columns, rows, f"{task.label}{targets}")
+
+
+def _no_network(task: TaskBoard, method: NoNetwork, columns: Sequence[Column]) -> list[Value]:
+    """The row of a method without a network, for some of ``standings_columns``."""
+    found = {
+        "encoding": Value(f"no network: {method.name}", emphasis="no network"),
+        "parameters": Value("0", 0),
+    }
+    for metric in task.metrics:
+        value = method.values.get(metric.name, math.nan)
+        if not math.isnan(value):
+            found[metric_column(metric)] = Value(fixed(value, digits(metric)), value)
+    return [found.get(column.name, NO_VALUE) for column in columns]
 
 
 def overview_table(found: Overview) -> Table:

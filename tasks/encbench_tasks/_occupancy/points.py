@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Generic, TypeVar
 
@@ -26,7 +26,7 @@ def uniform_points(solid: Solid, count: int, rng: np.random.Generator) -> Array:
 
 def in_bounding_box(solid: Solid, x: Array) -> Array:
     """Points (N, 3) of the unit cube, scaled to the bounding box."""
-    return _as_float32(solid.low + x * (solid.high - solid.low))
+    return as_float32(solid.low + x * (solid.high - solid.low))
 
 
 def near_surface_points(solid: Solid, count: int, sigma: float, rng: np.random.Generator) -> Array:
@@ -36,18 +36,40 @@ def near_surface_points(solid: Solid, count: int, sigma: float, rng: np.random.G
     """
     x, _ = solid.surface.sample(count, rng)
     x = np.abs(x + sigma * rng.standard_normal((count, 3))) % 2
-    return _as_float32(np.where(x > 1, 2 - x, x))
+    return as_float32(np.where(x > 1, 2 - x, x))
 
 
-def draw_points(solid: Solid, count: int, near: float, sigma: float, seed: int) -> Array:
-    """(count, 3): a part ``near`` of them near the surface, the others uniform."""
+def draw_points(
+    solid: Solid,
+    count: int,
+    near: float,
+    sigma: float,
+    seed: int | Sequence[int],
+    kept: Callable[[Array], Flags] | None = None,
+) -> Array:
+    """(count, 3): a part ``near`` of them near the surface, the others, which come first, uniform.
+
+    Of points drawn only those that ``kept`` is true of are taken.
+    """
     rng = np.random.default_rng(seed)
     close = round(count * near)
-    uniform = uniform_points(solid, count - close, rng)
-    return np.concatenate([uniform, near_surface_points(solid, close, sigma, rng)])
+
+    def drawn(number: int, draw: Callable[[int], Array]) -> Array:
+        found = draw(number)
+        if kept is None:
+            return found
+        found = found[kept(found)]
+        while len(found) < number:
+            more = draw(number)
+            found = np.concatenate([found, more[kept(more)]])
+        return found[:number]
+
+    uniform = drawn(count - close, lambda n: uniform_points(solid, n, rng))
+    surface = drawn(close, lambda n: near_surface_points(solid, n, sigma, rng))
+    return np.concatenate([uniform, surface])
 
 
-def _as_float32(x: Array) -> Array:
+def as_float32(x: Array) -> Array:
     """Rounded to float32, as networks see them: the label must be that of the very same point."""
     rounded: Array = x.astype(np.float32).astype(np.float64)
     return rounded

@@ -96,7 +96,7 @@ def _column(column: Column, place: int, *, shown: bool) -> dict[str, Any]:
 
 def _row(row: Row, columns: Sequence[Column], entries: Entries, openable: bool) -> dict[str, Any]:
     attributes: dict[str, Any] = {"tabindex": -1}
-    if openable:
+    if openable and row.entry is not None:
         attributes["aria-expanded"] = "false"
     if row.entry is not None:
         attributes["data-entry"] = entries.number(row.entry)
@@ -120,6 +120,9 @@ def _row(row: Row, columns: Sequence[Column], entries: Entries, openable: bool) 
 
 def cell_html(column: Column, value: Value, row: Row, entries: Entries) -> Markup:
     """A value as it is shown: labels with their colour, an interval under its mean."""
+    if value.emphasis:
+        plain = value.text.removeprefix(value.emphasis)
+        return Markup("<em>{}</em>{}").format(value.emphasis, plain)
     if column.kind == "code":
         mark = Markup("")
         if row.entry is not None:

@@ -14,7 +14,9 @@ from encbench_leaderboard.report.figures.selection import MOST, SHOWN
 from encbench_leaderboard.report.format import code, fixed, plain
 
 TARGET = "target"
-"""The picture that all records of a task share."""
+TRAINING = "training"
+"""Pictures that all records of a task share; the second one is what a network was given, where that
+is not the target."""
 PREDICTION = "prediction"
 FIRST = (TARGET, PREDICTION, "error")
 
@@ -28,6 +30,7 @@ def sheet(task: TaskBoard) -> Pictures | None:
         return first and replace(first, title=f"{task.targets[0].label}, {first.title}")
     target: tuple[Path, tuple[int, int]] | None = None
     tiles: list[Tile] = []
+    shared: list[Tile] = []
     missing: dict[str, str] = {}
     shown = 0
     for entry in task.standings["entry"]:
@@ -44,6 +47,8 @@ def sheet(task: TaskBoard) -> Pictures | None:
                 missing[entry] = _damaged(stored, TARGET)
                 continue
             target = stored.path / f"{TARGET}.png", size
+            if TRAINING in _names(stored):
+                shared.append(Tile(stored.path / f"{TRAINING}.png", TRAINING, None))
         made = _size(stored.path / f"{PREDICTION}.png")
         if made != target[1]:
             missing[entry] = (
@@ -54,7 +59,8 @@ def sheet(task: TaskBoard) -> Pictures | None:
         tiles += [
             Tile(stored.path / f"{name}.png", name, entry, caption)
             for name in _names(stored)
-            if name != TARGET and (name == PREDICTION or _size(stored.path / f"{name}.png"))
+            if name not in (TARGET, TRAINING)
+            and (name == PREDICTION or _size(stored.path / f"{name}.png"))
         ]
         shown += 1
         if shown == MOST:
@@ -65,7 +71,7 @@ def sheet(task: TaskBoard) -> Pictures | None:
         "sheet",
         "target, predictions and errors side by side",
         f"The target, and what each encoding made of it.{_without_picture(missing)}",
-        [Tile(target[0], TARGET, None), *tiles],
+        [Tile(target[0], TARGET, None), *tiles, *shared],
         "Top row of a block: target and predictions. Below: the marked window, where the target "
         "varies most, magnified; and the absolute error on one common scale.",
     )

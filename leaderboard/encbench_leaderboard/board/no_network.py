@@ -1,0 +1,68 @@
+"""Methods without a network on the training points of a task, beside its entries."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from encbench_leaderboard.board.table import TaskBoard, metric_conditions
+
+HELD_OUT = "_held_out"
+"""End of the names of metrics at points that were not trained on."""
+
+
+@dataclass(frozen=True)
+class NoNetwork:
+    """Interpolation, for instance: what it makes of the points that the networks were given."""
+
+    name: str
+    values: Mapping[str, float]
+    """By metric; of a category the means over its targets."""
+    above: int
+    """Place in the standings: the entries above it are better, or as good."""
+    beaten_by: int
+    """Ranked entries that are better."""
+
+
+def without_network(task: TaskBoard) -> list[NoNetwork]:
+    """The methods that the task's records name, best first; those of a category are the methods
+    that all of its targets with any share."""
+    primary = task.primary
+    sign = 1.0 if primary.direction == "higher" else -1.0
+    table = task.standings
+    ranked = table["rank"].notna()
+    scores = sign * table[f"metric:{primary.name}"][ranked]
+
+    def score(values: Mapping[str, float]) -> float:
+        return sign * values.get(primary.name, math.nan)
+
+    found = []
+    for name, values in _values(task).items():
+        # the first entry that is worse stands below it
+        worse = (scores < score(values)).to_numpy()
+        above = int(worse.argmax()) if worse.any() else int(ranked.sum())
+        better = int((scores > score(values)).sum())
+        found.append(NoNetwork(name, values, above, better))
+    return sorted(found, key=lambda one: -score(one.values))
+
+
+def _values(task: TaskBoard) -> dict[str, dict[str, float]]:
+    """The first record's that has any: they depend on the task alone."""
+    if not task.targets:
+        given = next((s.record.baselines for s in task.records if s.record.baselines), {})
+        return {
+            name: {metric: m.value for metric, m in metrics.items() if m.value is not None}
+            for name, metrics in given.items()
+        }
+    each = [values for values in map(_values, task.targets) if values]
+    mixed = metric_conditions(task)[1]
+    return {
+        name: {
+            metric: sum(values[name][metric] for values in each) / len(each)
+            for metric in each[0][name]
+            if metric not in mixed and all(metric in values[name] for values in each)
+        }
+        for name in (each[0] if each else ())
+        if all(name in values for values in each)
+    }

@@ -1,0 +1,147 @@
+"""What interpolation makes of the same points, among the encodings of a leaderboard."""
+
+from __future__ import annotations
+
+import re
+from io import StringIO
+from typing import Any
+
+import numpy as np
+import pytest
+from encbench_leaderboard.board.no_network import without_network
+from encbench_leaderboard.board.table import boards
+from encbench_leaderboard.render.html.document import html_page
+from encbench_leaderboard.render.markdown import markdown
+from encbench_leaderboard.render.terminal import print_standings
+from encbench_leaderboard.report.blocks import Pictures, Section, Table
+from encbench_leaderboard.report.build import describe, load
+from PIL import Image
+from rich.console import Console
+
+from encbench.contracts.metric import MetricValue
+from tests.leaderboard.results import Results, diverged
+
+
+def values(held_out: float | None, fitted: float = 40.0) -> dict[str, MetricValue]:
+    return {
+        "psnr": MetricValue(value=fitted, title="PSNR", unit="dB"),
+        "psnr_held_out": MetricValue(value=held_out, title="PSNR held out", unit="dB"),
+    }
+
+
+BASELINES = {
+    "mean of the neighbours": values(27.0, float("inf")),
+    "cubic <b>interpolation</b>": values(28.0, float("inf")),
+}
+
+
+def add(results: Results, encoding: str, held_out: float, **changes: Any) -> None:
+    given = {"metrics": values(held_out), "curve": "psnr_held_out", "baselines": BASELINES}
+    results.add(encoding, **(given | changes))
+
+
+def standings(results: Results, section: int = 0) -> Table:
+    page = describe(*load(results.directory))
+    sections = [block for block in page.blocks if isinstance(block, Section)]
+    return next(b for b in sections[section].blocks if isinstance(b, Table))
+
+
+@pytest.fixture
+def four(results: Results) -> Results:
+    """Entries above, between and below two methods, and one that failed."""
+    add(results, "best", 29.0)
+    add(results, "between", 27.5)
+    add(results, "last", 20.0)
+    results.add("broken", status="diverged", error=diverged(3), psnr=None, curve="psnr_held_out")
+    return results
+
+
+def test_methods_stand_where_their_value_falls_without_a_rank(four: Results) -> None:
+    table = standings(four)
+    names = [column.name for column in table.columns]
+    shown = [[row.values[names.index(n)].text for n in ("rank", "encoding")] for row in table.rows]
+    assert shown == [
+        ["(1)", "best"],
+        ["–", "no network: cubic <b>interpolation</b>"],
+        ["(2)", "between"],
+        ["–", "no network: mean of the neighbours"],
+        ["(3)", "last"],
+        ["–", "broken"],
+    ]
+    method = dict(zip(names, table.rows[1].values, strict=True))
+    assert method["psnr_held_out"].text == "28.00"
+    assert method["psnr"].text == "∞"
+    assert (method["parameters"].text, method["seconds"].text) == ("0", "–")
+    assert table.rows[1].entry is None
+
+
+def test_a_method_as_good_as_an_entry_stands_below_it(results: Results) -> None:
+    add(results, "a", 28.0)
+    (task,) = boards(load(results.directory)[1]).tasks
+    best, second = without_network(task)
+    assert (best.above, best.beaten_by, second.above, second.beaten_by) == (1, 0, 1, 1)
+
+
+def test_lower_values_can_be_better(results: Results) -> None:
+    def loss(value: float) -> dict[str, MetricValue]:
+        return {"loss": MetricValue(value=value, direction="lower")}
+
+    for name, value in (("a", 1.0), ("b", 3.0)):
+        results.add(name, curve="loss", metrics=loss(value), baselines={"nothing": loss(2.0)})
+    (task,) = boards(load(results.directory)[1]).tasks
+    (method,) = without_network(task)
+    assert (method.above, method.beaten_by) == (1, 1)
+
+
+def test_every_renderer_shows_them_in_italics_and_says_how_many_are_better(four: Results) -> None:
+    page = describe(*load(four.directory))
+    text = markdown(page, {})
+    assert "| *no network*: mean of the neighbours " in text
+    assert "| *no network*: cubic &lt;b&gt;interpolation&lt;/b&gt; " in text
+    assert "1 of 3 encodings is better than the best of them, cubic &lt;b&gt;" in text
+    assert "PSNR held out is over points that were not trained on, PSNR over those" in text
+    html = html_page(page, pictures=False)
+    assert r"\u003cem\u003eno network\u003c/em\u003e: mean of the neighbours" in html
+    assert "<b>interpolation</b>" not in html
+    console = Console(width=140, record=True, file=StringIO())
+    print_standings(page, console)
+    printed = console.export_text(styles=True)
+    assert re.search(r"\x1b\[3mno network\x1b\[0m: mean of the", printed)
+
+
+def test_tasks_without_methods_have_no_word_of_them(results: Results) -> None:
+    results.add("a")
+    text = markdown(describe(*load(results.directory)), {})
+    assert "network*" not in text
+    assert "held out" not in text
+
+
+def test_of_a_category_they_are_means_over_its_targets(results: Results) -> None:
+    for number, held_out in enumerate((26.0, 30.0)):
+        given = {"mean of the neighbours": values(held_out)}
+        if number:
+            given["cubic interpolation"] = values(31.0)
+        cell = results.add().record.cell
+        task = cell.task.model_copy(update={"parameters": {"image": f"photo {number}"}})
+        changed = cell.model_copy(update={"task": task, "data_hash": f"{number}" * 64})
+        add(results, "a", 29.0, baselines=given, cell=changed)
+    kept = [s for s in load(results.directory)[1] if s.record.baselines]
+    (category,) = boards(kept).categories
+    (method,) = without_network(category)
+    assert (method.name, method.values["psnr_held_out"]) == ("mean of the neighbours", 28.0)
+    assert method.beaten_by == 1
+
+
+def test_the_picture_of_what_was_given_is_shown_once(four: Results) -> None:
+    for stored in four.store.records():
+        if stored.record.status == "ok":
+            target = np.asarray(Image.open(stored.path / "target.png"))
+            pictures = dict.fromkeys(("target", "prediction", "training"), target)
+            four.store.write(stored.record, {}, pictures)
+    page = describe(*load(four.directory))
+    sections = [block for block in page.blocks if isinstance(block, Section)]
+    (shown,) = [b for section in sections for b in section.blocks if isinstance(b, Pictures)]
+    names = [(tile.name, tile.entry) for tile in shown.tiles]
+    assert names[0] == ("target", None)
+    assert names.count(("training", None)) == 1
+    assert [name for name, entry in names if entry] == ["prediction"] * 3
