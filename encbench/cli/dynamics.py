@@ -43,7 +43,8 @@ def dynamics(
 
     Trains by full-batch gradient descent and compares the loss with what the kernel at
     initialization predicts. A wide network at a small learning rate follows the prediction; at
-    the learning rates of practice the two part, and the plot says where.
+    the learning rates of practice the two part, and the plot says where. For tasks with the mean
+    squared error only.
 
     \b
     Examples:
@@ -59,7 +60,11 @@ def dynamics(
     registry, console = default_registry(), output_console()
     suite = override(
         load_suite("quick", registry),
-        {"network": {"width": width} | ({} if depth is None else {"depth": depth})},
+        {
+            "network": {"width": width} | ({} if depth is None else {"depth": depth}),
+            # the rates are multiples of lr_crit at these points
+            "training": {"lr": 1.0},
+        },
         encodings=[encoding],
         tasks=[task],
         seeds=[seed],

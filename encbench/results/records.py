@@ -57,7 +57,8 @@ class LearningRate(Data):
 
     value: float
     critical: float | None = None
-    """lr_crit: full-batch gradient descent on the linearized model is stable below it."""
+    """lr_crit: full-batch gradient descent on the linearized model is stable below it. None for a
+    loss of which none is known."""
     rule: Literal["given", "auto"]
     halvings: int = 0
     """How often the automatic rate was halved because training diverged with it."""
@@ -212,6 +213,7 @@ class StoredRecord:
         ``curve_step``, ``curve``: the metric ``record.curve`` during training.
         ``spectrum_start``, ``spectrum_middle``, ``spectrum_end``: eigenvalues, descending.
         ``spectrum_mlp_start``, …: eigenvalues of the MLP's part of the kernel alone.
+        ``line.NAME``: (N, 1 + 2·O) x, O predictions, O true values of a function of one variable.
     Reading them raises StoreError where the file is damaged.
     Pictures: ``target``, ``prediction``, ``error`` for images; tasks may add others.
 

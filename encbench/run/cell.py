@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from encbench.contracts.metric import Metric, MetricValue
-from encbench.contracts.task import Outcome
+from encbench.contracts.task import CURVATURE, Outcome, loss_name
 from encbench.device import device_name, peak_memory_bytes, reset_peak_memory
 from encbench.errors import bounded, error_line
 from encbench.ntk.linearized import critical_learning_rate
@@ -38,6 +38,7 @@ from encbench.run.parts import (
 from encbench.run.signals import Supervision, by_a_person
 from encbench.run.spectra import measure_spectrum, ntk_count
 from encbench.suite.config import CellConfig, cell_key
+from encbench.suite.plan import check_automatic_rate
 from encbench.training.loop import Diverged, Training, predictor, total_steps, train
 from encbench.training.optimizers import load_optimizers
 
@@ -196,7 +197,7 @@ class _CellRun:
         with self._timed("evaluation"):
             outcome = self.task.evaluate(predictor(self.model, self.task))
             self.pictures.update(outcome.pictures)
-            self.arrays.update(outcome.arrays)
+            self.arrays |= {**outcome.arrays, **outcome.line_arrays()}
             self.record.metrics = self._metrics(outcome)
 
     def _trained(self, steps: int, rate: LearningRate) -> bool:
@@ -286,14 +287,18 @@ class _CellRun:
         config = self.cell.training
         generator = self.streams.generator("ntk")
         x = self.task.ntk_points(LR_POINTS, generator)
-        critical = critical_learning_rate(self.model, x, loss=self.task.loss)
+        loss = loss_name(self.task)
+        # of other losses none is known
+        critical = critical_learning_rate(self.model, x, loss=loss) if loss in CURVATURE else None
         if config.lr != "auto":
             return LearningRate(value=config.lr, critical=critical, rule="given")
-        as_stable = self.optimizer.lr_from_kernel(critical)
+        asked = self.cell.task.label or self.cell.task.name
+        check_automatic_rate(self.optimizer, config.optimizer, self.task, asked)
+        as_stable = None if critical is None else self.optimizer.lr_from_kernel(critical)
         if as_stable is not None:
             value = config.lr_factor * as_stable
         else:
-            assert self.optimizer.default_lr is not None, "planning has checked it"
+            assert self.optimizer.default_lr is not None, "just checked"
             ntk_weights = self.cell.network.parameterization == "ntk"
             width = self.record.network["width"] if ntk_weights else 1
             value = self.optimizer.default_lr * width**0.5

@@ -24,6 +24,7 @@ from encbench.network.mlp import IN_ENCODING, CoordinateMLP
 from encbench.plugins.registry import Offer, Registry
 from encbench.suite.config import CellConfig, PluginRef
 from encbench.suite.seeding import Streams
+from encbench.training.losses import IN_LOSS
 
 _generator = threading.Lock()
 """Held while weights are drawn: from torch's global generator, which threads share."""
@@ -155,11 +156,15 @@ def call_plugin(offer: Offer, function: Callable[[Any], Any]) -> Any:
 def failed_plugin(error: BaseException, cell: CellConfig, task: Task | None) -> str:
     """ "encoding 'x' of dist 1.0 failed: " where an exception came from a plug-in, otherwise "".
 
-    An encoding's exception carries a note from the network; a task's passed through its module.
+    An encoding's exception carries a note from the network, a loss's from training; others of a
+    task passed through its module.
     """
-    if isinstance(error, EncbenchError):
+    notes = getattr(error, "__notes__", ())
+    if IN_LOSS in notes and IN_ENCODING not in notes:
+        kind, reference = "task", cell.task
+    elif isinstance(error, EncbenchError):
         return ""
-    if IN_ENCODING in getattr(error, "__notes__", ()):
+    elif IN_ENCODING in notes:
         kind, reference = "encoding", cell.encoding
     elif task is not None and type(task).__module__ in _modules(error):
         kind, reference = "task", cell.task
