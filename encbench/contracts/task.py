@@ -64,7 +64,7 @@ class Outcome:
             raise ValueError(f"array {min(both)!r} has the name that a line is kept under")
         for name, picture in self.pictures.items():
             _check_name("picture", name)
-            if not isinstance(picture, np.ndarray) or not _is_picture(picture):
+            if not isinstance(picture, np.ndarray) or not is_picture(picture):
                 raise TypeError(
                     f"picture {name!r} is {_described(picture)}; expected uint8 (H, W), (H, W, 3) "
                     "or (H, W, 4)"
@@ -103,7 +103,8 @@ def _check_name(kind: str, name: str) -> None:
         )
 
 
-def _is_picture(array: np.ndarray) -> bool:
+def is_picture(array: np.ndarray) -> bool:
+    """Whether an array is (H, W), (H, W, 3) or (H, W, 4) uint8, and not empty."""
     shaped = array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4))
     return shaped and array.size > 0 and array.dtype == np.uint8
 
@@ -190,6 +191,18 @@ class Task(ABC):
     @abstractmethod
     def evaluate(self, predict: Predict) -> Outcome:
         """The trained network's output and the truth, for metrics and pictures."""
+
+    def render(self, predict: Predict, scale: float) -> np.ndarray:
+        """What ``encbench render`` draws: the network's picture, (H, W), (H, W, 3) or (H, W, 4)
+        uint8, of ``scale`` times as many pixels along each side as the one of ``evaluate``.
+
+        Large ones should be predicted in parts. Not needed where ``in_dim`` is 1, which is drawn
+        as a curve.
+
+        Raises:
+            NotImplementedError: the task has no such picture.
+        """
+        raise NotImplementedError
 
     def ntk_points(self, count: int, generator: torch.Generator) -> Tensor:
         """Random distinct training points (M, in_dim) float64, at most ``count``."""

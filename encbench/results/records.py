@@ -7,6 +7,7 @@
         records/ab/<key>/record.json     everything in words and numbers
         records/ab/<key>/arrays.npz      curves and spectra
         records/ab/<key>/*.png           pictures
+        records/ab/<key>/weights.safetensors  the trained network, where the run kept it
 
 "ab" stands for the first two characters of the key; earlier versions of encbench made
 ``records/<key>``. A record appears by one rename, so a reader never sees half of one.
@@ -257,6 +258,8 @@ class CellResult:
     record: Record
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
     pictures: dict[str, np.ndarray] = field(default_factory=dict)
+    weights: bytes = b""
+    """The trained network as safetensors; empty where it is not kept."""
 
 
 def upgrade(data: Mapping[str, Any]) -> dict[str, Any]:

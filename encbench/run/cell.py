@@ -37,6 +37,7 @@ from encbench.run.parts import (
 )
 from encbench.run.signals import Supervision, by_a_person
 from encbench.run.spectra import measure_spectrum, ntk_count
+from encbench.run.weights import weights_of
 from encbench.suite.config import CellConfig, cell_key
 from encbench.suite.plan import check_automatic_rate
 from encbench.training.loop import Diverged, Training, predictor, total_steps, train
@@ -64,6 +65,7 @@ def run_cell(
     *,
     device: str = "cpu",
     threads: int = 1,
+    save_weights: bool = False,
     watch: Callable[[Event], None] = lambda event: None,
     supervision: Supervision | None = None,
 ) -> CellResult:
@@ -79,6 +81,7 @@ def run_cell(
         registry: where its encoding and its task are found.
         device: "cpu", "cuda" or "cuda:N".
         threads: noted in the record; the caller has set them.
+        save_weights: whether the result holds the trained network.
         watch: called with progress.
         supervision: stops the cell at its limits, and when asked to from outside.
     """
@@ -88,6 +91,8 @@ def run_cell(
         try:
             with supervision.running():
                 run.everything()
+                if save_weights:
+                    run.keep_weights()
         except Diverged as error:
             run.stop("diverged", error, step=error.step)
         except CellStopped as reason:
@@ -153,6 +158,7 @@ class _CellRun:
         self.training = Training()
         self.arrays: dict[str, np.ndarray] = {}
         self.pictures: dict[str, np.ndarray] = {}
+        self.weights = b""
         self.phase = "setup"
         self.inner = 0.0
         self.higher_is_better = True
@@ -199,6 +205,13 @@ class _CellRun:
             self.pictures.update(outcome.pictures)
             self.arrays |= {**outcome.arrays, **outcome.line_arrays()}
             self.record.metrics = self._metrics(outcome)
+
+    def keep_weights(self) -> None:
+        """Keep the trained network, as far as it is made of tensors."""
+        try:
+            self.weights = weights_of(self.model)
+        except (TypeError, ValueError) as error:
+            logger.warning("%s: the weights are not kept: %s", self.cell.label, error_line(error))
 
     def _trained(self, steps: int, rate: LearningRate) -> bool:
         """Train; False where that diverged and a smaller automatic rate can be tried."""
@@ -281,7 +294,7 @@ class _CellRun:
             record.metrics, record.curve, record.activation = {}, "unknown", None
             self.phase = "record"
             self.stop("failed", error)
-        return CellResult(record, {**self.arrays, **curves}, self.pictures)
+        return CellResult(record, {**self.arrays, **curves}, self.pictures, self.weights)
 
     def _learning_rate(self) -> LearningRate:
         config = self.cell.training

@@ -10,7 +10,7 @@ import threading
 import traceback
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -63,8 +63,15 @@ def build_task(cell: CellConfig, registry: Registry) -> Task:
     return task
 
 
+class Dimensions(Protocol):
+    """What the network has to know of a task."""
+
+    in_dim: int
+    out_dim: int
+
+
 def build_model(
-    cell: CellConfig, task: Task, registry: Registry, streams: Streams
+    cell: CellConfig, task: Dimensions, registry: Registry, streams: Streams
 ) -> CoordinateMLP:
     """The cell's network on the CPU, its weights drawn from the stream "weights".
 
