@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from encbench.results.records import Record, StoredRecord
     from encbench.results.store import Store
     from encbench.run.runner import run_suite
+    from encbench.run.weights import load_model
     from encbench.suite.file import Suite, load_suite
     from encbench.suite.plan import plan
 
@@ -64,6 +65,7 @@ __all__ = [
     "UnknownNameError",
     "UsageError",
     "hookimpl",
+    "load_model",
     "load_suite",
     "metrics",
     "ntk",
@@ -82,6 +84,7 @@ _LAZY = {
     "encbench.results.records": ("Record", "StoredRecord"),
     "encbench.results.store": ("Store",),
     "encbench.run.runner": ("run_suite",),
+    "encbench.run.weights": ("load_model",),
     "encbench.suite.file": ("Suite", "load_suite"),
     "encbench.suite.plan": ("plan",),
 }

@@ -44,7 +44,8 @@ def dynamics(
     Trains by full-batch gradient descent and compares the loss with what the kernel at
     initialization predicts. A wide network at a small learning rate follows the prediction; at
     the learning rates of practice the two part, and the plot says where. Of a task with a split,
-    the loss at the points that are held out is shown, too.
+    the loss at the points that are held out is shown, too. For tasks with the mean squared error
+    only.
 
     \b
     Examples:
@@ -61,7 +62,11 @@ def dynamics(
     registry, console = default_registry(), output_console()
     suite = override(
         load_suite("quick", registry),
-        {"network": {"width": width} | ({} if depth is None else {"depth": depth})},
+        {
+            "network": {"width": width} | ({} if depth is None else {"depth": depth}),
+            # the rates are multiples of lr_crit at these points
+            "training": {"lr": 1.0},
+        },
         encodings=[encoding],
         tasks=[task],
         seeds=[seed],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.table import Table
@@ -79,7 +79,11 @@ def ntk(
         raise UsageError("--matrix-free has no whole spectrum to plot; leave out one of the two")
     registry = default_registry()
     network = {"width": width, "depth": depth, "parameterization": parameterization}
-    changes = {"network": {key: value for key, value in network.items() if value is not None}}
+    changes: dict[str, dict[str, Any]] = {
+        "network": {key: value for key, value in network.items() if value is not None},
+        # nothing is trained, so that no rate need be known
+        "training": {"lr": 1.0},
+    }
     suite = override(
         load_suite("quick", registry), changes, encodings=encoding, tasks=task, seeds=[seed]
     )
@@ -128,7 +132,7 @@ def _spectra(found: list[Initial]) -> Table:
             f"{summary.floor:.1e}",
             f"{summary.resolved_rank}/{summary.size}",
             "–" if math.isnan(summary.effective_rank) else f"{summary.effective_rank:.1f}",
-            f"{item.critical:.3g}",
+            "–" if item.critical is None else f"{item.critical:.3g}",
             f"{summary.seconds:.2f}",
         )
     return table
@@ -175,8 +179,10 @@ def _legend(found: list[Initial], matrix_free: bool) -> str:
             "± one standard error. Eigenvalues below 1e-9 λ_max are not resolved."
         )
     some = any(item.summary and item.summary.method.startswith("ARPACK") for item in found)
+    unknown = any(item.critical is None for item in found)
     below = "not computed where only the largest were" if some else "rounding noise"
     return (
         f"\n{kernel} kernel of {sizes} points, at initialization. Eigenvalues below the floor are "
-        f"{below}. Below lr_crit full-batch gradient descent on the linearized model is stable."
+        f"{below}. Below lr_crit full-batch gradient descent on the linearized model is stable"
+        f"{'; – where none is known for the loss' if unknown else ''}."
     )

@@ -109,6 +109,14 @@ def run(
             help="Keep records made with other versions of the plug-ins; else they run again.",
         ),
     ] = False,
+    save_weights: Annotated[
+        bool,
+        typer.Option(
+            "--save-weights",
+            help="Keep the trained networks in the records, for encbench render; cells recorded "
+            "without run again.",
+        ),
+    ] = False,
     on_failure: Annotated[
         Literal["continue", "stop"],
         typer.Option(help="After a cell that is not ok: run the others, or start no more."),
@@ -238,7 +246,7 @@ def run(
         from encbench.run.runner import share_of  # torch
 
         cells = share_of(encbench.plan(chosen, registry), part)
-        _print_plan(cells, output, rerun, keep_versions, console)
+        _print_plan(cells, output, rerun, keep_versions, save_weights, console)
         return
     if jobs is not None and (scheduler or cluster):
         raise UsageError(
@@ -251,6 +259,7 @@ def run(
         "limits": limits,
         "isolate": isolate,
         "retries": retries,
+        "save_weights": save_weights,
     }
     started = time.monotonic()
     with (
@@ -302,11 +311,12 @@ def _print_plan(
     output: Path,
     rerun: Rerun,
     keep_versions: bool,
+    save_weights: bool,
     console: Console,
 ) -> None:
     from encbench.run.runner import left_to_run  # torch
 
-    left = left_to_run(cells, output, rerun, keep_versions)
+    left = left_to_run(cells, output, rerun, keep_versions, save_weights)
     names = cell_names(cells)
     for cell in left:
         unread = " (its data cannot be read)" if cell.data_hash is None else ""

@@ -14,6 +14,7 @@ def encbench_commands() -> Mapping[str, str]:
         "list": "encbench.cli.list:list_offers",
         "plugins": "encbench.cli.plugins:plugins",
         "show": "encbench.cli.show:show",
+        "render": "encbench.cli.render:render",
         "rerun": "encbench.cli.rerun:rerun",
         "export": "encbench.cli.export:export",
         "merge": "encbench.cli.merge:merge_folders",

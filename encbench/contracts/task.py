@@ -6,15 +6,22 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from encbench.errors import did_you_mean
+
 RESERVED = ("file", "allow_pickle")
 """Names that arrays cannot have, as ``numpy.savez`` has parameters of these names."""
 
+LossName = Literal["mse", "bce", "l1", "huber", "relative_l2"]
+"""Losses that ``encbench.training.losses`` defines."""
+CURVATURE: dict[str, float] = {"mse": 2.0, "bce": 0.25, "huber": 1.0}
+"""Upper bound of the second derivative of an element's loss by the output, where there is one;
+lr_crit is known for these losses."""
 Predict = Callable[[Tensor], Tensor]
 """x (N, d) float64 in [0, 1] to outputs (N, O) float32 on the CPU, after the sigmoid if any."""
 
@@ -46,17 +53,22 @@ class Outcome:
     baselines: Mapping[str, Mapping[str, tuple[Any, Any]]] = field(default_factory=dict)
     """Name of a method without a network ("bilinear interpolation"), given the same training
     points, to its comparisons. Their metrics are recorded; they must depend on the task alone."""
+    lines: Mapping[str, tuple[Any, Any, Any]] = field(default_factory=dict)
+    """Name to (x, prediction, truth) of a function of one variable: arrays (N,), (N, O), (N, O).
+    The record keeps them, and the leaderboard draws them, a panel for each name and channel."""
 
     def __post_init__(self) -> None:
-        """Check that pictures and arrays can be saved, so that the error names the task.
+        """Check that all of it can be saved, so that the error names the task.
 
         Raises:
-            TypeError: a picture or an array has another type, dtype or shape.
+            TypeError: a picture, an array or a line has another type, dtype or shape.
             ValueError: a name cannot be the name of a file.
         """
+        if both := self.line_arrays().keys() & self.arrays.keys():
+            raise ValueError(f"array {min(both)!r} has the name that a line is kept under")
         for name, picture in self.pictures.items():
             _check_name("picture", name)
-            if not isinstance(picture, np.ndarray) or not _is_picture(picture):
+            if not isinstance(picture, np.ndarray) or not is_picture(picture):
                 raise TypeError(
                     f"picture {name!r} is {_described(picture)}; expected uint8 (H, W), (H, W, 3) "
                     "or (H, W, 4)"
@@ -68,6 +80,24 @@ class Outcome:
                     f"array {name!r} is {_described(array)}; expected a NumPy array of numbers"
                 )
 
+    def line_arrays(self) -> dict[str, np.ndarray]:
+        """The lines as a record keeps them: "line.NAME" to (N, 1 + 2·O), columns x, O predictions
+        and O true values, float64."""
+        return {f"line.{name}": _columns(name, parts) for name, parts in self.lines.items()}
+
+
+def _columns(name: str, parts: Any) -> np.ndarray:
+    _check_name("line", name)
+    if not isinstance(parts, tuple) or len(parts) != 3:
+        raise TypeError(f"line {name!r} is {_described(parts)}; expected (x, prediction, truth)")
+    x, prediction, truth = (np.asarray(part, dtype=np.float64) for part in parts)
+    if not (x.ndim == 1 and prediction.ndim == 2 and len(x) == len(prediction) > 0) or (
+        prediction.shape != truth.shape
+    ):
+        shapes = ", ".join(str(part.shape) for part in (x, prediction, truth))
+        raise TypeError(f"line {name!r} has shapes {shapes}; expected (N,), (N, O), (N, O)")
+    return np.column_stack([x, prediction, truth])
+
 
 def _check_name(kind: str, name: str) -> None:
     if not re.fullmatch(r"\w[\w.-]*", name) or name in RESERVED:
@@ -77,7 +107,8 @@ def _check_name(kind: str, name: str) -> None:
         )
 
 
-def _is_picture(array: np.ndarray) -> bool:
+def is_picture(array: np.ndarray) -> bool:
+    """Whether an array is (H, W), (H, W, 3) or (H, W, 4) uint8, and not empty."""
     shaped = array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4))
     return shaped and array.size > 0 and array.dtype == np.uint8
 
@@ -102,9 +133,19 @@ class Task(ABC):
     network: ClassVar[NetworkDefaults] = NetworkDefaults(width=512, depth=2)
     training: ClassVar[Mapping[str, Any]] = {}
     """Training settings of this task, unless the suite states them."""
-    loss: ClassVar[Literal["mse", "bce"]] = "mse"
-    """"mse": linear output, mean squared error over points and channels. "bce": the network's
-    output is a logit, the prediction is its sigmoid, and the loss is binary cross entropy."""
+    loss: ClassVar[LossName | Callable[..., Tensor]] = "mse"
+    """What training makes small: a name, or a method of the task.
+
+    A name is one of ``encbench.training.losses``, which has their formulas: "mse", "l1", "huber"
+    and "relative_l2" compare the output with y; with "bce" the output is a logit, the prediction
+    is its sigmoid, and the loss is binary cross entropy.
+
+    A method ``loss(self, model, x, y)`` returns a scalar tensor. ``model`` maps (N, in_dim) to
+    (N, out_dim) and is differentiable as often as its activation is, also with respect to its
+    input; x (n, in_dim) and y (n, out_dim), float32, are a batch of what ``epoch`` gives, on the
+    model's device. The prediction is the model's output as it is. Each step is then made by
+    autograd; ``lr = "auto"`` needs an optimizer with a usual rate, such as adam; and a loss with
+    second derivatives needs an activation that has them, see ``network``."""
     curve: str = "psnr"
     """Name of the metric recorded during training, which also ranks; see ``progress_metric``."""
     curve_points: int | None = None
@@ -155,6 +196,18 @@ class Task(ABC):
     def evaluate(self, predict: Predict) -> Outcome:
         """The trained network's output and the truth, for metrics and pictures."""
 
+    def render(self, predict: Predict, scale: float) -> np.ndarray:
+        """What ``encbench render`` draws: the network's picture, (H, W), (H, W, 3) or (H, W, 4)
+        uint8, of ``scale`` times as many pixels along each side as the one of ``evaluate``.
+
+        Large ones should be predicted in parts. Not needed where ``in_dim`` is 1, which is drawn
+        as a curve.
+
+        Raises:
+            NotImplementedError: the task has no such picture.
+        """
+        raise NotImplementedError
+
     def ntk_points(self, count: int, generator: torch.Generator) -> Tensor:
         """Random distinct training points (M, in_dim) float64, at most ``count``."""
         x, _ = self.epoch(generator)
@@ -165,3 +218,21 @@ class Task(ABC):
         """Points x (M, in_dim) float64 that are never trained on, and their true values
         y (M, out_dim) float32; None where all points are trained on."""
         return None
+
+
+def loss_name(task: Task | type[Task]) -> LossName | None:
+    """The name of a task's loss; None where it is a method.
+
+    Raises:
+        TypeError: it is neither.
+    """
+    loss: Any = task.loss
+    names = get_args(LossName)
+    if callable(loss):
+        return None
+    if loss not in names:
+        raise TypeError(
+            f"loss is {loss!r}; {did_you_mean(loss, names)}expected one of "
+            f"{', '.join(map(repr, names))}, or a method loss(self, model, x, y)"
+        )
+    return loss  # type: ignore[no-any-return] # just checked

@@ -14,18 +14,16 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from encbench.contracts.task import CURVATURE
 from encbench.errors import NtkError, ParameterError
 from encbench.ntk.lanczos import lanczos, largest_eigenvalue
 from encbench.ntk.model import check_choice
 from encbench.ntk.operator import MatVec, NtkOperator, operator
-
-CURVATURE = {"mse": 2.0, "bce": 0.25}  # upper bound of the second derivative of an element's loss
 
 Array = Tensor | np.ndarray
 
@@ -157,7 +155,7 @@ def predict_loss(
 def critical_learning_rate(
     model: nn.Module,
     x: Tensor,
-    loss: Literal["mse", "bce"] = "mse",
+    loss: str = "mse",
     *,
     device: torch.device | str | None = None,
 ) -> float:
@@ -165,8 +163,9 @@ def critical_learning_rate(
 
     lr_crit = 2 N O / (c · λ_max), λ_max of the full kernel Θ at x, for a loss that is a mean over N
     points and O outputs. Its curvature along an eigenvector of Θ is at most c λ / (N O): c = 2
-    exactly for the squared error, and c = 1/4 as an upper bound for the binary cross entropy of a
-    logit, since σ'(z) ≤ 1/4. Gradient descent is stable while lr times the curvature is below 2.
+    exactly for the squared error, and as upper bounds c = 1/4 for the binary cross entropy of a
+    logit, since σ'(z) ≤ 1/4, and c = 1 for the Huber loss. Gradient descent is stable while lr
+    times the curvature is below 2.
 
     λ_max is computed by Lanczos without forming Θ, in float64, as an upper bound, to a relative
     error of 1e-6. It is that of the model as it is: where the kernel grows in training, as for
@@ -175,7 +174,7 @@ def critical_learning_rate(
     Args:
         model, x, device: as in ``empirical_ntk``. Some 300 random training points give λ_max / N
             to a few percent.
-        loss: "mse" or "bce" (from logits).
+        loss: "mse", "bce" (from logits) or "huber".
 
     Raises:
         ParameterError: an unknown loss or device.

@@ -24,6 +24,7 @@ from encbench.errors import StoreError, printable
 from encbench.results.records import SCHEMA_VERSION, FileEntry, Record, StoredRecord, upgrade
 
 RECORD, MANIFEST = "record.json", "manifest.json"
+WEIGHTS = "weights.safetensors"
 _Manifest = TypeAdapter(dict[str, FileEntry | None])
 _Sizes = TypeAdapter(dict[str, int])
 _CURRENT = re.compile(rb'\s*\{\s*"schema_version":\s*%d\s*,' % SCHEMA_VERSION)
@@ -50,8 +51,10 @@ def write_record(
     record: Record,
     arrays: Mapping[str, np.ndarray],
     pictures: Mapping[str, np.ndarray],
+    weights: bytes = b"",
 ) -> dict[str, FileEntry]:
-    """Write all files of a record into its empty folder; pictures as ``Outcome`` has them.
+    """Write all files of a record into its empty folder; pictures as ``Outcome`` has them, and
+    weights, if any, as safetensors.
 
     Returns the entries of the files beside record.json; raises OSError.
     """
@@ -59,6 +62,8 @@ def write_record(
         np.savez_compressed(folder / "arrays.npz", **dict(arrays))  # type: ignore[arg-type] # numpy's stub takes the mapping for its own keyword
     for name, pixels in pictures.items():
         Image.fromarray(pixels).save(folder / f"{name}.png")
+    if weights:
+        (folder / WEIGHTS).write_bytes(weights)
     (folder / RECORD).write_text(record.model_dump_json(indent=2) + "\n", encoding="utf-8")
     return _beside(write_manifest(folder))
 

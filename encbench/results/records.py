@@ -7,6 +7,7 @@
         records/ab/<key>/record.json     everything in words and numbers
         records/ab/<key>/arrays.npz      curves and spectra
         records/ab/<key>/*.png           pictures
+        records/ab/<key>/weights.safetensors  the trained network, where the run kept it
 
 "ab" stands for the first two characters of the key; earlier versions of encbench made
 ``records/<key>``. A record appears by one rename, so a reader never sees half of one.
@@ -63,7 +64,8 @@ class LearningRate(Data):
 
     value: float
     critical: float | None = None
-    """lr_crit: full-batch gradient descent on the linearized model is stable below it."""
+    """lr_crit: full-batch gradient descent on the linearized model is stable below it. None for a
+    loss of which none is known."""
     rule: Literal["given", "auto"]
     halvings: int = 0
     """How often the automatic rate was halved because training diverged with it."""
@@ -230,6 +232,7 @@ class StoredRecord:
         ``curve_step``, ``curve``: the metric ``record.curve`` during training.
         ``spectrum_start``, ``spectrum_middle``, ``spectrum_end``: eigenvalues, descending.
         ``spectrum_mlp_start``, …: eigenvalues of the MLP's part of the kernel alone.
+        ``line.NAME``: (N, 1 + 2·O) x, O predictions, O true values of a function of one variable.
     Reading them raises StoreError where the file is damaged.
     Pictures: ``target``, ``prediction``, ``error`` for images; tasks may add others.
 
@@ -284,6 +287,8 @@ class CellResult:
     record: Record
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
     pictures: dict[str, np.ndarray] = field(default_factory=dict)
+    weights: bytes = b""
+    """The trained network as safetensors; empty where it is not kept."""
 
 
 def upgrade(data: Mapping[str, Any]) -> dict[str, Any]:

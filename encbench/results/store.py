@@ -166,6 +166,7 @@ class Store:
         record: Record,
         arrays: Mapping[str, np.ndarray],
         pictures: Mapping[str, np.ndarray],
+        weights: bytes = b"",
     ) -> StoredRecord:
         """Put a record on disk in one rename, in place of an earlier one of its key.
 
@@ -173,6 +174,7 @@ class Store:
             record: the numbers.
             arrays: written to arrays.npz.
             pictures: (H, W), (H, W, 3) or (H, W, 4) uint8, each a PNG.
+            weights: of the trained network, as safetensors; b"" for none.
 
         Raises:
             StoreError: disk full, folder not writable. Nothing half-written is left, and an
@@ -182,7 +184,7 @@ class Store:
             source = record.provenance.model_copy(update={"suite": self._written_suite})
             record = record.model_copy(update={"provenance": source})
         with self.new_folder(record.key) as temporary:
-            files = write_record(temporary, record, arrays, pictures)
+            files = write_record(temporary, record, arrays, pictures, weights)
         stored = StoredRecord(record, self.place(record.key), files)
         self._index.remember(stored, whole=True)
         return stored

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from encbench import ntk
-from encbench.contracts.task import Task
+from encbench.contracts.task import CURVATURE, Task, loss_name
 from encbench.errors import ParameterError
 from encbench.network.mlp import CoordinateMLP
 from encbench.plugins.registry import Registry
@@ -40,8 +40,8 @@ class Initial:
     encoding: str
     points: int
     outputs: Literal["trace", "full"]
-    critical: float
-    """lr_crit at these points."""
+    critical: float | None
+    """lr_crit at these points; None for a loss of which none is known."""
     seconds: float
     summary: SpectrumSummary | None = None
     """None where the kernel was not formed; ``leading`` and ``density`` are then given instead."""
@@ -94,7 +94,8 @@ def at_initialization(
             model = build_model(cell, task, registry, streams).to(device)
             x = task.ntk_points(ntk_count(points, task), streams.generator("ntk"))
             began = time.perf_counter()
-            critical = ntk.critical_learning_rate(model, x, loss=task.loss)
+            loss = loss_name(task)
+            critical = ntk.critical_learning_rate(model, x, loss) if loss in CURVATURE else None
             found: dict[str, Any] = {}
             if matrix_free:
                 operator = ntk.operator(model, x, outputs=outputs)
@@ -174,9 +175,11 @@ def compare_dynamics(
         ParameterError: the task's loss is not the squared error, or a factor is not positive.
         NtkError: the kernel does not fit in memory.
     """
-    if task.loss != "mse":
+    loss = loss_name(task)
+    if loss != "mse":
         raise ParameterError(
-            f"the prediction is for the squared error; this task's loss is {task.loss!r}"
+            "the kernel predicts training with the mean squared error alone; this task has "
+            f"{'a loss of its own' if loss is None else f'the loss {loss!r}'}"
         )
     if steps < 1 or min(factors) <= 0:
         raise ParameterError(f"steps and factors must be positive, got {steps} and {factors}")

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from encbench.contracts.metric import Metric, MetricValue
+from encbench.contracts.task import CURVATURE, loss_name
 from encbench.device import device_name, peak_memory_bytes, reset_peak_memory
 from encbench.errors import bounded, error_line
 from encbench.ntk.linearized import critical_learning_rate
@@ -36,7 +37,9 @@ from encbench.run.parts import (
 )
 from encbench.run.signals import Supervision, by_a_person
 from encbench.run.spectra import measure_spectrum, ntk_count
+from encbench.run.weights import weights_of
 from encbench.suite.config import CellConfig, cell_key
+from encbench.suite.plan import check_automatic_rate
 from encbench.training.loop import Diverged, Training, predictor, total_steps, train
 from encbench.training.optimizers import load_optimizers
 
@@ -62,6 +65,7 @@ def run_cell(
     *,
     device: str = "cpu",
     threads: int = 1,
+    save_weights: bool = False,
     watch: Callable[[Event], None] = lambda event: None,
     supervision: Supervision | None = None,
 ) -> CellResult:
@@ -77,6 +81,7 @@ def run_cell(
         registry: where its encoding and its task are found.
         device: "cpu", "cuda" or "cuda:N".
         threads: noted in the record; the caller has set them.
+        save_weights: whether the result holds the trained network.
         watch: called with progress.
         supervision: stops the cell at its limits, and when asked to from outside.
     """
@@ -86,6 +91,8 @@ def run_cell(
         try:
             with supervision.running():
                 run.everything()
+                if save_weights:
+                    run.keep_weights()
         except Diverged as error:
             run.stop("diverged", error, step=error.step)
         except CellStopped as reason:
@@ -151,6 +158,7 @@ class _CellRun:
         self.training = Training()
         self.arrays: dict[str, np.ndarray] = {}
         self.pictures: dict[str, np.ndarray] = {}
+        self.weights = b""
         self.phase = "setup"
         self.inner = 0.0
         self.higher_is_better = True
@@ -195,12 +203,19 @@ class _CellRun:
         with self._timed("evaluation"):
             outcome = self.task.evaluate(predictor(self.model, self.task))
             self.pictures.update(outcome.pictures)
-            self.arrays.update(outcome.arrays)
+            self.arrays |= {**outcome.arrays, **outcome.line_arrays()}
             self.record.metrics = self._metrics(outcome.comparisons)
             self.record.baselines = {
                 bounded(" ".join(str(name).split()), 100): self._metrics(comparisons)
                 for name, comparisons in outcome.baselines.items()
             }
+
+    def keep_weights(self) -> None:
+        """Keep the trained network, as far as it is made of tensors."""
+        try:
+            self.weights = weights_of(self.model)
+        except (TypeError, ValueError) as error:
+            logger.warning("%s: the weights are not kept: %s", self.cell.label, error_line(error))
 
     def _trained(self, steps: int, rate: LearningRate) -> bool:
         """Train; False where that diverged and a smaller automatic rate can be tried."""
@@ -285,20 +300,24 @@ class _CellRun:
             record.metrics, record.curve, record.activation = {}, "unknown", None
             self.phase = "record"
             self.stop("failed", error)
-        return CellResult(record, {**self.arrays, **curves}, self.pictures)
+        return CellResult(record, {**self.arrays, **curves}, self.pictures, self.weights)
 
     def _learning_rate(self) -> LearningRate:
         config = self.cell.training
         generator = self.streams.generator("ntk")
         x = self.task.ntk_points(LR_POINTS, generator)
-        critical = critical_learning_rate(self.model, x, loss=self.task.loss)
+        loss = loss_name(self.task)
+        # of other losses none is known
+        critical = critical_learning_rate(self.model, x, loss=loss) if loss in CURVATURE else None
         if config.lr != "auto":
             return LearningRate(value=config.lr, critical=critical, rule="given")
-        as_stable = self.optimizer.lr_from_kernel(critical)
+        asked = self.cell.task.label or self.cell.task.name
+        check_automatic_rate(self.optimizer, config.optimizer, self.task, asked)
+        as_stable = None if critical is None else self.optimizer.lr_from_kernel(critical)
         if as_stable is not None:
             value = config.lr_factor * as_stable
         else:
-            assert self.optimizer.default_lr is not None, "planning has checked it"
+            assert self.optimizer.default_lr is not None, "just checked"
             ntk_weights = self.cell.network.parameterization == "ntk"
             width = self.record.network["width"] if ntk_weights else 1
             value = self.optimizer.default_lr * width**0.5

@@ -45,6 +45,8 @@ class RunOptions:
     """Whether every cell gets a process of its own."""
     retries: int = 1
     """How often a cell is run again after the process or machine that ran it was lost."""
+    save_weights: bool = False
+    """Whether the records keep the trained networks."""
 
     def __post_init__(self) -> None:
         check_threads(self.threads)

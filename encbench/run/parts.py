@@ -10,7 +10,7 @@ import threading
 import traceback
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -24,6 +24,7 @@ from encbench.network.mlp import IN_ENCODING, CoordinateMLP
 from encbench.plugins.registry import Offer, Registry
 from encbench.suite.config import CellConfig, PluginRef
 from encbench.suite.seeding import Streams
+from encbench.training.losses import IN_LOSS
 
 _generator = threading.Lock()
 """Held while weights are drawn: from torch's global generator, which threads share."""
@@ -62,8 +63,15 @@ def build_task(cell: CellConfig, registry: Registry) -> Task:
     return task
 
 
+class Dimensions(Protocol):
+    """What the network has to know of a task."""
+
+    in_dim: int
+    out_dim: int
+
+
 def build_model(
-    cell: CellConfig, task: Task, registry: Registry, streams: Streams
+    cell: CellConfig, task: Dimensions, registry: Registry, streams: Streams
 ) -> CoordinateMLP:
     """The cell's network on the CPU, its weights drawn from the stream "weights".
 
@@ -155,11 +163,15 @@ def call_plugin(offer: Offer, function: Callable[[Any], Any]) -> Any:
 def failed_plugin(error: BaseException, cell: CellConfig, task: Task | None) -> str:
     """ "encoding 'x' of dist 1.0 failed: " where an exception came from a plug-in, otherwise "".
 
-    An encoding's exception carries a note from the network; a task's passed through its module.
+    An encoding's exception carries a note from the network, a loss's from training; others of a
+    task passed through its module.
     """
-    if isinstance(error, EncbenchError):
+    notes = getattr(error, "__notes__", ())
+    if IN_LOSS in notes and IN_ENCODING not in notes:
+        kind, reference = "task", cell.task
+    elif isinstance(error, EncbenchError):
         return ""
-    if IN_ENCODING in getattr(error, "__notes__", ()):
+    elif IN_ENCODING in notes:
         kind, reference = "encoding", cell.encoding
     elif task is not None and type(task).__module__ in _modules(error):
         kind, reference = "task", cell.task

@@ -17,6 +17,7 @@ from encbench.errors import UsageError
 from encbench.plugins.isolation import process_state_kept
 from encbench.plugins.registry import Registry, default_registry
 from encbench.results.provenance import git_commit_of
+from encbench.results.record_folder import WEIGHTS
 from encbench.results.records import CellResult, Status, StoredRecord
 from encbench.results.store import Store
 from encbench.run.executors.local import InProcess, ProcessPool, default_jobs
@@ -90,6 +91,7 @@ def run_suite(
     executor: Executor | None = None,
     rerun: Rerun = "failed",
     keep_versions: bool = False,
+    save_weights: bool = False,
     on_failure: OnFailure = "continue",
     shard: tuple[int, int] | None = None,
     report: bool = True,
@@ -111,11 +113,14 @@ def run_suite(
         isolate: a process of its own for every cell, so that nothing is left of an earlier one.
         retries: how often a cell is run again after its process died.
         executor: where to run instead, as ``encbench.run.executors.dask`` makes one; ``jobs``,
-            ``threads``, ``device``, ``limits``, ``isolate`` and ``retries`` are then its own.
+            ``threads``, ``device``, ``limits``, ``isolate``, ``retries`` and ``save_weights``
+            are then its own.
         rerun: which cells that have a record are run again: "failed" (the default), "diverged"
             (those too), "all" or "never".
         keep_versions: keep records made with other versions of the plug-ins of the encoding or
             the task, which are otherwise run again unless ``rerun`` is "never".
+        save_weights: keep the trained networks in the records, for ``load_model``; cells whose
+            record has none run again, unless ``rerun`` is "never".
         on_failure: "continue" with the other cells after one that is not ok, or "stop": those
             that run end, and no other begins.
         shard: (i, n) runs the i-th of n shares of the cells, counted from 1. n runs, each with
@@ -142,9 +147,13 @@ def run_suite(
     registry = registry or default_registry()
     watcher = watcher or Unwatched()
     if executor is None:
-        terms = RunOptions(resolve_device(device), threads, limits or Limits(), isolate, retries)
+        terms = RunOptions(
+            resolve_device(device), threads, limits or Limits(), isolate, retries, save_weights
+        )
         if jobs is not None and jobs < 1:
             raise UsageError(f"jobs must be at least 1, got {jobs}")
+    else:
+        save_weights = executor.options.save_weights
     git_commit_of.cache_clear()
     with process_state_kept():
         cells = {cell_key(cell): cell for cell in share_of(plan(suite, registry), shard)}
@@ -154,7 +163,7 @@ def run_suite(
         for key in cells.keys() & existing.keys():
             _remove_superseded(existing[key], store)
         store.write_suite(suite.as_asked())
-        wanted = _reusable(cells, existing, rerun, keep_versions)
+        wanted = _reusable(cells, existing, rerun, keep_versions, save_weights)
         kept = {cell_key(s.record.cell): s for s in store.whole(wanted)}
         for key in kept:
             for unread in existing.get(_unread_key(cells[key]), ()):
@@ -253,13 +262,14 @@ def left_to_run(
     directory: Path | str,
     rerun: Rerun = "failed",
     keep_versions: bool = False,
+    save_weights: bool = False,
 ) -> list[CellConfig]:
     """Those of the cells that ``run_suite`` would run in ``directory``; nothing is written."""
     if not Path(directory).is_dir():
         return list(cells)
     by_key = {cell_key(cell): cell for cell in cells}
     existing = _by_cell(Store(directory).records(), by_key)
-    reused = _reusable(by_key, existing, rerun, keep_versions)
+    reused = _reusable(by_key, existing, rerun, keep_versions, save_weights)
     kept = {cell_key(stored.record.cell) for stored in reused}
     return [cell for key, cell in by_key.items() if key not in kept]
 
@@ -301,10 +311,12 @@ def _reusable(
     existing: Mapping[str, list[StoredRecord]],
     rerun: Rerun,
     keep_versions: bool,
+    save_weights: bool,
 ) -> list[StoredRecord]:
     """Records of the cells that need not run again."""
     found = []
     others: Counter[str] = Counter()
+    lacking = 0
     for key, cell in cells.items():
         if key not in existing:
             continue
@@ -314,6 +326,8 @@ def _reusable(
         changed = changed_versions(stored.record.cell, cell)
         if changed and not keep_versions and rerun != "never":
             others.update(changed)
+        elif save_weights and rerun != "never" and _lacks_weights(stored):
+            lacking += 1
         else:
             found.append(stored)
     for change, count in others.items():
@@ -322,7 +336,13 @@ def _reusable(
             change,
             count,
         )
+    if lacking:
+        logger.warning("cells run again because their record has no weights: %d", lacking)
     return found
+
+
+def _lacks_weights(stored: StoredRecord) -> bool:
+    return stored.record.status == "ok" and WEIGHTS not in stored.files
 
 
 def _write(
@@ -333,7 +353,7 @@ def _write(
     if result.record.status == "interrupted" and whole is not None:
         # half of a cell that was asked for again is no reason to lose the whole one
         return whole
-    stored = store.write(result.record, result.arrays, result.pictures)
+    stored = store.write(result.record, result.arrays, result.pictures, result.weights)
     for replaced in (*earlier, *existing.get(_unread_key(stored.record.cell), ())):
         if replaced.record.key != stored.record.key:
             store.remove(replaced.record.key)

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from encbench.contracts.encoding import Encoding
 from encbench.contracts.optimizer import Optimizer
-from encbench.contracts.task import Task
+from encbench.contracts.task import CURVATURE, Task, loss_name
 from encbench.errors import EncbenchError, ParameterError, PluginError, SuiteError, error_line
 from encbench.network.activations import activation_of
 from encbench.plugins.parameters import parameters_of, validate_parameters
@@ -44,6 +44,7 @@ def plan(suite: Suite, registry: Registry) -> list[CellConfig]:
     sizings: dict[Any, Sizing] = {}
     for task_entry in _each(suite.tasks):
         offer = registry.find("task", task_entry.name)
+        _check_loss(offer)
         encodings = [
             (entry, _resolve("encoding", entry, registry))
             for entry in _each(task_entry.encodings or suite.encodings)
@@ -100,6 +101,13 @@ def _at_size(
         reference.model_copy(update={"parameters": sizing.parameters, "label": label}),
         network.model_copy(update={"width": sizing.width}),
     )
+
+
+def _check_loss(offer: Offer) -> None:
+    try:
+        loss_name(offer.load())
+    except TypeError as error:
+        raise PluginError(f"{offer}: {error}") from None
 
 
 def _check_dimension(
@@ -259,14 +267,34 @@ def _training(
         except Exception as error:
             raise PluginError(f"{offer} failed: {error_line(error)}") from error
         if kind == "optimizer" and training.lr == "auto":
-            _check_automatic_rate(built, shortest[kind])
+            check_automatic_rate(built, shortest[kind], task, entries[0].text)
     return TrainingConfig.model_construct(set().union(*overrides), **dict(training) | shortest)
 
 
-def _check_automatic_rate(optimizer: Optimizer, text: str) -> None:
-    if optimizer.default_lr is None and optimizer.lr_from_kernel(1.0) is None:
+def check_automatic_rate(
+    optimizer: Optimizer, text: str, task: Task | type[Task], name: str
+) -> None:
+    """Refuse lr "auto" where nothing says what that would be.
+
+    Args:
+        text, name: what the optimizer and the task were asked for as.
+
+    Raises:
+        SuiteError: the optimizer has no usual rate, and none follows from the kernel.
+    """
+    if optimizer.default_lr is not None:
+        return
+    if optimizer.lr_from_kernel(1.0) is None:
         raise SuiteError(
             f'lr = "auto": no learning rate is known for the optimizer {text!r}; give lr a number'
+        )
+    loss = loss_name(task)
+    if loss not in CURVATURE:
+        has = "a loss of its own" if loss is None else f"the loss {loss!r}"
+        raise SuiteError(
+            f'lr = "auto" needs lr_crit with the optimizer {text!r}, and lr_crit is known for the '
+            f"losses {', '.join(CURVATURE)}; task {name!r} has {has}: give "
+            "training.lr a number, or use the optimizer adam"
         )
 
 

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
 from operator import methodcaller
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor
 
 from encbench.contracts.encoding import Encoding
 from encbench.contracts.metric import Metric
-from encbench.contracts.task import NetworkDefaults, Outcome, Task
+from encbench.contracts.task import NetworkDefaults, Outcome, Task, loss_name
+from encbench.errors import PluginError
 from encbench.network.mlp import CoordinateMLP
 from encbench.plugins.registry import default_registry
 from encbench.suite.config import TrainingConfig
-from encbench.testing.conformance import Conformance, call_in_worker, fail, require
+from encbench.testing.conformance import Conformance, call_in_worker, fail, require, skip
 from encbench.training.loop import train
+from encbench.training.losses import OwnLoss
 from encbench.training.optimizers import Sgd
 from encbench.training.schedules import Constant
 
@@ -34,6 +37,16 @@ class _Coordinates(Encoding):
 
     def forward(self, x: Tensor) -> Tensor:
         return x
+
+
+def _network(task: Task) -> CoordinateMLP:
+    """A small network with the activation that the task asks for."""
+    activation = task.network.activation or "relu"
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(SEED)
+        return CoordinateMLP(
+            _Coordinates(task.in_dim), task.out_dim, width=16, depth=1, activation=activation
+        )
 
 
 class TaskConformance(Conformance):
@@ -65,7 +78,10 @@ class TaskConformance(Conformance):
             and min(built.network.width, built.network.depth) >= 1,
             f"network is {built.network!r}; give NetworkDefaults(width=…, depth=…)",
         )
-        require(built.loss in ("mse", "bce"), f"loss is {built.loss!r}, expected 'mse' or 'bce'")
+        try:
+            loss_name(built)
+        except TypeError as error:
+            fail(str(error))
         require(
             isinstance(built.curve, str) and bool(built.curve),
             f"curve is {built.curve!r}; name what progress_metric returns, such as 'psnr'",
@@ -201,12 +217,46 @@ class TaskConformance(Conformance):
                         f"{source}: {type(error).__name__}: {error}"
                     )
 
+    def test_a_loss_of_its_own(self) -> None:
+        """A loss of its own is a finite scalar with a gradient, and changes nothing."""
+        task = self.build()
+        if loss_name(task) is not None:
+            skip(f"the loss is {task.loss!r}, which is encbench's")
+        model = _network(task)
+        state = {name: value.clone() for name, value in model.state_dict().items()}
+        modes = [module.training for module in model.modules()]
+        x, y = (tensor[:32].float() for tensor in self._epoch(task))
+        batch = x.clone(), y.clone()
+        try:
+            loss = OwnLoss(cast("Callable[..., Tensor]", task.loss))(model, x, y)
+            loss.backward()  # type: ignore[no-untyped-call] # torch leaves it untyped
+        except PluginError as error:
+            fail(str(error))
+        except Exception as error:
+            fail(f"loss(model, x, y) raised {type(error).__name__}: {error}")
+        require(
+            any(bool(p.grad.any()) for p in model.parameters() if p.grad is not None),
+            f"the gradient of loss is zero for every parameter of a network of {model.activation}; "
+            "where loss has second derivatives, a smooth activation is needed: "
+            "network = NetworkDefaults(width=…, depth=…, activation='tanh')",
+        )
+        require(
+            state.keys() == model.state_dict().keys()
+            and all(torch.equal(state[name], value) for name, value in model.state_dict().items())
+            and modes == [module.training for module in model.modules()]
+            and all(parameter.requires_grad for parameter in model.parameters()),
+            "loss changes the model: its weights, buffers, training mode or requires_grad; leave "
+            "the model as it is",
+        )
+        require(
+            torch.equal(batch[0], x) and torch.equal(batch[1], y),
+            "loss changes x or y, which later epochs may bring again; compute with copies",
+        )
+
     def test_a_network_trains_on_it(self) -> None:
         """A network trains on it for a few steps."""
         task = self.build()
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(SEED)
-            model = CoordinateMLP(_Coordinates(task.in_dim), task.out_dim, width=16, depth=1)
+        model = _network(task)
         batch = min(32, task.points_per_epoch)
         config = TrainingConfig(steps=3, batch_size=batch, evaluations=1)
         result = train(

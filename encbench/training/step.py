@@ -6,20 +6,16 @@ import math
 from collections.abc import Callable
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from encbench.contracts.optimizer import Optimizer
+from encbench.contracts.task import LossName
 from encbench.network.mlp import CoordinateMLP, in_encoding
 from encbench.training.features import AutogradFeatures, TableFeatures, why_not_tables
 from encbench.training.layers import Layers, why_not_layerwise
+from encbench.training.losses import LOSSES, OwnLoss, value_and_gradient
 from encbench.training.optimizers import make_optimizer
 
-LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "mse": F.mse_loss,
-    "bce": F.binary_cross_entropy_with_logits,
-}
-"""Mean over points and outputs: squared error, or binary cross entropy from logits."""
 Rates = tuple[float, float]
 """Learning rates of the network and of the encoding."""
 Parts = tuple[list[nn.Parameter], list[nn.Parameter]]
@@ -70,7 +66,10 @@ class Update:
 
 
 class AutogradStep:
-    """A step of any model; the reference of ``LayerwiseStep``.
+    """A step of any model with any loss; the reference of ``LayerwiseStep``.
+
+    Args:
+        loss: a name, or the method of a task.
 
     Attributes:
         how: in words, with the reason where it is not the fast way.
@@ -79,13 +78,13 @@ class AutogradStep:
     def __init__(
         self,
         model: nn.Module,
-        loss: str,
+        loss: LossName | Callable[..., Tensor],
         optimizer: Optimizer,
         rates: Rates,
         how: str = "autograd",
     ) -> None:
         self.model = model
-        self.loss = LOSSES[loss]
+        self.loss = OwnLoss(loss) if callable(loss) else _of_outputs(LOSSES[loss])
         self.how = how
         encoding = list(model.encoding.parameters()) if isinstance(model, CoordinateMLP) else []
         others = [p for p in model.parameters() if all(p is not each for each in encoding)]
@@ -106,13 +105,19 @@ class AutogradStep:
             factor: of the learning rates.
         """
         self.model.zero_grad()
-        loss = self.loss(self.model(self._x[start:stop]), self._y[start:stop])
+        loss = self.loss(self.model, self._x[start:stop], self._y[start:stop])
         loss.backward()  # type: ignore[no-untyped-call] # torch leaves it untyped
         self._update(factor)
         return loss.detach()
 
     def settle(self) -> None:
         """Bring the model's parameters up to date, before anybody looks at them."""
+
+
+def _of_outputs(
+    loss: Callable[[Tensor, Tensor], Tensor],
+) -> Callable[[nn.Module, Tensor, Tensor], Tensor]:
+    return lambda model, x, y: loss(model(x), y)
 
 
 class LayerwiseStep:
@@ -126,7 +131,7 @@ class LayerwiseStep:
         self,
         layers: Layers,
         features: AutogradFeatures | TableFeatures,
-        loss: str,
+        loss: LossName,
         optimizer: Optimizer,
         rates: Rates,
         how: str,
@@ -155,10 +160,11 @@ class LayerwiseStep:
         with in_encoding():
             encoded = self.features.forward(start, stop)
         out = self.layers.forward(encoded)
-        loss = self._loss(out, self._y.index_select(0, self._order[start:stop]))
+        y = self._y.index_select(0, self._order[start:stop])
+        loss, to_outputs = value_and_gradient(self.loss, out, y)
         lr, encoding_lr = (rate * factor for rate in self.rates)
         grad = self.layers.backward(
-            out, lr if self._descends else None, to_features=self.features.learns
+            to_outputs, lr if self._descends else None, to_features=self.features.learns
         )
         if grad is not None:
             with in_encoding():
@@ -169,21 +175,10 @@ class LayerwiseStep:
     def settle(self) -> None:
         self.features.settle()
 
-    def _loss(self, out: Tensor, y: Tensor) -> Tensor:
-        """The loss; ``out`` becomes its gradient with respect to out."""
-        if self.loss == "mse":
-            difference = out.sub_(y).view(-1)
-            loss = torch.dot(difference, difference).div_(len(difference))
-            difference.mul_(2 / len(difference))
-        else:
-            loss = LOSSES[self.loss](out, y)
-            out.sigmoid_().sub_(y).div_(out.numel())
-        return loss
-
 
 def make_step(
     model: nn.Module,
-    loss: str,
+    loss: LossName | Callable[..., Tensor],
     optimizer: Optimizer,
     rates: Rates,
     x: Tensor,
@@ -194,7 +189,7 @@ def make_step(
     """The fastest step that is right for a model.
 
     Args:
-        loss: "mse" or "bce".
+        loss: a name, or the method of a task.
         rates: learning rates of the network and of the encoding.
         x: points (N, d) of the first epoch.
         points: how many training takes in all, repeated ones counted.
@@ -202,8 +197,8 @@ def make_step(
     """
     if max(rates) > torch.finfo(torch.float32).max / 1e6:
         rates = (math.inf, math.inf)  # as their products with the gradients would be
-    reason = why_not_layerwise(model)
-    if reason is not None or not isinstance(model, CoordinateMLP):
+    reason = "the task has a loss of its own" if callable(loss) else why_not_layerwise(model)
+    if callable(loss) or reason is not None or not isinstance(model, CoordinateMLP):
         return AutogradStep(model, loss, optimizer, rates, f"autograd: {reason}")
     with in_encoding():
         reason = why_not_tables(model.encoding, x)

@@ -36,6 +36,9 @@ USES: Uses = {
     "stride": (("grid",), 2),
     "split_seed": (("random", "noise"), 0),
 }
+MOST_PIXELS = 1 << 28
+RENDERED_POINTS = 1 << 18
+"""Points of a rendered picture that are predicted at once."""
 LUMA = np.array([0.299, 0.587, 0.114])
 """Grey of RGB, ITU-R BT.601, on the values as stored."""
 
@@ -248,6 +251,24 @@ class ImageTask(Task):
             return {}
         return {"the noisy image as it is": np.clip(self.given, 0, 1)}
 
+    def render(self, predict: Predict, scale: float) -> NDArray[np.uint8]:
+        """The predicted image at the centres of ``scale`` times as many pixels along each side.
+
+        Raises:
+            ParameterError: more than 2^28 pixels, or fewer than one.
+        """
+        height, width = (round(n * scale) for n in self.truth.shape[:2])
+        if not 1 <= height * width <= MOST_PIXELS:
+            raise ParameterError(
+                f"scale {scale:g} makes {width} × {height} pixels, expected 1 to {MOST_PIXELS:,}"
+            )
+        rows = max(1, RENDERED_POINTS // width)
+        parts = []
+        for top in range(0, height, rows):
+            part = predict(_pixel_centres(height, width, top, top + rows))
+            parts.append(_picture(_clamped(part).reshape(-1, width, self.out_dim)))
+        return np.concatenate(parts)
+
 
 def _clamped(prediction: Tensor) -> Pixels:
     raw = prediction.detach().cpu().numpy()
@@ -255,9 +276,12 @@ def _clamped(prediction: Tensor) -> Pixels:
     return np.where(np.isfinite(raw), np.clip(raw, 0, 1), np.nan).astype(np.float32)
 
 
-def _pixel_centres(height: int, width: int) -> Tensor:  # -> (H·W, 2) float64
+def _pixel_centres(
+    height: int, width: int, top: int = 0, bottom: int | None = None
+) -> Tensor:  # -> (rows · W, 2) float64
+    """Of the rows from top to bottom; default: all."""
     across = (torch.arange(width, dtype=torch.float64) + 0.5) / width
-    down = (torch.arange(height, dtype=torch.float64) + 0.5) / height
+    down = (torch.arange(height, dtype=torch.float64)[top:bottom] + 0.5) / height
     y, x = torch.meshgrid(down, across, indexing="ij")
     return torch.stack([x, y], dim=-1).reshape(-1, 2)
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from pydantic import Field
 from scipy.stats import qmc
 from torch import Tensor
@@ -14,7 +15,7 @@ from torch import Tensor
 from encbench import NetworkDefaults, Outcome, ParameterError, Task
 from encbench.contracts.task import Predict
 from encbench.metrics.iou import iou
-from encbench_tasks._occupancy.evaluation import evaluate
+from encbench_tasks._occupancy.evaluation import evaluate, rendered_view
 from encbench_tasks._occupancy.held_out import Sampling, SolidSplit
 from encbench_tasks._occupancy.points import Labels, Prefetch, in_bounding_box
 from encbench_tasks._occupancy.sources import data_hash_of
@@ -199,6 +200,19 @@ class OccupancyTask(Task):
     def held_out(self) -> tuple[Tensor, Tensor] | None:
         found = self._split.held_out
         return None if found is None else _as_tensors(*found)
+
+    def render(self, predict: Predict, scale: float) -> NDArray[np.uint8]:
+        """Normals above depth, views of ``scale`` times as many pixels along each side.
+
+        Raises:
+            ParameterError: a view of fewer than 16 or more than 4096 pixels.
+        """
+        side = round(self._side * scale)
+        if not 16 <= side <= 4096:
+            raise ParameterError(
+                f"scale {scale:g} makes views of {side} pixels, expected 16 to 4096"
+            )
+        return rendered_view(self._truth, predict, self._resolution, side)
 
     def _make(self, seed: int) -> tuple[Tensor, Tensor]:
         x = self._split.draw(seed)

@@ -22,6 +22,7 @@ from encbench_leaderboard.render.panels import plot
 from encbench_leaderboard.report import blocks
 from encbench_leaderboard.report.figures.cost import cost_figure
 from encbench_leaderboard.report.figures.curves import curves_figure, thinned
+from encbench_leaderboard.report.figures.lines import lines_figure
 from encbench_leaderboard.report.figures.selection import SHOWN, spread, thin_index
 from encbench_leaderboard.report.figures.sheet import sheet
 from encbench_leaderboard.report.figures.spectra import spectra_figure
@@ -49,7 +50,10 @@ def board_of(results: Results) -> Board:
     return boards(results.store.records())
 
 
-FIGURES = {"spectra": spectra_figure, "curves": curves_figure, "cost": cost_figure}
+FIGURES = {
+    **{"lines": lines_figure, "spectra": spectra_figure},
+    **{"curves": curves_figure, "cost": cost_figure},
+}
 
 
 def draw(results: Results, kind: str) -> Figure | None:
@@ -204,6 +208,36 @@ def test_a_cell_that_diverged_does_not_stretch_the_axes(results: Results) -> Non
         assert finished[name].max() < high < 20 * finished[name].max()
 
 
+def test_functions_of_one_variable_are_drawn_with_their_truth(results: Results) -> None:
+    x = np.linspace(0, 1, 7)[::-1]
+    truth = np.stack([x, x**2], axis=1)
+    for place, entry in enumerate("ab"):
+        stored = results.add(entry, psnr=30.0 - place)
+        lines = {"line.u": np.column_stack([x, truth + 0.1 * place, truth])}
+        results.store.write(stored.record, {**stored.arrays, **lines}, {})
+    figure = lines_figure(board_of(results).tasks[0])
+    assert figure is not None
+    assert [panel.y.title for panel in figure.panels] == ["u, channel 0", "u, channel 1"]
+    for channel, panel in enumerate(figure.panels):
+        assert [series.entry for series in panel.series] == ["", "a", "b"]
+        wanted = truth[::-1, channel]
+        for series, offset in zip(panel.series, (0, 0, 0.1), strict=True):
+            np.testing.assert_array_equal(series.x, x[::-1])
+            np.testing.assert_allclose(series.y, wanted + offset, rtol=1e-12)
+        assert panel.y.limits == pytest.approx((-0.25, 1.25))
+    drawn = draw(results, "lines")
+    assert drawn is not None
+    assert {text.get_text() for text in drawn.legends[0].get_texts()} == {"a", "b", "truth"}
+
+
+def test_arrays_that_are_no_lines_are_left_out(results: Results) -> None:
+    stored = results.add("a")
+    assert draw(results, "lines") is None
+    odd = {"line.u": np.zeros((3, 4)), "line.v": np.zeros(3), "u": np.zeros((3, 3))}
+    results.store.write(stored.record, {**stored.arrays, **odd}, {})
+    assert draw(results, "lines") is None
+
+
 @given(st.integers(1, 60), st.integers(2, 20))
 def test_a_thinned_curve_is_made_of_means_of_its_neighbours(size: int, points: int) -> None:
     value = np.random.default_rng(size).random(size)
@@ -336,7 +370,7 @@ def test_only_pictures_whose_records_changed_are_drawn_again(
     results.add("b", task="image:image=y.png")
     slug = next(b.name for b in page_of(board_of(results)).blocks if "y" in b.title)
     assert drawn_now(results, tmp_path / "page") == {
-        f"{slug}-{kind}.png" for kind in pictures.KINDS
+        f"{slug}-{kind}.png" for kind in pictures.KINDS if kind != "lines"
     }
 
 

@@ -1,7 +1,8 @@
-"""A third party's distributions: one that works, one that raises on import."""
+"""A third party's distributions: two that work, one that raises on import."""
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -15,13 +16,13 @@ PACKAGES = Path(__file__).parent.parent / "third_party"
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    """A folder with both distributions installed by pip, as a user would install them."""
+    """A folder with the distributions installed by pip, as a user would install them."""
     target = tmp_path_factory.mktemp("site")
     subprocess.run(
         [
             *(sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index"),
             *("--no-build-isolation", "--disable-pip-version-check", "--target", str(target)),
-            *(str(PACKAGES / name) for name in ("encbench-sawtooth", "encbench-broken")),
+            *(str(PACKAGES / f"encbench-{name}") for name in ("sawtooth", "broken", "physics")),
         ],
         check=True,
     )
@@ -63,6 +64,39 @@ def test_its_encoding_runs_here_and_in_workers(site, tmp_path, jobs):
     )
     assert done.returncode == 0, done.stderr
     assert "sawtooth:levels=3" in (tmp_path / "out" / "leaderboard.md").read_text()
+
+
+def test_tasks_with_losses_of_their_own_run_and_are_on_the_leaderboard(site, tmp_path):
+    done = encbench(
+        *(site, "run", "-e", "ffe:levels=2", "-e", "identity", "-t", "poisson:points=32"),
+        *("-t", "sdf:points=64", "-t", "tomography:angles=3,rays=8,side=12", "--steps", "6"),
+        *("--batch-size", "8", "--width", "8", "--ntk-points", "8", "-o", "out"),
+        cwd=tmp_path,
+        afresh=True,
+    )
+    assert done.returncode == 0, done.stderr
+    out = tmp_path / "out"
+    records = [json.loads(file.read_text()) for file in out.glob("records/??/*/record.json")]
+    assert len(records) == 6
+    for record in records:
+        assert record["step_method"] == "autograd: the task has a loss of its own"
+        assert record["learning_rate"]["critical"] is None
+    page, html = ((out / f"leaderboard.{kind}").read_text() for kind in ("md", "html"))
+    assert "relative error" in page
+    assert '"truth"' in html
+    drawn = {file.name.removesuffix("-lines.png") for file in out.glob("leaderboard/*-lines.png")}
+    tasks = {"poisson-points-32", "sdf-points-64", "tomography-angles-3-rays-8-side-12"}
+    assert drawn == tasks
+
+
+def test_their_rate_is_not_chosen_for_gradient_descent(site, tmp_path):
+    done = encbench(
+        *(site, "run", "-e", "identity", "-t", "poisson", "--optimizer", "sgd"), cwd=tmp_path
+    )
+    assert done.returncode == 2
+    said = " ".join(done.stderr.split())
+    assert "task 'poisson' has a loss of its own: give training.lr a number" in said
+    assert "Traceback" not in done.stderr
 
 
 def test_asking_for_what_a_broken_plugin_may_offer_names_it(site, tmp_path):

@@ -396,6 +396,8 @@ def test_what_a_killed_writer_left_is_cleaned_up(tmp_path, result):
         write(store, result)
     records = tmp_path / "records"
     (records / ".new-abc-1").mkdir()
+    (records / ".new-abc-1" / "weights.safetensors").write_bytes(b"half")
+    assert len(store.records()) == 1
     # killed between the two renames of a replacement: the old one comes back
     store.place(result.record.key).rename(records / f".old-{result.record.key}")
     with store.writing():
@@ -473,7 +475,7 @@ with target.writing():
         arrays = {**stored.arrays, "turn": np.arange(turn % 7)}
         for number in range(5):
             record = stored.record.model_copy(update={"key": f"{number:020d}", "steps": turn})
-            target.write(record, arrays, {})
+            target.write(record, arrays, {}, bytes(1000 * (1 + turn % 7)))
 """
 
 

@@ -137,6 +137,29 @@ def test_what_no_record_can_hold_is_refused_in_the_cell(pictures, arrays, words)
         Outcome(comparisons={}, pictures=pictures, arrays=arrays)
 
 
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        (
+            (np.zeros(4), np.zeros((4, 1))),
+            r"line 'u' is a tuple; expected \(x, prediction",
+        ),
+        ((np.zeros(4), np.zeros(4), np.zeros(4)), r"shapes \(4,\), \(4,\), \(4,\); expected"),
+        ((np.zeros(4), np.zeros((4, 1)), np.zeros((4, 2))), r"\(4, 2\); expected \(N,\), \(N, O"),
+        ((np.zeros(0), np.zeros((0, 1)), np.zeros((0, 1))), r"\(0,\), \(0, 1\)"),
+    ],
+)
+def test_a_line_that_cannot_be_drawn_is_refused_in_the_cell(line, words):
+    with pytest.raises(TypeError, match=words):
+        Outcome(comparisons={}, lines={"u": line})
+
+
+def test_a_line_and_an_array_have_different_names():
+    line = (np.zeros(4), np.zeros((4, 1)), np.zeros((4, 1)))
+    with pytest.raises(ValueError, match=r"array 'line\.u' has the name"):
+        Outcome(comparisons={}, arrays={"line.u": np.zeros(2)}, lines={"u": line})
+
+
 def test_a_process_that_dies_while_it_is_idle_costs_no_cell(suite_file):
     registry = default_registry()
     suite = load_suite(suite_file(["identity"], seeds=2, steps=2), registry)

@@ -130,6 +130,11 @@ def test_the_picture_of_a_perfect_network_is_that_of_the_solid(tmp_path):
     # all but the edges, where a normal is between two sides
     assert np.median(difference) == 0
     assert (difference > 16).mean() < 0.025
+    np.testing.assert_array_equal(task.render(bar, 1), pictures["prediction"])
+    assert task.render(bar, 1.5).shape == (144, 72, 3)
+    for scale in (0.1, 100):
+        with pytest.raises(ParameterError, match="expected 16 to 4096"):
+            task.render(bar, scale)
 
 
 def test_a_network_that_says_outside_everywhere_has_outcomes_too(ball):

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import numpy as np
 import torch
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 
 from encbench import Outcome, Task
 from encbench.contracts.task import Predict
@@ -200,6 +200,95 @@ class FloatPicture(Noise):
     def evaluate(self, predict: Predict) -> Outcome:
         images = self.images(predict)
         return Outcome({"image": images}, {"prediction": images[0][..., 0]})
+
+
+class OwnLoss(Noise):
+    """A loss of its own, and nothing wrong with it."""
+
+    def loss(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+        return (model(x) - y).square().mean()
+
+
+class UnknownLoss(Noise):
+    """A loss that nobody defines."""
+
+    loss = "mes"  # type: ignore[assignment] # the fault
+
+
+class FloatLoss(OwnLoss):
+    """A loss that is a number of Python's."""
+
+    def loss(self, model: nn.Module, x: Tensor, y: Tensor) -> Any:
+        return super().loss(model, x, y).item()
+
+
+class LossOfEachPoint(OwnLoss):
+    """A loss that is not averaged."""
+
+    def loss(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+        return (model(x) - y).square()[:, 0]
+
+
+class Detached(OwnLoss):
+    """A loss without a gradient."""
+
+    def loss(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+        with torch.no_grad():
+            return super().loss(model, x, y)
+
+
+class OfItsInput(OwnLoss):
+    """A loss with a gradient that does not reach the network."""
+
+    def loss(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+        return x.detach().requires_grad_().sum()
+
+
+class LossIsNan(OwnLoss):
+    """A loss that is not a number."""
+
+    def loss(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+        return super().loss(model, x, y) * math.nan
+
+
+class GradientIsNan(OwnLoss):
+    """A loss whose gradient is not a number: that of a square root at 0."""
+
+    def loss(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+        return super().loss(model, x, y) + (0 * model(x)).sqrt().mean()
+
+
+class LossRaises(OwnLoss):
+    """A loss that cannot be computed."""
+
+    def loss(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+        raise ZeroDivisionError("the tide is out")
+
+
+class SecondDerivative(OwnLoss):
+    """A loss of second derivatives, for a network that has none."""
+
+    def loss(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+        x = x.detach().requires_grad_()
+        (slope,) = torch.autograd.grad(model(x).sum(), x, create_graph=True)
+        (second,) = torch.autograd.grad(slope.sum(), x, create_graph=True)
+        return (second - y).square().mean() + 0 * model(x).mean()
+
+
+class Retrains(OwnLoss):
+    """A loss that changes a weight."""
+
+    def loss(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+        loss = super().loss(model, x, y)
+        next(model.parameters()).data.mul_(2)
+        return loss
+
+
+class ShiftsPoints(OwnLoss):
+    """A loss that changes its points."""
+
+    def loss(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+        return super().loss(model, x.add_(0.1), y)
 
 
 class WrongChannels(Noise):

@@ -8,6 +8,10 @@ from encbench.testing import TaskConformance
 from tests.testing import faulty_tasks as faulty
 
 
+class TestOwnLoss(TaskConformance):
+    task = faulty.OwnLoss
+
+
 class TestNoise(TaskConformance):
     task = faulty.Noise
     parameters = {"points": 8}
@@ -40,6 +44,17 @@ def result_of(task, check):
         ("UnknownKind", "evaluation", "no installed metric measures 'smell'"),
         ("WrongShapes", "evaluation", "the metric 'psnr' cannot measure"),
         ("FloatPicture", "evaluation", "expected uint8"),
+        ("UnknownLoss", "targets", "did you mean 'mse'? expected one of"),
+        ("FloatLoss", "a_loss_of_its_own", "loss returned a float, expected a scalar tensor"),
+        ("LossOfEachPoint", "a_loss_of_its_own", "a tensor (16,) of torch.float32, expected"),
+        ("Detached", "a_loss_of_its_own", "loss has no gradient"),
+        ("OfItsInput", "a_loss_of_its_own", "no gradient of loss reaches"),
+        ("LossIsNan", "a_loss_of_its_own", "not finite before the first step (nan)"),
+        ("GradientIsNan", "a_loss_of_its_own", "(its gradient)"),
+        ("LossRaises", "a_loss_of_its_own", "ZeroDivisionError: the tide is out"),
+        ("SecondDerivative", "a_loss_of_its_own", "a smooth activation is needed"),
+        ("Retrains", "a_loss_of_its_own", "loss changes the model"),
+        ("ShiftsPoints", "a_loss_of_its_own", "loss changes x or y"),
         ("WrongChannels", "a_network_trains_on_it", "size"),
     ],
 )

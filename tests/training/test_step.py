@@ -136,6 +136,26 @@ def test_so_are_those_of_other_networks_and_losses(activation, parameterization,
     both(model, loss, Sgd(), 1e-4, [points(2, 1)])
 
 
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("name", ["identity", "hashgrid"])
+@pytest.mark.parametrize("loss", ["bce", "l1", "huber", "relative_l2"])
+def test_so_are_those_of_every_loss(loss, name, rule):
+    step = both(model_of(name), loss, *RULES[rule], [points(2, 3)])
+    assert step.how.startswith("layerwise")
+
+
+def test_a_loss_of_its_own_is_left_to_autograd():
+    def squared(model, x, y):
+        return (model(x) - y).square().mean()
+
+    model = model_of("identity")
+    epochs = [points(2, 3)]
+    step = make_step(model, squared, Sgd(), (0.1, 0.1), epochs[0][0], points=90, batch_size=9)
+    assert step.how == "autograd: the task has a loss of its own"
+    plain = AutogradStep(model_of("identity"), "mse", Sgd(), (0.1, 0.1))
+    torch.testing.assert_close(train(step, epochs), train(plain, epochs), rtol=1e-12, atol=0)
+
+
 @pytest.mark.parametrize("rule", ["momentum", "adam"])
 def test_rows_that_are_first_read_in_a_later_epoch_learn_as_in_a_whole_table(rule):
     model = model_of("mpe", parameters={"resolutions": [65]})

@@ -92,7 +92,7 @@ def connect(
         workers: jobs to ask that batch system for.
         device: "cuda" asks each worker for one of its resource GPU (``--resources GPU=1``);
             "auto" does where a worker has it.
-        options: threads, limits, isolate and retries, as in ``RunOptions``.
+        options: threads, limits, isolate, retries and save_weights, as in ``RunOptions``.
 
     Raises:
         UsageError: Dask is not installed, or a setting is wrong.

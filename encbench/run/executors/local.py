@@ -63,6 +63,7 @@ class InProcess(Executor):
                         self._registry,
                         device=self.options.device,
                         threads=self.options.threads,
+                        save_weights=self.options.save_weights,
                         watch=watch,
                         supervision=self._supervision,
                     )

@@ -207,6 +207,7 @@ def _run_one(
         default_registry(),
         device=options.device,
         threads=options.threads,
+        save_weights=options.save_weights,
         watch=watch,
         supervision=supervision,
     )

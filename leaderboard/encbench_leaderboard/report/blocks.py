@@ -142,7 +142,7 @@ class Panel:
 class Figure:
     """Panels side by side; their data are read and computed when first asked for."""
 
-    name: str  # "spectra", "curves", "cost": part of a file's name
+    name: str  # "lines", "spectra", "curves", "cost": part of a file's name
     title: str  # what is drawn, for readers who do not see it
     caption: str  # in the subset of CommonMark above
     build: Callable[[], Sequence[Panel]] = field(repr=False)

@@ -20,6 +20,7 @@ from encbench_leaderboard.report.blocks import Block, Fold, Heading, Page, Secti
 from encbench_leaderboard.report.details import entry_details
 from encbench_leaderboard.report.figures.cost import cost_figure, front_text
 from encbench_leaderboard.report.figures.curves import curves_figure
+from encbench_leaderboard.report.figures.lines import lines_figure
 from encbench_leaderboard.report.figures.profile import profile_figure
 from encbench_leaderboard.report.figures.sheet import sheet
 from encbench_leaderboard.report.figures.spectra import spectra_figure
@@ -165,7 +166,7 @@ def _section(
     ]
     if below:
         blocks.append(Text(" ".join(below), "note"))
-    figures = (sheet(task), spectra_figure(task), cost_figure(task))
+    figures = (sheet(task), lines_figure(task), spectra_figure(task), cost_figure(task))
     blocks += [figure for figure in figures if figure is not None]
     more: list[Block] = [curves] if (curves := curves_figure(task)) else []
     if front := front_text(tradeoffs(task)):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -15,6 +17,18 @@ from encbench_tasks._occupancy.truth import Truth, sampled
 from encbench_tasks._pictures import error_picture
 
 Picture = NDArray[np.uint8]
+
+
+def rendered_view(truth: Truth, predict: Predict, resolution: int, side: int) -> Picture:
+    """The picture "prediction" of ``evaluate``, for views of any number of pixels."""
+
+    def field(x: Array) -> Array:
+        return logits_of(predict(torch.from_numpy(x)).numpy().reshape(-1))
+
+    low, high = truth.solid.low, truth.solid.high
+    lattice = Lattice.over(low, high, resolution, field, min(64, resolution))
+    view = views_of(low, high, side)[0]
+    return _view_picture(field, lattice, view, march(field, lattice, view))
 
 
 def evaluate(truth: Truth, predict: Predict, resolution: int, side: int) -> Outcome:
@@ -39,11 +53,6 @@ def evaluate(truth: Truth, predict: Predict, resolution: int, side: int) -> Outc
     views, cast = views_of(solid.low, solid.high, side), truth.cast(side)
     distances = [march(field, lattice, view) for view in views]
     view = views[0]
-    hit = np.isfinite(distances[0])
-    normals = np.zeros((len(hit), 3))
-    places = view.origins[hit] + distances[0][hit, None] * view.direction
-    reach = float(lattice.spacing.min()) / 4
-    normals[hit] = level_set_normals(field, places, reach)
     depths = [_depth_image(d, v) for d, v in zip(distances, views, strict=True)]
     true_depths = [_depth_image(d, v) for (d, _), v in zip(cast, views, strict=True)]
     comparisons = {
@@ -52,7 +61,7 @@ def evaluate(truth: Truth, predict: Predict, resolution: int, side: int) -> Outc
         "depth": (np.stack(depths, axis=2), np.stack(true_depths, axis=2)),
     }
     target = np.concatenate([_normal_picture(*cast[0], view), _depth_picture(true_depths[0])])
-    made = np.concatenate([_normal_picture(distances[0], normals, view), _depth_picture(depths[0])])
+    made = _view_picture(field, lattice, view, distances[0])
     pictures = {
         "target": target,
         "prediction": made,
@@ -64,6 +73,18 @@ def evaluate(truth: Truth, predict: Predict, resolution: int, side: int) -> Outc
         "mesh_faces": mesh.faces.astype(np.int32),
     }
     return Outcome(comparisons, pictures, arrays)
+
+
+def _view_picture(
+    field: Callable[[Array], Array], lattice: Lattice, view: View, distance: Array
+) -> Picture:
+    """Normals above depth, of the points of a level set at these distances along the rays."""
+    hit = np.isfinite(distance)
+    normals = np.zeros((len(hit), 3))
+    places = view.origins[hit] + distance[hit, None] * view.direction
+    normals[hit] = level_set_normals(field, places, float(lattice.spacing.min()) / 4)
+    depth = _depth_picture(_depth_image(distance, view))
+    return np.concatenate([_normal_picture(distance, normals, view), depth])
 
 
 def _depth_image(distance: Array, view: View) -> NDArray[np.float32]:

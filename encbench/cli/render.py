@@ -1,0 +1,116 @@
+"""``encbench render``: the picture of a recorded network, at any resolution."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from encbench.cli.console import output_console
+from encbench.cli.record_arguments import one_record
+from encbench.errors import PluginError, UsageError, cannot_write
+from encbench.plugins.registry import default_registry
+
+CURVE_POINTS = 1000
+"""Points of a curve at scale 1."""
+MOST_POINTS = 1_000_000
+
+
+def render(
+    where: Annotated[
+        Path, typer.Argument(metavar="RECORD", help="A record's folder, or a results folder.")
+    ],
+    key: Annotated[str | None, typer.Argument(help="Beginning of the record's key.")] = None,
+    scale: Annotated[
+        float,
+        typer.Option(min=1e-3, max=1e6, help="Pixels a side, in those of the record."),
+    ] = 1.0,
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="PNG to write; of a curve also SVG or PDF.")
+    ] = Path("render.png"),
+    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:N or auto.")] = "auto",
+) -> None:
+    """Draw a trained network at any resolution.
+
+    Needs the weights that `encbench run --save-weights` keeps, and the plug-ins in the versions
+    of the record. An image is predicted at the centres of its pixels, a solid as normals above
+    depth, a function of one variable as a curve.
+
+    \b
+    Examples:
+      encbench run -e siren -t image:side=128 --save-weights -o results/mine
+      encbench render results/mine 3fa1 --scale 4 -o big.png
+    """
+    # import torch, which `encbench render --help` does without
+    import numpy as np
+    import torch
+    from PIL import Image
+
+    from encbench.contracts.task import is_picture
+    from encbench.device import resolve_device
+    from encbench.run.parts import build_task, call_plugin
+    from encbench.run.weights import load_model
+    from encbench.training.loop import predictor
+
+    stored, registry = one_record(where, key), default_registry()
+    model = load_model(stored, registry=registry)
+    cell = stored.record.cell
+    task = build_task(cell, registry)
+    offer = registry.find("task", f"{cell.task.distribution}:{cell.task.name}")
+    predict = predictor(model.to(resolve_device(device)), task)
+    if task.in_dim == 1:
+        points = max(2, round(CURVE_POINTS * scale))
+        if points > MOST_POINTS:
+            raise UsageError(
+                f"--scale {scale:g}: a curve of {points:,} points, at most {MOST_POINTS:,}"
+            )
+        x = torch.linspace(0, 1, points, dtype=torch.float64)[:, None]
+        lines = call_plugin(offer, lambda cls: task.evaluate(predict)).lines
+        drawing = _curve(x[:, 0].numpy(), predict(x).numpy(), lines, cell.label)
+        _write(drawing.savefig, output)
+    else:
+        if output.suffix.lower() != ".png":
+            raise UsageError(f"-o {output}: a picture is written as PNG; give a name with .png")
+
+        def drawn(cls: type) -> Any:
+            try:
+                return task.render(predict, scale)
+            except NotImplementedError:
+                raise UsageError(
+                    f"{offer} draws no picture: its class has no method render(self, predict, "
+                    "scale)"
+                ) from None
+
+        picture = call_plugin(offer, drawn)
+        if not isinstance(picture, np.ndarray) or not is_picture(picture):
+            raise PluginError(f"{offer}: render gave no uint8 array (H, W), (H, W, 3 or 4)")
+        _write(Image.fromarray(picture).save, output)
+    output_console().print(f"picture: {output}", highlight=False)
+
+
+def _curve(x: Any, values: Any, lines: Mapping[str, tuple[Any, Any, Any]], title: str) -> Any:
+    """A network of one variable, x (N,) to values (N, O), and the truth of the task's lines."""
+    from matplotlib.figure import Figure
+
+    drawing = Figure(figsize=(9, 4), layout="constrained", dpi=150)
+    axes = drawing.subplots()
+    for name, (at, _, truth) in lines.items():
+        axes.plot(at, truth, color="#555555", linewidth=3, alpha=0.5, label=f"{name}, truth")
+    axes.plot(x, values, linewidth=1.5, label="network")
+    axes.set_xlabel("x")
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize="small")
+    axes.set_title(title, fontsize="medium")
+    return drawing
+
+
+def _write(save: Callable[[Path], None], path: Path) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save(path)
+    except OSError as error:
+        raise cannot_write(path, error) from None
+    except ValueError as error:
+        raise UsageError(f"cannot draw to {path}: {error}") from None

@@ -1,0 +1,84 @@
+"""Functions of one variable: the truth, and what each encoding made of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from encbench.results.records import StoredRecord
+from encbench_leaderboard.board.table import TaskBoard
+from encbench_leaderboard.report.blocks import Axis, Figure, Panel, Series
+from encbench_leaderboard.report.figures.selection import (
+    SHOWN,
+    best_entries,
+    best_note,
+    has_arrays,
+)
+
+PREFIX = "line."
+PANELS = 4
+POINTS = 1000
+"""Most points of a line: more than a panel has pixels across."""
+
+
+def lines_figure(task: TaskBoard) -> Figure | None:
+    """A panel for each line of the task's ``Outcome.lines`` and each of its channels, with the
+    truth in grey and a line an entry, of its first seed that finished. The figure has no panels
+    where the records have no lines; None of a category, whose targets differ."""
+    if task.targets:
+        return None
+
+    def first(entry: str) -> Sequence[StoredRecord]:
+        finished = (r for r in task.of_entry(entry) if r.record.status == "ok" and has_arrays(r))
+        return list(finished)[:1]
+
+    entries = {entry: records[0] for entry, records in best_entries(task, first)}
+    if not entries:
+        return None
+    return Figure(
+        "lines",
+        "the function that was learned, and its truth",
+        "The truth in grey, and what the first finished seed of each encoding gives, which may "
+        f"leave the picture.{best_note(task)}",
+        lambda: _panels(entries),
+        {entry: entry for entry in list(entries)[:SHOWN]},
+    )
+
+
+def _panels(entries: Mapping[str, StoredRecord]) -> list[Panel]:
+    found: dict[tuple[str, int], list[Series]] = {}
+    for entry, stored in entries.items():
+        for name, columns in stored.arrays.items():
+            whole = columns.ndim == 2 and len(columns) and columns.shape[1] % 2
+            if not name.startswith(PREFIX) or not whole:
+                continue
+            channels = columns.shape[1] // 2
+            columns = columns[columns[:, 0].argsort(kind="stable")]
+            if len(columns) > POINTS:
+                columns = columns[np.linspace(0, len(columns) - 1, POINTS).round().astype(int)]
+            x = columns[:, 0]
+            for channel in range(channels):
+                truth = Series("", x, columns[:, 1 + channels + channel], label="truth")
+                line = Series(entry, x, columns[:, 1 + channel])
+                place = (name.removeprefix(PREFIX), channel)
+                found.setdefault(place, [truth]).append(line)
+    several = {name for name, channel in found if channel}
+    return [
+        Panel(
+            Axis("x"),
+            Axis(f"{name}, channel {channel}" if name in several else name, limits=_limits(series)),
+            series,
+        )
+        for (name, channel), series in list(found.items())[:PANELS]
+    ]
+
+
+def _limits(series: Sequence[Series]) -> tuple[float, float] | None:
+    """Room for the truth, and for predictions that leave it by a quarter."""
+    truth = series[0].y[np.isfinite(series[0].y)]
+    if not len(truth):
+        return None
+    low, high = float(truth.min()), float(truth.max())
+    margin = 0.25 * (high - low) or 0.25 * abs(high) or 1.0
+    return low - margin, high + margin
