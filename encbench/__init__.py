@@ -27,12 +27,14 @@ if TYPE_CHECKING:
     from encbench.contracts.encoding import Encoding, SparseBlock
     from encbench.contracts.metric import Metric, MetricValue
     from encbench.contracts.optimizer import Optimizer, Schedule
+    from encbench.contracts.search import Search
     from encbench.contracts.task import NetworkDefaults, Outcome, Task
     from encbench.network.linear import NTKLinear
     from encbench.network.mlp import CoordinateMLP
     from encbench.results.records import Record, StoredRecord
     from encbench.results.store import Store
     from encbench.run.runner import run_suite
+    from encbench.run.tuning import tune_suite
     from encbench.suite.file import Suite, load_suite
     from encbench.suite.plan import plan
 
@@ -54,6 +56,7 @@ __all__ = [
     "PluginError",
     "Record",
     "Schedule",
+    "Search",
     "SparseBlock",
     "Store",
     "StoreError",
@@ -70,18 +73,21 @@ __all__ = [
     "plan",
     "run_suite",
     "testing",
+    "tune_suite",
 ]
 
 _LAZY = {
     "encbench.contracts.encoding": ("Encoding", "SparseBlock"),
     "encbench.contracts.metric": ("Metric", "MetricValue"),
     "encbench.contracts.optimizer": ("Optimizer", "Schedule"),
+    "encbench.contracts.search": ("Search",),
     "encbench.contracts.task": ("NetworkDefaults", "Outcome", "Task"),
     "encbench.network.linear": ("NTKLinear",),
     "encbench.network.mlp": ("CoordinateMLP",),
     "encbench.results.records": ("Record", "StoredRecord"),
     "encbench.results.store": ("Store",),
     "encbench.run.runner": ("run_suite",),
+    "encbench.run.tuning": ("tune_suite",),
     "encbench.suite.file": ("Suite", "load_suite"),
     "encbench.suite.plan": ("plan",),
 }

@@ -14,6 +14,7 @@ from typing import Annotated, Any
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
+from encbench.contracts.search import Search
 from encbench.errors import ParameterError, PluginError, did_you_mean
 
 
@@ -27,6 +28,14 @@ class Parameter:
     """``inspect.Parameter.empty`` where it must be given."""
     description: str
     annotation: Any
+    search: Search | None = None
+    """Where ``encbench tune`` searches; None where it leaves the parameter as it is."""
+
+    @property
+    def whole(self) -> bool:
+        """Whether its numbers are whole ones."""
+        kinds = _kinds(self.annotation)
+        return int in kinds and float not in kinds
 
     @property
     def required(self) -> bool:
@@ -57,16 +66,30 @@ def parameters_of(cls: type) -> list[Parameter]:
             raise PluginError(
                 f"{cls.__module__}.{cls.__qualname__}: parameter {name!r} has no type annotation"
             )
+        field = FieldInfo.from_annotation(hints[name])
+        # the last is the outermost, where a type with a range of its own was given another
+        searches = [item for item in field.metadata if isinstance(item, Search)]
         found.append(
             Parameter(
                 name,
                 _type_text(hints[name]),
                 parameter.default,
-                FieldInfo.from_annotation(hints[name]).description or "",
+                field.description or "",
                 hints[name],
+                searches[-1] if searches else None,
             )
         )
     return found
+
+
+def _kinds(annotation: Any) -> set[Any]:
+    """The types of which a value can be: int and None of ``Annotated[int | None, …]``."""
+    origin, parts = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is Annotated:
+        return _kinds(parts[0])
+    if origin is not None and origin.__module__ in ("typing", "types"):
+        return set().union(*map(_kinds, parts))
+    return {annotation}
 
 
 def validate_parameters(kind: str, name: str, cls: type, given: dict[str, Any]) -> dict[str, Any]:
