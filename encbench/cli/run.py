@@ -188,7 +188,7 @@ def run(
         for section, values in flags.items()
     }
     for text in setting or []:
-        section, key, value = _setting(text)
+        section, key, value = parse_setting(text)
         changes[section][key] = value
     if suite is None and (encoding or task):
         chosen = chosen.model_copy(update={"name": "custom", "description": ""})
@@ -293,7 +293,8 @@ def _shard(text: str) -> tuple[int, int]:
     return int(found[1]), int(found[2])
 
 
-def _setting(text: str) -> tuple[str, str, Any]:
+def parse_setting(text: str) -> tuple[str, str, Any]:
+    """Section, key and value of a ``--set`` option."""
     name, equals, value = text.partition("=")
     section, dot, key = name.strip().partition(".")
     if not equals or not dot or not key or section not in SECTIONS:

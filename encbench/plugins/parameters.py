@@ -41,6 +41,31 @@ class Parameter:
     def required(self) -> bool:
         return self.default is inspect.Parameter.empty
 
+    def validate(self, given: Any) -> Any:
+        """The value in the parameter's type.
+
+        Raises:
+            ValueError: it is of another type or out of range.
+        """
+        adapter = TypeAdapter(self.annotation, config=ConfigDict(allow_inf_nan=False))
+        try:
+            value = adapter.validate_python(given)
+        except ValidationError as error:
+            reason = error.errors()[0]["msg"]
+            reason = f"{reason[0].lower()}{reason[1:]}"
+            if isinstance(given, int | float) and self.type.split(" | ")[0] == "str":
+                # a file called 2024 reads as a number
+                reason += f' (to mean the text, quote it: {self.name}="{json.dumps(given)}")'
+            raise ValueError(reason) from None
+        try:
+            json.dumps(value, ensure_ascii=False, default=str).encode()
+        except UnicodeEncodeError:
+            raise ValueError("it is not UTF-8 and cannot be recorded; rename the file") from None
+        if isinstance(given, bool) and not isinstance(value, bool):
+            # pydantic takes true for 1
+            raise ValueError("true and false are no numbers")
+        return value
+
 
 def parameters_of(cls: type) -> list[Parameter]:
     """The keyword parameters of a class, in order; ``in_dim`` and ``self`` are not among them.
@@ -112,34 +137,13 @@ def validate_parameters(kind: str, name: str, cls: type, given: dict[str, Any]) 
             values[key] = parameter.default
             continue
         try:
-            values[key] = _validated(parameter, given[key])
+            values[key] = parameter.validate(given[key])
         except ValueError as error:
             raise ParameterError(
                 f"{kind} {name!r}: {key}={given[key]!r} is not valid: {error}; "
                 f"expected {parameter.type}"
             ) from None
     return values
-
-
-def _validated(parameter: Parameter, given: Any) -> Any:
-    adapter = TypeAdapter(parameter.annotation, config=ConfigDict(allow_inf_nan=False))
-    try:
-        value = adapter.validate_python(given)
-    except ValidationError as error:
-        reason = error.errors()[0]["msg"]
-        reason = f"{reason[0].lower()}{reason[1:]}"
-        if isinstance(given, int | float) and parameter.type.split(" | ")[0] == "str":
-            # a file called 2024 reads as a number
-            reason += f' (to mean the text, quote it: {parameter.name}="{json.dumps(given)}")'
-        raise ValueError(reason) from None
-    try:
-        json.dumps(value, ensure_ascii=False, default=str).encode()
-    except UnicodeEncodeError:
-        raise ValueError("it is not UTF-8 and cannot be recorded; rename the file") from None
-    if isinstance(given, bool) and not isinstance(value, bool):
-        # pydantic takes true for 1
-        raise ValueError("true and false are no numbers")
-    return value
 
 
 def _type_text(hint: Any) -> str:
