@@ -83,7 +83,7 @@ def run(
     threads: Annotated[int, typer.Option(help="Threads of each cell.")] = 1,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:N or auto.")] = "auto",
     rerun: Annotated[
-        Literal["never", "failed", "diverged", "all"],
+        Literal["never", "interrupted", "failed", "diverged", "all"],
         typer.Option(help="Which of the recorded cells to run again."),
     ] = "failed",
     keep_versions: Annotated[

@@ -106,9 +106,12 @@ def tune(
     threads: Annotated[int, typer.Option(help="Threads of each cell.")] = 1,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:N or auto.")] = "auto",
     timeout: Annotated[
-        str | None,
-        typer.Option(metavar="TIME", help="Longest a cell may take; a trial that does is lost."),
+        str | None, typer.Option(metavar="TIME", help="Longest a cell may take: 90, 10m or 1.5h.")
     ] = None,
+    rerun: Annotated[
+        Literal["interrupted", "failed"],
+        typer.Option(help="Which recorded cells to run again; those out of time have failed."),
+    ] = "failed",
     report: Annotated[
         bool, typer.Option("--report/--no-report", help="Render the leaderboard at the end.")
     ] = True,
@@ -191,6 +194,7 @@ def tune(
                 threads=threads,
                 device=device,
                 limits=limits,
+                rerun=rerun,
                 watcher=progress,
             )
         except KeyboardInterrupt as stop:
@@ -253,6 +257,5 @@ def _print_result(result: TuneResult, output: Path) -> None:
     for row in standings(result):
         table.add_row(*map(literal, row))
     out.print(table, "")
-    unit = f" [{result.unit}]" if result.unit else ""
-    print_line(out, f"{result.metric}{unit}; ± is the 95 % interval over {result.units}")
+    print_line(out, result.legend)
     print_line(out, f"wrote {output / 'tune.md'}, tune.json, tuned.toml; records: {output}")

@@ -29,10 +29,11 @@ from encbench.suite.plan import plan
 
 logger = logging.getLogger("encbench")
 
-Rerun = Literal["never", "failed", "diverged", "all"]
+Rerun = Literal["never", "interrupted", "failed", "diverged", "all"]
 OnFailure = Literal["continue", "stop"]
 _AGAIN: dict[Rerun, set[Status]] = {
     "never": set(),
+    "interrupted": {"interrupted"},
     "failed": {"failed", "out_of_memory", "timeout", "interrupted"},
     "diverged": {"failed", "out_of_memory", "timeout", "interrupted", "diverged"},
     "all": {"ok", "failed", "out_of_memory", "timeout", "interrupted", "diverged"},
@@ -112,8 +113,8 @@ def run_suite(
         retries: how often a cell is run again after its process died.
         executor: where to run instead, as ``encbench.run.executors.dask`` makes one; ``jobs``,
             ``threads``, ``device``, ``limits``, ``isolate`` and ``retries`` are then its own.
-        rerun: which cells that have a record are run again: "failed" (the default), "diverged"
-            (those too), "all" or "never".
+        rerun: which cells that have a record are run again: "failed" (the default), of these
+            only "interrupted", "diverged" (those too), "all" or "never".
         keep_versions: keep records made with other versions of the plug-ins of the encoding or
             the task, which are otherwise run again unless ``rerun`` is "never".
         on_failure: "continue" with the other cells after one that is not ok, or "stop": those

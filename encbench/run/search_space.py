@@ -103,7 +103,7 @@ def parse_space(text: str) -> SpaceOption:
         )
     try:
         if found := _RANGE.fullmatch(right):
-            low, high = parse_value(found[1]), parse_value(found[2])
+            low, high = (int(end) if end.isdigit() else float(end) for end in found.groups()[:2])
             return SpaceOption(owner, key, Search(low, high, log=found[3] is not None))
         if "|" in right:
             choices = tuple(parse_value(part.strip()) for part in right.split("|"))
@@ -209,7 +209,7 @@ def space_of(
         middle = search.value(0.5, whole=parameter.whole)
         given = default.encoding.parameters | {parameter.name: middle}
         # what another parameter that is given replaces: max_resolution beside resolutions
-        if option is not None or any(_buildable(cls, d, given) for d in dimensions):
+        if option is not None or not all(_refusal(cls, d, given) for d in dimensions):
             space.append(dimension)
     ours = {"encoding_lr_factor": ENCODING_RATES} if _learns(cls, dimensions, default) else {}
     ours |= _rates(default, cls, optimizer, asked) | _batches(default, points)
@@ -272,12 +272,13 @@ def _learns(cls: type[Encoding], dimensions: Collection[int], default: CellConfi
     return encoding is None or any(True for _ in encoding.parameters())
 
 
-def _buildable(cls: type[Encoding], in_dim: int, parameters: Mapping[str, Any]) -> bool:
+def _refusal(cls: type[Encoding], in_dim: int, parameters: Mapping[str, Any]) -> str:
+    """Why the encoding cannot be built; "" where it can."""
     try:
         _on_meta(cls, in_dim, parameters)
-    except ParameterError:
-        return False
-    return True
+    except ParameterError as error:
+        return str(error)
+    return ""
 
 
 def _on_meta(cls: type[Encoding], in_dim: int, parameters: Mapping[str, Any]) -> Encoding | None:
@@ -356,21 +357,21 @@ def with_values(
     return entry.model_copy(update={**changed, "label": label})
 
 
-def buildable_with(
+def refusals(
     cls: type[Encoding],
     default: CellConfig,
     space: Sequence[Dimension],
     dimensions: Collection[int],
-) -> Callable[[Sequence[Any]], bool]:
-    """Whether the encoding can be built with values of its space, in the tasks' dimensions."""
+) -> Callable[[Sequence[Any]], str]:
+    """Of values of the space, why the encoding cannot be built with them; "" where it can."""
 
-    def possible(values: Sequence[Any]) -> bool:
+    def refusal(values: Sequence[Any]) -> str:
         own = {
             dimension.key: value
             for dimension, value in zip(space, values, strict=True)
             if dimension.section == "parameters"
         }
         parameters = default.encoding.parameters | own
-        return not own or all(_buildable(cls, d, parameters) for d in dimensions)
+        return next(filter(None, (_refusal(cls, d, parameters) for d in dimensions)), "")
 
-    return possible
+    return refusal

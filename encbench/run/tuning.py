@@ -30,12 +30,12 @@ from encbench.run.runner import run_suite
 from encbench.run.search_space import (
     Dimension,
     SpaceOption,
-    buildable_with,
     check_option,
     draw,
     drawing_seed,
     fixed_by,
     parse_space,
+    refusals,
     space_of,
     with_values,
 )
@@ -79,10 +79,14 @@ class Searched:
     space: list[Dimension]
     seed: int
     """Of its drawing."""
-    possible: Callable[[Sequence[Any]], bool]
-    """Whether it can be built with values of the space."""
+    refusal: Callable[[Sequence[Any]], str]
+    """Why it cannot be built with values of the space; "" where it can."""
     values: list[list[Any]] = field(default_factory=list)
     """Of the trials after the default one, in the order of ``space``."""
+
+    def possible(self, values: Sequence[Any]) -> bool:
+        """Whether it can be built with values of the space."""
+        return not self.refusal(values)
 
     @property
     def default_values(self) -> list[Any]:
@@ -148,7 +152,9 @@ class Tuning:
         """Default and tuned settings on the reported targets, or the tuned ones alone."""
         finals = [one.final(number) for one, number in zip(self.searched, best, strict=True)]
         entries = [entry for pair in finals for entry in (pair[-1:] if only_tuned else pair)]
-        return _changed(self.suite, name=f"{self.suite.name}-tuned", encodings=entries)
+        described = {"description": self.result().protocol} if only_tuned else {}
+        changes = {"name": f"{self.suite.name}-tuned", "encodings": entries, **described}
+        return _changed(self.suite, **changes)
 
     def result(self) -> TuneResult:
         """What is known before anything has run."""
@@ -387,9 +393,9 @@ def _searched(
     cls = registry.find("encoding", entry.name).load()
     optimizer, _ = build_training(default, registry)
     space = space_of(entry, cls, default, optimizer, options, dimensions=dimensions, points=points)
-    possible = buildable_with(cls, default, space, dimensions)
+    refusal = refusals(cls, default, space, dimensions)
     seed = drawing_seed(default.seed, default)
-    return Searched(entry, cls, default, space, seed, possible)
+    return Searched(entry, cls, default, space, seed, refusal)
 
 
 def _draw(one: Searched, trials: int) -> list[str]:
@@ -398,10 +404,11 @@ def _draw(one: Searched, trials: int) -> list[str]:
         one.space, trials - 1, one.seed, default=one.default_values, possible=one.possible
     )
     if one.space and not one.values:
+        middle = [d.search.value(0.5, whole=d.whole) for d in one.space]
         searched = ", ".join(f"{d.name}={d.search}" for d in one.space)
         raise UsageError(
-            f"{one.entry.text}: it cannot be built with any setting drawn from {searched}; "
-            "narrow the space with --space"
+            f"{one.entry.text} cannot be built with anything that was drawn from {searched} "
+            f"({one.refusal(middle)}); give another --space"
         )
     return _fewer(one, trials)
 
@@ -445,8 +452,8 @@ def tune_suite(
         sampler: "sobol", drawn beforehand, or "tpe" (needs ``encbench[tpe]``), one after another.
         registry: plug-ins to use; default: this environment's.
         report: have plug-ins write what they make of the comparison, such as the leaderboard.
-        how: ``jobs``, ``threads``, ``device``, ``limits``, ``isolate``, ``retries``, ``executor``
-            and ``watcher`` of ``run_suite``.
+        how: ``jobs``, ``threads``, ``device``, ``limits``, ``isolate``, ``retries``, ``executor``,
+            ``rerun`` and ``watcher`` of ``run_suite``.
 
     Returns:
         What is also in tune.json. tune.md shows it, tuned.toml plans the tuned cells.

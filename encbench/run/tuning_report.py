@@ -150,11 +150,14 @@ class TuneResult(Data):
         )
 
     @property
-    def units(self) -> str:
-        """What intervals are over."""
+    def legend(self) -> str:
+        """What the numbers are, and over what their intervals."""
         several = len(self.report_on) > 1
         count = len(self.report_on) if several else len(self.report_seeds)
-        return f"{count} {'targets' if several else 'seeds'}"
+        units = f"{count} {'targets' if several else 'seeds'}"
+        interval = f"± is the 95 % interval over {units}" if count > 1 else "one seed, no intervals"
+        unit = f" [{self.unit}]" if self.unit else ""
+        return f"{self.metric}{unit}, {self.direction} is better; {interval}."
 
 
 def _seeds(seeds: Sequence[int]) -> str:
@@ -295,7 +298,6 @@ HEADINGS = ("encoding", "default", "tuned", "gain", "trial", "tuned setting")
 
 def page(result: TuneResult) -> str:
     """The result in Markdown."""
-    unit = f" [{result.unit}]" if result.unit else ""
     steps = [k for k in SHOWN if k < result.trials] + [result.trials]
     curves = []
     for encoding in result.encodings:
@@ -321,8 +323,7 @@ def page(result: TuneResult) -> str:
         f"# {_plain(result.suite)}, tuned",
         _plain(result.protocol),
         *map(_plain, result.notes),
-        f"{result.metric}{unit}, {result.direction} is better; ± is the 95 % interval over "
-        f"{result.units}.",
+        _plain(result.legend),
         _table(standings(result), HEADINGS),
         "## What fewer trials would have given",
         f"{how}, on the tuning targets. Trials without a value count as the worst of the others. "
