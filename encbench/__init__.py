@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from encbench.results.records import Record, StoredRecord
     from encbench.results.store import Store
     from encbench.run.runner import run_suite
-    from encbench.run.tuning import tune_suite
     from encbench.suite.file import Suite, load_suite
     from encbench.suite.plan import plan
 
@@ -73,7 +72,6 @@ __all__ = [
     "plan",
     "run_suite",
     "testing",
-    "tune_suite",
 ]
 
 _LAZY = {
@@ -87,7 +85,6 @@ _LAZY = {
     "encbench.results.records": ("Record", "StoredRecord"),
     "encbench.results.store": ("Store",),
     "encbench.run.runner": ("run_suite",),
-    "encbench.run.tuning": ("tune_suite",),
     "encbench.suite.file": ("Suite", "load_suite"),
     "encbench.suite.plan": ("plan",),
 }

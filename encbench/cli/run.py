@@ -16,9 +16,9 @@ from rich.console import Console
 import encbench
 from encbench.cli.console import print_line
 from encbench.cli.progress import RunProgress
+from encbench.cli.settings import DEFAULT_SUITE, parse_setting
 from encbench.errors import UsageError
 from encbench.plugins.registry import default_registry
-from encbench.plugins.selector import parse_value
 from encbench.run.limits import Limits, parse_memory, parse_seconds
 from encbench.suite.config import CellConfig, TrainingConfig
 from encbench.suite.file import load_suite, override
@@ -27,9 +27,6 @@ if TYPE_CHECKING:
     # imports torch, which `encbench run --help` does without
     from encbench.run.interface import Executor
     from encbench.run.runner import Rerun
-
-DEFAULT_SUITE = "quick"
-SECTIONS = ("network", "training", "ntk")
 
 
 def run(
@@ -291,17 +288,6 @@ def _shard(text: str) -> tuple[int, int]:
     if found is None:
         raise UsageError(f"--shard {text!r}: expected I/N, such as 3/64")
     return int(found[1]), int(found[2])
-
-
-def parse_setting(text: str) -> tuple[str, str, Any]:
-    """Section, key and value of a ``--set`` option."""
-    name, equals, value = text.partition("=")
-    section, dot, key = name.strip().partition(".")
-    if not equals or not dot or not key or section not in SECTIONS:
-        raise UsageError(
-            f"--set {text!r} is not SECTION.KEY=VALUE; sections are {', '.join(SECTIONS)}"
-        )
-    return section, key, parse_value(value.strip())
 
 
 def _whole_or_text(text: str | None) -> int | str | None:

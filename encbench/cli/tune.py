@@ -10,17 +10,19 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from rich.console import Console
 
+import encbench
 from encbench.cli.console import literal, output_console, plain_table, print_line
 from encbench.cli.progress import RunProgress
-from encbench.cli.run import DEFAULT_SUITE, parse_setting
+from encbench.cli.settings import DEFAULT_SUITE, parse_setting
 from encbench.errors import UsageError
 from encbench.plugins.registry import default_registry
 from encbench.run.limits import Limits, parse_seconds
 from encbench.suite.config import TrainingConfig
-from encbench.suite.file import load_suite, override
+from encbench.suite.file import Suite, load_suite, override
 
 if TYPE_CHECKING:
-    # imports torch, which `encbench tune --help` does without
+    # import torch, which `encbench tune --help` does without
+    from encbench.results.records import StoredRecord
     from encbench.run.tuning import Tuning
     from encbench.run.tuning_report import TuneResult
 
@@ -184,19 +186,21 @@ def tune(
         print_line(console, f"wrote {output / 'trials.toml'}")
         return
     with RunProgress(console) as progress:
+        how: dict[str, Any] = {
+            "registry": registry,
+            "jobs": jobs,
+            "threads": threads,
+            "device": device,
+            "limits": limits,
+            "rerun": rerun,
+            "watcher": progress,
+        }
+
+        def run(suite: Suite, directory: Path, final: bool) -> Sequence[StoredRecord]:
+            return encbench.run_suite(suite, directory, report=report and final, **how).records
+
         try:
-            result = tuning_of.run_tuning(
-                tuning,
-                output,
-                registry=registry,
-                report=report,
-                jobs=jobs,
-                threads=threads,
-                device=device,
-                limits=limits,
-                rerun=rerun,
-                watcher=progress,
-            )
+            result = tuning_of.run_tuning(tuning, output, registry, run)
         except KeyboardInterrupt as stop:
             progress.stop()
             print_line(console, "interrupted. The same command goes on from there.", "yellow")
@@ -250,11 +254,11 @@ def _print_plan(tuning: Tuning, output: Path, console: Console) -> None:
 
 
 def _print_result(result: TuneResult, output: Path) -> None:
-    from encbench.run.tuning_report import HEADINGS, standings
+    from encbench.run.tuning_report import HEADINGS, comparison_rows
 
     out = output_console()
     table = plain_table(*HEADINGS)
-    for row in standings(result):
+    for row in comparison_rows(result):
         table.add_row(*map(literal, row))
     out.print(table, "")
     print_line(out, result.legend)

@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from encbench.errors import ParameterError
-
 DIGITS = 4
 """Of values drawn from a range: the last digits of ``exp`` differ between machines, and the same
 trial must have the same key on all of them."""
@@ -29,7 +27,7 @@ class Search:
         choices: the values themselves, instead of a range.
 
     Raises:
-        ParameterError: the range is empty, reversed, not finite, or logarithmic from 0 or below.
+        ValueError: the range is empty, reversed, not finite, or logarithmic from 0 or below.
     """
 
     low: float | None = None
@@ -41,18 +39,16 @@ class Search:
         low, high = self.low, self.high
         if self.choices is not None:
             if low is not None or high is not None or self.log:
-                raise ParameterError(f"{self}: give either choices or a range")
+                raise ValueError(f"{self}: give either choices or a range")
             if len(self.choices) < 2:
-                raise ParameterError(f"{self}: at least two choices are needed to search")
+                raise ValueError(f"{self}: at least two choices are needed to search")
             return
         if low is None or high is None:
-            raise ParameterError("Search needs low and high, or choices")
+            raise ValueError("Search needs low and high, or choices")
         if not (math.isfinite(low) and math.isfinite(high) and low < high):
-            raise ParameterError(
-                f"{self} is an empty range: the lower end must be below the upper end"
-            )
+            raise ValueError(f"{self} is an empty range: the lower end must be below the upper end")
         if self.log and low <= 0:
-            raise ParameterError(f"{self}: a logarithmic range must begin above 0")
+            raise ValueError(f"{self}: a logarithmic range must begin above 0")
 
     def value(self, share: float, *, whole: bool) -> Any:
         """The value below which this share of the range lies.

@@ -108,7 +108,7 @@ def parse_space(text: str) -> SpaceOption:
         if "|" in right:
             choices = tuple(parse_value(part.strip()) for part in right.split("|"))
             return SpaceOption(owner, key, Search(choices=choices))
-    except ParameterError as error:
+    except ValueError as error:
         raise UsageError(f"--space {text!r}: {error}") from None
     return SpaceOption(owner, key, None, parse_value(right))
 
@@ -301,7 +301,7 @@ def drawing_seed(seed: int, default: CellConfig) -> int:
     return int.from_bytes(digest[:8], "big")
 
 
-def draw(
+def draw_settings(
     space: Sequence[Dimension],
     count: int,
     seed: int,
@@ -309,14 +309,15 @@ def draw(
     default: Sequence[Any] = (),
     possible: Callable[[Sequence[Any]], bool] = lambda values: True,
 ) -> list[list[Any]]:
-    """Settings that differ, from a scrambled Sobol sequence: low-discrepancy points, not a grid.
+    """Settings that differ, from a scrambled Sobol sequence.
 
-    The k-th does not depend on how many are drawn.
+    Its points cover a space more evenly than independent ones. The k-th setting does not depend on
+    how many are drawn.
 
     Args:
         space: what is searched.
         count: how many to draw.
-        seed: of the scrambling (Owen, 1995).
+        seed: of the scrambling (Matoušek, 1998: a linear matrix scramble and a digital shift).
         default: the values that are tried anyway.
         possible: which settings can be tried.
 

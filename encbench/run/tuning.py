@@ -22,16 +22,15 @@ from typing import Any, Literal
 from encbench.contracts.encoding import Encoding
 from encbench.errors import DataError, EncbenchError, PluginError, UsageError, did_you_mean
 from encbench.plugins.isolation import process_state_kept
-from encbench.plugins.registry import Registry, default_registry
-from encbench.results.records import Record
+from encbench.plugins.registry import Registry
+from encbench.results.records import Record, StoredRecord
 from encbench.results.store import Store
 from encbench.run.parts import build_task, build_training
-from encbench.run.runner import run_suite
 from encbench.run.search_space import (
     Dimension,
     SpaceOption,
     check_option,
-    draw,
+    draw_settings,
     drawing_seed,
     fixed_by,
     parse_space,
@@ -60,6 +59,8 @@ from encbench.suite.plan import plan
 
 logger = logging.getLogger("encbench")
 Sampler = Literal["sobol", "tpe"]
+RunSuite = Callable[[Suite, Path, bool], Sequence[StoredRecord]]
+"""Runs a suite into a folder; True for the comparison, which is the last."""
 TUNE_SEED = 1000
 """Default seed of trials, and of their drawing: one that nobody reports."""
 TPE_NOTE = (
@@ -203,10 +204,26 @@ def plan_tuning(
     space: Sequence[str] = (),
     metric: str | None = None,
     sampler: Sampler = "sobol",
-    registry: Registry | None = None,
+    registry: Registry,
 ) -> Tuning:
-    """Check a tuning and draw its trials; arguments and errors as of ``tune_suite``."""
-    registry = registry or default_registry()
+    """Check a tuning and draw its trials.
+
+    Args:
+        suite: encodings to tune; its tasks and seeds are those that are reported.
+        trials: of each encoding, the default setting included.
+        tune_on: tasks to tune on, such as "image:image=chelsea"; they are not reported unless
+            there are no others. Default: the suite's task, where it has one only.
+        tune_seeds: seeds of the trials; the first is also that of their drawing.
+        space: what is searched instead of, or besides, what the encodings declare, such as
+            "ffe.levels=4..12", "training.lr=1e-4..1e-2:log", "training.batch_size=64|256", or
+            "training.batch_size=64", which fixes it.
+        metric: by which the best is chosen; default: the one that the task's curve shows.
+        sampler: "sobol", drawn beforehand, or "tpe" (needs ``encbench[tpe]``), one after another.
+        registry: plug-ins to use.
+
+    Raises:
+        UsageError: a name, a range or a value is wrong.
+    """
     if trials < 2:
         raise UsageError(f"trials must be at least 2, the default setting and one more: {trials}")
     if sampler == "tpe" and find_spec("optuna") is None:
@@ -400,7 +417,7 @@ def _searched(
 
 def _draw(one: Searched, trials: int) -> list[str]:
     """Draw the trials of an encoding; a note where there are fewer than were asked for."""
-    one.values = draw(
+    one.values = draw_settings(
         one.space, trials - 1, one.seed, default=one.default_values, possible=one.possible
     )
     if one.space and not one.values:
@@ -420,86 +437,36 @@ def _fewer(one: Searched, trials: int) -> list[str]:
     return [f"{one.entry.text}: {count} trials, as its space holds no other settings."]
 
 
-def tune_suite(
-    suite: Suite,
-    directory: Path | str,
-    *,
-    trials: int = 20,
-    tune_on: Sequence[str] = (),
-    tune_seeds: Sequence[int] = (TUNE_SEED,),
-    space: Sequence[str] = (),
-    metric: str | None = None,
-    sampler: Sampler = "sobol",
-    registry: Registry | None = None,
-    report: bool = True,
-    **how: Any,
-) -> TuneResult:
-    """Search the settings of a suite's encodings, and run the best ones beside the defaults.
+def run_tuning(tuning: Tuning, directory: Path, registry: Registry, run: RunSuite) -> TuneResult:
+    """Run the trials, and the best of each encoding beside its default setting.
 
     Given again it goes on where it was stopped, and comes to the same result.
 
     Args:
-        suite: encodings to tune; its tasks and seeds are those that are reported.
+        tuning: as planned.
         directory: results folder of the comparison; trials are recorded in its folder "trials".
-        trials: of each encoding, the default setting included.
-        tune_on: tasks to tune on, such as "image:image=chelsea"; they are not reported unless
-            there are no others. Default: the suite's task, where it has one only.
-        tune_seeds: seeds of the trials; the first is also that of their drawing.
-        space: what is searched instead of, or besides, what the encodings declare, such as
-            "ffe.levels=4..12", "training.lr=1e-4..1e-2:log", "training.batch_size=64|256", or
-            "training.batch_size=64", which fixes it.
-        metric: by which the best is chosen; default: the one that the task's curve shows.
-        sampler: "sobol", drawn beforehand, or "tpe" (needs ``encbench[tpe]``), one after another.
-        registry: plug-ins to use; default: this environment's.
-        report: have plug-ins write what they make of the comparison, such as the leaderboard.
-        how: ``jobs``, ``threads``, ``device``, ``limits``, ``isolate``, ``retries``, ``executor``,
-            ``rerun`` and ``watcher`` of ``run_suite``.
+        registry: plug-ins to use.
+        run: runs a suite into a folder as ``run_suite`` does, the comparison last.
 
     Returns:
         What is also in tune.json. tune.md shows it, tuned.toml plans the tuned cells.
 
     Raises:
-        UsageError: a name, a range or a value is wrong; nothing has been run. Or no trial has a
-            value of the metric.
+        UsageError: no trial has a value of the metric.
+        EncbenchError: no trial got to its end.
         StoreError: the folder cannot be written, or is in use. Records written before stay.
-        RunStopped: as ``run_suite``.
     """
-    registry = registry or default_registry()
-    tuning = plan_tuning(
-        suite,
-        trials=trials,
-        tune_on=tune_on,
-        tune_seeds=tune_seeds,
-        space=space,
-        metric=metric,
-        sampler=sampler,
-        registry=registry,
-    )
-    return run_tuning(tuning, directory, registry=registry, report=report, **how)
 
-
-def run_tuning(
-    tuning: Tuning,
-    directory: Path | str,
-    *,
-    registry: Registry,
-    report: bool = True,
-    **how: Any,
-) -> TuneResult:
-    """Run a planned tuning; arguments and errors as of ``tune_suite``."""
-    directory = Path(directory)
-    how["registry"] = registry
-
-    def run(suite: Suite, folder: Path, *, report: bool = False) -> dict[str, Record]:
-        done = run_suite(suite, folder, report=report, **how)
-        return {cell_key(stored.record.cell): stored.record for stored in done.records}
+    def records_of(suite: Suite, folder: Path, final: bool = False) -> dict[str, Record]:
+        done = run(suite, folder, final)
+        return {cell_key(stored.record.cell): stored.record for stored in done}
 
     if tuning.sampler == "tpe":
-        records = _proposed(tuning, lambda suite: run(suite, directory / "trials"), registry)
+        records = _proposed(tuning, lambda suite: records_of(suite, directory / "trials"), registry)
         write_trials(tuning, directory)
     else:
         write_trials(tuning, directory)
-        records = run(tuning.trial_suite(), directory / "trials")
+        records = records_of(tuning.trial_suite(), directory / "trials")
     result = tuning.result()
     cells = _by_label(plan(tuning.trial_suite(), registry))
     best = []
@@ -518,14 +485,14 @@ def run_tuning(
     _report(tuning, result, final_cells, {})
     write_result(directory, result)
     write_suite_file(directory / TUNED, tuned)
-    _report(tuning, result, final_cells, run(final, directory, report=report))
+    _report(tuning, result, final_cells, records_of(final, directory, final=True))
     write_result(directory, result)
     write_report(directory, result)
     return result
 
 
 def _proposed(
-    tuning: Tuning, run: Callable[[Suite], dict[str, Record]], registry: Registry
+    tuning: Tuning, run: Callable[[Suite], Mapping[str, Record]], registry: Registry
 ) -> dict[str, Record]:
     """Trials that are proposed one after another, run; fills in their values.
 

@@ -274,7 +274,7 @@ def _draw_best_of(result: TuneResult) -> Figure:
     return figure
 
 
-def standings(result: TuneResult) -> list[list[str]]:
+def comparison_rows(result: TuneResult) -> list[list[str]]:
     """Rows of encoding, default, tuned, gain, trial and setting, the best tuned one first."""
 
     def order(encoding: TunedEncoding) -> float:
@@ -324,7 +324,7 @@ def page(result: TuneResult) -> str:
         _plain(result.protocol),
         *map(_plain, result.notes),
         _plain(result.legend),
-        _table(standings(result), HEADINGS),
+        _table(comparison_rows(result), HEADINGS),
         "## What fewer trials would have given",
         f"{how}, on the tuning targets. Trials without a value count as the worst of the others. "
         f"All values: [{CURVE}]({CURVE}).",

@@ -25,14 +25,13 @@ from encbench import (
     load_suite,
     plan,
     run_suite,
-    tune_suite,
 )
 from encbench.cli.app import build
 from encbench.plugins.host import default_host
 from encbench.plugins.registry import Registry, default_registry
 from encbench.results.merging import merge
 from encbench.run.runner import Unwatched
-from encbench.run.tuning import plan_tuning, value_of
+from encbench.run.tuning import plan_tuning, run_tuning, value_of
 from encbench.run.tuning_report import (
     Summary,
     TuneResult,
@@ -102,8 +101,13 @@ def suite() -> Suite:
     )
 
 
-def tuned(suite, folder, registry, **given):
-    return tune_suite(suite, folder, registry=registry, **{"trials": 5, **HOW, **given})
+def tuned(suite, folder, registry, watcher=None, rerun="failed", **given):
+    def run(suite, folder, final):
+        how = {**HOW, "registry": registry, "watcher": watcher, "rerun": rerun}
+        return run_suite(suite, folder, **how).records
+
+    tuning = plan_tuning(suite, registry=registry, **{"trials": 5, **given})
+    return run_tuning(tuning, folder, registry, run)
 
 
 @pytest.fixture(scope="module")
