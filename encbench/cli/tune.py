@@ -23,7 +23,7 @@ from encbench.suite.file import Suite, load_suite, override
 if TYPE_CHECKING:
     # import torch, which `encbench tune --help` does without
     from encbench.results.records import StoredRecord
-    from encbench.run.tuning import Tuning
+    from encbench.run.trials import Tuning
     from encbench.run.tuning_report import TuneResult
 
 
@@ -150,7 +150,9 @@ def tune(
 
     Exit codes: 0 all well, 1 a reported cell is not ok, 2 wrong usage, 130 Ctrl-C, 143 SIGTERM.
     """
-    from encbench.run import tuning as tuning_of  # torch
+    # import torch, which `encbench --help` does without
+    from encbench.run.trials import TUNE_SEED, plan_tuning
+    from encbench.run.tuning import run_tuning, write_trials
 
     registry = default_registry()
     chosen = load_suite(suite or DEFAULT_SUITE, registry)
@@ -162,11 +164,11 @@ def tune(
     chosen = override(chosen, changes, encodings=encoding, tasks=report_on, seeds=seed)
     output = output or Path("results") / f"{chosen.name}-tuned"
     limits = Limits(None if timeout is None else parse_seconds(timeout))
-    tuning = tuning_of.plan_tuning(
+    tuning = plan_tuning(
         chosen,
         trials=trials,
         tune_on=tune_on or (),
-        tune_seeds=tune_seed or (tuning_of.TUNE_SEED,),
+        tune_seeds=tune_seed or (TUNE_SEED,),
         space=space or (),
         metric=metric,
         sampler=sampler,
@@ -182,7 +184,7 @@ def tune(
     if draw_only:
         if sampler == "tpe":
             raise UsageError("--draw-only: tpe draws no trial before it knows those before it")
-        tuning_of.write_trials(tuning, output)
+        write_trials(tuning, output)
         print_line(console, f"wrote {output / 'trials.toml'}")
         return
     with RunProgress(console) as progress:
@@ -200,7 +202,7 @@ def tune(
             return encbench.run_suite(suite, directory, report=report and final, **how).records
 
         try:
-            result = tuning_of.run_tuning(tuning, output, registry, run)
+            result = run_tuning(tuning, output, registry, run)
         except KeyboardInterrupt as stop:
             progress.stop()
             print_line(console, "interrupted. The same command goes on from there.", "yellow")

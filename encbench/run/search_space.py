@@ -166,7 +166,7 @@ def fixed_by(entry: SuiteEntry, name: str, options: Sequence[SpaceOption]) -> Su
         if option.search is None and option.owner in ("training", "network", name):
             section = option.owner if option.owner in SEARCHABLE else "parameters"
             changed = {**getattr(entry, section), option.key: option.fixed}
-            entry = entry.model_copy(update={section: changed})
+            entry = entry.model_copy(update={section: _with_auto(section, changed, option.key)})
     return entry
 
 
@@ -345,6 +345,11 @@ def draw_settings(
     return found[:count]
 
 
+def _with_auto(section: str, table: dict[str, Any], key: str) -> dict[str, Any]:
+    """The table of an entry; a factor of lr_crit has an effect at lr = "auto" only."""
+    return {**table, "lr": "auto"} if (section, key) == ("training", "lr_factor") else table
+
+
 def with_values(
     entry: SuiteEntry, space: Sequence[Dimension], values: Sequence[Any], label: str
 ) -> SuiteEntry:
@@ -353,8 +358,7 @@ def with_values(
     for dimension, value in zip(space, values, strict=True):
         section = changed.setdefault(dimension.section, dict(getattr(entry, dimension.section)))
         section[dimension.key] = value
-        if dimension.name == "training.lr_factor":
-            section["lr"] = "auto"
+        changed[dimension.section] = _with_auto(dimension.section, section, dimension.key)
     return entry.model_copy(update={**changed, "label": label})
 
 

@@ -31,7 +31,8 @@ from encbench.plugins.host import default_host
 from encbench.plugins.registry import Registry, default_registry
 from encbench.results.merging import merge
 from encbench.run.runner import Unwatched
-from encbench.run.tuning import plan_tuning, run_tuning, value_of
+from encbench.run.trials import plan_tuning
+from encbench.run.tuning import run_tuning, value_of
 from encbench.run.tuning_report import (
     Summary,
     TuneResult,
@@ -311,6 +312,16 @@ def test_what_space_fixes_holds_for_the_default_setting_too(suite, registry):
         ({"space": ["fragile.forbidden=3..9", "fragile.scale=-1..0"], "metric": "x"}, "metric"),
         ({"tasks": ["wave", "wave:points=20"]}, "2 tasks; say which to tune on"),
         ({"encodings": ["stretched", "stretched"]}, "is given twice"),
+        (
+            {
+                "tasks": [
+                    {"name": "wave", "training": {"optimizer": "adam"}},
+                    {"name": "wave", "parameters": {"points": 8}},
+                ],
+                "tune_on": ["wave"],
+            },
+            "optimizers of their own (wave adam and wave:points=8 sgd)",
+        ),
         ({"tasks": [{"name": "wave", "encodings": ["nan"]}, "wave:points=8"]}, "say which"),
     ],
 )
