@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from encbench.contracts.encoding import Encoding, SparseBlock
     from encbench.contracts.metric import Metric, MetricValue
     from encbench.contracts.optimizer import Optimizer, Schedule
+    from encbench.contracts.search import Search
     from encbench.contracts.task import NetworkDefaults, Outcome, Task
     from encbench.network.linear import NTKLinear
     from encbench.network.mlp import CoordinateMLP
@@ -55,6 +56,7 @@ __all__ = [
     "PluginError",
     "Record",
     "Schedule",
+    "Search",
     "SparseBlock",
     "Store",
     "StoreError",
@@ -78,6 +80,7 @@ _LAZY = {
     "encbench.contracts.encoding": ("Encoding", "SparseBlock"),
     "encbench.contracts.metric": ("Metric", "MetricValue"),
     "encbench.contracts.optimizer": ("Optimizer", "Schedule"),
+    "encbench.contracts.search": ("Search",),
     "encbench.contracts.task": ("NetworkDefaults", "Outcome", "Task"),
     "encbench.network.linear": ("NTKLinear",),
     "encbench.network.mlp": ("CoordinateMLP",),

@@ -106,10 +106,12 @@ def _describe_class(cls: type, console: Console) -> None:
     if not parameters:
         console.print("  no parameters\n")
         return
-    table = plain_table("parameter", "type", "default", "")
+    searched = any(parameter.search for parameter in parameters)
+    table = plain_table("parameter", "type", "default", *["tuned in"] * searched, "")
     for parameter in parameters:
         default = "(required)" if parameter.required else repr(parameter.default)
-        texts = (parameter.type, default, parameter.description)
+        where = [str(parameter.search or "")] * searched
+        texts = (parameter.type, default, *where, parameter.description)
         table.add_row(parameter.name, *map(literal, texts))
     console.print(table)
     console.print()

@@ -81,6 +81,9 @@ class RunProgress:
             )
         elif not self._live:
             self._print(f"{_cells(len(cells))} to run")
+        if self._all is not None:
+            self._bars.remove_task(self._all)
+            self._all = None
         if cells:
             self._all = self._bars.add_task("[bold]cells", total=len(cells), note="")
 

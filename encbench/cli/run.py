@@ -16,20 +16,19 @@ from rich.console import Console
 import encbench
 from encbench.cli.console import print_line
 from encbench.cli.progress import RunProgress
+from encbench.cli.settings import DEFAULT_SUITE, parse_setting
 from encbench.errors import UsageError
 from encbench.plugins.registry import default_registry
 from encbench.plugins.selector import parse_value, parse_values
 from encbench.run.limits import Limits, parse_memory, parse_seconds
 from encbench.suite.config import CellConfig, TrainingConfig, cell_key, cell_names
-from encbench.suite.file import SECTIONS, load_suite, override
+from encbench.suite.file import load_suite, override
 from encbench.suite.sweep import SWEEP
 
 if TYPE_CHECKING:
     # imports torch, which `encbench run --help` does without
     from encbench.run.interface import Executor
     from encbench.run.runner import Rerun
-
-DEFAULT_SUITE = "quick"
 
 
 def run(
@@ -99,7 +98,7 @@ def run(
     threads: Annotated[int, typer.Option(help="Threads of each cell.")] = 1,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:N or auto.")] = "auto",
     rerun: Annotated[
-        Literal["never", "failed", "diverged", "all"],
+        Literal["never", "interrupted", "failed", "diverged", "all"],
         typer.Option(help="Which of the recorded cells to run again."),
     ] = "failed",
     keep_versions: Annotated[
@@ -216,7 +215,7 @@ def run(
         for section, values in flags.items()
     }
     for text in setting or []:
-        section, key, value = _setting(text)
+        section, key, value = parse_setting(text)
         changes[section][key] = value
     parameters: dict[str, dict[str, Any]] = {}
     for text in sweep or []:
@@ -331,16 +330,6 @@ def _shard(text: str) -> tuple[int, int]:
     if found is None:
         raise UsageError(f"--shard {text!r}: expected I/N, such as 3/64")
     return int(found[1]), int(found[2])
-
-
-def _setting(text: str) -> tuple[str, str, Any]:
-    name, equals, value = text.partition("=")
-    section, dot, key = name.strip().partition(".")
-    if not equals or not dot or not key or section not in SECTIONS:
-        raise UsageError(
-            f"--set {text!r} is not SECTION.KEY=VALUE; sections are {', '.join(SECTIONS)}"
-        )
-    return section, key, parse_value(value.strip())
 
 
 def _budget(text: str | None) -> dict[str, Any]:

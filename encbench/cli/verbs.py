@@ -9,6 +9,7 @@ from encbench.plugins.hookspecs import hookimpl
 def encbench_commands() -> Mapping[str, str]:
     return {
         "run": "encbench.cli.run:run",
+        "tune": "encbench.cli.tune:tune",
         "ntk": "encbench.cli.ntk:ntk",
         "dynamics": "encbench.cli.dynamics:dynamics",
         "list": "encbench.cli.list:list_offers",

@@ -45,6 +45,8 @@ class Activation(ABC):
     """
 
     name: ClassVar[str]
+    periodic: ClassVar[bool] = False
+    """Whether φ oscillates. Such networks want smaller learning rates of Adam."""
 
     @abstractmethod
     def __call__(self, z: Tensor) -> Tensor:
@@ -144,6 +146,7 @@ class Sine(Activation):
     """
 
     name = "sine"
+    periodic = True
     omega: Omega = 30.0
 
     def __call__(self, z: Tensor) -> Tensor:
@@ -173,6 +176,7 @@ class Finer(Activation):
     """
 
     name = "finer"
+    periodic = True
     omega: Omega = 30.0
 
     def __call__(self, z: Tensor) -> Tensor:
@@ -197,6 +201,7 @@ class Gabor(Activation):
     """
 
     name = "gabor"
+    periodic = True
     omega: Omega = 20.0
     scale: Scale = 10.0
 

@@ -14,6 +14,7 @@ from typing import Annotated, Any
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
+from encbench.contracts.search import Search
 from encbench.errors import ParameterError, PluginError, did_you_mean
 
 
@@ -27,10 +28,43 @@ class Parameter:
     """``inspect.Parameter.empty`` where it must be given."""
     description: str
     annotation: Any
+    search: Search | None = None
+    """Where ``encbench tune`` searches; None where it leaves the parameter as it is."""
+
+    @property
+    def whole(self) -> bool:
+        """Whether its numbers are whole ones."""
+        kinds = _kinds(self.annotation)
+        return int in kinds and float not in kinds
 
     @property
     def required(self) -> bool:
         return self.default is inspect.Parameter.empty
+
+    def validate(self, given: Any) -> Any:
+        """The value in the parameter's type.
+
+        Raises:
+            ValueError: it is of another type or out of range.
+        """
+        adapter = TypeAdapter(self.annotation, config=ConfigDict(allow_inf_nan=False))
+        try:
+            value = adapter.validate_python(given)
+        except ValidationError as error:
+            reason = error.errors()[0]["msg"]
+            reason = f"{reason[0].lower()}{reason[1:]}"
+            if isinstance(given, int | float) and self.type.split(" | ")[0] == "str":
+                # a file called 2024 reads as a number
+                reason += f' (to mean the text, quote it: {self.name}="{json.dumps(given)}")'
+            raise ValueError(reason) from None
+        try:
+            json.dumps(value, ensure_ascii=False, default=str).encode()
+        except UnicodeEncodeError:
+            raise ValueError("it is not UTF-8 and cannot be recorded; rename the file") from None
+        if isinstance(given, bool) and not isinstance(value, bool):
+            # pydantic takes true for 1
+            raise ValueError("true and false are no numbers")
+        return value
 
 
 def parameters_of(cls: type) -> list[Parameter]:
@@ -57,16 +91,30 @@ def parameters_of(cls: type) -> list[Parameter]:
             raise PluginError(
                 f"{cls.__module__}.{cls.__qualname__}: parameter {name!r} has no type annotation"
             )
+        field = FieldInfo.from_annotation(hints[name])
+        # the last is the outermost, where a type with a range of its own was given another
+        searches = [item for item in field.metadata if isinstance(item, Search)]
         found.append(
             Parameter(
                 name,
                 _type_text(hints[name]),
                 parameter.default,
-                FieldInfo.from_annotation(hints[name]).description or "",
+                field.description or "",
                 hints[name],
+                searches[-1] if searches else None,
             )
         )
     return found
+
+
+def _kinds(annotation: Any) -> set[Any]:
+    """The types of which a value can be: int and None of ``Annotated[int | None, …]``."""
+    origin, parts = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is Annotated:
+        return _kinds(parts[0])
+    if origin is not None and origin.__module__ in ("typing", "types"):
+        return set().union(*map(_kinds, parts))
+    return {annotation}
 
 
 def validate_parameters(kind: str, name: str, cls: type, given: dict[str, Any]) -> dict[str, Any]:
@@ -89,34 +137,13 @@ def validate_parameters(kind: str, name: str, cls: type, given: dict[str, Any]) 
             values[key] = parameter.default
             continue
         try:
-            values[key] = _validated(parameter, given[key])
+            values[key] = parameter.validate(given[key])
         except ValueError as error:
             raise ParameterError(
                 f"{kind} {name!r}: {key}={given[key]!r} is not valid: {error}; "
                 f"expected {parameter.type}"
             ) from None
     return values
-
-
-def _validated(parameter: Parameter, given: Any) -> Any:
-    adapter = TypeAdapter(parameter.annotation, config=ConfigDict(allow_inf_nan=False))
-    try:
-        value = adapter.validate_python(given)
-    except ValidationError as error:
-        reason = error.errors()[0]["msg"]
-        reason = f"{reason[0].lower()}{reason[1:]}"
-        if isinstance(given, int | float) and parameter.type.split(" | ")[0] == "str":
-            # a file called 2024 reads as a number
-            reason += f' (to mean the text, quote it: {parameter.name}="{json.dumps(given)}")'
-        raise ValueError(reason) from None
-    try:
-        json.dumps(value, ensure_ascii=False, default=str).encode()
-    except UnicodeEncodeError:
-        raise ValueError("it is not UTF-8 and cannot be recorded; rename the file") from None
-    if isinstance(given, bool) and not isinstance(value, bool):
-        # pydantic takes true for 1
-        raise ValueError("true and false are no numbers")
-    return value
 
 
 def _type_text(hint: Any) -> str:

@@ -30,10 +30,11 @@ from encbench.suite.plan import plan
 
 logger = logging.getLogger("encbench")
 
-Rerun = Literal["never", "failed", "diverged", "all"]
+Rerun = Literal["never", "interrupted", "failed", "diverged", "all"]
 OnFailure = Literal["continue", "stop"]
 _AGAIN: dict[Rerun, set[Status]] = {
     "never": set(),
+    "interrupted": {"interrupted"},
     "failed": {"failed", "out_of_memory", "timeout", "interrupted"},
     "diverged": {"failed", "out_of_memory", "timeout", "interrupted", "diverged"},
     "all": {"ok", "failed", "out_of_memory", "timeout", "interrupted", "diverged"},
@@ -115,8 +116,8 @@ def run_suite(
         executor: where to run instead, as ``encbench.run.executors.dask`` makes one; ``jobs``,
             ``threads``, ``device``, ``limits``, ``isolate``, ``retries`` and ``save_weights``
             are then its own.
-        rerun: which cells that have a record are run again: "failed" (the default), "diverged"
-            (those too), "all" or "never".
+        rerun: which cells that have a record are run again: "failed" (the default), of these
+            only "interrupted", "diverged" (those too), "all" or "never".
         keep_versions: keep records made with other versions of the plug-ins of the encoding or
             the task, which are otherwise run again unless ``rerun`` is "never".
         save_weights: keep the trained networks in the records, for ``load_model``; cells whose

@@ -31,7 +31,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from encbench import ParameterError
+from encbench import ParameterError, Search
 from encbench_encodings._multilevel import GridLevel, HashedLevels
 from encbench_encodings._tables import cells_and_places
 
@@ -48,6 +48,10 @@ InitScale = Annotated[float, Field(ge=0, description="entries start uniform in Â
 
 ALIGNMENT = 8
 MAX_ENTRIES = 2**31 - 1
+
+
+FinestSearch = Search(64, 1024, log=True)
+TableSearch = Search(12, 19)
 
 
 def finest(default: int) -> Any:

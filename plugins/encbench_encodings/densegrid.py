@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
+from encbench import Search
 from encbench_encodings import _tiny_cuda as tcnn
 from encbench_encodings._multilevel import FeaturesPerLevel, Levels, SparseGradients
 
@@ -44,7 +45,7 @@ class DenseGrid(tcnn.TinyCudaGrid):
         features_per_level: FeaturesPerLevel = 2,
         base_resolution: tcnn.BaseResolution = 16,
         per_level_scale: tcnn.PerLevelScale = None,
-        max_resolution: Annotated[int | None, tcnn.finest(128)] = None,
+        max_resolution: Annotated[int | None, tcnn.finest(128), Search(32, 192, log=True)] = None,
         interpolation: tcnn.Interpolation = "linear",
         init_scale: tcnn.InitScale = 1e-4,
         sparse_gradients: SparseGradients = False,

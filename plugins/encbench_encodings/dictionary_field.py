@@ -8,7 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from encbench import ParameterError, SparseBlock
+from encbench import ParameterError, Search, SparseBlock
 from encbench_encodings._constants import ConstantsKept
 from encbench_encodings._multilevel import NodeGrid
 
@@ -66,7 +66,9 @@ class DictionaryField(ConstantsKept):
         *,
         features_per_level: Annotated[int, Field(ge=1, description="F, features a level")] = 4,
         coefficient_resolution: Annotated[
-            int, Field(ge=2, description="nodes an axis of the coefficients")
+            int,
+            Field(ge=2, description="nodes an axis of the coefficients"),
+            Search(8, 96, log=True),
         ] = 32,
         frequencies: Annotated[
             list[Annotated[float, Field(gt=0)]] | None,

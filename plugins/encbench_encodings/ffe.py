@@ -9,7 +9,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from encbench import ParameterError
+from encbench import ParameterError, Search
 from encbench_encodings._constants import ConstantsKept
 from encbench_encodings.mpe import PAPER
 
@@ -68,7 +68,9 @@ class FourierFeatureEncoding(ConstantsKept):
         self,
         in_dim: int,
         *,
-        levels: Annotated[int, Field(ge=1, le=64, description="L, number of octaves")] = 8,
+        levels: Annotated[
+            int, Field(ge=1, le=64, description="L, number of octaves"), Search(4, 12)
+        ] = 8,
         convention: Annotated[
             Literal["paper", "nerf", "nerfstudio"],
             Field(description="frequencies 2^l, π 2^l or 2π 2^l, and the order of features"),

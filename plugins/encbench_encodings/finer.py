@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import Field
 from torch import nn
 
+from encbench import Search
 from encbench.network.activations import Finer
 from encbench_encodings._first_layer import Features, FirstLayer, Omega0
 
@@ -47,7 +48,7 @@ class FinerEncoding(FirstLayer):
         in_dim: int,
         *,
         features: Features = 256,
-        omega: Omega0 = 30.0,
+        omega: Annotated[Omega0, Search(5, 30)] = 30.0,
         bias_range: Annotated[
             float | None, Field(ge=0, description="k, biases start in ±k (1/√d)")
         ] = None,

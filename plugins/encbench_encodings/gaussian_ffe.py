@@ -9,6 +9,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from encbench import Search
 from encbench_encodings._constants import ConstantsKept
 
 
@@ -56,7 +57,9 @@ class GaussianFourierFeatures(ConstantsKept):
         *,
         features: Annotated[int, Field(ge=1, description="m, number of frequencies")] = 256,
         sigma: Annotated[
-            float, Field(gt=0, description="σ of a frequency's components, in cycles")
+            float,
+            Field(gt=0, description="σ of a frequency's components, in cycles"),
+            Search(2, 20, log=True),
         ] = 10.0,
         learnable: Annotated[bool, Field(description="train the frequencies too")] = False,
     ) -> None:

@@ -8,7 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from encbench import ParameterError
+from encbench import ParameterError, Search
 from encbench_encodings._multilevel import IncludeInput, NodeGrid, ScalarsPerNode, SparseGradients
 from encbench_encodings._tables import InitStd, cells_and_places, over_corners
 
@@ -55,7 +55,9 @@ class Grid(NodeGrid):
         self,
         in_dim: int,
         *,
-        resolution: Annotated[int, Field(ge=2, description="n, nodes an axis")] = 64,
+        resolution: Annotated[
+            int, Field(ge=2, description="n, nodes an axis"), Search(16, 192, log=True)
+        ] = 64,
         features: ScalarsPerNode = 4,
         interpolation: Annotated[
             Literal["linear", "cubic"],

@@ -19,8 +19,10 @@ from encbench_encodings._multilevel import (
 )
 from encbench_encodings._tables import cells_and_places
 from encbench_encodings._tiny_cuda import (
+    FinestSearch,
     InitScale,
     PerLevelScale,
+    TableSearch,
     finest,
     finest_resolution,
     hash_size,
@@ -77,12 +79,12 @@ class HashGridPaper(HashedLevels):
         *,
         levels: Levels = 16,
         features_per_level: FeaturesPerLevel = 2,
-        log2_hashmap_size: Annotated[int, hash_size(1)] = 19,
+        log2_hashmap_size: Annotated[int, hash_size(1), TableSearch] = 19,
         base_resolution: Annotated[
             int, Field(ge=1, description="N_min, cells an axis, coarsest level")
         ] = 16,
         per_level_scale: PerLevelScale = None,
-        max_resolution: Annotated[int | None, finest(DEFAULT_MAX_RESOLUTION)] = None,
+        max_resolution: Annotated[int | None, finest(DEFAULT_MAX_RESOLUTION), FinestSearch] = None,
         init_scale: InitScale = 1e-4,
         sparse_gradients: SparseGradients = False,
     ) -> None:

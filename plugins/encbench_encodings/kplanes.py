@@ -9,7 +9,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from encbench import Encoding, ParameterError, SparseBlock
+from encbench import Encoding, ParameterError, Search, SparseBlock
 from encbench_encodings._multilevel import NodeGrid, products_of_others
 
 DEFAULT_RESOLUTIONS = (16, 32, 64)
@@ -59,6 +59,7 @@ class KPlanes(Encoding):
         resolutions: Annotated[
             list[Annotated[int, Field(ge=2)]] | None,
             Field(min_length=1, description="nodes an axis of each level ([16, 32, 64])"),
+            Search(choices=([8, 16, 32], [16, 32, 64], [32, 64, 128], [64, 128, 256])),
         ] = None,
         init_low: Annotated[float, Field(description="entries start uniform from here")] = 0.1,
         init_high: Annotated[float, Field(description="to here")] = 0.5,

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 from torch import nn
 
-from encbench import ParameterError
+from encbench import ParameterError, Search
 from encbench_encodings._multilevel import IncludeInput, NodeGrid, ScalarsPerNode, SparseGradients
 from encbench_encodings._tables import InitStd
 
@@ -68,15 +68,19 @@ class MultigridParametricEncoding(NodeGrid):
         self,
         in_dim: int,
         *,
-        features_per_level: ScalarsPerNode = 2,
+        features_per_level: Annotated[ScalarsPerNode, Search(1, 4)] = 2,
         levels: Annotated[
             int | None, Field(ge=1, description="L, number of grids (2 unless resolutions)")
         ] = None,
         min_resolution: Annotated[
-            int | None, Field(ge=2, description="nodes an axis, coarsest level (16)")
+            int | None,
+            Field(ge=2, description="nodes an axis, coarsest level (16)"),
+            Search(8, 32, log=True),
         ] = None,
         max_resolution: Annotated[
-            int | None, Field(ge=2, description="nodes an axis, finest level (64)")
+            int | None,
+            Field(ge=2, description="nodes an axis, finest level (64)"),
+            Search(32, 192, log=True),
         ] = None,
         spacing: Annotated[
             Literal["linear", "geometric"] | None,

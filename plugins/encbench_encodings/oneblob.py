@@ -8,7 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from encbench import Encoding, ParameterError
+from encbench import Encoding, ParameterError, Search
 
 
 class OneBlob(Encoding):
@@ -48,7 +48,9 @@ class OneBlob(Encoding):
         self,
         in_dim: int,
         *,
-        bins: Annotated[int, Field(ge=2, description="k, bins of each coordinate")] = 16,
+        bins: Annotated[
+            int, Field(ge=2, description="k, bins of each coordinate"), Search(8, 128, log=True)
+        ] = 16,
         convention: Annotated[
             Literal["tiny-cuda-nn", "paper"],
             Field(description="quartic kernel on a circle, or Gaussian on the interval"),

@@ -9,7 +9,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from encbench import ParameterError
+from encbench import ParameterError, Search
 from encbench_encodings._multilevel import FeaturesPerLevel, Levels, MultilevelGrid, SparseGradients
 from encbench_encodings._tables import InitStd
 
@@ -71,13 +71,15 @@ class Permutohedral(MultilevelGrid):
         levels: Levels = 16,
         features_per_level: FeaturesPerLevel = 2,
         log2_hashmap_size: Annotated[
-            int, Field(ge=1, le=30, description="log2 T, T entries a level")
+            int, Field(ge=1, le=30, description="log2 T, T entries a level"), Search(12, 19)
         ] = 14,
         base_resolution: Annotated[
             float, Field(gt=0, description="N_min, edges on a unit of length, coarsest level")
         ] = 16.0,
         max_resolution: Annotated[
-            float, Field(gt=0, description="N_max, edges on a unit of length, finest level")
+            float,
+            Field(gt=0, description="N_max, edges on a unit of length, finest level"),
+            Search(64, 1024, log=True),
         ] = 512.0,
         shift: Annotated[bool, Field(description="shift each level at random")] = True,
         init_std: InitStd = 1e-5,

@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import Field
 from torch import nn
 
+from encbench import Search
 from encbench.network.activations import Sine
 from encbench_encodings._first_layer import Features, FirstLayer, Omega0
 
@@ -47,7 +48,7 @@ class Siren(FirstLayer):
         in_dim: int,
         *,
         features: Features = 256,
-        omega: Omega0 = 30.0,
+        omega: Annotated[Omega0, Search(5, 30)] = 30.0,
         hidden_omega: Annotated[
             float, Field(gt=0, description="ω of the hidden layers (standard parameterization)")
         ] = Sine.omega,

@@ -8,6 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from encbench import Search
 from encbench_encodings._multilevel import IncludeInput, NodeGrid, ScalarsPerNode, SparseGradients
 from encbench_encodings._tables import InitStd
 
@@ -71,6 +72,7 @@ class SparseMultigrid(NodeGrid):
         resolutions: Annotated[
             list[Annotated[int, Field(ge=2)]] | None,
             Field(min_length=1, description="nodes an axis of each level ([16, 128])"),
+            Search(choices=([8, 32], [8, 64], [16, 64], [16, 128], [32, 128], [32, 256])),
         ] = None,
         samples: Annotated[
             int | None,

@@ -9,7 +9,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from encbench import Encoding
+from encbench import Encoding, Search
 
 
 class SphericalHarmonics(Encoding):
@@ -42,7 +42,9 @@ class SphericalHarmonics(Encoding):
         self,
         in_dim: int,
         *,
-        degree: Annotated[int, Field(ge=1, le=8, description="L, number of bands")] = 4,
+        degree: Annotated[
+            int, Field(ge=1, le=8, description="L, number of bands"), Search(2, 8)
+        ] = 4,
     ) -> None:
         super().__init__(in_dim, out_dim=degree**2)
         self.degree = degree

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field
 from torch import Tensor, nn
 
-from encbench import Encoding, SparseBlock
+from encbench import Encoding, Search, SparseBlock
 from encbench_encodings._multilevel import NodeGrid, products_of_others
 from encbench_encodings._tables import InitStd
 
@@ -46,8 +46,12 @@ class TensorfCP(Encoding):
         self,
         in_dim: int,
         *,
-        rank: Annotated[int, Field(ge=1, description="R, components")] = 48,
-        resolution: Annotated[int, Field(ge=2, description="n, nodes of a vector")] = 128,
+        rank: Annotated[
+            int, Field(ge=1, description="R, components"), Search(16, 192, log=True)
+        ] = 48,
+        resolution: Annotated[
+            int, Field(ge=2, description="n, nodes of a vector"), Search(32, 256, log=True)
+        ] = 128,
         init_std: InitStd = 0.2,
     ) -> None:
         super().__init__(in_dim, out_dim=rank)

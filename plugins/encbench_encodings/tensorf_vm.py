@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field
 from torch import Tensor, nn
 
-from encbench import Encoding, SparseBlock
+from encbench import Encoding, Search, SparseBlock
 from encbench_encodings._multilevel import NodeGrid
 from encbench_encodings._tables import InitStd
 
@@ -50,8 +50,12 @@ class TensorfVM(Encoding):
         self,
         in_dim: int,
         *,
-        rank: Annotated[int, Field(ge=1, description="R, components of each split")] = 8,
-        resolution: Annotated[int, Field(ge=2, description="n, nodes an axis")] = 64,
+        rank: Annotated[
+            int, Field(ge=1, description="R, components of each split"), Search(2, 16, log=True)
+        ] = 8,
+        resolution: Annotated[
+            int, Field(ge=2, description="n, nodes an axis"), Search(16, 192, log=True)
+        ] = 64,
         init_std: InitStd = 0.1,
     ) -> None:
         super().__init__(in_dim, out_dim=len(LINE_AXES) * rank)

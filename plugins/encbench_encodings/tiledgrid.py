@@ -46,7 +46,7 @@ class TiledGrid(tcnn.TinyCudaGrid):
         features_per_level: FeaturesPerLevel = 2,
         base_resolution: tcnn.BaseResolution = 16,
         per_level_scale: tcnn.PerLevelScale = None,
-        max_resolution: Annotated[int | None, tcnn.finest(512)] = None,
+        max_resolution: Annotated[int | None, tcnn.finest(512), tcnn.FinestSearch] = None,
         interpolation: tcnn.Interpolation = "linear",
         init_scale: tcnn.InitScale = 1e-4,
         sparse_gradients: SparseGradients = False,

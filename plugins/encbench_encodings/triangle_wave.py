@@ -8,6 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from encbench import Search
 from encbench_encodings._constants import ConstantsKept
 
 
@@ -39,7 +40,9 @@ class TriangleWave(ConstantsKept):
         self,
         in_dim: int,
         *,
-        levels: Annotated[int, Field(ge=1, le=64, description="L, number of octaves")] = 12,
+        levels: Annotated[
+            int, Field(ge=1, le=64, description="L, number of octaves"), Search(4, 12)
+        ] = 12,
     ) -> None:
         super().__init__(in_dim, out_dim=in_dim * levels)
         self.levels = levels

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field
 from torch import Tensor, nn
 
-from encbench import Encoding, SparseBlock
+from encbench import Encoding, Search, SparseBlock
 from encbench_encodings._multilevel import NodeGrid
 from encbench_encodings._tables import InitStd
 
@@ -48,7 +48,9 @@ class TriPlane(Encoding):
         in_dim: int,
         *,
         features: Annotated[int, Field(ge=1, description="F, features of a plane's node")] = 16,
-        resolution: Annotated[int, Field(ge=2, description="n, nodes an axis of a plane")] = 128,
+        resolution: Annotated[
+            int, Field(ge=2, description="n, nodes an axis of a plane"), Search(16, 192, log=True)
+        ] = 128,
         init_std: InitStd = 0.01,
     ) -> None:
         super().__init__(in_dim, out_dim=features)

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from encbench import Search
 from encbench.network.activations import Gabor
 from encbench_encodings._first_layer import Features, FirstLayer
 
@@ -44,9 +45,13 @@ class Wire(FirstLayer):
         in_dim: int,
         *,
         features: Features = 256,
-        omega: Annotated[float, Field(gt=0, description="ω, frequency, all layers")] = Gabor.omega,
+        omega: Annotated[
+            float, Field(gt=0, description="ω, frequency, all layers"), Search(5, 30)
+        ] = Gabor.omega,
         scale: Annotated[
-            float, Field(ge=0, description="s, inverse width of the Gaussian, all layers")
+            float,
+            Field(ge=0, description="s, inverse width of the Gaussian, all layers"),
+            Search(3, 30, log=True),
         ] = Gabor.scale,
     ) -> None:
         wavelet = Gabor(omega, scale)

@@ -1,0 +1,267 @@
+"""``encbench tune``: search each encoding's settings at an equal number of trials."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+from rich.console import Console
+
+import encbench
+from encbench.cli.console import literal, output_console, plain_table, print_line
+from encbench.cli.progress import RunProgress
+from encbench.cli.settings import DEFAULT_SUITE, parse_setting
+from encbench.errors import UsageError
+from encbench.plugins.registry import default_registry
+from encbench.run.limits import Limits, parse_seconds
+from encbench.suite.config import TrainingConfig
+from encbench.suite.file import Suite, load_suite, override
+
+if TYPE_CHECKING:
+    # import torch, which `encbench tune --help` does without
+    from encbench.results.records import StoredRecord
+    from encbench.run.trials import Tuning
+    from encbench.run.tuning_report import TuneResult
+
+
+def tune(
+    suite: Annotated[
+        str | None,
+        typer.Argument(help="A packaged suite's name or a TOML file.", show_default=DEFAULT_SUITE),
+    ] = None,
+    encoding: Annotated[
+        list[str] | None,
+        typer.Option(
+            "-e",
+            "--encoding",
+            help="Encoding to tune, NAME or NAME:KEY=VALUE,…, whose given parameters are not "
+            "searched; repeatable.",
+        ),
+    ] = None,
+    report_on: Annotated[
+        list[str] | None,
+        typer.Option(
+            "-t", "--report-on", help="Task to report on; default: the suite's. Repeatable."
+        ),
+    ] = None,
+    tune_on: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--tune-on",
+            help="Task to tune on, which is not reported; default: the suite's, if it has one "
+            "only, which is then reported with other seeds. Repeatable.",
+        ),
+    ] = None,
+    trials: Annotated[
+        int, typer.Option(help="Of each encoding, its default setting included.")
+    ] = 20,
+    seed: Annotated[
+        list[int] | None,
+        typer.Option("--seed", help="To report on; default: the suite's. Repeatable."),
+    ] = None,
+    tune_seed: Annotated[
+        list[int] | None,
+        typer.Option(help="Of trials, the first also of their drawing; default: 1000. Repeatable."),
+    ] = None,
+    space: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME.KEY=RANGE",
+            help="What to search, instead of what encodings declare: LOW..HIGH, LOW..HIGH:log, "
+            "A|B|C, or one value to keep. Repeatable.",
+        ),
+    ] = None,
+    metric: Annotated[
+        str | None, typer.Option(help="That decides; default: that of the task's curve.")
+    ] = None,
+    sampler: Annotated[
+        Literal["sobol", "tpe"],
+        typer.Option(
+            help="sobol: trials drawn beforehand, which may run in any order and place. tpe "
+            "(Optuna, pip install 'encbench[tpe]'): each follows from those before it, so that "
+            "they run one round after another, on this machine only."
+        ),
+    ] = "sobol",
+    steps: Annotated[int | None, typer.Option(help="Optimizer steps of a cell.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over all points.")] = None,
+    optimizer: Annotated[
+        str | None, typer.Option(help="Such as sgd or adam:beta2=0.99; see encbench list.")
+    ] = None,
+    schedule: Annotated[
+        str | None, typer.Option(help="Of the learning rate, such as cosine:final=0.1.")
+    ] = None,
+    setting: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Any other setting, the same for all: network.width=128."),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", help="Results folder; default: results/SUITE-tuned."),
+    ] = None,
+    jobs: Annotated[
+        int | None,
+        typer.Option("-j", "--jobs", help="Cells at a time; default: one a core, one on a GPU."),
+    ] = None,
+    threads: Annotated[int, typer.Option(help="Threads of each cell.")] = 1,
+    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:N or auto.")] = "auto",
+    timeout: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Longest a cell may take: 90, 10m or 1.5h.")
+    ] = None,
+    rerun: Annotated[
+        Literal["interrupted", "failed"],
+        typer.Option(help="Which recorded cells to run again; those out of time have failed."),
+    ] = "failed",
+    report: Annotated[
+        bool, typer.Option("--report/--no-report", help="Render the leaderboard at the end.")
+    ] = True,
+    draw_only: Annotated[
+        bool,
+        typer.Option(
+            "--draw-only",
+            help="Only write DIR/trials.toml, for `encbench run DIR/trials.toml -o DIR/trials` on "
+            "a cluster or in shares; then give this command without it.",
+        ),
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", "-n", help="Only list spaces, trials and cells.")
+    ] = False,
+) -> None:
+    """Search each encoding's settings, N trials each.
+
+    Trial 0 is the default setting. The others are drawn beforehand, each encoding's from its own
+    search space (`encbench list NAME`) and those of the learning rate, the encoding's part of it
+    and the batch. The best on the tuning targets and seeds is run again on the reported ones,
+    beside the default setting. A trial that diverges, fails or takes too long is the worst one.
+
+    Writes to DIR: tune.md (what was found), tune.json (everything), best-of-k.csv and .png (what
+    fewer trials would have given), tuned.toml (a suite of the tuned settings), and records, which
+    `encbench leaderboard DIR` compares. Trials are records in DIR/trials. To go on with an
+    interrupted tuning, or to add trials, give the command again.
+
+    \b
+    Examples:
+      encbench tune -e ffe -e mpe -e hashgrid -t image:image=photo.jpg,side=96 -o results/tuned
+      encbench tune my-suite.toml --trials 40 --seed 0 --seed 1 --seed 2 -j 4
+      encbench tune -e siren -t image:image=coffee --tune-on image:image=chelsea --optimizer adam
+      encbench tune -e ffe -t image --space ffe.levels=4..10 --space training.batch_size=32 -n
+
+    Exit codes: 0 all well, 1 a reported cell is not ok, 2 wrong usage, 130 Ctrl-C, 143 SIGTERM.
+    """
+    # import torch, which `encbench --help` does without
+    from encbench.run.trials import TUNE_SEED, plan_tuning
+    from encbench.run.tuning import run_tuning, write_trials
+
+    registry = default_registry()
+    chosen = load_suite(suite or DEFAULT_SUITE, registry)
+    changes = _changes(setting or [], steps, epochs, optimizer, schedule)
+    if suite is None:
+        # as `encbench run` does: quick's settings suit its own tasks
+        named = {"name": "custom", "description": ""}
+        chosen = chosen.model_copy(update={**named, "training": TrainingConfig()})
+    chosen = override(chosen, changes, encodings=encoding, tasks=report_on, seeds=seed)
+    output = output or Path("results") / f"{chosen.name}-tuned"
+    limits = Limits(None if timeout is None else parse_seconds(timeout))
+    tuning = plan_tuning(
+        chosen,
+        trials=trials,
+        tune_on=tune_on or (),
+        tune_seeds=tune_seed or (TUNE_SEED,),
+        space=space or (),
+        metric=metric,
+        sampler=sampler,
+        registry=registry,
+    )
+    console = Console(stderr=True)
+    print_line(console, tuning.result().protocol)
+    for note in tuning.notes:
+        print_line(console, f"note: {note}", "yellow")
+    if dry_run:
+        _print_plan(tuning, output, console)
+        return
+    if draw_only:
+        if sampler == "tpe":
+            raise UsageError("--draw-only: tpe draws no trial before it knows those before it")
+        write_trials(tuning, output)
+        print_line(console, f"wrote {output / 'trials.toml'}")
+        return
+    with RunProgress(console) as progress:
+        how: dict[str, Any] = {
+            "registry": registry,
+            "jobs": jobs,
+            "threads": threads,
+            "device": device,
+            "limits": limits,
+            "rerun": rerun,
+            "watcher": progress,
+        }
+
+        def run(suite: Suite, directory: Path, final: bool) -> Sequence[StoredRecord]:
+            return encbench.run_suite(suite, directory, report=report and final, **how).records
+
+        try:
+            result = run_tuning(tuning, output, registry, run)
+        except KeyboardInterrupt as stop:
+            progress.stop()
+            print_line(console, "interrupted. The same command goes on from there.", "yellow")
+            raise typer.Exit(128 + getattr(stop, "number", signal.SIGINT)) from None
+    _print_result(result, output)
+    summaries = [s for e in result.encodings for s in (e.default, e.tuned)]
+    if any(summary is None or summary.mean is None for summary in summaries):
+        raise typer.Exit(1)
+
+
+def _changes(
+    settings: Sequence[str],
+    steps: int | None,
+    epochs: int | None,
+    optimizer: str | None,
+    schedule: str | None,
+) -> dict[str, dict[str, Any]]:
+    training = {"steps": steps, "epochs": epochs, "optimizer": optimizer, "schedule": schedule}
+    given = {key: value for key, value in training.items() if value is not None}
+    changes: dict[str, dict[str, Any]] = {"network": {}, "training": given, "ntk": {}}
+    for text in settings:
+        section, key, value = parse_setting(text)
+        changes[section][key] = value
+    return changes
+
+
+def _print_plan(tuning: Tuning, output: Path, console: Console) -> None:
+    from encbench.run.runner import left_to_run  # torch
+    from encbench.suite.plan import plan
+
+    out = output_console()
+    for one in tuning.searched:
+        table = plain_table("trial", *(d.name for d in one.space))
+        table.title, table.title_justify = literal(one.entry.text), "left"
+        table.add_row("searched in", *(literal(str(d.search)) for d in one.space))
+        rows = [one.default_values, *one.values]
+        for number, values in enumerate(rows):
+            table.add_row(str(number), *(literal(str(value)) for value in values))
+        out.print(table, "")
+    if tuning.sampler == "tpe":
+        return
+    registry = default_registry()
+    cells = plan(tuning.trial_suite(), registry)
+    left = len(left_to_run(cells, output / "trials"))
+    finals = len(plan(tuning.suite, registry))
+    print_line(
+        console,
+        f"{len(cells)} cells of trials, of which {left} are left to run; "
+        f"then {finals} of the default settings and up to {finals} of the tuned ones",
+    )
+
+
+def _print_result(result: TuneResult, output: Path) -> None:
+    from encbench.run.tuning_report import HEADINGS, comparison_rows
+
+    out = output_console()
+    table = plain_table(*HEADINGS)
+    for row in comparison_rows(result):
+        table.add_row(*map(literal, row))
+    out.print(table, "")
+    print_line(out, result.legend)
+    print_line(out, f"wrote {output / 'tune.md'}, tune.json, tuned.toml; records: {output}")

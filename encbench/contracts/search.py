@@ -1,0 +1,85 @@
+"""The values of a parameter among which ``encbench tune`` searches."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+DIGITS = 4
+"""Of values drawn from a range: the last digits of ``exp`` differ between machines, and the same
+trial must have the same key on all of them."""
+
+
+@dataclass(frozen=True)
+class Search:
+    """The range of a parameter for ``encbench tune``, written beside its type.
+
+    For example ``levels: Annotated[int, Search(2, 12)] = 8``, or
+    ``Annotated[float, Search(2, 20, log=True)]``, or ``Search(choices=("relu", "sine"))``. It
+    does not restrict what a user may set; ``Field(ge=…, le=…)`` does.
+
+    Args:
+        low: smallest value.
+        high: largest value, itself included.
+        log: values are uniform in their logarithm.
+        choices: the values themselves, instead of a range.
+
+    Raises:
+        ValueError: the range is empty, reversed, not finite, or logarithmic from 0 or below.
+    """
+
+    low: float | None = None
+    high: float | None = None
+    log: bool = False
+    choices: Sequence[Any] | None = None
+
+    def __post_init__(self) -> None:
+        low, high = self.low, self.high
+        if self.choices is not None:
+            if low is not None or high is not None or self.log:
+                raise ValueError(f"{self}: give either choices or a range")
+            if len(self.choices) < 2:
+                raise ValueError(f"{self}: at least two choices are needed to search")
+            return
+        if low is None or high is None:
+            raise ValueError("Search needs low and high, or choices")
+        if not (math.isfinite(low) and math.isfinite(high) and low < high):
+            raise ValueError(f"{self} is an empty range: the lower end must be below the upper end")
+        if self.log and low <= 0:
+            raise ValueError(f"{self}: a logarithmic range must begin above 0")
+
+    def value(self, share: float, *, whole: bool) -> Any:
+        """The value below which this share of the range lies.
+
+        Args:
+            share: from 0 to below 1.
+            whole: round to whole numbers, all of them equally likely (or, with ``log``, as
+                likely as their intervals in the logarithm are long).
+        """
+        if self.choices is not None:
+            return self.choices[int(share * len(self.choices))]
+        assert self.low is not None, "checked above"
+        assert self.high is not None, "checked above"
+        half = 0.5 if whole else 0.0
+        low, high = self.low - half, self.high + half
+        if self.log:
+            found = math.exp(math.log(low) + share * (math.log(high) - math.log(low)))
+        else:
+            found = low + share * (high - low)
+        found = round(found) if whole else float(f"{found:.{DIGITS}g}")
+        return min(max(found, self.low), self.high)
+
+    def times(self, factor: float) -> Search:
+        """The range with both ends multiplied, rounded as values are."""
+        assert self.low is not None, "choices have no ends"
+        assert self.high is not None, "choices have no ends"
+        low, high = (float(f"{end * factor:.{DIGITS}g}") for end in (self.low, self.high))
+        return Search(low, high, self.log)
+
+    def __str__(self) -> str:
+        """As ``--space`` takes it, where choices are simple: "4..12", "2..20:log", "64|256"."""
+        if self.choices is not None:
+            return "|".join(map(str, self.choices))
+        return f"{self.low:g}..{self.high:g}{':log' if self.log else ''}"

@@ -1,0 +1,437 @@
+"""A tuning as it was asked for: its targets, its search spaces and its trials, all checked.
+
+A trial is an entry of a suite and its cells are ordinary ones, planned before anything runs.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from importlib import metadata
+from importlib.util import find_spec
+from typing import Any, Literal
+
+from encbench.contracts.encoding import Encoding
+from encbench.errors import DataError, PluginError, UsageError, did_you_mean
+from encbench.plugins.isolation import process_state_kept
+from encbench.plugins.registry import Registry
+from encbench.run.parts import build_task, build_training
+from encbench.run.search_space import (
+    Dimension,
+    SpaceOption,
+    check_option,
+    draw_settings,
+    drawing_seed,
+    fixed_by,
+    parse_space,
+    refusals,
+    space_of,
+    with_values,
+)
+from encbench.run.tuning_report import TunedEncoding, TuneResult
+from encbench.suite.config import CellConfig, NtkConfig
+from encbench.suite.file import Suite, SuiteEntry
+from encbench.suite.plan import plan
+
+logger = logging.getLogger("encbench")
+Sampler = Literal["sobol", "tpe"]
+TUNE_SEED = 1000
+"""Default seed of trials, and of their drawing: one that nobody reports."""
+TPE_NOTE = (
+    "TPE proposes each trial from the results of those before it: trials are not drawn "
+    "beforehand, and run neither in shares nor on a cluster."
+)
+
+
+@dataclass
+class Searched:
+    """An encoding of the suite, its search space, and the settings to try."""
+
+    entry: SuiteEntry
+    cls: type[Encoding]
+    default: CellConfig
+    """One of its cells as the suite has it."""
+    space: list[Dimension]
+    seed: int
+    """Of its drawing."""
+    refusal: Callable[[Sequence[Any]], str]
+    """Why it cannot be built with values of the space; "" where it can."""
+    values: list[list[Any]] = field(default_factory=list)
+    """Of the trials after the default one, in the order of ``space``."""
+
+    def possible(self, values: Sequence[Any]) -> bool:
+        """Whether it can be built with values of the space."""
+        return not self.refusal(values)
+
+    @property
+    def default_values(self) -> list[Any]:
+        """Of the default setting, in the order of ``space``."""
+        cell = self.default
+        tables = {"parameters": cell.encoding.parameters}
+        tables |= {"training": dict(cell.training), "network": dict(cell.network)}
+        return [tables[dimension.section][dimension.key] for dimension in self.space]
+
+    @property
+    def trials(self) -> list[SuiteEntry]:
+        """The default setting, and the others."""
+        default = self.entry.model_copy(update={"label": f"{self.entry.text} · default"})
+        return [default, *(self._trial(k, v) for k, v in enumerate(self.values, start=1))]
+
+    def _trial(self, number: int, values: Sequence[Any]) -> SuiteEntry:
+        return with_values(self.entry, self.space, values, f"{self.entry.text} · trial {number}")
+
+    def final(self, best: int) -> list[SuiteEntry]:
+        """The default setting and the best one as they are reported; one where they are equal."""
+        tuned = f"{self.entry.text} · tuned"
+        if best == 0:
+            return [self.entry.model_copy(update={"label": f"{tuned} (the default)"})]
+        labelled = self.entry.model_copy(update={"label": self.entry.text})
+        return [labelled, self.trials[best].model_copy(update={"label": tuned})]
+
+
+@dataclass
+class Tuning:
+    """A tuning as it was asked for, everything checked and drawn."""
+
+    suite: Suite
+    """Of what is reported: its tasks and seeds."""
+    tasks: list[SuiteEntry]
+    """To tune on."""
+    seeds: list[int]
+    """Of the trials."""
+    searched: list[Searched]
+    count: int
+    """Trials of each encoding, the default setting included."""
+    sampler: Sampler
+    metric: str
+    unit: str
+    direction: Literal["higher", "lower"]
+    notes: list[str]
+    tune_on: list[str]
+    report_on: list[str]
+
+    def trial_suite(self, entries: Iterable[SuiteEntry] | None = None) -> Suite:
+        """Trials on the tuning targets, all of them unless entries are given; no spectra."""
+        if entries is None:
+            entries = (trial for one in self.searched for trial in one.trials)
+        return _changed(
+            self.suite,
+            name=f"{self.suite.name}-trials",
+            encodings=list(entries),
+            tasks=self.tasks,
+            seeds=self.seeds,
+            ntk=NtkConfig(points=0),
+        )
+
+    def final_suite(self, best: Sequence[int], *, only_tuned: bool = False) -> Suite:
+        """Default and tuned settings on the reported targets, or the tuned ones alone."""
+        finals = [one.final(number) for one, number in zip(self.searched, best, strict=True)]
+        entries = [entry for pair in finals for entry in (pair[-1:] if only_tuned else pair)]
+        described = {"description": self.result().protocol} if only_tuned else {}
+        changes = {"name": f"{self.suite.name}-tuned", "encodings": entries, **described}
+        return _changed(self.suite, **changes)
+
+    def result(self) -> TuneResult:
+        """What is known before anything has run."""
+        encodings = []
+        for one in self.searched:
+            space = {dimension.name: dimension.search for dimension in one.space}
+            encodings.append(
+                TunedEncoding(
+                    label=one.entry.text,
+                    name=one.default.encoding.name,
+                    seed=one.seed,
+                    space={name: asdict(search) for name, search in space.items()},
+                    ranges={name: str(search) for name, search in space.items()},
+                    trials=[],
+                )
+            )
+        return TuneResult(
+            encbench=metadata.version("encbench"),
+            suite=self.suite.name,
+            sampler=self.sampler,
+            seed=self.seeds[0],
+            trials=self.count,
+            metric=self.metric,
+            unit=self.unit,
+            direction=self.direction,
+            tune_on=self.tune_on,
+            tune_seeds=self.seeds,
+            report_on=self.report_on,
+            report_seeds=self.suite.seeds,
+            notes=list(self.notes),
+            encodings=encodings,
+        )
+
+
+def _changed(suite: Suite, **changes: Any) -> Suite:
+    """The suite with some fields replaced; what was unset stays unset."""
+    return Suite.model_validate(suite.model_dump(exclude_unset=True) | changes)
+
+
+def plan_tuning(
+    suite: Suite,
+    *,
+    trials: int = 20,
+    tune_on: Sequence[str] = (),
+    tune_seeds: Sequence[int] = (TUNE_SEED,),
+    space: Sequence[str] = (),
+    metric: str | None = None,
+    sampler: Sampler = "sobol",
+    registry: Registry,
+) -> Tuning:
+    """Check a tuning and draw its trials.
+
+    Args:
+        suite: encodings to tune; its tasks and seeds are those that are reported.
+        trials: of each encoding, the default setting included.
+        tune_on: tasks to tune on, such as "image:image=chelsea"; they are not reported unless
+            there are no others. Default: the suite's task, where it has one only.
+        tune_seeds: seeds of the trials; the first is also that of their drawing.
+        space: what is searched instead of, or besides, what the encodings declare, such as
+            "ffe.levels=4..12", "training.lr=1e-4..1e-2:log", "training.batch_size=64|256", or
+            "training.batch_size=64", which fixes it.
+        metric: by which the best is chosen; default: the one that the task's curve shows.
+        sampler: "sobol", drawn beforehand, or "tpe" (needs ``encbench[tpe]``), one after another.
+        registry: plug-ins to use.
+
+    Raises:
+        UsageError: a name, a range or a value is wrong.
+    """
+    if trials < 2:
+        raise UsageError(f"trials must be at least 2, the default setting and one more: {trials}")
+    if sampler == "tpe" and find_spec("optuna") is None:
+        raise UsageError("the sampler tpe needs Optuna: pip install 'encbench[tpe]', or take sobol")
+    seeds = list(dict.fromkeys(tune_seeds))
+    tasks, reported, entries = _split_tasks(suite, tune_on)
+    offers = {entry.text: registry.find("encoding", entry.name) for entry in entries}
+    options = _options(space, {offer.name: offer.load() for offer in offers.values()})
+    entries = [fixed_by(entry, offers[entry.text].name, options) for entry in entries]
+    suite = _changed(suite, encodings=entries, tasks=reported)
+    with process_state_kept():
+        trial_cells = _cells_of(_changed(suite, tasks=tasks, seeds=seeds), registry)
+        final_cells = _cells_of(suite, registry)
+        notes = _check_targets(trial_cells, final_cells)
+        name, unit, direction = _metric(metric, trial_cells, registry)
+        dimensions, points = _shapes([*trial_cells, *final_cells], registry)
+        searched = []
+        for entry in entries:
+            default = _default_of(entry, [*trial_cells, *final_cells])
+            searched.append(
+                _searched(entry, default, options, registry, dimensions=dimensions, points=points)
+            )
+        if sampler == "sobol":
+            notes += [note for one in searched for note in _draw(one, trials)]
+        else:
+            notes.append(TPE_NOTE)
+    return Tuning(
+        suite=suite,
+        tasks=tasks,
+        seeds=seeds,
+        searched=searched,
+        count=trials,
+        sampler=sampler,
+        metric=name,
+        unit=unit,
+        direction=direction,
+        notes=notes,
+        tune_on=_targets(trial_cells),
+        report_on=_targets(final_cells),
+    )
+
+
+def _split_tasks(
+    suite: Suite, tune_on: Sequence[str]
+) -> tuple[list[SuiteEntry], list[SuiteEntry], list[SuiteEntry]]:
+    """Tasks to tune on, tasks to report on, and the encodings of all of them."""
+    known = {(task.name, _text(task.parameters)): task for task in suite.tasks}
+    named = map(SuiteEntry.from_text, tune_on)
+    tasks = [known.get((task.name, _text(task.parameters)), task) for task in named]
+    if not tasks and len(suite.tasks) > 1:
+        raise UsageError(
+            f"the suite has {len(suite.tasks)} tasks; say which to tune on, for example "
+            f"--tune-on {suite.tasks[0].text}: the others are then reported"
+        )
+    tasks = tasks or list(suite.tasks)
+    reported = [task for task in suite.tasks if task not in tasks] or list(suite.tasks)
+    own = {}
+    for task in (*tasks, *reported):
+        encodings = task.encodings or suite.encodings
+        own[_text([encoding.model_dump() for encoding in encodings])] = encodings
+    if len(own) > 1:
+        raise UsageError(
+            "tasks of the suite have encodings of their own, and tuning takes the same for all "
+            "tasks; give them with -e, or tune for one of the tasks with -t"
+        )
+    plain = {"encodings"}
+    tasks, reported = (
+        [SuiteEntry(**task.model_dump(exclude_unset=True, exclude=plain)) for task in some]
+        for some in (tasks, reported)
+    )
+    return tasks, reported, next(iter(own.values()))
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, default=str)
+
+
+def _options(space: Sequence[str], encodings: Mapping[str, type[Encoding]]) -> list[SpaceOption]:
+    options: dict[str, SpaceOption] = {}
+    for text in space:
+        option = parse_space(text)
+        check_option(option, encodings)
+        if option.name in options:
+            raise UsageError(f"--space {option.name} is given more than once")
+        options[option.name] = option
+    return list(options.values())
+
+
+def _cells_of(suite: Suite, registry: Registry) -> list[CellConfig]:
+    """The cells of a suite whose entries are one setting each.
+
+    Raises:
+        UsageError: two entries have the same name, or one stands for several settings.
+    """
+    texts = [entry.text for entry in suite.encodings]
+    if twice := [text for text in texts if texts.count(text) > 1]:
+        raise UsageError(f"{twice[0]!r} is given twice; give one of them another label")
+    cells = plan(suite, registry)
+    counts: dict[tuple[str, str], int] = defaultdict(int)
+    for cell in cells:
+        counts[str(cell.encoding.label), target_of(cell)] += 1
+    for (label, _), count in counts.items():
+        if count > len(set(suite.seeds)):
+            raise UsageError(
+                f"{label!r} stands for several settings, as a sweep does; tuning searches by "
+                "itself: give one value, or --space A|B|C"
+            )
+    return cells
+
+
+def target_of(cell: CellConfig) -> str:
+    """What tells a target from others, as text."""
+    return f"{cell.task.name} {_text(cell.task.parameters)}"
+
+
+def _data(cell: CellConfig) -> str:
+    """What tells its data from others': a photograph is the same at another size."""
+    return f"{cell.task.name} {cell.data_hash}" if cell.data_hash else target_of(cell)
+
+
+def _targets(cells: Sequence[CellConfig]) -> list[str]:
+    return list(dict.fromkeys(cell.task.label or cell.task.name for cell in cells))
+
+
+def _check_targets(trials: Sequence[CellConfig], finals: Sequence[CellConfig]) -> list[str]:
+    """A note where a reported target was tuned on, too; on equal seeds that is an error."""
+    tuned = {_data(cell) for cell in trials}
+    if not tuned & {_data(cell) for cell in finals}:
+        return []
+    common = {(_data(c), c.seed) for c in trials} & {(_data(c), c.seed) for c in finals}
+    if common:
+        seed = min(seed for _, seed in common)
+        raise UsageError(
+            f"seed {seed} would be tuned on and reported on the same target; give other seeds "
+            "with --tune-seed or --seed, or another target with --tune-on"
+        )
+    return [
+        "A reported target is also the one tuned on, with other seeds: nothing shows how the "
+        "tuned settings do on another target. --tune-on names one that is not reported."
+    ]
+
+
+def _metric(
+    name: str | None, cells: Sequence[CellConfig], registry: Registry
+) -> tuple[str, str, Literal["higher", "lower"]]:
+    """Name, unit and direction of the metric that decides."""
+    offers = {offer.name: offer for offer in registry.offers("metric")}
+    curves = {registry.find("task", cell.task.name).load().curve for cell in cells}
+    if name is None:
+        if len(curves) > 1 or not curves <= offers.keys():
+            raise UsageError(
+                f"say by which metric to choose, with --metric; the tasks follow "
+                f"{', '.join(sorted(curves))}, and there are: {', '.join(offers)}"
+            )
+        name = next(iter(curves))
+    if name not in offers:
+        raise UsageError(
+            f"unknown metric {name!r}; {did_you_mean(name, offers)}There are: {', '.join(offers)}"
+        )
+    metric = offers[name].load()
+    return name, metric.unit, metric.direction
+
+
+def _shapes(cells: Sequence[CellConfig], registry: Registry) -> tuple[set[int], int | None]:
+    """Dimensions of the tasks' points, and the points of the smallest epoch.
+
+    Data that cannot be read are left out; their cells will say why.
+    """
+    dimensions, points = set(), []
+    for cell in {target_of(cell): cell for cell in cells}.values():
+        try:
+            task = build_task(cell, registry)
+            dimensions.add(int(task.in_dim))
+            points.append(int(task.points_per_epoch))
+        except (DataError, PluginError) as error:
+            logger.debug("%s: %s", cell.task.label, error)
+    return dimensions or {2}, min(points, default=None)
+
+
+def _default_of(entry: SuiteEntry, cells: Sequence[CellConfig]) -> CellConfig:
+    """The first cell of an encoding.
+
+    Raises:
+        UsageError: tasks have optimizers of their own, whose learning rates cannot be compared.
+    """
+    found = [cell for cell in cells if cell.encoding.label == entry.text]
+    optimizers = {cell.training.optimizer: cell.task.label for cell in found}
+    if len(optimizers) > 1:
+        each = " and ".join(f"{task} {optimizer}" for optimizer, task in optimizers.items())
+        raise UsageError(
+            f"tasks have optimizers of their own ({each}), and a learning rate of one means "
+            "nothing to the other; give --optimizer, or tune for one of the tasks"
+        )
+    return found[0]
+
+
+def _searched(
+    entry: SuiteEntry,
+    default: CellConfig,
+    options: Sequence[SpaceOption],
+    registry: Registry,
+    *,
+    dimensions: set[int],
+    points: int | None,
+) -> Searched:
+    cls = registry.find("encoding", entry.name).load()
+    optimizer, _ = build_training(default, registry)
+    space = space_of(entry, cls, default, optimizer, options, dimensions=dimensions, points=points)
+    refusal = refusals(cls, default, space, dimensions)
+    seed = drawing_seed(default.seed, default)
+    return Searched(entry, cls, default, space, seed, refusal)
+
+
+def _draw(one: Searched, trials: int) -> list[str]:
+    """Draw the trials of an encoding; a note where there are fewer than were asked for."""
+    one.values = draw_settings(
+        one.space, trials - 1, one.seed, default=one.default_values, possible=one.possible
+    )
+    if one.space and not one.values:
+        middle = [d.search.value(0.5, whole=d.whole) for d in one.space]
+        searched = ", ".join(f"{d.name}={d.search}" for d in one.space)
+        raise UsageError(
+            f"{one.entry.text} cannot be built with anything that was drawn from {searched} "
+            f"({one.refusal(middle)}); give another --space"
+        )
+    return fewer_trials(one, trials)
+
+
+def fewer_trials(one: Searched, trials: int) -> list[str]:
+    """A note where an encoding has fewer trials than were asked for."""
+    count = len(one.values) + 1
+    if count == trials:
+        return []
+    return [f"{one.entry.text}: {count} trials, as its space holds no other settings."]

@@ -1,0 +1,349 @@
+"""What a tuning found: its numbers, and the files that show them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from matplotlib.figure import Figure
+from pydantic import ValidationError
+from scipy import stats
+from tabulate import tabulate
+
+from encbench.errors import cannot_write, printable
+from encbench.results.records import Data
+from encbench.suite.file import Suite, suite_toml
+
+RESULT, PAGE, CURVE, PICTURE = "tune.json", "tune.md", "best-of-k.csv", "best-of-k.png"
+TUNED, TRIALS = "tuned.toml", "trials.toml"
+SHOWN = (1, 2, 3, 5, 10, 20, 30, 50, 100, 200, 500)
+"""Numbers of trials in the table of the page; all are in the CSV file."""
+
+
+class Trial(Data):
+    """One setting that was tried, and how well it did on the tuning targets."""
+
+    number: int
+    """0 is the default setting."""
+    label: str
+    parameters: dict[str, Any] = {}
+    """Searched parameters of the encoding; likewise ``training`` and ``network``."""
+    training: dict[str, Any] = {}
+    network: dict[str, Any] = {}
+    keys: list[str] = []
+    """Of its cells, one for each tuning target and seed."""
+    value: float | None = None
+    """Mean of the metric over the cells; None where one of them has no value, the worst result."""
+    without_value: int = 0
+    """Cells that diverged, failed, or were stopped by a limit."""
+
+    @property
+    def setting(self) -> str:
+        """ "levels=9, lr_factor=2.1", or "default"."""
+        values = {**self.parameters, **self.training, **self.network}
+        return ", ".join(f"{key}={value}" for key, value in values.items()) or "default"
+
+
+class Summary(Data):
+    """A metric over the reported targets and seeds."""
+
+    keys: list[str] = []
+    """Of the cells."""
+    values: list[float | None]
+    """Means over seeds, one a target; where there is one target, the values of the seeds."""
+    mean: float | None
+    """None where a cell has no value."""
+    low: float | None = None
+    """Lower end of the 95 % interval of the mean (Student's t); None for less than two values."""
+    high: float | None = None
+
+    @classmethod
+    def of(cls, values: Sequence[float | None], keys: Sequence[str] = ()) -> Summary:
+        known = [value for value in values if value is not None]
+        summary = cls(keys=list(keys), values=list(values), mean=None)
+        if len(known) < len(values) or not known:
+            return summary
+        summary.mean = float(np.mean(known))
+        if len(known) > 1 and all(map(math.isfinite, known)):
+            error = float(np.std(known, ddof=1)) / math.sqrt(len(known))
+            half = float(stats.t.ppf(0.975, len(known) - 1)) * error
+            summary.low, summary.high = summary.mean - half, summary.mean + half
+        return summary
+
+    def text(self, *, signed: bool = False) -> str:
+        """ "31.42 ± 0.81"."""
+        if self.mean is None:
+            return "no value"
+        sign = "+" if signed else ""
+        half = "" if self.high is None else f" ± {self.high - self.mean:.2g}"
+        return f"{self.mean:{sign}.4g}{half}"
+
+
+class TunedEncoding(Data):
+    """One encoding: where it was searched, its trials, and the best of them on other cells."""
+
+    label: str
+    name: str
+    seed: int
+    """Of its drawing."""
+    space: dict[str, dict[str, Any]]
+    """By name, low, high and log of the range, or choices."""
+    ranges: dict[str, str]
+    """The same as ``--space`` takes it."""
+    trials: list[Trial]
+    best: int | None = None
+    """Number of the best trial; 0, the default setting, where none has a value."""
+    best_of: list[float | None] = []
+    """Of the first k trials the best value, k = 1, 2, …: expected over all orders of drawn trials;
+    of tpe's, whose order matters, what it was."""
+    default: Summary | None = None
+    """On the reported targets and seeds; likewise ``tuned`` and, pair by pair, ``gain``."""
+    tuned: Summary | None = None
+    gain: Summary | None = None
+
+
+class TuneResult(Data):
+    """Everything about a tuning: what DIR/tune.json holds."""
+
+    schema_version: Literal[1] = 1
+    encbench: str
+    suite: str
+    sampler: Literal["sobol", "tpe"]
+    seed: int
+    """From which the seeds of the drawings follow, one an encoding."""
+    trials: int
+    """Asked for, the default setting included."""
+    metric: str
+    unit: str
+    direction: Literal["higher", "lower"]
+    tune_on: list[str]
+    tune_seeds: list[int]
+    report_on: list[str]
+    report_seeds: list[int]
+    notes: list[str] = []
+    """What a reader must know to judge the result."""
+    encodings: list[TunedEncoding]
+
+    @property
+    def higher(self) -> bool:
+        return self.direction == "higher"
+
+    @property
+    def protocol(self) -> str:
+        """How settings were chosen, in a sentence or two."""
+        drawn = {
+            "sobol": f"drawn beforehand from a scrambled Sobol sequence (seed {self.seed})",
+            "tpe": f"proposed one after another by Optuna's TPE (seed {self.seed})",
+        }
+        return (
+            f"Tuned with {self.trials} trials for each encoding: the default setting, and others "
+            f"{drawn[self.sampler]}. Chosen by mean {self.metric} on {', '.join(self.tune_on)}, "
+            f"{_seeds(self.tune_seeds)}; reported on {', '.join(self.report_on)}, "
+            f"{_seeds(self.report_seeds)}."
+        )
+
+    @property
+    def legend(self) -> str:
+        """What the numbers are, and over what their intervals."""
+        several = len(self.report_on) > 1
+        count = len(self.report_on) if several else len(self.report_seeds)
+        units = f"{count} {'targets' if several else 'seeds'}"
+        interval = f"± is the 95 % interval over {units}" if count > 1 else "one seed, no intervals"
+        unit = f" [{self.unit}]" if self.unit else ""
+        return f"{self.metric}{unit}, {self.direction} is better; {interval}."
+
+
+def _seeds(seeds: Sequence[int]) -> str:
+    return f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"
+
+
+def best_trial(values: Sequence[float | None], *, higher: bool) -> int:
+    """Index of the best value, of equal ones the first; 0 where there are none."""
+    sign = 1 if higher else -1
+    scores = [-math.inf if value is None else sign * value for value in values]
+    return scores.index(max(scores))
+
+
+def expected_best(values: Sequence[float | None], *, higher: bool) -> list[float | None]:
+    """The expected best of k of the values, k = 1, 2, …, each of the k-subsets equally likely.
+
+    The mean over all orders in which they could have been tried: with the values from worst to
+    best, Σ_i v_i C(i − 1, k − 1) / C(n, k). Dodge et al. ("Show Your Work", EMNLP 2019) draw with
+    replacement; without it the estimate is unbiased (Tang et al., "Showing Your Work Doesn't
+    Always Work", ACL 2020). None counts as the worst of the other values.
+    """
+    known = [value for value in values if value is not None]
+    if not known:
+        return [None] * len(values)
+    worst = min(known) if higher else max(known)
+    ordered = sorted((worst if v is None else v for v in values), reverse=not higher)
+    n = len(ordered)
+    return [
+        math.fsum(ordered[i] * (math.comb(i, k - 1) / math.comb(n, k)) for i in range(k - 1, n))
+        for k in range(1, n + 1)
+    ]
+
+
+def best_so_far(values: Sequence[float | None], *, higher: bool) -> list[float | None]:
+    """The best of the first k values, k = 1, 2, …."""
+    firsts = (values[: k + 1] for k in range(len(values)))
+    return [first[best_trial(first, higher=higher)] for first in firsts]
+
+
+def earlier_result(directory: Path) -> TuneResult | None:
+    """The result that a folder has already; None where there is none that can be read."""
+    try:
+        return TuneResult.model_validate_json((directory / RESULT).read_bytes())
+    except (OSError, ValidationError):
+        return None
+
+
+def write_result(directory: Path, result: TuneResult) -> None:
+    """Write DIR/tune.json.
+
+    Raises:
+        StoreError: it cannot be written; an earlier one stays.
+    """
+    _write(directory / RESULT, result.model_dump_json(indent=2) + "\n")
+
+
+def write_suite_file(path: Path, suite: Suite) -> None:
+    """Write a suite as a file that plans the same cells; errors as ``write_result``."""
+    _write(path, suite_toml(suite.as_asked()))
+
+
+def write_report(directory: Path, result: TuneResult) -> None:
+    """Write the page, the best-of-k curves and their plot; errors as ``write_result``."""
+    _write(directory / PAGE, page(result))
+    _write(directory / CURVE, best_of_csv(result))
+    figure = io.BytesIO()
+    _draw_best_of(result).savefig(figure, format="png")
+    _write(directory / PICTURE, figure.getvalue())
+
+
+def _write(path: Path, content: str | bytes) -> None:
+    temporary = path.with_name(f".{path.name}.new")
+    data = content.encode() if isinstance(content, str) else content
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise cannot_write(path, error) from None
+
+
+def best_of_csv(result: TuneResult) -> str:
+    """Encoding, k, and the best of k trials; missing values are empty."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["encoding", "trials", result.metric])
+    for encoding in result.encodings:
+        for k, value in enumerate(encoding.best_of, start=1):
+            writer.writerow([encoding.label, k, "" if value is None else repr(value)])
+    return text.getvalue()
+
+
+def _draw_best_of(result: TuneResult) -> Figure:
+    figure = Figure(figsize=(7, 4.5), layout="constrained", dpi=150)
+    axes = figure.subplots()
+    for encoding in result.encodings:
+        points = [(k, v) for k, v in enumerate(encoding.best_of, 1) if v is not None]
+        if points:
+            # "$" would begin a formula, and a label that begins with "_" is left out of the legend
+            label = " " + encoding.label.replace("$", r"\$")
+            axes.plot(*zip(*points, strict=True), label=label, marker=".")
+    axes.set_xlabel("trials")
+    what = "expected best of k trials" if result.sampler == "sobol" else "best so far"
+    unit = f" [{result.unit}]" if result.unit else ""
+    axes.set_ylabel(f"{result.metric}{unit}, {what}")
+    axes.set_title("on the tuning targets", fontsize="medium")
+    axes.grid(alpha=0.3)
+    if axes.lines:
+        axes.legend(fontsize="small")
+    return figure
+
+
+def comparison_rows(result: TuneResult) -> list[list[str]]:
+    """Rows of encoding, default, tuned, gain, trial and setting, the best tuned one first."""
+
+    def order(encoding: TunedEncoding) -> float:
+        mean = None if encoding.tuned is None else encoding.tuned.mean
+        sign = -1 if result.higher else 1
+        return math.inf if mean is None else sign * mean
+
+    rows = []
+    for encoding in sorted(result.encodings, key=order):
+        assert encoding.best is not None, "chosen before it is shown"
+        summaries = (encoding.default, encoding.tuned)
+        numbers = [summary.text() if summary else "not run" for summary in summaries]
+        gain = encoding.gain.text(signed=True) if encoding.gain and encoding.best else "0"
+        chosen = encoding.trials[encoding.best]
+        rows.append([encoding.label, *numbers, gain, str(chosen.number), chosen.setting])
+    return rows
+
+
+HEADINGS = ("encoding", "default", "tuned", "gain", "trial", "tuned setting")
+
+
+def page(result: TuneResult) -> str:
+    """The result in Markdown."""
+    steps = [k for k in SHOWN if k < result.trials] + [result.trials]
+    curves = []
+    for encoding in result.encodings:
+        found = (encoding.best_of[k - 1 : k] for k in steps)
+        cells = ["" if not v or v[0] is None else f"{v[0]:.4g}" for v in found]
+        curves.append([encoding.label, *cells])
+    spaces = [
+        [encoding.label, name, text.replace("|", ", ")]
+        for encoding in result.encodings
+        for name, text in encoding.ranges.items()
+    ]
+    without = [
+        f"{_plain(encoding.label)}: {count} of {len(encoding.trials)} trials have no value"
+        for encoding in result.encodings
+        if (count := sum(trial.value is None for trial in encoding.trials))
+    ]
+    how = (
+        "Expected best value of k of the trials, over all orders"
+        if result.sampler == "sobol"
+        else "Best value of the first k trials; the order of TPE's trials cannot be changed"
+    )
+    lines = [
+        f"# {_plain(result.suite)}, tuned",
+        _plain(result.protocol),
+        *map(_plain, result.notes),
+        _plain(result.legend),
+        _table(comparison_rows(result), HEADINGS),
+        "## What fewer trials would have given",
+        f"{how}, on the tuning targets. Trials without a value count as the worst of the others. "
+        f"All values: [{CURVE}]({CURVE}).",
+        _table(curves, ["encoding", *(f"k = {k}" for k in steps)]),
+        f"![Best of k trials]({PICTURE})",
+        *(f"{line} (diverged, failed, or stopped by a limit)." for line in without),
+        "## Search spaces",
+        _table(spaces, ["encoding", "setting", "searched in"]),
+        f"The tuned settings are a suite, `encbench run {TUNED}`; all trials are in `trials/`, "
+        f"and every number of this page is in `{RESULT}`.",
+    ]
+    return "\n\n".join(lines) + "\n"
+
+
+def _table(rows: Sequence[Sequence[str]], headings: Sequence[str]) -> str:
+    cells = [[_plain(cell) for cell in row] for row in rows]
+    return str(tabulate(cells, headings, tablefmt="pipe", disable_numparse=True))
+
+
+def _plain(text: str) -> str:
+    """Text in which Markdown sees no markup."""
+    return re.sub(r"([\\`*_{}\[\]<>|#])", r"\\\1", printable(text).replace("\n", " "))
