@@ -19,8 +19,8 @@ Uses = Mapping[str, tuple[tuple[str, ...], Any]]
 def settled(task: str, parameters: Mapping[str, Any], uses: Uses) -> dict[str, Any]:
     """Parameters of a task with those of its split filled in, and those without an effect left out.
 
-    A task on all points, without noise, so has the parameters of one without splits: records of it
-    keep their keys.
+    What trains on all points without noise then has the parameters that it had before there were
+    splits, so that its records keep their keys.
 
     Args:
         task: its name, for messages.
