@@ -68,7 +68,7 @@ def leaderboard(
 
     from encbench_leaderboard.render.html import write_html
     from encbench_leaderboard.render.markdown import write_markdown
-    from encbench_leaderboard.render.tables import write_tables
+    from encbench_leaderboard.render.table_files import write_tables
     from encbench_leaderboard.render.terminal import print_standings
     from encbench_leaderboard.report.build import describe, load
 

@@ -7,7 +7,7 @@ import re
 import pytest
 from encbench_leaderboard.board.lead import lead
 from encbench_leaderboard.board.table import TaskBoard, boards
-from encbench_leaderboard.report.verdict import caveats, protocol, verdict
+from encbench_leaderboard.report.verdict import caveats, protocol, verdict_on
 
 from encbench.contracts.metric import MetricValue
 from tests.leaderboard.results import Results, diverged
@@ -29,7 +29,7 @@ def add(results: Results, encoding: str, *values: float, **record: object) -> No
 def test_a_lead_is_told_with_its_interval_its_test_and_its_cost(results: Results) -> None:
     add(results, "a", 40.0, 41.0, 42.0, 43.0)
     add(results, "b", 30.1, 31.0, 31.9, 33.0)
-    text = verdict(board_of(results))
+    text = verdict_on(board_of(results))
     assert text.startswith("**`a` leads**: 10.00 dB (95 % interval 9.87 to 10.13, p < 0.001 after")
     assert "n = 4 seeds) better than `b`" in text
     assert re.search(r"it has [\d,]+ parameters and [\d.]+ s of training, the other ", text)
@@ -38,7 +38,7 @@ def test_a_lead_is_told_with_its_interval_its_test_and_its_cost(results: Results
 def test_one_seed_tells_nothing(results: Results) -> None:
     add(results, "a", 40.0)
     add(results, "b", 30.0)
-    text = verdict(board_of(results))
+    text = verdict_on(board_of(results))
     assert text.startswith(
         "**Too few to tell**: one seed is too few to test. `a` has the best PSNR"
     )
@@ -50,7 +50,7 @@ def test_what_no_test_tells_apart_does_not_lead(results: Results) -> None:
     add(results, "a", 40.0, 30.0, 35.0)
     add(results, "b", 30.0, 40.0, 34.0)
     add(results, "c", 31.0, 37.0, 33.0)
-    text = verdict(board_of(results))
+    text = verdict_on(board_of(results))
     assert text.startswith("**Too few to tell**: 3 seeds do not tell `a`, `b` and `c` apart.")
 
 
@@ -62,7 +62,7 @@ def test_a_difference_that_does_not_matter_is_none(results: Results) -> None:
     found = lead(task)
     assert found is not None
     assert (found.best, list(found.equal), found.below) == ("a", ["b"], "c")
-    text = verdict(task)
+    text = verdict_on(task)
     assert text.startswith("**`a` and `b` share the lead**: 9.97 dB")
     assert "the first 2 are not told apart or differ by less than 0.1 dB" in text
 
@@ -72,15 +72,15 @@ def test_of_a_metric_that_should_be_low_the_lowest_leads(results: Results) -> No
         for seed, value in enumerate(values):
             metric = {"chamfer_l1": MetricValue(value=value, direction="lower")}
             results.add(encoding, seed=seed, curve="chamfer_l1", metrics=metric, **QUICK)
-    text = verdict(board_of(results))
+    text = verdict_on(board_of(results))
     assert text.startswith("**`a` leads**: 0.2005 (95 % interval 0.19")
 
 
 def test_nothing_that_finished_and_one_alone_have_no_verdict(results: Results) -> None:
     results.add("a", status="diverged", error=diverged(3), psnr=None, **QUICK)
-    assert verdict(board_of(results)).startswith("**No verdict**: no encoding finished")
+    assert verdict_on(board_of(results)).startswith("**No verdict**: no encoding finished")
     add(results, "b", 31.0)
-    assert verdict(board_of(results)) == "**No verdict**: `b` stands alone, with PSNR 31.00 dB."
+    assert verdict_on(board_of(results)) == "**No verdict**: `b` stands alone, with PSNR 31.00 dB."
 
 
 def test_the_protocol_says_what_differs(results: Results) -> None:

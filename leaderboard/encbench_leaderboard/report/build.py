@@ -27,7 +27,7 @@ from encbench_leaderboard.report.figures.spectra import spectra_figure
 from encbench_leaderboard.report.format import code, plural
 from encbench_leaderboard.report.prediction import prediction
 from encbench_leaderboard.report.provenance import provenance, reproduction
-from encbench_leaderboard.report.verdict import caveats, protocol, verdict
+from encbench_leaderboard.report.verdict import caveats, protocol, verdict_on
 
 SECTIONS = 100
 """Tasks that get a section of their own."""
@@ -97,8 +97,8 @@ def _verdicts(board: Board) -> list[Block]:
     """The page's answer: the verdict of each category, and of each task that is in none."""
     groups = board.groups
     if len(groups) == 1:
-        return [Text(verdict(groups[0]), "verdict")]
-    lines = [f"- {code(group.label)}: {verdict(group)}" for group in groups[:VERDICTS]]
+        return [Text(verdict_on(groups[0]), "verdict")]
+    lines = [f"- {code(group.label)}: {verdict_on(group)}" for group in groups[:VERDICTS]]
     if len(groups) > VERDICTS:
         lines.append(f"- {plural(len(groups) - VERDICTS, 'more task')}: see the overview")
     return [Text("\n".join(lines), "verdict")]
@@ -140,7 +140,7 @@ def _section(
         folder: what a command line calls the results folder.
         few: whether the page has few enough records to read their curves.
     """
-    blocks: list[Block] = [Text(verdict(task), "verdict")] if level > 2 else []
+    blocks: list[Block] = [Text(verdict_on(task), "verdict")] if level > 2 else []
     blocks.append(Text(protocol(task)))
     if doubts := caveats(task):
         why = "\n".join(f"- {doubt}" for doubt in doubts)

@@ -25,7 +25,7 @@ NAMED = 4
 """Entries that a sentence names, at most."""
 
 
-def verdict(task: TaskBoard) -> str:
+def verdict_on(task: TaskBoard) -> str:
     """Who leads, by how much, how sure and at what cost; or that there is too little to tell."""
     found = lead(task)
     if found is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 
 import pytest
-from encbench_leaderboard.render.tables import as_csv, as_latex, write_tables
+from encbench_leaderboard.render.table_files import as_csv, as_latex, write_tables
 from encbench_leaderboard.report.blocks import Column, Row, Table, Value
 from encbench_leaderboard.report.build import describe, load
 
