@@ -275,7 +275,7 @@ def _relation(
         units = np.array([one.units for one in found])[drawn]
         told = [
             f"{key.partition('.')[2]}={value}"
-            for key, value in json.loads(settings).items()
+            for key, value in json.loads(str(settings)).items()
             if key in keys
         ]
         name = str(encoding), ", ".join(told)
