@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -10,6 +11,9 @@ import time
 
 import pytest
 
+from encbench.cli.app import build
+from encbench.errors import UsageError
+from encbench.plugins.registry import default_registry
 from tests.processes import call, outside, start
 
 
@@ -221,7 +225,7 @@ def test_ctrl_c_says_what_is_kept_and_how_to_go_on(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["run", "--lr", "1", "--lr=2"], "--lr is given 2 times"),
+        (["run", "--width", "1", "--width=2"], "--width is given 2 times"),
         (["run", "-j", "1", "--jobs", "2"], "--jobs is given 2 times"),
         (["ntk", "-n", "4", "-n", "5"], "--points is given 2 times"),
     ],
@@ -246,3 +250,32 @@ def test_list_finds_tasks_suites_and_activations_too(name, words):
     done = encbench("list", name)
     assert words in done.stdout + done.stderr
     assert (done.returncode == 0) == ("did you mean" not in words)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "differ"),
+    [
+        (["--lr", "1", "--lr", "2.5"], ["lr=1.0", "lr=2.5"]),
+        (["--sweep", "training.lr_factor=0.5,2"], ["lr_factor=0.5", "lr_factor=2.0"]),
+        (["--sweep", "network.width=4,8", "--lr", "1"], ["width=4", "width=8"]),
+    ],
+)
+def test_swept_values_are_listed_with_what_differs(arguments, differ, capsys):
+    verb = ["run", "-n", "-e", "identity", "-t", "image:side=8", *arguments]
+    build(default_registry(), verb)(verb, prog_name="encbench", standalone_mode=False)
+    listed = capsys.readouterr().out.splitlines()
+    assert [line.partition(" · ")[2].removesuffix(" seed 0") for line in listed] == differ
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--sweep", "lr_factor=1,2"], "not SECTION.KEY=VALUE,… or ENCODING.PARAMETER=VALUE,…"),
+        (["--sweep", "training.lr=1", "--lr", "2"], "training.lr is given more than once"),
+        (["--budget", "seconds=3"], "expected parameters=N, such as parameters=300k"),
+    ],
+)
+def test_a_sweep_or_budget_of_another_form_is_refused(arguments, words):
+    verb = ["run", "-n", *arguments]
+    with pytest.raises(UsageError, match=re.escape(words)):
+        build(default_registry(), verb)(verb, prog_name="encbench", standalone_mode=False)
