@@ -17,7 +17,7 @@ from encbench.errors import EncbenchError, UsageError
 from encbench.plugins.registry import Registry
 from encbench.results.records import Record, StoredRecord
 from encbench.results.store import Store
-from encbench.run.trials import Searched, Tuning, fewer_trials, target_of
+from encbench.run.trials import Searched, Tuning, fewer_trials
 from encbench.run.tuning_report import (
     TRIALS,
     TUNED,
@@ -32,6 +32,7 @@ from encbench.run.tuning_report import (
     write_result,
     write_suite_file,
 )
+from encbench.run.tuning_targets import target_of
 from encbench.suite.config import CellConfig, cell_key
 from encbench.suite.file import Suite
 from encbench.suite.plan import plan
