@@ -222,7 +222,7 @@ def plan_tuning(
         notes = check_targets(trial_cells, final_cells)
         name, unit, direction = deciding_metric(metric, [*trial_cells, *final_cells], registry)
         dimensions, points = shapes_of([*trial_cells, *final_cells], registry)
-        common = {"seed": seeds[0], "dimensions": dimensions, "points": points}
+        common: dict[str, Any] = {"seed": seeds[0], "dimensions": dimensions, "points": points}
         searched = []
         for entry in entries:
             default = default_cell(entry, [*trial_cells, *final_cells])
