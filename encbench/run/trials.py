@@ -56,6 +56,7 @@ class Searched:
     """An encoding of the suite, its search space, and the settings to try."""
 
     entry: SuiteEntry
+    """As the suite has it, with a label."""
     cls: type[Encoding]
     default: CellConfig
     """One of its cells as the suite has it."""
@@ -90,11 +91,10 @@ class Searched:
 
     def final(self, best: int) -> list[SuiteEntry]:
         """The default setting and the best one as they are reported; one where they are equal."""
-        default = self.entry.model_copy(update={"label": self.entry.text})
         if best == 0:
-            return [default]
+            return [self.entry]
         tuned = {"label": f"{self.entry.text} · tuned"}
-        return [default, self.trials[best].model_copy(update=tuned)]
+        return [self.entry, self.trials[best].model_copy(update=tuned)]
 
 
 @dataclass
@@ -215,6 +215,8 @@ def plan_tuning(
     offers = {entry.text: registry.find("encoding", entry.name) for entry in entries}
     options = _options(space, {offer.name: offer.load() for offer in offers.values()})
     entries = [fixed_by(entry, offers[entry.text].name, options) for entry in entries]
+    # a label of its own, by which its cells are found
+    entries = [entry.model_copy(update={"label": entry.text}) for entry in entries]
     suite = _changed(suite, encodings=entries, tasks=reported)
     with process_state_kept():
         trial_cells = single_cells(_changed(suite, tasks=tasks, seeds=seeds), registry)

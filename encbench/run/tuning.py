@@ -171,7 +171,7 @@ def _trial(
     keys = [cell_key(cell) for cell in cells]
     values = [value_of(records.get(key), metric) for key in keys]
     known = [value for value in values if value is not None]
-    value = math.fsum(known) / len(known) if len(known) == len(values) else None
+    value = math.fsum(known) / len(known) if known and len(known) == len(values) else None
     missing = len(values) - len(known)
     return Trial(number=number, label=label, keys=keys, value=value, without_value=missing)
 
