@@ -44,7 +44,10 @@ def tune(
     report_on: Annotated[
         list[str] | None,
         typer.Option(
-            "-t", "--report-on", help="Task to report on; default: the suite's. Repeatable."
+            "-t",
+            "--task",
+            "--report-on",
+            help="Task to report on; default: the suite's. Repeatable.",
         ),
     ] = None,
     tune_on: Annotated[

@@ -50,6 +50,11 @@ class Search:
         if self.log and low <= 0:
             raise ValueError(f"{self}: a logarithmic range must begin above 0")
 
+    @property
+    def ends(self) -> list[Any]:
+        """The values that must be valid for all others to be: both ends, or all choices."""
+        return [self.low, self.high] if self.choices is None else list(self.choices)
+
     def value(self, share: float, *, whole: bool) -> Any:
         """The value below which this share of the range lies.
 

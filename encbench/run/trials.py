@@ -5,9 +5,6 @@ A trial is an entry of a suite and its cells are ordinary ones, planned before a
 
 from __future__ import annotations
 
-import json
-import logging
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib import metadata
@@ -15,10 +12,10 @@ from importlib.util import find_spec
 from typing import Any, Literal
 
 from encbench.contracts.encoding import Encoding
-from encbench.errors import DataError, PluginError, UsageError, did_you_mean
+from encbench.errors import UsageError
 from encbench.plugins.isolation import process_state_kept
 from encbench.plugins.registry import Registry
-from encbench.run.parts import build_task, build_training
+from encbench.run.parts import build_training
 from encbench.run.search_space import (
     Dimension,
     SpaceOption,
@@ -32,11 +29,19 @@ from encbench.run.search_space import (
     with_values,
 )
 from encbench.run.tuning_report import TunedEncoding, TuneResult
+from encbench.run.tuning_targets import (
+    check_targets,
+    deciding_metric,
+    default_cell,
+    shapes_of,
+    single_cells,
+    split_tasks,
+    target_labels,
+)
 from encbench.suite.config import CellConfig, NtkConfig
 from encbench.suite.file import Suite, SuiteEntry
 from encbench.suite.plan import plan
 
-logger = logging.getLogger("encbench")
 Sampler = Literal["sobol", "tpe"]
 TUNE_SEED = 1000
 """Default seed of trials, and of their drawing: one that nobody reports."""
@@ -51,6 +56,7 @@ class Searched:
     """An encoding of the suite, its search space, and the settings to try."""
 
     entry: SuiteEntry
+    """As the suite has it, with a label."""
     cls: type[Encoding]
     default: CellConfig
     """One of its cells as the suite has it."""
@@ -85,11 +91,10 @@ class Searched:
 
     def final(self, best: int) -> list[SuiteEntry]:
         """The default setting and the best one as they are reported; one where they are equal."""
-        tuned = f"{self.entry.text} · tuned"
         if best == 0:
-            return [self.entry.model_copy(update={"label": f"{tuned} (the default)"})]
-        labelled = self.entry.model_copy(update={"label": self.entry.text})
-        return [labelled, self.trials[best].model_copy(update={"label": tuned})]
+            return [self.entry]
+        tuned = {"label": f"{self.entry.text} · tuned"}
+        return [self.entry, self.trials[best].model_copy(update=tuned)]
 
 
 @dataclass
@@ -206,28 +211,29 @@ def plan_tuning(
     if sampler == "tpe" and find_spec("optuna") is None:
         raise UsageError("the sampler tpe needs Optuna: pip install 'encbench[tpe]', or take sobol")
     seeds = list(dict.fromkeys(tune_seeds))
-    tasks, reported, entries = _split_tasks(suite, tune_on)
+    tasks, reported, entries = split_tasks(suite, tune_on)
     offers = {entry.text: registry.find("encoding", entry.name) for entry in entries}
     options = _options(space, {offer.name: offer.load() for offer in offers.values()})
     entries = [fixed_by(entry, offers[entry.text].name, options) for entry in entries]
+    # a label of its own, by which its cells are found
+    entries = [entry.model_copy(update={"label": entry.text}) for entry in entries]
     suite = _changed(suite, encodings=entries, tasks=reported)
     with process_state_kept():
-        trial_cells = _cells_of(_changed(suite, tasks=tasks, seeds=seeds), registry)
-        final_cells = _cells_of(suite, registry)
-        notes = _check_targets(trial_cells, final_cells)
-        name, unit, direction = _metric(metric, trial_cells, registry)
-        dimensions, points = _shapes([*trial_cells, *final_cells], registry)
+        trial_cells = single_cells(_changed(suite, tasks=tasks, seeds=seeds), registry)
+        final_cells = single_cells(suite, registry)
+        notes = check_targets(trial_cells, final_cells)
+        name, unit, direction = deciding_metric(metric, [*trial_cells, *final_cells], registry)
+        dimensions, points = shapes_of([*trial_cells, *final_cells], registry)
+        common: dict[str, Any] = {"seed": seeds[0], "dimensions": dimensions, "points": points}
         searched = []
         for entry in entries:
-            default = _default_of(entry, [*trial_cells, *final_cells])
-            searched.append(
-                _searched(entry, default, options, registry, dimensions=dimensions, points=points)
-            )
+            default = default_cell(entry, [*trial_cells, *final_cells])
+            searched.append(_searched(entry, default, options, registry, **common))
         if sampler == "sobol":
             notes += [note for one in searched for note in _draw(one, trials)]
         else:
             notes.append(TPE_NOTE)
-    return Tuning(
+    tuning = Tuning(
         suite=suite,
         tasks=tasks,
         seeds=seeds,
@@ -238,44 +244,12 @@ def plan_tuning(
         unit=unit,
         direction=direction,
         notes=notes,
-        tune_on=_targets(trial_cells),
-        report_on=_targets(final_cells),
+        tune_on=target_labels(trial_cells),
+        report_on=target_labels(final_cells),
     )
-
-
-def _split_tasks(
-    suite: Suite, tune_on: Sequence[str]
-) -> tuple[list[SuiteEntry], list[SuiteEntry], list[SuiteEntry]]:
-    """Tasks to tune on, tasks to report on, and the encodings of all of them."""
-    known = {(task.name, _text(task.parameters)): task for task in suite.tasks}
-    named = map(SuiteEntry.from_text, tune_on)
-    tasks = [known.get((task.name, _text(task.parameters)), task) for task in named]
-    if not tasks and len(suite.tasks) > 1:
-        raise UsageError(
-            f"the suite has {len(suite.tasks)} tasks; say which to tune on, for example "
-            f"--tune-on {suite.tasks[0].text}: the others are then reported"
-        )
-    tasks = tasks or list(suite.tasks)
-    reported = [task for task in suite.tasks if task not in tasks] or list(suite.tasks)
-    own = {}
-    for task in (*tasks, *reported):
-        encodings = task.encodings or suite.encodings
-        own[_text([encoding.model_dump() for encoding in encodings])] = encodings
-    if len(own) > 1:
-        raise UsageError(
-            "tasks of the suite have encodings of their own, and tuning takes the same for all "
-            "tasks; give them with -e, or tune for one of the tasks with -t"
-        )
-    plain = {"encodings"}
-    tasks, reported = (
-        [SuiteEntry(**task.model_dump(exclude_unset=True, exclude=plain)) for task in some]
-        for some in (tasks, reported)
-    )
-    return tasks, reported, next(iter(own.values()))
-
-
-def _text(value: Any) -> str:
-    return json.dumps(value, sort_keys=True, default=str)
+    # whatever is wrong with a value of a space, such as an unknown schedule, is said now
+    plan(tuning.trial_suite(), registry)
+    return tuning
 
 
 def _options(space: Sequence[str], encodings: Mapping[str, type[Encoding]]) -> list[SpaceOption]:
@@ -289,120 +263,13 @@ def _options(space: Sequence[str], encodings: Mapping[str, type[Encoding]]) -> l
     return list(options.values())
 
 
-def _cells_of(suite: Suite, registry: Registry) -> list[CellConfig]:
-    """The cells of a suite whose entries are one setting each.
-
-    Raises:
-        UsageError: two entries have the same name, or one stands for several settings.
-    """
-    texts = [entry.text for entry in suite.encodings]
-    if twice := [text for text in texts if texts.count(text) > 1]:
-        raise UsageError(f"{twice[0]!r} is given twice; give one of them another label")
-    cells = plan(suite, registry)
-    counts: dict[tuple[str, str], int] = defaultdict(int)
-    for cell in cells:
-        counts[str(cell.encoding.label), target_of(cell)] += 1
-    for (label, _), count in counts.items():
-        if count > len(set(suite.seeds)):
-            raise UsageError(
-                f"{label!r} stands for several settings, as a sweep does; tuning searches by "
-                "itself: give one value, or --space A|B|C"
-            )
-    return cells
-
-
-def target_of(cell: CellConfig) -> str:
-    """What tells a target from others, as text."""
-    return f"{cell.task.name} {_text(cell.task.parameters)}"
-
-
-def _data(cell: CellConfig) -> str:
-    """What tells its data from others': a photograph is the same at another size."""
-    return f"{cell.task.name} {cell.data_hash}" if cell.data_hash else target_of(cell)
-
-
-def _targets(cells: Sequence[CellConfig]) -> list[str]:
-    return list(dict.fromkeys(cell.task.label or cell.task.name for cell in cells))
-
-
-def _check_targets(trials: Sequence[CellConfig], finals: Sequence[CellConfig]) -> list[str]:
-    """A note where a reported target was tuned on, too; on equal seeds that is an error."""
-    tuned = {_data(cell) for cell in trials}
-    if not tuned & {_data(cell) for cell in finals}:
-        return []
-    common = {(_data(c), c.seed) for c in trials} & {(_data(c), c.seed) for c in finals}
-    if common:
-        seed = min(seed for _, seed in common)
-        raise UsageError(
-            f"seed {seed} would be tuned on and reported on the same target; give other seeds "
-            "with --tune-seed or --seed, or another target with --tune-on"
-        )
-    return [
-        "A reported target is also the one tuned on, with other seeds: nothing shows how the "
-        "tuned settings do on another target. --tune-on names one that is not reported."
-    ]
-
-
-def _metric(
-    name: str | None, cells: Sequence[CellConfig], registry: Registry
-) -> tuple[str, str, Literal["higher", "lower"]]:
-    """Name, unit and direction of the metric that decides."""
-    offers = {offer.name: offer for offer in registry.offers("metric")}
-    curves = {registry.find("task", cell.task.name).load().curve for cell in cells}
-    if name is None:
-        if len(curves) > 1 or not curves <= offers.keys():
-            raise UsageError(
-                f"say by which metric to choose, with --metric; the tasks follow "
-                f"{', '.join(sorted(curves))}, and there are: {', '.join(offers)}"
-            )
-        name = next(iter(curves))
-    if name not in offers:
-        raise UsageError(
-            f"unknown metric {name!r}; {did_you_mean(name, offers)}There are: {', '.join(offers)}"
-        )
-    metric = offers[name].load()
-    return name, metric.unit, metric.direction
-
-
-def _shapes(cells: Sequence[CellConfig], registry: Registry) -> tuple[set[int], int | None]:
-    """Dimensions of the tasks' points, and the points of the smallest epoch.
-
-    Data that cannot be read are left out; their cells will say why.
-    """
-    dimensions, points = set(), []
-    for cell in {target_of(cell): cell for cell in cells}.values():
-        try:
-            task = build_task(cell, registry)
-            dimensions.add(int(task.in_dim))
-            points.append(int(task.points_per_epoch))
-        except (DataError, PluginError) as error:
-            logger.debug("%s: %s", cell.task.label, error)
-    return dimensions or {2}, min(points, default=None)
-
-
-def _default_of(entry: SuiteEntry, cells: Sequence[CellConfig]) -> CellConfig:
-    """The first cell of an encoding.
-
-    Raises:
-        UsageError: tasks have optimizers of their own, whose learning rates cannot be compared.
-    """
-    found = [cell for cell in cells if cell.encoding.label == entry.text]
-    optimizers = {cell.training.optimizer: cell.task.label for cell in found}
-    if len(optimizers) > 1:
-        each = " and ".join(f"{task} {optimizer}" for optimizer, task in optimizers.items())
-        raise UsageError(
-            f"tasks have optimizers of their own ({each}), and a learning rate of one means "
-            "nothing to the other; give --optimizer, or tune for one of the tasks"
-        )
-    return found[0]
-
-
 def _searched(
     entry: SuiteEntry,
     default: CellConfig,
     options: Sequence[SpaceOption],
     registry: Registry,
     *,
+    seed: int,
     dimensions: set[int],
     points: int | None,
 ) -> Searched:
@@ -410,8 +277,8 @@ def _searched(
     optimizer, _ = build_training(default, registry)
     space = space_of(entry, cls, default, optimizer, options, dimensions=dimensions, points=points)
     refusal = refusals(cls, default, space, dimensions)
-    seed = drawing_seed(default.seed, default)
-    return Searched(entry, cls, default, space, seed, refusal)
+    drawn_by = drawing_seed(seed, default.encoding, entry.parameters)
+    return Searched(entry, cls, default, space, drawn_by, refusal)
 
 
 def _draw(one: Searched, trials: int) -> list[str]:

@@ -17,7 +17,7 @@ from encbench.errors import EncbenchError, UsageError
 from encbench.plugins.registry import Registry
 from encbench.results.records import Record, StoredRecord
 from encbench.results.store import Store
-from encbench.run.trials import Searched, Tuning, fewer_trials, target_of
+from encbench.run.trials import Searched, Tuning, fewer_trials
 from encbench.run.tuning_report import (
     TRIALS,
     TUNED,
@@ -32,6 +32,7 @@ from encbench.run.tuning_report import (
     write_result,
     write_suite_file,
 )
+from encbench.run.tuning_targets import target_of
 from encbench.suite.config import CellConfig, cell_key
 from encbench.suite.file import Suite
 from encbench.suite.plan import plan
@@ -170,7 +171,7 @@ def _trial(
     keys = [cell_key(cell) for cell in cells]
     values = [value_of(records.get(key), metric) for key in keys]
     known = [value for value in values if value is not None]
-    value = math.fsum(known) / len(known) if len(known) == len(values) else None
+    value = math.fsum(known) / len(known) if known and len(known) == len(values) else None
     missing = len(values) - len(known)
     return Trial(number=number, label=label, keys=keys, value=value, without_value=missing)
 

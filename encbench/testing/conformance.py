@@ -149,7 +149,7 @@ class Conformance:
             )
 
     def test_parameters_are_typed_and_described(self) -> None:
-        """Parameters are typed, described keywords with valid defaults."""
+        """Parameters are typed, described keywords with valid defaults and search ranges."""
         subject = self.subject
         for name, parameter in inspect.signature(subject).parameters.items():
             if parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
@@ -168,6 +168,11 @@ class Conformance:
                 'it as Annotated[TYPE, Field(description="what it is")], with Annotated from '
                 "typing and Field from pydantic",
             )
+            for value in described.search.ends if described.search else ():
+                try:
+                    described.validate(value)
+                except ValueError as error:
+                    fail(f"Search of {described.name!r} holds {value!r}, which is refused: {error}")
             if described.required:
                 continue
             given = {described.name: described.default}

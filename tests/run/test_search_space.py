@@ -187,8 +187,7 @@ DECLARED = [
 
 @pytest.mark.parametrize(("offer", "parameter"), DECLARED)
 def test_the_ends_of_declared_ranges_are_valid(offer, parameter):
-    search = parameter.search
-    for value in search.choices or (search.low, search.high):
+    for value in parameter.search.ends:
         assert parameter.validate(value) == value
 
 
@@ -247,5 +246,7 @@ def test_parameters_that_are_given_and_those_that_they_replace_are_not_searched(
 def test_encodings_draw_their_own_trials():
     suite = Suite.model_validate({"encodings": ["ffe", "siren"], "tasks": ["image:image=camera"]})
     one, other = plan(suite, default_registry())
-    assert drawing_seed(0, one) != drawing_seed(0, other)
-    assert drawing_seed(0, one) != drawing_seed(1, one)
+    first = drawing_seed(0, one.encoding, {})
+    assert first != drawing_seed(0, other.encoding, {})
+    assert first != drawing_seed(0, one.encoding, {"levels": 4})
+    assert first != drawing_seed(1, one.encoding, {})

@@ -45,6 +45,8 @@ from encbench.suite.config import cell_key
 from tests.sample_plugin import NotANumber, Wave, module, registry_of
 
 HOW = {"device": "cpu", "jobs": 1, "report": False}
+SEED = 1002
+"""For which the fifth trial is not the best of nine, nor the default setting of five."""
 VALUES = [31.0, None, 28.5, 35.25, 28.5]
 
 
@@ -107,7 +109,7 @@ def tuned(suite, folder, registry, watcher=None, rerun="failed", **given):
         how = {**HOW, "registry": registry, "watcher": watcher, "rerun": rerun}
         return run_suite(suite, folder, **how).records
 
-    tuning = plan_tuning(suite, registry=registry, **{"trials": 5, **given})
+    tuning = plan_tuning(suite, registry=registry, **{"trials": 5, "tune_seeds": [SEED], **given})
     return run_tuning(tuning, folder, registry, run)
 
 
@@ -169,7 +171,7 @@ def test_the_best_on_tuning_cells_is_run_again_beside_the_default(whole):
         default, tuned = encoding.default.values, encoding.tuned.values
         assert encoding.gain.values == [b - a for a, b in zip(default, tuned, strict=True)]
     trials = {s.record.key: s.record for s in Store(folder / "trials").records()}
-    assert {record.cell.seed for record in trials.values()} == {1000}
+    assert {record.cell.seed for record in trials.values()} == {SEED}
     assert not any(record.spectra for record in trials.values())
     for trial in result.encodings[0].trials:
         (key,) = trial.keys
@@ -229,7 +231,7 @@ def test_where_no_trial_ends_the_reason_is_given_and_the_trials_stay(suite, regi
 def test_half_of_the_trials_first_and_then_all_give_the_same_as_all_at_once(
     whole, suite, registry, tmp_path
 ):
-    tuning = plan_tuning(suite, trials=5, registry=registry)
+    tuning = plan_tuning(suite, trials=5, tune_seeds=[SEED], registry=registry)
     entries = [trial for one in tuning.searched for trial in one.trials[::2]]
     run_suite(tuning.trial_suite(entries), tmp_path / "trials", registry=registry, **HOW)
     counting = Counting()
@@ -258,7 +260,7 @@ def test_more_trials_go_on_from_those_there_are_and_one_comparison_is_shown(
         {key for e in result.encodings for s in (e.default, e.tuned) for key in s.keys}
         for result in (more, few)
     )
-    assert before - shown, "choose a seed for which more trials find a better one"
+    assert before - shown, "choose another SEED"
     assert {s.record.key for s in Store(out).records()} == shown
     assert before - shown <= {s.record.key for s in Store(out / "trials").records()}
     (suite,) = Store(out).suites()
@@ -309,7 +311,7 @@ def test_what_space_fixes_holds_for_the_default_setting_too(suite, registry):
         ({"space": ["stretched.scale=3..4", "stretched.scale=1..2"]}, "given more than once"),
         ({"space": ["training.batch_size=many"]}, "batch_size = 'many'"),
         ({"space": ["stretched.forbidden=1", "stretched.scale=2..4"]}, "needs forbidden=3"),
-        ({"space": ["fragile.forbidden=3..9", "fragile.scale=-1..0"], "metric": "x"}, "metric"),
+        ({"space": ["training.schedule=cosin|step"]}, "unknown schedule 'cosin'"),
         ({"tasks": ["wave", "wave:points=20"]}, "2 tasks; say which to tune on"),
         ({"encodings": ["stretched", "stretched"]}, "is given twice"),
         (

@@ -9,7 +9,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from encbench import Encoding, SparseBlock
+from encbench import Encoding, Search, SparseBlock
 
 Nodes = Annotated[int, Field(ge=2, description="nodes on each axis")]
 
@@ -85,6 +85,13 @@ class BadDefault(Line):
 
     def __init__(self, in_dim: int, *, nodes: Nodes = 1) -> None:
         super().__init__(in_dim, nodes=max(nodes, 2))
+
+
+class BadSearch(Line):
+    """A range to search that its own annotation refuses."""
+
+    def __init__(self, in_dim: int, *, nodes: Annotated[Nodes, Search(1, 9)] = 4) -> None:
+        super().__init__(in_dim, nodes=nodes)
 
 
 class Keywords(Line):

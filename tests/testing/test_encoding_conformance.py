@@ -35,6 +35,7 @@ def result_of(encoding, check):
     [
         ("Undocumented", "it_is_documented", "has no docstring"),
         ("Untyped", "parameters_are_typed_and_described", "'nodes' has no type annotation"),
+        ("BadSearch", "parameters_are_typed_and_described", "Search of 'nodes' holds 1, which"),
         ("Undescribed", "parameters_are_typed_and_described", "'nodes' of Undescribed has no desc"),
         ("BadDefault", "parameters_are_typed_and_described", "breaks its own annotation"),
         ("Keywords", "parameters_are_typed_and_described", "*keywords, which hides"),
