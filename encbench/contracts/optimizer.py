@@ -28,8 +28,9 @@ class Optimizer(ABC):
     source: ClassVar[str] = ""
     """Where it comes from: authors, title, venue, year."""
     default_lr: float | None = None
-    """Learning rate of ``lr = "auto"`` for weights of standard parameterization; √width times as
-    much in NTK parameterization, whose weights are that much larger. None: none is known."""
+    """Learning rate of ``lr = "auto"`` for two hidden layers in standard parameterization, behind
+    activations that do not oscillate; ``encbench.training.optimizers.usual_rate`` follows for
+    other networks. None: none is known."""
     plain: bool = False
     """Whether a step is w ← w − lr · gradient and nothing else."""
     skips_zero_gradients: bool = False

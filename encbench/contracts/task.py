@@ -37,6 +37,7 @@ class NetworkDefaults:
     activation: str | None = None
     """For encodings that do not name one; None: ReLU. A task that differentiates the network twice
     needs a smooth one, such as "tanh"."""
+    parameterization: Literal["ntk", "standard"] = "ntk"
 
 
 @dataclass(frozen=True)

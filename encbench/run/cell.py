@@ -41,7 +41,7 @@ from encbench.run.weights import weights_of
 from encbench.suite.config import CellConfig, cell_key
 from encbench.suite.plan import check_automatic_rate
 from encbench.training.loop import Diverged, Training, predictor, total_steps, train
-from encbench.training.optimizers import load_optimizers
+from encbench.training.optimizers import load_optimizers, usual_rate
 
 LONGEST_MESSAGE, LONGEST_TRACEBACK = 4_000, 40_000
 """Characters of an error in a record."""
@@ -317,10 +317,7 @@ class _CellRun:
         if as_stable is not None:
             value = config.lr_factor * as_stable
         else:
-            assert self.optimizer.default_lr is not None, "just checked"
-            ntk_weights = self.cell.network.parameterization == "ntk"
-            width = self.record.network["width"] if ntk_weights else 1
-            value = self.optimizer.default_lr * width**0.5
+            value = usual_rate(self.optimizer, self.cell.network, self.model.activation)
         return LearningRate(value=value, critical=critical, rule="auto")
 
     def _spectrum(self, when: Literal["start", "middle", "end"], step: int) -> None:

@@ -24,6 +24,7 @@ from encbench.plugins.parameters import parameters_of
 from encbench.plugins.selector import parse_value
 from encbench.suite.config import CellConfig, NetworkConfig, PluginRef, TrainingConfig
 from encbench.suite.file import SuiteEntry, describe_error
+from encbench.training.optimizers import usual_rate
 
 SEARCHABLE = {
     "training": ("lr", "lr_factor", "encoding_lr_factor", "batch_size", "schedule"),
@@ -33,8 +34,8 @@ SEARCHABLE = {
 training, or what a learning rate means, such as the optimizer."""
 KERNEL_RATES = Search(0.5, 6, log=True)
 """lr_factor of optimizers whose rate comes from lr_crit; the best of sgd's were 1.5 to 3."""
-DEFAULT_RATES = {False: Search(0.4, 10, log=True), True: Search(0.05, 1, log=True)}
-"""lr of the others, in the optimizer's default rates; of periodic activations, the smaller ones.
+USUAL_RATES = Search(0.1, 3, log=True)
+"""lr of the others, in rates of ``usual_rate``.
 Adam's best rates on photographs lay in these ranges for every encoding that was tried."""
 ENCODING_RATES = Search(0.1, 10, log=True)
 BATCHES = (0.5, 1, 2)
@@ -239,11 +240,8 @@ def _rates(
         )
     network = default.network
     expected = network.activation if network.activation != "auto" else cls.activation
-    assert network.width is not None, "planning fills in the width"
-    unit = optimizer.default_lr
-    if network.parameterization == "ntk":
-        unit *= math.sqrt(network.width)
-    return {"lr": DEFAULT_RATES[activation_of(expected or "relu").periodic].times(unit)}
+    usual = usual_rate(optimizer, network, activation_of(expected or "relu"))
+    return {"lr": USUAL_RATES.times(usual)}
 
 
 def _batches(default: CellConfig, points: int | None) -> dict[str, Search]:

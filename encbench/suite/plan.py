@@ -220,8 +220,13 @@ def _network(
     entries: tuple[SuiteEntry, ...],
 ) -> NetworkConfig:
     """The network's settings complete; ``expected`` is the encoding's activation, None for any."""
-    values = {"width": task.network.width, "depth": task.network.depth}
-    values |= base.model_dump(exclude_none=True)
+    defaults = task.network
+    values: dict[str, Any] = {
+        "width": defaults.width,
+        "depth": defaults.depth,
+        "parameterization": defaults.parameterization,
+    }
+    values |= base.model_dump(exclude_unset=True, exclude_none=True)
     for entry in entries:
         values |= entry.network
     network = _validated(NetworkConfig, values, "network", entries)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import cache
 from typing import Annotated, Any
 
@@ -11,11 +12,32 @@ from torch import nn
 
 from encbench.contracts.optimizer import Optimizer
 from encbench.errors import ParameterError, did_you_mean
+from encbench.network.activations import Activation
+from encbench.suite.config import NetworkConfig
 
 Beta = Annotated[float, Field(ge=0, lt=1, description="decay of a running mean")]
 Epsilon = Annotated[float, Field(gt=0, description="added to the denominator")]
 WeightDecay = Annotated[float, Field(ge=0, description="weight decay")]
-ADAM_LR = 1e-3
+ADAM_LR = 5e-3
+USUAL_DEPTH = 2
+PERIODIC = 0.08
+"""Rate behind activations that oscillate, in rates behind others (docs/protocols.md)."""
+
+
+def usual_rate(optimizer: Optimizer, network: NetworkConfig, activation: Activation) -> float:
+    """Learning rate of ``lr = "auto"`` where it does not come from the kernel.
+
+    The optimizer's own is for two hidden layers; deeper networks bear less in proportion, and those
+    of periodic activations 0.08 times as much. In NTK parameterization weights are √width times as
+    large.
+    """
+    assert optimizer.default_lr is not None, "planning has checked it"
+    assert network.width is not None, "planning fills in the width"
+    assert network.depth is not None, "planning fills in the depth"
+    rate = optimizer.default_lr * USUAL_DEPTH / network.depth
+    if activation.periodic:
+        rate *= PERIODIC
+    return rate * math.sqrt(network.width) if network.parameterization == "ntk" else rate
 
 
 class Sgd(Optimizer):

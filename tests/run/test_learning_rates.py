@@ -49,14 +49,26 @@ def test_adam_takes_its_usual_rate_and_sqrt_of_the_width_times_that_for_ntk_weig
     suite, registry, width
 ):
     """A weight of the NTK parameterization is √width times the standard one."""
+    depth = first_cell(suite, registry).network.depth
+    usual = 5e-3 * 2 / depth
     standard = first_cell(
         suite, registry, {"width": width, "parameterization": "standard"}, optimizer="adam"
     )
     scaled = first_cell(
         suite, registry, {"width": width, "parameterization": "ntk"}, optimizer="adam"
     )
-    assert rate_of(standard, registry).value == 1e-3
-    assert rate_of(scaled, registry).value == pytest.approx(1e-3 * math.sqrt(width), rel=1e-12)
+    assert rate_of(standard, registry).value == pytest.approx(usual, rel=1e-12)
+    assert rate_of(scaled, registry).value == pytest.approx(usual * math.sqrt(width), rel=1e-12)
+
+
+def test_adams_usual_rate_is_smaller_in_deeper_networks_and_behind_sines(suite, registry):
+    def rate(**network):
+        network = {"width": 32, "parameterization": "standard"} | network
+        return rate_of(first_cell(suite, registry, network, optimizer="adam"), registry).value
+
+    assert rate(depth=2) == pytest.approx(5e-3)
+    assert rate(depth=8) == pytest.approx(1.25e-3)
+    assert rate(depth=2, activation="sine") == pytest.approx(4e-4)
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])

@@ -76,7 +76,7 @@ def test_an_automatic_rate_of_sgd_is_refused_when_planning(suite, cls, has):
 def test_adam_has_its_usual_rate(suite):
     registry = registry_with(Own)
     rate = run_cell(cell_of(suite, registry, optimizer="adam"), registry).record.learning_rate
-    assert (rate.value, rate.critical) == (pytest.approx(1e-3 * math.sqrt(32)), None)
+    assert (rate.value, rate.critical) == (pytest.approx(1e-2 * math.sqrt(32)), None)
 
 
 def test_the_rate_of_the_huber_loss_is_stable_up_to_its_bound(suite):

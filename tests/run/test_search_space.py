@@ -213,9 +213,9 @@ STANDARD = {"network": {"parameterization": "standard"}}
 
 def test_learning_rates_are_those_that_fit_optimizer_activation_and_parameterization():
     assert searched("ffe")["training.lr_factor"] == "0.5..6:log"
-    assert searched("ffe", optimizer="adam", **STANDARD)["training.lr"] == "0.0004..0.01:log"
-    assert searched("siren", optimizer="adam", **STANDARD)["training.lr"] == "5e-05..0.001:log"
-    assert searched("ffe", optimizer="adam")["training.lr"] == "0.0032..0.08:log"
+    assert searched("ffe", optimizer="adam", **STANDARD)["training.lr"] == "0.0005..0.015:log"
+    assert searched("siren", optimizer="adam", **STANDARD)["training.lr"] == "4e-05..0.0012:log"
+    assert searched("ffe", optimizer="adam")["training.lr"] == "0.004..0.12:log"
     with pytest.raises(UsageError, match="rates is known for the optimizer 'muon'"):
         searched("ffe", optimizer="muon", lr=0.1)
     given = searched("ffe", space=["training.lr=0.01..0.1"], optimizer="muon", lr=0.1)
