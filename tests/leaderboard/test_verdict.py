@@ -43,7 +43,7 @@ def test_one_seed_tells_nothing(results: Results) -> None:
         "**Too few to tell**: one seed is too few to test. `a` has the best PSNR"
     )
     assert "10.00 dB better than `b`" in text
-    assert "One seed: another may order them differently." in caveats(board_of(results))
+    assert "One seed: another may order them differently." in caveats(board_of(results), None)
 
 
 def test_what_no_test_tells_apart_does_not_lead(results: Results) -> None:
@@ -86,7 +86,7 @@ def test_nothing_that_finished_and_one_alone_have_no_verdict(results: Results) -
 def test_the_protocol_says_what_differs(results: Results) -> None:
     add(results, "a", 40.0, training={"optimizer": "adam", "lr": 0.01, "batch_size": 32})
     add(results, "b", 30.0, training={"optimizer": "sgd", "batch_size": 64})
-    text = protocol(board_of(results))
+    text = protocol(board_of(results), None)
     assert "adam, sgd, constant learning rate" in text
     assert "of 32, 64 points" in text
     assert text.endswith("1 seed.")
@@ -98,12 +98,12 @@ def test_a_network_that_can_store_its_target_is_named(
 ) -> None:
     add(results, "a", 40.0, training_points=points, out_dim=3)
     add(results, "b", 30.0, training_points=points, out_dim=3)
-    said = " ".join(caveats(board_of(results)))
+    said = " ".join(caveats(board_of(results), None))
     assert ("All have at least as many parameters as there are values to fit" in said) is warned
 
 
 def test_spectra_of_fewer_points_than_were_trained_on_are_named(results: Results) -> None:
     for encoding in ("a", "b"):
         results.add(encoding, points=64, training_points=4096, curves=False, pictures=False)
-    said = " ".join(caveats(board_of(results)))
+    said = " ".join(caveats(board_of(results), None))
     assert "λ statistics are of 64 of 4,096 points trained on" in said

@@ -10,18 +10,30 @@ from pathlib import Path
 
 from encbench.results.records import StoredRecord
 from encbench.results.store import Store
+from encbench.run.tuning_report import TuneResult, earlier_result
 from encbench_leaderboard.board.budget import courses
-from encbench_leaderboard.board.cells import machines
+from encbench_leaderboard.board.cells import identity, machines
 from encbench_leaderboard.board.overview import overview
 from encbench_leaderboard.board.pareto import tradeoffs
 from encbench_leaderboard.board.table import Board, TaskBoard, boards, load_records
 from encbench_leaderboard.report import notes, tables
-from encbench_leaderboard.report.blocks import Block, Fold, Heading, Page, Section, Table, Text
+from encbench_leaderboard.report.blocks import (
+    Block,
+    Figure,
+    Fold,
+    Heading,
+    Page,
+    Section,
+    Table,
+    Text,
+    walk,
+)
 from encbench_leaderboard.report.details import entry_details
 from encbench_leaderboard.report.figures.cost import cost_figure, front_text
 from encbench_leaderboard.report.figures.curves import curves_figure
 from encbench_leaderboard.report.figures.lines import lines_figure
 from encbench_leaderboard.report.figures.profile import profile_figure
+from encbench_leaderboard.report.figures.relation import rates_figure
 from encbench_leaderboard.report.figures.sheet import sheet
 from encbench_leaderboard.report.figures.spectra import spectra_figure
 from encbench_leaderboard.report.format import code, plural
@@ -69,7 +81,11 @@ def describe(board: Board, records: Sequence[StoredRecord], store: Store) -> Pag
             )
         )
     section = partial(
-        _section, folder=folder, several_machines=len(ran_on) > 1, few=len(records) <= CURVES
+        _section,
+        folder=folder,
+        several_machines=len(ran_on) > 1,
+        few=len(records) <= CURVES,
+        tuned=earlier_result(store.directory),
     )
     shown = {id(task) for task in (*board.tasks[:SECTIONS], *board.categories)}
     sections = []
@@ -90,7 +106,11 @@ def describe(board: Board, records: Sequence[StoredRecord], store: Store) -> Pag
         Heading("How to read this page"),
         Text(notes.how_to_read(board, standings)),
     ]
-    return Page(f"Leaderboard: {name}" if name else "Leaderboard", blocks, board.entries, more)
+    # of a sweep, lines of a figure are encodings without what is swept
+    legends = (block.legend for block in walk(sections) if isinstance(block, Figure))
+    entries = dict.fromkeys((*board.entries, *(entry for legend in legends for entry in legend)))
+    title = f"Leaderboard: {name}" if name else "Leaderboard"
+    return Page(title, blocks, tuple(entries), more)
 
 
 def _verdicts(board: Board) -> list[Block]:
@@ -108,8 +128,12 @@ def _summary(board: Board, records: Sequence[StoredRecord]) -> str:
     tally = Counter(stored.record.status for stored in records)
     seeds = len({stored.record.cell.seed for stored in records})
     ended = ", ".join(f"{n:,} {kind.replace('_', ' ')}" for kind, n in tally.most_common())
+    encodings = {identity(stored.record.cell.encoding) for stored in records}
+    settings = ""
+    if len(board.entries) > len(encodings):
+        settings = f" under {len(board.entries):,} settings in all"
     return (
-        f"{plural(len(board.entries), 'encoding')}, {plural(len(board.tasks), 'task')}, "
+        f"{plural(len(encodings), 'encoding')}{settings}, {plural(len(board.tasks), 'task')}, "
         f"{plural(seeds, 'seed')}: {plural(len(records), 'cell')}, {ended}."
     )
 
@@ -132,6 +156,7 @@ def _section(
     folder: str,
     several_machines: bool,
     few: bool,
+    tuned: TuneResult | None,
 ) -> Section:
     """A task or category: protocol, standings, notes and figures, and further tables as more.
 
@@ -139,10 +164,11 @@ def _section(
         targets: have sections of their own.
         folder: what a command line calls the results folder.
         few: whether the page has few enough records to read their curves.
+        tuned: how the settings of the folder were chosen.
     """
     blocks: list[Block] = [Text(verdict_on(task), "verdict")] if level > 2 else []
-    blocks.append(Text(protocol(task)))
-    if doubts := caveats(task):
+    blocks.append(Text(protocol(task, tuned)))
+    if doubts := caveats(task, tuned):
         why = "\n".join(f"- {doubt}" for doubt in doubts)
         blocks.append(Text(f"What could change the order:\n\n{why}", "warning"))
     opened = partial(entry_details, task, folder, machines=several_machines)
@@ -171,6 +197,8 @@ def _section(
     more: list[Block] = [curves] if (curves := curves_figure(task)) else []
     if front := front_text(tradeoffs(task)):
         more.append(Text(front))
+    if few and (rates := rates_figure(task)):
+        more.append(rates)
     more += _folds(task, pooled=level > 2, curves=few)
     names = [target.slug for target in targets]
     return Section(task.slug, task.label, blocks, level, names, more)

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from functools import partial
 
 from encbench.results.records import Record
+from encbench.run.tuning_report import TuneResult
 from encbench_leaderboard.board.lead import Lead, lead, smallest_gap
 from encbench_leaderboard.board.table import TaskBoard
 from encbench_leaderboard.report.format import (
@@ -21,7 +22,7 @@ from encbench_leaderboard.report.format import (
     significant,
 )
 
-NAMED = 4
+NAMED = 3
 """Entries that a sentence names, at most."""
 
 
@@ -99,8 +100,8 @@ def _named(entries: list[str]) -> str:
     return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}"
 
 
-def protocol(task: TaskBoard) -> str:
-    """What was held equal, and what was not, in one sentence."""
+def protocol(task: TaskBoard, tuned: TuneResult | None) -> str:
+    """What was held equal, and what was not, in one sentence; and how settings were tuned."""
     records = [stored.record for stored in task.records]
     parts = [
         *_split(records),
@@ -114,7 +115,8 @@ def protocol(task: TaskBoard) -> str:
     ]
     if task.targets:
         parts.append(plural(int(task.cells["unit"].nunique()), "target"))
-    return f"**Protocol**: {'; '.join(parts)}."
+    how = f" {plain(tuned.protocol)}" if tuned else ""
+    return f"**Protocol**: {'; '.join(parts)}.{how}"
 
 
 def _split(records: list[Record]) -> list[str]:
@@ -170,7 +172,7 @@ def _one(values: Iterable[str]) -> str:
     return f"{shown}, …" if len(distinct) > NAMED else shown or "no"
 
 
-def caveats(task: TaskBoard) -> list[str]:
+def caveats(task: TaskBoard, tuned: TuneResult | None) -> list[str]:
     """Why the order might not be about encodings, a sentence each."""
     records = [stored.record for stored in task.records if stored.record.status == "ok"]
     if not records or len(task.rows) < 2:
@@ -179,10 +181,11 @@ def caveats(task: TaskBoard) -> list[str]:
     unit = "target" if task.targets else "seed"
     if int(task.cells["unit"].nunique()) == 1:
         found.append(f"One {unit}: another may order them differently.")
-    found.append(
-        "Learning rates were not tuned for each encoding; at another rate, or with another "
-        "optimizer, the order can change (`encbench tune`)."
-    )
+    if tuned is None:
+        found.append(
+            "Learning rates were not tuned for each encoding; at another rate, or with another "
+            "optimizer, the order can change (`encbench tune`)."
+        )
     full = {
         entry
         for entry in task.standings["entry"]

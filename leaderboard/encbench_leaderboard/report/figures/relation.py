@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Literal, get_args
 
 import numpy as np
 
 from encbench.errors import UsageError
 from encbench.results.tabular import Chunk, ExportColumn
-from encbench_leaderboard.board.against import Against, Line, Relation
+from encbench_leaderboard.board.against import Against, Line, Relation, against
+from encbench_leaderboard.board.cells import identity
+from encbench_leaderboard.board.table import TaskBoard
 from encbench_leaderboard.report.blocks import Axis, Figure, Panel, Series
 from encbench_leaderboard.report.format import plain
 
 Style = Literal["solid", "dashed", "dotted", "thin"]
 STYLES: tuple[Style, ...] = get_args(Style)
+RATE = "learning_rate"
+FEWEST_RATES = 3
 TICKS = 12
 """Different values of x up to which a log axis marks each."""
 
@@ -45,6 +51,24 @@ def relation_figure(found: Against, x: str, *, log_x: bool = False, log_y: bool 
     )
 
 
+def rates_figure(task: TaskBoard) -> Figure | None:
+    """The metric against the learning rate, of encodings that were trained at several; None where
+    none was at ``FEWEST_RATES``."""
+    rates: dict[str, set[object]] = defaultdict(set)
+    for stored in task.records:
+        training = stored.record.cell.training
+        rate = training.lr_factor if training.lr == "auto" else training.lr
+        rates[identity(stored.record.cell.encoding)].add((training.optimizer, rate))
+    if max(map(len, rates.values())) < FEWEST_RATES:
+        return None
+    try:
+        found = against(task.records, RATE, task.primary.name)
+        figure = relation_figure(found, RATE, log_x=True)
+    except UsageError:
+        return None  # no two rates of cells that finished
+    return replace(figure, name="rates")
+
+
 def relation_table(found: Against, x: str, y: str) -> tuple[list[ExportColumn], Iterator[Chunk]]:
     """The numbers drawn, for ``encbench.results.tabular.write_table``: a row a point."""
     texts = any(relation.places for relation in found.relations)
@@ -70,6 +94,21 @@ def relation_table(found: Against, x: str, y: str) -> tuple[list[ExportColumn], 
 
 def _missing(values: np.ndarray) -> list[float | None]:
     return [None if np.isnan(value) else value for value in values.tolist()]
+
+
+def _limits(series: Sequence[Series]) -> tuple[float, float] | None:
+    """Room for the means, and for intervals up to half of that; of two values they are long."""
+    means = np.concatenate([line.y for line in series] or [np.empty(0)])
+    ends = [end for line in series for end in (line.low, line.high) if end is not None]
+    if not len(means) or not np.isfinite(means).all():
+        return None
+    low, high = float(means.min()), float(means.max())
+    reach = 0.5 * (high - low) or 0.05 * abs(high) or 1.0
+    known = np.concatenate([means, *(end[np.isfinite(end)] for end in ends)])
+    margin = 0.05 * (high - low)
+    return max(float(known.min()), low - reach) - margin, min(
+        float(known.max()), high + reach
+    ) + margin
 
 
 def _name(line: Line, styles: Mapping[str, Style]) -> str:
@@ -111,7 +150,7 @@ def _panel(
             "log" if log_x else "linear",
             ticks=tuple(ticks),
         ),
-        Axis(relation.title, "log" if log_y else "linear"),
+        Axis(relation.title, "log" if log_y else "linear", None if log_y else _limits(series)),
         series,
         relation.task,
     )
