@@ -61,8 +61,17 @@ def files(tmp_path_factory):
     ball.export(folder / "scan.ply")
     (folder / "scan.ply.gz").write_bytes(gzip.compress(ball.export(file_type="ply")))
     suite = load_suite(str(folder / "my-suite.toml"), default_registry())
-    run_suite(suite, folder / "results/quick", jobs=1, device="cpu", report=False)
-    for name in ("results/laptop", "results/cluster", "results/all", "results/new", "downloads"):
+    run_suite(
+        suite, folder / "results/quick", jobs=1, device="cpu", report=False, save_weights=True
+    )
+    for name in (
+        "results/rates",
+        "results/laptop",
+        "results/cluster",
+        "results/all",
+        "results/new",
+        "downloads",
+    ):
         shutil.copytree(folder / "results/quick", folder / name)
     shutil.rmtree(folder / "results/all/records")
     return folder
