@@ -39,6 +39,8 @@ USUAL_RATES = Search(0.1, 3, log=True)
 Adam's best rates on photographs lay in these ranges for every encoding that was tried."""
 ENCODING_RATES = Search(0.1, 10, log=True)
 BATCHES = (0.5, 1, 2)
+WIDTHS = Search(choices=(16, 32, 64, 128))
+"""Of the network under a budget: what it does not take is the encoding's."""
 MOST_TRIES = 64
 """Points looked at for each trial, at most: of those that repeat a setting or give an encoding
 that cannot be built, the next one takes the place."""
@@ -171,6 +173,7 @@ def space_of(
     *,
     dimensions: Collection[int],
     points: int | None,
+    budgeted: bool = False,
 ) -> list[Dimension]:
     """What is searched of an encoding: its own parameters that are not given, and its training.
 
@@ -181,6 +184,8 @@ def space_of(
         options: what the user asks for; those with one value are in ``entry`` already.
         dimensions: d of the tasks.
         points: of the smallest epoch, which is the largest batch; None where it is not known.
+        budgeted: whether the number of parameters is given: sizes of the encoding follow from it,
+            and how many of them are the network's is searched instead.
 
     Raises:
         UsageError: no range of the learning rate is known for the optimizer, or ``lr_factor``
@@ -197,6 +202,8 @@ def space_of(
         search = parameter.search if option is None else option.search
         if search is None or (option is None and parameter.name in entry.parameters):
             continue
+        if budgeted and option is None and parameter.name in cls.size_parameters:
+            continue
         dimension = Dimension("parameters", parameter.name, search, parameter.whole)
         middle = search.value(0.5, whole=parameter.whole)
         given = default.encoding.parameters | {parameter.name: middle}
@@ -205,6 +212,8 @@ def space_of(
             space.append(dimension)
     ours = {"encoding_lr_factor": ENCODING_RATES} if _learns(cls, dimensions, default) else {}
     ours |= _rates(default, cls, optimizer, asked) | _batches(default, points)
+    if budgeted and cls.size_parameters:
+        ours["width"] = WIDTHS
     for section, keys in SEARCHABLE.items():
         for key in keys:
             option = asked.get((section, key))

@@ -225,6 +225,7 @@ def plan_tuning(
         name, unit, direction = deciding_metric(metric, [*trial_cells, *final_cells], registry)
         dimensions, points = shapes_of([*trial_cells, *final_cells], registry)
         common: dict[str, Any] = {"seed": seeds[0], "dimensions": dimensions, "points": points}
+        common["budgeted"] = suite.budget.parameters is not None
         searched = []
         for entry in entries:
             default = default_cell(entry, [*trial_cells, *final_cells])
@@ -270,13 +271,12 @@ def _searched(
     registry: Registry,
     *,
     seed: int,
-    dimensions: set[int],
-    points: int | None,
+    **shape: Any,
 ) -> Searched:
     cls = registry.find("encoding", entry.name).load()
     optimizer, _ = build_training(default, registry)
-    space = space_of(entry, cls, default, optimizer, options, dimensions=dimensions, points=points)
-    refusal = refusals(cls, default, space, dimensions)
+    space = space_of(entry, cls, default, optimizer, options, **shape)
+    refusal = refusals(cls, default, space, shape["dimensions"])
     drawn_by = drawing_seed(seed, default.encoding, entry.parameters)
     return Searched(entry, cls, default, space, drawn_by, refusal)
 

@@ -191,12 +191,14 @@ def test_the_ends_of_declared_ranges_are_valid(offer, parameter):
         assert parameter.validate(value) == value
 
 
-def searched(encoding, *, space=(), **training):
+def searched(encoding, *, space=(), budget=None, **training):
     """Name to range of what is searched of an encoding."""
     asked = {
         **{"encodings": [encoding], "tasks": ["image:image=camera,side=16"]},
         **{"network": {"width": 64, **training.pop("network", {})}, "training": training},
     }
+    if budget:
+        asked["budget"] = {"parameters": budget}
     registry = default_registry()
     suite = Suite.model_validate(asked)
     (cell,) = plan(suite, registry)
@@ -204,18 +206,36 @@ def searched(encoding, *, space=(), **training):
     cls = registry.find("encoding", entry.name).load()
     optimizer, _ = build_training(cell, registry)
     options = [parse_space(text) for text in space]
-    found = space_of(entry, cls, cell, optimizer, options, dimensions={2}, points=256)
+    found = space_of(
+        entry,
+        cls,
+        cell,
+        optimizer,
+        options,
+        dimensions={2},
+        points=256,
+        budgeted=budget is not None,
+    )
     return {dimension.name: str(dimension.search) for dimension in found}
 
 
 STANDARD = {"network": {"parameterization": "standard"}}
+NTK = {"network": {"parameterization": "ntk"}}
+
+
+def test_under_a_budget_the_share_of_the_network_is_searched_instead_of_sizes():
+    free, bound = searched("hashgrid"), searched("hashgrid", budget=20_000)
+    assert "log2_hashmap_size" in free
+    assert not {"log2_hashmap_size", "max_resolution", "levels"} & bound.keys()
+    assert "network.width" in bound.keys() - free.keys()
+    assert "network.width" not in searched("ffe", budget=20_000)
 
 
 def test_learning_rates_are_those_that_fit_optimizer_activation_and_parameterization():
-    assert searched("ffe")["training.lr_factor"] == "0.5..6:log"
+    assert searched("ffe", optimizer="sgd")["training.lr_factor"] == "0.5..6:log"
     assert searched("ffe", optimizer="adam", **STANDARD)["training.lr"] == "0.0005..0.015:log"
     assert searched("siren", optimizer="adam", **STANDARD)["training.lr"] == "4e-05..0.0012:log"
-    assert searched("ffe", optimizer="adam")["training.lr"] == "0.004..0.12:log"
+    assert searched("ffe", optimizer="adam", **NTK)["training.lr"] == "0.004..0.12:log"
     with pytest.raises(UsageError, match="rates is known for the optimizer 'muon'"):
         searched("ffe", optimizer="muon", lr=0.1)
     given = searched("ffe", space=["training.lr=0.01..0.1"], optimizer="muon", lr=0.1)
@@ -230,7 +250,7 @@ def test_only_encodings_with_parameters_have_a_learning_rate_of_their_own():
 
 
 def test_batches_are_around_the_tasks_own_and_no_larger_than_an_epoch():
-    assert searched("ffe")["training.batch_size"] == "16|32|64"
+    assert searched("ffe", batch_size=32)["training.batch_size"] == "16|32|64"
     assert searched("ffe", batch_size=256)["training.batch_size"] == "128|256"
 
 
