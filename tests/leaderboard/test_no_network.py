@@ -95,7 +95,7 @@ def test_lower_values_can_be_better(results: Results) -> None:
 
 def test_every_renderer_shows_them_in_italics_and_says_how_many_are_better(four: Results) -> None:
     page = describe(*load(four.directory))
-    text = markdown(page, {})
+    text = markdown(page, {}, "page", "page.md")[""]
     assert "| *no network*: mean of the neighbours " in text
     assert "| *no network*: cubic &lt;b&gt;interpolation&lt;/b&gt; " in text
     assert "1 of 3 encodings is better than the best of them, cubic &lt;b&gt;" in text
@@ -104,14 +104,14 @@ def test_every_renderer_shows_them_in_italics_and_says_how_many_are_better(four:
     assert r"\u003cem\u003eno network\u003c/em\u003e: mean of the neighbours" in html
     assert "<b>interpolation</b>" not in html
     console = Console(width=140, record=True, file=StringIO())
-    print_standings(page, console)
+    print_standings(page, console, 20)
     printed = console.export_text(styles=True)
     assert re.search(r"\x1b\[3mno network\x1b\[0m: mean of the", printed)
 
 
 def test_tasks_without_methods_have_no_word_of_them(results: Results) -> None:
     results.add("a")
-    text = markdown(describe(*load(results.directory)), {})
+    text = markdown(describe(*load(results.directory)), {}, "page", "page.md")[""]
     assert "network*" not in text
     assert "held out" not in text
 

@@ -75,8 +75,8 @@ def test_a_changed_record_of_version_2_is_damaged(tmp_path, old, caplog):
 def test_a_record_of_version_2_stands_for_the_cell_that_is_planned_today(tmp_path, old, caplog):
     """Its key depended on the version of the plug-ins; the cell is found all the same."""
     key = json.loads(old(2).read_text())["key"]
-    quick = load_suite("quick", default_registry())
-    cells = plan(quick, default_registry())
+    asked = load_suite("paper/protocol", default_registry())
+    cells = plan(asked, default_registry())
     (recorded,) = [s.record for s in Store(tmp_path).records()]
     (cell,) = [c for c in cells if cell_key(c) == cell_key(recorded.cell)]
     assert recorded.key == key != cell_key(cell)

@@ -78,14 +78,17 @@ def test_a_rate_that_was_given_is_taken_as_it_is(suite, registry, optimizer):
     assert rate.critical > 0
 
 
+SGD = {"optimizer": "sgd", "schedule": "constant"}
+
+
 def grid_cell(encoding, **training):
     """A grid on few pixels, whose kernel grows as soon as its features do."""
     suite = Suite.model_validate(
         {
             "encodings": [encoding],
             "tasks": ["image:image=coffee,side=16"],
-            "network": {"width": 64, "depth": 2},
-            "training": {"batch_size": 32, "steps": 96, "evaluations": 4} | training,
+            "network": {"width": 64, "depth": 2, "parameterization": "ntk"},
+            "training": SGD | {"batch_size": 32, "steps": 96, "evaluations": 4} | training,
             "ntk": {"points": 16},
         }
     )
