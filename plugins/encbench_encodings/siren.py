@@ -16,8 +16,8 @@ class Siren(FirstLayer):
     """First layer of SIREN, sin(ω0 (W(2x − 1) + b)), for hidden layers of sines; d_e = m.
 
     The whole network is SIREN's where the hidden layers are sines too, which is what this
-    encoding expects of them (``network.activation = "auto"``). SIREN's authors use standard
-    parameterization and Adam: ``--parameterization standard --optimizer adam --lr 1e-4``.
+    encoding expects of them (``network.activation = "auto"``). The suite
+    ``as-published/siren`` has the settings of its authors' code.
 
     Coordinates are brought to [−1, 1], for which ω0 = 30 was chosen; given [0, 1], the same ω0
     makes waves half as fine. W starts as U(±1/d), not U(±√(6/d)/ω); b as ``nn.Linear``'s,
