@@ -23,11 +23,14 @@ from encbench.suite.config import (
     PluginRef,
     TrainingConfig,
     cell_key,
+    sorted_json,
 )
 from encbench.suite.file import LENGTHS, Suite, SuiteEntry, describe_error
 
 logger = logging.getLogger("encbench")
 DEFAULT_EPOCHS = 100
+MOST_SIZINGS = 4096
+_sizings: dict[Any, Sizing] = {}
 
 
 def plan(suite: Suite, registry: Registry) -> list[CellConfig]:
@@ -40,8 +43,7 @@ def plan(suite: Suite, registry: Registry) -> list[CellConfig]:
             here: its cells fail and the others run.
     """
     cells: list[CellConfig] = []
-    settings = suite.settings()
-    sizings: dict[Any, Sizing] = {}
+    settings, told = suite.settings(), set[int]()
     for task_entry in _each(suite.tasks):
         offer = registry.find("task", task_entry.name)
         _check_loss(offer)
@@ -62,14 +64,12 @@ def plan(suite: Suite, registry: Registry) -> list[CellConfig]:
                     chosen = encoding
                     if budget.parameters is not None:
                         ends = ends or dimensions(offer.load(), task.parameters, str(task.label))
-                        terms = (encoding_entry.text, network, ends, budget.parameters)
-                        if terms not in sizings:
-                            cls = registry.find("encoding", encoding_entry.name).load()
-                            sizings[terms] = sized(cls, encoding, *terms[1:])
-                            logger.info("%s: %s", encoding_entry.text, sizings[terms])
-                        chosen, network = _at_size(
-                            encoding_entry, encoding, network, sizings[terms]
-                        )
+                        cls = registry.find("encoding", encoding_entry.name).load()
+                        sizing = _sized(cls, encoding, network, ends, budget.parameters)
+                        if id(sizing) not in told:
+                            told.add(id(sizing))
+                            logger.info("%s: %s", encoding.label, sizing)
+                        chosen, network = _at_size(encoding_entry, encoding, network, sizing)
                     training = _training(training_asked, offer.load(), entries, registry)
                     cells.extend(
                         CellConfig(
@@ -84,6 +84,22 @@ def plan(suite: Suite, registry: Registry) -> list[CellConfig]:
                         for seed in suite.seeds
                     )
     return _each_once(cells)
+
+
+def _sized(
+    encoding: type[Encoding],
+    reference: PluginRef,
+    network: NetworkConfig,
+    ends: tuple[int, int],
+    budget: int,
+) -> Sizing:
+    """See ``sized``; worked out once for encodings that differ in their label alone."""
+    terms = encoding, sorted_json(reference.parameters), network, ends, budget
+    if terms not in _sizings:
+        if len(_sizings) >= MOST_SIZINGS:
+            _sizings.clear()
+        _sizings[terms] = sized(encoding, reference, network, ends, budget)
+    return _sizings[terms]
 
 
 def _each(entries: Iterable[SuiteEntry]) -> list[SuiteEntry]:
