@@ -376,3 +376,17 @@ def test_entries_whose_automatic_rate_was_halved_are_named(results: Results) -> 
         results.add("plain", seed=seed)
     (note,) = halved_notes(board_of(results).tasks[0])
     assert note.startswith("`grid`: the automatic learning rate was halved up to 2× in 2 cells")
+
+
+def test_a_users_labels_name_entries_that_differ_in_settings_alone(results: Results) -> None:
+    for label, lr in (("ffe", 0.1), ("ffe · tuned", 0.2)):
+        stored = results.add("ffe", training={"lr": lr}, points=0, pictures=False, curves=False)
+        encoding = stored.record.cell.encoding.model_copy(update={"label": label})
+        cell = stored.record.cell.model_copy(update={"encoding": encoding})
+        results.store.write(stored.record.model_copy(update={"cell": cell}), {}, {})
+    (task,) = boards(results.store.records()).tasks
+    assert sorted(task.standings["entry"]) == ["ffe", "ffe · tuned"]
+    # one label for two settings does not tell them apart
+    results.add("ffe", training={"lr": 0.3}, points=0, pictures=False, curves=False)
+    (task,) = boards(results.store.records()).tasks
+    assert all("lr=" in entry for entry in task.standings["entry"])

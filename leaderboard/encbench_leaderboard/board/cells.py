@@ -97,18 +97,31 @@ def text_series(values: Iterable[str]) -> pd.Series[Any]:
 
 def entries_of(records: Sequence[StoredRecord], names: Mapping[int, str]) -> list[str]:
     """The entry of each record: the label of its encoding (``names``, by id of the record), and the
-    settings that vary among its cells."""
+    settings that vary among its cells; or the user's own label, where each choice of those settings
+    has one of its own."""
     found = [(names[id(stored)], cell_settings(stored.record)) for stored in records]
     distinct: dict[str, dict[int, Mapping[str, Any]]] = defaultdict(dict)
     for entry, settings in found:
         distinct[entry][id(settings)] = settings
     varying = {entry: differing(settings.values()) for entry, settings in distinct.items()}
     entries = []
-    for entry, settings in found:
+    own: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+    for stored, (entry, settings) in zip(records, found, strict=True):
         # A setting that a cell leaves unset is left out: the other cells set it.
         named = [f"{n.split('.', 1)[1]}={settings[n]}" for n in varying[entry] if n in settings]
-        entries.append(f"{entry} · {', '.join(named)}" if named else entry)
-    return entries
+        own[entry][", ".join(named)].add(stored.record.cell.encoding.label or "")
+        entries.append((entry, ", ".join(named)))
+    labelled = {entry for entry, choices in own.items() if _tell_apart(list(choices.values()))}
+    return [
+        min(own[entry][named]) if entry in labelled else f"{entry} · {named}" if named else entry
+        for entry, named in entries
+    ]
+
+
+def _tell_apart(labels: Sequence[set[str]]) -> bool:
+    """Whether several choices of settings have one label each, and all different ones."""
+    single = {min(of) for of in labels if len(of) == 1}
+    return len(labels) > 1 and len(single) == len(labels) and "" not in single
 
 
 def cell_settings(record: Record) -> Mapping[str, Any]:

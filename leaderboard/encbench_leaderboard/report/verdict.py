@@ -106,7 +106,8 @@ def protocol(task: TaskBoard, tuned: TuneResult | None) -> str:
     parts = [
         *_split(records),
         f"{_one(r.cell.training.optimizer for r in records)}, "
-        f"{_one(r.cell.training.schedule for r in records)} learning rate, {_rate(records)}",
+        f"{_one(r.cell.training.schedule for r in records)} learning rate, "
+        f"{'default or tuned' if tuned else _rate(records)}",
         f"{_range([r.steps for r in records if r.status == 'ok'])} steps of "
         f"{_one(batch(r.cell.training) for r in records)} points",
         f"hidden layers {_one(_network(r) for r in records)}, "
