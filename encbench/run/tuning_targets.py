@@ -112,8 +112,8 @@ def deciding_metric(
 ) -> tuple[str, str, Literal["higher", "lower"]]:
     """Name, unit and direction of the metric that decides."""
     offers = {offer.name: offer for offer in registry.offers("metric")}
-    curves = {registry.find("task", cell.task.name).load().curve for cell in cells}
     if name is None:
+        curves = _curves(cells, registry)
         if len(curves) > 1 or not curves <= offers.keys():
             raise UsageError(
                 f"say by which metric to choose, with --metric; the tasks follow "
@@ -126,6 +126,17 @@ def deciding_metric(
         )
     metric = offers[name].load()
     return name, metric.unit, metric.direction
+
+
+def _curves(cells: Sequence[CellConfig], registry: Registry) -> set[str]:
+    """Metrics of the tasks' curves, which can depend on parameters, as that of a split does."""
+    curves: set[str] = set()
+    for cell in {target_of(cell): cell for cell in cells}.values():
+        try:
+            curves.add(build_task(cell, registry).curve)
+        except (DataError, PluginError) as error:  # its cells will say why
+            logger.debug("%s: %s", cell.task.label, error)
+    return curves or {registry.find("task", cell.task.name).load().curve for cell in cells}
 
 
 def shapes_of(cells: Sequence[CellConfig], registry: Registry) -> tuple[set[int], int | None]:

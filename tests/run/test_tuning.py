@@ -41,6 +41,7 @@ from encbench.run.tuning_report import (
     expected_best,
     page,
 )
+from encbench.run.tuning_targets import deciding_metric
 from encbench.suite.config import cell_key
 from tests.sample_plugin import NotANumber, Wave, module, registry_of
 
@@ -336,6 +337,19 @@ def test_misuse_is_one_clear_line_before_anything_runs(suite, registry, tmp_path
     assert message in str(raised.value)
     assert "\n" not in str(raised.value)
     assert not (tmp_path / "out").exists()
+
+
+def test_the_metric_that_decides_is_that_of_the_curve_of_the_task_as_it_is_built():
+    registry = default_registry()
+    built = {}
+    for split in ("all", "checker"):
+        task = {"name": "image", "parameters": {"side": 8, "split": split}}
+        built[split] = plan(Suite(name="s", encodings=["identity"], tasks=[task]), registry)
+    assert deciding_metric(None, built["all"], registry)[0] == "psnr"
+    assert deciding_metric(None, built["checker"], registry)[0] == "psnr_held_out"
+    assert deciding_metric("psnr", built["checker"], registry)[0] == "psnr"
+    with pytest.raises(UsageError, match="--metric; the tasks follow psnr, psnr_held_out"):
+        deciding_metric(None, [*built["all"], *built["checker"]], registry)
 
 
 def test_a_metric_that_the_task_does_not_have_is_named_with_those_it_has(suite, registry, out):
