@@ -18,7 +18,7 @@ from encbench.errors import UsageError
 from encbench.plugins.registry import default_registry
 from encbench.run.limits import Limits, parse_seconds
 from encbench.suite.config import TrainingConfig
-from encbench.suite.file import Suite, load_suite, override
+from encbench.suite.file import SECTIONS, Suite, load_suite, override
 
 if TYPE_CHECKING:
     # import torch, which `encbench tune --help` does without
@@ -225,7 +225,8 @@ def _changes(
 ) -> dict[str, dict[str, Any]]:
     training = {"steps": steps, "epochs": epochs, "optimizer": optimizer, "schedule": schedule}
     given = {key: value for key, value in training.items() if value is not None}
-    changes: dict[str, dict[str, Any]] = {"network": {}, "training": given, "ntk": {}}
+    changes: dict[str, dict[str, Any]] = {section: {} for section in SECTIONS}
+    changes["training"] = given
     for text in settings:
         section, key, value = parse_setting(text)
         changes[section][key] = value

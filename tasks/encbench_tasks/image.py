@@ -91,7 +91,7 @@ class ImageTask(Task):
     }
     source: ClassVar[str] = (
         "Audia, Feizi, Zwicker, Manocha, How Learnable Grids Recover Fine Detail in Low "
-        "Dimensions: image regression, coordinates and RGB in [0, 1], no train/test split"
+        "Dimensions: image regression, coordinates and RGB in [0, 1]; without a split by default"
     )
     in_dim = 2
 

@@ -29,9 +29,9 @@ TABLE = Table(
 
 def test_csv_has_all_columns_all_digits_and_nothing_where_there_is_no_value() -> None:
     assert list(csv.reader(as_csv(TABLE).splitlines())) == [
-        ["encoding", "psnr", "lr"],
-        ['a_b:c=[1,2],"x"', "41.012345", "0.1"],
-        ["50%&{~}", "", ""],
+        ["encoding", "psnr", "psnr.text", "lr"],
+        ['a_b:c=[1,2],"x"', "41.012345", "41.01 ± 0.50", "0.1"],
+        ["50%&{~}", "", "", ""],
     ]
 
 

@@ -107,3 +107,12 @@ def test_spectra_of_fewer_points_than_were_trained_on_are_named(results: Results
         results.add(encoding, points=64, training_points=4096, curves=False, pictures=False)
     said = " ".join(caveats(board_of(results), None))
     assert "λ statistics are of 64 of 4,096 points trained on" in said
+
+
+def test_encodings_that_were_trained_longer_are_told(results: Results) -> None:
+    add(results, "a", 40.0, steps=100)
+    add(results, "b", 30.0, steps=100)
+    told = "Encodings were not trained for equally many steps."
+    assert told not in caveats(board_of(results), None)
+    add(results, "c", 20.0, steps=3)
+    assert told in caveats(board_of(results), None)

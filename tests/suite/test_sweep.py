@@ -148,3 +148,17 @@ def test_values_of_the_command_line_are_split_at_their_commas():
 
 def test_a_table_without_sweeps_is_its_only_choice():
     assert list(each_choice({"a": 1, "b": {"c": [1, 2]}})) == [{"a": 1, "b": {"c": [1, 2]}}]
+
+
+def test_a_factor_that_has_no_effect_is_told_once(caplog):
+    asked = {
+        "encodings": ["identity", "ffe"],
+        "tasks": ["image:image=camera,side=8"],
+        "training": {"optimizer": "adam", "lr_factor": {"sweep": [1.0, 2.0]}},
+    }
+    plan(Suite.model_validate(asked), default_registry())
+    assert caplog.text.count("lr_factor has no effect with the optimizer adam") == 1
+    caplog.clear()
+    asked["training"]["optimizer"] = "sgd"
+    plan(Suite.model_validate(asked), default_registry())
+    assert "no effect" not in caplog.text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from encbench_leaderboard.render.writing import replace_text, writing
 from encbench_leaderboard.report.blocks import Page, Section, Table, shown_first, walk
 from encbench_leaderboard.report.format import MISSING
 
+MORE = re.compile(r"±| to |\d–\d|=|;|\(|≤")
+"""In the text of a value that is more than a number."""
 SYMBOLS = str.maketrans(
     {
         **{character: f"\\{character}" for character in "&%$#_{}"},
@@ -59,21 +62,28 @@ def write_tables(page: Page, folder: Path, formats: Sequence[str]) -> list[Path]
 
 
 def as_csv(table: Table) -> str:
-    """All columns under their short names; numbers with all digits, missing values empty."""
+    """All columns under their short names; numbers with all digits, missing values empty.
+
+    A column of numbers that says more than one number, such as an interval or a range of ranks, has
+    its text beside it, as "NAME.text".
+    """
+    found: dict[str, list[object]] = {}
+    for place, column in enumerate(table.columns):
+        values = [row.values[place] for row in table.rows]
+        texts = ["" if value.text == MISSING else value.text for value in values]
+        if column.kind != "number":
+            found[column.name] = list(texts)
+            continue
+        found[column.name] = [
+            text if value.sort is None else value.sort
+            for text, value in zip(texts, values, strict=True)
+        ]
+        if any(MORE.search(text) for text in texts):
+            found[f"{column.name}.text"] = list(texts)
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow([column.name for column in table.columns])
-    for row in table.rows:
-        writer.writerow(
-            [
-                value.sort
-                if column.kind == "number" and value.sort is not None
-                else ""
-                if value.text == MISSING
-                else value.text
-                for column, value in zip(table.columns, row.values, strict=True)
-            ]
-        )
+    writer.writerow(found)
+    writer.writerows(zip(*found.values(), strict=True))
     return out.getvalue()
 
 

@@ -126,7 +126,7 @@ def _split(records: list[Record]) -> list[str]:
         return []
     if splits == {"all"}:
         return ["trained and measured on the same points (split = all)"]
-    return [f"split = {_one(splits)}: measured on points that were held out, too"]
+    return [f"split = {_one(splits)}: measured on points that were held out of training as well"]
 
 
 def _parameters(record: Record) -> dict[str, object]:
@@ -144,12 +144,12 @@ def _rate(records: list[Record]) -> str:
             ways.append(f"{_one(f'{r.cell.training.lr_factor:g}' for r in alike)} × lr_crit")
         elif alike:
             rates = _one(significant(r.learning_rate.value) for r in alike if r.learning_rate)
-            ways.append(f"{rates}, the optimizer's default")
+            ways.append(f"{rates} by default")
     if given:
         ways.append(
             _one(significant(r.learning_rate.value) for r in given if r.learning_rate) + " as given"
         )
-    return " or ".join(ways) or "not recorded"
+    return " or ".join(ways) or "of no cell known"
 
 
 def _descends(record: Record) -> bool:
@@ -187,6 +187,9 @@ def caveats(task: TaskBoard, tuned: TuneResult | None) -> list[str]:
             "Learning rates were not tuned for each encoding; at another rate, or with another "
             "optimizer, the order can change (`encbench tune`)."
         )
+    steps = task.cells[task.cells["status"] == "ok"].groupby("unit")["steps"].nunique()
+    if (steps > 1).any():
+        found.append("Encodings were not trained for equally many steps.")
     full = {
         entry
         for entry in task.standings["entry"]
