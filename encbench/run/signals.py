@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from types import FrameType
 
 from encbench.run.limits import POLL, CellStopped, Limits
@@ -99,11 +100,11 @@ class Supervision:
         try:
             if self._ended is not None:
                 raise self._ended
-            if self.limits.any and threading.current_thread() is threading.main_thread():
-                with self._watched():
-                    yield
-            else:
+            if threading.current_thread() is not threading.main_thread():
                 yield
+            else:
+                with self._repeated(), self._watched() if self.limits.any else nullcontext():
+                    yield
         except (Exception, SystemExit) as error:
             if self._raised is None:
                 raise
@@ -138,6 +139,41 @@ class Supervision:
         self.stop(reason)
 
     @contextmanager
+    def _repeated(self) -> Iterator[None]:
+        """Inside, a stop that Python ignored is raised again.
+
+        Python ignores what is raised in ``__del__`` and in callbacks of weak references, of which
+        every import has one, and hands it to ``sys.unraisablehook``.
+        """
+        main, before = threading.get_ident(), sys.unraisablehook
+        timers: list[threading.Timer] = []
+
+        def hook(unraisable: sys.UnraisableHookArgs) -> None:
+            if self._raised is None or unraisable.exc_value is not self._raised:
+                before(unraisable)
+                return
+            self._running = True
+            timers.append(threading.Timer(POLL, signal.pthread_kill, (main, signal.SIGUSR2)))
+            timers[-1].start()
+
+        def handle(number: int, frame: FrameType | None) -> None:
+            if self._raised is not None:
+                self.stop(self._raised)
+
+        previous = signal.signal(signal.SIGUSR2, handle)
+        sys.unraisablehook = hook
+        try:
+            yield
+        finally:
+            self._running = False
+            sys.unraisablehook = before
+            # a signal that came later would end the process
+            for timer in timers:
+                timer.cancel()
+                timer.join()
+            signal.signal(signal.SIGUSR2, previous)
+
+    @contextmanager
     def _watched(self) -> Iterator[None]:
         """Inside, a thread looks at clock and memory, and wakes the main thread by a signal."""
         reasons: list[CellStopped] = []
@@ -156,7 +192,7 @@ class Supervision:
                 signal.pthread_kill(main, signal.SIGUSR2)
 
         def handle(number: int, frame: FrameType | None) -> None:
-            self.stop(reasons[0])
+            self.stop(self._raised or reasons[0])
 
         previous = signal.signal(signal.SIGUSR2, handle)
         thread = threading.Thread(target=watch, daemon=True)

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
+import time
+import weakref
 
 import pytest
 
-from encbench.run.limits import Interrupted
+from encbench.run.limits import Interrupted, Limits
 from encbench.run.signals import Supervision
 
 
@@ -105,3 +108,25 @@ def test_a_stop_of_which_a_library_makes_its_own_error_is_still_a_stop():
     assert caught.value is stop
     with pytest.raises(ImportError), supervision.running():
         raise ImportError("the next cell's own")
+
+
+@pytest.mark.parametrize("limits", [Limits(), Limits(seconds=3600)], ids=["free", "limited"])
+def test_a_stop_that_python_ignores_is_raised_again(limits):
+    """Callbacks of weak references ignore what is raised in them; each import has one."""
+
+    class Thing:
+        pass
+
+    def callback(reference):
+        supervision.end(reason)
+
+    supervision, reason = Supervision(limits), Interrupted("by a signal")
+    hook, handler = sys.unraisablehook, signal.getsignal(signal.SIGUSR2)
+    thing = Thing()
+    reference = weakref.ref(thing, callback)
+    with pytest.raises(Interrupted, match="by a signal") as caught, supervision.running():
+        del thing
+        time.sleep(10)
+    assert caught.value is reason
+    assert reference() is None
+    assert (sys.unraisablehook, signal.getsignal(signal.SIGUSR2)) == (hook, handler)
