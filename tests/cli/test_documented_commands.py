@@ -66,6 +66,7 @@ def files(tmp_path_factory):
     )
     for name in (
         "results/rates",
+        "results/protocols",
         "results/laptop",
         "results/cluster",
         "results/all",
