@@ -126,7 +126,7 @@ def _split(records: list[Record]) -> list[str]:
         return []
     if splits == {"all"}:
         return ["trained and measured on the same points (split = all)"]
-    return [f"split = {_one(splits)}: measured on points that were held out of training as well"]
+    return [f"split = {_one(splits)}: measured on the points trained on and on those held out"]
 
 
 def _parameters(record: Record) -> dict[str, object]:
@@ -149,7 +149,7 @@ def _rate(records: list[Record]) -> str:
         ways.append(
             _one(significant(r.learning_rate.value) for r in given if r.learning_rate) + " as given"
         )
-    return " or ".join(ways) or "of no cell known"
+    return " or ".join(ways) or "unknown"
 
 
 def _descends(record: Record) -> bool:
