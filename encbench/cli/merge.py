@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from encbench.cli.console import print_line
-from encbench.results.merging import merge
+from encbench.results.merging import Part, merge
 from encbench.suite.config import changed_versions
 
 
@@ -26,22 +26,30 @@ def merge_folders(
             "of the folder named first."
         ),
     ] = "ok",
+    without: Annotated[
+        list[Part] | None,
+        typer.Option(
+            help="Leave these files out of the copies: pictures, arrays (curves and spectra), or "
+            "trained weights. All numbers of record.json stay. Repeatable."
+        ),
+    ] = None,
 ) -> None:
     """Put several results folders together.
 
-    Writes the record of every cell that any of the folders has, unchanged. Where two records of
-    a cell differ, one is kept, and the other is named with the reason. "Newer" goes by the clock
-    of the machine that ran the cell. No folder but OUT is changed.
+    Writes the record of every cell that any of the folders has. Where two records of a cell
+    differ, one is kept, and the other is named with the reason. "Newer" goes by the clock of the
+    machine that ran the cell. No folder but OUT is changed.
 
     \b
     Examples:
       encbench merge results/laptop results/cluster -o results/all
       encbench merge results/all results/new -o results/all
       encbench merge results/a results/b -o results/all --prefer newer
+      encbench merge results/all -o published --without pictures --without arrays
 
     Exit codes: 0 all there, 1 a damaged record was left out or OUT cannot be written, 2 usage.
     """
-    done = merge(directories, output, prefer)
+    done = merge(directories, output, prefer, without or ())
     out, errors = Console(), Console(stderr=True)
     for one in done.dropped:
         record = one.record

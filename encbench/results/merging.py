@@ -6,14 +6,22 @@ import filecmp
 import logging
 import shutil
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, Literal
 
 from encbench.errors import StoreError, UsageError
-from encbench.results.record_folder import MANIFEST, NewerRecord, check_files, reason_of
+from encbench.results.record_folder import (
+    MANIFEST,
+    WEIGHTS,
+    NewerRecord,
+    check_files,
+    reason_of,
+    write_manifest,
+)
 from encbench.results.records import Record, StoredRecord
 from encbench.results.store import Store
 from encbench.suite.config import cell_key
@@ -21,6 +29,14 @@ from encbench.suite.file import Suite, explicit_settings
 
 Prefer = Literal["ok", "newer", "first"]
 logger = logging.getLogger("encbench")
+
+
+class Part(StrEnum):
+    """Files of a record beside its record.json."""
+
+    PICTURES = "pictures"
+    ARRAYS = "arrays"
+    WEIGHTS = "weights"
 
 
 @dataclass(frozen=True)
@@ -65,7 +81,9 @@ class Merge:
     """Whether a single suite says what all the inputs ran."""
 
 
-def merge(inputs: Sequence[Path], out: Path, prefer: Prefer = "ok") -> Merge:
+def merge(
+    inputs: Sequence[Path], out: Path, prefer: Prefer = "ok", without: Collection[str] = ()
+) -> Merge:
     """Put the records of several results folders into one.
 
     Args:
@@ -74,9 +92,12 @@ def merge(inputs: Sequence[Path], out: Path, prefer: Prefer = "ok") -> Merge:
         prefer: of two records of one cell, whatever the versions of the plug-ins, "ok" keeps one
             that is ok over one that is not and else the newer; "newer" the one that ended later,
             by the clock of the machine that ran it; "first" that of the input named first.
+        without: ``Part`` names, whose files are left out of the copied records. All that
+            record.json holds is kept.
 
     Raises:
-        UsageError: fewer than one input; or ``out`` is no input, and holds records or lies in one.
+        UsageError: fewer than one input; files are to be left out and ``out`` is an input; or
+            ``out`` is no input, and holds records or lies in one.
         StoreError: an input is no results folder, none holds records, or one holds records of a
             newer encbench; ``out`` is in use or cannot be written. What was merged until then is
             whole.
@@ -93,6 +114,11 @@ def merge(inputs: Sequence[Path], out: Path, prefer: Prefer = "ok") -> Merge:
         raise UsageError(
             f"{out} holds records already; name it among the folders to merge, too, "
             "or choose another with -o"
+        )
+    if into is not None and without:
+        raise UsageError(
+            f"{out} is one of the folders to merge, whose records stay as they are; choose a new "
+            "folder with -o to leave files out"
         )
     empty = [source for source in sources if not Store(source).keys()]
     if len(empty) == len(sources):
@@ -118,7 +144,7 @@ def merge(inputs: Sequence[Path], out: Path, prefer: Prefer = "ok") -> Merge:
             best = _choose(by_key[key], prefer, result)
             result.taken[best.source] += 1
             if best.source != into:
-                _copy(best, store)
+                _copy(best, store, without)
             for other in by_key[key]:
                 if other.source == into and other.record.key != best.record.key:
                     store.remove(other.record.key)
@@ -221,8 +247,10 @@ def _choose(candidates: list[_Found], prefer: Prefer, result: Merge) -> _Found:
     def rank(one: _Found) -> tuple[bool, datetime]:
         return prefer == "ok" and one.record.status == "ok", one.finished
 
-    # of equals the first
-    best = candidates[0] if prefer == "first" else max(candidates, key=rank)
+    # of equals the one with most files, then the first
+    best = candidates[0]
+    if prefer != "first":
+        best = max(candidates, key=lambda one: (*rank(one), len(one.stored.files)))
     for other in candidates:
         if other is best:
             continue
@@ -237,21 +265,30 @@ def _choose(candidates: list[_Found], prefer: Prefer, result: Merge) -> _Found:
 
 
 def _identical(one: _Found, other: _Found) -> bool:
-    if one.record != other.record:
+    """Whether the other record has nothing that this one has not."""
+    if one.record != other.record or not other.stored.files.keys() <= one.stored.files.keys():
         return False
     return all(
         filecmp.cmp(one.stored.path / name, other.stored.path / name, shallow=False)
-        for name in one.stored.files
+        for name in other.stored.files
     )
 
 
-def _copy(one: _Found, store: Store) -> None:
+def _copy(one: _Found, store: Store, without: Collection[str]) -> None:
     folder = one.stored.path
+    listed = (folder / MANIFEST).exists()  # up to schema version 2 record.json names the files
+    kept = [name for name in one.stored.files if not listed or _part(name) not in without]
     with store.new_folder(one.record.key) as temporary:
-        for name in ("record.json", *one.stored.files):
+        for name in ("record.json", *kept, *([MANIFEST] if listed else [])):
             shutil.copyfile(folder / name, temporary / name, follow_symlinks=False)
-        if (folder / MANIFEST).exists():  # records up to schema version 2 have none
-            shutil.copyfile(folder / MANIFEST, temporary / MANIFEST)
+        if len(kept) < len(one.stored.files):
+            write_manifest(temporary)
+
+
+def _part(name: str) -> Part:
+    if name == WEIGHTS:
+        return Part.WEIGHTS
+    return Part.PICTURES if name.endswith(".png") else Part.ARRAYS
 
 
 def _time(text: str) -> datetime:

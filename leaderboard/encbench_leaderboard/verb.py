@@ -7,10 +7,17 @@ from typing import Annotated
 
 import typer
 
+from encbench.errors import UsageError
+
 
 def leaderboard(
-    directory: Annotated[
-        Path, typer.Argument(metavar="DIR", help="Folder that `encbench run -o DIR` wrote.")
+    directories: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="DIR…",
+            help="Folder that `encbench run -o DIR` wrote. Of several, OUT.md shows the standings "
+            "of each, with a link to its page.",
+        ),
     ],
     output: Annotated[
         Path | None,
@@ -19,7 +26,8 @@ def leaderboard(
             "-o",
             metavar="OUT.md",
             help="Markdown file to write; DIR/leaderboard.md unless given. Its pictures are "
-            "written to a folder of the same name beside it, and so is the HTML file.",
+            "written to a folder of the same name beside it, and so is the HTML file. Of several "
+            "folders, their pages are written to that folder.",
         ),
     ] = None,
     pictures: Annotated[
@@ -28,6 +36,14 @@ def leaderboard(
     all_pictures: Annotated[
         bool,
         typer.Option("--all-pictures", help="Those of every task, also where there are many."),
+    ] = False,
+    small_pictures: Annotated[
+        bool,
+        typer.Option(
+            "--small-pictures",
+            help="A tenth of the bytes, for a repository: WebP in place of PNG, and none of the "
+            "single targets of a category.",
+        ),
     ] = False,
     formats: Annotated[
         list[str] | None,
@@ -62,24 +78,47 @@ def leaderboard(
     Examples:
       encbench leaderboard results/quick
       encbench leaderboard results/quick -o report/quick.md --format pdf --tables tex
+      encbench leaderboard results/fit results/held-out -o report/both.md
     """
     # `encbench --help` imports every verb; pandas and matplotlib take seconds
     from rich.console import Console
 
     from encbench_leaderboard.render.html import write_html
-    from encbench_leaderboard.render.markdown import write_markdown
+    from encbench_leaderboard.render.markdown import write_index, write_markdown
     from encbench_leaderboard.render.table_files import write_tables
     from encbench_leaderboard.render.terminal import print_standings
     from encbench_leaderboard.report.build import describe, load
 
-    page = describe(*load(directory))
-    out = directory / "leaderboard.md" if output is None else output
-    written = write_markdown(
-        page, out, pictures=pictures, all_pictures=all_pictures, formats=formats or ()
-    )
-    print_standings(page, Console(), rows)
-    typer.echo(f"wrote {written}")
-    if files := write_tables(page, out.with_suffix(""), tables or ()):
-        typer.echo(f"wrote {len(files)} tables to {out.with_suffix('')}")
-    if html:
-        typer.echo(f"wrote {write_html(page, out.with_suffix('.html'), pictures=pictures)}")
+    if output is None and len(directories) > 1:
+        raise UsageError(
+            f"{len(directories)} results folders, and no file for their page; give one with -o"
+        )
+    front = directories[0] / "leaderboard.md" if output is None else output
+    outs = [front]
+    if len(directories) > 1:
+        names = [directory.resolve().name for directory in directories]
+        if len(set(names)) < len(names):
+            raise UsageError(
+                f"two of the results folders have one name: {', '.join(names)}; their pages would "
+                "have one name too"
+            )
+        outs = [front.with_suffix("") / f"{name}.md" for name in names]
+    pages = {}
+    for directory, out in zip(directories, outs, strict=True):
+        page = pages[out] = describe(*load(directory))
+        written = write_markdown(
+            page,
+            out,
+            pictures=pictures,
+            all_pictures=all_pictures,
+            small_pictures=small_pictures,
+            formats=formats or (),
+        )
+        print_standings(page, Console(), rows)
+        typer.echo(f"wrote {written}")
+        if files := write_tables(page, out.with_suffix(""), tables or ()):
+            typer.echo(f"wrote {len(files)} tables to {out.with_suffix('')}")
+        if html:
+            typer.echo(f"wrote {write_html(page, out.with_suffix('.html'), pictures=pictures)}")
+    if len(directories) > 1:
+        typer.echo(f"wrote {write_index(pages, front)}")

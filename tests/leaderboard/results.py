@@ -99,6 +99,7 @@ class Results:
         curve: str = "psnr",
         metrics: Mapping[str, MetricValue] | None = None,
         training: Mapping[str, Any] | None = None,
+        data_hash: str = "ab" * 32,
         **record: Any,
     ) -> StoredRecord:
         """Write one cell; its key is its number, its content follows from its arguments."""
@@ -154,7 +155,7 @@ class Results:
                 training=TrainingConfig(**dict(training or {"epochs": 100})),
                 ntk=NtkConfig(points=points, outputs=outputs),
                 seed=seed,
-                data_hash="ab" * 32,
+                data_hash=data_hash,
             ),
             "network": {"width": 512, "depth": 2},
             "parameters": {"mlp": 265_731, "encoding": 1000 * len(encoding)},

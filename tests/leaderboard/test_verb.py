@@ -101,3 +101,25 @@ def test_foreign_text_of_records_is_text_everywhere(results: Results) -> None:
     assert "<img src" not in text
     assert "<!--" not in text
     assert "hacked" in text
+
+
+def test_several_folders_become_one_page_with_a_link_to_the_page_of_each(
+    results: Results, tmp_path: Path
+) -> None:
+    results.add("a", pictures=False)
+    other = Results(tmp_path / "other")
+    other.add("b", pictures=False)
+    out = tmp_path / "site" / "README.md"
+    folders = [str(results.directory), str(other.directory)]
+    told = run(*folders, "-o", str(out), "--no-html")
+    assert f"wrote {out}" in told
+    text = out.read_text(encoding="utf-8")
+    for folder, encoding in zip(folders, ("a", "b"), strict=True):
+        name = Path(folder).name
+        assert f"](README/{name}.md)" in text
+        assert (tmp_path / "site" / "README" / f"{name}.md").is_file()
+        assert f"| `{encoding}`" in text
+    with pytest.raises(UsageError, match="give one with -o"):
+        leaderboard([Path(folder) for folder in folders])
+    with pytest.raises(UsageError, match="one name"):
+        leaderboard([results.directory, results.directory], out)

@@ -116,3 +116,16 @@ def test_encodings_that_were_trained_longer_are_told(results: Results) -> None:
     assert told not in caveats(board_of(results), None)
     add(results, "c", 20.0, steps=3)
     assert told in caveats(board_of(results), None)
+
+
+def test_entries_with_other_targets_are_not_compared(results: Results) -> None:
+    """Their means are over other targets: "-50 dB better" would be no verdict."""
+    for place, name in enumerate(("chelsea", "coffee", "rocket")):
+        task = f"image:image={name}"
+        results.add("a", psnr=40.0 + place, task=task, data_hash=name, **QUICK)
+        results.add("b", psnr=30.0 + place / 2, task=task, data_hash=name, **QUICK)
+    results.add("c", psnr=90.0, task="image:image=rocket", data_hash="rocket", **QUICK)
+    (category,) = boards(results.store.records()).categories
+    text = verdict_on(category)
+    assert text.startswith("**`a` leads**: 10.50 dB (95 % interval")
+    assert text.endswith("Not compared: 1 entry with fewer finished targets.")

@@ -511,3 +511,18 @@ def test_equal_records_with_other_curves_are_not_identical(folders, tmp_path):
     done = merge([a, b], tmp_path / "out")
     assert done.identical == 0
     assert [(d.record.key, d.source) for d in done.dropped] == [(key, b)]
+
+
+def test_records_without_pictures_and_arrays_are_readable_and_lose_to_full_ones(folders, tmp_path):
+    a, _ = folders
+    merge([a], tmp_path / "small", without=["pictures", "arrays"])
+    small = Store(tmp_path / "small")
+    assert [s.record for s in small.records()] == [s.record for s in Store(a).records()]
+    assert all(not s.files for s in small.records())
+    assert merge([tmp_path / "small"], tmp_path / "copy").taken == {tmp_path / "small": 2}
+    again = merge([tmp_path / "small", a], tmp_path / "again")
+    assert again.taken == {tmp_path / "small": 0, a: 2}
+    assert again.identical == 2
+    assert all(s.files for s in Store(tmp_path / "again").records())
+    with pytest.raises(UsageError, match="choose a new folder"):
+        merge([a], a, without=["arrays"])

@@ -27,6 +27,8 @@ class Lead:
     gap: Interval | None  # the best less ``below``, on the units that both finished
     p: float  # of that difference, after Holm's correction; NaN where it was not tested
     tested: bool  # whether anything was tested against the best
+    incomplete: int = 0
+    """Entries that finished on fewer targets than the best, whose means say nothing beside its."""
 
 
 def smallest_gap(metric: MetricInfo) -> float:
@@ -43,6 +45,9 @@ def lead(task: TaskBoard) -> Lead | None:
     if not ranked:
         return None
     best, *others = ranked
+    units = {row["entry"]: row["units"] for row in task.rows}
+    complete = [e for e in others if not task.targets or units[e] == units[best]]
+    incomplete, others = len(others) - len(complete), complete
     tests = _against(task, best)
     equal = [entry for entry in others if entry in tests and not tests[entry][1]]
     below = next((entry for entry in others if entry not in equal), None)
@@ -52,7 +57,7 @@ def lead(task: TaskBoard) -> Lead | None:
         with np.errstate(invalid="ignore"):
             (gap,) = intervals(values[:1] - values[1:])
     p, _ = tests.get(below or "", (math.nan, False))
-    return Lead(best, equal, below, gap, p, bool(tests))
+    return Lead(best, equal, below, gap, p, bool(tests), incomplete)
 
 
 def _against(task: TaskBoard, best: str) -> dict[str, tuple[float, bool]]:

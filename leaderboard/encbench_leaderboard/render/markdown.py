@@ -46,6 +46,7 @@ def write_markdown(
     *,
     pictures: bool = True,
     all_pictures: bool = False,
+    small_pictures: bool = False,
     formats: Sequence[str] = (),
 ) -> Path:
     """Write a page; into a folder of its name without the suffix its pictures, and a page for each
@@ -56,7 +57,9 @@ def write_markdown(
         out: the Markdown file, which is returned.
         pictures: draw pictures and link to them.
         all_pictures: those of every section, also where there are many.
-        formats: "svg" or "pdf", of pictures that are drawn beside the PNG that the page shows.
+        small_pictures: a tenth of the bytes, for a repository: WebP in place of PNG, and none of
+            the targets of a category.
+        formats: "svg" or "pdf", of pictures that are drawn beside those that the page shows.
 
     Raises:
         StoreError: it cannot be written.
@@ -71,13 +74,42 @@ def write_markdown(
         folder = out.with_suffix("")
         folder.mkdir(exist_ok=True)
         if pictures:
-            wanted = tuple(dict.fromkeys(("png", *formats)))
-            links = draw(page, folder, formats=wanted, every=all_pictures)
+            wanted = tuple(dict.fromkeys(("webp" if small_pictures else "png", *formats)))
+            links = draw(page, folder, formats=wanted, every=all_pictures, small=small_pictures)
             sections = sum(isinstance(block, Section) for block in page.blocks)
-            left_out = sections - len(chosen(page, every=all_pictures))
+            left_out = 0 if small_pictures else sections - len(chosen(page, every=all_pictures))
         texts = markdown(page, links, folder.name, out.name, left_out)
         for name, text in texts.items():
             replace_text(folder / name if name else out, text)
+    return out
+
+
+def write_index(pages: Mapping[Path, Page], out: Path) -> Path:
+    """Write one page of several: of each its title, its verdict, and of each category, and of each
+    task that is in none, the protocol and the standings, with a link.
+
+    Args:
+        pages: by the Markdown file that ``write_markdown`` wrote, below the folder of ``out``.
+        out: the Markdown file, which is returned.
+
+    Raises:
+        StoreError: it cannot be written.
+    """
+    parts = ["# Leaderboard"]
+    for file, page in pages.items():
+        parts.append(f"## {plain(page.title.removeprefix('Leaderboard: '))}")
+        sections = [block for block in page.blocks if isinstance(block, Section)]
+        inside = {name for section in sections for name in section.targets}
+        for block in page.blocks:
+            if isinstance(block, Text) and block.kind == "verdict":
+                parts.append(block.markdown)
+            elif isinstance(block, Section) and block.name not in inside:
+                kept = [b for b in block.blocks if isinstance(b, Text | Table)]
+                parts += [code(block.title), *_parts(kept, {}, block)]
+        link = quote(file.relative_to(out.parent).as_posix())
+        parts.append(f"[Pictures, spectra, and each task]({link})")
+    with writing(out):
+        replace_text(out, _joined(parts))
     return out
 
 

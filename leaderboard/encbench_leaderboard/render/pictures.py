@@ -25,24 +25,31 @@ EVERY = 8
 """Tasks and categories up to which all are drawn; a picture takes half a second."""
 FEW = 2
 """Tasks and categories that are drawn where there are more."""
-FORMATS = ("png", "svg", "pdf")
+FORMATS = ("png", "svg", "pdf", "webp")
 KINDS = ("sheet", "lines", "spectra", "curves", "cost", "profile", "rates")
 MOST = 8
 """Processes that draw, of some 100 MB each."""
 
 
-def chosen(page: Page, *, every: bool = False) -> list[Section]:
+def chosen(page: Page, *, every: bool = False, small: bool = False) -> list[Section]:
     """The tasks and categories to draw: all where they are few, or else the first. Categories come
     first, for they speak for their tasks, then tasks that are in none, then the first target of
-    each category, the second and so on."""
+    each category, the second and so on. ``small`` leaves out all targets of categories."""
     sections = [block for block in page.blocks if isinstance(block, Section)]
     inside = {name for section in sections for name in section.targets}
     found = sorted(sections, key=lambda section: (not section.targets, section.name in inside))
+    if small:
+        return [section for section in found if section.name not in inside]
     return found if every or len(found) <= EVERY else found[:FEW]
 
 
 def draw(
-    page: Page, folder: Path, *, formats: Sequence[str] = ("png",), every: bool = False
+    page: Page,
+    folder: Path,
+    *,
+    formats: Sequence[str] = ("png",),
+    every: bool = False,
+    small: bool = False,
 ) -> Mapping[tuple[str, str], str]:
     """Draw what is chosen into a folder, and remove pictures of an earlier page. A PNG that shows
     already what it would show is left as it is.
@@ -60,7 +67,7 @@ def draw(
     folder.mkdir(exist_ok=True)
     looks = colours(page.entries)
     jobs: dict[tuple[str, str], _Job] = {}
-    for section in chosen(page, every=every):
+    for section in chosen(page, every=every, small=small):
         for block in walk([*section.blocks, *section.more]):
             if isinstance(block, Figure) and block.panels:
                 # the data alone, which another process can be sent

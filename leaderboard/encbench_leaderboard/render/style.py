@@ -42,6 +42,7 @@ FILES: dict[str, dict[str, Any]] = {
     ".png": {"metadata": {"Software": None}, "pil_kwargs": {"compress_level": 3}},
     ".svg": {"metadata": {"Date": None}},
     ".pdf": {"metadata": {"CreationDate": None}},
+    ".webp": {"pil_kwargs": {"quality": 90}},
 }
 """Options of each format, without dates."""
 

@@ -31,6 +31,13 @@ def verdict_on(task: TaskBoard) -> str:
     found = lead(task)
     if found is None:
         return "**No verdict**: no encoding finished with a value that can be ranked."
+    if found.incomplete:
+        left = f"{plural(found.incomplete, 'entry', 'entries')} with fewer finished targets"
+        return f"{_verdict(task, found)} Not compared: {left}."
+    return _verdict(task, found)
+
+
+def _verdict(task: TaskBoard, found: Lead) -> str:
     if found.below is None and not found.equal:
         of = f"{plain(task.primary.title)} {_mean(task, found.best)}"
         return f"**No verdict**: {code(found.best)} stands alone, with {of}."
