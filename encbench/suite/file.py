@@ -24,7 +24,7 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 
 from encbench.errors import SuiteError, did_you_mean
-from encbench.plugins.registry import Registry
+from encbench.plugins.registry import Registry, default_registry
 from encbench.plugins.selector import format_selector, parse_selector
 from encbench.suite.config import (
     BudgetConfig,
@@ -196,13 +196,18 @@ def _written(sweeps: Mapping[str, list[Any]]) -> dict[str, Any]:
     return {key: {SWEEP: values} for key, values in sweeps.items()}
 
 
-def load_suite(source: str, registry: Registry) -> Suite:
+def load_suite(source: str, registry: Registry | None = None) -> Suite:
     """A suite from a TOML file, or a packaged one by its name.
+
+    Args:
+        source: the file or the name.
+        registry: plug-ins that may offer it; default: those of this environment.
 
     Raises:
         SuiteError: no such file or name, not TOML, or a key or value that does not fit.
     """
-    packaged = {offer.name: Path(offer.target) for offer in registry.offers("suite")}
+    offers = (registry or default_registry()).offers("suite")
+    packaged = {offer.name: Path(offer.target) for offer in offers}
     path = packaged.get(source, Path(source))
     try:
         # Windows' editors begin with a byte order mark
@@ -275,8 +280,8 @@ def override(
     suite: Suite,
     changes: dict[str, dict[str, Any]],
     *,
-    encodings: list[str] | None = None,
-    tasks: list[str] | None = None,
+    encodings: list[Any] | None = None,
+    tasks: list[Any] | None = None,
     seeds: list[int] | None = None,
     parameters: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Suite:
@@ -285,8 +290,8 @@ def override(
     Args:
         suite: what to change.
         changes: by section, settings.
-        encodings: instead of the suite's own.
-        tasks: instead of the suite's own.
+        encodings: instead of the suite's own; each as in a suite file.
+        tasks: instead of the suite's own; each as in a suite file.
         seeds: instead of the suite's own.
         parameters: by name of an encoding or task, parameters of each entry of that name.
 

@@ -1,0 +1,253 @@
+"""encbench from Python and notebooks: run encodings on tasks, and look at what came out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import pandas as pd
+from rich.console import Console
+
+from encbench.cli.progress import RunProgress
+from encbench.cli.record_arguments import all_records
+from encbench.errors import StoreError, UsageError
+from encbench.plugins.registry import Registry, default_registry
+from encbench.results.records import StoredRecord
+from encbench.results.tabular import (
+    CURVE_COLUMNS,
+    SPECTRUM_COLUMNS,
+    Chunk,
+    ExportColumn,
+    cell_columns,
+    cell_row,
+    curve_chunks,
+    spectrum_chunks,
+)
+from encbench.run.runner import run_suite
+from encbench.suite.config import TrainingConfig
+from encbench.suite.file import Suite, SuiteEntry, load_suite, override
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Entry = str | Mapping[str, Any] | SuiteEntry
+
+
+class Results:
+    """The records of a results folder as tables; a notebook shows the table of its cells.
+
+    Attributes:
+        directory: the results folder.
+        records: a record a cell, in the order in which they were asked for or, of a loaded
+            folder, of their keys.
+    """
+
+    def __init__(self, directory: Path, records: Sequence[StoredRecord]) -> None:
+        self.directory = directory
+        self.records = list(records)
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __iter__(self) -> Iterator[StoredRecord]:
+        return iter(self.records)
+
+    def frame(self) -> pd.DataFrame:
+        """A row a cell, whatever its status: the columns that ``encbench export`` writes, such as
+        "encoding.label", "metric.psnr" [dB], "duration.training_s" [s]; docs/results.md has all.
+        """
+        rows = [cell_row(stored.record) for stored in self.records]
+        columns = cell_columns(rows)
+        return _frame(columns, [[[row.get(c.name) for row in rows] for c in columns]])
+
+    def spectra(self) -> pd.DataFrame:
+        """A row an eigenvalue: key, task, encoding, seed, when ("start", "middle", "end"), step,
+        part ("kernel", or "mlp" for the MLP's part), index (from 1, the largest), eigenvalue,
+        floor. Eigenvalues below their floor are rounding noise.
+
+        Raises:
+            StoreError: a record's arrays are damaged.
+        """
+        return _frame(SPECTRUM_COLUMNS, self._chunks(spectrum_chunks))
+
+    def curves(self) -> pd.DataFrame:
+        """A row a point of a curve: key, task, encoding, seed, curve ("loss", or the name of the
+        metric followed during training), step, value.
+
+        Raises:
+            StoreError: a record's arrays are damaged.
+        """
+        return _frame(CURVE_COLUMNS, self._chunks(curve_chunks))
+
+    def plot_spectra(
+        self,
+        when: Literal["start", "middle", "end"] = "end",
+        *,
+        task: str | None = None,
+        ax: Axes | None = None,
+    ) -> Axes:
+        """Draw the eigenvalues of the kernel, largest first, on a log axis: a line a cell, a
+        colour an encoding. Eigenvalues below their floor are left out.
+
+        Args:
+            when: in training.
+            task: the label of the task to draw; needed where there are several.
+            ax: where to draw; default: new axes.
+
+        Raises:
+            UsageError: no such task or time, or several tasks and none named.
+            StoreError: no record has a spectrum of it.
+        """
+        import matplotlib.pyplot as plt  # a second
+
+        if when not in ("start", "middle", "end"):
+            raise UsageError(f"when is {when!r}; expected 'start', 'middle' or 'end'")
+        tasks = list(dict.fromkeys(stored.record.task_label for stored in self.records))
+        task = tasks[0] if task is None and len(tasks) == 1 else task
+        if task not in tasks:
+            raise UsageError(f"task is {task!r}; expected one of {', '.join(tasks) or 'none'}")
+        of = self.spectra()
+        of = of[(of["when"] == when) & (of["part"] == "kernel") & (of["task"] == task)]
+        if of.empty:
+            raise StoreError(
+                f"no record of {self.directory} has a spectrum at the {when}; run with ntk points"
+            )
+        if ax is None:
+            _, ax = plt.subplots(layout="constrained")
+        drawn = of[of["eigenvalue"] > of["floor"]]
+        encodings = drawn.groupby("encoding", sort=False)
+        for (encoding, lines), colour in zip(
+            encodings, plt.get_cmap("viridis")(np.linspace(0, 0.9, len(encodings))), strict=True
+        ):
+            for place, (_, line) in enumerate(lines.groupby("key", sort=False)):
+                label = None if place else encoding
+                ax.plot(line["index"], line["eigenvalue"], color=colour, label=label)
+        ax.set(yscale="log", xlabel="index", ylabel="eigenvalue", title=f"{task}, {when}")
+        ax.legend()
+        return ax
+
+    def _chunks(self, of: Callable[[StoredRecord], Iterator[Chunk]]) -> Iterator[Chunk]:
+        for stored in self.records:
+            # a copy: a record keeps its arrays once they are read
+            yield from of(StoredRecord(stored.record, stored.path, stored.files))
+
+    def _table(self) -> pd.DataFrame:
+        """What a reader wants to see first."""
+        rows = []
+        for stored in self.records:
+            record = stored.record
+            row: dict[str, Any] = {
+                "task": record.task_label,
+                "encoding": record.encoding_label,
+                "seed": record.cell.seed,
+                "status": record.status,
+            }
+            for name, metric in record.metrics.items():
+                row[f"{name} [{metric.unit}]" if metric.unit else name] = metric.value
+            row["parameters"] = sum(record.parameters.values())
+            row["training [s]"] = record.durations.get("training")
+            rows.append(row)
+        return pd.DataFrame(rows)
+
+    def __repr__(self) -> str:
+        return f"{len(self)} cells of {self.directory}\n{self._table().to_string(index=False)}"
+
+    def _repr_html_(self) -> str:
+        return str(self._table().to_html(index=False, float_format="{:.4g}".format))
+
+
+def run(
+    encodings: Sequence[Entry] | None = None,
+    tasks: Sequence[Entry] | None = None,
+    *,
+    suite: str | Suite | None = None,
+    seeds: Iterable[int] | None = None,
+    out: Path | str | None = None,
+    network: Mapping[str, Any] | None = None,
+    training: Mapping[str, Any] | None = None,
+    ntk: Mapping[str, Any] | None = None,
+    budget: Mapping[str, Any] | None = None,
+    progress: bool = True,
+    registry: Registry | None = None,
+    **options: Any,
+) -> Results:
+    """Train a network on each pair of an encoding and a task, and measure it: what ``encbench run``
+    does. Cells that have a record in ``out`` are not run again.
+
+    Args:
+        encodings: such as "mpe" or "ffe:levels=8"; default: the suite's.
+        tasks: such as "image:image=photo.jpg,side=96"; default: the suite's.
+        suite: a packaged suite's name, a TOML file, or a ``Suite``: what is not given here.
+            Default: "quick", without its training settings where tasks are given.
+        seeds: default: the suite's.
+        out: results folder; default: results/NAME of the suite, or results/custom.
+        network: settings such as {"width": 128}, as in a suite file.
+        training: settings such as {"steps": 500, "optimizer": "adam"}.
+        ntk: settings such as {"points": 512}; 0 for no spectra.
+        budget: settings such as {"parameters": "300k"}.
+        progress: whether to show bars.
+        registry: plug-ins to use; default: those of this environment.
+        options: of ``run_suite``: jobs, threads, device, limits, save_weights, report, …
+
+    Raises:
+        UsageError: a name, parameter or setting is wrong, or a script that calls this has no
+            ``if __name__ == "__main__":``; nothing has been run.
+        StoreError: the folder cannot be written, or is in use.
+    """
+    registry = registry or default_registry()
+    chosen = suite if isinstance(suite, Suite) else load_suite(suite or "quick", registry)
+    if suite is None and (encodings is not None or tasks is not None):
+        chosen = chosen.model_copy(update={"name": "custom", "description": ""})
+    if suite is None and tasks is not None:
+        # quick's training settings suit its own tasks; others have their own
+        chosen = chosen.model_copy(update={"training": TrainingConfig()})
+    seeds = None if seeds is None else list(seeds)
+    if seeds == []:
+        raise UsageError("seeds is empty; expected whole numbers, such as [0, 1, 2]")
+    given = {"network": network, "training": training, "ntk": ntk, "budget": budget}
+    chosen = override(
+        chosen,
+        {section: dict(values or {}) for section, values in given.items()},
+        encodings=_entries(encodings, "encodings"),
+        tasks=_entries(tasks, "tasks"),
+        seeds=seeds,
+    )
+    directory = Path("results") / chosen.name if out is None else Path(out)
+    if not progress:
+        done = run_suite(chosen, directory, registry=registry, **options)
+        return Results(directory, done.records)
+    with RunProgress(Console(stderr=True)) as bars:
+        done = run_suite(chosen, directory, registry=registry, watcher=bars, **options)
+    return Results(directory, done.records)
+
+
+def load(directory: Path | str) -> Results:
+    """The records of a results folder.
+
+    Raises:
+        StoreError: there is no such folder, or no record in it.
+    """
+    return Results(Path(directory), all_records(Path(directory)))
+
+
+def _entries(given: Sequence[Entry] | None, what: str) -> list[Any] | None:
+    if given is None:
+        return None
+    if isinstance(given, str) or not given:
+        raise UsageError(f"{what} is {given!r}; expected a list of names, such as ['mpe']")
+    return [
+        entry.model_dump(exclude_unset=True) if isinstance(entry, SuiteEntry) else entry
+        for entry in given
+    ]
+
+
+def _frame(columns: Sequence[ExportColumn], chunks: Iterable[Chunk]) -> pd.DataFrame:
+    parts = [
+        pd.DataFrame({c.name: values for c, values in zip(columns, chunk, strict=True)})
+        for chunk in chunks
+    ]
+    if not parts:
+        return pd.DataFrame({column.name: [] for column in columns})
+    return pd.concat(parts, ignore_index=True)
