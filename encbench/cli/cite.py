@@ -10,9 +10,10 @@ from typing import Annotated, Any
 import typer
 
 from encbench.cli.record_arguments import all_records
-from encbench.errors import EncbenchError, PluginError
+from encbench.errors import EncbenchError, PluginError, StoreError
 from encbench.plugins.registry import Offer, Registry, default_registry
 
+CITED = ("encoding", "task", "metric")
 ENCBENCH = """\
 @software{{encbench,
   title = {{encbench: a benchmark suite for input encodings of coordinate networks}},
@@ -63,10 +64,12 @@ _SPECIAL = str.maketrans(
 
 
 def cite(
-    directory: Annotated[
-        Path | None,
+    what: Annotated[
+        list[str] | None,
         typer.Argument(
-            metavar="DIR", help="Results folder; everything that is installed unless given."
+            metavar="[DIR|NAME]…",
+            help="Results folder, or encodings, tasks and metrics; everything that is installed "
+            "unless given.",
         ),
     ] = None,
 ) -> None:
@@ -78,17 +81,33 @@ def cite(
     \b
     Examples:
       encbench cite results/quick > references.bib
+      encbench cite mpe hashgrid
       encbench cite
     """
     registry = default_registry()
-    texts = [ENCBENCH.format(version=metadata.version("encbench")), MPE]
-    if directory is None:
-        offers = [o for kind in ("encoding", "task", "metric") for o in registry.offers(kind)]
+    texts: list[str] = []
+    offers: list[Offer] = []
+    missing: list[str] = []
+    folders = [Path(one) for one in what or () if Path(one).is_dir()]
+    if not what or folders:
+        texts += [ENCBENCH.format(version=metadata.version("encbench")), MPE]
+    if not what:
+        offers = [offer for kind in CITED for offer in registry.offers(kind)]
         texts += [NTK, MS_SSIM]
-        missing: list[str] = []
-    else:
-        methods, offers, missing = _used(directory, registry)
-        texts += methods
+    for folder in folders:
+        of_folder = _used(folder, registry)
+        for all_of, part in zip((texts, offers, missing), of_folder, strict=True):
+            all_of += part
+    for name in what or ():
+        if Path(name).is_dir():
+            continue
+        if "/" in name:
+            raise StoreError(
+                f"there is no results folder {name}; `encbench run -o {name}` makes one"
+            )
+        found = registry.find_any(CITED, name)
+        offers += found
+        missing += [f"{offer} names no source" for offer in found if not bibtex_of(offer)]
     for offer in offers:
         try:
             texts.append(bibtex_of(offer))

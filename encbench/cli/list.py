@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Iterable
 from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
 
 from encbench.cli.console import literal, output_console, plain_table, print_conflicts
@@ -90,24 +92,55 @@ def _describe(offer: Offer, console: Console) -> None:
         f"[bold]{offer.name}[/]  {offer.kind} of {offer.distribution} {offer.plugin.version}"
     )
     if offer.kind == "suite":
-        console.print(f"  {offer.summary()}\n  {offer.target}\n", highlight=False, markup=False)
-        return
-    _describe_class(offer.load(), console)
+        _describe_suite(offer, console)
+    else:
+        _describe_class(offer.load(), console)
+
+
+def _describe_suite(offer: Offer, console: Console) -> None:
+    from encbench.suite.file import SECTIONS, load_suite  # pydantic models: a tenth of a second
+
+    suite = load_suite(offer.target)
+    asked = suite.as_asked()
+    lines = {
+        "encodings": [entry.text for entry in suite.encodings],
+        "tasks": [entry.text for entry in suite.tasks],
+        "seeds": [str(seed) for seed in suite.seeds],
+        **{name: [f"{k} = {v}" for k, v in asked.get(name, {}).items()] for name in SECTIONS},
+        "file": [str(offer.target)],
+    }
+    table = Table(box=None, show_header=False, padding=(0, 1, 0, 2))
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, values in lines.items():
+        if values:
+            table.add_row(f"{name}:", literal("\n".join(values)))
+    console.print(f"  {offer.summary()}", highlight=False, markup=False)
+    console.print(table)
+    console.print()
 
 
 def _describe_class(cls: type, console: Console) -> None:
-    for line in (inspect.getdoc(cls) or "").splitlines():
-        console.print(f"  {line}".rstrip(), markup=False, highlight=False)
-    console.print()
+    for paragraph in (inspect.getdoc(cls) or "").split("\n\n"):
+        # what they say of parameters stands in the table
+        if not paragraph.startswith(("Args:", "Raises:")):
+            # lines that begin further in are formulas or lists
+            text = re.sub(r"\n(?! )", " ", paragraph)
+            console.print(Padding(literal(text), (0, 0, 1, 2)))
+    named = Table(box=None, show_header=False, padding=(0, 1, 0, 2))
     for title in ("equation", "source"):
         if text := getattr(cls, title, ""):
-            console.print(f"  {title + ':':<11}{text}", markup=False, highlight=False)
+            named.add_row(f"{title}:", literal(text))
+    if named.rows:
+        console.print(named)
+        console.print()
     parameters = parameters_of(cls)
     if not parameters:
         console.print("  no parameters\n")
         return
     searched = any(parameter.search for parameter in parameters)
     table = plain_table("parameter", "type", "default", *["tuned in"] * searched, "")
+    table.columns[0].no_wrap = True
     for parameter in parameters:
         default = "(required)" if parameter.required else repr(parameter.default)
         where = [str(parameter.search or "")] * searched
