@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import signal
 import time
-from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -15,20 +14,20 @@ from rich.console import Console
 
 import encbench
 from encbench.cli.console import print_line
+from encbench.cli.planned import print_estimate, print_plan
 from encbench.cli.progress import RunProgress
 from encbench.cli.settings import DEFAULT_SUITE, parse_setting
 from encbench.errors import UsageError
 from encbench.plugins.registry import default_registry
 from encbench.plugins.selector import parse_value, parse_values
 from encbench.run.limits import Limits, parse_memory, parse_seconds
-from encbench.suite.config import CellConfig, TrainingConfig, cell_key, cell_names
+from encbench.suite.config import TrainingConfig
 from encbench.suite.file import load_suite, override
 from encbench.suite.sweep import SWEEP
 
 if TYPE_CHECKING:
     # imports torch, which `encbench run --help` does without
     from encbench.run.interface import Executor
-    from encbench.run.runner import Rerun
 
 
 def run(
@@ -164,7 +163,17 @@ def run(
         ),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", "-n", help="Only list the cells that would run.")
+        bool,
+        typer.Option(
+            "--dry-run", "-n", help="Only list the cells that would run, and their settings."
+        ),
+    ] = False,
+    time_needed: Annotated[
+        bool,
+        typer.Option(
+            "--estimate",
+            help="With -n: run some cells for a few steps, and say how long all will take.",
+        ),
     ] = False,
 ) -> None:
     """Train and measure each encoding on each task.
@@ -186,7 +195,7 @@ def run(
       encbench run -t image:image=photos/,side=128 --seed 0 --seed 1 --epochs 50
       encbench run --lr 2.5 --parameterization standard --optimizer adam
       encbench run --sweep training.lr_factor=0.5,1,2 --sweep hashgrid.levels=4,8
-      encbench run -e mpe -e hashgrid -e ffe --budget parameters=300k -n
+      encbench run -e mpe -e hashgrid -e ffe --budget parameters=300k -n --estimate
       encbench run --rerun all
       encbench run -j 4 --timeout 30m --memory 8GB --on-failure stop
       encbench run my-suite.toml --scheduler tcp://10.0.0.5:8786 --device cuda
@@ -242,11 +251,16 @@ def run(
     part = None if shard is None else _shard(shard)
     console = Console(stderr=True)
     if dry_run:
-        from encbench.run.runner import share_of  # torch
+        from encbench.run.runner import left_to_run, share_of  # torch
 
         cells = share_of(encbench.plan(chosen, registry), part)
-        _print_plan(cells, output, rerun, keep_versions, save_weights, console)
+        left = left_to_run(cells, output, rerun, keep_versions, save_weights)
+        print_plan(cells, left, output, registry, console)
+        if time_needed and left:
+            print_estimate(left, registry, device, threads, console)
         return
+    if time_needed:
+        raise UsageError("--estimate goes with -n: a run says by itself how long it still takes")
     if jobs is not None and (scheduler or cluster):
         raise UsageError(
             "-j counts processes of this machine; on a cluster its workers' threads count: "
@@ -303,26 +317,6 @@ def _cluster(
     from encbench.run.executors.dask import connect  # an optional extra
 
     return connect(scheduler, cluster, workers=workers or 1, **how)
-
-
-def _print_plan(
-    cells: Sequence[CellConfig],
-    output: Path,
-    rerun: Rerun,
-    keep_versions: bool,
-    save_weights: bool,
-    console: Console,
-) -> None:
-    from encbench.run.runner import left_to_run  # torch
-
-    left = left_to_run(cells, output, rerun, keep_versions, save_weights)
-    names = cell_names(cells)
-    for cell in left:
-        unread = " (its data cannot be read)" if cell.data_hash is None else ""
-        typer.echo(f"{names[cell_key(cell)]}{unread}")
-    if len(left) < len(cells):
-        recorded = f"{len(cells) - len(left)} of {len(cells)} cells"
-        print_line(console, f"{recorded} have a record already in {output}")
 
 
 def _shard(text: str) -> tuple[int, int]:

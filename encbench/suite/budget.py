@@ -84,7 +84,7 @@ def sized(
     assert network.width is not None, "planning fills in the width"
 
     def sizing(parameters: dict[str, Any], width: int, chosen: dict[str, Any]) -> Sizing:
-        count = _count(encoding, parameters, network, ends, width)
+        count = parameter_count(encoding, parameters, network, ends, width)
         return Sizing(count, parameters, width, chosen)
 
     def by(name: str, start: Sizing, target: int = budget) -> list[Sizing]:
@@ -195,13 +195,14 @@ def _built_value(
     return list(value) if whole and value is not None else None
 
 
-def _count(
+def parameter_count(
     encoding: type[Encoding],
     parameters: Mapping[str, Any],
     network: NetworkConfig,
     ends: tuple[int, int],
     width: int,
 ) -> int:
+    """Trained parameters of a network, which is not allocated; ``ends`` are in_dim and out_dim."""
     with torch.device("meta"):
         model = CoordinateMLP(
             encoding(ends[0], **parameters),

@@ -1,0 +1,102 @@
+"""What ``encbench run -n`` prints: the cells, their settings and size, and how long they take."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import typer
+from rich.console import Console
+
+from encbench.cli.console import print_line
+from encbench.plugins.registry import Registry
+from encbench.suite.config import CellConfig, cell_key, cell_names
+
+
+def print_plan(
+    cells: Sequence[CellConfig],
+    left: Sequence[CellConfig],
+    output: Path,
+    registry: Registry,
+    console: Console,
+) -> None:
+    """The cells on standard output; beside it their settings and numbers of parameters."""
+    from encbench.run.estimate import parameters_of_cell  # torch
+
+    names = cell_names(cells)
+    for cell in left:
+        unread = " (its data cannot be read)" if cell.data_hash is None else ""
+        typer.echo(f"{names[cell_key(cell)]}{unread}")
+    if len(left) < len(cells):
+        recorded = f"{len(cells) - len(left)} of {len(cells)} cells"
+        print_line(console, f"{recorded} have a record already in {output}")
+    settings: dict[str, list[str]] = {}
+    counts: dict[tuple[str, str], int | None] = {}
+    for cell in left:
+        task, encoding = (ref.label or ref.name for ref in (cell.task, cell.encoding))
+        settings.setdefault(_settings(cell), []).append(task)
+        if (encoding, task) not in counts:
+            counts[encoding, task] = parameters_of_cell(cell, registry)
+    for text, tasks in settings.items():
+        of = ", ".join(dict.fromkeys(tasks)) if len(settings) > 1 else ""
+        print_line(console, f"{of}{': ' if of else ''}{text}")
+    found: dict[str, list[int]] = {}
+    for (encoding, _), count in counts.items():
+        found.setdefault(encoding, []).extend([] if count is None else [count])
+    for encoding, numbers in found.items():
+        low, high = min(numbers, default=0), max(numbers, default=0)
+        text = f"{low:,}" if low == high else f"{low:,} to {high:,}"
+        print_line(console, f"{encoding}: {text if high else 'unknown number of'} parameters")
+
+
+def _settings(cell: CellConfig) -> str:
+    training, network = cell.training, cell.network
+    automatic = f"{training.lr_factor:g} × "
+    automatic += "lr_crit" if training.optimizer.startswith("sgd") else "the usual rate"
+    length = f"{training.epochs} epochs" if training.steps is None else f"{training.steps:,} steps"
+    points = "no spectra" if not cell.ntk.points else f"spectra of {cell.ntk.points} points"
+    return (
+        f"{training.optimizer}, {training.schedule} learning rate, "
+        f"{automatic if training.lr == 'auto' else training.lr}; {length} of {training.batch_size} "
+        f"points; hidden layers {network.depth} × {network.width}, {network.parameterization} "
+        f"parameterization; {points}"
+    )
+
+
+def print_estimate(
+    left: Sequence[CellConfig],
+    registry: Registry,
+    device: str,
+    threads: int,
+    console: Console,
+) -> None:
+    """Rehearse some cells, and print how long all of them will take."""
+    import torch
+
+    from encbench.device import resolve_device
+    from encbench.run.estimate import STEPS, estimate
+
+    torch.set_num_threads(threads)
+    with console.status("rehearsing") as status:
+        found = estimate(
+            left,
+            registry,
+            device=resolve_device(device),
+            threads=threads,
+            watch=lambda done, total: status.update(f"rehearsing cell {done + 1} of {total}"),
+        )
+    for problem in found.problems:
+        print_line(console, problem, "yellow")
+    if math.isfinite(found.seconds):
+        print_line(
+            console,
+            f"about {_duration(found.seconds)} for {len(left)} cells one after another, by "
+            f"{STEPS} steps of {found.rehearsed} of them",
+        )
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
