@@ -27,7 +27,8 @@ class Search:
         choices: the values themselves, instead of a range.
 
     Raises:
-        ValueError: the range is empty, reversed, not finite, or logarithmic from 0 or below.
+        ValueError: the range is empty, reversed, not finite, or logarithmic from 0 or below; there
+            are fewer than two choices, or two that are equal.
     """
 
     low: float | None = None
@@ -42,6 +43,8 @@ class Search:
                 raise ValueError(f"{self}: give either choices or a range")
             if len(self.choices) < 2:
                 raise ValueError(f"{self}: at least two choices are needed to search")
+            if any(choice in self.choices[:place] for place, choice in enumerate(self.choices)):
+                raise ValueError(f"{self}: a choice is given more than once")
             return
         if low is None or high is None:
             raise ValueError("Search needs low and high, or choices")

@@ -212,6 +212,14 @@ def space_of(
             space.append(dimension)
     ours = {"encoding_lr_factor": ENCODING_RATES} if _learns(cls, dimensions, default) else {}
     ours |= _rates(default, cls, optimizer, asked) | _batches(default, points)
+    batch = asked.get(("training", "batch_size"))
+    if batch is not None and batch.search is not None and points is not None:
+        largest = max(end for end in batch.search.ends if isinstance(end, int | float))
+        if largest > points:
+            raise UsageError(
+                f"--space {batch.name}: a batch of {largest:g} points is more than there are, "
+                f"{points}; give smaller ones"
+            )
     if budgeted and cls.size_parameters:
         ours["width"] = WIDTHS
     for section, keys in SEARCHABLE.items():

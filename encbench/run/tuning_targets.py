@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from encbench.errors import DataError, PluginError, UsageError, did_you_mean
 from encbench.plugins.registry import Registry
+from encbench.run.cell import run_cell
 from encbench.run.parts import build_task
 from encbench.suite.config import CellConfig
 from encbench.suite.file import Suite, SuiteEntry
@@ -107,13 +108,33 @@ def check_targets(trials: Sequence[CellConfig], finals: Sequence[CellConfig]) ->
     ]
 
 
+def _check_measured(name: str, cells: Sequence[CellConfig], registry: Registry) -> None:
+    """Train a cell of each task for a step, which is known to be measured by that metric then."""
+    first = {cell.task.model_dump_json(): cell for cell in reversed(cells)}
+    for cell in first.values():
+        training = cell.training.model_copy(update={"steps": 1, "epochs": None})
+        ntk = cell.ntk.model_copy(update={"points": 0})
+        record = run_cell(
+            cell.model_copy(update={"training": training, "ntk": ntk}), registry
+        ).record
+        if record.status == "ok" and name not in record.metrics:
+            raise UsageError(
+                f"--metric {name}: {record.task_label} is not measured by it; it has "
+                f"{', '.join(record.metrics)}"
+            )
+
+
 def deciding_metric(
     name: str | None, cells: Sequence[CellConfig], registry: Registry
 ) -> tuple[str, str, Literal["higher", "lower"]]:
-    """Name, unit and direction of the metric that decides."""
+    """Name, unit and direction of the metric that decides, which every task has.
+
+    Raises:
+        UsageError: there is no such metric, or a task has not got it.
+    """
     offers = {offer.name: offer for offer in registry.offers("metric")}
+    curves = _curves(cells, registry)
     if name is None:
-        curves = _curves(cells, registry)
         if len(curves) > 1 or not curves <= offers.keys():
             raise UsageError(
                 f"say by which metric to choose, with --metric; the tasks follow "
@@ -124,6 +145,8 @@ def deciding_metric(
         raise UsageError(
             f"unknown metric {name!r}; {did_you_mean(name, offers)}There are: {', '.join(offers)}"
         )
+    if {name} != curves:
+        _check_measured(name, cells, registry)
     metric = offers[name].load()
     return name, metric.unit, metric.direction
 

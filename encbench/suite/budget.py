@@ -28,6 +28,10 @@ LARGEST = 1 << 24
 """Of a size that is tried."""
 
 
+LEAST_WIDTH = 8
+"""Of a network that is made smaller to come near a budget: below it hardly anything is learned."""
+
+
 @dataclass(frozen=True)
 class Sizing:
     """A choice of sizes and the number of parameters that it gives."""
@@ -102,9 +106,13 @@ def sized(
         return _around(at, target)
 
     def by_width(start: Sizing) -> list[Sizing]:
-        return _around(
+        found = _around(
             lambda size: sizing(start.parameters, size, start.chosen | {"width": size}), budget
         )
+        least = min(LEAST_WIDTH, network.width or LEAST_WIDTH)
+        return [one for one in found if one.width >= least] or [
+            sizing(start.parameters, least, start.chosen | {"width": least})
+        ]
 
     try:
         given = sizing(reference.parameters, network.width, {})

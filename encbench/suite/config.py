@@ -98,17 +98,30 @@ class NtkConfig(Settings):
     outputs: Literal["trace", "full"] = "trace"
 
 
+MOST_PARAMETERS = 1 << 30
+"""Of a budget: 4 GiB of weights, and as much again for gradients and each of Adam's averages."""
+
+
 class BudgetConfig(Settings):
     """What is held equal between encodings, by choosing their sizes."""
 
-    parameters: Annotated[int, Field(ge=1, description="of encoding and network")] | None = None
+    parameters: (
+        Annotated[int, Field(ge=1, le=MOST_PARAMETERS, description="of encoding and network")]
+        | None
+    ) = None
 
     @field_validator("parameters", mode="before")
     @classmethod
     def _thousands(cls, value: Any) -> Any:
-        """ "300k" and "1.5M" as numbers."""
+        """ "300k", "1.5M" and 3e5 as whole numbers."""
+        if isinstance(value, float) and value.is_integer():
+            return int(value)
         found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)([kM])", str(value))
-        return round(float(found[1]) * {"k": 1e3, "M": 1e6}[found[2]]) if found else value
+        if found:
+            return round(float(found[1]) * {"k": 1e3, "M": 1e6}[found[2]])
+        if isinstance(value, str):
+            raise ValueError("expected a whole number, or one like 300k or 1.5M")
+        return value
 
 
 class PluginRef(Settings):
