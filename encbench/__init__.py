@@ -24,6 +24,7 @@ from encbench.plugins.hookspecs import hookimpl
 
 if TYPE_CHECKING:
     from encbench import metrics, ntk, testing
+    from encbench.contracts.activation import Activation
     from encbench.contracts.encoding import Encoding, SparseBlock
     from encbench.contracts.metric import Metric, MetricValue
     from encbench.contracts.optimizer import Optimizer, Schedule
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from encbench.suite.plan import plan
 
 __all__ = [
+    "Activation",
     "AmbiguousNameError",
     "ClusterError",
     "CoordinateMLP",
@@ -77,6 +79,7 @@ __all__ = [
 ]
 
 _LAZY = {
+    "encbench.contracts.activation": ("Activation",),
     "encbench.contracts.encoding": ("Encoding", "SparseBlock"),
     "encbench.contracts.metric": ("Metric", "MetricValue"),
     "encbench.contracts.optimizer": ("Optimizer", "Schedule"),

@@ -13,7 +13,6 @@ from rich.padding import Padding
 from rich.table import Table
 
 from encbench.cli.console import literal, output_console, plain_table, print_conflicts
-from encbench.errors import UnknownNameError
 from encbench.plugins.parameters import parameters_of
 from encbench.plugins.registry import Offer, Registry, default_registry
 
@@ -21,6 +20,7 @@ KINDS = {
     "encoding": "Encodings",
     "task": "Tasks",
     "metric": "Metrics",
+    "activation": "Activations",
     "optimizer": "Optimizers",
     "schedule": "Schedules",
     "suite": "Suites",
@@ -51,21 +51,8 @@ def list_offers(
         if name in titles:
             _overview(titles[name], registry, console)
             continue
-        try:
-            for offer in registry.find_any(KINDS, name):
-                _describe(offer, console)
-        except UnknownNameError:
-            from encbench.network.activations import ACTIVATIONS  # imports torch
-
-            if name == "activations":
-                docs = {known: inspect.getdoc(cls) or "" for known, cls in ACTIVATIONS.items()}
-                rows = [(known, doc.partition("\n")[0], "") for known, doc in docs.items()]
-                _print_overview("Activations", rows, console)
-            elif name in ACTIVATIONS:
-                console.print(f"[bold]{name}[/]  activation of encbench")
-                _describe_class(ACTIVATIONS[name], console)
-            else:
-                raise
+        for offer in registry.find_any(KINDS, name):
+            _describe(offer, console)
 
 
 def _overview(kind: str, registry: Registry, console: Console) -> None:

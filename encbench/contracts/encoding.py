@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from encbench.errors import ParameterError
 
 if TYPE_CHECKING:
-    from encbench.network.activations import Activation
+    from encbench.contracts.activation import Activation
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,10 @@ from typing import Literal
 
 from torch import Tensor, nn
 
+from encbench.contracts.activation import Activation
 from encbench.contracts.encoding import Encoding
 from encbench.errors import ParameterError
-from encbench.network.activations import Activation, activation_of
+from encbench.network.activations import activation_of
 from encbench.network.linear import NTKLinear
 
 Parameterization = Literal["ntk", "standard"]

@@ -16,6 +16,7 @@ import pluggy
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from encbench.contracts.activation import Activation
     from encbench.contracts.encoding import Encoding
     from encbench.contracts.metric import Metric
     from encbench.contracts.optimizer import Optimizer, Schedule
@@ -41,6 +42,12 @@ def encbench_tasks() -> Mapping[str, type[Task] | str]:
 @hookspec
 def encbench_metrics() -> Mapping[str, type[Metric] | str]:
     """Metrics: name to a subclass of ``encbench.metrics.Metric``."""
+    raise AssertionError("a hook specification is never called")
+
+
+@hookspec
+def encbench_activations() -> Mapping[str, type[Activation] | str]:
+    """Activations of the network: name to a subclass of ``encbench.Activation``."""
     raise AssertionError("a hook specification is never called")
 
 

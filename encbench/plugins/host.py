@@ -29,6 +29,7 @@ OFFERS = {
     "encoding": "encbench_encodings",
     "task": "encbench_tasks",
     "metric": "encbench_metrics",
+    "activation": "encbench_activations",
     "optimizer": "encbench_optimizers",
     "schedule": "encbench_schedules",
     "suite": "encbench_suites",

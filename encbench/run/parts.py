@@ -20,6 +20,7 @@ from encbench.contracts.encoding import Encoding
 from encbench.contracts.optimizer import Optimizer, Schedule
 from encbench.contracts.task import Task
 from encbench.errors import DataError, EncbenchError, PluginError, bounded, error_line
+from encbench.network.activations import activation_of
 from encbench.network.mlp import IN_ENCODING, CoordinateMLP
 from encbench.plugins.registry import Offer, Registry
 from encbench.suite.config import CellConfig, PluginRef
@@ -88,6 +89,7 @@ def build_model(
         encoding: Encoding = call_plugin(
             offer, lambda cls: _with_dimensions(cls(task.in_dim, **reference.parameters))
         )
+        asked = encoding.activation if network.activation == "auto" else network.activation
         return CoordinateMLP(
             encoding,
             task.out_dim,
@@ -96,7 +98,7 @@ def build_model(
             network.parameterization,
             network.beta,
             network.first_layer_scale,
-            network.activation,
+            activation_of(asked or "relu", registry),
         )
 
 

@@ -21,6 +21,7 @@ from encbench.contracts.search import Search
 from encbench.errors import ParameterError, UsageError, did_you_mean
 from encbench.network.activations import activation_of
 from encbench.plugins.parameters import parameters_of
+from encbench.plugins.registry import default_registry
 from encbench.plugins.selector import parse_value
 from encbench.suite.config import CellConfig, NetworkConfig, PluginRef, TrainingConfig
 from encbench.suite.file import SuiteEntry, describe_error
@@ -257,7 +258,7 @@ def _rates(
         )
     network = default.network
     expected = network.activation if network.activation != "auto" else cls.activation
-    usual = usual_rate(optimizer, network, activation_of(expected or "relu"))
+    usual = usual_rate(optimizer, network, activation_of(expected or "relu", default_registry()))
     return {"lr": USUAL_RATES.times(usual)}
 
 

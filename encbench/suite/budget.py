@@ -218,6 +218,6 @@ def parameter_count(
             width,
             network.depth or 1,
             network.parameterization,
-            activation=network.activation,
+            activation="relu",  # it has no parameters
         )
     return sum(model.parameter_counts().values())

@@ -60,7 +60,7 @@ def plan(suite: Suite, registry: Registry) -> list[CellConfig]:
                 entries = (task_entry, encoding_entry)
                 expected = registry.find("encoding", encoding_entry.name).load().activation
                 for network_asked, training_asked, ntk, budget in settings:
-                    network = _network(network_asked, offer.load(), expected, entries)
+                    network = _network(network_asked, offer.load(), expected, entries, registry)
                     chosen = encoding
                     if budget.parameters is not None:
                         ends = ends or dimensions(offer.load(), task.parameters, str(task.label))
@@ -248,6 +248,7 @@ def _network(
     task: type[Task],
     expected: Any,
     entries: tuple[SuiteEntry, ...],
+    registry: Registry,
 ) -> NetworkConfig:
     """The network's settings complete; ``expected`` is the encoding's activation, None for any."""
     defaults = task.network
@@ -265,7 +266,7 @@ def _network(
         asked = task.network.activation
     if asked == "auto":
         return network
-    activation = activation_of(asked)
+    activation = activation_of(asked, registry)
     if network.parameterization == "ntk":
         activation.ntk_gains()
     # one spelling of it: "sine" and "sine:omega=30" are the same cell

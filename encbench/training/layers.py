@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from encbench.network.activations import Elementwise
+from encbench.contracts.activation import Elementwise
 from encbench.network.linear import NTKLinear
 from encbench.network.mlp import CoordinateMLP
 

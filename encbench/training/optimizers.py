@@ -10,9 +10,9 @@ import torch
 from pydantic import Field
 from torch import nn
 
+from encbench.contracts.activation import Activation
 from encbench.contracts.optimizer import Optimizer
 from encbench.errors import ParameterError, did_you_mean
-from encbench.network.activations import Activation
 from encbench.suite.config import NetworkConfig
 
 Beta = Annotated[float, Field(ge=0, lt=1, description="decay of a running mean")]

@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from encbench import Encoding
-from encbench.network.activations import Activation
+from encbench.contracts.activation import Activation
 
 Features = Annotated[int, Field(ge=1, description="m, units of the layer")]
 Omega0 = Annotated[float, Field(gt=0, description="ω0, frequency of this layer")]

@@ -73,7 +73,7 @@ class Composite(Encoding):
         texts = list(DEFAULT_PARTS if parts is None else parts)
         built = [_build(text, in_dim) for text in texts]
         wanted = [encoding.activation for encoding, _ in built]
-        expected = {activation_of(each) for each in wanted if each is not None}
+        expected = {activation_of(each, default_registry()) for each in wanted if each is not None}
         if len(expected) > 1:
             raise ParameterError(
                 f"composite: parts of {texts} expect different activations of the network, "

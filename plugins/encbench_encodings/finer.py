@@ -8,7 +8,7 @@ from pydantic import Field
 from torch import nn
 
 from encbench import Search
-from encbench.network.activations import Finer
+from encbench.network.activations.periodic import Finer
 from encbench_encodings._first_layer import Features, FirstLayer, Omega0
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from encbench import Search
-from encbench.network.activations import Gabor
+from encbench.network.activations.periodic import Gabor
 from encbench_encodings._first_layer import Features, FirstLayer
 
 

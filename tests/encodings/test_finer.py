@@ -8,7 +8,7 @@ from encbench_encodings.finer import FinerEncoding
 from encbench_encodings.siren import Siren
 
 from encbench import CoordinateMLP
-from encbench.network.activations import Finer
+from encbench.network.activations.periodic import Finer
 from encbench.ntk import empirical_ntk
 from tests.encodings.encoding_checks import check_gradients, random_points
 

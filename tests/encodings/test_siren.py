@@ -8,7 +8,7 @@ from encbench_encodings.siren import Siren
 from torch import nn
 
 from encbench import CoordinateMLP, ParameterError
-from encbench.network.activations import Sine
+from encbench.network.activations.periodic import Sine
 from encbench.ntk import empirical_ntk
 from tests.encodings.encoding_checks import check_gradients, random_points
 

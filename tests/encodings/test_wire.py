@@ -8,7 +8,7 @@ import torch
 from encbench_encodings.wire import Wire
 
 from encbench import CoordinateMLP
-from encbench.network.activations import Gabor
+from encbench.network.activations.periodic import Gabor
 from encbench.ntk import empirical_ntk
 from tests.encodings.encoding_checks import check_gradients, random_points
 

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import json
 import math
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated, Any
 
 import pytest
 import torch
+from pydantic import Field
 from scipy.special import erf
 from torch import Tensor, nn
 
-from encbench import CoordinateMLP, Encoding, NTKLinear, ParameterError, plan
+from encbench import Activation, CoordinateMLP, Encoding, NTKLinear, ParameterError, plan
 from encbench.contracts.task import NetworkDefaults
-from encbench.network.activations import ACTIVATIONS, Finer, Gabor, Relu, Sine, activation_of
+from encbench.network.activations import activation_of
+from encbench.network.activations.periodic import Finer, Gabor, Sine
+from encbench.network.activations.smooth import Relu
 from encbench.ntk import empirical_ntk
+from encbench.plugins.registry import default_registry
 from encbench.run.cell import run_cell
 from encbench.suite.config import NetworkConfig, cell_key
 from tests.ntk.conftest import brute_force, relative_error
@@ -28,6 +33,15 @@ PLAIN = {
     "sine:omega=7": lambda z: math.sin(7 * z),
     "finer:omega=7": lambda z: math.sin(7 * (abs(z) + 1) * z),
     "gabor:omega=7,scale=3": lambda z: math.cos(7 * z) * math.exp(-((3 * z) ** 2)),
+    "finer_gauss:omega=2,scale=3": lambda z: math.exp(-((3 * math.sin(2 * (abs(z) + 1) * z)) ** 2)),
+    "sinc:omega=7": lambda z: math.sin(7 * z) / (7 * z) if z else 1.0,
+    "hosc:beta=3,omega=7": lambda z: math.tanh(3 * math.sin(7 * z)),
+    "exp_sin:a=7": lambda z: math.exp(-math.sin(7 * z)),
+    "gaussian:a=0.3": lambda z: math.exp(-(z**2) / (2 * 0.3**2)),
+    "super_gaussian:a=0.3,b=1.5": lambda z: math.exp(-(z**2) / (2 * 0.3**2)) ** 1.5,
+    "laplacian:a=0.3": lambda z: math.exp(-abs(z) / 0.3),
+    "quadratic:a=3": lambda z: 1 / (1 + (3 * z) ** 2),
+    "multi_quadratic:a=3": lambda z: (1 + (3 * z) ** 2) ** -0.5,
 }
 
 
@@ -69,7 +83,9 @@ def test_an_activation_is_the_function_it_names(text: str) -> None:
 
 
 def test_every_activation_has_a_plain_function_to_be_held_against() -> None:
-    assert {text.split(":")[0] for text in PLAIN} == set(ACTIVATIONS)
+    assert {text.split(":")[0] for text in PLAIN} == {
+        offer.name for offer in default_registry().offers("activation")
+    }
 
 
 @pytest.mark.parametrize("text", PLAIN)
@@ -235,7 +251,7 @@ def test_two_spellings_of_an_activation_are_one_cell(suite: Any, registry: Any) 
 
 
 @pytest.mark.parametrize(
-    ("activation", "words"), [("sien", "did you mean 'sine'"), ("sine:omega=3", "cancels")]
+    ("activation", "words"), [("reul", "did you mean 'relu'"), ("sine:omega=3", "cancels")]
 )
 def test_a_wrong_activation_is_refused_before_anything_runs(
     activation: str, words: str, suite: Any, registry: Any
@@ -281,3 +297,29 @@ def test_a_task_can_want_an_activation_where_the_encoding_wants_none(
     base = suite_with(suite, activation=asked).model_dump() | {"encodings": [encoding]}
     (cell,) = plan(type(suite).model_validate(base), registry_of(ours=ours))
     assert cell.network.activation == planned
+
+
+@dataclass(frozen=True)
+class Softsign(Activation):
+    """z / (1 + |z| / a)."""
+
+    name = "softsign"
+    a: Annotated[float, Field(gt=0)] = 1.0
+
+    def __call__(self, z: Tensor) -> Tensor:
+        return z / (1 + z.abs() / self.a)
+
+
+def test_a_plug_in_offers_an_activation(suite: Any) -> None:
+    offered = module(
+        activations={"softsign": Softsign}, encodings={"scaled": Scaled}, tasks={"wave": Wave}
+    )
+    registry = registry_of(theirs=offered)
+    (cell,) = plan(suite_with(suite, activation="softsign:a=2"), registry)
+    result = run_cell(cell, registry)
+    assert result.record.status == "ok"
+    assert result.record.activation == "softsign:a=2.0"
+    with pytest.raises(ParameterError, match="greater than 0"):
+        plan(suite_with(suite, activation="softsign:a=-2"), registry)
+    with pytest.raises(ParameterError, match="There are: .*softsign"):
+        plan(suite_with(suite, activation="softplus"), registry)

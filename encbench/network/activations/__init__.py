@@ -1,0 +1,89 @@
+"""Activations of the coordinate MLP, by name.
+
+An activation is written ``name`` or ``name:parameter=value``, as encodings are: ``"relu"``,
+``"sine:omega=10"``. ``"auto"`` is the activation that the encoding asks for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from encbench.errors import ParameterError, did_you_mean
+from encbench.plugins.hookspecs import hookimpl
+from encbench.plugins.parameters import validate_parameters
+from encbench.plugins.selector import parse_selector
+
+if TYPE_CHECKING:
+    # imports torch, which `encbench list` does without
+    from encbench.contracts.activation import Activation
+    from encbench.plugins.registry import Registry
+
+BUILT_IN = {
+    "smooth": {"relu": "Relu", "gelu": "Gelu", "silu": "Silu", "tanh": "Tanh"},
+    "periodic": {
+        "sine": "Sine",
+        "finer": "Finer",
+        "finer_gauss": "FinerGauss",
+        "gabor": "Gabor",
+        "sinc": "Sinc",
+        "hosc": "Hosc",
+        "exp_sin": "ExpSin",
+    },
+    "bumps": {
+        "gaussian": "Gaussian",
+        "super_gaussian": "SuperGaussian",
+        "laplacian": "Laplacian",
+        "quadratic": "Quadratic",
+        "multi_quadratic": "MultiQuadratic",
+    },
+}
+"""Module to the names in it, each with its class."""
+
+
+@hookimpl
+def encbench_activations() -> Mapping[str, str]:
+    return {
+        name: f"{__name__}.{module}:{cls}"
+        for module, classes in BUILT_IN.items()
+        for name, cls in classes.items()
+    }
+
+
+def activation_of(text: str | Activation, registry: Registry | None = None) -> Activation:
+    """The activation described by a text such as "sine:omega=10"; an activation is returned as is.
+
+    Args:
+        text: name and parameters.
+        registry: plug-ins that may offer it; without one, only what is built in.
+
+    Raises:
+        ParameterError: an unknown name or parameter, or a value out of range.
+        PluginError: a plug-in's class cannot be loaded.
+    """
+    from encbench.contracts.activation import Activation
+
+    if isinstance(text, Activation):
+        return text
+    if not isinstance(text, str):
+        raise ParameterError(
+            f"an activation must be a text such as 'relu' or 'sine:omega=10', got {text!r}"
+        )
+    name, given = parse_selector(text)
+    known = encbench_activations()
+    if name in known:
+        module, _, attribute = known[name].partition(":")
+        cls = getattr(import_module(module), attribute)
+        made: Activation = cls(**validate_parameters("activation", name, cls, given))
+        return made
+    if registry is not None:
+        known = dict.fromkeys([offer.name for offer in registry.offers("activation")], "")
+        if name.rpartition(":")[2] in known:
+            offer, parameters, _ = registry.choose("activation", text)
+            made = offer.load()(**parameters)
+            return made
+    raise ParameterError(
+        f"there is no activation {name!r}; {did_you_mean(name, known)}There are: "
+        f"{', '.join(known)}, and 'auto' for the one that the encoding asks for"
+    )

@@ -1,0 +1,84 @@
+"""Activations that are largest at 0 and fall off to both sides.
+
+Ramasinghe, Lucey, "Beyond Periodicity: Towards a Unifying Framework for Activations in
+Coordinate-MLPs", ECCV 2022, Table 1, written as in kwea123/Coordinate-MLPs at 08f1c38 (models.py).
+Layers are initialized as in ``nn.Linear``. The paper searches a for each signal; the defaults here
+are the project's, for coordinates in [0, 1].
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from encbench.contracts.activation import LINEAR_GAINS, Activation
+
+Width = Annotated[float, Field(gt=0, description="a, width")]
+Steepness = Annotated[float, Field(gt=0, description="a, inverse width")]
+
+
+class Bump(Activation):
+    """φ(0) = 1, φ(−z) = φ(z), falling with |z|."""
+
+    def ntk_gains(self) -> tuple[float, float]:
+        return LINEAR_GAINS
+
+
+@dataclass(frozen=True)
+class Gaussian(Bump):
+    """exp(−z²/(2 a²))."""
+
+    name = "gaussian"
+    a: Width = 0.1
+
+    def __call__(self, z: Tensor) -> Tensor:
+        return torch.exp(-(z / self.a).square() / 2)
+
+
+@dataclass(frozen=True)
+class SuperGaussian(Bump):
+    """exp(−z²/(2 a²))^b."""
+
+    name = "super_gaussian"
+    a: Width = 0.1
+    b: Annotated[float, Field(gt=0, description="b, exponent")] = 2.0
+
+    def __call__(self, z: Tensor) -> Tensor:
+        return torch.exp(-self.b * (z / self.a).square() / 2)
+
+
+@dataclass(frozen=True)
+class Laplacian(Bump):
+    """exp(−|z|/a)."""
+
+    name = "laplacian"
+    a: Width = 0.1
+
+    def __call__(self, z: Tensor) -> Tensor:
+        return torch.exp(-z.abs() / self.a)
+
+
+@dataclass(frozen=True)
+class Quadratic(Bump):
+    """1 / (1 + (a z)²)."""
+
+    name = "quadratic"
+    a: Steepness = 10.0
+
+    def __call__(self, z: Tensor) -> Tensor:
+        return 1 / (1 + (self.a * z).square())
+
+
+@dataclass(frozen=True)
+class MultiQuadratic(Bump):
+    """1 / √(1 + (a z)²)."""
+
+    name = "multi_quadratic"
+    a: Steepness = 20.0
+
+    def __call__(self, z: Tensor) -> Tensor:
+        return torch.rsqrt(1 + (self.a * z).square())

@@ -1,0 +1,189 @@
+"""Activations that oscillate."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from encbench.contracts.activation import LINEAR_GAINS, Activation
+from encbench.errors import ParameterError
+
+Omega = Annotated[float, Field(gt=0, description="ω, frequency")]
+Scale = Annotated[float, Field(ge=0, description="s, inverse width of the Gaussian")]
+
+
+@dataclass(frozen=True)
+class Sine(Activation):
+    """sin(ω z) of SIREN; initial weights are U(±√(6/n)/ω), in the output layer too.
+
+    With inputs that are sines of all phases, whose mean square is 1/2, ω z is then a unit normal;
+    its variance v decreases slowly with depth, to 1 − exp(−2v) from layer to layer. In NTK
+    parameterization the layer is (√2 W a/√n + β b)/ω and ω cancels, so only the default is allowed.
+
+    Source: Sitzmann et al., "Implicit Neural Representations with Periodic Activation Functions",
+    NeurIPS 2020, section 3.2; default ω and the output layer as in the authors' code.
+    """
+
+    name = "sine"
+    periodic = True
+    omega: Omega = 30.0
+
+    def __call__(self, z: Tensor) -> Tensor:
+        return torch.sin(self.omega * z)
+
+    def initialize(self, layer: nn.Linear) -> None:
+        _siren_initialize(layer, self.omega)
+
+    def ntk_gains(self) -> tuple[float, float]:
+        if self.omega != Sine.omega:
+            raise ParameterError(
+                f"activation {str(self)!r}: omega of hidden layers cancels in NTK "
+                "parameterization; leave it out, or use parameterization='standard'"
+            )
+        return math.sqrt(2) / self.omega, 1 / self.omega
+
+
+@dataclass(frozen=True)
+class Finer(Activation):
+    """sin(ω (|z| + 1) z) of FINER: the larger |z|, the higher the frequency.
+
+    Layers are initialized as for ``sine``. The derivative is exact, with the factor 2|z| + 1; the
+    authors' code by default treats |z| + 1 as a constant in the backward pass.
+
+    Source: Liu et al., "FINER: Flexible Spectral-bias Tuning in Implicit NEural Representation by
+    Variable-periodic Activation Functions", CVPR 2024, Eq. 4.
+    """
+
+    name = "finer"
+    periodic = True
+    omega: Omega = 30.0
+
+    def __call__(self, z: Tensor) -> Tensor:
+        return torch.sin(self.omega * (z.abs() + 1) * z)
+
+    def initialize(self, layer: nn.Linear) -> None:
+        _siren_initialize(layer, self.omega)
+
+    def ntk_gains(self) -> tuple[float, float]:
+        return math.sqrt(2) / self.omega, 1 / self.omega
+
+
+@dataclass(frozen=True)
+class Gabor(Activation):
+    """cos(ω z) exp(−(s z)²), the real part of WIRE's wavelet at a real z.
+
+    Layers are initialized as in ``nn.Linear``, weights with variance 1/(3n). WIRE itself is complex
+    from its first layer on. The real layer in its authors' code computes frequency and width from
+    two linear maps; here one map is used for both, as in the complex wavelet.
+
+    Source: Saragadam et al., "WIRE: Wavelet Implicit Neural Representations", CVPR 2023.
+    """
+
+    name = "gabor"
+    periodic = True
+    omega: Omega = 20.0
+    scale: Scale = 10.0
+
+    def __call__(self, z: Tensor) -> Tensor:
+        return torch.cos(self.omega * z) * torch.exp(-(self.scale * z).square())
+
+    def ntk_gains(self) -> tuple[float, float]:
+        return LINEAR_GAINS
+
+
+@dataclass(frozen=True)
+class FinerGauss(Activation):
+    """exp(−(s sin(ω (|z| + 1) z))²), the Gaussian of FINER++.
+
+    Layers are initialized as in ``nn.Linear``. The derivative is exact; the authors' code treats
+    |z| + 1 as a constant in the backward pass.
+
+    Source: Zhu et al., "FINER++: Building a Family of Variable-periodic Functions for Activating
+    Implicit Neural Representation", 2024 (arXiv 2407.19434); defaults of the authors' code
+    (liuzhen0212/FINERplusplus at 2d77c48, models.py, class GF).
+    """
+
+    name = "finer_gauss"
+    periodic = True
+    omega: Omega = 1.0
+    scale: Scale = 3.0
+
+    def __call__(self, z: Tensor) -> Tensor:
+        wave = torch.sin(self.omega * (z.abs() + 1) * z)
+        return torch.exp(-(self.scale * wave).square())
+
+    def ntk_gains(self) -> tuple[float, float]:
+        return LINEAR_GAINS
+
+
+@dataclass(frozen=True)
+class Sinc(Activation):
+    """sin(ω z) / (ω z), 1 at 0. Layers are initialized as in ``nn.Linear``.
+
+    Source: Saratchandran, Ramasinghe, Shevchenko, Long, Lucey, "A sampling theory perspective on
+    activations for implicit neural representations", ICML 2024; ω is the project's.
+    """
+
+    name = "sinc"
+    periodic = True
+    omega: Omega = 20.0
+
+    def __call__(self, z: Tensor) -> Tensor:
+        return torch.sinc(self.omega / math.pi * z)
+
+    def ntk_gains(self) -> tuple[float, float]:
+        return LINEAR_GAINS
+
+
+@dataclass(frozen=True)
+class Hosc(Activation):
+    """tanh(β sin(ω z)): the larger β, the nearer to a square wave.
+
+    Layers are initialized as for ``sine``. The paper has ω in the layer's weights.
+
+    Source: Serrano, Szymkowiak, Musialski, "HOSC: A Periodic Activation Function for Preserving
+    Sharp Features in Implicit Neural Representations", 2024 (arXiv 2401.10967).
+    """
+
+    name = "hosc"
+    periodic = True
+    beta: Annotated[float, Field(gt=0, description="β, sharpness")] = 8.0
+    omega: Omega = 30.0
+
+    def __call__(self, z: Tensor) -> Tensor:
+        return torch.tanh(self.beta * torch.sin(self.omega * z))
+
+    def initialize(self, layer: nn.Linear) -> None:
+        _siren_initialize(layer, self.omega)
+
+    def ntk_gains(self) -> tuple[float, float]:
+        return math.sqrt(2) / self.omega, 1 / self.omega
+
+
+@dataclass(frozen=True)
+class ExpSin(Activation):
+    """exp(−sin(a z)). Layers are initialized as in ``nn.Linear``.
+
+    Source: Ramasinghe, Lucey, "Beyond Periodicity: Towards a Unifying Framework for Activations in
+    Coordinate-MLPs", ECCV 2022, Table 1; the sign as in kwea123/Coordinate-MLPs at 08f1c38.
+    """
+
+    name = "exp_sin"
+    periodic = True
+    a: Annotated[float, Field(gt=0, description="a, frequency")] = 10.0
+
+    def __call__(self, z: Tensor) -> Tensor:
+        return torch.exp(-torch.sin(self.a * z))
+
+    def ntk_gains(self) -> tuple[float, float]:
+        return LINEAR_GAINS
+
+
+def _siren_initialize(layer: nn.Linear, omega: float) -> None:
+    bound = math.sqrt(6 / layer.in_features) / omega
+    nn.init.uniform_(layer.weight, -bound, bound)
