@@ -24,7 +24,7 @@ from encbench.plugins.hookspecs import hookimpl
 
 if TYPE_CHECKING:
     from encbench import metrics, ntk, testing
-    from encbench.contracts.encoding import Encoding, SparseBlock
+    from encbench.contracts.encoding import Encoding, LearnedGrid, SparseBlock
     from encbench.contracts.metric import Metric, MetricValue
     from encbench.contracts.optimizer import Optimizer, Schedule
     from encbench.contracts.search import Search
@@ -45,6 +45,7 @@ __all__ = [
     "DataError",
     "EncbenchError",
     "Encoding",
+    "LearnedGrid",
     "Metric",
     "MetricValue",
     "NTKLinear",
@@ -77,7 +78,7 @@ __all__ = [
 ]
 
 _LAZY = {
-    "encbench.contracts.encoding": ("Encoding", "SparseBlock"),
+    "encbench.contracts.encoding": ("Encoding", "LearnedGrid", "SparseBlock"),
     "encbench.contracts.metric": ("Metric", "MetricValue"),
     "encbench.contracts.optimizer": ("Optimizer", "Schedule"),
     "encbench.contracts.search": ("Search",),
