@@ -1,0 +1,142 @@
+"""Figure 12: the learned values of each grid of an encoding, as grey pictures."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from functools import partial
+
+import numpy as np
+import torch
+from matplotlib.patches import Patch
+
+from encbench import Encoding, LearnedGrid, load_model
+from encbench.errors import EncbenchError, error_line
+from encbench.plugins.registry import default_registry
+from encbench.results.records import StoredRecord
+from encbench.run.parts import build_task, cell_streams
+from encbench_leaderboard.board.table import TaskBoard
+from encbench_leaderboard.paper_figures.described import (
+    Described,
+    Lacking,
+    absent,
+    source,
+    with_weights,
+)
+from encbench_leaderboard.paper_figures.picture_grid import Shown, picture_grid, plane
+from encbench_leaderboard.render.palette import Look
+from encbench_leaderboard.render.style import legends
+
+GRIDS = 6
+"""Grids of an encoding that are drawn, and values a node."""
+VALUES = 4
+ENTRIES = 6
+EPOCHS = 8
+"""Epochs whose points are looked at where each draws new ones."""
+DECODED = 256
+"""Pixels a side of a picture of features."""
+CHUNK = 1 << 16
+UNUSED = "#e69f00"
+
+
+def learned_values(task: TaskBoard, looks: Mapping[str, Look]) -> Described:
+    """Figure 12."""
+    kept = {entry: s for entry, s in with_weights(task).items() if s.record.parameters["encoding"]}
+    names = legends(list(kept), 34, 2)
+    pictures: list[Shown | None] = []
+    records, missing, drawn = [], [], []
+    for entry, stored in list(kept.items())[:ENTRIES]:
+        try:
+            shown = list(_pictures(stored, names[entry]))
+        except EncbenchError as error:
+            missing.append(f"{entry}: {error}.")
+            continue
+        except Exception as error:
+            # of the encoding or of the task
+            missing.append(f"{entry}: {error_line(error)}.")
+            continue
+        drawn.append(entry)
+        pictures += shown
+        records.append(stored)
+    if not pictures:
+        raise Lacking(
+            " ".join(missing) or "no encoding here has learned values; add one, such as -e mpe"
+        )
+    caption = (
+        "Learned values at the nodes of each grid at the end of training, dark is low and bright "
+        "is high, each picture on its own scale from the 1st to the 99th percentile; x to the "
+        "right, y downwards, and of solids the plane through the middle. Coloured are nodes that "
+        f"no training point of the first {EPOCHS} epochs touches. A hashed grid has no nodes of "
+        f"its own: its features over the unit square are drawn. {source(records)}"
+    )
+    left = absent(task, [*drawn, *kept], "no weights, or no learned values")
+    legend = [Patch(color=UNUSED, label="touched by no training point")]
+    return Described(caption, records, partial(picture_grid, pictures, legend), [*missing, *left])
+
+
+def _pictures(stored: StoredRecord, name: str) -> Iterator[Shown]:
+    encoding = load_model(stored).encoding
+    grids = encoding.learned_grids()
+    if not grids:
+        raise Lacking("does not say where its learned values lie (Encoding.learned_grids)")
+    touched = _touched(stored, encoding)
+    tables = dict(encoding.named_parameters())
+    shown = np.linspace(0, len(grids) - 1, min(len(grids), GRIDS)).round().astype(int)
+    for number in shown:
+        grid = grids[number]
+        place = f"grid {number + 1} of {len(grids)}"
+        if grid.rows is None:
+            values, used = _decoded(encoding, grid), None
+            place += ", hashed: features"
+        else:
+            rows = grid.rows
+            while rows.ndim > 2:
+                rows = rows[len(rows) // 2]
+            rows = rows.reshape(-1, rows.shape[-1])
+            size = " × ".join(map(str, grid.rows.shape[::-1]))
+            place += f", {size} nodes"
+            table = tables[grid.parameter].detach().double()
+            table = table.reshape(len(touched[grid.parameter]), -1)
+            values = table[rows.clamp(min=0)].numpy()
+            used = (touched[grid.parameter][rows.clamp(min=0)] & (rows >= 0)).numpy()
+        for column in range(min(values.shape[-1], VALUES)):
+            of = f"value {column + 1} of {values.shape[-1]}"
+            yield _picture(f"{name}\n{place}\n{of}", values[..., column], used)
+
+
+def _picture(title: str, values: np.ndarray, used: np.ndarray | None) -> Shown:
+    """Values (H, W) in grey, those that are not used in one colour."""
+    known = values if used is None else values[used]
+    low, high = np.percentile(known, [1, 99]) if known.size else (0.0, 1.0)
+    grey = np.clip((values - low) / max(high - low, 1e-300), 0, 1)
+    pixels = np.repeat(grey[..., None], 3, axis=2)
+    if used is not None:
+        pixels[~used] = [int(UNUSED[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    title = f"{title}, {low:.2g} to {high:.2g}".replace("-", "−")
+    return Shown(title, pixels, {"interpolation": "nearest"})
+
+
+def _touched(stored: StoredRecord, encoding: Encoding) -> dict[str, torch.Tensor]:
+    """Of each table, which rows (R,) a training point reads with a weight."""
+    registry, cell = default_registry(), stored.record.cell
+    task, generator = build_task(cell, registry), cell_streams(cell).generator("data")
+    touched: dict[str, torch.Tensor] = {}
+    before = None
+    for _ in range(min(EPOCHS, max(1, math.ceil(stored.record.epochs)))):
+        x, _ = task.epoch(generator)
+        if x is before:
+            break
+        before = x
+        for part in x.split(CHUNK):
+            for block in encoding.sparse_jacobian(part) or ():
+                rows = touched.setdefault(block.parameter, torch.zeros(block.num_rows, dtype=bool))
+                rows[block.rows[block.weights != 0]] = True
+    return touched
+
+
+@torch.no_grad()
+def _decoded(encoding: Encoding, grid: LearnedGrid) -> np.ndarray:
+    """The grid's features (side, side, F) at the centres of pixels."""
+    parts = [encoding(part) for part in plane(DECODED, encoding.in_dim).split(CHUNK)]
+    features = torch.cat(parts)[:, grid.start : grid.start + grid.width]
+    return features.reshape(DECODED, DECODED, -1).numpy()
