@@ -64,7 +64,9 @@ class PaperFigure:
     files: Sequence[Path]
     """Empty where the folder has nothing to draw it from."""
     caption: str
-    """What is drawn, from which records, and what is missing; or what to run."""
+    """What is drawn, and from which records."""
+    missing: str
+    """What is not drawn, and why; without files what to run."""
 
     @property
     def heading(self) -> str:
@@ -96,7 +98,7 @@ def draw(
 
     Returns:
         A figure for each number and task, in the paper's order. One that cannot be drawn has no
-        files, and its caption says what to run.
+        files, and ``missing`` says what to run.
 
     Raises:
         UsageError: no such figure, format or task.
@@ -170,12 +172,12 @@ def _drawn(
         drawn = described.draw()
     except (EncbenchError, Lacking) as error:
         # such as a damaged record: the other figures do not need it
-        return PaperFigure(number, title, label, [], str(error))
+        return PaperFigure(number, title, label, [], "", str(error))
     drawn.set_dpi(dpi)
     files = [folder / f"figure-{number}{slug}.{suffix}" for suffix in formats]
     style.save(drawn, files)
-    caption = " ".join([described.caption, *described.missing])
-    return PaperFigure(number, title, label, files, caption)
+    missing = " ".join(described.missing)
+    return PaperFigure(number, title, label, files, described.caption, missing)
 
 
 def _write_captions(file: Path, figures: Sequence[PaperFigure]) -> None:
@@ -185,8 +187,10 @@ def _write_captions(file: Path, figures: Sequence[PaperFigure]) -> None:
         earlier = re.split(r"(?m)^## ", file.read_text(encoding="utf-8"))[1:]
         sections = {text.partition("\n")[0]: text.partition("\n")[2].strip() for text in earlier}
     for figure in figures:
-        picture = f"![{plain(figure.title)}]({figure.files[0].name})\n\n" if figure.files else ""
-        sections[plain(figure.heading)] = picture + plain(figure.caption)
+        parts = [plain(text) for text in (figure.caption, figure.missing) if text]
+        if figure.files:
+            parts.insert(0, f"![{plain(figure.title)}]({figure.files[0].name})")
+        sections[plain(figure.heading)] = "\n\n".join(parts)
     ordered = sorted(sections.items(), key=lambda item: _number(item[0]))
     text = "\n\n".join(f"## {heading}\n\n{body}" for heading, body in ordered)
     replace_text(file, f"# Figures\n\n{text}\n")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -81,15 +80,17 @@ def figures(
         watch=_show,
     )
     folder = directory / "figures" if output is None else output
-    typer.echo(f"wrote {folder / CAPTIONS}")
+    typer.echo(f"captions: {folder / CAPTIONS}")
     drawn = {figure.number for figure in found if figure.files}
-    if only and (lacking := [figure for figure in found if figure.number not in drawn]):
-        raise StoreError(f"figure {lacking[0].number} cannot be drawn: {lacking[0].caption}")
+    lacking = {f"figure {f.number}: {f.missing}": f.number for f in found if not f.files}
+    if only and (asked := [why for why, number in lacking.items() if number not in drawn]):
+        raise StoreError(f"cannot draw {asked[0]}")
+    for why in lacking:
+        typer.echo(f"not drawn: {why}")
 
 
 def _show(figure: PaperFigure) -> None:
-    typer.echo(figure.heading)
-    text = figure.caption if figure.files else f"not drawn: {figure.caption}"
-    typer.echo(textwrap.indent(textwrap.fill(text, 94), "  "))
     for file in figure.files:
-        typer.echo(f"  wrote {file}")
+        typer.echo(f"{figure.heading}: {file}")
+    if figure.files and figure.missing:
+        typer.echo(f"  {figure.missing}")

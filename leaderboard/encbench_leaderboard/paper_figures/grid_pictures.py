@@ -27,10 +27,8 @@ from encbench_leaderboard.paper_figures.picture_grid import Shown, picture_grid,
 from encbench_leaderboard.render.palette import Look
 from encbench_leaderboard.render.style import legends
 
-GRIDS = 6
-"""Grids of an encoding that are drawn, and values a node."""
-VALUES = 4
-ENTRIES = 6
+ENTRIES, GRIDS, VALUES = 4, 4, 3
+"""Encodings that are drawn, grids of each, and values a node."""
 EPOCHS = 8
 """Epochs whose points are looked at where each draws new ones."""
 DECODED = 256
@@ -41,37 +39,38 @@ UNUSED = "#e69f00"
 
 def learned_values(task: TaskBoard, looks: Mapping[str, Look]) -> Described:
     """Figure 12."""
-    kept = {entry: s for entry, s in with_weights(task).items() if s.record.parameters["encoding"]}
-    names = legends(list(kept), 34, 2)
+    kept = with_weights(task)
+    learned = [entry for entry, s in kept.items() if s.record.parameters.get("encoding")]
+    names = legends(learned, 34, 2)
     pictures: list[Shown | None] = []
-    records, missing, drawn = [], [], []
-    for entry, stored in list(kept.items())[:ENTRIES]:
+    records, missing = [], []
+    for entry in learned:
+        if len(records) == ENTRIES:
+            missing.append(f"The best {ENTRIES} encodings of {len(learned)} are drawn.")
+            break
         try:
-            shown = list(_pictures(stored, names[entry]))
-        except EncbenchError as error:
+            pictures += list(_pictures(kept[entry], names[entry]))
+            records.append(kept[entry])
+        except (EncbenchError, Lacking) as error:
             missing.append(f"{entry}: {error}.")
-            continue
         except Exception as error:
             # of the encoding or of the task
             missing.append(f"{entry}: {error_line(error)}.")
-            continue
-        drawn.append(entry)
-        pictures += shown
-        records.append(stored)
     if not pictures:
         raise Lacking(
             " ".join(missing) or "no encoding here has learned values; add one, such as -e mpe"
         )
     caption = (
-        "Learned values at the nodes of each grid at the end of training, dark is low and bright "
-        "is high, each picture on its own scale from the 1st to the 99th percentile; x to the "
-        "right, y downwards, and of solids the plane through the middle. Coloured are nodes that "
-        f"no training point of the first {EPOCHS} epochs touches. A hashed grid has no nodes of "
-        f"its own: its features over the unit square are drawn. {source(records)}"
+        "Learned values at the nodes of each grid at the end of training, low is dark and high is "
+        "bright, each picture on its own scale from the 1st to the 99th percentile; x to the "
+        "right, y downwards, and of solids the plane through the middle. Coloured nodes are "
+        f"touched by no training point of the first {EPOCHS} epochs. A hashed grid has no nodes of "
+        f"its own: its features are drawn. Up to {GRIDS} grids of an encoding and {VALUES} values "
+        f"a node are drawn. {source(records)}"
     )
-    left = absent(task, [*drawn, *kept], "no weights, or no learned values")
     legend = [Patch(color=UNUSED, label="touched by no training point")]
-    return Described(caption, records, partial(picture_grid, pictures, legend), [*missing, *left])
+    missing += absent(task, list(kept), "no weights")
+    return Described(caption, records, partial(picture_grid, pictures, legend), missing)
 
 
 def _pictures(stored: StoredRecord, name: str) -> Iterator[Shown]:

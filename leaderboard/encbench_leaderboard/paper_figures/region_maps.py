@@ -36,7 +36,10 @@ def region_maps(task: TaskBoard, looks: Mapping[str, Look], side: int) -> Descri
     names = legends(list(kept), 34, 2)
     wholes, windows = [], []
     records, missing = [], []
-    for entry, stored in list(kept.items())[:ENTRIES]:
+    for entry, stored in kept.items():
+        if len(records) == ENTRIES:
+            missing.append(f"The best {ENTRIES} encodings of {len(kept)} are drawn.")
+            break
         try:
             labels, count = _regions(stored, side)
         except EncbenchError as error:
@@ -69,7 +72,8 @@ def region_maps(task: TaskBoard, looks: Mapping[str, Look], side: int) -> Descri
         f"Activation regions over {where} at the end of training (Hanin and Rolnick 2019): a "
         "colour for each set of points at which the same ReLU units are on. Below, the framed "
         f"window magnified {WINDOW} times. Above, the number of distinct patterns at the centres "
-        f"of {side:,} × {side:,} pixels, exact; regions between them are not counted. "
+        f"of {side:,} × {side:,} pixels, exact; regions between them "
+        "are not counted, and where it nears the number of pixels, regions are smaller than these. "
         f"{source(records)}"
     )
     left = absent(task, list(kept), "no weights")

@@ -38,7 +38,7 @@ from encbench_leaderboard.report.figures.spectra import (
 Style = Literal["solid", "dashed", "dotted", "thin"]
 MOST = 10_000
 """Cells an entry of a mean over targets."""
-KINDS = {"no encoding": 0, "without parameters of its own": 1, "with learned values": 2}
+KINDS = {"no encoding": 0, "encodings without parameters": 1, "learned encodings": 2}
 LATER = ("middle", "end")
 
 
@@ -101,7 +101,7 @@ def at_start(task: TaskBoard, looks: Mapping[str, Look]) -> Described:
         for line in _plain(entry, "", ("start",), "solid", one_size=of_one_size(entries))
     ]
     panel = spectra_panel(entries, series, kernel_title(entries))
-    return _described(task, entries, [panel], "Spectra before training. ", {}, [], looks)
+    return _described(task, entries, [panel], "Spectra before training. ", {}, [], looks, "start")
 
 
 def means(board: Board, looks: Mapping[str, Look]) -> Described:
@@ -172,13 +172,19 @@ def _described(
     styles: Mapping[str, str],
     missing: Sequence[str],
     looks: Mapping[str, Look],
+    when: str = "end",
 ) -> Described:
+    """Panels of the entries of a task.
+
+    Args:
+        when: of which spectra the legend says how much is under the floor.
+    """
     if not any(panel.series for panel in panels):
         raise Lacking("no eigenvalue of that moment is above its floor, or the cells did not end")
     records = [stored for entry in entries for stored in entry.records]
     caption = what + spectra_caption(task, entries, band=False) + best_note(task)
     left = [*missing, *absent(task, [e.name for e in spectra_of(task)], "no spectrum")]
-    legend = {entry.name: spectra_legend(entry) for entry in entries}
+    legend = {entry.name: spectra_legend(entry, when) for entry in entries}
     return _figure(
         caption, records, panels, legend, {**styles, **bound_style(entries)}, left, looks
     )

@@ -118,10 +118,10 @@ def _drawable(stored: StoredRecord) -> bool:
     return bool(stored.record.spectra) and has_arrays(stored)
 
 
-def spectra_legend(entry: EntrySpectra) -> str:
-    """The name, and how much of the spectrum at the end is under the floor."""
+def spectra_legend(entry: EntrySpectra, when: str = "end") -> str:
+    """The name, and how much of the spectrum at that moment is under the floor."""
     last = [
-        next((s for s in spectra if s.when == "end"), spectra[-1])
+        next((s for s in spectra if s.when == when), spectra[-1])
         for spectra in (stored.record.spectra for stored in entry.records)
     ]
     size = sum(summary.size for summary in last)
