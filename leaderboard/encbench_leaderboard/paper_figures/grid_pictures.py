@@ -77,7 +77,7 @@ def _pictures(stored: StoredRecord, name: str) -> Iterator[Shown]:
     encoding = load_model(stored).encoding
     grids = encoding.learned_grids()
     if not grids:
-        raise Lacking("does not say where its learned values lie (Encoding.learned_grids)")
+        raise Lacking("describes no grids of learned values (Encoding.learned_grids)")
     touched = _touched(stored, encoding)
     tables = dict(encoding.named_parameters())
     shown = np.linspace(0, len(grids) - 1, min(len(grids), GRIDS)).round().astype(int)

@@ -83,9 +83,7 @@ def three_panels(task: TaskBoard, looks: Mapping[str, Look]) -> Described:
         ]
         if series:
             panels.append(spectra_panel(entries, series, kind))
-    missing = [
-        f"Of encodings {kind} there is no spectrum." for kind, of in groups.items() if not of
-    ]
+    missing = [f"No spectrum of: {kind}." for kind, members in groups.items() if not members]
     what = "Spectra in the middle (dashed) and at the end (solid) of training. "
     return _described(
         task, entries, panels, what, {STYLES[when]: when for when in LATER}, missing, looks
