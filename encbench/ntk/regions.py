@@ -76,8 +76,8 @@ def regions_at(model: nn.Module, x: Tensor) -> Regions | None:
         if not strip:
             return None
         for name, on in strip.items():
-            seen = on.any(axis=0)
-            ever_on[name] = ever_on[name] | seen if name in ever_on else seen
+            ever_on.setdefault(name, np.zeros(on.shape[1], dtype=bool))
+            ever_on[name] |= on.any(axis=0)
         packed = np.packbits(np.concatenate(list(strip.values()), axis=1), axis=1)
         for row in packed:
             labels[done] = numbers.setdefault(row.tobytes(), len(numbers))

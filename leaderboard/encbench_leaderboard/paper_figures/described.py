@@ -24,8 +24,8 @@ class Described:
     """What is drawn, in plain text."""
     records: Sequence[StoredRecord]
     """From which it is drawn."""
-    draw: Callable[[], Drawing]
-    """Called inside ``style.quiet()``."""
+    draw: Callable[[], Drawing | None]
+    """Called inside ``style.quiet()``; there is something to draw."""
     missing: Sequence[str] = ()
     """Sentences on what is not in it, and why."""
 

@@ -170,6 +170,7 @@ def _drawn(
     try:
         described = describe()
         drawn = described.draw()
+        assert drawn is not None, "what is described can be drawn"
     except (EncbenchError, Lacking) as error:
         # such as a damaged record: the other figures do not need it
         return PaperFigure(number, title, label, [], "", str(error))

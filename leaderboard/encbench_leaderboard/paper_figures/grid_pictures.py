@@ -43,7 +43,8 @@ def learned_values(task: TaskBoard, looks: Mapping[str, Look]) -> Described:
     learned = [entry for entry, s in kept.items() if s.record.parameters.get("encoding")]
     names = legends(learned, 34, 2)
     pictures: list[Shown | None] = []
-    records, missing = [], []
+    records: list[StoredRecord] = []
+    missing: list[str] = []
     for entry in learned:
         if len(records) == ENTRIES:
             missing.append(f"The best {ENTRIES} encodings of {len(learned)} are drawn.")
@@ -126,9 +127,11 @@ def _touched(stored: StoredRecord, encoding: Encoding) -> dict[str, torch.Tensor
         if x is before:
             break
         before = x
-        for part in x.split(CHUNK):
+        for part in torch.split(x, CHUNK):
             for block in encoding.sparse_jacobian(part) or ():
-                rows = touched.setdefault(block.parameter, torch.zeros(block.num_rows, dtype=bool))
+                rows = touched.setdefault(
+                    block.parameter, torch.zeros(block.num_rows, dtype=torch.bool)
+                )
                 rows[block.rows[block.weights != 0]] = True
     return touched
 
@@ -136,6 +139,6 @@ def _touched(stored: StoredRecord, encoding: Encoding) -> dict[str, torch.Tensor
 @torch.no_grad()
 def _decoded(encoding: Encoding, grid: LearnedGrid) -> np.ndarray:
     """The grid's features (side, side, F) at the centres of pixels."""
-    parts = [encoding(part) for part in plane(DECODED, encoding.in_dim).split(CHUNK)]
+    parts = [encoding(part) for part in torch.split(plane(DECODED, encoding.in_dim), CHUNK)]
     features = torch.cat(parts)[:, grid.start : grid.start + grid.width]
     return features.reshape(DECODED, DECODED, -1).numpy()

@@ -8,6 +8,7 @@ from functools import partial
 import numpy as np
 from PIL import Image
 
+from encbench.results.records import StoredRecord
 from encbench_leaderboard.board.table import TaskBoard
 from encbench_leaderboard.paper_figures.described import Described, Lacking, absent, source
 from encbench_leaderboard.paper_figures.picture_grid import Shown, picture_grid
@@ -28,7 +29,7 @@ def side_by_side(task: TaskBoard, looks: Mapping[str, Look]) -> Described:
     metrics = " / ".join(metric.title for metric in task.metrics[:2])
     records = _records(task, found)
     caption = f"{found.caption} Above each, {metrics}. {found.rows} {source(records)}"
-    return Described(caption, records, lambda: _drawn(found), _absent(task, found))
+    return Described(caption, records, partial(contact_sheet, found), _absent(task, found))
 
 
 def depths(task: TaskBoard, looks: Mapping[str, Look]) -> Described:
@@ -64,13 +65,7 @@ def _sheet(task: TaskBoard) -> Pictures:
     return found
 
 
-def _drawn(found: Pictures):
-    drawn = contact_sheet(found)
-    assert drawn is not None, "a sheet has a target and a prediction"
-    return drawn
-
-
-def _records(task: TaskBoard, found: Pictures):
+def _records(task: TaskBoard, found: Pictures) -> list[StoredRecord]:
     folders = {tile.file.parent for tile in found.tiles if tile.entry}
     return [stored for stored in task.records if stored.path in folders]
 

@@ -35,7 +35,8 @@ def region_maps(task: TaskBoard, looks: Mapping[str, Look], side: int) -> Descri
     kept = with_weights(task)
     names = legends(list(kept), 34, 2)
     wholes, windows = [], []
-    records, missing = [], []
+    records: list[StoredRecord] = []
+    missing: list[str] = []
     for entry, stored in kept.items():
         if len(records) == ENTRIES:
             missing.append(f"The best {ENTRIES} encodings of {len(kept)} are drawn.")
