@@ -24,7 +24,7 @@ FASTER = {
     "run": ["-n"],
     "tune": ["-n"],
     "dynamics": ["--steps", "20", "--width", "64"],
-    "figures": ["--side", "16", "--dpi", "40"],
+    "figures": ["--side", "16"],
 }
 """What minutes are spent on elsewhere: a run is planned."""
 SUITE = """
@@ -76,6 +76,7 @@ def files(tmp_path_factory):
         "results/cluster",
         "results/all",
         "results/new",
+        "results/shown",
         "downloads",
     ):
         shutil.copytree(folder / "results/quick", folder / name)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from encbench_leaderboard.board.table import boards
 from encbench_leaderboard.paper_figures import region_maps, spectra_lines
-from encbench_leaderboard.paper_figures.drawing import draw
+from encbench_leaderboard.paper_figures.drawing import draw_figures
 from encbench_leaderboard.paper_figures.figures_verb import figures
 from encbench_leaderboard.paper_figures.grid_pictures import learned_values
 from encbench_leaderboard.paper_figures.region_maps import region_maps as describe_regions
@@ -136,14 +136,14 @@ def test_figures_of_two_tasks_with_captions(results: Results, tmp_path: Path) ->
     for image in ("cat", "dog"):
         results.add("mpe", task=f"image:image={image}", parameters={"mlp": 1, "encoding": 900})
     out = tmp_path / "paper"
-    found = draw(results.directory, ["2"], out, formats=["png", "pdf"], dpi=40)
+    found = draw_figures(results.directory, ["2"], out, formats=["png", "pdf"], dpi=40)
     for figure in found:
         assert all(file.stat().st_size > 1000 for file in figure.files)
         assert "From 1 record, seed 0: cell0" in figure.caption
         assert figure.missing == "The network without an encoding: add -e identity."
     with Image.open(found[0].files[0]) as picture:
         assert picture.width == 9 * 40
-    draw(results.directory, ["12,figure13"], out, task="dog")
+    draw_figures(results.directory, ["12,figure13"], out, task="dog")
     captions = (out / "captions.md").read_text()
     headings = [line for line in captions.splitlines() if line.startswith("## ")]
     assert [line.split(":")[0] for line in headings] == [
@@ -176,7 +176,7 @@ def test_what_cannot_be_drawn_says_what_to_run(
 def test_depth_is_the_lower_half_of_a_view(results: Results) -> None:
     found = {"iou": MetricValue(value=0.9), "depth_psnr": MetricValue(value=20.0, unit="dB")}
     stored = results.add("mpe", task="occupancy", metrics=found, curve="iou")
-    (figure,) = draw(results.directory, ["14"], dpi=40)
+    (figure,) = draw_figures(results.directory, ["14"], dpi=40)
     assert figure.files
     assert stored.record.key in figure.caption
 
@@ -195,13 +195,15 @@ def test_a_wrong_request_is_one_line(
 ) -> None:
     results.add("ffe")
     with pytest.raises(UsageError, match=message):
-        draw(results.directory, **options)
+        draw_figures(results.directory, **options)
 
 
 def test_a_damaged_record_costs_the_figures_that_need_it(results: Results) -> None:
     stored = three_kinds(results).records[0]
     file = stored.path / "arrays.npz"
     file.write_bytes(bytes(file.stat().st_size))
-    found = {figure.number: figure for figure in draw(results.directory, ["4", "12"], dpi=40)}
+    found = {
+        figure.number: figure for figure in draw_figures(results.directory, ["4", "12"], dpi=40)
+    }
     assert "--save-weights" in found["12"].missing
     assert "arrays.npz is damaged" in found["4"].missing

@@ -73,7 +73,7 @@ class PaperFigure:
         return f"Figure {self.number}: {self.title}" + (f", {self.task}" if self.task else "")
 
 
-def draw(
+def draw_figures(
     results: Path,
     only: Sequence[str] = (),
     out: Path | None = None,

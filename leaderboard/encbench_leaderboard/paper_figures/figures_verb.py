@@ -66,10 +66,10 @@ def figures(
       encbench figures results/quick --only 13 --side 512 --task chelsea
     """
     # `encbench --help` imports every verb; pandas and matplotlib take seconds
-    from encbench_leaderboard.paper_figures.drawing import CAPTIONS, draw
+    from encbench_leaderboard.paper_figures.drawing import CAPTIONS, draw_figures
 
     kinds = [kind.strip() for text in formats or ["png"] for kind in text.split(",")]
-    found = draw(
+    found = draw_figures(
         directory,
         only or (),
         output,

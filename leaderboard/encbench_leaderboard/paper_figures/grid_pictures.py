@@ -69,7 +69,8 @@ def learned_values(task: TaskBoard, looks: Mapping[str, Look]) -> Described:
         f"its own: its features are drawn. Up to {GRIDS} grids of an encoding and {VALUES} values "
         f"a node are drawn. {source(records)}"
     )
-    legend = [Patch(color=UNUSED, label="touched by no training point")]
+    coloured = any(p is not None and (p.pixels[..., 0] != p.pixels[..., 2]).any() for p in pictures)
+    legend = [Patch(color=UNUSED, label="touched by no training point")] if coloured else []
     missing += absent(task, list(kept), "no weights")
     return Described(caption, records, partial(picture_grid, pictures, legend), missing)
 
