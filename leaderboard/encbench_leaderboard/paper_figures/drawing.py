@@ -185,7 +185,7 @@ def _write_captions(file: Path, figures: Sequence[PaperFigure]) -> None:
     """The captions, beside those of other figures that an earlier call has drawn."""
     sections: dict[str, str] = {}
     if file.exists():
-        earlier = re.split(r"(?m)^## ", file.read_text(encoding="utf-8"))[1:]
+        earlier = re.split(r"(?m)^## ", file.read_text(encoding="utf-8", errors="replace"))[1:]
         sections = {text.partition("\n")[0]: text.partition("\n")[2].strip() for text in earlier}
     for figure in figures:
         parts = [plain(text) for text in (figure.caption, figure.missing) if text]

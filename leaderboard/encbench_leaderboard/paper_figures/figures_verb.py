@@ -41,7 +41,7 @@ def figures(
     ] = "",
     side: Annotated[
         int,
-        typer.Option(min=8, max=8192, help="Pixels a side of figure 13, counted exactly."),
+        typer.Option(min=8, max=4096, help="Pixels a side of figure 13, counted exactly."),
     ] = 1024,
 ) -> None:
     """Draw the figures of the paper.

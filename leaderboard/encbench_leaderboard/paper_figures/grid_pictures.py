@@ -97,9 +97,10 @@ def _pictures(stored: StoredRecord, name: str) -> Iterator[Shown]:
             size = " × ".join(map(str, grid.rows.shape[::-1]))
             place += f", {size} nodes"
             table = tables[grid.parameter].detach().double()
-            table = table.reshape(len(touched[grid.parameter]), -1)
-            values = table[rows.clamp(min=0)].numpy()
-            used = (touched[grid.parameter][rows.clamp(min=0)] & (rows >= 0)).numpy()
+            # without a sparse Jacobian nothing is known of what points read
+            read = touched.get(grid.parameter, torch.ones(len(table), dtype=torch.bool))
+            values = table.reshape(len(read), -1)[rows.clamp(min=0)].numpy()
+            used = (read[rows.clamp(min=0)] & (rows >= 0)).numpy()
         for column in range(min(values.shape[-1], VALUES)):
             of = f"value {column + 1} of {values.shape[-1]}"
             yield _picture(f"{name}\n{place}\n{of}", values[..., column], used)
