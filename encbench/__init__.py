@@ -25,7 +25,7 @@ from encbench.plugins.hookspecs import hookimpl
 if TYPE_CHECKING:
     from encbench import metrics, ntk, testing
     from encbench.contracts.activation import Activation
-    from encbench.contracts.encoding import Encoding, SparseBlock
+    from encbench.contracts.encoding import Encoding, LearnedGrid, SparseBlock
     from encbench.contracts.metric import Metric, MetricValue
     from encbench.contracts.optimizer import Optimizer, Schedule
     from encbench.contracts.search import Search
@@ -47,6 +47,7 @@ __all__ = [
     "DataError",
     "EncbenchError",
     "Encoding",
+    "LearnedGrid",
     "Metric",
     "MetricValue",
     "NTKLinear",
@@ -80,7 +81,7 @@ __all__ = [
 
 _LAZY = {
     "encbench.contracts.activation": ("Activation",),
-    "encbench.contracts.encoding": ("Encoding", "SparseBlock"),
+    "encbench.contracts.encoding": ("Encoding", "LearnedGrid", "SparseBlock"),
     "encbench.contracts.metric": ("Metric", "MetricValue"),
     "encbench.contracts.optimizer": ("Optimizer", "Schedule"),
     "encbench.contracts.search": ("Search",),

@@ -45,6 +45,22 @@ class SparseBlock:
     """(N, width), in the dtype of x: multiplies the sum over j above. None means 1."""
 
 
+@dataclass(frozen=True)
+class LearnedGrid:
+    """One grid of learned values: which row of a table each of its nodes has, for pictures."""
+
+    parameter: str
+    """Name of the table, as in ``encoding.named_parameters()``; its columns are the values."""
+    rows: Tensor | None
+    """(n_k, …, n_1) int64: row of the table at each node, the first coordinate along the last
+    axis, as an image is stored; -1 where a node has none. None: nodes share rows in no order that a
+    picture could show, as those of a hash do, and the features below are drawn instead."""
+    start: int
+    """First output feature that the grid feeds."""
+    width: int
+    """Number of output features."""
+
+
 class Encoding(nn.Module, ABC):
     """Base class of encodings: x (N, in_dim) in [0, 1]^in_dim to features (N, out_dim).
 
@@ -130,6 +146,10 @@ class Encoding(nn.Module, ABC):
         equally exact.
         """
         return None
+
+    def learned_grids(self) -> Sequence[LearnedGrid]:
+        """The grids of learned values, coarsest first, for pictures of them; default: none."""
+        return ()
 
     def parameterize(self, parameterization: Literal["ntk", "standard"]) -> None:
         """Adapt to the parameterization of the network that uses this encoding.

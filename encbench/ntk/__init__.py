@@ -3,6 +3,7 @@
 ntk = empirical_ntk(model, x)          # exact, (N, N) or (N·O, N·O), with its two parts
 found = spectrum(ntk.total)            # eigenvalues, and the floor below which they are noise
 weyl_check(ntk), diagnose(model, x)    # a check of the arithmetic; why the rank is what it is
+activation_regions(model, x)           # which points have the same ReLU units on
 predict_training(kernel, residual, at) # residuals and loss of the linearized model
 operator(model, x)                     # K v without K, for hundreds of thousands of points
 critical_learning_rate(model, x)       # below it descent on the linearized model is stable
@@ -18,6 +19,7 @@ from encbench.ntk.linearized import (
     predict_training,
 )
 from encbench.ntk.operator import Density, Leading, NtkOperator, operator
+from encbench.ntk.regions import Regions, activation_regions
 from encbench.ntk.spectrum import Spectrum, WeylCheck, minimum_upper_bound, spectrum, weyl_check
 
 __all__ = [
@@ -27,9 +29,11 @@ __all__ = [
     "LossPrediction",
     "Ntk",
     "NtkOperator",
+    "Regions",
     "Spectrum",
     "TrainingPrediction",
     "WeylCheck",
+    "activation_regions",
     "critical_learning_rate",
     "cross_ntk",
     "diagnose",

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from encbench.network.linear import NTKLinear
 from encbench.network.mlp import CoordinateMLP
 from encbench.ntk.model import encoding_of, working_copy
+from encbench.ntk.regions import CHUNK, regions_at
 from encbench.ntk.terms import chunks
 
-CHUNK = 4096
 AFFINE = (nn.Linear, NTKLinear, nn.ReLU, nn.Sequential)
 
 
@@ -25,10 +25,8 @@ class Diagnosis:
     duplicates: int
     """Points equal to an earlier one; each lowers the rank by one (by O for the full kernel)."""
     regions: int | None
-    """Activation regions that contain a point; None where no ReLU module is called.
-
-    Source: Hanin, Rolnick, "Deep ReLU Networks Have Surprisingly Few Activation Patterns",
-    NeurIPS 2019."""
+    """Activation regions that contain a point, see ``activation_regions``; None where no ReLU
+    module is called."""
     largest_region: int | None
     """Points in the region with most points."""
     rank_bound: int | None
@@ -53,52 +51,25 @@ def diagnose(model: nn.Module, x: Tensor, *, device: torch.device | str | None =
     private, points, _ = working_copy(model, x, torch.float64, device)
     distinct = int(torch.unique(points, dim=0).shape[0])
     duplicates = len(points) - distinct
-    pattern = _patterns(private, points)
-    if not pattern:
+    found = regions_at(private, points)
+    if found is None:
         return Diagnosis(len(points), duplicates, None, None, None)
-    dead = {name: int((~on.any(0)).sum()) for name, on in pattern.items()}
-    packed = np.packbits(torch.cat(list(pattern.values()), 1).cpu().numpy(), axis=1)
-    _, inverse, sizes = np.unique(packed, axis=0, return_inverse=True, return_counts=True)
+    dead = {name: int((~on).sum()) for name, on in found.ever_on.items()}
     bound = None
     if _plain(private, points) and _piecewise_affine(private):
-        region = torch.from_numpy(inverse).view(-1, 1).to(points)
+        region = torch.from_numpy(found.labels).view(-1, 1).to(points)
         pairs = torch.cat([region, points], 1)
         kept = torch.unique(pairs, dim=0)[:, 0].long()
         bound = int(torch.bincount(kept).clamp(max=points.shape[1] + 1).sum())
     return Diagnosis(
         points=len(points),
         duplicates=duplicates,
-        regions=len(sizes),
-        largest_region=int(sizes.max()),
+        regions=found.count,
+        largest_region=int(np.bincount(found.labels).max()),
         rank_bound=bound,
         dead_units={name: count for name, count in dead.items() if count},
-        dead_layers=tuple(name for name, on in pattern.items() if dead[name] == on.shape[1]),
+        dead_layers=tuple(name for name, on in found.ever_on.items() if not on.any()),
     )
-
-
-def _patterns(model: nn.Module, x: Tensor) -> dict[str, Tensor]:
-    """Name of each ReLU module that is called to which of its units are on, (N, units) bool."""
-    names: dict[nn.Module, str] = {
-        module: name for name, module in model.named_modules() if type(module) is nn.ReLU
-    }
-    calls: dict[str, list[Tensor]] = {name: [] for name in names.values()}
-
-    def record(module: nn.Module, args: tuple[Tensor, ...], out: Tensor) -> None:
-        calls[names[module]].append(out.detach().flatten(1) > 0)
-
-    handles = [module.register_forward_hook(record) for module in names]
-    strips = []
-    try:
-        with torch.no_grad():
-            for part in chunks(len(x), CHUNK):
-                model(x[part])
-                strips.append({name: torch.cat(on, 1) for name, on in calls.items() if on})
-                for on in calls.values():
-                    on.clear()
-    finally:
-        for handle in handles:
-            handle.remove()
-    return {name: torch.cat([strip[name] for strip in strips]) for name in strips[0]}
 
 
 def _plain(model: nn.Module, x: Tensor) -> bool:

@@ -14,7 +14,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from encbench import ParameterError, SparseBlock
+from encbench import LearnedGrid, ParameterError, SparseBlock
 from encbench_encodings._constants import ConstantsKept, at_least_float32
 from encbench_encodings._tables import (
     cells_and_places,
@@ -32,6 +32,8 @@ SparseGradients = Annotated[
     Field(description="COO gradient of the table: cheap steps, only for SGD and SparseAdam"),
 ]
 
+MOST_NODES = 1 << 24
+"""Vertices of a level, beyond which their rows are not listed."""
 PRIMES = (1, 2654435761, 805459861, 3674653429)
 
 
@@ -97,6 +99,15 @@ class MultilevelGrid(ConstantsKept):
             SparseBlock("table", rows[:, level], weights[:, level], count, level * width, width)
             for level in range(rows.shape[1])
         ]
+
+    def learned_grids(self) -> list[LearnedGrid]:
+        """One a level."""
+        levels, width = range(len(self.starts) - 1), self.features
+        return [LearnedGrid("table", self.node_rows(n), n * width, width) for n in levels]
+
+    def node_rows(self, level: int) -> Tensor | None:
+        """See ``LearnedGrid.rows``."""
+        return None
 
     def factor_blocks(
         self, name: str, x: Tensor, factors: Tensor, starts: Sequence[int]
@@ -181,6 +192,10 @@ class NodeGrid(MultilevelGrid):
             over_corners(torch.mul, torch.stack((1 - place, place))),
         )
 
+    def node_rows(self, level: int) -> Tensor | None:
+        begin, end = self.starts[level], self.starts[level + 1]
+        return torch.arange(begin, end).view([self.resolutions[level]] * self.grid_dim)
+
     def grid(self, level: int = 0) -> Tensor:
         """The values of a grid that stores all nodes, a view: (n,) * k + (F,).
 
@@ -242,6 +257,14 @@ class HashedLevels(MultilevelGrid):
         self._strides = nn.Buffer(strides, persistent=False)
         self._dense_entries = nn.Buffer(entries, persistent=False)
         self._primes = nn.Buffer(primes, persistent=False)
+
+    def node_rows(self, level: int) -> Tensor | None:
+        plan = self.plan[level]
+        vertices = plan.resolution**self.in_dim
+        if plan.hashed or vertices > MOST_NODES:
+            return None
+        index = torch.arange(vertices).remainder(plan.entries) + self.starts[level]
+        return index.view([plan.resolution] * self.in_dim)
 
     @abstractmethod
     def cells_of(self, x: Tensor) -> tuple[Tensor, Tensor]:

@@ -12,7 +12,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from encbench import Encoding, ParameterError, SparseBlock, UsageError
+from encbench import Encoding, LearnedGrid, ParameterError, SparseBlock, UsageError
 from encbench.network.activations import activation_of
 from encbench.plugins.registry import default_registry
 
@@ -123,6 +123,19 @@ class Composite(Encoding):
             ]
             start += part.out_dim
         return blocks or None
+
+    def learned_grids(self) -> list[LearnedGrid]:
+        """The parts' grids, under the composite's names and features."""
+        grids, start = [], 0
+        for index, part in enumerate(part for part in self.parts if isinstance(part, Encoding)):
+            grids += [
+                dataclasses.replace(
+                    grid, parameter=f"parts.{index}.{grid.parameter}", start=start + grid.start
+                )
+                for grid in part.learned_grids()
+            ]
+            start += part.out_dim
+        return grids
 
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, parts={self.texts}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import combinations
 from typing import Annotated
 
@@ -9,7 +10,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from encbench import Encoding, ParameterError, Search, SparseBlock
+from encbench import Encoding, LearnedGrid, ParameterError, Search, SparseBlock
 from encbench_encodings._multilevel import NodeGrid, products_of_others
 
 DEFAULT_RESOLUTIONS = (16, 32, 64)
@@ -90,6 +91,10 @@ class KPlanes(Encoding):
 
     def _factors(self, values: Tensor) -> Tensor:  # (N, L, planes of a level, F)
         return values.view(-1, len(self.resolutions), len(self.pairs), self.features)
+
+    def learned_grids(self) -> list[LearnedGrid]:
+        """The planes."""
+        return [replace(grid, parameter="planes.table") for grid in self.planes.learned_grids()]
 
     def sparse_jacobian(self, x: Tensor) -> list[SparseBlock]:
         """One block a plane, its factor the product of the level's other planes."""

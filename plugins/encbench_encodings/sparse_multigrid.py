@@ -9,7 +9,13 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from encbench import Search
-from encbench_encodings._multilevel import IncludeInput, NodeGrid, ScalarsPerNode, SparseGradients
+from encbench_encodings._multilevel import (
+    MOST_NODES,
+    IncludeInput,
+    NodeGrid,
+    ScalarsPerNode,
+    SparseGradients,
+)
 from encbench_encodings._tables import InitStd
 
 DEFAULT_RESOLUTIONS = (16, 128)
@@ -128,6 +134,15 @@ class SparseMultigrid(NodeGrid):
         stored = self._keys[found] == keys
         # An untouched node reads the level's first entry with weight 0.
         return torch.where(stored, found - self._starts, 0), weights * stored
+
+    def node_rows(self, level: int) -> Tensor | None:
+        nodes = self.resolutions[level]
+        if nodes**self.in_dim > MOST_NODES:
+            return None
+        rows = torch.full((nodes**self.in_dim,), -1)
+        stored = self.nodes(level).cpu()
+        rows[stored] = torch.arange(len(stored)) + self.starts[level]
+        return rows.view([nodes] * self.in_dim)
 
     def nodes(self, level: int) -> Tensor:
         """Node numbers (M,) of a level's rows: Σ_a i_a · n^a for the node at i / (n − 1)."""

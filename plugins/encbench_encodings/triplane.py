@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated
 
 from pydantic import Field
 from torch import Tensor, nn
 
-from encbench import Encoding, Search, SparseBlock
+from encbench import Encoding, LearnedGrid, Search, SparseBlock
 from encbench_encodings._multilevel import NodeGrid
 from encbench_encodings._tables import InitStd
 
@@ -60,6 +61,10 @@ class TriPlane(Encoding):
     def forward(self, x: Tensor) -> Tensor:  # (N, 3) -> (N, F)
         values: Tensor = self.planes(x)
         return values.view(-1, len(AXES), self.out_dim).sum(1)
+
+    def learned_grids(self) -> list[LearnedGrid]:
+        """The planes."""
+        return [replace(grid, parameter="planes.table") for grid in self.planes.learned_grids()]
 
     def sparse_jacobian(self, x: Tensor) -> list[SparseBlock]:
         """One block: the corners of all three planes feed the same features."""

@@ -20,7 +20,12 @@ ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 ELSEWHERE = {"cli.md", "tutorial.md"}  # generated; of a plug-in that is not installed
 NETWORK = ("data fetch",)
-FASTER = {"run": ["-n"], "tune": ["-n"], "dynamics": ["--steps", "20", "--width", "64"]}
+FASTER = {
+    "run": ["-n"],
+    "tune": ["-n"],
+    "dynamics": ["--steps", "20", "--width", "64"],
+    "figures": ["--side", "16"],
+}
 """What minutes are spent on elsewhere: a run is planned."""
 SUITE = """
 encodings = ["ffe:levels=8", "mpe:resolutions=[8]"]
@@ -71,6 +76,7 @@ def files(tmp_path_factory):
         "results/cluster",
         "results/all",
         "results/new",
+        "results/shown",
         "downloads",
     ):
         shutil.copytree(folder / "results/quick", folder / name)

@@ -321,5 +321,5 @@ def test_a_plug_in_offers_an_activation(suite: Any) -> None:
     assert result.record.activation == "softsign:a=2.0"
     with pytest.raises(ParameterError, match="greater than 0"):
         plan(suite_with(suite, activation="softsign:a=-2"), registry)
-    with pytest.raises(ParameterError, match="There are: .*softsign"):
+    with pytest.raises(ParameterError, match=r"There are: .*softsign"):
         plan(suite_with(suite, activation="softplus"), registry)

@@ -78,8 +78,9 @@ def activation_of(text: str | Activation, registry: Registry | None = None) -> A
         made: Activation = cls(**validate_parameters("activation", name, cls, given))
         return made
     if registry is not None:
-        known = dict.fromkeys([offer.name for offer in registry.offers("activation")], "")
-        if name.rpartition(":")[2] in known:
+        offers = [offer.name for offer in registry.offers("activation")]
+        known = {**known, **dict.fromkeys(offers, "")}
+        if name.rpartition(":")[2] in offers:
             offer, parameters, _ = registry.choose("activation", text)
             made = offer.load()(**parameters)
             return made

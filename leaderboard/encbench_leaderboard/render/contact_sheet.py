@@ -164,4 +164,4 @@ def _colour_bar(drawn: Figure, slot: Axes, norm: PowerNorm, top: float) -> None:
     )
     ticks = [0.0, top / 16, top / 4, top]
     bar.set_ticks(ticks, labels=["0", *(f"{tick:.2g}" for tick in ticks[1:])])
-    bar.ax.set_title("absolute error (data range 1)", fontsize=TITLE_POINTS)
+    bar.ax.set_title("absolute error\n(data range 1)", fontsize=TITLE_POINTS)

@@ -49,14 +49,14 @@ CROWD: dict[str, Any] = {
 UNDER_FLOOR, BETWEEN_FLOORS = "#e4e4e4", "#f3f3f3"
 
 
-def plot(block: Figure, looks: Mapping[str, Look]) -> Drawing | None:
-    """Draw a figure's panels in two columns; None where there are none. The legend stands in the
-    place that an odd number of panels leaves free, or else below. To be called inside
+def plot(block: Figure, looks: Mapping[str, Look], columns: int = COLUMNS) -> Drawing | None:
+    """Draw a figure's panels in so many columns; None where there are none. The legend stands in
+    the place that an odd number of panels leaves free, or else below. To be called inside
     ``style.quiet()``."""
     panels = block.panels
     if not panels:
         return None
-    columns = min(COLUMNS, len(panels))
+    columns = min(columns, len(panels))
     rows = math.ceil(len(panels) / columns)
     handles = _handles(block, looks)
     height = HEIGHT[min(rows, 2)]

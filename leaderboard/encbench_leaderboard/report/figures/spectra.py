@@ -36,7 +36,7 @@ STYLES: dict[str, Literal["dotted", "dashed", "solid"]] = {
 
 
 @dataclass(frozen=True)
-class _Entry:
+class EntrySpectra:
     """An encoding's cells that are drawn, and what each belongs to."""
 
     name: str
@@ -53,19 +53,23 @@ def spectra_figure(task: TaskBoard) -> Figure | None:
     their geometric mean, see ``spectra_mean``, with a band at the end of training. What is below
     the floor is counted in the legend and never drawn; a mean is thin where it is an upper
     bound."""
-    entries = _entries(task)
+    entries = spectra_of(task)
     if not entries:
         return None
     styles: dict[str, str] = {style: when for when, style in STYLES.items()}
-    averaged = any(len(entry.records) > 1 for entry in entries)
     return Figure(
         "spectra",
         "NTK eigenvalues from large to small on a log axis",
-        (_caption_of_means(task, entries) if averaged else _CAPTION) + best_note(task),
+        spectra_caption(task, entries) + best_note(task),
         lambda: _panels(entries),
-        {entry.name: _legend(entry) for entry in entries[:SHOWN]},
-        {**styles, "thin": "upper bound"} if averaged else styles,
+        {entry.name: spectra_legend(entry) for entry in entries[:SHOWN]},
+        styles | bound_style(entries),
     )
+
+
+def bound_style(entries: Sequence[EntrySpectra]) -> dict[str, str]:
+    """The style of upper bounds, which only means have."""
+    return {"thin": "upper bound"} if any(len(e.records) > 1 for e in entries) else {}
 
 
 _CAPTION = (
@@ -74,31 +78,38 @@ _CAPTION = (
 )
 
 
-def _caption_of_means(task: TaskBoard, entries: Sequence[_Entry]) -> str:
+def spectra_caption(
+    task: TaskBoard, entries: Sequence[EntrySpectra], most: int = AVERAGED, *, band: bool = True
+) -> str:
+    """What the lines of the entries are, and the band beside means."""
+    if all(len(entry.records) == 1 for entry in entries):
+        return _CAPTION
     over = "the targets, seeds of one averaged first" if task.targets else "the seeds"
     sizes = {summary.size for entry in entries for summary in entry.summaries}
     grow = " Eigenvalues grow with the size of the kernel, and these differ in size." * (
         len(sizes) > 1
     )
-    most = max(sum(_drawable(r) for r in task.of_entry(entry.name)) for entry in entries)
-    part = f" Of each encoding {AVERAGED} cells are read." * (most > AVERAGED)
+    largest = max(sum(_drawable(r) for r in task.of_entry(entry.name)) for entry in entries)
+    held = "; the band holds the 10th to the 90th percentile at the end of training"
+    part = f" Of each encoding {most} cells are read." * (largest > most)
     return (
         f"NTK eigenvalues, largest first: geometric mean over {over}, resampled to a common "
-        "index; the band holds the 10th to the 90th percentile at the end of training. Values "
+        f"index{held * band}. Values "
         "under their floor (rounding noise) count as the floor, so a line is an upper bound "
         f"where it is thin, and it stops where fewer than half are above the floor.{grow}{part}"
     )
 
 
-def _entries(task: TaskBoard) -> list[_Entry]:
+def spectra_of(task: TaskBoard, most: int = AVERAGED) -> list[EntrySpectra]:
+    """The best entries, with up to so many cells each that have spectra."""
     units = dict(zip((id(r) for r in task.records), task.cells["unit"], strict=True))
 
     def chosen(entry: str) -> list[StoredRecord]:
         records = [stored for stored in task.of_entry(entry) if _drawable(stored)]
-        return [records[i] for i in spread([units[id(r)] for r in records], AVERAGED)]
+        return [records[i] for i in spread([units[id(r)] for r in records], most)]
 
     return [
-        _Entry(name, records, [units[id(stored)] for stored in records])
+        EntrySpectra(name, records, [units[id(stored)] for stored in records])
         for name, records in best_entries(task, chosen)
     ]
 
@@ -107,10 +118,10 @@ def _drawable(stored: StoredRecord) -> bool:
     return bool(stored.record.spectra) and has_arrays(stored)
 
 
-def _legend(entry: _Entry) -> str:
-    """The name, and how much of the spectrum at the end is under the floor."""
+def spectra_legend(entry: EntrySpectra, when: str = "end") -> str:
+    """The name, and how much of the spectrum at that moment is under the floor."""
     last = [
-        next((s for s in spectra if s.when == "end"), spectra[-1])
+        next((s for s in spectra if s.when == when), spectra[-1])
         for spectra in (stored.record.spectra for stored in entry.records)
     ]
     size = sum(summary.size for summary in last)
@@ -131,25 +142,38 @@ def _percent(below: int, size: int) -> str:
     return f"{share:.1f}".removesuffix(".0") + "%"
 
 
-def _panels(entries: Sequence[_Entry]) -> list[Panel]:
-    summaries = [summary for entry in entries for summary in entry.summaries]
-    one_size = (
-        all(len(entry.records) == 1 for entry in entries) and len({s.size for s in summaries}) == 1
-    )
-    x = Axis("index of the eigenvalue" + ("" if one_size else " / size of the kernel"))
-    y = Axis("eigenvalue λ", "log")
-    floors = [summary.floor for summary in summaries if summary.floor > 0]
-    floor = (min(floors), max(floors)) if floors else None
-    titles = {"": _title(summaries), "mlp_": "MLP's part of the kernel alone"}
+def _panels(entries: Sequence[EntrySpectra]) -> list[Panel]:
+    titles = {"": kernel_title(entries), "mlp_": "MLP's part of the kernel alone"}
+    one_size = of_one_size(entries)
     panels = []
     for part, title in titles.items():
-        series = [line for entry in entries for line in _lines(entry, part, one_size=one_size)]
+        series = [
+            line for entry in entries for line in spectrum_lines(entry, part, one_size=one_size)
+        ]
         if series:
-            panels.append(Panel(x, y, series, title, floor))
+            panels.append(spectra_panel(entries, series, title))
     return panels
 
 
-def _title(summaries: Sequence[SpectrumSummary]) -> str:
+def spectra_panel(entries: Sequence[EntrySpectra], series: Sequence[Series], title: str) -> Panel:
+    """A panel of lines of ``spectrum_lines``, with the floors of the entries."""
+    of_one = of_one_size(entries)
+    x = Axis("index of the eigenvalue" + ("" if of_one else " / size of the kernel"))
+    floors = [s.floor for entry in entries for s in entry.summaries if s.floor > 0]
+    floor = (min(floors), max(floors)) if floors else None
+    return Panel(x, Axis("eigenvalue λ", "log"), series, title, floor)
+
+
+def of_one_size(entries: Sequence[EntrySpectra]) -> bool:
+    """Whether each entry has one cell, and all kernels the same size: their lines are over the
+    index, others over its share."""
+    sizes = {summary.size for entry in entries for summary in entry.summaries}
+    return all(len(entry.records) == 1 for entry in entries) and len(sizes) == 1
+
+
+def kernel_title(entries: Sequence[EntrySpectra]) -> str:
+    """Which kernel, and of how many points."""
+    summaries = [summary for entry in entries for summary in entry.summaries]
     kernel = " and ".join(sorted({s.outputs for s in summaries}))
     points = sorted({s.points for s in summaries})
     n = f"{points[0]:,}" + (f" to {points[-1]:,}" if len(points) > 1 else "")
@@ -165,10 +189,23 @@ def _spectra(stored: StoredRecord, part: str) -> dict[str, tuple[np.ndarray, flo
     }
 
 
-def _lines(entry: _Entry, part: str, *, one_size: bool) -> Iterator[Series]:
-    """A line a moment, and of a mean that ends in an upper bound a second one."""
+def spectrum_lines(
+    entry: EntrySpectra,
+    part: str,
+    *,
+    one_size: bool,
+    whens: Sequence[str] = WHENS,
+    places: int = PLACES,
+) -> Iterator[Series]:
+    """A line a moment, and of a mean that ends in an upper bound a second one.
+
+    Args:
+        part: "", the whole kernel, or "mlp_".
+        one_size: x is the index; else its share of the kernel's size, as it is of means.
+        places: to which spectra are resampled for a mean.
+    """
     spectra = [_spectra(stored, part) for stored in entry.records]
-    for when in WHENS:
+    for when in whens:
         taken = [i for i, found in enumerate(spectra) if when in found]
         if len(spectra) == 1 and taken:
             yield from _single(entry.name, when, *spectra[0][when], one_size=one_size)
@@ -177,7 +214,7 @@ def _lines(entry: _Entry, part: str, *, one_size: bool) -> Iterator[Series]:
         taken = [i for i in taken if spectra[i][when][1] > 0]
         if taken:
             groups = [entry.groups[i] for i in taken]
-            mean = mean_spectrum([spectra[i][when] for i in taken], groups, length=PLACES)
+            mean = mean_spectrum([spectra[i][when] for i in taken], groups, length=places)
             yield from _averaged(entry.name, when, mean)
 
 

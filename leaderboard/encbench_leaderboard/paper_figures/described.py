@@ -1,0 +1,90 @@
+"""What a figure is before it is drawn, and the sentences that all captions share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from matplotlib.figure import Figure as Drawing
+
+from encbench.results.record_folder import WEIGHTS
+from encbench.results.records import StoredRecord
+from encbench_leaderboard.board.table import TaskBoard
+from encbench_leaderboard.report.format import one_line, plural
+
+LISTED = 12
+"""Records that a caption lists by their key."""
+
+
+@dataclass(frozen=True)
+class Described:
+    """A figure that can be drawn."""
+
+    caption: str
+    """What is drawn, in plain text."""
+    records: Sequence[StoredRecord]
+    """From which it is drawn."""
+    draw: Callable[[], Drawing | None]
+    """Called inside ``style.quiet()``; there is something to draw."""
+    missing: Sequence[str] = ()
+    """Sentences on what is not in it, and why."""
+
+
+class Lacking(Exception):
+    """The folder has nothing to draw a figure from; the text says what to run."""
+
+
+def source(records: Sequence[StoredRecord]) -> str:
+    """From which records a figure is drawn: seeds, points of the kernel, keys."""
+    seeds = ", ".join(map(str, sorted({stored.record.cell.seed for stored in records})))
+    keys = ", ".join(stored.record.key[:8] for stored in records[:LISTED])
+    more = f" and {len(records) - LISTED:,} more" if len(records) > LISTED else ""
+    several = "s" if "," in seeds else ""
+    return f"From {plural(len(records), 'record')}, seed{several} {seeds}: {keys}{more}."
+
+
+def kernel_points(records: Sequence[StoredRecord]) -> str:
+    """N of the kernels, and its share of the points trained on."""
+    shares = {
+        (summary.points, stored.record.training_points)
+        for stored in records
+        for summary in stored.record.spectra
+    }
+    texts = [
+        f"N = {points:,}" + (f" of {trained:,} points trained on" if trained else "")
+        for points, trained in sorted(shares, key=lambda pair: (pair[0], pair[1] or 0))
+    ]
+    return f"Kernel at {'; '.join(texts[:3])}{'; …' if len(texts) > 3 else ''}."
+
+
+def absent(task: TaskBoard, drawn: Sequence[str], why: str) -> list[str]:
+    """A sentence on the entries that are not drawn: how their cells ended, or else ``why``."""
+    reasons = []
+    for entry in task.standings["entry"]:
+        if entry not in drawn:
+            ends = {stored.record.status.replace("_", " ") for stored in task.of_entry(entry)}
+            reasons.append(f"{one_line(entry, 60)} ({why if 'ok' in ends else ', '.join(ends)})")
+    return [f"Not drawn: {'; '.join(reasons)}."] if reasons else []
+
+
+def with_weights(task: TaskBoard) -> dict[str, StoredRecord]:
+    """By entry, best first, the first seed that finished and has its weights.
+
+    Raises:
+        Lacking: there is none.
+    """
+    found = {}
+    for entry in task.standings["entry"]:
+        kept = [
+            stored
+            for stored in task.of_entry(entry)
+            if stored.record.status == "ok" and WEIGHTS in stored.files
+        ]
+        if kept:
+            found[entry] = kept[0]
+    if not found:
+        raise Lacking(
+            "no trained network was kept; repeat the `encbench run` that made the folder, "
+            "with --save-weights (cells recorded without run again)"
+        )
+    return found

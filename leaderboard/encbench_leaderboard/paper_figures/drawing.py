@@ -1,0 +1,202 @@
+"""All figures of the paper that a results folder has records for, as files with captions."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from encbench.errors import EncbenchError, UsageError, did_you_mean
+from encbench_leaderboard.board.table import Board, TaskBoard, boards, load_records
+from encbench_leaderboard.paper_figures.described import Described, Lacking
+from encbench_leaderboard.paper_figures.grid_pictures import learned_values
+from encbench_leaderboard.paper_figures.picture_sheets import depths, side_by_side
+from encbench_leaderboard.paper_figures.region_maps import region_maps
+from encbench_leaderboard.paper_figures.spectra_lines import (
+    at_start,
+    means,
+    three_panels,
+    with_and_without,
+)
+from encbench_leaderboard.paper_figures.training_lines import epoch_curves
+from encbench_leaderboard.render import style
+from encbench_leaderboard.render.palette import Look, colours
+from encbench_leaderboard.render.pictures import FORMATS
+from encbench_leaderboard.render.writing import replace_text, writing
+from encbench_leaderboard.report.format import plain
+
+CAPTIONS = "captions.md"
+TASKS = 4
+"""Tasks that are drawn unless some are chosen."""
+DPI = 200
+SIDE = 1024
+MEANS = "5"
+REGIONS = "13"
+
+OfTask = Callable[[TaskBoard, Mapping[str, Look]], Described]
+FIGURES: dict[str, tuple[str, OfTask | None]] = {
+    "2": ("Spectrum with and without the grid's term", with_and_without),
+    "3": ("Regressed images", side_by_side),
+    "4": ("Spectra in the middle and at the end of training", three_panels),
+    MEANS: ("Mean spectra over targets", None),
+    "6": ("Loss and quality over training", epoch_curves),
+    "11": ("Spectra at the start", at_start),
+    "12": ("Learned values of the grids", learned_values),
+    REGIONS: ("Activation regions", None),
+    "14": ("Depth of the 0.5 level set", depths),
+}
+"""Number in the paper to title and what draws a task's."""
+SAME = {"7": "3", "9": "3", "8": "6", "10": "6"}
+"""Figures of the paper that show the same of other targets."""
+
+
+@dataclass(frozen=True)
+class PaperFigure:
+    """A figure of one task, or the reason why there is none."""
+
+    number: str
+    """In the paper; of several that show the same, the first."""
+    title: str
+    task: str
+    """Label of the task, "" where a figure is over several."""
+    files: Sequence[Path]
+    """Empty where the folder has nothing to draw it from."""
+    caption: str
+    """What is drawn, and from which records."""
+    missing: str
+    """What is not drawn, and why; without files what to run."""
+
+    @property
+    def heading(self) -> str:
+        return f"Figure {self.number}: {self.title}" + (f", {self.task}" if self.task else "")
+
+
+def draw_figures(
+    results: Path,
+    only: Sequence[str] = (),
+    out: Path | None = None,
+    *,
+    formats: Sequence[str] = ("png",),
+    dpi: int = DPI,
+    task: str = "",
+    side: int = SIDE,
+    watch: Callable[[PaperFigure], None] = lambda figure: None,
+) -> list[PaperFigure]:
+    """Draw the paper's figures from the records of a results folder.
+
+    Args:
+        results: the folder that ``encbench run -o`` wrote.
+        only: numbers of figures in the paper, "2" or "figure2"; none: all.
+        out: folder for the files, made if need be; default: ``results / "figures"``.
+        formats: of "png", "svg" and "pdf".
+        dpi: pixels an inch of PNGs, and of the pictures within the others.
+        task: only tasks whose label contains this; "": the first four.
+        side: pixels a side of the maps of activation regions.
+        watch: called with each figure when it is there.
+
+    Returns:
+        A figure for each number and task, in the paper's order. One that cannot be drawn has no
+        files, and ``missing`` says what to run.
+
+    Raises:
+        UsageError: no such figure, format or task.
+        StoreError: there are no records, or the files cannot be written.
+    """
+    numbers = _numbers(only)
+    for name in formats:
+        if name not in FORMATS:
+            raise UsageError(f"no pictures of format {name!r}, expected {', '.join(FORMATS)}")
+    board = boards(load_records(results))
+    tasks = [one for one in board.tasks if task in one.label]
+    if not tasks:
+        labels = ", ".join(one.label for one in board.tasks[:5])
+        raise UsageError(f"no task's label contains {task!r}; there are {labels}")
+    looks = colours(board.entries)
+    folder = results / "figures" if out is None else out
+    found: list[PaperFigure] = []
+    with style.quiet(), writing(folder / CAPTIONS):
+        for number in numbers:
+            for one in [None] if number == MEANS else tasks if task else tasks[:TASKS]:
+                describe = _describe(number, board, one, looks, side)
+                figure = _drawn(number, one, describe, folder, formats, dpi)
+                found.append(figure)
+                watch(figure)
+        _write_captions(folder / CAPTIONS, found)
+    return found
+
+
+def _numbers(only: Sequence[str]) -> list[str]:
+    """The figures asked for, in the paper's order; several may stand in one text."""
+    asked = {
+        text.strip().lower().removeprefix("figure").strip(" -")
+        for each in only
+        for text in each.split(",")
+    }
+    known = sorted([*FIGURES, *SAME], key=int)
+    for number in asked:
+        if number not in known:
+            raise UsageError(
+                f"there is no figure {number!r} to draw; {did_you_mean(number, known)}"
+                f"there are {', '.join(known)}"
+            )
+    chosen = {SAME.get(number, number) for number in asked}
+    return [number for number in FIGURES if number in chosen or not asked]
+
+
+def _describe(
+    number: str, board: Board, task: TaskBoard | None, looks: Mapping[str, Look], side: int
+) -> Callable[[], Described]:
+    if task is None:
+        return partial(means, board, looks)
+    if number == REGIONS:
+        return partial(region_maps, task, looks, side)
+    of_task = FIGURES[number][1]
+    assert of_task is not None, "the others are above"
+    return partial(of_task, task, looks)
+
+
+def _drawn(
+    number: str,
+    task: TaskBoard | None,
+    describe: Callable[[], Described],
+    folder: Path,
+    formats: Sequence[str],
+    dpi: int,
+) -> PaperFigure:
+    label, slug = ("", "") if task is None else (task.label, f"-{task.slug}")
+    title = FIGURES[number][0]
+    try:
+        described = describe()
+        drawn = described.draw()
+        assert drawn is not None, "what is described can be drawn"
+    except (EncbenchError, Lacking) as error:
+        # such as a damaged record: the other figures do not need it
+        return PaperFigure(number, title, label, [], "", str(error))
+    drawn.set_dpi(dpi)
+    files = [folder / f"figure-{number}{slug}.{suffix}" for suffix in formats]
+    style.save(drawn, files)
+    missing = " ".join(described.missing)
+    return PaperFigure(number, title, label, files, described.caption, missing)
+
+
+def _write_captions(file: Path, figures: Sequence[PaperFigure]) -> None:
+    """The captions, beside those of other figures that an earlier call has drawn."""
+    sections: dict[str, str] = {}
+    if file.exists():
+        earlier = re.split(r"(?m)^## ", file.read_text(encoding="utf-8", errors="replace"))[1:]
+        sections = {text.partition("\n")[0]: text.partition("\n")[2].strip() for text in earlier}
+    for figure in figures:
+        parts = [plain(text) for text in (figure.caption, figure.missing) if text]
+        if figure.files:
+            parts.insert(0, f"![{plain(figure.title)}]({figure.files[0].name})")
+        sections[plain(figure.heading)] = "\n\n".join(parts)
+    ordered = sorted(sections.items(), key=lambda item: _number(item[0]))
+    text = "\n\n".join(f"## {heading}\n\n{body}" for heading, body in ordered)
+    replace_text(file, f"# Figures\n\n{text}\n")
+
+
+def _number(heading: str) -> int:
+    found = re.search(r"\d+", heading)
+    return int(found[0]) if found else 0

@@ -1,0 +1,146 @@
+"""Figure 12: the learned values of each grid of an encoding, as grey pictures."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from functools import partial
+
+import numpy as np
+import torch
+from matplotlib.patches import Patch
+
+from encbench import Encoding, LearnedGrid, load_model
+from encbench.errors import EncbenchError, error_line
+from encbench.plugins.registry import default_registry
+from encbench.results.records import StoredRecord
+from encbench.run.parts import build_task, cell_streams
+from encbench_leaderboard.board.table import TaskBoard
+from encbench_leaderboard.paper_figures.described import (
+    Described,
+    Lacking,
+    absent,
+    source,
+    with_weights,
+)
+from encbench_leaderboard.paper_figures.picture_grid import Shown, picture_grid, plane
+from encbench_leaderboard.render.palette import Look
+from encbench_leaderboard.render.style import legends
+
+ENTRIES, GRIDS, VALUES = 4, 4, 3
+"""Encodings that are drawn, grids of each, and values a node."""
+EPOCHS = 8
+"""Epochs whose points are looked at where each draws new ones."""
+DECODED = 256
+"""Pixels a side of a picture of features."""
+CHUNK = 1 << 16
+UNUSED = "#e69f00"
+
+
+def learned_values(task: TaskBoard, looks: Mapping[str, Look]) -> Described:
+    """Figure 12."""
+    kept = with_weights(task)
+    learned = [entry for entry, s in kept.items() if s.record.parameters.get("encoding")]
+    names = legends(learned, 34, 2)
+    pictures: list[Shown | None] = []
+    records: list[StoredRecord] = []
+    missing: list[str] = []
+    for entry in learned:
+        if len(records) == ENTRIES:
+            missing.append(f"The best {ENTRIES} encodings of {len(learned)} are drawn.")
+            break
+        try:
+            pictures += list(_pictures(kept[entry], names[entry]))
+            records.append(kept[entry])
+        except (EncbenchError, Lacking) as error:
+            missing.append(f"{entry}: {error}.")
+        except Exception as error:
+            # of the encoding or of the task
+            missing.append(f"{entry}: {error_line(error)}.")
+    if not pictures:
+        raise Lacking(
+            " ".join(missing) or "no encoding here has learned values; add one, such as -e mpe"
+        )
+    caption = (
+        "Learned values at the nodes of each grid at the end of training, low is dark and high is "
+        "bright, each picture on its own scale from the 1st to the 99th percentile; x to the "
+        "right, y downwards, and of solids the plane through the middle. Coloured nodes are "
+        f"touched by no training point of the first {EPOCHS} epochs. A hashed grid has no nodes of "
+        f"its own: its features are drawn. Up to {GRIDS} grids of an encoding and {VALUES} values "
+        f"a node are drawn. {source(records)}"
+    )
+    coloured = any(p is not None and (p.pixels[..., 0] != p.pixels[..., 2]).any() for p in pictures)
+    legend = [Patch(color=UNUSED, label="touched by no training point")] if coloured else []
+    missing += absent(task, list(kept), "no weights")
+    return Described(caption, records, partial(picture_grid, pictures, legend), missing)
+
+
+def _pictures(stored: StoredRecord, name: str) -> Iterator[Shown]:
+    encoding = load_model(stored).encoding
+    grids = encoding.learned_grids()
+    if not grids:
+        raise Lacking("describes no grids of learned values (Encoding.learned_grids)")
+    touched = _touched(stored, encoding)
+    tables = dict(encoding.named_parameters())
+    shown = np.linspace(0, len(grids) - 1, min(len(grids), GRIDS)).round().astype(int)
+    for number in shown:
+        grid = grids[number]
+        place = f"grid {number + 1} of {len(grids)}"
+        if grid.rows is None:
+            values, used = _decoded(encoding, grid), None
+            place += ", hashed: features"
+        else:
+            rows = grid.rows
+            while rows.ndim > 2:
+                rows = rows[len(rows) // 2]
+            rows = rows.reshape(-1, rows.shape[-1])
+            size = " × ".join(map(str, grid.rows.shape[::-1]))
+            place += f", {size} nodes"
+            table = tables[grid.parameter].detach().double()
+            # without a sparse Jacobian nothing is known of what points read
+            read = touched.get(grid.parameter, torch.ones(len(table), dtype=torch.bool))
+            values = table.reshape(len(read), -1)[rows.clamp(min=0)].numpy()
+            used = (read[rows.clamp(min=0)] & (rows >= 0)).numpy()
+        for column in range(min(values.shape[-1], VALUES)):
+            of = f"value {column + 1} of {values.shape[-1]}"
+            yield _picture(f"{name}\n{place}\n{of}", values[..., column], used)
+
+
+def _picture(title: str, values: np.ndarray, used: np.ndarray | None) -> Shown:
+    """Values (H, W) in grey, those that are not used in one colour."""
+    known = values if used is None else values[used]
+    low, high = np.percentile(known, [1, 99]) if known.size else (0.0, 1.0)
+    grey = np.clip((values - low) / max(high - low, 1e-300), 0, 1)
+    pixels = np.repeat(grey[..., None], 3, axis=2)
+    if used is not None:
+        pixels[~used] = [int(UNUSED[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    title = f"{title}, {low:.2g} to {high:.2g}".replace("-", "−")
+    return Shown(title, pixels, {"interpolation": "nearest"})
+
+
+def _touched(stored: StoredRecord, encoding: Encoding) -> dict[str, torch.Tensor]:
+    """Of each table, which rows (R,) a training point reads with a weight."""
+    registry, cell = default_registry(), stored.record.cell
+    task, generator = build_task(cell, registry), cell_streams(cell).generator("data")
+    touched: dict[str, torch.Tensor] = {}
+    before = None
+    for _ in range(min(EPOCHS, max(1, math.ceil(stored.record.epochs)))):
+        x, _ = task.epoch(generator)
+        if x is before:
+            break
+        before = x
+        for part in torch.split(x, CHUNK):
+            for block in encoding.sparse_jacobian(part) or ():
+                rows = touched.setdefault(
+                    block.parameter, torch.zeros(block.num_rows, dtype=torch.bool)
+                )
+                rows[block.rows[block.weights != 0]] = True
+    return touched
+
+
+@torch.no_grad()
+def _decoded(encoding: Encoding, grid: LearnedGrid) -> np.ndarray:
+    """The grid's features (side, side, F) at the centres of pixels."""
+    parts = [encoding(part) for part in torch.split(plane(DECODED, encoding.in_dim), CHUNK)]
+    features = torch.cat(parts)[:, grid.start : grid.start + grid.width]
+    return features.reshape(DECODED, DECODED, -1).numpy()
