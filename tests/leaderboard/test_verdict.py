@@ -63,7 +63,7 @@ def test_a_difference_that_does_not_matter_is_none(results: Results) -> None:
     assert found is not None
     assert (found.best, list(found.equal), found.below) == ("a", ["b"], "c")
     text = verdict_on(task)
-    assert text.startswith("**`a` and `b` share the lead**: 9.97 dB")
+    assert text.startswith("**`a` and `b` share the lead**: `a` is 9.97 dB")
     assert "the first 2 are not told apart or differ by less than 0.1 dB" in text
 
 
@@ -129,3 +129,10 @@ def test_entries_with_other_targets_are_not_compared(results: Results) -> None:
     text = verdict_on(category)
     assert text.startswith("**`a` leads**: 10.50 dB (95 % interval")
     assert text.endswith("Not compared: 1 entry with fewer finished targets.")
+
+
+def test_differences_beyond_8_bits_are_named(results: Results) -> None:
+    for name, psnr in {"a": 80.0, "b": 70.0, "c": 50.0}.items():
+        add(results, name, psnr, psnr + 1)
+    doubts = caveats(board_of(results), None)
+    assert any(doubt.startswith("`a` and `b` err by less than the rounding") for doubt in doubts)

@@ -22,6 +22,8 @@ from encbench_leaderboard.report.format import (
     significant,
 )
 
+EIGHT_BITS = 58.9
+"""PSNR [dB] of an image that is rounded to 8 bits, 10 log10(12 · 255²)."""
 NAMED = 3
 """Entries that a sentence names, at most."""
 
@@ -55,7 +57,8 @@ def _verdict(task: TaskBoard, found: Lead) -> str:
             f"{plain(task.primary.title)} is {_mean(task, found.best)}, of {code(found.best)}."
         )
     leads = f"{together} {'share the lead' if found.equal else 'leads'}"
-    parts = [f"**{leads}**: {_ahead(task, found)}"]
+    who = f"{code(found.best)} is " if found.equal else ""
+    parts = [f"**{leads}**: {who}{_ahead(task, found)}"]
     if found.equal:
         same = smallest_gap(task.primary)
         within = f" or differ by less than {same:g} {task.primary.unit}" if same else ""
@@ -210,6 +213,14 @@ def caveats(task: TaskBoard, tuned: TuneResult | None) -> list[str]:
             "are values to fit: good values on points that were trained on can come from storing "
             "them. Holding points out (`split=checker`) asks another question."
         )
+    if task.primary.name.startswith("psnr"):
+        values = {row["entry"]: row[f"metric:{task.primary.name}"] for row in task.rows}
+        invisible = [entry for entry, value in values.items() if value > EIGHT_BITS]
+        if len(invisible) > 1:
+            found.append(
+                f"{_named(invisible)} err by less than the rounding to 8 bits, {EIGHT_BITS} dB: "
+                "differences among them cannot be seen."
+            )
     points = sorted({s.points for r in records for s in r.spectra})
     trained = max((r.training_points or 0 for r in records), default=0)
     if points and points[-1] < trained:
