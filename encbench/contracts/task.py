@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from encbench.contracts.regular_grid import RegularGrid
 from encbench.errors import did_you_mean
 
 RESERVED = ("file", "allow_pickle")
@@ -151,6 +152,16 @@ class Task(ABC):
     """Name of the metric recorded during training, which also ranks; see ``progress_metric``."""
     curve_points: int | None = None
     """Number of points that ``progress_metric`` takes; shown beside the curve if given."""
+
+    @property
+    def grid(self) -> RegularGrid | None:
+        """The regular grid on which all of the target is known, of every point the true value,
+        trained on or not; None where there is none, or a spectrum of the error says nothing.
+
+        The error by band of spatial frequency is then recorded during training. The predictions
+        that ``progress_metric`` asks for are used where it hands over the very tensor ``grid.x``.
+        """
+        return None
 
     @classmethod
     def targets(cls, **parameters: Any) -> list[dict[str, Any]]:
