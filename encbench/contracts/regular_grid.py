@@ -33,7 +33,7 @@ class RegularGrid:
             TypeError: x or truth has another type, dtype or shape.
         """
         if not isinstance(self.truth, np.ndarray) or self.truth.dtype.kind != "f":
-            raise TypeError(f"grid: truth is {_of(self.truth)}, expected an array of floats")
+            raise TypeError(f"regular grid: truth is {_of(self.truth)}, expected floats")
         shape = self.truth.shape[:-1]
         expected = math.prod(shape), len(shape)
         if (
@@ -43,7 +43,7 @@ class RegularGrid:
             or not self.x.numel()
         ):
             raise TypeError(
-                f"grid: x is {_of(self.x)}; for truth of shape {self.truth.shape} expected "
+                f"regular grid: x is {_of(self.x)}; for truth of shape {self.truth.shape} expected "
                 f"{expected} of float64"
             )
 

@@ -153,16 +153,6 @@ class Task(ABC):
     curve_points: int | None = None
     """Number of points that ``progress_metric`` takes; shown beside the curve if given."""
 
-    @property
-    def grid(self) -> RegularGrid | None:
-        """The regular grid on which all of the target is known, of every point the true value,
-        trained on or not; None where there is none, or a spectrum of the error says nothing.
-
-        The error by band of spatial frequency is then recorded during training. The predictions
-        that ``progress_metric`` asks for are used where it hands over the very tensor ``grid.x``.
-        """
-        return None
-
     @classmethod
     def targets(cls, **parameters: Any) -> list[dict[str, Any]]:
         """The parameters of each single target, where these parameters name several.
@@ -225,6 +215,15 @@ class Task(ABC):
         x, _ = self.epoch(generator)
         chosen = torch.randperm(len(x), generator=generator)[:count]
         return x[chosen.sort().values]
+
+    def regular_grid(self) -> RegularGrid | None:
+        """The regular grid on which the target is known, with the true value of every point,
+        trained on or not; the same tensor of points each time. None where there is none.
+
+        The error by band of spatial frequency is then recorded during training. What
+        ``progress_metric`` predicts is used for it where it hands over that very tensor.
+        """
+        return None
 
     def held_out(self) -> tuple[Tensor, Tensor] | None:
         """Points x (M, in_dim) float64 that are never trained on, and their true values

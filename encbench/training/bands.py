@@ -86,7 +86,7 @@ class BandErrors:
 
 def bands_of(task: Task) -> Bands | None:
     """The bands of a task's grid; None where it has none, or too many points."""
-    grid = task.grid
+    grid = task.regular_grid()
     return None if grid is None or len(grid.x) > MOST_POINTS else Bands(grid)
 
 

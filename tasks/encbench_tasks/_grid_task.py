@@ -81,13 +81,12 @@ class GridTask(Task):
         self._progress = followed[np.sort(order[: self.progress_points])]
         self.curve_points = len(self._progress)
         every = self.curve_points == trained.size
-        # the very tensor of ``grid`` where it is all of it, so that it is predicted once
+        # the very tensor of ``regular_grid`` where it is all of it, so that it is predicted once
         self._progress_x = self.centres if every else self.centres[self._progress]
         if not trained.all():
             self.curve = "psnr_held_out"
 
-    @property
-    def grid(self) -> RegularGrid:
+    def regular_grid(self) -> RegularGrid:
         return RegularGrid(self.centres, self.truth, self.periodic)
 
     @property
@@ -129,10 +128,10 @@ class GridTask(Task):
         if not self.trained.all():
             if self.in_dim > 2:
                 return {}
-            # a curve is a picture of one row
-            rows = self.trained.reshape(-1, self.trained.shape[-1])
-            filled = interpolated(self.given.reshape(*rows.shape, self.out_dim), rows)
-            return {name: values.reshape(self.truth.shape) for name, values in filled.items()}
+            if self.in_dim == 1:  # a picture of one row
+                filled = interpolated(self.given[None], self.trained[None])
+                return {"linear interpolation": filled["bilinear interpolation"][0]}
+            return interpolated(self.given, self.trained)
         if self.given is self.truth:
             return {}
         return {self.noisy: np.clip(self.given, 0, 1)}

@@ -121,7 +121,10 @@ def complete(parameters: Mapping[str, Any]) -> dict[str, Any]:
     dim = found["dim"] = DIMS[kind][0] if found.get("dim") is None else found["dim"]
     if dim not in DIMS[kind]:
         takes = " or ".join(map(str, sorted(DIMS[kind])))
-        raise _refused(f"kind={kind} is a function of dim={takes}, got dim={dim}")
+        raise _refused(
+            f"kind={kind} is a function of dim={takes}, got dim={dim}; leave dim out, or give "
+            "another kind"
+        )
     side = found["side"] = SIDES[dim] if found.get("side") is None else found["side"]
     for name, defaults in KIND_USES.items():
         given = found.pop(name, None)
@@ -129,7 +132,9 @@ def complete(parameters: Mapping[str, Any]) -> dict[str, Any]:
             found[name] = defaults[kind] if given is None else given
         elif given is not None:
             others = " or ".join(f"kind={other}" for other in defaults)
-            raise _refused(f"{name}={given} has no effect with kind={kind}; give {others}")
+            raise _refused(
+                f"{name}={given} has no effect with kind={kind}; leave it out, or give {others}"
+            )
     bandwidth, count = found.get("bandwidth", 1), found.get("count", 1)
     if side < 2 or bandwidth < 1 or count < 1:
         raise _refused(
@@ -138,12 +143,16 @@ def complete(parameters: Mapping[str, Any]) -> dict[str, Any]:
         )
     if side**dim > MOST_POINTS:
         raise _refused(f"side={side} makes {side**dim:,} points, at most {MOST_POINTS:,} are taken")
-    needed = {
-        "sierpinski": (2 ** min(count, 30), f"2^count with count={count}"),
-        "star": (2 * count, f"2 · count with count={count}"),
-    }.get(kind, (2 * bandwidth + 1, f"2 · bandwidth + 1 with bandwidth={bandwidth}"))
-    if kind != "spheres" and side < needed[0]:
-        raise _refused(f"kind={kind} needs a side of at least {needed[1]}, got side={side}")
+    fewest, reason = {
+        "sierpinski": (2 ** min(count, 30), f"count={count}"),
+        "star": (2 * count, f"count={count}"),
+        "spheres": (2, ""),
+    }.get(kind, (2 * bandwidth + 1, f"bandwidth={bandwidth}"))
+    if side < fewest:
+        raise _refused(
+            f"kind={kind} needs side={fewest} or more for {reason}, got side={side}; give fewer of "
+            "the one, or more of the other"
+        )
     if kind == "sines" and count > bandwidth:
         raise _refused(
             f"count={count} sines need as many whole frequencies; give bandwidth={count} or more"
