@@ -68,7 +68,7 @@ def sum_of_sines(x: Array, count: int, bandwidth: int, seed: int) -> Array:
 def chirp(x: Array, bandwidth: int) -> Array:
     """½ − ½ cos(π · bandwidth · |x|²) at x (N, d): the local frequency along each axis is
     bandwidth · x, from 0 at the origin."""
-    return 0.5 - 0.5 * np.cos(np.pi * bandwidth * (x**2).sum(axis=1))
+    return np.asarray(0.5 - 0.5 * np.cos(np.pi * bandwidth * (x**2).sum(axis=1)))
 
 
 def star(x: Array, spokes: int, side: int) -> Array:
@@ -83,7 +83,7 @@ def sierpinski(x: Array, subdivisions: int) -> Array:
     """The Sierpinski triangle of so many subdivisions at x (N, 2): 1 where the binary digits of
     the two coordinates have no 1 in common, else 0."""
     across, down = (x * 2**subdivisions).astype(np.int64).T
-    return ((across & down) == 0).astype(np.float64)
+    return np.asarray((across & down) == 0, np.float64)
 
 
 def spheres(x: Array, count: int, seed: int) -> Array:

@@ -78,7 +78,8 @@ def trained_points(
     if split == "grid":
         first = [(side - 1) % stride // 2 for side in shape]
         ahead = zip(places, first, strict=True)
-        return np.logical_and.reduce([(index - start) % stride == 0 for index, start in ahead])
+        kept = [(index - start) % stride == 0 for index, start in ahead]
+        return np.asarray(np.logical_and.reduce(kept))
     points = places[0].size
     count = round(fraction * points)
     if not 0 < count < points:

@@ -103,9 +103,9 @@ class SignalTask(GridTask):
             float, Field(ge=0, description="σ of Gaussian noise on the values trained on")
         ] = 0.0,
     ) -> None:
-        given = {"kind": kind, "dim": dim, "side": side, "bandwidth": bandwidth, "count": count}
-        given |= {"seed": seed, "split": split, "fraction": fraction, "stride": stride}
-        parts = complete(given | {"split_seed": split_seed, "noise": noise})
+        function = {"kind": kind, "dim": dim, "side": side, "bandwidth": bandwidth, "count": count}
+        held_out = {"split": split, "fraction": fraction, "stride": stride, "noise": noise}
+        parts = complete({**function, **held_out, "seed": seed, "split_seed": split_seed})
         shape = (parts["side"],) * parts["dim"]
         self.kind = kind
         self.periodic = kind in ("noise", "sines")

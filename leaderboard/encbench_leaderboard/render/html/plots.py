@@ -162,7 +162,7 @@ class _Drawing:
     def _map(self, panel: Panel, heat: HeatMap, suffix: str) -> None:
         """A map; its rows of colours are logarithms, in the trace's "z"."""
         low, high = np.log10(heat.limits).tolist()
-        looks = {"type": "heatmap", "xaxis": f"x{suffix}", "yaxis": f"y{suffix}"}
+        looks: dict[str, Any] = {"type": "heatmap", "xaxis": f"x{suffix}", "yaxis": f"y{suffix}"}
         # Plotly's own scale of colours has style attributes, which the page's policy forbids
         looks |= {"zmin": low, "zmax": high, "colorscale": COLOURS, "showscale": False}
         looks |= {"hoverongaps": False}
