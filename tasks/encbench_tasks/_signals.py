@@ -164,7 +164,7 @@ def _refused(problem: str) -> ParameterError:
     return ParameterError(f"task 'signal': {problem}")
 
 
-def values_of(x: Array, parts: Mapping[str, Any]) -> Array:
+def function_values(x: Array, parts: Mapping[str, Any]) -> Array:
     """The function of ``complete`` parameters at x (N, d), all cell centres."""
     kind, side, seed = parts["kind"], parts["side"], parts.get("seed", 0)
     match kind:

@@ -15,7 +15,7 @@ from encbench.contracts.task import Predict
 from encbench_tasks._grid_task import GREY, GridTask, as_picture, cell_centres, clamped, scaled
 from encbench_tasks._pictures import error_picture
 from encbench_tasks._pixels import Pixels
-from encbench_tasks._signals import KIND_USES, Kind, complete, values_of
+from encbench_tasks._signals import KIND_USES, Kind, complete, function_values
 from encbench_tasks._split import Split
 
 FORMULAS = 1
@@ -109,7 +109,7 @@ class SignalTask(GridTask):
         shape = (parts["side"],) * parts["dim"]
         self.kind = kind
         self.periodic = kind in ("noise", "sines")
-        values = values_of(cell_centres(shape).numpy(), parts)
+        values = function_values(cell_centres(shape).numpy(), parts)
         self.keep(values.reshape(*shape, 1).astype(np.float32), parts)
 
     @classmethod
