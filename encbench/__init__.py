@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from encbench.contracts.encoding import Encoding, LearnedGrid, SparseBlock
     from encbench.contracts.metric import Metric, MetricValue
     from encbench.contracts.optimizer import Optimizer, Schedule
+    from encbench.contracts.regular_grid import RegularGrid
     from encbench.contracts.search import Search
     from encbench.contracts.task import NetworkDefaults, Outcome, Task
     from encbench.network.linear import NTKLinear
@@ -58,6 +59,7 @@ __all__ = [
     "ParameterError",
     "PluginError",
     "Record",
+    "RegularGrid",
     "Schedule",
     "Search",
     "SparseBlock",
@@ -84,6 +86,7 @@ _LAZY = {
     "encbench.contracts.encoding": ("Encoding", "LearnedGrid", "SparseBlock"),
     "encbench.contracts.metric": ("Metric", "MetricValue"),
     "encbench.contracts.optimizer": ("Optimizer", "Schedule"),
+    "encbench.contracts.regular_grid": ("RegularGrid",),
     "encbench.contracts.search": ("Search",),
     "encbench.contracts.task": ("NetworkDefaults", "Outcome", "Task"),
     "encbench.network.linear": ("NTKLinear",),

@@ -16,9 +16,11 @@ from encbench.cli.record_arguments import all_records
 from encbench.errors import UsageError
 from encbench.results.records import StoredRecord
 from encbench.results.tabular import (
+    BAND_COLUMNS,
     CURVE_COLUMNS,
     SPECTRUM_COLUMNS,
     Chunk,
+    band_chunks,
     cell_columns,
     cell_row,
     check_format,
@@ -41,6 +43,9 @@ def export(
     curves: Annotated[
         Path | None, typer.Option(help="Also write every point of every curve to this file.")
     ] = None,
+    bands: Annotated[
+        Path | None, typer.Option(help="Also write the error by spatial frequency to this file.")
+    ] = None,
 ) -> None:
     """Write a results folder as tables.
 
@@ -54,7 +59,7 @@ def export(
       encbench export results/quick cells.parquet --spectra spectra.parquet --curves curves.parquet
       encbench export results/quick - | head -1
     """
-    files = [path for path in (spectra, curves) if path is not None]
+    files = [path for path in (spectra, curves, bands) if path is not None]
     files += [] if out == "-" else [Path(out)]
     for path in files:
         check_format(path)
@@ -72,6 +77,8 @@ def export(
         write_table(SPECTRUM_COLUMNS, _long(stored, spectrum_chunks), spectra)
     if curves is not None:
         write_table(CURVE_COLUMNS, _long(stored, curve_chunks), curves)
+    if bands is not None:
+        write_table(BAND_COLUMNS, _long(stored, band_chunks), bands)
     if files:
         written = ", ".join(map(str, files))
         print_line(Console(stderr=True), f"{len(rows)} cells of {directory}: {written}")

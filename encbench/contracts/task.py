@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from encbench.contracts.regular_grid import RegularGrid
 from encbench.errors import did_you_mean
 
 RESERVED = ("file", "allow_pickle")
@@ -214,6 +215,15 @@ class Task(ABC):
         x, _ = self.epoch(generator)
         chosen = torch.randperm(len(x), generator=generator)[:count]
         return x[chosen.sort().values]
+
+    def regular_grid(self) -> RegularGrid | None:
+        """The regular grid on which the target is known, with the true value of every point,
+        trained on or not; the same tensor of points each time. None where there is none.
+
+        The error by band of spatial frequency is then recorded during training. What
+        ``progress_metric`` predicts is used for it where it hands over that very tensor.
+        """
+        return None
 
     def held_out(self) -> tuple[Tensor, Tensor] | None:
         """Points x (M, in_dim) float64 that are never trained on, and their true values

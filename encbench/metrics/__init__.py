@@ -14,6 +14,7 @@ def encbench_metrics() -> Mapping[str, str]:
         "psnr": "encbench.metrics.psnr:Psnr",
         "psnr_held_out": "encbench.metrics.psnr_held_out:PsnrHeldOut",
         "ms_ssim": "encbench.metrics.ms_ssim:MsSsim",
+        "relative_l2": "encbench.metrics.relative_l2:RelativeL2",
         "iou": "encbench.metrics.iou:Iou",
         "iou_held_out": "encbench.metrics.iou_held_out:IouHeldOut",
         "near_surface_iou": "encbench.metrics.near_surface_iou:NearSurfaceIou",

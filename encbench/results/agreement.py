@@ -186,6 +186,8 @@ def _arrays(
 ) -> Iterator[Difference | None]:
     for name in {**before, **after}:
         title = _title(name)
+        if name not in before and name.startswith("band_"):
+            continue  # earlier versions did not take the error by band
         if name not in before or name not in after:
             yield _equality(title, *_missing(name in before, name in after))
             continue

@@ -230,6 +230,9 @@ class StoredRecord:
     Arrays (all optional, float64 unless said):
         ``loss_step``, ``loss``: training loss, mean over the steps of an interval ending there.
         ``curve_step``, ``curve``: the metric ``record.curve`` during training.
+        ``band_upper``, ``band_target``, ``band_step``, ``band_error``: the error's energy by band
+        of spatial frequency; (B,) upper ends of the bands [cycles per unit], (B,) the target's
+        energy, (T,) steps, (T, B) the error's energy, as ``encbench.training.bands`` defines it.
         ``spectrum_start``, ``spectrum_middle``, ``spectrum_end``: eigenvalues, descending.
         ``spectrum_mlp_start``, …: eigenvalues of the MLP's part of the kernel alone.
         ``line.NAME``: (N, 1 + 2·O) x, O predictions, O true values of a function of one variable.

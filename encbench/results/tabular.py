@@ -60,6 +60,11 @@ SPECTRUM_COLUMNS = _IDENTITY + _named(
 CURVE_COLUMNS = _IDENTITY + _named(curve="text", step="integer", value="number")
 """Of ``curve_chunks``: curve is "loss" or the name of the metric followed during training."""
 
+BAND_COLUMNS = _IDENTITY + _named(
+    step="integer", above="number", up_to="number", error="number", target="number"
+)
+"""Of ``band_chunks``: frequencies in cycles per unit, energies as ``encbench.training.bands``."""
+
 
 def cell_row(record: Record) -> dict[str, Value]:
     """One record as a row, by name of the column; columns without a value can be missing.
@@ -140,6 +145,22 @@ def curve_chunks(stored: StoredRecord) -> Iterator[Chunk]:
             continue
         constant = (*_identity(stored.record), name)
         yield [*([value] * len(values) for value in constant), steps.astype(np.int64), values]
+
+
+def band_chunks(stored: StoredRecord) -> Iterator[Chunk]:
+    """A row for each band of spatial frequency at each step, a chunk a step.
+
+    Raises:
+        StoreError: the record's arrays are damaged.
+    """
+    found = stored.some_arrays("band_upper", "band_target", "band_step", "band_error")
+    if len(found) < 4:
+        return
+    upper, target = found["band_upper"], found["band_target"]
+    above = np.concatenate([[0.0], upper[:-1]])
+    for step, error in zip(found["band_step"], found["band_error"], strict=True):
+        constant = (*_identity(stored.record), int(step))
+        yield [*([value] * len(upper) for value in constant), above, upper, error, target]
 
 
 def _identity(record: Record) -> tuple[Value, ...]:

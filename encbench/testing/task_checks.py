@@ -8,6 +8,7 @@ from collections.abc import Callable
 from operator import methodcaller
 from typing import Any, ClassVar, cast
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -182,6 +183,32 @@ class TaskConformance(Conformance):
             f"progress_metric gave {lost!r} for predictions of nan, expected nan; clipping, max "
             "and comparisons hide nan, and the run could not tell that it diverged",
         )
+
+    def test_regular_grid(self) -> None:
+        """regular_grid, where there is one, holds the centres of equal cells and finite values."""
+        task = self.build()
+        grid = task.regular_grid()
+        if grid is None:
+            skip("the task's points form no regular grid")
+        *shape, channels = grid.truth.shape
+        require(
+            (len(shape), channels) == (task.in_dim, task.out_dim),
+            f"regular_grid gave truth of shape {grid.truth.shape}; expected in_dim = {task.in_dim} "
+            f"axes of cells, and out_dim = {task.out_dim} channels",
+        )
+        require(bool(np.isfinite(grid.truth).all()), "regular_grid gave values that are not finite")
+        places = grid.x.numpy().reshape(*shape, task.in_dim)
+        expected = set(range(task.in_dim))
+        for axis, count in enumerate(shape):
+            centres = (np.arange(count) + 0.5) / count
+            centres = np.expand_dims(centres, [one for one in range(len(shape)) if one != axis])
+            along = [n for n in expected if np.allclose(places[..., n], centres, 0, 1e-9)]
+            require(
+                bool(along),
+                f"along axis {axis} of regular_grid's truth no coordinate of x grows as "
+                f"(i + ½) / {count}; the points are the centres of equal cells of [0, 1]",
+            )
+            expected -= {along[0]}
 
     def test_evaluation(self) -> None:
         """evaluate gives what an installed metric measures, and uint8 pictures."""

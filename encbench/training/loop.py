@@ -18,6 +18,7 @@ from encbench.contracts.task import Predict, Task
 from encbench.errors import ParameterError
 from encbench.network.mlp import CoordinateMLP, in_encoding
 from encbench.suite.config import TrainingConfig
+from encbench.training.bands import BandErrors, band_steps, bands_of
 from encbench.training.layers import Layers, why_not_layerwise
 from encbench.training.step import make_step
 
@@ -57,6 +58,8 @@ class Training:
     """The task's progress metric after ``curve_step`` steps; 0 is before training."""
     curve_seconds: list[float] = field(default_factory=list)
     """Time [s] of those steps and of making their points, nothing else."""
+    bands: BandErrors | None = None
+    """Of tasks whose target lies on a regular grid."""
     points: int = 0
     """Points trained on, those of an epoch that is like the one before counted once."""
     how: str = ""
@@ -64,10 +67,11 @@ class Training:
 
     def arrays(self) -> dict[str, np.ndarray]:
         """The curves as float64 arrays, by the names that a record gives them."""
-        return {
+        curves = {
             name: np.asarray(getattr(self, name), dtype=np.float64)
             for name in ("loss_step", "loss", "curve_step", "curve")
         }
+        return curves | (self.bands.arrays() if self.bands else {})
 
     def best(self, *, higher: bool = True) -> tuple[float, int] | tuple[None, None]:
         """The best value of the curve and its step; None where all values are NaN.
@@ -194,10 +198,18 @@ def train(
     callbacks = dict(at_step or {})
     evaluate_at = _spread(steps, config.evaluations)
     stops = sorted({*evaluate_at, *callbacks, *range(CHECK_EVERY, steps, CHECK_EVERY), steps})
+    banded: set[int] = set()
+    with following():
+        if (bands := bands_of(task)) is not None:
+            result.bands = BandErrors(bands)
+            banded = band_steps(sorted({0, *evaluate_at}), task, bands.grid, steps * batch)
 
     def follow(step: int) -> None:
         with following():
-            value = task.progress_metric(predict)
+            once = _remembering(predict)
+            value = task.progress_metric(once)
+            if result.bands is not None and step in banded:
+                result.bands.add(step, once(result.bands.bands.grid.x).numpy())
         result.curve_step.append(step)
         result.curve.append(value)
         result.curve_seconds.append(spent)
@@ -263,6 +275,19 @@ class _Points:
             x, y = (tensor.to(self._device, torch.float32) for tensor in self._drawn)
             self._here = x, y
         return self._here
+
+
+def _remembering(predict: Predict) -> Predict:
+    """The same function, which is not computed twice in a row for one and the same tensor."""
+    last: list[Tensor] = []
+
+    def once(x: Tensor) -> Tensor:
+        if not last or last[0] is not x:
+            last[:] = [x, predict(x)]
+        # a copy: a task may change what it is given
+        return last[1].clone()
+
+    return once
 
 
 def _is_finite(model: nn.Module) -> bool:

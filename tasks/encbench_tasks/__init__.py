@@ -10,6 +10,7 @@ def encbench_tasks() -> Mapping[str, str]:
     return {
         "image": "encbench_tasks.image:ImageTask",
         "occupancy": "encbench_tasks.occupancy:OccupancyTask",
+        "signal": "encbench_tasks.signal:SignalTask",
     }
 
 

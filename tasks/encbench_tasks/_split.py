@@ -1,9 +1,9 @@
-"""Splits into what is trained on and what is held out: their parameters, and those of pixels."""
+"""Splits into what is trained on and what is held out: their parameters, and those of grids."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,12 @@ Split = Literal["all", "checker", "random", "grid"]
 Mask = NDArray[np.bool_]
 Uses = Mapping[str, tuple[tuple[str, ...], Any]]
 """Parameter to the splits that use it, and its value where none is given."""
+GRID_USES: Uses = {
+    "fraction": (("random",), 0.5),
+    "stride": (("grid",), 2),
+    "split_seed": (("random", "noise"), 0),
+}
+"""Of tasks whose points form a regular grid."""
 
 
 def settled(task: str, parameters: Mapping[str, Any], uses: Uses) -> dict[str, Any]:
@@ -28,9 +34,15 @@ def settled(task: str, parameters: Mapping[str, Any], uses: Uses) -> dict[str, A
         uses: the parameters of splits. "noise" in a parameter's splits stands for noise > 0.
 
     Raises:
-        ParameterError: a parameter is given that has no effect.
+        ParameterError: a parameter is out of its range, or is given and has no effect.
     """
     split, noise = parameters.get("split", "all"), parameters.get("noise", 0.0)
+    stride = parameters.get("stride")
+    if split not in get_args(Split) or not noise >= 0 or (stride is not None and stride < 2):
+        raise ParameterError(
+            f"task {task!r}: split must be one of {', '.join(get_args(Split))}, noise at least 0 "
+            f"and stride at least 2, got {split!r}, {noise} and {stride}"
+        )
     found = {k: v for k, v in parameters.items() if k not in uses}
     for name, (splits, default) in uses.items():
         given = parameters.get(name)
@@ -46,32 +58,36 @@ def settled(task: str, parameters: Mapping[str, Any], uses: Uses) -> dict[str, A
     return {k: v for k, v in found.items() if k not in without or v != without[k]}
 
 
-def trained_pixels(
-    height: int, width: int, split: Split, fraction: float, seed: int, stride: int
+def trained_points(
+    shape: Sequence[int], split: Split, fraction: float, seed: int, stride: int
 ) -> Mask:
-    """(height, width): whether a pixel is trained on.
+    """(n_1, …, n_d): whether a point of a regular grid, such as a pixel, is trained on.
 
-    "checker": where row + column is even. "random": round(fraction · pixels) of them, drawn
-    without replacement. "grid": every ``stride``-th row and column, whose distances from opposite
-    borders differ by at most a pixel.
+    "checker": where the sum of its indices is even. "random": round(fraction · points) of them,
+    drawn without replacement. "grid": every ``stride``-th along each axis, whose distances from
+    opposite borders differ by at most one.
 
     Raises:
-        DataError: no pixel is trained on, or none is held out.
+        DataError: no point is trained on, or none is held out.
     """
-    row, column = np.indices((height, width))
     if split == "all":
-        return np.ones((height, width), np.bool_)
+        return np.ones(shape, np.bool_)
+    places = np.indices(shape)
     if split == "checker":
-        return np.asarray((row + column) % 2 == 0)
+        return np.asarray(places.sum(axis=0) % 2 == 0)
     if split == "grid":
-        first = [(side - 1) % stride // 2 for side in (height, width)]
-        return np.asarray(((row - first[0]) % stride == 0) & ((column - first[1]) % stride == 0))
-    count = round(fraction * row.size)
-    if not 0 < count < row.size:
+        first = [(side - 1) % stride // 2 for side in shape]
+        ahead = zip(places, first, strict=True)
+        kept = [(index - start) % stride == 0 for index, start in ahead]
+        return np.asarray(np.logical_and.reduce(kept))
+    points = places[0].size
+    count = round(fraction * points)
+    if not 0 < count < points:
         raise DataError(
-            f"split=random with fraction={fraction:g} of {width} × {height} pixels leaves none to "
-            f"{'hold out' if count else 'train on'}; give another fraction or a larger image"
+            f"split=random with fraction={fraction:g} of {' × '.join(map(str, shape[::-1]))} "
+            f"{'pixels' if len(shape) == 2 else 'points'} leaves none to "
+            f"{'hold out' if count else 'train on'}; give another fraction, or more of them"
         )
-    mask = np.zeros(row.size, np.bool_)
-    mask[np.random.default_rng(seed).permutation(row.size)[:count]] = True
-    return mask.reshape(height, width)
+    mask = np.zeros(points, np.bool_)
+    mask[np.random.default_rng(seed).permutation(points)[:count]] = True
+    return mask.reshape(shape)

@@ -15,6 +15,7 @@ from PIL import Image
 from encbench import Store, load_suite, run_suite
 from encbench.cli.app import build
 from encbench.plugins.registry import default_registry
+from encbench.suite.file import override
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -69,6 +70,9 @@ def files(tmp_path_factory):
     run_suite(
         suite, folder / "results/quick", jobs=1, device="cpu", report=False, save_weights=True
     )
+    noise = override(load_suite("signal", default_registry()), {"training": {"steps": 3}})
+    noise = noise.model_copy(update={"encodings": noise.encodings[:1]})
+    run_suite(noise, folder / "results/signal", jobs=1, device="cpu", report=False)
     for name in (
         "results/rates",
         "results/protocols",

@@ -100,12 +100,13 @@ class Results:
         metrics: Mapping[str, MetricValue] | None = None,
         training: Mapping[str, Any] | None = None,
         data_hash: str = "ab" * 32,
+        more_arrays: Mapping[str, np.ndarray] | None = None,
         **record: Any,
     ) -> StoredRecord:
         """Write one cell; its key is its number, its content follows from its arguments."""
         self.made += 1
         rng = np.random.default_rng(self.made)
-        arrays: dict[str, np.ndarray] = {}
+        arrays = dict(more_arrays or {})
         spectra = []
         for place, when in enumerate(("start", "middle", "end") if points else ()):
             values = spectrum(points, decades - place, 900.0 * (place + 1), rng)

@@ -158,6 +158,34 @@ def test_spectra_and_curves_are_long_tables_of_all_values(results, tmp_path, suf
         assert [int(p["step"]) for p in mine] == stored.arrays[f"{array}_step"].tolist()
 
 
+def test_bands_are_a_row_for_each_octave_at_each_step(results, tmp_path):
+    fine = next(s for s in results.records() if s.record.status == "ok")
+    bands = {
+        "band_upper": np.array([0.0, 1, 2]),
+        "band_target": np.array([0.5, 0.25, 0.125]),
+        "band_step": np.array([0.0, 7]),
+        "band_error": np.array([[0.1, 0.2, 0.3], [0.01, 0.02, math.nan]]),
+    }
+    with results.writing():
+        results.write(fine.record, fine.arrays | bands, {})
+    export(results.directory, str(tmp_path / "cells.csv"), bands=tmp_path / "bands.csv")
+    rows = list(csv.DictReader(io.StringIO((tmp_path / "bands.csv").read_text())))
+    assert {row["key"] for row in rows} == {fine.record.key}, "others have no bands"
+    named = ("step", "above", "up_to", "error", "target")
+    read = [[float(row[name]) for name in named] for row in rows]
+    np.testing.assert_array_equal(
+        read,
+        [
+            [0, 0, 0, 0.1, 0.5],
+            [0, 0, 1, 0.2, 0.25],
+            [0, 1, 2, 0.3, 0.125],
+            [7, 0, 0, 0.01, 0.5],
+            [7, 0, 1, 0.02, 0.25],
+            [7, 1, 2, math.nan, 0.125],
+        ],
+    )
+
+
 def test_without_pyarrow_parquet_says_how_to_install_it(results, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(UsageError, match=r"pip install 'encbench\[parquet\]'"):

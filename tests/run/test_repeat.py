@@ -337,6 +337,12 @@ def test_no_number_equals_no_number_and_nothing_else(stored):
     assert agreement(stored, both).worst.relative == math.inf
 
 
+def test_bands_that_earlier_versions_did_not_record_are_no_difference(stored):
+    assert agreement(stored, outcome(stored, band_error=np.ones((2, 3)))).worst is None
+    stored.arrays["band_error"] = np.zeros((2, 3))
+    assert agreement(stored, outcome(stored, band_error=np.ones((2, 3)))).worst is not None
+
+
 def test_arrays_of_another_shape_and_missing_ones_are_not_equal(stored):
     short = agreement(stored, outcome(stored, loss=stored.arrays["loss"][:-1]))
     assert not short.equal(1e300)

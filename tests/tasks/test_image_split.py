@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from encbench_tasks._interpolation import interpolated
-from encbench_tasks._split import trained_pixels
+from encbench_tasks._split import trained_points
 from encbench_tasks.image import ImageTask
 from hypothesis import given
 from hypothesis import strategies as st
@@ -58,7 +58,7 @@ def answering(task, image):
 def test_every_split_parts_the_pixels_into_two_that_are_not_empty(
     height, width, split, fraction, seed, stride
 ):
-    trained = trained_pixels(height, width, split, fraction, seed, stride)
+    trained = trained_points((height, width), split, fraction, seed, stride)
     assert trained.shape == (height, width)
     assert 0 < trained.sum() < trained.size
     if split == "grid":
@@ -71,7 +71,7 @@ def test_every_split_parts_the_pixels_into_two_that_are_not_empty(
 
 
 def test_no_two_adjacent_pixels_of_a_checkerboard_are_alike():
-    trained = trained_pixels(5, 8, "checker", 0.5, 0, 2)
+    trained = trained_points((5, 8), "checker", 0.5, 0, 2)
     assert trained[0, 0]
     assert (trained[1:] != trained[:-1]).all()
     assert (trained[:, 1:] != trained[:, :-1]).all()
@@ -79,7 +79,7 @@ def test_no_two_adjacent_pixels_of_a_checkerboard_are_alike():
 
 @given(side=st.integers(2, 40), stride=st.integers(2, 9))
 def test_a_grid_is_regular_and_equally_far_from_both_borders(side, stride):
-    places = np.flatnonzero(trained_pixels(side, 2, "grid", 0.5, 0, stride).any(axis=1))
+    places = np.flatnonzero(trained_points((side, 2), "grid", 0.5, 0, stride).any(axis=1))
     assert (np.diff(places) == stride).all()
     before, after = places[0], side - 1 - places[-1]
     assert before <= after <= before + 1
@@ -87,7 +87,7 @@ def test_a_grid_is_regular_and_equally_far_from_both_borders(side, stride):
 
 
 def test_a_seed_of_its_own_draws_the_pixels():
-    one, same, other = (trained_pixels(20, 20, "random", 0.5, s, 2) for s in (1, 1, 2))
+    one, same, other = (trained_points((20, 20), "random", 0.5, s, 2) for s in (1, 1, 2))
     assert (one == same).all()
     assert (one != other).any()
 
@@ -163,7 +163,7 @@ def test_with_noise_alone_psnr_is_of_the_clean_image(photo):
 def test_the_mean_of_the_neighbours_is_of_the_smallest_window_that_has_any():
     rng = np.random.default_rng(2)
     given = rng.random((7, 9, 2)).astype(np.float32)
-    for trained in (trained_pixels(7, 9, "checker", 0.5, 0, 2), rng.random((7, 9)) < 0.08):
+    for trained in (trained_points((7, 9), "checker", 0.5, 0, 2), rng.random((7, 9)) < 0.08):
         made = interpolated(given, trained)["mean of the neighbours"]
         for row, column in product(range(7), range(9)):
             radius = 0
@@ -181,7 +181,7 @@ def test_the_mean_of_the_neighbours_is_of_the_smallest_window_that_has_any():
 
 def test_inside_a_checkerboard_neighbours_are_the_adjacent_four():
     given = np.random.default_rng(3).random((6, 6, 1)).astype(np.float32)
-    trained = trained_pixels(6, 6, "checker", 0.5, 0, 2)
+    trained = trained_points((6, 6), "checker", 0.5, 0, 2)
     made = interpolated(given, trained)["mean of the neighbours"]
     assert trained[2, 2]
     assert not trained[2, 3]
@@ -192,7 +192,7 @@ def test_inside_a_checkerboard_neighbours_are_the_adjacent_four():
 
 def test_of_a_grid_bilinear_interpolation_is_scipys_and_the_border_beyond():
     given = np.random.default_rng(4).random((11, 14, 3)).astype(np.float32)
-    trained = trained_pixels(11, 14, "grid", 0.5, 0, 4)
+    trained = trained_points((11, 14), "grid", 0.5, 0, 4)
     rows, columns = (np.flatnonzero(trained.any(axis=axis)) for axis in (1, 0))
     reference = RegularGridInterpolator((rows, columns), given[np.ix_(rows, columns)])
     places = np.moveaxis(np.indices((11, 14)), 0, -1)
@@ -205,7 +205,7 @@ def test_of_a_grid_bilinear_interpolation_is_scipys_and_the_border_beyond():
 def test_cubic_interpolation_keeps_a_plane_and_what_was_given(split):
     row, column = np.indices((12, 15))
     plane = (0.1 + 0.02 * row + 0.03 * column).astype(np.float32)[..., None]
-    trained = trained_pixels(12, 15, split, 0.5, 1, 3)
+    trained = trained_points((12, 15), split, 0.5, 1, 3)
     made = interpolated(plane, trained)["cubic interpolation"]
     np.testing.assert_array_equal(made[trained], plane[trained])
     inner = np.zeros_like(trained)

@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from encbench_tasks._grid_task import cell_centres
 from encbench_tasks._image_files import PHOTOGRAPHS, locate_image
-from encbench_tasks.image import ImageTask, _pixel_centres
+from encbench_tasks.image import ImageTask
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -59,7 +60,7 @@ def test_x_is_the_column_and_y_the_row_at_pixel_centres(picture):
 @settings(deadline=None)  # torch's first call is slow
 @given(height=st.integers(2, 40), width=st.integers(2, 40))
 def test_coordinates_fill_the_unit_square_symmetrically(height, width):
-    x = _pixel_centres(height, width)
+    x = cell_centres((height, width))
     assert (x > 0).all()
     assert (x < 1).all()
     torch.testing.assert_close(1 - x.flip(0), x, rtol=0, atol=1e-15)

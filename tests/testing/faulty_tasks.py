@@ -12,7 +12,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from encbench import Outcome, Task
+from encbench import Outcome, RegularGrid, Task
 from encbench.contracts.task import Predict
 
 Points = Annotated[int, Field(ge=2, description="points in an epoch")]
@@ -55,6 +55,14 @@ class Noise(Task):
     def images(self, predict: Predict) -> tuple[np.ndarray, np.ndarray]:
         x = torch.linspace(0, 1, 12, dtype=torch.float64)[:, None]
         return predict(x).numpy().reshape(3, 4, 1), self.truth(x).numpy().reshape(3, 4, 1)
+
+
+class OnCorners(Noise):
+    """Says that its points are centres of cells, and has their borders."""
+
+    def regular_grid(self) -> RegularGrid:
+        x = torch.linspace(0, 1, 8, dtype=torch.float64)[:, None]
+        return RegularGrid(x, self.truth(x).numpy())
 
 
 class Wandering(Noise):

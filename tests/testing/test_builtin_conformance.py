@@ -29,6 +29,7 @@ SMALL = {
     "mpe": {"resolutions": [3, 4]},
     "occupancy": {"points": 256, "resolution": 8, "side": 16, "truth": "winding"},
     "permutohedral": {"levels": 2, "log2_hashmap_size": 5},
+    "signal": {"side": 20},
     "siren": {"features": 6},
     "sparse_multigrid": {"resolutions": [3, 5], "samples": 2},
     "tensorf_cp": {"rank": 2, "resolution": 4},
@@ -64,6 +65,7 @@ def test_a_builtin_encoding_keeps_the_contract(name):
         *((name, {}) for name in names("task")),
         ("image", {"split": "random", "noise": 0.1}),
         ("occupancy", {"split": "random"}),
+        ("signal", {"dim": 3, "side": 6, "bandwidth": 2, "split": "checker"}),
         ("occupancy", {"split": "checker", "cells": 4}),
     ],
 )

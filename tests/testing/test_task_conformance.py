@@ -41,6 +41,7 @@ def result_of(task, check):
         ("Miscounted", "epoch", "(15, 1)"),
         ("Twice", "ntk_points", "a point twice"),
         ("Clipping", "progress", "expected nan"),
+        ("OnCorners", "regular_grid", "no coordinate of x grows as (i + ½) / 8"),
         ("UnknownKind", "evaluation", "no installed metric measures 'smell'"),
         ("WrongShapes", "evaluation", "the metric 'psnr' cannot measure"),
         ("FloatPicture", "evaluation", "expected uint8"),

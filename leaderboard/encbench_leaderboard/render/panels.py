@@ -15,6 +15,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
+from encbench_leaderboard.render.heat import plot_maps
 from encbench_leaderboard.render.palette import Look
 from encbench_leaderboard.render.style import figure, legends
 from encbench_leaderboard.report.blocks import Figure, Panel, Series
@@ -56,6 +57,8 @@ def plot(block: Figure, looks: Mapping[str, Look], columns: int = COLUMNS) -> Dr
     panels = block.panels
     if not panels:
         return None
+    if panels[0].heat is not None:
+        return plot_maps(panels)
     columns = min(columns, len(panels))
     rows = math.ceil(len(panels) / columns)
     handles = _handles(block, looks)

@@ -14,7 +14,7 @@ from pathlib import Path
 from encbench_leaderboard.render.palette import Look
 from encbench_leaderboard.report.blocks import Figure, Pictures
 
-DRAWN_BY = ("contact_sheet", "palette", "panels", "style")
+DRAWN_BY = ("contact_sheet", "heat", "palette", "panels", "style")
 KEY = b"encbench\0"
 END = 12
 """Bytes of the chunk that ends a PNG."""

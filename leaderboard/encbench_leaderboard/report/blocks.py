@@ -127,8 +127,19 @@ class Series:
 
 
 @dataclass(frozen=True)
+class HeatMap:
+    """Positive values as colours on a logarithmic scale."""
+
+    x: np.ndarray  # (m + 1,) edges of the columns
+    y: np.ndarray  # (n + 1,) edges of the rows
+    values: np.ndarray  # (n, m), NaN where there is none
+    title: str  # of the scale of colours
+    limits: tuple[float, float]  # values of the first and of the last colour
+
+
+@dataclass(frozen=True)
 class Panel:
-    """One pair of axes."""
+    """One pair of axes, with series or with a map."""
 
     x: Axis
     y: Axis
@@ -136,13 +147,15 @@ class Panel:
     title: str = ""
     floor: tuple[float, float] | None = None
     """Smallest and largest value of y under which nothing is to be trusted; shaded."""
+    heat: HeatMap | None = None
+    """In place of series; then all panels of the figure have one, of the same limits."""
 
 
 @dataclass(frozen=True)
 class Figure:
     """Panels side by side; their data are read and computed when first asked for."""
 
-    name: str  # "lines", "spectra", "curves", "cost": part of a file's name
+    name: str  # "lines", "spectra", "curves", "bands", "cost": part of a file's name
     title: str  # what is drawn, for readers who do not see it
     caption: str  # in the subset of CommonMark above
     build: Callable[[], Sequence[Panel]] = field(repr=False)

@@ -29,6 +29,7 @@ from encbench_leaderboard.report.blocks import (
     walk,
 )
 from encbench_leaderboard.report.details import entry_details
+from encbench_leaderboard.report.figures.bands import bands_figure
 from encbench_leaderboard.report.figures.cost import cost_figure, front_text
 from encbench_leaderboard.report.figures.curves import curves_figure
 from encbench_leaderboard.report.figures.lines import lines_figure
@@ -216,6 +217,8 @@ def _folds(task: TaskBoard, *, pooled: bool, curves: bool) -> list[Block]:
         blocks.append(Fold("Shorter training, and time to quality", [Text(notes.BUDGET), budget]))
     if profile := profile_figure(task, found):
         blocks.append(profile)
+    if curves and (bands := bands_figure(task)) and bands.panels:
+        blocks.append(Fold("Error by spatial frequency during training", [bands]))
     spectra = tables.spectra_table(task.rows)
     if spectra:
         blocks.append(Fold("Spectra at the start, middle and end", [spectra]))

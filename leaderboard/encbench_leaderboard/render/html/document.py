@@ -22,7 +22,7 @@ from markupsafe import Markup
 from encbench.errors import EncbenchError, UsageError
 from encbench_leaderboard.render.html.data import Entries, embedded, wrapping_code
 from encbench_leaderboard.render.html.datatables import cell_html, table_options
-from encbench_leaderboard.render.html.plots import plot_data
+from encbench_leaderboard.render.html.plots import colour_scale, plot_data
 from encbench_leaderboard.render.writing import replace_text, writing
 from encbench_leaderboard.report.blocks import (
     Block,
@@ -267,7 +267,7 @@ class Body:
     def _figure(self, figure: Figure) -> Markup:
         # Not even read where there is no room left for it.
         if self._left <= 0:
-            return Markup(self._macros.figure(figure, "", {}, [], []))
+            return Markup(self._macros.figure(figure, "", {}, [], [], []))
         if not figure.panels:
             return Markup("")
         data = embedded(plot_data(figure, self.entries))
@@ -288,7 +288,8 @@ class Body:
             if entry in present
         ]
         common = dict.fromkeys(s.label for s in series if not s.entry)
-        return Markup(self._macros.figure(figure, data, choices, legend, common))
+        scale = colour_scale(first.heat) if first.heat else []
+        return Markup(self._macros.figure(figure, data, choices, legend, common, scale))
 
     def _side_by_side(self, block: Pictures) -> Markup:
         tiles = [

@@ -36,6 +36,7 @@ function drawFigure(host) {
       const color = colours[Number(isDark())];
       return {
         ...trace, x: values[other[unit?.value] ?? trace.x], y: values[trace.y],
+        z: trace.z?.map((row) => values[row]),
         line: { ...trace.line, color }, marker: { ...trace.marker, color },
         fillcolor: `${color}2e`, visible: !lists.some(hidden) && (named || all),
       };
@@ -43,9 +44,15 @@ function drawFigure(host) {
   }
   function csv() {
     const cell = (value) => (/[",\n]/.test(value) ? `"${value.replaceAll('"', '""')}"` : value);
-    const lines = plot.data.filter((trace) => trace.hovertemplate).flatMap(({ x, y, meta }) => (
-      Array.from(x, (at, i) => [meta.name, meta.label, meta.panel, at, y[i]].map(cell).join())));
-    return encodeURIComponent(["entry,series,panel,x,y", ...lines, ""].join("\n"));
+    const drawn = plot.data.filter((trace) => trace.hovertemplate);
+    const lines = drawn.flatMap(({ x, y, z, meta }) => { // of a map's cells the upper ends
+      const about = [meta.name, meta.label, meta.panel];
+      const points = z ? z.flatMap((row, j) => Array.from(row, (value, i) => (
+        [x[i + 1], y[j + 1], 10 ** value]))) : Array.from(x, (at, i) => [at, y[i]]);
+      return points.map((point) => [...about, ...point].map(cell).join());
+    });
+    const names = `entry,series,panel,x,y${drawn.some(({ z }) => z) ? ",value" : ""}`;
+    return encodeURIComponent([names, ...lines, ""].join("\n"));
   }
   host.addEventListener("click", ({ target }) => {
     const switched = target.closest(".legend button")?.dataset;

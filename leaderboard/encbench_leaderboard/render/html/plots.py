@@ -7,9 +7,10 @@ import re
 from typing import Any
 
 import numpy as np
+from plotly.colors import sample_colorscale
 
 from encbench_leaderboard.render.html.data import Entries
-from encbench_leaderboard.report.blocks import Axis, Figure, Panel, Series
+from encbench_leaderboard.report.blocks import Axis, Figure, HeatMap, Panel, Series
 
 DASHES = {"solid": "solid", "dashed": "dash", "dotted": "dot", "thin": "solid"}
 SYMBOLS = {
@@ -22,6 +23,8 @@ SYMBOLS = {
     "X": "x",
 }
 """Plotly's names of the markers of ``render.palette``."""
+COLOURS = "Viridis"
+"""Of maps; perceptually uniform, and told apart by colour-blind readers."""
 ENDS = {"stopped": "x-thin-open", "cut": "line-ns-open"}
 
 GREY = "rgba(128,136,150,{})"
@@ -85,6 +88,15 @@ def plot_data(figure: Figure, entries: Entries) -> dict[str, Any]:
     return {"traces": drawing.traces, "layout": layout, "config": CONFIG, "arrays": arrays}
 
 
+def colour_scale(heat: HeatMap) -> list[tuple[str, str]]:
+    """Colour and value of each power of ten on a map's scale."""
+    low, high = np.log10(heat.limits)
+    decades = np.arange(np.ceil(low), high + 0.5)
+    shares = ((decades - low) / (high - low)).tolist()
+    colours = sample_colorscale(COLOURS, shares)
+    return list(zip(colours, (f"{10.0**decade:g}" for decade in decades), strict=True))
+
+
 def escaped(text: str) -> str:
     """Text that Plotly shows as it is: no markup, no template of its hover labels."""
     return re.sub(r"[&<>{]", lambda found: f"&#{ord(found[0])};", text)
@@ -132,6 +144,8 @@ class _Drawing:
 
     def add(self, panel: Panel, suffix: str) -> None:
         """A panel's traces, the best entry's on top; unnamed points are one grey trace."""
+        if panel.heat:
+            self._map(panel, panel.heat, suffix)
         crowd = [s for s in panel.series if s.kind == "points" and self._unnamed(s)]
         if crowd:
             x, y = (np.concatenate([getattr(s, axis) for s in crowd]) for axis in "xy")
@@ -144,6 +158,22 @@ class _Drawing:
         for series in sorted(panel.series, key=lambda s: -self._order.get(s.entry, last)):
             if not (series.kind == "points" and self._unnamed(series)):
                 self._series(series, panel, suffix)
+
+    def _map(self, panel: Panel, heat: HeatMap, suffix: str) -> None:
+        """A map; its rows of colours are logarithms, in the trace's "z"."""
+        low, high = np.log10(heat.limits).tolist()
+        looks: dict[str, Any] = {"type": "heatmap", "xaxis": f"x{suffix}", "yaxis": f"y{suffix}"}
+        # Plotly's own scale of colours has style attributes, which the page's policy forbids
+        looks |= {"zmin": low, "zmax": high, "colorscale": COLOURS, "showscale": False}
+        looks |= {"hoverongaps": False}
+        hover = "up to step %{x:,}<br>up to %{y:g} cycles per unit<br>10^%{z:.2f}<extra></extra>"
+        rows = [self._number(row) for row in np.log10(heat.values)]
+        colours = self._entries.colours(panel.title)
+        about = {"entry": -1, "colours": colours, "name": panel.title, "label": heat.title}
+        about |= {"named": True, "panel": panel.y.title, "lists": [], "other": {}}
+        places = {"x": self._number(heat.x), "y": self._number(heat.y), "z": rows}
+        uid = f"m{len(self.traces)}"
+        self.traces.append(looks | places | {"hovertemplate": hover, "meta": about, "uid": uid})
 
     def _unnamed(self, series: Series) -> bool:
         return series.entry != "" and series.entry not in self._order

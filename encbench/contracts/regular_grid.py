@@ -1,0 +1,54 @@
+"""A target known on a regular grid, so that its error has a spectrum."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class RegularGrid:
+    """The centres of n_1 × … × n_d equal cells of the unit cube, and the true values there.
+
+    A frequency along an axis is in cycles per unit, whatever the number of its cells.
+    """
+
+    x: Tensor
+    """(N, d) float64, N = n_1 · … · n_d, in the order of ``truth``, its last axis the fastest.
+    Which coordinate belongs to which axis of ``truth`` is the task's choice."""
+    truth: np.ndarray
+    """(n_1, …, n_d, O) floating point, finite."""
+    periodic: bool = False
+    """Whether the target goes on beyond the cube as its own repetition. Otherwise it is mirrored at
+    each face, so that it does not jump there."""
+
+    def __post_init__(self) -> None:
+        """Check the shapes, so that the error names the task.
+
+        Raises:
+            TypeError: x or truth has another type, dtype or shape.
+        """
+        if not isinstance(self.truth, np.ndarray) or self.truth.dtype.kind != "f":
+            raise TypeError(f"regular grid: truth is {_of(self.truth)}, expected floats")
+        shape = self.truth.shape[:-1]
+        expected = math.prod(shape), len(shape)
+        if (
+            not isinstance(self.x, Tensor)
+            or self.x.dtype != torch.float64
+            or self.x.shape != expected
+            or not self.x.numel()
+        ):
+            raise TypeError(
+                f"regular grid: x is {_of(self.x)}; for truth of shape {self.truth.shape} expected "
+                f"{expected} of float64"
+            )
+
+
+def _of(thing: object) -> str:
+    if isinstance(thing, np.ndarray | Tensor):
+        return f"{tuple(thing.shape)} of {str(thing.dtype).removeprefix('torch.')}"
+    return f"a {type(thing).__name__}"
