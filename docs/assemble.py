@@ -94,4 +94,7 @@ def assemble(out: Path) -> None:
 
 
 if __name__ == "__main__":
-    assemble(Path(sys.argv[1]))
+    try:
+        assemble(Path(sys.argv[1]))
+    except ValueError as error:
+        sys.exit(f"docs/assemble.py: {error}")
