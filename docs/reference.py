@@ -69,11 +69,12 @@ def encodings() -> Iterator[str]:
     for offer in _offers("encoding"):
         cls = offer.load()
         yield f"## {offer.name}\n"
-        dim = _dimension(cls)
-        where = "" if dim == 2 else " where the third coordinate is 0.4"
-        shown = EXAMPLE.get(offer.name, {}).get("parts")
-        extra = f" of `{' + '.join(shown)}`" if shown else ""
-        yield f"![Features of {offer.name}{extra}{where}](features/{offer.name}.png)\n"
+        yield f"![Features of {offer.name}](features/{offer.name}.png)\n"
+        if offer.name in EXAMPLE:
+            shown = " beside ".join(f"`{part}`" for part in EXAMPLE[offer.name]["parts"])
+            yield f"*Here: {shown}.*\n"
+        if _dimension(cls) == 3:
+            yield "*A slice where the third coordinate is 0.4.*\n"
         yield from described(cls)
 
 
