@@ -10,7 +10,10 @@ import os
 import re
 import shutil
 import sys
+import tomllib
+from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import reference
 
@@ -71,8 +74,38 @@ def listing(folder: Path) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def navigation(node: Any) -> Iterator[str]:
+    """Every page of the navigation in zensical.toml."""
+    if isinstance(node, str):
+        yield node
+    for inner in (
+        node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+    ):
+        yield from navigation(inner)
+
+
+def check_navigation(pages: Iterable[str]) -> None:
+    """Every page stands in the navigation, and every entry leads to one.
+
+    Raises:
+        ValueError: some do not.
+    """
+    project = tomllib.loads((ROOT / "zensical.toml").read_text(encoding="utf-8"))["project"]
+    listed = set(navigation(project["nav"]))
+    there = {page for page in pages if page.endswith(".md") and "/README/" not in page}
+    if listed != there:
+        raise ValueError(
+            f"nav of zensical.toml: not listed are {sorted(there - listed)}, "
+            f"listed and not there {sorted(listed - there)}"
+        )
+
+
 def assemble(out: Path) -> None:
-    """Write all pages and pictures of the site into a folder, in place of what it holds."""
+    """Write all pages and pictures of the site into a folder, in place of what it holds.
+
+    Raises:
+        ValueError: a link or an entry of the navigation leads nowhere, or to no page of the site.
+    """
     shutil.rmtree(out, ignore_errors=True)
     files = [*MOVED, *(p for folder in FOLDERS for p in (ROOT / folder).rglob("*"))]
     pages: dict[str, str | bytes] = reference.pages()
@@ -88,6 +121,7 @@ def assemble(out: Path) -> None:
             pages[there] = f"---\nsearch:\n  exclude: true\n---\n\n{pages[there]}"
     for path in EXAMPLES:
         pages[f"examples/{PurePosixPath(path).name}.md"] = listing(ROOT / path)
+    check_navigation(pages)
     for there, content in pages.items():
         (out / there).parent.mkdir(parents=True, exist_ok=True)
         (out / there).write_bytes(content.encode() if isinstance(content, str) else content)
