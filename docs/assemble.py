@@ -35,7 +35,7 @@ def place(path: str) -> str | None:
     if path in MOVED:
         return MOVED[path]
     for folder, moved in FOLDERS.items():
-        if path.startswith(f"{folder}/") and path.endswith((".md", ".png", ".svg", ".js")):
+        if path.startswith(f"{folder}/") and path.endswith((".md", ".png", ".svg", ".js", ".css")):
             return str(PurePosixPath(moved) / PurePosixPath(path).relative_to(folder))
     if path in EXAMPLES:
         return f"examples/{PurePosixPath(path).name}.md"

@@ -28,10 +28,16 @@ def pages() -> dict[str, str | bytes]:
     """Path in the site to content."""
     found: dict[str, str | bytes] = {
         "reference/encodings.md": "\n".join(encodings()),
-        "reference/tasks.md": "\n".join(kinds({"task": "Tasks"})),
-        "reference/metrics.md": "\n".join(kinds({"metric": "Metrics"})),
+        "reference/tasks.md": "\n".join(kinds({"task": "Tasks"}, "Tasks, one by one")),
+        "reference/metrics.md": "\n".join(kinds({"metric": "Metrics"}, "Metrics, one by one")),
         "reference/training.md": "\n".join(
-            [*kinds({"optimizer": "Optimizers", "schedule": "Schedules"}), *activations()]
+            [
+                *kinds(
+                    {"optimizer": "Optimizers", "schedule": "Schedules"},
+                    "Optimizers, schedules, activations",
+                ),
+                *activations(),
+            ]
         ),
         "reference/suites.md": "\n".join(suites()),
     }
@@ -78,9 +84,9 @@ def encodings() -> Iterator[str]:
         yield from described(cls)
 
 
-def kinds(titles: dict[str, str]) -> Iterator[str]:
-    """One page of everything that is offered of some kinds."""
-    yield f"# {' and '.join(titles.values()).capitalize()}\n"
+def kinds(titles: dict[str, str], page: str) -> Iterator[str]:
+    """A page of everything that is offered of some kinds."""
+    yield f"# {page}\n"
     for kind, title in titles.items():
         if len(titles) > 1:
             yield f"## {title}\n"
@@ -114,10 +120,13 @@ def described(cls: type) -> Iterator[str]:
         yield facts + "\n"
     parameters = parameters_of(cls)
     if parameters:
-        yield "| parameter | type | default | tuned in | |\n|---|---|---|---|---|"
+        searched = any(p.search for p in parameters)
+        columns = ["parameter", "type", "default", *["tuned in"] * searched, ""]
+        yield f"| {' | '.join(columns)} |\n{'|---' * len(columns)}|"
         for p in parameters:
             default = "(required)" if p.required else f"`{p.default!r}`"
-            cells = (f"`{p.name}`", f"`{p.type}`", default, str(p.search or ""), p.description)
+            search = [str(p.search or "")] * searched
+            cells = (f"`{p.name}`", f"`{p.type}`", default, *search, p.description)
             yield f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
         yield ""
     if source := getattr(cls, "source", ""):
