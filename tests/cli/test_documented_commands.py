@@ -28,7 +28,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 ELSEWHERE = {"cli.md", "tutorial.md"}  # generated; of a plug-in that is not installed
 NETWORK = ("data fetch",)
-FASTER = {"run": ["-n"], "tune": ["-n"], "dynamics": ["--steps", "20", "--width", "64"]}
+FASTER = {"run": ["-n"], "tune": ["-n"], "dynamics": ["--steps=20", "--width=64"]}
 """What minutes are spent on elsewhere: a run is planned."""
 QUICKER = {
     "4096": "64",
@@ -115,10 +115,15 @@ def test_a_documented_command_works(command, files, monkeypatch, capfd):
     key = Store("results/quick").keys()[0]
     command = command.partition(" | ")[0].replace("3fa1…", key).replace("3fa1", key)
     command = command.replace("/3f/", f"/{key[:2]}/")
-    command = command.replace("-n 4096", "-n 64").replace("$SLURM_ARRAY_TASK_ID", "7")
+    command = (
+        command.replace("-n 4096", "-n 64")
+        .replace("--steps 300 --width 1024", "")
+        .replace("$SLURM_ARRAY_TASK_ID", "7")
+    )
     arguments = shlex.split(command)[1:]
-    if "-n" not in arguments:
-        arguments += FASTER.get(arguments[0], [])
+    faster = FASTER.get(arguments[0], [])
+    given = {option.partition("=")[0] for option in faster} & set(arguments)
+    arguments += [option for option in faster if option.partition("=")[0] not in given]
     app = build(default_registry(), arguments)
     result = app(arguments, prog_name="encbench", standalone_mode=False)
     assert not result, f"exit code {result}: {capfd.readouterr()}"
