@@ -1,6 +1,7 @@
 # make demo   run the packaged quick suite on built-in photographs and render its leaderboard
-# make test   lint, types, tests
-# Both set up a virtual environment with pinned versions first; nothing else is needed.
+# make test   lint, types, tests, documentation site
+# make docs   the documentation site alone: site/index.html
+# All set up a virtual environment with pinned versions first; nothing else is needed.
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -12,7 +13,7 @@ READY := $(VENV)/.ready
 # Compiled modules are kept: the tests start hundreds of processes.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: ready demo test lint types unit bench gpu publish pages clean
+.PHONY: ready demo test lint types unit docs bench gpu publish pages clean
 
 ready: $(READY)
 
@@ -21,9 +22,9 @@ demo: $(READY)
 	@echo
 	@echo "Leaderboard: demo/leaderboard.html in a browser; demo/leaderboard.md, pictures in demo/leaderboard/"
 
-# Types are checked while tests run: mypy uses one core.
+# Types are checked and the site is built while tests run: each uses one core.
 test: lint
-	$(MAKE) --no-print-directory --jobs 2 types unit
+	$(MAKE) --no-print-directory --jobs 2 unit types docs
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -35,6 +36,11 @@ types: $(READY)
 
 unit: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+
+# A link that leads nowhere is an error.
+docs: $(READY)
+	$(BIN)/python docs/assemble.py build/docs
+	$(BIN)/zensical build --clean --strict
 
 bench: $(READY)
 	$(BIN)/python -m pytest tests/benchmarks --benchmark-enable --benchmark-only
@@ -54,7 +60,7 @@ $(READY): pyproject.toml constraints.txt
 	touch $(READY)
 
 clean:
-	rm -rf $(VENV) demo dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks gpu-report.txt
+	rm -rf $(VENV) demo dist build site .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks gpu-report.txt
 
 # The published leaderboard: hours. Records go on where they are in results/.
 TUNED_ON := --tune-on image:image=motorcycle_left,side=96

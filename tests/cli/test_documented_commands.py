@@ -1,4 +1,4 @@
-"""Every command of README and docs is one that works, on the files that it names."""
+"""Every command and code block of README and docs is one that works, on the files that it names."""
 
 from __future__ import annotations
 
@@ -6,13 +6,21 @@ import gzip
 import re
 import shlex
 import shutil
+import tomllib
 from pathlib import Path
+from typing import Annotated
 
+import numpy as np
 import pytest
+import torch
 import trimesh
+import yaml
+from encbench_encodings.mpe import MultigridParametricEncoding
 from PIL import Image
+from pydantic import Field
 
-from encbench import Store, load_suite, run_suite
+import encbench
+from encbench import Store, load_suite, plan, run_suite
 from encbench.cli.app import build
 from encbench.plugins.registry import default_registry
 from encbench.suite.file import override
@@ -24,12 +32,18 @@ NETWORK = ("data fetch",)
 FASTER = {
     "run": ["-n"],
     "tune": ["-n"],
-    "dynamics": ["--steps", "20", "--width", "64"],
+    "dynamics": ["--steps=20", "--width=64"],
     "figures": ["--side", "16"],
 }
 """What minutes are spent on elsewhere: a run is planned."""
+QUICKER = {
+    "4096": "64",
+    "300": "16",
+    "width=512": "width=8",
+    'index.md")': 'index.md"), pictures=False',
+}
 SUITE = """
-encodings = ["ffe:levels=8", "mpe:resolutions=[8]"]
+encodings = ["ffe:levels=8", "mpe:resolutions=[64]"]
 tasks = ["image:image=chelsea,side=16"]
 [network]
 width = 8
@@ -41,17 +55,27 @@ points = 16
 """
 
 
+def blocks(*languages: str) -> list[tuple[str, str]]:
+    """Name and text of the fenced blocks of these languages."""
+    return [
+        (f"{page.name}-{number}", text)
+        for page in PAGES
+        if page.name not in ELSEWHERE
+        for number, (language, text) in enumerate(
+            re.findall(r"(?ms)^```(\w*)\n(.*?)^```$", page.read_text("utf-8"))
+        )
+        if language in languages
+    ]
+
+
 def documented() -> list[str]:
     """Commands of the fenced blocks, without comments, one each."""
     found = {}
-    for page in PAGES:
-        if page.name in ELSEWHERE:
-            continue
-        for block in re.findall(r"(?ms)^```(?:sh|bash|console)?\n(.*?)^```$", page.read_text()):
-            for line in block.splitlines():
-                for command in re.sub(r"\s+#.*", "", line).split("&&"):
-                    if command.strip().startswith("encbench "):
-                        found[command.strip()] = None
+    for _, block in blocks("", "sh", "bash", "console"):
+        for line in block.splitlines():
+            for command in re.sub(r"\s+#.*", "", line).split("&&"):
+                if command.strip().startswith("encbench "):
+                    found[command.strip()] = None
     return [c for c in found if not any(word in c for word in NETWORK)]
 
 
@@ -62,7 +86,7 @@ def files(tmp_path_factory):
     (folder / "my-suite.toml").write_text(SUITE)
     (folder / "photos").mkdir()
     for name in ("photo.jpg", "photos/one.png", "photos/two.png"):
-        Image.new("RGB", (160, 160), "teal").save(folder / name)
+        Image.new("RGB", (256, 256), "teal").save(folder / name)
     ball = trimesh.creation.icosphere(subdivisions=2)
     ball.export(folder / "scan.ply")
     (folder / "scan.ply.gz").write_bytes(gzip.compress(ball.export(file_type="ply")))
@@ -81,6 +105,8 @@ def files(tmp_path_factory):
         "results/all",
         "results/new",
         "results/shown",
+        "results/board",
+        "results/kept",
         "downloads",
     ):
         shutil.copytree(folder / "results/quick", folder / name)
@@ -99,9 +125,53 @@ def test_a_documented_command_works(command, files, monkeypatch, capfd):
     key = Store("results/quick").keys()[0]
     command = command.partition(" | ")[0].replace("3fa1…", key).replace("3fa1", key)
     command = command.replace("/3f/", f"/{key[:2]}/")
-    command = command.replace("-n 4096", "-n 64").replace("$SLURM_ARRAY_TASK_ID", "7")
+    command = (
+        command.replace("-n 4096", "-n 64")
+        .replace("--steps 300 --width 1024", "")
+        .replace("$SLURM_ARRAY_TASK_ID", "7")
+    )
     arguments = shlex.split(command)[1:]
-    arguments += FASTER.get(arguments[0], [])
+    faster = FASTER.get(arguments[0], [])
+    given = {option.partition("=")[0] for option in faster} & set(arguments)
+    arguments += [option for option in faster if option.partition("=")[0] not in given]
     app = build(default_registry(), arguments)
     result = app(arguments, prog_name="encbench", standalone_mode=False)
     assert not result, f"exit code {result}: {capfd.readouterr()}"
+
+
+@pytest.mark.parametrize("code", [pytest.param(text, id=name) for name, text in blocks("python")])
+def test_documented_code_runs(code, files, monkeypatch):
+    monkeypatch.chdir(files)
+    for text, faster in QUICKER.items():
+        code = code.replace(text, faster)
+    torch.manual_seed(0)
+    exec(compile(code, "documented", "exec"), named())
+
+
+def named() -> dict[str, object]:
+    """What the blocks of the documentation use without saying where it comes from."""
+    encoding = MultigridParametricEncoding(2, resolutions=[8])
+    return {
+        "__name__": "documented",
+        "Annotated": Annotated,
+        "Encoding": encbench.Encoding,
+        "Field": Field,
+        "encbench": encbench,
+        "model": encbench.CoordinateMLP(encoding, out_dim=3, width=8, depth=2),
+        "operator": encbench.ntk.operator,
+        "v": np.ones(3 * 16),
+        "x": torch.rand(16, 2, dtype=torch.float64),
+    }
+
+
+@pytest.mark.parametrize("code", [pytest.param(text, id=name) for name, text in blocks("toml")])
+def test_documented_suites_can_be_planned(code, files, monkeypatch):
+    monkeypatch.chdir(files)
+    if tomllib.loads(code).keys() >= {"encodings", "tasks"}:
+        Path("documented.toml").write_text(code, "utf-8")
+        assert plan(load_suite("documented.toml", default_registry()), default_registry())
+
+
+def test_documented_configuration_can_be_read():
+    for _, text in blocks("yaml"):
+        assert yaml.safe_load(text)

@@ -1,0 +1,134 @@
+"""``python docs/assemble.py FOLDER``: the sources of the documentation site.
+
+The site has the pages that lie in the repository, with links between them changed to where they
+lie in the site, and reference pages made from what is installed. ``make docs`` builds it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sys
+import tomllib
+from collections.abc import Iterable, Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import reference
+
+ROOT = Path(__file__).parents[1]
+MOVED = {
+    "README.md": "index.md",
+    "CONTRIBUTING.md": "contributing.md",
+    "CHANGELOG.md": "changelog.md",
+    "leaderboard/README.md": "published/index.md",
+}
+FOLDERS = {"docs": "", "leaderboard/README": "published/README"}
+EXAMPLES = ("tests/third_party/encbench-sawtooth", "tests/third_party/encbench-physics")
+"""Distributions that have a page each, which shows every file."""
+LINK = re.compile(r"(\]\()(?!\w+:|#)([^)#\s]+)(#[^)]*)?(\))")
+
+
+def place(path: str) -> str | None:
+    """Where a file of the repository lies in the site; None if it is not part of it."""
+    if path in MOVED:
+        return MOVED[path]
+    for folder, moved in FOLDERS.items():
+        if path.startswith(f"{folder}/") and path.endswith((".md", ".png", ".svg", ".js", ".css")):
+            return str(PurePosixPath(moved) / PurePosixPath(path).relative_to(folder))
+    if path in EXAMPLES:
+        return f"examples/{PurePosixPath(path).name}.md"
+    return None
+
+
+def moved_links(text: str, path: str) -> str:
+    """A page's text with its links changed to where the pages lie in the site.
+
+    Raises:
+        ValueError: a link leads to a file that is not there, or not part of the site.
+    """
+    here = PurePosixPath(place(path) or "")
+
+    def moved(link: re.Match[str]) -> str:
+        target = os.path.normpath(PurePosixPath(path).parent / link[2])
+        there = place(target)
+        if there is None or not (ROOT / target).exists():
+            why = "is not part of the site" if (ROOT / target).exists() else "does not exist"
+            raise ValueError(f"{path} links to {link[2]}, which {why}")
+        return f"{link[1]}{os.path.relpath(there, here.parent)}{link[3] or ''}{link[4]}"
+
+    parts = re.split(r"(?ms)(^```.*?^```$)", text)  # not in code
+    parts[::2] = [LINK.sub(moved, part) for part in parts[::2]]
+    return "".join(parts).replace("<details>", "<details markdown>")
+
+
+def listing(folder: Path) -> str:
+    """A page with every file of an example."""
+    parts = [f"# {folder.name}"]
+    for path in sorted(folder.rglob("*")):
+        if path.suffix in (".md", ".py", ".toml"):
+            text = path.read_text(encoding="utf-8").rstrip()
+            title = path.relative_to(folder).as_posix()
+            parts.append(f"## {title}\n\n````{path.suffix[1:]}\n{text}\n````")
+    return "\n\n".join(parts) + "\n"
+
+
+def navigation(node: Any) -> Iterator[str]:
+    """Every page of the navigation in zensical.toml."""
+    if isinstance(node, str):
+        yield node
+    for inner in (
+        node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+    ):
+        yield from navigation(inner)
+
+
+def check_navigation(pages: Iterable[str]) -> None:
+    """Every page stands in the navigation, and every entry leads to one.
+
+    Raises:
+        ValueError: some do not.
+    """
+    project = tomllib.loads((ROOT / "zensical.toml").read_text(encoding="utf-8"))["project"]
+    listed = set(navigation(project["nav"]))
+    there = {page for page in pages if page.endswith(".md") and "/README/" not in page}
+    if listed != there:
+        raise ValueError(
+            f"nav of zensical.toml: not listed are {sorted(there - listed)}, "
+            f"listed and not there {sorted(listed - there)}"
+        )
+
+
+def assemble(out: Path) -> None:
+    """Write all pages and pictures of the site into a folder, in place of what it holds.
+
+    Raises:
+        ValueError: a link or an entry of the navigation leads nowhere, or to no page of the site.
+    """
+    shutil.rmtree(out, ignore_errors=True)
+    files = [*MOVED, *(p for folder in FOLDERS for p in (ROOT / folder).rglob("*"))]
+    pages: dict[str, str | bytes] = reference.pages()
+    for path in (Path(ROOT, file).relative_to(ROOT).as_posix() for file in files):
+        there = place(path)
+        if there is None:
+            continue
+        if not path.endswith(".md"):
+            pages[there] = (ROOT / path).read_bytes()
+            continue
+        pages[there] = moved_links((ROOT / path).read_text(encoding="utf-8"), path)
+        if path.startswith("leaderboard/README/"):  # thousands of numbers
+            pages[there] = f"---\nsearch:\n  exclude: true\n---\n\n{pages[there]}"
+    for path in EXAMPLES:
+        pages[f"examples/{PurePosixPath(path).name}.md"] = listing(ROOT / path)
+    check_navigation(pages)
+    for there, content in pages.items():
+        (out / there).parent.mkdir(parents=True, exist_ok=True)
+        (out / there).write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+if __name__ == "__main__":
+    try:
+        assemble(Path(sys.argv[1]))
+    except ValueError as error:
+        sys.exit(f"docs/assemble.py: {error}")
