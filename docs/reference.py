@@ -14,7 +14,6 @@ from matplotlib import colormaps
 from PIL import Image
 
 import encbench
-from encbench.network.activations import ACTIVATIONS
 from encbench.plugins.parameters import parameters_of
 from encbench.plugins.registry import default_registry
 
@@ -31,13 +30,14 @@ def pages() -> dict[str, str | bytes]:
         "reference/tasks.md": "\n".join(kinds({"task": "Tasks"}, "Tasks, one by one")),
         "reference/metrics.md": "\n".join(kinds({"metric": "Metrics"}, "Metrics, one by one")),
         "reference/training.md": "\n".join(
-            [
-                *kinds(
-                    {"optimizer": "Optimizers", "schedule": "Schedules"},
-                    "Optimizers, schedules, activations",
-                ),
-                *activations(),
-            ]
+            kinds(
+                {
+                    "optimizer": "Optimizers",
+                    "schedule": "Schedules",
+                    "activation": "Activations",
+                },
+                "Optimizers, schedules, activations",
+            )
         ),
         "reference/suites.md": "\n".join(suites()),
     }
@@ -93,13 +93,6 @@ def kinds(titles: dict[str, str], page: str) -> Iterator[str]:
         for offer in _offers(kind):
             yield f"{'##' if len(titles) == 1 else '###'} {offer.name}\n"
             yield from described(offer.load())
-
-
-def activations() -> Iterator[str]:
-    yield "## Activations\n"
-    for name, cls in ACTIVATIONS.items():
-        yield f"### {name}\n"
-        yield from described(cls)
 
 
 def suites() -> Iterator[str]:
