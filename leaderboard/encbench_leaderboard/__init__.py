@@ -19,6 +19,7 @@ def encbench_commands() -> Mapping[str, str]:
         "leaderboard": "encbench_leaderboard.verb:leaderboard",
         "plot": "encbench_leaderboard.plot:plot_against",
         "compare": "encbench_leaderboard.compare.command:compare",
+        "reproduce": "encbench_leaderboard.paper.reproduce:reproduce",
     }
 
 
