@@ -3,9 +3,10 @@
 The paper compares a network behind grids with the network without an encoding: Eq. 13 says that
 K = K₀ + K⁺, where K₀ is the kernel without the grids and K⁺ the sum over levels and features of
 positive semi-definite matrices, the parts of the grids' parameters. From that no eigenvalue of K is
-below that of K₀. Behind a ReLU the rest R = K − K₀ − K⁺ is not 0: the features change which units
-are on. Here K₀ is of the same network with the grids' features set to 0, so that all weights are
-the same. Features are then let in one after another, level by level.
+below that of K₀. The rest R = K − K₀ − K⁺ is not 0: the first layer has weights for the features,
+and these change which units behind it are on, and so the part of every other weight. Here K₀ is of
+the same network with the grids' features set to 0, so that all weights are the same. Features are
+then let in one after another, level by level.
 
 This is not Weyl's inequality, which holds for the two parts of one kernel and cannot fail.
 """

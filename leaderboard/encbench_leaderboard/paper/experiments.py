@@ -14,8 +14,17 @@ from encbench.plugins.selector import format_selector
 from encbench.run.trials import Tuning, plan_tuning
 from encbench.suite.file import LENGTHS, Suite, load_suite
 from encbench.suite.plan import plan
-from encbench_leaderboard.paper.printed import FIGURES, SOLIDS, SYNSETS, TABLES, TRIALS
+from encbench_leaderboard.paper.printed import (
+    EPOCHS_3,
+    EPOCHS_4,
+    FIGURES,
+    SOLIDS,
+    SYNSETS,
+    TABLES,
+    TRIALS,
+)
 from encbench_leaderboard.paper.synsets import synset_images
+from encbench_leaderboard.report.format import plural
 
 READINGS = ("table3-literal", "table3-width", "table3-critical")
 """Of the learning rate 100: as printed; with 1/√width in the first layer; instead 1.5 · lr_crit."""
@@ -40,8 +49,8 @@ TUNED_SPACE = (
 class Scale:
     """How much of the paper is run."""
 
-    photographs: tuple[str, ...]
-    """Packaged ones, of everything but a folder of synsets; the first is the one tuned on."""
+    readings: tuple[int, int, int]
+    """Photographs of Table 3, in each of ``READINGS``."""
     side: int
     """Pixels of their longer side."""
     seeds: tuple[int, ...]
@@ -52,20 +61,27 @@ class Scale:
     """Of Table 2's search."""
     rates: int
     """Trials of the rates of Adam, the usual one included."""
+    tuned: int
+    """Photographs there; the first is tuned on, the others are reported."""
     solids: tuple[str, ...]
     points: int
     """Of a solid, in an epoch."""
     solid_epochs: int
+    kernel_epochs: int = EPOCHS_3
+    """Of the networks of Eq. 13."""
+    tuned_width: int = 512
+    """Of the network that Adam trains; like ``tuned_batch`` smaller where time is short."""
     tuned_batch: int = 256
     changes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Sections in which every suite is made smaller."""
+    solid_changes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     solid_task: Mapping[str, Any] = field(default_factory=dict)
 
 
 PHOTOGRAPHS = ("chelsea", "astronaut", "coffee", "rocket", "hubble_deep_field")
 SCALES = {
     "smoke": Scale(
-        photographs=PHOTOGRAPHS[:2],
+        readings=(1, 2, 1),
         side=16,
         seeds=(0,),
         ntk_points=64,
@@ -73,28 +89,35 @@ SCALES = {
         synsets=2,
         trials=2,
         rates=2,
+        tuned=2,
         solids=("knot",),
         points=16384,
         solid_epochs=1,
+        kernel_epochs=2,
+        tuned_width=32,
         tuned_batch=64,
-        changes={"network": {"width": 32}, "training": {"epochs": 2, "evaluations": 2}},
+        changes={"network": {"width": 256}, "training": {"epochs": 2, "evaluations": 2}},
+        solid_changes={"network": {"width": 32}},
         solid_task={"resolution": 16, "side": 16},
     ),
     "laptop": Scale(
-        photographs=PHOTOGRAPHS[:3],
+        readings=(1, 3, 1),
         side=128,
         seeds=(0,),
         ntk_points=1024,
-        table2_side=64,
+        table2_side=48,
         synsets=4,
         trials=TRIALS,
         rates=4,
+        tuned=5,
         solids=("knot", "flange"),
-        points=65536,
+        points=32768,
         solid_epochs=40,
+        kernel_epochs=60,
+        tuned_width=256,
     ),
     "full": Scale(
-        photographs=PHOTOGRAPHS,
+        readings=(5, 5, 5),
         side=150,
         seeds=(0, 1, 2),
         ntk_points=4096,
@@ -102,9 +125,10 @@ SCALES = {
         synsets=SYNSETS,
         trials=TRIALS,
         rates=4,
+        tuned=5,
         solids=("knot", "flange", "gyroid"),
         points=131072,
-        solid_epochs=4000,
+        solid_epochs=EPOCHS_4,
     ),
 }
 _QUALITY = (*READINGS, "table2", *TUNED)
@@ -171,14 +195,13 @@ def experiments(
     needed = {name for item in items for name in ITEMS[item]}
     notes: list[str] = []
     made: list[Experiment] = []
-    photographs = [{"image": name, "side": scale.side} for name in scale.photographs]
     if needed & set(READINGS):
-        made += [one for one in _table3(scale, photographs, registry) if one.name in needed]
+        made += [one for one in _table3(scale, registry) if one.name in needed]
     if "table2" in needed:
         made.append(_table2(scale, images, registry, notes))
-    made += [_tuned(scale, photographs, name, registry) for name in TUNED if name in needed]
+    made += [_tuned(scale, name, registry) for name in TUNED if name in needed]
     if EQUATION in needed:
-        made.append(_equation(scale, photographs[:1], registry))
+        made.append(_equation(scale, registry))
     if "table4" in needed:
         made += _table4(scale, meshes, registry, notes)
     for one in made:
@@ -207,23 +230,27 @@ def _images(parameters: Iterable[Mapping[str, Any]], **more: Any) -> list[dict[s
     return [{"name": "image", "parameters": {**one, **more}} for one in parameters]
 
 
-def _table3(
-    scale: Scale, photographs: Sequence[Mapping[str, Any]], registry: Registry
-) -> list[Experiment]:
-    data = _suite(READINGS[0], "paper/table3", scale, _images(photographs), registry)
+def _photographs(count: int, side: int) -> list[dict[str, Any]]:
+    return [{"image": name, "side": side} for name in PHOTOGRAPHS[:count]]
+
+
+def _table3(scale: Scale, registry: Registry) -> list[Experiment]:
+    data = _suite(READINGS[0], "paper/table3", scale, (), registry)
     rates = {
         READINGS[0]: ("fan_in", {"lr": 100.0}, "lr 100, 1/√d_e in the first layer"),
         READINGS[1]: ("width", {"lr": 100.0}, "lr 100, 1/√width in the first layer"),
         READINGS[2]: ("fan_in", {"lr": "auto", "lr_factor": 1.5}, "lr 1.5 · lr_crit"),
     }
     made = []
-    for name, (first, rate, title) in rates.items():
+    for count, (name, (first, rate, title)) in zip(scale.readings, rates.items(), strict=True):
         changed = data | {
             "name": name,
+            "tasks": _images(_photographs(count, scale.side)),
             "network": data["network"] | {"first_layer_scale": first},
             "training": data["training"] | rate,
         }
-        departs = f"{_count(scale, photographs)} of {scale.side} px, the paper one unnamed image"
+        seeds = f" and {len(scale.seeds)} seeds" if len(scale.seeds) > 1 else ""
+        departs = f"{plural(count, 'photograph')} of {scale.side} px{seeds}; the paper: one image"
         suite = Suite.model_validate(changed)
         made.append(
             Experiment(
@@ -239,16 +266,9 @@ def _table3(
     return made
 
 
-def _count(scale: Scale, images: Sequence[object]) -> str:
-    many = f"{len(images)} photographs" if len(images) > 1 else "one photograph"
-    return many + (f" and {len(scale.seeds)} seeds" if len(scale.seeds) > 1 else "")
-
-
 def _table2(scale: Scale, images: Path | None, registry: Registry, notes: list[str]) -> Experiment:
     if images is None:
-        chosen: list[dict[str, Any]] = [
-            {"image": name, "side": scale.table2_side} for name in PHOTOGRAPHS[: scale.synsets]
-        ]
+        chosen = _photographs(scale.synsets, scale.table2_side)
         what = f"{len(chosen)} photographs"
     else:
         chosen, more = synset_images(images, scale.synsets, scale.table2_side, registry)
@@ -276,12 +296,11 @@ def _table2(scale: Scale, images: Path | None, registry: Registry, notes: list[s
     return Experiment("table2", "Table 2, tuned", tuning.suite, departs, tuning)
 
 
-def _tuned(
-    scale: Scale, photographs: Sequence[Mapping[str, Any]], name: str, registry: Registry
-) -> Experiment:
+def _tuned(scale: Scale, name: str, registry: Registry) -> Experiment:
     split = {"split": "checker"} if name == TUNED[1] else {}
-    tasks = _images(photographs, **split)
+    tasks = _images(_photographs(scale.tuned, scale.side), **split)
     data = _suite(name, "paper/tuned", scale, tasks, registry)
+    data["network"]["width"] = scale.tuned_width
     tuning = plan_tuning(
         Suite.model_validate(data),
         trials=scale.rates,
@@ -290,23 +309,27 @@ def _tuned(
         registry=registry,
     )
     where = "at pixels held out" if split else "at all pixels"
+    width = f"; width {scale.tuned_width}" if scale.tuned_width != 512 else ""
     departs = (
-        f"Adam with a cosine to a tenth, the rate chosen on {scale.photographs[0]} and reported "
-        "on the others"
+        f"Adam with a cosine to a tenth, the rate chosen on {PHOTOGRAPHS[0]} and reported on "
+        f"{scale.tuned - 1} others{width}"
     )
     return Experiment(name, f"Adam and decay, tuned, {where}", tuning.suite, departs, tuning)
 
 
-def _equation(
-    scale: Scale, photographs: Sequence[Mapping[str, Any]], registry: Registry
-) -> Experiment:
-    data = _suite(EQUATION, "paper/table3", scale, _images(photographs), registry)
+def _equation(scale: Scale, registry: Registry) -> Experiment:
+    tasks = _images(_photographs(1, scale.side))
+    data = _suite(EQUATION, "paper/table3", scale, tasks, registry)
+    data["training"] = _changed(data["training"], {"epochs": scale.kernel_epochs})
     grids = {"MPE k=2 L=1 32²": ([32], 2), "MPE k=3 L=2 24² 96²": ([24, 96], 3)}
     data["encodings"] = [
         {"name": "mpe", "label": label, "parameters": {"resolutions": n, "features_per_level": k}}
         for label, (n, k) in grids.items()
     ]
-    departs = "grids chosen by us; the network without an encoding has the same weights"
+    departs = (
+        f"grids of our own, {scale.kernel_epochs} epochs; the network without an encoding has the "
+        "same weights"
+    )
     suite = Suite.model_validate(data)
     return Experiment(EQUATION, "Theorem 1 and Eq. 13", suite, departs, save_weights=True)
 
@@ -321,8 +344,8 @@ def _table4(
         if len(meshes) < len(scans) or scale.solid_epochs == 1:
             meshes = scale.solids
             notes.append(
-                "Table 4 on built-in solids: its scans are not on this machine (`encbench data "
-                "fetch`, or --mesh PATH)"
+                "Table 4 on built-in solids: its scans are not on this machine; encbench data "
+                "fetch gets them, or give --mesh PATH"
             )
     made = []
     for place, mesh in enumerate(dict.fromkeys(meshes)):
@@ -338,8 +361,10 @@ def _table4(
         entry = {"name": "occupancy", "parameters": parameters, "label": label}
         name = f"table4-{place + 1}"
         data = _suite(name, f"paper/table4-{like}", scale, [entry], registry)
-        data["training"] = _changed(data["training"], {"epochs": scale.solid_epochs})
-        departs = f"{scale.solid_epochs} of 4000 epochs, {scale.points:,} points each" + (
+        epochs = {"training": {"epochs": scale.solid_epochs}}
+        for section, values in (*epochs.items(), *scale.solid_changes.items()):
+            data[section] = _changed(data[section], values)
+        departs = f"{scale.solid_epochs} of {EPOCHS_4} epochs, {scale.points:,} points each" + (
             "" if like in label.lower() else f", with the settings of the {like}"
         )
         suite = Suite.model_validate(data)

@@ -15,14 +15,14 @@ from encbench.suite.plan import plan
 from encbench.training.loop import batch_of, total_steps
 from encbench_leaderboard.paper.experiments import Experiment
 
-STEP = 4e-4
+STEP = 6e-4
 """[s] of a step beside its products of matrices."""
 KERNEL = 4e-13
 """[s] of a kernel for each pair of points and each weight of the network."""
-SPECTRUM = 1e-10
+SPECTRUM = 5e-10
 """[s] of a spectrum, in N³."""
-CELL = 0.5
-SOLID = 8.0
+CELL = 0.6
+SOLID = 11.0
 """[s] of everything else of a cell: building, evaluating; of a solid its surface and views."""
 WIDEST = 34
 """Features of an encoding, about."""

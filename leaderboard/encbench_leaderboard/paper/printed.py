@@ -27,8 +27,8 @@ TABLE_2 = {BASELINE: (29.94, 0.32), FFE_TUNED: (33.47, 0.39), MPE_TUNED: (45.28,
 TRIALS = 30
 """Of Optuna, for each encoding of Table 2."""
 SYNSETS = 100
-EPOCHS_2, EPOCHS_3, EPOCHS_4 = 100, 300, 4000
-"""Of Tables 2, 3 and 4."""
+EPOCHS_3, EPOCHS_4 = 300, 4000
+"""Of Tables 3 and 4."""
 GAINS = {BASELINE: (15.0, 0.65), "FFE": (12.0, 0.33)}
 """Abstract: of MPE over the others. PSNR [dB] is a difference of Table 2, MS-SSIM of Table 3."""
 ORDERS = {BASELINE: 8.0, "FFE": 2.0}
@@ -37,8 +37,8 @@ SOLIDS = ("armadillo", "buddha", "dragon")
 """Table 4 has settings of three Stanford scans and no numbers of quality."""
 
 MS_SSIM_WHY = (
-    "a correct MS-SSIM (Wang et al. 2003) is above .99 at 40 dB and more, so the printed values "
-    "are of another computation"
+    "a correct MS-SSIM (Wang et al. 2003) is above .99 at 40 dB, and was .631, .898, .995, .998, "
+    ".997 and .999 for the six encodings of Table 3 on another photograph"
 )
 
 TABLES = ("table1", "table2", "table3", "table4")

@@ -83,7 +83,6 @@ def reproduce(
     from encbench.run.executors.local import default_jobs
     from encbench_leaderboard.paper.experiments import SCALES, experiments, wanted_items
     from encbench_leaderboard.paper.foretold import duration, foretold_seconds
-    from encbench_leaderboard.paper.laboratory import answer, run_experiments
 
     registry, console = default_registry(), Console(stderr=True)
     items = wanted_items(only or ())
@@ -103,6 +102,8 @@ def reproduce(
     print_line(console, f"{len(made)} parts, about {duration(total)} with {at_once} at a time")
     if dry_run:
         return
+    # pandas and plotly, which a plan does without
+    from encbench_leaderboard.paper.laboratory import answer, run_experiments
 
     def tell(one: Experiment) -> None:
         print_line(console, f"{directory / one.name}: {told[one.name]}", "bold")

@@ -52,8 +52,7 @@ excludes 0; otherwise *not comparable*: too few to tell.
 tenth, learning rate tuned with equally many trials for each encoding. Of several encodings of a \
 family that one stands for it which is best on the photograph tuned on, which is not reported.
 - Eigenvalues below the floor count as the floor. MS-SSIM is always of the whole image; the \
-printed ones are of another computation: {printed.MS_SSIM_WHY}.
-"""
+printed ones cannot be: {printed.MS_SSIM_WHY}."""
 SMOKE = (
     "**A smoke run: tiny images and networks, two epochs. It shows that the command works; its "
     "numbers say nothing about the paper, and nothing is judged.**"
@@ -182,8 +181,8 @@ def _compared(found: Interval, paper: float, name: str, judge: _Judge, part: str
 
 
 COMPARED = {
-    **{"PSNR [dB], paper": True, "PSNR, here": True, "PSNR": False},
-    **{"MS-SSIM, paper": True, "MS-SSIM, here": True, "MS-SSIM": False},
+    **{"paper, PSNR [dB]": True, "here, PSNR [dB]": True, "PSNR": False},
+    **{"paper, MS-SSIM": True, "here, MS-SSIM": True, "MS-SSIM": False},
 }
 
 
@@ -207,9 +206,10 @@ def _table3(records: Sequence[StoredRecord], judge: _Judge) -> Table:
 def _ended(records: Sequence[StoredRecord]) -> str:
     """ "3 ok", "2 diverged, at step 3 to 7"."""
     counts = Counter(stored.record.status for stored in records)
-    text = ", ".join(f"{count} {status.replace('_', ' ')}" for status, count in counts.items())
+    ended = ", ".join(f"{count} {status.replace('_', ' ')}" for status, count in counts.items())
     steps = [s.record.error.step for s in records if s.record.error and s.record.error.step]
-    return f"{text}, at step {min(steps)} to {max(steps)}" if steps else text
+    last = f" to {max(steps)}" if len(set(steps)) > 1 else ""
+    return f"{ended}, at step {min(steps)}{last}" if steps else ended
 
 
 def _table2(evidence: Evidence, judge: _Judge) -> Table:
