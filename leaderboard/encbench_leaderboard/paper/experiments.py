@@ -33,6 +33,7 @@ EQUATION = "equation13"
 TABLE_2_SPACE = (
     "training.lr=0.01..1:log",
     "training.batch_size=10..100",
+    "training.encoding_lr_factor=1",
     "ffe.levels=4..12",
     "mpe.features_per_level=1..4",
     "mpe.resolutions=[24, 69]|[24, 138]|[24, 277]|[48, 138]|[48, 277]|[96, 138]|[96, 277]",
@@ -190,9 +191,12 @@ def experiments(
     """What the items need, everything checked, and notes for the reader.
 
     Raises:
-        UsageError: images or a mesh cannot be read.
+        UsageError: images or a mesh cannot be read, or nothing that was asked for needs them.
     """
     needed = {name for item in items for name in ITEMS[item]}
+    for option, given, name in (("images", images, "table2"), ("mesh", meshes, "table4")):
+        if given and name not in needed:
+            raise UsageError(f"--{option} is of {name}, which --only {','.join(items)} leaves out")
     notes: list[str] = []
     made: list[Experiment] = []
     if needed & set(READINGS):

@@ -47,7 +47,8 @@ where it is not and the 95 % interval does not reach it either; otherwise *not c
 - An order (this is above that): *agrees* where the mean difference has the sign and its interval \
 excludes 0, or where there is one target only; *disagrees* where it has the other sign and \
 excludes 0; otherwise *not comparable*: too few to tell.
-- Intervals are Student's, over n targets (photographs or solids), seeds averaged first.
+- Intervals are Student's, over n targets (photographs or solids), seeds averaged first; of \
+kernels and networks n is their number.
 - *Survives*: the difference is positive, its interval without 0, also with Adam and a cosine to a \
 tenth, learning rate tuned with equally many trials for each encoding. Of several encodings of a \
 family that one stands for it which is best on the photograph tuned on, which is not reported.
@@ -140,7 +141,22 @@ def _table(name: str, columns: dict[str, bool], rows: Sequence[Sequence[str]]) -
     made = [
         Column(title, title, "number" if number else "text") for title, number in columns.items()
     ]
-    return Table(name, made, [Row([Value(one) for one in row]) for row in rows])
+    return Table(
+        name,
+        made,
+        [
+            Row([Value(one, _number(one) if c.kind == "number" else None) for c, one in cells])
+            for cells in (zip(made, row, strict=True) for row in rows)
+        ],
+    )
+
+
+def _number(text: str) -> float | None:
+    """What a column of numbers is sorted by: the first of a text."""
+    try:
+        return float(text.partition(" ")[0])
+    except ValueError:
+        return None
 
 
 def _claims(found: Sequence[tuple[Claim, Finding]]) -> Table:
@@ -213,7 +229,7 @@ def _ended(records: Sequence[StoredRecord]) -> str:
 
 
 def _table2(evidence: Evidence, judge: _Judge) -> Table:
-    columns = {"encoding": False, **COMPARED, "PSNR with the paper's setting": True, "n": True}
+    columns = {"encoding": False, **COMPARED, "PSNR, paper's setting": True, "n": True}
     columns["tuned setting"] = False
     rows = []
     for label, paper in printed.TABLE_2.items():
