@@ -68,6 +68,8 @@ class Equation13:
 class _Only(Encoding):
     """Some features of an encoding, the others 0; none of its parameters is trained."""
 
+    on: Tensor
+
     def __init__(self, encoding: Encoding, on: Tensor) -> None:
         super().__init__(encoding.in_dim, encoding.out_dim)
         self.inner = encoding.requires_grad_(False)

@@ -128,9 +128,8 @@ def as_in_the_paper(claim: QualityClaim, evidence: Evidence) -> Finding | None:
         return None
     read = metric(claim.metric)
     if claim.experiment in evidence.tunings:
-        found = _tuned_difference(
-            claim.experiment, *((one,) for one in claim.pair), claim, evidence
-        )
+        better, worse = claim.pair
+        found = _tuned_difference(claim.experiment, (better,), (worse,), claim, evidence)
     else:
         found = difference(evidence.records[claim.experiment], *claim.pair, read)
     tolerance = PSNR_TOLERANCE if claim.metric == "psnr" else MS_SSIM_TOLERANCE

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import get_args
 
 from encbench.results.records import StoredRecord
-from encbench_leaderboard.board.cells import WHENS, machines
+from encbench_leaderboard.board.cells import machines
 from encbench_leaderboard.paper import printed
 from encbench_leaderboard.paper.claims import CLAIMS, WIDTH, Claim, points_of
 from encbench_leaderboard.paper.evidence import (
@@ -17,6 +18,7 @@ from encbench_leaderboard.paper.evidence import (
     Answer,
     Evidence,
     Finding,
+    When,
     against_printed,
     interval,
     metric,
@@ -260,7 +262,7 @@ def _spectra(records: Sequence[StoredRecord]) -> list[Block]:
     columns |= {"λ_min": True, "above 10⁻³ λ_max": True}
     rows = []
     for label in printed.TABLE_3:
-        for when in WHENS:
+        for when in get_args(When):
             found = [
                 over_targets(records, label, orders(statistic, when)).mean
                 for statistic in ("median", "quantile_10", "minimum")
