@@ -12,7 +12,9 @@ import numpy as np
 
 from encbench.results.records import StoredRecord
 from encbench_leaderboard.paper.evidence import (
+    EQUATION,
     ORDERS_TOLERANCE,
+    READINGS,
     Answer,
     Evidence,
     Finding,
@@ -28,7 +30,6 @@ from encbench_leaderboard.paper.evidence import (
     spectrum_of,
     text,
 )
-from encbench_leaderboard.paper.experiments import EQUATION, READINGS
 from encbench_leaderboard.paper.printed import (
     BASELINE,
     FFE_4,
@@ -83,14 +84,14 @@ def _smallest(other: str, printed: float, evidence: Evidence) -> Finding:
     )
     if below:
         why = f"at least: λ_min of {other} is below the floor in {below} networks; {why}"
-    points = points_of(records)
+    points = points_taken(records)
     why = f"{why}; " if why else ""
     return Finding(
         text(found, unit=ORDER_UNIT), found.units, answer, f"{why}depends on N: {points}"
     )
 
 
-def points_of(records: Sequence[StoredRecord]) -> str:
+def points_taken(records: Sequence[StoredRecord]) -> str:
     """ "N = 1,024, 6 % of the training points"."""
     for stored in records:
         summary = spectrum_of(stored, "end")

@@ -14,6 +14,7 @@ from encbench.plugins.selector import format_selector
 from encbench.run.trials import Tuning, plan_tuning
 from encbench.suite.file import LENGTHS, Suite, load_suite
 from encbench.suite.plan import plan
+from encbench_leaderboard.paper.evidence import EQUATION, READINGS, TUNED
 from encbench_leaderboard.paper.printed import (
     EPOCHS_3,
     EPOCHS_4,
@@ -26,10 +27,6 @@ from encbench_leaderboard.paper.printed import (
 from encbench_leaderboard.paper.synsets import synset_images
 from encbench_leaderboard.report.format import plural
 
-READINGS = ("table3-literal", "table3-width", "table3-critical")
-"""Of the learning rate 100: as printed; with 1/√width in the first layer; instead 1.5 · lr_crit."""
-TUNED = ("tuned-fit", "tuned-held-out")
-EQUATION = "equation13"
 TABLE_2_SPACE = (
     "training.lr=0.01..1:log",
     "training.batch_size=10..100",

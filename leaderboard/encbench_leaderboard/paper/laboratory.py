@@ -19,8 +19,8 @@ from encbench.run.spectra import ntk_count
 from encbench.run.tuning import run_tuning
 from encbench.suite.file import Suite
 from encbench_leaderboard.paper.equation13 import Equation13, remainders
-from encbench_leaderboard.paper.evidence import Evidence
-from encbench_leaderboard.paper.experiments import EQUATION, Experiment
+from encbench_leaderboard.paper.evidence import EQUATION, Evidence
+from encbench_leaderboard.paper.experiments import Experiment
 from encbench_leaderboard.paper.verdicts_page import Ran, verdicts_page
 from encbench_leaderboard.render.html import write_html
 from encbench_leaderboard.render.markdown import markdown

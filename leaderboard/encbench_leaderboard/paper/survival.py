@@ -9,6 +9,8 @@ from encbench.run.tuning_report import TunedEncoding
 from encbench_leaderboard.paper.evidence import (
     MS_SSIM_TOLERANCE,
     PSNR_TOLERANCE,
+    READINGS,
+    TUNED,
     Evidence,
     Finding,
     against_printed,
@@ -19,7 +21,6 @@ from encbench_leaderboard.paper.evidence import (
     of_sign,
     text,
 )
-from encbench_leaderboard.paper.experiments import READINGS, TUNED
 from encbench_leaderboard.paper.printed import (
     BASELINE,
     FFE_4,

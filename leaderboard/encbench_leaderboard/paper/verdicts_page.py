@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 from encbench.results.records import StoredRecord
 from encbench_leaderboard.board.cells import machines
 from encbench_leaderboard.paper import printed
-from encbench_leaderboard.paper.claims import CLAIMS, WIDTH, Claim, points_of
+from encbench_leaderboard.paper.claims import CLAIMS, WIDTH, Claim, points_taken
 from encbench_leaderboard.paper.evidence import (
     MS_SSIM_TOLERANCE,
     ORDERS_TOLERANCE,
     PSNR_TOLERANCE,
+    READINGS,
     Answer,
     Evidence,
     Finding,
@@ -27,7 +28,6 @@ from encbench_leaderboard.paper.evidence import (
     plain_label,
     text,
 )
-from encbench_leaderboard.paper.experiments import READINGS, Experiment
 from encbench_leaderboard.paper.survival import (
     QUALITY_CLAIMS,
     QualityClaim,
@@ -41,6 +41,10 @@ from encbench_leaderboard.paper.survival import (
 from encbench_leaderboard.report.blocks import Block, Column, Heading, Page, Row, Table, Text, Value
 from encbench_leaderboard.report.format import MISSING, code, eigenvalue, fixed, plain, plural
 from encbench_leaderboard.statistics.intervals import Interval
+
+if TYPE_CHECKING:
+    # would make the longest chain of imports longer
+    from encbench_leaderboard.paper.experiments import Experiment
 
 HOW = f"""\
 - A printed number: *agrees* where our mean is within {PSNR_TOLERANCE:g} dB, \
@@ -269,9 +273,8 @@ def _spectra(records: Sequence[StoredRecord]) -> list[Block]:
             ]
             count = over_targets(records, label, orders("count", when)).mean
             rows.append([label, when, *(eigenvalue(10**one) for one in found), fixed(count, 0)])
-    note = (
-        f"Of the networks with 1/√width in the first layer; {points_of(records)}. Geometric means."
-    )
+    taken = points_taken(records)
+    note = f"Of the networks with 1/√width in the first layer; {taken}. Geometric means."
     return [Text(note), _table("spectra", columns, rows)]
 
 

@@ -7,8 +7,14 @@ from pathlib import Path
 
 import pytest
 from encbench_leaderboard.paper.claims import CLAIMS
-from encbench_leaderboard.paper.evidence import Evidence, against_printed, interval, of_sign
-from encbench_leaderboard.paper.experiments import READINGS, SCALES, experiments
+from encbench_leaderboard.paper.evidence import (
+    READINGS,
+    Evidence,
+    against_printed,
+    interval,
+    of_sign,
+)
+from encbench_leaderboard.paper.experiments import SCALES, experiments
 from encbench_leaderboard.paper.printed import TABLE_3
 from encbench_leaderboard.paper.survival import survives
 from encbench_leaderboard.paper.verdicts_page import Ran, verdicts_page
