@@ -20,6 +20,7 @@ def encbench_commands() -> Mapping[str, str]:
         "plot": "encbench_leaderboard.plot:plot_against",
         "compare": "encbench_leaderboard.compare.command:compare",
         "figures": "encbench_leaderboard.paper_figures.figures_verb:figures",
+        "reproduce": "encbench_leaderboard.paper.reproduce:reproduce",
     }
 
 

@@ -1,0 +1,157 @@
+"""Numbers of the records, by encoding and target; and when they agree with a printed one."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from encbench.results.records import SpectrumSummary, StoredRecord
+from encbench.run.tuning_report import TuneResult
+from encbench_leaderboard.statistics.intervals import Interval, intervals
+
+if TYPE_CHECKING:
+    # would make the longest chain of imports longer
+    from encbench_leaderboard.paper.equation13 import Equation13
+
+READINGS = ("table3-literal", "table3-width", "table3-critical")
+"""Of the learning rate 100: as printed; with 1/√width in the first layer; instead 1.5 · lr_crit."""
+TUNED = ("tuned-fit", "tuned-held-out")
+EQUATION = "equation13"
+Answer = Literal["agrees", "disagrees", "not comparable"]
+When = Literal["start", "middle", "end"]
+PSNR_TOLERANCE = 1.5
+"""[dB] A constant rate leaves as much noise on the last step."""
+MS_SSIM_TOLERANCE = 0.02
+ORDERS_TOLERANCE = 0.5
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What the experiments left, by their name."""
+
+    records: Mapping[str, Sequence[StoredRecord]]
+    tunings: Mapping[str, TuneResult] = field(default_factory=dict)
+    kernels: Sequence[Equation13] = ()
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A claim looked at: ours, in words, over how many targets, and whether it agrees."""
+
+    ours: str
+    units: int
+    answer: Answer
+    why: str = ""
+
+
+Reader = Callable[[StoredRecord], float | None]
+
+
+def by_target(records: Sequence[StoredRecord], label: str, read: Reader) -> dict[str, float]:
+    """Means over seeds of a number of the finished cells of an encoding, by target."""
+    found: dict[str, list[float]] = defaultdict(list)
+    for stored in records:
+        if stored.record.status == "ok" and plain_label(stored) == label:
+            value = read(stored)
+            if value is not None and not math.isnan(value):
+                found[stored.record.task_label].append(value)
+    return {target: math.fsum(values) / len(values) for target, values in found.items()}
+
+
+def plain_label(stored: StoredRecord) -> str:
+    """The encoding's label without what a tuning adds."""
+    return stored.record.encoding_label.partition(" · ")[0]
+
+
+def interval(values: Sequence[float]) -> Interval:
+    """Mean over targets and its 95 % interval; of no value, NaN."""
+    numbers = np.array(list(values) or [math.nan], dtype=np.float64)
+    return intervals(numbers[None, :, None])[0]
+
+
+def over_targets(records: Sequence[StoredRecord], label: str, read: Reader) -> Interval:
+    return interval(list(by_target(records, label, read).values()))
+
+
+def difference(records: Sequence[StoredRecord], a: str, b: str, read: Reader) -> Interval:
+    """Of a number of encodings a and b, a − b on the same targets."""
+    left, right = by_target(records, a, read), by_target(records, b, read)
+    return interval([left[target] - right[target] for target in left if target in right])
+
+
+def metric(name: str) -> Reader:
+    """Reads a metric at the end of training."""
+
+    def read(stored: StoredRecord) -> float | None:
+        value = stored.record.metrics.get(name)
+        return None if value is None else value.value
+
+    return read
+
+
+def spectrum_of(stored: StoredRecord, when: When) -> SpectrumSummary | None:
+    return next((s for s in reversed(stored.record.spectra) if s.when == when), None)
+
+
+def orders(statistic: str, when: When) -> Reader:
+    """Reads log10 of a number of a spectrum; one below the floor counts as the floor."""
+
+    def read(stored: StoredRecord) -> float | None:
+        summary = spectrum_of(stored, when)
+        if summary is None:
+            return None
+        if statistic == "count":
+            values = eigenvalues(stored, when)
+            return None if values is None else float((values > 1e-3 * summary.maximum).sum())
+        value = getattr(summary, statistic)
+        return math.log10(max(summary.floor if value is None else value, summary.floor))
+
+    return read
+
+
+def eigenvalues(stored: StoredRecord, when: When, part: str = "") -> np.ndarray | None:
+    """(N,) descending, of the kernel or, with part "mlp_", without the encoding's parameters."""
+    name = f"spectrum_{part}{when}"
+    return stored.some_arrays(name).get(name)
+
+
+def against_printed(found: Interval, printed: float, tolerance: float) -> tuple[Answer, str]:
+    """Whether a mean is the printed number, up to a tolerance.
+
+    Where it is not, but its interval reaches the printed number, nothing can be said.
+    """
+    if math.isnan(found.mean):
+        return "not comparable", "no cell got to its end"
+    if abs(found.mean - printed) <= tolerance:
+        return "agrees", ""
+    if found.method and found.low - tolerance <= printed <= found.high + tolerance:
+        return "not comparable", f"the interval over {found.units} targets holds the printed number"
+    return "disagrees", ""
+
+
+def of_sign(*found: Interval) -> tuple[Answer, str]:
+    """Whether differences that are claimed to be positive are, all of them."""
+    if any(math.isnan(one.mean) for one in found):
+        return "not comparable", "no cell got to its end"
+    if any(one.mean <= 0 and (not one.method or one.high <= 0) for one in found):
+        return "disagrees", ""
+    if any(one.method and one.low <= 0 for one in found):
+        units = min(one.units for one in found)
+        return "not comparable", f"an interval over {units} targets holds 0: too few to tell"
+    one = min(found, key=lambda each: each.units)
+    return "agrees", "" if one.method else "one target: no interval"
+
+
+def text(found: Interval, form: str = "+.1f", unit: str = "") -> str:
+    """ "+16.1 [12.0, 20.2] dB"."""
+    if math.isnan(found.mean):
+        return "–"
+    end = f" {unit}" if unit else ""
+    if not found.method:
+        return f"{found.mean:{form}}{end}"
+    return f"{found.mean:{form}} [{found.low:{form}}, {found.high:{form}}]{end}"

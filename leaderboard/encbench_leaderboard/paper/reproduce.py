@@ -1,0 +1,129 @@
+"""``encbench reproduce paper``: the paper's experiments, and a page with an answer a claim."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+from rich.console import Console
+
+from encbench.cli.console import print_line
+from encbench.plugins.registry import default_registry
+
+if TYPE_CHECKING:
+    from encbench_leaderboard.paper.experiments import Experiment
+
+
+def reproduce(
+    what: Annotated[Literal["paper"], typer.Argument(help="What to run again.")],
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ITEM,…",
+            help="table1 … table4, figure2 … figure14, claims, theorem, tuned; default: claims, "
+            "which needs all of them. Repeatable.",
+        ),
+    ] = None,
+    scale: Annotated[
+        Literal["smoke", "laptop", "full"],
+        typer.Option(
+            help="smoke: does it run; laptop: in 90 minutes on two cores; full: the paper's "
+            "settings, which take days."
+        ),
+    ] = "laptop",
+    images: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Of Table 2: folders of images, as ImageNet's train/; one of each is drawn. "
+            "Default: packaged photographs.",
+        ),
+    ] = None,
+    mesh: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PATH",
+            help="Of Table 4: a mesh file; default: the three scans if `encbench data fetch` got "
+            "them and the scale is full, else built-in solids. Repeatable.",
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="DIR", help="Default: results/paper-SCALE."),
+    ] = None,
+    jobs: Annotated[
+        int | None,
+        typer.Option("-j", "--jobs", help="Cells at a time; default: one a core, one on a GPU."),
+    ] = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:N or auto.")] = "auto",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", "-n", help="Only list the parts, and how long they take.")
+    ] = False,
+) -> None:
+    """Run the paper's experiments again, and answer each of its claims.
+
+    Writes DIR/paper.md and DIR/paper.html: for each table and claim the paper's number, ours with
+    its interval, and whether they agree. Each part is an ordinary run or tuning in a folder of DIR,
+    so that the same command goes on where it was stopped.
+
+    \b
+    Examples:
+      encbench reproduce paper -n
+      encbench reproduce paper --scale smoke
+      encbench reproduce paper --only table3,figure2 -o results/table3
+      encbench reproduce paper --only table2 --images imagenet/train
+      encbench reproduce paper --only table4 --mesh armadillo.ply --scale full
+
+    Exit codes: 0 all well, 1 some cells failed, 2 wrong usage, 130 Ctrl-C, 143 SIGTERM.
+    """
+    # import torch, which `encbench reproduce --help` does without
+    from encbench.device import resolve_device
+    from encbench.run.executors.local import default_jobs
+    from encbench_leaderboard.paper.experiments import SCALES, experiments, wanted_items
+    from encbench_leaderboard.paper.foretold import duration, foretold_seconds
+
+    registry, console = default_registry(), Console(stderr=True)
+    items = wanted_items(only or ())
+    made, notes = experiments(SCALES[scale], items, images, mesh or (), registry)
+    for note in notes:
+        print_line(console, f"note: {note}", "yellow")
+    at_once = jobs or default_jobs(resolve_device(device), 1)
+    directory = output or Path("results") / f"paper-{scale}"
+    total = 0.0
+    told: dict[str, str] = {}
+    for one in made:
+        seconds = foretold_seconds(one, registry, at_once)
+        told[one.name] = f"{one.title}: {_cells(one)}, about {duration(seconds)}"
+        total += seconds
+        if dry_run:
+            typer.echo(f"{one.name:<16} {told[one.name]}")
+    print_line(console, f"{len(made)} parts, about {duration(total)} with {at_once} at a time")
+    if dry_run:
+        return
+    # pandas and plotly, which a plan does without
+    from encbench_leaderboard.paper.laboratory import answer, run_experiments
+
+    def tell(one: Experiment) -> None:
+        print_line(console, f"{directory / one.name}: {told[one.name]}", "bold")
+
+    try:
+        ran, evidence = run_experiments(
+            made, directory, registry, console, tell, jobs=jobs, device=device
+        )
+    except KeyboardInterrupt as stop:
+        print_line(console, "interrupted. The same command goes on from there.", "yellow")
+        raise typer.Exit(128 + getattr(stop, "number", signal.SIGINT)) from None
+    for page in answer(ran, evidence, scale, notes, directory):
+        typer.echo(f"wrote {page}")
+    statuses = {s.record.status for records in evidence.records.values() for s in records}
+    if statuses - {"ok", "diverged"}:
+        raise typer.Exit(1)
+
+
+def _cells(one: Experiment) -> str:
+    encodings = len(one.suite.encodings)
+    if one.tuning is None:
+        return f"{encodings} encodings × {len(one.suite.tasks) * len(one.suite.seeds)}"
+    return f"{one.tuning.count} trials of {encodings} encodings"

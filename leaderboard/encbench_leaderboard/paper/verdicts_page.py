@@ -1,0 +1,311 @@
+"""The page of a reproduction: each table and claim with the paper's number, ours and an answer."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, get_args
+
+from encbench.results.records import StoredRecord
+from encbench_leaderboard.board.cells import machines
+from encbench_leaderboard.paper import printed
+from encbench_leaderboard.paper.claims import CLAIMS, WIDTH, Claim, points_taken
+from encbench_leaderboard.paper.evidence import (
+    MS_SSIM_TOLERANCE,
+    ORDERS_TOLERANCE,
+    PSNR_TOLERANCE,
+    READINGS,
+    Answer,
+    Evidence,
+    Finding,
+    When,
+    against_printed,
+    interval,
+    metric,
+    orders,
+    over_targets,
+    plain_label,
+    text,
+)
+from encbench_leaderboard.paper.survival import (
+    QUALITY_CLAIMS,
+    QualityClaim,
+    as_in_the_paper,
+    survives,
+    tuned,
+    tuned_encoding,
+    tuned_values,
+    unit_of,
+)
+from encbench_leaderboard.report.blocks import Block, Column, Heading, Page, Row, Table, Text, Value
+from encbench_leaderboard.report.format import MISSING, code, eigenvalue, fixed, plain, plural
+from encbench_leaderboard.statistics.intervals import Interval
+
+if TYPE_CHECKING:
+    # would make the longest chain of imports longer
+    from encbench_leaderboard.paper.experiments import Experiment
+
+HOW = f"""\
+- A printed number: *agrees* where our mean is within {PSNR_TOLERANCE:g} dB, \
+{MS_SSIM_TOLERANCE:g} of MS-SSIM or {ORDERS_TOLERANCE:g} orders of magnitude of it; *disagrees* \
+where it is not and the 95 % interval does not reach it either; otherwise *not comparable*.
+- An order (this is above that): *agrees* where the mean difference has the sign and its interval \
+excludes 0, or where there is one target only; *disagrees* where it has the other sign and \
+excludes 0; otherwise *not comparable*: too few to tell.
+- Intervals are Student's, over n targets (photographs or solids), seeds averaged first; of \
+kernels and networks n is their number.
+- *Survives*: the difference is positive, its interval without 0, also with Adam and a cosine to a \
+tenth, learning rate tuned with equally many trials for each encoding. Of several encodings of a \
+family that one stands for it which is best on the photograph tuned on, which is not reported.
+- Eigenvalues below the floor count as the floor. MS-SSIM is always of the whole image; the \
+printed ones cannot be: {printed.MS_SSIM_WHY}."""
+SMOKE = (
+    "**A smoke run: tiny images and networks, two epochs. It shows that the command works; its "
+    "numbers say nothing about the paper, and nothing is judged.**"
+)
+
+
+@dataclass(frozen=True)
+class Ran:
+    """An experiment that was run, and how long its cells took."""
+
+    experiment: Experiment
+    seconds: float
+    """On one core."""
+
+
+def verdicts_page(ran: Sequence[Ran], evidence: Evidence, scale: str, notes: Sequence[str]) -> Page:
+    """The page of what was run at a scale, with notes of what departs from what was asked."""
+    judge = _Judge(scale)
+    found = [
+        (claim, judge(finding, claim.needs))
+        for claim in CLAIMS
+        if any(name.startswith(claim.needs) for name in evidence.records)
+        and (finding := claim.look(evidence)) is not None
+    ]
+    quality = [
+        (claim, judge(finding, claim.experiment, number=True))
+        for claim in QUALITY_CLAIMS
+        if (finding := as_in_the_paper(claim, evidence)) is not None
+    ]
+    answers = Counter(one.answer for _, one in (*found, *quality))
+    each: tuple[Answer, ...] = ("agrees", "disagrees", "not comparable")
+    counted = ", ".join(f"{answer} {answers[answer]}" for answer in each)
+    blocks: list[Block] = [Text(SMOKE, "warning")] if scale == "smoke" else []
+    blocks.append(
+        Text(
+            "Audia, Feizi, Zwicker, Manocha, *How Learnable Grids Recover Fine Detail in Low "
+            f"Dimensions* (ICLR 2025), run again by `encbench reproduce paper --scale {scale}`. "
+            f"Of {plural(answers.total(), 'claim')}: {counted}."
+        )
+    )
+    if found:
+        blocks += [Heading("Claims"), _claims(found)]
+    if quality:
+        heading = "Claims about quality: the paper's protocol, and tuned with Adam and decay"
+        blocks += [Heading(heading), _quality(quality, evidence)]
+    titles = {one.experiment.name: one.experiment.title for one in ran}
+    for name in READINGS:
+        if name in evidence.records:
+            blocks += [Heading(titles[name]), _table3(evidence.records[name], judge)]
+    if "table2" in evidence.tunings:
+        blocks += [Heading(titles["table2"]), _table2(evidence, judge)]
+    for name, records in evidence.records.items():
+        if name.startswith("table4"):
+            blocks += [Heading(titles[name]), _table4(records)]
+    if WIDTH in evidence.records:
+        blocks += [Heading("Spectra"), *_spectra(evidence.records[WIDTH])]
+    if evidence.kernels:
+        blocks += [Heading("Eq. 13, feature by feature"), _equation(evidence)]
+    blocks += [Heading("How answers are given"), Text(HOW)]
+    blocks += [Heading("How this was run"), *_how(ran, evidence, notes)]
+    return Page(f"The paper, reproduced ({scale})", blocks, ())
+
+
+@dataclass(frozen=True)
+class _Judge:
+    """Takes answers back that a scale cannot give."""
+
+    scale: str
+
+    def __call__(self, finding: Finding, experiment: str, *, number: bool = False) -> Finding:
+        """The finding; without an answer in a smoke run, nor about a number printed of images and
+        epochs that are not the paper's."""
+        if self.scale == "full":
+            return finding
+        if self.scale == "smoke":
+            return replace(finding, answer="not comparable", why="a smoke run")
+        if number and experiment == "table2":
+            why = "; ".join(filter(None, ("smaller images than the paper's", finding.why)))
+            return replace(finding, answer="not comparable", why=why)
+        return finding
+
+
+def _table(name: str, columns: dict[str, bool], rows: Sequence[Sequence[str]]) -> Table:
+    """Columns by title, with whether they are of numbers; rows of texts."""
+    made = [
+        Column(title, title, "number" if number else "text") for title, number in columns.items()
+    ]
+    return Table(
+        name,
+        made,
+        [
+            Row([Value(one, _number(one) if c.kind == "number" else None) for c, one in cells])
+            for cells in (zip(made, row, strict=True) for row in rows)
+        ],
+    )
+
+
+def _number(text: str) -> float | None:
+    """What a column of numbers is sorted by: the first of a text."""
+    try:
+        return float(text.partition(" ")[0])
+    except ValueError:
+        return None
+
+
+def _claims(found: Sequence[tuple[Claim, Finding]]) -> Table:
+    columns = {"claim": False, "where": False, "paper": False, "here [95 %]": False}
+    columns |= {"n": True, "answer": False, "why": False}
+    rows = [
+        (c.statement, c.where, c.printed, f.ours, str(f.units), f.answer, f.why) for c, f in found
+    ]
+    return _table("claims", columns, rows)
+
+
+def _quality(found: Sequence[tuple[QualityClaim, Finding]], evidence: Evidence) -> Table:
+    columns = {"claim": False, "where": False, "paper": True, "here [95 %]": True, "n": True}
+    columns |= {"answer": False, "tuned, all points": True, "tuned, held out": True}
+    columns |= {"survives": False, "why": False}
+    rows = []
+    for claim, finding in found:
+        form, unit = unit_of(claim)
+        fit, held_out = tuned(claim, evidence)
+        under = [MISSING if one is None else text(one, form, unit) for one in (fit, held_out)]
+        left = "not judged" if finding.why == "a smoke run" else survives(fit, held_out)
+        paper = f"{claim.printed:{form}} {unit}".rstrip()
+        rows.append(
+            (
+                *(claim.statement, claim.where, paper, finding.ours, str(finding.units)),
+                *(finding.answer, *under, left, finding.why),
+            )
+        )
+    return _table("quality", columns, rows)
+
+
+def _compared(found: Interval, paper: float, name: str, judge: _Judge, part: str) -> list[str]:
+    """The printed number of a metric, ours, and the answer."""
+    is_psnr = name == "psnr"
+    answer, why = against_printed(found, paper, PSNR_TOLERANCE if is_psnr else MS_SSIM_TOLERANCE)
+    judged = judge(Finding("", found.units, answer, why), part, number=True)
+    return [f"{paper:g}", text(found, ".2f" if is_psnr else ".3f"), judged.answer]
+
+
+COMPARED = {
+    **{"paper, PSNR [dB]": True, "here, PSNR [dB]": True, "PSNR": False},
+    **{"paper, MS-SSIM": True, "here, MS-SSIM": True, "MS-SSIM": False},
+}
+
+
+def _table3(records: Sequence[StoredRecord], judge: _Judge) -> Table:
+    columns = {"encoding": False, **COMPARED, "lr / lr_crit": True, "n": True, "ended": False}
+    rows = []
+    for label, paper in printed.TABLE_3.items():
+        of = [stored for stored in records if plain_label(stored) == label]
+        if not of:
+            continue
+        row = [label]
+        for name, value in zip(printed.METRICS, paper, strict=True):
+            row += _compared(over_targets(of, label, metric(name)), value, name, judge, "table3")
+        rates = [s.record.learning_rate for s in of]
+        ratios = [rate.value / rate.critical for rate in rates if rate and rate.critical]
+        units = over_targets(of, label, metric("psnr")).units
+        rows.append([*row, fixed(interval(ratios).mean), str(units), _ended(of)])
+    return _table("table3", columns, rows)
+
+
+def _ended(records: Sequence[StoredRecord]) -> str:
+    """ "3 ok", "2 diverged, at step 3 to 7"."""
+    counts = Counter(stored.record.status for stored in records)
+    ended = ", ".join(f"{count} {status.replace('_', ' ')}" for status, count in counts.items())
+    steps = [s.record.error.step for s in records if s.record.error and s.record.error.step]
+    last = f" to {max(steps)}" if len(set(steps)) > 1 else ""
+    return f"{ended}, at step {min(steps)}{last}" if steps else ended
+
+
+def _table2(evidence: Evidence, judge: _Judge) -> Table:
+    columns = {"encoding": False, **COMPARED, "PSNR, paper's setting": True, "n": True}
+    columns["tuned setting"] = False
+    rows = []
+    for label, paper in printed.TABLE_2.items():
+        one = tuned_encoding("table2", label, evidence)
+        row = [label]
+        for name, value in zip(printed.METRICS, paper, strict=True):
+            found = interval(list(tuned_values("table2", label, name, evidence).values()))
+            row += _compared(found, value, name, judge, "table2")
+        default = one.default.text() if one.default else MISSING
+        units = len(one.tuned.values) if one.tuned else 0
+        rows.append([*row, default, str(units), one.trials[one.best or 0].setting])
+    return _table("table2", columns, rows)
+
+
+def _table4(records: Sequence[StoredRecord]) -> Table:
+    names = list(dict.fromkeys(name for stored in records for name in stored.record.metrics))
+    columns = {"encoding": False, **dict.fromkeys(names, True), "ended": False}
+    rows = []
+    for label in dict.fromkeys(map(plain_label, records)):
+        of = [stored for stored in records if plain_label(stored) == label]
+        values = [text(over_targets(of, label, metric(name)), ".4g") for name in names]
+        rows.append([label, *values, _ended(of)])
+    return _table("table4", columns, rows)
+
+
+def _spectra(records: Sequence[StoredRecord]) -> list[Block]:
+    columns = {"encoding": False, "moment": False, "median": True, "10th percentile": True}
+    columns |= {"λ_min": True, "above 10⁻³ λ_max": True}
+    rows = []
+    for label in printed.TABLE_3:
+        for when in get_args(When):
+            found = [
+                over_targets(records, label, orders(statistic, when)).mean
+                for statistic in ("median", "quantile_10", "minimum")
+            ]
+            count = over_targets(records, label, orders("count", when)).mean
+            rows.append([label, when, *(eigenvalue(10**one) for one in found), fixed(count, 0)])
+    taken = points_taken(records)
+    note = f"Of the networks with 1/√width in the first layer; {taken}. Geometric means."
+    return [Text(note), _table("spectra", columns, rows)]
+
+
+def _equation(evidence: Evidence) -> Table:
+    columns = {"encoding": False, "target": False, "moment": False, "level": True, "feature": True}
+    columns |= {"‖K − K₀ − K⁺‖ / ‖K‖": True, "smallest eigenvalue [λ_max]": True}
+    rows = []
+    for kernel in evidence.kernels:
+        for one in kernel.remainders:
+            place = ["all", "all"] if one.level is None else [str(one.level), str(one.feature)]
+            numbers = [f"{one.apart:.2e}", f"{one.negative:.1e}"]
+            rows.append([kernel.encoding, kernel.target, kernel.when, *place, *numbers])
+    return _table("equation13", columns, rows)
+
+
+def _how(ran: Sequence[Ran], evidence: Evidence, notes: Sequence[str]) -> list[Block]:
+    columns = {"part": False, "folder": False, "departs from the paper": False, "minutes": True}
+    rows = [
+        [
+            one.experiment.title,
+            one.experiment.name,
+            one.experiment.departs,
+            f"{one.seconds / 60:.1f}",
+        ]
+        for one in ran
+    ]
+    on = machines([stored for records in evidence.records.values() for stored in records])
+    lines = [f"- Minutes are those of one core; {plain('; '.join(on))}."]
+    lines += [f"- {plain(note)}." for note in notes]
+    lines.append(
+        f"- Each folder is an ordinary results folder: {code('encbench leaderboard DIR/FOLDER')} "
+        "draws its page."
+    )
+    return [_table("parts", columns, rows), Text("\n".join(lines))]

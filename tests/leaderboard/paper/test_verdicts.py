@@ -1,0 +1,111 @@
+"""When ours agrees with the paper, and the page that says so."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+from encbench_leaderboard.paper.claims import CLAIMS
+from encbench_leaderboard.paper.evidence import (
+    READINGS,
+    Evidence,
+    against_printed,
+    interval,
+    of_sign,
+)
+from encbench_leaderboard.paper.experiments import SCALES, experiments
+from encbench_leaderboard.paper.printed import TABLE_3
+from encbench_leaderboard.paper.survival import survives
+from encbench_leaderboard.paper.verdicts_page import Ran, verdicts_page
+from encbench_leaderboard.render.markdown import markdown
+
+from encbench.plugins.registry import default_registry
+from tests.leaderboard.results import Results, diverged
+
+
+@pytest.mark.parametrize(
+    ("values", "answer"),
+    [
+        ([15.9, 15.2], "agrees"),
+        ([20.0], "disagrees"),
+        ([20.0, 20.1, 19.9], "disagrees"),
+        ([12.0, 28.0], "not comparable"),
+        ([], "not comparable"),
+    ],
+)
+def test_a_printed_number_is_compared_up_to_noise(values: list[float], answer: str) -> None:
+    assert against_printed(interval(values), 15.0, 1.5)[0] == answer
+
+
+@pytest.mark.parametrize(
+    ("values", "answer"),
+    [
+        ([1.0], "agrees"),
+        ([-1.0], "disagrees"),
+        ([1.0, 1.1, 0.9], "agrees"),
+        ([-1.0, -1.1, -0.9], "disagrees"),
+        ([1.0, -0.9, 0.2], "not comparable"),
+        ([math.nan], "not comparable"),
+    ],
+)
+def test_an_order_needs_an_interval_without_zero(values: list[float], answer: str) -> None:
+    assert of_sign(interval(values))[0] == answer
+
+
+def test_a_claim_survives_where_both_questions_agree() -> None:
+    up, down, unclear = interval([3.0]), interval([-3.0]), interval([3.0, -2.9])
+    assert survives(up, up) == "yes"
+    assert survives(up, down) == "only at the points trained on"
+    assert survives(down, down) == "no"
+    assert survives(up, None) == "not run"
+    assert survives(up, unclear) == "yes; held out: too few to tell"
+
+
+@pytest.fixture
+def evidence(tmp_path: Path) -> Evidence:
+    """Table 3 with the paper's own PSNRs on three photographs; read literally, all but one
+    diverge."""
+    records = {}
+    for name in READINGS[:2]:
+        results = Results(tmp_path / name)
+        for place, (label, (psnr, _)) in enumerate(TABLE_3.items()):
+            for shift, image in ((-1.0, "chelsea"), (0.0, "coffee"), (1.0, "rocket")):
+                lost = name == READINGS[0] and place
+                results.add(
+                    label,
+                    task=f"image:image={image}",
+                    psnr=psnr + shift,
+                    decades=12.0 - 2 * place,
+                    pictures=False,
+                    training_points=1000,
+                    **({"status": "diverged", "error": diverged(7)} if lost else {}),
+                )
+        records[name] = results.store.records()
+    return Evidence(records)
+
+
+def text_of(evidence: Evidence, scale: str) -> str:
+    made, notes = experiments(SCALES[scale], ["table3"], None, (), default_registry())
+    page = verdicts_page([Ran(one, 60.0) for one in made], evidence, scale, notes)
+    return markdown(page, {}, "", "paper.md")[""]
+
+
+def test_the_page_answers_each_claim_that_was_run(evidence: Evidence) -> None:
+    page = text_of(evidence, "laptop")
+    lines = {line.split("|")[1].strip(): line for line in page.splitlines() if "|" in line}
+    assert "1 of 6 encodings train, the others diverge" in page
+    assert " disagrees " in lines["All six encodings train with a learning rate of 100"]
+    assert " agrees " in lines["A finer grid has the higher spectrum"]
+    assert "N = 64" in lines["λ_min of MPE over the baseline"]
+    assert "+5.0 [+5.0, +5.0] dB" in lines["MPE k=2 L=1 200² over FFE L=16"]
+    assert " agrees " in lines["MPE k=2 L=1 200² over FFE L=16"]
+    asked = {claim.statement for claim in CLAIMS if claim.needs in READINGS[:2]}
+    # these records have no kernels' parts
+    assert asked - lines.keys() == {"λ_i(K_MLP) + λ_n(K_enc) ≤ λ_i(K)"}
+    assert "The same order on solids" not in lines
+    assert "nan" not in page
+
+
+def test_a_smoke_run_answers_nothing(evidence: Evidence) -> None:
+    assert "agrees 0, disagrees 0" in text_of(evidence, "smoke")
