@@ -4,14 +4,17 @@ ntk = empirical_ntk(model, x)          # exact, (N, N) or (N·O, N·O), with its
 found = spectrum(ntk.total)            # eigenvalues, and the floor below which they are noise
 weyl_check(ntk), diagnose(model, x)    # a check of the arithmetic; why the rank is what it is
 predict_training(kernel, residual, at) # residuals and loss of the linearized model
+alignment(kernel, y), eigenvector_energy(kernel, y), drift(kernel, earlier)
 operator(model, x)                     # K v without K, for hundreds of thousands of points
 critical_learning_rate(model, x)       # below it descent on the linearized model is stable
 """
 
+from encbench.ntk.alignment import alignment, drift, eigenvector_energy
 from encbench.ntk.diagnosis import Diagnosis, diagnose
 from encbench.ntk.kernel import Ntk, cross_ntk, empirical_ntk
 from encbench.ntk.linearized import (
     LossPrediction,
+    Modes,
     TrainingPrediction,
     critical_learning_rate,
     predict_loss,
@@ -25,14 +28,18 @@ __all__ = [
     "Diagnosis",
     "Leading",
     "LossPrediction",
+    "Modes",
     "Ntk",
     "NtkOperator",
     "Spectrum",
     "TrainingPrediction",
     "WeylCheck",
+    "alignment",
     "critical_learning_rate",
     "cross_ntk",
     "diagnose",
+    "drift",
+    "eigenvector_energy",
     "empirical_ntk",
     "minimum_upper_bound",
     "operator",

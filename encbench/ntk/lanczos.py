@@ -38,6 +38,24 @@ class Tridiagonal:
         values, vectors = scipy.linalg.eigh_tridiagonal(self.diagonal, self.off)
         return values, vectors[0] ** 2, np.abs(self.last * vectors[-1])
 
+    def nodes_with_zero(self) -> tuple[np.ndarray, np.ndarray]:
+        """Gauss-Radau nodes and weights, (m + 1,) each, of a positive semi-definite K: one is at 0.
+
+        Of f whose derivatives alternate in sign, such as e^(−λt), Gauss nodes give a lower and
+        these an upper bound of startᵀ f(K) start. Where rounding made a Ritz value negative, the
+        fixed node lies below it.
+
+        Source: Golub, Meurant, "Matrices, Moments and Quadrature", 2010, section 6.2.
+        """
+        values, vectors = scipy.linalg.eigh_tridiagonal(self.diagonal, self.off)
+        rounding = np.finfo(float).eps * values[-1]
+        fixed = 0.0 if values[0] > rounding else values[0] - rounding
+        corner = fixed + self.last**2 * (vectors[-1] ** 2 / (values - fixed)).sum()
+        values, vectors = scipy.linalg.eigh_tridiagonal(
+            np.append(self.diagonal, corner), np.append(self.off, self.last)
+        )
+        return values, vectors[0] ** 2
+
 
 def random_start(size: int, device: torch.device) -> Tensor:
     """A start vector (size,) float64, always the same: equal kernels get equal numbers."""

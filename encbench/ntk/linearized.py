@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy.optimize import brentq
 from torch import Tensor, nn
 
 from encbench.contracts.task import CURVATURE
@@ -54,6 +55,27 @@ class LossPrediction:
     """(T,) mean over points and outputs."""
     steps: int
     """Lanczos steps, each of which is one product with the kernel."""
+    modes: tuple[Modes, Modes]
+    """Rates and energies whose decay bounds the loss of gradient flow from below and above."""
+
+    def time_to(self, loss: float) -> tuple[float, float]:
+        """The time [lr · steps] after which gradient flow has this loss: its bounds.
+
+        They agree where the products resolve the eigenvalues that matter until then, and are
+        infinite where the loss stays above that value.
+        """
+        early, late = (_time_to(modes, loss) for modes in self.modes)
+        return early, late
+
+
+@dataclass(frozen=True, eq=False)
+class Modes:
+    """Independent parts of a loss: Σ energies · e^(−2 · rates · t)."""
+
+    rates: np.ndarray
+    """(m,) 2 λ / M, at least 0."""
+    energies: np.ndarray
+    """(m,) their parts of the loss at the start."""
 
 
 def predict_training(
@@ -85,8 +107,8 @@ def predict_training(
     if (cross is None) != (test_residual is None):
         raise ParameterError("cross and test_residual belong together: give both or neither")
     moments = _moments(at, lr)
-    theta, start = _float64(kernel), _columns(residual)
-    columns = _as_columns(theta, start)
+    theta, start = _float64(kernel), columns_of(residual)
+    columns = as_columns(theta.shape, start)
     if not np.isfinite(theta).all():
         raise NtkError("the kernel contains NaN or infinity; have the weights diverged?")
     eigen = torch.linalg.eigh(torch.from_numpy(np.ascontiguousarray(theta)))
@@ -100,7 +122,7 @@ def predict_training(
     later = later.reshape(len(moments), *start.shape)
     if cross is None or test_residual is None:
         return TrainingPrediction(moments, later, loss)
-    test = _columns(test_residual)
+    test = columns_of(test_residual)
     across = _float64(cross)
     expected = (test.size if len(theta) == start.size else len(test), len(theta))
     if across.shape != expected:
@@ -137,19 +159,22 @@ def predict_loss(
     Source: Golub, Meurant, "Matrices, Moments and Quadrature", 2010, chapter 7.
     """
     moments = _moments(at, lr)
-    start = _columns(residual)
+    start = columns_of(residual)
     if not start.any():
-        return LossPrediction(moments, np.zeros(len(moments)), 0)
+        none = Modes(np.empty(0), np.empty(0))
+        return LossPrediction(moments, np.zeros(len(moments)), 0, (none, none))
     vector = torch.from_numpy(start.ravel())
     if isinstance(product, NtkOperator):
         found = lanczos(product.product, vector.to(product.device), steps)
     else:
         found = lanczos(lambda v: torch.from_numpy(product(v.numpy())), vector, steps)
-    values, weights, _ = found.nodes()
+    gauss, radau = (
+        Modes(2.0 / start.size * np.clip(values, 0.0, None), found.norm**2 * weights / start.size)
+        for values, weights in (found.nodes()[:2], found.nodes_with_zero())
+    )
     with np.errstate(over="ignore", invalid="ignore"):  # a diverging run goes to infinity
-        decay = _decay(2.0 / start.size * np.clip(values, 0.0, None), moments, lr)
-        loss = found.norm**2 * (decay**2 @ weights) / start.size
-    return LossPrediction(moments, loss, len(values))
+        loss = _decay(gauss.rates, moments, lr) ** 2 @ gauss.energies
+    return LossPrediction(moments, loss, len(gauss.rates), (gauss, radau))
 
 
 def critical_learning_rate(
@@ -192,6 +217,19 @@ def critical_learning_rate(
     return 2.0 * size / (CURVATURE[loss] * largest)
 
 
+def _time_to(modes: Modes, loss: float) -> float:
+    noise = 8.0 * np.finfo(float).eps * modes.rates.max(initial=0.0)
+    rates = np.where(modes.rates > noise, modes.rates, 0.0)
+
+    def excess(log_time: float) -> float:
+        return float(modes.energies @ np.exp(-2.0 * rates * math.exp(log_time))) - loss
+
+    if modes.energies.sum() <= loss:
+        return 0.0
+    low, high = -100.0, 100.0
+    return math.exp(brentq(excess, low, high)) if excess(high) < 0 else math.inf
+
+
 def _moments(at: Sequence[float] | np.ndarray, lr: float | None) -> np.ndarray:
     moments = np.asarray(at, dtype=np.float64)
     if moments.ndim != 1 or not np.isfinite(moments).all() or (moments < 0).any():
@@ -209,22 +247,33 @@ def _float64(values: Array) -> np.ndarray:
     return np.asarray(values, dtype=np.float64)
 
 
-def _columns(values: Array) -> np.ndarray:
+def columns_of(values: Array) -> np.ndarray:
+    """Values at N points as (N, O) float64.
+
+    Raises:
+        NtkError: they have another shape, or there are none.
+    """
     array = _float64(values)
     if array.ndim not in (1, 2) or array.size == 0:
-        raise NtkError(f"a residual must be (N,) or (N, O) and not empty, got shape {array.shape}")
+        raise NtkError(
+            f"a residual or target must be (N,) or (N, O) and not empty, got shape {array.shape}"
+        )
     return array.reshape(len(array), -1)
 
 
-def _as_columns(theta: np.ndarray, residual: np.ndarray) -> np.ndarray:
-    """The residual (N, O) in the form that the kernel acts on: (N·O, 1) or (N, O)."""
-    if theta.shape == (residual.size, residual.size):
+def as_columns(kernel: tuple[int, ...], residual: np.ndarray) -> np.ndarray:
+    """A residual (N, O) in the form that a kernel of this shape acts on: (N·O, 1) or (N, O).
+
+    Raises:
+        NtkError: the kernel has neither N·O nor N rows.
+    """
+    if kernel == (residual.size, residual.size):
         return residual.reshape(-1, 1)
-    if theta.shape == (len(residual), len(residual)):
+    if kernel == (len(residual), len(residual)):
         return residual
     raise NtkError(
         f"a residual of shape {residual.shape} needs a kernel of {residual.size} (full) or "
-        f"{len(residual)} (trace) rows, got shape {theta.shape}"
+        f"{len(residual)} (trace) rows, got shape {kernel}"
     )
 
 
