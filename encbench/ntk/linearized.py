@@ -12,7 +12,7 @@ Eqs. 5 and 7 of the paper.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from encbench.contracts.task import CURVATURE
 from encbench.errors import NtkError, ParameterError
-from encbench.ntk.lanczos import lanczos, largest_eigenvalue
+from encbench.ntk.lanczos import Tridiagonal, lanczos, largest_eigenvalue
 from encbench.ntk.model import check_choice
 from encbench.ntk.operator import MatVec, NtkOperator, operator
 
@@ -76,6 +76,10 @@ class Modes:
     """(m,) 2 λ / M, at least 0."""
     energies: np.ndarray
     """(m,) their parts of the loss at the start."""
+
+    def loss(self, times: np.ndarray) -> np.ndarray:
+        """(T,) at times (T,) of gradient flow."""
+        return np.asarray(np.exp(-2.0 * np.outer(times, self.rates)) @ self.energies)
 
 
 def predict_training(
@@ -142,6 +146,7 @@ def predict_loss(
     *,
     lr: float | None = None,
     steps: int = 200,
+    enough: Callable[[LossPrediction], bool] | None = None,
 ) -> LossPrediction:
     """The loss curve of ``predict_training`` from products with Θ alone, by Gauss quadrature.
 
@@ -151,6 +156,7 @@ def predict_loss(
         at, lr: as in ``predict_training``.
         steps: maximum number of Lanczos steps. Where eigenvalues decay quickly, far fewer make
             the curve exact to rounding.
+        enough: stops earlier; asked after every tenth step.
 
     Raises:
         NtkError: ``residual`` has another shape, or is empty.
@@ -164,17 +170,24 @@ def predict_loss(
         none = Modes(np.empty(0), np.empty(0))
         return LossPrediction(moments, np.zeros(len(moments)), 0, (none, none))
     vector = torch.from_numpy(start.ravel())
+
+    def prediction(found: Tridiagonal) -> LossPrediction:
+        gauss, radau = (
+            Modes(2.0 / start.size * np.clip(values, 0, None), found.norm**2 * weights / start.size)
+            for values, weights in (found.nodes()[:2], found.nodes_with_zero())
+        )
+        with np.errstate(over="ignore", invalid="ignore"):  # a diverging run goes to infinity
+            loss = _decay(gauss.rates, moments, lr) ** 2 @ gauss.energies
+        return LossPrediction(moments, loss, len(gauss.rates), (gauss, radau))
+
+    def stop(found: Tridiagonal) -> bool:
+        asked = enough is not None and len(found.diagonal) % 10 == 0
+        return asked and enough(prediction(found))
+
     if isinstance(product, NtkOperator):
-        found = lanczos(product.product, vector.to(product.device), steps)
-    else:
-        found = lanczos(lambda v: torch.from_numpy(product(v.numpy())), vector, steps)
-    gauss, radau = (
-        Modes(2.0 / start.size * np.clip(values, 0.0, None), found.norm**2 * weights / start.size)
-        for values, weights in (found.nodes()[:2], found.nodes_with_zero())
-    )
-    with np.errstate(over="ignore", invalid="ignore"):  # a diverging run goes to infinity
-        loss = _decay(gauss.rates, moments, lr) ** 2 @ gauss.energies
-    return LossPrediction(moments, loss, len(gauss.rates), (gauss, radau))
+        return prediction(lanczos(product.product, vector.to(product.device), steps, stop))
+    multiply = product
+    return prediction(lanczos(lambda v: torch.from_numpy(multiply(v.numpy())), vector, steps, stop))
 
 
 def critical_learning_rate(
@@ -219,10 +232,10 @@ def critical_learning_rate(
 
 def _time_to(modes: Modes, loss: float) -> float:
     noise = 8.0 * np.finfo(float).eps * modes.rates.max(initial=0.0)
-    rates = np.where(modes.rates > noise, modes.rates, 0.0)
+    resolved = Modes(np.where(modes.rates > noise, modes.rates, 0.0), modes.energies)
 
     def excess(log_time: float) -> float:
-        return float(modes.energies @ np.exp(-2.0 * rates * math.exp(log_time))) - loss
+        return float(resolved.loss(np.exp([log_time]))[0]) - loss
 
     if modes.energies.sum() <= loss:
         return 0.0

@@ -185,6 +185,19 @@ class SpectrumSummary(Data):
     target: TargetSummary | None = None
     """None in records before there was any."""
 
+    @model_serializer(mode="wrap")
+    def _without_empty(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A summary without these fields is written as before there were any."""
+        later = (
+            "learning_rate",
+            "critical_rate",
+            "lr_ratio",
+            "drift",
+            "drift_from_middle",
+            "target",
+        )
+        return {k: v for k, v in handler(self).items() if v is not None or k not in later}
+
 
 class LinearizedTraining(Data):
     """Training as the kernel at the start predicts it, beside what was measured.
@@ -198,19 +211,29 @@ class LinearizedTraining(Data):
     not_predicted: str = ""
     """Why there is no prediction, such as "adam is not plain gradient descent"."""
     points: int | None = None
-    """Points of the kernel: those of the spectrum, at most 1024."""
+    """Points of the kernel: those of the spectrum, at most 4096. Of fewer points than were trained
+    on there is less detail to learn, and the prediction is too early."""
     loss: float | None = None
     """Predicted mean squared error at these points after the last step."""
     predicted_25: float | None = None
     """Steps until the mean squared error is 10^(−2.5), which is 25 dB at data range 1. None:
-    never; beyond the training with a rate that is not constant; or after so long that the products
-    taken with the kernel do not tell."""
+    never, or more than 100 times as late as the training ends; or beyond its end with a rate that
+    is not constant."""
     predicted_30: float | None = None
     predicted_35: float | None = None
     measured_25: float | None = None
     """Step at which the training loss, mean over an interval, was first that small; None: never."""
     measured_30: float | None = None
     measured_35: float | None = None
+
+    @property
+    def levels(self) -> list[tuple[int, float | None, float | None]]:
+        """Decibels, the predicted and the measured number of steps."""
+        return [
+            (25, self.predicted_25, self.measured_25),
+            (30, self.predicted_30, self.measured_30),
+            (35, self.predicted_35, self.measured_35),
+        ]
 
 
 class Record(Data):
@@ -270,8 +293,8 @@ class Record(Data):
 
     @model_serializer(mode="wrap")
     def _without_empty(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """A record without baselines is written as before there were any."""
-        return {k: v for k, v in handler(self).items() if v or k != "baselines"}
+        """A record without these fields is written as before there were any."""
+        return {k: v for k, v in handler(self).items() if v or k not in ("baselines", "linearized")}
 
     @property
     def encoding_label(self) -> str:
