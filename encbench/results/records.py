@@ -185,6 +185,27 @@ class SpectrumSummary(Data):
     target: TargetSummary | None = None
     """None in records before there was any."""
 
+    @property
+    def median_ratio(self) -> float | None:
+        """λ median / λ_max."""
+        return None if self.median is None else self.median / self.maximum
+
+    @property
+    def alignment_centred(self) -> float | None:
+        """Of kernel and target."""
+        return self.target and self.target.alignment_centred
+
+    @property
+    def energy_tenth(self) -> float | None:
+        """Share of the target's energy, less its mean, in the leading tenth of the eigenvectors."""
+        return self.target and self.target.target_centred and self.target.target_centred.tenth
+
+    @property
+    def energy_90(self) -> float | None:
+        """Share of the eigenvectors whose leading ones hold 90 % of that energy."""
+        k = self.target and self.target.target_centred and self.target.target_centred.k_90
+        return None if k is None else k / self.size
+
     @model_serializer(mode="wrap")
     def _without_empty(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """A summary without these fields is written as before there were any."""
