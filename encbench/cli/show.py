@@ -205,7 +205,9 @@ def _predicted(found: LinearizedTraining) -> str:
     steps = ", ".join(
         f"{level} dB at step {_step(predicted)} (measured {_step(measured)})"
         for level, predicted, measured in found.levels
+        if predicted is not None or measured is not None
     )
+    steps = steps or f"not {found.levels[0][0]} dB, and not measured either"
     return f"by the kernel at the start, {found.points:,} points: {steps}"
 
 

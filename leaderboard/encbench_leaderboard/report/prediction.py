@@ -19,6 +19,8 @@ from encbench_leaderboard.report.columns import NO_VALUE, Source, described, fil
 from encbench_leaderboard.report.format import MISSING, code, plain, plural
 
 MOMENTS = ("start", "end")
+SMALLEST = 0.05
+"""Ranks off the line that are shown."""
 
 
 def prediction(board: Board, most: int) -> list[Block]:
@@ -95,7 +97,7 @@ def _rho(found: Mapping[str, Correlation], statistic: str) -> Value:
 
 def _worst(found: Mapping[str, Correlation], several: bool, statistic: str) -> str:
     c = found.get(statistic)
-    if c is None or c.too_few or c.worst is None:
+    if c is None or c.too_few or c.worst is None or abs(c.worst.ranks) < SMALLEST:
         return MISSING
     where = f" on {c.worst.task}" if several else ""
     return f"{c.worst.entry}{where}: {c.worst.ranks:+.1f} of {c.worst.cells} ranks"
