@@ -11,10 +11,10 @@ critical_learning_rate(model, x)       # below it descent on the linearized mode
 
 from encbench.ntk.alignment import alignment, drift, eigenvector_energy
 from encbench.ntk.diagnosis import Diagnosis, diagnose
+from encbench.ntk.flow import Flow, Modes
 from encbench.ntk.kernel import Ntk, cross_ntk, empirical_ntk
 from encbench.ntk.linearized import (
     LossPrediction,
-    Modes,
     TrainingPrediction,
     critical_learning_rate,
     predict_loss,
@@ -26,6 +26,7 @@ from encbench.ntk.spectrum import Spectrum, WeylCheck, minimum_upper_bound, spec
 __all__ = [
     "Density",
     "Diagnosis",
+    "Flow",
     "Leading",
     "LossPrediction",
     "Modes",

@@ -10,7 +10,7 @@ from scipy.linalg import eigh_tridiagonal, lapack
 from torch import Tensor
 
 from encbench.errors import NtkError
-from encbench.ntk.linearized import Array, as_columns, columns_of
+from encbench.ntk.flow import Array, as_columns, columns_of
 from encbench.ntk.terms import chunks
 
 STRIP = 1024  # rows of a kernel taken together, so that no second matrix is needed

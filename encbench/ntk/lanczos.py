@@ -28,6 +28,8 @@ class Tridiagonal:
     """Norm of the residual: the next off-diagonal entry."""
     norm: float
     """‖start‖."""
+    size: int
+    """M, rows of K."""
 
     def nodes(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Ritz values, Gauss weights and error bounds, (m,) each, ascending in the values.
@@ -85,7 +87,7 @@ def lanczos(
         for _ in range(2):
             w = w - basis[: k + 1].t() @ (basis[: k + 1] @ w)
         last = float(w.norm())
-        found = Tridiagonal(np.array(diagonal), np.array(off), last, norm)
+        found = Tridiagonal(np.array(diagonal), np.array(off), last, norm, len(start))
         exhausted = last <= len(start) * np.finfo(float).eps * max(map(abs, diagonal))
         if k + 1 == steps or exhausted or (stop is not None and stop(found)):
             return found

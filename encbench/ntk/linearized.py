@@ -12,21 +12,19 @@ Eqs. 5 and 7 of the paper.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.optimize import brentq
 from torch import Tensor, nn
 
 from encbench.contracts.task import CURVATURE
 from encbench.errors import NtkError, ParameterError
-from encbench.ntk.lanczos import Tridiagonal, lanczos, largest_eigenvalue
+from encbench.ntk.flow import Array, Flow, Modes, as_columns, columns_of, float64_array
+from encbench.ntk.lanczos import lanczos, largest_eigenvalue
 from encbench.ntk.model import check_choice
 from encbench.ntk.operator import MatVec, NtkOperator, operator
-
-Array = Tensor | np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,31 +53,8 @@ class LossPrediction:
     """(T,) mean over points and outputs."""
     steps: int
     """Lanczos steps, each of which is one product with the kernel."""
-    modes: tuple[Modes, Modes]
-    """Rates and energies whose decay bounds the loss of gradient flow from below and above."""
-
-    def time_to(self, loss: float) -> tuple[float, float]:
-        """The time [lr · steps] after which gradient flow has this loss: its bounds.
-
-        They agree where the products resolve the eigenvalues that matter until then, and are
-        infinite where the loss stays above that value.
-        """
-        early, late = (_time_to(modes, loss) for modes in self.modes)
-        return early, late
-
-
-@dataclass(frozen=True, eq=False)
-class Modes:
-    """Independent parts of a loss: Σ energies · e^(−2 · rates · t)."""
-
-    rates: np.ndarray
-    """(m,) 2 λ / M, at least 0."""
-    energies: np.ndarray
-    """(m,) their parts of the loss at the start."""
-
-    def loss(self, times: np.ndarray) -> np.ndarray:
-        """(T,) at times (T,) of gradient flow."""
-        return np.asarray(np.exp(-2.0 * np.outer(times, self.rates)) @ self.energies)
+    flow: Flow
+    """The loss of gradient flow at any time, and bounds of the time to a loss."""
 
 
 def predict_training(
@@ -111,7 +86,7 @@ def predict_training(
     if (cross is None) != (test_residual is None):
         raise ParameterError("cross and test_residual belong together: give both or neither")
     moments = _moments(at, lr)
-    theta, start = _float64(kernel), columns_of(residual)
+    theta, start = float64_array(kernel), columns_of(residual)
     columns = as_columns(theta.shape, start)
     if not np.isfinite(theta).all():
         raise NtkError("the kernel contains NaN or infinity; have the weights diverged?")
@@ -127,7 +102,7 @@ def predict_training(
     if cross is None or test_residual is None:
         return TrainingPrediction(moments, later, loss)
     test = columns_of(test_residual)
-    across = _float64(cross)
+    across = float64_array(cross)
     expected = (test.size if len(theta) == start.size else len(test), len(theta))
     if across.shape != expected:
         raise NtkError(f"cross must be of shape {expected} (test, train), got {across.shape}")
@@ -146,7 +121,6 @@ def predict_loss(
     *,
     lr: float | None = None,
     steps: int = 200,
-    enough: Callable[[LossPrediction], bool] | None = None,
 ) -> LossPrediction:
     """The loss curve of ``predict_training`` from products with Θ alone, by Gauss quadrature.
 
@@ -156,7 +130,6 @@ def predict_loss(
         at, lr: as in ``predict_training``.
         steps: maximum number of Lanczos steps. Where eigenvalues decay quickly, far fewer make
             the curve exact to rounding.
-        enough: stops earlier; asked after every tenth step.
 
     Raises:
         NtkError: ``residual`` has another shape, or is empty.
@@ -167,27 +140,17 @@ def predict_loss(
     moments = _moments(at, lr)
     start = columns_of(residual)
     if not start.any():
-        none = Modes(np.empty(0), np.empty(0))
-        return LossPrediction(moments, np.zeros(len(moments)), 0, (none, none))
+        nothing = Modes(np.empty(0), np.empty(0))
+        return LossPrediction(moments, np.zeros(len(moments)), 0, Flow(nothing, nothing))
     vector = torch.from_numpy(start.ravel())
-
-    def prediction(found: Tridiagonal) -> LossPrediction:
-        gauss, radau = (
-            Modes(2.0 / start.size * np.clip(values, 0, None), found.norm**2 * weights / start.size)
-            for values, weights in (found.nodes()[:2], found.nodes_with_zero())
-        )
-        with np.errstate(over="ignore", invalid="ignore"):  # a diverging run goes to infinity
-            loss = _decay(gauss.rates, moments, lr) ** 2 @ gauss.energies
-        return LossPrediction(moments, loss, len(gauss.rates), (gauss, radau))
-
-    def stop(found: Tridiagonal) -> bool:
-        asked = enough is not None and len(found.diagonal) % 10 == 0
-        return asked and enough(prediction(found))
-
     if isinstance(product, NtkOperator):
-        return prediction(lanczos(product.product, vector.to(product.device), steps, stop))
-    multiply = product
-    return prediction(lanczos(lambda v: torch.from_numpy(multiply(v.numpy())), vector, steps, stop))
+        found = lanczos(product.product, vector.to(product.device), steps)
+    else:
+        found = lanczos(lambda v: torch.from_numpy(product(v.numpy())), vector, steps)
+    flow = Flow.of(found)
+    with np.errstate(over="ignore", invalid="ignore"):  # a diverging run goes to infinity
+        loss = _decay(flow.lower.rates, moments, lr) ** 2 @ flow.lower.energies
+    return LossPrediction(moments, loss, len(flow.lower.rates), flow)
 
 
 def critical_learning_rate(
@@ -230,19 +193,6 @@ def critical_learning_rate(
     return 2.0 * size / (CURVATURE[loss] * largest)
 
 
-def _time_to(modes: Modes, loss: float) -> float:
-    noise = 8.0 * np.finfo(float).eps * modes.rates.max(initial=0.0)
-    resolved = Modes(np.where(modes.rates > noise, modes.rates, 0.0), modes.energies)
-
-    def excess(log_time: float) -> float:
-        return float(resolved.loss(np.exp([log_time]))[0]) - loss
-
-    if modes.energies.sum() <= loss:
-        return 0.0
-    low, high = -100.0, 100.0
-    return math.exp(brentq(excess, low, high)) if excess(high) < 0 else math.inf
-
-
 def _moments(at: Sequence[float] | np.ndarray, lr: float | None) -> np.ndarray:
     moments = np.asarray(at, dtype=np.float64)
     if moments.ndim != 1 or not np.isfinite(moments).all() or (moments < 0).any():
@@ -252,42 +202,6 @@ def _moments(at: Sequence[float] | np.ndarray, lr: float | None) -> np.ndarray:
     if lr is not None and (moments != np.floor(moments)).any():
         raise ParameterError("with lr, the times are numbers of steps and must be whole numbers")
     return moments
-
-
-def _float64(values: Array) -> np.ndarray:
-    if isinstance(values, Tensor):
-        return values.detach().to(device="cpu", dtype=torch.float64).numpy()
-    return np.asarray(values, dtype=np.float64)
-
-
-def columns_of(values: Array) -> np.ndarray:
-    """Values at N points as (N, O) float64.
-
-    Raises:
-        NtkError: they have another shape, or there are none.
-    """
-    array = _float64(values)
-    if array.ndim not in (1, 2) or array.size == 0:
-        raise NtkError(
-            f"a residual or target must be (N,) or (N, O) and not empty, got shape {array.shape}"
-        )
-    return array.reshape(len(array), -1)
-
-
-def as_columns(kernel: tuple[int, ...], residual: np.ndarray) -> np.ndarray:
-    """A residual (N, O) in the form that a kernel of this shape acts on: (N·O, 1) or (N, O).
-
-    Raises:
-        NtkError: the kernel has neither N·O nor N rows.
-    """
-    if kernel == (residual.size, residual.size):
-        return residual.reshape(-1, 1)
-    if kernel == (len(residual), len(residual)):
-        return residual
-    raise NtkError(
-        f"a residual of shape {residual.shape} needs a kernel of {residual.size} (full) or "
-        f"{len(residual)} (trace) rows, got shape {kernel}"
-    )
 
 
 def _decay(rates: np.ndarray, moments: np.ndarray, lr: float | None) -> np.ndarray:

@@ -193,18 +193,19 @@ class SpectrumSummary(Data):
     @property
     def alignment_centred(self) -> float | None:
         """Of kernel and target."""
-        return self.target and self.target.alignment_centred
+        return None if self.target is None else self.target.alignment_centred
 
     @property
     def energy_tenth(self) -> float | None:
         """Share of the target's energy, less its mean, in the leading tenth of the eigenvectors."""
-        return self.target and self.target.target_centred and self.target.target_centred.tenth
+        energy = None if self.target is None else self.target.target_centred
+        return None if energy is None else energy.tenth
 
     @property
     def energy_90(self) -> float | None:
         """Share of the eigenvectors whose leading ones hold 90 % of that energy."""
-        k = self.target and self.target.target_centred and self.target.target_centred.k_90
-        return None if k is None else k / self.size
+        energy = None if self.target is None else self.target.target_centred
+        return None if energy is None or energy.k_90 is None else energy.k_90 / self.size
 
     @model_serializer(mode="wrap")
     def _without_empty(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -379,7 +380,7 @@ class _CellRun:
                 when,
                 step,
                 leading=self.cell.ntk.points == "all",
-                target=self.target,
+                relate=partial(self.target.relate, self.model, self.ntk_points, when),
             )
             summary.critical_rate = rate.critical if when == "start" else self._critical_rate()
             self._set_rate(summary, rate.value)

@@ -14,7 +14,8 @@ from encbench.contracts.task import Task, loss_name
 from encbench.errors import NtkError, PluginError
 from encbench.network.mlp import CoordinateMLP
 from encbench.ntk.alignment import alignment, drift, eigenvector_energy
-from encbench.ntk.linearized import LossPrediction, predict_loss
+from encbench.ntk.flow import Flow
+from encbench.ntk.lanczos import Tridiagonal, lanczos
 from encbench.ntk.operator import operator
 from encbench.results.records import EnergySummary, LinearizedTraining, TargetSummary
 from encbench.suite.config import TrainingConfig
@@ -78,12 +79,12 @@ class KernelTarget:
         elif y is None:
             self.why_not = "the task's values at the kernel's points are not known"
         self.y = None if self.why_not or y is None else y.double()
-        self.flow: LossPrediction | None = None
+        self.flow: Flow | None = None
         """Gradient flow of the model linearized at the start, once it has been predicted."""
         self._earlier: dict[str, Tensor] = {}
 
     def relate(
-        self, model: CoordinateMLP, x: Tensor, kernel: Tensor, when: str, resolved_rank: int
+        self, model: CoordinateMLP, x: Tensor, when: str, kernel: Tensor, resolved_rank: int
     ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """Fields of a ``SpectrumSummary``, and arrays, of the kernel (M, M) at x (N, d)."""
         fields: dict[str, Any] = {}
@@ -190,9 +191,12 @@ def predicted_training(
     at = np.concatenate([[0], at])
     length = float(time[-1])
 
-    def enough(found: LossPrediction) -> bool:
-        low, high = (float(modes.loss(time[-1:])[0]) for modes in found.modes)
-        bounds = [found.time_to(loss) for loss in LEVELS.values()]
+    def enough(found: Tridiagonal) -> bool:
+        if len(found.diagonal) % 10:
+            return False
+        flow = Flow.of(found)
+        low, high = (float(modes.loss(time[-1:])[0]) for modes in (flow.lower, flow.upper))
+        bounds = [flow.time_to(loss) for loss in LEVELS.values()]
         return high <= (1 + CERTAIN) * low and all(
             late <= (1 + CERTAIN) * early or early > FAR * length for early, late in bounds
         )
@@ -200,11 +204,11 @@ def predicted_training(
     try:
         if target.flow is None:
             kernel = operator(model, points, outputs="full")
-            residual = target.residual(model, x)[chosen]
-            target.flow = predict_loss(kernel, residual, [0.0], steps=PRODUCTS, enough=enough)
+            start = target.residual(model, x)[chosen].flatten().to(kernel.device)
+            target.flow = Flow.of(lanczos(kernel.product, start, PRODUCTS, enough))
     except NtkError as error:
         return LinearizedTraining(not_predicted=str(error)), {}
-    loss = target.flow.modes[0].loss(time[at])
+    loss = target.flow.lower.loss(time[at])
     predicted = LinearizedTraining(points=len(points), loss=float(loss[-1]))
     last_rate = lr * schedule.factor(steps - 1, steps)
     for level, reached in LEVELS.items():

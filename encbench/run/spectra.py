@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from typing import Any, Literal
 
 import numpy as np
@@ -25,9 +26,10 @@ from encbench.results.records import (
     TargetSummary,
     WeylSummary,
 )
-from encbench.run.kernel_target import KernelTarget
 
 When = Literal["start", "middle", "end"]
+Relate = Callable[[Tensor, int], tuple[dict[str, Any], dict[str, np.ndarray]]]
+"""A kernel (M, M) and its resolved rank to further fields of its summary, and arrays."""
 EXACT_ROWS = 16384  # rows of a kernel with eigenvalues in minutes: an image of 128 × 128 pixels
 SQUARES = (
     6  # matrices in memory at once: the kernel, its parts, two of the eigensolver, earlier ones
@@ -49,22 +51,22 @@ def measure_spectrum(
     step: int,
     *,
     leading: bool = False,
-    target: KernelTarget | None = None,
+    relate: Relate | None = None,
 ) -> tuple[SpectrumSummary, dict[str, np.ndarray]]:
     """Spectrum of the kernel and of the MLP's part at x (N, d), with what checks and explains them.
 
     With ``leading``, of the kernel alone, and of its leading eigenvalues only, where all of them
-    are beyond reach. With ``target``, the kernel is compared with it, and with earlier kernels.
+    are beyond reach. ``relate`` adds what the kernel has to do with other things.
 
     Returns the numbers, and the eigenvalues as arrays ``spectrum_<when>`` and
-    ``spectrum_mlp_<when>``, with those of ``KernelTarget.relate``; raises
+    ``spectrum_mlp_<when>``, with those of ``relate``; raises
     NtkError where the kernel cannot be computed.
     """
     began = time.perf_counter()
     rows = len(x) * (model.out_dim if outputs == "full" else 1)
     if leading and not affordable(rows, next(model.parameters()).device):
         summary, arrays = _leading(model, x, outputs, when, step)
-        if target is not None:
+        if relate is not None:
             summary.target = TargetSummary(not_computed="the kernel was not formed")
         return summary, arrays
     kernel = empirical_ntk(model, x, outputs=outputs)
@@ -76,8 +78,8 @@ def measure_spectrum(
     seen = diagnose(model, x)
     fields: dict[str, Any] = {}
     related: dict[str, np.ndarray] = {}
-    if target is not None:
-        fields, related = target.relate(model, x, kernel.total, when, total.resolved_rank)
+    if relate is not None:
+        fields, related = relate(kernel.total, total.resolved_rank)
     summary = SpectrumSummary(
         **_numbers(total, f"{total.method}; {weyl.method}" if encoded else total.method),
         when=when,

@@ -100,16 +100,16 @@ def test_the_time_to_a_loss_lies_between_bounds_that_meet() -> None:
     start = float(residual.square().mean())
     products = operator(model, x, outputs="full")
     kernel = empirical_ntk(model, x, outputs="full").total
-    exact = predict_loss(products, residual, [0.0], steps=POINTS * OUTPUTS)
+    exact = predict_loss(products, residual, [0.0], steps=POINTS * OUTPUTS).flow
     for part in (0.5, 0.1):
         early, late = exact.time_to(part * start)
         assert early == pytest.approx(late, rel=1e-6)
         loss = predict_training(kernel, residual, [early]).loss[0]
         assert loss == pytest.approx(part * start, rel=1e-6)
-        few = predict_loss(products, residual, [0.0], steps=4).time_to(part * start)
+        few = predict_loss(products, residual, [0.0], steps=4).flow.time_to(part * start)
         assert few[0] <= early * (1 + 1e-9)
         assert few[1] >= early * (1 - 1e-9)
     assert exact.time_to(2 * start) == (0, 0)
     unreachable = predict_loss(lambda v: v * np.array([1.0, 0.0]), np.ones(2), [0.0])
-    assert unreachable.time_to(0.4) == (math.inf, math.inf)
-    assert predict_loss(products, 0 * residual, [0.0]).time_to(0.1) == (0, 0)
+    assert unreachable.flow.time_to(0.4) == (math.inf, math.inf)
+    assert predict_loss(products, 0 * residual, [0.0]).flow.time_to(0.1) == (0, 0)

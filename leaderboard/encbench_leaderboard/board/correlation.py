@@ -114,8 +114,8 @@ def _correlation(
     if not math.isnan(rho):
         a, b = (_mean_ranks(v) - (len(v) + 1) / 2 for v in (x, y))
         off = pd.Series(b - a * float(a @ b) / float(a @ a)).groupby(entries.to_numpy()).mean()
-        at = off.abs().idxmax()
-        worst = Misprediction(str(at), task.label, float(off[at]), len(x))
+        at = str(off.abs().idxmax())
+        worst = Misprediction(at, task.label, float(off[at]), len(x))
     return Correlation(name, when, rho, len(x), entries.nunique(), worst=worst)
 
 

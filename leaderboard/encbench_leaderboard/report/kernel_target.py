@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from operator import itemgetter
 
@@ -108,7 +108,7 @@ def _predicted(task: TaskBoard) -> list[Block]:
     return [Text(f"{text} {why}".strip()), fill("predicted", sources, made, str)]
 
 
-def _steps(found: dict[str, Sequence[LinearizedTraining]], field: str, entry: str) -> Value:
+def _steps(found: Mapping[str, Sequence[LinearizedTraining]], field: str, entry: str) -> Value:
     steps = [getattr(one, field) for one in found[entry]]
     reached = [step for step in steps if step is not None and math.isfinite(step)]
     if not reached:

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Literal
 
 import numpy as np
 
 from encbench.results.records import StoredRecord
 from encbench_leaderboard.board.table import TaskBoard
 from encbench_leaderboard.report.blocks import Axis, Figure, Panel, Series
-from encbench_leaderboard.report.figures.curves import POINTS, thinned
 from encbench_leaderboard.report.figures.selection import (
     SHOWN,
     best_entries,
     best_note,
     has_arrays,
+    thinned,
 )
 
 CENTRED = 2
 """Column of ``energy_*`` arrays of the target less its mean."""
+LOSS_POINTS = 150
+"""Most points of a line."""
 
 
 def energy_figure(task: TaskBoard) -> Figure | None:
@@ -79,7 +82,7 @@ def _energies(entry: str, stored: StoredRecord) -> Iterator[Series]:
         k, share = energy[:, 0], energy[:, CENTRED]
         known = np.isfinite(share)
         when = name.removeprefix("energy_")
-        style = "dotted" if when == "start" else "solid"
+        style: Literal["dotted", "solid"] = "dotted" if when == "start" else "solid"
         yield Series(entry, k[known] / k[-1], share[known], style=style, label=when)
 
 
@@ -93,5 +96,5 @@ def _losses(entry: str, stored: StoredRecord) -> Iterator[Series]:
     step, loss = found["linearized_step"][1:], found["linearized_loss"][1:]
     yield Series(entry, step, loss, style="dashed", label="predicted")
     measured = np.isfinite(found["loss"]) & (found["loss"] > 0)
-    step, loss = thinned(found["loss_step"][measured], found["loss"][measured], POINTS["loss"])
+    step, loss = thinned(found["loss_step"][measured], found["loss"][measured], LOSS_POINTS)
     yield Series(entry, step, loss, label="measured")
