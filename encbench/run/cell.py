@@ -308,7 +308,7 @@ class _CellRun:
         record.steps = self.training.steps
         record.epochs = self.training.epochs
         if record.linearized is not None and self.task.loss == "mse":
-            add_measured(record.linearized, self.training)
+            add_measured(record.linearized, self.training.loss_step, self.training.loss)
         record.curve_seconds = [round(seconds, 3) for seconds in self.training.curve_seconds]
         record.training_points = self.training.points or None
         record.step_method = self.training.how or None
@@ -361,6 +361,7 @@ class _CellRun:
             self.record.linearized, arrays = predicted_training(
                 self.target,
                 self.model,
+                predictor(self.model, self.task),
                 self.ntk_points,
                 self.cell.training,
                 (self.optimizer, self.schedule),
@@ -373,6 +374,7 @@ class _CellRun:
         rate = self.record.learning_rate
         assert rate is not None, "set-up has chosen it"
         with self._timed("ntk"):
+            predict = predictor(self.model, self.task)
             summary, eigenvalues = measure_spectrum(
                 self.model,
                 self.ntk_points,
@@ -380,7 +382,7 @@ class _CellRun:
                 when,
                 step,
                 leading=self.cell.ntk.points == "all",
-                relate=partial(self.target.relate, self.model, self.ntk_points, when),
+                relate=partial(self.target.relate, predict, self.ntk_points, when),
             )
             summary.critical_rate = rate.critical if when == "start" else self._critical_rate()
             self._set_rate(summary, rate.value)

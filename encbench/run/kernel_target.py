@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor
 
 from encbench.contracts.optimizer import Optimizer, Schedule
-from encbench.contracts.task import Task, loss_name
+from encbench.contracts.task import Predict, Task, loss_name
 from encbench.errors import NtkError, PluginError
 from encbench.network.mlp import CoordinateMLP
 from encbench.ntk.alignment import alignment, drift, eigenvector_energy
@@ -19,7 +20,6 @@ from encbench.ntk.lanczos import Tridiagonal, lanczos
 from encbench.ntk.operator import operator
 from encbench.results.records import EnergySummary, LinearizedTraining, TargetSummary
 from encbench.suite.config import TrainingConfig
-from encbench.training.loop import Training, predictor
 
 ENERGY_ROWS = 1024
 """Rows of a kernel whose eigenvectors are taken; of more they would double a spectrum's time."""
@@ -84,7 +84,7 @@ class KernelTarget:
         self._earlier: dict[str, Tensor] = {}
 
     def relate(
-        self, model: CoordinateMLP, x: Tensor, when: str, kernel: Tensor, resolved_rank: int
+        self, predict: Predict, x: Tensor, when: str, kernel: Tensor, resolved_rank: int
     ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """Fields of a ``SpectrumSummary``, and arrays, of the kernel (M, M) at x (N, d)."""
         fields: dict[str, Any] = {}
@@ -95,14 +95,14 @@ class KernelTarget:
             self._earlier[when] = kernel.to(device="cpu", dtype=torch.float32)
         if self.y is None:
             return fields | {"target": TargetSummary(not_computed=self.why_not)}, {}
-        residual = self.residual(model, x)
+        residual = self.residual(predict, x)
         summary, arrays = _fit(kernel, self.y, residual, resolved_rank)
         return fields | {"target": summary}, {f"energy_{when}": a for a in arrays}
 
-    def residual(self, model: CoordinateMLP, x: Tensor) -> Tensor:
+    def residual(self, predict: Predict, x: Tensor) -> Tensor:
         """The prediction less the target at x (N, d), (N, O) float64."""
         assert self.y is not None
-        return predictor(model, self.task)(x).double() - self.y
+        return predict(x).double() - self.y
 
 
 def _fit(
@@ -153,6 +153,7 @@ def _known(value: float) -> float | None:
 def predicted_training(
     target: KernelTarget,
     model: CoordinateMLP,
+    predict: Predict,
     x: Tensor,
     config: TrainingConfig,
     training: tuple[Optimizer, Schedule],
@@ -165,6 +166,7 @@ def predicted_training(
 
     Args:
         target: what is learned at x.
+        predict: its outputs.
         config: training settings.
         training: optimizer and schedule.
         lr: the learning rate.
@@ -204,7 +206,7 @@ def predicted_training(
     try:
         if target.flow is None:
             kernel = operator(model, points, outputs="full")
-            start = target.residual(model, x)[chosen].flatten().to(kernel.device)
+            start = target.residual(predict, x)[chosen].flatten().to(kernel.device)
             target.flow = Flow.of(lanczos(kernel.product, start, PRODUCTS, enough))
     except NtkError as error:
         return LinearizedTraining(not_predicted=str(error)), {}
@@ -221,9 +223,11 @@ def predicted_training(
     return predicted, {"linearized_step": at.astype(float), "linearized_loss": loss}
 
 
-def add_measured(linearized: LinearizedTraining, training: Training) -> None:
-    """Note when the training loss, a mean squared error, was first as small as each level."""
+def add_measured(
+    linearized: LinearizedTraining, steps: Sequence[int], losses: Sequence[float]
+) -> None:
+    """Note at which step the training loss, a mean squared error, was first at each level."""
     for level, loss in LEVELS.items():
-        reached = np.flatnonzero(np.asarray(training.loss) <= loss)
+        reached = np.flatnonzero(np.asarray(losses) <= loss)
         if len(reached):
-            setattr(linearized, f"measured_{level}", float(training.loss_step[reached[0]]))
+            setattr(linearized, f"measured_{level}", float(steps[reached[0]]))

@@ -25,7 +25,7 @@ from encbench.run.kernel_target import (
 )
 from encbench.run.parts import build_model, build_task, build_training, cell_streams
 from encbench.suite.file import load_suite, override
-from encbench.training.loop import Training
+from encbench.training.loop import predictor
 
 IMAGE = "image:image=camera,side=8"
 
@@ -122,7 +122,8 @@ def predicted(steps: int = 400, lr: float = 2.0, **training: Any):
     x, y = task.epoch(streams.generator("data"))
     built = build_training(cell, default_registry())
     target = KernelTarget(task, y)
-    found, arrays = predicted_training(target, model, x, cell.training, built, lr, steps)
+    predict = predictor(model, task)
+    found, arrays = predicted_training(target, model, predict, x, cell.training, built, lr, steps)
     kernel = empirical_ntk(model, x, outputs="full").total
     return found, arrays, kernel, (model(x.float()) - y).detach()
 
@@ -145,9 +146,8 @@ def test_predicted_steps_are_those_at_which_gradient_flow_is_there(schedule) -> 
 
 
 def test_measured_steps_are_the_first_with_that_loss() -> None:
-    training = Training(loss_step=[2, 4, 6], loss=[0.1, 10**-2.6, 10**-2.4])
     found = LinearizedTraining()
-    add_measured(found, training)
+    add_measured(found, [2, 4, 6], [0.1, 10**-2.6, 10**-2.4])
     assert (found.measured_25, found.measured_30) == (4, None)
 
 
