@@ -16,7 +16,7 @@ from rich.table import Table
 from encbench.cli.console import literal, output_console, plain_table
 from encbench.cli.record_arguments import all_records, is_record, one_record
 from encbench.contracts.metric import MetricValue
-from encbench.results.records import Record, StoredRecord
+from encbench.results.records import LinearizedTraining, Record, SpectrumSummary, StoredRecord
 
 SHORTEST_KEY = 6
 """Characters of a key in a table, at least; more where two begin alike."""
@@ -170,6 +170,10 @@ def _facts(stored: StoredRecord) -> Iterator[tuple[str, str]]:
             for name, value in numbers.items()
         )
         yield f"NTK, {spectrum.when}", f"{shown} ({spectrum.points:,} points)"
+        if related := ", ".join(_related(spectrum)):
+            yield "", related
+    if record.linearized is not None:
+        yield "predicted", _predicted(record.linearized)
     spent = ", ".join(f"{phase} {seconds:.1f} s" for phase, seconds in record.durations.items())
     yield "time", spent or "–"
     if record.peak_memory_bytes:
@@ -179,6 +183,36 @@ def _facts(stored: StoredRecord) -> Iterator[tuple[str, str]]:
     names = [*sorted(stored.arrays), *sorted(file.name for file in stored.path.glob("*.png"))]
     yield "files", f"{stored.path}: {', '.join(names)}"
     yield "key", record.key
+
+
+def _related(spectrum: SpectrumSummary) -> Iterator[str]:
+    """What the kernel has to do with the target, the learning rate and earlier kernels."""
+    fit = spectrum.target
+    if fit is not None and fit.alignment is not None:
+        centred = "" if fit.alignment_centred is None else f", centred {fit.alignment_centred:.3g}"
+        yield f"alignment with the target {fit.alignment:.3g}{centred}"
+    if fit is not None and (of := fit.target_centred) is not None:
+        yield f"90 % of its energy less its mean in {of.k_90 or 'unresolved'} eigenvectors"
+    if spectrum.lr_ratio is not None:
+        yield f"lr / lr_crit {spectrum.lr_ratio:.3g}"
+    if spectrum.drift is not None:
+        yield f"drift since the start {spectrum.drift:.3g}"
+
+
+def _predicted(found: LinearizedTraining) -> str:
+    if found.not_predicted:
+        return f"nothing: {found.not_predicted}"
+    steps = ", ".join(
+        f"{level} dB at step {_step(predicted)} (measured {_step(measured)})"
+        for level, predicted, measured in found.levels
+        if predicted is not None or measured is not None
+    )
+    steps = steps or f"not {found.levels[0][0]} dB, and not measured either"
+    return f"by the kernel at the start, {found.points:,} points: {steps}"
+
+
+def _step(step: float | None) -> str:
+    return "–" if step is None else f"{step:,.0f}"
 
 
 def _print_all(console: Console, stored: StoredRecord, *, trace: bool) -> None:

@@ -225,6 +225,14 @@ class Task(ABC):
         """
         return None
 
+    def values_at(self, x: Tensor) -> Tensor | None:
+        """What ``epoch`` gives as values at any points x (N, in_dim) float64: y (N, out_dim).
+
+        None where that is known at the points of an epoch alone. To be overridden where
+        ``ntk_points`` is, so that the kernel can be compared with what is learned.
+        """
+        return None
+
     def held_out(self) -> tuple[Tensor, Tensor] | None:
         """Points x (M, in_dim) float64 that are never trained on, and their true values
         y (M, out_dim) float32; None where all points are trained on."""

@@ -5,11 +5,14 @@ found = spectrum(ntk.total)            # eigenvalues, and the floor below which 
 weyl_check(ntk), diagnose(model, x)    # a check of the arithmetic; why the rank is what it is
 activation_regions(model, x)           # which points have the same ReLU units on
 predict_training(kernel, residual, at) # residuals and loss of the linearized model
+alignment(kernel, y), eigenvector_energy(kernel, y), drift(kernel, earlier)
 operator(model, x)                     # K v without K, for hundreds of thousands of points
 critical_learning_rate(model, x)       # below it descent on the linearized model is stable
 """
 
+from encbench.ntk.alignment import alignment, drift, eigenvector_energy
 from encbench.ntk.diagnosis import Diagnosis, diagnose
+from encbench.ntk.flow import Flow, Modes
 from encbench.ntk.kernel import Ntk, cross_ntk, empirical_ntk
 from encbench.ntk.linearized import (
     LossPrediction,
@@ -25,8 +28,10 @@ from encbench.ntk.spectrum import Spectrum, WeylCheck, minimum_upper_bound, spec
 __all__ = [
     "Density",
     "Diagnosis",
+    "Flow",
     "Leading",
     "LossPrediction",
+    "Modes",
     "Ntk",
     "NtkOperator",
     "Regions",
@@ -34,9 +39,12 @@ __all__ = [
     "TrainingPrediction",
     "WeylCheck",
     "activation_regions",
+    "alignment",
     "critical_learning_rate",
     "cross_ntk",
     "diagnose",
+    "drift",
+    "eigenvector_energy",
     "empirical_ntk",
     "minimum_upper_bound",
     "operator",

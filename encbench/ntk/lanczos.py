@@ -28,6 +28,8 @@ class Tridiagonal:
     """Norm of the residual: the next off-diagonal entry."""
     norm: float
     """‖start‖."""
+    size: int
+    """M, rows of K."""
 
     def nodes(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Ritz values, Gauss weights and error bounds, (m,) each, ascending in the values.
@@ -37,6 +39,24 @@ class Tridiagonal:
         """
         values, vectors = scipy.linalg.eigh_tridiagonal(self.diagonal, self.off)
         return values, vectors[0] ** 2, np.abs(self.last * vectors[-1])
+
+    def nodes_with_zero(self) -> tuple[np.ndarray, np.ndarray]:
+        """Gauss-Radau nodes and weights, (m + 1,) each, of a positive semi-definite K: one is at 0.
+
+        Of f whose derivatives alternate in sign, such as e^(−λt), Gauss nodes give a lower and
+        these an upper bound of startᵀ f(K) start. Where rounding made a Ritz value negative, the
+        fixed node lies below it.
+
+        Source: Golub, Meurant, "Matrices, Moments and Quadrature", 2010, section 6.2.
+        """
+        values, vectors = scipy.linalg.eigh_tridiagonal(self.diagonal, self.off)
+        rounding = np.finfo(float).eps * values[-1]
+        fixed = 0.0 if values[0] > rounding else values[0] - rounding
+        corner = fixed + self.last**2 * (vectors[-1] ** 2 / (values - fixed)).sum()
+        values, vectors = scipy.linalg.eigh_tridiagonal(
+            np.append(self.diagonal, corner), np.append(self.off, self.last)
+        )
+        return values, vectors[0] ** 2
 
 
 def random_start(size: int, device: torch.device) -> Tensor:
@@ -67,7 +87,7 @@ def lanczos(
         for _ in range(2):
             w = w - basis[: k + 1].t() @ (basis[: k + 1] @ w)
         last = float(w.norm())
-        found = Tridiagonal(np.array(diagonal), np.array(off), last, norm)
+        found = Tridiagonal(np.array(diagonal), np.array(off), last, norm, len(start))
         exhausted = last <= len(start) * np.finfo(float).eps * max(map(abs, diagonal))
         if k + 1 == steps or exhausted or (stop is not None and stop(found)):
             return found

@@ -21,11 +21,10 @@ from torch import Tensor, nn
 
 from encbench.contracts.task import CURVATURE
 from encbench.errors import NtkError, ParameterError
+from encbench.ntk.flow import Array, Flow, Modes, as_columns, columns_of, float64_array
 from encbench.ntk.lanczos import lanczos, largest_eigenvalue
 from encbench.ntk.model import check_choice
 from encbench.ntk.operator import MatVec, NtkOperator, operator
-
-Array = Tensor | np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +53,8 @@ class LossPrediction:
     """(T,) mean over points and outputs."""
     steps: int
     """Lanczos steps, each of which is one product with the kernel."""
+    flow: Flow
+    """The loss of gradient flow at any time, and bounds of the time to a loss."""
 
 
 def predict_training(
@@ -85,8 +86,8 @@ def predict_training(
     if (cross is None) != (test_residual is None):
         raise ParameterError("cross and test_residual belong together: give both or neither")
     moments = _moments(at, lr)
-    theta, start = _float64(kernel), _columns(residual)
-    columns = _as_columns(theta, start)
+    theta, start = float64_array(kernel), columns_of(residual)
+    columns = as_columns(theta.shape, start)
     if not np.isfinite(theta).all():
         raise NtkError("the kernel contains NaN or infinity; have the weights diverged?")
     eigen = torch.linalg.eigh(torch.from_numpy(np.ascontiguousarray(theta)))
@@ -100,8 +101,8 @@ def predict_training(
     later = later.reshape(len(moments), *start.shape)
     if cross is None or test_residual is None:
         return TrainingPrediction(moments, later, loss)
-    test = _columns(test_residual)
-    across = _float64(cross)
+    test = columns_of(test_residual)
+    across = float64_array(cross)
     expected = (test.size if len(theta) == start.size else len(test), len(theta))
     if across.shape != expected:
         raise NtkError(f"cross must be of shape {expected} (test, train), got {across.shape}")
@@ -137,19 +138,19 @@ def predict_loss(
     Source: Golub, Meurant, "Matrices, Moments and Quadrature", 2010, chapter 7.
     """
     moments = _moments(at, lr)
-    start = _columns(residual)
+    start = columns_of(residual)
     if not start.any():
-        return LossPrediction(moments, np.zeros(len(moments)), 0)
+        nothing = Modes(np.empty(0), np.empty(0))
+        return LossPrediction(moments, np.zeros(len(moments)), 0, Flow(nothing, nothing))
     vector = torch.from_numpy(start.ravel())
     if isinstance(product, NtkOperator):
         found = lanczos(product.product, vector.to(product.device), steps)
     else:
         found = lanczos(lambda v: torch.from_numpy(product(v.numpy())), vector, steps)
-    values, weights, _ = found.nodes()
+    flow = Flow.of(found)
     with np.errstate(over="ignore", invalid="ignore"):  # a diverging run goes to infinity
-        decay = _decay(2.0 / start.size * np.clip(values, 0.0, None), moments, lr)
-        loss = found.norm**2 * (decay**2 @ weights) / start.size
-    return LossPrediction(moments, loss, len(values))
+        loss = _decay(flow.lower.rates, moments, lr) ** 2 @ flow.lower.energies
+    return LossPrediction(moments, loss, len(flow.lower.rates), flow)
 
 
 def critical_learning_rate(
@@ -201,31 +202,6 @@ def _moments(at: Sequence[float] | np.ndarray, lr: float | None) -> np.ndarray:
     if lr is not None and (moments != np.floor(moments)).any():
         raise ParameterError("with lr, the times are numbers of steps and must be whole numbers")
     return moments
-
-
-def _float64(values: Array) -> np.ndarray:
-    if isinstance(values, Tensor):
-        return values.detach().to(device="cpu", dtype=torch.float64).numpy()
-    return np.asarray(values, dtype=np.float64)
-
-
-def _columns(values: Array) -> np.ndarray:
-    array = _float64(values)
-    if array.ndim not in (1, 2) or array.size == 0:
-        raise NtkError(f"a residual must be (N,) or (N, O) and not empty, got shape {array.shape}")
-    return array.reshape(len(array), -1)
-
-
-def _as_columns(theta: np.ndarray, residual: np.ndarray) -> np.ndarray:
-    """The residual (N, O) in the form that the kernel acts on: (N·O, 1) or (N, O)."""
-    if theta.shape == (residual.size, residual.size):
-        return residual.reshape(-1, 1)
-    if theta.shape == (len(residual), len(residual)):
-        return residual
-    raise NtkError(
-        f"a residual of shape {residual.shape} needs a kernel of {residual.size} (full) or "
-        f"{len(residual)} (trace) rows, got shape {theta.shape}"
-    )
 
 
 def _decay(rates: np.ndarray, moments: np.ndarray, lr: float | None) -> np.ndarray:

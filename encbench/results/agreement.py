@@ -19,6 +19,9 @@ from encbench.results.provenance import Provenance
 from encbench.results.record_folder import UNREADABLE
 from encbench.results.records import CellResult, Record, StoredRecord, damaged
 
+LATER = ("band_", "energy_", "linearized_")
+"""Beginnings of names of arrays that records of earlier versions do not have."""
+
 
 @dataclass(frozen=True)
 class Difference:
@@ -186,8 +189,8 @@ def _arrays(
 ) -> Iterator[Difference | None]:
     for name in {**before, **after}:
         title = _title(name)
-        if name not in before and name.startswith("band_"):
-            continue  # earlier versions did not take the error by band
+        if name not in before and name.startswith(LATER):
+            continue
         if name not in before or name not in after:
             yield _equality(title, *_missing(name in before, name in after))
             continue

@@ -104,6 +104,39 @@ class ActivationSummary(Data):
     dead_layers: int
 
 
+class EnergySummary(Data):
+    """Where the energy of a function lies among the eigenvectors of a kernel, leading first.
+
+    Eigenvectors of eigenvalues below the floor are arbitrary: what needs their order is None.
+    """
+
+    k_50: int | None
+    """The least k whose leading eigenvectors hold 50 % of the energy; of M in all."""
+    k_90: int | None
+    k_99: int | None
+    tenth: float | None
+    """Share in the leading M / 10, rounded up."""
+    resolved: float
+    """Share in all eigenvectors above the floor."""
+
+
+class TargetSummary(Data):
+    """How a kernel fits what is learned; cumulative energies are in the record's arrays."""
+
+    alignment: float | None = None
+    """<K, Y Yᵀ> / (‖K‖ ‖Y Yᵀ‖), not centred; None where the target is zero, or unknown."""
+    alignment_centred: float | None = None
+    """The same of kernel and target less their means over the points."""
+    target: EnergySummary | None = None
+    """Of Y as it is."""
+    target_centred: EnergySummary | None = None
+    """Of Y less its mean over the points, per output."""
+    residual: EnergySummary | None = None
+    """Of the prediction less Y."""
+    not_computed: str = ""
+    """What there is not, and why."""
+
+
 class SpectrumSummary(Data):
     """One NTK spectrum in numbers; the eigenvalues are in the record's arrays."""
 
@@ -137,6 +170,92 @@ class SpectrumSummary(Data):
     mlp: PartSummary | None = None
     weyl: WeylSummary | None = None
     activation: ActivationSummary | None = None
+    learning_rate: float | None = None
+    """At this step."""
+    critical_rate: float | None = None
+    """lr_crit of the network at this step, as ``LearningRate.critical`` is of the one at the
+    start."""
+    lr_ratio: float | None = None
+    """learning_rate / critical_rate, lr · λ_max / (N · O) for the squared error; None of
+    optimizers other than gradient descent, for which it says nothing."""
+    drift: float | None = None
+    """‖K − K_start‖ / ‖K_start‖, Frobenius norms, on the same points."""
+    drift_from_middle: float | None = None
+    """At the end, ‖K − K_middle‖ / ‖K_middle‖."""
+    target: TargetSummary | None = None
+    """None in records before there was any."""
+
+    @property
+    def median_ratio(self) -> float | None:
+        """λ median / λ_max."""
+        return None if self.median is None else self.median / self.maximum
+
+    @property
+    def alignment_centred(self) -> float | None:
+        """Of kernel and target."""
+        return None if self.target is None else self.target.alignment_centred
+
+    @property
+    def energy_tenth(self) -> float | None:
+        """Share of the target's energy, less its mean, in the leading tenth of the eigenvectors."""
+        energy = None if self.target is None else self.target.target_centred
+        return None if energy is None else energy.tenth
+
+    @property
+    def energy_90(self) -> float | None:
+        """Share of the eigenvectors whose leading ones hold 90 % of that energy."""
+        energy = None if self.target is None else self.target.target_centred
+        return None if energy is None or energy.k_90 is None else energy.k_90 / self.size
+
+    @model_serializer(mode="wrap")
+    def _without_empty(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A summary without these fields is written as before there were any."""
+        later = (
+            "learning_rate",
+            "critical_rate",
+            "lr_ratio",
+            "drift",
+            "drift_from_middle",
+            "target",
+        )
+        return {k: v for k, v in handler(self).items() if v is not None or k not in later}
+
+
+class LinearizedTraining(Data):
+    """Training as the kernel at the start predicts it, beside what was measured.
+
+    Gradient flow of the model linearized at the start (Eq. 5 of the paper), for plain gradient
+    descent with the squared error: the loss after s steps is that at t = Σ learning rates. It has
+    no step that is too large; ``SpectrumSummary.lr_ratio`` says whether there is one. Predicted and
+    measured curve are in the record's arrays.
+    """
+
+    not_predicted: str = ""
+    """Why there is no prediction, such as "adam is not plain gradient descent"."""
+    points: int | None = None
+    """Points of the kernel: those of the spectrum, at most 4096. Of fewer points than were trained
+    on there is less detail to learn, and the prediction is too early."""
+    loss: float | None = None
+    """Predicted mean squared error at these points after the last step."""
+    predicted_25: float | None = None
+    """Steps until the mean squared error is 10^(−2.5), which is 25 dB at data range 1. None:
+    never, or more than 100 times as late as the training ends; or beyond its end with a rate that
+    is not constant."""
+    predicted_30: float | None = None
+    predicted_35: float | None = None
+    measured_25: float | None = None
+    """Step at which the training loss, mean over an interval, was first that small; None: never."""
+    measured_30: float | None = None
+    measured_35: float | None = None
+
+    @property
+    def levels(self) -> list[tuple[int, float | None, float | None]]:
+        """Decibels, the predicted and the measured number of steps."""
+        return [
+            (25, self.predicted_25, self.measured_25),
+            (30, self.predicted_30, self.measured_30),
+            (35, self.predicted_35, self.measured_35),
+        ]
 
 
 class Record(Data):
@@ -181,6 +300,8 @@ class Record(Data):
     baselines: dict[str, dict[str, MetricValue]] = Field(default_factory=dict)
     """Metrics of methods without a network on the same training points, by the method's name."""
     spectra: list[SpectrumSummary] = Field(default_factory=list)
+    linearized: LinearizedTraining | None = None
+    """None without spectra, and in records before there was any."""
     durations: dict[str, float] = Field(default_factory=dict)
     """Seconds by phase, none counted twice: "setup"; "training", only the optimizer's steps and
     their data; "curve", the metric during training; "ntk"; "evaluation"."""
@@ -194,8 +315,8 @@ class Record(Data):
 
     @model_serializer(mode="wrap")
     def _without_empty(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """A record without baselines is written as before there were any."""
-        return {k: v for k, v in handler(self).items() if v or k != "baselines"}
+        """A record without these fields is written as before there were any."""
+        return {k: v for k, v in handler(self).items() if v or k not in ("baselines", "linearized")}
 
     @property
     def encoding_label(self) -> str:
@@ -235,6 +356,9 @@ class StoredRecord:
         energy, (T,) steps, (T, B) the error's energy, as ``encbench.training.bands`` defines it.
         ``spectrum_start``, ``spectrum_middle``, ``spectrum_end``: eigenvalues, descending.
         ``spectrum_mlp_start``, …: eigenvalues of the MLP's part of the kernel alone.
+        ``energy_start``, …: (K, 4) k, and the shares of the target's, the centred target's and the
+        residual's energy in the leading k eigenvectors; NaN below the floor.
+        ``linearized_step``, ``linearized_loss``: what the kernel at the start predicts.
         ``line.NAME``: (N, 1 + 2·O) x, O predictions, O true values of a function of one variable.
     Reading them raises StoreError where the file is damaged.
     Pictures: ``target``, ``prediction``, ``error`` for images; tasks may add others.

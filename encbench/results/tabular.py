@@ -18,7 +18,14 @@ from pydantic import BaseModel
 
 from encbench.errors import StoreError, UsageError, cannot_write
 from encbench.results.provenance import Provenance
-from encbench.results.records import ErrorInfo, LearningRate, Record, SpectrumSummary, StoredRecord
+from encbench.results.records import (
+    ErrorInfo,
+    LearningRate,
+    LinearizedTraining,
+    Record,
+    SpectrumSummary,
+    StoredRecord,
+)
 from encbench.suite.config import NetworkConfig, NtkConfig, PluginRef, TrainingConfig
 
 GROUP = 500_000
@@ -58,7 +65,9 @@ SPECTRUM_COLUMNS = _IDENTITY + _named(
 """Of ``spectrum_chunks``: part is "kernel" or "mlp", index counts from 1, the largest first."""
 
 CURVE_COLUMNS = _IDENTITY + _named(curve="text", step="integer", value="number")
-"""Of ``curve_chunks``: curve is "loss" or the name of the metric followed during training."""
+"""Of ``curve_chunks``: curve is "loss", the name of the metric followed during training, or
+"predicted loss"."""
+PREDICTED = "predicted loss"
 
 BAND_COLUMNS = _IDENTITY + _named(
     step="integer", above="number", up_to="number", error="number", target="number"
@@ -85,6 +94,7 @@ def cell_row(record: Record) -> dict[str, Value]:
         **_fields(record.cell.training, "training."),
         **_fields(record.cell.ntk, "ntk."),
         **(_fields(record.learning_rate, "learning_rate.") if record.learning_rate else {}),
+        **(_fields(record.linearized, "linearized.") if record.linearized else {}),
         **{f"parameters.{part}": count for part, count in record.parameters.items()},
         **{f"duration.{phase}_s": seconds for phase, seconds in record.durations.items()},
         **_fields(record.provenance, "provenance."),
@@ -139,8 +149,12 @@ def curve_chunks(stored: StoredRecord) -> Iterator[Chunk]:
     Raises:
         StoreError: the record's arrays are damaged.
     """
-    for array, name in (("loss", "loss"), ("curve", stored.record.curve)):
-        values, steps = stored.arrays.get(array), stored.arrays.get(f"{array}_step")
+    followed = (("loss", "loss"), ("curve", stored.record.curve), ("linearized_loss", PREDICTED))
+    for array, name in followed:
+        values, steps = (
+            stored.arrays.get(array),
+            stored.arrays.get(f"{array.removesuffix('_loss')}_step"),
+        )
         if values is None or steps is None:
             continue
         constant = (*_identity(stored.record), name)
@@ -187,7 +201,7 @@ def _json(value: Any) -> str:
 
 _LEFT_OUT = {
     Record: {"cell", "error", "network", "parameters", "learning_rate", "metrics", "spectra"}
-    | {"baselines", "durations", "provenance"},
+    | {"baselines", "durations", "linearized", "provenance"},
     ErrorInfo: {"traceback"},
     SpectrumSummary: {"when"},
     Provenance: {"libraries", "plugins", "blas", "cuda"},
@@ -234,6 +248,7 @@ def fixed_columns() -> list[ExportColumn]:
         ExportColumn("parameters.mlp", "integer"),
         ExportColumn("parameters.encoding", "integer"),
         *_columns_of(LearningRate, "learning_rate."),
+        *_columns_of(LinearizedTraining, "linearized."),
         *(ExportColumn.of(f"duration.{phase}_s", "number") for phase in PHASES),
         *(c for when in WHEN for c in _columns_of(SpectrumSummary, f"spectrum.{when}.")),
         *_columns_of(Provenance, "provenance."),

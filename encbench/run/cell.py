@@ -8,6 +8,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -22,8 +23,21 @@ from encbench.ntk.linearized import critical_learning_rate
 from encbench.plugins.isolation import process_state_kept
 from encbench.plugins.registry import Registry
 from encbench.results.provenance import Provenance, now
-from encbench.results.records import CellResult, ErrorInfo, LearningRate, Record, Status
+from encbench.results.records import (
+    CellResult,
+    ErrorInfo,
+    LearningRate,
+    Record,
+    SpectrumSummary,
+    Status,
+)
 from encbench.run.interface import Event
+from encbench.run.kernel_target import (
+    KernelTarget,
+    add_measured,
+    predicted_training,
+    target_values,
+)
 from encbench.run.limits import CellStopped, CellTimedOut, Interrupted, MemoryExceeded
 from encbench.run.parts import (
     build_model,
@@ -195,6 +209,9 @@ class _CellRun:
             generator = self.streams.generator("ntk")
             count = ntk_count(self.cell.ntk.points, self.task)
             self.ntk_points = self.task.ntk_points(count, generator)
+            with self._timed("ntk"):
+                y = target_values(self.task, self.ntk_points, self.streams.generator("ntk"))
+                self.target = KernelTarget(self.task, y)
             self._spectrum("start", 0)
         while not self._trained(steps, self.record.learning_rate):
             self._begin_again(self.record.learning_rate)
@@ -219,6 +236,8 @@ class _CellRun:
 
     def _trained(self, steps: int, rate: LearningRate) -> bool:
         """Train; False where that diverged and a smaller automatic rate can be tried."""
+        if self.cell.ntk.points:
+            self._predict(steps, rate.value)
         middle = steps // 2
         at_step = {middle: lambda: self._spectrum("middle", middle)}
         descends = self.optimizer.lr_from_kernel(1.0) is not None and rate.rule == "auto"
@@ -251,6 +270,8 @@ class _CellRun:
             update={"value": rate.value / 2, "halvings": rate.halvings + 1}
         )
         record.spectra = [spectrum for spectrum in record.spectra if spectrum.when == "start"]
+        for spectrum in record.spectra:
+            self._set_rate(spectrum, rate.value / 2)
         self.arrays = {k: v for k, v in self.arrays.items() if not k.endswith("_middle")}
         self.training = Training()
         for phase in ("training", "curve"):
@@ -286,6 +307,8 @@ class _CellRun:
         record = self.record
         record.steps = self.training.steps
         record.epochs = self.training.epochs
+        if record.linearized is not None and self.task.loss == "mse":
+            add_measured(record.linearized, self.training.loss_step, self.training.loss)
         record.curve_seconds = [round(seconds, 3) for seconds in self.training.curve_seconds]
         record.training_points = self.training.points or None
         record.step_method = self.training.how or None
@@ -304,11 +327,8 @@ class _CellRun:
 
     def _learning_rate(self) -> LearningRate:
         config = self.cell.training
-        generator = self.streams.generator("ntk")
-        x = self.task.ntk_points(LR_POINTS, generator)
-        loss = loss_name(self.task)
-        # of other losses none is known
-        critical = critical_learning_rate(self.model, x, loss=loss) if loss in CURVATURE else None
+        self.rate_points = self.task.ntk_points(LR_POINTS, self.streams.generator("ntk"))
+        critical = self._critical_rate()
         if config.lr != "auto":
             return LearningRate(value=config.lr, critical=critical, rule="given")
         asked = self.cell.task.label or self.cell.task.name
@@ -320,8 +340,41 @@ class _CellRun:
             value = usual_rate(self.optimizer, self.cell.network, self.model.activation)
         return LearningRate(value=value, critical=critical, rule="auto")
 
-    def _spectrum(self, when: Literal["start", "middle", "end"], step: int) -> None:
+    def _critical_rate(self) -> float | None:
+        loss = loss_name(self.task)
+        # of other losses none is known
+        if loss not in CURVATURE:
+            return None
+        return critical_learning_rate(self.model, self.rate_points, loss=loss)
+
+    def _set_rate(self, spectrum: SpectrumSummary, rate: float) -> None:
+        """Note the learning rate at a spectrum's step, beside the critical one."""
+        steps = total_steps(self.cell.training, self.task.points_per_epoch)
+        at = min(spectrum.step, steps - 1)
+        spectrum.learning_rate = rate * self.schedule.factor(at, steps)
+        critical = spectrum.critical_rate
+        if critical is not None and self.optimizer.lr_from_kernel(1.0) is not None:
+            spectrum.lr_ratio = spectrum.learning_rate / critical
+
+    def _predict(self, steps: int, lr: float) -> None:
         with self._timed("ntk"):
+            self.record.linearized, arrays = predicted_training(
+                self.target,
+                self.model,
+                predictor(self.model, self.task),
+                self.ntk_points,
+                self.cell.training,
+                (self.optimizer, self.schedule),
+                lr,
+                steps,
+            )
+            self.arrays |= arrays
+
+    def _spectrum(self, when: Literal["start", "middle", "end"], step: int) -> None:
+        rate = self.record.learning_rate
+        assert rate is not None, "set-up has chosen it"
+        with self._timed("ntk"):
+            predict = predictor(self.model, self.task)
             summary, eigenvalues = measure_spectrum(
                 self.model,
                 self.ntk_points,
@@ -329,7 +382,10 @@ class _CellRun:
                 when,
                 step,
                 leading=self.cell.ntk.points == "all",
+                relate=partial(self.target.relate, predict, self.ntk_points, when),
             )
+            summary.critical_rate = rate.critical if when == "start" else self._critical_rate()
+            self._set_rate(summary, rate.value)
             self.record.spectra.append(summary)
             self.arrays.update(eigenvalues)
 

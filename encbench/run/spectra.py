@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from typing import Any, Literal
 
 import numpy as np
@@ -18,11 +19,21 @@ from encbench.ntk.kernel import empirical_ntk
 from encbench.ntk.operator import operator
 from encbench.ntk.spectrum import Spectrum, minimum_upper_bound, spectrum, weyl_check
 from encbench.ntk.terms import Outputs
-from encbench.results.records import ActivationSummary, PartSummary, SpectrumSummary, WeylSummary
+from encbench.results.records import (
+    ActivationSummary,
+    PartSummary,
+    SpectrumSummary,
+    TargetSummary,
+    WeylSummary,
+)
 
 When = Literal["start", "middle", "end"]
+Relate = Callable[[Tensor, int], tuple[dict[str, Any], dict[str, np.ndarray]]]
+"""A kernel (M, M) and its resolved rank to further fields of its summary, and arrays."""
 EXACT_ROWS = 16384  # rows of a kernel with eigenvalues in minutes: an image of 128 × 128 pixels
-SQUARES = 5  # matrices in memory at once: the kernel, its parts, and two of the eigensolver
+SQUARES = (
+    6  # matrices in memory at once: the kernel, its parts, two of the eigensolver, earlier ones
+)
 LEADING = 32  # eigenvalues found from products
 SAMPLE = 512  # points whose kernel bounds λ_min
 
@@ -40,19 +51,24 @@ def measure_spectrum(
     step: int,
     *,
     leading: bool = False,
+    relate: Relate | None = None,
 ) -> tuple[SpectrumSummary, dict[str, np.ndarray]]:
     """Spectrum of the kernel and of the MLP's part at x (N, d), with what checks and explains them.
 
     With ``leading``, of the kernel alone, and of its leading eigenvalues only, where all of them
-    are beyond reach.
+    are beyond reach. ``relate`` adds what the kernel has to do with other things.
 
     Returns the numbers, and the eigenvalues as arrays ``spectrum_<when>`` and
-    ``spectrum_mlp_<when>``; raises NtkError where the kernel cannot be computed.
+    ``spectrum_mlp_<when>``, with those of ``relate``; raises
+    NtkError where the kernel cannot be computed.
     """
     began = time.perf_counter()
     rows = len(x) * (model.out_dim if outputs == "full" else 1)
     if leading and not affordable(rows, next(model.parameters()).device):
-        return _leading(model, x, outputs, when, step)
+        summary, arrays = _leading(model, x, outputs, when, step)
+        if relate is not None:
+            summary.target = TargetSummary(not_computed="the kernel was not formed")
+        return summary, arrays
     kernel = empirical_ntk(model, x, outputs=outputs)
     total = spectrum(kernel.total)
     encoded = bool(kernel.parts["encoding"].any())
@@ -60,6 +76,10 @@ def measure_spectrum(
     weyl = weyl_check(kernel, total, mlp)
     bound = None if total.minimum is not None else minimum_upper_bound(kernel.total)
     seen = diagnose(model, x)
+    fields: dict[str, Any] = {}
+    related: dict[str, np.ndarray] = {}
+    if relate is not None:
+        fields, related = relate(kernel.total, total.resolved_rank)
     summary = SpectrumSummary(
         **_numbers(total, f"{total.method}; {weyl.method}" if encoded else total.method),
         when=when,
@@ -83,12 +103,13 @@ def measure_spectrum(
             dead_layers=len(seen.dead_layers),
         ),
         seconds=time.perf_counter() - began,
+        **fields,
     )
     eigenvalues = {
         f"spectrum_{when}": total.eigenvalues,
         f"spectrum_mlp_{when}": mlp.eigenvalues,
     }
-    return summary, eigenvalues
+    return summary, eigenvalues | related
 
 
 def _leading(

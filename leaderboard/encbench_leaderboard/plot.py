@@ -33,7 +33,7 @@ def plot_against(
             "ntk_seconds, memory, steps, learning_rate, lr_ratio, parameters, parameters_mlp, "
             "parameters_encoding; and of the NTK at the end, or of start.NAME and middle.NAME: "
             "lambda_maximum, lambda_median, lambda_quantile_10, lambda_minimum, floor, "
-            "resolved_rank, effective_rank.",
+            "resolved_rank, effective_rank, alignment, energy_tenth, drift.",
         ),
     ] = "psnr",
     task: Annotated[

@@ -180,6 +180,9 @@ class OccupancyTask(Task):
         distinct: Tensor = torch.unique(torch.from_numpy(x), dim=0)
         return distinct[torch.randperm(len(distinct), generator=generator)]
 
+    def values_at(self, x: Tensor) -> Tensor:
+        return _as_tensors(x.numpy(), self._labels(x.numpy()))[1]
+
     def progress_metric(self, predict: Predict) -> float:
         """IoU at up to 2048 fixed uniform points, held out if any are; nan if one is not finite."""
         x, inside = self._progress

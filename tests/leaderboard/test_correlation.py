@@ -6,13 +6,14 @@ import math
 
 import numpy as np
 import pytest
-from encbench_leaderboard.board.correlation import correlations, mean_rho, spearman
+from encbench_leaderboard.board.correlation import Correlation, correlations, mean_rho, spearman
 from encbench_leaderboard.board.table import boards
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy.stats import spearmanr
 
 from encbench.contracts.metric import MetricValue
+from encbench.results.records import TargetSummary
 from tests.leaderboard.results import Results, diverged
 
 NUMBERS = st.lists(st.integers(-5, 5), min_size=3, max_size=12)
@@ -94,8 +95,9 @@ def test_the_mean_over_tasks_leaves_out_tasks_with_too_few_cells(results: Result
         if place < 3:
             results.add(f"e{place}", psnr=20.0 + place, decades=20.0 - 2 * place, task="few")
     tasks = boards(results.store.records()).tasks
-    assert mean_rho(tasks, "end")["median"] == (pytest.approx(0.0, abs=1e-12), 2)
-    assert math.isnan(mean_rho(tasks, "end")["maximum"][0])
+    means = mean_rho(tasks, "end")
+    assert (means["median"].rho, means["median"].tasks) == (pytest.approx(0.0, abs=1e-12), 2)
+    assert math.isnan(means["maximum"].rho)
 
 
 def test_values_under_different_conditions_are_not_ranked_together(results: Results) -> None:
@@ -104,3 +106,52 @@ def test_values_under_different_conditions_are_not_ranked_together(results: Resu
         results.add(f"e{place}", curve="ms_ssim", metrics={"ms_ssim": value})
     found = correlations(boards(results.store.records()).tasks[0], "end")
     assert {c.cells for c in found} == {3}
+
+
+def test_the_interval_counts_encodings_and_covers_what_it_should() -> None:
+    rng = np.random.default_rng(0)
+    rho, n, inside = 0.6, 12, 0
+    true = 6 / math.pi * math.asin(rho / 2)  # Spearman's ρ of a binormal of correlation 0.6
+    for _ in range(2000):
+        x = rng.standard_normal(n)
+        y = rho * x + math.sqrt(1 - rho**2) * rng.standard_normal(n)
+        low, high = Correlation("median", "end", spearman(x, y), 40, n).interval
+        inside += low <= true <= high
+    assert 0.93 < inside / 2000 < 0.98
+    assert math.isnan(Correlation("median", "end", 1.0, 40, n).interval[0])
+    assert math.isnan(Correlation("median", "end", 0.5, 40, 4).interval[0])
+
+
+def with_alignment(results: Results, name: str, psnr: float, value: float | None) -> None:
+    """A cell whose kernel at the end has that centred alignment."""
+    stored = results.add(name, psnr=psnr)
+    last = stored.record.spectra[-1]
+    last.target = None if value is None else TargetSummary(alignment_centred=value)
+    results.store.write(stored.record, stored.arrays, {})
+
+
+def test_alignment_is_correlated_over_the_cells_that_have_one(results: Results) -> None:
+    for place in range(6):
+        with_alignment(results, f"e{place}", 20.0 + place, 0.1 * place)
+    with_alignment(results, "old", 50.0, None)
+    task = boards(results.store.records()).tasks[0]
+    assert "alignment_centred" not in {c.statistic for c in correlations(task, "start")}
+    found = {c.statistic: c for c in correlations(task, "end")}["alignment_centred"]
+    assert (found.rho, found.cells, found.entries) == (pytest.approx(1.0), 6, 6)
+
+
+def test_the_worst_prediction_is_the_farthest_from_the_line_through_the_ranks(
+    results: Results,
+) -> None:
+    # ranks of quality by rising alignment: 1 2 3 4 5, and the sixth, expected best, is worst
+    for place, psnr in enumerate((21.0, 22.0, 23.0, 24.0, 25.0, 20.0)):
+        with_alignment(results, f"e{place}", psnr, 0.1 * place)
+    task = boards(results.store.records()).tasks[0]
+    worst = {c.statistic: c for c in correlations(task, "end")}["alignment_centred"].worst
+    rank = np.array([2, 3, 4, 5, 6, 1])
+    slope, offset = np.polyfit(np.arange(6), rank, 1)
+    expected = rank - (slope * np.arange(6) + offset)
+    assert worst is not None
+    assert (worst.entry, worst.cells) == ("e5", 6)
+    assert worst.ranks == pytest.approx(expected[5])
+    assert abs(expected[5]) == max(abs(expected))

@@ -21,9 +21,9 @@ from encbench_leaderboard.render.html.plots import plot_data
 from encbench_leaderboard.render.panels import plot
 from encbench_leaderboard.report import blocks
 from encbench_leaderboard.report.figures.cost import cost_figure
-from encbench_leaderboard.report.figures.curves import curves_figure, thinned
+from encbench_leaderboard.report.figures.curves import curves_figure
 from encbench_leaderboard.report.figures.lines import lines_figure
-from encbench_leaderboard.report.figures.selection import SHOWN, spread, thin_index
+from encbench_leaderboard.report.figures.selection import SHOWN, spread, thin_index, thinned
 from encbench_leaderboard.report.figures.sheet import sheet
 from encbench_leaderboard.report.figures.spectra import spectra_figure
 from hypothesis import given

@@ -44,6 +44,9 @@ EIGENVALUES = {
     "floor": ("floor", "floor of the eigenvalues"),
     "resolved_rank": ("resolved_rank", "resolved rank"),
     "effective_rank": ("effective_rank", "effective rank"),
+    "alignment": ("alignment_centred", "centred alignment"),
+    "energy_tenth": ("energy_tenth", "share of the target's energy in the leading tenth"),
+    "drift": ("drift", "drift of the kernel"),
 }
 NUMBERS = {
     "best": ("best", "best {}"),

@@ -29,6 +29,12 @@ SPECTRUM_NUMBERS = (
     "minimum",
     "resolved_rank",
     "effective_rank",
+    "median_ratio",
+    "alignment_centred",
+    "energy_tenth",
+    "energy_90",
+    "lr_ratio",
+    "drift",
 )
 SPECTRUM_COLUMNS = {when: [f"{when}:{number}" for number in SPECTRUM_NUMBERS] for when in WHENS}
 NO_SPECTRUM = (None,) * len(SPECTRUM_NUMBERS)

@@ -38,6 +38,7 @@ from encbench_leaderboard.report.figures.relation import rates_figure
 from encbench_leaderboard.report.figures.sheet import sheet
 from encbench_leaderboard.report.figures.spectra import spectra_figure
 from encbench_leaderboard.report.format import code, plural
+from encbench_leaderboard.report.kernel_target import kernel_fold
 from encbench_leaderboard.report.prediction import prediction
 from encbench_leaderboard.report.provenance import provenance, reproduction
 from encbench_leaderboard.report.verdict import caveats, protocol, verdict_on
@@ -222,6 +223,8 @@ def _folds(task: TaskBoard, *, pooled: bool, curves: bool) -> list[Block]:
     spectra = tables.spectra_table(task.rows)
     if spectra:
         blocks.append(Fold("Spectra at the start, middle and end", [spectra]))
+    if kernel := kernel_fold(task):
+        blocks.append(kernel)
     # Of a category the first cell alone would stand for all targets.
     ablation = None if task.targets else tables.ablation_table(task)
     added: list[Block] = [Text(notes.ABLATION), ablation] if ablation else []

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from functools import partial
 
-from encbench_leaderboard.board.correlation import STATISTICS, TOO_FEW, correlations, mean_rho
+from encbench_leaderboard.board.correlation import (
+    STATISTICS,
+    TOO_FEW,
+    Correlation,
+    correlations,
+    mean_rho,
+)
 from encbench_leaderboard.board.table import Board, TaskBoard
-from encbench_leaderboard.report.blocks import Block, Fold, Table, Text
-from encbench_leaderboard.report.columns import Source, fill, numbers, texts
-from encbench_leaderboard.report.format import code, plain, plural
+from encbench_leaderboard.report.blocks import Block, Fold, Table, Text, Value
+from encbench_leaderboard.report.columns import NO_VALUE, Source, described, fill, numbers, texts
+from encbench_leaderboard.report.format import MISSING, code, plain, plural
 
 MOMENTS = ("start", "end")
+SMALLEST = 0.05
+"""Ranks off the line that are shown."""
 
 
 def prediction(board: Board, most: int) -> list[Block]:
@@ -18,9 +28,12 @@ def prediction(board: Board, most: int) -> list[Block]:
     shown, several = board.tasks[:most], len(board.tasks) > 1
     of_tasks = [block for task in shown for block in _of_task(task, several)]
     note = Text(
-        "ρ is in [−1, 1]; positive means that more of the statistic goes with better quality. "
-        "n counts cells; the seeds of one encoding are not independent. An eigenvalue below its "
-        "floor ranks below every resolved one; – where a statistic is the same in all cells."
+        "ρ is in [−1, 1]; positive means that more of the statistic goes with better quality. Its "
+        "95 % interval counts each encoding once, on however many tasks and seeds; none is given "
+        f"for ρ = ±1, nor for fewer than {TOO_FEW} encodings. An eigenvalue below its floor ranks "
+        "below every resolved one; – where a statistic is the same in all cells, or was not "
+        "recorded. *Predicted worst* is the encoding whose rank in quality lies farthest from the "
+        "line through the ranks at the end, and by how many ranks it is better (+) or worse (−)."
     )
     if len(board.tasks) == 1:
         return [*of_tasks, note]
@@ -29,7 +42,7 @@ def prediction(board: Board, most: int) -> list[Block]:
         f"within each task and averaged over the tasks with at least {TOO_FEW} cells of "
         f"{TOO_FEW} encodings."
     )
-    means = _table("mean ρ", "tasks", {when: mean_rho(board.tasks, when) for when in MOMENTS})
+    means = _table("mean ρ", {when: mean_rho(board.tasks, when) for when in MOMENTS}, several=True)
     which = "Each task" if len(shown) == len(board.tasks) else f"The first {most:,} tasks"
     return [about, means, Fold(which, of_tasks), note]
 
@@ -53,18 +66,38 @@ def _of_task(task: TaskBoard, named: bool) -> list[Block]:
         )
     if task.cells["end:size"].dropna().nunique() > 1:
         text += " **The kernels differ in size, and eigenvalues depend on it.**"
-    by_name = {when: {c.statistic: (c.rho, c.cells) for c in found[when]} for when in MOMENTS}
-    return [Text(text), _table("ρ", "n", by_name)]
+    by_name = {when: {c.statistic: c for c in of} for when, of in found.items()}
+    return [Text(text), _table("ρ", by_name, several=False)]
 
 
-def _table(rho: str, number: str, found: Mapping[str, Mapping[str, tuple[float, int]]]) -> Table:
-    """ρ of each statistic, and over how many cells or tasks, at each moment."""
+def _table(rho: str, found: Mapping[str, Mapping[str, Correlation]], *, several: bool) -> Table:
+    """ρ of each statistic, with its interval, and over how many cells or tasks, at each moment; and
+    what it predicts worst."""
+    number = "tasks" if several else "n"
     sources: list[Source[str]] = [texts("statistic", "statistic", STATISTICS.__getitem__)]
     for when, of in found.items():
-        rhos = {statistic: value for statistic, (value, _) in of.items()}
-        counts = {statistic: count for statistic, (_, count) in of.items()}
+        counts = {name: c.tasks if several else c.cells for name, c in of.items()}
         sources += [
-            numbers(f"rho_{when}", f"{rho} at the {when}", rhos.__getitem__, "{:+.2f}".format),
-            numbers(f"n_{when}", f"{number} at the {when}", counts.__getitem__, str),
+            described(f"rho_{when}", f"{rho} at the {when}", partial(_rho, of)),
+            numbers(f"n_{when}", f"{number} at the {when}", counts.get, str),
         ]
-    return fill("correlation", sources, STATISTICS)
+    sources.append(texts("worst", "predicted worst", partial(_worst, found["end"], several)))
+    recorded = [name for name in STATISTICS if any(name in of for of in found.values())]
+    return fill("correlation", sources, recorded)
+
+
+def _rho(found: Mapping[str, Correlation], statistic: str) -> Value:
+    c = found.get(statistic)
+    if c is None or math.isnan(c.rho):
+        return NO_VALUE
+    low, high = c.interval
+    interval = "" if math.isnan(low) else f" ({low:+.2f} to {high:+.2f})"
+    return Value(f"{c.rho:+.2f}{interval}", c.rho)
+
+
+def _worst(found: Mapping[str, Correlation], several: bool, statistic: str) -> str:
+    c = found.get(statistic)
+    if c is None or c.too_few or c.worst is None or abs(c.worst.ranks) < SMALLEST:
+        return MISSING
+    where = f" on {c.worst.task}" if several else ""
+    return f"{c.worst.entry}{where}: {c.worst.ranks:+.1f} of {c.worst.cells} ranks"

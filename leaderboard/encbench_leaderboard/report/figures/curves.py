@@ -15,6 +15,7 @@ from encbench_leaderboard.report.figures.selection import (
     best_entries,
     best_note,
     has_arrays,
+    thinned,
 )
 
 POINTS = {"loss": 150, "curve": 300}
@@ -96,17 +97,6 @@ def _points(stored: StoredRecord, name: str) -> tuple[np.ndarray, np.ndarray]:
         return nothing, nothing
     drawable = np.isfinite(value) & ((value > 0) if name == "loss" else True)
     return step[drawable], value[drawable]
-
-
-def thinned(step: np.ndarray, value: np.ndarray, points: int) -> tuple[np.ndarray, np.ndarray]:
-    """A curve (n,), (n,) as at most so many means of neighbours, each at its last step; the first
-    value stands for itself, for what training starts from is no noise."""
-    if len(step) <= points:
-        return step, value
-    edges = np.linspace(1, len(step), points).round().astype(int)
-    starts = np.concatenate([[0], edges[:-1]])
-    sums = np.add.reduceat(value, starts)
-    return step[edges - 1], sums / np.diff(np.append(starts, len(value)))
 
 
 def _line(entry: str, stored: StoredRecord, name: str, *, many: bool) -> Series | None:

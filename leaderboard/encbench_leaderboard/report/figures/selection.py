@@ -65,3 +65,14 @@ def thin_index(size: int, level: int = 250, ends: int = 40) -> np.ndarray:
     head = np.geomspace(1, size, ends).round().astype(np.int64) - 1
     evenly = np.linspace(0, size - 1, level).round().astype(np.int64)
     return np.unique(np.concatenate([head, evenly, size - 1 - head]))
+
+
+def thinned(step: np.ndarray, value: np.ndarray, points: int) -> tuple[np.ndarray, np.ndarray]:
+    """A curve (n,), (n,) as at most so many means of neighbours, each at its last step; the first
+    value stands for itself, for what training starts from is no noise."""
+    if len(step) <= points:
+        return step, value
+    edges = np.linspace(1, len(step), points).round().astype(int)
+    starts = np.concatenate([[0], edges[:-1]])
+    sums = np.add.reduceat(value, starts)
+    return step[edges - 1], sums / np.diff(np.append(starts, len(value)))

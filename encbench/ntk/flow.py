@@ -1,0 +1,109 @@
+"""Gradient flow of a linearized model from Lanczos steps, and functions as a kernel takes them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy.optimize import brentq
+from torch import Tensor
+
+from encbench.errors import NtkError
+from encbench.ntk.lanczos import Tridiagonal
+
+Array = Tensor | np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Modes:
+    """Independent parts of a loss: Σ energies · e^(−2 · rates · t)."""
+
+    rates: np.ndarray
+    """(m,) 2 λ / M, at least 0."""
+    energies: np.ndarray
+    """(m,) their parts of the loss at the start."""
+
+    def loss(self, times: np.ndarray) -> np.ndarray:
+        """(T,) at times (T,) of gradient flow."""
+        return np.asarray(np.exp(-2.0 * np.outer(times, self.rates)) @ self.energies)
+
+
+@dataclass(frozen=True, eq=False)
+class Flow:
+    """The mean squared error of gradient flow from M residuals, bounded from both sides.
+
+    By Gauss and Gauss-Radau quadrature from products with the kernel.
+    """
+
+    lower: Modes
+    """Their loss is a lower bound, and the estimate."""
+    upper: Modes
+
+    @classmethod
+    def of(cls, found: Tridiagonal) -> Flow:
+        """From Lanczos steps that began with the residuals (M,)."""
+        lower, upper = (
+            Modes(2.0 / found.size * np.clip(at, 0, None), found.norm**2 * part / found.size)
+            for at, part in (found.nodes()[:2], found.nodes_with_zero())
+        )
+        return cls(lower, upper)
+
+    def time_to(self, loss: float) -> tuple[float, float]:
+        """The time [lr · steps] after which the loss is this: its bounds.
+
+        They agree where the products resolve the eigenvalues that matter until then, and are
+        infinite where the loss stays above that value.
+        """
+        return _time_to(self.lower, loss), _time_to(self.upper, loss)
+
+
+def _time_to(modes: Modes, loss: float) -> float:
+    noise = 8.0 * np.finfo(float).eps * modes.rates.max(initial=0.0)
+    resolved = Modes(np.where(modes.rates > noise, modes.rates, 0.0), modes.energies)
+
+    def excess(log_time: float) -> float:
+        return float(resolved.loss(np.exp([log_time]))[0]) - loss
+
+    if modes.energies.sum() <= loss:
+        return 0.0
+    low, high = -100.0, 100.0
+    return math.exp(brentq(excess, low, high)) if excess(high) < 0 else math.inf
+
+
+def float64_array(values: Array) -> np.ndarray:
+    """On the CPU."""
+    if isinstance(values, Tensor):
+        return values.detach().to(device="cpu", dtype=torch.float64).numpy()
+    return np.asarray(values, dtype=np.float64)
+
+
+def columns_of(values: Array) -> np.ndarray:
+    """Values at N points as (N, O) float64.
+
+    Raises:
+        NtkError: they have another shape, or there are none.
+    """
+    array = float64_array(values)
+    if array.ndim not in (1, 2) or array.size == 0:
+        raise NtkError(
+            f"a residual or target must be (N,) or (N, O) and not empty, got shape {array.shape}"
+        )
+    return array.reshape(len(array), -1)
+
+
+def as_columns(kernel: tuple[int, ...], residual: np.ndarray) -> np.ndarray:
+    """A residual (N, O) in the form that a kernel of this shape acts on: (N·O, 1) or (N, O).
+
+    Raises:
+        NtkError: the kernel has neither N·O nor N rows.
+    """
+    if kernel == (residual.size, residual.size):
+        return residual.reshape(-1, 1)
+    if kernel == (len(residual), len(residual)):
+        return residual
+    raise NtkError(
+        f"a residual of shape {residual.shape} needs a kernel of {residual.size} (full) or "
+        f"{len(residual)} (trace) rows, got shape {kernel}"
+    )

@@ -1,0 +1,233 @@
+"""What a cell's kernels have to do with what is learned, and with one another."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from encbench.contracts.optimizer import Optimizer, Schedule
+from encbench.contracts.task import Predict, Task, loss_name
+from encbench.errors import NtkError, PluginError
+from encbench.network.mlp import CoordinateMLP
+from encbench.ntk.alignment import alignment, drift, eigenvector_energy
+from encbench.ntk.flow import Flow
+from encbench.ntk.lanczos import Tridiagonal, lanczos
+from encbench.ntk.operator import operator
+from encbench.results.records import EnergySummary, LinearizedTraining, TargetSummary
+from encbench.suite.config import TrainingConfig
+
+ENERGY_ROWS = 1024
+"""Rows of a kernel whose eigenvectors are taken; of more they would double a spectrum's time."""
+CURVE_POINTS = 40
+"""Points of the cumulative energy."""
+PREDICTED_POINTS = 4096
+PREDICTED_STEPS = 60
+PRODUCTS = 100
+"""With the kernel, for the predicted loss: at most."""
+FAR = 100.0
+"""Lengths of the training up to which a number of steps is predicted."""
+LEVELS = {level: 10 ** (-level / 10) for level in (25, 30, 35)}
+"""Decibels, and the mean squared error that they are at data range 1."""
+CERTAIN = 0.01
+"""Relative difference up to which the bounds of a predicted time count as one number."""
+
+
+def target_values(task: Task, x: Tensor, generator: torch.Generator) -> Tensor | None:
+    """What is learned at a kernel's points x (N, d): y (N, O), or None where it is not known.
+
+    Args:
+        generator: as the one that ``task.ntk_points`` drew x with: an epoch drawn with it has them,
+            unless the task draws points of its own, whose values ``task.values_at`` may know.
+
+    Raises:
+        PluginError: the values have another shape.
+    """
+    y = task.values_at(x)
+    if y is None:
+        points, values = task.epoch(generator)
+        place = {row.tobytes(): i for i, row in enumerate(points.numpy())}
+        found = [place.get(row.tobytes()) for row in x.numpy()]
+        y = None if None in found else values[torch.tensor(found)]
+    if y is not None and tuple(y.shape) != (len(x), task.out_dim):
+        raise PluginError(
+            f"{type(task).__name__}.values_at gave values of shape {tuple(y.shape)} for "
+            f"{len(x)} points; expected ({len(x)}, {task.out_dim})"
+        )
+    return y
+
+
+class KernelTarget:
+    """The target at the points of a cell's kernels, and its kernels until now.
+
+    Of each kernel (M, M) but the last a copy in float32 is kept, 4 M² bytes.
+
+    Args:
+        task: what is learned.
+        y: its values at the kernel's points, (N, O); None where they are not known.
+    """
+
+    def __init__(self, task: Task, y: Tensor | None) -> None:
+        self.task = task
+        self.why_not = ""
+        if loss_name(task) is None:
+            self.why_not = "the task has a loss of its own"
+        elif y is None:
+            self.why_not = "the task's values at the kernel's points are not known"
+        self.y = None if self.why_not or y is None else y.double()
+        self.flow: Flow | None = None
+        """Gradient flow of the model linearized at the start, once it has been predicted."""
+        self._earlier: dict[str, Tensor] = {}
+
+    def relate(
+        self, predict: Predict, x: Tensor, when: str, kernel: Tensor, resolved_rank: int
+    ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """Fields of a ``SpectrumSummary``, and arrays, of the kernel (M, M) at x (N, d)."""
+        fields: dict[str, Any] = {}
+        for name, earlier in (("drift", "start"), ("drift_from_middle", "middle")):
+            if when != earlier and earlier in self._earlier:
+                fields[name] = drift(kernel, self._earlier[earlier])
+        if when != "end":
+            self._earlier[when] = kernel.to(device="cpu", dtype=torch.float32)
+        if self.y is None:
+            return fields | {"target": TargetSummary(not_computed=self.why_not)}, {}
+        residual = self.residual(predict, x)
+        summary, arrays = _fit(kernel, self.y, residual, resolved_rank)
+        return fields | {"target": summary}, {f"energy_{when}": a for a in arrays}
+
+    def residual(self, predict: Predict, x: Tensor) -> Tensor:
+        """The prediction less the target at x (N, d), (N, O) float64."""
+        assert self.y is not None
+        return predict(x).double() - self.y
+
+
+def _fit(
+    kernel: Tensor, y: Tensor, residual: Tensor, resolved_rank: int
+) -> tuple[TargetSummary, list[np.ndarray]]:
+    summary = TargetSummary(
+        alignment=_known(alignment(kernel, y)),
+        alignment_centred=_known(alignment(kernel, y, centred=True)),
+    )
+    rows = len(kernel)
+    if rows > ENERGY_ROWS:
+        summary.not_computed = (
+            f"energies in eigenvectors: the kernel has {rows:,} rows, more than {ENERGY_ROWS:,}"
+        )
+        return summary, []
+    shares = eigenvector_energy(kernel, y, y - y.mean(0), residual)
+    cumulative = np.cumsum(shares, axis=0)
+    summary.target, summary.target_centred, summary.residual = (
+        _energy(column, resolved_rank) for column in cumulative.T
+    )
+    k = np.unique(np.geomspace(1, rows, CURVE_POINTS).round().astype(int))
+    curve = np.where(k[:, None] <= resolved_rank, cumulative[k - 1], np.nan)
+    return summary, [np.column_stack([k, curve])]
+
+
+def _energy(cumulative: np.ndarray, resolved_rank: int) -> EnergySummary | None:
+    if not resolved_rank or np.isnan(cumulative).any():
+        return None
+    within = cumulative[:resolved_rank]
+
+    def least(share: float) -> int | None:
+        return int(np.searchsorted(within, share)) + 1 if within[-1] >= share else None
+
+    tenth = math.ceil(len(cumulative) / 10)
+    return EnergySummary(
+        k_50=least(0.5),
+        k_90=least(0.9),
+        k_99=least(0.99),
+        tenth=float(within[tenth - 1]) if tenth <= resolved_rank else None,
+        resolved=min(float(within[-1]), 1.0),
+    )
+
+
+def _known(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def predicted_training(
+    target: KernelTarget,
+    model: CoordinateMLP,
+    predict: Predict,
+    x: Tensor,
+    config: TrainingConfig,
+    training: tuple[Optimizer, Schedule],
+    lr: float,
+    steps: int,
+) -> tuple[LinearizedTraining, dict[str, np.ndarray]]:
+    """What the kernel of a model at the start, at x (N, d), predicts of its training.
+
+    From products with the full kernel at up to ``PREDICTED_POINTS`` of the points, evenly chosen.
+
+    Args:
+        target: what is learned at x.
+        predict: its outputs.
+        config: training settings.
+        training: optimizer and schedule.
+        lr: the learning rate.
+        steps: of the optimizer.
+    """
+    optimizer, schedule = training
+    name = loss_name(target.task)
+    reason = target.why_not
+    if not optimizer.plain:
+        reason = f"{config.optimizer} is not plain gradient descent"
+    elif name is not None and name != "mse":
+        reason = f"the loss is {name}, not the mean squared error"
+    elif config.encoding_lr_factor != 1 and model.parameter_counts()["encoding"]:
+        reason = "the encoding's parameters have a learning rate of their own"
+    if reason:
+        return LinearizedTraining(not_predicted=reason), {}
+    chosen = np.unique(
+        np.linspace(0, len(x) - 1, min(PREDICTED_POINTS, len(x))).round().astype(int)
+    )
+    points = x[chosen]
+    # t after each number of steps, from 0
+    time = np.cumsum([0.0, *(lr * schedule.factor(step, steps) for step in range(steps))])
+    at = np.unique(np.geomspace(1, steps, PREDICTED_STEPS).round().astype(int))
+    at = np.concatenate([[0], at])
+    length = float(time[-1])
+
+    def enough(found: Tridiagonal) -> bool:
+        if len(found.diagonal) % 10:
+            return False
+        flow = Flow.of(found)
+        low, high = (float(modes.loss(time[-1:])[0]) for modes in (flow.lower, flow.upper))
+        bounds = [flow.time_to(loss) for loss in LEVELS.values()]
+        return high <= (1 + CERTAIN) * low and all(
+            late <= (1 + CERTAIN) * early or early > FAR * length for early, late in bounds
+        )
+
+    try:
+        if target.flow is None:
+            kernel = operator(model, points, outputs="full")
+            start = target.residual(predict, x)[chosen].flatten().to(kernel.device)
+            target.flow = Flow.of(lanczos(kernel.product, start, PRODUCTS, enough))
+    except NtkError as error:
+        return LinearizedTraining(not_predicted=str(error)), {}
+    loss = target.flow.lower.loss(time[at])
+    predicted = LinearizedTraining(points=len(points), loss=float(loss[-1]))
+    last_rate = lr * schedule.factor(steps - 1, steps)
+    for level, reached in LEVELS.items():
+        early, late = target.flow.time_to(reached)
+        known = late <= (1 + CERTAIN) * early and late <= FAR * length
+        if known and late <= length:
+            setattr(predicted, f"predicted_{level}", float(np.interp(late, time, range(steps + 1))))
+        elif known and last_rate == lr:
+            setattr(predicted, f"predicted_{level}", steps + (late - length) / lr)
+    return predicted, {"linearized_step": at.astype(float), "linearized_loss": loss}
+
+
+def add_measured(
+    linearized: LinearizedTraining, steps: Sequence[int], losses: Sequence[float]
+) -> None:
+    """Note at which step the training loss, a mean squared error, was first at each level."""
+    for level, loss in LEVELS.items():
+        reached = np.flatnonzero(np.asarray(losses) <= loss)
+        if len(reached):
+            setattr(linearized, f"measured_{level}", float(steps[reached[0]]))

@@ -1,0 +1,118 @@
+"""What a task's kernels have to do with its target, and what they predict of training."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from functools import partial
+from operator import itemgetter
+
+import numpy as np
+
+from encbench.results.records import LinearizedTraining
+from encbench_leaderboard.board.cells import WHENS
+from encbench_leaderboard.board.table import TaskBoard
+from encbench_leaderboard.report.blocks import Block, Column, Fold, Row, Table, Text, Value
+from encbench_leaderboard.report.columns import (
+    ENTRY,
+    NO_VALUE,
+    Source,
+    Standing,
+    codes,
+    described,
+    fill,
+    numbers,
+)
+from encbench_leaderboard.report.figures.energy import energy_figure
+from encbench_leaderboard.report.format import count, plain, significant
+
+LEVELS = (25, 30, 35)
+ABOUT = (
+    "*Alignment* is the cosine between kernel and target, ⟨K, Y Yᵀ⟩ / (‖K‖ ‖Y Yᵀ‖), of both less "
+    "their means. Gradient descent learns a target's part in an eigenvector at a speed in "
+    "proportion to the eigenvalue: energy in few leading eigenvectors is learned soon. *Drift* is "
+    "‖K − K_start‖ / ‖K_start‖. *lr / lr_crit* is the learning rate over the one below which "
+    "full-batch gradient descent on the network linearized there is stable; above 1 it is not."
+)
+PREDICTED = (
+    "Steps until the mean squared error is that of so many dB (data range 1), as the kernel at the "
+    "start predicts them for gradient flow with these learning rates, and as the training loss "
+    "reached them; means over cells. The prediction is made at {points} of the training points: at "
+    "fewer of them there is less detail to learn, and it is too early."
+)
+
+
+def kernel_fold(task: TaskBoard) -> Fold | None:
+    """Alignment, energies, drift and rates of each entry, and predicted beside measured training;
+    None where none was recorded."""
+    table = _table(task)
+    predicted = _predicted(task)
+    if table is None and not predicted:
+        return None
+    blocks: list[Block] = [Text(ABOUT), table] if table else []
+    if figure := energy_figure(task):
+        blocks.append(figure)
+    return Fold("Kernel and target", [*blocks, *predicted])
+
+
+def _columns(when: str) -> list[Source[Standing]]:
+    of = f"{when}:{{}}".format
+    return [
+        numbers("alignment", "alignment", itemgetter(of("alignment_centred")), "{:.3f}".format),
+        numbers(
+            "energy_90",
+            "eigenvectors with 90 % of the energy",
+            itemgetter(of("energy_90")),
+            "{:.1%}".format,
+        ),
+        numbers(
+            "energy_tenth",
+            "energy in the leading tenth",
+            itemgetter(of("energy_tenth")),
+            "{:.1%}".format,
+        ),
+        numbers("drift", "drift", itemgetter(of("drift")), significant),
+        numbers("lr_ratio", "lr / lr_crit", itemgetter(of("lr_ratio")), significant),
+    ]
+
+
+def _table(task: TaskBoard) -> Table | None:
+    columns = {when: _columns(when) for when in WHENS}
+    rows = []
+    for row in task.rows:
+        for when, sources in columns.items():
+            values = [source.value(row) for source in sources]
+            if any(value is not NO_VALUE for value in values):
+                rows.append(Row([ENTRY.value(row), Value(when), *values], row["entry"]))
+    titles = [ENTRY.column, Column("moment", "moment", "text")]
+    return Table("kernel", [*titles, *(s.column for s in columns["end"])], rows) if rows else None
+
+
+def _predicted(task: TaskBoard) -> list[Block]:
+    found = {
+        entry: [r.record.linearized for r in task.of_entry(entry) if r.record.linearized]
+        for entry in task.standings["entry"]
+    }
+    reasons = sorted({one.not_predicted for of in found.values() for one in of} - {""})
+    made = {e: kept for e, of in found.items() if (kept := [o for o in of if not o.not_predicted])}
+    why = f"Not predicted: {plain('; '.join(reasons))}." if reasons else ""
+    if not made:
+        return [Text(why)] if why else []
+    points = sorted({one.points or 0 for of in made.values() for one in of})
+    text = PREDICTED.format(points=" to ".join(f"{n:,}" for n in {points[0]: 0, points[-1]: 0}))
+    sources: list[Source[str]] = [codes("encoding", "encoding", str)]
+    for level in LEVELS:
+        for kind in ("predicted", "measured"):
+            of = partial(_steps, made, f"{kind}_{level}")
+            sources.append(described(f"{kind}_{level}", f"{level} dB, {kind}", of))
+    return [Text(f"{text} {why}".strip()), fill("predicted", sources, made, str)]
+
+
+def _steps(found: Mapping[str, Sequence[LinearizedTraining]], field: str, entry: str) -> Value:
+    steps = [getattr(one, field) for one in found[entry]]
+    reached = [step for step in steps if step is not None and math.isfinite(step)]
+    if not reached:
+        return NO_VALUE
+    mean = float(np.mean(reached))
+    some = "" if len(reached) == len(steps) else f" ({len(reached)} of {len(steps)})"
+    return Value(f"{count(mean)}{some}", mean)

@@ -1,0 +1,56 @@
+"""What a page says of kernel and target; old records say nothing, and still have a page."""
+
+from __future__ import annotations
+
+import numpy as np
+from encbench_leaderboard.board.table import boards
+from encbench_leaderboard.report.blocks import Figure, Table, Text
+from encbench_leaderboard.report.kernel_target import kernel_fold
+
+from encbench.results.records import EnergySummary, LinearizedTraining, TargetSummary
+from tests.leaderboard.results import Results
+
+
+def of(results: Results):
+    return kernel_fold(boards(results.store.records()).tasks[0])
+
+
+def test_records_without_these_fields_have_no_such_fold(results: Results) -> None:
+    results.add("old")
+    assert of(results) is None
+
+
+def test_the_fold_holds_alignment_energies_and_predicted_beside_measured_steps(
+    results: Results,
+) -> None:
+    stored = results.add("new")
+    energy = EnergySummary(k_50=1, k_90=16, k_99=None, tenth=0.75, resolved=0.9)
+    stored.record.spectra[2].target = TargetSummary(alignment_centred=0.25, target_centred=energy)
+    stored.record.spectra[2].drift = 0.5
+    stored.record.linearized = LinearizedTraining(points=64, predicted_25=1234.0, measured_30=90.0)
+    k = np.array([1.0, 16.0, 64.0])
+    arrays = stored.arrays | {
+        "energy_end": np.column_stack([k, k / 64, k / 64, [0.1, 0.9, np.nan]]),
+        "linearized_step": np.array([0.0, 1.0, 1000.0]),
+        "linearized_loss": np.array([1.0, 0.1, 1e-14]),
+    }
+    results.store.write(stored.record, arrays, {})
+    adam = results.add("other")
+    adam.record.linearized = LinearizedTraining(not_predicted="adam is not plain gradient descent")
+    results.store.write(adam.record, adam.arrays, {})
+    fold = of(results)
+    assert fold is not None
+    kernel, predicted = (block for block in fold.blocks if isinstance(block, Table))
+    (row,) = kernel.rows
+    shown = [value.text for value in row.values]
+    assert shown == ["new", "end", "0.250", "25.0%", "75.0%", "0.500", "–"]
+    (row,) = predicted.rows
+    assert [value.text for value in row.values] == ["new", "1,234", "–", "–", "90", "–", "–"]
+    text = " ".join(block.markdown for block in fold.blocks if isinstance(block, Text))
+    assert "Not predicted: adam is not plain gradient descent." in text
+    (figure,) = (block for block in fold.blocks if isinstance(block, Figure))
+    energies, losses = figure.panels
+    assert [line.label for line in energies.series] == ["end"]
+    assert [line.label for line in losses.series] == ["predicted", "measured"]
+    assert losses.y.limits is not None
+    assert losses.y.limits[0] > 1e-12, "a loss predicted to fall to rounding hides no other line"
