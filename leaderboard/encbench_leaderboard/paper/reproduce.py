@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -14,6 +15,14 @@ from encbench.plugins.registry import default_registry
 
 if TYPE_CHECKING:
     from encbench_leaderboard.paper.experiments import Experiment
+
+
+FIGURES_OF = {
+    "table3-width": (2, 3, 4, 5, 6, 11, 12, 13),
+    "table2": (7, 8),
+    "table4-1": (9, 10, 14),
+}
+"""Part to the numbers of the paper's figures that its records are drawn as."""
 
 
 def reproduce(
@@ -117,9 +126,28 @@ def reproduce(
         raise typer.Exit(128 + getattr(stop, "number", signal.SIGINT)) from None
     for page in answer(ran, evidence, scale, notes, directory):
         typer.echo(f"wrote {page}")
+    for captions in _draw(items, [one.name for one in made], directory, scale):
+        typer.echo(f"wrote {captions} and its figures")
     statuses = {s.record.status for records in evidence.records.values() for s in records}
     if statuses - {"ok", "diverged"}:
         raise typer.Exit(1)
+
+
+def _draw(
+    items: Sequence[str], parts: Sequence[str], directory: Path, scale: str
+) -> Iterator[Path]:
+    """Draw the figures that were asked for, or all of them for the claims, of each part a folder
+    with captions."""
+    from encbench_leaderboard.paper_figures.drawing import draw_figures  # matplotlib
+
+    asked = [item for item in items if item.startswith("figure")]
+    for part, numbers in FIGURES_OF.items():
+        figures = [f"figure{number}" for number in numbers]
+        wanted = [figure for figure in figures if figure in asked or "claims" in items]
+        if part in parts and wanted:
+            folder = directory / "figures" / part
+            draw_figures(directory / part, wanted, folder, side=128 if scale == "smoke" else 1024)
+            yield folder / "captions.md"
 
 
 def _cells(one: Experiment) -> str:
