@@ -33,10 +33,12 @@ if TYPE_CHECKING:
     from encbench.contracts.task import NetworkDefaults, Outcome, Task
     from encbench.network.linear import NTKLinear
     from encbench.network.mlp import CoordinateMLP
+    from encbench.notebook import Results, load, run
+    from encbench.plugins.registry import default_registry
     from encbench.results.records import Record, StoredRecord
     from encbench.results.store import Store
-    from encbench.run.runner import run_suite
-    from encbench.run.weights import load_model
+    from encbench.runs.runner import run_suite
+    from encbench.runs.weights import load_model
     from encbench.suite.file import Suite, load_suite
     from encbench.suite.plan import plan
 
@@ -60,6 +62,7 @@ __all__ = [
     "PluginError",
     "Record",
     "RegularGrid",
+    "Results",
     "Schedule",
     "Search",
     "SparseBlock",
@@ -71,12 +74,15 @@ __all__ = [
     "Task",
     "UnknownNameError",
     "UsageError",
+    "default_registry",
     "hookimpl",
+    "load",
     "load_model",
     "load_suite",
     "metrics",
     "ntk",
     "plan",
+    "run",
     "run_suite",
     "testing",
 ]
@@ -91,10 +97,12 @@ _LAZY = {
     "encbench.contracts.task": ("NetworkDefaults", "Outcome", "Task"),
     "encbench.network.linear": ("NTKLinear",),
     "encbench.network.mlp": ("CoordinateMLP",),
+    "encbench.notebook": ("Results", "load", "run"),
+    "encbench.plugins.registry": ("default_registry",),
     "encbench.results.records": ("Record", "StoredRecord"),
     "encbench.results.store": ("Store",),
-    "encbench.run.runner": ("run_suite",),
-    "encbench.run.weights": ("load_model",),
+    "encbench.runs.runner": ("run_suite",),
+    "encbench.runs.weights": ("load_model",),
     "encbench.suite.file": ("Suite", "load_suite"),
     "encbench.suite.plan": ("plan",),
 }

@@ -1,4 +1,9 @@
-"""encbench from Python and notebooks: run encodings on tasks, and look at what came out."""
+"""encbench from Python and notebooks: run encodings on tasks, and look at what came out.
+
+results = encbench.run(["ffe", "mpe"], ["image:image=photo.jpg,side=96"], out="results/mine")
+results.frame()          # a row a cell
+results.plot_spectra()
+"""
 
 from __future__ import annotations
 
@@ -25,7 +30,7 @@ from encbench.results.tabular import (
     curve_chunks,
     spectrum_chunks,
 )
-from encbench.run.runner import run_suite
+from encbench.runs.runner import run_suite
 from encbench.suite.config import TrainingConfig
 from encbench.suite.file import Suite, SuiteEntry, load_suite, override
 

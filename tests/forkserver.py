@@ -98,7 +98,7 @@ def become(request: Request) -> None:
     sys.argv = [request.module, *request.arguments]
     np.random.seed()  # noqa: NPY002
     if request.module == "encbench":
-        # as where encbench.run.executors.dask is the first to import it
+        # as where encbench.runs.executors.dask is the first to import it
         for name in ("distributed", "distributed.client"):
             logging.getLogger(name).setLevel(logging.CRITICAL)
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import encbench
-from encbench.notebook import load, run
+from encbench import load, run
 
 TINY = {
     "encodings": ["identity", "ffe:levels=4"],

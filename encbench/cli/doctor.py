@@ -225,7 +225,7 @@ def threads(facts: dict[str, Any]) -> Iterator[Check]:
         version = " ".join(str(library[k]) for k in ("version", "architecture") if library[k])
         text = f"{version or 'version unknown'}, {library['num_threads']} threads by default"
         yield Check(f"{library['user_api']}: {library['internal_api']}", "ok", text)
-    from encbench.run.limits import cores  # imports pydantic
+    from encbench.runs.limits import cores  # imports pydantic
 
     n = cores()
     text = f"a cell computes with --threads threads (1); {n} cores bear -j {n}, or -j N"
@@ -339,7 +339,7 @@ def _not_checked(name: str, error: Exception, section: str = "") -> Check:
 def _processor() -> str:
     # import threadpoolctl and pydantic, which may be what is broken
     from encbench.results.provenance import processor
-    from encbench.run.limits import cores
+    from encbench.runs.limits import cores
 
     return f"{processor()}, {cores()} cores for this process"
 

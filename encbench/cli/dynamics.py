@@ -55,8 +55,8 @@ def dynamics(
     """
     # torch takes seconds, which `encbench dynamics --help` does without
     from encbench.cli.spectra_pictures import plot_dynamics
-    from encbench.run.analysis import compare_dynamics
-    from encbench.run.parts import build_model, build_task, cell_streams
+    from encbench.runs.analysis import compare_dynamics
+    from encbench.runs.parts import build_model, build_task, cell_streams
 
     factors = factor or [0.05, 1.5]
     registry, console = default_registry(), output_console()

@@ -16,7 +16,7 @@ from encbench.suite.file import load_suite, override
 
 if TYPE_CHECKING:
     # these import torch, which `encbench ntk --help` does without
-    from encbench.run.analysis import Initial
+    from encbench.runs.analysis import Initial
 
 THRESHOLDS = (1e-2, 1e-4, 1e-6, 1e-8)
 """Fractions of λ_max above which the matrix-free estimate counts eigenvalues."""
@@ -71,8 +71,8 @@ def ntk(
     import torch  # seconds, which `encbench ntk --help` does without
 
     from encbench.device import resolve_device
-    from encbench.run.analysis import at_initialization
-    from encbench.run.interface import check_threads
+    from encbench.runs.analysis import at_initialization
+    from encbench.runs.interface import check_threads
 
     count: int | Literal["all"] = "all" if points == "all" else _count(points)
     if plot is not None and matrix_free:

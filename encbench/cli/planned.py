@@ -22,7 +22,7 @@ def print_plan(
     console: Console,
 ) -> None:
     """The cells on standard output; beside it their settings and numbers of parameters."""
-    from encbench.run.estimate import parameters_of_cell  # torch
+    from encbench.runs.estimate import parameters_of_cell  # torch
 
     names = cell_names(cells)
     for cell in left:
@@ -75,7 +75,7 @@ def print_estimate(
     import torch
 
     from encbench.device import resolve_device
-    from encbench.run.estimate import STEPS, estimate
+    from encbench.runs.estimate import STEPS, estimate
 
     torch.set_num_threads(threads)
     with console.status("rehearsing") as status:

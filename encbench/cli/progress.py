@@ -28,8 +28,8 @@ from encbench.suite.config import CellConfig, cell_names
 if TYPE_CHECKING:
     # these import torch, which `encbench run --help` does without
     from encbench.results.records import StoredRecord
-    from encbench.run.interface import Event
-    from encbench.run.runner import RunResult
+    from encbench.runs.interface import Event
+    from encbench.runs.runner import RunResult
 
 LABEL = Column(no_wrap=True, overflow="ellipsis", max_width=48)
 LINE_INTERVAL = 30.0
@@ -38,7 +38,7 @@ STYLES = {"ok": "green", "diverged": "yellow"}
 
 
 class RunProgress:
-    """Prints the progress of a run (``encbench.run.runner.Watcher``) to a console."""
+    """Prints the progress of a run (``encbench.runs.runner.Watcher``) to a console."""
 
     def __init__(self, console: Console) -> None:
         self._console = console

@@ -50,8 +50,8 @@ def render(
 
     from encbench.contracts.task import is_picture
     from encbench.device import resolve_device
-    from encbench.run.parts import build_task, call_plugin
-    from encbench.run.weights import load_model
+    from encbench.runs.parts import build_task, call_plugin
+    from encbench.runs.weights import load_model
     from encbench.training.loop import predictor
 
     stored, registry = one_record(where, key), default_registry()

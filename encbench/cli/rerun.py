@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     # import torch, which `encbench rerun --help` does without
     from encbench.results.agreement import Agreement
     from encbench.results.records import CellResult
-    from encbench.run.repeat import Rerun
+    from encbench.runs.repeat import Rerun
 
 
 def rerun(
@@ -61,7 +61,7 @@ def rerun(
     """
     # import torch, which `encbench --help` does without
     from encbench.results.agreement import agreement
-    from encbench.run.repeat import prepare, run_again
+    from encbench.runs.repeat import prepare, run_again
 
     stored = one_record(where, key)
     registry = default_registry()

@@ -20,17 +20,17 @@ from encbench.cli.settings import DEFAULT_SUITE, parse_setting
 from encbench.errors import UsageError
 from encbench.plugins.registry import default_registry
 from encbench.plugins.selector import parse_value, parse_values
-from encbench.run.limits import Limits, parse_memory, parse_seconds
+from encbench.runs.limits import Limits, parse_memory, parse_seconds
 from encbench.suite.config import TrainingConfig
 from encbench.suite.file import load_suite, override
 from encbench.suite.sweep import SWEEP
 
 if TYPE_CHECKING:
     # imports torch, which `encbench run --help` does without
-    from encbench.run.interface import Executor
+    from encbench.runs.interface import Executor
 
 
-def run(
+def run_cells(
     suite: Annotated[
         str | None,
         typer.Argument(
@@ -251,7 +251,7 @@ def run(
     part = None if shard is None else _shard(shard)
     console = Console(stderr=True)
     if dry_run:
-        from encbench.run.runner import left_to_run, share_of  # torch
+        from encbench.runs.runner import left_to_run, share_of  # torch
 
         cells = share_of(encbench.plan(chosen, registry), part)
         left = left_to_run(cells, output, rerun, keep_versions, save_weights)
@@ -314,7 +314,7 @@ def _cluster(
         return nullcontext()
     if scheduler is not None and cluster is not None:
         raise UsageError("give --scheduler to join a cluster or --cluster to start one, not both")
-    from encbench.run.executors.dask import connect  # an optional extra
+    from encbench.runs.executors.dask import connect  # an optional extra
 
     return connect(scheduler, cluster, workers=workers or 1, **how)
 

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from encbench.errors import UsageError, cannot_write
 
 if TYPE_CHECKING:
-    from encbench.run.analysis import Initial, LossCurves
+    from encbench.runs.analysis import Initial, LossCurves
 
 HIGHEST = 1e6
 """Upper end of a loss axis, at most: a run that diverges passes it within a few steps."""

@@ -16,15 +16,15 @@ from encbench.cli.progress import RunProgress
 from encbench.cli.settings import DEFAULT_SUITE, parse_setting
 from encbench.errors import UsageError
 from encbench.plugins.registry import default_registry
-from encbench.run.limits import Limits, parse_seconds
+from encbench.runs.limits import Limits, parse_seconds
 from encbench.suite.config import TrainingConfig
 from encbench.suite.file import SECTIONS, Suite, load_suite, override
 
 if TYPE_CHECKING:
     # import torch, which `encbench tune --help` does without
     from encbench.results.records import StoredRecord
-    from encbench.run.trials import Tuning
-    from encbench.run.tuning_report import TuneResult
+    from encbench.runs.trials import Tuning
+    from encbench.runs.tuning_report import TuneResult
 
 
 def tune(
@@ -154,8 +154,8 @@ def tune(
     Exit codes: 0 all well, 1 a reported cell is not ok, 2 wrong usage, 130 Ctrl-C, 143 SIGTERM.
     """
     # import torch, which `encbench --help` does without
-    from encbench.run.trials import TUNE_SEED, plan_tuning
-    from encbench.run.tuning import run_tuning, write_trials
+    from encbench.runs.trials import TUNE_SEED, plan_tuning
+    from encbench.runs.tuning import run_tuning, write_trials
 
     registry = default_registry()
     chosen = load_suite(suite or DEFAULT_SUITE, registry)
@@ -234,7 +234,7 @@ def _changes(
 
 
 def _print_plan(tuning: Tuning, output: Path, console: Console) -> None:
-    from encbench.run.runner import left_to_run  # torch
+    from encbench.runs.runner import left_to_run  # torch
     from encbench.suite.plan import plan
 
     out = output_console()
@@ -260,7 +260,7 @@ def _print_plan(tuning: Tuning, output: Path, console: Console) -> None:
 
 
 def _print_result(result: TuneResult, output: Path) -> None:
-    from encbench.run.tuning_report import HEADINGS, comparison_rows
+    from encbench.runs.tuning_report import HEADINGS, comparison_rows
 
     out = output_console()
     table = plain_table(*HEADINGS)

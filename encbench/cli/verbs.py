@@ -8,7 +8,7 @@ from encbench.plugins.hookspecs import hookimpl
 @hookimpl
 def encbench_commands() -> Mapping[str, str]:
     return {
-        "run": "encbench.cli.run:run",
+        "run": "encbench.cli.run:run_cells",
         "tune": "encbench.cli.tune:tune",
         "ntk": "encbench.cli.ntk:ntk",
         "dynamics": "encbench.cli.dynamics:dynamics",

@@ -32,8 +32,8 @@ def encbench_run_finished(directory: Path, records: "Sequence[StoredRecord]") ->
     # pandas and matplotlib must not be loaded by listing this plug-in
     from encbench_leaderboard.render.html import write_html
     from encbench_leaderboard.render.markdown import write_markdown
-    from encbench_leaderboard.report.build import describe, load
+    from encbench_leaderboard.report.build import describe, load_board
 
-    page = describe(*load(directory))
+    page = describe(*load_board(directory))
     logger.info("leaderboard: %s", write_markdown(page, directory / "leaderboard.md"))
     logger.info("leaderboard: %s", write_html(page, directory / "leaderboard.html"))

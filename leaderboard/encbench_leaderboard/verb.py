@@ -87,7 +87,7 @@ def leaderboard(
     from encbench_leaderboard.render.markdown import write_index, write_markdown
     from encbench_leaderboard.render.table_files import write_tables
     from encbench_leaderboard.render.terminal import print_standings
-    from encbench_leaderboard.report.build import describe, load
+    from encbench_leaderboard.report.build import describe, load_board
 
     if output is None and len(directories) > 1:
         raise UsageError(
@@ -105,7 +105,7 @@ def leaderboard(
         outs = [front.with_suffix("") / f"{name}.md" for name in names]
     pages = {}
     for directory, out in zip(directories, outs, strict=True):
-        page = pages[out] = describe(*load(directory))
+        page = pages[out] = describe(*load_board(directory))
         written = write_markdown(
             page,
             out,

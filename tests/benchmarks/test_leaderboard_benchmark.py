@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from encbench_leaderboard.board.table import boards
 from encbench_leaderboard.render.markdown import write_markdown
-from encbench_leaderboard.report.build import describe, load
+from encbench_leaderboard.report.build import describe, load_board
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from encbench.results.store import Store
@@ -64,7 +64,7 @@ def test_the_page(benchmark: BenchmarkFixture, folder: tuple[Path, int], picture
     measured(benchmark, records)
     page = benchmark.pedantic(
         lambda: write_markdown(
-            describe(*load(directory)), directory / "leaderboard.md", pictures=pictures
+            describe(*load_board(directory)), directory / "leaderboard.md", pictures=pictures
         ),
         rounds=1,
     )

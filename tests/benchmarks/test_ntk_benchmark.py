@@ -24,7 +24,7 @@ from torch.func import functional_call, jacrev, vmap
 from encbench import CoordinateMLP, Encoding
 from encbench.ntk import critical_learning_rate, empirical_ntk, operator, spectrum
 from encbench.ntk.lanczos import smallest_eigenvalue
-from encbench.run.spectra import measure_spectrum
+from encbench.runs.spectra import measure_spectrum
 
 OUT_DIM = 3
 EPS = torch.finfo(torch.float64).eps

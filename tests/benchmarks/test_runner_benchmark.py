@@ -25,11 +25,11 @@ from encbench import Suite, plan, run_suite
 from encbench.plugins.host import PluginHost, default_host
 from encbench.plugins.registry import Registry, default_registry
 from encbench.results.records import CellResult
-from encbench.run.cell import run_cell
-from encbench.run.interface import Executor
-from encbench.run.limits import Limits
+from encbench.runs.cell import run_cell
+from encbench.runs.interface import Executor
+from encbench.runs.limits import Limits
 from encbench.suite.config import CellConfig
-from tests.run.conftest import Cluster
+from tests.runs.conftest import Cluster
 
 COUNTS = {"isolated": (2, 8)}
 """Cells of the short and the long run, where not (4, 64)."""
@@ -109,7 +109,7 @@ def test_a_run_of_empty_cells(benchmark, tmp_path, request, how):
         return [CellResult(stored.record) for stored in done.records]
 
     if how.startswith("dask"):
-        from encbench.run.executors.dask import connect
+        from encbench.runs.executors.dask import connect
 
         address = request.getfixturevalue("cluster")
 

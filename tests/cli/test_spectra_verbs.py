@@ -14,10 +14,10 @@ from encbench_tasks.image import ImageTask
 from encbench import ParameterError, ntk, plan
 from encbench.network.mlp import CoordinateMLP
 from encbench.ntk.autograd import jacobian
-from encbench.run.analysis import at_initialization, compare_dynamics
-from encbench.run.cell import run_cell
-from encbench.run.parts import build_model, build_task, cell_streams
-from encbench.run.spectra import measure_spectrum
+from encbench.runs.analysis import at_initialization, compare_dynamics
+from encbench.runs.cell import run_cell
+from encbench.runs.parts import build_model, build_task, cell_streams
+from encbench.runs.spectra import measure_spectrum
 from tests.cli.test_cli import encbench
 from tests.sample_plugin import Wave
 

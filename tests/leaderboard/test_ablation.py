@@ -9,7 +9,7 @@ import pytest
 from encbench_leaderboard.board.table import boards
 from encbench_leaderboard.board.theorem import against_plain
 from encbench_leaderboard.render.markdown import markdown
-from encbench_leaderboard.report.build import describe, load
+from encbench_leaderboard.report.build import describe, load_board
 
 from encbench.results.records import ActivationSummary, PartSummary, WeylSummary
 from tests.leaderboard.results import FLOOR, Results
@@ -30,7 +30,7 @@ def add(results: Results, encoding: str, *, holds: bool = True, **record: Any) -
 
 
 def all_of_it(results: Results) -> str:
-    described = describe(*load(results.directory))
+    described = describe(*load_board(results.directory))
     return "\n".join(markdown(described, {}, "page", "page.md").values())
 
 

@@ -12,7 +12,7 @@ from encbench_leaderboard.render.html.data import Entries
 from encbench_leaderboard.render.html.plots import colour_scale, plot_data
 from encbench_leaderboard.render.panels import plot
 from encbench_leaderboard.report.blocks import Fold, HeatMap, walk
-from encbench_leaderboard.report.build import describe, load
+from encbench_leaderboard.report.build import describe, load_board
 from encbench_leaderboard.report.figures.bands import bands_figure
 from matplotlib.collections import QuadMesh
 
@@ -71,7 +71,9 @@ def test_the_page_folds_it_and_both_renderers_draw_the_same_values(results: Resu
     for name in ("ffe:levels=2", "mpe"):
         results.add(name, more_arrays=BANDS)
     results.add("identity")
-    folds = [b for b in walk(describe(*load(results.directory)).blocks) if isinstance(b, Fold)]
+    folds = [
+        b for b in walk(describe(*load_board(results.directory)).blocks) if isinstance(b, Fold)
+    ]
     (fold,) = (b for b in folds if b.title.startswith("Error by spatial frequency"))
     (figure,) = fold.blocks
     assert [panel.title for panel in figure.panels] == ["ffe:levels=2", "mpe"]

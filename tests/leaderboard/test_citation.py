@@ -26,8 +26,8 @@ def test_a_page_is_written_without_importing_torch(results: Results) -> None:
     code = (
         "import sys; from pathlib import Path; "
         "from encbench_leaderboard.render.html import html_page; "
-        "from encbench_leaderboard.report.build import describe, load; "
-        f"text = html_page(describe(*load(Path({str(results.directory)!r})))); "
+        "from encbench_leaderboard.report.build import describe, load_board; "
+        f"text = html_page(describe(*load_board(Path({str(results.directory)!r})))); "
         "assert '@' in text; print('torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -14,7 +14,7 @@ from encbench_leaderboard.render.html.document import html_page
 from encbench_leaderboard.render.markdown import markdown
 from encbench_leaderboard.render.terminal import print_standings
 from encbench_leaderboard.report.blocks import Pictures, Section, Table
-from encbench_leaderboard.report.build import describe, load
+from encbench_leaderboard.report.build import describe, load_board
 from PIL import Image
 from rich.console import Console
 
@@ -41,7 +41,7 @@ def add(results: Results, encoding: str, held_out: float, **changes: Any) -> Non
 
 
 def standings(results: Results, section: int = 0) -> Table:
-    page = describe(*load(results.directory))
+    page = describe(*load_board(results.directory))
     sections = [block for block in page.blocks if isinstance(block, Section)]
     return next(b for b in sections[section].blocks if isinstance(b, Table))
 
@@ -77,7 +77,7 @@ def test_methods_stand_where_their_value_falls_without_a_rank(four: Results) -> 
 
 def test_a_method_as_good_as_an_entry_stands_below_it(results: Results) -> None:
     add(results, "a", 28.0)
-    (task,) = boards(load(results.directory)[1]).tasks
+    (task,) = boards(load_board(results.directory)[1]).tasks
     best, second = without_network(task)
     assert (best.above, best.beaten_by, second.above, second.beaten_by) == (1, 0, 1, 1)
 
@@ -88,13 +88,13 @@ def test_lower_values_can_be_better(results: Results) -> None:
 
     for name, value in (("a", 1.0), ("b", 3.0)):
         results.add(name, curve="loss", metrics=loss(value), baselines={"nothing": loss(2.0)})
-    (task,) = boards(load(results.directory)[1]).tasks
+    (task,) = boards(load_board(results.directory)[1]).tasks
     (method,) = without_network(task)
     assert (method.above, method.beaten_by) == (1, 1)
 
 
 def test_every_renderer_shows_them_in_italics_and_says_how_many_are_better(four: Results) -> None:
-    page = describe(*load(four.directory))
+    page = describe(*load_board(four.directory))
     text = markdown(page, {}, "page", "page.md")[""]
     assert "| *no network*: mean of the neighbours " in text
     assert "| *no network*: cubic &lt;b&gt;interpolation&lt;/b&gt; " in text
@@ -111,7 +111,7 @@ def test_every_renderer_shows_them_in_italics_and_says_how_many_are_better(four:
 
 def test_tasks_without_methods_have_no_word_of_them(results: Results) -> None:
     results.add("a")
-    text = markdown(describe(*load(results.directory)), {}, "page", "page.md")[""]
+    text = markdown(describe(*load_board(results.directory)), {}, "page", "page.md")[""]
     assert "network*" not in text
     assert "held out" not in text
 
@@ -125,7 +125,7 @@ def test_of_a_category_they_are_means_over_its_targets(results: Results) -> None
         task = cell.task.model_copy(update={"parameters": {"image": f"photo {number}"}})
         changed = cell.model_copy(update={"task": task, "data_hash": f"{number}" * 64})
         add(results, "a", 29.0, baselines=given, cell=changed)
-    kept = [s for s in load(results.directory)[1] if s.record.baselines]
+    kept = [s for s in load_board(results.directory)[1] if s.record.baselines]
     (category,) = boards(kept).categories
     (method,) = without_network(category)
     assert (method.name, method.values["psnr_held_out"]) == ("mean of the neighbours", 28.0)
@@ -138,7 +138,7 @@ def test_the_picture_of_what_was_given_is_shown_once(four: Results) -> None:
             target = np.asarray(Image.open(stored.path / "target.png"))
             pictures = dict.fromkeys(("target", "prediction", "training"), target)
             four.store.write(stored.record, {}, pictures)
-    page = describe(*load(four.directory))
+    page = describe(*load_board(four.directory))
     sections = [block for block in page.blocks if isinstance(block, Section)]
     (shown,) = [b for section in sections for b in section.blocks if isinstance(b, Pictures)]
     names = [(tile.name, tile.entry) for tile in shown.tiles]

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from encbench_leaderboard.render.markdown import write_markdown
 from encbench_leaderboard.report.blocks import Section, Table, Text
-from encbench_leaderboard.report.build import describe, load
+from encbench_leaderboard.report.build import describe, load_board
 from markdown_it import MarkdownIt
 from PIL import Image
 from typer.testing import CliRunner
@@ -28,7 +28,7 @@ from tests.leaderboard.results import Results, diverged, provenance
 
 
 def written(results: Results, out: Path | None = None, **options: bool) -> Path:
-    described = describe(*load(results.directory))
+    described = describe(*load_board(results.directory))
     return write_markdown(described, out or results.directory / "leaderboard.md", **options)
 
 
@@ -270,13 +270,13 @@ def test_only_failures_still_make_a_page(results: Results) -> None:
 
 def test_a_folder_that_is_not_there_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="there is no results folder") as caught:
-        load(tmp_path / "nowhere")
+        load_board(tmp_path / "nowhere")
     assert "\n" not in str(caught.value)
 
 
 def test_a_folder_without_records_is_one_line(results: Results) -> None:
     with pytest.raises(StoreError, match="holds no records") as caught:
-        load(results.directory)
+        load_board(results.directory)
     assert "\n" not in str(caught.value)
 
 
@@ -435,7 +435,7 @@ def test_each_damaged_record_is_reported_once(
 
 
 def standings(results: Results) -> Table:
-    found = [b for b in describe(*load(results.directory)).blocks if isinstance(b, Section)]
+    found = [b for b in describe(*load_board(results.directory)).blocks if isinstance(b, Section)]
     return next(block for block in found[0].blocks if isinstance(block, Table))
 
 

@@ -7,7 +7,7 @@ import csv
 import pytest
 from encbench_leaderboard.render.table_files import as_csv, as_latex, write_tables
 from encbench_leaderboard.report.blocks import Column, Row, Table, Value
-from encbench_leaderboard.report.build import describe, load
+from encbench_leaderboard.report.build import describe, load_board
 
 from encbench.errors import UsageError
 from tests.leaderboard.results import Results
@@ -48,7 +48,7 @@ def test_each_table_of_a_page_becomes_a_file_of_each_format(results: Results) ->
         results.add("a", psnr=30.0, seed=seed)
         results.add("b", psnr=31.0, seed=seed)
     folder = results.directory / "tables"
-    files = write_tables(describe(*load(results.directory)), folder, ["csv", "tex"])
+    files = write_tables(describe(*load_board(results.directory)), folder, ["csv", "tex"])
     names = {file.name for file in files}
     assert names >= {"image-image-chelsea-standings.csv", "image-image-chelsea-standings.tex"}
     assert {file.name for file in folder.iterdir()} == names
@@ -60,4 +60,4 @@ def test_each_table_of_a_page_becomes_a_file_of_each_format(results: Results) ->
 def test_a_format_that_there_is_not_is_one_line(results: Results) -> None:
     results.add()
     with pytest.raises(UsageError, match="no tables of format 'doc', expected csv or tex"):
-        write_tables(describe(*load(results.directory)), results.directory, ["doc"])
+        write_tables(describe(*load_board(results.directory)), results.directory, ["doc"])

@@ -8,7 +8,7 @@ import pytest
 import typer
 from encbench_leaderboard.render.html import write_html
 from encbench_leaderboard.report.blocks import Page
-from encbench_leaderboard.report.build import describe, load
+from encbench_leaderboard.report.build import describe, load_board
 from encbench_leaderboard.verb import leaderboard
 from typer.testing import CliRunner
 
@@ -29,7 +29,7 @@ def run(*arguments: str) -> str:
 
 
 def html(results: Results) -> str:
-    page = describe(*load(results.directory))
+    page = describe(*load_board(results.directory))
     return write_html(page, results.directory / "leaderboard.html").read_text(encoding="utf-8")
 
 

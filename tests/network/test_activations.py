@@ -20,7 +20,7 @@ from encbench.network.activations.periodic import Finer, Gabor, Sine
 from encbench.network.activations.smooth import Relu
 from encbench.ntk import empirical_ntk
 from encbench.plugins.registry import default_registry
-from encbench.run.cell import run_cell
+from encbench.runs.cell import run_cell
 from encbench.suite.config import NetworkConfig, cell_key
 from tests.ntk.conftest import brute_force, relative_error
 from tests.sample_plugin import Scaled, Wave, module, registry_of

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from encbench import plan
-from encbench.run.cell import run_cell
+from encbench.runs.cell import run_cell
 from encbench.suite.file import SuiteEntry
 from encbench.testing import TaskConformance
 from tests.sample_plugin import Scaled, module, registry_of

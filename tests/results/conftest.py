@@ -7,7 +7,7 @@ import pytest
 from encbench import Suite, plan
 from encbench.plugins.registry import Registry
 from encbench.results.records import CellResult
-from encbench.run.cell import run_cell
+from encbench.runs.cell import run_cell
 
 
 @pytest.fixture

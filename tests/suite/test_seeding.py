@@ -4,7 +4,7 @@ from itertools import combinations
 
 import pytest
 
-from encbench.run.parts import cell_streams
+from encbench.runs.parts import cell_streams
 from encbench.suite.config import CellConfig, cell_key
 from encbench.suite.seeding import Streams
 

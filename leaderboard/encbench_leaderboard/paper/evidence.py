@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from encbench.results.records import SpectrumSummary, StoredRecord
-from encbench.run.tuning_report import TuneResult
+from encbench.runs.tuning_report import TuneResult
 from encbench_leaderboard.statistics.intervals import Interval, intervals
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import Any
 from encbench.errors import DataError, UsageError, did_you_mean
 from encbench.plugins.registry import Registry
 from encbench.plugins.selector import format_selector
-from encbench.run.trials import Tuning, plan_tuning
+from encbench.runs.trials import Tuning, plan_tuning
 from encbench.suite.file import LENGTHS, Suite, load_suite
 from encbench.suite.plan import plan
 from encbench_leaderboard.paper.evidence import EQUATION, READINGS, TUNED

@@ -9,7 +9,7 @@ from functools import lru_cache
 import torch
 
 from encbench.plugins.registry import Registry
-from encbench.run.parts import build_task
+from encbench.runs.parts import build_task
 from encbench.suite.config import CellConfig
 from encbench.suite.plan import plan
 from encbench.training.loop import batch_of, total_steps

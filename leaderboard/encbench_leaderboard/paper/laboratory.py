@@ -14,9 +14,9 @@ import encbench
 from encbench.cli.progress import RunProgress
 from encbench.plugins.registry import Registry
 from encbench.results.records import StoredRecord
-from encbench.run.parts import build_model, build_task, cell_streams
-from encbench.run.spectra import ntk_count
-from encbench.run.tuning import run_tuning
+from encbench.runs.parts import build_model, build_task, cell_streams
+from encbench.runs.spectra import ntk_count
+from encbench.runs.tuning import run_tuning
 from encbench.suite.file import Suite
 from encbench_leaderboard.paper.equation13 import Equation13, remainders
 from encbench_leaderboard.paper.evidence import EQUATION, Evidence

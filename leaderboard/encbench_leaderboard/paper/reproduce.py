@@ -89,7 +89,7 @@ def reproduce(
     """
     # import torch, which `encbench reproduce --help` does without
     from encbench.device import resolve_device
-    from encbench.run.executors.local import default_jobs
+    from encbench.runs.executors.local import default_jobs
     from encbench_leaderboard.paper.experiments import SCALES, experiments, wanted_items
     from encbench_leaderboard.paper.foretold import duration, foretold_seconds
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from encbench.run.tuning_report import TunedEncoding
+from encbench.runs.tuning_report import TunedEncoding
 from encbench_leaderboard.paper.evidence import (
     MS_SSIM_TOLERANCE,
     PSNR_TOLERANCE,

@@ -14,7 +14,7 @@ from encbench import Encoding, LearnedGrid, load_model
 from encbench.errors import EncbenchError, error_line
 from encbench.plugins.registry import default_registry
 from encbench.results.records import StoredRecord
-from encbench.run.parts import build_task, cell_streams
+from encbench.runs.parts import build_task, cell_streams
 from encbench_leaderboard.board.table import TaskBoard
 from encbench_leaderboard.paper_figures.described import (
     Described,

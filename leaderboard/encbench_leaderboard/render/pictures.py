@@ -16,7 +16,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from encbench.errors import UsageError
-from encbench.run.limits import cores
+from encbench.runs.limits import cores
 from encbench_leaderboard.render.palette import Look, colours
 from encbench_leaderboard.render.stamp import is_current, shown_by, stamped
 from encbench_leaderboard.report.blocks import Figure, Page, Pictures, Section, walk

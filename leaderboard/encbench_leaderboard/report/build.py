@@ -10,7 +10,7 @@ from pathlib import Path
 
 from encbench.results.records import StoredRecord
 from encbench.results.store import Store
-from encbench.run.tuning_report import TuneResult, earlier_result
+from encbench.runs.tuning_report import TuneResult, earlier_result
 from encbench_leaderboard.board.budget import courses
 from encbench_leaderboard.board.cells import identity, machines
 from encbench_leaderboard.board.overview import overview
@@ -51,7 +51,7 @@ VERDICTS = 12
 """Tasks whose verdict stands at the top of the page."""
 
 
-def load(directory: Path) -> tuple[Board, Sequence[StoredRecord], Store]:
+def load_board(directory: Path) -> tuple[Board, Sequence[StoredRecord], Store]:
     """The board of a results folder, its records and its store, for ``describe``; StoreError where
     there is no such folder, or no record."""
     records = load_records(directory)
@@ -59,7 +59,7 @@ def load(directory: Path) -> tuple[Board, Sequence[StoredRecord], Store]:
 
 
 def describe(board: Board, records: Sequence[StoredRecord], store: Store) -> Page:
-    """The page of a results folder: ``describe(*load(directory))``."""
+    """The page of a results folder: ``describe(*load_board(directory))``."""
     name = store.suite_name()
     folder = shlex.quote(store.directory.resolve().name)
     blocks: list[Block] = [Text(_summary(board, records)), *_verdicts(board)]

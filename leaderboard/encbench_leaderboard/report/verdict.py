@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from functools import partial
 
 from encbench.results.records import Record
-from encbench.run.tuning_report import TuneResult
+from encbench.runs.tuning_report import TuneResult
 from encbench_leaderboard.board.lead import Lead, lead, smallest_gap
 from encbench_leaderboard.board.table import TaskBoard
 from encbench_leaderboard.report.format import (

@@ -1,0 +1,243 @@
+"""Networks of a suite looked at without a run: kernels at the start, and predicted training."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from encbench import ntk
+from encbench.contracts.task import CURVATURE, Task, loss_name
+from encbench.errors import ParameterError
+from encbench.network.mlp import CoordinateMLP
+from encbench.plugins.registry import Registry
+from encbench.results.records import SpectrumSummary
+from encbench.runs.parts import build_model, build_task, cell_streams
+from encbench.runs.spectra import measure_spectrum, ntk_count
+from encbench.suite.config import CellConfig
+from encbench.suite.file import Suite
+from encbench.suite.plan import plan
+
+LEADING = 8
+"""Leading eigenpairs found without the kernel."""
+
+APART = 0.1
+"""Relative difference from which a predicted loss counts as wrong."""
+
+
+@dataclass(frozen=True, eq=False)
+class Initial:
+    """The kernel of one encoding on one task's points, before any training."""
+
+    task: str
+    encoding: str
+    points: int
+    outputs: Literal["trace", "full"]
+    critical: float | None
+    """lr_crit at these points; None for a loss of which none is known."""
+    seconds: float
+    summary: SpectrumSummary | None = None
+    """None where the kernel was not formed; ``leading`` and ``density`` are then given instead."""
+    eigenvalues: np.ndarray | None = None
+    leading: ntk.Leading | None = None
+    density: ntk.Density | None = None
+
+    def data(self) -> dict[str, Any]:
+        """As plain data, for a JSON file."""
+        data: dict[str, Any] = {
+            name: getattr(self, name)
+            for name in ("task", "encoding", "points", "outputs", "critical", "seconds")
+        }
+        if self.summary is not None and self.eigenvalues is not None:
+            data["spectrum"] = self.summary.model_dump(mode="json")
+            data["eigenvalues"] = self.eigenvalues.tolist()
+        if self.leading is not None and self.density is not None:
+            data["leading"] = self.leading.values.tolist()
+            data["leading_bounds"] = self.leading.bounds.tolist()
+            data["density_values"] = [row[~np.isnan(row)].tolist() for row in self.density.values]
+            data["density_weights"] = [
+                weights[~np.isnan(row)].tolist()
+                for row, weights in zip(self.density.values, self.density.weights, strict=True)
+            ]
+        return data
+
+
+def at_initialization(
+    suite: Suite,
+    registry: Registry,
+    points: int | Literal["all"],
+    outputs: Literal["trace", "full"],
+    device: str,
+    *,
+    matrix_free: bool = False,
+) -> Iterator[tuple[CellConfig, Callable[[], Initial]]]:
+    """The cells of a suite, each with a function that measures its kernel at initialization.
+
+    Weights are those of ``run_suite`` for the same suite, and so are the points, but for their
+    number.
+
+    Raises:
+        EncbenchError: as planning, building and ``ntk.empirical_ntk``.
+    """
+    for cell in plan(suite, registry):
+
+        def measure(cell: CellConfig = cell) -> Initial:
+            streams = cell_streams(cell)
+            task = build_task(cell, registry)
+            model = build_model(cell, task, registry, streams).to(device)
+            x = task.ntk_points(ntk_count(points, task), streams.generator("ntk"))
+            began = time.perf_counter()
+            loss = loss_name(task)
+            critical = ntk.critical_learning_rate(model, x, loss) if loss in CURVATURE else None
+            found: dict[str, Any] = {}
+            if matrix_free:
+                operator = ntk.operator(model, x, outputs=outputs)
+                found["leading"] = operator.top(min(LEADING, operator.shape[0] - 1))
+                found["density"] = operator.density()
+            else:
+                summary, arrays = measure_spectrum(
+                    model, x, outputs, "start", 0, leading=points == "all"
+                )
+                found |= {"summary": summary, "eigenvalues": arrays["spectrum_start"]}
+            return Initial(
+                task=cell.task.label or cell.task.name,
+                encoding=cell.encoding.label or cell.encoding.name,
+                points=len(x),
+                outputs=outputs,
+                critical=critical,
+                seconds=time.perf_counter() - began,
+                **found,
+            )
+
+        yield cell, measure
+
+
+@dataclass(frozen=True, eq=False)
+class LossCurves:
+    """The loss of full-batch gradient descent at one learning rate, measured and predicted."""
+
+    factor: float
+    lr: float
+    """factor · lr_crit."""
+    steps: np.ndarray
+    """(T,) numbers of steps, from 0."""
+    measured: np.ndarray
+    """(T,) mean squared error over all points and outputs; NaN or infinite where it diverged."""
+    predicted: np.ndarray
+    """(T,) of the model linearized at the start (the paper's Eq. 5 and 7, discrete steps)."""
+    parted: int | None
+    """First of ``steps`` at which the two differ by more than 10 %, or None."""
+    held_out: np.ndarray | None = None
+    """(T,) as ``measured``, at the points that are not trained on; None where the task has none."""
+    held_out_predicted: np.ndarray | None = None
+    """(T,) as ``predicted``, from the kernel between those points and the ones trained on."""
+
+    def data(self) -> dict[str, Any]:
+        """As plain data, for a JSON file."""
+        # JSON has neither infinity nor NaN
+        curves = {
+            name: [float(v) if np.isfinite(v) else str(v) for v in getattr(self, name)]
+            for name in ("measured", "predicted", "held_out", "held_out_predicted")
+            if getattr(self, name) is not None
+        }
+        return vars(self) | {"steps": self.steps.tolist()} | curves
+
+
+def compare_dynamics(
+    model: CoordinateMLP,
+    task: Task,
+    factors: Sequence[float],
+    steps: int,
+    generator: torch.Generator,
+    progress: Callable[[int], None] = lambda step: None,
+) -> list[LossCurves]:
+    """Train copies of a model in float64 by full-batch gradient descent, and predict each curve.
+
+    Where a task holds points out, their loss too, against their true values.
+
+    Args:
+        model: at initialization; not changed.
+        task: with the squared error. All N points of one epoch are used, and all points that are
+            held out; the kernel has (N·O)² entries.
+        factors: learning rates as multiples of lr_crit = N·O / λ_max of the full kernel.
+        steps: length of each training.
+        generator: draws the points.
+        progress: called after each step.
+
+    Raises:
+        ParameterError: the task's loss is not the squared error, or a factor is not positive.
+        NtkError: the kernel does not fit in memory.
+    """
+    loss = loss_name(task)
+    if loss != "mse":
+        raise ParameterError(
+            "the kernel predicts training with the mean squared error alone; this task has "
+            f"{'a loss of its own' if loss is None else f'the loss {loss!r}'}"
+        )
+    if steps < 1 or min(factors) <= 0:
+        raise ParameterError(f"steps and factors must be positive, got {steps} and {factors}")
+    x, y = (tensor.double() for tensor in task.epoch(generator))
+    held_out = task.held_out()
+    if held_out is not None:
+        held_out = held_out[0].double(), held_out[1].double()
+    start = deepcopy(model).double()
+    kernel = ntk.empirical_ntk(start, x, outputs="full", parts=()).total
+    critical = y.numel() / ntk.spectrum(kernel).maximum
+    with torch.no_grad():
+        residual = start(x) - y
+        test: dict[str, Tensor] = {}
+        if held_out is not None:
+            cross = ntk.cross_ntk(start, held_out[0], x, outputs="full")
+            test = {"cross": cross, "test_residual": start(held_out[0]) - held_out[1]}
+    moments = np.unique(np.concatenate([[0], np.geomspace(1, steps, 60).round()])).astype(int)
+    found = []
+    for factor in factors:
+        lr = factor * critical
+        losses = _descend(deepcopy(start), (x, y), held_out, lr, moments, progress)
+        measured, tested = losses.T
+        prediction = ntk.predict_training(kernel, residual, moments, lr=lr, **test)
+        predicted = prediction.loss
+        with np.errstate(invalid="ignore", divide="ignore"):
+            far = ~(np.abs(measured / predicted - 1) <= APART)
+        parted = int(moments[far][0]) if far.any() else None
+        curves = LossCurves(factor, lr, moments, measured, predicted, parted)
+        if test:
+            curves = replace(curves, held_out=tested, held_out_predicted=prediction.test_loss)
+        found.append(curves)
+    return found
+
+
+def _descend(
+    model: CoordinateMLP,
+    trained: tuple[Tensor, Tensor],
+    held_out: tuple[Tensor, Tensor] | None,
+    lr: float,
+    moments: np.ndarray,
+    progress: Callable[[int], None],
+) -> np.ndarray:
+    """(T, 2) the loss at the points trained on and at those held out (NaN without any), before the
+    first step and after each number of steps in moments."""
+    optimizer = torch.optim.SGD(model.parameters(), lr=lr)
+    wanted, losses = set(moments.tolist()), []
+
+    def error(x: Tensor, y: Tensor) -> Tensor:
+        return torch.mean((model(x) - y) ** 2)
+
+    for step in range(int(moments[-1]) + 1):
+        optimizer.zero_grad()
+        loss = error(*trained)
+        if step in wanted:
+            with torch.no_grad():
+                other = error(*held_out).item() if held_out is not None else math.nan
+            losses.append((loss.item(), other))
+        loss.backward()  # type: ignore[no-untyped-call] # torch leaves it untyped
+        optimizer.step()
+        progress(step)
+    return np.asarray(losses)

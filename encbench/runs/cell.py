@@ -1,0 +1,443 @@
+"""One cell of the cross product, from configuration to record; failures are recorded."""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from encbench.contracts.metric import Metric, MetricValue
+from encbench.contracts.task import CURVATURE, loss_name
+from encbench.device import device_name, peak_memory_bytes, reset_peak_memory
+from encbench.errors import bounded, error_line
+from encbench.ntk.linearized import critical_learning_rate
+from encbench.plugins.isolation import process_state_kept
+from encbench.plugins.registry import Registry
+from encbench.results.provenance import Provenance, now
+from encbench.results.records import (
+    CellResult,
+    ErrorInfo,
+    LearningRate,
+    Record,
+    SpectrumSummary,
+    Status,
+)
+from encbench.runs.interface import Event
+from encbench.runs.kernel_target import (
+    KernelTarget,
+    add_measured,
+    predicted_training,
+    target_values,
+)
+from encbench.runs.limits import CellStopped, CellTimedOut, Interrupted, MemoryExceeded
+from encbench.runs.parts import (
+    build_model,
+    build_task,
+    build_training,
+    call_plugin,
+    cell_streams,
+    failed_plugin,
+    lacks_memory,
+    recordable,
+)
+from encbench.runs.signals import Supervision, by_a_person
+from encbench.runs.spectra import measure_spectrum, ntk_count
+from encbench.runs.weights import weights_of
+from encbench.suite.config import CellConfig, cell_key
+from encbench.suite.plan import check_automatic_rate
+from encbench.training.loop import Diverged, Training, predictor, total_steps, train
+from encbench.training.optimizers import load_optimizers, usual_rate
+
+LONGEST_MESSAGE, LONGEST_TRACEBACK = 4_000, 40_000
+"""Characters of an error in a record."""
+LR_POINTS = 300
+"""Points from which lr_crit is estimated; learning rates from 300 random points converged."""
+MOST_HALVINGS = 8
+"""How often an automatic rate is halved. It follows from the kernel at initialization, which can
+grow a hundredfold within ten steps where the features start near zero, as those of tables do."""
+
+logger = logging.getLogger("encbench")
+STOPPED: dict[type[CellStopped], Status] = {
+    CellTimedOut: "timeout",
+    MemoryExceeded: "out_of_memory",
+    Interrupted: "interrupted",
+}
+
+
+def run_cell(
+    cell: CellConfig,
+    registry: Registry,
+    *,
+    device: str = "cpu",
+    threads: int = 1,
+    save_weights: bool = False,
+    watch: Callable[[Event], None] = lambda event: None,
+    supervision: Supervision | None = None,
+) -> CellResult:
+    """Train one network and measure it.
+
+    Whatever goes wrong is in the record: status, phase, exception and traceback, with the curves
+    and spectra taken until then. Only Ctrl-C passes through. The cell begins in the state that
+    torch and the random generators of a new process have, whatever ran before, and leaves it to
+    the next one.
+
+    Args:
+        cell: what to run.
+        registry: where its encoding and its task are found.
+        device: "cpu", "cuda" or "cuda:N".
+        threads: noted in the record; the caller has set them.
+        save_weights: whether the result holds the trained network.
+        watch: called with progress.
+        supervision: stops the cell at its limits, and when asked to from outside.
+    """
+    supervision = supervision or Supervision()
+    run = _CellRun(cell, registry, torch.device(device), threads, watch)
+    with process_state_kept(known=True), _seeded(run.streams.seed("weights")):
+        try:
+            with supervision.running():
+                run.everything()
+                if save_weights:
+                    run.keep_weights()
+        except Diverged as error:
+            run.stop("diverged", error, step=error.step)
+        except CellStopped as reason:
+            run.stop(STOPPED[type(reason)], reason)
+        except BaseException as error:
+            if by_a_person(error):
+                raise
+            run.stop("out_of_memory" if lacks_memory(error) else "failed", error)
+    return run.result()
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Inside, the generators that all share are seeded, for plug-ins that draw from them."""
+    before = _random_states()
+    random.seed(seed)
+    np.random.seed(seed % 2**32)  # noqa: NPY002 # plug-ins draw from it
+    torch.manual_seed(seed)
+    try:
+        yield
+    finally:
+        _set_random_states(before)
+
+
+def _random_states() -> tuple[Any, Any, Tensor]:
+    return random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
+
+
+def _set_random_states(states: tuple[Any, Any, Tensor]) -> None:
+    random.setstate(states[0])
+    np.random.set_state(states[1])  # noqa: NPY002
+    torch.set_rng_state(states[2])
+
+
+def _let_go(error: BaseException | None) -> None:
+    """Clear the frames of an exception, whose local variables may be most of the memory.
+
+    Frames and exceptions refer to one another, so that they would stay for many a cell.
+    """
+    seen: list[BaseException] = []
+    while error is not None and error not in seen:
+        traceback.clear_frames(error.__traceback__)
+        seen.append(error)
+        error = error.__cause__ or error.__context__
+
+
+class _CellRun:
+    """The phases of a cell, and their results so far."""
+
+    def __init__(
+        self,
+        cell: CellConfig,
+        registry: Registry,
+        device: torch.device,
+        threads: int,
+        watch: Callable[[Event], None],
+    ) -> None:
+        self.cell = cell
+        self.registry = registry
+        self.device = device
+        self.watch = watch
+        self.streams = cell_streams(cell)
+        self.training = Training()
+        self.arrays: dict[str, np.ndarray] = {}
+        self.pictures: dict[str, np.ndarray] = {}
+        self.weights = b""
+        self.phase = "setup"
+        self.inner = 0.0
+        self.higher_is_better = True
+        load_optimizers()
+        reset_peak_memory(device)
+        self.record = Record(
+            key=cell_key(cell),
+            status="ok",
+            cell=cell,
+            provenance=Provenance.collect(device_name(device), threads),
+        )
+
+    def everything(self) -> None:
+        """Setup, training with spectra, evaluation."""
+        with self._timed("setup"):
+            self.task = build_task(self.cell, self.registry)
+            self.record.curve = self.task.curve
+            self.record.curve_points = self.task.curve_points
+            self.higher_is_better = self._direction(self.task.curve) == "higher"
+            self.record.in_dim, self.record.out_dim = int(self.task.in_dim), int(self.task.out_dim)
+            self.before_weights = _random_states()
+            model = build_model(self.cell, self.task, self.registry, self.streams)
+            self.model = model.to(self.device)
+            network = self.cell.network
+            assert network.width is not None, "planning fills in the width"
+            assert network.depth is not None, "planning fills in the depth"
+            self.record.network = {"width": network.width, "depth": network.depth}
+            self.record.activation = str(model.activation)
+            self.record.parameters = model.parameter_counts()
+            self.optimizer, self.schedule = build_training(self.cell, self.registry)
+            self.record.learning_rate = self._learning_rate()
+        steps = total_steps(self.cell.training, self.task.points_per_epoch)
+        if self.cell.ntk.points:
+            generator = self.streams.generator("ntk")
+            count = ntk_count(self.cell.ntk.points, self.task)
+            self.ntk_points = self.task.ntk_points(count, generator)
+            with self._timed("ntk"):
+                y = target_values(self.task, self.ntk_points, self.streams.generator("ntk"))
+                self.target = KernelTarget(self.task, y)
+            self._spectrum("start", 0)
+        while not self._trained(steps, self.record.learning_rate):
+            self._begin_again(self.record.learning_rate)
+        if self.cell.ntk.points:
+            self._spectrum("end", steps)
+        with self._timed("evaluation"):
+            outcome = self.task.evaluate(predictor(self.model, self.task))
+            self.pictures.update(outcome.pictures)
+            self.arrays |= {**outcome.arrays, **outcome.line_arrays()}
+            self.record.metrics = self._metrics(outcome.comparisons)
+            self.record.baselines = {
+                bounded(" ".join(str(name).split()), 100): self._metrics(comparisons)
+                for name, comparisons in outcome.baselines.items()
+            }
+
+    def keep_weights(self) -> None:
+        """Keep the trained network, as far as it is made of tensors."""
+        try:
+            self.weights = weights_of(self.model)
+        except (TypeError, ValueError) as error:
+            logger.warning("%s: the weights are not kept: %s", self.cell.label, error_line(error))
+
+    def _trained(self, steps: int, rate: LearningRate) -> bool:
+        """Train; False where that diverged and a smaller automatic rate can be tried."""
+        if self.cell.ntk.points:
+            self._predict(steps, rate.value)
+        middle = steps // 2
+        at_step = {middle: lambda: self._spectrum("middle", middle)}
+        descends = self.optimizer.lr_from_kernel(1.0) is not None and rate.rule == "auto"
+        try:
+            with self._timed("training"):
+                train(
+                    self.model,
+                    self.task,
+                    self.cell.training,
+                    rate.value,
+                    optimizer=self.optimizer,
+                    schedule=self.schedule,
+                    data=self.streams.generator("data"),
+                    batches=self.streams.generator("batches"),
+                    progress=self._progress,
+                    at_step=at_step if self.cell.ntk.points and middle else None,
+                    following=lambda: self._timed("curve", announced=False),
+                    result=self.training,
+                )
+        except Diverged:
+            if descends and rate.halvings < MOST_HALVINGS and self.training.steps:
+                return False
+            raise
+        return True
+
+    def _begin_again(self, rate: LearningRate) -> None:
+        """The same network, untrained, at half the rate; what it took so far is set-up."""
+        record, durations = self.record, self.record.durations
+        record.learning_rate = rate.model_copy(
+            update={"value": rate.value / 2, "halvings": rate.halvings + 1}
+        )
+        record.spectra = [spectrum for spectrum in record.spectra if spectrum.when == "start"]
+        for spectrum in record.spectra:
+            self._set_rate(spectrum, rate.value / 2)
+        self.arrays = {k: v for k, v in self.arrays.items() if not k.endswith("_middle")}
+        self.training = Training()
+        for phase in ("training", "curve"):
+            durations["setup"] += durations.pop(phase, 0.0)
+        self.phase = "setup"
+        _set_random_states(self.before_weights)
+        model = build_model(self.cell, self.task, self.registry, self.streams)
+        self.model = model.to(self.device)
+
+    def stop(self, status: Status, error: BaseException, step: int | None = None) -> None:
+        """Record why the cell did not get to its end."""
+        self.record.status = status
+        self.record.phase = self.phase
+        expected = status == "diverged" or isinstance(error, CellStopped)
+        task = getattr(self, "task", None)
+        whose = "" if expected else failed_plugin(error, self.cell, task)
+        try:
+            text = bounded(str(error), LONGEST_MESSAGE) or type(error).__name__
+            trace = bounded("".join(traceback.format_exception(error)), LONGEST_TRACEBACK)
+        except Exception:
+            # an exception whose text cannot be made
+            text, trace = error_line(error), ""
+        _let_go(error)
+        self.record.error = ErrorInfo(
+            type=type(error).__name__,
+            message=f"{whose}{type(error).__name__}: {text}" if whose else text,
+            traceback=trace,
+            step=step,
+        )
+
+    def result(self) -> CellResult:
+        """Everything measured, whether the cell got to its end or not."""
+        record = self.record
+        record.steps = self.training.steps
+        record.epochs = self.training.epochs
+        if record.linearized is not None and self.task.loss == "mse":
+            add_measured(record.linearized, self.training.loss_step, self.training.loss)
+        record.curve_seconds = [round(seconds, 3) for seconds in self.training.curve_seconds]
+        record.training_points = self.training.points or None
+        record.step_method = self.training.how or None
+        record.best, record.best_step = self.training.best(higher=self.higher_is_better)
+        record.peak_memory_bytes = peak_memory_bytes(self.device)
+        record.provenance.finished = now()
+        curves = self.training.arrays() if self.training.loss else {}
+        try:
+            record = Record.model_validate_json(record.model_dump_json())
+        except ValueError as error:
+            # what a plug-in gave is no text or number that JSON can hold
+            record.metrics, record.curve, record.activation = {}, "unknown", None
+            self.phase = "record"
+            self.stop("failed", error)
+        return CellResult(record, {**self.arrays, **curves}, self.pictures, self.weights)
+
+    def _learning_rate(self) -> LearningRate:
+        config = self.cell.training
+        self.rate_points = self.task.ntk_points(LR_POINTS, self.streams.generator("ntk"))
+        critical = self._critical_rate()
+        if config.lr != "auto":
+            return LearningRate(value=config.lr, critical=critical, rule="given")
+        asked = self.cell.task.label or self.cell.task.name
+        check_automatic_rate(self.optimizer, config.optimizer, self.task, asked)
+        as_stable = None if critical is None else self.optimizer.lr_from_kernel(critical)
+        if as_stable is not None:
+            value = config.lr_factor * as_stable
+        else:
+            value = usual_rate(self.optimizer, self.cell.network, self.model.activation)
+        return LearningRate(value=value, critical=critical, rule="auto")
+
+    def _critical_rate(self) -> float | None:
+        loss = loss_name(self.task)
+        # of other losses none is known
+        if loss not in CURVATURE:
+            return None
+        return critical_learning_rate(self.model, self.rate_points, loss=loss)
+
+    def _set_rate(self, spectrum: SpectrumSummary, rate: float) -> None:
+        """Note the learning rate at a spectrum's step, beside the critical one."""
+        steps = total_steps(self.cell.training, self.task.points_per_epoch)
+        at = min(spectrum.step, steps - 1)
+        spectrum.learning_rate = rate * self.schedule.factor(at, steps)
+        critical = spectrum.critical_rate
+        if critical is not None and self.optimizer.lr_from_kernel(1.0) is not None:
+            spectrum.lr_ratio = spectrum.learning_rate / critical
+
+    def _predict(self, steps: int, lr: float) -> None:
+        with self._timed("ntk"):
+            self.record.linearized, arrays = predicted_training(
+                self.target,
+                self.model,
+                predictor(self.model, self.task),
+                self.ntk_points,
+                self.cell.training,
+                (self.optimizer, self.schedule),
+                lr,
+                steps,
+            )
+            self.arrays |= arrays
+
+    def _spectrum(self, when: Literal["start", "middle", "end"], step: int) -> None:
+        rate = self.record.learning_rate
+        assert rate is not None, "set-up has chosen it"
+        with self._timed("ntk"):
+            predict = predictor(self.model, self.task)
+            summary, eigenvalues = measure_spectrum(
+                self.model,
+                self.ntk_points,
+                self.cell.ntk.outputs,
+                when,
+                step,
+                leading=self.cell.ntk.points == "all",
+                relate=partial(self.target.relate, predict, self.ntk_points, when),
+            )
+            summary.critical_rate = rate.critical if when == "start" else self._critical_rate()
+            self._set_rate(summary, rate.value)
+            self.record.spectra.append(summary)
+            self.arrays.update(eigenvalues)
+
+    def _direction(self, metric: str) -> Literal["higher", "lower"]:
+        """Which values of a metric are better; "higher" for one that no plug-in offers."""
+        for offer in self.registry.offers("metric"):
+            if offer.name == metric:
+                direction: Literal["higher", "lower"] = offer.load().direction
+                return direction
+        return "higher"
+
+    def _metrics(self, comparisons: Mapping[str, tuple[Any, Any]]) -> dict[str, MetricValue]:
+        """The values of all metrics; of one that raises, the reason instead of a value."""
+        values = {}
+        for offer in self.registry.offers("metric"):
+            try:
+                metric: Metric = call_plugin(offer, lambda cls: cls())
+                compared = comparisons.get(offer.name, comparisons.get(metric.kind))
+                if compared is None:
+                    continue
+                found = metric(*compared)
+                details = recordable(found.details)
+                value = None if found.value is None else float(found.value)
+                found = found.model_copy(update={"value": value, "details": details})
+                values[offer.name] = MetricValue.model_validate_json(found.model_dump_json())
+            except (Exception, SystemExit, GeneratorExit) as error:
+                if lacks_memory(error):
+                    raise
+                reason = f"{offer} failed: {error_line(error)}"
+                logger.warning("%s: %s", self.cell.label, reason)
+                details = {"reason": reason}
+                values[offer.name] = MetricValue(value=None, title=offer.name, details=details)
+        return values
+
+    def _progress(self, done: int, total: int, loss: float) -> None:
+        self.watch(Event(self.record.key, "training", done, total, loss))
+
+    @contextmanager
+    def _timed(self, phase: str, *, announced: bool = True) -> Iterator[None]:
+        """Inside, the cell is in a phase; its time goes to ``record.durations``."""
+        outer, self.phase = self.phase, phase
+        before, self.inner = self.inner, 0.0
+        if announced:
+            self.watch(Event(self.record.key, phase))
+        start = time.perf_counter()
+        try:
+            yield
+            self.phase = outer
+        finally:
+            # an error leaves self.phase at where it happened
+            spent = time.perf_counter() - start
+            durations = self.record.durations
+            # without the phases inside this one, which are counted by themselves
+            durations[phase] = durations.get(phase, 0.0) + spent - self.inner
+            self.inner = before + spent

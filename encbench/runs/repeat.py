@@ -1,0 +1,110 @@
+"""A recorded cell run again here, as it was run then."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from encbench.device import gpus, resolve_device
+from encbench.errors import PluginError, UnknownNameError
+from encbench.plugins.registry import Registry
+from encbench.results.agreement import EnvironmentChange
+from encbench.results.records import CellResult, Record
+from encbench.runs.executors.local import InProcess
+from encbench.runs.interface import Event, RunOptions
+from encbench.suite.config import CellConfig, PluginRef, TrainingConfig
+
+
+@dataclass
+class Rerun:
+    """A record's cell as it can be run here, before it is run."""
+
+    cell: CellConfig
+    """With the versions of the plug-ins and the data that are here."""
+    device: str
+    threads: int
+    remarks: list[str] = field(default_factory=list)
+    """What differs from the recorded run, a line each."""
+    environment: list[EnvironmentChange] = field(default_factory=list)
+    """Differences that records do not hold: other data."""
+    same_data: bool = True
+    """Whether the task's data are those of the record. If not, the result is of another cell."""
+
+
+def prepare(record: Record, registry: Registry, device: str | None = None) -> Rerun:
+    """How to run a record's cell here, on the kind of device that it names unless another is given.
+
+    Raises:
+        PluginError: the encoding or the task is not installed here.
+        UsageError: there is no such device here.
+    """
+    source = record.provenance
+    then = "cpu" if source.device == "cpu" else "cuda"
+    cell = record.cell
+    if record.steps:
+        # a batch that was larger than the epoch was the task's default; records do not tell
+        training = TrainingConfig.model_construct(set(), **dict(cell.training))
+        cell = cell.model_copy(update={"training": training})
+    rerun = Rerun(cell, resolve_device(device) if device else then, source.threads)
+    if device is None and then == "cuda" and not gpus():
+        rerun.device = "cpu"
+        rerun.remarks.append(
+            f"it ran on {source.device}; torch finds no GPU here, so it runs on the CPU"
+        )
+    for kind, reference in (("encoding", record.cell.encoding), ("task", record.cell.task)):
+        version = _installed(kind, reference, registry)
+        if version != reference.version:
+            here = reference.model_copy(update={"version": version})
+            rerun.cell = rerun.cell.model_copy(update={kind: here})
+            rerun.remarks.append(
+                f"{kind} {reference.name!r} ran with {reference.distribution} "
+                f"{reference.version}; it runs with {version}, which is installed here"
+            )
+    _compare_data(rerun, registry)
+    return rerun
+
+
+def run_again(
+    rerun: Rerun, registry: Registry, watch: Callable[[Event], None] = lambda event: None
+) -> CellResult:
+    """The cell's result here and now; what goes wrong is in its record."""
+    options = RunOptions(device=rerun.device, threads=rerun.threads)
+    executor = InProcess(options, registry)
+    (result,) = executor.run([rerun.cell], watch)
+    return result
+
+
+def _installed(kind: str, reference: PluginRef, registry: Registry) -> str:
+    try:
+        return registry.find(kind, f"{reference.distribution}:{reference.name}").plugin.version
+    except UnknownNameError as error:
+        others = [o.distribution for o in registry.offers(kind) if o.name == reference.name]
+        other = f" {' and '.join(others)} offers one of that name, which is another." * bool(others)
+        # what else there is does not help: it must be this one
+        lost = str(error).partition("A broken plug-in")
+        raise PluginError(
+            f"{kind} {reference.name!r} of {reference.distribution} {reference.version} is not "
+            f"installed here; pip install '{reference.distribution}=={reference.version}'.{other}"
+            f"{' ' + lost[1] + lost[2] if lost[1] else ''}"
+        ) from None
+
+
+def _compare_data(rerun: Rerun, registry: Registry) -> None:
+    reference, then = rerun.cell.task, rerun.cell.data_hash
+    offer = registry.find("task", f"{reference.distribution}:{reference.name}")
+    label = reference.label or reference.name
+    try:
+        here = offer.load().data_hash(**reference.parameters)
+    except Exception as error:
+        if then is None:
+            return
+        here = "not readable"
+        remark = f"the data of {label} cannot be read here: {error}"
+    else:
+        if here == then:
+            return
+        rerun.cell = rerun.cell.model_copy(update={"data_hash": here})
+        remark = f"the data of {label} have changed since; it runs on the present data"
+    rerun.same_data = False
+    rerun.remarks.append(remark)
+    rerun.environment.append(EnvironmentChange("data (SHA-256)", then or "not readable", here))

@@ -1,0 +1,368 @@
+"""Running a suite: plan, skip what is finished, run the rest, write each record once."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import os
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, Protocol
+
+from encbench.device import resolve_device
+from encbench.errors import UsageError
+from encbench.plugins.isolation import process_state_kept
+from encbench.plugins.registry import Registry, default_registry
+from encbench.results.provenance import git_commit_of
+from encbench.results.record_folder import WEIGHTS
+from encbench.results.records import CellResult, Status, StoredRecord
+from encbench.results.store import Store
+from encbench.runs.executors.local import InProcess, ProcessPool, default_jobs
+from encbench.runs.interface import NO_MAIN_GUARD, Event, Executor, RunOptions, Watch
+from encbench.runs.limits import Limits
+from encbench.runs.signals import RunStopped, orderly_stop
+from encbench.suite.config import CellConfig, cell_key, changed_versions
+from encbench.suite.file import Suite
+from encbench.suite.plan import plan
+
+logger = logging.getLogger("encbench")
+
+Rerun = Literal["never", "interrupted", "failed", "diverged", "all"]
+OnFailure = Literal["continue", "stop"]
+_AGAIN: dict[Rerun, set[Status]] = {
+    "never": set(),
+    "interrupted": {"interrupted"},
+    "failed": {"failed", "out_of_memory", "timeout", "interrupted"},
+    "diverged": {"failed", "out_of_memory", "timeout", "interrupted", "diverged"},
+    "all": {"ok", "failed", "out_of_memory", "timeout", "interrupted", "diverged"},
+}
+
+
+class Watcher(Protocol):
+    """Whoever follows a run: a progress bar, a log."""
+
+    def planned(self, cells: Sequence[CellConfig], finished: Sequence[StoredRecord]) -> None:
+        """What will run, and what is already there."""
+
+    def event(self, event: Event) -> None:
+        """A running cell has got further; may be called from another thread."""
+
+    def recorded(self, record: StoredRecord) -> None:
+        """A cell's record is on disk."""
+
+
+class Unwatched:
+    """Nobody follows."""
+
+    def planned(self, cells: Sequence[CellConfig], finished: Sequence[StoredRecord]) -> None: ...
+    def event(self, event: Event) -> None: ...
+    def recorded(self, record: StoredRecord) -> None: ...
+
+
+@dataclass
+class RunResult:
+    """The run's records, in the order of its cells."""
+
+    directory: Path
+    records: list[StoredRecord] = field(default_factory=list)
+    reused: int = 0
+    """How many were already there."""
+    not_run: int = 0
+    """How many cells have no record, because the run stopped at a failure."""
+
+    @property
+    def all_ok(self) -> bool:
+        return not self.not_run and all(s.record.status == "ok" for s in self.records)
+
+
+def run_suite(
+    suite: Suite,
+    directory: Path | str,
+    *,
+    registry: Registry | None = None,
+    jobs: int | None = None,
+    threads: int = 1,
+    device: str = "auto",
+    limits: Limits | None = None,
+    isolate: bool = False,
+    retries: int = 1,
+    executor: Executor | None = None,
+    rerun: Rerun = "failed",
+    keep_versions: bool = False,
+    save_weights: bool = False,
+    on_failure: OnFailure = "continue",
+    shard: tuple[int, int] | None = None,
+    report: bool = True,
+    watcher: Watcher | None = None,
+) -> RunResult:
+    """Run a suite's cells that have no record yet in ``directory``.
+
+    Args:
+        suite: what to run; ``load_suite`` reads one.
+        directory: where records are kept; made if missing.
+        registry: plug-ins to use; default: this environment's. Processes and clusters find
+            those of their own environment, whatever this says.
+        jobs: cells at a time; default: one a GPU, or as many as have cores for their threads.
+        threads: threads of each cell. Results are reproducible to the last digit only for the
+            same number of threads; ``jobs`` makes no difference.
+        device: "cpu", "cuda", "cuda:1", or "auto", which takes a GPU where there is one.
+        limits: time and memory of a cell; with any, cells run in processes of their own, where
+            they can be enforced.
+        isolate: a process of its own for every cell, so that nothing is left of an earlier one.
+        retries: how often a cell is run again after its process died.
+        executor: where to run instead, as ``encbench.runs.executors.dask`` makes one; ``jobs``,
+            ``threads``, ``device``, ``limits``, ``isolate``, ``retries`` and ``save_weights``
+            are then its own.
+        rerun: which cells that have a record are run again: "failed" (the default), of these
+            only "interrupted", "diverged" (those too), "all" or "never".
+        keep_versions: keep records made with other versions of the plug-ins of the encoding or
+            the task, which are otherwise run again unless ``rerun`` is "never".
+        save_weights: keep the trained networks in the records, for ``load_model``; cells whose
+            record has none run again, unless ``rerun`` is "never".
+        on_failure: "continue" with the other cells after one that is not ok, or "stop": those
+            that run end, and no other begins.
+        shard: (i, n) runs the i-th of n shares of the cells, counted from 1. n runs, each with
+            another i, make the same records as one without, also at the same time and into the
+            same folder.
+        report: have plug-ins write what they make of a finished run, such as the leaderboard.
+        watcher: told of progress.
+
+    Returns:
+        All records of the suite's cells, also those that were already there.
+
+    Raises:
+        UsageError: a name, parameter or setting is wrong, or the script that calls this has no
+            ``if __name__ == "__main__":``; nothing has been run.
+        StoreError: the folder cannot be written, or is in use. Records written before stay.
+        ClusterError: the cluster cannot be used any more. Records written before stay.
+        RunStopped: Ctrl-C or SIGTERM, once: the cells that ran left a record, "interrupted".
+            A KeyboardInterrupt, and a plain one where Ctrl-C came a second time: then those
+            cells leave nothing.
+    """
+    if _main_is_imported():
+        # not sys.exit, of which a server that forks processes makes 1
+        os._exit(NO_MAIN_GUARD)
+    registry = registry or default_registry()
+    watcher = watcher or Unwatched()
+    if executor is None:
+        terms = RunOptions(
+            resolve_device(device), threads, limits or Limits(), isolate, retries, save_weights
+        )
+        if jobs is not None and jobs < 1:
+            raise UsageError(f"jobs must be at least 1, got {jobs}")
+    else:
+        save_weights = executor.options.save_weights
+    git_commit_of.cache_clear()
+    with process_state_kept():
+        cells = {cell_key(cell): cell for cell in share_of(plan(suite, registry), shard)}
+    store = Store(directory)
+    with store.writing(shared=shard is not None):
+        existing = _by_cell(store.records(set_aside=True), cells)
+        for key in cells.keys() & existing.keys():
+            _remove_superseded(existing[key], store)
+        store.write_suite(suite.as_asked())
+        wanted = _reusable(cells, existing, rerun, keep_versions, save_weights)
+        kept = {cell_key(s.record.cell): s for s in store.whole(wanted)}
+        for key in kept:
+            for unread in existing.get(_unread_key(cells[key]), ()):
+                store.remove(unread.record.key)
+        pending = [cell for key, cell in cells.items() if key not in kept]
+        watcher.planned(pending, list(kept.values()))
+        if executor is None:
+            executor = _local(terms, jobs, len(pending), registry)
+        done = dict(kept)
+        executor.ready()
+        with (
+            orderly_stop(executor.interrupt) as stopping,
+            closing(executor.run(pending, _events_for(watcher))) as results,
+        ):
+            for result in results:
+                stored = _write(store, result, existing)
+                done[cell_key(stored.record.cell)] = stored
+                registry.host.notify("encbench_cell_finished", record=stored)
+                watcher.recorded(stored)
+                if on_failure == "stop" and stored.record.status != "ok":
+                    executor.drain()
+        if stopping.number is not None:
+            raise RunStopped(stopping.number)
+    records = [done[key] for key in cells if key in done]
+    run = RunResult(Path(directory), records, len(kept), len(cells) - len(records))
+    if report:
+        registry.host.notify("encbench_run_finished", directory=run.directory, records=run.records)
+    return run
+
+
+def _main_is_imported() -> bool:
+    """Whether a worker process, which imports the main script, runs into a suite in it."""
+    frame = inspect.currentframe()
+    while frame is not None:
+        if frame.f_code.co_name == "<module>" and frame.f_globals["__name__"] == "__mp_main__":
+            return True
+        frame = frame.f_back
+    return False
+
+
+def _events_for(watcher: Watcher) -> Watch:
+    """The watcher's ``event`` until it raises, which is neither the cell's fault nor its end.
+
+    In a process of its own a cell would even wait forever, once nobody reads what it sends.
+    """
+    listening = True
+
+    def tell(event: Event) -> None:
+        nonlocal listening
+        if not listening:
+            return
+        try:
+            watcher.event(event)
+        # rich leaves by SystemExit where nobody reads the terminal's output any more
+        except (Exception, SystemExit) as error:
+            listening = False
+            with suppress(SystemExit):
+                logger.warning(
+                    "the run's watcher failed and hears no more of running cells: %s: %s",
+                    type(error).__name__,
+                    error,
+                )
+
+    return tell
+
+
+def _local(terms: RunOptions, jobs: int | None, cells: int, registry: Registry) -> Executor:
+    """In this process where one cell runs at a time and nothing asks for another's."""
+    jobs = min(jobs or default_jobs(terms.device, terms.threads), max(cells, 1))
+    if jobs > 1 or terms.limits.any or terms.isolate:
+        return ProcessPool(terms, jobs)
+    return InProcess(terms, registry)
+
+
+def share_of(cells: Sequence[CellConfig], shard: tuple[int, int] | None) -> list[CellConfig]:
+    """One of several shares of the cells, in their order; all of them where none is named.
+
+    Shares differ by at most one cell, and each takes of every encoding and task.
+
+    Raises:
+        UsageError: there is no such share.
+    """
+    if shard is None:
+        return list(cells)
+    number, count = shard
+    if not 1 <= number <= count:
+        raise UsageError(f"shard {number}/{count}: expected I/N, where I is one of 1 to N")
+    # by key: every n-th cell of the plan could be the same encoding each time
+    keys = sorted(cell_key(cell) for cell in cells)
+    mine = set(keys[number - 1 :: count])
+    return [cell for cell in cells if cell_key(cell) in mine]
+
+
+def left_to_run(
+    cells: Sequence[CellConfig],
+    directory: Path | str,
+    rerun: Rerun = "failed",
+    keep_versions: bool = False,
+    save_weights: bool = False,
+) -> list[CellConfig]:
+    """Those of the cells that ``run_suite`` would run in ``directory``; nothing is written."""
+    if not Path(directory).is_dir():
+        return list(cells)
+    by_key = {cell_key(cell): cell for cell in cells}
+    existing = _by_cell(Store(directory).records(), by_key)
+    reused = _reusable(by_key, existing, rerun, keep_versions, save_weights)
+    kept = {cell_key(stored.record.cell) for stored in reused}
+    return [cell for key, cell in by_key.items() if key not in kept]
+
+
+def _by_cell(
+    records: Sequence[StoredRecord], cells: Mapping[str, CellConfig]
+) -> dict[str, list[StoredRecord]]:
+    """Records by the key that their cell has now, the one to use first.
+
+    There can be several of a cell: up to schema version 2 the key depended on the plug-ins'
+    versions, and a run killed while it replaces a record of that time leaves both.
+    """
+    groups: dict[str, list[StoredRecord]] = defaultdict(list)
+    for stored in records:
+        groups[cell_key(stored.record.cell)].append(stored)
+    for key, group in groups.items():
+        versions = cells[key].versions if key in cells else None
+        group.sort(
+            key=lambda s: (
+                s.record.cell.versions == versions,
+                s.record.key == key,
+                s.record.provenance.started,
+            ),
+            reverse=True,
+        )
+    return dict(groups)
+
+
+def _remove_superseded(group: list[StoredRecord], store: Store) -> None:
+    """Of records of one cell, those that the first replaced: of its versions, and older."""
+    first = group[0].record.cell.versions
+    for stored in [s for s in group[1:] if s.record.cell.versions == first]:
+        store.remove(stored.record.key)
+        group.remove(stored)
+
+
+def _reusable(
+    cells: Mapping[str, CellConfig],
+    existing: Mapping[str, list[StoredRecord]],
+    rerun: Rerun,
+    keep_versions: bool,
+    save_weights: bool,
+) -> list[StoredRecord]:
+    """Records of the cells that need not run again."""
+    found = []
+    others: Counter[str] = Counter()
+    lacking = 0
+    for key, cell in cells.items():
+        if key not in existing:
+            continue
+        stored = existing[key][0]
+        if stored.record.status in _AGAIN[rerun]:
+            continue
+        changed = changed_versions(stored.record.cell, cell)
+        if changed and not keep_versions and rerun != "never":
+            others.update(changed)
+        elif save_weights and rerun != "never" and _lacks_weights(stored):
+            lacking += 1
+        else:
+            found.append(stored)
+    for change, count in others.items():
+        logger.warning(
+            "cells run again because their record is of %s: %d; --keep-versions keeps them",
+            change,
+            count,
+        )
+    if lacking:
+        logger.warning("cells run again because their record has no weights: %d", lacking)
+    return found
+
+
+def _lacks_weights(stored: StoredRecord) -> bool:
+    return stored.record.status == "ok" and WEIGHTS not in stored.files
+
+
+def _write(
+    store: Store, result: CellResult, existing: Mapping[str, list[StoredRecord]]
+) -> StoredRecord:
+    earlier = existing.get(result.record.key, [])
+    whole = next((s for s in earlier if s.record.status == "ok"), None)
+    if result.record.status == "interrupted" and whole is not None:
+        # half of a cell that was asked for again is no reason to lose the whole one
+        return whole
+    stored = store.write(result.record, result.arrays, result.pictures, result.weights)
+    for replaced in (*earlier, *existing.get(_unread_key(stored.record.cell), ())):
+        if replaced.record.key != stored.record.key:
+            store.remove(replaced.record.key)
+    return stored
+
+
+def _unread_key(cell: CellConfig) -> str:
+    """The key under which the cell was recorded while its data could not be read, or ""."""
+    if cell.data_hash is None:
+        return ""
+    return cell_key(cell.model_copy(update={"data_hash": None}))

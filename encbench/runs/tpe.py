@@ -1,0 +1,108 @@
+"""Settings that Optuna's TPE proposes one after another: the optional extra ``encbench[tpe]``."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import optuna
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from optuna.trial import Trial as OptunaTrial
+from optuna.trial import TrialState
+
+from encbench.contracts.search import DIGITS
+from encbench.runs.search_space import MOST_TRIES, Dimension
+
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+
+class Proposals:
+    """The study of one encoding, which proposes each setting from the values of those before.
+
+    Nothing of it is stored: from the same seed, and told the recorded values, it proposes the
+    same again.
+
+    Args:
+        space: what is searched.
+        seed: of the sampler.
+        possible: which settings can be tried.
+        default: the values of the default setting, which is tried anyway.
+        higher: whether higher values are better.
+    """
+
+    def __init__(
+        self,
+        space: Sequence[Dimension],
+        seed: int,
+        possible: Callable[[Sequence[Any]], bool],
+        default: Sequence[Any],
+        *,
+        higher: bool,
+    ) -> None:
+        self._space, self._possible, self._higher = space, possible, higher
+        self._study = optuna.create_study(
+            sampler=optuna.samplers.TPESampler(seed=seed % 2**32),
+            direction="maximize" if higher else "minimize",
+        )
+        self._distributions = {each.name: _distribution(each) for each in space}
+        self._asked: OptunaTrial | None = None
+        self._now = json.dumps(list(default))
+        self._values: dict[str, float | None] = {}
+        """By the text of a setting that was tried."""
+
+    def next(self) -> list[Any] | None:
+        """A setting that was not tried yet; None where none is found."""
+        for _ in range(MOST_TRIES if self._space else 0):
+            trial = self._study.ask(self._distributions)
+            values = [_value(each, trial.params[each.name]) for each in self._space]
+            text = json.dumps(values)
+            if text in self._values:
+                self._tell(trial, self._values[text])
+            elif not self._possible(values):
+                self._study.tell(trial, state=TrialState.FAIL)
+            else:
+                self._asked, self._now = trial, text
+                return values
+        self._asked = None
+        return None
+
+    def tell(self, value: float | None) -> None:
+        """The value of the setting proposed last, or first of the default; None is the worst."""
+        self._values[self._now] = value
+        if self._asked is not None:
+            self._tell(self._asked, value)
+
+    def _tell(self, trial: OptunaTrial, value: float | None) -> None:
+        known = [v for v in self._values.values() if v is not None and math.isfinite(v)]
+        if value is None and known:
+            # without a value TPE would not learn to stay away
+            value = min(known) if self._higher else max(known)
+        if value is None or not math.isfinite(value):
+            self._study.tell(trial, state=TrialState.FAIL)
+        else:
+            self._study.tell(trial, value)
+
+
+def _distribution(dimension: Dimension) -> BaseDistribution:
+    search = dimension.search
+    if search.choices is not None:
+        # a list is no category for Optuna; its place is
+        return CategoricalDistribution(range(len(search.choices)))
+    assert search.low is not None, "a range has both ends"
+    assert search.high is not None, "a range has both ends"
+    if dimension.whole:
+        return IntDistribution(int(search.low), int(search.high), log=search.log)
+    return FloatDistribution(search.low, search.high, log=search.log)
+
+
+def _value(dimension: Dimension, found: Any) -> Any:
+    if dimension.search.choices is not None:
+        return dimension.search.choices[found]
+    return found if dimension.whole else float(f"{found:.{DIGITS}g}")

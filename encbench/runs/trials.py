@@ -1,0 +1,323 @@
+"""A tuning as it was asked for: its targets, its search spaces and its trials, all checked.
+
+A trial is an entry of a suite and its cells are ordinary ones, planned before anything runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from importlib import metadata
+from importlib.util import find_spec
+from typing import Any, Literal
+
+from encbench.contracts.encoding import Encoding
+from encbench.errors import UsageError
+from encbench.plugins.isolation import process_state_kept
+from encbench.plugins.registry import Registry
+from encbench.runs.cell import run_cell
+from encbench.runs.parts import build_training
+from encbench.runs.search_space import (
+    Dimension,
+    SpaceOption,
+    check_option,
+    draw_settings,
+    drawing_seed,
+    fixed_by,
+    parse_space,
+    refusals,
+    space_of,
+    with_values,
+)
+from encbench.runs.tuning_report import TunedEncoding, TuneResult
+from encbench.runs.tuning_targets import (
+    check_targets,
+    deciding_metric,
+    default_cell,
+    shapes_of,
+    single_cells,
+    split_tasks,
+    target_labels,
+)
+from encbench.suite.config import CellConfig, NtkConfig
+from encbench.suite.file import Suite, SuiteEntry
+from encbench.suite.plan import plan
+
+Sampler = Literal["sobol", "tpe"]
+TUNE_SEED = 1000
+"""Default seed of trials, and of their drawing: one that nobody reports."""
+TPE_NOTE = (
+    "TPE proposes each trial from the results of those before it: trials are not drawn "
+    "beforehand, and run neither in shares nor on a cluster."
+)
+
+
+@dataclass
+class Searched:
+    """An encoding of the suite, its search space, and the settings to try."""
+
+    entry: SuiteEntry
+    """As the suite has it, with a label."""
+    cls: type[Encoding]
+    default: CellConfig
+    """One of its cells as the suite has it."""
+    space: list[Dimension]
+    seed: int
+    """Of its drawing."""
+    refusal: Callable[[Sequence[Any]], str]
+    """Why it cannot be built with values of the space; "" where it can."""
+    values: list[list[Any]] = field(default_factory=list)
+    """Of the trials after the default one, in the order of ``space``."""
+
+    def possible(self, values: Sequence[Any]) -> bool:
+        """Whether it can be built with values of the space."""
+        return not self.refusal(values)
+
+    @property
+    def default_values(self) -> list[Any]:
+        """Of the default setting, in the order of ``space``."""
+        cell = self.default
+        tables = {"parameters": cell.encoding.parameters}
+        tables |= {"training": dict(cell.training), "network": dict(cell.network)}
+        return [tables[dimension.section][dimension.key] for dimension in self.space]
+
+    @property
+    def trials(self) -> list[SuiteEntry]:
+        """The default setting, and the others."""
+        default = self.entry.model_copy(update={"label": f"{self.entry.text} · default"})
+        return [default, *(self._trial(k, v) for k, v in enumerate(self.values, start=1))]
+
+    def _trial(self, number: int, values: Sequence[Any]) -> SuiteEntry:
+        return with_values(self.entry, self.space, values, f"{self.entry.text} · trial {number}")
+
+    def final(self, best: int) -> list[SuiteEntry]:
+        """The default setting and the best one as they are reported; one where they are equal."""
+        if best == 0:
+            return [self.entry]
+        tuned = {"label": f"{self.entry.text} · tuned"}
+        return [self.entry, self.trials[best].model_copy(update=tuned)]
+
+
+@dataclass
+class Tuning:
+    """A tuning as it was asked for, everything checked and drawn."""
+
+    suite: Suite
+    """Of what is reported: its tasks and seeds."""
+    tasks: list[SuiteEntry]
+    """To tune on."""
+    seeds: list[int]
+    """Of the trials."""
+    searched: list[Searched]
+    count: int
+    """Trials of each encoding, the default setting included."""
+    sampler: Sampler
+    metric: str
+    unit: str
+    direction: Literal["higher", "lower"]
+    notes: list[str]
+    tune_on: list[str]
+    report_on: list[str]
+
+    def trial_suite(self, entries: Iterable[SuiteEntry] | None = None) -> Suite:
+        """Trials on the tuning targets, all of them unless entries are given; no spectra."""
+        if entries is None:
+            entries = (trial for one in self.searched for trial in one.trials)
+        return _changed(
+            self.suite,
+            name=f"{self.suite.name}-trials",
+            encodings=list(entries),
+            tasks=self.tasks,
+            seeds=self.seeds,
+            ntk=NtkConfig(points=0),
+        )
+
+    def final_suite(self, best: Sequence[int], *, only_tuned: bool = False) -> Suite:
+        """Default and tuned settings on the reported targets, or the tuned ones alone."""
+        finals = [one.final(number) for one, number in zip(self.searched, best, strict=True)]
+        entries = [entry for pair in finals for entry in (pair[-1:] if only_tuned else pair)]
+        described = {"description": self.result().protocol} if only_tuned else {}
+        changes = {"name": f"{self.suite.name}-tuned", "encodings": entries, **described}
+        return _changed(self.suite, **changes)
+
+    def result(self) -> TuneResult:
+        """What is known before anything has run."""
+        encodings = []
+        for one in self.searched:
+            space = {dimension.name: dimension.search for dimension in one.space}
+            encodings.append(
+                TunedEncoding(
+                    label=one.entry.text,
+                    name=one.default.encoding.name,
+                    seed=one.seed,
+                    space={name: asdict(search) for name, search in space.items()},
+                    ranges={name: str(search) for name, search in space.items()},
+                    trials=[],
+                )
+            )
+        return TuneResult(
+            encbench=metadata.version("encbench"),
+            suite=self.suite.name,
+            sampler=self.sampler,
+            seed=self.seeds[0],
+            trials=self.count,
+            metric=self.metric,
+            unit=self.unit,
+            direction=self.direction,
+            tune_on=self.tune_on,
+            tune_seeds=self.seeds,
+            report_on=self.report_on,
+            report_seeds=self.suite.seeds,
+            notes=list(self.notes),
+            encodings=encodings,
+        )
+
+
+def _changed(suite: Suite, **changes: Any) -> Suite:
+    """The suite with some fields replaced; what was unset stays unset."""
+    return Suite.model_validate(suite.model_dump(exclude_unset=True) | changes)
+
+
+def plan_tuning(
+    suite: Suite,
+    *,
+    trials: int = 20,
+    tune_on: Sequence[str] = (),
+    tune_seeds: Sequence[int] = (TUNE_SEED,),
+    space: Sequence[str] = (),
+    metric: str | None = None,
+    sampler: Sampler = "sobol",
+    registry: Registry,
+) -> Tuning:
+    """Check a tuning and draw its trials.
+
+    Args:
+        suite: encodings to tune; its tasks and seeds are those that are reported.
+        trials: of each encoding, the default setting included.
+        tune_on: tasks to tune on, such as "image:image=chelsea"; they are not reported unless
+            there are no others. Default: the suite's task, where it has one only.
+        tune_seeds: seeds of the trials; the first is also that of their drawing.
+        space: what is searched instead of, or besides, what the encodings declare, such as
+            "ffe.levels=4..12", "training.lr=1e-4..1e-2:log", "training.batch_size=64|256", or
+            "training.batch_size=64", which fixes it.
+        metric: by which the best is chosen; default: the one that the task's curve shows.
+        sampler: "sobol", drawn beforehand, or "tpe" (needs ``encbench[tpe]``), one after another.
+        registry: plug-ins to use.
+
+    Raises:
+        UsageError: a name, a range or a value is wrong.
+    """
+    if trials < 2:
+        raise UsageError(f"trials must be at least 2, the default setting and one more: {trials}")
+    if sampler == "tpe" and find_spec("optuna") is None:
+        raise UsageError("the sampler tpe needs Optuna: pip install 'encbench[tpe]', or take sobol")
+    seeds = list(dict.fromkeys(tune_seeds))
+    tasks, reported, entries = split_tasks(suite, tune_on)
+    offers = {entry.text: registry.find("encoding", entry.name) for entry in entries}
+    options = _options(space, {offer.name: offer.load() for offer in offers.values()})
+    entries = [fixed_by(entry, offers[entry.text].name, options) for entry in entries]
+    # a label of its own, by which its cells are found
+    entries = [entry.model_copy(update={"label": entry.text}) for entry in entries]
+    suite = _changed(suite, encodings=entries, tasks=reported)
+    with process_state_kept():
+        trial_cells = single_cells(_changed(suite, tasks=tasks, seeds=seeds), registry)
+        final_cells = single_cells(suite, registry)
+        notes = check_targets(trial_cells, final_cells)
+        name, unit, direction = deciding_metric(metric, [*trial_cells, *final_cells], registry)
+        if metric is not None:
+            _check_measured(name, [*trial_cells, *final_cells], registry)
+        dimensions, points = shapes_of([*trial_cells, *final_cells], registry)
+        common: dict[str, Any] = {"seed": seeds[0], "dimensions": dimensions, "points": points}
+        common["budgeted"] = suite.budget.parameters is not None
+        searched = []
+        for entry in entries:
+            default = default_cell(entry, [*trial_cells, *final_cells])
+            searched.append(_searched(entry, default, options, registry, **common))
+        if sampler == "sobol":
+            notes += [note for one in searched for note in _draw(one, trials)]
+        else:
+            notes.append(TPE_NOTE)
+    tuning = Tuning(
+        suite=suite,
+        tasks=tasks,
+        seeds=seeds,
+        searched=searched,
+        count=trials,
+        sampler=sampler,
+        metric=name,
+        unit=unit,
+        direction=direction,
+        notes=notes,
+        tune_on=target_labels(trial_cells),
+        report_on=target_labels(final_cells),
+    )
+    # whatever is wrong with a value of a space, such as an unknown schedule, is said now
+    plan(tuning.trial_suite(), registry)
+    return tuning
+
+
+def _options(space: Sequence[str], encodings: Mapping[str, type[Encoding]]) -> list[SpaceOption]:
+    options: dict[str, SpaceOption] = {}
+    for text in space:
+        option = parse_space(text)
+        check_option(option, encodings)
+        if option.name in options:
+            raise UsageError(f"--space {option.name} is given more than once")
+        options[option.name] = option
+    return list(options.values())
+
+
+def _check_measured(name: str, cells: Sequence[CellConfig], registry: Registry) -> None:
+    """Train a cell of each task for a step, which is known to be measured by that metric then."""
+    first = {cell.task.model_dump_json(): cell for cell in reversed(cells)}
+    for cell in first.values():
+        training = cell.training.model_copy(update={"steps": 1, "epochs": None})
+        ntk = cell.ntk.model_copy(update={"points": 0})
+        record = run_cell(
+            cell.model_copy(update={"training": training, "ntk": ntk}), registry
+        ).record
+        if record.status == "ok" and name not in record.metrics:
+            raise UsageError(
+                f"--metric {name}: {record.task_label} is not measured by it; it has "
+                f"{', '.join(record.metrics)}"
+            )
+
+
+def _searched(
+    entry: SuiteEntry,
+    default: CellConfig,
+    options: Sequence[SpaceOption],
+    registry: Registry,
+    *,
+    seed: int,
+    **shape: Any,
+) -> Searched:
+    cls = registry.find("encoding", entry.name).load()
+    optimizer, _ = build_training(default, registry)
+    space = space_of(entry, cls, default, optimizer, options, **shape)
+    refusal = refusals(cls, default, space, shape["dimensions"])
+    drawn_by = drawing_seed(seed, default.encoding, entry.parameters)
+    return Searched(entry, cls, default, space, drawn_by, refusal)
+
+
+def _draw(one: Searched, trials: int) -> list[str]:
+    """Draw the trials of an encoding; a note where there are fewer than were asked for."""
+    one.values = draw_settings(
+        one.space, trials - 1, one.seed, default=one.default_values, possible=one.possible
+    )
+    if one.space and not one.values:
+        middle = [d.search.value(0.5, whole=d.whole) for d in one.space]
+        searched = ", ".join(f"{d.name}={d.search}" for d in one.space)
+        raise UsageError(
+            f"{one.entry.text} cannot be built with anything that was drawn from {searched} "
+            f"({one.refusal(middle)}); give another --space"
+        )
+    return fewer_trials(one, trials)
+
+
+def fewer_trials(one: Searched, trials: int) -> list[str]:
+    """A note where an encoding has fewer trials than were asked for."""
+    count = len(one.values) + 1
+    if count == trials:
+        return []
+    return [f"{one.entry.text}: {count} trials, as its space holds no other settings."]

@@ -1,0 +1,253 @@
+"""Tuning: the trials of each encoding, and the best of them run again on other cells.
+
+What is chosen follows from the records of the trials alone, in DIR/trials. DIR itself holds the
+comparison of default and tuned settings.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import shutil
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from pathlib import Path
+
+from encbench.errors import EncbenchError, UsageError
+from encbench.plugins.registry import Registry
+from encbench.results.records import Record, StoredRecord
+from encbench.results.store import Store
+from encbench.runs.trials import Searched, Tuning, fewer_trials
+from encbench.runs.tuning_report import (
+    TRIALS,
+    TUNED,
+    Summary,
+    Trial,
+    TuneResult,
+    best_so_far,
+    best_trial,
+    earlier_result,
+    expected_best,
+    write_report,
+    write_result,
+    write_suite_file,
+)
+from encbench.runs.tuning_targets import target_of
+from encbench.suite.config import CellConfig, cell_key
+from encbench.suite.file import Suite
+from encbench.suite.plan import plan
+
+logger = logging.getLogger("encbench")
+RunSuite = Callable[[Suite, Path, bool], Sequence[StoredRecord]]
+"""Runs a suite into a folder; True for the comparison, which is the last."""
+
+
+def run_tuning(tuning: Tuning, directory: Path, registry: Registry, run: RunSuite) -> TuneResult:
+    """Run the trials, and the best of each encoding beside its default setting.
+
+    Given again it goes on where it was stopped, and comes to the same result.
+
+    Args:
+        tuning: as planned.
+        directory: results folder of the comparison; trials are recorded in its folder "trials".
+        registry: plug-ins to use.
+        run: runs a suite into a folder as ``run_suite`` does, the comparison last.
+
+    Returns:
+        What is also in tune.json. tune.md shows it, tuned.toml plans the tuned cells.
+
+    Raises:
+        UsageError: no trial has a value of the metric.
+        EncbenchError: no trial got to its end.
+        StoreError: the folder cannot be written, or is in use. Records written before stay.
+    """
+
+    def records_of(suite: Suite, folder: Path, final: bool = False) -> dict[str, Record]:
+        done = run(suite, folder, final)
+        return {cell_key(stored.record.cell): stored.record for stored in done}
+
+    if tuning.sampler == "tpe":
+        records = _proposed(tuning, lambda suite: records_of(suite, directory / "trials"), registry)
+        write_trials(tuning, directory)
+    else:
+        write_trials(tuning, directory)
+        records = records_of(tuning.trial_suite(), directory / "trials")
+    result = tuning.result()
+    cells = _by_label(plan(tuning.trial_suite(), registry))
+    best = []
+    for one, encoding in zip(tuning.searched, result.encodings, strict=True):
+        encoding.trials = _trials_of(one, cells, records, tuning.metric)
+        values = [trial.value for trial in encoding.trials]
+        encoding.best = best_trial(values, higher=result.higher)
+        summary = expected_best if tuning.sampler == "sobol" else best_so_far
+        encoding.best_of = summary(values, higher=result.higher)
+        best.append(encoding.best)
+    _check_values(result, records.values())
+    final, tuned = tuning.final_suite(best), tuning.final_suite(best, only_tuned=True)
+    final_cells = _by_label(plan(final, registry))
+    _set_earlier_aside(directory, {cell_key(c) for cs in final_cells.values() for c in cs}, final)
+    # what is about to run is known to the next tuning into this folder, should this one be killed
+    _report(tuning, result, final_cells, {})
+    write_result(directory, result)
+    write_suite_file(directory / TUNED, tuned)
+    _report(tuning, result, final_cells, records_of(final, directory, final=True))
+    write_result(directory, result)
+    write_report(directory, result)
+    return result
+
+
+def _proposed(
+    tuning: Tuning, run: Callable[[Suite], Mapping[str, Record]], registry: Registry
+) -> dict[str, Record]:
+    """Trials that are proposed one after another, run; fills in their values.
+
+    Each encoding has proposals of its own, which depend neither on the other encodings nor on how
+    many cells run at a time.
+    """
+    from encbench.runs.tpe import Proposals  # an optional extra
+
+    higher = tuning.direction == "higher"
+    proposals = [
+        Proposals(one.space, one.seed, one.possible, one.default_values, higher=higher)
+        for one in tuning.searched
+    ]
+    records: dict[str, Record] = {}
+    for number in range(tuning.count):
+        tried = []
+        for one, proposal in zip(tuning.searched, proposals, strict=True):
+            values = proposal.next() if number else None
+            if values is not None:
+                one.values.append(values)
+            if values is not None or not number:
+                tried.append((one.trials[-1], proposal))
+        if not tried:
+            break
+        suite = tuning.trial_suite(entry for entry, _ in tried)
+        records |= run(suite)
+        cells = _by_label(plan(suite, registry))
+        for entry, proposal in tried:
+            proposal.tell(_trial(0, entry.text, cells[entry.text], records, tuning.metric).value)
+    tuning.notes += [note for one in tuning.searched for note in fewer_trials(one, tuning.count)]
+    return records
+
+
+def write_trials(tuning: Tuning, directory: Path) -> None:
+    """Write DIR/trials.toml, which plans the trials, to be run by ``encbench run`` anywhere."""
+    write_suite_file(directory / TRIALS, tuning.trial_suite())
+
+
+def _by_label(cells: Iterable[CellConfig]) -> dict[str, list[CellConfig]]:
+    found: dict[str, list[CellConfig]] = defaultdict(list)
+    for cell in cells:
+        found[str(cell.encoding.label)].append(cell)
+    return found
+
+
+def _trials_of(
+    one: Searched,
+    cells: Mapping[str, Sequence[CellConfig]],
+    records: Mapping[str, Record],
+    metric: str,
+) -> list[Trial]:
+    """The trials of an encoding with their values; cells are by label."""
+    trials = []
+    for number, entry in enumerate(one.trials):
+        trial = _trial(number, entry.text, cells[entry.text], records, metric)
+        for dimension, value in (
+            zip(one.space, one.values[number - 1], strict=True) if number else ()
+        ):
+            getattr(trial, dimension.section)[dimension.key] = value
+        trials.append(trial)
+    return trials
+
+
+def _trial(
+    number: int,
+    label: str,
+    cells: Sequence[CellConfig],
+    records: Mapping[str, Record],
+    metric: str,
+) -> Trial:
+    keys = [cell_key(cell) for cell in cells]
+    values = [value_of(records.get(key), metric) for key in keys]
+    known = [value for value in values if value is not None]
+    value = math.fsum(known) / len(known) if known and len(known) == len(values) else None
+    missing = len(values) - len(known)
+    return Trial(number=number, label=label, keys=keys, value=value, without_value=missing)
+
+
+def value_of(record: Record | None, metric: str) -> float | None:
+    """The metric of a cell that got to its end; None where it has no value, or NaN."""
+    if record is None or record.status != "ok" or metric not in record.metrics:
+        return None
+    value = record.metrics[metric].value
+    return None if value is None or math.isnan(value) else value
+
+
+def _check_values(result: TuneResult, records: Collection[Record]) -> None:
+    """Note encodings without any value; refuse where no trial at all has one."""
+    empty = [e.label for e in result.encodings if all(t.value is None for t in e.trials)]
+    if len(empty) == len(result.encodings):
+        there = sorted({name for r in records if r.status == "ok" for name in r.metrics})
+        if there:
+            raise UsageError(
+                f"no trial has a value of the metric {result.metric!r}; give --metric one of "
+                f"{', '.join(there)}. The trials are kept"
+            )
+        error = next((r.error for r in records if r.error is not None), None)
+        why = "" if error is None else f"; the first: {error.message.splitlines()[0]}"
+        raise EncbenchError(f"no trial got to its end{why}. Their records are kept")
+    result.notes += [
+        f"{label}: no trial has a value, so the default setting stands." for label in empty
+    ]
+
+
+def _report(
+    tuning: Tuning,
+    result: TuneResult,
+    cells: Mapping[str, Sequence[CellConfig]],
+    records: Mapping[str, Record],
+) -> None:
+    """Fill in the reported values of each encoding."""
+    for one, encoding in zip(tuning.searched, result.encodings, strict=True):
+        assert encoding.best is not None, "chosen before"
+        entries = one.final(encoding.best)
+        summaries = [_summary(cells[entry.text], records, tuning.metric) for entry in entries]
+        encoding.default, encoding.tuned = summaries[0], summaries[-1]
+        pairs = zip(encoding.default.values, encoding.tuned.values, strict=True)
+        gains = [None if a is None or b is None else b - a for a, b in pairs]
+        encoding.gain = Summary.of([None if g is None or math.isnan(g) else g for g in gains])
+
+
+def _summary(cells: Sequence[CellConfig], records: Mapping[str, Record], metric: str) -> Summary:
+    """Means over seeds of each target; of a single target, the values of its seeds."""
+    targets: dict[str, list[float | None]] = defaultdict(list)
+    for cell in cells:
+        targets[target_of(cell)].append(value_of(records.get(cell_key(cell)), metric))
+    groups = list(targets.values())
+    values = groups[0] if len(groups) == 1 else [Summary.of(group).mean for group in groups]
+    return Summary.of(values, [cell_key(cell) for cell in cells])
+
+
+def _set_earlier_aside(directory: Path, wanted: set[str], suite: Suite) -> None:
+    """Move what an earlier tuning reported here, and this one does not, to its trials.
+
+    The folder's leaderboard then shows one comparison, and no record is lost.
+    """
+    earlier = earlier_result(directory)
+    if earlier is None:
+        return
+    summaries = [s for e in earlier.encodings for s in (e.default, e.tuned) if s is not None]
+    old = {key for summary in summaries for key in summary.keys} - wanted
+    store, trials = Store(directory), Store(directory / "trials")
+    with store.writing(), trials.writing():
+        moved = [key for key in sorted(old) if store.place(key).is_dir()]
+        for key in moved:
+            with trials.new_folder(key) as folder:
+                shutil.copytree(store.place(key), folder, dirs_exist_ok=True)
+            store.remove(key)
+        if moved:
+            store.write_suites([s for s in store.suites() if s.get("name") != suite.name])
+            logger.info(
+                "%d records of the earlier tuning moved to %s", len(moved), trials.directory
+            )

@@ -1,0 +1,176 @@
+"""The targets of a tuning: which are tuned on and which reported, and what decides."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from encbench.errors import DataError, PluginError, UsageError, did_you_mean
+from encbench.plugins.registry import Registry
+from encbench.runs.parts import build_task
+from encbench.suite.config import CellConfig
+from encbench.suite.file import Suite, SuiteEntry
+from encbench.suite.plan import plan
+
+logger = logging.getLogger("encbench")
+
+
+def split_tasks(
+    suite: Suite, tune_on: Sequence[str]
+) -> tuple[list[SuiteEntry], list[SuiteEntry], list[SuiteEntry]]:
+    """Tasks to tune on, tasks to report on, and the encodings of all of them."""
+    known = {(task.name, _text(task.parameters)): task for task in suite.tasks}
+    named = map(SuiteEntry.from_text, tune_on)
+    tasks = [known.get((task.name, _text(task.parameters)), task) for task in named]
+    if not tasks and len(suite.tasks) > 1:
+        raise UsageError(
+            f"the suite has {len(suite.tasks)} tasks; say which to tune on, for example "
+            f"--tune-on {suite.tasks[0].text}: the others are then reported"
+        )
+    tasks = tasks or list(suite.tasks)
+    reported = [task for task in suite.tasks if task not in tasks] or list(suite.tasks)
+    own = {}
+    for task in (*tasks, *reported):
+        encodings = task.encodings or suite.encodings
+        own[_text([encoding.model_dump() for encoding in encodings])] = encodings
+    if len(own) > 1:
+        raise UsageError(
+            "tasks of the suite have encodings of their own, and tuning takes the same for all "
+            "tasks; give them with -e, or tune for one of the tasks with -t"
+        )
+    plain = {"encodings"}
+    tasks, reported = (
+        [SuiteEntry(**task.model_dump(exclude_unset=True, exclude=plain)) for task in some]
+        for some in (tasks, reported)
+    )
+    return tasks, reported, next(iter(own.values()))
+
+
+def single_cells(suite: Suite, registry: Registry) -> list[CellConfig]:
+    """The cells of a suite whose entries are one setting each.
+
+    Raises:
+        UsageError: two entries have the same name, or one stands for several settings.
+    """
+    texts = [entry.text for entry in suite.encodings]
+    if twice := [text for text in texts if texts.count(text) > 1]:
+        raise UsageError(f"{twice[0]!r} is given twice; give one of them another label")
+    cells = plan(suite, registry)
+    counts: dict[tuple[str, str], int] = defaultdict(int)
+    for cell in cells:
+        counts[str(cell.encoding.label), target_of(cell)] += 1
+    for (label, _), count in counts.items():
+        if count > len(set(suite.seeds)):
+            raise UsageError(
+                f"{label!r} stands for several settings, as a sweep does; tuning searches by "
+                "itself: give one value, or --space A|B|C"
+            )
+    return cells
+
+
+def target_of(cell: CellConfig) -> str:
+    """What tells a target from others, as text."""
+    return f"{cell.task.name} {_text(cell.task.parameters)}"
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, default=str)
+
+
+def _data(cell: CellConfig) -> str:
+    """What tells its data from others': a photograph is the same at another size."""
+    return f"{cell.task.name} {cell.data_hash}" if cell.data_hash else target_of(cell)
+
+
+def target_labels(cells: Sequence[CellConfig]) -> list[str]:
+    return list(dict.fromkeys(cell.task.label or cell.task.name for cell in cells))
+
+
+def check_targets(trials: Sequence[CellConfig], finals: Sequence[CellConfig]) -> list[str]:
+    """A note where a reported target was tuned on, too; on equal seeds that is an error."""
+    tuned = {_data(cell) for cell in trials}
+    if not tuned & {_data(cell) for cell in finals}:
+        return []
+    common = {(_data(c), c.seed) for c in trials} & {(_data(c), c.seed) for c in finals}
+    if common:
+        seed = min(seed for _, seed in common)
+        raise UsageError(
+            f"seed {seed} would be tuned on and reported on the same target; give other seeds "
+            "with --tune-seed or --seed, or another target with --tune-on"
+        )
+    return [
+        "A reported target is also the one tuned on, with other seeds: nothing shows how the "
+        "tuned settings do on another target. --tune-on names one that is not reported."
+    ]
+
+
+def deciding_metric(
+    name: str | None, cells: Sequence[CellConfig], registry: Registry
+) -> tuple[str, str, Literal["higher", "lower"]]:
+    """Name, unit and direction of the metric that decides.
+
+    Raises:
+        UsageError: there is no such metric, or none is given and tasks follow several.
+    """
+    offers = {offer.name: offer for offer in registry.offers("metric")}
+    curves = _curves(cells, registry)
+    if name is None:
+        if len(curves) > 1 or not curves <= offers.keys():
+            raise UsageError(
+                f"say by which metric to choose, with --metric; the tasks follow "
+                f"{', '.join(sorted(curves))}, and there are: {', '.join(offers)}"
+            )
+        name = next(iter(curves))
+    if name not in offers:
+        raise UsageError(
+            f"unknown metric {name!r}; {did_you_mean(name, offers)}There are: {', '.join(offers)}"
+        )
+    metric = offers[name].load()
+    return name, metric.unit, metric.direction
+
+
+def _curves(cells: Sequence[CellConfig], registry: Registry) -> set[str]:
+    """Metrics of the tasks' curves, which can depend on parameters, as that of a split does."""
+    curves: set[str] = set()
+    for cell in {target_of(cell): cell for cell in cells}.values():
+        try:
+            curves.add(build_task(cell, registry).curve)
+        except (DataError, PluginError) as error:  # its cells will say why
+            logger.debug("%s: %s", cell.task.label, error)
+    return curves or {registry.find("task", cell.task.name).load().curve for cell in cells}
+
+
+def shapes_of(cells: Sequence[CellConfig], registry: Registry) -> tuple[set[int], int | None]:
+    """Dimensions of the tasks' points, and the points of the smallest epoch.
+
+    Data that cannot be read are left out; their cells will say why.
+    """
+    dimensions, points = set(), []
+    for cell in {target_of(cell): cell for cell in cells}.values():
+        try:
+            task = build_task(cell, registry)
+            dimensions.add(int(task.in_dim))
+            points.append(int(task.points_per_epoch))
+        except (DataError, PluginError) as error:
+            logger.debug("%s: %s", cell.task.label, error)
+    return dimensions or {2}, min(points, default=None)
+
+
+def default_cell(entry: SuiteEntry, cells: Sequence[CellConfig]) -> CellConfig:
+    """The first cell of an encoding.
+
+    Raises:
+        UsageError: tasks have optimizers of their own, whose learning rates cannot be compared.
+    """
+    found = [cell for cell in cells if cell.encoding.label == entry.text]
+    optimizers = {cell.training.optimizer: cell.task.label for cell in found}
+    if len(optimizers) > 1:
+        each = " and ".join(f"{task} {optimizer}" for optimizer, task in optimizers.items())
+        raise UsageError(
+            f"tasks have optimizers of their own ({each}), and a learning rate of one means "
+            "nothing to the other; give --optimizer, or tune for one of the tasks"
+        )
+    return found[0]

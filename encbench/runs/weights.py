@@ -1,0 +1,131 @@
+"""Trained networks as safetensors: written by a run, and given back from a record."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import safetensors.torch
+from safetensors import SafetensorError
+from torch import Tensor, nn
+
+from encbench.errors import PluginError, StoreError
+from encbench.network.mlp import CoordinateMLP
+from encbench.plugins.registry import Registry, default_registry
+from encbench.results.provenance import distributions
+from encbench.results.record_folder import WEIGHTS, record_in
+from encbench.results.records import StoredRecord, damaged
+from encbench.runs.parts import build_model, cell_streams
+
+MOST_WEIGHT_BYTES = 1 << 33
+"""Of a file of weights, 8 GiB."""
+AGAIN = "run again with --save-weights"
+
+
+def weights_of(model: nn.Module) -> bytes:
+    """A model's parameters and persistent buffers as safetensors.
+
+    Raises:
+        TypeError: its state holds something else than tensors.
+        ValueError: safetensors has no such dtype.
+    """
+    state = model.state_dict()
+    for name, value in state.items():
+        if not isinstance(value, Tensor):
+            raise TypeError(f"{name} of the state dict is a {type(value).__name__}, no tensor")
+    # copies: safetensors takes no tensors that share memory
+    tensors = {name: value.detach().cpu().contiguous().clone() for name, value in state.items()}
+    try:
+        return safetensors.torch.save(tensors)
+    except (KeyError, SafetensorError) as error:
+        raise ValueError(f"safetensors cannot hold {error}") from error
+
+
+@dataclass
+class _Dimensions:
+    in_dim: int
+    out_dim: int
+
+
+def load_model(
+    record: StoredRecord | Path | str, *, registry: Registry | None = None
+) -> CoordinateMLP:
+    """The trained network of a record, on the CPU, in eval mode.
+
+    It is built by the encoding's plug-in as it was then, and its weights are read from
+    ``weights.safetensors``, which ``encbench run --save-weights`` keeps.
+
+    Args:
+        record: as ``Store.record`` gives it, or its folder.
+        registry: where the encoding is found; default: this environment.
+
+    Raises:
+        StoreError: there is no such record, it has no weights, or they are damaged or do not fit.
+        PluginError: the encoding is not installed here in the version that it ran with.
+    """
+    stored = record if isinstance(record, StoredRecord) else record_in(Path(record).absolute())
+    numbers = stored.record
+    file = stored.path / WEIGHTS
+    if WEIGHTS not in stored.files:
+        status = "" if numbers.status == "ok" else f": its cell is {numbers.status}"
+        raise StoreError(f"{stored.path} has no weights{status}; {AGAIN}")
+    registry = registry or default_registry()
+    _check_versions(stored, registry)
+    assert numbers.in_dim is not None, "a record with weights has got to its end"
+    assert numbers.out_dim is not None, "as above"
+    task = _Dimensions(numbers.in_dim, numbers.out_dim)
+    model = build_model(numbers.cell, task, registry, cell_streams(numbers.cell))
+    tensors = _read(stored, file)
+    if wrong := _misfits(tensors, model.state_dict()):
+        raise StoreError(f"{file} does not fit the network: {wrong}; {AGAIN}")
+    model.load_state_dict(tensors)
+    return model.eval()
+
+
+def _check_versions(stored: StoredRecord, registry: Registry) -> None:
+    """Other code may give the same weights another meaning."""
+    encoding, then = stored.record.cell.encoding, stored.record.provenance.encbench
+    offer = registry.find("encoding", f"{encoding.distribution}:{encoding.name}")
+    made = {encoding.distribution: encoding.version, "encbench": then}
+    here = {encoding.distribution: offer.plugin.version, "encbench": distributions()["encbench"]}
+    for distribution, version in made.items():
+        if here[distribution] != version:
+            raise PluginError(
+                f"the weights in {stored.path} are of {distribution} {version}, and "
+                f"{here[distribution]} is installed; pip install '{distribution}=={version}', or "
+                f"{AGAIN}"
+            )
+
+
+def _read(stored: StoredRecord, file: Path) -> dict[str, Tensor]:
+    """The tensors, every byte checked against the manifest."""
+    entry = stored.files[WEIGHTS]
+    if entry.size > MOST_WEIGHT_BYTES:
+        raise StoreError(f"{file} has {entry.size:,} bytes; at most {MOST_WEIGHT_BYTES:,} are read")
+    try:
+        with file.open("rb") as opened:
+            content = opened.read(entry.size + 1)
+    except OSError as error:
+        raise damaged(file) from error
+    if len(content) != entry.size or hashlib.sha256(content).hexdigest() != entry.sha256:
+        raise damaged(file)
+    try:
+        tensors: dict[str, Tensor] = safetensors.torch.load(content)
+    except (SafetensorError, ValueError, KeyError, RuntimeError) as error:
+        raise damaged(file) from error
+    return tensors
+
+
+def _misfits(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> str:
+    """What is wrong with names, shapes and dtypes, in words; "" where nothing is."""
+    wrong = [f"{name} is missing" for name in expected if name not in found]
+    wrong += [f"{name} is unknown" for name in found if name not in expected]
+    for name in expected.keys() & found.keys():
+        pair = [(tuple(each[name].shape), each[name].dtype) for each in (found, expected)]
+        if pair[0] != pair[1]:
+            texts = [f"{shape} of {dtype}" for shape, dtype in pair]
+            wrong.append(f"{name} is {texts[0]}, expected {texts[1]}")
+    more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
+    return ", ".join(sorted(wrong)[:3]) + more

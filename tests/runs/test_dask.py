@@ -1,0 +1,363 @@
+"""Cells on a Dask cluster, on the loopback: workers, scheduler and coordinator may go."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+import numpy as np
+import psutil
+import pytest
+
+from encbench import Suite, plan
+from encbench.runs.interface import RunOptions, unfinished
+from tests.processes import outliving
+from tests.runs.conftest import GUARD
+
+CELLS = int(os.environ.get("ENCBENCH_SOAK_CELLS", "24"))
+"""A multiple of four; the whole soak is 200."""
+
+
+def content(run):
+    """What must be the same wherever a cell ran, to the last digit."""
+    found = {}
+    for folder in run.out.glob("records/??/*"):
+        with np.load(folder / "arrays.npz") as arrays:
+            numbers = {name: arrays[name].tobytes() for name in arrays.files}
+        pictures = {file.name: file.read_bytes() for file in folder.glob("*.png")}
+        found[folder.name] = (numbers, pictures)
+    for record in run.records().values():
+        spectra = [
+            {k: v for k, v in spectrum.items() if k != "seconds"} for spectrum in record["spectra"]
+        ]
+        found[record["key"]] += (record["status"], record["metrics"], spectra)
+    return found
+
+
+def test_lost_workers_and_a_killed_coordinator_lose_no_cell(start, suite_file, cluster, tmp_path):
+    encodings = [f"ffe:levels={n}" for n in (1, 2, 3, 4)]
+    suite = suite_file(encodings, seeds=CELLS // 4, steps=30)
+    serial = start(suite, "-o", str(tmp_path / "serial"), "-j", "1")
+    assert serial.end() == 0, serial.said()
+
+    cluster.worker("one")
+    cluster.worker("two")
+    arguments = (suite, "-o", str(tmp_path / "out"), "--scheduler", str(cluster.file))
+    run = start(*arguments)
+    run.until(lambda: run.count() >= CELLS // 6)
+    cluster.kill("one")
+    run.until(lambda: run.count() >= CELLS // 3)
+    cluster.kill("two", signal.SIGTERM)
+    cluster.worker("two")
+    run.until(lambda: run.count() >= CELLS // 2)
+    os.killpg(run.process.pid, signal.SIGKILL)
+    run.process.wait()
+    before = run.count()
+    assert before < CELLS
+    cluster.worker("one")
+    again = start(*arguments)
+    assert again.end() == 0, again.said()
+
+    assert f"{before} of {CELLS} cells have a record already" in again.said()
+    assert len(again.records()) == CELLS
+    assert content(again) == content(serial)
+    records = again.records().values()
+    assert {record["provenance"]["executor"] for record in records} == {"dask"}
+
+
+def test_a_cell_whose_worker_is_lost_runs_on_another_and_says_so(
+    start, suite_file, cluster, tmp_path
+):
+    cluster.worker("one")
+    run = start(
+        *(suite_file(["waits"], steps=40), "-o", str(tmp_path / "out")),
+        *("--scheduler", str(cluster.file)),
+        PYTHONPATH=cluster.faults,
+        FAULTS=str(tmp_path),
+    )
+    run.until(lambda: "started" in run.said() and (tmp_path / "waits").exists())
+    cluster.kill("one")
+    (tmp_path / "go").touch()
+    cluster.worker("two")
+    assert run.end() == 0, run.said()
+    (record,) = run.records().values()
+    assert record["steps"] == 40
+    assert record["provenance"]["worker"].startswith("two (")
+    (lost,) = record["lost_workers"]
+    assert lost.startswith("one (")
+    assert lost.endswith("lost while it ran this cell")
+
+
+def test_cells_side_by_side_in_one_worker_are_those_of_a_serial_run(
+    start, suite_file, shared_cluster, tmp_path
+):
+    suite = suite_file(["ffe:levels=2", "mpe:resolutions=[4]"], seeds=3)
+    serial = start(suite, "-o", str(tmp_path / "serial"), "-j", "1")
+    assert serial.end() == 0, serial.said()
+    run = start(suite, "-o", str(tmp_path / "out"), "--scheduler", str(shared_cluster.file))
+    assert run.end() == 0, run.said()
+    assert content(run) == content(serial)
+
+
+def test_a_plugin_that_a_worker_lacks_is_named_with_the_worker(
+    start, suite_file, cluster, tmp_path
+):
+    del cluster.environment["PYTHONPATH"]
+    cluster.worker("one")
+    run = start(
+        *(suite_file(["not_a_number", "identity"]), "-o", str(tmp_path / "out")),
+        *("--scheduler", str(cluster.file)),
+        PYTHONPATH=cluster.faults,
+    )
+    assert run.end() == 1, run.said()
+    records = run.records()
+    assert records["identity"]["status"] == "ok"
+    message = records["not_a_number"]["error"]["message"]
+    assert message.startswith("on worker one (")
+    assert "unknown encoding 'encbench-faults:not_a_number'" in message
+
+
+def test_a_worker_without_the_plugin_costs_no_cell(start, suite_file, cluster, tmp_path):
+    cluster.worker("one")
+    with_plugin = cluster.environment.pop("PYTHONPATH")
+    cluster.worker("two")
+    (tmp_path / "go").touch()
+    run = start(
+        *(suite_file(["waits", "identity"], seeds=3), "-o", str(tmp_path / "out")),
+        *("--scheduler", str(cluster.file)),
+        PYTHONPATH=with_plugin,
+        FAULTS=str(tmp_path),
+    )
+    assert run.end() == 0, run.said()
+    records = run.records()
+    assert len(records) == 6
+    for name, record in records.items():
+        assert record["lost_workers"] == []
+        if name.startswith("waits"):
+            assert record["provenance"]["worker"].startswith("one (")
+
+
+@pytest.fixture
+def other_version(cluster, tmp_path):
+    """A search path on which encbench says that it is another version."""
+    info = tmp_path / "other" / "encbench-9.9.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: encbench\nVersion: 9.9\n")
+    return os.pathsep.join((str(info.parent), cluster.environment["PYTHONPATH"]))
+
+
+def test_a_cluster_of_another_encbench_alone_is_refused(
+    start, suite_file, cluster, other_version, tmp_path
+):
+    cluster.environment["PYTHONPATH"] = other_version
+    cluster.worker("one")
+    until(lambda: "Registered to:" in cluster.said("one"))
+    run = start(
+        *(suite_file(["identity"]), "-o", str(tmp_path / "out")),
+        *("--scheduler", str(cluster.file)),
+    )
+    assert run.end() == 1
+    assert "runs no cells of another encbench (encbench 9.9, here" in run.said()
+    assert not run.out.exists()
+
+
+def test_a_worker_of_another_encbench_is_passed_over_when_it_comes_late(
+    start, suite_file, cluster, other_version, tmp_path
+):
+    cluster.worker("good")
+    until(lambda: "Registered to:" in cluster.said("good"))
+    run = start(
+        suite_file(["waits", "identity", "ffe:levels=2"], seeds=3),
+        *("-o", str(tmp_path / "out"), "--scheduler", str(cluster.file)),
+        PYTHONPATH=cluster.faults,
+        FAULTS=str(tmp_path),
+    )
+    run.until(lambda: "started" in run.said())
+    cluster.environment["PYTHONPATH"] = other_version
+    cluster.worker("late")
+    run.until(lambda: "has encbench 9.9" in run.said())
+    (tmp_path / "go").touch()
+    assert run.end() == 0, run.said()
+    workers = {r["provenance"]["worker"].partition(" ")[0] for r in run.records().values()}
+    assert (len(run.records()), workers) == (9, {"good"})
+
+
+def until(condition):
+    deadline = time.monotonic() + GUARD
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_a_misbehaving_cell_costs_no_worker(start, suite_file, shared_cluster, tmp_path):
+    run = start(
+        *(suite_file(["crashes", "dies_once", "hangs", "identity"]), "--timeout", "30"),
+        *("-o", str(tmp_path / "out"), "--scheduler", str(shared_cluster.file)),
+        PYTHONPATH=shared_cluster.faults,
+    )
+    assert run.end() == 1, run.said()
+    records = run.records()
+    statuses = {name: record["status"] for name, record in records.items()}
+    assert statuses == {
+        "crashes": "failed",
+        "dies_once": "ok",
+        "hangs": "timeout",
+        "identity": "ok",
+    }
+    assert records["crashes"]["error"]["message"].startswith("on worker one (")
+    assert len(records["dies_once"]["lost_workers"]) == 1
+    assert shared_cluster.said("one").count("Registered to:") == 1
+
+
+def test_a_file_that_a_worker_lacks_is_named_with_the_worker(start, cluster, tmp_path):
+    # the coordinator reads the photograph; by the time the worker does, it is another one
+    from PIL import Image
+
+    photo = tmp_path / "photo.png"
+    Image.new("RGB", (16, 16), "red").save(photo)
+    run = start(
+        *("-e", "identity", "-t", "image:image=photo.png", "--steps", "4", "--ntk-points", "0"),
+        *("-o", str(tmp_path / "out"), "--scheduler", str(cluster.file)),
+    )
+    run.until(lambda: "cells wait for them" in run.said())
+    photo.unlink()
+    cluster.worker("one")
+    assert run.end() == 1, run.said()
+    (record,) = run.records().values()
+    message = record["error"]["message"]
+    assert message.startswith("on worker one (")
+    assert "photo.png" in message
+
+
+def test_ctrl_c_records_what_ran_on_the_cluster(start, suite_file, shared_cluster, tmp_path):
+    suite = suite_file(["identity", "ffe:levels=2"], seeds=2, steps=2_000_000)
+    run = start(suite, "-o", str(tmp_path / "out"), "--scheduler", str(shared_cluster.file))
+    run.until(lambda: run.said().count("started") == 3)
+    os.killpg(run.process.pid, signal.SIGINT)
+    assert run.end() == 130
+    assert "Traceback" not in run.said()
+    records = run.records().values()
+    assert [record["status"] for record in records] == ["interrupted"] * 3
+    assert all(record["provenance"]["worker"].startswith("one (") for record in records)
+
+
+def test_a_lost_scheduler_is_an_error_that_says_what_to_do(start, suite_file, cluster, tmp_path):
+    cluster.worker("one", "--nthreads", "2")
+    run = start(
+        *(suite_file(["identity", "waits"]), "-o", str(tmp_path / "out")),
+        *("--scheduler", str(cluster.file)),
+        PYTHONPATH=cluster.faults,
+        FAULTS=str(tmp_path),
+    )
+    run.until(lambda: run.count() == 1 and (tmp_path / "waits").exists())
+    cluster.kill("scheduler")
+    assert run.end() == 1
+    assert "error: the Dask scheduler is gone" in run.said()
+    assert "Traceback" not in run.said()
+
+
+class Answered:
+    """A future whose result is there at once."""
+
+    def __init__(self, client, cell):
+        self.client, self.cell = client, cell
+
+    def add_done_callback(self, call):
+        call(self)
+
+    def result(self):
+        options = RunOptions()
+        return "attempt", "one", unfinished(self.cell, "failed", "Sample", "", options=options)
+
+    def release(self):
+        self.client.submitted -= 1
+
+    def cancel(self):
+        self.client.submitted -= 1
+
+
+class Scheduler:
+    """What the executor needs of a client, with so many threads of workers."""
+
+    status = "running"
+
+    def __init__(self):
+        self.threads, self.submitted, self.most = 2, 0, 0
+
+    def scheduler_info(self, n_workers):
+        return {"workers": {"one": {"nthreads": self.threads}}}
+
+    def subscribe_topic(self, *given): ...
+    def unsubscribe_topic(self, *given): ...
+    def cancel(self, futures): ...
+
+    def submit(self, function, cell, *given, **settings):
+        self.submitted += 1
+        self.most = max(self.most, self.submitted)
+        return Answered(self, cell)
+
+
+def test_a_few_cells_a_thread_are_submitted_however_many_there_are(suite, registry, monkeypatch):
+    pytest.importorskip("distributed", reason="Dask is an optional extra")
+    from encbench.runs.executors import dask
+
+    monkeypatch.setattr(dask, "RESULT_SECONDS", 0.0)  # it looks at the workers every time
+    many = Suite.model_validate(suite.model_dump() | {"seeds": list(range(300))})
+    client = Scheduler()
+    executor = dask.Dask(client, RunOptions(), {"one"})
+    results = executor.run(plan(many, registry), lambda event: None)
+    seen = {next(results).record.key for _ in range(100)}
+    assert client.most == dask.FEWEST
+    client.threads = 16
+    seen |= {next(results).record.key for _ in range(100)}
+    assert client.most == 16 * dask.WINDOW
+    executor.drain()
+    left = list(results)
+    # what was submitted and did not begin is taken back, the rest never goes there
+    assert len(seen) == 200
+    assert len(left) <= 16 * dask.WINDOW
+    assert client.submitted == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--scheduler", "nowhere"], "cannot reach a Dask scheduler at nowhere: missing port"),
+        (["--cluster", "abacus"], "unknown cluster 'abacus'; expected htcondor, local, lsf"),
+        (["--cluster", "pbs"], "per job you want to use; what a job is belongs in dask's"),
+        (["--workers", "2"], "give --cluster, too"),
+        (["--scheduler", "tcp://a:1", "--cluster", "slurm"], "not both"),
+        (["--scheduler", "tcp://a:1", "-j", "2"], "dask worker --nthreads"),
+        (["--scheduler", "tcp://a:1", "--device", "cuda:1"], "expected auto, cpu, cuda"),
+    ],
+)
+def test_a_wrong_cluster_is_one_line(start, suite_file, tmp_path, arguments, words):
+    pytest.importorskip("distributed", reason="Dask is an optional extra")
+    run = start(suite_file(["identity"]), "-o", str(tmp_path / "out"), *arguments)
+    assert run.end() in (1, 2)
+    errors = [line for line in run.said().splitlines() if line]
+    assert words in errors[-1]
+    assert "Traceback" not in run.said()
+    assert not run.out.exists()
+
+
+def test_cells_of_a_killed_coordinator_end_on_the_workers(start, suite_file, cluster, tmp_path):
+    cluster.worker("one")
+    run = start(
+        *(suite_file(["identity"], steps=1_000_000), "-o", str(tmp_path / "out")),
+        *("--scheduler", str(cluster.file)),
+    )
+    run.until(lambda: "started" in run.said())
+    worker = psutil.Process(cluster.processes["one"].pid)
+    family = worker.children(recursive=True)
+    starts = ("forkserver", "spawn_main")
+    cells = [
+        p
+        for p in family
+        if any(word in " ".join(p.cmdline()) for word in starts) and not p.children()
+    ]
+    os.killpg(run.process.pid, signal.SIGKILL)
+    assert len(cells) == 1
+    assert not outliving(cells)
+    assert all(p.is_running() for p in [worker, *family] if p not in cells)

@@ -1,0 +1,97 @@
+"""A job array runs a suite in shares, into folders of their own or into one, as one run would."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from encbench import Store, StoreError, Suite, UsageError, plan, run_suite
+from encbench.results import store as store_module
+from encbench.results.merging import merge
+from encbench.runs.runner import share_of
+from tests.runs.test_dask import content
+
+OPTIONS = {"jobs": 1, "device": "cpu", "report": False}
+
+
+@pytest.fixture
+def seven(suite) -> Suite:
+    return Suite.model_validate(suite.model_dump() | {"seeds": list(range(7))})
+
+
+def test_shares_are_disjoint_and_together_everything(seven, registry):
+    cells = plan(seven, registry)
+    for count in (1, 2, 3, 7, 9):
+        shares = [share_of(cells, (number, count)) for number in range(1, count + 1)]
+        assert sorted(c.seed for share in shares for c in share) == list(range(7))
+        assert {len(share) for share in shares} <= {7 // count, 7 // count + 1}
+
+
+@pytest.mark.parametrize("shard", [(65, 64), (0, 64), (-1, 2), (1, 0)])
+def test_a_share_that_there_is_not_is_refused(seven, registry, tmp_path, shard):
+    with pytest.raises(UsageError, match=f"shard {shard[0]}/{shard[1]}: expected I/N"):
+        run_suite(seven, tmp_path / "out", registry=registry, shard=shard, **OPTIONS)
+    assert not (tmp_path / "out").exists()
+
+
+def numbers(folder):
+    return {
+        s.record.key: (s.record.metrics, {n: a.tobytes() for n, a in s.arrays.items()})
+        for s in Store(folder).records()
+    }
+
+
+def test_shares_in_folders_of_their_own_merge_to_one_run(seven, registry, tmp_path):
+    run_suite(seven, tmp_path / "one", registry=registry, **OPTIONS)
+    folders = [tmp_path / str(number) for number in (1, 2, 3)]
+    for number, folder in enumerate(folders, start=1):
+        done = run_suite(seven, folder, registry=registry, shard=(number, 3), **OPTIONS)
+        assert len(done.records) in (2, 3)
+    assert merge(folders, tmp_path / "all").one_suite
+    assert numbers(tmp_path / "all") == numbers(tmp_path / "one")
+    assert Store(tmp_path / "all").suites() == Store(tmp_path / "one").suites()
+    assert run_suite(seven, tmp_path / "all", registry=registry, **OPTIONS).reused == 7
+
+
+def test_shares_run_into_one_folder_at_the_same_time(start, suite_file, tmp_path):
+    suite = suite_file(["identity", "ffe:levels=2"], seeds=6)
+    serial = start(suite, "-o", str(tmp_path / "serial"), "-j", "1")
+    assert serial.end() == 0, serial.said()
+    arguments = (suite, "-o", str(tmp_path / "out"), "-j", "1")
+    shares = [start(*arguments, "--shard", f"{number}/3") for number in (1, 2, 3)]
+    for share in shares:
+        assert share.end() == 0, share.said()
+    assert content(shares[0]) == content(serial)
+    assert not list((tmp_path / "out" / "records").glob(".*"))
+
+
+def test_a_share_waits_for_its_turn_and_says_so_where_it_does_not_come(tmp_path, monkeypatch):
+    monkeypatch.setattr(store_module, "SHARED_WAIT", 0.1)
+    with (
+        Store(tmp_path).writing(),
+        pytest.raises(StoreError, match="in use by another"),
+        Store(tmp_path).writing(shared=True),
+    ):
+        pass
+    with Store(tmp_path).writing(shared=True), Store(tmp_path).writing(shared=True):
+        pass
+
+
+def test_no_cell_is_lost_when_the_coordinator_is_killed_at_any_moment(start, suite_file, tmp_path):
+    suite = suite_file([f"ffe:levels={n}" for n in (1, 2, 3)], seeds=8, steps=200)
+    arguments = (suite, "-o", str(tmp_path / "out"), "-j", "2")
+    kept: dict[str, bytes] = {}
+    for count in (3, 9, 17):
+        run = start(*arguments)
+        run.until(lambda run=run, count=count: run.count() >= count)
+        os.killpg(run.process.pid, 9)
+        run.process.wait()
+        files = {str(f): f.read_bytes() for f in run.out.glob("records/??/*/*")}
+        # what had finished is still there, as it was
+        assert kept.items() <= files.items()
+        kept = files
+    run = start(*arguments)
+    assert run.end() == 0, run.said()
+    assert len(run.records()) == 24
+    assert kept.items() <= {str(f): f.read_bytes() for f in run.out.glob("records/??/*/*")}.items()

@@ -1,0 +1,155 @@
+"""Two versions of a plug-in: the same key and the same random numbers, told apart in records."""
+
+import logging
+import math
+
+import pytest
+import torch
+from encbench_leaderboard.compare.result import compare_folders
+from torch import Tensor
+
+from encbench import Encoding, Store, Suite, plan, run_suite
+from encbench.plugins.registry import Registry
+from encbench.runs.cell import run_cell
+from encbench.runs.parts import build_model, build_task, cell_streams
+from encbench.runs.runner import left_to_run
+from encbench.suite.config import cell_key
+from tests.sample_plugin import Wave, module, registry_of
+
+
+class Table(Encoding):
+    """Random features, drawn when it is made, and trained."""
+
+    def __init__(self, in_dim: int) -> None:
+        super().__init__(in_dim, 6)
+        self.frequencies = torch.nn.Parameter(torch.randn(in_dim, 6))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.sin(x @ self.frequencies.to(x.dtype))
+
+
+def release(version: str) -> Registry:
+    """What is installed after that release of a plug-in."""
+    registry = registry_of(
+        ours=module(
+            encodings={"table": Table},
+            tasks={"wave": Wave},
+            metrics={"psnr": "encbench.metrics.psnr:Psnr"},
+        )
+    )
+    for plugin in registry.host.plugins:
+        plugin.version = version
+    return registry
+
+
+@pytest.fixture
+def suite(suite: Suite) -> Suite:
+    return Suite.model_validate(
+        suite.model_dump(exclude_unset=True) | {"encodings": ["table"], "seeds": [0, 1, 2]}
+    )
+
+
+def run(suite, directory, version, **options):
+    return run_suite(
+        suite, directory, registry=release(version), jobs=1, device="cpu", report=False, **options
+    )
+
+
+def versions(directory):
+    return [s.record.cell.encoding.version for s in Store(directory).records()]
+
+
+def weights(suite, version, **changes):
+    registry = release(version)
+    cell = plan(suite, registry)[0].model_copy(update=changes)
+    model = build_model(cell, build_task(cell, registry), registry, cell_streams(cell))
+    return torch.cat([p.detach().flatten() for p in model.parameters()])
+
+
+def test_two_versions_have_one_key_and_equal_initial_weights(suite):
+    old, new = plan(suite, release("1.0"))[0], plan(suite, release("1.1"))[0]
+    assert old.versions == ("1.0", "1.0") != new.versions
+    assert cell_key(old) == cell_key(new)
+    for purpose in ("data", "weights", "batches", "ntk"):
+        assert cell_streams(old).seed(purpose) == cell_streams(new).seed(purpose)
+    assert torch.equal(weights(suite, "1.0"), weights(suite, "1.1"))
+
+
+def test_the_seed_of_weights_up_to_schema_version_2_can_be_asked_for(suite):
+    cell = plan(suite, release("1.0"))[0]
+    old = cell.model_copy(update={"weights_version": "1.0"})
+    assert cell_key(old) == cell_key(cell)
+    seeds, others = cell_streams(old), cell_streams(cell)
+    assert seeds.seed("weights") != others.seed("weights")
+    assert all(seeds.seed(p) == others.seed(p) for p in ("data", "batches", "ntk"))
+    # that version's, whichever is installed
+    then, now = (weights(suite, v, weights_version="1.0") for v in ("1.0", "1.1"))
+    assert torch.equal(then, now)
+    assert not torch.equal(now, weights(suite, "1.1"))
+
+
+def test_versions_that_behave_alike_are_compared_in_pairs_and_equal(suite, tmp_path):
+    for version in ("1.0", "1.1"):
+        run(suite, tmp_path / version, version)
+    report = compare_folders(tmp_path / "1.0", tmp_path / "1.1")
+    assert (report.pairs, report.equal) == (3, 3)
+    assert (report.only_a, report.only_b) == ([], [])
+    (row,) = report.rows
+    assert row.quality[0].identical
+    assert [(c.name, c.a, c.b) for c in report.changes] == [("version of ours", "1.0", "1.1")]
+
+
+def test_a_record_of_another_version_is_run_again_and_replaced(suite, tmp_path, caplog):
+    run(suite, tmp_path, "1.0")
+    with caplog.at_level(logging.WARNING, "encbench"):
+        again = run(suite, tmp_path, "1.1")
+    assert again.reused == 0
+    assert versions(tmp_path) == ["1.1"] * 3
+    assert "of ours 1.0 instead of 1.1: 3; --keep-versions keeps them" in caplog.text
+    assert run(suite, tmp_path, "1.1").reused == 3
+
+
+@pytest.mark.parametrize("options", [{"keep_versions": True}, {"rerun": "never"}])
+def test_a_record_of_another_version_is_kept_where_that_is_asked_for(suite, tmp_path, options):
+    run(suite, tmp_path, "1.0")
+    more = suite.model_copy(update={"seeds": [0, 1, 2, 3]})
+    again = run(more, tmp_path, "1.1", **options)
+    assert (again.reused, len(again.records)) == (3, 4)
+    assert sorted(versions(tmp_path)) == ["1.0", "1.0", "1.0", "1.1"]
+
+
+def test_what_is_said_to_run_is_what_runs(suite, tmp_path):
+    run(suite, tmp_path, "1.0")
+    cells = plan(suite, release("1.1"))
+    assert left_to_run(cells, tmp_path) == cells
+    assert left_to_run(cells, tmp_path, keep_versions=True) == []
+
+
+def test_an_older_record_stays_until_the_new_one_is_whole(suite, tmp_path):
+    """Neither a run that is interrupted nor one that is killed loses it."""
+    run(suite, tmp_path, "1.0")
+    kept = Store(tmp_path).records()
+
+    class Stopped(Exception):
+        """Ends the run after its first record."""
+
+    class Stops:
+        def planned(self, cells, finished): ...
+        def event(self, event): ...
+
+        def recorded(self, record):
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        run(suite, tmp_path, "1.1", watcher=Stops())
+    assert sorted(versions(tmp_path)) == ["1.0", "1.0", "1.1"]
+    assert len(kept) == len(Store(tmp_path).records())
+    assert run(suite, tmp_path, "1.1").reused == 1
+    assert versions(tmp_path) == ["1.1"] * 3
+
+
+def test_a_record_says_the_version_that_ran(suite):
+    record = run_cell(plan(suite, release("1.1"))[0], release("1.1")).record
+    assert record.status == "ok"
+    assert math.isfinite(record.metrics["psnr"].value)
+    assert record.cell.encoding.version == "1.1"
