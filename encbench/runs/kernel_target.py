@@ -12,6 +12,7 @@ from torch import Tensor
 
 from encbench.contracts.optimizer import Optimizer, Schedule
 from encbench.contracts.task import Predict, Task, loss_name
+from encbench.device import available_memory
 from encbench.errors import NtkError, PluginError
 from encbench.network.mlp import CoordinateMLP
 from encbench.ntk.alignment import alignment, drift, eigenvector_energy
@@ -23,6 +24,8 @@ from encbench.suite.config import TrainingConfig
 
 ENERGY_ROWS = 1024
 """Rows of a kernel whose eigenvectors are taken; of more they would double a spectrum's time."""
+COPY_SHARE = 0.1
+"""Of the free memory, that the copy of a kernel may take."""
 CURVE_POINTS = 40
 """Points of the cumulative energy."""
 PREDICTED_POINTS = 4096
@@ -64,7 +67,8 @@ def target_values(task: Task, x: Tensor, generator: torch.Generator) -> Tensor |
 class KernelTarget:
     """The target at the points of a cell's kernels, and its kernels until now.
 
-    Of each kernel (M, M) but the last a copy in float32 is kept, 4 M² bytes.
+    Of each kernel (M, M) but the last a copy in float32 is kept, 4 M² bytes, unless that is more
+    than a tenth of the free memory; drift is then not known.
 
     Args:
         task: what is learned.
@@ -91,7 +95,8 @@ class KernelTarget:
         for name, earlier in (("drift", "start"), ("drift_from_middle", "middle")):
             if when != earlier and earlier in self._earlier:
                 fields[name] = drift(kernel, self._earlier[earlier])
-        if when != "end":
+        copy = 4 * kernel.numel()
+        if when != "end" and copy < COPY_SHARE * available_memory(torch.device("cpu")):
             self._earlier[when] = kernel.to(device="cpu", dtype=torch.float32)
         if self.y is None:
             return fields | {"target": TargetSummary(not_computed=self.why_not)}, {}
@@ -205,8 +210,11 @@ def predicted_training(
 
     try:
         if target.flow is None:
+            start = target.residual(predict, x)[chosen].flatten()
+            if not bool(torch.isfinite(start).all()):
+                raise NtkError("the network's outputs are not finite")
             kernel = operator(model, points, outputs="full")
-            start = target.residual(predict, x)[chosen].flatten().to(kernel.device)
+            start = start.to(kernel.device)
             target.flow = Flow.of(lanczos(kernel.product, start, PRODUCTS, enough))
     except NtkError as error:
         return LinearizedTraining(not_predicted=str(error)), {}

@@ -31,9 +31,7 @@ When = Literal["start", "middle", "end"]
 Relate = Callable[[Tensor, int], tuple[dict[str, Any], dict[str, np.ndarray]]]
 """A kernel (M, M) and its resolved rank to further fields of its summary, and arrays."""
 EXACT_ROWS = 16384  # rows of a kernel with eigenvalues in minutes: an image of 128 × 128 pixels
-SQUARES = (
-    6  # matrices in memory at once: the kernel, its parts, two of the eigensolver, earlier ones
-)
+SQUARES = 5  # matrices in memory at once: the kernel, its parts, and two of the eigensolver
 LEADING = 32  # eigenvalues found from products
 SAMPLE = 512  # points whose kernel bounds λ_min
 
