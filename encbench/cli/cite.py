@@ -95,9 +95,10 @@ def cite(
         offers = [offer for kind in CITED for offer in registry.offers(kind)]
         texts += [NTK, MS_SSIM]
     for folder in folders:
-        of_folder = _used(folder, registry)
-        for all_of, part in zip((texts, offers, missing), of_folder, strict=True):
-            all_of += part
+        methods, used, unknown = _used(folder, registry)
+        texts += methods
+        offers += used
+        missing += unknown
     for name in what or ():
         if Path(name).is_dir():
             continue
