@@ -25,6 +25,7 @@ MOVED = {
     "leaderboard/README.md": "published/index.md",
 }
 FOLDERS = {"docs": "", "leaderboard/README": "published/README"}
+SUFFIXES = (".md", ".png", ".webp", ".svg", ".js", ".css")
 EXAMPLES = ("tests/third_party/encbench-sawtooth", "tests/third_party/encbench-physics")
 """Distributions that have a page each, which shows every file."""
 LINK = re.compile(r"(\]\()(?!\w+:|#)([^)#\s]+)(#[^)]*)?(\))")
@@ -35,7 +36,7 @@ def place(path: str) -> str | None:
     if path in MOVED:
         return MOVED[path]
     for folder, moved in FOLDERS.items():
-        if path.startswith(f"{folder}/") and path.endswith((".md", ".png", ".svg", ".js", ".css")):
+        if path.startswith(f"{folder}/") and path.endswith(SUFFIXES):
             return str(PurePosixPath(moved) / PurePosixPath(path).relative_to(folder))
     if path in EXAMPLES:
         return f"examples/{PurePosixPath(path).name}.md"

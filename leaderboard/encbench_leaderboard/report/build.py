@@ -62,7 +62,8 @@ def describe(board: Board, records: Sequence[StoredRecord], store: Store) -> Pag
     """The page of a results folder: ``describe(*load_board(directory))``."""
     name = store.suite_name()
     folder = shlex.quote(store.directory.resolve().name)
-    blocks: list[Block] = [Text(_summary(board, records)), *_verdicts(board)]
+    tuned = earlier_result(store.directory)
+    blocks: list[Block] = [Text(_summary(board, records, tuned)), *_verdicts(board)]
     ran_on = machines(records)
     if len(ran_on) > 1:
         blocks.append(
@@ -87,7 +88,7 @@ def describe(board: Board, records: Sequence[StoredRecord], store: Store) -> Pag
         folder=folder,
         several_machines=len(ran_on) > 1,
         few=len(records) <= CURVES,
-        tuned=earlier_result(store.directory),
+        tuned=tuned,
     )
     shown = {id(task) for task in (*board.tasks[:SECTIONS], *board.categories)}
     sections = []
@@ -126,16 +127,18 @@ def _verdicts(board: Board) -> list[Block]:
     return [Text("\n".join(lines), "verdict")]
 
 
-def _summary(board: Board, records: Sequence[StoredRecord]) -> str:
+def _summary(board: Board, records: Sequence[StoredRecord], tuned: TuneResult | None) -> str:
     tally = Counter(stored.record.status for stored in records)
     seeds = len({stored.record.cell.seed for stored in records})
     ended = ", ".join(f"{n:,} {kind.replace('_', ' ')}" for kind, n in tally.most_common())
     encodings = {identity(stored.record.cell.encoding) for stored in records}
-    settings = ""
-    if len(board.entries) > len(encodings):
+    number, settings = len(encodings), ""
+    if tuned is not None:
+        number, settings = len(tuned.encodings), ", default and tuned"
+    elif len(board.entries) > len(encodings):
         settings = f" under {len(board.entries):,} settings in all"
     return (
-        f"{plural(len(encodings), 'encoding')}{settings}, {plural(len(board.tasks), 'task')}, "
+        f"{plural(number, 'encoding')}{settings}, {plural(len(board.tasks), 'task')}, "
         f"{plural(seeds, 'seed')}: {plural(len(records), 'cell')}, {ended}."
     )
 

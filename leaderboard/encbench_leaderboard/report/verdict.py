@@ -106,7 +106,7 @@ def _cost(task: TaskBoard, found: Lead) -> str:
 def _named(entries: list[str]) -> str:
     shown = [code(entry) for entry in entries[:NAMED]]
     if len(entries) > NAMED:
-        shown.append(f"{len(entries) - NAMED} others")
+        shown.append(plural(len(entries) - NAMED, "other"))
     return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}"
 
 
