@@ -12,6 +12,8 @@ from statistics import fmean
 from typing import Annotated
 
 import pytest
+from encbench_leaderboard.report.blocks import Table
+from encbench_leaderboard.report.build import describe, load_board
 from torch import Tensor
 
 from encbench import (
@@ -197,6 +199,20 @@ def test_what_is_written_can_be_read_back(whole):
     assert (folder / "best-of-k.png").stat().st_size > 1000
     assert result.protocol in page(result).replace("\\", "")
     assert result.legend.endswith("95 % interval over 2 seeds.")
+
+
+def test_the_page_ranks_tuned_settings_and_says_what_each_gained(whole):
+    folder, result = whole
+    board, records, store = load_board(folder)
+    ranked = {key for one in result.encodings for key in one.tuned.keys}
+    assert {stored.record.key for stored in records} == ranked
+    assert len(store.keys()) > len(ranked)
+    page = describe(board, records, store)
+    (gains,) = (b for b in page.blocks if isinstance(b, Table) and b.name == "gains")
+    shown = {row.values[0].text: [value.sort for value in row.values[1:4]] for row in gains.rows}
+    assert shown == {
+        one.label: [one.default.mean, one.tuned.mean, one.gain.mean] for one in result.encodings
+    }
 
 
 def test_the_suite_that_is_written_plans_exactly_the_tuned_cells(whole, registry, out):

@@ -41,6 +41,7 @@ from encbench_leaderboard.report.format import code, plural
 from encbench_leaderboard.report.kernel_target import kernel_fold
 from encbench_leaderboard.report.prediction import prediction
 from encbench_leaderboard.report.provenance import provenance, reproduction
+from encbench_leaderboard.report.tuning import tuned_records, tuning_gains
 from encbench_leaderboard.report.verdict import caveats, protocol, verdict_on
 
 SECTIONS = 100
@@ -52,9 +53,9 @@ VERDICTS = 12
 
 
 def load_board(directory: Path) -> tuple[Board, Sequence[StoredRecord], Store]:
-    """The board of a results folder, its records and its store, for ``describe``; StoreError where
-    there is no such folder, or no record."""
-    records = load_records(directory)
+    """The board of a results folder, its records and its store, for ``describe``; of a tuning's
+    folder, of the tuned settings. StoreError where there is no such folder, or no record."""
+    records = tuned_records(load_records(directory), earlier_result(directory))
     return boards(records), records, Store(directory)
 
 
@@ -73,6 +74,8 @@ def describe(board: Board, records: Sequence[StoredRecord], store: Store) -> Pag
                 "warning",
             )
         )
+    if tuned is not None:
+        blocks += tuning_gains(tuned)
     if len(board.groups) > 1:
         blocks += [Heading("Overview"), *_overview(board)]
     if len(board.tasks) > SECTIONS:
@@ -134,7 +137,7 @@ def _summary(board: Board, records: Sequence[StoredRecord], tuned: TuneResult | 
     encodings = {identity(stored.record.cell.encoding) for stored in records}
     number, settings = len(encodings), ""
     if tuned is not None:
-        number, settings = len(tuned.encodings), ", default and tuned"
+        number, settings = len(tuned.encodings), ", tuned"
     elif len(board.entries) > len(encodings):
         settings = f" under {len(board.entries):,} settings in all"
     return (

@@ -117,7 +117,7 @@ def protocol(task: TaskBoard, tuned: TuneResult | None) -> str:
         *_split(records),
         f"{_one(r.cell.training.optimizer for r in records)}, "
         f"{_one(r.cell.training.schedule for r in records)} learning rate, "
-        f"{'default or tuned' if tuned else _rate(records)}",
+        f"{'tuned for each encoding' if tuned else _rate(records)}",
         f"{_range([r.steps for r in records if r.status == 'ok'])} steps of "
         f"{_one(batch(r.cell.training) for r in records)} points",
         f"hidden layers {_one(_network(r) for r in records)}, "
@@ -206,7 +206,7 @@ def caveats(task: TaskBoard, tuned: TuneResult | None) -> list[str]:
         for stored in task.of_entry(entry)
         if _fits_by_storing(stored.record)
     }
-    if full:
+    if full and not task.primary.name.endswith("held_out"):
         which = "All" if len(full) == len(task.rows) else _named(sorted(full))
         found.append(
             f"{which} {'has' if len(full) == 1 else 'have'} at least as many parameters as there "
