@@ -10,7 +10,7 @@ from encbench import Encoding, Suite, run_suite
 from encbench.cli import cite as verb
 from encbench.cli.cite import bibtex_entries, cite, entry_from_source
 from encbench.cli.plugins import plugins, requirement_lines
-from encbench.errors import StoreError, UsageError
+from encbench.errors import StoreError, UnknownNameError, UsageError
 from encbench.plugins.registry import default_registry
 from tests.sample_plugin import Scaled, Wave, module, registry_of
 
@@ -70,7 +70,7 @@ def run(tmp_path, monkeypatch):
 
 
 def cited(capsys, *arguments):
-    cite(*arguments)
+    cite([str(argument) for argument in arguments])
     return capsys.readouterr().out
 
 
@@ -137,8 +137,19 @@ def test_without_a_run_the_plugins_of_this_environment_are_listed(capsys):
 
 
 def test_a_folder_without_records_or_purpose_is_refused(tmp_path):
-    for ask in (lambda: cite(tmp_path), lambda: plugins(tmp_path, requirements=True)):
+    for ask in (lambda: cite([str(tmp_path)]), lambda: plugins(tmp_path, requirements=True)):
         with pytest.raises(StoreError, match="holds no records"):
             ask()
     with pytest.raises(UsageError, match="--requirements"):
         plugins(tmp_path)
+
+
+def test_a_plug_in_is_cited_by_its_name(capsys):
+    cite(["mpe", "psnr"])
+    text = capsys.readouterr().out
+    assert text.count("@inproceedings{audia2025grids") == 1
+    assert "% metric 'psnr' of encbench" in text
+    with pytest.raises(UnknownNameError, match="did you mean 'mpe'"):
+        cite(["mpee"])
+    with pytest.raises(StoreError, match="there is no results folder results/none"):
+        cite(["results/none"])
