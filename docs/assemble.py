@@ -1,11 +1,14 @@
 """``python docs/assemble.py FOLDER``: the sources of the documentation site.
 
 The site has the pages that lie in the repository, with links between them changed to where they
-lie in the site, and reference pages made from what is installed. ``make docs`` builds it.
+lie in the site, executed notebooks as pages, and reference pages made from what is installed.
+``make docs`` builds it.
 """
 
 from __future__ import annotations
 
+import base64
+import json
 import os
 import re
 import shutil
@@ -25,7 +28,7 @@ MOVED = {
     "leaderboard/README.md": "published/index.md",
 }
 FOLDERS = {"docs": "", "leaderboard/README": "published/README"}
-SUFFIXES = (".md", ".png", ".webp", ".svg", ".js", ".css")
+SUFFIXES = (".md", ".ipynb", ".png", ".webp", ".svg", ".js", ".css")
 EXAMPLES = ("tests/third_party/encbench-sawtooth", "tests/third_party/encbench-physics")
 """Distributions that have a page each, which shows every file."""
 LINK = re.compile(r"(\]\()(?!\w+:|#)([^)#\s]+)(#[^)]*)?(\))")
@@ -37,7 +40,8 @@ def place(path: str) -> str | None:
         return MOVED[path]
     for folder, moved in FOLDERS.items():
         if path.startswith(f"{folder}/") and path.endswith(SUFFIXES):
-            return str(PurePosixPath(moved) / PurePosixPath(path).relative_to(folder))
+            there = PurePosixPath(moved) / PurePosixPath(path).relative_to(folder)
+            return str(there.with_suffix(".md") if there.suffix == ".ipynb" else there)
     if path in EXAMPLES:
         return f"examples/{PurePosixPath(path).name}.md"
     return None
@@ -62,6 +66,34 @@ def moved_links(text: str, path: str) -> str:
     parts = re.split(r"(?ms)(^```.*?^```$)", text)  # not in code
     parts[::2] = [LINK.sub(moved, part) for part in parts[::2]]
     return "".join(parts).replace("<details>", "<details markdown>")
+
+
+def notebook(path: str) -> dict[str, str | bytes]:
+    """The page of an executed notebook and the pictures of its outputs, by their place in the site.
+
+    Raises:
+        ValueError: one of its links leads to no page.
+    """
+    page = PurePosixPath(place(path) or "")
+    parts: list[str] = []
+    pictures: dict[str, str | bytes] = {}
+    for cell in json.loads((ROOT / path).read_text(encoding="utf-8"))["cells"]:
+        source = "".join(cell["source"])
+        if cell["cell_type"] == "markdown":
+            parts.append(moved_links(source, path))
+            continue
+        parts.append(f"```python\n{source}\n```")
+        for output in cell["outputs"]:
+            data = output.get("data", {"text/plain": output.get("text", "")})
+            if "image/png" in data:
+                picture = f"{page.stem}-{len(pictures) + 1}.png"
+                pictures[str(page.with_name(picture))] = base64.b64decode(data["image/png"])
+                parts.append(f"![Output of the code above]({picture})")
+            elif "text/html" in data:
+                parts.append("".join(data["text/html"]))
+            else:
+                parts.append(f"```text\n{''.join(data['text/plain'])}\n```")
+    return {str(page): "\n\n".join(parts) + "\n", **pictures}
 
 
 def listing(folder: Path) -> str:
@@ -113,6 +145,9 @@ def assemble(out: Path) -> None:
     for path in (Path(ROOT, file).relative_to(ROOT).as_posix() for file in files):
         there = place(path)
         if there is None:
+            continue
+        if path.endswith(".ipynb"):
+            pages |= notebook(path)
             continue
         if not path.endswith(".md"):
             pages[there] = (ROOT / path).read_bytes()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import matplotlib as mpl
@@ -11,6 +12,8 @@ import pytest
 import encbench
 from encbench import load, run
 
+NOTEBOOK = Path(__file__).parents[1] / "docs/notebook.ipynb"
+SMALL = "tasks=['signal:side=16,bandwidth=2'], network={'width': 8}"
 TINY = {
     "encodings": ["identity", "ffe:levels=4"],
     "tasks": ["image:image=chelsea,side=16"],
@@ -77,3 +80,18 @@ def test_wrong_input_is_refused_before_anything_runs(wrong, message, tmp_path: P
     with pytest.raises(encbench.UsageError, match=message):
         run(**TINY | wrong, out=tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_the_documented_notebook_runs_and_holds_its_outputs(tmp_path: Path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code = [c for c in json.loads(NOTEBOOK.read_text("utf-8"))["cells"] if c["cell_type"] == "code"]
+    names: dict[str, object] = {}
+    with mpl.rc_context({"backend": "agg"}):
+        for cell in code:
+            assert cell["outputs"]
+            assert not any(output["output_type"] == "error" for output in cell["outputs"])
+            source = "".join(cell["source"]).replace("200}", "2}").replace("[0, 1, 2]", "[0]")
+            source = source.replace("128}", "64}").replace("suite=suite", f"suite=suite, {SMALL}")
+            exec(compile(source, "notebook", "exec"), names)
+    assert isinstance(names["results"], encbench.Results)
+    assert str(Path.home()) not in NOTEBOOK.read_text("utf-8")

@@ -199,7 +199,7 @@ def _main_is_imported() -> bool:
     """Whether a worker process, which imports the main script, runs into a suite in it."""
     frame = inspect.currentframe()
     while frame is not None:
-        if frame.f_code.co_name == "<module>" and frame.f_globals["__name__"] == "__mp_main__":
+        if frame.f_code.co_name == "<module>" and frame.f_globals.get("__name__") == "__mp_main__":
             return True
         frame = frame.f_back
     return False

@@ -105,6 +105,7 @@ def files(tmp_path_factory):
         "results/all",
         "results/new",
         "results/shown",
+        "results/spectrum",
         "results/board",
         "results/kept",
         "downloads",
@@ -125,11 +126,9 @@ def test_a_documented_command_works(command, files, monkeypatch, capfd):
     key = Store("results/quick").keys()[0]
     command = command.partition(" | ")[0].replace("3fa1…", key).replace("3fa1", key)
     command = command.replace("/3f/", f"/{key[:2]}/")
-    command = (
-        command.replace("-n 4096", "-n 64")
-        .replace("--steps 300 --width 1024", "")
-        .replace("$SLURM_ARRAY_TASK_ID", "7")
-    )
+    command = re.sub(r" -n \d+", " -n 64", command)
+    command = re.sub(r" --steps \d+ --width \d+", "", command)
+    command = command.replace("$SLURM_ARRAY_TASK_ID", "7")
     arguments = shlex.split(command)[1:]
     faster = FASTER.get(arguments[0], [])
     given = {option.partition("=")[0] for option in faster} & set(arguments)
