@@ -87,8 +87,8 @@ class _LogLines(logging.Handler):
 def build(registry: Registry, arguments: list[str]) -> typer.Typer:
     """The program, with the one verb loaded that the arguments name.
 
-    Of the others only the name and the first line of help are known, so that ``encbench list``
-    need not import what ``encbench run`` needs.
+    Of the others only the name is known, and where all are listed the first line of help, so that
+    ``encbench list`` need not import what ``encbench run`` needs.
     """
     app = typer.Typer(
         help=HELP,
@@ -100,11 +100,13 @@ def build(registry: Registry, arguments: list[str]) -> typer.Typer:
     )
     app.callback()(_options)
     wanted = next((word for word in arguments if not word.startswith("-")), None)
+    listed = wanted is None or not {"-h", "--help"}.isdisjoint(arguments)
     offers = sorted(registry.offers("command"), key=_is_third_party)
     for name in dict.fromkeys(offer.name for offer in offers):
-        verb = _stub(offers, name)
         if name == wanted:
             verb = registry.find("command", name).load()
+        else:
+            verb = _stub(offers, name, listed)
         app.command(name, cls=_Verb)(verb)
     return app
 
@@ -126,11 +128,12 @@ def _is_third_party(offer: Offer) -> bool:
     return not str(offer.target).startswith("encbench.")
 
 
-def _stub(offers: list[Offer], name: str) -> Callable[[], None]:
+def _stub(offers: list[Offer], name: str, listed: bool) -> Callable[[], None]:
     def stub() -> None:
         raise PluginError(f"the verb {name!r} was not recognized on the command line")
 
-    stub.__doc__ = next(offer.summary() for offer in offers if offer.name == name)
+    if listed:  # for parsing the sources of all verbs takes a tenth of a second
+        stub.__doc__ = next(offer.summary() for offer in offers if offer.name == name)
     return stub
 
 

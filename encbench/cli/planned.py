@@ -33,11 +33,12 @@ def print_plan(
         print_line(console, f"{recorded} have a record already in {output}")
     settings: dict[str, list[str]] = {}
     counts: dict[tuple[str, str], int | None] = {}
+    dimensions: dict[str, tuple[int, int]] = {}
     for cell in left:
         task, encoding = (ref.label or ref.name for ref in (cell.task, cell.encoding))
         settings.setdefault(_settings(cell), []).append(task)
         if (encoding, task) not in counts:
-            counts[encoding, task] = parameters_of_cell(cell, registry)
+            counts[encoding, task] = parameters_of_cell(cell, registry, dimensions)
     for text, tasks in settings.items():
         of = ", ".join(dict.fromkeys(tasks)) if len(settings) > 1 else ""
         print_line(console, f"{of}{': ' if of else ''}{text}")

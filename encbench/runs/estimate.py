@@ -30,20 +30,26 @@ class Estimate:
     """A line for each rehearsed cell that failed."""
 
 
-def parameters_of_cell(cell: CellConfig, registry: Registry) -> int | None:
+def parameters_of_cell(
+    cell: CellConfig, registry: Registry, known: dict[str, tuple[int, int]] | None = None
+) -> int | None:
     """Trained parameters of a cell's network; None where its data cannot be read or the network
-    not be built, of which its record will say more."""
+    not be built, of which its record will say more.
+
+    Args:
+        known: dimensions of the tasks of earlier cells, by label; this one's are added.
+    """
     encoding, task = cell.encoding, cell.task
+    label = task.label or task.name
+    known = {} if known is None else known
     try:
-        ends = dimensions(
-            registry.find("task", f"{task.distribution}:{task.name}").load(),
-            task.parameters,
-            task.label or task.name,
-        )
+        if label not in known:
+            cls = registry.find("task", f"{task.distribution}:{task.name}").load()
+            known[label] = dimensions(cls, task.parameters, label)
         offer = registry.find("encoding", f"{encoding.distribution}:{encoding.name}")
         assert cell.network.width is not None, "planning fills in the width"
         return parameter_count(
-            offer.load(), encoding.parameters, cell.network, ends, cell.network.width
+            offer.load(), encoding.parameters, cell.network, known[label], cell.network.width
         )
     except EncbenchError:
         return None

@@ -56,9 +56,10 @@ def without_reporters() -> Registry:
 
 
 @pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[str]:
+def cluster(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     pytest.importorskip("distributed", reason="Dask is an optional extra")
-    started = Cluster(tmp_path, afresh=True)
+    # what is timed is no forked process, which holds more than one that imported for itself
+    started = Cluster(tmp_path, afresh=request.config.getoption("benchmark_enable"))
     for name in ("one", "two"):
         started.worker(name)
     yield str(started.file)

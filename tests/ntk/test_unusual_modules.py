@@ -116,12 +116,13 @@ def one_gradient_at_a_time(model: nn.Module, x: Tensor) -> Tensor:
     for tensor in (*model.parameters(), *model.buffers()):
         tensor.data = tensor.data.to(torch.complex128 if tensor.is_complex() else torch.float64)
     rows = []
-    for output in torch.cat([model(point[None]) for point in x]).flatten():
-        gradients = torch.autograd.grad(
-            output, list(model.parameters()), retain_graph=True, materialize_grads=True
-        )
-        real = [torch.view_as_real(g) if g.is_complex() else g for g in gradients]
-        rows.append(torch.cat([g.flatten() for g in real]))
+    for point in x:  # each with its own graph: a pass backward goes through one point alone
+        for output in model(point[None]).flatten():
+            gradients = torch.autograd.grad(
+                output, list(model.parameters()), retain_graph=True, materialize_grads=True
+            )
+            real = [torch.view_as_real(g) if g.is_complex() else g for g in gradients]
+            rows.append(torch.cat([g.flatten() for g in real]))
     jacobian = torch.stack(rows)
     return jacobian @ jacobian.T
 
