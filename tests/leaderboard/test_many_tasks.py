@@ -17,7 +17,7 @@ def test_the_first_tasks_have_sections_and_means_are_over_all(tmp_path, monkeypa
         for encoding in ("identity", "ffe"):
             task = f"image:image=chelsea,side={number}"
             results.add(encoding, task=task, points=0, pictures=False, curves=False)
-    page = build.describe(*build.load(tmp_path))
+    page = build.describe(*build.load_board(tmp_path))
     sections = [block for block in page.blocks if isinstance(block, Section)]
     assert len(sections) == 3
     text = write_markdown(page, tmp_path / "page.md", pictures=False).read_text()
@@ -32,7 +32,7 @@ def test_the_first_rows_of_an_html_page_open(tmp_path, monkeypatch):
     results = Results(tmp_path)
     for number in range(5):
         results.add(f"ffe:levels={number}", points=0, pictures=False, curves=False)
-    page = build.describe(*build.load(tmp_path))
+    page = build.describe(*build.load_board(tmp_path))
     text = document.html_page(page, pictures=False)
     assert "The last 3 rows do not open: 2 rows of this page do." in text
     monkeypatch.setattr(document, "OPENED", 5)
