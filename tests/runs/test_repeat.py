@@ -16,7 +16,7 @@ import typer
 from encbench import PluginError, Store, StoreError, UsageError, plan, run_suite
 from encbench.cli import rerun as verb
 from encbench.results.agreement import agreement
-from encbench.results.records import CellResult
+from encbench.results.records import CellResult, StoredRecord
 from encbench.runs.cell import run_cell
 from encbench.runs.repeat import prepare
 from encbench.suite.config import TrainingConfig

@@ -25,7 +25,7 @@ def epoch_curves(task: TaskBoard, looks: Mapping[str, Look]) -> Described:
     """The page's curves, with epochs on x."""
     figure = curves_figure(task)
     if figure is None or not figure.panels:
-        if not any(map(has_arrays, task.records)):
+        if any(stored.record.spectra and not has_arrays(stored) for stored in task.records):
             raise Lacking(ARRAYS_LEFT_OUT)
         raise Lacking("no training curve was recorded; run the cells again with --rerun all")
     panels = [
