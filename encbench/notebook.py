@@ -31,7 +31,7 @@ from encbench.results.tabular import (
     spectrum_chunks,
 )
 from encbench.runs.runner import run_suite
-from encbench.suite.config import TrainingConfig
+from encbench.suite.config import TrainingConfig, cell_key, told_apart
 from encbench.suite.file import Suite, SuiteEntry, load_suite, override
 
 if TYPE_CHECKING:
@@ -141,11 +141,12 @@ class Results:
     def _table(self) -> pd.DataFrame:
         """What a reader wants to see first."""
         rows = []
+        settings = told_apart(stored.record.cell for stored in self.records)
         for stored in self.records:
             record = stored.record
             row: dict[str, Any] = {
                 "task": record.task_label,
-                "encoding": record.encoding_label,
+                "encoding": record.encoding_label + settings[cell_key(record.cell)],
                 "seed": record.cell.seed,
                 "status": record.status,
             }

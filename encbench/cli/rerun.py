@@ -75,6 +75,9 @@ def rerun(
         result = run_again(again, registry)
     comparison = agreement(stored, result)
     comparison.environment += again.environment
+    if comparison.left_out:
+        kinds = " and ".join(comparison.left_out)
+        print_line(errors, f"note: the record has no {kinds}, which are not compared", "yellow")
     _print_comparison(console, comparison)
     if output is not None:
         _keep(output, result, errors)

@@ -17,6 +17,7 @@ from encbench.cli.console import literal, output_console, plain_table
 from encbench.cli.record_arguments import all_records, is_record, one_record
 from encbench.contracts.metric import MetricValue
 from encbench.results.records import LinearizedTraining, Record, SpectrumSummary, StoredRecord
+from encbench.suite.config import cell_key, told_apart
 
 SHORTEST_KEY = 6
 """Characters of a key in a table, at least; more where two begin alike."""
@@ -70,6 +71,7 @@ def _print_list(console: Console, where: Path, *, as_json: bool) -> None:
         ]
         typer.echo(json.dumps(found, indent=2, ensure_ascii=False))
         return
+    settings = told_apart(record.cell for record in records)
     keys = sorted(record.key for record in records)
     length = next(n for n in range(SHORTEST_KEY, 99) if len({key[:n] for key in keys}) == len(keys))
     for task, of_task in itertools.groupby(sorted(records, key=_place), _task):
@@ -84,7 +86,7 @@ def _print_list(console: Console, where: Path, *, as_json: bool) -> None:
             seconds = record.durations.get("training")
             table.add_row(
                 record.key[:length],
-                literal(_wrapping(record.encoding_label)),
+                literal(_wrapping(record.encoding_label + settings[cell_key(record.cell)])),
                 str(record.cell.seed),
                 literal(_value(record.metrics.get(record.curve))),
                 f"{sum(record.parameters.values()):,}",

@@ -14,13 +14,15 @@ from encbench.ntk.flow import Array, as_columns, columns_of
 from encbench.ntk.terms import chunks
 
 STRIP = 1024  # rows of a kernel taken together, so that no second matrix is needed
+CONSTANT = 1e-12
+"""‖HKH‖² / ‖K‖² below which a centred kernel is the rounding of a constant one."""
 
 
 def alignment(kernel: Array, target: Array, *, centred: bool = False) -> float:
     """The kernel-target alignment, in [0, 1] for a positive semi-definite kernel.
 
     A(K, Y) = <K, Y Yᵀ>_F / (‖K‖_F ‖Y Yᵀ‖_F), for one column yᵀ K y / (‖K‖_F ‖y‖²); 1 where K is a
-    multiple of Y Yᵀ. NaN for a kernel or a target of zeros.
+    multiple of Y Yᵀ. NaN for a kernel or a target of zeros; centred, for constant ones.
 
     Args:
         kernel: (N, N), or (N·O, N·O) with point n and output a at n·O + a; Y is then one column.
@@ -43,8 +45,10 @@ def alignment(kernel: Array, target: Array, *, centred: bool = False) -> float:
         y = y - constant @ (constant.T @ y)
         moved = k @ constant
         # ‖HKH‖² without forming HKH
+        whole = squared
         squared -= 2 * float(moved.square().sum())
         squared += float((constant.T @ moved).square().sum())
+        squared = squared if squared > CONSTANT * whole else 0.0
     norm = math.sqrt(max(squared, 0.0)) * float(torch.linalg.norm(y.T @ y))
     return float((y * (k @ y)).sum()) / norm if norm > 0 else math.nan
 

@@ -8,7 +8,7 @@ difference in the last digit.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -55,6 +55,8 @@ class Agreement:
     environment: list[EnvironmentChange] = field(default_factory=list)
     compared: int = 0
     """Numbers, curves, spectra and pictures that were compared."""
+    left_out: list[str] = field(default_factory=list)
+    """"arrays" or "pictures", where the record has none and they are not compared."""
 
     @property
     def worst(self) -> Difference | None:
@@ -75,7 +77,15 @@ def agreement(then: StoredRecord, now: CellResult) -> Agreement:
         StoreError: the record's arrays or pictures are damaged.
     """
     found = Agreement(environment=environment_changes(then.record, now.record))
-    for difference in _differences(then, now):
+    if then.record.status == "ok":
+        # `encbench merge --without` leaves all of a kind out
+        pictures = any(name.endswith(".png") for name in then.files)
+        missing = {
+            "arrays": now.arrays and not then.arrays,
+            "pictures": now.pictures and not pictures,
+        }
+        found.left_out = [name for name, is_missing in missing.items() if is_missing]
+    for difference in _differences(then, now, found.left_out):
         found.compared += 1
         if difference is not None:
             found.differences.append(difference)
@@ -120,7 +130,9 @@ def _described(record: Record) -> dict[str, str]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def _differences(then: StoredRecord, now: CellResult) -> Iterator[Difference | None]:
+def _differences(
+    then: StoredRecord, now: CellResult, left_out: Collection[str]
+) -> Iterator[Difference | None]:
     before, after = then.record, now.record
     yield _equality("status", before.status, after.status)
     yield _equality("phase", before.phase, after.phase)
@@ -134,8 +146,10 @@ def _differences(then: StoredRecord, now: CellResult) -> Iterator[Difference | N
         yield _number("lr_crit", before.learning_rate.critical, after.learning_rate.critical)
     yield _number(f"best.{before.curve}", before.best, after.best)
     yield from _metrics(before, after)
-    yield from _arrays(then.arrays, now.arrays, _floors(before), _floors(after))
-    yield from _pictures(then, now.pictures)
+    if "arrays" not in left_out:
+        yield from _arrays(then.arrays, now.arrays, _floors(before), _floors(after))
+    if "pictures" not in left_out:
+        yield from _pictures(then, now.pictures)
 
 
 def _equality(name: str, then: object, now: object) -> Difference | None:

@@ -187,16 +187,23 @@ def cell_key(cell: CellConfig) -> str:
 def cell_names(cells: Iterable[CellConfig]) -> dict[str, str]:
     """What to call each cell, by its key: its label, and what tells it from others of that label:
     "image × ffe · lr_factor=2.0 seed 1"."""
+    cells = list(cells)
+    settings = told_apart(cells)
+    return {(key := cell_key(cell)): cell.described(settings[key]) for cell in cells}
+
+
+def told_apart(cells: Iterable[CellConfig]) -> dict[str, str]:
+    """By key what tells each cell from others of its label: " · lr_factor=2.0", "" if nothing."""
     alike: dict[str, list[CellConfig]] = defaultdict(list)
     for cell in cells:
         alike[cell.label].append(cell)
     names = {}
-    for label, group in alike.items():
+    for group in alike.values():
         settings = [_choices(cell) for cell in group] if len(group) > 1 else []
         keys = differing(settings)
         for cell, chosen in zip(group, settings or [{}], strict=True):
             named = [f"{k.split('.', 1)[1]}={chosen[k]}" for k in keys if k in chosen]
-            names[cell_key(cell)] = cell.described(f" · {', '.join(named)}") if named else label
+            names[cell_key(cell)] = f" · {', '.join(named)}" if named else ""
     return names
 
 

@@ -96,6 +96,16 @@ def test_a_folder_is_listed_by_task_the_best_first_and_labels_break_at_commas(
     assert "30.00 dB" in text
 
 
+def test_cells_of_a_sweep_are_told_apart(results, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "120")
+    for batch_size in (16, 32):
+        results.add("ffe", training={"batch_size": batch_size})
+    show(results.directory, None, everything=False, as_json=False)
+    text = capsys.readouterr().out
+    assert "ffe · batch_size=16 " in text
+    assert "ffe · batch_size=32 " in text
+
+
 def test_one_record_is_a_summary_of_it(results, capsys):
     stored = results.add("ffe:levels=8", psnr=31.5)
     show(results.directory, stored.record.key, everything=False, as_json=False)

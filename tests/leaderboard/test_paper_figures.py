@@ -20,6 +20,7 @@ from PIL import Image
 from encbench import Store, StoreError, UsageError, load_model, load_suite, run_suite
 from encbench.contracts.metric import MetricValue
 from encbench.plugins.registry import default_registry
+from encbench.results.merging import merge
 from tests.leaderboard.results import Results
 
 SUITE = """
@@ -171,6 +172,17 @@ def test_what_cannot_be_drawn_says_what_to_run(
         assert mend in line
     with pytest.raises(StoreError, match=r"cannot draw figure 12: .*--save-weights"):
         figures(results.directory, only=["12"])
+
+
+def test_records_without_their_arrays_are_not_said_to_lack_spectra(
+    results: Results, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    results.add("mpe")
+    merge([results.directory], tmp_path / "slim", without=["arrays"])
+    figures(tmp_path / "slim")
+    said = capsys.readouterr().out
+    for number in (2, 4, 6, 11):
+        assert f"figure {number}: the records have no arrays" in said
 
 
 def test_depth_is_the_lower_half_of_a_view(results: Results) -> None:

@@ -78,6 +78,14 @@ def test_zeros_have_no_shares() -> None:
     assert found[:, 1].sum() == pytest.approx(1)
 
 
+def test_a_constant_kernel_has_no_centred_alignment() -> None:
+    wave = torch.linspace(-1, 1, 16, dtype=torch.float64)
+    for scale in (0.1, 0.7, 23.3):
+        constant = scale * torch.ones(16, 16, dtype=torch.float64)
+        constant += 1e-15 * torch.outer(wave, wave)
+        assert np.isnan(alignment(constant, wave + 0.3, centred=True))
+
+
 def test_drift_is_relative_to_the_earlier_kernel() -> None:
     one, other = torch.rand(5, 5, dtype=torch.float64), torch.rand(5, 5, dtype=torch.float64)
     expected = float(torch.linalg.norm(other - one) / torch.linalg.norm(one))

@@ -16,7 +16,7 @@ import typer
 from encbench import PluginError, Store, StoreError, UsageError, plan, run_suite
 from encbench.cli import rerun as verb
 from encbench.results.agreement import agreement
-from encbench.results.records import CellResult
+from encbench.results.records import CellResult, StoredRecord
 from encbench.runs.cell import run_cell
 from encbench.runs.repeat import prepare
 from encbench.suite.config import TrainingConfig
@@ -341,6 +341,14 @@ def test_bands_that_earlier_versions_did_not_record_are_no_difference(stored):
     assert agreement(stored, outcome(stored, band_error=np.ones((2, 3)))).worst is None
     stored.arrays["band_error"] = np.zeros((2, 3))
     assert agreement(stored, outcome(stored, band_error=np.ones((2, 3)))).worst is not None
+
+
+def test_what_a_merge_left_out_is_not_compared_and_said(stored):
+    slim = StoredRecord(stored.record, stored.path / "none")
+    found = agreement(slim, outcome(stored))
+    assert found.left_out == ["arrays", "pictures"]
+    assert found.worst is None
+    assert agreement(stored, outcome(stored)).left_out == []
 
 
 def test_arrays_of_another_shape_and_missing_ones_are_not_equal(stored):

@@ -14,6 +14,10 @@ from encbench_leaderboard.report.format import one_line, plural
 
 LISTED = 12
 """Records that a caption lists by their key."""
+ARRAYS_LEFT_OUT = (
+    "the records have no arrays (encbench merge --without arrays leaves them out); draw it from "
+    "the folders that were merged"
+)
 
 
 @dataclass(frozen=True)

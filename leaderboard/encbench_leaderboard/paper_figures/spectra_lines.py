@@ -12,6 +12,7 @@ from encbench_leaderboard.board.spectra_mean import LENGTH
 from encbench_leaderboard.board.table import Board, TaskBoard
 from encbench_leaderboard.board.theorem import PLAIN
 from encbench_leaderboard.paper_figures.described import (
+    ARRAYS_LEFT_OUT,
     Described,
     Lacking,
     absent,
@@ -143,6 +144,8 @@ def means(board: Board, looks: Mapping[str, Look]) -> Described:
 def _entries(task: TaskBoard) -> list[EntrySpectra]:
     entries = spectra_of(task)
     if not entries:
+        if any(stored.record.spectra for stored in task.records):
+            raise Lacking(ARRAYS_LEFT_OUT)
         raise Lacking("no spectrum was taken; run the same with --ntk-points 1024")
     return entries[:SHOWN]
 

@@ -7,17 +7,26 @@ from dataclasses import replace
 from functools import partial
 
 from encbench_leaderboard.board.table import TaskBoard
-from encbench_leaderboard.paper_figures.described import Described, Lacking, absent, source
+from encbench_leaderboard.paper_figures.described import (
+    ARRAYS_LEFT_OUT,
+    Described,
+    Lacking,
+    absent,
+    source,
+)
 from encbench_leaderboard.render.palette import Look
 from encbench_leaderboard.render.panels import plot
 from encbench_leaderboard.report.blocks import Axis
 from encbench_leaderboard.report.figures.curves import curves_figure
+from encbench_leaderboard.report.figures.selection import has_arrays
 
 
 def epoch_curves(task: TaskBoard, looks: Mapping[str, Look]) -> Described:
     """The page's curves, with epochs on x."""
     figure = curves_figure(task)
     if figure is None or not figure.panels:
+        if any(stored.record.spectra and not has_arrays(stored) for stored in task.records):
+            raise Lacking(ARRAYS_LEFT_OUT)
         raise Lacking("no training curve was recorded; run the cells again with --rerun all")
     panels = [
         replace(

@@ -86,6 +86,8 @@ def _width(table: Table, place: int) -> int:
     """Characters of a column; a name can be broken into lines, so no more than two lines' worth."""
     column = table.columns[place]
     longest = max(len(text) for text in [column.title, *(r.values[place].text for r in table.rows)])
+    if column.kind == "code":
+        longest = max(longest, NAME_WIDTH)
     return 2 + (longest if column.kind == "number" else min(longest, 2 * NAME_WIDTH))
 
 

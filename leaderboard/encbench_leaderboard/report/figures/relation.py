@@ -105,7 +105,7 @@ def _limits(series: Sequence[Series]) -> tuple[float, float] | None:
     low, high = float(means.min()), float(means.max())
     reach = 0.5 * (high - low) or 0.05 * abs(high) or 1.0
     known = np.concatenate([means, *(end[np.isfinite(end)] for end in ends)])
-    margin = 0.05 * (high - low)
+    margin = 0.05 * (high - low) or 0.1 * reach
     return max(float(known.min()), low - reach) - margin, min(
         float(known.max()), high + reach
     ) + margin
