@@ -293,7 +293,7 @@ def comparison_rows(result: TuneResult) -> list[list[str]]:
     return rows
 
 
-HEADINGS = ("encoding", "default", "tuned", "gain", "trial", "tuned setting")
+HEADINGS = ("encoding", "default", "tuned", "change", "trial", "tuned setting")
 
 
 def page(result: TuneResult) -> str:

@@ -32,11 +32,11 @@ def tuning_gains(tuned: TuneResult) -> list[Block]:
         Column("encoding", "encoding", "code"),
         Column("default", "default setting"),
         Column("tuned", "tuned"),
-        Column("gain", "gain"),
+        Column("gain", "change"),
         Column("setting", "tuned setting", "code"),
     ]
     note = f"{plain(tuned.legend)} Standings are those of the tuned settings."
-    return [Heading("What tuning gained"), Table("gains", columns, rows), Text(note, "note")]
+    return [Heading("What tuning changed"), Table("gains", columns, rows), Text(note, "note")]
 
 
 def _row(one: TunedEncoding) -> Row:
