@@ -7,6 +7,7 @@ import inspect
 import json
 import multiprocessing
 import pickle
+import sys
 import traceback
 import unittest
 from collections.abc import Callable, Iterator, Mapping
@@ -216,7 +217,11 @@ def call_in_worker(function: Callable[..., T], subject: Any, *arguments: Any) ->
             "module level and keep no lambdas, locks, open files or local functions in it"
         )
     try:
-        return _pool().submit(_unpickle_and_call, function, payload, arguments).result(TIMEOUT)
+        return (
+            _pool()
+            .submit(_unpickle_and_call, sys.path, function, payload, arguments)
+            .result(TIMEOUT)
+        )
     except BrokenProcessPool:
         _pool.cache_clear()
         fail(
@@ -230,7 +235,10 @@ def call_in_worker(function: Callable[..., T], subject: Any, *arguments: Any) ->
         )
 
 
-def _unpickle_and_call(function: Callable[..., T], payload: bytes, arguments: Any) -> T:
+def _unpickle_and_call(
+    path: list[str], function: Callable[..., T], payload: bytes, arguments: Any
+) -> T:
+    sys.path[:] = path  # it may have changed since the process was started
     # unpickled here: an error is then an answer, and does not break the pool
     return function(pickle.loads(payload), *arguments)
 

@@ -138,7 +138,7 @@ def test_a_curve_has_at_most_a_million_points(drawn, monkeypatch):
 
 
 def test_a_large_picture_is_predicted_in_parts(monkeypatch):
-    monkeypatch.setattr("encbench_tasks.image.RENDERED_POINTS", 100)
+    monkeypatch.setattr("encbench_tasks._grid_task.RENDERED_POINTS", 100)
     task = default_registry().find("task", "image").load()(image="camera", side=8)
     sizes = []
 
