@@ -79,6 +79,8 @@ def plot(block: Figure, looks: Mapping[str, Look], columns: int = COLUMNS) -> Dr
         if axes in grid[:, 0] or panel.y != panels[0].y:
             axes.set_ylabel(panel.y.title)
     if block.styles:
+        ends = [line.y[[0, -1]] for line in panels[0].series if len(line.y)]
+        rising = sum(last > first for first, last in ends) > len(ends) / 2
         marked = any(series.marks for panel in panels for series in panel.series)
         samples = [
             Line2D([], [], label=text, **_sample(style, marked=marked))
@@ -86,7 +88,7 @@ def plot(block: Figure, looks: Mapping[str, Look], columns: int = COLUMNS) -> Dr
         ]
         places[0].legend(
             handles=samples,
-            loc="best" if marked else "lower left",
+            loc="best" if marked else "lower right" if rising else "lower left",
             frameon=True,
             framealpha=0.9,
             edgecolor="none",

@@ -45,8 +45,9 @@ def energy_figure(task: TaskBoard) -> Figure | None:
         f"start (dotted) and at the end (solid), first seed.{loss * predicted}{best_note(task)}",
         lambda: list(_panels(cells)),
         {entry: entry for entry in list(cells)[:SHOWN]},
-        {"dotted": "start", "solid": "end, measured"}
-        | ({"dashed": "predicted"} if predicted else {}),
+        {"dotted": "start", "solid": "end, measured", "dashed": "predicted"}
+        if predicted
+        else {"dotted": "start", "solid": "end"},
     )
 
 
