@@ -47,6 +47,13 @@ def literal(text: str) -> Text:
     return Text(printable(text))
 
 
+def duration(seconds: float) -> str:
+    """ "40 s", "12 min", "3.5 h"."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 100 * 60 else f"{seconds / 3600:.1f} h"
+
+
 def print_conflicts(registry: Registry, console: Console) -> None:
     """Names that several distributions offer, and how to pick another than the built-in."""
     for kind, name, distributions in registry.conflicts():

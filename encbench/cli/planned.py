@@ -9,7 +9,7 @@ from pathlib import Path
 import typer
 from rich.console import Console
 
-from encbench.cli.console import print_line
+from encbench.cli.console import duration, print_line
 from encbench.plugins.registry import Registry
 from encbench.suite.config import CellConfig, cell_key, cell_names
 
@@ -92,12 +92,6 @@ def print_estimate(
     if math.isfinite(found.seconds):
         print_line(
             console,
-            f"about {_duration(found.seconds)} for {len(left)} cells one after another, by "
+            f"about {duration(found.seconds)} for {len(left)} cells one after another, by "
             f"{STEPS} steps of {found.rehearsed} of them",
         )
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"

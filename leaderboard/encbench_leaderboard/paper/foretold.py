@@ -87,10 +87,3 @@ def _rate(batch: int, width: int) -> float:
     finally:
         torch.set_num_threads(threads)
     return 2 * batch * width**2 / best
-
-
-def duration(seconds: float) -> str:
-    """ "40 s", "12 min", "3.5 h"."""
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 100 * 60 else f"{seconds / 3600:.1f} h"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from rich.console import Console
 
-from encbench.cli.console import print_line
+from encbench.cli.console import duration, print_line
 from encbench.plugins.registry import default_registry
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def reproduce(
     from encbench.device import resolve_device
     from encbench.runs.executors.local import default_jobs
     from encbench_leaderboard.paper.experiments import SCALES, experiments, wanted_items
-    from encbench_leaderboard.paper.foretold import duration, foretold_seconds
+    from encbench_leaderboard.paper.foretold import foretold_seconds
 
     registry, console = default_registry(), Console(stderr=True)
     items = wanted_items(only or ())
