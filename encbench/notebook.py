@@ -17,6 +17,7 @@ from rich.console import Console
 
 from encbench.cli.progress import RunProgress
 from encbench.cli.record_arguments import all_records
+from encbench.cli.settings import asked_suite
 from encbench.errors import StoreError, UsageError
 from encbench.plugins.registry import Registry, default_registry
 from encbench.results.records import StoredRecord
@@ -31,8 +32,8 @@ from encbench.results.tabular import (
     spectrum_chunks,
 )
 from encbench.runs.runner import run_suite
-from encbench.suite.config import TrainingConfig, cell_key, told_apart
-from encbench.suite.file import Suite, SuiteEntry, load_suite, override
+from encbench.suite.config import cell_key, told_apart
+from encbench.suite.file import Suite, SuiteEntry, override
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -203,12 +204,11 @@ def run(
         StoreError: the folder cannot be written, or is in use.
     """
     registry = registry or default_registry()
-    chosen = suite if isinstance(suite, Suite) else load_suite(suite or "quick", registry)
-    if suite is None and (encodings is not None or tasks is not None):
-        chosen = chosen.model_copy(update={"name": "custom", "description": ""})
-    if suite is None and tasks is not None:
-        # quick's training settings suit its own tasks; others have their own
-        chosen = chosen.model_copy(update={"training": TrainingConfig()})
+    chosen = (
+        suite
+        if isinstance(suite, Suite)
+        else asked_suite(suite, registry, encodings=encodings is not None, tasks=tasks is not None)
+    )
     seeds = None if seeds is None else list(seeds)
     if seeds == []:
         raise UsageError("seeds is empty; expected whole numbers, such as [0, 1, 2]")

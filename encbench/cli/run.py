@@ -16,13 +16,12 @@ import encbench
 from encbench.cli.console import print_line
 from encbench.cli.planned import print_estimate, print_plan
 from encbench.cli.progress import RunProgress
-from encbench.cli.settings import DEFAULT_SUITE, parse_setting
+from encbench.cli.settings import DEFAULT_SUITE, asked_suite, parse_setting
 from encbench.errors import UsageError
 from encbench.plugins.registry import default_registry
 from encbench.plugins.selector import parse_value, parse_values
 from encbench.runs.limits import Limits, parse_memory, parse_seconds
-from encbench.suite.config import TrainingConfig
-from encbench.suite.file import load_suite, override
+from encbench.suite.file import override
 from encbench.suite.sweep import SWEEP
 
 if TYPE_CHECKING:
@@ -205,7 +204,7 @@ def run_cells(
     Exit codes: 0 all cells ok, 1 some not, 2 wrong usage, 130 Ctrl-C, 143 SIGTERM.
     """
     registry = default_registry()
-    chosen = load_suite(suite or DEFAULT_SUITE, registry)
+    chosen = asked_suite(suite, registry, encodings=bool(encoding), tasks=bool(task))
     flags: dict[str, dict[str, Any]] = {
         "network": {"width": width, "depth": depth, "parameterization": parameterization},
         "training": {
@@ -233,11 +232,6 @@ def run_cells(
         if key in table:
             raise UsageError(f"--sweep {text!r}: {of}.{key} is given more than once")
         table[key] = value
-    if suite is None and (encoding or task):
-        chosen = chosen.model_copy(update={"name": "custom", "description": ""})
-    if suite is None and task:
-        # quick's training settings suit its own tasks; others have their own
-        chosen = chosen.model_copy(update={"training": TrainingConfig()})
     chosen = override(
         chosen, changes, encodings=encoding, tasks=task, seeds=seed, parameters=parameters
     )

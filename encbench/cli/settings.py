@@ -1,14 +1,37 @@
-"""The suite and the settings that ``encbench run`` and ``encbench tune`` take alike."""
+"""The suite and the settings that verbs, and ``encbench.run``, take alike."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from encbench.errors import UsageError
+from encbench.plugins.registry import Registry
 from encbench.plugins.selector import parse_value
-from encbench.suite.file import SECTIONS
+from encbench.suite.config import TrainingConfig
+from encbench.suite.file import SECTIONS, Suite, load_suite
 
 DEFAULT_SUITE = "quick"
+
+
+def asked_suite(name: str | None, registry: Registry, *, encodings: bool, tasks: bool) -> Suite:
+    """The suite of that name or file; without one the default, whose own name, description and
+    training settings do not hold for other encodings and tasks.
+
+    Args:
+        name: as ``load_suite`` takes it.
+        registry: plug-ins that may offer it.
+        encodings: whether others replace the suite's; likewise ``tasks``.
+
+    Raises:
+        SuiteError: as ``load_suite``.
+    """
+    suite = load_suite(name or DEFAULT_SUITE, registry)
+    if name is None and (encodings or tasks):
+        suite = suite.model_copy(update={"name": "custom", "description": ""})
+    if name is None and tasks:
+        # quick's training settings suit its own tasks; others have their own
+        suite = suite.model_copy(update={"training": TrainingConfig()})
+    return suite
 
 
 def parse_setting(text: str) -> tuple[str, str, Any]:

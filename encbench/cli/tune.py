@@ -13,12 +13,11 @@ from rich.console import Console
 import encbench
 from encbench.cli.console import literal, output_console, plain_table, print_line
 from encbench.cli.progress import RunProgress
-from encbench.cli.settings import DEFAULT_SUITE, parse_setting
+from encbench.cli.settings import DEFAULT_SUITE, asked_suite, parse_setting
 from encbench.errors import UsageError
 from encbench.plugins.registry import default_registry
 from encbench.runs.limits import Limits, parse_seconds
-from encbench.suite.config import TrainingConfig
-from encbench.suite.file import SECTIONS, Suite, load_suite, override
+from encbench.suite.file import SECTIONS, Suite, override
 
 if TYPE_CHECKING:
     # import torch, which `encbench tune --help` does without
@@ -158,12 +157,9 @@ def tune(
     from encbench.runs.tuning import run_tuning, write_trials
 
     registry = default_registry()
-    chosen = load_suite(suite or DEFAULT_SUITE, registry)
+    # whatever is given: what is tuned is no longer quick
+    chosen = asked_suite(suite, registry, encodings=True, tasks=True)
     changes = _changes(setting or [], steps, epochs, optimizer, schedule)
-    if suite is None:
-        # as `encbench run` does: quick's settings suit its own tasks
-        named = {"name": "custom", "description": ""}
-        chosen = chosen.model_copy(update={**named, "training": TrainingConfig()})
     chosen = override(chosen, changes, encodings=encoding, tasks=report_on, seeds=seed)
     output = output or Path("results") / f"{chosen.name}-tuned"
     limits = Limits(None if timeout is None else parse_seconds(timeout))
