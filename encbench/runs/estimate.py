@@ -80,7 +80,7 @@ def estimate(
     seconds, counted, problems = 0.0, 0, []
     for done, (first, *others) in enumerate(chosen):
         watch(done, len(chosen))
-        record = run_cell(_short(first), registry, device=device, threads=threads).record
+        record = run_cell(first.shortened(STEPS), registry, device=device, threads=threads).record
         if record.status == "ok":
             seconds += _whole(first, record) * (1 + len(others))
             counted += 1 + len(others)
@@ -88,11 +88,6 @@ def estimate(
             problems.append(f"{first.label}: {record.status}, {record.error.message}")
     total = seconds * len(cells) / counted if counted else math.nan
     return Estimate(total, len(chosen), problems)
-
-
-def _short(cell: CellConfig) -> CellConfig:
-    training = cell.training.model_copy(update={"steps": STEPS, "epochs": None})
-    return cell.model_copy(update={"training": training})
 
 
 def _whole(cell: CellConfig, record: Record) -> float:

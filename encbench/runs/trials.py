@@ -271,11 +271,8 @@ def _check_measured(name: str, cells: Sequence[CellConfig], registry: Registry) 
     """Train a cell of each task for a step, which is known to be measured by that metric then."""
     first = {cell.task.model_dump_json(): cell for cell in reversed(cells)}
     for cell in first.values():
-        training = cell.training.model_copy(update={"steps": 1, "epochs": None})
         ntk = cell.ntk.model_copy(update={"points": 0})
-        record = run_cell(
-            cell.model_copy(update={"training": training, "ntk": ntk}), registry
-        ).record
+        record = run_cell(cell.shortened(1).model_copy(update={"ntk": ntk}), registry).record
         if record.status == "ok" and name not in record.metrics:
             raise UsageError(
                 f"--metric {name}: {record.task_label} is not measured by it; it has "

@@ -151,6 +151,11 @@ class CellConfig(Settings):
     cell that is planned; in records up to schema version 2 that seed did depend on the version,
     and running such a record again needs it. Not part of the key."""
 
+    def shortened(self, steps: int) -> CellConfig:
+        """The cell with so many optimizer steps: another cell, of another key."""
+        training = self.training.model_copy(update={"steps": steps, "epochs": None})
+        return self.model_copy(update={"training": training})
+
     @property
     def label(self) -> str:
         """ "image:image=cat × ffe seed 1": what a person calls this cell."""

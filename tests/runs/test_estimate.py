@@ -45,7 +45,7 @@ def test_seeds_are_rehearsed_once_and_count_as_often_as_they_are(monkeypatch):
 
 def test_training_is_scaled_to_its_length_and_the_rest_is_not():
     (cell,) = cells(encodings=["identity"], seeds=[0])
-    record = run_cell(module._short(cell), default_registry()).record
+    record = run_cell(cell.shortened(module.STEPS), default_registry()).record
     assert record.steps == module.STEPS
     rest = sum(record.durations.values()) - record.durations["training"]
     assert module._whole(cell, record) == pytest.approx(rest + 100 * record.durations["training"])
