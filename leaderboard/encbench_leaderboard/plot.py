@@ -31,9 +31,9 @@ def plot_against(
             metavar="NAME",
             help="A metric, such as psnr, or a recorded number: best, best_step, seconds, "
             "ntk_seconds, memory, steps, learning_rate, lr_ratio, parameters, parameters_mlp, "
-            "parameters_encoding; and of the NTK at the end, or of start.NAME and middle.NAME: "
-            "lambda_maximum, lambda_median, lambda_quantile_10, lambda_minimum, floor, "
-            "resolved_rank, effective_rank, alignment, energy_tenth, drift.",
+            "parameters_encoding, steps_to_VALUE, seconds_to_VALUE; and of the NTK at the end, or "
+            "of start.NAME and middle.NAME: lambda_maximum, lambda_median, lambda_quantile_10, "
+            "lambda_minimum, floor, resolved_rank, effective_rank, alignment, energy_tenth, drift.",
         ),
     ] = "psnr",
     task: Annotated[
@@ -67,6 +67,7 @@ def plot_against(
       encbench plot results/sweep --x training.lr_factor --y psnr --logx
       encbench plot results/sweep --x learning_rate --y best --task coffee -o rates.pdf
       encbench plot results/sizes --x parameters --y psnr --logx --data sizes.csv
+      encbench plot results/sweep --x training.lr_factor --y seconds_to_30 --logy
       encbench plot results/sizes --x encoding.levels --y start.lambda_median --logy
     """
     out = directory / f"{y}-against-{x}.png" if output is None else output

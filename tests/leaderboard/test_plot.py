@@ -127,6 +127,28 @@ def test_eigenvalues_have_geometric_means(results: Results) -> None:
     assert line.low[0] < line.y[0] < line.high[0]
 
 
+def test_the_cost_of_a_quality_is_left_out_where_a_cell_never_had_it(results: Results) -> None:
+    for factor, finals in {1.0: (30.0, 40.0), 2.0: (20.0, 40.0)}.items():
+        for seed, psnr in enumerate(finals):
+            results.add("ffe", psnr=psnr, seed=seed, training={"lr_factor": factor})
+    first = [
+        next(float(s) for s, v in zip(curve["curve_step"], curve["curve"], strict=True) if v >= 25)
+        for stored in results.store.records()
+        if stored.record.cell.training.lr_factor == 1.0
+        for curve in [stored.some_arrays("curve_step", "curve")]
+    ]
+    found = against(results.store.records(), "training.lr_factor", "steps_to_25")
+    (line,) = only(found)
+    assert line.x.tolist() == [1.0]
+    assert line.y.tolist() == [sum(first) / 2]
+    assert found.relations[0].title == "steps until PSNR was 25 dB"
+    assert found.notes == [
+        "1 cell never reached the value: the points that they belong to are left out."
+    ]
+    with pytest.raises(UsageError, match="4 cells never reached"):
+        against(results.store.records(), "training.lr_factor", "steps_to_99")
+
+
 def test_x_that_is_no_number_has_places(results: Results) -> None:
     for optimizer in ("sgd", "adam"):
         results.add("ffe", training={"optimizer": optimizer})

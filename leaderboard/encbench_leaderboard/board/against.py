@@ -15,6 +15,7 @@ from encbench.errors import UsageError, did_you_mean
 from encbench.plugins.selector import format_selector, parse_selector
 from encbench.results.records import Record, StoredRecord
 from encbench.suite.config import PluginRef, differing, sorted_json
+from encbench_leaderboard.board.budget import Until
 from encbench_leaderboard.board.cells import (
     WHENS,
     cell_settings,
@@ -69,6 +70,8 @@ NUMBERS = {
 """Recorded numbers by the name that a user gives: columns of ``TaskBoard.cells``, and the title of
 an axis, "{}" the followed metric's."""
 RECORDED = [name for name in NUMBERS if "." not in name]
+POINT = ["encoding", "settings", "entry"]
+"""Columns of which cells of one point have the same values."""
 PANELS = 8
 """Tasks that are drawn at most."""
 LISTED = 20
@@ -96,6 +99,7 @@ class Relation:
     title: str  # of the number, with its unit
     lines: Sequence[Line]
     places: Sequence[str]  # values of an x that is no number, in order; else empty
+    never: int  # cells that never reached the value whose cost is drawn
 
 
 @dataclass(frozen=True)
@@ -129,10 +133,11 @@ def against(records: Sequence[StoredRecord], x: str, y: str, task: str | None = 
     alike = [_without(stored, x) for stored in records]
     groups = _chosen(boards(alike), task)
     metrics = dict.fromkeys(metric.name for group in groups for metric in group.metrics)
-    if y not in metrics and y not in NUMBERS:
+    if y not in metrics and y not in NUMBERS and Until.of(y) is None:
         raise UsageError(
             f"no cell has {y!r} for y; {did_you_mean(y, [*metrics, *NUMBERS])}Metrics here: "
-            f"{', '.join(metrics)}; recorded numbers: {', '.join(RECORDED)}"
+            f"{', '.join(metrics)}; recorded numbers: {', '.join(RECORDED)}; costs of a quality: "
+            "steps_to_VALUE, seconds_to_VALUE"
         )
     cells = {
         id(copy): _Cell(copy, stored, value)
@@ -145,12 +150,19 @@ def against(records: Sequence[StoredRecord], x: str, y: str, task: str | None = 
     found = [
         _relation(group, group_cells, names, x, y)
         for group, group_cells in zip(groups, shown, strict=True)
-        if y in NUMBERS or y in [metric.name for metric in group.metrics]
+        if y in NUMBERS or Until.of(y) or y in [metric.name for metric in group.metrics]
     ]
     drawn = [relation for relation in found if relation.lines]
+    never = sum(relation.never for relation in found)
     if not drawn:
-        raise UsageError(f"nothing to draw: no cell that finished has both {x} and {y}")
-    return Against(drawn, _notes([cell for group in shown for cell in group], x, y))
+        why = f"; {_cells(never)} never reached the value" if never else ""
+        raise UsageError(f"nothing to draw: no cell that finished has both {x} and {y}{why}")
+    notes = _notes([cell for group in shown for cell in group], x, y)
+    if never:
+        notes.append(
+            f"{_cells(never)} never reached the value: the points that they belong to are left out."
+        )
+    return Against(drawn, notes)
 
 
 @dataclass(frozen=True)
@@ -263,13 +275,17 @@ def _relation(
         number=np.log(number) if geometric else number,
     )
     table = table[(table["status"] == "ok") & table["x"].notna() & table["number"].notna()]
+    # a mean over those that reached a value alone would be too good
+    never = np.isinf(table["number"])
+    left_out = never.groupby([table[name] for name in POINT]).transform("any")
+    table = table[~left_out]
     keys = dict.fromkeys(
         key
         for _, texts in table.groupby("encoding")["settings"].unique().items()
         for key in differing(map(json.loads, texts))
     )
     lines = []
-    for (encoding, settings), cells_of_line in table.groupby(["encoding", "settings"], sort=False):
+    for (encoding, settings), cells_of_line in table.groupby(POINT[:2], sort=False):
         points = cells_of_line.groupby("entry", sort=False)["x"].mean().sort_values(kind="stable")
         found = intervals(cube(cells_of_line, "number", list(points.index)).values)
         means = np.array([[one.mean, one.low, one.high] for one in found])
@@ -285,11 +301,14 @@ def _relation(
         y_mean, low, high = y_low_high.T
         lines.append(Line(*name, points.to_numpy()[drawn], y_mean, low, high, units))
     lines.sort(key=lambda line: (natural(line.encoding), natural(line.settings)))
-    return Relation(group.label, title, [line for line in lines if len(line.x)], places)
+    drawn_lines = [line for line in lines if len(line.x)]
+    return Relation(group.label, title, drawn_lines, places, int(never.sum()))
 
 
 def _number(group: TaskBoard, y: str) -> tuple[np.ndarray, str]:
     """Values (cells,), NaN where there is none, and their title."""
+    if until := Until.of(y):
+        return until.costs(group), until.heading(group.primary)
     metric = next((metric for metric in group.metrics if metric.name == y), None)
     if metric is None:
         columns, title = NUMBERS[y]
@@ -345,7 +364,8 @@ def _notes(cells: Sequence[_Cell], x: str, y: str) -> list[str]:
     if halved := sum(bool(rate and rate.halvings) for rate in rates):
         notes.append(f"{_cells(halved)} trained at a lower rate than asked, for it diverged.")
     ran_on = machines([cell.stored for cell in cells])
-    if y in ("seconds", "ntk_seconds", "memory") and len(ran_on) > 1:
+    timed = y in ("seconds", "ntk_seconds", "memory") or y.startswith("seconds_to_")
+    if timed and len(ran_on) > 1:
         notes.append(f"Times and memory of {len(ran_on)} machines must not be compared.")
     return notes
 

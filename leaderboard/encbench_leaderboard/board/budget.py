@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal, cast
 
 import numpy as np
 
@@ -44,6 +46,41 @@ class Course:
     def _first(self, value: float, cost: np.ndarray) -> float:
         reached = np.flatnonzero(self.value >= value)
         return float(cost[reached[0]]) if len(reached) else math.inf
+
+
+@dataclass(frozen=True)
+class Until:
+    """A cost of reaching a value, as a user names it: "steps_to_30", "seconds_to_0.95"."""
+
+    cost: Literal["steps", "seconds"]
+    value: float
+
+    @classmethod
+    def of(cls, name: str) -> Until | None:
+        """What a name says; None where it says something else."""
+        found = re.fullmatch(r"(steps|seconds)_to_(\d+(?:\.\d+)?(?:e-?\d+)?)", name)
+        return cls(cast(Literal["steps", "seconds"], found[1]), float(found[2])) if found else None
+
+    def heading(self, metric: MetricInfo) -> str:
+        unit = f" {metric.unit}" if metric.unit else ""
+        kind = "steps" if self.cost == "steps" else "training [s]"
+        return f"{kind} until {metric.title} was {self.value:g}{unit}"
+
+    def costs(self, task: TaskBoard) -> np.ndarray:
+        """Of each cell, (cells,): infinite where its curve never was that good, NaN where it has no
+        curve of the primary metric or no seconds with it."""
+        sign = 1.0 if task.primary.direction == "higher" else -1.0
+        found = []
+        for stored in task.records:
+            finished = stored.record.status == "ok" and stored.record.curve == task.primary.name
+            course = _course(stored, "", True) if finished else None
+            if course is None:
+                found.append(math.nan)
+                continue
+            oriented = replace(course, value=sign * course.value)
+            reach = oriented.steps_to if self.cost == "steps" else oriented.seconds_to
+            found.append(reach(sign * self.value))
+        return np.array(found)
 
 
 def values_of(metric: MetricInfo) -> Sequence[float]:
