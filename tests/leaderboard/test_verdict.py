@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import re
+import statistics
+from pathlib import Path
 
 import pytest
 from encbench_leaderboard.board.lead import lead
 from encbench_leaderboard.board.table import TaskBoard, boards
-from encbench_leaderboard.report.verdict import caveats, protocol, verdict_on
+from encbench_leaderboard.report.verdict import TUNING_GAINS, caveats, protocol, verdict_on
 
 from encbench.contracts.metric import MetricValue
 from tests.leaderboard.results import Results, diverged
+
+PUBLISHED = Path(__file__).parents[2] / "leaderboard" / "README"
 
 QUICK = {"points": 0, "pictures": False, "curves": False}
 
@@ -136,3 +140,13 @@ def test_differences_beyond_8_bits_are_named(results: Results) -> None:
         add(results, name, psnr, psnr + 1)
     doubts = caveats(board_of(results), None)
     assert any(doubt.startswith("`a` and `b` err by less than the rounding") for doubt in doubts)
+
+
+@pytest.mark.parametrize(("page", "metric"), [("fit", "psnr"), ("held-out", "psnr_held_out")])
+def test_what_tuning_is_said_to_gain_is_what_the_published_page_has(page: str, metric: str) -> None:
+    text = (PUBLISHED / f"{page}.md").read_text()
+    table = text[text.index("## What tuning changed") : text.index("Standings are those")]
+    gains = [float(found) for found in re.findall(r"\| *([+-][\d.]+) ±", table)]
+    assert len(gains) == 9
+    expected = (min(gains), statistics.median(gains), max(gains))
+    assert [round(gain, 1) for gain in expected] == list(TUNING_GAINS[metric])
