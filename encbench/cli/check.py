@@ -17,7 +17,12 @@ from encbench.plugins.selector import parse_selector
 if TYPE_CHECKING:
     from encbench.testing import CheckResult, Conformance
 
-MARKS = {"passed": ("✓", "green"), "failed": ("✗", "red"), "skipped": ("–", "yellow")}
+MARKS = {
+    "passed": ("✓", "green"),
+    "failed": ("✗", "red"),
+    "advice": ("!", "yellow"),
+    "skipped": ("–", "yellow"),
+}
 KINDS = ("encoding", "task")
 
 
@@ -33,6 +38,7 @@ def check(
 
     Shapes, dtypes, gradients, borders, seeds, the NTK, pickling and documentation: the checks of
     encbench.testing, which a plug-in's own tests can subclass. Small parameters make it quick.
+    A missing docstring, equation or source is advice ("!"), no failure.
 
     \b
     Examples:
@@ -40,7 +46,7 @@ def check(
       encbench check mpe:resolutions=[8]
       encbench check encbench-ripple:ripple:levels=3 image:side=16 --trace
 
-    Exit codes: 0 all passed, 1 a check failed, 2 wrong usage.
+    Exit codes: 0 no check failed, 1 a check failed, 2 wrong usage.
     """
     registry, console = default_registry(), Console()
     # every name is looked up before the first check runs

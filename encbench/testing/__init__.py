@@ -10,7 +10,7 @@ pytest collects such a class like any other; ``encbench check ripple:levels=3`` 
 checks from the command line. Nothing here imports pytest.
 """
 
-from encbench.testing.conformance import CheckResult, Conformance, fail, require, skip
+from encbench.testing.conformance import CheckResult, Conformance, advise, fail, require, skip
 from encbench.testing.encoding_checks import EncodingConformance
 from encbench.testing.task_checks import TaskConformance
 
@@ -19,6 +19,7 @@ __all__ = [
     "Conformance",
     "EncodingConformance",
     "TaskConformance",
+    "advise",
     "fail",
     "require",
     "skip",

@@ -46,6 +46,16 @@ def skip(reason: str) -> NoReturn:
     raise unittest.SkipTest(reason)
 
 
+class Advice(unittest.SkipTest):
+    """What would make a plug-in better, and makes none of its numbers wrong; pytest skips it."""
+
+
+def advise(condition: bool, message: str) -> None:
+    """Advise unless the condition holds; the message says what to do."""
+    if not condition:
+        raise Advice(message)
+
+
 @dataclass(frozen=True)
 class CheckResult:
     """How one check ended."""
@@ -53,9 +63,9 @@ class CheckResult:
     name: str
     title: str
     """What holds where it passed, one sentence."""
-    outcome: Literal["passed", "failed", "skipped"]
+    outcome: Literal["passed", "failed", "skipped", "advice"]
     message: str = ""
-    """Why it failed or was skipped."""
+    """Why it failed or was skipped, or the advice."""
     details: str = ""
     """The traceback of a failure."""
 
@@ -95,6 +105,8 @@ class Conformance:
             try:
                 with process_state_kept(known=True):
                     check(cls())
+            except Advice as advice:
+                yield CheckResult(name, title, "advice", str(advice))
             except unittest.SkipTest as reason:
                 yield CheckResult(name, title, "skipped", str(reason))
             except Exception as error:
@@ -117,10 +129,10 @@ class Conformance:
         except EncbenchError as error:
             fail(str(error))
 
-    def require_docstring(self) -> None:
-        """Fail unless the class has a docstring of its own."""
+    def advise_docstring(self) -> None:
+        """Advise unless the class has a docstring of its own."""
         name = self.subject.__name__
-        require(
+        advise(
             bool((vars(self.subject).get("__doc__") or "").strip()),
             f"{name} has no docstring; its first line is what `encbench list` shows",
         )
@@ -163,12 +175,6 @@ class Conformance:
         except EncbenchError as error:
             fail(f"{error}; annotate every keyword of __init__, for example `levels: int = 8`")
         for described in parameters:
-            require(
-                bool(described.description),
-                f"parameter {described.name!r} of {subject.__name__} has no description; annotate "
-                'it as Annotated[TYPE, Field(description="what it is")], with Annotated from '
-                "typing and Field from pydantic",
-            )
             for value in described.search.ends if described.search else ():
                 try:
                     described.validate(value)
@@ -182,6 +188,13 @@ class Conformance:
             except ParameterError as error:
                 fail(f"the default breaks its own annotation: {error}")
         self._require_recordable()
+        bare = [repr(described.name) for described in parameters if not described.description]
+        advise(
+            not bare,
+            f"parameter {', '.join(bare)} of {subject.__name__} has no description; annotate it as "
+            'Annotated[TYPE, Field(description="what it is")], with Annotated from typing and '
+            "Field from pydantic",
+        )
 
     def _require_recordable(self) -> None:
         values = self.validated()

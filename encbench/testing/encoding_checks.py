@@ -18,7 +18,7 @@ from encbench.network.mlp import CoordinateMLP
 from encbench.ntk.autograd import dense
 from encbench.ntk.kernel import brute_force_ntk
 from encbench.ntk.structure import close, disagreement, sparse_blocks, table_gradients
-from encbench.testing.conformance import Conformance, call_in_worker, fail, require, skip
+from encbench.testing.conformance import Conformance, advise, call_in_worker, fail, require, skip
 
 SEED = 20
 DTYPES = (torch.float32, torch.float64)
@@ -73,13 +73,13 @@ class EncodingConformance(Conformance):
     def test_it_is_documented(self) -> None:
         """Docstring, equation and source are there."""
         subject = self.subject
-        self.require_docstring()
+        self.advise_docstring()
         for name, example in (
             ("equation", "γ(x) = [sin(2^l x), cos(2^l x)] for l < L"),
             ("source", "authors, title, venue, year, equation"),
         ):
             value = getattr(subject, name, "")
-            require(
+            advise(
                 isinstance(value, str) and bool(value.strip()),
                 f"{subject.__name__}.{name} is {value!r}; set it in the class: "
                 f'{name} = "{example}"',
