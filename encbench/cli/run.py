@@ -39,7 +39,9 @@ def run_cells(
     ] = None,
     encoding: Annotated[
         list[str] | None,
-        typer.Option("-e", "--encoding", help="NAME or NAME:KEY=VALUE,…; repeatable."),
+        typer.Option(
+            "-e", "--encoding", help="NAME or NAME:KEY=VALUE,…, and “ as LABEL”; repeatable."
+        ),
     ] = None,
     task: Annotated[
         list[str] | None,
@@ -191,6 +193,7 @@ def run_cells(
       encbench run
       encbench run my-suite.toml -o results/mine -j 4
       encbench run -e identity -e ffe:levels=8 -e mpe:resolutions=[32,128] -t image:image=astronaut
+      encbench run -e 'hashgrid:levels=8 as small' -e hashgrid -t image:image=coffee
       encbench run -t image:image=photos/,side=128 --seed 0 --seed 1 --epochs 50
       encbench run --lr 2.5 --parameterization standard --optimizer adam
       encbench run --sweep training.lr_factor=0.5,1,2 --sweep hashgrid.levels=4,8

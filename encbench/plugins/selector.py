@@ -49,6 +49,15 @@ def parse_selector(text: str) -> tuple[str, dict[str, Any]]:
     return name, parameters
 
 
+def split_label(text: str) -> tuple[str, str | None]:
+    """The selector and the label of "hashgrid:levels=8 as H8"; no label where there is no " as ".
+
+    Labels in this form hold no comma, quotation mark or bracket, which belong to a value.
+    """
+    found = re.fullmatch(r"(.*\S)\s+as\s+([^,\"'\[\]{}]*[^,\"'\[\]{}\s])\s*", text)
+    return (found[1], found[2]) if found else (text, None)
+
+
 def format_selector(name: str, parameters: Mapping[str, Any]) -> str:
     """The text that ``parse_selector`` reads back."""
     if not parameters:
@@ -123,7 +132,8 @@ def _split(text: str, *, keys: bool = True) -> list[str]:
 
 def _text(value: Any) -> str:
     if isinstance(value, str):
-        plain = not set(value) & set(",\"'[]{}()=") and parse_value(value.strip()) == value
+        special = set(value) & set(",\"'[]{}()=") or re.search(r"\sas\s", value)
+        plain = not special and parse_value(value.strip()) == value
         return value if plain and value.isprintable() else _quoted(value)
     if isinstance(value, bool):
         return str(value).lower()

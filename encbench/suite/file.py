@@ -25,7 +25,7 @@ from pydantic_core import ErrorDetails
 
 from encbench.errors import SuiteError, did_you_mean
 from encbench.plugins.registry import Registry, default_registry
-from encbench.plugins.selector import format_selector, parse_selector
+from encbench.plugins.selector import format_selector, parse_selector, split_label
 from encbench.suite.config import (
     BudgetConfig,
     NetworkConfig,
@@ -50,15 +50,16 @@ def entries(value: Any) -> Any:
 
 
 def _entry(text: str) -> dict[str, Any]:
-    name, parameters = parse_selector(text)
-    return {"name": name, "parameters": parameters}
+    selector, label = split_label(text)
+    name, parameters = parse_selector(selector)
+    return {"name": name, "parameters": parameters, "label": label}
 
 
 class SuiteEntry(Settings):
     """One encoding or task of a suite, with settings of its own where it needs them.
 
-    In a suite file it is either text, ``"ffe:levels=8"``, or a table. A parameter or a setting can
-    be a sweep, see ``encbench.suite.sweep``.
+    In a suite file it is either text, ``"ffe:levels=8"`` or ``"ffe:levels=8 as FFE"``, or a table.
+    A parameter or a setting can be a sweep, see ``encbench.suite.sweep``.
     """
 
     name: str

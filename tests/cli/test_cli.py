@@ -164,7 +164,7 @@ def test_a_dry_run_names_the_cells_and_runs_none(tmp_path):
     assert done.returncode == 0
     assert "image:image=chelsea,side=128 × identity seed 0" in done.stdout
     assert "occupancy:mesh=knot: adam" in done.stderr
-    assert "ffe:levels=4: 19,075 parameters" in done.stderr
+    assert "FFE 4: 19,075 parameters" in done.stderr
     assert not list(tmp_path.iterdir())
 
 

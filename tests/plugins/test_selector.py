@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from encbench import UsageError
-from encbench.plugins.selector import format_selector, parse_selector
+from encbench.plugins.selector import format_selector, parse_selector, split_label
 
 
 @pytest.mark.parametrize(
@@ -30,6 +30,24 @@ from encbench.plugins.selector import format_selector, parse_selector
 )
 def test_text_is_split_into_name_and_typed_parameters(text, expected):
     assert parse_selector(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("ffe as F", ("ffe", "F")),
+        ("hashgrid:levels=8  as  hash 8×2^14 ", ("hashgrid:levels=8", "hash 8×2^14")),
+        ("mpe:resolutions=[64] as MPE L=1", ("mpe:resolutions=[64]", "MPE L=1")),
+        ("image:image=me as a child,side=8", ("image:image=me as a child,side=8", None)),
+        ('image:image="me as a child"', ('image:image="me as a child"', None)),
+        ("classic", ("classic", None)),
+        ("ffe as ", ("ffe as ", None)),
+    ],
+)
+def test_a_label_follows_the_last_as(text, expected):
+    assert split_label(text) == expected
+    written = format_selector("image", {"image": "me as a child"})
+    assert split_label(written) == (written, None)
 
 
 @pytest.mark.parametrize(

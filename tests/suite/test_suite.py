@@ -198,6 +198,11 @@ def test_whatever_parameters_a_suite_has_its_text_has_too(parameters):
     assert read == suite | {"encodings": [expected, "b"]}
 
 
+def test_a_label_can_be_given_in_the_short_form(suite):
+    entry = SuiteEntry.from_text("scaled:scale=2.0 as twice")
+    assert (entry.name, entry.parameters, entry.text) == ("scaled", {"scale": 2.0}, "twice")
+
+
 def test_labels_do_not_change_the_key_and_parameters_do(registry, suite):
     (cell,) = plan(suite, registry)
     renamed = cell.model_copy(
