@@ -111,8 +111,9 @@ def _describe_class(cls: type, console: Console) -> None:
     for paragraph in (inspect.getdoc(cls) or "").split("\n\n"):
         # what they say of parameters stands in the table
         if not paragraph.startswith(("Args:", "Raises:")):
-            # lines that begin further in are formulas or lists
-            text = re.sub(r"\n(?! )", " ", paragraph)
+            # lines that begin further in are formulas, or belong to the bullet above
+            inside = r"\n +" if paragraph.startswith("- ") else r"\n(?! |- )"
+            text = re.sub(inside, " ", paragraph)
             console.print(Padding(literal(text), (0, 0, 1, 2)))
     named = Table(box=None, show_header=False, padding=(0, 1, 0, 2))
     for title in ("equation", "source"):

@@ -56,10 +56,12 @@ def _settings(cell: CellConfig) -> str:
     automatic = f"{training.lr_factor:g} × "
     automatic += "lr_crit" if training.optimizer.startswith("sgd") else "the usual rate"
     length = f"{training.epochs} epochs" if training.steps is None else f"{training.steps:,} steps"
-    points = "no spectra" if not cell.ntk.points else f"spectra of {cell.ntk.points} points"
+    limit = "all" if cell.ntk.points == "all" else f"up to {cell.ntk.points}"
+    points = f"spectra of {limit} points" if cell.ntk.points else "no spectra"
+    batch = "all" if training.batch_size == "all" else f"up to {training.batch_size}"
     return (
         f"{training.optimizer}, {training.schedule} learning rate, "
-        f"{automatic if training.lr == 'auto' else training.lr}; {length} of {training.batch_size} "
+        f"{automatic if training.lr == 'auto' else training.lr}; {length} of {batch} "
         f"points; hidden layers {network.depth} × {network.width}, {network.parameterization} "
         f"parameterization; {points}"
     )
