@@ -87,6 +87,8 @@ def figures(
         raise StoreError(f"cannot draw {asked[0]}")
     for why in lacking:
         typer.echo(f"not drawn: {why}")
+    if not drawn:
+        raise StoreError(f"{directory} has nothing of which a figure could be drawn, see above")
 
 
 def _show(figure: PaperFigure) -> None:
