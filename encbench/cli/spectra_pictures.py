@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from matplotlib import style
 from matplotlib.figure import Figure
 
 from encbench.errors import UsageError, cannot_write
@@ -25,8 +26,10 @@ def plot_spectra(path: Path, found: Sequence[Initial]) -> None:
         StoreError: the file cannot be written.
         UsageError: its ending is that of no picture format.
     """
-    figure = Figure(figsize=(8, 5), layout="constrained", dpi=150)
+    rows = (len(found) + 1) // 2
+    figure = Figure(figsize=(8, 4.6 + 0.22 * rows), layout="constrained", dpi=150)
     axes = figure.subplots()
+    axes.set_prop_cycle(style.library["tableau-colorblind10"]["axes.prop_cycle"])
     several = len({item.task for item in found}) > 1
     for item in found:
         if item.summary is None or item.eigenvalues is None:
@@ -45,7 +48,8 @@ def plot_spectra(path: Path, found: Sequence[Initial]) -> None:
         "dotted: floors"
     )
     axes.grid(alpha=0.3)
-    axes.legend(fontsize="small")
+    # below the axes, where it hides no curve
+    figure.legend(loc="outside lower center", ncols=2, fontsize="small")
     _save(figure, path)
 
 
