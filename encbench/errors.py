@@ -87,7 +87,7 @@ def require_platform() -> None:
 
 def did_you_mean(name: object, known: Iterable[str], count: int = 1) -> str:
     """ "did you mean 'mpe'? " with at most ``count`` known names, or "" where none is near."""
-    near = difflib.get_close_matches(str(name), list(known), n=count, cutoff=0.5)
+    near = difflib.get_close_matches(str(name), list(known), n=count, cutoff=0.55)
     return f"did you mean {' or '.join(map(repr, near))}? " if near else ""
 
 

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 from encbench_leaderboard.board.against import Against, Line, against
+from encbench_leaderboard.board.table import boards
 from encbench_leaderboard.plot import plot_against
-from encbench_leaderboard.report.figures.relation import STYLES, relation_figure
+from encbench_leaderboard.report.figures.relation import STYLES, rates_figure, relation_figure
 from encbench_leaderboard.statistics.intervals import intervals
 
 from encbench.contracts.metric import MetricValue
@@ -147,6 +148,27 @@ def test_the_cost_of_a_quality_is_left_out_where_a_cell_never_had_it(results: Re
     ]
     with pytest.raises(UsageError, match="4 cells never reached"):
         against(results.store.records(), "training.lr_factor", "steps_to_99")
+
+
+def test_a_page_draws_the_metric_against_rates_where_several_were_tried(results: Results) -> None:
+    def add(psnr: float, rate: float) -> None:
+        used = LearningRate(value=rate, critical=None, rule="given")
+        training = {"lr": rate, "optimizer": "adam"}
+        results.add("ffe", psnr=psnr, training=training, learning_rate=used)
+
+    add(20.0, 0.001)
+    add(30.0, 0.01)
+    (task,) = boards(results.store.records()).tasks
+    assert rates_figure(task) is None
+    add(25.0, 0.1)
+    (task,) = boards(results.store.records()).tasks
+    figure = rates_figure(task)
+    assert figure is not None
+    (panel,) = figure.panels
+    assert panel.x.scale == "log"
+    (series,) = panel.series
+    assert series.x.tolist() == [0.001, 0.01, 0.1]
+    assert series.y.tolist() == [20.0, 30.0, 25.0]
 
 
 def test_x_that_is_no_number_has_places(results: Results) -> None:
