@@ -20,6 +20,7 @@ from encbench_leaderboard.report.blocks import (
     Heading,
     Page,
     Pictures,
+    PictureTable,
     Row,
     Section,
     Table,
@@ -192,10 +193,10 @@ def _parts(
                 parts.append(block.markdown)
             case Table():
                 parts.append(markdown_table(block, every=every))
-            case Figure() | Pictures():
-                link = links.get((section.name, block.name)) if section else None
-                if section and link:
-                    title = f"{plain(section.title)}: {plain(block.title)}"
+            case Figure() | Pictures() | PictureTable():
+                if link := links.get((section.name if section else "", block.name)):
+                    where = f"{plain(section.title)}: " if section else ""
+                    title = f"{where}{plain(block.title)}"
                     rows = f" {block.rows}" if isinstance(block, Pictures) and block.rows else ""
                     parts.append(f"![{title}]({link})\n\n*{block.caption}{rows}*")
             case Fold():

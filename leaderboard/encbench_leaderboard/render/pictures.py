@@ -19,7 +19,15 @@ from encbench.errors import UsageError
 from encbench.runs.limits import cores
 from encbench_leaderboard.render.palette import Look, colours
 from encbench_leaderboard.render.stamp import is_current, shown_by, stamped
-from encbench_leaderboard.report.blocks import Figure, Page, Pictures, Section, walk
+from encbench_leaderboard.report.blocks import (
+    Block,
+    Figure,
+    Page,
+    Pictures,
+    PictureTable,
+    Section,
+    walk,
+)
 
 EVERY = 8
 """Tasks and categories up to which all are drawn; a picture takes half a second."""
@@ -55,7 +63,8 @@ def draw(
     already what it would show is left as it is.
 
     Returns:
-        (name of the section, name of the block) to the link from the page, to the first format.
+        (name of the section, "" for the page itself; name of the block) to the link from the page,
+        to the first format.
 
     Raises:
         OSError: the folder cannot be written.
@@ -67,15 +76,21 @@ def draw(
     folder.mkdir(exist_ok=True)
     looks = colours(page.entries)
     jobs: dict[tuple[str, str], _Job] = {}
-    for section in chosen(page, every=every, small=small):
-        for block in walk([*section.blocks, *section.more]):
-            if isinstance(block, Figure) and block.panels:
-                # the data alone, which another process can be sent
-                block = replace(block, build=partial(list, block.panels))
-            elif not isinstance(block, Pictures):
-                continue
-            files = [folder / f"{section.name}-{block.name}.{suffix}" for suffix in formats]
-            jobs[section.name, block.name] = _Job(block, looks, files, shown_by(block, looks))
+    blocks: list[tuple[str, Block]] = [
+        (section.name, block)
+        for section in chosen(page, every=every, small=small)
+        for block in walk([*section.blocks, *section.more])
+    ]
+    blocks += [("", block) for block in page.blocks]
+    for section, block in blocks:
+        if isinstance(block, Figure) and block.panels:
+            # the data alone, which another process can be sent
+            block = replace(block, build=partial(list, block.panels))
+        elif not isinstance(block, Pictures | PictureTable):
+            continue
+        name = f"{section}-{block.name}" if section else block.name
+        files = [folder / f"{name}.{suffix}" for suffix in formats]
+        jobs[section, block.name] = _Job(block, looks, files, shown_by(block, looks))
     outdated = {
         name: job
         for name, job in jobs.items()
@@ -86,8 +101,9 @@ def draw(
     kept = {file for job in jobs.values() for file in job.files}
     # An earlier page's picture of what was not drawn now would seem to belong to this one.
     names = [block.name for block in page.blocks if isinstance(block, Section)]
-    for name, kind, suffix in itertools.product(names, KINDS, FORMATS):
-        file = folder / f"{name}-{kind}.{suffix}"
+    stems = ["map", *(f"{name}-{kind}" for name, kind in itertools.product(names, KINDS))]
+    for stem, suffix in itertools.product(stems, FORMATS):
+        file = folder / f"{stem}.{suffix}"
         if file not in kept:
             file.unlink(missing_ok=True)
     return {name: quote(f"{folder.name}/{job.files[0].name}") for name, job in jobs.items()}
@@ -97,7 +113,7 @@ def draw(
 class _Job:
     """A picture to draw."""
 
-    block: Figure | Pictures
+    block: Figure | Pictures | PictureTable
     looks: Mapping[str, Look]
     files: Sequence[Path]
     shown: bytes
@@ -140,9 +156,16 @@ def _draw(job: _Job) -> bool:
     from encbench_leaderboard.render import style
     from encbench_leaderboard.render.contact_sheet import contact_sheet
     from encbench_leaderboard.render.panels import plot
+    from encbench_leaderboard.render.picture_table import picture_table
 
     block = job.block
-    drawn = plot(block, job.looks) if isinstance(block, Figure) else contact_sheet(block)
+    match block:
+        case Figure():
+            drawn = plot(block, job.looks)
+        case Pictures():
+            drawn = contact_sheet(block)
+        case PictureTable():
+            drawn = picture_table(block)
     if drawn is None:
         return False
     for file in style.save(drawn, job.files):

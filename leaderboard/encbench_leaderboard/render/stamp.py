@@ -12,16 +12,16 @@ from importlib.metadata import version
 from pathlib import Path
 
 from encbench_leaderboard.render.palette import Look
-from encbench_leaderboard.report.blocks import Figure, Pictures
+from encbench_leaderboard.report.blocks import Figure, Pictures, PictureTable
 
-DRAWN_BY = ("contact_sheet", "heat", "palette", "panels", "style")
+DRAWN_BY = ("contact_sheet", "heat", "palette", "panels", "picture_table", "style")
 KEY = b"encbench\0"
 END = 12
 """Bytes of the chunk that ends a PNG."""
 CHUNK = 12 + len(KEY) + 64
 
 
-def shown_by(block: Figure | Pictures, looks: Mapping[str, Look]) -> bytes:
+def shown_by(block: Figure | Pictures | PictureTable, looks: Mapping[str, Look]) -> bytes:
     """All that a picture depends on: data, looks, pictures of records, and the drawing code."""
     code = [version("encbench"), version("matplotlib")]
     code += [_hash(Path(__file__).with_name(f"{name}.py").read_bytes()) for name in DRAWN_BY]
@@ -29,6 +29,22 @@ def shown_by(block: Figure | Pictures, looks: Mapping[str, Look]) -> bytes:
         panels = [asdict(panel) for panel in block.panels]
         named = {entry: [text, looks[entry]] for entry, text in block.legend.items()}
         return _json([code, panels, named, block.styles])
+    if isinstance(block, PictureTable):
+        rows = [
+            [
+                entry,
+                [
+                    one
+                    and [
+                        _json([one.text, one.line, one.standing]).decode(),
+                        one.file and _hash(one.file.read_bytes()),
+                    ]
+                    for one in row
+                ],
+            ]
+            for entry, row in block.rows
+        ]
+        return _json([code, block.columns, rows])
     tiles = [tile for tile in block.tiles if tile.entry is None or tile.name == "prediction"]
     return _json([code, [[t.entry, t.caption, _hash(t.file.read_bytes())] for t in tiles]])
 

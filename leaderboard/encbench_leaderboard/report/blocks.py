@@ -1,9 +1,9 @@
 """A page described once, as a tree of blocks; renderers draw the tree and decide nothing.
 
     Page
-    └── blocks: Heading, Text, Table, Figure, Pictures, Fold, Section
-                                                         │      └── one task or category
-                                                         └── folded away until asked for
+    └── blocks: Heading, Text, Table, Figure, Pictures, PictureTable, Fold, Section
+                                                                       │      └── a task or category
+                                                                       └── folded until asked for
 
 Text is a subset of CommonMark: paragraphs, lists, `code`, **strong**, *emphasis*, links and fenced
 blocks of code. Whatever comes from a record or a plug-in has passed through ``format.code``,
@@ -13,6 +13,7 @@ is plain text or numbers, which each renderer escapes in its own way.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -192,6 +193,29 @@ class Pictures:
 
 
 @dataclass(frozen=True)
+class Thumbnail:
+    """What one entry made of one task, small."""
+
+    text: str  # its value, or how it ended
+    file: Path | None = None  # a PNG of a record
+    line: np.ndarray | None = None
+    """(n, 3): x, prediction and truth of a function of one variable, where there is no file."""
+    standing: float = math.nan  # among the entries that finished: 1 the best, 0 the last
+
+
+@dataclass(frozen=True)
+class PictureTable:
+    """A row an entry and a column a task, with a small picture each."""
+
+    name: str
+    title: str
+    caption: str
+    columns: Sequence[tuple[str, str]]  # task, metric; plain text
+    rows: Sequence[tuple[str, Sequence[Thumbnail | None]]]
+    """By entry; "" are the targets. None: not run."""
+
+
+@dataclass(frozen=True)
 class Fold:
     """Blocks folded away under a title."""
 
@@ -212,7 +236,7 @@ class Section:
     more: Sequence[Block] = ()  # for who wants all of it; Markdown has a page of it
 
 
-Block = Heading | Text | Table | Figure | Pictures | Fold | Section
+Block = Heading | Text | Table | Figure | Pictures | PictureTable | Fold | Section
 
 
 def walk(blocks: Sequence[Block]) -> Iterator[Block]:

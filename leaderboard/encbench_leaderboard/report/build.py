@@ -37,6 +37,7 @@ from encbench_leaderboard.report.figures.profile import profile_figure
 from encbench_leaderboard.report.figures.relation import rates_figure
 from encbench_leaderboard.report.figures.sheet import sheet
 from encbench_leaderboard.report.figures.spectra import spectra_figure
+from encbench_leaderboard.report.figures.thumbnails import thumbnails
 from encbench_leaderboard.report.format import code, plural
 from encbench_leaderboard.report.kernel_target import kernel_fold
 from encbench_leaderboard.report.prediction import prediction
@@ -149,10 +150,12 @@ def _summary(board: Board, records: Sequence[StoredRecord], tuned: TuneResult | 
 def _overview(board: Board) -> list[Block]:
     found = overview(board)
     tasks = "\n".join(f"{i}. {code(group.label)}" for i, group in enumerate(found.groups, 1))
+    pictures = thumbnails(found)
     return [
         tables.overview_table(found),
         Text(f"Tasks:\n\n{tasks}"),
         Text(notes.overview_note(found), "note"),
+        *([pictures] if pictures else []),
     ]
 
 

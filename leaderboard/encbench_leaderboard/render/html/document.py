@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import io
+import math
 import re
 import struct
 from collections.abc import Sequence
@@ -14,6 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, assert_never
 
 import itables.options
+import numpy as np
 import plotly.offline
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markdown_it import MarkdownIt
@@ -23,6 +26,7 @@ from encbench.errors import EncbenchError, UsageError
 from encbench_leaderboard.render.html.data import Entries, embedded, wrapping_code
 from encbench_leaderboard.render.html.datatables import cell_html, table_options
 from encbench_leaderboard.render.html.plots import colour_scale, plot_data
+from encbench_leaderboard.render.picture_table import limits, small_picture
 from encbench_leaderboard.render.writing import replace_text, writing
 from encbench_leaderboard.report.blocks import (
     Block,
@@ -31,9 +35,11 @@ from encbench_leaderboard.report.blocks import (
     Heading,
     Page,
     Pictures,
+    PictureTable,
     Section,
     Table,
     Text,
+    Thumbnail,
     walk,
 )
 
@@ -226,6 +232,8 @@ class Body:
                 return self._figure(block)
             case Pictures():
                 return self._side_by_side(block)
+            case PictureTable():
+                return self._picture_table(block)
             case Fold():
                 fold = Markup("<details><summary>{}</summary>{}</details>")
                 return fold.format(block.title, self._blocks(block.blocks))
@@ -304,3 +312,36 @@ class Body:
             )
             note += f"{PICTURES / 1e6:.0f} MB that this file holds."
         return Markup(self._macros.pictures(block, tiles, note))
+
+    def _picture_table(self, block: PictureTable) -> Markup:
+        rows = [
+            (entry, self.entries.number(entry) if entry else 0, [self._thumbnail(o) for o in row])
+            for entry, row in block.rows
+        ]
+        return Markup(self._macros.picture_table(block, rows))
+
+    def _thumbnail(self, one: Thumbnail | None) -> dict[str, Any]:
+        """What the template shows: text, shade from 0 to 5, and a picture's URI or the points of
+        two curves in a square of 100."""
+        if one is None:
+            return {"text": "", "shade": 0, "uri": "", "curves": []}
+        shade = 0 if math.isnan(one.standing) else 1 + round(4 * one.standing)
+        shown: dict[str, Any] = {"text": one.text, "shade": shade, "uri": "", "curves": []}
+        if self._without:
+            return shown
+        if one.line is not None:
+            x, y = one.line[:, :1], one.line[:, 1:]
+            low, high = limits(one.line)
+            across = 100 * (x - x.min()) / (np.ptp(x) or 1.0)
+            down = 100 - 100 * (np.clip(y, low, high) - low) / (high - low)
+            shown["curves"] = [
+                " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(across[:, 0], d, strict=True))
+                for d in down.T
+                if np.isfinite(d).all()
+            ]
+        elif (small := small_picture(one)) is not None:
+            buffer = io.BytesIO()
+            small.save(buffer, "WEBP", quality=85)
+            content = base64.b64encode(buffer.getvalue()).decode("ascii")
+            shown["uri"] = f"data:image/webp;base64,{content}"
+        return shown

@@ -42,14 +42,14 @@ def sheet(task: TaskBoard) -> Pictures | None:
             missing[entry] = "none recorded" if finished else " or ".join(ends)
             continue
         if target is None:
-            size = _size(stored.path / f"{TARGET}.png")
+            size = picture_size(stored.path / f"{TARGET}.png")
             if size is None:
                 missing[entry] = _damaged(stored, TARGET)
                 continue
             target = stored.path / f"{TARGET}.png", size
             if TRAINING in _names(stored):
                 shared.append(Tile(stored.path / f"{TRAINING}.png", TRAINING, None))
-        made = _size(stored.path / f"{PREDICTION}.png")
+        made = picture_size(stored.path / f"{PREDICTION}.png")
         if made != target[1]:
             missing[entry] = (
                 "of another size than the target" if made else _damaged(stored, PREDICTION)
@@ -60,7 +60,7 @@ def sheet(task: TaskBoard) -> Pictures | None:
             Tile(stored.path / f"{name}.png", name, entry, caption)
             for name in _names(stored)
             if name not in (TARGET, TRAINING)
-            and (name == PREDICTION or _size(stored.path / f"{name}.png"))
+            and (name == PREDICTION or picture_size(stored.path / f"{name}.png"))
         ]
         shown += 1
         if shown == MOST:
@@ -91,7 +91,7 @@ def _names(stored: StoredRecord) -> list[str]:
     return [*(name for name in FIRST if name in names), *sorted(names - set(FIRST))]
 
 
-def _size(file: Path) -> tuple[int, int] | None:
+def picture_size(file: Path) -> tuple[int, int] | None:
     """Width and height [px]; None where the file is no picture, or half of one."""
     try:
         # Half a file with other bytes behind it decodes to something; its checksums tell.
