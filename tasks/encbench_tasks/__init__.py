@@ -12,6 +12,7 @@ def encbench_tasks() -> Mapping[str, str]:
         "image": "encbench_tasks.image:ImageTask",
         "occupancy": "encbench_tasks.occupancy:OccupancyTask",
         "signal": "encbench_tasks.signal:SignalTask",
+        "video": "encbench_tasks.video:VideoTask",
     }
 
 
