@@ -9,6 +9,7 @@ from encbench.testing import Conformance, EncodingConformance, TaskConformance
 
 GRID = {"levels": 2, "base_resolution": 3, "max_resolution": 5}
 SMALL = {
+    "audio": {"duration": 0.01},
     "composite": {
         "parts": ["hashgrid:log2_hashmap_size=4,levels=2,max_resolution=20", "ffe:levels=2@0"]
     },
@@ -36,6 +37,7 @@ SMALL = {
     "tensorf_vm": {"rank": 2, "resolution": 4},
     "tiledgrid": GRID,
     "triplane": {"features": 2, "resolution": 4},
+    "video": {"side": 6, "frames": 4},
     "wire": {"features": 6},
 }
 """Small tables prove as much as large ones; what is not here is checked with its defaults."""
@@ -67,6 +69,8 @@ def test_a_builtin_encoding_keeps_the_contract(name):
         ("occupancy", {"split": "random"}),
         ("signal", {"dim": 3, "side": 6, "bandwidth": 2, "split": "checker"}),
         ("occupancy", {"split": "checker", "cells": 4}),
+        ("audio", {"split": "random", "noise": 0.1}),
+        ("video", {"split": "frames"}),
     ],
 )
 def test_a_builtin_task_keeps_the_contract(name, split):
