@@ -150,8 +150,7 @@ def _shrunk(video: str, frame: Pixels, side: int | None) -> Pixels:
         np.asarray(Image.fromarray(band).resize(size, Image.Resampling.LANCZOS))
         for band in np.ascontiguousarray(np.moveaxis(frame, 2, 0))
     ]
-    # the filter's negative lobes overshoot at sharp edges
-    return np.clip(np.stack(bands, axis=2), 0, 1)
+    return np.clip(np.stack(bands, axis=2), 0, 1)  # the filter overshoots at sharp edges
 
 
 def _moved(video: str, count: int, side: int) -> Pixels:
@@ -178,16 +177,18 @@ def _discs(count: int, side: int) -> Pixels:
     rng = np.random.default_rng(DISC_SEED)
     start, end = rng.uniform(0.1, 0.9, (2, DISCS, 2))
     radius, colour = rng.uniform(0.08, 0.2, DISCS), rng.random((DISCS, 3))
-    t = (np.arange(count)[:, None, None] + 0.5) / count
     y, x = np.meshgrid(*[(np.arange(side) + 0.5) / side] * 2, indexing="ij")
-    frames = np.full((count, side, side, 3), 0.5)
-    for disc in range(DISCS):
-        across, down = (start[disc, axis] + (end - start)[disc, axis] * t for axis in range(2))
-        # an edge as wide as a pixel
-        inside = (radius[disc] - np.hypot(x - across, y - down)) * side + 0.5
-        cover = np.clip(inside, 0, 1)[..., None]
-        frames = frames * (1 - cover) + colour[disc] * cover
-    return frames.astype(np.float32)
+    frames = np.empty((count, side, side, 3), np.float32)
+    for index in range(count):
+        frame = np.full((side, side, 3), 0.5)
+        places = start + (end - start) * (index + 0.5) / count
+        for (across, down), size, paint in zip(places, radius, colour, strict=True):
+            # an edge as wide as a pixel
+            inside = (size - np.hypot(x - across, y - down)) * side + 0.5
+            cover = np.clip(inside, 0, 1)[..., None]
+            frame = frame * (1 - cover) + paint * cover
+        frames[index] = frame
+    return frames
 
 
 def contact_sheet(frames: NDArray[Any]) -> NDArray[Any]:

@@ -76,7 +76,7 @@ class GridTask(Task):
         trained = self.trained.reshape(-1)
         # no copy of all points
         self._x = self.centres if trained.all() else self.centres[torch.from_numpy(trained)]
-        self._y = torch.from_numpy(self.given[self.trained])
+        self._y = torch.from_numpy(self.given.reshape(-1, self.out_dim)[trained])
         followed = np.flatnonzero(trained if trained.all() else ~trained)
         order = np.random.default_rng(PROGRESS_SEED).permutation(len(followed))
         self._progress = followed[np.sort(order[: self.progress_points])]

@@ -191,7 +191,7 @@ def _clamped(prediction: Any) -> Pixels:
 
 def _picture(samples: Pixels) -> NDArray[np.uint8]:
     """Spectrogram of samples (N, 1); their number decides the window, a power of two."""
-    window = min(len(samples), 2 ** int(np.ceil(np.log2(2 * len(samples) ** 0.5))))
+    window = min(len(samples), 1024, 2 ** int(np.ceil(np.log2(4 * len(samples) ** 0.5))))
     found = log_spectrogram(samples[:, 0], window, max(1, len(samples) // COLUMNS))[::-1]
     bright = np.nan_to_num(1 - found / FLOOR, nan=1.0)
     return np.ascontiguousarray(colormaps["magma"](bright, bytes=True)[..., :3])
