@@ -28,7 +28,8 @@ def log_spectrogram(
     taper = np.hanning(window + 1)[:-1]
     frames = np.lib.stride_tricks.sliding_window_view(np.asarray(samples, np.float64), window)
     spectrum = np.fft.rfft(frames[::hop] * (taper * 2 / taper.sum()), axis=1).T
-    return 10 * np.log10(np.maximum(np.abs(spectrum) ** 2, 10 ** (FLOOR / 10)))
+    power = np.maximum(np.abs(spectrum) ** 2, 10 ** (FLOOR / 10))
+    return np.asarray(10 * np.log10(power))
 
 
 class LogSpectralDistance(Metric):

@@ -54,11 +54,11 @@ def sequence(parts: Mapping[str, Any]) -> Pixels:
         DataError: the frames are missing, damaged, too few, too small, of different sizes, or more
             than 2^24 pixels together.
     """
-    video, count, side = parts["video"], parts.get("frames"), parts.get("side")
-    if video in BUILT_IN:
+    if (video := parts["video"]) in BUILT_IN:
+        count, side = parts["frames"], parts["side"]
         _check_points(video, (count, side, side))
         return _discs(count, side) if video == "discs" else _moved(video, count, side)
-    named = _named_frames(video, count)
+    named = _named_frames(video, parts.get("frames"))
     name, first = named[0]
     for other, frame in named:
         if frame.shape[:2] != first.shape[:2]:
@@ -66,20 +66,16 @@ def sequence(parts: Mapping[str, Any]) -> Pixels:
                 f"{video}: frames of different sizes: {name} has {_size(first)} pixels and {other} "
                 f"{_size(frame)}; crop or scale them to one size"
             )
-    if len(named) < max(2, count or 0):
+    if len(named) < (fewest := parts.get("frames", 2)):
         raise DataError(
-            f"{video}: {len(named)} frame{'s'[: len(named) != 1]} where {max(2, count or 0)} are "
-            "needed; give a folder of frames or an animation"
-            + (", or fewer frames" if count else "")
+            f"{video}: {len(named)} frame{'s'[: len(named) != 1]} where {fewest} are needed; give a "
+            "folder of frames or an animation, or ask for fewer"
         )
-    frames = [_shrunk(video, _opaque(frame), side) for _, frame in named]
+    frames = [_shrunk(video, _opaque(frame), parts.get("side")) for _, frame in named]
     _check_points(video, (len(frames), *frames[0].shape[:2]))
     grey = all(np.ptp(frame, axis=2).max() == 0 for frame in frames)
-    wide = [
-        frame[..., :1] if grey else np.broadcast_to(frame, (*frame.shape[:2], 3))
-        for frame in frames
-    ]
-    return np.stack(wide)
+    shape = (*frames[0].shape[:2], 3)
+    return np.stack([f[..., :1] if grey else np.broadcast_to(f, shape) for f in frames])
 
 
 def sequence_hash(video: str) -> str:
@@ -150,7 +146,8 @@ def _shrunk(video: str, frame: Pixels, side: int | None) -> Pixels:
         np.asarray(Image.fromarray(band).resize(size, Image.Resampling.LANCZOS))
         for band in np.ascontiguousarray(np.moveaxis(frame, 2, 0))
     ]
-    return np.clip(np.stack(bands, axis=2), 0, 1)  # the filter overshoots at sharp edges
+    # the filter overshoots at sharp edges
+    return np.asarray(np.clip(np.stack(bands, axis=2), 0, 1), np.float32)
 
 
 def _moved(video: str, count: int, side: int) -> Pixels:

@@ -159,7 +159,7 @@ def _decode_tiff(path: Path, most: int) -> list[Pixels]:
         ValueError: the file was cut short.
     """
     with TiffFile(path) as file:
-        return [_decode_page(page, file.filehandle.size) for page in file.pages[:most]]
+        return [_decode_page(page.aspage(), file.filehandle.size) for page in file.pages[:most]]
 
 
 def _decode_page(page: TiffPage, size: int) -> Pixels:

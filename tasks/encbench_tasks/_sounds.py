@@ -122,7 +122,7 @@ def sound_bytes(path: Path) -> bytes:
     except FileNotFoundError:
         raise DataError(
             f"no sound {str(path)!r}: neither a file nor built in; "
-            f"{did_you_mean(path.name, HIGHEST)}Built in: {', '.join(HIGHEST)}"
+            f"{did_you_mean(path.name, HIGHEST)}built in: {', '.join(HIGHEST)}"
         ) from None
     except OSError as error:
         raise DataError(
