@@ -68,8 +68,8 @@ def sequence(parts: Mapping[str, Any]) -> Pixels:
             )
     if len(named) < (fewest := parts.get("frames", 2)):
         raise DataError(
-            f"{video}: {len(named)} frame{'s'[: len(named) != 1]} where {fewest} are needed; give a "
-            "folder of frames or an animation, or ask for fewer"
+            f"{video}: {len(named)} frame{'s'[: len(named) != 1]} where {fewest} are needed; give "
+            "a folder of frames or an animation, or ask for fewer"
         )
     frames = [_shrunk(video, _opaque(frame), parts.get("side")) for _, frame in named]
     _check_points(video, (len(frames), *frames[0].shape[:2]))

@@ -188,7 +188,7 @@ def test_the_constructor_refuses_what_is_out_of_range(parameters):
 @pytest.mark.parametrize(
     ("content", "parameters", "words"),
     [
-        (None, {}, "neither a file nor built in; built in: chirp"),
+        (None, {}, "neither a file nor built in; "),
         (b"", {}, "not a WAV file that can be read"),
         (b"ID3\x04 this is an MP3", {}, "not a WAV file that can be read: File format b'ID3"),
         (wav(b""), {}, "0 samples at a sample rate of 1000 Hz"),
