@@ -29,7 +29,7 @@ MOST_POINTS = 1 << 24
 """Coordinates alone take 24 bytes each."""
 
 
-def complete(parameters: Mapping[str, Any]) -> dict[str, Any]:
+def complete_video(parameters: Mapping[str, Any]) -> dict[str, Any]:
     """Parameters of the task with those of a built-in sequence filled in, and those of its split
     settled.
 
@@ -48,7 +48,7 @@ def complete(parameters: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def sequence(parts: Mapping[str, Any]) -> Pixels:
-    """(T, H, W, C) in [0, 1] of ``complete`` parameters; C = 1 where every frame is grey, else 3.
+    """(T, H, W, C) in [0, 1] of ``complete_video`` parameters; C = 1 of grey frames, else 3.
 
     Raises:
         DataError: the frames are missing, damaged, too few, too small, of different sizes, or more
@@ -188,7 +188,7 @@ def _discs(count: int, side: int) -> Pixels:
     return frames
 
 
-def contact_sheet(frames: NDArray[Any]) -> NDArray[Any]:
+def frame_sheet(frames: NDArray[Any]) -> NDArray[Any]:
     """(n, H, W, …) side by side, row by row, as many rows as columns or one fewer; the rest 0."""
     across = math.ceil(math.sqrt(len(frames)))
     empty = [np.zeros_like(frames[0])] * (-len(frames) % across)

@@ -28,7 +28,7 @@ NOTES = {"c": 261.63, "e": 329.63, "g": 392.0, "c'": 523.25}
 MOST_SAMPLES = 1 << 22
 
 
-def complete(parameters: Mapping[str, Any]) -> dict[str, Any]:
+def complete_sound(parameters: Mapping[str, Any]) -> dict[str, Any]:
     """Parameters of the task with those of a built-in sound filled in, and those of its split
     settled.
 
@@ -66,7 +66,7 @@ def _refused(problem: str) -> ParameterError:
 
 
 def waveform(parts: Mapping[str, Any]) -> tuple[int, Samples]:
-    """Sample rate [Hz] and samples (N,) of ``complete`` parameters, the loudest of them ±1.
+    """Sample rate [Hz] and samples (N,) of ``complete_sound`` parameters, the loudest of them ±1.
 
     Raises:
         DataError: the WAV file is missing, damaged, silent or too short, or there are fewer than

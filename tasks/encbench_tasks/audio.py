@@ -18,7 +18,7 @@ from encbench.metrics.log_spectral_distance import FLOOR, log_spectrogram
 from encbench.metrics.snr import snr
 from encbench_tasks._grid_task import GridTask
 from encbench_tasks._pixels import Pixels
-from encbench_tasks._sounds import HIGHEST, complete, sound_bytes, wav_path, waveform
+from encbench_tasks._sounds import HIGHEST, complete_sound, sound_bytes, wav_path, waveform
 from encbench_tasks._split import Split
 
 FORMULAS = 1
@@ -110,7 +110,7 @@ class AudioTask(GridTask):
     ) -> None:
         given = {"sound": sound, "rate": rate, "duration": duration, "start": start}
         held_out = {"split": split, "fraction": fraction, "stride": stride, "noise": noise}
-        parts = complete({**given, **held_out, "channel": channel, "split_seed": split_seed})
+        parts = complete_sound({**given, **held_out, "channel": channel, "split_seed": split_seed})
         self.rate, samples = waveform(parts)
         self.keep(samples.astype(np.float32)[:, None], parts)
         self.curve = "snr" if self.trained.all() else "snr_held_out"
@@ -122,7 +122,7 @@ class AudioTask(GridTask):
         Raises:
             ParameterError: a parameter is out of its range, or has no effect.
         """
-        return [complete(parameters)]
+        return [complete_sound(parameters)]
 
     @classmethod
     def data_hash(cls, **parameters: Any) -> str:
@@ -131,7 +131,7 @@ class AudioTask(GridTask):
         Raises:
             DataError: the file cannot be read.
         """
-        parts = complete(parameters)
+        parts = complete_sound(parameters)
         if parts["sound"] not in HIGHEST:
             return hashlib.sha256(sound_bytes(wav_path(parts["sound"]))).hexdigest()
         made = {name: parts[name] for name in ("sound", "rate", "duration")}

@@ -17,7 +17,7 @@ from pydantic import Field
 from encbench import Outcome
 from encbench.contracts.task import Predict
 from encbench.metrics.psnr import psnr
-from encbench_tasks._frames import BUILT_IN, complete, contact_sheet, sequence, sequence_hash
+from encbench_tasks._frames import BUILT_IN, complete_video, frame_sheet, sequence, sequence_hash
 from encbench_tasks._grid_task import (
     GREY,
     RENDERED_POINTS,
@@ -110,7 +110,7 @@ class VideoTask(GridTask):
     ) -> None:
         held_out = {"split": split, "fraction": fraction, "stride": stride, "noise": noise}
         shape = {"video": video, "frames": frames, "side": side}
-        parts = complete({**shape, **held_out, "split_seed": split_seed})
+        parts = complete_video({**shape, **held_out, "split_seed": split_seed})
         self.keep(sequence(parts), parts)
         self._whole = parts.get("split") == "frames"
 
@@ -121,7 +121,7 @@ class VideoTask(GridTask):
         Raises:
             ParameterError: a parameter is out of its range, or has no effect.
         """
-        return [complete(parameters)]
+        return [complete_video(parameters)]
 
     @classmethod
     def data_hash(cls, **parameters: Any) -> str:
@@ -130,7 +130,7 @@ class VideoTask(GridTask):
         Raises:
             DataError: there is no such file or folder, or it cannot be read.
         """
-        parts = complete(parameters)
+        parts = complete_video(parameters)
         if parts["video"] not in BUILT_IN:
             return sequence_hash(parts["video"])
         made = {name: parts[name] for name in ("video", "frames", "side")}
@@ -147,14 +147,14 @@ class VideoTask(GridTask):
         shown = self._shown()
         error = np.abs(prediction[shown] - self.truth[shown]).mean(axis=-1)
         pictures = {
-            "target": as_picture(contact_sheet(self.truth[shown])),
-            "prediction": as_picture(contact_sheet(prediction[shown])),
-            "error": error_picture(contact_sheet(error)),
+            "target": as_picture(frame_sheet(self.truth[shown])),
+            "prediction": as_picture(frame_sheet(prediction[shown])),
+            "error": error_picture(frame_sheet(error)),
         }
         if self.given is not self.truth or not self.trained.all():
             given = np.clip(self.given[shown], 0, 1)
             given[~self.trained[shown]] = GREY / 255
-            pictures["training"] = as_picture(contact_sheet(given))
+            pictures["training"] = as_picture(frame_sheet(given))
         each = [[psnr(*pair)] for pair in zip(prediction, self.truth, strict=True)]
         t = (np.arange(len(each)) + 0.5) / len(each)
         lines = {"psnr_by_frame": (t, np.array(each), np.full((len(each), 1), math.nan))}
@@ -196,4 +196,4 @@ class VideoTask(GridTask):
                 time = torch.full((len(place), 1), (frame + 0.5) / frames, dtype=torch.float64)
                 made.append(clamped(predict(torch.cat([place, time], dim=1))))
         values = np.concatenate(made).reshape(len(shown), height, width, self.out_dim)
-        return as_picture(contact_sheet(values))
+        return as_picture(frame_sheet(values))
