@@ -69,8 +69,6 @@ def test_a_builtin_encoding_keeps_the_contract(name):
         ("occupancy", {"split": "random"}),
         ("signal", {"dim": 3, "side": 6, "bandwidth": 2, "split": "checker"}),
         ("occupancy", {"split": "checker", "cells": 4}),
-        ("audio", {"split": "random", "noise": 0.1}),
-        ("video", {"split": "frames"}),
     ],
 )
 def test_a_builtin_task_keeps_the_contract(name, split):
