@@ -57,7 +57,8 @@ class Outcome:
     points, to its comparisons. Their metrics are recorded; they must depend on the task alone."""
     lines: Mapping[str, tuple[Any, Any, Any]] = field(default_factory=dict)
     """Name to (x, prediction, truth) of a function of one variable: arrays (N,), (N, O), (N, O).
-    The record keeps them, and the leaderboard draws them, a panel for each name and channel."""
+    The record keeps them, and the leaderboard draws them, a panel for each name and channel; a
+    truth of NaN is not drawn, as where the line is a measure of quality."""
 
     def __post_init__(self) -> None:
         """Check that all of it can be saved, so that the error names the task.

@@ -226,7 +226,7 @@ class TaskConformance(Conformance):
         kinds = {metric.kind for metric in metrics.values()}
         every = {"evaluate": outcome.comparisons, **outcome.baselines}
         require(
-            bool(kinds & outcome.comparisons.keys()),
+            bool((kinds | metrics.keys()) & outcome.comparisons.keys()),
             f"no installed metric measures {', '.join(map(repr, outcome.comparisons))}; there are "
             f"metrics for {', '.join(map(repr, sorted(kinds)))}: use one of these kinds, or offer "
             "a metric of yours through encbench_metrics()",

@@ -8,9 +8,11 @@ from encbench import hookimpl
 @hookimpl
 def encbench_tasks() -> Mapping[str, str]:
     return {
+        "audio": "encbench_tasks.audio:AudioTask",
         "image": "encbench_tasks.image:ImageTask",
         "occupancy": "encbench_tasks.occupancy:OccupancyTask",
         "signal": "encbench_tasks.signal:SignalTask",
+        "video": "encbench_tasks.video:VideoTask",
     }
 
 

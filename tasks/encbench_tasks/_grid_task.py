@@ -74,8 +74,9 @@ class GridTask(Task):
             self.given = (truth + noise * drawn).astype(np.float32)
         self.centres = cell_centres(shape)
         trained = self.trained.reshape(-1)
-        self._x = self.centres[torch.from_numpy(trained)]
-        self._y = torch.from_numpy(self.given[self.trained])
+        # no copy of all points
+        self._x = self.centres if trained.all() else self.centres[torch.from_numpy(trained)]
+        self._y = torch.from_numpy(self.given.reshape(-1, self.out_dim)[trained])
         followed = np.flatnonzero(trained if trained.all() else ~trained)
         order = np.random.default_rng(PROGRESS_SEED).permutation(len(followed))
         self._progress = followed[np.sort(order[: self.progress_points])]

@@ -11,7 +11,7 @@ import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
-from tifffile import PHOTOMETRIC, TiffFile
+from tifffile import PHOTOMETRIC, TiffFile, TiffPage
 
 from encbench import DataError
 
@@ -38,10 +38,20 @@ def read_pixels(path: Path) -> Pixels:
     Raises:
         DataError: the file cannot be read as a whole image; names the path.
     """
+    return read_frames(path, 1)[0]
+
+
+def read_frames(path: Path, most: int) -> list[Pixels]:
+    """As ``read_pixels``, of each of the first ``most`` frames of an animation (GIF, PNG, WebP) or
+    pages of a TIFF; of 16-bit PNG the first alone.
+
+    Raises:
+        DataError: the file cannot be read as whole images; names the path.
+    """
     try:
         head = _head(path)
         with _strict_pillow():
-            pixels = _decode(path, head)
+            frames = _decode(path, head, most)
     except (DataError, MemoryError):
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
@@ -62,9 +72,12 @@ def read_pixels(path: Path) -> Pixels:
         raise DataError(
             f"{path}: the image cannot be read: {reason}; replace the file by a whole one"
         ) from error
-    if 0 in pixels.shape:
-        raise DataError(f"{path}: the image has no pixels ({pixels.shape[1]} × {pixels.shape[0]})")
-    return pixels
+    for pixels in frames:
+        if 0 in pixels.shape:
+            raise DataError(
+                f"{path}: the image has no pixels ({pixels.shape[1]} × {pixels.shape[0]})"
+            )
+    return frames
 
 
 def _head(path: Path) -> bytes:
@@ -93,7 +106,7 @@ def _strict_pillow() -> Iterator[None]:
         ImageFile.LOAD_TRUNCATED_IMAGES = lenient
 
 
-def _decode(path: Path, head: bytes) -> Pixels:
+def _decode(path: Path, head: bytes, most: int) -> list[Pixels]:
     is_tiff = head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
     is_png16 = head[:8] == b"\x89PNG\r\n\x1a\n" and head[24:25] == b"\x10"
     # an open file: of a path, Pillow maps uncompressed TIFF into memory and turns it wrongly
@@ -102,18 +115,27 @@ def _decode(path: Path, head: bytes) -> Pixels:
             image = Image.open(file)
         except UnidentifiedImageError:
             if is_tiff:
-                return _decode_tiff(path)
+                return _decode_tiff(path, most)
             raise
         if is_tiff and max(getattr(image, "tag_v2", {}).get(BITS_PER_SAMPLE, (1,))) > 8:
-            return _decode_tiff(path)
+            return _decode_tiff(path, most)
         if is_png16:
             samples = np.asarray(imagecodecs.png_decode(path.read_bytes()))
             pixels = samples.reshape(*samples.shape[:2], -1).astype(np.float32) / np.float32(65535)
-        else:
+            return [_upright(pixels, _orientation(image))]
+        frames = []
+        # the frames of some formats are counted by reading all of them
+        for index in range(1 if most == 1 else min(most, getattr(image, "n_frames", 1))):
+            if index:
+                image.seek(index)
             image.load()
-            pixels = _from_pillow(image)
-        # Pillow turns TIFF itself, and then drops the tag
-        return _upright(pixels, image.getexif().get(ExifTags.Base.Orientation, 1))
+            # Pillow turns TIFF itself, and then drops the tag
+            frames.append(_upright(_from_pillow(image), _orientation(image)))
+        return frames
+
+
+def _orientation(image: Image.Image) -> int:
+    return int(image.getexif().get(ExifTags.Base.Orientation, 1))
 
 
 def _from_pillow(image: Image.Image) -> Pixels:
@@ -129,36 +151,41 @@ def _from_pillow(image: Image.Image) -> Pixels:
     return samples.reshape(image.height, image.width, -1) / np.float32(255)
 
 
-def _decode_tiff(path: Path) -> Pixels:
-    """The first page of a TIFF of more than 8 bits a sample, of which Pillow loses some.
+def _decode_tiff(path: Path, most: int) -> list[Pixels]:
+    """The first pages of a TIFF of more than 8 bits a sample, of which Pillow loses some.
 
     Raises:
         _Unfit: the page is not a grey or RGB image, or its values have no known range.
         ValueError: the file was cut short.
     """
     with TiffFile(path) as file:
-        page = file.pages.first
-        colours = PHOTOMETRIC(page.photometric).name
-        if colours not in ("MINISBLACK", "MINISWHITE", "RGB"):
-            raise _Unfit(f"deep TIFF of colour space {colours}; save it as RGB")
-        # before anything is decoded: a few bytes can ask for any amount of memory
-        largest = max(page.imagewidth * page.imagelength, page.tilewidth * page.tilelength)
-        if largest > (Image.MAX_IMAGE_PIXELS or largest):
-            raise Image.DecompressionBombError
-        if page.samplesperpixel > MOST_SAMPLES or page.imagedepth > 1 or page.tiledepth > 1:
-            raise _Unfit(
-                f"the first page has shape {page.shape}, not that of one image; save one page"
-            )
-        ends = map(sum, zip(page.dataoffsets, page.databytecounts, strict=True))
-        if (end := max(ends, default=0)) > file.filehandle.size:
-            raise ValueError(f"cut short: ends at byte {file.filehandle.size} of {end}")
-        samples, axes, bits = page.asarray(), page.axes, page.bitspersample
-        extra = [int(kind) for kind in page.extrasamples]
-        orientation = page.tags.valueof("Orientation", 1)
+        return [_decode_page(page.aspage(), file.filehandle.size) for page in file.pages[:most]]
+
+
+def _decode_page(page: TiffPage, size: int) -> Pixels:
+    colours = PHOTOMETRIC(page.photometric).name
+    if colours not in ("MINISBLACK", "MINISWHITE", "RGB"):
+        raise _Unfit(f"deep TIFF of colour space {colours}; save it as RGB")
+    # before anything is decoded: a few bytes can ask for any amount of memory
+    largest = max(page.imagewidth * page.imagelength, page.tilewidth * page.tilelength)
+    if largest > (Image.MAX_IMAGE_PIXELS or largest):
+        raise Image.DecompressionBombError
+    if page.samplesperpixel > MOST_SAMPLES or page.imagedepth > 1 or page.tiledepth > 1:
+        raise _Unfit(
+            f"page {page.index + 1} has shape {page.shape}, not that of one image; save it so"
+        )
+    ends = map(sum, zip(page.dataoffsets, page.databytecounts, strict=True))
+    if (end := max(ends, default=0)) > size:
+        raise ValueError(f"cut short: ends at byte {size} of {end}")
+    samples, axes, bits = page.asarray(), page.axes, page.bitspersample
+    extra = [int(kind) for kind in page.extrasamples]
+    orientation = page.tags.valueof("Orientation", 1)
     if axes == "SYX":
         samples, axes = np.moveaxis(samples, 0, -1), "YXS"
     if axes not in ("YX", "YXS"):
-        raise _Unfit(f"the first page has axes {axes}, not those of one image; save one page")
+        raise _Unfit(
+            f"page {page.index + 1} has axes {axes}, not those of one image; save one page"
+        )
     pixels = _in_unit_range(samples.reshape(*samples.shape[:2], -1), bits)
     if colours == "MINISWHITE":
         pixels = 1 - pixels

@@ -20,9 +20,13 @@ GRID_USES: Uses = {
     "split_seed": (("random", "noise"), 0),
 }
 """Of tasks whose points form a regular grid."""
+VideoSplit = Literal["all", "frames", "checker", "random"]
+VIDEO_USES: Uses = {**GRID_USES, "stride": (("frames",), 2)}
 
 
-def settled(task: str, parameters: Mapping[str, Any], uses: Uses) -> dict[str, Any]:
+def settled(
+    task: str, parameters: Mapping[str, Any], uses: Uses, names: Any = Split
+) -> dict[str, Any]:
     """Parameters of a task with those of its split filled in, and those without an effect left out.
 
     What trains on all points without noise then has the parameters that it had before there were
@@ -32,15 +36,17 @@ def settled(task: str, parameters: Mapping[str, Any], uses: Uses) -> dict[str, A
         task: its name, for messages.
         parameters: "split" and "noise" among them; None is a value that was not given.
         uses: the parameters of splits. "noise" in a parameter's splits stands for noise > 0.
+        names: the literal type of the splits' names.
 
     Raises:
         ParameterError: a parameter is out of its range, or is given and has no effect.
     """
     split, noise = parameters.get("split", "all"), parameters.get("noise", 0.0)
     stride = parameters.get("stride")
-    if split not in get_args(Split) or not noise >= 0 or (stride is not None and stride < 2):
+    known = get_args(names)
+    if split not in known or not noise >= 0 or (stride is not None and stride < 2):
         raise ParameterError(
-            f"task {task!r}: split must be one of {', '.join(get_args(Split))}, noise at least 0 "
+            f"task {task!r}: split must be one of {', '.join(known)}, noise at least 0 "
             f"and stride at least 2, got {split!r}, {noise} and {stride}"
         )
     found = {k: v for k, v in parameters.items() if k not in uses}
@@ -59,13 +65,13 @@ def settled(task: str, parameters: Mapping[str, Any], uses: Uses) -> dict[str, A
 
 
 def trained_points(
-    shape: Sequence[int], split: Split, fraction: float, seed: int, stride: int
+    shape: Sequence[int], split: Split | VideoSplit, fraction: float, seed: int, stride: int
 ) -> Mask:
     """(n_1, …, n_d): whether a point of a regular grid, such as a pixel, is trained on.
 
     "checker": where the sum of its indices is even. "random": round(fraction · points) of them,
     drawn without replacement. "grid": every ``stride``-th along each axis, whose distances from
-    opposite borders differ by at most one.
+    opposite borders differ by at most one; "frames": so along the first axis alone.
 
     Raises:
         DataError: no point is trained on, or none is held out.
@@ -75,11 +81,11 @@ def trained_points(
     places = np.indices(shape)
     if split == "checker":
         return np.asarray(places.sum(axis=0) % 2 == 0)
-    if split == "grid":
+    if split in ("grid", "frames"):
         first = [(side - 1) % stride // 2 for side in shape]
         ahead = zip(places, first, strict=True)
         kept = [(index - start) % stride == 0 for index, start in ahead]
-        return np.asarray(np.logical_and.reduce(kept))
+        return np.asarray(kept[0] if split == "frames" else np.logical_and.reduce(kept))
     points = places[0].size
     count = round(fraction * points)
     if not 0 < count < points:

@@ -11,6 +11,7 @@ NOT_KEPT = ("failed", "advice")
 """Outcomes; what is advice for third parties is expected of what is built in."""
 GRID = {"levels": 2, "base_resolution": 3, "max_resolution": 5}
 SMALL = {
+    "audio": {"duration": 0.01},
     "composite": {
         "parts": ["hashgrid:log2_hashmap_size=4,levels=2,max_resolution=20", "ffe:levels=2@0"]
     },
@@ -38,6 +39,7 @@ SMALL = {
     "tensorf_vm": {"rank": 2, "resolution": 4},
     "tiledgrid": GRID,
     "triplane": {"features": 2, "resolution": 4},
+    "video": {"side": 6, "frames": 4},
     "wire": {"features": 6},
 }
 """Small tables prove as much as large ones; what is not here is checked with its defaults."""

@@ -39,8 +39,8 @@ def lines_figure(task: TaskBoard) -> Figure | None:
     return Figure(
         "lines",
         "the function that was learned, and its truth",
-        "The truth in grey, and what the first finished seed of each encoding gives, which may "
-        f"leave the picture.{best_note(task)}",
+        "What the first finished seed of each encoding gives, which may leave the picture; in grey "
+        f"the truth, where there is one.{best_note(task)}",
         lambda: _panels(entries),
         {entry: entry for entry in list(entries)[:SHOWN]},
     )
@@ -62,11 +62,12 @@ def _panels(entries: Mapping[str, StoredRecord]) -> list[Panel]:
                 truth = Series("", x, columns[:, 1 + channels + channel], label="truth")
                 line = Series(entry, x, columns[:, 1 + channel])
                 place = (name.removeprefix(PREFIX), channel)
-                found.setdefault(place, [truth]).append(line)
+                known = [truth] if np.isfinite(truth.y).any() else []
+                found.setdefault(place, known).append(line)
     several = {name for name, channel in found if channel}
     return [
         Panel(
-            Axis("x"),
+            Axis("x", limits=_ends(series[0].x)),
             Axis(f"{name}, channel {channel}" if name in several else name, limits=_limits(series)),
             series,
         )
@@ -74,10 +75,16 @@ def _panels(entries: Mapping[str, StoredRecord]) -> list[Panel]:
     ]
 
 
+def _ends(x: np.ndarray) -> tuple[float, float] | None:
+    """Of a panel's own points, with a little room: lines may be of different parts of x."""
+    room = 0.02 * (x[-1] - x[0])
+    return (float(x[0] - room), float(x[-1] + room)) if room > 0 else None
+
+
 def _limits(series: Sequence[Series]) -> tuple[float, float] | None:
-    """Room for the truth, and for predictions that leave it by a quarter."""
+    """Room for the truth, and for predictions that leave it by a quarter; None without a truth."""
     truth = series[0].y[np.isfinite(series[0].y)]
-    if not len(truth):
+    if series[0].entry or not len(truth):
         return None
     low, high = float(truth.min()), float(truth.max())
     margin = 0.25 * (high - low) or 0.25 * abs(high) or 1.0
