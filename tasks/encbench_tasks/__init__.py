@@ -8,6 +8,7 @@ from encbench import hookimpl
 @hookimpl
 def encbench_tasks() -> Mapping[str, str]:
     return {
+        "ct": "encbench_tasks.ct:CtTask",
         "image": "encbench_tasks.image:ImageTask",
         "occupancy": "encbench_tasks.occupancy:OccupancyTask",
         "signal": "encbench_tasks.signal:SignalTask",

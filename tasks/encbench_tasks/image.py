@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
-from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, get_args
+from typing import Annotated, Any, ClassVar, get_args
 
 import numpy as np
-from PIL import Image
 from pydantic import Field
 
 from encbench import DataError, Outcome, ParameterError
 from encbench.contracts.task import Predict
+from encbench_tasks._channels import Channels, shrunk, with_channels
 from encbench_tasks._grid_task import GREY, GridTask, as_picture, clamped
-from encbench_tasks._image_files import folder_images, locate_image, named_folder
+from encbench_tasks._image_files import file_hash, image_targets, locate_image
 from encbench_tasks._pictures import error_picture
-from encbench_tasks._pixels import Pixels, read_pixels
+from encbench_tasks._pixels import read_pixels
 from encbench_tasks._split import GRID_USES, Split, settled
 
-Channels = Literal["auto", "grey", "rgb", "rgba"]
 DEFAULT_IMAGE = "chelsea"
-LUMA = np.array([0.299, 0.587, 0.114])
-"""Grey of RGB, ITU-R BT.601, on the values as stored."""
 
 
 class ImageTask(GridTask):
@@ -104,9 +99,9 @@ class ImageTask(GridTask):
         given = {"fraction": fraction, "stride": stride, "split_seed": split_seed}
         parts = settled("image", {"split": split, "noise": noise, **given}, GRID_USES)
         self.path = locate_image(image)
-        pixels = _with_channels(read_pixels(self.path), channels)
+        pixels = with_channels(read_pixels(self.path), channels)
         if side is not None:
-            pixels = _shrunk(pixels, side, self.path)
+            pixels = shrunk(pixels, side, self.path)
         height, width = pixels.shape[:2]
         if min(height, width) < 2:
             raise DataError(
@@ -123,11 +118,7 @@ class ImageTask(GridTask):
             DataError: the folder cannot be listed, or holds no image.
             ParameterError: a parameter has no effect with this split.
         """
-        parameters = settled("image", parameters, GRID_USES)
-        folder = named_folder(image)
-        if folder is None:
-            return [{"image": image, **parameters}]
-        return [{"image": str(path), **parameters} for path in folder_images(folder)]
+        return image_targets(image, settled("image", parameters, GRID_USES))
 
     @classmethod
     def data_hash(cls, *, image: str = DEFAULT_IMAGE, **parameters: Any) -> str:
@@ -136,14 +127,7 @@ class ImageTask(GridTask):
         Raises:
             DataError: there is no such file, or it cannot be read.
         """
-        path = locate_image(image)
-        try:
-            with path.open("rb") as file:
-                return hashlib.file_digest(file, "sha256").hexdigest()
-        except OSError as error:
-            raise DataError(
-                f"{path}: cannot be read: {error.strerror}; give the path of an image file"
-            ) from None
+        return file_hash(locate_image(image))
 
     def evaluate(self, predict: Predict) -> Outcome:
         """The predicted image, clamped to [0, 1], beside the true one.
@@ -165,50 +149,3 @@ class ImageTask(GridTask):
             pictures["training"] = shown
         baselines = {name: self.compared(image) for name, image in self.without_network.items()}
         return Outcome(self.compared(prediction), pictures, baselines=baselines)
-
-
-def _with_channels(pixels: Pixels, channels: Channels) -> Pixels:
-    colour, alpha = pixels, np.ones_like(pixels[..., :1])
-    if pixels.shape[2] in (2, 4):
-        colour, alpha = pixels[..., :-1], pixels[..., -1:]
-    opaque = bool((alpha == 1).all())
-    if channels == "rgba" or (channels == "auto" and not opaque):
-        rgb = np.broadcast_to(colour, (*colour.shape[:2], 3))
-        return np.concatenate([rgb, alpha], axis=2)
-    if not opaque:
-        colour = colour * alpha + (1 - alpha)
-    if channels == "rgb":
-        colour = np.broadcast_to(colour, (*colour.shape[:2], 3))
-    elif channels == "grey" and colour.shape[2] == 3:
-        colour = (colour @ LUMA)[..., None]
-    return np.ascontiguousarray(np.clip(colour, 0, 1), dtype=np.float32)
-
-
-def _shrunk(pixels: Pixels, side: int, path: Path) -> Pixels:
-    height, width = pixels.shape[:2]
-    longer = max(height, width)
-    if side > longer:
-        raise DataError(
-            f"{path}: side={side} is more than the image has ({width} × {height}), and images "
-            f"are not enlarged; give side={longer} or less, or leave it out"
-        )
-    if side == longer:
-        return pixels
-    size = [max(1, int(n * side / longer + 0.5)) for n in (width, height)]
-    alpha = pixels[..., 3:]
-    # weighted by alpha, or the colours of invisible pixels would bleed into visible ones
-    weighted = np.concatenate([pixels[..., :3] * alpha, alpha], axis=2) if alpha.size else pixels
-    bands = [
-        np.asarray(Image.fromarray(band).resize(size, Image.Resampling.LANCZOS))
-        for band in np.ascontiguousarray(np.moveaxis(weighted, 2, 0))
-    ]
-    small = np.stack(bands, axis=2)
-    if alpha.size:
-        visible = np.clip(small[..., 3:], 0, 1)
-        colour = np.divide(
-            small[..., :3], visible, out=np.zeros_like(small[..., :3]), where=visible > 0
-        )
-        small = np.concatenate([colour, visible], axis=2)
-    # the filter's negative lobes overshoot at sharp edges
-    clipped: Pixels = np.clip(small, 0, 1)
-    return clipped

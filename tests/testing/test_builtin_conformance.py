@@ -12,6 +12,7 @@ SMALL = {
     "composite": {
         "parts": ["hashgrid:log2_hashmap_size=4,levels=2,max_resolution=20", "ffe:levels=2@0"]
     },
+    "ct": {"side": 16, "angles": 4},
     "densegrid": GRID,
     "dictionary_field": {
         "frequencies": [1.0, 2.5],
