@@ -43,7 +43,7 @@ def test_a_record_holds_every_metric_of_every_method(folder):
     assert record.status == "ok"
     assert list(record.baselines) == METHODS
     assert record.curve == "psnr_held_out"
-    assert record.metrics.keys() == {"psnr", "psnr_held_out", "ms_ssim"}
+    assert record.metrics.keys() == {"psnr", "psnr_held_out", "ms_ssim", "ssim"}
     for values in record.baselines.values():
         assert values.keys() == record.metrics.keys()
         assert values["psnr"].value == math.inf, "interpolation keeps the pixels it was given"
