@@ -15,6 +15,7 @@ def encbench_metrics() -> Mapping[str, str]:
         "psnr_held_out": "encbench.metrics.psnr_held_out:PsnrHeldOut",
         "ms_ssim": "encbench.metrics.ms_ssim:MsSsim",
         "ssim": "encbench.metrics.ssim:Ssim",
+        "lpips": "encbench.metrics.lpips:Lpips",
         "relative_l2": "encbench.metrics.relative_l2:RelativeL2",
         "iou": "encbench.metrics.iou:Iou",
         "iou_held_out": "encbench.metrics.iou_held_out:IouHeldOut",
