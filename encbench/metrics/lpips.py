@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -72,7 +73,10 @@ def fetch_weights() -> Path:
 @cache
 def _network() -> Any:
     check_installed()
-    return import_module("lpips").LPIPS(net=MEASURED_WITH["network"], verbose=False)
+    with warnings.catch_warnings():
+        # torchvision's, of how lpips asks it for AlexNet
+        warnings.simplefilter("ignore", UserWarning)
+        return import_module("lpips").LPIPS(net=MEASURED_WITH["network"], verbose=False)
 
 
 class Lpips(Metric):
