@@ -12,7 +12,7 @@ Array = NDArray[np.float64]
 
 def angles_of(count: int) -> Array:  # (count,) radians
     """0, π/n, …, (n − 1) π/n."""
-    return np.arange(count) * (np.pi / count)
+    return np.arange(count, dtype=np.float64) * (np.pi / count)
 
 
 def field_of_view(side: int, places: Array) -> NDArray[np.bool_]:

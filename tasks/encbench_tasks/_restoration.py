@@ -54,7 +54,7 @@ def denoised(noisy: Pixels) -> dict[str, Pixels]:
     found = {}
     for title, (method, name, choices) in DENOISERS.items():
         denoise = partial(method, channel_axis=-1)
-        _, (tried, losses) = calibrate_denoiser(
+        _, (tried, losses) = calibrate_denoiser(  # type: ignore[no-untyped-call] # skimage leaves it untyped
             values[middle], denoise, {name: choices}, extra_output=True
         )
         found[title] = _unit(denoise(values, **tried[int(np.argmin(losses))]))
@@ -73,4 +73,5 @@ def inpainted(given: Pixels, trained: Mask) -> dict[str, Pixels]:
 
 
 def _unit(values: np.ndarray) -> Pixels:
-    return np.clip(values, 0, 1).astype(np.float32)
+    clipped: Pixels = np.clip(values, 0, 1).astype(np.float32)
+    return clipped

@@ -140,7 +140,8 @@ class CtTask(GridTask):
         sums = torch.sparse.mm(matrix, model(pixels))  # (angles · side, 1)
         side = len(self.truth)
         angle, line = (x[:, 0] * self.angles).round(), (x[:, 1] * side - 0.5).round()
-        return (sums[angle.long() * side + line.long()] - y).square().mean()
+        difference: Tensor = sums[angle.long() * side + line.long()] - y
+        return difference.square().mean()
 
     def ntk_points(self, count: int, generator: torch.Generator) -> Tensor:
         """Pixels of the disc: lines are no points of the network's domain."""
@@ -163,7 +164,7 @@ class CtTask(GridTask):
         side = len(self.truth)
         sinogram = self._y.numpy().reshape(self.angles, side).T * side
         theta = np.rad2deg(angles_of(self.angles))
-        made = iradon(sinogram.astype(np.float64), theta, output_size=side, circle=True)
+        made = iradon(sinogram.astype(np.float64), theta, output_size=side)  # type: ignore[no-untyped-call] # skimage leaves it untyped
         made = np.clip(made, 0, 1) * self.inside.reshape(side, side)
         return {"filtered back projection": made[..., None].astype(np.float32)}
 

@@ -175,7 +175,8 @@ class ImageTask(GridTask):
     def loss_of_blocks(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
         """The mean squared difference of the network's means over blocks around x (n, 2) from y."""
         pixels = x[:, None] + self._within.to(x.device, x.dtype)
-        means = model(pixels.reshape(-1, 2)).reshape(len(x), -1, self.out_dim).mean(dim=1)
+        values: Tensor = model(pixels.reshape(-1, 2))
+        means = values.reshape(len(x), -1, self.out_dim).mean(dim=1)
         return (means - y).square().mean()
 
     def compared(self, values: Pixels) -> dict[str, tuple[Any, Any]]:
