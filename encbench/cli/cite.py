@@ -51,6 +51,16 @@ MS_SSIM = """\
   pages = {1398--1402},
   year = {2003}
 }"""
+SSIM = """\
+@article{wang2004image,
+  title = {Image Quality Assessment: From Error Visibility to Structural Similarity},
+  author = {Wang, Zhou and Bovik, Alan C. and Sheikh, Hamid R. and Simoncelli, Eero P.},
+  journal = {IEEE Transactions on Image Processing},
+  volume = {13},
+  number = {4},
+  pages = {600--612},
+  year = {2004}
+}"""
 _SPECIAL = str.maketrans(
     {
         "\\": r"\textbackslash{}",
@@ -93,7 +103,7 @@ def cite(
         texts += [ENCBENCH.format(version=metadata.version("encbench")), MPE]
     if not what:
         offers = [offer for kind in CITED for offer in registry.offers(kind)]
-        texts += [NTK, MS_SSIM]
+        texts += [NTK, MS_SSIM, SSIM]
     for folder in folders:
         methods, used, unknown = _used(folder, registry)
         texts += methods
@@ -132,6 +142,8 @@ def _used(directory: Path, registry: Registry) -> tuple[list[str], list[Offer], 
     metrics = dict.fromkeys(name for record in records for name in record.metrics)
     if any("ms_ssim" in name for name in metrics):
         methods.append(MS_SSIM)
+    if {"ssim", "depth_ssim"} & metrics.keys():
+        methods.append(SSIM)
     wanted = {
         (kind, f"{reference.distribution}:{reference.name}"): reference.version
         for record in records

@@ -14,6 +14,8 @@ def encbench_metrics() -> Mapping[str, str]:
         "psnr": "encbench.metrics.psnr:Psnr",
         "psnr_held_out": "encbench.metrics.psnr_held_out:PsnrHeldOut",
         "ms_ssim": "encbench.metrics.ms_ssim:MsSsim",
+        "ssim": "encbench.metrics.ssim:Ssim",
+        "lpips": "encbench.metrics.lpips:Lpips",
         "relative_l2": "encbench.metrics.relative_l2:RelativeL2",
         "snr": "encbench.metrics.snr:Snr",
         "snr_held_out": "encbench.metrics.snr_held_out:SnrHeldOut",
@@ -27,4 +29,5 @@ def encbench_metrics() -> Mapping[str, str]:
         "normal_consistency": "encbench.metrics.normal_consistency:NormalConsistency",
         "depth_psnr": "encbench.metrics.depth_psnr:DepthPsnr",
         "depth_ms_ssim": "encbench.metrics.depth_ms_ssim:DepthMsSsim",
+        "depth_ssim": "encbench.metrics.depth_ssim:DepthSsim",
     }

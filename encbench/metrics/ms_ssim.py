@@ -44,23 +44,40 @@ def ms_ssim(prediction: ArrayLike, truth: ArrayLike) -> tuple[float, int]:
     Raises:
         PluginError: the shapes differ or are not (H, W, C), or a side is below 11 pixels.
     """
-    got, expected = np.asarray(prediction, np.float64), np.asarray(truth, np.float64)
-    if got.shape != expected.shape or got.ndim != 3 or scales_for(min(got.shape[:2])) == 0:
-        raise PluginError(
-            f"MS-SSIM needs two (H, W, C) images of equal shape and at least {WINDOW} × {WINDOW} "
-            f"pixels, got shapes {got.shape} and {expected.shape}"
-        )
-    x, y = (torch.from_numpy(a).permute(2, 0, 1)[None].contiguous() for a in (got, expected))
-    scales = scales_for(min(got.shape[:2]))
+    x, y = as_batches("MS-SSIM", prediction, truth)
+    scales = scales_for(min(x.shape[2:]))
     with torch.no_grad():
         if scales == len(WEIGHTS):
-            # its own window is rounded to float32, which changes the result by about 1e-5
-            window = _gauss(x.dtype).view(1, 1, 1, -1).repeat(x.shape[1], 1, 1, 1)
-            value = pytorch_msssim.ms_ssim(x, y, data_range=1.0, win=window)
+            value = pytorch_msssim.ms_ssim(x, y, data_range=1.0, win=window_of(x))
         else:
             value = _ms_ssim(x, y, scales)
     # rounding can give a few ulp more than 1 for equal images
     return min(1.0, float(value)), scales
+
+
+def as_batches(title: str, prediction: ArrayLike, truth: ArrayLike) -> tuple[Tensor, Tensor]:
+    """Two images (H, W, C) as float64 tensors (1, C, H, W).
+
+    Raises:
+        PluginError: the shapes differ or are not (H, W, C), or a side is below 11 pixels; names
+            the metric.
+    """
+    got, expected = np.asarray(prediction, np.float64), np.asarray(truth, np.float64)
+    if got.shape != expected.shape or got.ndim != 3 or min(got.shape[:2]) < WINDOW:
+        raise PluginError(
+            f"{title} needs two (H, W, C) images of equal shape and at least {WINDOW} × {WINDOW} "
+            f"pixels, got shapes {got.shape} and {expected.shape}"
+        )
+    x, y = (torch.from_numpy(a).permute(2, 0, 1)[None].contiguous() for a in (got, expected))
+    return x, y
+
+
+def window_of(image: Tensor) -> Tensor:
+    """The Gaussian window (C, 1, 1, 11) for an image (1, C, H, W), as ``pytorch_msssim`` takes it.
+
+    That library's own is rounded to float32, which changes results by about 1e-5.
+    """
+    return _gauss(image.dtype).view(1, 1, 1, -1).repeat(image.shape[1], 1, 1, 1)
 
 
 def _ms_ssim(x: Tensor, y: Tensor, scales: int) -> Tensor:  # two (1, C, H, W) -> ()
@@ -121,11 +138,15 @@ class MsSsim(Metric):
     def compute(self, prediction: Any, truth: Any) -> tuple[float | None, dict[str, Any]]:
         got, expected = np.asarray(prediction), np.asarray(truth)
         smaller = min(expected.shape[:2], default=0)
-        if got.shape == expected.shape and scales_for(smaller) == 0:
+        if got.shape == expected.shape and smaller < WINDOW:
             return None, {
                 "reason": f"the smaller side has {smaller} pixels, the window needs {WINDOW}"
             }
         if not (np.isfinite(got).all() and np.isfinite(expected).all()):
             return None, {"reason": "the prediction or the truth has values that are not finite"}
-        value, scales = ms_ssim(got, expected)
+        return self.measured(got, expected)
+
+    def measured(self, prediction: Any, truth: Any) -> tuple[float, dict[str, Any]]:
+        """As ``compute``, of images that are large enough and finite."""
+        value, scales = ms_ssim(prediction, truth)
         return value, {"scales": scales}

@@ -170,10 +170,11 @@ def _number(name: str, then: float | None, now: float | None) -> Difference | No
 
 def _metrics(before: Record, after: Record) -> Iterator[Difference | None]:
     then, now = _named_metrics(before), _named_metrics(after)
-    for name in {**then, **now}:
-        old, new = then.get(name), now.get(name)
-        if old is None or new is None:
-            yield _equality(name, *_missing(old is not None, new is not None))
+    # a metric that came later says nothing of what was measured then
+    for name, old in then.items():
+        new = now.get(name)
+        if new is None:
+            yield _equality(name, *_missing(True, False))
             continue
         yield _number(name, old.value, new.value)
 

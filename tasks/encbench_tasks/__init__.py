@@ -9,6 +9,7 @@ from encbench import hookimpl
 def encbench_tasks() -> Mapping[str, str]:
     return {
         "audio": "encbench_tasks.audio:AudioTask",
+        "ct": "encbench_tasks.ct:CtTask",
         "image": "encbench_tasks.image:ImageTask",
         "occupancy": "encbench_tasks.occupancy:OccupancyTask",
         "signal": "encbench_tasks.signal:SignalTask",

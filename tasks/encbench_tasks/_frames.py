@@ -6,7 +6,7 @@ import hashlib
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,7 +36,7 @@ def complete_video(parameters: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         ParameterError: a parameter is out of its range, or is given and has no effect.
     """
-    found = settled("video", parameters, VIDEO_USES, VideoSplit)
+    found = settled("video", parameters, VIDEO_USES, get_args(VideoSplit))
     found = {name: value for name, value in found.items() if value is not None}
     video = found.setdefault("video", "pan")
     if min(found.get("frames", 2), found.get("side", 2)) < 2:

@@ -16,7 +16,7 @@ from encbench.contracts.task import Predict
 from encbench.metrics.psnr import psnr
 from encbench_tasks._interpolation import interpolated
 from encbench_tasks._pixels import Pixels
-from encbench_tasks._split import trained_points
+from encbench_tasks._split import Mask, trained_points
 
 PROGRESS_SEED = 1
 NOISE_SEED = 2
@@ -50,12 +50,13 @@ class GridTask(Task):
     noisy: ClassVar[str] = "the noisy values as they are"
     """Name of the method that leaves them so."""
 
-    def keep(self, truth: Pixels, parts: Mapping[str, Any]) -> None:
+    def keep(self, truth: Pixels, parts: Mapping[str, Any], trained: Mask | None = None) -> None:
         """Keep the true values (n_1, …, n_d, O) float32, and choose those that are trained on.
 
         Args:
             truth: the values.
             parts: of the split and the noise, as ``settled`` gives them.
+            trained: (n_1, …, n_d), the points trained on where the split is not one of ``Split``.
 
         Raises:
             DataError: the split leaves no point to train on, or none to hold out.
@@ -65,7 +66,9 @@ class GridTask(Task):
         self.truth = truth
         split, seed = parts.get("split", "all"), parts.get("split_seed", 0)
         fraction, stride = parts.get("fraction", 0.5), parts.get("stride", 2)
-        self.trained = trained_points(shape, split, fraction, seed, stride)
+        if trained is None:
+            trained = trained_points(shape, split, fraction, seed, stride)
+        self.trained = trained
         """(n_1, …, n_d): whether a point is trained on."""
         self.given = truth
         """As ``truth``, with the noise that is trained on."""
@@ -73,10 +76,10 @@ class GridTask(Task):
             drawn = np.random.default_rng([seed, NOISE_SEED]).standard_normal(truth.shape)
             self.given = (truth + noise * drawn).astype(np.float32)
         self.centres = cell_centres(shape)
-        trained = self.trained.reshape(-1)
         # no copy of all points
-        self._x = self.centres if trained.all() else self.centres[torch.from_numpy(trained)]
-        self._y = torch.from_numpy(self.given.reshape(-1, self.out_dim)[trained])
+        chosen = torch.from_numpy(trained.reshape(-1))
+        self._x = self.centres if trained.all() else self.centres[chosen]
+        self._y = torch.from_numpy(self.given[trained])
         followed = np.flatnonzero(trained if trained.all() else ~trained)
         order = np.random.default_rng(PROGRESS_SEED).permutation(len(followed))
         self._progress = followed[np.sort(order[: self.progress_points])]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
+from collections.abc import Mapping
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from encbench import DataError
 from encbench.errors import did_you_mean
@@ -28,8 +31,9 @@ PHOTOGRAPHS = {
     "motorcycle_right": "motorcycle_right.png",
     "retina": "retina.jpg",
     "rocket": "rocket.jpg",
+    "shepp_logan_phantom": "phantom.png",
 }
-"""Photographs inside scikit-image's wheel, by scikit-image's own names where it has one."""
+"""Images inside scikit-image's wheel, by scikit-image's own names where it has one."""
 
 SUFFIXES = (
     *(".avif", ".bmp", ".gif", ".jp2", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm"),
@@ -66,7 +70,33 @@ def locate_image(image: str) -> Path:
     raise DataError(_missing(image, path))
 
 
-def named_folder(image: str) -> Path | None:
+def image_targets(image: str, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """One set of parameters an image; a folder gives its files in natural order.
+
+    Raises:
+        DataError: the folder cannot be listed, or holds no image.
+    """
+    folder = _named_folder(image)
+    names = [image] if folder is None else map(str, folder_images(folder))
+    return [{"image": name, **parameters} for name in names]
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file's bytes.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise DataError(
+            f"{path}: cannot be read: {error.strerror}; give the path of an image file"
+        ) from None
+
+
+def _named_folder(image: str) -> Path | None:
     """The folder that ``image`` names, or None: a built-in, a file, or nothing at all."""
     path = _expanded(image)
     try:

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from encbench import DataError, ParameterError
 
 Split = Literal["all", "checker", "random", "grid"]
+ImageSplit = Literal["all", "checker", "random", "grid", "blocks", "mask"]
+VideoSplit = Literal["all", "frames", "checker", "random"]
 Mask = NDArray[np.bool_]
 Uses = Mapping[str, tuple[tuple[str, ...], Any]]
 """Parameter to the splits that use it, and its value where none is given."""
@@ -20,12 +22,21 @@ GRID_USES: Uses = {
     "split_seed": (("random", "noise"), 0),
 }
 """Of tasks whose points form a regular grid."""
-VideoSplit = Literal["all", "frames", "checker", "random"]
+IMAGE_USES: Uses = {
+    "fraction": (("random",), 0.5),
+    "stride": (("grid", "blocks"), 2),
+    "mask": (("mask",), "scratches"),
+    "split_seed": (("random", "mask", "noise"), 0),
+}
+"""Of images."""
 VIDEO_USES: Uses = {**GRID_USES, "stride": (("frames",), 2)}
 
 
 def settled(
-    task: str, parameters: Mapping[str, Any], uses: Uses, names: Any = Split
+    task: str,
+    parameters: Mapping[str, Any],
+    uses: Uses,
+    splits: Sequence[str] = get_args(Split),
 ) -> dict[str, Any]:
     """Parameters of a task with those of its split filled in, and those without an effect left out.
 
@@ -36,31 +47,30 @@ def settled(
         task: its name, for messages.
         parameters: "split" and "noise" among them; None is a value that was not given.
         uses: the parameters of splits. "noise" in a parameter's splits stands for noise > 0.
-        names: the literal type of the splits' names.
+        splits: those that the task has.
 
     Raises:
         ParameterError: a parameter is out of its range, or is given and has no effect.
     """
     split, noise = parameters.get("split", "all"), parameters.get("noise", 0.0)
     stride = parameters.get("stride")
-    known = get_args(names)
-    if split not in known or not noise >= 0 or (stride is not None and stride < 2):
+    if split not in splits or not noise >= 0 or (stride is not None and stride < 2):
         raise ParameterError(
-            f"task {task!r}: split must be one of {', '.join(known)}, noise at least 0 "
+            f"task {task!r}: split must be one of {', '.join(splits)}, noise at least 0 "
             f"and stride at least 2, got {split!r}, {noise} and {stride}"
         )
     found = {k: v for k, v in parameters.items() if k not in uses}
-    for name, (splits, default) in uses.items():
+    for name, (users, default) in uses.items():
         given = parameters.get(name)
-        if split in splits or (noise and "noise" in splits):
+        if split in users or (noise and "noise" in users):
             found[name] = default if given is None else given
         elif given is not None:
-            needed = " or ".join(f"split={s}" if s != "noise" else "noise > 0" for s in splits)
+            needed = " or ".join(f"split={s}" if s != "noise" else "noise > 0" for s in users)
             raise ParameterError(
                 f"task {task!r}: {name}={given} has no effect with split={split}"
-                f"{' and noise=0' if 'noise' in splits else ''}; leave it out, or give {needed}"
+                f"{' and noise=0' if 'noise' in users else ''}; leave it out, or give {needed}"
             )
-    without = {"split": "all", "noise": 0.0}
+    without = {"split": "all", "noise": 0.0, "lpips": False}
     return {k: v for k, v in found.items() if k not in without or v != without[k]}
 
 

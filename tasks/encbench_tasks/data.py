@@ -1,4 +1,4 @@
-"""``encbench data``: meshes to fetch, and meshes that networks learned."""
+"""``encbench data``: what can be fetched, and meshes that networks learned."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def data(
     what: Annotated[
         list[str] | None,
         typer.Argument(
-            help="fetch: names of meshes. export-mesh: a results folder, and the beginning of a "
-            "record's key.",
+            help="fetch: names of meshes, or lpips. export-mesh: a results folder, and the "
+            "beginning of a record's key.",
             show_default=False,
         ),
     ] = None,
@@ -29,7 +29,7 @@ def data(
         typer.Option("-o", "--output", help="Mesh file to write.", show_default=False),
     ] = None,
 ) -> None:
-    """Fetch meshes to learn from; export those that were learned.
+    """Fetch meshes to learn from, and weights of LPIPS; export meshes that were learned.
 
     Meshes of the Stanford 3D Scanning Repository are free for research, with credit to the
     Stanford Computer Graphics Laboratory; nothing is downloaded unless it is asked for here.
@@ -39,10 +39,12 @@ def data(
     Examples:
       encbench data list
       encbench data fetch stanford-dragon
+      encbench data fetch lpips
       encbench run -t occupancy:mesh=stanford-dragon
       encbench data export-mesh results/mine 3fa1 -o dragon.ply
     """
-    # imported here: what reads meshes takes a second to import, for every verb's --help
+    # imported here: torch and what reads meshes take seconds to import, for every verb's --help
+    from encbench.metrics.lpips import fetch_weights
     from encbench_tasks._occupancy.sources import MESHES, fetch, fetched_path
 
     words = what or []
@@ -50,11 +52,12 @@ def data(
         for name, mesh in MESHES.items():
             path = fetched_path(name)
             typer.echo(f"{name:20} {path if path.exists() else f'not here ({mesh.size})'}")
+        typer.echo(f"{'lpips':20} AlexNet's weights, which the metric LPIPS needs (244 MB)")
     elif action == "fetch":
         if not words:
-            raise UsageError("fetch what? `encbench data list` names the meshes")
+            raise UsageError("fetch what? `encbench data list` names what there is")
         for name in words:
-            typer.echo(fetch(name))
+            typer.echo(fetch_weights() if name == "lpips" else fetch(name))
     else:
         if len(words) != 2 or output is None:
             raise UsageError(

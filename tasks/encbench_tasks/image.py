@@ -3,25 +3,35 @@
 from __future__ import annotations
 
 import hashlib
-from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, get_args
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Annotated, Any, ClassVar, get_args
 
 import numpy as np
-from PIL import Image
+import torch
 from pydantic import Field
+from torch import Tensor, nn
 
 from encbench import DataError, Outcome, ParameterError
 from encbench.contracts.task import Predict
-from encbench_tasks._grid_task import GREY, GridTask, as_picture, clamped
-from encbench_tasks._image_files import folder_images, locate_image, named_folder
+from encbench.metrics.lpips import check_installed
+from encbench_tasks._channels import Channels, shrunk, with_channels
+from encbench_tasks._grid_task import (
+    GREY,
+    NOISE_SEED,
+    GridTask,
+    as_picture,
+    cell_centres,
+    clamped,
+)
+from encbench_tasks._image_files import file_hash, image_targets, locate_image
+from encbench_tasks._masks import mask_hash, missing_pixels
 from encbench_tasks._pictures import error_picture
 from encbench_tasks._pixels import Pixels, read_pixels
-from encbench_tasks._split import GRID_USES, Split, settled
+from encbench_tasks._restoration import denoised, enlarged, inpainted
+from encbench_tasks._split import IMAGE_USES, ImageSplit, settled
 
-Channels = Literal["auto", "grey", "rgb", "rgba"]
 DEFAULT_IMAGE = "chelsea"
-LUMA = np.array([0.299, 0.587, 0.114])
-"""Grey of RGB, ITU-R BT.601, on the values as stored."""
 
 
 class ImageTask(GridTask):
@@ -45,17 +55,24 @@ class ImageTask(GridTask):
             "rgb" blend transparent pixels over white; "rgba" always has four outputs.
         split: which pixels are trained on. "all"; "checker": every second one, as the black
             squares of a chessboard; "random": a fraction of them; "grid": those of every
-            ``stride``-th row and column (super-resolution).
+            ``stride``-th row and column; "mask": those that a mask leaves (inpainting).
+            "blocks": no pixel, but the means of blocks of stride × stride pixels, as a camera
+            of fewer pixels has them (super-resolution). The network's mean over the pixels of a
+            block is compared with the block's, a loss of the task's own, and PSNR is over the
+            whole image. Rows and columns that fill no block are cut off at the bottom and right.
         fraction: of the pixels that are trained on, with split "random"; 0.5 unless given.
-        stride: with split "grid"; 2 unless given.
-        split_seed: draws the pixels of split "random", and the noise; 0 unless given. It is not
-            the cell's seed: every cell of a task is trained on the same pixels and noise.
+        stride: with splits "grid" and "blocks"; 2 unless given.
+        mask: with split "mask": "scratches" (unless given), "block", or the path of an image of
+            the same size, white where pixels are missing.
+        split_seed: draws the pixels of split "random", the scratches, and the noise; 0 unless
+            given. It is not the cell's seed: every cell of a task is trained on the same.
         noise: standard deviation of Gaussian noise added to the values that are trained on, not
             clipped. Metrics compare with the image itself.
+        lpips: measure LPIPS, too: needs ``encbench[lpips]`` and ``encbench data fetch lpips``.
 
     Raises:
-        DataError: the image is missing, damaged, smaller than 2 × 2 or than ``side``, or the
-            split leaves no pixel to train on or to hold out.
+        DataError: the image is missing, damaged, smaller than 2 × 2 or than ``side``; the split
+            leaves no pixel to train on or to hold out; the mask is missing, or of another size.
         ParameterError: a parameter is out of its range, or has no effect with this split.
     """
 
@@ -77,22 +94,27 @@ class ImageTask(GridTask):
             Field(description="shrink the longer side to this many pixels"),
         ] = None,
         channels: Annotated[Channels, Field(description="outputs; auto: as in the file")] = "auto",
-        split: Annotated[Split, Field(description="which pixels are trained on")] = "all",
+        split: Annotated[ImageSplit, Field(description="which pixels are trained on")] = "all",
         fraction: Annotated[
             Annotated[float, Field(gt=0, lt=1)] | None,
             Field(description="of the pixels, trained on with split=random; unless given 0.5"),
         ] = None,
         stride: Annotated[
             Annotated[int, Field(ge=2)] | None,
-            Field(description="rows and columns a step, with split=grid; unless given 2"),
+            Field(description="rows and columns a step, with split=grid or blocks; unless given 2"),
+        ] = None,
+        mask: Annotated[
+            Annotated[str, Field(min_length=1)] | None,
+            Field(description="block or a file, with split=mask; unless given scratches"),
         ] = None,
         split_seed: Annotated[
             Annotated[int, Field(ge=0)] | None,
-            Field(description="of the pixels of split=random and of noise; unless given 0"),
+            Field(description="of split=random, of scratches and of noise; unless given 0"),
         ] = None,
         noise: Annotated[
             float, Field(ge=0, description="σ of Gaussian noise on the values trained on")
         ] = 0.0,
+        lpips: Annotated[bool, Field(description="also measure LPIPS, see its metric")] = False,
     ) -> None:
         if side is not None and side < 2:
             raise ParameterError(f"ImageTask: side must be at least 2 pixels, got {side}")
@@ -101,57 +123,113 @@ class ImageTask(GridTask):
                 f"ImageTask: channels must be one of {', '.join(get_args(Channels))}, "
                 f"got {channels!r}"
             )
-        given = {"fraction": fraction, "stride": stride, "split_seed": split_seed}
-        parts = settled("image", {"split": split, "noise": noise, **given}, GRID_USES)
+        parts = _settled(
+            {
+                **{"split": split, "fraction": fraction, "stride": stride, "mask": mask},
+                **{"split_seed": split_seed, "noise": noise},
+            }
+        )
         self.path = locate_image(image)
-        pixels = _with_channels(read_pixels(self.path), channels)
+        pixels = with_channels(read_pixels(self.path), channels)
         if side is not None:
-            pixels = _shrunk(pixels, side, self.path)
+            pixels = shrunk(pixels, side, self.path)
+        if split == "blocks":
+            height, width = (n - n % parts["stride"] for n in pixels.shape[:2])
+            pixels = np.ascontiguousarray(pixels[:height, :width])
         height, width = pixels.shape[:2]
         if min(height, width) < 2:
             raise DataError(
                 f"{self.path}: {width} × {height} pixels where at least 2 × 2 are needed; "
-                "give a larger image" + ("" if side is None else " or side")
+                "give a larger image"
+                + ("" if side is None else " or side")
+                + (" or a smaller stride" if split == "blocks" else "")
             )
-        self.keep(pixels, parts)
+        self.lpips = lpips
+        self.masked = split == "mask"
+        self.stride = 0
+        """Sides of the blocks that are trained on; 0: pixels are."""
+        if split == "blocks":
+            self.keep(pixels, {})
+            self._train_on_blocks(parts["stride"], noise, parts.get("split_seed", 0))
+        elif split == "mask":
+            missing = missing_pixels(parts["mask"], (height, width), parts["split_seed"])
+            self.keep(pixels, parts, ~missing)
+        else:
+            self.keep(pixels, parts)
+
+    def _train_on_blocks(self, stride: int, noise: float, seed: int) -> None:
+        height, width = self.truth.shape[:2]
+        shape = height // stride, width // stride
+        blocks = self.truth.reshape(shape[0], stride, shape[1], stride, self.out_dim)
+        small = blocks.mean(axis=(1, 3), dtype=np.float64)
+        if noise:
+            small += noise * np.random.default_rng([seed, NOISE_SEED]).standard_normal(small.shape)
+        self.given = small.astype(np.float32).repeat(stride, 0).repeat(stride, 1)
+        self.stride = stride
+        self._x, self._y = cell_centres(shape), torch.from_numpy(self.given[::stride, ::stride])
+        self._y = self._y.reshape(-1, self.out_dim)
+        # of a block's pixels from its centre
+        self._within = (cell_centres((stride, stride)) - 0.5) / torch.tensor(shape[::-1])
+        self.loss = self.loss_of_blocks  # type: ignore[misc] # only this split has one of its own
+
+    def loss_of_blocks(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+        """The mean squared difference of the network's means over blocks around x (n, 2) from y."""
+        pixels = x[:, None] + self._within.to(x.device, x.dtype)
+        values: Tensor = model(pixels.reshape(-1, 2))
+        means = values.reshape(len(x), -1, self.out_dim).mean(dim=1)
+        return (means - y).square().mean()
+
+    def compared(self, values: Pixels) -> dict[str, tuple[Any, Any]]:
+        return super().compared(values) | (
+            {"perceptual": (values, self.truth)} if self.lpips else {}
+        )
+
+    @cached_property
+    def without_network(self) -> dict[str, Pixels]:
+        if self.stride:
+            return enlarged(self.given[:: self.stride, :: self.stride], self.stride)
+        found = super().without_network
+        if self.trained.all() and found:
+            return found | denoised(self.given)
+        return found | (inpainted(self.given, self.trained) if self.masked else {})
 
     @classmethod
     def targets(cls, *, image: str = DEFAULT_IMAGE, **parameters: Any) -> list[dict[str, Any]]:
         """One set of parameters an image; a folder gives its files in natural order.
 
         Raises:
-            DataError: the folder cannot be listed, or holds no image.
+            DataError: the folder cannot be listed, or holds no image; there is no such mask; LPIPS
+                is asked for and cannot be measured here.
             ParameterError: a parameter has no effect with this split.
         """
-        parameters = settled("image", parameters, GRID_USES)
-        folder = named_folder(image)
-        if folder is None:
-            return [{"image": image, **parameters}]
-        return [{"image": str(path), **parameters} for path in folder_images(folder)]
+        found = _settled(parameters)
+        if "mask" in found:
+            mask_hash(found["mask"])
+        if "lpips" in found:
+            check_installed()
+        return image_targets(image, found)
 
     @classmethod
     def data_hash(cls, *, image: str = DEFAULT_IMAGE, **parameters: Any) -> str:
-        """SHA-256 of the image file's bytes.
+        """SHA-256 of the image file's bytes, with a mask of these and the mask's.
 
         Raises:
             DataError: there is no such file, or it cannot be read.
         """
-        path = locate_image(image)
-        try:
-            with path.open("rb") as file:
-                return hashlib.file_digest(file, "sha256").hexdigest()
-        except OSError as error:
-            raise DataError(
-                f"{path}: cannot be read: {error.strerror}; give the path of an image file"
-            ) from None
+        content = file_hash(locate_image(image))
+        mask = parameters.get("mask")
+        if mask is None:
+            return content
+        return hashlib.sha256(f"{content} {mask_hash(mask)}".encode()).hexdigest()
 
     def evaluate(self, predict: Predict) -> Outcome:
         """The predicted image, clamped to [0, 1], beside the true one.
 
         With a split, PSNR is over the pixels trained on, PSNR held out over the others, MS-SSIM
         over the whole image. The picture "training" then has what the network was given, held-out
-        pixels grey. "error" maps the mean absolute error over the channels through the colour map
-        magma: black is 0, its brightest colour 0.1 and more, in every picture alike.
+        pixels grey, each block of one colour. "error" maps the mean absolute error over the
+        channels through the colour map magma: black is 0, its brightest colour 0.1 and more, in
+        every picture alike.
         """
         prediction = clamped(predict(self.centres)).reshape(self.truth.shape)
         pictures = {
@@ -167,48 +245,5 @@ class ImageTask(GridTask):
         return Outcome(self.compared(prediction), pictures, baselines=baselines)
 
 
-def _with_channels(pixels: Pixels, channels: Channels) -> Pixels:
-    colour, alpha = pixels, np.ones_like(pixels[..., :1])
-    if pixels.shape[2] in (2, 4):
-        colour, alpha = pixels[..., :-1], pixels[..., -1:]
-    opaque = bool((alpha == 1).all())
-    if channels == "rgba" or (channels == "auto" and not opaque):
-        rgb = np.broadcast_to(colour, (*colour.shape[:2], 3))
-        return np.concatenate([rgb, alpha], axis=2)
-    if not opaque:
-        colour = colour * alpha + (1 - alpha)
-    if channels == "rgb":
-        colour = np.broadcast_to(colour, (*colour.shape[:2], 3))
-    elif channels == "grey" and colour.shape[2] == 3:
-        colour = (colour @ LUMA)[..., None]
-    return np.ascontiguousarray(np.clip(colour, 0, 1), dtype=np.float32)
-
-
-def _shrunk(pixels: Pixels, side: int, path: Path) -> Pixels:
-    height, width = pixels.shape[:2]
-    longer = max(height, width)
-    if side > longer:
-        raise DataError(
-            f"{path}: side={side} is more than the image has ({width} × {height}), and images "
-            f"are not enlarged; give side={longer} or less, or leave it out"
-        )
-    if side == longer:
-        return pixels
-    size = [max(1, int(n * side / longer + 0.5)) for n in (width, height)]
-    alpha = pixels[..., 3:]
-    # weighted by alpha, or the colours of invisible pixels would bleed into visible ones
-    weighted = np.concatenate([pixels[..., :3] * alpha, alpha], axis=2) if alpha.size else pixels
-    bands = [
-        np.asarray(Image.fromarray(band).resize(size, Image.Resampling.LANCZOS))
-        for band in np.ascontiguousarray(np.moveaxis(weighted, 2, 0))
-    ]
-    small = np.stack(bands, axis=2)
-    if alpha.size:
-        visible = np.clip(small[..., 3:], 0, 1)
-        colour = np.divide(
-            small[..., :3], visible, out=np.zeros_like(small[..., :3]), where=visible > 0
-        )
-        small = np.concatenate([colour, visible], axis=2)
-    # the filter's negative lobes overshoot at sharp edges
-    clipped: Pixels = np.clip(small, 0, 1)
-    return clipped
+def _settled(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    return settled("image", parameters, IMAGE_USES, get_args(ImageSplit))

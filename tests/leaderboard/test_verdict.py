@@ -106,6 +106,19 @@ def test_a_network_that_can_store_its_target_is_named(
     assert ("All have at least as many parameters as there are values to fit" in said) is warned
 
 
+@pytest.mark.parametrize(("metric", "elsewhere"), [("psnr", True), ("psnr_held_out", False)])
+def test_what_is_trained_on_parts_and_measured_on_the_whole_cannot_be_stored(
+    results: Results, metric: str, elsewhere: bool
+) -> None:
+    for encoding, value in (("a", 40.0), ("b", 30.0)):
+        metrics = {name: MetricValue(value=value, unit="dB") for name in {"psnr", metric}}
+        known = {"training_points": 9, "out_dim": 3, "task_parameters": {"split": "blocks"}}
+        results.add(encoding, metrics=metrics, curve="psnr", **known, **QUICK)
+    board = board_of(results)
+    assert ("split = blocks: measured on the whole target;" in protocol(board, None)) is elsewhere
+    assert any("parameters as there are values" in c for c in caveats(board, None)) is not elsewhere
+
+
 def test_spectra_of_fewer_points_than_were_trained_on_are_named(results: Results) -> None:
     for encoding in ("a", "b"):
         results.add(encoding, points=64, training_points=4096, curves=False, pictures=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from types import SimpleNamespace
 
 import pytest
 
@@ -43,7 +44,7 @@ def test_a_record_holds_every_metric_of_every_method(folder):
     assert record.status == "ok"
     assert list(record.baselines) == METHODS
     assert record.curve == "psnr_held_out"
-    assert record.metrics.keys() == {"psnr", "psnr_held_out", "ms_ssim"}
+    assert record.metrics.keys() == {"psnr", "psnr_held_out", "ms_ssim", "ssim"}
     for values in record.baselines.values():
         assert values.keys() == record.metrics.keys()
         assert values["psnr"].value == math.inf, "interpolation keeps the pixels it was given"
@@ -85,3 +86,14 @@ def test_a_cell_run_again_is_compared_in_them(folder):
     names = {d.name for d in agreement(stored, CellResult(again, stored.arrays)).differences}
     assert {f"baseline.{m}.psnr_held_out" for m in METHODS} <= names
     assert not {name for name in names if name.startswith("metric.")}
+
+
+def test_a_metric_that_came_later_is_no_difference_and_one_that_is_gone_is(folder):
+    stored = only(folder)
+    metrics = {name: value for name, value in stored.record.metrics.items() if name != "ssim"}
+    without = stored.record.model_copy(update={"metrics": metrics})
+    earlier = SimpleNamespace(record=without, arrays=stored.arrays, files=())
+    assert not agreement(earlier, CellResult(stored.record, stored.arrays)).differences
+    found = agreement(stored, CellResult(without, stored.arrays)).differences
+    (gone,) = [d for d in found if d.name.startswith("metric.")]
+    assert (gone.name, gone.then, gone.now) == ("metric.ssim", "present", "missing")

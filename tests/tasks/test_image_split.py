@@ -16,6 +16,7 @@ from scipy.interpolate import RegularGridInterpolator
 from encbench import DataError, ParameterError, Suite, plan
 from encbench.metrics.ms_ssim import ms_ssim
 from encbench.metrics.psnr import psnr
+from encbench.metrics.ssim import ssim
 from encbench.plugins.registry import default_registry
 
 SPLITS = [
@@ -137,6 +138,7 @@ def test_metrics_of_trained_on_and_held_out_pixels_are_separate(photo, split):
         "psnr": pytest.approx(-10 * np.log10(squared[task.trained].mean())),
         "psnr_held_out": pytest.approx(-10 * np.log10(squared[~task.trained].mean())),
         "ms_ssim": ms_ssim(made, task.truth)[0],
+        "ssim": ssim(made, task.truth),
     }
     assert task.curve == "psnr_held_out"
     assert task.progress_metric(answering(task, made)) == pytest.approx(found["psnr_held_out"])
@@ -156,7 +158,12 @@ def test_with_noise_alone_psnr_is_of_the_clean_image(photo):
     outcome = task.evaluate(answering(task, task.truth))
     assert (task.curve, list(outcome.comparisons)) == ("psnr", ["image"])
     assert psnr(*outcome.comparisons["image"]) == np.inf
-    (noisy,) = outcome.baselines.values()
+    assert list(outcome.baselines) == [
+        "the noisy image as it is",
+        "Gaussian filter",
+        "total variation",
+    ]
+    noisy = outcome.baselines["the noisy image as it is"]
     assert psnr(*noisy["image"]) == psnr(np.clip(task.given, 0, 1), task.truth)
 
 
@@ -268,8 +275,9 @@ def test_parameters_of_a_split_are_filled_in_and_without_one_left_out():
     ("text", "message"),
     [
         ("split=checker,fraction=0.3", "fraction=0.3 has no effect with split=checker; leave it"),
-        ("stride=2", "stride=2 has no effect with split=all; leave it out, or give split=grid"),
-        ("split_seed=1", "no effect with split=all and noise=0; .* split=random or noise > 0"),
+        ("stride=2", "stride=2 has no effect with split=all; leave it out, or give split=grid or"),
+        ("split_seed=1", "no effect with split=all and noise=0; .* split=mask or noise > 0"),
+        ("mask=block", "mask=block has no effect with split=all; leave it out, or give split=mask"),
         ("split=chequer", "split='chequer' is not valid"),
         ("split=random,fraction=1", "fraction=1 is not valid: input should be less than 1"),
         ("split=random,fraction=0", "fraction=0 is not valid: input should be greater than 0"),

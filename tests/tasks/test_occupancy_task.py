@@ -91,7 +91,7 @@ def test_a_perfect_network_is_found_perfect(ball):
     }
     assert set(values) == {
         *("iou", "near_surface_iou", "bce", "chamfer_l1", "f_score", "normal_consistency"),
-        *("depth_psnr", "depth_ms_ssim"),
+        *("depth_psnr", "depth_ms_ssim", "depth_ssim"),
     }
     assert values["iou"].value > 0.99
     assert values["iou"].details == {"points": 262144}

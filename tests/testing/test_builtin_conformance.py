@@ -15,6 +15,7 @@ SMALL = {
     "composite": {
         "parts": ["hashgrid:log2_hashmap_size=4,levels=2,max_resolution=20", "ffe:levels=2@0"]
     },
+    "ct": {"side": 16, "angles": 4},
     "densegrid": GRID,
     "dictionary_field": {
         "frequencies": [1.0, 2.5],
@@ -68,6 +69,8 @@ def test_a_builtin_encoding_keeps_the_contract(name):
     [
         *((name, {}) for name in names("task")),
         ("image", {"split": "random", "noise": 0.1}),
+        ("image", {"split": "mask"}),
+        ("image", {"split": "blocks", "noise": 0.1}),
         ("occupancy", {"split": "random"}),
         ("signal", {"dim": 3, "side": 6, "bandwidth": 2, "split": "checker"}),
         ("occupancy", {"split": "checker", "cells": 4}),

@@ -8,6 +8,7 @@ from functools import partial
 from encbench.results.records import Record
 from encbench.runs.tuning_report import TuneResult
 from encbench_leaderboard.board.lead import Lead, lead, smallest_gap
+from encbench_leaderboard.board.no_network import HELD_OUT
 from encbench_leaderboard.board.table import TaskBoard
 from encbench_leaderboard.report.format import (
     batch,
@@ -139,7 +140,13 @@ def _split(records: list[Record]) -> list[str]:
         return []
     if splits == {"all"}:
         return ["trained and measured on the same points (split = all)"]
-    return [f"split = {_one(splits)}: measured on the points trained on and on those held out"]
+    held_out = any(map(_holds_out, records))
+    where = "the points trained on and on those held out" if held_out else "the whole target"
+    return [f"split = {_one(splits)}: measured on {where}"]
+
+
+def _holds_out(record: Record) -> bool:
+    return any(name.endswith(HELD_OUT) for name in record.metrics)
 
 
 def _parameters(record: Record) -> dict[str, object]:
@@ -209,7 +216,7 @@ def caveats(task: TaskBoard, tuned: TuneResult | None) -> list[str]:
         for stored in task.of_entry(entry)
         if _fits_by_storing(stored.record)
     }
-    if full and not task.primary.name.endswith("held_out"):
+    if full and not task.primary.name.endswith(HELD_OUT):
         which = "All" if len(full) == len(task.rows) else _named(sorted(full))
         found.append(
             f"{which} {'has' if len(full) == 1 else 'have'} at least as many parameters as there "
@@ -249,4 +256,6 @@ def _gains(task: TaskBoard) -> str:
 def _fits_by_storing(record: Record) -> bool:
     if record.training_points is None or record.out_dim is None:
         return False
+    if _parameters(record).get("split", "all") != "all" and not _holds_out(record):
+        return False  # it was trained on something else than what is measured
     return sum(record.parameters.values()) >= record.training_points * record.out_dim

@@ -1,0 +1,77 @@
+"""What methods without a network make of shrunk, noisy and damaged images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from skimage.filters import gaussian
+from skimage.restoration import calibrate_denoiser, denoise_tv_chambolle, inpaint_biharmonic
+from torch.nn import functional
+
+from encbench_tasks._pixels import Pixels
+from encbench_tasks._split import Mask
+
+CALIBRATED = 128
+"""Pixels of each side of the part on which a denoiser's parameter is chosen, at most."""
+MOST_MISSING = 1 << 16
+"""Pixels whose biharmonic equation is solved at once."""
+DENOISERS: dict[str, tuple[Callable[..., Any], str, list[float]]] = {
+    "Gaussian filter": (gaussian, "sigma", list(np.geomspace(0.3, 5, 12))),
+    "total variation": (denoise_tv_chambolle, "weight", list(np.geomspace(0.01, 1, 12))),
+}
+"""Function, and the parameter that is chosen among values."""
+
+
+def enlarged(small: Pixels, stride: int) -> dict[str, Pixels]:
+    """Bilinear and bicubic interpolation of an image (h, w, C), in which a pixel stands for
+    stride × stride.
+
+    The bicubic one is Keys' cubic convolution with a = −¾ and the border's value beyond it, as
+    torch and OpenCV have it.
+    """
+    batch = torch.from_numpy(small.astype(np.float64)).permute(2, 0, 1)[None]
+    found = {}
+    for mode in ("bilinear", "bicubic"):
+        large = functional.interpolate(batch, scale_factor=stride, mode=mode, align_corners=False)
+        found[f"{mode} interpolation"] = _unit(large[0].permute(1, 2, 0).numpy())
+    return found
+
+
+def denoised(noisy: Pixels) -> dict[str, Pixels]:
+    """A Gaussian filter, and total variation (Chambolle 2004), of an image (H, W, C).
+
+    Neither is told how strong the noise is: each one's parameter is the one that best predicts
+    pixels from their neighbours (Batson and Royer, "Noise2Self", 2019), in the image's middle.
+    """
+    values = noisy.astype(np.float64)
+    middle = tuple(
+        slice(max(0, (n - CALIBRATED) // 2), (n + CALIBRATED) // 2) for n in noisy.shape[:2]
+    )
+    found = {}
+    for title, (method, name, choices) in DENOISERS.items():
+        denoise = partial(method, channel_axis=-1)
+        _, (tried, losses) = calibrate_denoiser(  # type: ignore[no-untyped-call] # skimage leaves it untyped
+            values[middle], denoise, {name: choices}, extra_output=True
+        )
+        found[title] = _unit(denoise(values, **tried[int(np.argmin(losses))]))
+    return found
+
+
+def inpainted(given: Pixels, trained: Mask) -> dict[str, Pixels]:
+    """Biharmonic inpainting (Damelin and Hoang 2018) of the pixels (H, W, C) not trained on; none
+    where these are very many."""
+    if (~trained).sum() > MOST_MISSING:
+        return {}
+    known = np.where(trained[..., None], given, 0).astype(np.float64)
+    made = inpaint_biharmonic(known, ~trained, channel_axis=-1)
+    made[trained] = given[trained]
+    return {"biharmonic inpainting": _unit(made)}
+
+
+def _unit(values: np.ndarray) -> Pixels:
+    clipped: Pixels = np.clip(values, 0, 1).astype(np.float32)
+    return clipped

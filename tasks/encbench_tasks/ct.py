@@ -1,0 +1,196 @@
+"""Computed tomography: an image learned from its projections."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Annotated, Any, ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import Field
+from skimage.transform import iradon
+from torch import Tensor, nn
+
+from encbench import DataError, Outcome, ParameterError
+from encbench.contracts.task import Predict
+from encbench.metrics.psnr import psnr
+from encbench_tasks._channels import shrunk, with_channels
+from encbench_tasks._grid_task import NOISE_SEED, GridTask, as_picture, cell_centres, clamped
+from encbench_tasks._image_files import file_hash, image_targets, locate_image
+from encbench_tasks._pictures import error_picture
+from encbench_tasks._pixels import Pixels, read_pixels
+from encbench_tasks._projections import angles_of, field_of_view, projection_matrix
+from encbench_tasks._split import Uses, settled
+
+DEFAULT_IMAGE = "shepp_logan_phantom"
+USES: Uses = {"noise_seed": (("noise",), 0)}
+MOST_LENGTHS = 1 << 27
+"""Line lengths in memory, of which each pixel has at most two an angle."""
+
+
+class CtTask(GridTask):
+    """Learn an image from parallel projections of it: y = A f, with f the network at the pixels.
+
+    The image is a square of side² pixels, grey in [0, 1]; of others the middle is taken. It is zero
+    outside the disc that every projection sees whole, and the network's values there are not used.
+    A training point is a line: x has its angle over π, and its offset from left to right in [0, 1];
+    y is the sum along it, lengths in sides of the image. A has the exact lengths of the lines
+    within the pixels, so that projections and network are measured alike. The loss is the mean
+    squared difference between y and A f; each step predicts all pixels, so that large batches cost
+    no more than small ones. The kernel is that of the network at the pixels of the disc.
+
+    Args:
+        image: a built-in image's name, the path of an image file, or (through ``targets``) a folder
+            of images, each a target.
+        side: pixels along each side, to which a larger image is shrunk.
+        angles: n, of projections at 0, 180°/n, …, each of ``side`` lines a pixel apart.
+        noise: standard deviation of Gaussian noise on the projections, in parts of their largest
+            value.
+        noise_seed: draws the noise; 0 unless given. It is not the cell's seed.
+
+    Raises:
+        DataError: the image is missing, damaged, smaller than ``side``, or zero everywhere.
+        ParameterError: a parameter is out of its range, or has no effect.
+    """
+
+    source: ClassVar[str] = (
+        "sparse-view CT as in WIRE (Saragadam et al., CVPR 2023), whose code rotates and sums; "
+        "phantom: Shepp and Logan 1974; line lengths: Siddon 1985"
+    )
+    training: ClassVar[dict[str, Any]] = {**GridTask.training, "batch_size": "all", "steps": 1000}
+
+    def __init__(
+        self,
+        *,
+        image: Annotated[
+            str, Field(min_length=1, description="built-in image, image file, or folder")
+        ] = DEFAULT_IMAGE,
+        side: Annotated[int, Field(ge=8, description="pixels along each side")] = 64,
+        angles: Annotated[int, Field(ge=1, description="projections")] = 30,
+        noise: Annotated[
+            float, Field(ge=0, description="σ of Gaussian noise, in parts of the largest sum")
+        ] = 0.0,
+        noise_seed: Annotated[
+            Annotated[int, Field(ge=0)] | None, Field(description="of the noise; unless given 0")
+        ] = None,
+    ) -> None:
+        settled("ct", {"noise": noise, "noise_seed": noise_seed}, USES)
+        if side < 8 or angles < 1 or 2 * angles * side**2 > MOST_LENGTHS:
+            raise ParameterError(
+                "task 'ct': side must be at least 8, angles at least 1, and angles · side² at most "
+                f"{MOST_LENGTHS // 2:,}, got side={side} and angles={angles}"
+            )
+        path = locate_image(image)
+        pixels = with_channels(read_pixels(path), "grey")
+        height, width = pixels.shape[:2]
+        square = min(height, width)
+        top, left = (height - square) // 2, (width - square) // 2
+        truth = shrunk(pixels[top : top + square, left : left + square], side, path)
+        self.inside = field_of_view(side, cell_centres((side, side)).numpy())
+        """(side²,): whether a pixel is in the disc."""
+        disc = self.inside.reshape(side, side)
+        truth[~disc] = 0
+        if not truth.any():
+            raise DataError(
+                f"{path}: zero at every pixel of the disc that is projected, so that there is "
+                "nothing to learn; give an image with something in its middle"
+            )
+        self.keep(truth, {})
+        self.angles = angles
+        self.matrix = projection_matrix(disc, angles_of(angles))
+        sums: Tensor = self.matrix @ torch.from_numpy(truth.reshape(-1)[self.inside]).double()
+        if noise:
+            drawn = np.random.default_rng([noise_seed or 0, NOISE_SEED]).standard_normal(len(sums))
+            sums = sums + noise * sums.max() * torch.from_numpy(drawn)
+        self._x = torch.cartesian_prod(
+            torch.arange(angles, dtype=torch.float64) / angles,
+            (torch.arange(side, dtype=torch.float64) + 0.5) / side,
+        )
+        self._y = sums.float()[:, None]
+        self.curve_points = int(self.inside.sum())
+        self._pixels = self.centres[torch.from_numpy(self.inside)]
+        self._operator = self.matrix, self._pixels
+
+    @classmethod
+    def targets(cls, *, image: str = DEFAULT_IMAGE, **parameters: Any) -> list[dict[str, Any]]:
+        """One set of parameters an image; a folder gives its files in natural order.
+
+        Raises:
+            DataError: the folder cannot be listed, or holds no image.
+            ParameterError: a parameter has no effect.
+        """
+        return image_targets(image, settled("ct", parameters, USES))
+
+    @classmethod
+    def data_hash(cls, *, image: str = DEFAULT_IMAGE, **parameters: Any) -> str:
+        """SHA-256 of the image file's bytes.
+
+        Raises:
+            DataError: there is no such file, or it cannot be read.
+        """
+        return file_hash(locate_image(image))
+
+    def loss(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+        """The mean squared difference of the network's sums along the lines x (n, 2) from y."""
+        if self._operator[0].device != x.device or self._operator[0].dtype != x.dtype:
+            matrix, pixels = (part.to(x.device, x.dtype) for part in self._operator)
+            self._operator = matrix, pixels
+        matrix, pixels = self._operator
+        sums = torch.sparse.mm(matrix, model(pixels))  # (angles · side, 1)
+        side = len(self.truth)
+        angle, line = (x[:, 0] * self.angles).round(), (x[:, 1] * side - 0.5).round()
+        difference: Tensor = sums[angle.long() * side + line.long()] - y
+        return difference.square().mean()
+
+    def ntk_points(self, count: int, generator: torch.Generator) -> Tensor:
+        """Pixels of the disc: lines are no points of the network's domain."""
+        order = torch.randperm(len(self._pixels), generator=generator)
+        return self._pixels[order[:count].sort().values]
+
+    def progress_metric(self, predict: Predict) -> float:
+        """PSNR [dB] over the pixels of the disc; nan if not finite. Predictions are clamped."""
+        return psnr(*self._seen(clamped(predict(self.centres))))
+
+    def _seen(self, values: Pixels) -> tuple[Pixels, Pixels]:
+        """Values (side², 1) and the truth at the pixels of the disc."""
+        return values[self.inside], self.truth.reshape(-1, 1)[self.inside]
+
+    def compared(self, values: Pixels) -> dict[str, tuple[Any, Any]]:
+        return {"image": (values, self.truth), "psnr": self._seen(values.reshape(-1, 1))}
+
+    @cached_property
+    def without_network(self) -> dict[str, Pixels]:
+        side = len(self.truth)
+        sinogram = self._y.numpy().reshape(self.angles, side).T * side
+        theta = np.rad2deg(angles_of(self.angles))
+        made = iradon(sinogram.astype(np.float64), theta, output_size=side)  # type: ignore[no-untyped-call] # skimage leaves it untyped
+        made = np.clip(made, 0, 1) * self.inside.reshape(side, side)
+        return {"filtered back projection": made[..., None].astype(np.float32)}
+
+    def evaluate(self, predict: Predict) -> Outcome:
+        """The reconstruction, clamped to [0, 1] and zero outside the disc, beside the image.
+
+        PSNR is over the pixels of the disc, MS-SSIM and SSIM over the square. The picture
+        "sinogram" has the projections trained on, an angle a column, its largest value white;
+        "filtered_back_projection" is scikit-image's, with the ramp filter, of the same projections.
+        """
+        side = len(self.truth)
+        values = clamped(predict(self.centres)) * self.inside[:, None]
+        prediction = values.reshape(self.truth.shape)
+        sinogram = self._y.numpy().reshape(self.angles, side).T
+        wide = np.repeat(sinogram, max(1, side // self.angles), axis=1)[..., None]
+        pictures = {
+            "target": as_picture(self.truth),
+            "prediction": as_picture(prediction),
+            "error": error_picture(np.abs(prediction - self.truth)[..., 0]),
+            "sinogram": as_picture(np.clip(wide / sinogram.max(), 0, 1)),
+            "filtered_back_projection": as_picture(*self.without_network.values()),
+        }
+        baselines = {name: self.compared(made) for name, made in self.without_network.items()}
+        return Outcome(self.compared(prediction), pictures, baselines=baselines)
+
+    def render(self, predict: Predict, scale: float) -> NDArray[np.uint8]:
+        picture = super().render(predict, scale)
+        places = cell_centres(picture.shape).numpy()
+        return picture * field_of_view(len(self.truth), places).reshape(picture.shape)
