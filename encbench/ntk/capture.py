@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy.sparse
@@ -106,6 +107,33 @@ def capture_factors(
     if outputs == "full":
         return found
     return {name: [one.traced() for one in factors] for name, factors in found.items()}
+
+
+def table_terms(
+    model: nn.Module, x: Tensor, structure: Structure, ranges: Iterable[range]
+) -> Iterator[KernelTerms]:
+    """For each range of features the terms of the table entries that determine them.
+
+    Arguments and errors as in ``capture``; nothing but the encoding's tables is looked at.
+    """
+    structure = replace(structure, layers=(), rest=())
+    blocks = _blocks(model, x, structure)
+    grads = _record(model, x, structure)[1][FEATURES]
+    for features in ranges:
+        parts = [part for block in blocks if (part := _columns(block, features)) is not None]
+        terms: list[Term] = [_block_term(part, grads) for part in parts]
+        yield KernelTerms(len(x), structure.out_dim, {"mlp": [], "encoding": terms})
+
+
+def _columns(block: SparseBlock, features: range) -> SparseBlock | None:
+    """The columns of a block's table that determine some features; None without any."""
+    start = max(block.start, features.start)
+    width = min(block.start + block.width, features.stop) - start
+    if width <= 0:
+        return None
+    of = slice(start - block.start, start - block.start + width)
+    factor = None if block.factor is None else block.factor[:, of]
+    return replace(block, start=start, width=width, factor=factor)
 
 
 def _blocks(model: nn.Module, x: Tensor, structure: Structure) -> list[SparseBlock]:

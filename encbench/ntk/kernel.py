@@ -89,19 +89,15 @@ def empirical_ntk(
     private, points, trainable = working_copy(model, x, dtype, device)
     structure = find_structure(private, points, trainable)
     split = bool(parts) and any(part_of(name) == "encoding" for name in trainable)
-    spare = _spare_memory(structure, points, outputs, 1 + len(set(parts)) if split else 1)
+    spare = spare_memory(structure, points, outputs, 1 + len(set(parts)) if split else 1)
     terms = capture(private, points, structure, spare).of(outputs)
-
-    def summed(chosen: Sequence[Part]) -> Tensor:
-        tiles = _Tiles(terms, chosen, points, slice(0, len(points)), slice(0, len(points)))
-        return tiles.symmetric()
 
     if split:
         # Each part is summed separately: total - mlp would lose the encoding's small entries.
-        by_part = {part: summed([part]) for part in PARTS}
+        by_part = {part: summed(terms, [part], points) for part in PARTS}
         total = by_part["mlp"] + by_part["encoding"]
     else:
-        total = summed(PARTS)
+        total = summed(terms, PARTS, points)
         zero = torch.zeros((), dtype=dtype, device=points.device).expand_as(total)
         by_part = {"mlp": total, "encoding": zero}
     methods = {name: structure.method(name) for name in sorted(trainable)}
@@ -128,13 +124,18 @@ def cross_ntk(
     private, left, trainable = working_copy(model, x, dtype, device)
     both = torch.cat([left, right])
     structure = find_structure(private, both, trainable)
-    spare = _spare_memory(structure, both, outputs, 1)
+    spare = spare_memory(structure, both, outputs, 1)
     terms = capture(private, both, structure, spare).of(outputs)
     rows, cols = slice(0, len(left)), slice(len(left), len(both))
     tiles = _Tiles(terms, PARTS, both, rows, cols)
     for strip in chunks(rows.stop, ROWS):
         tiles.fill(strip, cols)
     return tiles.kernel
+
+
+def summed(terms: KernelTerms, parts: Sequence[Part], x: Tensor) -> Tensor:
+    """The sum of the terms of some parts at x (N, d), exactly symmetric."""
+    return _Tiles(terms, parts, x, slice(0, len(x)), slice(0, len(x))).symmetric()
 
 
 def brute_force_ntk(model: nn.Module, x: Tensor) -> dict[Part, Tensor]:
@@ -154,7 +155,7 @@ def brute_force_ntk(model: nn.Module, x: Tensor) -> dict[Part, Tensor]:
     return kernels
 
 
-def _spare_memory(structure: Structure, x: Tensor, outputs: Outputs, squares: int) -> int:
+def spare_memory(structure: Structure, x: Tensor, outputs: Outputs, squares: int) -> int:
     """Bytes left free by that many square kernels at x (N, d) and the factors of all terms.
 
     Raises:
