@@ -15,8 +15,8 @@ critical_learning_rate(model, x)       # below it descent on the linearized mode
 from encbench.ntk.alignment import alignment, drift, eigenvector_energy
 from encbench.ntk.diagnosis import Diagnosis, diagnose
 from encbench.ntk.flow import Flow, Modes
-from encbench.ntk.kernel import Ntk, cross_ntk, empirical_ntk
-from encbench.ntk.levels import LevelKernel, along_eigenvectors, kernel_by_level
+from encbench.ntk.kernel import Ntk, cross_ntk, empirical_ntk, kernel_by_level
+from encbench.ntk.levels import LevelKernel, along_eigenvectors
 from encbench.ntk.linearized import (
     LossPrediction,
     TrainingPrediction,

@@ -16,8 +16,8 @@ from encbench.device import available_memory
 from encbench.errors import NtkError
 from encbench.network.mlp import CoordinateMLP
 from encbench.ntk.diagnosis import diagnose
-from encbench.ntk.kernel import Ntk, empirical_ntk
-from encbench.ntk.levels import SplitBy, along_eigenvectors, kernel_by_level
+from encbench.ntk.kernel import Ntk, empirical_ntk, kernel_by_level
+from encbench.ntk.levels import SplitBy, along_eigenvectors
 from encbench.ntk.operator import operator
 from encbench.ntk.spectrum import Spectrum, minimum_upper_bound, spectrum, weyl_check
 from encbench.ntk.terms import Outputs

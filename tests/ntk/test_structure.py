@@ -175,7 +175,7 @@ def test_jacobians_that_do_not_fit_are_recomputed(
     model = Twice()
     kept = empirical_ntk(model, points, outputs=outputs).total  # type: ignore[arg-type]
     monkeypatch.setattr(autograd, "CHUNK_BYTES", 7 * 8 * 2 * 64)  # seven points of the weight
-    monkeypatch.setattr("encbench.ntk.kernel.spare_memory", lambda *arguments: 0)
+    monkeypatch.setattr("encbench.ntk.kernel._spare_memory", lambda *arguments: 0)
     recomputed = empirical_ntk(model, points, outputs=outputs).total  # type: ignore[arg-type]
     assert relative_error(recomputed, kept) < 1e-14
 
