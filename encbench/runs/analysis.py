@@ -17,6 +17,7 @@ from encbench import ntk
 from encbench.contracts.task import CURVATURE, Task, loss_name
 from encbench.errors import ParameterError
 from encbench.network.mlp import CoordinateMLP
+from encbench.ntk.model import cast
 from encbench.plugins.registry import Registry
 from encbench.results.records import SpectrumSummary
 from encbench.runs.parts import build_model, build_task, cell_streams
@@ -193,7 +194,7 @@ def compare_dynamics(
     held_out = task.held_out()
     if held_out is not None:
         held_out = held_out[0].double(), held_out[1].double()
-    start = deepcopy(model).double()
+    start = cast(deepcopy(model), torch.float64)
     kernel = ntk.empirical_ntk(start, x, outputs="full", parts=()).total
     critical = y.numel() / ntk.spectrum(kernel).maximum
     with torch.no_grad():
