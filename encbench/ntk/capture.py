@@ -27,6 +27,7 @@ from encbench.ntk.structure import (
     sparse_blocks,
 )
 from encbench.ntk.terms import (
+    ComplexProduct,
     ConstantGradient,
     Factors,
     Outputs,
@@ -174,7 +175,7 @@ def _record(
                 )
                 for name, grad in zip(hooks.outputs, found, strict=True):
                     if name not in grads:
-                        grads[name] = x.new_empty(len(x), structure.out_dim, grad.shape[1])
+                        grads[name] = grad.new_empty(len(x), structure.out_dim, grad.shape[1])
                     grads[name][part, a] = grad
     return inputs, grads
 
@@ -193,8 +194,12 @@ def _store_input(
         store[:, -1] = layer.shift
 
 
-def _layer_term(a: Tensor, g: Tensor) -> Product | SeparableProduct | ConstantGradient | None:
+def _layer_term(
+    a: Tensor, g: Tensor
+) -> Product | SeparableProduct | ConstantGradient | ComplexProduct | None:
     """(A Aᵀ) ∘ (G Gᵀ) in its cheapest form; None where G is zero."""
+    if g.is_complex():
+        return ComplexProduct(a, g)
     if bool(torch.equal(g[0], g[-1])) and bool((g == g[:1]).all()):
         return ConstantGradient(a, g[0].clone()) if bool(g[0].any()) else None
     factors = _separate(g) if g.shape[1] > 1 else None
