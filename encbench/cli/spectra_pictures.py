@@ -74,9 +74,7 @@ def plot_levels(path: Path, found: Sequence[Initial]) -> None:
         axes.set_title("\n".join(title), fontsize="small")
         axes.set(xlim=(BAR[0], 1), ylim=(0, 1), ylabel="share, stacked")
         axes.set_xticks(*zip(*SHARE_TICKS, strict=True))
-        named = legend_of(*axes.get_legend_handles_labels())
-        beside = {"loc": "upper left", "bbox_to_anchor": (1, 1)}
-        axes.legend(**named, **beside, fontsize="x-small", reverse=True)
+        axes.legend(**legend_of(*axes.get_legend_handles_labels()), fontsize="x-small")
     axes.set_xlabel("index i of the eigenvalue / size of the kernel")
     figure.suptitle(
         "What the network and each level contribute: v_iᵀ K_l v_i / λ_i, which sum to 1, and\n"

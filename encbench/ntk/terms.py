@@ -243,7 +243,7 @@ class ComplexProduct(Term, Factors):
         total.add_(torch.view_as_real(pulled.resolve_conj()).flatten(1))
 
     def push(self, total: Tensor) -> Tensor:
-        weight = torch.view_as_complex(total.unflatten(1, (-1, 2)).contiguous())
+        weight = torch.view_as_complex(total.view(len(total), -1, 2))
         return _applied(self.g.conj(), self.a @ weight.t()).real / self.divisor
 
 

@@ -75,7 +75,14 @@ def stacked_areas(
 
 
 def legend_of(handles: Sequence[Artist], labels: Sequence[str]) -> dict[str, Any]:
-    """Arguments of a legend that lists each label once, and evenly chosen ones of many."""
+    """Arguments of a legend beside the axes: each label once, and evenly chosen ones of many."""
     named = list(dict(zip(labels, handles, strict=True)).items())
     named = named[:: math.ceil(len(named) / NAMED)]
-    return {"labels": [label for label, _ in named], "handles": [handle for _, handle in named]}
+    return {
+        "labels": [label for label, _ in named],
+        "handles": [handle for _, handle in named],
+        "reverse": True,
+        "loc": "upper left",
+        "bbox_to_anchor": (1, 1),
+        "borderaxespad": 0.2,
+    }

@@ -194,7 +194,8 @@ def compare_dynamics(
     held_out = task.held_out()
     if held_out is not None:
         held_out = held_out[0].double(), held_out[1].double()
-    start = cast(deepcopy(model), torch.float64)
+    start = deepcopy(model)
+    cast(start, torch.float64)  # complex weights, too, unlike double()
     kernel = ntk.empirical_ntk(start, x, outputs="full", parts=()).total
     critical = y.numel() / ntk.spectrum(kernel).maximum
     with torch.no_grad():

@@ -19,8 +19,8 @@ class Staf(Activation):
     """Σ_i C_i sin(Ω_i z + Φ_i), i = 1 … τ; C, Ω, Φ are trained, 3τ numbers for a layer's units.
 
     Start: Ω ~ ω U(0, 1), Φ ~ U(−π, π), C = ±√|X| with X ~ Laplace(0, 1/(2τ)), as in the authors'
-    code; the variance at a layer's output is then some 1/4. (1, of which the paper speaks, would
-    need 2/τ.) Layers are initialized as in ``nn.Linear``. Without the skip connection that their
+    code; the variance at a layer's output is then some 1/4 (with 2/τ it would be the 1 of the
+    paper). Layers are initialized as in ``nn.Linear``. Without the skip connection that their
     code can add. As a function, it has parameters that are drawn in each call.
 
     Source: Morsali et al., "STAF: Sinusoidal Trainable Activation Functions for Implicit Neural
@@ -63,7 +63,8 @@ class TrainedSines(nn.Module):
         # one sine after the other: a (…, τ) tensor would take τ times the memory
         parts = zip(self.amplitudes, self.frequencies, self.phases, strict=True)
         first, *others = [c * torch.sin(w * z + p) for c, w, p in parts]
-        return sum(others, first)
+        total: Tensor = sum(others, first)
+        return total
 
     def extra_repr(self) -> str:
         return str(self.activation)

@@ -125,12 +125,11 @@ def _draw_panel(
             axes.plot(series.x, series.y, **CROWD)
     areas = [series for series in panel.series if series.kind == "area"]
     for area in areas:
-        colour = CROWD["color"] if area.shade is None else colormaps[COLOURS](area.shade)
-        axes.fill_between(area.x, area.low, area.y, color=colour, label=area.label, linewidth=0)
+        assert area.low is not None, "an area has a lower end"
+        shade: Any = CROWD["color"] if area.shade is None else colormaps[COLOURS](area.shade)
+        axes.fill_between(area.x, area.low, area.y, color=shade, label=area.label, linewidth=0)
     if areas:
-        beside = {"loc": "upper left", "bbox_to_anchor": (1, 1), "borderaxespad": 0.2}
-        named = legend_of(*axes.get_legend_handles_labels())
-        axes.legend(**named, **beside, fontsize=6.5, reverse=True)
+        axes.legend(**legend_of(*axes.get_legend_handles_labels()), fontsize=6.5)
     _scale(axes, panel)
     # Up to the edge, which depends on everything else.
     for series in panel.series:

@@ -59,7 +59,7 @@ def _without(task: TaskBoard) -> str:
 
 def _panels(entry: str, stored: StoredRecord) -> Iterator[Panel]:
     arrays = stored.some_arrays(*(f"levels_{when}" for when in WHENS))
-    sizes = {summary.when: summary.size for summary in stored.record.spectra}
+    sizes: dict[str, int] = {summary.when: summary.size for summary in stored.record.spectra}
     x = Axis("index of the eigenvalue / size of the kernel", limits=(BAR[0], 1), ticks=SHARE_TICKS)
     y = Axis("share, stacked", limits=(0, 1))
     for when, split in splits_of(stored).items():
