@@ -114,7 +114,7 @@ def test_a_page_draws_the_areas(tmp_path) -> None:
     data = plot_data(figure, Entries(["mpe:levels=1"]))
     filled = [trace["meta"] for trace in data["traces"] if trace.get("fill") == "toself"]
     assert [meta["colours"][0] for meta in filled[1:3]] == ["#440154", "#fde725"]
-    assert {meta["fill"] for meta in filled} == {"ff"}
+    assert {meta["alpha"] for meta in filled} == {"ff"}
 
 
 def test_the_command_prints_and_draws_the_shares(tmp_path, capsys) -> None:

@@ -219,7 +219,7 @@ class _Drawing:
             "colours": self._entries.colours(series.entry)
             if series.shade is None
             else (shade_colour(series.shade),) * 2,
-            "fill": "ff" if series.kind == "area" else "2e",  # opacity
+            "alpha": "ff" if series.kind == "area" else "2e",
             "name": series.entry,
             "label": series.label,
             "named": not self._unnamed(series),
