@@ -15,11 +15,19 @@ from encbench.plugins.registry import default_registry
 from encbench.suite.file import load_suite, override
 
 if TYPE_CHECKING:
+    from encbench.results.records import SplitSummary
+
     # these import torch, which `encbench ntk --help` does without
     from encbench.runs.analysis import Initial
 
 THRESHOLDS = (1e-2, 1e-4, 1e-6, 1e-8)
 """Fractions of λ_max above which the matrix-free estimate counts eigenvalues."""
+
+SPLIT = (
+    "Split: K is the sum of the network's part and of one part K_l a level (or feature); v_iᵀ K_l "
+    "v_i over all parts sums to λ_i. Of each λ_i: the mean of the shares of it over all above the "
+    "floor."
+)
 
 
 def ntk(
@@ -44,6 +52,10 @@ def ntk(
             "--matrix-free", help="Never form the kernel: leading values and counts, any N."
         ),
     ] = False,
+    split: Annotated[
+        Literal["none", "level", "feature"],
+        typer.Option(help="What each level or feature of an encoding contributes."),
+    ] = "none",
     width: Annotated[int | None, typer.Option(help="Units of a hidden layer.")] = None,
     depth: Annotated[int | None, typer.Option(help="Hidden layers.")] = None,
     parameterization: Annotated[str | None, typer.Option(help="ntk or standard.")] = None,
@@ -67,6 +79,7 @@ def ntk(
       encbench ntk -e identity -e ffe:levels=8 -e mpe:resolutions=[96] -t image:image=astronaut
       encbench ntk -n 4096 --plot spectra.png -o spectra.json
       encbench ntk -e hashgrid -n 65536 --matrix-free
+      encbench ntk -e mpe:resolutions=[8,32] -t image -n 256 --split level --plot levels.png
     """
     import torch  # seconds, which `encbench ntk --help` does without
 
@@ -77,6 +90,8 @@ def ntk(
     count: int | Literal["all"] = "all" if points == "all" else _count(points)
     if plot is not None and matrix_free:
         raise UsageError("--matrix-free has no whole spectrum to plot; leave out one of the two")
+    if split != "none" and matrix_free:
+        raise UsageError("--split takes eigenvectors of the kernel; leave out --matrix-free")
     registry = default_registry()
     network = {"width": width, "depth": depth, "parameterization": parameterization}
     changes: dict[str, dict[str, Any]] = {
@@ -94,7 +109,13 @@ def ntk(
     found: list[Initial] = []
     with console.status("") as status:
         for cell, measure in at_initialization(
-            suite, registry, count, outputs, resolve_device(device), matrix_free=matrix_free
+            suite,
+            registry,
+            count,
+            outputs,
+            resolve_device(device),
+            matrix_free=matrix_free,
+            split=split,
         ):
             status.update(f"{cell.task.label} × {cell.encoding.label}, {points} points")
             found.append(measure())
@@ -102,13 +123,21 @@ def ntk(
         of_task = [item for item in found if item.task == name]
         console.print(literal(f"\n{name}"))
         console.print(_counts(of_task) if matrix_free else _spectra(of_task))
+        for item in of_task:
+            if (summary := item.summary) and summary.split:
+                why_not = f": {summary.split.not_computed}" if summary.split.not_computed else ""
+                console.print(literal(f"\n{item.encoding}{why_not}"))
+                if summary.split.parts:
+                    console.print(_split(summary.split))
     console.print(_legend(found, matrix_free), highlight=False)
+    if split != "none":
+        console.print(SPLIT, highlight=False)
     if output is not None:
         write_json(output, [item.data() for item in found])
     if plot is not None:
-        from encbench.cli.spectra_pictures import plot_spectra  # matplotlib
+        from encbench.cli.spectra_pictures import plot_levels, plot_spectra  # matplotlib
 
-        plot_spectra(plot, found)
+        (plot_spectra if split == "none" else plot_levels)(plot, found)
         console.print(f"plot: {plot}", highlight=False)
 
 
@@ -135,6 +164,17 @@ def _spectra(found: list[Initial]) -> Table:
             "–" if item.critical is None else f"{item.critical:.3g}",
             f"{summary.seconds:.2f}",
         )
+    return table
+
+
+def _split(split: SplitSummary) -> Table:
+    table = Table(box=None, header_style="dim")
+    table.add_column("part", overflow="fold", min_width=18)
+    table.add_column("of the trace", justify="right")
+    table.add_column("of each λ_i", justify="right")
+    for part in split.parts:
+        mean = "–" if part.mean is None else f"{part.mean:.2%}"
+        table.add_row(literal(part.name), f"{part.trace:.2%}", mean)
     return table
 
 

@@ -44,13 +44,17 @@ class Activation(ABC):
     name: ClassVar[str]
     periodic: ClassVar[bool] = False
     """Whether φ oscillates. Such networks want smaller learning rates of Adam."""
+    complex_weights: ClassVar[bool] = False
+    """Whether φ is complex: the layers behind the first then have complex weights, and the
+    network's output is the real part of the last one's. In standard parameterization only, so
+    that ``ntk_gains`` is to raise ParameterError."""
 
     @abstractmethod
     def __call__(self, z: Tensor) -> Tensor:
         """φ(z), elementwise, in the shape and dtype of z."""
 
     def module(self) -> nn.Module:
-        """A module that computes φ."""
+        """A module that computes φ, a new one for each layer; it may have parameters."""
         return Elementwise(self)
 
     def initialize(self, layer: nn.Linear) -> None:  # noqa: B027 # a default, not a gap

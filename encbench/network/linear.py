@@ -1,4 +1,4 @@
-"""The linear layer of the NTK parameterization."""
+"""The linear layer of the NTK parameterization, and the end of complex networks."""
 
 from __future__ import annotations
 
@@ -7,6 +7,13 @@ import math
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+
+class RealPart(nn.Module):
+    """The real part of a complex tensor."""
+
+    def forward(self, z: Tensor) -> Tensor:
+        return z.real
 
 
 class NTKLinear(nn.Module):

@@ -8,13 +8,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 
 from encbench.contracts.activation import Activation
 from encbench.contracts.encoding import Encoding
 from encbench.errors import ParameterError
 from encbench.network.activations import activation_of
-from encbench.network.linear import NTKLinear
+from encbench.network.linear import NTKLinear, RealPart
 
 Parameterization = Literal["ntk", "standard"]
 IN_ENCODING = "raised by the encoding's forward"
@@ -91,13 +92,16 @@ class CoordinateMLP(nn.Module):
             activation = "relu" if encoding.activation is None else encoding.activation
         self.activation = activation_of(activation)
         gain, bias_gain = self.activation.ntk_gains() if parameterization == "ntk" else (1.0, 1.0)
+        # complex behind the first layer, whose inputs are real
+        complex_weights = self.activation.complex_weights
+        dtype = torch.get_default_dtype().to_complex() if complex_weights else None
         sizes = [encoding.out_dim, *[width] * depth, out_dim]
         layers: list[nn.Module] = []
         for index, (n_in, n_out) in enumerate(itertools.pairwise(sizes)):
             if index > 0:
                 layers.append(self.activation.module())
             if parameterization == "standard":
-                layer = nn.Linear(n_in, n_out)
+                layer = nn.Linear(n_in, n_out, dtype=dtype if index else None)
                 self.activation.initialize(layer)
                 layers.append(layer)
             elif index == depth:
@@ -106,6 +110,8 @@ class CoordinateMLP(nn.Module):
                 widened = index == 0 and first_layer_scale == "width"
                 scale = gain / math.sqrt(width if widened else n_in)
                 layers.append(NTKLinear(n_in, n_out, beta * bias_gain, scale))
+        if complex_weights:
+            layers.append(RealPart())
         self.layers = nn.Sequential(*layers)
 
     def forward(self, x: Tensor) -> Tensor:  # (N, d) -> (N, O)
@@ -115,8 +121,9 @@ class CoordinateMLP(nn.Module):
         return out
 
     def parameter_counts(self) -> dict[str, int]:
-        """Number of parameters by part: ``{"mlp": …, "encoding": …}``."""
+        """Number of parameters by part, ``{"mlp": …, "encoding": …}``; complex ones count twice."""
+        parts = {"mlp": self.layers, "encoding": self.encoding}
         return {
-            "mlp": sum(p.numel() for p in self.layers.parameters()),
-            "encoding": sum(p.numel() for p in self.encoding.parameters()),
+            name: sum(p.numel() * (1 + p.is_complex()) for p in part.parameters())
+            for name, part in parts.items()
         }

@@ -6,6 +6,8 @@ weyl_check(ntk), diagnose(model, x)    # a check of the arithmetic; why the rank
 activation_regions(model, x)           # which points have the same ReLU units on
 predict_training(kernel, residual, at) # residuals and loss of the linearized model
 alignment(kernel, y), eigenvector_energy(kernel, y), drift(kernel, earlier)
+kernel_by_level(model, x)              # the encoding's part, a level or a feature at a time
+along_eigenvectors(kernel, parts)      # what each part contributes to each eigenvalue
 operator(model, x)                     # K v without K, for hundreds of thousands of points
 critical_learning_rate(model, x)       # below it descent on the linearized model is stable
 """
@@ -13,7 +15,8 @@ critical_learning_rate(model, x)       # below it descent on the linearized mode
 from encbench.ntk.alignment import alignment, drift, eigenvector_energy
 from encbench.ntk.diagnosis import Diagnosis, diagnose
 from encbench.ntk.flow import Flow, Modes
-from encbench.ntk.kernel import Ntk, cross_ntk, empirical_ntk
+from encbench.ntk.kernel import Ntk, cross_ntk, empirical_ntk, kernel_by_level
+from encbench.ntk.levels import LevelKernel, along_eigenvectors
 from encbench.ntk.linearized import (
     LossPrediction,
     TrainingPrediction,
@@ -30,6 +33,7 @@ __all__ = [
     "Diagnosis",
     "Flow",
     "Leading",
+    "LevelKernel",
     "LossPrediction",
     "Modes",
     "Ntk",
@@ -40,12 +44,14 @@ __all__ = [
     "WeylCheck",
     "activation_regions",
     "alignment",
+    "along_eigenvectors",
     "critical_learning_rate",
     "cross_ntk",
     "diagnose",
     "drift",
     "eigenvector_energy",
     "empirical_ntk",
+    "kernel_by_level",
     "minimum_upper_bound",
     "operator",
     "predict_loss",

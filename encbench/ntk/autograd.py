@@ -58,13 +58,15 @@ def _rows(model: nn.Module, leaves: dict[str, Tensor], point: Tensor) -> Iterato
     with torch.enable_grad():
         f = functional_call(model, leaves, (point[None],))[0]
     for output in f:
-        grads = torch.autograd.grad(
-            output,
-            list(leaves.values()),
-            retain_graph=True,
-            materialize_grads=True,
-            allow_unused=True,
-        )
+        grads: Sequence[Tensor] = [torch.zeros_like(leaf) for leaf in leaves.values()]
+        if f.requires_grad:  # not where the output depends on none of these parameters
+            grads = torch.autograd.grad(
+                output,
+                list(leaves.values()),
+                retain_graph=True,
+                materialize_grads=True,
+                allow_unused=True,
+            )
         yield torch.cat([_real(dense(grad)).flatten() for grad in grads])
 
 

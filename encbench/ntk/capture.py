@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy.sparse
@@ -26,6 +27,7 @@ from encbench.ntk.structure import (
     sparse_blocks,
 )
 from encbench.ntk.terms import (
+    ComplexProduct,
     ConstantGradient,
     Factors,
     Outputs,
@@ -108,6 +110,33 @@ def capture_factors(
     return {name: [one.traced() for one in factors] for name, factors in found.items()}
 
 
+def table_terms(
+    model: nn.Module, x: Tensor, structure: Structure, ranges: Iterable[range]
+) -> Iterator[KernelTerms]:
+    """For each range of features the terms of the table entries that determine them.
+
+    Arguments and errors as in ``capture``; nothing but the encoding's tables is looked at.
+    """
+    structure = replace(structure, layers=(), rest=())
+    blocks = _blocks(model, x, structure)
+    grads = _record(model, x, structure)[1][FEATURES]
+    for features in ranges:
+        parts = [part for block in blocks if (part := _columns(block, features)) is not None]
+        terms: list[Term] = [_block_term(part, grads) for part in parts]
+        yield KernelTerms(len(x), structure.out_dim, {"mlp": [], "encoding": terms})
+
+
+def _columns(block: SparseBlock, features: range) -> SparseBlock | None:
+    """The columns of a block's table that determine some features; None without any."""
+    start = max(block.start, features.start)
+    width = min(block.start + block.width, features.stop) - start
+    if width <= 0:
+        return None
+    of = slice(start - block.start, start - block.start + width)
+    factor = None if block.factor is None else block.factor[:, of]
+    return replace(block, start=start, width=width, factor=factor)
+
+
 def _blocks(model: nn.Module, x: Tensor, structure: Structure) -> list[SparseBlock]:
     encoding = encoding_of(model)
     if encoding is None or not structure.tables:
@@ -146,7 +175,7 @@ def _record(
                 )
                 for name, grad in zip(hooks.outputs, found, strict=True):
                     if name not in grads:
-                        grads[name] = x.new_empty(len(x), structure.out_dim, grad.shape[1])
+                        grads[name] = grad.new_empty(len(x), structure.out_dim, grad.shape[1])
                     grads[name][part, a] = grad
     return inputs, grads
 
@@ -165,8 +194,12 @@ def _store_input(
         store[:, -1] = layer.shift
 
 
-def _layer_term(a: Tensor, g: Tensor) -> Product | SeparableProduct | ConstantGradient | None:
+def _layer_term(
+    a: Tensor, g: Tensor
+) -> Product | SeparableProduct | ConstantGradient | ComplexProduct | None:
     """(A Aᵀ) ∘ (G Gᵀ) in its cheapest form; None where G is zero."""
+    if g.is_complex():
+        return ComplexProduct(a, g)
     if bool(torch.equal(g[0], g[-1])) and bool((g == g[:1]).all()):
         return ConstantGradient(a, g[0].clone()) if bool(g[0].any()) else None
     factors = _separate(g) if g.shape[1] > 1 else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from encbench.device import available_memory
 from encbench.errors import NtkError
 from encbench.ntk.autograd import jacobian
-from encbench.ntk.capture import KernelTerms, capture
-from encbench.ntk.model import check_choice, working_copy
+from encbench.ntk.capture import KernelTerms, capture, table_terms
+from encbench.ntk.levels import SPLITS, LevelKernel, SplitBy, levels_of, outside_tables
+from encbench.ntk.model import check_choice, encoding_of, working_copy
 from encbench.ntk.structure import (
     PARTS,
     KernelMethod,
@@ -20,6 +21,7 @@ from encbench.ntk.structure import (
     Structure,
     find_structure,
     part_of,
+    sparse_blocks,
 )
 from encbench.ntk.terms import OUTPUTS, Outputs, Workspace, chunks
 
@@ -92,16 +94,12 @@ def empirical_ntk(
     spare = _spare_memory(structure, points, outputs, 1 + len(set(parts)) if split else 1)
     terms = capture(private, points, structure, spare).of(outputs)
 
-    def summed(chosen: Sequence[Part]) -> Tensor:
-        tiles = _Tiles(terms, chosen, points, slice(0, len(points)), slice(0, len(points)))
-        return tiles.symmetric()
-
     if split:
         # Each part is summed separately: total - mlp would lose the encoding's small entries.
-        by_part = {part: summed([part]) for part in PARTS}
+        by_part = {part: _summed(terms, [part], points) for part in PARTS}
         total = by_part["mlp"] + by_part["encoding"]
     else:
-        total = summed(PARTS)
+        total = _summed(terms, PARTS, points)
         zero = torch.zeros((), dtype=dtype, device=points.device).expand_as(total)
         by_part = {"mlp": total, "encoding": zero}
     methods = {name: structure.method(name) for name in sorted(trainable)}
@@ -135,6 +133,68 @@ def cross_ntk(
     for strip in chunks(rows.stop, ROWS):
         tiles.fill(strip, cols)
     return tiles.kernel
+
+
+@torch.inference_mode(False)
+def kernel_by_level(
+    model: nn.Module,
+    x: Tensor,
+    *,
+    by: SplitBy = "level",
+    outputs: Outputs = "trace",
+    dtype: torch.dtype = torch.float64,
+    device: torch.device | str | None = None,
+) -> Iterator[LevelKernel]:
+    """The encoding's part of ``empirical_ntk``, one level after another; the parts sum to it.
+
+    A level is a range of features that the encoding's ``sparse_jacobian`` does not divide: the
+    features of one grid, or of several whose values are multiplied. Parameters of the encoding
+    without a block, such as those of a dense layer, follow as one part.
+
+    Args:
+        model, x, outputs, dtype, device: as in ``empirical_ntk``.
+        by: "level", or "feature" for a part each feature.
+
+    Yields:
+        A part, computed when asked for, so that memory is needed for one at a time.
+
+    Raises:
+        NtkError: as ``empirical_ntk``, or the encoding has no level.
+        ParameterError, PluginError: as ``empirical_ntk``.
+    """
+    check_choice("outputs", outputs, OUTPUTS)
+    check_choice("by", by, SPLITS)
+    private, points, trainable = working_copy(model, x, dtype, device)
+    structure = find_structure(private, points, trainable)
+    encoding = encoding_of(private)
+    if encoding is None or not structure.tables:
+        own = any(part_of(name) == "encoding" for name in trainable)
+        raise NtkError(
+            f"{'the model' if encoding is None else type(encoding).__name__} has no levels: "
+            + (
+                "its learned parameters are in no table that sparse_jacobian describes"
+                if own
+                else "no parameter of an encoding is trained"
+            )
+        )
+    blocks = sparse_blocks(encoding, points, set(structure.tables))
+    named = levels_of(encoding, blocks)
+    if by == "feature":
+        named = {f"feature {f}": range(f, f + 1) for features in named.values() for f in features}
+    spare = _spare_memory(structure, points, outputs, 2)
+    found = table_terms(private, points, structure, named.values())
+    for (name, features), terms in zip(named.items(), found, strict=True):
+        kernel = _summed(terms.of(outputs), ["encoding"], points)
+        yield LevelKernel(name, features, kernel)
+    if others := outside_tables(structure):
+        terms = capture(private, points, others, spare)
+        kernel = _summed(terms.of(outputs), ["encoding"], points)
+        yield LevelKernel("other parameters", None, kernel)
+
+
+def _summed(terms: KernelTerms, parts: Sequence[Part], x: Tensor) -> Tensor:
+    """The sum of the terms of some parts at x (N, d), exactly symmetric."""
+    return _Tiles(terms, parts, x, slice(0, len(x)), slice(0, len(x))).symmetric()
 
 
 def brute_force_ntk(model: nn.Module, x: Tensor) -> dict[Part, Tensor]:

@@ -217,9 +217,10 @@ class _Comparison:
                 self._add_layer(self.layers[name], hooks.inputs[name], delta, f.shape[1])
 
     def _add_layer(self, layer: Layer, a: Tensor, delta: Tensor, outputs: int) -> None:
-        self.numbers[layer.name] = a.shape[1] + outputs * delta.shape[1]
+        numbers = a.shape[1] + outputs * delta.shape[1]
+        self.numbers[layer.name] = numbers * (1 + delta.is_complex())
         if layer.weight:
-            self.predicted[layer.weight].addmm_(delta.t(), a, alpha=layer.scale)
+            self.predicted[layer.weight].addmm_(delta.t(), a.conj(), alpha=layer.scale)
         if layer.bias:
             self.predicted[layer.bias].add_(delta.sum(0), alpha=layer.shift)
 
@@ -244,7 +245,7 @@ def _propose_layers(model: nn.Module, trainable: set[str]) -> list[Layer]:
         # Exact types: a subclass or a parametrized layer may compute something else. Hooks, too.
         if type(module) not in (nn.Linear, NTKLinear) or set(module._parameters) != NAMES:
             continue
-        if module._forward_pre_hooks or module._forward_hooks or module.weight.is_complex():
+        if module._forward_pre_hooks or module._forward_hooks:
             continue
         scale, shift = (module.scale, module.beta) if type(module) is NTKLinear else (1.0, 1.0)
         prefix = f"{name}." if name else ""

@@ -212,6 +212,41 @@ class ConstantGradient(Term, Factors):
         return self.a @ (self.g @ total).t() / self.divisor
 
 
+class ComplexProduct(Term, Factors):
+    """Re((G_ia · Ḡ_jb) (Ā_i · A_j)) / divisor: a complex layer, both parts of W as parameters.
+
+    With autograd's gradient G = ∂f/∂Re h + j ∂f/∂Im h of a real f, that of W is Gᵀ Ā.
+
+    Args:
+        a: (N, p) complex.
+        g: (N, O, q) complex.
+    """
+
+    def __init__(self, a: Tensor, g: Tensor, divisor: int = 1) -> None:
+        self.a, self.g, self.divisor = a, g, divisor
+
+    def traced(self) -> ComplexProduct:
+        return ComplexProduct(self.a, self.g.flatten(1)[:, None], self.g.shape[1])
+
+    def add(self, tile: Tensor, rows: slice, cols: slice, work: Workspace) -> None:
+        left = self.a[rows].conj() @ self.a[cols].t()
+        for a, b in product(range(self.g.shape[1]), repeat=2):
+            right = self.g[rows, a] @ self.g[cols, b].mH
+            tile[a, b].add_((left * right).real, alpha=1.0 / self.divisor)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.g.shape[2], 2 * self.a.shape[1]
+
+    def pull(self, v: Tensor, total: Tensor) -> None:
+        pulled = _weighted(self.g, v.to(self.g)).t() @ self.a.conj()
+        total.add_(torch.view_as_real(pulled.resolve_conj()).flatten(1))
+
+    def push(self, total: Tensor) -> Tensor:
+        weight = torch.view_as_complex(total.view(len(total), -1, 2))
+        return _applied(self.g.conj(), self.a @ weight.t()).real / self.divisor
+
+
 class SparseProduct(Term):
     """(S Sᵀ) ∘ (G Gᵀ) / divisor with a sparse S: a grid whose vertices few points share.
 

@@ -19,7 +19,7 @@ from encbench.results.provenance import Provenance
 from encbench.results.record_folder import UNREADABLE
 from encbench.results.records import CellResult, Record, StoredRecord, damaged
 
-LATER = ("band_", "energy_", "linearized_")
+LATER = ("band_", "energy_", "levels_", "linearized_")
 """Beginnings of names of arrays that records of earlier versions do not have."""
 
 

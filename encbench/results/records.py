@@ -137,6 +137,27 @@ class TargetSummary(Data):
     """What there is not, and why."""
 
 
+class LevelShare(Data):
+    """What one part of the parameters contributes to a kernel."""
+
+    name: str
+    """"network", "level 1, 64 nodes", "feature 5", …"""
+    trace: float
+    """Share of the sum of the eigenvalues."""
+    mean: float | None
+    """v_iᵀ K_l v_i / λ_i, mean over the eigenvalues above the floor; None where not computed."""
+
+
+class SplitSummary(Data):
+    """A kernel as a sum over the network and the levels of its encoding; v_iᵀ K_l v_i of each
+    eigenvector is in the record's arrays."""
+
+    parts: list[LevelShare] = Field(default_factory=list)
+    """The network, then the levels, coarsest first; their shares sum to 1."""
+    not_computed: str = ""
+    """What there is not, and why."""
+
+
 class SpectrumSummary(Data):
     """One NTK spectrum in numbers; the eigenvalues are in the record's arrays."""
 
@@ -184,6 +205,8 @@ class SpectrumSummary(Data):
     """At the end, ‖K − K_middle‖ / ‖K_middle‖."""
     target: TargetSummary | None = None
     """None in records before there was any."""
+    split: SplitSummary | None = None
+    """None where it was not asked for."""
 
     @property
     def median_ratio(self) -> float | None:
@@ -217,6 +240,7 @@ class SpectrumSummary(Data):
             "drift",
             "drift_from_middle",
             "target",
+            "split",
         )
         return {k: v for k, v in handler(self).items() if v is not None or k not in later}
 
@@ -358,6 +382,8 @@ class StoredRecord:
         ``spectrum_mlp_start``, …: eigenvalues of the MLP's part of the kernel alone.
         ``energy_start``, …: (K, 4) k, and the shares of the target's, the centred target's and the
         residual's energy in the leading k eigenvectors; NaN below the floor.
+        ``levels_start``, …: (R, parts) v_iᵀ K_l v_i / λ_i for the R eigenvalues above the floor
+        and the parts of ``SpectrumSummary.split``, float32.
         ``linearized_step``, ``linearized_loss``: what the kernel at the start predicts.
         ``line.NAME``: (N, 1 + 2·O) x, O predictions, O true values of a function of one variable.
     Reading them raises StoreError where the file is damaged.

@@ -203,7 +203,7 @@ _LEFT_OUT = {
     Record: {"cell", "error", "network", "parameters", "learning_rate", "metrics", "spectra"}
     | {"baselines", "durations", "linearized", "provenance"},
     ErrorInfo: {"traceback"},
-    SpectrumSummary: {"when"},
+    SpectrumSummary: {"when", "split"},
     Provenance: {"libraries", "plugins", "blas", "cuda"},
 }
 """Fields that have columns of other names, or none."""

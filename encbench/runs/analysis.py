@@ -17,6 +17,7 @@ from encbench import ntk
 from encbench.contracts.task import CURVATURE, Task, loss_name
 from encbench.errors import ParameterError
 from encbench.network.mlp import CoordinateMLP
+from encbench.ntk.model import cast
 from encbench.plugins.registry import Registry
 from encbench.results.records import SpectrumSummary
 from encbench.runs.parts import build_model, build_task, cell_streams
@@ -46,6 +47,8 @@ class Initial:
     summary: SpectrumSummary | None = None
     """None where the kernel was not formed; ``leading`` and ``density`` are then given instead."""
     eigenvalues: np.ndarray | None = None
+    shares: np.ndarray | None = None
+    """(R, parts) of ``summary.split`` of each eigenvalue above the floor."""
     leading: ntk.Leading | None = None
     density: ntk.Density | None = None
 
@@ -58,6 +61,8 @@ class Initial:
         if self.summary is not None and self.eigenvalues is not None:
             data["spectrum"] = self.summary.model_dump(mode="json")
             data["eigenvalues"] = self.eigenvalues.tolist()
+        if self.shares is not None:
+            data["shares"] = self.shares.tolist()
         if self.leading is not None and self.density is not None:
             data["leading"] = self.leading.values.tolist()
             data["leading_bounds"] = self.leading.bounds.tolist()
@@ -77,6 +82,7 @@ def at_initialization(
     device: str,
     *,
     matrix_free: bool = False,
+    split: Literal["none", "level", "feature"] = "none",
 ) -> Iterator[tuple[CellConfig, Callable[[], Initial]]]:
     """The cells of a suite, each with a function that measures its kernel at initialization.
 
@@ -103,9 +109,10 @@ def at_initialization(
                 found["density"] = operator.density()
             else:
                 summary, arrays = measure_spectrum(
-                    model, x, outputs, "start", 0, leading=points == "all"
+                    model, x, outputs, "start", 0, leading=points == "all", split=split
                 )
                 found |= {"summary": summary, "eigenvalues": arrays["spectrum_start"]}
+                found["shares"] = arrays.get("levels_start")
             return Initial(
                 task=cell.task.label or cell.task.name,
                 encoding=cell.encoding.label or cell.encoding.name,
@@ -187,7 +194,8 @@ def compare_dynamics(
     held_out = task.held_out()
     if held_out is not None:
         held_out = held_out[0].double(), held_out[1].double()
-    start = deepcopy(model).double()
+    start = deepcopy(model)
+    cast(start, torch.float64)  # complex weights, too, unlike double()
     kernel = ntk.empirical_ntk(start, x, outputs="full", parts=()).total
     critical = y.numel() / ntk.spectrum(kernel).maximum
     with torch.no_grad():

@@ -383,6 +383,7 @@ class _CellRun:
                 step,
                 leading=self.cell.ntk.points == "all",
                 relate=partial(self.target.relate, predict, self.ntk_points, when),
+                split=self.cell.ntk.split,
             )
             summary.critical_rate = rate.critical if when == "start" else self._critical_rate()
             self._set_rate(summary, rate.value)

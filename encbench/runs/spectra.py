@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
 import numpy as np
@@ -13,16 +13,20 @@ from torch import Tensor, nn
 
 from encbench.contracts.task import Task
 from encbench.device import available_memory
+from encbench.errors import NtkError
 from encbench.network.mlp import CoordinateMLP
 from encbench.ntk.diagnosis import diagnose
-from encbench.ntk.kernel import empirical_ntk
+from encbench.ntk.kernel import Ntk, empirical_ntk, kernel_by_level
+from encbench.ntk.levels import SplitBy, along_eigenvectors
 from encbench.ntk.operator import operator
 from encbench.ntk.spectrum import Spectrum, minimum_upper_bound, spectrum, weyl_check
 from encbench.ntk.terms import Outputs
 from encbench.results.records import (
     ActivationSummary,
+    LevelShare,
     PartSummary,
     SpectrumSummary,
+    SplitSummary,
     TargetSummary,
     WeylSummary,
 )
@@ -33,6 +37,7 @@ Relate = Callable[[Tensor, int], tuple[dict[str, Any], dict[str, np.ndarray]]]
 EXACT_ROWS = 16384  # rows of a kernel with eigenvalues in minutes: an image of 128 × 128 pixels
 SQUARES = 5  # matrices in memory at once: the kernel, its parts, and two of the eigensolver
 LEADING = 32  # eigenvalues found from products
+SPLIT_ROWS = 4096  # of a kernel whose eigenvectors are taken: a minute, and 1 s more a level
 SAMPLE = 512  # points whose kernel bounds λ_min
 
 
@@ -50,14 +55,16 @@ def measure_spectrum(
     *,
     leading: bool = False,
     relate: Relate | None = None,
+    split: Literal["none", "level", "feature"] = "none",
 ) -> tuple[SpectrumSummary, dict[str, np.ndarray]]:
     """Spectrum of the kernel and of the MLP's part at x (N, d), with what checks and explains them.
 
     With ``leading``, of the kernel alone, and of its leading eigenvalues only, where all of them
-    are beyond reach. ``relate`` adds what the kernel has to do with other things.
+    are beyond reach. ``relate`` adds what the kernel has to do with other things, ``split`` what
+    each level or feature of the encoding contributes.
 
     Returns the numbers, and the eigenvalues as arrays ``spectrum_<when>`` and
-    ``spectrum_mlp_<when>``, with those of ``relate``; raises
+    ``spectrum_mlp_<when>``, with ``levels_<when>`` and those of ``relate``; raises
     NtkError where the kernel cannot be computed.
     """
     began = time.perf_counter()
@@ -66,6 +73,8 @@ def measure_spectrum(
         summary, arrays = _leading(model, x, outputs, when, step)
         if relate is not None:
             summary.target = TargetSummary(not_computed="the kernel was not formed")
+        if split != "none":
+            summary.split = SplitSummary(not_computed="the kernel was not formed")
         return summary, arrays
     kernel = empirical_ntk(model, x, outputs=outputs)
     total = spectrum(kernel.total)
@@ -78,6 +87,9 @@ def measure_spectrum(
     related: dict[str, np.ndarray] = {}
     if relate is not None:
         fields, related = relate(kernel.total, total.resolved_rank)
+    if split != "none":
+        fields["split"], shares = _shares(model, x, kernel, total.resolved_rank, split)
+        related = related | ({} if shares is None else {f"levels_{when}": shares})
     summary = SpectrumSummary(
         **_numbers(total, f"{total.method}; {weyl.method}" if encoded else total.method),
         when=when,
@@ -108,6 +120,40 @@ def measure_spectrum(
         f"spectrum_mlp_{when}": mlp.eigenvalues,
     }
     return summary, eigenvalues | related
+
+
+def _shares(
+    model: CoordinateMLP, x: Tensor, kernel: Ntk, resolved_rank: int, by: SplitBy
+) -> tuple[SplitSummary, np.ndarray | None]:
+    """Shares of the network and of each level or feature, of the trace and of each eigenvalue."""
+    names, traces = ["network"], [float(kernel.parts["mlp"].trace())]
+
+    def parts() -> Iterator[Tensor]:
+        yield kernel.parts["mlp"]
+        for part in kernel_by_level(model, x, by=by, outputs=kernel.outputs):
+            names.append(part.name)
+            traces.append(float(part.kernel.trace()))
+            yield part.kernel
+
+    found, why_not = None, ""
+    try:
+        if len(kernel.total) <= SPLIT_ROWS:
+            found = along_eigenvectors(kernel.total, parts())[:resolved_rank]
+            found = (found / found.sum(1, keepdims=True)).astype(np.float32)
+        else:
+            list(parts())
+            why_not = (
+                f"shares of eigenvalues: the kernel has {len(kernel.total):,} rows, more than "
+                f"{SPLIT_ROWS:,}"
+            )
+    except NtkError as error:
+        return SplitSummary(not_computed=str(error)), None
+    means = [None] * len(names) if found is None else found.mean(0, dtype=np.float64).tolist()
+    shares = [
+        LevelShare(name=name, trace=trace / sum(traces), mean=mean)
+        for name, trace, mean in zip(names, traces, means, strict=True)
+    ]
+    return SplitSummary(parts=shares, not_computed=why_not), found
 
 
 def _leading(

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +18,8 @@ import torch
 
 from encbench.contracts.encoding import Encoding
 from encbench.contracts.task import Task
-from encbench.errors import EncbenchError, PluginError, SuiteError, error_line
+from encbench.errors import EncbenchError, ParameterError, PluginError, SuiteError, error_line
+from encbench.network.activations import activation_of
 from encbench.network.mlp import CoordinateMLP
 from encbench.plugins.parameters import validate_parameters
 from encbench.suite.config import NetworkConfig, PluginRef
@@ -210,14 +212,22 @@ def parameter_count(
     ends: tuple[int, int],
     width: int,
 ) -> int:
-    """Trained parameters of a network, which is not allocated; ``ends`` are in_dim and out_dim."""
+    """Trained parameters of a network, which is not allocated; ``ends`` are in_dim and out_dim.
+
+    Of a plug-in's activation it is assumed that it has none.
+    """
     with torch.device("meta"):
+        built = encoding(ends[0], **parameters)
+        asked = built.activation if network.activation == "auto" else network.activation
+        activation = activation_of("relu")
+        with suppress(ParameterError):
+            activation = activation_of(asked or "relu")
         model = CoordinateMLP(
-            encoding(ends[0], **parameters),
+            built,
             ends[1],
             width,
             network.depth or 1,
             network.parameterization,
-            activation="relu",  # it has no parameters
+            activation=activation,
         )
     return sum(model.parameter_counts().values())

@@ -96,6 +96,18 @@ class NtkConfig(Settings):
     points: Annotated[int, Field(ge=0)] | Literal["all"] = 1024
     """0 takes no spectra; "all" takes as many points as an epoch has."""
     outputs: Literal["trace", "full"] = "trace"
+    split: Literal["none", "level", "feature"] = "none"
+    """Whether each level of the encoding, or each feature, is told apart in the kernel."""
+
+    @model_serializer(mode="wrap")
+    def _without_split(
+        self, handler: SerializerFunctionWrapHandler, info: SerializationInfo
+    ) -> dict[str, Any]:
+        """Keys of configurations without it stay what they were before it."""
+        written: dict[str, Any] = handler(self)
+        if info.exclude_unset:
+            return written
+        return {k: v for k, v in written.items() if (k, v) != ("split", "none")}
 
 
 MOST_PARAMETERS = 1 << 30

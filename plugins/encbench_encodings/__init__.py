@@ -25,6 +25,7 @@ def encbench_encodings() -> Mapping[str, str]:
         "siren": "encbench_encodings.siren:Siren",
         "sparse_multigrid": "encbench_encodings.sparse_multigrid:SparseMultigrid",
         "spherical_harmonics": "encbench_encodings.spherical_harmonics:SphericalHarmonics",
+        "symmetric": "encbench_encodings.symmetric:Symmetric",
         "tensorf_cp": "encbench_encodings.tensorf_cp:TensorfCP",
         "tensorf_vm": "encbench_encodings.tensorf_vm:TensorfVM",
         "tiledgrid": "encbench_encodings.tiledgrid:TiledGrid",

@@ -76,7 +76,7 @@ def image_targets(image: str, parameters: Mapping[str, Any]) -> list[dict[str, A
     Raises:
         DataError: the folder cannot be listed, or holds no image.
     """
-    folder = _named_folder(image)
+    folder = named_folder(image)
     names = [image] if folder is None else map(str, folder_images(folder))
     return [{"image": name, **parameters} for name in names]
 
@@ -96,7 +96,7 @@ def file_hash(path: Path) -> str:
         ) from None
 
 
-def _named_folder(image: str) -> Path | None:
+def named_folder(image: str) -> Path | None:
     """The folder that ``image`` names, or None: a built-in, a file, or nothing at all."""
     path = _expanded(image)
     try:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import cmath
 import json
 import math
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 import pytest
+import safetensors.torch
 import torch
+from encbench_encodings.symmetric import Symmetric
 from pydantic import Field
 from scipy.special import erf
 from torch import Tensor, nn
@@ -18,9 +21,12 @@ from encbench.contracts.task import NetworkDefaults
 from encbench.network.activations import activation_of
 from encbench.network.activations.periodic import Finer, Gabor, Sine
 from encbench.network.activations.smooth import Relu
-from encbench.ntk import empirical_ntk
+from encbench.ntk import empirical_ntk, operator
+from encbench.ntk.kernel import brute_force_ntk
+from encbench.ntk.model import cast
 from encbench.plugins.registry import default_registry
 from encbench.runs.cell import run_cell
+from encbench.runs.estimate import parameters_of_cell
 from encbench.suite.config import NetworkConfig, cell_key
 from tests.ntk.conftest import brute_force, relative_error
 from tests.sample_plugin import Scaled, Wave, module, registry_of
@@ -42,6 +48,20 @@ PLAIN = {
     "laplacian:a=0.3": lambda z: math.exp(-abs(z) / 0.3),
     "quadratic:a=3": lambda z: 1 / (1 + (3 * z) ** 2),
     "multi_quadratic:a=3": lambda z: (1 + (3 * z) ** 2) ** -0.5,
+}
+
+
+def wavelet(u: complex, omega: float, scale: float) -> complex:
+    return cmath.exp(1j * omega * u) * math.exp(-((scale * abs(u)) ** 2))
+
+
+def faster(z: complex) -> complex:
+    return complex((abs(z.real) + 1) * z.real, (abs(z.imag) + 1) * z.imag)
+
+
+COMPLEX = {
+    "complex_gabor:omega=7,scale=3": lambda z: wavelet(z, 7, 3),
+    "finer_wavelet:omega=2,scale=3,omega_w=4": lambda z: wavelet(cmath.sin(2 * faster(z)), 4, 3),
 }
 
 
@@ -82,8 +102,124 @@ def test_an_activation_is_the_function_it_names(text: str) -> None:
     assert torch.autograd.gradcheck(activation, (away,))
 
 
+@pytest.mark.parametrize("text", COMPLEX)
+def test_a_wavelet_is_the_complex_function_it_names(text: str) -> None:
+    activation = activation_of(text)
+    assert activation_of(str(activation)) == activation
+    real = torch.linspace(-1, 1, 21, dtype=torch.float64)
+    z = torch.complex(real, 0.4 * real.flip(0) + 0.1)
+    for given in (real, z):
+        expected = [COMPLEX[text](complex(v)) for v in given.tolist()]
+        found = activation(given)
+        torch.testing.assert_close(found, torch.tensor(expected, dtype=torch.complex128))
+        assert torch.autograd.gradcheck(activation, ((given + 0.013).requires_grad_(),))
+
+
+def wire(layers: list[Any], x: list[float], omega: float, scale: float) -> list[float]:
+    """The network of WIRE at one point, in plain numbers."""
+    values: list[complex] = [2 * v - 1 for v in x]
+    for index, layer in enumerate(layers):
+        rows = zip(layer.weight.tolist(), layer.bias.tolist(), strict=True)
+        z = [sum(w * v for w, v in zip(row, values, strict=True)) + b for row, b in rows]
+        values = z if index == len(layers) - 1 else [wavelet(v, omega, scale) for v in z]
+    return [value.real for value in values]
+
+
+def test_a_network_of_complex_wavelets_is_that_of_wire() -> None:
+    torch.manual_seed(4)
+    text = "complex_gabor:omega=3,scale=2"
+    model = cast(CoordinateMLP(Symmetric(2), 3, 5, 3, "standard", activation=text), torch.float64)
+    layers = [layer for layer in model.layers if isinstance(layer, nn.Linear)]
+    assert [layer.weight.is_complex() for layer in layers] == [False, True, True, True]
+    x = torch.rand(6, 2, dtype=torch.float64)
+    expected = [wire(layers, point, 3, 2) for point in x.tolist()]
+    torch.testing.assert_close(model(x), torch.tensor(expected, dtype=torch.float64))
+    assert model.parameter_counts()["mlp"] == 15 + 2 * (30 + 30 + 18)
+
+
+def test_complex_layers_start_as_their_authors_do() -> None:
+    torch.manual_seed(0)
+    for name, bounds in (
+        ("complex_gabor", (1 / math.sqrt(2), 1 / math.sqrt(300))),
+        ("finer_wavelet", (1 / 2, math.sqrt(6 / 300) / (5 * 4))),
+    ):
+        model = CoordinateMLP(Symmetric(2), 3, 300, 2, "standard", activation=name)
+        first, second = hidden_layers(model)
+        parts = [first.weight, second.weight.real, second.weight.imag]
+        for part, bound in zip(parts, (bounds[0], bounds[1], bounds[1]), strict=True):
+            assert part.abs().max().item() == pytest.approx(bound, rel=0.01)
+            assert part.std().item() == pytest.approx(bound / math.sqrt(3), rel=0.05)
+
+
+def test_trained_sines_are_their_sum_and_start_as_in_the_authors_code() -> None:
+    torch.manual_seed(0)
+    sines = activation_of("staf:tau=3,omega=7").module().double()
+    z = torch.linspace(-2, 2, 9, dtype=torch.float64)
+    terms = list(
+        zip(*(p.tolist() for p in (sines.amplitudes, sines.frequencies, sines.phases)), strict=True)
+    )
+    expected = [sum(c * math.sin(w * v + p) for c, w, p in terms) for v in z.tolist()]
+    torch.testing.assert_close(sines(z), torch.tensor(expected, dtype=torch.float64))
+    assert torch.autograd.gradcheck(sines, (z.clone().requires_grad_(),))
+    many = activation_of("staf:tau=20000,omega=7").module()
+    # |X| of a Laplace variable of scale b has mean b and variance b²; C = ±√|X|
+    size = 2 * 20_000 * many.amplitudes.square()
+    assert (size.mean().item(), size.std().item()) == pytest.approx((1, 1), rel=0.05)
+    assert many.amplitudes.sign().mean().item() == pytest.approx(0, abs=0.05)
+    for part, low, high in ((many.frequencies, 0, 7), (many.phases, -math.pi, math.pi)):
+        assert part.min().item() == pytest.approx(low, abs=0.01)
+        assert part.max().item() == pytest.approx(high, abs=0.01)
+        assert part.std().item() == pytest.approx((high - low) / math.sqrt(12), rel=0.03)
+
+
+@pytest.mark.parametrize("outputs", ["trace", "full"])
+@pytest.mark.parametrize("name", ["complex_gabor", "finer_wavelet", "staf"])
+def test_kernels_of_complex_and_of_trained_activations_are_the_jacobians(
+    name: str, outputs: Any, points: Tensor
+) -> None:
+    torch.manual_seed(3)
+    model = CoordinateMLP(Symmetric(2), 2, 8, 2, "standard", activation=name)
+    model = cast(model, torch.float64)
+    x = points[:8]
+    ntk = empirical_ntk(model, x, outputs=outputs)
+    expected = brute_force_ntk(model, x)["mlp"]
+    if outputs == "trace":
+        blocks = expected.view(8, 2, 8, 2)
+        expected = (blocks[:, 0, :, 0] + blocks[:, 1, :, 1]) / 2
+    assert relative_error(ntk.total, expected) < 1e-13
+    v = torch.randn(len(expected), dtype=torch.float64)
+    product = operator(model, x, outputs=outputs).product(v)
+    torch.testing.assert_close(product, expected @ v, rtol=1e-12, atol=1e-12)
+    trained = {n for n, method in ntk.methods.items() if method == "jacobian"}
+    names = {"amplitudes", "frequencies", "phases"} if name == "staf" else set()
+    assert {n.split(".")[-1] for n in trained} == names
+
+
+def test_complex_weights_are_refused_in_ntk_parameterization_while_planning(
+    suite: Any, registry: Any
+) -> None:
+    with pytest.raises(ParameterError, match=r"complex weights, .* parameterization='standard'"):
+        plan(suite_with(suite, activation="complex_gabor"), registry)
+    for text, words in (("staf:tau=0", "greater than or equal to 1"), ("finer_wavelet:s=1", "'s'")):
+        with pytest.raises(ParameterError, match=words):
+            activation_of(text)
+
+
+@pytest.mark.parametrize("name", ["complex_gabor", "staf"])
+def test_they_are_trained_counted_and_kept(name: str, suite: Any, registry: Any) -> None:
+    asked = suite_with(suite, activation=name, parameterization="standard", width=4, depth=1)
+    (cell,) = plan(asked, registry)
+    result = run_cell(cell, registry, save_weights=True)
+    record = result.record
+    assert record.status == "ok", record.error
+    assert record.step_method == "autograd: the network has layers of its own"
+    assert parameters_of_cell(cell, registry) == sum(record.parameters.values())
+    dtypes = {tensor.dtype for tensor in safetensors.torch.load(result.weights).values()}
+    assert (torch.complex64 in dtypes) == (name == "complex_gabor")
+
+
 def test_every_activation_has_a_plain_function_to_be_held_against() -> None:
-    assert {text.split(":")[0] for text in PLAIN} == {
+    assert {text.split(":")[0] for text in (*PLAIN, *COMPLEX, "staf")} == {
         offer.name for offer in default_registry().offers("activation")
     }
 

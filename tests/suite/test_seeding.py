@@ -54,6 +54,7 @@ OTHER_RESULTS = [
     ("training", {"evaluations": 33}),
     ("ntk", {"points": 1023}),
     ("ntk", {"outputs": "full"}),
+    ("ntk", {"split": "level"}),
     (None, {"seed": 1}),
     (None, {"data_hash": "ab13"}),
 ]

@@ -31,6 +31,8 @@ BUILT_IN = {
         "hosc": "Hosc",
         "exp_sin": "ExpSin",
     },
+    "learned": {"staf": "Staf"},
+    "wavelets": {"complex_gabor": "ComplexGabor", "finer_wavelet": "FinerWavelet"},
     "bumps": {
         "gaussian": "Gaussian",
         "super_gaussian": "SuperGaussian",

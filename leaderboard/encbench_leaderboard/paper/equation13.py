@@ -14,19 +14,17 @@ This is not Weyl's inequality, which holds for the two parts of one kernel and c
 from __future__ import annotations
 
 from copy import deepcopy
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from typing import Any, Literal
 
-import numpy as np
-import scipy.sparse
 import torch
 from torch import Tensor
 
 from encbench import Encoding, SparseBlock
 from encbench.errors import NtkError
 from encbench.network.mlp import CoordinateMLP
-from encbench.ntk import empirical_ntk, spectrum
+from encbench.ntk import empirical_ntk, kernel_by_level, spectrum
 
 
 @dataclass(frozen=True)
@@ -66,18 +64,26 @@ class Equation13:
 
 
 class _Only(Encoding):
-    """Some features of an encoding, the others 0; none of its parameters is trained."""
+    """Some features of an encoding, the others 0."""
 
     on: Tensor
 
     def __init__(self, encoding: Encoding, on: Tensor) -> None:
         super().__init__(encoding.in_dim, encoding.out_dim)
-        self.inner = encoding.requires_grad_(False)
+        self.inner = encoding
         self.register_buffer("on", on)
 
     def forward(self, x: Tensor) -> Tensor:
         features: Tensor = self.inner(x)
         return features * self.on.to(features.dtype)
+
+    def sparse_jacobian(self, x: Tensor) -> list[SparseBlock]:
+        blocks = self.inner.sparse_jacobian(x) or ()
+        on = self.on.to(x.dtype).expand(len(x), -1)
+        return [
+            replace(b, parameter=f"inner.{b.parameter}", factor=on[:, b.start : b.start + b.width])
+            for b in blocks
+        ]
 
 
 def remainders(model: CoordinateMLP, x: Tensor) -> tuple[int, tuple[Remainder, ...]]:
@@ -95,24 +101,19 @@ def remainders(model: CoordinateMLP, x: Tensor) -> tuple[int, tuple[Remainder, .
         blocks = model.encoding.sparse_jacobian(x)
     if not blocks or any(block.factor is not None for block in blocks):
         raise NtkError("Eq. 13 is about grids; this encoding has none")
-    shared = [_shared(block) for block in blocks]
     places = [(level, k) for level, block in enumerate(blocks) for k in range(block.width)]
     on = torch.ones(model.encoding.out_dim, dtype=torch.bool)
     for block in blocks:
         on[block.start : block.start + block.width] = False
 
     def kernels() -> tuple[Tensor, list[Tensor]]:
-        """K without the grids' parameters, and the part of each feature that is on."""
+        """K without the grids' parameters, and the part of each feature."""
         masked = deepcopy(model)
         masked.encoding = _Only(masked.encoding, on.clone())
-        gradients = _gradients(masked, x)
-        parts = []
-        for level, k in places:
-            column = blocks[level].start + k
-            g = gradients[:, :, column]  # (O, N)
-            part = shared[level] * (g.T @ g) / len(g)
-            parts.append(part if on[column] else torch.zeros_like(part))
-        return empirical_ntk(masked, x, parts=()).total, parts
+        by_feature = {p.features: p.kernel for p in kernel_by_level(masked, x, by="feature")}
+        columns = [blocks[level].start + k for level, k in places]
+        parts = [by_feature[range(column, column + 1)] for column in columns]
+        return empirical_ntk(masked, x, parts=("mlp",)).parts["mlp"], parts
 
     stages = [kernels()]
     for level, k in places:
@@ -130,26 +131,6 @@ def remainders(model: CoordinateMLP, x: Tensor) -> tuple[int, tuple[Remainder, .
     whole, without = spectrum(total), spectrum(plain)
     larger = without.eigenvalues > whole.eigenvalues + whole.floor + without.floor
     return int(larger.sum()), tuple(found)
-
-
-def _shared(block: SparseBlock) -> Tensor:
-    """S Sᵀ (N, N) of a block's interpolation matrix S; entries read twice at a point add up."""
-    n, m = block.rows.shape
-    at = np.repeat(np.arange(n), m), block.rows.reshape(-1).numpy()
-    values = block.weights.detach().double().reshape(-1).numpy()
-    s = scipy.sparse.coo_array((values, at), shape=(n, block.num_rows)).tocsr()
-    return torch.from_numpy((s @ s.T).toarray())
-
-
-def _gradients(model: CoordinateMLP, x: Tensor) -> Tensor:
-    """∂f_a(x_i) / ∂feature, (O, N, features)."""
-    features = model.encoding(x).detach().requires_grad_()
-    f = model.layers(features)
-    columns = [
-        torch.autograd.grad(f[:, a].sum(), features, retain_graph=True)[0]
-        for a in range(f.shape[1])
-    ]
-    return torch.stack(columns)
 
 
 def _remainder(level: int | None, feature: int | None, rest: Tensor, total: Tensor) -> Remainder:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
@@ -15,7 +16,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
-from encbench_leaderboard.render.heat import plot_maps
+from encbench.results.level_areas import legend_of
+from encbench_leaderboard.render.heat import COLOURS, plot_maps
 from encbench_leaderboard.render.palette import Look
 from encbench_leaderboard.render.style import figure, legends
 from encbench_leaderboard.report.blocks import Figure, Panel, Series
@@ -97,7 +99,7 @@ def plot(block: Figure, looks: Mapping[str, Look], columns: int = COLUMNS) -> Dr
         axes.set_axis_off()
     if free:
         places[-1].legend(handles=handles, loc="center", ncols=1, borderaxespad=0)
-    else:
+    elif handles:
         drawn.legend(handles=handles, loc="outside lower center", ncols=LEGEND)
     return drawn
 
@@ -121,10 +123,17 @@ def _draw_panel(
                 _draw_line(axes, series, colour, marker)
         elif series.kind == "points":
             axes.plot(series.x, series.y, **CROWD)
+    areas = [series for series in panel.series if series.kind == "area"]
+    for area in areas:
+        assert area.low is not None, "an area has a lower end"
+        shade: Any = CROWD["color"] if area.shade is None else colormaps[COLOURS](area.shade)
+        axes.fill_between(area.x, area.low, area.y, color=shade, label=area.label, linewidth=0)
+    if areas:
+        axes.legend(**legend_of(*axes.get_legend_handles_labels()), fontsize=6.5)
     _scale(axes, panel)
     # Up to the edge, which depends on everything else.
     for series in panel.series:
-        if not series.entry:
+        if not series.entry and series.kind != "area":
             steps = series.kind == "steps"
             x = np.append(series.x, axes.get_xlim()[1]) if steps else series.x
             y = np.append(series.y, series.y[-1]) if steps else series.y
@@ -132,8 +141,11 @@ def _draw_panel(
             axes.plot(x, y, zorder=2, scalex=False, scaley=False, **looks)
     axes.set_xlabel(panel.x.title)
     if panel.title:
-        long = len(panel.title) > 50
-        text = "\n".join(textwrap.wrap(panel.title, 70)).replace("$", r"\$")
+        long = bool(areas) or len(panel.title) > 50
+        lines = textwrap.wrap(panel.title, 70)
+        if areas:  # a legend stands beside them
+            lines = textwrap.wrap(panel.title.replace(",", ", "), 40)
+        text = "\n".join(lines).replace("$", r"\$")
         axes.set_title(text, fontsize=8 if long else None)
     if panel.floor is not None:
         _shade_floor(axes, *panel.floor)
@@ -241,7 +253,7 @@ def _handles(block: Figure, looks: Mapping[str, Look]) -> list[Artist]:
         # A text says more than the name on lines of its own.
         label = name + block.legend[entry].removeprefix(entry)
         handles.append(Line2D([], [], color=colour, label=label, **mark))
-    for text in dict.fromkeys(s.label for s in series if not s.entry):
+    for text in dict.fromkeys(s.label for s in series if not s.entry and s.kind != "area"):
         pale = "; what is dominated is pale" if any(s.faint for s in series) else ""
         handles.append(Line2D([], [], label=f"{text}{pale}", **COMMON))
     if points and (crowd := len(present - set(block.legend) - {""})):
@@ -252,7 +264,9 @@ def _handles(block: Figure, looks: Mapping[str, Look]) -> list[Artist]:
 
 
 def _legend_height(handles: Sequence[Artist], columns: int) -> float:
-    """Inches that a legend of so many columns needs."""
+    """Inches that a legend of so many columns needs, none without an entry."""
+    if not handles:
+        return 0.0
     lines = [str(handle.get_label()).count("\n") + 1 for handle in handles]
     rows = math.ceil(len(lines) / columns)
     parts = [lines[start : start + rows] for start in range(0, len(lines), rows)]

@@ -34,7 +34,7 @@ EVERY = 8
 FEW = 2
 """Tasks and categories that are drawn where there are more."""
 FORMATS = ("png", "svg", "pdf", "webp")
-KINDS = ("sheet", "lines", "spectra", "curves", "bands", "cost", "profile", "rates")
+KINDS = ("sheet", "lines", "spectra", "curves", "bands", "cost", "profile", "rates", "levels")
 MOST = 8
 """Processes that draw, of some 100 MB each."""
 

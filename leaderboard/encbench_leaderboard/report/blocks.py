@@ -110,7 +110,7 @@ class Series:
     """Decides colour and marker, and what a click on the legend hides; "" is drawn in grey."""
     x: np.ndarray  # (n,)
     y: np.ndarray  # (n,)
-    kind: Literal["line", "steps", "points"] = "line"  # a Pareto front is a staircase
+    kind: Literal["line", "steps", "points", "area"] = "line"  # a Pareto front is a staircase
     style: Literal["solid", "dashed", "dotted", "thin"] = "solid"
     label: str = ""  # sets it apart from other series of its entry: "start", "seed 3"
     low: np.ndarray | None = None  # (n,)
@@ -125,6 +125,9 @@ class Series:
     """"stopped": training ended early here (×). "cut": values go on below the floor (|)."""
     faint: bool = False  # drawn pale, such as what is dominated
     marks: bool = False  # of a line: each point is marked, with its interval as a bar
+    shade: float | None = None
+    """Of an area, which lies between low and y and is of no entry: its place, from 0 to 1, on the
+    scale of colours of maps; None: grey."""
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,7 @@ from encbench_leaderboard.report.details import entry_details
 from encbench_leaderboard.report.figures.bands import bands_figure
 from encbench_leaderboard.report.figures.cost import cost_figure, front_text
 from encbench_leaderboard.report.figures.curves import curves_figure
+from encbench_leaderboard.report.figures.levels import levels_figure
 from encbench_leaderboard.report.figures.lines import lines_figure
 from encbench_leaderboard.report.figures.profile import profile_figure
 from encbench_leaderboard.report.figures.relation import rates_figure
@@ -237,6 +238,8 @@ def _folds(task: TaskBoard, *, pooled: bool, curves: bool) -> list[Block]:
     # Of a category the first cell alone would stand for all targets.
     ablation = None if task.targets else tables.ablation_table(task)
     added: list[Block] = [Text(notes.ABLATION), ablation] if ablation else []
+    if levels := levels_figure(task):
+        added.append(levels)
     if weyl := notes.weyl_note(task):
         added.append(Text(weyl))
     # Its category says it of a target, for which all arrays would have to be read.

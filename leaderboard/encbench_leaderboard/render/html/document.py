@@ -25,7 +25,7 @@ from markupsafe import Markup
 from encbench.errors import EncbenchError, UsageError
 from encbench_leaderboard.render.html.data import Entries, embedded, wrapping_code
 from encbench_leaderboard.render.html.datatables import cell_html, table_options
-from encbench_leaderboard.render.html.plots import colour_scale, plot_data
+from encbench_leaderboard.render.html.plots import SHADES, colour_scale, plot_data
 from encbench_leaderboard.render.picture_table import limits, small_picture
 from encbench_leaderboard.render.writing import replace_text, writing
 from encbench_leaderboard.report.blocks import (
@@ -295,8 +295,9 @@ class Body:
             for entry, text in figure.legend.items()
             if entry in present
         ]
-        common = dict.fromkeys(s.label for s in series if not s.entry)
-        scale = colour_scale(first.heat) if first.heat else []
+        areas = any(s.kind == "area" for s in series)
+        common = () if areas else dict.fromkeys(s.label for s in series if not s.entry)
+        scale = colour_scale(first.heat) if first.heat else SHADES if areas else []
         return Markup(self._macros.figure(figure, data, choices, legend, common, scale))
 
     def _side_by_side(self, block: Pictures) -> Markup:

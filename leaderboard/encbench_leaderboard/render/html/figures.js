@@ -38,7 +38,7 @@ function drawFigure(host) {
         ...trace, x: values[other[unit?.value] ?? trace.x], y: values[trace.y],
         z: trace.z?.map((row) => values[row]),
         line: { ...trace.line, color }, marker: { ...trace.marker, color },
-        fillcolor: `${color}2e`, visible: !lists.some(hidden) && (named || all),
+        fillcolor: color + (trace.meta.alpha ?? ""), visible: !lists.some(hidden) && (named || all),
       };
     }), layout, config);
   }

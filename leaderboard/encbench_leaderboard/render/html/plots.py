@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import base64
 import re
+import textwrap
 from typing import Any
 
 import numpy as np
 from plotly.colors import sample_colorscale
 
-from encbench_leaderboard.render.html.data import Entries
+from encbench_leaderboard.render.html.data import NEUTRAL, Entries
 from encbench_leaderboard.report.blocks import Axis, Figure, HeatMap, Panel, Series
 
 DASHES = {"solid": "solid", "dashed": "dash", "dotted": "dot", "thin": "solid"}
@@ -25,6 +26,8 @@ SYMBOLS = {
 """Plotly's names of the markers of ``render.palette``."""
 COLOURS = "Viridis"
 """Of maps; perceptually uniform, and told apart by colour-blind readers."""
+TITLE = 48
+"""Letters of a line of a panel's title, which is at least 320 px wide."""
 ENDS = {"stopped": "x-thin-open", "cut": "line-ns-open"}
 
 GREY = "rgba(128,136,150,{})"
@@ -77,8 +80,11 @@ def plot_data(figure: Figure, entries: Entries) -> dict[str, Any]:
         inside = {"xref": f"x{suffix} domain", "yref": f"y{suffix}"}
         if panel.title:
             above = {"x": 0, "y": 1, "xanchor": "left", "yanchor": "bottom", "showarrow": False}
+            above["align"] = "left"
             where = inside | {"yref": f"y{suffix} domain"}
-            layout["annotations"].append({"text": escaped(panel.title)} | where | above)
+            title = panel.title if len(panel.title) < TITLE else panel.title.replace(",", ", ")
+            lines = [escaped(line) for line in textwrap.wrap(title, TITLE)]
+            layout["annotations"].append({"text": "<br>".join(lines)} | where | above)
         if panel.floor:
             low, high = _heights(panel)
             layout["shapes"] += [inside | shape for shape in _floor(panel.floor, low)]
@@ -95,6 +101,21 @@ def colour_scale(heat: HeatMap) -> list[tuple[str, str]]:
     shares = ((decades - low) / (high - low)).tolist()
     colours = sample_colorscale(COLOURS, shares)
     return list(zip(colours, (f"{10.0**decade:g}" for decade in decades), strict=True))
+
+
+def shade_colour(shade: float) -> str:
+    """Colour at a place, from 0 to 1, of the scale of maps."""
+    ((red, green, blue),) = sample_colorscale(COLOURS, [shade], colortype="tuple")
+    return "#" + "".join(f"{round(255 * part):02x}" for part in (red, green, blue))
+
+
+SHADES = [
+    (NEUTRAL[0], "network"),
+    (shade_colour(0), "coarsest level"),
+    (shade_colour(0.5), "in between"),
+    (shade_colour(1), "finest level"),
+]
+"""What the colours of areas mean."""
 
 
 def escaped(text: str) -> str:
@@ -195,7 +216,10 @@ class _Drawing:
         }
         meta = {
             "entry": number,
-            "colours": self._entries.colours(series.entry),
+            "colours": self._entries.colours(series.entry)
+            if series.shade is None
+            else (shade_colour(series.shade),) * 2,
+            "alpha": "ff" if series.kind == "area" else "2e",
             "name": series.entry,
             "label": series.label,
             "named": not self._unnamed(series),

@@ -1,0 +1,70 @@
+"""Activations with parameters that are trained with the weights."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from encbench.contracts.activation import LINEAR_GAINS, Activation
+from encbench.network.activations.periodic import Omega
+
+
+@dataclass(frozen=True)
+class Staf(Activation):
+    """Σ_i C_i sin(Ω_i z + Φ_i), i = 1 … τ; C, Ω, Φ are trained, 3τ numbers for a layer's units.
+
+    Start: Ω ~ ω U(0, 1), Φ ~ U(−π, π), C = ±√|X| with X ~ Laplace(0, 1/(2τ)), as in the authors'
+    code; the variance at a layer's output is then some 1/4 (with 2/τ it would be the 1 of the
+    paper). Layers are initialized as in ``nn.Linear``. Without the skip connection that their
+    code can add. As a function, it has parameters that are drawn in each call.
+
+    Source: Morsali et al., "STAF: Sinusoidal Trainable Activation Functions for Implicit Neural
+    Representation", 2025 (arXiv 2502.00869); AlirezaMorsali/STAF at 05d75cf, modules/staf.py.
+    """
+
+    name = "staf"
+    periodic = True
+    tau: Annotated[int, Field(ge=1, description="τ, sines of a layer")] = 5
+    omega: Omega = 30.0
+
+    def __call__(self, z: Tensor) -> Tensor:
+        value: Tensor = self.module().to(z)(z)
+        return value
+
+    def module(self) -> nn.Module:
+        return TrainedSines(self)
+
+    def ntk_gains(self) -> tuple[float, float]:
+        return LINEAR_GAINS
+
+
+class TrainedSines(nn.Module):
+    """The module of ``Staf``.
+
+    Attributes:
+        amplitudes, frequencies, phases: (τ,) parameters.
+    """
+
+    def __init__(self, activation: Staf) -> None:
+        super().__init__()
+        tau = activation.tau
+        self.activation = activation
+        self.frequencies = nn.Parameter(activation.omega * torch.rand(tau))
+        self.phases = nn.Parameter(math.pi * (2 * torch.rand(tau) - 1))
+        size = torch.empty(tau).exponential_(2 * tau)  # |X|
+        self.amplitudes = nn.Parameter(torch.randn(tau).sign() * size.sqrt())
+
+    def forward(self, z: Tensor) -> Tensor:
+        # one sine after the other: a (…, τ) tensor would take τ times the memory
+        parts = zip(self.amplitudes, self.frequencies, self.phases, strict=True)
+        first, *others = [c * torch.sin(w * z + p) for c, w, p in parts]
+        total: Tensor = sum(others, first)
+        return total
+
+    def extra_repr(self) -> str:
+        return str(self.activation)

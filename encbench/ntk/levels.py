@@ -1,0 +1,86 @@
+"""The encoding's part of a kernel, split by level or by feature.
+
+A table entry determines one feature of the encoding, so the kernel of the encoding's tables is a
+sum over features, and over levels, which are ranges of features:
+
+    K⁺ = Σ_levels K_l,   K_l = Σ_{features f of level l} (S_l S_lᵀ) ∘ (g_f g_fᵀ)
+
+with the interpolation matrix S_l and the gradients g_f of the outputs with respect to feature f.
+This is K⁺ of Eq. 13 of the paper.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Literal, get_args
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from encbench.contracts.encoding import Encoding, SparseBlock
+from encbench.ntk.structure import Structure, part_of
+
+SplitBy = Literal["level", "feature"]
+SPLITS: tuple[str, ...] = get_args(SplitBy)
+
+
+@dataclass(frozen=True, eq=False)
+class LevelKernel:
+    """The part of the kernel that belongs to one level's parameters, or to one feature's."""
+
+    name: str
+    """ "level 1, 64 nodes", "features 2 to 3", "feature 5", or "other parameters"."""
+    features: range | None
+    """The features that the parameters determine; None for those that are in no table."""
+    kernel: Tensor
+    """(M, M), as ``Ntk.total``."""
+
+
+def along_eigenvectors(kernel: Tensor, parts: Iterable[Tensor]) -> np.ndarray:
+    """v_iᵀ K_l v_i (M, parts), v_i the eigenvectors of a kernel (M, M), the leading one first.
+
+    Where the parts (M, M) sum to the kernel, row i sums to λ_i: each part's share of it. Of
+    eigenvalues that are equal the eigenvectors are arbitrary within the space that they span, and
+    so are the shares; the mean over these eigenvectors is not.
+    """
+    vectors = torch.linalg.eigh(kernel)[1].flip(1)
+    shares = [(vectors * (part @ vectors)).sum(0) for part in parts]
+    return torch.stack(shares, 1).cpu().numpy()
+
+
+def outside_tables(structure: Structure) -> Structure | None:
+    """The structure of the encoding's parameters that are in no table alone; None without any."""
+    layers = tuple(one for one in structure.layers if part_of(one.name) == "encoding")
+    rest = tuple(name for name in structure.rest if part_of(name) == "encoding")
+    if not layers and not rest:
+        return None
+    return replace(structure, layers=layers, tables=frozenset(), rest=rest)
+
+
+def levels_of(encoding: Encoding, blocks: Sequence[SparseBlock]) -> dict[str, range]:
+    """The ranges of features between the ends of blocks, by name."""
+    ends = sorted({end for b in blocks for end in (b.start, b.start + b.width)})
+    named: dict[str, range] = {}
+    for start, stop in pairwise(ends):
+        own = [b for b in blocks if b.start <= start < b.start + b.width]
+        if own:
+            grid = _grid_of(encoding, own)
+            text = f"level {len(named)}, {grid}" if grid else f"features {start} to {stop - 1}"
+            named[text] = range(start, stop)
+    return named
+
+
+def _grid_of(encoding: Encoding, blocks: Sequence[SparseBlock]) -> str:
+    """ "16 nodes", "hashed", or "" where the encoding does not say which grid a level is."""
+    for grid in encoding.learned_grids():
+        for block in blocks:
+            if block.parameter != grid.parameter:
+                continue
+            if grid.rows is not None and bool((grid.rows == block.rows[0, 0].cpu()).any()):
+                return f"{grid.rows.shape[-1]} nodes"
+            if grid.rows is None and grid.start == block.start:
+                return "hashed"
+    return ""

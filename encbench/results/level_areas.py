@@ -1,0 +1,88 @@
+"""The shares of a kernel's levels as stacked areas, described for whoever draws them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from encbench.results.records import LevelShare
+
+if TYPE_CHECKING:
+    from matplotlib.artist import Artist
+
+BAR = (-0.2, -0.06)
+"""Where on the axis of i / M the shares of the trace stand."""
+SHARE_TICKS = (
+    (sum(BAR) / 2, "trace"),
+    (0.0, "0"),
+    (0.25, "¼"),
+    (0.5, "½"),
+    (0.75, "¾"),
+    (1.0, "1"),
+)
+PLACES = 128
+"""Of an area, at most: each is the mean over adjacent eigenvalues."""
+NAMED = 12
+"""Parts in a legend, at most."""
+
+
+@dataclass(frozen=True, eq=False)
+class LevelArea:
+    """One part's area between those of the parts below and above it."""
+
+    label: str
+    """Name of the part, and its share of the kernel's trace."""
+    shade: float | None
+    """From 0, the coarsest level, to 1; None for the network."""
+    x: np.ndarray
+    """(n,) i / M."""
+    low: np.ndarray
+    """(n,)"""
+    high: np.ndarray
+    """(n,)"""
+
+
+def stacked_areas(
+    parts: Sequence[LevelShare], shares: np.ndarray | None, size: int
+) -> Iterator[LevelArea]:
+    """Of each part an area of the eigenvalues, where that is known, and of each but the network a
+    bar of the trace of them together, which would hardly be seen beside the network's.
+
+    Args:
+        parts: of a ``SplitSummary``, the network first.
+        shares: (R, parts) of each eigenvalue above the floor; None where not computed.
+        size: M, eigenvalues in all.
+    """
+    traces = np.array([0.0, *(part.trace for part in parts[1:])])
+    traces /= traces.sum() or 1.0
+    stacks = [(np.array(BAR), np.tile(traces, (2, 1)))]
+    if shares is not None and len(shares):
+        edges = np.unique(np.linspace(0, len(shares), PLACES + 1).round().astype(int))
+        means = np.add.reduceat(shares, edges[:-1], axis=0) / np.diff(edges)[:, None]
+        x = np.repeat(edges, 2)[1:-1] / size
+        stacks.append((x, np.repeat(means, 2, axis=0)))
+    for x, heights in stacks:
+        tops = np.cumsum(heights, axis=1)
+        for place, part in enumerate(parts):
+            shade = None if place == 0 else (place - 1) / max(1, len(parts) - 2)
+            label = f"{part.name}: {100 * part.trace:.3g} % of the trace"
+            low = tops[:, place] - heights[:, place]
+            yield LevelArea(label, shade, x, low, tops[:, place])
+
+
+def legend_of(handles: Sequence[Artist], labels: Sequence[str]) -> dict[str, Any]:
+    """Arguments of a legend beside the axes: each label once, and evenly chosen ones of many."""
+    named = list(dict(zip(labels, handles, strict=True)).items())
+    named = named[:: math.ceil(len(named) / NAMED)]
+    return {
+        "labels": [label for label, _ in named],
+        "handles": [handle for _, handle in named],
+        "reverse": True,
+        "loc": "upper left",
+        "bbox_to_anchor": (1, 1),
+        "borderaxespad": 0.2,
+    }

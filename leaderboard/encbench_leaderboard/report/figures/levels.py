@@ -1,0 +1,71 @@
+"""Which level of an encoding carries which part of the spectrum."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from encbench.results.level_areas import BAR, SHARE_TICKS, stacked_areas
+from encbench.results.records import SplitSummary, StoredRecord
+from encbench_leaderboard.board.table import TaskBoard
+from encbench_leaderboard.report.blocks import Axis, Figure, Panel, Series
+from encbench_leaderboard.report.figures.selection import best_entries
+from encbench_leaderboard.report.format import plain
+
+ENTRIES = 4
+"""Encodings drawn, each at the start and at the end."""
+WHENS = ("start", "end")
+
+
+def splits_of(stored: StoredRecord) -> dict[str, SplitSummary]:
+    """Moment to what was recorded there, of a record whose run asked for it."""
+    return {s.when: s.split for s in stored.record.spectra if s.split and s.when in WHENS}
+
+
+def levels_figure(task: TaskBoard) -> Figure | None:
+    """Stacked shares of the network and of each level, of the first cell of the best entries; None
+    of a category, or where no run asked for them."""
+    if task.targets:
+        return None
+
+    def first(entry: str) -> list[StoredRecord]:
+        return [r for r in task.of_entry(entry) if any(s.parts for s in splits_of(r).values())][:1]
+
+    cells = {entry: records[0] for entry, records in best_entries(task, first)}
+    cells = dict(list(cells.items())[:ENTRIES])
+    if not cells:
+        return None
+    return Figure(
+        "levels",
+        "shares of the network and of each level of the encoding in the eigenvalues of the kernel",
+        "The kernel is the sum of the network's part (grey) and of one part K_l a level of the "
+        "encoding, coarsest first. For eigenvector v_i of the whole kernel, v_iᵀ K_l v_i over all "
+        "parts sums to λ_i; its share is drawn, mean over adjacent eigenvalues above the floor, "
+        "leading first. On the left the levels' shares of the trace of the encoding's part; the "
+        "legend has those of the whole trace, first seed." + _without(task),
+        lambda: [panel for entry, stored in cells.items() for panel in _panels(entry, stored)],
+    )
+
+
+def _without(task: TaskBoard) -> str:
+    """A sentence on encodings that have no levels."""
+    reasons = dict.fromkeys(
+        split.not_computed
+        for stored in task.records
+        for split in splits_of(stored).values()
+        if not split.parts
+    )
+    return f" Not drawn: {plain('; '.join(reasons))}." if reasons else ""
+
+
+def _panels(entry: str, stored: StoredRecord) -> Iterator[Panel]:
+    arrays = stored.some_arrays(*(f"levels_{when}" for when in WHENS))
+    sizes: dict[str, int] = {summary.when: summary.size for summary in stored.record.spectra}
+    x = Axis("index of the eigenvalue / size of the kernel", limits=(BAR[0], 1), ticks=SHARE_TICKS)
+    y = Axis("share, stacked", limits=(0, 1))
+    for when, split in splits_of(stored).items():
+        series = [
+            Series("", a.x, a.high, "area", label=a.label, low=a.low, high=a.high, shade=a.shade)
+            for a in stacked_areas(split.parts, arrays.get(f"levels_{when}"), sizes[when])
+        ]
+        if series:
+            yield Panel(x, y, series, f"{entry}, {when}")
