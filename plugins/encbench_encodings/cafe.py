@@ -52,6 +52,7 @@ class Cafe(LinearMaps):
         chebyshev: n, polynomials of each coordinate; 0 is CAFE, above it CAFE+.
     """
 
+    size_parameters = ("features", "frequencies")
     equation = "γ(x) = Π_b (W_b φ(2x − 1) + b_b), φ(v) = [sin(2πFv), cos(2πFv)], W_b, b_b learned"
     source = (
         'Ke, Xu, Wen, Wang, "Content-Aware Frequency Encoding for Implicit Neural Representations '

@@ -40,6 +40,7 @@ class Sl2a(LinearMaps):
         degree: K (the authors' code: 256).
     """
 
+    size_parameters = ("features", "degree")
     equation = "γ(x) = LayerNorm(Σ_i Σ_(k ≤ K) a_ik T_k(tanh(2x_i − 1))), a_ik of m numbers learned"
     source = (
         'Heidari, Rezaeian, Azad, Merhof, Soltanian-Zadeh, Hacihaliloglu, "SL²A-INR: Single-Layer '
