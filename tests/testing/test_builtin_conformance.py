@@ -9,7 +9,7 @@ from encbench.testing import Conformance, EncodingConformance, TaskConformance
 
 GRID = {"levels": 2, "base_resolution": 3, "max_resolution": 5}
 SMALL = {
-    "bspline_grid": {"resolution": 4, "features": 1},
+    "bspline_grid": {"resolution": 4, "features": 2},
     "cafe": {"features": 2, "frequencies": 2, "chebyshev": 2},
     "composite": {
         "parts": ["hashgrid:log2_hashmap_size=4,levels=2,max_resolution=20", "ffe:levels=2@0"]
