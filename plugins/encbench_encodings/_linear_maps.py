@@ -31,8 +31,9 @@ class LinearMaps(ConstantsKept):
     def parameterize(self, parameterization: Literal["ntk", "standard"]) -> None:
         scale = self._ntk_scale if parameterization == "ntk" else 1.0
         with torch.no_grad():
-            for layer in self.maps:
-                layer.weight.mul_(self._scale / scale)
+            for name, parameter in self.maps.named_parameters():
+                if name.endswith("weight"):
+                    parameter.mul_(self._scale / scale)
         self._scale = scale
 
     def mapped(self, features: Tensor) -> list[Tensor]:  # (N, E) -> each (N, m)

@@ -89,7 +89,7 @@ class GAPlanes(Encoding):
 
     def _values(self, grid: NodeGrid, x: Tensor) -> Tensor:  # (N, d) -> (N, grids, F)
         values: Tensor = grid(x)
-        return values.unflatten(1, (-1, self.out_dim))
+        return values.view(-1, len(grid.resolutions), self.out_dim)
 
     def forward(self, x: Tensor) -> Tensor:  # (N, d) -> (N, F)
         lines, planes = self._values(self.lines, x), self._values(self.planes, x)

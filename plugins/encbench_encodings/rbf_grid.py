@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Literal
 
 import torch
@@ -12,7 +13,7 @@ from encbench import ParameterError, Search
 from encbench_encodings._multilevel import IncludeInput, NodeGrid, ScalarsPerNode, SparseGradients
 from encbench_encodings._tables import InitStd, cells_and_places, over_corners
 
-KERNELS = {
+KERNELS: dict[str, Callable[[Tensor], Tensor]] = {
     "inverse_quadratic": lambda square: 1 / (1 + square),
     "inverse_multiquadric": lambda square: torch.rsqrt(1 + square),
     "gaussian": lambda square: torch.exp(-square / 2),
