@@ -28,6 +28,13 @@ class LegendreFeatures(PolynomialFeatures):
         'Abramowitz, Stegun, "Handbook of Mathematical Functions", National Bureau of Standards, '
         "1964, section 22.7"
     )
+    bibtex = """\
+@book{abramowitz1964handbook,
+  title = {Handbook of Mathematical Functions with Formulas, Graphs, and Mathematical Tables},
+  editor = {Abramowitz, Milton and Stegun, Irene A.},
+  publisher = {National Bureau of Standards},
+  year = {1964}
+}"""
 
     def __init__(self, in_dim: int, *, degree: SearchedDegree = 16) -> None:
         super().__init__(in_dim, degree)
