@@ -26,7 +26,8 @@ class SparseBlock:
     disjoint sets of rows.
 
     Where a feature is a product of several tables, as in K-planes, each of them has a block,
-    whose ``factor`` is the product of the other tables' values at the points.
+    whose ``factor`` is the product of the other tables' values at the points. Where it is a sum of
+    such products, each table has one too: ``factor`` is what its value is multiplied by.
     """
 
     parameter: str
@@ -142,8 +143,8 @@ class Encoding(nn.Module, ABC):
         Makes the NTK of the encoding's tables fast to compute, and training too where the
         features are linear in rows of tables and blocks describe all of its parameters. Return
         None (the default) where the features are neither linear in rows of tables nor products
-        of such features. Parameters without a block are left to autograd, which is slower and
-        equally exact.
+        of such features, nor sums of these. Parameters without a block are left to autograd,
+        which is slower and equally exact.
         """
         return None
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.func import functional_call
 
 from encbench import ntk
-from encbench.contracts.encoding import Encoding
+from encbench.contracts.encoding import Encoding, SparseBlock
 from encbench.errors import EncbenchError, PluginError
 from encbench.network.mlp import CoordinateMLP
 from encbench.ntk.autograd import dense
@@ -268,6 +268,8 @@ class EncodingConformance(Conformance):
         blocks = sparse_blocks(encoding, x, {f"encoding.{name}" for name in tables})
         features = self.encode(encoding, x)
         for number, block in enumerate(blocks):
+            if any(_feed_alike(block, other) for other in blocks):
+                continue  # the features may be a sum, of which this block gives a part
             table = tables[block.parameter].view(block.num_rows, block.width)
             found = torch.einsum("nj,njc->nc", block.weights, table[block.rows])
             if block.factor is not None:
@@ -425,6 +427,12 @@ class EncodingConformance(Conformance):
             f"built for in_dim={in_dim}, the encoding says in_dim={encoding.in_dim}; pass in_dim "
             "on to super().__init__",
         )
+
+
+def _feed_alike(block: SparseBlock, other: SparseBlock) -> bool:
+    """Whether these are blocks of two tables that feed a feature in common."""
+    apart = block.start + block.width <= other.start or other.start + other.width <= block.start
+    return block.parameter != other.parameter and not apart
 
 
 def stray_tensors(encoding: Encoding) -> list[str]:

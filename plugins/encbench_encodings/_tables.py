@@ -45,6 +45,17 @@ def over_corners(combine: Callable[[Tensor, Tensor], Tensor], ends: Tensor) -> T
     return corners
 
 
+def cubic_bspline(place: Tensor) -> Tensor:
+    """(4, …), the four uniform cubic B-splines that are not 0 at places (…) within a cell.
+
+    The first is that which ends with the cell, the last that which begins with it.
+    """
+    f, g = place, 1 - place
+    left = (3 * f - 6) * f * f + 4
+    right = (3 * g - 6) * g * g + 4
+    return torch.stack((g**3, left, right, f**3)) / 6
+
+
 def strides_of(nodes: Sequence[int], dim: int) -> Tensor:
     """(d, 1, L) int64: n_l^a for axis a, the first coordinate running fastest."""
     powers = [[count**axis for count in nodes] for axis in range(dim)]

@@ -18,7 +18,7 @@ class GaussianFourierFeatures(ConstantsKept):
 
     Order: all m cosines, then all m sines; all amplitudes 1 (Tancik et al.'s Gaussian mapping).
     Frequencies are in cycles over the domain, with the factor 2π; not the octaves of ``ffe``,
-    whose frequencies are fixed and along the axes.
+    whose frequencies are fixed and along the axes. Several σ side by side are a ``composite``.
 
     B is drawn when the encoding is built, from torch's generator, and kept in the state dict as
     ``frequencies`` (m, d), in cycles.

@@ -1,8 +1,9 @@
-"""First layers of sine and wavelet networks, and the parameterization of the network on them."""
+"""First layers of networks of other activations, and the network's parameterization on them."""
 
 import pytest
 import torch
 from encbench_encodings.finer import FinerEncoding
+from encbench_encodings.gaussian import GaussianFirstLayer
 from encbench_encodings.siren import Siren
 from encbench_encodings.wire import Wire
 
@@ -11,7 +12,13 @@ from encbench.ntk import empirical_ntk
 from tests.encodings.encoding_checks import check_gradients, random_points
 from tests.ntk.conftest import brute_force, relative_error
 
-ENCODINGS = [Siren, FinerEncoding, Wire]
+
+def gaussian(in_dim: int, features: int, omega: float = 10.0) -> GaussianFirstLayer:
+    """Its width a is what 1/ω is to the others."""
+    return GaussianFirstLayer(in_dim, features=features, a=1 / omega)
+
+
+ENCODINGS = [Siren, FinerEncoding, Wire, gaussian]
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)

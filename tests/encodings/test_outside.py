@@ -17,6 +17,8 @@ SMALL = {
     "dictionary_field": {"frequencies": [2.0, 3.2], "basis_resolutions": [8, 9]},
 }
 NAMES = sorted(offer.name for offer in default_registry().offers("encoding"))
+ROUGH = ("siren", "finer", "wire", "gaussian", "gaussian_ffe")
+"""Whose parameters are multiplied by a frequency, and their rounding with them."""
 GRIDS = ("densegrid", "tiledgrid", "hashgrid", "hashgrid_paper", "mpe", "grid", "sparse_multigrid")
 
 
@@ -92,7 +94,7 @@ def test_16_bits_round_parameters_and_not_places(name, kind, precision):
     expected = encoding(x)
     restored = getattr(copy.deepcopy(encoding), kind)().float()
     error = (restored(x) - expected).norm() / expected.norm()
-    assert error < (0.5 if name in ("siren", "finer", "wire", "gaussian_ffe") else precision)
+    assert error < (0.5 if name in ROUGH else precision)
     if isinstance(encoding, MultilevelGrid):
         small = getattr(copy.deepcopy(encoding), kind)()
         features = small(x)

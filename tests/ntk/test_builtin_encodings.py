@@ -31,6 +31,14 @@ SMALL: dict[str, list[dict[str, Any]]] = {
     "tensorf_cp": [{"rank": 3, "resolution": 4}],
     "tensorf_vm": [{"rank": 2, "resolution": 4}],
     "triplane": [{"features": 2, "resolution": 4}],
+    "bspline_grid": [{"features": 2, "resolution": 5}],
+    "rbf_grid": [{"features": 2, "resolution": 4}],
+    "gaplanes": [
+        {"features": 3, "line_resolution": 5, "plane_resolution": 4, "volume_resolution": 3}
+    ],
+    "cafe": [{"features": 6, "frequencies": 4}, {"features": 6, "frequencies": 2, "chebyshev": 3}],
+    "sl2a": [{"features": 6, "degree": 5}],
+    "kan_bspline": [{"features": 6, "grid": 3}],
     "dictionary_field": [
         {
             "features_per_level": 2,

@@ -12,6 +12,8 @@ NOT_KEPT = ("failed", "advice")
 GRID = {"levels": 2, "base_resolution": 3, "max_resolution": 5}
 SMALL = {
     "audio": {"duration": 0.01},
+    "bspline_grid": {"resolution": 4, "features": 2},
+    "cafe": {"features": 2, "frequencies": 2, "chebyshev": 2},
     "composite": {
         "parts": ["hashgrid:log2_hashmap_size=4,levels=2,max_resolution=20", "ffe:levels=2@0"]
     },
@@ -24,17 +26,27 @@ SMALL = {
     },
     "ffe": {"levels": 3},
     "finer": {"features": 6},
+    "gaplanes": {
+        "features": 1,
+        "line_resolution": 4,
+        "plane_resolution": 3,
+        "volume_resolution": 2,
+    },
+    "gaussian": {"features": 6},
     "gaussian_ffe": {"features": 4, "learnable": True},
     "grid": {"resolution": 4, "features": 2},
     "hashgrid": {**GRID, "log2_hashmap_size": 4},
     "hashgrid_paper": {"levels": 2, "log2_hashmap_size": 4},
     "image": {"side": 16},
+    "kan_bspline": {"features": 2, "grid": 2},
     "kplanes": {"resolutions": [3, 4]},
     "mpe": {"resolutions": [3, 4]},
     "occupancy": {"points": 256, "resolution": 8, "side": 16, "truth": "winding"},
     "permutohedral": {"levels": 2, "log2_hashmap_size": 5},
+    "rbf_grid": {"resolution": 3, "features": 1},
     "signal": {"side": 20},
     "siren": {"features": 6},
+    "sl2a": {"features": 3, "degree": 3},
     "sparse_multigrid": {"resolutions": [3, 5], "samples": 2},
     "tensorf_cp": {"rank": 2, "resolution": 4},
     "tensorf_vm": {"rank": 2, "resolution": 4},

@@ -1,0 +1,109 @@
+"""One layer of a Kolmogorov–Arnold network: learned B-splines of each coordinate."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional
+
+from encbench import Encoding, Search, SparseBlock
+from encbench_encodings._constants import at_least_float32
+from encbench_encodings._first_layer import Features
+from encbench_encodings._tables import cells_and_places, cubic_bspline, weighted_rows
+
+
+class KanBSpline(Encoding):
+    """Layer of a Kolmogorov–Arnold network, a learned function of each coordinate; d_e = m.
+
+    Unit j is Σ_i (w_ij SiLU(v_i) + Σ_k c_ijk B_k(v_i)), v = 2x − 1, B_k the G + 3 cubic B-splines
+    over G equal cells of [−1, 1]. Functions of one coordinate are added, never multiplied: a
+    function of two needs the network behind. ``bspline_grid`` has products of splines.
+
+    As in efficient-kan without its ``spline_scaler`` (one more factor of the splines for each i
+    and j, the paper's w_s, which changes how they learn and not what they can be), and with knots
+    that stay where they are. The base w starts as U(±1/√d); the splines pass through U(±0.05/G)
+    at the G + 1 knots, with the smallest coefficients that do.
+
+    Outside [0, 1] the border cell's polynomial goes on; efficient-kan's splines fall to 0 within
+    three cells.
+
+    m d (G + 4) parameters, ``table``: G + 3 coefficients of each coordinate, then the base
+    weights of all. The features are linear in them.
+
+    Args:
+        in_dim: d, 1 to 4.
+        features: m, units of the layer.
+        grid: G, cells (efficient-kan: 5).
+    """
+
+    size_parameters = ("grid", "features")
+    equation = "γ(x) = Σ_i (w_i SiLU(v_i) + Σ_k c_ik B_k(v_i)), v = 2x − 1, w_i, c_ik of m learned"
+    source = (
+        'Liu et al., "KAN: Kolmogorov-Arnold Networks", ICLR 2025, section 2; '
+        "Blealtan/efficient-kan at 7b6ce1c, src/efficient_kan/kan.py"
+    )
+    bibtex = """\
+@inproceedings{liu2025kan,
+  title = {{KAN}: {Kolmogorov-Arnold} Networks},
+  author = {Liu, Ziming and Wang, Yixuan and Vaidya, Sachin and Ruehle, Fabian and
+            Halverson, James and Solja{\\v{c}}i{\\'c}, Marin and Hou, Thomas Y. and Tegmark, Max},
+  booktitle = {International Conference on Learning Representations},
+  year = {2025}
+}"""
+    max_dim = 4
+
+    def __init__(
+        self,
+        in_dim: int,
+        *,
+        features: Features = 256,
+        grid: Annotated[
+            int, Field(ge=1, description="G, cells of the splines"), Search(5, 128, log=True)
+        ] = 16,
+    ) -> None:
+        super().__init__(in_dim, out_dim=features)
+        self.grid = grid
+        self.table = nn.Parameter(torch.empty(in_dim * (grid + 4), features))
+        bound = 1 / math.sqrt(in_dim)
+        nn.init.uniform_(self.table[in_dim * (grid + 3) :].detach(), -bound, bound)
+        knots = torch.linspace(0, 1, grid + 1).unsqueeze(1)
+        rows, weights = _splines(knots, grid)
+        at_knots = torch.zeros(grid + 1, grid + 3).scatter_(1, rows[:, 0], weights[:, 0])
+        solve = torch.linalg.pinv(at_knots)
+        for axis in range(in_dim):
+            noise = (torch.rand(grid + 1, features) - 0.5) * (0.1 / grid)
+            begin = axis * (grid + 3)
+            self.table.data[begin : begin + grid + 3] = solve @ noise
+
+    def _rows_and_weights(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Rows of the table and weights, (N, 5d) both."""
+        x = at_least_float32(x)
+        rows, weights = _splines(x, self.grid)  # (N, d, 4)
+        axes = torch.arange(self.in_dim, device=x.device)
+        rows = rows + (axes * (self.grid + 3)).unsqueeze(1)
+        base = (axes + self.in_dim * (self.grid + 3)).expand(len(x), -1)
+        return (
+            torch.cat((rows.flatten(1), base), dim=1),
+            torch.cat((weights.flatten(1), functional.silu(2 * x - 1)), dim=1),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:  # (N, d) -> (N, m)
+        return weighted_rows(self.table, *self._rows_and_weights(x))
+
+    def sparse_jacobian(self, x: Tensor) -> list[SparseBlock]:
+        """One block: all coordinates feed the same features."""
+        return [SparseBlock("table", *self._rows_and_weights(x), len(self.table), 0, self.out_dim)]
+
+    def extra_repr(self) -> str:
+        return f"{super().extra_repr()}, grid={self.grid}"
+
+
+def _splines(x: Tensor, cells: int) -> tuple[Tensor, Tensor]:
+    """Numbers and values (N, d, 4) of the splines over equal cells that are not 0 at x (N, d)."""
+    cell, place = cells_and_places(x * cells, torch.tensor(cells - 1, device=x.device))
+    numbers = cell.unsqueeze(-1) + torch.arange(4, device=x.device)
+    return numbers, cubic_bspline(place).movedim(0, -1)

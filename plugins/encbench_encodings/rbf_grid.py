@@ -1,0 +1,115 @@
+"""A grid of radial basis functions, the regular part of NeuRBF."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from encbench import ParameterError, Search
+from encbench_encodings._multilevel import IncludeInput, NodeGrid, ScalarsPerNode, SparseGradients
+from encbench_encodings._tables import InitStd, cells_and_places, over_corners
+
+KERNELS: dict[str, Callable[[Tensor], Tensor]] = {
+    "inverse_quadratic": lambda square: 1 / (1 + square),
+    "inverse_multiquadric": lambda square: torch.rsqrt(1 + square),
+    "gaussian": lambda square: torch.exp(-square / 2),
+}
+"""φ as a function of s², the squared distance in units of half a cell over √α."""
+
+
+class RbfGrid(NodeGrid):
+    """Radial basis functions on a regular grid, normalized to add up to one; d_e = k (+ d).
+
+    Centre i lies at i/(n − 1), h = 1/(n − 1) apart. A point reads the 2^d centres of its cell,
+    with weights φ(s_j²)/Σ_l φ(s_l²), s_j² = α |x − c_j|²/(h/2)². **The weights jump from cell to
+    cell**, as φ of a centre that is left behind is not 0: by 0.17 for d = 1 with the defaults.
+
+    This is the part of NeuRBF that its code has where centres are not adapted: kernel, shape,
+    the centres of the cell as neighbours, and normalization. It is not: centres and anisotropic
+    shapes fitted to the target (there from the k nearest ones), sines of φ at several frequencies
+    as further features, a hash grid and a bias beside it. Shapes are the same at all centres and
+    are not learned, so that the features are linear in the table.
+
+    Outside [0, 1] the centres of the border cell are used, and tend to their mean (Gaussian: to
+    the nearest). k·n^d parameters, ``table``.
+
+    Args:
+        in_dim: d, 1 to 3.
+        resolution: n, centres an axis.
+        features: k, scalars a centre.
+        kernel: φ(s²): 1/(1 + s²), its square root, or exp(−s²/2).
+        alpha: α; the larger, the narrower. At 1 and distance h, s² = 4.
+        init_std: values start as N(0, init_std²).
+        include_input: whether the coordinates are appended.
+        sparse_gradients: COO gradient of the table: cheap steps, only for SGD and SparseAdam.
+
+    Raises:
+        ParameterError: an unknown kernel.
+    """
+
+    size_parameters = ("resolution", "features")
+    equation = "γ(x) = Σ_j φ(s_j²) θ[j] / Σ_j φ(s_j²), s_j² = 4α |x − c_j|²/h², j the 2^d centres"
+    source = (
+        'Chen, Li, Song, Chen, Yu, Yuan, Xu, "NeuRBF: A Neural Fields Representation with Adaptive '
+        'Radial Basis Functions", ICCV 2023; oppo-us-research/NeuRBF at 8a1e487, img_sdf/network.py'
+    )
+    bibtex = """\
+@inproceedings{chen2023neurbf,
+  title = {{NeuRBF}: A Neural Fields Representation with Adaptive Radial Basis Functions},
+  author = {Chen, Zhang and Li, Zhong and Song, Liangchen and Chen, Lele and Yu, Jingyi and
+            Yuan, Junsong and Xu, Yi},
+  booktitle = {IEEE/CVF International Conference on Computer Vision},
+  year = {2023}
+}"""
+    max_dim = 3
+
+    def __init__(
+        self,
+        in_dim: int,
+        *,
+        resolution: Annotated[
+            int, Field(ge=2, description="n, centres an axis"), Search(16, 192, log=True)
+        ] = 64,
+        features: ScalarsPerNode = 4,
+        kernel: Annotated[
+            Literal["inverse_quadratic", "inverse_multiquadric", "gaussian"],
+            Field(description="φ, the radial function"),
+        ] = "inverse_quadratic",
+        alpha: Annotated[
+            float,
+            Field(gt=0, description="α, inverse squared width"),
+            Search(0.25, 16, log=True),
+        ] = 1.0,
+        init_std: InitStd = 0.01,
+        include_input: IncludeInput = False,
+        sparse_gradients: SparseGradients = False,
+    ) -> None:
+        if kernel not in KERNELS:
+            raise ParameterError(f"rbf_grid: kernel={kernel!r} is none of {', '.join(KERNELS)}")
+        super().__init__(
+            in_dim,
+            [resolution],
+            features,
+            include_input=include_input,
+            sparse_gradients=sparse_gradients,
+        )
+        nn.init.normal_(self.table, 0.0, init_std)
+        self.kernel = kernel
+        self.alpha = alpha
+
+    def corners(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        rows, _ = super().corners(x)
+        position = x.t().unsqueeze(-1) * self._cells.to(x.dtype)
+        _, place = cells_and_places(position, self._cells - 1)
+        square = over_corners(torch.add, torch.stack((place**2, (1 - place) ** 2)))
+        if self.kernel == "gaussian":
+            return rows, torch.softmax(-2 * self.alpha * square, dim=0)  # finite far outside
+        values = KERNELS[self.kernel](4 * self.alpha * square)
+        return rows, values / values.sum(0)
+
+    def extra_repr(self) -> str:
+        return f"{super().extra_repr()}, kernel={self.kernel!r}, alpha={self.alpha}"
