@@ -135,12 +135,12 @@ class Task(ABC):
     network: ClassVar[NetworkDefaults] = NetworkDefaults(width=512, depth=2)
     training: ClassVar[Mapping[str, Any]] = {}
     """Training settings of this task, unless the suite states them."""
-    loss: ClassVar[LossName | Callable[..., Tensor]] = "mse"
+    loss: LossName | Callable[..., Tensor] = "mse"
     """What training makes small: a name, or a method of the task.
 
     A name is one of ``encbench.training.losses``, which has their formulas: "mse", "l1", "huber",
-    "relative_l2" and "mape" compare the output with y; with "bce" the output is a logit, the prediction
-    is its sigmoid, and the loss is binary cross entropy.
+    "relative_l2" and "mape" compare the output with y; with "bce" the output is a logit, the
+    prediction is its sigmoid, and the loss is binary cross entropy.
 
     A method ``loss(self, model, x, y)`` returns a scalar tensor. ``model`` maps (N, in_dim) to
     (N, out_dim) and is differentiable as often as its activation is, also with respect to its
