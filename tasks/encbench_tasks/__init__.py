@@ -10,6 +10,7 @@ def encbench_tasks() -> Mapping[str, str]:
     return {
         "image": "encbench_tasks.image:ImageTask",
         "occupancy": "encbench_tasks.occupancy:OccupancyTask",
+        "pde": "encbench_tasks.pde:PdeTask",
         "sdf": "encbench_tasks.sdf:SdfTask",
         "signal": "encbench_tasks.signal:SignalTask",
     }
