@@ -60,7 +60,7 @@ class Poisson(Equation):
     where k is 25 (Poisson1D/Poisson_1D.py of their code).
     """
 
-    waves: int = 25
+    waves: int = 4
     low, high, shape = (0.0,), (1.0,), (1024,)
     faces = ((0, 0), (0, 1))
 

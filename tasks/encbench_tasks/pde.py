@@ -39,7 +39,7 @@ class PdeTask(Task):
 
     Args:
         problem: see above.
-        waves: periods of the fast part; 25 (poisson) or 4 (helmholtz) unless given.
+        waves: periods of the fast part of poisson and helmholtz; 4 unless given.
         k: wave number of helmholtz; 1 unless given.
         weight: of the border's values.
         points: new random points, in an epoch.
@@ -53,15 +53,15 @@ class PdeTask(Task):
         "2021; burgers: Raissi, Perdikaris, Karniadakis, JCP 2019"
     )
     out_dim = 1
-    # a second derivative must be smooth enough to learn from
+    # ReLU has no second derivative
     network: ClassVar[NetworkDefaults] = NetworkDefaults(
-        width=64, depth=3, activation="tanh", parameterization="standard"
+        width=64, depth=2, activation="tanh", parameterization="standard"
     )
     training: ClassVar[Mapping[str, Any]] = {
         "optimizer": "adam",
         "schedule": "cosine:final=0.1",
         "batch_size": 256,
-        "steps": 3000,
+        "steps": 2000,
     }
     curve = "relative_l2"
 
@@ -71,7 +71,7 @@ class PdeTask(Task):
         problem: Annotated[Name, Field(description="which equation")] = "poisson",
         waves: Annotated[
             Annotated[int, Field(ge=1, le=256)] | None,
-            Field(description="periods of the fast part; unless given 25 (poisson), 4 (helmholtz)"),
+            Field(description="periods of the fast part of poisson, helmholtz; unless given 4"),
         ] = None,
         k: Annotated[
             Annotated[float, Field(gt=0)] | None,
