@@ -19,9 +19,9 @@ from encbench.metrics.iou import iou
 from encbench_tasks._occupancy.evaluation import (
     evaluate,
     logits,
+    predicted_values,
     rendered_view,
     scaled_side,
-    values_of,
 )
 from encbench_tasks._occupancy.held_out import Sampling, SolidSplit
 from encbench_tasks._occupancy.points import Labels, Prefetch, in_bounding_box
@@ -206,7 +206,9 @@ class OccupancyTask(Task):
         """
         points = self._truth.points
         outcome = evaluate(self._truth, logits(predict), self._resolution, self._side)
-        labelled = {kind: (values_of(predict)(x), inside) for kind, (x, inside) in points.items()}
+        labelled = {
+            kind: (predicted_values(predict)(x), inside) for kind, (x, inside) in points.items()
+        }
         outcome = replace(outcome, comparisons={**labelled, **outcome.comparisons})
         return self._split.compare(outcome, predict)
 

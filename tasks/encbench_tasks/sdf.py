@@ -171,7 +171,7 @@ class SdfTask(Task):
         return float(np.abs(predict(self._progress).numpy() - self._followed).mean())
 
     def evaluate(self, predict: Predict) -> Outcome:
-        """Distances, their gradients, signs, the extracted surface, rendered views above a slice.
+        """Distances, their gradients, signs, the extracted surface, a slice above rendered views.
 
         The outcome's arrays are the surface: ``mesh_vertices`` (V, 3) float32 in the unit cube,
         ``mesh_faces`` (F, 3) int32.

@@ -11,7 +11,7 @@ from encbench import Outcome
 from encbench.contracts.task import Predict
 from encbench_tasks._grid_task import cell_centres
 from encbench_tasks._occupancy.distances import SignedDistances
-from encbench_tasks._occupancy.evaluation import evaluate, rendered_view, values_of
+from encbench_tasks._occupancy.evaluation import evaluate, predicted_values, rendered_view
 from encbench_tasks._occupancy.lattice import Field
 from encbench_tasks._occupancy.points import as_float32
 from encbench_tasks._occupancy.solid import Solid
@@ -32,7 +32,7 @@ ISOLINES, DEEPEST, SLICE_ERROR = 0.05, 0.25, 0.02
 def evaluate_distance(
     truth: Truth, distances: SignedDistances, predict: Predict, resolution: int, side: int
 ) -> Outcome:
-    """Comparisons, pictures (views above a slice) and the surface.
+    """Comparisons, pictures (a slice above views) and the surface.
 
     Args:
         truth, distances: what the prediction is compared with.
@@ -40,7 +40,7 @@ def evaluate_distance(
         resolution: cells of the extracted surface along the longest side.
         side: pixels of a view and of the slice.
     """
-    value, rng = values_of(predict), np.random.default_rng(SEED)
+    value, rng = predicted_values(predict), np.random.default_rng(SEED)
     outcome = evaluate(truth, _inside(predict), resolution, side)
     volume = as_float32(rng.random((VOLUME_POINTS, 3)))
     box, inside = truth.points["occupancy"]
@@ -60,7 +60,7 @@ def evaluate_distance(
         "prediction": contoured(made, DEEPEST, ISOLINES),
         "error": error_picture(np.abs(made - true), SLICE_ERROR),
     }
-    pictures = {n: np.concatenate([outcome.pictures[n], each]) for n, each in slices.items()}
+    pictures = {n: np.concatenate([each, outcome.pictures[n]]) for n, each in slices.items()}
     comparisons |= outcome.comparisons
     return replace(outcome, comparisons=comparisons, pictures=pictures)
 
@@ -69,23 +69,23 @@ def rendered_distance(
     truth: Truth, predict: Predict, resolution: int, side: int
 ) -> NDArray[np.uint8]:
     """The picture "prediction" of ``evaluate_distance``, of any number of pixels."""
-    made = values_of(predict)(_slice(truth.solid, side)).reshape(side, side)
+    made = predicted_values(predict)(_slice(truth.solid, side)).reshape(side, side)
     view = rendered_view(truth, _inside(predict), resolution, side)
-    return np.concatenate([view, contoured(made, DEEPEST, ISOLINES)])
+    return np.concatenate([contoured(made, DEEPEST, ISOLINES), view])
 
 
 def gradient_lengths(predict: Predict, rng: np.random.Generator) -> Array:
     """(SLOPE_POINTS,) lengths of the gradient at random points, by central differences."""
     # multiples of 2^-20: they and their neighbours are float32 numbers
     x = np.round(rng.uniform(STEP, 1 - STEP, (SLOPE_POINTS, 3)) * 2**20) / 2**20
-    value, steps = values_of(predict), STEP * np.eye(3)
+    value, steps = predicted_values(predict), STEP * np.eye(3)
     differences = [value(x + e).astype(np.float64) - value(x - e) for e in steps]
     return np.asarray(np.linalg.norm(differences, axis=0) / (2 * STEP))
 
 
 def _inside(predict: Predict) -> Field:
     """The negative distance, positive inside; what is not a number counts as outside."""
-    return lambda x: np.nan_to_num(-values_of(predict)(x).astype(np.float64), nan=-1.0)
+    return lambda x: np.nan_to_num(-predicted_values(predict)(x).astype(np.float64), nan=-1.0)
 
 
 def _occupancy(distance: NDArray[np.float32]) -> NDArray[np.float32]:

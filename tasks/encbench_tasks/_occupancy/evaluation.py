@@ -19,14 +19,14 @@ from encbench_tasks._pictures import error_picture
 Picture = NDArray[np.uint8]
 
 
-def values_of(predict: Predict) -> Callable[[Array], NDArray[np.float32]]:
+def predicted_values(predict: Predict) -> Callable[[Array], NDArray[np.float32]]:
     """What a network with one output predicts, from points (N, 3) to values (N,)."""
     return lambda x: predict(torch.from_numpy(x)).numpy().reshape(-1)
 
 
 def logits(predict: Predict) -> Field:
     """The logits of predicted probabilities, positive inside."""
-    return lambda x: logits_of(values_of(predict)(x))
+    return lambda x: logits_of(predicted_values(predict)(x))
 
 
 def scaled_side(side: int, scale: float) -> int:
