@@ -51,10 +51,9 @@ def check_derivatives(
             _lacking[key] = first_lacking(_built(cls, known.in_dim, encoding), known.in_dim, wanted)
     except Exception:
         return  # the cell meets the same error and records it
-    asked = network.activation
-    if asked == "auto":
-        asked = cls.activation or "relu"
-    activation = activation_of(asked, registry)
+    chosen = cls.activation if network.activation == "auto" else network.activation
+    activation = activation_of(chosen or "relu", registry)
+    name = str(activation)
     needs = f"task {str(reference.label)!r} differentiates the network {_times(wanted)} in x"
     if (lacks := _lacking[key]) is not None:
         raise SuiteError(
@@ -63,7 +62,7 @@ def check_derivatives(
         )
     if (lacks := first_lacking(lambda x: activation(6 * x - 3), 1, wanted)) is not None:
         raise SuiteError(
-            f"{needs}, and the activation {asked!r} has no {ORDER[lacks]} derivative; give "
+            f"{needs}, and the activation {name!r} has no {ORDER[lacks]} derivative; give "
             "network.activation a smooth one, such as tanh, gelu or sine"
         )
 

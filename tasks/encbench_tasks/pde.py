@@ -77,7 +77,7 @@ class PdeTask(Task):
             Annotated[float, Field(gt=0)] | None,
             Field(description="wave number of helmholtz; unless given 1"),
         ] = None,
-        weight: Annotated[float, Field(gt=0, description="of the border's values")] = 100.0,
+        weight: Annotated[float, Field(gt=0, description="of the border's values")] = 0.1,
         points: Annotated[int, Field(ge=1, description="points in an epoch")] = 4096,
     ) -> None:
         self.equation = equation = equation_of({"problem": problem, "waves": waves, "k": k})

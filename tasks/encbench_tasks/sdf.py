@@ -72,7 +72,7 @@ class SdfTask(Task):
         "batch_size": 1024,
         "steps": 1500,
     }
-    loss = "mape"
+    loss: LossName | Callable[..., Tensor] = "mape"
     curve = "l1"
     curve_points = PROGRESS_POINTS
 
@@ -144,7 +144,8 @@ class SdfTask(Task):
         x = x.detach().requires_grad_()
         found = model(x)
         (gradient,) = torch.autograd.grad(found.sum(), x, create_graph=True)
-        return self._fit(found, y) + self.eikonal * (gradient.norm(dim=1) - 1).square().mean()
+        residual: Tensor = (gradient.norm(dim=1) - 1).square().mean()
+        return self._fit(found, y) + self.eikonal * residual
 
     @property
     def points_per_epoch(self) -> int:
