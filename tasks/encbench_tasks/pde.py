@@ -135,8 +135,8 @@ class PdeTask(Task):
             face = x.detach().clone()
             face[:, axis] = end
             faces.append(face if self.in_dim > 1 else face[:1])
-        border = torch.cat(faces)
-        error = model(border)[:, 0] - self.equation.given(low + size * border)
+        edge = torch.cat(faces)
+        error = model(edge)[:, 0] - self.equation.given(low + size * edge)
         # faces have as many points each: the mean over all, times their number
         return (
             residual.square().mean() / self._scale
