@@ -138,10 +138,8 @@ class PdeTask(Task):
         edge = torch.cat(faces)
         error = model(edge)[:, 0] - self.equation.given(low + size * edge)
         # faces have as many points each: the mean over all, times their number
-        return (
-            residual.square().mean() / self._scale
-            + self.weight * len(faces) * error.square().mean()
-        )
+        border: Tensor = len(faces) * error.square().mean()
+        return self.weight * border + residual.square().mean() / self._scale
 
     def regular_grid(self) -> RegularGrid:
         return self._grid
