@@ -32,6 +32,8 @@ class Equation(ABC):
     """Coordinate, and 0 or 1 for its low or high end, of the faces with values."""
     second: ClassVar[tuple[int, ...]] = (0,)
     """Coordinates along which D takes second derivatives."""
+    weight: ClassVar[float] = 0.1
+    """Of the border's values in the loss, where none is given."""
     line_at: ClassVar[float | None] = None
     """Of the second coordinate, where the solution is also drawn as a line."""
 
@@ -118,6 +120,7 @@ class Burgers(Equation):
     viscosity: float = field(default=0.01 / math.pi, init=False)
     low, high, shape = (-1.0, 0.0), (1.0, 1.0), (128, 64)
     faces = ((0, 0), (0, 1), (1, 0))
+    weight = 1.0
     line_at = 0.75
 
     def solution(self, z: Array) -> Array:

@@ -41,7 +41,7 @@ class PdeTask(Task):
         problem: see above.
         waves: periods of the fast part of poisson and helmholtz; 4 unless given.
         k: wave number of helmholtz; 1 unless given.
-        weight: of the border's values.
+        weight: of the border's values; 0.1, and 1 of burgers, unless given.
         points: new random points, in an epoch.
 
     Raises:
@@ -77,11 +77,14 @@ class PdeTask(Task):
             Annotated[float, Field(gt=0)] | None,
             Field(description="wave number of helmholtz; unless given 1"),
         ] = None,
-        weight: Annotated[float, Field(gt=0, description="of the border's values")] = 0.1,
+        weight: Annotated[
+            Annotated[float, Field(gt=0)] | None,
+            Field(description="of the border's values; unless given 0.1, of burgers 1"),
+        ] = None,
         points: Annotated[int, Field(ge=1, description="points in an epoch")] = 4096,
     ) -> None:
         self.equation = equation = equation_of({"problem": problem, "waves": waves, "k": k})
-        self.weight, self._points = weight, points
+        self.weight, self._points = equation.weight if weight is None else weight, points
         self.in_dim = len(equation.low)
         self._low, self._size = np.array(equation.low), np.subtract(equation.high, equation.low)
         self._x = cell_centres(equation.shape[::-1])
@@ -94,8 +97,9 @@ class PdeTask(Task):
     @classmethod
     def targets(cls, **parameters: Any) -> list[dict[str, Any]]:
         """These parameters, what was not given filled in; raises as the constructor does."""
-        found = {k: v for k, v in parameters.items() if k not in ("waves", "k")}
-        return [found | _chosen(equation_of(parameters))]
+        equation = equation_of(parameters)
+        given = {k: v for k, v in parameters.items() if v is not None}
+        return [{"weight": equation.weight} | given | _chosen(equation)]
 
     @classmethod
     def data_hash(cls, **parameters: Any) -> str:
@@ -150,8 +154,7 @@ class PdeTask(Task):
         return math.nan if value is None else value
 
     def evaluate(self, predict: Predict) -> Outcome:
-        """The solution on the grid: a curve of one coordinate, a picture of two; with time, also
-        the curve at t = 0.75."""
+        """The solution on the grid; of one coordinate, or at t = 0.75, as a curve."""
         truth = self._grid.truth
         made = predict(self._x).double().numpy().reshape(truth.shape)
         comparisons = {"signal": (made, truth), "solution": (made, truth)}
@@ -178,8 +181,7 @@ class PdeTask(Task):
         return {f"u.t_{at:g}": (box[:, 0], *line)}
 
     def render(self, predict: Predict, scale: float) -> NDArray[np.uint8]:
-        """The solution of two coordinates at the centres of ``scale`` times as many pixels along
-        each side, the second coordinate upwards.
+        """The solution of two coordinates, of ``scale`` times as many pixels along each side.
 
         Raises:
             ParameterError: more than 2^28 pixels, or fewer than one.
