@@ -21,9 +21,8 @@ from encbench_tasks._equations import Array, Equation, Name, equation_of
 from encbench_tasks._grid_task import cell_centres, scaled
 from encbench_tasks._pictures import error_picture, signed_picture
 
-FORMULAS = 1
-"""Part of the data hash: to be raised where an equation is changed."""
-LINE_POINTS = 512
+FORMULAS, LINE_POINTS = 1, 512
+"""The first is part of the data hash: to be raised where an equation is changed."""
 
 
 class PdeTask(Task):
