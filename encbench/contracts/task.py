@@ -18,7 +18,7 @@ from encbench.errors import did_you_mean
 RESERVED = ("file", "allow_pickle")
 """Names that arrays cannot have, as ``numpy.savez`` has parameters of these names."""
 
-LossName = Literal["mse", "bce", "l1", "huber", "relative_l2"]
+LossName = Literal["mse", "bce", "l1", "huber", "relative_l2", "mape"]
 """Losses that ``encbench.training.losses`` defines."""
 CURVATURE: dict[str, float] = {"mse": 2.0, "bce": 0.25, "huber": 1.0}
 """Upper bound of the second derivative of an element's loss by the output, where there is one;
@@ -136,12 +136,12 @@ class Task(ABC):
     network: ClassVar[NetworkDefaults] = NetworkDefaults(width=512, depth=2)
     training: ClassVar[Mapping[str, Any]] = {}
     """Training settings of this task, unless the suite states them."""
-    loss: ClassVar[LossName | Callable[..., Tensor]] = "mse"
+    loss: LossName | Callable[..., Tensor] = "mse"
     """What training makes small: a name, or a method of the task.
 
-    A name is one of ``encbench.training.losses``, which has their formulas: "mse", "l1", "huber"
-    and "relative_l2" compare the output with y; with "bce" the output is a logit, the prediction
-    is its sigmoid, and the loss is binary cross entropy.
+    A name is one of ``encbench.training.losses``, which has their formulas: "mse", "l1", "huber",
+    "relative_l2" and "mape" compare the output with y; with "bce" the output is a logit, the
+    prediction is its sigmoid, and the loss is binary cross entropy.
 
     A method ``loss(self, model, x, y)`` returns a scalar tensor. ``model`` maps (N, in_dim) to
     (N, out_dim) and is differentiable as often as its activation is, also with respect to its
@@ -164,6 +164,19 @@ class Task(ABC):
             DataError: the data cannot be found.
         """
         return [parameters]
+
+    @classmethod
+    def planned_loss(cls, **parameters: Any) -> LossName | Callable[..., Tensor]:
+        """``loss`` with these parameters, where it depends on them; fast."""
+        return cls.loss
+
+    @classmethod
+    def derivatives(cls, **parameters: Any) -> int:
+        """How often ``loss`` differentiates the network with respect to its input, 0 to 2.
+
+        Encodings and activations without these derivatives are refused when a run is planned.
+        """
+        return 0
 
     @classmethod
     @abstractmethod

@@ -332,7 +332,7 @@ class _CellRun:
         if config.lr != "auto":
             return LearningRate(value=config.lr, critical=critical, rule="given")
         asked = self.cell.task.label or self.cell.task.name
-        check_automatic_rate(self.optimizer, config.optimizer, self.task, asked)
+        check_automatic_rate(self.optimizer, config.optimizer, loss_name(self.task), asked)
         as_stable = None if critical is None else self.optimizer.lr_from_kernel(critical)
         if as_stable is not None:
             value = config.lr_factor * as_stable

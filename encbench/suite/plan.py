@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
 from encbench.contracts.encoding import Encoding
 from encbench.contracts.optimizer import Optimizer
-from encbench.contracts.task import CURVATURE, Task, loss_name
+from encbench.contracts.task import CURVATURE, LossName, Task, loss_name
 from encbench.errors import EncbenchError, ParameterError, PluginError, SuiteError, error_line
 from encbench.network.activations import activation_of
 from encbench.plugins.parameters import parameters_of, validate_parameters
@@ -25,6 +25,7 @@ from encbench.suite.config import (
     cell_key,
     sorted_json,
 )
+from encbench.suite.derivatives import check_derivatives
 from encbench.suite.file import LENGTHS, Suite, SuiteEntry, describe_error
 
 logger = logging.getLogger("encbench")
@@ -56,6 +57,7 @@ def plan(suite: Suite, registry: Registry) -> list[CellConfig]:
         for task in _targets(task_entry, offer):
             data_hash = _data_hash(offer.load(), task)
             ends: tuple[int, int] | None = None
+            loss = offer.load().planned_loss(**task.parameters)
             for encoding_entry, encoding in encodings:
                 entries = (task_entry, encoding_entry)
                 expected = registry.find("encoding", encoding_entry.name).load().activation
@@ -70,7 +72,10 @@ def plan(suite: Suite, registry: Registry) -> list[CellConfig]:
                             told.add(id(sizing))
                             logger.info("%s: %s", encoding.label, sizing)
                         chosen, network = _at_size(encoding_entry, encoding, network, sizing)
-                    training = _training(training_asked, offer.load(), entries, registry)
+                    check_derivatives(
+                        offer.load(), task, encoding_entry.text, chosen, network, registry
+                    )
+                    training = _training(training_asked, offer.load(), loss, entries, registry)
                     cells.extend(
                         CellConfig(
                             encoding=chosen,
@@ -276,6 +281,7 @@ def _network(
 def _training(
     base: TrainingConfig,
     task: type[Task],
+    loss: LossName | Callable[..., Any],
     entries: tuple[SuiteEntry, ...],
     registry: Registry,
 ) -> TrainingConfig:
@@ -303,16 +309,16 @@ def _training(
         except Exception as error:
             raise PluginError(f"{offer} failed: {error_line(error)}") from error
         if kind == "optimizer" and training.lr == "auto":
-            check_automatic_rate(built, shortest[kind], task, entries[0].text)
+            name = None if callable(loss) else loss
+            check_automatic_rate(built, shortest[kind], name, entries[0].text)
     return TrainingConfig.model_construct(set().union(*overrides), **dict(training) | shortest)
 
 
-def check_automatic_rate(
-    optimizer: Optimizer, text: str, task: Task | type[Task], name: str
-) -> None:
+def check_automatic_rate(optimizer: Optimizer, text: str, loss: LossName | None, name: str) -> None:
     """Refuse lr "auto" where nothing says what that would be.
 
     Args:
+        loss: the task's; None is one of its own.
         text, name: what the optimizer and the task were asked for as.
 
     Raises:
@@ -324,7 +330,6 @@ def check_automatic_rate(
         raise SuiteError(
             f'lr = "auto": no learning rate is known for the optimizer {text!r}; give lr a number'
         )
-    loss = loss_name(task)
     if loss not in CURVATURE:
         has = "a loss of its own" if loss is None else f"the loss {loss!r}"
         raise SuiteError(

@@ -19,6 +19,7 @@ from encbench.errors import PluginError
 
 HUBER_DELTA = 0.1
 RELATIVE_L2_EPSILON = 0.01
+MAPE_EPSILON = 0.01
 IN_LOSS = "raised by the task's loss"
 """Note added to an exception, by which a record names the plug-in that failed."""
 
@@ -57,12 +58,21 @@ def relative_l2_loss(p: Tensor, y: Tensor) -> Tensor:
     return ((p - y).square() / (p.detach().square() + RELATIVE_L2_EPSILON)).mean()
 
 
+def mape_loss(p: Tensor, y: Tensor) -> Tensor:
+    """|d| / (|y| + ε) with ε = 0.01: a distance counts the more, the nearer the surface.
+
+    Source: tiny-cuda-nn, losses/mape.h; instant-ngp's loss for signed distances.
+    """
+    return ((p - y).abs() / (y.abs() + MAPE_EPSILON)).mean()
+
+
 LOSSES: dict[LossName, Callable[[Tensor, Tensor], Tensor]] = {
     "mse": mse_loss,
     "bce": bce_loss,
     "l1": l1_loss,
     "huber": huber_loss,
     "relative_l2": relative_l2_loss,
+    "mape": mape_loss,
 }
 
 

@@ -12,6 +12,8 @@ def encbench_tasks() -> Mapping[str, str]:
         "ct": "encbench_tasks.ct:CtTask",
         "image": "encbench_tasks.image:ImageTask",
         "occupancy": "encbench_tasks.occupancy:OccupancyTask",
+        "pde": "encbench_tasks.pde:PdeTask",
+        "sdf": "encbench_tasks.sdf:SdfTask",
         "signal": "encbench_tasks.signal:SignalTask",
         "video": "encbench_tasks.video:VideoTask",
     }

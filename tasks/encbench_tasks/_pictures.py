@@ -1,4 +1,4 @@
-"""Pictures of errors, alike in all tasks."""
+"""Pictures of errors and of functions with either sign, alike in all tasks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,25 @@ ERROR_RANGE = 0.1
 """Error that the brightest colour stands for."""
 
 
-def error_picture(error: NDArray[np.floating]) -> NDArray[np.uint8]:
-    """Errors (H, W) >= 0 through the colour map magma: black 0, brightest 0.1, more, and NaN."""
-    scaled = np.nan_to_num(error / ERROR_RANGE, nan=1.0)
+def error_picture(error: NDArray[np.floating], largest: float = ERROR_RANGE) -> NDArray[np.uint8]:
+    """Errors (H, W) >= 0 through the colour map magma: black 0, brightest ``largest``, more, and
+    NaN."""
+    scaled = np.nan_to_num(error / largest, nan=1.0)
     return np.ascontiguousarray(colormaps["magma"](scaled, bytes=True)[..., :3])
+
+
+def signed_picture(values: NDArray[np.floating], largest: float) -> NDArray[np.uint8]:
+    """Values (H, W) through the colour map RdBu: red −largest, white 0, blue largest, NaN black."""
+    made = colormaps["RdBu"](0.5 + values / (2 * largest), bytes=True)
+    return np.ascontiguousarray(made[..., :3])
+
+
+def contoured(values: NDArray[np.floating], largest: float, step: float) -> NDArray[np.uint8]:
+    """``signed_picture`` with isolines of the multiples of ``step``, that of 0 black."""
+    picture = signed_picture(values, largest)
+    for level, colour in ((np.floor(values / step), 110), (values > 0, 0)):
+        line = np.zeros(values.shape, np.bool_)
+        line[1:] |= level[1:] != level[:-1]
+        line[:, 1:] |= level[:, 1:] != level[:, :-1]
+        picture[line] = colour
+    return picture

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from dataclasses import replace
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import torch
@@ -15,7 +16,13 @@ from torch import Tensor
 from encbench import NetworkDefaults, Outcome, ParameterError, Task
 from encbench.contracts.task import Predict
 from encbench.metrics.iou import iou
-from encbench_tasks._occupancy.evaluation import evaluate, rendered_view
+from encbench_tasks._occupancy.evaluation import (
+    evaluate,
+    logits,
+    predicted_values,
+    rendered_view,
+    scaled_side,
+)
 from encbench_tasks._occupancy.held_out import Sampling, SolidSplit
 from encbench_tasks._occupancy.points import Labels, Prefetch, in_bounding_box
 from encbench_tasks._occupancy.sources import data_hash_of
@@ -83,7 +90,7 @@ class OccupancyTask(Task):
     # critical learning rate diverges for some seeds.
     # bare coordinates do not learn in as many steps of plain gradient descent
     training: ClassVar[Mapping[str, Any]] = {"optimizer": "adam", "batch_size": 1024, "epochs": 8}
-    loss: ClassVar[Literal["mse", "bce"]] = "bce"
+    loss = "bce"
     curve = "iou"
 
     def __init__(
@@ -197,7 +204,12 @@ class OccupancyTask(Task):
         The outcome's arrays are the surface: ``mesh_vertices`` (V, 3) float32 in the unit cube,
         ``mesh_faces`` (F, 3) int32.
         """
-        outcome = evaluate(self._truth, predict, self._resolution, self._side)
+        points = self._truth.points
+        outcome = evaluate(self._truth, logits(predict), self._resolution, self._side)
+        labelled = {
+            kind: (predicted_values(predict)(x), inside) for kind, (x, inside) in points.items()
+        }
+        outcome = replace(outcome, comparisons={**labelled, **outcome.comparisons})
         return self._split.compare(outcome, predict)
 
     def held_out(self) -> tuple[Tensor, Tensor] | None:
@@ -210,12 +222,8 @@ class OccupancyTask(Task):
         Raises:
             ParameterError: a view of fewer than 16 or more than 4096 pixels.
         """
-        side = round(self._side * scale)
-        if not 16 <= side <= 4096:
-            raise ParameterError(
-                f"scale {scale:g} makes views of {side} pixels, expected 16 to 4096"
-            )
-        return rendered_view(self._truth, predict, self._resolution, side)
+        side = scaled_side(self._side, scale)
+        return rendered_view(self._truth, logits(predict), self._resolution, side)
 
     def _make(self, seed: int) -> tuple[Tensor, Tensor]:
         x = self._split.draw(seed)

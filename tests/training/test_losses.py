@@ -23,6 +23,7 @@ FORMULAS = {
         (p - y).abs() <= 0.1, (p - y) ** 2 / 2, 0.1 * ((p - y).abs() - 0.05)
     ).mean(),
     "relative_l2": lambda p, y: ((p - y) ** 2 / (p**2 + 0.01)).mean(),
+    "mape": lambda p, y: ((p - y).abs() / (y.abs() + 0.01)).mean(),
 }
 
 

@@ -19,7 +19,7 @@ from encbench_leaderboard.report.blocks import Pictures
 from encbench_leaderboard.report.figures.sheet import sheet
 
 DEPTH = "depth_psnr"
-"""Metric of tasks whose pictures are normals above depth, near is dark, nothing is white."""
+"""Metric of tasks whose pictures end with a square of depth, near is dark, nothing is white."""
 NOTHING = 255
 
 
@@ -44,7 +44,7 @@ def depths(task: TaskBoard, looks: Mapping[str, Look]) -> Described:
     for entry, tile in list(tiles.items())[: SHEET + 1]:
         with Image.open(tile.file) as image:
             grey = np.asarray(image.convert("L"))
-        depth = grey[len(grey) // 2 :].astype(float)
+        depth = grey[-grey.shape[1] :].astype(float)
         depth[depth == NOTHING] = np.nan
         title = f"{names[entry]}\n{tile.caption}" if entry else "true depth\n"
         pictures.append(
@@ -52,7 +52,7 @@ def depths(task: TaskBoard, looks: Mapping[str, Look]) -> Described:
         )
     metrics = " / ".join(metric.title for metric in task.metrics[:2])
     caption = (
-        "Depth of the 0.5 level set of the predicted occupancy, seen from far away: bright is "
+        "Depth of the predicted surface (occupancy 0.5, distance 0), seen from far away: bright is "
         f"near, dark is far, white is nothing. Above each, {metrics}. {source(records)}"
     )
     return Described(caption, records, partial(picture_grid, pictures), _absent(task, found))

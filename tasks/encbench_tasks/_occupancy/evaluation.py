@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from encbench import Outcome
+from encbench import Outcome, ParameterError
 from encbench.contracts.task import Predict
-from encbench_tasks._occupancy.lattice import Lattice, extract, logits_of
+from encbench_tasks._occupancy.lattice import Field, Lattice, extract, logits_of
 from encbench_tasks._occupancy.rays import View, level_set_normals, march, views_of
 from encbench_tasks._occupancy.triangles import Array
 from encbench_tasks._occupancy.truth import Truth, sampled
@@ -19,34 +19,46 @@ from encbench_tasks._pictures import error_picture
 Picture = NDArray[np.uint8]
 
 
-def rendered_view(truth: Truth, predict: Predict, resolution: int, side: int) -> Picture:
+def predicted_values(predict: Predict) -> Callable[[Array], NDArray[np.float32]]:
+    """What a network with one output predicts, from points (N, 3) to values (N,)."""
+    return lambda x: predict(torch.from_numpy(x)).numpy().reshape(-1)
+
+
+def logits(predict: Predict) -> Field:
+    """The logits of predicted probabilities, positive inside."""
+    return lambda x: logits_of(predicted_values(predict)(x))
+
+
+def scaled_side(side: int, scale: float) -> int:
+    """Pixels of a view at another scale.
+
+    Raises:
+        ParameterError: fewer than 16 or more than 4096.
+    """
+    found = round(side * scale)
+    if not 16 <= found <= 4096:
+        raise ParameterError(f"scale {scale:g} makes views of {found} pixels, expected 16 to 4096")
+    return found
+
+
+def rendered_view(truth: Truth, field: Field, resolution: int, side: int) -> Picture:
     """The picture "prediction" of ``evaluate``, for views of any number of pixels."""
-
-    def field(x: Array) -> Array:
-        return logits_of(predict(torch.from_numpy(x)).numpy().reshape(-1))
-
     low, high = truth.solid.low, truth.solid.high
     lattice = Lattice.over(low, high, resolution, field, min(64, resolution))
     view = views_of(low, high, side)[0]
     return _view_picture(field, lattice, view, march(field, lattice, view))
 
 
-def evaluate(truth: Truth, predict: Predict, resolution: int, side: int) -> Outcome:
-    """Comparisons, pictures (of depth errors in parts of the box's depth) and the surface.
+def evaluate(truth: Truth, field: Field, resolution: int, side: int) -> Outcome:
+    """Comparisons of surface and depth, pictures (of depth errors in parts of the box's depth) and
+    the surface.
 
     Args:
         truth: what the prediction is compared with.
-        predict: the trained function.
+        field: the trained function, positive inside.
         resolution: cells of the extracted surface along the longest side.
         side: pixels of a view.
     """
-
-    def probability(x: Array) -> NDArray[np.float32]:
-        return predict(torch.from_numpy(x)).numpy().reshape(-1)
-
-    def field(x: Array) -> Array:
-        return logits_of(probability(x))
-
     solid = truth.solid
     lattice = Lattice.over(solid.low, solid.high, resolution, field, min(64, resolution))
     mesh = extract(lattice)
@@ -56,7 +68,6 @@ def evaluate(truth: Truth, predict: Predict, resolution: int, side: int) -> Outc
     depths = [_depth_image(d, v) for d, v in zip(distances, views, strict=True)]
     true_depths = [_depth_image(d, v) for (d, _), v in zip(cast, views, strict=True)]
     comparisons = {
-        **{kind: (probability(x), inside) for kind, (x, inside) in truth.points.items()},
         "surface": (sampled(mesh), truth.surface),
         "depth": (np.stack(depths, axis=2), np.stack(true_depths, axis=2)),
     }
@@ -75,9 +86,7 @@ def evaluate(truth: Truth, predict: Predict, resolution: int, side: int) -> Outc
     return Outcome(comparisons, pictures, arrays)
 
 
-def _view_picture(
-    field: Callable[[Array], Array], lattice: Lattice, view: View, distance: Array
-) -> Picture:
+def _view_picture(field: Field, lattice: Lattice, view: View, distance: Array) -> Picture:
     """Normals above depth, of the points of a level set at these distances along the rays."""
     hit = np.isfinite(distance)
     normals = np.zeros((len(hit), 3))

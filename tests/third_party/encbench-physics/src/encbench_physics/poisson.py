@@ -42,6 +42,10 @@ class Poisson(Task):
     def data_hash(cls, **parameters):
         return hashlib.sha256(f"poisson {sorted(parameters.items())}".encode()).hexdigest()
 
+    @classmethod
+    def derivatives(cls, **parameters):
+        return 2
+
     @property
     def points_per_epoch(self):
         return self.points

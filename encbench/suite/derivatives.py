@@ -1,0 +1,127 @@
+"""Whether a network has the derivatives that a task's loss takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from encbench.contracts.encoding import Encoding
+from encbench.contracts.task import Task
+from encbench.errors import SuiteError
+from encbench.network.activations import activation_of
+from encbench.plugins.registry import Registry
+from encbench.suite.config import NetworkConfig, PluginRef, sorted_json
+
+INTERVALS, HALVINGS = 64, 26
+SHARE = 1e-5
+"""Of the largest value, that a jump is larger than; the change of a smooth function over an
+interval of 2^-32 is not."""
+ORDER = ("", "first", "second")
+_lacking: dict[Any, int | None] = {}
+
+
+def check_derivatives(
+    task: type[Task],
+    reference: PluginRef,
+    text: str,
+    encoding: PluginRef,
+    network: NetworkConfig,
+    registry: Registry,
+) -> None:
+    """Refuse an encoding or an activation that lacks a derivative that the task's loss takes.
+
+    Args:
+        task, reference: the task's class, and what it was asked for as.
+        text, encoding: likewise of the encoding.
+
+    Raises:
+        SuiteError: the encoding or the activation lacks one.
+    """
+    wanted = task.derivatives(**reference.parameters)
+    if wanted < 1:
+        return
+    cls: type[Encoding] = registry.find("encoding", encoding.name).load()
+    key = cls, sorted_json(encoding.parameters), task, sorted_json(reference.parameters)
+    try:
+        if key not in _lacking:
+            known: Any = task if hasattr(task, "in_dim") else task(**reference.parameters)
+            _lacking[key] = first_lacking(_built(cls, known.in_dim, encoding), known.in_dim, wanted)
+    except Exception:
+        return  # the cell meets the same error and records it
+    chosen = cls.activation if network.activation == "auto" else network.activation
+    activation = activation_of(chosen or "relu", registry)
+    name = str(activation)
+    needs = f"task {str(reference.label)!r} differentiates the network {_times(wanted)} in x"
+    if (lacks := _lacking[key]) is not None:
+        raise SuiteError(
+            f"{needs}, and encoding {text!r} has no {ORDER[lacks]} derivative; take a smooth one, "
+            "such as ffe, or a grid with interpolation=smoothstep"
+        )
+    if (lacks := first_lacking(lambda x: activation(6 * x - 3), 1, wanted)) is not None:
+        raise SuiteError(
+            f"{needs}, and the activation {name!r} has no {ORDER[lacks]} derivative; give "
+            "network.activation a smooth one, such as tanh, gelu or sine"
+        )
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else "twice"
+
+
+def _built(cls: type[Encoding], in_dim: int, reference: PluginRef) -> Encoding:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        encoding = cls(in_dim, **reference.parameters).double()
+        with torch.no_grad():
+            for parameter in encoding.parameters():
+                if not parameter.any():  # a table may begin as zeros
+                    parameter.copy_(torch.randn_like(parameter))
+    return encoding.requires_grad_(False)
+
+
+def first_lacking(function: Callable[[Tensor], Tensor], dim: int, wanted: int) -> int | None:
+    """The lowest order of derivative in x, up to ``wanted``, that a function (N, dim) -> (N, F)
+    lacks on [0, 1]^dim; None if it has them all.
+
+    A derivative is lacking where the one before it jumps: what is zero or smooth in between, as
+    the second derivative of a linear interpolation, then tells nothing of the function.
+    """
+    generator = torch.Generator().manual_seed(0)
+    base = torch.rand(1, dim, generator=generator, dtype=torch.float64)
+    features = function(base.repeat(2, 1)).shape[1]
+    weights = torch.randn(features, generator=generator, dtype=torch.float64)
+    for axis in range(dim):
+        along = torch.eye(dim, dtype=torch.float64)[axis]
+
+        def value(t: Tensor, along: Tensor = along) -> Tensor:  # (n,) -> (n,)
+            # jumps of single features do not cancel in a random sum
+            return function(base * (1 - along) + t[:, None] * along).to(torch.float64) @ weights
+
+        def slope(t: Tensor, value: Callable[[Tensor], Tensor] = value) -> Tensor:
+            t = t.clone().requires_grad_()
+            found: Tensor = torch.autograd.grad(value(t).sum(), t)[0]
+            return found
+
+        for order, derivative in enumerate((value, slope)[:wanted], start=1):
+            if _jumps(derivative):
+                return order
+    return None
+
+
+def _jumps(function: Callable[[Tensor], Tensor]) -> bool:
+    """Whether a function (n,) -> (n,) on [0, 1] jumps: halves intervals towards the greater change,
+    which vanishes where the function is continuous."""
+    edges = torch.linspace(0.001, 0.999, INTERVALS + 1, dtype=torch.float64)
+    low, high = edges[:-1], edges[1:]
+    at_low, at_high = function(low).detach(), function(high).detach()
+    scale = float(torch.stack([at_low, at_high]).abs().max())
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        at = function(middle).detach()
+        left = (at - at_low).abs() > (at_high - at).abs()
+        low, high = torch.where(left, low, middle), torch.where(left, middle, high)
+        at_low, at_high = torch.where(left, at_low, at), torch.where(left, at, at_high)
+    return float((at_high - at_low).abs().max()) > SHARE * scale

@@ -1,0 +1,41 @@
+"""Encodings and activations are known to have the derivatives that a loss takes."""
+
+import pytest
+import torch
+
+from encbench.network.activations import activation_of
+from encbench.plugins.registry import default_registry
+from encbench.suite.derivatives import first_lacking
+
+GRID = {"levels": 3, "log2_hashmap_size": 8, "max_resolution": 24}
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "lacking"),
+    [
+        ("identity", {}, None),
+        ("ffe", {"levels": 7}, None),
+        ("gaussian_ffe", {"sigma": 20}, None),
+        ("siren", {}, None),
+        ("hashgrid", {**GRID, "interpolation": "smoothstep"}, None),
+        ("hashgrid", {**GRID, "interpolation": "linear"}, 2),
+        ("hashgrid", {**GRID, "interpolation": "nearest"}, 1),
+        ("mpe", {"resolutions": [5]}, 2),
+        ("kplanes", {"resolutions": [8]}, 2),  # a product of interpolations is curved in between
+        ("composite", {"parts": ["ffe:levels=8", "mpe:resolutions=[9]"]}, 2),
+        ("triangle_wave", {}, 2),
+    ],
+)
+def test_the_lowest_derivative_that_an_encoding_lacks(name, parameters, lacking):
+    torch.manual_seed(0)
+    encoding = default_registry().find("encoding", name).load()(2, **parameters).double()
+    assert first_lacking(encoding, 2, 2) == lacking
+
+
+@pytest.mark.parametrize(
+    ("name", "lacking"), [("relu", 2), ("laplacian", 2), ("tanh", None), ("finer", None)]
+)
+def test_the_lowest_derivative_that_an_activation_lacks(name, lacking):
+    activation = activation_of(name)
+    assert first_lacking(lambda x: activation(6 * x - 3), 1, 2) == lacking
+    assert first_lacking(lambda x: activation(6 * x - 3), 1, 1) is None
