@@ -170,7 +170,7 @@ class ImageTask(GridTask):
         self._y = self._y.reshape(-1, self.out_dim)
         # of a block's pixels from its centre
         self._within = (cell_centres((stride, stride)) - 0.5) / torch.tensor(shape[::-1])
-        self.loss = self.loss_of_blocks  # type: ignore[misc] # only this split has one of its own
+        self.loss = self.loss_of_blocks
 
     def loss_of_blocks(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
         """The mean squared difference of the network's means over blocks around x (n, 2) from y."""
