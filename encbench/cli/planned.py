@@ -60,8 +60,7 @@ def _settings(cell: CellConfig) -> str:
     return (
         f"{training.optimizer}, {training.schedule} learning rate, "
         f"{automatic if training.lr == 'auto' else training.lr}; {length} of {training.batch_size} "
-        f"points; hidden layers {network.depth} × {network.width}, {network.parameterization} "
-        f"parameterization; {points}"
+        f"points; {network.described}; {points}"
     )
 
 

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from encbench.contracts.network import Network
 from encbench.contracts.task import Task
 from encbench.device import available_memory
-from encbench.network.mlp import CoordinateMLP
 from encbench.ntk.diagnosis import diagnose
 from encbench.ntk.kernel import empirical_ntk
 from encbench.ntk.operator import operator
@@ -42,7 +42,7 @@ def ntk_count(points: int | Literal["all"], task: Task) -> int:
 
 
 def measure_spectrum(
-    model: CoordinateMLP,
+    model: Network,
     x: Tensor,
     outputs: Literal["trace", "full"],
     when: When,
@@ -111,7 +111,7 @@ def measure_spectrum(
 
 
 def _leading(
-    model: CoordinateMLP, x: Tensor, outputs: Literal["trace", "full"], when: When, step: int
+    model: Network, x: Tensor, outputs: Literal["trace", "full"], when: When, step: int
 ) -> tuple[SpectrumSummary, dict[str, np.ndarray]]:
     began = time.perf_counter()
     total, bound = leading_spectrum(model, x, outputs)
