@@ -154,7 +154,7 @@ def _facts(stored: StoredRecord) -> Iterator[tuple[str, str]]:
         yield "parameters", f"{sum(record.parameters.values()):,} ({parts})"
     training, network = record.cell.training, record.cell.network
     activation = f", {record.activation}" if record.activation else ""
-    yield "network", f"{network.described}{activation}"
+    yield "network", f"{network.described.removeprefix('network ')}{activation}"
     rate = record.learning_rate
     if rate is not None:
         text = f"{training.optimizer}, {training.schedule} rate {rate.value:.4g} ({rate.rule})"

@@ -167,13 +167,19 @@ def _check_network(
 
     Where data cannot be read, or a class not be built without memory, that is left to the cells.
     """
+    where = " × ".join(entry.text for entry in entries)
     try:
-        parameter_count(cls, encoding.parameters, network, ends.known, registry)
+        learned = parameter_count(cls, encoding.parameters, network, ends.known, registry)
     except ParameterError as error:
-        where = " × ".join(entry.text for entry in entries)
         raise SuiteError(f"network of {where}: {error}") from None
     except Exception as error:
-        logger.debug("network of %s: %s", encoding.label, error_line(error))
+        logger.debug("network of %s: %s", where, error_line(error))
+        return
+    if not learned:
+        raise SuiteError(
+            f"network of {where}: {network.kind} and the encoding have no parameters, so nothing "
+            "can be learned; take another network or an encoding that learns"
+        )
 
 
 def _check_loss(offer: Offer) -> None:
