@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from encbench.contracts.encoding import Encoding
@@ -80,6 +80,18 @@ def build_network(
     """
     registry = registry or default_registry()
     cls, parameters, _ = network_class(config.kind, registry)
+    return network_from(cls, parameters, config, encoding, out_dim, registry)
+
+
+def network_from(
+    cls: type[Network],
+    parameters: Mapping[str, Any],
+    config: NetworkConfig,
+    encoding: Encoding,
+    out_dim: int,
+    registry: Registry | None,
+) -> Network:
+    """The same of a class and its parameters; without a registry activations are built-in ones."""
     given: dict[str, Any] = {name: getattr(config, name) for name in taken_by(cls)}
     if "activation" in given:
         asked = encoding.activation if config.activation == "auto" else config.activation

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.func import functional_call
 
 from encbench import ntk
@@ -18,7 +18,14 @@ from encbench.network.mlp import CoordinateMLP
 from encbench.ntk.autograd import dense
 from encbench.ntk.kernel import brute_force_ntk
 from encbench.ntk.structure import close, disagreement, sparse_blocks, table_gradients
-from encbench.testing.conformance import Conformance, call_in_worker, fail, require, skip
+from encbench.testing.conformance import (
+    Conformance,
+    call_in_worker,
+    fail,
+    require,
+    require_equal,
+    skip,
+)
 
 SEED = 20
 DTYPES = (torch.float32, torch.float64)
@@ -133,7 +140,7 @@ class EncodingConformance(Conformance):
             found.device.type == "cuda",
             f"x is on cuda and the features on {found.device}; create tensors on x.device",
         )
-        self._require_equal(found.cpu(), expected, 1e-9, "features on cuda differ from the CPU's")
+        require_equal(found.cpu(), expected, 1e-9, "features on cuda differ from the CPU's")
 
     def test_tensors_move_with_the_module(self) -> None:
         """Every tensor is a parameter or a buffer."""
@@ -151,14 +158,14 @@ class EncodingConformance(Conformance):
         encoding = self.build(in_dim)
         first = self.encode(encoding, x)
         before = torch.get_rng_state()
-        self._require_equal(
+        require_equal(
             self.encode(encoding, x), first, 0, "two calls of forward differ (in training mode)"
         )
         require(
             torch.equal(before, torch.get_rng_state()),
             "forward draws random numbers; draw them in __init__ and keep them in a buffer",
         )
-        self._require_equal(
+        require_equal(
             self.encode(self.build(in_dim), x),
             first,
             0,
@@ -166,9 +173,7 @@ class EncodingConformance(Conformance):
             "not from random or numpy",
         )
         encoding.eval()
-        self._require_equal(
-            self.encode(encoding, x), first, 0, "training and evaluation mode differ"
-        )
+        require_equal(self.encode(encoding, x), first, 0, "training and evaluation mode differ")
 
     def test_it_changes_nothing_that_others_share(self) -> None:
         """Torch's settings and the working directory stay as they are."""
@@ -242,10 +247,10 @@ class EncodingConformance(Conformance):
                 torch.equal(x, kept), "forward changes x in place; work on a new tensor instead"
             )
             advice = "no statistics over the batch, no memory between calls: rows are independent"
-            self._require_equal(
+            require_equal(
                 self.encode(encoding, x[4:5]), features[4:5], 1e-12, f"a point alone; {advice}"
             )
-            self._require_equal(
+            require_equal(
                 self.encode(encoding, x.flip(0)).flip(0), features, 1e-12, f"reversed; {advice}"
             )
 
@@ -310,7 +315,7 @@ class EncodingConformance(Conformance):
             except EncbenchError as error:
                 fail(f"the kernel with {in_dim} coordinates: {error}")
             for part, expected in brute_force_ntk(model, x).items():
-                self._require_equal(
+                require_equal(
                     found[part],
                     expected,
                     1e-9,
@@ -327,7 +332,7 @@ class EncodingConformance(Conformance):
             fresh.load_state_dict(saved.state_dict())
         except RuntimeError as error:
             fail(f"load_state_dict: {' '.join(str(error).split())}")
-        self._require_equal(
+        require_equal(
             self.encode(fresh, x),
             self.encode(saved, x),
             0,
@@ -363,12 +368,6 @@ class EncodingConformance(Conformance):
                     gradient is not None,
                     f"forward does not use the parameter {name!r}; use it, or drop it",
                 )
-
-    @staticmethod
-    def _require_equal(found: Tensor, expected: Tensor, tolerance: float, message: str) -> None:
-        scale = max(1.0, float(expected.detach().abs().max()))
-        error = float((found - expected).detach().abs().max())
-        require(error <= tolerance * scale, f"differs by {error:.3g}: {message}")
 
     @classmethod
     def subject_or_none(cls) -> Any:
@@ -427,12 +426,12 @@ class EncodingConformance(Conformance):
         )
 
 
-def stray_tensors(encoding: Encoding) -> list[str]:
+def stray_tensors(module: nn.Module) -> list[str]:
     """Names of tensors that are attributes but neither parameters nor buffers."""
     return [
         f"{prefix}.{name}".lstrip(".")
-        for prefix, module in encoding.named_modules()
-        for name, value in vars(module).items()
+        for prefix, each in module.named_modules()
+        for name, value in vars(each).items()
         if _holds_tensor(value) and name not in ("_parameters", "_buffers", "_modules")
     ]
 
