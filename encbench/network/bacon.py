@@ -96,6 +96,7 @@ class Bacon(Network):
                 f"at least {2 * (depth + 1)}"
             )
         self.outputs = layers
+        self.adds_to_loss = len(layers) > 1
         self.bands = {layer: sum(largest[: layer + 1]) for layer in layers}
         """By layer with an output, its largest frequency along an axis, cycles over [0, 1]."""
         self.linear = nn.ModuleList(nn.Linear(width, width) for _ in range(depth))

@@ -66,6 +66,7 @@ class Readout(Network):
             )
         self.linear = nn.Linear(encoding.out_dim, out_dim) if readout == "linear" else None
         self.tv = tv
+        self.adds_to_loss = tv > 0
         self._grids: list[str] = []
         if not tv:
             return

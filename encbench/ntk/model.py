@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from encbench.contracts.encoding import Encoding
+from encbench.contracts.network import Network
 from encbench.errors import NtkError, ParameterError, did_you_mean
 
 
@@ -164,10 +165,23 @@ def check_output(model: nn.Module, x: Tensor) -> int:
     tolerance = 1e4 * torch.finfo(f.dtype).eps * float(f.abs().max() + 1)
     if float((alone - f).abs().max()) > tolerance:
         raise NtkError(
-            "f(x) changes with the other points of the batch (or at random), and the kernel needs "
-            "f(x) to depend on x alone; remove what mixes the points"
+            f"f(x) changes with the other points of the batch (or at random){_where(model, x)}, and "
+            "the kernel needs f(x) to depend on x alone; remove what mixes the points"
         )
     return f.shape[1]
+
+
+def _where(model: nn.Module, x: Tensor) -> str:
+    """Which part of a ``Network`` mixes the points, in words; "" of any other model."""
+    if not isinstance(model, Network):
+        return ""
+    with torch.no_grad():
+        alone = torch.cat([model.encoding(row[None]) for row in x])
+        mixes = float((alone - model.encoding(x)).abs().max()) > 1e-5
+    part = (
+        f"encoding {type(model.encoding).__name__}" if mixes else f"network {type(model).__name__}"
+    )
+    return f" in the {part}"
 
 
 def check_finite(f: Tensor) -> None:

@@ -20,6 +20,8 @@ from encbench.contracts.task import CURVATURE, loss_name
 from encbench.device import device_name, lacks_memory, peak_memory_bytes, reset_peak_memory
 from encbench.errors import bounded, error_line
 from encbench.ntk.linearized import critical_learning_rate
+from encbench.ntk.model import check_output, working_copy
+from encbench.ntk.structure import PROBE
 from encbench.plugins.isolation import process_state_kept
 from encbench.plugins.registry import Registry
 from encbench.results.provenance import Provenance, now
@@ -202,6 +204,8 @@ class _CellRun:
             self.record.parameters = model.parameter_counts()
             self.optimizer, self.schedule = build_training(self.cell, self.registry)
             self.record.learning_rate = self._learning_rate()
+            if network.kind != "mlp":
+                self._check_rows()
         steps = total_steps(self.cell.training, self.task.points_per_epoch)
         if self.cell.ntk.points:
             generator = self.streams.generator("ntk")
@@ -339,6 +343,12 @@ class _CellRun:
                 self.optimizer, self.cell.network, self.model.activation, self.model.usual_rate
             )
         return LearningRate(value=value, critical=critical, rule="auto")
+
+    def _check_rows(self) -> None:
+        """Refuse a network that mixes points, also where no kernel would show it."""
+        x = self.rate_points[:PROBE]
+        model, points, _ = working_copy(self.model, x, torch.float32, self.device)
+        check_output(model, points)
 
     def _critical_rate(self) -> float | None:
         loss = loss_name(self.task)

@@ -186,6 +186,8 @@ def predicted_training(
         reason = f"the loss is {name}, not the mean squared error"
     elif config.encoding_lr_factor != 1 and model.parameter_counts()["encoding"]:
         reason = "the encoding's parameters have a learning rate of their own"
+    elif model.adds_to_loss:
+        reason = "the network adds terms of its own to the task's loss"
     if reason:
         return LinearizedTraining(not_predicted=reason), {}
     chosen = np.unique(

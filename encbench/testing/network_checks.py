@@ -61,7 +61,8 @@ class NetworkConformance(Conformance):
         ):
             require(
                 bool(getattr(self.subject, name, "").strip()),
-                f'{self.subject.__name__}.{name} is empty; set it in the class: {name} = "{example}"',
+                f"{self.subject.__name__}.{name} is empty; set it in the class: "
+                f'{name} = "{example}"',
             )
 
     def test_shapes_and_dtypes(self) -> None:
@@ -113,7 +114,7 @@ class NetworkConformance(Conformance):
     def test_gradients(self) -> None:
         """Gradients in the parameters agree with finite differences."""
         x = inner_points(3, IN_DIM)
-        for model in self.each():
+        for model in self.learning():
             names, values = zip(*model.named_parameters(), strict=True)
 
             def output(*given: Tensor) -> Tensor:
@@ -130,7 +131,7 @@ class NetworkConformance(Conformance):
     def test_training_reaches_every_parameter(self) -> None:
         """The objective is a finite scalar with a gradient in every parameter."""
         x = inner_points(9, IN_DIM)
-        for model in self.each():
+        for model in self.learning():
             loss = model.objective(_squares, x, torch.ones(9, OUT_DIM, dtype=x.dtype))
             require(
                 isinstance(loss, Tensor) and loss.ndim == 0 and bool(torch.isfinite(loss)),
@@ -146,10 +147,8 @@ class NetworkConformance(Conformance):
 
     def test_kernel(self) -> None:
         """The NTK is J Jᵀ."""
-        x, found = inner_points(6, IN_DIM), 0
-        for model in self.each():
-            if not any(parameter.requires_grad for parameter in model.parameters()):
-                continue
+        x = inner_points(6, IN_DIM)
+        for model in self.learning():
             try:
                 parts = empirical_ntk(model, x, outputs="full").parts
             except EncbenchError as error:
@@ -158,9 +157,6 @@ class NetworkConformance(Conformance):
                 require_equal(
                     parts[part], expected, 1e-9, f"the kernel's part {part!r} is not J Jᵀ"
                 )
-            found += 1
-        if not found:
-            skip("behind the sample encodings it has no trained parameters")
 
     def test_state_dict(self) -> None:
         """The state dict determines the outputs, and holds every tensor."""
@@ -215,6 +211,15 @@ class NetworkConformance(Conformance):
                 torch.manual_seed(seed)
                 model = self._built(encoding, self._depth)
             yield model.double()
+
+    def learning(self) -> list[Network]:
+        """Those that have parameters to train."""
+        found = [
+            model
+            for model in self.each()
+            if any(parameter.requires_grad for parameter in model.parameters())
+        ]
+        return found or skip("behind the sample encodings it has no trained parameters")
 
     _depth = DEPTHS[0]
 
