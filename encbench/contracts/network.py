@@ -78,7 +78,7 @@ class Network(nn.Module, ABC):
     not_parameters: ClassVar[tuple[str, ...]] = ("encoding", "out_dim", *SETTINGS)
     """What ``__init__`` takes that is no parameter of the network's own."""
     adds_to_loss: bool = False
-    """Whether ``objective`` is more than the task's loss, so that the kernel predicts no training."""
+    """Whether ``objective`` is more than the task's loss; the kernel then predicts no training."""
     activation: Activation | None = None
     """Of the hidden layers; None where they have none that a suite chooses."""
 

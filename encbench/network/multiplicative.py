@@ -76,25 +76,26 @@ class FourierFilter(nn.Module):
         return torch.sin(self.linear(v))
 
 
-class GaborFilter(FourierFilter):
+class GaborFilter(nn.Module):
     """sin(Ω v + φ) exp(−γ ‖v − μ‖²/2)."""
 
     def __init__(
         self, in_features: int, out_features: int, scale: float, alpha: float, beta: float
     ) -> None:
-        super().__init__(in_features, out_features, scale)
+        super().__init__()
+        self.linear = nn.Linear(in_features, out_features)
         self.mu = nn.Parameter(2 * torch.rand(out_features, in_features) - 1)
         shape = torch.full((out_features,), alpha)
         # torch draws no gamma variables on the device "meta"
         drawn = shape if shape.is_meta else torch.distributions.Gamma(shape, beta).sample()
         self.gamma = nn.Parameter(drawn)
         with torch.no_grad():
-            self.linear.weight.mul_(drawn.sqrt().unsqueeze(1))
+            self.linear.weight.mul_(scale * drawn.sqrt().unsqueeze(1))
+        nn.init.uniform_(self.linear.bias, -math.pi, math.pi)
 
     def forward(self, v: Tensor) -> Tensor:  # (N, d_e) -> (N, width)
         squares = v.square().sum(1, keepdim=True) + self.mu.square().sum(1) - 2 * v @ self.mu.T
-        wave: Tensor = super().forward(v)
-        return wave * torch.exp(-0.5 * squares * self.gamma)
+        return torch.sin(self.linear(v)) * torch.exp(-0.5 * squares * self.gamma)
 
 
 class FourierNet(FilterNetwork):

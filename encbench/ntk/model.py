@@ -165,8 +165,8 @@ def check_output(model: nn.Module, x: Tensor) -> int:
     tolerance = 1e4 * torch.finfo(f.dtype).eps * float(f.abs().max() + 1)
     if float((alone - f).abs().max()) > tolerance:
         raise NtkError(
-            f"f(x) changes with the other points of the batch (or at random){_where(model, x)}, and "
-            "the kernel needs f(x) to depend on x alone; remove what mixes the points"
+            "f(x) changes with the other points of the batch (or at random)"
+            f"{_where(model, x)}, and the kernel needs f(x) to depend on x alone; remove what mixes the points"
         )
     return f.shape[1]
 
@@ -178,10 +178,8 @@ def _where(model: nn.Module, x: Tensor) -> str:
     with torch.no_grad():
         alone = torch.cat([model.encoding(row[None]) for row in x])
         mixes = float((alone - model.encoding(x)).abs().max()) > 1e-5
-    part = (
-        f"encoding {type(model.encoding).__name__}" if mixes else f"network {type(model).__name__}"
-    )
-    return f" in the {part}"
+    kind, found = ("encoding", model.encoding) if mixes else ("network", model)
+    return f" in the {kind} {type(found).__name__}"
 
 
 def check_finite(f: Tensor) -> None:
