@@ -166,7 +166,8 @@ def check_output(model: nn.Module, x: Tensor) -> int:
     if float((alone - f).abs().max()) > tolerance:
         raise NtkError(
             "f(x) changes with the other points of the batch (or at random)"
-            f"{_where(model, x)}, and the kernel needs f(x) to depend on x alone; remove what mixes the points"
+            f"{_where(model, x)}, and the kernel needs f(x) to depend on x alone; remove what "
+            "mixes the points"
         )
     return f.shape[1]
 

@@ -346,8 +346,8 @@ class _CellRun:
 
     def _check_rows(self) -> None:
         """Refuse a network that mixes points, also where no kernel would show it."""
-        x = self.rate_points[:PROBE]
-        model, points, _ = working_copy(self.model, x, torch.float32, self.device)
+        x = self.rate_points[:: -(-len(self.rate_points) // PROBE)]
+        model, points, _ = working_copy(self.model, x, torch.float64, self.device)
         check_output(model, points)
 
     def _critical_rate(self) -> float | None:
