@@ -116,7 +116,7 @@ def sized(
             lambda size: sizing(start.parameters, size, start.chosen | {"width": size}), budget
         )
         least = min(LEAST_WIDTH, network.width or LEAST_WIDTH)
-        return [one for one in found if one.width >= least] or [
+        return [one for one in found if (one.width or 0) >= least] or [
             sizing(start.parameters, least, start.chosen | {"width": least})
         ]
 
