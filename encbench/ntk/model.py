@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 
 from encbench.contracts.encoding import Encoding
-from encbench.contracts.network import Network
 from encbench.errors import NtkError, ParameterError, did_you_mean
 
 
@@ -173,13 +172,14 @@ def check_output(model: nn.Module, x: Tensor) -> int:
 
 
 def _where(model: nn.Module, x: Tensor) -> str:
-    """Which part of a ``Network`` mixes the points, in words; "" of any other model."""
-    if not isinstance(model, Network):
+    """Which part of a model with an encoding mixes the points, in words; "" of any other."""
+    encoding = encoding_of(model)
+    if encoding is None:
         return ""
     with torch.no_grad():
-        alone = torch.cat([model.encoding(row[None]) for row in x])
-        mixes = float((alone - model.encoding(x)).abs().max()) > 1e-5
-    kind, found = ("encoding", model.encoding) if mixes else ("network", model)
+        alone = torch.cat([encoding(row[None]) for row in x])
+        mixes = float((alone - encoding(x)).abs().max()) > 1e-5
+    kind, found = ("encoding", encoding) if mixes else ("network", model)
     return f" in the {kind} {type(found).__name__}"
 
 

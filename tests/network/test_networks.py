@@ -2,6 +2,8 @@
 
 import logging
 import math
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from torch import nn
 
 import encbench
 from encbench import Network, ParameterError, UsageError, ntk, plan
+from encbench.network import encbench_networks
 from encbench.network.bacon import Bacon
 from encbench.network.multiplicative import FourierNet, GaborNet
 from encbench.network.none import Readout
@@ -349,6 +352,12 @@ def test_a_network_that_mixes_points_or_fails_is_named(cls, message, loss, suite
     error = run_cell(cell, registry).record.error
     assert message in error.message
     assert "\n" not in error.message
+
+
+def test_every_network_has_a_row_in_the_documentation():
+    page = (Path(__file__).parents[2] / "docs" / "networks.md").read_text("utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| [^|]+ \| [^|]+ \| [^|]+ \| [^|]+ \|$", page, re.MULTILINE)
+    assert sorted(rows) == sorted(encbench_networks())
 
 
 def test_conformance_finds_a_network_that_mixes_points():
