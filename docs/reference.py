@@ -32,11 +32,12 @@ def pages() -> dict[str, str | bytes]:
         "reference/training.md": "\n".join(
             kinds(
                 {
+                    "network": "Networks",
+                    "activation": "Activations",
                     "optimizer": "Optimizers",
                     "schedule": "Schedules",
-                    "activation": "Activations",
                 },
-                "Optimizers, schedules, activations",
+                "Networks, activations, optimizers, schedules",
             )
         ),
         "reference/suites.md": "\n".join(suites()),

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from encbench.contracts.activation import Activation
     from encbench.contracts.encoding import Encoding, LearnedGrid, SparseBlock
     from encbench.contracts.metric import Metric, MetricValue
+    from encbench.contracts.network import Network
     from encbench.contracts.optimizer import Optimizer, Schedule
     from encbench.contracts.regular_grid import RegularGrid
     from encbench.contracts.search import Search
@@ -54,6 +55,7 @@ __all__ = [
     "Metric",
     "MetricValue",
     "NTKLinear",
+    "Network",
     "NetworkDefaults",
     "NtkError",
     "Optimizer",
@@ -91,6 +93,7 @@ _LAZY = {
     "encbench.contracts.activation": ("Activation",),
     "encbench.contracts.encoding": ("Encoding", "LearnedGrid", "SparseBlock"),
     "encbench.contracts.metric": ("Metric", "MetricValue"),
+    "encbench.contracts.network": ("Network",),
     "encbench.contracts.optimizer": ("Optimizer", "Schedule"),
     "encbench.contracts.regular_grid": ("RegularGrid",),
     "encbench.contracts.search": ("Search",),

@@ -109,3 +109,11 @@ def oom_kills() -> int | None:
         return None
     match = re.search(r"^oom_kill (\d+)$", text, re.MULTILINE)
     return int(match[1]) if match else None
+
+
+def lacks_memory(error: BaseException) -> bool:
+    """Whether an exception says that memory ran out."""
+    # torch's CPU allocator has no exception of its own
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
+        isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    )

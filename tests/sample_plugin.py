@@ -108,9 +108,10 @@ def module(**hooks: Any) -> SimpleNamespace:
 
 
 def registry_of(**modules: Any) -> Registry:
-    """A registry of plug-ins that need not be installed, and encbench's optimizers."""
+    """A registry of plug-ins that need not be installed, and encbench's optimizers and networks."""
     host = PluginHost()
-    host.plugins += [each for each in default_host().plugins if each.offers.get("optimizer")]
+    kept = {"optimizer", "network"}
+    host.plugins += [each for each in default_host().plugins if kept & each.offers.keys()]
     for distribution, contents in modules.items():
         plugin = Plugin("main", distribution, "1.0", f"{distribution}.main")
         host.plugins.append(plugin)

@@ -1,4 +1,4 @@
-"""``encbench check``: whether encodings and tasks keep their contract."""
+"""``encbench check``: whether encodings, tasks and networks keep their contract."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ MARKS = {
     "advice": ("!", "yellow"),
     "skipped": ("–", "yellow"),
 }
-KINDS = ("encoding", "task")
+KINDS = ("encoding", "task", "network")
 
 
 def check(
     names: Annotated[
-        list[str], typer.Argument(help="Encodings and tasks: NAME or NAME:KEY=VALUE,…")
+        list[str], typer.Argument(help="Encodings, tasks and networks: NAME or NAME:KEY=VALUE,…")
     ],
     trace: Annotated[
         bool, typer.Option("--trace", help="Show the traceback of each failed check.")
     ] = False,
 ) -> None:
-    """Check that encodings and tasks work.
+    """Check that encodings, tasks and networks work.
 
     Shapes, dtypes, gradients, borders, seeds, the NTK, pickling and documentation: the checks of
     encbench.testing, which a plug-in's own tests can subclass. Small parameters make it quick.
@@ -68,21 +68,25 @@ def check(
 
 def _conformance(text: str, registry: Registry) -> tuple[str, Offer, type[Conformance]]:
     # imports torch, which `encbench check --help` does without
-    from encbench.testing import EncodingConformance, TaskConformance
+    from encbench.testing import EncodingConformance, NetworkConformance, TaskConformance
 
     name, parameters = parse_selector(text)
     checked = {offer.name for kind in KINDS for offer in registry.offers(kind)}
     for kind in ("metric", "suite", "command"):
         # a suite may have the name of its task
         if name not in checked and any(offer.name == name for offer in registry.offers(kind)):
-            raise UsageError(f"{name!r} is a {kind}; checks are for encodings and tasks")
+            raise UsageError(f"{name!r} is a {kind}; checks are for encodings, tasks and networks")
     offer = registry.find_any(KINDS, name)[0]
     subject: Any = offer.load()
     # a parameter that does not exist is the caller's error and no failed check
     validate_parameters(offer.kind, offer.name, subject, parameters)
-    parent = EncodingConformance if offer.kind == "encoding" else TaskConformance
+    parents = {
+        "encoding": EncodingConformance,
+        "task": TaskConformance,
+        "network": NetworkConformance,
+    }
     members = {offer.kind: subject, "parameters": parameters}
-    return text, offer, type(f"Check{subject.__name__}", (parent,), members)
+    return text, offer, type(f"Check{subject.__name__}", (parents[offer.kind],), members)
 
 
 def _report(results: list[CheckResult], console: Console, *, trace: bool) -> None:

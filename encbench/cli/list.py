@@ -20,6 +20,7 @@ KINDS = {
     "encoding": "Encodings",
     "task": "Tasks",
     "metric": "Metrics",
+    "network": "Networks",
     "activation": "Activations",
     "optimizer": "Optimizers",
     "schedule": "Schedules",

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from encbench.cli.console import duration, print_line
 from encbench.plugins.registry import Registry
-from encbench.suite.config import CellConfig, cell_key, cell_names
+from encbench.suite.config import CellConfig, NetworkConfig, cell_key, cell_names
 
 
 def print_plan(
@@ -32,18 +32,19 @@ def print_plan(
         recorded = f"{len(cells) - len(left)} of {len(cells)} cells"
         print_line(console, f"{recorded} have a record already in {output}")
     settings: dict[str, list[str]] = {}
-    counts: dict[tuple[str, str], int | None] = {}
+    counts: dict[tuple[str, str, NetworkConfig], int | None] = {}
     dimensions: dict[str, tuple[int, int]] = {}
     for cell in left:
         task, encoding = (ref.label or ref.name for ref in (cell.task, cell.encoding))
         settings.setdefault(_settings(cell), []).append(task)
-        if (encoding, task) not in counts:
-            counts[encoding, task] = parameters_of_cell(cell, registry, dimensions)
+        of_one = encoding, task, cell.network
+        if of_one not in counts:
+            counts[of_one] = parameters_of_cell(cell, registry, dimensions)
     for text, tasks in settings.items():
         of = ", ".join(dict.fromkeys(tasks)) if len(settings) > 1 else ""
         print_line(console, f"{of}{': ' if of else ''}{text}")
     found: dict[str, list[int]] = {}
-    for (encoding, _), count in counts.items():
+    for (encoding, _, _), count in counts.items():
         found.setdefault(encoding, []).extend([] if count is None else [count])
     for encoding, numbers in found.items():
         low, high = min(numbers, default=0), max(numbers, default=0)
@@ -62,8 +63,7 @@ def _settings(cell: CellConfig) -> str:
     return (
         f"{training.optimizer}, {training.schedule} learning rate, "
         f"{automatic if training.lr == 'auto' else training.lr}; {length} of {batch} "
-        f"points; hidden layers {network.depth} × {network.width}, {network.parameterization} "
-        f"parameterization; {points}"
+        f"points; {network.described}; {points}"
     )
 
 

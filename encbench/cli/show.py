@@ -153,8 +153,8 @@ def _facts(stored: StoredRecord) -> Iterator[tuple[str, str]]:
         parts = ", ".join(f"{name} {count:,}" for name, count in record.parameters.items())
         yield "parameters", f"{sum(record.parameters.values()):,} ({parts})"
     training, network = record.cell.training, record.cell.network
-    layers = f"{record.network.get('depth')} × {record.network.get('width')} {record.activation}"
-    yield "network", f"{layers}, {network.parameterization} parameterization"
+    activation = f", {record.activation}" if record.activation else ""
+    yield "network", f"{network.described.removeprefix('network ')}{activation}"
     rate = record.learning_rate
     if rate is not None:
         text = f"{training.optimizer}, {training.schedule} rate {rate.value:.4g} ({rate.rule})"

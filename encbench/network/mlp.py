@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from typing import Literal
 
 import torch
@@ -13,27 +12,18 @@ from torch import Tensor, nn
 
 from encbench.contracts.activation import Activation
 from encbench.contracts.encoding import Encoding
+from encbench.contracts.network import Network
 from encbench.errors import ParameterError
 from encbench.network.activations import activation_of
 from encbench.network.linear import NTKLinear, RealPart
 
 Parameterization = Literal["ntk", "standard"]
-IN_ENCODING = "raised by the encoding's forward"
-"""Note added to an exception, by which a record names the plug-in that failed."""
 
 
-@contextmanager
-def in_encoding() -> Iterator[None]:
-    """Inside, exceptions are the encoding's."""
-    try:
-        yield
-    except Exception as error:
-        error.add_note(IN_ENCODING)
-        raise
+class CoordinateMLP(Network):
+    """The coordinate MLP: hidden layers with an activation, and a linear output.
 
-
-class CoordinateMLP(nn.Module):
-    """f(x) = W_D ⋯ φ(W_0 γ(x) + b_0) ⋯ + b_D, for x (N, d) in [0, 1]^d.
+    f(x) = W_D ⋯ φ(W_0 γ(x) + b_0) ⋯ + b_D, for x (N, d) in [0, 1]^d.
 
     Args:
         encoding: γ, from (N, d) to (N, d_e).
@@ -57,6 +47,12 @@ class CoordinateMLP(nn.Module):
             parameterization.
     """
 
+    equation = "f(x) = W_D φ(⋯ φ(W_0 γ(x) + b_0) ⋯) + b_D"
+    source = (
+        'Tancik et al., "Fourier Features Let Networks Learn High '
+        'Frequency Functions in Low Dimensional Domains", NeurIPS 2020'
+    )
+
     def __init__(
         self,
         encoding: Encoding,
@@ -68,62 +64,70 @@ class CoordinateMLP(nn.Module):
         first_layer_scale: Literal["fan_in", "width"] = "fan_in",
         activation: str | Activation = "auto",
     ) -> None:
-        super().__init__()
-        for name, value in {"out_dim": out_dim, "width": width, "depth": depth}.items():
-            if value < 1:
-                raise ParameterError(f"CoordinateMLP: {name} must be at least 1, got {value}")
-        if parameterization not in ("ntk", "standard"):
-            raise ParameterError(
-                "CoordinateMLP: parameterization must be 'ntk' or 'standard', "
-                f"got {parameterization!r}"
-            )
-        if not isinstance(encoding, Encoding):
-            raise ParameterError(
-                f"CoordinateMLP: the encoding is a {type(encoding).__name__}, expected a subclass "
-                "of encbench.Encoding: derive its class from that and call "
-                "super().__init__(in_dim, out_dim)"
-            )
-        encoding.parameterize(parameterization)
-        self.encoding = encoding
-        self.in_dim = encoding.in_dim
-        self.out_dim = out_dim
+        check_sizes("CoordinateMLP", out_dim, width, depth, parameterization)
+        super().__init__(encoding, out_dim, parameterization)
         self.parameterization: Parameterization = parameterization
-        if activation == "auto":
-            activation = "relu" if encoding.activation is None else encoding.activation
-        self.activation = activation_of(activation)
-        gain, bias_gain = self.activation.ntk_gains() if parameterization == "ntk" else (1.0, 1.0)
-        # complex behind the first layer, whose inputs are real
-        complex_weights = self.activation.complex_weights
-        dtype = torch.get_default_dtype().to_complex() if complex_weights else None
-        sizes = [encoding.out_dim, *[width] * depth, out_dim]
-        layers: list[nn.Module] = []
-        for index, (n_in, n_out) in enumerate(itertools.pairwise(sizes)):
-            if index > 0:
-                layers.append(self.activation.module())
-            if parameterization == "standard":
-                layer = nn.Linear(n_in, n_out, dtype=dtype if index else None)
-                self.activation.initialize(layer)
-                layers.append(layer)
-            elif index == depth:
-                layers.append(NTKLinear(n_in, n_out, beta))
-            else:
-                widened = index == 0 and first_layer_scale == "width"
-                scale = gain / math.sqrt(width if widened else n_in)
-                layers.append(NTKLinear(n_in, n_out, beta * bias_gain, scale))
-        if complex_weights:
-            layers.append(RealPart())
-        self.layers = nn.Sequential(*layers)
+        self.activation = activation_for(encoding, activation)
+        sizes = itertools.pairwise([encoding.out_dim, *[width] * depth, out_dim])
+        scale_of = None if first_layer_scale == "fan_in" else width
+        self.layers = dense_layers(sizes, parameterization, beta, scale_of, self.activation)
 
-    def forward(self, x: Tensor) -> Tensor:  # (N, d) -> (N, O)
-        with in_encoding():
-            features = self.encoding(x)
+    def from_features(self, features: Tensor) -> Tensor:  # (N, d_e) -> (N, O)
         out: Tensor = self.layers(features)
         return out
 
-    def parameter_counts(self) -> dict[str, int]:
-        """Number of parameters by part, ``{"mlp": …, "encoding": …}``; complex ones count twice."""
-        parts = {"mlp": self.layers, "encoding": self.encoding}
-        return {
-            name: sum(p.numel() * (1 + p.is_complex()) for p in part.parameters())
-            for name, part in parts.items()
-        }
+
+def check_sizes(name: str, out_dim: int, width: int, depth: int, parameterization: str) -> None:
+    """Raise ParameterError where a network cannot have these sizes or this parameterization."""
+    for size, value in {"out_dim": out_dim, "width": width, "depth": depth}.items():
+        if value < 1:
+            raise ParameterError(f"{name}: {size} must be at least 1, got {value}")
+    if parameterization not in ("ntk", "standard"):
+        raise ParameterError(
+            f"{name}: parameterization must be 'ntk' or 'standard', got {parameterization!r}"
+        )
+
+
+def activation_for(encoding: Encoding, asked: str | Activation) -> Activation:
+    """The activation that is asked for; "auto" is the encoding's, or ReLU if it has none."""
+    if asked == "auto":
+        asked = "relu" if encoding.activation is None else encoding.activation
+    return activation_of(asked)
+
+
+def dense_layers(
+    sizes: Iterable[tuple[int, int]],
+    parameterization: Parameterization,
+    beta: float,
+    first_scale_of: int | None,
+    activation: Activation,
+) -> nn.Sequential:
+    """Linear layers with an activation between each two, initialized as the activation asks; of
+    complex ones the real part of the output.
+
+    Args:
+        sizes: inputs and outputs of each layer.
+        beta: β of the bias in NTK parameterization.
+        first_scale_of: n of the first layer's factor 1/√n in NTK parameterization, its inputs
+            where None.
+    """
+    # complex behind the first layer, whose inputs are real
+    dtype = torch.get_default_dtype().to_complex() if activation.complex_weights else None
+    gain, bias_gain = activation.ntk_gains() if parameterization == "ntk" else (1.0, 1.0)
+    ends = list(sizes)
+    layers: list[nn.Module] = []
+    for index, (n_in, n_out) in enumerate(ends):
+        if index > 0:
+            layers.append(activation.module())
+        if parameterization == "standard":
+            layer = nn.Linear(n_in, n_out, dtype=dtype if index else None)
+            activation.initialize(layer)
+            layers.append(layer)
+        elif index == len(ends) - 1:
+            layers.append(NTKLinear(n_in, n_out, beta))
+        else:
+            divided = first_scale_of if index == 0 and first_scale_of else n_in
+            layers.append(NTKLinear(n_in, n_out, beta * bias_gain, gain / math.sqrt(divided)))
+    if activation.complex_weights:
+        layers.append(RealPart())
+    return nn.Sequential(*layers)

@@ -164,10 +164,23 @@ def check_output(model: nn.Module, x: Tensor) -> int:
     tolerance = 1e4 * torch.finfo(f.dtype).eps * float(f.abs().max() + 1)
     if float((alone - f).abs().max()) > tolerance:
         raise NtkError(
-            "f(x) changes with the other points of the batch (or at random), and the kernel needs "
-            "f(x) to depend on x alone; remove what mixes the points"
+            "f(x) changes with the other points of the batch (or at random)"
+            f"{_where(model, x)}, and the kernel needs f(x) to depend on x alone; remove what "
+            "mixes the points"
         )
     return f.shape[1]
+
+
+def _where(model: nn.Module, x: Tensor) -> str:
+    """Which part of a model with an encoding mixes the points, in words; "" of any other."""
+    encoding = encoding_of(model)
+    if encoding is None:
+        return ""
+    with torch.no_grad():
+        alone = torch.cat([encoding(row[None]) for row in x])
+        mixes = float((alone - encoding(x)).abs().max()) > 1e-5
+    kind, found = ("encoding", encoding) if mixes else ("network", model)
+    return f" in the {kind} {type(found).__name__}"
 
 
 def check_finite(f: Tensor) -> None:

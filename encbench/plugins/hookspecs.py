@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from encbench.contracts.activation import Activation
     from encbench.contracts.encoding import Encoding
     from encbench.contracts.metric import Metric
+    from encbench.contracts.network import Network
     from encbench.contracts.optimizer import Optimizer, Schedule
     from encbench.contracts.task import Task
     from encbench.results.records import StoredRecord
@@ -48,6 +49,12 @@ def encbench_metrics() -> Mapping[str, type[Metric] | str]:
 @hookspec
 def encbench_activations() -> Mapping[str, type[Activation] | str]:
     """Activations of the network: name to a subclass of ``encbench.Activation``."""
+    raise AssertionError("a hook specification is never called")
+
+
+@hookspec
+def encbench_networks() -> Mapping[str, type[Network] | str]:
+    """Networks: name to a subclass of ``encbench.Network``."""
     raise AssertionError("a hook specification is never called")
 
 

@@ -29,6 +29,7 @@ OFFERS = {
     "encoding": "encbench_encodings",
     "task": "encbench_tasks",
     "metric": "encbench_metrics",
+    "network": "encbench_networks",
     "activation": "encbench_activations",
     "optimizer": "encbench_optimizers",
     "schedule": "encbench_schedules",

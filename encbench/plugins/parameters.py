@@ -68,7 +68,9 @@ class Parameter:
 
 
 def parameters_of(cls: type) -> list[Parameter]:
-    """The keyword parameters of a class, in order; ``in_dim`` and ``self`` are not among them.
+    """The keyword parameters of a class, in order.
+
+    ``in_dim`` is not among them, nor is what a network's class names in ``not_parameters``.
 
     Raises:
         PluginError: a parameter has no annotation, or one that cannot be resolved.
@@ -80,9 +82,10 @@ def parameters_of(cls: type) -> list[Parameter]:
             f"{cls.__module__}.{cls.__qualname__}: an annotation cannot be resolved ({error}); "
             "import its name at module level, not under TYPE_CHECKING"
         ) from None
+    others = getattr(cls, "not_parameters", ("in_dim",))
     found = []
     for name, parameter in inspect.signature(cls).parameters.items():
-        if name == "in_dim" or parameter.kind in (
+        if name in others or parameter.kind in (
             inspect.Parameter.VAR_KEYWORD,
             inspect.Parameter.VAR_POSITIONAL,
         ):

@@ -32,6 +32,7 @@ _BASES = {
     "encoding": "Encoding",
     "task": "Task",
     "metric": "Metric",
+    "network": "Network",
     "activation": "Activation",
     "optimizer": "Optimizer",
     "schedule": "Schedule",

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from encbench import ntk
+from encbench.contracts.network import Network
 from encbench.contracts.task import CURVATURE, Task, loss_name
 from encbench.errors import ParameterError
-from encbench.network.mlp import CoordinateMLP
 from encbench.ntk.model import cast
 from encbench.plugins.registry import Registry
 from encbench.results.records import SpectrumSummary
@@ -158,7 +158,7 @@ class LossCurves:
 
 
 def compare_dynamics(
-    model: CoordinateMLP,
+    model: Network,
     task: Task,
     factors: Sequence[float],
     steps: int,
@@ -223,7 +223,7 @@ def compare_dynamics(
 
 
 def _descend(
-    model: CoordinateMLP,
+    model: Network,
     trained: tuple[Tensor, Tensor],
     held_out: tuple[Tensor, Tensor] | None,
     lr: float,

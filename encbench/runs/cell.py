@@ -17,9 +17,11 @@ from torch import Tensor
 
 from encbench.contracts.metric import Metric, MetricValue
 from encbench.contracts.task import CURVATURE, loss_name
-from encbench.device import device_name, peak_memory_bytes, reset_peak_memory
+from encbench.device import device_name, lacks_memory, peak_memory_bytes, reset_peak_memory
 from encbench.errors import bounded, error_line
 from encbench.ntk.linearized import critical_learning_rate
+from encbench.ntk.model import check_output, working_copy
+from encbench.ntk.structure import PROBE
 from encbench.plugins.isolation import process_state_kept
 from encbench.plugins.registry import Registry
 from encbench.results.provenance import Provenance, now
@@ -46,7 +48,6 @@ from encbench.runs.parts import (
     call_plugin,
     cell_streams,
     failed_plugin,
-    lacks_memory,
     recordable,
 )
 from encbench.runs.signals import Supervision, by_a_person
@@ -197,13 +198,14 @@ class _CellRun:
             model = build_model(self.cell, self.task, self.registry, self.streams)
             self.model = model.to(self.device)
             network = self.cell.network
-            assert network.width is not None, "planning fills in the width"
-            assert network.depth is not None, "planning fills in the depth"
-            self.record.network = {"width": network.width, "depth": network.depth}
-            self.record.activation = str(model.activation)
+            sizes = {"width": network.width, "depth": network.depth}
+            self.record.network = {name: n for name, n in sizes.items() if n is not None}
+            self.record.activation = None if model.activation is None else str(model.activation)
             self.record.parameters = model.parameter_counts()
             self.optimizer, self.schedule = build_training(self.cell, self.registry)
             self.record.learning_rate = self._learning_rate()
+            if network.kind != "mlp":
+                self._check_rows()
         steps = total_steps(self.cell.training, self.task.points_per_epoch)
         if self.cell.ntk.points:
             generator = self.streams.generator("ntk")
@@ -337,8 +339,16 @@ class _CellRun:
         if as_stable is not None:
             value = config.lr_factor * as_stable
         else:
-            value = usual_rate(self.optimizer, self.cell.network, self.model.activation)
+            value = usual_rate(
+                self.optimizer, self.cell.network, self.model.activation, self.model.usual_rate
+            )
         return LearningRate(value=value, critical=critical, rule="auto")
+
+    def _check_rows(self) -> None:
+        """Refuse a network that mixes points, also where no kernel would show it."""
+        x = self.rate_points[:: -(-len(self.rate_points) // PROBE)]
+        model, points, _ = working_copy(self.model, x, torch.float64, self.device)
+        check_output(model, points)
 
     def _critical_rate(self) -> float | None:
         loss = loss_name(self.task)

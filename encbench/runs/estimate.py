@@ -47,10 +47,8 @@ def parameters_of_cell(
             cls = registry.find("task", f"{task.distribution}:{task.name}").load()
             known[label] = dimensions(cls, task.parameters, label)
         offer = registry.find("encoding", f"{encoding.distribution}:{encoding.name}")
-        assert cell.network.width is not None, "planning fills in the width"
-        return parameter_count(
-            offer.load(), encoding.parameters, cell.network, known[label], cell.network.width
-        )
+        cls, ends = offer.load(), known[label]
+        return parameter_count(cls, encoding.parameters, cell.network, ends, registry)
     except EncbenchError:
         return None
 

@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from encbench.contracts.network import Network
 from encbench.contracts.optimizer import Optimizer, Schedule
 from encbench.contracts.task import Predict, Task, loss_name
 from encbench.device import available_memory
 from encbench.errors import NtkError, PluginError
-from encbench.network.mlp import CoordinateMLP
 from encbench.ntk.alignment import alignment, drift, eigenvector_energy
 from encbench.ntk.flow import Flow
 from encbench.ntk.lanczos import Tridiagonal, lanczos
@@ -157,7 +157,7 @@ def _known(value: float) -> float | None:
 
 def predicted_training(
     target: KernelTarget,
-    model: CoordinateMLP,
+    model: Network,
     predict: Predict,
     x: Tensor,
     config: TrainingConfig,
@@ -186,6 +186,8 @@ def predicted_training(
         reason = f"the loss is {name}, not the mean squared error"
     elif config.encoding_lr_factor != 1 and model.parameter_counts()["encoding"]:
         reason = "the encoding's parameters have a learning rate of their own"
+    elif model.adds_to_loss:
+        reason = "the network adds terms of its own to the task's loss"
     if reason:
         return LinearizedTraining(not_predicted=reason), {}
     chosen = np.unique(

@@ -17,13 +17,14 @@ import torch
 from torch import Tensor
 
 from encbench.contracts.encoding import Encoding
+from encbench.contracts.network import IN_ENCODING, IN_NETWORK, Network
 from encbench.contracts.optimizer import Optimizer, Schedule
 from encbench.contracts.task import Task
+from encbench.device import lacks_memory
 from encbench.errors import DataError, EncbenchError, PluginError, bounded, error_line
-from encbench.network.activations import activation_of
-from encbench.network.mlp import IN_ENCODING, CoordinateMLP
 from encbench.plugins.registry import Offer, Registry
 from encbench.suite.config import CellConfig, PluginRef
+from encbench.suite.networks import build_network
 from encbench.suite.seeding import Streams
 from encbench.training.losses import IN_LOSS
 
@@ -73,33 +74,21 @@ class Dimensions(Protocol):
 
 def build_model(
     cell: CellConfig, task: Dimensions, registry: Registry, streams: Streams
-) -> CoordinateMLP:
+) -> Network:
     """The cell's network on the CPU, its weights drawn from the stream "weights".
 
     Raises:
         ParameterError: encoding, task and network do not fit one another.
-        PluginError: the encoding's class raised something else; names its distribution.
+        PluginError: a class raised something else; names its distribution.
     """
-    reference, network = cell.encoding, cell.network
+    reference = cell.encoding
     offer = _offer("encoding", reference, registry)
-    assert network.width is not None, "planning fills in the width"
-    assert network.depth is not None, "planning fills in the depth"
     with _generator, torch.random.fork_rng(devices=[]):
         torch.manual_seed(streams.seed("weights"))
         encoding: Encoding = call_plugin(
             offer, lambda cls: _with_dimensions(cls(task.in_dim, **reference.parameters))
         )
-        asked = encoding.activation if network.activation == "auto" else network.activation
-        return CoordinateMLP(
-            encoding,
-            task.out_dim,
-            network.width,
-            network.depth,
-            network.parameterization,
-            network.beta,
-            network.first_layer_scale,
-            activation_of(asked or "relu", registry),
-        )
+        return build_network(cell.network, encoding, task.out_dim, registry)
 
 
 def build_training(cell: CellConfig, registry: Registry) -> tuple[Optimizer, Schedule]:
@@ -165,8 +154,8 @@ def call_plugin(offer: Offer, function: Callable[[Any], Any]) -> Any:
 def failed_plugin(error: BaseException, cell: CellConfig, task: Task | None) -> str:
     """ "encoding 'x' of dist 1.0 failed: " where an exception came from a plug-in, otherwise "".
 
-    An encoding's exception carries a note from the network, a loss's from training; others of a
-    task passed through its module.
+    An encoding's or a network's exception carries a note from ``Network``, a loss's from training;
+    others of a task passed through its module.
     """
     notes = getattr(error, "__notes__", ())
     if IN_LOSS in notes and IN_ENCODING not in notes:
@@ -175,6 +164,8 @@ def failed_plugin(error: BaseException, cell: CellConfig, task: Task | None) -> 
         return ""
     elif IN_ENCODING in notes:
         kind, reference = "encoding", cell.encoding
+    elif IN_NETWORK in notes and cell.network.kind != "mlp":
+        return f"network {cell.network.kind!r} failed: "
     elif task is not None and type(task).__module__ in _modules(error):
         kind, reference = "task", cell.task
     else:
@@ -208,11 +199,3 @@ def recordable(value: Any) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else str(value)
     return value if value is None or isinstance(value, bool | int) else bounded(str(value), 1000)
-
-
-def lacks_memory(error: BaseException) -> bool:
-    """Whether an exception says that memory ran out."""
-    # torch's CPU allocator has no exception of its own
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
-        isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
-    )

@@ -25,6 +25,7 @@ from encbench.plugins.registry import default_registry
 from encbench.plugins.selector import parse_value
 from encbench.suite.config import CellConfig, NetworkConfig, PluginRef, TrainingConfig
 from encbench.suite.file import SuiteEntry, describe_error
+from encbench.suite.networks import network_class, taken_by
 from encbench.training.optimizers import usual_rate
 
 SEARCHABLE = {
@@ -256,9 +257,13 @@ def _rates(
             f"no range of learning rates is known for the optimizer {name!r}; "
             "give --space training.lr=LOW..HIGH:log"
         )
-    network = default.network
-    expected = network.activation if network.activation != "auto" else cls.activation
-    usual = usual_rate(optimizer, network, activation_of(expected or "relu", default_registry()))
+    network, registry = default.network, default_registry()
+    kind, _, _ = network_class(network.kind, registry)
+    activation = None
+    if "activation" in taken_by(kind):
+        expected = network.activation if network.activation != "auto" else cls.activation
+        activation = activation_of(expected or "relu", registry)
+    usual = usual_rate(optimizer, network, activation, kind.usual_rate)
     return {"lr": USUAL_RATES.times(usual)}
 
 

@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from encbench.contracts.network import Network
 from encbench.contracts.task import Task
 from encbench.device import available_memory
 from encbench.errors import NtkError
-from encbench.network.mlp import CoordinateMLP
 from encbench.ntk.diagnosis import diagnose
 from encbench.ntk.kernel import Ntk, empirical_ntk, kernel_by_level
 from encbench.ntk.levels import SplitBy, along_eigenvectors
@@ -47,7 +47,7 @@ def ntk_count(points: int | Literal["all"], task: Task) -> int:
 
 
 def measure_spectrum(
-    model: CoordinateMLP,
+    model: Network,
     x: Tensor,
     outputs: Literal["trace", "full"],
     when: When,
@@ -123,7 +123,7 @@ def measure_spectrum(
 
 
 def _shares(
-    model: CoordinateMLP, x: Tensor, kernel: Ntk, resolved_rank: int, by: SplitBy
+    model: Network, x: Tensor, kernel: Ntk, resolved_rank: int, by: SplitBy
 ) -> tuple[SplitSummary, np.ndarray | None]:
     """Shares of the network and of each level or feature, of the trace and of each eigenvalue."""
     names, traces = ["network"], [float(kernel.parts["mlp"].trace())]
@@ -157,7 +157,7 @@ def _shares(
 
 
 def _leading(
-    model: CoordinateMLP, x: Tensor, outputs: Literal["trace", "full"], when: When, step: int
+    model: Network, x: Tensor, outputs: Literal["trace", "full"], when: When, step: int
 ) -> tuple[SpectrumSummary, dict[str, np.ndarray]]:
     began = time.perf_counter()
     total, bound = leading_spectrum(model, x, outputs)

@@ -11,8 +11,8 @@ import safetensors.torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
+from encbench.contracts.network import Network
 from encbench.errors import PluginError, StoreError
-from encbench.network.mlp import CoordinateMLP
 from encbench.plugins.registry import Registry, default_registry
 from encbench.results.provenance import distributions
 from encbench.results.record_folder import WEIGHTS, record_in
@@ -49,9 +49,7 @@ class _Dimensions:
     out_dim: int
 
 
-def load_model(
-    record: StoredRecord | Path | str, *, registry: Registry | None = None
-) -> CoordinateMLP:
+def load_model(record: StoredRecord | Path | str, *, registry: Registry | None = None) -> Network:
     """The trained network of a record, on the CPU, in eval mode.
 
     It is built by the encoding's plug-in as it was then, and its weights are read from

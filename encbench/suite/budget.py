@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,11 +17,11 @@ import torch
 
 from encbench.contracts.encoding import Encoding
 from encbench.contracts.task import Task
-from encbench.errors import EncbenchError, ParameterError, PluginError, SuiteError, error_line
-from encbench.network.activations import activation_of
-from encbench.network.mlp import CoordinateMLP
+from encbench.errors import EncbenchError, PluginError, SuiteError, error_line
 from encbench.plugins.parameters import validate_parameters
+from encbench.plugins.registry import Registry
 from encbench.suite.config import NetworkConfig, PluginRef
+from encbench.suite.networks import build_network
 
 TOLERANCE = 0.05
 """Largest difference from the budget, as a share of it."""
@@ -41,7 +40,8 @@ class Sizing:
     count: int
     parameters: dict[str, Any]
     """All of the encoding's."""
-    width: int
+    width: int | None
+    """None where the network has none."""
     chosen: dict[str, Any] = field(default_factory=dict)
     """Parameters of the encoding that were chosen, or the network's width."""
 
@@ -74,6 +74,7 @@ def sized(
     network: NetworkConfig,
     ends: tuple[int, int],
     budget: int,
+    registry: Registry | None = None,
 ) -> Sizing:
     """The sizes whose number of parameters is nearest to the budget.
 
@@ -83,14 +84,15 @@ def sized(
         network: complete; only its width may change.
         ends: dimensions of the task's points and of its values.
         budget: number of parameters, of the encoding and the network together.
+        registry: where the network is found; default: this environment.
 
     Raises:
         SuiteError: no size comes near enough; says which comes nearest.
     """
-    assert network.width is not None, "planning fills in the width"
 
-    def sizing(parameters: dict[str, Any], width: int, chosen: dict[str, Any]) -> Sizing:
-        count = parameter_count(encoding, parameters, network, ends, width)
+    def sizing(parameters: dict[str, Any], width: int | None, chosen: dict[str, Any]) -> Sizing:
+        config = network.model_copy(update={"width": width})
+        count = parameter_count(encoding, parameters, config, ends, registry)
         return Sizing(count, parameters, width, chosen)
 
     def by(name: str, start: Sizing, target: int = budget) -> list[Sizing]:
@@ -108,11 +110,13 @@ def sized(
         return _around(at, target)
 
     def by_width(start: Sizing) -> list[Sizing]:
+        if network.width is None:
+            return []
         found = _around(
             lambda size: sizing(start.parameters, size, start.chosen | {"width": size}), budget
         )
         least = min(LEAST_WIDTH, network.width or LEAST_WIDTH)
-        return [one for one in found if one.width >= least] or [
+        return [one for one in found if (one.width or 0) >= least] or [
             sizing(start.parameters, least, start.chosen | {"width": least})
         ]
 
@@ -210,24 +214,9 @@ def parameter_count(
     parameters: Mapping[str, Any],
     network: NetworkConfig,
     ends: tuple[int, int],
-    width: int,
+    registry: Registry | None = None,
 ) -> int:
-    """Trained parameters of a network, which is not allocated; ``ends`` are in_dim and out_dim.
-
-    Of a plug-in's activation it is assumed that it has none.
-    """
+    """Trained parameters of a network, which is not allocated; ``ends`` are in_dim and out_dim."""
     with torch.device("meta"):
-        built = encoding(ends[0], **parameters)
-        asked = built.activation if network.activation == "auto" else network.activation
-        activation = activation_of("relu")
-        with suppress(ParameterError):
-            activation = activation_of(asked or "relu")
-        model = CoordinateMLP(
-            built,
-            ends[1],
-            width,
-            network.depth or 1,
-            network.parameterization,
-            activation=activation,
-        )
+        model = build_network(network, encoding(ends[0], **parameters), ends[1], registry)
     return sum(model.parameter_counts().values())

@@ -32,8 +32,12 @@ class Settings(BaseModel):
 
 
 class NetworkConfig(Settings):
-    """The coordinate MLP. Width and depth default to the task's own (the paper's)."""
+    """The network. Width and depth default to the task's own (the paper's), and are None where
+    planning finds that the network has no such size."""
 
+    kind: str = "mlp"
+    """A name with parameters, "resmlp:skip=2". "mlp", the coordinate MLP, is left out of what is
+    written, as "auto" is below."""
     width: Annotated[int, Field(ge=1, description="units of a hidden layer")] | None = None
     depth: Annotated[int, Field(ge=1, description="hidden layers")] | None = None
     parameterization: Literal["ntk", "standard"] = "ntk"
@@ -44,14 +48,25 @@ class NetworkConfig(Settings):
     encoding expects, is left out of what is written: keys and random streams stay those of a
     configuration without this setting."""
 
+    @property
+    def described(self) -> str:
+        """ "hidden layers 2 × 512, ntk parameterization", "network none": what pages say of it."""
+        parts = [] if self.kind == "mlp" else [f"network {self.kind}"]
+        if self.width is not None or self.depth is not None:
+            sizes = [self.depth or "?", self.width or "?"]
+            parts.append(f"hidden layers {sizes[0]} × {sizes[1]}")
+            parts.append(f"{self.parameterization} parameterization")
+        return ", ".join(parts)
+
     @model_serializer(mode="wrap")
-    def _without_auto(
+    def _without_later_settings(
         self, handler: SerializerFunctionWrapHandler, info: SerializationInfo
     ) -> dict[str, Any]:
         written: dict[str, Any] = handler(self)
         if info.exclude_unset:
             return written
-        return {k: v for k, v in written.items() if (k, v) != ("activation", "auto")}
+        added = {"kind": "mlp", "activation": "auto"}
+        return {k: v for k, v in written.items() if (k, v) not in added.items()}
 
 
 class TrainingConfig(Settings):

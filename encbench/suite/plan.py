@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
+from functools import cached_property
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
@@ -16,7 +17,7 @@ from encbench.network.activations import activation_of
 from encbench.plugins.parameters import parameters_of, validate_parameters
 from encbench.plugins.registry import Offer, Registry
 from encbench.plugins.selector import format_selector
-from encbench.suite.budget import Sizing, dimensions, sized
+from encbench.suite.budget import Sizing, dimensions, parameter_count, sized
 from encbench.suite.config import (
     CellConfig,
     NetworkConfig,
@@ -27,6 +28,7 @@ from encbench.suite.config import (
 )
 from encbench.suite.derivatives import check_derivatives
 from encbench.suite.file import LENGTHS, Suite, SuiteEntry, describe_error
+from encbench.suite.networks import of_kind
 
 logger = logging.getLogger("encbench")
 DEFAULT_EPOCHS = 100
@@ -44,7 +46,7 @@ def plan(suite: Suite, registry: Registry) -> list[CellConfig]:
             here: its cells fail and the others run.
     """
     cells: list[CellConfig] = []
-    settings, told = suite.settings(), set[int]()
+    settings, told = suite.settings(), set[int | str]()
     for task_entry in _each(suite.tasks):
         offer = registry.find("task", task_entry.name)
         _check_loss(offer)
@@ -56,18 +58,26 @@ def plan(suite: Suite, registry: Registry) -> list[CellConfig]:
             _check_dimension(entry, encoding, registry, task_entry, offer.load())
         for task in _targets(task_entry, offer):
             data_hash = _data_hash(offer.load(), task)
-            ends: tuple[int, int] | None = None
             loss = offer.load().planned_loss(**task.parameters)
+            ends = _Ends(offer.load(), task)
             for encoding_entry, encoding in encodings:
                 entries = (task_entry, encoding_entry)
-                expected = registry.find("encoding", encoding_entry.name).load().activation
+                cls = registry.find("encoding", encoding_entry.name).load()
+                expected = cls.activation
                 for network_asked, training_asked, ntk, budget in settings:
-                    network = _network(network_asked, offer.load(), expected, entries, registry)
+                    network, ignored = _network(
+                        network_asked, offer.load(), expected, entries, registry
+                    )
+                    for line in ignored:
+                        if line not in told:
+                            told.add(line)
+                            logger.warning(line)
                     chosen = encoding
+                    if network.kind != "mlp":
+                        _check_network(entries, cls, encoding, network, ends, registry)
                     if budget.parameters is not None:
-                        ends = ends or dimensions(offer.load(), task.parameters, str(task.label))
-                        cls = registry.find("encoding", encoding_entry.name).load()
-                        sizing = _sized(cls, encoding, network, ends, budget.parameters)
+                        count = budget.parameters
+                        sizing = _sized(cls, encoding, network, ends.known, count, registry)
                         if id(sizing) not in told:
                             told.add(id(sizing))
                             logger.info("%s: %s", encoding.label, sizing)
@@ -111,13 +121,14 @@ def _sized(
     network: NetworkConfig,
     ends: tuple[int, int],
     budget: int,
+    registry: Registry,
 ) -> Sizing:
     """See ``sized``; worked out once for encodings that differ in their label alone."""
     terms = encoding, sorted_json(reference.parameters), network, ends, budget
     if terms not in _sizings:
         if len(_sizings) >= MOST_SIZINGS:
             _sizings.clear()
-        _sizings[terms] = sized(encoding, reference, network, ends, budget)
+        _sizings[terms] = sized(encoding, reference, network, ends, budget, registry)
     return _sizings[terms]
 
 
@@ -136,6 +147,44 @@ def _at_size(
         reference.model_copy(update={"parameters": sizing.parameters, "label": label}),
         network.model_copy(update={"width": sizing.width}),
     )
+
+
+class _Ends:
+    """Coordinates and outputs of a target, found when they are first asked for."""
+
+    def __init__(self, task: type[Task], target: PluginRef) -> None:
+        self._task, self._target = task, target
+
+    @cached_property
+    def known(self) -> tuple[int, int]:
+        return dimensions(self._task, self._target.parameters, str(self._target.label))
+
+
+def _check_network(
+    entries: tuple[SuiteEntry, ...],
+    cls: type[Encoding],
+    encoding: PluginRef,
+    network: NetworkConfig,
+    ends: _Ends,
+    registry: Registry,
+) -> None:
+    """Refuse a network that the encoding or the task does not fit.
+
+    Where data cannot be read, or a class not be built without memory, that is left to the cells.
+    """
+    where = " × ".join(entry.text for entry in entries)
+    try:
+        learned = parameter_count(cls, encoding.parameters, network, ends.known, registry)
+    except ParameterError as error:
+        raise SuiteError(f"network of {where}: {error}") from None
+    except Exception as error:
+        logger.debug("network of %s: %s", where, error_line(error))
+        return
+    if not learned:
+        raise SuiteError(
+            f"network of {where}: {network.kind} and the encoding have no parameters, so nothing "
+            "can be learned; take another network or an encoding that learns"
+        )
 
 
 def _check_loss(offer: Offer) -> None:
@@ -254,8 +303,11 @@ def _network(
     expected: Any,
     entries: tuple[SuiteEntry, ...],
     registry: Registry,
-) -> NetworkConfig:
-    """The network's settings complete; ``expected`` is the encoding's activation, None for any."""
+) -> tuple[NetworkConfig, list[str]]:
+    """The network's settings complete, and a line for each that has no effect.
+
+    ``expected`` is the encoding's activation, None for any.
+    """
     defaults = task.network
     values: dict[str, Any] = {
         "width": defaults.width,
@@ -266,16 +318,20 @@ def _network(
     for entry in entries:
         values |= entry.network
     network = _validated(NetworkConfig, values, "network", entries)
+    given = set(base.model_fields_set).union(*(entry.network for entry in entries))
+    network, taken, ignored = of_kind(network, given, registry)
+    if "activation" not in taken:
+        return network, ignored
     asked = network.activation
     if asked == "auto" and expected is None and task.network.activation is not None:
         asked = task.network.activation
     if asked == "auto":
-        return network
+        return network, ignored
     activation = activation_of(asked, registry)
     if network.parameterization == "ntk":
         activation.ntk_gains()
     # one spelling of it: "sine" and "sine:omega=30" are the same cell
-    return network.model_copy(update={"activation": str(activation)})
+    return network.model_copy(update={"activation": str(activation)}), ignored
 
 
 def _training(

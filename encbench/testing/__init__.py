@@ -1,4 +1,4 @@
-"""Conformance checks for plug-in authors: whether an encoding or a task keeps its contract.
+"""Conformance checks for plug-in authors: whether a class keeps its contract.
 
     from encbench.testing import EncodingConformance
 
@@ -12,12 +12,14 @@ checks from the command line. Nothing here imports pytest.
 
 from encbench.testing.conformance import CheckResult, Conformance, advise, fail, require, skip
 from encbench.testing.encoding_checks import EncodingConformance
+from encbench.testing.network_checks import NetworkConformance
 from encbench.testing.task_checks import TaskConformance
 
 __all__ = [
     "CheckResult",
     "Conformance",
     "EncodingConformance",
+    "NetworkConformance",
     "TaskConformance",
     "advise",
     "fail",

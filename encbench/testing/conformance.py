@@ -17,6 +17,7 @@ from functools import cache
 from typing import Any, ClassVar, Literal, NoReturn, TypeVar
 
 import torch
+from torch import Tensor
 
 from encbench.errors import EncbenchError, ParameterError
 from encbench.plugins.isolation import process_state, process_state_kept
@@ -39,6 +40,13 @@ def require(condition: bool, message: str) -> None:
     __tracebackhide__ = True
     if not condition:
         raise AssertionError(message)
+
+
+def require_equal(found: Tensor, expected: Tensor, tolerance: float, message: str) -> None:
+    """Fail unless tensors agree within ``tolerance`` of the largest number, or of 1."""
+    scale = max(1.0, float(expected.detach().abs().max()))
+    error = float((found - expected).detach().abs().max())
+    require(error <= tolerance * scale, f"differs by {error:.3g}: {message}")
 
 
 def skip(reason: str) -> NoReturn:
@@ -135,6 +143,15 @@ class Conformance:
         advise(
             bool((vars(self.subject).get("__doc__") or "").strip()),
             f"{name} has no docstring; its first line is what `encbench list` shows",
+        )
+
+    def advise_text(self, name: str, example: str) -> None:
+        """Advise unless the class says something under this name."""
+        value = getattr(self.subject, name, "")
+        advise(
+            isinstance(value, str) and bool(value.strip()),
+            f"{self.subject.__name__}.{name} is {value!r}; set it in the class: "
+            f'{name} = "{example}"',
         )
 
     @staticmethod

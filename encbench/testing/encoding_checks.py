@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.func import functional_call
 
 from encbench import ntk
@@ -18,7 +18,14 @@ from encbench.network.mlp import CoordinateMLP
 from encbench.ntk.autograd import dense
 from encbench.ntk.kernel import brute_force_ntk
 from encbench.ntk.structure import close, disagreement, sparse_blocks, table_gradients
-from encbench.testing.conformance import Conformance, advise, call_in_worker, fail, require, skip
+from encbench.testing.conformance import (
+    Conformance,
+    call_in_worker,
+    fail,
+    require,
+    require_equal,
+    skip,
+)
 
 SEED = 20
 DTYPES = (torch.float32, torch.float64)
@@ -72,18 +79,9 @@ class EncodingConformance(Conformance):
 
     def test_it_is_documented(self) -> None:
         """Docstring, equation and source are there."""
-        subject = self.subject
         self.advise_docstring()
-        for name, example in (
-            ("equation", "γ(x) = [sin(2^l x), cos(2^l x)] for l < L"),
-            ("source", "authors, title, venue, year, equation"),
-        ):
-            value = getattr(subject, name, "")
-            advise(
-                isinstance(value, str) and bool(value.strip()),
-                f"{subject.__name__}.{name} is {value!r}; set it in the class: "
-                f'{name} = "{example}"',
-            )
+        self.advise_text("equation", "γ(x) = [sin(2^l x), cos(2^l x)] for l < L")
+        self.advise_text("source", "authors, title, venue, year, equation")
 
     def test_shapes(self) -> None:
         """Features are (N, out_dim) in every supported dimension."""
@@ -133,7 +131,7 @@ class EncodingConformance(Conformance):
             found.device.type == "cuda",
             f"x is on cuda and the features on {found.device}; create tensors on x.device",
         )
-        self._require_equal(found.cpu(), expected, 1e-9, "features on cuda differ from the CPU's")
+        require_equal(found.cpu(), expected, 1e-9, "features on cuda differ from the CPU's")
 
     def test_tensors_move_with_the_module(self) -> None:
         """Every tensor is a parameter or a buffer."""
@@ -151,14 +149,14 @@ class EncodingConformance(Conformance):
         encoding = self.build(in_dim)
         first = self.encode(encoding, x)
         before = torch.get_rng_state()
-        self._require_equal(
+        require_equal(
             self.encode(encoding, x), first, 0, "two calls of forward differ (in training mode)"
         )
         require(
             torch.equal(before, torch.get_rng_state()),
             "forward draws random numbers; draw them in __init__ and keep them in a buffer",
         )
-        self._require_equal(
+        require_equal(
             self.encode(self.build(in_dim), x),
             first,
             0,
@@ -166,9 +164,7 @@ class EncodingConformance(Conformance):
             "not from random or numpy",
         )
         encoding.eval()
-        self._require_equal(
-            self.encode(encoding, x), first, 0, "training and evaluation mode differ"
-        )
+        require_equal(self.encode(encoding, x), first, 0, "training and evaluation mode differ")
 
     def test_it_changes_nothing_that_others_share(self) -> None:
         """Torch's settings and the working directory stay as they are."""
@@ -242,10 +238,10 @@ class EncodingConformance(Conformance):
                 torch.equal(x, kept), "forward changes x in place; work on a new tensor instead"
             )
             advice = "no statistics over the batch, no memory between calls: rows are independent"
-            self._require_equal(
+            require_equal(
                 self.encode(encoding, x[4:5]), features[4:5], 1e-12, f"a point alone; {advice}"
             )
-            self._require_equal(
+            require_equal(
                 self.encode(encoding, x.flip(0)).flip(0), features, 1e-12, f"reversed; {advice}"
             )
 
@@ -312,7 +308,7 @@ class EncodingConformance(Conformance):
             except EncbenchError as error:
                 fail(f"the kernel with {in_dim} coordinates: {error}")
             for part, expected in brute_force_ntk(model, x).items():
-                self._require_equal(
+                require_equal(
                     found[part],
                     expected,
                     1e-9,
@@ -329,7 +325,7 @@ class EncodingConformance(Conformance):
             fresh.load_state_dict(saved.state_dict())
         except RuntimeError as error:
             fail(f"load_state_dict: {' '.join(str(error).split())}")
-        self._require_equal(
+        require_equal(
             self.encode(fresh, x),
             self.encode(saved, x),
             0,
@@ -365,12 +361,6 @@ class EncodingConformance(Conformance):
                     gradient is not None,
                     f"forward does not use the parameter {name!r}; use it, or drop it",
                 )
-
-    @staticmethod
-    def _require_equal(found: Tensor, expected: Tensor, tolerance: float, message: str) -> None:
-        scale = max(1.0, float(expected.detach().abs().max()))
-        error = float((found - expected).detach().abs().max())
-        require(error <= tolerance * scale, f"differs by {error:.3g}: {message}")
 
     @classmethod
     def subject_or_none(cls) -> Any:
@@ -435,12 +425,12 @@ def _feed_alike(block: SparseBlock, other: SparseBlock) -> bool:
     return block.parameter != other.parameter and not apart
 
 
-def stray_tensors(encoding: Encoding) -> list[str]:
+def stray_tensors(module: nn.Module) -> list[str]:
     """Names of tensors that are attributes but neither parameters nor buffers."""
     return [
         f"{prefix}.{name}".lstrip(".")
-        for prefix, module in encoding.named_modules()
-        for name, value in vars(module).items()
+        for prefix, each in module.named_modules()
+        for name, value in vars(each).items()
         if _holds_tensor(value) and name not in ("_parameters", "_buffers", "_modules")
     ]
 

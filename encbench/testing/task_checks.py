@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from encbench.contracts.encoding import Encoding
 from encbench.contracts.metric import Metric
 from encbench.contracts.task import NetworkDefaults, Outcome, Task, loss_name
 from encbench.errors import PluginError
@@ -20,6 +19,7 @@ from encbench.network.mlp import CoordinateMLP
 from encbench.plugins.registry import default_registry
 from encbench.suite.config import TrainingConfig
 from encbench.testing.conformance import Conformance, call_in_worker, fail, require, skip
+from encbench.testing.sample_encodings import Coordinates
 from encbench.training.loop import train
 from encbench.training.losses import OwnLoss
 from encbench.training.optimizers import Sgd
@@ -28,25 +28,13 @@ from encbench.training.schedules import Constant
 SEED = 20
 
 
-class _Coordinates(Encoding):
-    """The coordinates themselves, any number of them."""
-
-    max_dim = 1 << 20
-
-    def __init__(self, in_dim: int) -> None:
-        super().__init__(in_dim, in_dim)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x
-
-
 def _network(task: Task) -> CoordinateMLP:
     """A small network with the activation that the task asks for."""
     activation = task.network.activation or "relu"
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(SEED)
         return CoordinateMLP(
-            _Coordinates(task.in_dim), task.out_dim, width=16, depth=1, activation=activation
+            Coordinates(task.in_dim), task.out_dim, width=16, depth=1, activation=activation
         )
 
 

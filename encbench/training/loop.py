@@ -13,10 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from encbench.contracts.network import in_encoding
 from encbench.contracts.optimizer import Optimizer, Schedule
 from encbench.contracts.task import Predict, Task
 from encbench.errors import ParameterError
-from encbench.network.mlp import CoordinateMLP, in_encoding
+from encbench.network.mlp import CoordinateMLP
 from encbench.suite.config import TrainingConfig
 from encbench.training.bands import BandErrors, band_steps, bands_of
 from encbench.training.layers import Layers, why_not_layerwise

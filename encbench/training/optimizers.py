@@ -24,20 +24,30 @@ PERIODIC = 0.08
 """Rate behind activations that oscillate, in rates behind others (docs/protocols.md)."""
 
 
-def usual_rate(optimizer: Optimizer, network: NetworkConfig, activation: Activation) -> float:
+def usual_rate(
+    optimizer: Optimizer,
+    network: NetworkConfig,
+    activation: Activation | None,
+    factor: float = 1.0,
+) -> float:
     """Learning rate of ``lr = "auto"`` where it does not come from the kernel.
 
     The optimizer's own is for two hidden layers; deeper networks bear less in proportion, and those
     of periodic activations 0.08 times as much. In NTK parameterization weights are √width times as
-    large.
+    large. Of networks without an activation it is the optimizer's own times ``factor``, the
+    network's ``usual_rate``, whatever their size.
     """
     assert optimizer.default_lr is not None, "planning has checked it"
-    assert network.width is not None, "planning fills in the width"
-    assert network.depth is not None, "planning fills in the depth"
-    rate = optimizer.default_lr * USUAL_DEPTH / network.depth
+    rate = optimizer.default_lr * factor
+    if activation is None:
+        return rate
+    if network.depth is not None:
+        rate *= USUAL_DEPTH / network.depth
     if activation.periodic:
         rate *= PERIODIC
-    return rate * math.sqrt(network.width) if network.parameterization == "ntk" else rate
+    if network.parameterization == "ntk" and network.width is not None:
+        rate *= math.sqrt(network.width)
+    return rate
 
 
 class Sgd(Optimizer):

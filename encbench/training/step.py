@@ -8,9 +8,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from encbench.contracts.network import Network, in_encoding
 from encbench.contracts.optimizer import Optimizer
 from encbench.contracts.task import LossName
-from encbench.network.mlp import CoordinateMLP, in_encoding
+from encbench.network.mlp import CoordinateMLP
 from encbench.training.features import AutogradFeatures, TableFeatures, why_not_tables
 from encbench.training.layers import Layers, why_not_layerwise
 from encbench.training.losses import LOSSES, OwnLoss, value_and_gradient
@@ -86,7 +87,7 @@ class AutogradStep:
         self.model = model
         self.loss = OwnLoss(loss) if callable(loss) else _of_outputs(LOSSES[loss])
         self.how = how
-        encoding = list(model.encoding.parameters()) if isinstance(model, CoordinateMLP) else []
+        encoding = list(model.encoding.parameters()) if isinstance(model, Network) else []
         others = [p for p in model.parameters() if all(p is not each for each in encoding)]
         learned = ([p for p in part if p.requires_grad] for part in (others, encoding))
         self._update = Update(optimizer, (next(learned), next(learned)), rates)
@@ -105,7 +106,11 @@ class AutogradStep:
             factor: of the learning rates.
         """
         self.model.zero_grad()
-        loss = self.loss(self.model, self._x[start:stop], self._y[start:stop])
+        x, y = self._x[start:stop], self._y[start:stop]
+        if isinstance(self.model, Network):
+            loss = self.model.objective(self.loss, x, y)
+        else:
+            loss = self.loss(self.model, x, y)
         loss.backward()  # type: ignore[no-untyped-call] # torch leaves it untyped
         self._update(factor)
         return loss.detach()

@@ -42,6 +42,7 @@ OTHER_RESULTS = [
     ("network", {"parameterization": "standard"}),
     ("network", {"beta": 0.2}),
     ("network", {"first_layer_scale": "width"}),
+    ("network", {"kind": "resmlp"}),
     ("network", {"activation": "sine"}),
     ("training", {"optimizer": "adam"}),
     ("training", {"lr": 1.0}),

@@ -1,11 +1,16 @@
-"""Every registered encoding and task passes the checks that third parties are given."""
+"""Every registered encoding, task and network passes the checks that third parties are given."""
 
 from __future__ import annotations
 
 import pytest
 
 from encbench.plugins.registry import default_registry
-from encbench.testing import Conformance, EncodingConformance, TaskConformance
+from encbench.testing import (
+    Conformance,
+    EncodingConformance,
+    NetworkConformance,
+    TaskConformance,
+)
 
 NOT_KEPT = ("failed", "advice")
 """Outcomes; what is advice for third parties is expected of what is built in."""
@@ -93,4 +98,20 @@ def test_a_builtin_encoding_keeps_the_contract(name):
 def test_a_builtin_task_keeps_the_contract(name, split):
     checks = conformance("task", TaskConformance, name, SMALL.get(name, {}) | split)
     failures = [f"{r.title}: {r.message}" for r in checks.run() if r.outcome in NOT_KEPT]
+    assert not failures, "\n".join(failures)
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [
+        *((name, {}) for name in names("network")),
+        ("none", {"readout": "linear"}),
+        ("none", {"tv": 0.1}),
+        ("resmlp", {"skip": 3}),
+        ("bacon", {"bandwidth": 16.0, "outputs": [1, 2]}),
+    ],
+)
+def test_a_builtin_network_keeps_the_contract(name, parameters):
+    checks = conformance("network", NetworkConformance, name, parameters)
+    failures = [f"{r.title}: {r.message}" for r in checks.run() if r.outcome == "failed"]
     assert not failures, "\n".join(failures)

@@ -116,6 +116,8 @@ def _kernel(stored: StoredRecord, when: Any, registry: Registry) -> Equation13:
     model = build_model(cell, task, registry, streams)
     if when == "end":
         model = encbench.load_model(stored, registry=registry)
+    if not isinstance(model, encbench.CoordinateMLP):
+        raise encbench.NtkError(f"Eq. 13 is about the network mlp, got {cell.network.kind}")
     count = min(POINTS, ntk_count(cell.ntk.points, task))
     x = task.ntk_points(count, streams.generator("ntk"))
     above, rest = remainders(model, x)

@@ -76,6 +76,8 @@ def _parameters(record: Record) -> str:
 def _settings(record: Record) -> str:
     training, network = record.cell.training, record.cell.network
     parts = []
+    if network.kind != "mlp":
+        parts.append(f"network {network.kind}")
     if record.network:
         parts.append(" × ".join(f"{name} {n}" for name, n in record.network.items()))
     if record.activation:

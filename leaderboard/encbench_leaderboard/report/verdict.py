@@ -124,8 +124,7 @@ def protocol(task: TaskBoard, tuned: TuneResult | None) -> str:
         f"{'tuned for each encoding' if tuned else _rate(records)}",
         f"{_range([r.steps for r in records if r.status == 'ok'])} steps of "
         f"{_one(batch(r.cell.training) for r in records)} points",
-        f"hidden layers {_one(_network(r) for r in records)}, "
-        f"{_one(r.cell.network.parameterization for r in records)} parameterization",
+        _networks(records),
         plural(len({r.cell.seed for r in records}), "seed"),
     ]
     if task.targets:
@@ -176,9 +175,14 @@ def _descends(record: Record) -> bool:
     return record.cell.training.optimizer.partition(":")[0] == "sgd"
 
 
-def _network(record: Record) -> str:
-    network = record.cell.network
-    return f"{network.depth} × {network.width}"
+def _networks(records: list[Record]) -> str:
+    networks = [r.cell.network for r in records]
+    if any(network.kind != "mlp" for network in networks):
+        return " or ".join(dict.fromkeys(network.described for network in networks))
+    return (
+        f"hidden layers {_one(f'{network.depth} × {network.width}' for network in networks)}, "
+        f"{_one(network.parameterization for network in networks)} parameterization"
+    )
 
 
 def _range(values: list[int]) -> str:

@@ -1,0 +1,144 @@
+"""The contract of a network: an ``nn.Module`` from an encoding's features to outputs."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from encbench.contracts.activation import Activation
+from encbench.contracts.encoding import Encoding
+from encbench.errors import ParameterError
+
+IN_ENCODING = "raised by the encoding's forward"
+"""Note added to an exception, by which a record names the plug-in that failed."""
+IN_NETWORK = "raised by the network behind the encoding"
+SETTINGS = (
+    "width",
+    "depth",
+    "parameterization",
+    "beta",
+    "first_layer_scale",
+    "activation",
+)
+"""Settings of a suite's section ``network`` that a network may take."""
+Loss = Callable[[nn.Module, Tensor, Tensor], Tensor]
+"""A model, x (n, d) and y (n, O) to a scalar."""
+
+
+@contextmanager
+def in_encoding() -> Iterator[None]:
+    """Inside, exceptions are the encoding's."""
+    try:
+        yield
+    except Exception as error:
+        error.add_note(IN_ENCODING)
+        raise
+
+
+class Network(nn.Module, ABC):
+    """Base class of networks: f(x) (N, O) from the features γ(x) (N, d_e) of an encoding.
+
+    A subclass takes the encoding and ``out_dim`` first, then the settings of a suite's section
+    ``network`` that it uses, by their names (``width``, ``depth``, ``parameterization``, ``beta``,
+    ``first_layer_scale``, ``activation``), then typed keywords, which are its own parameters, as
+    those of an encoding are::
+
+        class Quadratic(Network):
+            equation = "f(x) = W₂ (W₁ γ(x) + b₁)² + b₂"
+            source = "nobody, 2026"
+
+            def __init__(self, encoding, out_dim, width, *, gain: float = 1.0) -> None:
+                super().__init__(encoding, out_dim)
+                self.gain = gain
+                self.first = nn.Linear(encoding.out_dim, width)
+                self.last = nn.Linear(width, out_dim)
+
+            def from_features(self, features):
+                return self.last(self.gain * self.first(features).square())
+
+    Each row of the output must depend on its own row of features alone (no batch statistics), and
+    float32 and float64 must do.
+
+    Raises:
+        ParameterError: ``encoding`` is no ``Encoding``.
+    """
+
+    equation: ClassVar[str] = ""
+    """What the network computes, as one line of mathematics."""
+    source: ClassVar[str] = ""
+    """Where it comes from: authors, title, venue, year, equation."""
+    usual_rate: ClassVar[float] = 1.0
+    """Rate of ``lr = "auto"`` where that does not come from the kernel, in rates of a coordinate
+    MLP of two hidden layers in standard parameterization."""
+    not_parameters: ClassVar[tuple[str, ...]] = ("encoding", "out_dim", *SETTINGS)
+    """What ``__init__`` takes that is no parameter of the network's own."""
+    adds_to_loss: bool = False
+    """Whether ``objective`` is more than the task's loss; the kernel then predicts no training."""
+    activation: Activation | None = None
+    """Of the hidden layers; None where they have none that a suite chooses."""
+
+    def __init__(
+        self,
+        encoding: Encoding,
+        out_dim: int,
+        parameterization: Literal["ntk", "standard"] = "standard",
+    ) -> None:
+        super().__init__()
+        if not isinstance(encoding, Encoding):
+            raise ParameterError(
+                f"{type(self).__name__}: the encoding is a {type(encoding).__name__}, expected a "
+                "subclass of encbench.Encoding: derive its class from that and call "
+                "super().__init__(in_dim, out_dim)"
+            )
+        encoding.parameterize(parameterization)
+        self.encoding = encoding
+        self.in_dim = encoding.in_dim
+        self.out_dim = out_dim
+
+    @abstractmethod
+    def from_features(self, features: Tensor) -> Tensor:  # (N, d_e) -> (N, O)
+        """The outputs (N, O) for features (N, d_e), in their dtype."""
+
+    def forward(self, x: Tensor) -> Tensor:  # (N, d) -> (N, O)
+        with in_encoding():
+            features = self.encoding(x)
+        try:
+            return self.from_features(features)
+        except Exception as error:
+            error.add_note(IN_NETWORK)
+            raise
+
+    def objective(self, loss: Loss, x: Tensor, y: Tensor) -> Tensor:
+        """What training makes small on a batch: the task's loss, unless a subclass adds to it.
+
+        Args:
+            loss: the task's loss of a model at the batch.
+            x: (n, d).
+            y: (n, O).
+        """
+        return loss(self, x, y)
+
+    def parameter_counts(self) -> dict[str, int]:
+        """Number of parameters by part, ``{"mlp": …, "encoding": …}``; complex ones count twice."""
+        encoding, total = (
+            sum(p.numel() * (1 + p.is_complex()) for p in part.parameters())
+            for part in (self.encoding, self)
+        )
+        return {"mlp": total - encoding, "encoding": encoding}
+
+
+def is_identity(encoding: Encoding) -> bool:
+    """Whether the features are the coordinates; on device "meta", whether they are as many."""
+    if encoding.out_dim != encoding.in_dim:
+        return False
+    if any(tensor.is_meta for tensor in (*encoding.parameters(), *encoding.buffers())):
+        return True
+    x = torch.linspace(0.03, 0.97, 7 * encoding.in_dim).view(7, -1)
+    with torch.no_grad(), in_encoding():
+        features = encoding(x)
+    return x.is_meta or torch.equal(features, x)

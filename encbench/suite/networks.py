@@ -1,0 +1,104 @@
+"""Networks by the settings of a suite."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from encbench.contracts.encoding import Encoding
+from encbench.contracts.network import SETTINGS, Network
+from encbench.device import lacks_memory
+from encbench.errors import EncbenchError, PluginError, error_line
+from encbench.network.activations import activation_of
+from encbench.network.mlp import CoordinateMLP
+from encbench.plugins.registry import Registry, default_registry
+from encbench.suite.config import NetworkConfig
+
+NEUTRAL = {name: field.default for name, field in NetworkConfig.model_fields.items()} | {
+    # networks without the choice are initialized as their sources say
+    "parameterization": "standard"
+}
+
+
+def network_class(kind: str, registry: Registry) -> tuple[type[Network], dict[str, Any], str]:
+    """The class that a text such as "resmlp:skip=2" names, its parameters, and the shortest text.
+
+    Raises:
+        PluginError: the class cannot be loaded.
+        UsageError: there is no such network, or it has other parameters.
+    """
+    if kind == "mlp":
+        return CoordinateMLP, {}, kind
+    offer, parameters, text = registry.choose("network", kind)
+    return offer.load(), parameters, text
+
+
+def taken_by(cls: type[Network]) -> list[str]:
+    """Which of ``SETTINGS`` a network takes."""
+    return [name for name in SETTINGS if name in inspect.signature(cls).parameters]
+
+
+def of_kind(
+    config: NetworkConfig, given: Collection[str], registry: Registry
+) -> tuple[NetworkConfig, list[str], list[str]]:
+    """The settings with those that the network does not take as if nobody had set them.
+
+    Args:
+        given: names of the settings that somebody has set.
+
+    Returns:
+        The settings, ``kind`` in its shortest spelling; the names of those that the network
+        takes; and a line for each that was given and has no effect.
+
+    Raises:
+        UsageError: there is no such network, or it has other parameters.
+    """
+    cls, _, kind = network_class(config.kind, registry)
+    taken = taken_by(cls)
+    left = {name: NEUTRAL[name] for name in SETTINGS if name not in taken}
+    ignored = [
+        f"network.{name} has no effect with the network {kind}"
+        for name, value in left.items()
+        if name in given and getattr(config, name) != value
+    ]
+    return config.model_copy(update={**left, "kind": kind}), taken, ignored
+
+
+def build_network(
+    config: NetworkConfig, encoding: Encoding, out_dim: int, registry: Registry | None = None
+) -> Network:
+    """The network of these settings, which planning has completed.
+
+    Args:
+        registry: where it and its activation are found; default: this environment.
+
+    Raises:
+        ParameterError: encoding and network do not fit one another.
+        PluginError: the network's class raised something else.
+        UsageError: no such network or activation is installed here, or it has other parameters.
+    """
+    registry = registry or default_registry()
+    cls, parameters, _ = network_class(config.kind, registry)
+    return network_from(cls, parameters, config, encoding, out_dim, registry)
+
+
+def network_from(
+    cls: type[Network],
+    parameters: Mapping[str, Any],
+    config: NetworkConfig,
+    encoding: Encoding,
+    out_dim: int,
+    registry: Registry | None,
+) -> Network:
+    """The same of a class and its parameters; without a registry activations are built-in ones."""
+    given: dict[str, Any] = {name: getattr(config, name) for name in taken_by(cls)}
+    if "activation" in given:
+        asked = encoding.activation if config.activation == "auto" else config.activation
+        given["activation"] = activation_of(asked or "relu", registry)
+    try:
+        return cls(encoding, out_dim, **given, **parameters)
+    except Exception as error:
+        if isinstance(error, EncbenchError) or lacks_memory(error):
+            raise
+        raise PluginError(f"network {config.kind!r} failed: {error_line(error)}") from error

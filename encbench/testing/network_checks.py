@@ -1,0 +1,266 @@
+"""The checks of networks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from encbench.contracts.encoding import Encoding
+from encbench.contracts.network import Network
+from encbench.errors import EncbenchError, ParameterError
+from encbench.ntk.kernel import brute_force_ntk, empirical_ntk
+from encbench.suite.config import NetworkConfig
+from encbench.suite.networks import network_from
+from encbench.testing.conformance import (
+    Conformance,
+    call_in_worker,
+    fail,
+    require,
+    require_equal,
+    skip,
+)
+from encbench.testing.encoding_checks import features_there, inner_points, stray_tensors
+from encbench.testing.sample_encodings import Coordinates, SmallGrid
+
+SEED = 20
+IN_DIM = OUT_DIM = 2
+WIDTH = 8
+DEPTHS = (2, 4, 8)
+"""The first that the network takes, for those that need a certain depth."""
+Sample = type[Coordinates] | type[SmallGrid]
+ENCODINGS: tuple[Sample, ...] = (Coordinates, SmallGrid)
+
+
+class NetworkConformance(Conformance):
+    """Checks that a network keeps the contract of ``encbench.Network``.
+
+    Set ``network`` to the class and ``parameters`` to its own. It is checked behind the coordinates
+    and behind a small grid of as many features, as far as it takes them. All random numbers come
+    from fixed seeds.
+    """
+
+    kind = "network"
+    network: ClassVar[type[Network] | None] = None
+    """The class to check."""
+
+    @classmethod
+    def subject_or_none(cls) -> Any:
+        return cls.network
+
+    def test_it_is_documented(self) -> None:
+        """Docstring, equation and source are there."""
+        self.advise_docstring()
+        self.advise_text("equation", "f(x) = W₂ φ(W₁ γ(x) + b₁) + b₂")
+        self.advise_text("source", "authors, title, venue, year, equation")
+
+    def test_shapes_and_dtypes(self) -> None:
+        """Outputs are (N, O), float32 or float64 as the points are, and both agree."""
+        for model in self.each():
+            outputs = {}
+            for dtype in (torch.float32, torch.float64):
+                out = model.to(dtype)(inner_points(7, IN_DIM, dtype))
+                require(
+                    isinstance(out, Tensor) and out.shape == (7, OUT_DIM) and out.dtype == dtype,
+                    f"for 7 points in {dtype} the output is {_described(out)}; expected "
+                    f"(7, {OUT_DIM}) in {dtype}",
+                )
+                outputs[dtype] = out.detach().double()
+            single, double = outputs.values()
+            require_equal(single, double, 1e-2, "float32 outputs differ from float64 ones")
+
+    def test_it_is_determined_by_its_seed(self) -> None:
+        """The same seed gives the same outputs, and forward draws no random numbers."""
+        x = inner_points(16, IN_DIM)
+        for model, again in zip(self.each(), self.each(), strict=True):
+            before = torch.get_rng_state()
+            first = model(x)
+            require(
+                torch.equal(before, torch.get_rng_state()),
+                "forward draws random numbers; draw them in __init__ and keep them in a buffer",
+            )
+            require_equal(model(x), first, 0, "two calls of forward differ")
+            require_equal(
+                again(x),
+                first,
+                0,
+                "two networks built from one torch.manual_seed differ; draw from torch's generator",
+            )
+            require_equal(model.eval()(x), first, 0, "training and evaluation mode differ")
+
+    def test_rows_are_independent(self) -> None:
+        """Each row of the output depends on its own point alone."""
+        x = inner_points(9, IN_DIM)
+        for model in self.each():
+            out = model(x)
+            advice = "no statistics over the batch, no memory between calls: rows are independent"
+            # rows one after another: some layers take no batch of one
+            require_equal(
+                model(x.flip(0)).flip(0), out, 1e-12, f"points in reverse order; {advice}"
+            )
+            require_equal(model(x[2:5]), out[2:5], 1e-12, f"points without the others; {advice}")
+
+    def test_gradients(self) -> None:
+        """Gradients in the parameters agree with finite differences."""
+        x = inner_points(3, IN_DIM)
+        for model in self.learning():
+            names, values = zip(*model.named_parameters(), strict=True)
+
+            def output(*given: Tensor) -> Tensor:
+                state = dict(zip(names, given, strict=True))  # noqa: B023 # called in this round
+                out: Tensor = functional_call(model, state, (x,))  # noqa: B023 # as above
+                return out
+
+            leaves = [value.detach().clone().requires_grad_() for value in values]
+            try:
+                torch.autograd.gradcheck(output, leaves, fast_mode=True)
+            except Exception as error:
+                fail(f"gradcheck: {' '.join(str(error).split())[:300]}")
+
+    def test_training_reaches_every_parameter(self) -> None:
+        """The objective is a finite scalar with a gradient in every parameter."""
+        x = inner_points(9, IN_DIM)
+        for model in self.learning():
+            loss = model.objective(_squares, x, torch.ones(9, OUT_DIM, dtype=x.dtype))
+            require(
+                isinstance(loss, Tensor) and loss.ndim == 0 and bool(torch.isfinite(loss)),
+                f"objective returned {_described(loss)}, expected a finite scalar",
+            )
+            learned = {n: p for n, p in model.named_parameters() if p.requires_grad}
+            gradients = torch.autograd.grad(loss, list(learned.values()), allow_unused=True)
+            for name, gradient in zip(learned, gradients, strict=True):
+                require(
+                    gradient is not None,
+                    f"no gradient of the objective reaches {name!r}; use the parameter, or drop it",
+                )
+
+    def test_kernel(self) -> None:
+        """The NTK is J Jᵀ."""
+        x = inner_points(6, IN_DIM)
+        for model in self.learning():
+            try:
+                parts = empirical_ntk(model, x, outputs="full").parts
+            except EncbenchError as error:
+                fail(f"the kernel: {error}")
+            for part, expected in brute_force_ntk(model, x).items():
+                require_equal(
+                    parts[part], expected, 1e-9, f"the kernel's part {part!r} is not J Jᵀ"
+                )
+
+    def test_state_dict(self) -> None:
+        """The state dict determines the outputs, and holds every tensor."""
+        x = inner_points(16, IN_DIM)
+        for saved, fresh in zip(self.each(), self.each(SEED + 1), strict=True):
+            stray = stray_tensors(saved)
+            require(
+                not stray,
+                f"plain tensors among the attributes: {', '.join(stray)}; use register_buffer or "
+                "nn.Parameter",
+            )
+            fresh.load_state_dict(saved.state_dict())
+            require_equal(
+                fresh(x), saved(x), 0, "a network of another seed differs after load_state_dict"
+            )
+
+    def test_it_can_be_built_without_memory(self) -> None:
+        """On torch's device "meta", as planning builds it, it has as many parameters."""
+        for encoding, model in zip(self._taken(), self.each(), strict=True):
+            with torch.device("meta"):
+                try:
+                    light = self._built(encoding, self._depth)
+                except Exception as error:
+                    fail(f'on device "meta": {type(error).__name__}: {error}')
+            counts = light.parameter_counts(), model.parameter_counts()
+            require(counts[0] == counts[1], f'on device "meta" {counts[0]}, elsewhere {counts[1]}')
+
+    def test_pickling(self) -> None:
+        """It can be pickled to a worker process."""
+        x = inner_points(16, IN_DIM)
+        for model in self.each():
+            there = call_in_worker(features_there, model, x.numpy())
+            here = model(x).detach().numpy()
+            require(
+                bool(np.allclose(there, here, rtol=1e-12, atol=1e-12)),
+                "outputs in a worker process differ from those here",
+            )
+
+    def test_it_changes_nothing_that_others_share(self) -> None:
+        """Torch's settings and the working directory stay as they are."""
+
+        def use() -> None:
+            for model in self.each():
+                model(inner_points(4, IN_DIM)).sum()
+
+        self.require_nothing_changed(use)
+
+    def each(self, seed: int = SEED) -> Iterator[Network]:
+        """The network behind each of the sample encodings that it takes, in float64."""
+        for encoding in self._taken():
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(seed)
+                model = self._built(encoding, self._depth)
+            yield model.double()
+
+    def learning(self) -> list[Network]:
+        """Those that have parameters to train."""
+        found = [
+            model
+            for model in self.each()
+            if any(parameter.requires_grad for parameter in model.parameters())
+        ]
+        return found or skip("behind the sample encodings it has no trained parameters")
+
+    _depth = DEPTHS[0]
+
+    def _taken(self) -> list[Sample]:
+        """The sample encodings that the network takes, at the smallest depth that it takes."""
+        refused = ""
+        for depth in DEPTHS:
+            taken: list[Sample] = []
+            for encoding in ENCODINGS:
+                try:
+                    self._built(encoding, depth)
+                except ParameterError as error:
+                    refused = str(error)
+                else:
+                    taken.append(encoding)
+            if taken:
+                self._depth = depth
+                return taken
+        fail(f"no sample encoding and no depth of {DEPTHS} is taken: {refused}")
+
+    def _built(self, encoding: Sample, depth: int) -> Network:
+        config = NetworkConfig(kind=self.subject.__name__, width=WIDTH, depth=depth)
+        try:
+            model = network_from(
+                self.subject, self.validated(), config, encoding(IN_DIM), OUT_DIM, None
+            )
+        except ParameterError:
+            raise
+        except Exception as error:
+            fail(
+                f"{error}; __init__ takes encoding and out_dim, the settings that it uses by name, "
+                "and its own parameters as typed keywords, and calls "
+                "super().__init__(encoding, out_dim)"
+            )
+        require(
+            isinstance(getattr(model, "encoding", None), Encoding) and model.out_dim == OUT_DIM,
+            f"{self.subject.__name__} has no encoding, or another out_dim; call "
+            "super().__init__(encoding, out_dim) in its __init__",
+        )
+        return model
+
+
+def _squares(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+    return F.mse_loss(model(x), y)
+
+
+def _described(thing: object) -> str:
+    if isinstance(thing, Tensor):
+        return f"a tensor {tuple(thing.shape)} in {thing.dtype}"
+    return f"a {type(thing).__name__}"
