@@ -60,7 +60,10 @@ def check_derivatives(
             f"{needs}, and encoding {text!r} has no {ORDER[lacks]} derivative; take a smooth one, "
             "such as ffe, or a grid with interpolation=smoothstep"
         )
-    if (lacks := first_lacking(lambda x: activation(6 * x - 3), 1, wanted)) is not None:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        elementwise = activation.module().double().requires_grad_(False)
+    if (lacks := first_lacking(lambda x: elementwise(6 * x - 3), 1, wanted)) is not None:
         raise SuiteError(
             f"{needs}, and the activation {name!r} has no {ORDER[lacks]} derivative; give "
             "network.activation a smooth one, such as tanh, gelu or sine"
@@ -84,21 +87,26 @@ def _built(cls: type[Encoding], in_dim: int, reference: PluginRef) -> Encoding:
 
 def first_lacking(function: Callable[[Tensor], Tensor], dim: int, wanted: int) -> int | None:
     """The lowest order of derivative in x, up to ``wanted``, that a function (N, dim) -> (N, F)
-    lacks on [0, 1]^dim; None if it has them all.
+    lacks on [0, 1]^dim, its values real or complex; None if it has them all.
 
     A derivative is lacking where the one before it jumps: what is zero or smooth in between, as
     the second derivative of a linear interpolation, then tells nothing of the function.
     """
     generator = torch.Generator().manual_seed(0)
     base = torch.rand(1, dim, generator=generator, dtype=torch.float64)
-    features = function(base.repeat(2, 1)).shape[1]
+
+    def real(x: Tensor) -> Tensor:
+        found = function(x)
+        return torch.view_as_real(found).flatten(1) if found.is_complex() else found
+
+    features = real(base.repeat(2, 1)).shape[1]
     weights = torch.randn(features, generator=generator, dtype=torch.float64)
     for axis in range(dim):
         along = torch.eye(dim, dtype=torch.float64)[axis]
 
         def value(t: Tensor, along: Tensor = along) -> Tensor:  # (n,) -> (n,)
             # jumps of single features do not cancel in a random sum
-            return function(base * (1 - along) + t[:, None] * along).to(torch.float64) @ weights
+            return real(base * (1 - along) + t[:, None] * along).to(torch.float64) @ weights
 
         def slope(t: Tensor, value: Callable[[Tensor], Tensor] = value) -> Tensor:
             t = t.clone().requires_grad_()
