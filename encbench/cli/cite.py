@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,8 +13,9 @@ import typer
 from encbench.cli.record_arguments import all_records
 from encbench.errors import EncbenchError, PluginError, StoreError
 from encbench.plugins.registry import Offer, Registry, default_registry
+from encbench.plugins.selector import parse_selector
 
-CITED = ("encoding", "task", "metric")
+CITED = ("encoding", "network", "activation", "task", "metric", "optimizer")
 ENCBENCH = """\
 @software{{encbench,
   title = {{encbench: a benchmark suite for input encodings of coordinate networks}},
@@ -78,14 +80,15 @@ def cite(
         list[str] | None,
         typer.Argument(
             metavar="[DIR|NAME]…",
-            help="Results folder, or encodings, tasks and metrics; everything that is installed "
-            "unless given.",
+            help="Results folder, or encodings, networks, activations, tasks, metrics and "
+            "optimizers; everything that is installed unless given.",
         ),
     ] = None,
 ) -> None:
     """Print BibTeX of what a run used.
 
-    Of its encodings, tasks and metrics, and of the framework's own methods. A plug-in without
+    Of its encodings, networks, activations, tasks, metrics and optimizers, and of the framework's
+    own methods. A plug-in without
     BibTeX is cited by its source, as @misc.
 
     \b
@@ -161,6 +164,19 @@ def _used(directory: Path, registry: Registry) -> tuple[list[str], list[Offer], 
             missing.append(f"{kind} {name}: {version} ran, the entry is that of {installed}")
         offers.append(offer)
     offers += [offer for offer in registry.offers("metric") if offer.name in metrics]
+    texts = dict.fromkeys(
+        (kind, parse_selector(text)[0])
+        for record in records
+        for kind, text in (
+            ("network", record.cell.network.kind),
+            ("activation", record.activation),
+            ("optimizer", record.cell.training.optimizer),
+        )
+        if text not in (None, "mlp")
+    )
+    for kind, name in texts:
+        with suppress(EncbenchError):  # not installed here
+            offers.append(registry.find(kind, name))
     return methods, offers, missing
 
 

@@ -42,6 +42,8 @@ class Activation(ABC):
     """
 
     name: ClassVar[str]
+    source: ClassVar[str] = ""
+    """Where it comes from: authors, title, venue, year."""
     periodic: ClassVar[bool] = False
     """Whether φ oscillates. Such networks want smaller learning rates of Adam."""
     complex_weights: ClassVar[bool] = False

@@ -166,6 +166,16 @@ class Task(ABC):
         return [parameters]
 
     @classmethod
+    def planned_dimension(cls, **parameters: Any) -> int | None:
+        """d with these parameters, where it is known without reading data; fast.
+
+        Encodings that do not take it are refused when a run is planned. The default is ``in_dim``
+        where the class states it, else None.
+        """
+        known = getattr(cls, "in_dim", None)
+        return known if isinstance(known, int) else None
+
+    @classmethod
     def planned_loss(cls, **parameters: Any) -> LossName | Callable[..., Tensor]:
         """``loss`` with these parameters, where it depends on them; fast."""
         return cls.loss

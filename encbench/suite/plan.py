@@ -54,9 +54,11 @@ def plan(suite: Suite, registry: Registry) -> list[CellConfig]:
             (entry, _resolve("encoding", entry, registry))
             for entry in _each(task_entry.encodings or suite.encodings)
         ]
-        for entry, encoding in encodings:
-            _check_dimension(entry, encoding, registry, task_entry, offer.load())
         for task in _targets(task_entry, offer):
+            in_dim = offer.load().planned_dimension(**task.parameters)
+            if in_dim is not None:
+                for entry, encoding in encodings:
+                    _check_dimension(entry, encoding, registry, task_entry, in_dim)
             data_hash = _data_hash(offer.load(), task)
             loss = offer.load().planned_loss(**task.parameters)
             ends = _Ends(offer.load(), task)
@@ -199,15 +201,12 @@ def _check_dimension(
     reference: PluginRef,
     registry: Registry,
     task_entry: SuiteEntry,
-    task: type[Task],
+    in_dim: int,
 ) -> None:
-    """What the classes state; a task may also know its dimension only once it has read its data."""
+    """Refuse an encoding that does not take points of in_dim coordinates."""
     offer = registry.find("encoding", entry.name)
     encoding: type[Encoding] = offer.load()
     low, high = encoding.min_dim, encoding.max_dim
-    in_dim = getattr(task, "in_dim", None)
-    if not isinstance(in_dim, int):
-        return
     if not low <= in_dim <= high:
         takes = str(low) if low == high else f"{low} to {high}"
         raise SuiteError(

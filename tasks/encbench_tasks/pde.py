@@ -101,6 +101,10 @@ class PdeTask(Task):
         return [{"weight": equation.weight} | given | _chosen(equation)]
 
     @classmethod
+    def planned_dimension(cls, **parameters: Any) -> int:
+        return len(equation_of(parameters).low)
+
+    @classmethod
     def data_hash(cls, **parameters: Any) -> str:
         """SHA-256 of the formulas' version and of the parameters that decide the solution."""
         chosen = _chosen(equation_of(parameters))

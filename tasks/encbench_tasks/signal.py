@@ -122,6 +122,10 @@ class SignalTask(GridTask):
         return [complete(parameters)]
 
     @classmethod
+    def planned_dimension(cls, **parameters: Any) -> int:
+        return int(complete(parameters)["dim"])
+
+    @classmethod
     def data_hash(cls, **parameters: Any) -> str:
         """SHA-256 of the formulas' version and of the parameters that decide the values."""
         found = complete(parameters)

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from encbench import Encoding, Suite, run_suite
+from encbench import Suite, run_suite
 from encbench.cli import cite as verb
 from encbench.cli.cite import bibtex_entries, cite, entry_from_source
 from encbench.cli.plugins import plugins, requirement_lines
@@ -109,12 +109,13 @@ def test_entries_are_told_apart_and_braces_balance():
             assert plain.count("{") == plain.count("}")
 
 
-def test_every_built_in_encoding_has_bibtex_that_parses_or_a_source():
-    for offer in default_registry().offers("encoding"):
+@pytest.mark.parametrize("kind", ["encoding", "network", "activation", "optimizer"])
+def test_what_is_built_in_has_bibtex_that_parses_or_a_source(kind):
+    for offer in default_registry().offers(kind):
         cls = offer.load()
-        assert issubclass(cls, Encoding)
         text = verb.bibtex_of(offer)
-        assert bibtex_entries(text) or cls.bibtex == "", offer.name
+        nobodys = offer.name in ("relu", "tanh", "sgd", "torch") or getattr(cls, "bibtex", None) == ""
+        assert bibtex_entries(text) or nobodys, offer.name
         assert text.count("{") - text.count(r"\{") == text.count("}") - text.count(r"\}")
 
 

@@ -24,6 +24,11 @@ Steepness = Annotated[float, Field(gt=0, description="a, inverse width")]
 class Bump(Activation):
     """φ(0) = 1, φ(−z) = φ(z), falling with |z|."""
 
+    source = (
+        'Ramasinghe, Lucey, "Beyond Periodicity: Towards a Unifying Framework for Activations in '
+        'Coordinate-MLPs", ECCV 2022, Table 1'
+    )
+
     def ntk_gains(self) -> tuple[float, float]:
         return LINEAR_GAINS
 

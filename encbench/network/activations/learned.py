@@ -22,12 +22,14 @@ class Staf(Activation):
     code; the variance at a layer's output is then some 1/4 (with 2/τ it would be the 1 of the
     paper). Layers are initialized as in ``nn.Linear``. Without the skip connection that their
     code can add. As a function, it has parameters that are drawn in each call.
-
-    Source: Morsali et al., "STAF: Sinusoidal Trainable Activation Functions for Implicit Neural
-    Representation", 2025 (arXiv 2502.00869); AlirezaMorsali/STAF at 05d75cf, modules/staf.py.
     """
 
     name = "staf"
+    source = (
+        'Morsali et al., "STAF: Sinusoidal Trainable Activation Functions for Implicit Neural '
+        'Representation", 2025 (arXiv 2502.00869); AlirezaMorsali/STAF at 05d75cf, '
+        "modules/staf.py"
+    )
     periodic = True
     tau: Annotated[int, Field(ge=1, description="τ, sines of a layer")] = 5
     omega: Omega = 30.0

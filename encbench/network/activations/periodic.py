@@ -24,12 +24,14 @@ class Sine(Activation):
     With inputs that are sines of all phases, whose mean square is 1/2, ω z is then a unit normal;
     its variance v decreases slowly with depth, to 1 − exp(−2v) from layer to layer. In NTK
     parameterization the layer is (√2 W a/√n + β b)/ω and ω cancels, so only the default is allowed.
-
-    Source: Sitzmann et al., "Implicit Neural Representations with Periodic Activation Functions",
-    NeurIPS 2020, section 3.2; default ω and the output layer as in the authors' code.
     """
 
     name = "sine"
+    source = (
+        'Sitzmann et al., "Implicit Neural Representations with Periodic Activation '
+        'Functions", NeurIPS 2020, section 3.2; default ω and the output layer as in the '
+        "authors' code"
+    )
     periodic = True
     omega: Omega = 30.0
 
@@ -54,12 +56,13 @@ class Finer(Activation):
 
     Layers are initialized as for ``sine``. The derivative is exact, with the factor 2|z| + 1; the
     authors' code by default treats |z| + 1 as a constant in the backward pass.
-
-    Source: Liu et al., "FINER: Flexible Spectral-bias Tuning in Implicit NEural Representation by
-    Variable-periodic Activation Functions", CVPR 2024, Eq. 4.
     """
 
     name = "finer"
+    source = (
+        'Liu et al., "FINER: Flexible Spectral-bias Tuning in Implicit NEural Representation '
+        'by Variable-periodic Activation Functions", CVPR 2024, Eq. 4'
+    )
     periodic = True
     omega: Omega = 30.0
 
@@ -80,11 +83,10 @@ class Gabor(Activation):
     Layers are initialized as in ``nn.Linear``, weights with variance 1/(3n). WIRE itself is complex
     from its first layer on. The real layer in its authors' code computes frequency and width from
     two linear maps; here one map is used for both, as in the complex wavelet.
-
-    Source: Saragadam et al., "WIRE: Wavelet Implicit Neural Representations", CVPR 2023.
     """
 
     name = "gabor"
+    source = 'Saragadam et al., "WIRE: Wavelet Implicit Neural Representations", CVPR 2023'
     periodic = True
     omega: Omega = 20.0
     scale: Scale = 10.0
@@ -102,13 +104,14 @@ class FinerGauss(Activation):
 
     Layers are initialized as in ``nn.Linear``. The derivative is exact; the authors' code treats
     |z| + 1 as a constant in the backward pass.
-
-    Source: Zhu et al., "FINER++: Building a Family of Variable-periodic Functions for Activating
-    Implicit Neural Representation", 2024 (arXiv 2407.19434); defaults of the authors' code
-    (liuzhen0212/FINERplusplus at 2d77c48, models.py, class GF).
     """
 
     name = "finer_gauss"
+    source = (
+        'Zhu et al., "FINER++: Building a Family of Variable-periodic Functions for '
+        'Activating Implicit Neural Representation", 2024 (arXiv 2407.19434); defaults of the '
+        "authors' code (liuzhen0212/FINERplusplus at 2d77c48, models.py, class GF)"
+    )
     periodic = True
     omega: Omega = 1.0
     scale: Scale = 3.0
@@ -123,13 +126,13 @@ class FinerGauss(Activation):
 
 @dataclass(frozen=True)
 class Sinc(Activation):
-    """sin(ω z) / (ω z), 1 at 0. Layers are initialized as in ``nn.Linear``.
-
-    Source: Saratchandran, Ramasinghe, Shevchenko, Long, Lucey, "A sampling theory perspective on
-    activations for implicit neural representations", ICML 2024; ω is the project's.
-    """
+    """sin(ω z) / (ω z), 1 at 0. Layers are initialized as in ``nn.Linear``."""
 
     name = "sinc"
+    source = (
+        'Saratchandran, Ramasinghe, Shevchenko, Long, Lucey, "A sampling theory perspective '
+        "on activations for implicit neural representations\", ICML 2024; ω is the project's"
+    )
     periodic = True
     omega: Omega = 20.0
 
@@ -145,12 +148,13 @@ class Hosc(Activation):
     """tanh(β sin(ω z)): the larger β, the nearer to a square wave.
 
     Layers are initialized as for ``sine``. The paper has ω in the layer's weights.
-
-    Source: Serrano, Szymkowiak, Musialski, "HOSC: A Periodic Activation Function for Preserving
-    Sharp Features in Implicit Neural Representations", 2024 (arXiv 2401.10967).
     """
 
     name = "hosc"
+    source = (
+        'Serrano, Szymkowiak, Musialski, "HOSC: A Periodic Activation Function for Preserving '
+        'Sharp Features in Implicit Neural Representations", 2024 (arXiv 2401.10967)'
+    )
     periodic = True
     beta: Annotated[float, Field(gt=0, description="β, sharpness")] = 8.0
     omega: Omega = 30.0
@@ -167,13 +171,14 @@ class Hosc(Activation):
 
 @dataclass(frozen=True)
 class ExpSin(Activation):
-    """exp(−sin(a z)). Layers are initialized as in ``nn.Linear``.
-
-    Source: Ramasinghe, Lucey, "Beyond Periodicity: Towards a Unifying Framework for Activations in
-    Coordinate-MLPs", ECCV 2022, Table 1; the sign as in kwea123/Coordinate-MLPs at 08f1c38.
-    """
+    """exp(−sin(a z)). Layers are initialized as in ``nn.Linear``."""
 
     name = "exp_sin"
+    source = (
+        'Ramasinghe, Lucey, "Beyond Periodicity: Towards a Unifying Framework for Activations '
+        'in Coordinate-MLPs", ECCV 2022, Table 1; the sign as in kwea123/Coordinate-MLPs at '
+        "08f1c38"
+    )
     periodic = True
     a: Annotated[float, Field(gt=0, description="a, frequency")] = 10.0
 

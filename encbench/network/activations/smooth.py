@@ -27,9 +27,10 @@ class Relu(Activation):
 
 @dataclass(frozen=True)
 class Gelu(Activation):
-    """z Φ(z), with Φ the normal distribution function (Hendrycks, Gimpel, 2016)."""
+    """z Φ(z), with Φ the normal distribution function."""
 
     name = "gelu"
+    source = 'Hendrycks, Gimpel, "Gaussian Error Linear Units (GELUs)", 2016 (arXiv 1606.08415)'
 
     def __call__(self, z: Tensor) -> Tensor:
         return F.gelu(z)
@@ -37,9 +38,13 @@ class Gelu(Activation):
 
 @dataclass(frozen=True)
 class Silu(Activation):
-    """z / (1 + exp(−z)) (Elfwing, Uchibe, Doya, Neural Networks 107, 2018)."""
+    """z / (1 + exp(−z))."""
 
     name = "silu"
+    source = (
+        'Elfwing, Uchibe, Doya, "Sigmoid-weighted linear units for neural network function '
+        'approximation in reinforcement learning", Neural Networks 107, 2018'
+    )
 
     def __call__(self, z: Tensor) -> Tensor:
         return F.silu(z)

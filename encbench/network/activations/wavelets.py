@@ -36,12 +36,14 @@ class ComplexGabor(Wavelet):
     complex layer's. Layers are initialized as in ``nn.Linear``, real and imaginary parts of weights
     and biases U(±1/√n). Both parts of a complex number count as parameters. The authors take
     1/√2 of a real network's width, and coordinates in [−1, 1] (the encoding ``symmetric``).
-
-    Source: Saragadam et al., "WIRE: Wavelet Implicit Neural Representations", CVPR 2023, and
-    vishwa91/wire at 0ac8cba, modules/wire.py; defaults as in FINER's and FINER++'s comparisons.
     """
 
     name = "complex_gabor"
+    source = (
+        'Saragadam et al., "WIRE: Wavelet Implicit Neural Representations", CVPR 2023, and '
+        "vishwa91/wire at 0ac8cba, modules/wire.py; defaults as in FINER's and FINER++'s "
+        "comparisons"
+    )
     omega: Omega = 20.0
     scale: Scale = 10.0
 
@@ -58,13 +60,15 @@ class FinerWavelet(Wavelet):
     of the weights of complex layers U(±√(6/n)/(ω ω_w)), of the real first one U(±1/n). The
     derivative is exact; the authors' code treats |x| + 1 and |y| + 1 as constants in the backward
     pass.
-
-    Source: Zhu et al., "FINER++: Building a Family of Variable-periodic Functions for Activating
-    Implicit Neural Representation", 2024 (arXiv 2407.19434); equation and initialization of the
-    authors' code, defaults of its run.sh (liuzhen0212/FINERplusplus at 2d77c48, class WF).
     """
 
     name = "finer_wavelet"
+    source = (
+        'Zhu et al., "FINER++: Building a Family of Variable-periodic Functions for '
+        'Activating Implicit Neural Representation", 2024 (arXiv 2407.19434); equation and '
+        "initialization of the authors' code, defaults of its run.sh "
+        "(liuzhen0212/FINERplusplus at 2d77c48, class WF)"
+    )
     omega: Omega = 5.0
     scale: Scale = 2.0
     omega_w: Annotated[float, Field(gt=0, description="ω_w, frequency of the wavelet")] = 4.0
