@@ -34,7 +34,7 @@ def check(
         bool, typer.Option("--trace", help="Show the traceback of each failed check.")
     ] = False,
 ) -> None:
-    """Check that encodings, tasks and networks work.
+    """Check that plug-ins keep their contract.
 
     Shapes, dtypes, gradients, borders, seeds, the NTK, pickling and documentation: the checks of
     encbench.testing, which a plug-in's own tests can subclass. Small parameters make it quick.

@@ -9,6 +9,7 @@ import inspect
 import json
 import typing
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Annotated, Any
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -67,7 +68,8 @@ class Parameter:
         return value
 
 
-def parameters_of(cls: type) -> list[Parameter]:
+@lru_cache(maxsize=1024)  # asked for each of thousands of cells
+def parameters_of(cls: type) -> tuple[Parameter, ...]:
     """The keyword parameters of a class, in order.
 
     ``in_dim`` is not among them, nor is what a network's class names in ``not_parameters``.
@@ -107,7 +109,7 @@ def parameters_of(cls: type) -> list[Parameter]:
                 searches[-1] if searches else None,
             )
         )
-    return found
+    return tuple(found)
 
 
 def _kinds(annotation: Any) -> set[Any]:

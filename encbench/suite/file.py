@@ -52,7 +52,7 @@ def entries(value: Any) -> Any:
 def _entry(text: str) -> dict[str, Any]:
     selector, label = split_label(text)
     name, parameters = parse_selector(selector)
-    return {"name": name, "parameters": parameters, "label": label}
+    return {"name": name, "parameters": parameters} | ({"label": label} if label else {})
 
 
 class SuiteEntry(Settings):

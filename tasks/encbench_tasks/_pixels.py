@@ -52,6 +52,8 @@ def read_frames(path: Path, most: int) -> list[Pixels]:
         head = _head(path)
         with _strict_pillow():
             frames = _decode(path, head, most)
+            if not frames:
+                raise _Unfit("the file holds no image; replace it by a whole one")
     except (DataError, MemoryError):
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):

@@ -67,6 +67,7 @@ class AudioTask(GridTask):
         "Sitzmann et al., Implicit Neural Representations with Periodic Activation Functions, "
         "NeurIPS 2020: audio, amplitude scaled to [−1, 1] by its peak"
     )
+    in_dim = 1
     progress_points: ClassVar[int] = 1 << 12
 
     def __init__(

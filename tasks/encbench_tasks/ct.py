@@ -58,6 +58,7 @@ class CtTask(GridTask):
         "sparse-view CT as in WIRE (Saragadam et al., CVPR 2023), whose code rotates and sums; "
         "phantom: Shepp and Logan 1974; line lengths: Siddon 1985"
     )
+    in_dim = 2
     training: ClassVar[dict[str, Any]] = {**GridTask.training, "batch_size": "all", "steps": 1000}
 
     def __init__(

@@ -114,7 +114,9 @@ def test_what_is_built_in_has_bibtex_that_parses_or_a_source(kind):
     for offer in default_registry().offers(kind):
         cls = offer.load()
         text = verb.bibtex_of(offer)
-        nobodys = offer.name in ("relu", "tanh", "sgd", "torch") or getattr(cls, "bibtex", None) == ""
+        nobodys = (
+            offer.name in ("relu", "tanh", "sgd", "torch") or getattr(cls, "bibtex", None) == ""
+        )
         assert bibtex_entries(text) or nobodys, offer.name
         assert text.count("{") - text.count(r"\{") == text.count("}") - text.count(r"\}")
 

@@ -69,7 +69,14 @@ def test_its_encoding_runs_here_and_in_workers(site, tmp_path, jobs):
 def test_tasks_with_losses_of_their_own_run_and_are_on_the_leaderboard(site, tmp_path):
     done = encbench(
         *(site, "run", "-e", "ffe:levels=2", "-e", "identity", "-t", "poisson:points=32"),
-        *("-t", "sdf:points=64", "-t", "tomography:angles=3,rays=8,side=12", "--steps", "6"),
+        *(
+            "-t",
+            "encbench-physics:sdf:points=64",
+            "-t",
+            "tomography:angles=3,rays=8,side=12",
+            "--steps",
+            "6",
+        ),
         *("--batch-size", "8", "--width", "8", "--ntk-points", "8", "-j", "1", "-o", "out"),
         cwd=tmp_path,
     )
@@ -84,7 +91,7 @@ def test_tasks_with_losses_of_their_own_run_and_are_on_the_leaderboard(site, tmp
     assert "relative error" in page
     assert '"truth"' in html
     drawn = {file.name.removesuffix("-lines.png") for file in out.glob("leaderboard/*-lines.png")}
-    tasks = {"poisson-points-32", "sdf-points-64", "tomography-angles-3-rays-8-side-12"}
+    tasks = {"poisson-points-32", "encbench-physics-sdf-points-64", "tomography-angles-3-rays-8-side-12"}
     assert drawn == tasks
 
 

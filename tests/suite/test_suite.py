@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from encbench import Store, Suite, UsageError, load_suite, plan
 from encbench.errors import PluginError, SuiteError
 from encbench.plugins.registry import default_registry
+from encbench.plugins.selector import parse_selector
 from encbench.results.merging import merged_suites
-from encbench.suite.config import cell_key
+from encbench.suite.config import CellConfig, cell_key
 from encbench.suite.file import SuiteEntry, explicit_settings, override, suite_toml
 from tests.sample_plugin import Scaled, Wave, module, registry_of
 
@@ -134,6 +135,35 @@ def test_the_stored_text_of_every_packaged_suite_plans_the_same_cells(tmp_path, 
     again = stored_and_printed(suite, tmp_path)
     assert (again.name, again.description) == (suite.name, suite.description)
     assert keys(again, registry) == planned
+
+
+def test_the_atlas_has_every_encoding_and_activation_on_every_task_that_takes_them():
+    registry = default_registry()
+    cells = plan(load_suite("atlas", registry), registry)
+    offers = {
+        kind: {o.name: o for o in registry.offers(kind) if o.distribution == "encbench"}
+        for kind in ("encoding", "activation", "task")
+    }
+    activations = offers["activation"].keys() - {"relu"}  # that of the others
+    tasks: dict[str, list[CellConfig]] = {}
+    for cell in cells:
+        tasks.setdefault(cell.task.name, []).append(cell)
+    assert tasks.keys() == offers["task"].keys()
+    for name, of_task in tasks.items():
+        dims = offers["task"][name].load().planned_dimension(**of_task[0].task.parameters) or 2
+        takes = {
+            encoding
+            for encoding, offer in offers["encoding"].items()
+            if offer.load().min_dim <= dims <= offer.load().max_dim
+        }
+        found = {cell.encoding.name for cell in of_task}
+        chosen = {parse_selector(cell.network.activation)[0] for cell in of_task}
+        if name == "pde":  # takes smooth ones alone
+            assert {"ffe", "siren", "bspline_grid"} <= found <= takes
+            assert activations - chosen == {"laplacian"}
+        else:
+            assert found == takes
+            assert activations <= chosen
 
 
 @pytest.mark.parametrize(
