@@ -91,7 +91,11 @@ def test_tasks_with_losses_of_their_own_run_and_are_on_the_leaderboard(site, tmp
     assert "relative error" in page
     assert '"truth"' in html
     drawn = {file.name.removesuffix("-lines.png") for file in out.glob("leaderboard/*-lines.png")}
-    tasks = {"poisson-points-32", "encbench-physics-sdf-points-64", "tomography-angles-3-rays-8-side-12"}
+    tasks = {
+        "poisson-points-32",
+        "encbench-physics-sdf-points-64",
+        "tomography-angles-3-rays-8-side-12",
+    }
     assert drawn == tasks
 
 
