@@ -72,10 +72,13 @@ def _conformance(text: str, registry: Registry) -> tuple[str, Offer, type[Confor
 
     name, parameters = parse_selector(text)
     checked = {offer.name for kind in KINDS for offer in registry.offers(kind)}
-    for kind in ("metric", "suite", "command"):
+    for kind in ("activation", "metric", "optimizer", "schedule", "suite", "command"):
         # a suite may have the name of its task
         if name not in checked and any(offer.name == name for offer in registry.offers(kind)):
-            raise UsageError(f"{name!r} is a {kind}; checks are for encodings, tasks and networks")
+            article = "an" if kind[0] in "ao" else "a"
+            raise UsageError(
+                f"{name!r} is {article} {kind}; checks are for encodings, tasks and networks"
+            )
     offer = registry.find_any(KINDS, name)[0]
     subject: Any = offer.load()
     # a parameter that does not exist is the caller's error and no failed check

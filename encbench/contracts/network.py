@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from encbench.contracts.activation import Activation
 from encbench.contracts.encoding import Encoding
-from encbench.errors import ParameterError
+from encbench.errors import ParameterError, PluginError
 
 IN_ENCODING = "raised by the encoding's forward"
 """Note added to an exception, by which a record names the plug-in that failed."""
@@ -108,10 +108,16 @@ class Network(nn.Module, ABC):
         with in_encoding():
             features = self.encoding(x)
         try:
-            return self.from_features(features)
+            out = self.from_features(features)
         except Exception as error:
             error.add_note(IN_NETWORK)
             raise
+        if out.shape != (len(features), self.out_dim):
+            raise PluginError(
+                f"the network {type(self).__name__} returned {tuple(out.shape)} for "
+                f"{len(features)} points; expected (N, {self.out_dim}), a row a point"
+            )
+        return out
 
     def objective(self, loss: Loss, x: Tensor, y: Tensor) -> Tensor:
         """What training makes small on a batch: the task's loss, unless a subclass adds to it.

@@ -27,6 +27,6 @@ class L1(Metric):
                 f"{self.title} needs arrays of equal shape and at least one value, got shapes "
                 f"{got.shape} and {expected.shape}; correct the task's evaluate()"
             )
-        if not np.isfinite(got).all():
-            return None, {"reason": "the prediction has values that are not finite"}
+        if not (np.isfinite(got).all() and np.isfinite(expected).all()):
+            return None, {"reason": "the prediction or the truth has values that are not finite"}
         return float(np.abs(got - expected).mean()), {"points": got.size}

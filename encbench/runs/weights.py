@@ -84,16 +84,18 @@ def load_model(record: StoredRecord | Path | str, *, registry: Registry | None =
 
 def _check_versions(stored: StoredRecord, registry: Registry) -> None:
     """Other code may give the same weights another meaning."""
-    encoding, then = stored.record.cell.encoding, stored.record.provenance.encbench
+    cell, then = stored.record.cell, stored.record.provenance.encbench
+    encoding = cell.encoding
     offer = registry.find("encoding", f"{encoding.distribution}:{encoding.name}")
-    made = {encoding.distribution: encoding.version, "encbench": then}
-    here = {encoding.distribution: offer.plugin.version, "encbench": distributions()["encbench"]}
+    made = {**cell.other_versions, encoding.distribution: encoding.version, "encbench": then}
+    here = {plugin.distribution: plugin.version for plugin in registry.host.plugins}
+    here |= {encoding.distribution: offer.plugin.version, "encbench": distributions()["encbench"]}
     for distribution, version in made.items():
-        if here[distribution] != version:
+        if here.get(distribution) != version:
             raise PluginError(
                 f"the weights in {stored.path} are of {distribution} {version}, and "
-                f"{here[distribution]} is installed; pip install '{distribution}=={version}', or "
-                f"{AGAIN}"
+                f"{here.get(distribution, 'none')} is installed; "
+                f"pip install '{distribution}=={version}', or {AGAIN}"
             )
 
 

@@ -177,6 +177,9 @@ class CellConfig(Settings):
     """Version of the encoding's plug-in that the seed of the weights depends on. None in every
     cell that is planned; in records up to schema version 2 that seed did depend on the version,
     and running such a record again needs it. Not part of the key."""
+    other_versions: dict[str, str] = {}
+    """Versions by distribution of other people's network, activation, optimizer and schedule. Not
+    part of the key."""
 
     def shortened(self, steps: int) -> CellConfig:
         """The cell with so many optimizer steps: another cell, of another key."""
@@ -194,24 +197,25 @@ class CellConfig(Settings):
         return f"{task} × {encoding}{settings} seed {self.seed}"
 
     @property
-    def versions(self) -> tuple[str, str]:
-        """Of the plug-ins of the encoding and of the task."""
-        return self.encoding.version, self.task.version
+    def versions(self) -> tuple[tuple[str, str], ...]:
+        """(distribution, version) of the plug-ins that the cell is made of, sorted."""
+        own = {part.distribution: part.version for part in (self.encoding, self.task)}
+        return tuple(sorted({**self.other_versions, **own}.items()))
 
 
 def changed_versions(one: CellConfig, other: CellConfig) -> set[str]:
     """Plug-ins that two configurations of one cell have in different versions, in words."""
-    pairs = ((one.encoding, other.encoding), (one.task, other.task))
+    made = dict(one.versions)
     return {
-        f"{a.distribution} {a.version} instead of {b.version}"
-        for a, b in pairs
-        if a.version != b.version
+        f"{distribution} {made.get(distribution, 'of unknown version')} instead of {version}"
+        for distribution, version in other.versions
+        if made.get(distribution) != version
     }
 
 
 def cell_key(cell: CellConfig) -> str:
     """Hash of what was asked for: the whole cell, but labels and versions of plug-ins."""
-    names = sorted(CellConfig.model_fields.keys() - {"weights_version"})
+    names = sorted(CellConfig.model_fields.keys() - {"weights_version", "other_versions"})
     text = ",".join(f'"{name}":{_canonical(getattr(cell, name))}' for name in names)
     return hashlib.sha256(f"{{{text}}}".encode()).hexdigest()[:20]
 

@@ -14,6 +14,7 @@ from encbench.errors import SuiteError
 from encbench.network.activations import activation_of
 from encbench.plugins.registry import Registry
 from encbench.suite.config import NetworkConfig, PluginRef, sorted_json
+from encbench.suite.networks import network_class, taken_by
 
 INTERVALS, HALVINGS = 64, 26
 SHARE = 1e-5
@@ -51,22 +52,23 @@ def check_derivatives(
             _lacking[key] = first_lacking(_built(cls, known.in_dim, encoding), known.in_dim, wanted)
     except Exception:
         return  # the cell meets the same error and records it
-    chosen = cls.activation if network.activation == "auto" else network.activation
-    activation = activation_of(chosen or "relu", registry)
-    name = str(activation)
     needs = f"task {str(reference.label)!r} differentiates the network {_times(wanted)} in x"
     if (lacks := _lacking[key]) is not None:
         raise SuiteError(
             f"{needs}, and encoding {text!r} has no {ORDER[lacks]} derivative; take a smooth one, "
             "such as ffe, or a grid with interpolation=smoothstep"
         )
+    if "activation" not in taken_by(network_class(network.kind, registry)[0]):
+        return  # its own layers are smooth, or the cell records that they are not
+    chosen = cls.activation if network.activation == "auto" else network.activation
+    activation = activation_of(chosen or "relu", registry)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         elementwise = activation.module().double().requires_grad_(False)
     if (lacks := first_lacking(lambda x: elementwise(6 * x - 3), 1, wanted)) is not None:
         raise SuiteError(
-            f"{needs}, and the activation {name!r} has no {ORDER[lacks]} derivative; give "
-            "network.activation a smooth one, such as tanh, gelu or sine"
+            f"{needs}, and the activation {str(activation)!r} has no {ORDER[lacks]} derivative; "
+            "give network.activation a smooth one, such as tanh, gelu or sine"
         )
 
 

@@ -16,7 +16,7 @@ from encbench.errors import EncbenchError, ParameterError, PluginError, SuiteErr
 from encbench.network.activations import activation_of
 from encbench.plugins.parameters import parameters_of, validate_parameters
 from encbench.plugins.registry import Offer, Registry
-from encbench.plugins.selector import format_selector
+from encbench.plugins.selector import format_selector, parse_selector
 from encbench.suite.budget import Sizing, dimensions, parameter_count, sized
 from encbench.suite.config import (
     CellConfig,
@@ -97,11 +97,30 @@ def plan(suite: Suite, registry: Registry) -> list[CellConfig]:
                             ntk=ntk,
                             seed=seed,
                             data_hash=data_hash,
+                            other_versions=_other_versions(network, training, registry),
                         )
                         for seed in suite.seeds
                     )
     _warn_of_factors(cells, registry)
     return _each_once(cells)
+
+
+def _other_versions(
+    network: NetworkConfig, training: TrainingConfig, registry: Registry
+) -> dict[str, str]:
+    """Versions by distribution of what is neither built in nor an encoding or a task."""
+    chosen = {
+        "network": network.kind,
+        "activation": network.activation,
+        "optimizer": training.optimizer,
+        "schedule": training.schedule,
+    }
+    offers = [
+        registry.find(kind, parse_selector(text)[0])
+        for kind, text in chosen.items()
+        if text not in ("mlp", "auto")
+    ]
+    return {o.distribution: o.plugin.version for o in offers if o.distribution != "encbench"}
 
 
 def _warn_of_factors(cells: Iterable[CellConfig], registry: Registry) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from encbench.errors import ParameterError, did_you_mean
+from encbench.errors import EncbenchError, ParameterError, PluginError, did_you_mean, error_line
 from encbench.plugins.hookspecs import hookimpl
 from encbench.plugins.parameters import validate_parameters
 from encbench.plugins.selector import parse_selector
@@ -62,7 +62,7 @@ def activation_of(text: str | Activation, registry: Registry | None = None) -> A
 
     Raises:
         ParameterError: an unknown name or parameter, or a value out of range.
-        PluginError: a plug-in's class cannot be loaded.
+        PluginError: a plug-in's class cannot be loaded, or is not as ``Activation`` says.
     """
     from encbench.contracts.activation import Activation
 
@@ -84,9 +84,28 @@ def activation_of(text: str | Activation, registry: Registry | None = None) -> A
         known = {**known, **dict.fromkeys(offers, "")}
         if name.rpartition(":")[2] in offers:
             offer, parameters, _ = registry.choose("activation", text)
-            made = offer.load()(**parameters)
+            try:
+                made = offer.load()(**parameters)
+                _check(made)
+            except EncbenchError:
+                raise
+            except Exception as error:
+                raise PluginError(f"{offer} failed: {error_line(error)}") from error
             return made
     raise ParameterError(
         f"there is no activation {name!r}; {did_you_mean(name, known)}There are: "
         f"{', '.join(known)}, and 'auto' for the one that the encoding asks for"
     )
+
+
+def _check(made: Activation) -> None:
+    """Raise TypeError where a plug-in's activation has no name or changes the shape."""
+    if not isinstance(getattr(made, "name", None), str):
+        raise TypeError('it has no name; set one in its class, such as name = "bump"')
+    import torch  # `encbench list` does without
+
+    z = torch.zeros(2, 3)
+    with torch.no_grad():
+        shape = made.module()(z).shape
+    if shape != z.shape:
+        raise TypeError(f"it turns (2, 3) into {tuple(shape)}; an activation keeps the shape")

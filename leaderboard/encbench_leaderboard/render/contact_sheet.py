@@ -30,7 +30,8 @@ MARK = "#ff2fd6"
 
 
 def contact_sheet(block: Pictures) -> Figure | None:
-    """Three rows for every few encodings: their pictures, the crops, the absolute errors. The error
+    """Three rows for every few encodings: their pictures, the crops, the errors: those pictures of
+    the task, where differences of colours mean nothing, or else absolute ones. The latter
     is the mean over colour channels of the 8-bit pictures' difference; all maps share one scale,
     square-root, up to the 99.5th percentile. To be called inside ``style.quiet()``."""
     targets = [tile.file for tile in block.tiles if tile.entry is None]
@@ -40,9 +41,13 @@ def contact_sheet(block: Pictures) -> Figure | None:
         return None
     target = _read(targets[0])
     crop = busiest_crop(target)
-    errors = {entry: np.abs(p - target).mean(axis=2) for entry, p in pictures.items()}
+    if block.differences:
+        errors = {entry: np.abs(p - target).mean(axis=2) for entry, p in pictures.items()}
+    else:
+        own = {tile.entry: tile for tile in block.tiles if tile.name == "error"}
+        errors = {entry: _read(own[entry].file) for entry in pictures if entry in own}
     # One step of the 8-bit pictures at least, or perfect fits would show rounding as error.
-    top = max(1 / 255, *(float(np.percentile(error, 99.5)) for error in errors.values()))
+    top = max([1 / 255, *(float(np.percentile(error, 99.5)) for error in errors.values())])
     norm = PowerNorm(0.5, vmin=0.0, vmax=top)
 
     columns = _columns(len(pictures) + 1)
@@ -59,10 +64,13 @@ def contact_sheet(block: Pictures) -> Figure | None:
             overview.set_title("target\n", fontsize=TITLE_POINTS, fontweight="bold")
             _mark(overview, (crop.left, crop.top), crop, 1.6)
             _mark(magnified, (0, 0), crop, 3.2)
-            _colour_bar(drawn, error, norm, top)
+            if block.differences:
+                _colour_bar(drawn, error, norm, top)
         else:
             overview.set_title(titles[entry], fontsize=TITLE_POINTS)
-            error.imshow(errors[entry], cmap=ERROR_MAP, norm=norm, interpolation="antialiased")
+            if entry in errors:  # of colours, the map is not used
+                shown_error = errors[entry]
+                error.imshow(shown_error, cmap=ERROR_MAP, norm=norm, interpolation="antialiased")
     return drawn
 
 

@@ -45,7 +45,8 @@ def shown_by(block: Figure | Pictures | PictureTable, looks: Mapping[str, Look])
             for entry, row in block.rows
         ]
         return _json([code, block.columns, rows])
-    tiles = [tile for tile in block.tiles if tile.entry is None or tile.name == "prediction"]
+    drawn = {"prediction"} if block.differences else {"prediction", "error"}
+    tiles = [tile for tile in block.tiles if tile.entry is None or tile.name in drawn]
     return _json([code, [[t.entry, t.caption, _hash(t.file.read_bytes())] for t in tiles]])
 
 

@@ -193,6 +193,9 @@ class Pictures:
     caption: str
     tiles: Sequence[Tile]
     rows: str = ""  # what the rows of a contact sheet show, which only a drawn picture has
+    differences: bool = True
+    """Whether differences of the pictures are errors of the values; else those are drawn that the
+    task calls "error"."""
 
 
 @dataclass(frozen=True)

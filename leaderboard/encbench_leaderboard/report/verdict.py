@@ -28,6 +28,8 @@ EIGHT_BITS = 58.9
 TUNING_GAINS = {"psnr": (0.6, 5.8, 35.6), "psnr_held_out": (-0.1, 0.6, 10.6)}
 """Smallest, median and largest gain of an encoding [dB] from tuning its rate, batch and size, over
 the nine of the published leaderboard: its pages fit.md and held-out.md."""
+OWN_LOSS = "autograd: the task has a loss of its own"
+"""``step_method`` of a record whose task compares no values at single points."""
 NAMED = 3
 """Entries that a sentence names, at most."""
 
@@ -225,7 +227,7 @@ def caveats(task: TaskBoard, tuned: TuneResult | None) -> list[str]:
         found.append(
             f"{which} {'has' if len(full) == 1 else 'have'} at least as many parameters as there "
             "are values to fit: good values on points that were trained on can come from storing "
-            "them. Holding points out (`split=checker`) asks another question."
+            "them. Holding points out, where the task can (`split=checker`), asks another question."
         )
     if task.primary.name.startswith("psnr"):
         values = {row["entry"]: row[f"metric:{task.primary.name}"] for row in task.rows}
@@ -235,8 +237,10 @@ def caveats(task: TaskBoard, tuned: TuneResult | None) -> list[str]:
                 f"{_named(invisible)} err by less than the rounding to 8 bits, {EIGHT_BITS} dB: "
                 "differences among them cannot be seen."
             )
-    points = sorted({s.points for r in records for s in r.spectra})
-    trained = max((r.training_points or 0 for r in records), default=0)
+    # the kernel of a loss of the task's own is not at the points of an epoch
+    of_points = [r for r in records if r.step_method != OWN_LOSS]
+    points = sorted({s.points for r in of_points for s in r.spectra})
+    trained = max((r.training_points or 0 for r in of_points), default=0)
     if points and points[-1] < trained:
         found.append(
             f"λ statistics are of {count(points[-1])} of {count(trained)} points trained on; "
@@ -248,7 +252,7 @@ def caveats(task: TaskBoard, tuned: TuneResult | None) -> list[str]:
 def _gains(task: TaskBoard) -> str:
     """How far default settings may be from tuned ones, where that was measured."""
     gains = TUNING_GAINS.get(task.primary.name)
-    if gains is None:
+    if gains is None or any(r.record.cell.task.name != "image" for r in task.records):
         return ""
     low, median, high = gains
     return (
@@ -258,7 +262,7 @@ def _gains(task: TaskBoard) -> str:
 
 
 def _fits_by_storing(record: Record) -> bool:
-    if record.training_points is None or record.out_dim is None:
+    if record.training_points is None or record.out_dim is None or record.step_method == OWN_LOSS:
         return False
     if _parameters(record).get("split", "all") != "all" and not _holds_out(record):
         return False  # it was trained on something else than what is measured

@@ -19,6 +19,9 @@ TRAINING = "training"
 is not the target."""
 PREDICTION = "prediction"
 FIRST = (TARGET, PREDICTION, "error")
+OF_VALUES = {"psnr", "psnr_held_out", "ms_ssim", "depth_psnr"}
+"""Metrics of tasks whose pictures have the values themselves, and not colours that stand for
+them."""
 
 
 def sheet(task: TaskBoard) -> Pictures | None:
@@ -67,13 +70,20 @@ def sheet(task: TaskBoard) -> Pictures | None:
             break
     if target is None or not tiles:
         return None
+    differences = bool(OF_VALUES & {metric.name for metric in task.metrics})
+    errors = (
+        "and the absolute error on one common scale"
+        if differences
+        else "and the error as the task draws it"
+    )
     return Pictures(
         "sheet",
         "target, predictions and errors side by side",
         f"The target, and what each encoding made of it.{_without_picture(missing)}",
         [Tile(target[0], TARGET, None), *tiles, *shared],
         "Top row of a block: target and predictions. Below: the marked window, where the target "
-        "varies most, magnified; and the absolute error on one common scale.",
+        f"varies most, magnified; {errors}.",
+        differences,
     )
 
 
