@@ -61,7 +61,8 @@ class Bacon(Network):
         depth: int = 4,
         *,
         bandwidth: Annotated[
-            float, Field(gt=0, description="samples over [0, 1], twice the largest frequency")
+            float,
+            Field(gt=0, le=1e6, description="samples over [0, 1], twice the largest frequency"),
         ] = 128.0,
         scales: Annotated[
             list[Annotated[float, Field(ge=0)]] | None,

@@ -161,8 +161,12 @@ class GaborNet(FilterNetwork):
         *,
         input_scale: InputScale = 256.0,
         weight_scale: WeightScale = 1.0,
-        alpha: Annotated[float, Field(gt=0, description="shape of γ's distribution")] = 6.0,
-        beta: Annotated[float, Field(gt=0, description="rate of γ's distribution")] = 1.0,
+        alpha: Annotated[
+            float, Field(ge=1e-3, le=1e6, description="shape of γ's distribution")
+        ] = 6.0,
+        beta: Annotated[
+            float, Field(ge=1e-6, le=1e6, description="rate of γ's distribution")
+        ] = 1.0,
     ) -> None:
         check_sizes("gabornet", out_dim, width, depth, "standard")
         scale = input_scale / math.sqrt(depth + 1)

@@ -115,12 +115,13 @@ def _other_versions(
         "optimizer": training.optimizer,
         "schedule": training.schedule,
     }
-    offers = [
-        registry.find(kind, parse_selector(text)[0])
-        for kind, text in chosen.items()
-        if text not in ("mlp", "auto")
-    ]
-    return {o.distribution: o.plugin.version for o in offers if o.distribution != "encbench"}
+    found = {}
+    for kind, text in chosen.items():
+        name = parse_selector(text)[0].rpartition(":")[2]
+        for offer in registry.offers(kind):
+            if offer.name == name and offer.distribution != "encbench":
+                found[offer.distribution] = offer.plugin.version
+    return found
 
 
 def _warn_of_factors(cells: Iterable[CellConfig], registry: Registry) -> None:

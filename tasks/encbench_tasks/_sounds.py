@@ -149,8 +149,8 @@ def read_wav(path: Path) -> tuple[int, Samples]:
     except Exception as error:
         reason = " ".join(str(error).split())[:200]
         raise DataError(
-            f"{path}: not a WAV file that can be read: {reason.rstrip('.')}; convert it, as by "
-            "`ffmpeg -i IN -c:a pcm_s16le OUT.wav`"
+            f"{path}: cut short, damaged or no WAV file: {reason.rstrip('.')}; replace it by a "
+            "whole one, or convert it, as by `ffmpeg -i IN -c:a pcm_s16le OUT.wav`"
         ) from None
     if rate < 1 or not samples.size:
         raise DataError(
@@ -178,9 +178,9 @@ def _cut(path: Path, mono: Samples, rate: int, parts: Mapping[str, Any]) -> Samp
     duration = parts.get("duration", end - start)
     first, last = round(start * rate), round((start + duration) * rate)
     if last > len(mono) or first >= last:
+        length = f" and duration={duration:g}" if "duration" in parts else ""
         raise DataError(
-            f"{path}: lasts {end:g} s, but start={start:g} and duration={duration:g} were asked for"
-            "; give less"
+            f"{path}: lasts {end:g} s, but start={start:g}{length} was asked for; give less"
         )
     return mono[first:last]
 

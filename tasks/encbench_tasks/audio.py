@@ -106,7 +106,7 @@ class AudioTask(GridTask):
             Field(description="of the samples of split=random and of noise; unless given 0"),
         ] = None,
         noise: Annotated[
-            float, Field(ge=0, description="σ of Gaussian noise on the values trained on")
+            float, Field(ge=0, le=1e6, description="σ of Gaussian noise on the values trained on")
         ] = 0.0,
     ) -> None:
         given = {"sound": sound, "rate": rate, "duration": duration, "start": start}

@@ -70,7 +70,8 @@ class CtTask(GridTask):
         side: Annotated[int, Field(ge=8, description="pixels along each side")] = 64,
         angles: Annotated[int, Field(ge=1, description="projections")] = 30,
         noise: Annotated[
-            float, Field(ge=0, description="σ of Gaussian noise, in parts of the largest sum")
+            float,
+            Field(ge=0, le=1e6, description="σ of Gaussian noise, in parts of the largest sum"),
         ] = 0.0,
         noise_seed: Annotated[
             Annotated[int, Field(ge=0)] | None, Field(description="of the noise; unless given 0")

@@ -112,7 +112,7 @@ class ImageTask(GridTask):
             Field(description="of split=random, of scratches and of noise; unless given 0"),
         ] = None,
         noise: Annotated[
-            float, Field(ge=0, description="σ of Gaussian noise on the values trained on")
+            float, Field(ge=0, le=1e6, description="σ of Gaussian noise on the values trained on")
         ] = 0.0,
         lpips: Annotated[bool, Field(description="also measure LPIPS, see its metric")] = False,
     ) -> None:

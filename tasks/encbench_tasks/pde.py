@@ -73,11 +73,11 @@ class PdeTask(Task):
             Field(description="periods of the fast part of poisson, helmholtz; unless given 4"),
         ] = None,
         k: Annotated[
-            Annotated[float, Field(gt=0)] | None,
+            Annotated[float, Field(gt=0, le=1e6)] | None,
             Field(description="wave number of helmholtz; unless given 1"),
         ] = None,
         weight: Annotated[
-            Annotated[float, Field(gt=0)] | None,
+            Annotated[float, Field(gt=0, le=1e12)] | None,
             Field(description="of the border's values; unless given 0.1, of burgers 1"),
         ] = None,
         points: Annotated[int, Field(ge=1, description="points in an epoch")] = 4096,

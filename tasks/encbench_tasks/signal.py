@@ -100,7 +100,7 @@ class SignalTask(GridTask):
             Field(description="of the points of split=random and of noise; unless given 0"),
         ] = None,
         noise: Annotated[
-            float, Field(ge=0, description="σ of Gaussian noise on the values trained on")
+            float, Field(ge=0, le=1e6, description="σ of Gaussian noise on the values trained on")
         ] = 0.0,
     ) -> None:
         function = {"kind": kind, "dim": dim, "side": side, "bandwidth": bandwidth, "count": count}

@@ -105,7 +105,7 @@ class VideoTask(GridTask):
             Field(description="of the pixels of split=random and of noise; unless given 0"),
         ] = None,
         noise: Annotated[
-            float, Field(ge=0, description="σ of Gaussian noise on the values trained on")
+            float, Field(ge=0, le=1e6, description="σ of Gaussian noise on the values trained on")
         ] = 0.0,
     ) -> None:
         held_out = {"split": split, "fraction": fraction, "stride": stride, "noise": noise}

@@ -34,6 +34,7 @@ from matplotlib.figure import Figure
 from PIL import Image, ImageOps
 from PIL.PngImagePlugin import PngInfo
 
+from encbench.contracts.metric import MetricValue
 from encbench.errors import UsageError
 from tests.leaderboard.results import FLOOR, Results, diverged, photograph
 
@@ -501,6 +502,24 @@ def test_error_maps_share_one_scale(results: Results) -> None:
     assert maps[0].norm is maps[1].norm
     # the better one first: its errors are smaller
     assert np.mean(maps[0].get_array()) < np.mean(maps[1].get_array()) / 4
+
+
+def test_of_colours_that_stand_for_values_the_tasks_own_error_is_drawn(results: Results) -> None:
+    metrics = {"relative_l2": MetricValue(value=0.1, direction="lower")}
+    stored = results.add("ffe", metrics=metrics, curve="relative_l2")
+    pixels = np.full((48, 67, 3), (10, 20, 250), np.uint8)
+    Image.fromarray(pixels).save(stored.path / "error.png")
+    stored.files = {**stored.files, "error.png": stored.files["target.png"]}
+    shown = sheet(boards([stored]).tasks[0])
+    assert shown is not None
+    assert not shown.differences
+    assert "the error as the task draws it" in shown.rows
+    drawn = contact_sheet(shown)
+    assert drawn is not None
+    error = drawn.axes[-1].images[0].get_array()
+    assert error is not None
+    assert np.allclose(error, pixels / 255)
+    assert not any("data range" in axes.get_title() for axes in drawn.axes)
 
 
 def test_a_prediction_of_another_size_is_left_out(results: Results) -> None:

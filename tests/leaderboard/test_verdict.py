@@ -106,6 +106,17 @@ def test_a_network_that_can_store_its_target_is_named(
     assert ("All have at least as many parameters as there are values to fit" in said) is warned
 
 
+def test_of_a_loss_of_the_tasks_own_points_and_values_are_not_compared(results: Results) -> None:
+    own = "autograd: the task has a loss of its own"
+    for encoding in ("a", "b"):
+        known = {"training_points": 99, "out_dim": 1, "step_method": own}
+        results.add(encoding, points=64, task="ct", curves=False, pictures=False, **known)
+    said = " ".join(caveats(board_of(results), None))
+    assert "Learning rates were not tuned" in said
+    for false in ("parameters as there", "λ statistics", "On the published leaderboard"):
+        assert false not in said
+
+
 @pytest.mark.parametrize(("metric", "elsewhere"), [("psnr", True), ("psnr_held_out", False)])
 def test_what_is_trained_on_parts_and_measured_on_the_whole_cannot_be_stored(
     results: Results, metric: str, elsewhere: bool

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from encbench import Activation, CoordinateMLP, Encoding, NTKLinear, ParameterError, plan
 from encbench.contracts.task import NetworkDefaults
+from encbench.errors import PluginError
 from encbench.network.activations import activation_of
 from encbench.network.activations.periodic import Finer, Gabor, Sine
 from encbench.network.activations.smooth import Relu
@@ -361,6 +362,40 @@ def test_the_kernel_of_any_activation_is_the_jacobians(
 
 def suite_with(suite: Any, **network: Any) -> Any:
     return suite.model_copy(update={"network": NetworkConfig(**network)})
+
+
+class Nameless(Activation):
+    def __call__(self, z: Tensor) -> Tensor:
+        return z
+
+
+class Halving(Activation):
+    name = "halving"
+
+    def __call__(self, z: Tensor) -> Tensor:
+        return z[:, ::2]
+
+
+class Unfinished(Activation):
+    name = "unfinished"
+
+
+@pytest.mark.parametrize(
+    ("cls", "wrong"),
+    [
+        (Nameless, "has no name; set one in its class"),
+        (Halving, "keeps the shape"),
+        (Unfinished, "abstract method"),
+    ],
+)
+def test_a_wrong_activation_of_a_plugin_is_named_in_one_line(
+    cls: Any, wrong: str, suite: Any
+) -> None:
+    registry = registry_of(
+        ours=module(encodings={"scaled": Scaled}, tasks={"wave": Wave}, activations={"bump": cls})
+    )
+    with pytest.raises(PluginError, match=f"activation 'bump' of ours.*failed: .*{wrong}"):
+        plan(suite_with(suite, activation="bump"), registry)
 
 
 def test_the_default_activation_is_no_part_of_what_a_cell_writes(suite: Any, registry: Any) -> None:

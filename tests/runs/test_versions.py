@@ -8,12 +8,13 @@ import torch
 from encbench_leaderboard.compare.result import compare_folders
 from torch import Tensor
 
-from encbench import Encoding, Store, Suite, plan, run_suite
+from encbench import Activation, Encoding, Store, Suite, plan, run_suite
+from encbench.network.mlp import CoordinateMLP
 from encbench.plugins.registry import Registry
 from encbench.runs.cell import run_cell
 from encbench.runs.parts import build_model, build_task, cell_streams
 from encbench.runs.runner import left_to_run
-from encbench.suite.config import cell_key
+from encbench.suite.config import cell_key, changed_versions
 from tests.sample_plugin import Wave, module, registry_of
 
 
@@ -68,11 +69,41 @@ def weights(suite, version, **changes):
 
 def test_two_versions_have_one_key_and_equal_initial_weights(suite):
     old, new = plan(suite, release("1.0"))[0], plan(suite, release("1.1"))[0]
-    assert old.versions == ("1.0", "1.0") != new.versions
+    assert old.versions == (("ours", "1.0"),) != new.versions
     assert cell_key(old) == cell_key(new)
     for purpose in ("data", "weights", "batches", "ntk"):
         assert cell_streams(old).seed(purpose) == cell_streams(new).seed(purpose)
     assert torch.equal(weights(suite, "1.0"), weights(suite, "1.1"))
+
+
+class Cubes(Activation):
+    """z³."""
+
+    name = "cubes"
+
+    def __call__(self, z: Tensor) -> Tensor:
+        return z**3
+
+
+@pytest.mark.parametrize(
+    "asked", [{"activation": "cubes"}, {"kind": "squares"}], ids=["activation", "network"]
+)
+def test_the_version_of_a_network_or_an_activation_counts_too(suite, asked):
+    def theirs(version: str) -> Registry:
+        registry = registry_of(
+            ours=module(encodings={"table": Table}, tasks={"wave": Wave}),
+            theirs=module(activations={"cubes": Cubes}, networks={"squares": CoordinateMLP}),
+        )
+        for plugin in registry.host.plugins:
+            if plugin.distribution == "theirs":
+                plugin.version = version
+        return registry
+
+    changed = suite.model_copy(update={"network": suite.network.model_copy(update=asked)})
+    old, new = plan(changed, theirs("1.0"))[0], plan(changed, theirs("1.1"))[0]
+    assert cell_key(old) == cell_key(new)
+    assert changed_versions(old, new) == {"theirs 1.0 instead of 1.1"}
+    assert plan(suite, theirs("1.0"))[0].other_versions == {}
 
 
 def test_the_seed_of_weights_up_to_schema_version_2_can_be_asked_for(suite):

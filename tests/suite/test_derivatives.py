@@ -3,6 +3,8 @@
 import pytest
 import torch
 
+from encbench import Suite, plan
+from encbench.errors import SuiteError
 from encbench.network.activations import activation_of
 from encbench.plugins.registry import default_registry
 from encbench.suite.derivatives import first_lacking
@@ -30,6 +32,19 @@ def test_the_lowest_derivative_that_an_encoding_lacks(name, parameters, lacking)
     torch.manual_seed(0)
     encoding = default_registry().find("encoding", name).load()(2, **parameters).double()
     assert first_lacking(encoding, 2, 2) == lacking
+
+
+@pytest.mark.parametrize(("network", "refused"), [("mlp", True), ("fouriernet", False)])
+def test_the_activation_matters_only_to_networks_that_have_one(network, refused):
+    suite = Suite.model_validate(
+        {"encodings": ["identity"], "tasks": ["pde"], "network": {"kind": network}}
+        | ({"network": {"activation": "relu"}} if refused else {})
+    )
+    if refused:
+        with pytest.raises(SuiteError, match="activation 'relu' has no second derivative"):
+            plan(suite, default_registry())
+    else:
+        assert plan(suite, default_registry())
 
 
 @pytest.mark.parametrize("name", [offer.name for offer in default_registry().offers("activation")])

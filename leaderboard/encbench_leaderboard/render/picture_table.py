@@ -51,7 +51,12 @@ def picture_table(block: PictureTable) -> Figure | None:
     cell = (WIDTH - LABELS) / columns
     height = min(cell, 0.85)
     heads = [
-        "\n".join([*textwrap.wrap(task.replace(",", ", "), max(8, int(cell * 14))), metric])
+        "\n".join(
+            [
+                *textwrap.wrap(task.replace(",", ", ").replace(":", ": "), max(8, int(cell * 14))),
+                metric,
+            ]
+        )
         for task, metric in block.columns
     ]
     head = 0.13 * max(text.count("\n") + 1 for text in heads) + 0.1

@@ -70,6 +70,7 @@ def sheet(task: TaskBoard) -> Pictures | None:
             break
     if target is None or not tiles:
         return None
+    named = " / ".join(plain(metric.title) for metric in task.metrics[:2])
     differences = bool(OF_VALUES & {metric.name for metric in task.metrics})
     errors = (
         "and the absolute error on one common scale"
@@ -79,7 +80,8 @@ def sheet(task: TaskBoard) -> Pictures | None:
     return Pictures(
         "sheet",
         "target, predictions and errors side by side",
-        f"The target, and what each encoding made of it.{_without_picture(missing)}",
+        f"The target, and what each encoding made of it, with its {named}."
+        f"{_without_picture(missing)}",
         [Tile(target[0], TARGET, None), *tiles, *shared],
         "Top row of a block: target and predictions. Below: the marked window, where the target "
         f"varies most, magnified; {errors}.",
