@@ -28,8 +28,8 @@ FORMULAS, LINE_POINTS = 1, 512
 class PdeTask(Task):
     """Solve a differential equation D u = f, with values g on the border, from the equation alone.
 
-    - poisson: −u'' = f on [0, 1]; u = sin 2πx + 0.1 sin 2πkx, k = ``waves``.
-    - helmholtz: ∇²u + k²u = f on [−1, 1]²; u = sin πx · sin aπy, a = ``waves``.
+    - poisson: −u'' = f on [0, 1]; u = sin 2πx + 0.1 sin 2πwx.
+    - helmholtz: ∇²u + k²u = f on [−1, 1]²; u = sin πx · sin wπy.
     - burgers: u_t + u u_x = ν u_xx, ν = 0.01/π, on [−1, 1] × [0, 1] from u = −sin πx: a shock.
 
     The loss at random points of the box and of each face with values is
@@ -38,7 +38,7 @@ class PdeTask(Task):
 
     Args:
         problem: see above.
-        waves: periods of the fast part of poisson and helmholtz; 4 unless given.
+        waves: w, periods of the fast part of poisson and helmholtz; 4 unless given.
         k: wave number of helmholtz; 1 unless given.
         weight: of the border's values; 0.1, and 1 of burgers, unless given.
         points: new random points, in an epoch.
