@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Annotated
 
 import typer
@@ -26,6 +26,9 @@ KINDS = {
     "schedule": "Schedules",
     "suite": "Suites",
 }
+ABOUT = ("equation", "source")
+METRIC = ("kind", "unit", "range", "direction", "source")
+"""What a class says of itself besides its docstring and its parameters."""
 
 
 def list_offers(
@@ -82,7 +85,7 @@ def _describe(offer: Offer, console: Console) -> None:
     if offer.kind == "suite":
         _describe_suite(offer, console)
     else:
-        _describe_class(offer.load(), console)
+        _describe_class(offer.load(), console, METRIC if offer.kind == "metric" else ABOUT)
 
 
 def _describe_suite(offer: Offer, console: Console) -> None:
@@ -108,7 +111,7 @@ def _describe_suite(offer: Offer, console: Console) -> None:
     console.print()
 
 
-def _describe_class(cls: type, console: Console) -> None:
+def _describe_class(cls: type, console: Console, about: Sequence[str]) -> None:
     for paragraph in (inspect.getdoc(cls) or "").split("\n\n"):
         # what they say of parameters stands in the table
         if not paragraph.startswith(("Args:", "Raises:")):
@@ -117,15 +120,16 @@ def _describe_class(cls: type, console: Console) -> None:
             text = re.sub(inside, " ", paragraph)
             console.print(Padding(literal(text), (0, 0, 1, 2)))
     named = Table(box=None, show_header=False, padding=(0, 1, 0, 2))
-    for title in ("equation", "source"):
+    for title in about:
         if text := getattr(cls, title, ""):
-            named.add_row(f"{title}:", literal(text))
+            named.add_row(f"{title}:", literal(str(text)))
     if named.rows:
         console.print(named)
         console.print()
     parameters = parameters_of(cls)
     if not parameters:
-        console.print("  no parameters\n")
+        if about is not METRIC:
+            console.print("  no parameters\n")
         return
     searched = any(parameter.search for parameter in parameters)
     table = plain_table("parameter", "type", "default", *["tuned in"] * searched, "")

@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 
 from encbench.cli.console import duration, print_line
+from encbench.errors import EncbenchError, error_line
 from encbench.plugins.registry import Registry
 from encbench.suite.config import CellConfig, NetworkConfig, cell_key, cell_names
 
@@ -25,9 +26,16 @@ def print_plan(
     from encbench.runs.estimate import parameters_of_cell  # torch
 
     names = cell_names(cells)
+    unread: dict[str, str] = {}
     for cell in left:
-        unread = " (its data cannot be read)" if cell.data_hash is None else ""
-        typer.echo(f"{names[cell_key(cell)]}{unread}")
+        note = ""
+        if cell.data_hash is None:
+            note = " (its data cannot be read)"
+            task = cell.task.model_dump_json()
+            unread[task] = unread.get(task) or _why_unread(cell, registry)
+        typer.echo(f"{names[cell_key(cell)]}{note}")
+    for reason in dict.fromkeys(unread.values()):
+        print_line(console, reason, "yellow")
     if len(left) < len(cells):
         recorded = f"{len(cells) - len(left)} of {len(cells)} cells"
         print_line(console, f"{recorded} have a record already in {output}")
@@ -50,6 +58,17 @@ def print_plan(
         low, high = min(numbers, default=0), max(numbers, default=0)
         text = f"{low:,}" if low == high else f"{low:,} to {high:,}"
         print_line(console, f"{encoding}: {text if high else 'unknown number of'} parameters")
+
+
+def _why_unread(cell: CellConfig, registry: Registry) -> str:
+    task = registry.find("task", f"{cell.task.distribution}:{cell.task.name}").load()
+    try:
+        task.data_hash(**cell.task.parameters)
+    except EncbenchError as error:
+        return str(error)
+    except Exception as error:
+        return error_line(error)
+    return f"{cell.task.label}: the data could be read now, and not a moment ago"
 
 
 def _settings(cell: CellConfig) -> str:

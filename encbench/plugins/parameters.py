@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 import typing
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import lru_cache
 from typing import Annotated, Any
 
@@ -52,8 +54,12 @@ class Parameter:
         try:
             value = adapter.validate_python(given)
         except ValidationError as error:
-            reason = error.errors()[0]["msg"]
-            reason = f"{reason[0].lower()}{reason[1:]}"
+            first = error.errors()[0]
+            reason = f"{first['msg'][0].lower()}{first['msg'][1:]}"
+            if first["type"] == "literal_error":
+                choices = re.findall("'([^']*)'", first["ctx"]["expected"])
+                near = get_close_matches(str(given), choices, n=1, cutoff=0.55)
+                reason = f"the nearest choice is {near[0]!r}" if near else "there is no such choice"
             if isinstance(given, int | float) and self.type.split(" | ")[0] == "str":
                 # a file called 2024 reads as a number
                 reason += f' (to mean the text, quote it: {self.name}="{json.dumps(given)}")'
