@@ -197,20 +197,25 @@ class CellConfig(Settings):
         return f"{task} × {encoding}{settings} seed {self.seed}"
 
     @property
-    def versions(self) -> tuple[tuple[str, str], ...]:
-        """(distribution, version) of the plug-ins that the cell is made of, sorted."""
-        own = {part.distribution: part.version for part in (self.encoding, self.task)}
-        return tuple(sorted({**self.other_versions, **own}.items()))
+    def versions(self) -> tuple[str, ...]:
+        """Of the plug-ins of the encoding and of the task, and of others: "theirs 1.0"."""
+        others = (f"{name} {version}" for name, version in sorted(self.other_versions.items()))
+        return self.encoding.version, self.task.version, *others
+
+    @model_serializer(mode="wrap")
+    def _without_none(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Cells without such parts are written as they were before there were any."""
+        written: dict[str, Any] = handler(self)
+        return {k: v for k, v in written.items() if v or k != "other_versions"}
 
 
 def changed_versions(one: CellConfig, other: CellConfig) -> set[str]:
     """Plug-ins that two configurations of one cell have in different versions, in words."""
-    made = dict(one.versions)
-    return {
-        f"{distribution} {made.get(distribution, 'of unknown version')} instead of {version}"
-        for distribution, version in other.versions
-        if made.get(distribution) != version
-    }
+    refs = ((one.encoding, other.encoding), (one.task, other.task))
+    pairs = [(a.distribution, a.version, b.version) for a, b in refs]
+    for name, version in other.other_versions.items():
+        pairs.append((name, one.other_versions.get(name, "of unknown version"), version))
+    return {f"{name} {a} instead of {b}" for name, a, b in pairs if a != b}
 
 
 def cell_key(cell: CellConfig) -> str:

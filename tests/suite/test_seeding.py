@@ -65,6 +65,7 @@ SAME_RESULTS = [
     ("task", {"label": "cup"}),
     ("task", {"version": "0.2.0"}),
     (None, {"weights_version": "0.1.0"}),
+    (None, {"other_versions": {"theirs": "0.1.0"}}),
 ]
 
 
