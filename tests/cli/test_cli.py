@@ -181,7 +181,7 @@ def test_a_dry_run_leaves_out_what_is_recorded_and_says_what_cannot_be_read(tmp_
         "image:image=gone.png × identity seed 1 (its data cannot be read)",
     ]
     assert "1 of 4 cells have a record already in out" in again.stderr
-    assert again.stderr.count("no image 'gone.png': neither a file nor a built-in") == 1
+    assert again.stderr.count("no image 'gone.png': the file does not exist") == 1
     whole = encbench(*command, "-n", "--rerun", "all", cwd=tmp_path)
     assert whole.stdout == "image:image=camera,side=16 × identity seed 0\n"
 
