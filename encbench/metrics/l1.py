@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from encbench.contracts.metric import Metric
-from encbench.errors import PluginError
+from encbench.metrics.pair import NOT_FINITE, compared
 
 
 class L1(Metric):
@@ -21,12 +21,8 @@ class L1(Metric):
     title = "L1"
 
     def compute(self, prediction: Any, truth: Any) -> tuple[float | None, dict[str, Any]]:
-        got, expected = np.asarray(prediction, np.float64), np.asarray(truth, np.float64)
-        if got.shape != expected.shape or got.size == 0:
-            raise PluginError(
-                f"{self.title} needs arrays of equal shape and at least one value, got shapes "
-                f"{got.shape} and {expected.shape}; correct the task's evaluate()"
-            )
-        if not (np.isfinite(got).all() and np.isfinite(expected).all()):
-            return None, {"reason": "the prediction or the truth has values that are not finite"}
+        pair = compared(self.title, prediction, truth)
+        if pair is None:
+            return None, {"reason": NOT_FINITE}
+        got, expected = pair
         return float(np.abs(got - expected).mean()), {"points": got.size}

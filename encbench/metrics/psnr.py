@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from encbench.contracts.metric import Metric
-from encbench.errors import PluginError
+from encbench.metrics.pair import NOT_FINITE, compared
 
 
 def psnr(prediction: ArrayLike, truth: ArrayLike) -> float:
@@ -21,14 +21,10 @@ def psnr(prediction: ArrayLike, truth: ArrayLike) -> float:
     Raises:
         PluginError: the shapes differ, or there are no values.
     """
-    got, expected = np.asarray(prediction, np.float64), np.asarray(truth, np.float64)
-    if got.shape != expected.shape or got.size == 0:
-        raise PluginError(
-            f"PSNR needs arrays of equal shape and at least one value, got shapes {got.shape} and "
-            f"{expected.shape}; correct the task's evaluate()"
-        )
-    if not (np.isfinite(got).all() and np.isfinite(expected).all()):
+    pair = compared("PSNR", prediction, truth)
+    if pair is None:
         return math.nan
+    got, expected = pair
     mse = float(np.mean(np.square(got - expected)))
     return math.inf if mse == 0 else -10 * math.log10(mse)
 
@@ -49,5 +45,5 @@ class Psnr(Metric):
     def compute(self, prediction: Any, truth: Any) -> tuple[float | None, dict[str, Any]]:
         value = psnr(prediction, truth)
         if math.isnan(value):
-            return None, {"reason": "the prediction or the truth has values that are not finite"}
+            return None, {"reason": NOT_FINITE}
         return value, {}

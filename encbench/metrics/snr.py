@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from encbench.contracts.metric import Metric
-from encbench.errors import PluginError
+from encbench.metrics.pair import NOT_FINITE, compared
 
 
 def snr(prediction: ArrayLike, truth: ArrayLike) -> float:
@@ -21,14 +21,10 @@ def snr(prediction: ArrayLike, truth: ArrayLike) -> float:
     Raises:
         PluginError: the shapes differ, or there are no values.
     """
-    got, expected = np.asarray(prediction, np.float64), np.asarray(truth, np.float64)
-    if got.shape != expected.shape or got.size == 0:
-        raise PluginError(
-            f"SNR needs arrays of equal shape and at least one value, got shapes {got.shape} and "
-            f"{expected.shape}; correct the task's evaluate()"
-        )
-    if not (np.isfinite(got).all() and np.isfinite(expected).all()):
+    pair = compared("SNR", prediction, truth)
+    if pair is None:
         return math.nan
+    got, expected = pair
     signal, noise = float(np.sum(expected**2)), float(np.sum((got - expected) ** 2))
     if noise == 0:
         return math.inf
@@ -51,7 +47,7 @@ class Snr(Metric):
     def compute(self, prediction: Any, truth: Any) -> tuple[float | None, dict[str, Any]]:
         value = snr(prediction, truth)
         if math.isnan(value):
-            return None, {"reason": "the prediction or the truth has values that are not finite"}
+            return None, {"reason": NOT_FINITE}
         if not np.any(truth):
             return None, {"reason": "the truth is silent"}
         return value, {}

@@ -1,0 +1,30 @@
+"""A prediction and its truth, as metrics of values compare them."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from encbench.errors import PluginError
+
+Values = NDArray[np.float64]
+NOT_FINITE = "the prediction or the truth has values that are not finite"
+
+
+def compared(metric: str, prediction: ArrayLike, truth: ArrayLike) -> tuple[Values, Values] | None:
+    """Both in float64 and of one shape; None where a value is not finite.
+
+    Args:
+        metric: its title, for messages.
+
+    Raises:
+        PluginError: the shapes differ, or there are no values.
+    """
+    got, expected = np.asarray(prediction, np.float64), np.asarray(truth, np.float64)
+    if got.shape != expected.shape or got.size == 0:
+        raise PluginError(
+            f"{metric} needs arrays of equal shape and at least one value, got shapes {got.shape} "
+            f"and {expected.shape}; correct the task's evaluate()"
+        )
+    finite = np.isfinite(got).all() and np.isfinite(expected).all()
+    return (got, expected) if finite else None
