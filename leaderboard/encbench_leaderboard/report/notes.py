@@ -10,7 +10,13 @@ import numpy as np
 from encbench_leaderboard.board.no_network import HELD_OUT, without_network
 from encbench_leaderboard.board.overview import OverTasks, Overview
 from encbench_leaderboard.board.standings import TESTED
-from encbench_leaderboard.board.table import Board, TaskBoard, metric_conditions, missing_reasons
+from encbench_leaderboard.board.table import (
+    Board,
+    TaskBoard,
+    conditions_met,
+    metric_conditions,
+    missing_reasons,
+)
 from encbench_leaderboard.report.blocks import Table
 from encbench_leaderboard.report.format import code, count, digits, fixed, p_text, plain, plural
 from encbench_leaderboard.report.tables import TEST_NAMES
@@ -40,9 +46,11 @@ def metric_notes(task: TaskBoard) -> list[str]:
     titles = {metric.name: plain(metric.title) for metric in task.metrics}
     notes = [f"{titles[name]}: {plain(conditions)}." for name, conditions in common.items()]
     notes += [
-        f"**{titles[name]} was taken under different conditions (in brackets): numbers under "
-        "different conditions are neither averaged nor ranked.**"
-        for name in mixed
+        f"**{titles[metric.name]} was taken under different conditions "
+        f"({plain('; '.join(conditions_met(task.cells, metric)))}): numbers under different "
+        "conditions are neither averaged nor ranked.**"
+        for metric in task.metrics
+        if metric.name in mixed
     ]
     columns = {metric: f"metric:{metric.name}" for metric in task.metrics}
     table = task.standings

@@ -65,7 +65,9 @@ def standings_table(
     """The leaderboard of a task, best first, what did not finish at the bottom; columns without any
     value are left out. Methods without a network stand where their value falls, without a rank.
     ``details`` gives what builds the details of a row."""
-    quality = [metric_column(metric) for metric in task.metrics[:2]]
+    # Where no entry has a mean, as of MS-SSIM at other numbers of scales, the next metric is shown.
+    averaged = [m for m in task.metrics[1:] if task.standings[f"metric:{m.name}"].notna().any()]
+    quality = [metric_column(metric) for metric in (task.primary, *averaged[:1])]
     always = ("rank", "encoding", "status", quality[0])
     first = ("rank", "encoding", *quality, "parameters", "seconds")
     columns, values = [], []
