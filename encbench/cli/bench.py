@@ -166,7 +166,7 @@ def read_timings(file: Path) -> Timings:
         raise StoreError(f"{file} cannot be read: {error.strerror}") from None
     except (ValueError, KeyError, TypeError) as error:
         raise StoreError(
-            f"{file} is no file of `encbench bench --save`: {type(error).__name__}: {error}"
+            f"{file} was not written by `encbench bench --save`: {type(error).__name__}: {error}"
         ) from None
     if not timings:
         raise StoreError(f"{file} holds no benchmark of an encoding; `encbench bench --save` does")

@@ -208,7 +208,7 @@ def threads(facts: dict[str, Any]) -> Iterator[Check]:
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         value = os.environ.get(name)
         if value is not None and not value.isdecimal():
-            yield Check(name, "warning", f"{value!r} is no number of threads")
+            yield Check(name, "warning", f"{value!r} is not a number of threads")
         elif value is not None:
             yield Check(name, "ok", f"{value}; `encbench run --threads` overrides it")
     for name in PINNING:
@@ -312,7 +312,7 @@ def data_cache() -> Iterator[Check]:
     if not folder.exists():
         yield Check(str(folder), "ok", "empty; downloads and what tasks compute go there")
     elif not folder.is_dir():
-        text = "is no folder, so nothing can be kept there; set ENCBENCH_CACHE to a folder"
+        text = "is not a folder, so nothing can be cached there; set ENCBENCH_CACHE to a folder"
         yield Check(str(folder), "warning", text)
     else:
         size = decimal(sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()))

@@ -257,10 +257,10 @@ def run_cells(
             print_estimate(left, registry, device, threads, console)
         return
     if time_needed:
-        raise UsageError("--estimate goes with -n: a run says by itself how long it still takes")
+        raise UsageError("--estimate goes with -n: a run prints its remaining time itself")
     if jobs is not None and (scheduler or cluster):
         raise UsageError(
-            "-j counts processes of this machine; on a cluster its workers' threads count: "
+            "-j is for this machine; on a cluster each worker thread runs a cell: "
             "dask worker --nthreads N"
         )
     how: dict[str, Any] = {
@@ -294,7 +294,7 @@ def run_cells(
         except KeyboardInterrupt as stop:
             progress.stop()
             done = f"interrupted; cells with a result in {output}: {progress.finished}"
-            print_line(console, f"{done}. The same command goes on from there.", "yellow")
+            print_line(console, f"{done}. Give the same command to resume.", "yellow")
             raise typer.Exit(128 + getattr(stop, "number", signal.SIGINT)) from None
     progress.summary(result, time.monotonic() - started)
     if not result.all_ok:

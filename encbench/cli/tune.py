@@ -182,7 +182,7 @@ def tune(
         return
     if draw_only:
         if sampler == "tpe":
-            raise UsageError("--draw-only: tpe draws no trial before it knows those before it")
+            raise UsageError("--draw-only: tpe needs the results of earlier trials; take sobol")
         write_trials(tuning, output)
         print_line(console, f"wrote {output / 'trials.toml'}")
         return
@@ -204,7 +204,7 @@ def tune(
             result = run_tuning(tuning, output, registry, run)
         except KeyboardInterrupt as stop:
             progress.stop()
-            print_line(console, "interrupted. The same command goes on from there.", "yellow")
+            print_line(console, "interrupted. Give the same command to resume.", "yellow")
             raise typer.Exit(128 + getattr(stop, "number", signal.SIGINT)) from None
     _print_result(result, output)
     summaries = [s for e in result.encodings for s in (e.default, e.tuned)]

@@ -65,7 +65,7 @@ class Network(nn.Module, ABC):
     float32 and float64 must do.
 
     Raises:
-        ParameterError: ``encoding`` is no ``Encoding``.
+        ParameterError: ``encoding`` is not an ``Encoding``.
     """
 
     equation: ClassVar[str] = ""
@@ -76,7 +76,7 @@ class Network(nn.Module, ABC):
     """Rate of ``lr = "auto"`` where that does not come from the kernel, in rates of a coordinate
     MLP of two hidden layers in standard parameterization."""
     not_parameters: ClassVar[tuple[str, ...]] = ("encoding", "out_dim", *SETTINGS)
-    """What ``__init__`` takes that is no parameter of the network's own."""
+    """What ``__init__`` takes that is not a parameter of the network's own."""
     adds_to_loss: bool = False
     """Whether ``objective`` is more than the task's loss; the kernel then predicts no training."""
     activation: Activation | None = None
@@ -115,7 +115,7 @@ class Network(nn.Module, ABC):
         if out.shape != (len(features), self.out_dim):
             raise PluginError(
                 f"the network {type(self).__name__} returned {tuple(out.shape)} for "
-                f"{len(features)} points; expected (N, {self.out_dim}), a row a point"
+                f"{len(features)} points; expected (N, {self.out_dim}), one row per point"
             )
         return out
 

@@ -35,7 +35,7 @@ class Readout(Network):
         tv: weight of the total variation.
 
     Raises:
-        ParameterError: the number of features is no multiple of O, or tv is positive and the
+        ParameterError: the number of features is not a multiple of O, or tv is positive and the
             encoding has no grid whose nodes each have a row of their own.
     """
 

@@ -82,7 +82,7 @@ def _settled(changed: float) -> bool:
 
 
 class RecordIndex:
-    """The index of one results folder. A problem with it is no error: the records are there."""
+    """The index of one results folder. A problem with it is not an error: the records are there."""
 
     def __init__(self, directory: Path) -> None:
         self._path = directory / "index.sqlite"

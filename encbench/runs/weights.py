@@ -71,7 +71,7 @@ def load_model(record: StoredRecord | Path | str, *, registry: Registry | None =
         raise StoreError(f"{stored.path} has no weights{status}; {AGAIN}")
     registry = registry or default_registry()
     _check_versions(stored, registry)
-    assert numbers.in_dim is not None, "a record with weights has got to its end"
+    assert numbers.in_dim is not None, "a record with weights has finished"
     assert numbers.out_dim is not None, "as above"
     task = _Dimensions(numbers.in_dim, numbers.out_dim)
     model = build_model(numbers.cell, task, registry, cell_streams(numbers.cell))

@@ -409,7 +409,7 @@ class EncodingConformance(Conformance):
     def _require_contract(self, encoding: Any, in_dim: int) -> None:
         require(
             isinstance(encoding, Encoding),
-            f"{self.subject.__name__} is no subclass of encbench.Encoding; derive it from that",
+            f"{self.subject.__name__} is not a subclass of encbench.Encoding; derive it from that",
         )
         self.require_sizes(encoding, "in __init__, call super().__init__(in_dim, out_dim=…) first")
         require(

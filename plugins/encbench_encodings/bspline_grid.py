@@ -24,7 +24,7 @@ class BSplineGrid(NodeGrid):
     three coefficients along each axis. ``grid:interpolation=cubic`` is the cubic that passes
     through its values; its second derivative jumps.
 
-    Outside [0, 1] the border cell's polynomial goes on. k·n^d parameters, ``table``.
+    Outside [0, 1] the border cell's polynomial is extrapolated. k·n^d parameters, ``table``.
 
     Args:
         in_dim: d, 1 to 4.

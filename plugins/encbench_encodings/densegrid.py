@@ -17,7 +17,8 @@ class DenseGrid(tcnn.TinyCudaGrid):
     cell, and the corner past the last vertex of an axis wraps to the next row of the grid: near
     x = 1 an entry of the opposite border is read. ``mpe`` is the dense grid without either.
 
-    Outside [0, 1] the border cell's polynomial goes on; tiny-cuda-nn wraps to other cells there.
+    Outside [0, 1] the border cell's polynomial is extrapolated; tiny-cuda-nn wraps to other cells
+    there.
 
     Args:
         in_dim: d, 1 to 4. A level grows as resolution^d: mind the memory for d > 2.

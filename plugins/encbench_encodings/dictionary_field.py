@@ -34,7 +34,7 @@ class DictionaryField(ConstantsKept):
 
     Parameters: F · (L · n_c^d + Σ_l n_l^d).
 
-    Outside [0, 1] the basis goes on repeating, and the coefficients' border cells are extrapolated.
+    Outside [0, 1] the basis repeats, and the coefficients' border cells are extrapolated.
 
     Args:
         in_dim: d, 1 to 3.

@@ -27,7 +27,7 @@ class Grid(NodeGrid):
       Not cubic B-splines (which do not pass through the values), nor the bicubic of
       ``torch.nn.functional.grid_sample`` (a = −0.75 where Catmull-Rom has −0.5).
 
-    Outside [0, 1] the border cell's polynomial goes on. k·n^d parameters, ``table``.
+    Outside [0, 1] the border cell's polynomial is extrapolated. k·n^d parameters, ``table``.
 
     Args:
         in_dim: d, 1 to 4.

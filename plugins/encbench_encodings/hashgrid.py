@@ -20,7 +20,8 @@ class HashGrid(tcnn.TinyCudaGrid):
     and nerfstudio's fallback, whose parameter counts differ. Beyond tiny-cuda-nn: d = 1, any F,
     float64. The table is laid out as tiny-cuda-nn's parameters are, in rows of F.
 
-    Outside [0, 1] the border cell's polynomial goes on; tiny-cuda-nn wraps to other cells there.
+    Outside [0, 1] the border cell's polynomial is extrapolated; tiny-cuda-nn wraps to other cells
+    there.
 
     Args:
         in_dim: d, 1 to 4.

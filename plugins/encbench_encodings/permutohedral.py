@@ -37,7 +37,7 @@ class Permutohedral(MultilevelGrid):
     levels do not coincide: drawn uniformly from the lattice's unit cell when the encoding is
     built, from torch's generator, and kept in the state dict.
 
-    Outside [0, 1] the lattice goes on, its vertices hashed as those inside are.
+    Outside [0, 1] the lattice continues, with vertices hashed as inside.
 
     Parameters: L · T · F.
 

@@ -16,7 +16,8 @@ class TiledGrid(tcnn.TinyCudaGrid):
     tiny-cuda-nn (see ``_tiny_cuda``): the repetition is of the *index*, x + y · resolution + …,
     so that the tiles are sheared unless entries and resolution share their factors.
 
-    Outside [0, 1] the border cell's polynomial goes on; tiny-cuda-nn wraps to other cells there.
+    Outside [0, 1] the border cell's polynomial is extrapolated; tiny-cuda-nn wraps to other cells
+    there.
 
     Args:
         in_dim: d, 1 to 4.

@@ -178,7 +178,7 @@ def test_x_that_is_no_number_has_places(results: Results) -> None:
     assert found.relations[0].places == ["adam", "sgd"]
     (panel,) = relation_figure(found, "training.optimizer").panels
     assert panel.x.ticks == ((0, "adam"), (1, "sgd"))
-    with pytest.raises(UsageError, match=r"is no number .*leave out --logx"):
+    with pytest.raises(UsageError, match=r"is not a number .*leave out --logx"):
         relation_figure(found, "training.optimizer", log_x=True)
 
 

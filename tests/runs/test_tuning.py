@@ -240,7 +240,7 @@ def test_a_trial_that_fails_is_the_worst(whole):
 
 def test_where_no_trial_ends_the_reason_is_given_and_the_trials_stay(suite, registry, tmp_path):
     broken = Suite.model_validate(suite.model_dump(exclude_unset=True) | {"encodings": ["nan"]})
-    with pytest.raises(EncbenchError, match="no trial got to its end; the first: encoding 'nan'"):
+    with pytest.raises(EncbenchError, match="no trial finished; the first: encoding 'nan'"):
         tuned(broken, tmp_path, registry, trials=3)
     assert len(Store(tmp_path / "trials").records()) == 3
 
@@ -425,5 +425,5 @@ def test_the_verb_shows_spaces_trials_and_the_result(tmp_path, monkeypatch, caps
     assert "higher is better; one seed, no intervals." in capsys.readouterr().out
     with pytest.raises(UsageError, match="is an empty range"):
         encbench(*given, "--space", "training.lr=4..2")
-    with pytest.raises(UsageError, match="tpe draws no trial before"):
+    with pytest.raises(UsageError, match="tpe needs the results of earlier"):
         encbench(*given, "--draw-only", "--sampler", "tpe")

@@ -65,7 +65,7 @@ def compare(
     for text in (a, b) if folder is None else ():
         if not Path(text).is_dir():
             raise UsageError(
-                f"{text!r} is no folder; to compare two encodings say of which results folder: "
+                f"{text!r} is not a folder; to compare two encodings, name their results folder: "
                 "encbench compare A B --in DIR"
             )
     # `encbench --help` imports every verb; pandas and torch take seconds

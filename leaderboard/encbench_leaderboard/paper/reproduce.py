@@ -122,7 +122,7 @@ def reproduce(
             made, directory, registry, console, tell, jobs=jobs, device=device
         )
     except KeyboardInterrupt as stop:
-        print_line(console, "interrupted. The same command goes on from there.", "yellow")
+        print_line(console, "interrupted. Give the same command to resume.", "yellow")
         raise typer.Exit(128 + getattr(stop, "number", signal.SIGINT)) from None
     for page in answer(ran, evidence, scale, notes, directory):
         typer.echo(f"wrote {page}")
