@@ -73,7 +73,7 @@ def bench(
         typer.Option(
             "-e",
             "--encoding",
-            help="NAME or NAME:KEY=VALUE,…; repeatable; all that are installed unless given.",
+            help="NAME or NAME:KEY=VALUE,…; repeatable; default: all installed.",
         ),
     ] = None,
     save: Annotated[

@@ -69,7 +69,7 @@ def doctor(
     """Check whether a run would work here.
 
     Versions, devices, threads, plug-ins, optional packages, the results folder and caches. ✓ is
-    fine; – is not there and not needed; ! is not right, but a run works; ✗ must be mended.
+    fine; – is missing but not needed; ! is a problem, but a run works; ✗ must be fixed.
 
     \b
     Examples:

@@ -103,7 +103,7 @@ def test_a_rate_is_the_mean_of_the_rates_used(results: Results) -> None:
     found = against(results.store.records(), "learning_rate", "psnr")
     (line,) = only(found)
     assert (line.x.tolist(), line.y.tolist()) == ([12.0], [30.5])
-    assert found.notes == ["1 cell trained at a lower rate than asked, for it diverged."]
+    assert found.notes == ["1 cell trained at a lower rate than set, because training diverged."]
 
 
 def test_cells_that_did_not_finish_or_have_no_x_are_counted(results: Results) -> None:

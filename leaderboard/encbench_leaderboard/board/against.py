@@ -362,7 +362,9 @@ def _notes(cells: Sequence[_Cell], x: str, y: str) -> list[str]:
         notes.append(f"{_cells(without)} left out: no {x}.")
     rates = [cell.stored.record.learning_rate for cell in cells]
     if halved := sum(bool(rate and rate.halvings) for rate in rates):
-        notes.append(f"{_cells(halved)} trained at a lower rate than asked, for it diverged.")
+        notes.append(
+            f"{_cells(halved)} trained at a lower rate than set, because training diverged."
+        )
     ran_on = machines([cell.stored for cell in cells])
     timed = y in ("seconds", "ntk_seconds", "memory") or y.startswith("seconds_to_")
     if timed and len(ran_on) > 1:

@@ -182,7 +182,7 @@ def _alike_at_start(evidence: Evidence) -> Finding:
 
     (start, high), (end, higher) = spread("start"), spread("end")
     if not start:
-        return Finding("–", 0, "not comparable", "no target on which all six got to their end")
+        return Finding("–", 0, "not comparable", "no target on which all six finished")
     answer, why = of_sign(
         interval([b / 2 - a for a, b in zip(start, end, strict=True)]),
         interval([b - a for a, b in zip(high, higher, strict=True)]),

@@ -1,4 +1,4 @@
-"""Functions of one variable: the truth, and what each encoding made of it."""
+"""Functions of one variable: the truth, and each encoding's prediction."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ def lines_figure(task: TaskBoard) -> Figure | None:
         return None
     return Figure(
         "lines",
-        "the function that was learned, and its truth",
-        "What the first finished seed of each encoding gives, which may leave the picture; in grey "
-        f"the truth, where there is one.{best_note(task)}",
+        "the learned function, and its truth",
+        "Predictions of the first finished seed of each encoding, which may leave the picture; in "
+        f"grey the truth, if there is one.{best_note(task)}",
         lambda: _panels(entries),
         {entry: entry for entry in list(entries)[:SHOWN]},
     )
