@@ -44,8 +44,8 @@ HELP = {
     "parameters": "trained parameters of the network (MLP) and of the encoding",
     "seconds": "wall-clock time of training alone; times from different machines, devices or "
     "numbers of threads must not be compared",
-    "memory": "over all phases, spectra included; on a CPU that of the whole process, on a GPU that "
-    "of its tensors",
+    "memory": "over all phases, spectra included; on a CPU that of the whole process, on a GPU "
+    "that of its tensors",
     "resolved_rank": "number of eigenvalues above the floor",
     "lr": "learning rate; an automatic one is a multiple of lr_crit for gradient descent, and for "
     "Adam a default that depends on the network and not on lr_crit",

@@ -289,11 +289,11 @@ def _statistics(board: Board) -> list[str]:
         lines.append("**95 % interval** of a mean: Student's t interval (±); one value has none.")
     if any(group.pairs is not None for group in groups):
         lines.append(
-            "**range of ranks**: from 1 plus the number of significantly better entries to the last "
-            "rank minus the number of significantly worse ones. Tests are of paired differences: "
-            "sign flips, or Student's t with too few pairs for a sign-flip test. With Holm's "
-            "correction over all pairs of the table, the probability of any false finding in it is "
-            "at most 5 %."
+            "**range of ranks**: from 1 plus the number of significantly better entries to the "
+            "last rank minus the number of significantly worse ones. Tests are of paired "
+            "differences: sign flips, or Student's t with too few pairs for a sign-flip test. With "
+            "Holm's correction over all pairs of the table, the probability of any false finding "
+            "in it is at most 5 %."
         )
     if board.categories:
         lines.append(

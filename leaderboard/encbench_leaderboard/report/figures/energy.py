@@ -42,7 +42,8 @@ def energy_figure(task: TaskBoard) -> Figure | None:
         "energy",
         "cumulative energy of the target in the leading eigenvectors of the kernel",
         "Share of the energy of the target minus its mean in the leading k of M eigenvectors, at "
-        f"the start (dotted) and at the end (solid), first seed.{loss * predicted}{best_note(task)}",
+        "the start (dotted) and at the end (solid), first seed."
+        f"{loss * predicted}{best_note(task)}",
         lambda: list(_panels(cells)),
         {entry: entry for entry in list(cells)[:SHOWN]},
         {"dotted": "start", "solid": "end, measured", "dashed": "predicted"}
