@@ -367,7 +367,7 @@ def test_the_metric_that_decides_is_that_of_the_curve_of_the_task_as_it_is_built
     assert deciding_metric(None, built["all"], registry)[0] == "psnr"
     assert deciding_metric(None, built["checker"], registry)[0] == "psnr_held_out"
     assert deciding_metric("psnr", built["checker"], registry)[0] == "psnr"
-    with pytest.raises(UsageError, match="--metric; the tasks follow psnr, psnr_held_out"):
+    with pytest.raises(UsageError, match="--metric; the tasks' curves are of psnr, psnr_held_out"):
         deciding_metric(None, [*built["all"], *built["checker"]], registry)
 
 
