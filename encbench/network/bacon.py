@@ -17,7 +17,7 @@ from encbench.network.mlp import check_sizes
 
 
 class Bacon(Network):
-    """Products of sines of fixed whole frequencies, so that each output is band-limited.
+    """Products of sines of fixed integer frequencies, so that each output is band-limited.
 
     A filter's frequencies are whole numbers k in [−K_j, K_j]^d, cycles over [0, 1], drawn once
     and not learned, K_j = round(bandwidth · scales_j/2); phases and linear layers are learned.

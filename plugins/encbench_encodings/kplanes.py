@@ -17,7 +17,7 @@ DEFAULT_RESOLUTIONS = (16, 32, 64)
 
 
 class KPlanes(Encoding):
-    """K-planes: at each of L resolutions the product of one plane a pair of axes; d_e = L·F.
+    """K-planes: at each of L resolutions, the product of a plane per pair of axes; d_e = L·F.
 
     A level has d(d − 1)/2 planes of n_l² nodes with F features, node i at x = i / (n_l − 1),
     interpolated linearly. Their values are multiplied elementwise, levels concatenated. In 2D

@@ -18,7 +18,7 @@ UINT32 = 2**32
 
 
 class Permutohedral(MultilevelGrid):
-    """Permutohedral lattices with hashed vertices, d + 1 a point and level; d_e = L·F.
+    """Permutohedral lattices with hashed vertices, d + 1 per point and level; d_e = L·F.
 
     Each level lays a permutohedral lattice over space: triangles in 2D, tetrahedra in 3D. A
     point reads the d + 1 vertices of its simplex, weighted by its barycentric coordinates, where

@@ -28,7 +28,7 @@ CLOSE_UP, COLUMNS = 400, 512
 
 
 class AudioTask(GridTask):
-    """Regress a sound of one channel: time in [0, 1] to amplitude in [−1, 1].
+    """Regress a mono sound: time in [0, 1] to amplitude in [−1, 1].
 
     Sample i of N is at x = (i + ½)/N. The amplitude is divided by its largest absolute value
     within the excerpt, as in SIREN's audio experiment; its mean is left as it is. A WAV file of
