@@ -48,7 +48,7 @@ def activation_regions(
 ) -> Regions:
     """The activation regions of a model at x (N, d), from the signs of pre-activations in float64.
 
-    Memory: 16 bytes a point, and about 300 bytes + a bit a unit for each region.
+    Memory: 16 bytes a point, and about 300 bytes + a bit per unit for each region.
 
     Raises:
         NtkError: the model calls no ReLU module, so that it has no activation regions; or as

@@ -1,6 +1,6 @@
 """What a folder's records hold, in one file: records that have not changed are not read again.
 
-    DIRECTORY/index.sqlite    a row a record
+    DIRECTORY/index.sqlite    a row per record
 
 The index is never believed over the records. A row counts while every file of its record has the
 size, times and inode of when it was checked, as no file of a copied or unpacked folder has, and

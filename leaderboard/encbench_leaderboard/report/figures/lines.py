@@ -24,7 +24,7 @@ POINTS = 1000
 
 def lines_figure(task: TaskBoard) -> Figure | None:
     """A panel for each line of the task's ``Outcome.lines`` and each of its channels, with the
-    truth in grey and a line an entry, of its first seed that finished. The figure has no panels
+    truth in grey and a line per entry, of its first seed that finished. The figure has no panels
     where the records have no lines; None of a category, whose targets differ."""
     if task.targets:
         return None

@@ -1,4 +1,4 @@
-"""A number against a setting, a line an encoding."""
+"""A number against a setting, a line per encoding."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ TICKS = 12
 
 
 def relation_figure(found: Against, x: str, *, log_x: bool = False, log_y: bool = False) -> Figure:
-    """A panel a task and a colour an encoding; a style of line for what else tells lines apart, or
-    a colour a line where there are too many styles.
+    """A panel per task and a colour per encoding. Other settings are told apart by line style or,
+    if there are too many, by a colour per line.
 
     Raises:
         UsageError: a value cannot stand on a log axis.

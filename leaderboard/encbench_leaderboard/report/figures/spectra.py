@@ -197,7 +197,7 @@ def spectrum_lines(
     whens: Sequence[str] = WHENS,
     places: int = PLACES,
 ) -> Iterator[Series]:
-    """A line a moment, and of a mean that ends in an upper bound a second one.
+    """A line per moment, and of a mean that ends in an upper bound a second one.
 
     Args:
         part: "", the whole kernel, or "mlp_".

@@ -25,9 +25,9 @@ POINTS = 200
 
 
 def thumbnails(found: Overview) -> PictureTable | None:
-    """A row an entry, by mean rank, and a column a task, with the picture or the curve of the first
-    seed that finished; of a category, of its first target. None for few tasks, or where no record
-    has either."""
+    """A row per entry, by mean rank, and a column per task, with the picture or the curve of the
+    first seed that finished; of a category, of its first target. None for few tasks, or if no
+    record has either."""
     groups = found.groups[:COLUMNS]
     if len(groups) < FEWEST_COLUMNS:
         return None
