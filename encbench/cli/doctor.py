@@ -195,7 +195,7 @@ def devices(facts: dict[str, Any]) -> Iterator[Check]:
     elif driver is None:
         yield Check("GPU", "absent", "none found; cells run on the CPU")
     elif not torch["cuda"] and not torch["rocm"]:
-        text = f"torch {torch['version']} is built for the CPU alone; install a build with CUDA"
+        text = f"torch {torch['version']} is built for the CPU only; install a build with CUDA"
         yield Check("GPU", "warning", f"{driver}, but {text}: https://pytorch.org/get-started")
     else:
         reason = "; ".join(facts["warnings"]) or "torch does not say why"
@@ -228,8 +228,8 @@ def threads(facts: dict[str, Any]) -> Iterator[Check]:
     from encbench.runs.limits import cores  # imports pydantic
 
     n = cores()
-    text = f"a cell computes with --threads threads (1); {n} cores bear -j {n}, or -j N"
-    yield Check("-j", "ok", f"{text} with N × threads up to {n}")
+    text = f"{n} cores: up to -j {n} with one thread per cell (--threads)"
+    yield Check("-j", "ok", text)
 
 
 def plugin_checks(facts: dict[str, Any]) -> Iterator[Check]:
@@ -353,4 +353,4 @@ def _memory() -> str:
         limit = Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii").strip()
     except OSError:
         return text
-    return text if limit == "max" else f"{text}; a control group allows {decimal(int(limit))}"
+    return text if limit == "max" else f"{text}; the cgroup allows {decimal(int(limit))}"

@@ -68,7 +68,7 @@ def merge_folders(
         print_line(out, f"{done.identical} were the same in several")
     if not done.one_suite:
         print_line(
-            out, f"no single suite asks for just these cells; {output}/run.json lists the suites"
+            out, f"no single suite describes these cells; {output}/run.json lists the suites"
         )
     if done.damaged:
         raise typer.Exit(1)

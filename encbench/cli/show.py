@@ -135,7 +135,7 @@ def _print_summary(console: Console, stored: StoredRecord, *, trace: bool) -> No
     console.print(table)
     if record.error is not None and trace and record.error.traceback:
         console.print(literal(record.error.traceback))
-    console.print("`--all` prints all that the record says.", style="dim", markup=False)
+    console.print("`--all` prints the whole record.", style="dim", markup=False)
 
 
 def _facts(stored: StoredRecord) -> Iterator[tuple[str, str]]:

@@ -253,7 +253,7 @@ def _print_plan(tuning: Tuning, output: Path, console: Console) -> None:
     finals = len(plan(tuning.suite, registry))
     print_line(
         console,
-        f"{len(cells)} cells of trials, of which {left} are left to run; "
+        f"{len(cells)} cells of trials, {left} of them left to run; "
         f"then {finals} of the default settings and up to {finals} of the tuned ones",
     )
 

@@ -102,8 +102,8 @@ def check_targets(trials: Sequence[CellConfig], finals: Sequence[CellConfig]) ->
             "with --tune-seed or --seed, or another target with --tune-on"
         )
     return [
-        "A reported target is also the one tuned on, with other seeds: nothing shows how the "
-        "tuned settings do on another target. --tune-on names one that is not reported."
+        "A reported target is also tuned on, with other seeds: this does not show how the tuned "
+        "settings do on other targets. --tune-on names one that is not reported."
     ]
 
 

@@ -227,7 +227,7 @@ def _fit_workers(client: Client) -> set[str]:
         names = [name for name in ours if theirs[name] != ours[name]]
         differ = "; ".join(f"{name} {theirs[name]}, here {ours[name]}" for name in names)
         if "encbench" in names:
-            problems.append(f"worker {address} runs no cells of another encbench ({differ})")
+            problems.append(f"worker {address} is not used: it has another encbench ({differ})")
             continue
         fit.add(address)
         if differ:
