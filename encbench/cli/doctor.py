@@ -94,7 +94,7 @@ def doctor(
                 line = literal(f"  {mark} {check.name}: {' '.join(check.text.split())}")
                 line.stylize(style, 2, 3)
                 console.print(line, soft_wrap=True, highlight=False)
-        counts = [f"{n} to mend (✗)" for n in (failures,) if n]
+        counts = [f"{n} to fix (✗)" for n in (failures,) if n]
         counts += [f"{n} not right (!)" for n in (warnings,) if n]
         verdict = f"A run would {'not ' if failures else ''}work here"
         closing = f"{verdict}: {', '.join(counts)}." if counts else f"{verdict}."

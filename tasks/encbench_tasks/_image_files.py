@@ -169,7 +169,7 @@ def _missing(image: str, path: Path) -> str:
         beside = [entry.name for entry in path.parent.iterdir()]
     except OSError:
         beside = []
-    hint = did_you_mean(path.name, [*beside, *PHOTOGRAPHS], 2).strip() or "mend the path"
+    hint = did_you_mean(path.name, [*beside, *PHOTOGRAPHS], 2).strip() or "correct the path"
     return f"no image {image!r}: the file does not exist; {hint}"
 
 
