@@ -30,7 +30,7 @@ class Readout(Network):
     1e-6. Differences are not divided by the nodes' distance.
 
     Args:
-        encoding, out_dim: as of ``encbench.CoordinateMLP``.
+        encoding, out_dim: as for ``encbench.CoordinateMLP``.
         readout: see above.
         tv: weight of the total variation.
 

@@ -71,7 +71,7 @@ class Permutohedral(MultilevelGrid):
         levels: Levels = 16,
         features_per_level: FeaturesPerLevel = 2,
         log2_hashmap_size: Annotated[
-            int, Field(ge=1, le=30, description="log2 T, T entries a level"), Search(12, 19)
+            int, Field(ge=1, le=30, description="log2 T, T entries per level"), Search(12, 19)
         ] = 14,
         base_resolution: Annotated[
             float, Field(gt=0, description="N_min, edges on a unit of length, coarsest level")
