@@ -1,4 +1,4 @@
-"""Pages of the documentation site that are made from what encbench has: names, parameters, API."""
+"""Generated pages of the documentation site: names, parameters, API."""
 
 from __future__ import annotations
 
@@ -68,9 +68,9 @@ def encodings() -> Iterator[str]:
     """The page of encodings, with a picture of the features of each."""
     yield "# Encodings, one by one\n"
     yield (
-        "What `encbench list NAME` prints, with a picture of features over [0, 1]² as they are "
-        "before training: x to the right, y downwards, dark to bright from the smallest to the "
-        f"largest value of each. At most {SHOWN} are shown, evenly spaced among all. "
+        "What `encbench list NAME` prints, with a picture of the features over [0, 1]² before "
+        "training: x to the right, y downwards, dark to bright from the smallest to the largest "
+        f"value of each. At most {SHOWN} are shown, evenly spaced among all. "
         "[All encodings in one table](../encodings.md) compares them.\n"
     )
     for offer in _offers("encoding"):

@@ -37,7 +37,7 @@ def resolve_device(device: str) -> str:
         raise UsageError(f"device {device!r}: torch finds no CUDA device here; use --device cpu")
     there = gpus()
     if asked.type == "cuda" and (asked.index or 0) >= len(there):
-        raise UsageError(f"device {device!r}: there is none; expected one of {', '.join(there)}")
+        raise UsageError(f"device {device!r} does not exist; expected one of {', '.join(there)}")
     return device
 
 

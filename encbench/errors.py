@@ -1,7 +1,7 @@
 """Every error that encbench raises on purpose, one tree.
 
     EncbenchError
-    ├── UsageError                 the request cannot be meant as written (exit code 2)
+    ├── UsageError                 the request is wrong (exit code 2)
     │   ├── UnknownNameError       no encoding, task or metric of that name is installed
     │   ├── AmbiguousNameError     two plug-ins offer that name
     │   ├── ParameterError         a parameter is unknown, of the wrong type or out of range
@@ -10,7 +10,7 @@
     ├── DataError                  input data is missing, unreadable or unsuitable
     ├── StoreError                 results could not be written or read
     ├── ClusterError               a Dask cluster cannot be reached, or does not fit
-    └── NtkError                   a kernel was asked for that cannot be computed
+    └── NtkError                   a kernel cannot be computed
 
 The message says what was got, what was expected and how to mend it; the command line
 prints it as one line, without a traceback. What many messages share is written here:
@@ -29,7 +29,7 @@ class EncbenchError(Exception):
 
 
 class UsageError(EncbenchError):
-    """The request cannot be meant as written."""
+    """The request is wrong; nothing has been run."""
 
 
 class UnknownNameError(UsageError):
@@ -65,7 +65,7 @@ class ClusterError(EncbenchError):
 
 
 class NtkError(EncbenchError):
-    """A kernel was asked for that cannot be computed, or not in this memory."""
+    """A kernel cannot be computed, or does not fit in memory."""
 
 
 SUPPORTED = ("linux", "darwin")

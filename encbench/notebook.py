@@ -1,7 +1,7 @@
 """encbench from Python and notebooks: run encodings on tasks, and look at what came out.
 
 results = encbench.run(["ffe", "mpe"], ["image:image=photo.jpg,side=96"], out="results/mine")
-results.frame()          # a row a cell
+results.frame()          # a row per cell
 results.plot_spectra()
 """
 
@@ -61,7 +61,7 @@ class Results:
         return iter(self.records)
 
     def frame(self) -> pd.DataFrame:
-        """A row a cell, whatever its status: the columns that ``encbench export`` writes, such as
+        """A row per cell, whatever its status: the columns that ``encbench export`` writes, such as
         "encoding.label", "metric.psnr" [dB], "duration.training_s" [s]; docs/results.md has all.
         """
         rows = [cell_row(stored.record) for stored in self.records]
@@ -69,7 +69,7 @@ class Results:
         return _frame(columns, [[[row.get(c.name) for row in rows] for c in columns]])
 
     def spectra(self) -> pd.DataFrame:
-        """A row an eigenvalue: key, task, encoding, seed, when ("start", "middle", "end"), step,
+        """A row per eigenvalue: key, task, encoding, seed, when ("start", "middle", "end"), step,
         part ("kernel", or "mlp" for the MLP's part), index (from 1, the largest), eigenvalue,
         floor. Eigenvalues below their floor are rounding noise.
 
@@ -79,7 +79,7 @@ class Results:
         return _frame(SPECTRUM_COLUMNS, self._chunks(spectrum_chunks))
 
     def curves(self) -> pd.DataFrame:
-        """A row a point of a curve: key, task, encoding, seed, curve ("loss", or the name of the
+        """A row per point of a curve: key, task, encoding, seed, curve ("loss", or the name of the
         metric followed during training), step, value.
 
         Raises:
@@ -94,12 +94,12 @@ class Results:
         task: str | None = None,
         ax: Axes | None = None,
     ) -> Axes:
-        """Draw the eigenvalues of the kernel, largest first, on a log axis: a line a cell, a
-        colour an encoding. Eigenvalues below their floor are left out.
+        """Draw the eigenvalues of the kernel, largest first, on a log axis: a line per cell, a
+        colour per encoding. Eigenvalues below their floor are left out.
 
         Args:
-            when: in training.
-            task: the label of the task to draw; needed where there are several.
+            when: at which time of training.
+            task: the label of the task to draw; needed if there are several.
             ax: where to draw; default: new axes.
 
         Raises:
@@ -180,14 +180,15 @@ def run(
     registry: Registry | None = None,
     **options: Any,
 ) -> Results:
-    """Train a network on each pair of an encoding and a task, and measure it: what ``encbench run``
-    does. Cells that have a record in ``out`` are not run again.
+    """Train a network on each pair of an encoding and a task, and measure it, as ``encbench run``.
+
+    Cells that have a record in ``out`` are not run again.
 
     Args:
         encodings: such as "mpe" or "ffe:levels=8"; default: the suite's.
         tasks: such as "image:image=photo.jpg,side=96"; default: the suite's.
-        suite: a packaged suite's name, a TOML file, or a ``Suite``: what is not given here.
-            Default: "quick", without its training settings where tasks are given.
+        suite: a packaged suite's name, a TOML file, or a ``Suite``, for everything that is not
+            given here. Default: "quick", without its training settings if tasks are given.
         seeds: default: the suite's.
         out: results folder; default: results/NAME of the suite, or results/custom.
         network: settings such as {"width": 128}, as in a suite file.
@@ -196,7 +197,7 @@ def run(
         budget: settings such as {"parameters": "300k"}.
         progress: whether to show bars.
         registry: plug-ins to use; default: those of this environment.
-        options: of ``run_suite``: jobs, threads, device, limits, save_weights, report, …
+        options: those of ``run_suite``: jobs, threads, device, limits, save_weights, report, …
 
     Raises:
         UsageError: a name, parameter or setting is wrong, or a script that calls this has no

@@ -73,7 +73,7 @@ def bench(
         typer.Option(
             "-e",
             "--encoding",
-            help="NAME or NAME:KEY=VALUE,…; repeatable; all that are installed unless given.",
+            help="NAME or NAME:KEY=VALUE,…; repeatable; default: all installed.",
         ),
     ] = None,
     save: Annotated[
@@ -166,7 +166,7 @@ def read_timings(file: Path) -> Timings:
         raise StoreError(f"{file} cannot be read: {error.strerror}") from None
     except (ValueError, KeyError, TypeError) as error:
         raise StoreError(
-            f"{file} is no file of `encbench bench --save`: {type(error).__name__}: {error}"
+            f"{file} was not written by `encbench bench --save`: {type(error).__name__}: {error}"
         ) from None
     if not timings:
         raise StoreError(f"{file} holds no benchmark of an encoding; `encbench bench --save` does")

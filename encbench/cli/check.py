@@ -38,7 +38,7 @@ def check(
 
     Shapes, dtypes, gradients, borders, seeds, the NTK, pickling and documentation: the checks of
     encbench.testing, which a plug-in's own tests can subclass. Small parameters make it quick.
-    A missing docstring, equation or source is advice ("!"), no failure.
+    A missing docstring, equation or source is advice ("!"), not a failure.
 
     \b
     Examples:

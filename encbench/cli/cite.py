@@ -81,15 +81,14 @@ def cite(
         typer.Argument(
             metavar="[DIR|NAME]…",
             help="Results folder, or encodings, networks, activations, tasks, metrics and "
-            "optimizers; everything that is installed unless given.",
+            "optimizers; default: everything installed.",
         ),
     ] = None,
 ) -> None:
     """Print BibTeX of what a run used.
 
     Of its encodings, networks, activations, tasks, metrics and optimizers, and of the framework's
-    own methods. A plug-in without
-    BibTeX is cited by its source, as @misc.
+    own methods. A plug-in without BibTeX is cited by its source, as @misc.
 
     \b
     Examples:

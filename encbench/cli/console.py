@@ -28,7 +28,7 @@ def output_console() -> Console:
 def print_line(console: Console, text: str | Text, style: str | None = None) -> None:
     """One line as it is: no markup, no colours for numbers, not broken at the console's width.
 
-    What is no ``Text`` may hold words of others, whose control characters become escapes.
+    What is not a ``Text`` may hold words of others, whose control characters become escapes.
     """
     line = literal(text) if isinstance(text, str) else text
     console.print(line, style=style, highlight=False, soft_wrap=True)

@@ -69,7 +69,7 @@ def doctor(
     """Check whether a run would work here.
 
     Versions, devices, threads, plug-ins, optional packages, the results folder and caches. ✓ is
-    fine; – is not there and not needed; ! is not right, but a run works; ✗ must be mended.
+    fine; – is missing but not needed; ! is a problem, but a run works; ✗ must be fixed.
 
     \b
     Examples:
@@ -94,7 +94,7 @@ def doctor(
                 line = literal(f"  {mark} {check.name}: {' '.join(check.text.split())}")
                 line.stylize(style, 2, 3)
                 console.print(line, soft_wrap=True, highlight=False)
-        counts = [f"{n} to mend (✗)" for n in (failures,) if n]
+        counts = [f"{n} to fix (✗)" for n in (failures,) if n]
         counts += [f"{n} not right (!)" for n in (warnings,) if n]
         verdict = f"A run would {'not ' if failures else ''}work here"
         closing = f"{verdict}: {', '.join(counts)}." if counts else f"{verdict}."
@@ -195,7 +195,7 @@ def devices(facts: dict[str, Any]) -> Iterator[Check]:
     elif driver is None:
         yield Check("GPU", "absent", "none found; cells run on the CPU")
     elif not torch["cuda"] and not torch["rocm"]:
-        text = f"torch {torch['version']} is built for the CPU alone; install a build with CUDA"
+        text = f"torch {torch['version']} is built for the CPU only; install a build with CUDA"
         yield Check("GPU", "warning", f"{driver}, but {text}: https://pytorch.org/get-started")
     else:
         reason = "; ".join(facts["warnings"]) or "torch does not say why"
@@ -208,7 +208,7 @@ def threads(facts: dict[str, Any]) -> Iterator[Check]:
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         value = os.environ.get(name)
         if value is not None and not value.isdecimal():
-            yield Check(name, "warning", f"{value!r} is no number of threads")
+            yield Check(name, "warning", f"{value!r} is not a number of threads")
         elif value is not None:
             yield Check(name, "ok", f"{value}; `encbench run --threads` overrides it")
     for name in PINNING:
@@ -228,8 +228,8 @@ def threads(facts: dict[str, Any]) -> Iterator[Check]:
     from encbench.runs.limits import cores  # imports pydantic
 
     n = cores()
-    text = f"a cell computes with --threads threads (1); {n} cores bear -j {n}, or -j N"
-    yield Check("-j", "ok", f"{text} with N × threads up to {n}")
+    text = f"{n} cores: up to -j {n} with one thread per cell (--threads)"
+    yield Check("-j", "ok", text)
 
 
 def plugin_checks(facts: dict[str, Any]) -> Iterator[Check]:
@@ -312,7 +312,7 @@ def data_cache() -> Iterator[Check]:
     if not folder.exists():
         yield Check(str(folder), "ok", "empty; downloads and what tasks compute go there")
     elif not folder.is_dir():
-        text = "is no folder, so nothing can be kept there; set ENCBENCH_CACHE to a folder"
+        text = "is not a folder, so nothing can be cached there; set ENCBENCH_CACHE to a folder"
         yield Check(str(folder), "warning", text)
     else:
         size = decimal(sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()))
@@ -353,4 +353,4 @@ def _memory() -> str:
         limit = Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii").strip()
     except OSError:
         return text
-    return text if limit == "max" else f"{text}; a control group allows {decimal(int(limit))}"
+    return text if limit == "max" else f"{text}; the cgroup allows {decimal(int(limit))}"

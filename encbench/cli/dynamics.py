@@ -34,18 +34,17 @@ def dynamics(
     steps: Annotated[int, typer.Option(help="Steps of full-batch gradient descent.")] = 2000,
     width: Annotated[int, typer.Option(help="Units of a hidden layer.")] = 2048,
     depth: Annotated[int | None, typer.Option(help="Hidden layers.")] = None,
-    seed: Annotated[int, typer.Option(help="Of the weights.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the weights.")] = 0,
     output: Annotated[
         Path, typer.Option("-o", "--output", help="Folder for dynamics.png and dynamics.json.")
     ] = Path("results/dynamics"),
 ) -> None:
-    """Loss curves: predicted by the NTK, measured.
+    """Compare loss with the NTK's prediction.
 
     Trains by full-batch gradient descent and compares the loss with what the kernel at
     initialization predicts. A wide network at a small learning rate follows the prediction; at
-    the learning rates of practice the two part, and the plot says where. Of a task with a split,
-    the loss at the points that are held out is shown, too. For tasks with the mean squared error
-    only.
+    usual learning rates the two diverge, and the plot says where. For a task with a split, the loss
+    at held-out points is shown, too. For tasks with the mean squared error only.
 
     \b
     Examples:

@@ -49,7 +49,7 @@ def export(
 ) -> None:
     """Write a results folder as tables.
 
-    One row a cell, whatever its status: settings, metrics, times, spectra in numbers, and
+    One row per cell, whatever its status: settings, metrics, times, spectra in numbers, and
     provenance, in flat columns such as metric.psnr and duration.training_s. docs/results.md lists
     them with their units. Parquet needs `pip install 'encbench[parquet]'`.
 

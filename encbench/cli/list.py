@@ -37,7 +37,7 @@ def list_offers(
         typer.Argument(help="Names to describe in full, or a kind: encodings, activations, …"),
     ] = None,
 ) -> None:
-    """List what is installed, or describe it in full.
+    """List or describe what is installed.
 
     \b
     Examples:

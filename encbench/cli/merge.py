@@ -22,8 +22,8 @@ def merge_folders(
     prefer: Annotated[
         Literal["ok", "newer", "first"],
         typer.Option(
-            help="Of two records of one cell: one that is ok, else the newer; the newer; or that "
-            "of the folder named first."
+            help="Which record of a cell to keep: one that is ok, else the newer; the newer; or "
+            "that of the folder named first."
         ),
     ] = "ok",
     without: Annotated[
@@ -34,11 +34,11 @@ def merge_folders(
         ),
     ] = None,
 ) -> None:
-    """Put several results folders together.
+    """Merge results folders.
 
-    Writes the record of every cell that any of the folders has. Where two records of a cell
-    differ, one is kept, and the other is named with the reason. "Newer" goes by the clock of the
-    machine that ran the cell. No folder but OUT is changed.
+    Copies one record of every cell. Where two records of a cell differ, one is kept, and the other
+    is named with the reason. "Newer" goes by the clock of the machine that ran the cell. Only OUT
+    is changed.
 
     \b
     Examples:
@@ -68,7 +68,7 @@ def merge_folders(
         print_line(out, f"{done.identical} were the same in several")
     if not done.one_suite:
         print_line(
-            out, f"no single suite asks for just these cells; {output}/run.json lists the suites"
+            out, f"no single suite describes these cells; {output}/run.json lists the suites"
         )
     if done.damaged:
         raise typer.Exit(1)

@@ -19,10 +19,10 @@ def new_encoding(
     name: Annotated[str, typer.Argument(help="Name of the encoding: lower case, as in -e NAME.")],
     directory: Directory = Path(),
 ) -> None:
-    """Begin a plug-in with an encoding.
+    """Write a new plug-in with an encoding.
 
-    Writes an installable distribution, encbench-NAME, that passes its own tests: an encoding to
-    replace by yours, its registration, tests and a README. Nothing is overwritten.
+    Writes an installable distribution, encbench-NAME, that passes its own tests: an example
+    encoding, its registration, tests and a README. Nothing is overwritten.
 
     \b
     Examples:
@@ -36,10 +36,10 @@ def new_task(
     name: Annotated[str, typer.Argument(help="Name of the task: lower case, as in -t NAME.")],
     directory: Directory = Path(),
 ) -> None:
-    """Begin a plug-in with a task.
+    """Write a new plug-in with a task.
 
-    Writes an installable distribution, encbench-NAME, that passes its own tests: a task to
-    replace by yours, its registration, tests and a README. Nothing is overwritten.
+    Writes an installable distribution, encbench-NAME, that passes its own tests: an example
+    task, its registration, tests and a README. Nothing is overwritten.
 
     \b
     Examples:

@@ -24,9 +24,8 @@ THRESHOLDS = (1e-2, 1e-4, 1e-6, 1e-8)
 """Fractions of λ_max above which the matrix-free estimate counts eigenvalues."""
 
 SPLIT = (
-    "Split: K is the sum of the network's part and of one part K_l a level (or feature); v_iᵀ K_l "
-    "v_i over all parts sums to λ_i. Of each λ_i: the mean of the shares of it over all above the "
-    "floor."
+    "Split: K is the sum of the network's part and of a part K_l for each level (or feature). The "
+    "share of a part in λ_i is v_iᵀ K_l v_i / λ_i; below is its mean over the λ_i above the floor."
 )
 
 
@@ -37,10 +36,10 @@ def ntk(
     ] = None,
     task: Annotated[
         list[str] | None,
-        typer.Option("-t", "--task", help="Where the points come from; repeatable."),
+        typer.Option("-t", "--task", help="Task whose points are used; repeatable."),
     ] = None,
     points: Annotated[
-        str, typer.Option("-n", "--points", help='Points, at random, or "all".')
+        str, typer.Option("-n", "--points", help='Number of random points, or "all".')
     ] = "1024",
     outputs: Annotated[
         Literal["trace", "full"],
@@ -59,7 +58,7 @@ def ntk(
     width: Annotated[int | None, typer.Option(help="Units of a hidden layer.")] = None,
     depth: Annotated[int | None, typer.Option(help="Hidden layers.")] = None,
     parameterization: Annotated[str | None, typer.Option(help="ntk or standard.")] = None,
-    seed: Annotated[int, typer.Option(help="Of weights and points.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of weights and points.")] = 0,
     threads: Annotated[int | None, typer.Option(help="Threads; default: all.")] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:N or auto.")] = "auto",
     plot: Annotated[

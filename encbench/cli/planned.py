@@ -106,7 +106,7 @@ def print_estimate(
             registry,
             device=resolve_device(device),
             threads=threads,
-            watch=lambda done, total: status.update(f"rehearsing cell {done + 1} of {total}"),
+            watch=lambda done, total: status.update(f"timing cell {done + 1} of {total}"),
         )
     for problem in found.problems:
         print_line(console, problem, "yellow")

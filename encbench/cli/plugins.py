@@ -25,15 +25,13 @@ def plugins(
     ] = False,
     requirements: Annotated[
         bool,
-        typer.Option(
-            "--requirements", help="Print NAME==VERSION of what DIR's run, or all of this, needs."
-        ),
+        typer.Option("--requirements", help="Print NAME==VERSION of each distribution."),
     ] = False,
 ) -> None:
-    """Show plug-ins: offers, and what is broken.
+    """Show installed plug-ins and broken ones.
 
-    With --requirements, a list that pip reads: the distributions that the records of a results
-    folder name, or those whose plug-ins are installed here.
+    With --requirements, prints a requirements file for pip: the distributions that the records of
+    DIR need or, without DIR, those whose plug-ins are installed here.
 
     \b
     Examples:

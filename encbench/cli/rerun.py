@@ -45,11 +45,10 @@ def rerun(
 ) -> None:
     """Run a recorded cell again and compare.
 
-    Runs it with the same seed, number of threads and kind of device. Prints every metric, curve,
-    spectrum and picture that differs, and what has changed since: versions, instruction set,
-    device. Differences are relative: of metrics and curves to the larger of the two values, of
-    spectra to the largest eigenvalue, of pictures to white. Records of older versions of encbench
-    can be run again too.
+    Uses the same seed, number of threads and kind of device. Prints every metric, curve, spectrum
+    and picture that differs, and changed versions, instruction set and device. Differences are
+    relative: of metrics and curves to the larger of the two values, of spectra to the largest
+    eigenvalue, of pictures to white. Records of older versions of encbench can be run again, too.
 
     \b
     Examples:
@@ -57,7 +56,7 @@ def rerun(
       encbench rerun results/quick/records/3f/3fa1… --tolerance 1e-3
       encbench rerun downloads/quick 3fa1 -o results/again
 
-    Exit codes: 0 equal within the tolerance, 1 not equal or not to be run here, 2 wrong usage.
+    Exit codes: 0 equal within the tolerance, 1 different or cannot run here, 2 wrong usage.
     """
     # import torch, which `encbench --help` does without
     from encbench.results.agreement import agreement

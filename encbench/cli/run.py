@@ -47,19 +47,19 @@ def run_cells(
         list[str] | None,
         typer.Option("-t", "--task", help="NAME or NAME:KEY=VALUE,…; repeatable."),
     ] = None,
-    seed: Annotated[list[int] | None, typer.Option("--seed", help="Repeatable.")] = None,
+    seed: Annotated[list[int] | None, typer.Option("--seed", help="Seed; repeatable.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over all points.")] = None,
     steps: Annotated[int | None, typer.Option(help="Optimizer steps, instead of epochs.")] = None,
-    batch_size: Annotated[str | None, typer.Option(help='Points a step, or "all".')] = None,
+    batch_size: Annotated[str | None, typer.Option(help='Points per step, or "all".')] = None,
     lr: Annotated[
         list[str] | None,
-        typer.Option(help='A number, or "auto": lr-factor × lr_crit. Repeatable: a sweep.'),
+        typer.Option(help='Learning rate, a number or "auto". Repeatable: a sweep.'),
     ] = None,
     optimizer: Annotated[
-        str | None, typer.Option(help="Such as sgd or adam:beta2=0.99; see encbench list.")
+        str | None, typer.Option(help="Such as sgd or adam:beta2=0.99; `encbench list optimizers`.")
     ] = None,
     schedule: Annotated[
-        str | None, typer.Option(help="Of the learning rate, such as cosine:final=0.1.")
+        str | None, typer.Option(help="Learning-rate schedule, such as cosine:final=0.1.")
     ] = None,
     width: Annotated[int | None, typer.Option(help="Units of a hidden layer.")] = None,
     depth: Annotated[int | None, typer.Option(help="Hidden layers.")] = None,
@@ -72,7 +72,7 @@ def run_cells(
         str | None,
         typer.Option(
             metavar="parameters=N",
-            help="Size each encoding so that it and its network have N parameters: 300k.",
+            help="Size each encoding so that it and its network have N parameters, such as 300k.",
         ),
     ] = None,
     setting: Annotated[
@@ -93,48 +93,47 @@ def run_cells(
     ] = None,
     jobs: Annotated[
         int | None,
-        typer.Option("-j", "--jobs", help="Cells at a time; default: one a core, one on a GPU."),
+        typer.Option("-j", "--jobs", help="Cells at a time; default: one per core or GPU."),
     ] = None,
     threads: Annotated[int, typer.Option(help="Threads of each cell.")] = 1,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:N or auto.")] = "auto",
     rerun: Annotated[
         Literal["never", "interrupted", "failed", "diverged", "all"],
-        typer.Option(help="Which of the recorded cells to run again."),
+        typer.Option(help="Which recorded cells to run again."),
     ] = "failed",
     keep_versions: Annotated[
         bool,
         typer.Option(
             "--keep-versions",
-            help="Keep records made with other versions of the plug-ins; else they run again.",
+            help="Keep records made with other versions of the plug-ins instead of running again.",
         ),
     ] = False,
     save_weights: Annotated[
         bool,
         typer.Option(
             "--save-weights",
-            help="Keep the trained networks in the records, for encbench render; cells recorded "
-            "without run again.",
+            help="Keep trained networks in the records, for encbench render; cells recorded "
+            "without them run again.",
         ),
     ] = False,
     on_failure: Annotated[
         Literal["continue", "stop"],
-        typer.Option(help="After a cell that is not ok: run the others, or start no more."),
+        typer.Option(help="After a cell that is not ok: run the others, or start no more cells."),
     ] = "continue",
     timeout: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Longest a cell may take: 90, 10m or 1.5h.")
+        str | None,
+        typer.Option(metavar="TIME", help="Time limit of a cell: 90 (seconds), 10m or 1.5h."),
     ] = None,
     memory: Annotated[
         str | None,
         typer.Option(
-            metavar="SIZE", help="Most memory a cell may hold, its process included: 4GB, 2GiB."
+            metavar="SIZE", help="Memory limit of a cell, its process included: 4GB, 2GiB."
         ),
     ] = None,
     isolate: Annotated[
         bool, typer.Option("--isolate", help="Run every cell in a new process.")
     ] = False,
-    retries: Annotated[
-        int, typer.Option(help="How often to repeat a cell whose process died.")
-    ] = 1,
+    retries: Annotated[int, typer.Option(help="Times to repeat a cell whose process died.")] = 1,
     scheduler: Annotated[
         str | None,
         typer.Option(
@@ -148,19 +147,19 @@ def run_cells(
         ),
     ] = None,
     workers: Annotated[
-        int | None, typer.Option(help="Jobs to ask the --cluster for; default: 1.")
+        int | None, typer.Option(help="Jobs to request from the --cluster; default: 1.")
     ] = None,
     shard: Annotated[
         str | None,
         typer.Option(
-            metavar="I/N", help="Run only the I-th of N shares of the cells, as a job array does."
+            metavar="I/N", help="Run only the I-th of N shares of the cells, for a job array."
         ),
     ] = None,
     report: Annotated[
         bool | None,
         typer.Option(
             "--report/--no-report",
-            help="Render the leaderboard when the run has ended; default: unless --shard is given.",
+            help="Render the leaderboard at the end; default: yes, except with --shard.",
         ),
     ] = None,
     dry_run: Annotated[
@@ -173,7 +172,7 @@ def run_cells(
         bool,
         typer.Option(
             "--estimate",
-            help="With -n: run some cells for a few steps, and say how long all will take.",
+            help="With -n: run some cells for a few steps, and estimate the time of all.",
         ),
     ] = False,
 ) -> None:
@@ -181,12 +180,11 @@ def run_cells(
 
     Without arguments the packaged quick suite runs. Flags override what the suite says. A cell is
     one encoding on one task with one seed, and one value of each --sweep. Cells that have a record
-    in the results folder are not run again: to go on with an interrupted run, give the same
-    command.
+    in the results folder are not run again: to resume an interrupted run, give the same command.
 
-    Ctrl-C once: the running cells stop and are recorded as interrupted; twice: stop at once. A
-    cell that fails, diverges, runs out of time or memory, or whose process dies is recorded as
-    such, and the others go on.
+    Ctrl-C once: running cells stop and are recorded as interrupted; twice: stop at once. A cell
+    that fails, diverges, runs out of time or memory, or whose process dies is recorded as such,
+    and the others run on.
 
     \b
     Examples:
@@ -257,10 +255,10 @@ def run_cells(
             print_estimate(left, registry, device, threads, console)
         return
     if time_needed:
-        raise UsageError("--estimate goes with -n: a run says by itself how long it still takes")
+        raise UsageError("--estimate goes with -n: a run prints its remaining time itself")
     if jobs is not None and (scheduler or cluster):
         raise UsageError(
-            "-j counts processes of this machine; on a cluster its workers' threads count: "
+            "-j is for this machine; on a cluster each worker thread runs a cell: "
             "dask worker --nthreads N"
         )
     how: dict[str, Any] = {
@@ -294,7 +292,7 @@ def run_cells(
         except KeyboardInterrupt as stop:
             progress.stop()
             done = f"interrupted; cells with a result in {output}: {progress.finished}"
-            print_line(console, f"{done}. The same command goes on from there.", "yellow")
+            print_line(console, f"{done}. Give the same command to resume.", "yellow")
             raise typer.Exit(128 + getattr(stop, "number", signal.SIGINT)) from None
     progress.summary(result, time.monotonic() - started)
     if not result.all_ok:

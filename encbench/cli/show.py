@@ -27,12 +27,14 @@ def show(
     where: Annotated[Path, typer.Argument(help="A record's folder, or a results folder.")],
     key: Annotated[str | None, typer.Argument(help="Beginning of the record's key.")] = None,
     everything: Annotated[
-        bool, typer.Option("--all", help="All that the record says, not a summary.")
+        bool, typer.Option("--all", help="Print the whole record, not a summary.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     trace: Annotated[bool, typer.Option("--trace", help="Print the traceback, too.")] = False,
 ) -> None:
-    """Print the records of a results folder, the best of each task first, or one of them.
+    """Show the records of a results folder.
+
+    Lists them, the best of each task first; with a key, or given a record's folder, prints one.
 
     \b
     Examples:
@@ -133,7 +135,7 @@ def _print_summary(console: Console, stored: StoredRecord, *, trace: bool) -> No
     console.print(table)
     if record.error is not None and trace and record.error.traceback:
         console.print(literal(record.error.traceback))
-    console.print("`--all` prints all that the record says.", style="dim", markup=False)
+    console.print("`--all` prints the whole record.", style="dim", markup=False)
 
 
 def _facts(stored: StoredRecord) -> Iterator[tuple[str, str]]:

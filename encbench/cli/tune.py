@@ -36,8 +36,8 @@ def tune(
         typer.Option(
             "-e",
             "--encoding",
-            help="Encoding to tune, NAME or NAME:KEY=VALUE,…, whose given parameters are not "
-            "searched; repeatable.",
+            help="Encoding to tune, NAME or NAME:KEY=VALUE,…; parameters given here are not "
+            "searched. Repeatable.",
         ),
     ] = None,
     report_on: Annotated[
@@ -53,47 +53,49 @@ def tune(
         list[str] | None,
         typer.Option(
             "--tune-on",
-            help="Task to tune on, which is not reported; default: the suite's, if it has one "
-            "only, which is then reported with other seeds. Repeatable.",
+            help="Task to tune on, which is not reported; default: the suite's only task, which is "
+            "then reported with other seeds. Repeatable.",
         ),
     ] = None,
     trials: Annotated[
-        int, typer.Option(help="Of each encoding, its default setting included.")
+        int, typer.Option(help="Trials per encoding, the default setting included.")
     ] = 20,
     seed: Annotated[
         list[int] | None,
-        typer.Option("--seed", help="To report on; default: the suite's. Repeatable."),
+        typer.Option("--seed", help="Seed to report on; default: the suite's. Repeatable."),
     ] = None,
     tune_seed: Annotated[
         list[int] | None,
-        typer.Option(help="Of trials, the first also of their drawing; default: 1000. Repeatable."),
+        typer.Option(
+            help="Seed to tune on; the first also draws the trials. Default: 1000. Repeatable."
+        ),
     ] = None,
     space: Annotated[
         list[str] | None,
         typer.Option(
             metavar="NAME.KEY=RANGE",
-            help="What to search, instead of what encodings declare: LOW..HIGH, LOW..HIGH:log, "
-            "A|B|C, or one value to keep. Repeatable.",
+            help="Replace or add a search range: LOW..HIGH, LOW..HIGH:log, A|B|C, or one value "
+            "for all trials. Repeatable.",
         ),
     ] = None,
     metric: Annotated[
-        str | None, typer.Option(help="That decides; default: that of the task's curve.")
+        str | None, typer.Option(help="Metric to choose by; default: that of the task's curve.")
     ] = None,
     sampler: Annotated[
         Literal["sobol", "tpe"],
         typer.Option(
             help="sobol: trials drawn beforehand, which may run in any order and place. tpe "
-            "(Optuna, pip install 'encbench[tpe]'): each follows from those before it, so that "
-            "they run one round after another, on this machine only."
+            "(Optuna, pip install 'encbench[tpe]'): each depends on the ones before, so they run "
+            "one after another, on this machine only."
         ),
     ] = "sobol",
     steps: Annotated[int | None, typer.Option(help="Optimizer steps of a cell.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over all points.")] = None,
     optimizer: Annotated[
-        str | None, typer.Option(help="Such as sgd or adam:beta2=0.99; see encbench list.")
+        str | None, typer.Option(help="Such as sgd or adam:beta2=0.99; `encbench list optimizers`.")
     ] = None,
     schedule: Annotated[
-        str | None, typer.Option(help="Of the learning rate, such as cosine:final=0.1.")
+        str | None, typer.Option(help="Learning-rate schedule, such as cosine:final=0.1.")
     ] = None,
     setting: Annotated[
         list[str] | None,
@@ -105,16 +107,17 @@ def tune(
     ] = None,
     jobs: Annotated[
         int | None,
-        typer.Option("-j", "--jobs", help="Cells at a time; default: one a core, one on a GPU."),
+        typer.Option("-j", "--jobs", help="Cells at a time; default: one per core or GPU."),
     ] = None,
     threads: Annotated[int, typer.Option(help="Threads of each cell.")] = 1,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:N or auto.")] = "auto",
     timeout: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Longest a cell may take: 90, 10m or 1.5h.")
+        str | None,
+        typer.Option(metavar="TIME", help="Time limit of a cell: 90 (seconds), 10m or 1.5h."),
     ] = None,
     rerun: Annotated[
         Literal["interrupted", "failed"],
-        typer.Option(help="Which recorded cells to run again; those out of time have failed."),
+        typer.Option(help="Which recorded cells to run again; a timeout counts as failed."),
     ] = "failed",
     report: Annotated[
         bool, typer.Option("--report/--no-report", help="Render the leaderboard at the end.")
@@ -131,17 +134,17 @@ def tune(
         bool, typer.Option("--dry-run", "-n", help="Only list spaces, trials and cells.")
     ] = False,
 ) -> None:
-    """Search each encoding's settings, N trials each.
+    """Tune each encoding with N trials.
 
-    Trial 0 is the default setting. The others are drawn beforehand, each encoding's from its own
-    search space (`encbench list NAME`) and those of the learning rate, the encoding's part of it
-    and the batch. The best on the tuning targets and seeds is run again on the reported ones,
-    beside the default setting. A trial that diverges, fails or takes too long is the worst one.
+    Trial 0 is the default setting. The others are drawn beforehand from the encoding's own search
+    space (`encbench list NAME`) and from those of the learning rate, the encoding's learning rate
+    and the batch size. The best on the tuning targets and seeds is run on the reported ones, beside
+    the default setting. A trial that diverges, fails or takes too long ranks last.
 
-    Writes to DIR: tune.md (what was found), tune.json (everything), best-of-k.csv and .png (what
-    fewer trials would have given), tuned.toml (a suite of the tuned settings), and records, which
-    `encbench leaderboard DIR` compares. Trials are records in DIR/trials. To go on with an
-    interrupted tuning, or to add trials, give the command again.
+    Writes to DIR: tune.md (results), tune.json (everything), best-of-k.csv and .png (expected
+    results of fewer trials), tuned.toml (a suite of the tuned settings), and records, which
+    `encbench leaderboard DIR` compares. Trials are records in DIR/trials. To resume an interrupted
+    tuning, or to add trials, give the command again.
 
     \b
     Examples:
@@ -182,7 +185,7 @@ def tune(
         return
     if draw_only:
         if sampler == "tpe":
-            raise UsageError("--draw-only: tpe draws no trial before it knows those before it")
+            raise UsageError("--draw-only: tpe needs the results of earlier trials; take sobol")
         write_trials(tuning, output)
         print_line(console, f"wrote {output / 'trials.toml'}")
         return
@@ -204,7 +207,7 @@ def tune(
             result = run_tuning(tuning, output, registry, run)
         except KeyboardInterrupt as stop:
             progress.stop()
-            print_line(console, "interrupted. The same command goes on from there.", "yellow")
+            print_line(console, "interrupted. Give the same command to resume.", "yellow")
             raise typer.Exit(128 + getattr(stop, "number", signal.SIGINT)) from None
     _print_result(result, output)
     summaries = [s for e in result.encodings for s in (e.default, e.tuned)]
@@ -250,7 +253,7 @@ def _print_plan(tuning: Tuning, output: Path, console: Console) -> None:
     finals = len(plan(tuning.suite, registry))
     print_line(
         console,
-        f"{len(cells)} cells of trials, of which {left} are left to run; "
+        f"{len(cells)} cells of trials, {left} of them left to run; "
         f"then {finals} of the default settings and up to {finals} of the tuned ones",
     )
 

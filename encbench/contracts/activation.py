@@ -45,11 +45,11 @@ class Activation(ABC):
     source: ClassVar[str] = ""
     """Where it comes from: authors, title, venue, year."""
     periodic: ClassVar[bool] = False
-    """Whether φ oscillates. Such networks want smaller learning rates of Adam."""
+    """Whether φ oscillates. Such networks need smaller learning rates of Adam."""
     complex_weights: ClassVar[bool] = False
     """Whether φ is complex: the layers behind the first then have complex weights, and the
-    network's output is the real part of the last one's. In standard parameterization only, so
-    that ``ntk_gains`` is to raise ParameterError."""
+    network's output is the real part of the last one's. Standard parameterization only:
+    ``ntk_gains`` must raise ParameterError."""
 
     @abstractmethod
     def __call__(self, z: Tensor) -> Tensor:
@@ -74,7 +74,7 @@ class Activation(ABC):
         return 1.0, 1.0
 
     def __str__(self) -> str:
-        """The text that stands for this activation, "sine:omega=30.0", with all parameters."""
+        """Name and all parameters, "sine:omega=30.0"."""
         parameters = ",".join(f"{name}={value!r}" for name, value in vars(self).items())
         return f"{self.name}:{parameters}" if parameters else self.name
 

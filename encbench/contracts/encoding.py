@@ -26,8 +26,8 @@ class SparseBlock:
     disjoint sets of rows.
 
     Where a feature is a product of several tables, as in K-planes, each of them has a block,
-    whose ``factor`` is the product of the other tables' values at the points. Where it is a sum of
-    such products, each table has one too: ``factor`` is what its value is multiplied by.
+    whose ``factor`` is the product of the other tables' values at the points, or of a sum of such
+    products what the table's value is multiplied by.
     """
 
     parameter: str
@@ -54,8 +54,8 @@ class LearnedGrid:
     """Name of the table, as in ``encoding.named_parameters()``; its columns are the values."""
     rows: Tensor | None
     """(n_k, …, n_1) int64: row of the table at each node, the first coordinate along the last
-    axis, as an image is stored; -1 where a node has none. None: nodes share rows in no order that a
-    picture could show, as those of a hash do, and the features below are drawn instead."""
+    axis, as an image is stored; -1 where a node has none. None where nodes share rows, as those of
+    a hash grid do: the features below are drawn instead."""
     start: int
     """First output feature that the grid feeds."""
     width: int
@@ -98,11 +98,11 @@ class Encoding(nn.Module, ABC):
     max_dim: ClassVar[int] = 3
     """Largest number of coordinates."""
     size_parameters: ClassVar[tuple[str, ...]] = ()
-    """Parameters that decide how many parameters are trained, whole numbers or lists of them: the
-    one that a user would change first, then those that make smaller steps. A budget of parameters
-    chooses them; the number must grow with each."""
+    """Parameters that determine the number of trained parameters, integers or lists of integers;
+    first the one that a user would change first, then those with smaller steps. A budget of
+    parameters chooses them; the number of trained parameters must grow with each."""
     activation: str | Activation | None = None
-    """Activation of the network's hidden layers, such as "sine", where the user asks for "auto".
+    """Activation of the network's hidden layers, such as "sine", if the setting is "auto".
 
     None: the task's choice, or ReLU if it has none. If it depends on the encoding's parameters,
     set a default here and the actual one in ``__init__``."""
@@ -122,7 +122,7 @@ class Encoding(nn.Module, ABC):
     def check_dimension(cls, in_dim: int, **parameters: Any) -> None:
         """Refuse a dimension that the encoding does not take; called before a run begins.
 
-        Override it, and call this one, where more than min_dim and max_dim decides.
+        Override it, and call this one, if the dimension depends on more than min_dim and max_dim.
 
         Args:
             in_dim: d, coordinates of the task's points.
@@ -140,11 +140,11 @@ class Encoding(nn.Module, ABC):
     def sparse_jacobian(self, x: Tensor) -> Sequence[SparseBlock] | None:
         """Jacobian of the features at x (N, in_dim) as sparse blocks, or None.
 
-        Makes the NTK of the encoding's tables fast to compute, and training too where the
-        features are linear in rows of tables and blocks describe all of its parameters. Return
-        None (the default) where the features are neither linear in rows of tables nor products
-        of such features, nor sums of these. Parameters without a block are left to autograd,
-        which is slower and equally exact.
+        Speeds up the NTK of the encoding's tables, and training if the features are linear in
+        rows of tables and blocks describe all of its parameters. Return None (the default) if the
+        features are neither linear in rows of tables nor products, or sums of products, of such
+        features. Parameters without a block are left to autograd, which is slower and equally
+        exact.
         """
         return None
 
@@ -156,9 +156,9 @@ class Encoding(nn.Module, ABC):
         """Adapt to the parameterization of the network that uses this encoding.
 
         Called by the network's constructor, possibly more than once. An encoding with dense
-        layers of its own may rescale their parameters here, so that they learn at the same rate
-        as the network's; the features must not change. The default calls the same method of all
-        encodings inside this one.
+        layers may rescale their parameters here, so that they learn at the same rate as the
+        network's; the features must not change. The default calls this method of all encodings
+        inside this one.
         """
         for part in self.modules():
             if part is not self and isinstance(part, Encoding):

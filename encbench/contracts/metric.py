@@ -23,12 +23,12 @@ class MetricValue(BaseModel):
     unit: str = ""
     direction: Literal["higher", "lower"] = "higher"
     details: dict[str, Any] = {}
-    """What must be equal in values that are compared: number of MS-SSIM scales, of points, …"""
+    """Conditions under which values may be compared: number of MS-SSIM scales, of points, …"""
 
 
 class Metric(ABC):
-    """A measure of quality, for every task whose ``Outcome.comparisons`` has its ``kind``, or its
-    registered name, which comes first."""
+    """A measure of quality, for every task whose ``Outcome.comparisons`` has its ``kind`` or its
+    registered name, which takes precedence."""
 
     kind: ClassVar[str]
     """"image": two (H, W, C) float32 arrays in [0, 1]. Tasks may define further kinds."""

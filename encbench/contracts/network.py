@@ -45,11 +45,11 @@ class Network(nn.Module, ABC):
 
     A subclass takes the encoding and ``out_dim`` first, then the settings of a suite's section
     ``network`` that it uses, by their names (``width``, ``depth``, ``parameterization``, ``beta``,
-    ``first_layer_scale``, ``activation``), then typed keywords, which are its own parameters, as
-    those of an encoding are::
+    ``first_layer_scale``, ``activation``), then its own parameters as typed keywords, like an
+    encoding's::
 
         class Quadratic(Network):
-            equation = "f(x) = W₂ (W₁ γ(x) + b₁)² + b₂"
+            equation = "f(x) = g W₂ (W₁ γ(x) + b₁)² + b₂"
             source = "nobody, 2026"
 
             def __init__(self, encoding, out_dim, width, *, gain: float = 1.0) -> None:
@@ -61,11 +61,11 @@ class Network(nn.Module, ABC):
             def from_features(self, features):
                 return self.last(self.gain * self.first(features).square())
 
-    Each row of the output must depend on its own row of features alone (no batch statistics), and
-    float32 and float64 must do.
+    Each row of the output must depend on its own row of features alone (no batch statistics), in
+    float32 and float64.
 
     Raises:
-        ParameterError: ``encoding`` is no ``Encoding``.
+        ParameterError: ``encoding`` is not an ``Encoding``.
     """
 
     equation: ClassVar[str] = ""
@@ -73,14 +73,14 @@ class Network(nn.Module, ABC):
     source: ClassVar[str] = ""
     """Where it comes from: authors, title, venue, year, equation."""
     usual_rate: ClassVar[float] = 1.0
-    """Rate of ``lr = "auto"`` where that does not come from the kernel, in rates of a coordinate
-    MLP of two hidden layers in standard parameterization."""
+    """Rate of ``lr = "auto"``, if it does not come from the kernel, relative to that of a
+    coordinate MLP of two hidden layers in standard parameterization."""
     not_parameters: ClassVar[tuple[str, ...]] = ("encoding", "out_dim", *SETTINGS)
-    """What ``__init__`` takes that is no parameter of the network's own."""
+    """Arguments of ``__init__`` that are not the network's own parameters."""
     adds_to_loss: bool = False
     """Whether ``objective`` is more than the task's loss; the kernel then predicts no training."""
     activation: Activation | None = None
-    """Of the hidden layers; None where they have none that a suite chooses."""
+    """Activation of the hidden layers; None if a suite cannot choose it."""
 
     def __init__(
         self,
@@ -115,12 +115,12 @@ class Network(nn.Module, ABC):
         if out.shape != (len(features), self.out_dim):
             raise PluginError(
                 f"the network {type(self).__name__} returned {tuple(out.shape)} for "
-                f"{len(features)} points; expected (N, {self.out_dim}), a row a point"
+                f"{len(features)} points; expected (N, {self.out_dim}), one row per point"
             )
         return out
 
     def objective(self, loss: Loss, x: Tensor, y: Tensor) -> Tensor:
-        """What training makes small on a batch: the task's loss, unless a subclass adds to it.
+        """What training minimizes on a batch: the task's loss, unless a subclass adds to it.
 
         Args:
             loss: the task's loss of a model at the batch.
@@ -139,7 +139,7 @@ class Network(nn.Module, ABC):
 
 
 def is_identity(encoding: Encoding) -> bool:
-    """Whether the features are the coordinates; on device "meta", whether they are as many."""
+    """Whether the features are the coordinates; on device "meta", whether there are as many."""
     if encoding.out_dim != encoding.in_dim:
         return False
     if any(tensor.is_meta for tensor in (*encoding.parameters(), *encoding.buffers())):

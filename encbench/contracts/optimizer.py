@@ -12,8 +12,8 @@ from pydantic import Field
 class Optimizer(ABC):
     """Base class of optimizers.
 
-    The typed keywords of a subclass are its parameters, as those of an encoding are; learning
-    rate and schedule are settings of their own::
+    The typed keywords of a subclass are its parameters, like an encoding's; learning rate and
+    schedule are separate settings::
 
         class RMSprop(Optimizer):
             default_lr = 1e-3
@@ -28,9 +28,9 @@ class Optimizer(ABC):
     source: ClassVar[str] = ""
     """Where it comes from: authors, title, venue, year."""
     default_lr: float | None = None
-    """Learning rate of ``lr = "auto"`` for two hidden layers in standard parameterization, behind
-    activations that do not oscillate; ``encbench.training.optimizers.usual_rate`` follows for
-    other networks. None: none is known."""
+    """Learning rate of ``lr = "auto"`` for two hidden layers in standard parameterization, with
+    activations that do not oscillate; ``encbench.training.optimizers.usual_rate`` derives those of
+    other networks. None: not known."""
     plain: bool = False
     """Whether a step is w ← w − lr · gradient and nothing else."""
     skips_zero_gradients: bool = False
@@ -42,13 +42,13 @@ class Optimizer(ABC):
 
         Args:
             groups: ``part`` is "mlp" or "encoding".
-            fused: whether torch's fused update, one kernel for all parameters, is right for these.
+            fused: whether to use torch's fused update, one kernel for all parameters.
         """
 
     def lr_from_kernel(self, critical: float) -> float | None:
-        """The rate at which this is as stable as gradient descent at its critical rate.
+        """The rate at which this optimizer is as stable as gradient descent at its critical rate.
 
-        None where no such rate is known; ``default_lr`` is then what "auto" means.
+        None if no such rate is known; "auto" is then ``default_lr``.
         """
         return None
 
@@ -59,7 +59,7 @@ Warmup = Annotated[
 
 
 class Schedule(ABC):
-    """Base class of schedules: the learning rate during training, relative to its highest.
+    """Base class of schedules: the learning rate during training, relative to its maximum.
 
     Args:
         warmup: share of the steps in which the rate rises linearly; the decay follows.
@@ -70,10 +70,10 @@ class Schedule(ABC):
 
     @abstractmethod
     def decay(self, progress: float) -> float:
-        """The factor when ``progress`` of the time after the warm-up is over, from 0 to below 1."""
+        """The factor at ``progress``, in [0, 1), of the time after the warm-up."""
 
     def factor(self, step: int, steps: int) -> float:
-        """The factor of the learning rate in a step, from 0, of so many."""
+        """The factor of the learning rate in step ``step``, from 0, of ``steps``."""
         rising = round(self.warmup * steps)
         if step < rising:
             return (step + 1) / rising

@@ -23,8 +23,8 @@ class RegularGrid:
     truth: np.ndarray
     """(n_1, …, n_d, O) floating point, finite."""
     periodic: bool = False
-    """Whether the target goes on beyond the cube as its own repetition. Otherwise it is mirrored at
-    each face, so that it does not jump there."""
+    """Whether the target repeats beyond the cube. Otherwise it is mirrored at each face, so that it
+    does not jump there."""
 
     def __post_init__(self) -> None:
         """Check the shapes, so that the error names the task.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 DIGITS = 4
-"""Of values drawn from a range: the last digits of ``exp`` differ between machines, and the same
+"""Digits of values drawn from a range: the last ones of ``exp`` differ between machines, and a
 trial must have the same key on all of them."""
 
 
@@ -22,7 +22,7 @@ class Search:
 
     Args:
         low: smallest value.
-        high: largest value, itself included.
+        high: largest value, included.
         log: values are uniform in their logarithm.
         choices: the values themselves, instead of a range.
 
@@ -55,7 +55,7 @@ class Search:
 
     @property
     def ends(self) -> list[Any]:
-        """The values that must be valid for all others to be: both ends, or all choices."""
+        """The values to validate: both ends, or all choices."""
         return [self.low, self.high] if self.choices is None else list(self.choices)
 
     def value(self, share: float, *, whole: bool) -> Any:

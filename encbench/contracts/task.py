@@ -16,20 +16,20 @@ from encbench.contracts.regular_grid import RegularGrid
 from encbench.errors import did_you_mean
 
 RESERVED = ("file", "allow_pickle")
-"""Names that arrays cannot have, as ``numpy.savez`` has parameters of these names."""
+"""Names that arrays cannot have: they are parameters of ``numpy.savez``."""
 
 LossName = Literal["mse", "bce", "l1", "huber", "relative_l2", "mape"]
 """Losses that ``encbench.training.losses`` defines."""
 CURVATURE: dict[str, float] = {"mse": 2.0, "bce": 0.25, "huber": 1.0}
-"""Upper bound of the second derivative of an element's loss by the output, where there is one;
-lr_crit is known for these losses."""
+"""Upper bound of the second derivative of an element's loss with respect to the output; lr_crit is
+known for these losses."""
 Predict = Callable[[Tensor], Tensor]
 """x (N, d) float64 in [0, 1] to outputs (N, O) float32 on the CPU, after the sigmoid if any."""
 
 
 @dataclass(frozen=True)
 class NetworkDefaults:
-    """Network of a task, unless the suite states another."""
+    """Default network of a task."""
 
     width: int
     """Units of each hidden layer."""
@@ -37,28 +37,28 @@ class NetworkDefaults:
     """Number of hidden layers."""
     activation: str | None = None
     """For encodings that do not name one; None: ReLU. A task that differentiates the network twice
-    needs a smooth one, such as "tanh"."""
+    needs a smooth activation, such as "tanh"."""
     parameterization: Literal["ntk", "standard"] = "ntk"
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """The evaluation of a trained network: input of metrics, and pictures and arrays to keep."""
+    """The evaluation of a trained network: input of metrics, and pictures and arrays to store."""
 
     comparisons: Mapping[str, tuple[Any, Any]]
-    """Kind ("image", "occupancy", …) to (prediction, truth), for the metrics of that kind. Under
-    the name of a metric, for that metric alone: "psnr", where it is over a part of the image."""
+    """Kind ("image", "occupancy", …) to (prediction, truth), for the metrics of that kind. The name
+    of a metric, such as "psnr", instead of a kind: for that metric alone."""
     pictures: Mapping[str, np.ndarray] = field(default_factory=dict)
     """Name to (H, W), (H, W, 3) or (H, W, 4) uint8, saved as PNG with the record."""
     arrays: Mapping[str, np.ndarray] = field(default_factory=dict)
     """Name to an array saved with the record, such as the vertices of a surface."""
     baselines: Mapping[str, Mapping[str, tuple[Any, Any]]] = field(default_factory=dict)
-    """Name of a method without a network ("bilinear interpolation"), given the same training
-    points, to its comparisons. Their metrics are recorded; they must depend on the task alone."""
+    """Name of a method without a network ("bilinear interpolation") on the same training points to
+    its comparisons. Their metrics are recorded; they must depend on the task alone."""
     lines: Mapping[str, tuple[Any, Any, Any]] = field(default_factory=dict)
     """Name to (x, prediction, truth) of a function of one variable: arrays (N,), (N, O), (N, O).
-    The record keeps them, and the leaderboard draws them, a panel for each name and channel; a
-    truth of NaN is not drawn, as where the line is a measure of quality."""
+    The record keeps them, and the leaderboard draws them, a panel for each name and channel. A
+    truth of NaN is not drawn, for example if the line is a measure of quality."""
 
     def __post_init__(self) -> None:
         """Check that all of it can be saved, so that the error names the task.
@@ -135,9 +135,9 @@ class Task(ABC):
     """O, channels of the function."""
     network: ClassVar[NetworkDefaults] = NetworkDefaults(width=512, depth=2)
     training: ClassVar[Mapping[str, Any]] = {}
-    """Training settings of this task, unless the suite states them."""
+    """Default training settings of this task."""
     loss: LossName | Callable[..., Tensor] = "mse"
-    """What training makes small: a name, or a method of the task.
+    """What training minimizes: a name, or a method of the task.
 
     A name is one of ``encbench.training.losses``, which has their formulas: "mse", "l1", "huber",
     "relative_l2" and "mape" compare the output with y; with "bce" the output is a logit, the
@@ -145,18 +145,19 @@ class Task(ABC):
 
     A method ``loss(self, model, x, y)`` returns a scalar tensor. ``model`` maps (N, in_dim) to
     (N, out_dim) and is differentiable as often as its activation is, also with respect to its
-    input; x (n, in_dim) and y (n, out_dim), float32, are a batch of what ``epoch`` gives, on the
-    model's device. The prediction is the model's output as it is. Each step is then made by
-    autograd; ``lr = "auto"`` needs an optimizer with a usual rate, such as adam; and a loss with
-    second derivatives needs an activation that has them, see ``network``."""
+    input; x (n, in_dim) and y (n, out_dim), float32, are a batch of what ``epoch`` returns, on the
+    model's device. The prediction is the model's output itself. Each step then uses autograd,
+    ``lr = "auto"`` needs an optimizer with a usual rate, such as adam, and a loss with second
+    derivatives needs an activation that has them, see ``network``."""
     curve: str = "psnr"
-    """Name of the metric recorded during training, which also ranks; see ``progress_metric``."""
+    """Name of the metric recorded during training, by which entries are also ranked; see
+    ``progress_metric``."""
     curve_points: int | None = None
-    """Number of points that ``progress_metric`` takes; shown beside the curve if given."""
+    """Number of points of ``progress_metric``; shown with the curve if given."""
 
     @classmethod
     def targets(cls, **parameters: Any) -> list[dict[str, Any]]:
-        """The parameters of each single target, where these parameters name several.
+        """The parameters of each single target, if these parameters name several.
 
         A folder of images becomes one set of parameters per image. Must be fast.
 
@@ -167,17 +168,17 @@ class Task(ABC):
 
     @classmethod
     def planned_dimension(cls, **parameters: Any) -> int | None:
-        """d with these parameters, where it is known without reading data; fast.
+        """d with these parameters, if it is known without reading data, else None. Must be fast.
 
-        Encodings that do not take it are refused when a run is planned. The default is ``in_dim``
-        where the class states it, else None.
+        Encodings that do not take it are refused when a run is planned. The default is the class's
+        ``in_dim``, if it has one.
         """
         known = getattr(cls, "in_dim", None)
         return known if isinstance(known, int) else None
 
     @classmethod
     def planned_loss(cls, **parameters: Any) -> LossName | Callable[..., Tensor]:
-        """``loss`` with these parameters, where it depends on them; fast."""
+        """``loss`` with these parameters, if it depends on them. Must be fast."""
         return cls.loss
 
     @classmethod
@@ -215,7 +216,7 @@ class Task(ABC):
         """The metric named by ``curve``, at the same points each time.
 
         Called some 30 times during training, of which it should take a few per cent: a thousand
-        points are enough to follow it.
+        points are enough.
         """
 
     @abstractmethod
@@ -224,9 +225,9 @@ class Task(ABC):
 
     def render(self, predict: Predict, scale: float) -> np.ndarray:
         """What ``encbench render`` draws: the network's picture, (H, W), (H, W, 3) or (H, W, 4)
-        uint8, of ``scale`` times as many pixels along each side as the one of ``evaluate``.
+        uint8, with ``scale`` times as many pixels per side as the one of ``evaluate``.
 
-        Large ones should be predicted in parts. Not needed where ``in_dim`` is 1, which is drawn
+        Large pictures should be predicted in parts. Not needed if ``in_dim`` is 1, which is drawn
         as a curve.
 
         Raises:
@@ -242,24 +243,24 @@ class Task(ABC):
 
     def regular_grid(self) -> RegularGrid | None:
         """The regular grid on which the target is known, with the true value of every point,
-        trained on or not; the same tensor of points each time. None where there is none.
+        trained on or not; the same tensor of points each time. None if there is none.
 
-        The error by band of spatial frequency is then recorded during training. What
-        ``progress_metric`` predicts is used for it where it hands over that very tensor.
+        The error by band of spatial frequency is then recorded during training. Predictions of
+        ``progress_metric`` are reused for it if they are at this very tensor.
         """
         return None
 
     def values_at(self, x: Tensor) -> Tensor | None:
-        """What ``epoch`` gives as values at any points x (N, in_dim) float64: y (N, out_dim).
+        """The training values y (N, out_dim) at any points x (N, in_dim) float64.
 
-        None where that is known at the points of an epoch alone. To be overridden where
-        ``ntk_points`` is, so that the kernel can be compared with what is learned.
+        None if they are known only at the points of an epoch. Override it together with
+        ``ntk_points``, so that the kernel can be compared with the target.
         """
         return None
 
     def held_out(self) -> tuple[Tensor, Tensor] | None:
         """Points x (M, in_dim) float64 that are never trained on, and their true values
-        y (M, out_dim) float32; None where all points are trained on."""
+        y (M, out_dim) float32; None if all points are trained on."""
         return None
 
 

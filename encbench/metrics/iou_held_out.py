@@ -6,7 +6,7 @@ from encbench.metrics.iou import Iou
 
 
 class IouHeldOut(Iou):
-    """Intersection over union in [0, 1] at uniform points that a split keeps from training.
+    """Intersection over union in [0, 1] at uniform points that a split holds out.
 
     The task determines which: points of cells that are never trained on, or any points other than
     the fixed ones that were.

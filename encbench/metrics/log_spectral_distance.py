@@ -33,7 +33,7 @@ def log_spectrogram(
 
 
 class LogSpectralDistance(Metric):
-    """Log-spectral distance [dB] of two waveforms: how far their spectrograms are apart.
+    """Log-spectral distance [dB] of two waveforms: the distance of their spectrograms.
 
     mean over frames of √(mean over frequencies of (L − L̂)²), L and L̂ the power in dB. Frames are
     1024 samples under a Hann window, one every 256 samples, without padding, whatever the sample

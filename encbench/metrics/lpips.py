@@ -82,10 +82,10 @@ def _network() -> Any:
 class Lpips(Metric):
     """Learned perceptual image patch similarity of images in [0, 1], 0 for equal images.
 
-    Distance of AlexNet's features, weighted by how people judged such distances (Zhang, Isola,
+    Distance of AlexNet's features, with weights fitted to human judgements (Zhang, Isola,
     Efros, Shechtman, Wang, "The Unreasonable Effectiveness of Deep Features as a Perceptual
-    Metric", CVPR 2018), as the package lpips 0.1 measures it, in float32. Grey images are taken
-    for colour ones. Measured only where a task is asked for it (``image:lpips=true``); needs
+    Metric", CVPR 2018), as the package lpips 0.1 measures it, in float32. Grey images are
+    repeated three times. Measured only with ``image:lpips=true``; needs
     ``encbench[lpips]``, and weights that ``encbench data fetch lpips`` downloads. Not defined for
     images with alpha, or of less than 31 pixels a side.
     """

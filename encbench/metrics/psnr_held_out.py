@@ -6,7 +6,7 @@ from encbench.metrics.psnr import Psnr
 
 
 class PsnrHeldOut(Psnr):
-    """Peak signal-to-noise ratio [dB] at the pixels that a split keeps from training.
+    """Peak signal-to-noise ratio [dB] at the pixels that a split holds out.
 
     As PSNR: one mean over those pixels and all channels, data range 1, against the true image
     without noise.

@@ -6,7 +6,7 @@ from encbench.metrics.snr import Snr
 
 
 class SnrHeldOut(Snr):
-    """Signal-to-noise ratio [dB] at the samples that a split keeps from training.
+    """Signal-to-noise ratio [dB] at the samples that a split holds out.
 
     As SNR, both sums over those samples alone, against the true waveform without noise.
     """

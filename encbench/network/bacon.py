@@ -17,22 +17,22 @@ from encbench.network.mlp import check_sizes
 
 
 class Bacon(Network):
-    """Products of sines of fixed whole frequencies, so that each output is band-limited.
+    """Products of sines of fixed integer frequencies, so that each output is band-limited.
 
-    A filter's frequencies are whole numbers k in [−K_j, K_j]^d, cycles over [0, 1], drawn once
+    A filter's frequencies are integers k in [−K_j, K_j]^d, cycles over [0, 1], drawn once
     and not learned, K_j = round(bandwidth · scales_j/2); phases and linear layers are learned.
     The output at layer i has no frequency above K_0 + … + K_i along any axis, ``bands``, whatever
     is learned: it repeats with period 1. The encoding must be ``identity``; the network centres
     x, which is the published input, [−1/2, 1/2]^d.
 
-    ``outputs`` names layers with an output of their own, the last of which is f. Training makes
-    the mean of their losses small, each against the whole target. Not the code's
+    ``outputs`` names layers with an output of their own, the last of which is f. Training minimizes
+    the mean of their losses, each against the whole target. Not the code's
     ``reuse_filters``, which evaluates filters once for several layers.
 
     φ starts as U(±π), weights as U(±√(6/width)), their biases as ``nn.Linear``'s.
 
     Args:
-        encoding, out_dim, width, depth: as of ``encbench.CoordinateMLP``.
+        encoding, out_dim, width, depth: as for ``encbench.CoordinateMLP``.
         bandwidth: samples over [0, 1] along an axis, twice the largest frequency of f but for
             rounding, where scales add up to 1.
         scales: shares of the filters, depth + 1 of them; 1/(depth + 1) each unless given.
@@ -66,10 +66,10 @@ class Bacon(Network):
         ] = 128.0,
         scales: Annotated[
             list[Annotated[float, Field(ge=0)]] | None,
-            Field(description="each filter's share of the bandwidth; 1/(depth + 1) unless given"),
+            Field(description="each filter's share of the bandwidth; default 1/(depth + 1)"),
         ] = None,
         outputs: Annotated[
-            list[int] | None, Field(description="layers with an output; the last unless given")
+            list[int] | None, Field(description="layers with an output; default: the last")
         ] = None,
     ) -> None:
         check_sizes("bacon", out_dim, width, depth, "standard")

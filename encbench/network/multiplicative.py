@@ -111,7 +111,7 @@ class FourierNet(FilterNetwork):
     images of 256 × 256 pixels: take the side of yours.
 
     Args:
-        encoding, out_dim, width, depth: as of ``encbench.CoordinateMLP``.
+        encoding, out_dim, width, depth: as for ``encbench.CoordinateMLP``.
         input_scale: see above.
         weight_scale: see above.
     """
@@ -143,7 +143,7 @@ class GaborNet(FilterNetwork):
     and Ω is multiplied by √γ: narrow windows hold high frequencies.
 
     Args:
-        encoding, out_dim, width, depth: as of ``encbench.CoordinateMLP``.
+        encoding, out_dim, width, depth: as for ``encbench.CoordinateMLP``.
         input_scale, weight_scale: as of ``fouriernet``.
         alpha: shape of the gamma distribution, divided among the filters.
         beta: its rate.

@@ -30,12 +30,12 @@ class Readout(Network):
     1e-6. Differences are not divided by the nodes' distance.
 
     Args:
-        encoding, out_dim: as of ``encbench.CoordinateMLP``.
+        encoding, out_dim: as for ``encbench.CoordinateMLP``.
         readout: see above.
         tv: weight of the total variation.
 
     Raises:
-        ParameterError: the number of features is no multiple of O, or tv is positive and the
+        ParameterError: the number of features is not a multiple of O, or tv is positive and the
             encoding has no grid whose nodes each have a row of their own.
     """
 

@@ -3,13 +3,13 @@
 ntk = empirical_ntk(model, x)          # exact, (N, N) or (N·O, N·O), with its two parts
 found = spectrum(ntk.total)            # eigenvalues, and the floor below which they are noise
 weyl_check(ntk), diagnose(model, x)    # a check of the arithmetic; why the rank is what it is
-activation_regions(model, x)           # which points have the same ReLU units on
+activation_regions(model, x)           # which points have the same active ReLU units
 predict_training(kernel, residual, at) # residuals and loss of the linearized model
 alignment(kernel, y), eigenvector_energy(kernel, y), drift(kernel, earlier)
-kernel_by_level(model, x)              # the encoding's part, a level or a feature at a time
+kernel_by_level(model, x)              # the encoding's part, by level or by feature
 along_eigenvectors(kernel, parts)      # what each part contributes to each eigenvalue
 operator(model, x)                     # K v without K, for hundreds of thousands of points
-critical_learning_rate(model, x)       # below it descent on the linearized model is stable
+critical_learning_rate(model, x)       # below it, training of the linearized model is stable
 """
 
 from encbench.ntk.alignment import alignment, drift, eigenvector_energy

@@ -46,8 +46,8 @@ class Ntk:
     points: int
     out_dim: int
     methods: dict[str, KernelMethod] = field(default_factory=dict)
-    """Trained parameter to how its kernel was computed: "layerwise", "sparse" or "jacobian", which
-    is slow and works for all."""
+    """Name of a trained parameter to how its kernel was computed: "layerwise", "sparse" or
+    "jacobian", the slow one that works for all."""
 
 
 @torch.inference_mode(False)
@@ -64,18 +64,18 @@ def empirical_ntk(
 
     For a linear layer h = s·W a + β b and G_a = ∂f_a/∂h,
     Θ[(i,a),(j,b)] = (s² a_i·a_j + β²) (G_ia · G_jb); for a grid with interpolation matrix S,
-    (S Sᵀ) ∘ (G Gᵀ) with the gradients G of its features. For parameters of any other kind their
-    Jacobian is formed.
+    (S Sᵀ) ∘ (G Gᵀ) with the gradients G of its features. For all other parameters the Jacobian is
+    formed.
 
     Args:
         model: maps (N, d) to (N, O), each row independently. Parameters under ``model.encoding``
             are the encoding's part. Never changed: a copy in eval mode is used.
         x: (N, d), in [0, 1] where the model has an encoding; N >= 1.
         outputs: "trace" for the (N, N) mean over outputs of the diagonal blocks, "full" for all.
-        dtype: float64 or float32, of all computation. float32 loses all eigenvalues below some
+        dtype: float64 or float32, of all computation. float32 loses all eigenvalues below about
             1e-6 of the largest.
         device: where to compute; None for the model's own. x may be on any device.
-        parts: which parts to return beside the total; () saves their memory.
+        parts: which parts to return with the total; () saves their memory.
 
     Raises:
         NtkError: x or the model cannot have a kernel, or it does not fit in memory.
@@ -147,16 +147,16 @@ def kernel_by_level(
 ) -> Iterator[LevelKernel]:
     """The encoding's part of ``empirical_ntk``, one level after another; the parts sum to it.
 
-    A level is a range of features that the encoding's ``sparse_jacobian`` does not divide: the
-    features of one grid, or of several whose values are multiplied. Parameters of the encoding
-    without a block, such as those of a dense layer, follow as one part.
+    A level is the features of one grid, or of several whose values are multiplied: a range of
+    features of the encoding's ``sparse_jacobian``. Parameters of the encoding without a block, such
+    as those of a dense layer, follow as one part.
 
     Args:
         model, x, outputs, dtype, device: as in ``empirical_ntk``.
-        by: "level", or "feature" for a part each feature.
+        by: "level", or "feature" for one part per feature.
 
     Yields:
-        A part, computed when asked for, so that memory is needed for one at a time.
+        One part at a time, computed on demand.
 
     Raises:
         NtkError: as ``empirical_ntk``, or the encoding has no level.

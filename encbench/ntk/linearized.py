@@ -169,8 +169,8 @@ def critical_learning_rate(
     times the curvature is below 2.
 
     λ_max is computed by Lanczos without forming Θ, in float64, as an upper bound, to a relative
-    error of 1e-6. It is that of the model as it is: where the kernel grows in training, as for
-    grids whose tables start near zero, a rate above lr_crit may diverge within ten steps.
+    error of 1e-6, for the model's present parameters: where the kernel grows in training, as for
+    grids whose tables start near zero, a rate near lr_crit may diverge within ten steps.
 
     Args:
         model, x, device: as in ``empirical_ntk``. Some 300 random training points give λ_max / N

@@ -123,7 +123,7 @@ def _resolve_device(model: nn.Module, device: torch.device | str | None) -> torc
         devices = {p.device for p in model.parameters()}
         if len(devices) > 1:
             raise NtkError(
-                f"the model lies on several devices ({', '.join(sorted(map(str, devices)))}); "
+                f"the model is on several devices ({', '.join(sorted(map(str, devices)))}); "
                 "pass device= to gather its copy on one"
             )
         return devices.pop() if devices else torch.device("cpu")

@@ -1,4 +1,4 @@
-"""Activation regions: the sets of points at which the same ReLU units of a network are on."""
+"""Activation regions: the sets of points at which the same ReLU units of a network are active."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CHUNK = 4096
 class Regions:
     """Activation regions of a network that hold one of N points.
 
-    Two points are in one region where every ReLU unit is on at both or off at both. Behind an
+    Two points are in one region if every ReLU unit is active at both or at neither. Behind an
     encoding that is not affine, a region can consist of several parts.
 
     Source: Hanin, Rolnick, "Deep ReLU Networks Have Surprisingly Few Activation Patterns",
@@ -30,8 +30,8 @@ class Regions:
     labels: np.ndarray
     """(N,) int64: number of the region of each point, counted from 0 as they first occur."""
     count: int
-    """Number of distinct activation patterns at the points, which is exact; of regions without a
-    point nothing is known."""
+    """Exact number of distinct activation patterns at the points; regions that hold no point are
+    not counted."""
     ever_on: dict[str, np.ndarray]
     """ReLU module to which of its units are on at a point, (units,) bool. A module that is called
     twice has the units of both calls."""
@@ -48,7 +48,7 @@ def activation_regions(
 ) -> Regions:
     """The activation regions of a model at x (N, d), from the signs of pre-activations in float64.
 
-    Memory: 16 bytes a point, and about 300 bytes + a bit a unit for each region.
+    Memory: 16 bytes a point, and about 300 bytes + a bit per unit for each region.
 
     Raises:
         NtkError: the model calls no ReLU module, so that it has no activation regions; or as

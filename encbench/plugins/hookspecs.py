@@ -42,7 +42,7 @@ def encbench_tasks() -> Mapping[str, type[Task] | str]:
 
 @hookspec
 def encbench_metrics() -> Mapping[str, type[Metric] | str]:
-    """Metrics: name to a subclass of ``encbench.metrics.Metric``."""
+    """Metrics: name to a subclass of ``encbench.Metric``."""
     raise AssertionError("a hook specification is never called")
 
 

@@ -70,7 +70,7 @@ class Parameter:
             raise ValueError("it is not UTF-8 and cannot be recorded; rename the file") from None
         if isinstance(given, bool) and not isinstance(value, bool):
             # pydantic takes true for 1
-            raise ValueError("true and false are no numbers")
+            raise ValueError("booleans are not numbers")
         return value
 
 

@@ -62,7 +62,7 @@ class Offer:
         """The class or function; imports its module.
 
         Raises:
-            PluginError: it cannot be imported, or is no subclass of the kind's base class; names
+            PluginError: it cannot be imported, or is not a subclass of the kind's base class; names
                 the distribution.
         """
         if not isinstance(self.target, str):

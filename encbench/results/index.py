@@ -1,6 +1,6 @@
 """What a folder's records hold, in one file: records that have not changed are not read again.
 
-    DIRECTORY/index.sqlite    a row a record
+    DIRECTORY/index.sqlite    a row per record
 
 The index is never believed over the records. A row counts while every file of its record has the
 size, times and inode of when it was checked, as no file of a copied or unpacked folder has, and
@@ -82,7 +82,7 @@ def _settled(changed: float) -> bool:
 
 
 class RecordIndex:
-    """The index of one results folder. A problem with it is no error: the records are there."""
+    """The index of one results folder. A problem with it is not an error: the records are there."""
 
     def __init__(self, directory: Path) -> None:
         self._path = directory / "index.sqlite"

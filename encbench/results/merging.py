@@ -97,8 +97,8 @@ def merge(
 
     Raises:
         UsageError: fewer than one input; files are to be left out and ``out`` is an input; or
-            ``out`` is no input, and holds records or lies in one.
-        StoreError: an input is no results folder, none holds records, or one holds records of a
+            ``out`` is not an input, and holds records or lies in one.
+        StoreError: an input is not a results folder, none holds records, or one holds records of a
             newer encbench; ``out`` is in use or cannot be written. What was merged until then is
             whole.
     """

@@ -106,7 +106,7 @@ def read_record(folder: Path, key: str | None = None) -> StoredRecord:
             raise ValueError(f"{name} is missing") from None
         if not stat.S_ISREG(found.st_mode):
             # a link may lead to any file, which a merge would copy
-            raise ValueError(f"{name} is no regular file")
+            raise ValueError(f"{name} is not a regular file")
         if found.st_size != entry.size:
             raise ValueError(f"{name} has {found.st_size} bytes, expected {entry.size}")
     return StoredRecord(record, folder, files)
@@ -123,7 +123,7 @@ def check_named(record: Record, files: Mapping[str, FileEntry], key: str) -> Non
     for name in files:
         if name in ("", ".", "..") or "/" in name or "\\" in name:
             # a merge would copy it to where it says
-            raise ValueError(f"{name!r} is no name of a file beside it")
+            raise ValueError(f"{name!r} is not the name of a file beside it")
 
 
 def _read_current(place: str, text: bytes) -> tuple[Record, dict[str, FileEntry]]:
@@ -192,7 +192,9 @@ def read_file(path: str) -> bytes:
     with open(path, "rb", opener=opener) as file:
         found = os.fstat(file.fileno())
         if not stat.S_ISREG(found.st_mode) or found.st_size > MOST_BYTES:
-            raise ValueError(f"{Path(path).name} is no regular file of at most {MOST_BYTES} bytes")
+            raise ValueError(
+                f"{Path(path).name} is not a regular file of at most {MOST_BYTES} bytes"
+            )
         return file.read()
 
 

@@ -88,7 +88,7 @@ class WeylSummary(Data):
     worst: float
     """Largest left side minus right side; positive is a violation."""
     tolerance: float
-    """Sum of the floors: rounding errors of this size are no violation."""
+    """Sum of the floors: rounding errors of this size are not a violation."""
 
 
 class ActivationSummary(Data):
@@ -420,7 +420,7 @@ class StoredRecord:
         try:
             with np.load(file, allow_pickle=False) as stored:
                 if sum(part.file_size for part in stored.zip.infolist()) > MOST_ARRAY_BYTES:
-                    raise ValueError("arrays too large to be of a record")
+                    raise ValueError("the arrays are too large for a record")
                 wanted = [name for name in names or stored.files if name in stored.files]
                 return {name: stored[name] for name in wanted}
         except (OSError, ValueError, EOFError, KeyError, BadZipFile, zlib.error) as error:

@@ -305,7 +305,7 @@ class _CellRun:
         )
 
     def result(self) -> CellResult:
-        """Everything measured, whether the cell got to its end or not."""
+        """Everything measured, whether the cell finished or not."""
         record = self.record
         record.steps = self.training.steps
         record.epochs = self.training.epochs
@@ -321,7 +321,7 @@ class _CellRun:
         try:
             record = Record.model_validate_json(record.model_dump_json())
         except ValueError as error:
-            # what a plug-in gave is no text or number that JSON can hold
+            # what a plug-in gave is not a text or number that JSON can hold
             record.metrics, record.curve, record.activation = {}, "unknown", None
             self.phase = "record"
             self.stop("failed", error)

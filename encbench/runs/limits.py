@@ -81,7 +81,7 @@ def parse_seconds(text: str) -> float:
     """
     match = re.fullmatch(r"\s*(\d+\.?\d*|\.\d+)\s*(s|m|min|h|d|)\s*", text)
     if match is None:
-        raise UsageError(f"{text!r} is no length of time; write 90, 90s, 10m, 1.5h or 2d")
+        raise UsageError(f"{text!r} is not a duration; write 90, 90s, 10m, 1.5h or 2d")
     return float(match[1]) * UNITS[match[2]]
 
 
@@ -89,12 +89,12 @@ def parse_memory(text: str) -> int:
     """ "4GB", "2GiB" or "500MB" in bytes.
 
     Raises:
-        UsageError: it is no such size.
+        UsageError: it is not a size.
     """
     try:
         return int(TypeAdapter(ByteSize).validate_python(text))
     except ValidationError:
-        raise UsageError(f"{text!r} is no size of memory; write 4GB, 2GiB or 500MB") from None
+        raise UsageError(f"{text!r} is not a memory size; write 4GB, 2GiB or 500MB") from None
 
 
 def cores() -> int:

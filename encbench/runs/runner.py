@@ -102,33 +102,32 @@ def run_suite(
 
     Args:
         suite: what to run; ``load_suite`` reads one.
-        directory: where records are kept; made if missing.
-        registry: plug-ins to use; default: this environment's. Processes and clusters find
-            those of their own environment, whatever this says.
-        jobs: cells at a time; default: one a GPU, or as many as have cores for their threads.
+        directory: the results folder; created if missing.
+        registry: plug-ins to use; default: this environment's. Worker processes and clusters
+            always use those of their own environment.
+        jobs: cells at a time; default: one per GPU, or cores / threads.
         threads: threads of each cell. Results are reproducible to the last digit only for the
             same number of threads; ``jobs`` makes no difference.
-        device: "cpu", "cuda", "cuda:1", or "auto", which takes a GPU where there is one.
-        limits: time and memory of a cell; with any, cells run in processes of their own, where
-            they can be enforced.
-        isolate: a process of its own for every cell, so that nothing is left of an earlier one.
+        device: "cpu", "cuda", "cuda:1", or "auto": a GPU if there is one.
+        limits: time and memory of a cell; with any, cells run in worker processes.
+        isolate: a new process for every cell, so that no earlier cell can affect it.
         retries: how often a cell is run again after its process died.
-        executor: where to run instead, as ``encbench.runs.executors.dask`` makes one; ``jobs``,
-            ``threads``, ``device``, ``limits``, ``isolate``, ``retries`` and ``save_weights``
-            are then its own.
-        rerun: which cells that have a record are run again: "failed" (the default), of these
-            only "interrupted", "diverged" (those too), "all" or "never".
+        executor: where to run instead, such as one of ``encbench.runs.executors.dask``, which has
+            its own ``jobs``, ``threads``, ``device``, ``limits``, ``isolate``, ``retries`` and
+            ``save_weights``.
+        rerun: which cells that have a record are run again: "interrupted", "failed" (the default:
+            also failed ones), "diverged" (also diverged ones), "all" or "never".
         keep_versions: keep records made with other versions of the plug-ins of the encoding or
             the task, which are otherwise run again unless ``rerun`` is "never".
         save_weights: keep the trained networks in the records, for ``load_model``; cells whose
             record has none run again, unless ``rerun`` is "never".
-        on_failure: "continue" with the other cells after one that is not ok, or "stop": those
-            that run end, and no other begins.
-        shard: (i, n) runs the i-th of n shares of the cells, counted from 1. n runs, each with
-            another i, make the same records as one without, also at the same time and into the
-            same folder.
-        report: have plug-ins write what they make of a finished run, such as the leaderboard.
-        watcher: told of progress.
+        on_failure: "continue" with the other cells after one that is not ok, or "stop": running
+            cells finish, and no other starts.
+        shard: (i, n) runs the i-th of n shares of the cells, counted from 1. n runs, one for each
+            i, make the same records as one without, also at the same time and into the same
+            folder.
+        report: let plug-ins report on the finished run, such as the leaderboard.
+        watcher: receives progress.
 
     Returns:
         All records of the suite's cells, also those that were already there.

@@ -93,7 +93,7 @@ class Proposals:
 def _distribution(dimension: Dimension) -> BaseDistribution:
     search = dimension.search
     if search.choices is not None:
-        # a list is no category for Optuna; its place is
+        # a list is not a category for Optuna; its place is
         return CategoricalDistribution(range(len(search.choices)))
     assert search.low is not None, "a range has both ends"
     assert search.high is not None, "a range has both ends"

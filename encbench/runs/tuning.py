@@ -45,7 +45,7 @@ RunSuite = Callable[[Suite, Path, bool], Sequence[StoredRecord]]
 def run_tuning(tuning: Tuning, directory: Path, registry: Registry, run: RunSuite) -> TuneResult:
     """Run the trials, and the best of each encoding beside its default setting.
 
-    Given again it goes on where it was stopped, and comes to the same result.
+    A tuning that was stopped resumes, with the same result.
 
     Args:
         tuning: as planned.
@@ -58,7 +58,7 @@ def run_tuning(tuning: Tuning, directory: Path, registry: Registry, run: RunSuit
 
     Raises:
         UsageError: no trial has a value of the metric.
-        EncbenchError: no trial got to its end.
+        EncbenchError: no trial finished.
         StoreError: the folder cannot be written, or is in use. Records written before stay.
     """
 
@@ -177,7 +177,7 @@ def _trial(
 
 
 def value_of(record: Record | None, metric: str) -> float | None:
-    """The metric of a cell that got to its end; None where it has no value, or NaN."""
+    """The metric of a cell that finished; None where it has no value, or NaN."""
     if record is None or record.status != "ok" or metric not in record.metrics:
         return None
     value = record.metrics[metric].value
@@ -196,9 +196,9 @@ def _check_values(result: TuneResult, records: Collection[Record]) -> None:
             )
         error = next((r.error for r in records if r.error is not None), None)
         why = "" if error is None else f"; the first: {error.message.splitlines()[0]}"
-        raise EncbenchError(f"no trial got to its end{why}. Their records are kept")
+        raise EncbenchError(f"no trial finished{why}. Their records are kept")
     result.notes += [
-        f"{label}: no trial has a value, so the default setting stands." for label in empty
+        f"{label}: no trial has a value, so the default setting is kept." for label in empty
     ]
 
 

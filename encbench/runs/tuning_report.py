@@ -317,7 +317,7 @@ def page(result: TuneResult) -> str:
     how = (
         "Expected best value of k of the trials, over all orders"
         if result.sampler == "sobol"
-        else "Best value of the first k trials; the order of TPE's trials cannot be changed"
+        else "Best value of the first k trials, since TPE's trials depend on their order"
     )
     lines = [
         f"# {_plain(result.suite)}, tuned",
@@ -325,7 +325,7 @@ def page(result: TuneResult) -> str:
         *map(_plain, result.notes),
         _plain(result.legend),
         _table(comparison_rows(result), HEADINGS),
-        "## What fewer trials would have given",
+        "## Expected results of fewer trials",
         f"{how}, on the tuning targets. Trials without a value count as the worst of the others. "
         f"All values: [{CURVE}]({CURVE}).",
         _table(curves, ["encoding", *(f"k = {k}" for k in steps)]),

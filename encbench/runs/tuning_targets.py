@@ -65,8 +65,8 @@ def single_cells(suite: Suite, registry: Registry) -> list[CellConfig]:
     for (label, _), count in counts.items():
         if count > len(set(suite.seeds)):
             raise UsageError(
-                f"{label!r} stands for several settings, as a sweep does; tuning searches by "
-                "itself: give one value, or --space A|B|C"
+                f"{label!r} stands for several settings, as a sweep does; tuning searches "
+                "values itself: give one value, or --space A|B|C"
             )
     return cells
 
@@ -102,8 +102,8 @@ def check_targets(trials: Sequence[CellConfig], finals: Sequence[CellConfig]) ->
             "with --tune-seed or --seed, or another target with --tune-on"
         )
     return [
-        "A reported target is also the one tuned on, with other seeds: nothing shows how the "
-        "tuned settings do on another target. --tune-on names one that is not reported."
+        "A reported target is also tuned on, with other seeds: this does not show how the tuned "
+        "settings do on other targets. --tune-on names one that is not reported."
     ]
 
 
@@ -120,7 +120,7 @@ def deciding_metric(
     if name is None:
         if len(curves) > 1 or not curves <= offers.keys():
             raise UsageError(
-                f"say by which metric to choose, with --metric; the tasks follow "
+                f"name the metric to choose by with --metric; the tasks' curves are of "
                 f"{', '.join(sorted(curves))}, and there are: {', '.join(offers)}"
             )
         name = next(iter(curves))

@@ -52,12 +52,12 @@ class _Dimensions:
 def load_model(record: StoredRecord | Path | str, *, registry: Registry | None = None) -> Network:
     """The trained network of a record, on the CPU, in eval mode.
 
-    It is built by the encoding's plug-in as it was then, and its weights are read from
-    ``weights.safetensors``, which ``encbench run --save-weights`` keeps.
+    Built by the encoding's plug-in, with the weights of ``weights.safetensors``, which ``encbench
+    run --save-weights`` keeps.
 
     Args:
-        record: as ``Store.record`` gives it, or its folder.
-        registry: where the encoding is found; default: this environment.
+        record: a record of ``Store.record``, or its folder.
+        registry: plug-ins to use; default: those of this environment.
 
     Raises:
         StoreError: there is no such record, it has no weights, or they are damaged or do not fit.
@@ -71,7 +71,7 @@ def load_model(record: StoredRecord | Path | str, *, registry: Registry | None =
         raise StoreError(f"{stored.path} has no weights{status}; {AGAIN}")
     registry = registry or default_registry()
     _check_versions(stored, registry)
-    assert numbers.in_dim is not None, "a record with weights has got to its end"
+    assert numbers.in_dim is not None, "a record with weights has finished"
     assert numbers.out_dim is not None, "as above"
     task = _Dimensions(numbers.in_dim, numbers.out_dim)
     model = build_model(numbers.cell, task, registry, cell_streams(numbers.cell))

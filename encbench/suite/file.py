@@ -341,7 +341,7 @@ def _set_parameters(data: dict[str, Any], name: str, values: Mapping[str, Any]) 
     if name not in known:
         hint = did_you_mean(name, (*SECTIONS, *known))
         raise SuiteError(
-            f"--sweep {name}.{next(iter(values))}: {name!r} is no section, encoding or task of "
+            f"--sweep {name}.{next(iter(values))}: {name!r} is not a section, encoding or task of "
             f"this suite; {hint}Known here: {', '.join((*SECTIONS, *known))}"
         )
     for holder, key in lists:

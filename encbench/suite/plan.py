@@ -37,13 +37,13 @@ _sizings: dict[Any, Sizing] = {}
 
 
 def plan(suite: Suite, registry: Registry) -> list[CellConfig]:
-    """All cells of a suite: encodings × targets of the tasks × seeds, tasks outermost; those of a
-    sweep's values stand side by side.
+    """All cells of a suite: encodings × targets of the tasks × seeds, tasks outermost, values of a
+    sweep adjacent.
 
     Raises:
         UsageError: a name or a parameter is wrong, or an encoding does not take points of a
-            task's dimension. Data that cannot be read is not an error
-            here: its cells fail and the others run.
+            task's dimension. Data that cannot be read is not an error here: its cells fail and
+            the others run.
     """
     cells: list[CellConfig] = []
     settings, told = suite.settings(), set[int | str]()

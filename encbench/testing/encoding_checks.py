@@ -387,7 +387,7 @@ class EncodingConformance(Conformance):
                 said = f"{type(error).__name__}: {error}"
                 fail(
                     f"{self.subject.__name__}(in_dim={in_dim}, {_keywords(values)}) raised {said}; "
-                    "in_dim comes first, and every in_dim from min_dim to max_dim must do"
+                    "in_dim comes first, and every in_dim from min_dim to max_dim must work"
                 )
         self._require_contract(encoding, in_dim)
         return encoding.to(dtype)  # type: ignore[no-any-return] # nn.Module.to returns itself
@@ -409,7 +409,7 @@ class EncodingConformance(Conformance):
     def _require_contract(self, encoding: Any, in_dim: int) -> None:
         require(
             isinstance(encoding, Encoding),
-            f"{self.subject.__name__} is no subclass of encbench.Encoding; derive it from that",
+            f"{self.subject.__name__} is not a subclass of encbench.Encoding; derive it from that",
         )
         self.require_sizes(encoding, "in __init__, call super().__init__(in_dim, out_dim=…) first")
         require(

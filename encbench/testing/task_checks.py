@@ -295,7 +295,7 @@ class TaskConformance(Conformance):
         task = self._call(self.subject.__name__, self.subject, values)
         require(
             isinstance(task, Task),
-            f"{self.subject.__name__} is no subclass of encbench.Task; derive it from that",
+            f"{self.subject.__name__} is not a subclass of encbench.Task; derive it from that",
         )
         return task  # type: ignore[no-any-return] # just checked
 

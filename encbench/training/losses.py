@@ -110,7 +110,7 @@ class OwnLoss:
         """The loss.
 
         Raises:
-            PluginError: it is no scalar of a floating type that depends on the model, or, the
+            PluginError: it is not a scalar of a floating type that depends on the model, or, the
                 first time, it or its gradient is not finite although the model's output is.
         """
         with _in_loss():

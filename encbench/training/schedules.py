@@ -47,7 +47,7 @@ class Exponential(Schedule):
 
 
 class Step(Schedule):
-    """Multiplied by a factor at each of some points of the training."""
+    """Multiplied by a factor at given points of the training."""
 
     def __init__(
         self,

@@ -31,14 +31,17 @@ def plot_against(
             metavar="NAME",
             help="A metric, such as psnr, or a recorded number: best, best_step, seconds, "
             "ntk_seconds, memory, steps, learning_rate, lr_ratio, parameters, parameters_mlp, "
-            "parameters_encoding, steps_to_VALUE, seconds_to_VALUE; and of the NTK at the end, or "
-            "of start.NAME and middle.NAME: lambda_maximum, lambda_median, lambda_quantile_10, "
-            "lambda_minimum, floor, resolved_rank, effective_rank, alignment, energy_tenth, drift.",
+            "parameters_encoding, steps_to_VALUE, seconds_to_VALUE; or of the NTK at the end "
+            "(start.NAME, middle.NAME: at that time): lambda_maximum, lambda_median, "
+            "lambda_quantile_10, lambda_minimum, floor, resolved_rank, effective_rank, alignment, "
+            "energy_tenth, drift.",
         ),
     ] = "psnr",
     task: Annotated[
         str | None,
-        typer.Option(help="Only tasks of this label, or with this in it; default: a panel each."),
+        typer.Option(
+            help="Only tasks whose label is or contains this; default: a panel for each task."
+        ),
     ] = None,
     output: Annotated[
         Path | None,
@@ -46,21 +49,21 @@ def plot_against(
             "--output",
             "-o",
             metavar="FILE",
-            help="PNG, SVG or PDF, by its ending; default: DIR/Y-against-X.png.",
+            help="PNG, SVG or PDF, by its suffix; default: DIR/Y-against-X.png.",
         ),
     ] = None,
     data: Annotated[
-        Path | None, typer.Option(metavar="FILE.csv", help="Write the numbers drawn, too.")
+        Path | None, typer.Option(metavar="FILE.csv", help="Also write the numbers drawn.")
     ] = None,
     log_x: Annotated[bool, typer.Option("--logx", help="Logarithmic x axis.")] = False,
     log_y: Annotated[bool, typer.Option("--logy", help="Logarithmic y axis.")] = False,
-    title: Annotated[str | None, typer.Option(help="Above the picture.")] = None,
+    title: Annotated[str | None, typer.Option(help="Title of the plot.")] = None,
 ) -> None:
-    """Draw a metric against a setting, a line an encoding.
+    """Plot a metric against a setting.
 
-    A point is the mean over seeds, or over targets where tasks differ in their target alone, with
-    the 95 % interval that the leaderboard has. Cells of a line agree in all but x, seed and target;
-    where other settings differ too, each choice is a line of its own.
+    Each encoding is a line. A point is the mean over seeds, or over targets where tasks differ only
+    in their target, with the leaderboard's 95 % interval. Cells of a line agree in all but x, seed
+    and target; where other settings differ too, each combination is a line.
 
     \b
     Examples:

@@ -25,9 +25,9 @@ def leaderboard(
             "--output",
             "-o",
             metavar="OUT.md",
-            help="Markdown file to write; DIR/leaderboard.md unless given. Its pictures are "
-            "written to a folder of the same name beside it, and so is the HTML file. Of several "
-            "folders, their pages are written to that folder.",
+            help="Markdown file to write; default: DIR/leaderboard.md. Its pictures go to a "
+            "folder of the same name beside it, the HTML file beside it, too. For several folders, "
+            "their pages go to that folder.",
         ),
     ] = None,
     pictures: Annotated[
@@ -35,13 +35,13 @@ def leaderboard(
     ] = True,
     all_pictures: Annotated[
         bool,
-        typer.Option("--all-pictures", help="Those of every task, also where there are many."),
+        typer.Option("--all-pictures", help="Draw pictures of every task, however many."),
     ] = False,
     small_pictures: Annotated[
         bool,
         typer.Option(
             "--small-pictures",
-            help="A tenth of the bytes, for a repository: WebP in place of PNG, and none of the "
+            help="For a repository, a tenth of the size: WebP instead of PNG, and none for the "
             "single targets of a category.",
         ),
     ] = False,
@@ -62,7 +62,7 @@ def leaderboard(
         ),
     ] = None,
     rows: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Rows of a table that are printed, at most.")
+        int, typer.Option(min=1, metavar="N", help="Print at most N rows of a table.")
     ] = 20,
     html: Annotated[
         bool,
@@ -71,8 +71,8 @@ def leaderboard(
 ) -> None:
     """Tables and plots of a results folder.
 
-    Writes a Markdown page, a folder beside it with its pictures and a page a task, and one HTML
-    file that works offline; prints who leads and the standings.
+    Writes a Markdown page, a folder beside it with its pictures and a page per task, and one HTML
+    file that works offline; prints verdicts and standings.
 
     \b
     Examples:

@@ -25,7 +25,7 @@ from encbench_encodings._tables import (
 
 Levels = Annotated[int, Field(ge=1, le=128, description="L, number of grids")]
 FeaturesPerLevel = Annotated[int, Field(ge=1, description="F, features stored at a vertex")]
-ScalarsPerNode = Annotated[int, Field(ge=1, description="k, scalars a node")]
+ScalarsPerNode = Annotated[int, Field(ge=1, description="k, scalars per node")]
 IncludeInput = Annotated[bool, Field(description="append the coordinates")]
 SparseGradients = Annotated[
     bool,
@@ -147,7 +147,7 @@ class NodeGrid(MultilevelGrid):
         entries: stored nodes of each grid, all if not given.
 
     Raises:
-        ParameterError: no grid, or one of fewer than 2 nodes an axis.
+        ParameterError: no grid, or one of fewer than 2 nodes per axis.
     """
 
     max_dim = sys.maxsize
@@ -208,7 +208,7 @@ class NodeGrid(MultilevelGrid):
 
 @dataclass(frozen=True)
 class GridLevel:
-    """One level: ``scale`` cells on a unit of length, ``resolution`` vertices an axis."""
+    """One level: ``scale`` cells on a unit of length, ``resolution`` vertices per axis."""
 
     scale: float
     resolution: int

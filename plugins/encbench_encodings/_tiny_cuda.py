@@ -8,7 +8,7 @@ nerfstudio's fallback (no half-cell offset, every level hashed).
 Level l of L, with growth b:
 
     scale_l      = exp2(l · log2 b) · N_min − 1           in float32, see ``level_scale``
-    resolution_l = ⌈scale_l⌉ + 1                          vertices an axis
+    resolution_l = ⌈scale_l⌉ + 1                          vertices per axis
     position     = x · scale_l + 0.5                      cell = ⌊position⌋, fraction = the rest
     corners      = cell + {0, 1}^d                        not clamped, so that corners beyond the
                                                           last vertex wrap to other vertices
@@ -35,7 +35,7 @@ from encbench import ParameterError, Search
 from encbench_encodings._multilevel import GridLevel, HashedLevels
 from encbench_encodings._tables import cells_and_places
 
-BaseResolution = Annotated[int, Field(ge=1, description="N_min, vertices an axis, coarsest level")]
+BaseResolution = Annotated[int, Field(ge=1, description="N_min, vertices per axis, coarsest level")]
 PerLevelScale = Annotated[
     float | None,
     Field(ge=1, description="b, growth of the resolution from level to level; or max_resolution"),

@@ -16,26 +16,26 @@ from encbench_encodings._tables import InitStd, cells_and_places, cubic_bspline,
 class BSplineGrid(NodeGrid):
     """One dense grid of coefficients of uniform cubic B-splines; d_e = k (+ d).
 
-    n coefficients an axis over n − 3 cells, 4^d of them at a point. Spline i is centred at
-    (i − 1)/(n − 3), so that the first and the last centre lie one cell outside the domain and the
+    n coefficients per axis over n − 3 cells, 4^d of them at a point. Spline i is centred at
+    (i − 1)/(n − 3), so the first and the last centre lie one cell outside the domain and the
     splines add up to one everywhere in it. Twice continuously differentiable.
 
     The coefficients are *not* the values at the centres: a feature there is 1/6, 4/6 and 1/6 of
     three coefficients along each axis. ``grid:interpolation=cubic`` is the cubic that passes
     through its values; its second derivative jumps.
 
-    Outside [0, 1] the border cell's polynomial goes on. k·n^d parameters, ``table``.
+    Outside [0, 1] the border cell's polynomial is extrapolated. k·n^d parameters, ``table``.
 
     Args:
         in_dim: d, 1 to 4.
-        resolution: n, coefficients an axis.
+        resolution: n, coefficients per axis.
         features: k, scalars a coefficient.
         init_std: coefficients start as N(0, init_std²).
         include_input: whether the coordinates are appended.
         sparse_gradients: COO gradient of the table: cheap steps, only for SGD and SparseAdam.
 
     Raises:
-        ParameterError: fewer than 4 coefficients an axis.
+        ParameterError: fewer than 4 coefficients per axis.
     """
 
     size_parameters = ("resolution", "features")
@@ -61,7 +61,7 @@ class BSplineGrid(NodeGrid):
         in_dim: int,
         *,
         resolution: Annotated[
-            int, Field(ge=4, description="n, coefficients an axis"), Search(16, 192, log=True)
+            int, Field(ge=4, description="n, coefficients per axis"), Search(16, 192, log=True)
         ] = 64,
         features: ScalarsPerNode = 4,
         init_std: InitStd = 0.01,

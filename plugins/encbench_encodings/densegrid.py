@@ -12,18 +12,19 @@ from encbench_encodings._multilevel import FeaturesPerLevel, Levels, SparseGradi
 class DenseGrid(tcnn.TinyCudaGrid):
     """Multiresolution grid with every vertex stored, as tiny-cuda-nn's DenseGrid; d_e = L·F.
 
-    The hash grid without its hash: ``resolution^d`` entries a level, rounded up to a multiple of
+    The hash grid without its hash: ``resolution^d`` entries per level, rounded up to a multiple of
     8. Follows tiny-cuda-nn's code (see ``_tiny_cuda``), so the levels are staggered by half a
     cell, and the corner past the last vertex of an axis wraps to the next row of the grid: near
     x = 1 an entry of the opposite border is read. ``mpe`` is the dense grid without either.
 
-    Outside [0, 1] the border cell's polynomial goes on; tiny-cuda-nn wraps to other cells there.
+    Outside [0, 1] the border cell's polynomial is extrapolated; tiny-cuda-nn wraps to other cells
+    there.
 
     Args:
         in_dim: d, 1 to 4. A level grows as resolution^d: mind the memory for d > 2.
         levels: L (tiny-cuda-nn: 16).
         features_per_level: F.
-        base_resolution: N_min, vertices an axis of level 0.
+        base_resolution: N_min, vertices per axis of level 0.
         per_level_scale: b; the resolution of level l is about N_min · b^l.
         max_resolution: N_max, instead of b. Neither given: 128 (tiny-cuda-nn: 256).
         interpolation: "nearest" (no derivative in x), "linear" or "smoothstep", w²(3 − 2w).

@@ -21,7 +21,7 @@ class DictionaryField(ConstantsKept):
 
     The coefficients are one coarse grid over the domain, with F values for each of L levels. The
     basis of level l is a grid of its own that repeats: it is read at γ_l(x), the place of x
-    within one of f_l periods an axis.
+    within one of f_l periods per axis.
 
     - "sawtooth" (default, the paper's choice): γ_l(x) = f_l x mod 1. The basis jumps from one
       border of its grid to the other at the end of each period, and so do the features.
@@ -34,15 +34,15 @@ class DictionaryField(ConstantsKept):
 
     Parameters: F · (L · n_c^d + Σ_l n_l^d).
 
-    Outside [0, 1] the basis goes on repeating, and the coefficients' border cells are extrapolated.
+    Outside [0, 1] the basis repeats, and the coefficients' border cells are extrapolated.
 
     Args:
         in_dim: d, 1 to 3.
         features_per_level: F.
-        coefficient_resolution: n_c, nodes an axis of the coefficients.
+        coefficient_resolution: n_c, nodes per axis of the coefficients.
         frequencies: f_l, periods on the domain, rounded to float32; L of them. Default [2, 3.2,
             4.4, 5.6, 6.8, 8].
-        basis_resolutions: n_l, nodes an axis of one period; L of them. Default 16 to 64.
+        basis_resolutions: n_l, nodes per axis of one period; L of them. Default 16 to 64.
         mapping: "sawtooth" or "triangle".
         coefficient_init: the coefficients' initial value, a constant as in the paper.
         basis_std: the basis starts as N(0, basis_std²).
@@ -67,7 +67,7 @@ class DictionaryField(ConstantsKept):
         features_per_level: Annotated[int, Field(ge=1, description="F, features a level")] = 4,
         coefficient_resolution: Annotated[
             int,
-            Field(ge=2, description="nodes an axis of the coefficients"),
+            Field(ge=2, description="nodes per axis of the coefficients"),
             Search(8, 96, log=True),
         ] = 32,
         frequencies: Annotated[
@@ -76,7 +76,7 @@ class DictionaryField(ConstantsKept):
         ] = None,
         basis_resolutions: Annotated[
             list[Annotated[int, Field(ge=2)]] | None,
-            Field(min_length=1, description="nodes an axis of a period, each level (16 to 64)"),
+            Field(min_length=1, description="nodes per axis of a period, each level (16 to 64)"),
         ] = None,
         mapping: Annotated[
             Literal["sawtooth", "triangle"],

@@ -18,7 +18,7 @@ class FinerEncoding(FirstLayer):
     The wider the range of the biases, the higher the frequencies that are within reach: SIREN's
     features are those at |z| much below 1. The hidden layers are expected to be of the same kind.
 
-    Coordinates are brought to [−1, 1]. W starts as U(±1/d), b as U(±k): the authors tune k to
+    Coordinates are scaled to [−1, 1]. W starts as U(±1/d), b as U(±k): the authors tune k to
     the signal; their code leaves ``nn.Linear``'s 1/√d unless k is given. The derivative is that of
     the function as it stands; their code holds |z| + 1 fixed in the backward pass by default. In
     a network of NTK parameterization the learned parameters are ω0 W and ω0 b, see

@@ -33,8 +33,8 @@ class GAPlanes(Encoding):
         in_dim: d, 2 or 3.
         features: F.
         line_resolution: n_1, nodes of a line (there: as many as samples along an axis).
-        plane_resolution: n_2, nodes an axis of a plane (there: 20).
-        volume_resolution: n_3, nodes an axis of the volume (there: 5); not used in 2D.
+        plane_resolution: n_2, nodes per axis of a plane (there: 20).
+        volume_resolution: n_3, nodes per axis of the volume (there: 5); not used in 2D.
 
     Lines start as U(0.1, 0.25), planes as N(0, 0.01²), the volume as N(0, 0.001²), as there.
     """
@@ -67,10 +67,10 @@ class GAPlanes(Encoding):
             int, Field(ge=2, description="n_1, nodes of a line"), Search(32, 512, log=True)
         ] = 128,
         plane_resolution: Annotated[
-            int, Field(ge=2, description="n_2, nodes an axis of a plane"), Search(8, 64, log=True)
+            int, Field(ge=2, description="n_2, nodes per axis of a plane"), Search(8, 64, log=True)
         ] = 20,
         volume_resolution: Annotated[
-            int, Field(ge=2, description="n_3, nodes an axis of the volume, in 3D")
+            int, Field(ge=2, description="n_3, nodes per axis of the volume, in 3D")
         ] = 5,
     ) -> None:
         super().__init__(in_dim, out_dim=features)

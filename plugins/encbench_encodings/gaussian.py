@@ -18,7 +18,7 @@ class GaussianFirstLayer(FirstLayer):
     waves of random frequencies. The hidden layers are expected to be of the same kind, with the
     same a.
 
-    Coordinates are brought to [−1, 1]. W and b start as ``nn.Linear``'s, U(±1/√d). The paper
+    Coordinates are scaled to [−1, 1]. W and b start as ``nn.Linear``'s, U(±1/√d). The paper
     searches a for each signal; the default is that of the activation ``gaussian``. In a network
     of NTK parameterization the learned parameters are W/a and b/a, see ``_first_layer``.
 

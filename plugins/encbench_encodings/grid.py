@@ -16,7 +16,7 @@ from encbench_encodings._tables import InitStd, cells_and_places, over_corners
 class Grid(NodeGrid):
     """One dense grid of learnable values, interpolated linearly or cubically; d_e = k (+ d).
 
-    n nodes an axis, node i at x = i/(n − 1): both borders lie on nodes. The values at a node are
+    n nodes per axis, node i at x = i/(n − 1): both borders lie on nodes. The values at a node are
     the features there, whatever the interpolation.
 
     - "linear": along each axis between two nodes, 2^d nodes in all: the paper's grid at one
@@ -27,11 +27,11 @@ class Grid(NodeGrid):
       Not cubic B-splines (which do not pass through the values), nor the bicubic of
       ``torch.nn.functional.grid_sample`` (a = −0.75 where Catmull-Rom has −0.5).
 
-    Outside [0, 1] the border cell's polynomial goes on. k·n^d parameters, ``table``.
+    Outside [0, 1] the border cell's polynomial is extrapolated. k·n^d parameters, ``table``.
 
     Args:
         in_dim: d, 1 to 4.
-        resolution: n, nodes an axis.
+        resolution: n, nodes per axis.
         features: k, scalars a node.
         interpolation: see above.
         init_std: node values start as N(0, init_std²).
@@ -56,12 +56,12 @@ class Grid(NodeGrid):
         in_dim: int,
         *,
         resolution: Annotated[
-            int, Field(ge=2, description="n, nodes an axis"), Search(16, 192, log=True)
+            int, Field(ge=2, description="n, nodes per axis"), Search(16, 192, log=True)
         ] = 64,
         features: ScalarsPerNode = 4,
         interpolation: Annotated[
             Literal["linear", "cubic"],
-            Field(description="between 2 nodes an axis, or Catmull-Rom between 4"),
+            Field(description="between 2 nodes per axis, or Catmull-Rom between 4"),
         ] = "linear",
         init_std: InitStd = 0.01,
         include_input: IncludeInput = False,

@@ -20,17 +20,18 @@ class HashGrid(tcnn.TinyCudaGrid):
     and nerfstudio's fallback, whose parameter counts differ. Beyond tiny-cuda-nn: d = 1, any F,
     float64. The table is laid out as tiny-cuda-nn's parameters are, in rows of F.
 
-    Outside [0, 1] the border cell's polynomial goes on; tiny-cuda-nn wraps to other cells there.
+    Outside [0, 1] the border cell's polynomial is extrapolated; tiny-cuda-nn wraps to other cells
+    there.
 
     Args:
         in_dim: d, 1 to 4.
         levels: L. tiny-cuda-nn's default too.
         features_per_level: F.
         log2_hashmap_size: log2 T.
-        base_resolution: N_min, vertices an axis of level 0.
+        base_resolution: N_min, vertices per axis of level 0.
         per_level_scale: b; the resolution of level l is about N_min · b^l.
         max_resolution: N_max, instead of b = (N_max / N_min)^(1 / (L − 1)). Neither given: 2048
-            (tiny-cuda-nn has b = 2 there, which ends at half a million vertices an axis).
+            (tiny-cuda-nn has b = 2 there, which ends at half a million vertices per axis).
         interpolation: "nearest" (no derivative in x), "linear" or "smoothstep", w²(3 − 2w).
         init_scale: entries start as U(−init_scale, init_scale).
         sparse_gradients: COO gradient of the table: cheap steps, only for SGD and SparseAdam.

@@ -34,7 +34,7 @@ DEFAULT_MAX_RESOLUTION = 2048
 class HashGridPaper(HashedLevels):
     """Multiresolution hash grid by the Instant-NGP paper's own equations; d_e = L·F.
 
-    N_l = ⌊N_min · b^l⌋ counts *cells*, so that a level has N_l + 1 vertices an axis, vertex i at
+    N_l = ⌊N_min · b^l⌋ counts *cells*, so that a level has N_l + 1 vertices per axis, vertex i at
     x = i / N_l: both borders lie on vertices. The cell is ⌊x · N_l⌋, interpolation linear. A level
     with (N_l + 1)^d <= T = 2^log2_hashmap_size stores each vertex once, in exactly (N_l + 1)^d
     entries; a finer one shares T entries by the hash ⊕_i c_i π_i mod T.
@@ -54,9 +54,9 @@ class HashGridPaper(HashedLevels):
         levels: L.
         features_per_level: F.
         log2_hashmap_size: log2 T.
-        base_resolution: N_min, cells an axis of level 0.
+        base_resolution: N_min, cells per axis of level 0.
         per_level_scale: b.
-        max_resolution: N_max, cells an axis of the finest level, instead of
+        max_resolution: N_max, cells per axis of the finest level, instead of
             b = (N_max / N_min)^(1 / (L − 1)). Neither given: 2048.
         init_scale: entries start as U(−init_scale, init_scale).
         sparse_gradients: COO gradient of the table: cheap steps, only for SGD and SparseAdam.
@@ -81,7 +81,7 @@ class HashGridPaper(HashedLevels):
         features_per_level: FeaturesPerLevel = 2,
         log2_hashmap_size: Annotated[int, hash_size(1), TableSearch] = 19,
         base_resolution: Annotated[
-            int, Field(ge=1, description="N_min, cells an axis, coarsest level")
+            int, Field(ge=1, description="N_min, cells per axis, coarsest level")
         ] = 16,
         per_level_scale: PerLevelScale = None,
         max_resolution: Annotated[int | None, finest(DEFAULT_MAX_RESOLUTION), FinestSearch] = None,

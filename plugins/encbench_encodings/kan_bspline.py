@@ -28,8 +28,8 @@ class KanBSpline(Encoding):
     that stay where they are. The base w starts as U(±1/√d); the splines pass through U(±0.05/G)
     at the G + 1 knots, with the smallest coefficients that do.
 
-    Outside [0, 1] the border cell's polynomial goes on; efficient-kan's splines fall to 0 within
-    three cells.
+    Outside [0, 1] the border cell's polynomial is extrapolated; efficient-kan's splines fall to 0
+    within three cells.
 
     m d (G + 4) parameters, ``table``: G + 3 coefficients of each coordinate, then the base
     weights of all. The features are linear in them.

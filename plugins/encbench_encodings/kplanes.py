@@ -17,7 +17,7 @@ DEFAULT_RESOLUTIONS = (16, 32, 64)
 
 
 class KPlanes(Encoding):
-    """K-planes: at each of L resolutions the product of one plane a pair of axes; d_e = L·F.
+    """K-planes: at each of L resolutions, the product of a plane per pair of axes; d_e = L·F.
 
     A level has d(d − 1)/2 planes of n_l² nodes with F features, node i at x = i / (n_l − 1),
     interpolated linearly. Their values are multiplied elementwise, levels concatenated. In 2D
@@ -33,7 +33,7 @@ class KPlanes(Encoding):
     Args:
         in_dim: d, 2 to 4.
         features_per_level: F (the paper: 16 or 32).
-        resolutions: n_l, nodes an axis of each level. Default [16, 32, 64].
+        resolutions: n_l, nodes per axis of each level. Default [16, 32, 64].
         init_low, init_high: entries start as U(init_low, init_high), away from 0, at which a
             product has no gradient.
 
@@ -59,7 +59,7 @@ class KPlanes(Encoding):
         ] = 8,
         resolutions: Annotated[
             list[Annotated[int, Field(ge=2)]] | None,
-            Field(min_length=1, description="nodes an axis of each level ([16, 32, 64])"),
+            Field(min_length=1, description="nodes per axis of each level ([16, 32, 64])"),
             Search(choices=([8, 16, 32], [16, 32, 64], [32, 64, 128], [64, 128, 256])),
         ] = None,
         init_low: Annotated[float, Field(description="entries start uniform from here")] = 0.1,

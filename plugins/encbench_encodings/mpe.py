@@ -28,8 +28,8 @@ DEFAULT_MAX_RESOLUTION = 64
 class MultigridParametricEncoding(NodeGrid):
     """Multigrid parametric encoding of the paper: L dense grids beside x; d_e = L·k (+ d).
 
-    Level l has n_l nodes an axis, node i at x = i / (n_l − 1): both borders lie on nodes. Its k
-    values a node are interpolated linearly along each axis. Output: the k values of level 0, of
+    Level l has n_l nodes per axis, node i at x = i / (n_l − 1): both borders lie on nodes. Its k
+    values per node are interpolated linearly along each axis. Output: the k values of level 0, of
     level 1, …, and last the d coordinates. Outside [0, 1] the border cells are extrapolated.
 
     Not the grids of tiny-cuda-nn (``densegrid``, ``hashgrid``): no half-cell offset, no wrapping,
@@ -39,7 +39,7 @@ class MultigridParametricEncoding(NodeGrid):
         in_dim: d, 1 to 3.
         features_per_level: k, scalars a node.
         levels: L. Default 2, or the number of ``resolutions``.
-        min_resolution: n_0, nodes an axis of the coarsest level. Default 16.
+        min_resolution: n_0, nodes per axis of the coarsest level. Default 16.
         max_resolution: n_(L−1), of the finest. Default 64. A single level may be given by either.
         spacing: between them, "geometric" (default) or "linear", rounded to the nearest integer.
         resolutions: all n_l at once, instead of the four above.
@@ -74,12 +74,12 @@ class MultigridParametricEncoding(NodeGrid):
         ] = None,
         min_resolution: Annotated[
             int | None,
-            Field(ge=2, description="nodes an axis, coarsest level (16)"),
+            Field(ge=2, description="nodes per axis, coarsest level (16)"),
             Search(8, 32, log=True),
         ] = None,
         max_resolution: Annotated[
             int | None,
-            Field(ge=2, description="nodes an axis, finest level (64)"),
+            Field(ge=2, description="nodes per axis, finest level (64)"),
             Search(32, 192, log=True),
         ] = None,
         spacing: Annotated[
@@ -88,7 +88,7 @@ class MultigridParametricEncoding(NodeGrid):
         ] = None,
         resolutions: Annotated[
             list[Annotated[int, Field(ge=2)]] | None,
-            Field(min_length=1, description="nodes an axis of each level, instead of the above"),
+            Field(min_length=1, description="nodes per axis of each level, instead of the above"),
         ] = None,
         init_std: InitStd = 0.01,
         include_input: IncludeInput = True,

@@ -18,7 +18,7 @@ UINT32 = 2**32
 
 
 class Permutohedral(MultilevelGrid):
-    """Permutohedral lattices with hashed vertices, d + 1 a point and level; d_e = L·F.
+    """Permutohedral lattices with hashed vertices, d + 1 per point and level; d_e = L·F.
 
     Each level lays a permutohedral lattice over space: triangles in 2D, tetrahedra in 3D. A
     point reads the d + 1 vertices of its simplex, weighted by its barycentric coordinates, where
@@ -37,7 +37,7 @@ class Permutohedral(MultilevelGrid):
     levels do not coincide: drawn uniformly from the lattice's unit cell when the encoding is
     built, from torch's generator, and kept in the state dict.
 
-    Outside [0, 1] the lattice goes on, its vertices hashed as those inside are.
+    Outside [0, 1] the lattice continues, with vertices hashed as inside.
 
     Parameters: L · T · F.
 
@@ -71,7 +71,7 @@ class Permutohedral(MultilevelGrid):
         levels: Levels = 16,
         features_per_level: FeaturesPerLevel = 2,
         log2_hashmap_size: Annotated[
-            int, Field(ge=1, le=30, description="log2 T, T entries a level"), Search(12, 19)
+            int, Field(ge=1, le=30, description="log2 T, T entries per level"), Search(12, 19)
         ] = 14,
         base_resolution: Annotated[
             float, Field(gt=0, description="N_min, edges on a unit of length, coarsest level")

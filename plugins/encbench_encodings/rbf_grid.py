@@ -72,7 +72,7 @@ class RbfGrid(NodeGrid):
         in_dim: int,
         *,
         resolution: Annotated[
-            int, Field(ge=2, description="n, centres an axis"), Search(16, 192, log=True)
+            int, Field(ge=2, description="n, centres per axis"), Search(16, 192, log=True)
         ] = 64,
         features: ScalarsPerNode = 4,
         kernel: Annotated[

@@ -19,7 +19,7 @@ class Siren(FirstLayer):
     encoding expects of them (``network.activation = "auto"``). The suite
     ``as-published/siren`` has the settings of its authors' code.
 
-    Coordinates are brought to [−1, 1], for which ω0 = 30 was chosen; given [0, 1], the same ω0
+    Coordinates are scaled to [−1, 1], for which ω0 = 30 was chosen; given [0, 1], the same ω0
     makes waves half as fine. W starts as U(±1/d), not U(±√(6/d)/ω); b as ``nn.Linear``'s,
     U(±1/√d). In a network of NTK parameterization the learned parameters are ω0 W and
     ω0 b, see ``_first_layer``.

@@ -24,8 +24,8 @@ DEFAULT_RESOLUTIONS = (16, 128)
 class SparseMultigrid(NodeGrid):
     """Multigrid that stores only the nodes touched by given points; d_e = L·k (+ d).
 
-    The grids are those of ``mpe``: level l has n_l nodes an axis, node i at x = i / (n_l − 1),
-    k values a node, linear interpolation, the coordinates last. A node is *touched* by a point
+    The grids are those of ``mpe``: level l has n_l nodes per axis, node i at x = i / (n_l − 1),
+    k values per node, linear interpolation, the coordinates last. A node is *touched* by a point
     that lies in one of its cells. Only touched nodes have values; every other node is the
     constant 0, so at the touching points the encoding equals ``mpe`` and elsewhere it fades to 0.
 
@@ -33,9 +33,9 @@ class SparseMultigrid(NodeGrid):
     optimizer does, and the kernel at the start is taken before any batch was seen, so nodes are
     not collected on the fly. Two ways to say it:
 
-    - ``samples``: the regular sampling of s points an axis at (i + ½)/s, the pixels of an image
+    - ``samples``: the regular sampling of s points per axis at (i + ½)/s, the pixels of an image
       with s × s pixels. Not given: every node is stored, which is ``mpe``. A grid much finer
-      than the sampling keeps about (2 s / n_l)^d of its nodes; one of up to s cells an axis
+      than the sampling keeps about (2 s / n_l)^d of its nodes; one of up to s cells per axis
       keeps all. **An image of another size reads zeros in places.**
     - ``SparseMultigrid.touched_by(points)``, from Python: any points, such as those of a surface.
       That is the setting of Neural Radiosity, whose grids hold values near the surfaces only.
@@ -50,8 +50,8 @@ class SparseMultigrid(NodeGrid):
     Args:
         in_dim: d, 1 to 3.
         features_per_level: k, scalars a node.
-        resolutions: n_l, nodes an axis of each level. Default [16, 128].
-        samples: s, points an axis whose cells' nodes are stored; None stores all nodes.
+        resolutions: n_l, nodes per axis of each level. Default [16, 128].
+        samples: s, points per axis whose cells' nodes are stored; None stores all nodes.
         init_std: node values start as N(0, init_std²).
         include_input: whether the coordinates are appended.
         sparse_gradients: COO gradient of the table: cheap steps, only for SGD and SparseAdam.
@@ -77,12 +77,12 @@ class SparseMultigrid(NodeGrid):
         features_per_level: ScalarsPerNode = 2,
         resolutions: Annotated[
             list[Annotated[int, Field(ge=2)]] | None,
-            Field(min_length=1, description="nodes an axis of each level ([16, 128])"),
+            Field(min_length=1, description="nodes per axis of each level ([16, 128])"),
             Search(choices=([8, 32], [8, 64], [16, 64], [16, 128], [32, 128], [32, 256])),
         ] = None,
         samples: Annotated[
             int | None,
-            Field(ge=1, description="store nodes touched by this many points an axis; all if none"),
+            Field(ge=1, description="points per axis whose nodes are stored; none: all nodes"),
         ] = None,
         init_std: InitStd = 0.01,
         include_input: IncludeInput = True,

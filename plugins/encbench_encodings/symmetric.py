@@ -8,7 +8,7 @@ from encbench import Encoding
 
 
 class Symmetric(Encoding):
-    """Coordinates brought to [−1, 1], γ(x) = 2x − 1; d_e = d.
+    """Coordinates scaled to [−1, 1], γ(x) = 2x − 1; d_e = d.
 
     For networks whose publication has such coordinates and a first layer like the others, as WIRE
     does with the activation ``complex_gabor``. Outside [0, 1] the formula holds as it stands.

@@ -13,7 +13,7 @@ from encbench_encodings._tables import InitStd
 
 
 class TensorfCP(Encoding):
-    """CP-decomposed grid of TensoRF: R products of one vector an axis; d_e = R.
+    """CP-decomposed grid of TensoRF: R products of a vector per axis; d_e = R.
 
     Component r is v_r^1(x_1) · v_r^2(x_2) · …, each vector of n nodes at x = i / (n − 1),
     interpolated linearly. The d vectors are a rank-R decomposition of a dense grid of n^d nodes;

@@ -33,7 +33,7 @@ class TensorfVM(Encoding):
     Args:
         in_dim: 3.
         rank: R, components of each split (TensoRF: 16 for density, 48 for appearance).
-        resolution: n, nodes an axis (TensoRF grows it during training, from 128 to 300).
+        resolution: n, nodes per axis (TensoRF grows it during training, from 128 to 300).
         init_std: entries start as N(0, init_std²); TensoRF's 0.1.
     """
 
@@ -54,7 +54,7 @@ class TensorfVM(Encoding):
             int, Field(ge=1, description="R, components of each split"), Search(2, 16, log=True)
         ] = 8,
         resolution: Annotated[
-            int, Field(ge=2, description="n, nodes an axis"), Search(16, 192, log=True)
+            int, Field(ge=2, description="n, nodes per axis"), Search(16, 192, log=True)
         ] = 64,
         init_std: InitStd = 0.1,
     ) -> None:

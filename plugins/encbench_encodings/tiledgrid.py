@@ -16,16 +16,17 @@ class TiledGrid(tcnn.TinyCudaGrid):
     tiny-cuda-nn (see ``_tiny_cuda``): the repetition is of the *index*, x + y · resolution + …,
     so that the tiles are sheared unless entries and resolution share their factors.
 
-    Outside [0, 1] the border cell's polynomial goes on; tiny-cuda-nn wraps to other cells there.
+    Outside [0, 1] the border cell's polynomial is extrapolated; tiny-cuda-nn wraps to other cells
+    there.
 
     Args:
         in_dim: d, 1 to 4.
         levels: L. tiny-cuda-nn's default too.
         features_per_level: F.
-        base_resolution: N_min, vertices an axis of level 0.
+        base_resolution: N_min, vertices per axis of level 0.
         per_level_scale: b; the resolution of level l is about N_min · b^l.
         max_resolution: N_max, instead of b. Neither given: 512 (tiny-cuda-nn:
-            b = 2, which ends at half a million vertices an axis).
+            b = 2, which ends at half a million vertices per axis).
         interpolation: "nearest" (no derivative in x), "linear" or "smoothstep", w²(3 − 2w).
         init_scale: entries start as U(−init_scale, init_scale).
         sparse_gradients: COO gradient of the table: cheap steps, only for SGD and SparseAdam.

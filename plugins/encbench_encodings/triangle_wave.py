@@ -13,7 +13,7 @@ from encbench_encodings._constants import ConstantsKept
 
 
 class TriangleWave(ConstantsKept):
-    """Triangle waves at octaves, each a quarter of a period on from the last; d_e = dL.
+    """Triangle waves at octaves, each shifted by a quarter of a period; d_e = dL.
 
     A cheap stand-in for sines, without cosines. As in tiny-cuda-nn: level l has the period
     2^(1−l), the lowest spans twice the domain, and is shifted by l/4 of a period; a wave runs from

@@ -31,7 +31,7 @@ class TriPlane(Encoding):
     Args:
         in_dim: 3.
         features: F (EG3D: 32).
-        resolution: n, nodes an axis of each plane (EG3D: 256).
+        resolution: n, nodes per axis of each plane (EG3D: 256).
         init_std: entries start as N(0, init_std²).
     """
 
@@ -50,7 +50,7 @@ class TriPlane(Encoding):
         *,
         features: Annotated[int, Field(ge=1, description="F, features of a plane's node")] = 16,
         resolution: Annotated[
-            int, Field(ge=2, description="n, nodes an axis of a plane"), Search(16, 192, log=True)
+            int, Field(ge=2, description="n, nodes per axis of a plane"), Search(16, 192, log=True)
         ] = 128,
         init_std: InitStd = 0.01,
     ) -> None:

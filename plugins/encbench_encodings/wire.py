@@ -18,7 +18,7 @@ class Wire(FirstLayer):
     layer, and loses half of its units for it. This is the wavelet's real part. Nor is it the real
     layer of the authors' code, which takes frequency and width from two linear maps.
 
-    Coordinates are brought to [−1, 1]. W and b start as ``nn.Linear``'s, U(±1/√d). The hidden
+    Coordinates are scaled to [−1, 1]. W and b start as ``nn.Linear``'s, U(±1/√d). The hidden
     layers are expected to be the same wavelet, with the same ω and s. In a network of NTK
     parameterization the learned parameters are ωW and ωb, see ``_first_layer``.
 

@@ -164,12 +164,12 @@ def _missing(image: str, path: Path) -> str:
             f"{did_you_mean(image.lower(), PHOTOGRAPHS, 2)}Built in: {', '.join(PHOTOGRAPHS)}"
         )
     if not path.parent.is_dir():
-        return f"no image {image!r}: there is no folder {str(path.parent)!r}; mend the path"
+        return f"no image {image!r}: there is no folder {str(path.parent)!r}; correct the path"
     try:
         beside = [entry.name for entry in path.parent.iterdir()]
     except OSError:
         beside = []
-    hint = did_you_mean(path.name, [*beside, *PHOTOGRAPHS], 2).strip() or "mend the path"
+    hint = did_you_mean(path.name, [*beside, *PHOTOGRAPHS], 2).strip() or "correct the path"
     return f"no image {image!r}: the file does not exist; {hint}"
 
 

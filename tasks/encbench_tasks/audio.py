@@ -28,7 +28,7 @@ CLOSE_UP, COLUMNS = 400, 512
 
 
 class AudioTask(GridTask):
-    """Regress a sound of one channel: time in [0, 1] to amplitude in [−1, 1].
+    """Regress a mono sound: time in [0, 1] to amplitude in [−1, 1].
 
     Sample i of N is at x = (i + ½)/N. The amplitude is divided by its largest absolute value
     within the excerpt, as in SIREN's audio experiment; its mean is left as it is. A WAV file of
@@ -37,24 +37,24 @@ class AudioTask(GridTask):
 
     Built-in sounds, whose frequencies are those of the sound and not of x:
 
-    - chirp: the frequency grows evenly from 100 to 3000 Hz.
+    - chirp: the frequency grows linearly from 100 to 3000 Hz.
     - chord: C, E and G (262, 330, 392 Hz), six harmonics each, which fade.
     - melody: C, E, G, C one after the other, five harmonics each.
     - clicks: eight Gaussian bursts of 2 ms at 375, 750, …, 3000 Hz.
 
     Args:
         sound: a built-in sound's name, or the path of a WAV file: integers of 8, 16, 24 or 32
-            bits, or floats. A name of a built-in wins over a file: write ``./chirp``.
+            bits, or floats. A built-in's name takes precedence over a file's: write ``./chirp``.
         rate: samples per second [Hz]; a file is resampled by a polyphase filter. Unless given
             8000, of a file its own.
-        duration: seconds that are taken; unless given 1, of a file all.
-        start: seconds of a file that are left out before.
+        duration: length in seconds; default 1, of a file all.
+        start: start of the excerpt of a file, in seconds.
         channel: of a file, counted from 0.
         split: which samples are trained on. "all"; "checker": every second one; "random": a
             fraction of them; "grid": every ``stride``-th.
-        fraction: of the samples that are trained on, with split "random"; 0.5 unless given.
-        stride: with split "grid"; 2 unless given.
-        split_seed: draws the samples of split "random", and the noise; 0 unless given.
+        fraction: part of the samples that is trained on, with split "random"; default 0.5.
+        stride: with split "grid"; default 2.
+        split_seed: draws the samples of split "random", and the noise; default 0.
         noise: standard deviation of Gaussian noise on the values trained on, not clipped.
 
     Raises:
@@ -78,11 +78,11 @@ class AudioTask(GridTask):
         ] = "chirp",
         rate: Annotated[
             Annotated[int, Field(ge=1)] | None,
-            Field(description="samples per second; unless given 8000, of a file its own"),
+            Field(description="samples per second; default 8000, of a file its own"),
         ] = None,
         duration: Annotated[
             Annotated[float, Field(gt=0)] | None,
-            Field(description="seconds; unless given 1, of a file all"),
+            Field(description="seconds; default 1, of a file all"),
         ] = None,
         start: Annotated[
             Annotated[float, Field(ge=0)] | None,
@@ -90,20 +90,20 @@ class AudioTask(GridTask):
         ] = None,
         channel: Annotated[
             Annotated[int, Field(ge=0)] | None,
-            Field(description="of a file, from 0; unless given the mean of all"),
+            Field(description="of a file, from 0; default: the mean of all"),
         ] = None,
         split: Annotated[Split, Field(description="which samples are trained on")] = "all",
         fraction: Annotated[
             Annotated[float, Field(gt=0, lt=1)] | None,
-            Field(description="of the samples, trained on with split=random; unless given 0.5"),
+            Field(description="part of the samples trained on, with split=random; default 0.5"),
         ] = None,
         stride: Annotated[
             Annotated[int, Field(ge=2)] | None,
-            Field(description="samples a step, with split=grid; unless given 2"),
+            Field(description="step in samples, with split=grid; default 2"),
         ] = None,
         split_seed: Annotated[
             Annotated[int, Field(ge=0)] | None,
-            Field(description="of the samples of split=random and of noise; unless given 0"),
+            Field(description="seed of the samples of split=random and of noise; default 0"),
         ] = None,
         noise: Annotated[
             float, Field(ge=0, le=1e6, description="σ of Gaussian noise on the values trained on")

@@ -45,9 +45,9 @@ class CtTask(GridTask):
             of images, each a target.
         side: pixels along each side, to which a larger image is shrunk.
         angles: n, of projections at 0, 180°/n, …, each of ``side`` lines a pixel apart.
-        noise: standard deviation of Gaussian noise on the projections, in parts of their largest
+        noise: standard deviation of Gaussian noise on the projections, relative to their largest
             value.
-        noise_seed: draws the noise; 0 unless given. It is not the cell's seed.
+        noise_seed: draws the noise; default 0. It is not the cell's seed.
 
     Raises:
         DataError: the image is missing, damaged, smaller than ``side``, or zero everywhere.
@@ -74,7 +74,7 @@ class CtTask(GridTask):
             Field(ge=0, le=1e6, description="σ of Gaussian noise, in parts of the largest sum"),
         ] = 0.0,
         noise_seed: Annotated[
-            Annotated[int, Field(ge=0)] | None, Field(description="of the noise; unless given 0")
+            Annotated[int, Field(ge=0)] | None, Field(description="seed of the noise; default 0")
         ] = None,
     ) -> None:
         settled("ct", {"noise": noise, "noise_seed": noise_seed}, USES)

@@ -29,11 +29,12 @@ def data(
         typer.Option("-o", "--output", help="Mesh file to write.", show_default=False),
     ] = None,
 ) -> None:
-    """Fetch meshes to learn from, and weights of LPIPS; export meshes that were learned.
+    """Fetch meshes and LPIPS; export meshes.
 
-    Meshes of the Stanford 3D Scanning Repository are free for research, with credit to the
-    Stanford Computer Graphics Laboratory; nothing is downloaded unless it is asked for here.
-    They come to lie in $ENCBENCH_CACHE or the user's cache folder.
+    Downloads meshes to train on, and the weights of LPIPS, to $ENCBENCH_CACHE or the user's cache
+    folder; no other verb downloads anything. Exports learned meshes. Meshes of the Stanford 3D
+    Scanning Repository are free for research, with credit to the Stanford Computer Graphics
+    Laboratory.
 
     \b
     Examples:

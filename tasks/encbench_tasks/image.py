@@ -45,13 +45,13 @@ class ImageTask(GridTask):
 
     Args:
         image: a built-in photograph's name, the path of an image file, or (through ``targets``)
-            a folder of images, each a target. A name of a built-in wins over a file: write
-            ``./chelsea`` for the file. Folders are not searched in depth.
+            a folder of images, each a target. A built-in's name takes precedence over a file's:
+            write ``./chelsea`` for the file. Subfolders are not searched.
         side: pixels of the *longer* side after shrinking, aspect kept, with a Lanczos filter
             widened to prevent aliasing. Never enlarges: more than the image has is an error.
         channels: "auto" keeps what the file holds: grey is one output, RGB three, and an image
             with transparent pixels four, straight alpha last; alpha that is opaque everywhere
-            is dropped, since a constant output would flatter PSNR. "grey" (BT.601 luma) and
+            is dropped, since a constant output would raise the PSNR. "grey" (BT.601 luma) and
             "rgb" blend transparent pixels over white; "rgba" always has four outputs.
         split: which pixels are trained on. "all"; "checker": every second one, as the black
             squares of a chessboard; "random": a fraction of them; "grid": those of every
@@ -60,8 +60,8 @@ class ImageTask(GridTask):
             of fewer pixels has them (super-resolution). The network's mean over the pixels of a
             block is compared with the block's, a loss of the task's own, and PSNR is over the
             whole image. Rows and columns that fill no block are cut off at the bottom and right.
-        fraction: of the pixels that are trained on, with split "random"; 0.5 unless given.
-        stride: with splits "grid" and "blocks"; 2 unless given.
+        fraction: part of the pixels that is trained on, with split "random"; default 0.5.
+        stride: with splits "grid" and "blocks"; default 2.
         mask: with split "mask": "scratches" (unless given), "block", or the path of an image of
             the same size, white where pixels are missing.
         split_seed: draws the pixels of split "random", the scratches, and the noise; 0 unless
@@ -97,19 +97,19 @@ class ImageTask(GridTask):
         split: Annotated[ImageSplit, Field(description="which pixels are trained on")] = "all",
         fraction: Annotated[
             Annotated[float, Field(gt=0, lt=1)] | None,
-            Field(description="of the pixels, trained on with split=random; unless given 0.5"),
+            Field(description="part of the pixels trained on, with split=random; default 0.5"),
         ] = None,
         stride: Annotated[
             Annotated[int, Field(ge=2)] | None,
-            Field(description="rows and columns a step, with split=grid or blocks; unless given 2"),
+            Field(description="step in rows and columns, with split=grid or blocks; default 2"),
         ] = None,
         mask: Annotated[
             Annotated[str, Field(min_length=1)] | None,
-            Field(description="block or a file, with split=mask; unless given scratches"),
+            Field(description="block or a file, with split=mask; default scratches"),
         ] = None,
         split_seed: Annotated[
             Annotated[int, Field(ge=0)] | None,
-            Field(description="of split=random, of scratches and of noise; unless given 0"),
+            Field(description="seed of split=random, of scratches and of noise; default 0"),
         ] = None,
         noise: Annotated[
             float, Field(ge=0, le=1e6, description="σ of Gaussian noise on the values trained on")

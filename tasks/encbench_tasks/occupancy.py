@@ -51,8 +51,8 @@ class OccupancyTask(Task):
 
     Args:
         mesh: a built-in shape (gyroid, knot, flange), the path of a mesh file (PLY, OBJ, STL,
-            OFF, GLB, gzipped or not), or the name of a mesh that ``encbench data fetch`` got.
-        points: in an epoch.
+            OFF, GLB, gzipped or not), or the name of a mesh downloaded by ``encbench data fetch``.
+        points: number of points in an epoch.
         near_surface: part of an epoch's points that lie near the surface, in [0, 1]; 0 is the
             paper's sampling.
         sigma: standard deviation of their distance along each axis, in longest sides.
@@ -70,7 +70,7 @@ class OccupancyTask(Task):
             "grid": the nodes of a lattice, over which IoU is; IoU held out is over other points.
         cells: of the lattice along the longest side, with split "checker" or "grid"; 32 unless
             given.
-        split_seed: draws the points of split "random"; 0 unless given.
+        split_seed: draws the points of split "random"; default 0.
 
     Labels have no noise: there is no ``noise`` as of images.
 
@@ -114,11 +114,11 @@ class OccupancyTask(Task):
         split: Annotated[Split, Field(description="which points are trained on")] = "all",
         cells: Annotated[
             Annotated[int, Field(ge=2, le=256)] | None,
-            Field(description="along the longest side, of split=checker or grid; unless given 32"),
+            Field(description="cells along the longest side, of split=checker or grid; default 32"),
         ] = None,
         split_seed: Annotated[
             Annotated[int, Field(ge=0)] | None,
-            Field(description="of the points of split=random; unless given 0"),
+            Field(description="seed of the points of split=random; default 0"),
         ] = None,
     ) -> None:
         if points < 1 or not 0 <= near_surface <= 1 or not 0 < sigma <= 0.5:

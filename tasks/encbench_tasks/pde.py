@@ -38,10 +38,10 @@ class PdeTask(Task):
 
     Args:
         problem: see above.
-        waves: w, periods of the fast part of poisson and helmholtz; 4 unless given.
-        k: wave number of helmholtz; 1 unless given.
-        weight: of the border's values; 0.1, and 1 of burgers, unless given.
-        points: new random points, in an epoch.
+        waves: w, periods of the fast part of poisson and helmholtz; default 4.
+        k: wave number of helmholtz; default 1.
+        weight: weight of the border in the loss; 0.1, and 1 of burgers, unless given.
+        points: number of new random points in an epoch.
 
     Raises:
         ParameterError: there is no such problem, or a parameter has no effect or is out of range.
@@ -70,15 +70,15 @@ class PdeTask(Task):
         problem: Annotated[Name, Field(description="which equation")] = "poisson",
         waves: Annotated[
             Annotated[int, Field(ge=1, le=256)] | None,
-            Field(description="periods of the fast part of poisson, helmholtz; unless given 4"),
+            Field(description="w of poisson and helmholtz; default 4"),
         ] = None,
         k: Annotated[
             Annotated[float, Field(gt=0, le=1e6)] | None,
-            Field(description="wave number of helmholtz; unless given 1"),
+            Field(description="wave number of helmholtz; default 1"),
         ] = None,
         weight: Annotated[
             Annotated[float, Field(gt=0, le=1e12)] | None,
-            Field(description="of the border's values; unless given 0.1, of burgers 1"),
+            Field(description="weight of the border; default 0.1, for burgers 1"),
         ] = None,
         points: Annotated[int, Field(ge=1, description="points in an epoch")] = 4096,
     ) -> None:

@@ -39,8 +39,8 @@ class SdfTask(Task):
 
     Args:
         mesh: a built-in shape (gyroid, knot, flange), the path of a mesh file (PLY, OBJ, STL,
-            OFF, GLB, gzipped or not), or the name of a mesh that ``encbench data fetch`` got.
-        points: in an epoch.
+            OFF, GLB, gzipped or not), or the name of a mesh downloaded by ``encbench data fetch``.
+        points: number of points in an epoch.
         on_surface: part of the points that lie on the surface, in [0, 1].
         near_surface: part of them that lie near it; the others are uniform in the cube.
         sigma: standard deviation of the distance of points near the surface along each axis, in

@@ -40,15 +40,15 @@ class SignalTask(GridTask):
         kind: see above.
         dim: d. Default 1; 2 for star and sierpinski, 3 for spheres.
         side: cells along each axis. Default 512, 64 or 32 in one, two or three dimensions.
-        bandwidth: highest frequency of noise, sines and chirp [cycles per unit]; 8 unless given.
+        bandwidth: highest frequency of noise, sines and chirp [cycles per unit]; default 8.
         count: of sines (8 unless given), of the star's spokes (16), of the triangle's
             subdivisions (5), of balls (8).
-        seed: draws phases, directions and balls; 0 unless given. It is not the cell's seed.
+        seed: draws phases, directions and balls; default 0. It is not the cell's seed.
         split: which points are trained on: "all"; "checker", every second one; "random", a
             fraction; "grid", those of every ``stride``-th row.
-        fraction: of the points that are trained on, with split "random"; 0.5 unless given.
-        stride: with split "grid"; 2 unless given.
-        split_seed: draws the points of split "random", and the noise; 0 unless given.
+        fraction: part of the points that is trained on, with split "random"; default 0.5.
+        stride: with split "grid"; default 2.
+        split_seed: draws the points of split "random", and the noise; default 0.
         noise: standard deviation of Gaussian noise on the values trained on, not clipped.
 
     Raises:
@@ -68,15 +68,15 @@ class SignalTask(GridTask):
         kind: Annotated[Kind, Field(description="which function")] = "noise",
         dim: Annotated[
             Annotated[int, Field(ge=1, le=3)] | None,
-            Field(description="coordinates; unless given 1, of star 2, of spheres 3"),
+            Field(description="coordinates; default 1, of star 2, of spheres 3"),
         ] = None,
         side: Annotated[
             Annotated[int, Field(ge=2)] | None,
-            Field(description="points along each axis; unless given 512, 64 or 32 by dim"),
+            Field(description="points along each axis; default 512, 64 or 32 by dim"),
         ] = None,
         bandwidth: Annotated[
             Annotated[int, Field(ge=1)] | None,
-            Field(description="cycles per unit of noise, sines, chirp; unless given 8"),
+            Field(description="cycles per unit of noise, sines, chirp; default 8"),
         ] = None,
         count: Annotated[
             Annotated[int, Field(ge=1)] | None,
@@ -84,20 +84,20 @@ class SignalTask(GridTask):
         ] = None,
         seed: Annotated[
             Annotated[int, Field(ge=0)] | None,
-            Field(description="of phases and places; unless given 0"),
+            Field(description="seed of phases and places; default 0"),
         ] = None,
         split: Annotated[Split, Field(description="which points are trained on")] = "all",
         fraction: Annotated[
             Annotated[float, Field(gt=0, lt=1)] | None,
-            Field(description="of the points, trained on with split=random; unless given 0.5"),
+            Field(description="part of the points trained on, with split=random; default 0.5"),
         ] = None,
         stride: Annotated[
             Annotated[int, Field(ge=2)] | None,
-            Field(description="rows a step, with split=grid; unless given 2"),
+            Field(description="step in rows, with split=grid; default 2"),
         ] = None,
         split_seed: Annotated[
             Annotated[int, Field(ge=0)] | None,
-            Field(description="of the points of split=random and of noise; unless given 0"),
+            Field(description="seed of the points of split=random and of noise; default 0"),
         ] = None,
         noise: Annotated[
             float, Field(ge=0, le=1e6, description="σ of Gaussian noise on the values trained on")

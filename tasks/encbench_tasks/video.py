@@ -53,14 +53,14 @@ class VideoTask(GridTask):
     Args:
         video: a built-in sequence's name, an animation (GIF, PNG, WebP) or multi-page TIFF, or a
             folder of frames in natural order of their names, of any format that the task image
-            reads. A name of a built-in wins over a file: write ``./pan``.
-        frames: how many, the first ones of a file; unless given 16, of a file all.
-        side: pixels of a frame's longer side after shrinking; unless given 64, of a file its own.
+            reads. A built-in's name takes precedence over a file's: write ``./pan``.
+        frames: how many, the first ones of a file; default 16, of a file all.
+        side: pixels of a frame's longer side after shrinking; default 64, of a file its own.
         split: which pixels are trained on. "all"; "frames": every ``stride``-th frame whole;
             "checker": those of even column + row + frame; "random": a fraction of them.
-        fraction: of the pixels that are trained on, with split "random"; 0.5 unless given.
-        stride: frames a step, with split "frames"; 2 unless given.
-        split_seed: draws the pixels of split "random", and the noise; 0 unless given.
+        fraction: part of the pixels that is trained on, with split "random"; default 0.5.
+        stride: frames a step, with split "frames"; default 2.
+        split_seed: draws the pixels of split "random", and the noise; default 0.
         noise: standard deviation of Gaussian noise on the values trained on, not clipped.
 
     Raises:
@@ -85,24 +85,24 @@ class VideoTask(GridTask):
         ] = "pan",
         frames: Annotated[
             Annotated[int, Field(ge=2)] | None,
-            Field(description="the first so many; unless given 16, of a file all"),
+            Field(description="the first so many; default 16, of a file all"),
         ] = None,
         side: Annotated[
             Annotated[int, Field(ge=2)] | None,
-            Field(description="pixels of the longer side; unless given 64, of a file its own"),
+            Field(description="pixels of the longer side; default 64, of a file its own"),
         ] = None,
         split: Annotated[VideoSplit, Field(description="which pixels are trained on")] = "all",
         fraction: Annotated[
             Annotated[float, Field(gt=0, lt=1)] | None,
-            Field(description="of the pixels, trained on with split=random; unless given 0.5"),
+            Field(description="part of the pixels trained on, with split=random; default 0.5"),
         ] = None,
         stride: Annotated[
             Annotated[int, Field(ge=2)] | None,
-            Field(description="frames a step, with split=frames; unless given 2"),
+            Field(description="step in frames, with split=frames; default 2"),
         ] = None,
         split_seed: Annotated[
             Annotated[int, Field(ge=0)] | None,
-            Field(description="of the pixels of split=random and of noise; unless given 0"),
+            Field(description="seed of the pixels of split=random and of noise; default 0"),
         ] = None,
         noise: Annotated[
             float, Field(ge=0, le=1e6, description="σ of Gaussian noise on the values trained on")

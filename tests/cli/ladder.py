@@ -16,14 +16,14 @@ class Ladder(Encoding):
 
     Args:
         in_dim: d, 1 to 3.
-        rungs: values an axis, the first at x = 0 and the last at x = 1.
+        rungs: values per axis, the first at x = 0 and the last at x = 1.
     """
 
     equation = "γ(x)_a = (1 − w) θ_a[i] + w θ_a[i + 1], i + w = (rungs − 1) x_a"
     source = "the tutorial of encbench"
 
     def __init__(
-        self, in_dim: int, *, rungs: Annotated[int, Field(ge=2, description="values an axis")] = 16
+        self, in_dim: int, *, rungs: Annotated[int, Field(ge=2, description="values per axis")] = 16
     ) -> None:
         super().__init__(in_dim, out_dim=in_dim)
         self.rungs = rungs

@@ -221,7 +221,7 @@ def test_ctrl_c_says_what_is_kept_and_how_to_go_on(tmp_path):
     process.send_signal(signal.SIGINT)
     assert process.wait() == 130
     said = log.read_text()
-    assert "The same command goes on from there" in said
+    assert "Give the same command to resume" in said
     assert "Traceback" not in said
 
 

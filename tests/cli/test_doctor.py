@@ -178,7 +178,7 @@ def test_why_a_gpu_is_not_used_is_said(tmp_path, monkeypatch):
     finding = found()
     assert finding.state == "warning"
     assert "NVIDIA H200" in finding.text
-    assert "built for the CPU alone" in finding.text
+    assert "built for the CPU only" in finding.text
     torch["cuda"] = "12.8"
     assert "driver too old" in found(warnings=["driver too old"]).text
     gpu(tmp_path, monkeypatch, "echo 'Driver mismatch'; exit 9")

@@ -293,8 +293,8 @@ def test_runs_under_other_settings_are_compared_when_that_is_asked_for(
     ("setting", "words"),
     [
         ("training.epoch", "did you mean 'training.epochs'?"),
-        ("seed", "'seed' is no setting in which cells may differ; there are network.width"),
-        ("", "'' is no setting"),
+        ("seed", "'seed' is not a setting in which cells may differ; there are network.width"),
+        ("", "'' is not a setting"),
     ],
 )
 def test_what_is_no_setting_is_refused(

@@ -103,7 +103,7 @@ def test_a_rate_is_the_mean_of_the_rates_used(results: Results) -> None:
     found = against(results.store.records(), "learning_rate", "psnr")
     (line,) = only(found)
     assert (line.x.tolist(), line.y.tolist()) == ([12.0], [30.5])
-    assert found.notes == ["1 cell trained at a lower rate than asked, for it diverged."]
+    assert found.notes == ["1 cell trained at a lower rate than set, because training diverged."]
 
 
 def test_cells_that_did_not_finish_or_have_no_x_are_counted(results: Results) -> None:
@@ -178,7 +178,7 @@ def test_x_that_is_no_number_has_places(results: Results) -> None:
     assert found.relations[0].places == ["adam", "sgd"]
     (panel,) = relation_figure(found, "training.optimizer").panels
     assert panel.x.ticks == ((0, "adam"), (1, "sgd"))
-    with pytest.raises(UsageError, match=r"is no number .*leave out --logx"):
+    with pytest.raises(UsageError, match=r"is not a number .*leave out --logx"):
         relation_figure(found, "training.optimizer", log_x=True)
 
 

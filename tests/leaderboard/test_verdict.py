@@ -84,7 +84,8 @@ def test_nothing_that_finished_and_one_alone_have_no_verdict(results: Results) -
     results.add("a", status="diverged", error=diverged(3), psnr=None, **QUICK)
     assert verdict_on(board_of(results)).startswith("**No verdict**: no encoding finished")
     add(results, "b", 31.0)
-    assert verdict_on(board_of(results)) == "**No verdict**: `b` stands alone, with PSNR 31.00 dB."
+    only = verdict_on(board_of(results))
+    assert only == "**No verdict**: `b` is the only entry, with PSNR 31.00 dB."
 
 
 def test_the_protocol_says_what_differs(results: Results) -> None:

@@ -384,7 +384,7 @@ class Unfinished(Activation):
     ("cls", "wrong"),
     [
         (Nameless, "has no name; set one in its class"),
-        (Halving, "keeps the shape"),
+        (Halving, "keep the shape"),
         (Unfinished, "abstract method"),
     ],
 )

@@ -188,7 +188,7 @@ def test_a_record_that_names_a_file_elsewhere_is_damaged(folders, tmp_path):
     entry = {"size": 7, "sha256": "0" * 64}
     file.write_text(json.dumps(json.loads(file.read_text()) | {"../../elsewhere": entry}))
     done = merge([a], tmp_path / "out")
-    assert "no name of a file" in done.damaged[Store(a).place(key)]
+    assert "not the name of a file" in done.damaged[Store(a).place(key)]
     assert not (tmp_path / "out" / "elsewhere").exists()
 
 

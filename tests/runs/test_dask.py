@@ -158,7 +158,7 @@ def test_a_cluster_of_another_encbench_alone_is_refused(
         *("--scheduler", str(cluster.file)),
     )
     assert run.end() == 1
-    assert "runs no cells of another encbench (encbench 9.9, here" in run.said()
+    assert "is not used: it has another encbench (encbench 9.9, here" in run.said()
     assert not run.out.exists()
 
 

@@ -68,7 +68,9 @@ def test_a_worker_is_no_scheduler(scheduler):
 def test_a_server_that_does_not_speak_dask_does_not_hang_the_run(monkeypatch):
     monkeypatch.setattr(dask, "ANSWER_SECONDS", 1.0)
     with socket.create_server(("127.0.0.1", 0)) as server:
-        refused(f"tcp://127.0.0.1:{server.getsockname()[1]}", "does not answer as Dask does")
+        refused(
+            f"tcp://127.0.0.1:{server.getsockname()[1]}", "does not answer like a Dask scheduler"
+        )
 
 
 def test_an_address_with_and_without_its_protocol_and_a_file_reach_one(scheduler, tmp_path):

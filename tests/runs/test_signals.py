@@ -45,7 +45,7 @@ def test_a_signal_ends_the_run_with_a_record_of_every_cell_that_had_begun(
     assert long_run.end() == code
     records = interrupted(long_run)
     assert len(records) == int(jobs)
-    assert "The same command goes on from there" in long_run.said()
+    assert "Give the same command to resume" in long_run.said()
     assert "Traceback" not in long_run.said()
     assert not list(long_run.out.glob("records/.*"))
 

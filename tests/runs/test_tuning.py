@@ -240,7 +240,7 @@ def test_a_trial_that_fails_is_the_worst(whole):
 
 def test_where_no_trial_ends_the_reason_is_given_and_the_trials_stay(suite, registry, tmp_path):
     broken = Suite.model_validate(suite.model_dump(exclude_unset=True) | {"encodings": ["nan"]})
-    with pytest.raises(EncbenchError, match="no trial got to its end; the first: encoding 'nan'"):
+    with pytest.raises(EncbenchError, match="no trial finished; the first: encoding 'nan'"):
         tuned(broken, tmp_path, registry, trials=3)
     assert len(Store(tmp_path / "trials").records()) == 3
 
@@ -304,7 +304,7 @@ def test_targets_to_tune_on_are_not_reported(suite, registry, tmp_path):
     assert not result.notes
     assert len(result.encodings[0].tuned.values) == 2
     assert result.legend.endswith("95 % interval over 2 targets.")
-    assert "also the one tuned on" in plan_tuning(suite, registry=registry).notes[0]
+    assert "also tuned on" in plan_tuning(suite, registry=registry).notes[0]
 
 
 def test_what_space_fixes_holds_for_the_default_setting_too(suite, registry):
@@ -367,7 +367,7 @@ def test_the_metric_that_decides_is_that_of_the_curve_of_the_task_as_it_is_built
     assert deciding_metric(None, built["all"], registry)[0] == "psnr"
     assert deciding_metric(None, built["checker"], registry)[0] == "psnr_held_out"
     assert deciding_metric("psnr", built["checker"], registry)[0] == "psnr"
-    with pytest.raises(UsageError, match="--metric; the tasks follow psnr, psnr_held_out"):
+    with pytest.raises(UsageError, match="--metric; the tasks' curves are of psnr, psnr_held_out"):
         deciding_metric(None, [*built["all"], *built["checker"]], registry)
 
 
@@ -425,5 +425,5 @@ def test_the_verb_shows_spaces_trials_and_the_result(tmp_path, monkeypatch, caps
     assert "higher is better; one seed, no intervals." in capsys.readouterr().out
     with pytest.raises(UsageError, match="is an empty range"):
         encbench(*given, "--space", "training.lr=4..2")
-    with pytest.raises(UsageError, match="tpe draws no trial before"):
+    with pytest.raises(UsageError, match="tpe needs the results of earlier"):
         encbench(*given, "--draw-only", "--sampler", "tpe")

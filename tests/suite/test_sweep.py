@@ -103,7 +103,7 @@ def test_a_parameter_is_swept_for_every_entry_of_its_name(registry, suite):
     twice = suite.model_copy(update={"encodings": entries})
     sweep = override(twice, {}, parameters={"scaled": {"scale": {"sweep": [1, 2]}}})
     assert [cell.encoding.parameters["scale"] for cell in plan(sweep, registry)] == [1.0, 2.0]
-    with pytest.raises(SuiteError, match=r"'scald' is no section, encoding or task .* 'scaled'"):
+    with pytest.raises(SuiteError, match=r"'scald' is not a section, encoding or task .* 'scaled'"):
         override(suite, {}, parameters={"scald": {"scale": {"sweep": [1]}}})
 
 

@@ -108,4 +108,4 @@ def _check(made: Activation) -> None:
     with torch.no_grad():
         shape = made.module()(z).shape
     if shape != z.shape:
-        raise TypeError(f"it turns (2, 3) into {tuple(shape)}; an activation keeps the shape")
+        raise TypeError(f"it turns (2, 3) into {tuple(shape)}; an activation must keep the shape")

@@ -145,7 +145,7 @@ class Sinc(Activation):
 
 @dataclass(frozen=True)
 class Hosc(Activation):
-    """tanh(β sin(ω z)): the larger β, the nearer to a square wave.
+    """tanh(β sin(ω z)): the larger β, the closer to a square wave.
 
     Layers are initialized as for ``sine``. The paper has ω in the layer's weights.
     """

@@ -41,7 +41,7 @@ def check_name(name: str) -> str:
     """The name, if it can be registered, imported and put into a suite.
 
     Raises:
-        UsageError: it is no lower-case identifier, or the package's name is in use.
+        UsageError: it is not a lower-case identifier, or the package's name is in use.
     """
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or keyword.iskeyword(name):
         better = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)

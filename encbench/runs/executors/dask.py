@@ -192,14 +192,14 @@ def _address(where: str) -> str:
 
 
 async def _check_scheduler(address: str) -> None:
-    """Ask what is there: ValueError where it is no scheduler, OSError where nothing is."""
+    """Ask what is there: ValueError where it is not a scheduler, OSError where nothing is."""
     secrets = Security().get_connection_args("client")
     async with rpc(address, timeout=CONNECT_SECONDS, connection_args=secrets) as there:
         try:
             identity = await asyncio.wait_for(there.identity(), ANSWER_SECONDS)
         except TimeoutError:
             raise ValueError(
-                "what is there does not answer as Dask does; its dashboard has another port"
+                "it does not answer like a Dask scheduler; the dashboard's port is another one"
             ) from None
     if identity["type"] != "Scheduler":
         raise ValueError(f"that is a Dask {identity['type'].lower()}")
@@ -227,7 +227,7 @@ def _fit_workers(client: Client) -> set[str]:
         names = [name for name in ours if theirs[name] != ours[name]]
         differ = "; ".join(f"{name} {theirs[name]}, here {ours[name]}" for name in names)
         if "encbench" in names:
-            problems.append(f"worker {address} runs no cells of another encbench ({differ})")
+            problems.append(f"worker {address} is not used: it has another encbench ({differ})")
             continue
         fit.add(address)
         if differ:
@@ -421,8 +421,8 @@ class Dask(Executor):
     def _check_connection(self) -> None:
         if self._client.status != "running":
             raise ClusterError(
-                "the Dask scheduler is gone; what had finished is recorded, and the same command "
-                "goes on from there once the cluster is back"
+                "the Dask scheduler is gone; finished cells are recorded. Give the same command "
+                "again once the cluster is back"
             )
 
 

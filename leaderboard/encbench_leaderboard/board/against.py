@@ -98,7 +98,7 @@ class Relation:
     task: str
     title: str  # of the number, with its unit
     lines: Sequence[Line]
-    places: Sequence[str]  # values of an x that is no number, in order; else empty
+    places: Sequence[str]  # values of an x that is not a number, in order; else empty
     never: int  # cells that never reached the value whose cost is drawn
 
 
@@ -333,7 +333,7 @@ def _point(cell: _Cell, x: str) -> str:
 
 
 def _places(values: Sequence[Any]) -> list[str]:
-    """The different values in order where some are no numbers; else nothing."""
+    """The different values in order where some are not numbers; else nothing."""
     known = [value for value in values if value is not None]
     if all(isinstance(value, int | float) and not isinstance(value, bool) for value in known):
         return []
@@ -362,7 +362,9 @@ def _notes(cells: Sequence[_Cell], x: str, y: str) -> list[str]:
         notes.append(f"{_cells(without)} left out: no {x}.")
     rates = [cell.stored.record.learning_rate for cell in cells]
     if halved := sum(bool(rate and rate.halvings) for rate in rates):
-        notes.append(f"{_cells(halved)} trained at a lower rate than asked, for it diverged.")
+        notes.append(
+            f"{_cells(halved)} trained at a lower rate than set, because training diverged."
+        )
     ran_on = machines([cell.stored for cell in cells])
     timed = y in ("seconds", "ntk_seconds", "memory") or y.startswith("seconds_to_")
     if timed and len(ran_on) > 1:

@@ -68,7 +68,7 @@ class MetricInfo:
 def cells_of(
     records: Sequence[StoredRecord], metrics: Sequence[MetricInfo], names: Mapping[int, str]
 ) -> pd.DataFrame:
-    """A row a record, in their order: its entry, status, seed and every number."""
+    """A row per record, in their order: its entry, status, seed and every number."""
     cells = measured(records, metrics)
     cells.insert(0, "entry", text_series(entries_of(records, names)))
     return cells

@@ -27,11 +27,11 @@ NOT_NUMBERS = ("entry", "encoding", "status", "seed", "unit", "repeat", "target"
 def standings(
     cells: pd.DataFrame, metrics: Sequence[MetricInfo], *, category: bool
 ) -> tuple[pd.DataFrame, Pairs | None]:
-    """One row an entry, best first, and the tests of all pairs by the first metric, None where no
+    """One row per entry, best first, and the tests of all pairs by the first metric, None where no
     entry has two units.
 
     Args:
-        cells: one row a cell, columns "unit" and "repeat" among them.
+        cells: one row per cell, columns "unit" and "repeat" among them.
         metrics: the first one ranks.
         category: whether units are targets; an entry that finished on fewer of them than others
             ranks below those, for its mean is over other images.

@@ -1,4 +1,4 @@
-"""Records become tables of numbers: one row a cell, and one row a leaderboard entry."""
+"""Records become tables of numbers: one row per cell, and one row a leaderboard entry."""
 
 from __future__ import annotations
 
@@ -47,13 +47,13 @@ class TaskBoard:
     metrics: Sequence[MetricInfo]  # the primary one first
     records: Sequence[StoredRecord]
     cells: pd.DataFrame
-    """A row a record, in their order; NaN where there is no number. "unit" and "repeat" say what a
-    cell replicates, "target" which task it is of."""
+    """A row per record, in their order; NaN where there is no number. "unit" and "repeat" are what
+    a cell replicates, "target" is its task."""
     targets: Sequence[TaskBoard] = ()  # the tasks of a category; empty for a task
 
     @property
     def standings(self) -> pd.DataFrame:
-        """A row an entry, best first; columns as of ``standings.standings``."""
+        """A row per entry, best first; columns as of ``standings.standings``."""
         return self._ranked[0]
 
     @property
@@ -67,7 +67,7 @@ class TaskBoard:
         return standings(self.cells, self.metrics, category=bool(self.targets))
 
     def measure(self, records: Sequence[StoredRecord]) -> pd.DataFrame:
-        """The numbers of other records as columns of ``cells``, a row a record."""
+        """The numbers of other records as columns of ``cells``, a row per record."""
         return measured(records, self.metrics).drop(columns=["encoding", "seed"])
 
     @cached_property

@@ -40,13 +40,13 @@ def compare(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
 ) -> None:
-    """Compare two runs, or two encodings: what differs, and is it noise?
+    """Compare two runs or two encodings.
 
-    Two folders: cells that are the same but for versions of plug-ins stand beside one another,
-    with what changed between them; --despite names settings that may differ, too. Two encodings:
-    the same tasks and seeds. Differences are B − A with a 95 % interval and a paired test,
-    corrected for the number of rows (Holm). Times are compared between cells of the same machine,
-    device and threads only. docs/statistics.md says how.
+    Of two folders, cells that differ at most in versions of plug-ins are compared, and in settings
+    named by --despite; what changed is listed. Two encodings are compared on the same tasks and
+    seeds. Differences are B − A with a 95 % interval and a paired test, corrected for the number
+    of rows (Holm). Times are compared only between cells of the same machine, device and number of
+    threads. See docs/statistics.md.
 
     \b
     Examples:
@@ -65,7 +65,7 @@ def compare(
     for text in (a, b) if folder is None else ():
         if not Path(text).is_dir():
             raise UsageError(
-                f"{text!r} is no folder; to compare two encodings say of which results folder: "
+                f"{text!r} is not a folder; to compare two encodings, name their results folder: "
                 "encbench compare A B --in DIR"
             )
     # `encbench --help` imports every verb; pandas and torch take seconds

@@ -14,7 +14,7 @@ from encbench_leaderboard.board.cells import flatten, identity
 from encbench_leaderboard.board.table import Board, TaskBoard
 
 SETTINGS = ("training", "network", "ntk")
-"""Sections of a cell that are no part of what is compared, and may be made to differ."""
+"""Sections of a cell that are not part of what is compared, and may be made to differ."""
 FEW = 2
 """Settings that are named where no more than so many differ."""
 EXPLAINED = 20
@@ -90,7 +90,7 @@ def _check_settings(settings: Sequence[str], records: Sequence[StoredRecord]) ->
     for setting in settings:
         if not any(_is_of(key, [setting]) for key in known):
             meant = did_you_mean(setting, known).rstrip() or f"there are {', '.join(known)}"
-            raise UsageError(f"{setting!r} is no setting in which cells may differ; {meant}")
+            raise UsageError(f"{setting!r} is not a setting in which cells may differ; {meant}")
 
 
 def name_of(record: Record) -> str:

@@ -41,7 +41,7 @@ NONE = Value("")
 
 
 def comparison_page(report: Report, *, every: bool = False) -> Page:
-    """The pairs, what differs between them, and a table a task; ``every``: also each task of a
+    """The pairs, what differs between them, and a table per task; ``every``: also each task of a
     category, and the whole of long lists."""
     where = f" in {code(report.folder)}" if report.folder else ""
     blocks: list[Block] = [
@@ -153,7 +153,7 @@ def verdict(quality: Quality, row: TaskRow) -> str:
 
 
 def _table(rows: Sequence[TaskRow], report: Report, *, quality: bool) -> Table:
-    """A line a metric, and lines of what cells cost; of each encoding of two folders."""
+    """A line per metric, and lines of what cells cost; of each encoding of two folders."""
     encoding = [Column("encoding", "encoding", "code")] if report.folder is None else []
     columns = [
         *encoding,

@@ -131,7 +131,7 @@ def compare_folders(a: Path, b: Path, despite: Sequence[str] = ()) -> Report:
     Settings in ``despite`` may differ, too: "training.epochs", or all of "network".
 
     Raises:
-        StoreError: one of them is no results folder, or holds no records.
+        StoreError: one of them is not a results folder, or holds no records.
         UsageError: there is no such setting, or a folder holds a cell with several values of it.
     """
     pairs, only_a, only_b = match_cells(load_records(a), load_records(b), despite)

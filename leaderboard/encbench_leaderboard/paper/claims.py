@@ -113,7 +113,7 @@ def _without_grid(evidence: Evidence) -> Finding:
         shares.append((middle[0] - middle[2]) / (middle[1] - middle[2]))
     found, share = interval(medians), interval(shares)
     if math.isnan(share.mean):
-        return Finding("–", 0, "not comparable", "no cell got to its end")
+        return Finding("–", 0, "not comparable", "no cell finished")
     answer, why = of_sign(interval([BARELY - one for one in shares]))
     rule = f"barely: at most {BARELY:.0%} of the whole kernel's gap; here {share.mean:.0%}"
     ours = f"median of the MLP's part over the baseline's: {text(found, unit=ORDER_UNIT)}"
@@ -163,7 +163,7 @@ def _crossing(evidence: Evidence) -> Finding:
         if above[-1] != first:
             places.append(float(np.flatnonzero(above == first)[-1] + 1) / len(a))
     if not looked:
-        return Finding("–", 0, "not comparable", "no cell got to its end")
+        return Finding("–", 0, "not comparable", "no cell finished")
     ours = f"crosses in {len(places)} of {looked} networks"
     if places:
         ours += f", at {100 * float(np.median(places)):.0f} % of the indices (median)"
@@ -182,7 +182,7 @@ def _alike_at_start(evidence: Evidence) -> Finding:
 
     (start, high), (end, higher) = spread("start"), spread("end")
     if not start:
-        return Finding("–", 0, "not comparable", "no target on which all six got to their end")
+        return Finding("–", 0, "not comparable", "no target on which all six finished")
     answer, why = of_sign(
         interval([b / 2 - a for a, b in zip(start, end, strict=True)]),
         interval([b - a for a, b in zip(high, higher, strict=True)]),
@@ -210,7 +210,7 @@ def _steady(evidence: Evidence) -> Finding:
             drifts.append(float(drift))
     found = drifts or bounds
     if not found:
-        return Finding("–", 0, "not comparable", "no cell got to its end")
+        return Finding("–", 0, "not comparable", "no cell finished")
     moved = float(np.median(found))
     least = "" if drifts else "at least "
     ours = (

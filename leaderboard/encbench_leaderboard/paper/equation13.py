@@ -94,7 +94,7 @@ def remainders(model: CoordinateMLP, x: Tensor) -> tuple[int, tuple[Remainder, .
         x: (N, d) in [0, 1].
 
     Raises:
-        NtkError: the encoding is no grid.
+        NtkError: the encoding is not a grid.
     """
     model, x = deepcopy(model).double(), x.double()
     with torch.no_grad():

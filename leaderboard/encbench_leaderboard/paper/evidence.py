@@ -126,7 +126,7 @@ def against_printed(found: Interval, printed: float, tolerance: float) -> tuple[
     Where it is not, but its interval reaches the printed number, nothing can be said.
     """
     if math.isnan(found.mean):
-        return "not comparable", "no cell got to its end"
+        return "not comparable", "no cell finished"
     if abs(found.mean - printed) <= tolerance:
         return "agrees", ""
     if found.method and found.low - tolerance <= printed <= found.high + tolerance:
@@ -137,7 +137,7 @@ def against_printed(found: Interval, printed: float, tolerance: float) -> tuple[
 def of_sign(*found: Interval) -> tuple[Answer, str]:
     """Whether differences that are claimed to be positive are, all of them."""
     if any(math.isnan(one.mean) for one in found):
-        return "not comparable", "no cell got to its end"
+        return "not comparable", "no cell finished"
     if any(one.mean <= 0 and (not one.method or one.high <= 0) for one in found):
         return "disagrees", ""
     if any(one.method and one.low <= 0 for one in found):

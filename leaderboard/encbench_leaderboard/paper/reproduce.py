@@ -38,23 +38,23 @@ def reproduce(
     scale: Annotated[
         Literal["smoke", "laptop", "full"],
         typer.Option(
-            help="smoke: does it run; laptop: in 90 minutes on two cores; full: the paper's "
-            "settings, which take days."
+            help="smoke: a minute, to see whether it runs; laptop: 90 minutes on two cores; full: "
+            "the paper's settings, days."
         ),
     ] = "laptop",
     images: Annotated[
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="Of Table 2: folders of images, as ImageNet's train/; one of each is drawn. "
-            "Default: packaged photographs.",
+            help="For Table 2: folders of images, as ImageNet's train/; one image is drawn from "
+            "each. Default: packaged photographs.",
         ),
     ] = None,
     mesh: Annotated[
         list[str] | None,
         typer.Option(
             metavar="PATH",
-            help="Of Table 4: a mesh file; default: the three scans if `encbench data fetch` got "
+            help="For Table 4: a mesh file; default: the three scans if `encbench data fetch` got "
             "them and the scale is full, else built-in solids. Repeatable.",
         ),
     ] = None,
@@ -64,18 +64,18 @@ def reproduce(
     ] = None,
     jobs: Annotated[
         int | None,
-        typer.Option("-j", "--jobs", help="Cells at a time; default: one a core, one on a GPU."),
+        typer.Option("-j", "--jobs", help="Cells at a time; default: one per core or GPU."),
     ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:N or auto.")] = "auto",
     dry_run: Annotated[
         bool, typer.Option("--dry-run", "-n", help="Only list the parts, and how long they take.")
     ] = False,
 ) -> None:
-    """Run the paper's experiments again, and answer each of its claims.
+    """Run the paper's experiments again.
 
     Writes DIR/paper.md and DIR/paper.html: for each table and claim the paper's number, ours with
-    its interval, and whether they agree. Each part is an ordinary run or tuning in a folder of DIR,
-    so that the same command goes on where it was stopped.
+    its interval, and whether they agree. Each part is an ordinary run or tuning in a folder of DIR;
+    the same command resumes it.
 
     \b
     Examples:
@@ -122,7 +122,7 @@ def reproduce(
             made, directory, registry, console, tell, jobs=jobs, device=device
         )
     except KeyboardInterrupt as stop:
-        print_line(console, "interrupted. The same command goes on from there.", "yellow")
+        print_line(console, "interrupted. Give the same command to resume.", "yellow")
         raise typer.Exit(128 + getattr(stop, "number", signal.SIGINT)) from None
     for page in answer(ran, evidence, scale, notes, directory):
         typer.echo(f"wrote {page}")

@@ -29,7 +29,7 @@ def synset_images(
         The parameters, and notes: images that cannot be read, by name, and synsets that lack.
 
     Raises:
-        UsageError: it is no folder, or holds no image that can be read.
+        UsageError: it is not a folder, or holds no image that can be read.
     """
     task = registry.find("task", "image").load()
     try:

@@ -53,7 +53,7 @@ where it is not and the 95 % interval does not reach it either; otherwise *not c
 - An order (this is above that): *agrees* where the mean difference has the sign and its interval \
 excludes 0, or where there is one target only; *disagrees* where it has the other sign and \
 excludes 0; otherwise *not comparable*: too few to tell.
-- Intervals are Student's, over n targets (photographs or solids), seeds averaged first; of \
+- Intervals are Student's t, over n targets (photographs or solids), seeds averaged first; of \
 kernels and networks n is their number.
 - *Survives*: the difference is positive, its interval without 0, also with Adam and a cosine to a \
 tenth, learning rate tuned with equally many trials for each encoding. Of several encodings of a \

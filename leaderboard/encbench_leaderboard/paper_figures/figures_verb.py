@@ -25,8 +25,8 @@ def figures(
         list[str] | None,
         typer.Option(
             metavar="N,…",
-            help="Numbers in the paper: 2 to 14. Repeatable. It is then an error if the folder "
-            "has nothing to draw one from.",
+            help="Numbers in the paper: 2 to 14. Repeatable. A figure that cannot be drawn is "
+            "then an error.",
         ),
     ] = None,
     formats: Annotated[
@@ -35,19 +35,19 @@ def figures(
             "--format", metavar="FORMAT,…", help="png, svg or pdf; repeatable; default: png."
         ),
     ] = None,
-    dpi: Annotated[int, typer.Option(min=30, max=1200, help="Pixels an inch.")] = 200,
+    dpi: Annotated[int, typer.Option(min=30, max=1200, help="Pixels per inch.")] = 200,
     task: Annotated[
         str, typer.Option(help="Only tasks with this in their label; default: the first four.")
     ] = "",
     side: Annotated[
         int,
-        typer.Option(min=8, max=4096, help="Pixels a side of figure 13, counted exactly."),
+        typer.Option(min=8, max=4096, help="Pixels per side of figure 13."),
     ] = 1024,
 ) -> None:
     """Draw the figures of the paper.
 
-    Each is drawn from the records of a results folder, as far as it holds what the figure needs;
-    else a line says what to run. Captions go to the terminal and to captions.md beside the files.
+    From the records of a results folder; where it lacks data for a figure, a line says what to run.
+    Captions go to the terminal and to captions.md beside the files.
 
     \b
     2         spectrum with and without the grid's term, and without an encoding

@@ -35,7 +35,7 @@ def side_by_side(task: TaskBoard, looks: Mapping[str, Look]) -> Described:
 def depths(task: TaskBoard, looks: Mapping[str, Look]) -> Described:
     """Figure 14."""
     if not any(DEPTH in stored.record.metrics for stored in task.records):
-        raise Lacking("there is no solid to see the depth of; run -t occupancy:mesh=NAME")
+        raise Lacking("there is no solid; run -t occupancy:mesh=NAME")
     found = _sheet(task)
     records = _records(task, found)
     tiles = {tile.entry: tile for tile in found.tiles if tile.name in ("target", "prediction")}

@@ -181,7 +181,7 @@ def _described(
         when: of which spectra the legend says how much is under the floor.
     """
     if not any(panel.series for panel in panels):
-        raise Lacking("no eigenvalue of that moment is above its floor, or the cells did not end")
+        raise Lacking("no eigenvalue is above its floor, or the cells did not finish")
     records = [stored for entry in entries for stored in entry.records]
     caption = what + spectra_caption(task, entries, band=False) + best_note(task)
     left = [*missing, *absent(task, [e.name for e in spectra_of(task)], "no spectrum")]

@@ -46,7 +46,7 @@ def limits(line: np.ndarray) -> tuple[float, float]:
 
 
 def picture_table(block: PictureTable) -> Figure | None:
-    """A row an entry, a column a task. To be called inside ``style.quiet()``."""
+    """A row per entry, a column per task. To be called inside ``style.quiet()``."""
     columns = len(block.columns)
     cell = (WIDTH - LABELS) / columns
     height = min(cell, 0.85)

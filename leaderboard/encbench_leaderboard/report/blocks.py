@@ -65,7 +65,7 @@ class Value:
 
 @dataclass(frozen=True)
 class Row:
-    """A row: a value a column, and what else is known of it."""
+    """A row: a value per column, and what else is known of it."""
 
     values: Sequence[Value]
     entry: str | None = None
@@ -211,7 +211,7 @@ class Thumbnail:
 
 @dataclass(frozen=True)
 class PictureTable:
-    """A row an entry and a column a task, with a small picture each."""
+    """A row per entry and a column per task, with a small picture each."""
 
     name: str
     title: str

@@ -38,36 +38,36 @@ EIGENVALUES = {
 HELP = {
     "rank": "range of ranks that the tests allow; (1): ordered by mean only; =: a tie with the "
     "entry above",
-    "targets": "on which a cell finished",
-    "n": "cells that finished",
+    "targets": "number of targets on which a cell finished",
+    "n": "number of cells that finished",
     "best": "best value during training; with a constant learning rate the last one is noisy",
-    "parameters": "all that are trained, of the network's layers (MLP) and of the encoding",
+    "parameters": "trained parameters of the network (MLP) and of the encoding",
     "seconds": "wall-clock time of training alone; times from different machines, devices or "
     "numbers of threads must not be compared",
-    "memory": "of all phases, spectra included; on a CPU of the whole process, on a GPU of its "
-    "tensors",
+    "memory": "over all phases, spectra included; on a CPU that of the whole process, on a GPU "
+    "that of its tensors",
     "resolved_rank": "number of eigenvalues above the floor",
-    "lr": "learning rate; where it was chosen automatically a multiple of lr_crit for gradient "
-    "descent, and for Adam a fixed one by the network's width, which lr_crit does not bound",
-    "lr_ratio": "the learning rate of gradient descent over lr_crit, below which full-batch steps "
-    "on the network linearized at initialization are stable; the network itself may bear several "
-    "times that, and with binary cross entropy (occupancy) less",
+    "lr": "learning rate; an automatic one is a multiple of lr_crit for gradient descent, and for "
+    "Adam a default that depends on the network and not on lr_crit",
+    "lr_ratio": "learning rate of gradient descent / lr_crit; below 1, full-batch steps on the "
+    "network linearized at initialization are stable; the network itself may be stable at several "
+    "times that or, with binary cross entropy (occupancy), only at less",
     "status": "ok; diverged (the loss became infinite or NaN, at that step); out of memory, "
     "timeout, interrupted or failed with the reason; only ok cells are ranked and averaged",
     "size": "number of eigenvalues",
-    "steps": "of the optimizer",
-    "ntk_seconds": "spent on spectra",
-    "mean_rank": "over the tasks that rank it",
-    "tasks": "that rank the encoding; k of n: it finished on k of them",
-    "interval": "of this pair alone",
+    "steps": "optimizer steps",
+    "ntk_seconds": "time spent on spectra",
+    "mean_rank": "mean over the tasks that rank the encoding",
+    "tasks": "number of tasks that rank the encoding; k of n: it finished on k of them",
+    "interval": "of this pair alone, not corrected",
     "pairs": "pairs of cells or targets",
     "p": "corrected for all pairs of the table",
-    "improvement": "chance that a cell of the first is better than one of the next on the same "
-    "target (Agarwal et al., NeurIPS 2021)",
-    "detectable": "with 80 % power at the corrected level",
-    "regions": "that hold a point",
-    "dead_units": "off at every point",
-    "again": "and compare it with this record",
+    "improvement": "probability that a cell of the first is better than one of the next on the "
+    "same target (Agarwal et al., NeurIPS 2021)",
+    "detectable": "smallest difference detected with 80 % power at the corrected level",
+    "regions": "number of regions that hold a point",
+    "dead_units": "number of units that are off at every point",
+    "again": "run the cell again and compare it with this record",
 }
 """What columns mean, by their names."""
 TAKEN = (

@@ -28,17 +28,17 @@ from encbench_leaderboard.report.format import count, plain, significant
 
 LEVELS = (25, 30, 35)
 ABOUT = (
-    "*Alignment* is the cosine between kernel and target, ⟨K, Y Yᵀ⟩ / (‖K‖ ‖Y Yᵀ‖), of both less "
-    "their means. Gradient descent learns a target's part in an eigenvector at a speed in "
-    "proportion to the eigenvalue: energy in few leading eigenvectors is learned soon. *Drift* is "
-    "‖K − K_start‖ / ‖K_start‖. *lr / lr_crit* is the learning rate over the one below which "
-    "full-batch gradient descent on the network linearized there is stable; above 1 it is not."
+    "*Alignment* is the cosine between kernel and target, ⟨K, Y Yᵀ⟩ / (‖K‖ ‖Y Yᵀ‖), both minus "
+    "their means. Gradient descent learns the target's component along an eigenvector at a speed "
+    "proportional to the eigenvalue: energy in the leading eigenvectors is learned first. *Drift* "
+    "is ‖K − K_start‖ / ‖K_start‖. *lr / lr_crit*: below 1, full-batch gradient descent on the "
+    "network linearized there is stable."
 )
 PREDICTED = (
-    "Steps until the mean squared error is that of so many dB (data range 1), as the kernel at the "
-    "start predicts them for gradient flow with these learning rates, and as the training loss "
-    "reached them; means over cells. The prediction is made at {points} of the training points: at "
-    "fewer of them there is less detail to learn, and it is too early."
+    "Steps until the mean squared error is that of so many dB (data range 1): predicted by the "
+    "kernel at the start for gradient flow with these learning rates, and measured on the training "
+    "loss; means over cells. The prediction is made at {points} of the training points: with fewer "
+    "points there is less detail to learn, and it is too early."
 )
 
 

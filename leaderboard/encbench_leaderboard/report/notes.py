@@ -28,15 +28,14 @@ from encbench_leaderboard.statistics.stability import FEWEST_UNITS, split_half
 SHOWN_PAIRS = 12
 ADJACENT = (
     "The interval is of this pair alone; p is corrected for all pairs of the table. *Detectable* "
-    "is the smallest difference that this test, at the corrected level and with the spread seen, "
-    "detects with 80 % power: a tie says only that a larger difference is unlikely."
+    "is the smallest difference that this test detects with 80 % power, at the corrected level and "
+    "the observed spread: a tie says only that a larger difference is unlikely."
 )
 ABLATION = (
-    "K = K_MLP + K_enc, the parts of the network's parameters and of the encoding's: K_MLP alone "
-    "is the kernel without the encoding's learnable parameters. At the end of training, first "
-    "seed. An *activation region* is a set of points at which the same ReLU units are on. On "
-    "plain coordinates a region of a ReLU network holds at most d + 1 independent rows of the "
-    "Jacobian, which bounds the rank of the trace kernel."
+    "K = K_MLP + K_enc, the parts of the network's parameters and of the encoding's, at the end of "
+    "training, first seed. An *activation region* is a set of points at which the same ReLU units "
+    "are active. On plain coordinates a region of a ReLU network holds at most d + 1 independent "
+    "rows of the Jacobian, which bounds the rank of the trace kernel."
 )
 
 
@@ -57,7 +56,7 @@ def metric_notes(task: TaskBoard) -> list[str]:
     if any((np.isfinite(table[c]) & (table[f"{c}|infinite"] > 0)).any() for c in columns.values()):
         notes.append("A mean leaves out infinite values where others are finite (1 of 3 ∞).")
     if any(m.can_collapse and table[f"{c}|zero"].any() for m, c in columns.items()):
-        notes.append("Collapsed: the value is exactly 0, as of a network that fills nothing.")
+        notes.append("Collapsed: the value is exactly 0, as when a network predicts nothing.")
     return notes + [
         f"{titles.get(name, plain(name))} has no value (–) where {plain(reason)}."
         for name, reason in missing_reasons(task).items()
@@ -69,8 +68,8 @@ def held_out_notes(task: TaskBoard) -> list[str]:
     a network beats."""
     titles = {metric.name: plain(metric.title) for metric in task.metrics}
     notes = [
-        f"{title} is over points that were not trained on, {titles[fitted]} over those that were, "
-        "other metrics over the whole target."
+        f"{title} is over held-out points, {titles[fitted]} over those trained on, other metrics "
+        "over the whole target."
         for name, title in titles.items()
         if name.endswith(HELD_OUT) and (fitted := name.removesuffix(HELD_OUT)) in titles
     ]
@@ -80,7 +79,7 @@ def held_out_notes(task: TaskBoard) -> list[str]:
         value = best.values.get(task.primary.name, math.nan)
         shown = f"{fixed(value, digits(task.primary))} {task.primary.unit}".rstrip()
         notes.append(
-            "*No network*: a method without one, given the same training points; it has no rank. "
+            "*No network*: a method without a network, on the same training points, not ranked. "
             f"{count(best.beaten_by)} of {plural(ranked, 'encoding')} "
             f"{'is' if best.beaten_by == 1 else 'are'} better than "
             f"{'the best of them, ' if len(methods) > 1 else ''}{plain(best.name)} ({shown})."
@@ -113,9 +112,8 @@ def _about_means(task: TaskBoard) -> list[str]:
     notes = []
     if task.targets:
         notes.append(
-            "Means are over targets, of the mean over the seeds of each: every target counts "
-            "once. Entries are compared on the same targets, so a test may tell two apart whose "
-            "intervals overlap."
+            "Means are over targets, seeds of a target averaged first. Entries are compared on the "
+            "same targets, so a test may tell two apart whose intervals overlap."
         )
     if "t" in methods:
         notes.append(f"Mean ± half of the 95 % t interval over {unit}s.")
@@ -165,14 +163,14 @@ def stability_note(task: TaskBoard) -> str:
     return (
         f"**Split-half stability**: ranked by two halves of the {means.shape[1]} {unit}, "
         f"{plural(len(means), 'encoding')} have a rank correlation of ρ = {rho:.2f} (mean over "
-        f"splits), and the same one leads in {same:.0%} of the splits."
+        f"splits), and both halves have the same leader in {same:.0%} of the splits."
     )
 
 
 BUDGET = (
     "Would less training order them differently? Values are of the quality curve, means over "
-    "cells. A time is that of training until the first point of the curve at the value or above; "
-    "in brackets how many cells got there, where not all did."
+    "cells. A time is the training time until the curve first reached the value; in brackets, the "
+    "number of cells that reached it, if not all did."
 )
 
 
@@ -195,29 +193,25 @@ def weyl_note(task: TaskBoard) -> str:
     if not broken:
         return (
             f"Weyl's inequality, {rule}, was checked on {count(len(checks))} kernels and holds on "
-            "all. It cannot fail but by rounding: this checks our arithmetic, not the encoding."
+            "all. It can fail only by rounding: this checks our arithmetic, not the encoding."
         )
     where = ", ".join(f"{code(entry)} ({when})" for entry, when in broken)
     return (
         f"**Weyl's inequality, {rule}, fails on {count(len(broken))} of {count(len(checks))} "
-        f"kernels: {where}. It cannot fail but by rounding: a kernel here is wrong.**"
+        f"kernels: {where}. It can fail only by rounding: a kernel here is wrong.**"
     )
 
 
 def overview_note(found: Overview) -> str:
     """What the overview's ranks are, and what tests over tasks say of them."""
     parts = [
-        "Values are means over the cells that finished. *Mean rank* is over the tasks that an "
-        "encoding was run on with others, whose number is in the column *tasks*; a category of "
-        "targets counts as one task. Equal values share their mean rank; what did not finish "
-        "ranks last."
+        "Values are means over the cells that finished. *Mean rank* is over the tasks on which the "
+        "encoding was run with others (column *tasks*); a category counts as one task. Equal "
+        "values share their mean rank; encodings that did not finish rank last."
     ]
     tests = found.tests
     if tests is None:
-        parts.append(
-            f"Mean ranks over fewer than {FEWEST_TASKS} tasks are not tested: other tasks might "
-            "order the encodings differently."
-        )
+        parts.append(f"Mean ranks over fewer than {FEWEST_TASKS} tasks are not tested.")
         return " ".join(parts)
     if not math.isnan(tests.friedman):
         differ = "differ" if tests.friedman <= ALPHA else "are not shown to differ"
@@ -250,9 +244,9 @@ def _pairs_over_tasks(tests: OverTasks) -> str:
 
 THEOREM = (
     "**Theorem 1** of the paper compares with the network *without* an encoding: λ_i(no encoding) "
-    "≤ λ_i(K) for every i. It rests on Eq. 13, which is no identity behind a ReLU, and need not "
-    "hold. Counted are the indices at which it fails by more than both floors, against the cell of "
-    "`identity` with the same network, seed, and size of the kernel."
+    "≤ λ_i(K) for every i. It rests on Eq. 13, which is not an identity with ReLU, so it can fail. "
+    "The table counts the indices at which it fails by more than both floors, compared with the "
+    "cell of `identity` with the same network, seed and kernel size."
 )
 KERNELS = {
     "trace": '"trace": the N × N mean over outputs of the kernel\'s diagonal blocks',
@@ -282,17 +276,14 @@ def _spectra(board: Board) -> list[str]:
         "**λ_max, λ median, λ_min**: largest, middle and smallest eigenvalue of the "
         "empirical neural tangent kernel (NTK) over all parameters, at the end of training, "
         f"at N = {_listed(points)} training points; "
-        f"{'; and '.join(KERNELS[kernel] for kernel in kernels)}. Of a network trained with binary "
-        "cross entropy (occupancy) it is the kernel of the logits, before the sigmoid. Eigenvalues "
-        "depend on N: spectra "
-        "of different N or of different kernels must not be compared. Over several cells the "
-        "geometric mean is shown, because eigenvalues span decades and the largest would decide "
-        "an arithmetic mean.",
-        "**floor**: eigenvalues below it are rounding noise. They are counted but not shown: "
+        f"{'; and '.join(KERNELS[kernel] for kernel in kernels)}. With binary cross entropy "
+        "(occupancy) it is the kernel of the logits. Eigenvalues depend on N: spectra of different "
+        "N or of different kernels must not be compared. Over several cells the geometric mean is "
+        "shown, because eigenvalues span decades.",
+        "**floor**: eigenvalues below it are rounding noise, and are counted but not shown: "
         "“≤ 1.0e-12” is an eigenvalue that cannot be told from zero at a floor of 1.0e-12. The "
-        "floor is recorded with each spectrum: the larger of 8 ε λ_max (ε is the machine epsilon "
-        "of the kernel's precision) and ten times the size of the most negative eigenvalue, "
-        "since a kernel has none.",
+        "floor is the larger of 8 ε λ_max (ε is the machine epsilon of the kernel's precision) and "
+        "ten times the size of the most negative eigenvalue, which is pure error.",
         "**effective rank**: exp of the entropy of the normalized eigenvalues "
         "(Roy & Vetterli, 2007).",
     ]
@@ -303,23 +294,19 @@ def _statistics(board: Board) -> list[str]:
     lines = []
     groups = (*board.categories, *board.tasks)
     if any((group.standings["units"] > 1).any() for group in groups):
-        lines.append(
-            "**95 % interval** of a mean: 19 of 20 such intervals contain the true mean. It is "
-            "Student's t interval (±); one value has none."
-        )
+        lines.append("**95 % interval** of a mean: Student's t interval (±); one value has none.")
     if any(group.pairs is not None for group in groups):
         lines.append(
-            "**range of ranks**: from 1 plus the number of entries that are significantly "
-            "better to the last rank less the number that are significantly worse. Tests are of "
-            "paired differences: sign flips, or Student's t with too few pairs for a sign-flip "
-            "test to reach significance; with Holm's correction over all pairs of the table the "
-            "chance of any false finding in it is at most 5 %."
+            "**range of ranks**: from 1 plus the number of significantly better entries to the "
+            "last rank minus the number of significantly worse ones. Tests are of paired "
+            "differences: sign flips, or Student's t with too few pairs for a sign-flip test. With "
+            "Holm's correction over all pairs of the table, the probability of any false finding "
+            "in it is at most 5 %."
         )
     if board.categories:
         lines.append(
-            "**category**: tasks that differ only in their target (the image), recognized by a "
-            "text parameter that goes with different data. Its unit is the target; seeds are "
-            "averaged within."
+            "**category**: tasks that differ only in their target, such as the image. The unit is "
+            "the target; its seeds are averaged first."
         )
     return lines
 

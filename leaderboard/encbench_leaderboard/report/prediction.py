@@ -28,12 +28,12 @@ def prediction(board: Board, most: int) -> list[Block]:
     shown, several = board.tasks[:most], len(board.tasks) > 1
     of_tasks = [block for task in shown for block in _of_task(task, several)]
     note = Text(
-        "ρ is in [−1, 1]; positive means that more of the statistic goes with better quality. Its "
-        "95 % interval counts each encoding once, on however many tasks and seeds; none is given "
-        f"for ρ = ±1, nor for fewer than {TOO_FEW} encodings. An eigenvalue below its floor ranks "
-        "below every resolved one; – where a statistic is the same in all cells, or was not "
-        "recorded. *Predicted worst* is the encoding whose rank in quality lies farthest from the "
-        "line through the ranks at the end, and by how many ranks it is better (+) or worse (−)."
+        "Positive ρ means that a larger statistic goes with better quality. The 95 % interval "
+        "counts each encoding once, however many tasks and seeds; none is given for ρ = ±1, nor "
+        f"for fewer than {TOO_FEW} encodings. An eigenvalue below its floor ranks below every "
+        "resolved one; – where a statistic is the same in all cells, or was not recorded. "
+        "*Predicted worst* is the encoding whose rank in quality is farthest from the line through "
+        "the ranks at the end, and by how many ranks it is better (+) or worse (−)."
     )
     if len(board.tasks) == 1:
         return [*of_tasks, note]
@@ -53,7 +53,7 @@ def _of_task(task: TaskBoard, named: bool) -> list[Block]:
     cells = max(c.cells for of_moment in found.values() for c in of_moment)
     entries = max(c.entries for of_moment in found.values() for c in of_moment)
     if not cells:
-        return [Text(f"{title}no cell finished with a spectrum, so nothing can be said.")]
+        return [Text(f"{title}no cell finished with a spectrum.")]
     text = (
         f"{title}Spearman's rank correlation ρ with {plain(task.primary.title)} over "
         f"{plural(cells, 'cell')} of {plural(entries, 'encoding')}."

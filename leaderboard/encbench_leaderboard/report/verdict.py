@@ -48,7 +48,7 @@ def verdict_on(task: TaskBoard) -> str:
 def _verdict(task: TaskBoard, found: Lead) -> str:
     if found.below is None and not found.equal:
         of = f"{plain(task.primary.title)} {_mean(task, found.best)}"
-        return f"**No verdict**: {code(found.best)} stands alone, with {of}."
+        return f"**No verdict**: {code(found.best)} is the only entry, with {of}."
     unit = "target" if task.targets else "seed"
     if not found.tested:
         return (
@@ -226,16 +226,16 @@ def caveats(task: TaskBoard, tuned: TuneResult | None) -> list[str]:
         which = "All" if len(full) == len(task.rows) else _named(sorted(full))
         found.append(
             f"{which} {'has' if len(full) == 1 else 'have'} at least as many parameters as there "
-            "are values to fit: good values on points that were trained on can come from storing "
-            "them. Holding points out, where the task can (`split=checker`), asks another question."
+            "are values to fit, and may simply store the training points. Held-out points, where "
+            "the task has a split (`split=checker`), ask another question."
         )
     if task.primary.name.startswith("psnr"):
         values = {row["entry"]: row[f"metric:{task.primary.name}"] for row in task.rows}
         invisible = [entry for entry, value in values.items() if value > EIGHT_BITS]
         if len(invisible) > 1:
             found.append(
-                f"{_named(invisible)} err by less than the rounding to 8 bits, {EIGHT_BITS} dB: "
-                "differences among them cannot be seen."
+                f"{_named(invisible)} have smaller errors than rounding to 8 bits ({EIGHT_BITS} "
+                "dB): differences among them are invisible."
             )
     # the kernel of a loss of the task's own is not at the points of an epoch
     of_points = [r for r in records if r.step_method != OWN_LOSS]

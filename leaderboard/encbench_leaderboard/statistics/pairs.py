@@ -53,7 +53,7 @@ def compare_all(cube: Cube) -> Pairs:
         part = slice(start, start + rows)
         a, b = cube.values[first[part]], cube.values[second[part]]
         with np.errstate(invalid="ignore"):
-            # ∞ − ∞ is no number, but not missing
+            # ∞ − ∞ is not a number, but not missing
             gap = np.where(np.isnan(a) | np.isnan(b), np.nan, np.where(a == b, 0.0, a - b))
         differences[part] = unit_means(gap)
         both = np.where(np.isnan(gap), 0.0, np.maximum(np.abs(a), np.abs(b)))

@@ -87,7 +87,7 @@ def read_triangles(path: Path) -> Triangles:
         wrong = faces.min() if faces.min() < 0 else faces.max()
         raise DataError(
             f"{path}: a face has the vertex {wrong}, the mesh has {len(vertices)}, counted from 0; "
-            "mend the file"
+            "correct the file"
         )
     bad = int((~np.isfinite(vertices[np.unique(faces)])).any(axis=1).sum())
     if bad:

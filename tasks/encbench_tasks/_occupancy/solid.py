@@ -150,7 +150,7 @@ def _warn(path: Path, edges: Edges, doubled: int, turned: int, faces: int) -> No
             edges.open,
         )
     if turned:
-        logger.warning("%s: turned %d of %d faces so that they face outwards", path, turned, faces)
+        logger.warning("%s: flipped %d of %d faces to face outwards", path, turned, faces)
     if edges.clashing:
         logger.warning(
             "%s: %d edges whose faces cannot be oriented alike; the winding number counts each "

@@ -37,8 +37,8 @@ def bands_figure(task: TaskBoard) -> Figure | None:
         "bands",
         "error by spatial frequency during training",
         "Energy of the error in each octave of spatial frequency, relative to the target's energy "
-        "there: 1 is nothing learned. A column shows the error at the end of its steps; without "
-        "colour: the target has no energy in this octave. Of the first finished seed.",
+        "there: 1 means nothing learned. A column shows the error at the end of its steps; no "
+        "colour: the target has no energy in this octave. First finished seed.",
         lambda: _panels(entries),
     )
 

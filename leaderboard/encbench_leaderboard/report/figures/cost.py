@@ -44,11 +44,11 @@ def _caption(found: Tradeoffs, points: pd.DataFrame) -> str:
     parts = ["A mark is an encoding's mean."]
     if np.isfinite(points["quality_low"]).any():
         parts.append(
-            f"An upright bar is the 95 % interval of the mean {plain(found.metric.title)}, as in "
+            f"A vertical bar is the 95 % interval of the mean {plain(found.metric.title)}, as in "
             "the standings, and may leave the picture."
         )
     if (points["cost_low"] < points["cost_high"]).any():
-        parts.append("A level bar spans the smallest to the largest cost met.")
+        parts.append("A horizontal bar spans the smallest to the largest cost.")
     parts += left_out(found)
     if (most := max(len(panel.points) for panel in found.panels)) > MARKS:
         parts.append(f"{MARKS} marks are drawn of {most:,}.")
@@ -69,7 +69,7 @@ def left_out(found: Tradeoffs) -> list[str]:
             + (
                 ", and each has a panel of its own."
                 if found.machines <= MACHINES
-                else f"; only the {MACHINES} with the most cells are drawn, a panel each."
+                else f"; only the {MACHINES} with the most cells are drawn, one panel each."
             )
         )
     if found.devices > 1:

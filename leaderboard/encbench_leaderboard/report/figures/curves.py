@@ -39,7 +39,7 @@ def curves_figure(task: TaskBoard) -> Figure | None:
     return Figure(
         "curves",
         f"training loss and {task.primary.title} against the step",
-        f"A line a seed{seeds}, the loss averaged over neighbouring steps; × marks where "
+        f"A line per seed{seeds}, the loss averaged over adjacent steps; × marks where "
         f"training stopped early, which may lie outside the picture.{best_note(task)}",
         lambda: _panels(task, entries),
         {entry: entry for entry in list(entries)[:SHOWN]},

@@ -41,8 +41,9 @@ def energy_figure(task: TaskBoard) -> Figure | None:
     return Figure(
         "energy",
         "cumulative energy of the target in the leading eigenvectors of the kernel",
-        "Share of the target's energy, less its mean, in the leading k of M eigenvectors, at the "
-        f"start (dotted) and at the end (solid), first seed.{loss * predicted}{best_note(task)}",
+        "Share of the energy of the target minus its mean in the leading k of M eigenvectors, at "
+        "the start (dotted) and at the end (solid), first seed."
+        f"{loss * predicted}{best_note(task)}",
         lambda: list(_panels(cells)),
         {entry: entry for entry in list(cells)[:SHOWN]},
         {"dotted": "start", "solid": "end, measured", "dashed": "predicted"}

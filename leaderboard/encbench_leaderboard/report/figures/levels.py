@@ -37,11 +37,11 @@ def levels_figure(task: TaskBoard) -> Figure | None:
     return Figure(
         "levels",
         "shares of the network and of each level of the encoding in the eigenvalues of the kernel",
-        "The kernel is the sum of the network's part (grey) and of one part K_l a level of the "
-        "encoding, coarsest first. For eigenvector v_i of the whole kernel, v_iᵀ K_l v_i over all "
-        "parts sums to λ_i; its share is drawn, mean over adjacent eigenvalues above the floor, "
-        "leading first. On the left the levels' shares of the trace of the encoding's part; the "
-        "legend has those of the whole trace, first seed." + _without(task),
+        "The kernel is the sum of the network's part (grey) and of a part K_l for each level of "
+        "the encoding, coarsest first. The share of a part in λ_i is v_iᵀ K_l v_i / λ_i for "
+        "eigenvector v_i of the whole kernel, averaged over adjacent eigenvalues above the floor. "
+        "Left: the levels' shares of the trace of the encoding's part; the legend has those of "
+        "the whole trace. First seed." + _without(task),
         lambda: [panel for entry, stored in cells.items() for panel in _panels(entry, stored)],
     )
 

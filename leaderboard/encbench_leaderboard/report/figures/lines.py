@@ -1,4 +1,4 @@
-"""Functions of one variable: the truth, and what each encoding made of it."""
+"""Functions of one variable: the truth, and each encoding's prediction."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ POINTS = 1000
 
 def lines_figure(task: TaskBoard) -> Figure | None:
     """A panel for each line of the task's ``Outcome.lines`` and each of its channels, with the
-    truth in grey and a line an entry, of its first seed that finished. The figure has no panels
+    truth in grey and a line per entry, of its first seed that finished. The figure has no panels
     where the records have no lines; None of a category, whose targets differ."""
     if task.targets:
         return None
@@ -38,9 +38,9 @@ def lines_figure(task: TaskBoard) -> Figure | None:
         return None
     return Figure(
         "lines",
-        "the function that was learned, and its truth",
-        "What the first finished seed of each encoding gives, which may leave the picture; in grey "
-        f"the truth, where there is one.{best_note(task)}",
+        "the learned function, and its truth",
+        "Predictions of the first finished seed of each encoding, which may leave the picture; in "
+        f"grey the truth, if there is one.{best_note(task)}",
         lambda: _panels(entries),
         {entry: entry for entry in list(entries)[:SHOWN]},
     )

@@ -30,10 +30,10 @@ def profile_figure(task: TaskBoard, found: Mapping[str, Sequence[Course]]) -> Fi
     return Figure(
         "profile",
         f"share of the {unit} on which {task.primary.title} reached a value, against the time",
-        f"Performance profiles (Dolan & Moré, 2002): the share of the {unit}, of those on which "
-        f"any encoding reached that {what}, on which this one did within τ times the training "
-        "time of the fastest. At τ = 1 it is how often an encoding was the fastest; a line's "
-        "height at the right is how often it got there at all.",
+        f"Performance profiles (Dolan & Moré, 2002): of the {unit} on which any encoding reached "
+        f"that {what}, the share on which this one did within τ times the training time of the "
+        "fastest. At τ = 1: how often an encoding was the fastest; at the right end of a line: how "
+        "often it reached the value at all.",
         lambda: [_panel(task, value, ratios, unit) for value, ratios in panels],
         {entry: entry for entry in list(found)[:SHOWN]},
     )

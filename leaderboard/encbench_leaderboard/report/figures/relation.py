@@ -1,4 +1,4 @@
-"""A number against a setting, a line an encoding."""
+"""A number against a setting, a line per encoding."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ TICKS = 12
 
 
 def relation_figure(found: Against, x: str, *, log_x: bool = False, log_y: bool = False) -> Figure:
-    """A panel a task and a colour an encoding; a style of line for what else tells lines apart, or
-    a colour a line where there are too many styles.
+    """A panel per task and a colour per encoding. Other settings are told apart by line style or,
+    if there are too many, by a colour per line.
 
     Raises:
         UsageError: a value cannot stand on a log axis.
@@ -70,7 +70,7 @@ def rates_figure(task: TaskBoard) -> Figure | None:
 
 
 def relation_table(found: Against, x: str, y: str) -> tuple[list[ExportColumn], Iterator[Chunk]]:
-    """The numbers drawn, for ``encbench.results.tabular.write_table``: a row a point."""
+    """The numbers drawn, for ``encbench.results.tabular.write_table``: one row per point."""
     texts = any(relation.places for relation in found.relations)
     columns = [
         *(ExportColumn(name, "text") for name in ("task", "encoding", "settings")),
@@ -137,7 +137,7 @@ def _panel(
     if log_x and not ticks and len(values) <= TICKS:
         ticks = [(value, f"{value:g}") for value in values.tolist()]
     if log_x and relation.places:
-        raise UsageError(f"{x} is no number ({', '.join(relation.places)}): leave out --logx")
+        raise UsageError(f"{x} is not a number ({', '.join(relation.places)}): leave out --logx")
     for name, log, drawn in (("x", log_x, values), ("y", log_y, [v for s in series for v in s.y])):
         if log and min(drawn, default=1) <= 0:
             raise UsageError(

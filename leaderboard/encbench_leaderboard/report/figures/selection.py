@@ -12,7 +12,7 @@ from encbench_leaderboard.board.table import TaskBoard
 from encbench_leaderboard.report.format import plural
 
 SHOWN = 10
-"""Entries named in one figure: as many as there are colours that can be told apart."""
+"""Entries named in one figure: as many as there are distinguishable colours."""
 MOST = 40
 """Entries in one figure: what follows the named ones is for readers who ask for it."""
 READ = 300

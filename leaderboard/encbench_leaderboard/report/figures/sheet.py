@@ -1,4 +1,4 @@
-"""The pictures of a task: the target, and what each encoding made of it."""
+"""The pictures of a task: the target, and each encoding's prediction."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def sheet(task: TaskBoard) -> Pictures | None:
     return Pictures(
         "sheet",
         "target, predictions and errors side by side",
-        f"The target, and what each encoding made of it, with its {named}."
+        f"The target, and the prediction of each encoding with its {named}."
         f"{_without_picture(missing)}",
         [Tile(target[0], TARGET, None), *tiles, *shared],
         "Top row of a block: target and predictions. Below: the marked window, where the target "

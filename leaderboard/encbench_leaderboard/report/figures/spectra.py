@@ -73,7 +73,7 @@ def bound_style(entries: Sequence[EntrySpectra]) -> dict[str, str]:
 
 
 _CAPTION = (
-    "NTK eigenvalues, largest first. A line stops at the floor, under which eigenvalues are "
+    "NTK eigenvalues, largest first. A line stops at the floor, below which eigenvalues are "
     "rounding noise; the legend counts those."
 )
 
@@ -91,12 +91,12 @@ def spectra_caption(
     )
     largest = max(sum(_drawable(r) for r in task.of_entry(entry.name)) for entry in entries)
     held = "; the band holds the 10th to the 90th percentile at the end of training"
-    part = f" Of each encoding {most} cells are read." * (largest > most)
+    part = f" At most {most} cells of each encoding are read." * (largest > most)
     return (
         f"NTK eigenvalues, largest first: geometric mean over {over}, resampled to a common "
-        f"index{held * band}. Values "
-        "under their floor (rounding noise) count as the floor, so a line is an upper bound "
-        f"where it is thin, and it stops where fewer than half are above the floor.{grow}{part}"
+        f"index{held * band}. Values below their floor (rounding noise) count as the floor, so a "
+        "thin line is an upper bound; it stops where fewer than half are above the floor."
+        f"{grow}{part}"
     )
 
 
@@ -197,7 +197,7 @@ def spectrum_lines(
     whens: Sequence[str] = WHENS,
     places: int = PLACES,
 ) -> Iterator[Series]:
-    """A line a moment, and of a mean that ends in an upper bound a second one.
+    """A line per moment, and of a mean that ends in an upper bound a second one.
 
     Args:
         part: "", the whole kernel, or "mlp_".

@@ -25,9 +25,9 @@ POINTS = 200
 
 
 def thumbnails(found: Overview) -> PictureTable | None:
-    """A row an entry, by mean rank, and a column a task, with the picture or the curve of the first
-    seed that finished; of a category, of its first target. None for few tasks, or where no record
-    has either."""
+    """A row per entry, by mean rank, and a column per task, with the picture or the curve of the
+    first seed that finished; of a category, of its first target. None for few tasks, or if no
+    record has either."""
     groups = found.groups[:COLUMNS]
     if len(groups) < FEWEST_COLUMNS:
         return None
@@ -45,9 +45,9 @@ def thumbnails(found: Overview) -> PictureTable | None:
     )
     return PictureTable(
         "map",
-        "what each encoding made of each task",
-        "By mean rank. The value is that of the standings, the darker the nearer to the best of "
-        f"the task; the picture is of the first seed that finished.{left_out}",
+        "the prediction of each encoding on each task",
+        "By mean rank. The value is that of the standings, darker the nearer to the best of the "
+        f"task; the picture is of the first finished seed.{left_out}",
         [(group.label, group.primary.heading) for group in groups],
         [("", [column[0] for column in columns]), *rows],
     )
