@@ -215,8 +215,13 @@ def load_suite(source: str, registry: Registry | None = None) -> Suite:
         text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise SuiteError(
-            f"no suite {source!r} ({error.strerror}); {did_you_mean(source, packaged)}"
-            f"Packaged suites: {', '.join(packaged) or 'none'}; or give the path of a TOML file"
+            f"no suite {source!r} ({error.strerror})"
+            + did_you_mean(
+                source,
+                packaged,
+                f"packaged suites: {', '.join(packaged) or 'none'}; or give the path of a TOML "
+                "file",
+            )
         ) from None
     except UnicodeDecodeError:
         raise SuiteError(f"{path} is not a text file; a suite is TOML") from None
@@ -339,10 +344,11 @@ def _set_parameters(data: dict[str, Any], name: str, values: Mapping[str, Any]) 
     lists += [(entry, "encodings") for entry in data["tasks"] if entry.get("encodings")]
     known = dict.fromkeys(entry["name"] for holder, key in lists for entry in holder[key])
     if name not in known:
-        hint = did_you_mean(name, (*SECTIONS, *known))
+        names = (*SECTIONS, *known)
+        hint = did_you_mean(name, names, f"known here: {', '.join(names)}")
         raise SuiteError(
             f"--sweep {name}.{next(iter(values))}: {name!r} is no section, encoding or task of "
-            f"this suite; {hint}Known here: {', '.join((*SECTIONS, *known))}"
+            f"this suite{hint}"
         )
     for holder, key in lists:
         changed: list[dict[str, Any]] = []
@@ -363,8 +369,8 @@ def describe_error(error: ValidationError, model: type[BaseModel]) -> str:
     key = "".join(steps).lstrip(".")
     if problem["type"] == "extra_forbidden":
         known = list(inside.model_fields)
-        hint = did_you_mean(where[-1], known)
-        return f"unknown key {key}; {hint}Known here: {', '.join(known)}"
+        hint = did_you_mean(where[-1], known, f"known here: {', '.join(known)}")
+        return f"unknown key {key}{hint}"
     if problem["type"] == "missing":
         return f"{key} is missing"
     # a value that fits no branch of a union has one problem for each

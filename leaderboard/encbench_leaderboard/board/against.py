@@ -126,18 +126,21 @@ def against(records: Sequence[StoredRecord], x: str, y: str, task: str | None = 
     values = [x_value(stored.record, x) for stored in records]
     if all(value is None for value in values):
         known = _names_of_x(records)
-        raise UsageError(
-            f"no cell has {x!r} for x; {did_you_mean(x, known)}What differs between these cells: "
-            f"{', '.join(name for name in known if _varies(records, name)) or 'nothing'}"
-        )
+        differ = ", ".join(name for name in known if _varies(records, name)) or "nothing"
+        hint = did_you_mean(x, known, f"what differs between these cells: {differ}")
+        raise UsageError(f"no cell has {x!r} for x{hint}")
     alike = [_without(stored, x) for stored in records]
     groups = _chosen(boards(alike), task)
     metrics = dict.fromkeys(metric.name for group in groups for metric in group.metrics)
     if y not in metrics and y not in NUMBERS and Until.of(y) is None:
         raise UsageError(
-            f"no cell has {y!r} for y; {did_you_mean(y, [*metrics, *NUMBERS])}Metrics here: "
-            f"{', '.join(metrics)}; recorded numbers: {', '.join(RECORDED)}; costs of a quality: "
-            "steps_to_VALUE, seconds_to_VALUE"
+            f"no cell has {y!r} for y"
+            + did_you_mean(
+                y,
+                [*metrics, *NUMBERS],
+                f"metrics here: {', '.join(metrics)}; recorded numbers: {', '.join(RECORDED)}; "
+                "costs of a quality: steps_to_VALUE, seconds_to_VALUE",
+            )
         )
     cells = {
         id(copy): _Cell(copy, stored, value)
@@ -250,8 +253,9 @@ def _chosen(board: Board, task: str | None) -> list[TaskBoard]:
         found = found or [one for one in every if task in one.label]
     labels = ", ".join(group.label for group in (found or board.groups)[:LISTED])
     if not found:
-        near = did_you_mean(task, [group.label for group in board.groups])
-        raise UsageError(f"no task {task!r}; {near}Tasks here: {labels}")
+        names = [group.label for group in board.groups]
+        hint = did_you_mean(task, names, f"tasks here: {labels}")
+        raise UsageError(f"no task {task!r}{hint}")
     if len(found) > PANELS:
         raise UsageError(
             f"{len(found)} tasks, of which {PANELS} can be drawn; choose with --task: {labels}"

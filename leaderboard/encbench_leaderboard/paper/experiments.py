@@ -171,10 +171,9 @@ def wanted_items(only: Iterable[str]) -> list[str]:
     names = [name.strip().lower() for text in only for name in text.split(",")]
     for name in names:
         if name not in ITEMS:
-            raise UsageError(
-                f"--only {name!r}: {did_you_mean(name, ITEMS)}There are: "
-                f"{', '.join([*TABLES, 'claims', 'theorem', 'tuned'])}, figure2 … figure14"
-            )
+            known = f"{', '.join([*TABLES, 'claims', 'theorem', 'tuned'])}, figure2 … figure14"
+            hint = did_you_mean(name, ITEMS, f"there are: {known}")
+            raise UsageError(f"--only {name!r} is no part of the paper{hint}")
     return [name for name in ITEMS if name in names] if names else ["claims"]
 
 
