@@ -14,7 +14,7 @@
 
 The message says what was got, what was expected and how to mend it; the command line
 prints it as one line, without a traceback. What many messages share is written here:
-``did_you_mean``, ``cannot_write``, ``error_line``, ``bounded`` and ``printable``.
+``did_you_mean``, ``plural``, ``cannot_write``, ``error_line``, ``bounded`` and ``printable``.
 """
 
 import difflib
@@ -96,6 +96,11 @@ def did_you_mean(name: object, known: Iterable[str], then: str = "", count: int 
         return f"; {then}" if then else ""
     question = f"; did you mean {' or '.join(map(repr, near))}?"
     return f"{question} {then[0].upper()}{then[1:]}" if then else question
+
+
+def plural(number: int, what: str, many: str = "") -> str:
+    """ "1 cell", "1,024 cells"; "2 entries" where the plural is given."""
+    return f"{number:,} {what if number == 1 else many or f'{what}s'}"
 
 
 def error_line(error: BaseException) -> str:

@@ -14,7 +14,7 @@ import encbench
 from encbench.cli.console import literal, output_console, plain_table, print_line
 from encbench.cli.progress import RunProgress
 from encbench.cli.settings import DEFAULT_SUITE, asked_suite, parse_setting
-from encbench.errors import UsageError
+from encbench.errors import UsageError, plural
 from encbench.plugins.registry import default_registry
 from encbench.runs.limits import Limits, parse_seconds
 from encbench.suite.file import SECTIONS, Suite, override
@@ -250,7 +250,7 @@ def _print_plan(tuning: Tuning, output: Path, console: Console) -> None:
     finals = len(plan(tuning.suite, registry))
     print_line(
         console,
-        f"{len(cells)} cells of trials, of which {left} are left to run; "
+        f"{plural(len(cells), 'cell')} of trials, of which {left} left to run; "
         f"then {finals} of the default settings and up to {finals} of the tuned ones",
     )
 

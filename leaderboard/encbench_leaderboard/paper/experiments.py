@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from encbench.errors import DataError, UsageError, did_you_mean
+from encbench.errors import DataError, UsageError, did_you_mean, plural
 from encbench.plugins.registry import Registry
 from encbench.plugins.selector import format_selector
 from encbench.runs.trials import Tuning, plan_tuning
@@ -25,7 +25,6 @@ from encbench_leaderboard.paper.printed import (
     TRIALS,
 )
 from encbench_leaderboard.paper.synsets import synset_images
-from encbench_leaderboard.report.format import plural
 
 TABLE_2_SPACE = (
     "training.lr=0.01..1:log",
