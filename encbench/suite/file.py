@@ -27,6 +27,7 @@ from encbench.errors import SuiteError, did_you_mean
 from encbench.plugins.registry import Registry, default_registry
 from encbench.plugins.selector import format_selector, parse_selector, split_label
 from encbench.suite.config import (
+    PLUGGED,
     BudgetConfig,
     NetworkConfig,
     NtkConfig,
@@ -299,7 +300,8 @@ def override(
         encodings: instead of the suite's own; each as in a suite file.
         tasks: instead of the suite's own; each as in a suite file.
         seeds: instead of the suite's own.
-        parameters: by name of an encoding or task, parameters of each entry of that name.
+        parameters: by name of an encoding or task, parameters of each entry of that name; by name
+            of a network, activation, optimizer or schedule, those of each setting that names it.
 
     Raises:
         UsageError: a value does not fit; says which.
@@ -339,16 +341,34 @@ def override(
 
 
 def _set_parameters(data: dict[str, Any], name: str, values: Mapping[str, Any]) -> None:
-    """Give every entry of a name these parameters; entries that become equal are one."""
+    """Give every entry of a name these parameters, or every setting that names it; entries that
+    become equal are one."""
     lists = [(data, "encodings"), (data, "tasks")]
     lists += [(entry, "encodings") for entry in data["tasks"] if entry.get("encodings")]
     known = dict.fromkeys(entry["name"] for holder, key in lists for entry in holder[key])
     if name not in known:
+        tables = (data, *(entry for holder, key in lists for entry in holder[key]))
+        settings = [
+            (table[section], key)
+            for table in tables
+            for section, key in (setting.split(".") for setting in PLUGGED)
+            if isinstance(text := table.get(section, {}).get(key), str)
+            and parse_selector(text)[0] == name
+        ]
+        try:
+            chosen = list(each_choice(values))
+        except ValueError as error:
+            raise SuiteError(f"--sweep {name}.{error}") from None
+        for table, key in settings:
+            given = parse_selector(table[key])[1]
+            table[key] = {SWEEP: [format_selector(name, {**given, **one}) for one in chosen]}
+        if settings:
+            return
         names = (*SECTIONS, *known)
         hint = did_you_mean(name, names, f"known here: {', '.join(names)}")
         raise SuiteError(
             f"--sweep {name}.{next(iter(values))}: {name!r} is no section, encoding or task of "
-            f"this suite{hint}"
+            "this suite, and no network, activation, optimizer or schedule that it sets" + hint
         )
     for holder, key in lists:
         changed: list[dict[str, Any]] = []
