@@ -72,8 +72,9 @@ def tune(
         list[str] | None,
         typer.Option(
             metavar="NAME.KEY=RANGE",
-            help="What to search, instead of what encodings declare: LOW..HIGH, LOW..HIGH:log, "
-            "A|B|C, or one value to keep. Repeatable.",
+            help="What to search, instead of what encodings declare: a range, ffe.levels=4..12 or "
+            "training.lr=1e-4..1e-2:log; some values, training.lr=1e-3|1e-2; or one value, which "
+            "is not searched, training.batch_size=256. Repeatable, for a setting each.",
         ),
     ] = None,
     metric: Annotated[
@@ -149,6 +150,7 @@ def tune(
       encbench tune my-suite.toml --trials 40 --seed 0 --seed 1 --seed 2 -j 4
       encbench tune -e siren -t image:image=coffee --tune-on image:image=chelsea --optimizer adam
       encbench tune -e ffe -t image --space ffe.levels=4..10 --space training.batch_size=32 -n
+      encbench tune -e mpe -t image --optimizer adam --space 'training.lr=1e-3|3e-3|1e-2' -n
 
     Exit codes: 0 all well, 1 a reported cell is not ok, 2 wrong usage, 130 Ctrl-C, 143 SIGTERM.
     """
