@@ -106,7 +106,7 @@ def _holder(record: Record, x: str) -> tuple[str, str]:
         if name == part or (name == reference.name and key in reference.parameters):
             return part, key
     for setting in PLUGGED:
-        if name == parse_selector(cell_settings(record).get(setting, ""))[0]:
+        if name and name == parse_selector(cell_settings(record).get(setting, ""))[0]:
             return setting, key
     return "", ""
 
