@@ -89,7 +89,7 @@ def _check_settings(settings: Sequence[str], records: Sequence[StoredRecord]) ->
     known = [key for key in keys if _is_of(key, SETTINGS)]
     for setting in settings:
         if not any(_is_of(key, [setting]) for key in known):
-            hint = did_you_mean(setting, known, f"there are: {', '.join(known)}")
+            hint = did_you_mean(setting, known, f"there are {', '.join(known)}")
             raise UsageError(f"{setting!r} is no setting in which cells may differ{hint}")
 
 
