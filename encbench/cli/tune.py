@@ -199,11 +199,18 @@ def tune(
             "watcher": progress,
         }
 
+        reported: list[StoredRecord] = []
+
         def run(suite: Suite, directory: Path, final: bool) -> Sequence[StoredRecord]:
-            return encbench.run_suite(suite, directory, report=report and final, **how).records
+            records = encbench.run_suite(suite, directory, report=False, **how).records
+            reported.extend(records if final else [])
+            return records
 
         try:
             result = run_tuning(tuning, output, registry, run)
+            if report:
+                # not by run_suite: pages show what tuning gained, which is known only now
+                registry.host.notify("encbench_run_finished", directory=output, records=reported)
         except KeyboardInterrupt as stop:
             progress.stop()
             print_line(console, "interrupted. The same command goes on from there.", "yellow")
