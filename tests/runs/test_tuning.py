@@ -380,11 +380,11 @@ def test_not_a_number_is_no_value(whole):
     assert value_of(None, "psnr") is None
 
 
-SMALL = ["--steps", "4", "--set", "network.width=8", "--set", "ntk.points=0", "--no-report"]
+SMALL = ["--steps", "4", "--set", "network.width=8", "--set", "ntk.points=0"]
 
 
-def encbench(*arguments):
-    words = ["tune", "-t", "image:image=camera,side=8", *SMALL, *arguments]
+def encbench(*arguments, report="--no-report"):
+    words = ["tune", "-t", "image:image=camera,side=8", *SMALL, report, *arguments]
     with contextlib.suppress(SystemExit):
         build(default_registry(), words)(args=words, standalone_mode=False)
 
@@ -397,7 +397,8 @@ def test_pages_are_made_when_it_is_known_what_tuning_gained(tmp_path, monkeypatc
             seen.append(earlier_result(given["directory"]))
 
     monkeypatch.setattr(PluginHost, "notify", notify)
-    encbench("-e", "identity", "--trials", "2", "-j", "1", "--report", "-o", str(tmp_path))
+    given = ["-e", "identity", "--trials", "2", "-j", "1", "-o", str(tmp_path)]
+    encbench(*given, report="--report")
     (result,) = seen
     assert result.encodings[0].tuned.mean is not None
 
