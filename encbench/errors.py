@@ -14,7 +14,7 @@
 
 The message says what was got, what was expected and how to mend it; the command line
 prints it as one line, without a traceback. What many messages share is written here:
-``did_you_mean``, ``cannot_write``, ``error_line``, ``bounded`` and ``printable``.
+``did_you_mean``, ``plural``, ``cannot_write``, ``error_line``, ``bounded`` and ``printable``.
 """
 
 import difflib
@@ -85,10 +85,22 @@ def require_platform() -> None:
         )
 
 
-def did_you_mean(name: object, known: Iterable[str], count: int = 1) -> str:
-    """ "did you mean 'mpe'? " with at most ``count`` known names, or "" where none is near."""
+def did_you_mean(name: object, known: Iterable[str], then: str = "", count: int = 1) -> str:
+    """The end of a message on a name that is not known.
+
+    "; did you mean 'mpe'? There are: mpe, ffe", with at most ``count`` known names, or
+    "; there are: mpe, ffe" where none is near, for ``then`` = "there are: mpe, ffe".
+    """
     near = difflib.get_close_matches(str(name), list(known), n=count, cutoff=0.55)
-    return f"did you mean {' or '.join(map(repr, near))}? " if near else ""
+    if not near:
+        return f"; {then}" if then else ""
+    question = f"; did you mean {' or '.join(map(repr, near))}?"
+    return f"{question} {then[0].upper()}{then[1:]}" if then else question
+
+
+def plural(number: int, what: str, many: str = "") -> str:
+    """ "1 cell", "1,024 cells"; "2 entries" where the plural is given."""
+    return f"{number:,} {what if number == 1 else many or f'{what}s'}"
 
 
 def error_line(error: BaseException) -> str:

@@ -18,7 +18,7 @@ from rich.console import Console
 from encbench.cli.progress import RunProgress
 from encbench.cli.record_arguments import all_records
 from encbench.cli.settings import asked_suite
-from encbench.errors import StoreError, UsageError
+from encbench.errors import StoreError, UsageError, plural
 from encbench.plugins.registry import Registry, default_registry
 from encbench.results.records import StoredRecord
 from encbench.results.tabular import (
@@ -159,7 +159,8 @@ class Results:
         return pd.DataFrame(rows)
 
     def __repr__(self) -> str:
-        return f"{len(self)} cells of {self.directory}\n{self._table().to_string(index=False)}"
+        table = self._table().to_string(index=False)
+        return f"{plural(len(self), 'cell')} of {self.directory}\n{table}"
 
     def _repr_html_(self) -> str:
         return str(self._table().to_html(index=False, float_format="{:.4g}".format))

@@ -16,7 +16,7 @@ import typer
 from pydantic.dataclasses import dataclass
 from tabulate import tabulate
 
-from encbench.errors import StoreError, UsageError, cannot_write
+from encbench.errors import StoreError, UsageError, cannot_write, plural
 from encbench.plugins.registry import default_registry
 
 STORAGE = Path(".benchmarks")
@@ -201,7 +201,7 @@ def timing_table(found: Timings, before: Timings, name: str | None) -> str:
         f"Median times. Parameters: encoding + MLP of {settings['depth']} × {settings['width']} "
         f"units; {settings['points']} points, NTK of {settings['ntk_points']} in float64.",
         f"{where['device']} of {where['machine']} ({where['processor']}), "
-        f"{where['threads']} thread{'' if where['threads'] == 1 else 's'}.",
+        f"{plural(where['threads'], 'thread')}.",
         "; ".join(f"{COLUMNS[op][1]}: {meanings[op]}" for op in operations) + ".",
     ]
     if before:

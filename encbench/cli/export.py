@@ -13,7 +13,7 @@ from rich.console import Console
 
 from encbench.cli.console import print_line
 from encbench.cli.record_arguments import all_records
-from encbench.errors import UsageError
+from encbench.errors import UsageError, plural
 from encbench.results.records import StoredRecord
 from encbench.results.tabular import (
     BAND_COLUMNS,
@@ -81,7 +81,7 @@ def export(
         write_table(BAND_COLUMNS, _long(stored, band_chunks), bands)
     if files:
         written = ", ".join(map(str, files))
-        print_line(Console(stderr=True), f"{len(rows)} cells of {directory}: {written}")
+        print_line(Console(stderr=True), f"{plural(len(rows), 'cell')} of {directory}: {written}")
 
 
 def _long(

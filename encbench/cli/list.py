@@ -34,7 +34,7 @@ METRIC = ("kind", "unit", "range", "direction", "source")
 def list_offers(
     names: Annotated[
         list[str] | None,
-        typer.Argument(help="Names to describe in full, or a kind: encodings, activations, …"),
+        typer.Argument(help="Names to describe in full, or a kind: encoding or encodings, …"),
     ] = None,
 ) -> None:
     """List or describe what is installed.
@@ -50,7 +50,7 @@ def list_offers(
         for kind in KINDS:
             _overview(kind, registry, console)
         print_conflicts(registry, console)
-    titles = {title.lower(): kind for kind, title in KINDS.items()}
+    titles = {word: kind for kind, title in KINDS.items() for word in (kind, title.lower())}
     for name in names or ():
         if name in titles:
             _overview(titles[name], registry, console)

@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 
 from encbench.cli.console import print_line
+from encbench.errors import plural
 from encbench.results.merging import Part, merge
 from encbench.suite.config import changed_versions
 
@@ -63,7 +64,7 @@ def merge_folders(
     for folder, reason in done.damaged.items():
         print_line(errors, f"left out the damaged record {folder}: {reason}", "yellow")
     counts = ", ".join(f"{count} of {source}" for source, count in done.taken.items())
-    print_line(out, f"{sum(done.taken.values())} records in {output}: {counts}")
+    print_line(out, f"{plural(sum(done.taken.values()), 'record')} in {output}: {counts}")
     if done.identical:
         print_line(out, f"{done.identical} were the same in several")
     if not done.one_suite:

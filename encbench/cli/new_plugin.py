@@ -1,4 +1,4 @@
-"""``encbench new-encoding`` and ``encbench new-task``: begin a plug-in from a template."""
+"""``encbench new-plugin``, ``new-encoding`` and ``new-task``: begin a plug-in from a template."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from encbench.plugins.registry import default_registry
-from encbench.plugins.templates import Kind, write_plugin
+from encbench.plugins.templates import CHECKED, Kind, write_plugin
 
 Directory = Annotated[
     Path, typer.Option("-d", "--directory", help="Where to put the folder encbench-NAME.")
@@ -49,6 +49,24 @@ def new_task(
     _begin("task", name, directory)
 
 
+def new_plugin(
+    kind: Annotated[Kind, typer.Argument(help="What it offers.")],
+    name: Annotated[str, typer.Argument(help="Name of what it offers, in lower case.")],
+    directory: Directory = Path(),
+) -> None:
+    """Begin a plug-in of any kind.
+
+    Writes an installable distribution, encbench-NAME, that passes its own tests: one thing of the
+    kind to replace by yours, its registration, tests and a README. Nothing is overwritten.
+
+    \b
+    Examples:
+      encbench new-plugin activation bump
+      encbench new-plugin metric worst_pixel --directory ~/plugins
+    """
+    _begin(kind, name, directory)
+
+
 def _begin(kind: Kind, name: str, directory: Path) -> None:
     root = write_plugin(kind, name, directory)
     others = [o.distribution for o in default_registry().offers(kind) if o.name == name]
@@ -59,5 +77,6 @@ def _begin(kind: Kind, name: str, directory: Path) -> None:
             err=True,
         )
     typer.echo(f"wrote {root}\n\nNext:")
-    for line in (f"cd {root}", "pip install -e '.[test]'", "pytest", f"encbench check {name}"):
+    last = f"encbench {'check' if kind in CHECKED else 'list'} {name}"
+    for line in (f"cd {root}", "pip install -e '.[test]'", "pytest", last):
         typer.echo(f"  {line}")

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 from encbench.cli.console import duration, print_line
-from encbench.errors import EncbenchError, error_line
+from encbench.errors import EncbenchError, error_line, plural
 from encbench.plugins.registry import Registry
 from encbench.suite.config import CellConfig, NetworkConfig, cell_key, cell_names
 
@@ -75,7 +75,8 @@ def _settings(cell: CellConfig) -> str:
     training, network = cell.training, cell.network
     automatic = f"{training.lr_factor:g} × "
     automatic += "lr_crit" if training.optimizer.startswith("sgd") else "the usual rate"
-    length = f"{training.epochs} epochs" if training.steps is None else f"{training.steps:,} steps"
+    unit = "epoch" if training.steps is None else "step"
+    length = plural(training.steps or training.epochs or 0, unit)
     limit = "all" if cell.ntk.points == "all" else f"up to {cell.ntk.points}"
     points = f"spectra of {limit} points" if cell.ntk.points else "no spectra"
     batch = "all" if training.batch_size == "all" else f"up to {training.batch_size}"
@@ -113,6 +114,6 @@ def print_estimate(
     if math.isfinite(found.seconds):
         print_line(
             console,
-            f"about {duration(found.seconds)} for {len(left)} cells one after another, by "
-            f"{STEPS} steps of {found.rehearsed} of them",
+            f"about {duration(found.seconds)} for {plural(len(left), 'cell')} one after another, "
+            f"by {STEPS} steps of {found.rehearsed} of them",
         )

@@ -22,7 +22,7 @@ from rich.table import Column
 from rich.text import Text
 
 from encbench.cli.console import print_line
-from encbench.errors import printable
+from encbench.errors import plural, printable
 from encbench.suite.config import CellConfig, cell_names
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class RunProgress:
                 f"{len(finished)} of {len(finished) + len(cells)} cells have a record already"
             )
         elif not self._live:
-            self._print(f"{_cells(len(cells))} to run")
+            self._print(f"{plural(len(cells), 'cell')} to run")
         if self._all is not None:
             self._bars.remove_task(self._all)
             self._all = None
@@ -121,7 +121,7 @@ class RunProgress:
         if result.not_run:
             words += f", {result.not_run} not run: stopped at the first that was not ok"
         total = len(result.records) + result.not_run
-        self._print(f"{_cells(total)}: {words}; {seconds:.0f} s")
+        self._print(f"{plural(total, 'cell')}: {words}; {seconds:.0f} s")
         self._print(f"records: {result.directory / 'records'}")
 
     def _line(self, event: Event, label: str, loss: str) -> None:
@@ -158,7 +158,3 @@ def _line_of(stored: StoredRecord, name: str) -> Text:
 
 def _short(name: str) -> str:
     return name.removesuffix(" seed 0")
-
-
-def _cells(count: int) -> str:
-    return f"{count} cell" if count == 1 else f"{count} cells"

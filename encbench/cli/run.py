@@ -83,8 +83,8 @@ def run_cells(
         list[str] | None,
         typer.Option(
             metavar="SECTION.KEY=VALUE,…",
-            help="A cell for each value of a setting, or of a parameter: ffe.levels=4,8. "
-            "Repeatable: every combination.",
+            help="A cell for each value of a setting, or of a parameter: ffe.levels=4,8, or "
+            "adam.beta2=0.9,0.99 with --optimizer adam. Repeatable: every combination.",
         ),
     ] = None,
     output: Annotated[

@@ -16,6 +16,7 @@ from rich.table import Table
 from encbench.cli.console import literal, output_console, plain_table
 from encbench.cli.record_arguments import all_records, is_record, one_record
 from encbench.contracts.metric import MetricValue
+from encbench.errors import plural
 from encbench.results.records import LinearizedTraining, Record, SpectrumSummary, StoredRecord
 from encbench.suite.config import cell_key, told_apart
 
@@ -162,7 +163,7 @@ def _facts(stored: StoredRecord) -> Iterator[tuple[str, str]]:
         text = f"{training.optimizer}, {training.schedule} rate {rate.value:.4g} ({rate.rule})"
         critical = f"; lr_crit {rate.critical:.4g}" if rate.critical else ""
         yield "optimizer", text + critical
-    yield "training", f"{record.steps:,} steps of {training.batch_size} points"
+    yield "training", f"{plural(record.steps, 'step')} of {training.batch_size} points"
     for spectrum in record.spectra:
         numbers = {
             "λ_max": spectrum.maximum,

@@ -14,7 +14,7 @@ import encbench
 from encbench.cli.console import literal, output_console, plain_table, print_line
 from encbench.cli.progress import RunProgress
 from encbench.cli.settings import DEFAULT_SUITE, asked_suite, parse_setting
-from encbench.errors import UsageError
+from encbench.errors import UsageError, plural
 from encbench.plugins.registry import default_registry
 from encbench.runs.limits import Limits, parse_seconds
 from encbench.suite.file import SECTIONS, Suite, override
@@ -74,8 +74,9 @@ def tune(
         list[str] | None,
         typer.Option(
             metavar="NAME.KEY=RANGE",
-            help="Replace or add a search range: LOW..HIGH, LOW..HIGH:log, A|B|C, or one value "
-            "for all trials. Repeatable.",
+            help="Replace or add a search range: ffe.levels=4..12 or "
+            "training.lr=1e-4..1e-2:log; some values, training.lr=1e-3|1e-2; or one value, which "
+            "is not searched, training.batch_size=256. Repeatable.",
         ),
     ] = None,
     metric: Annotated[
@@ -152,6 +153,7 @@ def tune(
       encbench tune my-suite.toml --trials 40 --seed 0 --seed 1 --seed 2 -j 4
       encbench tune -e siren -t image:image=coffee --tune-on image:image=chelsea --optimizer adam
       encbench tune -e ffe -t image --space ffe.levels=4..10 --space training.batch_size=32 -n
+      encbench tune -e mpe -t image --optimizer adam --space 'training.lr=1e-3|3e-3|1e-2' -n
 
     Exit codes: 0 all well, 1 a reported cell is not ok, 2 wrong usage, 130 Ctrl-C, 143 SIGTERM.
     """
@@ -200,11 +202,18 @@ def tune(
             "watcher": progress,
         }
 
+        reported: list[StoredRecord] = []
+
         def run(suite: Suite, directory: Path, final: bool) -> Sequence[StoredRecord]:
-            return encbench.run_suite(suite, directory, report=report and final, **how).records
+            records = encbench.run_suite(suite, directory, report=False, **how).records
+            reported.extend(records if final else [])
+            return records
 
         try:
             result = run_tuning(tuning, output, registry, run)
+            if report:
+                # not by run_suite: pages show what tuning gained, which is known only now
+                registry.host.notify("encbench_run_finished", directory=output, records=reported)
         except KeyboardInterrupt as stop:
             progress.stop()
             print_line(console, "interrupted. Give the same command to resume.", "yellow")
@@ -253,7 +262,7 @@ def _print_plan(tuning: Tuning, output: Path, console: Console) -> None:
     finals = len(plan(tuning.suite, registry))
     print_line(
         console,
-        f"{len(cells)} cells of trials, {left} of them left to run; "
+        f"{plural(len(cells), 'cell')} of trials, {left} of them left to run; "
         f"then {finals} of the default settings and up to {finals} of the tuned ones",
     )
 

@@ -25,4 +25,5 @@ def encbench_commands() -> Mapping[str, str]:
         "cite": "encbench.cli.cite:cite",
         "new-encoding": "encbench.cli.new_plugin:new_encoding",
         "new-task": "encbench.cli.new_plugin:new_task",
+        "new-plugin": "encbench.cli.new_plugin:new_plugin",
     }

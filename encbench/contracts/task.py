@@ -276,7 +276,12 @@ def loss_name(task: Task | type[Task]) -> LossName | None:
         return None
     if loss not in names:
         raise TypeError(
-            f"loss is {loss!r}; {did_you_mean(loss, names)}expected one of "
-            f"{', '.join(map(repr, names))}, or a method loss(self, model, x, y)"
+            f"loss is {loss!r}"
+            + did_you_mean(
+                loss,
+                names,
+                f"expected one of {', '.join(map(repr, names))}, or a method "
+                "loss(self, model, x, y)",
+            )
         )
     return loss  # type: ignore[no-any-return] # just checked

@@ -18,8 +18,8 @@ def check_choice(name: str, value: object, allowed: Sequence[str]) -> None:
     if value in allowed:
         return
     words = ", ".join(map(repr, allowed))
-    hint = did_you_mean(value, allowed).rstrip()
-    raise ParameterError(f"{name} must be one of {words}, got {value!r}{hint and f'; {hint}'}")
+    hint = did_you_mean(value, allowed)
+    raise ParameterError(f"{name} must be one of {words}, got {value!r}{hint}")
 
 
 def working_copy(

@@ -138,8 +138,9 @@ def validate_parameters(kind: str, name: str, cls: type, given: dict[str, Any]) 
     parameters = {parameter.name: parameter for parameter in parameters_of(cls)}
     for key in given:
         if key not in parameters:
-            hint, known = did_you_mean(key, parameters), ", ".join(parameters) or "none"
-            raise ParameterError(f"{kind} {name!r} has no parameter {key!r}; {hint}It has: {known}")
+            known = f"it has: {', '.join(parameters) or 'none'}"
+            hint = did_you_mean(key, parameters, known)
+            raise ParameterError(f"{kind} {name!r} has no parameter {key!r}{hint}")
     values = {}
     for key, parameter in parameters.items():
         if key not in given:

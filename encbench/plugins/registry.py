@@ -205,11 +205,11 @@ class Registry:
 
     def _unknown(self, kind: str, name: str) -> str:
         known = sorted(self._offers[kind])
-        hint = did_you_mean(name.rpartition(":")[2], known, count=2)
         broken = [f"{p.distribution} ({p.problem})" for p in self.host.broken()]
         lost = f" A broken plug-in may have offered it: {'; '.join(broken)}." if broken else ""
-        listing = f"Installed: {', '.join(known) or 'none'}."
-        return f"unknown {kind} {name!r}; {hint}{listing}{lost}"
+        listing = f"installed: {', '.join(known) or 'none'}.{lost}"
+        hint = did_you_mean(name.rpartition(":")[2], known, listing, count=2)
+        return f"unknown {kind} {name!r}{hint}"
 
 
 @cache

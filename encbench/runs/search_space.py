@@ -135,13 +135,13 @@ def check_option(option: SpaceOption, encodings: Mapping[str, type[Encoding]]) -
     else:
         owners = [*encodings, *SEARCHABLE]
         raise UsageError(
-            f"{where}: no encoding {option.owner!r} is tuned here; "
-            f"{did_you_mean(option.owner, owners)}There are: {', '.join(owners)}"
+            f"{where}: no encoding {option.owner!r} is tuned here"
+            + did_you_mean(option.owner, owners, f"there are: {', '.join(owners)}")
         )
     if option.key not in known:
         raise UsageError(
-            f"{where}: {option.owner} has no {option.key!r}; {did_you_mean(option.key, known)}"
-            f"It has: {', '.join(known) or 'none'}"
+            f"{where}: {option.owner} has no {option.key!r}"
+            + did_you_mean(option.key, known, f"it has: {', '.join(known) or 'none'}")
         )
     try:
         for value in [option.fixed] if option.search is None else option.search.ends:

@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from typing import Any, Literal
 
 from encbench.contracts.encoding import Encoding
-from encbench.errors import UsageError
+from encbench.errors import UsageError, plural
 from encbench.plugins.isolation import process_state_kept
 from encbench.plugins.registry import Registry
 from encbench.runs.cell import run_cell
@@ -317,4 +317,4 @@ def fewer_trials(one: Searched, trials: int) -> list[str]:
     count = len(one.values) + 1
     if count == trials:
         return []
-    return [f"{one.entry.text}: {count} trials, as its space holds no other settings."]
+    return [f"{one.entry.text}: {plural(count, 'trial')}, as its space holds no other settings."]

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from scipy import stats
 from tabulate import tabulate
 
-from encbench.errors import cannot_write, printable
+from encbench.errors import cannot_write, plural, printable
 from encbench.results.records import Data
 from encbench.suite.file import Suite, suite_toml
 
@@ -143,10 +143,10 @@ class TuneResult(Data):
             "tpe": f"proposed one after another by Optuna's TPE (seed {self.seed})",
         }
         return (
-            f"Tuned with {self.trials} trials for each encoding: the default setting, and others "
-            f"{drawn[self.sampler]}. Chosen by mean {self.metric} on {', '.join(self.tune_on)}, "
-            f"{_seeds(self.tune_seeds)}; reported on {', '.join(self.report_on)}, "
-            f"{_seeds(self.report_seeds)}."
+            f"Tuned with {plural(self.trials, 'trial')} for each encoding: the default setting, "
+            f"and others {drawn[self.sampler]}. Chosen by mean {self.metric} on "
+            f"{', '.join(self.tune_on)}, {_seeds(self.tune_seeds)}; reported on "
+            f"{', '.join(self.report_on)}, {_seeds(self.report_seeds)}."
         )
 
     @property
@@ -154,7 +154,7 @@ class TuneResult(Data):
         """What the numbers are, and over what their intervals."""
         several = len(self.report_on) > 1
         count = len(self.report_on) if several else len(self.report_seeds)
-        units = f"{count} {'targets' if several else 'seeds'}"
+        units = plural(count, "target" if several else "seed")
         interval = f"± is the 95 % interval over {units}" if count > 1 else "one seed, no intervals"
         unit = f" [{self.unit}]" if self.unit else ""
         return f"{self.metric}{unit}, {self.direction} is better; {interval}."
@@ -310,7 +310,7 @@ def page(result: TuneResult) -> str:
         for name, text in encoding.ranges.items()
     ]
     without = [
-        f"{_plain(encoding.label)}: {count} of {len(encoding.trials)} trials have no value"
+        f"{_plain(encoding.label)}: {count} of {len(encoding.trials)} trials without a value"
         for encoding in result.encodings
         if (count := sum(trial.value is None for trial in encoding.trials))
     ]

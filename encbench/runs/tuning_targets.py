@@ -126,7 +126,8 @@ def deciding_metric(
         name = next(iter(curves))
     if name not in offers:
         raise UsageError(
-            f"unknown metric {name!r}; {did_you_mean(name, offers)}There are: {', '.join(offers)}"
+            f"unknown metric {name!r}"
+            + did_you_mean(name, offers, f"there are: {', '.join(offers)}")
         )
     metric = offers[name].load()
     return name, metric.unit, metric.direction

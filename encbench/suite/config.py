@@ -31,6 +31,15 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
+PLUGGED = {
+    "network.kind": "network",
+    "network.activation": "activation",
+    "training.optimizer": "optimizer",
+    "training.schedule": "schedule",
+}
+"""Settings that name a plug-in with its parameters, and its kind."""
+
+
 class NetworkConfig(Settings):
     """The network. Width and depth default to the task's own (the paper's), and are None where
     planning finds that the network has no such size."""

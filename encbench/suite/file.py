@@ -27,6 +27,7 @@ from encbench.errors import SuiteError, did_you_mean
 from encbench.plugins.registry import Registry, default_registry
 from encbench.plugins.selector import format_selector, parse_selector, split_label
 from encbench.suite.config import (
+    PLUGGED,
     BudgetConfig,
     NetworkConfig,
     NtkConfig,
@@ -215,8 +216,13 @@ def load_suite(source: str, registry: Registry | None = None) -> Suite:
         text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise SuiteError(
-            f"no suite {source!r} ({error.strerror}); {did_you_mean(source, packaged)}"
-            f"Packaged suites: {', '.join(packaged) or 'none'}; or give the path of a TOML file"
+            f"no suite {source!r} ({error.strerror})"
+            + did_you_mean(
+                source,
+                packaged,
+                f"packaged suites: {', '.join(packaged) or 'none'}; or give the path of a TOML "
+                "file",
+            )
         ) from None
     except UnicodeDecodeError:
         raise SuiteError(f"{path} is not a text file; a suite is TOML") from None
@@ -294,7 +300,8 @@ def override(
         encodings: instead of the suite's own; each as in a suite file.
         tasks: instead of the suite's own; each as in a suite file.
         seeds: instead of the suite's own.
-        parameters: by name of an encoding or task, parameters of each entry of that name.
+        parameters: by name of an encoding or task, parameters of each entry of that name; by name
+            of a network, activation, optimizer or schedule, those of each setting that names it.
 
     Raises:
         UsageError: a value does not fit; says which.
@@ -334,15 +341,34 @@ def override(
 
 
 def _set_parameters(data: dict[str, Any], name: str, values: Mapping[str, Any]) -> None:
-    """Give every entry of a name these parameters; entries that become equal are one."""
+    """Give every entry of a name these parameters, or every setting that names it; entries that
+    become equal are one."""
     lists = [(data, "encodings"), (data, "tasks")]
     lists += [(entry, "encodings") for entry in data["tasks"] if entry.get("encodings")]
     known = dict.fromkeys(entry["name"] for holder, key in lists for entry in holder[key])
     if name not in known:
-        hint = did_you_mean(name, (*SECTIONS, *known))
+        tables = (data, *(entry for holder, key in lists for entry in holder[key]))
+        settings = [
+            (table[section], key)
+            for table in tables
+            for section, key in (setting.split(".") for setting in PLUGGED)
+            if isinstance(text := table.get(section, {}).get(key), str)
+            and parse_selector(text)[0] == name
+        ]
+        try:
+            chosen = list(each_choice(values))
+        except ValueError as error:
+            raise SuiteError(f"--sweep {name}.{error}") from None
+        for table, key in settings:
+            given = parse_selector(table[key])[1]
+            table[key] = {SWEEP: [format_selector(name, {**given, **one}) for one in chosen]}
+        if settings:
+            return
+        names = (*SECTIONS, *known)
+        hint = did_you_mean(name, names, f"known here: {', '.join(names)}")
         raise SuiteError(
             f"--sweep {name}.{next(iter(values))}: {name!r} is not a section, encoding or task of "
-            f"this suite; {hint}Known here: {', '.join((*SECTIONS, *known))}"
+            "this suite, nor a network, activation, optimizer or schedule that it sets" + hint
         )
     for holder, key in lists:
         changed: list[dict[str, Any]] = []
@@ -363,8 +389,8 @@ def describe_error(error: ValidationError, model: type[BaseModel]) -> str:
     key = "".join(steps).lstrip(".")
     if problem["type"] == "extra_forbidden":
         known = list(inside.model_fields)
-        hint = did_you_mean(where[-1], known)
-        return f"unknown key {key}; {hint}Known here: {', '.join(known)}"
+        hint = did_you_mean(where[-1], known, f"known here: {', '.join(known)}")
+        return f"unknown key {key}{hint}"
     if problem["type"] == "missing":
         return f"{key} is missing"
     # a value that fits no branch of a union has one problem for each

@@ -194,8 +194,8 @@ class TorchOptimizer(Optimizer):
         known = sorted({*classes} - {"LBFGS", "Muon", "Optimizer", "SparseAdam"})
         if name not in known:
             raise ParameterError(
-                f"torch.optim.{name} cannot be used here; {did_you_mean(name, known)}"
-                f"There are: {', '.join(known)}"
+                f"torch.optim.{name} cannot be used here"
+                + did_you_mean(name, known, f"there are: {', '.join(known)}")
             )
         self.cls = getattr(torch.optim, name)
         self.parameters = dict(parameters or {})

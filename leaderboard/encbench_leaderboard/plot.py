@@ -20,9 +20,9 @@ def plot_against(
         str,
         typer.Option(
             metavar="NAME",
-            help="A setting or parameter, such as training.lr_factor, network.width, "
-            "encoding.levels or task.side; or seed, learning_rate (the one used), parameters, "
-            "parameters_mlp or parameters_encoding.",
+            help="A setting, such as training.lr_factor or network.width; a parameter, such as "
+            "encoding.levels, mpe.resolutions, task.side, hosc.beta or adam.beta2; or seed, "
+            "learning_rate (the one used), parameters, parameters_mlp or parameters_encoding.",
         ),
     ],
     y: Annotated[

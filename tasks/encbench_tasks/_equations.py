@@ -159,8 +159,8 @@ def equation_of(parameters: Mapping[str, Any]) -> Equation:
     name = parameters.get("problem", "poisson")
     if name not in EQUATIONS:
         raise ParameterError(
-            f"task 'pde': {did_you_mean(name, get_args(Name))}problem={name!r}, expected one of "
-            f"{', '.join(EQUATIONS)}"
+            f"task 'pde': no problem={name!r}"
+            + did_you_mean(name, get_args(Name), f"expected one of {', '.join(EQUATIONS)}")
         )
     given = {key: parameters[key] for key in USES if parameters.get(key) is not None}
     for key, value in given.items():

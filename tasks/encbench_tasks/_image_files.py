@@ -159,9 +159,8 @@ def _built_in(name: str) -> Path:
 
 def _missing(image: str, path: Path) -> str:
     if path.parent == Path() and not path.suffix:
-        return (
-            f"no image {image!r}: neither a file nor a built-in photograph; "
-            f"{did_you_mean(image.lower(), PHOTOGRAPHS, 2)}Built in: {', '.join(PHOTOGRAPHS)}"
+        return f"no image {image!r}: neither a file nor a built-in photograph" + did_you_mean(
+            image.lower(), PHOTOGRAPHS, f"built in: {', '.join(PHOTOGRAPHS)}", 2
         )
     if not path.parent.is_dir():
         return f"no image {image!r}: there is no folder {str(path.parent)!r}; correct the path"
@@ -169,8 +168,8 @@ def _missing(image: str, path: Path) -> str:
         beside = [entry.name for entry in path.parent.iterdir()]
     except OSError:
         beside = []
-    hint = did_you_mean(path.name, [*beside, *PHOTOGRAPHS], 2).strip() or "correct the path"
-    return f"no image {image!r}: the file does not exist; {hint}"
+    hint = did_you_mean(path.name, [*beside, *PHOTOGRAPHS], count=2) or "; correct the path"
+    return f"no image {image!r}: the file does not exist{hint}"
 
 
 def _natural(name: str) -> tuple[list[tuple[int, int | str]], str]:

@@ -32,8 +32,13 @@ def mask_hash(mask: str) -> str:
     except DataError as error:
         names = get_args(BuiltIn)
         raise DataError(
-            f"mask {mask!r}: {did_you_mean(mask, names)}expected {', '.join(names)}, or the path "
-            f"of an image, white where pixels are missing ({error})"
+            f"no mask {mask!r}"
+            + did_you_mean(
+                mask,
+                names,
+                f"expected {', '.join(names)}, or the path of an image, white where pixels are "
+                f"missing ({error})",
+            )
         ) from None
 
 

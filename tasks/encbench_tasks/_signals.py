@@ -115,8 +115,8 @@ def complete(parameters: Mapping[str, Any]) -> dict[str, Any]:
     kind = found.setdefault("kind", "noise")
     if kind not in get_args(Kind):
         raise _refused(
-            f"{did_you_mean(kind, get_args(Kind))}kind={kind!r}, expected one of "
-            f"{', '.join(get_args(Kind))}"
+            f"no kind={kind!r}"
+            + did_you_mean(kind, get_args(Kind), f"expected one of {', '.join(get_args(Kind))}")
         )
     dim = found["dim"] = DIMS[kind][0] if found.get("dim") is None else found["dim"]
     if dim not in DIMS[kind]:

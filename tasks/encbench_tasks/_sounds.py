@@ -121,8 +121,8 @@ def sound_bytes(path: Path) -> bytes:
         return path.read_bytes()
     except FileNotFoundError:
         raise DataError(
-            f"no sound {str(path)!r}: neither a file nor built in; "
-            f"{did_you_mean(path.name, HIGHEST)}built in: {', '.join(HIGHEST)}"
+            f"no sound {str(path)!r}: neither a file nor built in"
+            + did_you_mean(path.name, HIGHEST, f"built in: {', '.join(HIGHEST)}")
         ) from None
     except OSError as error:
         raise DataError(

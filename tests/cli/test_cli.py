@@ -243,6 +243,7 @@ def test_an_option_given_twice_is_an_error_and_does_not_keep_the_last(arguments,
     ("name", "words"),
     [
         ("suites", "quick"),
+        ("suite", "quick"),
         ("activations", "sin(ω z) of SIREN"),
         ("relu", "max(z, 0)."),
         ("sine", "float > 0"),

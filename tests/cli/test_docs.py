@@ -57,7 +57,9 @@ def test_the_page_of_the_command_line_is_that_of_the_code():
     assert shown == cli_page(), "run: python -m encbench.cli.docs > docs/cli.md"
 
 
-@pytest.mark.parametrize("verb", ["check", "bench", "cite", "plugins", "new-encoding", "new-task"])
+@pytest.mark.parametrize(
+    "verb", ["check", "bench", "cite", "plugins", "new-encoding", "new-task", "new-plugin"]
+)
 def test_help_has_examples_and_a_first_line_that_the_overview_does_not_cut(verb):
     assert len(default_registry().find("command", verb).summary()) <= 45
     section = cli_page().partition(f"## encbench {verb}\n")[2].partition("\n## ")[0]

@@ -197,7 +197,7 @@ def test_depth_is_the_lower_half_of_a_view(results: Results) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"only": ["1"]}, r"no figure '1' to draw; .*there are 2, 3, 4, .* 14"),
+        ({"only": ["1"]}, r"no figure '1' to draw; .*[Tt]here are 2, 3, 4, .* 14"),
         ({"only": ["spectra"]}, r"no figure 'spectra'"),
         ({"formats": ["gif"]}, r"format 'gif', expected png, svg, pdf"),
         ({"task": "horse"}, r"contains 'horse'; there are image:image=chelsea"),

@@ -233,6 +233,30 @@ def test_names_that_are_not_there_get_the_nearest(results: Results) -> None:
         against([results.add("ffe", points=0)], "seed", "lambda_median")
 
 
+def test_parameters_of_what_settings_name_are_drawn(results: Results) -> None:
+    records = [
+        changed(results.add("ffe", psnr=psnr), "network", activation=activation)
+        for psnr, activation in ((20.0, "hosc:beta=2.0"), (30.0, "hosc"), (25.0, "relu"))
+    ]
+    for psnr, optimizer in ((20.0, "adam:beta2=0.9"), (30.0, "adam")):
+        training = {"optimizer": optimizer}
+        records.append(results.add("ffe", task="other", psnr=psnr, training=training))
+    found = against(records, "hosc.beta", "psnr")
+    (line,) = only(found)
+    assert (line.x.tolist(), line.y.tolist(), line.settings) == ([2.0, 8.0], [20.0, 30.0], "")
+    assert found.notes == ["3 cells left out: no hosc.beta."]
+    (line,) = only(against(records, "adam.beta2", "psnr"))
+    assert (line.x.tolist(), line.y.tolist()) == ([0.9, 0.999], [20.0, 30.0])
+    with pytest.raises(UsageError, match=r"did you mean 'hosc.beta'\? What differs .*hosc.beta"):
+        against(records, "hosc.betta", "psnr")
+
+
+def test_a_parameter_of_an_encoding_is_drawn_by_its_name(results: Results) -> None:
+    records = [with_levels(results.add("ffe", psnr=20.0 + n), n) for n in (4, 8)]
+    (line,) = only(against(records, "ffe.levels", "psnr"))
+    assert (line.x.tolist(), line.y.tolist()) == ([4.0, 8.0], [24.0, 28.0])
+
+
 def test_values_under_different_conditions_are_not_compared(results: Results) -> None:
     for seed, scales in enumerate((3, 4)):
         value = MetricValue(value=0.9, details={"scales": scales})

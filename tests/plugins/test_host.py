@@ -62,7 +62,7 @@ def test_a_name_of_any_kind_is_found_or_gets_the_nearest_of_all_kinds():
     assert offer.kind == "task"
     with pytest.raises(UnknownNameError, match="unknown task 'imagee'; did you mean 'image'"):
         registry.find_any(kinds, "imagee")
-    with pytest.raises(UnknownNameError, match="unknown encoding 'xyz'; Installed: triangle_wave"):
+    with pytest.raises(UnknownNameError, match="unknown encoding 'xyz'; installed: triangle_wave"):
         registry.find_any(kinds, "xyz")
 
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import runpy
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from hatchling.builders.wheel import WheelBuilder
 
 from encbench.errors import StoreError, UsageError
-from encbench.plugins.templates import check_name, files_of, write_plugin
+from encbench.plugins.host import PluginHost
+from encbench.plugins.registry import Registry
+from encbench.plugins.templates import Kind, check_name, files_of, write_plugin
 from tests import processes
 from tests.processes import outside
 
@@ -146,8 +150,31 @@ def test_a_folder_that_cannot_be_written_is_an_error_and_leaves_nothing(tmp_path
         write_plugin("task", "waves", tmp_path / "file")
 
 
+@pytest.mark.parametrize("kind", ["network", "activation", "metric", "optimizer", "schedule"])
+def test_plugins_of_other_kinds_pass_their_own_tests_too(tmp_path, monkeypatch, kind):
+    root = write_plugin(kind, f"some_{kind}", tmp_path)
+    information = root / "src" / f"encbench_some_{kind}-0.1.0.dist-info"
+    information.mkdir()
+    (information / "METADATA").write_text(f"Name: encbench-some-{kind}\nVersion: 0.1.0\n")
+    entry = f"[encbench]\nsome_{kind} = encbench_some_{kind}\n"
+    (information / "entry_points.txt").write_text(entry)
+    monkeypatch.syspath_prepend(root / "src")
+    host = PluginHost()
+    host.discover()
+    registry = Registry(host)
+    monkeypatch.setattr("encbench.plugins.registry.default_registry", lambda: registry)
+    tests = runpy.run_path(str(root / "tests" / f"test_some_{kind}.py"))
+    functions = [each for name, each in tests.items() if name.startswith("test_")]
+    assert len(functions) >= 2
+    for function in functions:
+        function()
+    if kind == "network":
+        results = tests["TestSomeNetwork"].run()
+        assert {result.outcome for result in results} <= {"passed", "skipped"}
+
+
 def test_every_placeholder_of_the_templates_is_filled_in():
-    for kind in ("encoding", "task"):
+    for kind in get_args(Kind):
         files = files_of(kind, check_name("two_words"))
         assert set(files) == {
             "pyproject.toml",
@@ -163,6 +190,6 @@ def test_every_placeholder_of_the_templates_is_filled_in():
 def test_the_templates_are_in_the_wheel():
     root = Path(__file__).parents[2]
     listed = [file.distribution_path for file in WheelBuilder(str(root)).recurse_included_files()]
-    for kind in ("encoding", "task"):
+    for kind in get_args(Kind):
         assert f"encbench/plugins/templates/{kind}/module.py.template" in listed
     assert "encbench/testing/benchmarks.ini" in listed

@@ -29,7 +29,7 @@ from encbench import (
     run_suite,
 )
 from encbench.cli.app import build
-from encbench.plugins.host import default_host
+from encbench.plugins.host import PluginHost, default_host
 from encbench.plugins.registry import Registry, default_registry
 from encbench.results.merging import merge
 from encbench.runs.runner import Unwatched
@@ -40,6 +40,7 @@ from encbench.runs.tuning_report import (
     TuneResult,
     best_so_far,
     best_trial,
+    earlier_result,
     expected_best,
     page,
 )
@@ -379,13 +380,27 @@ def test_not_a_number_is_no_value(whole):
     assert value_of(None, "psnr") is None
 
 
-SMALL = ["--steps", "4", "--set", "network.width=8", "--set", "ntk.points=0", "--no-report"]
+SMALL = ["--steps", "4", "--set", "network.width=8", "--set", "ntk.points=0"]
 
 
-def encbench(*arguments):
-    words = ["tune", "-t", "image:image=camera,side=8", *SMALL, *arguments]
+def encbench(*arguments, report="--no-report"):
+    words = ["tune", "-t", "image:image=camera,side=8", *SMALL, report, *arguments]
     with contextlib.suppress(SystemExit):
         build(default_registry(), words)(args=words, standalone_mode=False)
+
+
+def test_pages_are_made_when_it_is_known_what_tuning_gained(tmp_path, monkeypatch):
+    seen = []
+
+    def notify(self, hook, **given):
+        if hook == "encbench_run_finished":
+            seen.append(earlier_result(given["directory"]))
+
+    monkeypatch.setattr(PluginHost, "notify", notify)
+    given = ["-e", "identity", "--trials", "2", "-j", "1", "-o", str(tmp_path)]
+    encbench(*given, report="--report")
+    (result,) = seen
+    assert result.encodings[0].tuned.mean is not None
 
 
 def test_several_processes_choose_the_same_as_one(tmp_path):

@@ -174,7 +174,7 @@ def test_a_mask_that_does_not_fit_is_refused(photo, tmp_path, pixels, message):
 
 def test_a_misspelt_mask_gets_the_nearest_one():
     with pytest.raises(
-        DataError, match=r"mask 'scratch': did you mean 'scratches'\?.* white where"
+        DataError, match=r"no mask 'scratch'; did you mean 'scratches'\?.* white where"
     ):
         ImageTask.targets(split="mask", mask="scratch")
 

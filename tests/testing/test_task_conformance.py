@@ -45,7 +45,7 @@ def result_of(task, check):
         ("UnknownKind", "evaluation", "no installed metric measures 'smell'"),
         ("WrongShapes", "evaluation", "the metric 'psnr' cannot measure"),
         ("FloatPicture", "evaluation", "expected uint8"),
-        ("UnknownLoss", "targets", "did you mean 'mse'? expected one of"),
+        ("UnknownLoss", "targets", "did you mean 'mse'? Expected one of"),
         ("FloatLoss", "a_loss_of_its_own", "loss returned a float, expected a scalar tensor"),
         ("LossOfEachPoint", "a_loss_of_its_own", "a tensor (16,) of torch.float32, expected"),
         ("Detached", "a_loss_of_its_own", "loss has no gradient"),

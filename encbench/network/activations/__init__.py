@@ -93,8 +93,12 @@ def activation_of(text: str | Activation, registry: Registry | None = None) -> A
                 raise PluginError(f"{offer} failed: {error_line(error)}") from error
             return made
     raise ParameterError(
-        f"there is no activation {name!r}; {did_you_mean(name, known)}There are: "
-        f"{', '.join(known)}, and 'auto' for the one that the encoding asks for"
+        f"there is no activation {name!r}"
+        + did_you_mean(
+            name,
+            known,
+            f"there are: {', '.join(known)}, and 'auto' for the one that the encoding asks for",
+        )
     )
 
 

@@ -13,7 +13,7 @@ from typing import Literal
 
 from encbench.errors import UsageError, cannot_write
 
-Kind = Literal["encoding", "task"]
+Kind = Literal["encoding", "task", "network", "activation", "metric", "optimizer", "schedule"]
 FILES = {
     "pyproject.toml": "pyproject.toml",
     "README.md": "README.md",
@@ -22,19 +22,19 @@ FILES = {
     "{kind}/test.py": "tests/test_{name}.py",
 }
 """Template to the file that is written."""
-WORDS = {
-    "encoding": {
-        "what": "input encoding",
-        "parameter": "levels=3",
-        "arguments": "-e $name -t image:image=chelsea,side=64 --epochs 20",
-    },
-    "task": {
-        "what": "task",
-        "parameter": "side=16",
-        "arguments": "-e ffe:levels=4 -t $name --epochs 20",
-    },
+PHOTOGRAPH = "-t image:image=chelsea,side=64 --epochs 20"
+RUN = {
+    "encoding": f"-e $name {PHOTOGRAPH}",
+    "task": "-e ffe:levels=4 -t $name --epochs 20",
+    "network": f"{PHOTOGRAPH} --set network.kind=$name",
+    "activation": f"{PHOTOGRAPH} --set network.activation=$name",
+    "metric": PHOTOGRAPH,
+    "optimizer": f"{PHOTOGRAPH} --optimizer $name",
+    "schedule": f"{PHOTOGRAPH} --optimizer adam --schedule $name",
 }
-"""Kind of plug-in to what its README says of it."""
+"""Kind of plug-in to the arguments of `encbench run` in its README."""
+CHECKED = {"encoding": ":levels=3", "task": ":side=16", "network": ""}
+"""Those that `encbench check` takes, with parameters that make it quick."""
 
 
 def check_name(name: str) -> str:
@@ -63,8 +63,10 @@ def check_name(name: str) -> str:
 
 def files_of(kind: Kind, name: str) -> dict[str, str]:
     """Path to content of every file of the distribution ``encbench-NAME``."""
-    values = {word: text.replace("$name", name) for word, text in WORDS[kind].items()}
-    values |= {
+    values = {
+        "arguments": RUN[kind].replace("$name", name),
+        "check": f"encbench check {name}{CHECKED[kind]}\n" if kind in CHECKED else "",
+        "what": "input encoding" if kind == "encoding" else kind,
         "kind": kind,
         "name": name,
         "class_name": "".join(part.capitalize() for part in name.split("_")),

@@ -11,10 +11,17 @@ from typing import Any
 
 import numpy as np
 
-from encbench.errors import UsageError, did_you_mean
-from encbench.plugins.selector import format_selector, parse_selector
-from encbench.results.records import Record, StoredRecord
-from encbench.suite.config import PluginRef, differing, sorted_json
+from encbench.errors import UsageError, did_you_mean, plural
+from encbench.results.records import StoredRecord
+from encbench.suite.config import differing, sorted_json
+from encbench_leaderboard.board.abscissa import (
+    FOLLOWS,
+    names_of_x,
+    settings_without,
+    varies,
+    without,
+    x_value,
+)
 from encbench_leaderboard.board.budget import Until
 from encbench_leaderboard.board.cells import (
     WHENS,
@@ -29,14 +36,6 @@ from encbench_leaderboard.board.table import Board, TaskBoard, boards, condition
 from encbench_leaderboard.statistics.intervals import intervals
 from encbench_leaderboard.statistics.sample import cube
 
-PARTS = ("encoding", "task")
-COUNTS = {"parameters": "", "parameters_mlp": "mlp", "parameters_encoding": "encoding"}
-"""Names of x that are a number of parameters, and whose."""
-FOLLOWS = {
-    "learning_rate": ("training.lr", "training.lr_factor"),
-    **dict.fromkeys(COUNTS, ("network.width", "network.depth")),
-}
-"""Names of x that follow from other settings, which then do not part the lines."""
 EIGENVALUES = {
     "lambda_maximum": ("maximum", "λ_max"),
     "lambda_median": ("median", "λ median"),
@@ -115,8 +114,7 @@ def against(records: Sequence[StoredRecord], x: str, y: str, task: str | None = 
 
     Args:
         records: of a results folder.
-        x: a setting ("training.lr"), a parameter ("encoding.levels", "task.side"), "seed", or a
-            name in ``FOLLOWS``.
+        x: as ``x_value`` takes it.
         y: a metric, or a name in ``NUMBERS``.
         task: only tasks and categories of this label, or with this in their label.
 
@@ -125,19 +123,22 @@ def against(records: Sequence[StoredRecord], x: str, y: str, task: str | None = 
     """
     values = [x_value(stored.record, x) for stored in records]
     if all(value is None for value in values):
-        known = _names_of_x(records)
-        raise UsageError(
-            f"no cell has {x!r} for x; {did_you_mean(x, known)}What differs between these cells: "
-            f"{', '.join(name for name in known if _varies(records, name)) or 'nothing'}"
-        )
-    alike = [_without(stored, x) for stored in records]
+        known = names_of_x(records)
+        differ = ", ".join(name for name in known if varies(records, name)) or "nothing"
+        hint = did_you_mean(x, known, f"what differs between these cells: {differ}")
+        raise UsageError(f"no cell has {x!r} for x{hint}")
+    alike = [without(stored, x) for stored in records]
     groups = _chosen(boards(alike), task)
     metrics = dict.fromkeys(metric.name for group in groups for metric in group.metrics)
     if y not in metrics and y not in NUMBERS and Until.of(y) is None:
         raise UsageError(
-            f"no cell has {y!r} for y; {did_you_mean(y, [*metrics, *NUMBERS])}Metrics here: "
-            f"{', '.join(metrics)}; recorded numbers: {', '.join(RECORDED)}; costs of a quality: "
-            "steps_to_VALUE, seconds_to_VALUE"
+            f"no cell has {y!r} for y"
+            + did_you_mean(
+                y,
+                [*metrics, *NUMBERS],
+                f"metrics here: {', '.join(metrics)}; recorded numbers: {', '.join(RECORDED)}; "
+                "costs of a quality: steps_to_VALUE, seconds_to_VALUE",
+            )
         )
     cells = {
         id(copy): _Cell(copy, stored, value)
@@ -155,12 +156,13 @@ def against(records: Sequence[StoredRecord], x: str, y: str, task: str | None = 
     drawn = [relation for relation in found if relation.lines]
     never = sum(relation.never for relation in found)
     if not drawn:
-        why = f"; {_cells(never)} never reached the value" if never else ""
+        why = f"; {plural(never, 'cell')} never reached the value" if never else ""
         raise UsageError(f"nothing to draw: no cell that finished has both {x} and {y}{why}")
     notes = _notes([cell for group in shown for cell in group], x, y)
     if never:
         notes.append(
-            f"{_cells(never)} never reached the value: the points that they belong to are left out."
+            f"{plural(never, 'cell')} never reached the value: the points that they belong to are "
+            "left out."
         )
     return Against(drawn, notes)
 
@@ -175,69 +177,7 @@ class _Cell:
 
     def settings(self, x: str) -> dict[str, Any]:
         """Those that x does not decide."""
-        decided = {x, *FOLLOWS.get(x, ())}
-        found = cell_settings(self.stored.record)
-        return {name: value for name, value in found.items() if name not in decided}
-
-
-def x_value(record: Record, x: str) -> Any:
-    """What a cell has for x; a list of one number counts as that number, None where there is
-    nothing."""
-    if x == "seed":
-        return record.cell.seed
-    if x == "learning_rate":
-        return record.learning_rate.value if record.learning_rate else None
-    if x in COUNTS:
-        parts = [COUNTS[x]] if COUNTS[x] else list(record.parameters)
-        return sum(record.parameters[part] for part in parts) if record.parameters else None
-    part, _, key = x.partition(".")
-    value = _parameters(record, part).get(key) if part in PARTS else cell_settings(record).get(x)
-    return value[0] if isinstance(value, list) and len(value) == 1 else value
-
-
-def _parameters(record: Record, part: str) -> Mapping[str, Any]:
-    reference: PluginRef = getattr(record.cell, part)
-    return reference.parameters
-
-
-def _names_of_x(records: Sequence[StoredRecord]) -> list[str]:
-    names = dict.fromkeys(["seed", *FOLLOWS])
-    for stored in records:
-        names |= dict.fromkeys(cell_settings(stored.record))
-        for part in PARTS:
-            names |= dict.fromkeys(f"{part}.{key}" for key in _parameters(stored.record, part))
-    return list(names)
-
-
-def _varies(records: Sequence[StoredRecord], name: str) -> bool:
-    return len({sorted_json(x_value(stored.record, name)) for stored in records} - {"null"}) > 1
-
-
-def _without(stored: StoredRecord, x: str) -> StoredRecord:
-    """The record as if its encoding or task had not the parameters that x names."""
-    part, _, key = ("encoding", "", "") if x in COUNTS else x.partition(".")
-    if part not in PARTS:
-        return StoredRecord(stored.record, stored.path, stored.files)
-    cell = stored.record.cell
-    reference: PluginRef = getattr(cell, part)
-    kept = {} if x in COUNTS else {k: v for k, v in reference.parameters.items() if k != key}
-    label = None if x in COUNTS else _label_without(reference.label, key)
-    changed = reference.model_copy(update={"parameters": kept, "label": label})
-    update: dict[str, Any] = {part: changed}
-    if part == "task":
-        # other data for each x are what is wanted here
-        update["data_hash"] = identity(changed)
-    record = stored.record.model_copy(update={"cell": cell.model_copy(update=update)})
-    return StoredRecord(record, stored.path, stored.files)
-
-
-def _label_without(label: str | None, key: str) -> str | None:
-    try:
-        name, asked = parse_selector(label or "")
-    except UsageError:
-        return label
-    asked.pop(key, None)
-    return format_selector(name, asked) if label else None
+        return settings_without(self.stored.record, x)
 
 
 def _chosen(board: Board, task: str | None) -> list[TaskBoard]:
@@ -250,8 +190,9 @@ def _chosen(board: Board, task: str | None) -> list[TaskBoard]:
         found = found or [one for one in every if task in one.label]
     labels = ", ".join(group.label for group in (found or board.groups)[:LISTED])
     if not found:
-        near = did_you_mean(task, [group.label for group in board.groups])
-        raise UsageError(f"no task {task!r}; {near}Tasks here: {labels}")
+        names = [group.label for group in board.groups]
+        hint = did_you_mean(task, names, f"tasks here: {labels}")
+        raise UsageError(f"no task {task!r}{hint}")
     if len(found) > PANELS:
         raise UsageError(
             f"{len(found)} tasks, of which {PANELS} can be drawn; choose with --task: {labels}"
@@ -354,23 +295,19 @@ def _notes(cells: Sequence[_Cell], x: str, y: str) -> list[str]:
     """Sentences on what is not drawn, and on what is drawn and must not be compared."""
     statuses = Counter(cell.stored.record.status for cell in cells)
     notes = [
-        f"{_cells(count)} left out: {status.replace('_', ' ')}."
+        f"{plural(count, 'cell')} left out: {status.replace('_', ' ')}."
         for status, count in statuses.most_common()
         if status != "ok"
     ]
     if without := sum(cell.value is None for cell in cells):
-        notes.append(f"{_cells(without)} left out: no {x}.")
+        notes.append(f"{plural(without, 'cell')} left out: no {x}.")
     rates = [cell.stored.record.learning_rate for cell in cells]
     if halved := sum(bool(rate and rate.halvings) for rate in rates):
         notes.append(
-            f"{_cells(halved)} trained at a lower rate than set, because training diverged."
+            f"{plural(halved, 'cell')} trained at a lower rate than set, because training diverged."
         )
     ran_on = machines([cell.stored for cell in cells])
     timed = y in ("seconds", "ntk_seconds", "memory") or y.startswith("seconds_to_")
     if timed and len(ran_on) > 1:
         notes.append(f"Times and memory of {len(ran_on)} machines must not be compared.")
     return notes
-
-
-def _cells(count: int) -> str:
-    return f"{count} cell{'s' * (count > 1)}"

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from encbench.errors import plural
 from encbench.results.records import Record, StoredRecord
 from encbench.suite.config import PluginRef, differing, settings_of, sorted_json
 
@@ -190,7 +191,7 @@ def _machine(name: str, processor: str, device: str, threads: int, system: str) 
         name,
         "" if processor == name else processor,
         device if device == "cpu" else f"device {device}",
-        f"{threads} thread{'' if threads == 1 else 's'}",
+        plural(threads, "thread"),
         system,
     ]
     return ", ".join(filter(None, parts))

@@ -89,8 +89,8 @@ def _check_settings(settings: Sequence[str], records: Sequence[StoredRecord]) ->
     known = [key for key in keys if _is_of(key, SETTINGS)]
     for setting in settings:
         if not any(_is_of(key, [setting]) for key in known):
-            meant = did_you_mean(setting, known).rstrip() or f"there are {', '.join(known)}"
-            raise UsageError(f"{setting!r} is not a setting in which cells may differ; {meant}")
+            hint = did_you_mean(setting, known, f"there are {', '.join(known)}")
+            raise UsageError(f"{setting!r} is not a setting in which cells may differ{hint}")
 
 
 def name_of(record: Record) -> str:
@@ -154,8 +154,8 @@ def find_encoding(text: str, board: Board) -> tuple[str, str]:
         several = "; ".join(sorted(labels[key] for key in found))
         raise UsageError(f"{text!r} is several encodings: {several}; give more parameters")
     known = sorted(set(labels.values()))
-    meant = did_you_mean(text, known)
-    raise UsageError(f"no encoding {text!r} there; {meant}There are: {'; '.join(known)}")
+    hint = did_you_mean(text, known, f"there are: {'; '.join(known)}")
+    raise UsageError(f"no encoding {text!r} there{hint}")
 
 
 def _fits(ref: PluginRef, name: str, parameters: dict[str, Any]) -> bool:

@@ -14,6 +14,7 @@ from typing import Any
 from rich.console import Console
 from rich.markdown import Markdown
 
+from encbench.errors import plural
 from encbench_leaderboard.compare.result import Change, Cost, Quality, Report, TaskRow
 from encbench_leaderboard.render.terminal import rich_table
 from encbench_leaderboard.report.blocks import Block, Column, Page, Row, Table, Text, Value
@@ -25,7 +26,6 @@ from encbench_leaderboard.report.format import (
     fixed,
     p_text,
     plain,
-    plural,
     significant,
 )
 from encbench_leaderboard.report.tables import TEST_NAMES

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from encbench.errors import UsageError
+from encbench.errors import UsageError, plural
 from encbench.results.agreement import environment_changes
 from encbench.results.records import Record, StoredRecord
 from encbench.suite.config import differing
@@ -25,7 +25,6 @@ from encbench_leaderboard.compare.match import (
     results_of,
     unmatched,
 )
-from encbench_leaderboard.report.format import plural
 from encbench_leaderboard.statistics.holm import holm
 from encbench_leaderboard.statistics.intervals import Interval, intervals
 from encbench_leaderboard.statistics.pairs import ALPHA, p_values

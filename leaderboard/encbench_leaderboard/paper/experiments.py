@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from encbench.errors import DataError, UsageError, did_you_mean
+from encbench.errors import DataError, UsageError, did_you_mean, plural
 from encbench.plugins.registry import Registry
 from encbench.plugins.selector import format_selector
 from encbench.runs.trials import Tuning, plan_tuning
@@ -25,7 +25,6 @@ from encbench_leaderboard.paper.printed import (
     TRIALS,
 )
 from encbench_leaderboard.paper.synsets import synset_images
-from encbench_leaderboard.report.format import plural
 
 TABLE_2_SPACE = (
     "training.lr=0.01..1:log",
@@ -171,10 +170,9 @@ def wanted_items(only: Iterable[str]) -> list[str]:
     names = [name.strip().lower() for text in only for name in text.split(",")]
     for name in names:
         if name not in ITEMS:
-            raise UsageError(
-                f"--only {name!r}: {did_you_mean(name, ITEMS)}There are: "
-                f"{', '.join([*TABLES, 'claims', 'theorem', 'tuned'])}, figure2 … figure14"
-            )
+            known = f"{', '.join([*TABLES, 'claims', 'theorem', 'tuned'])}, figure2 … figure14"
+            hint = did_you_mean(name, ITEMS, f"there are: {known}")
+            raise UsageError(f"--only {name!r} is no part of the paper{hint}")
     return [name for name in ITEMS if name in names] if names else ["claims"]
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, get_args
 
+from encbench.errors import plural
 from encbench.results.records import StoredRecord
 from encbench_leaderboard.board.cells import machines
 from encbench_leaderboard.paper import printed
@@ -39,7 +40,7 @@ from encbench_leaderboard.paper.survival import (
     unit_of,
 )
 from encbench_leaderboard.report.blocks import Block, Column, Heading, Page, Row, Table, Text, Value
-from encbench_leaderboard.report.format import MISSING, code, eigenvalue, fixed, plain, plural
+from encbench_leaderboard.report.format import MISSING, code, eigenvalue, fixed, plain
 from encbench_leaderboard.statistics.intervals import Interval
 
 if TYPE_CHECKING:

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 from matplotlib.figure import Figure as Drawing
 
+from encbench.errors import plural
 from encbench.results.record_folder import WEIGHTS
 from encbench.results.records import StoredRecord
 from encbench_leaderboard.board.table import TaskBoard
-from encbench_leaderboard.report.format import one_line, plural
+from encbench_leaderboard.report.format import one_line
 
 LISTED = 12
 """Records that a caption lists by their key."""

@@ -137,10 +137,8 @@ def _numbers(only: Sequence[str]) -> list[str]:
     known = sorted([*FIGURES, *SAME], key=int)
     for number in asked:
         if number not in known:
-            raise UsageError(
-                f"there is no figure {number!r} to draw; {did_you_mean(number, known)}"
-                f"there are {', '.join(known)}"
-            )
+            hint = did_you_mean(number, known, f"there are {', '.join(known)}")
+            raise UsageError(f"there is no figure {number!r} to draw{hint}")
     chosen = {SAME.get(number, number) for number in asked}
     return [number for number in FIGURES if number in chosen or not asked]
 

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from tabulate import tabulate
 
-from encbench.errors import UsageError
+from encbench.errors import UsageError, plural
 from encbench_leaderboard.render.pictures import chosen, draw
 from encbench_leaderboard.render.writing import replace_text, writing
 from encbench_leaderboard.report.blocks import (
@@ -28,7 +28,7 @@ from encbench_leaderboard.report.blocks import (
     Value,
     shown_first,
 )
-from encbench_leaderboard.report.format import MISSING, code, plain, plural
+from encbench_leaderboard.report.format import MISSING, code, plain
 
 Links = Mapping[tuple[str, str], str]
 """(section, figure) to the link of its picture."""

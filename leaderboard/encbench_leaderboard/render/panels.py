@@ -16,12 +16,12 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
+from encbench.errors import plural
 from encbench.results.level_areas import legend_of
 from encbench_leaderboard.render.heat import COLOURS, plot_maps
 from encbench_leaderboard.render.palette import Look
 from encbench_leaderboard.render.style import figure, legends
 from encbench_leaderboard.report.blocks import Figure, Panel, Series
-from encbench_leaderboard.report.format import plural
 
 COLUMNS = 2
 LEGEND = 3

@@ -11,8 +11,8 @@ from rich.markdown import Markdown
 from rich.table import Table as RichTable
 from rich.text import Text as RichText
 
+from encbench.errors import plural
 from encbench_leaderboard.report.blocks import Page, Section, Table, Text, Value, shown_first
-from encbench_leaderboard.report.format import plural
 
 NAME_WIDTH = 20
 """Columns that an encoding's name gets at least, where it is broken into lines."""

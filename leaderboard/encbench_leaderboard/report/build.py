@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+from encbench.errors import plural
 from encbench.results.records import StoredRecord
 from encbench.results.store import Store
 from encbench.runs.tuning_report import TuneResult, earlier_result
@@ -39,7 +40,7 @@ from encbench_leaderboard.report.figures.relation import rates_figure
 from encbench_leaderboard.report.figures.sheet import sheet
 from encbench_leaderboard.report.figures.spectra import spectra_figure
 from encbench_leaderboard.report.figures.thumbnails import thumbnails
-from encbench_leaderboard.report.format import code, plural
+from encbench_leaderboard.report.format import code
 from encbench_leaderboard.report.kernel_target import kernel_fold
 from encbench_leaderboard.report.prediction import prediction
 from encbench_leaderboard.report.provenance import provenance, reproduction

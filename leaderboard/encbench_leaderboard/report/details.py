@@ -9,6 +9,7 @@ from functools import partial
 from operator import itemgetter
 from typing import Any
 
+from encbench.errors import plural
 from encbench.results.records import Record, StoredRecord
 from encbench_leaderboard.board.cells import machine
 from encbench_leaderboard.board.table import TaskBoard
@@ -33,7 +34,6 @@ from encbench_leaderboard.report.format import (
     fixed,
     one_line,
     plain,
-    plural,
 )
 from encbench_leaderboard.report.tables import spectra_table
 
@@ -89,10 +89,12 @@ def _settings(record: Record) -> str:
     )
     if record.learning_rate:
         rate = record.learning_rate
-        halved = f", halved {rate.halvings} times: training diverged" if rate.halvings else ""
+        halved = (
+            f", halved {plural(rate.halvings, 'time')}: training diverged" if rate.halvings else ""
+        )
         parts.append(f"learning rate {rate.rule}{halved}")
     length = re.sub(r"\.0$", "", f"{record.epochs:,.1f}")
-    parts.append(f"{record.steps:,} steps, {length} epochs")
+    parts.append(f"{plural(record.steps, 'step')}, {length} epoch{'' if length == '1' else 's'}")
     if record.step_method not in (None, "layerwise"):
         parts.append(one_line(f"steps {record.step_method}", ABOUT))
     return "; ".join(parts)

@@ -51,11 +51,6 @@ def p_text(p: float) -> str:
     return "< 0.001" if p < 0.001 else fixed(p, 3)
 
 
-def plural(number: int, what: str, many: str = "") -> str:
-    """ "1 cell", "1,024 cells"; "2 entries" where the plural is given."""
-    return f"{number:,} {what if number == 1 else many or f'{what}s'}"
-
-
 def batch(training: TrainingConfig) -> str:
     """Points of a step: "1,024", or "all"."""
     size = training.batch_size

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from encbench.errors import plural
 from encbench_leaderboard.board.no_network import HELD_OUT, without_network
 from encbench_leaderboard.board.overview import OverTasks, Overview
 from encbench_leaderboard.board.standings import TESTED
@@ -18,7 +19,7 @@ from encbench_leaderboard.board.table import (
     missing_reasons,
 )
 from encbench_leaderboard.report.blocks import Table
-from encbench_leaderboard.report.format import code, count, digits, fixed, p_text, plain, plural
+from encbench_leaderboard.report.format import code, count, digits, fixed, p_text, plain
 from encbench_leaderboard.report.tables import TEST_NAMES
 from encbench_leaderboard.statistics.across import FEWEST_TASKS
 from encbench_leaderboard.statistics.pairs import ALPHA

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from functools import partial
 
+from encbench.errors import plural
 from encbench_leaderboard.board.correlation import (
     STATISTICS,
     TOO_FEW,
@@ -16,7 +17,7 @@ from encbench_leaderboard.board.correlation import (
 from encbench_leaderboard.board.table import Board, TaskBoard
 from encbench_leaderboard.report.blocks import Block, Fold, Table, Text, Value
 from encbench_leaderboard.report.columns import NO_VALUE, Source, described, fill, numbers, texts
-from encbench_leaderboard.report.format import MISSING, code, plain, plural
+from encbench_leaderboard.report.format import MISSING, code, plain
 
 MOMENTS = ("start", "end")
 SMALLEST = 0.05

@@ -91,11 +91,9 @@ def locate_mesh(mesh: str) -> str | Path:
         raise DataError(f"no mesh {mesh[:80]!r}: {error}; give a path that can be read") from None
     if exists:
         raise DataError(f"{mesh!r} is not a file; give the path of one mesh file")
-    hint = did_you_mean(mesh, [*SHAPES, *MESHES])
-    raise DataError(
-        f"no mesh {mesh!r}: the file does not exist; {hint}Built in: {', '.join(SHAPES)}; "
-        f"to fetch: {', '.join(MESHES)}"
-    )
+    known = f"built in: {', '.join(SHAPES)}; to fetch: {', '.join(MESHES)}"
+    hint = did_you_mean(mesh, [*SHAPES, *MESHES], known)
+    raise DataError(f"no mesh {mesh!r}: the file does not exist{hint}")
 
 
 def data_hash_of(mesh: str) -> str:

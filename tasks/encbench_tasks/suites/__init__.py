@@ -9,7 +9,7 @@ from encbench import hookimpl
 @hookimpl
 def encbench_suites() -> Mapping[str, Path]:
     folder = Path(__file__).parent
-    return {
-        str(file.relative_to(folder).with_suffix("")): file
-        for file in sorted(folder.rglob("*.toml"))
-    }
+    found = {file.relative_to(folder).with_suffix(""): file for file in folder.rglob("*.toml")}
+    # those in folders, which belong together, after the others
+    names = sorted(found, key=lambda name: (len(name.parts), name))
+    return {str(name): found[name] for name in names}

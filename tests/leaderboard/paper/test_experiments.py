@@ -64,7 +64,7 @@ def test_a_folder_without_images_is_refused(tmp_path: Path, inside: str | None) 
 
 
 def test_a_misspelt_item_gets_the_nearest() -> None:
-    with pytest.raises(UsageError, match="'tabel3': did you mean 'table3'"):
+    with pytest.raises(UsageError, match="'tabel3' is no part of the paper; did you mean 'table3'"):
         wanted_items(["claims,tabel3"])
     assert wanted_items(["figure2", "table3"]) == ["table3", "figure2"]
 

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from encbench.errors import plural
 from encbench_leaderboard.board.pareto import MACHINES, CostPoints, Tradeoffs, tradeoffs
 from encbench_leaderboard.board.table import TaskBoard, rows_of
 from encbench_leaderboard.report.blocks import Axis, Figure, Panel, Series
 from encbench_leaderboard.report.figures.selection import SHOWN
-from encbench_leaderboard.report.format import code, plain, plural
+from encbench_leaderboard.report.format import code, plain
 
 MARKS = 500
 """Entries of a panel that are drawn: those on the front, then the best."""

@@ -7,9 +7,9 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 
 import numpy as np
 
+from encbench.errors import plural
 from encbench.results.records import StoredRecord
 from encbench_leaderboard.board.table import TaskBoard
-from encbench_leaderboard.report.format import plural
 
 SHOWN = 10
 """Entries named in one figure: as many as there are distinguishable colours."""

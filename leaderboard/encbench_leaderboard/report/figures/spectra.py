@@ -8,6 +8,7 @@ from typing import Literal
 
 import numpy as np
 
+from encbench.errors import plural
 from encbench.results.records import SpectrumSummary, StoredRecord
 from encbench_leaderboard.board.cells import WHENS
 from encbench_leaderboard.board.spectra_mean import MeanSpectrum, floor_of, mean_spectrum, resolved
@@ -21,7 +22,6 @@ from encbench_leaderboard.report.figures.selection import (
     spread,
     thin_index,
 )
-from encbench_leaderboard.report.format import plural
 
 AVERAGED = 40
 """Cells an entry whose spectra are read and averaged: one a target before a second one."""
