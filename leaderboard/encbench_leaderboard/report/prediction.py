@@ -6,8 +6,8 @@ import math
 from collections.abc import Mapping
 from functools import partial
 
+from encbench_leaderboard.board.cells import STATISTICS
 from encbench_leaderboard.board.correlation import (
-    STATISTICS,
     TOO_FEW,
     Correlation,
     correlations,
