@@ -36,9 +36,9 @@ from encbench.suite.file import explicit_settings
 logger = logging.getLogger("encbench")
 MEND = "free space or permissions, or name another folder with -o"
 _OLD = ".old-"
+"""Before the key of a record that is being replaced."""
 _ATTEMPTS = 4
 """To read a record that others replace meanwhile."""
-"""Before the key of a record that is being replaced."""
 _SHARD = 2
 """Characters of a key after which the folder is named that holds its record's."""
 SHARED_WAIT = 300.0

@@ -37,6 +37,18 @@ SPECTRUM_NUMBERS = (
     "lr_ratio",
     "drift",
 )
+STATISTICS = {
+    "maximum": "λ_max",
+    "median": "λ median",
+    "median_ratio": "λ median / λ_max",
+    "quantile_10": "λ 10th percentile",
+    "minimum": "λ_min",
+    "resolved_rank": "resolved rank",
+    "effective_rank": "effective rank",
+    "alignment_centred": "centred alignment with the target",
+    "energy_tenth": "target's energy in the leading tenth of eigenvectors",
+}
+"""Titles of those that may have to do with quality."""
 SPECTRUM_COLUMNS = {when: [f"{when}:{number}" for number in SPECTRUM_NUMBERS] for when in WHENS}
 NO_SPECTRUM = (None,) * len(SPECTRUM_NUMBERS)
 _spectrum_numbers = attrgetter(*SPECTRUM_NUMBERS)

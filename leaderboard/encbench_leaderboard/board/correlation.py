@@ -8,22 +8,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from scipy.stats import rankdata
 
+from encbench_leaderboard.board.cells import STATISTICS
 from encbench_leaderboard.board.table import TaskBoard
 
 TOO_FEW = 5
 """Fewer cells, or fewer encodings, than this say nothing about a rank correlation."""
-STATISTICS = {
-    "maximum": "λ_max",
-    "median": "λ median",
-    "median_ratio": "λ median / λ_max",
-    "quantile_10": "λ 10th percentile",
-    "minimum": "λ_min",
-    "resolved_rank": "resolved rank",
-    "effective_rank": "effective rank",
-    "alignment_centred": "centred alignment with the target",
-    "energy_tenth": "target's energy in the leading tenth of eigenvectors",
-}
 MAY_BE_MISSING = ("alignment_centred", "energy_tenth")
 """Not recorded by earlier versions, nor where they were not computed; of the others a missing value
 is below its floor."""
@@ -75,15 +66,9 @@ class Correlation:
 def spearman(x: np.ndarray, y: np.ndarray) -> float:
     """Spearman's ρ of x (n,) and y (n,): Pearson's correlation of the ranks, ties at their mean.
     NaN where either does not vary, or n < 2."""
-    a, b = (_mean_ranks(values) - (len(values) + 1) / 2 for values in (x, y))
+    a, b = (rankdata(values) - (len(values) + 1) / 2 for values in (x, y))
     spread = math.sqrt(float(a @ a) * float(b @ b))
     return float(a @ b) / spread if spread > 0 else math.nan
-
-
-def _mean_ranks(values: np.ndarray) -> np.ndarray:
-    _, place, equal = np.unique(values, return_inverse=True, return_counts=True)
-    ranks: np.ndarray = (np.cumsum(equal) - (equal - 1) / 2)[place]
-    return ranks
 
 
 def correlations(task: TaskBoard, when: str) -> list[Correlation]:
@@ -112,7 +97,7 @@ def _correlation(
     rho = spearman(x, y)
     worst = None
     if not math.isnan(rho):
-        a, b = (_mean_ranks(v) - (len(v) + 1) / 2 for v in (x, y))
+        a, b = (rankdata(v) - (len(v) + 1) / 2 for v in (x, y))
         off = pd.Series(b - a * float(a @ b) / float(a @ a)).groupby(entries.to_numpy()).mean()
         at = str(off.abs().idxmax())
         worst = Misprediction(at, task.label, float(off[at]), len(x))

@@ -53,7 +53,6 @@ class MeanSpectrum:
     resolved: np.ndarray
     """(L,) share of the groups, their spectra counted alike, that is above the floor there."""
     below: float  # share of all eigenvalues that are under their floor
-    sizes: tuple[int, ...]  # number of eigenvalues of each spectrum
     groups: int
 
     @property
@@ -91,7 +90,7 @@ def mean_spectrum(
     if length < 2:
         raise ValueError(f"length must be at least 2, got {length}; the paper's is {LENGTH}")
     place = np.linspace(0.0, 1.0, length)
-    rows, masks, sizes, below = [], [], [], 0
+    rows, masks, size, below = [], [], 0, 0
     for eigenvalues, floor in spectra:
         above = resolved(np.asarray(eigenvalues, dtype=np.float64), floor)
         if not len(eigenvalues) or (floor <= 0 and len(above) < len(eigenvalues)):
@@ -102,7 +101,7 @@ def mean_spectrum(
         row, mask = _resampled(above, len(eigenvalues), floor, place)
         rows.append(row)
         masks.append(mask)
-        sizes.append(len(eigenvalues))
+        size += len(eigenvalues)
         below += len(eigenvalues) - len(above)
     if not rows:
         raise ValueError("no spectrum to average; give at least one")
@@ -120,9 +119,7 @@ def mean_spectrum(
     unknown = share < 0.5 - 1e-12
     low, high = np.quantile(logs, (0.1, 0.9), axis=0)
     mean, low, high = (np.where(unknown, np.nan, np.exp(x)) for x in (logs.mean(axis=0), low, high))
-    return MeanSpectrum(
-        place, mean, low, high, share, below / sum(sizes), tuple(sizes), len(numbers)
-    )
+    return MeanSpectrum(place, mean, low, high, share, below / size, len(numbers))
 
 
 def _resampled(

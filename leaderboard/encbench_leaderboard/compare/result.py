@@ -120,8 +120,8 @@ class Report:
     between: list[str] = field(default_factory=list)  # settings that alone keep them apart
 
 
-Partners = Mapping[int, StoredRecord]
-"""id of a record of A to its partner of B."""
+Matched = Sequence[tuple[StoredRecord, StoredRecord]]
+"""Records of A, each with its partner of B."""
 
 
 def compare_folders(a: Path, b: Path, despite: Sequence[str] = ()) -> Report:
@@ -139,8 +139,7 @@ def compare_folders(a: Path, b: Path, despite: Sequence[str] = ()) -> Report:
     report.only_a, report.between = unmatched(only_a, only_b)
     report.only_b, _ = unmatched(only_b, only_a)
     if pairs:
-        partners = {id(mine): other for mine, other in pairs}
-        report.rows = _rows(boards([mine for mine, _ in pairs]), partners, by_entry=True)
+        report.rows = _rows(boards([mine for mine, _ in pairs]), pairs, by_entry=True)
     return report
 
 
@@ -159,25 +158,23 @@ def compare_encodings(a: str, b: str, folder: Path) -> Report:
     if mine == other:
         raise UsageError(f"{a!r} and {b!r} are the same encoding, {mine[1]}; name two")
     report = Report(mine[1], other[1], str(folder))
-    partners: dict[int, StoredRecord] = {}
+    pairs: list[tuple[StoredRecord, StoredRecord]] = []
     for task in board.tasks:
         ours, theirs = records_of(a, mine[0], task), records_of(b, other[0], task)
-        pairs = [(ours[seed], theirs[seed]) for seed in ours if seed in theirs]
-        _add_pairs(report, pairs)
-        partners |= {id(stored): partner for stored, partner in pairs}
+        pairs += [(ours[seed], theirs[seed]) for seed in ours if seed in theirs]
         report.only_a += [name_of(r.record) for seed, r in ours.items() if seed not in theirs]
         report.only_b += [name_of(r.record) for seed, r in theirs.items() if seed not in ours]
-    report.rows = _rows(board, partners, by_entry=False)
+    _add_pairs(report, pairs)
+    report.rows = _rows(board, pairs, by_entry=False)
     return report
 
 
-def _add_pairs(report: Report, pairs: Sequence[tuple[StoredRecord, StoredRecord]]) -> None:
+def _add_pairs(report: Report, pairs: Matched) -> None:
     """Count pairs, and what differs between their two cells."""
-    changes = Counter({(c.name, c.a, c.b): c.pairs for c in report.changes})
-    settings = Counter({(c.name, c.a, c.b): c.pairs for c in report.settings})
+    report.pairs = len(pairs)
+    changes, settings = Counter[tuple[str, str, str]](), Counter[tuple[str, str, str]]()
     for mine, other in pairs:
         a, b = mine.record, other.record
-        report.pairs += 1
         report.equal += results_of(a) == results_of(b)
         changes.update((c.name, c.then, c.now) for c in environment_changes(a, b))
         left, right = cell_settings(a), cell_settings(b)
@@ -197,8 +194,9 @@ def _ended(record: Record) -> str:
     return record.status.replace("_", " ")
 
 
-def _rows(board: Board, partners: Partners, *, by_entry: bool) -> list[TaskRow]:
+def _rows(board: Board, pairs: Matched, *, by_entry: bool) -> list[TaskRow]:
     """A row for each task and category, and of whole folders for each entry of it."""
+    partners = {id(mine): other for mine, other in pairs}
     inside = {target.slug for category in board.categories for target in category.targets}
     rows: list[TaskRow] = []
     tested: dict[tuple[str, bool], list[_Tested]] = defaultdict(list)
@@ -227,7 +225,7 @@ def _rows(board: Board, partners: Partners, *, by_entry: bool) -> list[TaskRow]:
     return rows
 
 
-def _together(task: TaskBoard, partners: Partners) -> pd.DataFrame:
+def _together(task: TaskBoard, partners: Mapping[int, StoredRecord]) -> pd.DataFrame:
     """The cells of A; beside them, as columns ending in "|b", what was measured of B's.
 
     "where" (machine, device and threads), "device" and the conditions of each metric ("under:…")

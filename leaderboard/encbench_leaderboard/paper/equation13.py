@@ -14,9 +14,9 @@ This is not Weyl's inequality, which holds for the two parts of one kernel and c
 from __future__ import annotations
 
 from copy import deepcopy
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -52,15 +52,6 @@ class Equation13:
     """Indices i with λ_i(K₀) > λ_i(K), by more than both floors."""
     remainders: tuple[Remainder, ...]
     """Of each feature, beside the kernel without it; and last of all together."""
-
-    def data(self) -> dict[str, Any]:
-        """As plain data, for a JSON file."""
-        return asdict(self)
-
-    @classmethod
-    def from_data(cls, data: dict[str, Any]) -> Equation13:
-        remainders = tuple(Remainder(**one) for one in data["remainders"])
-        return cls(**data | {"remainders": remainders})
 
 
 class _Only(Encoding):

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter
 from rich.console import Console
 
 import encbench
@@ -27,6 +28,8 @@ from encbench_leaderboard.render.markdown import markdown
 from encbench_leaderboard.render.writing import replace_text, writing
 
 KERNELS = "equation13.json"
+_Kernels = TypeAdapter(dict[str, Equation13])
+"""By the record's key and the moment."""
 POINTS = 512
 """Of the kernels of Eq. 13, at most."""
 
@@ -93,7 +96,7 @@ def measured_kernels(
 ) -> list[Equation13]:
     """Eq. 13 on the networks of records, at their start and end; those in the file are read."""
     try:
-        known = json.loads(file.read_text(encoding="utf-8"))
+        known = _Kernels.validate_python(json.loads(file.read_text(encoding="utf-8")))
     except (OSError, ValueError):
         known = {}
     found = []
@@ -103,10 +106,11 @@ def measured_kernels(
         for when in ("start", "end"):
             key = f"{stored.record.key} {when}"
             if key not in known:
-                known[key] = _kernel(stored, when, registry).data()
+                known[key] = _kernel(stored, when, registry)
                 with writing(file):
-                    replace_text(file, json.dumps(known, indent=1) + "\n")
-            found.append(Equation13.from_data(known[key]))
+                    text = json.dumps(_Kernels.dump_python(known), indent=1)
+                    replace_text(file, f"{text}\n")
+            found.append(known[key])
     return found
 
 

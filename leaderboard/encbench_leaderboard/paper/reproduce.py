@@ -12,17 +12,10 @@ from rich.console import Console
 
 from encbench.cli.console import duration, print_line
 from encbench.plugins.registry import default_registry
+from encbench_leaderboard.paper.printed import FIGURES
 
 if TYPE_CHECKING:
     from encbench_leaderboard.paper.experiments import Experiment
-
-
-FIGURES_OF = {
-    "table3-width": (2, 3, 4, 5, 6, 11, 12, 13),
-    "table2": (7, 8),
-    "table4-1": (9, 10, 14),
-}
-"""Part to the numbers of the paper's figures that its records are drawn as."""
 
 
 def reproduce(
@@ -138,13 +131,15 @@ def _draw(
 ) -> Iterator[Path]:
     """Draw the figures that were asked for, or all of them for the claims, of each part a folder
     with captions."""
+    from encbench_leaderboard.paper.experiments import ITEMS
     from encbench_leaderboard.paper_figures.drawing import draw_figures  # matplotlib
 
-    asked = [item for item in items if item.startswith("figure")]
-    for part, numbers in FIGURES_OF.items():
-        figures = [f"figure{number}" for number in numbers]
-        wanted = [figure for figure in figures if figure in asked or "claims" in items]
-        if part in parts and wanted:
+    asked = [figure for figure in FIGURES if figure in items or "claims" in items]
+    for part in parts:
+        # of several solids the first
+        experiment = part.removesuffix("-1") if part.startswith("table4") else part
+        wanted = [figure for figure in asked if ITEMS[figure][0] == experiment]
+        if wanted:
             folder = directory / "figures" / part
             draw_figures(directory / part, wanted, folder, side=128 if scale == "smoke" else 1024)
             yield folder / "captions.md"

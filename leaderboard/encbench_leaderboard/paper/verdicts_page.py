@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, get_args
 
 from encbench.errors import plural
@@ -67,6 +68,10 @@ SMOKE = (
 )
 
 
+Judge = Callable[..., Finding]
+"""``_judged`` at one scale."""
+
+
 @dataclass(frozen=True)
 class Ran:
     """An experiment that was run, and how long its cells took."""
@@ -78,7 +83,7 @@ class Ran:
 
 def verdicts_page(ran: Sequence[Ran], evidence: Evidence, scale: str, notes: Sequence[str]) -> Page:
     """The page of what was run at a scale, with notes of what departs from what was asked."""
-    judge = _Judge(scale)
+    judge = partial(_judged, scale)
     found = [
         (claim, judge(finding, claim.needs))
         for claim in CLAIMS
@@ -124,23 +129,15 @@ def verdicts_page(ran: Sequence[Ran], evidence: Evidence, scale: str, notes: Seq
     return Page(f"The paper, reproduced ({scale})", blocks, ())
 
 
-@dataclass(frozen=True)
-class _Judge:
-    """Takes answers back that a scale cannot give."""
-
-    scale: str
-
-    def __call__(self, finding: Finding, experiment: str, *, number: bool = False) -> Finding:
-        """The finding; without an answer in a smoke run, nor about a number printed of images and
-        epochs that are not the paper's."""
-        if self.scale == "full":
-            return finding
-        if self.scale == "smoke":
-            return replace(finding, answer="not comparable", why="a smoke run")
-        if number and experiment == "table2":
-            why = "; ".join(filter(None, ("smaller images than the paper's", finding.why)))
-            return replace(finding, answer="not comparable", why=why)
-        return finding
+def _judged(scale: str, finding: Finding, experiment: str, *, number: bool = False) -> Finding:
+    """The finding; without an answer in a smoke run, nor about a number printed of images and
+    epochs that are not the paper's."""
+    if scale == "smoke":
+        return replace(finding, answer="not comparable", why="a smoke run")
+    if scale != "full" and number and experiment == "table2":
+        why = "; ".join(filter(None, ("smaller images than the paper's", finding.why)))
+        return replace(finding, answer="not comparable", why=why)
+    return finding
 
 
 def _table(name: str, columns: dict[str, bool], rows: Sequence[Sequence[str]]) -> Table:
@@ -195,7 +192,7 @@ def _quality(found: Sequence[tuple[QualityClaim, Finding]], evidence: Evidence) 
     return _table("quality", columns, rows)
 
 
-def _compared(found: Interval, paper: float, name: str, judge: _Judge, part: str) -> list[str]:
+def _compared(found: Interval, paper: float, name: str, judge: Judge, part: str) -> list[str]:
     """The printed number of a metric, ours, and the answer."""
     is_psnr = name == "psnr"
     answer, why = against_printed(found, paper, PSNR_TOLERANCE if is_psnr else MS_SSIM_TOLERANCE)
@@ -209,7 +206,7 @@ COMPARED = {
 }
 
 
-def _table3(records: Sequence[StoredRecord], judge: _Judge) -> Table:
+def _table3(records: Sequence[StoredRecord], judge: Judge) -> Table:
     columns = {"encoding": False, **COMPARED, "lr / lr_crit": True, "n": True, "ended": False}
     rows = []
     for label, paper in printed.TABLE_3.items():
@@ -235,7 +232,7 @@ def _ended(records: Sequence[StoredRecord]) -> str:
     return f"{ended}, at step {min(steps)}{last}" if steps else ended
 
 
-def _table2(evidence: Evidence, judge: _Judge) -> Table:
+def _table2(evidence: Evidence, judge: Judge) -> Table:
     columns = {"encoding": False, **COMPARED, "PSNR, paper's setting": True, "n": True}
     columns["tuned setting"] = False
     rows = []

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from matplotlib.figure import Figure as Drawing
 
-from encbench.errors import plural
+from encbench.errors import EncbenchError, error_line, plural
 from encbench.results.record_folder import WEIGHTS
 from encbench.results.records import StoredRecord
 from encbench_leaderboard.board.table import TaskBoard
@@ -33,6 +34,9 @@ class Described:
     """Called inside ``style.quiet()``; there is something to draw."""
     missing: Sequence[str] = ()
     """Sentences on what is not in it, and why."""
+
+
+Made = TypeVar("Made")
 
 
 class Lacking(Exception):
@@ -93,3 +97,24 @@ def with_weights(task: TaskBoard) -> dict[str, StoredRecord]:
             "with --save-weights (cells recorded without run again)"
         )
     return found
+
+
+def best_of(
+    entries: Sequence[str], most: int, make: Callable[[str], Made]
+) -> tuple[dict[str, Made], list[str]]:
+    """What is made of the first so many entries of which anything can be, and a sentence on each
+    of the others."""
+    made: dict[str, Made] = {}
+    missing: list[str] = []
+    for entry in entries:
+        if len(made) == most:
+            missing.append(f"The best {most} encodings of {len(entries)} are drawn.")
+            break
+        try:
+            made[entry] = make(entry)
+        except (EncbenchError, Lacking) as error:
+            missing.append(f"{entry}: {error}.")
+        except Exception as error:
+            # of the encoding or of the task
+            missing.append(f"{entry}: {error_line(error)}.")
+    return made, missing

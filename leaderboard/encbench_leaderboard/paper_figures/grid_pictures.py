@@ -11,7 +11,6 @@ import torch
 from matplotlib.patches import Patch
 
 from encbench import Encoding, LearnedGrid, load_model
-from encbench.errors import EncbenchError, error_line
 from encbench.plugins.registry import default_registry
 from encbench.results.records import StoredRecord
 from encbench.runs.parts import build_task, cell_streams
@@ -20,11 +19,13 @@ from encbench_leaderboard.paper_figures.described import (
     Described,
     Lacking,
     absent,
+    best_of,
     source,
     with_weights,
 )
-from encbench_leaderboard.paper_figures.picture_grid import Shown, picture_grid, plane
+from encbench_leaderboard.paper_figures.region_maps import plane
 from encbench_leaderboard.render.palette import Look
+from encbench_leaderboard.render.picture_grid import Shown, picture_grid
 from encbench_leaderboard.render.style import legends
 
 ENTRIES, GRIDS, VALUES = 4, 4, 3
@@ -42,21 +43,11 @@ def learned_values(task: TaskBoard, looks: Mapping[str, Look]) -> Described:
     kept = with_weights(task)
     learned = [entry for entry, s in kept.items() if s.record.parameters.get("encoding")]
     names = legends(learned, 34, 2)
-    pictures: list[Shown | None] = []
-    records: list[StoredRecord] = []
-    missing: list[str] = []
-    for entry in learned:
-        if len(records) == ENTRIES:
-            missing.append(f"The best {ENTRIES} encodings of {len(learned)} are drawn.")
-            break
-        try:
-            pictures += list(_pictures(kept[entry], names[entry]))
-            records.append(kept[entry])
-        except (EncbenchError, Lacking) as error:
-            missing.append(f"{entry}: {error}.")
-        except Exception as error:
-            # of the encoding or of the task
-            missing.append(f"{entry}: {error_line(error)}.")
+    found, missing = best_of(
+        learned, ENTRIES, lambda entry: list(_pictures(kept[entry], names[entry]))
+    )
+    pictures = [picture for of_entry in found.values() for picture in of_entry]
+    records = [kept[entry] for entry in found]
     if not pictures:
         raise Lacking(
             " ".join(missing) or "no encoding here has learned values; add one, such as -e mpe"
@@ -69,7 +60,7 @@ def learned_values(task: TaskBoard, looks: Mapping[str, Look]) -> Described:
         f"its own: its features are drawn. Up to {GRIDS} grids of an encoding and {VALUES} values "
         f"a node are drawn. {source(records)}"
     )
-    coloured = any(p is not None and (p.pixels[..., 0] != p.pixels[..., 2]).any() for p in pictures)
+    coloured = any((p.pixels[..., 0] != p.pixels[..., 2]).any() for p in pictures)
     legend = [Patch(color=UNUSED, label="touched by no training point")] if coloured else []
     missing += absent(task, list(kept), "no weights")
     return Described(caption, records, partial(picture_grid, pictures, legend), missing)

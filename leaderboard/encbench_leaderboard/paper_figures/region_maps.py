@@ -7,9 +7,9 @@ from functools import partial
 
 import matplotlib as mpl
 import numpy as np
+import torch
 
-from encbench import load_model
-from encbench.errors import EncbenchError, error_line
+from encbench import ParameterError, load_model
 from encbench.ntk import activation_regions
 from encbench.results.records import StoredRecord
 from encbench_leaderboard.board.table import TaskBoard
@@ -17,11 +17,12 @@ from encbench_leaderboard.paper_figures.described import (
     Described,
     Lacking,
     absent,
+    best_of,
     source,
     with_weights,
 )
-from encbench_leaderboard.paper_figures.picture_grid import COLUMNS, Shown, picture_grid, plane
 from encbench_leaderboard.render.palette import Look
+from encbench_leaderboard.render.picture_grid import COLUMNS, Shown, picture_grid, stacked
 from encbench_leaderboard.render.style import legends
 
 ENTRIES = 8
@@ -35,21 +36,8 @@ def region_maps(task: TaskBoard, looks: Mapping[str, Look], side: int) -> Descri
     kept = with_weights(task)
     names = legends(list(kept), 34, 2)
     wholes, windows = [], []
-    records: list[StoredRecord] = []
-    missing: list[str] = []
-    for entry, stored in kept.items():
-        if len(records) == ENTRIES:
-            missing.append(f"The best {ENTRIES} encodings of {len(kept)} are drawn.")
-            break
-        try:
-            labels, count = _regions(stored, side)
-        except EncbenchError as error:
-            missing.append(f"{entry}: {error}.")
-            continue
-        except Exception as error:
-            # of the encoding
-            missing.append(f"{entry}: {error_line(error)}.")
-            continue
+    found, missing = best_of(list(kept), ENTRIES, lambda entry: _regions(kept[entry], side))
+    for entry, (labels, count) in found.items():
         colours = mpl.colormaps["cividis"](labels * GOLDEN % 1.0, bytes=True)[..., :3]
         begin, size = side * 3 // WINDOW, max(side // WINDOW, 1)
         window = colours[begin : begin + size, begin : begin + size]
@@ -57,15 +45,11 @@ def region_maps(task: TaskBoard, looks: Mapping[str, Look], side: int) -> Descri
         title = f"{names[entry]}\n{count:,} patterns"
         wholes.append(Shown(title, colours, looks_of, (begin, begin, size, size)))
         windows.append(Shown("", window, looks_of))
-        records.append(stored)
     if not wholes:
         raise Lacking(" ".join(missing))
-    pictures: list[Shown | None] = []
+    records = [kept[entry] for entry in found]
     columns = min(COLUMNS, len(wholes))
-    for start in range(0, len(wholes), columns):
-        for row in (wholes, windows):
-            part = row[start : start + columns]
-            pictures += [*part, *[None] * (columns - len(part))]
+    pictures = stacked([wholes, windows], columns)
     where = (
         "the unit square" if task.records[0].record.in_dim == 2 else "the plane through the middle"
     )
@@ -87,3 +71,18 @@ def _regions(stored: StoredRecord, side: int) -> tuple[np.ndarray, int]:
     model = load_model(stored)
     found = activation_regions(model, plane(side, model.in_dim))
     return found.labels.reshape(side, side), found.count
+
+
+def plane(side: int, dim: int) -> torch.Tensor:
+    """Centres of side² pixels of the unit square, row by row, (side², d) float64: the first
+    coordinate to the right, the second downwards, and further ones 1/2.
+
+    Raises:
+        ParameterError: of points of one coordinate.
+    """
+    if dim < 2:
+        raise ParameterError("there is no map of a function of one variable; use a task of two")
+    ticks = (torch.arange(side, dtype=torch.float64) + 0.5) / side
+    y, x = torch.meshgrid(ticks, ticks, indexing="ij")
+    rest = [torch.full_like(x, 0.5)] * (dim - 2)
+    return torch.stack([x, y, *rest], dim=-1).reshape(-1, dim)

@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 from PIL import Image
 from scipy.ndimage import uniform_filter
 
-from encbench_leaderboard.render.style import WIDTH, figure, legends
+from encbench_leaderboard.render.picture_grid import TITLE_POINTS, Shown, picture_grid, stacked
+from encbench_leaderboard.render.style import legends
 from encbench_leaderboard.report.blocks import Pictures
 
 SHEET = 11
 """Predictions on a sheet: with the target three rows of four."""
 
 ERROR_MAP = "magma"
-TITLE_POINTS = 8.5
-GAP = 0.05
-"""Inches between pictures."""
-MARK = "#ff2fd6"
-"""A magenta that neither photographs nor the error map hold."""
+DPI = 140
 
 
 def contact_sheet(block: Pictures) -> Figure | None:
@@ -52,25 +48,23 @@ def contact_sheet(block: Pictures) -> Figure | None:
 
     columns = _columns(len(pictures) + 1)
     names = legends(list(pictures), 134 // columns, 3)
-    titles = {entry: f"{names[entry]}\n{tiles[entry].caption}" for entry in pictures}
-    lines = max(title.count("\n") + 1 for title in titles.values())
-    drawn, slots = _slots(columns, len(pictures) + 1, target.shape, lines)
-    for place, entry in enumerate([None, *pictures]):
-        overview, magnified, error = slots[place]
-        shown = target if entry is None else pictures[entry]
-        overview.imshow(shown, interpolation="antialiased")
-        magnified.imshow(crop.of(shown), interpolation="nearest")
-        if entry is None:
-            overview.set_title("target\n", fontsize=TITLE_POINTS, fontweight="bold")
-            _mark(overview, (crop.left, crop.top), crop, 1.6)
-            _mark(magnified, (0, 0), crop, 3.2)
-            if block.differences:
-                _colour_bar(drawn, error, norm, top)
-        else:
-            overview.set_title(titles[entry], fontsize=TITLE_POINTS)
-            if entry in errors:  # of colours, the map is not used
-                shown_error = errors[entry]
-                error.imshow(shown_error, cmap=ERROR_MAP, norm=norm, interpolation="antialiased")
+    smooth: dict[str, Any] = {"interpolation": "antialiased"}
+    sharp = {"interpolation": "nearest"}
+    wholes = [Shown("target\n", target, smooth, (crop.left, crop.top, crop.width, crop.height))]
+    windows = [Shown("", crop.of(target), sharp, (0, 0, crop.width, crop.height))]
+    # the target has no error to show: white, and on it the scale of the others
+    maps: list[Shown | None] = [Shown("", np.ones_like(target))]
+    for entry, pixels in pictures.items():
+        wholes.append(Shown(f"{names[entry]}\n{tiles[entry].caption}", pixels, smooth))
+        windows.append(Shown("", crop.of(pixels), sharp))
+        # of colours, the map is not used
+        looks = smooth | {"cmap": ERROR_MAP, "norm": norm}
+        maps.append(Shown("", errors[entry], looks) if entry in errors else None)
+    drawn = picture_grid(stacked([wholes, windows, maps], columns), columns=columns)
+    drawn.set_dpi(DPI)
+    drawn.axes[0].title.set_fontweight("bold")
+    if block.differences:
+        _colour_bar(drawn, drawn.axes[2 * min(columns, len(wholes))], norm, top)
     return drawn
 
 
@@ -112,37 +106,6 @@ def _read(path: Path) -> np.ndarray:
     return colour
 
 
-def _slots(
-    columns: int, items: int, shape: tuple[int, ...], title_lines: int
-) -> tuple[Figure, list[tuple[Axes, Axes, Axes]]]:
-    """A sheet, and for each item its axes for the whole, the crop and the error. A panorama or a
-    tower would leave slivers: a slot is at most twice as high as wide."""
-    width = WIDTH / columns
-    height = width * min(2.0, shape[0] / shape[1])
-    title = title_lines * TITLE_POINTS * 1.3 / 72 + 0.14
-    blocks = math.ceil(items / columns)
-    total = blocks * (title + 3 * height)
-    drawn = figure(total, dpi=140, layout=None)
-    found = []
-    for item in range(items):
-        block, column = divmod(item, columns)
-        rows = [
-            drawn.add_axes(
-                (
-                    (column * width + GAP / 2) / WIDTH,
-                    1 - (block * (title + 3 * height) + title + (row + 1) * height) / total,
-                    (width - GAP) / WIDTH,
-                    (height - GAP) / total,
-                )
-            )
-            for row in range(3)
-        ]
-        for axes in rows:
-            axes.set_axis_off()
-        found.append((rows[0], rows[1], rows[2]))
-    return drawn, found
-
-
 def _columns(items: int) -> int:
     """Three to five columns, with the fewest places left empty."""
     if items <= 5:
@@ -150,22 +113,8 @@ def _columns(items: int) -> int:
     return min((4, 5, 3), key=lambda columns: -items % columns)
 
 
-def _mark(axes: Axes, corner: tuple[int, int], crop: Crop, width: float) -> None:
-    """Frame the crop, its upper left pixel at that corner (x, y)."""
-    axes.add_patch(
-        Rectangle(
-            (corner[0] - 0.5, corner[1] - 0.5),
-            crop.width,
-            crop.height,
-            fill=False,
-            edgecolor=MARK,
-            linewidth=width,
-        )
-    )
-
-
 def _colour_bar(drawn: Figure, slot: Axes, norm: PowerNorm, top: float) -> None:
-    """The scale of the error maps, in the place where the target has no error to show."""
+    """The scale of the error maps."""
     inset = slot.inset_axes((0.06, 0.55, 0.86, 0.1))
     bar = drawn.colorbar(
         ScalarMappable(norm, ERROR_MAP), cax=inset, orientation="horizontal", extend="max"

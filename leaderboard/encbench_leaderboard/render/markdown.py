@@ -77,8 +77,8 @@ def write_markdown(
         if pictures:
             wanted = tuple(dict.fromkeys(("webp" if small_pictures else "png", *formats)))
             links = draw(page, folder, formats=wanted, every=all_pictures, small=small_pictures)
-            sections = sum(isinstance(block, Section) for block in page.blocks)
-            left_out = 0 if small_pictures else sections - len(chosen(page, every=all_pictures))
+            drawn = len(chosen(page, every=all_pictures))
+            left_out = 0 if small_pictures else len(page.sections) - drawn
         texts = markdown(page, links, folder.name, out.name, left_out)
         for name, text in texts.items():
             replace_text(folder / name if name else out, text)
@@ -99,14 +99,10 @@ def write_index(pages: Mapping[Path, Page], out: Path) -> Path:
     parts = ["# Leaderboard"]
     for file, page in pages.items():
         parts.append(f"## {plain(page.title.removeprefix('Leaderboard: '))}")
-        sections = [block for block in page.blocks if isinstance(block, Section)]
-        inside = {name for section in sections for name in section.targets}
-        for block in page.blocks:
-            if isinstance(block, Text) and block.kind == "verdict":
-                parts.append(block.markdown)
-            elif isinstance(block, Section) and block.name not in inside:
-                kept = [b for b in block.blocks if isinstance(b, Text | Table)]
-                parts += [code(block.title), *_parts(kept, {}, block)]
+        parts += [b.markdown for b in page.blocks if isinstance(b, Text) and b.kind == "verdict"]
+        for section in page.groups:
+            kept = [b for b in section.blocks if isinstance(b, Text | Table)]
+            parts += [code(section.title), *_parts(kept, {}, section)]
         link = quote(file.relative_to(out.parent).as_posix())
         parts.append(f"[Pictures, spectra, and each task]({link})")
     with writing(out):
@@ -123,8 +119,8 @@ def markdown(page: Page, links: Links, folder: str, main: str, left_out: int = 0
         main: name of the page's file.
         left_out: sections whose pictures were not drawn because there are many.
     """
-    sections = {block.name: block for block in page.blocks if isinstance(block, Section)}
-    inside = {name for section in sections.values() for name in section.targets}
+    sections = {section.name: section for section in page.sections}
+    groups = {section.name for section in page.groups}
     parts = [f"# {plain(page.title)}"]
     if left_out:
         parts.append(
@@ -134,7 +130,7 @@ def markdown(page: Page, links: Links, folder: str, main: str, left_out: int = 0
     for block in page.blocks:
         if not isinstance(block, Section):
             parts += _parts([block], links, None)
-        elif block.name not in inside:
+        elif block.name in groups:
             parts.append(f"## {code(block.title)}")
             parts += _parts(block.blocks, links, block)
             parts.append(_pages(block, [sections[name] for name in block.targets], quote(folder)))

@@ -43,11 +43,10 @@ def chosen(page: Page, *, every: bool = False, small: bool = False) -> list[Sect
     """The tasks and categories to draw: all where they are few, or else the first. Categories come
     first, for they speak for their tasks, then tasks that are in none, then the first target of
     each category, the second and so on. ``small`` leaves out all targets of categories."""
-    sections = [block for block in page.blocks if isinstance(block, Section)]
-    inside = {name for section in sections for name in section.targets}
-    found = sorted(sections, key=lambda section: (not section.targets, section.name in inside))
+    groups = {section.name for section in page.groups}
+    found = sorted(page.sections, key=lambda one: (not one.targets, one.name not in groups))
     if small:
-        return [section for section in found if section.name not in inside]
+        return [section for section in found if section.name in groups]
     return found if every or len(found) <= EVERY else found[:FEW]
 
 
@@ -100,7 +99,7 @@ def draw(
     jobs = {name: job for name, job in jobs.items() if drawn.get(name, True)}
     kept = {file for job in jobs.values() for file in job.files}
     # An earlier page's picture of what was not drawn now would seem to belong to this one.
-    names = [block.name for block in page.blocks if isinstance(block, Section)]
+    names = (section.name for section in page.sections)
     stems = ["map", *(f"{name}-{kind}" for name, kind in itertools.product(names, KINDS))]
     for stem, suffix in itertools.product(stems, FORMATS):
         file = folder / f"{stem}.{suffix}"

@@ -14,7 +14,9 @@ from pathlib import Path
 from encbench_leaderboard.render.palette import Look
 from encbench_leaderboard.report.blocks import Figure, Pictures, PictureTable
 
-DRAWN_BY = ("contact_sheet", "heat", "palette", "panels", "picture_table", "style")
+DRAWN_BY = (
+    *("contact_sheet", "heat", "palette", "panels", "picture_grid", "picture_table", "style"),
+)
 KEY = b"encbench\0"
 END = 12
 """Bytes of the chunk that ends a PNG."""

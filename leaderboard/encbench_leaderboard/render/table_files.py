@@ -12,7 +12,7 @@ import pandas as pd
 
 from encbench.errors import UsageError
 from encbench_leaderboard.render.writing import replace_text, writing
-from encbench_leaderboard.report.blocks import Page, Section, Table, shown_first, walk
+from encbench_leaderboard.report.blocks import Page, Table, shown_first, walk
 from encbench_leaderboard.report.format import MISSING
 
 MORE = re.compile(r"±| to |\d–\d|=|;|\(|≤")
@@ -49,7 +49,7 @@ def write_tables(page: Page, folder: Path, formats: Sequence[str]) -> list[Path]
         if name not in writers:
             raise UsageError(f"no tables of format {name!r}, expected {' or '.join(writers)}")
     found = [("page", block) for block in page.blocks if isinstance(block, Table)]
-    for section in (block for block in page.blocks if isinstance(block, Section)):
+    for section in page.sections:
         inside = walk([*section.blocks, *section.more])
         found += [(section.name, block) for block in inside if isinstance(block, Table)]
     files = []

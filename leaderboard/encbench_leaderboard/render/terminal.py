@@ -12,7 +12,7 @@ from rich.table import Table as RichTable
 from rich.text import Text as RichText
 
 from encbench.errors import plural
-from encbench_leaderboard.report.blocks import Page, Section, Table, Text, Value, shown_first
+from encbench_leaderboard.report.blocks import Page, Table, Text, Value, shown_first
 
 NAME_WIDTH = 20
 """Columns that an encoding's name gets at least, where it is broken into lines."""
@@ -27,20 +27,16 @@ def print_standings(page: Page, console: Console, rows: int) -> None:
     for block in page.blocks:
         if isinstance(block, Text) and block.kind == "verdict":
             console.print(Markdown(block.markdown), end="\n\n")
-    sections = [block for block in page.blocks if isinstance(block, Section)]
     # Of a category's forty images each has a section on the page; here they are pooled.
-    targets = {name for section in sections for name in section.targets}
-    for section in sections:
-        if section.name not in targets:
-            for block in section.blocks:
-                if isinstance(block, Table):
-                    shown = replace(block, rows=block.rows[:rows])
-                    console.print(rich_table(shown, console.width))
-                    if (left := len(block.rows) - rows) > 0:
-                        more = f"{plural(left, 'more row')}: `--rows {len(block.rows)}` prints all"
-                        console.print(more, style="dim", markup=False, end="\n\n")
-                elif isinstance(block, Text) and block.kind == "note":
-                    console.print(Markdown(block.markdown), style="dim", end="\n\n")
+    for block in (block for section in page.groups for block in section.blocks):
+        if isinstance(block, Table):
+            shown = replace(block, rows=block.rows[:rows])
+            console.print(rich_table(shown, console.width))
+            if (left := len(block.rows) - rows) > 0:
+                more = f"{plural(left, 'more row')}: `--rows {len(block.rows)}` prints all"
+                console.print(more, style="dim", markup=False, end="\n\n")
+        elif isinstance(block, Text) and block.kind == "note":
+            console.print(Markdown(block.markdown), style="dim", end="\n\n")
 
 
 def rich_table(table: Table, width: int) -> RichTable:

@@ -263,3 +263,14 @@ class Page:
     blocks: Sequence[Block]
     entries: Sequence[str]  # all entries, in the order that gives them their colours
     more: Sequence[Block] = ()  # how to read it; Markdown has a page of it
+
+    @property
+    def sections(self) -> list[Section]:
+        """Those of all tasks and categories."""
+        return [block for block in self.blocks if isinstance(block, Section)]
+
+    @property
+    def groups(self) -> list[Section]:
+        """Those of categories, and of tasks that are in none."""
+        inside = {name for section in self.sections for name in section.targets}
+        return [section for section in self.sections if section.name not in inside]

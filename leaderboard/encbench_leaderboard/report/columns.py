@@ -10,8 +10,10 @@ from functools import partial
 from operator import itemgetter
 from typing import Any, Generic, TypeVar
 
+import numpy as np
+
 from encbench.results.records import Record, StoredRecord
-from encbench_leaderboard.board.cells import MetricInfo
+from encbench_leaderboard.board.cells import STATISTICS, MetricInfo
 from encbench_leaderboard.board.table import TaskBoard, conditions_met, metric_conditions
 from encbench_leaderboard.report.blocks import Column, Row, Table, Value
 from encbench_leaderboard.report.format import (
@@ -29,12 +31,7 @@ Item = TypeVar("Item")
 Standing = Mapping[str, Any]
 """A row of ``TaskBoard.standings``."""
 NO_VALUE = Value(MISSING)
-EIGENVALUES = {
-    "maximum": "λ_max",
-    "median": "λ median",
-    "quantile_10": "λ 10th percentile",
-    "minimum": "λ_min",
-}
+EIGENVALUES = ("maximum", "median", "quantile_10", "minimum")
 HELP = {
     "rank": "range of ranks that the tests allow; (1): ordered by mean only; =: a tie with the "
     "entry above",
@@ -111,6 +108,16 @@ def texts(name: str, title: str, of: Callable[[Item], str]) -> Source[Item]:
 def codes(name: str, title: str, of: Callable[[Item], str]) -> Source[Item]:
     """A column of labels."""
     return Source(Column(name, title, "code", HELP.get(name, "")), lambda item: Value(of(item)))
+
+
+def mean_of_reached(costs: Sequence[float | None], shown: Callable[[float], str]) -> Value:
+    """The mean of those costs that were paid; in brackets how many of them, where not all were."""
+    reached = [cost for cost in costs if cost is not None and math.isfinite(cost)]
+    if not reached:
+        return NO_VALUE
+    mean = float(np.mean(reached))
+    some = "" if len(reached) == len(costs) else f" ({len(reached)} of {len(costs)})"
+    return Value(f"{shown(mean)}{some}", mean)
 
 
 def fill(
@@ -274,8 +281,10 @@ def _mean_text(row: Standing, metric: MetricInfo) -> str:
 def _eigenvalues(when: str) -> list[Source[Standing]]:
     """λ_max, median, 10th percentile and λ_min."""
     return [
-        Source(Column(f"lambda_{name}", title), partial(_above_floor, when=when, name=name))
-        for name, title in EIGENVALUES.items()
+        Source(
+            Column(f"lambda_{name}", STATISTICS[name]), partial(_above_floor, when=when, name=name)
+        )
+        for name in EIGENVALUES
     ]
 
 

@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 from operator import itemgetter
 
-import numpy as np
-
 from encbench.results.records import LinearizedTraining
-from encbench_leaderboard.board.cells import WHENS
 from encbench_leaderboard.board.table import TaskBoard
-from encbench_leaderboard.report.blocks import Block, Column, Fold, Row, Table, Text, Value
+from encbench_leaderboard.report.blocks import Block, Fold, Text, Value
 from encbench_leaderboard.report.columns import (
-    ENTRY,
-    NO_VALUE,
     Source,
     Standing,
     codes,
     described,
     fill,
+    mean_of_reached,
     numbers,
 )
 from encbench_leaderboard.report.figures.energy import energy_figure
 from encbench_leaderboard.report.format import count, plain, significant
+from encbench_leaderboard.report.tables import by_moment
 
 LEVELS = (25, 30, 35)
 ABOUT = (
@@ -45,7 +41,7 @@ PREDICTED = (
 def kernel_fold(task: TaskBoard) -> Fold | None:
     """Alignment, energies, drift and rates of each entry, and predicted beside measured training;
     None where none was recorded."""
-    table = _table(task)
+    table = by_moment("kernel", _columns, task.rows)
     predicted = _predicted(task)
     if table is None and not predicted:
         return None
@@ -76,18 +72,6 @@ def _columns(when: str) -> list[Source[Standing]]:
     ]
 
 
-def _table(task: TaskBoard) -> Table | None:
-    columns = {when: _columns(when) for when in WHENS}
-    rows = []
-    for row in task.rows:
-        for when, sources in columns.items():
-            values = [source.value(row) for source in sources]
-            if any(value is not NO_VALUE for value in values):
-                rows.append(Row([ENTRY.value(row), Value(when), *values], row["entry"]))
-    titles = [ENTRY.column, Column("moment", "moment", "text")]
-    return Table("kernel", [*titles, *(s.column for s in columns["end"])], rows) if rows else None
-
-
 def _predicted(task: TaskBoard) -> list[Block]:
     found = {
         entry: [r.record.linearized for r in task.of_entry(entry) if r.record.linearized]
@@ -109,10 +93,4 @@ def _predicted(task: TaskBoard) -> list[Block]:
 
 
 def _steps(found: Mapping[str, Sequence[LinearizedTraining]], field: str, entry: str) -> Value:
-    steps = [getattr(one, field) for one in found[entry]]
-    reached = [step for step in steps if step is not None and math.isfinite(step)]
-    if not reached:
-        return NO_VALUE
-    mean = float(np.mean(reached))
-    some = "" if len(reached) == len(steps) else f" ({len(reached)} of {len(steps)})"
-    return Value(f"{count(mean)}{some}", mean)
+    return mean_of_reached([getattr(one, field) for one in found[entry]], count)

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from functools import partial
 
 from encbench.errors import plural
+from encbench_leaderboard.board.cells import STATISTICS
 from encbench_leaderboard.board.correlation import (
-    STATISTICS,
     TOO_FEW,
     Correlation,
     correlations,

@@ -30,6 +30,7 @@ from encbench_leaderboard.report.columns import (
     cost_columns,
     described,
     fill,
+    mean_of_reached,
     metric_column,
     numbers,
     spectrum_columns,
@@ -195,13 +196,7 @@ def budget_table(task: TaskBoard, found: Mapping[str, Sequence[Course]]) -> Tabl
 
     def until(entry: str, value: float, cost: str) -> Value:
         costs = [getattr(c, f"{cost}_to")(value) for c in found[entry]]
-        reached = [taken for taken in costs if math.isfinite(taken)]
-        if not reached:
-            return NO_VALUE
-        mean = float(np.mean(reached))
-        text = count(mean) if cost == "steps" else seconds(mean)
-        some = "" if len(reached) == len(costs) else f" ({len(reached)} of {len(costs)})"
-        return Value(f"{text}{some}", mean)
+        return mean_of_reached(costs, count if cost == "steps" else seconds)
 
     sources: list[Source[str]] = [codes("encoding", "encoding", str)]
     for part in PARTS:
@@ -219,23 +214,29 @@ def budget_table(task: TaskBoard, found: Mapping[str, Sequence[Course]]) -> Tabl
 def spectra_table(standings: Sequence[Standing], *, named: bool = True) -> Table | None:
     """Statistics of the spectrum at the start, middle and end, for some of ``TaskBoard.rows``; None
     where none was taken."""
+    return by_moment("spectra", spectrum_columns, standings, named=named)
+
+
+def by_moment(
+    name: str,
+    columns: Callable[[str], Sequence[Source[Standing]]],
+    standings: Sequence[Standing],
+    *,
+    named: bool = True,
+) -> Table | None:
+    """A row for each entry and moment with any value, by the columns of the moment; None where
+    there is none."""
     names = [ENTRY] if named else []
-    moments = {when: spectrum_columns(when) for when in WHENS}
-    rows = [
-        Row(
-            [
-                *(source.value(row) for source in names),
-                Value(when),
-                *(source.value(row) for source in sources),
-            ],
-            row["entry"],
-        )
-        for row in standings
-        for when, sources in moments.items()
-        if row[f"{when}:taken"]
-    ]
-    columns = [Column("moment", "moment", "text"), *(s.column for s in moments["end"])]
-    return Table("spectra", [*(s.column for s in names), *columns], rows) if rows else None
+    moments = {when: columns(when) for when in WHENS}
+    rows = []
+    for row in standings:
+        for when, sources in moments.items():
+            values = [source.value(row) for source in sources]
+            if any(value is not NO_VALUE for value in values):
+                entry = [source.value(row) for source in names]
+                rows.append(Row([*entry, Value(when), *values], row["entry"]))
+    titles = [*(s.column for s in names), Column("moment", "moment", "text")]
+    return Table(name, [*titles, *(s.column for s in moments["end"])], rows) if rows else None
 
 
 def cost_table(task: TaskBoard) -> Table:

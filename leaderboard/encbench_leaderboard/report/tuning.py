@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from encbench.results.records import StoredRecord
 from encbench.runs.tuning_report import Summary, TunedEncoding, TuneResult
-from encbench_leaderboard.report.blocks import Block, Column, Heading, Row, Table, Text, Value
+from encbench_leaderboard.report.blocks import Block, Heading, Text, Value
+from encbench_leaderboard.report.columns import Source, codes, described, fill
 from encbench_leaderboard.report.format import MISSING, plain
 
 
@@ -25,31 +26,22 @@ def tuned_records(
 
 def tuning_gains(tuned: TuneResult) -> list[Block]:
     """A table of each encoding's default and tuned values."""
-    rows = [_row(one) for one in tuned.encodings if one.tuned and one.default]
-    if not rows:
+    shown = [one for one in tuned.encodings if one.tuned and one.default]
+    if not shown:
         return []
-    columns = [
-        Column("encoding", "encoding", "code"),
-        Column("default", "default setting"),
-        Column("tuned", "tuned"),
-        Column("gain", "change"),
-        Column("setting", "tuned setting", "code"),
+    sources: list[Source[TunedEncoding]] = [
+        codes("encoding", "encoding", lambda one: one.label),
+        described("default", "default setting", lambda one: _value(one.default)),
+        described("tuned", "tuned", lambda one: _value(one.tuned)),
+        described("gain", "change", lambda one: _value(one.gain, signed=True)),
+        codes("setting", "tuned setting", _setting),
     ]
     note = f"{plain(tuned.legend)} Standings are those of the tuned settings."
-    return [Heading("What tuning changed"), Table("gains", columns, rows), Text(note, "note")]
+    return [Heading("What tuning changed"), fill("gains", sources, shown), Text(note, "note")]
 
 
-def _row(one: TunedEncoding) -> Row:
-    setting = one.trials[one.best].setting if one.best is not None else MISSING
-    return Row(
-        [
-            Value(one.label),
-            _value(one.default),
-            _value(one.tuned),
-            _value(one.gain, signed=True),
-            Value(setting),
-        ]
-    )
+def _setting(one: TunedEncoding) -> str:
+    return one.trials[one.best].setting if one.best is not None else MISSING
 
 
 def _value(summary: Summary | None, *, signed: bool = False) -> Value:

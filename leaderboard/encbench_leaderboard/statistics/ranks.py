@@ -31,15 +31,11 @@ def rank_intervals(
     Studies 91, 2024; Al Mohamad, Goeman, van Zwet, "Simultaneous confidence intervals for ranks",
     Biometrical Journal 64, 2022.
     """
-    better, worse = np.zeros(len(ranks), dtype=np.int64), np.zeros(len(ranks), dtype=np.int64)
     sure = pairs.significant()
     first_wins = (pairs.difference > 0) == higher
-    for winner, loser, chosen in (
-        (pairs.first, pairs.second, sure & first_wins),
-        (pairs.second, pairs.first, sure & ~first_wins),
-    ):
-        np.add.at(better, loser[chosen], 1)
-        np.add.at(worse, winner[chosen], 1)
+    winner = np.where(first_wins, pairs.first, pairs.second)[sure]
+    loser = np.where(first_wins, pairs.second, pairs.first)[sure]
+    better, worse = (np.bincount(of, minlength=len(ranks)) for of in (loser, winner))
     low = np.minimum(1 + better, ranks)
     high = np.maximum(total - worse, ranks)
     return low.astype(np.int64), high.astype(np.int64)

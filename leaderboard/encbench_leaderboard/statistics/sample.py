@@ -20,11 +20,6 @@ class Cube:
     entries: tuple[str, ...]
     values: np.ndarray  # (entries, units, repeats) float64; NaN where no cell finished with a value
 
-    def units(self) -> np.ndarray:
-        """(entries,) number of units with a value."""
-        counts: np.ndarray = (~np.isnan(self.values)).any(axis=2).sum(axis=1)
-        return counts
-
 
 def cube(cells: pd.DataFrame, column: str, entries: Sequence[str]) -> Cube:
     """Arrange ``column`` of the cells that finished by "entry", "unit" and "repeat". Cells of the

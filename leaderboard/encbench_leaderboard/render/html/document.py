@@ -198,7 +198,7 @@ class Body:
         blocks = [*page.blocks, *page.more]
         found = list(walk(blocks))
         self.entries = Entries(page.entries)
-        self.sections = {block.name: block for block in found if isinstance(block, Section)}
+        self.sections = {section.name: section for section in page.sections}
         rows = [row for block in found if isinstance(block, Table) for row in block.rows]
         self.statuses = list(dict.fromkeys(status for row in rows for status in row.statuses))
         tiled = [block for block in found if isinstance(block, Pictures)]

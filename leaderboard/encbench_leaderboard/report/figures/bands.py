@@ -9,7 +9,7 @@ import numpy as np
 from encbench.results.records import StoredRecord
 from encbench_leaderboard.board.table import TaskBoard
 from encbench_leaderboard.report.blocks import Axis, Figure, HeatMap, Panel
-from encbench_leaderboard.report.figures.selection import best_entries, has_arrays
+from encbench_leaderboard.report.figures.selection import finished_with_arrays, first_cells
 
 ARRAYS = ("band_upper", "band_target", "band_step", "band_error")
 PANELS = 6
@@ -27,12 +27,7 @@ def bands_figure(task: TaskBoard) -> Figure | None:
     category, whose targets differ."""
     if task.targets:
         return None
-
-    def first(entry: str) -> list[StoredRecord]:
-        finished = (r for r in task.of_entry(entry) if r.record.status == "ok" and has_arrays(r))
-        return list(finished)[:1]
-
-    entries = {entry: records[0] for entry, records in best_entries(task, first)}
+    entries = first_cells(task, finished_with_arrays)
     return Figure(
         "bands",
         "error by spatial frequency during training",

@@ -12,8 +12,8 @@ from encbench_leaderboard.board.table import TaskBoard
 from encbench_leaderboard.report.blocks import Axis, Figure, Panel, Series
 from encbench_leaderboard.report.figures.selection import (
     SHOWN,
-    best_entries,
     best_note,
+    first_cells,
     has_arrays,
     thinned,
 )
@@ -29,10 +29,9 @@ def energy_figure(task: TaskBoard) -> Figure | None:
     first cell of each entry; None of a category, or where neither was recorded."""
     if task.targets:
         return None
-    entries = dict(best_entries(task, lambda entry: _recorded(task.of_entry(entry))))
-    if not entries:
+    cells = first_cells(task, _recorded)
+    if not cells:
         return None
-    cells = {entry: records[0] for entry, records in entries.items()}
     predicted = any(_predicts(stored) for stored in cells.values())
     loss = (
         " Right: the mean squared error that the kernel at the start predicts for gradient flow, "
@@ -52,11 +51,10 @@ def energy_figure(task: TaskBoard) -> Figure | None:
     )
 
 
-def _recorded(records: list[StoredRecord]) -> list[StoredRecord]:
-    def told(stored: StoredRecord) -> bool:
-        return _predicts(stored) or any(s.energy_tenth is not None for s in stored.record.spectra)
-
-    return [stored for stored in records if has_arrays(stored) and told(stored)][:1]
+def _recorded(stored: StoredRecord) -> bool:
+    energies = [summary.energy_tenth for summary in stored.record.spectra]
+    known = _predicts(stored) or any(energy is not None for energy in energies)
+    return known and has_arrays(stored)
 
 
 def _predicts(stored: StoredRecord) -> bool:

@@ -8,7 +8,7 @@ from encbench.results.level_areas import BAR, SHARE_TICKS, stacked_areas
 from encbench.results.records import SplitSummary, StoredRecord
 from encbench_leaderboard.board.table import TaskBoard
 from encbench_leaderboard.report.blocks import Axis, Figure, Panel, Series
-from encbench_leaderboard.report.figures.selection import best_entries
+from encbench_leaderboard.report.figures.selection import first_cells
 from encbench_leaderboard.report.format import plain
 
 ENTRIES = 4
@@ -26,12 +26,8 @@ def levels_figure(task: TaskBoard) -> Figure | None:
     of a category, or where no run asked for them."""
     if task.targets:
         return None
-
-    def first(entry: str) -> list[StoredRecord]:
-        return [r for r in task.of_entry(entry) if any(s.parts for s in splits_of(r).values())][:1]
-
-    cells = {entry: records[0] for entry, records in best_entries(task, first)}
-    cells = dict(list(cells.items())[:ENTRIES])
+    found = first_cells(task, lambda one: any(split.parts for split in splits_of(one).values()))
+    cells = dict(list(found.items())[:ENTRIES])
     if not cells:
         return None
     return Figure(

@@ -11,9 +11,9 @@ from encbench_leaderboard.board.table import TaskBoard
 from encbench_leaderboard.report.blocks import Axis, Figure, Panel, Series
 from encbench_leaderboard.report.figures.selection import (
     SHOWN,
-    best_entries,
     best_note,
-    has_arrays,
+    finished_with_arrays,
+    first_cells,
 )
 
 PREFIX = "line."
@@ -28,12 +28,7 @@ def lines_figure(task: TaskBoard) -> Figure | None:
     where the records have no lines; None of a category, whose targets differ."""
     if task.targets:
         return None
-
-    def first(entry: str) -> Sequence[StoredRecord]:
-        finished = (r for r in task.of_entry(entry) if r.record.status == "ok" and has_arrays(r))
-        return list(finished)[:1]
-
-    entries = {entry: records[0] for entry, records in best_entries(task, first)}
+    entries = first_cells(task, finished_with_arrays)
     if not entries:
         return None
     return Figure(

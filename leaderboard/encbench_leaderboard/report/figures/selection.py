@@ -35,6 +35,19 @@ def best_entries(
         yield entry, records
 
 
+def first_cells(task: TaskBoard, wanted: Callable[[StoredRecord], bool]) -> dict[str, StoredRecord]:
+    """Of each of the best entries the first cell, by seed, that is wanted."""
+
+    def first(entry: str) -> list[StoredRecord]:
+        return list(filter(wanted, task.of_entry(entry)))[:1]
+
+    return {entry: records[0] for entry, records in best_entries(task, first)}
+
+
+def finished_with_arrays(stored: StoredRecord) -> bool:
+    return stored.record.status == "ok" and has_arrays(stored)
+
+
 def best_note(task: TaskBoard) -> str:
     """A sentence for a caption where more entries finished than are named; else ""."""
     finished = int((task.standings["n"] > 0).sum())

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 from matplotlib.patches import Patch, Rectangle
 
-from encbench import ParameterError
 from encbench_leaderboard.render.style import WIDTH, figure
 
 COLUMNS = 4
 TITLE_POINTS = 8.5
-GAP = 0.06
+GAP = 0.05
 """Inches between pictures."""
 LEGEND = 0.35
 """Inches of the legend's line."""
-FRAME = "#d55e00"
+FRAME = "#ff2fd6"
+"""A magenta that neither photographs nor the maps of colours hold."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,17 @@ class Shown:
     pixels: np.ndarray  # (H, W), or (H, W, 3)
     looks: dict[str, Any] = field(default_factory=dict)  # for ``imshow``
     frame: tuple[float, float, float, float] | None = None  # left, top, width, height [px]
+
+
+def stacked(rows: Sequence[Sequence[Shown | None]], columns: int) -> list[Shown | None]:
+    """Rows whose pictures belong together place by place, for a grid of so many columns: below the
+    first pictures of one row stand those of the others."""
+    made: list[Shown | None] = []
+    for start in range(0, len(rows[0]), columns):
+        for row in rows:
+            part = row[start : start + columns]
+            made += [*part, *[None] * (columns - len(part))]
+    return made
 
 
 def picture_grid(
@@ -61,8 +72,8 @@ def picture_grid(
 
 def _title_height(row: Sequence[Shown | None]) -> float:
     """Inches above a row."""
-    lines = max(len(p.title.splitlines()) if p else 0 for p in row)
-    return lines * TITLE_POINTS * 1.25 / 72 + (0.12 if lines else 0.0)
+    lines = max(p.title.count("\n") + 1 if p and p.title else 0 for p in row)
+    return lines * TITLE_POINTS * 1.3 / 72 + (0.14 if lines else 0.0)
 
 
 def _ratio(row: Sequence[Shown | None]) -> float:
@@ -75,26 +86,12 @@ def _show(axes: Axes, picture: Shown) -> None:
     thin = picture.pixels.shape[0] < 0.1 * picture.pixels.shape[1]
     axes.imshow(picture.pixels, aspect="auto" if thin else "equal", **picture.looks)
     axes.set_anchor("N")
-    axes.set_title(picture.title.replace("$", r"\$"), fontsize=TITLE_POINTS, pad=4)
+    # names for legends have theirs escaped already
+    title = re.sub(r"(?<!\\)\$", r"\\$", picture.title)
+    axes.set_title(title, fontsize=TITLE_POINTS, pad=4)
     if picture.frame is not None:
-        left, top, width, height = picture.frame
-        axes.add_patch(
-            Rectangle(
-                (left - 0.5, top - 0.5), width, height, fill=False, edgecolor=FRAME, linewidth=1.6
-            )
-        )
-
-
-def plane(side: int, dim: int) -> torch.Tensor:
-    """Centres of side² pixels of the unit square, row by row, (side², d) float64: the first
-    coordinate to the right, the second downwards, and further ones 1/2.
-
-    Raises:
-        ParameterError: of points of one coordinate.
-    """
-    if dim < 2:
-        raise ParameterError("there is no map of a function of one variable; use a task of two")
-    ticks = (torch.arange(side, dtype=torch.float64) + 0.5) / side
-    y, x = torch.meshgrid(ticks, ticks, indexing="ij")
-    rest = [torch.full_like(x, 0.5)] * (dim - 2)
-    return torch.stack([x, y, *rest], dim=-1).reshape(-1, dim)
+        left, top, *size = picture.frame
+        # the outer half of a frame around the whole is cut off
+        line = 3.2 if tuple(size) == picture.pixels.shape[1::-1] else 1.6
+        corner = left - 0.5, top - 0.5
+        axes.add_patch(Rectangle(corner, *size, fill=False, edgecolor=FRAME, linewidth=line))
