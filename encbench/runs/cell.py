@@ -190,6 +190,7 @@ class _CellRun:
         """Setup, training with spectra, evaluation."""
         with self._timed("setup"):
             self.task = build_task(self.cell, self.registry)
+            self.record.own_loss = loss_name(self.task) is None
             self.record.curve = self.task.curve
             self.record.curve_points = self.task.curve_points
             self.higher_is_better = self._direction(self.task.curve) == "higher"

@@ -153,6 +153,14 @@ def test_a_record_of_this_version_passes_unchanged(tmp_path, registry, suite):
     assert Record.model_validate(data).schema_version == SCHEMA_VERSION
 
 
+def test_a_loss_of_the_tasks_own_is_known_of_records_that_said_it_in_words():
+    words = "autograd: the task has a loss of its own"
+    for version in OLDER:
+        data = json.loads(text_of(version))
+        assert not Record.model_validate(upgrade(data)).own_loss
+        assert Record.model_validate(upgrade(data | {"step_method": words})).own_loss
+
+
 @pytest.mark.parametrize("version", [None, 0, -1, "1", 1.0, True, SCHEMA_VERSION + 1])
 def test_a_version_that_never_was_is_refused(version):
     data = json.loads(text_of(1)) | {"schema_version": version}

@@ -28,8 +28,6 @@ EIGHT_BITS = 58.9
 TUNING_GAINS = {"psnr": (0.6, 5.8, 35.6), "psnr_held_out": (-0.1, 0.6, 10.6)}
 """Smallest, median and largest gain of an encoding [dB] from tuning its rate, batch and size, over
 the nine of the published leaderboard: its pages fit.md and held-out.md."""
-OWN_LOSS = "autograd: the task has a loss of its own"
-"""``step_method`` of a record whose task compares no values at single points."""
 NAMED = 3
 """Entries that a sentence names, at most."""
 
@@ -238,7 +236,7 @@ def caveats(task: TaskBoard, tuned: TuneResult | None) -> list[str]:
                 "differences among them cannot be seen."
             )
     # the kernel of a loss of the task's own is not at the points of an epoch
-    of_points = [r for r in records if r.step_method != OWN_LOSS]
+    of_points = [r for r in records if not r.own_loss]
     points = sorted({s.points for r in of_points for s in r.spectra})
     trained = max((r.training_points or 0 for r in of_points), default=0)
     if points and points[-1] < trained:
@@ -262,7 +260,7 @@ def _gains(task: TaskBoard) -> str:
 
 
 def _fits_by_storing(record: Record) -> bool:
-    if record.training_points is None or record.out_dim is None or record.step_method == OWN_LOSS:
+    if record.training_points is None or record.out_dim is None or record.own_loss:
         return False
     if _parameters(record).get("split", "all") != "all" and not _holds_out(record):
         return False  # it was trained on something else than what is measured
