@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import re
 
-from encbench.suite.config import TrainingConfig
 from encbench_leaderboard.board.cells import MetricInfo
 
 MISSING = "–"
@@ -54,12 +53,6 @@ def p_text(p: float) -> str:
 def plural(number: int, what: str, many: str = "") -> str:
     """ "1 cell", "1,024 cells"; "2 entries" where the plural is given."""
     return f"{number:,} {what if number == 1 else many or f'{what}s'}"
-
-
-def batch(training: TrainingConfig) -> str:
-    """Points of a step: "1,024", or "all"."""
-    size = training.batch_size
-    return size if isinstance(size, str) else count(size)
 
 
 def one_line(text: str, limit: int = 160) -> str:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from functools import partial
 
 from encbench.results.records import Record
 from encbench.runs.tuning_report import TuneResult
+from encbench.suite.protocol import protocol_parts, rate_in_words, several
 from encbench_leaderboard.board.lead import Lead, lead, smallest_gap
 from encbench_leaderboard.board.no_network import HELD_OUT
 from encbench_leaderboard.board.table import TaskBoard
 from encbench_leaderboard.report.format import (
-    batch,
     code,
     count,
     digits,
@@ -117,20 +116,19 @@ def _named(entries: list[str]) -> str:
 def protocol(task: TaskBoard, tuned: TuneResult | None) -> str:
     """What was held equal, and what was not, in one sentence; and how settings were tuned."""
     records = [stored.record for stored in task.records]
+    rates = [(r.cell.training, r.learning_rate.value) for r in records if r.learning_rate]
+    rate = rate_in_words((training, significant(value)) for training, value in rates) or "unknown"
+    length = f"{_range([r.steps for r in records if r.status == 'ok'])} steps"
+    cells = [r.cell for r in records]
     parts = [
         *_split(records),
-        f"{_one(r.cell.training.optimizer for r in records)}, "
-        f"{_one(r.cell.training.schedule for r in records)} learning rate, "
-        f"{'tuned for each encoding' if tuned else _rate(records)}",
-        f"{_range([r.steps for r in records if r.status == 'ok'])} steps of "
-        f"{_one(batch(r.cell.training) for r in records)} points",
-        _networks(records),
-        plural(len({r.cell.seed for r in records}), "seed"),
+        *protocol_parts(cells, "tuned for each encoding" if tuned else rate, length),
+        plural(len({cell.seed for cell in cells}), "seed"),
     ]
     if task.targets:
         parts.append(plural(int(task.cells["unit"].nunique()), "target"))
     how = f" {plain(tuned.protocol)}" if tuned else ""
-    return f"**Protocol**: {'; '.join(parts)}.{how}"
+    return f"**Protocol**: {plain('; '.join(parts))}.{how}"
 
 
 def _split(records: list[Record]) -> list[str]:
@@ -141,7 +139,7 @@ def _split(records: list[Record]) -> list[str]:
         return ["trained and measured on the same points (split = all)"]
     held_out = any(map(_holds_out, records))
     where = "the points trained on and on those held out" if held_out else "the whole target"
-    return [f"split = {_one(splits)}: measured on {where}"]
+    return [f"split = {several(splits)}: measured on {where}"]
 
 
 def _holds_out(record: Record) -> bool:
@@ -152,49 +150,9 @@ def _parameters(record: Record) -> dict[str, object]:
     return record.cell.task.parameters
 
 
-def _rate(records: list[Record]) -> str:
-    """How the learning rate was chosen."""
-    automatic = [r for r in records if r.learning_rate and r.learning_rate.rule == "auto"]
-    given = [r for r in records if r.learning_rate and r.learning_rate.rule == "given"]
-    ways = []
-    for descends in (True, False):
-        alike = [r for r in automatic if _descends(r) == descends]
-        if alike and descends:
-            ways.append(f"{_one(f'{r.cell.training.lr_factor:g}' for r in alike)} × lr_crit")
-        elif alike:
-            rates = _one(significant(r.learning_rate.value) for r in alike if r.learning_rate)
-            ways.append(f"{rates} by default")
-    if given:
-        ways.append(
-            _one(significant(r.learning_rate.value) for r in given if r.learning_rate) + " as given"
-        )
-    return " or ".join(ways) or "unknown"
-
-
-def _descends(record: Record) -> bool:
-    return record.cell.training.optimizer.partition(":")[0] == "sgd"
-
-
-def _networks(records: list[Record]) -> str:
-    networks = [r.cell.network for r in records]
-    if any(network.kind != "mlp" for network in networks):
-        return " or ".join(dict.fromkeys(network.described for network in networks))
-    return (
-        f"hidden layers {_one(f'{network.depth} × {network.width}' for network in networks)}, "
-        f"{_one(network.parameterization for network in networks)} parameterization"
-    )
-
-
 def _range(values: list[int]) -> str:
     low, high = min(values, default=0), max(values, default=0)
     return count(low) if low == high else f"{count(low)} to {count(high)}"
-
-
-def _one(values: Iterable[str]) -> str:
-    """The value that all share, or the first few of several."""
-    distinct = list(dict.fromkeys(values))
-    shown = ", ".join(plain(value) for value in distinct[:NAMED])
-    return f"{shown}, …" if len(distinct) > NAMED else shown or "no"
 
 
 def caveats(task: TaskBoard, tuned: TuneResult | None) -> list[str]:
