@@ -20,17 +20,17 @@ from encbench.contracts.task import Task
 from encbench.errors import EncbenchError, PluginError, SuiteError, error_line
 from encbench.plugins.parameters import validate_parameters
 from encbench.plugins.registry import Registry
-from encbench.suite.config import NetworkConfig, PluginRef
+from encbench.suite.config import NetworkConfig, PluginRef, sorted_json
 from encbench.suite.networks import build_network
 
 TOLERANCE = 0.05
 """Largest difference from the budget, as a share of it."""
 LARGEST = 1 << 24
 """Of a size that is tried."""
-
-
 LEAST_WIDTH = 8
 """Of a network that is made smaller to come near a budget: below it hardly anything is learned."""
+MOST_SIZINGS = 4096
+_sizings: dict[Any, Sizing] = {}
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,8 @@ def sized(
     budget: int,
     registry: Registry | None = None,
 ) -> Sizing:
-    """The sizes whose number of parameters is nearest to the budget.
+    """The sizes whose number of parameters is nearest to the budget; worked out once for encodings
+    that differ in their label alone.
 
     Args:
         encoding: its class.
@@ -89,7 +90,22 @@ def sized(
     Raises:
         SuiteError: no size comes near enough; says which comes nearest.
     """
+    terms = encoding, sorted_json(reference.parameters), network, ends, budget
+    if terms not in _sizings:
+        if len(_sizings) >= MOST_SIZINGS:
+            _sizings.clear()
+        _sizings[terms] = _search_sizes(encoding, reference, network, ends, budget, registry)
+    return _sizings[terms]
 
+
+def _search_sizes(
+    encoding: type[Encoding],
+    reference: PluginRef,
+    network: NetworkConfig,
+    ends: tuple[int, int],
+    budget: int,
+    registry: Registry | None,
+) -> Sizing:
     def sizing(parameters: dict[str, Any], width: int | None, chosen: dict[str, Any]) -> Sizing:
         config = network.model_copy(update={"width": width})
         count = parameter_count(encoding, parameters, config, ends, registry)

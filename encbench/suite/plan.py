@@ -24,7 +24,6 @@ from encbench.suite.config import (
     PluginRef,
     TrainingConfig,
     cell_key,
-    sorted_json,
 )
 from encbench.suite.derivatives import check_derivatives
 from encbench.suite.file import LENGTHS, Suite, SuiteEntry, describe_error
@@ -32,8 +31,6 @@ from encbench.suite.networks import of_kind
 
 logger = logging.getLogger("encbench")
 DEFAULT_EPOCHS = 100
-MOST_SIZINGS = 4096
-_sizings: dict[Any, Sizing] = {}
 
 
 def plan(suite: Suite, registry: Registry) -> list[CellConfig]:
@@ -79,7 +76,7 @@ def plan(suite: Suite, registry: Registry) -> list[CellConfig]:
                         _check_network(entries, cls, encoding, network, ends, registry)
                     if budget.parameters is not None:
                         count = budget.parameters
-                        sizing = _sized(cls, encoding, network, ends.known, count, registry)
+                        sizing = sized(cls, encoding, network, ends.known, count, registry)
                         if id(sizing) not in told:
                             told.add(id(sizing))
                             logger.info("%s: %s", encoding.label, sizing)
@@ -135,23 +132,6 @@ def _warn_of_factors(cells: Iterable[CellConfig], registry: Registry) -> None:
                 "lr_crit; give lr instead, or take sgd",
                 text,
             )
-
-
-def _sized(
-    encoding: type[Encoding],
-    reference: PluginRef,
-    network: NetworkConfig,
-    ends: tuple[int, int],
-    budget: int,
-    registry: Registry,
-) -> Sizing:
-    """See ``sized``; worked out once for encodings that differ in their label alone."""
-    terms = encoding, sorted_json(reference.parameters), network, ends, budget
-    if terms not in _sizings:
-        if len(_sizings) >= MOST_SIZINGS:
-            _sizings.clear()
-        _sizings[terms] = sized(encoding, reference, network, ends, budget, registry)
-    return _sizings[terms]
 
 
 def _each(entries: Iterable[SuiteEntry]) -> list[SuiteEntry]:
