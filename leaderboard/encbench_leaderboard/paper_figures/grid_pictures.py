@@ -13,6 +13,7 @@ from matplotlib.patches import Patch
 from encbench import Encoding, LearnedGrid, load_model
 from encbench.errors import EncbenchError, error_line
 from encbench.plugins.registry import default_registry
+from encbench.results.palette import Look
 from encbench.results.records import StoredRecord
 from encbench.runs.parts import build_task, cell_streams
 from encbench_leaderboard.board.table import TaskBoard
@@ -24,7 +25,6 @@ from encbench_leaderboard.paper_figures.described import (
     with_weights,
 )
 from encbench_leaderboard.paper_figures.picture_grid import Shown, picture_grid, plane
-from encbench_leaderboard.render.palette import Look
 from encbench_leaderboard.render.style import legends
 
 ENTRIES, GRIDS, VALUES = 4, 4, 3
