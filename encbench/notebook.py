@@ -19,7 +19,7 @@ from encbench.cli.record_arguments import all_records
 from encbench.cli.settings import asked_suite
 from encbench.errors import StoreError, UsageError
 from encbench.plugins.registry import Registry, default_registry
-from encbench.results.palette import colours
+from encbench.results.palette import colour_order, colours
 from encbench.results.records import StoredRecord
 from encbench.results.tabular import (
     CURVE_COLUMNS,
@@ -126,10 +126,10 @@ class Results:
         # in the order, and so in the colours, of the leaderboard of these records
         ended = {s.record.encoding_label for s in self.records if s.record.status == "ok"}
         labels = {stored.record.encoding_label for stored in self.records}
-        looks = colours(sorted(labels, key=lambda label: (label not in ended, label)))
+        looks = colours(colour_order(labels, ended))
         for encoding, lines in drawn.groupby("encoding", sort=False):
             for place, (_, line) in enumerate(lines.groupby("key", sort=False)):
-                look = {"color": looks[encoding][0], "label": None if place else encoding}
+                look = {"color": looks[str(encoding)][0], "label": None if place else encoding}
                 ax.plot(line["index"], line["eigenvalue"], **look)
         ax.set(yscale="log", xlabel="index", ylabel="eigenvalue", title=f"{task}, {when}")
         ax.legend()

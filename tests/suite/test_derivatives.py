@@ -66,9 +66,7 @@ class Fragile(Scaled):
 def test_an_encoding_that_cannot_be_built_is_named_in_planning():
     offered = module(encodings={"fragile": Fragile}, tasks={"sloped": Sloped})
     suite = Suite.model_validate({"encodings": ["fragile"], "tasks": ["sloped"]})
-    with pytest.raises(
-        PluginError, match=r"'fragile' of .* failed: ZeroDivisionError: no"
-    ):
+    with pytest.raises(PluginError, match=r"'fragile' of .* failed: ZeroDivisionError: no"):
         plan(suite, registry_of(ours=offered))
 
 

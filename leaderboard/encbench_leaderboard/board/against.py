@@ -13,6 +13,7 @@ import numpy as np
 
 from encbench.errors import UsageError, did_you_mean
 from encbench.plugins.selector import format_selector, parse_selector
+from encbench.results.palette import natural
 from encbench.results.records import Record, StoredRecord
 from encbench.suite.config import PluginRef, differing, sorted_json
 from encbench_leaderboard.board.budget import Until
@@ -24,7 +25,7 @@ from encbench_leaderboard.board.cells import (
     text_series,
     unique_labels,
 )
-from encbench_leaderboard.board.standings import OVER_DECADES, natural
+from encbench_leaderboard.board.standings import OVER_DECADES
 from encbench_leaderboard.board.table import Board, TaskBoard, boards, conditions_met
 from encbench_leaderboard.statistics.intervals import intervals
 from encbench_leaderboard.statistics.sample import cube
