@@ -24,7 +24,7 @@ def print_plan(
     console: Console,
 ) -> None:
     """The cells on standard output; beside it their settings and numbers of parameters."""
-    from encbench.runs.estimate import parameters_of_cell  # torch
+    from encbench.suite.budget import parameters_of_cell  # torch
 
     names = cell_names(cells)
     unread: dict[str, str] = {}

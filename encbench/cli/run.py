@@ -247,7 +247,7 @@ def run_cells(
     part = None if shard is None else _shard(shard)
     console = Console(stderr=True)
     if dry_run:
-        from encbench.runs.runner import left_to_run, share_of  # torch
+        from encbench.runs.reuse import left_to_run, share_of  # reads records
 
         cells = share_of(encbench.plan(chosen, registry), part)
         left = left_to_run(cells, output, rerun, keep_versions, save_weights)

@@ -229,7 +229,7 @@ def _changes(
 
 
 def _print_plan(tuning: Tuning, output: Path, console: Console) -> None:
-    from encbench.runs.runner import left_to_run  # torch
+    from encbench.runs.reuse import left_to_run  # reads records
     from encbench.suite.plan import plan
 
     out = output_console()

@@ -20,7 +20,7 @@ from encbench.contracts.task import Task
 from encbench.errors import EncbenchError, PluginError, SuiteError, error_line
 from encbench.plugins.parameters import validate_parameters
 from encbench.plugins.registry import Registry
-from encbench.suite.config import NetworkConfig, PluginRef, sorted_json
+from encbench.suite.config import CellConfig, NetworkConfig, PluginRef, sorted_json
 from encbench.suite.networks import build_network
 
 TOLERANCE = 0.05
@@ -236,3 +236,26 @@ def parameter_count(
     with torch.device("meta"):
         model = build_network(network, encoding(ends[0], **parameters), ends[1], registry)
     return sum(model.parameter_counts().values())
+
+
+def parameters_of_cell(
+    cell: CellConfig, registry: Registry, known: dict[str, tuple[int, int]] | None = None
+) -> int | None:
+    """Trained parameters of a cell's network; None where its data cannot be read or the network
+    not be built, of which its record will say more.
+
+    Args:
+        known: dimensions of the tasks of earlier cells, by label; this one's are added.
+    """
+    encoding, task = cell.encoding, cell.task
+    label = task.label or task.name
+    known = {} if known is None else known
+    try:
+        if label not in known:
+            cls = registry.find("task", f"{task.distribution}:{task.name}").load()
+            known[label] = dimensions(cls, task.parameters, label)
+        offer = registry.find("encoding", f"{encoding.distribution}:{encoding.name}")
+        cls, ends = offer.load(), known[label]
+        return parameter_count(cls, encoding.parameters, cell.network, ends, registry)
+    except EncbenchError:
+        return None

@@ -11,7 +11,7 @@ from encbench.plugins.registry import default_registry
 from encbench.results.records import SCHEMA_VERSION, Record, upgrade
 from encbench.runs.cell import LR_POINTS
 from encbench.runs.parts import build_model, build_task, cell_streams
-from encbench.runs.runner import left_to_run
+from encbench.runs.reuse import left_to_run
 from encbench.suite.config import cell_key
 
 DATA = Path(__file__).parent / "data"
