@@ -4,16 +4,23 @@ The network is fixed, and the encoding's ``size_parameters`` are chosen so that 
 both together come within ``TOLERANCE`` of the budget. Where they cannot, as those of an encoding
 without a table, the network's width is chosen instead. Models are built on torch's device "meta",
 which allocates nothing.
+
+On that device torch computes what has a Python number in it, such as ``2 * x``, by references in
+Python, and imports torch._dynamo for the first of them: two seconds. Constructors of built-in
+encodings change new tensors in place instead.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from encbench.contracts.encoding import Encoding
 from encbench.contracts.task import Task
@@ -219,10 +226,29 @@ def _built_value(
     encoding: type[Encoding], parameters: Mapping[str, Any], in_dim: int, name: str
 ) -> Any:
     """What an encoding takes for a parameter that is None, where it keeps that under its name."""
-    with torch.device("meta"):
+    with _without_memory():
         value = getattr(encoding(in_dim, **parameters), name, None)
     whole = isinstance(value, list) and all(isinstance(item, int) for item in value)
     return list(value) if whole and value is not None else None
+
+
+class _NoNormalValues(TorchFunctionMode):
+    """Sets no normal values, for which torch has a reference in Python alone."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if func in (nn.init.normal_, torch.Tensor.normal_):
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **kwargs)
+
+
+@contextmanager
+def _without_memory() -> Iterator[None]:
+    """Inside, what is built has shapes and no values."""
+    with torch.device("meta"), _NoNormalValues():
+        yield
 
 
 def parameter_count(
@@ -233,7 +259,7 @@ def parameter_count(
     registry: Registry | None = None,
 ) -> int:
     """Trained parameters of a network, which is not allocated; ``ends`` are in_dim and out_dim."""
-    with torch.device("meta"):
+    with _without_memory():
         model = build_network(network, encoding(ends[0], **parameters), ends[1], registry)
     return sum(model.parameter_counts().values())
 
