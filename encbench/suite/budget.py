@@ -226,7 +226,7 @@ def _built_value(
     encoding: type[Encoding], parameters: Mapping[str, Any], in_dim: int, name: str
 ) -> Any:
     """What an encoding takes for a parameter that is None, where it keeps that under its name."""
-    with _without_memory():
+    with without_memory():
         value = getattr(encoding(in_dim, **parameters), name, None)
     whole = isinstance(value, list) and all(isinstance(item, int) for item in value)
     return list(value) if whole and value is not None else None
@@ -245,7 +245,7 @@ class _NoNormalValues(TorchFunctionMode):
 
 
 @contextmanager
-def _without_memory() -> Iterator[None]:
+def without_memory() -> Iterator[None]:
     """Inside, what is built has shapes and no values."""
     with torch.device("meta"), _NoNormalValues():
         yield
@@ -259,7 +259,7 @@ def parameter_count(
     registry: Registry | None = None,
 ) -> int:
     """Trained parameters of a network, which is not allocated; ``ends`` are in_dim and out_dim."""
-    with _without_memory():
+    with without_memory():
         model = build_network(network, encoding(ends[0], **parameters), ends[1], registry)
     return sum(model.parameter_counts().values())
 
