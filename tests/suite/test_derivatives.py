@@ -52,7 +52,7 @@ class Sloped(Wave):
     """A wave whose loss differentiates the network."""
 
     @classmethod
-    def derivatives(cls):
+    def derivatives(cls, **parameters):
         return 1
 
 
