@@ -128,9 +128,10 @@ class Results:
         labels = {stored.record.encoding_label for stored in self.records}
         looks = colours(colour_order(labels, ended))
         for encoding, lines in drawn.groupby("encoding", sort=False):
+            colour = looks[str(encoding)][0]
             for place, (_, line) in enumerate(lines.groupby("key", sort=False)):
-                look = {"color": looks[str(encoding)][0], "label": None if place else encoding}
-                ax.plot(line["index"], line["eigenvalue"], **look)
+                label = None if place else encoding
+                ax.plot(line["index"], line["eigenvalue"], color=colour, label=label)
         ax.set(yscale="log", xlabel="index", ylabel="eigenvalue", title=f"{task}, {when}")
         ax.legend()
         return ax

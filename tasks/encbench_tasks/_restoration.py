@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -43,7 +45,7 @@ def denoised(noisy: Pixels) -> dict[str, Pixels]:
     from skimage.restoration import calibrate_denoiser, denoise_tv_chambolle
 
     # function, and the parameter that is chosen among values
-    denoisers = {
+    denoisers: dict[str, tuple[Callable[..., Any], str, list[float]]] = {
         "Gaussian filter": (gaussian, "sigma", list(np.geomspace(0.3, 5, 12))),
         "total variation": (denoise_tv_chambolle, "weight", list(np.geomspace(0.01, 1, 12))),
     }
