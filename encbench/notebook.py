@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
 import pandas as pd
 from rich.console import Console
 
@@ -20,6 +19,7 @@ from encbench.cli.record_arguments import all_records
 from encbench.cli.settings import asked_suite
 from encbench.errors import StoreError, UsageError, plural
 from encbench.plugins.registry import Registry, default_registry
+from encbench.results.palette import colour_order, colours
 from encbench.results.records import StoredRecord
 from encbench.results.tabular import (
     CURVE_COLUMNS,
@@ -123,10 +123,12 @@ class Results:
         if ax is None:
             _, ax = plt.subplots(layout="constrained")
         drawn = of[of["eigenvalue"] > of["floor"]]
-        encodings = drawn.groupby("encoding", sort=False)
-        for (encoding, lines), colour in zip(
-            encodings, plt.get_cmap("viridis")(np.linspace(0, 0.9, len(encodings))), strict=True
-        ):
+        # in the order, and so in the colours, of the leaderboard of these records
+        ended = {s.record.encoding_label for s in self.records if s.record.status == "ok"}
+        labels = {stored.record.encoding_label for stored in self.records}
+        looks = colours(colour_order(labels, ended))
+        for encoding, lines in drawn.groupby("encoding", sort=False):
+            colour = looks[str(encoding)][0]
             for place, (_, line) in enumerate(lines.groupby("key", sort=False)):
                 label = None if place else encoding
                 ax.plot(line["index"], line["eigenvalue"], color=colour, label=label)

@@ -11,6 +11,7 @@ from rich.progress import Progress
 
 import encbench
 from encbench.cli.console import output_console, plain_table, write_json
+from encbench.cli.options import HiddenDepth
 from encbench.errors import UsageError
 from encbench.plugins.registry import default_registry
 from encbench.suite.file import load_suite, override
@@ -33,7 +34,7 @@ def dynamics(
     ] = None,
     steps: Annotated[int, typer.Option(help="Steps of full-batch gradient descent.")] = 2000,
     width: Annotated[int, typer.Option(help="Units of a hidden layer.")] = 2048,
-    depth: Annotated[int | None, typer.Option(help="Hidden layers.")] = None,
+    depth: HiddenDepth = None,
     seed: Annotated[int, typer.Option(help="Seed of the weights.")] = 0,
     output: Annotated[
         Path, typer.Option("-o", "--output", help="Folder for dynamics.png and dynamics.json.")

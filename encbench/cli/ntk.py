@@ -10,6 +10,7 @@ import typer
 from rich.table import Table
 
 from encbench.cli.console import literal, output_console, write_json
+from encbench.cli.options import Device, HiddenDepth, HiddenWidth, ParameterizationText
 from encbench.errors import UsageError
 from encbench.plugins.registry import default_registry
 from encbench.suite.file import load_suite, override
@@ -55,12 +56,12 @@ def ntk(
         Literal["none", "level", "feature"],
         typer.Option(help="What each level or feature of an encoding contributes."),
     ] = "none",
-    width: Annotated[int | None, typer.Option(help="Units of a hidden layer.")] = None,
-    depth: Annotated[int | None, typer.Option(help="Hidden layers.")] = None,
-    parameterization: Annotated[str | None, typer.Option(help="ntk or standard.")] = None,
+    width: HiddenWidth = None,
+    depth: HiddenDepth = None,
+    parameterization: ParameterizationText = None,
     seed: Annotated[int, typer.Option(help="Seed of weights and points.")] = 0,
     threads: Annotated[int | None, typer.Option(help="Threads; default: all.")] = None,
-    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:N or auto.")] = "auto",
+    device: Device = "auto",
     plot: Annotated[
         Path | None, typer.Option(help="Draw the spectra to this file, PNG or PDF.")
     ] = None,

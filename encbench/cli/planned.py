@@ -13,6 +13,7 @@ from encbench.cli.console import duration, print_line
 from encbench.errors import EncbenchError, error_line, plural
 from encbench.plugins.registry import Registry
 from encbench.suite.config import CellConfig, NetworkConfig, cell_key, cell_names
+from encbench.suite.protocol import protocol_parts, rate_in_words, several
 
 
 def print_plan(
@@ -23,7 +24,7 @@ def print_plan(
     console: Console,
 ) -> None:
     """The cells on standard output; beside it their settings and numbers of parameters."""
-    from encbench.runs.estimate import parameters_of_cell  # torch
+    from encbench.suite.budget import parameters_of_cell  # torch
 
     names = cell_names(cells)
     unread: dict[str, str] = {}
@@ -39,17 +40,20 @@ def print_plan(
     if len(left) < len(cells):
         recorded = f"{len(cells) - len(left)} of {len(cells)} cells"
         print_line(console, f"{recorded} have a record already in {output}")
-    settings: dict[str, list[str]] = {}
+    by_task: dict[str, list[CellConfig]] = {}
     counts: dict[tuple[str, str, NetworkConfig], int | None] = {}
     dimensions: dict[str, tuple[int, int]] = {}
     for cell in left:
         task, encoding = (ref.label or ref.name for ref in (cell.task, cell.encoding))
-        settings.setdefault(_settings(cell), []).append(task)
+        by_task.setdefault(task, []).append(cell)
         of_one = encoding, task, cell.network
         if of_one not in counts:
             counts[of_one] = parameters_of_cell(cell, registry, dimensions)
+    settings: dict[str, list[str]] = {}
+    for task, of_task in by_task.items():
+        settings.setdefault(_protocol(of_task), []).append(task)
     for text, tasks in settings.items():
-        of = ", ".join(dict.fromkeys(tasks)) if len(settings) > 1 else ""
+        of = ", ".join(tasks) if len(settings) > 1 else ""
         print_line(console, f"{of}{': ' if of else ''}{text}")
     found: dict[str, list[int]] = {}
     for (encoding, _, _), count in counts.items():
@@ -71,20 +75,16 @@ def _why_unread(cell: CellConfig, registry: Registry) -> str:
     return f"{cell.task.label}: the data could be read now, and not a moment ago"
 
 
-def _settings(cell: CellConfig) -> str:
-    training, network = cell.training, cell.network
-    automatic = f"{training.lr_factor:g} × "
-    automatic += "lr_crit" if training.optimizer.startswith("sgd") else "the usual rate"
-    unit = "epoch" if training.steps is None else "step"
-    length = plural(training.steps or training.epochs or 0, unit)
-    limit = "all" if cell.ntk.points == "all" else f"up to {cell.ntk.points}"
-    points = f"spectra of {limit} points" if cell.ntk.points else "no spectra"
-    batch = "all" if training.batch_size == "all" else f"up to {training.batch_size}"
-    return (
-        f"{training.optimizer}, {training.schedule} learning rate, "
-        f"{automatic if training.lr == 'auto' else training.lr}; {length} of {batch} "
-        f"points; {network.described}; {points}"
+def _protocol(cells: Sequence[CellConfig]) -> str:
+    training = [cell.training for cell in cells]
+    rates = ((t, "the usual rate" if t.lr == "auto" else f"{t.lr:g}") for t in training)
+    lengths = (
+        plural(t.epochs or 0, "epoch") if t.steps is None else plural(t.steps, "step")
+        for t in training
     )
+    points = several("all" if (n := c.ntk.points) == "all" else f"up to {n}" for c in cells)
+    spectra = f"spectra of {points} points" if any(c.ntk.points for c in cells) else "no spectra"
+    return "; ".join([*protocol_parts(cells, rate_in_words(rates), several(lengths)), spectra])
 
 
 def print_estimate(

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from encbench.cli.console import output_console
+from encbench.cli.options import Device, RecordKey, RecordPlace
 from encbench.cli.record_arguments import one_record
 from encbench.errors import PluginError, UsageError, cannot_write
 from encbench.plugins.registry import default_registry
@@ -19,10 +20,8 @@ MOST_POINTS = 1_000_000
 
 
 def render(
-    where: Annotated[
-        Path, typer.Argument(metavar="RECORD", help="A record's folder, or a results folder.")
-    ],
-    key: Annotated[str | None, typer.Argument(help="Beginning of the record's key.")] = None,
+    where: RecordPlace,
+    key: RecordKey = None,
     scale: Annotated[
         float,
         typer.Option(min=1e-3, max=1e6, help="Pixels a side, in those of the record."),
@@ -30,7 +29,7 @@ def render(
     output: Annotated[
         Path, typer.Option("-o", "--output", help="PNG to write; of a curve also SVG or PDF.")
     ] = Path("render.png"),
-    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:N or auto.")] = "auto",
+    device: Device = "auto",
 ) -> None:
     """Draw a trained network at any resolution.
 

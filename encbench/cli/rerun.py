@@ -11,6 +11,7 @@ from rich.console import Console
 
 import encbench
 from encbench.cli.console import literal, output_console, plain_table, print_line
+from encbench.cli.options import RecordKey, RecordPlace
 from encbench.cli.record_arguments import one_record
 from encbench.errors import UsageError
 from encbench.plugins.registry import default_registry
@@ -24,13 +25,8 @@ if TYPE_CHECKING:
 
 
 def rerun(
-    where: Annotated[
-        Path, typer.Argument(metavar="RECORD", help="A record's folder, or a results folder.")
-    ],
-    key: Annotated[
-        str | None,
-        typer.Argument(help="Beginning of the record's key."),
-    ] = None,
+    where: RecordPlace,
+    key: RecordKey = None,
     tolerance: Annotated[
         float, typer.Option(min=0, help="Largest relative difference that counts as equal.")
     ] = 1e-6,

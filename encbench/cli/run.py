@@ -14,9 +14,23 @@ from rich.console import Console
 
 import encbench
 from encbench.cli.console import print_line
+from encbench.cli.options import (
+    AskedSuite,
+    Device,
+    Epochs,
+    HiddenDepth,
+    HiddenWidth,
+    Jobs,
+    OptimizerText,
+    ParameterizationText,
+    ScheduleText,
+    Steps,
+    Threads,
+    TimeLimit,
+)
 from encbench.cli.planned import print_estimate, print_plan
 from encbench.cli.progress import RunProgress
-from encbench.cli.settings import DEFAULT_SUITE, asked_suite, parse_setting
+from encbench.cli.settings import asked_suite, parse_setting
 from encbench.errors import UsageError
 from encbench.plugins.registry import default_registry
 from encbench.plugins.selector import parse_value, parse_values
@@ -30,13 +44,7 @@ if TYPE_CHECKING:
 
 
 def run_cells(
-    suite: Annotated[
-        str | None,
-        typer.Argument(
-            help="A packaged suite's name or a TOML file; `encbench list` names those there are.",
-            show_default=DEFAULT_SUITE,
-        ),
-    ] = None,
+    suite: AskedSuite = None,
     encoding: Annotated[
         list[str] | None,
         typer.Option(
@@ -48,22 +56,18 @@ def run_cells(
         typer.Option("-t", "--task", help="NAME or NAME:KEY=VALUE,…; repeatable."),
     ] = None,
     seed: Annotated[list[int] | None, typer.Option("--seed", help="Seed; repeatable.")] = None,
-    epochs: Annotated[int | None, typer.Option(help="Passes over all points.")] = None,
-    steps: Annotated[int | None, typer.Option(help="Optimizer steps, instead of epochs.")] = None,
+    epochs: Epochs = None,
+    steps: Steps = None,
     batch_size: Annotated[str | None, typer.Option(help='Points per step, or "all".')] = None,
     lr: Annotated[
         list[str] | None,
         typer.Option(help='Learning rate, a number or "auto". Repeatable: a sweep.'),
     ] = None,
-    optimizer: Annotated[
-        str | None, typer.Option(help="Such as sgd or adam:beta2=0.99; `encbench list optimizers`.")
-    ] = None,
-    schedule: Annotated[
-        str | None, typer.Option(help="Learning-rate schedule, such as cosine:final=0.1.")
-    ] = None,
-    width: Annotated[int | None, typer.Option(help="Units of a hidden layer.")] = None,
-    depth: Annotated[int | None, typer.Option(help="Hidden layers.")] = None,
-    parameterization: Annotated[str | None, typer.Option(help="ntk or standard.")] = None,
+    optimizer: OptimizerText = None,
+    schedule: ScheduleText = None,
+    width: HiddenWidth = None,
+    depth: HiddenDepth = None,
+    parameterization: ParameterizationText = None,
     ntk_points: Annotated[
         str | None, typer.Option(help='Points of the NTK spectra, or "all"; 0 takes none.')
     ] = None,
@@ -91,12 +95,9 @@ def run_cells(
         Path | None,
         typer.Option("-o", "--output", help="Results folder; default: results/SUITE."),
     ] = None,
-    jobs: Annotated[
-        int | None,
-        typer.Option("-j", "--jobs", help="Cells at a time; default: one per core or GPU."),
-    ] = None,
-    threads: Annotated[int, typer.Option(help="Threads of each cell.")] = 1,
-    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:N or auto.")] = "auto",
+    jobs: Jobs = None,
+    threads: Threads = 1,
+    device: Device = "auto",
     rerun: Annotated[
         Literal["never", "interrupted", "failed", "diverged", "all"],
         typer.Option(help="Which recorded cells to run again."),
@@ -120,10 +121,7 @@ def run_cells(
         Literal["continue", "stop"],
         typer.Option(help="After a cell that is not ok: run the others, or start no more cells."),
     ] = "continue",
-    timeout: Annotated[
-        str | None,
-        typer.Option(metavar="TIME", help="Time limit of a cell: 90 (seconds), 10m or 1.5h."),
-    ] = None,
+    timeout: TimeLimit = None,
     memory: Annotated[
         str | None,
         typer.Option(
@@ -246,7 +244,7 @@ def run_cells(
     part = None if shard is None else _shard(shard)
     console = Console(stderr=True)
     if dry_run:
-        from encbench.runs.runner import left_to_run, share_of  # torch
+        from encbench.runs.reuse import left_to_run, share_of  # reads records
 
         cells = share_of(encbench.plan(chosen, registry), part)
         left = left_to_run(cells, output, rerun, keep_versions, save_weights)

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from encbench.cli.console import literal, output_console, plain_table
+from encbench.cli.options import RecordKey
 from encbench.cli.record_arguments import all_records, is_record, one_record
 from encbench.contracts.metric import MetricValue
 from encbench.errors import plural
@@ -26,7 +27,7 @@ SHORTEST_KEY = 6
 
 def show(
     where: Annotated[Path, typer.Argument(help="A record's folder, or a results folder.")],
-    key: Annotated[str | None, typer.Argument(help="Beginning of the record's key.")] = None,
+    key: RecordKey = None,
     everything: Annotated[
         bool, typer.Option("--all", help="Print the whole record, not a summary.")
     ] = False,

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib import colormaps, style
+from matplotlib import colormaps
 from matplotlib.figure import Figure
 
 from encbench.errors import UsageError, cannot_write
 from encbench.results.level_areas import BAR, SHARE_TICKS, legend_of, stacked_areas
+from encbench.results.palette import COLOURS
 
 if TYPE_CHECKING:
     from encbench.runs.analysis import Initial, LossCurves
@@ -31,7 +32,7 @@ def plot_spectra(path: Path, found: Sequence[Initial]) -> None:
     rows = (len(found) + 1) // 2
     figure = Figure(figsize=(8, 4.6 + 0.22 * rows), layout="constrained", dpi=150)
     axes = figure.subplots()
-    axes.set_prop_cycle(style.library["tableau-colorblind10"]["axes.prop_cycle"])
+    axes.set_prop_cycle(color=[on_paper for on_paper, _, _ in COLOURS])
     several = len({item.task for item in found}) > 1
     for item in found:
         if item.summary is None or item.eigenvalues is None:

@@ -12,8 +12,19 @@ from rich.console import Console
 
 import encbench
 from encbench.cli.console import literal, output_console, plain_table, print_line
+from encbench.cli.options import (
+    AskedSuite,
+    Device,
+    Epochs,
+    Jobs,
+    OptimizerText,
+    ScheduleText,
+    Steps,
+    Threads,
+    TimeLimit,
+)
 from encbench.cli.progress import RunProgress
-from encbench.cli.settings import DEFAULT_SUITE, asked_suite, parse_setting
+from encbench.cli.settings import asked_suite, parse_setting
 from encbench.errors import UsageError, plural
 from encbench.plugins.registry import default_registry
 from encbench.runs.limits import Limits, parse_seconds
@@ -27,10 +38,7 @@ if TYPE_CHECKING:
 
 
 def tune(
-    suite: Annotated[
-        str | None,
-        typer.Argument(help="A packaged suite's name or a TOML file.", show_default=DEFAULT_SUITE),
-    ] = None,
+    suite: AskedSuite = None,
     encoding: Annotated[
         list[str] | None,
         typer.Option(
@@ -90,14 +98,10 @@ def tune(
             "one after another, on this machine only."
         ),
     ] = "sobol",
-    steps: Annotated[int | None, typer.Option(help="Optimizer steps of a cell.")] = None,
-    epochs: Annotated[int | None, typer.Option(help="Passes over all points.")] = None,
-    optimizer: Annotated[
-        str | None, typer.Option(help="Such as sgd or adam:beta2=0.99; `encbench list optimizers`.")
-    ] = None,
-    schedule: Annotated[
-        str | None, typer.Option(help="Learning-rate schedule, such as cosine:final=0.1.")
-    ] = None,
+    steps: Steps = None,
+    epochs: Epochs = None,
+    optimizer: OptimizerText = None,
+    schedule: ScheduleText = None,
     setting: Annotated[
         list[str] | None,
         typer.Option("--set", help="Any other setting, the same for all: network.width=128."),
@@ -106,16 +110,10 @@ def tune(
         Path | None,
         typer.Option("-o", "--output", help="Results folder; default: results/SUITE-tuned."),
     ] = None,
-    jobs: Annotated[
-        int | None,
-        typer.Option("-j", "--jobs", help="Cells at a time; default: one per core or GPU."),
-    ] = None,
-    threads: Annotated[int, typer.Option(help="Threads of each cell.")] = 1,
-    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:N or auto.")] = "auto",
-    timeout: Annotated[
-        str | None,
-        typer.Option(metavar="TIME", help="Time limit of a cell: 90 (seconds), 10m or 1.5h."),
-    ] = None,
+    jobs: Jobs = None,
+    threads: Threads = 1,
+    device: Device = "auto",
+    timeout: TimeLimit = None,
     rerun: Annotated[
         Literal["interrupted", "failed"],
         typer.Option(help="Which recorded cells to run again; a timeout counts as failed."),
@@ -242,7 +240,7 @@ def _changes(
 
 
 def _print_plan(tuning: Tuning, output: Path, console: Console) -> None:
-    from encbench.runs.runner import left_to_run  # torch
+    from encbench.runs.reuse import left_to_run  # reads records
     from encbench.suite.plan import plan
 
     out = output_console()

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.optimize import brentq
 from torch import Tensor
 
 from encbench.errors import NtkError
@@ -68,6 +67,8 @@ def _time_to(modes: Modes, loss: float) -> float:
 
     if modes.energies.sum() <= loss:
         return 0.0
+    from scipy.optimize import brentq  # half a second, which cells without a prediction do without
+
     low, high = -100.0, 100.0
     return math.exp(brentq(excess, low, high)) if excess(high) < 0 else math.inf
 

@@ -20,7 +20,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 from zipfile import BadZipFile
 
 import numpy as np
@@ -30,6 +30,7 @@ from pydantic import (
     Field,
     SerializerFunctionWrapHandler,
     model_serializer,
+    model_validator,
 )
 
 from encbench.contracts.metric import MetricValue
@@ -310,6 +311,9 @@ class Record(Data):
     """Points trained on; those that an epoch shares with the one before count once."""
     step_method: str | None = None
     """How a step was computed: "layerwise", or what autograd did and why."""
+    own_loss: bool = False
+    """Whether what was trained with is a loss of the task's own, which need not compare the
+    network's outputs with values at the points."""
     curve: str = "psnr"
     """Metric of the quality curve in the arrays."""
     curve_points: int | None = None
@@ -337,10 +341,17 @@ class Record(Data):
     finished it."""
     provenance: Provenance
 
+    @model_validator(mode="after")
+    def _own_loss_in_words(self) -> Self:
+        """Records made before there was ``own_loss`` say it in ``step_method`` alone."""
+        self.own_loss |= self.step_method == "autograd: the task has a loss of its own"
+        return self
+
     @model_serializer(mode="wrap")
     def _without_empty(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """A record without these fields is written as before there were any."""
-        return {k: v for k, v in handler(self).items() if v or k not in ("baselines", "linearized")}
+        later = ("baselines", "linearized", "own_loss")
+        return {k: v for k, v in handler(self).items() if v or k not in later}
 
     @property
     def encoding_label(self) -> str:

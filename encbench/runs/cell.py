@@ -53,8 +53,8 @@ from encbench.runs.parts import (
 from encbench.runs.signals import Supervision, by_a_person
 from encbench.runs.spectra import measure_spectrum, ntk_count
 from encbench.runs.weights import weights_of
+from encbench.suite.cell_defaults import check_automatic_rate
 from encbench.suite.config import CellConfig, cell_key
-from encbench.suite.plan import check_automatic_rate
 from encbench.training.loop import Diverged, Training, predictor, total_steps, train
 from encbench.training.optimizers import load_optimizers, usual_rate
 
@@ -190,6 +190,7 @@ class _CellRun:
         """Setup, training with spectra, evaluation."""
         with self._timed("setup"):
             self.task = build_task(self.cell, self.registry)
+            self.record.own_loss = loss_name(self.task) is None
             self.record.curve = self.task.curve
             self.record.curve_points = self.task.curve_points
             self.higher_is_better = self._direction(self.task.curve) == "higher"

@@ -1,4 +1,4 @@
-"""What a plan will cost: parameters of each network, and time from a rehearsal of some cells."""
+"""How long a plan will take, from a rehearsal of some of its cells."""
 
 from __future__ import annotations
 
@@ -6,11 +6,9 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from encbench.errors import EncbenchError
 from encbench.plugins.registry import Registry
 from encbench.results.records import Record
 from encbench.runs.cell import run_cell
-from encbench.suite.budget import dimensions, parameter_count
 from encbench.suite.config import CellConfig
 
 REHEARSED = 12
@@ -28,29 +26,6 @@ class Estimate:
     """Cells that were run for ``STEPS`` steps, with their spectra and evaluation."""
     problems: Sequence[str]
     """A line for each rehearsed cell that failed."""
-
-
-def parameters_of_cell(
-    cell: CellConfig, registry: Registry, known: dict[str, tuple[int, int]] | None = None
-) -> int | None:
-    """Trained parameters of a cell's network; None where its data cannot be read or the network
-    not be built, of which its record will say more.
-
-    Args:
-        known: dimensions of the tasks of earlier cells, by label; this one's are added.
-    """
-    encoding, task = cell.encoding, cell.task
-    label = task.label or task.name
-    known = {} if known is None else known
-    try:
-        if label not in known:
-            cls = registry.find("task", f"{task.distribution}:{task.name}").load()
-            known[label] = dimensions(cls, task.parameters, label)
-        offer = registry.find("encoding", f"{encoding.distribution}:{encoding.name}")
-        cls, ends = offer.load(), known[label]
-        return parameter_count(cls, encoding.parameters, cell.network, ends, registry)
-    except EncbenchError:
-        return None
 
 
 def estimate(

@@ -21,6 +21,7 @@ from encbench.ntk.lanczos import Tridiagonal, lanczos
 from encbench.ntk.operator import operator
 from encbench.results.records import EnergySummary, LinearizedTraining, TargetSummary
 from encbench.suite.config import TrainingConfig
+from encbench.training.losses import OWN_LOSS
 
 ENERGY_ROWS = 1024
 """Rows of a kernel whose eigenvectors are taken; of more they would double a spectrum's time."""
@@ -79,7 +80,7 @@ class KernelTarget:
         self.task = task
         self.why_not = ""
         if loss_name(task) is None:
-            self.why_not = "the task has a loss of its own"
+            self.why_not = OWN_LOSS
         elif y is None:
             self.why_not = "the task's values at the kernel's points are not known"
         self.y = None if self.why_not or y is None else y.double()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import logging
 import os
-from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
@@ -17,28 +16,20 @@ from encbench.errors import UsageError
 from encbench.plugins.isolation import process_state_kept
 from encbench.plugins.registry import Registry, default_registry
 from encbench.results.provenance import git_commit_of
-from encbench.results.record_folder import WEIGHTS
-from encbench.results.records import CellResult, Status, StoredRecord
+from encbench.results.records import CellResult, StoredRecord
 from encbench.results.store import Store
 from encbench.runs.executors.local import InProcess, ProcessPool, default_jobs
 from encbench.runs.interface import NO_MAIN_GUARD, Event, Executor, RunOptions, Watch
 from encbench.runs.limits import Limits
+from encbench.runs.reuse import Rerun, by_cell, reusable_records, share_of
 from encbench.runs.signals import RunStopped, orderly_stop
-from encbench.suite.config import CellConfig, cell_key, changed_versions
+from encbench.suite.config import CellConfig, cell_key
 from encbench.suite.file import Suite
 from encbench.suite.plan import plan
 
 logger = logging.getLogger("encbench")
 
-Rerun = Literal["never", "interrupted", "failed", "diverged", "all"]
 OnFailure = Literal["continue", "stop"]
-_AGAIN: dict[Rerun, set[Status]] = {
-    "never": set(),
-    "interrupted": {"interrupted"},
-    "failed": {"failed", "out_of_memory", "timeout", "interrupted"},
-    "diverged": {"failed", "out_of_memory", "timeout", "interrupted", "diverged"},
-    "all": {"ok", "failed", "out_of_memory", "timeout", "interrupted", "diverged"},
-}
 
 
 class Watcher(Protocol):
@@ -159,11 +150,11 @@ def run_suite(
         cells = {cell_key(cell): cell for cell in share_of(plan(suite, registry), shard)}
     store = Store(directory)
     with store.writing(shared=shard is not None):
-        existing = _by_cell(store.records(set_aside=True), cells)
+        existing = by_cell(store.records(set_aside=True), cells)
         for key in cells.keys() & existing.keys():
             _remove_superseded(existing[key], store)
         store.write_suite(suite.as_asked())
-        wanted = _reusable(cells, existing, rerun, keep_versions, save_weights)
+        wanted = reusable_records(cells, existing, rerun, keep_versions, save_weights)
         kept = {cell_key(s.record.cell): s for s in store.whole(wanted)}
         for key in kept:
             for unread in existing.get(_unread_key(cells[key]), ()):
@@ -238,111 +229,12 @@ def _local(terms: RunOptions, jobs: int | None, cells: int, registry: Registry) 
     return InProcess(terms, registry)
 
 
-def share_of(cells: Sequence[CellConfig], shard: tuple[int, int] | None) -> list[CellConfig]:
-    """One of several shares of the cells, in their order; all of them where none is named.
-
-    Shares differ by at most one cell, and each takes of every encoding and task.
-
-    Raises:
-        UsageError: there is no such share.
-    """
-    if shard is None:
-        return list(cells)
-    number, count = shard
-    if not 1 <= number <= count:
-        raise UsageError(f"shard {number}/{count}: expected I/N, where I is one of 1 to N")
-    # by key: every n-th cell of the plan could be the same encoding each time
-    keys = sorted(cell_key(cell) for cell in cells)
-    mine = set(keys[number - 1 :: count])
-    return [cell for cell in cells if cell_key(cell) in mine]
-
-
-def left_to_run(
-    cells: Sequence[CellConfig],
-    directory: Path | str,
-    rerun: Rerun = "failed",
-    keep_versions: bool = False,
-    save_weights: bool = False,
-) -> list[CellConfig]:
-    """Those of the cells that ``run_suite`` would run in ``directory``; nothing is written."""
-    if not Path(directory).is_dir():
-        return list(cells)
-    by_key = {cell_key(cell): cell for cell in cells}
-    existing = _by_cell(Store(directory).records(), by_key)
-    reused = _reusable(by_key, existing, rerun, keep_versions, save_weights)
-    kept = {cell_key(stored.record.cell) for stored in reused}
-    return [cell for key, cell in by_key.items() if key not in kept]
-
-
-def _by_cell(
-    records: Sequence[StoredRecord], cells: Mapping[str, CellConfig]
-) -> dict[str, list[StoredRecord]]:
-    """Records by the key that their cell has now, the one to use first.
-
-    There can be several of a cell: up to schema version 2 the key depended on the plug-ins'
-    versions, and a run killed while it replaces a record of that time leaves both.
-    """
-    groups: dict[str, list[StoredRecord]] = defaultdict(list)
-    for stored in records:
-        groups[cell_key(stored.record.cell)].append(stored)
-    for key, group in groups.items():
-        versions = cells[key].versions if key in cells else None
-        group.sort(
-            key=lambda s: (
-                s.record.cell.versions == versions,
-                s.record.key == key,
-                s.record.provenance.started,
-            ),
-            reverse=True,
-        )
-    return dict(groups)
-
-
 def _remove_superseded(group: list[StoredRecord], store: Store) -> None:
     """Of records of one cell, those that the first replaced: of its versions, and older."""
     first = group[0].record.cell.versions
     for stored in [s for s in group[1:] if s.record.cell.versions == first]:
         store.remove(stored.record.key)
         group.remove(stored)
-
-
-def _reusable(
-    cells: Mapping[str, CellConfig],
-    existing: Mapping[str, list[StoredRecord]],
-    rerun: Rerun,
-    keep_versions: bool,
-    save_weights: bool,
-) -> list[StoredRecord]:
-    """Records of the cells that need not run again."""
-    found = []
-    others: Counter[str] = Counter()
-    lacking = 0
-    for key, cell in cells.items():
-        if key not in existing:
-            continue
-        stored = existing[key][0]
-        if stored.record.status in _AGAIN[rerun]:
-            continue
-        changed = changed_versions(stored.record.cell, cell)
-        if changed and not keep_versions and rerun != "never":
-            others.update(changed)
-        elif save_weights and rerun != "never" and _lacks_weights(stored):
-            lacking += 1
-        else:
-            found.append(stored)
-    for change, count in others.items():
-        logger.warning(
-            "cells run again because their record is of %s: %d; --keep-versions keeps them",
-            change,
-            count,
-        )
-    if lacking:
-        logger.warning("cells run again because their record has no weights: %d", lacking)
-    return found
-
-
-def _lacks_weights(stored: StoredRecord) -> bool:
-    return stored.record.status == "ok" and WEIGHTS not in stored.files
 
 
 def _write(

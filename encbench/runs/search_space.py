@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-import torch
 from pydantic import ValidationError
 from scipy.stats import qmc
 
@@ -23,6 +22,7 @@ from encbench.network.activations import activation_of
 from encbench.plugins.parameters import parameters_of
 from encbench.plugins.registry import default_registry
 from encbench.plugins.selector import parse_value
+from encbench.suite.budget import without_memory
 from encbench.suite.config import CellConfig, NetworkConfig, PluginRef, TrainingConfig
 from encbench.suite.file import SuiteEntry, describe_error
 from encbench.suite.networks import network_class, taken_by
@@ -298,7 +298,7 @@ def _refusal(cls: type[Encoding], in_dim: int, parameters: Mapping[str, Any]) ->
 def _on_meta(cls: type[Encoding], in_dim: int, parameters: Mapping[str, Any]) -> Encoding | None:
     """The encoding without memory for its values; None where it cannot be built like that."""
     try:
-        with torch.device("meta"):
+        with without_memory():
             return cls(in_dim, **parameters)
     except ParameterError:
         raise

@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from types import FrameType
 
 from encbench.runs.limits import POLL, CellStopped, Limits
@@ -103,7 +103,7 @@ class Supervision:
             if threading.current_thread() is not threading.main_thread():
                 yield
             else:
-                with self._repeated(), self._watched() if self.limits.any else nullcontext():
+                with self._raising_on_signal():
                     yield
         except (Exception, SystemExit) as error:
             if self._raised is None:
@@ -139,47 +139,17 @@ class Supervision:
         self.stop(reason)
 
     @contextmanager
-    def _repeated(self) -> Iterator[None]:
-        """Inside, a stop that Python ignored is raised again.
+    def _raising_on_signal(self) -> Iterator[None]:
+        """Inside, SIGUSR2 raises the reason to stop that there is.
 
-        Python ignores what is raised in ``__del__`` and in callbacks of weak references, of which
-        every import has one, and hands it to ``sys.unraisablehook``.
+        A thread that looks at clock and memory sends it. So does a timer, where Python ignored what
+        was raised: in ``__del__`` and in callbacks of weak references, of which every import has
+        one, it hands that to ``sys.unraisablehook``.
         """
-        main, before = threading.get_ident(), sys.unraisablehook
-        timers: list[threading.Timer] = []
-
-        def hook(unraisable: sys.UnraisableHookArgs) -> None:
-            if self._raised is None or unraisable.exc_value is not self._raised:
-                before(unraisable)
-                return
-            self._running = True
-            timers.append(threading.Timer(POLL, signal.pthread_kill, (main, signal.SIGUSR2)))
-            timers[-1].start()
-
-        def handle(number: int, frame: FrameType | None) -> None:
-            if self._raised is not None:
-                self.stop(self._raised)
-
-        previous = signal.signal(signal.SIGUSR2, handle)
-        sys.unraisablehook = hook
-        try:
-            yield
-        finally:
-            self._running = False
-            sys.unraisablehook = before
-            # a signal that came later would end the process
-            for timer in timers:
-                timer.cancel()
-                timer.join()
-            signal.signal(signal.SIGUSR2, previous)
-
-    @contextmanager
-    def _watched(self) -> Iterator[None]:
-        """Inside, a thread looks at clock and memory, and wakes the main thread by a signal."""
+        main, before, started = threading.get_ident(), sys.unraisablehook, time.monotonic()
         reasons: list[CellStopped] = []
         over = threading.Event()
-        main, started = threading.main_thread().ident, time.monotonic()
-        assert main is not None, "the main thread runs the cell"
+        timers: list[threading.Timer] = []
 
         def watch() -> None:
             while not over.wait(POLL):
@@ -191,16 +161,34 @@ class Supervision:
                 # again and again: the first may come while the cell is ``deferred``
                 signal.pthread_kill(main, signal.SIGUSR2)
 
-        def handle(number: int, frame: FrameType | None) -> None:
-            self.stop(self._raised or reasons[0])
+        def hook(unraisable: sys.UnraisableHookArgs) -> None:
+            if self._raised is None or unraisable.exc_value is not self._raised:
+                before(unraisable)
+                return
+            self._running = True
+            timers.append(threading.Timer(POLL, signal.pthread_kill, (main, signal.SIGUSR2)))
+            timers[-1].start()
 
+        def handle(number: int, frame: FrameType | None) -> None:
+            reason = self._raised or next(iter(reasons), None)
+            if reason is not None:
+                self.stop(reason)
+
+        watching = threading.Thread(target=watch, daemon=True)
         previous = signal.signal(signal.SIGUSR2, handle)
-        thread = threading.Thread(target=watch, daemon=True)
-        thread.start()
+        sys.unraisablehook = hook
+        if self.limits.any:
+            watching.start()
         try:
             yield
         finally:
             self._running = False
+            sys.unraisablehook = before
+            # a signal that came later would end the process
             over.set()
-            thread.join()
+            if self.limits.any:
+                watching.join()
+            for timer in timers:
+                timer.cancel()
+                timer.join()
             signal.signal(signal.SIGUSR2, previous)

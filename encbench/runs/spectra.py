@@ -69,57 +69,66 @@ def measure_spectrum(
     """
     began = time.perf_counter()
     rows = len(x) * (model.out_dim if outputs == "full" else 1)
+    arrays: dict[str, np.ndarray] = {}
     if leading and not affordable(rows, next(model.parameters()).device):
-        summary, arrays = _leading(model, x, outputs, when, step)
+        total, bound = leading_spectrum(model, x, outputs)
+        # the effective rank of the eigenvalues found would be of them alone
+        fields: dict[str, Any] = {"effective_rank": math.nan, "minimum_bound": bound}
         if relate is not None:
-            summary.target = TargetSummary(not_computed="the kernel was not formed")
+            fields["target"] = TargetSummary(not_computed="the kernel was not formed")
         if split != "none":
-            summary.split = SplitSummary(not_computed="the kernel was not formed")
-        return summary, arrays
-    kernel = empirical_ntk(model, x, outputs=outputs)
-    total = spectrum(kernel.total)
-    encoded = bool(kernel.parts["encoding"].any())
-    mlp = spectrum(kernel.parts["mlp"]) if encoded else total
-    weyl = weyl_check(kernel, total, mlp)
-    bound = None if total.minimum is not None else minimum_upper_bound(kernel.total)
-    seen = diagnose(model, x)
-    fields: dict[str, Any] = {}
-    related: dict[str, np.ndarray] = {}
-    if relate is not None:
-        fields, related = relate(kernel.total, total.resolved_rank)
-    if split != "none":
-        fields["split"], shares = _shares(model, x, kernel, total.resolved_rank, split)
-        related = related | ({} if shares is None else {f"levels_{when}": shares})
+            fields["split"] = SplitSummary(not_computed="the kernel was not formed")
+    else:
+        kernel = empirical_ntk(model, x, outputs=outputs)
+        total = spectrum(kernel.total)
+        fields, mlp = _parts(model, x, kernel, total)
+        arrays[f"spectrum_mlp_{when}"] = mlp.eigenvalues
+        if relate is not None:
+            related, of_target = relate(kernel.total, total.resolved_rank)
+            fields |= related
+            arrays |= of_target
+        if split != "none":
+            fields["split"], shares = _shares(model, x, kernel, total.resolved_rank, split)
+            arrays |= {} if shares is None else {f"levels_{when}": shares}
     summary = SpectrumSummary(
-        **_numbers(total, f"{total.method}; {weyl.method}" if encoded else total.method),
+        **_numbers(total) | fields,
         when=when,
         step=step,
         points=len(x),
         outputs=outputs,
-        minimum_bound=bound,
-        mlp=PartSummary(
+        seconds=time.perf_counter() - began,
+    )
+    return summary, {f"spectrum_{when}": total.eigenvalues} | arrays
+
+
+def _parts(
+    model: Network, x: Tensor, kernel: Ntk, total: Spectrum
+) -> tuple[dict[str, Any], Spectrum]:
+    """Fields of the summary that a kernel's parts and the network's units give, and the MLP's
+    spectrum."""
+    encoded = bool(kernel.parts["encoding"].any())
+    mlp = spectrum(kernel.parts["mlp"]) if encoded else total
+    weyl = weyl_check(kernel, total, mlp)
+    seen = diagnose(model, x)
+    return {
+        "method": f"{total.method}; {weyl.method}" if encoded else total.method,
+        "minimum_bound": None if total.minimum is not None else minimum_upper_bound(kernel.total),
+        "mlp": PartSummary(
             floor=mlp.floor,
             maximum=mlp.maximum,
             median=mlp.median,
             minimum=mlp.minimum,
             resolved_rank=mlp.resolved_rank,
         ),
-        weyl=WeylSummary(ok=weyl.ok, worst=weyl.worst, tolerance=weyl.tolerance),
-        activation=ActivationSummary(
+        "weyl": WeylSummary(ok=weyl.ok, worst=weyl.worst, tolerance=weyl.tolerance),
+        "activation": ActivationSummary(
             duplicates=seen.duplicates,
             regions=seen.regions,
             rank_bound=seen.rank_bound,
             dead_units=sum(seen.dead_units.values()),
             dead_layers=len(seen.dead_layers),
         ),
-        seconds=time.perf_counter() - began,
-        **fields,
-    )
-    eigenvalues = {
-        f"spectrum_{when}": total.eigenvalues,
-        f"spectrum_mlp_{when}": mlp.eigenvalues,
-    }
-    return summary, eigenvalues | related
+    }, mlp
 
 
 def _shares(
@@ -156,26 +165,7 @@ def _shares(
     return SplitSummary(parts=shares, not_computed=why_not), found
 
 
-def _leading(
-    model: Network, x: Tensor, outputs: Literal["trace", "full"], when: When, step: int
-) -> tuple[SpectrumSummary, dict[str, np.ndarray]]:
-    began = time.perf_counter()
-    total, bound = leading_spectrum(model, x, outputs)
-    # that of the eigenvalues found would be of them alone
-    unknown = {"effective_rank": math.nan}
-    summary = SpectrumSummary(
-        **_numbers(total, total.method) | unknown,
-        when=when,
-        step=step,
-        points=len(x),
-        outputs=outputs,
-        minimum_bound=bound,
-        seconds=time.perf_counter() - began,
-    )
-    return summary, {f"spectrum_{when}": total.eigenvalues}
-
-
-def _numbers(total: Spectrum, method: str) -> dict[str, Any]:
+def _numbers(total: Spectrum) -> dict[str, Any]:
     return {
         "size": len(total.eigenvalues),
         "floor": total.floor,
@@ -186,7 +176,7 @@ def _numbers(total: Spectrum, method: str) -> dict[str, Any]:
         "resolved_rank": total.resolved_rank,
         "effective_rank": total.effective_rank,
         "negative": total.negative,
-        "method": method,
+        "method": total.method,
     }
 
 

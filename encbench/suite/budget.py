@@ -4,33 +4,40 @@ The network is fixed, and the encoding's ``size_parameters`` are chosen so that 
 both together come within ``TOLERANCE`` of the budget. Where they cannot, as those of an encoding
 without a table, the network's width is chosen instead. Models are built on torch's device "meta",
 which allocates nothing.
+
+On that device torch computes what has a Python number in it, such as ``2 * x``, by references in
+Python, and imports torch._dynamo for the first of them: two seconds. Constructors of built-in
+encodings change new tensors in place instead.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from encbench.contracts.encoding import Encoding
 from encbench.contracts.task import Task
 from encbench.errors import EncbenchError, PluginError, SuiteError, error_line
 from encbench.plugins.parameters import validate_parameters
 from encbench.plugins.registry import Registry
-from encbench.suite.config import NetworkConfig, PluginRef
+from encbench.suite.config import CellConfig, NetworkConfig, PluginRef, sorted_json
 from encbench.suite.networks import build_network
 
 TOLERANCE = 0.05
 """Largest difference from the budget, as a share of it."""
 LARGEST = 1 << 24
 """Of a size that is tried."""
-
-
 LEAST_WIDTH = 8
 """Of a network that is made smaller to come near a budget: below it hardly anything is learned."""
+MOST_SIZINGS = 4096
+_sizings: dict[Any, Sizing] = {}
 
 
 @dataclass(frozen=True)
@@ -76,7 +83,8 @@ def sized(
     budget: int,
     registry: Registry | None = None,
 ) -> Sizing:
-    """The sizes whose number of parameters is nearest to the budget.
+    """The sizes whose number of parameters is nearest to the budget; worked out once for encodings
+    that differ in their label alone.
 
     Args:
         encoding: its class.
@@ -89,7 +97,22 @@ def sized(
     Raises:
         SuiteError: no size comes near enough; says which comes nearest.
     """
+    terms = encoding, sorted_json(reference.parameters), network, ends, budget
+    if terms not in _sizings:
+        if len(_sizings) >= MOST_SIZINGS:
+            _sizings.clear()
+        _sizings[terms] = _search_sizes(encoding, reference, network, ends, budget, registry)
+    return _sizings[terms]
 
+
+def _search_sizes(
+    encoding: type[Encoding],
+    reference: PluginRef,
+    network: NetworkConfig,
+    ends: tuple[int, int],
+    budget: int,
+    registry: Registry | None,
+) -> Sizing:
     def sizing(parameters: dict[str, Any], width: int | None, chosen: dict[str, Any]) -> Sizing:
         config = network.model_copy(update={"width": width})
         count = parameter_count(encoding, parameters, config, ends, registry)
@@ -203,10 +226,29 @@ def _built_value(
     encoding: type[Encoding], parameters: Mapping[str, Any], in_dim: int, name: str
 ) -> Any:
     """What an encoding takes for a parameter that is None, where it keeps that under its name."""
-    with torch.device("meta"):
+    with without_memory():
         value = getattr(encoding(in_dim, **parameters), name, None)
     whole = isinstance(value, list) and all(isinstance(item, int) for item in value)
     return list(value) if whole and value is not None else None
+
+
+class _NoNormalValues(TorchFunctionMode):
+    """Sets no normal values, for which torch has a reference in Python alone."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if func in (nn.init.normal_, torch.Tensor.normal_):
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **kwargs)
+
+
+@contextmanager
+def without_memory() -> Iterator[None]:
+    """Inside, what is built has shapes and no values."""
+    with torch.device("meta"), _NoNormalValues():
+        yield
 
 
 def parameter_count(
@@ -217,6 +259,29 @@ def parameter_count(
     registry: Registry | None = None,
 ) -> int:
     """Trained parameters of a network, which is not allocated; ``ends`` are in_dim and out_dim."""
-    with torch.device("meta"):
+    with without_memory():
         model = build_network(network, encoding(ends[0], **parameters), ends[1], registry)
     return sum(model.parameter_counts().values())
+
+
+def parameters_of_cell(
+    cell: CellConfig, registry: Registry, known: dict[str, tuple[int, int]] | None = None
+) -> int | None:
+    """Trained parameters of a cell's network; None where its data cannot be read or the network
+    not be built, of which its record will say more.
+
+    Args:
+        known: dimensions of the tasks of earlier cells, by label; this one's are added.
+    """
+    encoding, task = cell.encoding, cell.task
+    label = task.label or task.name
+    known = {} if known is None else known
+    try:
+        if label not in known:
+            cls = registry.find("task", f"{task.distribution}:{task.name}").load()
+            known[label] = dimensions(cls, task.parameters, label)
+        offer = registry.find("encoding", f"{encoding.distribution}:{encoding.name}")
+        cls, ends = offer.load(), known[label]
+        return parameter_count(cls, encoding.parameters, cell.network, ends, registry)
+    except EncbenchError:
+        return None

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from encbench.contracts.encoding import Encoding
 from encbench.contracts.task import Task
-from encbench.errors import SuiteError
+from encbench.errors import EncbenchError, ParameterError, PluginError, SuiteError, error_line
 from encbench.network.activations import activation_of
-from encbench.plugins.registry import Registry
+from encbench.plugins.registry import Offer, Registry
 from encbench.suite.config import NetworkConfig, PluginRef, sorted_json
 from encbench.suite.networks import network_class, taken_by
 
@@ -40,18 +40,23 @@ def check_derivatives(
 
     Raises:
         SuiteError: the encoding or the activation lacks one.
+        PluginError: the encoding cannot be built.
     """
     wanted = task.derivatives(**reference.parameters)
     if wanted < 1:
         return
-    cls: type[Encoding] = registry.find("encoding", encoding.name).load()
+    offer = registry.find("encoding", encoding.name)
+    cls: type[Encoding] = offer.load()
     key = cls, sorted_json(encoding.parameters), task, sorted_json(reference.parameters)
     try:
         if key not in _lacking:
             known: Any = task if hasattr(task, "in_dim") else task(**reference.parameters)
-            _lacking[key] = first_lacking(_built(cls, known.in_dim, encoding), known.in_dim, wanted)
+            built = _built(offer, known.in_dim, encoding)
+            _lacking[key] = first_lacking(built, known.in_dim, wanted)
+    except (ParameterError, PluginError):
+        raise
     except Exception:
-        return  # the cell meets the same error and records it
+        return  # of data, or of a call in float64: the cell meets what there is to record of it
     needs = f"task {str(reference.label)!r} differentiates the network {_times(wanted)} in x"
     if (lacks := _lacking[key]) is not None:
         raise SuiteError(
@@ -76,10 +81,16 @@ def _times(count: int) -> str:
     return "once" if count == 1 else "twice"
 
 
-def _built(cls: type[Encoding], in_dim: int, reference: PluginRef) -> Encoding:
+def _built(offer: Offer, in_dim: int, reference: PluginRef) -> Encoding:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        encoding = cls(in_dim, **reference.parameters).double()
+        try:
+            encoding: Encoding = offer.load()(in_dim, **reference.parameters)
+        except EncbenchError:
+            raise
+        except Exception as error:
+            raise PluginError(f"{offer} failed: {error_line(error)}") from error
+        encoding = encoding.double()
         with torch.no_grad():
             for parameter in encoding.parameters():
                 if not parameter.any():  # a table may begin as zeros

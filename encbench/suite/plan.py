@@ -3,37 +3,29 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import cached_property
-from typing import Any, TypeVar
-
-from pydantic import ValidationError
+from typing import Any
 
 from encbench.contracts.encoding import Encoding
-from encbench.contracts.optimizer import Optimizer
-from encbench.contracts.task import CURVATURE, LossName, Task, loss_name
-from encbench.errors import EncbenchError, ParameterError, PluginError, SuiteError, error_line
-from encbench.network.activations import activation_of
+from encbench.contracts.task import Task, loss_name
+from encbench.errors import ParameterError, PluginError, SuiteError, error_line
 from encbench.plugins.parameters import parameters_of, validate_parameters
 from encbench.plugins.registry import Offer, Registry
 from encbench.plugins.selector import format_selector, parse_selector
 from encbench.suite.budget import Sizing, dimensions, parameter_count, sized
+from encbench.suite.cell_defaults import network_settings, training_settings
 from encbench.suite.config import (
     CellConfig,
     NetworkConfig,
     PluginRef,
     TrainingConfig,
     cell_key,
-    sorted_json,
 )
 from encbench.suite.derivatives import check_derivatives
-from encbench.suite.file import LENGTHS, Suite, SuiteEntry, describe_error
-from encbench.suite.networks import of_kind
+from encbench.suite.file import Suite, SuiteEntry
 
 logger = logging.getLogger("encbench")
-DEFAULT_EPOCHS = 100
-MOST_SIZINGS = 4096
-_sizings: dict[Any, Sizing] = {}
 
 
 def plan(suite: Suite, registry: Registry) -> list[CellConfig]:
@@ -67,7 +59,7 @@ def plan(suite: Suite, registry: Registry) -> list[CellConfig]:
                 cls = registry.find("encoding", encoding_entry.name).load()
                 expected = cls.activation
                 for network_asked, training_asked, ntk, budget in settings:
-                    network, ignored = _network(
+                    network, ignored = network_settings(
                         network_asked, offer.load(), expected, entries, registry
                     )
                     for line in ignored:
@@ -79,7 +71,7 @@ def plan(suite: Suite, registry: Registry) -> list[CellConfig]:
                         _check_network(entries, cls, encoding, network, ends, registry)
                     if budget.parameters is not None:
                         count = budget.parameters
-                        sizing = _sized(cls, encoding, network, ends.known, count, registry)
+                        sizing = sized(cls, encoding, network, ends.known, count, registry)
                         if id(sizing) not in told:
                             told.add(id(sizing))
                             logger.info("%s: %s", encoding.label, sizing)
@@ -87,7 +79,9 @@ def plan(suite: Suite, registry: Registry) -> list[CellConfig]:
                     check_derivatives(
                         offer.load(), task, encoding_entry.text, chosen, network, registry
                     )
-                    training = _training(training_asked, offer.load(), loss, entries, registry)
+                    training = training_settings(
+                        training_asked, offer.load(), loss, entries, registry
+                    )
                     cells.extend(
                         CellConfig(
                             encoding=chosen,
@@ -135,23 +129,6 @@ def _warn_of_factors(cells: Iterable[CellConfig], registry: Registry) -> None:
                 "lr_crit; give lr instead, or take sgd",
                 text,
             )
-
-
-def _sized(
-    encoding: type[Encoding],
-    reference: PluginRef,
-    network: NetworkConfig,
-    ends: tuple[int, int],
-    budget: int,
-    registry: Registry,
-) -> Sizing:
-    """See ``sized``; worked out once for encodings that differ in their label alone."""
-    terms = encoding, sorted_json(reference.parameters), network, ends, budget
-    if terms not in _sizings:
-        if len(_sizings) >= MOST_SIZINGS:
-            _sizings.clear()
-        _sizings[terms] = sized(encoding, reference, network, ends, budget, registry)
-    return _sizings[terms]
 
 
 def _each(entries: Iterable[SuiteEntry]) -> list[SuiteEntry]:
@@ -314,114 +291,3 @@ def _data_hash(task: type[Task], reference: PluginRef) -> str | None:
         # the cell meets the same error and records it with its traceback
         logger.debug("no data hash for %s: %s", reference.label, error)
         return None
-
-
-def _network(
-    base: NetworkConfig,
-    task: type[Task],
-    expected: Any,
-    entries: tuple[SuiteEntry, ...],
-    registry: Registry,
-) -> tuple[NetworkConfig, list[str]]:
-    """The network's settings complete, and a line for each that has no effect.
-
-    ``expected`` is the encoding's activation, None for any.
-    """
-    defaults = task.network
-    values: dict[str, Any] = {
-        "width": defaults.width,
-        "depth": defaults.depth,
-        "parameterization": defaults.parameterization,
-    }
-    values |= base.model_dump(exclude_unset=True, exclude_none=True)
-    for entry in entries:
-        values |= entry.network
-    network = _validated(NetworkConfig, values, "network", entries)
-    given = set(base.model_fields_set).union(*(entry.network for entry in entries))
-    network, taken, ignored = of_kind(network, given, registry)
-    if "activation" not in taken:
-        return network, ignored
-    asked = network.activation
-    if asked == "auto" and expected is None and task.network.activation is not None:
-        asked = task.network.activation
-    if asked == "auto":
-        return network, ignored
-    activation = activation_of(asked, registry)
-    if network.parameterization == "ntk":
-        activation.ntk_gains()
-    # one spelling of it: "sine" and "sine:omega=30" are the same cell
-    return network.model_copy(update={"activation": str(activation)}), ignored
-
-
-def _training(
-    base: TrainingConfig,
-    task: type[Task],
-    loss: LossName | Callable[..., Any],
-    entries: tuple[SuiteEntry, ...],
-    registry: Registry,
-) -> TrainingConfig:
-    """The task's own settings, over them the suite's, over them the entries'.
-
-    ``model_fields_set`` of the result names only what the suite or an entry sets.
-    """
-    values: dict[str, Any] = {}
-    asked = base.model_dump(exclude_unset=True, exclude_none=True)
-    overrides = (asked, *(entry.training for entry in entries))
-    for settings in (dict(task.training), *overrides):
-        if LENGTHS & settings.keys():
-            values = {k: v for k, v in values.items() if k not in LENGTHS}
-        values |= settings
-    if not LENGTHS & values.keys():
-        values["epochs"] = DEFAULT_EPOCHS
-    training = _validated(TrainingConfig, values, "training", entries)
-    shortest: dict[str, str] = {}
-    for kind in ("optimizer", "schedule"):
-        offer, parameters, shortest[kind] = registry.choose(kind, getattr(training, kind))
-        try:
-            built = offer.load()(**parameters)
-        except EncbenchError:
-            raise
-        except Exception as error:
-            raise PluginError(f"{offer} failed: {error_line(error)}") from error
-        if kind == "optimizer" and training.lr == "auto":
-            name = None if callable(loss) else loss
-            check_automatic_rate(built, shortest[kind], name, entries[0].text)
-    return TrainingConfig.model_construct(set().union(*overrides), **dict(training) | shortest)
-
-
-def check_automatic_rate(optimizer: Optimizer, text: str, loss: LossName | None, name: str) -> None:
-    """Refuse lr "auto" where nothing says what that would be.
-
-    Args:
-        loss: the task's; None is one of its own.
-        text, name: what the optimizer and the task were asked for as.
-
-    Raises:
-        SuiteError: the optimizer has no usual rate, and none follows from the kernel.
-    """
-    if optimizer.default_lr is not None:
-        return
-    if optimizer.lr_from_kernel(1.0) is None:
-        raise SuiteError(
-            f'lr = "auto": no learning rate is known for the optimizer {text!r}; give lr a number'
-        )
-    if loss not in CURVATURE:
-        has = "a loss of its own" if loss is None else f"the loss {loss!r}"
-        raise SuiteError(
-            f'lr = "auto" needs lr_crit with the optimizer {text!r}, and lr_crit is known for the '
-            f"losses {', '.join(CURVATURE)}; task {name!r} has {has}: give "
-            "training.lr a number, or use the optimizer adam"
-        )
-
-
-T = TypeVar("T", NetworkConfig, TrainingConfig)
-
-
-def _validated(
-    model: type[T], values: dict[str, Any], section: str, entries: tuple[SuiteEntry, ...]
-) -> T:
-    try:
-        return model.model_validate(values)
-    except ValidationError as error:
-        where = " × ".join(entry.text for entry in entries)
-        raise SuiteError(f"{section} of {where}: {describe_error(error, model)}") from None

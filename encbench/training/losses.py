@@ -95,6 +95,9 @@ def value_and_gradient(loss: LossName, out: Tensor, y: Tensor) -> tuple[Tensor, 
     return value.detach(), torch.autograd.grad(value, leaf)[0]
 
 
+OWN_LOSS = "the task has a loss of its own"
+
+
 class OwnLoss:
     """A task's own loss, its result checked.
 

@@ -14,7 +14,7 @@ from encbench.contracts.task import LossName
 from encbench.network.mlp import CoordinateMLP
 from encbench.training.features import AutogradFeatures, TableFeatures, why_not_tables
 from encbench.training.layers import Layers, why_not_layerwise
-from encbench.training.losses import LOSSES, OwnLoss, value_and_gradient
+from encbench.training.losses import LOSSES, OWN_LOSS, OwnLoss, value_and_gradient
 from encbench.training.optimizers import make_optimizer
 
 Rates = tuple[float, float]
@@ -202,7 +202,7 @@ def make_step(
     """
     if max(rates) > torch.finfo(torch.float32).max / 1e6:
         rates = (math.inf, math.inf)  # as their products with the gradients would be
-    reason = "the task has a loss of its own" if callable(loss) else why_not_layerwise(model)
+    reason = OWN_LOSS if callable(loss) else why_not_layerwise(model)
     if callable(loss) or reason is not None or not isinstance(model, CoordinateMLP):
         return AutogradStep(model, loss, optimizer, rates, f"autograd: {reason}")
     with in_encoding():

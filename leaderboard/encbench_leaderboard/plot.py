@@ -77,11 +77,11 @@ def plot_against(
     if out.suffix not in FORMATS:
         raise UsageError(f"{out}: expected a name that ends in {', '.join(FORMATS)}")
     # `encbench --help` imports every verb; pandas and matplotlib take seconds
+    from encbench.results.palette import colours
     from encbench.results.tabular import check_format, write_table
     from encbench_leaderboard.board.against import against
     from encbench_leaderboard.board.table import load_records
     from encbench_leaderboard.render import style
-    from encbench_leaderboard.render.palette import colours
     from encbench_leaderboard.render.panels import plot
     from encbench_leaderboard.render.writing import writing
     from encbench_leaderboard.report.figures.relation import relation_figure, relation_table

@@ -178,7 +178,7 @@ class NodeGrid(MultilevelGrid):
         )
         self.resolutions = list(resolutions)
         self._axes = nn.Buffer(torch.tensor(axes), persistent=False) if axes else None
-        self._cells = nn.Buffer(torch.tensor(self.resolutions) - 1, persistent=False)
+        self._cells = nn.Buffer(torch.tensor([n - 1 for n in resolutions]), persistent=False)
         self._strides = nn.Buffer(strides_of(resolutions, self.grid_dim), persistent=False)
 
     def corners(self, x: Tensor) -> tuple[Tensor, Tensor]:

@@ -85,7 +85,7 @@ class Cafe(LinearMaps):
         super().__init__(in_dim, features, maps, 1 / math.sqrt(width))
         self.sigma = sigma
         self.chebyshev = chebyshev
-        self.frequencies = nn.Buffer(sigma * torch.randn(frequencies, in_dim))
+        self.frequencies = nn.Buffer(torch.randn(frequencies, in_dim).mul_(sigma))
 
     def forward(self, x: Tensor) -> Tensor:  # (N, d) -> (N, m)
         v = 2 * x - 1

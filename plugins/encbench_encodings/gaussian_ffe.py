@@ -66,7 +66,7 @@ class GaussianFourierFeatures(ConstantsKept):
         super().__init__(in_dim, out_dim=2 * features)
         self.sigma = sigma
         self.learnable = learnable
-        frequencies = sigma * torch.randn(features, in_dim)
+        frequencies = torch.randn(features, in_dim).mul_(sigma)
         self.frequencies = nn.Parameter(frequencies) if learnable else nn.Buffer(frequencies)
 
     def forward(self, x: Tensor) -> Tensor:  # (N, d) -> (N, 2 * m)

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.interpolate import CloughTocher2DInterpolator
-from scipy.ndimage import distance_transform_cdt
-from scipy.spatial import QhullError
 
 from encbench_tasks._pixels import Pixels
 from encbench_tasks._split import Mask
@@ -24,6 +21,10 @@ def interpolated(given: Pixels, trained: Mask) -> dict[str, Pixels]:
         given: (H, W, C), of which only the pixels trained on are used.
         trained: (H, W).
     """
+    # half a second, which cells that hold no pixels out do without
+    from scipy.interpolate import CloughTocher2DInterpolator
+    from scipy.spatial import QhullError
+
     rows, columns = (np.flatnonzero(trained.any(axis=axis)) for axis in (1, 0))
     if trained.sum() == len(rows) * len(columns):
         name, filled = "bilinear interpolation", _bilinear(given, rows, columns)
@@ -54,6 +55,8 @@ def _bilinear(given: Pixels, rows: NDArray[np.intp], columns: NDArray[np.intp]) 
 
 
 def _window_means(given: Pixels, trained: Mask) -> Pixels:
+    from scipy.ndimage import distance_transform_cdt
+
     # sums over windows of any size from sums over all pixels above and to the left
     values = np.concatenate([given, np.ones_like(given[..., :1])], axis=2, dtype=np.float64)
     sums = np.pad(values * trained[..., None], ((1, 0), (1, 0), (0, 0))).cumsum(0).cumsum(1)

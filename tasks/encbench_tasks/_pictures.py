@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from matplotlib import colormaps
 from numpy.typing import NDArray
 
 ERROR_RANGE = 0.1
@@ -13,12 +12,16 @@ ERROR_RANGE = 0.1
 def error_picture(error: NDArray[np.floating], largest: float = ERROR_RANGE) -> NDArray[np.uint8]:
     """Errors (H, W) >= 0 through the colour map magma: black 0, brightest ``largest``, more, and
     NaN."""
+    from matplotlib import colormaps  # half a second, which planning does without
+
     scaled = np.nan_to_num(error / largest, nan=1.0)
     return np.ascontiguousarray(colormaps["magma"](scaled, bytes=True)[..., :3])
 
 
 def signed_picture(values: NDArray[np.floating], largest: float) -> NDArray[np.uint8]:
     """Values (H, W) through the colour map RdBu: red −largest, white 0, blue largest, NaN black."""
+    from matplotlib import colormaps  # as above
+
     made = colormaps["RdBu"](0.5 + values / (2 * largest), bytes=True)
     return np.ascontiguousarray(made[..., :3])
 

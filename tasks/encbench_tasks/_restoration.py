@@ -8,8 +8,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from skimage.filters import gaussian
-from skimage.restoration import calibrate_denoiser, denoise_tv_chambolle, inpaint_biharmonic
 from torch.nn import functional
 
 from encbench_tasks._pixels import Pixels
@@ -19,11 +17,6 @@ CALIBRATED = 128
 """Pixels of each side of the part on which a denoiser's parameter is chosen, at most."""
 MOST_MISSING = 1 << 16
 """Pixels whose biharmonic equation is solved at once."""
-DENOISERS: dict[str, tuple[Callable[..., Any], str, list[float]]] = {
-    "Gaussian filter": (gaussian, "sigma", list(np.geomspace(0.3, 5, 12))),
-    "total variation": (denoise_tv_chambolle, "weight", list(np.geomspace(0.01, 1, 12))),
-}
-"""Function, and the parameter that is chosen among values."""
 
 
 def enlarged(small: Pixels, stride: int) -> dict[str, Pixels]:
@@ -47,12 +40,21 @@ def denoised(noisy: Pixels) -> dict[str, Pixels]:
     Neither is told how strong the noise is: each one's parameter is the one that best predicts
     pixels from their neighbours (Batson and Royer, "Noise2Self", 2019), in the image's middle.
     """
+    # a second, which cells without noise do without
+    from skimage.filters import gaussian
+    from skimage.restoration import calibrate_denoiser, denoise_tv_chambolle
+
+    # function, and the parameter that is chosen among values
+    denoisers: dict[str, tuple[Callable[..., Any], str, list[float]]] = {
+        "Gaussian filter": (gaussian, "sigma", list(np.geomspace(0.3, 5, 12))),
+        "total variation": (denoise_tv_chambolle, "weight", list(np.geomspace(0.01, 1, 12))),
+    }
     values = noisy.astype(np.float64)
     middle = tuple(
         slice(max(0, (n - CALIBRATED) // 2), (n + CALIBRATED) // 2) for n in noisy.shape[:2]
     )
     found = {}
-    for title, (method, name, choices) in DENOISERS.items():
+    for title, (method, name, choices) in denoisers.items():
         denoise = partial(method, channel_axis=-1)
         _, (tried, losses) = calibrate_denoiser(  # type: ignore[no-untyped-call] # skimage leaves it untyped
             values[middle], denoise, {name: choices}, extra_output=True
@@ -66,6 +68,8 @@ def inpainted(given: Pixels, trained: Mask) -> dict[str, Pixels]:
     where these are very many."""
     if (~trained).sum() > MOST_MISSING:
         return {}
+    from skimage.restoration import inpaint_biharmonic  # a second
+
     known = np.where(trained[..., None], given, 0).astype(np.float64)
     made = inpaint_biharmonic(known, ~trained, channel_axis=-1)
     made[trained] = given[trained]

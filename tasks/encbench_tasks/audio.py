@@ -8,7 +8,6 @@ from functools import cached_property
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
-from matplotlib import colormaps
 from numpy.typing import NDArray
 from pydantic import Field
 
@@ -195,4 +194,6 @@ def _picture(samples: Pixels) -> NDArray[np.uint8]:
     window = min(len(samples), 1024, 2 ** int(np.ceil(np.log2(4 * len(samples) ** 0.5))))
     found = log_spectrogram(samples[:, 0], window, max(1, len(samples) // COLUMNS))[::-1]
     bright = np.nan_to_num(1 - found / FLOOR, nan=1.0)
+    from matplotlib import colormaps  # half a second, which planning does without
+
     return np.ascontiguousarray(colormaps["magma"](bright, bytes=True)[..., :3])

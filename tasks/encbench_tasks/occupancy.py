@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from pydantic import Field
-from scipy.stats import qmc
 from torch import Tensor
 
 from encbench import NetworkDefaults, Outcome, ParameterError, Task
@@ -136,6 +135,8 @@ class OccupancyTask(Task):
         self._split = SolidSplit(self._truth, self._labels, split, sampling, along, seed)
         self._prefetch = Prefetch(self._make)
         self._resolution, self._side = resolution, side
+        from scipy.stats import qmc  # half a second, which planning does without
+
         # evenly spread: as good as several times as many random points
         drawn = 2 * PROGRESS_POINTS if split == "checker" else PROGRESS_POINTS
         x = in_bounding_box(self.solid, qmc.Sobol(3, seed=PROGRESS_SEED).random(drawn))

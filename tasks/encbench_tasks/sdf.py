@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from pydantic import Field
-from scipy.stats import qmc
 from torch import Tensor, nn
 
 from encbench import NetworkDefaults, Outcome, ParameterError, RegularGrid, Task
@@ -111,6 +110,8 @@ class SdfTask(Task):
         drawn = sampled_points(self._truth.solid, points, on_surface, near_surface, sigma, seed)
         self._x = torch.from_numpy(drawn)
         self._y = self.values_at(self._x)
+        from scipy.stats import qmc  # half a second, which planning does without
+
         spread = qmc.Sobol(3, seed=PROGRESS_SEED).random(PROGRESS_POINTS)
         self._progress = torch.from_numpy(as_float32(spread))
         self._followed = self.values_at(self._progress).numpy()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from encbench_leaderboard.board.pareto import Tradeoffs, front, tradeoffs
 from encbench_leaderboard.board.table import boards
-from encbench_leaderboard.render import palette, style
+from encbench_leaderboard.render import style
 from encbench_leaderboard.render.panels import plot
 from encbench_leaderboard.report.figures.cost import cost_figure, front_text, left_out
 from encbench_leaderboard.report.figures.selection import SHOWN
@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from encbench.contracts.metric import MetricValue
+from encbench.results import palette
 from encbench.suite.config import PluginRef
 from tests.leaderboard.results import Results, provenance
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from encbench_leaderboard.board.spectra_mean import resolved
 from encbench_leaderboard.board.table import Board, TaskBoard, boards
-from encbench_leaderboard.render import palette, pictures, stamp, style
+from encbench_leaderboard.render import pictures, stamp, style
 from encbench_leaderboard.render.contact_sheet import busiest_crop, contact_sheet
 from encbench_leaderboard.render.html.data import Entries
 from encbench_leaderboard.render.html.plots import plot_data
@@ -36,6 +36,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from encbench.contracts.metric import MetricValue
 from encbench.errors import UsageError
+from encbench.results import palette
 from tests.leaderboard.results import FLOOR, Results, diverged, photograph
 
 LONG = "mpe:levels=2,resolutions=[96,277],features_per_level=3,spacing=geometric,init_std=0.0"

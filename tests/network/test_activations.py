@@ -27,7 +27,7 @@ from encbench.ntk.kernel import brute_force_ntk
 from encbench.ntk.model import cast
 from encbench.plugins.registry import default_registry
 from encbench.runs.cell import run_cell
-from encbench.runs.estimate import parameters_of_cell
+from encbench.suite.budget import parameters_of_cell
 from encbench.suite.config import NetworkConfig, cell_key
 from tests.ntk.conftest import brute_force, relative_error
 from tests.sample_plugin import Scaled, Wave, module, registry_of

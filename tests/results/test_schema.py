@@ -11,7 +11,7 @@ from encbench.plugins.registry import default_registry
 from encbench.results.records import SCHEMA_VERSION, Record, upgrade
 from encbench.runs.cell import LR_POINTS
 from encbench.runs.parts import build_model, build_task, cell_streams
-from encbench.runs.runner import left_to_run
+from encbench.runs.reuse import left_to_run
 from encbench.suite.config import cell_key
 
 DATA = Path(__file__).parent / "data"
@@ -151,6 +151,14 @@ def test_a_record_of_this_version_passes_unchanged(tmp_path, registry, suite):
     data = json.loads(next(tmp_path.glob("records/*/*/record.json")).read_text())
     assert upgrade(data) == data
     assert Record.model_validate(data).schema_version == SCHEMA_VERSION
+
+
+def test_a_loss_of_the_tasks_own_is_known_of_records_that_said_it_in_words():
+    words = "autograd: the task has a loss of its own"
+    for version in OLDER:
+        data = json.loads(text_of(version))
+        assert not Record.model_validate(upgrade(data)).own_loss
+        assert Record.model_validate(upgrade(data | {"step_method": words})).own_loss
 
 
 @pytest.mark.parametrize("version", [None, 0, -1, "1", 1.0, True, SCHEMA_VERSION + 1])

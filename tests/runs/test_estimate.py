@@ -8,7 +8,8 @@ from encbench import Suite, plan
 from encbench.plugins.registry import default_registry
 from encbench.runs import estimate as module
 from encbench.runs.cell import run_cell
-from encbench.runs.estimate import estimate, parameters_of_cell
+from encbench.runs.estimate import estimate
+from encbench.suite.budget import parameters_of_cell
 
 
 def cells(**changes):

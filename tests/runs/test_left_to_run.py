@@ -4,7 +4,7 @@ import pytest
 
 from encbench import Store, plan, run_suite
 from encbench.runs.cell import run_cell
-from encbench.runs.runner import left_to_run
+from encbench.runs.reuse import left_to_run
 
 FAILED = {"failed", "out_of_memory", "timeout", "interrupted"}
 """Of which another try may make something else."""

@@ -46,6 +46,7 @@ def test_the_squared_error_by_a_method_trains_as_the_one_by_name(suite):
     by_name, by_method = (result.record for result in results)
     assert by_method.status == "ok"
     assert by_method.step_method == "autograd: the task has a loss of its own"
+    assert (by_name.own_loss, by_method.own_loss) == (False, True)
     assert by_name.learning_rate.critical > 0
     assert by_method.learning_rate.critical is None
     assert by_method.best == pytest.approx(by_name.best, rel=1e-4)

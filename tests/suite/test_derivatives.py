@@ -4,10 +4,11 @@ import pytest
 import torch
 
 from encbench import Suite, plan
-from encbench.errors import SuiteError
+from encbench.errors import PluginError, SuiteError
 from encbench.network.activations import activation_of
 from encbench.plugins.registry import default_registry
 from encbench.suite.derivatives import first_lacking
+from tests.sample_plugin import Scaled, Wave, module, registry_of
 
 GRID = {"levels": 3, "log2_hashmap_size": 8, "max_resolution": 24}
 
@@ -45,6 +46,28 @@ def test_the_activation_matters_only_to_networks_that_have_one(network, refused)
             plan(suite, default_registry())
     else:
         assert plan(suite, default_registry())
+
+
+class Sloped(Wave):
+    """A wave whose loss differentiates the network."""
+
+    @classmethod
+    def derivatives(cls, **parameters):
+        return 1
+
+
+class Fragile(Scaled):
+    """Points, which it cannot take."""
+
+    def __init__(self, in_dim: int) -> None:
+        raise ZeroDivisionError("no features")
+
+
+def test_an_encoding_that_cannot_be_built_is_named_in_planning():
+    offered = module(encodings={"fragile": Fragile}, tasks={"sloped": Sloped})
+    suite = Suite.model_validate({"encodings": ["fragile"], "tasks": ["sloped"]})
+    with pytest.raises(PluginError, match=r"'fragile' of .* failed: ZeroDivisionError: no"):
+        plan(suite, registry_of(ours=offered))
 
 
 @pytest.mark.parametrize("name", [offer.name for offer in default_registry().offers("activation")])

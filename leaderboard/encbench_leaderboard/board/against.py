@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from encbench.errors import UsageError, did_you_mean, plural
+from encbench.results.palette import natural
 from encbench.results.records import StoredRecord
 from encbench.suite.config import differing, sorted_json
 from encbench_leaderboard.board.abscissa import (
@@ -31,7 +32,7 @@ from encbench_leaderboard.board.cells import (
     text_series,
     unique_labels,
 )
-from encbench_leaderboard.board.standings import OVER_DECADES, natural
+from encbench_leaderboard.board.standings import OVER_DECADES
 from encbench_leaderboard.board.table import Board, TaskBoard, boards, conditions_met
 from encbench_leaderboard.statistics.intervals import intervals
 from encbench_leaderboard.statistics.sample import cube

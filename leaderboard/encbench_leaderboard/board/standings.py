@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from operator import itemgetter
 
 import numpy as np
 import pandas as pd
 
+from encbench.results.palette import natural
 from encbench_leaderboard.board.cells import WHENS, MetricInfo
 from encbench_leaderboard.statistics.intervals import Interval, intervals
 from encbench_leaderboard.statistics.pairs import Pairs, compare_all
@@ -105,12 +105,6 @@ def _mixed(
     counted = counted & cells[f"metric:{metric.name}"].notna().to_numpy()
     conditions = cells[name][counted].groupby(group[counted]).nunique()
     return conditions.index[conditions > 1].to_numpy()
-
-
-def natural(text: str) -> tuple[tuple[int, int, str], ...]:
-    """Sort key under which 4 comes before 16."""
-    parts = re.findall(r"\d+|\D+", text.lower())
-    return tuple((0, int(p), "") if p.isdecimal() else (1, 0, p) for p in parts)
 
 
 def _intervals(cells: pd.DataFrame, column: str, entries: list[str]) -> list[Interval]:

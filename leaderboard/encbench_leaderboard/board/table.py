@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from encbench.errors import StoreError
+from encbench.results.palette import colour_order, natural
 from encbench.results.records import StoredRecord
 from encbench.results.store import Store
 from encbench_leaderboard.board.categories import Category, Target, find_categories
@@ -27,7 +28,7 @@ from encbench_leaderboard.board.cells import (
     text_series,
     unique_labels,
 )
-from encbench_leaderboard.board.standings import natural, standings
+from encbench_leaderboard.board.standings import standings
 from encbench_leaderboard.statistics.pairs import Pairs
 
 
@@ -141,14 +142,10 @@ def boards(records: Sequence[StoredRecord]) -> Board:
     for category in find_categories([_target(task) for task in tasks]):
         members = [tasks[place] for place in category.members]
         categories.append(_category_board(category, members, names, slugs))
-    # What never finished is seldom drawn: it must not take the most distinct colours.
     ended = (task.cells["entry"][task.cells["status"] == "ok"] for task in tasks)
     finished = {entry for entries_ended in ended for entry in entries_ended}
-    entries = sorted(
-        {entry for board in (*tasks, *categories) for entry in board.cells["entry"]},
-        key=lambda entry: (entry not in finished, natural(entry)),
-    )
-    return Board(tuple(tasks), tuple(entries), tuple(categories))
+    entries = {entry for board in (*tasks, *categories) for entry in board.cells["entry"]}
+    return Board(tuple(tasks), tuple(colour_order(entries, finished)), tuple(categories))
 
 
 def _target(task: TaskBoard) -> Target:

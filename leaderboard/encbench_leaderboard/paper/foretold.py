@@ -1,4 +1,8 @@
-"""How long an experiment will take on this machine, before it runs."""
+"""How long an experiment will take on this machine, before it runs.
+
+``encbench.runs.estimate`` rehearses cells instead, spectra and all, which is right for any plug-in;
+at the paper's sizes that takes minutes a part, and these times are shown before each.
+"""
 
 from __future__ import annotations
 

@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 
 from encbench.cli.console import duration, print_line
+from encbench.cli.options import Device, Jobs
 from encbench.plugins.registry import default_registry
 from encbench_leaderboard.paper.printed import FIGURES
 
@@ -55,11 +56,8 @@ def reproduce(
         Path | None,
         typer.Option("--output", "-o", metavar="DIR", help="Default: results/paper-SCALE."),
     ] = None,
-    jobs: Annotated[
-        int | None,
-        typer.Option("-j", "--jobs", help="Cells at a time; default: one per core or GPU."),
-    ] = None,
-    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:N or auto.")] = "auto",
+    jobs: Jobs = None,
+    device: Device = "auto",
     dry_run: Annotated[
         bool, typer.Option("--dry-run", "-n", help="Only list the parts, and how long they take.")
     ] = False,

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from encbench.errors import EncbenchError, UsageError, did_you_mean
+from encbench.results.palette import Look, colours
 from encbench_leaderboard.board.table import Board, TaskBoard, boards, load_records
 from encbench_leaderboard.paper_figures.described import Described, Lacking
 from encbench_leaderboard.paper_figures.grid_pictures import learned_values
@@ -22,7 +23,6 @@ from encbench_leaderboard.paper_figures.spectra_lines import (
 )
 from encbench_leaderboard.paper_figures.training_lines import epoch_curves
 from encbench_leaderboard.render import style
-from encbench_leaderboard.render.palette import Look, colours
 from encbench_leaderboard.render.pictures import FORMATS
 from encbench_leaderboard.render.writing import replace_text, writing
 from encbench_leaderboard.report.format import plain

@@ -12,6 +12,7 @@ from matplotlib.patches import Patch
 
 from encbench import Encoding, LearnedGrid, load_model
 from encbench.plugins.registry import default_registry
+from encbench.results.palette import Look
 from encbench.results.records import StoredRecord
 from encbench.runs.parts import build_task, cell_streams
 from encbench_leaderboard.board.table import TaskBoard
@@ -24,7 +25,6 @@ from encbench_leaderboard.paper_figures.described import (
     with_weights,
 )
 from encbench_leaderboard.paper_figures.region_maps import plane
-from encbench_leaderboard.render.palette import Look
 from encbench_leaderboard.render.picture_grid import Shown, picture_grid
 from encbench_leaderboard.render.style import legends
 

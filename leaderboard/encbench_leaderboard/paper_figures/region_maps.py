@@ -11,6 +11,7 @@ import torch
 
 from encbench import ParameterError, load_model
 from encbench.ntk import activation_regions
+from encbench.results.palette import Look
 from encbench.results.records import StoredRecord
 from encbench_leaderboard.board.table import TaskBoard
 from encbench_leaderboard.paper_figures.described import (
@@ -21,7 +22,6 @@ from encbench_leaderboard.paper_figures.described import (
     source,
     with_weights,
 )
-from encbench_leaderboard.render.palette import Look
 from encbench_leaderboard.render.picture_grid import COLUMNS, Shown, picture_grid, stacked
 from encbench_leaderboard.render.style import legends
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Literal
 
+from encbench.results.palette import Look
 from encbench.results.records import StoredRecord
 from encbench_leaderboard.board.spectra_mean import LENGTH
 from encbench_leaderboard.board.table import Board, TaskBoard
@@ -19,7 +20,6 @@ from encbench_leaderboard.paper_figures.described import (
     kernel_points,
     source,
 )
-from encbench_leaderboard.render.palette import Look
 from encbench_leaderboard.render.panels import plot
 from encbench_leaderboard.report.blocks import Figure, Panel, Series
 from encbench_leaderboard.report.figures.selection import SHOWN, best_note

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 
+from encbench.results.palette import Look
 from encbench_leaderboard.board.table import TaskBoard
 from encbench_leaderboard.paper_figures.described import (
     ARRAYS_LEFT_OUT,
@@ -14,7 +15,6 @@ from encbench_leaderboard.paper_figures.described import (
     absent,
     source,
 )
-from encbench_leaderboard.render.palette import Look
 from encbench_leaderboard.render.panels import plot
 from encbench_leaderboard.report.blocks import Axis
 from encbench_leaderboard.report.figures.curves import curves_figure

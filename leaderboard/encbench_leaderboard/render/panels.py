@@ -18,8 +18,8 @@ from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
 from encbench.errors import plural
 from encbench.results.level_areas import legend_of
+from encbench.results.palette import Look
 from encbench_leaderboard.render.heat import COLOURS, plot_maps
-from encbench_leaderboard.render.palette import Look
 from encbench_leaderboard.render.style import figure, legends
 from encbench_leaderboard.report.blocks import Figure, Panel, Series
 

@@ -16,8 +16,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 from encbench.errors import UsageError
+from encbench.results.palette import Look, colours
 from encbench.runs.limits import cores
-from encbench_leaderboard.render.palette import Look, colours
 from encbench_leaderboard.render.stamp import is_current, shown_by, stamped
 from encbench_leaderboard.report.blocks import (
     Block,

@@ -11,12 +11,11 @@ from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 
-from encbench_leaderboard.render.palette import Look
+from encbench.results import palette
+from encbench.results.palette import Look
 from encbench_leaderboard.report.blocks import Figure, Pictures, PictureTable
 
-DRAWN_BY = (
-    *("contact_sheet", "heat", "palette", "panels", "picture_grid", "picture_table", "style"),
-)
+DRAWN_BY = ("contact_sheet", "heat", "panels", "picture_grid", "picture_table", "style")
 KEY = b"encbench\0"
 END = 12
 """Bytes of the chunk that ends a PNG."""
@@ -26,7 +25,8 @@ CHUNK = 12 + len(KEY) + 64
 def shown_by(block: Figure | Pictures | PictureTable, looks: Mapping[str, Look]) -> bytes:
     """All that a picture depends on: data, looks, pictures of records, and the drawing code."""
     code = [version("encbench"), version("matplotlib")]
-    code += [_hash(Path(__file__).with_name(f"{name}.py").read_bytes()) for name in DRAWN_BY]
+    files = [Path(palette.__file__), *(Path(__file__).with_name(f"{name}.py") for name in DRAWN_BY)]
+    code += [_hash(file.read_bytes()) for file in files]
     if isinstance(block, Figure):
         panels = [asdict(panel) for panel in block.panels]
         named = {entry: [text, looks[entry]] for entry, text in block.legend.items()}

@@ -11,6 +11,7 @@ from typing import Any
 
 from encbench.errors import plural
 from encbench.results.records import Record, StoredRecord
+from encbench.suite.protocol import batch
 from encbench_leaderboard.board.cells import machine
 from encbench_leaderboard.board.table import TaskBoard
 from encbench_leaderboard.report.blocks import Block, Table, Text
@@ -26,7 +27,6 @@ from encbench_leaderboard.report.columns import (
     texts,
 )
 from encbench_leaderboard.report.format import (
-    batch,
     code,
     code_block,
     count,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import re
 
-from encbench.suite.config import TrainingConfig
 from encbench_leaderboard.board.cells import MetricInfo
 
 MISSING = "–"
@@ -49,12 +48,6 @@ def seconds(value: float) -> str:
 def p_text(p: float) -> str:
     """ "0.031", "< 0.001"; "–" for no test."""
     return "< 0.001" if p < 0.001 else fixed(p, 3)
-
-
-def batch(training: TrainingConfig) -> str:
-    """Points of a step: "1,024", or "all"."""
-    size = training.batch_size
-    return size if isinstance(size, str) else count(size)
 
 
 def one_line(text: str, limit: int = 160) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
@@ -14,11 +14,11 @@ from encbench.plugins.registry import default_registry
 from encbench.results.records import Record
 from encbench.runs.tuning_report import TuneResult
 from encbench.suite.config import PluginRef
+from encbench.suite.protocol import protocol_parts, rate_in_words, several
 from encbench_leaderboard.board.lead import Lead, lead, smallest_gap
 from encbench_leaderboard.board.no_network import HELD_OUT
 from encbench_leaderboard.board.table import TaskBoard
 from encbench_leaderboard.report.format import (
-    batch,
     code,
     count,
     digits,
@@ -34,8 +34,6 @@ EIGHT_BITS = 58.9
 TUNING_GAINS = {"psnr": (0.6, 5.8, 35.6), "psnr_held_out": (-0.1, 0.6, 10.6)}
 """Smallest, median and largest gain of an encoding [dB] from tuning its rate, batch and size, over
 the nine of the published leaderboard: its pages fit.md and held-out.md."""
-OWN_LOSS = "autograd: the task has a loss of its own"
-"""``step_method`` of a record whose task compares no values at single points."""
 NAMED = 3
 """Entries that a sentence names, at most."""
 
@@ -125,20 +123,19 @@ def _named(entries: list[str]) -> str:
 def protocol(task: TaskBoard, tuned: TuneResult | None) -> str:
     """What was held equal, and what was not, in one sentence; and how settings were tuned."""
     records = [stored.record for stored in task.records]
+    rates = [(r.cell.training, r.learning_rate.value) for r in records if r.learning_rate]
+    rate = rate_in_words((training, significant(value)) for training, value in rates) or "unknown"
+    length = f"{_range([r.steps for r in records if r.status == 'ok'])} steps"
+    cells = [r.cell for r in records]
     parts = [
         *_split(records),
-        f"{_one(r.cell.training.optimizer for r in records)}, "
-        f"{_one(r.cell.training.schedule for r in records)} learning rate, "
-        f"{'tuned for each encoding' if tuned else _rate(records)}",
-        f"{_range([r.steps for r in records if r.status == 'ok'])} steps of "
-        f"{_one(batch(r.cell.training) for r in records)} points",
-        _networks(records),
-        plural(len({r.cell.seed for r in records}), "seed"),
+        *protocol_parts(cells, "tuned for each encoding" if tuned else rate, length),
+        plural(len({cell.seed for cell in cells}), "seed"),
     ]
     if task.targets:
         parts.append(plural(int(task.cells["unit"].nunique()), "target"))
     how = f" {plain(tuned.protocol)}{_gained(tuned)}" if tuned else ""
-    return f"**Protocol**: {'; '.join(parts)}.{how}"
+    return f"**Protocol**: {plain('; '.join(parts))}.{how}"
 
 
 def _gained(tuned: TuneResult) -> str:
@@ -177,7 +174,7 @@ def _split(records: list[Record]) -> list[str]:
         )
     held_out = any(map(_holds_out, records))
     where = "the points trained on and on those held out" if held_out else "the whole target"
-    return [f"split = {_one(splits)}: measured on {where}"]
+    return [f"split = {several(splits)}: measured on {where}"]
 
 
 def _holds_out(record: Record) -> bool:
@@ -188,51 +185,9 @@ def _parameters(record: Record) -> dict[str, object]:
     return record.cell.task.parameters
 
 
-def _rate(records: list[Record]) -> str:
-    """How the learning rate was chosen."""
-    automatic = [r for r in records if r.learning_rate and r.learning_rate.rule == "auto"]
-    given = [r for r in records if r.learning_rate and r.learning_rate.rule == "given"]
-    ways = []
-    for descends in (True, False):
-        alike = [r for r in automatic if _descends(r) == descends]
-        if alike and descends:
-            ways.append(f"{_one(f'{r.cell.training.lr_factor:g}' for r in alike)} × lr_crit")
-        elif alike:
-            rates = _one(significant(r.learning_rate.value) for r in alike if r.learning_rate)
-            ways.append(f"{rates} by default")
-    if given:
-        ways.append(
-            _one(significant(r.learning_rate.value) for r in given if r.learning_rate) + " as given"
-        )
-    return " or ".join(ways) or "unknown"
-
-
-def _descends(record: Record) -> bool:
-    return record.cell.training.optimizer.partition(":")[0] == "sgd"
-
-
-def _networks(records: list[Record]) -> str:
-    networks = [r.cell.network for r in records]
-    if any(network.kind != "mlp" for network in networks):
-        return " or ".join(dict.fromkeys(network.described for network in networks))
-    return (
-        f"hidden layers {_one(f'{network.depth} × {network.width}' for network in networks)}, "
-        f"{_one(network.parameterization for network in networks)} parameterization"
-    )
-
-
 def _range(values: list[int]) -> str:
     low, high = min(values, default=0), max(values, default=0)
     return count(low) if low == high else f"{count(low)} to {count(high)}"
-
-
-def _one(values: Iterable[str]) -> str:
-    """The value that all share, or the first few of several."""
-    distinct = list(dict.fromkeys(values))
-    shown = [plain(value) for value in distinct[:NAMED]]
-    if len(distinct) > NAMED:
-        return f"{', '.join(shown)}, …"
-    return " or ".join([", ".join(shown[:-1]), shown[-1]] if shown[1:] else shown) or "no"
 
 
 def caveats(task: TaskBoard, tuned: TuneResult | None) -> list[str]:
@@ -273,7 +228,7 @@ def caveats(task: TaskBoard, tuned: TuneResult | None) -> list[str]:
                 "dB): differences among them are invisible."
             )
     # the kernel of a loss of the task's own is not at the points of an epoch
-    of_points = [r for r in records if r.step_method != OWN_LOSS]
+    of_points = [r for r in records if not r.own_loss]
     points = sorted({s.points for r in of_points for s in r.spectra})
     trained = max((r.training_points or 0 for r in of_points), default=0)
     if points and points[-1] < trained:
@@ -293,7 +248,7 @@ def _gains(task: TaskBoard) -> str:
 
 
 def _fits_by_storing(record: Record) -> bool:
-    if record.training_points is None or record.out_dim is None or record.step_method == OWN_LOSS:
+    if record.training_points is None or record.out_dim is None or record.own_loss:
         return False
     if _parameters(record).get("split", "all") != "all" and not _holds_out(record):
         return False  # it was trained on something else than what is measured

@@ -8,7 +8,6 @@ from functools import reduce
 
 import numpy as np
 from numpy.typing import NDArray
-from skimage.measure import marching_cubes
 
 from encbench_tasks._occupancy.triangles import Array, Flags, Triangles
 
@@ -130,6 +129,8 @@ def extract(lattice: Lattice, slab: int = SLAB) -> Triangles:
     there. Slabs meet at shared layers, whose vertices are made one. No faces where no value is
     positive.
     """
+    from skimage.measure import marching_cubes  # half a second, which planning does without
+
     counts = np.array(lattice.values.shape)
     vertices, faces, total = [], [], 0
     # one empty layer all around: node i of the lattice is i + 1 here

@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import trimesh
 from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter
-from trimesh.ray.ray_pyembree import RayMeshIntersector
 
 from encbench_tasks._occupancy.lattice import Field, Lattice, mixed_cells
 from encbench_tasks._occupancy.triangles import Array, Indices, Triangles
@@ -65,6 +63,10 @@ def cast_mesh(mesh: Triangles, view: View) -> tuple[Array, Array]:
 
     The first triangle met counts, from either side (Embree; the distance in float64).
     """
+    # a second, which planning does without
+    import trimesh
+    from trimesh.ray.ray_pyembree import RayMeshIntersector
+
     count = len(view.origins)
     distance, normals = np.full(count, np.inf), np.zeros((count, 3))
     rays = RayMeshIntersector(trimesh.Trimesh(mesh.vertices, mesh.faces, process=False))

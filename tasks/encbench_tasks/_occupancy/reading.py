@@ -17,9 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import trimesh
-from trimesh.geometry import triangulate_quads
-from trimesh.util import append_faces
 
 from encbench import DataError
 from encbench_tasks._occupancy.triangles import Array, Indices, Triangles
@@ -168,7 +165,7 @@ def _read_ply(data: bytes) -> tuple[Array, Indices]:
         elif element.name in ("face", "tristrips"):
             corners = columns[next(name for name in (*PLY_CORNERS, *columns) if name in columns)]
             if element.name == "face":
-                faces.append(triangulate_quads(corners).reshape(-1, 3))
+                faces.append(_triangulated(corners))
             else:
                 faces += [_strip_triangles(np.asarray(strip, np.int64)) for strip in corners]
     return vertices, np.concatenate(faces)
@@ -282,7 +279,7 @@ def _read_off(data: bytes) -> tuple[Array, Indices]:
     corners = [[int(word) for word in words[1 : int(words[0]) + 1]] for words in rows]
     if any(len(face) < int(words[0]) for face, words in zip(corners, rows, strict=True)):
         raise ValueError(f"damaged: ends at byte {len(data)}, within a face")
-    return places.reshape(-1, 3), triangulate_quads(corners).reshape(-1, 3)
+    return places.reshape(-1, 3), _triangulated(corners)
 
 
 def _read_stl(data: bytes) -> tuple[Array, Indices]:
@@ -318,7 +315,18 @@ def _read_glb(data: bytes) -> tuple[Array, Indices]:
     return _with_trimesh(data, "glb")
 
 
+def _triangulated(corners: Any) -> Indices:
+    """Triangles (F, 3) of faces with any number of corners."""
+    from trimesh.geometry import triangulate_quads  # a second, which planning does without
+
+    triangles: Indices = triangulate_quads(corners).reshape(-1, 3)
+    return triangles
+
+
 def _with_trimesh(data: bytes, kind: str) -> tuple[Array, Indices]:
+    import trimesh  # as above
+    from trimesh.util import append_faces
+
     file = io.BytesIO(data)
     scene = trimesh.load_scene(file, file_type=kind, process=False, skip_materials=True)
     # a geometry may be placed many times

@@ -11,10 +11,8 @@ from typing import Literal
 
 import igl
 import numpy as np
-import trimesh
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
-from trimesh.ray.ray_pyembree import RayMeshIntersector
 
 from encbench import DataError
 from encbench_tasks._occupancy.reading import read_triangles
@@ -320,6 +318,10 @@ class RayParity:
     """
 
     def __init__(self, mesh: Triangles) -> None:
+        # a second, which planning does without
+        import trimesh
+        from trimesh.ray.ray_pyembree import RayMeshIntersector
+
         self._rays = RayMeshIntersector(trimesh.Trimesh(mesh.vertices, mesh.faces, process=False))
 
     def __call__(self, x: Array) -> Flags:  # (N, 3) -> (N,)

@@ -7,7 +7,6 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from trimesh.geometry import faces_to_edges
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.int64]
@@ -76,6 +75,8 @@ def edge_uses(faces: Indices) -> tuple[Indices, Indices, Indices]:
     The balance is the number of faces that run along an edge (E,) from its lower to its higher
     vertex, less those that run the other way.
     """
+    from trimesh.geometry import faces_to_edges  # a second, which planning does without
+
     sides: Indices = faces_to_edges(faces)  # type: ignore[no-untyped-call] # trimesh leaves it untyped
     forward = sides[:, 0] < sides[:, 1]
     key = sides.min(axis=1) * (int(faces.max()) + 1) + sides.max(axis=1)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup, escape
 
-from encbench_leaderboard.render.palette import COLOURS, colours
+from encbench.results.palette import COLOURS, colours
 
 NEUTRAL = ("#565d6b", "#a4adbb")
 """Colours of a series that is of no entry; ``--soft`` of the style sheet."""

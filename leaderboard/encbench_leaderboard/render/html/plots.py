@@ -23,7 +23,7 @@ SYMBOLS = {
     "P": "cross",
     "X": "x",
 }
-"""Plotly's names of the markers of ``render.palette``."""
+"""Plotly's names of the markers of ``encbench.results.palette``."""
 COLOURS = "Viridis"
 """Of maps; perceptually uniform, and told apart by colour-blind readers."""
 TITLE = 48

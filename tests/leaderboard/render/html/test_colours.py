@@ -7,9 +7,10 @@ from itertools import pairwise
 import pytest
 from encbench_leaderboard.render.html import html_page
 from encbench_leaderboard.render.html.data import NEUTRAL, Entries
-from encbench_leaderboard.render.palette import colours
 from encbench_leaderboard.report.blocks import Page
 from matplotlib.colors import to_rgb
+
+from encbench.results.palette import colours
 
 LIGHT, DARK = "#ffffff", "#161a21"
 LEAST = {LIGHT: 3.0, DARK: 4.5}

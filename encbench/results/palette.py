@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Collection, Iterable, Sequence
 
 COLOURS = (
     ("#0072b2", "#0072b2", "#0088d5"),
@@ -36,6 +37,18 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
 Look = tuple[str, str]
 """Colour and marker."""
+
+
+def natural(text: str) -> tuple[tuple[int, int, str], ...]:
+    """Sort key under which 4 comes before 16."""
+    parts = re.findall(r"\d+|\D+", text.lower())
+    return tuple((0, int(p), "") if p.isdecimal() else (1, 0, p) for p in parts)
+
+
+def colour_order(entries: Iterable[str], finished: Collection[str]) -> list[str]:
+    """Entries by name, in the order that gives colours: what never finished is seldom drawn, and
+    must not take the most distinct ones."""
+    return sorted(entries, key=lambda entry: (entry not in finished, natural(entry)))
 
 
 def colours(entries: Sequence[str]) -> dict[str, Look]:

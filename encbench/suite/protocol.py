@@ -1,0 +1,62 @@
+"""Under which settings cells are trained, in words: what all share, and what differs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from encbench.suite.config import CellConfig, TrainingConfig
+
+SHOWN = 3
+"""Of values that differ, at most."""
+
+
+def several(values: Iterable[str]) -> str:
+    """The value that all share, or the first few of several."""
+    distinct = list(dict.fromkeys(values))
+    shown = distinct[:SHOWN]
+    if len(distinct) > SHOWN:
+        return f"{', '.join(shown)}, …"
+    return " or ".join([", ".join(shown[:-1]), shown[-1]] if shown[1:] else shown) or "no"
+
+
+def batch(training: TrainingConfig) -> str:
+    """Points of a step: "1,024", or "all"."""
+    size = training.batch_size
+    return size if isinstance(size, str) else f"{size:,}"
+
+
+def rate_in_words(used: Iterable[tuple[TrainingConfig, str]]) -> str:
+    """How learning rates are chosen; beside a cell's training its rate, as it is to be shown."""
+    factors, usual, given = [], [], []
+    for training, rate in used:
+        if training.lr != "auto":
+            given.append(rate)
+        elif training.optimizer.partition(":")[0] == "sgd":
+            factors.append(f"{training.lr_factor:g}")
+        else:
+            usual.append(rate)
+    ways = {"× lr_crit": factors, "by default": usual, "as given": given}
+    return " or ".join(f"{several(rates)} {way}" for way, rates in ways.items() if rates)
+
+
+def protocol_parts(cells: Sequence[CellConfig], rate: str, length: str) -> list[str]:
+    """Optimizer and schedule with the learning rate, steps and batches, and the networks.
+
+    Args:
+        rate: as ``rate_in_words``, or "tuned for each encoding".
+        length: of the training, "2,500 steps" or "50 epochs".
+    """
+    training, networks = [c.training for c in cells], [c.network for c in cells]
+    if any(network.kind != "mlp" for network in networks):
+        described = " or ".join(dict.fromkeys(network.described for network in networks))
+    else:
+        described = (
+            f"hidden layers {several(f'{n.depth} × {n.width}' for n in networks)}, "
+            f"{several(n.parameterization for n in networks)} parameterization"
+        )
+    return [
+        f"{several(t.optimizer for t in training)}, {several(t.schedule for t in training)} "
+        f"learning rate, {rate}",
+        f"{length} of {several(map(batch, training))} points",
+        described,
+    ]
