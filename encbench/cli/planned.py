@@ -77,7 +77,7 @@ def _why_unread(cell: CellConfig, registry: Registry) -> str:
 
 def _protocol(cells: Sequence[CellConfig]) -> str:
     training = [cell.training for cell in cells]
-    rates = ((t, "the usual rate" if t.lr == "auto" else f"{t.lr:g}") for t in training)
+    rates = ((t, "" if t.lr == "auto" else f"{t.lr:g}") for t in training)
     lengths = (
         plural(t.epochs or 0, "epoch") if t.steps is None else plural(t.steps, "step")
         for t in training

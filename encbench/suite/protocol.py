@@ -26,17 +26,18 @@ def batch(training: TrainingConfig) -> str:
 
 
 def rate_in_words(used: Iterable[tuple[TrainingConfig, str]]) -> str:
-    """How learning rates are chosen; beside a cell's training its rate, as it is to be shown."""
-    factors, usual, given = [], [], []
+    """How learning rates are chosen; beside a cell's training its rate, as it is to be shown, or
+    "" where the usual one is not known yet."""
+    ways: dict[str, list[str]] = {}
     for training, rate in used:
-        if training.lr != "auto":
-            given.append(rate)
-        elif training.optimizer.partition(":")[0] == "sgd":
-            factors.append(f"{training.lr_factor:g}")
+        automatic = training.lr == "auto"
+        if automatic and training.optimizer.partition(":")[0] == "sgd":
+            ways.setdefault("× lr_crit", []).append(f"{training.lr_factor:g}")
+        elif automatic and not rate:
+            ways.setdefault("× the usual rate", []).append(f"{training.lr_factor:g}")
         else:
-            usual.append(rate)
-    ways = {"× lr_crit": factors, "by default": usual, "as given": given}
-    return " or ".join(f"{several(rates)} {way}" for way, rates in ways.items() if rates)
+            ways.setdefault("by default" if automatic else "as given", []).append(rate)
+    return " or ".join(f"{several(rates)} {way}" for way, rates in ways.items())
 
 
 def protocol_parts(cells: Sequence[CellConfig], rate: str, length: str) -> list[str]:
