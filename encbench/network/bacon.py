@@ -14,6 +14,7 @@ from encbench.contracts.encoding import Encoding
 from encbench.contracts.network import Loss, Network, is_identity
 from encbench.errors import ParameterError
 from encbench.network.mlp import check_sizes
+from encbench.plugins.parameters import NotNegative, Positive
 
 
 class Bacon(Network):
@@ -61,11 +62,11 @@ class Bacon(Network):
         depth: int = 4,
         *,
         bandwidth: Annotated[
-            float,
-            Field(gt=0, le=1e6, description="samples over [0, 1], twice the largest frequency"),
+            Positive,
+            Field(description="samples over [0, 1], twice the largest frequency"),
         ] = 128.0,
         scales: Annotated[
-            list[Annotated[float, Field(ge=0)]] | None,
+            list[NotNegative] | None,
             Field(description="each filter's share of the bandwidth; 1/(depth + 1) unless given"),
         ] = None,
         outputs: Annotated[

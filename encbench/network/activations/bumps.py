@@ -16,9 +16,10 @@ from pydantic import Field
 from torch import Tensor
 
 from encbench.contracts.activation import LINEAR_GAINS, Activation
+from encbench.plugins.parameters import Positive
 
-Width = Annotated[float, Field(gt=0, description="a, width")]
-Steepness = Annotated[float, Field(gt=0, description="a, inverse width")]
+Width = Annotated[Positive, Field(description="a, width")]
+Steepness = Annotated[Positive, Field(description="a, inverse width")]
 
 
 class Bump(Activation):
@@ -50,7 +51,7 @@ class SuperGaussian(Bump):
 
     name = "super_gaussian"
     a: Width = 0.1
-    b: Annotated[float, Field(gt=0, description="b, exponent")] = 2.0
+    b: Annotated[Positive, Field(description="b, exponent")] = 2.0
 
     def __call__(self, z: Tensor) -> Tensor:
         return torch.exp(-self.b * (z / self.a).square() / 2)

@@ -12,9 +12,10 @@ from torch import Tensor, nn
 
 from encbench.contracts.activation import LINEAR_GAINS, Activation
 from encbench.errors import ParameterError
+from encbench.plugins.parameters import NotNegative, Positive
 
-Omega = Annotated[float, Field(gt=0, description="ω, frequency")]
-Scale = Annotated[float, Field(ge=0, description="s, inverse width of the Gaussian")]
+Omega = Annotated[Positive, Field(description="ω, frequency")]
+Scale = Annotated[NotNegative, Field(description="s, inverse width of the Gaussian")]
 
 
 @dataclass(frozen=True)
@@ -156,7 +157,7 @@ class Hosc(Activation):
         'Sharp Features in Implicit Neural Representations", 2024 (arXiv 2401.10967)'
     )
     periodic = True
-    beta: Annotated[float, Field(gt=0, description="β, sharpness")] = 8.0
+    beta: Annotated[Positive, Field(description="β, sharpness")] = 8.0
     omega: Omega = 30.0
 
     def __call__(self, z: Tensor) -> Tensor:
@@ -180,7 +181,7 @@ class ExpSin(Activation):
         "08f1c38"
     )
     periodic = True
-    a: Annotated[float, Field(gt=0, description="a, frequency")] = 10.0
+    a: Annotated[Positive, Field(description="a, frequency")] = 10.0
 
     def __call__(self, z: Tensor) -> Tensor:
         return torch.exp(-torch.sin(self.a * z))
