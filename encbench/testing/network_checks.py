@@ -67,7 +67,7 @@ class NetworkConformance(Conformance):
                 out = model.to(dtype)(inner_points(7, IN_DIM, dtype))
                 require(
                     isinstance(out, Tensor) and out.shape == (7, OUT_DIM) and out.dtype == dtype,
-                    f"for 7 points in {dtype} the output is {_described(out)}; expected "
+                    f"for 7 points in {dtype} the output is {described(out)}; expected "
                     f"(7, {OUT_DIM}) in {dtype}",
                 )
                 outputs[dtype] = out.detach().double()
@@ -129,7 +129,7 @@ class NetworkConformance(Conformance):
             loss = model.objective(_squares, x, torch.ones(9, OUT_DIM, dtype=x.dtype))
             require(
                 isinstance(loss, Tensor) and loss.ndim == 0 and bool(torch.isfinite(loss)),
-                f"objective returned {_described(loss)}, expected a finite scalar",
+                f"objective returned {described(loss)}, expected a finite scalar",
             )
             learned = {n: p for n, p in model.named_parameters() if p.requires_grad}
             gradients = torch.autograd.grad(loss, list(learned.values()), allow_unused=True)
@@ -260,7 +260,8 @@ def _squares(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
     return F.mse_loss(model(x), y)
 
 
-def _described(thing: object) -> str:
+def described(thing: object) -> str:
+    """What it is, in the words of a message."""
     if isinstance(thing, Tensor):
         return f"a tensor {tuple(thing.shape)} in {thing.dtype}"
     return f"a {type(thing).__name__}"
