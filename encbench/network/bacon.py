@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from encbench.contracts.encoding import Encoding
 from encbench.contracts.network import Loss, Network, is_identity
+from encbench.contracts.search import Search
 from encbench.errors import ParameterError
 from encbench.network.mlp import check_sizes
 from encbench.plugins.parameters import NotNegative, Positive
@@ -64,6 +65,7 @@ class Bacon(Network):
         bandwidth: Annotated[
             Positive,
             Field(description="samples over [0, 1], twice the largest frequency"),
+            Search(32, 512, log=True),
         ] = 128.0,
         scales: Annotated[
             list[NotNegative] | None,

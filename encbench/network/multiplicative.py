@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from encbench.contracts.encoding import Encoding
 from encbench.contracts.network import Network, is_identity
+from encbench.contracts.search import Search
 from encbench.network.mlp import check_sizes
 from encbench.plugins.parameters import Positive
 
@@ -20,7 +21,9 @@ SOURCE = (
     "boschresearch/multiplicative-filter-networks 58c3c4d, mfn/mfn.py"
 )
 InputScale = Annotated[
-    Positive, Field(description="largest frequency [rad/unit] at the start, times √d_e")
+    Positive,
+    Field(description="largest frequency [rad/unit] at the start, times √d_e"),
+    Search(32, 512, log=True),
 ]
 WeightScale = Annotated[
     Positive, Field(description="variance of a hidden layer's weights at the start, times 3n")

@@ -11,6 +11,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from encbench.contracts.activation import Activation
+from encbench.contracts.search import Search
 from encbench.errors import ParameterError
 from encbench.network.activations.periodic import Omega, Scale
 from encbench.plugins.parameters import Positive
@@ -79,9 +80,11 @@ class FinerWavelet(Wavelet):
         "initialization of the authors' code, defaults of its run.sh "
         "(liuzhen0212/FINERplusplus at 2d77c48, class WF)"
     )
-    omega: Omega = 5.0
-    scale: Scale = 2.0
-    omega_w: Annotated[Positive, Field(description="ω_w, frequency of the wavelet")] = 4.0
+    omega: Annotated[Omega, Search(2, 10)] = 5.0
+    scale: Annotated[Scale, Search(1, 10, log=True)] = 2.0
+    omega_w: Annotated[
+        Positive, Field(description="ω_w, frequency of the wavelet"), Search(2, 10)
+    ] = 4.0
 
     def __post_init__(self) -> None:
         _check_ratio(self, self.omega_w, self.scale)
