@@ -19,7 +19,8 @@ from encbench_leaderboard.render.style import WIDTH, figure, legends
 from encbench_leaderboard.report.blocks import Pictures
 
 SHEET = 11
-"""Predictions on a sheet: with the target three rows of four."""
+"""Predictions on a sheet: with the target three rows of four. What was trained on, where that is
+another picture, takes the place of one."""
 
 ERROR_MAP = "magma"
 TITLE_POINTS = 8.5
@@ -34,12 +35,15 @@ def contact_sheet(block: Pictures) -> Figure | None:
     the task, where differences of colours mean nothing, or else absolute ones. The latter
     is the mean over colour channels of the 8-bit pictures' difference; all maps share one scale,
     square-root, up to the 99.5th percentile. To be called inside ``style.quiet()``."""
-    targets = [tile.file for tile in block.tiles if tile.entry is None]
+    shared = {tile.name: _read(tile.file) for tile in block.tiles if tile.entry is None}
     tiles = {tile.entry: tile for tile in block.tiles if tile.entry and tile.name == "prediction"}
-    pictures = {entry: _read(tile.file) for entry, tile in list(tiles.items())[:SHEET]}
-    if not targets or not pictures:
+    if not shared or not tiles:
         return None
-    target = _read(targets[0])
+    target = next(iter(shared.values()))
+    # a measurement of another kind, such as a sinogram, has no pixels beside the target's
+    first = {name: picture for name, picture in shared.items() if picture.shape == target.shape}
+    most = SHEET + 1 - len(first)
+    pictures = {entry: _read(tile.file) for entry, tile in list(tiles.items())[:most]}
     crop = busiest_crop(target)
     if block.differences:
         errors = {entry: np.abs(p - target).mean(axis=2) for entry, p in pictures.items()}
@@ -50,27 +54,29 @@ def contact_sheet(block: Pictures) -> Figure | None:
     top = max([1 / 255, *(float(np.percentile(error, 99.5)) for error in errors.values())])
     norm = PowerNorm(0.5, vmin=0.0, vmax=top)
 
-    columns = _columns(len(pictures) + 1)
+    items = len(first) + len(pictures)
+    columns = _columns(items)
     names = legends(list(pictures), 134 // columns, 3)
     titles = {entry: f"{names[entry]}\n{tiles[entry].caption}" for entry in pictures}
     lines = max(title.count("\n") + 1 for title in titles.values())
-    drawn, slots = _slots(columns, len(pictures) + 1, target.shape, lines)
-    for place, entry in enumerate([None, *pictures]):
-        overview, magnified, error = slots[place]
-        shown = target if entry is None else pictures[entry]
+    drawn, slots = _slots(columns, items, target.shape, lines)
+    for name, shown, (overview, magnified, error) in zip(
+        [*first, *pictures], [*first.values(), *pictures.values()], slots, strict=True
+    ):
         overview.imshow(shown, interpolation="antialiased")
         magnified.imshow(crop.of(shown), interpolation="nearest")
-        if entry is None:
+        if shown is target:
             overview.set_title("target\n", fontsize=TITLE_POINTS, fontweight="bold")
             _mark(overview, (crop.left, crop.top), crop, 1.6)
             _mark(magnified, (0, 0), crop, 3.2)
             if block.differences:
                 _colour_bar(drawn, error, norm, top)
+        elif any(shown is picture for picture in first.values()):
+            overview.set_title("trained on\n", fontsize=TITLE_POINTS, fontweight="bold")
         else:
-            overview.set_title(titles[entry], fontsize=TITLE_POINTS)
-            if entry in errors:  # of colours, the map is not used
-                shown_error = errors[entry]
-                error.imshow(shown_error, cmap=ERROR_MAP, norm=norm, interpolation="antialiased")
+            overview.set_title(titles[name], fontsize=TITLE_POINTS)
+            if name in errors:  # of colours, the map is not used
+                error.imshow(errors[name], cmap=ERROR_MAP, norm=norm, interpolation="antialiased")
     return drawn
 
 
