@@ -323,6 +323,8 @@ class Record(Data):
     """At the end of training."""
     baselines: dict[str, dict[str, MetricValue]] = Field(default_factory=dict)
     """Metrics of methods without a network on the same training points, by the method's name."""
+    line_titles: dict[str, tuple[str, str]] = Field(default_factory=dict)
+    """What x and the values of the arrays ``line.NAME`` are, with units, by NAME."""
     spectra: list[SpectrumSummary] = Field(default_factory=list)
     linearized: LinearizedTraining | None = None
     """None without spectra, and in records before there was any."""
@@ -340,7 +342,8 @@ class Record(Data):
     @model_serializer(mode="wrap")
     def _without_empty(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """A record without these fields is written as before there were any."""
-        return {k: v for k, v in handler(self).items() if v or k not in ("baselines", "linearized")}
+        later = ("baselines", "line_titles", "linearized")
+        return {k: v for k, v in handler(self).items() if v or k not in later}
 
     @property
     def encoding_label(self) -> str:

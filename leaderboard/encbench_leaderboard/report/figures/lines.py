@@ -48,7 +48,9 @@ def lines_figure(task: TaskBoard) -> Figure | None:
 
 def _panels(entries: Mapping[str, StoredRecord]) -> list[Panel]:
     found: dict[tuple[str, int], list[Series]] = {}
+    titles: dict[str, tuple[str, str]] = {}
     for entry, stored in entries.items():
+        titles |= stored.record.line_titles
         for name, columns in stored.arrays.items():
             whole = columns.ndim == 2 and len(columns) and columns.shape[1] % 2
             if not name.startswith(PREFIX) or not whole:
@@ -65,14 +67,14 @@ def _panels(entries: Mapping[str, StoredRecord]) -> list[Panel]:
                 known = [truth] if np.isfinite(truth.y).any() else []
                 found.setdefault(place, known).append(line)
     several = {name for name, channel in found if channel}
-    return [
-        Panel(
-            Axis("x", limits=_ends(series[0].x)),
-            Axis(f"{name}, channel {channel}" if name in several else name, limits=_limits(series)),
-            series,
+    panels = []
+    for (name, channel), series in list(found.items())[:PANELS]:
+        x, y = titles.get(name, ("x", name))
+        title = f"{y}, channel {channel}" if name in several else y
+        panels.append(
+            Panel(Axis(x, limits=_ends(series[0].x)), Axis(title, limits=_limits(series)), series)
         )
-        for (name, channel), series in list(found.items())[:PANELS]
-    ]
+    return panels
 
 
 def _ends(x: np.ndarray) -> tuple[float, float] | None:
