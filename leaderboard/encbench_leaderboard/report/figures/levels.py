@@ -21,17 +21,21 @@ def splits_of(stored: StoredRecord) -> dict[str, SplitSummary]:
     return {s.when: s.split for s in stored.record.spectra if s.split and s.when in WHENS}
 
 
-def levels_figure(task: TaskBoard) -> Figure | None:
-    """Stacked shares of the network and of each level, of the first cell of the best entries; None
-    of a category, or where no run asked for them."""
+def split_cells(task: TaskBoard) -> dict[str, StoredRecord]:
+    """The first cell that has shares of levels, of each of the best entries; none of a category."""
     if task.targets:
-        return None
+        return {}
 
     def first(entry: str) -> list[StoredRecord]:
         return [r for r in task.of_entry(entry) if any(s.parts for s in splits_of(r).values())][:1]
 
     cells = {entry: records[0] for entry, records in best_entries(task, first)}
-    cells = dict(list(cells.items())[:ENTRIES])
+    return dict(list(cells.items())[:ENTRIES])
+
+
+def levels_figure(task: TaskBoard) -> Figure | None:
+    """Stacked shares of the network and of each level, of ``split_cells``; None without any."""
+    cells = split_cells(task)
     if not cells:
         return None
     return Figure(
