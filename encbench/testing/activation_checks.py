@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import is_dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -65,7 +64,6 @@ class ActivationConformance(Conformance):
         """Two of equal parameters are equal, and none of them can be changed."""
         first, second = self._built(), self._built()
         advice = "make the class a frozen dataclass: @dataclass(frozen=True)"
-        require(is_dataclass(first), f"{self.subject.__name__} is no dataclass; {advice}")
         require(first == second, f"two of the same parameters differ; {advice}")
         try:
             hash(first)
@@ -234,6 +232,7 @@ class ActivationConformance(Conformance):
     def _arguments(self) -> Iterator[Tensor]:
         """z (41, 3) in [−10, 10], 0 among them; complex numbers of size up to 1 likewise."""
         z = torch.linspace(-10, 10, 123, dtype=torch.float64).view(41, 3)
+        z[20, 1] = 0
         yield z
         if self.subject.complex_weights:
             yield torch.complex(z, z.roll(1)) / 15
