@@ -189,7 +189,7 @@ def test_the_constructor_refuses_what_is_out_of_range(parameters):
     ("content", "parameters", "words"),
     [
         (None, {}, "neither a file nor built in; "),
-        (b"", {}, "cut short, damaged or no WAV file"),
+        (b"", {}, "an empty file, of 0 bytes"),
         (b"ID3\x04 this is an MP3", {}, "damaged or no WAV file: File format b'ID3"),
         (wav(b""), {}, "0 samples at a sample rate of 1000 Hz"),
         (wav(b"\0\1" * 9, rate=0), {}, "9 samples at a sample rate of 0 Hz"),
