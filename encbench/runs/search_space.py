@@ -375,7 +375,7 @@ def _names(
     return found
 
 
-def value_of(dimension: Dimension, cell: CellConfig) -> Any:
+def searched_value(dimension: Dimension, cell: CellConfig) -> Any:
     """What a cell has of a dimension."""
     if dimension.section != "network" or "." not in dimension.key:
         tables = {"parameters": cell.encoding.parameters}

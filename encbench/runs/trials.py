@@ -27,8 +27,8 @@ from encbench.runs.search_space import (
     fixed_by,
     parse_space,
     refusals,
+    searched_value,
     space_of,
-    value_of,
     with_values,
 )
 from encbench.runs.tuning_report import TunedEncoding, TuneResult
@@ -78,7 +78,7 @@ class Searched:
     @property
     def default_values(self) -> list[Any]:
         """Of the default setting, in the order of ``space``."""
-        return [value_of(dimension, self.default) for dimension in self.space]
+        return [searched_value(dimension, self.default) for dimension in self.space]
 
     @property
     def trials(self) -> list[SuiteEntry]:

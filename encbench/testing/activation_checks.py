@@ -21,9 +21,9 @@ from encbench.testing.conformance import (
     require,
     require_equal,
     skip,
+    tensor_text,
 )
 from encbench.testing.encoding_checks import features_there, inner_points, stray_tensors
-from encbench.testing.network_checks import described
 from encbench.testing.sample_encodings import Coordinates
 
 SEED = 30
@@ -82,7 +82,7 @@ class ActivationConformance(Conformance):
                 require(
                     isinstance(out, Tensor) and out.shape == given.shape and out.dtype == expected,
                     f"of a tensor {tuple(given.shape)} in {given.dtype} it makes "
-                    f"{described(out)}; an activation keeps the shape and the precision",
+                    f"{tensor_text(out)}; an activation keeps the shape and the precision",
                 )
                 bad = given[~torch.isfinite(out)]
                 require(
@@ -220,7 +220,7 @@ class ActivationConformance(Conformance):
             made = self._built().module()
         require(
             isinstance(made, nn.Module),
-            f"module() returned {described(made)}, expected a torch.nn.Module",
+            f"module() returned {tensor_text(made)}, expected a torch.nn.Module",
         )
         return made
 

@@ -24,8 +24,8 @@ from encbench.runs.search_space import (
     drawing_seed,
     parse_space,
     refusals,
+    searched_value,
     space_of,
-    value_of,
     with_values,
 )
 
@@ -308,7 +308,7 @@ def test_a_trial_names_the_activation_with_its_values():
     ]
     entry = with_values(suite.encodings[0], space, [2.5, 7.0, 32], cell, "trial")
     assert entry.network == {"activation": "hosc:beta=2.5,omega=7.0", "width": 32}
-    assert [value_of(dimension, cell) for dimension in space[:2]] == [8.0, 30.0]
+    assert [searched_value(dimension, cell) for dimension in space[:2]] == [8.0, 30.0]
 
 
 def test_a_wavelet_is_not_tried_where_it_grows_beyond_float32():
