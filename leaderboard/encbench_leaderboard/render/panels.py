@@ -131,7 +131,7 @@ def _draw_panel(
         shade: Any = CROWD["color"] if area.shade is None else colormaps[COLOURS](area.shade)
         axes.fill_between(area.x, area.low, area.y, color=shade, label=area.label, linewidth=0)
     if areas:
-        below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.22), "ncols": 2}
+        below: dict[str, Any] = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.22), "ncols": 2}
         axes.legend(**legend_of(*axes.get_legend_handles_labels()) | below, fontsize=6.5)
     _scale(axes, panel)
     # Up to the edge, which depends on everything else.
