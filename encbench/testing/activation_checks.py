@@ -13,6 +13,7 @@ from encbench.contracts.activation import Activation
 from encbench.errors import EncbenchError, ParameterError
 from encbench.network.mlp import CoordinateMLP
 from encbench.ntk.kernel import brute_force_ntk, empirical_ntk
+from encbench.ntk.model import cast
 from encbench.testing.conformance import (
     Conformance,
     advise,
@@ -180,7 +181,8 @@ class ActivationConformance(Conformance):
         """The NTK of a network of it is J Jᵀ."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(SEED)
-            model = CoordinateMLP(Coordinates(2), 2, 6, 2, "standard", activation=self._built())
+            built = CoordinateMLP(Coordinates(2), 2, 6, 2, "standard", activation=self._built())
+        model = cast(built, torch.float64)
         x = inner_points(6, 2)
         try:
             parts = empirical_ntk(model, x, outputs="full").parts

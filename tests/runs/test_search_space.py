@@ -286,7 +286,7 @@ def test_parameters_of_an_activation_and_of_a_network_are_searched_where_they_we
     assert found(**network_of("hosc:beta=8")) == {"activation.omega": "5..30"}
     assert found() == found(**network_of("relu")) == {}
     # ω of sines has no effect in NTK parameterization
-    assert found(**network_of("sine")) == {}
+    assert found(**network_of("sine", parameterization="ntk")) == {}
     assert found(**network_of("sine", parameterization="standard")) == {"activation.omega": "5..30"}
     assert found(**network_of(kind="fouriernet")) == {"kind.input_scale": "32..512:log"}
     assert found(["network.activation.beta=2..3"], **network_of("hosc:beta=8")) == {
