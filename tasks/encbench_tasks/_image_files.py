@@ -119,9 +119,9 @@ def folder_images(folder: Path) -> list[Path]:
         raise DataError(f"folder {str(folder)!r} cannot be listed: {error.strerror}") from None
     images = [n for n in names if Path(n).suffix.lower() in SUFFIXES and not n.startswith(".")]
     if not images:
-        found = f"holds no image, but {len(names)} other files" if names else "holds no files"
+        found = f"but {len(names)} other files" if names else "as it is empty"
         raise DataError(
-            f"folder {str(folder)!r} {found}; images end in "
+            f"folder {str(folder)!r} holds no image, {found}; images end in "
             f"{' '.join(SUFFIXES)} (subfolders are not searched)"
         )
     return [folder / name for name in sorted(images, key=_natural)]

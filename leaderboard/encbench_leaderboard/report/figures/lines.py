@@ -69,10 +69,12 @@ def _panels(entries: Mapping[str, StoredRecord]) -> list[Panel]:
     several = {name for name, channel in found if channel}
     panels = []
     for (name, channel), series in list(found.items())[:PANELS]:
-        x, y = titles.get(name, ("x", name))
-        title = f"{y}, channel {channel}" if name in several else y
+        below, left = titles.get(name, ("x", name))
+        left = f"{left}, channel {channel}" if name in several else left
         panels.append(
-            Panel(Axis(x, limits=_ends(series[0].x)), Axis(title, limits=_limits(series)), series)
+            Panel(
+                Axis(below, limits=_ends(series[0].x)), Axis(left, limits=_limits(series)), series
+            )
         )
     return panels
 
