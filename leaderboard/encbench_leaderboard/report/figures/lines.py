@@ -59,10 +59,10 @@ def _panels(entries: Mapping[str, StoredRecord]) -> list[Panel]:
             columns = columns[columns[:, 0].argsort(kind="stable")]
             if len(columns) > POINTS:
                 columns = columns[np.linspace(0, len(columns) - 1, POINTS).round().astype(int)]
-            x = columns[:, 0]
+            places = columns[:, 0]
             for channel in range(channels):
-                truth = Series("", x, columns[:, 1 + channels + channel], label="truth")
-                line = Series(entry, x, columns[:, 1 + channel])
+                truth = Series("", places, columns[:, 1 + channels + channel], label="truth")
+                line = Series(entry, places, columns[:, 1 + channel])
                 place = (name.removeprefix(PREFIX), channel)
                 known = [truth] if np.isfinite(truth.y).any() else []
                 found.setdefault(place, known).append(line)
