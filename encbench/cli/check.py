@@ -1,4 +1,4 @@
-"""``encbench check``: whether encodings, tasks and networks keep their contract."""
+"""``encbench check``: whether plug-ins keep their contract."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from encbench.cli.console import literal, print_line
-from encbench.errors import UsageError
+from encbench.errors import ParameterError, UsageError
 from encbench.plugins.parameters import validate_parameters
 from encbench.plugins.registry import Offer, Registry, default_registry
 from encbench.plugins.selector import parse_selector
@@ -23,12 +23,13 @@ MARKS = {
     "advice": ("!", "yellow"),
     "skipped": ("–", "yellow"),
 }
-KINDS = ("encoding", "task", "network")
+KINDS = ("encoding", "task", "network", "activation")
 
 
 def check(
     names: Annotated[
-        list[str], typer.Argument(help="Encodings, tasks and networks: NAME or NAME:KEY=VALUE,…")
+        list[str],
+        typer.Argument(help="Encodings, tasks, networks, activations: NAME or NAME:KEY=VALUE,…"),
     ],
     trace: Annotated[
         bool, typer.Option("--trace", help="Show the traceback of each failed check.")
@@ -39,6 +40,7 @@ def check(
     Shapes, dtypes, gradients, borders, seeds, the NTK, pickling and documentation: the checks of
     encbench.testing, which a plug-in's own tests can subclass. Small parameters make it quick.
     A missing docstring, equation or source is advice ("!"), not a failure.
+    A name of two kinds, such as gaussian, is checked as each that has the given parameters.
 
     \b
     Examples:
@@ -50,7 +52,7 @@ def check(
     """
     registry, console = default_registry(), Console()
     # every name is looked up before the first check runs
-    chosen = [_conformance(name, registry) for name in names]
+    chosen = [check for name in names for check in _conformance(name, registry)]
     failed = 0
     for name, offer, conformance in chosen:
         version = f"{offer.distribution} {offer.plugin.version}"
@@ -66,30 +68,47 @@ def check(
         raise typer.Exit(1)
 
 
-def _conformance(text: str, registry: Registry) -> tuple[str, Offer, type[Conformance]]:
+def _conformance(text: str, registry: Registry) -> list[tuple[str, Offer, type[Conformance]]]:
     # imports torch, which `encbench check --help` does without
-    from encbench.testing import EncodingConformance, NetworkConformance, TaskConformance
+    from encbench.testing import (
+        ActivationConformance,
+        EncodingConformance,
+        NetworkConformance,
+        TaskConformance,
+    )
 
     name, parameters = parse_selector(text)
     checked = {offer.name for kind in KINDS for offer in registry.offers(kind)}
-    for kind in ("activation", "metric", "optimizer", "schedule", "suite", "command"):
+    for kind in ("metric", "optimizer", "schedule", "suite", "command"):
         # a suite may have the name of its task
         if name not in checked and any(offer.name == name for offer in registry.offers(kind)):
             article = "an" if kind[0] in "ao" else "a"
             raise UsageError(
-                f"{name!r} is {article} {kind}; checks are for encodings, tasks and networks"
+                f"{name!r} is {article} {kind}; checks are for encodings, tasks, networks and "
+                "activations"
             )
-    offer = registry.find_any(KINDS, name)[0]
-    subject: Any = offer.load()
-    # a parameter that does not exist is the caller's error and no failed check
-    validate_parameters(offer.kind, offer.name, subject, parameters)
-    parents = {
+    parents: dict[str, type[Conformance]] = {
         "encoding": EncodingConformance,
         "task": TaskConformance,
         "network": NetworkConformance,
+        "activation": ActivationConformance,
     }
-    members = {offer.kind: subject, "parameters": parameters}
-    return text, offer, type(f"Check{subject.__name__}", (parents[offer.kind],), members)
+    found: list[tuple[str, Offer, type[Conformance]]] = []
+    refusals: list[ParameterError] = []
+    for offer in registry.find_any(KINDS, name):
+        subject: Any = offer.load()
+        try:
+            validate_parameters(offer.kind, offer.name, subject, parameters)
+        except ParameterError as error:
+            refusals.append(error)
+        else:
+            members = {offer.kind: subject, "parameters": parameters}
+            parent = parents[offer.kind]
+            found.append((text, offer, type(f"Check{subject.__name__}", (parent,), members)))
+    if not found:
+        # a parameter that does not exist is the caller's error and no failed check
+        raise refusals[0]
+    return found
 
 
 def _report(results: list[CheckResult], console: Console, *, trace: bool) -> None:

@@ -12,7 +12,7 @@ from matplotlib import colormaps
 from matplotlib.figure import Figure
 
 from encbench.errors import UsageError, cannot_write
-from encbench.results.level_areas import BAR, SHARE_TICKS, legend_of, stacked_areas
+from encbench.results.level_areas import BAR, SHARE_AXIS, SHARE_TICKS, legend_of, stacked_areas
 from encbench.results.palette import COLOURS
 
 if TYPE_CHECKING:
@@ -63,14 +63,14 @@ def plot_levels(path: Path, found: Sequence[Initial]) -> None:
         StoreError, UsageError: as ``plot_spectra``, or no encoding has levels.
     """
     split = [(item, item.summary) for item in found if item.summary is not None]
-    drawn = [(item, of, parts) for item, of in split if of.split and (parts := of.split.parts)]
+    drawn = [(item, parts) for item, of in split if of.split and (parts := of.split.parts)]
     if not drawn:
         raise UsageError("nothing to draw: none of the encodings has levels, such as -e mpe has")
     figure = Figure(figsize=(8, 0.6 + 2.6 * len(drawn)), layout="constrained", dpi=150)
-    for axes, (item, summary, parts) in zip(
+    for axes, (item, parts) in zip(
         figure.subplots(len(drawn), squeeze=False)[:, 0], drawn, strict=True
     ):
-        for area in stacked_areas(parts, item.shares, summary.size):
+        for area in stacked_areas(parts, item.shares):
             colour = "#9a9a9a" if area.shade is None else colormaps["viridis"](area.shade)
             looks = {"color": colour, "label": area.label, "linewidth": 0}
             axes.fill_between(area.x, area.low, area.high, **looks)
@@ -79,7 +79,7 @@ def plot_levels(path: Path, found: Sequence[Initial]) -> None:
         axes.set(xlim=(BAR[0], 1), ylim=(0, 1), ylabel="share, stacked")
         axes.set_xticks(*zip(*SHARE_TICKS, strict=True))
         axes.legend(**legend_of(*axes.get_legend_handles_labels()), fontsize="x-small")
-    axes.set_xlabel("index i of the eigenvalue / size of the kernel")
+    axes.set_xlabel(SHARE_AXIS)
     figure.suptitle(
         "What the network and each level contribute: v_iᵀ K_l v_i / λ_i, which sum to 1, and\n"
         f"on the left the levels' shares of the encoding's trace; {found[0].outputs} kernel, "

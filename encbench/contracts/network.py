@@ -112,9 +112,10 @@ class Network(nn.Module, ABC):
         except Exception as error:
             error.add_note(IN_NETWORK)
             raise
-        if out.shape != (len(features), self.out_dim):
+        shape = tuple(out.shape) if isinstance(out, Tensor) else f"a {type(out).__name__}"
+        if shape != (len(features), self.out_dim):
             raise PluginError(
-                f"the network {type(self).__name__} returned {tuple(out.shape)} for "
+                f"the network {type(self).__name__} returned {shape} for "
                 f"{len(features)} points; expected (N, {self.out_dim}), one row per point"
             )
         return out

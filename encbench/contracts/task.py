@@ -59,6 +59,9 @@ class Outcome:
     """Name to (x, prediction, truth) of a function of one variable: arrays (N,), (N, O), (N, O).
     The record keeps them, and the leaderboard draws them, a panel for each name and channel. A
     truth of NaN is not drawn, for example if the line is a measure of quality."""
+    line_titles: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    """Name of a line to what its x and its values are, with units: ("time [s]", "amplitude");
+    "x" and the name unless given."""
 
     def __post_init__(self) -> None:
         """Check that all of it can be saved, so that the error names the task.
@@ -69,6 +72,9 @@ class Outcome:
         """
         if both := self.line_arrays().keys() & self.arrays.keys():
             raise ValueError(f"array {min(both)!r} has the name that a line is kept under")
+        for name, titles in self.line_titles.items():
+            if name not in self.lines or len(titles) != 2 or isinstance(titles, str):
+                raise ValueError(f"line_titles[{name!r}] is {titles!r}; expected two, of a line")
         for name, picture in self.pictures.items():
             _check_name("picture", name)
             if not isinstance(picture, np.ndarray) or not is_picture(picture):

@@ -12,8 +12,10 @@ from torch import Tensor, nn
 
 from encbench.contracts.encoding import Encoding
 from encbench.contracts.network import Loss, Network, is_identity
+from encbench.contracts.search import Search
 from encbench.errors import ParameterError
 from encbench.network.mlp import check_sizes
+from encbench.plugins.parameters import NotNegative, Positive
 
 
 class Bacon(Network):
@@ -61,11 +63,12 @@ class Bacon(Network):
         depth: int = 4,
         *,
         bandwidth: Annotated[
-            float,
-            Field(gt=0, le=1e6, description="samples over [0, 1], twice the largest frequency"),
+            Positive,
+            Field(description="samples over [0, 1], twice the largest frequency"),
+            Search(32, 512, log=True),
         ] = 128.0,
         scales: Annotated[
-            list[Annotated[float, Field(ge=0)]] | None,
+            list[NotNegative] | None,
             Field(description="each filter's share of the bandwidth; default 1/(depth + 1)"),
         ] = None,
         outputs: Annotated[

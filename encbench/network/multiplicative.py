@@ -12,17 +12,21 @@ from torch import Tensor, nn
 
 from encbench.contracts.encoding import Encoding
 from encbench.contracts.network import Network, is_identity
+from encbench.contracts.search import Search
 from encbench.network.mlp import check_sizes
+from encbench.plugins.parameters import Positive
 
 SOURCE = (
     'Fathony, Sahu, Willmott, Kolter, "Multiplicative Filter Networks", ICLR 2021; '
     "boschresearch/multiplicative-filter-networks 58c3c4d, mfn/mfn.py"
 )
 InputScale = Annotated[
-    float, Field(gt=0, description="largest frequency [rad/unit] at the start, times √d_e")
+    Positive,
+    Field(description="largest frequency [rad/unit] at the start, times √d_e"),
+    Search(32, 512, log=True),
 ]
 WeightScale = Annotated[
-    float, Field(gt=0, description="variance of a hidden layer's weights at the start, times 3n")
+    Positive, Field(description="variance of a hidden layer's weights at the start, times 3n")
 ]
 
 
@@ -164,9 +168,7 @@ class GaborNet(FilterNetwork):
         alpha: Annotated[
             float, Field(ge=1e-3, le=1e6, description="shape of γ's distribution")
         ] = 6.0,
-        beta: Annotated[
-            float, Field(ge=1e-6, le=1e6, description="rate of γ's distribution")
-        ] = 1.0,
+        beta: Annotated[Positive, Field(description="rate of γ's distribution")] = 1.0,
     ) -> None:
         check_sizes("gabornet", out_dim, width, depth, "standard")
         scale = input_scale / math.sqrt(depth + 1)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from encbench.contracts.encoding import Encoding
 from encbench.contracts.network import Loss, Network
 from encbench.errors import ParameterError
+from encbench.plugins.parameters import NotNegative
 
 LEAST_SQUARE = 1e-6
 """Of a node's differences: below, their length has no gradient, as in the source."""
@@ -55,7 +56,7 @@ class Readout(Network):
         readout: Annotated[
             Literal["sum", "linear"], Field(description="features added up, or a linear layer")
         ] = "sum",
-        tv: Annotated[float, Field(ge=0, description="weight of the grids' total variation")] = 0.0,
+        tv: Annotated[NotNegative, Field(description="weight of the grids' total variation")] = 0.0,
     ) -> None:
         super().__init__(encoding, out_dim)
         if readout == "sum" and encoding.out_dim % out_dim:

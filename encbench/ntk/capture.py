@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -111,16 +111,18 @@ def capture_factors(
 
 
 def table_terms(
-    model: nn.Module, x: Tensor, structure: Structure, ranges: Iterable[range]
+    model: nn.Module,
+    x: Tensor,
+    structure: Structure,
+    levels: Iterable[tuple[range, Sequence[SparseBlock]]],
 ) -> Iterator[KernelTerms]:
-    """For each range of features the terms of the table entries that determine them.
+    """For each range of features the terms of the entries of its tables that determine them.
 
     Arguments and errors as in ``capture``; nothing but the encoding's tables is looked at.
     """
     structure = replace(structure, layers=(), rest=())
-    blocks = _blocks(model, x, structure)
     grads = _record(model, x, structure)[1][FEATURES]
-    for features in ranges:
+    for features, blocks in levels:
         parts = [part for block in blocks if (part := _columns(block, features)) is not None]
         terms: list[Term] = [_block_term(part, grads) for part in parts]
         yield KernelTerms(len(x), structure.out_dim, {"mlp": [], "encoding": terms})

@@ -12,7 +12,14 @@ from encbench.device import available_memory
 from encbench.errors import NtkError
 from encbench.ntk.autograd import jacobian
 from encbench.ntk.capture import KernelTerms, capture, table_terms
-from encbench.ntk.levels import SPLITS, LevelKernel, SplitBy, levels_of, outside_tables
+from encbench.ntk.levels import (
+    SPLITS,
+    LevelKernel,
+    SplitBy,
+    levels_of,
+    names_outside,
+    outside_tables,
+)
 from encbench.ntk.model import check_choice, encoding_of, working_copy
 from encbench.ntk.structure import (
     PARTS,
@@ -147,9 +154,10 @@ def kernel_by_level(
 ) -> Iterator[LevelKernel]:
     """The encoding's part of ``empirical_ntk``, one level after another; the parts sum to it.
 
-    A level is the features of one grid, or of several whose values are multiplied: a range of
-    features of the encoding's ``sparse_jacobian``. Parameters of the encoding without a block, such
-    as those of a dense layer, follow as one part.
+    A level is a range of features that the encoding's ``sparse_jacobian`` does not divide: the
+    features of one grid, or of several whose values are multiplied. Where all tables determine the
+    same features, as lines, planes and a volume that are added, each table is a level. Parameters
+    of the encoding without a block, such as those of a dense layer, follow as one part.
 
     Args:
         model, x, outputs, dtype, device: as in ``empirical_ntk``.
@@ -180,16 +188,17 @@ def kernel_by_level(
     blocks = sparse_blocks(encoding, points, set(structure.tables))
     named = levels_of(encoding, blocks)
     if by == "feature":
-        named = {f"feature {f}": range(f, f + 1) for features in named.values() for f in features}
+        each = sorted({f for features, _ in named.values() for f in features})
+        named = {f"feature {f}": (range(f, f + 1), blocks) for f in each}
     spare = _spare_memory(structure, points, outputs, 2)
     found = table_terms(private, points, structure, named.values())
-    for (name, features), terms in zip(named.items(), found, strict=True):
+    for (name, (features, _)), terms in zip(named.items(), found, strict=True):
         kernel = _summed(terms.of(outputs), ["encoding"], points)
         yield LevelKernel(name, features, kernel)
     if others := outside_tables(structure):
         terms = capture(private, points, others, spare)
         kernel = _summed(terms.of(outputs), ["encoding"], points)
-        yield LevelKernel("other parameters", None, kernel)
+        yield LevelKernel(names_outside(structure, sorted(trainable)), None, kernel)
 
 
 def _summed(terms: KernelTerms, parts: Sequence[Part], x: Tensor) -> Tensor:

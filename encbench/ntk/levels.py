@@ -32,7 +32,8 @@ class LevelKernel:
     """The part of the kernel that belongs to one level's parameters, or to one feature's."""
 
     name: str
-    """ "level 1, 64 nodes", "features 2 to 3", "feature 5", or "other parameters"."""
+    """ "level 1, 64 nodes", "lines, 128 nodes", "features 2 to 3", "feature 5", or the names of
+    the parameters that are in no table."""
     features: range | None
     """The features that the parameters determine; None for those that are in no table."""
     kernel: Tensor
@@ -60,17 +61,38 @@ def outside_tables(structure: Structure) -> Structure | None:
     return replace(structure, layers=layers, tables=frozenset(), rest=rest)
 
 
-def levels_of(encoding: Encoding, blocks: Sequence[SparseBlock]) -> dict[str, range]:
-    """The ranges of features between the ends of blocks, by name."""
+def levels_of(
+    encoding: Encoding, blocks: Sequence[SparseBlock]
+) -> dict[str, tuple[range, Sequence[SparseBlock]]]:
+    """The ranges of features between the ends of blocks, each with its blocks, by name; of one
+    range alone, to which several tables add, the tables."""
     ends = sorted({end for b in blocks for end in (b.start, b.start + b.width)})
-    named: dict[str, range] = {}
+    named: dict[str, tuple[range, Sequence[SparseBlock]]] = {}
     for start, stop in pairwise(ends):
         own = [b for b in blocks if b.start <= start < b.start + b.width]
         if own:
             grid = _grid_of(encoding, own)
             text = f"level {len(named)}, {grid}" if grid else f"features {start} to {stop - 1}"
-            named[text] = range(start, stop)
+            named[text] = range(start, stop), own
+    tables = dict.fromkeys(block.parameter for block in blocks)
+    if len(named) > 1 or len(tables) < 2:
+        return named
+    ((features, _),) = named.values()
+    named = {}
+    for table in tables:
+        own = [block for block in blocks if block.parameter == table]
+        parts = [table.removesuffix(".table"), _grid_of(encoding, own)]
+        named[", ".join(filter(None, parts))] = features, own
     return named
+
+
+def names_outside(structure: Structure, trainable: Iterable[str]) -> str:
+    """The encoding's trained parameters that are in no table: "maps.0.weight", the first two of
+    more."""
+    own = [name for name in trainable if part_of(name) == "encoding"]
+    others = [name.removeprefix("encoding.") for name in own if name not in structure.tables]
+    more = f" and {len(others) - 2} more" if len(others) > 2 else ""
+    return ", ".join(others[:2]) + more
 
 
 def _grid_of(encoding: Encoding, blocks: Sequence[SparseBlock]) -> str:

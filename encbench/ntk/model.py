@@ -187,5 +187,6 @@ def check_finite(f: Tensor) -> None:
     """Raise NtkError where a model's output contains NaN or infinity."""
     if not bool(torch.isfinite(f).all()):
         raise NtkError(
-            "the model's output is not finite: its weights have diverged, or its encoding gives NaN"
+            "the model's output is not finite: its weights have diverged, or its encoding or its "
+            "network gives NaN"
         )

@@ -14,11 +14,22 @@ from difflib import get_close_matches
 from functools import lru_cache
 from typing import Annotated, Any
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 from encbench.contracts.search import Search
 from encbench.errors import ParameterError, PluginError, did_you_mean
+
+Positive = Annotated[float, Field(ge=1e-6, le=1e6)]
+"""Frequencies, widths and the like. Beyond, initial weights, values or gradients overflow or
+vanish in float32."""
+NotNegative = Annotated[float, Field(ge=0, le=1e6)]
+InitialValue = Annotated[float, Field(ge=-1000, le=1000)]
+"""Of tables: products of six values and their derivatives are finite in float32."""
+InitialSpread = Annotated[float, Field(ge=0, le=1000)]
+LARGEST_SIZE = 2**31 - 1
+"""Of whole numbers of encodings, activations and networks, which are sizes; seeds of tasks may be
+larger."""
 
 
 @dataclass(frozen=True)
@@ -155,6 +166,13 @@ def validate_parameters(kind: str, name: str, cls: type, given: dict[str, Any]) 
                 f"{kind} {name!r}: {key}={given[key]!r} is not valid: {error}; "
                 f"expected {parameter.type}"
             ) from None
+        if kind in ("encoding", "activation", "network"):
+            sizes = values[key] if isinstance(values[key], list) else [values[key]]
+            if any(isinstance(size, int) and size > LARGEST_SIZE for size in sizes):
+                raise ParameterError(
+                    f"{kind} {name!r}: {key}={given[key]!r} is not valid: sizes are at most "
+                    f"{LARGEST_SIZE}; expected {parameter.type}"
+                )
     return values
 
 

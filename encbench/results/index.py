@@ -227,7 +227,7 @@ class Shared:
         cell, source = record.cell, record.provenance
         for owner, names in (
             (cell, ("encoding", "task", "network", "training", "ntk")),
-            (record, ("network", "parameters", "learning_rate", "baselines")),
+            (record, ("network", "parameters", "learning_rate", "baselines", "line_titles")),
             (source, ("libraries", "plugins", "blas", "cuda")),
             *((metric, ("details",)) for metric in record.metrics.values()),
         ):

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from matplotlib.artist import Artist
 
 BAR = (-0.2, -0.06)
-"""Where on the axis of i / M the shares of the trace stand."""
+"""Where on the axis of i / R the shares of the trace stand."""
+SHARE_AXIS = "index of the eigenvalue / eigenvalues above the floor"
 SHARE_TICKS = (
     (sum(BAR) / 2, "trace"),
     (0.0, "0"),
@@ -39,23 +40,20 @@ class LevelArea:
     shade: float | None
     """From 0, the coarsest level, to 1; None for the network."""
     x: np.ndarray
-    """(n,) i / M."""
+    """(n,) i / R, of the R eigenvalues above the floor."""
     low: np.ndarray
     """(n,)"""
     high: np.ndarray
     """(n,)"""
 
 
-def stacked_areas(
-    parts: Sequence[LevelShare], shares: np.ndarray | None, size: int
-) -> Iterator[LevelArea]:
+def stacked_areas(parts: Sequence[LevelShare], shares: np.ndarray | None) -> Iterator[LevelArea]:
     """Of each part an area of the eigenvalues, where that is known, and of each but the network a
     bar of the trace of them together, which would hardly be seen beside the network's.
 
     Args:
         parts: of a ``SplitSummary``, the network first.
         shares: (R, parts) of each eigenvalue above the floor; None where not computed.
-        size: M, eigenvalues in all.
     """
     traces = np.array([0.0, *(part.trace for part in parts[1:])])
     traces /= traces.sum() or 1.0
@@ -63,7 +61,7 @@ def stacked_areas(
     if shares is not None and len(shares):
         edges = np.unique(np.linspace(0, len(shares), PLACES + 1).round().astype(int))
         means = np.add.reduceat(shares, edges[:-1], axis=0) / np.diff(edges)[:, None]
-        x = np.repeat(edges, 2)[1:-1] / size
+        x = np.repeat(edges, 2)[1:-1] / len(shares)
         stacks.append((x, np.repeat(means, 2, axis=0)))
     for x, heights in stacks:
         tops = np.cumsum(heights, axis=1)

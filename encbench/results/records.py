@@ -327,6 +327,8 @@ class Record(Data):
     """At the end of training."""
     baselines: dict[str, dict[str, MetricValue]] = Field(default_factory=dict)
     """Metrics of methods without a network on the same training points, by the method's name."""
+    line_titles: dict[str, tuple[str, str]] = Field(default_factory=dict)
+    """What x and the values of the arrays ``line.NAME`` are, with units, by NAME."""
     spectra: list[SpectrumSummary] = Field(default_factory=list)
     linearized: LinearizedTraining | None = None
     """None without spectra, and in records before there was any."""
@@ -350,7 +352,7 @@ class Record(Data):
     @model_serializer(mode="wrap")
     def _without_empty(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """A record without these fields is written as before there were any."""
-        later = ("baselines", "linearized", "own_loss")
+        later = ("baselines", "line_titles", "linearized", "own_loss")
         return {k: v for k, v in handler(self).items() if v or k not in later}
 
     @property

@@ -201,7 +201,7 @@ def _json(value: Any) -> str:
 
 _LEFT_OUT = {
     Record: {"cell", "error", "network", "parameters", "learning_rate", "metrics", "spectra"}
-    | {"baselines", "durations", "linearized", "provenance"},
+    | {"baselines", "durations", "line_titles", "linearized", "provenance"},
     ErrorInfo: {"traceback"},
     SpectrumSummary: {"when", "split"},
     Provenance: {"libraries", "plugins", "blas", "cuda"},

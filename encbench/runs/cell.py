@@ -224,6 +224,10 @@ class _CellRun:
             outcome = self.task.evaluate(predictor(self.model, self.task))
             self.pictures.update(outcome.pictures)
             self.arrays |= {**outcome.arrays, **outcome.line_arrays()}
+            self.record.line_titles = {
+                name: (bounded(x, 100), bounded(y, 100))
+                for name, (x, y) in outcome.line_titles.items()
+            }
             self.record.metrics = self._metrics(outcome.comparisons)
             self.record.baselines = {
                 bounded(" ".join(str(name).split()), 100): self._metrics(comparisons)

@@ -1,4 +1,4 @@
-"""Where the settings of an encoding are searched, and the settings that are tried there."""
+"""Where the settings of an encoding and its network are searched, and those that are tried."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from encbench.errors import ParameterError, UsageError, did_you_mean
 from encbench.network.activations import activation_of
 from encbench.plugins.parameters import parameters_of
 from encbench.plugins.registry import default_registry
-from encbench.plugins.selector import parse_value
+from encbench.plugins.selector import format_selector, parse_selector, parse_value
 from encbench.suite.budget import without_memory
 from encbench.suite.config import CellConfig, NetworkConfig, PluginRef, TrainingConfig
 from encbench.suite.file import SuiteEntry, describe_error
-from encbench.suite.networks import network_class, taken_by
+from encbench.suite.networks import build_network, network_class, taken_by
 from encbench.training.optimizers import usual_rate
 
 SEARCHABLE = {
@@ -34,6 +34,8 @@ SEARCHABLE = {
 }
 """Settings that are not an encoding's own. Others decide what is compared, such as the length of
 training, or what a learning rate means, such as the optimizer."""
+NAMED = {"network.kind": "network", "network.activation": "activation"}
+"""Settings of the network that name a plug-in, whose parameters are searched too."""
 KERNEL_RATES = Search(0.5, 6, log=True)
 """lr_factor of optimizers whose rate comes from lr_crit; the best of sgd's were 1.5 to 3."""
 USUAL_RATES = Search(0.1, 3, log=True)
@@ -57,6 +59,7 @@ class Dimension:
     section: Literal["parameters", "training", "network"]
     """The table of a suite's entry that it belongs to."""
     key: str
+    """ "activation.omega" is the parameter omega of the network's activation."""
     search: Search
     whole: bool
     """Whether its numbers are whole ones."""
@@ -72,7 +75,7 @@ class SpaceOption:
     """What ``--space OWNER.KEY=…`` asks for."""
 
     owner: str
-    """ "training", "network", or an encoding."""
+    """ "training", "network", one of ``NAMED``, or an encoding."""
     key: str
     search: Search | None
     fixed: Any = None
@@ -120,6 +123,13 @@ def check_option(option: SpaceOption, encodings: Mapping[str, type[Encoding]]) -
         UsageError: says which.
     """
     where = f"--space {option.name}"
+    if option.owner in NAMED:
+        if option.search is None:
+            raise UsageError(
+                f"{where}: one value is not searched; give it with the name, such as "
+                f"--set {option.owner}=NAME:{option.key}={option.fixed}"
+            )
+        return  # which parameters there are depends on the cells
     cls = encodings.get(option.owner)
     model = NetworkConfig if option.owner == "network" else TrainingConfig
     if cls is not None:
@@ -133,7 +143,7 @@ def check_option(option: SpaceOption, encodings: Mapping[str, type[Encoding]]) -
                 f"set it with --set {option.name}=…, or search {', '.join(known)}"
             )
     else:
-        owners = [*encodings, *SEARCHABLE]
+        owners = [*encodings, *SEARCHABLE, *NAMED]
         raise UsageError(
             f"{where}: no encoding {option.owner!r} is tuned here"
             + did_you_mean(option.owner, owners, f"there are: {', '.join(owners)}")
@@ -176,8 +186,10 @@ def space_of(
     dimensions: Collection[int],
     points: int | None,
     budgeted: bool = False,
+    network: NetworkConfig | None = None,
 ) -> list[Dimension]:
-    """What is searched of an encoding: its own parameters that are not given, and its training.
+    """What is searched of an encoding: its own parameters that are not given, those of its network
+    and activation likewise where they were chosen by name, and its training.
 
     Args:
         entry: the encoding in the suite.
@@ -188,6 +200,7 @@ def space_of(
         points: of the smallest epoch, which is the largest batch; None where it is not known.
         budgeted: whether the number of parameters is given: sizes of the encoding follow from it,
             and how many of them are the network's is searched instead.
+        network: the suite's settings, for parameters that are given there.
 
     Raises:
         UsageError: no range of the learning rate is known for the optimizer, or ``lr_factor``
@@ -212,6 +225,7 @@ def space_of(
         # what another parameter that is given replaces: max_resolution beside resolutions
         if option is not None or not all(_refusal(cls, d, given) for d in dimensions):
             space.append(dimension)
+    space += _of_network(entry, cls, default, options, network or NetworkConfig(), dimensions)
     ours = {"encoding_lr_factor": ENCODING_RATES} if _learns(cls, dimensions, default) else {}
     ours |= _rates(default, cls, optimizer, asked) | _batches(default, points)
     batch = asked.get(("training", "batch_size"))
@@ -232,6 +246,45 @@ def space_of(
                 whole = key in ("batch_size", "width", "depth")
                 space.append(Dimension(section, key, found, whole))  # type: ignore[arg-type] # a key of SEARCHABLE
     return space
+
+
+def _of_network(
+    entry: SuiteEntry,
+    cls: type[Encoding],
+    default: CellConfig,
+    options: Sequence[SpaceOption],
+    network: NetworkConfig,
+    dimensions: Collection[int],
+) -> list[Dimension]:
+    """Parameters of the network's class and of its activation that are not given."""
+    asked = {option.name: option for option in options if option.owner in NAMED}
+    found = []
+    for owner, kind in NAMED.items():
+        setting = owner.partition(".")[2]
+        chosen = getattr(default.network, setting)
+        if chosen in ("mlp", "auto"):
+            continue
+        given = parse_selector(entry.network.get(setting, getattr(network, setting)))[1]
+        offer, _, _ = default_registry().choose(kind, chosen)
+        for parameter in parameters_of(offer.load()):
+            key = f"{setting}.{parameter.name}"
+            option = asked.get(f"network.{key}")
+            search = parameter.search if option is None else option.search
+            if search is None or (option is None and parameter.name in given):
+                continue
+            for value in search.ends:
+                try:
+                    parameter.validate(value)
+                except ValueError as error:
+                    raise UsageError(
+                        f"--space network.{key}={value!r}: {error}; expected {parameter.type}"
+                    ) from None
+            dimension = Dimension("network", key, search, parameter.whole)
+            middle = [search.value(0.5, whole=parameter.whole)]
+            # what has no effect here, such as the frequency of sines in NTK parameterization
+            if option is not None or not refusals(cls, default, [dimension], dimensions)(middle):
+                found.append(dimension)
+    return found
 
 
 def _rates(
@@ -293,6 +346,44 @@ def _refusal(cls: type[Encoding], in_dim: int, parameters: Mapping[str, Any]) ->
     except ParameterError as error:
         return str(error)
     return ""
+
+
+def _network_refusal(
+    cls: type[Encoding], in_dim: int, parameters: Mapping[str, Any], network: NetworkConfig
+) -> str:
+    """Why the network cannot be built behind the encoding; "" where it can."""
+    try:
+        with without_memory():
+            build_network(network, cls(in_dim, **parameters), out_dim=1)
+    except ParameterError as error:
+        return str(error)
+    except Exception:
+        return ""  # as in _on_meta
+    return ""
+
+
+def _names(
+    space: Sequence[Dimension], values: Sequence[Any], network: NetworkConfig
+) -> dict[str, str]:
+    """The settings of ``NAMED`` with these values of their parameters: "sine:omega=17.0"."""
+    found: dict[str, str] = {}
+    for dimension, value in zip(space, values, strict=True):
+        setting, dot, parameter = dimension.key.partition(".")
+        if dot:
+            name, given = parse_selector(found.get(setting, getattr(network, setting)))
+            found[setting] = format_selector(name, given | {parameter: value})
+    return found
+
+
+def searched_value(dimension: Dimension, cell: CellConfig) -> Any:
+    """What a cell has of a dimension."""
+    if dimension.section != "network" or "." not in dimension.key:
+        tables = {"parameters": cell.encoding.parameters}
+        tables |= {"training": dict(cell.training), "network": dict(cell.network)}
+        return tables[dimension.section][dimension.key]
+    setting, _, key = dimension.key.partition(".")
+    chosen = getattr(cell.network, setting)
+    return default_registry().choose(NAMED[f"network.{setting}"], chosen)[1][key]
 
 
 def _on_meta(cls: type[Encoding], in_dim: int, parameters: Mapping[str, Any]) -> Encoding | None:
@@ -364,14 +455,22 @@ def _with_auto(section: str, table: dict[str, Any], key: str) -> dict[str, Any]:
 
 
 def with_values(
-    entry: SuiteEntry, space: Sequence[Dimension], values: Sequence[Any], label: str
+    entry: SuiteEntry,
+    space: Sequence[Dimension],
+    values: Sequence[Any],
+    default: CellConfig,
+    label: str,
 ) -> SuiteEntry:
-    """The entry with one setting of its space."""
+    """The entry with one setting of its space; ``default`` is a cell of it."""
     changed: dict[str, dict[str, Any]] = {}
+    named = _names(space, values, default.network)
     for dimension, value in zip(space, values, strict=True):
         section = changed.setdefault(dimension.section, dict(getattr(entry, dimension.section)))
-        section[dimension.key] = value
+        if "." not in dimension.key:
+            section[dimension.key] = value
         changed[dimension.section] = _with_auto(dimension.section, section, dimension.key)
+    if named:
+        changed["network"] |= named
     return entry.model_copy(update={**changed, "label": label})
 
 
@@ -381,7 +480,8 @@ def refusals(
     space: Sequence[Dimension],
     dimensions: Collection[int],
 ) -> Callable[[Sequence[Any]], str]:
-    """Of values of the space, why the encoding cannot be built with them; "" where it can."""
+    """Of values of the space, why encoding or network cannot be built with them; "" where they
+    can."""
 
     def refusal(values: Sequence[Any]) -> str:
         own = {
@@ -390,6 +490,10 @@ def refusals(
             if dimension.section == "parameters"
         }
         parameters = default.encoding.parameters | own
-        return next(filter(None, (_refusal(cls, d, parameters) for d in dimensions)), "")
+        reasons = [_refusal(cls, d, parameters) for d in dimensions]
+        if named := _names(space, values, default.network):
+            network = default.network.model_copy(update=named)
+            reasons += [_network_refusal(cls, d, parameters, network) for d in dimensions]
+        return next(filter(None, reasons), "")
 
     return refusal

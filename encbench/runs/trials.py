@@ -18,6 +18,7 @@ from encbench.plugins.registry import Registry
 from encbench.runs.cell import run_cell
 from encbench.runs.parts import build_training
 from encbench.runs.search_space import (
+    NAMED,
     Dimension,
     SpaceOption,
     check_option,
@@ -26,6 +27,7 @@ from encbench.runs.search_space import (
     fixed_by,
     parse_space,
     refusals,
+    searched_value,
     space_of,
     with_values,
 )
@@ -76,10 +78,7 @@ class Searched:
     @property
     def default_values(self) -> list[Any]:
         """Of the default setting, in the order of ``space``."""
-        cell = self.default
-        tables = {"parameters": cell.encoding.parameters}
-        tables |= {"training": dict(cell.training), "network": dict(cell.network)}
-        return [tables[dimension.section][dimension.key] for dimension in self.space]
+        return [searched_value(dimension, self.default) for dimension in self.space]
 
     @property
     def trials(self) -> list[SuiteEntry]:
@@ -88,7 +87,8 @@ class Searched:
         return [default, *(self._trial(k, v) for k, v in enumerate(self.values, start=1))]
 
     def _trial(self, number: int, values: Sequence[Any]) -> SuiteEntry:
-        return with_values(self.entry, self.space, values, f"{self.entry.text} · trial {number}")
+        label = f"{self.entry.text} · trial {number}"
+        return with_values(self.entry, self.space, values, self.default, label)
 
     def final(self, best: int) -> list[SuiteEntry]:
         """The default setting and the best one as they are reported; one where they are equal."""
@@ -229,10 +229,12 @@ def plan_tuning(
         dimensions, points = shapes_of([*trial_cells, *final_cells], registry)
         common: dict[str, Any] = {"seed": seeds[0], "dimensions": dimensions, "points": points}
         common["budgeted"] = suite.budget.parameters is not None
+        common["network"] = suite.network
         searched = []
         for entry in entries:
             default = default_cell(entry, [*trial_cells, *final_cells])
             searched.append(_searched(entry, default, options, registry, **common))
+        _check_used(options, searched)
         if sampler == "sobol":
             notes += [note for one in searched for note in _draw(one, trials)]
         else:
@@ -265,6 +267,19 @@ def _options(space: Sequence[str], encodings: Mapping[str, type[Encoding]]) -> l
             raise UsageError(f"--space {option.name} is given more than once")
         options[option.name] = option
     return list(options.values())
+
+
+def _check_used(options: Sequence[SpaceOption], searched: Sequence[Searched]) -> None:
+    """Refuse a parameter that no network here has."""
+    known = {dimension.name for one in searched for dimension in one.space}
+    for option in options:
+        if option.owner in NAMED and option.name not in known:
+            setting = option.owner.partition(".")[2]
+            chosen = sorted({str(getattr(one.default.network, setting)) for one in searched})
+            raise UsageError(
+                f"--space {option.name}: {option.owner} is {', '.join(chosen)} here, without a "
+                f"parameter {option.key!r}; choose one that has it with --set {option.owner}=NAME"
+            )
 
 
 def _check_measured(name: str, cells: Sequence[CellConfig], registry: Registry) -> None:

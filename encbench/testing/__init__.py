@@ -10,12 +10,14 @@ pytest collects such a class like any other; ``encbench check ripple:levels=3`` 
 checks from the command line. Nothing here imports pytest.
 """
 
+from encbench.testing.activation_checks import ActivationConformance
 from encbench.testing.conformance import CheckResult, Conformance, advise, fail, require, skip
 from encbench.testing.encoding_checks import EncodingConformance
 from encbench.testing.network_checks import NetworkConformance
 from encbench.testing.task_checks import TaskConformance
 
 __all__ = [
+    "ActivationConformance",
     "CheckResult",
     "Conformance",
     "EncodingConformance",

@@ -49,6 +49,13 @@ def require_equal(found: Tensor, expected: Tensor, tolerance: float, message: st
     require(error <= tolerance * scale, f"differs by {error:.3g}: {message}")
 
 
+def tensor_text(thing: object) -> str:
+    """What it is, in the words of a message."""
+    if isinstance(thing, Tensor):
+        return f"a tensor {tuple(thing.shape)} in {thing.dtype}"
+    return f"a {type(thing).__name__}"
+
+
 def skip(reason: str) -> NoReturn:
     """Skip a check that does not apply; pytest knows unittest's exception."""
     raise unittest.SkipTest(reason)

@@ -24,6 +24,7 @@ from encbench.testing.conformance import (
     require,
     require_equal,
     skip,
+    tensor_text,
 )
 from encbench.testing.encoding_checks import features_there, inner_points, stray_tensors
 from encbench.testing.sample_encodings import Coordinates, SmallGrid
@@ -67,7 +68,7 @@ class NetworkConformance(Conformance):
                 out = model.to(dtype)(inner_points(7, IN_DIM, dtype))
                 require(
                     isinstance(out, Tensor) and out.shape == (7, OUT_DIM) and out.dtype == dtype,
-                    f"for 7 points in {dtype} the output is {_described(out)}; expected "
+                    f"for 7 points in {dtype} the output is {tensor_text(out)}; expected "
                     f"(7, {OUT_DIM}) in {dtype}",
                 )
                 outputs[dtype] = out.detach().double()
@@ -129,7 +130,7 @@ class NetworkConformance(Conformance):
             loss = model.objective(_squares, x, torch.ones(9, OUT_DIM, dtype=x.dtype))
             require(
                 isinstance(loss, Tensor) and loss.ndim == 0 and bool(torch.isfinite(loss)),
-                f"objective returned {_described(loss)}, expected a finite scalar",
+                f"objective returned {tensor_text(loss)}, expected a finite scalar",
             )
             learned = {n: p for n, p in model.named_parameters() if p.requires_grad}
             gradients = torch.autograd.grad(loss, list(learned.values()), allow_unused=True)
@@ -258,9 +259,3 @@ class NetworkConformance(Conformance):
 
 def _squares(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
     return F.mse_loss(model(x), y)
-
-
-def _described(thing: object) -> str:
-    if isinstance(thing, Tensor):
-        return f"a tensor {tuple(thing.shape)} in {thing.dtype}"
-    return f"a {type(thing).__name__}"

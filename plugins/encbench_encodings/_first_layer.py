@@ -10,9 +10,10 @@ from torch import Tensor, nn
 
 from encbench import Encoding
 from encbench.contracts.activation import Activation
+from encbench.plugins.parameters import Positive
 
 Features = Annotated[int, Field(ge=1, description="m, units of the layer")]
-Omega0 = Annotated[float, Field(gt=0, description="ω0, frequency of this layer")]
+Omega0 = Annotated[Positive, Field(description="ω0, frequency of this layer")]
 
 
 class FirstLayer(Encoding):

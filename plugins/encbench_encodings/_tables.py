@@ -10,7 +10,9 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
-InitStd = Annotated[float, Field(ge=0, description="standard deviation of the initial values")]
+from encbench.plugins.parameters import InitialSpread
+
+InitStd = Annotated[InitialSpread, Field(description="standard deviation of the initial values")]
 
 
 def cells_and_places(position: Tensor, last: Tensor) -> tuple[Tensor, Tensor]:

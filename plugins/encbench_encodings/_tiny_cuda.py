@@ -32,6 +32,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from encbench import ParameterError, Search
+from encbench.plugins.parameters import InitialSpread
 from encbench_encodings._multilevel import GridLevel, HashedLevels
 from encbench_encodings._tables import cells_and_places
 
@@ -44,7 +45,7 @@ Interpolation = Annotated[
     Literal["nearest", "linear", "smoothstep"],
     Field(description="between vertices; smoothstep has a continuous derivative in x"),
 ]
-InitScale = Annotated[float, Field(ge=0, description="entries start uniform in ± this")]
+InitScale = Annotated[InitialSpread, Field(description="entries start uniform in ± this")]
 
 ALIGNMENT = 8
 MAX_ENTRIES = 2**31 - 1
@@ -88,8 +89,8 @@ def finest_resolution(
     """N_max, from which the growth b follows unless ``per_level_scale`` gives it.
 
     Raises:
-        ParameterError: both are given, b is below 1, the finest resolution is below the coarsest,
-            or one level was asked to reach two resolutions.
+        ParameterError: both are given, b is below 1 or leads beyond 2^31, the finest resolution is
+            below the coarsest, or one level was asked to reach two resolutions.
     """
     if per_level_scale is not None:
         if max_resolution is not None:
@@ -101,6 +102,11 @@ def finest_resolution(
             raise ParameterError(
                 f"{name}: per_level_scale={per_level_scale} is below 1; levels go from coarse to "
                 "fine, give at least 1"
+            )
+        if math.log2(base_resolution) + (levels - 1) * math.log2(per_level_scale) > 31:
+            raise ParameterError(
+                f"{name}: with per_level_scale={per_level_scale:g} level {levels - 1} has over "
+                "2^31 vertices an axis; lower per_level_scale, base_resolution or levels"
             )
         return base_resolution
     if levels == 1:

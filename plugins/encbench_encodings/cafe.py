@@ -11,6 +11,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from encbench import Search
+from encbench.plugins.parameters import Positive
 from encbench_encodings import _polynomials
 from encbench_encodings._linear_maps import LinearMaps
 
@@ -69,12 +70,12 @@ class Cafe(LinearMaps):
         features: Annotated[int, Field(ge=1, description="m, features of each map")] = 128,
         frequencies: Annotated[int, Field(ge=1, description="M, number of frequencies")] = 64,
         sigma: Annotated[
-            float,
-            Field(gt=0, description="σ of a frequency's components, in cycles over half an axis"),
+            Positive,
+            Field(description="σ of a frequency's components, in cycles over half an axis"),
             Search(1, 30, log=True),
         ] = 5.0,
         branches: Annotated[
-            int, Field(ge=1, description="B, factors of the product"), Search(2, 4)
+            int, Field(ge=1, le=64, description="B, factors of the product"), Search(2, 4)
         ] = 3,
         chebyshev: Annotated[
             int, Field(ge=0, le=1024, description="n, polynomials of each coordinate (CAFE+)")

@@ -9,6 +9,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from encbench import ParameterError, Search, SparseBlock
+from encbench.plugins.parameters import InitialSpread, InitialValue, Positive
 from encbench_encodings._constants import ConstantsKept
 from encbench_encodings._multilevel import NodeGrid
 
@@ -71,7 +72,7 @@ class DictionaryField(ConstantsKept):
             Search(8, 96, log=True),
         ] = 32,
         frequencies: Annotated[
-            list[Annotated[float, Field(gt=0)]] | None,
+            list[Positive] | None,
             Field(min_length=1, description="periods on the domain, each level (2 to 8)"),
         ] = None,
         basis_resolutions: Annotated[
@@ -83,10 +84,10 @@ class DictionaryField(ConstantsKept):
             Field(description="how a level repeats; triangle is continuous"),
         ] = "sawtooth",
         coefficient_init: Annotated[
-            float, Field(description="initial value of the coefficients")
+            InitialValue, Field(description="initial value of the coefficients")
         ] = 1.0,
         basis_std: Annotated[
-            float, Field(ge=0, description="standard deviation of the initial basis")
+            InitialSpread, Field(description="standard deviation of the initial basis")
         ] = 0.1,
     ) -> None:
         # Anything unknown would be taken for the triangle below.

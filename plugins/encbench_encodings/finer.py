@@ -9,6 +9,7 @@ from torch import nn
 
 from encbench import Search
 from encbench.network.activations.periodic import Finer
+from encbench.plugins.parameters import NotNegative, Positive
 from encbench_encodings._first_layer import Features, FirstLayer, Omega0
 
 
@@ -50,10 +51,10 @@ class FinerEncoding(FirstLayer):
         features: Features = 256,
         omega: Annotated[Omega0, Search(5, 30)] = 30.0,
         bias_range: Annotated[
-            float | None, Field(ge=0, description="k, biases start in ±k (1/√d)")
+            NotNegative | None, Field(description="k, biases start in ±k (1/√d)")
         ] = None,
         hidden_omega: Annotated[
-            float, Field(gt=0, description="ω of the hidden layers")
+            Positive, Field(description="ω of the hidden layers")
         ] = Finer.omega,
     ) -> None:
         super().__init__(in_dim, features, Finer(omega), omega)

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from encbench import Search
 from encbench.network.activations.bumps import Gaussian
+from encbench.plugins.parameters import Positive
 from encbench_encodings._first_layer import Features, FirstLayer
 
 
@@ -52,8 +53,8 @@ class GaussianFirstLayer(FirstLayer):
         *,
         features: Features = 256,
         a: Annotated[
-            float,
-            Field(gt=0, description="a, width of the bump, all layers"),
+            Positive,
+            Field(description="a, width of the bump, all layers"),
             Search(0.03, 0.5, log=True),
         ] = Gaussian.a,
     ) -> None:

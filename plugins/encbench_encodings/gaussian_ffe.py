@@ -10,6 +10,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from encbench import Search
+from encbench.plugins.parameters import Positive
 from encbench_encodings._constants import ConstantsKept
 
 
@@ -57,8 +58,8 @@ class GaussianFourierFeatures(ConstantsKept):
         *,
         features: Annotated[int, Field(ge=1, description="m, number of frequencies")] = 256,
         sigma: Annotated[
-            float,
-            Field(gt=0, description="σ of a frequency's components, in cycles"),
+            Positive,
+            Field(description="σ of a frequency's components, in cycles"),
             Search(2, 20, log=True),
         ] = 10.0,
         learnable: Annotated[bool, Field(description="train the frequencies too")] = False,

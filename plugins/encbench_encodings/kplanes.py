@@ -11,6 +11,7 @@ from pydantic import Field
 from torch import Tensor
 
 from encbench import Encoding, LearnedGrid, ParameterError, Search, SparseBlock
+from encbench.plugins.parameters import InitialValue
 from encbench_encodings._multilevel import NodeGrid, products_of_others
 
 DEFAULT_RESOLUTIONS = (16, 32, 64)
@@ -62,8 +63,10 @@ class KPlanes(Encoding):
             Field(min_length=1, description="nodes per axis of each level ([16, 32, 64])"),
             Search(choices=([8, 16, 32], [16, 32, 64], [32, 64, 128], [64, 128, 256])),
         ] = None,
-        init_low: Annotated[float, Field(description="entries start uniform from here")] = 0.1,
-        init_high: Annotated[float, Field(description="to here")] = 0.5,
+        init_low: Annotated[
+            InitialValue, Field(description="entries start uniform from here")
+        ] = 0.1,
+        init_high: Annotated[InitialValue, Field(description="to here")] = 0.5,
     ) -> None:
         resolutions = list(DEFAULT_RESOLUTIONS if resolutions is None else resolutions)
         if init_low > init_high:

@@ -13,6 +13,8 @@ from encbench import ParameterError, Search
 from encbench_encodings._multilevel import FeaturesPerLevel, Levels, MultilevelGrid, SparseGradients
 from encbench_encodings._tables import InitStd
 
+Edges = Annotated[float, Field(ge=1e-6, le=2**24)]
+
 HASH_FACTOR = 2531011
 UINT32 = 2**32
 
@@ -74,11 +76,11 @@ class Permutohedral(MultilevelGrid):
             int, Field(ge=1, le=30, description="log2 T, T entries per level"), Search(12, 19)
         ] = 14,
         base_resolution: Annotated[
-            float, Field(gt=0, description="N_min, edges on a unit of length, coarsest level")
+            Edges, Field(description="N_min, edges on a unit of length, coarsest level")
         ] = 16.0,
         max_resolution: Annotated[
-            float,
-            Field(gt=0, description="N_max, edges on a unit of length, finest level"),
+            Edges,
+            Field(description="N_max, edges on a unit of length, finest level"),
             Search(64, 1024, log=True),
         ] = 512.0,
         shift: Annotated[bool, Field(description="shift each level at random")] = True,

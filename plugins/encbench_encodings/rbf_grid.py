@@ -10,6 +10,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from encbench import ParameterError, Search
+from encbench.plugins.parameters import Positive
 from encbench_encodings._multilevel import IncludeInput, NodeGrid, ScalarsPerNode, SparseGradients
 from encbench_encodings._tables import InitStd, cells_and_places, over_corners
 
@@ -80,8 +81,8 @@ class RbfGrid(NodeGrid):
             Field(description="φ, the radial function"),
         ] = "inverse_quadratic",
         alpha: Annotated[
-            float,
-            Field(gt=0, description="α, inverse squared width"),
+            Positive,
+            Field(description="α, inverse squared width"),
             Search(0.25, 16, log=True),
         ] = 1.0,
         init_std: InitStd = 0.01,

@@ -9,6 +9,7 @@ from torch import nn
 
 from encbench import Search
 from encbench.network.activations.periodic import Sine
+from encbench.plugins.parameters import Positive
 from encbench_encodings._first_layer import Features, FirstLayer, Omega0
 
 
@@ -50,7 +51,7 @@ class Siren(FirstLayer):
         features: Features = 256,
         omega: Annotated[Omega0, Search(5, 30)] = 30.0,
         hidden_omega: Annotated[
-            float, Field(gt=0, description="ω of the hidden layers (standard parameterization)")
+            Positive, Field(description="ω of the hidden layers (standard parameterization)")
         ] = Sine.omega,
     ) -> None:
         super().__init__(in_dim, features, Sine(omega), omega)

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from encbench import Search
 from encbench.network.activations.periodic import Gabor
+from encbench.plugins.parameters import NotNegative, Positive
 from encbench_encodings._first_layer import Features, FirstLayer
 
 
@@ -46,11 +47,11 @@ class Wire(FirstLayer):
         *,
         features: Features = 256,
         omega: Annotated[
-            float, Field(gt=0, description="ω, frequency, all layers"), Search(5, 30)
+            Positive, Field(description="ω, frequency, all layers"), Search(5, 30)
         ] = Gabor.omega,
         scale: Annotated[
-            float,
-            Field(ge=0, description="s, inverse width of the Gaussian, all layers"),
+            NotNegative,
+            Field(description="s, inverse width of the Gaussian, all layers"),
             Search(3, 30, log=True),
         ] = Gabor.scale,
     ) -> None:

@@ -119,9 +119,9 @@ def folder_images(folder: Path) -> list[Path]:
         raise DataError(f"folder {str(folder)!r} cannot be listed: {error.strerror}") from None
     images = [n for n in names if Path(n).suffix.lower() in SUFFIXES and not n.startswith(".")]
     if not images:
-        found = f"{len(names)} other files" if names else "no files"
+        found = f"but {len(names)} other files" if names else "as it is empty"
         raise DataError(
-            f"folder {str(folder)!r} holds no image, but {found}; images end in "
+            f"folder {str(folder)!r} holds no image, {found}; images end in "
             f"{' '.join(SUFFIXES)} (subfolders are not searched)"
         )
     return [folder / name for name in sorted(images, key=_natural)]
@@ -158,7 +158,7 @@ def _built_in(name: str) -> Path:
 
 
 def _missing(image: str, path: Path) -> str:
-    if path.parent == Path() and not path.suffix:
+    if "/" not in image and path.parent == Path() and not path.suffix:
         return f"no image {image!r}: neither a file nor a built-in photograph" + did_you_mean(
             image.lower(), PHOTOGRAPHS, f"built in: {', '.join(PHOTOGRAPHS)}", 2
         )

@@ -139,12 +139,14 @@ def read_wav(path: Path) -> tuple[int, Samples]:
     Raises:
         DataError: the file is missing, or is no whole WAV file of such samples.
     """
-    content = BytesIO(sound_bytes(path))
+    content = sound_bytes(path)
+    if not content:
+        raise DataError(f"{path}: an empty file, of 0 bytes; give a WAV file that holds a sound")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", wavfile.WavFileWarning)  # of chunks that are no sound
             warnings.filterwarnings("error", "Reached EOF prematurely")
-            rate, samples = wavfile.read(content)
+            rate, samples = wavfile.read(BytesIO(content))
     # the reader answers damaged files with anything from ValueError to ZeroDivisionError
     except Exception as error:
         reason = " ".join(str(error).split())[:200]

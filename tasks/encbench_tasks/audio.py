@@ -22,6 +22,7 @@ from encbench_tasks._split import Split
 
 FORMULAS = 1
 """Part of the data hash: to be raised where a built-in sound is changed."""
+TIME = "time [s]"
 CLOSE_UP, COLUMNS = 400, 512
 """Samples of the drawn excerpt; frames of a drawn spectrogram, about."""
 
@@ -152,18 +153,27 @@ class AudioTask(GridTask):
         distance over all.
         """
         prediction = _clamped(predict(self.centres))
-        x = self.centres[:, 0].numpy()
-        lines = {"waveform": (x, prediction, self.truth)}
-        if len(x) > 2 * CLOSE_UP:
-            middle = slice(len(x) // 2 - CLOSE_UP // 2, len(x) // 2 + CLOSE_UP // 2)
-            lines["waveform.middle"] = (x[middle], prediction[middle], self.truth[middle])
+        seconds = self.centres[:, 0].numpy() * (len(self.truth) / self.rate)
+        lines = {"waveform": (seconds, prediction, self.truth)}
+        titles = {"waveform": (TIME, "amplitude")}
+        if len(seconds) > 2 * CLOSE_UP:
+            half = len(seconds) // 2
+            middle = slice(half - CLOSE_UP // 2, half + CLOSE_UP // 2)
+            lines["waveform.middle"] = (seconds[middle], prediction[middle], self.truth[middle])
+            titles["waveform.middle"] = (TIME, "amplitude, in the middle")
         pictures = {
             "target": _picture(self.truth),
             "prediction": _picture(prediction),
             "error": _picture(prediction - self.truth),
         }
         baselines = {name: self.compared(values) for name, values in self.without_network.items()}
-        return Outcome(self.compared(prediction), pictures, baselines=baselines, lines=lines)
+        return Outcome(
+            self.compared(prediction),
+            pictures,
+            baselines=baselines,
+            lines=lines,
+            line_titles=titles,
+        )
 
     def compared(self, values: Pixels) -> dict[str, tuple[Any, Any]]:
         comparisons = {"audio": (values, self.truth)}

@@ -164,7 +164,8 @@ class PdeTask(Task):
         if self.in_dim == 1:
             x = self._in_box(self._x)[:, 0]
             lines = {"u": (x, made, truth), "error": (x, made - truth, np.zeros_like(truth))}
-            return Outcome(comparisons, lines=lines)
+            titles = {"u": ("x", "solution u(x)"), "error": ("x", "error of u(x)")}
+            return Outcome(comparisons, lines=lines, line_titles=titles)
         largest = float(np.abs(truth).max())
         error = np.abs(made - truth)[::-1, :, 0]
         pictures = {
@@ -172,7 +173,9 @@ class PdeTask(Task):
             "prediction": signed_picture(made[::-1, :, 0], largest),
             "error": error_picture(error),
         }
-        return Outcome(comparisons, pictures, lines=self._lines(predict))
+        lines = self._lines(predict)
+        titles = dict.fromkeys(lines, ("x", f"u(x, t = {self.equation.line_at:g})"))
+        return Outcome(comparisons, pictures, lines=lines, line_titles=titles)
 
     def _lines(self, predict: Predict) -> dict[str, tuple[Array, Array, Array]]:
         if (at := self.equation.line_at) is None:

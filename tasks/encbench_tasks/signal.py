@@ -145,7 +145,8 @@ class SignalTask(GridTask):
         baselines = {name: self.compared(values) for name, values in self.without_network.items()}
         if self.in_dim == 1:
             line = self.centres[:, 0].numpy(), prediction, self.truth
-            return Outcome(made, lines={"signal": line}, baselines=baselines)
+            titles = {"signal": ("x", "value")}
+            return Outcome(made, lines={"signal": line}, line_titles=titles, baselines=baselines)
         error = np.abs(prediction - self.truth)[..., 0]
         pictures = {
             "target": as_picture(_slices(self.truth)),

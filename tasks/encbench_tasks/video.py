@@ -159,7 +159,13 @@ class VideoTask(GridTask):
         t = (np.arange(len(each)) + 0.5) / len(each)
         lines = {"psnr_by_frame": (t, np.array(each), np.full((len(each), 1), math.nan))}
         baselines = {name: self.compared(values) for name, values in self.without_network.items()}
-        return Outcome(self.compared(prediction), pictures, baselines=baselines, lines=lines)
+        return Outcome(
+            self.compared(prediction),
+            pictures,
+            baselines=baselines,
+            lines=lines,
+            line_titles={"psnr_by_frame": ("t, in lengths of the video", "PSNR of the frame [dB]")},
+        )
 
     @cached_property
     def without_network(self) -> dict[str, Pixels]:

@@ -60,7 +60,7 @@ def test_the_traceback_is_shown_on_request(capsys):
     ("name", "error", "words"),
     [
         ("lin", UnknownNameError, "did you mean 'line'"),
-        ("psnr", UsageError, "'psnr' is a metric; checks are for encodings, tasks and networks"),
+        ("psnr", UsageError, "'psnr' is a metric; checks are for encodings, tasks, net"),
         ("line:nodes=1", UsageError, "nodes=1"),
         ("line:node=4", UsageError, "did you mean 'nodes'"),
         ("odd", PluginError, "'odd' of encbench_line 1.0 is <built-in function len>, expected a"),

@@ -18,12 +18,17 @@ def test_a_close_up_has_its_own_range_and_nan_no_truth(results: Results) -> None
         "quality": (x, values, np.full((11, 1), np.nan)),
     }
     for name in ("ffe", "mpe"):
-        results.add(name, more_arrays=Outcome({}, lines=lines).line_arrays())
+        results.add(
+            name,
+            more_arrays=Outcome({}, lines=lines).line_arrays(),
+            line_titles={"wave": ("time [s]", "amplitude")},
+        )
     figure = lines_figure(boards(results.store.records()).tasks[0])
     assert figure is not None
     panels = {panel.y.title: panel for panel in figure.panels}
-    assert [len(panels[name].series) for name in lines] == [3, 3, 2]
-    np.testing.assert_array_equal(panels["wave"].series[0].y, values[:, 0] + 1)
+    assert [len(panels[name].series) for name in ("amplitude", "middle", "quality")] == [3, 3, 2]
+    assert [panel.x.title for panel in figure.panels] == ["time [s]", "x", "x"]
+    np.testing.assert_array_equal(panels["amplitude"].series[0].y, values[:, 0] + 1)
     assert panels["quality"].y.limits is None
-    assert panels["wave"].x.limits == (-0.02, 1.02)
+    assert panels["amplitude"].x.limits == (-0.02, 1.02)
     np.testing.assert_allclose(panels["middle"].x.limits or (), (0.396, 0.604))

@@ -168,6 +168,7 @@ def test_what_cannot_be_drawn_says_what_to_run(
         "6": "no training curve",
         "13": "--save-weights",
         "14": "-t occupancy",
+        "levels": "ntk.split=level",
     }.items():
         (line,) = (line for line in said.splitlines() if f"not drawn: figure {number}:" in line)
         assert mend in line

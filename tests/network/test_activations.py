@@ -236,7 +236,7 @@ def test_the_text_of_an_activation_reads_back(text: str) -> None:
     [
         ("sin", "did you mean 'sine'"),
         ("sine:omga=3", "did you mean 'omega'"),
-        ("sine:omega=0", "greater than 0"),
+        ("sine:omega=0", "greater than or equal to 0.000001"),
         ("relu:omega=3", "no parameter 'omega'"),
         (nn.Tanh(), "such as 'relu'"),
     ],

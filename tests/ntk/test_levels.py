@@ -7,10 +7,12 @@ import pytest
 import torch
 from encbench_encodings.composite import Composite
 from encbench_encodings.dictionary_field import DictionaryField
+from encbench_encodings.gaplanes import GAPlanes
 from encbench_encodings.hashgrid import HashGrid
 from encbench_encodings.kplanes import KPlanes
 from encbench_encodings.mpe import MultigridParametricEncoding
 from encbench_encodings.siren import Siren
+from encbench_encodings.sl2a import Sl2a
 
 from encbench import CoordinateMLP, NtkError, ParameterError
 from encbench.ntk import along_eigenvectors, empirical_ntk, kernel_by_level
@@ -105,7 +107,23 @@ def test_the_parts_sum_to_the_encodings_part(outputs, by) -> None:
         found = list(kernel_by_level(model, x, by=by, outputs=outputs))
         assert_equal(sum(part.kernel for part in found), whole)
     assert [part.features for part in found] == [range(1), None]
-    assert found[-1].name == "other parameters"
+    assert found[-1].name == "parts.1.linear.bias, parts.1.linear.weight"
+
+
+def test_tables_that_are_added_are_levels_of_their_own() -> None:
+    planes = GAPlanes(3, features=2, line_resolution=5, plane_resolution=4, volume_resolution=3)
+    model = network(planes)
+    x = points_of(model)
+    found = list(kernel_by_level(model, x))
+    assert [part.name for part in found] == ["lines, 5 nodes", "planes, 4 nodes", "volume, 3 nodes"]
+    for part, grid in zip(found, (planes.lines, planes.planes, planes.volume), strict=True):
+        assert_equal(part.kernel, trace(gradients(model, x, grid.table)))
+    features = list(kernel_by_level(model, x, by="feature"))
+    assert [part.name for part in features] == ["feature 0", "feature 1"]
+    assert_equal(sum(f.kernel for f in features), sum(part.kernel for part in found))
+    model = network(Sl2a(1, features=3, degree=2))
+    names = [part.name for part in kernel_by_level(model, points_of(model))]
+    assert names == ["norm.weight", "norm.bias", "maps.0.weight"]
 
 
 def test_shares_along_eigenvectors_sum_to_the_eigenvalues() -> None:

@@ -23,7 +23,10 @@ from encbench.runs.search_space import (
     draw_settings,
     drawing_seed,
     parse_space,
+    refusals,
+    searched_value,
     space_of,
+    with_values,
 )
 
 LEVELS = Dimension("parameters", "levels", Search(4, 12), whole=True)
@@ -167,6 +170,7 @@ def test_one_value_fixes_a_setting():
         ("ffe.levels=4..many", "levels='4..many': input should be a valid integer"),
         ("training.batch_size=64|many", "batch_size = 'many'"),
         ("training.lr=-1..1", "lr = -1"),
+        ("network.activation.omega=20", "such as --set network.activation=NAME:omega=20"),
     ],
 )
 def test_a_wrong_range_on_the_command_line_is_one_clear_line(text, message):
@@ -178,8 +182,9 @@ def test_a_wrong_range_on_the_command_line_is_one_clear_line(text, message):
 
 
 DECLARED = [
-    pytest.param(offer, parameter, id=f"{offer.name}.{parameter.name}")
-    for offer in default_registry().offers("encoding")
+    pytest.param(offer, parameter, id=f"{kind}.{offer.name}.{parameter.name}")
+    for kind in ("encoding", "activation", "network")
+    for offer in default_registry().offers(kind)
     for parameter in parameters_of(offer.load())
     if parameter.search is not None
 ]
@@ -215,6 +220,7 @@ def searched(encoding, *, space=(), budget=None, **training):
         dimensions={2},
         points=256,
         budgeted=budget is not None,
+        network=suite.network,
     )
     return {dimension.name: str(dimension.search) for dimension in found}
 
@@ -261,6 +267,58 @@ def test_parameters_that_are_given_and_those_that_they_replace_are_not_searched(
     assert "max_resolution" not in searched("hashgrid:per_level_scale=1.5")
     assert searched("ffe:levels=6", space=["ffe.levels=2..6"])["levels"] == "2..6"
     assert "levels" not in searched("ffe:levels=6")
+
+
+def network_of(activation="auto", kind="mlp", **others):
+    return {"network": {"activation": activation, "kind": kind, **others}}
+
+
+def test_parameters_of_an_activation_and_of_a_network_are_searched_where_they_were_chosen():
+    def found(space=(), **network):
+        return {
+            name.removeprefix("network."): text
+            for name, text in searched("identity", space=space, **network).items()
+            if name.count(".") == 2
+        }
+
+    hosc = {"activation.beta": "1..16:log", "activation.omega": "5..30"}
+    assert found(**network_of("hosc")) == hosc
+    assert found(**network_of("hosc:beta=8")) == {"activation.omega": "5..30"}
+    assert found() == found(**network_of("relu")) == {}
+    # ω of sines has no effect in NTK parameterization
+    assert found(**network_of("sine", parameterization="ntk")) == {}
+    assert found(**network_of("sine", parameterization="standard")) == {"activation.omega": "5..30"}
+    assert found(**network_of(kind="fouriernet")) == {"kind.input_scale": "32..512:log"}
+    assert found(["network.activation.beta=2..3"], **network_of("hosc:beta=8")) == {
+        "activation.beta": "2..3",
+        "activation.omega": "5..30",
+    }
+    with pytest.raises(UsageError, match=r"beta=0\.?0?: input should be greater"):
+        found(["network.activation.beta=0..3"], **network_of("hosc"))
+
+
+def test_a_trial_names_the_activation_with_its_values():
+    asked = {"encodings": ["identity"], "tasks": ["image:image=camera"], **network_of("hosc")}
+    suite = Suite.model_validate(asked)
+    (cell,) = plan(suite, default_registry())
+    space = [
+        Dimension("network", "activation.beta", Search(1, 16), whole=False),
+        Dimension("network", "activation.omega", Search(5, 30), whole=False),
+        Dimension("network", "width", Search(16, 64), whole=True),
+    ]
+    entry = with_values(suite.encodings[0], space, [2.5, 7.0, 32], cell, "trial")
+    assert entry.network == {"activation": "hosc:beta=2.5,omega=7.0", "width": 32}
+    assert [searched_value(dimension, cell) for dimension in space[:2]] == [8.0, 30.0]
+
+
+def test_a_wavelet_is_not_tried_where_it_grows_beyond_float32():
+    asked = {"encodings": ["identity"], "tasks": ["image:image=camera"]}
+    asked |= network_of("complex_gabor", parameterization="standard")
+    (cell,) = plan(Suite.model_validate(asked), default_registry())
+    space = [Dimension("network", "activation.scale", Search(0.5, 30), whole=False)]
+    refusal = refusals(default_registry().find("encoding", "identity").load(), cell, space, {2})
+    assert "grows beyond float32" in refusal([0.5])
+    assert refusal([10.0]) == ""
 
 
 def test_encodings_draw_their_own_trials():

@@ -82,16 +82,16 @@ SHARES = np.array([[1.0, 0.0, 0.0], [0.5, 0.25, 0.25], [0.0, 0.5, 0.5]])
 
 
 def test_areas_are_stacked_to_one() -> None:
-    areas = list(stacked_areas(PARTS, SHARES, 6))
+    areas = list(stacked_areas(PARTS, SHARES))
     bars, curves = areas[:3], areas[3:]
     assert [float(bar.high[0]) for bar in bars] == pytest.approx([0, 0.6, 1])
     assert bars[0].x.tolist() == list(BAR)
-    assert curves[0].x.tolist() == pytest.approx([0, 1 / 6, 1 / 6, 2 / 6, 2 / 6, 3 / 6])
+    assert curves[0].x.tolist() == pytest.approx([0, 1 / 3, 1 / 3, 2 / 3, 2 / 3, 1])
     np.testing.assert_allclose(curves[1].high - curves[1].low, np.repeat(SHARES[:, 1], 2))
     np.testing.assert_allclose(curves[-1].high, 1)
     assert [area.shade for area in curves] == [None, 0, 1]
     assert curves[1].label == "coarse: 6 % of the trace"
-    assert len(list(stacked_areas(PARTS, None, 6))) == 3
+    assert len(list(stacked_areas(PARTS, None))) == 3
 
 
 def test_a_page_draws_the_areas(tmp_path) -> None:
@@ -104,7 +104,7 @@ def test_a_page_draws_the_areas(tmp_path) -> None:
     results.add("siren", points=6, spectra=[reason])
     figure = levels_figure(boards(results.store.records()).tasks[0])
     (panel,) = figure.panels
-    assert panel.title == "mpe:levels=1, end"
+    assert panel.title == "mpe:levels=1, end: 3 of 6 eigenvalues"
     assert "Not drawn: siren: why." in figure.caption
     assert [series.kind for series in panel.series] == ["area"] * 6
     with style.quiet():

@@ -146,9 +146,9 @@ def test_a_waveform_a_close_up_and_three_spectrograms():
     outcome = task.evaluate(answering(task, 3 * task.truth))
     x, prediction, truth = outcome.lines["waveform"]
     np.testing.assert_array_equal(prediction, np.clip(3 * truth, -1, 1))
-    assert (x[0], len(x)) == (0.5 / 1600, 1600)
+    assert (x[0], len(x)) == pytest.approx((0.5 / 8000, 1600))
     assert outcome.lines["waveform.middle"][0][[0, -1]] == pytest.approx(
-        [600.5 / 1600, 999.5 / 1600]
+        [600.5 / 8000, 999.5 / 8000]
     )
     assert list(outcome.pictures) == ["target", "prediction", "error"]
     picture = outcome.pictures["target"].astype(int).sum(axis=2)
@@ -189,7 +189,7 @@ def test_the_constructor_refuses_what_is_out_of_range(parameters):
     ("content", "parameters", "words"),
     [
         (None, {}, "neither a file nor built in; "),
-        (b"", {}, "cut short, damaged or no WAV file"),
+        (b"", {}, "an empty file, of 0 bytes"),
         (b"ID3\x04 this is an MP3", {}, "damaged or no WAV file: File format b'ID3"),
         (wav(b""), {}, "0 samples at a sample rate of 1000 Hz"),
         (wav(b"\0\1" * 9, rate=0), {}, "9 samples at a sample rate of 0 Hz"),

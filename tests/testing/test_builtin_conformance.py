@@ -1,4 +1,4 @@
-"""Every registered encoding, task and network passes the checks that third parties are given."""
+"""Whatever is built in passes the checks that third parties are given."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import pytest
 
 from encbench.plugins.registry import default_registry
 from encbench.testing import (
+    ActivationConformance,
     Conformance,
     EncodingConformance,
     NetworkConformance,
@@ -113,5 +114,12 @@ def test_a_builtin_task_keeps_the_contract(name, split):
 )
 def test_a_builtin_network_keeps_the_contract(name, parameters):
     checks = conformance("network", NetworkConformance, name, parameters)
+    failures = [f"{r.title}: {r.message}" for r in checks.run() if r.outcome == "failed"]
+    assert not failures, "\n".join(failures)
+
+
+@pytest.mark.parametrize("name", names("activation"))
+def test_a_builtin_activation_keeps_the_contract(name):
+    checks = conformance("activation", ActivationConformance, name, {})
     failures = [f"{r.title}: {r.message}" for r in checks.run() if r.outcome == "failed"]
     assert not failures, "\n".join(failures)

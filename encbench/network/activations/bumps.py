@@ -16,9 +16,11 @@ from pydantic import Field
 from torch import Tensor
 
 from encbench.contracts.activation import LINEAR_GAINS, Activation
+from encbench.contracts.search import Search
+from encbench.plugins.parameters import Positive
 
-Width = Annotated[float, Field(gt=0, description="a, width")]
-Steepness = Annotated[float, Field(gt=0, description="a, inverse width")]
+Width = Annotated[Positive, Field(description="a, width"), Search(0.03, 0.5, log=True)]
+Steepness = Annotated[Positive, Field(description="a, inverse width"), Search(3, 50, log=True)]
 
 
 class Bump(Activation):
@@ -50,7 +52,7 @@ class SuperGaussian(Bump):
 
     name = "super_gaussian"
     a: Width = 0.1
-    b: Annotated[float, Field(gt=0, description="b, exponent")] = 2.0
+    b: Annotated[Positive, Field(description="b, exponent"), Search(0.5, 4, log=True)] = 2.0
 
     def __call__(self, z: Tensor) -> Tensor:
         return torch.exp(-self.b * (z / self.a).square() / 2)

@@ -31,7 +31,7 @@ class Staf(Activation):
         "modules/staf.py"
     )
     periodic = True
-    tau: Annotated[int, Field(ge=1, description="τ, sines of a layer")] = 5
+    tau: Annotated[int, Field(ge=1, le=65536, description="τ, sines of a layer")] = 5
     omega: Omega = 30.0
 
     def __call__(self, z: Tensor) -> Tensor:

@@ -11,10 +11,16 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from encbench.contracts.activation import LINEAR_GAINS, Activation
+from encbench.contracts.search import Search
 from encbench.errors import ParameterError
+from encbench.plugins.parameters import NotNegative, Positive
 
-Omega = Annotated[float, Field(gt=0, description="ω, frequency")]
-Scale = Annotated[float, Field(ge=0, description="s, inverse width of the Gaussian")]
+Omega = Annotated[Positive, Field(description="ω, frequency"), Search(5, 30)]
+Scale = Annotated[
+    NotNegative,
+    Field(description="s, inverse width of the Gaussian"),
+    Search(3, 30, log=True),
+]
 
 
 @dataclass(frozen=True)
@@ -113,8 +119,8 @@ class FinerGauss(Activation):
         "authors' code (liuzhen0212/FINERplusplus at 2d77c48, models.py, class GF)"
     )
     periodic = True
-    omega: Omega = 1.0
-    scale: Scale = 3.0
+    omega: Annotated[Omega, Search(0.5, 5, log=True)] = 1.0
+    scale: Annotated[Scale, Search(1, 10, log=True)] = 3.0
 
     def __call__(self, z: Tensor) -> Tensor:
         wave = torch.sin(self.omega * (z.abs() + 1) * z)
@@ -156,7 +162,7 @@ class Hosc(Activation):
         'Sharp Features in Implicit Neural Representations", 2024 (arXiv 2401.10967)'
     )
     periodic = True
-    beta: Annotated[float, Field(gt=0, description="β, sharpness")] = 8.0
+    beta: Annotated[Positive, Field(description="β, sharpness"), Search(1, 16, log=True)] = 8.0
     omega: Omega = 30.0
 
     def __call__(self, z: Tensor) -> Tensor:
@@ -180,7 +186,7 @@ class ExpSin(Activation):
         "08f1c38"
     )
     periodic = True
-    a: Annotated[float, Field(gt=0, description="a, frequency")] = 10.0
+    a: Annotated[Positive, Field(description="a, frequency"), Search(3, 30, log=True)] = 10.0
 
     def __call__(self, z: Tensor) -> Tensor:
         return torch.exp(-torch.sin(self.a * z))

@@ -11,8 +11,16 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from encbench.contracts.activation import Activation
+from encbench.contracts.search import Search
 from encbench.errors import ParameterError
 from encbench.network.activations.periodic import Omega, Scale
+from encbench.plugins.parameters import Positive
+
+LARGEST_RATIO = 16
+"""Of ω to s. |exp(jωu − |s u|²)| reaches exp(ω²/(4 s²)), which overflows float32 above 18."""
+LARGEST_PHASE = 40.0
+"""Of the imaginary part of a sine's argument: its square then is finite in float32, and the
+wavelet of it 0."""
 
 
 class Wavelet(Activation):
@@ -47,6 +55,9 @@ class ComplexGabor(Wavelet):
     omega: Omega = 20.0
     scale: Scale = 10.0
 
+    def __post_init__(self) -> None:
+        _check_ratio(self, self.omega, self.scale)
+
     def __call__(self, z: Tensor) -> Tensor:
         return _wavelet(z, self.omega, self.scale)
 
@@ -69,22 +80,37 @@ class FinerWavelet(Wavelet):
         "initialization of the authors' code, defaults of its run.sh "
         "(liuzhen0212/FINERplusplus at 2d77c48, class WF)"
     )
-    omega: Omega = 5.0
-    scale: Scale = 2.0
-    omega_w: Annotated[float, Field(gt=0, description="ω_w, frequency of the wavelet")] = 4.0
+    omega: Annotated[Omega, Search(2, 10)] = 5.0
+    scale: Annotated[Scale, Search(1, 10, log=True)] = 2.0
+    omega_w: Annotated[
+        Positive, Field(description="ω_w, frequency of the wavelet"), Search(2, 10)
+    ] = 4.0
+
+    def __post_init__(self) -> None:
+        _check_ratio(self, self.omega_w, self.scale)
 
     def __call__(self, z: Tensor) -> Tensor:
         if z.is_complex():
-            faster = torch.complex((z.real.abs() + 1) * z.real, (z.imag.abs() + 1) * z.imag)
+            real, imag = (self.omega * ((part.abs() + 1) * part) for part in (z.real, z.imag))
+            phase = torch.complex(real, imag.clamp(-LARGEST_PHASE, LARGEST_PHASE))
         else:
-            faster = (z.abs() + 1) * z
-        return _wavelet(torch.sin(self.omega * faster), self.omega_w, self.scale)
+            phase = self.omega * ((z.abs() + 1) * z)
+        return _wavelet(torch.sin(phase), self.omega_w, self.scale)
 
     def initialize(self, layer: nn.Linear) -> None:
         n = layer.in_features
         behind = layer.weight.is_complex()
         bound = math.sqrt(6 / n) / (self.omega * self.omega_w) if behind else 1 / n
         nn.init.uniform_(layer.weight, -bound, bound)
+
+
+def _check_ratio(activation: Wavelet, omega: float, scale: float) -> None:
+    if omega > LARGEST_RATIO * scale:
+        raise ParameterError(
+            f"activation {str(activation)!r}: a wavelet of frequency {omega:g} and scale {scale:g} "
+            f"grows beyond float32; give a scale of at least {omega / LARGEST_RATIO:g}, a "
+            f"{LARGEST_RATIO}th of the frequency"
+        )
 
 
 def _wavelet(u: Tensor, omega: float, scale: float) -> Tensor:

@@ -17,6 +17,7 @@ from encbench_leaderboard.paper_figures.picture_sheets import depths, side_by_si
 from encbench_leaderboard.paper_figures.region_maps import region_maps
 from encbench_leaderboard.paper_figures.spectra_lines import (
     at_start,
+    level_shares,
     means,
     three_panels,
     with_and_without,
@@ -46,8 +47,9 @@ FIGURES: dict[str, tuple[str, OfTask | None]] = {
     "12": ("Learned values of the grids", learned_values),
     REGIONS: ("Activation regions", None),
     "14": ("Depth of the 0.5 level set", depths),
+    "levels": ("Shares of the levels in the eigenvalues", level_shares),
 }
-"""Number in the paper to title and what draws a task's."""
+"""Number in the paper, or a name, to title and what draws a task's."""
 SAME = {"7": "3", "9": "3", "8": "6", "10": "6"}
 """Figures of the paper that show the same of other targets."""
 
@@ -57,7 +59,7 @@ class PaperFigure:
     """A figure of one task, or the reason why there is none."""
 
     number: str
-    """In the paper; of several that show the same, the first."""
+    """In the paper; of several that show the same, the first. "levels" is not in the paper."""
     title: str
     task: str
     """Label of the task, "" where a figure is over several."""
@@ -70,7 +72,8 @@ class PaperFigure:
 
     @property
     def heading(self) -> str:
-        return f"Figure {self.number}: {self.title}" + (f", {self.task}" if self.task else "")
+        name = f"Figure {self.number}" if self.number.isdigit() else self.number.capitalize()
+        return f"{name}: {self.title}" + (f", {self.task}" if self.task else "")
 
 
 def draw_figures(
@@ -134,7 +137,7 @@ def _numbers(only: Sequence[str]) -> list[str]:
         for each in only
         for text in each.split(",")
     }
-    known = sorted([*FIGURES, *SAME], key=int)
+    known = sorted([*FIGURES, *SAME], key=lambda name: _number(f"Figure {name}"))
     for number in asked:
         if number not in known:
             hint = did_you_mean(number, known, f"there are {', '.join(known)}")
@@ -196,5 +199,6 @@ def _write_captions(file: Path, figures: Sequence[PaperFigure]) -> None:
 
 
 def _number(heading: str) -> int:
-    found = re.search(r"\d+", heading)
-    return int(found[0]) if found else 0
+    """Of a figure of the paper; others come behind them."""
+    found = re.match(r"Figure (\d+)", heading)
+    return int(found[1]) if found else 1000

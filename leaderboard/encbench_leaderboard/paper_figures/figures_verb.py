@@ -25,8 +25,8 @@ def figures(
         list[str] | None,
         typer.Option(
             metavar="N,…",
-            help="Numbers in the paper: 2 to 14. Repeatable. A figure that cannot be drawn is "
-            "then an error.",
+            help="Numbers in the paper, 2 to 14, or levels. Repeatable. A figure that cannot be "
+            "drawn is then an error.",
         ),
     ] = None,
     formats: Annotated[
@@ -58,6 +58,7 @@ def figures(
     12        learned values of grids       (encbench run --save-weights)
     13        activation regions            (encbench run --save-weights)
     14        depth of the 0.5 level set of occupancy
+    levels    what each level carries       (encbench run --set ntk.split=level)
 
     \b
     Examples:

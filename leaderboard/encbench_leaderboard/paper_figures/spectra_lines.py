@@ -22,6 +22,7 @@ from encbench_leaderboard.paper_figures.described import (
 )
 from encbench_leaderboard.render.panels import plot
 from encbench_leaderboard.report.blocks import Figure, Panel, Series
+from encbench_leaderboard.report.figures.levels import levels_figure, split_cells
 from encbench_leaderboard.report.figures.selection import SHOWN, best_note
 from encbench_leaderboard.report.figures.spectra import (
     STYLES,
@@ -41,6 +42,18 @@ MOST = 10_000
 """Cells an entry of a mean over targets."""
 KINDS = {"no encoding": 0, "encodings without parameters": 1, "learned encodings": 2}
 LATER = ("middle", "end")
+
+
+def level_shares(task: TaskBoard, looks: Mapping[str, Look]) -> Described:
+    """Not in the paper: which level of an encoding carries which part of the spectrum."""
+    block, cells = levels_figure(task), split_cells(task)
+    if block is None:
+        raise Lacking("no record has shares of levels; run with --set ntk.split=level")
+    records = list(cells.values())
+    if not block.panels:
+        raise Lacking(ARRAYS_LEFT_OUT)
+    caption = f"{block.caption} {kernel_points(records)} {source(records)}"
+    return Described(caption, records, partial(plot, block, looks))
 
 
 def with_and_without(task: TaskBoard, looks: Mapping[str, Look]) -> Described:

@@ -19,7 +19,8 @@ from encbench_leaderboard.render.style import legends
 from encbench_leaderboard.report.blocks import Pictures
 
 SHEET = 11
-"""Predictions on a sheet: with the target three rows of four."""
+"""Predictions on a sheet: with the target three rows of four. What was trained on, where that is
+another picture, takes the place of one."""
 
 ERROR_MAP = "magma"
 DPI = 140
@@ -30,12 +31,15 @@ def contact_sheet(block: Pictures) -> Figure | None:
     the task, where differences of colours mean nothing, or else absolute ones. The latter
     is the mean over colour channels of the 8-bit pictures' difference; all maps share one scale,
     square-root, up to the 99.5th percentile. To be called inside ``style.quiet()``."""
-    targets = [tile.file for tile in block.tiles if tile.entry is None]
+    shared = {tile.name: _read(tile.file) for tile in block.tiles if tile.entry is None}
     tiles = {tile.entry: tile for tile in block.tiles if tile.entry and tile.name == "prediction"}
-    pictures = {entry: _read(tile.file) for entry, tile in list(tiles.items())[:SHEET]}
-    if not targets or not pictures:
+    if not shared or not tiles:
         return None
-    target = _read(targets[0])
+    target = next(iter(shared.values()))
+    # a measurement of another kind, such as a sinogram, has no pixels beside the target's
+    first = {name: picture for name, picture in shared.items() if picture.shape == target.shape}
+    most = SHEET + 1 - len(first)
+    pictures = {entry: _read(tile.file) for entry, tile in list(tiles.items())[:most]}
     crop = busiest_crop(target)
     if block.differences:
         errors = {entry: np.abs(p - target).mean(axis=2) for entry, p in pictures.items()}
@@ -46,7 +50,8 @@ def contact_sheet(block: Pictures) -> Figure | None:
     top = max([1 / 255, *(float(np.percentile(error, 99.5)) for error in errors.values())])
     norm = PowerNorm(0.5, vmin=0.0, vmax=top)
 
-    columns = _columns(len(pictures) + 1)
+    items = len(first) + len(pictures)
+    columns = _columns(items)
     names = legends(list(pictures), 134 // columns, 3)
     smooth: dict[str, Any] = {"interpolation": "antialiased"}
     sharp = {"interpolation": "nearest"}
@@ -54,6 +59,10 @@ def contact_sheet(block: Pictures) -> Figure | None:
     windows = [Shown("", crop.of(target), sharp, (0, 0, crop.width, crop.height))]
     # the target has no error to show: white, and on it the scale of the others
     maps: list[Shown | None] = [Shown("", np.ones_like(target))]
+    for picture in list(first.values())[1:]:
+        wholes.append(Shown("trained on\n", picture, smooth))
+        windows.append(Shown("", crop.of(picture), sharp))
+        maps.append(None)
     for entry, pixels in pictures.items():
         wholes.append(Shown(f"{names[entry]}\n{tiles[entry].caption}", pixels, smooth))
         windows.append(Shown("", crop.of(pixels), sharp))
@@ -62,7 +71,8 @@ def contact_sheet(block: Pictures) -> Figure | None:
         maps.append(Shown("", errors[entry], looks) if entry in errors else None)
     drawn = picture_grid(stacked([wholes, windows, maps], columns), columns=columns)
     drawn.set_dpi(DPI)
-    drawn.axes[0].title.set_fontweight("bold")
+    for axes in drawn.axes[: len(first)]:
+        axes.title.set_fontweight("bold")
     if block.differences:
         _colour_bar(drawn, drawn.axes[2 * min(columns, len(wholes))], norm, top)
     return drawn

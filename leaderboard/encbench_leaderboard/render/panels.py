@@ -17,7 +17,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
 from encbench.errors import plural
-from encbench.results.level_areas import legend_of
+from encbench.results.level_areas import NAMED, legend_of
 from encbench.results.palette import Look
 from encbench_leaderboard.render.heat import COLOURS, plot_maps
 from encbench_leaderboard.render.style import figure, legends
@@ -64,7 +64,9 @@ def plot(block: Figure, looks: Mapping[str, Look], columns: int = COLUMNS) -> Dr
     columns = min(columns, len(panels))
     rows = math.ceil(len(panels) / columns)
     handles = _handles(block, looks)
-    height = HEIGHT[min(rows, 2)]
+    named = max(sum(s.kind == "area" for s in panel.series) for panel in panels)
+    # below each panel, as long as the parts of a kernel are its areas twice, and their trace
+    height = HEIGHT[min(rows, 2)] + 0.13 * math.ceil(min(named, 2 * NAMED) / 4)
     free = rows * columns > len(panels) and _legend_height(handles, 1) < height
     drawn = figure(rows * height + (0 if free else _legend_height(handles, LEGEND)))
     grid = drawn.subplots(
@@ -129,7 +131,8 @@ def _draw_panel(
         shade: Any = CROWD["color"] if area.shade is None else colormaps[COLOURS](area.shade)
         axes.fill_between(area.x, area.low, area.y, color=shade, label=area.label, linewidth=0)
     if areas:
-        axes.legend(**legend_of(*axes.get_legend_handles_labels()), fontsize=6.5)
+        below: dict[str, Any] = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.22), "ncols": 2}
+        axes.legend(**legend_of(*axes.get_legend_handles_labels()) | below, fontsize=6.5)
     _scale(axes, panel)
     # Up to the edge, which depends on everything else.
     for series in panel.series:
@@ -143,8 +146,6 @@ def _draw_panel(
     if panel.title:
         long = bool(areas) or len(panel.title) > 50
         lines = textwrap.wrap(panel.title, 70)
-        if areas:  # a legend stands beside them
-            lines = textwrap.wrap(panel.title.replace(",", ", "), 40)
         text = "\n".join(lines).replace("$", r"\$")
         axes.set_title(text, fontsize=8 if long else None)
     if panel.floor is not None:

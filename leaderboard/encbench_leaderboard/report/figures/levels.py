@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from encbench.results.level_areas import BAR, SHARE_TICKS, stacked_areas
+from encbench.results.level_areas import BAR, SHARE_AXIS, SHARE_TICKS, stacked_areas
 from encbench.results.records import SplitSummary, StoredRecord
 from encbench_leaderboard.board.table import TaskBoard
 from encbench_leaderboard.report.blocks import Axis, Figure, Panel, Series
@@ -21,13 +21,17 @@ def splits_of(stored: StoredRecord) -> dict[str, SplitSummary]:
     return {s.when: s.split for s in stored.record.spectra if s.split and s.when in WHENS}
 
 
-def levels_figure(task: TaskBoard) -> Figure | None:
-    """Stacked shares of the network and of each level, of the first cell of the best entries; None
-    of a category, or where no run asked for them."""
+def split_cells(task: TaskBoard) -> dict[str, StoredRecord]:
+    """The first cell that has shares of levels, of each of the best entries; none of a category."""
     if task.targets:
-        return None
+        return {}
     found = first_cells(task, lambda one: any(split.parts for split in splits_of(one).values()))
-    cells = dict(list(found.items())[:ENTRIES])
+    return dict(list(found.items())[:ENTRIES])
+
+
+def levels_figure(task: TaskBoard) -> Figure | None:
+    """Stacked shares of the network and of each level, of ``split_cells``; None without any."""
+    cells = split_cells(task)
     if not cells:
         return None
     return Figure(
@@ -56,12 +60,18 @@ def _without(task: TaskBoard) -> str:
 def _panels(entry: str, stored: StoredRecord) -> Iterator[Panel]:
     arrays = stored.some_arrays(*(f"levels_{when}" for when in WHENS))
     sizes: dict[str, int] = {summary.when: summary.size for summary in stored.record.spectra}
-    x = Axis("index of the eigenvalue / size of the kernel", limits=(BAR[0], 1), ticks=SHARE_TICKS)
     y = Axis("share, stacked", limits=(0, 1))
     for when, split in splits_of(stored).items():
+        shares = arrays.get(f"levels_{when}")
         series = [
             Series("", a.x, a.high, "area", label=a.label, low=a.low, high=a.high, shade=a.shade)
-            for a in stacked_areas(split.parts, arrays.get(f"levels_{when}"), sizes[when])
+            for a in stacked_areas(split.parts, shares)
         ]
+        if shares is None:  # nothing but the bar of the trace
+            x = Axis("", limits=(BAR[0], BAR[1]), ticks=SHARE_TICKS[:1])
+            title = f"{entry}, {when}"
+        else:
+            x = Axis(SHARE_AXIS, limits=(BAR[0], 1), ticks=SHARE_TICKS)
+            title = f"{entry}, {when}: {len(shares):,} of {sizes[when]:,} eigenvalues"
         if series:
-            yield Panel(x, y, series, f"{entry}, {when}")
+            yield Panel(x, y, series, title)

@@ -43,7 +43,9 @@ def lines_figure(task: TaskBoard) -> Figure | None:
 
 def _panels(entries: Mapping[str, StoredRecord]) -> list[Panel]:
     found: dict[tuple[str, int], list[Series]] = {}
+    titles: dict[str, tuple[str, str]] = {}
     for entry, stored in entries.items():
+        titles |= stored.record.line_titles
         for name, columns in stored.arrays.items():
             whole = columns.ndim == 2 and len(columns) and columns.shape[1] % 2
             if not name.startswith(PREFIX) or not whole:
@@ -52,22 +54,24 @@ def _panels(entries: Mapping[str, StoredRecord]) -> list[Panel]:
             columns = columns[columns[:, 0].argsort(kind="stable")]
             if len(columns) > POINTS:
                 columns = columns[np.linspace(0, len(columns) - 1, POINTS).round().astype(int)]
-            x = columns[:, 0]
+            places = columns[:, 0]
             for channel in range(channels):
-                truth = Series("", x, columns[:, 1 + channels + channel], label="truth")
-                line = Series(entry, x, columns[:, 1 + channel])
+                truth = Series("", places, columns[:, 1 + channels + channel], label="truth")
+                line = Series(entry, places, columns[:, 1 + channel])
                 place = (name.removeprefix(PREFIX), channel)
                 known = [truth] if np.isfinite(truth.y).any() else []
                 found.setdefault(place, known).append(line)
     several = {name for name, channel in found if channel}
-    return [
-        Panel(
-            Axis("x", limits=_ends(series[0].x)),
-            Axis(f"{name}, channel {channel}" if name in several else name, limits=_limits(series)),
-            series,
+    panels = []
+    for (name, channel), series in list(found.items())[:PANELS]:
+        below, left = titles.get(name, ("x", name))
+        left = f"{left}, channel {channel}" if name in several else left
+        panels.append(
+            Panel(
+                Axis(below, limits=_ends(series[0].x)), Axis(left, limits=_limits(series)), series
+            )
         )
-        for (name, channel), series in list(found.items())[:PANELS]
-    ]
+    return panels
 
 
 def _ends(x: np.ndarray) -> tuple[float, float] | None:

@@ -83,10 +83,14 @@ def sheet(task: TaskBoard) -> Pictures | None:
         f"The target, and the prediction of each encoding with its {named}."
         f"{_without_picture(missing)}",
         [Tile(target[0], TARGET, None), *tiles, *shared],
-        "Top row of a block: target and predictions. Below: the marked window, where the target "
-        f"varies most, magnified; {errors}.",
+        f"Top row of a block: target{_of_training(shared)} and predictions. Below: the marked "
+        f"window, where the target varies most, magnified; {errors}.",
         differences,
     )
+
+
+def _of_training(shared: list[Tile]) -> str:
+    return ", what was trained on (grey where nothing was)" if shared else ""
 
 
 def _without_picture(missing: dict[str, str]) -> str:

@@ -1,0 +1,244 @@
+"""The checks of activations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from encbench.contracts.activation import Activation
+from encbench.errors import EncbenchError, ParameterError
+from encbench.network.mlp import CoordinateMLP
+from encbench.ntk.kernel import brute_force_ntk, empirical_ntk
+from encbench.ntk.model import cast
+from encbench.testing.conformance import (
+    Conformance,
+    advise,
+    call_in_worker,
+    fail,
+    require,
+    require_equal,
+    skip,
+    tensor_text,
+)
+from encbench.testing.encoding_checks import features_there, inner_points, stray_tensors
+from encbench.testing.sample_encodings import Coordinates
+
+SEED = 30
+WIDTH = 64
+"""Of the layers whose initial weights are looked at."""
+
+
+class ActivationConformance(Conformance):
+    """Checks that an activation keeps the contract of ``encbench.Activation``.
+
+    Set ``activation`` to the class and ``parameters`` to its own. One with complex weights is
+    checked at complex numbers too. All random numbers come from fixed seeds.
+    """
+
+    kind = "activation"
+    activation: ClassVar[type[Activation] | None] = None
+    """The class to check."""
+
+    @classmethod
+    def subject_or_none(cls) -> Any:
+        return cls.activation
+
+    def test_it_is_documented(self) -> None:
+        """Name, docstring and source are there."""
+        name = self.subject.__name__
+        require(
+            isinstance(getattr(self.subject, "name", None), str),
+            f'{name} has no name; set one in its class, such as name = "bump"',
+        )
+        self.advise_docstring()
+        advise(
+            not self.subject.__doc__.startswith(f"{name}("),  # dataclass's own
+            f"{name} has no docstring; its first line, the formula, is what `encbench list` shows",
+        )
+        self.advise_text("source", "authors, title, venue, year, equation")
+
+    def test_it_is_a_value(self) -> None:
+        """Two of equal parameters are equal, and none of them can be changed."""
+        first, second = self._built(), self._built()
+        advice = "make the class a frozen dataclass: @dataclass(frozen=True)"
+        require(first == second, f"two of the same parameters differ; {advice}")
+        try:
+            hash(first)
+        except TypeError as error:
+            fail(f"{error}; {advice}")
+
+    def test_shapes_and_dtypes(self) -> None:
+        """Values are finite and have the shape and dtype of z, also where z is large."""
+        for z in self._arguments():
+            for dtype in (torch.float32, torch.float64):
+                given = z.to(dtype.to_complex() if z.is_complex() else dtype)
+                out = self._module()(given)
+                expected = given.dtype
+                if isinstance(out, Tensor) and self.subject.complex_weights:
+                    expected = dtype.to_complex()
+                require(
+                    isinstance(out, Tensor) and out.shape == given.shape and out.dtype == expected,
+                    f"of a tensor {tuple(given.shape)} in {given.dtype} it makes "
+                    f"{tensor_text(out)}; an activation keeps the shape and the precision",
+                )
+                bad = given[~torch.isfinite(out)]
+                require(
+                    not len(bad),
+                    f"φ({bad.flatten()[0].item() if len(bad) else 0:g}) is not finite in {dtype}; "
+                    "take a formula that holds there, or bound the parameters by Field(ge=…, le=…)",
+                )
+
+    def test_derivative(self) -> None:
+        """The derivative is finite, and agrees with finite differences."""
+        module = self._module().double().requires_grad_(False)
+        for z in self._arguments():
+            z = z.clone().requires_grad_()
+            (slope,) = torch.autograd.grad(_real(module(z)).sum(), z, materialize_grads=True)
+            bad = z[~torch.isfinite(slope)]
+            require(
+                not len(bad),
+                f"the derivative at {bad.flatten()[0].item() if len(bad) else 0:g} is not finite; "
+                "take a formula whose derivative is (torch.where with a safe argument)",
+            )
+            # some way from 0, where φ may have a kink
+            near = (z.detach() / 5 + 0.0137).requires_grad_()
+            try:
+                torch.autograd.gradcheck(module, (near,), fast_mode=True)
+            except Exception as error:
+                fail(f"gradcheck: {' '.join(str(error).split())[:300]}")
+
+    def test_it_is_determined_and_elementwise(self) -> None:
+        """φ depends on each number alone, draws no random numbers and keeps no state."""
+        module = self._module().double()
+        for z in self._arguments():
+            before = torch.get_rng_state()
+            first = module(z)
+            require(
+                torch.equal(before, torch.get_rng_state()),
+                "computing it draws random numbers; draw them in a module's __init__, see module()",
+            )
+            advice = "φ is elementwise, with no statistics over others and no memory between calls"
+            require_equal(module(z), first, 0, f"a second call; {advice}")
+            require_equal(module(z.flip(0)).flip(0), first, 1e-12, f"in reverse order; {advice}")
+            require_equal(module(z[2:5]), first[2:5], 1e-12, f"without the others; {advice}")
+            require_equal(module.eval()(z), first, 0, "training and evaluation mode differ")
+            require_equal(
+                self._module().double()(z),
+                first,
+                0,
+                "two modules built from one torch.manual_seed differ; draw from torch's generator",
+            )
+
+    def test_state_dict(self) -> None:
+        """The module's state dict determines φ, and holds every tensor."""
+        saved, fresh = self._module(), self._module(SEED + 1)
+        stray = stray_tensors(saved)
+        require(
+            not stray,
+            f"plain tensors among the attributes: {', '.join(stray)}; use register_buffer or "
+            "nn.Parameter in a module of its own",
+        )
+        fresh.load_state_dict(saved.state_dict())
+        (z, *_) = self._arguments()
+        require_equal(
+            fresh.double()(z), saved.double()(z), 0, "another module differs after load_state_dict"
+        )
+
+    def test_initialization(self) -> None:
+        """Layers start with finite weights, whose variance is that of ``ntk_gains``."""
+        layer = self._layer()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(SEED)
+            self._built().initialize(layer)
+        weights = layer.weight.detach()
+        require(
+            bool(torch.isfinite(weights).all()) and bool(weights.any()),
+            "initialize leaves weights that are not finite, or all 0; it changes layer.weight in "
+            "place, under torch.no_grad()",
+        )
+        try:
+            gains = self._built().ntk_gains()
+        except ParameterError as error:
+            skip(f"not in NTK parameterization: {error}")
+        valid = isinstance(gains, tuple) and len(gains) == 2
+        require(
+            valid and all(isinstance(g, float | int) and 0 < g < float("inf") for g in gains),
+            f"ntk_gains returned {gains!r}; expected two positive factors, of W and of b",
+        )
+        gain = gains[0]
+        found = float(weights.square().mean() * WIDTH)
+        require(
+            gain == 1 or abs(found / gain**2 - 1) < 0.2,
+            f"ntk_gains has g = {gain:g}, but initialize gives weights of variance {found:.3g}/n, "
+            f"for which g is {found**0.5:.3g}; make them agree, or leave both out",
+        )
+
+    def test_kernel(self) -> None:
+        """The NTK of a network of it is J Jᵀ."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(SEED)
+            built = CoordinateMLP(Coordinates(2), 2, 6, 2, "standard", activation=self._built())
+        model = cast(built, torch.float64)
+        x = inner_points(6, 2)
+        try:
+            parts = empirical_ntk(model, x, outputs="full").parts
+        except EncbenchError as error:
+            fail(f"the kernel: {error}")
+        for part, expected in brute_force_ntk(model, x).items():
+            require_equal(parts[part], expected, 1e-9, f"the kernel's part {part!r} is not J Jᵀ")
+
+    def test_pickling(self) -> None:
+        """It can be pickled to a worker process."""
+        (z, *_) = self._arguments()
+        module = self._module().double()
+        there = call_in_worker(features_there, module, z.numpy())
+        here = module(z).detach().numpy()
+        require(
+            bool(np.allclose(there, here, rtol=1e-12, atol=1e-12)),
+            "values in a worker process differ from those here",
+        )
+
+    def test_it_changes_nothing_that_others_share(self) -> None:
+        """Torch's settings and the working directory stay as they are."""
+        self.require_nothing_changed(lambda: self._module()(torch.zeros(2, 3)))
+
+    def _built(self) -> Activation:
+        parameters = self.validated()
+        try:
+            made: Activation = self.subject(**parameters)
+        except ParameterError as error:
+            fail(str(error))
+        except Exception as error:
+            fail(f"{type(error).__name__}: {error}; its fields are its parameters, each typed")
+        return made
+
+    def _module(self, seed: int = SEED) -> nn.Module:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            made = self._built().module()
+        require(
+            isinstance(made, nn.Module),
+            f"module() returned {tensor_text(made)}, expected a torch.nn.Module",
+        )
+        return made
+
+    def _layer(self) -> nn.Linear:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(SEED)
+            return nn.Linear(WIDTH, WIDTH)
+
+    def _arguments(self) -> Iterator[Tensor]:
+        """z (41, 3) in [−10, 10], 0 among them; complex numbers of size up to 1 likewise."""
+        z = torch.linspace(-10, 10, 123, dtype=torch.float64).view(41, 3)
+        z[20, 1] = 0
+        yield z
+        if self.subject.complex_weights:
+            yield torch.complex(z, z.roll(1)) / 15
+
+
+def _real(out: Tensor) -> Tensor:
+    return torch.view_as_real(out) if out.is_complex() else out
