@@ -174,7 +174,7 @@ class PdeTask(Task):
             "error": error_picture(error),
         }
         lines = self._lines(predict)
-        titles = dict.fromkeys(lines, ("x", f"u(x, t = {self.equation.line_at:g})"))
+        titles = dict.fromkeys(lines, ("x", f"u(x, t = {self.equation.line_at})"))
         return Outcome(comparisons, pictures, lines=lines, line_titles=titles)
 
     def _lines(self, predict: Predict) -> dict[str, tuple[Array, Array, Array]]:

@@ -256,7 +256,7 @@ def test_a_change_within_the_quartiles_is_noise_and_beyond_them_a_ratio():
 
 def test_a_file_of_something_else_is_refused(tmp_path):
     file = tmp_path / "other.json"
-    for text, words in (("{}", "no file of"), ('{"benchmarks": []}', "holds no benchmark")):
+    for text, words in (("{}", "was not written by"), ('{"benchmarks": []}', "holds no benchmark")):
         file.write_text(text)
         with pytest.raises(StoreError, match=words):
             read_timings(file)

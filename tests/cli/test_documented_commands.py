@@ -22,6 +22,7 @@ from pydantic import Field
 import encbench
 from encbench import Store, load_suite, plan, run_suite
 from encbench.cli.app import build
+from encbench.network.activations.bumps import Gaussian
 from encbench.plugins.registry import default_registry
 from encbench.suite.file import override
 
@@ -157,6 +158,7 @@ def named() -> dict[str, object]:
     return {
         "__name__": "documented",
         "Annotated": Annotated,
+        "Bump": Gaussian,
         "Encoding": encbench.Encoding,
         "Field": Field,
         "encbench": encbench,

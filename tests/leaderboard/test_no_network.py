@@ -99,7 +99,7 @@ def test_every_renderer_shows_them_in_italics_and_says_how_many_are_better(four:
     assert "| *no network*: mean of the neighbours " in text
     assert "| *no network*: cubic &lt;b&gt;interpolation&lt;/b&gt; " in text
     assert "1 of 3 encodings is better than the best of them, cubic &lt;b&gt;" in text
-    assert "PSNR held out is over points that were not trained on, PSNR over those" in text
+    assert "PSNR held out is over held-out points, PSNR over those trained on" in text
     html = html_page(page, pictures=False)
     assert r"\u003cem\u003eno network\u003c/em\u003e: mean of the neighbours" in html
     assert "<b>interpolation</b>" not in html
@@ -113,7 +113,7 @@ def test_tasks_without_methods_have_no_word_of_them(results: Results) -> None:
     results.add("a")
     text = markdown(describe(*load_board(results.directory)), {}, "page", "page.md")[""]
     assert "network*" not in text
-    assert "held out" not in text
+    assert "PSNR held out" not in text
 
 
 def test_of_a_category_they_are_means_over_its_targets(results: Results) -> None:

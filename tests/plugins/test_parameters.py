@@ -55,7 +55,7 @@ def test_defaults_are_filled_in():
         ({"levels": "many"}, ["'many'", "int"]),
         ({"mode": "cubic"}, ["'cubic'", "'linear'", "'nearest'"]),
         ({"resolutions": "wide"}, ["'wide'", "list[int]"]),
-        ({"levels": True}, ["levels=True", "no numbers", "int >= 1"]),
+        ({"levels": True}, ["levels=True", "not numbers", "int >= 1"]),
         ({"path": 2024}, ["path=2024", 'path="2024"']),
         ({"path": True}, ['path="true"']),
     ],

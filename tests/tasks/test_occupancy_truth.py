@@ -126,7 +126,7 @@ def test_a_mesh_inside_out_is_turned_with_a_warning(solid_of, caplog):
     solid = solid_of(vertices, faces[:, ::-1])
     assert signed_volume(solid.surface) == pytest.approx(1)
     assert solid.occupied(np.full((1, 3), 0.5)).all()
-    assert "turned 12 of 12 faces" in caplog.text
+    assert "flipped 12 of 12 faces" in caplog.text
 
 
 def test_faces_turned_at_random_are_turned_back(solid_of):
@@ -224,7 +224,7 @@ def test_a_solid_that_overlaps_an_inverted_one_is_inside_of_either(solid_of, cap
     expected = ((x[:, None] > low) & (x[:, None] < high)).all(axis=2).any(axis=1)
     centre = (high.max(axis=0) + low.min(axis=0)) / 2
     np.testing.assert_array_equal(solid.occupied(x - centre + 0.5), expected)
-    assert "turned 12 of 24 faces" in caplog.text
+    assert "flipped 12 of 24 faces" in caplog.text
 
 
 def test_a_closed_surface_that_encloses_nothing_is_an_error(solid_of):

@@ -163,6 +163,8 @@ def test_what_makes_no_sense_is_refused_in_planning(task, encoding, words):
 def test_an_activation_without_second_derivatives_is_refused():
     with pytest.raises(SuiteError, match="activation 'relu' has no second derivative"):
         planned("pde", network={"activation": "relu"})
-    (cell,) = planned("pde", "densegrid:levels=2,max_resolution=9,interpolation=smoothstep")
+    (cell,) = planned(
+        "pde", "densegrid:levels=2,base_resolution=4,max_resolution=9,interpolation=smoothstep"
+    )
     assert cell.network.activation == "tanh"
     assert cell.task.parameters["waves"] == Poisson().waves

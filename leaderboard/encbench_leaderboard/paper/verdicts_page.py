@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, get_args
 
 from encbench.errors import plural
 from encbench.results.records import StoredRecord
-from encbench_leaderboard.board.cells import machines
+from encbench_leaderboard.board.cells import MetricInfo, machines
 from encbench_leaderboard.paper import printed
 from encbench_leaderboard.paper.claims import CLAIMS, WIDTH, Claim, points_taken
 from encbench_leaderboard.paper.evidence import (
@@ -249,13 +249,21 @@ def _table2(evidence: Evidence, judge: Judge) -> Table:
 
 
 def _table4(records: Sequence[StoredRecord]) -> Table:
-    names = list(dict.fromkeys(name for stored in records for name in stored.record.metrics))
-    columns = {"encoding": False, **dict.fromkeys(names, True), "ended": False}
+    metrics = {
+        name: MetricInfo(name, value.unit, value.direction, value.title)
+        for stored in records
+        for name, value in stored.record.metrics.items()
+    }
+    headings = {info.heading: True for info in metrics.values()}
+    columns = {"encoding": False, **headings, "ended": False}
     rows = []
     for label in dict.fromkeys(map(plain_label, records)):
         of = [stored for stored in records if plain_label(stored) == label]
-        values = [text(over_targets(of, label, metric(name)), ".4g") for name in names]
-        rows.append([label, *values, _ended(of)])
+        values = [text(over_targets(of, label, metric(name)), ".4g") for name in metrics]
+        primary = next(iter(metrics), "")
+        zero = any((one := s.record.metrics.get(primary)) and one.value == 0 for s in of)
+        collapsed = ", collapsed" if zero and metrics[primary].can_collapse else ""
+        rows.append([label, *values, _ended(of) + collapsed])
     return _table("table4", columns, rows)
 
 

@@ -8,12 +8,9 @@ from functools import partial
 
 import numpy as np
 
-from encbench.errors import EncbenchError, plural
-from encbench.plugins.parameters import parameters_of
-from encbench.plugins.registry import default_registry
+from encbench.errors import plural
 from encbench.results.records import Record
 from encbench.runs.tuning_report import TuneResult
-from encbench.suite.config import PluginRef
 from encbench.suite.protocol import protocol_parts, rate_in_words, several
 from encbench_leaderboard.board.lead import Lead, lead, smallest_gap
 from encbench_leaderboard.board.no_network import HELD_OUT
@@ -31,6 +28,8 @@ from encbench_leaderboard.report.format import (
 
 EIGHT_BITS = 58.9
 """PSNR [dB] of an image that is rounded to 8 bits, 10 log10(12 · 255²)."""
+SPLITTABLE = ("image", "occupancy")
+"""Tasks that can hold points out."""
 TUNING_GAINS = {"psnr": (0.6, 5.8, 35.6), "psnr_held_out": (-0.1, 0.6, 10.6)}
 """Smallest, median and largest gain of an encoding [dB] from tuning its rate, batch and size, over
 the nine of the published leaderboard: its pages fit.md and held-out.md."""
@@ -154,24 +153,12 @@ def _between(gains: Sequence[float], unit: str) -> str:
     return f"{low} to {high}{unit and f' {unit}'}, by encoding (median {median})"
 
 
-def _takes_split(task: PluginRef) -> bool:
-    if "split" in task.parameters:
-        return True
-    try:
-        cls = default_registry().find("task", f"{task.distribution}:{task.name}").load()
-        return any(parameter.name == "split" for parameter in parameters_of(cls))
-    except EncbenchError:
-        return False
-
-
 def _split(records: list[Record]) -> list[str]:
-    tasks = {(ref.distribution, ref.name): ref for ref in (r.cell.task for r in records)}
     splits = {str(_parameters(r).get("split", "all")) for r in records}
     if splits == {"all"}:
-        # left out of what is recorded, so that keys are what they were before there were splits
-        return (
-            ["no points held out (split = all)"] if any(map(_takes_split, tasks.values())) else []
-        )
+        # what is "all" is not recorded, so that keys are what they were before there were splits
+        splittable = any(r.cell.task.name in SPLITTABLE for r in records)
+        return ["no points held out (split = all)"] if splittable else []
     held_out = any(map(_holds_out, records))
     where = "the points trained on and on those held out" if held_out else "the whole target"
     return [f"split = {several(splits)}: measured on {where}"]
