@@ -165,7 +165,7 @@ def test_differences_beyond_8_bits_are_named(results: Results) -> None:
     for name, psnr in {"a": 80.0, "b": 70.0, "c": 50.0}.items():
         add(results, name, psnr, psnr + 1)
     doubts = caveats(board_of(results), None)
-    assert any(doubt.startswith("`a` and `b` have smaller errors than rounding") for doubt in doubts)
+    assert any(d.startswith("`a` and `b` have smaller errors than rounding") for d in doubts)
 
 
 @pytest.mark.parametrize(("page", "metric"), [("fit", "psnr"), ("held-out", "psnr_held_out")])
