@@ -68,7 +68,7 @@ QUESTIONS := fit held-out equal-parameters occupancy
 publish: $(READY)
 	$(BIN)/encbench tune photographs $(TUNED_ON) --no-report -o results/fit
 	$(BIN)/encbench tune photographs-heldout $(TUNED_ON),split=checker --no-report -o results/held-out
-	$(BIN)/encbench run photographs-equal --no-report -o results/equal-parameters
+	$(BIN)/encbench tune photographs-equal $(TUNED_ON) --no-report -o results/equal-parameters
 	$(BIN)/encbench run occupancy --no-report -o results/occupancy
 	$(MAKE) --no-print-directory pages
 
