@@ -212,8 +212,8 @@ class Registry:
         first, _, parameter = name.partition(":")
         if first in known and parameter.isidentifier():
             return (
-                f"unknown {kind} {name!r}; give a parameter its value, as {name}=VALUE, or a "
-                f"{kind} of another distribution as DISTRIBUTION:NAME"
+                f"unknown {kind} {name!r}; give a parameter its value, as {name}=VALUE, or name "
+                "what another distribution offers as DISTRIBUTION:NAME"
             )
         listing = f"installed: {', '.join(known) or 'none'}.{self._lost()}"
         hint = did_you_mean(name.rpartition(":")[2], known, listing, count=2)
