@@ -120,7 +120,11 @@ class _Verb(TyperCommand):
             single = option.param_type_name == "option" and not getattr(option, "multiple", False)
             if times > 1 and single:
                 raise UsageError(f"{option.opts[-1]} is given {times} times; give it once")
-        return super().parse_args(ctx, args)
+        try:
+            return super().parse_args(ctx, args)
+        except typer.BadParameter as error:
+            error.message = error.message.removeprefix("Value error, ")  # pydantic's
+            raise
 
 
 def _is_third_party(offer: Offer) -> bool:

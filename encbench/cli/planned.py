@@ -42,22 +42,22 @@ def print_plan(
         print_line(console, f"{recorded} have a record already in {output}")
     by_task: dict[str, list[CellConfig]] = {}
     counts: dict[tuple[str, str, NetworkConfig], int | None] = {}
+    found: dict[str, list[int]] = {}
     dimensions: dict[str, tuple[int, int]] = {}
     for cell in left:
         task, encoding = (ref.label or ref.name for ref in (cell.task, cell.encoding))
         by_task.setdefault(task, []).append(cell)
-        of_one = encoding, task, cell.network
+        # entries of one label may differ in their parameters, as those of a sweep do
+        of_one = cell.encoding.model_dump_json(), cell.task.model_dump_json(), cell.network
         if of_one not in counts:
-            counts[of_one] = parameters_of_cell(cell, registry, dimensions)
+            count = counts[of_one] = parameters_of_cell(cell, registry, dimensions)
+            found.setdefault(encoding, []).extend([] if count is None else [count])
     settings: dict[str, list[str]] = {}
     for task, of_task in by_task.items():
         settings.setdefault(_protocol(of_task), []).append(task)
     for text, tasks in settings.items():
         of = ", ".join(tasks) if len(settings) > 1 else ""
         print_line(console, f"{of}{': ' if of else ''}{text}")
-    found: dict[str, list[int]] = {}
-    for (encoding, _, _), count in counts.items():
-        found.setdefault(encoding, []).extend([] if count is None else [count])
     for encoding, numbers in found.items():
         low, high = min(numbers, default=0), max(numbers, default=0)
         text = f"{low:,}" if low == high else f"{low:,} to {high:,}"

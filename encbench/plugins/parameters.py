@@ -184,12 +184,13 @@ def _type_text(hint: Any) -> str:
     if origin is Annotated:
         inner = _type_text(typing.get_args(hint)[0])
         bounds = [
-            f"{sign} {getattr(bound, attribute)}"
+            f"{sign} {_number_text(getattr(bound, attribute))}"
             for bound in FieldInfo.from_annotation(hint).metadata
             for attribute, sign in {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}.items()
             if getattr(bound, attribute, None) is not None
         ]
-        return f"{inner} {', '.join(bounds)}".strip()
+        bounded = inner.removesuffix(" | None")
+        return " ".join(filter(None, [bounded, ", ".join(bounds)])) + inner[len(bounded) :]
     if origin is typing.Literal:
         return " | ".join(repr(choice) for choice in typing.get_args(hint))
     if origin is not None and origin.__module__ in ("typing", "types"):
@@ -198,3 +199,9 @@ def _type_text(hint: Any) -> str:
         inner = ", ".join(_type_text(part) for part in typing.get_args(hint))
         return f"{origin.__name__}[{inner}]"
     return getattr(hint, "__name__", str(hint))
+
+
+def _number_text(number: Any) -> str:
+    """ "1e+06" rather than "1000000.0", where that is the same number."""
+    short = f"{number:g}" if isinstance(number, float) else ""
+    return short if short and float(short) == number else str(number)

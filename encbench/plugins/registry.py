@@ -190,8 +190,12 @@ class Registry:
             return found
         kind_of = {known: kind for kind in kinds for known in self._offers[kind]}
         nearest = get_close_matches(name.rpartition(":")[2], kind_of, n=1, cutoff=0.5)
+        if nearest:
+            raise UnknownNameError(self._unknown(kind_of[nearest[0]], name))
+        *others, last = kinds
         raise UnknownNameError(
-            self._unknown(kind_of[nearest[0]] if nearest else next(iter(kinds)), name)
+            f"unknown {', '.join(others)} or {last} {name!r}; `encbench list` shows what is "
+            f"installed.{self._lost()}"
         )
 
     def conflicts(self) -> list[tuple[str, str, list[str]]]:
@@ -205,11 +209,20 @@ class Registry:
 
     def _unknown(self, kind: str, name: str) -> str:
         known = sorted(self._offers[kind])
-        broken = [f"{p.distribution} ({p.problem})" for p in self.host.broken()]
-        lost = f" A broken plug-in may have offered it: {'; '.join(broken)}." if broken else ""
-        listing = f"installed: {', '.join(known) or 'none'}.{lost}"
+        first, _, parameter = name.partition(":")
+        if first in known and parameter.isidentifier():
+            return (
+                f"unknown {kind} {name!r}; give a parameter its value, as {name}=VALUE, or name "
+                "what another distribution offers as DISTRIBUTION:NAME"
+            )
+        listing = f"installed: {', '.join(known) or 'none'}.{self._lost()}"
         hint = did_you_mean(name.rpartition(":")[2], known, listing, count=2)
         return f"unknown {kind} {name!r}{hint}"
+
+    def _lost(self) -> str:
+        """What broken plug-ins may have offered."""
+        broken = [f"{p.distribution} ({p.problem})" for p in self.host.broken()]
+        return f" A broken plug-in may have offered it: {'; '.join(broken)}." if broken else ""
 
 
 @cache

@@ -10,6 +10,7 @@ import sys
 import time
 
 import pytest
+from typer.testing import CliRunner
 
 from encbench.cli.app import build
 from encbench.errors import UsageError
@@ -246,7 +247,7 @@ def test_an_option_given_twice_is_an_error_and_does_not_keep_the_last(arguments,
         ("suite", "quick"),
         ("activations", "sin(ω z) of SIREN"),
         ("relu", "max(z, 0)."),
-        ("sine", "float >= 1e-06, <= 1000000.0"),
+        ("sine", "float >= 1e-06, <= 1e+06"),
         ("max_error", "direction:   lower"),
         ("imge", "did you mean 'image'"),
     ],
@@ -284,3 +285,9 @@ def test_a_sweep_or_budget_of_another_form_is_refused(arguments, words):
     verb = ["run", "-n", *arguments]
     with pytest.raises(UsageError, match=re.escape(words)):
         build(default_registry(), verb)(verb, prog_name="encbench", standalone_mode=False)
+
+
+def test_a_choice_that_there_is_not_is_one_sentence_without_the_name_of_an_exception():
+    asked = ["run", "--rerun", "foo"]
+    output = CliRunner().invoke(build(default_registry(), asked), asked).output
+    assert "'--rerun': 'foo' is not one of 'never'" in output

@@ -62,8 +62,10 @@ def test_a_name_of_any_kind_is_found_or_gets_the_nearest_of_all_kinds():
     assert offer.kind == "task"
     with pytest.raises(UnknownNameError, match="unknown task 'imagee'; did you mean 'image'"):
         registry.find_any(kinds, "imagee")
-    with pytest.raises(UnknownNameError, match="unknown encoding 'xyz'; installed: triangle_wave"):
+    with pytest.raises(UnknownNameError, match="unknown encoding or task 'xyz'; `encbench list`"):
         registry.find_any(kinds, "xyz")
+    with pytest.raises(UnknownNameError, match="its value, as triangle_wave:size=VALUE"):
+        registry.find("encoding", "triangle_wave:size")
 
 
 def test_a_lazy_target_is_described_without_being_imported():

@@ -12,7 +12,7 @@ from hatchling.builders.wheel import WheelBuilder
 from encbench.errors import StoreError, UsageError
 from encbench.plugins.host import PluginHost
 from encbench.plugins.registry import Registry
-from encbench.plugins.templates import Kind, check_name, files_of, write_plugin
+from encbench.plugins.templates import CHECKED, Kind, check_name, files_of, write_plugin
 from tests import processes
 from tests.processes import outside
 
@@ -168,8 +168,8 @@ def test_plugins_of_other_kinds_pass_their_own_tests_too(tmp_path, monkeypatch, 
     assert len(functions) >= 2
     for function in functions:
         function()
-    if kind == "network":
-        results = tests["TestSomeNetwork"].run()
+    if kind in CHECKED:
+        results = tests[f"TestSome{kind.capitalize()}"].run()
         assert {result.outcome for result in results} <= {"passed", "skipped"}
 
 

@@ -33,6 +33,23 @@ def test_types_bounds_and_descriptions_are_read_from_the_signature():
     assert mode.type == "'linear' | 'nearest'"
 
 
+def test_bounds_of_a_parameter_that_may_be_none_stand_by_its_number():
+    class Bounded:
+        def __init__(
+            self,
+            in_dim: int,
+            sizes: Annotated[int | None, Field(ge=2)] = None,
+            name: Annotated[str | None, Field(description="which")] = None,
+            omega: Annotated[float, Field(ge=1e-6, le=1e6)] = 1.0,
+        ) -> None: ...
+
+    assert [parameter.type for parameter in parameters_of(Bounded)] == [
+        "int >= 2 | None",
+        "str | None",
+        "float >= 1e-06, <= 1e+06",
+    ]
+
+
 def test_in_dim_is_the_tasks_business_and_no_parameter():
     assert "in_dim" not in {parameter.name for parameter in parameters_of(Example)}
 

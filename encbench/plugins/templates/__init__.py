@@ -33,7 +33,7 @@ RUN = {
     "schedule": f"{PHOTOGRAPH} --optimizer adam --schedule $name",
 }
 """Kind of plug-in to the arguments of `encbench run` in its README."""
-CHECKED = {"encoding": ":levels=3", "task": ":side=16", "network": ""}
+CHECKED = {"encoding": ":levels=3", "task": ":side=16", "network": "", "activation": ""}
 """Those that `encbench check` takes, with parameters that make it quick."""
 
 
