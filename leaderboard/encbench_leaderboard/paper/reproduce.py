@@ -18,6 +18,9 @@ from encbench_leaderboard.paper.printed import FIGURES
 if TYPE_CHECKING:
     from encbench_leaderboard.paper.experiments import Experiment
 
+REGIONS = {"smoke": 128, "laptop": 512, "full": 1024}
+"""Pixels per side of figure 13: patterns are counted exactly, 40 s a network at 1024."""
+
 
 def reproduce(
     what: Annotated[Literal["paper"], typer.Argument(help="What to run again.")],
@@ -139,7 +142,7 @@ def _draw(
         wanted = [figure for figure in asked if ITEMS[figure][0] == experiment]
         if wanted:
             folder = directory / "figures" / part
-            draw_figures(directory / part, wanted, folder, side=128 if scale == "smoke" else 1024)
+            draw_figures(directory / part, wanted, folder, side=REGIONS[scale])
             yield folder / "captions.md"
 
 
