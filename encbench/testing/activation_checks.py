@@ -5,26 +5,30 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from encbench.contracts.activation import Activation
-from encbench.errors import EncbenchError, ParameterError
+from encbench.errors import ParameterError
 from encbench.network.mlp import CoordinateMLP
-from encbench.ntk.kernel import brute_force_ntk, empirical_ntk
 from encbench.ntk.model import cast
 from encbench.testing.conformance import (
     Conformance,
     advise,
-    call_in_worker,
     fail,
     require,
     require_equal,
     skip,
     tensor_text,
 )
-from encbench.testing.encoding_checks import features_there, inner_points, stray_tensors
+from encbench.testing.module_checks import (
+    inner_points,
+    no_random_numbers,
+    require_gradients,
+    require_kernel,
+    require_no_stray_tensors,
+    require_same_in_worker,
+)
 from encbench.testing.sample_encodings import Coordinates
 
 SEED = 30
@@ -106,21 +110,16 @@ class ActivationConformance(Conformance):
             )
             # some way from 0, where φ may have a kink
             near = (z.detach() / 5 + 0.0137).requires_grad_()
-            try:
-                torch.autograd.gradcheck(module, (near,), fast_mode=True)
-            except Exception as error:
-                fail(f"gradcheck: {' '.join(str(error).split())[:300]}")
+            require_gradients(module, (near,), fast_mode=True)
 
     def test_it_is_determined_and_elementwise(self) -> None:
         """φ depends on each number alone, draws no random numbers and keeps no state."""
         module = self._module().double()
         for z in self._arguments():
-            before = torch.get_rng_state()
-            first = module(z)
-            require(
-                torch.equal(before, torch.get_rng_state()),
-                "computing it draws random numbers; draw them in a module's __init__, see module()",
-            )
+            with no_random_numbers(
+                "computing it draws random numbers; draw them in a module's __init__, see module()"
+            ):
+                first = module(z)
             advice = "φ is elementwise, with no statistics over others and no memory between calls"
             require_equal(module(z), first, 0, f"a second call; {advice}")
             require_equal(module(z.flip(0)).flip(0), first, 1e-12, f"in reverse order; {advice}")
@@ -136,11 +135,8 @@ class ActivationConformance(Conformance):
     def test_state_dict(self) -> None:
         """The module's state dict determines φ, and holds every tensor."""
         saved, fresh = self._module(), self._module(SEED + 1)
-        stray = stray_tensors(saved)
-        require(
-            not stray,
-            f"plain tensors among the attributes: {', '.join(stray)}; use register_buffer or "
-            "nn.Parameter in a module of its own",
+        require_no_stray_tensors(
+            saved, "use register_buffer or nn.Parameter in a module of its own"
         )
         fresh.load_state_dict(saved.state_dict())
         (z, *_) = self._arguments()
@@ -182,24 +178,14 @@ class ActivationConformance(Conformance):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(SEED)
             built = CoordinateMLP(Coordinates(2), 2, 6, 2, "standard", activation=self._built())
-        model = cast(built, torch.float64)
-        x = inner_points(6, 2)
-        try:
-            parts = empirical_ntk(model, x, outputs="full").parts
-        except EncbenchError as error:
-            fail(f"the kernel: {error}")
-        for part, expected in brute_force_ntk(model, x).items():
-            require_equal(parts[part], expected, 1e-9, f"the kernel's part {part!r} is not J Jᵀ")
+        require_kernel(cast(built, torch.float64), inner_points(6, 2))
 
     def test_pickling(self) -> None:
         """It can be pickled to a worker process."""
         (z, *_) = self._arguments()
         module = self._module().double()
-        there = call_in_worker(features_there, module, z.numpy())
-        here = module(z).detach().numpy()
-        require(
-            bool(np.allclose(there, here, rtol=1e-12, atol=1e-12)),
-            "values in a worker process differ from those here",
+        require_same_in_worker(
+            module, z, module(z), "values in a worker process differ from those here"
         )
 
     def test_it_changes_nothing_that_others_share(self) -> None:

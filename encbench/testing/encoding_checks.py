@@ -6,25 +6,23 @@ import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.func import functional_call
 
-from encbench import ntk
 from encbench.contracts.encoding import Encoding, SparseBlock
-from encbench.errors import EncbenchError, PluginError
+from encbench.errors import PluginError
 from encbench.network.mlp import CoordinateMLP
 from encbench.ntk.autograd import dense
-from encbench.ntk.kernel import brute_force_ntk
 from encbench.ntk.structure import close, disagreement, sparse_blocks, table_gradients
-from encbench.testing.conformance import (
-    Conformance,
-    call_in_worker,
-    fail,
-    require,
-    require_equal,
-    skip,
+from encbench.testing.conformance import Conformance, fail, require, require_equal, skip
+from encbench.testing.module_checks import (
+    inner_points,
+    no_random_numbers,
+    require_gradients,
+    require_kernel,
+    require_no_stray_tensors,
+    require_same_in_worker,
 )
 
 SEED = 20
@@ -32,14 +30,6 @@ DTYPES = (torch.float32, torch.float64)
 FAST_GRADCHECK = 500
 """Parameters above which gradcheck takes random directions instead of each parameter alone."""
 JACOBIAN_BYTES = 1 << 30
-
-
-def inner_points(
-    count: int, in_dim: int, dtype: torch.dtype = torch.float64, seed: int = SEED
-) -> Tensor:
-    """(count, in_dim), random in (0, 1), and exact in float32 as well."""
-    generator = torch.Generator().manual_seed(seed)
-    return torch.rand(count, in_dim, generator=generator).clamp(1e-3, 1 - 1e-3).to(dtype)
 
 
 def border_points(in_dim: int, dtype: torch.dtype) -> Tensor:
@@ -135,11 +125,10 @@ class EncodingConformance(Conformance):
 
     def test_tensors_move_with_the_module(self) -> None:
         """Every tensor is a parameter or a buffer."""
-        stray = stray_tensors(self.build(self.one_dim()))
-        require(
-            not stray,
-            f"plain tensors among the attributes: {', '.join(stray)}; they would stay behind at "
-            ".to(device) and be missing from the state dict: use register_buffer or nn.Parameter",
+        require_no_stray_tensors(
+            self.build(self.one_dim()),
+            "they would stay behind at .to(device) and be missing from the state dict: use "
+            "register_buffer or nn.Parameter",
         )
 
     def test_it_is_determined_by_its_seed(self) -> None:
@@ -148,14 +137,12 @@ class EncodingConformance(Conformance):
         x = inner_points(16, in_dim)
         encoding = self.build(in_dim)
         first = self.encode(encoding, x)
-        before = torch.get_rng_state()
-        require_equal(
-            self.encode(encoding, x), first, 0, "two calls of forward differ (in training mode)"
-        )
-        require(
-            torch.equal(before, torch.get_rng_state()),
-            "forward draws random numbers; draw them in __init__ and keep them in a buffer",
-        )
+        with no_random_numbers(
+            "forward draws random numbers; draw them in __init__ and keep them in a buffer"
+        ):
+            require_equal(
+                self.encode(encoding, x), first, 0, "two calls of forward differ (in training mode)"
+            )
         require_equal(
             self.encode(self.build(in_dim), x),
             first,
@@ -195,19 +182,15 @@ class EncodingConformance(Conformance):
 
             values = [parameter.detach().clone().requires_grad_() for parameter in trained.values()]
             size = sum(value.numel() for value in values)
-            try:
-                torch.autograd.gradcheck(
-                    features,
-                    (x.requires_grad_(self.differentiable), *values),
-                    fast_mode=size > FAST_GRADCHECK,
-                    nondet_tol=1e-12,
-                )
-            except Exception as error:
-                said = " ".join(str(error).split())[:300]
-                fail(
-                    f"gradcheck with {in_dim} coordinates: {said}. Is everything between the "
-                    "parameters and the features differentiable, and a custom backward right?"
-                )
+            require_gradients(
+                features,
+                (x.requires_grad_(self.differentiable), *values),
+                f" with {in_dim} coordinates",
+                ". Is everything between the parameters and the features differentiable, and a "
+                "custom backward right?",
+                fast_mode=size > FAST_GRADCHECK,
+                nondet_tol=1e-12,
+            )
 
     def test_borders(self) -> None:
         """Features and gradients are finite at the borders of the domain."""
@@ -302,19 +285,12 @@ class EncodingConformance(Conformance):
             count = min(6, JACOBIAN_BYTES // (4 * row))
             if count < 2:
                 skip("a Jacobian of these parameters takes over a gigabyte; give smaller ones")
-            x = inner_points(count, in_dim)
-            try:
-                found = ntk.empirical_ntk(model, x, outputs="full").parts
-            except EncbenchError as error:
-                fail(f"the kernel with {in_dim} coordinates: {error}")
-            for part, expected in brute_force_ntk(model, x).items():
-                require_equal(
-                    found[part],
-                    expected,
-                    1e-9,
-                    f"the kernel's part {part!r} with {in_dim} coordinates is not J Jᵀ; check "
-                    "sparse_jacobian, and that rows are independent",
-                )
+            require_kernel(
+                model,
+                inner_points(count, in_dim),
+                f" with {in_dim} coordinates",
+                "; check sparse_jacobian, and that rows are independent",
+            )
 
     def test_state_dict(self) -> None:
         """The state dict determines the features."""
@@ -337,10 +313,10 @@ class EncodingConformance(Conformance):
         """It can be pickled to a worker process."""
         in_dim = self.one_dim()
         encoding, x = self.build(in_dim), inner_points(16, in_dim)
-        there = call_in_worker(features_there, encoding, x.numpy())
-        here = self.encode(encoding, x).detach().numpy()
-        require(
-            bool(np.allclose(there, here, rtol=1e-12, atol=1e-12)),
+        require_same_in_worker(
+            encoding,
+            x,
+            self.encode(encoding, x),
             "features in a worker process differ from those here; does forward read something "
             "that only this process has?",
         )
@@ -425,29 +401,5 @@ def _feed_alike(block: SparseBlock, other: SparseBlock) -> bool:
     return block.parameter != other.parameter and not apart
 
 
-def stray_tensors(module: nn.Module) -> list[str]:
-    """Names of tensors that are attributes but neither parameters nor buffers."""
-    return [
-        f"{prefix}.{name}".lstrip(".")
-        for prefix, each in module.named_modules()
-        for name, value in vars(each).items()
-        if _holds_tensor(value) and name not in ("_parameters", "_buffers", "_modules")
-    ]
-
-
-def _holds_tensor(value: Any) -> bool:
-    if isinstance(value, Mapping):
-        value = list(value.values())
-    items = itertools.islice(value, 64) if isinstance(value, list | tuple) else [value]
-    return any(isinstance(item, Tensor) for item in items)
-
-
 def _keywords(values: dict[str, Any]) -> str:
     return ", ".join(f"{name}={value!r}" for name, value in values.items())
-
-
-def features_there(encoding: torch.nn.Module, x: np.ndarray) -> np.ndarray:
-    """The features of x (N, d)."""
-    with torch.no_grad():
-        features: np.ndarray = encoding(torch.from_numpy(x)).numpy()
-    return features

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -13,20 +12,25 @@ from torch.func import functional_call
 
 from encbench.contracts.encoding import Encoding
 from encbench.contracts.network import Network
-from encbench.errors import EncbenchError, ParameterError
-from encbench.ntk.kernel import brute_force_ntk, empirical_ntk
+from encbench.errors import ParameterError
 from encbench.suite.config import NetworkConfig
 from encbench.suite.networks import network_from
 from encbench.testing.conformance import (
     Conformance,
-    call_in_worker,
     fail,
     require,
     require_equal,
     skip,
     tensor_text,
 )
-from encbench.testing.encoding_checks import features_there, inner_points, stray_tensors
+from encbench.testing.module_checks import (
+    inner_points,
+    no_random_numbers,
+    require_gradients,
+    require_kernel,
+    require_no_stray_tensors,
+    require_same_in_worker,
+)
 from encbench.testing.sample_encodings import Coordinates, SmallGrid
 
 SEED = 20
@@ -79,12 +83,10 @@ class NetworkConformance(Conformance):
         """The same seed gives the same outputs, and forward draws no random numbers."""
         x = inner_points(16, IN_DIM)
         for model, again in zip(self.each(), self.each(), strict=True):
-            before = torch.get_rng_state()
-            first = model(x)
-            require(
-                torch.equal(before, torch.get_rng_state()),
-                "forward draws random numbers; draw them in __init__ and keep them in a buffer",
-            )
+            with no_random_numbers(
+                "forward draws random numbers; draw them in __init__ and keep them in a buffer"
+            ):
+                first = model(x)
             require_equal(model(x), first, 0, "two calls of forward differ")
             require_equal(
                 again(x),
@@ -118,10 +120,7 @@ class NetworkConformance(Conformance):
                 return out
 
             leaves = [value.detach().clone().requires_grad_() for value in values]
-            try:
-                torch.autograd.gradcheck(output, leaves, fast_mode=True)
-            except Exception as error:
-                fail(f"gradcheck: {' '.join(str(error).split())[:300]}")
+            require_gradients(output, leaves, fast_mode=True)
 
     def test_training_reaches_every_parameter(self) -> None:
         """The objective is a finite scalar with a gradient in every parameter."""
@@ -144,25 +143,13 @@ class NetworkConformance(Conformance):
         """The NTK is J Jᵀ."""
         x = inner_points(6, IN_DIM)
         for model in self.learning():
-            try:
-                parts = empirical_ntk(model, x, outputs="full").parts
-            except EncbenchError as error:
-                fail(f"the kernel: {error}")
-            for part, expected in brute_force_ntk(model, x).items():
-                require_equal(
-                    parts[part], expected, 1e-9, f"the kernel's part {part!r} is not J Jᵀ"
-                )
+            require_kernel(model, x)
 
     def test_state_dict(self) -> None:
         """The state dict determines the outputs, and holds every tensor."""
         x = inner_points(16, IN_DIM)
         for saved, fresh in zip(self.each(), self.each(SEED + 1), strict=True):
-            stray = stray_tensors(saved)
-            require(
-                not stray,
-                f"plain tensors among the attributes: {', '.join(stray)}; use register_buffer or "
-                "nn.Parameter",
-            )
+            require_no_stray_tensors(saved, "use register_buffer or nn.Parameter")
             fresh.load_state_dict(saved.state_dict())
             require_equal(
                 fresh(x), saved(x), 0, "a network of another seed differs after load_state_dict"
@@ -183,11 +170,8 @@ class NetworkConformance(Conformance):
         """It can be pickled to a worker process."""
         x = inner_points(16, IN_DIM)
         for model in self.each():
-            there = call_in_worker(features_there, model, x.numpy())
-            here = model(x).detach().numpy()
-            require(
-                bool(np.allclose(there, here, rtol=1e-12, atol=1e-12)),
-                "outputs in a worker process differ from those here",
+            require_same_in_worker(
+                model, x, model(x), "outputs in a worker process differ from those here"
             )
 
     def test_it_changes_nothing_that_others_share(self) -> None:
