@@ -8,7 +8,8 @@ import math
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from functools import partial
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from pydantic import ValidationError
@@ -28,6 +29,7 @@ from encbench.suite.file import SuiteEntry, describe_error
 from encbench.suite.networks import build_network, network_class, taken_by
 from encbench.training.optimizers import usual_rate
 
+Built = TypeVar("Built")
 SEARCHABLE = {
     "training": ("lr", "lr_factor", "encoding_lr_factor", "batch_size", "schedule"),
     "network": ("width", "depth"),
@@ -223,7 +225,7 @@ def space_of(
         middle = search.value(0.5, whole=parameter.whole)
         given = default.encoding.parameters | {parameter.name: middle}
         # what another parameter that is given replaces: max_resolution beside resolutions
-        if option is not None or not all(_refusal(cls, d, given) for d in dimensions):
+        if option is not None or not all(_refusal(partial(cls, d, **given)) for d in dimensions):
             space.append(dimension)
     space += _of_network(entry, cls, default, options, network or NetworkConfig(), dimensions)
     ours = {"encoding_lr_factor": ENCODING_RATES} if _learns(cls, dimensions, default) else {}
@@ -333,32 +335,18 @@ def _batches(default: CellConfig, points: int | None) -> dict[str, Search]:
 def _learns(cls: type[Encoding], dimensions: Collection[int], default: CellConfig) -> bool:
     """Whether the encoding has parameters that are trained; True where that cannot be told."""
     try:
-        encoding = _on_meta(cls, min(dimensions), default.encoding.parameters)
+        encoding = _on_meta(partial(cls, min(dimensions), **default.encoding.parameters))
     except ParameterError:
         return False
     return encoding is None or any(True for _ in encoding.parameters())
 
 
-def _refusal(cls: type[Encoding], in_dim: int, parameters: Mapping[str, Any]) -> str:
-    """Why the encoding cannot be built; "" where it can."""
+def _refusal(build: Callable[[], object]) -> str:
+    """Why an encoding or a network cannot be built; "" where it can."""
     try:
-        _on_meta(cls, in_dim, parameters)
+        _on_meta(build)
     except ParameterError as error:
         return str(error)
-    return ""
-
-
-def _network_refusal(
-    cls: type[Encoding], in_dim: int, parameters: Mapping[str, Any], network: NetworkConfig
-) -> str:
-    """Why the network cannot be built behind the encoding; "" where it can."""
-    try:
-        with without_memory():
-            build_network(network, cls(in_dim, **parameters), out_dim=1)
-    except ParameterError as error:
-        return str(error)
-    except Exception:
-        return ""  # as in _on_meta
     return ""
 
 
@@ -386,11 +374,11 @@ def searched_value(dimension: Dimension, cell: CellConfig) -> Any:
     return default_registry().choose(NAMED[f"network.{setting}"], chosen)[1][key]
 
 
-def _on_meta(cls: type[Encoding], in_dim: int, parameters: Mapping[str, Any]) -> Encoding | None:
-    """The encoding without memory for its values; None where it cannot be built like that."""
+def _on_meta(build: Callable[[], Built]) -> Built | None:
+    """What is built, without memory for its values; None where it cannot be built like that."""
     try:
         with without_memory():
-            return cls(in_dim, **parameters)
+            return build()
     except ParameterError:
         raise
     except Exception:
@@ -490,10 +478,13 @@ def refusals(
             if dimension.section == "parameters"
         }
         parameters = default.encoding.parameters | own
-        reasons = [_refusal(cls, d, parameters) for d in dimensions]
-        if named := _names(space, values, default.network):
-            network = default.network.model_copy(update=named)
-            reasons += [_network_refusal(cls, d, parameters, network) for d in dimensions]
-        return next(filter(None, reasons), "")
+        named = _names(space, values, default.network)
+        network = default.network.model_copy(update=named)
+
+        def build(in_dim: int) -> object:
+            encoding = cls(in_dim, **parameters)
+            return build_network(network, encoding, out_dim=1) if named else encoding
+
+        return next(filter(None, (_refusal(partial(build, d)) for d in dimensions)), "")
 
     return refusal
