@@ -6,14 +6,14 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-# Two a core, at most 16: tests wait for processes two fifths of the time.
-WORKERS ?= $(shell $(PYTHON) -c 'import os; print(min(16, 2 * (os.cpu_count() or 1)))')
+# Three a core, at most 16: tests wait for processes two fifths of the time.
+WORKERS ?= $(shell $(PYTHON) -c 'import os; print(min(16, 3 * (os.cpu_count() or 1)))')
 READY := $(VENV)/.ready
 
 # Compiled modules are kept: the tests start hundreds of processes.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: ready demo test lint types unit docs bench gpu publish pages clean
+.PHONY: ready demo test lint compiled types unit docs bench gpu publish pages clean
 
 ready: $(READY)
 
@@ -23,13 +23,18 @@ demo: $(READY)
 	@echo "Leaderboard: demo/leaderboard.html in a browser; demo/leaderboard.md, pictures in demo/leaderboard/"
 
 # Types are checked and the site is built while tests run: each uses one core.
-test: lint
+test: $(READY)
+	$(MAKE) --no-print-directory --jobs 2 lint compiled
 	$(MAKE) --no-print-directory --jobs 2 unit types docs
 
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
+
+# Python compiles a module when it is first imported. Once, or each process that tests would do it.
+compiled: $(READY)
+	$(BIN)/python -m pytest --collect-only -n0 >/dev/null || true # what fails is shown by unit
 
 types: $(READY)
 	$(BIN)/mypy

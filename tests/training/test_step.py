@@ -70,13 +70,13 @@ def train(step, epochs, steps=100):
     return torch.stack(losses)
 
 
-def both(model, loss, rule, lr, epochs):
+def both(model, loss, rule, lr, epochs, steps=100):
     """Largest relative difference of losses and parameters after training in both ways."""
     plain = copy.deepcopy(model)
     start = [parameter.detach().clone() for parameter in model.parameters()]
     step = make_step(model, loss, rule, (lr, lr), epochs[0][0], points=10**4, batch_size=BATCH)
-    losses = train(step, epochs)
-    wanted = train(AutogradStep(plain, loss, rule, (lr, lr)), epochs)
+    losses = train(step, epochs, steps)
+    wanted = train(AutogradStep(plain, loss, rule, (lr, lr)), epochs, steps)
     assert torch.isfinite(wanted).all()
     torch.testing.assert_close(losses, wanted, rtol=1e-10, atol=0)
     ends = ([p.detach() for p in each.parameters()] for each in (model, plain))
@@ -140,14 +140,14 @@ def test_the_encoding_may_learn_at_a_rate_of_its_own_and_both_by_a_schedule(name
 def test_so_are_those_of_other_networks_and_losses(activation, parameterization, loss):
     network = {"activation": activation, "parameterization": parameterization}
     model = model_of("mpe", depth=3, out_dim=1, **network)
-    both(model, loss, Sgd(), 1e-4, [points(2, 1)])
+    both(model, loss, Sgd(), 1e-4, [points(2, 1)], steps=20)
 
 
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("name", ["identity", "hashgrid"])
 @pytest.mark.parametrize("loss", ["bce", "l1", "huber", "relative_l2"])
 def test_so_are_those_of_every_loss(loss, name, rule):
-    step = both(model_of(name), loss, *RULES[rule], [points(2, 3)])
+    step = both(model_of(name), loss, *RULES[rule], [points(2, 3)], steps=20)
     assert step.how.startswith("layerwise")
 
 
