@@ -47,6 +47,30 @@ def test_lanczos_stops_where_its_space_is_exhausted() -> None:
     assert largest_eigenvalue(torch.zeros(3, 3, dtype=torch.float64).mv, 3, CPU) == 0.0
 
 
+def test_gauss_and_gauss_radau_nodes_bound_decay_from_below_and_above() -> None:
+    kernel = random_kernel(12, 20) / 20
+    start = torch.randn(12, dtype=torch.float64)
+    found = lanczos(kernel.mv, start, 4)
+    values, weights, _ = found.nodes()
+    with_zero, their_weights = found.nodes_with_zero()
+    assert with_zero[0] == pytest.approx(0.0, abs=1e-14)
+    for time in (0.1, 1.0, 10.0):
+        decayed = float(start @ torch.linalg.matrix_exp(-time * kernel) @ start) / found.norm**2
+        lower, upper = weights @ np.exp(-time * values), their_weights @ np.exp(-time * with_zero)
+        assert lower < decayed < upper
+
+
+def test_nodes_of_a_scaled_kernel_are_scaled() -> None:
+    """Also where rounding decides where the node at zero of a singular kernel lies."""
+    start = torch.randn(6, dtype=torch.float64)
+    small, large = (
+        lanczos((random_kernel(6, 2) * scale).mv, start, 6).nodes_with_zero()
+        for scale in (1.0, 2.0**30)
+    )
+    assert np.array_equal(small[0] * 2.0**30, large[0])
+    assert np.array_equal(small[1], large[1])
+
+
 @pytest.mark.parametrize(("size", "rank"), [(1, 3), (2, 2), (40, 60), (40, 40), (40, 25), (200, 8)])
 def test_the_smallest_eigenvalue_is_found_to_the_accuracy_asked_for(size: int, rank: int) -> None:
     kernel = random_kernel(size, rank)

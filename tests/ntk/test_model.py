@@ -12,6 +12,8 @@ from torch import Tensor, nn
 
 from encbench import CoordinateMLP, NtkError, ParameterError
 from encbench.ntk import cross_ntk, empirical_ntk, operator, spectrum
+from encbench.ntk.kernel import _spare_memory
+from encbench.ntk.structure import find_structure
 from tests.ntk.grids import CollidingGrid
 from tests.ntk.test_kernel import Plain
 
@@ -130,6 +132,18 @@ def test_a_kernel_that_does_not_fit_says_which_would(
     assert empirical_ntk(net, x[:fits], outputs=outputs).points == fits
     with pytest.raises(NtkError):
         empirical_ntk(net, x[: fits + 1], outputs=outputs)
+
+
+def test_what_a_kernel_takes_is_not_left_for_stored_jacobians(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    leave_free(1 << 20, monkeypatch)
+    net, x = model(), torch.rand(20, 2)
+    structure = find_structure(net, x, {name for name, _ in net.named_parameters()})
+    linear = 4 * structure.numbers_per_point
+    for points, outputs, squares in ((10, 1, 1), (20, 1, 2), (20, 3, 1)):
+        spare = _spare_memory(structure, x[:points], "full" if outputs == 3 else "trace", squares)
+        assert spare == (1 << 20) - linear * points - 4 * squares * (outputs * points) ** 2
 
 
 def test_factors_that_do_not_fit_are_refused_or_recomputed(monkeypatch: pytest.MonkeyPatch) -> None:
