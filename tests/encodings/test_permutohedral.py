@@ -199,6 +199,11 @@ def test_both_precisions_see_the_same_lattice():
     torch.testing.assert_close(single.double(), encoding.double()(x.double()), rtol=0, atol=1e-3)
 
 
+def test_resolutions_grow_by_one_factor_from_the_coarsest_to_the_finest() -> None:
+    encoding = Permutohedral(2, levels=4, base_resolution=2.0, max_resolution=16.0)
+    assert encoding.resolutions == pytest.approx([2.0, 4.0, 8.0, 16.0])
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
