@@ -18,11 +18,13 @@ from encbench_leaderboard.paper.evidence import (
     ORDERS_TOLERANCE,
     PSNR_TOLERANCE,
     READINGS,
+    WITHIN,
     Answer,
     Evidence,
     Finding,
     When,
     against_printed,
+    collapsed,
     interval,
     metric,
     orders,
@@ -50,13 +52,17 @@ if TYPE_CHECKING:
 
 HOW = f"""\
 - A printed number: *agrees* where our mean is within {PSNR_TOLERANCE:g} dB, \
-{MS_SSIM_TOLERANCE:g} of MS-SSIM or {ORDERS_TOLERANCE:g} orders of magnitude of it; *disagrees* \
-where it is not and the 95 % interval does not reach it either; otherwise *not comparable*.
+{MS_SSIM_TOLERANCE:g} of MS-SSIM or {ORDERS_TOLERANCE:g} orders of magnitude of it and the whole \
+95 % interval within {WITHIN} times as much, without 0 if it is of a difference; *disagrees* where \
+the mean is not and the interval does not come so near either; otherwise *not comparable*.
 - An order (this is above that): *agrees* where the mean difference has the sign and its interval \
-excludes 0, or where there is one target only; *disagrees* where it has the other sign and \
-excludes 0; otherwise *not comparable*: too few to tell.
+excludes 0; *disagrees* where it has the other sign and excludes 0; otherwise *not comparable*: \
+too few to tell.
 - Intervals are Student's t, over n targets (photographs or solids), seeds averaged first; of \
-kernels and networks n is their number.
+kernels and networks n is their number. One target has no interval, so that its numbers stand \
+without an answer: *not comparable*. One is enough only to *disagree* with what is said of every \
+network: that all six train, Theorem 1, Eq. 13.
+- λ_min is compared with the printed one only where the kernel is of all training points.
 - *Survives*: the difference is positive, its interval without 0, also with Adam and a cosine to a \
 tenth, learning rate tuned with equally many trials for each encoding. Of several encodings of a \
 family that one stands for it which is best on the photograph tuned on, which is not reported.
@@ -103,7 +109,9 @@ def verdicts_page(ran: Sequence[Ran], evidence: Evidence, scale: str, notes: Seq
         Text(
             "Audia, Feizi, Zwicker, Manocha, *How Learnable Grids Recover Fine Detail in Low "
             f"Dimensions* (ICLR 2025), run again by `encbench reproduce paper --scale {scale}`. "
-            f"Of {plural(answers.total(), 'claim')}: {counted}."
+            f"Of {plural(answers.total(), 'claim')}: {counted}. n is the number of photographs "
+            "or solids, or of kernels or networks where a line speaks of them; how answers are "
+            "given is said below."
         )
     )
     if found:
@@ -119,7 +127,7 @@ def verdicts_page(ran: Sequence[Ran], evidence: Evidence, scale: str, notes: Seq
         blocks += [Heading(titles["table2"]), _table2(evidence, judge)]
     for name, records in evidence.records.items():
         if name.startswith("table4"):
-            blocks += [Heading(titles[name]), _table4(records)]
+            blocks += [Heading(titles[name]), *_table4(records)]
     if WIDTH in evidence.records:
         blocks += [Heading("Spectra"), *_spectra(evidence.records[WIDTH])]
     if evidence.kernels:
@@ -242,13 +250,14 @@ def _table2(evidence: Evidence, judge: Judge) -> Table:
         for name, value in zip(printed.METRICS, paper, strict=True):
             found = interval(list(tuned_values("table2", label, name, evidence).values()))
             row += _compared(found, value, name, judge, "table2")
-        default = one.default.text() if one.default else MISSING
+        values = [] if one.default is None else one.default.values
+        default = text(interval([v for v in values if v is not None]), ".2f")
         units = len(one.tuned.values) if one.tuned else 0
         rows.append([*row, default, str(units), one.trials[one.best or 0].setting])
     return _table("table2", columns, rows)
 
 
-def _table4(records: Sequence[StoredRecord]) -> Table:
+def _table4(records: Sequence[StoredRecord]) -> list[Block]:
     metrics = {
         name: MetricInfo(name, value.unit, value.direction, value.title)
         for stored in records
@@ -260,11 +269,16 @@ def _table4(records: Sequence[StoredRecord]) -> Table:
     for label in dict.fromkeys(map(plain_label, records)):
         of = [stored for stored in records if plain_label(stored) == label]
         values = [text(over_targets(of, label, metric(name)), ".4g") for name in metrics]
-        primary = next(iter(metrics), "")
-        zero = any((one := s.record.metrics.get(primary)) and one.value == 0 for s in of)
-        collapsed = ", collapsed" if zero and metrics[primary].can_collapse else ""
-        rows.append([label, *values, _ended(of) + collapsed])
-    return _table("table4", columns, rows)
+        lost = ", collapsed" if any(map(collapsed, of)) else ""
+        rows.append([label, *values, _ended(of) + lost])
+    note = "The paper prints settings of Table 4 and no numbers of quality."
+    if all(map(collapsed, records)):
+        steps = max(stored.record.steps for stored in records)
+        note += (
+            f" All networks collapsed: after at most {steps:,} steps they predict that nothing is "
+            "inside, which says nothing about the encodings."
+        )
+    return [Text(note), _table("table4", columns, rows)]
 
 
 def _spectra(records: Sequence[StoredRecord]) -> list[Block]:
