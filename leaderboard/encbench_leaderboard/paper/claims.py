@@ -122,7 +122,8 @@ def _without_grid(evidence: Evidence) -> Finding:
     if math.isnan(share.mean):
         return Finding("–", 0, "not comparable", "no cell finished")
     answer, why = of_sign(interval([BARELY - one for one in shares]))
-    rule = f"barely: at most {BARELY:.0%} of the whole kernel's gap; here {share.mean:.0%}"
+    below = ", below it" if share.mean < 0 else ""
+    rule = f"barely: at most {BARELY:.0%} of the whole kernel's gap; here {share.mean:.0%}{below}"
     ours = f"median of the MLP's part over the baseline's: {text(found, unit=ORDER_UNIT)}"
     return Finding(ours, found.units, answer, "; ".join(filter(None, (rule, why))))
 
@@ -315,7 +316,8 @@ def _solids(evidence: Evidence) -> Finding | None:
     first, second = above("MPE", "FFE"), above("FFE", BASELINE)
     answer, why = of_sign(first, second)
     if lost:
-        why = f"{lost} of {networks} networks learned nothing and are left out; {why}".rstrip("; ")
+        left_out = f"{lost} of {networks} networks learned nothing and are left out"
+        why = "; ".join(filter(None, (left_out, why if lost < networks else "")))
     ours = f"median, MPE over FFE: {text(first, unit=ORDER_UNIT)}; FFE over baseline: "
     return Finding(ours + text(second, unit=ORDER_UNIT), first.units, answer, why)
 

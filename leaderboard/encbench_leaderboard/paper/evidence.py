@@ -149,7 +149,10 @@ def against_printed(found: Interval, printed: float, tolerance: float) -> tuple[
             return "agrees", ""
         return "not comparable", f"the interval over {found.units} targets is too wide to tell"
     if found.low - tolerance <= printed <= found.high + tolerance:
-        return "not comparable", f"the interval over {found.units} targets holds the printed number"
+        return (
+            "not comparable",
+            f"the interval over {found.units} targets reaches the printed number",
+        )
     return "disagrees", ""
 
 
