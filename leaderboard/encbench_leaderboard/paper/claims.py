@@ -336,6 +336,7 @@ def _rate(evidence: Evidence) -> Finding | None:
         return Finding(f"all {len(labels)} train", targets, answer, why)
     # one network that diverges is enough
     ours = f"{len(ended)} of {len(labels)} encodings train, the others diverge"
+    ours = ours if ended else f"all {len(labels)} diverge"
     wide = {plain_label(s) for s in evidence.records.get(WIDTH, ()) if s.record.status == "ok"}
     why = "with 1/√width in the first layer all do" if wide >= set(labels) else ""
     return Finding(ours, targets, "disagrees", why)

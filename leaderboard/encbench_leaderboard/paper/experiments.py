@@ -311,7 +311,7 @@ def _tuned(scale: Scale, name: str, registry: Registry) -> Experiment:
     width = f"; width {scale.tuned_width}" if scale.tuned_width != 512 else ""
     departs = (
         f"Adam with a cosine to a tenth, the rate chosen on {PHOTOGRAPHS[0]} and reported on "
-        f"{scale.tuned - 1} others{width}"
+        f"{plural(scale.tuned - 1, 'other')}{width}"
     )
     return Experiment(name, f"Adam and decay, tuned, {where}", tuning.suite, departs, tuning)
 

@@ -111,4 +111,22 @@ def test_the_page_answers_each_claim_that_was_run(evidence: Evidence) -> None:
 
 
 def test_a_smoke_run_answers_nothing(evidence: Evidence) -> None:
-    assert "agrees 0, disagrees 0" in text_of(evidence, "smoke")
+    page = text_of(evidence, "smoke")
+    assert "claims, none judged." in page
+    assert "| agrees" not in page
+    assert "| disagrees" not in page
+
+
+def test_networks_that_learned_nothing_have_no_order(tmp_path: Path) -> None:
+    results = Results(tmp_path / "solid")
+    for label, iou in (("baseline", 0.0), ("FFE L=7", 0.5), ("MPE k=1 L=1 44³", 0.9)):
+        stored = results.add(label, task="occupancy:mesh=knot", pictures=False)
+        value = stored.record.metrics.pop("psnr")
+        stored.record.metrics = {"iou": value.model_copy(update={"value": iou, "unit": ""})}
+        results.store.write(stored.record, stored.arrays, {})
+    (claim,) = (claim for claim in CLAIMS if claim.needs == "table4")
+    found = claim.look(Evidence({"table4-1": results.store.records()}))
+    assert found is not None
+    assert "FFE over baseline: –" in found.ours
+    assert (found.answer, found.units) == ("not comparable", 1)
+    assert found.why.startswith("1 of 3 networks learned nothing and are left out")
