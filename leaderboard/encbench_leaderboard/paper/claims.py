@@ -332,8 +332,10 @@ def _rate(evidence: Evidence) -> Finding | None:
     ]
     targets = len({stored.record.task_label for stored in records})
     if len(ended) == len(labels):
-        answer, why = ("agrees", "") if targets > 1 else ("not comparable", ONE_TARGET)
-        return Finding(f"all {len(labels)} train", targets, answer, why)
+        ours = f"all {len(labels)} train"
+        if targets == 1:
+            return Finding(ours, targets, "not comparable", ONE_TARGET)
+        return Finding(ours, targets, "agrees")
     # one network that diverges is enough
     ours = f"{len(ended)} of {len(labels)} encodings train, the others diverge"
     ours = ours if ended else f"all {len(labels)} diverge"

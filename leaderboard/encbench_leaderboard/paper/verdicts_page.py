@@ -69,8 +69,8 @@ family that one stands for it which is best on the photograph tuned on, which is
 - Eigenvalues below the floor count as the floor. MS-SSIM is always of the whole image; the \
 printed ones cannot be: {printed.MS_SSIM_WHY}."""
 EQUATION_13 = (
-    "K is the kernel, K₀ that of the same network with the grids' features set to 0, K⁺ the part of "
-    "the grids' parameters; features are let in one after another. Eq. 13 says that the rest, "
+    "K is the kernel, K₀ that of the same network with the grids' features set to 0, K⁺ the part "
+    "of the grids' parameters; features are let in one after another. Eq. 13 says that the rest, "
     "K − K₀ − K⁺, is 0; Theorem 1 would follow where it has no negative eigenvalue."
 )
 SMOKE = (
