@@ -198,7 +198,8 @@ def _related(spectrum: SpectrumSummary) -> Iterator[str]:
         centred = "" if fit.alignment_centred is None else f", centred {fit.alignment_centred:.3g}"
         yield f"alignment with the target {fit.alignment:.3g}{centred}"
     if fit is not None and (of := fit.target_centred) is not None:
-        yield f"90 % of its energy less its mean in {of.k_90 or 'unresolved'} eigenvectors"
+        at = f" at {fit.energy_points:,} of the points" if fit.energy_points else ""
+        yield f"90 % of its energy less its mean in {of.k_90 or 'unresolved'} eigenvectors{at}"
     if spectrum.lr_ratio is not None:
         yield f"lr / lr_crit {spectrum.lr_ratio:.3g}"
     if spectrum.drift is not None:

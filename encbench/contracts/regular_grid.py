@@ -12,7 +12,8 @@ from torch import Tensor
 
 @dataclass(frozen=True, eq=False)
 class RegularGrid:
-    """The centres of n_1 × … × n_d equal cells of the unit cube, and the true values there.
+    """The centres of n_1 × … × n_d equal cells of the unit cube, or of a box in it, and the true
+    values there.
 
     A frequency along an axis is in cycles per unit, whatever the number of its cells.
     """
@@ -25,6 +26,8 @@ class RegularGrid:
     periodic: bool = False
     """Whether the target repeats beyond the cube. Otherwise it is mirrored at each face, so that it
     does not jump there."""
+    sides: tuple[float, ...] | None = None
+    """(d,) of the box, along the axes of ``truth``; None: 1 each."""
 
     def __post_init__(self) -> None:
         """Check the shapes, so that the error names the task.
@@ -45,6 +48,11 @@ class RegularGrid:
             raise TypeError(
                 f"regular grid: x is {_of(self.x)}; for truth of shape {self.truth.shape} expected "
                 f"{expected} of float64"
+            )
+        if self.sides is not None and (len(self.sides) != len(shape) or min(self.sides) <= 0):
+            raise TypeError(
+                f"regular grid: sides is {self.sides}; for truth of shape {self.truth.shape} "
+                f"expected {len(shape)} positive lengths"
             )
 
 

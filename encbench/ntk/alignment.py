@@ -16,6 +16,8 @@ from encbench.ntk.terms import chunks
 STRIP = 1024  # rows of a kernel taken together, so that no second matrix is needed
 CONSTANT = 1e-12
 """‖HKH‖² / ‖K‖² below which a centred kernel is the rounding of a constant one."""
+DRIVER = "stevd" if hasattr(lapack, "dstevd") else "stemr"
+"""Divide and conquer takes two thirds of the time; SciPy has it since 1.16."""
 
 
 def alignment(kernel: Array, target: Array, *, centred: bool = False) -> float:
@@ -118,7 +120,8 @@ def _projections(k: np.ndarray, columns: np.ndarray) -> np.ndarray:
     if size < 3:
         return np.asarray(np.linalg.eigh(k)[1][:, ::-1].T @ columns)
     work = int(lapack.dsytrd_lwork(size, lower=1)[0])
-    reflectors, diagonal, off, tau, failed = lapack.dsytrd(k, lower=1, lwork=work)
+    # the transpose, in LAPACK's order, spares a strided copy
+    reflectors, diagonal, off, tau, failed = lapack.dsytrd(k.T, lower=1, lwork=work)
     assert not failed, "all arguments are valid"
     # Q = H_1 ⋯ H_(M−1), and H_i leaves the first i entries as they are
     inner = reflectors[1:, :-1]
@@ -126,5 +129,5 @@ def _projections(k: np.ndarray, columns: np.ndarray) -> np.ndarray:
     work = int(lapack.dormqr("L", "T", inner, tau, turned[1:], -1)[1][0])
     turned[1:], _, failed = lapack.dormqr("L", "T", inner, tau, turned[1:], work)
     assert not failed, "all arguments are valid"
-    vectors = eigh_tridiagonal(diagonal, off, lapack_driver="stemr")[1]
+    vectors = eigh_tridiagonal(diagonal, off, lapack_driver=DRIVER)[1]
     return np.asarray(vectors[:, ::-1].T @ turned)

@@ -134,6 +134,8 @@ class TargetSummary(Data):
     """Of Y less its mean over the points, per output."""
     residual: EnergySummary | None = None
     """Of the prediction less Y."""
+    energy_points: int | None = None
+    """Points whose kernel's eigenvectors the energies are in, chosen at random; None: all."""
     not_computed: str = ""
     """What there is not, and why."""
 
@@ -229,7 +231,10 @@ class SpectrumSummary(Data):
     def energy_90(self) -> float | None:
         """Share of the eigenvectors whose leading ones hold 90 % of that energy."""
         energy = None if self.target is None else self.target.target_centred
-        return None if energy is None or energy.k_90 is None else energy.k_90 / self.size
+        if self.target is None or energy is None or energy.k_90 is None:
+            return None
+        points = self.target.energy_points or self.points
+        return energy.k_90 / (self.size // self.points * points)
 
     @model_serializer(mode="wrap")
     def _without_empty(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:

@@ -186,14 +186,21 @@ class TaskConformance(Conformance):
         require(bool(np.isfinite(grid.truth).all()), "regular_grid gave values that are not finite")
         places = grid.x.numpy().reshape(*shape, task.in_dim)
         expected = set(range(task.in_dim))
-        for axis, count in enumerate(shape):
-            centres = (np.arange(count) + 0.5) / count
+        sides = grid.sides or (1.0,) * len(shape)
+        for axis, (count, side) in enumerate(zip(shape, sides, strict=True)):
+            centres = side * (np.arange(count) + 0.5) / count
             centres = np.expand_dims(centres, [one for one in range(len(shape)) if one != axis])
-            along = [n for n in expected if np.allclose(places[..., n], centres, 0, 1e-9)]
+            along = []
+            for n in expected:
+                low = places[..., n].min() - side / 2 / count
+                inside = -1e-9 <= low <= 1 - side + 1e-9
+                if inside and np.allclose(places[..., n], low + centres, 0, 1e-9):
+                    along.append(n)
+            where = "[0, 1]" if grid.sides is None else f"a side of {side:g} within [0, 1]"
             require(
                 bool(along),
                 f"along axis {axis} of regular_grid's truth no coordinate of x grows as "
-                f"(i + ½) / {count}; the points are the centres of equal cells of [0, 1]",
+                f"(i + ½) / {count}; the points are the centres of equal cells of {where}",
             )
             expected -= {along[0]}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass, field
 
@@ -25,7 +26,7 @@ class Bands:
     dimensions; encodings' levels are octaves, too. Of a periodic target the spectrum is that of
     the discrete Fourier transform. Others are mirrored at each face (the discrete cosine
     transform, DCT-II), so that opposite borders do not meet in a jump, whose energy would be
-    spread over all frequencies; frequencies are then multiples of one half.
+    spread over all frequencies; frequencies are then multiples of one half, or of 1 / (2 · side).
 
     Args:
         grid: the points and the target.
@@ -34,7 +35,10 @@ class Bands:
     def __init__(self, grid: RegularGrid) -> None:
         self.grid = grid
         *shape, _ = grid.truth.shape
-        axes = [fft.fftfreq(n, 1 / n) if grid.periodic else np.arange(n) / 2 for n in shape]
+        axes = [
+            (fft.fftfreq(n, 1 / n) if grid.periodic else np.arange(n) / 2) / side
+            for n, side in zip(shape, grid.sides or itertools.repeat(1.0), strict=False)
+        ]
         radius = np.sqrt(sum(k**2 for k in np.meshgrid(*axes, indexing="ij")))
         octaves = max(0, math.ceil(math.log2(radius.max()))) if radius.max() > 0 else 0
         self.upper: np.ndarray = np.concatenate([[0.0], 2.0 ** np.arange(octaves + 1)])

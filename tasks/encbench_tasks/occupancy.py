@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import cached_property
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
@@ -12,9 +13,10 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
-from encbench import NetworkDefaults, Outcome, ParameterError, Task
+from encbench import NetworkDefaults, Outcome, ParameterError, RegularGrid, Task
 from encbench.contracts.task import Predict
 from encbench.metrics.iou import iou
+from encbench_tasks._grid_task import cell_centres
 from encbench_tasks._occupancy.evaluation import (
     evaluate,
     logits,
@@ -32,6 +34,8 @@ from encbench_tasks._split import Split, Uses, settled
 DEFAULT_MESH = "knot"
 POINTS, NEAR_SURFACE, SIGMA = 65536, 0.5, 0.02
 PROGRESS_POINTS = 1 << 11
+GRID_POINTS = 1 << 14
+"""Points of the regular grid, some per cent more or fewer."""
 PROGRESS_SEED = 1
 """Of the points, the same for every network; training seeds have 63 bits."""
 USES: Uses = {"cells": (("checker", "grid"), 32), "split_seed": (("random",), 0)}
@@ -190,6 +194,21 @@ class OccupancyTask(Task):
 
     def values_at(self, x: Tensor) -> Tensor:
         return _as_tensors(x.numpy(), self._labels(x.numpy()))[1]
+
+    def regular_grid(self) -> RegularGrid:
+        """Occupancy at the centres of nearly cubic cells of the bounding box, beyond which nothing
+        is trained; its frequencies beyond half a cell's are folded into those below."""
+        return self._grid
+
+    @cached_property
+    def _grid(self) -> RegularGrid:
+        low, sides = self.solid.low, self.solid.high - self.solid.low
+        along = min(self._resolution, np.cbrt(GRID_POINTS / sides.prod()))
+        shape = [max(1, round(along * side)) for side in sides.tolist()]
+        # the last axis of cells is that of x, the first coordinate
+        x = torch.from_numpy(low + sides * cell_centres(shape[::-1]).numpy())
+        truth = self._labels(x.numpy()).astype(np.float32).reshape(*shape[::-1], 1)
+        return RegularGrid(x, truth, sides=tuple(sides[::-1].tolist()))
 
     def progress_metric(self, predict: Predict) -> float:
         """IoU at up to 2048 fixed uniform points, held out if any are; nan if one is not finite."""

@@ -25,7 +25,9 @@ def test_the_fold_holds_alignment_energies_and_predicted_beside_measured_steps(
 ) -> None:
     stored = results.add("new")
     energy = EnergySummary(k_50=1, k_90=16, k_99=None, tenth=0.75, resolved=0.9)
-    stored.record.spectra[2].target = TargetSummary(alignment_centred=0.25, target_centred=energy)
+    stored.record.spectra[2].target = TargetSummary(
+        alignment_centred=0.25, target_centred=energy, energy_points=32
+    )
     stored.record.spectra[2].drift = 0.5
     stored.record.linearized = LinearizedTraining(points=64, predicted_25=1234.0, measured_30=90.0)
     k = np.array([1.0, 16.0, 64.0])
@@ -43,11 +45,12 @@ def test_the_fold_holds_alignment_energies_and_predicted_beside_measured_steps(
     kernel, predicted = (block for block in fold.blocks if isinstance(block, Table))
     (row,) = kernel.rows
     shown = [value.text for value in row.values]
-    assert shown == ["new", "end", "0.250", "25.0%", "75.0%", "0.500", "–"]
+    assert shown == ["new", "end", "0.250", "50.0%", "75.0%", "0.500", "–"]
     (row,) = predicted.rows
     assert [value.text for value in row.values] == ["new", "1,234", "–", "–", "90", "–", "–"]
     text = " ".join(block.markdown for block in fold.blocks if isinstance(block, Text))
     assert "Not predicted: adam is not plain gradient descent." in text
+    assert "Energies are those at 32 of the kernel's points." in text
     (figure,) = (block for block in fold.blocks if isinstance(block, Figure))
     energies, losses = figure.panels
     assert [line.label for line in energies.series] == ["end"]

@@ -222,13 +222,24 @@ def test_occupancy_knows_its_values_anywhere(tmp_path) -> None:
     assert torch.equal(task.values_at(drawn), labels)
 
 
-def test_energies_of_large_kernels_are_left_out_with_the_reason(monkeypatch) -> None:
-    monkeypatch.setattr("encbench.runs.kernel_target.ENERGY_ROWS", 7)
-    result = run(points=8, steps=4, optimizer="adam")
-    assert {spectrum.lr_ratio for spectrum in result.record.spectra} == {None}
-    fit = result.record.spectra[0].target
-    assert fit is not None
-    assert fit.alignment is not None
-    assert fit.target is None
-    assert fit.not_computed == "energies in eigenvectors: the kernel has 8 rows, more than 7"
-    assert "energy_start" not in result.arrays
+@pytest.mark.parametrize(("outputs", "count"), [("trace", 24), ("full", 8)])
+def test_energies_of_a_large_kernel_are_those_at_some_of_its_points(
+    monkeypatch, outputs, count
+) -> None:
+    monkeypatch.setattr("encbench.runs.kernel_target.ENERGY_ROWS", 24)
+    task, model, streams = at_start(planned("image:image=chelsea,side=8"))
+    x, y = task.epoch(streams.generator("data"))
+    kernel = empirical_ntk(model, x, outputs=outputs).total
+    target, predict = KernelTarget(task, y), predictor(model, task)
+    fields, arrays = target.relate(predict, x, "start", kernel, len(kernel))
+    assert (fields["target"].energy_points, fields["target"].not_computed) == (count, "")
+    chosen = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))[:count]
+    few = empirical_ntk(model, x[chosen], outputs=outputs).total.numpy()
+    columns = (y[chosen] - y[chosen].mean(0)).double().numpy().reshape(24, -1)
+    share = np.cumsum(np.square(np.linalg.eigh(few)[1][:, ::-1].T @ columns).sum(1))
+    k, _, found, _ = arrays["energy_start"].T
+    known = np.isfinite(found)
+    assert k[-1] == 24
+    assert known[:12].all()
+    expected = share[k[known].astype(int) - 1] / share[-1]
+    assert found[known] == pytest.approx(expected, abs=1e-7)

@@ -81,6 +81,24 @@ def test_ntk_points_are_distinct_and_do_not_disturb_training(ball):
         assert torch.equal(task.epoch(a)[0], other.epoch(b)[0])
 
 
+def test_the_regular_grid_holds_cells_of_the_bounding_box_alike_in_size(tmp_path):
+    sides = np.array([1.0, 0.5, 0.25])
+    trimesh.creation.box(extents=8 * sides).export(tmp_path / "box.ply")
+    trimesh.creation.icosphere(subdivisions=3, radius=0.1).export(tmp_path / "ball.ply")
+    task = OccupancyTask(mesh=str(tmp_path / "box.ply"))
+    grid = task.regular_grid()
+    assert grid is task.regular_grid()
+    assert (grid.truth.shape, grid.sides) == ((13, 25, 51, 1), (0.25, 0.5, 1.0))
+    assert grid.truth.all(), "a box fills its box"
+    low = [0.5 / 51, 0.25 + 0.25 / 25, 0.375 + 0.125 / 13]
+    np.testing.assert_allclose(grid.x[[0, -1]], [low, 1 - np.array(low)], atol=1e-6)
+    ball = OccupancyTask(mesh=str(tmp_path / "ball.ply"), resolution=16)
+    grid = ball.regular_grid()
+    inside = (grid.x - 0.5).norm(dim=1).reshape(grid.truth.shape) < 0.5
+    assert grid.truth.shape == (16, 16, 16, 1)
+    assert (inside.numpy() == grid.truth).mean() > 0.97
+
+
 def test_a_perfect_network_is_found_perfect(ball):
     task = OccupancyTask(mesh=ball, resolution=48, side=48)
     outcome = task.evaluate(oracle(task))

@@ -15,11 +15,11 @@ from encbench.training.schedules import Constant
 from tests.sample_plugin import Scaled
 
 
-def grid_of(values, periodic):
+def grid_of(values, periodic, sides=None):
     """These values (n_1, …, O) at some points, which do not matter."""
     *shape, _ = values.shape
     x = torch.zeros(int(np.prod(shape)), len(shape), dtype=torch.float64)
-    return RegularGrid(x, values, periodic)
+    return RegularGrid(x, values, periodic, sides)
 
 
 def energies_by_numpy(values, periodic):
@@ -67,6 +67,14 @@ def test_a_wave_lies_in_the_band_that_ends_at_its_frequency():
         wave = np.cos(2 * np.pi * frequency * x)[:, None]
         for periodic in (True, False):
             assert Bands(grid_of(wave, periodic)).target[band] == pytest.approx(0.5)
+
+
+def test_frequencies_in_a_box_are_per_unit_too():
+    x, y = 0.5 * (np.arange(40)[:, None] + 0.5) / 40, 0.25 * (np.arange(20) + 0.5) / 20
+    for along, frequency, band in ((x, 4, 3), (x, 5, 4), (y, 2, 2), (y, 6, 4)):
+        wave = np.broadcast_to(np.cos(2 * np.pi * frequency * along), (40, 20))[..., None]
+        assert Bands(grid_of(wave, False, (0.5, 0.25))).target[band] == pytest.approx(0.5)
+    assert Bands(grid_of(np.cos(16 * np.pi * x), True, (0.5,))).target[4] == pytest.approx(0.5)
 
 
 def trained(task, **settings):
@@ -142,3 +150,9 @@ def test_a_task_without_a_grid_has_no_bands():
 def test_a_grid_of_other_shapes_is_refused(x, truth, words):
     with pytest.raises(TypeError, match=words):
         RegularGrid(x, truth)
+
+
+def test_a_box_of_other_sides_is_refused():
+    for sides in ((0.5,), (0.5, 0.0)):
+        with pytest.raises(TypeError, match="expected 2 positive lengths"):
+            grid_of(np.zeros((4, 4, 1)), False, sides)

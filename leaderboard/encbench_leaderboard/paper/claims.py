@@ -13,6 +13,7 @@ import numpy as np
 from encbench.results.records import StoredRecord
 from encbench_leaderboard.paper.evidence import (
     EQUATION,
+    ONE_TARGET,
     ORDERS_TOLERANCE,
     READINGS,
     Answer,
@@ -21,6 +22,7 @@ from encbench_leaderboard.paper.evidence import (
     When,
     against_printed,
     by_target,
+    collapsed,
     difference,
     eigenvalues,
     interval,
@@ -28,6 +30,7 @@ from encbench_leaderboard.paper.evidence import (
     orders,
     plain_label,
     spectrum_of,
+    targets_of,
     text,
 )
 from encbench_leaderboard.paper.printed import (
@@ -84,11 +87,15 @@ def _smallest(other: str, printed: float, evidence: Evidence) -> Finding:
     )
     if below:
         why = f"at least: λ_min of {other} is below the floor in {below} networks; {why}"
-    points = points_taken(records)
-    why = f"{why}; " if why else ""
-    return Finding(
-        text(found, unit=ORDER_UNIT), found.units, answer, f"{why}depends on N: {points}"
+    some = any(
+        summary.points < (stored.record.training_points or 0)
+        for stored in records
+        if (summary := spectrum_of(stored, "end"))
     )
+    why = "; ".join(filter(None, (why, f"depends on N: {points_taken(records)}")))
+    # λ_min of some of the points is not that of all, and falls at another speed for each encoding
+    answer = "not comparable" if some else answer
+    return Finding(text(found, unit=ORDER_UNIT), found.units, answer, why)
 
 
 def points_taken(records: Sequence[StoredRecord]) -> str:
@@ -115,7 +122,8 @@ def _without_grid(evidence: Evidence) -> Finding:
     if math.isnan(share.mean):
         return Finding("–", 0, "not comparable", "no cell finished")
     answer, why = of_sign(interval([BARELY - one for one in shares]))
-    rule = f"barely: at most {BARELY:.0%} of the whole kernel's gap; here {share.mean:.0%}"
+    below = ", below it" if share.mean < 0 else ""
+    rule = f"barely: at most {BARELY:.0%} of the whole kernel's gap; here {share.mean:.0%}{below}"
     ours = f"median of the MLP's part over the baseline's: {text(found, unit=ORDER_UNIT)}"
     return Finding(ours, found.units, answer, "; ".join(filter(None, (rule, why))))
 
@@ -167,7 +175,11 @@ def _crossing(evidence: Evidence) -> Finding:
     ours = f"crosses in {len(places)} of {looked} networks"
     if places:
         ours += f", at {100 * float(np.median(places)):.0f} % of the indices (median)"
-    return Finding(ours, looked, "agrees" if len(places) == looked else "disagrees")
+    if len(targets_of(evidence.records[WIDTH])) == 1:
+        return Finding(ours, looked, "not comparable", ONE_TARGET)
+    if 0 < len(places) < looked:
+        return Finding(ours, looked, "not comparable", "differs from target to target")
+    return Finding(ours, looked, "agrees" if places else "disagrees")
 
 
 def _alike_at_start(evidence: Evidence) -> Finding:
@@ -217,6 +229,8 @@ def _steady(evidence: Evidence) -> Finding:
         f"‖K_end − K_middle‖ / ‖K_middle‖ is {least}{moved:.2g} (median of {len(found)} networks)"
     )
     rule = f"stable: at most {STEADY:g}"
+    if len(targets_of(evidence.records[WIDTH])) == 1:
+        return Finding(ours, len(found), "not comparable", f"{rule}; {ONE_TARGET}")
     if moved > STEADY:
         return Finding(ours, len(found), "disagrees", rule)
     if not drifts:
@@ -248,7 +262,8 @@ def _theorem(evidence: Evidence) -> Finding | None:
     ours = f"λ_i(K₀) > λ_i(K) on {len(failing)} of {len(evidence.kernels)} kernels"
     ours += f", at up to {most} of {evidence.kernels[0].points} indices" if failing else ""
     why = "K₀: the network without the grids' features, the same weights"
-    return Finding(ours, len(evidence.kernels), "disagrees" if failing else "agrees", why)
+    why += "; one kernel is enough" if failing else f"; {ONE_TARGET}"
+    return Finding(ours, len(evidence.kernels), "disagrees" if failing else "not comparable", why)
 
 
 def _equation(evidence: Evidence) -> Finding | None:
@@ -279,12 +294,20 @@ def _weyl(evidence: Evidence) -> Finding | None:
 
 
 def _solids(evidence: Evidence) -> Finding | None:
-    """Each solid has grids of its own: encodings are told by the first word of their labels."""
+    """Each solid has grids of its own: encodings are told by the first word of their labels.
+
+    The kernel of a network that predicts nothing inside says nothing of what it would learn.
+    """
     read = orders("median", "end")
     found: dict[str, dict[str, float]] = defaultdict(dict)
+    networks, lost = 0, 0
     for name, records in evidence.records.items():
-        for label in set(map(plain_label, records)) if name.startswith("table4") else ():
-            found[label.partition(" ")[0]] |= by_target(records, label, read)
+        if not name.startswith("table4"):
+            continue
+        kept = [stored for stored in records if not collapsed(stored)]
+        networks, lost = networks + len(records), lost + len(records) - len(kept)
+        for label in set(map(plain_label, kept)):
+            found[label.partition(" ")[0]] |= by_target(kept, label, read)
 
     def above(one: str, other: str) -> Interval:
         pairs = [(value, found[other].get(target)) for target, value in found[one].items()]
@@ -292,6 +315,9 @@ def _solids(evidence: Evidence) -> Finding | None:
 
     first, second = above("MPE", "FFE"), above("FFE", BASELINE)
     answer, why = of_sign(first, second)
+    if lost:
+        left_out = f"{lost} of {networks} networks learned nothing and are left out"
+        why = "; ".join(filter(None, (left_out, why if lost < networks else "")))
     ours = f"median, MPE over FFE: {text(first, unit=ORDER_UNIT)}; FFE over baseline: "
     return Finding(ours + text(second, unit=ORDER_UNIT), first.units, answer, why)
 
@@ -304,11 +330,18 @@ def _rate(evidence: Evidence) -> Finding | None:
         for label in labels
         if all(s.record.status != "diverged" for s in records if plain_label(s) == label)
     ]
-    ours = f"{len(ended)} of {len(labels)} encodings train, the others diverge"
     targets = len({stored.record.task_label for stored in records})
-    why = "with 1/√width in the first layer all do" if len(ended) < len(labels) else ""
-    answer: Answer = "agrees" if len(ended) == len(labels) else "disagrees"
-    return Finding(ours, targets, answer, why)
+    if len(ended) == len(labels):
+        ours = f"all {len(labels)} train"
+        if targets == 1:
+            return Finding(ours, targets, "not comparable", ONE_TARGET)
+        return Finding(ours, targets, "agrees")
+    # one network that diverges is enough
+    ours = f"{len(ended)} of {len(labels)} encodings train, the others diverge"
+    ours = ours if ended else f"all {len(labels)} diverge"
+    wide = {plain_label(s) for s in evidence.records.get(WIDTH, ()) if s.record.status == "ok"}
+    why = "with 1/√width in the first layer all do" if wide >= set(labels) else ""
+    return Finding(ours, targets, "disagrees", why)
 
 
 _ORDER = "MPE over FFE over baseline"

@@ -28,6 +28,11 @@ PSNR_TOLERANCE = 1.5
 """[dB] A constant rate leaves as much noise on the last step."""
 MS_SSIM_TOLERANCE = 0.02
 ORDERS_TOLERANCE = 0.5
+WITHIN = 3
+"""Tolerances around a printed number, that an interval must lie in to agree with it."""
+
+
+ONE_TARGET = "one target: no interval"
 
 
 @dataclass(frozen=True)
@@ -84,6 +89,17 @@ def difference(records: Sequence[StoredRecord], a: str, b: str, read: Reader) ->
     return interval([left[target] - right[target] for target in left if target in right])
 
 
+def targets_of(records: Sequence[StoredRecord]) -> set[str]:
+    """Of finished cells."""
+    return {stored.record.task_label for stored in records if stored.record.status == "ok"}
+
+
+def collapsed(stored: StoredRecord) -> bool:
+    """Whether a network of a solid predicts that nothing is inside."""
+    found = stored.record.metrics.get("iou")
+    return found is not None and found.value == 0
+
+
 def metric(name: str) -> Reader:
     """Reads a metric at the end of training."""
 
@@ -123,28 +139,42 @@ def eigenvalues(stored: StoredRecord, when: When, part: str = "") -> np.ndarray 
 def against_printed(found: Interval, printed: float, tolerance: float) -> tuple[Answer, str]:
     """Whether a mean is the printed number, up to a tolerance.
 
-    Where it is not, but its interval reaches the printed number, nothing can be said.
+    Nothing can be said of one target, nor where the mean is not the printed number but its interval
+    reaches it, nor where it is by luck: the interval is many tolerances wide.
     """
-    if math.isnan(found.mean):
-        return "not comparable", "no cell finished"
+    if (why := _too_few(found)) is not None:
+        return "not comparable", why
     if abs(found.mean - printed) <= tolerance:
-        return "agrees", ""
-    if found.method and found.low - tolerance <= printed <= found.high + tolerance:
-        return "not comparable", f"the interval over {found.units} targets holds the printed number"
+        if max(printed - found.low, found.high - printed) <= WITHIN * tolerance:
+            return "agrees", ""
+        return "not comparable", f"the interval over {found.units} targets is too wide to tell"
+    if found.low - tolerance <= printed <= found.high + tolerance:
+        return (
+            "not comparable",
+            f"the interval over {found.units} targets reaches the printed number",
+        )
     return "disagrees", ""
 
 
 def of_sign(*found: Interval) -> tuple[Answer, str]:
     """Whether differences that are claimed to be positive are, all of them."""
-    if any(math.isnan(one.mean) for one in found):
-        return "not comparable", "no cell finished"
-    if any(one.mean <= 0 and (not one.method or one.high <= 0) for one in found):
+    if (why := next(filter(None, map(_too_few, found)), None)) is not None:
+        return "not comparable", why
+    if any(one.high <= 0 for one in found):
         return "disagrees", ""
-    if any(one.method and one.low <= 0 for one in found):
+    if any(one.low <= 0 for one in found):
         units = min(one.units for one in found)
         return "not comparable", f"an interval over {units} targets holds 0: too few to tell"
-    one = min(found, key=lambda each: each.units)
-    return "agrees", "" if one.method else "one target: no interval"
+    return "agrees", ""
+
+
+def _too_few(found: Interval) -> str | None:
+    """Why there is no interval; None where there is one."""
+    if math.isnan(found.mean):
+        return "no cell finished"
+    if found.units == 1:
+        return ONE_TARGET
+    return None if found.method else "a value is infinite"
 
 
 def text(found: Interval, form: str = "+.1f", unit: str = "") -> str:

@@ -311,7 +311,7 @@ def _tuned(scale: Scale, name: str, registry: Registry) -> Experiment:
     width = f"; width {scale.tuned_width}" if scale.tuned_width != 512 else ""
     departs = (
         f"Adam with a cosine to a tenth, the rate chosen on {PHOTOGRAPHS[0]} and reported on "
-        f"{scale.tuned - 1} others{width}"
+        f"{plural(scale.tuned - 1, 'other')}{width}"
     )
     return Experiment(name, f"Adam and decay, tuned, {where}", tuning.suite, departs, tuning)
 
@@ -355,8 +355,8 @@ def _table4(
         except DataError as error:
             raise UsageError(f"--mesh {mesh}: {error}") from None
         # of a mesh that is none of the three, the settings of one of them
-        like = next((name for name in SOLIDS if name in Path(mesh).stem.lower()), SOLIDS[0])
-        label = Path(mesh).stem
+        label = Path(mesh.removesuffix(".gz")).stem
+        like = next((name for name in SOLIDS if name in label.lower()), SOLIDS[0])
         entry = {"name": "occupancy", "parameters": parameters, "label": label}
         name = f"table4-{place + 1}"
         data = _suite(name, f"paper/table4-{like}", scale, [entry], registry)

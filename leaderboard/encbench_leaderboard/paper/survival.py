@@ -135,9 +135,13 @@ def as_in_the_paper(claim: QualityClaim, evidence: Evidence) -> Finding | None:
         found = difference(evidence.records[claim.experiment], *claim.pair, read)
     tolerance = PSNR_TOLERANCE if claim.metric == "psnr" else MS_SSIM_TOLERANCE
     answer, why = against_printed(found, claim.printed, tolerance)
-    order, _ = of_sign(found)
+    order, unclear = of_sign(found)
     if answer == "disagrees" and order == "agrees":
         why = "the order holds, the size does not"
+    elif answer == "agrees" and order != "agrees":
+        answer, why = "not comparable", unclear
+    if answer == "disagrees" and claim.metric == "ms_ssim":
+        why = "; ".join(filter(None, (why, "the printed MS-SSIM cannot be right, see below")))
     return Finding(text(found, *unit_of(claim)), found.units, answer, why)
 
 

@@ -46,16 +46,18 @@ def depths(task: TaskBoard, looks: Mapping[str, Look]) -> Described:
             grey = np.asarray(image.convert("L"))
         depth = grey[-grey.shape[1] :].astype(float)
         depth[depth == NOTHING] = np.nan
-        title = f"{names[entry]}\n{tile.caption}" if entry else "true depth\n"
+        none = "" if np.isfinite(depth).any() else ", no surface"
+        title = f"{names[entry]}\n{tile.caption}{none}" if entry else "true depth\n"
         pictures.append(
             Shown(title, depth / NOTHING, {"cmap": "cividis_r", "vmin": 0.0, "vmax": 1.0})
         )
     metrics = " / ".join(metric.title for metric in task.metrics[:2])
     caption = (
-        "Depth of the predicted surface (occupancy 0.5, distance 0), seen from far away: bright is "
-        f"near, dark is far, white is nothing. Above each, {metrics}. {source(records)}"
+        "Depth of the predicted surface (occupancy 0.5, distance 0), seen from far away; white is "
+        f"nothing. Above each, {metrics}. {source(records)}"
     )
-    return Described(caption, records, partial(picture_grid, pictures), _absent(task, found))
+    draw = partial(picture_grid, pictures, bar="depth: 0 near end of the bounding box, 1 far end")
+    return Described(caption, records, draw, _absent(task, found))
 
 
 def _sheet(task: TaskBoard) -> Pictures:

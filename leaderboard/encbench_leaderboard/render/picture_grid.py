@@ -20,6 +20,8 @@ GAP = 0.05
 """Inches between pictures."""
 LEGEND = 0.35
 """Inches of the legend's line."""
+BAR = 0.55
+"""Inches of the colour bar with its numbers and label."""
 FRAME = "#ff2fd6"
 """A magenta that neither photographs nor the maps of colours hold."""
 
@@ -46,14 +48,24 @@ def stacked(rows: Sequence[Sequence[Shown | None]], columns: int) -> list[Shown 
 
 
 def picture_grid(
-    pictures: Sequence[Shown | None], legend: Sequence[Patch] = (), columns: int = COLUMNS
+    pictures: Sequence[Shown | None],
+    legend: Sequence[Patch] = (),
+    columns: int = COLUMNS,
+    bar: str = "",
 ) -> Drawing:
-    """Rows of pictures; None leaves a place free. To be called inside ``style.quiet()``."""
+    """Rows of pictures; None leaves a place free. To be called inside ``style.quiet()``.
+
+    Args:
+        pictures: row by row.
+        legend: what colours mean, in a line below them.
+        columns: at most.
+        bar: label of a colour bar below them, of the one map of colours that all of them have.
+    """
     columns = min(columns, len(pictures))
     width = WIDTH / columns
     rows = [pictures[start : start + columns] for start in range(0, len(pictures), columns)]
     heights = [(_title_height(row), width * _ratio(row)) for row in rows]
-    total = sum(map(sum, heights)) + (LEGEND if legend else 0.0)
+    total = sum(map(sum, heights)) + (LEGEND if legend else 0.0) + (BAR if bar else 0.0)
     drawn = figure(total, layout=None)
     top = total
     for row, (title, height) in zip(rows, heights, strict=True):
@@ -65,6 +77,9 @@ def picture_grid(
                     (left / WIDTH, bottom / total, (width - GAP) / WIDTH, (height - GAP) / total)
                 )
                 _show(axes, picture)
+    if bar:
+        at = drawn.add_axes((0.3, 0.75 * BAR / total, 0.4, 0.15 * BAR / total))
+        drawn.colorbar(drawn.axes[0].images[0], at, orientation="horizontal", label=bar)
     if legend:
         drawn.legend(handles=list(legend), loc="lower center", ncols=len(legend))
     return drawn

@@ -45,7 +45,10 @@ def kernel_fold(task: TaskBoard) -> Fold | None:
     predicted = _predicted(task)
     if table is None and not predicted:
         return None
-    blocks: list[Block] = [Text(ABOUT), table] if table else []
+    fits = (summary.target for row in task.records for summary in row.record.spectra)
+    some = {fit.energy_points for fit in fits if fit is not None and fit.energy_points}
+    at = f" Energies are those at {min(some):,} of the kernel's points." if some else ""
+    blocks: list[Block] = [Text(ABOUT + at), table] if table else []
     if figure := energy_figure(task):
         blocks.append(figure)
     return Fold("Kernel and target", [*blocks, *predicted])

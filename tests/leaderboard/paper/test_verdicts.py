@@ -27,8 +27,10 @@ from tests.leaderboard.results import Results, diverged
 @pytest.mark.parametrize(
     ("values", "answer"),
     [
-        ([15.9, 15.2], "agrees"),
-        ([20.0], "disagrees"),
+        ([15.9, 15.2, 15.5], "agrees"),
+        ([20.0], "not comparable"),
+        ([15.0], "not comparable"),
+        ([9.0, 21.0], "not comparable"),
         ([20.0, 20.1, 19.9], "disagrees"),
         ([12.0, 28.0], "not comparable"),
         ([], "not comparable"),
@@ -41,8 +43,8 @@ def test_a_printed_number_is_compared_up_to_noise(values: list[float], answer: s
 @pytest.mark.parametrize(
     ("values", "answer"),
     [
-        ([1.0], "agrees"),
-        ([-1.0], "disagrees"),
+        ([1.0], "not comparable"),
+        ([-1.0], "not comparable"),
         ([1.0, 1.1, 0.9], "agrees"),
         ([-1.0, -1.1, -0.9], "disagrees"),
         ([1.0, -0.9, 0.2], "not comparable"),
@@ -54,7 +56,8 @@ def test_an_order_needs_an_interval_without_zero(values: list[float], answer: st
 
 
 def test_a_claim_survives_where_both_questions_agree() -> None:
-    up, down, unclear = interval([3.0]), interval([-3.0]), interval([3.0, -2.9])
+    up, down = interval([3.0, 3.1]), interval([-3.0, -3.1])
+    unclear = interval([3.0, -2.9])
     assert survives(up, up) == "yes"
     assert survives(up, down) == "only at the points trained on"
     assert survives(down, down) == "no"
@@ -108,4 +111,22 @@ def test_the_page_answers_each_claim_that_was_run(evidence: Evidence) -> None:
 
 
 def test_a_smoke_run_answers_nothing(evidence: Evidence) -> None:
-    assert "agrees 0, disagrees 0" in text_of(evidence, "smoke")
+    page = text_of(evidence, "smoke")
+    assert "claims, none judged." in page
+    assert "| agrees" not in page
+    assert "| disagrees" not in page
+
+
+def test_networks_that_learned_nothing_have_no_order(tmp_path: Path) -> None:
+    results = Results(tmp_path / "solid")
+    for label, iou in (("baseline", 0.0), ("FFE L=7", 0.5), ("MPE k=1 L=1 44³", 0.9)):
+        stored = results.add(label, task="occupancy:mesh=knot", pictures=False)
+        value = stored.record.metrics.pop("psnr")
+        stored.record.metrics = {"iou": value.model_copy(update={"value": iou, "unit": ""})}
+        results.store.write(stored.record, stored.arrays, {})
+    (claim,) = (claim for claim in CLAIMS if claim.needs == "table4")
+    found = claim.look(Evidence({"table4-1": results.store.records()}))
+    assert found is not None
+    assert "FFE over baseline: –" in found.ours
+    assert (found.answer, found.units) == ("not comparable", 1)
+    assert found.why.startswith("1 of 3 networks learned nothing and are left out")
