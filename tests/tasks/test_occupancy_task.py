@@ -200,10 +200,16 @@ def test_pictures_show_normals_and_depth_beside_the_truth(ball):
     depth = target[40:, :, 0]
     assert depth[20, 20] == depth.min()
     assert depth[0, 0] == 255
+    # lit from the upper left
+    shaded = target[:40].sum(axis=2)
+    assert shaded[0, 0] == 3 * 255
+    assert shaded[12, 12] > shaded[20, 20] > shaded[28, 28] > 0
 
 
 def test_the_extracted_mesh_is_handed_on_in_the_unit_cube(ball):
     outcome = OccupancyTask(mesh=ball, resolution=32, side=32).evaluate(oracle(None))
+    true_surface, found_surface = outcome.comparisons["surface"]
+    assert len(true_surface.points) == len(found_surface.points) == 65_536
     vertices, faces = outcome.arrays["mesh_vertices"], outcome.arrays["mesh_faces"]
     mesh = trimesh.Trimesh(vertices, faces)
     assert mesh.is_watertight
