@@ -318,7 +318,7 @@ class Record(Data):
     """Metric of the quality curve in the arrays."""
     curve_points: int | None = None
     """Number of points that it was computed from; None where the task does not say."""
-    curve_seconds: list[float] = Field(default_factory=list)
+    curve_seconds: tuple[float, ...] = ()
     """Time of training [s] until each point of the curve, to the millisecond."""
     best: float | None = None
     best_step: int | None = None
@@ -338,7 +338,7 @@ class Record(Data):
     peak_memory_bytes: int | None = None
     """Over all phases, spectra included. On a CPU the resident memory of the whole process,
     with Python and torch (some 300 MiB); on a GPU the memory allocated to tensors."""
-    lost_workers: list[str] = Field(default_factory=list)
+    lost_workers: tuple[str, ...] = ()
     """Name and reason of each worker that died while it ran this cell, before the one that
     finished it."""
     provenance: Provenance
@@ -346,7 +346,8 @@ class Record(Data):
     @model_validator(mode="after")
     def _own_loss_in_words(self) -> Self:
         """Records made before there was ``own_loss`` say it in ``step_method`` alone."""
-        self.own_loss |= self.step_method == "autograd: the task has a loss of its own"
+        if self.step_method == "autograd: the task has a loss of its own":
+            self.own_loss = True
         return self
 
     @model_serializer(mode="wrap")
@@ -409,11 +410,15 @@ class StoredRecord:
     """
 
     def __init__(
-        self, record: Record, path: Path, files: Mapping[str, FileEntry] | None = None
+        self, record: Record, path: Path | str, files: Mapping[str, FileEntry] | None = None
     ) -> None:
         self.record = record
-        self.path = path
+        self._place = str(path)  # a Path is several objects more for each of many records
         self.files = files or {}
+
+    @property
+    def path(self) -> Path:
+        return Path(self._place)
 
     @cached_property
     def arrays(self) -> dict[str, np.ndarray]:

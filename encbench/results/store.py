@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import gc
 import itertools
 import json
 import logging
@@ -253,26 +252,26 @@ class Store:
             StoreError: there is no such directory; or, with ``set_aside``, it holds records of a
                 newer encbench, which an older one must neither move nor replace.
         """
-        places = {key: self.place(key) for key in self.keys()}
+        places = self._places()
         found = {}
         self._whole.clear()
-        with _without_garbage_collection():
-            for stored, whole in self._index.find(places):
-                found[stored.record.key] = stored
-                self._parts.share(stored.record)
-                if whole:
-                    self._whole.add(stored.record.key)
-            for key in [key for key in places if key not in found]:
-                before = stamp(places[key])
-                try:
-                    found[key] = self.read(key)
-                except NewerRecord as error:
-                    self._newer(places[key], error, refuse=set_aside)
-                except (OSError, ValueError) as error:
-                    self._damaged(places[key], error, set_aside=set_aside)
-                else:
-                    self._index.remember(found[key], whole=False, before=before)
-            self._index.flush()
+        for stored, whole in self._index.find(places):
+            found[stored.record.key] = stored
+            self._parts.share(stored.record)
+            if whole:
+                self._whole.add(stored.record.key)
+        for key in [key for key in places if key not in found]:
+            place = Path(places[key])
+            before = stamp(place)
+            try:
+                found[key] = self.read(key)
+            except NewerRecord as error:
+                self._newer(place, error, refuse=set_aside)
+            except (OSError, ValueError) as error:
+                self._damaged(place, error, set_aside=set_aside)
+            else:
+                self._index.remember(found[key], whole=False, before=before)
+        self._index.flush()
         return [found[key] for key in places if key in found]
 
     def whole(self, stored: Iterable[StoredRecord]) -> list[StoredRecord]:
@@ -304,24 +303,32 @@ class Store:
         Raises:
             StoreError: there is no such directory, or it is a part of a results folder.
         """
+        return list(self._places())
+
+    def _places(self) -> dict[str, str]:
+        """Keys, sorted, and what ``place`` says of each, without looking at each folder."""
         if not self.directory.is_dir():
             raise StoreError(
                 f"there is no results folder {self.directory}; `encbench run -o DIR` makes one"
             )
+        found = {}
         try:
             entries = list(os.scandir(self._records))
             shards = {e.name for e in entries if _is_shard(e)}
-            names = {e.name.removeprefix(_OLD) for e in entries if e.name not in shards}
             for shard in shards:
+                inside = f"{self._records}/{shard}"
                 # a record that is being replaced is beside its new place: one look sees either
-                inside = {e.name.removeprefix(_OLD) for e in os.scandir(self._records / shard)}
-                names |= {name for name in inside if name != shard and name.startswith(shard)}
+                names = {e.name.removeprefix(_OLD) for e in os.scandir(inside)} - {shard}
+                found |= {name: f"{inside}/{name}" for name in names if name.startswith(shard)}
+            for name in {e.name for e in entries} - shards:
+                key = name.removeprefix(_OLD)
+                found[key] = f"{self._records}/{key}" if key == name else str(self.place(key))
         except FileNotFoundError:
             self._refuse_parts()
-            return []
+            return {}
         except OSError as error:
             raise StoreError(f"cannot read {self.directory}: {error.strerror or error}") from None
-        return sorted(name for name in names if name and name[0] != ".")
+        return {key: found[key] for key in sorted(found) if key and key[0] != "."}
 
     def _refuse_parts(self) -> None:
         """Refuse a record, or the folder of all records, given in place of the results folder."""
@@ -410,18 +417,6 @@ class Store:
         except OSError as error:
             raise cannot_write(damaged, error, MEND) from None
         return target
-
-
-@contextmanager
-def _without_garbage_collection() -> Iterator[None]:
-    """It looks through all records that are held again and again: half of the time to read them."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def _is_shard(entry: os.DirEntry[str]) -> bool:

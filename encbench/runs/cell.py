@@ -316,7 +316,7 @@ class _CellRun:
         record.epochs = self.training.epochs
         if record.linearized is not None and self.task.loss == "mse":
             add_measured(record.linearized, self.training.loss_step, self.training.loss)
-        record.curve_seconds = [round(seconds, 3) for seconds in self.training.curve_seconds]
+        record.curve_seconds = tuple(round(spent, 3) for spent in self.training.curve_seconds)
         record.training_points = self.training.points or None
         record.step_method = self.training.how or None
         record.best, record.best_step = self.training.best(higher=self.higher_is_better)
