@@ -31,6 +31,8 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
+SECTIONS = ("network", "training", "ntk", "budget")
+"""Tables of settings in a suite."""
 PLUGGED = {
     "network.kind": "network",
     "network.activation": "activation",
