@@ -17,7 +17,7 @@ from encbench.suite.file import load_suite
 from encbench.suite.override import override
 
 if TYPE_CHECKING:
-    from encbench.results.records import SplitSummary
+    from encbench.results.kernel_summary import SplitSummary
 
     # these import torch, which `encbench ntk --help` does without
     from encbench.runs.analysis import Initial

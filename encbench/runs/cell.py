@@ -24,15 +24,9 @@ from encbench.ntk.model import check_output, working_copy
 from encbench.ntk.structure import PROBE
 from encbench.plugins.isolation import process_state_kept
 from encbench.plugins.registry import Registry
+from encbench.results.kernel_summary import SpectrumSummary
 from encbench.results.provenance import Provenance, now
-from encbench.results.records import (
-    CellResult,
-    ErrorInfo,
-    LearningRate,
-    Record,
-    SpectrumSummary,
-    Status,
-)
+from encbench.results.records import CellResult, ErrorInfo, LearningRate, Record, Status
 from encbench.runs.interface import Event
 from encbench.runs.kernel_target import (
     KernelTarget,

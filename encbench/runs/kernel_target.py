@@ -19,7 +19,7 @@ from encbench.ntk.alignment import alignment, drift, eigenvector_energy
 from encbench.ntk.flow import Flow
 from encbench.ntk.lanczos import Tridiagonal, lanczos
 from encbench.ntk.operator import operator
-from encbench.results.records import EnergySummary, LinearizedTraining, TargetSummary
+from encbench.results.kernel_summary import EnergySummary, LinearizedTraining, TargetSummary
 from encbench.suite.config import TrainingConfig
 from encbench.training.losses import OWN_LOSS
 

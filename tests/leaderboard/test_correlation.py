@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy.stats import spearmanr
 
 from encbench.contracts.metric import MetricValue
-from encbench.results.records import TargetSummary
+from encbench.results.kernel_summary import TargetSummary
 from tests.leaderboard.results import Results, diverged
 
 NUMBERS = st.lists(st.integers(-5, 5), min_size=3, max_size=12)
