@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -70,7 +71,8 @@ def spearman(x: np.ndarray, y: np.ndarray) -> float:
 
 
 def _centred_ranks(values: np.ndarray) -> np.ndarray:
-    return rankdata(values) - (len(values) + 1) / 2
+    ranks: np.ndarray = rankdata(values)
+    return ranks - (len(values) + 1) / 2
 
 
 def _correlation_of(a: np.ndarray, b: np.ndarray) -> float:
@@ -104,7 +106,7 @@ def correlations(task: TaskBoard, when: str) -> list[Correlation]:
 
 
 def _rho(
-    x: np.ndarray, y: np.ndarray, of: np.ndarray, entries: Sequence[str], task: str
+    x: np.ndarray, y: np.ndarray, of: np.ndarray, entries: pd.Index[Any], task: str
 ) -> tuple[float, Misprediction | None]:
     """Spearman's ρ of x and y (n,), and which of the entries lies farthest off the line through
     their ranks; ``of`` (n,) has the index of each cell's."""
@@ -114,7 +116,7 @@ def _rho(
         return rho, None
     off = np.bincount(of, b - a * float(a @ b) / float(a @ a)) / np.maximum(np.bincount(of), 1)
     worst = int(abs(off).argmax())
-    return rho, Misprediction(entries[worst], task, float(off[worst]), len(x))
+    return rho, Misprediction(str(entries[worst]), task, float(off[worst]), len(x))
 
 
 def mean_rho(of_tasks: Iterable[Sequence[Correlation]], when: str) -> dict[str, Correlation]:

@@ -93,8 +93,9 @@ def save(drawn: Figure, files: Sequence[Path]) -> Sequence[Path]:
         if file.suffix == ".png":
             assert isinstance(drawn.canvas, FigureCanvasAgg), "it has been drawn elsewhere"
             # savefig would draw it once more before, for a layout that is there already
-            drawn.canvas.draw()
-            opaque = np.asarray(drawn.canvas.buffer_rgba())[..., :3]
+            drawn.canvas.draw()  # type: ignore[no-untyped-call] # matplotlib leaves both untyped
+            rgba = drawn.canvas.buffer_rgba()  # type: ignore[no-untyped-call]
+            opaque = np.asarray(rgba)[..., :3]
             # half the time of zlib's other methods, and of photographs a fifth smaller
             Image.fromarray(opaque).save(file, dpi=(drawn.dpi, drawn.dpi), compress_type=zlib.Z_RLE)
         else:
