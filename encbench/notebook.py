@@ -33,7 +33,8 @@ from encbench.results.tabular import (
 )
 from encbench.runs.runner import run_suite
 from encbench.suite.config import cell_key, told_apart
-from encbench.suite.file import Suite, SuiteEntry, override
+from encbench.suite.file import Suite, SuiteEntry
+from encbench.suite.override import override
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

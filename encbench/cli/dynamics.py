@@ -14,7 +14,8 @@ from encbench.cli.console import output_console, plain_table, write_json
 from encbench.cli.options import HiddenDepth
 from encbench.errors import UsageError
 from encbench.plugins.registry import default_registry
-from encbench.suite.file import load_suite, override
+from encbench.suite.file import load_suite
+from encbench.suite.override import override
 
 
 def dynamics(

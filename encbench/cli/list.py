@@ -89,7 +89,8 @@ def _describe(offer: Offer, console: Console) -> None:
 
 
 def _describe_suite(offer: Offer, console: Console) -> None:
-    from encbench.suite.file import SECTIONS, load_suite  # pydantic models: a tenth of a second
+    from encbench.suite.config import SECTIONS
+    from encbench.suite.file import load_suite  # pydantic models: a tenth of a second
 
     suite = load_suite(offer.target)
     asked = suite.as_asked()

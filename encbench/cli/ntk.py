@@ -13,10 +13,11 @@ from encbench.cli.console import literal, output_console, write_json
 from encbench.cli.options import Device, HiddenDepth, HiddenWidth, ParameterizationText
 from encbench.errors import UsageError
 from encbench.plugins.registry import default_registry
-from encbench.suite.file import load_suite, override
+from encbench.suite.file import load_suite
+from encbench.suite.override import override
 
 if TYPE_CHECKING:
-    from encbench.results.records import SplitSummary
+    from encbench.results.kernel_summary import SplitSummary
 
     # these import torch, which `encbench ntk --help` does without
     from encbench.runs.analysis import Initial

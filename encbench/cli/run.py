@@ -35,7 +35,7 @@ from encbench.errors import UsageError
 from encbench.plugins.registry import default_registry
 from encbench.plugins.selector import parse_value, parse_values
 from encbench.runs.limits import Limits, parse_memory, parse_seconds
-from encbench.suite.file import override
+from encbench.suite.override import override
 from encbench.suite.sweep import SWEEP
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from typing import Any
 from encbench.errors import UsageError
 from encbench.plugins.registry import Registry
 from encbench.plugins.selector import parse_value
-from encbench.suite.config import TrainingConfig
-from encbench.suite.file import SECTIONS, Suite, load_suite
+from encbench.suite.config import SECTIONS, TrainingConfig
+from encbench.suite.file import Suite, load_suite
 
 DEFAULT_SUITE = "quick"
 

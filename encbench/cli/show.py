@@ -18,7 +18,8 @@ from encbench.cli.options import RecordKey
 from encbench.cli.record_arguments import all_records, is_record, one_record
 from encbench.contracts.metric import MetricValue
 from encbench.errors import plural
-from encbench.results.records import LinearizedTraining, Record, SpectrumSummary, StoredRecord
+from encbench.results.kernel_summary import LinearizedTraining, SpectrumSummary
+from encbench.results.records import Record, StoredRecord
 from encbench.suite.config import cell_key, told_apart
 
 SHORTEST_KEY = 6

@@ -28,7 +28,9 @@ from encbench.cli.settings import asked_suite, parse_setting
 from encbench.errors import UsageError, plural
 from encbench.plugins.registry import default_registry
 from encbench.runs.limits import Limits, parse_seconds
-from encbench.suite.file import SECTIONS, Suite, override
+from encbench.suite.config import SECTIONS
+from encbench.suite.file import Suite
+from encbench.suite.override import override
 
 if TYPE_CHECKING:
     # import torch, which `encbench tune --help` does without

@@ -49,12 +49,12 @@ WAIT = 5.0
 _Files = TypeAdapter(dict[str, FileEntry])
 
 
-def stamp(folder: Path, files: Iterable[str] = ()) -> bytes:
+def stamp(folder: Path | str, files: Iterable[str] = ()) -> bytes:
     """What is different once a record's files are: a hash of their sizes, times and inodes."""
     return _stamp(folder, files)[0]
 
 
-def _stamp(folder: Path, files: Iterable[str]) -> tuple[bytes, float]:
+def _stamp(folder: Path | str, files: Iterable[str]) -> tuple[bytes, float]:
     """The stamp, and when the last of the files was changed."""
     place, changed = str(folder), 0.0
     seen: list[tuple[str, ...] | tuple[str | int, ...]] = []
@@ -90,7 +90,7 @@ class RecordIndex:
         """By key, what is to be put on disk, whether all its bytes were checked, and its stamp."""
         self._told = False
 
-    def find(self, places: Mapping[str, Path]) -> Iterator[tuple[StoredRecord, bool]]:
+    def find(self, places: Mapping[str, str]) -> Iterator[tuple[StoredRecord, bool]]:
         """Those of the records that are as they were when they were checked.
 
         Args:
@@ -232,7 +232,7 @@ class Shared:
             *((metric, ("details",)) for metric in record.metrics.values()),
         ):
             for name in names:
-                part = getattr(owner, name)
+                part = owner.__dict__[name]
                 content = name, repr(getattr(part, "__dict__", part))
                 owner.__dict__[name] = self._parts.setdefault(content, part)
         parts = (part for s in record.spectra for part in (s, s.mlp, s.weyl, s.activation))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from encbench.results.records import LevelShare
+from encbench.results.kernel_summary import LevelShare
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist

@@ -37,10 +37,14 @@ GIT_TIMEOUT = 2.0
 """Seconds for each call of git, so that a huge or remote working tree does not delay a run."""
 
 
-class Provenance(BaseModel):
-    """The environment in which one cell ran."""
+class Data(BaseModel):
+    """Base of what is recorded; NaN and infinity are written to JSON as texts."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", ser_json_inf_nan="strings")
+
+
+class Provenance(Data):
+    """The environment in which one cell ran."""
 
     encbench: str
     python: str

@@ -33,6 +33,8 @@ _CURRENT = re.compile(rb'\s*\{\s*"schema_version":\s*%d\s*,' % SCHEMA_VERSION)
 
 _CONTROL = re.compile(rb"\\u00(?:[01]|7[fF]|[89])|\\[bfr]|\xc2[\x80-\x9f]|\x7f")
 """Control characters in JSON, but line breaks and tabs."""
+_BEFORE_CONTROL = (b"\\", b"\xc2", b"\x7f")
+"""Bytes of which each of those has one: looked for first, since the pattern is slow."""
 MOST_BYTES = 1 << 26
 """Of record.json, manifest.json and run.json: 64 MiB."""
 UNREADABLE = (
@@ -109,7 +111,7 @@ def read_record(folder: Path, key: str | None = None) -> StoredRecord:
             raise ValueError(f"{name} is not a regular file")
         if found.st_size != entry.size:
             raise ValueError(f"{name} has {found.st_size} bytes, expected {entry.size}")
-    return StoredRecord(record, folder, files)
+    return StoredRecord(record, place, files)
 
 
 def check_named(record: Record, files: Mapping[str, FileEntry], key: str) -> None:
@@ -146,7 +148,7 @@ def _read_current(place: str, text: bytes) -> tuple[Record, dict[str, FileEntry]
 
 def parse_record(text: bytes) -> Record:
     """A record of the present schema version, control characters escaped; raises ValueError."""
-    if _CONTROL.search(text):
+    if any(byte in text for byte in _BEFORE_CONTROL) and _CONTROL.search(text):
         text = json.dumps(harmless(from_json(text))).encode()
     return Record.model_validate_json(text)
 

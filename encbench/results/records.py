@@ -25,8 +25,6 @@ from zipfile import BadZipFile
 
 import numpy as np
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     SerializerFunctionWrapHandler,
     model_serializer,
@@ -35,19 +33,14 @@ from pydantic import (
 
 from encbench.contracts.metric import MetricValue
 from encbench.errors import StoreError
-from encbench.results.provenance import Provenance
+from encbench.results.kernel_summary import LinearizedTraining, SpectrumSummary
+from encbench.results.provenance import Data, Provenance
 from encbench.suite.config import CellConfig
 
 SCHEMA_VERSION = 3
 MOST_ARRAY_BYTES = 1 << 33
 """Of all arrays of a record together, 8 GiB: a few kilobytes of zeros could unpack to more."""
 Status = Literal["ok", "failed", "diverged", "out_of_memory", "timeout", "interrupted"]
-
-
-class Data(BaseModel):
-    """Base of what is recorded; NaN and infinity are written to JSON as texts."""
-
-    model_config = ConfigDict(extra="forbid", ser_json_inf_nan="strings")
 
 
 class ErrorInfo(Data):
@@ -70,222 +63,6 @@ class LearningRate(Data):
     rule: Literal["given", "auto"]
     halvings: int = 0
     """How often the automatic rate was halved because training diverged with it."""
-
-
-class PartSummary(Data):
-    """The spectrum of the MLP's part of the kernel, without the encoding's parameters."""
-
-    floor: float
-    maximum: float
-    median: float | None
-    minimum: float | None
-    resolved_rank: int
-
-
-class WeylSummary(Data):
-    """Weyl's inequality on this kernel's parts: λ_i(K_MLP) + λ_n(K_enc) ≤ λ_i(K) for all i."""
-
-    ok: bool
-    worst: float
-    """Largest left side minus right side; positive is a violation."""
-    tolerance: float
-    """Sum of the floors: rounding errors of this size are not a violation."""
-
-
-class ActivationSummary(Data):
-    """How the network's ReLU units limit the kernel's rank at these points."""
-
-    duplicates: int
-    """Points that equal an earlier one."""
-    regions: int | None
-    """Activation regions that hold a point (Hanin & Rolnick 2019); None without ReLU."""
-    rank_bound: int | None
-    """Bound of the trace kernel's rank; None where the features are not the coordinates."""
-    dead_units: int
-    dead_layers: int
-
-
-class EnergySummary(Data):
-    """Where the energy of a function lies among the eigenvectors of a kernel, leading first.
-
-    Eigenvectors of eigenvalues below the floor are arbitrary: what needs their order is None.
-    """
-
-    k_50: int | None
-    """The least k whose leading eigenvectors hold 50 % of the energy; of M in all."""
-    k_90: int | None
-    k_99: int | None
-    tenth: float | None
-    """Share in the leading M / 10, rounded up."""
-    resolved: float
-    """Share in all eigenvectors above the floor."""
-
-
-class TargetSummary(Data):
-    """How a kernel fits what is learned; cumulative energies are in the record's arrays."""
-
-    alignment: float | None = None
-    """<K, Y Yᵀ> / (‖K‖ ‖Y Yᵀ‖), not centred; None where the target is zero, or unknown."""
-    alignment_centred: float | None = None
-    """The same of kernel and target less their means over the points."""
-    target: EnergySummary | None = None
-    """Of Y as it is."""
-    target_centred: EnergySummary | None = None
-    """Of Y less its mean over the points, per output."""
-    residual: EnergySummary | None = None
-    """Of the prediction less Y."""
-    energy_points: int | None = None
-    """Points whose kernel's eigenvectors the energies are in, chosen at random; None: all."""
-    not_computed: str = ""
-    """What there is not, and why."""
-
-
-class LevelShare(Data):
-    """What one part of the parameters contributes to a kernel."""
-
-    name: str
-    """"network", "level 1, 64 nodes", "feature 5", …"""
-    trace: float
-    """Share of the sum of the eigenvalues."""
-    mean: float | None
-    """v_iᵀ K_l v_i / λ_i, mean over the eigenvalues above the floor; None where not computed."""
-
-
-class SplitSummary(Data):
-    """A kernel as a sum over the network and the levels of its encoding; v_iᵀ K_l v_i of each
-    eigenvector is in the record's arrays."""
-
-    parts: list[LevelShare] = Field(default_factory=list)
-    """The network, then the levels, coarsest first; their shares sum to 1."""
-    not_computed: str = ""
-    """What there is not, and why."""
-
-
-class SpectrumSummary(Data):
-    """One NTK spectrum in numbers; the eigenvalues are in the record's arrays."""
-
-    when: Literal["start", "middle", "end"]
-    step: int
-    points: int
-    outputs: Literal["trace", "full"]
-    """"trace": the N × N mean over outputs of the diagonal blocks; "full": NO × NO."""
-    size: int
-    """Eigenvalues: N, or N·O for "full"."""
-    floor: float
-    """Eigenvalues below it are rounding noise: counted, never reported as values."""
-    maximum: float
-    median: float | None
-    """None: below the floor."""
-    quantile_10: float | None
-    minimum: float | None
-    resolved_rank: int
-    """Eigenvalues above the floor."""
-    effective_rank: float
-    """exp of the entropy of the normalized eigenvalues (Roy & Vetterli 2007); NaN where only the
-    largest were found."""
-    negative: int = 0
-    """Eigenvalues below zero: rounding noise, since a kernel is positive semi-definite."""
-    method: str = ""
-    """Solver and precision; and how λ_n of the encoding's part was found, where it has one."""
-    seconds: float = 0.0
-    """Kernel and eigenvalues."""
-    minimum_bound: float | None = None
-    """Upper bound of λ_min from the kernel's entries, where λ_min is below the floor."""
-    mlp: PartSummary | None = None
-    weyl: WeylSummary | None = None
-    activation: ActivationSummary | None = None
-    learning_rate: float | None = None
-    """At this step."""
-    critical_rate: float | None = None
-    """lr_crit of the network at this step, as ``LearningRate.critical`` is of the one at the
-    start."""
-    lr_ratio: float | None = None
-    """learning_rate / critical_rate, lr · λ_max / (N · O) for the squared error; None of
-    optimizers other than gradient descent, for which it says nothing."""
-    drift: float | None = None
-    """‖K − K_start‖ / ‖K_start‖, Frobenius norms, on the same points."""
-    drift_from_middle: float | None = None
-    """At the end, ‖K − K_middle‖ / ‖K_middle‖."""
-    target: TargetSummary | None = None
-    """None in records before there was any."""
-    split: SplitSummary | None = None
-    """None where it was not asked for."""
-
-    @property
-    def median_ratio(self) -> float | None:
-        """λ median / λ_max."""
-        return None if self.median is None else self.median / self.maximum
-
-    @property
-    def alignment_centred(self) -> float | None:
-        """Of kernel and target."""
-        return None if self.target is None else self.target.alignment_centred
-
-    @property
-    def energy_tenth(self) -> float | None:
-        """Share of the target's energy, less its mean, in the leading tenth of the eigenvectors."""
-        energy = None if self.target is None else self.target.target_centred
-        return None if energy is None else energy.tenth
-
-    @property
-    def energy_90(self) -> float | None:
-        """Share of the eigenvectors whose leading ones hold 90 % of that energy."""
-        energy = None if self.target is None else self.target.target_centred
-        if self.target is None or energy is None or energy.k_90 is None:
-            return None
-        points = self.target.energy_points or self.points
-        return energy.k_90 / (self.size // self.points * points)
-
-    @model_serializer(mode="wrap")
-    def _without_empty(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """A summary without these fields is written as before there were any."""
-        later = (
-            "learning_rate",
-            "critical_rate",
-            "lr_ratio",
-            "drift",
-            "drift_from_middle",
-            "target",
-            "split",
-        )
-        return {k: v for k, v in handler(self).items() if v is not None or k not in later}
-
-
-class LinearizedTraining(Data):
-    """Training as the kernel at the start predicts it, beside what was measured.
-
-    Gradient flow of the model linearized at the start (Eq. 5 of the paper), for plain gradient
-    descent with the squared error: the loss after s steps is that at t = Σ learning rates. It has
-    no step that is too large; ``SpectrumSummary.lr_ratio`` says whether there is one. Predicted and
-    measured curve are in the record's arrays.
-    """
-
-    not_predicted: str = ""
-    """Why there is no prediction, such as "adam is not plain gradient descent"."""
-    points: int | None = None
-    """Points of the kernel: those of the spectrum, at most 4096. Of fewer points than were trained
-    on there is less detail to learn, and the prediction is too early."""
-    loss: float | None = None
-    """Predicted mean squared error at these points after the last step."""
-    predicted_25: float | None = None
-    """Steps until the mean squared error is 10^(−2.5), which is 25 dB at data range 1. None:
-    never, or more than 100 times as late as the training ends; or beyond its end with a rate that
-    is not constant."""
-    predicted_30: float | None = None
-    predicted_35: float | None = None
-    measured_25: float | None = None
-    """Step at which the training loss, mean over an interval, was first that small; None: never."""
-    measured_30: float | None = None
-    measured_35: float | None = None
-
-    @property
-    def levels(self) -> list[tuple[int, float | None, float | None]]:
-        """Decibels, the predicted and the measured number of steps."""
-        return [
-            (25, self.predicted_25, self.measured_25),
-            (30, self.predicted_30, self.measured_30),
-            (35, self.predicted_35, self.measured_35),
-        ]
 
 
 class Record(Data):
@@ -323,7 +100,7 @@ class Record(Data):
     """Metric of the quality curve in the arrays."""
     curve_points: int | None = None
     """Number of points that it was computed from; None where the task does not say."""
-    curve_seconds: list[float] = Field(default_factory=list)
+    curve_seconds: tuple[float, ...] = ()
     """Time of training [s] until each point of the curve, to the millisecond."""
     best: float | None = None
     best_step: int | None = None
@@ -343,7 +120,7 @@ class Record(Data):
     peak_memory_bytes: int | None = None
     """Over all phases, spectra included. On a CPU the resident memory of the whole process,
     with Python and torch (some 300 MiB); on a GPU the memory allocated to tensors."""
-    lost_workers: list[str] = Field(default_factory=list)
+    lost_workers: tuple[str, ...] = ()
     """Name and reason of each worker that died while it ran this cell, before the one that
     finished it."""
     provenance: Provenance
@@ -351,7 +128,8 @@ class Record(Data):
     @model_validator(mode="after")
     def _own_loss_in_words(self) -> Self:
         """Records made before there was ``own_loss`` say it in ``step_method`` alone."""
-        self.own_loss |= self.step_method == "autograd: the task has a loss of its own"
+        if self.step_method == "autograd: the task has a loss of its own":
+            self.own_loss = True
         return self
 
     @model_serializer(mode="wrap")
@@ -414,11 +192,15 @@ class StoredRecord:
     """
 
     def __init__(
-        self, record: Record, path: Path, files: Mapping[str, FileEntry] | None = None
+        self, record: Record, path: Path | str, files: Mapping[str, FileEntry] | None = None
     ) -> None:
         self.record = record
-        self.path = path
+        self._place = str(path)  # a Path is several objects more for each of many records
         self.files = files or {}
+
+    @property
+    def path(self) -> Path:
+        return Path(self._place)
 
     @cached_property
     def arrays(self) -> dict[str, np.ndarray]:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import gc
-import itertools
 import json
 import logging
 import os
@@ -30,17 +28,13 @@ from encbench.results.record_folder import (
     reason_of,
     write_record,
 )
+from encbench.results.record_places import MEND, RecordPlaces, flush
 from encbench.results.records import Record, StoredRecord
 from encbench.suite.file import explicit_settings
 
 logger = logging.getLogger("encbench")
-MEND = "free space or permissions, or name another folder with -o"
-_OLD = ".old-"
-"""Before the key of a record that is being replaced."""
 _ATTEMPTS = 4
 """To read a record that others replace meanwhile."""
-_SHARD = 2
-"""Characters of a key after which the folder is named that holds its record's."""
 SHARED_WAIT = 300.0
 """Seconds that a process of several waits for its turn to write."""
 _TRY_AGAIN = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE, errno.ETIMEDOUT}
@@ -57,7 +51,7 @@ class Store:
 
     def __init__(self, directory: Path | str) -> None:
         self.directory = Path(directory)
-        self._records = self.directory / "records"
+        self._places = RecordPlaces(self.directory)
         self._suites = self.directory / "run.json"
         self._written_suite: str | None = None
         self._index = RecordIndex(self.directory)
@@ -80,14 +74,14 @@ class Store:
                 results folder.
         """
         try:
-            if not self._records.is_dir():
-                self._refuse_parts()
-            self._records.mkdir(parents=True, exist_ok=True)
+            if not self._places.root.is_dir():
+                self._places.refuse_parts()
+            self._places.root.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise cannot_write(self.directory, error, MEND) from None
         with ExitStack() as held:
             held.enter_context(self._held(SHARED_WAIT if shared else 0))
-            self._recover()
+            self._places.recover()
             self._shared = shared
             if shared:
                 held.close()
@@ -133,9 +127,9 @@ class Store:
         try:
             text = json.dumps({"suites": list(suites)}, indent=2)
             temporary.write_text(text + "\n", encoding="utf-8")
-            _flush(temporary)
+            flush(temporary)
             temporary.replace(self._suites)
-            _flush(self.directory)
+            flush(self.directory)
         except OSError as error:
             temporary.unlink(missing_ok=True)
             raise cannot_write(self._suites, error, MEND) from None
@@ -197,46 +191,19 @@ class Store:
             StoreError: disk full, folder not writable; an earlier record of the key then stays.
         """
         with self._turn():
-            temporary = self._records / f".new-{key}-{os.getpid()}"
+            temporary = self._places.root / f".new-{key}-{os.getpid()}"
             try:
                 temporary.mkdir(parents=True)
                 yield temporary
-                self._put(temporary, key)
+                self._places.put(temporary, key)
             except OSError as error:
                 raise cannot_write(self.place(key), error, MEND) from None
             finally:
                 shutil.rmtree(temporary, ignore_errors=True)
 
     def place(self, key: str) -> Path:
-        """The folder of a record, which need not be there.
-
-        Earlier versions of encbench made ``records/<key>``, which stays where it is.
-        """
-        flat = self._records / key
-        return flat if os.path.lexists(flat) else self._records / key[:_SHARD] / key
-
-    def _put(self, folder: Path, key: str) -> None:
-        final = self.place(key)
-        replaced = final.with_name(f"{_OLD}{key}")
-        for file in folder.iterdir():
-            _flush(file)
-        # a file that was flushed can still be missing from its folder after a power cut
-        _flush(folder)
-        if not final.parent.is_dir():
-            final.parent.mkdir()
-            _flush(self._records)
-        if os.path.lexists(final):
-            shutil.rmtree(replaced, ignore_errors=True)
-            final.rename(replaced)
-            try:
-                folder.rename(final)
-            except OSError:
-                replaced.rename(final)
-                raise
-            _discard(replaced)
-        else:
-            folder.rename(final)
-        _flush(final.parent)
+        """The folder of a record, which need not be there."""
+        return self._places.place(key)
 
     def remove(self, key: str) -> None:
         """Forget a record, if there is one; only while writing."""
@@ -253,26 +220,26 @@ class Store:
             StoreError: there is no such directory; or, with ``set_aside``, it holds records of a
                 newer encbench, which an older one must neither move nor replace.
         """
-        places = {key: self.place(key) for key in self.keys()}
+        places = self._places.places()
         found = {}
         self._whole.clear()
-        with _without_garbage_collection():
-            for stored, whole in self._index.find(places):
-                found[stored.record.key] = stored
-                self._parts.share(stored.record)
-                if whole:
-                    self._whole.add(stored.record.key)
-            for key in [key for key in places if key not in found]:
-                before = stamp(places[key])
-                try:
-                    found[key] = self.read(key)
-                except NewerRecord as error:
-                    self._newer(places[key], error, refuse=set_aside)
-                except (OSError, ValueError) as error:
-                    self._damaged(places[key], error, set_aside=set_aside)
-                else:
-                    self._index.remember(found[key], whole=False, before=before)
-            self._index.flush()
+        for stored, whole in self._index.find(places):
+            found[stored.record.key] = stored
+            self._parts.share(stored.record)
+            if whole:
+                self._whole.add(stored.record.key)
+        for key in [key for key in places if key not in found]:
+            place = Path(places[key])
+            before = stamp(place)
+            try:
+                found[key] = self.read(key)
+            except NewerRecord as error:
+                self._newer(place, error, refuse=set_aside)
+            except (OSError, ValueError) as error:
+                self._damaged(place, error, set_aside=set_aside)
+            else:
+                self._index.remember(found[key], whole=False, before=before)
+        self._index.flush()
         return [found[key] for key in places if key in found]
 
     def whole(self, stored: Iterable[StoredRecord]) -> list[StoredRecord]:
@@ -304,36 +271,7 @@ class Store:
         Raises:
             StoreError: there is no such directory, or it is a part of a results folder.
         """
-        if not self.directory.is_dir():
-            raise StoreError(
-                f"there is no results folder {self.directory}; `encbench run -o DIR` makes one"
-            )
-        try:
-            entries = list(os.scandir(self._records))
-            shards = {e.name for e in entries if _is_shard(e)}
-            names = {e.name.removeprefix(_OLD) for e in entries if e.name not in shards}
-            for shard in shards:
-                # a record that is being replaced is beside its new place: one look sees either
-                inside = {e.name.removeprefix(_OLD) for e in os.scandir(self._records / shard)}
-                names |= {name for name in inside if name != shard and name.startswith(shard)}
-        except FileNotFoundError:
-            self._refuse_parts()
-            return []
-        except OSError as error:
-            raise StoreError(f"cannot read {self.directory}: {error.strerror or error}") from None
-        return sorted(name for name in names if name and name[0] != ".")
-
-    def _refuse_parts(self) -> None:
-        """Refuse a record, or the folder of all records, given in place of the results folder."""
-        here = Path(os.path.abspath(self.directory))  # noqa: PTH100 # ".." has no name
-        if (here / "record.json").exists():
-            raise StoreError(f"{self.directory} is one record; give the results folder it is of")
-        for records in (here, here.parent):
-            inside = (p for f in [here, *_folders(here)] for p in _folders(f))
-            if records.name == "records" and any((p / "record.json").exists() for p in inside):
-                raise StoreError(
-                    f"{self.directory} is a part of the results folder {records.parent}; give that"
-                )
+        return list(self._places.places())
 
     def read(self, key: str) -> StoredRecord:
         """The record of one key; problems are raised as they are found, as by ``read_record``."""
@@ -350,9 +288,9 @@ class Store:
                 # It may have been replaced while it was read, so that parts of two were mixed: it
                 # is read again. Or it is between the two renames of a replacement, perhaps for
                 # good since the writer was killed: the earlier one is returned.
-                for parent in (self._records, self._records / key[:_SHARD]):
+                for replaced in self._places.replaced(key):
                     with contextlib.suppress(OSError, ValueError):
-                        earlier = read_record(parent / f"{_OLD}{key}", key)
+                        earlier = read_record(replaced, key)
                         if not folder.exists():
                             return earlier
                 if attempt == _ATTEMPTS - 1:
@@ -381,74 +319,8 @@ class Store:
             raise StoreError(f"cannot read {folder}: {error.strerror}; try again") from None
         reason = reason_of(error)
         if set_aside:
-            aside = self._set_aside(folder)
+            with self._turn():
+                aside = self._places.set_aside(folder)
             logger.warning("the record %s is damaged (%s); moved to %s", folder.name, reason, aside)
         else:
             logger.warning("skipping the damaged record %s: %s", folder, reason)
-
-    def _recover(self) -> None:
-        """Clean up after a process that was killed while it wrote."""
-        for unfinished in self._records.glob(".new-*"):
-            _discard(unfinished)
-        shards = [Path(e.path) for e in os.scandir(self._records) if _is_shard(e)]
-        for replaced in [r for place in (self._records, *shards) for r in place.glob(f"{_OLD}*")]:
-            final = self.place(replaced.name.removeprefix(_OLD))
-            if os.path.lexists(final):
-                _discard(replaced)
-            else:
-                final.parent.mkdir(exist_ok=True)
-                replaced.rename(final)
-
-    def _set_aside(self, folder: Path) -> Path:
-        damaged = self.directory / "damaged"
-        try:
-            damaged.mkdir(exist_ok=True)
-            with self._turn():
-                names = (f"{folder.name}-{n}" if n else folder.name for n in itertools.count())
-                target = next(p for p in (damaged / n for n in names) if not os.path.lexists(p))
-                folder.rename(target)
-        except OSError as error:
-            raise cannot_write(damaged, error, MEND) from None
-        return target
-
-
-@contextmanager
-def _without_garbage_collection() -> Iterator[None]:
-    """It looks through all records that are held again and again: half of the time to read them."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
-
-
-def _is_shard(entry: os.DirEntry[str]) -> bool:
-    """Whether this is a folder of records whose keys begin with its name."""
-    # a link could lead to records that are not ours to replace
-    folder = len(entry.name) == _SHARD and entry.is_dir(follow_symlinks=False)
-    return folder and not Path(entry.path, "record.json").exists()
-
-
-def _folders(path: Path) -> list[Path]:
-    with contextlib.suppress(OSError):
-        return [Path(entry) for entry in os.scandir(path) if entry.is_dir()]
-    return []
-
-
-def _discard(path: Path) -> None:
-    """Remove a file or folder that nobody needs; a failure does not matter."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)
-
-
-def _flush(path: Path) -> None:
-    """Flush a file, or the list of a folder's files, to the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -17,15 +17,9 @@ import numpy as np
 from pydantic import BaseModel
 
 from encbench.errors import StoreError, UsageError, cannot_write
+from encbench.results.kernel_summary import LinearizedTraining, SpectrumSummary
 from encbench.results.provenance import Provenance
-from encbench.results.records import (
-    ErrorInfo,
-    LearningRate,
-    LinearizedTraining,
-    Record,
-    SpectrumSummary,
-    StoredRecord,
-)
+from encbench.results.records import ErrorInfo, LearningRate, Record, StoredRecord
 from encbench.suite.config import NetworkConfig, NtkConfig, PluginRef, TrainingConfig
 
 GROUP = 500_000

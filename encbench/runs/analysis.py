@@ -19,7 +19,7 @@ from encbench.contracts.task import CURVATURE, Task, loss_name
 from encbench.errors import ParameterError
 from encbench.ntk.model import cast
 from encbench.plugins.registry import Registry
-from encbench.results.records import SpectrumSummary
+from encbench.results.kernel_summary import SpectrumSummary
 from encbench.runs.parts import build_model, build_task, cell_streams
 from encbench.runs.spectra import measure_spectrum, ntk_count
 from encbench.suite.config import CellConfig

@@ -24,15 +24,9 @@ from encbench.ntk.model import check_output, working_copy
 from encbench.ntk.structure import PROBE
 from encbench.plugins.isolation import process_state_kept
 from encbench.plugins.registry import Registry
+from encbench.results.kernel_summary import SpectrumSummary
 from encbench.results.provenance import Provenance, now
-from encbench.results.records import (
-    CellResult,
-    ErrorInfo,
-    LearningRate,
-    Record,
-    SpectrumSummary,
-    Status,
-)
+from encbench.results.records import CellResult, ErrorInfo, LearningRate, Record, Status
 from encbench.runs.interface import Event
 from encbench.runs.kernel_target import (
     KernelTarget,
@@ -316,7 +310,7 @@ class _CellRun:
         record.epochs = self.training.epochs
         if record.linearized is not None and self.task.loss == "mse":
             add_measured(record.linearized, self.training.loss_step, self.training.loss)
-        record.curve_seconds = [round(seconds, 3) for seconds in self.training.curve_seconds]
+        record.curve_seconds = tuple(round(spent, 3) for spent in self.training.curve_seconds)
         record.training_points = self.training.points or None
         record.step_method = self.training.how or None
         record.best, record.best_step = self.training.best(higher=self.higher_is_better)

@@ -20,7 +20,7 @@ from encbench.ntk.flow import Flow
 from encbench.ntk.lanczos import Tridiagonal, lanczos
 from encbench.ntk.operator import operator
 from encbench.ntk.spectrum import spectrum
-from encbench.results.records import EnergySummary, LinearizedTraining, TargetSummary
+from encbench.results.kernel_summary import EnergySummary, LinearizedTraining, TargetSummary
 from encbench.suite.config import TrainingConfig
 from encbench.training.losses import OWN_LOSS
 

@@ -57,8 +57,7 @@ def left_to_run(
         return list(cells)
     by_key = {cell_key(cell): cell for cell in cells}
     existing = by_cell(Store(directory).records(), by_key)
-    reused = reusable_records(by_key, existing, rerun, keep_versions, save_weights)
-    kept = {cell_key(stored.record.cell) for stored in reused}
+    kept = reusable_records(by_key, existing, rerun, keep_versions, save_weights)
     return [cell for key, cell in by_key.items() if key not in kept]
 
 
@@ -73,7 +72,7 @@ def by_cell(
     groups: dict[str, list[StoredRecord]] = defaultdict(list)
     for stored in records:
         groups[cell_key(stored.record.cell)].append(stored)
-    for key, group in groups.items():
+    for key, group in ((key, group) for key, group in groups.items() if len(group) > 1):
         versions = cells[key].versions if key in cells else None
         group.sort(
             key=lambda s: (
@@ -92,9 +91,9 @@ def reusable_records(
     rerun: Rerun,
     keep_versions: bool,
     save_weights: bool,
-) -> list[StoredRecord]:
-    """Records of the cells that need not run again."""
-    found = []
+) -> dict[str, StoredRecord]:
+    """By the cell's key, records of the cells that need not run again."""
+    found = {}
     others: Counter[str] = Counter()
     lacking = 0
     for key, cell in cells.items():
@@ -109,7 +108,7 @@ def reusable_records(
         elif save_weights and rerun != "never" and _lacks_weights(stored):
             lacking += 1
         else:
-            found.append(stored)
+            found[key] = stored
     for change, count in others.items():
         logger.warning(
             "cells run again because their record is of %s: %d; --keep-versions keeps them",

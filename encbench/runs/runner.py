@@ -155,7 +155,7 @@ def run_suite(
             _remove_superseded(existing[key], store)
         store.write_suite(suite.as_asked())
         wanted = reusable_records(cells, existing, rerun, keep_versions, save_weights)
-        kept = {cell_key(s.record.cell): s for s in store.whole(wanted)}
+        kept = {cell_key(s.record.cell): s for s in store.whole(wanted.values())}
         for key in kept:
             for unread in existing.get(_unread_key(cells[key]), ()):
                 store.remove(unread.record.key)

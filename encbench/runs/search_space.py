@@ -25,7 +25,8 @@ from encbench.plugins.registry import default_registry
 from encbench.plugins.selector import format_selector, parse_selector, parse_value
 from encbench.suite.budget import without_memory
 from encbench.suite.config import CellConfig, NetworkConfig, PluginRef, TrainingConfig
-from encbench.suite.file import SuiteEntry, describe_error
+from encbench.suite.file import SuiteEntry
+from encbench.suite.messages import describe_error
 from encbench.suite.networks import build_network, network_class, taken_by
 from encbench.training.optimizers import usual_rate
 

@@ -21,7 +21,7 @@ from encbench.ntk.levels import SplitBy, along_eigenvectors
 from encbench.ntk.operator import operator
 from encbench.ntk.spectrum import Spectrum, minimum_upper_bound, spectrum, weyl_check
 from encbench.ntk.terms import Outputs
-from encbench.results.records import (
+from encbench.results.kernel_summary import (
     ActivationSummary,
     LevelShare,
     PartSummary,

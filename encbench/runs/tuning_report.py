@@ -18,7 +18,7 @@ from scipy import stats
 from tabulate import tabulate
 
 from encbench.errors import cannot_write, plural, printable
-from encbench.results.records import Data
+from encbench.results.provenance import Data
 from encbench.suite.file import Suite, suite_toml
 
 RESULT, PAGE, CURVE, PICTURE = "tune.json", "tune.md", "best-of-k.csv", "best-of-k.png"

@@ -13,7 +13,8 @@ from encbench.errors import EncbenchError, PluginError, SuiteError, error_line
 from encbench.network.activations import activation_of
 from encbench.plugins.registry import Registry
 from encbench.suite.config import NetworkConfig, TrainingConfig
-from encbench.suite.file import LENGTHS, SuiteEntry, describe_error
+from encbench.suite.file import LENGTHS, SuiteEntry
+from encbench.suite.messages import describe_error
 from encbench.suite.networks import of_kind
 
 DEFAULT_EPOCHS = 100

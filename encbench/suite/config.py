@@ -31,6 +31,8 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
+SECTIONS = ("network", "training", "ntk", "budget")
+"""Tables of settings in a suite."""
 PLUGGED = {
     "network.kind": "network",
     "network.activation": "activation",
@@ -227,10 +229,12 @@ def changed_versions(one: CellConfig, other: CellConfig) -> set[str]:
     return {f"{name} {a} instead of {b}" for name, a, b in pairs if a != b}
 
 
+_KEYED = sorted(CellConfig.model_fields.keys() - {"weights_version", "other_versions"})
+
+
 def cell_key(cell: CellConfig) -> str:
     """Hash of what was asked for: the whole cell, but labels and versions of plug-ins."""
-    names = sorted(CellConfig.model_fields.keys() - {"weights_version", "other_versions"})
-    text = ",".join(f'"{name}":{_canonical(getattr(cell, name))}' for name in names)
+    text = ",".join([f'"{name}":{_canonical(getattr(cell, name))}' for name in _KEYED])
     return hashlib.sha256(f"{{{text}}}".encode()).hexdigest()[:20]
 
 

@@ -7,11 +7,10 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any
 
 import tomli_w
 from pydantic import (
-    BaseModel,
     Field,
     ModelWrapValidatorHandler,
     PrivateAttr,
@@ -21,24 +20,21 @@ from pydantic import (
     model_serializer,
     model_validator,
 )
-from pydantic_core import ErrorDetails
 
 from encbench.errors import SuiteError, did_you_mean
 from encbench.plugins.registry import Registry, default_registry
 from encbench.plugins.selector import format_selector, parse_selector, split_label
 from encbench.suite.config import (
-    PLUGGED,
+    SECTIONS,
     BudgetConfig,
     NetworkConfig,
     NtkConfig,
     Settings,
     TrainingConfig,
 )
+from encbench.suite.messages import describe_error
 from encbench.suite.sweep import SWEEP, each_choice, sweeps_of
 
-SECTIONS = ("network", "training", "ntk", "budget")
-_WORDS = {"dictionary": "table", "string": "text"}
-"""pydantic's words in those of TOML."""
 LENGTHS = frozenset({"epochs", "steps"})
 """The two ways to say how long training is; giving one takes the other back."""
 
@@ -281,161 +277,3 @@ def _brief(entry: Any) -> Any:
     if "encodings" in given:
         given["encodings"] = [_brief(inner) for inner in given["encodings"]]
     return given["name"] if set(given) == {"name"} else given
-
-
-def override(
-    suite: Suite,
-    changes: dict[str, dict[str, Any]],
-    *,
-    encodings: list[Any] | None = None,
-    tasks: list[Any] | None = None,
-    seeds: list[int] | None = None,
-    parameters: Mapping[str, Mapping[str, Any]] | None = None,
-) -> Suite:
-    """The suite with what the command line says in its place.
-
-    Args:
-        suite: what to change.
-        changes: by section, settings.
-        encodings: instead of the suite's own; each as in a suite file.
-        tasks: instead of the suite's own; each as in a suite file.
-        seeds: instead of the suite's own.
-        parameters: by name of an encoding or task, parameters of each entry of that name; by name
-            of a network, activation, optimizer or schedule, those of each setting that names it.
-
-    Raises:
-        UsageError: a value does not fit; says which.
-    """
-    data = suite.model_dump(exclude_unset=True)
-    inner = [item for entry in data["tasks"] for item in entry.get("encodings") or []]
-    for section, values in changes.items():
-        if not values:
-            continue
-        # what the command line says holds for all; epochs and steps replace each other
-        replaced = values.keys() | (LENGTHS if LENGTHS & values.keys() else set())
-        for entry in (*data["encodings"], *data["tasks"], *inner):
-            for key in replaced & entry.get(section, {}).keys():
-                del entry[section][key]
-        current = data.get(section, {})
-        data[section] = {k: v for k, v in current.items() if k not in replaced} | values
-    if encodings:
-        # asked for outright, they are for every task
-        for entry in data["tasks"]:
-            entry.pop("encodings", None)
-        data["encodings"] = entries(encodings)
-    if tasks:
-        data["tasks"] = entries(tasks)
-    for name, given in (parameters or {}).items():
-        _set_parameters(data, name, given)
-    if seeds and seeds != suite.seeds:
-        data["seeds"] = list(dict.fromkeys(seeds))
-    try:
-        changed = Suite.model_validate(data)
-    except ValidationError as error:
-        raise SuiteError(describe_error(error, Suite)) from None
-    # a setting that equals its default counts: it takes precedence over the task's own
-    if changed.as_asked() == suite.as_asked():
-        return suite
-    # the description was of the suite without the changes
-    return changed.model_copy(update={"description": ""})
-
-
-def _set_parameters(data: dict[str, Any], name: str, values: Mapping[str, Any]) -> None:
-    """Give every entry of a name these parameters, or every setting that names it; entries that
-    become equal are one."""
-    lists = [(data, "encodings"), (data, "tasks")]
-    lists += [(entry, "encodings") for entry in data["tasks"] if entry.get("encodings")]
-    known = dict.fromkeys(entry["name"] for holder, key in lists for entry in holder[key])
-    if name not in known:
-        tables = (data, *(entry for holder, key in lists for entry in holder[key]))
-        settings = [
-            (table[section], key)
-            for table in tables
-            for section, key in (setting.split(".") for setting in PLUGGED)
-            if isinstance(text := table.get(section, {}).get(key), str)
-            and parse_selector(text)[0] == name
-        ]
-        try:
-            chosen = list(each_choice(values))
-        except ValueError as error:
-            raise SuiteError(f"--sweep {name}.{error}") from None
-        for table, key in settings:
-            given = parse_selector(table[key])[1]
-            table[key] = {SWEEP: [format_selector(name, {**given, **one}) for one in chosen]}
-        if settings:
-            return
-        names = (*SECTIONS, *known)
-        hint = did_you_mean(name, names, f"known here: {', '.join(names)}")
-        raise SuiteError(
-            f"--sweep {name}.{next(iter(values))}: {name!r} is not a section, encoding or task of "
-            "this suite, nor a network, activation, optimizer or schedule that it sets" + hint
-        )
-    for holder, key in lists:
-        changed: list[dict[str, Any]] = []
-        for entry in holder[key]:
-            if entry["name"] == name:
-                entry = entry | {"parameters": {**entry.get("parameters", {}), **values}}
-            if entry["name"] != name or entry not in changed:
-                changed.append(entry)
-        holder[key] = changed
-
-
-def describe_error(error: ValidationError, model: type[BaseModel]) -> str:
-    """The first problem of a validation: which key, what was got, what was expected."""
-    problems = error.errors()
-    problem = problems[0]
-    where, inside = _locate(model, problem["loc"])
-    steps = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in where)
-    key = "".join(steps).lstrip(".")
-    if problem["type"] == "extra_forbidden":
-        known = list(inside.model_fields)
-        hint = did_you_mean(where[-1], known, f"known here: {', '.join(known)}")
-        return f"unknown key {key}{hint}"
-    if problem["type"] == "missing":
-        return f"{key} is missing"
-    # a value that fits no branch of a union has one problem for each
-    reasons = [_expected(p) for p in problems if _locate(model, p["loc"])[0] == where]
-    reason = ", or ".join(dict.fromkeys(reasons))
-    if isinstance(problem["input"], list) and where[0] in SECTIONS:
-        reason += f"; for a cell with each of them write {{ {SWEEP} = {problem['input']} }}"
-    got = "" if isinstance(problem["input"], dict) else f" = {problem['input']!r}"
-    return f"{key}{got}: {reason}" if key else reason
-
-
-def _expected(problem: ErrorDetails) -> str:
-    """What pydantic wants, in the words of a suite file."""
-    if problem.get("ctx", {}).get("class_name") == SuiteEntry.__name__:
-        return 'expected a text such as "ffe:levels=8", or a table with a name'
-    text = problem["msg"].removeprefix("Value error, ").replace("Input should be", "expected")
-    if valid := re.match(r"expected a valid (\w+)", text):
-        word = _WORDS.get(valid[1], valid[1])
-        return f"expected {'an' if word == 'integer' else 'a'} {word}"
-    return f"{text[0].lower()}{text[1:]}"
-
-
-def _locate(
-    model: type[BaseModel], location: tuple[int | str, ...]
-) -> tuple[list[int | str], type[BaseModel]]:
-    """The part of a location that a person wrote, and the model it is in.
-
-    pydantic adds the branch of a union behind it.
-    """
-    where: list[int | str] = []
-    holder = model
-    inside: type[BaseModel] | None = model
-    for part in location:
-        if isinstance(part, str):
-            if inside is None:
-                break
-            holder = inside
-            field = holder.model_fields.get(part)
-            inside = None if field is None else _nested(field.annotation)
-        where.append(part)
-    return where, holder
-
-
-def _nested(annotation: Any) -> type[BaseModel] | None:
-    """The model in an annotation such as ``list[SuiteEntry] | None``."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    return next(filter(None, map(_nested, get_args(annotation))), None)

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from encbench.contracts.metric import MetricValue
+from encbench.results.kernel_summary import SpectrumSummary
 from encbench.results.provenance import Provenance
-from encbench.results.records import ErrorInfo, LearningRate, Record, SpectrumSummary, StoredRecord
+from encbench.results.records import ErrorInfo, LearningRate, Record, StoredRecord
 from encbench.results.store import Store
 from encbench.suite.config import CellConfig, NetworkConfig, NtkConfig, PluginRef, TrainingConfig
 

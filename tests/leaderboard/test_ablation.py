@@ -11,7 +11,7 @@ from encbench_leaderboard.board.theorem import against_plain
 from encbench_leaderboard.render.markdown import markdown
 from encbench_leaderboard.report.build import describe, load_board
 
-from encbench.results.records import ActivationSummary, PartSummary, WeylSummary
+from encbench.results.kernel_summary import ActivationSummary, PartSummary, WeylSummary
 from tests.leaderboard.results import FLOOR, Results
 
 

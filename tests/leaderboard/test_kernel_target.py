@@ -7,7 +7,7 @@ from encbench_leaderboard.board.table import boards
 from encbench_leaderboard.report.blocks import Figure, Table, Text
 from encbench_leaderboard.report.kernel_target import kernel_fold
 
-from encbench.results.records import EnergySummary, LinearizedTraining, TargetSummary
+from encbench.results.kernel_summary import EnergySummary, LinearizedTraining, TargetSummary
 from tests.leaderboard.results import Results
 
 

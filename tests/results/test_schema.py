@@ -56,7 +56,7 @@ def test_an_older_record_is_read_and_left_as_it_was(tmp_path, old, version):
     assert read["learning_rate"] == written["learning_rate"] | {"halvings": 0}
     assert read["cell"] == written["cell"] | {"weights_version": "0.1.0"}
     if version == 1:
-        assert record.lost_workers == []
+        assert record.lost_workers == ()
         assert (record.provenance.worker, record.provenance.timeout_s) == (None, None)
         assert record.provenance.executor == "not recorded"
 

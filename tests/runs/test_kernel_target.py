@@ -15,7 +15,8 @@ from encbench.contracts.task import Task
 from encbench.errors import PluginError
 from encbench.ntk import alignment, empirical_ntk, predict_training
 from encbench.plugins.registry import default_registry
-from encbench.results.records import CellResult, LinearizedTraining, Record
+from encbench.results.kernel_summary import LinearizedTraining
+from encbench.results.records import CellResult, Record
 from encbench.runs.cell import LR_POINTS, run_cell
 from encbench.runs.kernel_target import (
     KernelTarget,
@@ -24,7 +25,8 @@ from encbench.runs.kernel_target import (
     target_values,
 )
 from encbench.runs.parts import build_model, build_task, build_training, cell_streams
-from encbench.suite.file import load_suite, override
+from encbench.suite.file import load_suite
+from encbench.suite.override import override
 from encbench.training.loop import predictor
 
 IMAGE = "image:image=camera,side=8"

@@ -169,7 +169,7 @@ def test_a_process_that_dies_while_it_is_idle_costs_no_cell(suite_file):
         while (result := worker.poll()) is None:
             connection.wait(worker.waitable(), 1)
         assert result.record.status == "ok", result.record.error
-        assert result.record.lost_workers == []
+        assert result.record.lost_workers == ()
         process = psutil.Process(int(result.record.provenance.worker.rpartition(":")[2]))
         process.kill()
         assert not outliving([process])

@@ -20,7 +20,7 @@ from encbench.results.records import CellResult, StoredRecord
 from encbench.runs.cell import run_cell
 from encbench.runs.repeat import prepare
 from encbench.suite.config import TrainingConfig
-from encbench.suite.file import override
+from encbench.suite.override import override
 from tests.sample_plugin import Scaled, Wave, module, registry_of
 
 

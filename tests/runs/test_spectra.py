@@ -9,7 +9,7 @@ import torch
 from encbench_tasks.image import ImageTask
 
 from encbench import CoordinateMLP
-from encbench.results.records import SpectrumSummary
+from encbench.results.kernel_summary import SpectrumSummary
 from encbench.runs import spectra
 from encbench.runs.spectra import measure_spectrum, ntk_count
 from encbench.suite.config import NtkConfig

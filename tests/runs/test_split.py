@@ -19,8 +19,8 @@ from encbench_leaderboard.report.figures.levels import levels_figure
 from encbench import CoordinateMLP, ntk
 from encbench.cli.ntk import ntk as command
 from encbench.errors import UsageError
+from encbench.results.kernel_summary import LevelShare, SpectrumSummary, SplitSummary
 from encbench.results.level_areas import BAR, stacked_areas
-from encbench.results.records import LevelShare, SpectrumSummary, SplitSummary
 from encbench.runs import spectra
 from encbench.runs.spectra import measure_spectrum
 from encbench.suite.config import NtkConfig

@@ -14,7 +14,8 @@ from encbench.plugins.registry import default_registry
 from encbench.plugins.selector import parse_selector
 from encbench.results.merging import merged_suites
 from encbench.suite.config import CellConfig, cell_key
-from encbench.suite.file import SuiteEntry, explicit_settings, override, suite_toml
+from encbench.suite.file import SuiteEntry, explicit_settings, suite_toml
+from encbench.suite.override import override
 from tests.sample_plugin import Scaled, Wave, module, registry_of
 
 

@@ -377,7 +377,7 @@ class Dask(Executor):
                 "and its scheduler gave it up"
             )
             result = self._unfinished(cell, "failed", "WorkersLost", message)
-            result.record.lost_workers = list(began.values())
+            result.record.lost_workers = tuple(began.values())
             return result, ""
         except Exception as error:
             self._check_connection()
@@ -401,7 +401,7 @@ class Dask(Executor):
             for earlier, worker in began.items()
             if earlier not in self._ended
         ]
-        found.record.lost_workers = [*lost, *found.record.lost_workers]
+        found.record.lost_workers = (*lost, *found.record.lost_workers)
         return found, address
 
     def _unfinished(self, cell: CellConfig, status: Status, kind: str, message: str) -> CellResult:

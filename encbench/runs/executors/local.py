@@ -202,7 +202,7 @@ class Worker:
             if result is None:
                 self._begin(cell)
                 return None
-        result.record.lost_workers = [*self._lost, *result.record.lost_workers]
+        result.record.lost_workers = (*self._lost, *result.record.lost_workers)
         self._cell = None
         if self.options.isolate:
             self.close()

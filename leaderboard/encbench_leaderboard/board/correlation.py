@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -66,7 +67,16 @@ class Correlation:
 def spearman(x: np.ndarray, y: np.ndarray) -> float:
     """Spearman's ρ of x (n,) and y (n,): Pearson's correlation of the ranks, ties at their mean.
     NaN where either does not vary, or n < 2."""
-    a, b = (rankdata(values) - (len(values) + 1) / 2 for values in (x, y))
+    return _correlation_of(_centred_ranks(x), _centred_ranks(y))
+
+
+def _centred_ranks(values: np.ndarray) -> np.ndarray:
+    ranks: np.ndarray = rankdata(values)
+    return ranks - (len(values) + 1) / 2
+
+
+def _correlation_of(a: np.ndarray, b: np.ndarray) -> float:
+    """Pearson's, of values whose means are 0."""
     spread = math.sqrt(float(a @ a) * float(b @ b))
     return float(a @ b) / spread if spread > 0 else math.nan
 
@@ -81,35 +91,45 @@ def correlations(task: TaskBoard, when: str) -> list[Correlation]:
     under = cells[f"under:{task.primary.name}"]
     cells = cells[under.isin(under.mode()[:1])]
     sign = 1.0 if task.primary.direction == "higher" else -1.0
-    recorded = [
-        n for n in STATISTICS if n not in MAY_BE_MISSING or cells[f"{when}:{n}"].notna().any()
-    ]
-    return [_correlation(task, name, when, cells, sign * cells[quality]) for name in recorded]
+    turned = sign * cells[quality].to_numpy()
+    numbers, entries = pd.factorize(cells["entry"], sort=True)
+    found = []
+    for name in STATISTICS:
+        values = cells[f"{when}:{name}"].to_numpy()
+        known = ~np.isnan(values) if name in MAY_BE_MISSING else np.ones(len(values), bool)
+        if name not in MAY_BE_MISSING or known.any():
+            x = np.where(np.isnan(values), -math.inf, values)
+            of = numbers[known]
+            rho, worst = _rho(x[known], turned[known], of, entries, task.label)
+            found.append(Correlation(name, when, rho, len(of), len(np.unique(of)), worst=worst))
+    return found
 
 
-def _correlation(
-    task: TaskBoard, name: str, when: str, cells: pd.DataFrame, quality: pd.Series[float]
-) -> Correlation:
-    values = cells[f"{when}:{name}"]
-    known = values.notna() if name in MAY_BE_MISSING else pd.Series(True, values.index)
-    x, y = values[known].fillna(-math.inf).to_numpy(), quality[known].to_numpy()
-    entries = cells["entry"][known]
-    rho = spearman(x, y)
-    worst = None
-    if not math.isnan(rho):
-        a, b = (rankdata(v) - (len(v) + 1) / 2 for v in (x, y))
-        off = pd.Series(b - a * float(a @ b) / float(a @ a)).groupby(entries.to_numpy()).mean()
-        at = str(off.abs().idxmax())
-        worst = Misprediction(at, task.label, float(off[at]), len(x))
-    return Correlation(name, when, rho, len(x), entries.nunique(), worst=worst)
+def _rho(
+    x: np.ndarray, y: np.ndarray, of: np.ndarray, entries: pd.Index[Any], task: str
+) -> tuple[float, Misprediction | None]:
+    """Spearman's ρ of x and y (n,), and which of the entries lies farthest off the line through
+    their ranks; ``of`` (n,) has the index of each cell's."""
+    a, b = _centred_ranks(x), _centred_ranks(y)
+    rho = _correlation_of(a, b)
+    if math.isnan(rho):
+        return rho, None
+    off = np.bincount(of, b - a * float(a @ b) / float(a @ a)) / np.maximum(np.bincount(of), 1)
+    worst = int(abs(off).argmax())
+    return rho, Misprediction(str(entries[worst]), task, float(off[worst]), len(x))
 
 
-def mean_rho(tasks: Sequence[TaskBoard], when: str) -> dict[str, Correlation]:
+def mean_rho(of_tasks: Iterable[Sequence[Correlation]], when: str) -> dict[str, Correlation]:
     """Of each statistic that was recorded, ρ averaged over the tasks that have enough cells and a
-    defined ρ; the worst prediction of all; and the encodings of the task with the fewest."""
+    defined ρ; the worst prediction of all; and the encodings of the task with the fewest.
+
+    Args:
+        of_tasks: ``correlations`` of each task.
+        when: they were taken.
+    """
     found: dict[str, list[Correlation]] = {}
-    for task in tasks:
-        for c in correlations(task, when):
+    for of_task in of_tasks:
+        for c in of_task:
             kept = found.setdefault(c.statistic, [])
             if not c.too_few and not math.isnan(c.rho):
                 kept.append(c)

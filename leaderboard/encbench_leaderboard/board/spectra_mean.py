@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from encbench.results.records import SpectrumSummary
+from encbench.results.kernel_summary import SpectrumSummary
 
 LENGTH = 8000
 """Values to which the paper resamples spectra before it averages them."""

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from encbench.results.records import SpectrumSummary, StoredRecord
+from encbench.results.kernel_summary import SpectrumSummary
+from encbench.results.records import StoredRecord
 from encbench.runs.tuning_report import TuneResult
 from encbench_leaderboard.statistics.intervals import Interval, intervals
 

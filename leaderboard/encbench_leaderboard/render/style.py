@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import textwrap
+import zlib
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,8 +12,10 @@ from typing import Any, Literal
 
 import matplotlib as mpl
 import matplotlib.style
+import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from PIL import Image
 
 WIDTH = 9.0
 """Inches of a page 900 px wide: a point of type is then 1.4 px."""
@@ -38,8 +41,6 @@ SETTINGS: dict[str, Any] = {
 }
 
 FILES: dict[str, dict[str, Any]] = {
-    # Higher levels take twice the time for a tenth of the size.
-    ".png": {"metadata": {"Software": None}, "pil_kwargs": {"compress_level": 3}},
     ".svg": {"metadata": {"Date": None}},
     ".pdf": {"metadata": {"CreationDate": None}},
     ".webp": {"pil_kwargs": {"quality": 90}},
@@ -82,16 +83,21 @@ def _wrapped(label: str, width: int, lines: int | None) -> str:
 
 
 def save(drawn: Figure, files: Sequence[Path]) -> Sequence[Path]:
-    """Write a figure as PNG, SVG or PDF, by suffix: the same bytes for the same data."""
+    """Write what ``figure`` made as PNG, SVG, PDF or WebP: the same bytes for the same data."""
     layout = drawn.get_layout_engine()
     if layout is not None:
         # Once for all formats.
         layout.execute(drawn)
         drawn.set_layout_engine("none")
     for file in files:
-        if file.suffix == ".png" and isinstance(drawn.canvas, FigureCanvasAgg):
+        if file.suffix == ".png":
+            assert isinstance(drawn.canvas, FigureCanvasAgg), "it has been drawn elsewhere"
             # savefig would draw it once more before, for a layout that is there already
-            drawn.canvas.print_png(file, **FILES[".png"])  # type: ignore[no-untyped-call] # matplotlib leaves it untyped
+            drawn.canvas.draw()  # type: ignore[no-untyped-call] # matplotlib leaves both untyped
+            rgba = drawn.canvas.buffer_rgba()  # type: ignore[no-untyped-call]
+            opaque = np.asarray(rgba)[..., :3]
+            # half the time of zlib's other methods, and of photographs a fifth smaller
+            Image.fromarray(opaque).save(file, dpi=(drawn.dpi, drawn.dpi), compress_type=zlib.Z_RLE)
         else:
             drawn.savefig(file, **FILES[file.suffix])
     return files

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from operator import itemgetter
 
-from encbench.results.records import LinearizedTraining
+from encbench.results.kernel_summary import LinearizedTraining
 from encbench_leaderboard.board.table import TaskBoard
 from encbench_leaderboard.report.blocks import Block, Fold, Text, Value
 from encbench_leaderboard.report.columns import (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 from encbench.errors import plural
@@ -26,8 +26,10 @@ SMALLEST = 0.05
 
 def prediction(board: Board, most: int) -> list[Block]:
     """The blocks of the section; so many tasks, at most, have lines of their own."""
-    shown, several = board.tasks[:most], len(board.tasks) > 1
-    of_tasks = [block for task in shown for block in _of_task(task, several)]
+    several = len(board.tasks) > 1
+    found = [{when: correlations(task, when) for when in MOMENTS} for task in board.tasks]
+    shown = list(zip(board.tasks, found, strict=True))[:most]
+    of_tasks = [block for task, of in shown for block in _of_task(task, of, several)]
     note = Text(
         "Positive ρ means that a larger statistic goes with better quality. The 95 % interval "
         "counts each encoding once, however many tasks and seeds; none is given for ρ = ±1, nor "
@@ -43,14 +45,16 @@ def prediction(board: Board, most: int) -> list[Block]:
         f"within each task and averaged over the tasks with at least {TOO_FEW} cells of "
         f"{TOO_FEW} encodings."
     )
-    means = _table("mean ρ", {when: mean_rho(board.tasks, when) for when in MOMENTS}, several=True)
+    mean = {when: mean_rho((of[when] for of in found), when) for when in MOMENTS}
+    means = _table("mean ρ", mean, several=True)
     which = "Each task" if len(shown) == len(board.tasks) else f"The first {most:,} tasks"
     return [about, means, Fold(which, of_tasks), note]
 
 
-def _of_task(task: TaskBoard, named: bool) -> list[Block]:
+def _of_task(
+    task: TaskBoard, found: Mapping[str, Sequence[Correlation]], named: bool
+) -> list[Block]:
     title = f"{code(task.label)}: " if named else ""
-    found = {when: correlations(task, when) for when in MOMENTS}
     cells = max(c.cells for of_moment in found.values() for c in of_moment)
     entries = max(c.entries for of_moment in found.values() for c in of_moment)
     if not cells:

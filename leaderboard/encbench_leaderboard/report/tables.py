@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from encbench.results.records import SpectrumSummary
+from encbench.results.kernel_summary import SpectrumSummary
 from encbench.suite.config import differing
 from encbench_leaderboard.board.budget import PARTS, Course, values_of
 from encbench_leaderboard.board.cells import WHENS, cell_settings

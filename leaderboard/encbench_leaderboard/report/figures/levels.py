@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from encbench.results.kernel_summary import SplitSummary
 from encbench.results.level_areas import BAR, SHARE_AXIS, SHARE_TICKS, stacked_areas
-from encbench.results.records import SplitSummary, StoredRecord
+from encbench.results.records import StoredRecord
 from encbench_leaderboard.board.table import TaskBoard
 from encbench_leaderboard.report.blocks import Axis, Figure, Panel, Series
 from encbench_leaderboard.report.figures.selection import first_cells

@@ -9,7 +9,8 @@ from typing import Literal
 import numpy as np
 
 from encbench.errors import plural
-from encbench.results.records import SpectrumSummary, StoredRecord
+from encbench.results.kernel_summary import SpectrumSummary
+from encbench.results.records import StoredRecord
 from encbench_leaderboard.board.cells import WHENS
 from encbench_leaderboard.board.spectra_mean import MeanSpectrum, floor_of, mean_spectrum, resolved
 from encbench_leaderboard.board.table import TaskBoard

@@ -1,0 +1,77 @@
+"""What is wrong with settings, in the words of a suite file."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from encbench.errors import did_you_mean
+from encbench.suite.config import SECTIONS
+from encbench.suite.sweep import SWEEP
+
+_WORDS = {"dictionary": "table", "string": "text"}
+"""pydantic's words in those of TOML."""
+
+
+def describe_error(error: ValidationError, model: type[BaseModel]) -> str:
+    """The first problem of a validation: which key, what was got, what was expected."""
+    problems = error.errors()
+    problem = problems[0]
+    where, inside = _locate(model, problem["loc"])
+    steps = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in where)
+    key = "".join(steps).lstrip(".")
+    if problem["type"] == "extra_forbidden":
+        known = list(inside.model_fields)
+        hint = did_you_mean(where[-1], known, f"known here: {', '.join(known)}")
+        return f"unknown key {key}{hint}"
+    if problem["type"] == "missing":
+        return f"{key} is missing"
+    # a value that fits no branch of a union has one problem for each
+    reasons = [_expected(p) for p in problems if _locate(model, p["loc"])[0] == where]
+    reason = ", or ".join(dict.fromkeys(reasons))
+    if isinstance(problem["input"], list) and where[0] in SECTIONS:
+        reason += f"; for a cell with each of them write {{ {SWEEP} = {problem['input']} }}"
+    got = "" if isinstance(problem["input"], dict) else f" = {problem['input']!r}"
+    return f"{key}{got}: {reason}" if key else reason
+
+
+def _expected(problem: ErrorDetails) -> str:
+    """What pydantic wants, in the words of a suite file."""
+    if problem.get("ctx", {}).get("class_name") == "SuiteEntry":
+        return 'expected a text such as "ffe:levels=8", or a table with a name'
+    text = problem["msg"].removeprefix("Value error, ").replace("Input should be", "expected")
+    if valid := re.match(r"expected a valid (\w+)", text):
+        word = _WORDS.get(valid[1], valid[1])
+        return f"expected {'an' if word == 'integer' else 'a'} {word}"
+    return f"{text[0].lower()}{text[1:]}"
+
+
+def _locate(
+    model: type[BaseModel], location: tuple[int | str, ...]
+) -> tuple[list[int | str], type[BaseModel]]:
+    """The part of a location that a person wrote, and the model it is in.
+
+    pydantic adds the branch of a union behind it.
+    """
+    where: list[int | str] = []
+    holder = model
+    inside: type[BaseModel] | None = model
+    for part in location:
+        if isinstance(part, str):
+            if inside is None:
+                break
+            holder = inside
+            field = holder.model_fields.get(part)
+            inside = None if field is None else _nested(field.annotation)
+        where.append(part)
+    return where, holder
+
+
+def _nested(annotation: Any) -> type[BaseModel] | None:
+    """The model in an annotation such as ``list[SuiteEntry] | None``."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next(filter(None, map(_nested, get_args(annotation))), None)
