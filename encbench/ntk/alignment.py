@@ -17,7 +17,7 @@ STRIP = 1024  # rows of a kernel taken together, so that no second matrix is nee
 CONSTANT = 1e-12
 """‖HKH‖² / ‖K‖² below which a centred kernel is the rounding of a constant one."""
 DRIVER = "stevd" if hasattr(lapack, "dstevd") else "stemr"
-"""Divide and conquer takes two thirds of the time; SciPy has it since 1.16."""
+"""Divide and conquer takes two thirds of the time; SciPy 1.17 has it, 1.15 does not."""
 
 
 def alignment(kernel: Array, target: Array, *, centred: bool = False) -> float:
