@@ -168,6 +168,7 @@ def test_what_bounds_no_solid_is_one_clear_error(tmp_path, vertices, faces, mess
     [
         ("empty.ply", b"", "empty"),
         ("text.ply", b"Dear diary, this is no mesh.\n", "not a readable PLY mesh"),
+        ("flat.obj", b"v 0 0\nv 1 0\nv 0 1\nf 1 2 3\n", "a vertex without three coordinates"),
         ("text.obj", b"Dear diary, this is no mesh.\n", "without faces|not a readable OBJ"),
         ("noise.stl", bytes(range(200)), "not a readable STL mesh .*ends at byte 200 of"),
         ("cut.ply.gz", gzip.compress(b"ply\n" * 1000, mtime=0)[:20], "gzip file is damaged"),

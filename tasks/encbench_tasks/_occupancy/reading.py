@@ -339,8 +339,12 @@ def _with_trimesh(data: bytes, kind: str) -> tuple[Array, Indices]:
     import trimesh  # as above
     from trimesh.util import append_faces
 
-    file = io.BytesIO(data)
-    scene = trimesh.load_scene(file, file_type=kind, process=False, skip_materials=True)
+    file, logger = io.BytesIO(data), trimesh.util.log
+    quiet, logger.disabled = logger.disabled, True  # it logs tracebacks of what it catches
+    try:
+        scene = trimesh.load_scene(file, file_type=kind, process=False, skip_materials=True)
+    finally:
+        logger.disabled = quiet
     # a geometry may be placed many times
     placed = [scene.geometry[scene.graph[node][1]] for node in scene.graph.nodes_geometry]
     _check_numbers(sum(np.size(g.vertices) + np.size(getattr(g, "faces", ())) for g in placed))
@@ -349,6 +353,8 @@ def _with_trimesh(data: bytes, kind: str) -> tuple[Array, Indices]:
     parts = [each for each in geometry if isinstance(each, trimesh.Trimesh)]
     vertices = [np.asarray(each.vertices, np.float64) for each in parts or geometry]
     faces = [np.asarray(part.faces, np.int64) for part in parts]
+    if any(places.size and places.shape[1:] != (3,) for places in vertices):
+        raise ValueError("a vertex without three coordinates")
     if not parts:
         return np.concatenate([np.empty((0, 3)), *vertices]), np.empty((0, 3), np.int64)
     places, corners = append_faces(vertices, faces)
