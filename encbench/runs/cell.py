@@ -426,9 +426,12 @@ class _CellRun:
                 details = recordable(found.details)
                 value = None if found.value is None else float(found.value)
                 found = found.model_copy(update={"value": value, "details": details})
-                values[offer.name] = MetricValue.model_validate_json(found.model_dump_json())
-            except (Exception, SystemExit, GeneratorExit) as error:
-                if lacks_memory(error):
+                text = found.model_dump_json()
+                if len(text) > LONGEST_TRACEBACK:
+                    raise ValueError(f"{len(text):,} characters to record")
+                values[offer.name] = MetricValue.model_validate_json(text)
+            except BaseException as error:
+                if isinstance(error, CellStopped) or by_a_person(error):
                     raise
                 reason = f"{offer} failed: {error_line(error)}"
                 logger.warning("%s: %s", self.cell.label, reason)
