@@ -109,8 +109,8 @@ class Hooks:
 
     def _recorder(self, name: str) -> Callable[[nn.Module, Any, Any], Tensor | None]:
         def record(module: nn.Module, args: Any, out: Any) -> Tensor | None:
-            tensors = args and isinstance(args[0], Tensor) and isinstance(out, Tensor)
-            if not tensors or out.ndim != 2:
+            of_tensors = bool(args) and isinstance(args[0], Tensor)
+            if not of_tensors or not isinstance(out, Tensor) or out.ndim != 2:
                 self._calls[name] = 2  # not a call with one matrix: never valid
                 return None
             self._calls[name] = self._calls.get(name, 0) + 1

@@ -20,8 +20,7 @@ from encbench.contracts.task import CURVATURE, loss_name
 from encbench.device import device_name, lacks_memory, peak_memory_bytes, reset_peak_memory
 from encbench.errors import bounded, error_line
 from encbench.ntk.linearized import critical_learning_rate
-from encbench.ntk.model import check_output, working_copy
-from encbench.ntk.structure import PROBE
+from encbench.ntk.model import PROBE, check_output, working_copy
 from encbench.plugins.isolation import process_state_kept
 from encbench.plugins.registry import Registry
 from encbench.results.provenance import Provenance, now
