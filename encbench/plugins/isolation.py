@@ -171,28 +171,28 @@ SETTINGS = {
         lambda matplotlib, value: dict.update(matplotlib.rcParams, value),
         lambda matplotlib: dict(dict.items(matplotlib.rcParamsOrig)),
     ),
-    "torch's default dtype": Setting(
+    "torch's default_dtype": Setting(
         "torch",
         lambda torch: torch.get_default_dtype(),
         _setter("set_default_dtype"),
         lambda torch: torch.float32,
     ),
-    "torch's default device": Setting(
+    "torch's default_device": Setting(
         "torch",
         lambda torch: torch.get_default_device(),
         lambda torch, v: torch.set_default_device(None if v == torch.device("cpu") else v),
         lambda torch: torch.device("cpu"),
     ),
-    "torch's grad mode": Setting(
+    "torch's grad_enabled": Setting(
         "torch",
         lambda torch: torch.is_grad_enabled(),
         _setter("set_grad_enabled"),
         lambda torch: True,
     ),
-    "torch's number of threads": Setting(
+    "torch's num_threads": Setting(
         "torch", lambda torch: torch.get_num_threads(), _setter("set_num_threads")
     ),
-    "torch's precision of float32 products": Setting(
+    "torch's float32_matmul_precision": Setting(
         "torch",
         lambda torch: torch.get_float32_matmul_precision(),
         _setter("set_float32_matmul_precision"),

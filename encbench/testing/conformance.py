@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from encbench.errors import EncbenchError, ParameterError, bounded
-from encbench.plugins.isolation import process_state, process_state_kept
+from encbench.plugins.isolation import LEFT_BY_IMPORTS, process_state, process_state_kept
 from encbench.plugins.parameters import parameters_of, validate_parameters
 from encbench.suite.config import PluginRef
 
@@ -179,7 +179,7 @@ class Conformance:
             use()
             after = process_state()
         for name, value in before.items():
-            now = after[name]
+            now = value if name in LEFT_BY_IMPORTS else after[name]
             if isinstance(value, dict):
                 keys = {key for key in (value | now) if value.get(key) != now.get(key)}
                 value, now = ({k: v for k, v in each.items() if k in keys} for each in (value, now))

@@ -89,8 +89,8 @@ OTHERS = {
     "handlers of signals": lambda: signal.signal(signal.SIGTERM, signal.SIG_IGN),
     "NumPy's handling of errors": lambda: np.seterr(all="raise"),
     "matplotlib's rcParams": lambda: matplotlib.rcParams.update({"figure.dpi": 7}),
-    "torch's number of threads": lambda: torch.set_num_threads(3),
-    "torch's precision of float32 products": lambda: torch.set_float32_matmul_precision("medium"),
+    "torch's num_threads": lambda: torch.set_num_threads(3),
+    "torch's float32_matmul_precision": lambda: torch.set_float32_matmul_precision("medium"),
     "torch's deterministic mode": lambda: torch.use_deterministic_algorithms(True),
     "torch's anomaly mode": lambda: torch.autograd.set_detect_anomaly(True),
 }
