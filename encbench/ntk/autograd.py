@@ -9,21 +9,24 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from typing import Self
 
 import scipy.sparse
 import torch
 from torch import Tensor, nn
-from torch.autograd.functional import jvp as twice_backward
 from torch.func import functional_call, jacrev, jvp, vmap
 
+from encbench.errors import NtkError
 from encbench.ntk.terms import Outputs, Term, Workspace, chunks
 
 CHUNK = 4096  # points of one pass forward or back
 CHUNK_BYTES = 1 << 28  # of one chunk's dense Jacobian
 VECTORIZED_BYTES = 1 << 19  # of a parameter, up to which points are differentiated together
+Push = Callable[[Tensor, dict[str, Tensor]], Tensor]
+"""x (n, d) and a tangent u of the parameters to J u (n, O)."""
 SPARSE_BELOW = 0.1  # share of nonzero entries below which rows are kept sparse
 
 
@@ -39,8 +42,7 @@ def jacobian(model: nn.Module, names: Sequence[str], x: Tensor, by_points: bool 
         return result[0]
 
     if by_points:
-        leaves = leaves_of(model, names)
-        return torch.stack([torch.stack(list(_rows(model, leaves, point))) for point in x])
+        return torch.stack([torch.stack(list(_rows(model, names, point))) for point in x])
     chosen = {name: model.get_parameter(name).detach() for name in names}
     try:
         with warnings.catch_warnings():
@@ -50,29 +52,55 @@ def jacobian(model: nn.Module, names: Sequence[str], x: Tensor, by_points: bool 
     except (RuntimeError, ValueError, NotImplementedError):
         # Not every module can be vectorized (data-dependent branches, own autograd functions).
         return jacobian(model, names, x, by_points=True)
-    return torch.cat([_real(parts[name]).flatten(2) for name in names], 2).detach()
+    rows = torch.cat([_real(parts[name]).flatten(2) for name in names], 2).detach()
+    # Some derivatives of torch are wrong under vmap (cdist), and functional_call does not
+    # replace parameters that forward reaches by another way than their module.
+    weights = random_like(x.new_empty(rows.shape[:2]), torch.Generator().manual_seed(0))
+    true = _flat(_pulled(model, names, x, weights), names)
+    if close(torch.einsum("na,nap->p", weights, rows), true):
+        return rows
+    return jacobian(model, names, x, by_points=True)
 
 
-def _rows(model: nn.Module, leaves: dict[str, Tensor], point: Tensor) -> Iterator[Tensor]:
+def _rows(model: nn.Module, names: Sequence[str], point: Tensor) -> Iterator[Tensor]:
     """The rows (P,) of the Jacobian at one point (d,), one for each output."""
-    with torch.enable_grad():
-        f = functional_call(model, leaves, (point[None],))[0]
-    for output in f:
-        grads: Sequence[Tensor] = [torch.zeros_like(leaf) for leaf in leaves.values()]
-        if f.requires_grad:  # not where the output depends on none of these parameters
-            grads = torch.autograd.grad(
-                output,
-                list(leaves.values()),
-                retain_graph=True,
-                materialize_grads=True,
-                allow_unused=True,
-            )
-        yield torch.cat([_real(dense(grad)).flatten() for grad in grads])
+    with trained(model, names) as leaves:
+        with torch.enable_grad():
+            f = model(point[None])[0].unbind()
+        for output in f:
+            yield _flat(dict(zip(names, gradients(output, leaves), strict=True)), names)
 
 
-def leaves_of(model: nn.Module, names: Iterable[str]) -> dict[str, Tensor]:
-    """The named parameters as leaves that require gradients, for ``functional_call``."""
-    return {name: model.get_parameter(name).detach().requires_grad_() for name in names}
+@contextmanager
+def trained(model: nn.Module, names: Sequence[str]) -> Iterator[list[Tensor]]:
+    """The named parameters, which alone require gradients until the end of the context.
+
+    The parameters themselves, not stand-ins for ``functional_call``: forward may also reach them
+    through a list, or (nn.LSTM) through its own references.
+    """
+    everything = dict(model.named_parameters())
+    before = {parameter: parameter.requires_grad for parameter in everything.values()}
+    for parameter in before:
+        parameter.requires_grad_(False)
+    try:
+        yield [everything[name].requires_grad_() for name in names]
+    finally:
+        for parameter, required in before.items():
+            parameter.requires_grad_(required)
+
+
+def gradients(
+    f: Tensor, leaves: Sequence[Tensor], v: Tensor | None = None, **options: bool
+) -> list[Tensor]:
+    """The gradients of f, or of f · v, one for each leaf; zero where f does not depend on it."""
+    if not f.requires_grad or not leaves:
+        return [torch.zeros_like(leaf) for leaf in leaves]
+    options = {"retain_graph": True, "allow_unused": True, "materialize_grads": True} | options
+    try:
+        found = torch.autograd.grad(f, leaves, v, **options)
+    except RuntimeError as error:
+        raise NtkError(f"the model cannot be differentiated: {error}") from error
+    return [dense(grad) for grad in found]
 
 
 def dense(grad: Tensor) -> Tensor:
@@ -80,22 +108,39 @@ def dense(grad: Tensor) -> Tensor:
     return grad.to_dense() if grad.is_sparse else grad
 
 
+def close(predicted: Tensor, true: Tensor) -> bool:
+    """Whether a predicted gradient is the true one, up to rounding."""
+    scale = true.abs().max() if true.numel() else 0.0
+    limit = 1e5 * torch.finfo(true.dtype).eps * scale
+    return bool(((predicted - true).abs() <= limit).all())
+
+
+def random_like(like: Tensor, generator: torch.Generator) -> Tensor:
+    """Standard normal numbers, the same in every precision and on every device."""
+    return torch.randn(like.shape, generator=generator, dtype=torch.float64).to(like)
+
+
 def _real(values: Tensor) -> Tensor:
     return torch.view_as_real(values) if values.is_complex() else values
 
 
-def _pulled(model: nn.Module, names: Iterable[str], x: Tensor, v: Tensor) -> dict[str, Tensor]:
+def _flat(values: Mapping[str, Tensor], names: Iterable[str]) -> Tensor:
+    """All named values as one vector (P,) of real numbers."""
+    return torch.cat([_real(values[name]).flatten() for name in names])
+
+
+def _pulled(model: nn.Module, names: Sequence[str], x: Tensor, v: Tensor) -> dict[str, Tensor]:
     """Jᵀ v over the named parameters, for v (N, O) at x (N, d)."""
-    leaves = leaves_of(model, names)
-    for part in chunks(len(x), CHUNK):
-        with torch.enable_grad():
-            f = functional_call(model, leaves, (x[part],))
-        if f.requires_grad:
-            torch.autograd.backward(f, v[part], inputs=list(leaves.values()))
-    return {
-        name: torch.zeros_like(leaf) if leaf.grad is None else dense(leaf.grad)
-        for name, leaf in leaves.items()
-    }
+    with trained(model, names) as leaves:
+        total = [torch.zeros_like(leaf) for leaf in leaves]
+        for part in chunks(len(x), CHUNK):
+            with torch.enable_grad():
+                f = model(x[part])
+            for sum_, grad in zip(
+                total, gradients(f, leaves, v[part], retain_graph=False), strict=True
+            ):
+                sum_ += grad
+    return dict(zip(names, total, strict=True))
 
 
 class AutogradProducts:
@@ -130,32 +175,29 @@ class AutogradProducts:
 
     def _push(self, tangent: dict[str, Tensor]) -> Tensor:
         """J u for a tangent u of all parameters: (N, O)."""
-        push = self._forward_mode if self._forward_mode_is_right else self._twice_backward
-        parts = [self.x[part] for part in chunks(len(self.x), CHUNK)]
-        return torch.cat([push(x, tangent) for x in parts])
+        return self._pushed_by(self._right_way, tangent)
+
+    def _pushed_by(self, way: Push, tangent: dict[str, Tensor]) -> Tensor:
+        return torch.cat([way(self.x[part], tangent) for part in chunks(len(self.x), CHUNK)])
 
     @cached_property
-    def _forward_mode_is_right(self) -> bool:
-        """Whether forward mode knows every operation, and agrees with reverse mode.
+    def _right_way(self) -> Push:
+        """The fastest way to J u that agrees with reverse mode.
 
-        It does not where forward has no_grad inside: gradients stop there and tangents do not.
+        Forward mode does not where forward has no_grad inside: gradients stop there and tangents
+        do not. A backward pass that is not differentiable itself excludes the second.
         """
         generator = torch.Generator().manual_seed(0)
-
-        def random(like: Tensor) -> Tensor:
-            return torch.randn(like.shape, generator=generator, dtype=torch.float64).to(like)
-
-        u = {name: random(parameter) for name, parameter in self.parameters.items()}
-        v = random(self.x.new_empty(self.points, self.out_dim))
-        try:
-            parts = [self.x[part] for part in chunks(len(self.x), CHUNK)]
-            pushed = torch.cat([self._forward_mode(x, u) for x in parts])
-        except (NotImplementedError, RuntimeError):
-            return False
-        pulled = _pulled(self.model, self.names, self.x, v)
-        dots = [(_real(pulled[name]) * _real(u[name])).sum() for name in self.names]
-        error = float((v * pushed).sum() - torch.stack(dots).sum())
-        return abs(error) <= 1e3 * torch.finfo(v.dtype).eps * float(v.norm() * pushed.norm())
+        u = {name: random_like(value, generator) for name, value in self.parameters.items()}
+        v = random_like(self.x.new_empty(self.points, self.out_dim), generator)
+        pulled = _flat(_pulled(self.model, self.names, self.x, v), self.names)
+        for way in (self._forward_mode, self._twice_backward):
+            with suppress(NotImplementedError, RuntimeError, NtkError):
+                pushed = self._pushed_by(way, u)
+                error = float((v * pushed).sum() - pulled @ _flat(u, self.names))
+                if abs(error) <= 1e3 * torch.finfo(v.dtype).eps * float(v.norm() * pushed.norm()):
+                    return way
+        return self._row_by_row
 
     def _forward_mode(self, x: Tensor, tangent: dict[str, Tensor]) -> Tensor:
         with warnings.catch_warnings():
@@ -168,17 +210,16 @@ class AutogradProducts:
 
     def _twice_backward(self, x: Tensor, tangent: dict[str, Tensor]) -> Tensor:
         """J u as the derivative of (Jᵀ w) · u, which is linear in w."""
+        with trained(self.model, self.names) as leaves, torch.enable_grad():
+            f = self.model(x)
+            w = torch.zeros_like(f, requires_grad=True)
+            pulled = dict(zip(self.names, gradients(f, leaves, w, create_graph=True), strict=True))
+            return gradients(_flat(pulled, self.names) @ _flat(tangent, self.names), [w])[0]
 
-        def forward(*values: Tensor) -> Tensor:
-            result: Tensor = functional_call(
-                self.model, dict(zip(self.names, values, strict=True)), (x,)
-            )
-            return result
-
-        du = tuple(tangent[name] for name in self.names)
-        values = tuple(self.parameters.values())
-        pushed: Tensor = twice_backward(forward, values, du)[1]  # type: ignore[no-untyped-call] # torch leaves it untyped
-        return pushed
+    def _row_by_row(self, x: Tensor, tangent: dict[str, Tensor]) -> Tensor:
+        u = _flat(tangent, self.names)
+        rows = (torch.stack(list(_rows(self.model, self.names, point))) for point in x)
+        return torch.stack([row @ u for row in rows])
 
 
 class JacobianTerm(AutogradProducts, Term):
@@ -236,11 +277,9 @@ class JacobianRows:
         self, model: nn.Module, names: Sequence[str], x: Tensor, outputs: int, spare: int
     ) -> None:
         self.model, self.names, self.x, self.outputs = model, names, x, outputs
-        generator = torch.Generator().manual_seed(0)
-        weights = torch.randn(len(x), outputs, generator=generator, dtype=torch.float64).to(x)
+        weights = random_like(x.new_empty(len(x), outputs), torch.Generator().manual_seed(0))
         # Nonzero gradients of a random combination cancel exactly with probability zero.
-        pulled = _pulled(model, names, x, weights)
-        gradient = torch.cat([_real(pulled[name]).flatten() for name in names])
+        gradient = _flat(_pulled(model, names, x, weights), names)
         self.columns = torch.nonzero(gradient)[:, 0]
         size = outputs * len(self.columns)  # numbers per point
         # Autograd's gradient is as long as the parameters, whatever is kept of it; many at once
@@ -263,8 +302,7 @@ class JacobianRows:
     def _compute(self, points: slice) -> Tensor:
         x = self.x[points]
         if self.by_points:
-            leaves = leaves_of(self.model, self.names)
-            rows = (row for point in x for row in _rows(self.model, leaves, point))
+            rows = (row for point in x for row in _rows(self.model, self.names, point))
             return torch.stack([row[self.columns] for row in rows])
         return jacobian(self.model, self.names, x).flatten(0, 1)[:, self.columns]
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from encbench.contracts.encoding import SparseBlock
 from encbench.errors import NtkError
-from encbench.ntk.autograd import JacobianTerm
+from encbench.ntk.autograd import JacobianTerm, gradients
 from encbench.ntk.model import encoding_of
 from encbench.ntk.structure import (
     CHUNK,
@@ -165,17 +165,19 @@ def _record(
                     "the model calls other layers when it is run again; its forward "
                     "must depend on x alone"
                 )
+            other = {h.dtype for h in hooks.outputs.values()} - {x.dtype, x.dtype.to_complex()}
+            if other:
+                raise NtkError(
+                    f"the model computes in {other.pop()} where x is {x.dtype}; leave "
+                    "torch.autocast out of its forward"
+                )
             for layer in structure.layers:
                 _store_input(inputs, layer, hooks.inputs[layer.name], part, len(x))
+            h = dict(hooks.outputs)  # a checkpoint calls its modules again on the way back
             for a in range(structure.out_dim):
-                found = torch.autograd.grad(
-                    f[:, a].sum(),
-                    list(hooks.outputs.values()),
-                    retain_graph=a + 1 < structure.out_dim,
-                    allow_unused=True,
-                    materialize_grads=True,
-                )
-                for name, grad in zip(hooks.outputs, found, strict=True):
+                more = a + 1 < structure.out_dim
+                found = gradients(f[:, a].sum(), list(h.values()), retain_graph=more)
+                for name, grad in zip(h, found, strict=True):
                     if name not in grads:
                         grads[name] = grad.new_empty(len(x), structure.out_dim, grad.shape[1])
                     grads[name][part, a] = grad

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from encbench.contracts.encoding import Encoding
 from encbench.errors import NtkError, ParameterError, did_you_mean
+
+PROBE = 8  # points at which the shape of the output is looked at
 
 
 def check_choice(name: str, value: object, allowed: Sequence[str]) -> None:
@@ -39,8 +43,14 @@ def working_copy(
     if dtype not in (torch.float64, torch.float32):
         raise ParameterError(f"dtype must be torch.float64 or torch.float32, got {dtype}")
     target = _resolve_device(model, device)
-    private = copied(model).eval()
-    _check_model(private)
+    _check_model(model)
+    try:
+        private = copied(model).eval()
+    except (TypeError, RuntimeError) as error:
+        raise NtkError(
+            f"the model cannot be copied: {error}; keep what copy.deepcopy refuses out of its "
+            "attributes"
+        ) from error
     _check_points(private, x)
     trainable = {name for name, p in private.named_parameters() if p.requires_grad}
     if not trainable:
@@ -48,12 +58,19 @@ def working_copy(
             "the model has no trainable parameter, so its kernel is zero; "
             "set requires_grad on the parameters that are to be trained"
         )
-    for parameter in private.parameters():
+    for name, parameter in private.named_parameters():
+        if not parameter.is_leaf:
+            raise NtkError(
+                f"{name!r} of the model's copy is not a leaf of autograd; pass the module that a "
+                "TorchScript module was made of"
+            )
         parameter.requires_grad_(False)
         parameter.grad = None
     # One cast from the caller's coordinates: going through float32 would change the kernel.
     points = x.detach().clone().to(device=target, dtype=dtype)
-    return cast(private.to(target), dtype), points, trainable
+    private = cast(private.to(target), dtype)
+    _check_references(model, private, points[:PROBE])
+    return private, points, trainable
 
 
 def copied(model: nn.Module) -> nn.Module:
@@ -89,12 +106,45 @@ def encoding_of(model: nn.Module) -> Encoding | None:
 
 
 def _check_model(model: nn.Module) -> None:
+    for name, parameter in model.named_parameters():
+        if is_lazy(parameter):
+            raise NtkError(f"{name!r} has no shape yet; call the model once before its kernel")
+        if parameter._backward_hooks:
+            raise NtkError(
+                f"a hook changes the gradient of {name!r}, and the kernel is that of the gradient "
+                "itself; put what the hook does into forward"
+            )
     for name, module in model.named_modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
             raise NtkError(
                 f"{type(module).__name__} at {name!r} mixes the points of a batch, and the kernel "
                 "needs f(x) to depend on x alone; use LayerNorm or leave normalization out"
             )
+
+
+def _check_references(model: nn.Module, private: nn.Module, x: Tensor) -> None:
+    """Refuse a frozen copy whose forward still uses parameters of the model it was made of."""
+    used: set[int] = set()
+    with torch.enable_grad(), suppress(Exception):  # what forward raises is reported later
+        used = {id(leaf) for leaf in _leaves(private(x))}
+    for name, parameter in model.named_parameters():
+        if id(parameter) in used:
+            raise NtkError(
+                f"forward holds {name!r} by a reference that copy.deepcopy does not follow (of a "
+                "function made elsewhere, for instance); let it use the parameter through self"
+            )
+
+
+def _leaves(f: Tensor) -> Iterator[Tensor]:
+    """The tensors that f is computed of and that require gradients."""
+    nodes = [] if f.grad_fn is None else [f.grad_fn]
+    seen = set(nodes)
+    for node in nodes:
+        if hasattr(node, "variable"):
+            yield node.variable
+        new = {before for before, _ in node.next_functions if before is not None} - seen
+        seen |= new
+        nodes += new
 
 
 def _check_points(model: nn.Module, x: Tensor) -> None:

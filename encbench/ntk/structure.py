@@ -15,19 +15,17 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from encbench.contracts.encoding import Encoding, SparseBlock
 from encbench.errors import NtkError, PluginError
 from encbench.network.linear import NTKLinear
-from encbench.ntk.autograd import dense, leaves_of
-from encbench.ntk.model import cast, check_finite, check_output, copied, encoding_of
+from encbench.ntk.autograd import close, gradients, random_like, trained
+from encbench.ntk.model import PROBE, cast, check_finite, check_output, copied, encoding_of
 from encbench.ntk.terms import chunks
 
 Part = Literal["mlp", "encoding"]
 PARTS: tuple[Part, ...] = ("mlp", "encoding")
 KernelMethod = Literal["layerwise", "sparse", "jacobian"]
-PROBE = 8  # points at which the shape of the output is looked at
 CHUNK = 1024  # points of one forward pass
 NAMES = {"weight", "bias"}
 FEATURES = "encoding (features)"
@@ -111,8 +109,9 @@ class Hooks:
 
     def _recorder(self, name: str) -> Callable[[nn.Module, Any, Any], Tensor | None]:
         def record(module: nn.Module, args: Any, out: Any) -> Tensor | None:
-            if not args or not isinstance(args[0], Tensor) or not isinstance(out, Tensor):
-                self._calls[name] = 2  # not a call with one tensor: never valid
+            of_tensors = bool(args) and isinstance(args[0], Tensor)
+            if not of_tensors or not isinstance(out, Tensor) or out.ndim != 2:
+                self._calls[name] = 2  # not a call with one matrix: never valid
                 return None
             self._calls[name] = self._calls.get(name, 0) + 1
             self.inputs[name] = args[0].detach()
@@ -189,32 +188,38 @@ class _Comparison:
         self.tables: set[str] = set()
         self.numbers: dict[str, int] = {}
         """Name of a module to the numbers for each point that its factors take."""
-        self.leaves = leaves_of(model, sorted(trainable))
-        self.true = {name: torch.zeros_like(leaf) for name, leaf in self.leaves.items()}
-        self.predicted = {name: torch.zeros_like(leaf) for name, leaf in self.leaves.items()}
+        parameters = {name: model.get_parameter(name).detach() for name in sorted(trainable)}
+        self.true = {name: torch.zeros_like(value) for name, value in parameters.items()}
+        self.predicted = {n: torch.zeros_like(v).contiguous() for n, v in parameters.items()}
         self.generator = torch.Generator().manual_seed(0)
 
     def add(self, x: Tensor, hooks: Hooks) -> None:
         """Add the gradients at the points x (n, d)."""
-        with torch.enable_grad():
-            f = functional_call(self.model, self.leaves, (x,))
-        check_finite(f)
-        if not f.requires_grad:
-            raise NtkError("the model's output does not depend on any trainable parameter")
-        weights = torch.randn(f.shape, generator=self.generator, dtype=f.dtype).to(f.device)
-        self.modules = {n: m for n, m in self.modules.items() if hooks.valid(n, len(x))}
-        wanted = [*(hooks.outputs[name] for name in self.modules), *self.leaves.values()]
-        grads = torch.autograd.grad(
-            (f * weights).sum(), wanted, allow_unused=True, materialize_grads=True
-        )
-        deltas, true = grads[: len(self.modules)], grads[len(self.modules) :]
-        for name, grad in zip(self.leaves, true, strict=True):
-            self.true[name] += dense(grad)
-        for name, delta in zip(self.modules, deltas, strict=True):
-            if name == FEATURES:
+        with trained(self.model, list(self.true)) as leaves:
+            with torch.enable_grad():
+                f = self.model(x)
+            check_finite(f)
+            if not f.requires_grad:
+                raise NtkError("the model's output does not depend on any trainable parameter")
+            self.modules = {n: m for n, m in self.modules.items() if hooks.valid(n, len(x))}
+            weights = random_like(f, self.generator)
+            h = [hooks.outputs[name] for name in self.modules]
+            found = gradients(f, [*h, *leaves], weights)
+            deltas, true = found[: len(h)], found[len(h) :]
+            # Row i of a layer must belong to point i: forward may have sorted them.
+            each = random_like(f[:, :1], self.generator)
+            scaled = gradients(f, h, weights * each, retain_graph=False)
+        for name, grad in zip(self.true, true, strict=True):
+            self.true[name] += grad
+        for name, delta, other in zip(list(self.modules), deltas, scaled, strict=True):
+            if not close(other, delta * each):
+                del self.modules[name]
+            elif name != FEATURES:
+                self._add_layer(self.layers[name], hooks.inputs[name], delta, f.shape[1])
+            elif torch.equal(hooks.inputs[name], x):
                 self._add_tables(x, delta, f.shape[1])
             else:
-                self._add_layer(self.layers[name], hooks.inputs[name], delta, f.shape[1])
+                del self.modules[name]
 
     def _add_layer(self, layer: Layer, a: Tensor, delta: Tensor, outputs: int) -> None:
         numbers = a.shape[1] + outputs * delta.shape[1]
@@ -253,13 +258,6 @@ def _propose_layers(model: nn.Module, trainable: set[str]) -> list[Layer]:
         if name and (weight or bias):
             layers.append(Layer(name, float(scale), float(shift), weight, bias))
     return layers
-
-
-def close(predicted: Tensor, true: Tensor) -> bool:
-    """Whether a predicted gradient is the true one, up to rounding."""
-    scale = true.abs().max() if true.numel() else 0.0
-    limit = 1e5 * torch.finfo(true.dtype).eps * scale
-    return bool(((predicted - true).abs() <= limit).all())
 
 
 def sparse_blocks(encoding: Encoding, x: Tensor, trainable: set[str]) -> list[SparseBlock]:

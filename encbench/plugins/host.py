@@ -15,6 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import metadata
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -22,7 +23,7 @@ import pluggy
 
 from encbench.errors import PluginError, bounded, error_line
 from encbench.plugins import hookspecs
-from encbench.plugins.isolation import isolated, process_state_kept
+from encbench.plugins.isolation import ctrl_c_noted, isolated, process_state_kept
 
 GROUP = "encbench"
 OFFERS = {
@@ -108,7 +109,7 @@ class PluginHost:
             try:
                 with isolated():
                     offered = implementation()
-                    plugin.offers[kind] = _checked_offers(offered)
+                    plugin.offers[kind] = _checked_offers(kind, offered)
             except Exception as error:
                 self._note(plugin, f"{hook}() failed: {error_line(error)}")
 
@@ -120,9 +121,11 @@ class PluginHost:
                 continue
             accepted = inspect.signature(implementation).parameters
             try:
-                with process_state_kept():
+                with process_state_kept(), ctrl_c_noted() as pressed:
                     implementation(**{k: v for k, v in arguments.items() if k in accepted})
-            except (Exception, SystemExit, GeneratorExit) as error:
+            except BaseException as error:
+                if not isinstance(error, Exception) and pressed:
+                    raise
                 logger.warning(
                     "plug-in %s %s (%s): %s() failed: %s",
                     plugin.distribution,
@@ -174,13 +177,15 @@ def _name_of(distribution: metadata.Distribution) -> str:
     return f"a distribution in {distribution.locate_file('')}"
 
 
-def _checked_offers(offered: object) -> dict[str, Any]:
+def _checked_offers(kind: str, offered: object) -> dict[str, Any]:
     if not isinstance(offered, Mapping):
         raise PluginError(f"must return a mapping from name to class, got {type(offered).__name__}")
-    for name in offered:
+    for name, target in offered.items():
         # other names could not be given to -e and -t
         if not (isinstance(name, str) and name.isprintable() and re.fullmatch(r"[^\s:=,]+", name)):
             raise PluginError(f"offers {name!r}; a name is a text without spaces, ':', '=' and ','")
+        if kind == "suite" and not isinstance(target, str | Path):
+            raise PluginError(f"offers {name!r} as {target!r}; a suite is the path of a TOML file")
     return dict(offered)
 
 

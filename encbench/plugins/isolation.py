@@ -5,15 +5,16 @@ Nothing here imports torch: plug-ins are found and listed without it.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout, suppress
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, NamedTuple
 
 from encbench.errors import PluginError, error_line
 
@@ -26,7 +27,7 @@ def isolated() -> Iterator[None]:
     changes of the process is put back. Whatever it raises comes out as an ``Exception``, except
     Ctrl-C of the user.
     """
-    with redirect_stdout(sys.stderr), process_state_kept(), _ctrl_c() as pressed:
+    with _output_to_stderr(), process_state_kept(), ctrl_c_noted() as pressed:
         try:
             yield
         except Exception:
@@ -38,68 +39,187 @@ def isolated() -> Iterator[None]:
 
 
 @contextmanager
-def process_state_kept(*, known: bool = False) -> Iterator[None]:
-    """Put back, at the end, what a plug-in may change for everything after it.
-
-    The working directory, and torch's default dtype and device, grad mode, number of threads and
-    precision of products.
-
-    Args:
-        known: also begin with float32 on the CPU, with gradients.
-    """
-    folder: Path | None = None
-    with suppress(OSError):
-        folder = Path.cwd()
-    before = _torch_state(sys.modules.get("torch"))
-    if known:
-        _restore(sys.modules.get("torch"), {})
+def _output_to_stderr() -> Iterator[None]:
+    """Inside, standard output is standard error: of Python, of C, and of processes begun here."""
+    kept = None
+    with suppress(OSError, ValueError, AttributeError):  # a stream may be closed, or None
+        sys.stdout.flush()
+        kept = os.dup(1)
+        os.dup2(2, 1)
     try:
-        yield
+        with redirect_stdout(sys.stderr):
+            yield
     finally:
-        with suppress(OSError):
-            if folder is not None and Path.cwd() != folder:
-                os.chdir(folder)
-        _restore(sys.modules.get("torch"), before)
-
-
-def process_state() -> dict[str, Any]:
-    """What ``process_state_kept`` puts back, by name."""
-    folder: str | None = None
-    with suppress(OSError):
-        folder = str(Path.cwd())
-    torch = _torch_state(sys.modules.get("torch"))
-    return {"working directory": folder, **{f"torch's {k}": v for k, v in torch.items()}}
-
-
-def _torch_state(torch: Any) -> dict[str, Any]:
-    """Name of a setting to its value; empty before torch is imported."""
-    if torch is None:
-        return {}
-    return {
-        "default_dtype": torch.get_default_dtype(),
-        "default_device": torch.get_default_device(),
-        "grad_enabled": torch.is_grad_enabled(),
-        "num_threads": torch.get_num_threads(),
-        "float32_matmul_precision": torch.get_float32_matmul_precision(),
-    }
-
-
-def _restore(torch: Any, before: dict[str, Any]) -> None:
-    if torch is None:
-        return
-    if not before:
-        # as torch is when it has just been imported
-        before = {"default_dtype": torch.float32, "default_device": torch.device("cpu")}
-        before |= {"grad_enabled": True}
-    now = _torch_state(torch)
-    for name, value in before.items():
-        # a default device that is set costs time, even where it is the CPU
-        if now[name] != value:
-            getattr(torch, f"set_{name}")(None if value == torch.device("cpu") else value)
+        if kept is not None:
+            ctypes.CDLL(None).fflush(None)  # what C still holds
+            os.dup2(kept, 1)
+            os.close(kept)
 
 
 @contextmanager
-def _ctrl_c() -> Iterator[list[int]]:
+def process_state_kept(*, known: bool = False) -> Iterator[None]:
+    """Put back, at the end, what a plug-in may change for everything after it: ``SETTINGS``.
+
+    Args:
+        known: also begin with torch as it is when it has just been imported, and put back what
+            an import may have to change, ``LEFT_BY_IMPORTS``.
+    """
+    before = process_state()
+    if known:
+        _restore({})
+    else:
+        before = {name: value for name, value in before.items() if name not in LEFT_BY_IMPORTS}
+    try:
+        yield
+    finally:
+        _restore(before)
+
+
+def process_state() -> dict[str, Any]:
+    """What ``process_state_kept`` puts back, by name; nothing of modules that nobody imported."""
+    state = {}
+    for name, setting in SETTINGS.items():
+        if (module := sys.modules.get(setting.module)) is not None:
+            with suppress(OSError):  # the working directory may be gone
+                state[name] = setting.get(module)
+    return state
+
+
+def _restore(before: dict[str, Any]) -> None:
+    """Set what differs: a default device that is set costs time, even where it is the CPU."""
+    for name, value in process_state().items():
+        setting = SETTINGS[name]
+        module = sys.modules[setting.module]
+        wanted = before[name] if name in before else setting.fresh and setting.fresh(module)
+        if wanted is not None and wanted != value:
+            with suppress(OSError, ValueError):  # ValueError: signals belong to the main thread
+                setting.put(module, wanted)
+
+
+class Setting(NamedTuple):
+    """Something that all code of the process shares."""
+
+    module: str
+    get: Callable[[Any], Any]
+    put: Callable[[Any, Any], object]
+    fresh: Callable[[Any], Any] | None = None
+    """What it is when the module has just been imported; None: as it was found."""
+
+
+def _setter(name: str) -> Callable[[Any, Any], object]:
+    """Sets a module's setting by its function of this name."""
+    return lambda module, value: getattr(module, name)(value)
+
+
+def _put_filters(warnings: Any, value: list[Any]) -> None:
+    warnings.resetwarnings()  # also tells modules to ask the filters again
+    warnings.filters[:] = value
+
+
+def _put_signals(signal: Any, value: dict[int, Any]) -> None:
+    for number, handler in value.items():
+        if handler is not None:  # None: installed by something that is not Python
+            signal.signal(number, handler)
+
+
+def _put_autocast(torch: Any, value: dict[str, bool]) -> None:
+    for kind, on in value.items():
+        torch.set_autocast_enabled(kind, on)
+
+
+def _put_environment(module: Any, value: dict[str, str]) -> None:
+    module.environ.clear()
+    module.environ.update(value)
+
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+DEVICES = ("cpu", "cuda")
+SETTINGS = {
+    "the working directory": Setting("os", lambda _: str(Path.cwd()), _setter("chdir")),
+    "standard output": Setting(
+        "sys", lambda sys: sys.stdout, lambda sys, value: setattr(sys, "stdout", value)
+    ),
+    "standard error": Setting(
+        "sys", lambda sys: sys.stderr, lambda sys, value: setattr(sys, "stderr", value)
+    ),
+    "the recursion limit": Setting(
+        "sys", lambda sys: sys.getrecursionlimit(), _setter("setrecursionlimit")
+    ),
+    "garbage collection": Setting(
+        "gc", lambda gc: gc.isenabled(), lambda gc, on: gc.enable() if on else gc.disable()
+    ),
+    "the locale": Setting(
+        "locale",
+        lambda locale: locale.setlocale(locale.LC_ALL),
+        lambda locale, value: locale.setlocale(locale.LC_ALL, value),
+    ),
+    "environment variables": Setting("os", lambda _: dict(os.environ), _put_environment),
+    "filters of warnings": Setting("warnings", lambda warnings: [*warnings.filters], _put_filters),
+    "the level of logging": Setting(
+        "logging", lambda logging: logging.root.manager.disable, _setter("disable")
+    ),
+    "handlers of signals": Setting(
+        "signal", lambda signal: {n: signal.getsignal(n) for n in SIGNALS}, _put_signals
+    ),
+    "NumPy's handling of errors": Setting(
+        "numpy", lambda numpy: numpy.geterr(), lambda numpy, value: numpy.seterr(**value)
+    ),
+    # as plain dictionaries: to read the backend imports one
+    "matplotlib's rcParams": Setting(
+        "matplotlib",
+        lambda matplotlib: dict(dict.items(matplotlib.rcParams)),
+        lambda matplotlib, value: dict.update(matplotlib.rcParams, value),
+        lambda matplotlib: dict(dict.items(matplotlib.rcParamsOrig)),
+    ),
+    "torch's default_dtype": Setting(
+        "torch",
+        lambda torch: torch.get_default_dtype(),
+        _setter("set_default_dtype"),
+        lambda torch: torch.float32,
+    ),
+    "torch's default_device": Setting(
+        "torch",
+        lambda torch: torch.get_default_device(),
+        lambda torch, v: torch.set_default_device(None if v == torch.device("cpu") else v),
+        lambda torch: torch.device("cpu"),
+    ),
+    "torch's grad_enabled": Setting(
+        "torch",
+        lambda torch: torch.is_grad_enabled(),
+        _setter("set_grad_enabled"),
+        lambda torch: True,
+    ),
+    "torch's num_threads": Setting(
+        "torch", lambda torch: torch.get_num_threads(), _setter("set_num_threads")
+    ),
+    "torch's float32_matmul_precision": Setting(
+        "torch",
+        lambda torch: torch.get_float32_matmul_precision(),
+        _setter("set_float32_matmul_precision"),
+    ),
+    "torch's deterministic mode": Setting(
+        "torch",
+        lambda torch: torch.get_deterministic_debug_mode(),
+        _setter("set_deterministic_debug_mode"),
+    ),
+    "torch's anomaly mode": Setting(
+        "torch",
+        lambda torch: torch.is_anomaly_enabled(),
+        lambda torch, value: torch.autograd.set_detect_anomaly(value),
+    ),
+    "torch's autocast": Setting(
+        "torch",
+        lambda torch: {kind: torch.is_autocast_enabled(kind) for kind in DEVICES},
+        _put_autocast,
+        lambda torch: dict.fromkeys(DEVICES, False),
+    ),
+}
+"""By name. Not ``sys.path``, which plug-ins extend to import more later."""
+LEFT_BY_IMPORTS = ("environment variables", "filters of warnings")
+
+
+@contextmanager
+def ctrl_c_noted() -> Iterator[list[int]]:
     """Inside, the list says whether Ctrl-C was pressed: plug-ins raise KeyboardInterrupt, too."""
     pressed: list[int] = []
     previous = signal.getsignal(signal.SIGINT)

@@ -93,6 +93,8 @@ class Offer:
         A suite's is its ``description``.
         """
         if self.kind == "suite":
+            if not Path(self.target).is_file():
+                return f"(no file {str(self.target)!r})"
             try:
                 suite = tomllib.loads(Path(self.target).read_text(encoding="utf-8"))
             except (OSError, ValueError, TypeError, RecursionError) as error:

@@ -72,7 +72,7 @@ def parse_value(text: str) -> Any:
     """
     try:
         document = tomllib.loads(f"value = {text}")
-    except tomllib.TOMLDecodeError:
+    except (tomllib.TOMLDecodeError, RecursionError):
         return text
     value = document["value"]
     # what TOML takes for a comment or a second key belongs to the text

@@ -20,8 +20,7 @@ from encbench.contracts.task import CURVATURE, loss_name
 from encbench.device import device_name, lacks_memory, peak_memory_bytes, reset_peak_memory
 from encbench.errors import bounded, error_line
 from encbench.ntk.linearized import critical_learning_rate
-from encbench.ntk.model import check_output, working_copy
-from encbench.ntk.structure import PROBE
+from encbench.ntk.model import PROBE, check_output, working_copy
 from encbench.plugins.isolation import process_state_kept
 from encbench.plugins.registry import Registry
 from encbench.results.kernel_summary import SpectrumSummary
@@ -420,9 +419,12 @@ class _CellRun:
                 details = recordable(found.details)
                 value = None if found.value is None else float(found.value)
                 found = found.model_copy(update={"value": value, "details": details})
-                values[offer.name] = MetricValue.model_validate_json(found.model_dump_json())
-            except (Exception, SystemExit, GeneratorExit) as error:
-                if lacks_memory(error):
+                text = found.model_dump_json()
+                if len(text) > LONGEST_TRACEBACK:
+                    raise ValueError(f"{len(text):,} characters to record")
+                values[offer.name] = MetricValue.model_validate_json(text)
+            except BaseException as error:
+                if isinstance(error, CellStopped) or by_a_person(error):
                     raise
                 reason = f"{offer} failed: {error_line(error)}"
                 logger.warning("%s: %s", self.cell.label, reason)

@@ -35,6 +35,7 @@ from encbench.suite.config import (
 from encbench.suite.messages import describe_error
 from encbench.suite.sweep import SWEEP, each_choice, sweeps_of
 
+MOST_BYTES = 1 << 24
 LENGTHS = frozenset({"epochs", "steps"})
 """The two ways to say how long training is; giving one takes the other back."""
 
@@ -208,8 +209,10 @@ def load_suite(source: str, registry: Registry | None = None) -> Suite:
     packaged = {offer.name: Path(offer.target) for offer in offers}
     path = packaged.get(source, Path(source))
     try:
+        with path.open("rb") as file:
+            content = file.read(MOST_BYTES + 1)
         # Windows' editors begin with a byte order mark
-        text = path.read_text(encoding="utf-8-sig")
+        text = content.decode("utf-8-sig")
     except OSError as error:
         raise SuiteError(
             f"no suite {source!r} ({error.strerror})"
@@ -222,10 +225,14 @@ def load_suite(source: str, registry: Registry | None = None) -> Suite:
         ) from None
     except UnicodeDecodeError:
         raise SuiteError(f"{path} is not a text file; a suite is TOML") from None
+    if len(content) > MOST_BYTES:
+        raise SuiteError(f"{path} has more than {MOST_BYTES >> 20} MiB; a suite is a short text")
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise SuiteError(f"{path} is not TOML: {error}") from None
+    except RecursionError:
+        raise SuiteError(f"{path} is nested too deeply; a suite has tables of settings") from None
     data.setdefault("name", path.stem)
     try:
         return Suite.model_validate(data)

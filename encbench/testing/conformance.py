@@ -19,8 +19,8 @@ from typing import Any, ClassVar, Literal, NoReturn, TypeVar
 import torch
 from torch import Tensor
 
-from encbench.errors import EncbenchError, ParameterError
-from encbench.plugins.isolation import process_state, process_state_kept
+from encbench.errors import EncbenchError, ParameterError, bounded
+from encbench.plugins.isolation import LEFT_BY_IMPORTS, process_state, process_state_kept
 from encbench.plugins.parameters import parameters_of, validate_parameters
 from encbench.suite.config import PluginRef
 
@@ -179,10 +179,15 @@ class Conformance:
             use()
             after = process_state()
         for name, value in before.items():
+            now = value if name in LEFT_BY_IMPORTS else after[name]
+            if isinstance(value, dict):
+                keys = {key for key in (value | now) if value.get(key) != now.get(key)}
+                value, now = ({k: v for k, v in each.items() if k in keys} for each in (value, now))
             require(
-                after[name] == value,
-                f"using it changes {name} from {value} to {after[name]} for everything that runs "
-                "later in the process; leave it, or put it back in a finally block",
+                now == value,
+                f"using it changes {name} from {bounded(str(value), 200)} to "
+                f"{bounded(str(now), 200)} for everything that runs later in the process; "
+                "leave it, or put it back in a finally block",
             )
 
     def test_parameters_are_typed_and_described(self) -> None:

@@ -13,8 +13,8 @@ from torch.func import functional_call
 from encbench.contracts.encoding import Encoding, SparseBlock
 from encbench.errors import PluginError
 from encbench.network.mlp import CoordinateMLP
-from encbench.ntk.autograd import dense
-from encbench.ntk.structure import close, disagreement, sparse_blocks, table_gradients
+from encbench.ntk.autograd import close, dense
+from encbench.ntk.structure import disagreement, sparse_blocks, table_gradients
 from encbench.testing.conformance import Conformance, fail, require, require_equal, skip
 from encbench.testing.module_checks import (
     inner_points,

@@ -317,6 +317,7 @@ def points_of(encoding: Encoding, x: Tensor) -> Points:
 def _points_of(encoding: Encoding, x: Tensor) -> Points:
     tables = {name: p for name, p in encoding.named_parameters() if p.requires_grad}
     blocks = list(encoding.sparse_jacobian(x) or []) if tables else []
+    blocks = [block for block in blocks if block.parameter in tables]
     lookups = []
     for level in _levels(blocks):
         first = level[0]
@@ -362,7 +363,8 @@ def why_not_tables(encoding: Encoding, x: Tensor) -> str | None:
     What ``sparse_jacobian`` claims is compared with ``forward`` for random tables. An encoding
     that changes from call to call is left to autograd too.
     """
-    x = x[:PROOF_POINTS]
+    # all over the domain: neighbours of an image's first pixel see little of it
+    x = x[torch.linspace(0, len(x) - 1, min(len(x), PROOF_POINTS)).round().long()]
     learned = {name: p for name, p in encoding.named_parameters() if p.requires_grad}
     before = _state(encoding)
     with torch.no_grad():
@@ -380,6 +382,11 @@ def why_not_tables(encoding: Encoding, x: Tensor) -> str | None:
             return f"its sparse_jacobian failed: {error_line(error)}"
         if {lookup.parameter for lookup in points.lookups} != set(learned):
             return "its features are not linear in rows of tables"
+        for name, p in learned.items():
+            if p.ndim != 2 or not p.is_contiguous() or p.dtype != features.dtype:
+                return f"{name!r} is not a contiguous matrix of {features.dtype}"
+            if p._backward_hooks:
+                return f"a hook changes the gradient of {name!r}"
         random = {name: torch.randn_like(p) for name, p in learned.items()}
         wanted = functional_call(encoding, random, (x,))
         for lookup in points.lookups:

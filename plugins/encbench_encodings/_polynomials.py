@@ -10,6 +10,7 @@ from pydantic import Field
 from torch import Tensor
 
 from encbench import Encoding, Search
+from encbench_encodings._constants import at_least_float32
 
 Degree = Annotated[int, Field(ge=1, le=1024, description="K, highest degree")]
 SearchedDegree = Annotated[Degree, Search(4, 32, log=True)]
@@ -45,7 +46,7 @@ class PolynomialFeatures(Encoding):
         """Of v (N, d) in [−1, 1]: (N, d, K + 1)."""
 
     def forward(self, x: Tensor) -> Tensor:  # (N, d) -> (N, d * (K + 1))
-        return self.polynomials(2 * x - 1).flatten(1)
+        return self.polynomials(2 * at_least_float32(x) - 1).flatten(1).to(x.dtype)
 
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, degree={self.degree}"

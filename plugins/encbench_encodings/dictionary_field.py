@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from encbench import ParameterError, Search, SparseBlock
 from encbench.plugins.parameters import InitialSpread, InitialValue, Positive
-from encbench_encodings._constants import ConstantsKept
+from encbench_encodings._constants import ConstantsKept, at_least_float32
 from encbench_encodings._multilevel import NodeGrid
 
 DEFAULT_FREQUENCIES = (2.0, 3.2, 4.4, 5.6, 6.8, 8.0)
@@ -125,6 +125,7 @@ class DictionaryField(ConstantsKept):
         return coefficients * basis
 
     def _places(self, x: Tensor) -> Tensor:  # (N, d) -> (N, L * d), within a period
+        x = at_least_float32(x)
         turns = x.unsqueeze(1) * self._frequencies.to(x.dtype)  # (N, L, d)
         period = turns.detach().floor()
         place = turns - period

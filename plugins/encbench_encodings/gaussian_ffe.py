@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from encbench import Search
 from encbench.plugins.parameters import Positive
-from encbench_encodings._constants import ConstantsKept
+from encbench_encodings._constants import ConstantsKept, at_least_float32
 
 
 class GaussianFourierFeatures(ConstantsKept):
@@ -71,8 +71,9 @@ class GaussianFourierFeatures(ConstantsKept):
         self.frequencies = nn.Parameter(frequencies) if learnable else nn.Buffer(frequencies)
 
     def forward(self, x: Tensor) -> Tensor:  # (N, d) -> (N, 2 * m)
-        phase = 2 * math.pi * (x @ self.frequencies.to(x.dtype).t())
-        return torch.cat((phase.cos(), phase.sin()), dim=1)
+        point = at_least_float32(x)
+        phase = 2 * math.pi * (point @ self.frequencies.to(point.dtype).t())
+        return torch.cat((phase.cos(), phase.sin()), dim=1).to(x.dtype)
 
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, sigma={self.sigma}, learnable={self.learnable}"

@@ -9,6 +9,7 @@ from pydantic import Field
 from torch import Tensor
 
 from encbench import Encoding, ParameterError, Search
+from encbench_encodings._constants import at_least_float32
 
 
 class OneBlob(Encoding):
@@ -65,14 +66,15 @@ class OneBlob(Encoding):
         self.convention = convention
 
     def forward(self, x: Tensor) -> Tensor:  # (N, d) -> (N, d * k)
-        borders = torch.arange(self.bins + 1, dtype=x.dtype, device=x.device)
-        u = borders - self.bins * x.unsqueeze(2)  # (N, d, k + 1), in bins
+        point = at_least_float32(x)
+        borders = torch.arange(self.bins + 1, dtype=point.dtype, device=x.device)
+        u = borders - self.bins * point.unsqueeze(2)  # (N, d, k + 1), in bins
         if self.convention == "paper":
             mass: Tensor = torch.special.ndtr(u)
         else:
             around = (u - self.bins, u, u + self.bins)
             mass = sum((_quartic_cdf(part) for part in around), torch.zeros_like(u))
-        return mass.diff(dim=2).flatten(1)
+        return mass.diff(dim=2).flatten(1).to(x.dtype)
 
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, bins={self.bins}, convention={self.convention!r}"

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import imagecodecs
 import numpy as np
@@ -16,8 +17,8 @@ from tifffile import PHOTOMETRIC, TiffFile, TiffPage
 from encbench import DataError
 
 Pixels = NDArray[np.float32]
-BITS_PER_SAMPLE = 258
-"""Number of TIFF's tag."""
+BITS_PER_SAMPLE, PLANES, SAMPLE_FORMAT = 258, 284, 339
+"""Numbers of TIFF's tags."""
 MOST_SAMPLES = 8
 """Samples a pixel, of a TIFF: four colours and alpha, and some that are left out."""
 
@@ -110,7 +111,7 @@ def _strict_pillow() -> Iterator[None]:
 
 def _decode(path: Path, head: bytes, most: int) -> list[Pixels]:
     is_tiff = head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-    is_png16 = head[:8] == b"\x89PNG\r\n\x1a\n" and head[24:25] == b"\x10"
+    bits = head[24] if head[:8] == b"\x89PNG\r\n\x1a\n" and len(head) > 24 else None
     # an open file: of a path, Pillow maps uncompressed TIFF into memory and turns it wrongly
     with path.open("rb") as file:
         try:
@@ -119,12 +120,16 @@ def _decode(path: Path, head: bytes, most: int) -> list[Pixels]:
             if is_tiff:
                 return _decode_tiff(path, most)
             raise
-        if is_tiff and max(getattr(image, "tag_v2", {}).get(BITS_PER_SAMPLE, (1,))) > 8:
+        if is_tiff and not _known_to_pillow(getattr(image, "tag_v2", {})):
             return _decode_tiff(path, most)
-        if is_png16:
+        if bits == 16:
             samples = np.asarray(imagecodecs.png_decode(path.read_bytes()))
             pixels = samples.reshape(*samples.shape[:2], -1).astype(np.float32) / np.float32(65535)
             return [_upright(pixels, _orientation(image))]
+        clear = image.info.get("transparency")
+        if bits in (2, 4) and image.mode == "L" and isinstance(clear, int):
+            # the grey that is transparent; Pillow takes it for one of 8 bits
+            image.info["transparency"] = clear * 255 // (2**bits - 1)
         frames = []
         # the frames of some formats are counted by reading all of them
         for index in range(1 if most == 1 else min(most, getattr(image, "n_frames", 1))):
@@ -134,6 +139,12 @@ def _decode(path: Path, head: bytes, most: int) -> list[Pixels]:
             # Pillow turns TIFF itself, and then drops the tag
             frames.append(_upright(_from_pillow(image), _orientation(image)))
         return frames
+
+
+def _known_to_pillow(tags: Mapping[int, Any]) -> bool:
+    """Whether samples of a TIFF are unsigned, of at most 8 bits, and those of a pixel together."""
+    deep = max(tags.get(BITS_PER_SAMPLE, (1,))) > 8
+    return not deep and tags.get(PLANES, 1) == 1 and {*tags.get(SAMPLE_FORMAT, (1,))} == {1}
 
 
 def _orientation(image: Image.Image) -> int:
@@ -198,6 +209,8 @@ def _in_unit_range(samples: NDArray[np.generic], bits: int) -> Pixels:
     if samples.dtype.kind == "u":
         # in float64, where 32-bit samples are exact
         scaled: NDArray[np.float64] = samples.astype(np.float64) / (2**bits - 1)
+        if scaled.max(initial=0) > 1:  # tifffile 2026.3: 24 bits, most significant byte first
+            raise _Unfit(f"samples of {bits} bits cannot be unpacked; save it with 16 or 32")
         return scaled.astype(np.float32)
     if samples.dtype.kind != "f":
         raise _Unfit(f"samples of type {samples.dtype} have no known range; save 16-bit ones")

@@ -101,3 +101,16 @@ def test_16_bits_round_parameters_and_not_places(name, kind, precision):
         assert (features.float() - expected).norm() / expected.norm() < precision
         features.float().square().sum().backward()
         assert small.table.grad.dtype == small.table.dtype
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_points_of_16_bits_are_those_points(name):
+    encoding = built(name)
+    x = torch.rand(50, encoding.in_dim).bfloat16()
+    try:
+        features = encoding(x)
+    except RuntimeError as error:  # a dense layer takes its own dtype alone
+        assert "dtype" in str(error)  # noqa: PT017 # most encodings have no such layer
+        return
+    expected = encoding(x.float())
+    assert (features.float() - expected).norm() < 1e-2 * expected.norm()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import threading
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import prune
+from torch.utils.checkpoint import checkpoint
 
 from encbench import CoordinateMLP, NtkError
 from encbench.ntk import (
@@ -207,3 +209,118 @@ def test_callers_may_have_switched_gradients_off(make: Any, context: Any) -> Non
             assert theta.top(2).values[0] == pytest.approx(spectrum(kernel).maximum)
             for product in (theta, theta.matvec):
                 assert predict_loss(product, torch.ones(6, 2), [0.0]).loss == pytest.approx(1.0)
+
+
+class Sorted(nn.Module):
+    """Its first layer sees the points in another order, as a network that routes them does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(2, 8), nn.Linear(8, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        order = x[:, 0].argsort(descending=True)
+        return self.last(torch.tanh(self.first(x[order])[order.argsort()]))
+
+
+class HeldInAList(Masked):
+    """Uses weights of its layers again, which it keeps in a list."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.again = [self.first.weight, self.last.weight]
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) + torch.tanh(x @ self.again[0].T) @ self.again[1].T
+
+
+class Distances(nn.Module):
+    """torch 2.13 gives a wrong gradient of cdist under vmap."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.centres, self.last = nn.Parameter(torch.rand(8, 2)), nn.Linear(8, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(torch.exp(-(torch.cdist(x, self.centres) ** 2)))
+
+
+class Sign(torch.autograd.Function):
+    """w · sign(x) with a straight-through gradient, which cannot be differentiated again."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, w: Tensor) -> Tensor:
+        ctx.save_for_backward(x, w)
+        return torch.sign(x) * w
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
+        x, w = ctx.saved_tensors
+        return grad * (x.abs() < 1) * w, (grad * torch.sign(x)).sum(0)
+
+
+class StraightThrough(Distances):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.gain = nn.Linear(2, 8), nn.Parameter(torch.randn(8))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(Sign.apply(self.first(x), self.gain))  # type: ignore[no-untyped-call] # torch leaves it untyped
+
+
+class Checkpointed(Sorted):
+    def forward(self, x: Tensor) -> Tensor:
+        h = checkpoint(lambda a: torch.tanh(self.first(a)), x, use_reentrant=False)
+        return self.last(h)
+
+
+@pytest.mark.parametrize("make", [Sorted, HeldInAList, Distances, StraightThrough, Checkpointed])
+def test_the_kernel_sees_what_only_autograd_sees(make: Callable[[], nn.Module]) -> None:
+    torch.manual_seed(1)
+    model, x = make(), torch.rand(12, 2, dtype=torch.float64)
+    require_kernel(model, one_gradient_at_a_time(model, x), x)
+
+
+def test_a_table_may_be_stored_by_columns() -> None:
+    torch.manual_seed(1)
+    network, x = CoordinateMLP(CollidingGrid(), 2, width=8), torch.rand(12, 2).double()
+    expected = empirical_ntk(network, x).total
+    for table in network.encoding.parameters():
+        table.data = table.data.t().contiguous().t()
+    assert relative_error(empirical_ntk(network, x).total, expected) < 1e-14
+
+
+def borrowing() -> nn.Module:
+    lender, model = nn.Linear(2, 2), small()
+    model.add_module("lent", lender)
+    model.register_forward_hook(lambda module, args, out: out + lender.weight.to(out).sum())
+    return model
+
+
+def hooked() -> nn.Module:
+    model = small()
+    model[0].weight.register_hook(lambda grad: grad / 2)
+    return model
+
+
+def locked() -> nn.Module:
+    model = small()
+    model.lock = threading.Lock()
+    return model
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+@pytest.mark.parametrize(
+    ("make", "complaint"),
+    [
+        (borrowing, "forward holds 'lent.weight' by a reference"),
+        (hooked, "a hook changes the gradient of '0.weight'"),
+        (locked, "cannot be copied: .*lock"),
+        (lambda: nn.Sequential(nn.LazyLinear(2)), "'0.weight' has no shape yet; call the model"),
+        (lambda: torch.jit.script(small()), "pass the module that a TorchScript"),
+    ],
+)
+def test_models_without_a_faithful_copy_are_refused(make: Any, complaint: str) -> None:
+    with pytest.raises(NtkError, match=complaint):
+        empirical_ntk(make(), torch.rand(5, 2))

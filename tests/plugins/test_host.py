@@ -1,13 +1,16 @@
 """Plug-ins are isolated from one another, and names are unambiguous."""
 
 import logging
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 
 from encbench import load_suite, plan
-from encbench.errors import AmbiguousNameError, PluginError, UnknownNameError
+from encbench.errors import AmbiguousNameError, PluginError, SuiteError, UnknownNameError
 from encbench.plugins.host import PluginHost
 from encbench.plugins.registry import Registry
 from tests.sample_plugin import Scaled, Wave, module, registry_of
@@ -85,9 +88,10 @@ def test_a_lazy_target_that_does_not_exist_names_the_distribution():
         offer.load()
 
 
-def test_a_reporter_that_raises_is_a_warning(caplog):
+@pytest.mark.parametrize("kind", [RuntimeError, KeyboardInterrupt, BaseException])
+def test_a_reporter_that_raises_is_a_warning(caplog, kind):
     def fails(record):
-        raise RuntimeError("printer on fire")
+        raise kind("printer on fire")
 
     from types import SimpleNamespace
 
@@ -118,18 +122,19 @@ OFFER = "from encbench import hookimpl\n@hookimpl\ndef encbench_encodings():\n  
 
 
 def test_what_a_plugin_prints_when_it_is_imported_is_not_on_standard_output(
-    monkeypatch, tmp_path, capsys
+    monkeypatch, tmp_path, capfd
 ):
-    loud = "print('loading')\n" + OFFER % "'loud': 'loud_too:Loud'"
+    loud = "import os\nprint('loading')\nos.system('echo child')\n"
+    loud += "import ctypes\nctypes.CDLL(None).printf(b'of C')\n"
+    loud += OFFER % "'loud': 'loud_too:Loud'"
     (tmp_path / "loud_too.py").write_text(
         "print('more')\nfrom tests.sample_plugin import Scaled as Loud\n"
     )
     host = discovered(monkeypatch, tmp_path, loud=loud)
     Registry(host).find("encoding", "loud").load()
-    said = capsys.readouterr()
+    said = capfd.readouterr()
     assert said.out == ""
-    assert "loading" in said.err
-    assert "more" in said.err
+    assert all(text in said.err for text in ("loading", "child", "of C", "more"))
 
 
 @pytest.mark.parametrize(
@@ -156,6 +161,36 @@ def test_a_name_that_cannot_be_asked_for_is_a_broken_plugin(monkeypatch, tmp_pat
     (broken,) = host.broken()
     assert "a name is a text without spaces" in broken.problem
     assert Registry(host).find("encoding", "identity").distribution == "encbench"
+
+
+@pytest.mark.parametrize("path", ["3", "None", "['a']"])
+def test_a_suite_that_is_no_path_is_a_broken_plugin(monkeypatch, tmp_path, path):
+    offer = OFFER.replace("encodings", "suites") % f"'mine': {path}"
+    host = discovered(monkeypatch, tmp_path, suites_of=offer)
+    (broken,) = host.broken()
+    assert "a suite is the path of a TOML file" in broken.problem
+    assert load_suite("quick", Registry(host)).tasks
+
+
+def test_a_suite_that_is_no_regular_file_is_not_read_for_a_list(monkeypatch, tmp_path):
+    offer = OFFER.replace("encodings", "suites") % "'endless': '/dev/zero'"
+    registry = Registry(discovered(monkeypatch, tmp_path, endless=offer))
+    (offer,) = (offer for offer in registry.offers("suite") if offer.name == "endless")
+    assert offer.summary() == "(no file '/dev/zero')"
+    with pytest.raises(SuiteError, match="zero has more than 16 MiB"):
+        load_suite("endless", registry)
+
+
+def test_entry_points_that_cannot_be_read_leave_pydantic_working(monkeypatch, tmp_path):
+    """In a new process, since pydantic reads them once."""
+    info = tmp_path / "unreadable-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_bytes(b"Metadata-Version: 2.1\nName: unreadable\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[encbench]\nnot a pair\n")
+    code = "from encbench import Metric, load_suite"
+    path = os.pathsep.join([str(tmp_path), *sys.path])
+    environment = os.environ | {"PYTHONPATH": path}
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True)
 
 
 def test_metadata_that_cannot_be_read_costs_its_own_distribution(monkeypatch, tmp_path):

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import gc
+import io
 import json
+import locale
+import logging
 import os
 import random
 import signal
+import sys
 import time
+import warnings
 import weakref
 
+import matplotlib
 import numpy as np
 import pytest
 import torch
 
 from encbench import Metric, Store, plan, run_suite
 from encbench.plugins.host import default_host
+from encbench.plugins.isolation import process_state, process_state_kept
 from encbench.runs.cell import run_cell
 from encbench.runs.limits import Limits
 from encbench.runs.signals import Supervision
@@ -57,6 +64,7 @@ CHANGES = {
     "dtype": lambda: torch.set_default_dtype(torch.float64),
     "grad": lambda: torch.set_grad_enabled(False),
     "device": lambda: torch.set_default_device("meta"),
+    "autocast": lambda: torch.set_autocast_enabled("cpu", True),
     "folder": lambda: os.chdir("/"),
     "random": lambda: (random.seed(7), np.random.seed(7), torch.manual_seed(7)),  # noqa: NPY002
 }
@@ -67,6 +75,35 @@ class Draws(Scaled):
 
     def __init__(self, in_dim: int) -> None:
         super().__init__(in_dim, scale=1 + random.random() + np.random.random())  # noqa: NPY002
+
+
+OTHERS = {
+    "standard output": lambda: setattr(sys, "stdout", None),
+    "standard error": lambda: setattr(sys, "stderr", io.StringIO()),
+    "the recursion limit": lambda: sys.setrecursionlimit(5000),
+    "garbage collection": gc.disable,
+    "the locale": lambda: locale.setlocale(locale.LC_ALL, "C.UTF-8"),
+    "environment variables": lambda: os.environ.update(ENCBENCH_TEST="1"),
+    "filters of warnings": lambda: warnings.simplefilter("ignore"),
+    "the level of logging": lambda: logging.disable(logging.CRITICAL),
+    "handlers of signals": lambda: signal.signal(signal.SIGTERM, signal.SIG_IGN),
+    "NumPy's handling of errors": lambda: np.seterr(all="raise"),
+    "matplotlib's rcParams": lambda: matplotlib.rcParams.update({"figure.dpi": 7}),
+    "torch's num_threads": lambda: torch.set_num_threads(3),
+    "torch's float32_matmul_precision": lambda: torch.set_float32_matmul_precision("medium"),
+    "torch's deterministic mode": lambda: torch.use_deterministic_algorithms(True),
+    "torch's anomaly mode": lambda: torch.autograd.set_detect_anomaly(True),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_what_code_of_a_process_shares_is_put_back(name):
+    before = process_state()
+    with process_state_kept(known=True):
+        OTHERS[name]()
+        changed = process_state()
+    assert changed.pop(name) != before[name]
+    assert process_state() == before
 
 
 @pytest.mark.parametrize("change", CHANGES)
@@ -127,6 +164,10 @@ LOST = {
     "raises": (given(ValueError("no luck")), "no luck"),
     "exits": (given(SystemExit(3)), "SystemExit"),
     "ends generators": (given(GeneratorExit()), "GeneratorExit"),
+    "is interrupted": (given(KeyboardInterrupt()), "KeyboardInterrupt"),
+    "raises anything": (given(type("Odd", (BaseException,), {})("odd")), "odd"),
+    "runs out of memory": (given(MemoryError()), "MemoryError"),
+    "says too much": (given((0.5, {"all": np.arange(10**5)})), "characters to record"),
     "no number": (given(("much", {})), "much"),
     "title": (given((0.5, {}), title="\udce9"), "surrogate"),
     "long": (given(ValueError("x" * 10**6)), "characters"),

@@ -265,6 +265,13 @@ def test_a_cell_asked_for_twice_keeps_its_first_label_and_both_are_named(registr
     assert not caplog.records
 
 
+@pytest.mark.parametrize("text", ["a = " + "[" * 9999, "a = " + "{b=" * 9999])
+def test_a_suite_that_is_nested_too_deeply_is_one_line(tmp_path, text):
+    (tmp_path / "deep.toml").write_text(text)
+    with pytest.raises(SuiteError, match=r"deep\.toml is nested too deeply"):
+        load_suite(str(tmp_path / "deep.toml"))
+
+
 def test_a_file_name_that_cannot_be_written_down_costs_its_own_cell(suite, caplog):
     class Files(Wave):
         def __init__(self, *, path: str = "a") -> None: ...

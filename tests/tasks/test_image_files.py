@@ -3,6 +3,7 @@
 import io
 import struct
 import warnings
+import zlib
 
 import numpy as np
 import pytest
@@ -181,6 +182,36 @@ def test_grey_tiff_of_any_depth_fills_the_range(truth, bits, photometric):
     np.testing.assert_array_equal(got[..., 0], expected if photometric else 1 - expected)
 
 
+def test_grey_of_24_bits_is_right_or_refused(tmp_path):
+    path = tmp_path / "g.tif"
+    values = np.random.default_rng(0).integers(0, 2**24, (6, 9))
+    path.write_bytes(tiff(9, 6, 24, packed(values, 24)))
+    np.testing.assert_allclose(read_pixels(path)[..., 0], values / (2**24 - 1), atol=1e-6)
+    path.write_bytes(tiff(9, 6, 24, packed(values, 24), byteorder=">"))
+    with pytest.raises(DataError, match="24 bits cannot be unpacked; save it with 16"):
+        read_pixels(path)  # tifffile gives 256 times the value
+
+
+def test_signed_bytes_are_refused_as_longer_ones_are(tmp_path):
+    path = tmp_path / "s.tif"
+    tifffile.imwrite(path, RGB8[..., 0].astype(np.int8))
+    with pytest.raises(DataError, match="samples of type int8 have no known range"):
+        read_pixels(path)
+
+
+@pytest.mark.parametrize("samples", [2, 4])
+def test_alpha_in_a_plane_of_its_own_is_read(truth, samples):
+    planes = np.random.default_rng(0).integers(0, 256, (samples, 5, 7), dtype=np.uint8)
+    kind = "rgb" if samples == 4 else "minisblack"
+
+    def write(path):
+        options = {"planarconfig": "separate", "extrasamples": ["unassalpha"]}
+        tifffile.imwrite(path, planes, photometric=kind, **options)
+
+    got = truth("p.tif", write)
+    np.testing.assert_array_equal(got[..., [0, -1]], unit(planes[[0, -1]].transpose(1, 2, 0)))
+
+
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("bits", [8, 12, 16])
 def test_uncompressed_grey_tiff_is_turned_upright(truth, bits, orientation):
@@ -278,6 +309,19 @@ def test_a_transparent_colour_becomes_alpha(truth, mode):
     assert got.shape[2] == 4
     assert got[1, 1, 3] == 0
     assert got[..., 3].max() == 1
+
+
+def test_a_transparent_grey_is_one_of_as_many_bits_as_the_file(tmp_path):
+    def chunk(kind, data):
+        whole = kind + data
+        return struct.pack(">I", len(data)) + whole + struct.pack(">I", zlib.crc32(whole))
+
+    head = struct.pack(">IIBBBBB", 4, 1, 4, 0, 0, 0, 0)  # 4 × 1 pixels of 4 bits
+    parts = chunk(b"IHDR", head) + chunk(b"tRNS", b"\0\7")
+    parts += chunk(b"IDAT", zlib.compress(b"\0\x07\x7f")) + chunk(b"IEND", b"")
+    (tmp_path / "t.png").write_bytes(b"\x89PNG\r\n\x1a\n" + parts)
+    got = read_pixels(tmp_path / "t.png")[0]
+    np.testing.assert_allclose(got, np.array([[0, 15], [7, 0], [7, 0], [15, 15]]) / 15)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

@@ -60,6 +60,51 @@ def test_quadrilaterals_are_split(tmp_path):
     assert len(read_triangles(path).faces) == 12
 
 
+ELL = [(0, 0), (2, 0), (2, 1), (1, 1), (1, 2), (0, 2)]
+COMB = [
+    (0, 0),
+    (5, 0),
+    (5, 2),
+    (4, 2),
+    (4, 1),
+    (3, 1),
+    (3, 2),
+    (2, 2),
+    (2, 1),
+    (1, 1),
+    (1, 2),
+    (0, 2),
+]
+DART = [(0, 0), (2, 1), (0, 2), (1, 1)]
+
+
+@pytest.mark.parametrize(("outline", "area"), [(ELL, 3), (COMB, 8), (DART, 1)])
+@pytest.mark.parametrize("suffix", ["off", "obj", "ply"])
+@pytest.mark.parametrize("first", [0, 1, 3])
+def test_faces_that_bend_inwards_keep_their_area(tmp_path, outline, area, suffix, first):
+    outline = outline[first:] + outline[:first]
+    count, path = len(outline), tmp_path / f"prism.{suffix}"
+    vertices = [(0.0, x, z) for x, z in outline] + [(1.0, x, z) for x, z in outline]
+    sides = [[i, (i + 1) % count, (i + 1) % count + count, i + count] for i in range(count)]
+    faces = [[*range(count)][::-1], [*range(count, 2 * count)], *sides]
+    if suffix == "ply":
+        write_ply(path, vertices, faces)
+    else:
+        written = [" ".join(map(str, place)) for place in vertices]
+        if suffix == "off":
+            lines = ["OFF", f"{2 * count} {len(faces)} 0", *written]
+            lines += [" ".join(map(str, [len(face), *face])) for face in faces]
+        else:
+            lines = [f"v {place}" for place in written]
+            lines += ["f " + " ".join(f"{i - 2 * count}/1/1" for i in face) for face in faces]
+        path.write_text("\n".join(lines))
+    mesh = read_triangles(path)
+    ends = np.abs(mesh.area_vectors[:, 0]).sum()
+    assert ends == pytest.approx(2 * area)
+    assert abs(signed_volume(mesh)) == pytest.approx(area)
+    assert edges_of(mesh.faces).watertight
+
+
 @pytest.mark.parametrize("size", [1e-6, 1.0, 1e9])
 def test_a_solid_of_any_size_anywhere_fits_the_unit_cube(ball, tmp_path, size):
     vertices = np.array(ball.vertices) * [1, 0.5, 0.25] * size + 3 * size
@@ -101,6 +146,7 @@ TETRAHEDRON = [(0, 1, 2), (0, 3, 1), (0, 2, 3), (1, 3, 2)]
         (SQUARE, [(0, 1, 2)], "flat"),
         (SQUARE, [(0, 1, 2), (0, 2, 3)], "flat"),
         ([(1, 2, 3)] * 4, TETRAHEDRON, "all vertices are at one place"),
+        ([(1e-310, 0, 0), *SQUARE[:1] * 3], TETRAHEDRON, "all vertices are at one place"),
         ([*SQUARE[:3], ("nan", 0, 1)], TETRAHEDRON, "1 of 4 vertices are not finite"),
         ([*SQUARE[:3], (0, 0, 1)], [(0, 1, 99)], "mesh"),
         ([*SQUARE[:3], (0, 0, 1)], [(0, 0, 1), (1, 2, 2), (3, 3, 3), (3, 0, 3)], "area"),
@@ -122,6 +168,7 @@ def test_what_bounds_no_solid_is_one_clear_error(tmp_path, vertices, faces, mess
     [
         ("empty.ply", b"", "empty"),
         ("text.ply", b"Dear diary, this is no mesh.\n", "not a readable PLY mesh"),
+        ("flat.obj", b"v 0 0\nv 1 0\nv 0 1\nf 1 2 3\n", "a vertex without three coordinates"),
         ("text.obj", b"Dear diary, this is no mesh.\n", "without faces|not a readable OBJ"),
         ("noise.stl", bytes(range(200)), "not a readable STL mesh .*ends at byte 200 of"),
         ("cut.ply.gz", gzip.compress(b"ply\n" * 1000, mtime=0)[:20], "gzip file is damaged"),

@@ -107,12 +107,14 @@ def test_the_majority_of_three_rays_decides(hit):
     assert rays(np.zeros((1, 3))).tolist() == [len(hit) >= 2]
 
 
-def test_overlapping_parts_are_inside_once_for_winding_numbers_and_not_for_rays(solid_of):
+def test_overlapping_parts_are_inside_once_for_winding_numbers_and_not_for_rays(solid_of, caplog):
     mesh = joined(box([0, 0, 0], [0.6, 1, 1]), box([0.4, 0, 0], [1, 1, 1]))
     # off the middle, where rays through the diagonals of walls are in doubt
     x = np.array([[0.5, 0.45, 0.52], [0.2, 0.45, 0.52]])
     assert solid_of(*mesh).occupied(x).tolist() == [True, True]
+    assert not caplog.messages
     assert solid_of(*mesh, method="rays").occupied(x).tolist() == [False, True]
+    assert "parts overlap, and truth=rays takes" in caplog.text
 
 
 def test_the_wall_of_a_cavity_stays_one(solid_of):

@@ -238,6 +238,51 @@ def test_an_encoding_that_is_not_what_it_says_is_left_to_autograd(encoding, reas
         both(model, "mse", Sgd(), 0.05, [points(1, 3)])
 
 
+class Bent(Squared):
+    """Linear in its table, as it says, up to the last tenth of the domain."""
+
+    def forward(self, x):
+        values = self.table.to(x.dtype)[self.rows(x)[:, 0]]
+        return torch.where(x > self.bend, values**2, values)
+
+    bend = 0.9
+
+
+class Straight(Bent):
+    bend = 2.0
+
+
+def by_columns(table):
+    table.data = table.data.t().contiguous().t()
+
+
+@pytest.mark.parametrize(
+    ("encoding", "change", "reason"),
+    [
+        (Bent, by_columns, "'table' is not a contiguous matrix of torch.float64"),
+        (Bent, lambda table: None, "its sparse_jacobian is not what its features depend on"),
+        (
+            Straight,
+            lambda table: table.register_hook(abs),
+            "a hook changes the gradient of 'table'",
+        ),
+    ],
+)
+def test_tables_that_only_autograd_trains_rightly_are_left_to_it(encoding, change, reason):
+    model = CoordinateMLP(encoding(1), 3, 24).double()
+    change(model.encoding.table)
+    x = torch.linspace(0, 1, 1000, dtype=torch.float64)[:, None]
+    step = make_step(model, "mse", Sgd(), (0.05, 0.05), x, points=10**4, batch_size=BATCH)
+    assert step.how == f"layerwise, encoding by autograd: {reason}"
+
+
+def test_a_frozen_table_beside_a_learned_one_is_a_constant():
+    torch.manual_seed(0)
+    model = model_of("composite", parameters={"parts": ["mpe:resolutions=[4]", "mpe"]})
+    next(model.encoding.parameters()).requires_grad_(False)
+    assert both(model, "mse", Sgd(), 0.05, [points(2, 3)]).how == "layerwise"
+
+
 def test_a_network_that_somebody_changed_is_left_to_autograd():
     x, _ = points(2, 3)
 

@@ -12,13 +12,13 @@ import warnings
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from encbench import DataError
+from encbench_tasks._occupancy.polygons import triangulated
 from encbench_tasks._occupancy.triangles import Array, Indices, Triangles
 
 MOST_BYTES = 1 << 30
@@ -147,6 +147,7 @@ def _read_ply(data: bytes) -> tuple[Array, Indices]:
             warnings.simplefilter("error", DeprecationWarning)
             body, position = np.fromstring(data[position:], np.float64, sep=" ").tobytes(), 0
     vertices, faces = np.empty((0, 3)), [np.empty((0, 3), np.int64)]
+    polygons: list[Any] = []
     for element in elements:
         if not element.count:
             continue
@@ -165,9 +166,10 @@ def _read_ply(data: bytes) -> tuple[Array, Indices]:
         elif element.name in ("face", "tristrips"):
             corners = columns[next(name for name in (*PLY_CORNERS, *columns) if name in columns)]
             if element.name == "face":
-                faces.append(_triangulated(corners))
+                polygons.append(corners)
             else:
                 faces += [_strip_triangles(np.asarray(strip, np.int64)) for strip in corners]
+    faces += [triangulated(each, vertices) for each in polygons]
     return vertices, np.concatenate(faces)
 
 
@@ -279,7 +281,25 @@ def _read_off(data: bytes) -> tuple[Array, Indices]:
     corners = [[int(word) for word in words[1 : int(words[0]) + 1]] for words in rows]
     if any(len(face) < int(words[0]) for face, words in zip(corners, rows, strict=True)):
         raise ValueError(f"damaged: ends at byte {len(data)}, within a face")
-    return places.reshape(-1, 3), _triangulated(corners)
+    places = places.reshape(-1, 3)
+    return places, triangulated(corners, places)
+
+
+def _read_obj(data: bytes) -> tuple[Array, Indices]:
+    """Wavefront OBJ: places and faces alone; without polygons as trimesh reads it."""
+    if not re.search(rb"(?m)^[ \t]*f(?:[ \t]+[^ \t\r\n]+){4}", data):
+        return _with_trimesh(data, "obj")
+    vertices, corners = list[list[bytes]](), list[list[int]]()
+    for line in data.replace(b"\\\r\n", b" ").replace(b"\\\n", b" ").splitlines():
+        match line.split(b"#")[0].split():
+            case [b"v", *numbers]:
+                vertices.append(numbers[:3])
+            case [b"f", *words]:
+                face = [int(word.split(b"/")[0]) for word in words]
+                # counted from 1, or from the last one back
+                corners.append([i - 1 if i > 0 else len(vertices) + i for i in face])
+    places = np.array(vertices, np.float64).reshape(-1, 3)
+    return places, triangulated([face for face in corners if len(face) > 2], places)
 
 
 def _read_stl(data: bytes) -> tuple[Array, Indices]:
@@ -315,20 +335,16 @@ def _read_glb(data: bytes) -> tuple[Array, Indices]:
     return _with_trimesh(data, "glb")
 
 
-def _triangulated(corners: Any) -> Indices:
-    """Triangles (F, 3) of faces with any number of corners."""
-    from trimesh.geometry import triangulate_quads  # a second, which planning does without
-
-    triangles: Indices = triangulate_quads(corners).reshape(-1, 3)
-    return triangles
-
-
 def _with_trimesh(data: bytes, kind: str) -> tuple[Array, Indices]:
     import trimesh  # as above
     from trimesh.util import append_faces
 
-    file = io.BytesIO(data)
-    scene = trimesh.load_scene(file, file_type=kind, process=False, skip_materials=True)
+    file, logger = io.BytesIO(data), trimesh.util.log
+    quiet, logger.disabled = logger.disabled, True  # it logs tracebacks of what it catches
+    try:
+        scene = trimesh.load_scene(file, file_type=kind, process=False, skip_materials=True)
+    finally:
+        logger.disabled = quiet
     # a geometry may be placed many times
     placed = [scene.geometry[scene.graph[node][1]] for node in scene.graph.nodes_geometry]
     _check_numbers(sum(np.size(g.vertices) + np.size(getattr(g, "faces", ())) for g in placed))
@@ -337,6 +353,8 @@ def _with_trimesh(data: bytes, kind: str) -> tuple[Array, Indices]:
     parts = [each for each in geometry if isinstance(each, trimesh.Trimesh)]
     vertices = [np.asarray(each.vertices, np.float64) for each in parts or geometry]
     faces = [np.asarray(part.faces, np.int64) for part in parts]
+    if any(places.size and places.shape[1:] != (3,) for places in vertices):
+        raise ValueError("a vertex without three coordinates")
     if not parts:
         return np.concatenate([np.empty((0, 3)), *vertices]), np.empty((0, 3), np.int64)
     places, corners = append_faces(vertices, faces)
@@ -364,7 +382,7 @@ def _merged(vertices: Array, faces: Indices) -> Triangles:
 
 READERS: dict[str, Callable[[bytes], tuple[Array, Indices]]] = {
     ".ply": _read_ply,
-    ".obj": partial(_with_trimesh, kind="obj"),
+    ".obj": _read_obj,
     ".stl": _read_stl,
     ".off": _read_off,
     ".glb": _read_glb,

@@ -73,8 +73,8 @@ class Solid:
 def solid_of_mesh(path: Path, method: Literal["winding", "rays"] = "winding") -> Solid:
     """The solid that a mesh file bounds, its longest axis scaled to 1.
 
-    Doubled faces, holes, clashing orientation and parts that are inside out are warned of, with
-    what is done.
+    Doubled faces, holes, clashing orientation, parts that are inside out and, for rays, parts that
+    overlap are warned of, with what is done.
 
     Raises:
         DataError: the file cannot be read, or its triangles bound no solid: no faces, no
@@ -111,6 +111,13 @@ def solid_of_mesh(path: Path, method: Literal["winding", "rays"] = "winding") ->
             f"{path}: truth=rays needs a watertight mesh, this one has {edges.open} border and "
             f"{edges.branching} branching edges; use truth=winding"
         )
+    probes = low + np.random.default_rng(0).random((PROBES, 3)) * (high - low)
+    if np.abs(winding.numbers(probes)).max() > 1.5:
+        logger.warning(
+            "%s: parts overlap, and truth=rays takes what is inside two of them for outside; "
+            "truth=winding does not",
+            path,
+        )
     return Solid(mesh, low, high, RayParity(mesh))
 
 
@@ -119,7 +126,7 @@ def _scaled(mesh: Triangles, path: Path) -> Triangles:
     low, high = mesh.vertices.min(axis=0), mesh.vertices.max(axis=0)
     with np.errstate(over="ignore"):
         extent = float((high - low).max())
-    if extent == 0 or not np.isfinite(extent):
+    if extent < np.finfo(np.float64).tiny or not np.isfinite(extent):
         raise DataError(f"{path}: all vertices are at one place, or too far apart; no surface")
     # shifted before it is scaled: a small mesh far from the origin keeps its digits
     centred = mesh.vertices - (low + high) / 2
