@@ -174,8 +174,11 @@ def _table(rows: Sequence[TaskRow], report: Report, *, quality: bool) -> Table:
             lines.insert(0, [Value("all metrics"), Value(str(n), n), *[NONE] * 4, Value(EQUAL)])
         elif quality:
             lines = [*(_quality_line(one, row) for one in row.quality), *lines]
-        name = [Value(row.entry)] if report.folder is None else []
-        made += [Row([*name, *line]) for line in lines]
+        # the name once, above the lines of an encoding
+        names = (
+            [[Value(row.entry)], *[[NONE]] * (len(lines) - 1)] if encoding else [[]] * len(lines)
+        )
+        made += [Row([*name, *line]) for name, line in zip(names, lines, strict=True)]
     title = rows[0].task
     if targets := max(row.targets for row in rows):
         title += f" ({plural(targets, 'target')})"
