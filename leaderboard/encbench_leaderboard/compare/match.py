@@ -97,9 +97,9 @@ def _check_settings(settings: Sequence[str], records: Sequence[StoredRecord]) ->
 def unmatched(
     alone: Sequence[StoredRecord], others: Sequence[StoredRecord], names: Mapping[str, str]
 ) -> tuple[list[str], list[str]]:
-    """What cells without a partner are called (``names``, by key), in order, the first with the little in
-    which the most similar one of others differs; and the settings that alone keep them apart, none
-    where anything else does, too."""
+    """What cells without a partner are called (``names``, by key), in order, the first with the
+    little in which the most similar one of others differs; and the settings that alone keep them
+    apart, none where anything else does, too."""
     candidates: dict[tuple[str, int], list[dict[str, Any]]] = defaultdict(list)
     for other in others:
         cell = other.record.cell
