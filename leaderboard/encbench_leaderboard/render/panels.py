@@ -79,6 +79,7 @@ def plot(block: Figure, looks: Mapping[str, Look], columns: int = COLUMNS) -> Dr
     places = list(grid.flat)
     for axes, panel in zip(places, panels, strict=False):
         _draw_panel(axes, panel, block.legend, looks)
+        axes.tick_params(labelbottom=True)  # of upper panels, too, as their title is
         # Said once where panels share it.
         if axes in grid[:, 0] or panel.y != panels[0].y:
             axes.set_ylabel(panel.y.title)
