@@ -126,7 +126,7 @@ def draw_figures(
                 figure = _drawn(number, one, describe, folder, formats, dpi)
                 found.append(figure)
                 watch(figure)
-    if any(figure.files for figure in found):
+    if any(figure.files for figure in found) or (folder / CAPTIONS).exists():
         with writing(folder / CAPTIONS):
             _write_captions(folder / CAPTIONS, found)
     return found
