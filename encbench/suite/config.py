@@ -24,6 +24,9 @@ from pydantic import (
     model_validator,
 )
 
+from encbench.errors import EncbenchError
+from encbench.plugins.registry import default_registry
+
 
 class Settings(BaseModel):
     """Base of all settings: unknown keys are errors, values are not coerced silently."""
@@ -252,9 +255,31 @@ def told_apart(cells: Iterable[CellConfig]) -> dict[str, str]:
         settings = [_choices(cell) for cell in group] if len(group) > 1 else []
         keys = differing(settings)
         for cell, chosen in zip(group, settings or [{}], strict=True):
-            named = [f"{k.split('.', 1)[1]}={chosen[k]}" for k in keys if k in chosen]
-            names[cell_key(cell)] = f" · {', '.join(named)}" if named else ""
+            named = settings_text(chosen, keys)
+            names[cell_key(cell)] = f" · {named}" if named else ""
     return names
+
+
+def settings_text(settings: Mapping[str, Any], keys: Iterable[str]) -> str:
+    """ "activation=sine, lr=0.1": those of the keys that are set, as labels have them."""
+    # a setting that a cell leaves unset is left out: the other cells set it
+    named = [key for key in keys if key in settings]
+    return ", ".join(f"{key.split('.', 1)[1]}={shortened(key, settings[key])}" for key in named)
+
+
+def shortened(setting: str, value: Any) -> str:
+    """A setting's value as a label has it: a plug-in without the parameters that have their default
+    values, where it is installed."""
+    kind = PLUGGED.get(setting)
+    return _shortest(kind, value) if kind and ":" in str(value) else str(value)
+
+
+@lru_cache(maxsize=1024)
+def _shortest(kind: str, text: str) -> str:
+    try:
+        return default_registry().choose(kind, text)[2]
+    except EncbenchError:
+        return text
 
 
 def _choices(cell: CellConfig) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import pandas as pd
 
 from encbench.errors import plural
 from encbench.results.records import Record, StoredRecord
-from encbench.suite.config import PluginRef, differing, settings_of, sorted_json
+from encbench.suite.config import PluginRef, differing, settings_of, settings_text, sorted_json
 
 WHENS = ("start", "middle", "end")
 TITLES = {"psnr": "PSNR", "ms_ssim": "MS-SSIM", "iou": "IoU"}
@@ -126,10 +126,9 @@ def entries_of(records: Sequence[StoredRecord], names: Mapping[int, str]) -> lis
     entries = []
     own: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
     for stored, (entry, settings) in zip(records, found, strict=True):
-        # A setting that a cell leaves unset is left out: the other cells set it.
-        named = [f"{n.split('.', 1)[1]}={settings[n]}" for n in varying[entry] if n in settings]
-        own[entry][", ".join(named)].add(stored.record.cell.encoding.label or "")
-        entries.append((entry, ", ".join(named)))
+        named = settings_text(settings, varying[entry])
+        own[entry][named].add(stored.record.cell.encoding.label or "")
+        entries.append((entry, named))
     labelled = {entry for entry, choices in own.items() if _tell_apart(list(choices.values()))}
     return [
         min(own[entry][named]) if entry in labelled else f"{entry} · {named}" if named else entry
