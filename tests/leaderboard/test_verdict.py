@@ -172,7 +172,8 @@ def test_differences_beyond_8_bits_are_named(results: Results) -> None:
 def test_what_tuning_is_said_to_gain_is_what_the_published_page_has(page: str, metric: str) -> None:
     text = (PUBLISHED / f"{page}.md").read_text()
     table = text[text.index("## What tuning changed") : text.index("Standings are those")]
-    gains = [float(found) for found in re.findall(r"\| *([+-][\d.]+) ±", table)]
+    found = re.findall(r"\| *([+−-][\d.]+) ±", table)
+    gains = [float(text.replace("−", "-")) for text in found]
     assert len(gains) == 9
     expected = (min(gains), statistics.median(gains), max(gains))
     assert [round(gain, 1) for gain in expected] == list(TUNING_GAINS[metric])
@@ -193,4 +194,4 @@ def test_a_tuned_page_says_what_tuning_gained(results: Results) -> None:
         encbench="1", suite="s", direction="lower", encodings=encodings, **chosen, **targets
     )
     text = protocol(board_of(results), tuned)
-    assert text.endswith(" gained -2 to 8 px, by encoding (median -0.5).")
+    assert text.endswith(" gained −2 to 8 px, by encoding (median −0.5).")

@@ -27,6 +27,7 @@ from encbench_leaderboard.report.format import (
     p_text,
     plain,
     significant,
+    with_minus,
 )
 from encbench_leaderboard.report.tables import TEST_NAMES
 from encbench_leaderboard.statistics.intervals import Interval
@@ -228,10 +229,9 @@ def _ratio(found: Interval) -> list[Value]:
 def _interval(found: Interval, form: str) -> str:
     if math.isnan(found.mean):
         return MISSING
-    if not found.method:
-        return f"{found.mean:{form}}"
+    mean, low, high = (with_minus(f"{x:{form}}") for x in (found.mean, found.low, found.high))
     # Kept on one line.
-    return f"{found.mean:{form}} [{found.low:{form}},\u00a0{found.high:{form}}]"
+    return f"{mean} [{low},\u00a0{high}]" if found.method else mean
 
 
 def print_page(page: Page) -> None:

@@ -24,6 +24,7 @@ from encbench_leaderboard.report.format import (
     plain,
     seconds,
     significant,
+    with_minus,
 )
 
 EIGHT_BITS = 58.9
@@ -149,7 +150,9 @@ def _gained(tuned: TuneResult) -> str:
 
 def _between(gains: Sequence[float], unit: str) -> str:
     """ "0.6 to 35.6 dB, by encoding (median 5.8)"."""
-    low, median, high = (f"{value:.3g}" for value in (gains[0], np.median(gains), gains[-1]))
+    low, median, high = (
+        with_minus(f"{value:.3g}") for value in (gains[0], np.median(gains), gains[-1])
+    )
     return f"{low} to {high}{unit and f' {unit}'}, by encoding (median {median})"
 
 
