@@ -161,6 +161,15 @@ def test_entries_with_other_targets_are_not_compared(results: Results) -> None:
     assert text.endswith("Not compared: 1 entry with fewer finished targets.")
 
 
+@pytest.mark.parametrize("splittable", [True, False])
+def test_a_task_of_any_name_that_has_a_split_says_that_all_points_were_used(
+    results: Results, splittable: bool
+) -> None:
+    results.add("a", task="theirs", splittable=splittable)
+    text = protocol(board_of(results), None)
+    assert ("no points held out (split = all)" in text) == splittable
+
+
 def test_differences_beyond_8_bits_are_named(results: Results) -> None:
     for name, psnr in {"a": 80.0, "b": 70.0, "c": 50.0}.items():
         add(results, name, psnr, psnr + 1)
