@@ -19,7 +19,8 @@ from encbench.cli.record_arguments import all_records, is_record, one_record
 from encbench.contracts.metric import MetricValue
 from encbench.errors import plural
 from encbench.results.records import LinearizedTraining, Record, SpectrumSummary, StoredRecord
-from encbench.suite.config import cell_key, told_apart
+from encbench.suite.config import cell_key
+from encbench.suite.labels import told_apart
 
 SHORTEST_KEY = 6
 """Characters of a key in a table, at least; more where two begin alike."""

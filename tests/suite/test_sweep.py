@@ -6,8 +6,9 @@ from encbench import Suite, UsageError, load_suite, plan
 from encbench.errors import SuiteError
 from encbench.plugins.registry import default_registry
 from encbench.plugins.selector import parse_values
-from encbench.suite.config import cell_key, cell_names
+from encbench.suite.config import cell_key
 from encbench.suite.file import SuiteEntry, override, suite_toml
+from encbench.suite.labels import cell_names
 from encbench.suite.sweep import each_choice
 
 

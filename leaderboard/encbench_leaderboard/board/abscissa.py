@@ -9,7 +9,8 @@ from encbench.errors import EncbenchError, UsageError
 from encbench.plugins.registry import default_registry
 from encbench.plugins.selector import format_selector, parse_selector
 from encbench.results.records import Record, StoredRecord
-from encbench.suite.config import PLUGGED, PluginRef, shortened, sorted_json
+from encbench.suite.config import PLUGGED, PluginRef, sorted_json
+from encbench.suite.labels import shortened
 from encbench_leaderboard.board.cells import cell_settings, identity
 
 PARTS = ("encoding", "task")

@@ -14,7 +14,8 @@ import numpy as np
 from encbench.errors import UsageError, did_you_mean, plural
 from encbench.results.palette import natural
 from encbench.results.records import StoredRecord
-from encbench.suite.config import differing, settings_text, sorted_json
+from encbench.suite.config import differing, sorted_json
+from encbench.suite.labels import settings_text
 from encbench_leaderboard.board.abscissa import (
     FOLLOWS,
     names_of_x,

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from encbench.results.records import SpectrumSummary
-from encbench.suite.config import differing, shortened
+from encbench.suite.config import differing
+from encbench.suite.labels import shortened
 from encbench_leaderboard.board.budget import PARTS, Course, values_of
 from encbench_leaderboard.board.cells import WHENS, cell_settings
 from encbench_leaderboard.board.no_network import NoNetwork, without_network
