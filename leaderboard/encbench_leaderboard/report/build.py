@@ -199,8 +199,8 @@ def _section(
         )
     table = tables.standings_table(task, lambda standing: partial(opened, standing))
     blocks.append(table)
-    first = {column.name for column in table.columns if column.first}
-    shown = [metric for metric in task.metrics if metric_column(metric) in first]
+    later = {column.name for column in table.columns if not column.first}
+    shown = [metric for metric in task.metrics if metric_column(metric) not in later]
     below = [
         *notes.metric_notes(task, shown),
         *notes.held_out_notes(task),
