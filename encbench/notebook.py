@@ -32,8 +32,9 @@ from encbench.results.tabular import (
     spectrum_chunks,
 )
 from encbench.runs.runner import run_suite
-from encbench.suite.config import cell_key, told_apart
+from encbench.suite.config import cell_key
 from encbench.suite.file import Suite, SuiteEntry
+from encbench.suite.labels import told_apart
 from encbench.suite.override import override
 
 if TYPE_CHECKING:

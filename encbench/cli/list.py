@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Iterable, Sequence
-from typing import Annotated
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -13,8 +13,10 @@ from rich.padding import Padding
 from rich.table import Table
 
 from encbench.cli.console import literal, output_console, plain_table, print_conflicts
-from encbench.plugins.parameters import parameters_of
+from encbench.errors import UsageError
+from encbench.plugins.parameters import parameters_of, validate_parameters
 from encbench.plugins.registry import Offer, Registry, default_registry
+from encbench.plugins.selector import parse_selector
 
 KINDS = {
     "encoding": "Encodings",
@@ -34,7 +36,10 @@ METRIC = ("kind", "unit", "range", "direction", "source")
 def list_offers(
     names: Annotated[
         list[str] | None,
-        typer.Argument(help="Names to describe in full, or a kind: encoding or encodings, …"),
+        typer.Argument(
+            help="Names to describe in full, NAME or NAME:KEY=VALUE,…, or a kind: encoding or "
+            "encodings, …"
+        ),
     ] = None,
 ) -> None:
     """List or describe what is installed.
@@ -42,7 +47,7 @@ def list_offers(
     \b
     Examples:
       encbench list
-      encbench list mpe hashgrid image relu
+      encbench list mpe hashgrid image sine:omega=10
       encbench list suites activations
     """
     registry, console = default_registry(), output_console()
@@ -51,12 +56,36 @@ def list_offers(
             _overview(kind, registry, console)
         print_conflicts(registry, console)
     titles = {word: kind for kind, title in KINDS.items() for word in (kind, title.lower())}
-    for name in names or ():
-        if name in titles:
-            _overview(titles[name], registry, console)
+    for text in names or ():
+        if text in titles:
+            _overview(titles[text], registry, console)
             continue
-        for offer in registry.find_any(KINDS, name):
-            _describe(offer, console)
+        name, given = parse_selector(text)
+        for offer, values in _taking(given, registry.find_any(KINDS, name, titles)):
+            _describe(offer, values, console)
+
+
+def _taking(given: Mapping[str, Any], offers: Sequence[Offer]) -> list[tuple[Offer, Any]]:
+    """Those offers that take the given parameters, each with the values of all of its own; all
+    offers, without values, where none are given.
+
+    Raises:
+        UsageError: none takes them; the first one's reason.
+    """
+    if not given:
+        return [(offer, {}) for offer in offers]
+    found, refusals = [], []
+    for offer in offers:
+        try:
+            if offer.kind == "suite":
+                raise UsageError(f"the suite {offer.name} has no parameters")
+            values = validate_parameters(offer.kind, offer.name, offer.load(), dict(given))
+            found.append((offer, values))
+        except UsageError as error:
+            refusals.append(error)
+    if not found:
+        raise refusals[0]
+    return found
 
 
 def _overview(kind: str, registry: Registry, console: Console) -> None:
@@ -78,14 +107,15 @@ def _print_overview(title: str, rows: Iterable[tuple[str, str, str]], console: C
     console.print()
 
 
-def _describe(offer: Offer, console: Console) -> None:
+def _describe(offer: Offer, values: Mapping[str, Any], console: Console) -> None:
     console.print(
         f"[bold]{offer.name}[/]  {offer.kind} of {offer.distribution} {offer.plugin.version}"
     )
     if offer.kind == "suite":
         _describe_suite(offer, console)
     else:
-        _describe_class(offer.load(), console, METRIC if offer.kind == "metric" else ABOUT)
+        about = METRIC if offer.kind == "metric" else ABOUT
+        _describe_class(offer.load(), values, console, about)
 
 
 def _describe_suite(offer: Offer, console: Console) -> None:
@@ -112,7 +142,9 @@ def _describe_suite(offer: Offer, console: Console) -> None:
     console.print()
 
 
-def _describe_class(cls: type, console: Console, about: Sequence[str]) -> None:
+def _describe_class(
+    cls: type, values: Mapping[str, Any], console: Console, about: Sequence[str]
+) -> None:
     for paragraph in (inspect.getdoc(cls) or "").split("\n\n"):
         # what they say of parameters stands in the table
         if not paragraph.startswith(("Args:", "Raises:")):
@@ -133,12 +165,14 @@ def _describe_class(cls: type, console: Console, about: Sequence[str]) -> None:
             console.print("  no parameters\n")
         return
     searched = any(parameter.search for parameter in parameters)
-    table = plain_table("parameter", "type", "default", *["tuned in"] * searched, "")
+    more = [*["value"] * bool(values), *["tuned in"] * searched]
+    table = plain_table("parameter", "type", "default", *more, "")
     table.columns[0].no_wrap = True
     for parameter in parameters:
         default = "(required)" if parameter.required else repr(parameter.default)
+        value = [repr(values.get(parameter.name))] * bool(values)
         where = [str(parameter.search or "")] * searched
-        texts = (parameter.type, default, *where, parameter.description)
+        texts = (parameter.type, default, *value, *where, parameter.description)
         table.add_row(parameter.name, *map(literal, texts))
     console.print(table)
     console.print()

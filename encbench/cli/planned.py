@@ -12,7 +12,8 @@ from rich.console import Console
 from encbench.cli.console import duration, print_line
 from encbench.errors import EncbenchError, error_line, plural
 from encbench.plugins.registry import Registry
-from encbench.suite.config import CellConfig, NetworkConfig, cell_key, cell_names
+from encbench.suite.config import CellConfig, NetworkConfig, cell_key
+from encbench.suite.labels import cell_names
 from encbench.suite.protocol import protocol_parts, rate_in_words, several
 
 

@@ -23,7 +23,8 @@ from rich.text import Text
 
 from encbench.cli.console import print_line
 from encbench.errors import plural, printable
-from encbench.suite.config import CellConfig, cell_names
+from encbench.suite.config import CellConfig
+from encbench.suite.labels import cell_names
 
 if TYPE_CHECKING:
     # these import torch, which `encbench run --help` does without

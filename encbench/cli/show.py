@@ -20,7 +20,8 @@ from encbench.contracts.metric import MetricValue
 from encbench.errors import plural
 from encbench.results.kernel_summary import LinearizedTraining, SpectrumSummary
 from encbench.results.records import Record, StoredRecord
-from encbench.suite.config import cell_key, told_apart
+from encbench.suite.config import cell_key
+from encbench.suite.labels import told_apart
 
 SHORTEST_KEY = 6
 """Characters of a key in a table, at least; more where two begin alike."""

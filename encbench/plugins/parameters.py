@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import inspect
 import json
-import re
 import typing
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import lru_cache
 from typing import Annotated, Any
 
@@ -52,6 +50,11 @@ class Parameter:
         return int in kinds and float not in kinds
 
     @property
+    def choices(self) -> list[str]:
+        """The texts that it can be, where it has such."""
+        return sorted(kind for kind in _kinds(self.annotation) if isinstance(kind, str))
+
+    @property
     def required(self) -> bool:
         return self.default is inspect.Parameter.empty
 
@@ -68,9 +71,7 @@ class Parameter:
             first = error.errors()[0]
             reason = f"{first['msg'][0].lower()}{first['msg'][1:]}"
             if first["type"] == "literal_error":
-                choices = re.findall("'([^']*)'", first["ctx"]["expected"])
-                near = get_close_matches(str(given), choices, n=1, cutoff=0.55)
-                reason = f"the nearest choice is {near[0]!r}" if near else "there is no such choice"
+                reason = "there is no such choice"
             if isinstance(given, int | float) and self.type.split(" | ")[0] == "str":
                 # a file called 2024 reads as a number
                 reason += f' (to mean the text, quote it: {self.name}="{json.dumps(given)}")'
@@ -162,9 +163,9 @@ def validate_parameters(kind: str, name: str, cls: type, given: dict[str, Any]) 
         try:
             values[key] = parameter.validate(given[key])
         except ValueError as error:
+            hint = did_you_mean(given[key], parameter.choices, f"expected {parameter.type}")
             raise ParameterError(
-                f"{kind} {name!r}: {key}={given[key]!r} is not valid: {error}; "
-                f"expected {parameter.type}"
+                f"{kind} {name!r}: {key}={given[key]!r} is not valid: {error}{hint}"
             ) from None
         if kind in ("encoding", "activation", "network"):
             sizes = values[key] if isinstance(values[key], list) else [values[key]]

@@ -6,10 +6,9 @@ import ast
 import inspect
 import tomllib
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
@@ -177,11 +176,15 @@ class Registry:
         short = offer.name if builtin else f"{offer.distribution}:{offer.name}"
         return offer, parameters, format_selector(short, changed)
 
-    def find_any(self, kinds: Collection[str], name: str) -> list[Offer]:
+    def find_any(self, kinds: Collection[str], name: str, words: Iterable[str] = ()) -> list[Offer]:
         """What is offered under that name in any of the kinds: at least one offer.
 
+        Args:
+            words: what else the caller takes, such as the kinds themselves.
+
         Raises:
-            UnknownNameError: no kind has it; the message is that of the kind with the nearest name.
+            UnknownNameError: no kind has it; the message gives the nearest name of all kinds, or
+                word.
             AmbiguousNameError: as ``find``.
         """
         found: list[Offer] = []
@@ -190,15 +193,11 @@ class Registry:
                 found.append(self.find(kind, name))
         if found:
             return found
-        kind_of = {known: kind for kind in kinds for known in self._offers[kind]}
-        nearest = get_close_matches(name.rpartition(":")[2], kind_of, n=1, cutoff=0.5)
-        if nearest:
-            raise UnknownNameError(self._unknown(kind_of[nearest[0]], name))
         *others, last = kinds
-        raise UnknownNameError(
-            f"unknown {', '.join(others)} or {last} {name!r}; `encbench list` shows what is "
-            f"installed.{self._lost()}"
-        )
+        known = [*words, *(known for kind in kinds for known in self._offers[kind])]
+        listing = f"`encbench list` shows what is installed.{self._lost()}"
+        hint = did_you_mean(name.rpartition(":")[2], known, listing)
+        raise UnknownNameError(f"unknown {', '.join(others)} or {last} {name!r}{hint}")
 
     def conflicts(self) -> list[tuple[str, str, list[str]]]:
         """Names that several plug-ins offer: (kind, name, distributions)."""

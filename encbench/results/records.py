@@ -93,6 +93,9 @@ class Record(Data):
     """Points trained on; those that an epoch shares with the one before count once."""
     step_method: str | None = None
     """How a step was computed: "layerwise", or what autograd did and why."""
+    splittable: bool = False
+    """Whether the task has a parameter "split", which says what points are held out. A task may
+    leave its default out of the cell."""
     own_loss: bool = False
     """Whether what was trained with is a loss of the task's own, which need not compare the
     network's outputs with values at the points."""
@@ -135,7 +138,7 @@ class Record(Data):
     @model_serializer(mode="wrap")
     def _without_empty(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """A record without these fields is written as before there were any."""
-        later = ("baselines", "line_titles", "linearized", "own_loss")
+        later = ("baselines", "line_titles", "linearized", "own_loss", "splittable")
         return {k: v for k, v in handler(self).items() if v or k not in later}
 
     @property

@@ -22,6 +22,7 @@ from encbench.errors import bounded, error_line
 from encbench.ntk.linearized import critical_learning_rate
 from encbench.ntk.model import PROBE, check_output, working_copy
 from encbench.plugins.isolation import process_state_kept
+from encbench.plugins.parameters import parameters_of
 from encbench.plugins.registry import Registry
 from encbench.results.kernel_summary import SpectrumSummary
 from encbench.results.provenance import Provenance, now
@@ -184,6 +185,8 @@ class _CellRun:
         with self._timed("setup"):
             self.task = build_task(self.cell, self.registry)
             self.record.own_loss = loss_name(self.task) is None
+            names = [parameter.name for parameter in parameters_of(type(self.task))]
+            self.record.splittable = "split" in names
             self.record.curve = self.task.curve
             self.record.curve_points = self.task.curve_points
             self.higher_is_better = self._direction(self.task.curve) == "higher"

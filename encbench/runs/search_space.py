@@ -1,44 +1,26 @@
-"""Where the settings of an encoding and its network are searched, and those that are tried."""
+"""Where the settings of an encoding and its network are searched."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
-import re
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
-from typing import Any, Literal, TypeVar
-
-import numpy as np
-from pydantic import ValidationError
-from scipy.stats import qmc
 
 from encbench.contracts.encoding import Encoding
 from encbench.contracts.optimizer import Optimizer
 from encbench.contracts.search import Search
-from encbench.errors import ParameterError, UsageError, did_you_mean
+from encbench.errors import ParameterError, UsageError
 from encbench.network.activations import activation_of
 from encbench.plugins.parameters import parameters_of
 from encbench.plugins.registry import default_registry
-from encbench.plugins.selector import format_selector, parse_selector, parse_value
-from encbench.suite.budget import without_memory
-from encbench.suite.config import CellConfig, NetworkConfig, PluginRef, TrainingConfig
+from encbench.plugins.selector import parse_selector
+from encbench.runs.candidates import Dimension, on_meta, refusal_of, refusals
+from encbench.runs.space_options import NAMED, SEARCHABLE, SpaceOption
+from encbench.suite.config import CellConfig, NetworkConfig
 from encbench.suite.file import SuiteEntry
-from encbench.suite.messages import describe_error
-from encbench.suite.networks import build_network, network_class, taken_by
+from encbench.suite.networks import network_class, taken_by
 from encbench.training.optimizers import usual_rate
 
-Built = TypeVar("Built")
-SEARCHABLE = {
-    "training": ("lr", "lr_factor", "encoding_lr_factor", "batch_size", "schedule"),
-    "network": ("width", "depth"),
-}
-"""Settings that are not an encoding's own. Others decide what is compared, such as the length of
-training, or what a learning rate means, such as the optimizer."""
-NAMED = {"network.kind": "network", "network.activation": "activation"}
-"""Settings of the network that name a plug-in, whose parameters are searched too."""
 KERNEL_RATES = Search(0.5, 6, log=True)
 """lr_factor of optimizers whose rate comes from lr_crit; the best of sgd's were 1.5 to 3."""
 USUAL_RATES = Search(0.1, 3, log=True)
@@ -48,135 +30,6 @@ ENCODING_RATES = Search(0.1, 10, log=True)
 BATCHES = (0.5, 1, 2)
 WIDTHS = Search(choices=(16, 32, 64, 128))
 """Of the network under a budget: what it does not take is the encoding's."""
-MOST_TRIES = 64
-"""Points looked at for each trial, at most: of those that repeat a setting or give an encoding
-that cannot be built, the next one takes the place."""
-_NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
-_RANGE = re.compile(rf"({_NUMBER})\.\.({_NUMBER})(:log)?")
-
-
-@dataclass(frozen=True)
-class Dimension:
-    """One setting that is searched."""
-
-    section: Literal["parameters", "training", "network"]
-    """The table of a suite's entry that it belongs to."""
-    key: str
-    """ "activation.omega" is the parameter omega of the network's activation."""
-    search: Search
-    whole: bool
-    """Whether its numbers are whole ones."""
-
-    @property
-    def name(self) -> str:
-        """ "levels" of an encoding, "training.lr" of the rest."""
-        return self.key if self.section == "parameters" else f"{self.section}.{self.key}"
-
-
-@dataclass(frozen=True)
-class SpaceOption:
-    """What ``--space OWNER.KEY=…`` asks for."""
-
-    owner: str
-    """ "training", "network", one of ``NAMED``, or an encoding."""
-    key: str
-    search: Search | None
-    fixed: Any = None
-    """The one value, where nothing is to be searched."""
-
-    @property
-    def name(self) -> str:
-        return f"{self.owner}.{self.key}"
-
-
-def parse_space(text: str) -> SpaceOption:
-    """ "ffe.levels=4..12", "training.lr=1e-4..1e-2:log", "training.batch_size=64|256" or "=64".
-
-    Raises:
-        UsageError: it is none of these, or the range is empty.
-    """
-    left, equals, right = text.partition("=")
-    owner, dot, key = left.strip().rpartition(".")
-    right = right.strip()
-    if not (equals and dot and owner and key and right):
-        raise UsageError(
-            f"--space {text!r}: expected NAME.KEY=LOW..HIGH, LOW..HIGH:log, A|B|C or one value, "
-            "such as ffe.levels=4..12 or training.lr=1e-4..1e-2:log"
-        )
-    try:
-        if found := _RANGE.fullmatch(right):
-            low, high = (int(end) if end.isdigit() else float(end) for end in found.groups()[:2])
-            return SpaceOption(owner, key, Search(low, high, log=found[3] is not None))
-        if "|" in right:
-            choices = tuple(parse_value(part.strip()) for part in right.split("|"))
-            return SpaceOption(owner, key, Search(choices=choices))
-    except ValueError as error:
-        raise UsageError(f"--space {text!r}: {error}") from None
-    return SpaceOption(owner, key, None, parse_value(right))
-
-
-def check_option(option: SpaceOption, encodings: Mapping[str, type[Encoding]]) -> None:
-    """Refuse a name or a value that cannot be meant.
-
-    Args:
-        option: what the user asks for.
-        encodings: those that are tuned, by name.
-
-    Raises:
-        UsageError: says which.
-    """
-    where = f"--space {option.name}"
-    if option.owner in NAMED:
-        if option.search is None:
-            raise UsageError(
-                f"{where}: one value is not searched; give it with the name, such as "
-                f"--set {option.owner}=NAME:{option.key}={option.fixed}"
-            )
-        return  # which parameters there are depends on the cells
-    cls = encodings.get(option.owner)
-    model = NetworkConfig if option.owner == "network" else TrainingConfig
-    if cls is not None:
-        parameters = {parameter.name: parameter for parameter in parameters_of(cls)}
-        known: Collection[str] = parameters
-    elif option.owner in SEARCHABLE:
-        known = SEARCHABLE[option.owner]
-        if option.key in model.model_fields.keys() - known:
-            raise UsageError(
-                f"{where}: {option.key} is the same for all and not searched; "
-                f"set it with --set {option.name}=…, or search {', '.join(known)}"
-            )
-    else:
-        owners = [*encodings, *SEARCHABLE, *NAMED]
-        raise UsageError(
-            f"{where}: no encoding {option.owner!r} is tuned here"
-            + did_you_mean(option.owner, owners, f"there are: {', '.join(owners)}")
-        )
-    if option.key not in known:
-        raise UsageError(
-            f"{where}: {option.owner} has no {option.key!r}"
-            + did_you_mean(option.key, known, f"it has: {', '.join(known) or 'none'}")
-        )
-    try:
-        for value in [option.fixed] if option.search is None else option.search.ends:
-            if cls is not None:
-                parameters[option.key].validate(value)
-            else:
-                model.model_validate({option.key: value})
-    except ValidationError as error:
-        raise UsageError(f"{where}: {describe_error(error, model)}") from None
-    except ValueError as error:
-        expected = parameters[option.key].type
-        raise UsageError(f"{where}={value!r}: {error}; expected {expected}") from None
-
-
-def fixed_by(entry: SuiteEntry, name: str, options: Sequence[SpaceOption]) -> SuiteEntry:
-    """The entry of the encoding ``name`` with what ``--space`` gives one value."""
-    for option in options:
-        if option.search is None and option.owner in ("training", "network", name):
-            section = option.owner if option.owner in SEARCHABLE else "parameters"
-            changed = {**getattr(entry, section), option.key: option.fixed}
-            entry = entry.model_copy(update={section: _with_auto(section, changed, option.key)})
-    return entry
 
 
 def space_of(
@@ -226,7 +79,7 @@ def space_of(
         middle = search.value(0.5, whole=parameter.whole)
         given = default.encoding.parameters | {parameter.name: middle}
         # what another parameter that is given replaces: max_resolution beside resolutions
-        if option is not None or not all(_refusal(partial(cls, d, **given)) for d in dimensions):
+        if option is not None or not all(refusal_of(partial(cls, d, **given)) for d in dimensions):
             space.append(dimension)
     space += _of_network(entry, cls, default, options, network or NetworkConfig(), dimensions)
     ours = {"encoding_lr_factor": ENCODING_RATES} if _learns(cls, dimensions, default) else {}
@@ -336,156 +189,7 @@ def _batches(default: CellConfig, points: int | None) -> dict[str, Search]:
 def _learns(cls: type[Encoding], dimensions: Collection[int], default: CellConfig) -> bool:
     """Whether the encoding has parameters that are trained; True where that cannot be told."""
     try:
-        encoding = _on_meta(partial(cls, min(dimensions), **default.encoding.parameters))
+        encoding = on_meta(partial(cls, min(dimensions), **default.encoding.parameters))
     except ParameterError:
         return False
     return encoding is None or any(True for _ in encoding.parameters())
-
-
-def _refusal(build: Callable[[], object]) -> str:
-    """Why an encoding or a network cannot be built; "" where it can."""
-    try:
-        _on_meta(build)
-    except ParameterError as error:
-        return str(error)
-    return ""
-
-
-def _names(
-    space: Sequence[Dimension], values: Sequence[Any], network: NetworkConfig
-) -> dict[str, str]:
-    """The settings of ``NAMED`` with these values of their parameters: "sine:omega=17.0"."""
-    found: dict[str, str] = {}
-    for dimension, value in zip(space, values, strict=True):
-        setting, dot, parameter = dimension.key.partition(".")
-        if dot:
-            name, given = parse_selector(found.get(setting, getattr(network, setting)))
-            found[setting] = format_selector(name, given | {parameter: value})
-    return found
-
-
-def searched_value(dimension: Dimension, cell: CellConfig) -> Any:
-    """What a cell has of a dimension."""
-    if dimension.section != "network" or "." not in dimension.key:
-        tables = {"parameters": cell.encoding.parameters}
-        tables |= {"training": dict(cell.training), "network": dict(cell.network)}
-        return tables[dimension.section][dimension.key]
-    setting, _, key = dimension.key.partition(".")
-    chosen = getattr(cell.network, setting)
-    return default_registry().choose(NAMED[f"network.{setting}"], chosen)[1][key]
-
-
-def _on_meta(build: Callable[[], Built]) -> Built | None:
-    """What is built, without memory for its values; None where it cannot be built like that."""
-    try:
-        with without_memory():
-            return build()
-    except ParameterError:
-        raise
-    except Exception:
-        # another cause may lie in the device; a cell that runs records its error
-        return None
-
-
-def drawing_seed(seed: int, encoding: PluginRef, given: Mapping[str, Any]) -> int:
-    """The seed of an encoding's drawing: of the tuning's, its name and what is given of it."""
-    identity = [seed, encoding.distribution, encoding.name, given]
-    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).digest()
-    return int.from_bytes(digest[:8], "big")
-
-
-def draw_settings(
-    space: Sequence[Dimension],
-    count: int,
-    seed: int,
-    *,
-    default: Sequence[Any] = (),
-    possible: Callable[[Sequence[Any]], bool] = lambda values: True,
-) -> list[list[Any]]:
-    """Settings that differ, from a scrambled Sobol sequence.
-
-    Its points cover a space more evenly than independent ones. The k-th setting does not depend on
-    how many are drawn.
-
-    Args:
-        space: what is searched.
-        count: how many to draw.
-        seed: of the scrambling (Matoušek, 1998: a linear matrix scramble and a digital shift).
-        default: the values that are tried anyway.
-        possible: which settings can be tried.
-
-    Returns:
-        The values in the order of ``space``; fewer than ``count`` where there are no more.
-    """
-    if not space or count < 1:
-        return []
-    sequence = qmc.Sobol(len(space), scramble=True, seed=np.random.default_rng(seed))
-    block = max(1, math.ceil(math.log2(count)))
-    found: list[list[Any]] = []
-    seen = {json.dumps(list(default))}
-    # blocks of powers of 2: scipy warns of any other number of points
-    while len(found) < count and sequence.num_generated < MOST_TRIES * (1 << block):
-        size = max(block, int(sequence.num_generated).bit_length() - 1)
-        for point in sequence.random_base2(size):
-            values = [
-                dimension.search.value(share, whole=dimension.whole)
-                for dimension, share in zip(space, point.tolist(), strict=True)
-            ]
-            text = json.dumps(values)
-            if text not in seen and possible(values):
-                found.append(values)
-            seen.add(text)
-    return found[:count]
-
-
-def _with_auto(section: str, table: dict[str, Any], key: str) -> dict[str, Any]:
-    """The table of an entry; a factor of lr_crit has an effect at lr = "auto" only."""
-    return {**table, "lr": "auto"} if (section, key) == ("training", "lr_factor") else table
-
-
-def with_values(
-    entry: SuiteEntry,
-    space: Sequence[Dimension],
-    values: Sequence[Any],
-    default: CellConfig,
-    label: str,
-) -> SuiteEntry:
-    """The entry with one setting of its space; ``default`` is a cell of it."""
-    changed: dict[str, dict[str, Any]] = {}
-    named = _names(space, values, default.network)
-    for dimension, value in zip(space, values, strict=True):
-        section = changed.setdefault(dimension.section, dict(getattr(entry, dimension.section)))
-        if "." not in dimension.key:
-            section[dimension.key] = value
-        changed[dimension.section] = _with_auto(dimension.section, section, dimension.key)
-    if named:
-        changed["network"] |= named
-    return entry.model_copy(update={**changed, "label": label})
-
-
-def refusals(
-    cls: type[Encoding],
-    default: CellConfig,
-    space: Sequence[Dimension],
-    dimensions: Collection[int],
-) -> Callable[[Sequence[Any]], str]:
-    """Of values of the space, why encoding or network cannot be built with them; "" where they
-    can."""
-
-    def refusal(values: Sequence[Any]) -> str:
-        own = {
-            dimension.key: value
-            for dimension, value in zip(space, values, strict=True)
-            if dimension.section == "parameters"
-        }
-        parameters = default.encoding.parameters | own
-        named = _names(space, values, default.network)
-        network = default.network.model_copy(update=named)
-
-        def build(in_dim: int) -> object:
-            encoding = cls(in_dim, **parameters)
-            return build_network(network, encoding, out_dim=1) if named else encoding
-
-        return next(filter(None, (_refusal(partial(build, d)) for d in dimensions)), "")
-
-    return refusal

@@ -18,7 +18,7 @@ from optuna.trial import Trial as OptunaTrial
 from optuna.trial import TrialState
 
 from encbench.contracts.search import DIGITS
-from encbench.runs.search_space import MOST_TRIES, Dimension
+from encbench.runs.candidates import MOST_TRIES, Dimension
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 

@@ -15,22 +15,18 @@ from encbench.contracts.encoding import Encoding
 from encbench.errors import UsageError, plural
 from encbench.plugins.isolation import process_state_kept
 from encbench.plugins.registry import Registry
-from encbench.runs.cell import run_cell
-from encbench.runs.parts import build_training
-from encbench.runs.search_space import (
-    NAMED,
+from encbench.runs.candidates import (
     Dimension,
-    SpaceOption,
-    check_option,
     draw_settings,
     drawing_seed,
-    fixed_by,
-    parse_space,
     refusals,
     searched_value,
-    space_of,
     with_values,
 )
+from encbench.runs.cell import run_cell
+from encbench.runs.parts import build_training
+from encbench.runs.search_space import space_of
+from encbench.runs.space_options import NAMED, SpaceOption, check_option, fixed_by, parse_space
 from encbench.runs.tuning_report import TunedEncoding, TuneResult
 from encbench.runs.tuning_targets import (
     check_targets,

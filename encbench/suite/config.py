@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Annotated, Any, Literal
@@ -238,34 +237,6 @@ def cell_key(cell: CellConfig) -> str:
     return hashlib.sha256(f"{{{text}}}".encode()).hexdigest()[:20]
 
 
-def cell_names(cells: Iterable[CellConfig]) -> dict[str, str]:
-    """What to call each cell, by its key: its label, and what tells it from others of that label:
-    "image × ffe · lr_factor=2.0 seed 1"."""
-    cells = list(cells)
-    settings = told_apart(cells)
-    return {(key := cell_key(cell)): cell.described(settings[key]) for cell in cells}
-
-
-def told_apart(cells: Iterable[CellConfig]) -> dict[str, str]:
-    """By key what tells each cell from others of its label: " · lr_factor=2.0", "" if nothing."""
-    alike: dict[str, list[CellConfig]] = defaultdict(list)
-    for cell in cells:
-        alike[cell.label].append(cell)
-    names = {}
-    for group in alike.values():
-        settings = [_choices(cell) for cell in group] if len(group) > 1 else []
-        keys = differing(settings)
-        for cell, chosen in zip(group, settings or [{}], strict=True):
-            named = [f"{k.split('.', 1)[1]}={chosen[k]}" for k in keys if k in chosen]
-            names[cell_key(cell)] = f" · {', '.join(named)}" if named else ""
-    return names
-
-
-def _choices(cell: CellConfig) -> dict[str, Any]:
-    parameters = {"encoding": cell.encoding.parameters, "task": cell.task.parameters}
-    return {**_dotted(parameters), **settings_of(cell.network, cell.training, cell.ntk)}
-
-
 # Few settings are shared by thousands of cells.
 @lru_cache(maxsize=1024)
 def settings_of(
@@ -273,13 +244,14 @@ def settings_of(
 ) -> Mapping[str, Any]:
     """Settings in effect, as "training.lr"; without those that are left open."""
     sections = {"network": network, "training": training, "ntk": ntk}
-    settings = _dotted({name: dict(section) for name, section in sections.items()})
+    settings = dotted({name: dict(section) for name, section in sections.items()})
     if training.lr != "auto":
         del settings["training.lr_factor"]
     return settings
 
 
-def _dotted(tables: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+def dotted(tables: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Values of several tables as "table.key"; without those that are None."""
     return {
         f"{name}.{key}": value
         for name, table in tables.items()

@@ -165,10 +165,10 @@ def test_cells_that_did_not_finish_are_told_and_left_out(results: Results) -> No
     report = compare_encodings("a", "b", results.directory)
     assert (report.pairs, only(report).pairs) == (4, 2)
     assert report.not_finished == [
-        "a on image:image=chelsea, seed 1: A ok, B diverged at step 7",
-        "a on image:image=chelsea, seed 2: A diverged at step 7, B ok",
+        "image:image=chelsea × a seed 1: A ok, B diverged at step 7",
+        "image:image=chelsea × a seed 2: A diverged at step 7, B ok",
     ]
-    assert report.only_a == ["a on image:image=chelsea, seed 9"]
+    assert report.only_a == ["image:image=chelsea × a seed 9"]
     assert only(report).quality[0].difference.units == 2
 
 
@@ -256,8 +256,21 @@ def test_cells_under_other_settings_are_not_matched_and_say_which(
     put(other, "mpe", 0, 35.0, training={"epochs": 200})
     report = compare_folders(results.directory, other.directory)
     assert (report.pairs, report.rows) == (0, [])
-    assert report.only_a == ["mpe on image:image=chelsea, seed 0 (training.epochs 100, there 200)"]
+    assert report.only_a == ["image:image=chelsea × mpe seed 0 (training.epochs 100, there 200)"]
     assert run(str(results.directory), str(other.directory)).exit_code == 0
+
+
+def test_cells_of_a_sweep_that_have_no_partner_are_told_apart(
+    results: Results, other: Results
+) -> None:
+    for lr in (0.1, 0.2):
+        for seed in range(2):
+            put(results, "mpe", seed, 30.0, training={"lr": lr})
+    put(other, "mpe", 0, 30.0, training={"lr": 0.1})
+    report = compare_folders(results.directory, other.directory)
+    names = [name.partition(" (")[0] for name in report.only_a]
+    where = "image:image=chelsea × mpe · lr="
+    assert names == [f"{where}0.1 seed 1", f"{where}0.2 seed 0", f"{where}0.2 seed 1"]
 
 
 @pytest.fixture
@@ -309,7 +322,7 @@ def test_a_folder_with_several_values_of_a_setting_is_refused(
 ) -> None:
     training = results.store.records()[0].record.cell.training
     put(results, "a", 0, 31.0, cell={"training": training.model_copy(update={"epochs": 5})})
-    with pytest.raises(UsageError, match=r"a on .*, seed 0: one folder holds .* training\.epochs"):
+    with pytest.raises(UsageError, match=r"× a seed 0: one folder holds .* training\.epochs"):
         compare_folders(results.directory, longer.directory, ["training.epochs"])
     asked = run("a", "b", "--in", str(results.directory), "--despite", "training")
     assert isinstance(asked.exception, UsageError)

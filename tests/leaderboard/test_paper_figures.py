@@ -161,6 +161,8 @@ def test_what_cannot_be_drawn_says_what_to_run(
     with pytest.raises(StoreError, match="nothing of which a figure could be drawn"):
         figures(results.directory)
     said = capsys.readouterr().out
+    assert "captions" not in said
+    assert not (results.directory / "figures").exists()
     for number, mend in {
         "2": "--ntk-points 1024",
         "3": "no record has a picture",

@@ -12,11 +12,13 @@ import pytest
 from encbench_leaderboard.board.against import Against, Line, against
 from encbench_leaderboard.board.table import boards
 from encbench_leaderboard.plot import plot_against
+from encbench_leaderboard.render.panels import plot
 from encbench_leaderboard.report.figures.relation import STYLES, rates_figure, relation_figure
 from encbench_leaderboard.statistics.intervals import intervals
 
 from encbench.contracts.metric import MetricValue
 from encbench.errors import UsageError
+from encbench.results.palette import colours
 from encbench.results.records import LearningRate, StoredRecord
 from tests.leaderboard.results import Results, diverged
 
@@ -269,6 +271,22 @@ def test_a_log_axis_refuses_what_is_not_above_zero(results: Results) -> None:
     found = against([results.add("ffe", psnr=-1.0)], "seed", "psnr")
     with pytest.raises(UsageError, match="logarithmic y axis needs values above 0, got -1; leave"):
         relation_figure(found, "seed", log_y=True)
+
+
+@pytest.mark.parametrize("log", [False, True])
+def test_an_interval_that_leaves_the_axes_ends_in_an_arrow(results: Results, log: bool) -> None:
+    for factor, of_seeds in {0.5: (20.0, 22.0), 1.0: (24.0, 24.1)}.items():
+        for seed, psnr in enumerate(of_seeds):
+            results.add("ffe", psnr=psnr, seed=seed, training={"lr_factor": factor})
+    found = against(results.store.records(), "training.lr_factor", "psnr")
+    drawing = plot(relation_figure(found, "training.lr_factor", log_y=log), colours(["ffe"]))
+    assert drawing is not None
+    (axes,) = drawing.axes
+    assert axes.get_ylim()[0] < 21.0 < 24.1 < axes.get_ylim()[1]
+    arrows = {line.get_marker(): line for line in axes.lines if line.get_marker() in ("v", "^")}
+    for marker, edge in zip("v^", axes.get_ylim(), strict=True):
+        assert arrows[marker].get_xydata().tolist() == [[0.5, pytest.approx(edge)]]
+    assert "beyond the axes" in drawing.legends[0].get_texts()[-1].get_text()
 
 
 def test_the_verb_draws_and_writes_the_numbers(

@@ -11,7 +11,9 @@ import pytest
 from encbench_leaderboard.board.cells import MetricInfo
 from encbench_leaderboard.board.standings import TESTED, standings
 from encbench_leaderboard.board.table import Board, TaskBoard, boards, metric_conditions
+from encbench_leaderboard.render.markdown import markdown
 from encbench_leaderboard.report.blocks import Table
+from encbench_leaderboard.report.build import describe, load_board
 from encbench_leaderboard.report.notes import halved_notes, metric_notes, statistics_notes
 from encbench_leaderboard.report.tables import adjacent_table, standings_table
 from scipy.stats import sem, t
@@ -366,7 +368,17 @@ def test_a_network_that_fills_nothing_is_marked(results: Results) -> None:
         results.add("a", seed=seed, curve="iou", metrics={"iou": MetricValue(value=iou)})
     task = board_of(results).tasks[0]
     assert standings_of(task)[0]["IoU ↑"].endswith("; 1 of 2 collapsed")
-    assert any("Collapsed" in note for note in metric_notes(task))
+    assert any("Collapsed" in note for note in metric_notes(task, task.metrics))
+
+
+def test_conditions_stand_where_the_column_is_shown(results: Results) -> None:
+    ssim = MetricValue(value=0.9)
+    ms_ssim = MetricValue(value=0.8, details={"scales": 3})
+    psnr = MetricValue(value=30.0, unit="dB")
+    results.add("a", metrics={"psnr": psnr, "ssim": ssim, "ms_ssim": ms_ssim})
+    texts = markdown(describe(*load_board(results.directory)), {}, "page", "page.md")
+    assert "MS-SSIM: scales = 3." not in texts.pop("")
+    assert any("MS-SSIM: scales = 3." in text for text in texts.values())
 
 
 def test_entries_whose_automatic_rate_was_halved_are_named(results: Results) -> None:

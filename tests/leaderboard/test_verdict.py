@@ -161,6 +161,15 @@ def test_entries_with_other_targets_are_not_compared(results: Results) -> None:
     assert text.endswith("Not compared: 1 entry with fewer finished targets.")
 
 
+@pytest.mark.parametrize("splittable", [True, False])
+def test_a_task_of_any_name_that_has_a_split_says_that_all_points_were_used(
+    results: Results, splittable: bool
+) -> None:
+    results.add("a", task="theirs", splittable=splittable)
+    text = protocol(board_of(results), None)
+    assert ("no points held out (split = all)" in text) == splittable
+
+
 def test_differences_beyond_8_bits_are_named(results: Results) -> None:
     for name, psnr in {"a": 80.0, "b": 70.0, "c": 50.0}.items():
         add(results, name, psnr, psnr + 1)
@@ -172,7 +181,8 @@ def test_differences_beyond_8_bits_are_named(results: Results) -> None:
 def test_what_tuning_is_said_to_gain_is_what_the_published_page_has(page: str, metric: str) -> None:
     text = (PUBLISHED / f"{page}.md").read_text()
     table = text[text.index("## What tuning changed") : text.index("Standings are those")]
-    gains = [float(found) for found in re.findall(r"\| *([+-][\d.]+) ±", table)]
+    found = re.findall(r"\| *([+−-][\d.]+) ±", table)
+    gains = [float(text.replace("−", "-")) for text in found]
     assert len(gains) == 9
     expected = (min(gains), statistics.median(gains), max(gains))
     assert [round(gain, 1) for gain in expected] == list(TUNING_GAINS[metric])
@@ -193,4 +203,4 @@ def test_a_tuned_page_says_what_tuning_gained(results: Results) -> None:
         encbench="1", suite="s", direction="lower", encodings=encodings, **chosen, **targets
     )
     text = protocol(board_of(results), tuned)
-    assert text.endswith(" gained -2 to 8 px, by encoding (median -0.5).")
+    assert text.endswith(" gained −2 to 8 px, by encoding (median −0.5).")

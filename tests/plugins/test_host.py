@@ -63,10 +63,12 @@ def test_a_name_of_any_kind_is_found_or_gets_the_nearest_of_all_kinds():
     kinds = ("encoding", "task")
     (offer,) = registry.find_any(kinds, "image")
     assert offer.kind == "task"
-    with pytest.raises(UnknownNameError, match="unknown task 'imagee'; did you mean 'image'"):
+    with pytest.raises(UnknownNameError, match="task 'imagee'; did you mean 'image'"):
         registry.find_any(kinds, "imagee")
     with pytest.raises(UnknownNameError, match="unknown encoding or task 'xyz'; `encbench list`"):
         registry.find_any(kinds, "xyz")
+    with pytest.raises(UnknownNameError, match="'task'; did you mean 'tasks'"):
+        registry.find_any(kinds, "task", ["tasks"])
     with pytest.raises(UnknownNameError, match="its value, as triangle_wave:size=VALUE"):
         registry.find("encoding", "triangle_wave:size")
 

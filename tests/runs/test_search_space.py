@@ -16,18 +16,17 @@ from pydantic import Field
 from encbench import Search, Suite, UsageError, plan
 from encbench.plugins.parameters import parameters_of
 from encbench.plugins.registry import default_registry
-from encbench.runs.parts import build_training
-from encbench.runs.search_space import (
+from encbench.runs.candidates import (
     Dimension,
-    check_option,
     draw_settings,
     drawing_seed,
-    parse_space,
     refusals,
     searched_value,
-    space_of,
     with_values,
 )
+from encbench.runs.parts import build_training
+from encbench.runs.search_space import space_of
+from encbench.runs.space_options import check_option, parse_space
 
 LEVELS = Dimension("parameters", "levels", Search(4, 12), whole=True)
 RATE = Dimension("training", "lr", Search(4e-4, 1e-2, log=True), whole=False)

@@ -6,8 +6,9 @@ from encbench import Suite, UsageError, load_suite, plan
 from encbench.errors import SuiteError
 from encbench.plugins.registry import default_registry
 from encbench.plugins.selector import parse_values
-from encbench.suite.config import cell_key, cell_names
+from encbench.suite.config import cell_key
 from encbench.suite.file import SuiteEntry, suite_toml
+from encbench.suite.labels import cell_names
 from encbench.suite.override import override
 from encbench.suite.sweep import each_choice
 
@@ -64,6 +65,12 @@ def test_cells_of_one_label_are_named_by_what_differs(registry, suite):
     rates = swept(suite, training={"lr": {"sweep": [0.5, "auto"]}})
     names = cell_names(plan(rates, registry)).values()
     assert next(iter(names)) == "wave × scaled · lr=0.5 seed 0"
+    # a parameter that nobody set is not named
+    texts = ["relu", "sine", "hosc:beta=4"]
+    activations = swept(suite, network={"activation": {"sweep": texts}})
+    names = cell_names(plan(activations, registry)).values()
+    chosen = [name.split("activation=")[1].split()[0] for name in names]
+    assert chosen == ["relu", "sine", "hosc:beta=4.0"]
 
 
 TEXT = """

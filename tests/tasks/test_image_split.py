@@ -278,7 +278,7 @@ def test_parameters_of_a_split_are_filled_in_and_without_one_left_out():
         ("stride=2", "stride=2 has no effect with split=all; leave it out, or give split=grid or"),
         ("split_seed=1", "no effect with split=all and noise=0; .* split=mask or noise > 0"),
         ("mask=block", "mask=block has no effect with split=all; leave it out, or give split=mask"),
-        ("split=chequer", "split='chequer' is not valid: the nearest choice is 'checker'"),
+        ("split=chequer", r"no such choice; did you mean 'checker'\? Expected 'all'"),
         ("split=random,fraction=1", "fraction=1 is not valid: input should be less than 1"),
         ("split=random,fraction=0", "fraction=0 is not valid: input should be greater than 0"),
         ("split=grid,stride=1", "stride=1 is not valid"),

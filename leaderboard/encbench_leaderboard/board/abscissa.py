@@ -10,6 +10,7 @@ from encbench.plugins.registry import default_registry
 from encbench.plugins.selector import format_selector, parse_selector
 from encbench.results.records import Record, StoredRecord
 from encbench.suite.config import PLUGGED, PluginRef, sorted_json
+from encbench.suite.labels import shortened
 from encbench_leaderboard.board.cells import cell_settings, identity
 
 PARTS = ("encoding", "task")
@@ -46,6 +47,7 @@ def x_value(record: Record, x: str) -> Any:
         value = _plugged(record, holder)[1].get(key)
     else:
         value = cell_settings(record).get(x)
+        value = shortened(x, value) if x in PLUGGED and value else value
     return value[0] if isinstance(value, list) and len(value) == 1 else value
 
 

@@ -15,6 +15,7 @@ from encbench.errors import UsageError, did_you_mean, plural
 from encbench.results.palette import natural
 from encbench.results.records import StoredRecord
 from encbench.suite.config import differing, sorted_json
+from encbench.suite.labels import settings_text
 from encbench_leaderboard.board.abscissa import (
     FOLLOWS,
     names_of_x,
@@ -234,12 +235,8 @@ def _relation(
         drawn = np.isfinite(means[:, 0])
         y_low_high = (np.exp(means) if geometric else means)[drawn]
         units = np.array([one.units for one in found])[drawn]
-        told = [
-            f"{key.partition('.')[2]}={value}"
-            for key, value in json.loads(str(settings)).items()
-            if key in keys
-        ]
-        name = str(encoding), ", ".join(told)
+        chosen = json.loads(str(settings))
+        name = str(encoding), settings_text(chosen, [key for key in chosen if key in keys])
         y_mean, low, high = y_low_high.T
         lines.append(Line(*name, points.to_numpy()[drawn], y_mean, low, high, units))
     lines.sort(key=lambda line: (natural(line.encoding), natural(line.settings)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -78,17 +78,9 @@ class MetricInfo:
         return f"{self.title}{unit} {'↑' if self.direction == 'higher' else '↓'}"
 
 
-def cells_of(
-    records: Sequence[StoredRecord], metrics: Sequence[MetricInfo], names: Mapping[int, str]
-) -> pd.DataFrame:
-    """A row per record, in their order: its entry, status, seed and every number."""
-    cells = measured(records, metrics)
-    cells.insert(0, "entry", text_series(entries_of(records, names)))
-    return cells
-
-
 def measured(records: Sequence[StoredRecord], metrics: Sequence[MetricInfo]) -> pd.DataFrame:
-    """The same without entries; "under:METRIC" says under which conditions it was taken."""
+    """A row per record, in their order: its encoding, status, seed and every number; "under:METRIC"
+    says under which conditions it was taken."""
     rows = [_cell(stored.record, metrics) for stored in records]
     cells = pd.DataFrame(
         # One type for all: a column of None alone would otherwise not be a column of numbers.
@@ -112,35 +104,6 @@ def _under(record: Record, metric: MetricInfo) -> str:
 def text_series(values: Iterable[str]) -> pd.Series[Any]:
     """A column of text as plain objects: of few rows pandas' own kind of text is the slower."""
     return pd.Series(list(values), dtype=object)
-
-
-def entries_of(records: Sequence[StoredRecord], names: Mapping[int, str]) -> list[str]:
-    """The entry of each record: the label of its encoding (``names``, by id of the record), and the
-    settings that vary among its cells; or the user's own label, where each choice of those settings
-    has one of its own."""
-    found = [(names[id(stored)], cell_settings(stored.record)) for stored in records]
-    distinct: dict[str, dict[int, Mapping[str, Any]]] = defaultdict(dict)
-    for entry, settings in found:
-        distinct[entry][id(settings)] = settings
-    varying = {entry: differing(settings.values()) for entry, settings in distinct.items()}
-    entries = []
-    own: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
-    for stored, (entry, settings) in zip(records, found, strict=True):
-        # A setting that a cell leaves unset is left out: the other cells set it.
-        named = [f"{n.split('.', 1)[1]}={settings[n]}" for n in varying[entry] if n in settings]
-        own[entry][", ".join(named)].add(stored.record.cell.encoding.label or "")
-        entries.append((entry, ", ".join(named)))
-    labelled = {entry for entry, choices in own.items() if _tell_apart(list(choices.values()))}
-    return [
-        min(own[entry][named]) if entry in labelled else f"{entry} · {named}" if named else entry
-        for entry, named in entries
-    ]
-
-
-def _tell_apart(labels: Sequence[set[str]]) -> bool:
-    """Whether several choices of settings have one label each, and all different ones."""
-    single = {min(of) for of in labels if len(of) == 1}
-    return len(labels) > 1 and len(single) == len(labels) and "" not in single
 
 
 def cell_settings(record: Record) -> Mapping[str, Any]:

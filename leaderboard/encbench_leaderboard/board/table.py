@@ -20,14 +20,13 @@ from encbench.results.store import Store
 from encbench_leaderboard.board.categories import Category, Target, find_categories
 from encbench_leaderboard.board.cells import (
     MetricInfo,
-    cells_of,
-    entries_of,
     identity,
     measured,
     metrics_of,
     text_series,
     unique_labels,
 )
+from encbench_leaderboard.board.entries import cells_of, entries_of
 from encbench_leaderboard.board.standings import standings
 from encbench_leaderboard.statistics.pairs import Pairs
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from encbench.errors import UsageError, did_you_mean
 from encbench.plugins.selector import parse_selector
+from encbench.results.palette import natural
 from encbench.results.records import Record, StoredRecord
-from encbench.suite.config import PluginRef, differing, sorted_json
+from encbench.suite.config import PluginRef, cell_key, differing, sorted_json
 from encbench_leaderboard.board.cells import flatten, identity
 from encbench_leaderboard.board.table import Board, TaskBoard
 
@@ -63,7 +64,7 @@ def _by_identity(
         keys = differing(_settings_of(stored.record) for stored in group)
         if keys:
             raise UsageError(
-                f"{name_of(group[0].record)}: one folder holds it with several values of "
+                f"{group[0].record.cell.label}: one folder holds it with several values of "
                 f"{', '.join(keys)}, so that --despite {' --despite '.join(despite)} does not say "
                 "which is meant; compare folders that hold one each"
             )
@@ -93,25 +94,22 @@ def _check_settings(settings: Sequence[str], records: Sequence[StoredRecord]) ->
             raise UsageError(f"{setting!r} is not a setting in which cells may differ{hint}")
 
 
-def name_of(record: Record) -> str:
-    """A cell in words."""
-    return f"{record.encoding_label} on {record.task_label}, seed {record.cell.seed}"
-
-
 def unmatched(
-    alone: Sequence[StoredRecord], others: Sequence[StoredRecord]
+    alone: Sequence[StoredRecord], others: Sequence[StoredRecord], names: Mapping[str, str]
 ) -> tuple[list[str], list[str]]:
-    """Cells without a partner in words, the first with the little in which the most similar one of
-    others differs; and the settings that alone keep them apart, none where anything else does,
-    too."""
+    """What cells without a partner are called (``names``, by key), in order, the first with the
+    little in which the most similar one of others differs; and the settings that alone keep them
+    apart, none where anything else does, too."""
     candidates: dict[tuple[str, int], list[dict[str, Any]]] = defaultdict(list)
     for other in others:
         cell = other.record.cell
         candidates[cell.encoding.name, cell.seed].append(_settings_of(other.record))
-    words = [name_of(stored.record) for stored in alone]
+    called = [(names[cell_key(stored.record.cell)], stored.record) for stored in alone]
+    called.sort(key=lambda item: natural(item[0]))
+    words = [name for name, _ in called]
     found: dict[str, None] = {}
-    for place, stored in enumerate(alone[:EXPLAINED]):
-        cell, mine = stored.record.cell, _settings_of(stored.record)
+    for place, (_, record) in enumerate(called[:EXPLAINED]):
+        cell, mine = record.cell, _settings_of(record)
         near = candidates.get((cell.encoding.name, cell.seed), [])
         choices = ((differing([mine, theirs]), theirs) for theirs in near)
         keys, theirs = min(choices, key=lambda item: len(item[0]), default=([], {}))

@@ -27,6 +27,7 @@ from encbench_leaderboard.report.format import (
     p_text,
     plain,
     significant,
+    with_minus,
 )
 from encbench_leaderboard.report.tables import TEST_NAMES
 from encbench_leaderboard.statistics.intervals import Interval
@@ -174,8 +175,11 @@ def _table(rows: Sequence[TaskRow], report: Report, *, quality: bool) -> Table:
             lines.insert(0, [Value("all metrics"), Value(str(n), n), *[NONE] * 4, Value(EQUAL)])
         elif quality:
             lines = [*(_quality_line(one, row) for one in row.quality), *lines]
-        name = [Value(row.entry)] if report.folder is None else []
-        made += [Row([*name, *line]) for line in lines]
+        # the name once, above the lines of an encoding
+        names = (
+            [[Value(row.entry)], *[[NONE]] * (len(lines) - 1)] if encoding else [[]] * len(lines)
+        )
+        made += [Row([*name, *line]) for name, line in zip(names, lines, strict=True)]
     title = rows[0].task
     if targets := max(row.targets for row in rows):
         title += f" ({plural(targets, 'target')})"
@@ -225,10 +229,9 @@ def _ratio(found: Interval) -> list[Value]:
 def _interval(found: Interval, form: str) -> str:
     if math.isnan(found.mean):
         return MISSING
-    if not found.method:
-        return f"{found.mean:{form}}"
+    mean, low, high = (with_minus(f"{x:{form}}") for x in (found.mean, found.low, found.high))
     # Kept on one line.
-    return f"{found.mean:{form}} [{found.low:{form}},\u00a0{found.high:{form}}]"
+    return f"{mean} [{low},\u00a0{high}]" if found.method else mean
 
 
 def print_page(page: Page) -> None:

@@ -14,13 +14,13 @@ import pandas as pd
 from encbench.errors import UsageError, plural
 from encbench.results.agreement import environment_changes
 from encbench.results.records import Record, StoredRecord
-from encbench.suite.config import differing
+from encbench.suite.config import cell_key, differing
+from encbench.suite.labels import cell_names
 from encbench_leaderboard.board.cells import MetricInfo, cell_settings
 from encbench_leaderboard.board.table import Board, TaskBoard, boards, load_records
 from encbench_leaderboard.compare.match import (
     find_encoding,
     match_cells,
-    name_of,
     records_of,
     results_of,
     unmatched,
@@ -133,11 +133,13 @@ def compare_folders(a: Path, b: Path, despite: Sequence[str] = ()) -> Report:
         StoreError: one of them is not a results folder, or holds no records.
         UsageError: there is no such setting, or a folder holds a cell with several values of it.
     """
-    pairs, only_a, only_b = match_cells(load_records(a), load_records(b), despite)
+    records = load_records(a), load_records(b)
+    pairs, only_a, only_b = match_cells(*records, despite)
+    names = [cell_names(stored.record.cell for stored in side) for side in records]
     report = Report(str(a), str(b), None)
-    _add_pairs(report, pairs)
-    report.only_a, report.between = unmatched(only_a, only_b)
-    report.only_b, _ = unmatched(only_b, only_a)
+    _add_pairs(report, pairs, names[0])
+    report.only_a, report.between = unmatched(only_a, only_b, names[0])
+    report.only_b, _ = unmatched(only_b, only_a, names[1])
     if pairs:
         report.rows = _rows(boards([mine for mine, _ in pairs]), pairs, by_entry=True)
     return report
@@ -153,7 +155,9 @@ def compare_encodings(a: str, b: str, folder: Path) -> Report:
         StoreError: the folder is none, or holds no records.
         UsageError: a name is that of no encoding there, or of several.
     """
-    board = boards(load_records(folder))
+    records = load_records(folder)
+    names = cell_names(stored.record.cell for stored in records)
+    board = boards(records)
     mine, other = find_encoding(a, board), find_encoding(b, board)
     if mine == other:
         raise UsageError(f"{a!r} and {b!r} are the same encoding, {mine[1]}; name two")
@@ -162,15 +166,17 @@ def compare_encodings(a: str, b: str, folder: Path) -> Report:
     for task in board.tasks:
         ours, theirs = records_of(a, mine[0], task), records_of(b, other[0], task)
         pairs += [(ours[seed], theirs[seed]) for seed in ours if seed in theirs]
-        report.only_a += [name_of(r.record) for seed, r in ours.items() if seed not in theirs]
-        report.only_b += [name_of(r.record) for seed, r in theirs.items() if seed not in ours]
-    _add_pairs(report, pairs)
+        alone = [r for seed, r in ours.items() if seed not in theirs]
+        report.only_a += [names[cell_key(r.record.cell)] for r in alone]
+        alone = [r for seed, r in theirs.items() if seed not in ours]
+        report.only_b += [names[cell_key(r.record.cell)] for r in alone]
+    _add_pairs(report, pairs, names)
     report.rows = _rows(board, pairs, by_entry=False)
     return report
 
 
-def _add_pairs(report: Report, pairs: Matched) -> None:
-    """Count pairs, and what differs between their two cells."""
+def _add_pairs(report: Report, pairs: Matched, names: Mapping[str, str]) -> None:
+    """Count pairs, and what differs between their two cells; ``names`` are of A's, by key."""
     report.pairs = len(pairs)
     changes, settings = Counter[tuple[str, str, str]](), Counter[tuple[str, str, str]]()
     for mine, other in pairs:
@@ -183,7 +189,7 @@ def _add_pairs(report: Report, pairs: Matched) -> None:
             for name in differing([left, right])
         )
         if a.status != "ok" or b.status != "ok":
-            report.not_finished.append(f"{name_of(a)}: A {_ended(a)}, B {_ended(b)}")
+            report.not_finished.append(f"{names[cell_key(a.cell)]}: A {_ended(a)}, B {_ended(b)}")
     report.changes = [Change(*what, count) for what, count in changes.items()]
     report.settings = [Change(*what, count) for what, count in settings.items()]
 

@@ -101,7 +101,7 @@ def draw_figures(
 
     Returns:
         A figure for each number and task, in the paper's order. One that cannot be drawn has no
-        files, and ``missing`` says what to run.
+        files, and ``missing`` says what to run. Nothing is written where all are such.
 
     Raises:
         UsageError: no such figure, format or task.
@@ -119,14 +119,16 @@ def draw_figures(
     looks = colours(board.entries)
     folder = results / "figures" if out is None else out
     found: list[PaperFigure] = []
-    with style.quiet(), writing(folder / CAPTIONS):
+    with style.quiet():
         for number in numbers:
             for one in [None] if number == MEANS else tasks if task else tasks[:TASKS]:
                 describe = _describe(number, board, one, looks, side)
                 figure = _drawn(number, one, describe, folder, formats, dpi)
                 found.append(figure)
                 watch(figure)
-        _write_captions(folder / CAPTIONS, found)
+    if any(figure.files for figure in found) or (folder / CAPTIONS).exists():
+        with writing(folder / CAPTIONS):
+            _write_captions(folder / CAPTIONS, found)
     return found
 
 
@@ -177,7 +179,8 @@ def _drawn(
         return PaperFigure(number, title, label, [], "", str(error))
     drawn.set_dpi(dpi)
     files = [folder / f"figure-{number}{slug}.{suffix}" for suffix in formats]
-    style.save(drawn, files)
+    with writing(files[0]):
+        style.save(drawn, files)
     missing = " ".join(described.missing)
     return PaperFigure(number, title, label, files, described.caption, missing)
 

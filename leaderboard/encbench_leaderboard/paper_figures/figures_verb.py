@@ -81,8 +81,9 @@ def figures(
         watch=_show,
     )
     folder = directory / "figures" if output is None else output
-    typer.echo(f"captions: {folder / CAPTIONS}")
     drawn = {figure.number for figure in found if figure.files}
+    if drawn:
+        typer.echo(f"captions: {folder / CAPTIONS}")
     lacking = {f"figure {f.number}: {f.missing}": f.number for f in found if not f.files}
     if only and (asked := [why for why, number in lacking.items() if number not in drawn]):
         raise StoreError(f"cannot draw {asked[0]}")

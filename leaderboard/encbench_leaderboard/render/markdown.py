@@ -185,7 +185,7 @@ def _parts(
         match block:
             case Heading():
                 parts.append(f"## {plain(block.text)}")
-            case Text():
+            case Text() if block.first or every:
                 parts.append(block.markdown)
             case Table():
                 parts.append(markdown_table(block, every=every))

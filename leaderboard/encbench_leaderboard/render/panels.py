@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -38,6 +38,10 @@ ENDS: dict[str, dict[str, Any]] = {
     "cut": {"marker": "|", "markersize": 8, "markeredgewidth": 1.8},
     "stopped": {"marker": "x", "markersize": 7},
 }
+BEYOND: dict[str, dict[str, Any]] = {
+    arrow: {"linestyle": "none", "marker": arrow, "markersize": 5} for arrow in "^v"
+}
+"""Where a bar leaves the axes."""
 COMMON: dict[str, Any] = {"color": "#555555", "linewidth": 1.2}
 """Lines of no entry."""
 CROWD: dict[str, Any] = {
@@ -49,6 +53,8 @@ CROWD: dict[str, Any] = {
     "alpha": 0.5,
 }
 """Points of entries that are not named."""
+GREY = "#444444"
+"""What a legend shows that is of any colour."""
 UNDER_FLOOR, BETWEEN_FLOORS = "#e4e4e4", "#f3f3f3"
 
 
@@ -64,6 +70,13 @@ def plot(block: Figure, looks: Mapping[str, Look], columns: int = COLUMNS) -> Dr
     columns = min(columns, len(panels))
     rows = math.ceil(len(panels) / columns)
     handles = _handles(block, looks)
+    marked = any(series.marks for panel in panels for series in panel.series)
+    samples = [
+        Line2D([], [], label=text, **_sample(style, marked=marked))
+        for style, text in block.styles.items()
+    ]
+    if marked:  # points and their bars can be anywhere
+        handles += samples
     named = max(sum(s.kind == "area" for s in panel.series) for panel in panels)
     # below each panel, as long as the parts of a kernel are its areas twice, and their trace
     height = HEIGHT[min(rows, 2)] + 0.13 * math.ceil(min(named, 2 * NAMED) / 4)
@@ -79,20 +92,16 @@ def plot(block: Figure, looks: Mapping[str, Look], columns: int = COLUMNS) -> Dr
     places = list(grid.flat)
     for axes, panel in zip(places, panels, strict=False):
         _draw_panel(axes, panel, block.legend, looks)
+        axes.tick_params(labelbottom=True)  # of upper panels, too, as their title is
         # Said once where panels share it.
         if axes in grid[:, 0] or panel.y != panels[0].y:
             axes.set_ylabel(panel.y.title)
-    if block.styles:
+    if samples and not marked:
         ends = [line.y[[0, -1]] for line in panels[0].series if len(line.y)]
         rising = sum(last > first for first, last in ends) > len(ends) / 2
-        marked = any(series.marks for panel in panels for series in panel.series)
-        samples = [
-            Line2D([], [], label=text, **_sample(style, marked=marked))
-            for style, text in block.styles.items()
-        ]
         places[0].legend(
             handles=samples,
-            loc="best" if marked else "lower right" if rising else "lower left",
+            loc="lower right" if rising else "lower left",
             frameon=True,
             framealpha=0.9,
             edgecolor="none",
@@ -107,8 +116,7 @@ def plot(block: Figure, looks: Mapping[str, Look], columns: int = COLUMNS) -> Dr
 
 
 def _sample(style: str, *, marked: bool) -> dict[str, Any]:
-    grey = "#444444"
-    return LINES[style] | {"color": grey} | (_mark("o", grey, style) if marked else {})
+    return LINES[style] | {"color": GREY} | (_mark("o", GREY, style) if marked else {})
 
 
 def _draw_panel(
@@ -123,6 +131,10 @@ def _draw_panel(
                 _draw_points(axes, series, colour, marker)
             else:
                 _draw_line(axes, series, colour, marker)
+            for arrow, edge, cut in _beyond(series, panel):
+                x = series.x[cut]
+                looks_of = BEYOND[arrow] | {"color": colour, "in_layout": False}
+                axes.plot(x, np.full(len(x), edge), clip_on=False, **looks_of)
         elif series.kind == "points":
             axes.plot(series.x, series.y, **CROWD)
     areas = [series for series in panel.series if series.kind == "area"]
@@ -170,6 +182,15 @@ def _draw_line(axes: Axes, series: Series, colour: str, marker: str) -> None:
         )
     if series.end:
         axes.plot(series.x[-1], series.y[-1], color=colour, **ENDS[series.end])
+
+
+def _beyond(series: Series, panel: Panel) -> Iterator[tuple[str, float, np.ndarray]]:
+    """An arrow, the end of the axis that it is drawn at, and of which points (n,) of a marked line:
+    those whose interval goes on there."""
+    if series.marks and panel.y.limits and series.low is not None and series.high is not None:
+        bottom, top = panel.y.limits
+        yield "v", bottom, series.low < bottom
+        yield "^", top, series.high > top
 
 
 def _mark(marker: str, colour: str, style: str) -> dict[str, Any]:
@@ -259,6 +280,9 @@ def _handles(block: Figure, looks: Mapping[str, Look]) -> list[Artist]:
         handles.append(Line2D([], [], label=f"{text}{pale}", **COMMON))
     if points and (crowd := len(present - set(block.legend) - {""})):
         handles.append(Line2D([], [], label=plural(crowd, "other"), **CROWD))
+    if any(cut.any() for p in block.panels for s in p.series for _, _, cut in _beyond(s, p)):
+        label = "the interval ends beyond the axes"
+        handles.append(Line2D([], [], color=GREY, label=label, **BEYOND["^"]))
     if any(panel.floor for panel in block.panels):
         handles.append(Patch(color=UNDER_FLOOR, label="under the floor: rounding noise"))
     return handles

@@ -35,7 +35,7 @@ def print_standings(page: Page, console: Console, rows: int) -> None:
             if (left := len(block.rows) - rows) > 0:
                 more = f"{plural(left, 'more row')}: `--rows {len(block.rows)}` prints all"
                 console.print(more, style="dim", markup=False, end="\n\n")
-        elif isinstance(block, Text) and block.kind == "note":
+        elif isinstance(block, Text) and block.kind == "note" and block.first:
             console.print(Markdown(block.markdown), style="dim", end="\n\n")
 
 

@@ -36,6 +36,7 @@ class Text:
 
     markdown: str
     kind: Literal["text", "note", "warning", "verdict"] = "text"
+    first: bool = True  # False: about columns that are not shown first
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ from encbench_leaderboard.report.blocks import (
     Text,
     walk,
 )
+from encbench_leaderboard.report.columns import metric_column
 from encbench_leaderboard.report.details import entry_details
 from encbench_leaderboard.report.figures.bands import bands_figure
 from encbench_leaderboard.report.figures.cost import cost_figure, front_text
@@ -196,15 +197,20 @@ def _section(
                 f"together; {own}."
             )
         )
-    blocks.append(tables.standings_table(task, lambda standing: partial(opened, standing)))
+    table = tables.standings_table(task, lambda standing: partial(opened, standing))
+    blocks.append(table)
+    later = {column.name for column in table.columns if not column.first}
+    shown = [metric for metric in task.metrics if metric_column(metric) not in later]
     below = [
-        *notes.metric_notes(task),
+        *notes.metric_notes(task, shown),
         *notes.held_out_notes(task),
         *notes.halved_notes(task),
         *notes.statistics_notes(task),
     ]
     if below:
         blocks.append(Text(" ".join(below), "note"))
+    if others := notes.metric_notes(task, [m for m in task.metrics if m not in shown]):
+        blocks.append(Text(" ".join(others), "note", first=False))
     figures = (sheet(task), lines_figure(task), spectra_figure(task), cost_figure(task))
     blocks += [figure for figure in figures if figure is not None]
     more: list[Block] = [curves] if (curves := curves_figure(task)) else []

@@ -16,7 +16,12 @@ def fixed(value: float, digits: int = 2) -> str:
         return MISSING
     if math.isinf(value):
         return "∞" if value > 0 else "−∞"
-    return f"{value:.{digits}f}"
+    return with_minus(f"{value:.{digits}f}")
+
+
+def with_minus(number: str) -> str:
+    """A number's text with a minus sign for the hyphen in front; an exponent keeps its own."""
+    return f"−{number[1:]}" if number.startswith("-") else number
 
 
 def digits(metric: MetricInfo) -> int:
@@ -26,7 +31,8 @@ def digits(metric: MetricInfo) -> int:
 
 def significant(value: float, digits: int = 3) -> str:
     """A number to so many significant digits, "∞" and "–" where there is none."""
-    return f"{value:#.{digits}g}".rstrip(".") if math.isfinite(value) else fixed(value)
+    text = f"{value:#.{digits}g}".rstrip(".")
+    return with_minus(text) if math.isfinite(value) else fixed(value)
 
 
 def eigenvalue(value: float) -> str:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from encbench.errors import plural
+from encbench_leaderboard.board.cells import MetricInfo
 from encbench_leaderboard.board.no_network import HELD_OUT, without_network
 from encbench_leaderboard.board.overview import OverTasks, Overview
 from encbench_leaderboard.board.standings import TESTED
@@ -40,27 +41,28 @@ ABLATION = (
 )
 
 
-def metric_notes(task: TaskBoard) -> list[str]:
-    """Under which conditions metrics were taken, and why one has no value."""
+def metric_notes(task: TaskBoard, metrics: Sequence[MetricInfo]) -> list[str]:
+    """Under which conditions some metrics of a task were taken, and why one has no value."""
     common, mixed = metric_conditions(task)
-    titles = {metric.name: plain(metric.title) for metric in task.metrics}
-    notes = [f"{titles[name]}: {plain(conditions)}." for name, conditions in common.items()]
+    titles = {metric.name: plain(metric.title) for metric in metrics}
+    notes = [f"{title}: {plain(common[name])}." for name, title in titles.items() if name in common]
     notes += [
         f"**{titles[metric.name]} was taken under different conditions "
         f"({plain('; '.join(conditions_met(task.cells, metric)))}): numbers under different "
         "conditions are neither averaged nor ranked.**"
-        for metric in task.metrics
+        for metric in metrics
         if metric.name in mixed
     ]
-    columns = {metric: f"metric:{metric.name}" for metric in task.metrics}
+    columns = {metric: f"metric:{metric.name}" for metric in metrics}
     table = task.standings
     if any((np.isfinite(table[c]) & (table[f"{c}|infinite"] > 0)).any() for c in columns.values()):
         notes.append("A mean leaves out infinite values where others are finite (1 of 3 ∞).")
     if any(m.can_collapse and table[f"{c}|zero"].any() for m, c in columns.items()):
         notes.append("Collapsed: the value is exactly 0, as when a network predicts nothing.")
     return notes + [
-        f"{titles.get(name, plain(name))} has no value (–) where {plain(reason)}."
+        f"{titles[name]} has no value (–) where {plain(reason)}."
         for name, reason in missing_reasons(task).items()
+        if name in titles
     ]
 
 

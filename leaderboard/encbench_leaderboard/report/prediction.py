@@ -17,7 +17,7 @@ from encbench_leaderboard.board.correlation import (
 from encbench_leaderboard.board.table import Board, TaskBoard
 from encbench_leaderboard.report.blocks import Block, Fold, Table, Text, Value
 from encbench_leaderboard.report.columns import NO_VALUE, Source, described, fill, numbers, texts
-from encbench_leaderboard.report.format import MISSING, code, plain
+from encbench_leaderboard.report.format import MISSING, code, plain, with_minus
 
 MOMENTS = ("start", "end")
 SMALLEST = 0.05
@@ -96,8 +96,8 @@ def _rho(found: Mapping[str, Correlation], statistic: str) -> Value:
     if c is None or math.isnan(c.rho):
         return NO_VALUE
     low, high = c.interval
-    interval = "" if math.isnan(low) else f" ({low:+.2f} to {high:+.2f})"
-    return Value(f"{c.rho:+.2f}{interval}", c.rho)
+    interval = "" if math.isnan(low) else f" ({_signed(low)} to {_signed(high)})"
+    return Value(f"{_signed(c.rho)}{interval}", c.rho)
 
 
 def _worst(found: Mapping[str, Correlation], several: bool, statistic: str) -> str:
@@ -105,4 +105,8 @@ def _worst(found: Mapping[str, Correlation], several: bool, statistic: str) -> s
     if c is None or c.too_few or c.worst is None or abs(c.worst.ranks) < SMALLEST:
         return MISSING
     where = f" on {c.worst.task}" if several else ""
-    return f"{c.worst.entry}{where}: {c.worst.ranks:+.1f} of {c.worst.cells} ranks"
+    return f"{c.worst.entry}{where}: {_signed(c.worst.ranks, 1)} of {c.worst.cells} ranks"
+
+
+def _signed(value: float, digits: int = 2) -> str:
+    return with_minus(f"{value:+.{digits}f}")

@@ -14,6 +14,7 @@ import numpy as np
 
 from encbench.results.kernel_summary import SpectrumSummary
 from encbench.suite.config import differing
+from encbench.suite.labels import shortened
 from encbench_leaderboard.board.budget import PARTS, Course, values_of
 from encbench_leaderboard.board.cells import WHENS, cell_settings
 from encbench_leaderboard.board.no_network import NoNetwork, without_network
@@ -258,7 +259,7 @@ def settings_table(task: TaskBoard) -> Table | None:
 
 
 def _setting(settings: Mapping[str, Mapping[str, Any]], key: str, entry: str) -> str:
-    return str(settings[entry].get(key, MISSING))
+    return shortened(key, settings[entry].get(key, MISSING))
 
 
 def theorem_table(task: TaskBoard) -> Table | None:

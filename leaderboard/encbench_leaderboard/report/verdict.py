@@ -24,12 +24,13 @@ from encbench_leaderboard.report.format import (
     plain,
     seconds,
     significant,
+    with_minus,
 )
 
 EIGHT_BITS = 58.9
 """PSNR [dB] of an image that is rounded to 8 bits, 10 log10(12 · 255²)."""
 SPLITTABLE = ("image", "occupancy")
-"""Tasks that can hold points out."""
+"""Tasks that can hold points out, in records that do not say it themselves."""
 TUNING_GAINS = {"psnr": (0.6, 5.8, 35.6), "psnr_held_out": (-0.1, 0.6, 10.6)}
 """Smallest, median and largest gain of an encoding [dB] from tuning its rate, batch and size, over
 the nine of the published leaderboard: its pages fit.md and held-out.md."""
@@ -149,7 +150,9 @@ def _gained(tuned: TuneResult) -> str:
 
 def _between(gains: Sequence[float], unit: str) -> str:
     """ "0.6 to 35.6 dB, by encoding (median 5.8)"."""
-    low, median, high = (f"{value:.3g}" for value in (gains[0], np.median(gains), gains[-1]))
+    low, median, high = (
+        with_minus(f"{value:.3g}") for value in (gains[0], np.median(gains), gains[-1])
+    )
     return f"{low} to {high}{unit and f' {unit}'}, by encoding (median {median})"
 
 
@@ -157,7 +160,7 @@ def _split(records: list[Record]) -> list[str]:
     splits = {str(_parameters(r).get("split", "all")) for r in records}
     if splits == {"all"}:
         # what is "all" is not recorded, so that keys are what they were before there were splits
-        splittable = any(r.cell.task.name in SPLITTABLE for r in records)
+        splittable = any(r.splittable or r.cell.task.name in SPLITTABLE for r in records)
         return ["no points held out (split = all)"] if splittable else []
     held_out = any(map(_holds_out, records))
     where = "the points trained on and on those held out" if held_out else "the whole target"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -96,19 +97,23 @@ def _missing(values: np.ndarray) -> list[float | None]:
     return [None if np.isnan(value) else value for value in values.tolist()]
 
 
-def _limits(series: Sequence[Series]) -> tuple[float, float] | None:
+def _limits(series: Sequence[Series], *, log: bool) -> tuple[float, float] | None:
     """Room for the means, and for intervals up to half of that; of two values they are long."""
     means = np.concatenate([line.y for line in series] or [np.empty(0)])
     ends = [end for line in series for end in (line.low, line.high) if end is not None]
     if not len(means) or not np.isfinite(means).all():
         return None
+    known = np.concatenate([means, *ends])
+    known = known[~np.isnan(known)]
+    if log:
+        with np.errstate(divide="ignore"):
+            means, known = np.log(means), np.log(np.maximum(known, 0))
     low, high = float(means.min()), float(means.max())
     reach = 0.5 * (high - low) or 0.05 * abs(high) or 1.0
-    known = np.concatenate([means, *(end[np.isfinite(end)] for end in ends)])
     margin = 0.05 * (high - low) or 0.1 * reach
-    return max(float(known.min()), low - reach) - margin, min(
-        float(known.max()), high + reach
-    ) + margin
+    bottom = max(float(known.min()), low - reach) - margin
+    top = min(float(known.max()), high + reach) + margin
+    return (math.exp(bottom), math.exp(top)) if log else (bottom, top)
 
 
 def _name(line: Line, styles: Mapping[str, Style]) -> str:
@@ -150,7 +155,7 @@ def _panel(
             "log" if log_x else "linear",
             ticks=tuple(ticks),
         ),
-        Axis(relation.title, "log" if log_y else "linear", None if log_y else _limits(series)),
+        Axis(relation.title, "log" if log_y else "linear", _limits(series, log=log_y)),
         series,
         relation.task,
     )

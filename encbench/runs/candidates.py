@@ -1,0 +1,192 @@
+"""Settings that are tried of a search space: drawn, checked and put into a suite's entry."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+from scipy.stats import qmc
+
+from encbench.contracts.encoding import Encoding
+from encbench.contracts.search import Search
+from encbench.errors import ParameterError
+from encbench.plugins.registry import default_registry
+from encbench.plugins.selector import format_selector, parse_selector
+from encbench.runs.space_options import NAMED, with_auto
+from encbench.suite.budget import without_memory
+from encbench.suite.config import CellConfig, NetworkConfig, PluginRef
+from encbench.suite.file import SuiteEntry
+from encbench.suite.networks import build_network
+
+Built = TypeVar("Built")
+MOST_TRIES = 64
+"""Points looked at for each trial, at most: of those that repeat a setting or give an encoding
+that cannot be built, the next one takes the place."""
+
+
+@dataclass(frozen=True)
+class Dimension:
+    """One setting that is searched."""
+
+    section: Literal["parameters", "training", "network"]
+    """The table of a suite's entry that it belongs to."""
+    key: str
+    """ "activation.omega" is the parameter omega of the network's activation."""
+    search: Search
+    whole: bool
+    """Whether its numbers are whole ones."""
+
+    @property
+    def name(self) -> str:
+        """ "levels" of an encoding, "training.lr" of the rest."""
+        return self.key if self.section == "parameters" else f"{self.section}.{self.key}"
+
+
+def drawing_seed(seed: int, encoding: PluginRef, given: Mapping[str, Any]) -> int:
+    """The seed of an encoding's drawing: of the tuning's, its name and what is given of it."""
+    identity = [seed, encoding.distribution, encoding.name, given]
+    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).digest()
+    return int.from_bytes(digest[:8], "big")
+
+
+def draw_settings(
+    space: Sequence[Dimension],
+    count: int,
+    seed: int,
+    *,
+    default: Sequence[Any] = (),
+    possible: Callable[[Sequence[Any]], bool] = lambda values: True,
+) -> list[list[Any]]:
+    """Settings that differ, from a scrambled Sobol sequence.
+
+    Its points cover a space more evenly than independent ones. The k-th setting does not depend on
+    how many are drawn.
+
+    Args:
+        space: what is searched.
+        count: how many to draw.
+        seed: of the scrambling (Matoušek, 1998: a linear matrix scramble and a digital shift).
+        default: the values that are tried anyway.
+        possible: which settings can be tried.
+
+    Returns:
+        The values in the order of ``space``; fewer than ``count`` where there are no more.
+    """
+    if not space or count < 1:
+        return []
+    sequence = qmc.Sobol(len(space), scramble=True, seed=np.random.default_rng(seed))
+    block = max(1, math.ceil(math.log2(count)))
+    found: list[list[Any]] = []
+    seen = {json.dumps(list(default))}
+    # blocks of powers of 2: scipy warns of any other number of points
+    while len(found) < count and sequence.num_generated < MOST_TRIES * (1 << block):
+        size = max(block, int(sequence.num_generated).bit_length() - 1)
+        for point in sequence.random_base2(size):
+            values = [
+                dimension.search.value(share, whole=dimension.whole)
+                for dimension, share in zip(space, point.tolist(), strict=True)
+            ]
+            text = json.dumps(values)
+            if text not in seen and possible(values):
+                found.append(values)
+            seen.add(text)
+    return found[:count]
+
+
+def with_values(
+    entry: SuiteEntry,
+    space: Sequence[Dimension],
+    values: Sequence[Any],
+    default: CellConfig,
+    label: str,
+) -> SuiteEntry:
+    """The entry with one setting of its space; ``default`` is a cell of it."""
+    changed: dict[str, dict[str, Any]] = {}
+    named = _names(space, values, default.network)
+    for dimension, value in zip(space, values, strict=True):
+        section = changed.setdefault(dimension.section, dict(getattr(entry, dimension.section)))
+        if "." not in dimension.key:
+            section[dimension.key] = value
+        changed[dimension.section] = with_auto(dimension.section, section, dimension.key)
+    if named:
+        changed["network"] |= named
+    return entry.model_copy(update={**changed, "label": label})
+
+
+def refusals(
+    cls: type[Encoding],
+    default: CellConfig,
+    space: Sequence[Dimension],
+    dimensions: Collection[int],
+) -> Callable[[Sequence[Any]], str]:
+    """Of values of the space, why encoding or network cannot be built with them; "" where they
+    can."""
+
+    def refusal(values: Sequence[Any]) -> str:
+        own = {
+            dimension.key: value
+            for dimension, value in zip(space, values, strict=True)
+            if dimension.section == "parameters"
+        }
+        parameters = default.encoding.parameters | own
+        named = _names(space, values, default.network)
+        network = default.network.model_copy(update=named)
+
+        def build(in_dim: int) -> object:
+            encoding = cls(in_dim, **parameters)
+            return build_network(network, encoding, out_dim=1) if named else encoding
+
+        return next(filter(None, (refusal_of(partial(build, d)) for d in dimensions)), "")
+
+    return refusal
+
+
+def searched_value(dimension: Dimension, cell: CellConfig) -> Any:
+    """What a cell has of a dimension."""
+    if dimension.section != "network" or "." not in dimension.key:
+        tables = {"parameters": cell.encoding.parameters}
+        tables |= {"training": dict(cell.training), "network": dict(cell.network)}
+        return tables[dimension.section][dimension.key]
+    setting, _, key = dimension.key.partition(".")
+    chosen = getattr(cell.network, setting)
+    return default_registry().choose(NAMED[f"network.{setting}"], chosen)[1][key]
+
+
+def _names(
+    space: Sequence[Dimension], values: Sequence[Any], network: NetworkConfig
+) -> dict[str, str]:
+    """The settings of ``NAMED`` with these values of their parameters: "sine:omega=17.0"."""
+    found: dict[str, str] = {}
+    for dimension, value in zip(space, values, strict=True):
+        setting, dot, parameter = dimension.key.partition(".")
+        if dot:
+            name, given = parse_selector(found.get(setting, getattr(network, setting)))
+            found[setting] = format_selector(name, given | {parameter: value})
+    return found
+
+
+def refusal_of(build: Callable[[], object]) -> str:
+    """Why an encoding or a network cannot be built; "" where it can."""
+    try:
+        on_meta(build)
+    except ParameterError as error:
+        return str(error)
+    return ""
+
+
+def on_meta(build: Callable[[], Built]) -> Built | None:
+    """What is built, without memory for its values; None where it cannot be built like that."""
+    try:
+        with without_memory():
+            return build()
+    except ParameterError:
+        raise
+    except Exception:
+        # another cause may lie in the device; a cell that runs records its error
+        return None
