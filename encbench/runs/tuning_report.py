@@ -78,12 +78,17 @@ class Summary(Data):
         return summary
 
     def text(self, *, signed: bool = False) -> str:
-        """ "31.42 ± 0.81"."""
+        """ "31.42 ± 0.81": two digits of the half-width, and as many decimals of the mean."""
         if self.mean is None:
             return "no value"
         sign = "+" if signed else ""
-        half = "" if self.high is None else f" ± {self.high - self.mean:.2g}"
-        return f"{self.mean:{sign}.4g}{half}"
+        number, interval = f"{self.mean:{sign}.4g}", ""
+        if self.high is not None and (half := self.high - self.mean):
+            decimals = max(0, 1 - math.floor(math.log10(half)))
+            interval = f" ± {half:.2g}"
+            if decimals <= 6:
+                number, interval = f"{self.mean:{sign}.{decimals}f}", f" ± {half:.{decimals}f}"
+        return ("−" + number[1:] if number.startswith("-") else number) + interval
 
 
 class TunedEncoding(Data):

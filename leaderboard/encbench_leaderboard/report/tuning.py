@@ -8,7 +8,7 @@ from encbench.results.records import StoredRecord
 from encbench.runs.tuning_report import Summary, TunedEncoding, TuneResult
 from encbench_leaderboard.report.blocks import Block, Heading, Text, Value
 from encbench_leaderboard.report.columns import Source, codes, described, fill
-from encbench_leaderboard.report.format import MISSING, plain, with_minus
+from encbench_leaderboard.report.format import MISSING, plain
 
 
 def tuned_records(
@@ -47,4 +47,4 @@ def _setting(one: TunedEncoding) -> str:
 def _value(summary: Summary | None, *, signed: bool = False) -> Value:
     if summary is None:
         return Value(MISSING)
-    return Value(with_minus(summary.text(signed=signed)), summary.mean)
+    return Value(summary.text(signed=signed), summary.mean)
