@@ -13,11 +13,13 @@ from typing import Any, Literal
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from pydantic import ValidationError
 from scipy import stats
 from tabulate import tabulate
 
 from encbench.errors import cannot_write, plural, printable
+from encbench.results.palette import colour_order, colours
 from encbench.results.provenance import Data
 from encbench.suite.file import Suite, suite_toml
 
@@ -260,22 +262,30 @@ def best_of_csv(result: TuneResult) -> str:
 
 
 def _draw_best_of(result: TuneResult) -> Figure:
-    figure = Figure(figsize=(7, 4.5), layout="constrained", dpi=150)
+    figure = Figure(figsize=(9, 4.5), layout="constrained", dpi=150)
     axes = figure.subplots()
-    for encoding in result.encodings:
-        points = [(k, v) for k, v in enumerate(encoding.best_of, 1) if v is not None]
-        if points:
-            # "$" would begin a formula, and a label that begins with "_" is left out of the legend
-            label = " " + encoding.label.replace("$", r"\$")
-            axes.plot(*zip(*points, strict=True), label=label, marker=".")
-    axes.set_xlabel("trials")
+    labels = [encoding.label for encoding in result.encodings]
+    looks = colours(colour_order(labels, labels))
+    lines = {
+        encoding.label: [(k, v) for k, v in enumerate(encoding.best_of, 1) if v is not None]
+        for encoding in result.encodings
+    }
+    drawn = {label: points for label, points in lines.items() if points}
+    # in the legend from top to bottom as at the right end of the lines
+    for label in sorted(drawn, key=lambda label: -drawn[label][-1][1]):
+        colour, marker = looks[label]
+        # "$" would begin a formula, and a label that begins with "_" is left out of the legend
+        text = " " + label.replace("$", r"\$")
+        axes.plot(*zip(*drawn[label], strict=True), label=text, color=colour, marker=marker, ms=4)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_xlabel("trials k")
     what = "expected best of k trials" if result.sampler == "sobol" else "best so far"
     unit = f" [{result.unit}]" if result.unit else ""
     axes.set_ylabel(f"{result.metric}{unit}, {what}")
     axes.set_title("on the tuning targets", fontsize="medium")
     axes.grid(alpha=0.3)
-    if axes.lines:
-        axes.legend(fontsize="small")
+    if drawn:
+        figure.legend(loc="outside right upper", fontsize="small")
     return figure
 
 
