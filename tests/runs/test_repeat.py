@@ -5,6 +5,7 @@ import json
 import math
 import pickle
 import shutil
+from importlib.metadata import version
 from pathlib import Path
 from typing import ClassVar
 
@@ -134,7 +135,7 @@ def test_what_was_otherwise_then_is_named(again, stored, tmp_path):
     code, said = again(changed(stored, tmp_path / "other", provenance=source).path)
     assert code == 0
     lines = [" ".join(line.split()) for line in said.splitlines()]
-    assert f"version of torch 1.0 {torch.__version__}" in lines
+    assert f"version of torch 1.0 {version('torch')}" in lines
     assert "version of abacus 7 not here" in lines
     assert f"CPU capability DEFAULT {torch.backends.cpu.get_cpu_capability()}" in lines
     assert not any("numpy" in line for line in lines)
