@@ -6,8 +6,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-# Three a core, at most 16: tests wait for processes two fifths of the time.
-WORKERS ?= $(shell $(PYTHON) -c 'import os; print(min(16, 3 * (os.cpu_count() or 1)))')
+# Two a core, at most 16: tests wait for processes. Three a core took longer (two cores).
+WORKERS ?= $(shell $(PYTHON) -c 'import os; print(min(16, 2 * (os.cpu_count() or 1)))')
 READY := $(VENV)/.ready
 
 # Compiled modules are kept: the tests start hundreds of processes.
