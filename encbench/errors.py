@@ -103,6 +103,11 @@ def plural(number: int, what: str, many: str = "") -> str:
     return f"{number:,} {what if number == 1 else many or f'{what}s'}"
 
 
+def with_minus(number: str) -> str:
+    """A number's text with a minus sign for the hyphen in front; an exponent keeps its own."""
+    return f"−{number[1:]}" if number.startswith("-") else number
+
+
 def error_line(error: BaseException) -> str:
     """ "ValueError: what it says", in one line that can be written and is not too long."""
     try:

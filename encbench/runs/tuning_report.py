@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from scipy import stats
 from tabulate import tabulate
 
-from encbench.errors import cannot_write, plural, printable
+from encbench.errors import cannot_write, plural, printable, with_minus
 from encbench.results.palette import colour_order, colours
 from encbench.results.provenance import Data
 from encbench.suite.file import Suite, suite_toml
@@ -90,7 +90,7 @@ class Summary(Data):
             interval = f" ± {half:.2g}"
             if decimals <= 6:
                 number, interval = f"{self.mean:{sign}.{decimals}f}", f" ± {half:.{decimals}f}"
-        return ("−" + number[1:] if number.startswith("-") else number) + interval
+        return with_minus(number) + interval
 
 
 class TunedEncoding(Data):

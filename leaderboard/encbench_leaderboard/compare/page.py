@@ -14,7 +14,7 @@ from typing import Any
 from rich.console import Console
 from rich.markdown import Markdown
 
-from encbench.errors import plural
+from encbench.errors import plural, with_minus
 from encbench_leaderboard.compare.result import Change, Cost, Quality, Report, TaskRow
 from encbench_leaderboard.render.terminal import rich_table
 from encbench_leaderboard.report.blocks import Block, Column, Page, Row, Table, Text, Value
@@ -27,7 +27,6 @@ from encbench_leaderboard.report.format import (
     p_text,
     plain,
     significant,
-    with_minus,
 )
 from encbench_leaderboard.report.tables import TEST_NAMES
 from encbench_leaderboard.statistics.intervals import Interval

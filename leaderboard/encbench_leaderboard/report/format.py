@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 
+from encbench.errors import with_minus
 from encbench_leaderboard.board.cells import MetricInfo
 
 MISSING = "–"
@@ -17,11 +18,6 @@ def fixed(value: float, digits: int = 2) -> str:
     if math.isinf(value):
         return "∞" if value > 0 else "−∞"
     return with_minus(f"{value:.{digits}f}")
-
-
-def with_minus(number: str) -> str:
-    """A number's text with a minus sign for the hyphen in front; an exponent keeps its own."""
-    return f"−{number[1:]}" if number.startswith("-") else number
 
 
 def digits(metric: MetricInfo) -> int:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 
-from encbench.errors import plural
+from encbench.errors import plural, with_minus
 from encbench_leaderboard.board.cells import STATISTICS
 from encbench_leaderboard.board.correlation import (
     TOO_FEW,
@@ -17,7 +17,7 @@ from encbench_leaderboard.board.correlation import (
 from encbench_leaderboard.board.table import Board, TaskBoard
 from encbench_leaderboard.report.blocks import Block, Fold, Table, Text, Value
 from encbench_leaderboard.report.columns import NO_VALUE, Source, described, fill, numbers, texts
-from encbench_leaderboard.report.format import MISSING, code, plain, with_minus
+from encbench_leaderboard.report.format import MISSING, code, plain
 
 MOMENTS = ("start", "end")
 SMALLEST = 0.05

@@ -8,7 +8,7 @@ from functools import partial
 
 import numpy as np
 
-from encbench.errors import plural
+from encbench.errors import plural, with_minus
 from encbench.results.records import Record
 from encbench.runs.tuning_report import TuneResult
 from encbench.suite.protocol import protocol_parts, rate_in_words, several
@@ -24,7 +24,6 @@ from encbench_leaderboard.report.format import (
     plain,
     seconds,
     significant,
-    with_minus,
 )
 
 EIGHT_BITS = 58.9
