@@ -12,6 +12,7 @@ before anything ran, that becomes the first of them. In the command line of all 
 
 from __future__ import annotations
 
+import atexit
 import fcntl
 import gc
 import json
@@ -22,6 +23,7 @@ import signal
 import socket
 import sys
 import threading
+from collections.abc import Callable
 from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
@@ -160,6 +162,26 @@ def wait_as_twin(requests: socket.socket) -> CodeType:
     return compile(code, "<string>", "exec")
 
 
+def leave_after(run: Callable[[], object]) -> None:
+    """Run, and end this process as Python ends one, but for freeing what was imported.
+
+    That would touch, and so copy, each page of memory that is shared with the server.
+    """
+    try:
+        run()
+    except SystemExit as end:
+        if end.code is not None and not isinstance(end.code, int):
+            raise
+        code = end.code or 0
+    else:
+        code = 0
+    threading._shutdown()  # type: ignore[attr-defined] # waits for threads
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(code & 0xFF)
+
+
 if __name__ == "__main__":
     import_all()
     assert threading.active_count() == 1, "a fork would leave threads behind"
@@ -172,4 +194,4 @@ if __name__ == "__main__":
         run = partial(exec, code, {"__name__": "__main__"})
         if "multiprocessing.forkserver" in code.co_names:
             break
-    run()
+    leave_after(run)
