@@ -1,8 +1,9 @@
 """Forks processes of ``python -m MODULE …`` in which all that encbench uses is imported already.
 
-``tests.processes`` starts it as a script, with the number of a socket. Each message through that is
-answered with a number: a request, which comes with two open files for standard output and error,
-with the new process's; the number of a process that has ended with its exit code.
+``tests.processes`` starts it as a script, with the number of a socket that listens; all of pytest's
+workers connect to it, and it ends with the last of them. Each message is answered with a number: a
+request, which comes with two open files for standard output and error, with the new process's; the
+number of a process that has ended with its exit code.
 
 A process that it forked starts others by ``multiprocessing``: worker processes of Dask, encbench's
 own fork server. So that these need not import it all anew, each such process has a twin, forked
@@ -23,11 +24,12 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
-from multiprocessing import util
+from multiprocessing import connection, util
 from pathlib import Path
 from pkgutil import walk_packages
 from types import CodeType
@@ -64,28 +66,55 @@ def import_all() -> None:
     load_optimizers()
 
 
-def serve(requests: socket.socket) -> Request:
-    """Do as asked, to the end of the socket; returns in processes that were forked."""
-    while True:
-        message, files, _, _ = socket.recv_fds(requests, 1 << 20, 2)
-        if not message:
-            os._exit(0)
-        asked = json.loads(message)
-        if isinstance(asked, int):
-            requests.send(b"%d" % os.waitstatus_to_exitcode(os.waitpid(asked, 0)[1]))
-        elif os.fork() == 0:
-            for number, file in enumerate(files, 1):
-                os.dup2(file, number)
+def serve(listener: socket.socket) -> Request:
+    """Do as asked, until nobody is connected any more; returns in processes that were forked."""
+    connected = [listener.accept()[0]]
+    while connected or not ended(listener):
+        for ready in connection.wait([listener, *connected]):
+            assert isinstance(ready, socket.socket)
+            if ready is listener:
+                connected.append(listener.accept()[0])
+                continue
+            message, files, _, _ = socket.recv_fds(ready, 1 << 20, 2)
+            if not message:
+                connected.remove(ready)
+                ready.close()
+                continue
+            asked = json.loads(message)
+            if isinstance(asked, int):
+                ready.send(b"%d" % os.waitstatus_to_exitcode(os.waitpid(asked, 0)[1]))
+            elif os.fork() == 0:
+                for number, file in enumerate(files, 1):
+                    os.dup2(file, number)
+                    os.close(file)
+                request = Request(*asked)
+                if request.new_session:
+                    os.setsid()
+                # not before: whoever asked may send a signal to the session
+                ready.send(b"%d" % os.getpid())
+                for one in (listener, *connected):
+                    one.close()
+                return request
+            for file in files:
                 os.close(file)
-            request = Request(*asked)
-            if request.new_session:
-                os.setsid()
-            # not before: whoever asked may send a signal to the session
-            requests.send(b"%d" % os.getpid())
-            requests.close()
-            return request
-        for file in files:
-            os.close(file)
+    os._exit(0)
+
+
+def ended(listener: socket.socket) -> bool:
+    """Whether nobody is about to connect, and nobody can any more."""
+    with alone():
+        if connection.wait([listener], 0):
+            return False
+        listener.close()
+        return True
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """While one process connects, starts the server or, being the server, ends."""
+    with Path(__file__).open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def become(request: Request) -> None:

@@ -127,19 +127,28 @@ def call(
 
 
 @cache
-def _server() -> tuple[socket.socket, dict[str, str], subprocess.Popen[bytes]]:
-    """Started with the first process that a test starts; it ends with this process."""
-    here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    with there:
-        command = [sys.executable, forkserver.__file__, str(there.fileno())]
-        environment = {k: v for k, v in outside().items() if k != "PYTHONPATH"}
-        server = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            env=environment,
-            pass_fds=[there.fileno()],
-        )
+def _server() -> tuple[socket.socket, dict[str, str], subprocess.Popen[bytes] | None]:
+    """Connected to, its environment, and itself in the one worker of pytest that starts it."""
+    environment = {k: v for k, v in outside().items() if k != "PYTHONPATH"}
+    # no file: an address of Linux's own
+    address = "\0encbench-" + os.environ.get("PYTEST_XDIST_TESTRUNUID", str(os.getpid()))
+    here = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    server = None
+    with forkserver.alone():
+        try:
+            here.connect(address)
+        except ConnectionRefusedError:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+                listener.bind(address)
+                listener.listen()
+                server = subprocess.Popen(
+                    [sys.executable, forkserver.__file__, str(listener.fileno())],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    env=environment,
+                    pass_fds=[listener.fileno()],
+                )
+                here.connect(address)
     return here, environment, server
 
 
