@@ -54,7 +54,7 @@ def merge_folders(
     out, errors = Console(), Console(stderr=True)
     for one in done.dropped:
         record = one.record
-        changes = changed_versions(record.cell, one.kept.cell)
+        changes = changed_versions(record.cell.versions, one.kept.cell)
         versions = "".join(f", {change}" for change in sorted(changes))
         print_line(
             out,

@@ -117,7 +117,7 @@ class RunProgress:
     def summary(self, result: RunResult, seconds: float) -> None:
         """Print how many cells ended how, and where their records are."""
         self.stop()
-        counts = Counter(stored.record.status for stored in result.records)
+        counts = Counter(stored.outline.status for stored in result.records)
         words = ", ".join(f"{count} {status.replace('_', ' ')}" for status, count in counts.items())
         if result.not_run:
             words += f", {result.not_run} not run: stopped at the first that was not ok"

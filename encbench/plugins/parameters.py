@@ -9,7 +9,7 @@ import inspect
 import json
 import typing
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
@@ -58,15 +58,18 @@ class Parameter:
     def required(self) -> bool:
         return self.default is inspect.Parameter.empty
 
+    @cached_property
+    def _adapter(self) -> TypeAdapter[Any]:
+        return TypeAdapter(self.annotation, config=ConfigDict(allow_inf_nan=False))
+
     def validate(self, given: Any) -> Any:
         """The value in the parameter's type.
 
         Raises:
             ValueError: it is of another type or out of range.
         """
-        adapter = TypeAdapter(self.annotation, config=ConfigDict(allow_inf_nan=False))
         try:
-            value = adapter.validate_python(given)
+            value = self._adapter.validate_python(given)
         except ValidationError as error:
             first = error.errors()[0]
             reason = f"{first['msg'][0].lower()}{first['msg'][1:]}"

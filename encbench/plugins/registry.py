@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -64,6 +64,10 @@ class Offer:
             PluginError: it cannot be imported, or is not a subclass of the kind's base class; names
                 the distribution.
         """
+        return self._loaded
+
+    @cached_property
+    def _loaded(self) -> Any:
         if not isinstance(self.target, str):
             return self._checked(self.target)
         module, _, attribute = self.target.partition(":")

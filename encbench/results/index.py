@@ -4,9 +4,10 @@
 
 The index is never believed over the records. A row counts while every file of its record has the
 size, times and inode of when it was checked, as no file of a copied or unpacked folder has, and
-what it holds passes the checks of a record.json. Missing, damaged, or of another version of
-encbench, the index is made again from the records. Where it cannot be written or is in use, the
-records are read.
+what it holds passes the checks of a record.json. What planning needs of a record, its outline, has
+a column of its own, so that to resume a run no record is parsed. Missing, damaged, or of another
+version of encbench, the index is made again from the records. Where it cannot be written or is in
+use, the records are read.
 """
 
 from __future__ import annotations
@@ -17,11 +18,12 @@ import os
 import sqlite3
 import stat
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
+from functools import partial
 from pathlib import Path
 
-from pydantic import TypeAdapter
+from pydantic import BaseModel, TypeAdapter
 
 from encbench.results.record_folder import (
     MANIFEST,
@@ -30,15 +32,22 @@ from encbench.results.record_folder import (
     check_named,
     parse_record,
 )
-from encbench.results.records import SCHEMA_VERSION, FileEntry, Record, StoredRecord
+from encbench.results.records import (
+    SCHEMA_VERSION,
+    FileEntry,
+    Outline,
+    Record,
+    StoredRecord,
+)
 
 logger = logging.getLogger("encbench")
-TABLE = f"records_1_{SCHEMA_VERSION}"
+TABLE = f"records_2_{SCHEMA_VERSION}"
 """Its name has the versions of the index and of the records."""
 SCHEMA = (
     f"CREATE TABLE {TABLE} (key TEXT PRIMARY KEY, seal BLOB, whole INTEGER, files BLOB, "
-    "record BLOB)"
+    "outline BLOB, digest BLOB, record BLOB)"
 )
+"""The record last: what is before it is read without it."""
 TOGETHER = 250
 """Rows that are read or written at a time."""
 SETTLED = 2.0
@@ -47,6 +56,7 @@ at the same size, and seem the same."""
 WAIT = 5.0
 """Seconds to wait for another process that reads or writes the index."""
 _Files = TypeAdapter(dict[str, FileEntry])
+_Outline = TypeAdapter(Outline)
 
 
 def stamp(folder: Path | str, files: Iterable[str] = ()) -> bytes:
@@ -69,12 +79,16 @@ def _stamp(folder: Path | str, files: Iterable[str]) -> tuple[bytes, float]:
     return hashlib.blake2b(repr(seen).encode(), digest_size=16).digest(), changed
 
 
-def _seal(stamp: bytes, whole: int, files: bytes, content: bytes) -> bytes:
-    """A hash of a row's content and of the state of the files that it was read from."""
+def _seal(stamp: bytes, whole: int, files: bytes, outline: bytes, digest: bytes) -> bytes:
+    """A hash of a row, with that of its record, and of the state of the files that it is of."""
     sealed = hashlib.blake2b(stamp + bytes([whole]), digest_size=16)
-    sealed.update(files)
-    sealed.update(content)
+    for part in (files, outline, digest):
+        sealed.update(part)
     return sealed.digest()
+
+
+def _digest(content: bytes) -> bytes:
+    return hashlib.blake2b(content, digest_size=16).digest()
 
 
 def _settled(changed: float) -> bool:
@@ -90,28 +104,43 @@ class RecordIndex:
         """By key, what is to be put on disk, whether all its bytes were checked, and its stamp."""
         self._told = False
 
-    def find(self, places: Mapping[str, str]) -> Iterator[tuple[StoredRecord, bool]]:
+    def find(
+        self, places: Mapping[str, str], later: Callable[[str], Record] | None = None
+    ) -> Iterator[tuple[str, StoredRecord, bool]]:
         """Those of the records that are as they were when they were checked.
 
         Args:
             places: folders of records by key.
+            later: reads the numbers of the record of a key when they are asked for; None: they
+                are read now.
 
         Yields:
-            A record, and whether all bytes of all its files had been checked.
+            A key, its record, and whether all bytes of all its files had been checked.
         """
+        content = "NULL" if later else "record"
         try:
             with closing(self._open()) as connection:
                 for some in _batches(list(places)):
                     marks = ",".join("?" * len(some))
-                    query = f"SELECT * FROM {TABLE} WHERE key IN ({marks})"
-                    for key, seen, whole, files, content in connection.execute(query, some):
+                    query = (
+                        f"SELECT key, seal, whole, files, outline, digest, {content} FROM {TABLE} "
+                        f"WHERE key IN ({marks})"
+                    )
+                    for key, seen, whole, files, outline, digest, text in connection.execute(
+                        query, some
+                    ):
                         with suppress(ValueError, TypeError):
                             entries = _Files.validate_json(files)
                             now = stamp(places[key], entries)
-                            if seen == _seal(now, whole, files, content):
-                                record = parse_record(content)
-                                check_named(record, entries, key)
-                                yield StoredRecord(record, places[key], entries), bool(whole)
+                            if seen != _seal(now, whole, files, outline, digest):
+                                continue
+                            if later is None and digest != _digest(text):
+                                continue
+                            known = _Outline.validate_json(outline)
+                            record = partial(later, key) if later else parse_record(text)
+                            check_named(known.key, entries, key)
+                            stored = StoredRecord(record, places[key], entries, known)
+                            yield key, stored, bool(whole)
         except FileNotFoundError:
             return
         except (OSError, sqlite3.Error) as error:
@@ -128,7 +157,7 @@ class RecordIndex:
         seen, changed = _stamp(stored.path, stored.files)
         if before is not None and (stamp(stored.path) != before or not _settled(changed)):
             return
-        self._waiting[stored.record.key] = stored, whole, seen
+        self._waiting[stored.outline.key] = stored, whole, seen
         if len(self._waiting) % TOGETHER == 0:
             self.flush()
 
@@ -142,8 +171,11 @@ class RecordIndex:
             del self._waiting[key]
             if now == seen:
                 files = _Files.dump_json(dict(stored.files))
+                outline = _Outline.dump_json(stored.outline)
                 content = stored.record.model_dump_json().encode()
-                rows.append((key, _seal(seen, whole, files, content), whole, files, content))
+                digest = _digest(content)
+                seal = _seal(seen, whole, files, outline, digest)
+                rows.append((key, seal, whole, files, outline, digest, content))
         if not rows:
             return
         try:
@@ -151,7 +183,7 @@ class RecordIndex:
         except (OSError, sqlite3.Error) as error:
             logger.debug("%s is not written: %s", self._path, error)
 
-    def _write(self, rows: list[tuple[str, bytes, bool, bytes, bytes]]) -> None:
+    def _write(self, rows: Sequence[tuple[str | bytes | bool, ...]]) -> None:
         try:
             self._open().close()
         except FileNotFoundError:
@@ -166,7 +198,8 @@ class RecordIndex:
         connection = sqlite3.connect(self._path, timeout=WAIT)
         with closing(connection), connection:
             connection.execute(SCHEMA.replace("TABLE", "TABLE IF NOT EXISTS", 1))
-            connection.executemany(f"INSERT OR REPLACE INTO {TABLE} VALUES (?, ?, ?, ?, ?)", rows)
+            marks = ",".join("?" * len(rows[0]))
+            connection.executemany(f"INSERT OR REPLACE INTO {TABLE} VALUES ({marks})", rows)
 
     def _open(self) -> sqlite3.Connection:
         """The index, to be read: whoever gave us the folder may have made it.
@@ -230,16 +263,22 @@ class Shared:
             (record, ("network", "parameters", "learning_rate", "baselines", "line_titles")),
             (source, ("libraries", "plugins", "blas", "cuda")),
             *((metric, ("details",)) for metric in record.metrics.values()),
+            *((spectrum, ("method",)) for spectrum in record.spectra),
         ):
             for name in names:
                 part = owner.__dict__[name]
                 content = name, repr(getattr(part, "__dict__", part))
                 owner.__dict__[name] = self._parts.setdefault(content, part)
-        parts = (part for s in record.spectra for part in (s, s.mlp, s.weyl, s.activation))
-        for model in (record, cell, source, *record.metrics.values(), *parts):
-            # of each model pydantic keeps the set of fields that were given: half of its memory
+        models: list[BaseModel | None] = [record, cell, source, *record.metrics.values()]
+        models += [record.linearized, record.error]
+        for s in record.spectra:
+            models += [s, s.mlp, s.weyl, s.activation, s.target]
+            if s.target is not None:
+                models += [s.target.target, s.target.target_centred, s.target.residual]
+        for model in models:
+            # of each model pydantic keeps the set of fields that were given: half of its memory,
+            # and nobody asks it of a record
             if model is not None:
-                fields = type(model), frozenset(model.model_fields_set)
-                given = self._parts.setdefault(fields, model.model_fields_set)
+                given = self._parts.setdefault(type(model), model.model_fields_set)
                 object.__setattr__(model, "__pydantic_fields_set__", given)
         return record

@@ -100,7 +100,7 @@ def read_record(folder: Path, key: str | None = None) -> StoredRecord:
         record, files = _read_current(place, text)
     else:
         record, files = _read_older(place, text)
-    check_named(record, files, key or folder.name)
+    check_named(record.key, files, key or folder.name)
     for name, entry in files.items():
         try:
             found = os.lstat(f"{place}/{name}")
@@ -114,14 +114,14 @@ def read_record(folder: Path, key: str | None = None) -> StoredRecord:
     return StoredRecord(record, place, files)
 
 
-def check_named(record: Record, files: Mapping[str, FileEntry], key: str) -> None:
-    """Refuse a record of another key, or of files that are not beside it.
+def check_named(said: str, files: Mapping[str, FileEntry], key: str) -> None:
+    """Refuse a record that says another key, or names files that are not beside it.
 
     Raises:
         ValueError: it is either.
     """
-    if record.key != key:
-        raise ValueError(f"the record says key {record.key}")
+    if said != key:
+        raise ValueError(f"the record says key {said}")
     for name in files:
         if name in ("", ".", "..") or "/" in name or "\\" in name:
             # a merge would copy it to where it says

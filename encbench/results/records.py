@@ -16,11 +16,11 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, NamedTuple, Self
 from zipfile import BadZipFile
 
 import numpy as np
@@ -35,7 +35,7 @@ from encbench.contracts.metric import MetricValue
 from encbench.errors import StoreError
 from encbench.results.kernel_summary import LinearizedTraining, SpectrumSummary
 from encbench.results.provenance import Data, Provenance
-from encbench.suite.config import CellConfig
+from encbench.suite.config import CellConfig, cell_key
 
 SCHEMA_VERSION = 3
 MOST_ARRAY_BYTES = 1 << 33
@@ -151,6 +151,25 @@ class Record(Data):
         return self.cell.task.label or self.cell.task.name
 
 
+class Outline(NamedTuple):
+    """What planning needs of a record, and the index has beside it."""
+
+    key: str
+    """Of the record."""
+    cell_key: str
+    """``cell_key`` of its cell."""
+    status: Status
+    versions: tuple[str, ...]
+    """``CellConfig.versions`` of its cell."""
+    started: str
+    """UTC, ISO 8601."""
+
+    @classmethod
+    def of(cls, record: Record) -> Self:
+        cell, started = record.cell, record.provenance.started
+        return cls(record.key, cell_key(cell), record.status, cell.versions, started)
+
+
 @dataclass(frozen=True, slots=True)
 class FileEntry:
     """What a record's manifest says of one of its files."""
@@ -189,17 +208,36 @@ class StoredRecord:
     Pictures: ``target``, ``prediction``, ``error`` for images; tasks may add others.
 
     Args:
-        record: the numbers.
+        record: the numbers, or what reads them when they are first asked for.
         path: its folder.
         files: by name, what lies beside record.json.
+        outline: of the record, where it is known.
     """
 
     def __init__(
-        self, record: Record, path: Path | str, files: Mapping[str, FileEntry] | None = None
+        self,
+        record: Record | Callable[[], Record],
+        path: Path | str,
+        files: Mapping[str, FileEntry] | None = None,
+        outline: Outline | None = None,
     ) -> None:
-        self.record = record
+        self._record = record
         self._place = str(path)  # a Path is several objects more for each of many records
         self.files = files or {}
+        self._outline = outline
+
+    @property
+    def record(self) -> Record:
+        """The numbers; StoreError where they were to be read only now, and are gone."""
+        if not isinstance(self._record, Record):
+            self._record = self._record()
+        return self._record
+
+    @property
+    def outline(self) -> Outline:
+        if self._outline is None:
+            self._outline = Outline.of(self.record)
+        return self._outline
 
     @property
     def path(self) -> Path:

@@ -210,8 +210,13 @@ class Store:
         with self._turn():
             shutil.rmtree(self.place(key), ignore_errors=True)
 
-    def records(self, *, set_aside: bool = False) -> list[StoredRecord]:
-        """All readable records, sorted by key.
+    def records(self) -> list[StoredRecord]:
+        """All readable records, sorted by key; StoreError where there is no such directory."""
+        return self._records(listed=False, set_aside=False)
+
+    def listed(self, *, set_aside: bool = False) -> list[StoredRecord]:
+        """``records``, of which those in the index read their numbers when they are asked for
+        more than their ``outline``.
 
         Args:
             set_aside: move damaged ones to ``damaged/``; only while writing.
@@ -220,14 +225,18 @@ class Store:
             StoreError: there is no such directory; or, with ``set_aside``, it holds records of a
                 newer encbench, which an older one must neither move nor replace.
         """
+        return self._records(listed=True, set_aside=set_aside)
+
+    def _records(self, *, listed: bool, set_aside: bool) -> list[StoredRecord]:
         places = self._places.places()
         found = {}
         self._whole.clear()
-        for stored, whole in self._index.find(places):
-            found[stored.record.key] = stored
-            self._parts.share(stored.record)
+        for key, stored, whole in self._index.find(places, self._numbers if listed else None):
+            found[key] = stored
+            if not listed:
+                self._parts.share(stored.record)
             if whole:
-                self._whole.add(stored.record.key)
+                self._whole.add(key)
         for key in [key for key in places if key not in found]:
             place = Path(places[key])
             before = stamp(place)
@@ -250,10 +259,11 @@ class Store:
         """
         found = []
         for item in stored:
-            key, before = item.record.key, stamp(item.path)
+            key = item.outline.key
             if key in self._whole:
                 found.append(item)
                 continue
+            before = stamp(item.path)
             try:
                 again = self.read(key)
                 check_files(again)
@@ -305,6 +315,9 @@ class Store:
         """
         with as_store_error(self.place(key)):
             return self.read(key)
+
+    def _numbers(self, key: str) -> Record:
+        return self.record(key).record
 
     def _newer(self, folder: Path, error: NewerRecord, *, refuse: bool) -> None:
         if refuse:

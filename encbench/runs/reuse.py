@@ -56,7 +56,7 @@ def left_to_run(
     if not Path(directory).is_dir():
         return list(cells)
     by_key = {cell_key(cell): cell for cell in cells}
-    existing = by_cell(Store(directory).records(), by_key)
+    existing = by_cell(Store(directory).listed(), by_key)
     kept = reusable_records(by_key, existing, rerun, keep_versions, save_weights)
     return [cell for key, cell in by_key.items() if key not in kept]
 
@@ -71,14 +71,14 @@ def by_cell(
     """
     groups: dict[str, list[StoredRecord]] = defaultdict(list)
     for stored in records:
-        groups[cell_key(stored.record.cell)].append(stored)
+        groups[stored.outline.cell_key].append(stored)
     for key, group in ((key, group) for key, group in groups.items() if len(group) > 1):
         versions = cells[key].versions if key in cells else None
         group.sort(
             key=lambda s: (
-                s.record.cell.versions == versions,
-                s.record.key == key,
-                s.record.provenance.started,
+                s.outline.versions == versions,
+                s.outline.key == key,
+                s.outline.started,
             ),
             reverse=True,
         )
@@ -100,9 +100,9 @@ def reusable_records(
         if key not in existing:
             continue
         stored = existing[key][0]
-        if stored.record.status in _AGAIN[rerun]:
+        if stored.outline.status in _AGAIN[rerun]:
             continue
-        changed = changed_versions(stored.record.cell, cell)
+        changed = changed_versions(stored.outline.versions, cell)
         if changed and not keep_versions and rerun != "never":
             others.update(changed)
         elif save_weights and rerun != "never" and _lacks_weights(stored):
@@ -121,4 +121,4 @@ def reusable_records(
 
 
 def _lacks_weights(stored: StoredRecord) -> bool:
-    return stored.record.status == "ok" and WEIGHTS not in stored.files
+    return stored.outline.status == "ok" and WEIGHTS not in stored.files

@@ -66,7 +66,7 @@ class RunResult:
 
     @property
     def all_ok(self) -> bool:
-        return not self.not_run and all(s.record.status == "ok" for s in self.records)
+        return not self.not_run and all(s.outline.status == "ok" for s in self.records)
 
 
 def run_suite(
@@ -150,15 +150,15 @@ def run_suite(
         cells = {cell_key(cell): cell for cell in share_of(plan(suite, registry), shard)}
     store = Store(directory)
     with store.writing(shared=shard is not None):
-        existing = by_cell(store.records(set_aside=True), cells)
+        existing = by_cell(store.listed(set_aside=True), cells)
         for key in cells.keys() & existing.keys():
             _remove_superseded(existing[key], store)
         store.write_suite(suite.as_asked())
         wanted = reusable_records(cells, existing, rerun, keep_versions, save_weights)
-        kept = {cell_key(s.record.cell): s for s in store.whole(wanted.values())}
+        kept = {s.outline.cell_key: s for s in store.whole(wanted.values())}
         for key in kept:
             for unread in existing.get(_unread_key(cells[key]), ()):
-                store.remove(unread.record.key)
+                store.remove(unread.outline.key)
         pending = [cell for key, cell in cells.items() if key not in kept]
         watcher.planned(pending, list(kept.values()))
         if executor is None:
@@ -171,7 +171,7 @@ def run_suite(
         ):
             for result in results:
                 stored = _write(store, result, existing)
-                done[cell_key(stored.record.cell)] = stored
+                done[stored.outline.cell_key] = stored
                 registry.host.notify("encbench_cell_finished", record=stored)
                 watcher.recorded(stored)
                 if on_failure == "stop" and stored.record.status != "ok":
@@ -231,9 +231,9 @@ def _local(terms: RunOptions, jobs: int | None, cells: int, registry: Registry) 
 
 def _remove_superseded(group: list[StoredRecord], store: Store) -> None:
     """Of records of one cell, those that the first replaced: of its versions, and older."""
-    first = group[0].record.cell.versions
-    for stored in [s for s in group[1:] if s.record.cell.versions == first]:
-        store.remove(stored.record.key)
+    first = group[0].outline.versions
+    for stored in [s for s in group[1:] if s.outline.versions == first]:
+        store.remove(stored.outline.key)
         group.remove(stored)
 
 
@@ -241,14 +241,14 @@ def _write(
     store: Store, result: CellResult, existing: Mapping[str, list[StoredRecord]]
 ) -> StoredRecord:
     earlier = existing.get(result.record.key, [])
-    whole = next((s for s in earlier if s.record.status == "ok"), None)
+    whole = next((s for s in earlier if s.outline.status == "ok"), None)
     if result.record.status == "interrupted" and whole is not None:
         # half of a cell that was asked for again is no reason to lose the whole one
         return whole
     stored = store.write(result.record, result.arrays, result.pictures, result.weights)
     for replaced in (*earlier, *existing.get(_unread_key(stored.record.cell), ())):
-        if replaced.record.key != stored.record.key:
-            store.remove(replaced.record.key)
+        if replaced.outline.key != stored.outline.key:
+            store.remove(replaced.outline.key)
     return stored
 
 

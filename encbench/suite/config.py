@@ -219,12 +219,14 @@ class CellConfig(Settings):
         return {k: v for k, v in written.items() if v or k != "other_versions"}
 
 
-def changed_versions(one: CellConfig, other: CellConfig) -> set[str]:
-    """Plug-ins that two configurations of one cell have in different versions, in words."""
-    refs = ((one.encoding, other.encoding), (one.task, other.task))
-    pairs = [(a.distribution, a.version, b.version) for a, b in refs]
-    for name, version in other.other_versions.items():
-        pairs.append((name, one.other_versions.get(name, "of unknown version"), version))
+def changed_versions(versions: tuple[str, ...], cell: CellConfig) -> set[str]:
+    """Plug-ins that a cell has in other versions than ``versions``, those of another configuration
+    of it, in words."""
+    known = dict(other.split(" ", 1) for other in versions[2:])
+    refs = zip((cell.encoding, cell.task), versions[:2], strict=True)
+    pairs = [(ref.distribution, version, ref.version) for ref, version in refs]
+    for name, version in cell.other_versions.items():
+        pairs.append((name, known.get(name, "of unknown version"), version))
     return {f"{name} {a} instead of {b}" for name, a, b in pairs if a != b}
 
 

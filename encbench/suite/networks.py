@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Collection, Mapping
+from functools import lru_cache
 from typing import Any
 
 from encbench.contracts.encoding import Encoding
@@ -34,14 +35,16 @@ def network_class(kind: str, registry: Registry) -> tuple[type[Network], dict[st
     return offer.load(), parameters, text
 
 
-def taken_by(cls: type[Network]) -> list[str]:
+@lru_cache(maxsize=1024)  # asked for each of thousands of cells
+def taken_by(cls: type[Network]) -> tuple[str, ...]:
     """Which of ``SETTINGS`` a network takes."""
-    return [name for name in SETTINGS if name in inspect.signature(cls).parameters]
+    parameters = inspect.signature(cls).parameters
+    return tuple(name for name in SETTINGS if name in parameters)
 
 
 def of_kind(
     config: NetworkConfig, given: Collection[str], registry: Registry
-) -> tuple[NetworkConfig, list[str], list[str]]:
+) -> tuple[NetworkConfig, tuple[str, ...], list[str]]:
     """The settings with those that the network does not take as if nobody had set them.
 
     Args:

@@ -82,6 +82,7 @@ def plan(suite: Suite, registry: Registry) -> list[CellConfig]:
                     training = training_settings(
                         training_asked, offer.load(), loss, entries, registry
                     )
+                    versions = _other_versions(network, training, registry)
                     cells.extend(
                         CellConfig(
                             encoding=chosen,
@@ -91,7 +92,7 @@ def plan(suite: Suite, registry: Registry) -> list[CellConfig]:
                             ntk=ntk,
                             seed=seed,
                             data_hash=data_hash,
-                            other_versions=_other_versions(network, training, registry),
+                            other_versions=versions,
                         )
                         for seed in suite.seeds
                     )

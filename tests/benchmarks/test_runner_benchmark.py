@@ -25,10 +25,13 @@ from encbench import Suite, plan, run_suite
 from encbench.plugins.host import PluginHost, default_host
 from encbench.plugins.registry import Registry, default_registry
 from encbench.results.records import CellResult
+from encbench.results.store import Store
 from encbench.runs.cell import run_cell
 from encbench.runs.interface import Executor
 from encbench.runs.limits import Limits
+from encbench.runs.reuse import left_to_run
 from encbench.suite.config import CellConfig
+from tests.benchmarks.synthetic import settle, synthetic_cells, write_records
 from tests.runs.conftest import Cluster
 
 COUNTS = {"isolated": (2, 8)}
@@ -147,6 +150,16 @@ def test_peers_that_keep_nothing(benchmark, request, how):
                 return client.gather(client.map(plain, cells(count), pure=False))
 
         slope(benchmark, on_dask, how)
+
+
+def test_the_plan_of_a_run_whose_cells_have_records(benchmark, tmp_path):
+    cells = list(synthetic_cells(*((25, 40, 10) if benchmark.enabled else (3, 2, 2))))
+    write_records(tmp_path, cells)
+    settle(tmp_path)
+    Store(tmp_path).records()  # makes the index
+    left = benchmark.pedantic(lambda: left_to_run(cells, tmp_path), rounds=3)
+    benchmark.extra_info.update(records=len(cells))
+    assert left == []
 
 
 def plain(cell: CellConfig) -> CellResult:

@@ -14,7 +14,9 @@ from pathlib import Path
 import pytest
 
 from encbench import Store, run_suite
+from encbench.errors import StoreError
 from encbench.results import store as store_module
+from encbench.results.records import Outline
 from tests.benchmarks.synthetic import settle, synthetic_cells, write_records
 
 
@@ -53,6 +55,45 @@ def test_records_are_read_once_and_are_the_same_from_the_index(folder, opened):
     assert (len(first), len(opened)) == (30, 30)
     assert contents(folder) == first
     assert len(opened) == 30
+
+
+def outlines(folder: Path) -> list[Outline]:
+    return [stored.outline for stored in Store(folder).listed()]
+
+
+def test_what_planning_needs_of_a_record_is_in_the_index(folder, opened):
+    first = [Outline.of(stored.record) for stored in Store(folder).records()]
+    opened.clear()
+    listed = Store(folder).listed()
+    assert [stored.outline for stored in listed] == first
+    assert opened == []
+    assert listed[3].record == Store(folder).records()[3].record
+    assert opened == [listed[3].path]
+    # and the same without an index
+    (folder / "index.sqlite").unlink()
+    assert outlines(folder) == first
+
+
+def test_a_listed_record_that_is_gone_when_it_is_asked_for_is_a_line(folder):
+    Store(folder).records()
+    stored = Store(folder).listed()[0]
+    shutil.rmtree(stored.path)
+    with pytest.raises(StoreError, match="there is no record"):
+        stored.record  # noqa: B018 # reads it
+
+
+@pytest.mark.parametrize("how", ["outline", "rows", "types", "whole", "version", "zeros", "cut"])
+def test_planning_does_not_believe_a_damaged_index(folder, how):
+    Store(folder).records()
+    first = outlines(folder)
+    damage(folder / "index.sqlite", how)
+    assert outlines(folder) == first
+    stored = Store(folder).listed()[0]
+    manifest = stored.path / "manifest.json"
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"record.json": None}))
+    record = stored.path / "record.json"
+    record.write_text(record.read_text().replace('"status": "ok"', '"status": "diverged"'))
+    assert outlines(folder) == [first[0]._replace(status="diverged"), *first[1:]]
 
 
 def test_a_record_that_changed_is_read_again(folder, opened):
@@ -115,12 +156,13 @@ def damage(index: Path, how: str) -> None:
         index.with_name("index.sqlite-journal").write_bytes(os.urandom(5000))
     else:
         changes = {
-            "version": "ALTER TABLE records_1_3 RENAME TO records_2_9",
+            "version": "ALTER TABLE records_2_3 RENAME TO records_2_9",
             "more tables": "CREATE TABLE more (key TEXT)",
-            "trigger": "CREATE TRIGGER t AFTER INSERT ON records_1_3 BEGIN SELECT 1; END",
-            "rows": "UPDATE records_1_3 SET record = replace(record, '30', '99')",
-            "types": "UPDATE records_1_3 SET seal = 1, whole = 'x', files = NULL, record = NULL",
-            "whole": "UPDATE records_1_3 SET whole = 1",
+            "trigger": "CREATE TRIGGER t AFTER INSERT ON records_2_3 BEGIN SELECT 1; END",
+            "rows": "UPDATE records_2_3 SET record = replace(record, '30', '99')",
+            "types": "UPDATE records_2_3 SET seal = 1, whole = 'x', files = NULL, record = NULL",
+            "whole": "UPDATE records_2_3 SET whole = 1",
+            "outline": "UPDATE records_2_3 SET outline = replace(outline, 'ok', 'failed')",
         }
         connection = sqlite3.connect(index)
         with connection:
@@ -132,7 +174,7 @@ KILLED = """
 import os, sqlite3, sys
 connection = sqlite3.connect(sys.argv[1])
 connection.execute("PRAGMA cache_size=1")
-connection.execute("UPDATE records_1_3 SET record = zeroblob(20000)")
+connection.execute("UPDATE records_2_3 SET record = zeroblob(20000)")
 os.kill(os.getpid(), 9)
 """
 DAMAGES = [
@@ -147,7 +189,7 @@ DAMAGES = [
     "journal",
     "version",
 ]
-DAMAGES += ["more tables", "trigger", "rows", "types", "whole"]
+DAMAGES += ["more tables", "trigger", "rows", "types", "whole", "outline"]
 
 
 @pytest.mark.parametrize("how", DAMAGES)
@@ -156,7 +198,7 @@ def test_an_index_that_is_damaged_costs_time_alone(folder, how, opened, caplog):
     damage(folder / "index.sqlite", how)
     opened.clear()
     assert contents(folder) == first
-    quiet = ("missing", "rows", "types", "whole")
+    quiet = ("missing", "rows", "types", "whole", "outline")
     told = [record.message for record in caplog.records]
     assert len(told) == (how not in quiet)
     assert all("index.sqlite is not used (" in line for line in told)
@@ -174,7 +216,7 @@ def test_an_index_of_another_folder_says_nothing(folder, made, tmp_path):
     index = tmp_path / "copy" / "index.sqlite"
     connection = sqlite3.connect(index)
     with connection:
-        connection.execute("UPDATE records_1_3 SET record = replace(record, '30', '99')")
+        connection.execute("UPDATE records_2_3 SET record = replace(record, '30', '99')")
     connection.close()
     assert contents(tmp_path / "copy") == first
 

@@ -45,7 +45,7 @@ def test_an_older_record_is_read_and_left_as_it_was(tmp_path, old, version):
     before = file.read_bytes()
     store = Store(tmp_path)
     with store.writing():
-        (stored,) = store.records(set_aside=True)
+        (stored,) = store.listed(set_aside=True)
     assert file.read_bytes() == before
     record, written = stored.record, json.loads(before)
     assert record.schema_version == SCHEMA_VERSION

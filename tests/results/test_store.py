@@ -241,7 +241,7 @@ def test_damage_that_happens_again_finds_another_place(tmp_path, result):
         for _ in range(times):
             with store.writing():
                 (write(store, result).path / "record.json").write_text("")
-                assert store.records(set_aside=True) == []
+                assert store.listed(set_aside=True) == []
         # somebody has looked, and throws one away
         names = {path.name for path in (tmp_path / "damaged").iterdir()}
         shutil.rmtree(tmp_path / "damaged" / f"{key}-1")
@@ -275,10 +275,10 @@ def test_a_process_without_free_file_handles_takes_no_record_for_damaged(tmp_pat
         resource.setrlimit(resource.RLIMIT_NOFILE, (3, before[1]))
         try:
             with pytest.raises(StoreError, match="Too many open files"):
-                store.records(set_aside=True)
+                store.listed(set_aside=True)
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, before)
-        (stored,) = store.records(set_aside=True)
+        (stored,) = store.listed(set_aside=True)
     assert stored.record.key == result.record.key
 
 
@@ -293,7 +293,7 @@ def test_what_is_not_the_record_s_fault_leaves_it_where_it_is(tmp_path, result, 
 
         monkeypatch.setattr("encbench.results.store.read_record", fails)
         with pytest.raises(StoreError, match=os.strerror(fault)):
-            store.records(set_aside=True)
+            store.listed(set_aside=True)
     assert folder.exists()
 
 
@@ -328,7 +328,7 @@ def test_a_disk_that_fills_up_leaves_no_half_record_and_keeps_the_old_one(tmp_pa
                     write(store, result)
             finally:
                 resource.setrlimit(resource.RLIMIT_FSIZE, before)
-            (stored,) = store.records(set_aside=True)
+            (stored,) = store.listed(set_aside=True)
             assert in_records(tmp_path) == [result.record.key]
     assert stored.arrays.keys() == result.arrays.keys()
 
@@ -373,7 +373,7 @@ def test_a_full_disk_is_one_clear_line_and_what_was_written_stays(small_disk, re
                 except StoreError as error:
                     failures.append(str(error))
                     break
-            found = [stored.record.key for stored in store.records(set_aside=True)]
+            found = [stored.record.key for stored in store.listed(set_aside=True)]
         assert found == kept
         assert not (store.directory / "damaged").exists()
         assert in_records(store.directory) == kept
@@ -442,7 +442,7 @@ def test_thousands_of_leftovers_are_cleared(tmp_path, result):
     (records / ".new-loop").symlink_to(records / ".new-loop")
     (records / f".old-{result.record.key}").mkdir()
     with store.writing():
-        (stored,) = store.records(set_aside=True)
+        (stored,) = store.listed(set_aside=True)
     assert stored.record.key == result.record.key
     assert in_records(tmp_path) == [result.record.key]
 
@@ -499,7 +499,7 @@ def test_a_writer_killed_at_any_moment_leaves_whole_records_alone(tmp_path, resu
                 writer.kill()
         assert len(target.records()) >= seen
         with target.writing():
-            assert len(target.records(set_aside=True)) >= seen
+            assert len(target.listed(set_aside=True)) >= seen
             left = in_records(tmp_path / "target")
         assert not any(name.startswith(".") for name in left)
     assert seen > 0

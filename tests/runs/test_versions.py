@@ -102,7 +102,7 @@ def test_the_version_of_a_network_or_an_activation_counts_too(suite, asked):
     changed = suite.model_copy(update={"network": suite.network.model_copy(update=asked)})
     old, new = plan(changed, theirs("1.0"))[0], plan(changed, theirs("1.1"))[0]
     assert cell_key(old) == cell_key(new)
-    assert changed_versions(old, new) == {"theirs 1.0 instead of 1.1"}
+    assert changed_versions(old.versions, new) == {"theirs 1.0 instead of 1.1"}
     assert plan(suite, theirs("1.0"))[0].other_versions == {}
 
 

@@ -81,12 +81,11 @@ class MetricInfo:
 def measured(records: Sequence[StoredRecord], metrics: Sequence[MetricInfo]) -> pd.DataFrame:
     """A row per record, in their order: its encoding, status, seed and every number; "under:METRIC"
     says under which conditions it was taken."""
-    rows = [_cell(stored.record, metrics) for stored in records]
-    cells = pd.DataFrame(
-        # One type for all: a column of None alone would otherwise not be a column of numbers.
-        np.array([list(row.values()) for row in rows], dtype=np.float64),
-        columns=list(rows[0]),
-    )
+    columns = [*CELL_COLUMNS, *(f"metric:{metric.name}" for metric in metrics)]
+    columns += [name for when in WHENS for name in SPECTRUM_COLUMNS[when]]
+    # One type for all: a column of None alone would otherwise not be a column of numbers.
+    rows = np.array([_cell(stored.record, metrics) for stored in records], dtype=np.float64)
+    cells = pd.DataFrame(rows, columns=columns)
     cells.insert(0, "encoding", text_series(s.record.cell.encoding.name for s in records))
     cells.insert(2, "status", text_series(s.record.status for s in records))
     for metric in metrics:
@@ -126,30 +125,44 @@ def metrics_of(records: Sequence[StoredRecord]) -> list[MetricInfo]:
     return [first, *found.values()]
 
 
-def _cell(record: Record, metrics: Sequence[MetricInfo]) -> dict[str, float | None]:
+CELL_COLUMNS = (
+    "seed",
+    "params_mlp",
+    "params_encoding",
+    "best",
+    "best_step",
+    "steps",
+    "training",
+    "ntk",
+    "peak_memory",
+    "lr",
+    "lr_ratio",
+)
+
+
+def _cell(record: Record, metrics: Sequence[MetricInfo]) -> list[float | None]:
+    """``CELL_COLUMNS``, the metrics, and ``SPECTRUM_COLUMNS`` of each moment."""
     rate = record.learning_rate
     # lr_crit is a bound for gradient descent; it says nothing of Adam's steps.
     descends = record.cell.training.optimizer.partition(":")[0] == "sgd"
-    row: dict[str, float | None] = {
-        "seed": record.cell.seed,
-        "params_mlp": record.parameters.get("mlp"),
-        "params_encoding": record.parameters.get("encoding"),
-        "best": record.best,
-        "best_step": record.best_step,
-        "steps": record.steps,
-        "training": record.durations.get("training"),
-        "ntk": record.durations.get("ntk"),
-        "peak_memory": record.peak_memory_bytes,
-        "lr": rate.value if rate else None,
-        "lr_ratio": rate.value / rate.critical if descends and rate and rate.critical else None,
-    }
-    for metric in metrics:
-        value = record.metrics.get(metric.name)
-        row[f"metric:{metric.name}"] = value.value if value else None
+    row = [
+        record.cell.seed,
+        record.parameters.get("mlp"),
+        record.parameters.get("encoding"),
+        record.best,
+        record.best_step,
+        record.steps,
+        record.durations.get("training"),
+        record.durations.get("ntk"),
+        record.peak_memory_bytes,
+        rate.value if rate else None,
+        rate.value / rate.critical if descends and rate and rate.critical else None,
+    ]
+    values = (record.metrics.get(metric.name) for metric in metrics)
+    row += [value.value if value else None for value in values]
+    summaries = {summary.when: summary for summary in record.spectra}
     for when in WHENS:
-        summary = next((s for s in reversed(record.spectra) if s.when == when), None)
-        numbers = _spectrum_numbers(summary) if summary else NO_SPECTRUM
-        row.update(zip(SPECTRUM_COLUMNS[when], numbers, strict=True))
+        row += _spectrum_numbers(summaries[when]) if when in summaries else NO_SPECTRUM
     return row
 
 

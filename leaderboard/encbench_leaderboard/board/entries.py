@@ -31,11 +31,15 @@ def entries_of(records: Sequence[StoredRecord], names: Mapping[int, str]) -> lis
     distinct: dict[str, dict[int, Mapping[str, Any]]] = defaultdict(dict)
     for entry, settings in found:
         distinct[entry][id(settings)] = settings
-    varying = {entry: differing(settings.values()) for entry, settings in distinct.items()}
+    texts = {}
+    for entry, choices in distinct.items():
+        varying = differing(choices.values())
+        for number, settings in choices.items():
+            texts[entry, number] = settings_text(settings, varying)
     entries = []
     own: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
     for stored, (entry, settings) in zip(records, found, strict=True):
-        named = settings_text(settings, varying[entry])
+        named = texts[entry, id(settings)]
         own[entry][named].add(stored.record.cell.encoding.label or "")
         entries.append((entry, named))
     labelled = {entry for entry, choices in own.items() if _tell_apart(list(choices.values()))}

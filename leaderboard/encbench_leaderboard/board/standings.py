@@ -91,8 +91,9 @@ def standings(
     columns = {name: column[order] for name, column in columns.items()}
     tests, pairs = _tested(names, columns["rank"], columns["units"], cells, metrics[0])
     columns |= {"entry": np.array(names, dtype=object)} | tests
-    table = {name: pd.Series(column, dtype=column.dtype) for name, column in columns.items()}
-    return pd.DataFrame(table), pairs
+    # as ``text_series``; of numbers a series for each column would take as long as all the rest
+    texts = {n: pd.Series(c, dtype=object) for n, c in columns.items() if c.dtype == object}
+    return pd.DataFrame(columns | texts, index=pd.RangeIndex(len(names))), pairs
 
 
 def _mixed(

@@ -56,7 +56,7 @@ def against_plain(task: TaskBoard) -> list[AgainstPlain]:
 
 def _network(stored: StoredRecord) -> Hashable:
     cell = stored.record.cell
-    return cell.seed, cell.network.model_dump_json(), stored.record.activation
+    return cell.seed, cell.network, stored.record.activation
 
 
 def _larger(stored: StoredRecord, plain: StoredRecord) -> Iterator[tuple[str, int, np.ndarray]]:
