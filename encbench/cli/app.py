@@ -39,8 +39,8 @@ Exit codes: 0 all well, 1 some cells not ok or results not writable, 2 wrong usa
 """
 
 
-def main() -> None:
-    """Entry point of the ``encbench`` script."""
+def start() -> None:
+    """Run the verb that the command line names."""
     try:
         require_platform()
     except EncbenchError as error:
