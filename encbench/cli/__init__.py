@@ -1,13 +1,21 @@
 """The command line: one verb a file; those of plug-ins are found in the same way."""
 
+import os
 import signal
 import sys
+
+from encbench.errors import EncbenchError, require_platform
 
 __all__ = ["main"]
 
 
 def main() -> None:
-    """Entry point of the ``encbench`` script; Ctrl-C at any moment is one line and exit code 130."""
+    """Entry point of the ``encbench`` script; Ctrl-C at any time is one line and code 130."""
+    _open_standard_streams()
+    try:
+        require_platform()
+    except EncbenchError as error:
+        sys.exit(f"error: {error}")
     try:
         # here, for it may be interrupted, too
         from encbench.cli.app import start
@@ -19,6 +27,15 @@ def main() -> None:
             raise
         print("interrupted", file=sys.stderr)
         sys.exit(code)
+
+
+def _open_standard_streams() -> None:
+    """Make a closed one the null device: a file opened later would get its number, and prints."""
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(number, True)
+    os.close(number)
+    sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115 # a descriptor
+    sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115
 
 
 def _interrupted(error: BaseException | None) -> bool:

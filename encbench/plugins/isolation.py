@@ -221,7 +221,7 @@ LEFT_BY_IMPORTS = ("environment variables", "filters of warnings")
 
 @contextmanager
 def ctrl_c_noted() -> Iterator[list[int]]:
-    """Inside, the list says whether Ctrl-C raised something: plug-ins raise KeyboardInterrupt, too."""
+    """Inside, the list says whether Ctrl-C raised; plug-ins raise KeyboardInterrupt, too."""
     pressed: list[int] = []
     previous = signal.getsignal(signal.SIGINT)
     if threading.current_thread() is not threading.main_thread() or not callable(previous):

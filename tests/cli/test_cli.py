@@ -106,6 +106,25 @@ main()
     assert (done.stderr, done.stdout, done.returncode) == ("interrupted\n", "", 130)
 
 
+@pytest.mark.parametrize("closed", [">&-", "<&- >&- 2>&-"])
+def test_closed_standard_streams_become_the_null_device(tmp_path, closed):
+    """Else a results file would have the number of standard output, and what is printed in it."""
+    code = """
+import os, sys
+from pathlib import Path
+from encbench.cli import main
+sys.argv = ["encbench", "list", "ffe"]
+try:
+    main()
+except SystemExit as end:
+    Path("said").write_text(f"{end.code} {os.open('file', os.O_CREAT | os.O_WRONLY) > 2}")
+"""
+    command = ["sh", "-c", f'exec "$0" -c "$1" {closed}', sys.executable, code]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert (done.stdout, done.stderr) == ("", "")
+    assert (tmp_path / "said").read_text() == "0 True"
+
+
 def test_an_output_without_greek_letters_gets_escapes():
     done = encbench("list", "mpe", PYTHONIOENCODING="ascii")
     assert done.returncode == 0, done.stderr

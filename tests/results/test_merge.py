@@ -157,9 +157,7 @@ def unfinished_merge(inputs, out, **options):
 
 
 @pytest.mark.parametrize("options", [{}, {"without": ["pictures"]}, {"prefer": "first"}])
-def test_a_merge_ended_before_its_time_goes_on_with_the_same_command(
-    folders, tmp_path, options
-):
+def test_a_merge_ended_before_its_time_goes_on_with_the_same_command(folders, tmp_path, options):
     merge(folders, tmp_path / "whole", **options)
     unfinished_merge(folders, tmp_path / "out", **options)
     assert len(Store(tmp_path / "out").records()) == 2
