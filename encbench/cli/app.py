@@ -16,7 +16,7 @@ from rich.console import Console
 from typer.core import TyperCommand
 
 from encbench.cli.console import print_line
-from encbench.errors import EncbenchError, PluginError, UsageError, require_platform
+from encbench.errors import EncbenchError, PluginError, UsageError
 from encbench.plugins.registry import Offer, Registry, default_registry
 
 EXIT_NOT_OK = 1
@@ -39,12 +39,8 @@ Exit codes: 0 all well, 1 some cells not ok or results not writable, 2 wrong usa
 """
 
 
-def main() -> None:
-    """Entry point of the ``encbench`` script."""
-    try:
-        require_platform()
-    except EncbenchError as error:
-        sys.exit(f"error: {error}")
+def start() -> None:
+    """Run the verb that the command line names."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # where the terminal or pipe has no λ, an escape is better than a traceback

@@ -39,7 +39,7 @@ def merge_folders(
 
     Copies one record of every cell. Where two records of a cell differ, one is kept, and the other
     is named with the reason. "Newer" goes by the clock of the machine that ran the cell. Only OUT
-    is changed.
+    is changed. To go on with a merge that was interrupted, give the same command.
 
     \b
     Examples:

@@ -124,8 +124,8 @@ class PluginHost:
                 with process_state_kept(), ctrl_c_noted() as pressed:
                     implementation(**{k: v for k, v in arguments.items() if k in accepted})
             except BaseException as error:
-                if not isinstance(error, Exception) and pressed:
-                    raise
+                if pressed:
+                    raise KeyboardInterrupt from error
                 logger.warning(
                     "plug-in %s %s (%s): %s() failed: %s",
                     plugin.distribution,

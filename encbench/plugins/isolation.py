@@ -30,10 +30,11 @@ def isolated() -> Iterator[None]:
     with _output_to_stderr(), process_state_kept(), ctrl_c_noted() as pressed:
         try:
             yield
-        except Exception:
-            raise
         except BaseException as error:
-            if isinstance(error, KeyboardInterrupt) and pressed:
+            if pressed:
+                # a library whose import it interrupted may have made an ImportError of it
+                raise KeyboardInterrupt from error
+            if isinstance(error, Exception):
                 raise
             raise PluginError(f"raised {error_line(error)}") from error
 
@@ -220,7 +221,7 @@ LEFT_BY_IMPORTS = ("environment variables", "filters of warnings")
 
 @contextmanager
 def ctrl_c_noted() -> Iterator[list[int]]:
-    """Inside, the list says whether Ctrl-C was pressed: plug-ins raise KeyboardInterrupt, too."""
+    """Inside, the list says whether Ctrl-C raised; plug-ins raise KeyboardInterrupt, too."""
     pressed: list[int] = []
     previous = signal.getsignal(signal.SIGINT)
     if threading.current_thread() is not threading.main_thread() or not callable(previous):
@@ -228,8 +229,11 @@ def ctrl_c_noted() -> Iterator[list[int]]:
         return
 
     def handle(number: int, frame: FrameType | None) -> None:
-        pressed.append(number)
-        previous(number, frame)
+        try:
+            previous(number, frame)
+        except KeyboardInterrupt:
+            pressed.append(number)
+            raise
 
     signal.signal(signal.SIGINT, handle)
     try:

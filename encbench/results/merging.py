@@ -88,7 +88,8 @@ def merge(
 
     Args:
         inputs: results folders; none is changed, but for ``out``.
-        out: one of the inputs, or a folder that is not there or holds no records.
+        out: one of the inputs, or a folder that is not there or holds no records but those that
+            this merge, ended before its time, has copied.
         prefer: of two records of one cell, whatever the versions of the plug-ins, "ok" keeps one
             that is ok over one that is not and else the newer; "newer" the one that ended later,
             by the clock of the machine that ran it; "first" that of the input named first.
@@ -97,7 +98,7 @@ def merge(
 
     Raises:
         UsageError: fewer than one input; files are to be left out and ``out`` is an input; or
-            ``out`` is not an input, and holds records or lies in one.
+            ``out`` is not an input, and holds other records or lies in one.
         StoreError: an input is not a results folder, none holds records, or one holds records of a
             newer encbench; ``out`` is in use or cannot be written. What was merged until then is
             whole.
@@ -110,11 +111,9 @@ def merge(
                 f"{out} lies in {source}, which a merge must not change; "
                 "choose another folder with -o"
             )
-    if into is None and out.is_dir() and Store(out).keys():
-        raise UsageError(
-            f"{out} holds records already; name it among the folders to merge, too, "
-            "or choose another with -o"
-        )
+    begun = into is None and out.is_dir() and bool(Store(out).keys())
+    if begun and Store(out).suites():
+        raise _holds_records(out)
     if into is not None and without:
         raise UsageError(
             f"{out} is one of the folders to merge, whose records stay as they are; choose a new "
@@ -130,6 +129,8 @@ def merge(
         logger.warning("%s holds no records", source)
     result = Merge(taken=dict.fromkeys(sources, 0))
     found = {s: _read(s, result) for s in sources if s != into}
+    if begun and not _copied(out, [one for several in found.values() for one in several]):
+        raise _holds_records(out)
     store = Store(out)
     with store.writing():
         if into is not None:
@@ -153,6 +154,25 @@ def merge(
         result.one_suite = len(together) == 1 and all(suites)
         store.write_suites(together)
     return result
+
+
+def _holds_records(out: Path) -> UsageError:
+    return UsageError(
+        f"{out} holds records already; name it among the folders to merge, too, "
+        "or choose another with -o"
+    )
+
+
+def _copied(out: Path, originals: Sequence[_Found]) -> bool:
+    """Whether every record of a folder is a copy of one of these."""
+    by_key: dict[str, list[_Found]] = defaultdict(list)
+    for one in originals:
+        by_key[one.record.key].append(one)
+    damaged = Merge()
+    copies = _read(out, damaged)
+    return not damaged.damaged and all(
+        any(_identical(one, copy) for one in by_key.get(copy.record.key, ())) for copy in copies
+    )
 
 
 def merged_suites(suites: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

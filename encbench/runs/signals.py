@@ -94,7 +94,8 @@ class Supervision:
         """Inside, a cell runs: it can be stopped, and is when it passes a limit.
 
         A stop may come in the middle of an import or of a callback from C, where Python or a
-        library makes an ImportError or a SystemError of it; the stop itself is raised then.
+        library makes an ImportError or a SystemError of it; the stop itself is raised then. So it
+        is at the end where something has caught it: what was computed since may lack a part.
         """
         self._running, self._raised = True, self._ended
         try:
@@ -105,6 +106,8 @@ class Supervision:
             else:
                 with self._raising_on_signal():
                     yield
+            if self._raised is not None:
+                raise self._raised
         except (Exception, SystemExit) as error:
             if self._raised is None:
                 raise

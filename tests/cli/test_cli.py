@@ -68,6 +68,63 @@ def test_a_script_on_windows_gets_the_same_line():
     assert last.startswith("encbench.errors.EncbenchError: encbench runs on Linux and macOS")
 
 
+CTRL_C = "import os, signal; os.kill(os.getpid(), signal.SIGINT)"
+OWN_ERROR = f"""
+try:
+    {CTRL_C}
+except KeyboardInterrupt:
+    raise ImportError("as NumPy says where its import is interrupted") from None
+"""
+DURING = {
+    "an import of ours": ("encbench.cli.app", CTRL_C),
+    "an import of a plug-in": ("encbench_leaderboard", CTRL_C),
+    "one that calls it an error of its own": ("encbench_leaderboard", OWN_ERROR),
+    "an import of a verb": ("encbench_leaderboard.verb", CTRL_C),
+    "a verb": ("encbench_leaderboard.report.build", CTRL_C),
+}
+
+
+@pytest.mark.parametrize(("module", "code"), DURING.values(), ids=DURING)
+def test_ctrl_c_is_one_line_whenever_it_comes(tmp_path, module, code):
+    """Also before a run has begun: imports take seconds."""
+    begin = f"""
+import importlib.abc, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+class Pressed(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name == {module!r}:
+            sys.meta_path.remove(self)
+            exec({code!r}, {{}})
+sys.meta_path.insert(0, Pressed())
+sys.argv = ["encbench", "leaderboard", "nowhere"]
+from encbench.cli import main
+main()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", begin], capture_output=True, text=True, cwd=tmp_path, check=False
+    )
+    assert (done.stderr, done.stdout, done.returncode) == ("interrupted\n", "", 130)
+
+
+@pytest.mark.parametrize("closed", [">&-", "<&- >&- 2>&-"])
+def test_closed_standard_streams_become_the_null_device(tmp_path, closed):
+    """Else a results file would have the number of standard output, and what is printed in it."""
+    code = """
+import os, sys
+from pathlib import Path
+from encbench.cli import main
+sys.argv = ["encbench", "list", "ffe"]
+try:
+    main()
+except SystemExit as end:
+    Path("said").write_text(f"{end.code} {os.open('file', os.O_CREAT | os.O_WRONLY) > 2}")
+"""
+    command = ["sh", "-c", f'exec "$0" -c "$1" {closed}', sys.executable, code]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert (done.stdout, done.stderr) == ("", "")
+    assert (tmp_path / "said").read_text() == "0 True"
+
+
 def test_an_output_without_greek_letters_gets_escapes():
     done = encbench("list", "mpe", PYTHONIOENCODING="ascii")
     assert done.returncode == 0, done.stderr

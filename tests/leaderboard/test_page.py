@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import subprocess
 import sys
@@ -230,6 +231,25 @@ def test_every_suite_of_a_folder_comes_back(results: Results) -> None:
     assert "encbench run suite-1.toml -o run\nencbench run suite-2.toml -o run\n" in text
     assert text.startswith("# Leaderboard: first + second")
     assert "does not hold" not in text
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["run", "my run", "-run", "it's", "naïve", "\x1b[31m\n", os.fsdecode(b"\xe9'\\"), "$x`y"],
+)
+def test_commands_name_any_folder(results: Results, name: str) -> None:
+    results.add("a")
+    folder = results.directory.rename(results.directory.with_name(name))
+    write_markdown(describe(*load_board(folder)), folder / "page.md", pictures=False)
+    text = (folder / "page.md").read_text(encoding="utf-8")
+    command = text[text.index("encbench leaderboard ") :].partition("\n```")[0]
+    done = subprocess.run(
+        ["bash", "-c", f'encbench() {{ printf "%s" "$2"; }}; {command}'],
+        capture_output=True,
+        check=True,
+    )
+    assert os.fsdecode(done.stdout).removeprefix("./") == name
+    assert not done.stdout.startswith(b"-")
 
 
 def test_cells_of_a_suite_that_the_folder_does_not_hold_are_counted(results: Results) -> None:

@@ -149,6 +149,36 @@ def test_a_folder_that_holds_others_is_not_merged_into(folders, tmp_path):
     assert merge([a, a], tmp_path / "new").taken == {a: 2}
 
 
+def unfinished_merge(inputs, out, **options):
+    """As a merge that is killed leaves it: some of the records, and not yet what they are of."""
+    merge(inputs, out, **options)
+    (out / "run.json").unlink()
+    shutil.rmtree(Store(out).records()[0].path)
+
+
+@pytest.mark.parametrize("options", [{}, {"without": ["pictures"]}, {"prefer": "first"}])
+def test_a_merge_ended_before_its_time_goes_on_with_the_same_command(folders, tmp_path, options):
+    merge(folders, tmp_path / "whole", **options)
+    unfinished_merge(folders, tmp_path / "out", **options)
+    assert len(Store(tmp_path / "out").records()) == 2
+    merge(folders, tmp_path / "out", **options)
+    assert contents(tmp_path / "out") == contents(tmp_path / "whole")
+
+
+def test_what_an_unfinished_merge_left_is_not_replaced_where_the_originals_changed(
+    folders, tmp_path
+):
+    a, b = folders
+    unfinished_merge(folders, tmp_path / "out")
+    for stored in Store(tmp_path / "out").records():
+        for folder in (f for f in (a, b) if Store(f).place(stored.record.key).is_dir()):
+            rewritten(folder, stored.record.key, best=3.0)
+    before = contents(tmp_path / "out")
+    with pytest.raises(UsageError, match="holds records already"):
+        merge(folders, tmp_path / "out")
+    assert contents(tmp_path / "out") == before
+
+
 @pytest.mark.parametrize("inside", ["records", "records/new", "new/er"])
 def test_an_input_gets_no_merged_folder_inside(folders, inside):
     a, b = folders

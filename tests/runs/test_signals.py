@@ -8,6 +8,7 @@ import signal
 import sys
 import time
 import weakref
+from contextlib import suppress
 
 import pytest
 
@@ -108,6 +109,16 @@ def test_a_stop_of_which_a_library_makes_its_own_error_is_still_a_stop():
     assert caught.value is stop
     with pytest.raises(ImportError), supervision.running():
         raise ImportError("the next cell's own")
+
+
+def test_a_stop_that_something_caught_is_raised_at_the_end():
+    """A metric that fails costs its own value; one that was stopped costs the cell."""
+    supervision, stop = Supervision(), Interrupted("stopped by a signal")
+    with pytest.raises(Interrupted) as caught, supervision.running(), suppress(Interrupted):
+        supervision.stop(stop)
+    assert caught.value is stop
+    with supervision.running():
+        pass
 
 
 @pytest.mark.parametrize("limits", [Limits(), Limits(seconds=3600)], ids=["free", "limited"])

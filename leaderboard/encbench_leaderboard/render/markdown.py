@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from urllib.parse import quote
 
 from tabulate import tabulate
 
@@ -28,7 +27,7 @@ from encbench_leaderboard.report.blocks import (
     Value,
     shown_first,
 )
-from encbench_leaderboard.report.format import MISSING, code, plain
+from encbench_leaderboard.report.format import MISSING, code, link_to, plain
 
 Links = Mapping[tuple[str, str], str]
 """(section, figure) to the link of its picture."""
@@ -103,7 +102,7 @@ def write_index(pages: Mapping[Path, Page], out: Path) -> Path:
         for section in page.groups:
             kept = [b for b in section.blocks if isinstance(b, Text | Table)]
             parts += [code(section.title), *_parts(kept, {}, section)]
-        link = quote(file.relative_to(out.parent).as_posix())
+        link = link_to(file.relative_to(out.parent).as_posix())
         parts.append(f"[Pictures, spectra, and each task]({link})")
     with writing(out):
         replace_text(out, _joined(parts))
@@ -133,11 +132,11 @@ def markdown(page: Page, links: Links, folder: str, main: str, left_out: int = 0
         elif block.name in groups:
             parts.append(f"## {code(block.title)}")
             parts += _parts(block.blocks, links, block)
-            parts.append(_pages(block, [sections[name] for name in block.targets], quote(folder)))
+            parts.append(_pages(block, [sections[name] for name in block.targets], link_to(folder)))
     texts = {f"{name}.md": _own_page(block, links, main) for name, block in sections.items()}
     if page.more:
         texts[ABOUT] = _joined([_back(main), *_parts(page.more, links, None)])
-        parts.append(f"[How to read this page, and what it rests on]({quote(folder)}/{ABOUT})")
+        parts.append(f"[How to read this page, and what it rests on]({link_to(folder)}/{ABOUT})")
     return texts | {"": _joined(parts)}
 
 
@@ -165,7 +164,7 @@ def _own_page(section: Section, links: Links, main: str) -> str:
 
 
 def _back(main: str) -> str:
-    return f"[Back to the leaderboard](../{quote(main)})"
+    return f"[Back to the leaderboard](../{link_to(main)})"
 
 
 def _joined(parts: Sequence[str]) -> str:

@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing import current_process, get_context
 from pathlib import Path
-from urllib.parse import quote
 
 from encbench.errors import UsageError
 from encbench.results.palette import Look, colours
@@ -28,6 +27,7 @@ from encbench_leaderboard.report.blocks import (
     Section,
     walk,
 )
+from encbench_leaderboard.report.format import link_to
 
 EVERY = 8
 """Tasks and categories up to which all are drawn; a picture takes half a second."""
@@ -105,7 +105,7 @@ def draw(
         file = folder / f"{stem}.{suffix}"
         if file not in kept:
             file.unlink(missing_ok=True)
-    return {name: quote(f"{folder.name}/{job.files[0].name}") for name, job in jobs.items()}
+    return {name: link_to(f"{folder.name}/{job.files[0].name}") for name, job in jobs.items()}
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections import Counter
 from collections.abc import Sequence
 from functools import partial
@@ -41,7 +40,7 @@ from encbench_leaderboard.report.figures.relation import rates_figure
 from encbench_leaderboard.report.figures.sheet import sheet
 from encbench_leaderboard.report.figures.spectra import spectra_figure
 from encbench_leaderboard.report.figures.thumbnails import thumbnails
-from encbench_leaderboard.report.format import code
+from encbench_leaderboard.report.format import code, shell_word
 from encbench_leaderboard.report.kernel_target import kernel_fold
 from encbench_leaderboard.report.prediction import prediction
 from encbench_leaderboard.report.provenance import provenance, reproduction
@@ -66,7 +65,7 @@ def load_board(directory: Path) -> tuple[Board, Sequence[StoredRecord], Store]:
 def describe(board: Board, records: Sequence[StoredRecord], store: Store) -> Page:
     """The page of a results folder: ``describe(*load_board(directory))``."""
     name = store.suite_name()
-    folder = shlex.quote(store.directory.resolve().name)
+    folder = shell_word(store.directory.resolve().name)
     tuned = earlier_result(store.directory)
     blocks: list[Block] = [Text(_summary(board, records, tuned)), *_verdicts(board)]
     ran_on = machines(records)

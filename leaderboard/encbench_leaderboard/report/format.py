@@ -3,12 +3,32 @@
 from __future__ import annotations
 
 import math
+import os
 import re
+import shlex
+from urllib.parse import quote
 
 from encbench.errors import with_minus
 from encbench_leaderboard.board.cells import MetricInfo
 
 MISSING = "–"
+
+
+def shell_word(name: str) -> str:
+    """A file's name as a shell takes it, also where it looks like an option or is no text."""
+    name = f"./{name}" if name.startswith("-") else name
+    if name.isprintable():
+        return shlex.quote(name)
+    characters = (
+        chr(byte) if 32 <= byte < 127 and chr(byte) not in "'\\" else f"\\x{byte:02x}"
+        for byte in os.fsencode(name)
+    )
+    return f"$'{''.join(characters)}'"
+
+
+def link_to(path: str) -> str:
+    """A relative path as a link of a page has it, also where it is no text."""
+    return quote(os.fsencode(path))
 
 
 def fixed(value: float, digits: int = 2) -> str:
