@@ -200,7 +200,8 @@ def run_cells(
       encbench run my-suite.toml --cluster slurm --workers 8
       encbench run my-suite.toml --shard 3/64 -o results/mine
 
-    Exit codes: 0 all cells ok, 1 some not, 2 wrong usage, 130 Ctrl-C, 143 SIGTERM.
+    Exit codes: 0 all cells ok, 1 some not or no page could be written, 2 wrong usage, 130 Ctrl-C,
+    143 SIGTERM.
     """
     registry = default_registry()
     chosen = asked_suite(suite, registry, encodings=bool(encoding), tasks=bool(task))
@@ -293,7 +294,7 @@ def run_cells(
             print_line(console, f"{done}. Give the same command to resume.", "yellow")
             raise typer.Exit(128 + getattr(stop, "number", signal.SIGINT)) from None
     progress.summary(result, time.monotonic() - started)
-    if not result.all_ok:
+    if not (result.all_ok and result.reported):
         raise typer.Exit(1)
 
 
