@@ -106,6 +106,13 @@ def test_a_narrow_window_scrolls_tables_and_not_the_page(opened: Opened, width: 
     for name in ("spectra", "curves", "cost"):
         drawn = opened.figure(name).locator("svg.main-svg").first
         assert drawn.evaluate("svg => svg.getBoundingClientRect().right") <= width
+    spectra = opened.figure("spectra")
+    buttons = spectra.locator(".modebar-group").first.bounding_box()
+    titles = [title.bounding_box() for title in spectra.locator(".annotation-text").all()]
+    assert buttons
+    assert titles
+    covered = [t for t in titles if t and t["y"] < buttons["y"] + buttons["height"]]
+    assert not covered or width > 390, "Plotly's buttons lie on a panel's title"
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     frame = opened.table().locator(".dt-layout-table")
     assert frame.evaluate("f => f.scrollWidth > f.clientWidth") or width > 390
