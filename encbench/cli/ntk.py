@@ -77,10 +77,10 @@ def ntk(
 
     \b
     Examples:
-      encbench ntk -e identity -e ffe:levels=8 -e mpe:resolutions=[96] -t image:image=astronaut
+      encbench ntk -e identity -e ffe:levels=8 -e 'mpe:resolutions=[96]' -t image:image=astronaut
       encbench ntk -n 4096 --plot spectra.png -o spectra.json
       encbench ntk -e hashgrid -n 65536 --matrix-free
-      encbench ntk -e mpe:resolutions=[8,32] -t image -n 256 --split level --plot levels.png
+      encbench ntk -e 'mpe:resolutions=[8,32]' -t image -n 256 --split level --plot levels.png
     """
     import torch  # seconds, which `encbench ntk --help` does without
 

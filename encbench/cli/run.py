@@ -188,7 +188,7 @@ def run_cells(
     Examples:
       encbench run
       encbench run my-suite.toml -o results/mine -j 4
-      encbench run -e identity -e ffe:levels=8 -e mpe:resolutions=[32,128] -t image:image=astronaut
+      encbench run -e ffe:levels=8 -e 'mpe:resolutions=[32,128]' -t image:image=astronaut,side=128
       encbench run -e 'hashgrid:levels=8 as small' -e hashgrid -t image:image=coffee
       encbench run -t image:image=photos/,side=128 --seed 0 --seed 1 --epochs 50
       encbench run --lr 2.5 --parameterization standard --optimizer adam
