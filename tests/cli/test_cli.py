@@ -210,7 +210,7 @@ def test_the_exit_code_says_that_no_page_could_be_written_and_records_stay(tmp_p
     done = encbench(*asked, cwd=tmp_path)
     assert done.returncode == 1
     assert "out/leaderboard.md: Is a directory" in done.stderr
-    assert len(list((tmp_path / "out" / "records").glob("??/*/record.json"))) == 1
+    assert list((tmp_path / "out" / "records").glob("??/*/record.json"))
     (tmp_path / "out" / "leaderboard.md").rmdir()
     assert encbench(*asked, cwd=tmp_path).returncode == 0
     assert (tmp_path / "out" / "leaderboard.md").is_file()
