@@ -104,7 +104,7 @@ def bench(
 
     \b
     Examples:
-      encbench bench -e identity -e ffe -e mpe:resolutions=[64]
+      encbench bench -e identity -e ffe -e 'mpe:resolutions=[64]'
       encbench bench -e mpe --save before
       encbench bench -e mpe --compare before --output table.md
     """

@@ -45,7 +45,7 @@ def check(
     \b
     Examples:
       encbench check ffe
-      encbench check mpe:resolutions=[8]
+      encbench check 'mpe:resolutions=[8]'
       encbench check encbench-ripple:ripple:levels=3 image:side=16 --trace
 
     Exit codes: 0 no check failed, 1 a check failed, 2 wrong usage.
@@ -83,9 +83,11 @@ def _conformance(text: str, registry: Registry) -> list[tuple[str, Offer, type[C
         # a suite may have the name of its task
         if name not in checked and any(offer.name == name for offer in registry.offers(kind)):
             article = "an" if kind[0] in "ao" else "a"
+            other = {"suite": f"; `encbench run {name} -n` checks a suite", "command": ""}
+            tests = f"; `encbench new-plugin {kind} NAME` writes tests to start from"
             raise UsageError(
                 f"{name!r} is {article} {kind}; checks are for encodings, tasks, networks and "
-                "activations"
+                f"activations{other.get(kind, tests)}"
             )
     parents: dict[str, type[Conformance]] = {
         "encoding": EncodingConformance,

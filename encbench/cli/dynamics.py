@@ -52,7 +52,7 @@ def dynamics(
     Examples:
       encbench dynamics
       encbench dynamics -t image:image=chelsea,side=24,split=checker
-      encbench dynamics -e mpe:resolutions=[16] --factor 0.01 --factor 2 --width 4096 -o results/d
+      encbench dynamics -e 'mpe:resolutions=[16]' --factor 0.01 --factor 2 --width 4096
     """
     # torch takes seconds, which `encbench dynamics --help` does without
     from encbench.cli.spectra_pictures import plot_dynamics

@@ -77,10 +77,10 @@ def ntk(
 
     \b
     Examples:
-      encbench ntk -e identity -e ffe:levels=8 -e mpe:resolutions=[96] -t image:image=astronaut
+      encbench ntk -e identity -e ffe:levels=8 -e 'mpe:resolutions=[96]' -t image:image=astronaut
       encbench ntk -n 4096 --plot spectra.png -o spectra.json
       encbench ntk -e hashgrid -n 65536 --matrix-free
-      encbench ntk -e mpe:resolutions=[8,32] -t image -n 256 --split level --plot levels.png
+      encbench ntk -e 'mpe:resolutions=[8,32]' -t image -n 256 --split level --plot levels.png
     """
     import torch  # seconds, which `encbench ntk --help` does without
 
@@ -123,7 +123,7 @@ def ntk(
     for name in dict.fromkeys(item.task for item in found):
         of_task = [item for item in found if item.task == name]
         console.print(literal(f"\n{name}"))
-        console.print(_counts(of_task) if matrix_free else _spectra(of_task))
+        console.print(_counts(of_task) if matrix_free else _spectra(of_task, console.width))
         for item in of_task:
             if (summary := item.summary) and summary.split:
                 why_not = f": {summary.split.not_computed}" if summary.split.not_computed else ""
@@ -148,9 +148,10 @@ def _count(text: str) -> int:
     return int(text)
 
 
-def _spectra(found: list[Initial]) -> Table:
-    titles = ("λ_max", "median", "λ_min", "floor", "resolved", "effective", "lr_crit", "s")
-    table = _table(*titles)
+def _spectra(found: list[Initial], width: int) -> Table:
+    titles = ["λ_max", "median", "λ_min", "floor", "resolved", "effective", "lr_crit"]
+    timed = width >= 90  # 80 characters have no room for the seconds
+    table = _table(*titles, *["s"] * timed)
     for item in found:
         summary = item.summary
         assert summary is not None
@@ -163,7 +164,7 @@ def _spectra(found: list[Initial]) -> Table:
             f"{summary.resolved_rank}/{summary.size}",
             "–" if math.isnan(summary.effective_rank) else f"{summary.effective_rank:.1f}",
             "–" if item.critical is None else f"{item.critical:.3g}",
-            f"{summary.seconds:.2f}",
+            *[f"{summary.seconds:.2f}"] * timed,
         )
     return table
 
@@ -199,8 +200,8 @@ def _counts(found: list[Initial]) -> Table:
 
 
 def _table(*columns: str) -> Table:
-    table = Table(box=None, header_style="dim")
-    table.add_column("encoding", overflow="fold", min_width=18)
+    table = Table(box=None, header_style="dim", padding=(0, 1, 0, 0), pad_edge=False)
+    table.add_column("encoding", overflow="fold", min_width=16)
     for column in columns:
         table.add_column(column, justify="right", no_wrap=True)
     return table

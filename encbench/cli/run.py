@@ -188,7 +188,7 @@ def run_cells(
     Examples:
       encbench run
       encbench run my-suite.toml -o results/mine -j 4
-      encbench run -e identity -e ffe:levels=8 -e mpe:resolutions=[32,128] -t image:image=astronaut
+      encbench run -e ffe:levels=8 -e 'mpe:resolutions=[32,128]' -t image:image=astronaut,side=128
       encbench run -e 'hashgrid:levels=8 as small' -e hashgrid -t image:image=coffee
       encbench run -t image:image=photos/,side=128 --seed 0 --seed 1 --epochs 50
       encbench run --lr 2.5 --parameterization standard --optimizer adam
@@ -200,7 +200,8 @@ def run_cells(
       encbench run my-suite.toml --cluster slurm --workers 8
       encbench run my-suite.toml --shard 3/64 -o results/mine
 
-    Exit codes: 0 all cells ok, 1 some not, 2 wrong usage, 130 Ctrl-C, 143 SIGTERM.
+    Exit codes: 0 all cells ok, 1 some not or no page could be written, 2 wrong usage, 130 Ctrl-C,
+    143 SIGTERM.
     """
     registry = default_registry()
     chosen = asked_suite(suite, registry, encodings=bool(encoding), tasks=bool(task))
@@ -293,7 +294,7 @@ def run_cells(
             print_line(console, f"{done}. Give the same command to resume.", "yellow")
             raise typer.Exit(128 + getattr(stop, "number", signal.SIGINT)) from None
     progress.summary(result, time.monotonic() - started)
-    if not result.all_ok:
+    if not (result.all_ok and result.reported):
         raise typer.Exit(1)
 
 

@@ -155,7 +155,8 @@ def tune(
       encbench tune -e ffe -t image --space ffe.levels=4..10 --space training.batch_size=32 -n
       encbench tune -e mpe -t image --optimizer adam --space 'training.lr=1e-3|3e-3|1e-2' -n
 
-    Exit codes: 0 all well, 1 a reported cell is not ok, 2 wrong usage, 130 Ctrl-C, 143 SIGTERM.
+    Exit codes: 0 all well, 1 a reported cell is not ok or no page could be written, 2 wrong usage,
+    130 Ctrl-C, 143 SIGTERM.
     """
     # import torch, which `encbench --help` does without
     from encbench.runs.trials import TUNE_SEED, plan_tuning
@@ -203,6 +204,7 @@ def tune(
         }
 
         reported: list[StoredRecord] = []
+        drawn = True
 
         def run(suite: Suite, directory: Path, final: bool) -> Sequence[StoredRecord]:
             records = encbench.run_suite(suite, directory, report=False, **how).records
@@ -213,14 +215,15 @@ def tune(
             result = run_tuning(tuning, output, registry, run)
             if report:
                 # not by run_suite: pages show what tuning gained, which is known only now
-                registry.host.notify("encbench_run_finished", directory=output, records=reported)
+                told = {"directory": output, "records": reported}
+                drawn = registry.host.notify("encbench_run_finished", **told)
         except KeyboardInterrupt as stop:
             progress.stop()
             print_line(console, "interrupted. Give the same command to resume.", "yellow")
             raise typer.Exit(128 + getattr(stop, "number", signal.SIGINT)) from None
     _print_result(result, output)
     summaries = [s for e in result.encodings for s in (e.default, e.tuned)]
-    if any(summary is None or summary.mean is None for summary in summaries):
+    if not drawn or any(summary is None or summary.mean is None for summary in summaries):
         raise typer.Exit(1)
 
 

@@ -113,8 +113,13 @@ class PluginHost:
             except Exception as error:
                 self._note(plugin, f"{hook}() failed: {error_line(error)}")
 
-    def notify(self, hook: str, **arguments: Any) -> None:
-        """Call a reporting hook, one implementation at a time; failures are logged."""
+    def notify(self, hook: str, **arguments: Any) -> bool:
+        """Call a reporting hook, one implementation at a time; failures are logged.
+
+        Returns:
+            Whether none failed.
+        """
+        succeeded = True
         for plugin in self.plugins:
             implementation = self._implementation(plugin, hook)
             if implementation is None:
@@ -126,6 +131,7 @@ class PluginHost:
             except BaseException as error:
                 if pressed:
                     raise KeyboardInterrupt from error
+                succeeded = False
                 logger.warning(
                     "plug-in %s %s (%s): %s() failed: %s",
                     plugin.distribution,
@@ -135,6 +141,7 @@ class PluginHost:
                     error_line(error),
                 )
                 logger.debug("%s", traceback.format_exc())
+        return succeeded
 
     def broken(self) -> Iterator[Plugin]:
         """Plug-ins with a problem."""

@@ -222,11 +222,21 @@ def check_files(stored: StoredRecord) -> None:
         ValueError: a file is not as it was written.
         OSError: a file cannot be read.
     """
+    for name in damaged_files(stored):
+        raise ValueError(f"{name} is damaged")
+
+
+def damaged_files(stored: StoredRecord) -> Iterator[str]:
+    """Names of the files beside a record that are not as they were written; every byte is read.
+
+    Raises:
+        OSError: a file cannot be read.
+    """
     for name, entry in stored.files.items():
         file = stored.path / name
         whole = _is_readable(file) if entry.sha256 is None else _sha256(file) == entry.sha256
         if not whole:
-            raise ValueError(f"{name} is damaged")
+            yield name
 
 
 def _is_readable(file: Path) -> bool:

@@ -212,6 +212,7 @@ class StoredRecord:
         path: its folder.
         files: by name, what lies beside record.json.
         outline: of the record, where it is known.
+        damaged: names of files that lie there too, but not as they were written.
     """
 
     def __init__(
@@ -220,10 +221,12 @@ class StoredRecord:
         path: Path | str,
         files: Mapping[str, FileEntry] | None = None,
         outline: Outline | None = None,
+        damaged: Sequence[str] = (),
     ) -> None:
         self._record = record
         self._place = str(path)  # a Path is several objects more for each of many records
         self.files = files or {}
+        self.damaged = damaged
         self._outline = outline
 
     @property
@@ -256,7 +259,7 @@ class StoredRecord:
     def _read(self, names: Sequence[str]) -> dict[str, np.ndarray]:
         """The arrays of these names, or all where none is given."""
         file = self.path / "arrays.npz"
-        if not file.exists() and file.name not in self.files:
+        if not self.has(file.name):
             return {}
         try:
             with np.load(file, allow_pickle=False) as stored:
@@ -268,10 +271,15 @@ class StoredRecord:
             # numpy's message is about pickles, whatever the bytes are
             raise damaged(file) from error
 
+    def has(self, name: str) -> bool:
+        """Whether there is a file of that name, and it is not known to be damaged."""
+        if name in self.damaged:
+            return False
+        return name in self.files or (self.path / name).exists()
+
     def picture(self, name: str) -> Path | None:
         """Path of a picture, or None where the task made none of that name."""
-        file = self.path / f"{name}.png"
-        return file if file.exists() else None
+        return self.path / f"{name}.png" if self.has(f"{name}.png") else None
 
 
 @dataclass

@@ -22,6 +22,7 @@ from encbench.results.record_folder import (
     NewerRecord,
     as_store_error,
     check_files,
+    damaged_files,
     harmless,
     read_file,
     read_record,
@@ -272,6 +273,36 @@ class Store:
             else:
                 found.append(again)
                 self._index.remember(again, whole=True, before=before)
+        self._index.flush()
+        return found
+
+    def without_damaged(self, stored: Iterable[StoredRecord]) -> list[StoredRecord]:
+        """Those records, each with its numbers, but without those of its arrays and pictures that
+        are not as they were written; a warning names each of these."""
+        found = []
+        for item in stored:
+            key, before = item.record.key, stamp(item.path)
+            if key in self._whole:
+                found.append(item)
+                continue
+            try:
+                item = self.read(key)  # it may have been replaced meanwhile
+                damaged = tuple(damaged_files(item))
+            except (OSError, ValueError) as error:
+                self._damaged(item.path, error, set_aside=False)
+                continue
+            for name in damaged:
+                logger.warning(
+                    "leaving out %s, which is damaged; to make it again, remove its folder and "
+                    "repeat the run that made it",
+                    item.path / name,
+                )
+            if damaged:
+                kept = {name: entry for name, entry in item.files.items() if name not in damaged}
+                item = StoredRecord(item.record, item.path, kept, damaged=damaged)
+            else:
+                self._index.remember(item, whole=True, before=before)
+            found.append(item)
         self._index.flush()
         return found
 

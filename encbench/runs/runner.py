@@ -63,6 +63,8 @@ class RunResult:
     """How many were already there."""
     not_run: int = 0
     """How many cells have no record, because the run stopped at a failure."""
+    reported: bool = True
+    """Whether every report at the end that was asked for, such as the leaderboard, was made."""
 
     @property
     def all_ok(self) -> bool:
@@ -181,7 +183,8 @@ def run_suite(
     records = [done[key] for key in cells if key in done]
     run = RunResult(Path(directory), records, len(kept), len(cells) - len(records))
     if report:
-        registry.host.notify("encbench_run_finished", directory=run.directory, records=run.records)
+        told = {"directory": run.directory, "records": run.records}
+        run.reported = registry.host.notify("encbench_run_finished", **told)
     return run
 
 

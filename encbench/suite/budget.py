@@ -68,9 +68,10 @@ def dimensions(task: type[Task], parameters: Mapping[str, Any], label: str) -> t
         try:
             known = task(**parameters)
         except Exception as error:
+            why = error if isinstance(error, EncbenchError) else error_line(error)
             raise SuiteError(
-                f"a budget of parameters needs the outputs of {label!r}, whose data cannot be "
-                f"read: {error_line(error)}"
+                f"the number of parameters depends on the data of {label!r}, which cannot be "
+                f"read: {why}"
             ) from None
     return known.in_dim, known.out_dim
 
@@ -266,22 +267,21 @@ def parameter_count(
 
 def parameters_of_cell(
     cell: CellConfig, registry: Registry, known: dict[str, tuple[int, int]] | None = None
-) -> int | None:
-    """Trained parameters of a cell's network; None where its data cannot be read or the network
-    not be built, of which its record will say more.
+) -> int:
+    """Trained parameters of a cell's network.
 
     Args:
         known: dimensions of the tasks of earlier cells, by label; this one's are added.
+
+    Raises:
+        EncbenchError: the task's data cannot be read, or the network not be built.
     """
     encoding, task = cell.encoding, cell.task
     label = task.label or task.name
     known = {} if known is None else known
-    try:
-        if label not in known:
-            cls = registry.find("task", f"{task.distribution}:{task.name}").load()
-            known[label] = dimensions(cls, task.parameters, label)
-        offer = registry.find("encoding", f"{encoding.distribution}:{encoding.name}")
-        cls, ends = offer.load(), known[label]
-        return parameter_count(cls, encoding.parameters, cell.network, ends, registry)
-    except EncbenchError:
-        return None
+    if label not in known:
+        cls = registry.find("task", f"{task.distribution}:{task.name}").load()
+        known[label] = dimensions(cls, task.parameters, label)
+    offer = registry.find("encoding", f"{encoding.distribution}:{encoding.name}")
+    cls, ends = offer.load(), known[label]
+    return parameter_count(cls, encoding.parameters, cell.network, ends, registry)

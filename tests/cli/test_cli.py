@@ -240,8 +240,37 @@ def test_a_dry_run_leaves_out_what_is_recorded_and_says_what_cannot_be_read(tmp_
     ]
     assert "1 of 4 cells have a record already in out" in again.stderr
     assert again.stderr.count("no image 'gone.png': the file does not exist") == 1
+    assert "identity: 337 parameters" in again.stderr
     whole = encbench(*command, "-n", "--rerun", "all", cwd=tmp_path)
     assert whole.stdout == "image:image=camera,side=16 × identity seed 0\n"
+
+
+def test_a_dry_run_says_once_why_a_number_of_parameters_is_unknown(tmp_path):
+    empty = "image:image=camera,side=16,split=random,fraction=0.0001"
+    done = encbench("run", "-e", "identity", "-e", "ffe", "-t", empty, "-n", cwd=tmp_path)
+    assert done.returncode == 0
+    for encoding in ("identity", "ffe"):
+        assert f"{encoding}: unknown number of parameters\n" in done.stderr
+    assert done.stderr.splitlines()[-1] == (
+        f"the number of parameters depends on the data of {empty!r}, which cannot be read: "
+        "split=random with fraction=0.0001 of 16 × 16 pixels leaves none to train on; "
+        "give another fraction, or more of them"
+    )
+    assert done.stderr.count("leaves none to train on") == 1
+
+
+@pytest.mark.parametrize("command", [["run", "--ntk-points", "0"], ["tune", "--trials", "2"]])
+def test_the_exit_code_says_that_no_page_could_be_written_and_records_stay(tmp_path, command):
+    (tmp_path / "out" / "leaderboard.md").mkdir(parents=True)
+    task = ("-e", "identity", "-t", "image:image=camera,side=16", "--steps", "20")
+    asked = (*command, *task, "-o", "out", "-j", 1)
+    done = encbench(*asked, cwd=tmp_path)
+    assert done.returncode == 1
+    assert "out/leaderboard.md: Is a directory" in done.stderr
+    assert list((tmp_path / "out" / "records").glob("??/*/record.json"))
+    (tmp_path / "out" / "leaderboard.md").rmdir()
+    assert encbench(*asked, cwd=tmp_path).returncode == 0
+    assert (tmp_path / "out" / "leaderboard.md").is_file()
 
 
 def test_encodings_or_tasks_given_by_themselves_are_no_packaged_suite(tmp_path):

@@ -117,6 +117,14 @@ def files(tmp_path_factory):
     return folder
 
 
+def test_a_shell_expands_nothing_in_a_command():
+    """zsh, which macOS has, refuses brackets that match no file; bash expands braces."""
+    for page in PAGES:
+        for line in re.findall(r"(?m)^\s*(encbench .*)$", page.read_text("utf-8")):
+            bare = re.sub(r"\s+#.*|'[^']*'|\"[^\"]*\"", "", line)
+            assert not set("[]{}") & set(bare), f"{page.name}: quote the argument in {line}"
+
+
 def test_commands_are_found():
     verbs = {command.split()[1] for command in documented()}
     assert verbs >= {"run", "list", "compare", "ntk", "show", "rerun", "export", "merge", "doctor"}

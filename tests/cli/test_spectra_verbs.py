@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from copy import deepcopy
 
 import numpy as np
@@ -158,3 +159,14 @@ def test_misuse_of_the_verbs_is_one_line(tmp_path, arguments, words):
     assert done.returncode == 2, done.stderr
     assert words in " ".join(done.stderr.split())
     assert "Traceback" not in done.stderr
+
+
+def test_the_table_of_spectra_fits_a_terminal_of_80_characters():
+    cell = ("-e", "mpe:resolutions=[8]", "-t", "image:image=camera,side=16", "--width", "16")
+    done = encbench("ntk", *cell, "-n", "64", COLUMNS="80")
+    assert done.returncode == 0, done.stderr
+    assert max(map(len, done.stdout.splitlines())) <= 80
+    heading = next(line for line in done.stdout.splitlines() if "λ_max" in line)
+    assert heading.split()[-2:] == ["effective", "lr_crit"]
+    assert re.search(r" \d+/64 ", done.stdout)
+    assert "…" not in done.stdout

@@ -19,6 +19,7 @@ from encbench_leaderboard.compare.result import (
     compare_folders,
 )
 from encbench_leaderboard.render.markdown import markdown
+from encbench_leaderboard.report.blocks import Table
 from scipy import stats
 from typer.testing import CliRunner
 
@@ -71,10 +72,10 @@ def said(report: Report, row: TaskRow | None = None) -> str:
     return verdict(row.quality[0], row)
 
 
-def run(*arguments: str) -> Any:
+def run(*arguments: str, columns: str = "100") -> Any:
     app = typer.Typer()
     app.command()(compare)
-    return CliRunner().invoke(app, list(arguments), env={"COLUMNS": "100"})
+    return CliRunner().invoke(app, list(arguments), env={"COLUMNS": columns})
 
 
 def test_the_difference_of_two_encodings_is_tested_over_their_common_seeds(
@@ -394,6 +395,36 @@ def test_ratios_of_time_and_memory_are_geometric(results: Results) -> None:
     assert cost.time.low * cost.time.high == pytest.approx(16.0)
     assert cost.memory.mean == pytest.approx(0.5)
     assert cost.parameters_a == (265_731, 1000)
+
+
+def test_every_number_of_the_table_stands_under_its_heading(
+    results: Results, other: Results
+) -> None:
+    for seed in range(3):
+        put(results, "ffe:levels=8", seed, 30.25 + seed / 9)
+        put(
+            other,
+            "ffe:levels=8",
+            seed,
+            31.25 + seed / 8,
+            parameters={"mlp": 132_365, "encoding": 1000},
+        )
+    report = compare_folders(results.directory, other.directory)
+    (table,) = (block for block in comparison_page(report).blocks if isinstance(block, Table))
+    cells = {
+        row.values[1].text: dict(zip((c.name for c in table.columns), row.values, strict=True))
+        for row in table.rows
+    }
+    assert cells["PSNR [dB] ↑"]["sides"].text == "30.36 → 31.38"
+    assert cells["parameters"]["sides"].text == "265,731 + 12,000 → 132,365 + 1,000"
+    assert cells["parameters"]["difference"].text == "×0.48"
+    for name in ("parameters", "peak memory"):
+        assert not cells[name]["verdict"].text
+    shown = run(str(results.directory), str(other.directory), columns="80").output.splitlines()
+    assert max(map(len, shown)) <= 80
+    (heading,) = (line for line in shown if "→ B" in line)
+    (sides,) = (line for line in shown if "→ 132,365" in line)
+    assert sides.rindex("1,000") + 5 == heading.index("→ B") + 3
 
 
 def test_a_perfect_image_is_infinitely_good_and_not_tested(results: Results) -> None:

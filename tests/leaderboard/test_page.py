@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import logging
 import re
 import subprocess
 import sys
@@ -16,7 +17,7 @@ import encbench_leaderboard
 import numpy as np
 import pytest
 from encbench_leaderboard.render.markdown import write_markdown
-from encbench_leaderboard.report.blocks import Section, Table, Text
+from encbench_leaderboard.report.blocks import Pictures, Section, Table, Text, walk
 from encbench_leaderboard.report.build import describe, load_board
 from markdown_it import MarkdownIt
 from PIL import Image
@@ -26,7 +27,7 @@ from encbench.contracts.metric import MetricValue
 from encbench.errors import StoreError, UsageError
 from encbench.results.records import ErrorInfo
 from encbench.suite.config import PluginRef
-from tests.leaderboard.results import Results, diverged, provenance
+from tests.leaderboard.results import Results, diverged, photograph, provenance
 
 
 def written(results: Results, out: Path | None = None, **options: bool) -> Path:
@@ -357,12 +358,34 @@ def test_listing_the_verb_loads_nothing_heavy() -> None:
     assert done.stdout.strip() == "[]"
 
 
-def test_arrays_damaged_to_the_same_size_are_one_clear_error(results: Results) -> None:
-    stored = results.add("a")
-    file = stored.path / "arrays.npz"
-    file.write_bytes(b"\0" * file.stat().st_size)
-    with pytest.raises(StoreError, match=r"arrays\.npz is damaged; remove its folder"):
-        page(results)
+@pytest.mark.parametrize("name", ["arrays.npz", "error.png", "prediction.png"])
+def test_a_file_damaged_to_the_same_size_is_left_out_in_one_line_and_the_rest_is_drawn(
+    results: Results, caplog: pytest.LogCaptureFixture, name: str
+) -> None:
+    for encoding, psnr in (("sound", 31.0), ("damaged", 30.0)):
+        stored = results.add(encoding, psnr=psnr)
+        pictures = dict.fromkeys(("target", "prediction", "error"), photograph(48, 64))
+        results.store.write(stored.record, dict(stored.arrays), pictures)
+    file = stored.path / name
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    file.write_bytes(content)
+    with caplog.at_level(logging.WARNING, "encbench"):
+        text = everything(results)
+    (said,) = caplog.messages
+    assert said.startswith(f"leaving out {file}, which is damaged; to make it again, remove its")
+    assert "30.00" in text, "its numbers are right"
+    assert {Path(link).name.rpartition("-")[2] for link in links(text)} >= {
+        "spectra.png",
+        "sheet.png",
+    }
+    blocks = list(walk(describe(*load_board(results.directory)).blocks))
+    (shown,) = (block for block in blocks if isinstance(block, Pictures))
+    drawn = {tile.file for tile in shown.tiles}
+    assert file not in drawn
+    assert ((file.parent / "error.png") in drawn) == (name == "arrays.npz"), shown.caption
+    named = f"`damaged` (records/ce/{file.parent.name}/prediction.png is damaged)"
+    assert (named in shown.caption) == (name == "prediction.png")
 
 
 def add_image(

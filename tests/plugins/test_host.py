@@ -101,7 +101,7 @@ def test_a_reporter_that_raises_is_a_warning(caplog, kind):
 
     registry = registry_of(bad=SimpleNamespace(encbench_cell_finished=hookimpl(fails)))
     with caplog.at_level(logging.WARNING, "encbench"):
-        registry.host.notify("encbench_cell_finished", record=None)
+        assert not registry.host.notify("encbench_cell_finished", record=None)
     assert "printer on fire" in caplog.text
     assert "bad 1.0" in caplog.text
 

@@ -118,15 +118,17 @@ def rows_of(table: pd.DataFrame) -> list[dict[str, Any]]:
     return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
-def load_records(directory: Path) -> list[StoredRecord]:
-    """The records of a results folder; StoreError where there is no such folder, or no record."""
-    records = Store(directory).records()
+def load_records(directory: Path, *, whole: bool = False) -> list[StoredRecord]:
+    """The records of a results folder, ``whole``: without damaged arrays and pictures, which are
+    not read otherwise; StoreError where there is no such folder, or no record."""
+    store = Store(directory)
+    records = store.records()
     if not records:
         raise StoreError(
             f"{directory} holds no records, expected records/*/*/record.json; "
             f"`encbench run -o {directory}` writes them"
         )
-    return records
+    return store.without_damaged(records) if whole else records
 
 
 def boards(records: Sequence[StoredRecord]) -> Board:

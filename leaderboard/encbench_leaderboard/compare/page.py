@@ -106,7 +106,7 @@ def _changes(title: str, changes: Sequence[Change], pairs: int) -> list[Text]:
 def _note(shown: Sequence[TaskRow]) -> str:
     text = (
         "n counts seeds of a task, targets of a category that both finished; parameters are MLP + "
-        "encoding; ratios are geometric means."
+        "encoding; ratios of memory and time are geometric means."
     )
     methods = {quality.method for row in shown for quality in row.quality}
     used = " and ".join(TEST_NAMES[m] for m in TEST_NAMES if m in methods)
@@ -154,15 +154,16 @@ def verdict(quality: Quality, row: TaskRow) -> str:
 
 def _table(rows: Sequence[TaskRow], report: Report, *, quality: bool) -> Table:
     """A line per metric, and lines of what cells cost; of each encoding of two folders."""
+    # beside an encoding, p and wins would not fit into 80 characters; the verdict says both
     encoding = [Column("encoding", "encoding", "code")] if report.folder is None else []
     columns = [
         *encoding,
         Column("quantity", "quantity", "text"),
         Column("n", "n", help="seeds of a task, targets of a category"),
-        Column("sides", "A → B", help="means", first=False),
+        Column("sides", "A → B", help="means"),
         Column("difference", "B − A or B / A [95 %]"),
-        Column("p", "p", help="after Holm's correction"),
-        Column("wins", "wins A:B", help="units in which A and B is better"),
+        Column("p", "p", help="after Holm's correction", first=not encoding),
+        Column("wins", "wins A:B", help="units in which A and B is better", first=False),
         Column("verdict", "verdict", "text"),
     ]
     made = []
@@ -201,15 +202,17 @@ def _quality_line(quality: Quality, row: TaskRow) -> list[Value]:
 
 def _cost_lines(cost: Cost) -> list[list[Value]]:
     """Parameters, peak memory and seconds of training."""
-    sides = [
-        " + ".join(count(number) for number in side)
-        for side in (cost.parameters_a, cost.parameters_b)
-    ]
-    same = sides[0] == sides[1]
-    parameters = sides[0] if same else f"{sides[0]} → {sides[1]}"
+    both = cost.parameters_a, cost.parameters_b
+    a, b = (" + ".join(count(number) for number in side) for side in both)
+    total_a, total_b = map(sum, both)
+    ratio = total_b / total_a if total_a else math.nan
     some = f"{cost.timed} of {plural(cost.timed + cost.untimed, 'pair')}" if cost.untimed else ""
     return [
-        [Value("parameters"), *[NONE] * 5, Value(parameters)],
+        [
+            *(Value("parameters"), NONE, Value(a if a == b else f"{a} → {b}", total_b)),
+            Value(MISSING if math.isnan(ratio) else f"×{ratio:.2f}", ratio),
+            *[NONE] * 3,
+        ],
         [Value("peak memory"), *_ratio(cost.memory), Value("")],
         [
             Value("training time"),

@@ -88,5 +88,6 @@ def _width(table: Table, place: int) -> int:
 
 
 def _broken(text: str, narrow: bool) -> RichText:
-    """ "41.01 [37.24, 45.44]" and "PSNR [dB]" before the bracket, "41.01 ± 0.5" before the sign."""
-    return RichText(re.sub(r" (?=[\[±])", "\n", text) if narrow else text)
+    """ "41.01 [37.24, 45.44]" and "PSNR [dB]" before the bracket, "41.01 ± 0.5" before the sign,
+    "30.1 → 31.2" before the arrow."""
+    return RichText(re.sub(r" (?=[\[±→])", "\n", text) if narrow else text)

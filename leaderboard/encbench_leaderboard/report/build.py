@@ -57,8 +57,10 @@ VERDICTS = 12
 
 def load_board(directory: Path) -> tuple[Board, Sequence[StoredRecord], Store]:
     """The board of a results folder, its records and its store, for ``describe``; of a tuning's
-    folder, of the tuned settings. StoreError where there is no such folder, or no record."""
-    records = tuned_records(load_records(directory), earlier_result(directory))
+    folder, of the tuned settings. Damaged arrays and pictures are left out with a warning.
+    StoreError where there is no such folder, or no record."""
+    found = load_records(directory, whole=True)
+    records = tuned_records(found, earlier_result(directory))
     return boards(records), records, Store(directory)
 
 

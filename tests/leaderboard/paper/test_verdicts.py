@@ -6,11 +6,13 @@ import math
 from pathlib import Path
 
 import pytest
+from encbench_leaderboard.board.table import boards
 from encbench_leaderboard.paper.claims import CLAIMS
 from encbench_leaderboard.paper.evidence import (
     READINGS,
     Evidence,
     against_printed,
+    collapsed,
     interval,
     of_sign,
 )
@@ -19,7 +21,9 @@ from encbench_leaderboard.paper.printed import TABLE_3
 from encbench_leaderboard.paper.survival import survives
 from encbench_leaderboard.paper.verdicts_page import Ran, verdicts_page
 from encbench_leaderboard.render.markdown import markdown
+from encbench_leaderboard.report.tables import standings_table
 
+from encbench.contracts.metric import MetricValue
 from encbench.plugins.registry import default_registry
 from tests.leaderboard.results import Results, diverged
 
@@ -115,6 +119,23 @@ def test_a_smoke_run_answers_nothing(evidence: Evidence) -> None:
     assert "claims, none judged." in page
     assert "| agrees" not in page
     assert "| disagrees" not in page
+
+
+def test_what_has_collapsed_is_what_the_pages_call_so(results: Results) -> None:
+    for name, unit, value, direction in (
+        ("near_surface_iou", "", 0.0, "higher"),
+        ("iou", "", 0.5, "higher"),
+        ("psnr", "dB", 0.0, "higher"),  # an error of 1 at every pixel, and not the worst
+        ("l1", "", 0.0, "lower"),
+    ):
+        made = MetricValue(value=value, unit=unit, direction=direction)
+        results.add(name, task=f"task:of={name}", curve=name, metrics={name: made})
+    marked = {}
+    for task in boards(results.store.records()).tasks:
+        (row,), (stored,) = standings_table(task).rows, task.records
+        marked[stored.record.curve] = any("collapsed" in value.text for value in row.values)
+        assert collapsed(stored) == marked[stored.record.curve]
+    assert marked == {"near_surface_iou": True, "iou": False, "psnr": False, "l1": False}
 
 
 def test_networks_that_learned_nothing_have_no_order(tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ def write_html(page: Page, out: Path, *, pictures: bool = True) -> Path:
     """Write a page as an HTML file, and return its path.
 
     Raises:
-        StoreError: damaged arrays, or the file cannot be written.
+        StoreError: arrays damaged since they were checked, or the file cannot be written.
         UsageError: ``out`` is a folder.
     """
     out = Path(out)

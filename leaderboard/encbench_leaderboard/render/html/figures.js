@@ -20,6 +20,7 @@ function drawFigure(host) {
     const uirevision = `${x.value} ${y.value} ${unit?.value}`; // a zoom is kept while it is the same
     const { color: ink, backgroundColor: paper_bgcolor } = getComputedStyle(plot);
     Object.assign(layout, { width, height: rows * 340, uirevision, paper_bgcolor });
+    if (columns === 1) layout.margin.t += 26; // for Plotly's buttons, else on the panel's title
     Object.assign(layout.grid, { rows, columns });
     layout.font.color = ink;
     for (const name of axes) {

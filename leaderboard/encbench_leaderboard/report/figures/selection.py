@@ -56,7 +56,7 @@ def best_note(task: TaskBoard) -> str:
 
 def has_arrays(stored: StoredRecord) -> bool:
     """Whether there are arrays at all, which need not be read for that."""
-    return "arrays.npz" in stored.files or (stored.path / "arrays.npz").exists()
+    return stored.has("arrays.npz")
 
 
 def spread(groups: Sequence[Hashable], most: int) -> list[int]:

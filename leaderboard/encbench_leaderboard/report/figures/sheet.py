@@ -30,7 +30,8 @@ def sheet(task: TaskBoard) -> Pictures | None:
     None where no entry has one. Of a category those of its first target."""
     if task.targets:
         first = sheet(task.targets[0])
-        return first and replace(first, title=f"{task.targets[0].label}, {first.title}")
+        # the name last: pages begin titles with a capital letter
+        return first and replace(first, title=f"{first.title}: {task.targets[0].label}")
     target: tuple[Path, tuple[int, int]] | None = None
     tiles: list[Tile] = []
     shared: list[Tile] = []
@@ -42,7 +43,13 @@ def sheet(task: TaskBoard) -> Pictures | None:
         stored = next((r for r in finished if set(_names(r)) >= {TARGET, PREDICTION}), None)
         if stored is None:
             ends = sorted({r.record.status.replace("_", " ") for r in records})
-            missing[entry] = "none recorded" if finished else " or ".join(ends)
+            lost = [
+                _damaged(stored, name)
+                for stored in finished
+                for name in (TARGET, PREDICTION)
+                if f"{name}.png" in stored.damaged
+            ]
+            missing[entry] = (lost or ["none recorded"])[0] if finished else " or ".join(ends)
             continue
         if target is None:
             size = picture_size(stored.path / f"{TARGET}.png")

@@ -106,6 +106,15 @@ def test_a_narrow_window_scrolls_tables_and_not_the_page(opened: Opened, width: 
     for name in ("spectra", "curves", "cost"):
         drawn = opened.figure(name).locator("svg.main-svg").first
         assert drawn.evaluate("svg => svg.getBoundingClientRect().right") <= width
+    spectra = opened.figure("spectra")
+    buttons, plot = spectra.locator(".modebar-group").first, spectra.locator(".plot")
+    box, around = buttons.bounding_box(), plot.bounding_box()
+    assert box
+    assert around
+    above = plot.evaluate("plot => plot._fullLayout._size.t") - (
+        box["y"] + box["height"] - around["y"]
+    )
+    assert above >= 18 or width > 390, "Plotly's buttons lie on the title of a panel"
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     frame = opened.table().locator(".dt-layout-table")
     assert frame.evaluate("f => f.scrollWidth > f.clientWidth") or width > 390
