@@ -42,7 +42,8 @@ def print_plan(
         recorded = f"{len(cells) - len(left)} of {len(cells)} cells"
         print_line(console, f"{recorded} have a record already in {output}")
     by_task: dict[str, list[CellConfig]] = {}
-    counts: dict[tuple[str, str, NetworkConfig], int | None] = {}
+    counted: set[tuple[str, str, NetworkConfig]] = set()
+    uncounted: dict[str, None] = {}
     found: dict[str, list[int]] = {}
     dimensions: dict[str, tuple[int, int]] = {}
     for cell in left:
@@ -50,9 +51,15 @@ def print_plan(
         by_task.setdefault(task, []).append(cell)
         # entries of one label may differ in their parameters, as those of a sweep do
         of_one = cell.encoding.model_dump_json(), cell.task.model_dump_json(), cell.network
-        if of_one not in counts:
-            count = counts[of_one] = parameters_of_cell(cell, registry, dimensions)
-            found.setdefault(encoding, []).extend([] if count is None else [count])
+        if of_one in counted:
+            continue
+        counted.add(of_one)
+        numbers = found.setdefault(encoding, [])
+        try:
+            numbers.append(parameters_of_cell(cell, registry, dimensions))
+        except EncbenchError as error:
+            if cell.data_hash is not None:  # else said above
+                uncounted[str(error)] = None
     settings: dict[str, list[str]] = {}
     for task, of_task in by_task.items():
         settings.setdefault(_protocol(of_task), []).append(task)
@@ -63,6 +70,8 @@ def print_plan(
         low, high = min(numbers, default=0), max(numbers, default=0)
         text = f"{low:,}" if low == high else f"{low:,} to {high:,}"
         print_line(console, f"{encoding}: {text if high else 'unknown number of'} parameters")
+    for reason in uncounted:
+        print_line(console, reason, "yellow")
 
 
 def _why_unread(cell: CellConfig, registry: Registry) -> str:

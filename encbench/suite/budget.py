@@ -69,7 +69,7 @@ def dimensions(task: type[Task], parameters: Mapping[str, Any], label: str) -> t
             known = task(**parameters)
         except Exception as error:
             raise SuiteError(
-                f"a budget of parameters needs the outputs of {label!r}, whose data cannot be "
+                f"no number of parameters without the outputs of {label!r}, whose data cannot be "
                 f"read: {error_line(error)}"
             ) from None
     return known.in_dim, known.out_dim
@@ -266,22 +266,21 @@ def parameter_count(
 
 def parameters_of_cell(
     cell: CellConfig, registry: Registry, known: dict[str, tuple[int, int]] | None = None
-) -> int | None:
-    """Trained parameters of a cell's network; None where its data cannot be read or the network
-    not be built, of which its record will say more.
+) -> int:
+    """Trained parameters of a cell's network.
 
     Args:
         known: dimensions of the tasks of earlier cells, by label; this one's are added.
+
+    Raises:
+        EncbenchError: its data cannot be read, or the network not be built.
     """
     encoding, task = cell.encoding, cell.task
     label = task.label or task.name
     known = {} if known is None else known
-    try:
-        if label not in known:
-            cls = registry.find("task", f"{task.distribution}:{task.name}").load()
-            known[label] = dimensions(cls, task.parameters, label)
-        offer = registry.find("encoding", f"{encoding.distribution}:{encoding.name}")
-        cls, ends = offer.load(), known[label]
-        return parameter_count(cls, encoding.parameters, cell.network, ends, registry)
-    except EncbenchError:
-        return None
+    if label not in known:
+        cls = registry.find("task", f"{task.distribution}:{task.name}").load()
+        known[label] = dimensions(cls, task.parameters, label)
+    offer = registry.find("encoding", f"{encoding.distribution}:{encoding.name}")
+    cls, ends = offer.load(), known[label]
+    return parameter_count(cls, encoding.parameters, cell.network, ends, registry)
