@@ -10,6 +10,7 @@ import sys
 import time
 
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 from encbench.cli.app import build
@@ -271,6 +272,18 @@ def test_the_exit_code_says_that_no_page_could_be_written_and_records_stay(tmp_p
     (tmp_path / "out" / "leaderboard.md").rmdir()
     assert encbench(*asked, cwd=tmp_path).returncode == 0
     assert (tmp_path / "out" / "leaderboard.md").is_file()
+
+
+def test_a_dry_run_says_why_it_cannot_count_parameters(tmp_path):
+    frames = tmp_path / "frames"
+    frames.mkdir()
+    for index, width in enumerate((16, 16, 20)):
+        Image.new("L", (width, 16)).save(frames / f"{index}.png")
+    done = encbench(
+        *("run", "-e", "identity", "-e", "ffe", "-t", "video:video=frames", "-n"), cwd=tmp_path
+    )
+    assert done.returncode == 0
+    assert done.stderr.count("frames of different sizes: 0.png has 16 × 16 pixels and 2.png") == 1
 
 
 def test_encodings_or_tasks_given_by_themselves_are_no_packaged_suite(tmp_path):

@@ -128,11 +128,12 @@ def stored_and_printed(suite, tmp_path):
 
 
 @pytest.mark.parametrize("name", PACKAGED)
-def test_the_stored_text_of_every_packaged_suite_plans_the_same_cells(tmp_path, name):
+def test_the_stored_text_of_every_packaged_suite_plans_the_same_cells(tmp_path, caplog, name):
     registry = default_registry()
     suite = load_suite(name, registry)
     planned = keys(suite, registry)
     assert planned
+    assert not caplog.messages  # no cell twice, no setting without effect
     again = stored_and_printed(suite, tmp_path)
     assert (again.name, again.description) == (suite.name, suite.description)
     assert keys(again, registry) == planned
