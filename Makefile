@@ -22,10 +22,10 @@ demo: $(READY)
 	@echo
 	@echo "Leaderboard: demo/leaderboard.html in a browser; demo/leaderboard.md, pictures in demo/leaderboard/"
 
-# Types are checked and the site is built while tests run: each uses one core.
+# Each of these uses one core, but for the tests.
 test: $(READY)
-	$(MAKE) --no-print-directory --jobs 2 lint compiled
-	$(MAKE) --no-print-directory --jobs 2 unit types docs
+	$(MAKE) --no-print-directory --jobs 2 lint types compiled
+	$(MAKE) --no-print-directory --jobs 2 unit docs
 
 lint: $(READY)
 	$(BIN)/ruff check .
