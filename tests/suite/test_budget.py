@@ -133,7 +133,7 @@ def test_outputs_that_only_the_data_tell_are_read(suite):
         out_dim = property(lambda self: 1)
 
     assert dimensions(Wave, {}, "wave") == dimensions(Late, {}, "wave") == (1, 1)
-    with pytest.raises(SuiteError, match="outputs of 'wave', whose data cannot be read: OSError:"):
+    with pytest.raises(SuiteError, match="data of 'wave', which cannot be read: OSError: the tide"):
         dimensions(Late, {"broken": True}, "wave")
 
 

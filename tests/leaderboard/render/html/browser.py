@@ -10,9 +10,9 @@ from typing import Any
 
 from playwright.sync_api import Browser, Locator, Page, expect
 
-CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
+BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
+"""The first opens a page in less than half the time: it has no window around it."""
+CHROMIUM = next(filter(None, map(shutil.which, BROWSERS)), None)
 QUIET = [
     "--no-sandbox",
     "--disable-gpu",
