@@ -281,13 +281,12 @@ class Store:
         are not as they were written; a warning names each of these."""
         found = []
         for item in stored:
-            key, before = item.record.key, stamp(item.path)
-            if key in self._whole:
+            if item.outline.key in self._whole:
                 found.append(item)
                 continue
+            before = stamp(item.path)
             try:
-                item = self.read(key)  # it may have been replaced meanwhile
-                damaged = tuple(damaged_files(item))
+                item, damaged = self._checked(item)
             except (OSError, ValueError) as error:
                 self._damaged(item.path, error, set_aside=False)
                 continue
@@ -305,6 +304,14 @@ class Store:
             found.append(item)
         self._index.flush()
         return found
+
+    def _checked(self, item: StoredRecord) -> tuple[StoredRecord, tuple[str, ...]]:
+        """The record, as it is now should it have been replaced, and its damaged files."""
+        with contextlib.suppress(OSError):
+            if not any(damaged_files(item)):
+                return item, ()
+        item = self.read(item.outline.key)
+        return item, tuple(damaged_files(item))
 
     def keys(self) -> list[str]:
         """Keys of all records, readable or not.
