@@ -7,7 +7,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 # Three for two cores, at most 16: tests wait for processes, but more of them share the caches. On
-# two cores the tests took 11 minutes with three, 15 with four, 16 with six.
+# two cores the tests took 11 and 13 minutes with three, 15 with four, 16 with six.
 WORKERS ?= $(shell $(PYTHON) -c 'import os; print(min(16, 3 * (os.cpu_count() or 1) // 2))')
 READY := $(VENV)/.ready
 
