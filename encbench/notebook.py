@@ -15,12 +15,12 @@ import pandas as pd
 from rich.console import Console
 
 from encbench.cli.progress import RunProgress
-from encbench.cli.record_arguments import all_records
 from encbench.cli.settings import asked_suite
 from encbench.errors import StoreError, UsageError, plural
 from encbench.plugins.registry import Registry, default_registry
 from encbench.results.palette import colour_order, colours
 from encbench.results.records import StoredRecord
+from encbench.results.store import load_records
 from encbench.results.tabular import (
     CURVE_COLUMNS,
     SPECTRUM_COLUMNS,
@@ -141,7 +141,7 @@ class Results:
     def _chunks(self, of: Callable[[StoredRecord], Iterator[Chunk]]) -> Iterator[Chunk]:
         for stored in self.records:
             # a copy: a record keeps its arrays once they are read
-            yield from of(StoredRecord(stored.record, stored.path, stored.files))
+            yield from of(stored.unread())
 
     def _table(self) -> pd.DataFrame:
         """What a reader wants to see first."""
@@ -236,12 +236,12 @@ def run(
 
 
 def load(directory: Path | str) -> Results:
-    """The records of a results folder.
+    """The records of a results folder, without damaged arrays, of each of which a warning tells.
 
     Raises:
         StoreError: there is no such folder, or no record in it.
     """
-    return Results(Path(directory), all_records(Path(directory)))
+    return Results(Path(directory), load_records(Path(directory), check_files=True))
 
 
 def _entries(given: Sequence[Entry] | None, what: str) -> list[Any] | None:

@@ -10,10 +10,10 @@ from typing import Annotated, Any
 
 import typer
 
-from encbench.cli.record_arguments import all_records
 from encbench.errors import EncbenchError, PluginError, StoreError
 from encbench.plugins.registry import Offer, Registry, default_registry
 from encbench.plugins.selector import parse_selector
+from encbench.results.store import load_records
 
 CITED = ("encoding", "network", "activation", "task", "metric", "optimizer")
 ENCBENCH = """\
@@ -137,7 +137,7 @@ def cite(
 
 
 def _used(directory: Path, registry: Registry) -> tuple[list[str], list[Offer], list[str]]:
-    records = [stored.record for stored in all_records(directory)]
+    records = [stored.record for stored in load_records(directory)]
     methods = []
     if any(record.spectra for record in records):
         methods.append(NTK)

@@ -12,9 +12,9 @@ import typer
 from rich.console import Console
 
 from encbench.cli.console import print_line
-from encbench.cli.record_arguments import all_records
 from encbench.errors import UsageError, plural
 from encbench.results.records import StoredRecord
+from encbench.results.store import load_records
 from encbench.results.tabular import (
     BAND_COLUMNS,
     CURVE_COLUMNS,
@@ -65,7 +65,8 @@ def export(
         check_format(path)
     if len({os.path.realpath(path) for path in files}) < len(files):
         raise UsageError(f"{', '.join(map(str, files))}: expected a file of its own for each table")
-    stored = all_records(directory)
+    arrays = any(path is not None for path in (spectra, curves, bands))
+    stored = load_records(directory, check_files=arrays)
     rows = [cell_row(item.record) for item in stored]
     columns = cell_columns(rows)
     cells = [[[row.get(column.name) for row in rows] for column in columns]]
@@ -89,4 +90,4 @@ def _long(
 ) -> Iterator[Chunk]:
     for item in stored:
         # a record keeps its arrays once they are read; those of thousands do not fit in memory
-        yield from chunks(StoredRecord(item.record, item.path, item.files))
+        yield from chunks(item.unread())

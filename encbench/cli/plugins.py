@@ -9,10 +9,10 @@ from typing import Annotated
 import typer
 
 from encbench.cli.console import literal, output_console, plain_table, print_conflicts
-from encbench.cli.record_arguments import all_records
 from encbench.errors import UsageError
 from encbench.plugins.registry import default_registry
 from encbench.results import provenance
+from encbench.results.store import load_records
 
 
 def plugins(
@@ -70,7 +70,7 @@ def _installed() -> Iterable[tuple[str, str]]:
 
 def _recorded(directory: Path) -> Iterable[tuple[str, str]]:
     """What the records of a results folder name, the newest record first."""
-    records = [stored.record for stored in all_records(directory)]
+    records = [stored.record for stored in load_records(directory)]
     for record in sorted(records, key=lambda record: record.provenance.started, reverse=True):
         cell, provenance = record.cell, record.provenance
         yield "encbench", provenance.encbench

@@ -6,21 +6,9 @@ import os
 from pathlib import Path
 
 import encbench
-from encbench.errors import StoreError, UsageError
+from encbench.errors import UsageError
 from encbench.results.record_folder import record_in
 from encbench.results.records import StoredRecord
-
-
-def all_records(directory: Path) -> list[StoredRecord]:
-    """The records of a results folder, at least one.
-
-    Raises:
-        StoreError: the folder cannot be read, or holds none.
-    """
-    stored = encbench.Store(directory).records()
-    if not stored:
-        raise StoreError(f"{directory} holds no records; `encbench run -o {directory}` makes some")
-    return stored
 
 
 def is_record(where: Path) -> bool:

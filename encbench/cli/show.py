@@ -15,11 +15,12 @@ from rich.table import Table
 
 from encbench.cli.console import literal, output_console, plain_table
 from encbench.cli.options import RecordKey
-from encbench.cli.record_arguments import all_records, is_record, one_record
+from encbench.cli.record_arguments import is_record, one_record
 from encbench.contracts.metric import MetricValue
 from encbench.errors import plural
 from encbench.results.kernel_summary import LinearizedTraining, SpectrumSummary
 from encbench.results.records import Record, StoredRecord
+from encbench.results.store import load_records
 from encbench.suite.config import cell_key
 from encbench.suite.labels import told_apart
 
@@ -60,7 +61,7 @@ def show(
 
 
 def _print_list(console: Console, where: Path, *, as_json: bool) -> None:
-    records = [stored.record for stored in all_records(where)]
+    records = [stored.record for stored in load_records(where)]
     if as_json:
         found = [
             {

@@ -246,6 +246,10 @@ class StoredRecord:
     def path(self) -> Path:
         return Path(self._place)
 
+    def unread(self, record: Record | None = None) -> StoredRecord:
+        """The same files, of which none is read yet; with other numbers, if any are given."""
+        return StoredRecord(record or self.record, self._place, self.files, damaged=self.damaged)
+
     @cached_property
     def arrays(self) -> dict[str, np.ndarray]:
         return self._read(())

@@ -21,7 +21,6 @@ from encbench.results.index import RecordIndex, Shared, stamp
 from encbench.results.record_folder import (
     NewerRecord,
     as_store_error,
-    check_files,
     damaged_files,
     harmless,
     read_file,
@@ -259,37 +258,19 @@ class Store:
         ``damaged/``.
         """
         found = []
-        for item in stored:
-            key = item.outline.key
-            if key in self._whole:
-                found.append(item)
-                continue
-            before = stamp(item.path)
-            try:
-                again = self.read(key)
-                check_files(again)
-            except (OSError, ValueError) as error:
+        for item, damaged in self._checked(stored, set_aside=True):
+            if damaged:
+                error = ValueError(f"{damaged[0]} is damaged")
                 self._damaged(item.path, error, set_aside=True)
             else:
-                found.append(again)
-                self._index.remember(again, whole=True, before=before)
-        self._index.flush()
+                found.append(item)
         return found
 
     def without_damaged(self, stored: Iterable[StoredRecord]) -> list[StoredRecord]:
         """Those records, each with its numbers, but without those of its arrays and pictures that
         are not as they were written; a warning names each of these."""
         found = []
-        for item in stored:
-            if item.outline.key in self._whole:
-                found.append(item)
-                continue
-            before = stamp(item.path)
-            try:
-                item, damaged = self._checked(item)
-            except (OSError, ValueError) as error:
-                self._damaged(item.path, error, set_aside=False)
-                continue
+        for item, damaged in self._checked(stored, set_aside=False):
             for name in damaged:
                 logger.warning(
                     "leaving out %s, which is damaged; to make it again, remove its folder and "
@@ -299,14 +280,31 @@ class Store:
             if damaged:
                 kept = {name: entry for name, entry in item.files.items() if name not in damaged}
                 item = StoredRecord(item.record, item.path, kept, damaged=damaged)
-            else:
-                self._index.remember(item, whole=True, before=before)
             found.append(item)
-        self._index.flush()
         return found
 
-    def _checked(self, item: StoredRecord) -> tuple[StoredRecord, tuple[str, ...]]:
-        """The record, as it is now should it have been replaced, and its damaged files."""
+    def _checked(
+        self, stored: Iterable[StoredRecord], *, set_aside: bool
+    ) -> Iterator[tuple[StoredRecord, Sequence[str]]]:
+        """Those of the records that can be read, as they are now, and their damaged files."""
+        for item in stored:
+            key = item.outline.key
+            if key in self._whole:
+                yield item, ()
+                continue
+            before = stamp(item.path)
+            try:
+                item, damaged = self._damaged_now(item)
+            except (OSError, ValueError) as error:
+                self._damaged(item.path, error, set_aside=set_aside)
+                continue
+            if not damaged:
+                self._index.remember(item, whole=True, before=before)
+            yield item, damaged
+        self._index.flush()
+
+    def _damaged_now(self, item: StoredRecord) -> tuple[StoredRecord, Sequence[str]]:
+        """The record, read again should it have been replaced, and its damaged files."""
         with contextlib.suppress(OSError):
             if not any(damaged_files(item)):
                 return item, ()
@@ -375,3 +373,24 @@ class Store:
             logger.warning("the record %s is damaged (%s); moved to %s", folder.name, reason, aside)
         else:
             logger.warning("skipping the damaged record %s: %s", folder, reason)
+
+
+def load_records(directory: Path, *, check_files: bool = False) -> list[StoredRecord]:
+    """The records of a results folder, sorted by key, at least one.
+
+    Args:
+        directory: the folder.
+        check_files: read every byte of arrays and pictures, too, and leave out damaged ones with a
+            warning each; later calls check only what has changed.
+
+    Raises:
+        StoreError: there is no such folder, or no record in it.
+    """
+    store = Store(directory)
+    records = store.records()
+    if not records:
+        raise StoreError(
+            f"{directory} holds no records, expected records/*/*/record.json; "
+            f"`encbench run -o {directory}` writes them"
+        )
+    return store.without_damaged(records) if check_files else records

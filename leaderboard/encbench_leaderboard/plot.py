@@ -78,9 +78,9 @@ def plot_against(
         raise UsageError(f"{out}: expected a name that ends in {', '.join(FORMATS)}")
     # `encbench --help` imports every verb; pandas and matplotlib take seconds
     from encbench.results.palette import colours
+    from encbench.results.store import load_records
     from encbench.results.tabular import check_format, write_table
     from encbench_leaderboard.board.against import against
-    from encbench_leaderboard.board.table import load_records
     from encbench_leaderboard.render import style
     from encbench_leaderboard.render.panels import plot
     from encbench_leaderboard.render.writing import writing
@@ -88,7 +88,7 @@ def plot_against(
 
     if data is not None:
         check_format(data)
-    found = against(load_records(directory), x, y, task)
+    found = against(load_records(directory, check_files=True), x, y, task)
     figure = relation_figure(found, x, log_x=log_x, log_y=log_y)
     with style.quiet(), writing(out):
         drawn = plot(figure, colours(list(figure.legend)))

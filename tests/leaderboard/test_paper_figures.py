@@ -214,12 +214,15 @@ def test_a_wrong_request_is_one_line(
         draw_figures(results.directory, **options)
 
 
-def test_a_damaged_record_costs_the_figures_that_need_it(results: Results) -> None:
-    stored = three_kinds(results).records[0]
+def test_damaged_arrays_cost_only_the_lines_of_their_record(
+    results: Results, caplog: pytest.LogCaptureFixture
+) -> None:
+    (stored,) = three_kinds(results).of_entry("ffe")
     file = stored.path / "arrays.npz"
     file.write_bytes(bytes(file.stat().st_size))
-    found = {
-        figure.number: figure for figure in draw_figures(results.directory, ["4", "12"], dpi=40)
-    }
-    assert "--save-weights" in found["12"].missing
-    assert "arrays.npz is damaged" in found["4"].missing
+    (drawn,) = draw_figures(results.directory, ["11"], dpi=40)
+    assert drawn.files
+    assert drawn.missing == "Not drawn: ffe (no spectrum)."
+    assert [message.partition(";")[0] for message in caplog.messages] == [
+        f"leaving out {file}, which is damaged"
+    ]

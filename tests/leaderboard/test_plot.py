@@ -313,3 +313,20 @@ def test_the_verb_draws_and_writes_the_numbers(
         UsageError, match=r"plot.gif: expected a name that ends in .png, .svg, .pdf"
     ):
         plot_against(results.directory, x, output=Path("plot.gif"))
+
+
+def test_damaged_arrays_cost_only_the_points_of_their_record(
+    results: Results, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for factor in (0.5, 2.0):
+        stored = results.add("ffe", psnr=30 + factor, training={"lr_factor": factor})
+    arrays = stored.path / "arrays.npz"
+    arrays.write_bytes(bytes(arrays.stat().st_size))
+    data = tmp_path / "numbers.csv"
+    plot_against(results.directory, "training.lr_factor", "steps_to_25", data=data)
+    with data.open() as file:
+        (row,) = csv.DictReader(file)
+    assert row["training.lr_factor"] == "0.5"
+    assert [message.partition(";")[0] for message in caplog.messages] == [
+        f"leaving out {arrays}, which is damaged"
+    ]

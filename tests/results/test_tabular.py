@@ -215,6 +215,22 @@ def test_misuse_is_told_before_anything_is_written(results, tmp_path):
         export(tmp_path / "empty", "-")
 
 
+def test_damaged_arrays_cost_only_the_curves_of_their_record(results, tmp_path, caplog):
+    whole, broken = tmp_path / "whole.csv", tmp_path / "broken.csv"
+    export(results.directory, str(tmp_path / "cells.csv"), curves=whole)
+    with whole.open() as file:
+        keys = list(dict.fromkeys(row["key"] for row in csv.DictReader(file)))
+    assert len(keys) > 1
+    arrays = results.place(keys[0]) / "arrays.npz"
+    arrays.write_bytes(bytes(arrays.stat().st_size))
+    export(results.directory, str(tmp_path / "cells.csv"), curves=broken)
+    with broken.open() as file:
+        assert {row["key"] for row in csv.DictReader(file)} == set(keys[1:])
+    assert [message.partition(";")[0] for message in caplog.messages] == [
+        f"leaving out {arrays}, which is damaged"
+    ]
+
+
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
 def test_a_file_that_was_there_stays_until_the_new_one_is_complete(tmp_path, suffix):
     path = tmp_path / f"out.{suffix}"

@@ -85,7 +85,7 @@ def without(stored: StoredRecord, x: str) -> StoredRecord:
     """The record as if its encoding or task had not the parameters that x names."""
     part, key = ("encoding", "") if x in COUNTS else _holder(stored.record, x)
     if part not in PARTS:
-        return StoredRecord(stored.record, stored.path, stored.files)
+        return stored.unread()
     cell = stored.record.cell
     reference = _reference(stored.record, part)
     kept = {} if x in COUNTS else {k: v for k, v in reference.parameters.items() if k != key}
@@ -96,7 +96,7 @@ def without(stored: StoredRecord, x: str) -> StoredRecord:
         # other data for each x are what is wanted here
         update["data_hash"] = identity(changed)
     record = stored.record.model_copy(update={"cell": cell.model_copy(update=update)})
-    return StoredRecord(record, stored.path, stored.files)
+    return stored.unread(record)
 
 
 def _holder(record: Record, x: str) -> tuple[str, str]:

@@ -7,16 +7,13 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from encbench.errors import StoreError
 from encbench.results.palette import colour_order, natural
 from encbench.results.records import StoredRecord
-from encbench.results.store import Store
 from encbench_leaderboard.board.categories import Category, Target, find_categories
 from encbench_leaderboard.board.cells import (
     MetricInfo,
@@ -116,19 +113,6 @@ def rows_of(table: pd.DataFrame) -> list[dict[str, Any]]:
     names = [str(name) for name in table.columns]
     columns = [column.tolist() for _, column in table.items()]
     return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
-
-
-def load_records(directory: Path, *, whole: bool = False) -> list[StoredRecord]:
-    """The records of a results folder, ``whole``: without damaged arrays and pictures, which are
-    not read otherwise; StoreError where there is no such folder, or no record."""
-    store = Store(directory)
-    records = store.records()
-    if not records:
-        raise StoreError(
-            f"{directory} holds no records, expected records/*/*/record.json; "
-            f"`encbench run -o {directory}` writes them"
-        )
-    return store.without_damaged(records) if whole else records
 
 
 def boards(records: Sequence[StoredRecord]) -> Board:

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from encbench.errors import EncbenchError, UsageError, did_you_mean
 from encbench.results.palette import Look, colours
-from encbench_leaderboard.board.table import Board, TaskBoard, boards, load_records
+from encbench.results.store import load_records
+from encbench_leaderboard.board.table import Board, TaskBoard, boards
 from encbench_leaderboard.paper_figures.described import Described, Lacking
 from encbench_leaderboard.paper_figures.grid_pictures import learned_values
 from encbench_leaderboard.paper_figures.picture_sheets import depths, side_by_side
@@ -111,7 +112,7 @@ def draw_figures(
     for name in formats:
         if name not in FORMATS:
             raise UsageError(f"no pictures of format {name!r}, expected {', '.join(FORMATS)}")
-    board = boards(load_records(results))
+    board = boards(load_records(results, check_files=True))
     tasks = [one for one in board.tasks if task in one.label]
     if not tasks:
         labels = ", ".join(one.label for one in board.tasks[:5])

@@ -9,13 +9,13 @@ from pathlib import Path
 
 from encbench.errors import plural
 from encbench.results.records import StoredRecord
-from encbench.results.store import Store
+from encbench.results.store import Store, load_records
 from encbench.runs.tuning_report import TuneResult, earlier_result
 from encbench_leaderboard.board.budget import courses
 from encbench_leaderboard.board.cells import identity, machines
 from encbench_leaderboard.board.overview import overview
 from encbench_leaderboard.board.pareto import tradeoffs
-from encbench_leaderboard.board.table import Board, TaskBoard, boards, load_records
+from encbench_leaderboard.board.table import Board, TaskBoard, boards
 from encbench_leaderboard.report import notes, tables
 from encbench_leaderboard.report.blocks import (
     Block,
@@ -59,7 +59,7 @@ def load_board(directory: Path) -> tuple[Board, Sequence[StoredRecord], Store]:
     """The board of a results folder, its records and its store, for ``describe``; of a tuning's
     folder, of the tuned settings. Damaged arrays and pictures are left out with a warning.
     StoreError where there is no such folder, or no record."""
-    found = load_records(directory, whole=True)
+    found = load_records(directory, check_files=True)
     records = tuned_records(found, earlier_result(directory))
     return boards(records), records, Store(directory)
 
