@@ -79,12 +79,19 @@ class Summary(Data):
             summary.low, summary.high = summary.mean - half, summary.mean + half
         return summary
 
-    def text(self, *, signed: bool = False) -> str:
-        """ "31.42 ± 0.81": two digits of the half-width, and as many decimals of the mean."""
+    def text(self, *, change_of: float | None = None) -> str:
+        """ "31.42 ± 0.81": two digits of the half-width, and as many decimals of the mean.
+
+        Without an interval the mean has four digits; a change has the decimals of the number that
+        it is a change of.
+        """
         if self.mean is None:
             return "no value"
-        sign = "+" if signed else ""
+        sign = "" if change_of is None else "+"
         number, interval = f"{self.mean:{sign}.4g}", ""
+        if change_of and math.isfinite(change_of):
+            decimals = max(0, 3 - math.floor(math.log10(abs(change_of))))
+            number = f"{self.mean:{sign}.{decimals}f}" if decimals <= 6 else number
         if self.high is not None and (half := self.high - self.mean):
             decimals = max(0, 1 - math.floor(math.log10(half)))
             interval = f" ± {half:.2g}"
@@ -302,7 +309,9 @@ def comparison_rows(result: TuneResult) -> list[list[str]]:
         assert encoding.best is not None, "chosen before it is shown"
         summaries = (encoding.default, encoding.tuned)
         numbers = [summary.text() if summary else "not run" for summary in summaries]
-        gain = encoding.gain.text(signed=True) if encoding.gain and encoding.best else "0"
+        gain = "0"
+        if encoding.gain and encoding.best:
+            gain = encoding.gain.text(change_of=encoding.tuned.mean if encoding.tuned else None)
         chosen = encoding.trials[encoding.best]
         rows.append([encoding.label, *numbers, gain, str(chosen.number), chosen.setting])
     return rows

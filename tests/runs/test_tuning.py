@@ -165,6 +165,23 @@ def test_an_interval_is_students_and_needs_two_values():
     assert Summary.of([30.0, None]).mean is None
 
 
+@pytest.mark.parametrize(
+    ("gains", "tuned", "expected"),
+    [
+        ([0.51239], 28.134, "+0.51"),
+        ([-0.0004], 28.134, "−0.00"),
+        ([0.51239], 0.8134, "+0.5124"),
+        ([3.0], 12345.6, "+3"),
+        ([1.5], 0.0, "+1.5"),
+        ([math.inf], math.inf, "+inf"),
+        ([1.0, 2.0, 4.5], 28.134, "+2.5 ± 4.5"),
+        ([None], None, "no value"),
+    ],
+)
+def test_a_change_has_the_decimals_of_what_it_changed(gains, tuned, expected):
+    assert Summary.of(gains).text(change_of=tuned) == expected
+
+
 def test_the_best_on_tuning_cells_is_run_again_beside_the_default(whole):
     folder, result = whole
     assert [len(encoding.trials) for encoding in result.encodings] == [5, 5]

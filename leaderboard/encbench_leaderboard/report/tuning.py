@@ -33,7 +33,7 @@ def tuning_gains(tuned: TuneResult) -> list[Block]:
         codes("encoding", "encoding", lambda one: one.label),
         described("default", "default setting", lambda one: _value(one.default)),
         described("tuned", "tuned", lambda one: _value(one.tuned)),
-        described("gain", "change", lambda one: _value(one.gain, signed=True)),
+        described("gain", "change", lambda one: _value(one.gain, one.tuned)),
         codes("setting", "tuned setting", _setting),
     ]
     note = f"{plain(tuned.legend)} Standings are those of the tuned settings."
@@ -44,7 +44,8 @@ def _setting(one: TunedEncoding) -> str:
     return one.trials[one.best].setting if one.best is not None else MISSING
 
 
-def _value(summary: Summary | None, *, signed: bool = False) -> Value:
+def _value(summary: Summary | None, changed: Summary | None = None) -> Value:
+    """A number, or the change of another."""
     if summary is None:
         return Value(MISSING)
-    return Value(summary.text(signed=signed), summary.mean)
+    return Value(summary.text(change_of=changed.mean if changed else None), summary.mean)
