@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,11 @@ def plain_table(*columns: str) -> Table:
 def literal(text: str) -> Text:
     """Text in which rich must see no markup, as in ``list[int]``, and a terminal no codes."""
     return Text(printable(text))
+
+
+def breakable(label: str) -> str:
+    """A label that a table can break after its commas."""
+    return re.sub(r",(?=\S)", ", ", label)
 
 
 def duration(seconds: float) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from rich.table import Table
 
-from encbench.cli.console import literal, output_console, write_json
+from encbench.cli.console import breakable, literal, output_console, write_json
 from encbench.cli.options import Device, HiddenDepth, HiddenWidth, ParameterizationText
 from encbench.errors import UsageError
 from encbench.plugins.registry import default_registry
@@ -156,7 +156,7 @@ def _spectra(found: list[Initial], width: int) -> Table:
         summary = item.summary
         assert summary is not None
         table.add_row(
-            literal(item.encoding),
+            literal(breakable(item.encoding)),
             f"{summary.maximum:.3g}",
             _value(summary.median),
             _value(summary.minimum),
@@ -190,7 +190,7 @@ def _counts(found: list[Initial]) -> Table:
         counts = [density.count_above(threshold * largest) for threshold in THRESHOLDS]
         trace, error = density.trace()
         table.add_row(
-            literal(item.encoding),
+            literal(breakable(item.encoding)),
             f"{largest:.4g}",
             *(f"{count:,.0f} ± {spread:,.0f}" for count, spread in counts),
             f"{trace:.4g} ± {error:.1g}",

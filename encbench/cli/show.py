@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
@@ -13,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from encbench.cli.console import literal, output_console, plain_table
+from encbench.cli.console import breakable, literal, output_console, plain_table
 from encbench.cli.options import RecordKey
 from encbench.cli.record_arguments import is_record, one_record
 from encbench.contracts.metric import MetricValue
@@ -93,7 +92,7 @@ def _print_list(console: Console, where: Path, *, as_json: bool) -> None:
             seconds = record.durations.get("training")
             table.add_row(
                 record.key[:length],
-                literal(_wrapping(record.encoding_label + settings[cell_key(record.cell)])),
+                literal(breakable(record.encoding_label + settings[cell_key(record.cell)])),
                 str(record.cell.seed),
                 literal(_value(record.metrics.get(record.curve))),
                 f"{sum(record.parameters.values()):,}",
@@ -115,11 +114,6 @@ def _place(record: Record) -> tuple[str, bool, float, str, int]:
     rising = metric is not None and metric.direction == "lower"
     order = value if rising else -value
     return _task(record), not known, order, record.encoding_label, record.cell.seed
-
-
-def _wrapping(label: str) -> str:
-    """A label that can be broken after its commas."""
-    return re.sub(r",(?=\S)", ", ", label)
 
 
 def _value(metric: MetricValue | None) -> str:
