@@ -7,6 +7,7 @@ import torch
 
 from encbench import CoordinateMLP, Encoding, SparseBlock
 from encbench.plugins.registry import default_registry
+from encbench.training.layers import Layers
 from encbench.training.optimizers import Adam, AdamW, Muon, Sgd, TorchOptimizer
 from encbench.training.step import AutogradStep, make_step
 
@@ -281,6 +282,16 @@ def test_a_frozen_table_beside_a_learned_one_is_a_constant():
     model = model_of("composite", parameters={"parts": ["mpe:resolutions=[4]", "mpe"]})
     next(model.encoding.parameters()).requires_grad_(False)
     assert both(model, "mse", Sgd(), 0.05, [points(2, 3)]).how == "layerwise"
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("counts", [(0, 5), (5, 0), (3, 5, 0, 2)])
+def test_batches_of_any_size_follow_one_another(counts):
+    model = model_of("identity", activation="gelu")
+    layers = Layers(model)
+    for count in counts:
+        x = points(2, 3)[0][:count]
+        torch.testing.assert_close(layers.forward(x, train=False), model(x))
 
 
 def test_a_network_that_somebody_changed_is_left_to_autograd():
