@@ -12,7 +12,6 @@ from typing import Annotated, Any
 import tomli_w
 from pydantic import (
     Field,
-    ModelWrapValidatorHandler,
     PrivateAttr,
     SerializerFunctionWrapHandler,
     ValidationError,
@@ -20,6 +19,7 @@ from pydantic import (
     model_serializer,
     model_validator,
 )
+from pydantic.functional_validators import ModelWrapValidatorHandler
 
 from encbench.errors import SuiteError, did_you_mean
 from encbench.plugins.registry import Registry, default_registry

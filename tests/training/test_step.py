@@ -45,7 +45,7 @@ RULES = {
     "adamw": (AdamW(weight_decay=0.1), 1e-2),
 }
 OTHERS = {
-    "muon": (Muon(), 1e-3),
+    **({"muon": (Muon(), 1e-3)} if hasattr(torch.optim, "Muon") else {}),
     "rmsprop": (TorchOptimizer(name="RMSprop", parameters={"momentum": 0.5}), 1e-4),
     "nesterov": (Sgd(momentum=0.9, nesterov=True), 0.01),
 }
