@@ -124,5 +124,5 @@ def print_estimate(
         print_line(
             console,
             f"about {duration(found.seconds)} for {plural(len(left), 'cell')} one after another, "
-            f"by {STEPS} steps of {found.rehearsed} of them",
+            f"estimated from {STEPS} steps of {found.rehearsed} of them",
         )

@@ -51,7 +51,7 @@ def usual_rate(
 
 
 class Sgd(Optimizer):
-    """Gradient descent on mini-batches, with momentum if any.
+    """Gradient descent on mini-batches, optionally with momentum.
 
     ``lr = "auto"`` is a multiple of the critical rate of the kernel, times 1 − momentum.
     """
@@ -78,7 +78,7 @@ class Sgd(Optimizer):
 
 
 class Adam(Optimizer):
-    """Adam, torch's defaults."""
+    """Adam with torch's defaults."""
 
     source = 'Kingma, Ba, "Adam: A Method for Stochastic Optimization", ICLR 2015'
     default_lr = ADAM_LR
@@ -93,7 +93,7 @@ class Adam(Optimizer):
 
 
 class AdamW(Optimizer):
-    """Adam with decoupled weight decay, w ← w − lr · λ w beside Adam's step."""
+    """Adam with decoupled weight decay, w ← w − lr · λ w in addition to Adam's step."""
 
     source = 'Loshchilov, Hutter, "Decoupled Weight Decay Regularization", ICLR 2019'
     default_lr = ADAM_LR
