@@ -61,7 +61,7 @@ class Sgd(Optimizer):
     def __init__(
         self,
         *,
-        momentum: Annotated[float, Field(ge=0, lt=1, description="of the update")] = 0.0,
+        momentum: Annotated[float, Field(ge=0, lt=1, description="momentum of the update")] = 0.0,
         nesterov: Annotated[bool, Field(description="look ahead along the momentum")] = False,
     ) -> None:
         if nesterov and momentum == 0:
@@ -129,10 +129,10 @@ class Muon(Optimizer):
     def __init__(
         self,
         *,
-        momentum: Annotated[float, Field(ge=0, lt=1, description="of the update")] = 0.95,
+        momentum: Annotated[float, Field(ge=0, lt=1, description="momentum of the update")] = 0.95,
         weight_decay: WeightDecay = 0.0,
         adamw_lr: Annotated[
-            float, Field(gt=0, description="rate of AdamW, in rates of Muon")
+            float, Field(gt=0, description="learning rate of AdamW / that of Muon")
         ] = 0.1,
     ) -> None:
         if not hasattr(torch.optim, "Muon"):
@@ -185,9 +185,9 @@ class TorchOptimizer(Optimizer):
     def __init__(
         self,
         *,
-        name: Annotated[str, Field(description="of a class in torch.optim")],
+        name: Annotated[str, Field(description="name of a class in torch.optim")],
         parameters: Annotated[
-            dict[str, Any] | None, Field(description="of its constructor, without lr")
+            dict[str, Any] | None, Field(description="arguments of its constructor, without lr")
         ] = None,
     ) -> None:
         classes = [each for each in dir(torch.optim) if each[0].isupper()]

@@ -47,9 +47,9 @@ class AudioTask(GridTask):
             bits, or floats. A built-in's name takes precedence over a file's: write ``./chirp``.
         rate: samples per second [Hz]; a file is resampled by a polyphase filter. Unless given
             8000, or a file's own.
-        duration: length in seconds; default 1, of a file all.
+        duration: length in seconds; default 1, or all of a file.
         start: start of the excerpt of a file, in seconds.
-        channel: of a file, counted from 0.
+        channel: channel of a file, counted from 0.
         split: which samples are trained on. "all"; "checker": every second one; "random": a
             fraction of them; "grid": every ``stride``-th.
         fraction: part of the samples that is trained on, with split "random"; default 0.5.
