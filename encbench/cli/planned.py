@@ -81,7 +81,7 @@ def _why_unread(cell: CellConfig, registry: Registry) -> str:
         return str(error)
     except Exception as error:
         return error_line(error)
-    return f"{cell.task.label}: the data could be read now, and not a moment ago"
+    return f"{cell.task.label}: the data can be read now, and could not a moment ago"
 
 
 def _protocol(cells: Sequence[CellConfig]) -> str:
