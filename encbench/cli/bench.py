@@ -169,7 +169,9 @@ def read_timings(file: Path) -> Timings:
             f"{file} was not written by `encbench bench --save`: {type(error).__name__}: {error}"
         ) from None
     if not timings:
-        raise StoreError(f"{file} holds no benchmark of an encoding; `encbench bench --save` does")
+        raise StoreError(
+            f"{file} holds no benchmark of an encoding; `encbench bench --save NAME` writes some"
+        )
     return {(timing.encoding, timing.operation): timing for timing in timings}
 
 

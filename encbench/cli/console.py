@@ -65,7 +65,7 @@ def print_conflicts(registry: Registry, console: Console) -> None:
     for kind, name, distributions in registry.conflicts():
         console.print(
             f"{kind} {name!r} is offered by {' and '.join(distributions)}; "
-            f"{distributions[-1]}:{name} is that one's",
+            f"{distributions[-1]}:{name} picks the last",
             style="yellow",
         )
 

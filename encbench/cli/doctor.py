@@ -244,7 +244,9 @@ def plugin_checks(facts: dict[str, Any]) -> Iterator[Check]:
             text = f"{plugin.problem}; `encbench plugins --trace` shows the traceback"
             yield Check(name, _state_if_broken(plugin.distribution), text)
     for kind, name, distributions in registry.conflicts():
-        text = f"offered by {' and '.join(distributions)}; {distributions[-1]}:{name} is that one's"
+        text = (
+            f"offered by {' and '.join(distributions)}; {distributions[-1]}:{name} picks the last"
+        )
         yield Check(f"{kind} {name!r}", "warning", text)
     if "problem" in facts["torch"]:
         return  # none of them can be loaded

@@ -45,7 +45,7 @@ def dynamics(
 
     Trains by full-batch gradient descent and compares the loss with what the kernel at
     initialization predicts. A wide network at a small learning rate follows the prediction; at
-    usual learning rates the two diverge, and the plot says where. For a task with a split, the loss
+    usual learning rates the two differ, and the plot shows where. For a task with a split, the loss
     at held-out points is shown, too. For tasks with the mean squared error only.
 
     \b

@@ -64,7 +64,7 @@ def export(
     for path in files:
         check_format(path)
     if len({os.path.realpath(path) for path in files}) < len(files):
-        raise UsageError(f"{', '.join(map(str, files))}: expected a file of its own for each table")
+        raise UsageError(f"give a file of its own for each table, got {', '.join(map(str, files))}")
     arrays = any(path is not None for path in (spectra, curves, bands))
     stored = load_records(directory, check_files=arrays)
     rows = [cell_row(item.record) for item in stored]

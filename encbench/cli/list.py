@@ -28,6 +28,7 @@ KINDS = {
     "schedule": "Schedules",
     "suite": "Suites",
 }
+HEADED = KINDS | {"encoding": "Encodings of d coordinates as d_e features"}
 ABOUT = ("equation", "source")
 METRIC = ("kind", "unit", "range", "direction", "source")
 """What a class says of itself besides its docstring and its parameters."""
@@ -93,7 +94,7 @@ def _overview(kind: str, registry: Registry, console: Console) -> None:
         (o.name, o.summary(), "" if o.distribution == "encbench" else o.distribution)
         for o in registry.offers(kind)
     ]
-    _print_overview(KINDS[kind], rows, console)
+    _print_overview(HEADED[kind], rows, console)
 
 
 def _print_overview(title: str, rows: Iterable[tuple[str, str, str]], console: Console) -> None:

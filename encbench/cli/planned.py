@@ -81,7 +81,7 @@ def _why_unread(cell: CellConfig, registry: Registry) -> str:
         return str(error)
     except Exception as error:
         return error_line(error)
-    return f"{cell.task.label}: the data could be read now, and not a moment ago"
+    return f"{cell.task.label}: the data can be read now, and could not a moment ago"
 
 
 def _protocol(cells: Sequence[CellConfig]) -> str:
@@ -124,5 +124,5 @@ def print_estimate(
         print_line(
             console,
             f"about {duration(found.seconds)} for {plural(len(left), 'cell')} one after another, "
-            f"by {STEPS} steps of {found.rehearsed} of them",
+            f"estimated from {STEPS} steps of {found.rehearsed} of them",
         )

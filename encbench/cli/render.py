@@ -24,7 +24,7 @@ def render(
     key: RecordKey = None,
     scale: Annotated[
         float,
-        typer.Option(min=1e-3, max=1e6, help="Pixels a side, in those of the record."),
+        typer.Option(min=1e-3, max=1e6, help="Pixels a side, as a multiple of the record's."),
     ] = 1.0,
     output: Annotated[
         Path, typer.Option("-o", "--output", help="PNG to write; of a curve also SVG or PDF.")

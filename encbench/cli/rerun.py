@@ -91,7 +91,7 @@ def _check_output(output: Path | None, stored: StoredRecord, again: Rerun) -> No
         raise UsageError(f"{output} has a record {key} already; choose another folder with -o")
     if not again.same_data:
         raise UsageError(
-            f"-o {output}: {'; '.join(again.remarks)}. The result would be one of another cell; "
+            f"-o {output}: {'; '.join(again.remarks)}. The result would be that of another cell; "
             "run it without -o, or `encbench run` the cell on these data"
         )
     # a folder that cannot be written is better known before an hour of training

@@ -196,7 +196,8 @@ def _related(spectrum: SpectrumSummary) -> Iterator[str]:
         yield f"alignment with the target {fit.alignment:.3g}{centred}"
     if fit is not None and (of := fit.target_centred) is not None:
         at = f" at {fit.energy_points:,} of the points" if fit.energy_points else ""
-        yield f"90 % of its energy less its mean in {of.k_90 or 'unresolved'} eigenvectors{at}"
+        within = f"{of.k_90 or 'more than the resolved'} eigenvectors{at}"
+        yield f"90 % of the centred target's energy in {within}"
     if spectrum.lr_ratio is not None:
         yield f"lr / lr_crit {spectrum.lr_ratio:.3g}"
     if spectrum.drift is not None:
@@ -211,7 +212,7 @@ def _predicted(found: LinearizedTraining) -> str:
         for level, predicted, measured in found.levels
         if predicted is not None or measured is not None
     )
-    steps = steps or f"not {found.levels[0][0]} dB, and not measured either"
+    steps = steps or f"{found.levels[0][0]} dB neither predicted nor reached"
     return f"by the kernel at the start, {found.points:,} points: {steps}"
 
 

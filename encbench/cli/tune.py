@@ -188,7 +188,9 @@ def tune(
         return
     if draw_only:
         if sampler == "tpe":
-            raise UsageError("--draw-only: tpe needs the results of earlier trials; take sobol")
+            raise UsageError(
+                "--draw-only: tpe needs the results of earlier trials; use --sampler sobol"
+            )
         write_trials(tuning, output)
         print_line(console, f"wrote {output / 'trials.toml'}")
         return

@@ -258,7 +258,7 @@ def _targets(entry: SuiteEntry, offer: Offer) -> list[PluginRef]:
     for target in task.targets(**parameters):
         if any(isinstance(value, str) and not _is_unicode(value) for value in target.values()):
             text = format_selector(entry.name, target).encode(errors="backslashreplace").decode()
-            logger.warning("%s is left out: not UTF-8 and cannot be recorded; rename it", text)
+            logger.warning("%s is left out: its name is not UTF-8 and cannot be recorded", text)
         else:
             targets.append(target)
     if not targets:

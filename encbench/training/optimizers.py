@@ -51,7 +51,7 @@ def usual_rate(
 
 
 class Sgd(Optimizer):
-    """Gradient descent on mini-batches, with momentum if any.
+    """Gradient descent on mini-batches, optionally with momentum.
 
     ``lr = "auto"`` is a multiple of the critical rate of the kernel, times 1 − momentum.
     """
@@ -61,7 +61,7 @@ class Sgd(Optimizer):
     def __init__(
         self,
         *,
-        momentum: Annotated[float, Field(ge=0, lt=1, description="of the update")] = 0.0,
+        momentum: Annotated[float, Field(ge=0, lt=1, description="momentum of the update")] = 0.0,
         nesterov: Annotated[bool, Field(description="look ahead along the momentum")] = False,
     ) -> None:
         if nesterov and momentum == 0:
@@ -78,7 +78,7 @@ class Sgd(Optimizer):
 
 
 class Adam(Optimizer):
-    """Adam, torch's defaults."""
+    """Adam with torch's defaults."""
 
     source = 'Kingma, Ba, "Adam: A Method for Stochastic Optimization", ICLR 2015'
     default_lr = ADAM_LR
@@ -93,7 +93,7 @@ class Adam(Optimizer):
 
 
 class AdamW(Optimizer):
-    """Adam with decoupled weight decay, w ← w − lr · λ w beside Adam's step."""
+    """Adam with decoupled weight decay, w ← w − lr · λ w in addition to Adam's step."""
 
     source = 'Loshchilov, Hutter, "Decoupled Weight Decay Regularization", ICLR 2019'
     default_lr = ADAM_LR
@@ -129,10 +129,10 @@ class Muon(Optimizer):
     def __init__(
         self,
         *,
-        momentum: Annotated[float, Field(ge=0, lt=1, description="of the update")] = 0.95,
+        momentum: Annotated[float, Field(ge=0, lt=1, description="momentum of the update")] = 0.95,
         weight_decay: WeightDecay = 0.0,
         adamw_lr: Annotated[
-            float, Field(gt=0, description="rate of AdamW, in rates of Muon")
+            float, Field(gt=0, description="learning rate of AdamW / that of Muon")
         ] = 0.1,
     ) -> None:
         if not hasattr(torch.optim, "Muon"):
@@ -185,9 +185,9 @@ class TorchOptimizer(Optimizer):
     def __init__(
         self,
         *,
-        name: Annotated[str, Field(description="of a class in torch.optim")],
+        name: Annotated[str, Field(description="name of a class in torch.optim")],
         parameters: Annotated[
-            dict[str, Any] | None, Field(description="of its constructor, without lr")
+            dict[str, Any] | None, Field(description="arguments of its constructor, without lr")
         ] = None,
     ) -> None:
         classes = [each for each in dir(torch.optim) if each[0].isupper()]

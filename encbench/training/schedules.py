@@ -13,14 +13,14 @@ Final = Annotated[float, Field(ge=0, le=1, description="factor at the end")]
 
 
 class Constant(Schedule):
-    """The same rate throughout, after a warm-up if any."""
+    """The same rate throughout, after an optional warm-up."""
 
     def decay(self, progress: float) -> float:
         return 1.0
 
 
 class Cosine(Schedule):
-    """Half a cosine from 1 to the final factor."""
+    """The rate falls along half a cosine to the final factor of its maximum."""
 
     def __init__(self, *, final: Final = 0.0, warmup: Warmup = 0.0) -> None:
         super().__init__(warmup=warmup)
@@ -31,7 +31,7 @@ class Cosine(Schedule):
 
 
 class Exponential(Schedule):
-    """The same factor every step, down to the final one."""
+    """The rate falls by the same factor every step, down to the final one."""
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class Exponential(Schedule):
 
 
 class Step(Schedule):
-    """Multiplied by a factor at given points of the training."""
+    """The rate is multiplied by a factor at given points of the training."""
 
     def __init__(
         self,

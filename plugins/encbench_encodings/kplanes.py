@@ -64,9 +64,11 @@ class KPlanes(Encoding):
             Search(choices=([8, 16, 32], [16, 32, 64], [32, 64, 128], [64, 128, 256])),
         ] = None,
         init_low: Annotated[
-            InitialValue, Field(description="entries start uniform from here")
+            InitialValue, Field(description="lowest initial value of an entry")
         ] = 0.1,
-        init_high: Annotated[InitialValue, Field(description="to here")] = 0.5,
+        init_high: Annotated[
+            InitialValue, Field(description="highest initial value of an entry")
+        ] = 0.5,
     ) -> None:
         resolutions = list(DEFAULT_RESOLUTIONS if resolutions is None else resolutions)
         if init_low > init_high:

@@ -84,7 +84,7 @@ class MultigridParametricEncoding(NodeGrid):
         ] = None,
         spacing: Annotated[
             Literal["linear", "geometric"] | None,
-            Field(description="of resolutions between coarsest and finest (geometric)"),
+            Field(description="spacing of resolutions from coarsest to finest (geometric)"),
         ] = None,
         resolutions: Annotated[
             list[Annotated[int, Field(ge=2)]] | None,

@@ -46,10 +46,10 @@ class AudioTask(GridTask):
         sound: a built-in sound's name, or the path of a WAV file: integers of 8, 16, 24 or 32
             bits, or floats. A built-in's name takes precedence over a file's: write ``./chirp``.
         rate: samples per second [Hz]; a file is resampled by a polyphase filter. Unless given
-            8000, of a file its own.
-        duration: length in seconds; default 1, of a file all.
+            8000, or a file's own.
+        duration: length in seconds; default 1, or all of a file.
         start: start of the excerpt of a file, in seconds.
-        channel: of a file, counted from 0.
+        channel: channel of a file, counted from 0.
         split: which samples are trained on. "all"; "checker": every second one; "random": a
             fraction of them; "grid": every ``stride``-th.
         fraction: part of the samples that is trained on, with split "random"; default 0.5.
@@ -78,19 +78,19 @@ class AudioTask(GridTask):
         ] = "chirp",
         rate: Annotated[
             Annotated[int, Field(ge=1)] | None,
-            Field(description="samples per second; default 8000, of a file its own"),
+            Field(description="samples per second; default 8000, or a file's own"),
         ] = None,
         duration: Annotated[
             Annotated[float, Field(gt=0)] | None,
-            Field(description="seconds; default 1, of a file all"),
+            Field(description="seconds; default 1, or all of a file"),
         ] = None,
         start: Annotated[
             Annotated[float, Field(ge=0)] | None,
-            Field(description="seconds of a file that are left out before"),
+            Field(description="start of a file's excerpt, in seconds"),
         ] = None,
         channel: Annotated[
             Annotated[int, Field(ge=0)] | None,
-            Field(description="of a file, from 0; default: the mean of all"),
+            Field(description="channel of a file, from 0; default: the mean of all"),
         ] = None,
         split: Annotated[Split, Field(description="which samples are trained on")] = "all",
         fraction: Annotated[

@@ -71,7 +71,9 @@ class CtTask(GridTask):
         angles: Annotated[int, Field(ge=1, description="projections")] = 30,
         noise: Annotated[
             float,
-            Field(ge=0, le=1e6, description="σ of Gaussian noise, in parts of the largest sum"),
+            Field(
+                ge=0, le=1e6, description="σ of Gaussian noise, relative to the largest projection"
+            ),
         ] = 0.0,
         noise_seed: Annotated[
             Annotated[int, Field(ge=0)] | None, Field(description="seed of the noise; default 0")

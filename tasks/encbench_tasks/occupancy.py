@@ -107,7 +107,7 @@ class OccupancyTask(Task):
             float, Field(ge=0, le=1, description="part of the points near the surface")
         ] = NEAR_SURFACE,
         sigma: Annotated[
-            float, Field(gt=0, le=0.5, description="how near, in longest sides")
+            float, Field(gt=0, le=0.5, description="σ of near points' distance, in longest sides")
         ] = SIGMA,
         truth: Annotated[TruthMethod, Field(description="how points are labelled")] = "auto",
         resolution: Annotated[

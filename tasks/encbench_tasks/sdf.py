@@ -89,11 +89,12 @@ class SdfTask(Task):
             float, Field(ge=0, le=1, description="part of the points near the surface")
         ] = 0.375,
         sigma: Annotated[
-            float, Field(gt=0, le=0.5, description="of points near it, in longest sides")
+            float,
+            Field(gt=0, le=0.5, description="σ of near points' distance, in longest sides"),
         ] = 0.005,
-        seed: Annotated[int, Field(ge=0, description="of the points")] = 0,
+        seed: Annotated[int, Field(ge=0, description="seed of the points")] = 0,
         loss: Annotated[
-            Literal["mape", "l1", "mse"], Field(description="of the distance's error")
+            Literal["mape", "l1", "mse"], Field(description="loss of the distance")
         ] = "mape",
         eikonal: Annotated[float, Field(ge=0, description="weight of (‖∇f‖ − 1)²")] = 0.0,
         resolution: Annotated[

@@ -68,11 +68,11 @@ class SignalTask(GridTask):
         kind: Annotated[Kind, Field(description="which function")] = "noise",
         dim: Annotated[
             Annotated[int, Field(ge=1, le=3)] | None,
-            Field(description="coordinates; default 1, of star 2, of spheres 3"),
+            Field(description="coordinates; default 1; 2 for star, sierpinski; 3 for spheres"),
         ] = None,
         side: Annotated[
             Annotated[int, Field(ge=2)] | None,
-            Field(description="points along each axis; default 512, 64 or 32 by dim"),
+            Field(description="points along each axis; default 512, 64 or 32 in 1D, 2D or 3D"),
         ] = None,
         bandwidth: Annotated[
             Annotated[int, Field(ge=1)] | None,

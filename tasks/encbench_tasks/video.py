@@ -55,7 +55,7 @@ class VideoTask(GridTask):
             folder of frames in natural order of their names, of any format that the task image
             reads. A built-in's name takes precedence over a file's: write ``./pan``.
         frames: how many, the first ones of a file; default 16, of a file all.
-        side: pixels of a frame's longer side after shrinking; default 64, of a file its own.
+        side: pixels of a frame's longer side after shrinking; default 64, or a file's own.
         split: which pixels are trained on. "all"; "frames": every ``stride``-th frame whole;
             "checker": those of even column + row + frame; "random": a fraction of them.
         fraction: part of the pixels that is trained on, with split "random"; default 0.5.
@@ -85,11 +85,11 @@ class VideoTask(GridTask):
         ] = "pan",
         frames: Annotated[
             Annotated[int, Field(ge=2)] | None,
-            Field(description="the first so many; default 16, of a file all"),
+            Field(description="number of frames, the first ones; default 16, or all of a file"),
         ] = None,
         side: Annotated[
             Annotated[int, Field(ge=2)] | None,
-            Field(description="pixels of the longer side; default 64, of a file its own"),
+            Field(description="pixels of the longer side; default 64, or a file's own"),
         ] = None,
         split: Annotated[VideoSplit, Field(description="which pixels are trained on")] = "all",
         fraction: Annotated[

@@ -284,7 +284,7 @@ def test_a_file_name_that_cannot_be_written_down_costs_its_own_cell(suite, caplo
     registry = registry_of(ours=module(encodings={"scaled": Scaled}, tasks={"wave": Files}))
     (cell,) = plan(suite, registry)
     assert cell.task.parameters == {"path": "good"}
-    assert 'bad\\udcff" is left out: not UTF-8' in caplog.text
+    assert 'bad\\udcff" is left out: its name is not UTF-8' in caplog.text
     asked = suite.model_copy(
         update={"tasks": [SuiteEntry(name="wave", parameters={"path": "\udcff"})]}
     )

@@ -16,7 +16,7 @@ from encbench.network.activations.periodic import Omega
 
 @dataclass(frozen=True)
 class Staf(Activation):
-    """Σ_i C_i sin(Ω_i z + Φ_i), i = 1 … τ; C, Ω, Φ are trained, 3τ numbers for a layer's units.
+    """Σ_i C_i sin(Ω_i z + Φ_i), i = 1 … τ; C, Ω, Φ are trained, shared by a layer's units.
 
     Start: Ω ~ ω U(0, 1), Φ ~ U(−π, π), C = ±√|X| with X ~ Laplace(0, 1/(2τ)), as in the authors'
     code; the variance at a layer's output is then some 1/4 (with 2/τ it would be the 1 of the

@@ -132,7 +132,7 @@ class FinerGauss(Activation):
 
 @dataclass(frozen=True)
 class Sinc(Activation):
-    """sin(ω z) / (ω z), 1 at 0. Layers are initialized as in ``nn.Linear``."""
+    """sin(ω z) / (ω z), 1 at 0. Layers are initialized as in nn.Linear."""
 
     name = "sinc"
     source = (
@@ -177,7 +177,7 @@ class Hosc(Activation):
 
 @dataclass(frozen=True)
 class ExpSin(Activation):
-    """exp(−sin(a z)). Layers are initialized as in ``nn.Linear``."""
+    """exp(−sin(a z)). Layers are initialized as in nn.Linear."""
 
     name = "exp_sin"
     source = (

@@ -42,7 +42,7 @@ def compare(
 ) -> None:
     """Compare two runs or two encodings.
 
-    Of two folders, cells that differ at most in versions of plug-ins are compared, and in settings
+    Of two folders, cells are compared that differ only in versions of plug-ins and in settings
     named by --despite; what changed is listed. Two encodings are compared on the same tasks and
     seeds. Differences are B − A with a 95 % interval and a paired test, corrected for the number
     of rows (Holm). Times are compared only between cells of the same machine, device and number of

@@ -51,21 +51,23 @@ if TYPE_CHECKING:
     from encbench_leaderboard.paper.experiments import Experiment
 
 HOW = f"""\
-- A printed number: *agrees* where our mean is within {PSNR_TOLERANCE:g} dB, \
-{MS_SSIM_TOLERANCE:g} of MS-SSIM or {ORDERS_TOLERANCE:g} orders of magnitude of it and the whole \
-95 % interval within {WITHIN} times as much, without 0 if it is of a difference; *disagrees* where \
-the mean is not and the interval does not come so near either; otherwise *not comparable*.
+- A printed number: *agrees* if our mean differs from it by at most a tolerance, \
+{PSNR_TOLERANCE:g} dB, {MS_SSIM_TOLERANCE:g} of MS-SSIM or {ORDERS_TOLERANCE:g} orders of \
+magnitude, and no point of the 95 % interval by more than {WITHIN} times that; the interval of a \
+difference must also exclude 0. *Disagrees* if the whole interval differs by more than the \
+tolerance; otherwise *not comparable*.
 - An order (this is above that): *agrees* where the mean difference has the sign and its interval \
 excludes 0; *disagrees* where it has the other sign and excludes 0; otherwise *not comparable*: \
 too few to tell.
 - Intervals are Student's t, over n targets (photographs or solids), seeds averaged first; of \
-kernels and networks n is their number. One target has no interval, so that its numbers stand \
-without an answer: *not comparable*. One is enough only to *disagree* with what is said of every \
-network: that all six train, Theorem 1, Eq. 13.
+kernels and networks n is their number. One target has no interval, so its numbers are *not \
+comparable*. One is enough only to *disagree* with a claim about every network: that all six \
+train, Theorem 1, Eq. 13.
 - λ_min is compared with the printed one only where the kernel is of all training points.
-- *Survives*: the difference is positive, its interval without 0, also with Adam and a cosine to a \
-tenth, learning rate tuned with equally many trials for each encoding. Of several encodings of a \
-family that one stands for it which is best on the photograph tuned on, which is not reported.
+- *Survives*: the difference is positive and its interval excludes 0 also with Adam and a cosine \
+to a tenth, the learning rate tuned with equally many trials for each encoding. Of several \
+encodings of a family the one counts that is best on the photograph tuned on, which is not \
+reported.
 - Eigenvalues below the floor count as the floor. MS-SSIM is always of the whole image; the \
 printed ones cannot be: {printed.MS_SSIM_WHY}."""
 EQUATION_13 = (
@@ -117,7 +119,7 @@ def verdicts_page(ran: Sequence[Ran], evidence: Evidence, scale: str, notes: Seq
             "Audia, Feizi, Zwicker, Manocha, *How Learnable Grids Recover Fine Detail in Low "
             f"Dimensions* (ICLR 2025), run again by `encbench reproduce paper --scale {scale}`. "
             f"{summary} n is the number of photographs "
-            "or solids, or of kernels or networks where a line speaks of them; how answers are "
+            "or solids, or of the kernels or networks that a line is about; how answers are "
             "given is said below."
         )
     )

@@ -19,7 +19,9 @@ def figures(
     ],
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", metavar="FOLDER", help="Where to; default: DIR/figures."),
+        typer.Option(
+            "--output", "-o", metavar="FOLDER", help="Folder to write to; default: DIR/figures."
+        ),
     ] = None,
     only: Annotated[
         list[str] | None,
