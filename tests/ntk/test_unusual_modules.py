@@ -24,6 +24,8 @@ from encbench.ntk import (
     predict_loss,
     spectrum,
 )
+from encbench.ntk.kernel import brute_force_ntk
+from encbench.plugins.registry import default_registry
 from tests.ntk.conftest import relative_error
 from tests.ntk.grids import CollidingGrid, LearnedFeatures, SilentGrid
 
@@ -162,6 +164,19 @@ def test_the_kernel_is_made_of_autograds_gradients(make: Callable[[], nn.Module]
     expected = one_gradient_at_a_time(model, x)
     model(x[:2].float())  # and is not after a step of training
     require_kernel(model, expected, x)
+
+
+def test_a_network_that_magnifies_rounding_a_million_times_has_a_kernel() -> None:
+    torch.manual_seed(0)
+    encoding = default_registry().find("encoding", "wire").load()(3)
+    model = CoordinateMLP(encoding, 1, 16, 7, activation="gabor").double()
+    x = torch.rand(16, 3, dtype=torch.float64)
+    with torch.no_grad():
+        alone = torch.cat([model(row[None]) for row in x])
+        assert float((alone - model(x)).abs().max()) > 1e-12, "rows depend on their batch"
+    wanted = sum(brute_force_ntk(model, x).values())
+    assert relative_error(empirical_ntk(model, x).total, wanted) < 1e-8
+    assert critical_learning_rate(model, x, loss="bce") > 0
 
 
 # raised by what torch.compile imports
