@@ -112,6 +112,14 @@ def _setter(name: str) -> Callable[[Any, Any], object]:
     return lambda module, value: getattr(module, name)(value)
 
 
+def _default_device(torch: Any) -> Any:
+    try:
+        return torch.get_default_device()
+    except AttributeError:
+        # torch 2.6 raises it once the device has been set back to None
+        return torch.device("cpu")
+
+
 def _put_filters(warnings: Any, value: list[Any]) -> None:
     warnings.resetwarnings()  # also tells modules to ask the filters again
     warnings.filters[:] = value
@@ -180,7 +188,7 @@ SETTINGS = {
     ),
     "torch's default_device": Setting(
         "torch",
-        lambda torch: torch.get_default_device(),
+        _default_device,
         lambda torch, v: torch.set_default_device(None if v == torch.device("cpu") else v),
         lambda torch: torch.device("cpu"),
     ),

@@ -3,8 +3,9 @@
 import pytest
 
 from encbench import Store, plan, run_suite
+from encbench.results.records import Outline, StoredRecord
 from encbench.runs.cell import run_cell
-from encbench.runs.reuse import left_to_run
+from encbench.runs.reuse import by_cell, left_to_run
 
 FAILED = {"failed", "out_of_memory", "timeout", "interrupted"}
 """Of which another try may make something else."""
@@ -52,3 +53,12 @@ def test_what_a_run_reuses_is_what_was_not_left_to_run(
     done = run_suite(suite, tmp_path, rerun=rerun, **options)
     assert done.reused == (1 if status == "timeout" else 0)
     assert done.records[0].record.status == status
+
+
+def test_of_two_records_of_a_cell_that_under_its_present_key_comes_first():
+    def stored(key, started):
+        return StoredRecord(lambda: None, "nowhere", {}, Outline(key, "now", "ok", ("1",), started))
+
+    present, older = stored("now", "2026-01-01"), stored("then", "2026-02-02")
+    for found in ([present, older], [older, present]):
+        assert by_cell(found, {}) == {"now": [present, older]}

@@ -241,9 +241,9 @@ def test_learning_rates_are_those_that_fit_optimizer_activation_and_parameteriza
     assert searched("ffe", optimizer="adam", **STANDARD)["training.lr"] == "0.0005..0.015:log"
     assert searched("siren", optimizer="adam", **STANDARD)["training.lr"] == "4e-05..0.0012:log"
     assert searched("ffe", optimizer="adam", **NTK)["training.lr"] == "0.004..0.12:log"
-    with pytest.raises(UsageError, match="rates is known for the optimizer 'muon'"):
-        searched("ffe", optimizer="muon", lr=0.1)
-    given = searched("ffe", space=["training.lr=0.01..0.1"], optimizer="muon", lr=0.1)
+    with pytest.raises(UsageError, match="rates is known for the optimizer 'torch"):
+        searched("ffe", optimizer="torch:name=RMSprop", lr=0.1)
+    given = searched("ffe", space=["training.lr=0.01..0.1"], optimizer="torch:name=RMSprop", lr=0.1)
     assert given["training.lr"] == "0.01..0.1"
     with pytest.raises(UsageError, match="the rate of adam does not come from lr_crit"):
         searched("ffe", space=["training.lr_factor=1..2"], optimizer="adam")

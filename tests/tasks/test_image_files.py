@@ -4,6 +4,7 @@ import io
 import struct
 import warnings
 import zlib
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -186,7 +187,8 @@ def test_grey_of_24_bits_is_right_or_refused(tmp_path):
     path = tmp_path / "g.tif"
     values = np.random.default_rng(0).integers(0, 2**24, (6, 9))
     path.write_bytes(tiff(9, 6, 24, packed(values, 24)))
-    np.testing.assert_allclose(read_pixels(path)[..., 0], values / (2**24 - 1), atol=1e-6)
+    with suppress(DataError):  # of early versions of tifffile
+        np.testing.assert_allclose(read_pixels(path)[..., 0], values / (2**24 - 1), atol=1e-6)
     path.write_bytes(tiff(9, 6, 24, packed(values, 24), byteorder=">"))
     with pytest.raises(DataError, match="24 bits cannot be unpacked; save it with 16"):
         read_pixels(path)  # tifffile gives 256 times the value

@@ -116,4 +116,6 @@ def _check_ratio(activation: Wavelet, omega: float, scale: float) -> None:
 def _wavelet(u: Tensor, omega: float, scale: float) -> Tensor:
     # real parts of products, not abs(), whose gradient at 0 is not a number of use
     squared = (u * u.conj()).real if u.is_complex() else u.square()
-    return torch.exp(1j * omega * u - scale**2 * squared)
+    # with an infinite decay the exponent is not a number in torch 2.6
+    decay = (scale**2 * squared).clamp(max=torch.finfo(squared.dtype).max)
+    return torch.exp(1j * omega * u - decay)

@@ -1,0 +1,40 @@
+"""What the optimizers' parameters do; that their steps are torch's is in test_step."""
+
+import pytest
+import torch
+from torch import nn
+
+from encbench import ParameterError
+from encbench.training.optimizers import Muon, Sgd, TorchOptimizer
+
+
+def test_momentum_takes_a_smaller_rate_from_the_kernel_as_its_steps_add_up():
+    assert Sgd().lr_from_kernel(2.0) == 2.0
+    assert Sgd(momentum=0.75).lr_from_kernel(2.0) == 0.5
+
+
+def test_nesterov_needs_momentum():
+    with pytest.raises(ParameterError, match="needs momentum above 0"):
+        Sgd(nesterov=True)
+    assert Sgd(momentum=0.5, nesterov=True).nesterov
+
+
+def test_parameters_of_one_of_torchs_optimizers_are_its_own():
+    optimizer = TorchOptimizer(name="RMSprop", parameters={"momentum": 0.5})
+    made = optimizer.make([{"params": [nn.Parameter(torch.zeros(2))], "lr": 0.1}], fused=False)
+    assert made.param_groups[0]["momentum"] == 0.5
+
+
+@pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="torch has Muon from 2.9 on")
+def test_muon_takes_orthogonal_steps_of_hidden_matrices():
+    torch.manual_seed(0)
+    layers = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4), nn.Linear(4, 4))
+    before = layers[1].weight.detach().clone()
+    group = {"params": list(layers.parameters()), "lr": 0.1, "highest_lr": 0.1, "part": "mlp"}
+    made = Muon(weight_decay=0.0).make([group], fused=False)
+    layers(torch.randn(8, 4)).square().mean().backward()
+    made.step()
+    step = (layers[1].weight.detach() - before) / 0.1
+    singular = torch.linalg.svdvals(step)
+    # approximately, by torch's five Newton-Schulz iterations; AdamW's step is a tenth as long
+    assert 0.5 < float(singular[2]) < float(singular[0]) < 1.5
