@@ -13,7 +13,7 @@ from encbench_encodings._constants import at_least_float32
 
 
 class OneBlob(Encoding):
-    """One-blob encoding: a bump at x, about a bin wide, integrated over each of k bins; d_e = dk.
+    """One-blob encoding: a bump at x, a bin wide, integrated over each of k bins; d_e = dk.
 
     A soft one-hot code of each coordinate: bin i of k gets the kernel's mass on [i/k, (i + 1)/k].
     Two conventions, which differ in kernel and at the borders:

@@ -554,3 +554,14 @@ def test_what_has_no_name_is_no_record(tmp_path, result):
     with store.writing():
         pass
     assert len(store.records()) == 1
+
+
+def test_who_only_reads_leaves_a_damaged_record_where_it_is(tmp_path, result, caplog):
+    store = Store(tmp_path)
+    with store.writing():
+        place = store.write(result.record, result.arrays, result.pictures).path
+    (place / "record.json").write_text("{")
+    assert Store(tmp_path).records() == []
+    assert f"skipping the damaged record {place}" in caplog.text
+    assert (place / "record.json").read_text() == "{"
+    assert not (tmp_path / "damaged").exists()
