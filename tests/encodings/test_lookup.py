@@ -36,6 +36,7 @@ def test_no_points_give_no_features(lookup):
 
 
 @forward_mode
+@pytest.mark.filterwarnings("ignore:Please use `torch.vmap`:FutureWarning")  # torch 2.6
 def test_first_and_second_derivatives_agree_with_differences(lookup):
     table, rows, weights = lookup
     inputs = (table.requires_grad_(), weights.requires_grad_())

@@ -82,4 +82,4 @@ def test_the_map_is_on_both_pages_and_a_damaged_picture_costs_only_itself(
     assert html.count('<img src="data:image/webp;base64,') == 2 + 2 + 2
     assert html.count('<svg viewBox="0 0 100 100"') == 4
     assert ">22.00</small>" in html
-    assert "data:image/webp" not in html_page(page, pictures=False)
+    assert html_page(page, pictures=False).count('<img src="data:image/webp') == 0
