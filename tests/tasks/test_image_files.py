@@ -182,18 +182,15 @@ def test_grey_tiff_of_any_depth_fills_the_range(truth, bits, photometric):
     np.testing.assert_array_equal(got[..., 0], expected if photometric else 1 - expected)
 
 
+@pytest.mark.skipif(int(tifffile.__version__[:4]) < 2026, reason="refuses the other byte order")
 def test_grey_of_24_bits_is_right_or_refused(tmp_path):
     path = tmp_path / "g.tif"
     values = np.random.default_rng(0).integers(0, 2**24, (6, 9))
-    for order in "<>":
-        path.write_bytes(tiff(9, 6, 24, packed(values, 24), byteorder=order))
-        try:
-            pixels = read_pixels(path)[..., 0]
-        except DataError as error:
-            # which order it is that tifffile does not know depends on its version
-            assert "24 bits cannot be unpacked; save it with 16" in str(error)  # noqa: PT017
-        else:
-            np.testing.assert_allclose(pixels, values / (2**24 - 1), atol=1e-6)
+    path.write_bytes(tiff(9, 6, 24, packed(values, 24)))
+    np.testing.assert_allclose(read_pixels(path)[..., 0], values / (2**24 - 1), atol=1e-6)
+    path.write_bytes(tiff(9, 6, 24, packed(values, 24), byteorder=">"))
+    with pytest.raises(DataError, match="24 bits cannot be unpacked; save it with 16"):
+        read_pixels(path)  # tifffile gives 256 times the value
 
 
 def test_signed_bytes_are_refused_as_longer_ones_are(tmp_path):
