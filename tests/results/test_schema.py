@@ -2,6 +2,7 @@
 
 import json
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ from encbench import Store, load_suite, ntk, plan, run_suite
 from encbench.plugins.registry import default_registry
 from encbench.results.records import SCHEMA_VERSION, Record, upgrade
 from encbench.runs.cell import LR_POINTS
+from encbench.runs.executors.local import InProcess
+from encbench.runs.interface import RunOptions
 from encbench.runs.parts import build_model, build_task, cell_streams
 from encbench.runs.reuse import left_to_run
 from encbench.suite.config import cell_key
@@ -91,20 +94,25 @@ def test_a_record_of_version_2_stands_for_the_cell_that_is_planned_today(tmp_pat
     assert left_to_run([released], tmp_path, keep_versions=True) == []
 
 
-def test_a_record_of_version_2_is_reused_and_replaced_by_one_of_its_cell(
-    tmp_path, registry, suite, old
-):
-    """No cell has two records, neither reused nor run again."""
-    (stored,) = run_suite(suite, tmp_path, registry=registry, jobs=1, device="cpu").records
+def as_version_2(stored, key):
+    """Turn a record into one of schema version 2, under the key that it had then."""
     data = json.loads((stored.path / "record.json").read_text())
-    key = "0123456789abcdef0123"
     files = {name: entry.size for name, entry in stored.files.items()}
     data |= {"schema_version": 2, "key": key, "files": files, "checksum": None}
     del data["cell"]["weights_version"]
     (stored.path / "record.json").write_text(json.dumps(data))
     (stored.path / "manifest.json").unlink()
     stored.path.rename(stored.path.parents[1] / key)
+
+
+def test_a_record_of_version_2_is_reused_and_replaced_by_one_of_its_cell(
+    tmp_path, registry, suite, old
+):
+    """No cell has two records, neither reused nor run again."""
+    key = "0123456789abcdef0123"
     options = {"registry": registry, "jobs": 1, "device": "cpu", "report": False}
+    (stored,) = run_suite(suite, tmp_path, **options).records
+    as_version_2(stored, key)
     again = run_suite(suite, tmp_path, **options)
     assert (again.reused, [s.record.key for s in again.records]) == (1, [key])
     assert again.records[0].record.cell.weights_version == "1.0"
@@ -116,6 +124,28 @@ def test_a_record_of_version_2_is_reused_and_replaced_by_one_of_its_cell(
     again = run_suite(suite, tmp_path, **options)
     assert again.reused == 0
     assert [s.record.key for s in Store(tmp_path).records()] == [stored.record.key]
+
+
+def test_a_whole_record_that_a_failed_one_replaced_does_not_stand_for_an_interrupted_cell(
+    tmp_path, registry, suite
+):
+    """As a run leaves both that is killed between writing the one and removing the other."""
+    options = {"registry": registry, "jobs": 1, "device": "cpu", "report": False}
+    (stored,) = run_suite(suite, tmp_path, **options).records
+    whole = stored.record
+    as_version_2(stored, "0123456789abcdef0123")
+    Store(tmp_path).write(whole.model_copy(update={"status": "failed", "metrics": {}}), {}, {})
+
+    class Interrupted(InProcess):
+        def run(self, cells, watch):
+            for result in super().run(cells, watch):
+                stopped = result.record.model_copy(update={"status": "interrupted"})
+                yield replace(result, record=stopped)
+
+    executor = Interrupted(RunOptions("cpu"), registry)
+    again = run_suite(suite, tmp_path, registry=registry, executor=executor, report=False)
+    assert [s.record.status for s in again.records] == ["interrupted"]
+    assert [s.record.status for s in Store(tmp_path).records()] == ["interrupted"]
 
 
 def test_running_an_older_record_again_starts_from_its_weights(tmp_path, old):
