@@ -6,8 +6,7 @@ import mpmath
 import numpy as np
 import pytest
 import torch
-from encbench_tasks._equations import Burgers, Helmholtz, Poisson
-from encbench_tasks.pde import PdeTask
+from encbench_tasks.pde import Burgers, Helmholtz, PdeTask, Poisson
 from scipy import fft
 
 from encbench import ParameterError, Suite, plan
