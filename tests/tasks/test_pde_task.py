@@ -11,7 +11,7 @@ from scipy import fft
 
 from encbench import ParameterError, Suite, plan
 from encbench.errors import SuiteError
-from encbench.metrics.max_error import MaxError
+from encbench.metrics.l1 import MaxError
 from encbench.plugins.registry import default_registry
 
 EXACT = {
