@@ -25,6 +25,7 @@ from encbench.metrics.log_spectral_distance import FLOOR, log_spectrogram
 from encbench.metrics.snr import snr
 from encbench_tasks._grid_task import GridTask
 from encbench_tasks._image_files import expanded
+from encbench_tasks._pictures import error_picture
 from encbench_tasks._pixels import Pixels
 from encbench_tasks._split import (
     GRID_USES,
@@ -207,10 +208,7 @@ def _picture(samples: Pixels) -> NDArray[np.uint8]:
     """Spectrogram of samples (N, 1); their number decides the window, a power of two."""
     window = min(len(samples), 1024, 2 ** int(np.ceil(np.log2(4 * len(samples) ** 0.5))))
     found = log_spectrogram(samples[:, 0], window, max(1, len(samples) // COLUMNS))[::-1]
-    bright = np.nan_to_num(1 - found / FLOOR, nan=1.0)
-    from matplotlib import colormaps  # half a second, which planning does without
-
-    return np.ascontiguousarray(colormaps["magma"](bright, bytes=True)[..., :3])
+    return error_picture(1 - found / FLOOR, 1.0)
 
 
 def complete_sound(parameters: Mapping[str, Any]) -> dict[str, Any]:

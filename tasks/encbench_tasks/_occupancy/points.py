@@ -106,6 +106,7 @@ class Labels:
     def __init__(self, solid: Solid, identity: str) -> None:
         self._solid = solid
         self._identity = f"{VERSION} {identity}"
+        self._packed = kept_on_disk(_packed_labels, ["solid"])
 
     def __call__(self, x: Array) -> Flags:  # (N, 3) -> (N,)
         packed = self._packed(self._identity, np.ascontiguousarray(x), self._solid)
@@ -115,10 +116,6 @@ class Labels:
         """To the nearest triangle, exact but for rounding (libigl's hierarchy of bounding boxes);
         the sign is the solid's."""
         return self._signed(self._identity, np.ascontiguousarray(x), self._solid)
-
-    @cached_property
-    def _packed(self) -> Callable[..., NDArray[np.uint8]]:
-        return kept_on_disk(_packed_labels, ["solid"])
 
     @cached_property
     def _signed(self) -> Callable[..., Array]:
