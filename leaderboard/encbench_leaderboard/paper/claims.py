@@ -13,6 +13,7 @@ import numpy as np
 from encbench.results.records import StoredRecord
 from encbench_leaderboard.paper.evidence import (
     EQUATION,
+    NOTHING,
     ONE_TARGET,
     ORDERS_TOLERANCE,
     READINGS,
@@ -29,6 +30,7 @@ from encbench_leaderboard.paper.evidence import (
     of_sign,
     orders,
     plain_label,
+    reasons,
     spectrum_of,
     targets_of,
     text,
@@ -92,7 +94,7 @@ def _smallest(other: str, printed: float, evidence: Evidence) -> Finding:
         for stored in records
         if (summary := spectrum_of(stored, "end"))
     )
-    why = "; ".join(filter(None, (why, f"depends on N: {points_taken(records)}")))
+    why = reasons(why, f"depends on N: {points_taken(records)}")
     # λ_min of some of the points is not that of all, and falls at another speed for each encoding
     answer = "not comparable" if some else answer
     return Finding(text(found, unit=ORDER_UNIT), found.units, answer, why)
@@ -120,12 +122,12 @@ def _without_grid(evidence: Evidence) -> Finding:
         shares.append((middle[0] - middle[2]) / (middle[1] - middle[2]))
     found, share = interval(medians), interval(shares)
     if math.isnan(share.mean):
-        return Finding("–", 0, "not comparable", "no cell finished")
+        return NOTHING
     answer, why = of_sign(interval([BARELY - one for one in shares]))
     below = ", below it" if share.mean < 0 else ""
     rule = f"barely: at most {BARELY:.0%} of the whole kernel's gap; here {share.mean:.0%}{below}"
     ours = f"median of the MLP's part over the baseline's: {text(found, unit=ORDER_UNIT)}"
-    return Finding(ours, found.units, answer, "; ".join(filter(None, (rule, why))))
+    return Finding(ours, found.units, answer, reasons(rule, why))
 
 
 def _pairs(evidence: Evidence, a: str, b: str) -> list[tuple[StoredRecord, StoredRecord]]:
@@ -153,7 +155,7 @@ def _saturates(evidence: Evidence) -> Finding:
         f"median, L 4 → 8: {text(first, unit=ORDER_UNIT)}; 8 → 16: {text(second, unit=ORDER_UNIT)}"
     )
     rule = "saturates: the second step is less than half of the first"
-    return Finding(ours, first.units, answer, "; ".join(filter(None, (rule, why))))
+    return Finding(ours, first.units, answer, reasons(rule, why))
 
 
 def _crossing(evidence: Evidence) -> Finding:
@@ -171,7 +173,7 @@ def _crossing(evidence: Evidence) -> Finding:
         if above[-1] != first:
             places.append(float(np.flatnonzero(above == first)[-1] + 1) / len(a))
     if not looked:
-        return Finding("–", 0, "not comparable", "no cell finished")
+        return NOTHING
     ours = f"crosses in {len(places)} of {looked} networks"
     if places:
         ours += f", at {100 * float(np.median(places)):.0f} % of the indices (median)"
@@ -202,7 +204,7 @@ def _alike_at_start(evidence: Evidence) -> Finding:
     ours = f"medians of the six are {interval(start).mean:.1f} orders apart at the start, "
     ours += f"{interval(end).mean:.1f} at the end"
     rule = "alike: at most half as far apart as at the end; low: none above the end's highest"
-    return Finding(ours, len(start), answer, "; ".join(filter(None, (rule, why))))
+    return Finding(ours, len(start), answer, reasons(rule, why))
 
 
 def _steady(evidence: Evidence) -> Finding:
@@ -222,7 +224,7 @@ def _steady(evidence: Evidence) -> Finding:
             drifts.append(float(drift))
     found = drifts or bounds
     if not found:
-        return Finding("–", 0, "not comparable", "no cell finished")
+        return NOTHING
     moved = float(np.median(found))
     least = "" if drifts else "at least "
     ours = (
@@ -317,7 +319,7 @@ def _solids(evidence: Evidence) -> Finding | None:
     answer, why = of_sign(first, second)
     if lost:
         left_out = f"{lost} of {networks} networks learned nothing and are left out"
-        why = "; ".join(filter(None, (left_out, why if lost < networks else "")))
+        why = reasons(left_out, why if lost < networks else "")
     ours = f"median, MPE over FFE: {text(first, unit=ORDER_UNIT)}; FFE over baseline: "
     return Finding(ours + text(second, unit=ORDER_UNIT), first.units, answer, why)
 
