@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from encbench import DataError, Outcome, ParameterError
 from encbench.contracts.task import Predict
-from encbench.errors import did_you_mean
+from encbench.errors import check_choice, did_you_mean
 from encbench.metrics.lpips import check_installed
 from encbench_tasks._grid_task import NOISE_SEED, GridTask, cell_centres, clamped
 from encbench_tasks._image_files import file_hash, image_targets, locate_image
@@ -109,11 +109,7 @@ class ImageTask(GridTask):
     ) -> None:
         if side is not None and side < 2:
             raise ParameterError(f"ImageTask: side must be at least 2 pixels, got {side}")
-        if channels not in get_args(Channels):
-            raise ParameterError(
-                f"ImageTask: channels must be one of {', '.join(get_args(Channels))}, "
-                f"got {channels!r}"
-            )
+        check_choice("ImageTask: channels", channels, get_args(Channels))
         parts = _settled(
             {
                 **{"split": split, "fraction": fraction, "stride": stride, "mask": mask},

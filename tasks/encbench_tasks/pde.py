@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from encbench import NetworkDefaults, Outcome, ParameterError, RegularGrid, Task
 from encbench.contracts.task import Predict
-from encbench.errors import did_you_mean
+from encbench.errors import check_choice
 from encbench.metrics.relative_l2 import RelativeL2
 from encbench_tasks._grid_task import GridTask, cell_centres, scaled
 from encbench_tasks._pictures import error_picture, signed_picture
@@ -341,11 +341,7 @@ def equation_of(parameters: Mapping[str, Any]) -> Equation:
         ParameterError: there is no such problem, or a parameter has no effect or is out of range.
     """
     name = parameters.get("problem", "poisson")
-    if name not in EQUATIONS:
-        raise ParameterError(
-            f"task 'pde': no problem={name!r}"
-            + did_you_mean(name, get_args(Name), f"expected one of {', '.join(EQUATIONS)}")
-        )
+    check_choice("task 'pde': problem", name, get_args(Name))
     given = {key: parameters[key] for key in USES if parameters.get(key) is not None}
     for key, value in given.items():
         if name not in USES[key]:

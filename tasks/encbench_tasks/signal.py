@@ -14,7 +14,7 @@ from pydantic import Field
 
 from encbench import Outcome, ParameterError
 from encbench.contracts.task import Predict
-from encbench.errors import did_you_mean
+from encbench.errors import check_choice
 from encbench_tasks._grid_task import GridTask, as_picture, cell_centres, clamped, scaled
 from encbench_tasks._pixels import Pixels
 from encbench_tasks._split import (
@@ -275,11 +275,7 @@ def complete(parameters: Mapping[str, Any]) -> dict[str, Any]:
     """
     found = settled("signal", parameters, GRID_USES)
     kind = found.setdefault("kind", "noise")
-    if kind not in get_args(Kind):
-        raise _refused(
-            f"no kind={kind!r}"
-            + did_you_mean(kind, get_args(Kind), f"expected one of {', '.join(get_args(Kind))}")
-        )
+    check_choice("task 'signal': kind", kind, get_args(Kind))
     dim = found["dim"] = DIMS[kind][0] if found.get("dim") is None else found["dim"]
     if dim not in DIMS[kind]:
         takes = " or ".join(map(str, sorted(DIMS[kind])))

@@ -63,9 +63,9 @@ class Claim:
     statement: str
     where: str
     printed: str
-    needs: str
-    """Name of an experiment; "table4" for any of its."""
     look: Callable[[Evidence], Finding | None]
+    needs: str = WIDTH
+    """Name of an experiment; "table4" for any of its."""
 
 
 def _statistic(statistic: str, evidence: Evidence) -> Finding:
@@ -352,61 +352,46 @@ CLAIMS = (
         "All six encodings train with a learning rate of 100",
         "Tables 1, 3",
         "train",
-        READINGS[0],
         _rate,
+        READINGS[0],
     ),
     Claim(
-        "The median eigenvalue at the end",
-        "Figures 2, 4",
-        _ORDER,
-        WIDTH,
-        partial(_statistic, "median"),
+        "The median eigenvalue at the end", "Figures 2, 4", _ORDER, partial(_statistic, "median")
     ),
-    Claim("The 10th percentile", "Figure 4", _ORDER, WIDTH, partial(_statistic, "quantile_10")),
-    Claim("The smallest eigenvalue", "Figure 4", _ORDER, WIDTH, partial(_statistic, "minimum")),
-    Claim("Eigenvalues above 10⁻³ λ_max", "Figure 4", _ORDER, WIDTH, partial(_statistic, "count")),
+    Claim("The 10th percentile", "Figure 4", _ORDER, partial(_statistic, "quantile_10")),
+    Claim("The smallest eigenvalue", "Figure 4", _ORDER, partial(_statistic, "minimum")),
+    Claim("Eigenvalues above 10⁻³ λ_max", "Figure 4", _ORDER, partial(_statistic, "count")),
     Claim(
         "λ_min of MPE over the baseline",
         "abstract",
         f"{ORDERS[BASELINE]:g} orders",
-        WIDTH,
         partial(_smallest, BASELINE, ORDERS[BASELINE]),
     ),
     Claim(
         "λ_min of MPE over FFE",
         "abstract",
         f"{ORDERS['FFE']:g} orders",
-        WIDTH,
         partial(_smallest, FFE_16, ORDERS["FFE"]),
     ),
     Claim(
         "Without the grid's term the spectrum is barely above the baseline's",
         "Figure 2",
         "barely",
-        WIDTH,
         _without_grid,
     ),
-    Claim("FFE saturates between L = 8 and 16", "Figure 4", "saturates", WIDTH, _saturates),
-    Claim("The coarse MPE crosses FFE L = 16", "Figure 4", "crosses", WIDTH, _crossing),
-    Claim("A finer grid has the higher spectrum", "Figure 4", "higher", WIDTH, _finer),
-    Claim(
-        "Spectra are low and alike at the start", "Figure 11", "low, alike", WIDTH, _alike_at_start
-    ),
-    Claim(
-        "The kernel is stable in the second half of training",
-        "Figures 4, 5",
-        "stable",
-        WIDTH,
-        _steady,
-    ),
-    Claim("The same order on solids", "Figure 5", _ORDER, "table4", _solids),
+    Claim("FFE saturates between L = 8 and 16", "Figure 4", "saturates", _saturates),
+    Claim("The coarse MPE crosses FFE L = 16", "Figure 4", "crosses", _crossing),
+    Claim("A finer grid has the higher spectrum", "Figure 4", "higher", _finer),
+    Claim("Spectra are low and alike at the start", "Figure 11", "low, alike", _alike_at_start),
+    Claim("The kernel is stable in the second half of training", "Figures 4, 5", "stable", _steady),
+    Claim("The same order on solids", "Figure 5", _ORDER, _solids, "table4"),
     Claim(
         "No eigenvalue is below that without an encoding",
         "Theorem 1",
         "λ_i(K₀) ≤ λ_i(K)",
-        EQUATION,
         _theorem,
+        EQUATION,
     ),
-    Claim("K = K₀ + K⁺", "Eq. 13", "an identity", EQUATION, _equation),
-    Claim("λ_i(K_MLP) + λ_n(K_enc) ≤ λ_i(K)", "Weyl's inequality", "holds", WIDTH, _weyl),
+    Claim("K = K₀ + K⁺", "Eq. 13", "an identity", _equation, EQUATION),
+    Claim("λ_i(K_MLP) + λ_n(K_enc) ≤ λ_i(K)", "Weyl's inequality", "holds", _weyl),
 )
