@@ -174,11 +174,7 @@ class GridTask(Task):
         return Outcome(self.compared(prediction), pictures, baselines=baselines, **lines)
 
     def render(self, predict: Predict, scale: float) -> NDArray[np.uint8]:
-        """The predicted picture at the centres of ``scale`` times as many pixels along each side.
-
-        Raises:
-            ParameterError: more than 2^28 pixels, or fewer than one.
-        """
+        """The predicted picture, of ``scale`` times as many pixels along each side."""
         height, width = scaled(self.truth.shape[:2], scale)
         rows = max(1, RENDERED_POINTS // width)
         parts = []

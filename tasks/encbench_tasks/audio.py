@@ -130,20 +130,12 @@ class AudioTask(GridTask):
 
     @classmethod
     def targets(cls, **parameters: Any) -> list[dict[str, Any]]:
-        """These parameters, those of a built-in sound filled in.
-
-        Raises:
-            ParameterError: a parameter is out of its range, or has no effect.
-        """
+        """These parameters, those of a built-in sound filled in."""
         return [complete_sound(parameters)]
 
     @classmethod
     def data_hash(cls, **parameters: Any) -> str:
-        """SHA-256 of the WAV file's bytes, or of what decides a built-in sound.
-
-        Raises:
-            DataError: the file cannot be read.
-        """
+        """SHA-256 of the WAV file's bytes, or of what decides a built-in sound."""
         parts = complete_sound(parameters)
         if parts["sound"] not in HIGHEST:
             return hashlib.sha256(sound_bytes(expanded(parts["sound"]))).hexdigest()

@@ -116,21 +116,12 @@ class CtTask(GridTask):
 
     @classmethod
     def targets(cls, *, image: str = DEFAULT_IMAGE, **parameters: Any) -> list[dict[str, Any]]:
-        """One set of parameters an image; a folder gives its files in natural order.
-
-        Raises:
-            DataError: the folder cannot be listed, or holds no image.
-            ParameterError: a parameter has no effect.
-        """
+        """One set of parameters an image; a folder gives its files in natural order."""
         return image_targets(image, settled("ct", parameters, USES))
 
     @classmethod
     def data_hash(cls, *, image: str = DEFAULT_IMAGE, **parameters: Any) -> str:
-        """SHA-256 of the image file's bytes.
-
-        Raises:
-            DataError: there is no such file, or it cannot be read.
-        """
+        """SHA-256 of the image file's bytes."""
         return file_hash(locate_image(image))
 
     def loss(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:

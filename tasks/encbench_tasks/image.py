@@ -185,9 +185,8 @@ class ImageTask(GridTask):
         """One set of parameters an image; a folder gives its files in natural order.
 
         Raises:
-            DataError: the folder cannot be listed, or holds no image; there is no such mask; LPIPS
-                is asked for and cannot be measured here.
-            ParameterError: a parameter has no effect with this split.
+            DataError: also where there is no such mask, or LPIPS is asked for and cannot be
+                measured here.
         """
         found = _settled(parameters)
         if "mask" in found:
@@ -198,11 +197,7 @@ class ImageTask(GridTask):
 
     @classmethod
     def data_hash(cls, *, image: str = DEFAULT_IMAGE, **parameters: Any) -> str:
-        """SHA-256 of the image file's bytes, with a mask of these and the mask's.
-
-        Raises:
-            DataError: there is no such file, or it cannot be read.
-        """
+        """SHA-256 of the image file's bytes, with a mask of these and the mask's."""
         content = file_hash(locate_image(image))
         mask = parameters.get("mask")
         if mask is None:

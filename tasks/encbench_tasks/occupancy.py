@@ -155,20 +155,12 @@ class OccupancyTask(Task):
 
     @classmethod
     def targets(cls, **parameters: Any) -> list[dict[str, Any]]:
-        """These parameters, those of the split checked.
-
-        Raises:
-            ParameterError: a parameter has no effect with this split, or leaves no point.
-        """
+        """These parameters, those of the split checked."""
         return [_settled(parameters)]
 
     @classmethod
     def data_hash(cls, *, mesh: str = DEFAULT_MESH, **parameters: Any) -> str:
-        """SHA-256 of the unpacked mesh file, or of a built-in shape's name and version.
-
-        Raises:
-            DataError: there is no such mesh, or it cannot be read.
-        """
+        """SHA-256 of the unpacked mesh file, or of a built-in shape's name and version."""
         return data_hash_of(mesh)
 
     @property
@@ -240,11 +232,7 @@ class OccupancyTask(Task):
         return None if found is None else _as_tensors(*found)
 
     def render(self, predict: Predict, scale: float) -> NDArray[np.uint8]:
-        """Normals above depth, views of ``scale`` times as many pixels along each side.
-
-        Raises:
-            ParameterError: a view of fewer than 16 or more than 4096 pixels.
-        """
+        """Normals above depth, views of ``scale`` times as many pixels along each side."""
         side = scaled_side(self._side, scale)
         return rendered_view(self._truth, logits(predict), self._resolution, side)
 

@@ -185,11 +185,7 @@ class PdeTask(Task):
         return {f"u.t_{at:g}": (box[:, 0], *line)}
 
     def render(self, predict: Predict, scale: float) -> NDArray[np.uint8]:
-        """The solution of two coordinates, of ``scale`` times as many pixels along each side.
-
-        Raises:
-            ParameterError: more than 2^28 pixels, or fewer than one.
-        """
+        """The solution of two coordinates, of ``scale`` times as many pixels along each side."""
         rows, columns = scaled(self._grid.truth.shape[:2], scale)
         made = predict(cell_centres((rows, columns))).numpy().reshape(rows, columns)
         return signed_picture(made[::-1], float(np.abs(self._grid.truth).max()))

@@ -120,11 +120,7 @@ class SdfTask(Task):
 
     @classmethod
     def data_hash(cls, *, mesh: str = "knot", **parameters: Any) -> str:
-        """SHA-256 of the unpacked mesh file, or of a built-in shape's name and version.
-
-        Raises:
-            DataError: there is no such mesh, or it cannot be read.
-        """
+        """SHA-256 of the unpacked mesh file, or of a built-in shape's name and version."""
         return data_hash_of(mesh)
 
     @classmethod
@@ -178,11 +174,7 @@ class SdfTask(Task):
         return evaluate_distance(self._truth, self._distances, predict, *sizes)
 
     def render(self, predict: Predict, scale: float) -> NDArray[np.uint8]:
-        """As the picture "prediction", of ``scale`` times as many pixels along each side.
-
-        Raises:
-            ParameterError: a view of fewer than 16 or more than 4096 pixels.
-        """
+        """As the picture "prediction", of ``scale`` times as many pixels along each side."""
         side = scaled_side(self._side, scale)
         return rendered_distance(self._truth, predict, self._resolution, side)
 

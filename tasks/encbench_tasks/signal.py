@@ -134,11 +134,7 @@ class SignalTask(GridTask):
 
     @classmethod
     def targets(cls, **parameters: Any) -> list[dict[str, Any]]:
-        """These parameters, what was not given filled in.
-
-        Raises:
-            ParameterError: a parameter is out of its range, or has no effect.
-        """
+        """These parameters, what was not given filled in."""
         return [complete(parameters)]
 
     @classmethod
@@ -171,11 +167,7 @@ class SignalTask(GridTask):
         return super().compared(values) | {"signal": (values, self.truth)}
 
     def render(self, predict: Predict, scale: float) -> NDArray[np.uint8]:
-        """As the picture of ``evaluate``, of ``scale`` times as many pixels along each side.
-
-        Raises:
-            ParameterError: more than 2^28 pixels, or fewer than one.
-        """
+        """As the picture of ``evaluate``, of ``scale`` times as many pixels along each side."""
         if self.in_dim == 2:
             return super().render(predict, scale)
         side, _ = scaled(self.truth.shape[:2], scale)

@@ -118,20 +118,12 @@ class VideoTask(GridTask):
 
     @classmethod
     def targets(cls, **parameters: Any) -> list[dict[str, Any]]:
-        """These parameters, those of a built-in sequence filled in.
-
-        Raises:
-            ParameterError: a parameter is out of its range, or has no effect.
-        """
+        """These parameters, those of a built-in sequence filled in."""
         return [complete_video(parameters)]
 
     @classmethod
     def data_hash(cls, **parameters: Any) -> str:
-        """SHA-256 of the files' bytes, or of what decides a built-in sequence.
-
-        Raises:
-            DataError: there is no such file or folder, or it cannot be read.
-        """
+        """SHA-256 of the files' bytes, or of what decides a built-in sequence."""
         parts = complete_video(parameters)
         if parts["video"] not in BUILT_IN:
             return sequence_hash(parts["video"])
@@ -173,11 +165,7 @@ class VideoTask(GridTask):
         return [int(place) for place in places.round()]
 
     def render(self, predict: Predict, scale: float) -> NDArray[np.uint8]:
-        """The sheet of ``evaluate``, of ``scale`` times as many pixels along each side.
-
-        Raises:
-            ParameterError: more than 2^28 pixels, or fewer than one.
-        """
+        """The sheet of ``evaluate``, of ``scale`` times as many pixels along each side."""
         shown, (frames, *size, _) = self._shown(), self.truth.shape
         scaled((size[0] * len(shown), size[1]), scale)
         height, width = scaled(tuple(size), scale)
