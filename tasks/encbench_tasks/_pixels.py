@@ -1,4 +1,4 @@
-"""The pixels of an image file as float32 in [0, 1], with the bits that the file has."""
+"""The pixels of an image file as float32 in [0, 1], with the channels and the size asked for."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What methods without a network make of shrunk, noisy and damaged images."""
+"""What methods without a network make of shrunk, noisy and damaged images and held-out pixels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a trained network made of a solid: occupancies, surface, views."""
+"""What a trained network made of a solid: occupancies or distances, surface, views."""
 
 from __future__ import annotations
 

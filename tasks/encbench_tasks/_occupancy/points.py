@@ -1,4 +1,4 @@
-"""Points to learn from, their labels, and the next epoch's made in the background."""
+"""Points to learn from, their labels and distances, and the next epoch's made in the background."""
 
 from __future__ import annotations
 

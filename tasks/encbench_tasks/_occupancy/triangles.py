@@ -1,4 +1,4 @@
-"""Triangle meshes: areas, samples, edges and volume."""
+"""Triangle meshes: areas, samples, edges and volume; and triangles of faces with more corners."""
 
 from __future__ import annotations
 
