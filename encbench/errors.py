@@ -21,7 +21,7 @@ import difflib
 import os
 import sys
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 class EncbenchError(Exception):
@@ -96,6 +96,15 @@ def did_you_mean(name: object, known: Iterable[str], then: str = "", count: int 
         return f"; {then}" if then else ""
     question = f"; did you mean {' or '.join(map(repr, near))}?"
     return f"{question} {then[0].upper()}{then[1:]}" if then else question
+
+
+def check_choice(name: str, value: object, allowed: Sequence[str]) -> None:
+    """Raise ParameterError unless value is one of the allowed words; suggests the nearest one."""
+    if value in allowed:
+        return
+    words = ", ".join(map(repr, allowed))
+    hint = did_you_mean(value, allowed)
+    raise ParameterError(f"{name} must be one of {words}, got {value!r}{hint}")
 
 
 def plural(number: int, what: str, many: str = "") -> str:

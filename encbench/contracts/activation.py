@@ -22,9 +22,6 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-LINEAR_GAINS = (1 / 3**0.5, 1.0)
-"""``ntk_gains`` of layers that start as ``nn.Linear``, whose weights have variance 1/(3n)."""
-
 
 @dataclass(frozen=True)
 class Activation(ABC):
@@ -77,6 +74,13 @@ class Activation(ABC):
         """Name and all parameters, "sine:omega=30.0"."""
         parameters = ",".join(f"{name}={value!r}" for name, value in vars(self).items())
         return f"{self.name}:{parameters}" if parameters else self.name
+
+
+class PlainLayers(Activation):
+    """Layers start as ``nn.Linear`` in either parameterization: weights of variance 1/(3n)."""
+
+    def ntk_gains(self) -> tuple[float, float]:
+        return 1 / 3**0.5, 1.0
 
 
 class Elementwise(nn.Module):

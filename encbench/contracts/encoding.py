@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from inspect import signature
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from torch import Tensor, nn
@@ -165,7 +166,11 @@ class Encoding(nn.Module, ABC):
                 part.parameterize(parameterization)
 
     def extra_repr(self) -> str:
-        return f"in_dim={self.in_dim}, out_dim={self.out_dim}"
+        """The dimensions, and the parameters that are attributes."""
+        own = vars(self)
+        named = [name for name in signature(type(self)).parameters if name in own]
+        shown = dict.fromkeys(("in_dim", "out_dim", *named))
+        return ", ".join(f"{name}={own[name]!r}" for name in shown)
 
 
 def _check_range(encoding: type[Encoding], in_dim: int) -> None:

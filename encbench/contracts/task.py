@@ -169,6 +169,7 @@ class Task(ABC):
 
         Raises:
             DataError: the data cannot be found.
+            ParameterError: a parameter is out of its range, or has no effect.
         """
         return [parameters]
 
@@ -238,6 +239,7 @@ class Task(ABC):
 
         Raises:
             NotImplementedError: the task has no such picture.
+            ParameterError: at this scale it has no pixel, or too many.
         """
         raise NotImplementedError
 

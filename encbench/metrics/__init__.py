@@ -1,4 +1,4 @@
-"""Metrics, one per file, each with unit, range and direction."""
+"""Metrics, each with unit, range and direction; one on other points stands beside its base."""
 
 from collections.abc import Mapping
 
@@ -12,26 +12,26 @@ __all__ = ["Metric", "MetricValue"]
 def encbench_metrics() -> Mapping[str, str]:
     return {
         "psnr": "encbench.metrics.psnr:Psnr",
-        "psnr_held_out": "encbench.metrics.psnr_held_out:PsnrHeldOut",
+        "psnr_held_out": "encbench.metrics.psnr:PsnrHeldOut",
         "ms_ssim": "encbench.metrics.ms_ssim:MsSsim",
         "ssim": "encbench.metrics.ssim:Ssim",
         "lpips": "encbench.metrics.lpips:Lpips",
         "relative_l2": "encbench.metrics.relative_l2:RelativeL2",
         "snr": "encbench.metrics.snr:Snr",
-        "snr_held_out": "encbench.metrics.snr_held_out:SnrHeldOut",
+        "snr_held_out": "encbench.metrics.snr:SnrHeldOut",
         "log_spectral_distance": "encbench.metrics.log_spectral_distance:LogSpectralDistance",
         "iou": "encbench.metrics.iou:Iou",
-        "iou_held_out": "encbench.metrics.iou_held_out:IouHeldOut",
-        "near_surface_iou": "encbench.metrics.near_surface_iou:NearSurfaceIou",
+        "iou_held_out": "encbench.metrics.iou:IouHeldOut",
+        "near_surface_iou": "encbench.metrics.iou:NearSurfaceIou",
         "bce": "encbench.metrics.bce:Bce",
         "chamfer_l1": "encbench.metrics.chamfer_l1:ChamferL1",
         "l1": "encbench.metrics.l1:L1",
-        "near_surface_l1": "encbench.metrics.near_surface_l1:NearSurfaceL1",
-        "eikonal_residual": "encbench.metrics.eikonal_residual:EikonalResidual",
-        "max_error": "encbench.metrics.max_error:MaxError",
+        "near_surface_l1": "encbench.metrics.l1:NearSurfaceL1",
+        "eikonal_residual": "encbench.metrics.l1:EikonalResidual",
+        "max_error": "encbench.metrics.l1:MaxError",
         "f_score": "encbench.metrics.f_score:FScore",
         "normal_consistency": "encbench.metrics.normal_consistency:NormalConsistency",
-        "depth_psnr": "encbench.metrics.depth_psnr:DepthPsnr",
-        "depth_ms_ssim": "encbench.metrics.depth_ms_ssim:DepthMsSsim",
-        "depth_ssim": "encbench.metrics.depth_ssim:DepthSsim",
+        "depth_psnr": "encbench.metrics.psnr:DepthPsnr",
+        "depth_ms_ssim": "encbench.metrics.ms_ssim:DepthMsSsim",
+        "depth_ssim": "encbench.metrics.ssim:DepthSsim",
     }

@@ -58,3 +58,25 @@ class Iou(Metric):
         if value is None:
             return None, {"reason": "no point is inside, in prediction or truth"}
         return value, {"points": int(np.size(truth))}
+
+
+class IouHeldOut(Iou):
+    """Intersection over union in [0, 1] at uniform points that a split holds out.
+
+    The task determines which: points of cells that are never trained on, or any points other than
+    the fixed ones that were.
+    """
+
+    kind = "held_out_occupancy"
+    title = "IoU held out"
+
+
+class NearSurfaceIou(Iou):
+    """Intersection over union in [0, 1] at points near the true surface, sensitive to detail.
+
+    The task determines how near. Half of the points lie inside, so a random guess at each point
+    has 1/3.
+    """
+
+    kind = "near_surface"
+    title = "near-surface IoU"

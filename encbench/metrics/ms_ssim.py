@@ -150,3 +150,13 @@ class MsSsim(Metric):
         """As ``compute``, of images that are large enough and finite."""
         value, scales = ms_ssim(prediction, truth)
         return value, {"scales": scales}
+
+
+class DepthMsSsim(MsSsim):
+    """Multi-scale structural similarity in [0, 1] of rendered depth, averaged over the views.
+
+    The number of scales depends on the side of the images, as for ``ms_ssim``.
+    """
+
+    kind = "depth"
+    title = "depth MS-SSIM"

@@ -47,3 +47,25 @@ class Psnr(Metric):
         if math.isnan(value):
             return None, {"reason": NOT_FINITE}
         return value, {}
+
+
+class PsnrHeldOut(Psnr):
+    """Peak signal-to-noise ratio [dB] at the pixels that a split holds out.
+
+    As PSNR: one mean over those pixels and all channels, data range 1, against the true image
+    without noise.
+    """
+
+    kind = "held_out_pixels"
+    title = "PSNR held out"
+
+
+class DepthPsnr(Psnr):
+    """PSNR [dB] of rendered depth in [0, 1]: −10 · log10 of the mean squared error.
+
+    One mean over the pixels of all views, which are the channels. The background has depth 1, the
+    largest value, so a missing part has the largest error.
+    """
+
+    kind = "depth"
+    title = "depth PSNR"

@@ -51,3 +51,13 @@ class Snr(Metric):
         if not np.any(truth):
             return None, {"reason": "the truth is silent"}
         return value, {}
+
+
+class SnrHeldOut(Snr):
+    """Signal-to-noise ratio [dB] at the samples that a split holds out.
+
+    As SNR, both sums over those samples alone, against the true waveform without noise.
+    """
+
+    kind = "held_out_audio"
+    title = "SNR held out"

@@ -42,3 +42,10 @@ class Ssim(MsSsim):
 
     def measured(self, prediction: Any, truth: Any) -> tuple[float, dict[str, Any]]:
         return ssim(prediction, truth), {}
+
+
+class DepthSsim(Ssim):
+    """Structural similarity in [−1, 1] of rendered depth, averaged over the views."""
+
+    kind = "depth"
+    title = "depth SSIM"

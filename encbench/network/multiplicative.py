@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable
+from functools import partial
 from typing import Annotated
 
 import torch
@@ -16,10 +17,6 @@ from encbench.contracts.search import Search
 from encbench.network.mlp import check_sizes
 from encbench.plugins.parameters import Positive
 
-SOURCE = (
-    'Fathony, Sahu, Willmott, Kolter, "Multiplicative Filter Networks", ICLR 2021; '
-    "boschresearch/multiplicative-filter-networks 58c3c4d, mfn/mfn.py"
-)
 InputScale = Annotated[
     Positive,
     Field(description="largest frequency [rad/unit] at the start, times √d_e"),
@@ -36,6 +33,10 @@ class FilterNetwork(Network):
     v = 2x − 1 where the encoding is the identity, as published, and the features elsewhere.
     """
 
+    source = (
+        'Fathony, Sahu, Willmott, Kolter, "Multiplicative Filter Networks", ICLR 2021; '
+        "boschresearch/multiplicative-filter-networks 58c3c4d, mfn/mfn.py"
+    )
     usual_rate = 2.0  # the authors train images with Adam at 0.01
 
     def __init__(
@@ -44,9 +45,10 @@ class FilterNetwork(Network):
         out_dim: int,
         width: int,
         depth: int,
-        filters: Iterable[nn.Module],
+        made_filter: Callable[[], nn.Module],
         weight_scale: float,
     ) -> None:
+        check_sizes(type(self).__name__.lower(), out_dim, width, depth, "standard")
         super().__init__(encoding, out_dim)
         self.centred = is_identity(encoding)
         self.linear = nn.ModuleList(nn.Linear(width, width) for _ in range(depth))
@@ -54,7 +56,7 @@ class FilterNetwork(Network):
         for layer in self.linear:
             bound = math.sqrt(weight_scale / width)
             nn.init.uniform_(layer.weight, -bound, bound)  # type: ignore[arg-type] # a Linear's is a tensor
-        self.filters = nn.ModuleList(filters)
+        self.filters = nn.ModuleList(made_filter() for _ in range(depth + 1))
 
     def from_features(self, features: Tensor) -> Tensor:  # (N, d_e) -> (N, O)
         v = 2 * features - 1 if self.centred else features
@@ -121,7 +123,6 @@ class FourierNet(FilterNetwork):
     """
 
     equation = "h_k = sin(Ω_k v + φ_k) ∘ (W_k h_{k−1} + b_k), h_0 = sin(Ω_0 v + φ_0), f = W h_D + b"
-    source = SOURCE
 
     def __init__(
         self,
@@ -133,10 +134,9 @@ class FourierNet(FilterNetwork):
         input_scale: InputScale = 256.0,
         weight_scale: WeightScale = 1.0,
     ) -> None:
-        check_sizes("fouriernet", out_dim, width, depth, "standard")
         scale = input_scale / math.sqrt(depth + 1)
-        filters = (FourierFilter(encoding.out_dim, width, scale) for _ in range(depth + 1))
-        super().__init__(encoding, out_dim, width, depth, filters, weight_scale)
+        made_filter = partial(FourierFilter, encoding.out_dim, width, scale)
+        super().__init__(encoding, out_dim, width, depth, made_filter, weight_scale)
 
 
 class GaborNet(FilterNetwork):
@@ -154,7 +154,6 @@ class GaborNet(FilterNetwork):
     """
 
     equation = "h_k = sin(Ω_k v + φ_k) exp(−γ_k ‖v − μ_k‖²/2) ∘ (W_k h_{k−1} + b_k), f = W h_D + b"
-    source = SOURCE
 
     def __init__(
         self,
@@ -170,10 +169,6 @@ class GaborNet(FilterNetwork):
         ] = 6.0,
         beta: Annotated[Positive, Field(description="rate of γ's distribution")] = 1.0,
     ) -> None:
-        check_sizes("gabornet", out_dim, width, depth, "standard")
-        scale = input_scale / math.sqrt(depth + 1)
-        filters = (
-            GaborFilter(encoding.out_dim, width, scale, alpha / (depth + 1), beta)
-            for _ in range(depth + 1)
-        )
-        super().__init__(encoding, out_dim, width, depth, filters, weight_scale)
+        scale, shape = input_scale / math.sqrt(depth + 1), alpha / (depth + 1)
+        made_filter = partial(GaborFilter, encoding.out_dim, width, scale, shape, beta)
+        super().__init__(encoding, out_dim, width, depth, made_filter, weight_scale)

@@ -13,7 +13,7 @@ critical_learning_rate(model, x)       # below it, training of the linearized mo
 """
 
 from encbench.ntk.alignment import alignment, drift, eigenvector_energy
-from encbench.ntk.diagnosis import Diagnosis, diagnose
+from encbench.ntk.diagnosis import Diagnosis, Regions, activation_regions, diagnose
 from encbench.ntk.flow import Flow, Modes
 from encbench.ntk.kernel import Ntk, cross_ntk, empirical_ntk, kernel_by_level
 from encbench.ntk.levels import LevelKernel, along_eigenvectors
@@ -25,7 +25,6 @@ from encbench.ntk.linearized import (
     predict_training,
 )
 from encbench.ntk.operator import Density, Leading, NtkOperator, operator
-from encbench.ntk.regions import Regions, activation_regions
 from encbench.ntk.spectrum import Spectrum, WeylCheck, minimum_upper_bound, spectrum, weyl_check
 
 __all__ = [

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from encbench.device import available_memory
-from encbench.errors import NtkError
+from encbench.errors import NtkError, check_choice
 from encbench.ntk.autograd import jacobian
 from encbench.ntk.capture import KernelTerms, capture, table_terms
 from encbench.ntk.levels import (
@@ -20,7 +20,7 @@ from encbench.ntk.levels import (
     names_outside,
     outside_tables,
 )
-from encbench.ntk.model import check_choice, encoding_of, working_copy
+from encbench.ntk.model import encoding_of, working_copy
 from encbench.ntk.structure import (
     PARTS,
     KernelMethod,

@@ -20,10 +20,9 @@ import torch
 from torch import Tensor, nn
 
 from encbench.contracts.task import CURVATURE
-from encbench.errors import NtkError, ParameterError
+from encbench.errors import NtkError, ParameterError, check_choice
 from encbench.ntk.flow import Array, Flow, Modes, as_columns, columns_of, float64_array
 from encbench.ntk.lanczos import lanczos, largest_eigenvalue
-from encbench.ntk.model import check_choice
 from encbench.ntk.operator import MatVec, NtkOperator, operator
 
 

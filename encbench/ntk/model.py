@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -13,18 +13,9 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from encbench.contracts.encoding import Encoding
-from encbench.errors import NtkError, ParameterError, did_you_mean
+from encbench.errors import NtkError, ParameterError
 
 PROBE = 8  # points at which the shape of the output is looked at
-
-
-def check_choice(name: str, value: object, allowed: Sequence[str]) -> None:
-    """Raise ParameterError unless value is one of the allowed words; suggests the nearest one."""
-    if value in allowed:
-        return
-    words = ", ".join(map(repr, allowed))
-    hint = did_you_mean(value, allowed)
-    raise ParameterError(f"{name} must be one of {words}, got {value!r}{hint}")
 
 
 def working_copy(

@@ -15,11 +15,11 @@ from scipy.sparse.linalg import LinearOperator, eigsh
 from torch import Tensor, nn
 
 from encbench.device import available_memory
-from encbench.errors import NtkError, ParameterError
+from encbench.errors import NtkError, ParameterError, check_choice
 from encbench.ntk.autograd import AutogradProducts
 from encbench.ntk.capture import capture_factors
 from encbench.ntk.lanczos import lanczos, random_start
-from encbench.ntk.model import check_choice, working_copy
+from encbench.ntk.model import working_copy
 from encbench.ntk.structure import Structure, find_structure
 from encbench.ntk.terms import OUTPUTS, Factors, Outputs, chunks
 

@@ -12,9 +12,10 @@ G (N, 1, O·q).
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from itertools import product
-from typing import Literal, get_args
+from typing import Literal, Self, get_args
 
 import numpy as np
 import scipy.sparse
@@ -91,7 +92,22 @@ def _gram(left: Tensor, right: Tensor, work: Workspace, slot: str) -> Tensor:
     return torch.mm(left, right.t(), out=work.take(slot, len(left), len(right), left))
 
 
-class Product(Term, Factors):
+class OfOutputs:
+    """Of gradients G (N, O, q), with those of all outputs as one for the trace kernel.
+
+    The sum is divided by ``divisor``, which is 1 but for that.
+    """
+
+    g: Tensor
+    divisor = 1
+
+    def traced(self) -> Self:
+        chosen = copy.copy(self)
+        chosen.g, chosen.divisor = self.g.flatten(1)[:, None], self.g.shape[1]
+        return chosen
+
+
+class Product(OfOutputs, Term, Factors):
     """(A Aᵀ) ∘ (G Gᵀ) / divisor with dense factors: a layer, or a grid with few vertices.
 
     Args:
@@ -99,11 +115,8 @@ class Product(Term, Factors):
         g: (N, O, q), contiguous.
     """
 
-    def __init__(self, a: Tensor, g: Tensor, divisor: int = 1) -> None:
-        self.a, self.g, self.divisor = a, g, divisor
-
-    def traced(self) -> Product:
-        return Product(self.a, self.g.flatten(1)[:, None], self.g.shape[1])
+    def __init__(self, a: Tensor, g: Tensor) -> None:
+        self.a, self.g = a, g
 
     def add(self, tile: Tensor, rows: slice, cols: slice, work: Workspace) -> None:
         left = _gram(self.a[rows], self.a[cols], work, "a")
@@ -212,7 +225,7 @@ class ConstantGradient(Term, Factors):
         return self.a @ (self.g @ total).t() / self.divisor
 
 
-class ComplexProduct(Term, Factors):
+class ComplexProduct(Product):
     """Re((G_ia · Ḡ_jb) (Ā_i · A_j)) / divisor: a complex layer, both parts of W as parameters.
 
     With autograd's gradient G = ∂f/∂Re h + j ∂f/∂Im h of a real f, that of W is Gᵀ Ā.
@@ -221,12 +234,6 @@ class ComplexProduct(Term, Factors):
         a: (N, p) complex.
         g: (N, O, q) complex.
     """
-
-    def __init__(self, a: Tensor, g: Tensor, divisor: int = 1) -> None:
-        self.a, self.g, self.divisor = a, g, divisor
-
-    def traced(self) -> ComplexProduct:
-        return ComplexProduct(self.a, self.g.flatten(1)[:, None], self.g.shape[1])
 
     def add(self, tile: Tensor, rows: slice, cols: slice, work: Workspace) -> None:
         left = self.a[rows].conj() @ self.a[cols].t()
@@ -247,7 +254,7 @@ class ComplexProduct(Term, Factors):
         return _applied(self.g.conj(), self.a @ weight.t()).real / self.divisor
 
 
-class SparseProduct(Term):
+class SparseProduct(OfOutputs, Term):
     """(S Sᵀ) ∘ (G Gᵀ) / divisor with a sparse S: a grid whose vertices few points share.
 
     S Sᵀ is computed on the CPU; G Gᵀ only where S Sᵀ is not zero.
@@ -259,12 +266,9 @@ class SparseProduct(Term):
 
     whole_rows = True
 
-    def __init__(self, s: scipy.sparse.csr_array, g: Tensor, divisor: int = 1) -> None:
-        self.s, self.g, self.divisor = s, g, divisor
+    def __init__(self, s: scipy.sparse.csr_array, g: Tensor) -> None:
+        self.s, self.g = s, g
         self.transposed = s.T.tocsr()
-
-    def traced(self) -> SparseProduct:
-        return SparseProduct(self.s, self.g.flatten(1)[:, None], self.g.shape[1])
 
     def add(self, tile: Tensor, rows: slice, cols: slice, work: Workspace) -> None:
         strip = (self.s[rows] @ self.transposed[:, cols]).tocoo()
@@ -285,7 +289,7 @@ class SparseProduct(Term):
                 tile[a, b, i[part], j[part]] += dots[:, a, b]
 
 
-class TableFactors(Factors):
+class TableFactors(OfOutputs, Factors):
     """A table read at ``rows`` with ``weights``, whose features have the gradients G.
 
     Args:
@@ -295,15 +299,8 @@ class TableFactors(Factors):
         num_rows: of the whole table.
     """
 
-    def __init__(
-        self, rows: Tensor, weights: Tensor, g: Tensor, num_rows: int, divisor: int = 1
-    ) -> None:
-        self.rows, self.weights, self.g = rows, weights, g
-        self.num_rows, self.divisor = num_rows, divisor
-
-    def traced(self) -> TableFactors:
-        g = self.g.flatten(1)[:, None]
-        return TableFactors(self.rows, self.weights, g, self.num_rows, self.g.shape[1])
+    def __init__(self, rows: Tensor, weights: Tensor, g: Tensor, num_rows: int) -> None:
+        self.rows, self.weights, self.g, self.num_rows = rows, weights, g, num_rows
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -100,13 +100,19 @@ class Points:
         for lookup in self.lookups:
             yield from (lookup.rows, lookup.weights)
 
-    def map(self, function: Callable[[Tensor], Tensor]) -> Points:
-        """With a function applied to each tensor."""
+    def map(self, function: Callable[..., Tensor], *others: Points) -> Points:
+        """Of what a function makes of each tensor, and of those of others in its place."""
+        every = (self, *others)
         return Points(
-            {start: function(values) for start, values in self.constant.items()},
+            {start: function(*(each.constant[start] for each in every)) for start in self.constant},
             [
-                Lookup(each.parameter, each.start, function(each.rows), function(each.weights))
-                for each in self.lookups
+                Lookup(
+                    same[0].parameter,
+                    same[0].start,
+                    function(*(each.rows for each in same)),
+                    function(*(each.weights for each in same)),
+                )
+                for same in zip(*(each.lookups for each in every), strict=True)
             ],
         )
 
@@ -296,22 +302,8 @@ def weighted_sum(table: Tensor, lookup: Lookup) -> Tensor:
 
 def points_of(encoding: Encoding, x: Tensor) -> Points:
     """What the features at x (N, d) are made of."""
-    parts = [_points_of(encoding, chunk) for chunk in torch.split(x, CHUNK)]
-    first = parts[0]
-    if len(parts) == 1:
-        return first
-    return Points(
-        {start: torch.cat([part.constant[start] for part in parts]) for start in first.constant},
-        [
-            Lookup(
-                same[0].parameter,
-                same[0].start,
-                torch.cat([each.rows for each in same]),
-                torch.cat([each.weights for each in same]),
-            )
-            for same in zip(*(part.lookups for part in parts), strict=True)
-        ],
-    )
+    first, *others = (_points_of(encoding, chunk) for chunk in torch.split(x, CHUNK))
+    return first.map(lambda *each: torch.cat(each), *others) if others else first
 
 
 def _points_of(encoding: Encoding, x: Tensor) -> Points:

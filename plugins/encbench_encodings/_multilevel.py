@@ -137,12 +137,12 @@ def products_of_others(values: Tensor, dim: int) -> Tensor:
 class NodeGrid(MultilevelGrid):
     """Grids with nodes on both borders: grid l has n_l an axis, node i at i / (n_l − 1).
 
-    Interpolates linearly along each axis. Entry Σ_a i_a · n_l^a of a grid is node i. The table is
-    not initialized.
+    Interpolates linearly along each axis. Entry Σ_a i_a · n_l^a of a grid is node i.
 
     Args:
         resolutions: n_l >= 2 of each grid.
         features: F, stored at a node.
+        init_std: values start as N(0, init_std²); None leaves them to the caller.
         axes: (L, k), the coordinates that each grid is over; all of them if not given.
         entries: stored nodes of each grid, all if not given.
 
@@ -157,9 +157,10 @@ class NodeGrid(MultilevelGrid):
         in_dim: int,
         resolutions: Sequence[int],
         features: int,
-        *,
+        init_std: float | None = None,
         include_input: bool = False,
         sparse_gradients: bool = False,
+        *,
         axes: Sequence[Sequence[int]] | None = None,
         entries: Sequence[int] | None = None,
     ) -> None:
@@ -176,6 +177,8 @@ class NodeGrid(MultilevelGrid):
             include_input=include_input,
             sparse_gradients=sparse_gradients,
         )
+        if init_std is not None:
+            nn.init.normal_(self.table, 0.0, init_std)
         self.resolutions = list(resolutions)
         self._axes = nn.Buffer(torch.tensor(axes), persistent=False) if axes else None
         self._cells = nn.Buffer(torch.tensor([n - 1 for n in resolutions]), persistent=False)

@@ -47,6 +47,3 @@ class PolynomialFeatures(Encoding):
 
     def forward(self, x: Tensor) -> Tensor:  # (N, d) -> (N, d * (K + 1))
         return self.polynomials(2 * at_least_float32(x) - 1).flatten(1).to(x.dtype)
-
-    def extra_repr(self) -> str:
-        return f"{super().extra_repr()}, degree={self.degree}"

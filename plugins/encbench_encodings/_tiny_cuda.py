@@ -32,6 +32,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from encbench import ParameterError, Search
+from encbench.errors import check_choice
 from encbench.plugins.parameters import InitialSpread
 from encbench_encodings._multilevel import GridLevel, HashedLevels
 from encbench_encodings._tables import cells_and_places
@@ -186,11 +187,8 @@ class TinyCudaGrid(HashedLevels):
         sparse_gradients: bool,
     ) -> None:
         # Anything unknown would be taken for linear.
-        if interpolation not in ("nearest", "linear", "smoothstep"):
-            raise ParameterError(
-                f"{type(self).__name__}: interpolation={interpolation!r} is none of 'nearest', "
-                "'linear' and 'smoothstep'"
-            )
+        choices = ("nearest", "linear", "smoothstep")
+        check_choice(f"{type(self).__name__}: interpolation", interpolation, choices)
         super().__init__(in_dim, plan, features_per_level, init_scale, sparse_gradients)
         self.interpolation = interpolation
         scales = torch.tensor([level.scale for level in plan], dtype=torch.float32)

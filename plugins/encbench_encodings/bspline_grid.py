@@ -6,7 +6,7 @@ from typing import Annotated
 
 import torch
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 
 from encbench import ParameterError, Search
 from encbench_encodings._multilevel import IncludeInput, NodeGrid, ScalarsPerNode, SparseGradients
@@ -72,14 +72,7 @@ class BSplineGrid(NodeGrid):
             raise ParameterError(
                 f"bspline_grid: resolution={resolution}; give at least 4, for one cell"
             )
-        super().__init__(
-            in_dim,
-            [resolution],
-            features,
-            include_input=include_input,
-            sparse_gradients=sparse_gradients,
-        )
-        nn.init.normal_(self.table, 0.0, init_std)
+        super().__init__(in_dim, [resolution], features, init_std, include_input, sparse_gradients)
         self.resolution = resolution
 
     def corners(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -89,6 +82,3 @@ class BSplineGrid(NodeGrid):
         first = cell * self._strides
         rows = torch.stack([first + step * self._strides for step in range(4)])
         return over_corners(torch.add, rows), over_corners(torch.mul, cubic_bspline(place))
-
-    def extra_repr(self) -> str:
-        return f"{super().extra_repr()}, resolution={self.resolution}"

@@ -96,6 +96,3 @@ class Cafe(LinearMaps):
             degrees = _polynomials.chebyshev(v, max(1, self.chebyshev - 1))
             parts.append(degrees[..., : self.chebyshev].flatten(1))
         return reduce(torch.mul, self.mapped(torch.cat(parts, dim=1)))
-
-    def extra_repr(self) -> str:
-        return f"{super().extra_repr()}, sigma={self.sigma}, chebyshev={self.chebyshev}"

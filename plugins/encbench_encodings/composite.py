@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
+import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Annotated, Any
+from dataclasses import replace
+from typing import Annotated, Any, TypeVar
 
 import torch
 from pydantic import Field
@@ -16,6 +17,7 @@ from encbench import Encoding, LearnedGrid, ParameterError, SparseBlock, UsageEr
 from encbench.network.activations import activation_of
 from encbench.plugins.registry import default_registry
 
+Described = TypeVar("Described", SparseBlock, LearnedGrid)
 DEFAULT_PARTS = ("ffe:levels=4", "hashgrid:log2_hashmap_size=14")
 
 
@@ -103,8 +105,7 @@ class Composite(Encoding):
         everything = tuple(range(self.in_dim))
         return [
             (part, x if chosen == everything else torch.stack([x[:, c] for c in chosen], dim=1))
-            for part, chosen in zip(self.parts, self.coordinates, strict=True)
-            if isinstance(part, Encoding)
+            for part, chosen in zip(self._encodings, self.coordinates, strict=True)
         ]
 
     def forward(self, x: Tensor) -> Tensor:  # (N, d) -> (N, d_e)
@@ -112,30 +113,24 @@ class Composite(Encoding):
 
     def sparse_jacobian(self, x: Tensor) -> list[SparseBlock] | None:
         """The parts' blocks, under the composite's names and features; None if no part has any."""
-        blocks = []
-        start = 0
-        for index, (part, own) in enumerate(self._inputs(x)):
-            blocks += [
-                dataclasses.replace(
-                    block, parameter=f"parts.{index}.{block.parameter}", start=start + block.start
-                )
-                for block in part.sparse_jacobian(own) or []
-            ]
-            start += part.out_dim
-        return blocks or None
+        return self._numbered([p.sparse_jacobian(own) or () for p, own in self._inputs(x)]) or None
 
     def learned_grids(self) -> list[LearnedGrid]:
         """The parts' grids, under the composite's names and features."""
-        grids, start = [], 0
-        for index, part in enumerate(part for part in self.parts if isinstance(part, Encoding)):
-            grids += [
-                dataclasses.replace(
-                    grid, parameter=f"parts.{index}.{grid.parameter}", start=start + grid.start
-                )
-                for grid in part.learned_grids()
-            ]
-            start += part.out_dim
-        return grids
+        return self._numbered([part.learned_grids() for part in self._encodings])
+
+    def _numbered(self, found: Iterable[Sequence[Described]]) -> list[Described]:
+        """What each part describes, under the composite's names and features."""
+        starts = itertools.accumulate((part.out_dim for part in self._encodings), initial=0)
+        return [
+            replace(one, parameter=f"parts.{index}.{one.parameter}", start=start + one.start)
+            for index, (start, each) in enumerate(zip(starts, found, strict=False))
+            for one in each
+        ]
+
+    @property
+    def _encodings(self) -> list[Encoding]:
+        return [part for part in self.parts if isinstance(part, Encoding)]
 
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, parts={self.texts}"

@@ -9,6 +9,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from encbench import ParameterError, Search, SparseBlock
+from encbench.errors import check_choice
 from encbench.plugins.parameters import InitialSpread, InitialValue, Positive
 from encbench_encodings._constants import ConstantsKept, at_least_float32
 from encbench_encodings._multilevel import NodeGrid
@@ -91,10 +92,7 @@ class DictionaryField(ConstantsKept):
         ] = 0.1,
     ) -> None:
         # Anything unknown would be taken for the triangle below.
-        if mapping not in ("sawtooth", "triangle"):
-            raise ParameterError(
-                f"dictionary_field: mapping={mapping!r} is neither 'sawtooth' nor 'triangle'"
-            )
+        check_choice("dictionary_field: mapping", mapping, ("sawtooth", "triangle"))
         frequencies = list(DEFAULT_FREQUENCIES if frequencies is None else frequencies)
         resolutions = list(DEFAULT_RESOLUTIONS if basis_resolutions is None else basis_resolutions)
         if len(frequencies) != len(resolutions) or not frequencies:
@@ -112,9 +110,10 @@ class DictionaryField(ConstantsKept):
         self.coefficients = NodeGrid(in_dim, [coefficient_resolution], self.out_dim)
         # read at the places within a period of all levels, beside one another
         axes = [list(range(level * in_dim, (level + 1) * in_dim)) for level in range(levels)]
-        self.basis = NodeGrid(levels * in_dim, resolutions, features_per_level, axes=axes)
+        self.basis = NodeGrid(
+            levels * in_dim, resolutions, features_per_level, basis_std, axes=axes
+        )
         nn.init.constant_(self.coefficients.table, coefficient_init)
-        nn.init.normal_(self.basis.table, 0.0, basis_std)
         # float32 numbers, exact in float64: both precisions repeat at the same places.
         periods = torch.tensor(frequencies, dtype=torch.float32).unsqueeze(1)
         self._frequencies = nn.Buffer(periods, persistent=False)

@@ -9,7 +9,8 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from encbench import ParameterError, Search
+from encbench import Search
+from encbench.errors import check_choice
 from encbench_encodings._constants import ConstantsKept
 from encbench_encodings.mpe import PAPER
 
@@ -78,10 +79,7 @@ class FourierFeatureEncoding(ConstantsKept):
         include_input: Annotated[bool, Field(description="append the coordinates")] = False,
     ) -> None:
         # Anything unknown would be taken for the last convention below.
-        if convention not in ("paper", "nerf", "nerfstudio"):
-            raise ParameterError(
-                f"ffe: convention={convention!r} is none of 'paper', 'nerf' and 'nerfstudio'"
-            )
+        check_choice("ffe: convention", convention, ("paper", "nerf", "nerfstudio"))
         super().__init__(in_dim, out_dim=in_dim * (2 * levels + include_input))
         self.levels = levels
         self.convention = convention
@@ -101,6 +99,3 @@ class FourierFeatureEncoding(ConstantsKept):
             features = torch.stack((phase.sin(), phase.cos()), dim=3 if nerf else 1)
         encoded = features.flatten(1)
         return torch.cat((encoded, x), dim=1) if self.include_input else encoded
-
-    def extra_repr(self) -> str:
-        return f"{super().extra_repr()}, levels={self.levels}, convention={self.convention!r}"

@@ -78,14 +78,13 @@ class GAPlanes(Encoding):
         self.lines = NodeGrid(
             in_dim, [line_resolution] * in_dim, features, axes=[[axis] for axis in axes]
         )
+        nn.init.uniform_(self.lines.table, 0.1, 0.25)
         # the plane without axis k is number k; in 2D the one plane is the whole domain
         pairs = [[0, 1]] if in_dim == 2 else list(combinations(axes, 2))[::-1]
-        self.planes = NodeGrid(in_dim, [plane_resolution] * len(pairs), features, axes=pairs)
-        nn.init.uniform_(self.lines.table, 0.1, 0.25)
-        nn.init.normal_(self.planes.table, 0.0, 0.01)
-        self.volume = NodeGrid(in_dim, [volume_resolution], features) if in_dim == 3 else None
-        if self.volume is not None:
-            nn.init.normal_(self.volume.table, 0.0, 0.001)
+        self.planes = NodeGrid(in_dim, [plane_resolution] * len(pairs), features, 0.01, axes=pairs)
+        self.volume = None
+        if in_dim == 3:
+            self.volume = NodeGrid(in_dim, [volume_resolution], features, 0.001)
 
     def _values(self, grid: NodeGrid, x: Tensor) -> Tensor:  # (N, d) -> (N, grids, F)
         values: Tensor = grid(x)

@@ -74,6 +74,3 @@ class GaussianFourierFeatures(ConstantsKept):
         point = at_least_float32(x)
         phase = 2 * math.pi * (point @ self.frequencies.to(point.dtype).t())
         return torch.cat((phase.cos(), phase.sin()), dim=1).to(x.dtype)
-
-    def extra_repr(self) -> str:
-        return f"{super().extra_repr()}, sigma={self.sigma}, learnable={self.learnable}"

@@ -6,9 +6,10 @@ from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 
-from encbench import ParameterError, Search
+from encbench import Search
+from encbench.errors import check_choice
 from encbench_encodings._multilevel import IncludeInput, NodeGrid, ScalarsPerNode, SparseGradients
 from encbench_encodings._tables import InitStd, cells_and_places, over_corners
 
@@ -67,18 +68,8 @@ class Grid(NodeGrid):
         include_input: IncludeInput = False,
         sparse_gradients: SparseGradients = False,
     ) -> None:
-        if interpolation not in ("linear", "cubic"):
-            raise ParameterError(
-                f"grid: interpolation={interpolation!r} is neither 'linear' nor 'cubic'"
-            )
-        super().__init__(
-            in_dim,
-            [resolution],
-            features,
-            include_input=include_input,
-            sparse_gradients=sparse_gradients,
-        )
-        nn.init.normal_(self.table, 0.0, init_std)
+        check_choice("grid: interpolation", interpolation, ("linear", "cubic"))
+        super().__init__(in_dim, [resolution], features, init_std, include_input, sparse_gradients)
         self.resolution = resolution
         self.interpolation = interpolation
 
@@ -106,9 +97,3 @@ class Grid(NodeGrid):
         missing = behind * (cells == self.resolution - 2)
         behind, right, left = behind - missing, right + 2 * missing, left - missing
         return torch.stack((before, left, right, behind))
-
-    def extra_repr(self) -> str:
-        return (
-            f"{super().extra_repr()}, resolution={self.resolution}, "
-            f"interpolation={self.interpolation!r}"
-        )

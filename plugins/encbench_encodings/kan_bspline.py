@@ -98,9 +98,6 @@ class KanBSpline(Encoding):
         """One block: all coordinates feed the same features."""
         return [SparseBlock("table", *self._rows_and_weights(x), len(self.table), 0, self.out_dim)]
 
-    def extra_repr(self) -> str:
-        return f"{super().extra_repr()}, grid={self.grid}"
-
 
 def _splines(x: Tensor, cells: int) -> tuple[Tensor, Tensor]:
     """Numbers and values (N, d, 4) of the splines over equal cells that are not 0 at x (N, d)."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from pydantic import Field
-from torch import nn
 
 from encbench import ParameterError, Search
+from encbench.errors import check_choice
 from encbench_encodings._multilevel import IncludeInput, NodeGrid, ScalarsPerNode, SparseGradients
 from encbench_encodings._tables import InitStd
 
@@ -110,13 +110,8 @@ class MultigridParametricEncoding(NodeGrid):
                         "give one of them"
                     )
         super().__init__(
-            in_dim,
-            resolutions,
-            features_per_level,
-            include_input=include_input,
-            sparse_gradients=sparse_gradients,
+            in_dim, resolutions, features_per_level, init_std, include_input, sparse_gradients
         )
-        nn.init.normal_(self.table, 0.0, init_std)
 
 
 def spaced_resolutions(
@@ -144,8 +139,9 @@ def spaced_resolutions(
             f"(defaults {DEFAULT_MIN_RESOLUTION} and {DEFAULT_MAX_RESOLUTION}); give both in order"
         )
     steps = [level / (levels - 1) for level in range(levels)]
-    if spacing not in (None, "linear", "geometric"):
-        raise ParameterError(f"mpe: spacing={spacing!r} is neither 'linear' nor 'geometric'")
+    check_choice(
+        "mpe: spacing", "geometric" if spacing is None else spacing, ("linear", "geometric")
+    )
     if spacing == "linear":
         return [round(lowest + (highest - lowest) * step) for step in steps]
     return [round(lowest * (highest / lowest) ** step) for step in steps]

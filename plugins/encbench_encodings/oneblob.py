@@ -8,7 +8,8 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from encbench import Encoding, ParameterError, Search
+from encbench import Encoding, Search
+from encbench.errors import check_choice
 from encbench_encodings._constants import at_least_float32
 
 
@@ -57,10 +58,7 @@ class OneBlob(Encoding):
             Field(description="quartic kernel on a circle, or Gaussian on the interval"),
         ] = "tiny-cuda-nn",
     ) -> None:
-        if convention not in ("tiny-cuda-nn", "paper"):
-            raise ParameterError(
-                f"oneblob: convention={convention!r} is neither 'tiny-cuda-nn' nor 'paper'"
-            )
+        check_choice("oneblob: convention", convention, ("tiny-cuda-nn", "paper"))
         super().__init__(in_dim, out_dim=in_dim * bins)
         self.bins = bins
         self.convention = convention
@@ -75,9 +73,6 @@ class OneBlob(Encoding):
             around = (u - self.bins, u, u + self.bins)
             mass = sum((_quartic_cdf(part) for part in around), torch.zeros_like(u))
         return mass.diff(dim=2).flatten(1).to(x.dtype)
-
-    def extra_repr(self) -> str:
-        return f"{super().extra_repr()}, bins={self.bins}, convention={self.convention!r}"
 
 
 def _quartic_cdf(u: Tensor) -> Tensor:

@@ -7,9 +7,10 @@ from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 
-from encbench import ParameterError, Search
+from encbench import Search
+from encbench.errors import check_choice
 from encbench.plugins.parameters import Positive
 from encbench_encodings._multilevel import IncludeInput, NodeGrid, ScalarsPerNode, SparseGradients
 from encbench_encodings._tables import InitStd, cells_and_places, over_corners
@@ -89,16 +90,8 @@ class RbfGrid(NodeGrid):
         include_input: IncludeInput = False,
         sparse_gradients: SparseGradients = False,
     ) -> None:
-        if kernel not in KERNELS:
-            raise ParameterError(f"rbf_grid: kernel={kernel!r} is none of {', '.join(KERNELS)}")
-        super().__init__(
-            in_dim,
-            [resolution],
-            features,
-            include_input=include_input,
-            sparse_gradients=sparse_gradients,
-        )
-        nn.init.normal_(self.table, 0.0, init_std)
+        check_choice("rbf_grid: kernel", kernel, list(KERNELS))
+        super().__init__(in_dim, [resolution], features, init_std, include_input, sparse_gradients)
         self.kernel = kernel
         self.alpha = alpha
 
@@ -111,6 +104,3 @@ class RbfGrid(NodeGrid):
             return rows, torch.softmax(-2 * self.alpha * square, dim=0)  # finite far outside
         values = KERNELS[self.kernel](4 * self.alpha * square)
         return rows, values / values.sum(0)
-
-    def extra_repr(self) -> str:
-        return f"{super().extra_repr()}, kernel={self.kernel!r}, alpha={self.alpha}"

@@ -88,6 +88,3 @@ class Sl2a(LinearMaps):
             SparseBlock(f"norm.{name}", row, one, 1, 0, self.out_dim, factor)
             for name, factor in (("weight", gain), ("bias", None))
         ]
-
-    def extra_repr(self) -> str:
-        return f"{super().extra_repr()}, degree={self.degree}"

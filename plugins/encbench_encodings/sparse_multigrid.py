@@ -94,11 +94,11 @@ class SparseMultigrid(NodeGrid):
             in_dim,
             resolutions,
             features_per_level,
-            include_input=include_input,
-            sparse_gradients=sparse_gradients,
+            init_std,
+            include_input,
+            sparse_gradients,
             entries=[len(axis) ** in_dim for axis in axes],
         )
-        nn.init.normal_(self.table, 0.0, init_std)
         self.init_std = init_std
         sizes = [nodes**in_dim for nodes in resolutions]
         offsets = [sum(sizes[:level]) for level in range(len(sizes))]

@@ -72,9 +72,6 @@ class SphericalHarmonics(Encoding):
             previous = last
         return parts
 
-    def extra_repr(self) -> str:
-        return f"{super().extra_repr()}, degree={self.degree}"
-
 
 def _normalization(band: int, m: int) -> float:
     """Factor that makes Y_l^m, and for m > 0 both its real forms, of unit norm on the sphere."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 
 from encbench import Encoding, Search, SparseBlock
 from encbench_encodings._multilevel import NodeGrid, products_of_others
@@ -56,8 +56,7 @@ class TensorfCP(Encoding):
     ) -> None:
         super().__init__(in_dim, out_dim=rank)
         axes = [[axis] for axis in range(in_dim)]
-        self.vectors = NodeGrid(in_dim, [resolution] * in_dim, rank, axes=axes)
-        nn.init.normal_(self.vectors.table, 0.0, init_std)
+        self.vectors = NodeGrid(in_dim, [resolution] * in_dim, rank, init_std, axes=axes)
 
     def forward(self, x: Tensor) -> Tensor:  # (N, d) -> (N, R)
         return self._factors(x).prod(1)

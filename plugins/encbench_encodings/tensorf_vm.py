@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 
 from encbench import Encoding, Search, SparseBlock
 from encbench_encodings._multilevel import NodeGrid
@@ -59,10 +59,9 @@ class TensorfVM(Encoding):
         init_std: InitStd = 0.1,
     ) -> None:
         super().__init__(in_dim, out_dim=len(LINE_AXES) * rank)
-        self.planes = NodeGrid(in_dim, [resolution] * len(PLANE_AXES), rank, axes=PLANE_AXES)
-        self.lines = NodeGrid(in_dim, [resolution] * len(LINE_AXES), rank, axes=LINE_AXES)
-        for factor in (self.planes, self.lines):
-            nn.init.normal_(factor.table, 0.0, init_std)
+        each = [resolution] * len(LINE_AXES)
+        self.planes = NodeGrid(in_dim, each, rank, init_std, axes=PLANE_AXES)
+        self.lines = NodeGrid(in_dim, each, rank, init_std, axes=LINE_AXES)
 
     def forward(self, x: Tensor) -> Tensor:  # (N, 3) -> (N, 3 * R)
         product: Tensor = self.planes(x) * self.lines(x)

@@ -57,6 +57,3 @@ class TriangleWave(ConstantsKept):
         turns = turns - turns.detach().floor() + self._phases.to(x.dtype)
         fraction = turns - turns.detach().floor()
         return (4 * (fraction - 0.5).abs() - 1).flatten(1)
-
-    def extra_repr(self) -> str:
-        return f"{super().extra_repr()}, levels={self.levels}"

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Annotated
 
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 
 from encbench import Encoding, LearnedGrid, Search, SparseBlock
 from encbench_encodings._multilevel import NodeGrid
@@ -55,8 +55,7 @@ class TriPlane(Encoding):
         init_std: InitStd = 0.01,
     ) -> None:
         super().__init__(in_dim, out_dim=features)
-        self.planes = NodeGrid(in_dim, [resolution] * len(AXES), features, axes=AXES)
-        nn.init.normal_(self.planes.table, 0.0, init_std)
+        self.planes = NodeGrid(in_dim, [resolution] * len(AXES), features, init_std, axes=AXES)
 
     def forward(self, x: Tensor) -> Tensor:  # (N, 3) -> (N, F)
         values: Tensor = self.planes(x)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 import numpy as np
@@ -11,13 +12,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from encbench import NetworkDefaults, ParameterError, RegularGrid, Task
+from encbench import NetworkDefaults, Outcome, ParameterError, RegularGrid, Task
 from encbench.contracts.task import Predict
 from encbench.metrics.psnr import psnr
-from encbench_tasks._interpolation import interpolated
+from encbench_tasks._pictures import error_picture
 from encbench_tasks._pixels import Pixels
+from encbench_tasks._restoration import interpolated
 from encbench_tasks._split import Mask, trained_points
 
+Array = NDArray[Any]
 PROGRESS_SEED = 1
 NOISE_SEED = 2
 GREY = 128
@@ -140,12 +143,38 @@ class GridTask(Task):
             return {}
         return {self.noisy: np.clip(self.given, 0, 1)}
 
-    def render(self, predict: Predict, scale: float) -> NDArray[np.uint8]:
-        """The predicted picture at the centres of ``scale`` times as many pixels along each side.
+    def pictures(
+        self, prediction: Pixels, plane: Callable[[Array], Array] = lambda values: values
+    ) -> dict[str, NDArray[np.uint8]]:
+        """The truth, a prediction (n_1, …, n_d, O) and its mean absolute error over the channels;
+        and where that is not the truth itself what the network was given, held-out points grey.
 
-        Raises:
-            ParameterError: more than 2^28 pixels, or fewer than one.
+        Args:
+            prediction: in [0, 1].
+            plane: makes (H, W, …) of values (n_1, …, n_d, …) where d is not 2.
         """
+        error = np.abs(plane(prediction) - plane(self.truth)).mean(axis=-1)
+        found = {
+            "target": as_picture(plane(self.truth)),
+            "prediction": as_picture(plane(prediction)),
+            "error": error_picture(error),
+        }
+        if self.given is not self.truth or not self.trained.all():
+            grey = np.full(self.out_dim, GREY / 255, np.float32)
+            grey[3:] = 1  # alpha
+            given = np.where(self.trained[..., None], np.clip(self.given, 0, 1), grey)
+            found["training"] = as_picture(plane(given))
+        return found
+
+    def outcome(
+        self, prediction: Pixels, pictures: Mapping[str, Array] = MappingProxyType({}), **lines: Any
+    ) -> Outcome:
+        """A prediction, and the methods without a network, compared with the truth."""
+        baselines = {name: self.compared(values) for name, values in self.without_network.items()}
+        return Outcome(self.compared(prediction), pictures, baselines=baselines, **lines)
+
+    def render(self, predict: Predict, scale: float) -> NDArray[np.uint8]:
+        """The predicted picture, of ``scale`` times as many pixels along each side."""
         height, width = scaled(self.truth.shape[:2], scale)
         rows = max(1, RENDERED_POINTS // width)
         parts = []

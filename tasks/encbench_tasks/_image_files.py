@@ -50,7 +50,7 @@ def locate_image(image: str) -> Path:
     """
     if image in PHOTOGRAPHS:
         return _built_in(image)
-    path = _expanded(image)
+    path = expanded(image)
     try:
         is_file, is_folder = path.is_file(), path.is_dir()
     # a name that is too long, a folder that may not be entered
@@ -98,7 +98,7 @@ def file_hash(path: Path) -> str:
 
 def named_folder(image: str) -> Path | None:
     """The folder that ``image`` names, or None: a built-in, a file, or nothing at all."""
-    path = _expanded(image)
+    path = expanded(image)
     try:
         return path if image not in PHOTOGRAPHS and path.is_dir() else None
     except OSError:
@@ -127,12 +127,12 @@ def folder_images(folder: Path) -> list[Path]:
     return [folder / name for name in sorted(images, key=_natural)]
 
 
-def _expanded(image: str) -> Path:
+def expanded(name: str) -> Path:
+    """The path that a name means; ``~`` is the user's home."""
     try:
-        return Path(image).expanduser()
-    # "~somebody" who has no home here is a file's name
-    except RuntimeError:
-        return Path(image)
+        return Path(name).expanduser()
+    except RuntimeError:  # "~somebody" who has no home here is a file's name
+        return Path(name)
 
 
 @cache

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from encbench import DataError, ParameterError
 
@@ -14,6 +15,17 @@ Split = Literal["all", "checker", "random", "grid"]
 ImageSplit = Literal["all", "checker", "random", "grid", "blocks", "mask"]
 VideoSplit = Literal["all", "frames", "checker", "random"]
 Mask = NDArray[np.bool_]
+Fraction = Annotated[
+    float | None,
+    Field(gt=0, lt=1, description="part of the points trained on, with split=random; default 0.5"),
+]
+Stride = Annotated[int | None, Field(ge=2, description="step, with split=grid; default 2")]
+SplitSeed = Annotated[
+    int | None, Field(ge=0, description="seed of split=random and of noise; default 0")
+]
+Noise = Annotated[
+    float, Field(ge=0, le=1e6, description="σ of Gaussian noise on the values trained on")
+]
 Uses = Mapping[str, tuple[tuple[str, ...], Any]]
 """Parameter to the splits that use it, and its value where none is given."""
 GRID_USES: Uses = {
@@ -65,13 +77,19 @@ def settled(
         if split in users or (noise and "noise" in users):
             found[name] = default if given is None else given
         elif given is not None:
-            needed = " or ".join(f"split={s}" if s != "noise" else "noise > 0" for s in users)
-            raise ParameterError(
-                f"task {task!r}: {name}={given} has no effect with split={split}"
-                f"{' and noise=0' if 'noise' in users else ''}; leave it out, or give {needed}"
-            )
+            needed = [f"split={s}" if s != "noise" else "noise > 0" for s in users]
+            chosen = f"split={split}{' and noise=0' if 'noise' in users else ''}"
+            raise without_effect(task, f"{name}={given}", chosen, *needed)
     without = {"split": "all", "noise": 0.0, "lpips": False}
     return {k: v for k, v in found.items() if k not in without or v != without[k]}
+
+
+def without_effect(task: str, given: str, chosen: str, *needed: str) -> ParameterError:
+    """The error that a parameter of a task is given and has no effect with another."""
+    return ParameterError(
+        f"task {task!r}: {given} has no effect with {chosen}; leave it out, or give "
+        + " or ".join(needed)
+    )
 
 
 def trained_points(

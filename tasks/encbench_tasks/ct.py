@@ -15,18 +15,16 @@ from torch import Tensor, nn
 from encbench import DataError, Outcome, ParameterError
 from encbench.contracts.task import Predict
 from encbench.metrics.psnr import psnr
-from encbench_tasks._channels import shrunk, with_channels
 from encbench_tasks._grid_task import NOISE_SEED, GridTask, as_picture, cell_centres, clamped
 from encbench_tasks._image_files import file_hash, image_targets, locate_image
-from encbench_tasks._pictures import error_picture
-from encbench_tasks._pixels import Pixels, read_pixels
-from encbench_tasks._projections import angles_of, field_of_view, projection_matrix
+from encbench_tasks._pixels import Pixels, read_pixels, shrunk, with_channels
 from encbench_tasks._split import Uses, settled
 
 DEFAULT_IMAGE = "shepp_logan_phantom"
 USES: Uses = {"noise_seed": (("noise",), 0)}
 MOST_LENGTHS = 1 << 27
 """Line lengths in memory, of which each pixel has at most two an angle."""
+Array = NDArray[np.float64]
 
 
 class CtTask(GridTask):
@@ -76,7 +74,7 @@ class CtTask(GridTask):
             ),
         ] = 0.0,
         noise_seed: Annotated[
-            Annotated[int, Field(ge=0)] | None, Field(description="seed of the noise; default 0")
+            int | None, Field(ge=0, description="seed of the noise; default 0")
         ] = None,
     ) -> None:
         settled("ct", {"noise": noise, "noise_seed": noise_seed}, USES)
@@ -118,21 +116,12 @@ class CtTask(GridTask):
 
     @classmethod
     def targets(cls, *, image: str = DEFAULT_IMAGE, **parameters: Any) -> list[dict[str, Any]]:
-        """One set of parameters an image; a folder gives its files in natural order.
-
-        Raises:
-            DataError: the folder cannot be listed, or holds no image.
-            ParameterError: a parameter has no effect.
-        """
+        """One set of parameters an image; a folder gives its files in natural order."""
         return image_targets(image, settled("ct", parameters, USES))
 
     @classmethod
     def data_hash(cls, *, image: str = DEFAULT_IMAGE, **parameters: Any) -> str:
-        """SHA-256 of the image file's bytes.
-
-        Raises:
-            DataError: there is no such file, or it cannot be read.
-        """
+        """SHA-256 of the image file's bytes."""
         return file_hash(locate_image(image))
 
     def loss(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
@@ -184,17 +173,65 @@ class CtTask(GridTask):
         prediction = values.reshape(self.truth.shape)
         sinogram = self._y.numpy().reshape(self.angles, side).T
         wide = np.repeat(sinogram, max(1, side // self.angles), axis=1)[..., None]
-        pictures = {
-            "target": as_picture(self.truth),
-            "prediction": as_picture(prediction),
-            "error": error_picture(np.abs(prediction - self.truth)[..., 0]),
+        pictures = self.pictures(prediction) | {
             "sinogram": as_picture(np.clip(wide / sinogram.max(), 0, 1)),
             "filtered_back_projection": as_picture(*self.without_network.values()),
         }
-        baselines = {name: self.compared(made) for name, made in self.without_network.items()}
-        return Outcome(self.compared(prediction), pictures, baselines=baselines)
+        return self.outcome(prediction, pictures)
 
     def render(self, predict: Predict, scale: float) -> NDArray[np.uint8]:
         picture = super().render(predict, scale)
         places = cell_centres(picture.shape).numpy()
         return picture * field_of_view(len(self.truth), places).reshape(picture.shape)
+
+
+def angles_of(count: int) -> Array:  # (count,) radians
+    """0, π/n, …, (n − 1) π/n."""
+    return np.arange(count, dtype=np.float64) * (np.pi / count)
+
+
+def field_of_view(side: int, places: Array) -> NDArray[np.bool_]:
+    """Whether places (N, 2), in [0, 1] (x, y), are in the disc that every projection sees whole.
+
+    As scikit-image's ``radon(circle=True)`` has it, around the centre of the pixel side // 2, with
+    side // 2 pixels as its radius.
+    """
+    middle = side // 2
+    distance: Array = np.square(places * side - (middle + 0.5)).sum(axis=1)
+    # of a pixel's centre exactly on the circle, whatever its coordinates were rounded to
+    return distance <= middle**2 + 1e-6
+
+
+def projection_matrix(inside: NDArray[np.bool_], angles: Array) -> Tensor:
+    """The lengths of lines within pixels: sparse (angles · side, pixels inside) float64, in sides
+    of the image.
+
+    Row a · side + k is the line at angle θ_a through the offset k − side // 2 [pixels] from the
+    centre of the pixel side // 2: in columns c and rows r from there the points with
+    c cos θ − r sin θ = k − side // 2, as in scikit-image's ``radon``. A times the values of the
+    pixels is exact for an image that is constant within each pixel (Siddon, "Fast calculation of
+    the exact radiological path for a three-dimensional CT array", 1985): a line at distance s from
+    the centre of a unit square is within it over the length
+    ((|cos θ| + |sin θ|)/2 − |s|) / |cos θ sin θ|, at least 0 and at most 1 / max(|cos θ|, |sin θ|).
+
+    Args:
+        inside: (side, side), the pixels that are not zero by definition.
+        angles: (n,) [radians].
+    """
+    side = len(inside)
+    row, column = np.argwhere(inside).T - side // 2
+    rays, pixels, lengths = [], [], []
+    for number, angle in enumerate(angles):
+        across, down = abs(np.cos(angle)), abs(np.sin(angle))
+        at = column * np.cos(angle) - row * np.sin(angle)
+        for offset in (np.floor(at), np.floor(at) + 1):  # no other line comes as near as √½
+            over = (across + down) / 2 - np.abs(offset - at)
+            length = np.clip(over / max(across * down, 1e-30), 0, 1 / max(across, down))
+            ray = (offset + side // 2).astype(int)
+            met = np.flatnonzero((length > 0) & (ray >= 0) & (ray < side))
+            rays.append(number * side + ray[met])
+            pixels.append(met)
+            lengths.append(length[met] / side)
+    where = torch.from_numpy(np.stack([np.concatenate(rays), np.concatenate(pixels)]))
+    values, shape = torch.from_numpy(np.concatenate(lengths)), (len(angles) * side, len(row))
+    return torch.sparse_coo_tensor(where, values, shape, check_invariants=True).coalesce()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Annotated, Any, ClassVar, get_args
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 import numpy as np
 import torch
@@ -14,24 +14,19 @@ from torch import Tensor, nn
 
 from encbench import DataError, Outcome, ParameterError
 from encbench.contracts.task import Predict
+from encbench.errors import check_choice, did_you_mean
 from encbench.metrics.lpips import check_installed
-from encbench_tasks._channels import Channels, shrunk, with_channels
-from encbench_tasks._grid_task import (
-    GREY,
-    NOISE_SEED,
-    GridTask,
-    as_picture,
-    cell_centres,
-    clamped,
-)
+from encbench_tasks._grid_task import NOISE_SEED, GridTask, cell_centres, clamped
 from encbench_tasks._image_files import file_hash, image_targets, locate_image
-from encbench_tasks._masks import mask_hash, missing_pixels
-from encbench_tasks._pictures import error_picture
-from encbench_tasks._pixels import Pixels, read_pixels
+from encbench_tasks._pixels import Channels, Pixels, read_pixels, shrunk, with_channels
 from encbench_tasks._restoration import denoised, enlarged, inpainted
-from encbench_tasks._split import IMAGE_USES, ImageSplit, settled
+from encbench_tasks._split import IMAGE_USES, Fraction, ImageSplit, Mask, Noise, settled
 
 DEFAULT_IMAGE = "chelsea"
+BuiltIn = Literal["scratches", "block"]
+SCRATCHES = 12
+SCRATCH_WIDTH = 0.02
+"""Of the longer side; at least a pixel."""
 
 
 class ImageTask(GridTask):
@@ -90,39 +85,31 @@ class ImageTask(GridTask):
             str, Field(min_length=1, description="built-in photograph, image file, or folder")
         ] = DEFAULT_IMAGE,
         side: Annotated[
-            Annotated[int, Field(ge=2)] | None,
-            Field(description="shrink the longer side to this many pixels"),
+            int | None, Field(ge=2, description="shrink the longer side to this many pixels")
         ] = None,
         channels: Annotated[Channels, Field(description="outputs; auto: as in the file")] = "auto",
         split: Annotated[ImageSplit, Field(description="which pixels are trained on")] = "all",
-        fraction: Annotated[
-            Annotated[float, Field(gt=0, lt=1)] | None,
-            Field(description="part of the pixels trained on, with split=random; default 0.5"),
-        ] = None,
+        fraction: Fraction = None,
         stride: Annotated[
-            Annotated[int, Field(ge=2)] | None,
-            Field(description="step in rows and columns, with split=grid or blocks; default 2"),
+            int | None,
+            Field(
+                ge=2, description="step in rows and columns, with split=grid or blocks; default 2"
+            ),
         ] = None,
         mask: Annotated[
-            Annotated[str, Field(min_length=1)] | None,
-            Field(description="block or a file, with split=mask; default scratches"),
+            str | None,
+            Field(min_length=1, description="block or a file, with split=mask; default scratches"),
         ] = None,
         split_seed: Annotated[
-            Annotated[int, Field(ge=0)] | None,
-            Field(description="seed of split=random, of scratches and of noise; default 0"),
+            int | None,
+            Field(ge=0, description="seed of split=random, of scratches and of noise; default 0"),
         ] = None,
-        noise: Annotated[
-            float, Field(ge=0, le=1e6, description="σ of Gaussian noise on the values trained on")
-        ] = 0.0,
+        noise: Noise = 0.0,
         lpips: Annotated[bool, Field(description="also measure LPIPS, see its metric")] = False,
     ) -> None:
         if side is not None and side < 2:
             raise ParameterError(f"ImageTask: side must be at least 2 pixels, got {side}")
-        if channels not in get_args(Channels):
-            raise ParameterError(
-                f"ImageTask: channels must be one of {', '.join(get_args(Channels))}, "
-                f"got {channels!r}"
-            )
+        check_choice("ImageTask: channels", channels, get_args(Channels))
         parts = _settled(
             {
                 **{"split": split, "fraction": fraction, "stride": stride, "mask": mask},
@@ -198,9 +185,8 @@ class ImageTask(GridTask):
         """One set of parameters an image; a folder gives its files in natural order.
 
         Raises:
-            DataError: the folder cannot be listed, or holds no image; there is no such mask; LPIPS
-                is asked for and cannot be measured here.
-            ParameterError: a parameter has no effect with this split.
+            DataError: also where there is no such mask, or LPIPS is asked for and cannot be
+                measured here.
         """
         found = _settled(parameters)
         if "mask" in found:
@@ -211,11 +197,7 @@ class ImageTask(GridTask):
 
     @classmethod
     def data_hash(cls, *, image: str = DEFAULT_IMAGE, **parameters: Any) -> str:
-        """SHA-256 of the image file's bytes, with a mask of these and the mask's.
-
-        Raises:
-            DataError: there is no such file, or it cannot be read.
-        """
+        """SHA-256 of the image file's bytes, with a mask of these and the mask's."""
         content = file_hash(locate_image(image))
         mask = parameters.get("mask")
         if mask is None:
@@ -232,18 +214,71 @@ class ImageTask(GridTask):
         every picture alike.
         """
         prediction = clamped(predict(self.centres)).reshape(self.truth.shape)
-        pictures = {
-            "target": as_picture(self.truth),
-            "prediction": as_picture(prediction),
-            "error": error_picture(np.abs(prediction - self.truth).mean(axis=2)),
-        }
-        if self.without_network:
-            shown = as_picture(np.clip(self.given, 0, 1))
-            shown[~self.trained] = (GREY,) * 3 + (255,) if self.out_dim == 4 else GREY
-            pictures["training"] = shown
-        baselines = {name: self.compared(image) for name, image in self.without_network.items()}
-        return Outcome(self.compared(prediction), pictures, baselines=baselines)
+        return self.outcome(prediction, self.pictures(prediction))
 
 
 def _settled(parameters: Mapping[str, Any]) -> dict[str, Any]:
     return settled("image", parameters, IMAGE_USES, get_args(ImageSplit))
+
+
+def mask_hash(mask: str) -> str:
+    """The mask's name where it is built in, else the SHA-256 of its file.
+
+    Raises:
+        DataError: there is no such mask, or it cannot be read.
+    """
+    if mask in get_args(BuiltIn):
+        return mask
+    try:
+        return file_hash(locate_image(mask))
+    except DataError as error:
+        names = get_args(BuiltIn)
+        raise DataError(
+            f"no mask {mask!r}"
+            + did_you_mean(
+                mask,
+                names,
+                f"expected {', '.join(names)}, or the path of an image, white where pixels are "
+                f"missing ({error})",
+            )
+        ) from None
+
+
+def missing_pixels(mask: str, shape: tuple[int, int], seed: int) -> Mask:
+    """(H, W): whether a pixel is missing.
+
+    "scratches": straight lines from border to border, at random angles and places. "block": the
+    middle half of each side. Of a file the pixels that are half white or more.
+
+    Raises:
+        DataError: the file cannot be read, is of another size, or leaves no pixel or all.
+    """
+    height, width = shape
+    place = np.indices(shape)
+    if mask == "block":
+        inside = [(i >= n // 4) & (i < n // 4 + n // 2) for i, n in zip(place, shape, strict=True)]
+        return np.asarray(inside[0] & inside[1])
+    source = f"mask {mask!r}"
+    if mask == "scratches":
+        rng, wide = np.random.default_rng(seed), max(SCRATCH_WIDTH * max(shape), 1.0)
+        angle = rng.uniform(0, np.pi, SCRATCHES)
+        down, across = (
+            indices[..., None] - rng.uniform(0.1, 0.9, SCRATCHES) * (n - 1)
+            for indices, n in zip(place, shape, strict=True)
+        )
+        missing = (abs(across * np.cos(angle) + down * np.sin(angle)) < wide / 2).any(axis=-1)
+    else:
+        path = locate_image(mask)
+        source = str(path)
+        missing = np.asarray(with_channels(read_pixels(path), "grey")[..., 0] >= 0.5)
+    if missing.shape != shape:
+        raise DataError(
+            f"{source}: a mask of {missing.shape[1]} × {missing.shape[0]} pixels, the image has "
+            f"{width} × {height}; give one of the image's size (with side, the smaller one's)"
+        )
+    if missing.all() or not missing.any():
+        raise DataError(
+            f"{source}: of {width} × {height} pixels {'all are' if missing.all() else 'none is'} "
+            "missing; give a mask that is white where pixels are missing, or a larger image"
+        )
+    return missing

@@ -29,7 +29,7 @@ from encbench_tasks._occupancy.points import Labels, Prefetch, in_bounding_box
 from encbench_tasks._occupancy.sources import data_hash_of
 from encbench_tasks._occupancy.triangles import Array, Flags
 from encbench_tasks._occupancy.truth import TruthMethod, truth_of
-from encbench_tasks._split import Split, Uses, settled
+from encbench_tasks._split import Split, Uses, settled, without_effect
 
 DEFAULT_MESH = "knot"
 POINTS, NEAR_SURFACE, SIGMA = 65536, 0.5, 0.02
@@ -116,12 +116,15 @@ class OccupancyTask(Task):
         side: Annotated[int, Field(ge=16, le=4096, description="pixels of a view")] = 192,
         split: Annotated[Split, Field(description="which points are trained on")] = "all",
         cells: Annotated[
-            Annotated[int, Field(ge=2, le=256)] | None,
-            Field(description="cells along the longest side, of split=checker or grid; default 32"),
+            int | None,
+            Field(
+                ge=2,
+                le=256,
+                description="cells along the longest side, of split=checker or grid; default 32",
+            ),
         ] = None,
         split_seed: Annotated[
-            Annotated[int, Field(ge=0)] | None,
-            Field(description="seed of the points of split=random; default 0"),
+            int | None, Field(ge=0, description="seed of the points of split=random; default 0")
         ] = None,
     ) -> None:
         if points < 1 or not 0 <= near_surface <= 1 or not 0 < sigma <= 0.5:
@@ -152,20 +155,12 @@ class OccupancyTask(Task):
 
     @classmethod
     def targets(cls, **parameters: Any) -> list[dict[str, Any]]:
-        """These parameters, those of the split checked.
-
-        Raises:
-            ParameterError: a parameter has no effect with this split, or leaves no point.
-        """
+        """These parameters, those of the split checked."""
         return [_settled(parameters)]
 
     @classmethod
     def data_hash(cls, *, mesh: str = DEFAULT_MESH, **parameters: Any) -> str:
-        """SHA-256 of the unpacked mesh file, or of a built-in shape's name and version.
-
-        Raises:
-            DataError: there is no such mesh, or it cannot be read.
-        """
+        """SHA-256 of the unpacked mesh file, or of a built-in shape's name and version."""
         return data_hash_of(mesh)
 
     @property
@@ -237,11 +232,7 @@ class OccupancyTask(Task):
         return None if found is None else _as_tensors(*found)
 
     def render(self, predict: Predict, scale: float) -> NDArray[np.uint8]:
-        """Normals above depth, views of ``scale`` times as many pixels along each side.
-
-        Raises:
-            ParameterError: a view of fewer than 16 or more than 4096 pixels.
-        """
+        """Normals above depth, views of ``scale`` times as many pixels along each side."""
         side = scaled_side(self._side, scale)
         return rendered_view(self._truth, logits(predict), self._resolution, side)
 
@@ -260,10 +251,8 @@ def _settled(parameters: Mapping[str, Any]) -> dict[str, Any]:
     drawn = {"points": POINTS, "near_surface": NEAR_SURFACE, "sigma": SIGMA}
     for name, default in drawn.items():
         if found.get("split") == "grid" and found.get(name, default) != default:
-            raise ParameterError(
-                f"task 'occupancy': {name}={found[name]} has no effect with split=grid, which "
-                "trains on the nodes of a lattice; leave it out, or give another split"
-            )
+            chosen = "split=grid, which trains on the nodes of a lattice"
+            raise without_effect("occupancy", f"{name}={found[name]}", chosen, "another split")
     points = found.get("points", POINTS)
     if found.get("split") == "random" and points == round(
         points * found.get("near_surface", NEAR_SURFACE)

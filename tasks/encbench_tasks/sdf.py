@@ -15,11 +15,9 @@ from torch import Tensor, nn
 from encbench import NetworkDefaults, Outcome, ParameterError, RegularGrid, Task
 from encbench.contracts.task import LossName, Predict
 from encbench.training.losses import LOSSES
-from encbench_tasks._grid_task import cell_centres
-from encbench_tasks._occupancy.distance_evaluation import evaluate_distance, rendered_distance
-from encbench_tasks._occupancy.distances import SignedDistances, sampled_points
-from encbench_tasks._occupancy.evaluation import scaled_side
-from encbench_tasks._occupancy.points import as_float32
+from encbench_tasks._grid_task import GridTask, cell_centres
+from encbench_tasks._occupancy.evaluation import evaluate_distance, rendered_distance, scaled_side
+from encbench_tasks._occupancy.points import Labels, as_float32, sampled_points
 from encbench_tasks._occupancy.sources import data_hash_of
 from encbench_tasks._occupancy.truth import truth_of
 
@@ -62,12 +60,9 @@ class SdfTask(Task):
     )
     in_dim = 3
     out_dim = 1
-    network: ClassVar[NetworkDefaults] = NetworkDefaults(
-        width=128, depth=2, parameterization="standard"
-    )
+    network: ClassVar[NetworkDefaults] = GridTask.network
     training: ClassVar[Mapping[str, Any]] = {
-        "optimizer": "adam",
-        "schedule": "cosine:final=0.1",
+        **GridTask.training,
         "batch_size": 1024,
         "steps": 1500,
     }
@@ -106,7 +101,7 @@ class SdfTask(Task):
         self._fit, self.eikonal = LOSSES[loss], eikonal
         self.loss = self._with_eikonal if eikonal else loss
         self._truth = truth_of(mesh, "winding", data_hash_of(mesh))
-        self._distances = SignedDistances(self._truth.solid, self._truth.identity)
+        self._distances = Labels(self._truth.solid, self._truth.identity).distances
         self._resolution, self._side = resolution, side
         drawn = sampled_points(self._truth.solid, points, on_surface, near_surface, sigma, seed)
         self._x = torch.from_numpy(drawn)
@@ -125,11 +120,7 @@ class SdfTask(Task):
 
     @classmethod
     def data_hash(cls, *, mesh: str = "knot", **parameters: Any) -> str:
-        """SHA-256 of the unpacked mesh file, or of a built-in shape's name and version.
-
-        Raises:
-            DataError: there is no such mesh, or it cannot be read.
-        """
+        """SHA-256 of the unpacked mesh file, or of a built-in shape's name and version."""
         return data_hash_of(mesh)
 
     @classmethod
@@ -183,11 +174,7 @@ class SdfTask(Task):
         return evaluate_distance(self._truth, self._distances, predict, *sizes)
 
     def render(self, predict: Predict, scale: float) -> NDArray[np.uint8]:
-        """As the picture "prediction", of ``scale`` times as many pixels along each side.
-
-        Raises:
-            ParameterError: a view of fewer than 16 or more than 4096 pixels.
-        """
+        """As the picture "prediction", of ``scale`` times as many pixels along each side."""
         side = scaled_side(self._side, scale)
         return rendered_distance(self._truth, predict, self._resolution, side)
 

@@ -4,22 +4,50 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Annotated, Any, ClassVar
+import math
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from encbench import Outcome
+from encbench import Outcome, ParameterError
 from encbench.contracts.task import Predict
-from encbench_tasks._grid_task import GREY, GridTask, as_picture, cell_centres, clamped, scaled
-from encbench_tasks._pictures import error_picture
+from encbench.errors import check_choice
+from encbench_tasks._grid_task import GridTask, as_picture, cell_centres, clamped, scaled
 from encbench_tasks._pixels import Pixels
-from encbench_tasks._signals import KIND_USES, Kind, complete, function_values
-from encbench_tasks._split import Split
+from encbench_tasks._split import (
+    GRID_USES,
+    Fraction,
+    Noise,
+    Split,
+    SplitSeed,
+    Stride,
+    settled,
+    without_effect,
+)
 
 FORMULAS = 1
 """Part of the data hash: to be raised where a formula is changed."""
+Array = NDArray[np.float64]
+Kind = Literal["noise", "sines", "chirp", "star", "sierpinski", "spheres"]
+DIMS: Mapping[str, tuple[int, ...]] = {
+    **dict.fromkeys(("noise", "sines", "chirp"), (1, 2, 3)),
+    **dict.fromkeys(("star", "sierpinski"), (2,)),
+    "spheres": (3, 1, 2),
+}
+"""Dimensions of each kind, the first the default."""
+SIDES = {1: 512, 2: 64, 3: 32}
+COUNTS = {"sines": 8, "star": 16, "sierpinski": 5, "spheres": 8}
+MOST_POINTS = 1 << 22
+"""Values, phases and kept errors are in memory as float64."""
+KIND_USES: Mapping[str, Mapping[str, Any]] = {
+    "bandwidth": dict.fromkeys(("noise", "sines", "chirp"), 8),
+    "count": COUNTS,
+    "seed": dict.fromkeys(("noise", "sines", "spheres"), 0),
+}
+"""Parameter to the kinds that use it, and its value where none is given."""
 
 
 class SignalTask(GridTask):
@@ -67,41 +95,33 @@ class SignalTask(GridTask):
         *,
         kind: Annotated[Kind, Field(description="which function")] = "noise",
         dim: Annotated[
-            Annotated[int, Field(ge=1, le=3)] | None,
-            Field(description="coordinates; default 1; 2 for star, sierpinski; 3 for spheres"),
+            int | None,
+            Field(
+                ge=1,
+                le=3,
+                description="coordinates; default 1; 2 for star, sierpinski; 3 for spheres",
+            ),
         ] = None,
         side: Annotated[
-            Annotated[int, Field(ge=2)] | None,
-            Field(description="points along each axis; default 512, 64 or 32 in 1D, 2D or 3D"),
+            int | None,
+            Field(
+                ge=2, description="points along each axis; default 512, 64 or 32 in 1D, 2D or 3D"
+            ),
         ] = None,
         bandwidth: Annotated[
-            Annotated[int, Field(ge=1)] | None,
-            Field(description="cycles per unit of noise, sines, chirp; default 8"),
+            int | None, Field(ge=1, description="cycles per unit of noise, sines, chirp; default 8")
         ] = None,
         count: Annotated[
-            Annotated[int, Field(ge=1)] | None,
-            Field(description="sines, spokes, subdivisions or balls"),
+            int | None, Field(ge=1, description="sines, spokes, subdivisions or balls")
         ] = None,
         seed: Annotated[
-            Annotated[int, Field(ge=0)] | None,
-            Field(description="seed of phases and places; default 0"),
+            int | None, Field(ge=0, description="seed of phases and places; default 0")
         ] = None,
         split: Annotated[Split, Field(description="which points are trained on")] = "all",
-        fraction: Annotated[
-            Annotated[float, Field(gt=0, lt=1)] | None,
-            Field(description="part of the points trained on, with split=random; default 0.5"),
-        ] = None,
-        stride: Annotated[
-            Annotated[int, Field(ge=2)] | None,
-            Field(description="step in rows, with split=grid; default 2"),
-        ] = None,
-        split_seed: Annotated[
-            Annotated[int, Field(ge=0)] | None,
-            Field(description="seed of the points of split=random and of noise; default 0"),
-        ] = None,
-        noise: Annotated[
-            float, Field(ge=0, le=1e6, description="σ of Gaussian noise on the values trained on")
-        ] = 0.0,
+        fraction: Fraction = None,
+        stride: Stride = None,
+        split_seed: SplitSeed = None,
+        noise: Noise = 0.0,
     ) -> None:
         function = {"kind": kind, "dim": dim, "side": side, "bandwidth": bandwidth, "count": count}
         held_out = {"split": split, "fraction": fraction, "stride": stride, "noise": noise}
@@ -114,11 +134,7 @@ class SignalTask(GridTask):
 
     @classmethod
     def targets(cls, **parameters: Any) -> list[dict[str, Any]]:
-        """These parameters, what was not given filled in.
-
-        Raises:
-            ParameterError: a parameter is out of its range, or has no effect.
-        """
+        """These parameters, what was not given filled in."""
         return [complete(parameters)]
 
     @classmethod
@@ -141,33 +157,17 @@ class SignalTask(GridTask):
         L2 over all.
         """
         prediction = clamped(predict(self.centres)).reshape(self.truth.shape)
-        made = self.compared(prediction)
-        baselines = {name: self.compared(values) for name, values in self.without_network.items()}
         if self.in_dim == 1:
             line = self.centres[:, 0].numpy(), prediction, self.truth
             titles = {"signal": ("x", "value")}
-            return Outcome(made, lines={"signal": line}, line_titles=titles, baselines=baselines)
-        error = np.abs(prediction - self.truth)[..., 0]
-        pictures = {
-            "target": as_picture(_slices(self.truth)),
-            "prediction": as_picture(_slices(prediction)),
-            "error": error_picture(_slices(error)),
-        }
-        if self.given is not self.truth or not self.trained.all():
-            shown = as_picture(_slices(np.clip(self.given, 0, 1)))
-            shown[~_slices(self.trained)] = GREY
-            pictures["training"] = shown
-        return Outcome(made, pictures, baselines=baselines)
+            return self.outcome(prediction, lines={"signal": line}, line_titles=titles)
+        return self.outcome(prediction, self.pictures(prediction, _slices))
 
     def compared(self, values: Pixels) -> dict[str, tuple[Any, Any]]:
         return super().compared(values) | {"signal": (values, self.truth)}
 
     def render(self, predict: Predict, scale: float) -> NDArray[np.uint8]:
-        """As the picture of ``evaluate``, of ``scale`` times as many pixels along each side.
-
-        Raises:
-            ParameterError: more than 2^28 pixels, or fewer than one.
-        """
+        """As the picture of ``evaluate``, of ``scale`` times as many pixels along each side."""
         if self.in_dim == 2:
             return super().render(predict, scale)
         side, _ = scaled(self.truth.shape[:2], scale)
@@ -185,3 +185,145 @@ def _slices(values: NDArray[Any]) -> NDArray[Any]:
         return values
     middle = len(values) // 2
     return np.concatenate([values.take(middle, axis) for axis in range(3)], axis=1)
+
+
+def band_limited_noise(dim: int, side: int, bandwidth: int, seed: int) -> Array:
+    """A trigonometric polynomial of period 1 at side^dim cell centres: each integer frequency k,
+    0 < |k| ≤ bandwidth cycles per unit, has the same energy and a random phase, all others none.
+    Scaled to [0, 1]. Needs side > 2 · bandwidth."""
+    width = 2 * bandwidth + 1
+    white = np.fft.fftn(np.random.default_rng(seed).standard_normal((width,) * dim))
+    k = np.rint(np.fft.fftfreq(width, 1 / width)).astype(int)
+    each = np.meshgrid(*[k] * dim, indexing="ij")
+    radius = np.sqrt(sum(part**2 for part in each))
+    inside = (radius > 0) & (radius <= bandwidth)
+    # the samples stand half a cell from the origin
+    shift = np.exp(1j * np.pi * sum(each) / side)
+    spectrum = np.zeros((side,) * dim, np.complex128)
+    spectrum[np.ix_(*[k % side] * dim)] = np.where(inside, white / np.abs(white) * shift, 0)
+    return _scaled(np.fft.ifftn(spectrum).real)
+
+
+def sum_of_sines(x: Array, count: int, bandwidth: int, seed: int) -> Array:
+    """``count`` sines of equal amplitude and random phase at x (N, d), scaled to [0, 1]. The
+    frequencies are evenly spaced up to bandwidth, in whole cycles per unit; of more dimensions the
+    direction is that of a random integer vector at most one shorter (Rahaman et al. 2019)."""
+    rng = np.random.default_rng(seed)
+    each = np.meshgrid(*[np.arange(-bandwidth, bandwidth + 1)] * x.shape[1], indexing="ij")
+    vectors = np.stack(each, axis=-1).reshape(-1, x.shape[1])
+    lengths = np.sqrt((vectors**2).sum(axis=1))
+    total = np.zeros(len(x))
+    for highest in np.rint(np.arange(1, count + 1) * bandwidth / count):
+        k = rng.choice(vectors[(lengths <= highest) & (lengths > highest - 1)])
+        total += np.sin(2 * np.pi * (x @ k + rng.random()))
+    return _scaled(total)
+
+
+def chirp(x: Array, bandwidth: int) -> Array:
+    """½ − ½ cos(π · bandwidth · |x|²) at x (N, d): the local frequency along each axis is
+    bandwidth · x, from 0 at the origin."""
+    return np.asarray(0.5 - 0.5 * np.cos(np.pi * bandwidth * (x**2).sum(axis=1)))
+
+
+def star(x: Array, spokes: int, side: int) -> Array:
+    """½ + ½ cos(spokes · angle) around the centre, at x (N, 2). The local frequency is
+    spokes / (2π r) at radius r; ½ where side samples an axis are too few for it."""
+    across, down = (x - 0.5).T
+    waves = 0.5 + 0.5 * np.cos(spokes * np.arctan2(down, across))
+    return np.where(np.hypot(across, down) < spokes / (np.pi * side), 0.5, waves)
+
+
+def sierpinski(x: Array, subdivisions: int) -> Array:
+    """The Sierpinski triangle of so many subdivisions at x (N, 2): 1 where the binary digits of
+    the two coordinates have no 1 in common, else 0."""
+    across, down = (x * 2**subdivisions).astype(np.int64).T
+    return np.asarray((across & down) == 0, np.float64)
+
+
+def spheres(x: Array, count: int, seed: int) -> Array:
+    """1 inside any of ``count`` balls, else 0, at x (N, d): centres uniform, radii between a half
+    and one and a half of those that would fill three tenths of the cube."""
+    rng, dim = np.random.default_rng(seed), x.shape[1]
+    unit = math.pi ** (dim / 2) / math.gamma(dim / 2 + 1)
+    radius = (0.3 / (count * unit)) ** (1 / dim)
+    inside = np.zeros(len(x), np.bool_)
+    for centre, size in zip(rng.random((count, dim)), rng.uniform(0.5, 1.5, count), strict=True):
+        inside |= ((x - centre) ** 2).sum(axis=1) < (size * radius) ** 2
+    return inside.astype(np.float64)
+
+
+def _scaled(values: Array) -> Array:
+    """Smallest value to 0, largest to 1."""
+    low, high = values.min(), values.max()
+    scaled: Array = (values - low) / (high - low)
+    return scaled
+
+
+def complete(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Parameters of the task with what was not given filled in, and those of its split settled.
+
+    Raises:
+        ParameterError: a parameter is out of its range, or is given and has no effect.
+    """
+    found = settled("signal", parameters, GRID_USES)
+    kind = found.setdefault("kind", "noise")
+    check_choice("task 'signal': kind", kind, get_args(Kind))
+    dim = found["dim"] = DIMS[kind][0] if found.get("dim") is None else found["dim"]
+    if dim not in DIMS[kind]:
+        takes = " or ".join(map(str, sorted(DIMS[kind])))
+        raise _refused(
+            f"kind={kind} is a function of dim={takes}, got dim={dim}; leave dim out, or give "
+            "another kind"
+        )
+    side = found["side"] = SIDES[dim] if found.get("side") is None else found["side"]
+    for name, defaults in KIND_USES.items():
+        given = found.pop(name, None)
+        if kind in defaults:
+            found[name] = defaults[kind] if given is None else given
+        elif given is not None:
+            others = [f"kind={other}" for other in defaults]
+            raise without_effect("signal", f"{name}={given}", f"kind={kind}", *others)
+    bandwidth, count = found.get("bandwidth", 1), found.get("count", 1)
+    if side < 2 or bandwidth < 1 or count < 1:
+        raise _refused(
+            f"side must be at least 2, bandwidth and count at least 1, got {side}, {bandwidth} "
+            f"and {count}"
+        )
+    if side**dim > MOST_POINTS:
+        raise _refused(f"side={side} makes {side**dim:,} points, at most {MOST_POINTS:,} are taken")
+    fewest, reason = {
+        "sierpinski": (2 ** min(count, 30), f"count={count}"),
+        "star": (2 * count, f"count={count}"),
+        "spheres": (2, ""),
+    }.get(kind, (2 * bandwidth + 1, f"bandwidth={bandwidth}"))
+    if side < fewest:
+        raise _refused(
+            f"kind={kind} needs side={fewest} or more for {reason}, got side={side}; give fewer of "
+            "the one, or more of the other"
+        )
+    if kind == "sines" and count > bandwidth:
+        raise _refused(
+            f"count={count} sines need as many whole frequencies; give bandwidth={count} or more"
+        )
+    return found
+
+
+def _refused(problem: str) -> ParameterError:
+    return ParameterError(f"task 'signal': {problem}")
+
+
+def function_values(x: Array, parts: Mapping[str, Any]) -> Array:
+    """The function of ``complete`` parameters at x (N, d), all cell centres."""
+    kind, side, seed = parts["kind"], parts["side"], parts.get("seed", 0)
+    match kind:
+        case "noise":
+            return band_limited_noise(x.shape[1], side, parts["bandwidth"], seed)
+        case "sines":
+            return sum_of_sines(x, parts["count"], parts["bandwidth"], seed)
+        case "chirp":
+            return chirp(x, parts["bandwidth"])
+        case "star":
+            return star(x, parts["count"], side)
+        case "sierpinski":
+            return sierpinski(x, parts["count"])
+    return spheres(x, parts["count"], seed)

@@ -114,7 +114,7 @@ def test_both_precisions_repeat_at_the_same_places():
     [
         ({"frequencies": [1.0, 2.0]}, "2 frequencies and 6 basis_resolutions"),
         ({"frequencies": [], "basis_resolutions": []}, "give as many of each, at least one"),
-        ({"mapping": "sine"}, "mapping='sine'"),
+        ({"mapping": "sine"}, "mapping must be one of"),
         ({"frequencies": [0.0], "basis_resolutions": [4]}, "must be above 0"),
         ({"frequencies": [1.0], "basis_resolutions": [1]}, "at least 2"),
     ],

@@ -99,5 +99,5 @@ def test_there_is_nothing_to_learn_and_nothing_to_save():
 
 
 def test_an_unknown_convention_is_refused():
-    with pytest.raises(ParameterError, match="convention='gaussian'"):
+    with pytest.raises(ParameterError, match="convention must be one of"):
         OneBlob(2, convention="gaussian")

@@ -62,5 +62,5 @@ def test_two_gaussians_are_a_logistic_function_and_stay_finite_far_outside():
 
 
 def test_an_unknown_kernel_is_refused():
-    with pytest.raises(ParameterError, match="kernel='linear' is none of inverse_quadratic"):
+    with pytest.raises(ParameterError, match="kernel must be one of 'inverse_quadratic'"):
         RbfGrid(2, kernel="linear")

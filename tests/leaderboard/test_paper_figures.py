@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 from encbench_leaderboard.board.table import boards
-from encbench_leaderboard.paper_figures import region_maps, spectra_lines
+from encbench_leaderboard.paper_figures import line_plots, network_maps
 from encbench_leaderboard.paper_figures.drawing import draw_figures
 from encbench_leaderboard.paper_figures.figures_verb import figures
-from encbench_leaderboard.paper_figures.grid_pictures import learned_values
-from encbench_leaderboard.paper_figures.region_maps import region_maps as describe_regions
-from encbench_leaderboard.paper_figures.training_lines import epoch_curves
+from encbench_leaderboard.paper_figures.line_plots import epoch_curves
+from encbench_leaderboard.paper_figures.network_maps import learned_values
+from encbench_leaderboard.paper_figures.network_maps import region_maps as describe_regions
 from encbench_leaderboard.report.blocks import Panel
 from PIL import Image
 
@@ -60,7 +60,7 @@ def three_kinds(results: Results) -> Any:
 
 def test_figure_2_has_the_learned_encoding_twice_and_no_encoding_once(results: Results) -> None:
     task = three_kinds(results)
-    (panel,) = panels_of(spectra_lines.with_and_without(task, {}))
+    (panel,) = panels_of(line_plots.with_and_without(task, {}))
     lines = {(line.entry, line.style): line for line in panel.series}
     assert set(lines) == {("mpe", "solid"), ("mpe", "dashed"), ("identity", "solid")}
     (stored,) = task.of_entry("mpe")
@@ -72,7 +72,7 @@ def test_figure_2_has_the_learned_encoding_twice_and_no_encoding_once(results: R
 
 def test_figure_4_has_a_panel_for_each_kind_of_encoding(results: Results) -> None:
     task = three_kinds(results)
-    panels = panels_of(spectra_lines.three_panels(task, {}))
+    panels = panels_of(line_plots.three_panels(task, {}))
     shown = [[(line.entry, line.label, line.style) for line in panel.series] for panel in panels]
     assert shown == [
         [(entry, "middle", "dashed"), (entry, "end", "solid")]
@@ -82,7 +82,7 @@ def test_figure_4_has_a_panel_for_each_kind_of_encoding(results: Results) -> Non
 
 def test_figure_11_counts_what_is_under_the_floor_at_the_start(results: Results) -> None:
     task = three_kinds(results)
-    block = spectra_lines.at_start(task, {}).draw.args[0]
+    block = line_plots.at_start(task, {}).draw.args[0]
     (stored,) = task.of_entry("ffe")
     below = [s.size - s.resolved_rank for s in stored.record.spectra]
     assert len(set(below)) > 1
@@ -127,7 +127,7 @@ def test_region_maps_say_which_network_has_none(trained: Path) -> None:
     ]
     assert described.missing[0].startswith("siren: activation regions are those of ReLU units")
     whole, *_ = described.draw.args[0]
-    labels, count = region_maps._regions(described.records[0], 16)
+    labels, count = network_maps._regions(described.records[0], 16)
     assert labels.shape == (16, 16)
     assert whole.title.endswith(f"{count:,} patterns")
     assert len(np.unique(labels)) == count

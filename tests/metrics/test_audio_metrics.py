@@ -8,8 +8,7 @@ from scipy import signal
 
 from encbench import PluginError
 from encbench.metrics.log_spectral_distance import LogSpectralDistance, log_spectrogram
-from encbench.metrics.snr import Snr
-from encbench.metrics.snr_held_out import SnrHeldOut
+from encbench.metrics.snr import Snr, SnrHeldOut
 
 RNG = np.random.default_rng(0)
 TRUTH = 0.3 * RNG.standard_normal(3000)

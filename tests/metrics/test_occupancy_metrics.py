@@ -13,14 +13,11 @@ from scipy.spatial import cKDTree
 from encbench import PluginError
 from encbench.metrics.bce import Bce, bce
 from encbench.metrics.chamfer_l1 import ChamferL1
-from encbench.metrics.depth_ms_ssim import DepthMsSsim
-from encbench.metrics.depth_psnr import DepthPsnr
 from encbench.metrics.f_score import FScore
-from encbench.metrics.iou import Iou, iou
-from encbench.metrics.ms_ssim import ms_ssim
-from encbench.metrics.near_surface_iou import NearSurfaceIou
+from encbench.metrics.iou import Iou, NearSurfaceIou, iou
+from encbench.metrics.ms_ssim import DepthMsSsim, ms_ssim
 from encbench.metrics.normal_consistency import NormalConsistency
-from encbench.metrics.psnr import psnr
+from encbench.metrics.psnr import DepthPsnr, psnr
 from encbench.metrics.surface import Surface, distances
 from encbench.plugins.registry import default_registry
 

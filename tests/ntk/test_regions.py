@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from encbench import CoordinateMLP, NtkError
-from encbench.ntk import activation_regions, diagnose, regions
+from encbench.ntk import activation_regions, diagnose, diagnosis
 from tests.ntk.grids import CollidingGrid
 from tests.ntk.test_diagnosis import small_network
 from tests.ntk.test_kernel import Plain
@@ -26,7 +26,7 @@ def patterns(model: CoordinateMLP, x: torch.Tensor) -> list[tuple[bool, ...]]:
 
 @pytest.mark.parametrize("encoding", [Plain, CollidingGrid])
 def test_regions_are_the_distinct_patterns(encoding, monkeypatch):
-    monkeypatch.setattr(regions, "CHUNK", 37)  # several chunks, the last one shorter
+    monkeypatch.setattr(diagnosis, "CHUNK", 37)  # several chunks, the last one shorter
     torch.manual_seed(3)
     model = CoordinateMLP(encoding(), 2, width=9, depth=2)
     x = torch.rand(400, 2, dtype=torch.float64)

@@ -5,8 +5,7 @@ import struct
 import numpy as np
 import pytest
 import torch
-from encbench_tasks._sounds import read_wav
-from encbench_tasks.audio import AudioTask
+from encbench_tasks.audio import AudioTask, read_wav
 
 from encbench import DataError, ParameterError, Suite, plan
 from encbench.metrics.snr import snr

@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from encbench_tasks._projections import angles_of, field_of_view, projection_matrix
-from encbench_tasks.ct import CtTask
+from encbench_tasks.ct import CtTask, angles_of, field_of_view, projection_matrix
 from PIL import Image
 from skimage.transform import radon
 

@@ -5,9 +5,8 @@ from itertools import product
 import numpy as np
 import pytest
 import torch
-from encbench_tasks._masks import missing_pixels
 from encbench_tasks._restoration import denoised, enlarged, inpainted
-from encbench_tasks.image import ImageTask
+from encbench_tasks.image import ImageTask, missing_pixels
 from PIL import Image
 from scipy.ndimage import gaussian_filter, laplace
 

@@ -5,7 +5,7 @@ from itertools import product
 import numpy as np
 import pytest
 import torch
-from encbench_tasks._interpolation import interpolated
+from encbench_tasks._restoration import interpolated
 from encbench_tasks._split import trained_points
 from encbench_tasks.image import ImageTask
 from hypothesis import given

@@ -6,13 +6,12 @@ import mpmath
 import numpy as np
 import pytest
 import torch
-from encbench_tasks._equations import Burgers, Helmholtz, Poisson
-from encbench_tasks.pde import PdeTask
+from encbench_tasks.pde import Burgers, Helmholtz, PdeTask, Poisson
 from scipy import fft
 
 from encbench import ParameterError, Suite, plan
 from encbench.errors import SuiteError
-from encbench.metrics.max_error import MaxError
+from encbench.metrics.l1 import MaxError
 from encbench.plugins.registry import default_registry
 
 EXACT = {

@@ -7,9 +7,9 @@ import pytest
 import torch
 import trimesh
 from encbench_tasks import sdf as sdf_module
-from encbench_tasks._occupancy import distance_evaluation, truth
-from encbench_tasks._occupancy.distance_evaluation import gradient_lengths
-from encbench_tasks._occupancy.distances import SignedDistances, sampled_points
+from encbench_tasks._occupancy import evaluation, truth
+from encbench_tasks._occupancy.evaluation import gradient_lengths
+from encbench_tasks._occupancy.points import Labels, sampled_points
 from encbench_tasks._occupancy.solid import solid_of_mesh
 from encbench_tasks.sdf import SdfTask
 
@@ -24,8 +24,8 @@ def small(tmp_path, monkeypatch):
     monkeypatch.setattr(truth, "UNIFORM_POINTS", 4096)
     monkeypatch.setattr(truth, "NEAR_POINTS", 1024)
     monkeypatch.setattr(truth, "SURFACE_SAMPLES", 1024)
-    monkeypatch.setattr(distance_evaluation, "VOLUME_POINTS", 1024)
-    monkeypatch.setattr(distance_evaluation, "SLOPE_POINTS", 256)
+    monkeypatch.setattr(evaluation, "VOLUME_POINTS", 1024)
+    monkeypatch.setattr(evaluation, "SLOPE_POINTS", 256)
     monkeypatch.setattr(sdf_module, "GRID_SIDE", 8)
 
 
@@ -70,7 +70,7 @@ def test_distances_are_those_of_every_triangle_tried(tmp_path):
     torus = trimesh.creation.torus(0.3, 0.12, major_sections=12, minor_sections=8)
     solid = solid_of_mesh(Path(saved(torus, tmp_path)))
     x = np.concatenate([np.random.default_rng(0).random((400, 3)), solid.surface.vertices[:20]])
-    found = SignedDistances(solid, "torus")(x)
+    found = Labels(solid, "torus").distances(x)
     np.testing.assert_allclose(np.abs(found), brute_force(solid.surface, x), atol=1e-12)
     proximity = trimesh.Trimesh(solid.surface.vertices, solid.surface.faces)
     assert np.array_equal(found[:400] < 0, proximity.contains(x[:400]))

@@ -15,7 +15,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from encbench.contracts.activation import LINEAR_GAINS, Activation
+from encbench.contracts.activation import PlainLayers
 from encbench.contracts.search import Search
 from encbench.plugins.parameters import Positive
 
@@ -23,16 +23,13 @@ Width = Annotated[Positive, Field(description="a, width"), Search(0.03, 0.5, log
 Steepness = Annotated[Positive, Field(description="a, inverse width"), Search(3, 50, log=True)]
 
 
-class Bump(Activation):
+class Bump(PlainLayers):
     """φ(0) = 1, φ(−z) = φ(z), falling with |z|."""
 
     source = (
         'Ramasinghe, Lucey, "Beyond Periodicity: Towards a Unifying Framework for Activations in '
         'Coordinate-MLPs", ECCV 2022, Table 1'
     )
-
-    def ntk_gains(self) -> tuple[float, float]:
-        return LINEAR_GAINS
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,12 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from encbench.contracts.activation import LINEAR_GAINS, Activation
+from encbench.contracts.activation import PlainLayers
 from encbench.network.activations.periodic import Omega
 
 
 @dataclass(frozen=True)
-class Staf(Activation):
+class Staf(PlainLayers):
     """Σ_i C_i sin(Ω_i z + Φ_i), i = 1 … τ; C, Ω, Φ are trained, shared by a layer's units.
 
     Start: Ω ~ ω U(0, 1), Φ ~ U(−π, π), C = ±√|X| with X ~ Laplace(0, 1/(2τ)), as in the authors'
@@ -40,9 +40,6 @@ class Staf(Activation):
 
     def module(self) -> nn.Module:
         return TrainedSines(self)
-
-    def ntk_gains(self) -> tuple[float, float]:
-        return LINEAR_GAINS
 
 
 class TrainedSines(nn.Module):

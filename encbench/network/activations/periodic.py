@@ -10,7 +10,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from encbench.contracts.activation import LINEAR_GAINS, Activation
+from encbench.contracts.activation import Activation, PlainLayers
 from encbench.contracts.search import Search
 from encbench.errors import ParameterError
 from encbench.plugins.parameters import NotNegative, Positive
@@ -23,8 +23,21 @@ Scale = Annotated[
 ]
 
 
+class SirenLayers(Activation):
+    """Layers start as SIREN's, with weights U(±√(6/n)/ω)."""
+
+    omega: float
+
+    def initialize(self, layer: nn.Linear) -> None:
+        bound = math.sqrt(6 / layer.in_features) / self.omega
+        nn.init.uniform_(layer.weight, -bound, bound)
+
+    def ntk_gains(self) -> tuple[float, float]:
+        return math.sqrt(2) / self.omega, 1 / self.omega
+
+
 @dataclass(frozen=True)
-class Sine(Activation):
+class Sine(SirenLayers):
     """sin(ω z) of SIREN; initial weights are U(±√(6/n)/ω), in the output layer too.
 
     With inputs that are sines of all phases, whose mean square is 1/2, ω z is then a unit normal;
@@ -44,20 +57,17 @@ class Sine(Activation):
     def __call__(self, z: Tensor) -> Tensor:
         return torch.sin(self.omega * z)
 
-    def initialize(self, layer: nn.Linear) -> None:
-        _siren_initialize(layer, self.omega)
-
     def ntk_gains(self) -> tuple[float, float]:
         if self.omega != Sine.omega:
             raise ParameterError(
                 f"activation {str(self)!r}: omega of hidden layers cancels in NTK "
                 "parameterization; leave it out, or use parameterization='standard'"
             )
-        return math.sqrt(2) / self.omega, 1 / self.omega
+        return super().ntk_gains()
 
 
 @dataclass(frozen=True)
-class Finer(Activation):
+class Finer(SirenLayers):
     """sin(ω (|z| + 1) z) of FINER: the larger |z|, the higher the frequency.
 
     Layers are initialized as for ``sine``. The derivative is exact, with the factor 2|z| + 1; the
@@ -75,15 +85,9 @@ class Finer(Activation):
     def __call__(self, z: Tensor) -> Tensor:
         return torch.sin(self.omega * (z.abs() + 1) * z)
 
-    def initialize(self, layer: nn.Linear) -> None:
-        _siren_initialize(layer, self.omega)
-
-    def ntk_gains(self) -> tuple[float, float]:
-        return math.sqrt(2) / self.omega, 1 / self.omega
-
 
 @dataclass(frozen=True)
-class Gabor(Activation):
+class Gabor(PlainLayers):
     """cos(ω z) exp(−(s z)²), the real part of WIRE's wavelet at a real z.
 
     Layers are initialized as in ``nn.Linear``, weights with variance 1/(3n). WIRE itself is complex
@@ -100,12 +104,9 @@ class Gabor(Activation):
     def __call__(self, z: Tensor) -> Tensor:
         return torch.cos(self.omega * z) * torch.exp(-(self.scale * z).square())
 
-    def ntk_gains(self) -> tuple[float, float]:
-        return LINEAR_GAINS
-
 
 @dataclass(frozen=True)
-class FinerGauss(Activation):
+class FinerGauss(PlainLayers):
     """exp(−(s sin(ω (|z| + 1) z))²), the Gaussian of FINER++.
 
     Layers are initialized as in ``nn.Linear``. The derivative is exact; the authors' code treats
@@ -126,12 +127,9 @@ class FinerGauss(Activation):
         wave = torch.sin(self.omega * (z.abs() + 1) * z)
         return torch.exp(-(self.scale * wave).square())
 
-    def ntk_gains(self) -> tuple[float, float]:
-        return LINEAR_GAINS
-
 
 @dataclass(frozen=True)
-class Sinc(Activation):
+class Sinc(PlainLayers):
     """sin(ω z) / (ω z), 1 at 0. Layers are initialized as in nn.Linear."""
 
     name = "sinc"
@@ -145,12 +143,9 @@ class Sinc(Activation):
     def __call__(self, z: Tensor) -> Tensor:
         return torch.sinc(self.omega / math.pi * z)
 
-    def ntk_gains(self) -> tuple[float, float]:
-        return LINEAR_GAINS
-
 
 @dataclass(frozen=True)
-class Hosc(Activation):
+class Hosc(SirenLayers):
     """tanh(β sin(ω z)): the larger β, the closer to a square wave.
 
     Layers are initialized as for ``sine``. The paper has ω in the layer's weights.
@@ -168,15 +163,9 @@ class Hosc(Activation):
     def __call__(self, z: Tensor) -> Tensor:
         return torch.tanh(self.beta * torch.sin(self.omega * z))
 
-    def initialize(self, layer: nn.Linear) -> None:
-        _siren_initialize(layer, self.omega)
-
-    def ntk_gains(self) -> tuple[float, float]:
-        return math.sqrt(2) / self.omega, 1 / self.omega
-
 
 @dataclass(frozen=True)
-class ExpSin(Activation):
+class ExpSin(PlainLayers):
     """exp(−sin(a z)). Layers are initialized as in nn.Linear."""
 
     name = "exp_sin"
@@ -190,11 +179,3 @@ class ExpSin(Activation):
 
     def __call__(self, z: Tensor) -> Tensor:
         return torch.exp(-torch.sin(self.a * z))
-
-    def ntk_gains(self) -> tuple[float, float]:
-        return LINEAR_GAINS
-
-
-def _siren_initialize(layer: nn.Linear, omega: float) -> None:
-    bound = math.sqrt(6 / layer.in_features) / omega
-    nn.init.uniform_(layer.weight, -bound, bound)

@@ -13,6 +13,7 @@ import numpy as np
 from encbench.results.records import StoredRecord
 from encbench_leaderboard.paper.evidence import (
     EQUATION,
+    NOTHING,
     ONE_TARGET,
     ORDERS_TOLERANCE,
     READINGS,
@@ -29,6 +30,7 @@ from encbench_leaderboard.paper.evidence import (
     of_sign,
     orders,
     plain_label,
+    reasons,
     spectrum_of,
     targets_of,
     text,
@@ -61,9 +63,9 @@ class Claim:
     statement: str
     where: str
     printed: str
-    needs: str
-    """Name of an experiment; "table4" for any of its."""
     look: Callable[[Evidence], Finding | None]
+    needs: str = WIDTH
+    """Name of an experiment; "table4" for any of its."""
 
 
 def _statistic(statistic: str, evidence: Evidence) -> Finding:
@@ -92,7 +94,7 @@ def _smallest(other: str, printed: float, evidence: Evidence) -> Finding:
         for stored in records
         if (summary := spectrum_of(stored, "end"))
     )
-    why = "; ".join(filter(None, (why, f"depends on N: {points_taken(records)}")))
+    why = reasons(why, f"depends on N: {points_taken(records)}")
     # λ_min of some of the points is not that of all, and falls at another speed for each encoding
     answer = "not comparable" if some else answer
     return Finding(text(found, unit=ORDER_UNIT), found.units, answer, why)
@@ -120,12 +122,12 @@ def _without_grid(evidence: Evidence) -> Finding:
         shares.append((middle[0] - middle[2]) / (middle[1] - middle[2]))
     found, share = interval(medians), interval(shares)
     if math.isnan(share.mean):
-        return Finding("–", 0, "not comparable", "no cell finished")
+        return NOTHING
     answer, why = of_sign(interval([BARELY - one for one in shares]))
     below = ", below it" if share.mean < 0 else ""
     rule = f"barely: at most {BARELY:.0%} of the whole kernel's gap; here {share.mean:.0%}{below}"
     ours = f"median of the MLP's part over the baseline's: {text(found, unit=ORDER_UNIT)}"
-    return Finding(ours, found.units, answer, "; ".join(filter(None, (rule, why))))
+    return Finding(ours, found.units, answer, reasons(rule, why))
 
 
 def _pairs(evidence: Evidence, a: str, b: str) -> list[tuple[StoredRecord, StoredRecord]]:
@@ -153,7 +155,7 @@ def _saturates(evidence: Evidence) -> Finding:
         f"median, L 4 → 8: {text(first, unit=ORDER_UNIT)}; 8 → 16: {text(second, unit=ORDER_UNIT)}"
     )
     rule = "saturates: the second step is less than half of the first"
-    return Finding(ours, first.units, answer, "; ".join(filter(None, (rule, why))))
+    return Finding(ours, first.units, answer, reasons(rule, why))
 
 
 def _crossing(evidence: Evidence) -> Finding:
@@ -171,7 +173,7 @@ def _crossing(evidence: Evidence) -> Finding:
         if above[-1] != first:
             places.append(float(np.flatnonzero(above == first)[-1] + 1) / len(a))
     if not looked:
-        return Finding("–", 0, "not comparable", "no cell finished")
+        return NOTHING
     ours = f"crosses in {len(places)} of {looked} networks"
     if places:
         ours += f", at {100 * float(np.median(places)):.0f} % of the indices (median)"
@@ -202,7 +204,7 @@ def _alike_at_start(evidence: Evidence) -> Finding:
     ours = f"medians of the six are {interval(start).mean:.1f} orders apart at the start, "
     ours += f"{interval(end).mean:.1f} at the end"
     rule = "alike: at most half as far apart as at the end; low: none above the end's highest"
-    return Finding(ours, len(start), answer, "; ".join(filter(None, (rule, why))))
+    return Finding(ours, len(start), answer, reasons(rule, why))
 
 
 def _steady(evidence: Evidence) -> Finding:
@@ -222,7 +224,7 @@ def _steady(evidence: Evidence) -> Finding:
             drifts.append(float(drift))
     found = drifts or bounds
     if not found:
-        return Finding("–", 0, "not comparable", "no cell finished")
+        return NOTHING
     moved = float(np.median(found))
     least = "" if drifts else "at least "
     ours = (
@@ -317,7 +319,7 @@ def _solids(evidence: Evidence) -> Finding | None:
     answer, why = of_sign(first, second)
     if lost:
         left_out = f"{lost} of {networks} networks learned nothing and are left out"
-        why = "; ".join(filter(None, (left_out, why if lost < networks else "")))
+        why = reasons(left_out, why if lost < networks else "")
     ours = f"median, MPE over FFE: {text(first, unit=ORDER_UNIT)}; FFE over baseline: "
     return Finding(ours + text(second, unit=ORDER_UNIT), first.units, answer, why)
 
@@ -350,61 +352,46 @@ CLAIMS = (
         "All six encodings train with a learning rate of 100",
         "Tables 1, 3",
         "train",
-        READINGS[0],
         _rate,
+        READINGS[0],
     ),
     Claim(
-        "The median eigenvalue at the end",
-        "Figures 2, 4",
-        _ORDER,
-        WIDTH,
-        partial(_statistic, "median"),
+        "The median eigenvalue at the end", "Figures 2, 4", _ORDER, partial(_statistic, "median")
     ),
-    Claim("The 10th percentile", "Figure 4", _ORDER, WIDTH, partial(_statistic, "quantile_10")),
-    Claim("The smallest eigenvalue", "Figure 4", _ORDER, WIDTH, partial(_statistic, "minimum")),
-    Claim("Eigenvalues above 10⁻³ λ_max", "Figure 4", _ORDER, WIDTH, partial(_statistic, "count")),
+    Claim("The 10th percentile", "Figure 4", _ORDER, partial(_statistic, "quantile_10")),
+    Claim("The smallest eigenvalue", "Figure 4", _ORDER, partial(_statistic, "minimum")),
+    Claim("Eigenvalues above 10⁻³ λ_max", "Figure 4", _ORDER, partial(_statistic, "count")),
     Claim(
         "λ_min of MPE over the baseline",
         "abstract",
         f"{ORDERS[BASELINE]:g} orders",
-        WIDTH,
         partial(_smallest, BASELINE, ORDERS[BASELINE]),
     ),
     Claim(
         "λ_min of MPE over FFE",
         "abstract",
         f"{ORDERS['FFE']:g} orders",
-        WIDTH,
         partial(_smallest, FFE_16, ORDERS["FFE"]),
     ),
     Claim(
         "Without the grid's term the spectrum is barely above the baseline's",
         "Figure 2",
         "barely",
-        WIDTH,
         _without_grid,
     ),
-    Claim("FFE saturates between L = 8 and 16", "Figure 4", "saturates", WIDTH, _saturates),
-    Claim("The coarse MPE crosses FFE L = 16", "Figure 4", "crosses", WIDTH, _crossing),
-    Claim("A finer grid has the higher spectrum", "Figure 4", "higher", WIDTH, _finer),
-    Claim(
-        "Spectra are low and alike at the start", "Figure 11", "low, alike", WIDTH, _alike_at_start
-    ),
-    Claim(
-        "The kernel is stable in the second half of training",
-        "Figures 4, 5",
-        "stable",
-        WIDTH,
-        _steady,
-    ),
-    Claim("The same order on solids", "Figure 5", _ORDER, "table4", _solids),
+    Claim("FFE saturates between L = 8 and 16", "Figure 4", "saturates", _saturates),
+    Claim("The coarse MPE crosses FFE L = 16", "Figure 4", "crosses", _crossing),
+    Claim("A finer grid has the higher spectrum", "Figure 4", "higher", _finer),
+    Claim("Spectra are low and alike at the start", "Figure 11", "low, alike", _alike_at_start),
+    Claim("The kernel is stable in the second half of training", "Figures 4, 5", "stable", _steady),
+    Claim("The same order on solids", "Figure 5", _ORDER, _solids, "table4"),
     Claim(
         "No eigenvalue is below that without an encoding",
         "Theorem 1",
         "λ_i(K₀) ≤ λ_i(K)",
-        EQUATION,
         _theorem,
+        EQUATION,
     ),
-    Claim("K = K₀ + K⁺", "Eq. 13", "an identity", EQUATION, _equation),
-    Claim("λ_i(K_MLP) + λ_n(K_enc) ≤ λ_i(K)", "Weyl's inequality", "holds", WIDTH, _weyl),
+    Claim("K = K₀ + K⁺", "Eq. 13", "an identity", _equation, EQUATION),
+    Claim("λ_i(K_MLP) + λ_n(K_enc) ≤ λ_i(K)", "Weyl's inequality", "holds", _weyl),
 )

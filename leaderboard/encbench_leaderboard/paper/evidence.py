@@ -56,6 +56,13 @@ class Finding:
     why: str = ""
 
 
+NOTHING = Finding("–", 0, "not comparable", "no cell finished")
+
+
+def reasons(*why: str) -> str:
+    return "; ".join(filter(None, why))
+
+
 Reader = Callable[[StoredRecord], float | None]
 
 

@@ -19,6 +19,7 @@ from encbench_leaderboard.paper.evidence import (
     interval,
     metric,
     of_sign,
+    reasons,
     text,
 )
 from encbench_leaderboard.paper.printed import (
@@ -141,7 +142,7 @@ def as_in_the_paper(claim: QualityClaim, evidence: Evidence) -> Finding | None:
     elif answer == "agrees" and order != "agrees":
         answer, why = "not comparable", unclear
     if answer == "disagrees" and claim.metric == "ms_ssim":
-        why = "; ".join(filter(None, (why, "the printed MS-SSIM cannot be right, see below")))
+        why = reasons(why, "the printed MS-SSIM cannot be right, see below")
     return Finding(text(found, *unit_of(claim)), found.units, answer, why)
 
 

@@ -30,6 +30,7 @@ from encbench_leaderboard.paper.evidence import (
     orders,
     over_targets,
     plain_label,
+    reasons,
     text,
 )
 from encbench_leaderboard.paper.survival import (
@@ -152,7 +153,7 @@ def _judged(scale: str, finding: Finding, experiment: str, *, number: bool = Fal
     if scale == "smoke":
         return replace(finding, answer="not comparable", why="a smoke run")
     if scale != "full" and number and experiment == "table2":
-        why = "; ".join(filter(None, ("smaller images than the paper's", finding.why)))
+        why = reasons("smaller images than the paper's", finding.why)
         return replace(finding, answer="not comparable", why=why)
     return finding
 

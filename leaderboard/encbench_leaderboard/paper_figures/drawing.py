@@ -13,17 +13,16 @@ from encbench.results.palette import Look, colours
 from encbench.results.store import load_records
 from encbench_leaderboard.board.table import Board, TaskBoard, boards
 from encbench_leaderboard.paper_figures.described import Described, Lacking
-from encbench_leaderboard.paper_figures.grid_pictures import learned_values
-from encbench_leaderboard.paper_figures.picture_sheets import depths, side_by_side
-from encbench_leaderboard.paper_figures.region_maps import region_maps
-from encbench_leaderboard.paper_figures.spectra_lines import (
+from encbench_leaderboard.paper_figures.line_plots import (
     at_start,
+    epoch_curves,
     level_shares,
     means,
     three_panels,
     with_and_without,
 )
-from encbench_leaderboard.paper_figures.training_lines import epoch_curves
+from encbench_leaderboard.paper_figures.network_maps import learned_values, region_maps
+from encbench_leaderboard.paper_figures.picture_sheets import depths, side_by_side
 from encbench_leaderboard.render import style
 from encbench_leaderboard.render.pictures import FORMATS
 from encbench_leaderboard.render.writing import replace_text, writing

@@ -1,11 +1,13 @@
-"""Points to learn from, their labels, and the next epoch's made in the background."""
+"""Points to learn from, their labels and distances, and the next epoch's made in the background."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cached_property
 from typing import Generic, TypeVar
 
+import igl
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -17,6 +19,7 @@ from encbench_tasks._occupancy.triangles import Array, Flags
 T = TypeVar("T")
 VERSION = 2
 """Of everything between a file's bytes and a label: repairs, scaling, truth."""
+DISTANCE_SEED = 4
 
 
 def uniform_points(solid: Solid, count: int, rng: np.random.Generator) -> Array:
@@ -69,6 +72,19 @@ def draw_points(
     return np.concatenate([uniform, surface])
 
 
+def sampled_points(
+    solid: Solid, points: int, on_surface: float, near_surface: float, sigma: float, seed: int
+) -> Array:
+    """(points, 3): parts of them on the surface, uniform over its area, and moved from there by
+    N(0, σ²) in each coordinate; the others uniform in the unit cube."""
+    rng = np.random.default_rng([DISTANCE_SEED, seed])
+    on = round(points * on_surface)
+    near = min(round(points * near_surface), points - on)
+    uniform = rng.random((points - on - near, 3))
+    drawn = [near_surface_points(solid, n, s, rng) for n, s in ((on, 0.0), (near, sigma))]
+    return np.concatenate([*drawn, as_float32(uniform)])
+
+
 def as_float32(x: Array) -> Array:
     """Rounded to float32, as networks see them: the label must be that of the very same point."""
     rounded: Array = x.astype(np.float32).astype(np.float64)
@@ -76,7 +92,8 @@ def as_float32(x: Array) -> Array:
 
 
 class Labels:
-    """Whether points are inside a solid, computed once for each set of points.
+    """Whether points are inside a solid, and their distances from its surface, negative inside;
+    computed once for each set of points.
 
     Cells of one suite with one seed see the same points, so only the first one computes; the
     others find the labels on disk.
@@ -95,9 +112,27 @@ class Labels:
         packed = self._packed(self._identity, np.ascontiguousarray(x), self._solid)
         return np.unpackbits(packed, count=len(x)).astype(np.bool_)
 
+    def distances(self, x: Array) -> Array:  # (N, 3) -> (N,)
+        """To the nearest triangle, exact but for rounding (libigl's hierarchy of bounding boxes);
+        the sign is the solid's."""
+        return self._signed(self._identity, np.ascontiguousarray(x), self._solid)
+
+    @cached_property
+    def _signed(self) -> Callable[..., Array]:
+        return kept_on_disk(_signed_distances, ["solid"])
+
 
 def _packed_labels(identity: str, x: Array, solid: Solid) -> NDArray[np.uint8]:
     return np.packbits(solid.occupied(x))
+
+
+def _signed_distances(identity: str, x: Array, solid: Solid) -> Array:
+    vertices, faces = solid.surface.vertices, solid.surface.faces
+    squared, _, _ = igl.point_mesh_squared_distance(x, vertices, faces)
+    # rounding can make the square of a zero distance slightly negative
+    distance = np.sqrt(np.maximum(squared, 0))
+    signed: Array = np.where(solid.occupied(x), -distance, distance)
+    return signed
 
 
 class Prefetch(Generic[T]):

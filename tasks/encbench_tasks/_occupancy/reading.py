@@ -18,8 +18,7 @@ from typing import Any
 import numpy as np
 
 from encbench import DataError
-from encbench_tasks._occupancy.polygons import triangulated
-from encbench_tasks._occupancy.triangles import Array, Indices, Triangles
+from encbench_tasks._occupancy.triangles import Array, Indices, Triangles, triangulated
 
 MOST_BYTES = 1 << 30
 """Of a mesh file, unpacked."""

@@ -1,4 +1,4 @@
-"""Figures 2, 4, 5 and 11: spectra of the kernel."""
+"""Figures 2, 4, 5 and 11, spectra of the kernel; and 6, 8 and 10, loss and quality over epochs."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ from encbench_leaderboard.paper_figures.described import (
     source,
 )
 from encbench_leaderboard.render.panels import plot
-from encbench_leaderboard.report.blocks import Figure, Panel, Series
+from encbench_leaderboard.report.blocks import Axis, Figure, Panel, Series
+from encbench_leaderboard.report.figures.curves import curves_figure
 from encbench_leaderboard.report.figures.levels import levels_figure, split_cells
-from encbench_leaderboard.report.figures.selection import SHOWN, best_note
+from encbench_leaderboard.report.figures.selection import SHOWN, best_note, has_arrays
 from encbench_leaderboard.report.figures.spectra import (
     STYLES,
     EntrySpectra,
@@ -217,4 +218,39 @@ def _figure(
     draw = partial(plot, block, looks, 3 if len(panels) == 3 else 2)
     return Described(
         f"{caption} {kernel_points(records)} {source(records)}", records, draw, missing
+    )
+
+
+def epoch_curves(task: TaskBoard, looks: Mapping[str, Look]) -> Described:
+    """The page's curves, with epochs on x."""
+    figure = curves_figure(task)
+    if figure is None or not figure.panels:
+        if any(stored.record.spectra and not has_arrays(stored) for stored in task.records):
+            raise Lacking(ARRAYS_LEFT_OUT)
+        raise Lacking("no training curve was recorded; run the cells again with --rerun all")
+    panels = [
+        replace(
+            panel,
+            x=Axis("epoch"),
+            series=[
+                replace(line, x=line.other_x["epoch"])
+                for line in panel.series
+                if "epoch" in line.other_x
+            ],
+        )
+        for panel in figure.panels
+    ]
+    drawn = {line.entry for panel in panels for line in panel.series}
+    if not drawn:
+        raise Lacking("the records do not say how many epochs were trained")
+    block = replace(figure, build=lambda: panels)
+    records = [
+        stored for entry in figure.legend if entry in drawn for stored in task.of_entry(entry)
+    ]
+    caption = (
+        f"Training loss (of images the mean squared error) and {task.primary.title} against the "
+        f"epoch. {figure.caption} {source(records)}"
+    )
+    return Described(
+        caption, records, partial(plot, block, looks), absent(task, list(drawn), "no curve")
     )
