@@ -50,10 +50,6 @@ class TaskConformance(Conformance):
     task: ClassVar[type[Task] | None] = None
     """The class to check."""
 
-    @classmethod
-    def subject_or_none(cls) -> Any:
-        return cls.task
-
     def test_it_is_documented(self) -> None:
         """A docstring says what is learned."""
         self.advise_docstring()
