@@ -108,14 +108,14 @@ def print_estimate(
 
     from encbench.device import resolve_device
     from encbench.runs.estimate import STEPS, estimate
+    from encbench.runs.interface import RunOptions
 
     torch.set_num_threads(threads)
     with console.status("rehearsing") as status:
         found = estimate(
             left,
             registry,
-            device=resolve_device(device),
-            threads=threads,
+            RunOptions(resolve_device(device), threads),
             watch=lambda done, total: status.update(f"timing cell {done + 1} of {total}"),
         )
     for problem in found.problems:

@@ -6,7 +6,7 @@ import logging
 import random
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, Literal
@@ -27,7 +27,7 @@ from encbench.plugins.registry import Registry
 from encbench.results.kernel_summary import SpectrumSummary
 from encbench.results.provenance import Provenance, now
 from encbench.results.records import CellResult, ErrorInfo, LearningRate, Record, Status
-from encbench.runs.interface import Event
+from encbench.runs.interface import Event, RunOptions, Watch, this_process
 from encbench.runs.kernel_target import (
     KernelTarget,
     add_measured,
@@ -71,11 +71,9 @@ STOPPED: dict[type[CellStopped], Status] = {
 def run_cell(
     cell: CellConfig,
     registry: Registry,
+    options: RunOptions | None = None,
     *,
-    device: str = "cpu",
-    threads: int = 1,
-    save_weights: bool = False,
-    watch: Callable[[Event], None] = lambda event: None,
+    watch: Watch = lambda event: None,
     supervision: Supervision | None = None,
 ) -> CellResult:
     """Train one network and measure it.
@@ -88,19 +86,18 @@ def run_cell(
     Args:
         cell: what to run.
         registry: where its encoding and its task are found.
-        device: "cpu", "cuda" or "cuda:N".
-        threads: noted in the record; the caller has set them.
-        save_weights: whether the result holds the trained network.
+        options: its device, its threads, which the caller has set, and whether the result holds
+            the trained network.
         watch: called with progress.
         supervision: stops the cell at its limits, and when asked to from outside.
     """
-    supervision = supervision or Supervision()
-    run = _CellRun(cell, registry, torch.device(device), threads, watch)
+    supervision, options = supervision or Supervision(), options or RunOptions()
+    run = _CellRun(cell, registry, options, watch)
     with process_state_kept(known=True), _seeded(run.streams.seed("weights")):
         try:
             with supervision.running():
                 run.everything()
-                if save_weights:
+                if options.save_weights:
                     run.keep_weights()
         except Diverged as error:
             run.stop("diverged", error, step=error.step)
@@ -152,16 +149,11 @@ class _CellRun:
     """The phases of a cell, and their results so far."""
 
     def __init__(
-        self,
-        cell: CellConfig,
-        registry: Registry,
-        device: torch.device,
-        threads: int,
-        watch: Callable[[Event], None],
+        self, cell: CellConfig, registry: Registry, options: RunOptions, watch: Watch
     ) -> None:
         self.cell = cell
         self.registry = registry
-        self.device = device
+        self.device = torch.device(options.device)
         self.watch = watch
         self.streams = cell_streams(cell)
         self.training = Training()
@@ -172,13 +164,14 @@ class _CellRun:
         self.inner = 0.0
         self.higher_is_better = True
         load_optimizers()
-        reset_peak_memory(device)
+        reset_peak_memory(self.device)
         self.record = Record(
             key=cell_key(cell),
             status="ok",
             cell=cell,
-            provenance=Provenance.collect(device_name(device), threads),
+            provenance=Provenance.collect(device_name(self.device), options.threads),
         )
+        self.record.provenance.worker = this_process()
 
     def everything(self) -> None:
         """Setup, training with spectra, evaluation."""

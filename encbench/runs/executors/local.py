@@ -26,7 +26,6 @@ from encbench.runs.interface import (
     Executor,
     RunOptions,
     Watch,
-    this_process,
     unfinished,
 )
 from encbench.runs.limits import GRACE, POLL, CellStopped, Interrupted, cores
@@ -61,13 +60,10 @@ class InProcess(Executor):
                     result = run_cell(
                         cell,
                         self._registry,
-                        device=self.options.device,
-                        threads=self.options.threads,
-                        save_weights=self.options.save_weights,
+                        self.options,
                         watch=watch,
                         supervision=self._supervision,
                     )
-                    result.record.provenance.worker = this_process()
                     yield self.with_provenance(result)
         finally:
             torch.set_num_threads(before)
