@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.table import Table
 
 from encbench.cli.console import breakable, literal, output_console, write_json
-from encbench.cli.options import Device, HiddenDepth, HiddenWidth, ParameterizationText
+from encbench.cli.options import (
+    DEFAULT_SUITE,
+    Device,
+    HiddenDepth,
+    HiddenWidth,
+    ParameterizationText,
+    asked_changes,
+)
 from encbench.errors import UsageError
 from encbench.plugins.registry import default_registry
 from encbench.suite.file import load_suite
@@ -94,14 +101,13 @@ def ntk(
     if split != "none" and matrix_free:
         raise UsageError("--split takes eigenvectors of the kernel; leave out --matrix-free")
     registry = default_registry()
-    network = {"width": width, "depth": depth, "parameterization": parameterization}
-    changes: dict[str, dict[str, Any]] = {
-        "network": {key: value for key, value in network.items() if value is not None},
+    changes = asked_changes(
+        network={"width": width, "depth": depth, "parameterization": parameterization},
         # nothing is trained, so that no rate need be known
-        "training": {"lr": 1.0},
-    }
+        training={"lr": 1.0},
+    )
     suite = override(
-        load_suite("quick", registry), changes, encodings=encoding, tasks=task, seeds=[seed]
+        load_suite(DEFAULT_SUITE, registry), changes, encodings=encoding, tasks=task, seeds=[seed]
     )
     if threads is not None:
         check_threads(threads)

@@ -22,13 +22,13 @@ from encbench.cli.options import (
     Steps,
     Threads,
     TimeLimit,
+    asked_changes,
+    asked_suite,
 )
 from encbench.cli.progress import RunProgress
-from encbench.cli.settings import asked_suite, parse_setting
 from encbench.errors import UsageError, plural
 from encbench.plugins.registry import default_registry
 from encbench.runs.limits import Limits, parse_seconds
-from encbench.suite.config import SECTIONS
 from encbench.suite.file import Suite
 from encbench.suite.override import override
 
@@ -165,7 +165,8 @@ def tune(
     registry = default_registry()
     # whatever is given: what is tuned is no longer quick
     chosen = asked_suite(suite, registry, encodings=True, tasks=True)
-    changes = _changes(setting or [], steps, epochs, optimizer, schedule)
+    training = {"steps": steps, "epochs": epochs, "optimizer": optimizer, "schedule": schedule}
+    changes = asked_changes(setting or (), training=training)
     chosen = override(chosen, changes, encodings=encoding, tasks=report_on, seeds=seed)
     output = output or Path("results") / f"{chosen.name}-tuned"
     limits = Limits(None if timeout is None else parse_seconds(timeout))
@@ -227,23 +228,6 @@ def tune(
     summaries = [s for e in result.encodings for s in (e.default, e.tuned)]
     if not drawn or any(summary is None or summary.mean is None for summary in summaries):
         raise typer.Exit(1)
-
-
-def _changes(
-    settings: Sequence[str],
-    steps: int | None,
-    epochs: int | None,
-    optimizer: str | None,
-    schedule: str | None,
-) -> dict[str, dict[str, Any]]:
-    training = {"steps": steps, "epochs": epochs, "optimizer": optimizer, "schedule": schedule}
-    given = {key: value for key, value in training.items() if value is not None}
-    changes: dict[str, dict[str, Any]] = {section: {} for section in SECTIONS}
-    changes["training"] = given
-    for text in settings:
-        section, key, value = parse_setting(text)
-        changes[section][key] = value
-    return changes
 
 
 def _print_plan(tuning: Tuning, output: Path, console: Console) -> None:
