@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.text import Text
 
-from encbench.cli.console import literal, print_line
+from encbench.cli.console import facts_table, literal, print_line
 from encbench.errors import ParameterError, UsageError
 from encbench.plugins.parameters import validate_parameters
 from encbench.plugins.registry import Offer, Registry, default_registry
@@ -114,17 +114,13 @@ def _conformance(text: str, registry: Registry) -> list[tuple[str, Offer, type[C
 
 
 def _report(results: list[CheckResult], console: Console, *, trace: bool) -> None:
-    table = Table(box=None, show_header=False, pad_edge=True)
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
+    table = facts_table()
     for result in results:
         mark, style = MARKS[result.outcome]
         text = literal(result.title)
         if result.message:
             text.append(f"\n{result.message}", style="dim" if result.outcome == "skipped" else "")
-        cell = literal(mark)
-        cell.stylize(style)
-        table.add_row(cell, text)
+        table.add_row(Text(mark, style), text)
     console.print(table)
     counts = {outcome: sum(r.outcome == outcome for r in results) for outcome in MARKS}
     console.print(", ".join(f"{n} {outcome}" for outcome, n in counts.items() if n) + "\n")

@@ -81,12 +81,9 @@ def dynamics(
             model, target, factors, steps, streams.generator("data"), lambda step: bars.advance(bar)
         )
     held_out = found[0].held_out is not None
-    table = plain_table(
-        *("lr / lr_crit", "lr", "loss at 0", "measured", "predicted", "10 % apart at"),
-        *(("held out: measured", "held out: predicted") if held_out else ()),
-    )
-    for column in table.columns:
-        column.justify = "right"
+    columns = ["lr / lr_crit", "lr", "loss at 0", "measured", "predicted", "10 % apart at"]
+    columns += ["held out: measured", "held out: predicted"] * held_out
+    table = plain_table(*columns, numbers=columns)
     for item in found:
         table.add_row(
             f"{item.factor:g}",

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.padding import Padding
-from rich.table import Table
 
-from encbench.cli.console import literal, output_console, plain_table, print_conflicts
+from encbench.cli.console import facts_table, literal, output_console, plain_table, print_conflicts
 from encbench.errors import UsageError
 from encbench.plugins.parameters import parameters_of, validate_parameters
 from encbench.plugins.registry import Offer, Registry, default_registry
@@ -90,20 +89,12 @@ def _taking(given: Mapping[str, Any], offers: Sequence[Offer]) -> list[tuple[Off
 
 
 def _overview(kind: str, registry: Registry, console: Console) -> None:
-    rows = [
-        (o.name, o.summary(), "" if o.distribution == "encbench" else o.distribution)
-        for o in registry.offers(kind)
-    ]
-    _print_overview(HEADED[kind], rows, console)
-
-
-def _print_overview(title: str, rows: Iterable[tuple[str, str, str]], console: Console) -> None:
-    table = Table(title=title, title_justify="left", box=None, show_header=False, pad_edge=True)
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column(overflow="fold")
+    table = facts_table("bold")
+    table.title, table.title_justify = HEADED[kind], "left"
     table.add_column(style="dim", no_wrap=True)
-    for name, summary, third_party in rows:
-        table.add_row(name, literal(summary), third_party)
+    for offer in registry.offers(kind):
+        third_party = "" if offer.distribution == "encbench" else offer.distribution
+        table.add_row(offer.name, literal(offer.summary()), third_party)
     console.print(table)
     console.print()
 
@@ -132,9 +123,8 @@ def _describe_suite(offer: Offer, console: Console) -> None:
         **{name: [f"{k} = {v}" for k, v in asked.get(name, {}).items()] for name in SECTIONS},
         "file": [str(offer.target)],
     }
-    table = Table(box=None, show_header=False, padding=(0, 1, 0, 2))
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
+    table = facts_table()
+    table.padding = (0, 1, 0, 2)
     for name, values in lines.items():
         if values:
             table.add_row(f"{name}:", literal("\n".join(values)))
@@ -153,7 +143,8 @@ def _describe_class(
             inside = r"\n +" if paragraph.startswith("- ") else r"\n(?! |- )"
             text = re.sub(inside, " ", paragraph)
             console.print(Padding(literal(text), (0, 0, 1, 2)))
-    named = Table(box=None, show_header=False, padding=(0, 1, 0, 2))
+    named = facts_table()
+    named.padding = (0, 1, 0, 2)
     for title in about:
         if text := getattr(cls, title, ""):
             named.add_row(f"{title}:", literal(str(text)))

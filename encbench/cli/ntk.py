@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from rich.table import Table
 
-from encbench.cli.console import breakable, literal, output_console, write_json
+from encbench.cli.console import breakable, literal, output_console, plain_table, write_json
 from encbench.cli.options import (
     DEFAULT_SUITE,
     Device,
@@ -176,10 +176,9 @@ def _spectra(found: list[Initial], width: int) -> Table:
 
 
 def _split(split: SplitSummary) -> Table:
-    table = Table(box=None, header_style="dim")
-    table.add_column("part", overflow="fold", min_width=18)
-    table.add_column("of the trace", justify="right")
-    table.add_column("of each λ_i", justify="right")
+    numbers = ("of the trace", "of each λ_i")
+    table = plain_table("part", *numbers, numbers=numbers)
+    table.columns[0].min_width = 18
     for part in split.parts:
         mean = "–" if part.mean is None else f"{part.mean:.2%}"
         table.add_row(literal(part.name), f"{part.trace:.2%}", mean)

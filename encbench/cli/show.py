@@ -10,9 +10,8 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
-from encbench.cli.console import breakable, literal, output_console, plain_table
+from encbench.cli.console import breakable, facts_table, literal, output_console, plain_table
 from encbench.cli.options import RecordKey
 from encbench.cli.record_arguments import is_record, one_record
 from encbench.contracts.metric import MetricValue
@@ -81,13 +80,9 @@ def _print_list(console: Console, where: Path, *, as_json: bool) -> None:
     keys = sorted(record.key for record in records)
     length = next(n for n in range(SHORTEST_KEY, 99) if len({key[:n] for key in keys}) == len(keys))
     for task, of_task in itertools.groupby(sorted(records, key=_place), _task):
-        table = plain_table(
-            "key", "encoding", "seed", "quality", "parameters", "training [s]", "status"
-        )
-        table.title, table.title_justify, table.title_style = literal(task), "left", "bold"
-        for column in table.columns:
-            if column.header in ("seed", "quality", "parameters", "training [s]"):
-                column.justify = "right"
+        numbers = ("seed", "quality", "parameters", "training [s]")
+        table = plain_table("key", "encoding", *numbers, "status", title=task, numbers=numbers)
+        table.title_style = "bold"
         for record in of_task:
             seconds = record.durations.get("training")
             table.add_row(
@@ -126,9 +121,7 @@ def _value(metric: MetricValue | None) -> str:
 def _print_summary(console: Console, stored: StoredRecord, *, trace: bool) -> None:
     record = stored.record
     console.print(literal(f"{record.cell.label}: {record.status.replace('_', ' ')}"), style="bold")
-    table = Table(box=None, show_header=False, pad_edge=True)
-    table.add_column(style="dim", no_wrap=True)
-    table.add_column(overflow="fold")
+    table = facts_table("dim")
     for name, text in _facts(stored):
         table.add_row(literal(name), literal(text))
     console.print(table)

@@ -236,8 +236,7 @@ def _print_plan(tuning: Tuning, output: Path, console: Console) -> None:
 
     out = output_console()
     for one in tuning.searched:
-        table = plain_table("trial", *(d.name for d in one.space))
-        table.title, table.title_justify = literal(one.entry.text), "left"
+        table = plain_table("trial", *(d.name for d in one.space), title=one.entry.text)
         table.add_row("searched in", *(literal(str(d.search)) for d in one.space))
         rows = [one.default_values, *one.values]
         for number, values in enumerate(rows):

@@ -8,6 +8,7 @@ import math
 import os
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,7 +19,7 @@ from pydantic import ValidationError
 from scipy import stats
 from tabulate import tabulate
 
-from encbench.errors import cannot_write, plural, printable, with_minus
+from encbench.errors import plural, printable, with_minus, writes_to
 from encbench.results.palette import colour_order, colours
 from encbench.results.provenance import Data
 from encbench.suite.file import Suite, suite_toml
@@ -246,15 +247,14 @@ def _write(path: Path, content: str | bytes) -> None:
     temporary = path.with_name(f".{path.name}.new")
     data = content.encode() if isinstance(content, str) else content
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
+        with writes_to(path), temporary.open("wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise cannot_write(path, error) from None
+            temporary.replace(path)
+    finally:
+        with suppress(OSError):  # also of a name that is too long
+            temporary.unlink(missing_ok=True)
 
 
 def best_of_csv(result: TuneResult) -> str:
