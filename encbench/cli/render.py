@@ -49,7 +49,7 @@ def render(
 
     from encbench.contracts.task import is_picture
     from encbench.device import resolve_device
-    from encbench.runs.parts import build_task, call_plugin
+    from encbench.runs.parts import build_task
     from encbench.runs.weights import load_model
     from encbench.training.loop import predictor
 
@@ -66,7 +66,7 @@ def render(
                 f"--scale {scale:g}: a curve of {points:,} points, at most {MOST_POINTS:,}"
             )
         x = torch.linspace(0, 1, points, dtype=torch.float64)[:, None]
-        lines = call_plugin(offer, lambda cls: task.evaluate(predict)).lines
+        lines = offer.call(lambda cls: task.evaluate(predict)).lines
         drawing = _curve(x[:, 0].numpy(), predict(x).numpy(), lines, cell.label)
         write_picture(drawing.savefig, output)
     else:
@@ -82,7 +82,7 @@ def render(
                     "scale)"
                 ) from None
 
-        picture = call_plugin(offer, drawn)
+        picture = offer.call(drawn)
         if not isinstance(picture, np.ndarray) or not is_picture(picture):
             raise PluginError(f"{offer}: render gave no uint8 array (H, W), (H, W, 3 or 4)")
         write_picture(Image.fromarray(picture).save, output)

@@ -6,7 +6,7 @@ import ast
 import inspect
 import tomllib
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -17,6 +17,7 @@ from typing import Any
 
 from encbench.errors import (
     AmbiguousNameError,
+    EncbenchError,
     PluginError,
     UnknownNameError,
     did_you_mean,
@@ -89,6 +90,24 @@ class Offer:
             what = f"the class {loaded.__qualname__}" if isinstance(loaded, type) else repr(loaded)
             raise PluginError(f"{self} is {what}, expected a subclass of encbench.{expected}")
         return loaded
+
+    def call(self, function: Callable[[Any], Any]) -> Any:
+        """What ``function`` makes of the class or function.
+
+        Raises:
+            PluginError: it, or loading, raised an exception; names the distribution. Errors of
+                encbench and a lack of memory pass through.
+        """
+        try:
+            return function(self.load())
+        except EncbenchError:
+            raise
+        except Exception as error:
+            from encbench.device import lacks_memory  # torch
+
+            if lacks_memory(error):
+                raise
+            raise PluginError(f"{self} failed: {error_line(error)}") from error
 
     def summary(self) -> str:
         """The first line of the docstring, read from source where the target is lazy.
@@ -179,6 +198,16 @@ class Registry:
         builtin = offer.distribution == "encbench"
         short = offer.name if builtin else f"{offer.distribution}:{offer.name}"
         return offer, parameters, format_selector(short, changed)
+
+    def build(self, kind: str, text: str) -> Any:
+        """An instance of what "name:key=value,…" stands for.
+
+        Raises:
+            UsageError: as ``choose``.
+            PluginError: its class raised something else; names its distribution.
+        """
+        offer, parameters, _ = self.choose(kind, text)
+        return offer.call(lambda cls: cls(**parameters))
 
     def find_any(self, kinds: Collection[str], name: str, words: Iterable[str] = ()) -> list[Offer]:
         """What is offered under that name in any of the kinds: at least one offer.

@@ -39,7 +39,6 @@ from encbench.runs.parts import (
     build_model,
     build_task,
     build_training,
-    call_plugin,
     cell_streams,
     failed_plugin,
     recordable,
@@ -407,7 +406,7 @@ class _CellRun:
         values = {}
         for offer in self.registry.offers("metric"):
             try:
-                metric: Metric = call_plugin(offer, lambda cls: cls())
+                metric: Metric = offer.call(lambda cls: cls())
                 compared = comparisons.get(offer.name, comparisons.get(metric.kind))
                 if compared is None:
                     continue

@@ -8,24 +8,21 @@ from __future__ import annotations
 import math
 import threading
 import traceback
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from encbench.contracts.encoding import Encoding
 from encbench.contracts.network import IN_ENCODING, IN_NETWORK, Network
 from encbench.contracts.optimizer import Optimizer, Schedule
 from encbench.contracts.task import Task
-from encbench.device import lacks_memory
-from encbench.errors import DataError, EncbenchError, PluginError, bounded, error_line
+from encbench.errors import DataError, EncbenchError, PluginError, bounded
 from encbench.plugins.registry import Offer, Registry
 from encbench.suite.config import CellConfig, PluginRef
 from encbench.suite.networks import build_network
-from encbench.suite.seeding import Streams
+from encbench.suite.seeding import Streams, seeded
 from encbench.training.losses import IN_LOSS
 
 _generator = threading.Lock()
@@ -59,9 +56,9 @@ def build_task(cell: CellConfig, registry: Registry) -> Task:
     reference = cell.task
     offer = _offer("task", reference, registry)
     if cell.data_hash is not None:
-        found = call_plugin(offer, lambda cls: cls.data_hash(**reference.parameters))
+        found = offer.call(lambda cls: cls.data_hash(**reference.parameters))
         _check_data(cell.data_hash, found)
-    task: Task = call_plugin(offer, lambda cls: cls(**reference.parameters))
+    task: Task = offer.call(lambda cls: cls(**reference.parameters))
     return task
 
 
@@ -83,10 +80,9 @@ def build_model(
     """
     reference = cell.encoding
     offer = _offer("encoding", reference, registry)
-    with _generator, torch.random.fork_rng(devices=[]):
-        torch.manual_seed(streams.seed("weights"))
-        encoding: Encoding = call_plugin(
-            offer, lambda cls: _with_dimensions(cls(task.in_dim, **reference.parameters))
+    with _generator, seeded(streams.seed("weights")):
+        encoding: Encoding = offer.call(
+            lambda cls: _with_dimensions(cls(task.in_dim, **reference.parameters))
         )
         return build_network(cell.network, encoding, task.out_dim, registry)
 
@@ -98,15 +94,11 @@ def build_training(cell: CellConfig, registry: Registry) -> tuple[Optimizer, Sch
         UsageError: one of them is not installed here, or has other parameters.
         PluginError: one of them raised something else; names its distribution.
     """
-    built = []
-    for kind in ("optimizer", "schedule"):
-        offer, parameters, _ = registry.choose(kind, getattr(cell.training, kind))
-        built.append(call_plugin(offer, partial(_built, parameters)))
-    return built[0], built[1]
-
-
-def _built(parameters: dict[str, Any], cls: type) -> Any:
-    return cls(**parameters)
+    training = cell.training
+    return (
+        registry.build("optimizer", training.optimizer),
+        registry.build("schedule", training.schedule),
+    )
 
 
 def _offer(kind: str, reference: PluginRef, registry: Registry) -> Offer:
@@ -132,23 +124,6 @@ def _check_data(planned: str, found: str) -> None:
             f"{planned[:12]}…): it has changed since, or lies under this path on another machine; "
             "give the command again, or bring the same data there"
         )
-
-
-def call_plugin(offer: Offer, function: Callable[[Any], Any]) -> Any:
-    """Load a plug-in's class and call ``function`` with it.
-
-    Raises:
-        PluginError: either raised an exception; names the distribution. Errors of encbench and a
-            lack of memory pass through.
-    """
-    try:
-        return function(offer.load())
-    except EncbenchError:
-        raise
-    except Exception as error:
-        if lacks_memory(error):
-            raise
-        raise PluginError(f"{offer} failed: {error_line(error)}") from error
 
 
 def failed_plugin(error: BaseException, cell: CellConfig, task: Task | None) -> str:

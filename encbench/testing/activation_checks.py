@@ -12,6 +12,7 @@ from encbench.contracts.activation import Activation
 from encbench.errors import ParameterError
 from encbench.network.mlp import CoordinateMLP
 from encbench.ntk.model import cast
+from encbench.suite.seeding import seeded
 from encbench.testing.conformance import advise, fail, require, skip, tensor_text
 from encbench.testing.module_checks import (
     SEED,
@@ -101,8 +102,7 @@ class ActivationConformance(ModuleConformance):
     def test_initialization(self) -> None:
         """Layers start with finite weights, whose variance is that of ``ntk_gains``."""
         layer = self._layer()
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(SEED)
+        with seeded(SEED):
             self._built().initialize(layer)
         weights = layer.weight.detach()
         require(
@@ -129,8 +129,7 @@ class ActivationConformance(ModuleConformance):
 
     def test_kernel(self) -> None:
         """The NTK of a network of it is J Jᵀ."""
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(SEED)
+        with seeded(SEED):
             built = CoordinateMLP(Coordinates(2), 2, 6, 2, "standard", activation=self._built())
         require_kernel(cast(built, torch.float64), inner_points(6, 2))
 
@@ -149,8 +148,7 @@ class ActivationConformance(ModuleConformance):
         return made
 
     def _module(self, seed: int = SEED) -> nn.Module:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with seeded(seed):
             made = self._built().module()
         require(
             isinstance(made, nn.Module),
@@ -159,8 +157,7 @@ class ActivationConformance(ModuleConformance):
         return made
 
     def _layer(self) -> nn.Linear:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(SEED)
+        with seeded(SEED):
             return nn.Linear(WIDTH, WIDTH)
 
     def _arguments(self) -> Iterator[Tensor]:

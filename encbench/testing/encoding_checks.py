@@ -15,6 +15,7 @@ from encbench.errors import PluginError
 from encbench.network.mlp import CoordinateMLP
 from encbench.ntk.autograd import close, dense
 from encbench.ntk.structure import disagreement, sparse_blocks, table_gradients
+from encbench.suite.seeding import seeded
 from encbench.testing.conformance import fail, require, require_equal, skip
 from encbench.testing.module_checks import (
     SEED,
@@ -218,8 +219,7 @@ class EncodingConformance(ModuleConformance):
         """The NTK of a network on it is J Jᵀ."""
         for in_dim in self.each_dim():
             encoding = self.build(in_dim)
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(SEED)
+            with seeded(SEED):
                 model = CoordinateMLP(encoding, out_dim=2, width=8, depth=1).double()
             row = 8 * sum(parameter.numel() for parameter in model.parameters())
             count = min(6, JACOBIAN_BYTES // (4 * row))
@@ -262,8 +262,7 @@ class EncodingConformance(ModuleConformance):
     def build(self, in_dim: int, dtype: torch.dtype = torch.float64, seed: int = SEED) -> Encoding:
         """The encoding, its random numbers from ``seed``."""
         values = self.validated()
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with seeded(seed):
             try:
                 encoding = self.subject(in_dim, **values)
             except Exception as error:

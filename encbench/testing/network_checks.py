@@ -15,6 +15,7 @@ from encbench.contracts.network import Network
 from encbench.errors import ParameterError
 from encbench.suite.config import NetworkConfig
 from encbench.suite.networks import network_from
+from encbench.suite.seeding import seeded
 from encbench.testing.conformance import fail, require, require_equal, skip, tensor_text
 from encbench.testing.module_checks import (
     SEED,
@@ -118,8 +119,7 @@ class NetworkConformance(ModuleConformance):
     def each(self, seed: int = SEED) -> Iterator[Network]:
         """The network behind each of the sample encodings that it takes, in float64."""
         for encoding in self._taken():
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(seed)
+            with seeded(seed):
                 model = self._built(encoding, self._depth)
             yield model.double()
 
