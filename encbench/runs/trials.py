@@ -16,6 +16,7 @@ from encbench.errors import UsageError, plural
 from encbench.plugins.isolation import process_state_kept
 from encbench.plugins.registry import Registry
 from encbench.runs.candidates import (
+    NAMED,
     Dimension,
     draw_settings,
     drawing_seed,
@@ -24,9 +25,13 @@ from encbench.runs.candidates import (
     with_values,
 )
 from encbench.runs.cell import run_cell
-from encbench.runs.parts import build_training
-from encbench.runs.search_space import space_of
-from encbench.runs.space_options import NAMED, SpaceOption, check_option, fixed_by, parse_space
+from encbench.runs.search_space import (
+    SpaceOption,
+    check_option,
+    fixed_by,
+    parse_space,
+    space_of,
+)
 from encbench.runs.tuning_report import TunedEncoding, TuneResult
 from encbench.runs.tuning_targets import (
     check_targets,
@@ -301,8 +306,7 @@ def _searched(
     **shape: Any,
 ) -> Searched:
     cls = registry.find("encoding", entry.name).load()
-    optimizer, _ = build_training(default, registry)
-    space = space_of(entry, cls, default, optimizer, options, **shape)
+    space = space_of(entry, cls, default, options, **shape)
     refusal = refusals(cls, default, space, shape["dimensions"])
     drawn_by = drawing_seed(seed, default.encoding, entry.parameters)
     return Searched(entry, cls, default, space, drawn_by, refusal)
@@ -314,7 +318,7 @@ def _draw(one: Searched, trials: int) -> list[str]:
         one.space, trials - 1, one.seed, default=one.default_values, possible=one.possible
     )
     if one.space and not one.values:
-        middle = [d.search.value(0.5, whole=d.whole) for d in one.space]
+        middle = [dimension.middle for dimension in one.space]
         searched = ", ".join(f"{d.name}={d.search}" for d in one.space)
         raise UsageError(
             f"{one.entry.text} cannot be built with anything that was drawn from {searched} "
