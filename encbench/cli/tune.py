@@ -181,8 +181,8 @@ def tune(
         registry=registry,
     )
     console = Console(stderr=True)
-    print_line(console, tuning.result().protocol)
-    for note in tuning.notes:
+    print_line(console, tuning.asked.protocol)
+    for note in tuning.asked.notes:
         print_line(console, f"note: {note}", "yellow")
     if dry_run:
         _print_plan(tuning, output, console)
@@ -242,7 +242,7 @@ def _print_plan(tuning: Tuning, output: Path, console: Console) -> None:
         for number, values in enumerate(rows):
             table.add_row(str(number), *(literal(str(value)) for value in values))
         out.print(table, "")
-    if tuning.sampler == "tpe":
+    if tuning.asked.sampler == "tpe":
         return
     registry = default_registry()
     cells = plan(tuning.trial_suite(), registry)

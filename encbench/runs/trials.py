@@ -91,6 +91,18 @@ class Searched:
         label = f"{self.entry.text} · trial {number}"
         return with_values(self.entry, self.space, values, self.default, label)
 
+    def described(self) -> TunedEncoding:
+        """What is known of it before anything has run."""
+        space = {dimension.name: dimension.search for dimension in self.space}
+        return TunedEncoding(
+            label=self.entry.text,
+            name=self.default.encoding.name,
+            seed=self.seed,
+            space={name: asdict(search) for name, search in space.items()},
+            ranges={name: str(search) for name, search in space.items()},
+            trials=[],
+        )
+
     def final(self, best: int) -> list[SuiteEntry]:
         """The default setting and the best one as they are reported; one where they are equal."""
         if best == 0:
@@ -107,18 +119,9 @@ class Tuning:
     """Of what is reported: its tasks and seeds."""
     tasks: list[SuiteEntry]
     """To tune on."""
-    seeds: list[int]
-    """Of the trials."""
     searched: list[Searched]
-    count: int
-    """Trials of each encoding, the default setting included."""
-    sampler: Sampler
-    metric: str
-    unit: str
-    direction: Literal["higher", "lower"]
-    notes: list[str]
-    tune_on: list[str]
-    report_on: list[str]
+    asked: TuneResult
+    """What is known before anything has run."""
 
     def trial_suite(self, entries: Iterable[SuiteEntry] | None = None) -> Suite:
         """Trials on the tuning targets, all of them unless entries are given; no spectra."""
@@ -129,7 +132,7 @@ class Tuning:
             name=f"{self.suite.name}-trials",
             encodings=list(entries),
             tasks=self.tasks,
-            seeds=self.seeds,
+            seeds=self.asked.tune_seeds,
             ntk=NtkConfig(points=0),
         )
 
@@ -137,41 +140,9 @@ class Tuning:
         """Default and tuned settings on the reported targets, or the tuned ones alone."""
         finals = [one.final(number) for one, number in zip(self.searched, best, strict=True)]
         entries = [entry for pair in finals for entry in (pair[-1:] if only_tuned else pair)]
-        described = {"description": self.result().protocol} if only_tuned else {}
+        described = {"description": self.asked.protocol} if only_tuned else {}
         changes = {"name": f"{self.suite.name}-tuned", "encodings": entries, **described}
         return _changed(self.suite, **changes)
-
-    def result(self) -> TuneResult:
-        """What is known before anything has run."""
-        encodings = []
-        for one in self.searched:
-            space = {dimension.name: dimension.search for dimension in one.space}
-            encodings.append(
-                TunedEncoding(
-                    label=one.entry.text,
-                    name=one.default.encoding.name,
-                    seed=one.seed,
-                    space={name: asdict(search) for name, search in space.items()},
-                    ranges={name: str(search) for name, search in space.items()},
-                    trials=[],
-                )
-            )
-        return TuneResult(
-            encbench=metadata.version("encbench"),
-            suite=self.suite.name,
-            sampler=self.sampler,
-            seed=self.seeds[0],
-            trials=self.count,
-            metric=self.metric,
-            unit=self.unit,
-            direction=self.direction,
-            tune_on=self.tune_on,
-            tune_seeds=self.seeds,
-            report_on=self.report_on,
-            report_seeds=self.suite.seeds,
-            notes=list(self.notes),
-            encodings=encodings,
-        )
 
 
 def _changed(suite: Suite, **changes: Any) -> Suite:
@@ -240,20 +211,23 @@ def plan_tuning(
             notes += [note for one in searched for note in _draw(one, trials)]
         else:
             notes.append(TPE_NOTE)
-    tuning = Tuning(
-        suite=suite,
-        tasks=tasks,
-        seeds=seeds,
-        searched=searched,
-        count=trials,
+    asked = TuneResult(
+        encbench=metadata.version("encbench"),
+        suite=suite.name,
         sampler=sampler,
+        seed=seeds[0],
+        trials=trials,
         metric=name,
         unit=unit,
         direction=direction,
-        notes=notes,
         tune_on=target_labels(trial_cells),
+        tune_seeds=seeds,
         report_on=target_labels(final_cells),
+        report_seeds=suite.seeds,
+        notes=notes,
+        encodings=[one.described() for one in searched],
     )
+    tuning = Tuning(suite, tasks, searched, asked)
     # whatever is wrong with a value of a space, such as an unknown schedule, is said now
     plan(tuning.trial_suite(), registry)
     return tuning

@@ -322,7 +322,7 @@ def test_targets_to_tune_on_are_not_reported(suite, registry, tmp_path):
     assert not result.notes
     assert len(result.encodings[0].tuned.values) == 2
     assert result.legend.endswith("95 % interval over 2 targets.")
-    assert "also tuned on" in plan_tuning(suite, registry=registry).notes[0]
+    assert "also tuned on" in plan_tuning(suite, registry=registry).asked.notes[0]
 
 
 def test_what_space_fixes_holds_for_the_default_setting_too(suite, registry):
