@@ -61,7 +61,6 @@ class Searched:
 
     entry: SuiteEntry
     """As the suite has it, with a label."""
-    cls: type[Encoding]
     default: CellConfig
     """One of its cells as the suite has it."""
     space: list[Dimension]
@@ -195,17 +194,29 @@ def plan_tuning(
         trial_cells = single_cells(_changed(suite, tasks=tasks, seeds=seeds), registry)
         final_cells = single_cells(suite, registry)
         notes = check_targets(trial_cells, final_cells)
-        name, unit, direction = deciding_metric(metric, [*trial_cells, *final_cells], registry)
+        cells = [*trial_cells, *final_cells]
+        shapes = shapes_of(cells, registry)
+        name, unit, direction = deciding_metric(metric, shapes, cells, registry)
         if metric is not None:
-            _check_measured(name, [*trial_cells, *final_cells], registry)
-        dimensions, points = shapes_of([*trial_cells, *final_cells], registry)
-        common: dict[str, Any] = {"seed": seeds[0], "dimensions": dimensions, "points": points}
-        common["budgeted"] = suite.budget.parameters is not None
-        common["network"] = suite.network
+            _check_measured(name, cells, registry)
+        dimensions = {shape.in_dim for shape in shapes} or {2}
         searched = []
         for entry in entries:
-            default = default_cell(entry, [*trial_cells, *final_cells])
-            searched.append(_searched(entry, default, options, registry, **common))
+            cls = registry.find("encoding", entry.name).load()
+            default = default_cell(entry, cells)
+            searched_in = space_of(
+                entry,
+                cls,
+                default,
+                options,
+                dimensions=dimensions,
+                points=min((shape.points for shape in shapes), default=None),
+                budgeted=suite.budget.parameters is not None,
+                network=suite.network,
+            )
+            seed = drawing_seed(seeds[0], default.encoding, entry.parameters)
+            refusal = refusals(cls, default, searched_in, dimensions)
+            searched.append(Searched(entry, default, searched_in, seed, refusal))
         _check_used(options, searched)
         if sampler == "sobol":
             notes += [note for one in searched for note in _draw(one, trials)]
@@ -268,22 +279,6 @@ def _check_measured(name: str, cells: Sequence[CellConfig], registry: Registry) 
                 f"--metric {name}: {record.task_label} is not measured by it; it has "
                 f"{', '.join(record.metrics)}"
             )
-
-
-def _searched(
-    entry: SuiteEntry,
-    default: CellConfig,
-    options: Sequence[SpaceOption],
-    registry: Registry,
-    *,
-    seed: int,
-    **shape: Any,
-) -> Searched:
-    cls = registry.find("encoding", entry.name).load()
-    space = space_of(entry, cls, default, options, **shape)
-    refusal = refusals(cls, default, space, shape["dimensions"])
-    drawn_by = drawing_seed(seed, default.encoding, entry.parameters)
-    return Searched(entry, cls, default, space, drawn_by, refusal)
 
 
 def _draw(one: Searched, trials: int) -> list[str]:
