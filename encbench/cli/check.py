@@ -89,12 +89,8 @@ def _conformance(text: str, registry: Registry) -> list[tuple[str, Offer, type[C
                 f"{name!r} is {article} {kind}; checks are for encodings, tasks, networks and "
                 f"activations{other.get(kind, tests)}"
             )
-    parents: dict[str, type[Conformance]] = {
-        "encoding": EncodingConformance,
-        "task": TaskConformance,
-        "network": NetworkConformance,
-        "activation": ActivationConformance,
-    }
+    checks = (EncodingConformance, TaskConformance, NetworkConformance, ActivationConformance)
+    parents: dict[str, type[Conformance]] = {parent.kind: parent for parent in checks}
     found: list[tuple[str, Offer, type[Conformance]]] = []
     refusals: list[ParameterError] = []
     for offer in registry.find_any(KINDS, name):

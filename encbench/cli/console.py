@@ -74,12 +74,8 @@ def duration(seconds: float) -> str:
 
 def print_conflicts(registry: Registry, console: Console) -> None:
     """Names that several distributions offer, and how to pick another than the built-in."""
-    for kind, name, distributions in registry.conflicts():
-        console.print(
-            f"{kind} {name!r} is offered by {' and '.join(distributions)}; "
-            f"{distributions[-1]}:{name} picks the last",
-            style="yellow",
-        )
+    for what, note in registry.conflict_notes():
+        console.print(f"{what} is {note}", style="yellow")
 
 
 def write_json(path: Path, data: Any) -> None:

@@ -243,11 +243,8 @@ def plugin_checks(facts: dict[str, Any]) -> Iterator[Check]:
         else:
             text = f"{plugin.problem}; `encbench plugins --trace` shows the traceback"
             yield Check(name, _state_if_broken(plugin.distribution), text)
-    for kind, name, distributions in registry.conflicts():
-        text = (
-            f"offered by {' and '.join(distributions)}; {distributions[-1]}:{name} picks the last"
-        )
-        yield Check(f"{kind} {name!r}", "warning", text)
+    for what, note in registry.conflict_notes():
+        yield Check(what, "warning", note)
     if "problem" in facts["torch"]:
         return  # none of them can be loaded
     for kind in ("encoding", "task", "metric"):

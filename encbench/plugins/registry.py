@@ -241,6 +241,16 @@ class Registry:
             if len(offers) > 1
         ]
 
+    def conflict_notes(self) -> list[tuple[str, str]]:
+        """Of each of them what it is, and how to pick another offer than the built-in."""
+        return [
+            (
+                f"{kind} {name!r}",
+                f"offered by {' and '.join(found)}; {found[-1]}:{name} picks the last",
+            )
+            for kind, name, found in self.conflicts()
+        ]
+
     def _unknown(self, kind: str, name: str) -> str:
         known = sorted(self._offers[kind])
         first, _, parameter = name.partition(":")

@@ -126,7 +126,7 @@ def _proposed(
         records |= run(suite)
         cells = _by_label(plan(suite, registry))
         for entry, proposal in tried:
-            proposal.tell(_trial(0, entry.text, cells[entry.text], records, asked.metric).value)
+            proposal.tell(mean_of(metric_values(cells[entry.text], records, asked.metric)))
     asked.notes += [note for one in tuning.searched for note in fewer_trials(one, asked.trials)]
     return records
 
@@ -152,28 +152,32 @@ def _trials_of(
     """The trials of an encoding with their values; cells are by label."""
     trials = []
     for number, entry in enumerate(one.trials):
-        trial = _trial(number, entry.text, cells[entry.text], records, metric)
-        for dimension, value in (
-            zip(one.space, one.values[number - 1], strict=True) if number else ()
-        ):
-            getattr(trial, dimension.section)[dimension.key] = value
+        found = metric_values(cells[entry.text], records, metric)
+        trial = Trial(
+            number=number,
+            label=entry.text,
+            keys=[cell_key(cell) for cell in cells[entry.text]],
+            value=mean_of(found),
+            without_value=found.count(None),
+        )
+        if number:
+            for dimension, value in zip(one.space, one.values[number - 1], strict=True):
+                getattr(trial, dimension.section)[dimension.key] = value
         trials.append(trial)
     return trials
 
 
-def _trial(
-    number: int,
-    label: str,
-    cells: Sequence[CellConfig],
-    records: Mapping[str, Record],
-    metric: str,
-) -> Trial:
-    keys = [cell_key(cell) for cell in cells]
-    values = [value_of(records.get(key), metric) for key in keys]
+def metric_values(
+    cells: Sequence[CellConfig], records: Mapping[str, Record], metric: str
+) -> list[float | None]:
+    """The metric of each cell, as ``value_of``."""
+    return [value_of(records.get(cell_key(cell)), metric) for cell in cells]
+
+
+def mean_of(values: Sequence[float | None]) -> float | None:
+    """The mean; None where a value is missing, or all are."""
     known = [value for value in values if value is not None]
-    value = math.fsum(known) / len(known) if known and len(known) == len(values) else None
-    missing = len(values) - len(known)
-    return Trial(number=number, label=label, keys=keys, value=value, without_value=missing)
+    return math.fsum(known) / len(known) if known and len(known) == len(values) else None
 
 
 def value_of(record: Record | None, metric: str) -> float | None:

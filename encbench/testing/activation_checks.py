@@ -16,12 +16,12 @@ from encbench.suite.seeding import seeded
 from encbench.testing.conformance import advise, fail, require, skip, tensor_text
 from encbench.testing.module_checks import (
     SEED,
+    Coordinates,
     ModuleConformance,
     inner_points,
     require_gradients,
     require_kernel,
 )
-from encbench.testing.sample_encodings import Coordinates
 
 WIDTH = 64
 """Of the layers whose initial weights are looked at."""

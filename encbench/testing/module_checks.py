@@ -1,4 +1,6 @@
-"""What encodings, networks and activations are all checked for: they are torch modules."""
+"""What encodings, networks and activations are all checked for: they are torch modules.
+
+And the encodings that networks and tasks are checked with."""
 
 from __future__ import annotations
 
@@ -11,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from encbench.contracts.encoding import Encoding, LearnedGrid
 from encbench.errors import EncbenchError
 from encbench.ntk.kernel import brute_force_ntk, empirical_ntk
 from encbench.testing.conformance import (
@@ -22,6 +25,38 @@ from encbench.testing.conformance import (
 )
 
 SEED = 20
+
+
+class Coordinates(Encoding):
+    """The coordinates themselves, any number of them."""
+
+    max_dim = 1 << 20
+
+    def __init__(self, in_dim: int) -> None:
+        super().__init__(in_dim, in_dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x
+
+
+class SmallGrid(Encoding):
+    """Values at 3 nodes an axis, interpolated linearly."""
+
+    def __init__(self, in_dim: int, features: int = 2) -> None:
+        super().__init__(in_dim, features)
+        self.table = nn.Parameter(torch.randn(3**in_dim, features))
+
+    def forward(self, x: Tensor) -> Tensor:
+        nodes = torch.arange(3, dtype=x.dtype, device=x.device) / 2
+        weights = x.new_ones(len(x), 1)
+        for axis in range(self.in_dim):
+            near = (1 - 2 * (x[:, axis, None] - nodes).abs()).clamp(min=0)
+            weights = (near.unsqueeze(2) * weights.unsqueeze(1)).flatten(1)
+        return weights @ self.table
+
+    def learned_grids(self) -> list[LearnedGrid]:
+        rows = torch.arange(len(self.table)).view((3,) * self.in_dim)
+        return [LearnedGrid("table", rows, 0, self.out_dim)]
 
 
 class ModuleConformance(Conformance):
@@ -42,12 +77,10 @@ class ModuleConformance(Conformance):
     def test_it_is_determined_by_its_seed(self) -> None:
         """The same seed gives the same values, and forward draws no random numbers."""
         for (module, x), (again, _) in zip(self.samples(), self.samples(), strict=True):
-            before = torch.get_rng_state()
-            first = self.values(module, x)
-            require(
-                torch.equal(before, torch.get_rng_state()),
-                "forward draws random numbers; draw them in __init__ and keep them in a buffer",
-            )
+            with no_random_numbers(
+                "forward draws random numbers; draw them in __init__ and keep them in a buffer"
+            ):
+                first = self.values(module, x)
             second = self.values(module, x)
             require_equal(second, first, 0, "two calls of forward differ (in training mode)")
             require_equal(
@@ -128,11 +161,9 @@ class ModuleConformance(Conformance):
         self.require_nothing_changed(use)
 
 
-def inner_points(
-    count: int, in_dim: int, dtype: torch.dtype = torch.float64, seed: int = SEED
-) -> Tensor:
+def inner_points(count: int, in_dim: int, dtype: torch.dtype = torch.float64) -> Tensor:
     """(count, in_dim), random in (0, 1), and exact in float32 as well."""
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(SEED)
     return torch.rand(count, in_dim, generator=generator).clamp(1e-3, 1 - 1e-3).to(dtype)
 
 

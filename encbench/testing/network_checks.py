@@ -19,12 +19,13 @@ from encbench.suite.seeding import seeded
 from encbench.testing.conformance import fail, require, require_equal, skip, tensor_text
 from encbench.testing.module_checks import (
     SEED,
+    Coordinates,
     ModuleConformance,
+    SmallGrid,
     inner_points,
     require_gradients,
     require_kernel,
 )
-from encbench.testing.sample_encodings import Coordinates, SmallGrid
 
 IN_DIM = OUT_DIM = 2
 WIDTH = 8

@@ -20,14 +20,11 @@ from encbench.plugins.registry import default_registry
 from encbench.suite.config import TrainingConfig
 from encbench.suite.seeding import seeded
 from encbench.testing.conformance import Conformance, call_in_worker, fail, require, skip
-from encbench.testing.module_checks import no_random_numbers
-from encbench.testing.sample_encodings import Coordinates
+from encbench.testing.module_checks import SEED, Coordinates, no_random_numbers
 from encbench.training.loop import train
 from encbench.training.losses import OwnLoss
 from encbench.training.optimizers import Sgd
 from encbench.training.schedules import Constant
-
-SEED = 20
 
 
 def _network(task: Task) -> CoordinateMLP:

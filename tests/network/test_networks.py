@@ -26,7 +26,7 @@ from encbench.suite.config import NetworkConfig, NtkConfig, TrainingConfig, cell
 from encbench.suite.file import Suite, SuiteEntry
 from encbench.suite.networks import build_network
 from encbench.testing import NetworkConformance
-from encbench.testing.sample_encodings import Coordinates, SmallGrid
+from encbench.testing.module_checks import Coordinates, SmallGrid
 from tests.sample_plugin import Scaled, Wave, module, registry_of
 
 REGISTRY = default_registry()
