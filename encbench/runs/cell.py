@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import logging
-import random
 import time
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from encbench.contracts.metric import Metric, MetricValue
 from encbench.contracts.task import CURVATURE, loss_name
 from encbench.device import device_name, lacks_memory, peak_memory_bytes, reset_peak_memory
 from encbench.errors import bounded, error_line
@@ -40,14 +37,16 @@ from encbench.runs.parts import (
     build_task,
     build_training,
     cell_streams,
+    direction_of,
     failed_plugin,
-    recordable,
+    metrics_of,
 )
 from encbench.runs.signals import Supervision, by_a_person
 from encbench.runs.spectra import measure_spectrum, ntk_count
 from encbench.runs.weights import weights_of
 from encbench.suite.cell_defaults import check_automatic_rate
 from encbench.suite.config import CellConfig, cell_key
+from encbench.suite.seeding import all_seeded, random_states, set_random_states
 from encbench.training.loop import Diverged, Training, predictor, total_steps, train
 from encbench.training.optimizers import load_optimizers, usual_rate
 
@@ -92,7 +91,7 @@ def run_cell(
     """
     supervision, options = supervision or Supervision(), options or RunOptions()
     run = _CellRun(cell, registry, options, watch)
-    with process_state_kept(known=True), _seeded(run.streams.seed("weights")):
+    with process_state_kept(known=True), all_seeded(run.streams.seed("weights")):
         try:
             with supervision.running():
                 run.everything()
@@ -107,29 +106,6 @@ def run_cell(
                 raise
             run.stop("out_of_memory" if lacks_memory(error) else "failed", error)
     return run.result()
-
-
-@contextmanager
-def _seeded(seed: int) -> Iterator[None]:
-    """Inside, the generators that all share are seeded, for plug-ins that draw from them."""
-    before = _random_states()
-    random.seed(seed)
-    np.random.seed(seed % 2**32)  # noqa: NPY002 # plug-ins draw from it
-    torch.manual_seed(seed)
-    try:
-        yield
-    finally:
-        _set_random_states(before)
-
-
-def _random_states() -> tuple[Any, Any, Tensor]:
-    return random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
-
-
-def _set_random_states(states: tuple[Any, Any, Tensor]) -> None:
-    random.setstate(states[0])
-    np.random.set_state(states[1])  # noqa: NPY002
-    torch.set_rng_state(states[2])
 
 
 def _let_go(error: BaseException | None) -> None:
@@ -181,12 +157,11 @@ class _CellRun:
             self.record.splittable = "split" in names
             self.record.curve = self.task.curve
             self.record.curve_points = self.task.curve_points
-            self.higher_is_better = self._direction(self.task.curve) == "higher"
+            self.higher_is_better = direction_of(self.task.curve, self.registry) == "higher"
             self.record.in_dim, self.record.out_dim = int(self.task.in_dim), int(self.task.out_dim)
-            self.before_weights = _random_states()
-            model = build_model(self.cell, self.task, self.registry, self.streams)
-            self.model = model.to(self.device)
-            network = self.cell.network
+            self.before_weights = random_states()
+            self._build()
+            model, network = self.model, self.cell.network
             sizes = {"width": network.width, "depth": network.depth}
             self.record.network = {name: n for name, n in sizes.items() if n is not None}
             self.record.activation = None if model.activation is None else str(model.activation)
@@ -216,11 +191,17 @@ class _CellRun:
                 name: (bounded(x, 100), bounded(y, 100))
                 for name, (x, y) in outcome.line_titles.items()
             }
-            self.record.metrics = self._metrics(outcome.comparisons)
+            self.record.metrics = metrics_of(outcome.comparisons, self.registry, self.cell)
             self.record.baselines = {
-                bounded(" ".join(str(name).split()), 100): self._metrics(comparisons)
+                bounded(" ".join(str(name).split()), 100): metrics_of(
+                    comparisons, self.registry, self.cell
+                )
                 for name, comparisons in outcome.baselines.items()
             }
+
+    def _build(self) -> None:
+        model = build_model(self.cell, self.task, self.registry, self.streams)
+        self.model = model.to(self.device)
 
     def keep_weights(self) -> None:
         """Keep the trained network, as far as it is made of tensors."""
@@ -247,7 +228,7 @@ class _CellRun:
                     schedule=self.schedule,
                     data=self.streams.generator("data"),
                     batches=self.streams.generator("batches"),
-                    progress=self._progress,
+                    progress=lambda *at: self.watch(Event(self.record.key, "training", *at)),
                     at_step=at_step if self.cell.ntk.points and middle else None,
                     following=lambda: self._timed("curve", announced=False),
                     result=self.training,
@@ -272,9 +253,8 @@ class _CellRun:
         for phase in ("training", "curve"):
             durations["setup"] += durations.pop(phase, 0.0)
         self.phase = "setup"
-        _set_random_states(self.before_weights)
-        model = build_model(self.cell, self.task, self.registry, self.streams)
-        self.model = model.to(self.device)
+        set_random_states(self.before_weights)
+        self._build()
 
     def stop(self, status: Status, error: BaseException, step: int | None = None) -> None:
         """Record why the cell did not get to its end."""
@@ -392,43 +372,6 @@ class _CellRun:
             self._set_rate(summary, rate.value)
             self.record.spectra.append(summary)
             self.arrays.update(eigenvalues)
-
-    def _direction(self, metric: str) -> Literal["higher", "lower"]:
-        """Which values of a metric are better; "higher" for one that no plug-in offers."""
-        for offer in self.registry.offers("metric"):
-            if offer.name == metric:
-                direction: Literal["higher", "lower"] = offer.load().direction
-                return direction
-        return "higher"
-
-    def _metrics(self, comparisons: Mapping[str, tuple[Any, Any]]) -> dict[str, MetricValue]:
-        """The values of all metrics; of one that raises, the reason instead of a value."""
-        values = {}
-        for offer in self.registry.offers("metric"):
-            try:
-                metric: Metric = offer.call(lambda cls: cls())
-                compared = comparisons.get(offer.name, comparisons.get(metric.kind))
-                if compared is None:
-                    continue
-                found = metric(*compared)
-                details = recordable(found.details)
-                value = None if found.value is None else float(found.value)
-                found = found.model_copy(update={"value": value, "details": details})
-                text = found.model_dump_json()
-                if len(text) > LONGEST_TRACEBACK:
-                    raise ValueError(f"{len(text):,} characters to record")
-                values[offer.name] = MetricValue.model_validate_json(text)
-            except BaseException as error:
-                if isinstance(error, CellStopped) or by_a_person(error):
-                    raise
-                reason = f"{offer} failed: {error_line(error)}"
-                logger.warning("%s: %s", self.cell.label, reason)
-                details = {"reason": reason}
-                values[offer.name] = MetricValue(value=None, title=offer.name, details=details)
-        return values
-
-    def _progress(self, done: int, total: int, loss: float) -> None:
-        self.watch(Event(self.record.key, "training", done, total, loss))
 
     @contextmanager
     def _timed(self, phase: str, *, announced: bool = True) -> Iterator[None]:

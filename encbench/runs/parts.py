@@ -1,30 +1,37 @@
-"""The parts of a cell, its task and its model, built from its configuration.
+"""The parts of a cell, its task, model, training and metrics, built from its configuration.
 
 What a plug-in raises meanwhile becomes an error that names its distribution.
 """
 
 from __future__ import annotations
 
+import logging
 import math
 import threading
 import traceback
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from torch import Tensor
 
 from encbench.contracts.encoding import Encoding
+from encbench.contracts.metric import Metric, MetricValue
 from encbench.contracts.network import IN_ENCODING, IN_NETWORK, Network
 from encbench.contracts.optimizer import Optimizer, Schedule
 from encbench.contracts.task import Task
-from encbench.errors import DataError, EncbenchError, PluginError, bounded
+from encbench.errors import DataError, EncbenchError, PluginError, bounded, error_line
 from encbench.plugins.registry import Offer, Registry
+from encbench.runs.limits import CellStopped
+from encbench.runs.signals import by_a_person
 from encbench.suite.config import CellConfig, PluginRef
 from encbench.suite.networks import build_network
 from encbench.suite.seeding import Streams, seeded
 from encbench.training.losses import IN_LOSS
 
+LONGEST_METRIC = 40_000
+"""Characters of a metric's value in a record."""
+logger = logging.getLogger("encbench")
 _generator = threading.Lock()
 """Held while weights are drawn: from torch's global generator, which threads share."""
 
@@ -161,6 +168,43 @@ def _with_dimensions(encoding: Encoding) -> Encoding:
                 f"it has no number {name}; its __init__ must call super().__init__(in_dim, out_dim)"
             )
     return encoding
+
+
+def direction_of(metric: str, registry: Registry) -> Literal["higher", "lower"]:
+    """Which values of a metric are better; "higher" for one that no plug-in offers."""
+    for offer in registry.offers("metric"):
+        if offer.name == metric:
+            direction: Literal["higher", "lower"] = offer.load().direction
+            return direction
+    return "higher"
+
+
+def metrics_of(
+    comparisons: Mapping[str, tuple[Any, Any]], registry: Registry, cell: CellConfig
+) -> dict[str, MetricValue]:
+    """The values of all metrics; of one that raises, the reason instead of a value."""
+    values = {}
+    for offer in registry.offers("metric"):
+        try:
+            metric: Metric = offer.call(lambda cls: cls())
+            compared = comparisons.get(offer.name, comparisons.get(metric.kind))
+            if compared is None:
+                continue
+            found = metric(*compared)
+            details = recordable(found.details)
+            value = None if found.value is None else float(found.value)
+            text = found.model_copy(update={"value": value, "details": details}).model_dump_json()
+            if len(text) > LONGEST_METRIC:
+                raise ValueError(f"{len(text):,} characters to record")
+            values[offer.name] = MetricValue.model_validate_json(text)
+        except BaseException as error:
+            if isinstance(error, CellStopped) or by_a_person(error):
+                raise
+            reason = f"{offer} failed: {error_line(error)}"
+            logger.warning("%s: %s", cell.label, reason)
+            details = {"reason": reason}
+            values[offer.name] = MetricValue(value=None, title=offer.name, details=details)
+    return values
 
 
 def recordable(value: Any) -> Any:
