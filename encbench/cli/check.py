@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.text import Text
 
 from encbench.cli.console import facts_table, literal, print_line
-from encbench.errors import ParameterError, UsageError
-from encbench.plugins.parameters import validate_parameters
-from encbench.plugins.registry import Offer, Registry, default_registry
+from encbench.errors import UsageError
+from encbench.plugins.registry import Offer, Registry, default_registry, taking
 from encbench.plugins.selector import parse_selector
 
 if TYPE_CHECKING:
@@ -91,21 +90,12 @@ def _conformance(text: str, registry: Registry) -> list[tuple[str, Offer, type[C
             )
     checks = (EncodingConformance, TaskConformance, NetworkConformance, ActivationConformance)
     parents: dict[str, type[Conformance]] = {parent.kind: parent for parent in checks}
-    found: list[tuple[str, Offer, type[Conformance]]] = []
-    refusals: list[ParameterError] = []
-    for offer in registry.find_any(KINDS, name):
-        subject: Any = offer.load()
-        try:
-            validate_parameters(offer.kind, offer.name, subject, parameters)
-        except ParameterError as error:
-            refusals.append(error)
-        else:
-            members = {offer.kind: subject, "parameters": parameters}
-            parent = parents[offer.kind]
-            found.append((text, offer, type(f"Check{subject.__name__}", (parent,), members)))
-    if not found:
-        # a parameter that does not exist is the caller's error and no failed check
-        raise refusals[0]
+    found = []
+    # a parameter that does not exist is the caller's error and no failed check
+    for offer, _ in taking(registry.find_any(KINDS, name), parameters):
+        members = {offer.kind: offer.load(), "parameters": parameters}
+        check = type(f"Check{offer.load().__name__}", (parents[offer.kind],), members)
+        found.append((text, offer, check))
     return found
 
 

@@ -12,9 +12,8 @@ from rich.console import Console
 from rich.padding import Padding
 
 from encbench.cli.console import facts_table, literal, output_console, plain_table, print_conflicts
-from encbench.errors import UsageError
-from encbench.plugins.parameters import parameters_of, validate_parameters
-from encbench.plugins.registry import Offer, Registry, default_registry
+from encbench.plugins.parameters import parameters_of
+from encbench.plugins.registry import Offer, Registry, default_registry, taking
 from encbench.plugins.selector import parse_selector
 
 KINDS = {
@@ -61,31 +60,9 @@ def list_offers(
             _overview(titles[text], registry, console)
             continue
         name, given = parse_selector(text)
-        for offer, values in _taking(given, registry.find_any(KINDS, name, titles)):
+        offers = registry.find_any(KINDS, name, titles)
+        for offer, values in taking(offers, given) if given else ((o, {}) for o in offers):
             _describe(offer, values, console)
-
-
-def _taking(given: Mapping[str, Any], offers: Sequence[Offer]) -> list[tuple[Offer, Any]]:
-    """Those offers that take the given parameters, each with the values of all of its own; all
-    offers, without values, where none are given.
-
-    Raises:
-        UsageError: none takes them; the first one's reason.
-    """
-    if not given:
-        return [(offer, {}) for offer in offers]
-    found, refusals = [], []
-    for offer in offers:
-        try:
-            if offer.kind == "suite":
-                raise UsageError(f"the suite {offer.name} has no parameters")
-            values = validate_parameters(offer.kind, offer.name, offer.load(), dict(given))
-            found.append((offer, values))
-        except UsageError as error:
-            refusals.append(error)
-    if not found:
-        raise refusals[0]
-    return found
 
 
 def _overview(kind: str, registry: Registry, console: Console) -> None:

@@ -6,7 +6,7 @@ import ast
 import inspect
 import tomllib
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -20,6 +20,7 @@ from encbench.errors import (
     EncbenchError,
     PluginError,
     UnknownNameError,
+    UsageError,
     did_you_mean,
     error_line,
 )
@@ -267,6 +268,26 @@ class Registry:
         """What broken plug-ins may have offered."""
         broken = [f"{p.distribution} ({p.problem})" for p in self.host.broken()]
         return f" A broken plug-in may have offered it: {'; '.join(broken)}." if broken else ""
+
+
+def taking(offers: Iterable[Offer], given: Mapping[str, Any]) -> list[tuple[Offer, dict[str, Any]]]:
+    """Those offers that take the given parameters, each with the values of all of its own.
+
+    Raises:
+        UsageError: none takes them; the first one's reason.
+    """
+    found, refusals = [], []
+    for offer in offers:
+        try:
+            if offer.kind == "suite":
+                raise UsageError(f"the suite {offer.name} has no parameters")
+            values = validate_parameters(offer.kind, offer.name, offer.load(), dict(given))
+            found.append((offer, values))
+        except UsageError as error:
+            refusals.append(error)
+    if not found:
+        raise refusals[0]
+    return found
 
 
 @cache
