@@ -31,7 +31,14 @@ from encbench.runs.kernel_target import (
     predicted_training,
     target_values,
 )
-from encbench.runs.limits import CellStopped, CellTimedOut, Interrupted, MemoryExceeded
+from encbench.runs.limits import (
+    CellStopped,
+    CellTimedOut,
+    Interrupted,
+    MemoryExceeded,
+    Supervision,
+    by_a_person,
+)
 from encbench.runs.parts import (
     build_model,
     build_task,
@@ -41,7 +48,6 @@ from encbench.runs.parts import (
     failed_plugin,
     metrics_of,
 )
-from encbench.runs.signals import Supervision, by_a_person
 from encbench.runs.spectra import measure_spectrum, ntk_count
 from encbench.runs.weights import weights_of
 from encbench.suite.cell_defaults import check_automatic_rate

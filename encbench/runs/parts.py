@@ -22,8 +22,7 @@ from encbench.contracts.optimizer import Optimizer, Schedule
 from encbench.contracts.task import Task
 from encbench.errors import DataError, EncbenchError, PluginError, bounded, error_line
 from encbench.plugins.registry import Offer, Registry
-from encbench.runs.limits import CellStopped
-from encbench.runs.signals import by_a_person
+from encbench.runs.limits import CellStopped, by_a_person
 from encbench.suite.config import CellConfig, PluginRef
 from encbench.suite.networks import build_network
 from encbench.suite.seeding import Streams, seeded

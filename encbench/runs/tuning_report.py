@@ -326,8 +326,8 @@ def page(result: TuneResult) -> str:
     curves = []
     for encoding in result.encodings:
         found = (encoding.best_of[k - 1 : k] for k in steps)
-        cells = ["" if not v or v[0] is None else f"{v[0]:.4g}" for v in found]
-        curves.append([encoding.label, *cells])
+        values = ["" if not v or v[0] is None else f"{v[0]:.4g}" for v in found]
+        curves.append([encoding.label, *values])
     spaces = [
         [encoding.label, name, text.replace("|", ", ")]
         for encoding in result.encodings
@@ -364,8 +364,8 @@ def page(result: TuneResult) -> str:
 
 
 def _table(rows: Sequence[Sequence[str]], headings: Sequence[str]) -> str:
-    cells = [[_plain(cell) for cell in row] for row in rows]
-    return str(tabulate(cells, headings, tablefmt="pipe", disable_numparse=True))
+    texts = [[_plain(text) for text in row] for row in rows]
+    return str(tabulate(texts, headings, tablefmt="pipe", disable_numparse=True))
 
 
 def _plain(text: str) -> str:

@@ -28,8 +28,7 @@ from encbench.runs.interface import (
     Watch,
     unfinished,
 )
-from encbench.runs.limits import GRACE, POLL, CellStopped, Interrupted, cores
-from encbench.runs.signals import Supervision
+from encbench.runs.limits import GRACE, POLL, CellStopped, Interrupted, Supervision, cores
 from encbench.suite.config import CellConfig
 
 FAR_TOO_MUCH = 1.5

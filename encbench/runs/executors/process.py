@@ -24,8 +24,7 @@ from encbench.device import held_bytes, limit_gpu_memory, oom_kills
 from encbench.plugins.registry import default_registry
 from encbench.runs.cell import run_cell
 from encbench.runs.interface import Event, RunOptions
-from encbench.runs.limits import Interrupted
-from encbench.runs.signals import Supervision
+from encbench.runs.limits import Interrupted, Supervision
 from encbench.suite.config import CellConfig
 
 STOP_SIGNAL = signal.SIGUSR1
