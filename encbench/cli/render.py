@@ -57,7 +57,7 @@ def render(
     model = load_model(stored, registry=registry)
     cell = stored.record.cell
     task = build_task(cell, registry)
-    offer = registry.find("task", f"{cell.task.distribution}:{cell.task.name}")
+    offer = registry.find("task", cell.task.qualified)
     predict = predictor(model.to(resolve_device(device)), task)
     if task.in_dim == 1:
         points = max(2, round(CURVE_POINTS * scale))

@@ -312,7 +312,7 @@ class _CellRun:
         critical = self._critical_rate()
         if config.lr != "auto":
             return LearningRate(value=config.lr, critical=critical, rule="given")
-        asked = self.cell.task.label or self.cell.task.name
+        asked = self.cell.task.shown
         check_automatic_rate(self.optimizer, config.optimizer, loss_name(self.task), asked)
         as_stable = None if critical is None else self.optimizer.lr_from_kernel(critical)
         if as_stable is not None:

@@ -113,7 +113,7 @@ def _offer(kind: str, reference: PluginRef, registry: Registry) -> Offer:
     Raises:
         PluginError: another version is installed where the cell runs.
     """
-    offer = registry.find(kind, f"{reference.distribution}:{reference.name}")
+    offer = registry.find(kind, reference.qualified)
     if offer.plugin.version != reference.version:
         raise PluginError(
             f"{kind} {reference.name!r} was planned with {reference.distribution} "

@@ -86,7 +86,7 @@ def _data(cell: CellConfig) -> str:
 
 
 def target_labels(cells: Sequence[CellConfig]) -> list[str]:
-    return list(dict.fromkeys(cell.task.label or cell.task.name for cell in cells))
+    return list(dict.fromkeys(cell.task.shown for cell in cells))
 
 
 def check_targets(trials: Sequence[CellConfig], finals: Sequence[CellConfig]) -> list[str]:

@@ -153,6 +153,16 @@ class PluginRef(Settings):
     parameters: dict[str, Any] = {}
     label: str | None = None
 
+    @property
+    def shown(self) -> str:
+        """Its label, or its name."""
+        return self.label or self.name
+
+    @property
+    def qualified(self) -> str:
+        """ "distribution:name", by which the registry finds it."""
+        return f"{self.distribution}:{self.name}"
+
 
 class CellConfig(Settings):
     """One cell of the cross product, complete: the same configuration gives the same result."""
@@ -186,8 +196,7 @@ class CellConfig(Settings):
 
     def described(self, settings: str) -> str:
         """The label, with some settings named behind the encoding."""
-        task, encoding = (ref.label or ref.name for ref in (self.task, self.encoding))
-        return f"{task} × {encoding}{settings} seed {self.seed}"
+        return f"{self.task.shown} × {self.encoding.shown}{settings} seed {self.seed}"
 
     @property
     def versions(self) -> tuple[str, ...]:
