@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Iterator
+from operator import attrgetter
 from pathlib import Path
 from typing import Annotated
 
@@ -79,7 +80,7 @@ def _print_list(console: Console, where: Path, *, as_json: bool) -> None:
     settings = told_apart(record.cell for record in records)
     keys = sorted(record.key for record in records)
     length = next(n for n in range(SHORTEST_KEY, 99) if len({key[:n] for key in keys}) == len(keys))
-    for task, of_task in itertools.groupby(sorted(records, key=_place), _task):
+    for task, of_task in itertools.groupby(sorted(records, key=_place), attrgetter("task_label")):
         numbers = ("seed", "quality", "parameters", "training [s]")
         table = plain_table("key", "encoding", *numbers, "status", title=task, numbers=numbers)
         table.title_style = "bold"
@@ -97,10 +98,6 @@ def _print_list(console: Console, where: Path, *, as_json: bool) -> None:
         console.print(table)
 
 
-def _task(record: Record) -> str:
-    return record.task_label
-
-
 def _place(record: Record) -> tuple[str, bool, float, str, int]:
     """By task, the best first; what has no value last."""
     metric = record.metrics.get(record.curve)
@@ -108,7 +105,7 @@ def _place(record: Record) -> tuple[str, bool, float, str, int]:
     value = (metric.value or 0.0) if metric is not None and known else 0.0
     rising = metric is not None and metric.direction == "lower"
     order = value if rising else -value
-    return _task(record), not known, order, record.encoding_label, record.cell.seed
+    return record.task_label, not known, order, record.encoding_label, record.cell.seed
 
 
 def _value(metric: MetricValue | None) -> str:

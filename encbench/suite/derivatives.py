@@ -58,7 +58,8 @@ def check_derivatives(
         raise
     except Exception:
         return  # of data, or of a call in float64: the cell meets what there is to record of it
-    needs = f"task {str(reference.label)!r} differentiates the network {_times(wanted)} in x"
+    times = "once" if wanted == 1 else "twice"
+    needs = f"task {str(reference.label)!r} differentiates the network {times} in x"
     if (lacks := _lacking[key]) is not None:
         raise SuiteError(
             f"{needs}, and encoding {text!r} has no {ORDER[lacks]} derivative; take a smooth one, "
@@ -75,10 +76,6 @@ def check_derivatives(
             f"{needs}, and the activation {str(activation)!r} has no {ORDER[lacks]} derivative; "
             "give network.activation a smooth one, such as tanh, gelu or sine"
         )
-
-
-def _times(count: int) -> str:
-    return "once" if count == 1 else "twice"
 
 
 def _built(offer: Offer, in_dim: int, reference: PluginRef) -> Encoding:

@@ -88,7 +88,9 @@ class ActivationConformance(ModuleConformance):
         module = self._module().double().requires_grad_(False)
         for z in self._arguments():
             z = z.clone().requires_grad_()
-            (slope,) = torch.autograd.grad(_real(module(z)).sum(), z, materialize_grads=True)
+            out = module(z)
+            total = (torch.view_as_real(out) if out.is_complex() else out).sum()
+            (slope,) = torch.autograd.grad(total, z, materialize_grads=True)
             bad = z[~torch.isfinite(slope)]
             require(
                 not len(bad),
@@ -101,7 +103,8 @@ class ActivationConformance(ModuleConformance):
 
     def test_initialization(self) -> None:
         """Layers start with finite weights, whose variance is that of ``ntk_gains``."""
-        layer = self._layer()
+        with seeded(SEED):
+            layer = nn.Linear(WIDTH, WIDTH)
         with seeded(SEED):
             self._built().initialize(layer)
         weights = layer.weight.detach()
@@ -156,10 +159,6 @@ class ActivationConformance(ModuleConformance):
         )
         return made
 
-    def _layer(self) -> nn.Linear:
-        with seeded(SEED):
-            return nn.Linear(WIDTH, WIDTH)
-
     def _arguments(self) -> Iterator[Tensor]:
         """z (41, 3) in [−10, 10], 0 among them; complex numbers of size up to 1 likewise."""
         z = torch.linspace(-10, 10, 123, dtype=torch.float64).view(41, 3)
@@ -167,7 +166,3 @@ class ActivationConformance(ModuleConformance):
         yield z
         if self.subject.complex_weights:
             yield torch.complex(z, z.roll(1)) / 15
-
-
-def _real(out: Tensor) -> Tensor:
-    return torch.view_as_real(out) if out.is_complex() else out

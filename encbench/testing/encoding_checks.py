@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from encbench.contracts.encoding import Encoding, SparseBlock
 from encbench.errors import PluginError
@@ -21,8 +20,8 @@ from encbench.testing.module_checks import (
     SEED,
     ModuleConformance,
     inner_points,
-    require_gradients,
     require_kernel,
+    require_parameter_gradients,
 )
 
 DTYPES = (torch.float32, torch.float64)
@@ -36,18 +35,6 @@ def border_points(in_dim: int, dtype: torch.dtype) -> Tensor:
     inside = torch.finfo(dtype).eps
     axis = torch.tensor([0.0, inside, 0.5, 1 - inside, 1.0], dtype=dtype)
     return torch.cartesian_prod(*[axis] * in_dim).reshape(-1, in_dim)
-
-
-class _DenseGradient(torch.autograd.Function):
-    """The identity, whose gradient is made dense: gradcheck takes no sparse ones."""
-
-    @staticmethod
-    def forward(ctx: Any, value: Tensor) -> Tensor:
-        return value.view_as(value)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        return gradients[0].to_dense()
 
 
 class EncodingConformance(ModuleConformance):
@@ -130,19 +117,10 @@ class EncodingConformance(ModuleConformance):
             if not trained and not self.differentiable:
                 skip("it has no trained parameters")
             self._require_used(encoding, x, trained)
-            names = list(trained)
-
-            def features(x: Tensor, *values: Tensor) -> Tensor:
-                dense = [_DenseGradient.apply(value) for value in values]  # type: ignore[no-untyped-call] # autograd.Function.apply carries no types
-                state = dict(zip(names, dense, strict=True))  # noqa: B023 # called in this round
-                out: Tensor = functional_call(encoding, state, (x,))  # noqa: B023 # as above
-                return out
-
-            values = [parameter.detach().clone().requires_grad_() for parameter in trained.values()]
-            size = sum(value.numel() for value in values)
-            require_gradients(
-                features,
-                (x.requires_grad_(self.differentiable), *values),
+            size = sum(parameter.numel() for parameter in trained.values())
+            require_parameter_gradients(
+                encoding,
+                x.requires_grad_(self.differentiable),
                 f" with {in_dim} coordinates",
                 ". Is everything between the parameters and the features differentiable, and a "
                 "custom backward right?",
@@ -267,8 +245,9 @@ class EncodingConformance(ModuleConformance):
                 encoding = self.subject(in_dim, **values)
             except Exception as error:
                 said = f"{type(error).__name__}: {error}"
+                given = ", ".join(f"{name}={value!r}" for name, value in values.items())
                 fail(
-                    f"{self.subject.__name__}(in_dim={in_dim}, {_keywords(values)}) raised {said}; "
+                    f"{self.subject.__name__}(in_dim={in_dim}, {given}) raised {said}; "
                     "in_dim comes first, and every in_dim from min_dim to max_dim must work"
                 )
         self._require_contract(encoding, in_dim)
@@ -310,7 +289,3 @@ def _feed_alike(block: SparseBlock, other: SparseBlock) -> bool:
     """Whether these are blocks of two tables that feed a feature in common."""
     apart = block.start + block.width <= other.start or other.start + other.width <= block.start
     return block.parameter != other.parameter and not apart
-
-
-def _keywords(values: dict[str, Any]) -> str:
-    return ", ".join(f"{name}={value!r}" for name, value in values.items())

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from encbench.contracts.encoding import Encoding, LearnedGrid
 from encbench.errors import EncbenchError
@@ -187,6 +188,33 @@ def require_gradients(
         torch.autograd.gradcheck(function, inputs, **options)
     except Exception as error:
         fail(f"gradcheck{where}: {' '.join(str(error).split())[:300]}{advice}")
+
+
+class _DenseGradient(torch.autograd.Function):
+    """The identity, whose gradient is made dense: gradcheck takes no sparse ones."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor) -> Tensor:
+        return value.view_as(value)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        return gradients[0].to_dense()
+
+
+def require_parameter_gradients(
+    module: nn.Module, x: Tensor, where: str = "", advice: str = "", **options: Any
+) -> None:
+    """``require_gradients`` in the module's trained parameters, and in x where that asks for it."""
+    trained = {name: p for name, p in module.named_parameters() if p.requires_grad}
+
+    def values(x: Tensor, *given: Tensor) -> Tensor:
+        dense = [_DenseGradient.apply(value) for value in given]  # type: ignore[no-untyped-call] # autograd.Function.apply carries no types
+        out: Tensor = functional_call(module, dict(zip(trained, dense, strict=True)), (x,))
+        return out
+
+    leaves = [parameter.detach().clone().requires_grad_() for parameter in trained.values()]
+    require_gradients(values, (x, *leaves), where, advice, **options)
 
 
 def require_kernel(model: nn.Module, x: Tensor, where: str = "", advice: str = "") -> None:

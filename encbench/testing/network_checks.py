@@ -8,7 +8,6 @@ from typing import ClassVar
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from encbench.contracts.encoding import Encoding
 from encbench.contracts.network import Network
@@ -23,8 +22,8 @@ from encbench.testing.module_checks import (
     ModuleConformance,
     SmallGrid,
     inner_points,
-    require_gradients,
     require_kernel,
+    require_parameter_gradients,
 )
 
 IN_DIM = OUT_DIM = 2
@@ -73,15 +72,7 @@ class NetworkConformance(ModuleConformance):
         """Gradients in the parameters agree with finite differences."""
         x = inner_points(3, IN_DIM)
         for model in self.learning():
-            names, values = zip(*model.named_parameters(), strict=True)
-
-            def output(*given: Tensor) -> Tensor:
-                state = dict(zip(names, given, strict=True))  # noqa: B023 # called in this round
-                out: Tensor = functional_call(model, state, (x,))  # noqa: B023 # as above
-                return out
-
-            leaves = [value.detach().clone().requires_grad_() for value in values]
-            require_gradients(output, leaves, fast_mode=True)
+            require_parameter_gradients(model, x, fast_mode=True)
 
     def test_training_reaches_every_parameter(self) -> None:
         """The objective is a finite scalar with a gradient in every parameter."""
