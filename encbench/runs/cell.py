@@ -46,7 +46,7 @@ from encbench.runs.parts import (
     cell_streams,
     direction_of,
     failed_plugin,
-    metrics_of,
+    metric_results,
 )
 from encbench.runs.spectra import measure_spectrum, ntk_count
 from encbench.runs.weights import weights_of
@@ -197,9 +197,9 @@ class _CellRun:
                 name: (bounded(x, 100), bounded(y, 100))
                 for name, (x, y) in outcome.line_titles.items()
             }
-            self.record.metrics = metrics_of(outcome.comparisons, self.registry, self.cell)
+            self.record.metrics = metric_results(outcome.comparisons, self.registry, self.cell)
             self.record.baselines = {
-                bounded(" ".join(str(name).split()), 100): metrics_of(
+                bounded(" ".join(str(name).split()), 100): metric_results(
                     comparisons, self.registry, self.cell
                 )
                 for name, comparisons in outcome.baselines.items()

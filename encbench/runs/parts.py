@@ -178,7 +178,7 @@ def direction_of(metric: str, registry: Registry) -> Literal["higher", "lower"]:
     return "higher"
 
 
-def metrics_of(
+def metric_results(
     comparisons: Mapping[str, tuple[Any, Any]], registry: Registry, cell: CellConfig
 ) -> dict[str, MetricValue]:
     """The values of all metrics; of one that raises, the reason instead of a value."""

@@ -37,7 +37,7 @@ from encbench.runs.tuning_targets import (
     check_targets,
     deciding_metric,
     default_cell,
-    shapes_of,
+    facts_of,
     single_cells,
     split_tasks,
     target_labels,
@@ -195,11 +195,11 @@ def plan_tuning(
         final_cells = single_cells(suite, registry)
         notes = check_targets(trial_cells, final_cells)
         cells = [*trial_cells, *final_cells]
-        shapes = shapes_of(cells, registry)
-        name, unit, direction = deciding_metric(metric, shapes, cells, registry)
+        facts = facts_of(cells, registry)
+        name, unit, direction = deciding_metric(metric, facts, cells, registry)
         if metric is not None:
             _check_measured(name, cells, registry)
-        dimensions = {shape.in_dim for shape in shapes} or {2}
+        dimensions = {one.in_dim for one in facts} or {2}
         searched = []
         for entry in entries:
             cls = registry.find("encoding", entry.name).load()
@@ -210,7 +210,7 @@ def plan_tuning(
                 default,
                 options,
                 dimensions=dimensions,
-                points=min((shape.points for shape in shapes), default=None),
+                points=min((one.points for one in facts), default=None),
                 budgeted=suite.budget.parameters is not None,
                 network=suite.network,
             )

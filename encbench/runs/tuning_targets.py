@@ -108,7 +108,7 @@ def check_targets(trials: Sequence[CellConfig], finals: Sequence[CellConfig]) ->
 
 
 def deciding_metric(
-    name: str | None, shapes: Sequence[Shape], cells: Sequence[CellConfig], registry: Registry
+    name: str | None, facts: Sequence[TargetFacts], cells: Sequence[CellConfig], registry: Registry
 ) -> tuple[str, str, Literal["higher", "lower"]]:
     """Name, unit and direction of the metric that decides.
 
@@ -116,7 +116,7 @@ def deciding_metric(
         UsageError: there is no such metric, or none is given and tasks follow several.
     """
     offers = {offer.name: offer for offer in registry.offers("metric")}
-    curves = {shape.curve for shape in shapes} or {
+    curves = {one.curve for one in facts} or {
         registry.find("task", cell.task.name).load().curve for cell in cells
     }
     if name is None:
@@ -135,7 +135,7 @@ def deciding_metric(
     return name, metric.unit, metric.direction
 
 
-class Shape(NamedTuple):
+class TargetFacts(NamedTuple):
     """What a tuning has to know of a task's data."""
 
     curve: str
@@ -145,16 +145,16 @@ class Shape(NamedTuple):
     """Of an epoch."""
 
 
-def shapes_of(cells: Sequence[CellConfig], registry: Registry) -> list[Shape]:
+def facts_of(cells: Sequence[CellConfig], registry: Registry) -> list[TargetFacts]:
     """Of each target whose data can be read; the cells of the others will say why not."""
-    shapes = []
+    facts = []
     for cell in {target_of(cell): cell for cell in cells}.values():
         try:
             task = build_task(cell, registry)
-            shapes.append(Shape(task.curve, int(task.in_dim), int(task.points_per_epoch)))
+            facts.append(TargetFacts(task.curve, int(task.in_dim), int(task.points_per_epoch)))
         except (DataError, PluginError) as error:
             logger.debug("%s: %s", cell.task.label, error)
-    return shapes
+    return facts
 
 
 def default_cell(entry: SuiteEntry, cells: Sequence[CellConfig]) -> CellConfig:

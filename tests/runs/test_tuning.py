@@ -44,7 +44,7 @@ from encbench.runs.tuning_report import (
     expected_best,
     page,
 )
-from encbench.runs.tuning_targets import deciding_metric, shapes_of
+from encbench.runs.tuning_targets import deciding_metric, facts_of
 from encbench.suite.config import cell_key
 from tests.sample_plugin import NotANumber, Wave, module, registry_of
 
@@ -384,7 +384,7 @@ def test_the_metric_that_decides_is_that_of_the_curve_of_the_task_as_it_is_built
         built[split] = plan(Suite(name="s", encodings=["identity"], tasks=[task]), registry)
 
     def metric_of(name, cells):
-        return deciding_metric(name, shapes_of(cells, registry), cells, registry)[0]
+        return deciding_metric(name, facts_of(cells, registry), cells, registry)[0]
 
     assert metric_of(None, built["all"]) == "psnr"
     assert metric_of(None, built["checker"]) == "psnr_held_out"
