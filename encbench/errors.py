@@ -14,14 +14,17 @@
 
 The message says what was got, what was expected and how to mend it; the command line
 prints it as one line, without a traceback. What many messages share is written here:
-``did_you_mean``, ``plural``, ``cannot_write``, ``error_line``, ``bounded`` and ``printable``.
+``did_you_mean``, ``plural``, ``cannot_write``, ``writes_to``, ``error_line``, ``bounded`` and
+``printable``.
 """
 
 import difflib
 import os
 import sys
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 
 
 class EncbenchError(Exception):
@@ -135,13 +138,28 @@ def bounded(text: str, longest: int) -> str:
     return f"{text[:half]} … {len(text) - 2 * half:,} characters … {text[-half:]}"
 
 
+MEND_WRITING = "free space or permissions, or name another file"
+
+
 def cannot_write(
-    path: str | os.PathLike[str],
-    error: OSError,
-    mend: str = "free space or permissions, or name another file",
+    path: str | os.PathLike[str], error: OSError, mend: str = MEND_WRITING
 ) -> StoreError:
     """The error to raise where a file or folder cannot be written: which, why, how to mend it."""
     return StoreError(f"cannot write {os.fspath(path)}: {error.strerror or error}; {mend}")
+
+
+@contextmanager
+def writes_to(path: Path, mend: str = MEND_WRITING) -> Iterator[None]:
+    """Inside, a file is written into a folder that is made where it is missing.
+
+    Raises:
+        StoreError: it cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        raise cannot_write(path, error, mend) from None
 
 
 def printable(text: str) -> str:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import pandas as pd
 from rich.console import Console
 
+from encbench.cli.options import asked_suite
 from encbench.cli.progress import RunProgress
-from encbench.cli.settings import asked_suite
 from encbench.errors import StoreError, UsageError, plural
 from encbench.plugins.registry import Registry, default_registry
 from encbench.results.palette import colour_order, colours

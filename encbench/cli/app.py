@@ -157,10 +157,7 @@ def _options(
 ) -> None:
     logger = logging.getLogger("encbench")
     logger.setLevel(logging.DEBUG if verbose else logging.INFO)
-    broken = [
-        f"{plugin.distribution} {plugin.version} ({plugin.name}): {plugin.problem}"
-        for plugin in default_registry().host.broken()
-    ]
+    broken = [f"{plugin}: {plugin.problem}" for plugin in default_registry().host.broken()]
     if broken and strict_plugins:
         raise PluginError(f"broken plug-in {'; '.join(broken)}")
     for line in broken:

@@ -16,7 +16,7 @@ import typer
 from pydantic.dataclasses import dataclass
 from tabulate import tabulate
 
-from encbench.errors import StoreError, UsageError, cannot_write, plural
+from encbench.errors import StoreError, UsageError, plural, writes_to
 from encbench.plugins.registry import default_registry
 
 STORAGE = Path(".benchmarks")
@@ -140,10 +140,8 @@ def bench(
     if output is None:
         typer.echo(table, nl=False)
     else:
-        try:
+        with writes_to(output, "choose another --output"):
             output.write_text(table, encoding="utf-8")
-        except OSError as error:
-            raise cannot_write(output, error, "choose another --output") from None
         typer.echo(f"wrote {output}", err=True)
     if code:
         raise typer.Exit(1)

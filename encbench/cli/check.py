@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.text import Text
 
-from encbench.cli.console import literal, print_line
-from encbench.errors import ParameterError, UsageError
-from encbench.plugins.parameters import validate_parameters
-from encbench.plugins.registry import Offer, Registry, default_registry
+from encbench.cli.console import facts_table, literal, print_line
+from encbench.errors import UsageError
+from encbench.plugins.registry import Offer, Registry, default_registry, taking
 from encbench.plugins.selector import parse_selector
 
 if TYPE_CHECKING:
@@ -89,42 +88,25 @@ def _conformance(text: str, registry: Registry) -> list[tuple[str, Offer, type[C
                 f"{name!r} is {article} {kind}; checks are for encodings, tasks, networks and "
                 f"activations{other.get(kind, tests)}"
             )
-    parents: dict[str, type[Conformance]] = {
-        "encoding": EncodingConformance,
-        "task": TaskConformance,
-        "network": NetworkConformance,
-        "activation": ActivationConformance,
-    }
-    found: list[tuple[str, Offer, type[Conformance]]] = []
-    refusals: list[ParameterError] = []
-    for offer in registry.find_any(KINDS, name):
-        subject: Any = offer.load()
-        try:
-            validate_parameters(offer.kind, offer.name, subject, parameters)
-        except ParameterError as error:
-            refusals.append(error)
-        else:
-            members = {offer.kind: subject, "parameters": parameters}
-            parent = parents[offer.kind]
-            found.append((text, offer, type(f"Check{subject.__name__}", (parent,), members)))
-    if not found:
-        # a parameter that does not exist is the caller's error and no failed check
-        raise refusals[0]
+    checks = (EncodingConformance, TaskConformance, NetworkConformance, ActivationConformance)
+    parents: dict[str, type[Conformance]] = {parent.kind: parent for parent in checks}
+    found = []
+    # a parameter that does not exist is the caller's error and no failed check
+    for offer, _ in taking(registry.find_any(KINDS, name), parameters):
+        members = {offer.kind: offer.load(), "parameters": parameters}
+        check = type(f"Check{offer.load().__name__}", (parents[offer.kind],), members)
+        found.append((text, offer, check))
     return found
 
 
 def _report(results: list[CheckResult], console: Console, *, trace: bool) -> None:
-    table = Table(box=None, show_header=False, pad_edge=True)
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
+    table = facts_table()
     for result in results:
         mark, style = MARKS[result.outcome]
         text = literal(result.title)
         if result.message:
             text.append(f"\n{result.message}", style="dim" if result.outcome == "skipped" else "")
-        cell = literal(mark)
-        cell.stylize(style)
-        table.add_row(cell, text)
+        table.add_row(Text(mark, style), text)
     console.print(table)
     counts = {outcome: sum(r.outcome == outcome for r in results) for outcome in MARKS}
     console.print(", ".join(f"{n} {outcome}" for outcome, n in counts.items() if n) + "\n")

@@ -147,7 +147,7 @@ def _used(directory: Path, registry: Registry) -> tuple[list[str], list[Offer], 
     if {"ssim", "depth_ssim"} & metrics.keys():
         methods.append(SSIM)
     wanted = {
-        (kind, f"{reference.distribution}:{reference.name}"): reference.version
+        (kind, reference.qualified): reference.version
         for record in records
         for kind, reference in (("encoding", record.cell.encoding), ("task", record.cell.task))
     }

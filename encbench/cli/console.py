@@ -6,6 +6,7 @@ import json
 import os
 import re
 import sys
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from encbench.errors import cannot_write, printable
+from encbench.errors import UsageError, printable, writes_to
 from encbench.plugins.registry import Registry
 
 PIPE_WIDTH = 120
@@ -35,11 +36,22 @@ def print_line(console: Console, text: str | Text, style: str | None = None) -> 
     console.print(line, style=style, highlight=False, soft_wrap=True)
 
 
-def plain_table(*columns: str) -> Table:
-    """A table without lines, its cells folded where the console is too narrow."""
-    table = Table(box=None, header_style="dim")
+def plain_table(*columns: str, title: str = "", numbers: Collection[str] = ()) -> Table:
+    """A table without lines, folded where the console is too narrow; columns named in ``numbers``
+    are aligned to the right."""
+    table = Table(box=None, header_style="dim", title_justify="left")
+    table.title = literal(title) if title else None
     for column in columns:
-        table.add_column(column, overflow="fold")
+        justify = "right" if column in numbers else "left"
+        table.add_column(column, overflow="fold", justify=justify)  # type: ignore[arg-type] # a literal
+    return table
+
+
+def facts_table(style: str = "") -> Table:
+    """A table of names, never broken, and what is to be said of each."""
+    table = Table(box=None, show_header=False, pad_edge=True)
+    table.add_column(style=style, no_wrap=True)
+    table.add_column(overflow="fold")
     return table
 
 
@@ -62,12 +74,8 @@ def duration(seconds: float) -> str:
 
 def print_conflicts(registry: Registry, console: Console) -> None:
     """Names that several distributions offer, and how to pick another than the built-in."""
-    for kind, name, distributions in registry.conflicts():
-        console.print(
-            f"{kind} {name!r} is offered by {' and '.join(distributions)}; "
-            f"{distributions[-1]}:{name} picks the last",
-            style="yellow",
-        )
+    for what, note in registry.conflict_notes():
+        console.print(f"{what} is {note}", style="yellow")
 
 
 def write_json(path: Path, data: Any) -> None:
@@ -76,8 +84,19 @@ def write_json(path: Path, data: Any) -> None:
     Raises:
         StoreError: it cannot be written.
     """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with writes_to(path):
         path.write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise cannot_write(path, error) from None
+
+
+def write_picture(save: Callable[[Path], object], path: Path) -> None:
+    """Let ``save`` write a picture to a file, whose folder is made.
+
+    Raises:
+        StoreError: it cannot be written.
+        UsageError: its ending is that of no picture format.
+    """
+    try:
+        with writes_to(path):
+            save(path)
+    except ValueError as error:
+        raise UsageError(f"cannot draw to {path}: {error}") from None

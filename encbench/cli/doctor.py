@@ -236,18 +236,14 @@ def plugin_checks(facts: dict[str, Any]) -> Iterator[Check]:
     """Plug-ins that cannot be loaded, and names that two of them offer."""
     registry = default_registry()
     for plugin in registry.host.plugins:
-        name = f"{plugin.distribution} {plugin.version} ({plugin.name})"
         if plugin.problem is None:
             counts = (f"{len(named)} {kind}s" for kind, named in plugin.offers.items() if named)
-            yield Check(name, "ok", ", ".join(counts) or "offers nothing by name")
+            yield Check(str(plugin), "ok", ", ".join(counts) or "offers nothing by name")
         else:
             text = f"{plugin.problem}; `encbench plugins --trace` shows the traceback"
-            yield Check(name, _state_if_broken(plugin.distribution), text)
-    for kind, name, distributions in registry.conflicts():
-        text = (
-            f"offered by {' and '.join(distributions)}; {distributions[-1]}:{name} picks the last"
-        )
-        yield Check(f"{kind} {name!r}", "warning", text)
+            yield Check(str(plugin), _state_if_broken(plugin.distribution), text)
+    for what, note in registry.conflict_notes():
+        yield Check(what, "warning", note)
     if "problem" in facts["torch"]:
         return  # none of them can be loaded
     for kind in ("encoding", "task", "metric"):

@@ -11,7 +11,7 @@ from rich.progress import Progress
 
 import encbench
 from encbench.cli.console import output_console, plain_table, write_json
-from encbench.cli.options import HiddenDepth
+from encbench.cli.options import DEFAULT_SUITE, HiddenDepth, asked_changes
 from encbench.errors import UsageError
 from encbench.plugins.registry import default_registry
 from encbench.suite.file import load_suite
@@ -62,12 +62,9 @@ def dynamics(
     factors = factor or [0.05, 1.5]
     registry, console = default_registry(), output_console()
     suite = override(
-        load_suite("quick", registry),
-        {
-            "network": {"width": width} | ({} if depth is None else {"depth": depth}),
-            # the rates are multiples of lr_crit at these points
-            "training": {"lr": 1.0},
-        },
+        load_suite(DEFAULT_SUITE, registry),
+        # the rates are multiples of lr_crit at these points
+        asked_changes(network={"width": width, "depth": depth}, training={"lr": 1.0}),
         encodings=[encoding],
         tasks=[task],
         seeds=[seed],
@@ -84,12 +81,9 @@ def dynamics(
             model, target, factors, steps, streams.generator("data"), lambda step: bars.advance(bar)
         )
     held_out = found[0].held_out is not None
-    table = plain_table(
-        *("lr / lr_crit", "lr", "loss at 0", "measured", "predicted", "10 % apart at"),
-        *(("held out: measured", "held out: predicted") if held_out else ()),
-    )
-    for column in table.columns:
-        column.justify = "right"
+    columns = ["lr / lr_crit", "lr", "loss at 0", "measured", "predicted", "10 % apart at"]
+    columns += ["held out: measured", "held out: predicted"] * held_out
+    table = plain_table(*columns, numbers=columns)
     for item in found:
         table.add_row(
             f"{item.factor:g}",

@@ -69,11 +69,11 @@ def export(
     stored = load_records(directory, check_files=arrays)
     rows = [cell_row(item.record) for item in stored]
     columns = cell_columns(rows)
-    cells = [[[row.get(column.name) for row in rows] for column in columns]]
+    table = [[[row.get(column.name) for row in rows] for column in columns]]
     if out == "-":
-        write_csv(columns, cells, sys.stdout)
+        write_csv(columns, table, sys.stdout)
     else:
-        write_table(columns, cells, Path(out))
+        write_table(columns, table, Path(out))
     if spectra is not None:
         write_table(SPECTRUM_COLUMNS, _long(stored, spectrum_chunks), spectra)
     if curves is not None:

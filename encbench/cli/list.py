@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.padding import Padding
-from rich.table import Table
 
-from encbench.cli.console import literal, output_console, plain_table, print_conflicts
-from encbench.errors import UsageError
-from encbench.plugins.parameters import parameters_of, validate_parameters
-from encbench.plugins.registry import Offer, Registry, default_registry
+from encbench.cli.console import facts_table, literal, output_console, plain_table, print_conflicts
+from encbench.plugins.parameters import parameters_of
+from encbench.plugins.registry import Offer, Registry, default_registry, taking
 from encbench.plugins.selector import parse_selector
 
 KINDS = {
@@ -62,48 +60,18 @@ def list_offers(
             _overview(titles[text], registry, console)
             continue
         name, given = parse_selector(text)
-        for offer, values in _taking(given, registry.find_any(KINDS, name, titles)):
+        offers = registry.find_any(KINDS, name, titles)
+        for offer, values in taking(offers, given) if given else ((o, {}) for o in offers):
             _describe(offer, values, console)
 
 
-def _taking(given: Mapping[str, Any], offers: Sequence[Offer]) -> list[tuple[Offer, Any]]:
-    """Those offers that take the given parameters, each with the values of all of its own; all
-    offers, without values, where none are given.
-
-    Raises:
-        UsageError: none takes them; the first one's reason.
-    """
-    if not given:
-        return [(offer, {}) for offer in offers]
-    found, refusals = [], []
-    for offer in offers:
-        try:
-            if offer.kind == "suite":
-                raise UsageError(f"the suite {offer.name} has no parameters")
-            values = validate_parameters(offer.kind, offer.name, offer.load(), dict(given))
-            found.append((offer, values))
-        except UsageError as error:
-            refusals.append(error)
-    if not found:
-        raise refusals[0]
-    return found
-
-
 def _overview(kind: str, registry: Registry, console: Console) -> None:
-    rows = [
-        (o.name, o.summary(), "" if o.distribution == "encbench" else o.distribution)
-        for o in registry.offers(kind)
-    ]
-    _print_overview(HEADED[kind], rows, console)
-
-
-def _print_overview(title: str, rows: Iterable[tuple[str, str, str]], console: Console) -> None:
-    table = Table(title=title, title_justify="left", box=None, show_header=False, pad_edge=True)
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column(overflow="fold")
+    table = facts_table("bold")
+    table.title, table.title_justify = HEADED[kind], "left"
     table.add_column(style="dim", no_wrap=True)
-    for name, summary, third_party in rows:
-        table.add_row(name, literal(summary), third_party)
+    for offer in registry.offers(kind):
+        third_party = "" if offer.distribution == "encbench" else offer.distribution
+        table.add_row(offer.name, literal(offer.summary()), third_party)
     console.print(table)
     console.print()
 
@@ -132,9 +100,8 @@ def _describe_suite(offer: Offer, console: Console) -> None:
         **{name: [f"{k} = {v}" for k, v in asked.get(name, {}).items()] for name in SECTIONS},
         "file": [str(offer.target)],
     }
-    table = Table(box=None, show_header=False, padding=(0, 1, 0, 2))
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
+    table = facts_table()
+    table.padding = (0, 1, 0, 2)
     for name, values in lines.items():
         if values:
             table.add_row(f"{name}:", literal("\n".join(values)))
@@ -153,7 +120,8 @@ def _describe_class(
             inside = r"\n +" if paragraph.startswith("- ") else r"\n(?! |- )"
             text = re.sub(inside, " ", paragraph)
             console.print(Padding(literal(text), (0, 0, 1, 2)))
-    named = Table(box=None, show_header=False, padding=(0, 1, 0, 2))
+    named = facts_table()
+    named.padding = (0, 1, 0, 2)
     for title in about:
         if text := getattr(cls, title, ""):
             named.add_row(f"{title}:", literal(str(text)))

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.table import Table
 
-from encbench.cli.console import breakable, literal, output_console, write_json
-from encbench.cli.options import Device, HiddenDepth, HiddenWidth, ParameterizationText
+from encbench.cli.console import breakable, literal, output_console, plain_table, write_json
+from encbench.cli.options import (
+    DEFAULT_SUITE,
+    Device,
+    HiddenDepth,
+    HiddenWidth,
+    ParameterizationText,
+    asked_changes,
+)
 from encbench.errors import UsageError
 from encbench.plugins.registry import default_registry
 from encbench.suite.file import load_suite
@@ -94,14 +101,13 @@ def ntk(
     if split != "none" and matrix_free:
         raise UsageError("--split takes eigenvectors of the kernel; leave out --matrix-free")
     registry = default_registry()
-    network = {"width": width, "depth": depth, "parameterization": parameterization}
-    changes: dict[str, dict[str, Any]] = {
-        "network": {key: value for key, value in network.items() if value is not None},
+    changes = asked_changes(
+        network={"width": width, "depth": depth, "parameterization": parameterization},
         # nothing is trained, so that no rate need be known
-        "training": {"lr": 1.0},
-    }
+        training={"lr": 1.0},
+    )
     suite = override(
-        load_suite("quick", registry), changes, encodings=encoding, tasks=task, seeds=[seed]
+        load_suite(DEFAULT_SUITE, registry), changes, encodings=encoding, tasks=task, seeds=[seed]
     )
     if threads is not None:
         check_threads(threads)
@@ -170,10 +176,9 @@ def _spectra(found: list[Initial], width: int) -> Table:
 
 
 def _split(split: SplitSummary) -> Table:
-    table = Table(box=None, header_style="dim")
-    table.add_column("part", overflow="fold", min_width=18)
-    table.add_column("of the trace", justify="right")
-    table.add_column("of each λ_i", justify="right")
+    numbers = ("of the trace", "of each λ_i")
+    table = plain_table("part", *numbers, numbers=numbers)
+    table.columns[0].min_width = 18
     for part in split.parts:
         mean = "–" if part.mean is None else f"{part.mean:.2%}"
         table.add_row(literal(part.name), f"{part.trace:.2%}", mean)

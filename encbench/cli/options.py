@@ -1,14 +1,20 @@
-"""Options and arguments that several verbs take alike, as Typer reads them."""
+"""What several verbs take alike: options and arguments as Typer reads them, suite and settings."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from encbench.cli.settings import DEFAULT_SUITE
+from encbench.errors import UsageError
+from encbench.plugins.registry import Registry
+from encbench.plugins.selector import parse_value
+from encbench.suite.config import SECTIONS, TrainingConfig
+from encbench.suite.file import Suite, load_suite
 
+DEFAULT_SUITE = "quick"
 AskedSuite = Annotated[
     str | None,
     typer.Argument(
@@ -41,3 +47,47 @@ RecordPlace = Annotated[
     Path, typer.Argument(metavar="RECORD", help="A record's folder, or a results folder.")
 ]
 RecordKey = Annotated[str | None, typer.Argument(help="Beginning of the record's key.")]
+
+
+def asked_suite(name: str | None, registry: Registry, *, encodings: bool, tasks: bool) -> Suite:
+    """The suite of that name or file; without one the default, whose own name, description and
+    training settings do not hold for other encodings and tasks.
+
+    Args:
+        name: as ``load_suite`` takes it.
+        registry: plug-ins that may offer it.
+        encodings: whether others replace the suite's; likewise ``tasks``.
+
+    Raises:
+        SuiteError: as ``load_suite``.
+    """
+    suite = load_suite(name or DEFAULT_SUITE, registry)
+    if name is None and (encodings or tasks):
+        suite = suite.model_copy(update={"name": "custom", "description": ""})
+    if name is None and tasks:
+        # quick's training settings suit its own tasks; others have their own
+        suite = suite.model_copy(update={"training": TrainingConfig()})
+    return suite
+
+
+def asked_changes(
+    settings: Iterable[str] = (), **flags: Mapping[str, Any]
+) -> dict[str, dict[str, Any]]:
+    """By section of a suite, the settings of flags that were given, and those of ``--set``.
+
+    Raises:
+        UsageError: a text of ``settings`` is not SECTION.KEY=VALUE.
+    """
+    changes = {
+        section: {k: v for k, v in flags.get(section, {}).items() if v is not None}
+        for section in SECTIONS
+    }
+    for text in settings:
+        name, equals, value = text.partition("=")
+        section, dot, key = name.strip().partition(".")
+        if not equals or not dot or not key or section not in SECTIONS:
+            raise UsageError(
+                f"--set {text!r} is not SECTION.KEY=VALUE; sections are {', '.join(SECTIONS)}"
+            )
+        changes[section][key] = parse_value(value.strip())
+    return changes

@@ -47,13 +47,12 @@ def print_plan(
     unknown: dict[str, None] = {}
     dimensions: dict[str, tuple[int, int]] = {}
     for cell in left:
-        task, encoding = (ref.label or ref.name for ref in (cell.task, cell.encoding))
-        by_task.setdefault(task, []).append(cell)
+        by_task.setdefault(cell.task.shown, []).append(cell)
         # entries of one label may differ in their parameters, as those of a sweep do
         of_one = cell.encoding.model_dump_json(), cell.task.model_dump_json(), cell.network
         if of_one not in seen:
             seen.add(of_one)
-            numbers = found.setdefault(encoding, [])
+            numbers = found.setdefault(cell.encoding.shown, [])
             try:
                 numbers.append(parameters_of_cell(cell, registry, dimensions))
             except EncbenchError as error:
@@ -74,7 +73,7 @@ def print_plan(
 
 
 def _why_unread(cell: CellConfig, registry: Registry) -> str:
-    task = registry.find("task", f"{cell.task.distribution}:{cell.task.name}").load()
+    task = registry.find("task", cell.task.qualified).load()
     try:
         task.data_hash(**cell.task.parameters)
     except EncbenchError as error:
@@ -108,14 +107,14 @@ def print_estimate(
 
     from encbench.device import resolve_device
     from encbench.runs.estimate import STEPS, estimate
+    from encbench.runs.interface import RunOptions
 
     torch.set_num_threads(threads)
     with console.status("rehearsing") as status:
         found = estimate(
             left,
             registry,
-            device=resolve_device(device),
-            threads=threads,
+            RunOptions(resolve_device(device), threads),
             watch=lambda done, total: status.update(f"timing cell {done + 1} of {total}"),
         )
     for problem in found.problems:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from encbench.cli.console import output_console
+from encbench.cli.console import output_console, write_picture
 from encbench.cli.options import Device, RecordKey, RecordPlace
 from encbench.cli.record_arguments import one_record
-from encbench.errors import PluginError, UsageError, cannot_write
+from encbench.errors import PluginError, UsageError
 from encbench.plugins.registry import default_registry
 
 CURVE_POINTS = 1000
@@ -49,7 +49,7 @@ def render(
 
     from encbench.contracts.task import is_picture
     from encbench.device import resolve_device
-    from encbench.runs.parts import build_task, call_plugin
+    from encbench.runs.parts import build_task
     from encbench.runs.weights import load_model
     from encbench.training.loop import predictor
 
@@ -57,7 +57,7 @@ def render(
     model = load_model(stored, registry=registry)
     cell = stored.record.cell
     task = build_task(cell, registry)
-    offer = registry.find("task", f"{cell.task.distribution}:{cell.task.name}")
+    offer = registry.find("task", cell.task.qualified)
     predict = predictor(model.to(resolve_device(device)), task)
     if task.in_dim == 1:
         points = max(2, round(CURVE_POINTS * scale))
@@ -66,9 +66,9 @@ def render(
                 f"--scale {scale:g}: a curve of {points:,} points, at most {MOST_POINTS:,}"
             )
         x = torch.linspace(0, 1, points, dtype=torch.float64)[:, None]
-        lines = call_plugin(offer, lambda cls: task.evaluate(predict)).lines
+        lines = offer.call(lambda cls: task.evaluate(predict)).lines
         drawing = _curve(x[:, 0].numpy(), predict(x).numpy(), lines, cell.label)
-        _write(drawing.savefig, output)
+        write_picture(drawing.savefig, output)
     else:
         if output.suffix.lower() != ".png":
             raise UsageError(f"-o {output}: a picture is written as PNG; give a name with .png")
@@ -82,10 +82,10 @@ def render(
                     "scale)"
                 ) from None
 
-        picture = call_plugin(offer, drawn)
+        picture = offer.call(drawn)
         if not isinstance(picture, np.ndarray) or not is_picture(picture):
             raise PluginError(f"{offer}: render gave no uint8 array (H, W), (H, W, 3 or 4)")
-        _write(Image.fromarray(picture).save, output)
+        write_picture(Image.fromarray(picture).save, output)
     output_console().print(f"picture: {output}", highlight=False)
 
 
@@ -103,13 +103,3 @@ def _curve(x: Any, values: Any, lines: Mapping[str, tuple[Any, Any, Any]], title
     axes.legend(fontsize="small")
     axes.set_title(title, fontsize="medium")
     return drawing
-
-
-def _write(save: Callable[[Path], None], path: Path) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save(path)
-    except OSError as error:
-        raise cannot_write(path, error) from None
-    except ValueError as error:
-        raise UsageError(f"cannot draw to {path}: {error}") from None

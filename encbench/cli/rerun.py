@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -100,8 +99,6 @@ def _check_output(output: Path | None, stored: StoredRecord, again: Rerun) -> No
 
 
 def _keep(output: Path, result: CellResult, errors: Console) -> None:
-    source = result.record.provenance
-    source.worker = source.worker or f"{source.machine}:{os.getpid()}"
     store = encbench.Store(output)
     with store.writing():
         written = store.write(result.record, result.arrays, result.pictures)

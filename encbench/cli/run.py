@@ -27,10 +27,11 @@ from encbench.cli.options import (
     Steps,
     Threads,
     TimeLimit,
+    asked_changes,
+    asked_suite,
 )
 from encbench.cli.planned import print_estimate, print_plan
 from encbench.cli.progress import RunProgress
-from encbench.cli.settings import asked_suite, parse_setting
 from encbench.errors import UsageError
 from encbench.plugins.registry import default_registry
 from encbench.plugins.selector import parse_value, parse_values
@@ -205,9 +206,10 @@ def run_cells(
     """
     registry = default_registry()
     chosen = asked_suite(suite, registry, encodings=bool(encoding), tasks=bool(task))
-    flags: dict[str, dict[str, Any]] = {
-        "network": {"width": width, "depth": depth, "parameterization": parameterization},
-        "training": {
+    changes = asked_changes(
+        setting or (),
+        network={"width": width, "depth": depth, "parameterization": parameterization},
+        training={
             "epochs": epochs,
             "steps": steps,
             "batch_size": _whole_or_text(batch_size),
@@ -215,16 +217,9 @@ def run_cells(
             "optimizer": optimizer,
             "schedule": schedule,
         },
-        "ntk": {"points": _whole_or_text(ntk_points), "outputs": ntk_outputs},
-        "budget": _budget(budget),
-    }
-    changes = {
-        section: {key: value for key, value in values.items() if value is not None}
-        for section, values in flags.items()
-    }
-    for text in setting or []:
-        section, key, value = parse_setting(text)
-        changes[section][key] = value
+        ntk={"points": _whole_or_text(ntk_points), "outputs": ntk_outputs},
+        budget=_budget(budget),
+    )
     parameters: dict[str, dict[str, Any]] = {}
     for text in sweep or []:
         of, key, value = _sweep(text)

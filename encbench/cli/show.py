@@ -5,14 +5,14 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Iterator
+from operator import attrgetter
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
-from encbench.cli.console import breakable, literal, output_console, plain_table
+from encbench.cli.console import breakable, facts_table, literal, output_console, plain_table
 from encbench.cli.options import RecordKey
 from encbench.cli.record_arguments import is_record, one_record
 from encbench.contracts.metric import MetricValue
@@ -80,14 +80,10 @@ def _print_list(console: Console, where: Path, *, as_json: bool) -> None:
     settings = told_apart(record.cell for record in records)
     keys = sorted(record.key for record in records)
     length = next(n for n in range(SHORTEST_KEY, 99) if len({key[:n] for key in keys}) == len(keys))
-    for task, of_task in itertools.groupby(sorted(records, key=_place), _task):
-        table = plain_table(
-            "key", "encoding", "seed", "quality", "parameters", "training [s]", "status"
-        )
-        table.title, table.title_justify, table.title_style = literal(task), "left", "bold"
-        for column in table.columns:
-            if column.header in ("seed", "quality", "parameters", "training [s]"):
-                column.justify = "right"
+    for task, of_task in itertools.groupby(sorted(records, key=_place), attrgetter("task_label")):
+        numbers = ("seed", "quality", "parameters", "training [s]")
+        table = plain_table("key", "encoding", *numbers, "status", title=task, numbers=numbers)
+        table.title_style = "bold"
         for record in of_task:
             seconds = record.durations.get("training")
             table.add_row(
@@ -102,10 +98,6 @@ def _print_list(console: Console, where: Path, *, as_json: bool) -> None:
         console.print(table)
 
 
-def _task(record: Record) -> str:
-    return record.task_label
-
-
 def _place(record: Record) -> tuple[str, bool, float, str, int]:
     """By task, the best first; what has no value last."""
     metric = record.metrics.get(record.curve)
@@ -113,7 +105,7 @@ def _place(record: Record) -> tuple[str, bool, float, str, int]:
     value = (metric.value or 0.0) if metric is not None and known else 0.0
     rising = metric is not None and metric.direction == "lower"
     order = value if rising else -value
-    return _task(record), not known, order, record.encoding_label, record.cell.seed
+    return record.task_label, not known, order, record.encoding_label, record.cell.seed
 
 
 def _value(metric: MetricValue | None) -> str:
@@ -126,9 +118,7 @@ def _value(metric: MetricValue | None) -> str:
 def _print_summary(console: Console, stored: StoredRecord, *, trace: bool) -> None:
     record = stored.record
     console.print(literal(f"{record.cell.label}: {record.status.replace('_', ' ')}"), style="bold")
-    table = Table(box=None, show_header=False, pad_edge=True)
-    table.add_column(style="dim", no_wrap=True)
-    table.add_column(overflow="fold")
+    table = facts_table("dim")
     for name, text in _facts(stored):
         table.add_row(literal(name), literal(text))
     console.print(table)

@@ -11,7 +11,8 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 
-from encbench.errors import UsageError, cannot_write
+from encbench.cli.console import write_picture
+from encbench.errors import UsageError
 from encbench.results.level_areas import BAR, SHARE_AXIS, SHARE_TICKS, legend_of, stacked_areas
 from encbench.results.palette import COLOURS
 
@@ -53,7 +54,7 @@ def plot_spectra(path: Path, found: Sequence[Initial]) -> None:
     axes.grid(alpha=0.3)
     # below the axes, where it hides no curve
     figure.legend(loc="outside lower center", ncols=2, fontsize="small")
-    _save(figure, path)
+    write_picture(figure.savefig, path)
 
 
 def plot_levels(path: Path, found: Sequence[Initial]) -> None:
@@ -86,7 +87,7 @@ def plot_levels(path: Path, found: Sequence[Initial]) -> None:
         f"{found[0].points:,} points",
         fontsize="medium",
     )
-    _save(figure, path)
+    write_picture(figure.savefig, path)
 
 
 def plot_dynamics(path: Path, comparisons: Sequence[LossCurves], title: str) -> None:
@@ -131,14 +132,4 @@ def plot_dynamics(path: Path, comparisons: Sequence[LossCurves], title: str) -> 
         named += [f"held out: {name}" for name in named]
     panels[0].legend(named, fontsize="small")
     figure.suptitle(title, fontsize="medium")
-    _save(figure, path)
-
-
-def _save(figure: Figure, path: Path) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path)
-    except OSError as error:
-        raise cannot_write(path, error) from None
-    except ValueError as error:
-        raise UsageError(f"cannot draw to {path}: {error}") from None
+    write_picture(figure.savefig, path)

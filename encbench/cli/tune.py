@@ -22,13 +22,13 @@ from encbench.cli.options import (
     Steps,
     Threads,
     TimeLimit,
+    asked_changes,
+    asked_suite,
 )
 from encbench.cli.progress import RunProgress
-from encbench.cli.settings import asked_suite, parse_setting
 from encbench.errors import UsageError, plural
 from encbench.plugins.registry import default_registry
 from encbench.runs.limits import Limits, parse_seconds
-from encbench.suite.config import SECTIONS
 from encbench.suite.file import Suite
 from encbench.suite.override import override
 
@@ -165,7 +165,8 @@ def tune(
     registry = default_registry()
     # whatever is given: what is tuned is no longer quick
     chosen = asked_suite(suite, registry, encodings=True, tasks=True)
-    changes = _changes(setting or [], steps, epochs, optimizer, schedule)
+    training = {"steps": steps, "epochs": epochs, "optimizer": optimizer, "schedule": schedule}
+    changes = asked_changes(setting or (), training=training)
     chosen = override(chosen, changes, encodings=encoding, tasks=report_on, seeds=seed)
     output = output or Path("results") / f"{chosen.name}-tuned"
     limits = Limits(None if timeout is None else parse_seconds(timeout))
@@ -180,8 +181,8 @@ def tune(
         registry=registry,
     )
     console = Console(stderr=True)
-    print_line(console, tuning.result().protocol)
-    for note in tuning.notes:
+    print_line(console, tuning.asked.protocol)
+    for note in tuning.asked.notes:
         print_line(console, f"note: {note}", "yellow")
     if dry_run:
         _print_plan(tuning, output, console)
@@ -229,37 +230,19 @@ def tune(
         raise typer.Exit(1)
 
 
-def _changes(
-    settings: Sequence[str],
-    steps: int | None,
-    epochs: int | None,
-    optimizer: str | None,
-    schedule: str | None,
-) -> dict[str, dict[str, Any]]:
-    training = {"steps": steps, "epochs": epochs, "optimizer": optimizer, "schedule": schedule}
-    given = {key: value for key, value in training.items() if value is not None}
-    changes: dict[str, dict[str, Any]] = {section: {} for section in SECTIONS}
-    changes["training"] = given
-    for text in settings:
-        section, key, value = parse_setting(text)
-        changes[section][key] = value
-    return changes
-
-
 def _print_plan(tuning: Tuning, output: Path, console: Console) -> None:
     from encbench.runs.reuse import left_to_run  # reads records
     from encbench.suite.plan import plan
 
     out = output_console()
     for one in tuning.searched:
-        table = plain_table("trial", *(d.name for d in one.space))
-        table.title, table.title_justify = literal(one.entry.text), "left"
+        table = plain_table("trial", *(d.name for d in one.space), title=one.entry.text)
         table.add_row("searched in", *(literal(str(d.search)) for d in one.space))
         rows = [one.default_values, *one.values]
         for number, values in enumerate(rows):
             table.add_row(str(number), *(literal(str(value)) for value in values))
         out.print(table, "")
-    if tuning.sampler == "tpe":
+    if tuning.asked.sampler == "tpe":
         return
     registry = default_registry()
     cells = plan(tuning.trial_suite(), registry)

@@ -57,6 +57,10 @@ class Plugin:
     offers: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Kind to name to target."""
 
+    def __str__(self) -> str:
+        """ "encbench-ripple 1.0 (ripple)"."""
+        return f"{self.distribution} {self.version} ({self.name})"
+
     @property
     def identity(self) -> str:
         return f"{self.distribution}:{self.name}"
@@ -132,14 +136,7 @@ class PluginHost:
                 if pressed:
                     raise KeyboardInterrupt from error
                 succeeded = False
-                logger.warning(
-                    "plug-in %s %s (%s): %s() failed: %s",
-                    plugin.distribution,
-                    plugin.version,
-                    plugin.name,
-                    hook,
-                    error_line(error),
-                )
+                logger.warning("plug-in %s: %s() failed: %s", plugin, hook, error_line(error))
                 logger.debug("%s", traceback.format_exc())
         return succeeded
 

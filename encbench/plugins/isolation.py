@@ -112,6 +112,13 @@ def _setter(name: str) -> Callable[[Any, Any], object]:
     return lambda module, value: getattr(module, name)(value)
 
 
+def _by_functions(
+    module: str, get: str, put: str, fresh: Callable[[Any], Any] | None = None
+) -> Setting:
+    """A setting that two functions of a module read and write."""
+    return Setting(module, lambda loaded: getattr(loaded, get)(), _setter(put), fresh)
+
+
 def _default_device(torch: Any) -> Any:
     try:
         return torch.get_default_device()
@@ -151,9 +158,7 @@ SETTINGS = {
     "standard error": Setting(
         "sys", lambda sys: sys.stderr, lambda sys, value: setattr(sys, "stderr", value)
     ),
-    "the recursion limit": Setting(
-        "sys", lambda sys: sys.getrecursionlimit(), _setter("setrecursionlimit")
-    ),
+    "the recursion limit": _by_functions("sys", "getrecursionlimit", "setrecursionlimit"),
     "garbage collection": Setting(
         "gc", lambda gc: gc.isenabled(), lambda gc, on: gc.enable() if on else gc.disable()
     ),
@@ -180,11 +185,8 @@ SETTINGS = {
         lambda matplotlib, value: dict.update(matplotlib.rcParams, value),
         lambda matplotlib: dict(dict.items(matplotlib.rcParamsOrig)),
     ),
-    "torch's default_dtype": Setting(
-        "torch",
-        lambda torch: torch.get_default_dtype(),
-        _setter("set_default_dtype"),
-        lambda torch: torch.float32,
+    "torch's default_dtype": _by_functions(
+        "torch", "get_default_dtype", "set_default_dtype", lambda torch: torch.float32
     ),
     "torch's default_device": Setting(
         "torch",
@@ -192,24 +194,15 @@ SETTINGS = {
         lambda torch, v: torch.set_default_device(None if v == torch.device("cpu") else v),
         lambda torch: torch.device("cpu"),
     ),
-    "torch's grad_enabled": Setting(
-        "torch",
-        lambda torch: torch.is_grad_enabled(),
-        _setter("set_grad_enabled"),
-        lambda torch: True,
+    "torch's grad_enabled": _by_functions(
+        "torch", "is_grad_enabled", "set_grad_enabled", lambda torch: True
     ),
-    "torch's num_threads": Setting(
-        "torch", lambda torch: torch.get_num_threads(), _setter("set_num_threads")
+    "torch's num_threads": _by_functions("torch", "get_num_threads", "set_num_threads"),
+    "torch's float32_matmul_precision": _by_functions(
+        "torch", "get_float32_matmul_precision", "set_float32_matmul_precision"
     ),
-    "torch's float32_matmul_precision": Setting(
-        "torch",
-        lambda torch: torch.get_float32_matmul_precision(),
-        _setter("set_float32_matmul_precision"),
-    ),
-    "torch's deterministic mode": Setting(
-        "torch",
-        lambda torch: torch.get_deterministic_debug_mode(),
-        _setter("set_deterministic_debug_mode"),
+    "torch's deterministic mode": _by_functions(
+        "torch", "get_deterministic_debug_mode", "set_deterministic_debug_mode"
     ),
     "torch's anomaly mode": Setting(
         "torch",

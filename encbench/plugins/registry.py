@@ -6,7 +6,7 @@ import ast
 import inspect
 import tomllib
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -17,8 +17,10 @@ from typing import Any
 
 from encbench.errors import (
     AmbiguousNameError,
+    EncbenchError,
     PluginError,
     UnknownNameError,
+    UsageError,
     did_you_mean,
     error_line,
 )
@@ -89,6 +91,24 @@ class Offer:
             what = f"the class {loaded.__qualname__}" if isinstance(loaded, type) else repr(loaded)
             raise PluginError(f"{self} is {what}, expected a subclass of encbench.{expected}")
         return loaded
+
+    def call(self, function: Callable[[Any], Any]) -> Any:
+        """What ``function`` makes of the class or function.
+
+        Raises:
+            PluginError: it, or loading, raised an exception; names the distribution. Errors of
+                encbench and a lack of memory pass through.
+        """
+        try:
+            return function(self.load())
+        except EncbenchError:
+            raise
+        except Exception as error:
+            from encbench.device import lacks_memory  # torch
+
+            if lacks_memory(error):
+                raise
+            raise PluginError(f"{self} failed: {error_line(error)}") from error
 
     def summary(self) -> str:
         """The first line of the docstring, read from source where the target is lazy.
@@ -180,6 +200,16 @@ class Registry:
         short = offer.name if builtin else f"{offer.distribution}:{offer.name}"
         return offer, parameters, format_selector(short, changed)
 
+    def build(self, kind: str, text: str) -> Any:
+        """An instance of what "name:key=value,…" stands for.
+
+        Raises:
+            UsageError: as ``choose``.
+            PluginError: its class raised something else; names its distribution.
+        """
+        offer, parameters, _ = self.choose(kind, text)
+        return offer.call(lambda cls: cls(**parameters))
+
     def find_any(self, kinds: Collection[str], name: str, words: Iterable[str] = ()) -> list[Offer]:
         """What is offered under that name in any of the kinds: at least one offer.
 
@@ -212,6 +242,16 @@ class Registry:
             if len(offers) > 1
         ]
 
+    def conflict_notes(self) -> list[tuple[str, str]]:
+        """Of each of them what it is, and how to pick another offer than the built-in."""
+        return [
+            (
+                f"{kind} {name!r}",
+                f"offered by {' and '.join(found)}; {found[-1]}:{name} picks the last",
+            )
+            for kind, name, found in self.conflicts()
+        ]
+
     def _unknown(self, kind: str, name: str) -> str:
         known = sorted(self._offers[kind])
         first, _, parameter = name.partition(":")
@@ -228,6 +268,26 @@ class Registry:
         """What broken plug-ins may have offered."""
         broken = [f"{p.distribution} ({p.problem})" for p in self.host.broken()]
         return f" A broken plug-in may have offered it: {'; '.join(broken)}." if broken else ""
+
+
+def taking(offers: Iterable[Offer], given: Mapping[str, Any]) -> list[tuple[Offer, dict[str, Any]]]:
+    """Those offers that take the given parameters, each with the values of all of its own.
+
+    Raises:
+        UsageError: none takes them; the first one's reason.
+    """
+    found, refusals = [], []
+    for offer in offers:
+        try:
+            if offer.kind == "suite":
+                raise UsageError(f"the suite {offer.name} has no parameters")
+            values = validate_parameters(offer.kind, offer.name, offer.load(), dict(given))
+            found.append((offer, values))
+        except UsageError as error:
+            refusals.append(error)
+    if not found:
+        raise refusals[0]
+    return found
 
 
 @cache

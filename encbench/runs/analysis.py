@@ -114,8 +114,8 @@ def at_initialization(
                 found |= {"summary": summary, "eigenvalues": arrays["spectrum_start"]}
                 found["shares"] = arrays.get("levels_start")
             return Initial(
-                task=cell.task.label or cell.task.name,
-                encoding=cell.encoding.label or cell.encoding.name,
+                task=cell.task.shown,
+                encoding=cell.encoding.shown,
                 points=len(x),
                 outputs=outputs,
                 critical=critical,

@@ -18,13 +18,14 @@ from encbench.contracts.search import Search
 from encbench.errors import ParameterError
 from encbench.plugins.registry import default_registry
 from encbench.plugins.selector import format_selector, parse_selector
-from encbench.runs.space_options import NAMED, with_auto
 from encbench.suite.budget import without_memory
 from encbench.suite.config import CellConfig, NetworkConfig, PluginRef
 from encbench.suite.file import SuiteEntry
 from encbench.suite.networks import build_network
 
 Built = TypeVar("Built")
+NAMED = {"network.kind": "network", "network.activation": "activation"}
+"""Settings of the network that name a plug-in, whose parameters are searched too."""
 MOST_TRIES = 64
 """Points looked at for each trial, at most: of those that repeat a setting or give an encoding
 that cannot be built, the next one takes the place."""
@@ -46,6 +47,10 @@ class Dimension:
     def name(self) -> str:
         """ "levels" of an encoding, "training.lr" of the rest."""
         return self.key if self.section == "parameters" else f"{self.section}.{self.key}"
+
+    @property
+    def middle(self) -> Any:
+        return self.search.value(0.5, whole=self.whole)
 
 
 def drawing_seed(seed: int, encoding: PluginRef, given: Mapping[str, Any]) -> int:
@@ -117,6 +122,11 @@ def with_values(
     if named:
         changed["network"] |= named
     return entry.model_copy(update={**changed, "label": label})
+
+
+def with_auto(section: str, table: dict[str, Any], key: str) -> dict[str, Any]:
+    """The table of an entry; a factor of lr_crit has an effect at lr = "auto" only."""
+    return {**table, "lr": "auto"} if (section, key) == ("training", "lr_factor") else table
 
 
 def refusals(

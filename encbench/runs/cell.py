@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import logging
-import random
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from encbench.contracts.metric import Metric, MetricValue
 from encbench.contracts.task import CURVATURE, loss_name
 from encbench.device import device_name, lacks_memory, peak_memory_bytes, reset_peak_memory
 from encbench.errors import bounded, error_line
@@ -27,28 +24,35 @@ from encbench.plugins.registry import Registry
 from encbench.results.kernel_summary import SpectrumSummary
 from encbench.results.provenance import Provenance, now
 from encbench.results.records import CellResult, ErrorInfo, LearningRate, Record, Status
-from encbench.runs.interface import Event
+from encbench.runs.interface import Event, RunOptions, Watch, this_process
 from encbench.runs.kernel_target import (
     KernelTarget,
     add_measured,
     predicted_training,
     target_values,
 )
-from encbench.runs.limits import CellStopped, CellTimedOut, Interrupted, MemoryExceeded
+from encbench.runs.limits import (
+    CellStopped,
+    CellTimedOut,
+    Interrupted,
+    MemoryExceeded,
+    Supervision,
+    by_a_person,
+)
 from encbench.runs.parts import (
     build_model,
     build_task,
     build_training,
-    call_plugin,
     cell_streams,
+    direction_of,
     failed_plugin,
-    recordable,
+    metric_results,
 )
-from encbench.runs.signals import Supervision, by_a_person
 from encbench.runs.spectra import measure_spectrum, ntk_count
 from encbench.runs.weights import weights_of
 from encbench.suite.cell_defaults import check_automatic_rate
 from encbench.suite.config import CellConfig, cell_key
+from encbench.suite.seeding import all_seeded, random_states, set_random_states
 from encbench.training.loop import Diverged, Training, predictor, total_steps, train
 from encbench.training.optimizers import load_optimizers, usual_rate
 
@@ -71,11 +75,9 @@ STOPPED: dict[type[CellStopped], Status] = {
 def run_cell(
     cell: CellConfig,
     registry: Registry,
+    options: RunOptions | None = None,
     *,
-    device: str = "cpu",
-    threads: int = 1,
-    save_weights: bool = False,
-    watch: Callable[[Event], None] = lambda event: None,
+    watch: Watch = lambda event: None,
     supervision: Supervision | None = None,
 ) -> CellResult:
     """Train one network and measure it.
@@ -88,19 +90,18 @@ def run_cell(
     Args:
         cell: what to run.
         registry: where its encoding and its task are found.
-        device: "cpu", "cuda" or "cuda:N".
-        threads: noted in the record; the caller has set them.
-        save_weights: whether the result holds the trained network.
+        options: its device, its threads, which the caller has set, and whether the result holds
+            the trained network.
         watch: called with progress.
         supervision: stops the cell at its limits, and when asked to from outside.
     """
-    supervision = supervision or Supervision()
-    run = _CellRun(cell, registry, torch.device(device), threads, watch)
-    with process_state_kept(known=True), _seeded(run.streams.seed("weights")):
+    supervision, options = supervision or Supervision(), options or RunOptions()
+    run = _CellRun(cell, registry, options, watch)
+    with process_state_kept(known=True), all_seeded(run.streams.seed("weights")):
         try:
             with supervision.running():
                 run.everything()
-                if save_weights:
+                if options.save_weights:
                     run.keep_weights()
         except Diverged as error:
             run.stop("diverged", error, step=error.step)
@@ -111,29 +112,6 @@ def run_cell(
                 raise
             run.stop("out_of_memory" if lacks_memory(error) else "failed", error)
     return run.result()
-
-
-@contextmanager
-def _seeded(seed: int) -> Iterator[None]:
-    """Inside, the generators that all share are seeded, for plug-ins that draw from them."""
-    before = _random_states()
-    random.seed(seed)
-    np.random.seed(seed % 2**32)  # noqa: NPY002 # plug-ins draw from it
-    torch.manual_seed(seed)
-    try:
-        yield
-    finally:
-        _set_random_states(before)
-
-
-def _random_states() -> tuple[Any, Any, Tensor]:
-    return random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
-
-
-def _set_random_states(states: tuple[Any, Any, Tensor]) -> None:
-    random.setstate(states[0])
-    np.random.set_state(states[1])  # noqa: NPY002
-    torch.set_rng_state(states[2])
 
 
 def _let_go(error: BaseException | None) -> None:
@@ -152,16 +130,11 @@ class _CellRun:
     """The phases of a cell, and their results so far."""
 
     def __init__(
-        self,
-        cell: CellConfig,
-        registry: Registry,
-        device: torch.device,
-        threads: int,
-        watch: Callable[[Event], None],
+        self, cell: CellConfig, registry: Registry, options: RunOptions, watch: Watch
     ) -> None:
         self.cell = cell
         self.registry = registry
-        self.device = device
+        self.device = torch.device(options.device)
         self.watch = watch
         self.streams = cell_streams(cell)
         self.training = Training()
@@ -172,13 +145,14 @@ class _CellRun:
         self.inner = 0.0
         self.higher_is_better = True
         load_optimizers()
-        reset_peak_memory(device)
+        reset_peak_memory(self.device)
         self.record = Record(
             key=cell_key(cell),
             status="ok",
             cell=cell,
-            provenance=Provenance.collect(device_name(device), threads),
+            provenance=Provenance.collect(device_name(self.device), options.threads),
         )
+        self.record.provenance.worker = this_process()
 
     def everything(self) -> None:
         """Setup, training with spectra, evaluation."""
@@ -189,12 +163,11 @@ class _CellRun:
             self.record.splittable = "split" in names
             self.record.curve = self.task.curve
             self.record.curve_points = self.task.curve_points
-            self.higher_is_better = self._direction(self.task.curve) == "higher"
+            self.higher_is_better = direction_of(self.task.curve, self.registry) == "higher"
             self.record.in_dim, self.record.out_dim = int(self.task.in_dim), int(self.task.out_dim)
-            self.before_weights = _random_states()
-            model = build_model(self.cell, self.task, self.registry, self.streams)
-            self.model = model.to(self.device)
-            network = self.cell.network
+            self.before_weights = random_states()
+            self._build()
+            model, network = self.model, self.cell.network
             sizes = {"width": network.width, "depth": network.depth}
             self.record.network = {name: n for name, n in sizes.items() if n is not None}
             self.record.activation = None if model.activation is None else str(model.activation)
@@ -224,11 +197,17 @@ class _CellRun:
                 name: (bounded(x, 100), bounded(y, 100))
                 for name, (x, y) in outcome.line_titles.items()
             }
-            self.record.metrics = self._metrics(outcome.comparisons)
+            self.record.metrics = metric_results(outcome.comparisons, self.registry, self.cell)
             self.record.baselines = {
-                bounded(" ".join(str(name).split()), 100): self._metrics(comparisons)
+                bounded(" ".join(str(name).split()), 100): metric_results(
+                    comparisons, self.registry, self.cell
+                )
                 for name, comparisons in outcome.baselines.items()
             }
+
+    def _build(self) -> None:
+        model = build_model(self.cell, self.task, self.registry, self.streams)
+        self.model = model.to(self.device)
 
     def keep_weights(self) -> None:
         """Keep the trained network, as far as it is made of tensors."""
@@ -255,7 +234,7 @@ class _CellRun:
                     schedule=self.schedule,
                     data=self.streams.generator("data"),
                     batches=self.streams.generator("batches"),
-                    progress=self._progress,
+                    progress=lambda *at: self.watch(Event(self.record.key, "training", *at)),
                     at_step=at_step if self.cell.ntk.points and middle else None,
                     following=lambda: self._timed("curve", announced=False),
                     result=self.training,
@@ -280,9 +259,8 @@ class _CellRun:
         for phase in ("training", "curve"):
             durations["setup"] += durations.pop(phase, 0.0)
         self.phase = "setup"
-        _set_random_states(self.before_weights)
-        model = build_model(self.cell, self.task, self.registry, self.streams)
-        self.model = model.to(self.device)
+        set_random_states(self.before_weights)
+        self._build()
 
     def stop(self, status: Status, error: BaseException, step: int | None = None) -> None:
         """Record why the cell did not get to its end."""
@@ -334,7 +312,7 @@ class _CellRun:
         critical = self._critical_rate()
         if config.lr != "auto":
             return LearningRate(value=config.lr, critical=critical, rule="given")
-        asked = self.cell.task.label or self.cell.task.name
+        asked = self.cell.task.shown
         check_automatic_rate(self.optimizer, config.optimizer, loss_name(self.task), asked)
         as_stable = None if critical is None else self.optimizer.lr_from_kernel(critical)
         if as_stable is not None:
@@ -400,43 +378,6 @@ class _CellRun:
             self._set_rate(summary, rate.value)
             self.record.spectra.append(summary)
             self.arrays.update(eigenvalues)
-
-    def _direction(self, metric: str) -> Literal["higher", "lower"]:
-        """Which values of a metric are better; "higher" for one that no plug-in offers."""
-        for offer in self.registry.offers("metric"):
-            if offer.name == metric:
-                direction: Literal["higher", "lower"] = offer.load().direction
-                return direction
-        return "higher"
-
-    def _metrics(self, comparisons: Mapping[str, tuple[Any, Any]]) -> dict[str, MetricValue]:
-        """The values of all metrics; of one that raises, the reason instead of a value."""
-        values = {}
-        for offer in self.registry.offers("metric"):
-            try:
-                metric: Metric = call_plugin(offer, lambda cls: cls())
-                compared = comparisons.get(offer.name, comparisons.get(metric.kind))
-                if compared is None:
-                    continue
-                found = metric(*compared)
-                details = recordable(found.details)
-                value = None if found.value is None else float(found.value)
-                found = found.model_copy(update={"value": value, "details": details})
-                text = found.model_dump_json()
-                if len(text) > LONGEST_TRACEBACK:
-                    raise ValueError(f"{len(text):,} characters to record")
-                values[offer.name] = MetricValue.model_validate_json(text)
-            except BaseException as error:
-                if isinstance(error, CellStopped) or by_a_person(error):
-                    raise
-                reason = f"{offer} failed: {error_line(error)}"
-                logger.warning("%s: %s", self.cell.label, reason)
-                details = {"reason": reason}
-                values[offer.name] = MetricValue(value=None, title=offer.name, details=details)
-        return values
-
-    def _progress(self, done: int, total: int, loss: float) -> None:
-        self.watch(Event(self.record.key, "training", done, total, loss))
 
     @contextmanager
     def _timed(self, phase: str, *, announced: bool = True) -> Iterator[None]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from encbench.plugins.registry import Registry
 from encbench.results.records import Record
 from encbench.runs.cell import run_cell
+from encbench.runs.interface import RunOptions
 from encbench.suite.config import CellConfig
 
 REHEARSED = 12
@@ -31,9 +32,8 @@ class Estimate:
 def estimate(
     cells: Sequence[CellConfig],
     registry: Registry,
+    options: RunOptions | None = None,
     *,
-    device: str = "cpu",
-    threads: int = 1,
     watch: Callable[[int, int], None] = lambda done, total: None,
 ) -> Estimate:
     """Rehearse some cells that differ in more than their seed, and scale their time up.
@@ -41,8 +41,7 @@ def estimate(
     Args:
         cells: what is to be run.
         registry: where encodings and tasks are found.
-        device: "cpu", "cuda" or "cuda:N".
-        threads: of each cell; the caller has set them.
+        options: as of ``run_cell``.
         watch: told how many of how many cells were rehearsed.
     """
     alike: dict[str, list[CellConfig]] = {}
@@ -53,7 +52,7 @@ def estimate(
     seconds, counted, problems = 0.0, 0, []
     for done, (first, *others) in enumerate(chosen):
         watch(done, len(chosen))
-        record = run_cell(first.shortened(STEPS), registry, device=device, threads=threads).record
+        record = run_cell(first.shortened(STEPS), registry, options).record
         if record.status == "ok":
             seconds += _whole(first, record) * (1 + len(others))
             counted += 1 + len(others)

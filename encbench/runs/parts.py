@@ -1,33 +1,36 @@
-"""The parts of a cell, its task and its model, built from its configuration.
+"""The parts of a cell, its task, model, training and metrics, built from its configuration.
 
 What a plug-in raises meanwhile becomes an error that names its distribution.
 """
 
 from __future__ import annotations
 
+import logging
 import math
 import threading
 import traceback
-from collections.abc import Callable, Mapping
-from functools import partial
-from typing import Any, Protocol
+from collections.abc import Mapping
+from typing import Any, Literal, Protocol
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from encbench.contracts.encoding import Encoding
+from encbench.contracts.metric import Metric, MetricValue
 from encbench.contracts.network import IN_ENCODING, IN_NETWORK, Network
 from encbench.contracts.optimizer import Optimizer, Schedule
 from encbench.contracts.task import Task
-from encbench.device import lacks_memory
 from encbench.errors import DataError, EncbenchError, PluginError, bounded, error_line
 from encbench.plugins.registry import Offer, Registry
+from encbench.runs.limits import CellStopped, by_a_person
 from encbench.suite.config import CellConfig, PluginRef
 from encbench.suite.networks import build_network
-from encbench.suite.seeding import Streams
+from encbench.suite.seeding import Streams, seeded
 from encbench.training.losses import IN_LOSS
 
+LONGEST_METRIC = 40_000
+"""Characters of a metric's value in a record."""
+logger = logging.getLogger("encbench")
 _generator = threading.Lock()
 """Held while weights are drawn: from torch's global generator, which threads share."""
 
@@ -59,9 +62,9 @@ def build_task(cell: CellConfig, registry: Registry) -> Task:
     reference = cell.task
     offer = _offer("task", reference, registry)
     if cell.data_hash is not None:
-        found = call_plugin(offer, lambda cls: cls.data_hash(**reference.parameters))
+        found = offer.call(lambda cls: cls.data_hash(**reference.parameters))
         _check_data(cell.data_hash, found)
-    task: Task = call_plugin(offer, lambda cls: cls(**reference.parameters))
+    task: Task = offer.call(lambda cls: cls(**reference.parameters))
     return task
 
 
@@ -83,10 +86,9 @@ def build_model(
     """
     reference = cell.encoding
     offer = _offer("encoding", reference, registry)
-    with _generator, torch.random.fork_rng(devices=[]):
-        torch.manual_seed(streams.seed("weights"))
-        encoding: Encoding = call_plugin(
-            offer, lambda cls: _with_dimensions(cls(task.in_dim, **reference.parameters))
+    with _generator, seeded(streams.seed("weights")):
+        encoding: Encoding = offer.call(
+            lambda cls: _with_dimensions(cls(task.in_dim, **reference.parameters))
         )
         return build_network(cell.network, encoding, task.out_dim, registry)
 
@@ -98,15 +100,11 @@ def build_training(cell: CellConfig, registry: Registry) -> tuple[Optimizer, Sch
         UsageError: one of them is not installed here, or has other parameters.
         PluginError: one of them raised something else; names its distribution.
     """
-    built = []
-    for kind in ("optimizer", "schedule"):
-        offer, parameters, _ = registry.choose(kind, getattr(cell.training, kind))
-        built.append(call_plugin(offer, partial(_built, parameters)))
-    return built[0], built[1]
-
-
-def _built(parameters: dict[str, Any], cls: type) -> Any:
-    return cls(**parameters)
+    training = cell.training
+    return (
+        registry.build("optimizer", training.optimizer),
+        registry.build("schedule", training.schedule),
+    )
 
 
 def _offer(kind: str, reference: PluginRef, registry: Registry) -> Offer:
@@ -115,7 +113,7 @@ def _offer(kind: str, reference: PluginRef, registry: Registry) -> Offer:
     Raises:
         PluginError: another version is installed where the cell runs.
     """
-    offer = registry.find(kind, f"{reference.distribution}:{reference.name}")
+    offer = registry.find(kind, reference.qualified)
     if offer.plugin.version != reference.version:
         raise PluginError(
             f"{kind} {reference.name!r} was planned with {reference.distribution} "
@@ -132,23 +130,6 @@ def _check_data(planned: str, found: str) -> None:
             f"{planned[:12]}…): it has changed since, or lies under this path on another machine; "
             "give the command again, or bring the same data there"
         )
-
-
-def call_plugin(offer: Offer, function: Callable[[Any], Any]) -> Any:
-    """Load a plug-in's class and call ``function`` with it.
-
-    Raises:
-        PluginError: either raised an exception; names the distribution. Errors of encbench and a
-            lack of memory pass through.
-    """
-    try:
-        return function(offer.load())
-    except EncbenchError:
-        raise
-    except Exception as error:
-        if lacks_memory(error):
-            raise
-        raise PluginError(f"{offer} failed: {error_line(error)}") from error
 
 
 def failed_plugin(error: BaseException, cell: CellConfig, task: Task | None) -> str:
@@ -186,6 +167,43 @@ def _with_dimensions(encoding: Encoding) -> Encoding:
                 f"it has no number {name}; its __init__ must call super().__init__(in_dim, out_dim)"
             )
     return encoding
+
+
+def direction_of(metric: str, registry: Registry) -> Literal["higher", "lower"]:
+    """Which values of a metric are better; "higher" for one that no plug-in offers."""
+    for offer in registry.offers("metric"):
+        if offer.name == metric:
+            direction: Literal["higher", "lower"] = offer.load().direction
+            return direction
+    return "higher"
+
+
+def metric_results(
+    comparisons: Mapping[str, tuple[Any, Any]], registry: Registry, cell: CellConfig
+) -> dict[str, MetricValue]:
+    """The values of all metrics; of one that raises, the reason instead of a value."""
+    values = {}
+    for offer in registry.offers("metric"):
+        try:
+            metric: Metric = offer.call(lambda cls: cls())
+            compared = comparisons.get(offer.name, comparisons.get(metric.kind))
+            if compared is None:
+                continue
+            found = metric(*compared)
+            details = recordable(found.details)
+            value = None if found.value is None else float(found.value)
+            text = found.model_copy(update={"value": value, "details": details}).model_dump_json()
+            if len(text) > LONGEST_METRIC:
+                raise ValueError(f"{len(text):,} characters to record")
+            values[offer.name] = MetricValue.model_validate_json(text)
+        except BaseException as error:
+            if isinstance(error, CellStopped) or by_a_person(error):
+                raise
+            reason = f"{offer} failed: {error_line(error)}"
+            logger.warning("%s: %s", cell.label, reason)
+            details = {"reason": reason}
+            values[offer.name] = MetricValue(value=None, title=offer.name, details=details)
+    return values
 
 
 def recordable(value: Any) -> Any:

@@ -76,7 +76,7 @@ def run_again(
 
 def _installed(kind: str, reference: PluginRef, registry: Registry) -> str:
     try:
-        return registry.find(kind, f"{reference.distribution}:{reference.name}").plugin.version
+        return registry.find(kind, reference.qualified).plugin.version
     except UnknownNameError as error:
         others = [o.distribution for o in registry.offers(kind) if o.name == reference.name]
         other = f" {' and '.join(others)} offers one of that name, which is another." * bool(others)
@@ -91,8 +91,8 @@ def _installed(kind: str, reference: PluginRef, registry: Registry) -> str:
 
 def _compare_data(rerun: Rerun, registry: Registry) -> None:
     reference, then = rerun.cell.task, rerun.cell.data_hash
-    offer = registry.find("task", f"{reference.distribution}:{reference.name}")
-    label = reference.label or reference.name
+    offer = registry.find("task", reference.qualified)
+    label = reference.shown
     try:
         here = offer.load().data_hash(**reference.parameters)
     except Exception as error:

@@ -20,9 +20,8 @@ from encbench.results.records import CellResult, StoredRecord
 from encbench.results.store import Store
 from encbench.runs.executors.local import InProcess, ProcessPool, default_jobs
 from encbench.runs.interface import NO_MAIN_GUARD, Event, Executor, RunOptions, Watch
-from encbench.runs.limits import Limits
+from encbench.runs.limits import Limits, RunStopped, orderly_stop
 from encbench.runs.reuse import Rerun, by_cell, reusable_records, share_of
-from encbench.runs.signals import RunStopped, orderly_stop
 from encbench.suite.config import CellConfig, cell_key
 from encbench.suite.file import Suite
 from encbench.suite.plan import plan

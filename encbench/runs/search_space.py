@@ -1,26 +1,37 @@
-"""Where the settings of an encoding and its network are searched."""
+"""Where settings of an encoding and its network are searched, by default and by ``--space``."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
+from typing import Any, Literal
+
+from pydantic import ValidationError
 
 from encbench.contracts.encoding import Encoding
 from encbench.contracts.optimizer import Optimizer
 from encbench.contracts.search import Search
-from encbench.errors import ParameterError, UsageError
+from encbench.errors import ParameterError, UsageError, did_you_mean
 from encbench.network.activations import activation_of
-from encbench.plugins.parameters import parameters_of
+from encbench.plugins.parameters import Parameter, parameters_of
 from encbench.plugins.registry import default_registry
-from encbench.plugins.selector import parse_selector
-from encbench.runs.candidates import Dimension, on_meta, refusal_of, refusals
-from encbench.runs.space_options import NAMED, SEARCHABLE, SpaceOption
-from encbench.suite.config import CellConfig, NetworkConfig
+from encbench.plugins.selector import parse_selector, parse_value
+from encbench.runs.candidates import NAMED, Dimension, on_meta, refusal_of, refusals, with_auto
+from encbench.suite.config import CellConfig, NetworkConfig, TrainingConfig
 from encbench.suite.file import SuiteEntry
+from encbench.suite.messages import describe_error
 from encbench.suite.networks import network_class, taken_by
 from encbench.training.optimizers import usual_rate
 
+SEARCHABLE = {
+    "training": ("lr", "lr_factor", "encoding_lr_factor", "batch_size", "schedule"),
+    "network": ("width", "depth"),
+}
+"""Settings that are not an encoding's own. Others decide what is compared, such as the length of
+training, or what a learning rate means, such as the optimizer."""
 KERNEL_RATES = Search(0.5, 6, log=True)
 """lr_factor of optimizers whose rate comes from lr_crit; the best of sgd's were 1.5 to 3."""
 USUAL_RATES = Search(0.1, 3, log=True)
@@ -30,13 +41,132 @@ ENCODING_RATES = Search(0.1, 10, log=True)
 BATCHES = (0.5, 1, 2)
 WIDTHS = Search(choices=(16, 32, 64, 128))
 """Of the network under a budget: what it does not take is the encoding's."""
+_NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
+_RANGE = re.compile(rf"({_NUMBER})\.\.({_NUMBER})(:log)?")
+
+
+@dataclass(frozen=True)
+class SpaceOption:
+    """What ``--space OWNER.KEY=…`` asks for."""
+
+    owner: str
+    """ "training", "network", one of ``NAMED``, or an encoding."""
+    key: str
+    search: Search | None
+    fixed: Any = None
+    """The one value, where nothing is to be searched."""
+
+    @property
+    def name(self) -> str:
+        return f"{self.owner}.{self.key}"
+
+    @property
+    def values(self) -> Sequence[Any]:
+        """Those to check: the ends of a range, choices, or the one value."""
+        return [self.fixed] if self.search is None else self.search.ends
+
+
+def parse_space(text: str) -> SpaceOption:
+    """ "ffe.levels=4..12", "training.lr=1e-4..1e-2:log", "training.batch_size=64|256" or "=64".
+
+    Raises:
+        UsageError: it is none of these, or the range is empty.
+    """
+    left, equals, right = text.partition("=")
+    owner, dot, key = left.strip().rpartition(".")
+    right = right.strip()
+    if not (equals and dot and owner and key and right):
+        raise UsageError(
+            f"--space {text!r}: expected NAME.KEY=LOW..HIGH, LOW..HIGH:log, A|B|C or one value, "
+            "such as ffe.levels=4..12 or training.lr=1e-4..1e-2:log"
+        )
+    try:
+        if found := _RANGE.fullmatch(right):
+            low, high = (int(end) if end.isdigit() else float(end) for end in found.groups()[:2])
+            return SpaceOption(owner, key, Search(low, high, log=found[3] is not None))
+        if "|" in right:
+            choices = tuple(parse_value(part.strip()) for part in right.split("|"))
+            return SpaceOption(owner, key, Search(choices=choices))
+    except ValueError as error:
+        raise UsageError(f"--space {text!r}: {error}") from None
+    return SpaceOption(owner, key, None, parse_value(right))
+
+
+def check_option(option: SpaceOption, encodings: Mapping[str, type[Encoding]]) -> None:
+    """Refuse a name or a value that cannot be meant.
+
+    Args:
+        option: what the user asks for.
+        encodings: those that are tuned, by name.
+
+    Raises:
+        UsageError: says which.
+    """
+    where = f"--space {option.name}"
+    if option.owner in NAMED:
+        if option.search is None:
+            raise UsageError(
+                f"{where}: one value is not searched; give it with the name, such as "
+                f"--set {option.owner}=NAME:{option.key}={option.fixed}"
+            )
+        return  # which parameters there are depends on the cells
+    cls = encodings.get(option.owner)
+    model = NetworkConfig if option.owner == "network" else TrainingConfig
+    if cls is not None:
+        parameters = {parameter.name: parameter for parameter in parameters_of(cls)}
+        known: Collection[str] = parameters
+    elif option.owner in SEARCHABLE:
+        known = SEARCHABLE[option.owner]
+        if option.key in model.model_fields.keys() - known:
+            raise UsageError(
+                f"{where}: {option.key} is the same for all and not searched; "
+                f"set it with --set {option.name}=…, or search {', '.join(known)}"
+            )
+    else:
+        owners = [*encodings, *SEARCHABLE, *NAMED]
+        raise UsageError(
+            f"{where}: no encoding {option.owner!r} is tuned here"
+            + did_you_mean(option.owner, owners, f"there are: {', '.join(owners)}")
+        )
+    if option.key not in known:
+        raise UsageError(
+            f"{where}: {option.owner} has no {option.key!r}"
+            + did_you_mean(option.key, known, f"it has: {', '.join(known) or 'none'}")
+        )
+    if cls is not None:
+        _check_values(option, parameters[option.key])
+        return
+    try:
+        for value in option.values:
+            model.model_validate({option.key: value})
+    except ValidationError as error:
+        raise UsageError(f"{where}: {describe_error(error, model)}") from None
+
+
+def _check_values(option: SpaceOption, parameter: Parameter) -> None:
+    for value in option.values:
+        try:
+            parameter.validate(value)
+        except ValueError as error:
+            raise UsageError(
+                f"--space {option.name}={value!r}: {error}; expected {parameter.type}"
+            ) from None
+
+
+def fixed_by(entry: SuiteEntry, name: str, options: Sequence[SpaceOption]) -> SuiteEntry:
+    """The entry of the encoding ``name`` with what ``--space`` gives one value."""
+    for option in options:
+        if option.search is None and option.owner in ("training", "network", name):
+            section = option.owner if option.owner in SEARCHABLE else "parameters"
+            changed = {**getattr(entry, section), option.key: option.fixed}
+            entry = entry.model_copy(update={section: with_auto(section, changed, option.key)})
+    return entry
 
 
 def space_of(
     entry: SuiteEntry,
     cls: type[Encoding],
     default: CellConfig,
-    optimizer: Optimizer,
     options: Sequence[SpaceOption],
     *,
     dimensions: Collection[int],
@@ -50,7 +180,6 @@ def space_of(
     Args:
         entry: the encoding in the suite.
         default: a cell of it.
-        optimizer: of that cell.
         options: what the user asks for; those with one value are in ``entry`` already.
         dimensions: d of the tasks.
         points: of the smallest epoch, which is the largest batch; None where it is not known.
@@ -62,29 +191,29 @@ def space_of(
         UsageError: no range of the learning rate is known for the optimizer, or ``lr_factor``
             has no effect with it.
     """
-    asked = {
-        (option.owner, option.key): option
-        for option in options
-        if option.owner in ("training", "network", default.encoding.name)
-    }
-    space = []
-    for parameter in parameters_of(cls):
-        option = asked.get((default.encoding.name, parameter.name))
-        search = parameter.search if option is None else option.search
-        if search is None or (option is None and parameter.name in entry.parameters):
-            continue
-        if budgeted and option is None and parameter.name in cls.size_parameters:
-            continue
-        dimension = Dimension("parameters", parameter.name, search, parameter.whole)
-        middle = search.value(0.5, whole=parameter.whole)
-        given = default.encoding.parameters | {parameter.name: middle}
-        # what another parameter that is given replaces: max_resolution beside resolutions
-        if option is not None or not all(refusal_of(partial(cls, d, **given)) for d in dimensions):
-            space.append(dimension)
-    space += _of_network(entry, cls, default, options, network or NetworkConfig(), dimensions)
+    asked = {option.name: option for option in options}
+    given = {*entry.parameters, *(cls.size_parameters if budgeted else ())}
+
+    def impossible(dimension: Dimension) -> bool:
+        parameters = default.encoding.parameters | {dimension.key: dimension.middle}
+        return all(refusal_of(partial(cls, d, **parameters)) for d in dimensions)
+
+    def refused(dimension: Dimension) -> bool:
+        return bool(refusals(cls, default, [dimension], dimensions)([dimension.middle]))
+
+    name = default.encoding.name
+    space = list(_declared("parameters", cls, name, "", given, asked, impossible))
+    for owner, kind in NAMED.items():
+        setting = owner.partition(".")[2]
+        chosen = getattr(default.network, setting)
+        if chosen not in ("mlp", "auto"):
+            text = entry.network.get(setting, getattr(network or NetworkConfig(), setting))
+            declaring = default_registry().choose(kind, chosen)[0].load()
+            given = {*parse_selector(text)[1]}
+            space += _declared("network", declaring, owner, f"{setting}.", given, asked, refused)
     ours = {"encoding_lr_factor": ENCODING_RATES} if _learns(cls, dimensions, default) else {}
-    ours |= _rates(default, cls, optimizer, asked) | _batches(default, points)
-    batch = asked.get(("training", "batch_size"))
+    ours |= _rates(default, cls, asked) | _batches(default, points)
+    batch = asked.get("training.batch_size")
     if batch is not None and batch.search is not None and points is not None:
         largest = max(end for end in batch.search.ends if isinstance(end, int | float))
         if largest > points:
@@ -96,7 +225,7 @@ def space_of(
         ours["width"] = WIDTHS
     for section, keys in SEARCHABLE.items():
         for key in keys:
-            option = asked.get((section, key))
+            option = asked.get(f"{section}.{key}")
             found = ours.get(key) if option is None else option.search
             if found is not None:
                 whole = key in ("batch_size", "width", "depth")
@@ -104,60 +233,47 @@ def space_of(
     return space
 
 
-def _of_network(
-    entry: SuiteEntry,
-    cls: type[Encoding],
-    default: CellConfig,
-    options: Sequence[SpaceOption],
-    network: NetworkConfig,
-    dimensions: Collection[int],
-) -> list[Dimension]:
-    """Parameters of the network's class and of its activation that are not given."""
-    asked = {option.name: option for option in options if option.owner in NAMED}
-    found = []
-    for owner, kind in NAMED.items():
-        setting = owner.partition(".")[2]
-        chosen = getattr(default.network, setting)
-        if chosen in ("mlp", "auto"):
+def _declared(
+    section: Literal["parameters", "network"],
+    cls: type,
+    owner: str,
+    prefix: str,
+    given: Collection[str],
+    asked: Mapping[str, SpaceOption],
+    refused: Callable[[Dimension], bool],
+) -> Iterator[Dimension]:
+    """Parameters of a class with the range that they declare, unless they are given, or with the
+    one that is asked for."""
+    for parameter in parameters_of(cls):
+        option = asked.get(f"{owner}.{parameter.name}")
+        search = parameter.search if option is None else option.search
+        if search is None or (option is None and parameter.name in given):
             continue
-        given = parse_selector(entry.network.get(setting, getattr(network, setting)))[1]
-        offer, _, _ = default_registry().choose(kind, chosen)
-        for parameter in parameters_of(offer.load()):
-            key = f"{setting}.{parameter.name}"
-            option = asked.get(f"network.{key}")
-            search = parameter.search if option is None else option.search
-            if search is None or (option is None and parameter.name in given):
-                continue
-            for value in search.ends:
-                try:
-                    parameter.validate(value)
-                except ValueError as error:
-                    raise UsageError(
-                        f"--space network.{key}={value!r}: {error}; expected {parameter.type}"
-                    ) from None
-            dimension = Dimension("network", key, search, parameter.whole)
-            middle = [search.value(0.5, whole=parameter.whole)]
-            # what has no effect here, such as the frequency of sines in NTK parameterization
-            if option is not None or not refusals(cls, default, [dimension], dimensions)(middle):
-                found.append(dimension)
-    return found
+        dimension = Dimension(section, f"{prefix}{parameter.name}", search, parameter.whole)
+        if option is not None:
+            _check_values(option, parameter)
+        # what has no effect here, as the frequency of sines in NTK parameterization, or what
+        # another parameter that is given replaces: max_resolution beside resolutions
+        elif refused(dimension):
+            continue
+        yield dimension
 
 
 def _rates(
     default: CellConfig,
     cls: type[Encoding],
-    optimizer: Optimizer,
-    asked: Mapping[tuple[str, str], SpaceOption],
+    asked: Mapping[str, SpaceOption],
 ) -> dict[str, Search]:
     """Range of the learning rate, or of its factor where it comes from the kernel."""
-    by_kernel = optimizer.lr_from_kernel(1.0) is not None
     name = default.training.optimizer
-    if ("training", "lr_factor") in asked and not by_kernel:
+    optimizer: Optimizer = default_registry().build("optimizer", name)
+    by_kernel = optimizer.lr_from_kernel(1.0) is not None
+    if "training.lr_factor" in asked and not by_kernel:
         raise UsageError(
             f"--space training.lr_factor: the rate of {name} does not come from lr_crit; "
             "give --space training.lr=LOW..HIGH:log"
         )
-    if ("training", "lr") in asked or ("training", "lr_factor") in asked:
+    if {"training.lr", "training.lr_factor"} & asked.keys():
         return {}
     if by_kernel:
         return {"lr_factor": KERNEL_RATES}

@@ -38,6 +38,8 @@ EXACT_ROWS = 16384  # rows of a kernel with eigenvalues in minutes: an image of 
 SQUARES = 5  # matrices in memory at once: the kernel, its parts, and two of the eigensolver
 LEADING = 32  # eigenvalues found from products
 SPLIT_ROWS = 4096  # of a kernel whose eigenvectors are taken: a minute, and 1 s more a level
+OF_SPECTRUM = (*PartSummary.model_fields, "effective_rank", "negative", "method")
+"""Fields of a summary that a spectrum has under the same name."""
 SAMPLE = 512  # points whose kernel bounds λ_min
 
 
@@ -90,8 +92,11 @@ def measure_spectrum(
         if split != "none":
             fields["split"], shares = _shares(model, x, kernel, total.resolved_rank, split)
             arrays |= {} if shares is None else {f"levels_{when}": shares}
+    numbers = {name: getattr(total, name) for name in OF_SPECTRUM}
     summary = SpectrumSummary(
-        **_numbers(total) | fields,
+        **numbers | fields,
+        size=len(total.eigenvalues),
+        quantile_10=total.quantile(0.1),
         when=when,
         step=step,
         points=len(x),
@@ -113,14 +118,8 @@ def _parts(
     return {
         "method": f"{total.method}; {weyl.method}" if encoded else total.method,
         "minimum_bound": None if total.minimum is not None else minimum_upper_bound(kernel.total),
-        "mlp": PartSummary(
-            floor=mlp.floor,
-            maximum=mlp.maximum,
-            median=mlp.median,
-            minimum=mlp.minimum,
-            resolved_rank=mlp.resolved_rank,
-        ),
-        "weyl": WeylSummary(ok=weyl.ok, worst=weyl.worst, tolerance=weyl.tolerance),
+        "mlp": PartSummary.model_validate(mlp, from_attributes=True),
+        "weyl": WeylSummary.model_validate(weyl, from_attributes=True),
         "activation": ActivationSummary(
             duplicates=seen.duplicates,
             regions=seen.regions,
@@ -163,21 +162,6 @@ def _shares(
         for name, trace, mean in zip(names, traces, means, strict=True)
     ]
     return SplitSummary(parts=shares, not_computed=why_not), found
-
-
-def _numbers(total: Spectrum) -> dict[str, Any]:
-    return {
-        "size": len(total.eigenvalues),
-        "floor": total.floor,
-        "maximum": total.maximum,
-        "median": total.median,
-        "quantile_10": total.quantile(0.1),
-        "minimum": total.minimum,
-        "resolved_rank": total.resolved_rank,
-        "effective_rank": total.effective_rank,
-        "negative": total.negative,
-        "method": total.method,
-    }
 
 
 def affordable(rows: int, device: torch.device) -> bool:

@@ -16,6 +16,7 @@ from encbench.errors import UsageError, plural
 from encbench.plugins.isolation import process_state_kept
 from encbench.plugins.registry import Registry
 from encbench.runs.candidates import (
+    NAMED,
     Dimension,
     draw_settings,
     drawing_seed,
@@ -24,15 +25,19 @@ from encbench.runs.candidates import (
     with_values,
 )
 from encbench.runs.cell import run_cell
-from encbench.runs.parts import build_training
-from encbench.runs.search_space import space_of
-from encbench.runs.space_options import NAMED, SpaceOption, check_option, fixed_by, parse_space
+from encbench.runs.search_space import (
+    SpaceOption,
+    check_option,
+    fixed_by,
+    parse_space,
+    space_of,
+)
 from encbench.runs.tuning_report import TunedEncoding, TuneResult
 from encbench.runs.tuning_targets import (
     check_targets,
     deciding_metric,
     default_cell,
-    shapes_of,
+    facts_of,
     single_cells,
     split_tasks,
     target_labels,
@@ -56,7 +61,6 @@ class Searched:
 
     entry: SuiteEntry
     """As the suite has it, with a label."""
-    cls: type[Encoding]
     default: CellConfig
     """One of its cells as the suite has it."""
     space: list[Dimension]
@@ -86,6 +90,18 @@ class Searched:
         label = f"{self.entry.text} · trial {number}"
         return with_values(self.entry, self.space, values, self.default, label)
 
+    def described(self) -> TunedEncoding:
+        """What is known of it before anything has run."""
+        space = {dimension.name: dimension.search for dimension in self.space}
+        return TunedEncoding(
+            label=self.entry.text,
+            name=self.default.encoding.name,
+            seed=self.seed,
+            space={name: asdict(search) for name, search in space.items()},
+            ranges={name: str(search) for name, search in space.items()},
+            trials=[],
+        )
+
     def final(self, best: int) -> list[SuiteEntry]:
         """The default setting and the best one as they are reported; one where they are equal."""
         if best == 0:
@@ -102,18 +118,9 @@ class Tuning:
     """Of what is reported: its tasks and seeds."""
     tasks: list[SuiteEntry]
     """To tune on."""
-    seeds: list[int]
-    """Of the trials."""
     searched: list[Searched]
-    count: int
-    """Trials of each encoding, the default setting included."""
-    sampler: Sampler
-    metric: str
-    unit: str
-    direction: Literal["higher", "lower"]
-    notes: list[str]
-    tune_on: list[str]
-    report_on: list[str]
+    asked: TuneResult
+    """What is known before anything has run."""
 
     def trial_suite(self, entries: Iterable[SuiteEntry] | None = None) -> Suite:
         """Trials on the tuning targets, all of them unless entries are given; no spectra."""
@@ -124,7 +131,7 @@ class Tuning:
             name=f"{self.suite.name}-trials",
             encodings=list(entries),
             tasks=self.tasks,
-            seeds=self.seeds,
+            seeds=self.asked.tune_seeds,
             ntk=NtkConfig(points=0),
         )
 
@@ -132,41 +139,9 @@ class Tuning:
         """Default and tuned settings on the reported targets, or the tuned ones alone."""
         finals = [one.final(number) for one, number in zip(self.searched, best, strict=True)]
         entries = [entry for pair in finals for entry in (pair[-1:] if only_tuned else pair)]
-        described = {"description": self.result().protocol} if only_tuned else {}
+        described = {"description": self.asked.protocol} if only_tuned else {}
         changes = {"name": f"{self.suite.name}-tuned", "encodings": entries, **described}
         return _changed(self.suite, **changes)
-
-    def result(self) -> TuneResult:
-        """What is known before anything has run."""
-        encodings = []
-        for one in self.searched:
-            space = {dimension.name: dimension.search for dimension in one.space}
-            encodings.append(
-                TunedEncoding(
-                    label=one.entry.text,
-                    name=one.default.encoding.name,
-                    seed=one.seed,
-                    space={name: asdict(search) for name, search in space.items()},
-                    ranges={name: str(search) for name, search in space.items()},
-                    trials=[],
-                )
-            )
-        return TuneResult(
-            encbench=metadata.version("encbench"),
-            suite=self.suite.name,
-            sampler=self.sampler,
-            seed=self.seeds[0],
-            trials=self.count,
-            metric=self.metric,
-            unit=self.unit,
-            direction=self.direction,
-            tune_on=self.tune_on,
-            tune_seeds=self.seeds,
-            report_on=self.report_on,
-            report_seeds=self.suite.seeds,
-            notes=list(self.notes),
-            encodings=encodings,
-        )
 
 
 def _changed(suite: Suite, **changes: Any) -> Suite:
@@ -219,36 +194,51 @@ def plan_tuning(
         trial_cells = single_cells(_changed(suite, tasks=tasks, seeds=seeds), registry)
         final_cells = single_cells(suite, registry)
         notes = check_targets(trial_cells, final_cells)
-        name, unit, direction = deciding_metric(metric, [*trial_cells, *final_cells], registry)
+        cells = [*trial_cells, *final_cells]
+        facts = facts_of(cells, registry)
+        name, unit, direction = deciding_metric(metric, facts, cells, registry)
         if metric is not None:
-            _check_measured(name, [*trial_cells, *final_cells], registry)
-        dimensions, points = shapes_of([*trial_cells, *final_cells], registry)
-        common: dict[str, Any] = {"seed": seeds[0], "dimensions": dimensions, "points": points}
-        common["budgeted"] = suite.budget.parameters is not None
-        common["network"] = suite.network
+            _check_measured(name, cells, registry)
+        dimensions = {one.in_dim for one in facts} or {2}
         searched = []
         for entry in entries:
-            default = default_cell(entry, [*trial_cells, *final_cells])
-            searched.append(_searched(entry, default, options, registry, **common))
+            cls = registry.find("encoding", entry.name).load()
+            default = default_cell(entry, cells)
+            searched_in = space_of(
+                entry,
+                cls,
+                default,
+                options,
+                dimensions=dimensions,
+                points=min((one.points for one in facts), default=None),
+                budgeted=suite.budget.parameters is not None,
+                network=suite.network,
+            )
+            seed = drawing_seed(seeds[0], default.encoding, entry.parameters)
+            refusal = refusals(cls, default, searched_in, dimensions)
+            searched.append(Searched(entry, default, searched_in, seed, refusal))
         _check_used(options, searched)
         if sampler == "sobol":
             notes += [note for one in searched for note in _draw(one, trials)]
         else:
             notes.append(TPE_NOTE)
-    tuning = Tuning(
-        suite=suite,
-        tasks=tasks,
-        seeds=seeds,
-        searched=searched,
-        count=trials,
+    asked = TuneResult(
+        encbench=metadata.version("encbench"),
+        suite=suite.name,
         sampler=sampler,
+        seed=seeds[0],
+        trials=trials,
         metric=name,
         unit=unit,
         direction=direction,
-        notes=notes,
         tune_on=target_labels(trial_cells),
+        tune_seeds=seeds,
         report_on=target_labels(final_cells),
+        report_seeds=suite.seeds,
+        notes=notes,
+        encodings=[one.described() for one in searched],
     )
+    tuning = Tuning(suite, tasks, searched, asked)
     # whatever is wrong with a value of a space, such as an unknown schedule, is said now
     plan(tuning.trial_suite(), registry)
     return tuning
@@ -291,30 +281,13 @@ def _check_measured(name: str, cells: Sequence[CellConfig], registry: Registry) 
             )
 
 
-def _searched(
-    entry: SuiteEntry,
-    default: CellConfig,
-    options: Sequence[SpaceOption],
-    registry: Registry,
-    *,
-    seed: int,
-    **shape: Any,
-) -> Searched:
-    cls = registry.find("encoding", entry.name).load()
-    optimizer, _ = build_training(default, registry)
-    space = space_of(entry, cls, default, optimizer, options, **shape)
-    refusal = refusals(cls, default, space, shape["dimensions"])
-    drawn_by = drawing_seed(seed, default.encoding, entry.parameters)
-    return Searched(entry, cls, default, space, drawn_by, refusal)
-
-
 def _draw(one: Searched, trials: int) -> list[str]:
     """Draw the trials of an encoding; a note where there are fewer than were asked for."""
     one.values = draw_settings(
         one.space, trials - 1, one.seed, default=one.default_values, possible=one.possible
     )
     if one.space and not one.values:
-        middle = [d.search.value(0.5, whole=d.whole) for d in one.space]
+        middle = [dimension.middle for dimension in one.space]
         searched = ", ".join(f"{d.name}={d.search}" for d in one.space)
         raise UsageError(
             f"{one.entry.text} cannot be built with anything that was drawn from {searched} "

@@ -66,20 +66,20 @@ def run_tuning(tuning: Tuning, directory: Path, registry: Registry, run: RunSuit
         done = run(suite, folder, final)
         return {cell_key(stored.record.cell): stored.record for stored in done}
 
-    if tuning.sampler == "tpe":
+    if tuning.asked.sampler == "tpe":
         records = _proposed(tuning, lambda suite: records_of(suite, directory / "trials"), registry)
         write_trials(tuning, directory)
     else:
         write_trials(tuning, directory)
         records = records_of(tuning.trial_suite(), directory / "trials")
-    result = tuning.result()
+    result = tuning.asked.model_copy(deep=True)
     cells = _by_label(plan(tuning.trial_suite(), registry))
     best = []
     for one, encoding in zip(tuning.searched, result.encodings, strict=True):
-        encoding.trials = _trials_of(one, cells, records, tuning.metric)
+        encoding.trials = _trials_of(one, cells, records, result.metric)
         values = [trial.value for trial in encoding.trials]
         encoding.best = best_trial(values, higher=result.higher)
-        summary = expected_best if tuning.sampler == "sobol" else best_so_far
+        summary = expected_best if result.sampler == "sobol" else best_so_far
         encoding.best_of = summary(values, higher=result.higher)
         best.append(encoding.best)
     _check_values(result, records.values())
@@ -87,10 +87,10 @@ def run_tuning(tuning: Tuning, directory: Path, registry: Registry, run: RunSuit
     final_cells = _by_label(plan(final, registry))
     _set_earlier_aside(directory, {cell_key(c) for cs in final_cells.values() for c in cs}, final)
     # what is about to run is known to the next tuning into this folder, should this one be killed
-    _report(tuning, result, final_cells, {})
+    _report(tuning.searched, result, final_cells, {})
     write_result(directory, result)
     write_suite_file(directory / TUNED, tuned)
-    _report(tuning, result, final_cells, records_of(final, directory, final=True))
+    _report(tuning.searched, result, final_cells, records_of(final, directory, final=True))
     write_result(directory, result)
     write_report(directory, result)
     return result
@@ -106,13 +106,13 @@ def _proposed(
     """
     from encbench.runs.tpe import Proposals  # an optional extra
 
-    higher = tuning.direction == "higher"
+    asked = tuning.asked
     proposals = [
-        Proposals(one.space, one.seed, one.possible, one.default_values, higher=higher)
+        Proposals(one.space, one.seed, one.possible, one.default_values, higher=asked.higher)
         for one in tuning.searched
     ]
     records: dict[str, Record] = {}
-    for number in range(tuning.count):
+    for number in range(asked.trials):
         tried = []
         for one, proposal in zip(tuning.searched, proposals, strict=True):
             values = proposal.next() if number else None
@@ -126,8 +126,8 @@ def _proposed(
         records |= run(suite)
         cells = _by_label(plan(suite, registry))
         for entry, proposal in tried:
-            proposal.tell(_trial(0, entry.text, cells[entry.text], records, tuning.metric).value)
-    tuning.notes += [note for one in tuning.searched for note in fewer_trials(one, tuning.count)]
+            proposal.tell(mean_of(metric_values(cells[entry.text], records, asked.metric)))
+    asked.notes += [note for one in tuning.searched for note in fewer_trials(one, asked.trials)]
     return records
 
 
@@ -152,28 +152,32 @@ def _trials_of(
     """The trials of an encoding with their values; cells are by label."""
     trials = []
     for number, entry in enumerate(one.trials):
-        trial = _trial(number, entry.text, cells[entry.text], records, metric)
-        for dimension, value in (
-            zip(one.space, one.values[number - 1], strict=True) if number else ()
-        ):
-            getattr(trial, dimension.section)[dimension.key] = value
+        found = metric_values(cells[entry.text], records, metric)
+        trial = Trial(
+            number=number,
+            label=entry.text,
+            keys=[cell_key(cell) for cell in cells[entry.text]],
+            value=mean_of(found),
+            without_value=found.count(None),
+        )
+        if number:
+            for dimension, value in zip(one.space, one.values[number - 1], strict=True):
+                getattr(trial, dimension.section)[dimension.key] = value
         trials.append(trial)
     return trials
 
 
-def _trial(
-    number: int,
-    label: str,
-    cells: Sequence[CellConfig],
-    records: Mapping[str, Record],
-    metric: str,
-) -> Trial:
-    keys = [cell_key(cell) for cell in cells]
-    values = [value_of(records.get(key), metric) for key in keys]
+def metric_values(
+    cells: Sequence[CellConfig], records: Mapping[str, Record], metric: str
+) -> list[float | None]:
+    """The metric of each cell, as ``value_of``."""
+    return [value_of(records.get(cell_key(cell)), metric) for cell in cells]
+
+
+def mean_of(values: Sequence[float | None]) -> float | None:
+    """The mean; None where a value is missing, or all are."""
     known = [value for value in values if value is not None]
-    value = math.fsum(known) / len(known) if known and len(known) == len(values) else None
-    missing = len(values) - len(known)
-    return Trial(number=number, label=label, keys=keys, value=value, without_value=missing)
+    return math.fsum(known) / len(known) if known and len(known) == len(values) else None
 
 
 def value_of(record: Record | None, metric: str) -> float | None:
@@ -203,16 +207,16 @@ def _check_values(result: TuneResult, records: Collection[Record]) -> None:
 
 
 def _report(
-    tuning: Tuning,
+    searched: Sequence[Searched],
     result: TuneResult,
     cells: Mapping[str, Sequence[CellConfig]],
     records: Mapping[str, Record],
 ) -> None:
     """Fill in the reported values of each encoding."""
-    for one, encoding in zip(tuning.searched, result.encodings, strict=True):
+    for one, encoding in zip(searched, result.encodings, strict=True):
         assert encoding.best is not None, "chosen before"
         entries = one.final(encoding.best)
-        summaries = [_summary(cells[entry.text], records, tuning.metric) for entry in entries]
+        summaries = [_summary(cells[entry.text], records, result.metric) for entry in entries]
         encoding.default, encoding.tuned = summaries[0], summaries[-1]
         pairs = zip(encoding.default.values, encoding.tuned.values, strict=True)
         gains = [None if a is None or b is None else b - a for a, b in pairs]

@@ -8,6 +8,7 @@ import math
 import os
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,7 +19,7 @@ from pydantic import ValidationError
 from scipy import stats
 from tabulate import tabulate
 
-from encbench.errors import cannot_write, plural, printable, with_minus
+from encbench.errors import plural, printable, with_minus, writes_to
 from encbench.results.palette import colour_order, colours
 from encbench.results.provenance import Data
 from encbench.suite.file import Suite, suite_toml
@@ -246,15 +247,14 @@ def _write(path: Path, content: str | bytes) -> None:
     temporary = path.with_name(f".{path.name}.new")
     data = content.encode() if isinstance(content, str) else content
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
+        with writes_to(path), temporary.open("wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise cannot_write(path, error) from None
+            temporary.replace(path)
+    finally:
+        with suppress(OSError):  # also of a name that is too long
+            temporary.unlink(missing_ok=True)
 
 
 def best_of_csv(result: TuneResult) -> str:
@@ -326,8 +326,8 @@ def page(result: TuneResult) -> str:
     curves = []
     for encoding in result.encodings:
         found = (encoding.best_of[k - 1 : k] for k in steps)
-        cells = ["" if not v or v[0] is None else f"{v[0]:.4g}" for v in found]
-        curves.append([encoding.label, *cells])
+        values = ["" if not v or v[0] is None else f"{v[0]:.4g}" for v in found]
+        curves.append([encoding.label, *values])
     spaces = [
         [encoding.label, name, text.replace("|", ", ")]
         for encoding in result.encodings
@@ -364,8 +364,8 @@ def page(result: TuneResult) -> str:
 
 
 def _table(rows: Sequence[Sequence[str]], headings: Sequence[str]) -> str:
-    cells = [[_plain(cell) for cell in row] for row in rows]
-    return str(tabulate(cells, headings, tablefmt="pipe", disable_numparse=True))
+    texts = [[_plain(text) for text in row] for row in rows]
+    return str(tabulate(texts, headings, tablefmt="pipe", disable_numparse=True))
 
 
 def _plain(text: str) -> str:

@@ -6,7 +6,7 @@ import json
 import logging
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from encbench.errors import DataError, PluginError, UsageError, did_you_mean
 from encbench.plugins.registry import Registry
@@ -86,7 +86,7 @@ def _data(cell: CellConfig) -> str:
 
 
 def target_labels(cells: Sequence[CellConfig]) -> list[str]:
-    return list(dict.fromkeys(cell.task.label or cell.task.name for cell in cells))
+    return list(dict.fromkeys(cell.task.shown for cell in cells))
 
 
 def check_targets(trials: Sequence[CellConfig], finals: Sequence[CellConfig]) -> list[str]:
@@ -108,7 +108,7 @@ def check_targets(trials: Sequence[CellConfig], finals: Sequence[CellConfig]) ->
 
 
 def deciding_metric(
-    name: str | None, cells: Sequence[CellConfig], registry: Registry
+    name: str | None, facts: Sequence[TargetFacts], cells: Sequence[CellConfig], registry: Registry
 ) -> tuple[str, str, Literal["higher", "lower"]]:
     """Name, unit and direction of the metric that decides.
 
@@ -116,7 +116,9 @@ def deciding_metric(
         UsageError: there is no such metric, or none is given and tasks follow several.
     """
     offers = {offer.name: offer for offer in registry.offers("metric")}
-    curves = _curves(cells, registry)
+    curves = {one.curve for one in facts} or {
+        registry.find("task", cell.task.name).load().curve for cell in cells
+    }
     if name is None:
         if len(curves) > 1 or not curves <= offers.keys():
             raise UsageError(
@@ -133,31 +135,26 @@ def deciding_metric(
     return name, metric.unit, metric.direction
 
 
-def _curves(cells: Sequence[CellConfig], registry: Registry) -> set[str]:
-    """Metrics of the tasks' curves, which can depend on parameters, as that of a split does."""
-    curves: set[str] = set()
-    for cell in {target_of(cell): cell for cell in cells}.values():
-        try:
-            curves.add(build_task(cell, registry).curve)
-        except (DataError, PluginError) as error:  # its cells will say why
-            logger.debug("%s: %s", cell.task.label, error)
-    return curves or {registry.find("task", cell.task.name).load().curve for cell in cells}
+class TargetFacts(NamedTuple):
+    """What a tuning has to know of a task's data."""
+
+    curve: str
+    """The metric followed during training, which can depend on parameters, as that of a split."""
+    in_dim: int
+    points: int
+    """Of an epoch."""
 
 
-def shapes_of(cells: Sequence[CellConfig], registry: Registry) -> tuple[set[int], int | None]:
-    """Dimensions of the tasks' points, and the points of the smallest epoch.
-
-    Data that cannot be read are left out; their cells will say why.
-    """
-    dimensions, points = set(), []
+def facts_of(cells: Sequence[CellConfig], registry: Registry) -> list[TargetFacts]:
+    """Of each target whose data can be read; the cells of the others will say why not."""
+    facts = []
     for cell in {target_of(cell): cell for cell in cells}.values():
         try:
             task = build_task(cell, registry)
-            dimensions.add(int(task.in_dim))
-            points.append(int(task.points_per_epoch))
+            facts.append(TargetFacts(task.curve, int(task.in_dim), int(task.points_per_epoch)))
         except (DataError, PluginError) as error:
             logger.debug("%s: %s", cell.task.label, error)
-    return dimensions or {2}, min(points, default=None)
+    return facts
 
 
 def default_cell(entry: SuiteEntry, cells: Sequence[CellConfig]) -> CellConfig:

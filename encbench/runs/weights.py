@@ -86,7 +86,7 @@ def _check_versions(stored: StoredRecord, registry: Registry) -> None:
     """Other code may give the same weights another meaning."""
     cell, then = stored.record.cell, stored.record.provenance.encbench
     encoding = cell.encoding
-    offer = registry.find("encoding", f"{encoding.distribution}:{encoding.name}")
+    offer = registry.find("encoding", encoding.qualified)
     made = {**cell.other_versions, encoding.distribution: encoding.version, "encbench": then}
     here = {plugin.distribution: plugin.version for plugin in registry.host.plugins}
     here |= {encoding.distribution: offer.plugin.version, "encbench": distributions()["encbench"]}

@@ -277,11 +277,9 @@ def parameters_of_cell(
         EncbenchError: the task's data cannot be read, or the network not be built.
     """
     encoding, task = cell.encoding, cell.task
-    label = task.label or task.name
     known = {} if known is None else known
-    if label not in known:
-        cls = registry.find("task", f"{task.distribution}:{task.name}").load()
-        known[label] = dimensions(cls, task.parameters, label)
-    offer = registry.find("encoding", f"{encoding.distribution}:{encoding.name}")
-    cls, ends = offer.load(), known[label]
-    return parameter_count(cls, encoding.parameters, cell.network, ends, registry)
+    if task.shown not in known:
+        cls = registry.find("task", task.qualified).load()
+        known[task.shown] = dimensions(cls, task.parameters, task.shown)
+    cls = registry.find("encoding", encoding.qualified).load()
+    return parameter_count(cls, encoding.parameters, cell.network, known[task.shown], registry)

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from encbench.contracts.optimizer import Optimizer
 from encbench.contracts.task import CURVATURE, LossName, Task
-from encbench.errors import EncbenchError, PluginError, SuiteError, error_line
+from encbench.errors import SuiteError
 from encbench.network.activations import activation_of
 from encbench.plugins.registry import Registry
 from encbench.suite.config import NetworkConfig, TrainingConfig
@@ -80,13 +80,8 @@ def training_settings(
     training = _validated(TrainingConfig, values, "training", entries)
     shortest: dict[str, str] = {}
     for kind in ("optimizer", "schedule"):
-        offer, parameters, shortest[kind] = registry.choose(kind, getattr(training, kind))
-        try:
-            built = offer.load()(**parameters)
-        except EncbenchError:
-            raise
-        except Exception as error:
-            raise PluginError(f"{offer} failed: {error_line(error)}") from error
+        shortest[kind] = registry.choose(kind, getattr(training, kind))[2]
+        built = registry.build(kind, shortest[kind])
         if kind == "optimizer" and training.lr == "auto":
             name = None if callable(loss) else loss
             check_automatic_rate(built, shortest[kind], name, entries[0].text)

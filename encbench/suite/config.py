@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
     BaseModel,
@@ -28,6 +28,19 @@ class Settings(BaseModel):
     """Base of all settings: unknown keys are errors, values are not coerced silently."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+    later: ClassVar[Mapping[str, Any]] = {}
+    """Settings that there were not at first, each with the value at which it is left out of what
+    is written, so that keys of configurations without it stay what they were."""
+
+    @model_serializer(mode="wrap")
+    def _serialized(
+        self, handler: SerializerFunctionWrapHandler, info: SerializationInfo
+    ) -> dict[str, Any]:
+        written: dict[str, Any] = handler(self)
+        if info.exclude_unset:
+            # set outright, a default takes precedence over a task's own
+            return written
+        return {k: v for k, v in written.items() if (k, v) not in self.later.items()}
 
 
 SECTIONS = ("network", "training", "ntk", "budget")
@@ -46,17 +59,16 @@ class NetworkConfig(Settings):
     planning finds that the network has no such size."""
 
     kind: str = "mlp"
-    """A name with parameters, "resmlp:skip=2". "mlp", the coordinate MLP, is left out of what is
-    written, as "auto" is below."""
+    """A name with parameters, "resmlp:skip=2", or "mlp", the coordinate MLP."""
     width: Annotated[int, Field(ge=1, description="units of a hidden layer")] | None = None
     depth: Annotated[int, Field(ge=1, description="hidden layers")] | None = None
     parameterization: Literal["ntk", "standard"] = "ntk"
     beta: Annotated[float, Field(ge=0, description="bias factor of the NTK parameterization")] = 0.1
     first_layer_scale: Literal["fan_in", "width"] = "fan_in"
     activation: str = "auto"
-    """A name with parameters, as ``encbench.network.activations`` reads it. "auto", what the
-    encoding expects, is left out of what is written: keys and random streams stay those of a
-    configuration without this setting."""
+    """A name with parameters, as ``encbench.network.activations`` reads it, or "auto", what the
+    encoding expects."""
+    later = {"kind": "mlp", "activation": "auto"}
 
     @property
     def described(self) -> str:
@@ -67,16 +79,6 @@ class NetworkConfig(Settings):
             parts.append(f"hidden layers {sizes[0]} × {sizes[1]}")
             parts.append(f"{self.parameterization} parameterization")
         return ", ".join(parts)
-
-    @model_serializer(mode="wrap")
-    def _without_later_settings(
-        self, handler: SerializerFunctionWrapHandler, info: SerializationInfo
-    ) -> dict[str, Any]:
-        written: dict[str, Any] = handler(self)
-        if info.exclude_unset:
-            return written
-        added = {"kind": "mlp", "activation": "auto"}
-        return {k: v for k, v in written.items() if (k, v) not in added.items()}
 
 
 class TrainingConfig(Settings):
@@ -95,24 +97,13 @@ class TrainingConfig(Settings):
     epochs: Annotated[int, Field(ge=1)] | None = None
     steps: Annotated[int, Field(ge=1)] | None = None
     evaluations: Annotated[int, Field(ge=1, description="points on the quality curve")] = 32
+    later = {"schedule": "constant", "encoding_lr_factor": 1.0}
 
     @model_validator(mode="after")
     def _one_length(self) -> TrainingConfig:
         if self.epochs is not None and self.steps is not None:
             raise ValueError("give epochs or steps, not both")
         return self
-
-    @model_serializer(mode="wrap")
-    def _without_later_settings(
-        self, handler: SerializerFunctionWrapHandler, info: SerializationInfo
-    ) -> dict[str, Any]:
-        """Keys of configurations without these settings stay what they were before them."""
-        written: dict[str, Any] = handler(self)
-        if info.exclude_unset:
-            # set outright, a default takes precedence over a task's own
-            return written
-        added = {"schedule": "constant", "encoding_lr_factor": 1.0}
-        return {k: v for k, v in written.items() if (k, v) not in added.items()}
 
 
 class NtkConfig(Settings):
@@ -123,16 +114,7 @@ class NtkConfig(Settings):
     outputs: Literal["trace", "full"] = "trace"
     split: Literal["none", "level", "feature"] = "none"
     """Whether each level of the encoding, or each feature, is told apart in the kernel."""
-
-    @model_serializer(mode="wrap")
-    def _without_split(
-        self, handler: SerializerFunctionWrapHandler, info: SerializationInfo
-    ) -> dict[str, Any]:
-        """Keys of configurations without it stay what they were before it."""
-        written: dict[str, Any] = handler(self)
-        if info.exclude_unset:
-            return written
-        return {k: v for k, v in written.items() if (k, v) != ("split", "none")}
+    later = {"split": "none"}
 
 
 MOST_PARAMETERS = 1 << 30
@@ -171,6 +153,16 @@ class PluginRef(Settings):
     parameters: dict[str, Any] = {}
     label: str | None = None
 
+    @property
+    def shown(self) -> str:
+        """Its label, or its name."""
+        return self.label or self.name
+
+    @property
+    def qualified(self) -> str:
+        """ "distribution:name", by which the registry finds it."""
+        return f"{self.distribution}:{self.name}"
+
 
 class CellConfig(Settings):
     """One cell of the cross product, complete: the same configuration gives the same result."""
@@ -190,6 +182,7 @@ class CellConfig(Settings):
     other_versions: dict[str, str] = {}
     """Versions by distribution of other people's network, activation, optimizer and schedule. Not
     part of the key."""
+    later = {"other_versions": {}}
 
     def shortened(self, steps: int) -> CellConfig:
         """The cell with so many optimizer steps: another cell, of another key."""
@@ -203,20 +196,13 @@ class CellConfig(Settings):
 
     def described(self, settings: str) -> str:
         """The label, with some settings named behind the encoding."""
-        task, encoding = (ref.label or ref.name for ref in (self.task, self.encoding))
-        return f"{task} × {encoding}{settings} seed {self.seed}"
+        return f"{self.task.shown} × {self.encoding.shown}{settings} seed {self.seed}"
 
     @property
     def versions(self) -> tuple[str, ...]:
         """Of the plug-ins of the encoding and of the task, and of others: "theirs 1.0"."""
         others = (f"{name} {version}" for name, version in sorted(self.other_versions.items()))
         return self.encoding.version, self.task.version, *others
-
-    @model_serializer(mode="wrap")
-    def _without_none(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Cells without such parts are written as they were before there were any."""
-        written: dict[str, Any] = handler(self)
-        return {k: v for k, v in written.items() if v or k != "other_versions"}
 
 
 def changed_versions(versions: tuple[str, ...], cell: CellConfig) -> set[str]:

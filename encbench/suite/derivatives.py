@@ -10,11 +10,12 @@ from torch import Tensor
 
 from encbench.contracts.encoding import Encoding
 from encbench.contracts.task import Task
-from encbench.errors import EncbenchError, ParameterError, PluginError, SuiteError, error_line
+from encbench.errors import ParameterError, PluginError, SuiteError
 from encbench.network.activations import activation_of
 from encbench.plugins.registry import Offer, Registry
 from encbench.suite.config import NetworkConfig, PluginRef, sorted_json
 from encbench.suite.networks import network_class, taken_by
+from encbench.suite.seeding import seeded
 
 INTERVALS, HALVINGS = 64, 26
 SHARE = 1e-5
@@ -57,7 +58,8 @@ def check_derivatives(
         raise
     except Exception:
         return  # of data, or of a call in float64: the cell meets what there is to record of it
-    needs = f"task {str(reference.label)!r} differentiates the network {_times(wanted)} in x"
+    times = "once" if wanted == 1 else "twice"
+    needs = f"task {str(reference.label)!r} differentiates the network {times} in x"
     if (lacks := _lacking[key]) is not None:
         raise SuiteError(
             f"{needs}, and encoding {text!r} has no {ORDER[lacks]} derivative; take a smooth one, "
@@ -67,8 +69,7 @@ def check_derivatives(
         return  # its own layers are smooth, or the cell records that they are not
     chosen = cls.activation if network.activation == "auto" else network.activation
     activation = activation_of(chosen or "relu", registry)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+    with seeded(0):
         elementwise = activation.module().double().requires_grad_(False)
     if (lacks := first_lacking(lambda x: elementwise(6 * x - 3), 1, wanted)) is not None:
         raise SuiteError(
@@ -77,20 +78,9 @@ def check_derivatives(
         )
 
 
-def _times(count: int) -> str:
-    return "once" if count == 1 else "twice"
-
-
 def _built(offer: Offer, in_dim: int, reference: PluginRef) -> Encoding:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        try:
-            encoding: Encoding = offer.load()(in_dim, **reference.parameters)
-        except EncbenchError:
-            raise
-        except Exception as error:
-            raise PluginError(f"{offer} failed: {error_line(error)}") from error
-        encoding = encoding.double()
+    with seeded(0):
+        encoding: Encoding = offer.call(lambda cls: cls(in_dim, **reference.parameters)).double()
         with torch.no_grad():
             for parameter in encoding.parameters():
                 if not parameter.any():  # a table may begin as zeros

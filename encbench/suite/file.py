@@ -13,6 +13,7 @@ import tomli_w
 from pydantic import (
     Field,
     PrivateAttr,
+    SerializationInfo,
     SerializerFunctionWrapHandler,
     ValidationError,
     field_validator,
@@ -156,7 +157,9 @@ class Suite(Settings):
         return suite
 
     @model_serializer(mode="wrap")
-    def _as_written(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _serialized(
+        self, handler: SerializerFunctionWrapHandler, info: SerializationInfo
+    ) -> dict[str, Any]:
         written: dict[str, Any] = handler(self)
         for name, swept in self._sweeps.items():
             written[name] = written.get(name, {}) | _written(swept)

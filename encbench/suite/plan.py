@@ -123,8 +123,7 @@ def _warn_of_factors(cells: Iterable[CellConfig], registry: Registry) -> None:
     """A line for each optimizer with which a ``lr_factor`` that was set has no effect."""
     factors = (c.training for c in cells if "lr_factor" in c.training.model_fields_set)
     for text in dict.fromkeys(t.optimizer for t in factors if t.lr == "auto"):
-        offer, parameters, _ = registry.choose("optimizer", text)
-        if offer.load()(**parameters).lr_from_kernel(1.0) is None:
+        if registry.build("optimizer", text).lr_from_kernel(1.0) is None:
             logger.warning(
                 "lr_factor has no effect with the optimizer %s, whose rate does not come from "
                 "lr_crit; give lr instead, or take sgd",

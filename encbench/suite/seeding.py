@@ -4,9 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import json
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import torch
+from torch import Tensor
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Inside, torch's global generator begins at the seed; it goes on as before afterwards."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
 
 
 class Streams:
@@ -40,3 +53,32 @@ class Streams:
     def generator(self, purpose: str) -> torch.Generator:
         """A fresh CPU generator of that stream."""
         return torch.Generator().manual_seed(self.seed(purpose))
+
+
+States = tuple[Any, Any, Tensor]
+"""Of Python's, NumPy's and torch's global generators."""
+
+
+def random_states() -> States:
+    """The states that all global generators have now."""
+    return random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
+
+
+def set_random_states(states: States) -> None:
+    """Put all global generators back into these states."""
+    random.setstate(states[0])
+    np.random.set_state(states[1])  # noqa: NPY002
+    torch.set_rng_state(states[2])
+
+
+@contextmanager
+def all_seeded(seed: int) -> Iterator[None]:
+    """As ``seeded``, of all global generators, for plug-ins that draw from them."""
+    before = random_states()
+    random.seed(seed)
+    np.random.seed(seed % 2**32)  # noqa: NPY002 # plug-ins draw from it
+    torch.manual_seed(seed)
+    try:
+        yield
+    finally:
+        set_random_states(before)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -12,31 +12,22 @@ from encbench.contracts.activation import Activation
 from encbench.errors import ParameterError
 from encbench.network.mlp import CoordinateMLP
 from encbench.ntk.model import cast
-from encbench.testing.conformance import (
-    Conformance,
-    advise,
-    fail,
-    require,
-    require_equal,
-    skip,
-    tensor_text,
-)
+from encbench.suite.seeding import seeded
+from encbench.testing.conformance import advise, fail, require, skip, tensor_text
 from encbench.testing.module_checks import (
+    SEED,
+    Coordinates,
+    ModuleConformance,
     inner_points,
-    no_random_numbers,
     require_gradients,
     require_kernel,
-    require_no_stray_tensors,
-    require_same_in_worker,
 )
-from encbench.testing.sample_encodings import Coordinates
 
-SEED = 30
 WIDTH = 64
 """Of the layers whose initial weights are looked at."""
 
 
-class ActivationConformance(Conformance):
+class ActivationConformance(ModuleConformance):
     """Checks that an activation keeps the contract of ``encbench.Activation``.
 
     Set ``activation`` to the class and ``parameters`` to its own. One with complex weights is
@@ -46,10 +37,6 @@ class ActivationConformance(Conformance):
     kind = "activation"
     activation: ClassVar[type[Activation] | None] = None
     """The class to check."""
-
-    @classmethod
-    def subject_or_none(cls) -> Any:
-        return cls.activation
 
     def test_it_is_documented(self) -> None:
         """Name, docstring and source are there."""
@@ -101,7 +88,9 @@ class ActivationConformance(Conformance):
         module = self._module().double().requires_grad_(False)
         for z in self._arguments():
             z = z.clone().requires_grad_()
-            (slope,) = torch.autograd.grad(_real(module(z)).sum(), z, materialize_grads=True)
+            out = module(z)
+            total = (torch.view_as_real(out) if out.is_complex() else out).sum()
+            (slope,) = torch.autograd.grad(total, z, materialize_grads=True)
             bad = z[~torch.isfinite(slope)]
             require(
                 not len(bad),
@@ -112,43 +101,11 @@ class ActivationConformance(Conformance):
             near = (z.detach() / 5 + 0.0137).requires_grad_()
             require_gradients(module, (near,), fast_mode=True)
 
-    def test_it_is_determined_and_elementwise(self) -> None:
-        """φ depends on each number alone, draws no random numbers and keeps no state."""
-        module = self._module().double()
-        for z in self._arguments():
-            with no_random_numbers(
-                "computing it draws random numbers; draw them in a module's __init__, see module()"
-            ):
-                first = module(z)
-            advice = "φ is elementwise, with no statistics over others and no memory between calls"
-            require_equal(module(z), first, 0, f"a second call; {advice}")
-            require_equal(module(z.flip(0)).flip(0), first, 1e-12, f"in reverse order; {advice}")
-            require_equal(module(z[2:5]), first[2:5], 1e-12, f"without the others; {advice}")
-            require_equal(module.eval()(z), first, 0, "training and evaluation mode differ")
-            require_equal(
-                self._module().double()(z),
-                first,
-                0,
-                "two modules built from one torch.manual_seed differ; draw from torch's generator",
-            )
-
-    def test_state_dict(self) -> None:
-        """The module's state dict determines φ, and holds every tensor."""
-        saved, fresh = self._module(), self._module(SEED + 1)
-        require_no_stray_tensors(
-            saved, "use register_buffer or nn.Parameter in a module of its own"
-        )
-        fresh.load_state_dict(saved.state_dict())
-        (z, *_) = self._arguments()
-        require_equal(
-            fresh.double()(z), saved.double()(z), 0, "another module differs after load_state_dict"
-        )
-
     def test_initialization(self) -> None:
         """Layers start with finite weights, whose variance is that of ``ntk_gains``."""
-        layer = self._layer()
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(SEED)
+        with seeded(SEED):
+            layer = nn.Linear(WIDTH, WIDTH)
+        with seeded(SEED):
             self._built().initialize(layer)
         weights = layer.weight.detach()
         require(
@@ -175,22 +132,13 @@ class ActivationConformance(Conformance):
 
     def test_kernel(self) -> None:
         """The NTK of a network of it is J Jᵀ."""
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(SEED)
+        with seeded(SEED):
             built = CoordinateMLP(Coordinates(2), 2, 6, 2, "standard", activation=self._built())
         require_kernel(cast(built, torch.float64), inner_points(6, 2))
 
-    def test_pickling(self) -> None:
-        """It can be pickled to a worker process."""
-        (z, *_) = self._arguments()
-        module = self._module().double()
-        require_same_in_worker(
-            module, z, module(z), "values in a worker process differ from those here"
-        )
-
-    def test_it_changes_nothing_that_others_share(self) -> None:
-        """Torch's settings and the working directory stay as they are."""
-        self.require_nothing_changed(lambda: self._module()(torch.zeros(2, 3)))
+    def samples(self, seed: int = SEED) -> Iterator[tuple[nn.Module, Tensor]]:
+        """The activation's module, with each kind of numbers that it takes."""
+        return ((self._module(seed).double(), z) for z in self._arguments())
 
     def _built(self) -> Activation:
         parameters = self.validated()
@@ -203,19 +151,13 @@ class ActivationConformance(Conformance):
         return made
 
     def _module(self, seed: int = SEED) -> nn.Module:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with seeded(seed):
             made = self._built().module()
         require(
             isinstance(made, nn.Module),
             f"module() returned {tensor_text(made)}, expected a torch.nn.Module",
         )
         return made
-
-    def _layer(self) -> nn.Linear:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(SEED)
-            return nn.Linear(WIDTH, WIDTH)
 
     def _arguments(self) -> Iterator[Tensor]:
         """z (41, 3) in [−10, 10], 0 among them; complex numbers of size up to 1 likewise."""
@@ -224,7 +166,3 @@ class ActivationConformance(Conformance):
         yield z
         if self.subject.complex_weights:
             yield torch.complex(z, z.roll(1)) / 15
-
-
-def _real(out: Tensor) -> Tensor:
-    return torch.view_as_real(out) if out.is_complex() else out

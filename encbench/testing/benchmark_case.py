@@ -14,11 +14,11 @@ from torch import Tensor
 from encbench import ntk
 from encbench.contracts.encoding import Encoding
 from encbench.device import device_name, finish
-from encbench.errors import EncbenchError, PluginError
 from encbench.network.mlp import CoordinateMLP
 from encbench.ntk.kernel import brute_force_ntk
 from encbench.plugins.registry import default_registry
 from encbench.results.provenance import Provenance
+from encbench.suite.seeding import seeded
 from encbench.training.optimizers import Sgd
 from encbench.training.step import make_step
 
@@ -68,14 +68,8 @@ class BenchmarkCase:
         offer, parameters, _ = default_registry().choose("encoding", selector)
         cls: type[Encoding] = offer.load()
         in_dim = min(max(2, cls.min_dim), cls.max_dim)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(SEED)
-            try:
-                encoding = cls(in_dim, **parameters)
-            except EncbenchError:
-                raise
-            except Exception as error:
-                raise PluginError(f"{offer} failed: {type(error).__name__}: {error}") from error
+        with seeded(SEED):
+            encoding = offer.call(lambda cls: cls(in_dim, **parameters))
             model = CoordinateMLP(encoding, OUT_DIM, width=width, depth=DEPTH)
             x = torch.rand(points, in_dim, dtype=torch.float64)
             self._ntk_x = torch.rand(ntk_points, in_dim, dtype=torch.float64)

@@ -92,7 +92,7 @@ class Conformance:
     checks of their own; the first line of a check's docstring is its title.
     """
 
-    kind: ClassVar[str]
+    kind: ClassVar[str] = ""
     __test__ = False
     parameters: ClassVar[Mapping[str, Any]] = {}
     """As in a suite; what is left out has its default."""
@@ -100,17 +100,12 @@ class Conformance:
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
         # pytest must not collect the base classes where they are imported
-        cls.__test__ = cls.subject_or_none() is not None
-
-    @classmethod
-    def subject_or_none(cls) -> Any:
-        """The plug-in's class; None on a base class."""
-        raise NotImplementedError("a subclass names the attribute that holds the plug-in's class")
+        cls.__test__ = getattr(cls, cls.kind, None) is not None
 
     @property
     def subject(self) -> Any:
-        """The plug-in's class."""
-        return self.subject_or_none()
+        """The plug-in's class, which a subclass has under the name of its kind."""
+        return getattr(self, self.kind)
 
     @classmethod
     def run(cls) -> Iterator[CheckResult]:

@@ -3,29 +3,27 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor
-from torch.func import functional_call
+from torch import Tensor, nn
 
 from encbench.contracts.encoding import Encoding, SparseBlock
 from encbench.errors import PluginError
 from encbench.network.mlp import CoordinateMLP
 from encbench.ntk.autograd import close, dense
 from encbench.ntk.structure import disagreement, sparse_blocks, table_gradients
-from encbench.testing.conformance import Conformance, fail, require, require_equal, skip
+from encbench.suite.seeding import seeded
+from encbench.testing.conformance import fail, require, require_equal, skip
 from encbench.testing.module_checks import (
+    SEED,
+    ModuleConformance,
     inner_points,
-    no_random_numbers,
-    require_gradients,
     require_kernel,
-    require_no_stray_tensors,
-    require_same_in_worker,
+    require_parameter_gradients,
 )
 
-SEED = 20
 DTYPES = (torch.float32, torch.float64)
 FAST_GRADCHECK = 500
 """Parameters above which gradcheck takes random directions instead of each parameter alone."""
@@ -39,19 +37,7 @@ def border_points(in_dim: int, dtype: torch.dtype) -> Tensor:
     return torch.cartesian_prod(*[axis] * in_dim).reshape(-1, in_dim)
 
 
-class _DenseGradient(torch.autograd.Function):
-    """The identity, whose gradient is made dense: gradcheck takes no sparse ones."""
-
-    @staticmethod
-    def forward(ctx: Any, value: Tensor) -> Tensor:
-        return value.view_as(value)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        return gradients[0].to_dense()
-
-
-class EncodingConformance(Conformance):
+class EncodingConformance(ModuleConformance):
     """Checks that an encoding keeps the contract of ``encbench.Encoding``.
 
     Set ``encoding`` to the class and ``parameters`` to small ones: a table of a hundred rows
@@ -77,7 +63,7 @@ class EncodingConformance(Conformance):
         """Features are (N, out_dim) in every supported dimension."""
         for in_dim, count in itertools.product(self.each_dim(), (1, 7)):
             encoding = self.build(in_dim)
-            features = self.encode(encoding, inner_points(count, in_dim))
+            features = self.values(encoding, inner_points(count, in_dim))
             require(
                 tuple(features.shape) == (count, encoding.out_dim),
                 f"for {count} points of {in_dim} coordinates the features have shape "
@@ -92,7 +78,7 @@ class EncodingConformance(Conformance):
             for dtype in DTYPES:
                 encoding = self.build(in_dim, dtype)
                 # inner points are exact in float32: both see the same
-                results[dtype] = self.encode(encoding, inner_points(32, in_dim, dtype))
+                results[dtype] = self.values(encoding, inner_points(32, in_dim, dtype))
                 require(
                     results[dtype].dtype == dtype,
                     f"x and parameters are {dtype} and the features {results[dtype].dtype}; "
@@ -115,54 +101,13 @@ class EncodingConformance(Conformance):
             skip("torch finds no CUDA device here")
         in_dim = self.one_dim()
         encoding, x = self.build(in_dim), inner_points(32, in_dim)
-        expected = self.encode(encoding, x)
-        found = self.encode(encoding.cuda(), x.cuda())
+        expected = self.values(encoding, x)
+        found = self.values(encoding.cuda(), x.cuda())
         require(
             found.device.type == "cuda",
             f"x is on cuda and the features on {found.device}; create tensors on x.device",
         )
         require_equal(found.cpu(), expected, 1e-9, "features on cuda differ from the CPU's")
-
-    def test_tensors_move_with_the_module(self) -> None:
-        """Every tensor is a parameter or a buffer."""
-        require_no_stray_tensors(
-            self.build(self.one_dim()),
-            "they would stay behind at .to(device) and be missing from the state dict: use "
-            "register_buffer or nn.Parameter",
-        )
-
-    def test_it_is_determined_by_its_seed(self) -> None:
-        """The same seed gives the same features, and forward draws no random numbers."""
-        in_dim = self.one_dim()
-        x = inner_points(16, in_dim)
-        encoding = self.build(in_dim)
-        first = self.encode(encoding, x)
-        with no_random_numbers(
-            "forward draws random numbers; draw them in __init__ and keep them in a buffer"
-        ):
-            require_equal(
-                self.encode(encoding, x), first, 0, "two calls of forward differ (in training mode)"
-            )
-        require_equal(
-            self.encode(self.build(in_dim), x),
-            first,
-            0,
-            "two encodings built from one torch.manual_seed differ; draw from torch's generator, "
-            "not from random or numpy",
-        )
-        encoding.eval()
-        require_equal(self.encode(encoding, x), first, 0, "training and evaluation mode differ")
-
-    def test_it_changes_nothing_that_others_share(self) -> None:
-        """Torch's settings and the working directory stay as they are."""
-        in_dim = self.one_dim()
-
-        def use() -> None:
-            total = self.encode(self.build(in_dim), inner_points(4, in_dim)).sum()
-            if total.requires_grad:
-                total.backward()  # type: ignore[no-untyped-call] # torch leaves it untyped
-
-        self.require_nothing_changed(use)
 
     def test_gradients(self) -> None:
         """Gradients in the parameters agree with finite differences."""
@@ -172,19 +117,10 @@ class EncodingConformance(Conformance):
             if not trained and not self.differentiable:
                 skip("it has no trained parameters")
             self._require_used(encoding, x, trained)
-            names = list(trained)
-
-            def features(x: Tensor, *values: Tensor) -> Tensor:
-                dense = [_DenseGradient.apply(value) for value in values]  # type: ignore[no-untyped-call] # autograd.Function.apply carries no types
-                state = dict(zip(names, dense, strict=True))  # noqa: B023 # called in this round
-                out: Tensor = functional_call(encoding, state, (x,))  # noqa: B023 # as above
-                return out
-
-            values = [parameter.detach().clone().requires_grad_() for parameter in trained.values()]
-            size = sum(value.numel() for value in values)
-            require_gradients(
-                features,
-                (x.requires_grad_(self.differentiable), *values),
+            size = sum(parameter.numel() for parameter in trained.values())
+            require_parameter_gradients(
+                encoding,
+                x.requires_grad_(self.differentiable),
                 f" with {in_dim} coordinates",
                 ". Is everything between the parameters and the features differentiable, and a "
                 "custom backward right?",
@@ -196,7 +132,7 @@ class EncodingConformance(Conformance):
         """Features and gradients are finite at the borders of the domain."""
         for in_dim, dtype in itertools.product(self.each_dim(), DTYPES):
             encoding, x = self.build(in_dim, dtype), border_points(in_dim, dtype)
-            features = self.encode(encoding, x)
+            features = self.values(encoding, x)
             bad = ~torch.isfinite(features).all(1)
             if bad.any():
                 fail(
@@ -210,23 +146,6 @@ class EncodingConformance(Conformance):
                     all(torch.isfinite(g.to_dense()).all() for g in gradients if g is not None),
                     f"the parameters' gradients are not finite at the borders ({dtype})",
                 )
-
-    def test_rows_are_independent(self) -> None:
-        """Each row of features depends on its own point alone, and x is left alone."""
-        for in_dim in self.each_dim():
-            encoding, x = self.build(in_dim), inner_points(9, in_dim)
-            kept = x.clone()
-            features = self.encode(encoding, x)
-            require(
-                torch.equal(x, kept), "forward changes x in place; work on a new tensor instead"
-            )
-            advice = "no statistics over the batch, no memory between calls: rows are independent"
-            require_equal(
-                self.encode(encoding, x[4:5]), features[4:5], 1e-12, f"a point alone; {advice}"
-            )
-            require_equal(
-                self.encode(encoding, x.flip(0)).flip(0), features, 1e-12, f"reversed; {advice}"
-            )
 
     def test_sparse_jacobian(self) -> None:
         """sparse_jacobian, where there is one, is autograd's Jacobian."""
@@ -245,7 +164,7 @@ class EncodingConformance(Conformance):
     def _check_blocks(self, encoding: Encoding, x: Tensor) -> None:
         tables = {name: p for name, p in encoding.named_parameters() if p.requires_grad}
         blocks = sparse_blocks(encoding, x, {f"encoding.{name}" for name in tables})
-        features = self.encode(encoding, x)
+        features = self.values(encoding, x)
         for number, block in enumerate(blocks):
             if any(_feed_alike(block, other) for other in blocks):
                 continue  # the features may be a sum, of which this block gives a part
@@ -278,8 +197,7 @@ class EncodingConformance(Conformance):
         """The NTK of a network on it is J Jᵀ."""
         for in_dim in self.each_dim():
             encoding = self.build(in_dim)
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(SEED)
+            with seeded(SEED):
                 model = CoordinateMLP(encoding, out_dim=2, width=8, depth=1).double()
             row = 8 * sum(parameter.numel() for parameter in model.parameters())
             count = min(6, JACOBIAN_BYTES // (4 * row))
@@ -292,37 +210,8 @@ class EncodingConformance(Conformance):
                 "; check sparse_jacobian, and that rows are independent",
             )
 
-    def test_state_dict(self) -> None:
-        """The state dict determines the features."""
-        in_dim = self.one_dim()
-        x = inner_points(16, in_dim)
-        saved, fresh = self.build(in_dim), self.build(in_dim, seed=SEED + 1)
-        try:
-            fresh.load_state_dict(saved.state_dict())
-        except RuntimeError as error:
-            fail(f"load_state_dict: {' '.join(str(error).split())}")
-        require_equal(
-            self.encode(fresh, x),
-            self.encode(saved, x),
-            0,
-            "an encoding of another seed gives other features after it has loaded the state dict; "
-            "keep what is drawn in __init__ in a parameter or a persistent buffer",
-        )
-
-    def test_pickling(self) -> None:
-        """It can be pickled to a worker process."""
-        in_dim = self.one_dim()
-        encoding, x = self.build(in_dim), inner_points(16, in_dim)
-        require_same_in_worker(
-            encoding,
-            x,
-            self.encode(encoding, x),
-            "features in a worker process differ from those here; does forward read something "
-            "that only this process has?",
-        )
-
     def _require_used(self, encoding: Encoding, x: Tensor, trained: Mapping[str, Tensor]) -> None:
-        features = self.encode(encoding, x)
+        features = self.values(encoding, x)
         if trained:
             require(
                 features.requires_grad,
@@ -338,10 +227,6 @@ class EncodingConformance(Conformance):
                     f"forward does not use the parameter {name!r}; use it, or drop it",
                 )
 
-    @classmethod
-    def subject_or_none(cls) -> Any:
-        return cls.encoding
-
     def each_dim(self) -> Sequence[int]:
         """The numbers of coordinates to check with."""
         if self.dims is not None:
@@ -355,24 +240,29 @@ class EncodingConformance(Conformance):
     def build(self, in_dim: int, dtype: torch.dtype = torch.float64, seed: int = SEED) -> Encoding:
         """The encoding, its random numbers from ``seed``."""
         values = self.validated()
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with seeded(seed):
             try:
                 encoding = self.subject(in_dim, **values)
             except Exception as error:
                 said = f"{type(error).__name__}: {error}"
+                given = ", ".join(f"{name}={value!r}" for name, value in values.items())
                 fail(
-                    f"{self.subject.__name__}(in_dim={in_dim}, {_keywords(values)}) raised {said}; "
+                    f"{self.subject.__name__}(in_dim={in_dim}, {given}) raised {said}; "
                     "in_dim comes first, and every in_dim from min_dim to max_dim must work"
                 )
         self._require_contract(encoding, in_dim)
         return encoding.to(dtype)  # type: ignore[no-any-return] # nn.Module.to returns itself
 
-    def encode(self, encoding: Encoding, x: Tensor) -> Tensor:
+    def samples(self, seed: int = SEED) -> Iterator[tuple[Encoding, Tensor]]:
+        """The encoding in every supported dimension, with points."""
+        for in_dim in self.each_dim():
+            yield self.build(in_dim, seed=seed), inner_points(9, in_dim)
+
+    def values(self, module: nn.Module, x: Tensor) -> Tensor:
         """The features of x; what forward raises fails the check."""
         shape = f"x of shape {tuple(x.shape)}, {x.dtype}"
         try:
-            features: Tensor = encoding(x)
+            features: Tensor = module(x)
         except Exception as error:
             said = f"{type(error).__name__}: {error}"
             fail(f"forward raised {said} for {shape}; it takes one tensor (N, in_dim) in [0, 1]")
@@ -399,7 +289,3 @@ def _feed_alike(block: SparseBlock, other: SparseBlock) -> bool:
     """Whether these are blocks of two tables that feed a feature in common."""
     apart = block.start + block.width <= other.start or other.start + other.width <= block.start
     return block.parameter != other.parameter and not apart
-
-
-def _keywords(values: dict[str, Any]) -> str:
-    return ", ".join(f"{name}={value!r}" for name, value in values.items())

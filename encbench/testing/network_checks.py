@@ -3,37 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from encbench.contracts.encoding import Encoding
 from encbench.contracts.network import Network
 from encbench.errors import ParameterError
 from encbench.suite.config import NetworkConfig
 from encbench.suite.networks import network_from
-from encbench.testing.conformance import (
-    Conformance,
-    fail,
-    require,
-    require_equal,
-    skip,
-    tensor_text,
-)
+from encbench.suite.seeding import seeded
+from encbench.testing.conformance import fail, require, require_equal, skip, tensor_text
 from encbench.testing.module_checks import (
+    SEED,
+    Coordinates,
+    ModuleConformance,
+    SmallGrid,
     inner_points,
-    no_random_numbers,
-    require_gradients,
     require_kernel,
-    require_no_stray_tensors,
-    require_same_in_worker,
+    require_parameter_gradients,
 )
-from encbench.testing.sample_encodings import Coordinates, SmallGrid
 
-SEED = 20
 IN_DIM = OUT_DIM = 2
 WIDTH = 8
 DEPTHS = (2, 4, 8)
@@ -42,7 +34,7 @@ Sample = type[Coordinates] | type[SmallGrid]
 ENCODINGS: tuple[Sample, ...] = (Coordinates, SmallGrid)
 
 
-class NetworkConformance(Conformance):
+class NetworkConformance(ModuleConformance):
     """Checks that a network keeps the contract of ``encbench.Network``.
 
     Set ``network`` to the class and ``parameters`` to its own. It is checked behind the coordinates
@@ -53,10 +45,7 @@ class NetworkConformance(Conformance):
     kind = "network"
     network: ClassVar[type[Network] | None] = None
     """The class to check."""
-
-    @classmethod
-    def subject_or_none(cls) -> Any:
-        return cls.network
+    alone = slice(2, 5)  # some layers take no batch of one
 
     def test_it_is_documented(self) -> None:
         """Docstring, equation and source are there."""
@@ -79,48 +68,11 @@ class NetworkConformance(Conformance):
             single, double = outputs.values()
             require_equal(single, double, 1e-2, "float32 outputs differ from float64 ones")
 
-    def test_it_is_determined_by_its_seed(self) -> None:
-        """The same seed gives the same outputs, and forward draws no random numbers."""
-        x = inner_points(16, IN_DIM)
-        for model, again in zip(self.each(), self.each(), strict=True):
-            with no_random_numbers(
-                "forward draws random numbers; draw them in __init__ and keep them in a buffer"
-            ):
-                first = model(x)
-            require_equal(model(x), first, 0, "two calls of forward differ")
-            require_equal(
-                again(x),
-                first,
-                0,
-                "two networks built from one torch.manual_seed differ; draw from torch's generator",
-            )
-            require_equal(model.eval()(x), first, 0, "training and evaluation mode differ")
-
-    def test_rows_are_independent(self) -> None:
-        """Each row of the output depends on its own point alone."""
-        x = inner_points(9, IN_DIM)
-        for model in self.each():
-            out = model(x)
-            advice = "no statistics over the batch, no memory between calls: rows are independent"
-            # rows one after another: some layers take no batch of one
-            require_equal(
-                model(x.flip(0)).flip(0), out, 1e-12, f"points in reverse order; {advice}"
-            )
-            require_equal(model(x[2:5]), out[2:5], 1e-12, f"points without the others; {advice}")
-
     def test_gradients(self) -> None:
         """Gradients in the parameters agree with finite differences."""
         x = inner_points(3, IN_DIM)
         for model in self.learning():
-            names, values = zip(*model.named_parameters(), strict=True)
-
-            def output(*given: Tensor) -> Tensor:
-                state = dict(zip(names, given, strict=True))  # noqa: B023 # called in this round
-                out: Tensor = functional_call(model, state, (x,))  # noqa: B023 # as above
-                return out
-
-            leaves = [value.detach().clone().requires_grad_() for value in values]
-            require_gradients(output, leaves, fast_mode=True)
+            require_parameter_gradients(model, x, fast_mode=True)
 
     def test_training_reaches_every_parameter(self) -> None:
         """The objective is a finite scalar with a gradient in every parameter."""
@@ -145,16 +97,6 @@ class NetworkConformance(Conformance):
         for model in self.learning():
             require_kernel(model, x)
 
-    def test_state_dict(self) -> None:
-        """The state dict determines the outputs, and holds every tensor."""
-        x = inner_points(16, IN_DIM)
-        for saved, fresh in zip(self.each(), self.each(SEED + 1), strict=True):
-            require_no_stray_tensors(saved, "use register_buffer or nn.Parameter")
-            fresh.load_state_dict(saved.state_dict())
-            require_equal(
-                fresh(x), saved(x), 0, "a network of another seed differs after load_state_dict"
-            )
-
     def test_it_can_be_built_without_memory(self) -> None:
         """On torch's device "meta", as planning builds it, it has as many parameters."""
         for encoding, model in zip(self._taken(), self.each(), strict=True):
@@ -166,30 +108,16 @@ class NetworkConformance(Conformance):
             counts = light.parameter_counts(), model.parameter_counts()
             require(counts[0] == counts[1], f'on device "meta" {counts[0]}, elsewhere {counts[1]}')
 
-    def test_pickling(self) -> None:
-        """It can be pickled to a worker process."""
-        x = inner_points(16, IN_DIM)
-        for model in self.each():
-            require_same_in_worker(
-                model, x, model(x), "outputs in a worker process differ from those here"
-            )
-
-    def test_it_changes_nothing_that_others_share(self) -> None:
-        """Torch's settings and the working directory stay as they are."""
-
-        def use() -> None:
-            for model in self.each():
-                model(inner_points(4, IN_DIM)).sum()
-
-        self.require_nothing_changed(use)
-
     def each(self, seed: int = SEED) -> Iterator[Network]:
         """The network behind each of the sample encodings that it takes, in float64."""
         for encoding in self._taken():
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(seed)
+            with seeded(seed):
                 model = self._built(encoding, self._depth)
             yield model.double()
+
+    def samples(self, seed: int = SEED) -> Iterator[tuple[Network, Tensor]]:
+        """Those, each with points."""
+        return ((model, inner_points(9, IN_DIM)) for model in self.each(seed))
 
     def learning(self) -> list[Network]:
         """Those that have parameters to train."""

@@ -18,22 +18,19 @@ from encbench.errors import PluginError
 from encbench.network.mlp import CoordinateMLP
 from encbench.plugins.registry import default_registry
 from encbench.suite.config import TrainingConfig
+from encbench.suite.seeding import seeded
 from encbench.testing.conformance import Conformance, call_in_worker, fail, require, skip
-from encbench.testing.module_checks import no_random_numbers
-from encbench.testing.sample_encodings import Coordinates
+from encbench.testing.module_checks import SEED, Coordinates, no_random_numbers
 from encbench.training.loop import train
 from encbench.training.losses import OwnLoss
 from encbench.training.optimizers import Sgd
 from encbench.training.schedules import Constant
 
-SEED = 20
-
 
 def _network(task: Task) -> CoordinateMLP:
     """A small network with the activation that the task asks for."""
     activation = task.network.activation or "relu"
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(SEED)
+    with seeded(SEED):
         return CoordinateMLP(
             Coordinates(task.in_dim), task.out_dim, width=16, depth=1, activation=activation
         )
@@ -49,10 +46,6 @@ class TaskConformance(Conformance):
     kind = "task"
     task: ClassVar[type[Task] | None] = None
     """The class to check."""
-
-    @classmethod
-    def subject_or_none(cls) -> Any:
-        return cls.task
 
     def test_it_is_documented(self) -> None:
         """A docstring says what is learned."""

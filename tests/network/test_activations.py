@@ -27,6 +27,7 @@ from encbench.ntk.kernel import brute_force_ntk
 from encbench.ntk.model import cast
 from encbench.plugins.registry import default_registry
 from encbench.runs.cell import run_cell
+from encbench.runs.interface import RunOptions
 from encbench.suite.budget import parameters_of_cell
 from encbench.suite.config import NetworkConfig, cell_key
 from tests.ntk.conftest import brute_force, relative_error
@@ -210,7 +211,7 @@ def test_complex_weights_are_refused_in_ntk_parameterization_while_planning(
 def test_they_are_trained_counted_and_kept(name: str, suite: Any, registry: Any) -> None:
     asked = suite_with(suite, activation=name, parameterization="standard", width=4, depth=1)
     (cell,) = plan(asked, registry)
-    result = run_cell(cell, registry, save_weights=True)
+    result = run_cell(cell, registry, RunOptions(save_weights=True))
     record = result.record
     assert record.status == "ok", record.error
     assert record.step_method == "autograd: the network has layers of its own"

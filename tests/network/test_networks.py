@@ -21,12 +21,13 @@ from encbench.network.resmlp import ResidualMLP
 from encbench.ntk.kernel import brute_force_ntk
 from encbench.plugins.registry import default_registry
 from encbench.runs.cell import run_cell
+from encbench.runs.interface import RunOptions
 from encbench.runs.parts import build_model, build_task, cell_streams
 from encbench.suite.config import NetworkConfig, NtkConfig, TrainingConfig, cell_key
 from encbench.suite.file import Suite, SuiteEntry
 from encbench.suite.networks import build_network
 from encbench.testing import NetworkConformance
-from encbench.testing.sample_encodings import Coordinates, SmallGrid
+from encbench.testing.module_checks import Coordinates, SmallGrid
 from tests.sample_plugin import Scaled, Wave, module, registry_of
 
 REGISTRY = default_registry()
@@ -210,7 +211,7 @@ def test_each_is_trained_recorded_and_loaded(kind, tmp_path, suite):
         "ntk": NtkConfig(points=4),
     }
     (cell,) = plan(suite.model_copy(update=changed), registry)
-    result = run_cell(cell, registry, save_weights=True)
+    result = run_cell(cell, registry, RunOptions(save_weights=True))
     record = result.record
     assert record.error is None
     assert record.step_method == "autograd: the network is no CoordinateMLP"

@@ -24,8 +24,7 @@ from encbench import Metric, Store, plan, run_suite
 from encbench.plugins.host import default_host
 from encbench.plugins.isolation import process_state, process_state_kept
 from encbench.runs.cell import run_cell
-from encbench.runs.limits import Limits
-from encbench.runs.signals import Supervision
+from encbench.runs.limits import Limits, Supervision
 from encbench.suite.file import SuiteEntry
 from tests.sample_plugin import Scaled, Wave, module, registry_of
 

@@ -24,9 +24,7 @@ from encbench.runs.candidates import (
     searched_value,
     with_values,
 )
-from encbench.runs.parts import build_training
-from encbench.runs.search_space import space_of
-from encbench.runs.space_options import check_option, parse_space
+from encbench.runs.search_space import check_option, parse_space, space_of
 
 LEVELS = Dimension("parameters", "levels", Search(4, 12), whole=True)
 RATE = Dimension("training", "lr", Search(4e-4, 1e-2, log=True), whole=False)
@@ -208,13 +206,11 @@ def searched(encoding, *, space=(), budget=None, **training):
     (cell,) = plan(suite, registry)
     (entry,) = suite.encodings
     cls = registry.find("encoding", entry.name).load()
-    optimizer, _ = build_training(cell, registry)
     options = [parse_space(text) for text in space]
     found = space_of(
         entry,
         cls,
         cell,
-        optimizer,
         options,
         dimensions={2},
         points=256,

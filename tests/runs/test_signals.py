@@ -12,8 +12,7 @@ from contextlib import suppress
 
 import pytest
 
-from encbench.runs.limits import Interrupted, Limits
-from encbench.runs.signals import Supervision
+from encbench.runs.limits import Interrupted, Limits, Supervision
 
 
 @pytest.fixture(params=["1", "2"], ids=["in process", "pool"])

@@ -44,7 +44,7 @@ from encbench.runs.tuning_report import (
     expected_best,
     page,
 )
-from encbench.runs.tuning_targets import deciding_metric
+from encbench.runs.tuning_targets import deciding_metric, facts_of
 from encbench.suite.config import cell_key
 from tests.sample_plugin import NotANumber, Wave, module, registry_of
 
@@ -322,7 +322,7 @@ def test_targets_to_tune_on_are_not_reported(suite, registry, tmp_path):
     assert not result.notes
     assert len(result.encodings[0].tuned.values) == 2
     assert result.legend.endswith("95 % interval over 2 targets.")
-    assert "also tuned on" in plan_tuning(suite, registry=registry).notes[0]
+    assert "also tuned on" in plan_tuning(suite, registry=registry).asked.notes[0]
 
 
 def test_what_space_fixes_holds_for_the_default_setting_too(suite, registry):
@@ -382,11 +382,15 @@ def test_the_metric_that_decides_is_that_of_the_curve_of_the_task_as_it_is_built
     for split in ("all", "checker"):
         task = {"name": "image", "parameters": {"side": 8, "split": split}}
         built[split] = plan(Suite(name="s", encodings=["identity"], tasks=[task]), registry)
-    assert deciding_metric(None, built["all"], registry)[0] == "psnr"
-    assert deciding_metric(None, built["checker"], registry)[0] == "psnr_held_out"
-    assert deciding_metric("psnr", built["checker"], registry)[0] == "psnr"
+
+    def metric_of(name, cells):
+        return deciding_metric(name, facts_of(cells, registry), cells, registry)[0]
+
+    assert metric_of(None, built["all"]) == "psnr"
+    assert metric_of(None, built["checker"]) == "psnr_held_out"
+    assert metric_of("psnr", built["checker"]) == "psnr"
     with pytest.raises(UsageError, match="--metric; the tasks' curves are of psnr, psnr_held_out"):
-        deciding_metric(None, [*built["all"], *built["checker"]], registry)
+        metric_of(None, [*built["all"], *built["checker"]])
 
 
 def test_not_a_number_is_no_value(whole):

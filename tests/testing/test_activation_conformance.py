@@ -135,9 +135,9 @@ def result_of(cls: type[Activation], name: str) -> tuple[str, str]:
         (Overflowing, "test_shapes_and_dtypes", r"φ\(-10\) is not finite in torch.float32"),
         (Root, "test_derivative", "the derivative at 0 is not finite"),
         (Held, "test_derivative", "gradcheck: Jacobian"),
-        (Noisy, "test_it_is_determined_and_elementwise", "draws random numbers"),
-        (Normalized, "test_it_is_determined_and_elementwise", "no statistics over others"),
-        (Counting, "test_it_is_determined_and_elementwise", "no memory between calls"),
+        (Noisy, "test_it_is_determined_by_its_seed", "draws random numbers"),
+        (Normalized, "test_rows_are_independent", "no statistics over the batch"),
+        (Counting, "test_it_is_determined_by_its_seed", "two calls of forward differ"),
         (OtherGain, "test_initialization", "g = 0.3, but initialize gives .* g is 0.5"),
         (ZeroGain, "test_initialization", r"\(0.0, 1.0\); expected two positive factors"),
         (Zeros, "test_initialization", "all 0"),
@@ -145,7 +145,7 @@ def result_of(cls: type[Activation], name: str) -> tuple[str, str]:
         (Unequal, "test_it_is_a_value", "make the class a frozen dataclass"),
         (Nameless, "test_it_is_documented", 'no name; set one in its class, such as name = "bump"'),
         (Lambda, "test_pickling", "cannot be pickled"),
-        (Stray, "test_state_dict", "plain tensors among the attributes: slope"),
+        (Stray, "test_tensors_move_with_the_module", "plain tensors among the attributes: slope"),
     ],
 )
 def test_a_fault_is_one_line(cls: Any, check: str, words: str) -> None:

@@ -26,11 +26,9 @@ from encbench.runs.interface import (
     Executor,
     RunOptions,
     Watch,
-    this_process,
     unfinished,
 )
-from encbench.runs.limits import GRACE, POLL, CellStopped, Interrupted, cores
-from encbench.runs.signals import Supervision
+from encbench.runs.limits import GRACE, POLL, CellStopped, Interrupted, Supervision, cores
 from encbench.suite.config import CellConfig
 
 FAR_TOO_MUCH = 1.5
@@ -61,13 +59,10 @@ class InProcess(Executor):
                     result = run_cell(
                         cell,
                         self._registry,
-                        device=self.options.device,
-                        threads=self.options.threads,
-                        save_weights=self.options.save_weights,
+                        self.options,
                         watch=watch,
                         supervision=self._supervision,
                     )
-                    result.record.provenance.worker = this_process()
                     yield self.with_provenance(result)
         finally:
             torch.set_num_threads(before)

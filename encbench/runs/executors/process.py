@@ -23,9 +23,8 @@ from threadpoolctl import threadpool_limits
 from encbench.device import held_bytes, limit_gpu_memory, oom_kills
 from encbench.plugins.registry import default_registry
 from encbench.runs.cell import run_cell
-from encbench.runs.interface import Event, RunOptions, this_process
-from encbench.runs.limits import Interrupted
-from encbench.runs.signals import Supervision
+from encbench.runs.interface import Event, RunOptions
+from encbench.runs.limits import Interrupted, Supervision
 from encbench.suite.config import CellConfig
 
 STOP_SIGNAL = signal.SIGUSR1
@@ -205,13 +204,10 @@ def _run_one(
     result = run_cell(
         cell,
         default_registry(),
-        device=options.device,
-        threads=options.threads,
-        save_weights=options.save_weights,
+        options,
         watch=watch,
         supervision=supervision,
     )
-    result.record.provenance.worker = this_process()
     try:
         pipe.send(result)
     except OSError:

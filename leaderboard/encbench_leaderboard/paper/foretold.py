@@ -47,7 +47,7 @@ def foretold_seconds(one: Experiment, registry: Registry, jobs: int) -> float:
     default = one.tuning.trial_suite(entry.entry for entry in one.tuning.searched)
     trials = [_cell_seconds(cell, registry) for cell in plan(default, registry)]
     at_once = min(jobs, len(trials))
-    return (2 * sum(finals) + one.tuning.count * sum(trials)) / at_once
+    return (2 * sum(finals) + one.tuning.asked.trials * sum(trials)) / at_once
 
 
 def _cell_seconds(cell: CellConfig, registry: Registry) -> float:

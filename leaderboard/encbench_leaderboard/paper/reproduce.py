@@ -150,4 +150,4 @@ def _cells(one: Experiment) -> str:
     encodings = len(one.suite.encodings)
     if one.tuning is None:
         return f"{encodings} encodings × {len(one.suite.tasks) * len(one.suite.seeds)}"
-    return f"{one.tuning.count} trials of {encodings} encodings"
+    return f"{one.tuning.asked.trials} trials of {encodings} encodings"
