@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 from encbench_leaderboard.board.spectra_mean import resolved
 from encbench_leaderboard.board.table import Board, TaskBoard, boards
-from encbench_leaderboard.render import pictures, stamp, style
-from encbench_leaderboard.render.contact_sheet import busiest_crop, contact_sheet
+from encbench_leaderboard.render import pictures, style
 from encbench_leaderboard.render.html.data import Entries
 from encbench_leaderboard.render.html.plots import plot_data
 from encbench_leaderboard.render.panels import plot
+from encbench_leaderboard.render.picture_grid import busiest_crop, contact_sheet
 from encbench_leaderboard.report import blocks
 from encbench_leaderboard.report.figures.cost import cost_figure
 from encbench_leaderboard.report.figures.curves import curves_figure
@@ -394,7 +394,7 @@ def test_what_was_edited_or_damaged_or_drawn_by_another_version_is_drawn_again(
     foreign.write_bytes(whole[edited])
     assert drawn_now(results, folder) == everything
     assert {file: file.read_bytes() for file in whole} == whole
-    monkeypatch.setattr(stamp, "version", lambda name: f"another {name}")
+    monkeypatch.setattr(pictures, "version", lambda name: f"another {name}")
     assert drawn_now(results, folder) == everything
 
 

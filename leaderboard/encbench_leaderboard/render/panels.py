@@ -11,15 +11,16 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure as Drawing
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import EngFormatter, FixedLocator, LogLocator, NullFormatter, NullLocator
 
 from encbench.errors import plural
 from encbench.results.level_areas import NAMED, legend_of
 from encbench.results.palette import Look
-from encbench_leaderboard.render.heat import COLOURS, plot_maps
 from encbench_leaderboard.render.style import figure, legends
 from encbench_leaderboard.report.blocks import Figure, Panel, Series
 
@@ -56,6 +57,10 @@ CROWD: dict[str, Any] = {
 GREY = "#444444"
 """What a legend shows that is of any colour."""
 UNDER_FLOOR, BETWEEN_FLOORS = "#e4e4e4", "#f3f3f3"
+COLOURS = "viridis"
+"""Of maps; perceptually uniform, and told apart by colour-blind readers."""
+MAP_HEIGHT = 2.5
+"""Inches of a row of maps."""
 
 
 def plot(block: Figure, looks: Mapping[str, Look], columns: int = COLUMNS) -> Drawing | None:
@@ -66,7 +71,7 @@ def plot(block: Figure, looks: Mapping[str, Look], columns: int = COLUMNS) -> Dr
     if not panels:
         return None
     if panels[0].heat is not None:
-        return plot_maps(panels)
+        return _plot_maps(panels)
     columns = min(columns, len(panels))
     rows = math.ceil(len(panels) / columns)
     handles = _handles(block, looks)
@@ -296,3 +301,34 @@ def _legend_height(handles: Sequence[Artist], columns: int) -> float:
     rows = math.ceil(len(lines) / columns)
     parts = [lines[start : start + rows] for start in range(0, len(lines), rows)]
     return 0.2 + max(sum(0.145 * n + 0.065 for n in part) for part in parts)
+
+
+def _plot_maps(panels: Sequence[Panel]) -> Drawing:
+    """Draw panels that are maps, with one scale of colours beside them."""
+    columns = min(3, len(panels))
+    rows = math.ceil(len(panels) / columns)
+    drawn = figure(rows * MAP_HEIGHT)
+    grid = drawn.subplots(rows, columns, squeeze=False)
+    norm = None
+    for place, axes in enumerate(grid.flat):
+        if place >= len(panels) or (heat := panels[place].heat) is None:
+            axes.set_axis_off()
+            continue
+        panel, norm = panels[place], LogNorm(*heat.limits)
+        axes.pcolormesh(heat.x, heat.y, heat.values, norm=norm, cmap=COLOURS, linewidth=0)
+        axes.set(xscale=panel.x.scale, yscale=panel.y.scale)
+        axes.set(xlim=panel.x.limits, ylim=panel.y.limits)
+        axes.yaxis.set_major_locator(FixedLocator([at for at, _ in panel.y.ticks]))
+        axes.yaxis.set_minor_locator(NullLocator())
+        axes.set_yticklabels([text for _, text in panel.y.ticks])
+        axes.grid(visible=False)
+        title = "\n".join(textwrap.wrap(panel.title.replace(",", ", "), 36)).replace("$", r"\$")
+        axes.set_title(title, fontsize=8)
+        if place % columns == 0:
+            axes.set_ylabel(panel.y.title)
+        if place + columns >= len(panels):
+            axes.set_xlabel(panel.x.title)
+    assert panels[0].heat is not None
+    mapped = ScalarMappable(norm, COLOURS)
+    drawn.colorbar(mapped, ax=list(grid.flat), label=panels[0].heat.title, pad=0.01, aspect=30)
+    return drawn

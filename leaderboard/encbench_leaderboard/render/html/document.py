@@ -23,10 +23,15 @@ from markdown_it import MarkdownIt
 from markupsafe import Markup
 
 from encbench.errors import EncbenchError, UsageError
-from encbench_leaderboard.render.html.data import Entries, embedded, wrapping_code
-from encbench_leaderboard.render.html.datatables import cell_html, table_options
+from encbench_leaderboard.render.html.data import (
+    Entries,
+    cell_html,
+    embedded,
+    table_options,
+    wrapping_code,
+)
 from encbench_leaderboard.render.html.plots import SHADES, colour_scale, plot_data
-from encbench_leaderboard.render.picture_table import limits, small_picture
+from encbench_leaderboard.render.picture_grid import limits, small_picture
 from encbench_leaderboard.render.writing import replace_text, writing
 from encbench_leaderboard.report.blocks import (
     Block,
