@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from encbench_leaderboard.board.budget import courses, slowdowns
 from encbench_leaderboard.board.table import TaskBoard, boards
-from encbench_leaderboard.report.figures.profile import profile_figure
+from encbench_leaderboard.report.figures.training import profile_figure
 from encbench_leaderboard.report.tables import budget_table
 from encbench_leaderboard.statistics.stability import improvement, split_half
 from scipy.stats import mannwhitneyu, spearmanr

@@ -21,11 +21,10 @@ from encbench_leaderboard.render.panels import plot
 from encbench_leaderboard.render.picture_grid import busiest_crop, contact_sheet
 from encbench_leaderboard.report import blocks
 from encbench_leaderboard.report.figures.cost import cost_figure
-from encbench_leaderboard.report.figures.curves import curves_figure
-from encbench_leaderboard.report.figures.lines import lines_figure
+from encbench_leaderboard.report.figures.predictions import lines_figure, sheet
 from encbench_leaderboard.report.figures.selection import SHOWN, spread, thin_index, thinned
-from encbench_leaderboard.report.figures.sheet import sheet
 from encbench_leaderboard.report.figures.spectra import spectra_figure
+from encbench_leaderboard.report.figures.training import curves_figure
 from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.backends.backend_agg import FigureCanvasAgg

@@ -15,7 +15,7 @@ from encbench_leaderboard.paper_figures.described import Described, Lacking, abs
 from encbench_leaderboard.render.picture_grid import SHEET, Shown, contact_sheet, picture_grid
 from encbench_leaderboard.render.style import legends
 from encbench_leaderboard.report.blocks import Pictures
-from encbench_leaderboard.report.figures.sheet import sheet
+from encbench_leaderboard.report.figures.predictions import sheet
 
 DEPTH = "depth_psnr"
 """Metric of tasks whose pictures end with a square of depth, near is dark, nothing is white."""

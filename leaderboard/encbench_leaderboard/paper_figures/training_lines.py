@@ -17,8 +17,8 @@ from encbench_leaderboard.paper_figures.described import (
 )
 from encbench_leaderboard.render.panels import plot
 from encbench_leaderboard.report.blocks import Axis
-from encbench_leaderboard.report.figures.curves import curves_figure
 from encbench_leaderboard.report.figures.selection import has_arrays
+from encbench_leaderboard.report.figures.training import curves_figure
 
 
 def epoch_curves(task: TaskBoard, looks: Mapping[str, Look]) -> Described:

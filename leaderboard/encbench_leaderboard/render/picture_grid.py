@@ -19,6 +19,7 @@ from matplotlib.patches import Patch, Rectangle
 from PIL import Image
 from scipy.ndimage import uniform_filter
 
+from encbench.results.record_folder import UNREADABLE
 from encbench_leaderboard.render.style import WIDTH, figure, legends
 from encbench_leaderboard.report.blocks import Pictures, PictureTable, Thumbnail
 
@@ -249,8 +250,7 @@ def small_picture(one: Thumbnail) -> Image.Image | None:
     try:
         with Image.open(one.file) as image:
             small = image.convert("RGB")
-    # pillow raises all of these
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+    except (OSError, *UNREADABLE):
         return None
     small.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
     return small

@@ -30,16 +30,11 @@ from encbench_leaderboard.report.blocks import (
 )
 from encbench_leaderboard.report.columns import metric_column
 from encbench_leaderboard.report.details import entry_details
-from encbench_leaderboard.report.figures.bands import bands_figure
 from encbench_leaderboard.report.figures.cost import cost_figure, front_text
-from encbench_leaderboard.report.figures.curves import curves_figure
-from encbench_leaderboard.report.figures.levels import levels_figure
-from encbench_leaderboard.report.figures.lines import lines_figure
-from encbench_leaderboard.report.figures.profile import profile_figure
+from encbench_leaderboard.report.figures.predictions import lines_figure, sheet, thumbnails
 from encbench_leaderboard.report.figures.relation import rates_figure
-from encbench_leaderboard.report.figures.sheet import sheet
-from encbench_leaderboard.report.figures.spectra import spectra_figure
-from encbench_leaderboard.report.figures.thumbnails import thumbnails
+from encbench_leaderboard.report.figures.spectra import levels_figure, spectra_figure
+from encbench_leaderboard.report.figures.training import bands_figure, curves_figure, profile_figure
 from encbench_leaderboard.report.format import code, shell_word
 from encbench_leaderboard.report.kernel_target import kernel_fold
 from encbench_leaderboard.report.prediction import prediction
