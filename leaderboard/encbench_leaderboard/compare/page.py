@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import os
-import sys
 from collections import Counter
 from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
 
-from rich.console import Console
 from rich.markdown import Markdown
 
+from encbench.cli.console import output_console
 from encbench.errors import plural, with_minus
 from encbench_leaderboard.compare.result import Change, Cost, Quality, Report, TaskRow
 from encbench_leaderboard.render.terminal import rich_table
@@ -30,9 +28,6 @@ from encbench_leaderboard.report.format import (
 )
 from encbench_leaderboard.report.tables import TEST_NAMES
 from encbench_leaderboard.statistics.intervals import Interval
-
-PIPE_WIDTH = 120
-"""Columns where output goes to a file or pipe, whose width nobody can ask for."""
 
 LISTED = 8
 """Lines of a list that are shown at once."""
@@ -238,8 +233,7 @@ def _interval(found: Interval, form: str) -> str:
 
 def print_page(page: Page) -> None:
     """Print a comparison in the width of the terminal."""
-    known = sys.stdout.isatty() or "COLUMNS" in os.environ
-    console = Console() if known else Console(width=PIPE_WIDTH)
+    console = output_console()
     for block in page.blocks:
         if isinstance(block, Text):
             style = "dim" if block.kind == "note" else ""

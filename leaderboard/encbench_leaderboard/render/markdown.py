@@ -104,8 +104,7 @@ def write_index(pages: Mapping[Path, Page], out: Path) -> Path:
             parts += [code(section.title), *_parts(kept, {}, section)]
         link = link_to(file.relative_to(out.parent).as_posix())
         parts.append(f"[Pictures, spectra, and each task]({link})")
-    with writing(out):
-        replace_text(out, _joined(parts))
+    replace_text(out, _joined(parts))
     return out
 
 

@@ -6,6 +6,7 @@ import math
 import os
 import re
 import shlex
+from collections.abc import Sequence
 from urllib.parse import quote
 
 from encbench.errors import with_minus
@@ -45,6 +46,11 @@ def digits(metric: MetricInfo) -> int:
     return 2 if metric.unit == "dB" else 4
 
 
+def quantity(value: float, metric: MetricInfo) -> str:
+    """A metric's value with its unit: "33.65 dB"."""
+    return f"{fixed(value, digits(metric))} {metric.unit}".rstrip()
+
+
 def significant(value: float, digits: int = 3) -> str:
     """A number to so many significant digits, "∞" and "–" where there is none."""
     text = f"{value:#.{digits}g}".rstrip(".")
@@ -70,6 +76,17 @@ def seconds(value: float) -> str:
 def p_text(p: float) -> str:
     """ "0.031", "< 0.001"; "–" for no test."""
     return "< 0.001" if p < 0.001 else fixed(p, 3)
+
+
+def p_equals(p: float) -> str:
+    """ "p = 0.031", "p < 0.001"."""
+    return f"p {'' if p < 0.001 else '= '}{p_text(p)}"
+
+
+def listed(names: Sequence[str], most: int) -> str:
+    """ "a, b and 3 more", of which so many are named."""
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return f"{', '.join(names[:most])}{more}"
 
 
 def one_line(text: str, limit: int = 160) -> str:

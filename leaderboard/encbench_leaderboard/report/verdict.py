@@ -15,13 +15,15 @@ from encbench.suite.protocol import protocol_parts, rate_in_words, several
 from encbench_leaderboard.board.lead import Lead, lead, smallest_gap
 from encbench_leaderboard.board.no_network import HELD_OUT
 from encbench_leaderboard.board.table import TaskBoard
+from encbench_leaderboard.report.columns import Standing
 from encbench_leaderboard.report.format import (
     code,
     count,
     digits,
     fixed,
-    p_text,
+    p_equals,
     plain,
+    quantity,
     seconds,
     significant,
 )
@@ -76,10 +78,12 @@ def _verdict(task: TaskBoard, found: Lead) -> str:
     return "; ".join(parts) + "."
 
 
+def _row(task: TaskBoard, entry: str) -> Standing:
+    return next(row for row in task.rows if row["entry"] == entry)
+
+
 def _mean(task: TaskBoard, entry: str) -> str:
-    row = next(row for row in task.rows if row["entry"] == entry)
-    unit = f" {task.primary.unit}" if task.primary.unit else ""
-    return f"{fixed(row[f'metric:{task.primary.name}'], digits(task.primary))}{unit}"
+    return quantity(_row(task, entry)[f"metric:{task.primary.name}"], task.primary)
 
 
 def _ahead(task: TaskBoard, found: Lead) -> str:
@@ -88,7 +92,6 @@ def _ahead(task: TaskBoard, found: Lead) -> str:
     assert found.gap is not None, "something is below the best"
     assert found.below is not None
     shown = partial(fixed, digits=digits(task.primary))
-    unit = f" {task.primary.unit}" if task.primary.unit else ""
     sign = 1 if task.primary.direction == "higher" else -1
     gap = found.gap
     facts = []
@@ -96,20 +99,21 @@ def _ahead(task: TaskBoard, found: Lead) -> str:
         low, high = sorted((sign * gap.low, sign * gap.high))
         facts.append(f"95 % interval {shown(low)} to {shown(high)}")
     if found.p == found.p:
-        p = p_text(found.p)
-        facts.append(f"p {p if p.startswith('<') else f'= {p}'} after Holm's correction")
+        facts.append(f"{p_equals(found.p)} after Holm's correction")
         facts.append(f"n = {plural(gap.units, 'target' if task.targets else 'seed')}")
     how = f" ({', '.join(facts)})" if facts else ""
-    return f"{shown(sign * gap.mean)}{unit}{how} better than {code(found.below)}"
+    ahead = quantity(sign * gap.mean, task.primary)
+    return f"{ahead}{how} better than {code(found.below)}"
 
 
 def _cost(task: TaskBoard, found: Lead) -> str:
-    def of(entry: str | None) -> str:
-        row = next(row for row in task.rows if row["entry"] == entry)
+    assert found.below is not None
+    both = []
+    for entry in (found.best, found.below):
+        row = _row(task, entry)
         parameters = count(row["params_mlp"] + row["params_encoding"])
-        return f"{code(entry or '')} has {parameters} parameters and {seconds(row['training'])} s"
-
-    return f"{of(found.best)} of training, {of(found.below)}"
+        both.append(f"{code(entry)} has {parameters} parameters and {seconds(row['training'])} s")
+    return " of training, ".join(both)
 
 
 def _named(entries: list[str]) -> str:

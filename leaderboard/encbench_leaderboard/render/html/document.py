@@ -32,7 +32,7 @@ from encbench_leaderboard.render.html.data import (
 )
 from encbench_leaderboard.render.html.plots import SHADES, colour_scale, plot_data
 from encbench_leaderboard.render.picture_grid import limits, small_picture
-from encbench_leaderboard.render.writing import replace_text, writing
+from encbench_leaderboard.render.writing import replace_text
 from encbench_leaderboard.report.blocks import (
     Block,
     Figure,
@@ -68,9 +68,7 @@ def write_html(page: Page, out: Path, *, pictures: bool = True) -> Path:
     out = Path(out)
     if out.is_dir():
         raise UsageError(f"{out} is a folder, expected a file, for example {out}/leaderboard.html")
-    text = html_page(page, pictures=pictures)
-    with writing(out):
-        replace_text(out, text)
+    replace_text(out, html_page(page, pictures=pictures))
     return out
 
 

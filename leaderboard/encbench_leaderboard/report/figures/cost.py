@@ -12,9 +12,9 @@ import pandas as pd
 from encbench.errors import plural
 from encbench_leaderboard.board.pareto import MACHINES, CostPoints, Tradeoffs, tradeoffs
 from encbench_leaderboard.board.table import TaskBoard, rows_of
-from encbench_leaderboard.report.blocks import Axis, Figure, Panel, Series
+from encbench_leaderboard.report.blocks import Axis, Figure, Panel, Series, Text
 from encbench_leaderboard.report.figures.selection import SHOWN
-from encbench_leaderboard.report.format import code, plain
+from encbench_leaderboard.report.format import code, listed, plain
 
 MARKS = 500
 """Entries of a panel that are drawn: those on the front, then the best."""
@@ -81,21 +81,20 @@ def left_out(found: Tradeoffs) -> list[str]:
     return parts
 
 
-def front_text(found: Tradeoffs) -> str:
-    """Which entries are on the front of each panel, as a Markdown list; "" without a panel."""
+def front_text(found: Tradeoffs) -> Text | None:
+    """Which entries are on the front of each panel, as a list; None without a panel."""
     lines = []
     for panel in found.panels:
         points = panel.points
         names = [code(entry) for entry in points.loc[points["front"], "entry"]]
-        more = f" and {len(names) - LISTED:,} more" if len(names) > LISTED else ""
         on = f" on {plain(panel.where)}" if panel.where else ""
         lines.append(
-            f"- by {BY[panel.cost]}{on}: {', '.join(names[:LISTED])}{more}; "
+            f"- by {BY[panel.cost]}{on}: {listed(names, LISTED)}; "
             f"dominated: {len(points) - len(names):,} of {len(points):,}"
         )
     if not lines:
-        return ""
-    return (
+        return None
+    return Text(
         f"Pareto front by the means, best {plain(found.metric.title)} first (nothing else is "
         "both better and cheaper):\n\n" + "\n".join(lines)
     )

@@ -32,7 +32,7 @@ from encbench_leaderboard.report.figures.selection import (
     first_cells,
     has_arrays,
 )
-from encbench_leaderboard.report.format import code, digits, fixed, plain
+from encbench_leaderboard.report.format import code, digits, fixed, listed, plain
 
 TARGET = "target"
 TRAINING = "training"
@@ -140,8 +140,7 @@ def _without_picture(missing: dict[str, str]) -> str:
     if not missing:
         return ""
     named = [f"{code(entry)} ({plain(why)})" for entry, why in missing.items()]
-    more = f" and {len(named) - SHOWN:,} more" if len(named) > SHOWN else ""
-    return f" Without a picture: {', '.join(named[:SHOWN])}{more}."
+    return f" Without a picture: {listed(named, SHOWN)}."
 
 
 def _names(stored: StoredRecord) -> list[str]:
