@@ -1,4 +1,4 @@
-"""A comparison as a page of blocks, in the terminal or as JSON, and its verdicts in words."""
+"""A comparison as a page of blocks or as JSON, and its verdicts in words."""
 
 from __future__ import annotations
 
@@ -9,12 +9,8 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
 
-from rich.markdown import Markdown
-
-from encbench.cli.console import output_console
 from encbench.errors import plural, with_minus
 from encbench_leaderboard.compare.result import Change, Cost, Quality, Report, TaskRow
-from encbench_leaderboard.render.terminal import rich_table
 from encbench_leaderboard.report.blocks import Block, Column, Page, Row, Table, Text, Value
 from encbench_leaderboard.report.format import (
     MISSING,
@@ -229,17 +225,6 @@ def _interval(found: Interval, form: str) -> str:
     mean, low, high = (with_minus(f"{x:{form}}") for x in (found.mean, found.low, found.high))
     # Kept on one line.
     return f"{mean} [{low},\u00a0{high}]" if found.method else mean
-
-
-def print_page(page: Page) -> None:
-    """Print a comparison in the width of the terminal."""
-    console = output_console()
-    for block in page.blocks:
-        if isinstance(block, Text):
-            style = "dim" if block.kind == "note" else ""
-            console.print(Markdown(block.markdown), style=style, end="\n\n")
-        elif isinstance(block, Table):
-            console.print(rich_table(block, console.width))
 
 
 def as_plain(report: Report) -> dict[str, Any]:
