@@ -21,6 +21,9 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from PIL import Image
+
+from encbench.results.record_folder import UNREADABLE
 
 
 @dataclass(frozen=True)
@@ -183,6 +186,17 @@ class Tile:
     name: str  # "target", "prediction", "error", or what a task calls it
     entry: str | None  # None: the target, which all entries share
     caption: str = ""  # plain text, such as "PSNR 36.17 dB"
+
+
+def picture_size(file: Path) -> tuple[int, int] | None:
+    """Width and height [px]; None where the file is no picture, or half of one."""
+    try:
+        # Half a file with other bytes behind it decodes to something; its checksums tell.
+        with Image.open(file) as image:
+            image.verify()
+            return image.size
+    except (OSError, *UNREADABLE):
+        return None
 
 
 @dataclass(frozen=True)

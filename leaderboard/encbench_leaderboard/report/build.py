@@ -35,11 +35,9 @@ from encbench_leaderboard.report.figures.predictions import lines_figure, sheet,
 from encbench_leaderboard.report.figures.relation import rates_figure
 from encbench_leaderboard.report.figures.spectra import levels_figure, spectra_figure
 from encbench_leaderboard.report.figures.training import bands_figure, curves_figure, profile_figure
-from encbench_leaderboard.report.format import code, shell_word
-from encbench_leaderboard.report.kernel_target import kernel_fold
-from encbench_leaderboard.report.prediction import prediction
+from encbench_leaderboard.report.format import code, plain, shell_word
+from encbench_leaderboard.report.kernel_target import kernel_fold, prediction
 from encbench_leaderboard.report.provenance import provenance, reproduction
-from encbench_leaderboard.report.tuning import tuned_records, tuning_gains
 from encbench_leaderboard.report.verdict import caveats, protocol, verdict_on
 
 SECTIONS = 100
@@ -59,6 +57,19 @@ def load_board(directory: Path) -> tuple[Board, Sequence[StoredRecord], Store]:
     return boards(records), records, Store(directory)
 
 
+def tuned_records(
+    records: Sequence[StoredRecord], tuned: TuneResult | None
+) -> Sequence[StoredRecord]:
+    """The records without those of default settings that another setting was chosen over: what is
+    ranked is encodings, each under its best setting. All of them before there is any."""
+    if tuned is None:
+        return records
+    chosen = {key for one in tuned.encodings if one.tuned for key in one.tuned.keys}
+    passed = {key for one in tuned.encodings if one.default for key in one.default.keys} - chosen
+    kept = [stored for stored in records if stored.record.key not in passed]
+    return kept if chosen and kept else records
+
+
 def describe(board: Board, records: Sequence[StoredRecord], store: Store) -> Page:
     """The page of a results folder: ``describe(*load_board(directory))``."""
     name = store.suite_name()
@@ -72,8 +83,9 @@ def describe(board: Board, records: Sequence[StoredRecord], store: Store) -> Pag
             "their times must not be compared.**"
         )
         blocks.append(Text(text, "warning"))
-    if tuned is not None:
-        blocks += tuning_gains(tuned)
+    if tuned is not None and (gains := tables.gains_table(tuned)):
+        text = f"{plain(tuned.legend)} Standings are those of the tuned settings."
+        blocks += [Heading("What tuning changed"), gains, Text(text, "note")]
     if len(board.groups) > 1:
         blocks += [Heading("Overview"), *_overview(board)]
     if len(board.tasks) > SECTIONS:

@@ -60,12 +60,10 @@ def entry_details(
     listed = [r for r in records if r.record.status != "ok"] if task.targets else records
     if listed:
         blocks.append(_cells_table(task, folder, listed[:CELLS], len(records), machines))
-    spectra = spectra_table([standing], named=False)
-    if spectra:
+    if spectra := spectra_table([standing], named=False):
         blocks.append(spectra)
     reference = first.cell.encoding
-    bibtex = citation(f"{reference.distribution}:{reference.name}")
-    if bibtex:
+    if bibtex := citation(f"{reference.distribution}:{reference.name}"):
         blocks.append(Text(f"Cite {code(reference.name)} as:\n\n{code_block(bibtex, 'bibtex')}"))
     return blocks
 
@@ -80,29 +78,24 @@ def _parameters(record: Record) -> str:
 
 def _settings(record: Record) -> str:
     training, network = record.cell.training, record.cell.network
-    parts = []
-    if network.kind != "mlp":
-        parts.append(f"network {network.kind}")
-    if record.network:
-        parts.append(" × ".join(f"{name} {n}" for name, n in record.network.items()))
-    if record.activation:
-        parts.append(record.activation)
     schedule = "" if training.schedule == "constant" else f" with schedule {training.schedule}"
-    parts.append(
-        f"{network.parameterization} parameterization, {training.optimizer}{schedule}, "
-        f"batch {batch(training)}"
-    )
-    if record.learning_rate:
-        rate = record.learning_rate
-        halved = (
-            f", halved {plural(rate.halvings, 'time')}: training diverged" if rate.halvings else ""
-        )
-        parts.append(f"learning rate {rate.rule}{halved}")
+    rate, lr = record.learning_rate, ""
+    if rate:
+        halved = f", halved {plural(rate.halvings, 'time')}: training diverged"
+        lr = f"learning rate {rate.rule}{halved * bool(rate.halvings)}"
     length = re.sub(r"\.0$", "", f"{record.epochs:,.1f}")
-    parts.append(f"{plural(record.steps, 'step')}, {length} epoch{'' if length == '1' else 's'}")
-    if record.step_method not in (None, "layerwise"):
-        parts.append(one_line(f"steps {record.step_method}", ABOUT))
-    return "; ".join(parts)
+    method = record.step_method
+    parts = [
+        "" if network.kind == "mlp" else f"network {network.kind}",
+        " × ".join(f"{name} {n}" for name, n in record.network.items()),
+        record.activation,
+        f"{network.parameterization} parameterization, {training.optimizer}{schedule}, "
+        f"batch {batch(training)}",
+        lr,
+        f"{plural(record.steps, 'step')}, {length} epoch{'' if length == '1' else 's'}",
+        "" if method in (None, "layerwise") else one_line(f"steps {method}", ABOUT),
+    ]
+    return "; ".join(filter(None, parts))
 
 
 def _cells_table(

@@ -6,7 +6,7 @@ import math
 import os
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from urllib.parse import quote
 
 from encbench.errors import with_minus
@@ -66,6 +66,12 @@ def eigenvalue(value: float) -> str:
 def count(value: float) -> str:
     """A whole number with commas between its thousands."""
     return MISSING if math.isnan(value) else f"{round(value):,}"
+
+
+def span(values: Iterable[float], joint: str = " to ") -> str:
+    """From the smallest to the largest of whole numbers: "512", or "512 to 1,024"."""
+    ordered = sorted(values)
+    return joint.join(dict.fromkeys(map(count, (ordered[0], ordered[-1]))))
 
 
 def seconds(value: float) -> str:

@@ -26,6 +26,7 @@ from encbench_leaderboard.report.format import (
     quantity,
     seconds,
     significant,
+    span,
 )
 
 EIGHT_BITS = 58.9
@@ -44,10 +45,8 @@ def verdict_on(task: TaskBoard) -> str:
     found = lead(task)
     if found is None:
         return "**No verdict**: no encoding finished with a value that can be ranked."
-    if found.incomplete:
-        left = f"{plural(found.incomplete, 'entry', 'entries')} with fewer finished targets"
-        return f"{_verdict(task, found)} Not compared: {left}."
-    return _verdict(task, found)
+    left = f"{plural(found.incomplete, 'entry', 'entries')} with fewer finished targets"
+    return _verdict(task, found) + f" Not compared: {left}." * bool(found.incomplete)
 
 
 def _verdict(task: TaskBoard, found: Lead) -> str:
@@ -128,7 +127,7 @@ def protocol(task: TaskBoard, tuned: TuneResult | None) -> str:
     records = [stored.record for stored in task.records]
     rates = [(r.cell.training, r.learning_rate.value) for r in records if r.learning_rate]
     rate = rate_in_words((training, significant(value)) for training, value in rates) or "unknown"
-    length = f"{_range([r.steps for r in records if r.status == 'ok'])} steps"
+    length = f"{span([r.steps for r in records if r.status == 'ok'] or [0])} steps"
     cells = [r.cell for r in records]
     parts = [
         *_split(records),
@@ -153,14 +152,13 @@ def _gained(tuned: TuneResult) -> str:
 
 def _between(gains: Sequence[float], unit: str) -> str:
     """ "0.6 to 35.6 dB, by encoding (median 5.8)"."""
-    low, median, high = (
-        with_minus(f"{value:.3g}") for value in (gains[0], np.median(gains), gains[-1])
-    )
+    values = gains[0], np.median(gains), gains[-1]
+    low, median, high = (with_minus(f"{value:.3g}") for value in values)
     return f"{low} to {high}{unit and f' {unit}'}, by encoding (median {median})"
 
 
 def _split(records: list[Record]) -> list[str]:
-    splits = {str(_parameters(r).get("split", "all")) for r in records}
+    splits = {str(record.cell.task.parameters.get("split", "all")) for record in records}
     if splits == {"all"}:
         # what is "all" is not recorded, so that keys are what they were before there were splits
         splittable = any(r.splittable or r.cell.task.name in SPLITTABLE for r in records)
@@ -172,15 +170,6 @@ def _split(records: list[Record]) -> list[str]:
 
 def _holds_out(record: Record) -> bool:
     return any(name.endswith(HELD_OUT) for name in record.metrics)
-
-
-def _parameters(record: Record) -> dict[str, object]:
-    return record.cell.task.parameters
-
-
-def _range(values: list[int]) -> str:
-    low, high = min(values, default=0), max(values, default=0)
-    return count(low) if low == high else f"{count(low)} to {count(high)}"
 
 
 def caveats(task: TaskBoard, tuned: TuneResult | None) -> list[str]:
@@ -243,6 +232,6 @@ def _gains(task: TaskBoard) -> str:
 def _fits_by_storing(record: Record) -> bool:
     if record.training_points is None or record.out_dim is None or record.own_loss:
         return False
-    if _parameters(record).get("split", "all") != "all" and not _holds_out(record):
+    if record.cell.task.parameters.get("split", "all") != "all" and not _holds_out(record):
         return False  # it was trained on something else than what is measured
     return sum(record.parameters.values()) >= record.training_points * record.out_dim

@@ -7,7 +7,6 @@ import hashlib
 import io
 import math
 import re
-import struct
 from collections.abc import Sequence
 from functools import cache, lru_cache
 from importlib.resources import files
@@ -45,6 +44,7 @@ from encbench_leaderboard.report.blocks import (
     Table,
     Text,
     Thumbnail,
+    picture_size,
     walk,
 )
 
@@ -55,7 +55,6 @@ PICTURES = 25_000_000
 """Characters of all embedded pictures together."""
 OPENED = 1000
 """Rows of a page that open and show what is behind their numbers."""
-PNG = b"\x89PNG\r\n\x1a\n"
 
 
 def write_html(page: Page, out: Path, *, pictures: bool = True) -> Path:
@@ -183,15 +182,16 @@ def embed(blocks: Sequence[Pictures], limit: int = PICTURES) -> dict[Path, Pictu
     turns = zip_longest(*(block.tiles for block in blocks))
     found: dict[Path, Picture] = {}
     for file in dict.fromkeys(tile.file for turn in turns for tile in turn if tile):
-        try:
-            content = file.read_bytes()
-        except OSError:
-            continue
-        uri = f"data:image/png;base64,{base64.b64encode(content).decode('ascii')}"
-        if content.startswith(PNG) and len(content) >= 24 and len(uri) <= limit:
+        size = picture_size(file)
+        uri = _data_uri("png", file.read_bytes()) if size else ""
+        if size and len(uri) <= limit:
             limit -= len(uri)
-            found[file] = Picture(len(found), uri, *struct.unpack(">II", content[16:24]))
+            found[file] = Picture(len(found), uri, *size)
     return found
+
+
+def _data_uri(kind: str, content: bytes) -> str:
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}"
 
 
 class Body:
@@ -205,7 +205,7 @@ class Body:
         rows = [row for block in found if isinstance(block, Table) for row in block.rows]
         self.statuses = list(dict.fromkeys(status for row in rows for status in row.statuses))
         tiled = [block for block in found if isinstance(block, Pictures)]
-        self.pictures = embed(tiled, PICTURES if pictures else 0)
+        self.pictures = embed(tiled if pictures else [])
         self.headings = [block.text for block in blocks if isinstance(block, Heading)]
         self._without = not pictures
         self._left = FIGURES
@@ -313,8 +313,8 @@ class Body:
         elif lost := len(block.tiles) - len(tiles):
             note = (
                 f"{lost:,} of {len(block.tiles):,} pictures are left out: damaged, or beyond the "
+                f"{PICTURES / 1e6:.0f} MB that this file holds."
             )
-            note += f"{PICTURES / 1e6:.0f} MB that this file holds."
         return Markup(self._macros.pictures(block, tiles, note))
 
     def _picture_table(self, block: PictureTable) -> Markup:
@@ -346,6 +346,5 @@ class Body:
         elif (small := small_picture(one)) is not None:
             buffer = io.BytesIO()
             small.save(buffer, "WEBP", quality=85)
-            content = base64.b64encode(buffer.getvalue()).decode("ascii")
-            shown["uri"] = f"data:image/webp;base64,{content}"
+            shown["uri"] = _data_uri("webp", buffer.getvalue())
         return shown

@@ -8,9 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
-from encbench.results.record_folder import UNREADABLE
 from encbench.results.records import StoredRecord
 from encbench_leaderboard.board.overview import Overview
 from encbench_leaderboard.board.table import TaskBoard
@@ -23,6 +21,7 @@ from encbench_leaderboard.report.blocks import (
     Series,
     Thumbnail,
     Tile,
+    picture_size,
 )
 from encbench_leaderboard.report.figures.selection import (
     MOST,
@@ -147,17 +146,6 @@ def _names(stored: StoredRecord) -> list[str]:
     """Names of a record's pictures: the target, what the network made, its error, others."""
     names = {name.removesuffix(".png") for name in stored.files if name.endswith(".png")}
     return [*(name for name in FIRST if name in names), *sorted(names - set(FIRST))]
-
-
-def picture_size(file: Path) -> tuple[int, int] | None:
-    """Width and height [px]; None where the file is no picture, or half of one."""
-    try:
-        # Half a file with other bytes behind it decodes to something; its checksums tell.
-        with Image.open(file) as image:
-            image.verify()
-            return image.size
-    except (OSError, *UNREADABLE):
-        return None
 
 
 def _damaged(stored: StoredRecord, name: str) -> str:

@@ -25,7 +25,7 @@ from encbench_leaderboard.report.figures.selection import (
     spread,
     thin_index,
 )
-from encbench_leaderboard.report.format import plain
+from encbench_leaderboard.report.format import plain, span
 
 AVERAGED = 40
 """Cells an entry whose spectra are read and averaged: one a target before a second one."""
@@ -182,9 +182,7 @@ def kernel_title(entries: Sequence[EntrySpectra]) -> str:
     """Which kernel, and of how many points."""
     summaries = [summary for entry in entries for summary in entry.summaries]
     kernel = " and ".join(sorted({s.outputs for s in summaries}))
-    points = sorted({s.points for s in summaries})
-    n = f"{points[0]:,}" + (f" to {points[-1]:,}" if len(points) > 1 else "")
-    return f"NTK ({kernel} kernel, N = {n} points)"
+    return f"NTK ({kernel} kernel, N = {span(s.points for s in summaries)} points)"
 
 
 def _spectra(stored: StoredRecord, part: str) -> dict[str, tuple[np.ndarray, float]]:
