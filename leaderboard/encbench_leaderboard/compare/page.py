@@ -52,9 +52,8 @@ def comparison_page(report: Report, *, every: bool = False) -> Page:
     for _, rows in groupby(shown, lambda row: (row.task, row.category)):
         blocks.append(_table(list(rows), report, quality=every or not alike))
     if hidden := len(report.rows) - len(shown):
-        blocks.append(
-            Text(f"{plural(hidden, 'row')} of single tasks of a category: `--all` shows them.")
-        )
+        text = f"{plural(hidden, 'row')} of single tasks of a category: `--all` shows them."
+        blocks.append(Text(text))
     # Rows of tasks hold each pair once; those of categories hold them again.
     refused = Counter[str]()
     for row in report.rows:
@@ -65,7 +64,9 @@ def comparison_page(report: Report, *, every: bool = False) -> Page:
         blocks.append(Text(f"Not compared, {plural(number, 'pair')}: {plain(reason)}"))
     if shown:
         blocks.append(Text(_note(shown), "note"))
-        blocks += _summary(report)
+    first = [row.quality[0] for row in report.rows if row.quality and not row.within]
+    if len(first) > 1:
+        blocks.append(Text(_summary(first)))
     return Page("Comparison", blocks, [])
 
 
@@ -109,17 +110,12 @@ def _note(shown: Sequence[TaskRow]) -> str:
     return text
 
 
-def _summary(report: Report) -> list[Text]:
-    first = [row.quality[0] for row in report.rows if row.quality and not row.within]
-    if len(first) < 2:
-        return []
+def _summary(first: Sequence[Quality]) -> str:
     better = Counter("equal" if quality.identical else quality.better for quality in first)
-    return [
-        Text(
-            f"{len(first)} rows by their first metric: B better on {better['B']}, A better on "
-            f"{better['A']}, no difference found on {better['']}, equal on {better['equal']}."
-        )
-    ]
+    return (
+        f"{len(first)} rows by their first metric: B better on {better['B']}, A better on "
+        f"{better['A']}, no difference found on {better['']}, equal on {better['equal']}."
+    )
 
 
 def verdict(quality: Quality, row: TaskRow) -> str:
@@ -167,10 +163,9 @@ def _table(rows: Sequence[TaskRow], report: Report, *, quality: bool) -> Table:
         elif quality:
             lines = [*(_quality_line(one, row) for one in row.quality), *lines]
         # the name once, above the lines of an encoding
-        names = (
-            [[Value(row.entry)], *[[NONE]] * (len(lines) - 1)] if encoding else [[]] * len(lines)
-        )
-        made += [Row([*name, *line]) for name, line in zip(names, lines, strict=True)]
+        names = [Value(row.entry), *[NONE] * (len(lines) - 1)]
+        both = zip(names, lines, strict=True)
+        made += [Row([name, *line] if encoding else line) for name, line in both]
     title = rows[0].task
     if targets := max(row.targets for row in rows):
         title += f" ({plural(targets, 'target')})"

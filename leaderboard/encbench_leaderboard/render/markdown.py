@@ -173,11 +173,7 @@ def _joined(parts: Sequence[str]) -> str:
 def _parts(
     blocks: Sequence[Block], links: Links, section: Section | None, *, every: bool = False
 ) -> list[str]:
-    """Paragraphs, tables and folds of blocks, of a section or of none.
-
-    Args:
-        every: all columns of tables, not only those shown first.
-    """
+    """Paragraphs, tables and folds of blocks, with ``every`` column of tables."""
     parts = []
     for block in blocks:
         match block:
@@ -207,10 +203,7 @@ def _details(title: str, body: str) -> str:
 
 def markdown_table(table: Table, *, every: bool = True) -> str:
     """A table; its rows after the first are folded if there are many, and the last left out.
-
-    Args:
-        every: all columns, not only those shown first and, where something failed, the status.
-    """
+    ``every``: also the columns that are not shown first."""
     kept = _kept(table.rows)
     shown = shown_first(table)
     places = [place for place, first in enumerate(shown) if first or every]
@@ -236,15 +229,11 @@ def _kept(rows: Sequence[Row]) -> list[Row]:
 
 def _rows(columns: Sequence[Column], rows: Sequence[Row], places: Sequence[int]) -> str:
     """The values of rows in the columns at these places."""
-    kinds = [columns[place].kind for place in places]
     text: str = tabulate(
-        [
-            [_value(row.values[i], kind) for i, kind in zip(places, kinds, strict=True)]
-            for row in rows
-        ],
-        headers=[_cell(columns[place].title) for place in places],
+        [[_value(row.values[i], columns[i].kind) for i in places] for row in rows],
+        headers=[_cell(columns[i].title) for i in places],
         tablefmt="pipe",
-        colalign=["right" if kind == "number" else "left" for kind in kinds],
+        colalign=["right" if columns[i].kind == "number" else "left" for i in places],
         disable_numparse=True,
     )
     return text

@@ -205,14 +205,12 @@ def busiest_crop(picture: np.ndarray) -> Crop:
     """Window of a picture (H, W, 3) in [0, 1] whose grey values vary most; its sides are a quarter
     of the picture's, at least 8 pixels."""
     grey = picture.mean(axis=2, dtype=np.float64)
-    height, width = (min(n, max(8, round(n / 4))) for n in grey.shape)
+    window = height, width = [min(n, max(8, round(n / 4))) for n in grey.shape]
     # Centred first, so that the running sums of squares lose no digits to the mean.
-    grey = grey - grey.mean()
-    inside = tuple(
-        slice(n // 2, n // 2 + size - n + 1)
-        for n, size in zip((height, width), grey.shape, strict=True)
-    )
-    mean, square = (uniform_filter(v, (height, width))[inside] for v in (grey, grey**2))
+    grey -= grey.mean()
+    sizes = zip(window, grey.shape, strict=True)
+    inside = tuple(slice(n // 2, n // 2 + size - n + 1) for n, size in sizes)
+    mean, square = (uniform_filter(v, window)[inside] for v in (grey, grey**2))
     top, left = np.unravel_index(int(np.argmax(square - mean**2)), mean.shape)
     return Crop(int(top), int(left), height, width)
 
@@ -269,51 +267,33 @@ def picture_table(block: PictureTable) -> Drawing | None:
     columns = len(block.columns)
     cell = (WIDTH - LABELS) / columns
     height = min(cell, 0.85)
-    heads = [
-        "\n".join(
-            [
-                *textwrap.wrap(task.replace(",", ", ").replace(":", ": "), max(8, int(cell * 14))),
-                metric,
-            ]
-        )
-        for task, metric in block.columns
-    ]
+    heads = []
+    for task, metric in block.columns:
+        spaced = task.replace(",", ", ").replace(":", ": ")
+        heads.append("\n".join([*textwrap.wrap(spaced, max(8, int(cell * 14))), metric]))
     head = 0.13 * max(text.count("\n") + 1 for text in heads) + 0.1
-    row = height + TEXT
-    total = head + row * len(block.rows)
+    total = head + (height + TEXT) * len(block.rows)
     drawn = figure(total, dpi=140, layout=None)
     names = legends([entry for entry, _ in block.rows], 20, 3)
-    for place, text in enumerate(heads):
-        x = (LABELS + (place + 0.5) * cell) / WIDTH
-        drawn.text(
-            x, 1 - (head - 0.08) / total, _literal(text), ha="center", va="bottom", fontsize=POINTS
-        )
+    inches = drawn.dpi_scale_trans
+    centred: dict[str, Any] = {"ha": "center", "fontsize": POINTS, "transform": inches}
+    middles = [LABELS + (place + 0.5) * cell for place in range(columns)]
+    for x, text in zip(middles, heads, strict=True):
+        drawn.text(x, total - head + 0.08, _literal(text), va="bottom", **centred)
     for number, (entry, thumbnails) in enumerate(block.rows):
-        top = head + number * row
+        bottom = total - head - number * (height + TEXT) - height
         label = names[entry] if entry else "target"
-        drawn.text(0.05 / WIDTH, 1 - (top + height / 2) / total, label, va="center", fontsize=8)
-        for place, one in enumerate(thumbnails):
+        drawn.text(0.05, bottom + height / 2, label, va="center", fontsize=8, transform=inches)
+        for x, one in zip(middles, thumbnails, strict=True):
             if one is None:
                 continue
-            left = LABELS + place * cell
-            box = (
-                (left + PAD / 2) / WIDTH,
-                1 - (top + height) / total,
-                (cell - PAD) / WIDTH,
-                (height - PAD) / total,
-            )
+            left, width = x - (cell - PAD) / 2, cell - PAD
+            box = left / WIDTH, bottom / total, width / WIDTH, (height - PAD) / total
             _draw(drawn, box, one)
             shade = 0.0 if math.isnan(one.standing) else 0.35 * one.standing
-            middle = 1 - (top + height + TEXT / 2) / total
-            drawn.text(
-                (left + cell / 2) / WIDTH,
-                middle,
-                "" if not entry else _literal(one.text),
-                ha="center",
-                va="center",
-                fontsize=POINTS,
-                bbox={"facecolor": (0.0, 0.45, 0.7, shade), "edgecolor": "none", "pad": 1.5},
-            )
+            ground = {"facecolor": (0.0, 0.45, 0.7, shade), "edgecolor": "none", "pad": 1.5}
+            text = _literal(one.text) if entry else ""
+            drawn.text(x, bottom - TEXT / 2, text, va="center", bbox=ground, **centred)
     return drawn
 
 

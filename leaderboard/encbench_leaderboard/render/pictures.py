@@ -40,7 +40,10 @@ EVERY = 8
 FEW = 2
 """Tasks and categories that are drawn where there are more."""
 FORMATS = ("png", "svg", "pdf", "webp")
-KINDS = ("sheet", "lines", "spectra", "curves", "bands", "cost", "profile", "rates", "levels")
+KINDS = (
+    *("sheet", "lines", "spectra", "energy", "levels"),
+    *("curves", "bands", "profile", "cost", "rates"),
+)
 MOST = 8
 """Processes that draw, of some 100 MB each."""
 DRAWN_BY = ("panels", "picture_grid", "style")
@@ -86,11 +89,8 @@ def draw(
     folder.mkdir(exist_ok=True)
     looks = colours(page.entries)
     jobs: dict[tuple[str, str], _Job] = {}
-    blocks: list[tuple[str, Block]] = [
-        (section.name, block)
-        for section in chosen(page, every=every, small=small)
-        for block in walk([*section.blocks, *section.more])
-    ]
+    sections = chosen(page, every=every, small=small)
+    blocks: list[tuple[str, Block]] = [(s.name, b) for s in sections for b in walk([s])]
     blocks += [("", block) for block in page.blocks]
     for section, block in blocks:
         if isinstance(block, Figure) and block.panels:
@@ -101,11 +101,8 @@ def draw(
         name = f"{section}-{block.name}" if section else block.name
         files = [folder / f"{name}.{suffix}" for suffix in formats]
         jobs[section, block.name] = _Job(block, looks, files, shown_by(block, looks))
-    outdated = {
-        name: job
-        for name, job in jobs.items()
-        if list(formats) != ["png"] or not is_current(job.files[0], job.shown)
-    }
+    png = list(formats) == ["png"]
+    outdated = {n: j for n, j in jobs.items() if not (png and is_current(j.files[0], j.shown))}
     drawn = dict(zip(outdated, _draw_all(list(outdated.values())), strict=True))
     jobs = {name: job for name, job in jobs.items() if drawn.get(name, True)}
     kept = {file for job in jobs.values() for file in job.files}

@@ -48,8 +48,7 @@ def write_tables(page: Page, folder: Path, formats: Sequence[str]) -> list[Path]
             raise UsageError(f"no tables of format {name!r}, expected {' or '.join(writers)}")
     found = [("page", block) for block in page.blocks if isinstance(block, Table)]
     for section in page.sections:
-        inside = walk([*section.blocks, *section.more])
-        found += [(section.name, block) for block in inside if isinstance(block, Table)]
+        found += [(section.name, block) for block in walk([section]) if isinstance(block, Table)]
     files = []
     for (section_name, table), suffix in ((item, f) for item in found for f in formats):
         file = folder / f"{section_name}-{table.name}.{suffix}"
@@ -71,10 +70,8 @@ def as_csv(table: Table) -> str:
         if column.kind != "number":
             found[column.name] = list(texts)
             continue
-        found[column.name] = [
-            text if value.sort is None else value.sort
-            for text, value in zip(texts, values, strict=True)
-        ]
+        both = zip(texts, values, strict=True)
+        found[column.name] = [text if value.sort is None else value.sort for text, value in both]
         if any(MORE.search(text) for text in texts):
             found[f"{column.name}.text"] = list(texts)
     written: str = pd.DataFrame(found, dtype=object).to_csv(index=False, lineterminator="\n")

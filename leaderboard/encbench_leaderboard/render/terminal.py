@@ -20,11 +20,8 @@ NAME_WIDTH = 20
 
 
 def print_standings(page: Page, console: Console, rows: int) -> None:
-    """Print the verdict, and the standings of each category and of each task that is in none.
-
-    Args:
-        rows: of a table, at most.
-    """
+    """Print the verdict, and the standings of each category and of each task that is in none, so
+    many rows of a table at most."""
     print_blocks([b for b in page.blocks if isinstance(b, Text) and b.kind == "verdict"], console)
     # Of a category's forty images each has a section on the page; here they are pooled.
     for block in (block for section in page.groups for block in section.blocks):

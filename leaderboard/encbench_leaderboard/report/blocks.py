@@ -49,9 +49,7 @@ class Column:
     name: str
     """Short and stable, such as "psnr": the key in permalinks and the header in CSV."""
     title: str  # as printed, with its unit: "PSNR [dB] ↑"
-    kind: Literal["number", "text", "code"] = (
-        "number"  # numbers are aligned right, labels set in a fixed font
-    )
+    kind: Literal["number", "text", "code"] = "number"  # code: a label, in a fixed font
     help: str = ""  # one sentence
     first: bool = True  # shown before a reader asks for more columns
 
@@ -117,10 +115,8 @@ class Series:
     kind: Literal["line", "steps", "points", "area"] = "line"  # a Pareto front is a staircase
     style: Literal["solid", "dashed", "dotted", "thin"] = "solid"
     label: str = ""  # sets it apart from other series of its entry: "start", "seed 3"
-    low: np.ndarray | None = None  # (n,)
-    high: np.ndarray | None = (
-        None  # (n,)  # interval of y: a band around a line, error bars of points
-    )
+    low: np.ndarray | None = None  # (n,) interval of y: a band around a line, bars of points
+    high: np.ndarray | None = None  # (n,)
     x_low: np.ndarray | None = None  # (n,)
     x_high: np.ndarray | None = None  # (n,)
     other_x: Mapping[str, np.ndarray] = field(default_factory=dict)

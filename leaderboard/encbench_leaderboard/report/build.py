@@ -184,14 +184,8 @@ def _section(
     few: bool,
     tuned: TuneResult | None,
 ) -> Section:
-    """A task or category: protocol, standings, notes and figures, and further tables as more.
-
-    Args:
-        targets: have sections of their own.
-        folder: what a command line calls the results folder.
-        few: whether the page has few enough records to read their curves.
-        tuned: how the settings of the folder were chosen.
-    """
+    """A task or category, whose ``targets`` have sections of their own: protocol, standings, notes
+    and figures, and further tables as more; ``few``: records, so that curves can be read."""
     opened = partial(entry_details, task, folder, machines=several_machines)
     table = tables.standings_table(task, lambda standing: partial(opened, standing))
     later = {column.name for column in table.columns if not column.first}

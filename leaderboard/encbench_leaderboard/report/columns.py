@@ -281,9 +281,7 @@ def _mean_text(row: Standing, metric: MetricInfo) -> str:
 def _eigenvalues(when: str) -> list[Source[Standing]]:
     """λ_max, median, 10th percentile and λ_min."""
     return [
-        Source(
-            Column(f"lambda_{name}", STATISTICS[name]), partial(_above_floor, when=when, name=name)
-        )
+        described(f"lambda_{name}", STATISTICS[name], partial(_above_floor, when=when, name=name))
         for name in EIGENVALUES
     ]
 
@@ -315,11 +313,8 @@ def _status(records: Sequence[StoredRecord]) -> str:
         return "ok"
     parts = [f"{tally['ok']} of {len(records)} ok"] if tally["ok"] else []
     for kind in sorted(set(tally) - {"ok"}):
-        first = next(stored.record for stored in records if stored.record.status == kind)
-        name = kind.replace("_", " ")
-        if len(records) > 1:
-            name = f"{tally[kind]} {name}"
-        why = reason(first)
+        why = reason(next(r.record for r in records if r.record.status == kind))
+        name = f"{tally[kind]} " * (len(records) > 1) + kind.replace("_", " ")
         joint = "" if not why else " " if why.startswith(("in ", "at step ")) else ": "
         parts.append(f"{name}{joint}{why}")
     return "; ".join(parts)

@@ -149,10 +149,8 @@ def citation(name: str) -> str:
             case {"bibtex": str(bibtex)}:
                 return bibtex
             case {"source": str(source)}:
-                version = offer.plugin.version
-                return entry_from_source(
-                    offer.kind, offer.name, offer.distribution, version, source
-                )
+                named = offer.kind, offer.name, offer.distribution, offer.plugin.version
+                return entry_from_source(*named, source)
         return bibtex_of(offer)
     except EncbenchError:
         return ""
@@ -172,13 +170,12 @@ def _texts(module: str) -> dict[str, Any]:
         match node:
             case ast.ImportFrom(module=str(parent)) if _top(parent) == _top(module):
                 inside = _texts(parent)
-                for name, alias in (
-                    (found.name, found.asname or found.name) for found in node.names
-                ):
-                    if name in inside:
-                        known[alias] = inside[name]
+                for found in node.names:
+                    alias = found.asname or found.name
+                    if found.name in inside:
+                        known[alias] = inside[found.name]
                     elif _top(parent) == parent:  # a package; of others it would be imported
-                        known[alias] = SimpleNamespace(**_texts(f"{parent}.{name}"))
+                        known[alias] = SimpleNamespace(**_texts(f"{parent}.{found.name}"))
             case ast.Assign(targets=[ast.Name(id=name)]):
                 known[name] = _evaluated(node.value, known)
             case ast.ClassDef():

@@ -80,15 +80,10 @@ def standings_table(
         if name in always or any(value != NO_VALUE for value in found):
             columns.append(replace(source.column, first=name in first))
             values.append(found)
-    rows = [
-        Row(
-            of_row,
-            row["entry"],
-            Counter(stored.record.status for stored in task.of_entry(row["entry"])),
-            details(row),
-        )
-        for row, of_row in zip(task.rows, zip(*values, strict=True), strict=True)
-    ]
+    rows = []
+    for row, of_row in zip(task.rows, zip(*values, strict=True), strict=True):
+        ended = Counter[str](stored.record.status for stored in task.of_entry(row["entry"]))
+        rows.append(Row(of_row, row["entry"], ended, details(row)))
     # from below, so that the places above stay
     for method in reversed(without_network(task)):
         rows.insert(method.above, Row(_no_network(task, method, columns)))
@@ -127,11 +122,10 @@ def overview_table(found: Overview) -> Table:
 
 def _of_group(number: int, group: TaskBoard, names: Sequence[str]) -> Source[int]:
     table, metric = group.standings, group.primary
+    found = zip(table["entry"], table[f"metric:{metric.name}"], table["n"], strict=True)
     values = {
         entry: Value(fixed(mean, digits(metric)), mean) if n else Value("did not finish")
-        for entry, mean, n in zip(
-            table["entry"], table[f"metric:{metric.name}"], table["n"], strict=True
-        )
+        for entry, mean, n in found
     }
     column = Column(group.slug, f"{number}. {metric.heading}", help=group.label)
     return Source(column, lambda place: values.get(names[place], NO_VALUE))
@@ -247,9 +241,8 @@ def cost_table(task: TaskBoard) -> Table:
 
 def settings_table(task: TaskBoard) -> Table | None:
     """Settings that are not the same for all entries; None where all are."""
-    settings = {
-        entry: cell_settings(task.of_entry(entry)[0].record) for entry in task.standings["entry"]
-    }
+    firsts = {entry: task.of_entry(entry)[0].record for entry in task.standings["entry"]}
+    settings = {entry: cell_settings(record) for entry, record in firsts.items()}
     keys = differing(settings.values())
 
     def column(key: str) -> Source[str]:

@@ -50,11 +50,11 @@ class Entries:
 
     def style(self) -> str:
         """Rules that give elements of class ``e`` and number the entry's colours."""
-        shown = (COLOURS[number % len(COLOURS)][1:] for number in range(len(self._markers)))
-        return "".join(
-            f".e{number}{{--light:{light};--dark:{dark}}}\n"
-            for number, (light, dark) in enumerate(shown)
-        )
+        rules = []
+        for number in range(len(self._markers)):
+            light, dark = COLOURS[number % len(COLOURS)][1:]
+            rules.append(f".e{number}{{--light:{light};--dark:{dark}}}\n")
+        return "".join(rules)
 
 
 PAGE = 50
@@ -96,10 +96,8 @@ def table_options(table: Table, entries: Entries, *, openable: bool) -> dict[str
         "visible": openable,
         "className": "opener",
     }
-    shown = shown_first(table)
-    columns = [
-        _column(column, place, shown=shown[place]) for place, column in enumerate(table.columns)
-    ]
+    shown = enumerate(zip(table.columns, shown_first(table), strict=True))
+    columns = [_column(column, place, shown=first) for place, (column, first) in shown]
     many = len(table.rows) > PAGE
     exported = {"exportOptions": EXPORTED, **CSV}
     buttons: list[dict[str, Any]] = [

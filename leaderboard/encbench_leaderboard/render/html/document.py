@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
-import math
 import re
 from collections.abc import Sequence
 from functools import cache, lru_cache
@@ -79,22 +78,19 @@ def html_page(page: Page, *, pictures: bool = True) -> str:
     # Plotly looks for elements of these ids before it writes a style sheet of maps, which the
     # page's policy would refuse with a message on the console; no map is drawn.
     reserved = sorted(set(re.findall(r'getElementById\("([0-9a-f]{64})"\)', plotly_js())))
-    return (
-        environment()
-        .get_template("page.html.j2")
-        .render(
-            title=page.title,
-            # Plotly adds rules to empty style sheets.
-            style_hashes=[_hash(style), _hash("")],
-            script_hashes=[_hash(script) for script in (*scripts, plotly_js())],
-            style=Markup(style),
-            scripts=[Markup(script) for script in scripts],
-            # Run by the other script when the first figure is scrolled to.
-            plotly=Markup(plotly_js()),
-            reserved=reserved,
-            body=body,
-            uris=embedded([picture.uri for picture in body.pictures.values()]),
-        )
+    template = environment().get_template("page.html.j2")
+    return template.render(
+        title=page.title,
+        # Plotly adds rules to empty style sheets.
+        style_hashes=[_hash(style), _hash("")],
+        script_hashes=[_hash(script) for script in (*scripts, plotly_js())],
+        style=Markup(style),
+        scripts=[Markup(script) for script in scripts],
+        # Run by the other script when the first figure is scrolled to.
+        plotly=Markup(plotly_js()),
+        reserved=reserved,
+        body=body,
+        uris=embedded([picture.uri for picture in body.pictures.values()]),
     )
 
 
@@ -327,11 +323,9 @@ class Body:
     def _thumbnail(self, one: Thumbnail | None) -> dict[str, Any]:
         """What the template shows: text, shade from 0 to 5, and a picture's URI or the points of
         two curves in a square of 100."""
-        if one is None:
-            return {"text": "", "shade": 0, "uri": "", "curves": []}
-        shade = 0 if math.isnan(one.standing) else 1 + round(4 * one.standing)
-        shown: dict[str, Any] = {"text": one.text, "shade": shade, "uri": "", "curves": []}
-        if self._without:
+        shown: dict[str, Any] = {"text": one.text if one else "", "uri": "", "curves": []}
+        shown["shade"] = 1 + round(4 * one.standing) if one and one.standing >= 0 else 0
+        if one is None or self._without:
             return shown
         if one.line is not None:
             x, y = one.line[:, :1], one.line[:, 1:]

@@ -242,13 +242,11 @@ def thumbnails(found: Overview) -> PictureTable | None:
     rows = [(entry, [column[1].get(entry) for column in columns]) for entry in found.entries[:ROWS]]
     if not any(one and (one.file or one.line is not None) for _, row in rows for one in row):
         return None
+    present = ("encodings", ROWS, found.entries), ("tasks", COLUMNS, found.groups)
     left_out = "".join(
-        f" The first {shown} of {present} {what}."
-        for what, shown, present in (
-            ("encodings", ROWS, len(found.entries)),
-            ("tasks", COLUMNS, len(found.groups)),
-        )
-        if present > shown
+        f" The first {most} of {len(items)} {what}."
+        for what, most, items in present
+        if len(items) > most
     )
     return PictureTable(
         "map",

@@ -79,18 +79,15 @@ def bound_style(entries: Sequence[EntrySpectra]) -> dict[str, str]:
     return {"thin": "upper bound"} if any(len(e.records) > 1 for e in entries) else {}
 
 
-_CAPTION = (
-    "NTK eigenvalues, largest first. A line stops at the floor, below which eigenvalues are "
-    "rounding noise; the legend counts those."
-)
-
-
 def spectra_caption(
     task: TaskBoard, entries: Sequence[EntrySpectra], most: int = AVERAGED, *, band: bool = True
 ) -> str:
     """What the lines of the entries are, and the band beside means."""
     if all(len(entry.records) == 1 for entry in entries):
-        return _CAPTION
+        return (
+            "NTK eigenvalues, largest first. A line stops at the floor, below which eigenvalues "
+            "are rounding noise; the legend counts those."
+        )
     over = "the targets, seeds of one averaged first" if task.targets else "the seeds"
     sizes = {summary.size for entry in entries for summary in entry.summaries}
     grow = " Eigenvalues grow with the size of the kernel, and these differ in size." * (

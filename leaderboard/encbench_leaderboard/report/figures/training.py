@@ -126,11 +126,7 @@ def _curve(entry: str, stored: StoredRecord, name: str, *, many: bool) -> Series
         style="thin" if many else "solid",
         label=f"seed {record.cell.seed}",
         # Where the record says what all its steps took.
-        other_x={
-            title: step * (total / record.steps)
-            for title, total in totals.items()
-            if record.steps and total
-        },
+        other_x={t: step * (n / record.steps) for t, n in totals.items() if record.steps and n},
         end="" if record.status == "ok" else "stopped",
     )
 
@@ -202,9 +198,8 @@ def profile_figure(task: TaskBoard, found: Mapping[str, Sequence[Course]]) -> Fi
     """A panel for each value that some encoding reaches; None for fewer than two units, whose
     profile would be a step."""
     units = {course.unit for of_entry in found.values() for course in of_entry}
-    panels = [
-        (value, ratios) for value in values_of(task.primary) if (ratios := slowdowns(found, value))
-    ]
+    reached = {value: slowdowns(found, value) for value in values_of(task.primary)}
+    panels = [(value, ratios) for value, ratios in reached.items() if ratios]
     if len(units) < 2 or len(found) < 2 or not panels:
         return None
     unit = "targets" if task.targets else "seeds"
@@ -232,11 +227,6 @@ def _profile(task: TaskBoard, value: float, ratios: Mapping[str, np.ndarray], un
         y = np.concatenate([[np.mean(inside <= 1.0)] if len(inside) else [0.0], share])
         y = np.append(y, y[-1])
         series.append(Series(entry, x, y, "steps"))
-    unit_text = f" {task.primary.unit}" if task.primary.unit else ""
-    number = len(next(iter(ratios.values())))
-    return Panel(
-        Axis("τ, times the fastest", "log"),
-        Axis(f"share of {number} {unit}", limits=(-0.02, 1.02)),
-        series,
-        f"{task.primary.title} ≥ {value:g}{unit_text}",
-    )
+    share_of = Axis(f"share of {len(next(iter(ratios.values())))} {unit}", limits=(-0.02, 1.02))
+    title = f"{task.primary.title} ≥ {value:g} {task.primary.unit}".rstrip()
+    return Panel(Axis("τ, times the fastest", "log"), share_of, series, title)
