@@ -187,7 +187,6 @@ def _quality_line(quality: Quality, row: TaskRow) -> list[Value]:
 
 
 def _cost_lines(cost: Cost) -> list[list[Value]]:
-    """Parameters, peak memory and seconds of training."""
     both = cost.parameters_a, cost.parameters_b
     a, b = (" + ".join(count(number) for number in side) for side in both)
     total_a, total_b = map(sum, both)

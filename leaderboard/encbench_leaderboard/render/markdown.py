@@ -140,7 +140,6 @@ def markdown(page: Page, links: Links, folder: str, main: str, left_out: int = 0
 
 
 def _pages(section: Section, targets: Sequence[Section], folder: str) -> str:
-    """Links to the page of a section, and to those of its targets."""
     text = f"[All columns, tests, spectra and times]({folder}/{section.name}.md)"
     if targets:
         each = ", ".join(f"[{plain(t.title)}]({folder}/{t.name}.md)" for t in targets)
@@ -228,7 +227,6 @@ def _kept(rows: Sequence[Row]) -> list[Row]:
 
 
 def _rows(columns: Sequence[Column], rows: Sequence[Row], places: Sequence[int]) -> str:
-    """The values of rows in the columns at these places."""
     text: str = tabulate(
         [[_value(row.values[i], columns[i].kind) for i in places] for row in rows],
         headers=[_cell(columns[i].title) for i in places],

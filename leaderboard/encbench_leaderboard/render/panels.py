@@ -244,7 +244,6 @@ def _shade_floor(axes: Axes, low: float, high: float) -> None:
 
 
 def _handles(block: Figure, looks: Mapping[str, Look]) -> list[Artist]:
-    """What a legend lists."""
     series = [series for panel in block.panels for series in panel.series]
     present = {s.entry for s in series}
     points = any(s.kind == "points" for s in series)

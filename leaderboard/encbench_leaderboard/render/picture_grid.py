@@ -231,7 +231,6 @@ def _columns(items: int) -> int:
 
 
 def _colour_bar(drawn: Drawing, slot: Axes, norm: PowerNorm, top: float) -> None:
-    """The scale of the error maps."""
     inset = slot.inset_axes((0.06, 0.55, 0.86, 0.1))
     bar = drawn.colorbar(
         ScalarMappable(norm, ERROR_MAP), cax=inset, orientation="horizontal", extend="max"

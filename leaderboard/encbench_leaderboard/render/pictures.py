@@ -118,8 +118,6 @@ def draw(
 
 @dataclass(frozen=True)
 class _Job:
-    """A picture to draw."""
-
     block: Figure | Pictures | PictureTable
     looks: Mapping[str, Look]
     files: Sequence[Path]
