@@ -160,7 +160,8 @@ def _draw_line(axes: Axes, series: Series, colour: str, marker: str) -> None:
         looks |= _mark(marker, colour, series.style)
         axes.errorbar(series.x, series.y, yerr=yerr, elinewidth=0.9, **looks)
         return
-    axes.plot(series.x, series.y, **looks)
+    stairs = "steps-post" if series.kind == "steps" else "default"
+    axes.plot(series.x, series.y, drawstyle=stairs, **looks)
     if series.low is not None and series.high is not None:
         axes.fill_between(
             series.x, series.low, series.high, color=colour, alpha=0.15, linewidth=0, zorder=1.5
