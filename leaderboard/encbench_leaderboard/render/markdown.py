@@ -204,15 +204,12 @@ def markdown_table(table: Table, *, every: bool = True) -> str:
     """A table; its rows after the first are folded if there are many, and the last left out.
     ``every``: also the columns that are not shown first."""
     kept = _kept(table.rows)
-    shown = shown_first(table)
-    places = [place for place, first in enumerate(shown) if first or every]
+    places = [place for place, first in enumerate(shown_first(table)) if first or every]
     if len(kept) <= OPEN_ROWS + 5:
         return _rows(table.columns, kept, places)
-    rest = _rows(table.columns, kept[OPEN_ROWS:], places)
-    parts = [
-        _rows(table.columns, kept[:OPEN_ROWS], places),
-        _details(f"{len(kept) - OPEN_ROWS:,} more rows", rest),
-    ]
+    first, rest = kept[:OPEN_ROWS], kept[OPEN_ROWS:]
+    more = _details(f"{len(rest):,} more rows", _rows(table.columns, rest, places))
+    parts = [_rows(table.columns, first, places), more]
     if left := len(table.rows) - len(kept):
         parts.append(f"{left:,} of {plural(len(table.rows), 'row')} are not shown.")
     return "\n\n".join(parts)

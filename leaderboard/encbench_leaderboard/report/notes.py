@@ -109,7 +109,6 @@ def statistics_notes(task: TaskBoard) -> list[str]:
 
 
 def _about_means(task: TaskBoard) -> list[str]:
-    methods = set(task.standings[f"metric:{task.primary.name}|interval"])
     unit = "target" if task.targets else "seed"
     notes = []
     if task.targets:
@@ -117,7 +116,7 @@ def _about_means(task: TaskBoard) -> list[str]:
             "Means are over targets, seeds of a target averaged first. Entries are compared on the "
             "same targets, so a test may tell two apart whose intervals overlap."
         )
-    if "t" in methods:
+    if (task.standings[f"metric:{task.primary.name}|interval"] == "t").any():
         notes.append(f"Mean ± half of the 95 % t interval over {unit}s.")
         if (task.standings["units"] == 1).any():
             notes.append(f"One {unit} has no interval.")

@@ -142,14 +142,10 @@ def _row(row: Row, columns: Sequence[Column], entries: Entries, openable: bool) 
         attributes["aria-expanded"] = "false"
     if row.entry is not None:
         attributes["data-entry"] = entries.number(row.entry)
+    cells = zip(columns, row.values, strict=True)
     made: dict[str, Any] = {
         "values": [
-            [
-                cell_html(column, value, row, entries),
-                _sorted_by(column, value),
-                _copied(column, value),
-            ]
-            for column, value in zip(columns, row.values, strict=True)
+            [cell_html(c, v, row, entries), _sorted_by(c, v), _copied(c, v)] for c, v in cells
         ],
         "DT_RowAttr": attributes,
     }

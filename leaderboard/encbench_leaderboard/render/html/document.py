@@ -239,8 +239,7 @@ class Body:
             case Section():
                 targets = [self.sections[name] for name in block.targets if name in self.sections]
                 inner = self._blocks([*block.blocks, *block.more])
-                made = self._macros.section(block, inner, targets)
-                return Markup(made)
+                return Markup(self._macros.section(block, inner, targets))
         assert_never(block)
 
     def _table(self, table: Table) -> Markup:
