@@ -13,7 +13,7 @@ from encbench_leaderboard.render.html.plots import colour_scale, plot_data
 from encbench_leaderboard.render.panels import plot
 from encbench_leaderboard.report.blocks import Fold, HeatMap, walk
 from encbench_leaderboard.report.build import describe, load_board
-from encbench_leaderboard.report.figures.bands import bands_figure
+from encbench_leaderboard.report.figures.training import bands_figure
 from matplotlib.collections import QuadMesh
 
 from tests.leaderboard.results import Results

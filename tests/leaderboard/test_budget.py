@@ -9,11 +9,14 @@ import numpy as np
 import pytest
 from encbench_leaderboard.board.budget import courses, slowdowns
 from encbench_leaderboard.board.table import TaskBoard, boards
-from encbench_leaderboard.report.figures.profile import profile_figure
+from encbench_leaderboard.render import style
+from encbench_leaderboard.render.panels import plot
+from encbench_leaderboard.report.figures.training import profile_figure
 from encbench_leaderboard.report.tables import budget_table
 from encbench_leaderboard.statistics.stability import improvement, split_half
 from scipy.stats import mannwhitneyu, spearmanr
 
+from encbench.results.palette import colours
 from tests.leaderboard.results import Results, provenance
 
 
@@ -90,6 +93,10 @@ def test_a_profile_is_of_times_over_the_fastest_of_each_unit(results: Results) -
     assert last.title == "PSNR ≥ 35 dB"
     heights = {series.entry: series.y[-1] for series in last.series}
     assert heights == {"fast": 1.0, "slow": 0.0}
+    with style.quiet():
+        drawn = plot(figure, colours(list(figure.legend)))
+    assert drawn is not None
+    assert {line.get_drawstyle() for line in drawn.axes[0].lines} == {"steps-post"}
 
 
 def test_improvement_is_the_u_statistic_over_its_pairs() -> None:

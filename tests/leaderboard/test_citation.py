@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from encbench_leaderboard.report.citation import citation
+from encbench_leaderboard.report.details import citation
 
 from encbench.cli.cite import bibtex_of
 from encbench.plugins.registry import default_registry

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from encbench_leaderboard.board.table import boards
-from encbench_leaderboard.report.figures.lines import lines_figure
+from encbench_leaderboard.report.figures.predictions import lines_figure
 
 from encbench.contracts.task import Outcome
 from tests.leaderboard.results import Results

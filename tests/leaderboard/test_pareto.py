@@ -62,7 +62,9 @@ def test_quality_is_set_against_parameters_time_and_memory(results: Results) -> 
     points = found.panels[0].points.set_index("entry")
     assert points["cost"].to_dict() == {"small": 15, "large": 100, "poor": 910}
     assert points["front"].to_dict() == {"small": True, "large": True, "poor": False}
-    said = front_text(found)
+    text = front_text(found)
+    assert text is not None
+    said = text.markdown
     assert "- by parameters: `large`, `small`; dominated: 1 of 3" in said
 
 

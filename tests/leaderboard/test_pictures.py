@@ -14,18 +14,17 @@ import numpy as np
 import pytest
 from encbench_leaderboard.board.spectra_mean import resolved
 from encbench_leaderboard.board.table import Board, TaskBoard, boards
-from encbench_leaderboard.render import pictures, stamp, style
-from encbench_leaderboard.render.contact_sheet import busiest_crop, contact_sheet
+from encbench_leaderboard.render import pictures, style
 from encbench_leaderboard.render.html.data import Entries
 from encbench_leaderboard.render.html.plots import plot_data
 from encbench_leaderboard.render.panels import plot
+from encbench_leaderboard.render.picture_grid import busiest_crop, contact_sheet
 from encbench_leaderboard.report import blocks
 from encbench_leaderboard.report.figures.cost import cost_figure
-from encbench_leaderboard.report.figures.curves import curves_figure
-from encbench_leaderboard.report.figures.lines import lines_figure
+from encbench_leaderboard.report.figures.predictions import lines_figure, sheet
 from encbench_leaderboard.report.figures.selection import SHOWN, spread, thin_index, thinned
-from encbench_leaderboard.report.figures.sheet import sheet
 from encbench_leaderboard.report.figures.spectra import spectra_figure
+from encbench_leaderboard.report.figures.training import curves_figure
 from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -394,7 +393,7 @@ def test_what_was_edited_or_damaged_or_drawn_by_another_version_is_drawn_again(
     foreign.write_bytes(whole[edited])
     assert drawn_now(results, folder) == everything
     assert {file: file.read_bytes() for file in whole} == whole
-    monkeypatch.setattr(stamp, "version", lambda name: f"another {name}")
+    monkeypatch.setattr(pictures, "version", lambda name: f"another {name}")
     assert drawn_now(results, folder) == everything
 
 
@@ -628,12 +627,13 @@ def test_what_is_no_longer_drawn_is_removed_in_all_formats(
     page = page_of(board_of(results))
     pictures.draw(page, tmp_path, formats=("png", "svg"))
     assert len(list(tmp_path.glob("*-spectra.*"))) == 2
-    stale = tmp_path / f"{page.blocks[0].name}-curves.pdf"
-    stale.write_bytes(b"")
+    stale = [tmp_path / f"{page.blocks[0].name}-{kind}.pdf" for kind in ("curves", "energy")]
+    for file in stale:
+        file.write_bytes(b"")
     (tmp_path / "mine.png").write_bytes(b"")
     links = pictures.draw(page, tmp_path)
     assert {kind for _, kind in links} == {"sheet", "spectra", "cost"}
-    assert not stale.exists()
+    assert not any(file.exists() for file in stale)
     assert [f.suffix for f in tmp_path.glob("*-spectra.*")] == [".png"]
     assert (tmp_path / "mine.png").exists()
 

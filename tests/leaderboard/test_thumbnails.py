@@ -12,7 +12,7 @@ from encbench_leaderboard.render.html.document import html_page
 from encbench_leaderboard.render.markdown import write_markdown
 from encbench_leaderboard.report.blocks import PictureTable
 from encbench_leaderboard.report.build import describe
-from encbench_leaderboard.report.figures.thumbnails import thumbnails
+from encbench_leaderboard.report.figures.predictions import thumbnails
 
 from tests.leaderboard.results import Results, diverged
 

@@ -14,7 +14,7 @@ from encbench_leaderboard.render import style
 from encbench_leaderboard.render.html.data import Entries
 from encbench_leaderboard.render.html.plots import plot_data
 from encbench_leaderboard.render.panels import plot
-from encbench_leaderboard.report.figures.levels import levels_figure
+from encbench_leaderboard.report.figures.spectra import levels_figure
 
 from encbench import CoordinateMLP, ntk
 from encbench.cli.ntk import ntk as command

@@ -69,8 +69,10 @@ def compare(
                 "encbench compare A B --in DIR"
             )
     # `encbench --help` imports every verb; pandas and torch take seconds
-    from encbench_leaderboard.compare.page import as_plain, comparison_page, print_page
+    from encbench.cli.console import output_console
+    from encbench_leaderboard.compare.page import as_plain, comparison_page
     from encbench_leaderboard.compare.result import compare_encodings, compare_folders
+    from encbench_leaderboard.render.terminal import print_blocks
 
     report = (
         compare_folders(Path(a), Path(b), despite or [])
@@ -80,4 +82,4 @@ def compare(
     if as_json:
         typer.echo(json.dumps(as_plain(report), indent=2, ensure_ascii=False))
     else:
-        print_page(comparison_page(report, every=every))
+        print_blocks(comparison_page(report, every=every).blocks, output_console())

@@ -124,8 +124,7 @@ def results_of(record: Record) -> str:
     """How a cell ended, every metric and spectrum, to the last digit; NaN equals itself."""
     spectra = [s.model_dump(exclude={"seconds", "method"}) for s in record.spectra]
     metrics = {name: metric.value for name, metric in record.metrics.items()}
-    found = {"metrics": metrics, "spectra": spectra, "best": record.best}
-    return sorted_json({**found, "status": record.status, "steps": record.steps})
+    return sorted_json([metrics, spectra, record.best, record.status, record.steps])
 
 
 def find_encoding(text: str, board: Board) -> tuple[str, str]:

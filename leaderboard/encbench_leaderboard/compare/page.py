@@ -1,22 +1,16 @@
-"""A comparison as a page of blocks, in the terminal or as JSON, and its verdicts in words."""
+"""A comparison as a page of blocks or as JSON, and its verdicts in words."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
-import os
-import sys
 from collections import Counter
 from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
 
-from rich.console import Console
-from rich.markdown import Markdown
-
 from encbench.errors import plural, with_minus
 from encbench_leaderboard.compare.result import Change, Cost, Quality, Report, TaskRow
-from encbench_leaderboard.render.terminal import rich_table
 from encbench_leaderboard.report.blocks import Block, Column, Page, Row, Table, Text, Value
 from encbench_leaderboard.report.format import (
     MISSING,
@@ -30,9 +24,6 @@ from encbench_leaderboard.report.format import (
 )
 from encbench_leaderboard.report.tables import TEST_NAMES
 from encbench_leaderboard.statistics.intervals import Interval
-
-PIPE_WIDTH = 120
-"""Columns where output goes to a file or pipe, whose width nobody can ask for."""
 
 LISTED = 8
 """Lines of a list that are shown at once."""
@@ -61,9 +52,8 @@ def comparison_page(report: Report, *, every: bool = False) -> Page:
     for _, rows in groupby(shown, lambda row: (row.task, row.category)):
         blocks.append(_table(list(rows), report, quality=every or not alike))
     if hidden := len(report.rows) - len(shown):
-        blocks.append(
-            Text(f"{plural(hidden, 'row')} of single tasks of a category: `--all` shows them.")
-        )
+        text = f"{plural(hidden, 'row')} of single tasks of a category: `--all` shows them."
+        blocks.append(Text(text))
     # Rows of tasks hold each pair once; those of categories hold them again.
     refused = Counter[str]()
     for row in report.rows:
@@ -74,7 +64,9 @@ def comparison_page(report: Report, *, every: bool = False) -> Page:
         blocks.append(Text(f"Not compared, {plural(number, 'pair')}: {plain(reason)}"))
     if shown:
         blocks.append(Text(_note(shown), "note"))
-        blocks += _summary(report)
+    first = [row.quality[0] for row in report.rows if row.quality and not row.within]
+    if len(first) > 1:
+        blocks.append(Text(_summary(first)))
     return Page("Comparison", blocks, [])
 
 
@@ -118,17 +110,12 @@ def _note(shown: Sequence[TaskRow]) -> str:
     return text
 
 
-def _summary(report: Report) -> list[Text]:
-    first = [row.quality[0] for row in report.rows if row.quality and not row.within]
-    if len(first) < 2:
-        return []
+def _summary(first: Sequence[Quality]) -> str:
     better = Counter("equal" if quality.identical else quality.better for quality in first)
-    return [
-        Text(
-            f"{len(first)} rows by their first metric: B better on {better['B']}, A better on "
-            f"{better['A']}, no difference found on {better['']}, equal on {better['equal']}."
-        )
-    ]
+    return (
+        f"{len(first)} rows by their first metric: B better on {better['B']}, A better on "
+        f"{better['A']}, no difference found on {better['']}, equal on {better['equal']}."
+    )
 
 
 def verdict(quality: Quality, row: TaskRow) -> str:
@@ -176,10 +163,9 @@ def _table(rows: Sequence[TaskRow], report: Report, *, quality: bool) -> Table:
         elif quality:
             lines = [*(_quality_line(one, row) for one in row.quality), *lines]
         # the name once, above the lines of an encoding
-        names = (
-            [[Value(row.entry)], *[[NONE]] * (len(lines) - 1)] if encoding else [[]] * len(lines)
-        )
-        made += [Row([*name, *line]) for name, line in zip(names, lines, strict=True)]
+        names = [Value(row.entry), *[NONE] * (len(lines) - 1)]
+        both = zip(names, lines, strict=True)
+        made += [Row([name, *line] if encoding else line) for name, line in both]
     title = rows[0].task
     if targets := max(row.targets for row in rows):
         title += f" ({plural(targets, 'target')})"
@@ -201,7 +187,6 @@ def _quality_line(quality: Quality, row: TaskRow) -> list[Value]:
 
 
 def _cost_lines(cost: Cost) -> list[list[Value]]:
-    """Parameters, peak memory and seconds of training."""
     both = cost.parameters_a, cost.parameters_b
     a, b = (" + ".join(count(number) for number in side) for side in both)
     total_a, total_b = map(sum, both)
@@ -234,18 +219,6 @@ def _interval(found: Interval, form: str) -> str:
     mean, low, high = (with_minus(f"{x:{form}}") for x in (found.mean, found.low, found.high))
     # Kept on one line.
     return f"{mean} [{low},\u00a0{high}]" if found.method else mean
-
-
-def print_page(page: Page) -> None:
-    """Print a comparison in the width of the terminal."""
-    known = sys.stdout.isatty() or "COLUMNS" in os.environ
-    console = Console() if known else Console(width=PIPE_WIDTH)
-    for block in page.blocks:
-        if isinstance(block, Text):
-            style = "dim" if block.kind == "note" else ""
-            console.print(Markdown(block.markdown), style=style, end="\n\n")
-        elif isinstance(block, Table):
-            console.print(rich_table(block, console.width))
 
 
 def as_plain(report: Report) -> dict[str, Any]:

@@ -167,10 +167,8 @@ def compare_encodings(a: str, b: str, folder: Path) -> Report:
     for task in board.tasks:
         ours, theirs = records_of(a, mine[0], task), records_of(b, other[0], task)
         pairs += [(ours[seed], theirs[seed]) for seed in ours if seed in theirs]
-        alone = [r for seed, r in ours.items() if seed not in theirs]
-        report.only_a += [names[cell_key(r.record.cell)] for r in alone]
-        alone = [r for seed, r in theirs.items() if seed not in ours]
-        report.only_b += [names[cell_key(r.record.cell)] for r in alone]
+        for only, here, there in ((report.only_a, ours, theirs), (report.only_b, theirs, ours)):
+            only += [names[cell_key(here[s].record.cell)] for s in here if s not in there]
     _add_pairs(report, pairs, names)
     report.rows = _rows(board, pairs, by_entry=False)
     return report

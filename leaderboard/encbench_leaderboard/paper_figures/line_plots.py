@@ -22,21 +22,22 @@ from encbench_leaderboard.paper_figures.described import (
 )
 from encbench_leaderboard.render.panels import plot
 from encbench_leaderboard.report.blocks import Axis, Figure, Panel, Series
-from encbench_leaderboard.report.figures.curves import curves_figure
-from encbench_leaderboard.report.figures.levels import levels_figure, split_cells
 from encbench_leaderboard.report.figures.selection import SHOWN, best_note, has_arrays
 from encbench_leaderboard.report.figures.spectra import (
     STYLES,
     EntrySpectra,
     bound_style,
     kernel_title,
+    levels_figure,
     of_one_size,
     spectra_caption,
     spectra_legend,
     spectra_of,
     spectra_panel,
     spectrum_lines,
+    split_cells,
 )
+from encbench_leaderboard.report.figures.training import curves_figure
 
 Style = Literal["solid", "dashed", "dotted", "thin"]
 MOST = 10_000

@@ -12,11 +12,10 @@ from encbench.results.palette import Look
 from encbench.results.records import StoredRecord
 from encbench_leaderboard.board.table import TaskBoard
 from encbench_leaderboard.paper_figures.described import Described, Lacking, absent, source
-from encbench_leaderboard.render.contact_sheet import SHEET, contact_sheet
-from encbench_leaderboard.render.picture_grid import Shown, picture_grid
+from encbench_leaderboard.render.picture_grid import SHEET, Shown, contact_sheet, picture_grid
 from encbench_leaderboard.render.style import legends
 from encbench_leaderboard.report.blocks import Pictures
-from encbench_leaderboard.report.figures.sheet import sheet
+from encbench_leaderboard.report.figures.predictions import sheet
 
 DEPTH = "depth_psnr"
 """Metric of tasks whose pictures end with a square of depth, near is dark, nothing is white."""

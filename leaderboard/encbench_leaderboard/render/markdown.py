@@ -104,8 +104,7 @@ def write_index(pages: Mapping[Path, Page], out: Path) -> Path:
             parts += [code(section.title), *_parts(kept, {}, section)]
         link = link_to(file.relative_to(out.parent).as_posix())
         parts.append(f"[Pictures, spectra, and each task]({link})")
-    with writing(out):
-        replace_text(out, _joined(parts))
+    replace_text(out, _joined(parts))
     return out
 
 
@@ -141,7 +140,6 @@ def markdown(page: Page, links: Links, folder: str, main: str, left_out: int = 0
 
 
 def _pages(section: Section, targets: Sequence[Section], folder: str) -> str:
-    """Links to the page of a section, and to those of its targets."""
     text = f"[All columns, tests, spectra and times]({folder}/{section.name}.md)"
     if targets:
         each = ", ".join(f"[{plain(t.title)}]({folder}/{t.name}.md)" for t in targets)
@@ -174,11 +172,7 @@ def _joined(parts: Sequence[str]) -> str:
 def _parts(
     blocks: Sequence[Block], links: Links, section: Section | None, *, every: bool = False
 ) -> list[str]:
-    """Paragraphs, tables and folds of blocks, of a section or of none.
-
-    Args:
-        every: all columns of tables, not only those shown first.
-    """
+    """Paragraphs, tables and folds of blocks, with ``every`` column of tables."""
     parts = []
     for block in blocks:
         match block:
@@ -208,20 +202,14 @@ def _details(title: str, body: str) -> str:
 
 def markdown_table(table: Table, *, every: bool = True) -> str:
     """A table; its rows after the first are folded if there are many, and the last left out.
-
-    Args:
-        every: all columns, not only those shown first and, where something failed, the status.
-    """
+    ``every``: also the columns that are not shown first."""
     kept = _kept(table.rows)
-    shown = shown_first(table)
-    places = [place for place, first in enumerate(shown) if first or every]
+    places = [place for place, first in enumerate(shown_first(table)) if first or every]
     if len(kept) <= OPEN_ROWS + 5:
         return _rows(table.columns, kept, places)
-    rest = _rows(table.columns, kept[OPEN_ROWS:], places)
-    parts = [
-        _rows(table.columns, kept[:OPEN_ROWS], places),
-        _details(f"{len(kept) - OPEN_ROWS:,} more rows", rest),
-    ]
+    first, rest = kept[:OPEN_ROWS], kept[OPEN_ROWS:]
+    more = _details(f"{len(rest):,} more rows", _rows(table.columns, rest, places))
+    parts = [_rows(table.columns, first, places), more]
     if left := len(table.rows) - len(kept):
         parts.append(f"{left:,} of {plural(len(table.rows), 'row')} are not shown.")
     return "\n\n".join(parts)
@@ -236,16 +224,11 @@ def _kept(rows: Sequence[Row]) -> list[Row]:
 
 
 def _rows(columns: Sequence[Column], rows: Sequence[Row], places: Sequence[int]) -> str:
-    """The values of rows in the columns at these places."""
-    kinds = [columns[place].kind for place in places]
     text: str = tabulate(
-        [
-            [_value(row.values[i], kind) for i, kind in zip(places, kinds, strict=True)]
-            for row in rows
-        ],
-        headers=[_cell(columns[place].title) for place in places],
+        [[_value(row.values[i], columns[i].kind) for i in places] for row in rows],
+        headers=[_cell(columns[i].title) for i in places],
         tablefmt="pipe",
-        colalign=["right" if kind == "number" else "left" for kind in kinds],
+        colalign=["right" if columns[i].kind == "number" else "left" for i in places],
         disable_numparse=True,
     )
     return text

@@ -11,15 +11,16 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure as Drawing
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import EngFormatter, FixedLocator, LogLocator, NullFormatter, NullLocator
 
 from encbench.errors import plural
 from encbench.results.level_areas import NAMED, legend_of
 from encbench.results.palette import Look
-from encbench_leaderboard.render.heat import COLOURS, plot_maps
 from encbench_leaderboard.render.style import figure, legends
 from encbench_leaderboard.report.blocks import Figure, Panel, Series
 
@@ -38,9 +39,7 @@ ENDS: dict[str, dict[str, Any]] = {
     "cut": {"marker": "|", "markersize": 8, "markeredgewidth": 1.8},
     "stopped": {"marker": "x", "markersize": 7},
 }
-BEYOND: dict[str, dict[str, Any]] = {
-    arrow: {"linestyle": "none", "marker": arrow, "markersize": 5} for arrow in "^v"
-}
+BEYOND: dict[str, Any] = {"linestyle": "none", "markersize": 5}
 """Where a bar leaves the axes."""
 COMMON: dict[str, Any] = {"color": "#555555", "linewidth": 1.2}
 """Lines of no entry."""
@@ -56,6 +55,10 @@ CROWD: dict[str, Any] = {
 GREY = "#444444"
 """What a legend shows that is of any colour."""
 UNDER_FLOOR, BETWEEN_FLOORS = "#e4e4e4", "#f3f3f3"
+COLOURS = "viridis"
+"""Of maps; perceptually uniform, and told apart by colour-blind readers."""
+MAP_HEIGHT = 2.5
+"""Inches of a row of maps."""
 
 
 def plot(block: Figure, looks: Mapping[str, Look], columns: int = COLUMNS) -> Drawing | None:
@@ -66,15 +69,15 @@ def plot(block: Figure, looks: Mapping[str, Look], columns: int = COLUMNS) -> Dr
     if not panels:
         return None
     if panels[0].heat is not None:
-        return plot_maps(panels)
+        return _plot_maps(panels)
     columns = min(columns, len(panels))
     rows = math.ceil(len(panels) / columns)
     handles = _handles(block, looks)
     marked = any(series.marks for panel in panels for series in panel.series)
-    samples = [
-        Line2D([], [], label=text, **_sample(style, marked=marked))
-        for style, text in block.styles.items()
-    ]
+    samples: list[Artist] = []
+    for style, text in block.styles.items():
+        mark = _mark("o", GREY, style) if marked else {}
+        samples.append(Line2D([], [], label=text, **LINES[style] | {"color": GREY} | mark))
     if marked:  # points and their bars can be anywhere
         handles += samples
     named = max(sum(s.kind == "area" for s in panel.series) for panel in panels)
@@ -82,13 +85,8 @@ def plot(block: Figure, looks: Mapping[str, Look], columns: int = COLUMNS) -> Dr
     height = HEIGHT[min(rows, 2)] + 0.13 * math.ceil(min(named, 2 * NAMED) / 4)
     free = rows * columns > len(panels) and _legend_height(handles, 1) < height
     drawn = figure(rows * height + (0 if free else _legend_height(handles, LEGEND)))
-    grid = drawn.subplots(
-        rows,
-        columns,
-        sharex=len({panel.x for panel in panels}) == 1,
-        sharey=len({panel.y for panel in panels}) == 1,
-        squeeze=False,
-    )
+    one_x, one_y = (len({getattr(panel, side) for panel in panels}) == 1 for side in "xy")
+    grid = drawn.subplots(rows, columns, sharex=one_x, sharey=one_y, squeeze=False)
     places = list(grid.flat)
     for axes, panel in zip(places, panels, strict=False):
         _draw_panel(axes, panel, block.legend, looks)
@@ -99,13 +97,9 @@ def plot(block: Figure, looks: Mapping[str, Look], columns: int = COLUMNS) -> Dr
     if samples and not marked:
         ends = [line.y[[0, -1]] for line in panels[0].series if len(line.y)]
         rising = sum(last > first for first, last in ends) > len(ends) / 2
-        places[0].legend(
-            handles=samples,
-            loc="lower right" if rising else "lower left",
-            frameon=True,
-            framealpha=0.9,
-            edgecolor="none",
-        )
+        corner = "lower right" if rising else "lower left"
+        frame: dict[str, Any] = {"frameon": True, "framealpha": 0.9, "edgecolor": "none"}
+        places[0].legend(handles=samples, loc=corner, **frame)
     for axes in places[len(panels) :]:
         axes.set_axis_off()
     if free:
@@ -113,10 +107,6 @@ def plot(block: Figure, looks: Mapping[str, Look], columns: int = COLUMNS) -> Dr
     elif handles:
         drawn.legend(handles=handles, loc="outside lower center", ncols=LEGEND)
     return drawn
-
-
-def _sample(style: str, *, marked: bool) -> dict[str, Any]:
-    return LINES[style] | {"color": GREY} | (_mark("o", GREY, style) if marked else {})
 
 
 def _draw_panel(
@@ -133,8 +123,8 @@ def _draw_panel(
                 _draw_line(axes, series, colour, marker)
             for arrow, edge, cut in _beyond(series, panel):
                 x = series.x[cut]
-                looks_of = BEYOND[arrow] | {"color": colour, "in_layout": False}
-                axes.plot(x, np.full(len(x), edge), clip_on=False, **looks_of)
+                at_edge = BEYOND | {"marker": arrow, "color": colour, "in_layout": False}
+                axes.plot(x, np.full(len(x), edge), clip_on=False, **at_edge)
         elif series.kind == "points":
             axes.plot(series.x, series.y, **CROWD)
     areas = [series for series in panel.series if series.kind == "area"]
@@ -157,8 +147,7 @@ def _draw_panel(
     axes.set_xlabel(panel.x.title)
     if panel.title:
         long = bool(areas) or len(panel.title) > 50
-        lines = textwrap.wrap(panel.title, 70)
-        text = "\n".join(lines).replace("$", r"\$")
+        text = textwrap.fill(panel.title, 70).replace("$", r"\$")
         axes.set_title(text, fontsize=8 if long else None)
     if panel.floor is not None:
         _shade_floor(axes, *panel.floor)
@@ -167,15 +156,12 @@ def _draw_panel(
 def _draw_line(axes: Axes, series: Series, colour: str, marker: str) -> None:
     looks = LINES[series.style] | {"color": colour}
     if series.marks:
-        axes.errorbar(
-            series.x,
-            series.y,
-            yerr=_lengths(series.y, series.low, series.high),
-            elinewidth=0.9,
-            **looks | _mark(marker, colour, series.style),
-        )
+        yerr = _lengths(series.y, series.low, series.high)
+        looks |= _mark(marker, colour, series.style)
+        axes.errorbar(series.x, series.y, yerr=yerr, elinewidth=0.9, **looks)
         return
-    axes.plot(series.x, series.y, **looks)
+    stairs = "steps-post" if series.kind == "steps" else "default"
+    axes.plot(series.x, series.y, drawstyle=stairs, **looks)
     if series.low is not None and series.high is not None:
         axes.fill_between(
             series.x, series.low, series.high, color=colour, alpha=0.15, linewidth=0, zorder=1.5
@@ -259,7 +245,6 @@ def _shade_floor(axes: Axes, low: float, high: float) -> None:
 
 
 def _handles(block: Figure, looks: Mapping[str, Look]) -> list[Artist]:
-    """What a legend lists."""
     series = [series for panel in block.panels for series in panel.series]
     present = {s.entry for s in series}
     points = any(s.kind == "points" for s in series)
@@ -282,7 +267,7 @@ def _handles(block: Figure, looks: Mapping[str, Look]) -> list[Artist]:
         handles.append(Line2D([], [], label=plural(crowd, "other"), **CROWD))
     if any(cut.any() for p in block.panels for s in p.series for _, _, cut in _beyond(s, p)):
         label = "the interval ends beyond the axes"
-        handles.append(Line2D([], [], color=GREY, label=label, **BEYOND["^"]))
+        handles.append(Line2D([], [], color=GREY, label=label, marker="^", **BEYOND))
     if any(panel.floor for panel in block.panels):
         handles.append(Patch(color=UNDER_FLOOR, label="under the floor: rounding noise"))
     return handles
@@ -296,3 +281,34 @@ def _legend_height(handles: Sequence[Artist], columns: int) -> float:
     rows = math.ceil(len(lines) / columns)
     parts = [lines[start : start + rows] for start in range(0, len(lines), rows)]
     return 0.2 + max(sum(0.145 * n + 0.065 for n in part) for part in parts)
+
+
+def _plot_maps(panels: Sequence[Panel]) -> Drawing:
+    """Draw panels that are maps, with one scale of colours beside them."""
+    columns = min(3, len(panels))
+    rows = math.ceil(len(panels) / columns)
+    drawn = figure(rows * MAP_HEIGHT)
+    grid = drawn.subplots(rows, columns, squeeze=False)
+    norm = None
+    for place, axes in enumerate(grid.flat):
+        if place >= len(panels) or (heat := panels[place].heat) is None:
+            axes.set_axis_off()
+            continue
+        panel, norm = panels[place], LogNorm(*heat.limits)
+        axes.pcolormesh(heat.x, heat.y, heat.values, norm=norm, cmap=COLOURS, linewidth=0)
+        axes.set(xscale=panel.x.scale, yscale=panel.y.scale)
+        axes.set(xlim=panel.x.limits, ylim=panel.y.limits)
+        axes.yaxis.set_major_locator(FixedLocator([at for at, _ in panel.y.ticks]))
+        axes.yaxis.set_minor_locator(NullLocator())
+        axes.set_yticklabels([text for _, text in panel.y.ticks])
+        axes.grid(visible=False)
+        title = textwrap.fill(panel.title.replace(",", ", "), 36).replace("$", r"\$")
+        axes.set_title(title, fontsize=8)
+        if place % columns == 0:
+            axes.set_ylabel(panel.y.title)
+        if place + columns >= len(panels):
+            axes.set_xlabel(panel.x.title)
+    assert panels[0].heat is not None
+    mapped = ScalarMappable(norm, COLOURS)
+    drawn.colorbar(mapped, ax=list(grid.flat), label=panels[0].heat.title, pad=0.01, aspect=30)
+    return drawn

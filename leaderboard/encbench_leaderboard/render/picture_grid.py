@@ -1,18 +1,27 @@
-"""Several pictures in a grid, each under its title."""
+"""Pictures in grids: under titles, as a contact sheet, and as a table of small ones."""
 
 from __future__ import annotations
 
+import math
 import re
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure as Drawing
 from matplotlib.patches import Patch, Rectangle
+from PIL import Image
+from scipy.ndimage import uniform_filter
 
-from encbench_leaderboard.render.style import WIDTH, figure
+from encbench.results.record_folder import UNREADABLE
+from encbench_leaderboard.render.style import WIDTH, figure, legends
+from encbench_leaderboard.report.blocks import Pictures, PictureTable, Thumbnail
 
 COLUMNS = 4
 TITLE_POINTS = 8.5
@@ -24,6 +33,20 @@ BAR = 0.55
 """Inches of the colour bar with its numbers and label."""
 FRAME = "#ff2fd6"
 """A magenta that neither photographs nor the maps of colours hold."""
+SHEET = 11
+"""Predictions on a sheet: with the target three rows of four. What was trained on, where that is
+another picture, takes the place of one."""
+ERROR_MAP = "magma"
+DPI = 140
+LABELS = 1.5
+"""Inches of the column of names."""
+SIDE = 160
+"""Pixels of a thumbnail's longer side, at most."""
+PAD, TEXT = 0.05, 0.16
+"""Inches between thumbnails, and of the line of text below each."""
+POINTS = 7.0
+COLOUR = "#0072b2"
+"""Of what was learned, and of the shade behind the values; the truth is grey."""
 
 
 @dataclass(frozen=True)
@@ -110,3 +133,180 @@ def _show(axes: Axes, picture: Shown) -> None:
         line = 3.2 if tuple(size) == picture.pixels.shape[1::-1] else 1.6
         corner = left - 0.5, top - 0.5
         axes.add_patch(Rectangle(corner, *size, fill=False, edgecolor=FRAME, linewidth=line))
+
+
+def contact_sheet(block: Pictures) -> Drawing | None:
+    """Three rows for every few encodings: their pictures, the crops, the errors: those pictures of
+    the task, where differences of colours mean nothing, or else absolute ones. The latter
+    is the mean over colour channels of the 8-bit pictures' difference; all maps share one scale,
+    square-root, up to the 99.5th percentile. To be called inside ``style.quiet()``."""
+    shared = {tile.name: _read(tile.file) for tile in block.tiles if tile.entry is None}
+    tiles = {tile.entry: tile for tile in block.tiles if tile.entry and tile.name == "prediction"}
+    if not shared or not tiles:
+        return None
+    target = next(iter(shared.values()))
+    # a measurement of another kind, such as a sinogram, has no pixels beside the target's
+    first = {name: picture for name, picture in shared.items() if picture.shape == target.shape}
+    most = SHEET + 1 - len(first)
+    pictures = {entry: _read(tile.file) for entry, tile in list(tiles.items())[:most]}
+    crop = busiest_crop(target)
+    if block.differences:
+        errors = {entry: np.abs(p - target).mean(axis=2) for entry, p in pictures.items()}
+    else:
+        own = {tile.entry: tile for tile in block.tiles if tile.name == "error"}
+        errors = {entry: _read(own[entry].file) for entry in pictures if entry in own}
+    # One step of the 8-bit pictures at least, or perfect fits would show rounding as error.
+    top = max([1 / 255, *(float(np.percentile(error, 99.5)) for error in errors.values())])
+    norm = PowerNorm(0.5, vmin=0.0, vmax=top)
+
+    items = len(first) + len(pictures)
+    columns = _columns(items)
+    names = legends(list(pictures), 134 // columns, 3)
+    smooth: dict[str, Any] = {"interpolation": "antialiased"}
+    sharp = {"interpolation": "nearest"}
+    wholes = [Shown("target\n", target, smooth, (crop.left, crop.top, crop.width, crop.height))]
+    windows = [Shown("", crop.of(target), sharp, (0, 0, crop.width, crop.height))]
+    # the target has no error to show: white, and on it the scale of the others
+    maps: list[Shown | None] = [Shown("", np.ones_like(target))]
+    for picture in list(first.values())[1:]:
+        wholes.append(Shown("trained on\n", picture, smooth))
+        windows.append(Shown("", crop.of(picture), sharp))
+        maps.append(None)
+    for entry, pixels in pictures.items():
+        wholes.append(Shown(f"{names[entry]}\n{tiles[entry].caption}", pixels, smooth))
+        windows.append(Shown("", crop.of(pixels), sharp))
+        # of colours, the map is not used
+        looks = smooth | {"cmap": ERROR_MAP, "norm": norm}
+        maps.append(Shown("", errors[entry], looks) if entry in errors else None)
+    drawn = picture_grid(stacked([wholes, windows, maps], columns), columns=columns)
+    drawn.set_dpi(DPI)
+    for axes in drawn.axes[: len(first)]:
+        axes.title.set_fontweight("bold")
+    if block.differences:
+        _colour_bar(drawn, drawn.axes[2 * min(columns, len(wholes))], norm, top)
+    return drawn
+
+
+@dataclass(frozen=True)
+class Crop:
+    """A window of a picture, in pixels."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+    def of(self, pixels: np.ndarray) -> np.ndarray:
+        """The window's own pixels, from pixels (H, W, …)."""
+        return pixels[self.top : self.top + self.height, self.left : self.left + self.width]
+
+
+def busiest_crop(picture: np.ndarray) -> Crop:
+    """Window of a picture (H, W, 3) in [0, 1] whose grey values vary most; its sides are a quarter
+    of the picture's, at least 8 pixels."""
+    grey = picture.mean(axis=2, dtype=np.float64)
+    window = height, width = [min(n, max(8, round(n / 4))) for n in grey.shape]
+    # Centred first, so that the running sums of squares lose no digits to the mean.
+    grey -= grey.mean()
+    sizes = zip(window, grey.shape, strict=True)
+    inside = tuple(slice(n // 2, n // 2 + size - n + 1) for n, size in sizes)
+    mean, square = (uniform_filter(v, window)[inside] for v in (grey, grey**2))
+    top, left = np.unravel_index(int(np.argmax(square - mean**2)), mean.shape)
+    return Crop(int(top), int(left), height, width)
+
+
+def _read(path: Path) -> np.ndarray:
+    """Pixels (H, W, 3) in [0, 1], transparency over white."""
+    with Image.open(path) as image:
+        rgba = np.asarray(image.convert("RGBA"), dtype=np.float64) / 255
+    colour: np.ndarray = rgba[..., :3] * rgba[..., 3:] + (1 - rgba[..., 3:])
+    return colour
+
+
+def _columns(items: int) -> int:
+    """Three to five columns, with the fewest places left empty."""
+    if items <= 5:
+        return max(items, 3)
+    return min((4, 5, 3), key=lambda columns: -items % columns)
+
+
+def _colour_bar(drawn: Drawing, slot: Axes, norm: PowerNorm, top: float) -> None:
+    inset = slot.inset_axes((0.06, 0.55, 0.86, 0.1))
+    bar = drawn.colorbar(
+        ScalarMappable(norm, ERROR_MAP), cax=inset, orientation="horizontal", extend="max"
+    )
+    ticks = [0.0, top / 16, top / 4, top]
+    bar.set_ticks(ticks, labels=["0", *(f"{tick:.2g}" for tick in ticks[1:])])
+    bar.ax.set_title("absolute error\n(data range 1)", fontsize=TITLE_POINTS)
+
+
+def small_picture(one: Thumbnail) -> Image.Image | None:
+    """A thumbnail's picture, its longer side at most ``SIDE``; None where it cannot be read."""
+    if one.file is None:
+        return None
+    try:
+        with Image.open(one.file) as image:
+            small = image.convert("RGB")
+    except (OSError, *UNREADABLE):
+        return None
+    small.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
+    return small
+
+
+def limits(line: np.ndarray) -> tuple[float, float]:
+    """Values that a small curve shows: those of the truth, and a quarter of their range around."""
+    truth = line[:, 2][np.isfinite(line[:, 2])]
+    low, high = (float(truth.min()), float(truth.max())) if len(truth) else (0.0, 1.0)
+    margin = 0.25 * (high - low) or 1.0
+    return low - margin, high + margin
+
+
+def picture_table(block: PictureTable) -> Drawing | None:
+    """A row per entry, a column per task. To be called inside ``style.quiet()``."""
+    columns = len(block.columns)
+    cell = (WIDTH - LABELS) / columns
+    height = min(cell, 0.85)
+    heads = []
+    for task, metric in block.columns:
+        spaced = task.replace(",", ", ").replace(":", ": ")
+        heads.append("\n".join([*textwrap.wrap(spaced, max(8, int(cell * 14))), metric]))
+    head = 0.13 * max(text.count("\n") + 1 for text in heads) + 0.1
+    total = head + (height + TEXT) * len(block.rows)
+    drawn = figure(total, dpi=140, layout=None)
+    names = legends([entry for entry, _ in block.rows], 20, 3)
+    inches = drawn.dpi_scale_trans
+    centred: dict[str, Any] = {"ha": "center", "fontsize": POINTS, "transform": inches}
+    middles = [LABELS + (place + 0.5) * cell for place in range(columns)]
+    for x, text in zip(middles, heads, strict=True):
+        drawn.text(x, total - head + 0.08, _literal(text), va="bottom", **centred)
+    for number, (entry, thumbnails) in enumerate(block.rows):
+        bottom = total - head - number * (height + TEXT) - height
+        label = names[entry] if entry else "target"
+        drawn.text(0.05, bottom + height / 2, label, va="center", fontsize=8, transform=inches)
+        for x, one in zip(middles, thumbnails, strict=True):
+            if one is None:
+                continue
+            left, width = x - (cell - PAD) / 2, cell - PAD
+            box = left / WIDTH, bottom / total, width / WIDTH, (height - PAD) / total
+            _draw(drawn, box, one)
+            shade = 0.0 if math.isnan(one.standing) else 0.35 * one.standing
+            ground = {"facecolor": (0.0, 0.45, 0.7, shade), "edgecolor": "none", "pad": 1.5}
+            text = _literal(one.text) if entry else ""
+            drawn.text(x, bottom - TEXT / 2, text, va="center", bbox=ground, **centred)
+    return drawn
+
+
+def _draw(drawn: Drawing, box: tuple[float, float, float, float], one: Thumbnail) -> None:
+    axes = drawn.add_axes(box)
+    axes.set_axis_off()
+    if one.line is not None:
+        x, made, truth = one.line.T
+        axes.plot(x, truth, color="#999999", linewidth=1.2)
+        axes.plot(x, made, color=COLOUR, linewidth=0.7)
+        axes.set_ylim(*limits(one.line))
+    elif (small := small_picture(one)) is not None:
+        axes.imshow(np.asarray(small), interpolation="nearest")
+
+
+def _literal(text: str) -> str:
+    return text.replace("$", r"\$")

@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import gc
 import itertools
+import json
+import struct
 import sys
 import warnings
+import zlib
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, is_dataclass, replace
 from functools import partial
+from hashlib import sha256
+from importlib.metadata import version
 from multiprocessing import current_process, get_context
 from pathlib import Path
+from typing import Any
 
 from encbench.errors import UsageError
+from encbench.results import palette
 from encbench.results.palette import Look, colours
 from encbench.runs.limits import cores
-from encbench_leaderboard.render.stamp import is_current, shown_by, stamped
 from encbench_leaderboard.report.blocks import (
     Block,
     Figure,
@@ -34,9 +40,17 @@ EVERY = 8
 FEW = 2
 """Tasks and categories that are drawn where there are more."""
 FORMATS = ("png", "svg", "pdf", "webp")
-KINDS = ("sheet", "lines", "spectra", "curves", "bands", "cost", "profile", "rates", "levels")
+KINDS = (
+    *("sheet", "lines", "spectra", "energy", "levels"),
+    *("curves", "bands", "profile", "cost", "rates"),
+)
 MOST = 8
 """Processes that draw, of some 100 MB each."""
+DRAWN_BY = ("panels", "picture_grid", "style")
+KEY = b"encbench\0"
+END = 12
+"""Bytes of the chunk that ends a PNG."""
+CHUNK = 12 + len(KEY) + 64
 
 
 def chosen(page: Page, *, every: bool = False, small: bool = False) -> list[Section]:
@@ -75,11 +89,8 @@ def draw(
     folder.mkdir(exist_ok=True)
     looks = colours(page.entries)
     jobs: dict[tuple[str, str], _Job] = {}
-    blocks: list[tuple[str, Block]] = [
-        (section.name, block)
-        for section in chosen(page, every=every, small=small)
-        for block in walk([*section.blocks, *section.more])
-    ]
+    sections = chosen(page, every=every, small=small)
+    blocks: list[tuple[str, Block]] = [(s.name, b) for s in sections for b in walk([s])]
     blocks += [("", block) for block in page.blocks]
     for section, block in blocks:
         if isinstance(block, Figure) and block.panels:
@@ -90,11 +101,8 @@ def draw(
         name = f"{section}-{block.name}" if section else block.name
         files = [folder / f"{name}.{suffix}" for suffix in formats]
         jobs[section, block.name] = _Job(block, looks, files, shown_by(block, looks))
-    outdated = {
-        name: job
-        for name, job in jobs.items()
-        if list(formats) != ["png"] or not is_current(job.files[0], job.shown)
-    }
+    png = list(formats) == ["png"]
+    outdated = {n: j for n, j in jobs.items() if not (png and is_current(j.files[0], j.shown))}
     drawn = dict(zip(outdated, _draw_all(list(outdated.values())), strict=True))
     jobs = {name: job for name, job in jobs.items() if drawn.get(name, True)}
     kept = {file for job in jobs.values() for file in job.files}
@@ -110,8 +118,6 @@ def draw(
 
 @dataclass(frozen=True)
 class _Job:
-    """A picture to draw."""
-
     block: Figure | Pictures | PictureTable
     looks: Mapping[str, Look]
     files: Sequence[Path]
@@ -153,9 +159,8 @@ def _may_fork() -> bool:
 def _draw(job: _Job) -> bool:
     """Draw and save one picture; False where there is nothing to draw."""
     from encbench_leaderboard.render import style
-    from encbench_leaderboard.render.contact_sheet import contact_sheet
     from encbench_leaderboard.render.panels import plot
-    from encbench_leaderboard.render.picture_table import picture_table
+    from encbench_leaderboard.render.picture_grid import contact_sheet, picture_table
 
     block = job.block
     match block:
@@ -173,3 +178,45 @@ def _draw(job: _Job) -> bool:
     del drawn
     gc.collect()
     return True
+
+
+def shown_by(block: Figure | Pictures | PictureTable, looks: Mapping[str, Look]) -> bytes:
+    """All that a picture depends on: data, looks, pictures of records, and the drawing code."""
+    code = [Path(palette.__file__), *(Path(__file__).with_name(f"{name}.py") for name in DRAWN_BY)]
+    shown: list[object] = [version("encbench"), version("matplotlib"), code]
+    match block:
+        case Figure():
+            named = {entry: looks[entry] for entry in block.legend}
+            shown += [block.panels, block.legend, named, block.styles]
+        case PictureTable():
+            shown += [block.columns, block.rows]
+        case Pictures():
+            drawn = {"prediction"} if block.differences else {"prediction", "error"}
+            shown += [tile for tile in block.tiles if tile.entry is None or tile.name in drawn]
+    return json.dumps(shown, default=_plain).encode()
+
+
+def _plain(value: Any) -> object:
+    """A file as the hash of its bytes, a block as its fields, an array as lists."""
+    if isinstance(value, Path):
+        return _hash(value.read_bytes())
+    return vars(value) if is_dataclass(value) else value.tolist()
+
+
+def stamped(png: bytes, shown: bytes) -> bytes:
+    """A PNG with the hash of its bytes and of what it shows, in a text chunk before its end."""
+    chunk = b"tEXt" + KEY + _hash(shown + png).encode()
+    length, check = struct.pack(">I", len(chunk) - 4), struct.pack(">I", zlib.crc32(chunk))
+    return png[:-END] + length + chunk + check + png[-END:]
+
+
+def is_current(file: Path, shown: bytes) -> bool:
+    """Whether a file is the stamped picture of that, not edited, cut or drawn otherwise."""
+    if not file.is_file():
+        return False
+    png = file.read_bytes()
+    return png == stamped(png[: -END - CHUNK] + png[-END:], shown)
+
+
+def _hash(data: bytes) -> str:
+    return sha256(data).hexdigest()

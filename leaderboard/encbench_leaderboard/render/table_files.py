@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from encbench.errors import UsageError
-from encbench_leaderboard.render.writing import replace_text, writing
+from encbench_leaderboard.render.writing import replace_text
 from encbench_leaderboard.report.blocks import Page, Table, shown_first, walk
 from encbench_leaderboard.report.format import MISSING
 
@@ -50,13 +48,11 @@ def write_tables(page: Page, folder: Path, formats: Sequence[str]) -> list[Path]
             raise UsageError(f"no tables of format {name!r}, expected {' or '.join(writers)}")
     found = [("page", block) for block in page.blocks if isinstance(block, Table)]
     for section in page.sections:
-        inside = walk([*section.blocks, *section.more])
-        found += [(section.name, block) for block in inside if isinstance(block, Table)]
+        found += [(section.name, block) for block in walk([section]) if isinstance(block, Table)]
     files = []
     for (section_name, table), suffix in ((item, f) for item in found for f in formats):
         file = folder / f"{section_name}-{table.name}.{suffix}"
-        with writing(file):
-            replace_text(file, writers[suffix](table))
+        replace_text(file, writers[suffix](table))
         files.append(file)
     return files
 
@@ -74,17 +70,12 @@ def as_csv(table: Table) -> str:
         if column.kind != "number":
             found[column.name] = list(texts)
             continue
-        found[column.name] = [
-            text if value.sort is None else value.sort
-            for text, value in zip(texts, values, strict=True)
-        ]
+        both = zip(texts, values, strict=True)
+        found[column.name] = [text if value.sort is None else value.sort for text, value in both]
         if any(MORE.search(text) for text in texts):
             found[f"{column.name}.text"] = list(texts)
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(found)
-    writer.writerows(zip(*found.values(), strict=True))
-    return out.getvalue()
+    written: str = pd.DataFrame(found, dtype=object).to_csv(index=False, lineterminator="\n")
+    return written
 
 
 def as_latex(table: Table) -> str:

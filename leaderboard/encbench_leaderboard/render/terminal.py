@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 
 from rich.box import SIMPLE_HEAD
@@ -12,31 +13,35 @@ from rich.table import Table as RichTable
 from rich.text import Text as RichText
 
 from encbench.errors import plural
-from encbench_leaderboard.report.blocks import Page, Table, Text, Value, shown_first
+from encbench_leaderboard.report.blocks import Block, Page, Table, Text, Value, shown_first
 
 NAME_WIDTH = 20
 """Columns that an encoding's name gets at least, where it is broken into lines."""
 
 
 def print_standings(page: Page, console: Console, rows: int) -> None:
-    """Print the verdict, and the standings of each category and of each task that is in none.
-
-    Args:
-        rows: of a table, at most.
-    """
-    for block in page.blocks:
-        if isinstance(block, Text) and block.kind == "verdict":
-            console.print(Markdown(block.markdown), end="\n\n")
+    """Print the verdict, and the standings of each category and of each task that is in none, so
+    many rows of a table at most."""
+    print_blocks([b for b in page.blocks if isinstance(b, Text) and b.kind == "verdict"], console)
     # Of a category's forty images each has a section on the page; here they are pooled.
     for block in (block for section in page.groups for block in section.blocks):
         if isinstance(block, Table):
-            shown = replace(block, rows=block.rows[:rows])
-            console.print(rich_table(shown, console.width))
+            print_blocks([replace(block, rows=block.rows[:rows])], console)
             if (left := len(block.rows) - rows) > 0:
                 more = f"{plural(left, 'more row')}: `--rows {len(block.rows)}` prints all"
                 console.print(more, style="dim", markup=False, end="\n\n")
         elif isinstance(block, Text) and block.kind == "note" and block.first:
-            console.print(Markdown(block.markdown), style="dim", end="\n\n")
+            print_blocks([block], console)
+
+
+def print_blocks(blocks: Sequence[Block], console: Console) -> None:
+    """Print texts, notes dimmed, and tables in the console's width."""
+    for block in blocks:
+        if isinstance(block, Text):
+            style = "dim" if block.kind == "note" else ""
+            console.print(Markdown(block.markdown), style=style, end="\n\n")
+        elif isinstance(block, Table):
+            console.print(rich_table(block, console.width))
 
 
 def rich_table(table: Table, width: int) -> RichTable:
@@ -48,8 +53,8 @@ def rich_table(table: Table, width: int) -> RichTable:
     kept = shown_first(table)
     taken = sum(_width(table, place) for place in range(len(kept)) if kept[place])
     narrow = taken > width
-    for place in range(len(kept)):
-        if not kept[place] and taken + _width(table, place) <= width:
+    for place, keep in enumerate(kept):
+        if not keep and taken + _width(table, place) <= width:
             taken += _width(table, place)
             kept[place] = True
     columns = [column for column, keep in zip(table.columns, kept, strict=True) if keep]

@@ -23,10 +23,11 @@ def writing(out: Path) -> Iterator[None]:
 
 
 def replace_text(out: Path, text: str) -> None:
-    """Write a file in one rename, so that nobody sees half of it."""
+    """Write a file in one rename, so that nobody sees half of it; StoreError as ``writing``."""
     temporary = out.with_name(f".new-{out.name}")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(out)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with writing(out):
+        try:
+            temporary.write_text(text, encoding="utf-8")
+            temporary.replace(out)
+        finally:
+            temporary.unlink(missing_ok=True)

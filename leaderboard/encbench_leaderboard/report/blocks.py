@@ -21,6 +21,9 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from PIL import Image
+
+from encbench.results.record_folder import UNREADABLE
 
 
 @dataclass(frozen=True)
@@ -46,9 +49,7 @@ class Column:
     name: str
     """Short and stable, such as "psnr": the key in permalinks and the header in CSV."""
     title: str  # as printed, with its unit: "PSNR [dB] ↑"
-    kind: Literal["number", "text", "code"] = (
-        "number"  # numbers are aligned right, labels set in a fixed font
-    )
+    kind: Literal["number", "text", "code"] = "number"  # code: a label, in a fixed font
     help: str = ""  # one sentence
     first: bool = True  # shown before a reader asks for more columns
 
@@ -114,10 +115,8 @@ class Series:
     kind: Literal["line", "steps", "points", "area"] = "line"  # a Pareto front is a staircase
     style: Literal["solid", "dashed", "dotted", "thin"] = "solid"
     label: str = ""  # sets it apart from other series of its entry: "start", "seed 3"
-    low: np.ndarray | None = None  # (n,)
-    high: np.ndarray | None = (
-        None  # (n,)  # interval of y: a band around a line, error bars of points
-    )
+    low: np.ndarray | None = None  # (n,) interval of y: a band around a line, bars of points
+    high: np.ndarray | None = None  # (n,)
     x_low: np.ndarray | None = None  # (n,)
     x_high: np.ndarray | None = None  # (n,)
     other_x: Mapping[str, np.ndarray] = field(default_factory=dict)
@@ -183,6 +182,17 @@ class Tile:
     name: str  # "target", "prediction", "error", or what a task calls it
     entry: str | None  # None: the target, which all entries share
     caption: str = ""  # plain text, such as "PSNR 36.17 dB"
+
+
+def picture_size(file: Path) -> tuple[int, int] | None:
+    """Width and height [px]; None where the file is no picture, or half of one."""
+    try:
+        # Half a file with other bytes behind it decodes to something; its checksums tell.
+        with Image.open(file) as image:
+            image.verify()
+            return image.size
+    except (OSError, *UNREADABLE):
+        return None
 
 
 @dataclass(frozen=True)

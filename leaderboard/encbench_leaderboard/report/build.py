@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -30,21 +30,14 @@ from encbench_leaderboard.report.blocks import (
 )
 from encbench_leaderboard.report.columns import metric_column
 from encbench_leaderboard.report.details import entry_details
-from encbench_leaderboard.report.figures.bands import bands_figure
 from encbench_leaderboard.report.figures.cost import cost_figure, front_text
-from encbench_leaderboard.report.figures.curves import curves_figure
-from encbench_leaderboard.report.figures.levels import levels_figure
-from encbench_leaderboard.report.figures.lines import lines_figure
-from encbench_leaderboard.report.figures.profile import profile_figure
+from encbench_leaderboard.report.figures.predictions import lines_figure, sheet, thumbnails
 from encbench_leaderboard.report.figures.relation import rates_figure
-from encbench_leaderboard.report.figures.sheet import sheet
-from encbench_leaderboard.report.figures.spectra import spectra_figure
-from encbench_leaderboard.report.figures.thumbnails import thumbnails
-from encbench_leaderboard.report.format import code, shell_word
-from encbench_leaderboard.report.kernel_target import kernel_fold
-from encbench_leaderboard.report.prediction import prediction
+from encbench_leaderboard.report.figures.spectra import levels_figure, spectra_figure
+from encbench_leaderboard.report.figures.training import bands_figure, curves_figure, profile_figure
+from encbench_leaderboard.report.format import code, plain, shell_word
+from encbench_leaderboard.report.kernel_target import kernel_fold, prediction
 from encbench_leaderboard.report.provenance import provenance, reproduction
-from encbench_leaderboard.report.tuning import tuned_records, tuning_gains
 from encbench_leaderboard.report.verdict import caveats, protocol, verdict_on
 
 SECTIONS = 100
@@ -64,33 +57,44 @@ def load_board(directory: Path) -> tuple[Board, Sequence[StoredRecord], Store]:
     return boards(records), records, Store(directory)
 
 
+def tuned_records(
+    records: Sequence[StoredRecord], tuned: TuneResult | None
+) -> Sequence[StoredRecord]:
+    """The records without those of default settings that another setting was chosen over: what is
+    ranked is encodings, each under its best setting. All of them before there is any."""
+    if tuned is None:
+        return records
+    chosen = {key for one in tuned.encodings if one.tuned for key in one.tuned.keys}
+    passed = {key for one in tuned.encodings if one.default for key in one.default.keys} - chosen
+    kept = [stored for stored in records if stored.record.key not in passed]
+    return kept if chosen and kept else records
+
+
 def describe(board: Board, records: Sequence[StoredRecord], store: Store) -> Page:
     """The page of a results folder: ``describe(*load_board(directory))``."""
     name = store.suite_name()
     folder = shell_word(store.directory.resolve().name)
     tuned = earlier_result(store.directory)
-    blocks: list[Block] = [Text(_summary(board, records, tuned)), *_verdicts(board)]
+    blocks: list[Block] = [Text(_summary(board, records, tuned)), Text(_verdicts(board), "verdict")]
     ran_on = machines(records)
     if len(ran_on) > 1:
-        blocks.append(
-            Text(
-                f"**These cells ran on {len(ran_on)} different machines or settings of threads: "
-                "their times must not be compared.**",
-                "warning",
-            )
+        text = (
+            f"**These cells ran on {len(ran_on)} different machines or settings of threads: "
+            "their times must not be compared.**"
         )
-    if tuned is not None:
-        blocks += tuning_gains(tuned)
+        blocks.append(Text(text, "warning"))
+    if tuned is not None and (gains := tables.gains_table(tuned)):
+        text = f"{plain(tuned.legend)} Standings are those of the tuned settings."
+        blocks += [Heading("What tuning changed"), gains, Text(text, "note")]
     if len(board.groups) > 1:
         blocks += [Heading("Overview"), *_overview(board)]
     if len(board.tasks) > SECTIONS:
-        blocks.append(
-            Text(
-                f"The first {SECTIONS} of {len(board.tasks):,} tasks have sections of their own; "
-                f"means and tests are over all of them. `encbench export {folder} cells.csv` "
-                "writes every cell."
-            )
+        text = (
+            f"The first {SECTIONS} of {len(board.tasks):,} tasks have sections of their own; "
+            f"means and tests are over all of them. `encbench export {folder} cells.csv` "
+            "writes every cell."
         )
+        blocks.append(Text(text))
     section = partial(
         _section,
         folder=folder,
@@ -105,8 +109,8 @@ def describe(board: Board, records: Sequence[StoredRecord], store: Store) -> Pag
         sections.append(section(group, targets))
         sections += [section(target, level=3) for target in targets]
     standings = [b for s in sections for b in s.blocks if isinstance(b, Table)]
-    blocks += sections
     blocks += [
+        *sections,
         Heading("Provenance"),
         Text(provenance(records, name)),
         Fold("How to run this again", [Text(reproduction(records, store.suites(), folder))]),
@@ -124,15 +128,15 @@ def describe(board: Board, records: Sequence[StoredRecord], store: Store) -> Pag
     return Page(title, blocks, tuple(entries), more)
 
 
-def _verdicts(board: Board) -> list[Block]:
+def _verdicts(board: Board) -> str:
     """The page's answer: the verdict of each category, and of each task that is in none."""
     groups = board.groups
     if len(groups) == 1:
-        return [Text(verdict_on(groups[0]), "verdict")]
+        return verdict_on(groups[0])
     lines = [f"- {code(group.label)}: {verdict_on(group)}" for group in groups[:VERDICTS]]
     if len(groups) > VERDICTS:
         lines.append(f"- {plural(len(groups) - VERDICTS, 'more task')}: see the overview")
-    return [Text("\n".join(lines), "verdict")]
+    return "\n".join(lines)
 
 
 def _summary(board: Board, records: Sequence[StoredRecord], tuned: TuneResult | None) -> str:
@@ -154,13 +158,20 @@ def _summary(board: Board, records: Sequence[StoredRecord], tuned: TuneResult | 
 def _overview(board: Board) -> list[Block]:
     found = overview(board)
     tasks = "\n".join(f"{i}. {code(group.label)}" for i, group in enumerate(found.groups, 1))
-    pictures = thumbnails(found)
-    return [
-        tables.overview_table(found),
-        Text(f"Tasks:\n\n{tasks}"),
-        Text(notes.overview_note(found), "note"),
-        *([pictures] if pictures else []),
-    ]
+    note = Text(notes.overview_note(found), "note")
+    return _present(
+        tables.overview_table(found), Text(f"Tasks:\n\n{tasks}"), note, thumbnails(found)
+    )
+
+
+def _present(*blocks: Block | None) -> list[Block]:
+    """Without what a task has nothing for."""
+    return [block for block in blocks if block is not None]
+
+
+def _fold(title: str, *blocks: Block | None) -> Fold | None:
+    kept = _present(*blocks)
+    return Fold(title, kept) if kept else None
 
 
 def _section(
@@ -173,33 +184,10 @@ def _section(
     few: bool,
     tuned: TuneResult | None,
 ) -> Section:
-    """A task or category: protocol, standings, notes and figures, and further tables as more.
-
-    Args:
-        targets: have sections of their own.
-        folder: what a command line calls the results folder.
-        few: whether the page has few enough records to read their curves.
-        tuned: how the settings of the folder were chosen.
-    """
-    blocks: list[Block] = [Text(verdict_on(task), "verdict")] if level > 2 else []
-    blocks.append(Text(protocol(task, tuned)))
-    if doubts := caveats(task, tuned):
-        why = "\n".join(f"- {doubt}" for doubt in doubts)
-        blocks.append(Text(f"What could change the order:\n\n{why}", "warning"))
+    """A task or category, whose ``targets`` have sections of their own: protocol, standings, notes
+    and figures, and further tables as more; ``few``: records, so that curves can be read."""
     opened = partial(entry_details, task, folder, machines=several_machines)
-    if task.targets:
-        every = len(targets) == len(task.targets)
-        own = (
-            "each has a section of its own" if every else f"{len(targets):,} have their own section"
-        )
-        blocks.append(
-            Text(
-                f"{plural(len(task.targets), 'task')} that differ only in their target, taken "
-                f"together; {own}."
-            )
-        )
     table = tables.standings_table(task, lambda standing: partial(opened, standing))
-    blocks.append(table)
     later = {column.name for column in table.columns if not column.first}
     shown = [metric for metric in task.metrics if metric_column(metric) not in later]
     below = [
@@ -208,55 +196,63 @@ def _section(
         *notes.halved_notes(task),
         *notes.statistics_notes(task),
     ]
-    if below:
-        blocks.append(Text(" ".join(below), "note"))
-    if others := notes.metric_notes(task, [m for m in task.metrics if m not in shown]):
-        blocks.append(Text(" ".join(others), "note", first=False))
-    figures = (sheet(task), lines_figure(task), spectra_figure(task), cost_figure(task))
-    blocks += [figure for figure in figures if figure is not None]
-    more: list[Block] = [curves] if (curves := curves_figure(task)) else []
-    if front := front_text(tradeoffs(task)):
-        more.append(Text(front))
-    if few and (rates := rates_figure(task)):
-        more.append(rates)
-    more += _folds(task, pooled=level > 2, curves=few)
-    names = [target.slug for target in targets]
-    return Section(task.slug, task.label, blocks, level, names, more)
+    others = notes.metric_notes(task, [m for m in task.metrics if m not in shown])
+    doubts = "\n".join(f"- {doubt}" for doubt in caveats(task, tuned))
+    blocks = _present(
+        Text(verdict_on(task), "verdict") if level > 2 else None,
+        Text(protocol(task, tuned)),
+        Text(f"What could change the order:\n\n{doubts}", "warning") if doubts else None,
+        Text(_pooled(task, targets)) if task.targets else None,
+        table,
+        Text(" ".join(below), "note") if below else None,
+        Text(" ".join(others), "note", first=False) if others else None,
+        sheet(task),
+        lines_figure(task),
+        spectra_figure(task),
+        cost_figure(task),
+    )
+    more = _present(
+        curves_figure(task),
+        front_text(tradeoffs(task)),
+        rates_figure(task) if few else None,
+        *_folds(task, pooled=level > 2, curves=few),
+    )
+    return Section(task.slug, task.label, blocks, level, [t.slug for t in targets], more)
 
 
-def _folds(task: TaskBoard, *, pooled: bool, curves: bool) -> list[Block]:
-    blocks: list[Block] = []
-    adjacent = tables.adjacent_table(task)
-    if adjacent:
-        stable = notes.stability_note(task)
-        sure: list[Block] = [Text(notes.ADJACENT), adjacent, *([Text(stable)] if stable else [])]
-        blocks.append(Fold("Each encoding and the next one", sure))
+def _pooled(task: TaskBoard, targets: Sequence[TaskBoard]) -> str:
+    every = len(targets) == len(task.targets)
+    own = "each has a section of its own" if every else f"{len(targets):,} have their own section"
+    return (
+        f"{plural(len(task.targets), 'task')} that differ only in their target, taken together; "
+        f"{own}."
+    )
+
+
+def _folds(task: TaskBoard, *, pooled: bool, curves: bool) -> Iterator[Block | None]:
+    if adjacent := tables.adjacent_table(task):
+        sure = Text(notes.ADJACENT), adjacent, notes.stability_note(task)
+        yield _fold("Each encoding and the next one", *sure)
     found = courses(task) if curves else {}
     if budget := tables.budget_table(task, found):
-        blocks.append(Fold("Shorter training, and time to quality", [Text(notes.BUDGET), budget]))
-    if profile := profile_figure(task, found):
-        blocks.append(profile)
+        yield _fold("Shorter training, and time to quality", Text(notes.BUDGET), budget)
+    yield profile_figure(task, found)
     if curves and (bands := bands_figure(task)) and bands.panels:
-        blocks.append(Fold("Error by spatial frequency during training", [bands]))
-    spectra = tables.spectra_table(task.rows)
-    if spectra:
-        blocks.append(Fold("Spectra at the start, middle and end", [spectra]))
-    if kernel := kernel_fold(task):
-        blocks.append(kernel)
+        yield _fold("Error by spatial frequency during training", bands)
+    yield _fold("Spectra at the start, middle and end", tables.spectra_table(task.rows))
+    yield kernel_fold(task)
     # Of a category the first cell alone would stand for all targets.
     ablation = None if task.targets else tables.ablation_table(task)
-    added: list[Block] = [Text(notes.ABLATION), ablation] if ablation else []
-    if levels := levels_figure(task):
-        added.append(levels)
-    if weyl := notes.weyl_note(task):
-        added.append(Text(weyl))
     # Its category says it of a target, for which all arrays would have to be read.
     theorem = None if pooled else tables.theorem_table(task)
-    if theorem:
-        added += [Text(notes.THEOREM), theorem]
-    if added:
-        blocks.append(Fold("What the encoding adds to the kernel", added))
-    settings = tables.settings_table(task)
-    if settings:
-        blocks.append(Fold("Settings that are not the same for all", [settings]))
-    return [*blocks, Fold("Time and memory", [tables.cost_table(task)])]
+    yield _fold(
+        "What the encoding adds to the kernel",
+        ablation and Text(notes.ABLATION),
+        ablation,
+        levels_figure(task),
+        notes.weyl_note(task),
+        theorem and Text(notes.THEOREM),
+        theorem,
+    )
+    yield _fold("Settings that are not the same for all", tables.settings_table(task))
+    yield _fold("Time and memory", tables.cost_table(task))

@@ -25,6 +25,7 @@ from encbench_leaderboard.report.format import (
     one_line,
     seconds,
     significant,
+    span,
 )
 
 Item = TypeVar("Item")
@@ -127,7 +128,10 @@ def fill(
     entry_of: Callable[[Item], str] | None = None,
     title: str = "",
 ) -> Table:
-    """A table with a row for each item; ``entry_of`` gives the entry that the row is about."""
+    """A table with a row for each item. ``entry_of`` gives the entry that a row is about, which is
+    then its first column."""
+    if entry_of:
+        sources = [codes("encoding", "encoding", entry_of), *sources]
     rows = [
         Row([source.value(item) for source in sources], entry_of(item) if entry_of else None)
         for item in items
@@ -152,12 +156,9 @@ def standings_columns(task: TaskBoard) -> list[Source[Standing]]:
     counts: list[Source[Standing]] = []
     if task.targets:
         targets = task.cells["unit"].nunique()
+        text = f"{{}} of {targets}".format
         counts.append(
-            described(
-                "targets",
-                "targets",
-                lambda row: Value(f"{row['units']} of {targets}", row["units"]),
-            )
+            described("targets", "targets", lambda row: Value(text(row["units"]), row["units"]))
         )
     if (task.standings["n"] > 1).any():
         counts.append(numbers("n", "n", itemgetter("n"), str))
@@ -219,8 +220,7 @@ def rank_text(row: Standing) -> str:
         return MISSING
     if not row["tested"]:
         return f"({count(row['rank'])})"
-    low, high = count(row["rank_low"]), count(row["rank_high"])
-    shown = low if low == high else f"{low}–{high}"
+    shown = span([row["rank_low"], row["rank_high"]], "–")
     return f"= {shown}" if row["tied"] else shown
 
 
@@ -281,9 +281,7 @@ def _mean_text(row: Standing, metric: MetricInfo) -> str:
 def _eigenvalues(when: str) -> list[Source[Standing]]:
     """λ_max, median, 10th percentile and λ_min."""
     return [
-        Source(
-            Column(f"lambda_{name}", STATISTICS[name]), partial(_above_floor, when=when, name=name)
-        )
+        described(f"lambda_{name}", STATISTICS[name], partial(_above_floor, when=when, name=name))
         for name in EIGENVALUES
     ]
 
@@ -315,11 +313,8 @@ def _status(records: Sequence[StoredRecord]) -> str:
         return "ok"
     parts = [f"{tally['ok']} of {len(records)} ok"] if tally["ok"] else []
     for kind in sorted(set(tally) - {"ok"}):
-        first = next(stored.record for stored in records if stored.record.status == kind)
-        name = kind.replace("_", " ")
-        if len(records) > 1:
-            name = f"{tally[kind]} {name}"
-        why = reason(first)
+        why = reason(next(r.record for r in records if r.record.status == kind))
+        name = f"{tally[kind]} " * (len(records) > 1) + kind.replace("_", " ")
         joint = "" if not why else " " if why.startswith(("in ", "at step ")) else ": "
         parts.append(f"{name}{joint}{why}")
     return "; ".join(parts)

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from functools import lru_cache, partial
+from importlib.util import find_spec
 from operator import itemgetter
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
-from encbench.errors import plural
+from encbench.cli.cite import bibtex_of, entry_from_source
+from encbench.errors import EncbenchError, plural
+from encbench.plugins.registry import default_registry
 from encbench.results.records import Record, StoredRecord
 from encbench.suite.protocol import batch
 from encbench_leaderboard.board.cells import machine
 from encbench_leaderboard.board.table import TaskBoard
 from encbench_leaderboard.report.blocks import Block, Table, Text
-from encbench_leaderboard.report.citation import citation
 from encbench_leaderboard.report.columns import (
     Source,
     Standing,
@@ -55,12 +60,10 @@ def entry_details(
     listed = [r for r in records if r.record.status != "ok"] if task.targets else records
     if listed:
         blocks.append(_cells_table(task, folder, listed[:CELLS], len(records), machines))
-    spectra = spectra_table([standing], named=False)
-    if spectra:
+    if spectra := spectra_table([standing], named=False):
         blocks.append(spectra)
     reference = first.cell.encoding
-    bibtex = citation(f"{reference.distribution}:{reference.name}")
-    if bibtex:
+    if bibtex := citation(f"{reference.distribution}:{reference.name}"):
         blocks.append(Text(f"Cite {code(reference.name)} as:\n\n{code_block(bibtex, 'bibtex')}"))
     return blocks
 
@@ -75,29 +78,24 @@ def _parameters(record: Record) -> str:
 
 def _settings(record: Record) -> str:
     training, network = record.cell.training, record.cell.network
-    parts = []
-    if network.kind != "mlp":
-        parts.append(f"network {network.kind}")
-    if record.network:
-        parts.append(" × ".join(f"{name} {n}" for name, n in record.network.items()))
-    if record.activation:
-        parts.append(record.activation)
     schedule = "" if training.schedule == "constant" else f" with schedule {training.schedule}"
-    parts.append(
-        f"{network.parameterization} parameterization, {training.optimizer}{schedule}, "
-        f"batch {batch(training)}"
-    )
-    if record.learning_rate:
-        rate = record.learning_rate
-        halved = (
-            f", halved {plural(rate.halvings, 'time')}: training diverged" if rate.halvings else ""
-        )
-        parts.append(f"learning rate {rate.rule}{halved}")
+    rate, lr = record.learning_rate, ""
+    if rate:
+        halved = f", halved {plural(rate.halvings, 'time')}: training diverged"
+        lr = f"learning rate {rate.rule}{halved * bool(rate.halvings)}"
     length = re.sub(r"\.0$", "", f"{record.epochs:,.1f}")
-    parts.append(f"{plural(record.steps, 'step')}, {length} epoch{'' if length == '1' else 's'}")
-    if record.step_method not in (None, "layerwise"):
-        parts.append(one_line(f"steps {record.step_method}", ABOUT))
-    return "; ".join(parts)
+    method = record.step_method
+    parts = [
+        "" if network.kind == "mlp" else f"network {network.kind}",
+        " × ".join(f"{name} {n}" for name, n in record.network.items()),
+        record.activation,
+        f"{network.parameterization} parameterization, {training.optimizer}{schedule}, "
+        f"batch {batch(training)}",
+        lr,
+        f"{plural(record.steps, 'step')}, {length} epoch{'' if length == '1' else 's'}",
+        "" if method in (None, "layerwise") else one_line(f"steps {method}", ABOUT),
+    ]
+    return "; ".join(filter(None, parts))
 
 
 def _cells_table(
@@ -135,3 +133,71 @@ def _cells_table(
     kind = "Cells that did not finish" if task.targets else "Cells"
     of = f": {len(listed):,} of {plural(total, 'cell')}" if len(listed) < total else ""
     return fill("cells", sources, cells, title=f"{kind}{of}")
+
+
+@lru_cache(maxsize=1024)
+def citation(name: str) -> str:
+    """BibTeX of an encoding, "" where it has none or is not installed here.
+
+    As ``encbench cite`` gives it, which asks the class; what its source does not tell is imported.
+    """
+    try:
+        offer = default_registry().find("encoding", name)
+        module, _, attribute = str(offer.target).partition(":")
+        said = _texts(module).get(attribute) if isinstance(offer.target, str) else None
+        match said:
+            case {"bibtex": str(bibtex)}:
+                return bibtex
+            case {"source": str(source)}:
+                named = offer.kind, offer.name, offer.distribution, offer.plugin.version
+                return entry_from_source(*named, source)
+        return bibtex_of(offer)
+    except EncbenchError:
+        return ""
+
+
+@lru_cache(maxsize=1024)
+def _texts(module: str) -> dict[str, Any]:
+    """What a module's source says of texts, by name; of a class what is cited for it."""
+    known: dict[str, Any] = {}
+    try:
+        spec = find_spec(module)
+        tree = ast.parse(Path(spec.origin).read_text("utf-8") if spec and spec.origin else "")
+    # Finding a module runs its package, which may raise anything.
+    except Exception:
+        return known
+    for node in tree.body:
+        match node:
+            case ast.ImportFrom(module=str(parent)) if _top(parent) == _top(module):
+                inside = _texts(parent)
+                for found in node.names:
+                    alias = found.asname or found.name
+                    if found.name in inside:
+                        known[alias] = inside[found.name]
+                    elif _top(parent) == parent:  # a package; of others it would be imported
+                        known[alias] = SimpleNamespace(**_texts(f"{parent}.{found.name}"))
+            case ast.Assign(targets=[ast.Name(id=name)]):
+                known[name] = _evaluated(node.value, known)
+            case ast.ClassDef():
+                own = {
+                    name: _evaluated(item.value, known)
+                    for item in node.body
+                    if isinstance(item, ast.Assign)
+                    and (name := ast.unparse(item.targets[0])) in ("bibtex", "source")
+                }
+                # A class that names another source must not be cited as its parent.
+                parents = [found for base in node.bases if (found := _evaluated(base, known))]
+                known[node.name] = own or next(iter(parents), {})
+    return known
+
+
+def _top(module: str) -> str:
+    return module.partition(".")[0]
+
+
+def _evaluated(node: ast.expr, known: dict[str, Any]) -> Any:
+    """An expression of constants and known names; None where it is more."""
+    try:
+        return eval(compile(ast.Expression(node), "<plug-in>", "eval"), {"__builtins__": {}}, known)
+    except Exception:
+        return None

@@ -6,6 +6,7 @@ import math
 import os
 import re
 import shlex
+from collections.abc import Iterable, Sequence
 from urllib.parse import quote
 
 from encbench.errors import with_minus
@@ -45,6 +46,11 @@ def digits(metric: MetricInfo) -> int:
     return 2 if metric.unit == "dB" else 4
 
 
+def quantity(value: float, metric: MetricInfo) -> str:
+    """A metric's value with its unit: "33.65 dB"."""
+    return f"{fixed(value, digits(metric))} {metric.unit}".rstrip()
+
+
 def significant(value: float, digits: int = 3) -> str:
     """A number to so many significant digits, "∞" and "–" where there is none."""
     text = f"{value:#.{digits}g}".rstrip(".")
@@ -62,6 +68,12 @@ def count(value: float) -> str:
     return MISSING if math.isnan(value) else f"{round(value):,}"
 
 
+def span(values: Iterable[float], joint: str = " to ") -> str:
+    """From the smallest to the largest of whole numbers: "512", or "512 to 1,024"."""
+    ordered = sorted(values)
+    return joint.join(dict.fromkeys(map(count, (ordered[0], ordered[-1]))))
+
+
 def seconds(value: float) -> str:
     """A duration: three significant digits, whole seconds from 100 on."""
     return f"{value:,.0f}" if value >= 100 else significant(value)
@@ -70,6 +82,17 @@ def seconds(value: float) -> str:
 def p_text(p: float) -> str:
     """ "0.031", "< 0.001"; "–" for no test."""
     return "< 0.001" if p < 0.001 else fixed(p, 3)
+
+
+def p_equals(p: float) -> str:
+    """ "p = 0.031", "p < 0.001"."""
+    return f"p {'' if p < 0.001 else '= '}{p_text(p)}"
+
+
+def listed(names: Sequence[str], most: int) -> str:
+    """ "a, b and 3 more", of which so many are named."""
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return f"{', '.join(names[:most])}{more}"
 
 
 def one_line(text: str, limit: int = 160) -> str:

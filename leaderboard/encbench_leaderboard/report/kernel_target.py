@@ -1,25 +1,55 @@
-"""What a task's kernels have to do with its target, and what they predict of training."""
+"""What kernels have to do with the target, with training and with quality."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from operator import itemgetter
+from typing import Literal
 
+import numpy as np
+
+from encbench.errors import plural, with_minus
 from encbench.results.kernel_summary import LinearizedTraining
-from encbench_leaderboard.board.table import TaskBoard
-from encbench_leaderboard.report.blocks import Block, Fold, Text, Value
+from encbench.results.records import StoredRecord
+from encbench_leaderboard.board.cells import STATISTICS
+from encbench_leaderboard.board.correlation import (
+    TOO_FEW,
+    Correlation,
+    correlations,
+    mean_rho,
+)
+from encbench_leaderboard.board.table import Board, TaskBoard
+from encbench_leaderboard.report.blocks import (
+    Axis,
+    Block,
+    Figure,
+    Fold,
+    Panel,
+    Series,
+    Table,
+    Text,
+    Value,
+)
 from encbench_leaderboard.report.columns import (
+    NO_VALUE,
     Source,
     Standing,
-    codes,
     described,
     fill,
     mean_of_reached,
     numbers,
+    texts,
 )
-from encbench_leaderboard.report.figures.energy import energy_figure
-from encbench_leaderboard.report.format import count, plain, significant
+from encbench_leaderboard.report.figures.selection import (
+    SHOWN,
+    best_note,
+    first_cells,
+    has_arrays,
+    thinned,
+)
+from encbench_leaderboard.report.format import MISSING, code, count, plain, significant, span
 from encbench_leaderboard.report.tables import by_moment
 
 LEVELS = (25, 30, 35)
@@ -36,6 +66,13 @@ PREDICTED = (
     "loss; means over cells. The prediction is made at {points} of the training points: with fewer "
     "points there is less detail to learn, and it is too early."
 )
+CENTRED = 2
+"""Column of ``energy_*`` arrays of the target less its mean."""
+LOSS_POINTS = 150
+"""Most points of a line."""
+MOMENTS = ("start", "end")
+SMALLEST = 0.05
+"""Ranks off the line that are shown."""
 
 
 def kernel_fold(task: TaskBoard) -> Fold | None:
@@ -56,20 +93,14 @@ def kernel_fold(task: TaskBoard) -> Fold | None:
 
 def _columns(when: str) -> list[Source[Standing]]:
     of = f"{when}:{{}}".format
+
+    def share(name: str, title: str) -> Source[Standing]:
+        return numbers(name, title, itemgetter(of(name)), "{:.1%}".format)
+
     return [
         numbers("alignment", "alignment", itemgetter(of("alignment_centred")), "{:.3f}".format),
-        numbers(
-            "energy_90",
-            "eigenvectors with 90 % of the energy",
-            itemgetter(of("energy_90")),
-            "{:.1%}".format,
-        ),
-        numbers(
-            "energy_tenth",
-            "energy in the leading tenth",
-            itemgetter(of("energy_tenth")),
-            "{:.1%}".format,
-        ),
+        share("energy_90", "eigenvectors with 90 % of the energy"),
+        share("energy_tenth", "energy in the leading tenth"),
         numbers("drift", "drift", itemgetter(of("drift")), significant),
         numbers("lr_ratio", "lr / lr_crit", itemgetter(of("lr_ratio")), significant),
     ]
@@ -85,9 +116,8 @@ def _predicted(task: TaskBoard) -> list[Block]:
     why = f"Not predicted: {plain('; '.join(reasons))}." if reasons else ""
     if not made:
         return [Text(why)] if why else []
-    points = sorted({one.points or 0 for of in made.values() for one in of})
-    text = PREDICTED.format(points=" to ".join(f"{n:,}" for n in {points[0]: 0, points[-1]: 0}))
-    sources: list[Source[str]] = [codes("encoding", "encoding", str)]
+    text = PREDICTED.format(points=span(one.points or 0 for of in made.values() for one in of))
+    sources: list[Source[str]] = []
     for level in LEVELS:
         for kind in ("predicted", "measured"):
             of = partial(_steps, made, f"{kind}_{level}")
@@ -97,3 +127,167 @@ def _predicted(task: TaskBoard) -> list[Block]:
 
 def _steps(found: Mapping[str, Sequence[LinearizedTraining]], field: str, entry: str) -> Value:
     return mean_of_reached([getattr(one, field) for one in found[entry]], count)
+
+
+def energy_figure(task: TaskBoard) -> Figure | None:
+    """Cumulative energy, and the predicted loss beside the measured one where there is one, of the
+    first cell of each entry; None of a category, or where neither was recorded."""
+    if task.targets:
+        return None
+    cells = first_cells(task, _recorded)
+    if not cells:
+        return None
+    predicted = any(_predicts(stored) for stored in cells.values())
+    loss = (
+        " Right: the mean squared error that the kernel at the start predicts for gradient flow, "
+        "dashed, and the training loss, solid."
+    )
+    return Figure(
+        "energy",
+        "cumulative energy of the target in the leading eigenvectors of the kernel",
+        "Share of the energy of the target minus its mean in the leading k of M eigenvectors, at "
+        "the start (dotted) and at the end (solid), first seed."
+        f"{loss * predicted}{best_note(task)}",
+        lambda: list(_energy_panels(cells)),
+        {entry: entry for entry in list(cells)[:SHOWN]},
+        {"dotted": "start", "solid": "end, measured", "dashed": "predicted"}
+        if predicted
+        else {"dotted": "start", "solid": "end"},
+    )
+
+
+def _recorded(stored: StoredRecord) -> bool:
+    energies = [summary.energy_tenth for summary in stored.record.spectra]
+    known = _predicts(stored) or any(energy is not None for energy in energies)
+    return known and has_arrays(stored)
+
+
+def _predicts(stored: StoredRecord) -> bool:
+    linearized = stored.record.linearized
+    return linearized is not None and not linearized.not_predicted
+
+
+def _energy_panels(cells: dict[str, StoredRecord]) -> Iterator[Panel]:
+    energies = [line for entry, stored in cells.items() for line in _energies(entry, stored)]
+    x = Axis("k / M, leading eigenvectors", "log")
+    if energies:
+        yield Panel(x, Axis("share of the energy", limits=(-0.02, 1.02)), energies)
+    losses = [line for entry, stored in cells.items() for line in _losses(entry, stored)]
+    if losses:
+        # a predicted loss can fall to rounding, which would leave no room for the measured ones
+        least = min(float(line.y.min(initial=1)) for line in losses if line.label == "measured")
+        limits = 0.1 * least, 2 * max(float(line.y.max(initial=0)) for line in losses)
+        loss = Axis("mean squared error", "log", limits)
+        yield Panel(Axis("optimizer step", "log"), loss, losses)
+
+
+def _energies(entry: str, stored: StoredRecord) -> Iterator[Series]:
+    found = stored.some_arrays("energy_start", "energy_end")
+    for name, energy in found.items():
+        k, share = energy[:, 0], energy[:, CENTRED]
+        known = np.isfinite(share)
+        when = name.removeprefix("energy_")
+        style: Literal["dotted", "solid"] = "dotted" if when == "start" else "solid"
+        yield Series(entry, k[known] / k[-1], share[known], style=style, label=when)
+
+
+def _losses(entry: str, stored: StoredRecord) -> Iterator[Series]:
+    if not _predicts(stored):
+        return
+    names = ("linearized_step", "linearized_loss", "loss_step", "loss")
+    found = stored.some_arrays(*names)
+    if found.keys() != set(names):  # training did not begin
+        return
+    step, loss = found["linearized_step"][1:], found["linearized_loss"][1:]
+    yield Series(entry, step, loss, style="dashed", label="predicted")
+    measured = np.isfinite(found["loss"]) & (found["loss"] > 0)
+    step, loss = thinned(found["loss_step"][measured], found["loss"][measured], LOSS_POINTS)
+    yield Series(entry, step, loss, label="measured")
+
+
+def prediction(board: Board, most: int) -> list[Block]:
+    """The blocks of the section; so many tasks, at most, have lines of their own."""
+    several = len(board.tasks) > 1
+    found = [{when: correlations(task, when) for when in MOMENTS} for task in board.tasks]
+    shown = list(zip(board.tasks, found, strict=True))[:most]
+    of_tasks = [block for task, of in shown for block in _of_task(task, of, several)]
+    note = Text(
+        "Positive ρ means that a larger statistic goes with better quality. The 95 % interval "
+        "counts each encoding once, however many tasks and seeds; none is given for ρ = ±1, nor "
+        f"for fewer than {TOO_FEW} encodings. An eigenvalue below its floor ranks below every "
+        "resolved one; – where a statistic is the same in all cells, or was not recorded. "
+        "*Predicted worst* is the encoding whose rank in quality is farthest from the line through "
+        "the ranks at the end, and by how many ranks it is better (+) or worse (−)."
+    )
+    if len(board.tasks) == 1:
+        return [*of_tasks, note]
+    about = Text(
+        "Spearman's rank correlation ρ between a statistic of the spectrum and quality, taken "
+        f"within each task and averaged over the tasks with at least {TOO_FEW} cells of "
+        f"{TOO_FEW} encodings."
+    )
+    mean = {when: mean_rho((of[when] for of in found), when) for when in MOMENTS}
+    means = _table("mean ρ", mean, several=True)
+    which = "Each task" if len(shown) == len(board.tasks) else f"The first {most:,} tasks"
+    return [about, means, Fold(which, of_tasks), note]
+
+
+def _of_task(
+    task: TaskBoard, found: Mapping[str, Sequence[Correlation]], named: bool
+) -> list[Block]:
+    title = f"{code(task.label)}: " if named else ""
+    cells = max(c.cells for of_moment in found.values() for c in of_moment)
+    entries = max(c.entries for of_moment in found.values() for c in of_moment)
+    if not cells:
+        return [Text(f"{title}no cell finished with a spectrum.")]
+    text = (
+        f"{title}Spearman's rank correlation ρ with {plain(task.primary.title)} over "
+        f"{plural(cells, 'cell')} of {plural(entries, 'encoding')}."
+    )
+    # "Too few" is about how much was measured, whatever ρ came out.
+    if cells < TOO_FEW or entries < TOO_FEW:
+        text += (
+            f" **Too few to say anything: at least {TOO_FEW} cells of {TOO_FEW} encodings are "
+            "needed.**"
+        )
+    if task.cells["end:size"].dropna().nunique() > 1:
+        text += " **The kernels differ in size, and eigenvalues depend on it.**"
+    by_name = {when: {c.statistic: c for c in of} for when, of in found.items()}
+    return [Text(text), _table("ρ", by_name, several=False)]
+
+
+def _table(rho: str, found: Mapping[str, Mapping[str, Correlation]], *, several: bool) -> Table:
+    """ρ of each statistic, with its interval, and over how many cells or tasks, at each moment; and
+    what it predicts worst."""
+    number = "tasks" if several else "n"
+    sources: list[Source[str]] = [texts("statistic", "statistic", STATISTICS.__getitem__)]
+    for when, of in found.items():
+        counts = {name: c.tasks if several else c.cells for name, c in of.items()}
+        sources += [
+            described(f"rho_{when}", f"{rho} at the {when}", partial(_rho, of)),
+            numbers(f"n_{when}", f"{number} at the {when}", counts.get, str),
+        ]
+    sources.append(texts("worst", "predicted worst", partial(_worst, found["end"], several)))
+    recorded = [name for name in STATISTICS if any(name in of for of in found.values())]
+    return fill("correlation", sources, recorded)
+
+
+def _rho(found: Mapping[str, Correlation], statistic: str) -> Value:
+    c = found.get(statistic)
+    if c is None or math.isnan(c.rho):
+        return NO_VALUE
+    low, high = c.interval
+    interval = "" if math.isnan(low) else f" ({_signed(low)} to {_signed(high)})"
+    return Value(f"{_signed(c.rho)}{interval}", c.rho)
+
+
+def _worst(found: Mapping[str, Correlation], several: bool, statistic: str) -> str:
+    c = found.get(statistic)
+    if c is None or c.too_few or c.worst is None or abs(c.worst.ranks) < SMALLEST:
+        return MISSING
+    where = f" on {c.worst.task}" if several else ""
+    return f"{c.worst.entry}{where}: {_signed(c.worst.ranks, 1)} of {c.worst.cells} ranks"
+
+
+def _signed(value: float, digits: int = 2) -> str:
+    return with_minus(f"{value:+.{digits}f}")

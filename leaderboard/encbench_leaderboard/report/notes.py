@@ -19,8 +19,8 @@ from encbench_leaderboard.board.table import (
     metric_conditions,
     missing_reasons,
 )
-from encbench_leaderboard.report.blocks import Table
-from encbench_leaderboard.report.format import code, count, digits, fixed, p_text, plain
+from encbench_leaderboard.report.blocks import Table, Text
+from encbench_leaderboard.report.format import code, count, p_equals, plain, quantity
 from encbench_leaderboard.report.tables import TEST_NAMES
 from encbench_leaderboard.statistics.across import FEWEST_TASKS
 from encbench_leaderboard.statistics.pairs import ALPHA
@@ -79,8 +79,7 @@ def held_out_notes(task: TaskBoard) -> list[str]:
     methods = without_network(task)
     if methods:
         best, ranked = methods[0], int(task.standings["rank"].notna().sum())
-        value = best.values.get(task.primary.name, math.nan)
-        shown = f"{fixed(value, digits(task.primary))} {task.primary.unit}".rstrip()
+        shown = quantity(best.values.get(task.primary.name, math.nan), task.primary)
         notes.append(
             "*No network*: a method without a network, on the same training points, not ranked. "
             f"{count(best.beaten_by)} of {plural(ranked, 'encoding')} "
@@ -110,7 +109,6 @@ def statistics_notes(task: TaskBoard) -> list[str]:
 
 
 def _about_means(task: TaskBoard) -> list[str]:
-    methods = set(task.standings[f"metric:{task.primary.name}|interval"])
     unit = "target" if task.targets else "seed"
     notes = []
     if task.targets:
@@ -118,7 +116,7 @@ def _about_means(task: TaskBoard) -> list[str]:
             "Means are over targets, seeds of a target averaged first. Entries are compared on the "
             "same targets, so a test may tell two apart whose intervals overlap."
         )
-    if "t" in methods:
+    if (task.standings[f"metric:{task.primary.name}|interval"] == "t").any():
         notes.append(f"Mean ± half of the 95 % t interval over {unit}s.")
         if (task.standings["units"] == 1).any():
             notes.append(f"One {unit} has no interval.")
@@ -154,16 +152,16 @@ def _about_ranks(task: TaskBoard) -> list[str]:
     return notes
 
 
-def stability_note(task: TaskBoard) -> str:
-    """How alike two halves of the units rank the entries; "" where there are too few."""
+def stability_note(task: TaskBoard) -> Text | None:
+    """How alike two halves of the units rank the entries; None where there are too few."""
     values = cube(task.cells, f"metric:{task.primary.name}", list(task.standings["entry"])).values
     means = unit_means(values)
     means = means[np.isfinite(means).all(axis=1)]
     if len(means) < 3 or means.shape[1] < FEWEST_UNITS:
-        return ""
+        return None
     rho, same = split_half(means, higher=task.primary.direction == "higher")
     unit = "targets" if task.targets else "seeds"
-    return (
+    return Text(
         f"**Split-half stability**: ranked by two halves of the {means.shape[1]} {unit}, "
         f"{plural(len(means), 'encoding')} have a rank correlation of ρ = {rho:.2f} (mean over "
         f"splits), and both halves have the same leader in {same:.0%} of the splits."
@@ -177,8 +175,8 @@ BUDGET = (
 )
 
 
-def weyl_note(task: TaskBoard) -> str:
-    """On how many kernels Weyl's inequality was checked, and whether it held; "" without kernels.
+def weyl_note(task: TaskBoard) -> Text | None:
+    """On how many kernels Weyl's inequality was checked, and whether it held; None without any.
 
     Without learnable parameters of the encoding K is K_MLP, which checks nothing.
     """
@@ -190,16 +188,16 @@ def weyl_note(task: TaskBoard) -> str:
         if summary.weyl is not None and stored.record.parameters.get("encoding", 0) > 0
     ]
     if not checks:
-        return ""
+        return None
     broken = [(entry, when) for weyl, entry, when in checks if not weyl.ok]
     rule = "λ_i(K_MLP) + λ_n(K_enc) ≤ λ_i(K) for every i, within the floors"
     if not broken:
-        return (
+        return Text(
             f"Weyl's inequality, {rule}, was checked on {count(len(checks))} kernels and holds on "
             "all. It can fail only by rounding: this checks our arithmetic, not the encoding."
         )
     where = ", ".join(f"{code(entry)} ({when})" for entry, when in broken)
-    return (
+    return Text(
         f"**Weyl's inequality, {rule}, fails on {count(len(broken))} of {count(len(checks))} "
         f"kernels: {where}. It can fail only by rounding: a kernel here is wrong.**"
     )
@@ -218,11 +216,9 @@ def overview_note(found: Overview) -> str:
         return " ".join(parts)
     if not math.isnan(tests.friedman):
         differ = "differ" if tests.friedman <= ALPHA else "are not shown to differ"
-        p = p_text(tests.friedman)
         parts.append(
             f"Over all {tests.tasks} tasks the {len(tests.entries)} encodings that were run on "
-            f"each {differ} in rank (Friedman's test by permutation: p "
-            f"{p if p.startswith('<') else f'= {p}'})."
+            f"each {differ} in rank (Friedman's test by permutation: {p_equals(tests.friedman)})."
         )
     return " ".join([*parts, _pairs_over_tasks(tests)])
 

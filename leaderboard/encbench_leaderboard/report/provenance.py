@@ -17,32 +17,24 @@ from encbench_leaderboard.report.format import code_block, plain
 def provenance(records: Sequence[StoredRecord], suite: str | None) -> str:
     """A bullet each for versions, plug-ins, machines, dates and suite."""
     sources = [stored.record.provenance for stored in records]
-    plugins = {
-        f"{ref.distribution} {ref.version}"
-        for stored in records
-        for ref in (stored.record.cell.encoding, stored.record.cell.task)
-    }
-    libraries = {
-        f"{name} {version}" for source in sources for name, version in source.libraries.items()
-    }
+    cells = [stored.record.cell for stored in records]
+    refs = [ref for cell in cells for ref in (cell.encoding, cell.task)]
+    libraries = [item for source in sources for item in source.libraries.items()]
     started = min(source.started for source in sources)
     finished = max((source.finished or source.started) for source in sources)
-    lines = {
-        "encbench": sorted({source.encbench for source in sources}),
-        "plug-ins": sorted(plugins),
-        "Python": sorted({source.python for source in sources}),
-        "libraries": sorted(libraries),
-        "machine": machines(records),
-        "commit of the working directory": sorted(
-            {source.git_commit for source in sources if source.git_commit}
-        ),
-        "run (UTC)": [f"{_minute(started)} to {_minute(finished)}"],
-        "suite": [suite] if suite else [],
+    lines: dict[str, set[str | None]] = {
+        "encbench": {source.encbench for source in sources},
+        "plug-ins": {f"{ref.distribution} {ref.version}" for ref in refs},
+        "Python": {source.python for source in sources},
+        "libraries": {f"{name} {version}" for name, version in libraries},
+        "machine": set(machines(records)),
+        "commit of the working directory": {source.git_commit for source in sources},
+        "run (UTC)": {f"{_minute(started)} to {_minute(finished)}"},
+        "suite": {suite},
     }
+    known = {name: sorted(filter(None, values)) for name, values in lines.items()}
     return "\n".join(
-        f"- {name}: {'; '.join(plain(value) for value in values)}"
-        for name, values in lines.items()
-        if values
+        f"- {name}: {'; '.join(map(plain, values))}" for name, values in known.items() if values
     )
 
 
@@ -58,11 +50,8 @@ def reproduction(
     page = f"encbench leaderboard {folder}"
     asked = [suite for suite in suites if suite.get("encodings") and suite.get("tasks")]
     if asked:
-        names = (
-            ["suite.toml"]
-            if len(asked) == 1
-            else [f"suite-{i + 1}.toml" for i in range(len(asked))]
-        )
+        several = len(asked) > 1
+        names = [f"suite-{i}.toml" if several else "suite.toml" for i in range(1, len(asked) + 1)]
         parts = [
             f"Save this as `{name}`:\n\n{code_block(suite_toml(suite), 'toml')}"
             for name, suite in zip(names, asked, strict=True)
@@ -89,13 +78,7 @@ def reproduction(
 
 def _lost_suites(records: Sequence[StoredRecord], suites: Sequence[Mapping[str, Any]]) -> list[str]:
     """A paragraph about cells of suites that the folder no longer holds, or nothing."""
-    names = {suite.get("name") for suite in suites} | {None}
+    names = {suite.get("name") for suite in suites}
     cells = Counter(stored.record.provenance.suite for stored in records)
-    lost = [
-        f"{plain(suite)} ({count})"
-        for suite, count in cells.most_common()
-        if suite is not None and suite not in names
-    ]
-    if not lost:
-        return []
-    return [f"Some cells came from suites that the folder does not hold: {', '.join(lost)}."]
+    lost = ", ".join(f"{plain(s)} ({n})" for s, n in cells.most_common() if s and s not in names)
+    return [f"Some cells came from suites that the folder does not hold: {lost}."] if lost else []

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from encbench.results.kernel_summary import SpectrumSummary
+from encbench.runs.tuning_report import Summary, TunedEncoding, TuneResult
 from encbench.suite.config import differing
 from encbench.suite.labels import shortened
 from encbench_leaderboard.board.budget import PARTS, Course, values_of
@@ -46,6 +47,7 @@ from encbench_leaderboard.report.format import (
     fixed,
     p_text,
     seconds,
+    span,
 )
 from encbench_leaderboard.statistics.intervals import Interval, intervals
 from encbench_leaderboard.statistics.pairs import ALPHA
@@ -78,15 +80,10 @@ def standings_table(
         if name in always or any(value != NO_VALUE for value in found):
             columns.append(replace(source.column, first=name in first))
             values.append(found)
-    rows = [
-        Row(
-            of_row,
-            row["entry"],
-            Counter(stored.record.status for stored in task.of_entry(row["entry"])),
-            details(row),
-        )
-        for row, of_row in zip(task.rows, zip(*values, strict=True), strict=True)
-    ]
+    rows = []
+    for row, of_row in zip(task.rows, zip(*values, strict=True), strict=True):
+        ended = Counter[str](stored.record.status for stored in task.of_entry(row["entry"]))
+        rows.append(Row(of_row, row["entry"], ended, details(row)))
     # from below, so that the places above stay
     for method in reversed(without_network(task)):
         rows.insert(method.above, Row(_no_network(task, method, columns)))
@@ -116,7 +113,6 @@ def overview_table(found: Overview) -> Table:
         return Value(str(ranked) if finished == ranked else f"{finished} of {ranked}", finished)
 
     sources: list[Source[int]] = [
-        codes("encoding", "encoding", names.__getitem__),
         numbers("mean_rank", "mean rank ↓", found.mean_rank, fixed),
         described("tasks", "tasks", tasks),
         *(_of_group(number, group, names) for number, group in enumerate(found.groups, 1)),
@@ -126,11 +122,10 @@ def overview_table(found: Overview) -> Table:
 
 def _of_group(number: int, group: TaskBoard, names: Sequence[str]) -> Source[int]:
     table, metric = group.standings, group.primary
+    found = zip(table["entry"], table[f"metric:{metric.name}"], table["n"], strict=True)
     values = {
         entry: Value(fixed(mean, digits(metric)), mean) if n else Value("did not finish")
-        for entry, mean, n in zip(
-            table["entry"], table[f"metric:{metric.name}"], table["n"], strict=True
-        )
+        for entry, mean, n in found
     }
     column = Column(group.slug, f"{number}. {metric.heading}", help=group.label)
     return Source(column, lambda place: values.get(names[place], NO_VALUE))
@@ -171,7 +166,6 @@ def adjacent_table(task: TaskBoard) -> Table | None:
 
     different = pairs.significant()
     sources: list[Source[int]] = [
-        codes("encoding", "encoding", higher),
         codes("next", "next encoding", lambda pair: pairs.entries[pairs.second[pair]]),
         numbers("difference", f"difference{unit}", lambda pair: gap(pair).mean, decimals),
         described("interval", "95 % interval", interval),
@@ -199,7 +193,7 @@ def budget_table(task: TaskBoard, found: Mapping[str, Sequence[Course]]) -> Tabl
         costs = [getattr(c, f"{cost}_to")(value) for c in found[entry]]
         return mean_of_reached(costs, count if cost == "steps" else seconds)
 
-    sources: list[Source[str]] = [codes("encoding", "encoding", str)]
+    sources: list[Source[str]] = []
     for part in PARTS:
         title = f"{task.primary.title} after {part:.0%} of the steps"
         sources.append(numbers(f"after_{part:g}", title, after(part), shown))
@@ -242,35 +236,51 @@ def by_moment(
 
 def cost_table(task: TaskBoard) -> Table:
     """Where the time and the memory went."""
-    return fill("costs", [ENTRY, *cost_columns(task)], task.rows, itemgetter("entry"))
+    return fill("costs", cost_columns(task), task.rows, itemgetter("entry"))
 
 
 def settings_table(task: TaskBoard) -> Table | None:
     """Settings that are not the same for all entries; None where all are."""
-    settings = {
-        entry: cell_settings(task.of_entry(entry)[0].record) for entry in task.standings["entry"]
-    }
+    firsts = {entry: task.of_entry(entry)[0].record for entry in task.standings["entry"]}
+    settings = {entry: cell_settings(record) for entry, record in firsts.items()}
     keys = differing(settings.values())
-    sources: list[Source[str]] = [
-        codes("encoding", "encoding", str),
-        *(codes(key, key, partial(_setting, settings, key)) for key in keys),
+
+    def column(key: str) -> Source[str]:
+        return codes(key, key, lambda entry: shortened(key, settings[entry].get(key, MISSING)))
+
+    return fill("settings", list(map(column, keys)), settings, str) if keys else None
+
+
+def gains_table(tuned: TuneResult) -> Table | None:
+    """Each encoding's default and tuned values; None where nothing was tuned yet."""
+
+    def value(summary: Summary | None, changed: Summary | None = None) -> Value:
+        """A number, or the change of another."""
+        if summary is None:
+            return NO_VALUE
+        return Value(summary.text(change_of=changed.mean if changed else None), summary.mean)
+
+    def setting(one: TunedEncoding) -> str:
+        return one.trials[one.best].setting if one.best is not None else MISSING
+
+    sources: list[Source[TunedEncoding]] = [
+        codes("encoding", "encoding", attrgetter("label")),
+        described("default", "default setting", lambda one: value(one.default)),
+        described("tuned", "tuned", lambda one: value(one.tuned)),
+        described("gain", "change", lambda one: value(one.gain, one.tuned)),
+        codes("setting", "tuned setting", setting),
     ]
-    return fill("settings", sources, settings, str) if keys else None
-
-
-def _setting(settings: Mapping[str, Mapping[str, Any]], key: str, entry: str) -> str:
-    return shortened(key, settings[entry].get(key, MISSING))
+    shown = [one for one in tuned.encodings if one.tuned and one.default]
+    return fill("gains", sources, shown) if shown else None
 
 
 def theorem_table(task: TaskBoard) -> Table | None:
     """Kernels beside that of the same network without an encoding; None without such a cell."""
 
     def fails(one: AgainstPlain) -> Value:
-        low, high = count(min(one.fails)), count(max(one.fails))
-        return Value(low if low == high else f"{low}–{high}", max(one.fails))
+        return Value(span(one.fails, "–"), max(one.fails))
 
     sources: list[Source[AgainstPlain]] = [
-        codes("encoding", "encoding", attrgetter("entry")),
         texts("moment", "moment", attrgetter("when")),
         numbers("kernels", "kernels", lambda one: len(one.fails), count),
         described("fails", "indices with λ_i(no encoding) > λ_i(K)", fails),
@@ -304,7 +314,6 @@ def ablation_table(task: TaskBoard) -> Table | None:
         return lambda entry: getattr(found[entry].activation, number, None)
 
     sources: list[Source[str]] = [
-        codes("encoding", "encoding", str),
         described("median", "λ median of K", above("median")),
         described("median_mlp", "λ median of K_MLP", above("median", "mlp")),
         described("minimum", "λ_min of K", above("minimum")),

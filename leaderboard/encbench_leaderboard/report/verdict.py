@@ -15,15 +15,18 @@ from encbench.suite.protocol import protocol_parts, rate_in_words, several
 from encbench_leaderboard.board.lead import Lead, lead, smallest_gap
 from encbench_leaderboard.board.no_network import HELD_OUT
 from encbench_leaderboard.board.table import TaskBoard
+from encbench_leaderboard.report.columns import Standing
 from encbench_leaderboard.report.format import (
     code,
     count,
     digits,
     fixed,
-    p_text,
+    p_equals,
     plain,
+    quantity,
     seconds,
     significant,
+    span,
 )
 
 EIGHT_BITS = 58.9
@@ -42,10 +45,8 @@ def verdict_on(task: TaskBoard) -> str:
     found = lead(task)
     if found is None:
         return "**No verdict**: no encoding finished with a value that can be ranked."
-    if found.incomplete:
-        left = f"{plural(found.incomplete, 'entry', 'entries')} with fewer finished targets"
-        return f"{_verdict(task, found)} Not compared: {left}."
-    return _verdict(task, found)
+    left = f"{plural(found.incomplete, 'entry', 'entries')} with fewer finished targets"
+    return _verdict(task, found) + f" Not compared: {left}." * bool(found.incomplete)
 
 
 def _verdict(task: TaskBoard, found: Lead) -> str:
@@ -76,10 +77,12 @@ def _verdict(task: TaskBoard, found: Lead) -> str:
     return "; ".join(parts) + "."
 
 
+def _row(task: TaskBoard, entry: str) -> Standing:
+    return next(row for row in task.rows if row["entry"] == entry)
+
+
 def _mean(task: TaskBoard, entry: str) -> str:
-    row = next(row for row in task.rows if row["entry"] == entry)
-    unit = f" {task.primary.unit}" if task.primary.unit else ""
-    return f"{fixed(row[f'metric:{task.primary.name}'], digits(task.primary))}{unit}"
+    return quantity(_row(task, entry)[f"metric:{task.primary.name}"], task.primary)
 
 
 def _ahead(task: TaskBoard, found: Lead) -> str:
@@ -88,7 +91,6 @@ def _ahead(task: TaskBoard, found: Lead) -> str:
     assert found.gap is not None, "something is below the best"
     assert found.below is not None
     shown = partial(fixed, digits=digits(task.primary))
-    unit = f" {task.primary.unit}" if task.primary.unit else ""
     sign = 1 if task.primary.direction == "higher" else -1
     gap = found.gap
     facts = []
@@ -96,20 +98,21 @@ def _ahead(task: TaskBoard, found: Lead) -> str:
         low, high = sorted((sign * gap.low, sign * gap.high))
         facts.append(f"95 % interval {shown(low)} to {shown(high)}")
     if found.p == found.p:
-        p = p_text(found.p)
-        facts.append(f"p {p if p.startswith('<') else f'= {p}'} after Holm's correction")
+        facts.append(f"{p_equals(found.p)} after Holm's correction")
         facts.append(f"n = {plural(gap.units, 'target' if task.targets else 'seed')}")
     how = f" ({', '.join(facts)})" if facts else ""
-    return f"{shown(sign * gap.mean)}{unit}{how} better than {code(found.below)}"
+    ahead = quantity(sign * gap.mean, task.primary)
+    return f"{ahead}{how} better than {code(found.below)}"
 
 
 def _cost(task: TaskBoard, found: Lead) -> str:
-    def of(entry: str | None) -> str:
-        row = next(row for row in task.rows if row["entry"] == entry)
+    assert found.below is not None
+    both = []
+    for entry in (found.best, found.below):
+        row = _row(task, entry)
         parameters = count(row["params_mlp"] + row["params_encoding"])
-        return f"{code(entry or '')} has {parameters} parameters and {seconds(row['training'])} s"
-
-    return f"{of(found.best)} of training, {of(found.below)}"
+        both.append(f"{code(entry)} has {parameters} parameters and {seconds(row['training'])} s")
+    return " of training, ".join(both)
 
 
 def _named(entries: list[str]) -> str:
@@ -124,7 +127,7 @@ def protocol(task: TaskBoard, tuned: TuneResult | None) -> str:
     records = [stored.record for stored in task.records]
     rates = [(r.cell.training, r.learning_rate.value) for r in records if r.learning_rate]
     rate = rate_in_words((training, significant(value)) for training, value in rates) or "unknown"
-    length = f"{_range([r.steps for r in records if r.status == 'ok'])} steps"
+    length = f"{span([r.steps for r in records if r.status == 'ok'] or [0])} steps"
     cells = [r.cell for r in records]
     parts = [
         *_split(records),
@@ -149,14 +152,13 @@ def _gained(tuned: TuneResult) -> str:
 
 def _between(gains: Sequence[float], unit: str) -> str:
     """ "0.6 to 35.6 dB, by encoding (median 5.8)"."""
-    low, median, high = (
-        with_minus(f"{value:.3g}") for value in (gains[0], np.median(gains), gains[-1])
-    )
+    values = gains[0], np.median(gains), gains[-1]
+    low, median, high = (with_minus(f"{value:.3g}") for value in values)
     return f"{low} to {high}{unit and f' {unit}'}, by encoding (median {median})"
 
 
 def _split(records: list[Record]) -> list[str]:
-    splits = {str(_parameters(r).get("split", "all")) for r in records}
+    splits = {str(record.cell.task.parameters.get("split", "all")) for record in records}
     if splits == {"all"}:
         # what is "all" is not recorded, so that keys are what they were before there were splits
         splittable = any(r.splittable or r.cell.task.name in SPLITTABLE for r in records)
@@ -168,15 +170,6 @@ def _split(records: list[Record]) -> list[str]:
 
 def _holds_out(record: Record) -> bool:
     return any(name.endswith(HELD_OUT) for name in record.metrics)
-
-
-def _parameters(record: Record) -> dict[str, object]:
-    return record.cell.task.parameters
-
-
-def _range(values: list[int]) -> str:
-    low, high = min(values, default=0), max(values, default=0)
-    return count(low) if low == high else f"{count(low)} to {count(high)}"
 
 
 def caveats(task: TaskBoard, tuned: TuneResult | None) -> list[str]:
@@ -239,6 +232,6 @@ def _gains(task: TaskBoard) -> str:
 def _fits_by_storing(record: Record) -> bool:
     if record.training_points is None or record.out_dim is None or record.own_loss:
         return False
-    if _parameters(record).get("split", "all") != "all" and not _holds_out(record):
+    if record.cell.task.parameters.get("split", "all") != "all" and not _holds_out(record):
         return False  # it was trained on something else than what is measured
     return sum(record.parameters.values()) >= record.training_points * record.out_dim

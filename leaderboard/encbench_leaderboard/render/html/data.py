@@ -1,13 +1,18 @@
-"""What the page's script reads: entries with their colours, and JSON inside HTML."""
+"""What the page's script reads: entries with their colours, tables as options of DataTables."""
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Sequence
+from typing import Any
 
 from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup, escape
 
 from encbench.results.palette import COLOURS, colours
+from encbench_leaderboard.report.blocks import Column, Row, Table, Value, shown_first
+from encbench_leaderboard.report.format import MISSING
 
 NEUTRAL = ("#565d6b", "#a4adbb")
 """Colours of a series that is of no entry; ``--soft`` of the style sheet."""
@@ -45,8 +50,140 @@ class Entries:
 
     def style(self) -> str:
         """Rules that give elements of class ``e`` and number the entry's colours."""
-        shown = (COLOURS[number % len(COLOURS)][1:] for number in range(len(self._markers)))
-        return "".join(
-            f".e{number}{{--light:{light};--dark:{dark}}}\n"
-            for number, (light, dark) in enumerate(shown)
-        )
+        rules = []
+        for number in range(len(self._markers)):
+            light, dark = COLOURS[number % len(COLOURS)][1:]
+            rules.append(f".e{number}{{--light:{light};--dark:{dark}}}\n")
+        return "".join(rules)
+
+
+PAGE = 50
+"""Rows that are shown at once."""
+HUGE = 1.7e308
+"""Stands for infinity, which JSON cannot hold."""
+EXPORTED = {"orthogonal": "export", "columns": ":visible:not(.opener)"}
+CSV = {"fieldSeparator": ",", "fieldBoundary": '"', "newline": "\n", "title": ""}
+OPTIONS: dict[str, Any] = {
+    "deferRender": True,
+    "autoWidth": False,
+    "order": [],
+    "orderFixed": {"post": [[0, "asc"]]},
+    "pageLength": PAGE,
+    "lengthMenu": [PAGE, 200, 1000],
+    "language": {
+        "zeroRecords": "No entry passes the filters.",
+        "info": "_START_ to _END_ of _TOTAL_",
+        "infoEmpty": "",
+        "infoFiltered": "",
+        "lengthMenu": "_MENU_ a page",
+    },
+}
+
+
+def table_options(table: Table, entries: Entries, *, openable: bool) -> dict[str, Any]:
+    """Options of DataTables: columns and rows. Each value is HTML to show, a number or text to sort
+    by ("" where it is missing), and a text to find and to copy.
+
+    A first column marks rows that can be opened; hidden or not, it keeps rows in the page's order
+    where they are equal, or sorted by nothing.
+    """
+    opener = {
+        "name": "",
+        "data": {"_": "nothing", "sort": "place"},
+        "defaultContent": "",
+        "type": "value",
+        "orderable": False,
+        "visible": openable,
+        "className": "opener",
+    }
+    shown = enumerate(zip(table.columns, shown_first(table), strict=True))
+    columns = [_column(column, place, shown=first) for place, (column, first) in shown]
+    many = len(table.rows) > PAGE
+    exported = {"exportOptions": EXPORTED, **CSV}
+    buttons: list[dict[str, Any]] = [
+        {"extend": "colvis", "text": "Columns", "columns": ":not(.opener)", "exportOptions": {}},
+        {"extend": "copyHtml5", "text": "Copy CSV", **exported},
+        {"extend": "csvHtml5", "text": "Save CSV", "filename": table.name, **exported},
+    ]
+    return {
+        **OPTIONS,
+        "columns": [opener, *columns],
+        "data": [
+            {"place": place, **_row(row, table.columns, entries, openable)}
+            for place, row in enumerate(table.rows)
+        ],
+        "paging": many,
+        "layout": {
+            "topStart": None,
+            "topEnd": {"buttons": buttons},
+            "bottomStart": "info" if many else None,
+            "bottomEnd": ["pageLength", "paging"] if many else None,
+        },
+    }
+
+
+def _column(column: Column, place: int, *, shown: bool) -> dict[str, Any]:
+    key = f"values.{place}"
+    rising = "↑" in column.title
+    return {
+        "name": column.name,
+        "data": {"_": f"{key}.0", "sort": f"{key}.1", "filter": f"{key}.2", "export": f"{key}.2"},
+        "type": "value",
+        "visible": shown,
+        "className": f"{column.kind} c-{re.sub(r'[^A-Za-z0-9_]', '-', column.name)}",
+        # The best first; the third click restores the page's own order.
+        "orderSequence": ["desc", "asc", ""] if rising else ["asc", "desc", ""],
+    }
+
+
+def _row(row: Row, columns: Sequence[Column], entries: Entries, openable: bool) -> dict[str, Any]:
+    attributes: dict[str, Any] = {"tabindex": -1}
+    if openable and row.entry is not None:
+        attributes["aria-expanded"] = "false"
+    if row.entry is not None:
+        attributes["data-entry"] = entries.number(row.entry)
+    cells = zip(columns, row.values, strict=True)
+    made: dict[str, Any] = {
+        "values": [
+            [cell_html(c, v, row, entries), _sorted_by(c, v), _copied(c, v)] for c, v in cells
+        ],
+        "DT_RowAttr": attributes,
+    }
+    if row.statuses:
+        made["statuses"] = list(row.statuses)
+        if "ok" not in row.statuses:
+            made["DT_RowClass"] = "not-ok"
+    return made
+
+
+def cell_html(column: Column, value: Value, row: Row, entries: Entries) -> Markup:
+    """A value as it is shown: labels with their colour, an interval under its mean."""
+    if value.emphasis:
+        plain = value.text.removeprefix(value.emphasis)
+        return Markup("<em>{}</em>{}").format(value.emphasis, plain)
+    if column.kind == "code":
+        mark = Markup("")
+        if row.entry is not None:
+            mark = Markup('<span class="swatch e{}"></span>').format(entries.number(row.entry))
+        return mark + wrapping_code(value.text)
+    if column.kind == "number":
+        first, *rest = re.split(r";? (?=[±\[(])", value.text, maxsplit=1)
+        return escape(first) + Markup("").join(Markup("<small>{}</small>").format(r) for r in rest)
+    return escape(value.text)
+
+
+def _sorted_by(column: Column, value: Value) -> float | str:
+    """ "" where there is no value."""
+    if isinstance(value.sort, float | int):
+        return "" if math.isnan(value.sort) else max(-HUGE, min(value.sort, HUGE))
+    if value.sort is None:
+        return "" if column.kind == "number" else value.text
+    return value.sort
+
+
+def _copied(column: Column, value: Value) -> str:
+    """All digits of a number, and text, "" where there is none; escaped, for DataTables reads it as
+    HTML."""
+    if column.kind == "number" and isinstance(value.sort, float | int):
+        return "" if math.isnan(value.sort) else str(value.sort)
+    return "" if value.text == MISSING else str(escape(value.text))

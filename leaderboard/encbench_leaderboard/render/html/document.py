@@ -5,9 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
-import math
 import re
-import struct
 from collections.abc import Sequence
 from functools import cache, lru_cache
 from importlib.resources import files
@@ -23,11 +21,16 @@ from markdown_it import MarkdownIt
 from markupsafe import Markup
 
 from encbench.errors import EncbenchError, UsageError
-from encbench_leaderboard.render.html.data import Entries, embedded, wrapping_code
-from encbench_leaderboard.render.html.datatables import cell_html, table_options
+from encbench_leaderboard.render.html.data import (
+    Entries,
+    cell_html,
+    embedded,
+    table_options,
+    wrapping_code,
+)
 from encbench_leaderboard.render.html.plots import SHADES, colour_scale, plot_data
-from encbench_leaderboard.render.picture_table import limits, small_picture
-from encbench_leaderboard.render.writing import replace_text, writing
+from encbench_leaderboard.render.picture_grid import limits, small_picture
+from encbench_leaderboard.render.writing import replace_text
 from encbench_leaderboard.report.blocks import (
     Block,
     Figure,
@@ -40,6 +43,7 @@ from encbench_leaderboard.report.blocks import (
     Table,
     Text,
     Thumbnail,
+    picture_size,
     walk,
 )
 
@@ -50,7 +54,6 @@ PICTURES = 25_000_000
 """Characters of all embedded pictures together."""
 OPENED = 1000
 """Rows of a page that open and show what is behind their numbers."""
-PNG = b"\x89PNG\r\n\x1a\n"
 
 
 def write_html(page: Page, out: Path, *, pictures: bool = True) -> Path:
@@ -63,9 +66,7 @@ def write_html(page: Page, out: Path, *, pictures: bool = True) -> Path:
     out = Path(out)
     if out.is_dir():
         raise UsageError(f"{out} is a folder, expected a file, for example {out}/leaderboard.html")
-    text = html_page(page, pictures=pictures)
-    with writing(out):
-        replace_text(out, text)
+    replace_text(out, html_page(page, pictures=pictures))
     return out
 
 
@@ -77,22 +78,19 @@ def html_page(page: Page, *, pictures: bool = True) -> str:
     # Plotly looks for elements of these ids before it writes a style sheet of maps, which the
     # page's policy would refuse with a message on the console; no map is drawn.
     reserved = sorted(set(re.findall(r'getElementById\("([0-9a-f]{64})"\)', plotly_js())))
-    return (
-        environment()
-        .get_template("page.html.j2")
-        .render(
-            title=page.title,
-            # Plotly adds rules to empty style sheets.
-            style_hashes=[_hash(style), _hash("")],
-            script_hashes=[_hash(script) for script in (*scripts, plotly_js())],
-            style=Markup(style),
-            scripts=[Markup(script) for script in scripts],
-            # Run by the other script when the first figure is scrolled to.
-            plotly=Markup(plotly_js()),
-            reserved=reserved,
-            body=body,
-            uris=embedded([picture.uri for picture in body.pictures.values()]),
-        )
+    template = environment().get_template("page.html.j2")
+    return template.render(
+        title=page.title,
+        # Plotly adds rules to empty style sheets.
+        style_hashes=[_hash(style), _hash("")],
+        script_hashes=[_hash(script) for script in (*scripts, plotly_js())],
+        style=Markup(style),
+        scripts=[Markup(script) for script in scripts],
+        # Run by the other script when the first figure is scrolled to.
+        plotly=Markup(plotly_js()),
+        reserved=reserved,
+        body=body,
+        uris=embedded([picture.uri for picture in body.pictures.values()]),
     )
 
 
@@ -180,15 +178,16 @@ def embed(blocks: Sequence[Pictures], limit: int = PICTURES) -> dict[Path, Pictu
     turns = zip_longest(*(block.tiles for block in blocks))
     found: dict[Path, Picture] = {}
     for file in dict.fromkeys(tile.file for turn in turns for tile in turn if tile):
-        try:
-            content = file.read_bytes()
-        except OSError:
-            continue
-        uri = f"data:image/png;base64,{base64.b64encode(content).decode('ascii')}"
-        if content.startswith(PNG) and len(content) >= 24 and len(uri) <= limit:
+        size = picture_size(file)
+        uri = _data_uri("png", file.read_bytes()) if size else ""
+        if size and len(uri) <= limit:
             limit -= len(uri)
-            found[file] = Picture(len(found), uri, *struct.unpack(">II", content[16:24]))
+            found[file] = Picture(len(found), uri, *size)
     return found
+
+
+def _data_uri(kind: str, content: bytes) -> str:
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}"
 
 
 class Body:
@@ -202,7 +201,7 @@ class Body:
         rows = [row for block in found if isinstance(block, Table) for row in block.rows]
         self.statuses = list(dict.fromkeys(status for row in rows for status in row.statuses))
         tiled = [block for block in found if isinstance(block, Pictures)]
-        self.pictures = embed(tiled, PICTURES if pictures else 0)
+        self.pictures = embed(tiled if pictures else [])
         self.headings = [block.text for block in blocks if isinstance(block, Heading)]
         self._without = not pictures
         self._left = FIGURES
@@ -240,8 +239,7 @@ class Body:
             case Section():
                 targets = [self.sections[name] for name in block.targets if name in self.sections]
                 inner = self._blocks([*block.blocks, *block.more])
-                made = self._macros.section(block, inner, targets)
-                return Markup(made)
+                return Markup(self._macros.section(block, inner, targets))
         assert_never(block)
 
     def _table(self, table: Table) -> Markup:
@@ -310,8 +308,8 @@ class Body:
         elif lost := len(block.tiles) - len(tiles):
             note = (
                 f"{lost:,} of {len(block.tiles):,} pictures are left out: damaged, or beyond the "
+                f"{PICTURES / 1e6:.0f} MB that this file holds."
             )
-            note += f"{PICTURES / 1e6:.0f} MB that this file holds."
         return Markup(self._macros.pictures(block, tiles, note))
 
     def _picture_table(self, block: PictureTable) -> Markup:
@@ -324,11 +322,9 @@ class Body:
     def _thumbnail(self, one: Thumbnail | None) -> dict[str, Any]:
         """What the template shows: text, shade from 0 to 5, and a picture's URI or the points of
         two curves in a square of 100."""
-        if one is None:
-            return {"text": "", "shade": 0, "uri": "", "curves": []}
-        shade = 0 if math.isnan(one.standing) else 1 + round(4 * one.standing)
-        shown: dict[str, Any] = {"text": one.text, "shade": shade, "uri": "", "curves": []}
-        if self._without:
+        shown: dict[str, Any] = {"text": one.text if one else "", "uri": "", "curves": []}
+        shown["shade"] = 1 + round(4 * one.standing) if one and one.standing >= 0 else 0
+        if one is None or self._without:
             return shown
         if one.line is not None:
             x, y = one.line[:, :1], one.line[:, 1:]
@@ -343,6 +339,5 @@ class Body:
         elif (small := small_picture(one)) is not None:
             buffer = io.BytesIO()
             small.save(buffer, "WEBP", quality=85)
-            content = base64.b64encode(buffer.getvalue()).decode("ascii")
-            shown["uri"] = f"data:image/webp;base64,{content}"
+            shown["uri"] = _data_uri("webp", buffer.getvalue())
         return shown

@@ -12,9 +12,9 @@ import pandas as pd
 from encbench.errors import plural
 from encbench_leaderboard.board.pareto import MACHINES, CostPoints, Tradeoffs, tradeoffs
 from encbench_leaderboard.board.table import TaskBoard, rows_of
-from encbench_leaderboard.report.blocks import Axis, Figure, Panel, Series
+from encbench_leaderboard.report.blocks import Axis, Figure, Panel, Series, Text
 from encbench_leaderboard.report.figures.selection import SHOWN
-from encbench_leaderboard.report.format import code, plain
+from encbench_leaderboard.report.format import code, listed, plain
 
 MARKS = 500
 """Entries of a panel that are drawn: those on the front, then the best."""
@@ -65,13 +65,11 @@ def left_out(found: Tradeoffs) -> list[str]:
             f"others {'is' if found.unfinished == 1 else 'are'} left out."
         )
     if found.machines > 1:
+        drawn = ", and each has a panel of its own."
+        if found.machines > MACHINES:
+            drawn = f"; only the {MACHINES} with the most cells are drawn, one panel each."
         parts.append(
-            f"Times were taken on {found.machines} different machines or settings of threads"
-            + (
-                ", and each has a panel of its own."
-                if found.machines <= MACHINES
-                else f"; only the {MACHINES} with the most cells are drawn, one panel each."
-            )
+            f"Times were taken on {found.machines} different machines or settings of threads{drawn}"
         )
     if found.devices > 1:
         parts.append(
@@ -81,21 +79,20 @@ def left_out(found: Tradeoffs) -> list[str]:
     return parts
 
 
-def front_text(found: Tradeoffs) -> str:
-    """Which entries are on the front of each panel, as a Markdown list; "" without a panel."""
+def front_text(found: Tradeoffs) -> Text | None:
+    """Which entries are on the front of each panel, as a list; None without a panel."""
     lines = []
     for panel in found.panels:
         points = panel.points
         names = [code(entry) for entry in points.loc[points["front"], "entry"]]
-        more = f" and {len(names) - LISTED:,} more" if len(names) > LISTED else ""
         on = f" on {plain(panel.where)}" if panel.where else ""
         lines.append(
-            f"- by {BY[panel.cost]}{on}: {', '.join(names[:LISTED])}{more}; "
+            f"- by {BY[panel.cost]}{on}: {listed(names, LISTED)}; "
             f"dominated: {len(points) - len(names):,} of {len(points):,}"
         )
     if not lines:
-        return ""
-    return (
+        return None
+    return Text(
         f"Pareto front by the means, best {plain(found.metric.title)} first (nothing else is "
         "both better and cheaper):\n\n" + "\n".join(lines)
     )
@@ -118,9 +115,8 @@ def _panel(panel: CostPoints, quality: Axis) -> Panel:
     log = points["cost_high"].max() > 8 * points["cost_low"].min()
     drawn = points.sort_values("front", ascending=False, kind="stable")[:MARKS].sort_index()
     stair = points[points["front"]].sort_values("cost")
-    front = Series(
-        "", stair["cost"].to_numpy(), stair["quality"].to_numpy(), "steps", label="Pareto front"
-    )
+    x, y = (stair[name].to_numpy() for name in ("cost", "quality"))
+    front = Series("", x, y, "steps", label="Pareto front")
     axis = Axis(f"{panel.label} ↓", "log" if log else "linear")
     return Panel(axis, quality, [*(_point(row) for row in rows_of(drawn)), front], panel.where)
 
@@ -159,8 +155,6 @@ def _quality(found: Tradeoffs, points: pd.DataFrame) -> Axis:
     low = max(float(np.nanmin(values)), low - reach)
     high = min(float(np.nanmax(values)), high + reach)
     margin = 0.1 * (high - low) or 0.05 * abs(high) or 1.0
-    limits = np.array([low - margin, high + margin])
-    limits = np.exp(limits) if log else limits
-    return Axis(
-        found.metric.heading, "log" if log else "linear", (float(limits[0]), float(limits[1]))
-    )
+    ends = np.array([low - margin, high + margin])
+    bottom, top = (np.exp(ends) if log else ends).tolist()
+    return Axis(found.metric.heading, "log" if log else "linear", (bottom, top))

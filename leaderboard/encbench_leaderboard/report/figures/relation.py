@@ -35,9 +35,8 @@ def relation_figure(found: Against, x: str, *, log_x: bool = False, log_y: bool 
     """
     lines = [line for relation in found.relations for line in relation.lines]
     settings = list(dict.fromkeys(line.settings for line in lines))
-    styles: dict[str, Style] = (
-        dict(zip(settings, STYLES, strict=False)) if len(settings) <= len(STYLES) else {}
-    )
+    few = len(settings) <= len(STYLES)
+    styles: dict[str, Style] = dict(zip(settings, STYLES, strict=False)) if few else {}
     names = list(dict.fromkeys(_name(line, styles) for line in lines))
     panels = [_panel(relation, x, styles, log_x, log_y) for relation in found.relations]
     if len(panels) == 1:
@@ -149,13 +148,7 @@ def _panel(
                 f"a logarithmic {name} axis needs values above 0, got {min(drawn):g}; "
                 f"leave out --log{name}"
             )
-    return Panel(
-        Axis(
-            x.replace("learning_rate", "learning rate"),
-            "log" if log_x else "linear",
-            ticks=tuple(ticks),
-        ),
-        Axis(relation.title, "log" if log_y else "linear", _limits(series, log=log_y)),
-        series,
-        relation.task,
-    )
+    title = x.replace("learning_rate", "learning rate")
+    across = Axis(title, "log" if log_x else "linear", ticks=tuple(ticks))
+    up = Axis(relation.title, "log" if log_y else "linear", _limits(series, log=log_y))
+    return Panel(across, up, series, relation.task)

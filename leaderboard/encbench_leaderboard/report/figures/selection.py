@@ -17,6 +17,7 @@ MOST = 40
 """Entries in one figure: what follows the named ones is for readers who ask for it."""
 READ = 300
 """Records that are read for a figure, besides those of the named entries."""
+EVENLY, AT_ENDS = 250, 40
 
 
 def best_entries(
@@ -69,14 +70,14 @@ def spread(groups: Sequence[Hashable], most: int) -> list[int]:
     return sorted(place for _, place in sorted(turns)[:most])
 
 
-def thin_index(size: int, level: int = 250, ends: int = 40) -> np.ndarray:
+def thin_index(size: int) -> np.ndarray:
     """Indices 0 … size - 1 of points that a screen can show: evenly spaced ones, a few pixels
     apart, and geometrically spaced ones from both ends, where spectra bend and a log axis shows
     more."""
-    if size <= level + 2 * ends:
+    if size <= EVENLY + 2 * AT_ENDS:
         return np.arange(size)
-    head = np.geomspace(1, size, ends).round().astype(np.int64) - 1
-    evenly = np.linspace(0, size - 1, level).round().astype(np.int64)
+    head = np.geomspace(1, size, AT_ENDS).round().astype(np.int64) - 1
+    evenly = np.linspace(0, size - 1, EVENLY).round().astype(np.int64)
     return np.unique(np.concatenate([head, evenly, size - 1 - head]))
 
 

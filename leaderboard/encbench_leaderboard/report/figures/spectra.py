@@ -1,4 +1,4 @@
-"""Eigenvalue spectra of the NTK at the start, middle and end of training."""
+"""Eigenvalue spectra of the NTK, and which level of an encoding carries which part of them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Literal
 import numpy as np
 
 from encbench.errors import plural
-from encbench.results.kernel_summary import SpectrumSummary
+from encbench.results.kernel_summary import SpectrumSummary, SplitSummary
+from encbench.results.level_areas import BAR, SHARE_AXIS, SHARE_TICKS, stacked_areas
 from encbench.results.records import StoredRecord
 from encbench_leaderboard.board.cells import WHENS
 from encbench_leaderboard.board.spectra_mean import MeanSpectrum, floor_of, mean_spectrum, resolved
@@ -19,10 +20,12 @@ from encbench_leaderboard.report.figures.selection import (
     SHOWN,
     best_entries,
     best_note,
+    first_cells,
     has_arrays,
     spread,
     thin_index,
 )
+from encbench_leaderboard.report.format import plain, span
 
 AVERAGED = 40
 """Cells an entry whose spectra are read and averaged: one a target before a second one."""
@@ -34,6 +37,9 @@ STYLES: dict[str, Literal["dotted", "dashed", "solid"]] = {
     "middle": "dashed",
     "end": "solid",
 }
+SPLIT = 4
+"""Encodings drawn, each at the start and at the end."""
+SPLIT_WHENS = ("start", "end")
 
 
 @dataclass(frozen=True)
@@ -73,18 +79,15 @@ def bound_style(entries: Sequence[EntrySpectra]) -> dict[str, str]:
     return {"thin": "upper bound"} if any(len(e.records) > 1 for e in entries) else {}
 
 
-_CAPTION = (
-    "NTK eigenvalues, largest first. A line stops at the floor, below which eigenvalues are "
-    "rounding noise; the legend counts those."
-)
-
-
 def spectra_caption(
     task: TaskBoard, entries: Sequence[EntrySpectra], most: int = AVERAGED, *, band: bool = True
 ) -> str:
     """What the lines of the entries are, and the band beside means."""
     if all(len(entry.records) == 1 for entry in entries):
-        return _CAPTION
+        return (
+            "NTK eigenvalues, largest first. A line stops at the floor, below which eigenvalues "
+            "are rounding noise; the legend counts those."
+        )
     over = "the targets, seeds of one averaged first" if task.targets else "the seeds"
     sizes = {summary.size for entry in entries for summary in entry.summaries}
     grow = " Eigenvalues grow with the size of the kernel, and these differ in size." * (
@@ -176,9 +179,7 @@ def kernel_title(entries: Sequence[EntrySpectra]) -> str:
     """Which kernel, and of how many points."""
     summaries = [summary for entry in entries for summary in entry.summaries]
     kernel = " and ".join(sorted({s.outputs for s in summaries}))
-    points = sorted({s.points for s in summaries})
-    n = f"{points[0]:,}" + (f" to {points[-1]:,}" if len(points) > 1 else "")
-    return f"NTK ({kernel} kernel, N = {n} points)"
+    return f"NTK ({kernel} kernel, N = {span(s.points for s in summaries)} points)"
 
 
 def _spectra(stored: StoredRecord, part: str) -> dict[str, tuple[np.ndarray, float]]:
@@ -249,3 +250,66 @@ def _averaged(entry: str, when: str, mean: MeanSpectrum) -> Iterator[Series]:
                 high=mean.high[at] if when == "end" else None,
                 end="cut" if cut else "",
             )
+
+
+def splits_of(stored: StoredRecord) -> dict[str, SplitSummary]:
+    """Moment to what was recorded there, of a record whose run asked for it."""
+    return {s.when: s.split for s in stored.record.spectra if s.split and s.when in SPLIT_WHENS}
+
+
+def split_cells(task: TaskBoard) -> dict[str, StoredRecord]:
+    """The first cell that has shares of levels, of each of the best entries; none of a category."""
+    if task.targets:
+        return {}
+    found = first_cells(task, lambda one: any(split.parts for split in splits_of(one).values()))
+    return dict(list(found.items())[:SPLIT])
+
+
+def levels_figure(task: TaskBoard) -> Figure | None:
+    """Stacked shares of the network and of each level, of ``split_cells``; None without any."""
+    cells = split_cells(task)
+    if not cells:
+        return None
+    return Figure(
+        "levels",
+        "shares of the network and of each level of the encoding in the eigenvalues of the kernel",
+        "The kernel is the sum of the network's part (grey) and of a part K_l for each level of "
+        "the encoding, coarsest first. The share of a part in λ_i is v_iᵀ K_l v_i / λ_i for "
+        "eigenvector v_i of the whole kernel, averaged over adjacent eigenvalues above the floor. "
+        "Left: the levels' shares of the trace of the encoding's part; the legend has those of "
+        "the whole trace. First seed." + _without(task),
+        lambda: [
+            panel for entry, stored in cells.items() for panel in _level_panels(entry, stored)
+        ],
+    )
+
+
+def _without(task: TaskBoard) -> str:
+    """A sentence on encodings that have no levels."""
+    reasons = dict.fromkeys(
+        split.not_computed
+        for stored in task.records
+        for split in splits_of(stored).values()
+        if not split.parts
+    )
+    return f" Not drawn: {plain('; '.join(reasons))}." if reasons else ""
+
+
+def _level_panels(entry: str, stored: StoredRecord) -> Iterator[Panel]:
+    arrays = stored.some_arrays(*(f"levels_{when}" for when in SPLIT_WHENS))
+    sizes: dict[str, int] = {summary.when: summary.size for summary in stored.record.spectra}
+    y = Axis("share, stacked", limits=(0, 1))
+    for when, split in splits_of(stored).items():
+        shares = arrays.get(f"levels_{when}")
+        series = [
+            Series("", a.x, a.high, "area", label=a.label, low=a.low, high=a.high, shade=a.shade)
+            for a in stacked_areas(split.parts, shares)
+        ]
+        if shares is None:  # nothing but the bar of the trace
+            x = Axis("", limits=(BAR[0], BAR[1]), ticks=SHARE_TICKS[:1])
+            title = f"{entry}, {when}"
+        else:
+            x = Axis(SHARE_AXIS, limits=(BAR[0], 1), ticks=SHARE_TICKS)
+            title = f"{entry}, {when}: {len(shares):,} of {sizes[when]:,} eigenvalues"
+        if series:
+            yield Panel(x, y, series, title)

@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 from encbench_leaderboard.render.html import document
-from encbench_leaderboard.render.html.data import Entries, embedded
-from encbench_leaderboard.render.html.datatables import table_options
+from encbench_leaderboard.render.html.data import Entries, embedded, table_options
 from encbench_leaderboard.render.html.plots import plot_data
 from encbench_leaderboard.report.blocks import (
     Axis,

@@ -1,0 +1,232 @@
+"""Loss, quality and error during training, and how soon a value is reached."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from encbench.results.records import StoredRecord
+from encbench_leaderboard.board.budget import Course, slowdowns, values_of
+from encbench_leaderboard.board.table import TaskBoard
+from encbench_leaderboard.report.blocks import Axis, Figure, HeatMap, Panel, Series
+from encbench_leaderboard.report.figures.selection import (
+    SHOWN,
+    best_entries,
+    best_note,
+    finished_with_arrays,
+    first_cells,
+    has_arrays,
+    thinned,
+)
+from encbench_leaderboard.report.format import plain
+
+POINTS = {"loss": 150, "curve": 300}
+"""Most points of a line: more of a loss show the noise of batches and hide the other lines."""
+SEEDS = 5
+"""Lines an entry: more of them hide one another."""
+ARRAYS = ("band_upper", "band_target", "band_step", "band_error")
+MAPS = 6
+FEWEST = 3
+"""Steps at which the error was taken, of a map."""
+LIMITS = (1e-6, 1.0)
+"""Relative errors of the first and of the last colour, the same in every figure."""
+NOTHING = 1e-12
+"""Share of the target's energy under which a band has only rounding errors."""
+WIDEST = 100.0
+"""Times the fastest, at most, that a panel shows."""
+
+
+def curves_figure(task: TaskBoard) -> Figure | None:
+    """Training loss (log) and the followed metric against the step; a line for each first seed,
+    averaged over neighbouring intervals down to ``POINTS``. A curve that stops early ends in a
+    cross. None of a category: its targets differ, and so do their steps."""
+    if task.targets:
+        return None
+    entries = dict(
+        best_entries(task, lambda entry: list(filter(has_arrays, task.of_entry(entry)))[:SEEDS])
+    )
+    if not entries:
+        return None
+    seeds = f" (the first {SEEDS})" if (task.standings["cells"] > SEEDS).any() else ""
+    return Figure(
+        "curves",
+        f"training loss and {task.primary.title} against the step",
+        f"A line per seed{seeds}, the loss averaged over adjacent steps; × marks where "
+        f"training stopped early, which may lie outside the picture.{best_note(task)}",
+        lambda: _curve_panels(task, entries),
+        {entry: entry for entry in list(entries)[:SHOWN]},
+    )
+
+
+def _curve_panels(task: TaskBoard, entries: Mapping[str, Sequence[StoredRecord]]) -> list[Panel]:
+    kept = {
+        entry: [stored for stored in records if len(_points(stored, "loss")[0])]
+        for entry, records in entries.items()
+    }
+    curves = [stored.record.curve for records in kept.values() for stored in records]
+    if not curves:
+        return []
+    metric = next((m for m in task.metrics if m.name == curves[0]), None)
+    counts = {stored.record.curve_points for records in kept.values() for stored in records}
+    points = counts.pop() if len(counts) == 1 else None
+    at_points = "" if points is None else f" at {points:,} points"
+    axes = {
+        "loss": Axis("training loss", "log"),
+        "curve": Axis((metric.heading if metric else curves[0]) + at_points),
+    }
+    panels = []
+    for name, axis in axes.items():
+        series = [
+            line
+            for entry, records in kept.items()
+            for stored in records
+            if (line := _curve(entry, stored, name, many=len(records) > 1)) is not None
+        ]
+        if series:
+            axis = replace(axis, limits=_curve_limits(series, axis.scale))
+            panels.append(Panel(Axis("optimizer step"), axis, series))
+    return panels
+
+
+def _curve_limits(series: Sequence[Series], scale: str) -> tuple[float, float] | None:
+    """Room for what finished, and for the beginning of what diverged; None where all finished."""
+    finished = [line.y for line in series if not line.end]
+    if not finished or len(finished) == len(series):
+        return None
+    low, high = (float(edge(np.concatenate(finished))) for edge in (np.min, np.max))
+    if scale == "log":
+        return low / 2, high * 10
+    margin = 0.1 * (high - low) or 1.0
+    return low - margin, high + margin
+
+
+def _points(stored: StoredRecord, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Finite points (n,), (n,) of a curve; of the loss only positive ones, for a log axis."""
+    nothing = np.empty(0)
+    step = stored.arrays.get(f"{name}_step", nothing)
+    value = stored.arrays.get(name, nothing)
+    if len(step) != len(value):
+        return nothing, nothing
+    drawable = np.isfinite(value) & ((value > 0) if name == "loss" else True)
+    return step[drawable], value[drawable]
+
+
+def _curve(entry: str, stored: StoredRecord, name: str, *, many: bool) -> Series | None:
+    step, value = thinned(*_points(stored, name), POINTS[name])
+    if not len(step):
+        return None
+    record = stored.record
+    totals = {"epoch": record.epochs, "training time [s]": record.durations.get("training", 0.0)}
+    return Series(
+        entry,
+        step,
+        value,
+        style="thin" if many else "solid",
+        label=f"seed {record.cell.seed}",
+        # Where the record says what all its steps took.
+        other_x={t: step * (n / record.steps) for t, n in totals.items() if record.steps and n},
+        end="" if record.status == "ok" else "stopped",
+    )
+
+
+def bands_figure(task: TaskBoard) -> Figure | None:
+    """A map of the relative error over frequency and step for each of the best entries, of the
+    first seed that finished. It has no panels where no record has the error by band; None of a
+    category, whose targets differ."""
+    if task.targets:
+        return None
+    entries = first_cells(task, finished_with_arrays)
+    return Figure(
+        "bands",
+        "error by spatial frequency during training",
+        "Energy of the error in each octave of spatial frequency, relative to the target's energy "
+        "there: 1 means nothing learned. A column shows the error at the end of its steps; no "
+        "colour: the target has no energy in this octave. First finished seed.",
+        lambda: _band_panels(entries),
+    )
+
+
+def _band_panels(entries: Mapping[str, StoredRecord]) -> list[Panel]:
+    maps: dict[str, HeatMap] = {}
+    for entry, stored in entries.items():
+        if len(maps) < MAPS and (found := _map(stored)) is not None:
+            maps[entry] = found
+    if not maps:
+        return []
+    # of a band-limited target the empty rows above it are left out
+    highest = max(
+        float(found.y[1:][np.isfinite(found.values).any(axis=1)].max()) for found in maps.values()
+    )
+    panels = []
+    for entry, found in maps.items():
+        ticks = tuple((value, f"{value:g}") for value in found.y[1:].tolist() if value <= highest)
+        x = Axis("optimizer step", "log", (float(found.x[0]), float(found.x[-1])))
+        y_limits = float(found.y[0]), highest
+        y = Axis("frequency [cycles per unit]", "log", y_limits, ticks)
+        panels.append(Panel(x, y, [], entry, heat=found))
+    return panels
+
+
+def _map(stored: StoredRecord) -> HeatMap | None:
+    """Of one record, without the mean and without step 0; None where too little was recorded."""
+    found = stored.some_arrays(*ARRAYS)
+    if found.keys() != set(ARRAYS):
+        return None
+    upper, target, step, error = (found[name] for name in ARRAYS)
+    if error.shape != (len(step), len(upper)) or len(target) != len(upper) or len(upper) < 2:
+        return None
+    later = step > 0
+    known = target > NOTHING * target.sum()
+    known[0] = False
+    values = np.where(known, error / np.where(known, target, 1), np.nan)[later, 1:].T
+    if later.sum() < FEWEST or not np.isfinite(values).any():
+        return None
+    steps = step[later]
+    # a column, a row, ends at its step, its frequency; on log axes none begins at 0
+    return HeatMap(
+        np.concatenate([[min(1.0, steps[0] / 2)], steps]),
+        np.concatenate([[upper[1] / 2], upper[1:]]),
+        np.clip(values, *LIMITS),
+        "energy of error / energy of target",
+        LIMITS,
+    )
+
+
+def profile_figure(task: TaskBoard, found: Mapping[str, Sequence[Course]]) -> Figure | None:
+    """A panel for each value that some encoding reaches; None for fewer than two units, whose
+    profile would be a step."""
+    units = {course.unit for of_entry in found.values() for course in of_entry}
+    reached = {value: slowdowns(found, value) for value in values_of(task.primary)}
+    panels = [(value, ratios) for value, ratios in reached.items() if ratios]
+    if len(units) < 2 or len(found) < 2 or not panels:
+        return None
+    unit = "targets" if task.targets else "seeds"
+    what = plain(task.primary.title)
+    return Figure(
+        "profile",
+        f"share of the {unit} on which {task.primary.title} reached a value, against the time",
+        f"Performance profiles (Dolan & Moré, 2002): of the {unit} on which any encoding reached "
+        f"that {what}, the share on which this one did within τ times the training time of the "
+        "fastest. At τ = 1: how often an encoding was the fastest; at the right end of a line: how "
+        "often it reached the value at all.",
+        lambda: [_profile(task, value, ratios, unit) for value, ratios in panels],
+        {entry: entry for entry in list(found)[:SHOWN]},
+    )
+
+
+def _profile(task: TaskBoard, value: float, ratios: Mapping[str, np.ndarray], unit: str) -> Panel:
+    finite = [r[np.isfinite(r)] for r in ratios.values()]
+    widest = min(WIDEST, max((float(r.max()) for r in finite if len(r)), default=1.0) * 1.2)
+    series = []
+    for entry, of_entry in ratios.items():
+        inside = np.sort(of_entry[of_entry <= widest])
+        share = np.arange(1, len(inside) + 1) / len(of_entry)
+        x = np.concatenate([[1.0], inside, [max(widest, 1.01)]])
+        y = np.concatenate([[np.mean(inside <= 1.0)] if len(inside) else [0.0], share])
+        y = np.append(y, y[-1])
+        series.append(Series(entry, x, y, "steps"))
+    share_of = Axis(f"share of {len(next(iter(ratios.values())))} {unit}", limits=(-0.02, 1.02))
+    title = f"{task.primary.title} ≥ {value:g} {task.primary.unit}".rstrip()
+    return Panel(Axis("τ, times the fastest", "log"), share_of, series, title)
