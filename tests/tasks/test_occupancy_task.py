@@ -16,11 +16,15 @@ from encbench.plugins.parameters import parameters_of
 from encbench.plugins.registry import default_registry
 
 
+@pytest.fixture(scope="module")
+def labels(tmp_path_factory):
+    """A folder for what is computed of a mesh: 300,000 labels of the ball, which take a second."""
+    return tmp_path_factory.mktemp("cache")
+
+
 @pytest.fixture(autouse=True)
-def cache(tmp_path_factory, monkeypatch):
-    folder = tmp_path_factory.mktemp("cache")
-    monkeypatch.setenv("ENCBENCH_CACHE", str(folder))
-    return folder
+def cache(labels, monkeypatch):
+    monkeypatch.setenv("ENCBENCH_CACHE", str(labels))
 
 
 @pytest.fixture
@@ -268,7 +272,7 @@ def test_a_cell_learns_and_leaves_a_record(ball, tmp_path):
             "ntk": {"points": 32},
         }
     )
-    (stored,) = encbench.run_suite(suite, tmp_path / "out").records
+    (stored,) = encbench.run_suite(suite, tmp_path / "out", jobs=1, report=False).records
     record = stored.record
     assert record.status == "ok", record.error
     assert record.curve == "iou"
@@ -295,7 +299,8 @@ def test_near_surface_points_are_a_hundredth_of_the_longest_side_away(ball):
     assert np.sqrt(np.mean(distance**2)) == pytest.approx(0.01, rel=0.05)
 
 
-def test_what_depends_on_the_mesh_alone_is_computed_once(ball, monkeypatch):
+def test_what_depends_on_the_mesh_alone_is_computed_once(ball, tmp_path, monkeypatch):
+    monkeypatch.setenv("ENCBENCH_CACHE", str(tmp_path / "empty"))
     cast, calls = truth.cast_mesh, []
 
     def watched(*arguments):

@@ -15,13 +15,13 @@ from encbench.testing import (
 
 NOT_KEPT = ("failed", "advice")
 """Outcomes; what is advice for third parties is expected of what is built in."""
-GRID = {"levels": 2, "base_resolution": 3, "max_resolution": 5}
+GRID = {"levels": 2, "base_resolution": 2, "max_resolution": 3}
 SMALL = {
     "audio": {"duration": 0.01},
     "bspline_grid": {"resolution": 4, "features": 2},
     "cafe": {"features": 2, "frequencies": 2, "chebyshev": 2},
     "composite": {
-        "parts": ["hashgrid:log2_hashmap_size=4,levels=2,max_resolution=20", "ffe:levels=2@0"]
+        "parts": ["hashgrid:log2_hashmap_size=3,levels=2,max_resolution=20", "ffe:levels=2@0"]
     },
     "ct": {"side": 16, "angles": 4},
     "densegrid": GRID,
@@ -41,15 +41,15 @@ SMALL = {
     "gaussian": {"features": 6},
     "gaussian_ffe": {"features": 4, "learnable": True},
     "grid": {"resolution": 4, "features": 2},
-    "hashgrid": {**GRID, "log2_hashmap_size": 4},
-    "hashgrid_paper": {"levels": 2, "log2_hashmap_size": 4},
+    "hashgrid": {**GRID, "log2_hashmap_size": 3},
+    "hashgrid_paper": {"levels": 2, "log2_hashmap_size": 3},
     "image": {"side": 16},
     "kan_bspline": {"features": 2, "grid": 2},
     "kplanes": {"resolutions": [3, 4]},
     "mpe": {"resolutions": [3, 4]},
     "occupancy": {"points": 256, "resolution": 8, "side": 16, "truth": "winding"},
     "pde": {"points": 64},
-    "permutohedral": {"levels": 2, "log2_hashmap_size": 5},
+    "permutohedral": {"levels": 2, "log2_hashmap_size": 3},
     "rbf_grid": {"resolution": 3, "features": 1},
     "sdf": {"points": 64, "resolution": 8, "side": 16, "eikonal": 0.1},
     "signal": {"side": 20},
