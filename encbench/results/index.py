@@ -269,13 +269,8 @@ class Shared:
                 part = owner.__dict__[name]
                 content = name, repr(getattr(part, "__dict__", part))
                 owner.__dict__[name] = self._parts.setdefault(content, part)
-        models: list[BaseModel | None] = [record, cell, source, *record.metrics.values()]
-        models += [record.linearized, record.error]
-        for s in record.spectra:
-            models += [s, s.mlp, s.weyl, s.activation, s.target]
-            if s.target is not None:
-                models += [s.target.target, s.target.target_centred, s.target.residual]
-        for model in models:
+        models: list[BaseModel | None] = [record, cell, source, record.linearized, record.error]
+        for model in (*models, *record.metrics.values(), *record.spectra):
             # of each model pydantic keeps the set of fields that were given: half of its memory,
             # and nobody asks it of a record
             if model is not None:

@@ -5,11 +5,16 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic.dataclasses import dataclass
 
 from encbench.results.provenance import Data
 
+PART = Data.model_config
+"""Of the parts of a summary. A record has dozens; as models they would be half of its memory."""
 
-class PartSummary(Data):
+
+@dataclass(config=PART, slots=True)
+class PartSummary:
     """The spectrum of the MLP's part of the kernel, without the encoding's parameters."""
 
     floor: float
@@ -19,7 +24,8 @@ class PartSummary(Data):
     resolved_rank: int
 
 
-class WeylSummary(Data):
+@dataclass(config=PART, slots=True)
+class WeylSummary:
     """Weyl's inequality on this kernel's parts: λ_i(K_MLP) + λ_n(K_enc) ≤ λ_i(K) for all i."""
 
     ok: bool
@@ -29,7 +35,8 @@ class WeylSummary(Data):
     """Sum of the floors: rounding errors of this size are not a violation."""
 
 
-class ActivationSummary(Data):
+@dataclass(config=PART, slots=True)
+class ActivationSummary:
     """How the network's ReLU units limit the kernel's rank at these points."""
 
     duplicates: int
@@ -42,7 +49,8 @@ class ActivationSummary(Data):
     dead_layers: int
 
 
-class EnergySummary(Data):
+@dataclass(config=PART, slots=True)
+class EnergySummary:
     """Where the energy of a function lies among the eigenvectors of a kernel, leading first.
 
     Eigenvectors of eigenvalues below the floor are arbitrary: what needs their order is None.
@@ -58,7 +66,8 @@ class EnergySummary(Data):
     """Share in all eigenvectors above the floor."""
 
 
-class TargetSummary(Data):
+@dataclass(config=PART, slots=True)
+class TargetSummary:
     """How a kernel fits what is learned; cumulative energies are in the record's arrays."""
 
     alignment: float | None = None
@@ -77,7 +86,8 @@ class TargetSummary(Data):
     """What there is not, and why."""
 
 
-class LevelShare(Data):
+@dataclass(config=PART, slots=True)
+class LevelShare:
     """What one part of the parameters contributes to a kernel."""
 
     name: str

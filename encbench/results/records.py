@@ -223,18 +223,20 @@ class StoredRecord:
         outline: Outline | None = None,
         damaged: Sequence[str] = (),
     ) -> None:
-        self._record = record
+        if isinstance(record, Record):
+            self.record = record
+        else:
+            self._reader = record
         self._place = str(path)  # a Path is several objects more for each of many records
         self.files = files or {}
         self.damaged = damaged
         self._outline = outline
 
-    @property
+    # a page asks millions of times: not a property, whose function would be called each time
+    @cached_property
     def record(self) -> Record:
         """The numbers; StoreError where they were to be read only now, and are gone."""
-        if not isinstance(self._record, Record):
-            self._record = self._record()
-        return self._record
+        return self._reader()
 
     @property
     def outline(self) -> Outline:

@@ -204,13 +204,13 @@ _LEFT_OUT = {
 
 
 @cache
-def _columns_of(model: type[BaseModel], prefix: str) -> tuple[ExportColumn, ...]:
+def _columns_of(model: Any, prefix: str) -> tuple[ExportColumn, ...]:
     columns: list[ExportColumn] = []
-    for name, field in model.model_fields.items():
+    for name, field in model.__pydantic_fields__.items():
         if name in _LEFT_OUT.get(model, ()):
             continue
         kind = _plain(field.annotation)
-        if isinstance(kind, type) and issubclass(kind, BaseModel):
+        if hasattr(kind, "__pydantic_fields__"):
             columns += _columns_of(kind, f"{prefix}{name}.")
         else:
             columns.append(ExportColumn.of(prefix + name, _KINDS.get(kind, "text")))

@@ -24,7 +24,7 @@ from encbench.runs.limits import Limits, RunStopped, orderly_stop
 from encbench.runs.reuse import Rerun, by_cell, reusable_records, share_of
 from encbench.suite.config import CellConfig, cell_key
 from encbench.suite.file import Suite
-from encbench.suite.plan import plan
+from encbench.suite.plan import keyed_plan
 
 logger = logging.getLogger("encbench")
 
@@ -148,7 +148,9 @@ def run_suite(
         save_weights = executor.options.save_weights
     git_commit_of.cache_clear()
     with process_state_kept():
-        cells = {cell_key(cell): cell for cell in share_of(plan(suite, registry), shard)}
+        cells = keyed_plan(suite, registry)
+    if shard is not None:
+        cells = {cell_key(cell): cell for cell in share_of(list(cells.values()), shard)}
     store = Store(directory)
     with store.writing(shared=shard is not None):
         existing = by_cell(store.listed(set_aside=True), cells)

@@ -15,23 +15,26 @@ from encbench.suite.config import PLUGGED, CellConfig, cell_key, differing, dott
 def cell_names(cells: Iterable[CellConfig]) -> dict[str, str]:
     """What to call each cell, by its key: its label, and what tells it from others of that label:
     "image × ffe · lr_factor=2.0 seed 1"."""
-    cells = list(cells)
-    settings = told_apart(cells)
-    return {(key := cell_key(cell)): cell.described(settings[key]) for cell in cells}
+    keyed = {cell_key(cell): cell for cell in cells}
+    return {key: keyed[key].described(settings) for key, settings in _told_apart(keyed).items()}
 
 
 def told_apart(cells: Iterable[CellConfig]) -> dict[str, str]:
     """By key what tells each cell from others of its label: " · lr_factor=2.0", "" if nothing."""
-    alike: dict[str, list[CellConfig]] = defaultdict(list)
-    for cell in cells:
-        alike[cell.label].append(cell)
-    names = {}
-    for group in alike.values():
-        settings = [_choices(cell) for cell in group] if len(group) > 1 else []
-        keys = differing(settings)
-        for cell, chosen in zip(group, settings or [{}], strict=True):
-            named = settings_text(chosen, keys)
-            names[cell_key(cell)] = f" · {named}" if named else ""
+    return _told_apart({cell_key(cell): cell for cell in cells})
+
+
+def _told_apart(cells: Mapping[str, CellConfig]) -> dict[str, str]:
+    alike: dict[str, list[str]] = defaultdict(list)
+    for key, cell in cells.items():
+        alike[cell.label].append(key)
+    names = dict.fromkeys(cells, "")
+    for group in (group for group in alike.values() if len(group) > 1):
+        settings = [_choices(cells[key]) for key in group]
+        differ = differing(settings)
+        for key, chosen in zip(group, settings, strict=True):
+            if named := settings_text(chosen, differ):
+                names[key] = f" · {named}"
     return names
 
 

@@ -29,8 +29,13 @@ logger = logging.getLogger("encbench")
 
 
 def plan(suite: Suite, registry: Registry) -> list[CellConfig]:
-    """All cells of a suite: encodings × targets of the tasks × seeds, tasks outermost, values of a
-    sweep adjacent.
+    """The cells of ``keyed_plan``."""
+    return list(keyed_plan(suite, registry).values())
+
+
+def keyed_plan(suite: Suite, registry: Registry) -> dict[str, CellConfig]:
+    """By key all cells of a suite: encodings × targets of the tasks × seeds, tasks outermost,
+    values of a sweep adjacent.
 
     Raises:
         UsageError: a name or a parameter is wrong, or an encoding does not take points of a
@@ -219,7 +224,7 @@ def _check_dimension(
         raise PluginError(f"{offer} failed: {error_line(error)}") from error
 
 
-def _each_once(cells: list[CellConfig]) -> list[CellConfig]:
+def _each_once(cells: list[CellConfig]) -> dict[str, CellConfig]:
     unique: dict[str, CellConfig] = {}
     for cell in cells:
         first = unique.setdefault(cell_key(cell), cell)
@@ -227,7 +232,7 @@ def _each_once(cells: list[CellConfig]) -> list[CellConfig]:
             continue
         as_what = "" if cell.label == first.label else f", also as {cell.label}"
         logger.warning("%s is asked for more than once%s; it runs once", first.label, as_what)
-    return list(unique.values())
+    return unique
 
 
 def _resolve(kind: str, entry: SuiteEntry, registry: Registry) -> PluginRef:
