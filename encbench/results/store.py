@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import gc
 import json
 import logging
 import os
@@ -40,22 +39,6 @@ SHARED_WAIT = 300.0
 """Seconds that a process of several waits for its turn to write."""
 _TRY_AGAIN = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE, errno.ETIMEDOUT}
 """Reading failed and may succeed later: no reason to call a record damaged."""
-
-
-@contextmanager
-def _collected_later() -> Iterator[None]:
-    """No garbage collection meanwhile, and what was made counts as old then: records have no
-    cycles, and to look for some among millions of objects takes longer than to read them."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if not gc.get_freeze_count():
-            gc.freeze()
-            gc.unfreeze()  # into the oldest generation
-        if enabled:
-            gc.enable()
 
 
 class Store:
@@ -244,7 +227,6 @@ class Store:
         """
         return self._records(listed=True, set_aside=set_aside)
 
-    @_collected_later()
     def _records(self, *, listed: bool, set_aside: bool) -> list[StoredRecord]:
         places = self._places.places()
         found = {}
