@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -38,8 +39,10 @@ EXACT_ROWS = 16384  # rows of a kernel with eigenvalues in minutes: an image of 
 SQUARES = 5  # matrices in memory at once: the kernel, its parts, and two of the eigensolver
 LEADING = 32  # eigenvalues found from products
 SPLIT_ROWS = 4096  # of a kernel whose eigenvectors are taken: a minute, and 1 s more a level
-OF_SPECTRUM = (*PartSummary.model_fields, "effective_rank", "negative", "method")
+OF_PART = [field.name for field in dataclasses.fields(PartSummary)]
+OF_SPECTRUM = [*OF_PART, "effective_rank", "negative", "method"]
 """Fields of a summary that a spectrum has under the same name."""
+OF_WEYL = [field.name for field in dataclasses.fields(WeylSummary)]
 SAMPLE = 512  # points whose kernel bounds λ_min
 
 
@@ -92,9 +95,8 @@ def measure_spectrum(
         if split != "none":
             fields["split"], shares = _shares(model, x, kernel, total.resolved_rank, split)
             arrays |= {} if shares is None else {f"levels_{when}": shares}
-    numbers = {name: getattr(total, name) for name in OF_SPECTRUM}
     summary = SpectrumSummary(
-        **numbers | fields,
+        **_taken(OF_SPECTRUM, total) | fields,
         size=len(total.eigenvalues),
         quantile_10=total.quantile(0.1),
         when=when,
@@ -104,6 +106,10 @@ def measure_spectrum(
         seconds=time.perf_counter() - began,
     )
     return summary, {f"spectrum_{when}": total.eigenvalues} | arrays
+
+
+def _taken(names: Sequence[str], source: object) -> dict[str, Any]:
+    return {name: getattr(source, name) for name in names}
 
 
 def _parts(
@@ -118,8 +124,8 @@ def _parts(
     return {
         "method": f"{total.method}; {weyl.method}" if encoded else total.method,
         "minimum_bound": None if total.minimum is not None else minimum_upper_bound(kernel.total),
-        "mlp": PartSummary.model_validate(mlp, from_attributes=True),
-        "weyl": WeylSummary.model_validate(weyl, from_attributes=True),
+        "mlp": PartSummary(**_taken(OF_PART, mlp)),
+        "weyl": WeylSummary(**_taken(OF_WEYL, weyl)),
         "activation": ActivationSummary(
             duplicates=seen.duplicates,
             regions=seen.regions,
