@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Collection, Iterable, Sequence
 
@@ -37,12 +38,13 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
 Look = tuple[str, str]
 """Colour and marker."""
+_NUMBER = r"\d+(?:\.\d+)?(?:e[+-]?\d+)?"
 
 
-def natural(text: str) -> tuple[tuple[int, int, str], ...]:
-    """Sort key under which 4 comes before 16."""
-    parts = re.findall(r"\d+|\D+", text.lower())
-    return tuple((0, int(p), "") if p.isdecimal() else (1, 0, p) for p in parts)
+def natural(text: str) -> tuple[tuple[tuple[float, str], ...], str]:
+    """Sort key under which 4 comes before 16, and 0.05 and 1e-3 before 0.1; no two texts tie."""
+    parts = re.findall(rf"{_NUMBER}|\D+", text.lower())
+    return tuple((float(p), "") if p[0].isdecimal() else (math.inf, p) for p in parts), text
 
 
 def colour_order(entries: Iterable[str], finished: Collection[str]) -> list[str]:

@@ -19,6 +19,7 @@ from encbench.results.provenance import git_commit_of
 from encbench.results.records import CellResult, StoredRecord
 from encbench.results.store import Store
 from encbench.runs.executors.local import InProcess, ProcessPool, default_jobs
+from encbench.runs.executors.process import start_ahead
 from encbench.runs.interface import NO_MAIN_GUARD, Event, Executor, RunOptions, Watch
 from encbench.runs.limits import Limits, RunStopped, orderly_stop
 from encbench.runs.reuse import Rerun, by_cell, reusable_records, share_of
@@ -144,6 +145,9 @@ def run_suite(
         )
         if jobs is not None and jobs < 1:
             raise UsageError(f"jobs must be at least 1, got {jobs}")
+        several = max(len(suite.encodings), len(suite.tasks), len(suite.seeds)) > 1
+        if several and jobs != 1 and not Path(directory).exists():
+            start_ahead()
     else:
         save_weights = executor.options.save_weights
     git_commit_of.cache_clear()

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from multiprocessing import connection, resource_tracker
+from multiprocessing import connection, forkserver, resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext, SpawnContext
 from multiprocessing.util import Finalize
@@ -126,6 +126,14 @@ def _context() -> SpawnContext | ForkServerContext:
         multiprocessing.set_forkserver_preload(["encbench.runs.executors.fork_server"])
         return multiprocessing.get_context("forkserver")
     return multiprocessing.get_context("spawn")
+
+
+def start_ahead() -> None:
+    """Have torch imported for later processes, while this one goes on with something else."""
+    if FORKS:
+        with _signals_blocked():
+            _context()
+            forkserver.ensure_running()
 
 
 @contextlib.contextmanager
