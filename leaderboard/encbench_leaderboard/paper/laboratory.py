@@ -25,7 +25,7 @@ from encbench_leaderboard.paper.experiments import Experiment
 from encbench_leaderboard.paper.verdicts_page import Ran, verdicts_page
 from encbench_leaderboard.render.html import write_html
 from encbench_leaderboard.render.markdown import markdown
-from encbench_leaderboard.render.writing import replace_text, writing
+from encbench_leaderboard.render.writing import replace_text
 
 KERNELS = "equation13.json"
 _Kernels = TypeAdapter(dict[str, Equation13])
@@ -107,9 +107,8 @@ def measured_kernels(
             key = f"{stored.record.key} {when}"
             if key not in known:
                 known[key] = _kernel(stored, when, registry)
-                with writing(file):
-                    text = json.dumps(_Kernels.dump_python(known), indent=1)
-                    replace_text(file, f"{text}\n")
+                text = json.dumps(_Kernels.dump_python(known), indent=1)
+                replace_text(file, f"{text}\n")
             found.append(known[key])
     return found
 
@@ -139,6 +138,5 @@ def answer(
     """
     page = verdicts_page(ran, evidence, scale, notes)
     plain, interactive = directory / "paper.md", directory / "paper.html"
-    with writing(plain):
-        replace_text(plain, markdown(page, {}, "paper", plain.name)[""])
+    replace_text(plain, markdown(page, {}, "paper", plain.name)[""])
     return [plain, write_html(page, interactive)]

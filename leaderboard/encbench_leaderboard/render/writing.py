@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
-from encbench.errors import cannot_write
+from encbench.errors import writes_to
 
-
-@contextmanager
-def writing(out: Path) -> Iterator[None]:
-    """While inside, ``out`` and what lies beside it are written, into a folder that is made;
-    StoreError where the disk or the folder does not take it."""
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        yield
-    except OSError as error:
-        raise cannot_write(
-            out, error, "free space or permissions, or name another file with -o"
-        ) from None
+writing = partial(writes_to, mend="free space or permissions, or name another file with -o")
+"""While inside ``writing(out)``, ``out`` and what lies beside it are written, into a folder that is
+made; StoreError where the disk or the folder does not take it."""
 
 
 def replace_text(out: Path, text: str) -> None:
