@@ -144,11 +144,11 @@ class Record(Data):
     @property
     def encoding_label(self) -> str:
         """The encoding with the parameters that were asked for, as a person would write it."""
-        return self.cell.encoding.label or self.cell.encoding.name
+        return self.cell.encoding.shown
 
     @property
     def task_label(self) -> str:
-        return self.cell.task.label or self.cell.task.name
+        return self.cell.task.shown
 
 
 class Outline(NamedTuple):

@@ -77,7 +77,7 @@ def _category(targets: Sequence[Target], parameter: str, members: Sequence[int])
     kept = [place for place in members if values[place] in units]
     ref = targets[kept[0]].ref
     try:
-        name, asked = parse_selector(ref.label or ref.name)
+        name, asked = parse_selector(ref.shown)
     except UsageError:
         name, asked = ref.name, {}
     # What was asked for, the target left open.

@@ -140,7 +140,7 @@ def find_encoding(text: str, board: Board) -> tuple[str, str]:
             if entry == text:
                 return identity(ref), text
             refs[identity(ref)] = ref
-    labels = {key: ref.label or ref.name for key, ref in refs.items()}
+    labels = {key: ref.shown for key, ref in refs.items()}
     found = [key for key, label in labels.items() if label == text]
     if not found:
         name, parameters = parse_selector(text)
@@ -156,7 +156,7 @@ def find_encoding(text: str, board: Board) -> tuple[str, str]:
 
 
 def _fits(ref: PluginRef, name: str, parameters: dict[str, Any]) -> bool:
-    named = name in (ref.name, f"{ref.distribution}:{ref.name}")
+    named = name in (ref.name, ref.qualified)
     return named and ref.parameters | parameters == ref.parameters
 
 

@@ -63,7 +63,7 @@ def entry_details(
     if spectra := spectra_table([standing], named=False):
         blocks.append(spectra)
     reference = first.cell.encoding
-    if bibtex := citation(f"{reference.distribution}:{reference.name}"):
+    if bibtex := citation(reference.qualified):
         blocks.append(Text(f"Cite {code(reference.name)} as:\n\n{code_block(bibtex, 'bibtex')}"))
     return blocks
 
