@@ -145,8 +145,9 @@ def run_suite(
         )
         if jobs is not None and jobs < 1:
             raise UsageError(f"jobs must be at least 1, got {jobs}")
+        at_once = jobs or default_jobs(terms.device, terms.threads)
         several = max(len(suite.encodings), len(suite.tasks), len(suite.seeds)) > 1
-        if several and jobs != 1 and not Path(directory).exists():
+        if several and _in_processes(terms, at_once) and not Path(directory).exists():
             start_ahead()
     else:
         save_weights = executor.options.save_weights
@@ -169,7 +170,7 @@ def run_suite(
         pending = [cell for key, cell in cells.items() if key not in kept]
         watcher.planned(pending, list(kept.values()))
         if executor is None:
-            executor = _local(terms, jobs, len(pending), registry)
+            executor = _local(terms, min(at_once, max(len(pending), 1)), registry)
         done = dict(kept)
         executor.ready()
         with (
@@ -229,12 +230,13 @@ def _events_for(watcher: Watcher) -> Watch:
     return tell
 
 
-def _local(terms: RunOptions, jobs: int | None, cells: int, registry: Registry) -> Executor:
-    """In this process where one cell runs at a time and nothing asks for another's."""
-    jobs = min(jobs or default_jobs(terms.device, terms.threads), max(cells, 1))
-    if jobs > 1 or terms.limits.any or terms.isolate:
-        return ProcessPool(terms, jobs)
-    return InProcess(terms, registry)
+def _in_processes(terms: RunOptions, jobs: int) -> bool:
+    """Not where one cell runs at a time and nothing asks for a process of its own."""
+    return jobs > 1 or terms.limits.any or terms.isolate
+
+
+def _local(terms: RunOptions, jobs: int, registry: Registry) -> Executor:
+    return ProcessPool(terms, jobs) if _in_processes(terms, jobs) else InProcess(terms, registry)
 
 
 def _remove_superseded(group: list[StoredRecord], store: Store) -> None:
