@@ -241,8 +241,9 @@ def run_cells(
     console = Console(stderr=True)
     if dry_run:
         from encbench.runs.reuse import left_to_run, share_of  # reads records
+        from encbench.suite.plan import keyed_plan
 
-        cells = share_of(encbench.plan(chosen, registry), part)
+        cells = list(share_of(keyed_plan(chosen, registry), part).values())
         left = left_to_run(cells, output, rerun, keep_versions, save_weights)
         print_plan(cells, left, output, registry, console)
         if time_needed and left:

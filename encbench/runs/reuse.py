@@ -26,8 +26,10 @@ _AGAIN: dict[Rerun, set[Status]] = {
 }
 
 
-def share_of(cells: Sequence[CellConfig], shard: tuple[int, int] | None) -> list[CellConfig]:
-    """One of several shares of the cells, in their order; all of them where none is named.
+def share_of(
+    cells: Mapping[str, CellConfig], shard: tuple[int, int] | None
+) -> Mapping[str, CellConfig]:
+    """One of several shares of cells by key, in their order; all of them where none is named.
 
     Shares differ by at most one cell, and each takes of every encoding and task.
 
@@ -35,14 +37,13 @@ def share_of(cells: Sequence[CellConfig], shard: tuple[int, int] | None) -> list
         UsageError: there is no such share.
     """
     if shard is None:
-        return list(cells)
+        return cells
     number, count = shard
     if not 1 <= number <= count:
         raise UsageError(f"shard {number}/{count}: expected I/N, where I is one of 1 to N")
     # by key: every n-th cell of the plan could be the same encoding each time
-    keys = sorted(cell_key(cell) for cell in cells)
-    mine = set(keys[number - 1 :: count])
-    return [cell for cell in cells if cell_key(cell) in mine]
+    mine = set(sorted(cells)[number - 1 :: count])
+    return {key: cell for key, cell in cells.items() if key in mine}
 
 
 def left_to_run(

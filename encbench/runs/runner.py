@@ -153,9 +153,7 @@ def run_suite(
         save_weights = executor.options.save_weights
     git_commit_of.cache_clear()
     with process_state_kept():
-        cells = keyed_plan(suite, registry)
-    if shard is not None:
-        cells = {cell_key(cell): cell for cell in share_of(list(cells.values()), shard)}
+        cells = share_of(keyed_plan(suite, registry), shard)
     store = Store(directory)
     with store.writing(shared=shard is not None):
         existing = by_cell(store.listed(set_aside=True), cells)

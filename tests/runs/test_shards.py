@@ -6,10 +6,11 @@ import os
 
 import pytest
 
-from encbench import Store, StoreError, Suite, UsageError, plan, run_suite
+from encbench import Store, StoreError, Suite, UsageError, run_suite
 from encbench.results import store as store_module
 from encbench.results.merging import merge
 from encbench.runs.reuse import share_of
+from encbench.suite.plan import keyed_plan
 from tests.runs.test_dask import content
 
 OPTIONS = {"jobs": 1, "device": "cpu", "report": False}
@@ -21,10 +22,10 @@ def seven(suite) -> Suite:
 
 
 def test_shares_are_disjoint_and_together_everything(seven, registry):
-    cells = plan(seven, registry)
+    cells = keyed_plan(seven, registry)
     for count in (1, 2, 3, 7, 9):
         shares = [share_of(cells, (number, count)) for number in range(1, count + 1)]
-        assert sorted(c.seed for share in shares for c in share) == list(range(7))
+        assert sorted(c.seed for share in shares for c in share.values()) == list(range(7))
         assert {len(share) for share in shares} <= {7 // count, 7 // count + 1}
 
 
