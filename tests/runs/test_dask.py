@@ -183,6 +183,21 @@ def test_a_worker_of_another_encbench_is_passed_over_when_it_comes_late(
     assert (len(run.records()), workers) == (9, {"good"})
 
 
+def test_the_workers_are_known_while_the_client_asks_for_other_things(cluster):
+    import dask
+    from distributed import Client
+
+    from encbench.runs.executors.dask import workers_of
+
+    cluster.worker("good")
+    until(lambda: "Registered to:" in cluster.said("good"))
+    with (
+        dask.config.set({"distributed.client.scheduler-info-interval": "1ms"}),
+        Client(scheduler_file=str(cluster.file), set_as_default=False) as client,
+    ):
+        assert {len(workers_of(client)) for _ in range(500)} == {1}
+
+
 def until(condition):
     deadline = time.monotonic() + GUARD
     while not condition():
@@ -284,8 +299,12 @@ class Scheduler:
 
     def __init__(self):
         self.threads, self.submitted, self.most = 2, 0, 0
+        self.scheduler = self
 
-    def scheduler_info(self, n_workers):
+    def sync(self, function, **settings):
+        return function(**settings)
+
+    def identity(self, n_workers):
         return {"workers": {"one": {"nthreads": self.threads}}}
 
     def subscribe_topic(self, *given): ...

@@ -112,7 +112,7 @@ def connect(
             where = opened.enter_context(closing(_start(cluster, workers)))
         client = opened.enter_context(closing(_client(where)))
         fit = _fit_workers(client)
-        gpus = any(each["resources"].get("GPU") for each in _workers(client).values())
+        gpus = any(each["resources"].get("GPU") for each in workers_of(client).values())
         if device == "cuda" and not gpus:
             logger.warning(
                 "no worker has the resource GPU yet; cells wait for one started with "
@@ -205,9 +205,16 @@ async def _check_scheduler(address: str) -> None:
         raise ValueError(f"that is a Dask {identity['type'].lower()}")
 
 
-def _workers(client: Client) -> dict[str, Any]:
-    found: dict[str, Any] = client.scheduler_info(n_workers=-1)["workers"]
-    return found
+def workers_of(client: Client) -> dict[str, Any]:
+    """What the scheduler knows of its workers, by address; what was known where it is gone."""
+    # the client also asks from time to time, without workers, and that answer can take the place
+    # of the one that scheduler_info is about to return
+    info: dict[str, Any] | None = None
+    if client.scheduler is not None:
+        with suppress(OSError):
+            info = client.sync(client.scheduler.identity, n_workers=-1)
+    workers: dict[str, Any] = (info or client.scheduler_info(n_workers=-1))["workers"]
+    return workers
 
 
 def _fit_workers(client: Client) -> set[str]:
@@ -216,7 +223,7 @@ def _fit_workers(client: Client) -> set[str]:
     Raises:
         ClusterError: there are workers, and none does.
     """
-    if not _workers(client):
+    if not workers_of(client):
         logger.warning("the cluster has no workers yet; cells wait for them")
         return set()
     ours, fit, problems = versions(), set(), []
@@ -329,7 +336,7 @@ class Dask(Executor):
         with a hundred thousand tasks."""
         if time.monotonic() - self._looked > RESULT_SECONDS:
             self._looked = time.monotonic()
-            workers = _workers(self._client).items()
+            workers = workers_of(self._client).items()
             threads = sum(w["nthreads"] for address, w in workers if address not in self._unfit)
             self._submitted = max(FEWEST, WINDOW * threads)
         return self._submitted
@@ -361,7 +368,7 @@ class Dask(Executor):
         if self.draining or not lacking or record.phase not in ("setup", "start"):
             return []
         tried.add(address)
-        others = _workers(self._client).keys() - tried - self._unfit
+        others = workers_of(self._client).keys() - tried - self._unfit
         if not address:
             others &= self._fit
         return sorted(others) if len(tried) < MOST_WORKERS else []
