@@ -23,10 +23,9 @@ demo: $(READY)
 	@echo
 	@echo "Leaderboard: demo/leaderboard.html in a browser; demo/leaderboard.md, pictures in demo/leaderboard/"
 
-# Each of these uses one core, but for the tests.
-test: $(READY)
-	$(MAKE) --no-print-directory --jobs 2 lint types compiled
-	$(MAKE) --no-print-directory --jobs 2 unit docs
+# Types and documentation use a core each, and the tests wait for processes now and then.
+test: lint
+	$(MAKE) --no-print-directory --jobs 3 types docs unit
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -40,7 +39,7 @@ compiled: $(READY)
 types: $(READY)
 	$(BIN)/mypy
 
-unit: $(READY)
+unit: compiled
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 # A link that leads nowhere is an error.
@@ -61,6 +60,8 @@ gpu: $(READY)
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("encbench needs Python 3.11 or newer, this is " + sys.version.split()[0] + "; make PYTHON=python3.12 …" if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv $(VENV)
+	# the pip that comes with Python 3.11 takes half a minute longer
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
 	# pip would compile all modules, on one core for a minute or more; most are never imported
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt --editable '.[dev]'
 	touch $(READY)

@@ -132,6 +132,7 @@ def _draw_all(jobs: Sequence[_Job]) -> list[bool]:
     from encbench_leaderboard.render import style
 
     # A figure's parts hold one another, so each is collected; quickly, with the page left aside.
+    frozen = gc.get_freeze_count()
     gc.freeze()
     try:
         with style.quiet(), warnings.catch_warnings():
@@ -147,7 +148,8 @@ def _draw_all(jobs: Sequence[_Job]) -> list[bool]:
                 # one was killed, as a rule for want of memory
                 return [_draw(job) for job in jobs]
     finally:
-        gc.unfreeze()
+        if not frozen:  # what the caller had left aside stays so
+            gc.unfreeze()
 
 
 def _may_fork() -> bool:
