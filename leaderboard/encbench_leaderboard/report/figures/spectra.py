@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -39,6 +40,8 @@ STYLES: dict[str, Literal["dotted", "dashed", "solid"]] = {
 }
 SPLIT = 4
 """Encodings drawn, each at the start and at the end."""
+PARTS = ("", "mlp_")
+"""Of the names of a record's spectra: the whole kernel, and the MLP's part."""
 SPLIT_WHENS = ("start", "end")
 
 
@@ -53,6 +56,12 @@ class EntrySpectra:
     @property
     def summaries(self) -> list[SpectrumSummary]:
         return [summary for stored in self.records for summary in stored.record.spectra]
+
+    @cached_property
+    def eigenvalues(self) -> list[dict[str, np.ndarray]]:
+        """Arrays ``spectrum_…`` of each cell; the others of thousands of cells are not read."""
+        names = [f"spectrum_{part}{when}" for part in PARTS for when in WHENS]
+        return [stored.some_arrays(*names) for stored in self.records]
 
 
 def spectra_figure(task: TaskBoard) -> Figure | None:
@@ -147,10 +156,10 @@ def _percent(below: int, size: int) -> str:
 
 
 def _panels(entries: Sequence[EntrySpectra]) -> list[Panel]:
-    titles = {"": kernel_title(entries), "mlp_": "MLP's part of the kernel alone"}
+    titles = kernel_title(entries), "MLP's part of the kernel alone"
     one_size = of_one_size(entries)
     panels = []
-    for part, title in titles.items():
+    for part, title in zip(PARTS, titles, strict=True):
         series = [
             line for entry in entries for line in spectrum_lines(entry, part, one_size=one_size)
         ]
@@ -182,12 +191,14 @@ def kernel_title(entries: Sequence[EntrySpectra]) -> str:
     return f"NTK ({kernel} kernel, N = {span(s.points for s in summaries)} points)"
 
 
-def _spectra(stored: StoredRecord, part: str) -> dict[str, tuple[np.ndarray, float]]:
+def _spectra(
+    summaries: Sequence[SpectrumSummary], arrays: Mapping[str, np.ndarray], part: str
+) -> dict[str, tuple[np.ndarray, float]]:
     """Moment to eigenvalues (M,) and floor."""
     return {
         summary.when: (values, floor_of(summary, values, part))
-        for summary in stored.record.spectra
-        if len(values := stored.arrays.get(f"spectrum_{part}{summary.when}", np.empty(0)))
+        for summary in summaries
+        if len(values := arrays.get(f"spectrum_{part}{summary.when}", np.empty(0)))
     }
 
 
@@ -206,7 +217,10 @@ def spectrum_lines(
         one_size: x is the index; else its share of the kernel's size, as it is of means.
         places: to which spectra are resampled for a mean.
     """
-    spectra = [_spectra(stored, part) for stored in entry.records]
+    spectra = [
+        _spectra(stored.record.spectra, arrays, part)
+        for stored, arrays in zip(entry.records, entry.eigenvalues, strict=True)
+    ]
     for when in whens:
         taken = [i for i, found in enumerate(spectra) if when in found]
         if len(spectra) == 1 and taken:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from encbench.results.records import StoredRecord
+from encbench.results.records import Record, StoredRecord
 from encbench_leaderboard.board.budget import Course, slowdowns, values_of
 from encbench_leaderboard.board.table import TaskBoard
 from encbench_leaderboard.report.blocks import Axis, Figure, HeatMap, Panel, Series
@@ -61,28 +62,30 @@ def curves_figure(task: TaskBoard) -> Figure | None:
 
 
 def _curve_panels(task: TaskBoard, entries: Mapping[str, Sequence[StoredRecord]]) -> list[Panel]:
-    kept = {
-        entry: [stored for stored in records if len(_points(stored, "loss")[0])]
+    drawn = [
+        (entry, stored.record, points)
         for entry, records in entries.items()
-    }
-    curves = [stored.record.curve for records in kept.values() for stored in records]
-    if not curves:
+        for stored in records
+        if len((points := _points(stored))["loss"][0])
+    ]
+    if not drawn:
         return []
-    metric = next((m for m in task.metrics if m.name == curves[0]), None)
-    counts = {stored.record.curve_points for records in kept.values() for stored in records}
-    points = counts.pop() if len(counts) == 1 else None
-    at_points = "" if points is None else f" at {points:,} points"
+    lines = Counter(entry for entry, _, _ in drawn)
+    curve = drawn[0][1].curve
+    metric = next((m for m in task.metrics if m.name == curve), None)
+    counts = {record.curve_points for _, record, _ in drawn}
+    count = counts.pop() if len(counts) == 1 else None
+    at_points = "" if count is None else f" at {count:,} points"
     axes = {
         "loss": Axis("training loss", "log"),
-        "curve": Axis((metric.heading if metric else curves[0]) + at_points),
+        "curve": Axis((metric.heading if metric else curve) + at_points),
     }
     panels = []
     for name, axis in axes.items():
         series = [
             line
-            for entry, records in kept.items()
-            for stored in records
-            if (line := _curve(entry, stored, name, many=len(records) > 1)) is not None
+            for entry, record, points in drawn
+            if (line := _curve(entry, record, name, points[name], many=lines[entry] > 1))
         ]
         if series:
             axis = replace(axis, limits=_curve_limits(series, axis.scale))
@@ -102,22 +105,27 @@ def _curve_limits(series: Sequence[Series], scale: str) -> tuple[float, float] |
     return low - margin, high + margin
 
 
-def _points(stored: StoredRecord, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Finite points (n,), (n,) of a curve; of the loss only positive ones, for a log axis."""
-    nothing = np.empty(0)
-    step = stored.arrays.get(f"{name}_step", nothing)
-    value = stored.arrays.get(name, nothing)
-    if len(step) != len(value):
-        return nothing, nothing
-    drawable = np.isfinite(value) & ((value > 0) if name == "loss" else True)
-    return step[drawable], value[drawable]
+Curve = tuple[np.ndarray, np.ndarray]
+"""Steps (n,) and values (n,), finite."""
 
 
-def _curve(entry: str, stored: StoredRecord, name: str, *, many: bool) -> Series | None:
-    step, value = thinned(*_points(stored, name), POINTS[name])
+def _points(stored: StoredRecord) -> dict[str, Curve]:
+    """By its name, each curve; of the loss only what is positive, for a log axis."""
+    arrays = stored.some_arrays(*(array for name in POINTS for array in (f"{name}_step", name)))
+    found = {}
+    for name in POINTS:
+        step, value = (arrays.get(array, np.empty(0)) for array in (f"{name}_step", name))
+        if len(step) != len(value):
+            step, value = np.empty((2, 0))
+        drawable = np.isfinite(value) & ((value > 0) if name == "loss" else True)
+        found[name] = step[drawable], value[drawable]
+    return found
+
+
+def _curve(entry: str, record: Record, name: str, points: Curve, *, many: bool) -> Series | None:
+    step, value = thinned(*points, POINTS[name])
     if not len(step):
         return None
-    record = stored.record
     totals = {"epoch": record.epochs, "training time [s]": record.durations.get("training", 0.0)}
     return Series(
         entry,
