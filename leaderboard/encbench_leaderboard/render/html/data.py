@@ -61,6 +61,8 @@ PAGE = 50
 """Rows that are shown at once."""
 HUGE = 1.7e308
 """Stands for infinity, which JSON cannot hold."""
+INTERVAL = re.compile(r";? (?=[±\[(])(.*)", re.DOTALL)
+"""What follows a number, of its text."""
 EXPORTED = {"orthogonal": "export", "columns": ":visible:not(.opener)"}
 CSV = {"fieldSeparator": ",", "fieldBoundary": '"', "newline": "\n", "title": ""}
 OPTIONS: dict[str, Any] = {
@@ -167,8 +169,7 @@ def cell_html(column: Column, value: Value, row: Row, entries: Entries) -> Marku
             mark = Markup('<span class="swatch e{}"></span>').format(entries.number(row.entry))
         return mark + wrapping_code(value.text)
     if column.kind == "number":
-        first, *rest = re.split(r";? (?=[±\[(])", value.text, maxsplit=1)
-        return escape(first) + Markup("").join(Markup("<small>{}</small>").format(r) for r in rest)
+        return Markup(INTERVAL.sub(r"<small>\1</small>", str(escape(value.text)), count=1))
     return escape(value.text)
 
 
