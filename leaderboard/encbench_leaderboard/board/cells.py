@@ -118,7 +118,8 @@ def metrics_of(records: Sequence[StoredRecord]) -> list[MetricInfo]:
     found: dict[str, MetricInfo] = {}
     for stored in records:
         for name, value in stored.record.metrics.items():
-            found.setdefault(name, MetricInfo(name, value.unit, value.direction, value.title))
+            if name not in found:
+                found[name] = MetricInfo(name, value.unit, value.direction, value.title)
     if primary not in found and found:
         primary = next(iter(found))
     first = found.pop(primary, MetricInfo(primary, "", "higher"))
@@ -193,6 +194,12 @@ def machines(records: Sequence[StoredRecord]) -> list[str]:
 def identity(ref: PluginRef) -> str:
     """Equal for the same plug-in under the same parameters, whatever it was asked for as."""
     return sorted_json([ref.distribution, ref.name, ref.version, ref.parameters])
+
+
+def identities(refs: Iterable[PluginRef]) -> dict[int, str]:
+    """By id of the references, which thousands of records share, the identity of each."""
+    distinct = {id(ref): ref for ref in refs}
+    return {number: identity(ref) for number, ref in distinct.items()}
 
 
 def label(ref: PluginRef) -> str:

@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from encbench.results.records import StoredRecord
 from encbench_leaderboard.board.categories import Category, Target, find_categories
 from encbench_leaderboard.board.cells import (
     MetricInfo,
-    identity,
+    identities,
     measured,
     metrics_of,
     text_series,
@@ -117,7 +118,8 @@ def rows_of(table: pd.DataFrame) -> list[dict[str, Any]]:
 
 def boards(records: Sequence[StoredRecord]) -> Board:
     """Sort records into tasks and categories, and rank the entries of each."""
-    keys = {id(stored): identity(stored.record.cell.encoding) for stored in records}
+    known = identities(stored.record.cell.encoding for stored in records)
+    keys = {id(stored): known[id(stored.record.cell.encoding)] for stored in records}
     refs = {keys[id(stored)]: stored.record.cell.encoding for stored in records}
     labels = unique_labels(refs)
     names = {record: labels[key] for record, key in keys.items()}
@@ -141,8 +143,9 @@ def _target(task: TaskBoard) -> Target:
 def _by_task(records: Sequence[StoredRecord]) -> list[tuple[str, list[StoredRecord]]]:
     """(label, records) of each task; the same parameters on other data are another task."""
     groups: dict[str, list[StoredRecord]] = defaultdict(list)
+    known = identities(stored.record.cell.task for stored in records)
     for stored in records:
-        groups[identity(stored.record.cell.task)].append(stored)
+        groups[known[id(stored.record.cell.task)]].append(stored)
     names = unique_labels({key: group[0].record.cell.task for key, group in groups.items()})
     found: list[tuple[str, list[StoredRecord]]] = []
     for key, group in groups.items():
@@ -220,9 +223,11 @@ def conditions_met(cells: pd.DataFrame, metric: MetricInfo) -> list[str]:
 
 def missing_reasons(task: TaskBoard) -> dict[str, str]:
     """Metric to the reasons it recorded for having no value, of cells that finished."""
-    found: dict[str, dict[str, None]] = {}
-    for stored in task.records:
-        for name, metric in stored.record.metrics.items():
-            if metric.value is None and "reason" in metric.details:
-                found.setdefault(name, {})[str(metric.details["reason"])] = None
-    return {name: "; ".join(texts) for name, texts in found.items()}
+    found: dict[str, str] = {}
+    for name in (metric.name for metric in task.metrics):
+        without = compress(task.records, task.cells[f"metric:{name}"].isna())
+        values = (stored.record.metrics.get(name) for stored in without)
+        reasons = [str(v.details["reason"]) for v in values if v and "reason" in v.details]
+        if reasons:
+            found[name] = "; ".join(dict.fromkeys(reasons))
+    return found

@@ -12,7 +12,7 @@ from encbench.results.records import StoredRecord
 from encbench.results.store import Store, load_records
 from encbench.runs.tuning_report import TuneResult, earlier_result
 from encbench_leaderboard.board.budget import courses
-from encbench_leaderboard.board.cells import identity, machines
+from encbench_leaderboard.board.cells import identities, machines
 from encbench_leaderboard.board.overview import overview
 from encbench_leaderboard.board.pareto import tradeoffs
 from encbench_leaderboard.board.table import Board, TaskBoard, boards
@@ -143,7 +143,7 @@ def _summary(board: Board, records: Sequence[StoredRecord], tuned: TuneResult | 
     tally = Counter(stored.record.status for stored in records)
     seeds = len({stored.record.cell.seed for stored in records})
     ended = ", ".join(f"{n:,} {kind.replace('_', ' ')}" for kind, n in tally.most_common())
-    encodings = {identity(stored.record.cell.encoding) for stored in records}
+    encodings = set(identities(stored.record.cell.encoding for stored in records).values())
     number, settings = len(encodings), ""
     if tuned is not None:
         number, settings = len(tuned.encodings), ", tuned"
