@@ -31,6 +31,7 @@ SMALL: dict[str, list[dict[str, Any]]] = {
     "tensorf_cp": [{"rank": 3, "resolution": 4}],
     "tensorf_vm": [{"rank": 2, "resolution": 4}],
     "triplane": [{"features": 2, "resolution": 4}],
+    "grid": [{"resolution": 4, "features": 2}],
     "bspline_grid": [{"features": 2, "resolution": 5}],
     "rbf_grid": [{"features": 2, "resolution": 4}],
     "gaplanes": [

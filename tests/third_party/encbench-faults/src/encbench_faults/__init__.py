@@ -123,7 +123,7 @@ class Devours(Fault):
     """Takes memory at once, far more than is good, and keeps it."""
 
     def misbehave(self) -> None:
-        held = torch.ones(3 << 28)
+        held = torch.ones(3 << 27)
         sum(itertools.repeat(held.dim()))
 
 
