@@ -53,11 +53,21 @@ def registry() -> Registry:
 @pytest.fixture
 def suite() -> Suite:
     """One quick cell."""
+    return one_cell(points=16)
+
+
+@pytest.fixture
+def quick_suite() -> Suite:
+    """It without spectra, which take most of its time."""
+    return one_cell(points=0)
+
+
+def one_cell(points: int) -> Suite:
     return Suite.model_validate(
         {
             "encodings": ["scaled"],
             "tasks": ["wave"],
             "training": {"batch_size": 16, "steps": 40, "evaluations": 4},
-            "ntk": {"points": 16},
+            "ntk": {"points": points},
         }
     )

@@ -17,6 +17,11 @@ OPTIONS = {"jobs": 1, "device": "cpu", "report": False}
 
 
 @pytest.fixture
+def suite(quick_suite):
+    return quick_suite
+
+
+@pytest.fixture
 def seven(suite) -> Suite:
     return Suite.model_validate(suite.model_dump() | {"seeds": list(range(7))})
 
