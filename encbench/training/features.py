@@ -377,7 +377,7 @@ def why_not_tables(encoding: Encoding, x: Tensor) -> str | None:
         for name, p in learned.items():
             if p.ndim != 2 or not p.is_contiguous() or p.dtype != features.dtype:
                 return f"{name!r} is not a contiguous matrix of {features.dtype}"
-            if p._backward_hooks:
+            if p._backward_hooks or p._post_accumulate_grad_hooks:
                 return f"a hook changes the gradient of {name!r}"
         random = {name: torch.randn_like(p) for name, p in learned.items()}
         wanted = functional_call(encoding, random, (x,))

@@ -147,5 +147,7 @@ def why_not_layerwise(model: nn.Module) -> str | None:
 
 
 def _has_hooks(module: nn.Module) -> bool:
-    own = (*vars(module).items(), *((f"{p}", p._backward_hooks) for p in module.parameters()))
-    return any(value for name, value in own if "hooks" in name)
+    kept = [value for name, value in vars(module).items() if "hooks" in name]
+    for weight in module.parameters(recurse=False):
+        kept += [weight._backward_hooks, weight._post_accumulate_grad_hooks]
+    return any(kept)

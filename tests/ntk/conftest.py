@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Iterator
+from typing import Literal
 
 import pytest
 import torch
@@ -12,28 +13,36 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 from torch.func import functional_call, jacrev, vmap
 
+OUTPUTS: tuple[Literal["trace"], Literal["full"]] = ("trace", "full")
 
-def brute_force(
-    model: nn.Module, x: Tensor, outputs: str, names: list[str] | None = None
-) -> Tensor:
-    """The kernel from the whole float64 Jacobian of the named (or all trained) parameters."""
+
+def jacobian(model: nn.Module, x: Tensor) -> dict[str, Tensor]:
+    """The whole float64 Jacobian: (N, O, P) of each trained parameter of P numbers."""
     model = copy.deepcopy(model).double().eval()
-    chosen = {
-        name: p.detach()
-        for name, p in model.named_parameters()
-        if (p.requires_grad if names is None else name in names)
-    }
+    trained = {name: p.detach() for name, p in model.named_parameters() if p.requires_grad}
 
     def f(parameters: dict[str, Tensor], point: Tensor) -> Tensor:
         return functional_call(model, parameters, (point[None],))[0]
 
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*There is a performance drop", UserWarning)
-        parts = vmap(jacrev(f), in_dims=(None, 0))(chosen, x.double())
-    j = torch.cat([part.flatten(2) for part in parts.values()], 2).detach()  # (N, O, P)
+        parts = vmap(jacrev(f), in_dims=(None, 0))(trained, x.double())
+    return {name: part.flatten(2).detach() for name, part in parts.items()}
+
+
+def gram(parts: dict[str, Tensor], outputs: str, names: list[str] | None = None) -> Tensor:
+    """The kernel of the named (or all trained) parameters from their Jacobians."""
+    j = torch.cat([part for name, part in parts.items() if names is None or name in names], 2)
     if outputs == "full":
         return j.flatten(0, 1) @ j.flatten(0, 1).t()
     return torch.einsum("nap,map->nm", j, j) / j.shape[1]
+
+
+def brute_force(
+    model: nn.Module, x: Tensor, outputs: str, names: list[str] | None = None
+) -> Tensor:
+    """The kernel from the whole Jacobian."""
+    return gram(jacobian(model, x), outputs, names)
 
 
 @pytest.fixture(autouse=True, scope="package")

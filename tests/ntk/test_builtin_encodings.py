@@ -11,7 +11,7 @@ from encbench_encodings import encbench_encodings
 
 from encbench import CoordinateMLP, Encoding
 from encbench.ntk import empirical_ntk, operator
-from tests.ntk.conftest import brute_force, relative_error
+from tests.ntk.conftest import OUTPUTS, gram, jacobian, relative_error
 
 # Tables small enough for a brute-force Jacobian, and for hashes to collide.
 SMALL: dict[str, list[dict[str, Any]]] = {
@@ -31,6 +31,7 @@ SMALL: dict[str, list[dict[str, Any]]] = {
     "tensorf_cp": [{"rank": 3, "resolution": 4}],
     "tensorf_vm": [{"rank": 2, "resolution": 4}],
     "triplane": [{"features": 2, "resolution": 4}],
+    "grid": [{"resolution": 4, "features": 2}],
     "bspline_grid": [{"features": 2, "resolution": 5}],
     "rbf_grid": [{"features": 2, "resolution": 4}],
     "gaplanes": [
@@ -70,26 +71,29 @@ def build(name: str, in_dim: int, options: dict[str, Any]) -> Encoding:
     return load(name)(in_dim, **options)
 
 
-@pytest.mark.parametrize("outputs", ["trace", "full"])
 @pytest.mark.parametrize(("name", "options", "in_dim"), CASES)
 def test_kernel_of_a_builtin_is_the_gram_matrix_of_its_jacobian(
-    name: str, options: dict[str, Any], in_dim: int, outputs: Any
+    name: str, options: dict[str, Any], in_dim: int
 ) -> None:
-    model = CoordinateMLP(build(name, in_dim, options), 3, width=16)
-    x = torch.rand(24, in_dim, dtype=torch.float64)
+    model = CoordinateMLP(build(name, in_dim, options), 3, width=8)
+    x = torch.rand(12, in_dim, dtype=torch.float64)
     x[0], x[1] = 0.0, 1.0  # the border, where corners wrap or are clamped
-    ntk = empirical_ntk(model, x, outputs=outputs)
-    assert "jacobian" not in ntk.methods.values(), "a built-in must not need the slow method"
     plain = {key: value for key, value in options.items() if key != "sparse_gradients"}
-    reference = CoordinateMLP(build(name, in_dim, plain), 3, width=16)
+    reference = CoordinateMLP(build(name, in_dim, plain), 3, width=8)
     reference.load_state_dict(model.state_dict())
-    expected = brute_force(reference, x, outputs)
-    assert relative_error(ntk.total, expected) < 1e-12
-    names = [n for n, _ in model.named_parameters() if n.startswith("encoding.")]
-    if names:
-        part = brute_force(reference, x, outputs, names)
-        assert relative_error(ntk.parts["encoding"], part) < 1e-12
-    v = torch.randn(len(expected), dtype=torch.float64)
-    for cached in (True, False):
-        product = torch.from_numpy(operator(model, x, outputs=outputs, cached=cached) @ v.numpy())
+    parts = jacobian(reference, x)
+    of_encoding = [each for each in parts if each.startswith("encoding.")]
+    for outputs in OUTPUTS:
+        ntk = empirical_ntk(model, x, outputs=outputs)
+        assert "jacobian" not in ntk.methods.values(), "a built-in must not need the slow method"
+        expected = gram(parts, outputs)
+        assert relative_error(ntk.total, expected) < 1e-12
+        if of_encoding:
+            part = gram(parts, outputs, of_encoding)
+            assert relative_error(ntk.parts["encoding"], part) < 1e-12
+        v = torch.randn(len(expected), dtype=torch.float64)
+        # of an encoding, each of the four ways in some dimension
+        cached = (outputs == "full") == (in_dim == 2)
+        theta = operator(model, x, outputs=outputs, cached=cached)
+        product = torch.from_numpy(theta @ v.numpy())
         assert relative_error(product, expected @ v) < 1e-12

@@ -11,5 +11,10 @@ from encbench.runs.cell import run_cell
 
 
 @pytest.fixture
+def suite(quick_suite: Suite) -> Suite:
+    return quick_suite
+
+
+@pytest.fixture
 def result(registry: Registry, suite: Suite) -> CellResult:
     return run_cell(plan(suite, registry)[0], registry)

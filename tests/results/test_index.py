@@ -264,7 +264,7 @@ def test_hundreds_of_records_are_remembered_in_batches(tmp_path, opened):
 
 def test_several_processes_read_and_make_the_index_at_once(folder):
     command = [sys.executable, "-c", READER, str(folder)]
-    readers = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(4)]
+    readers = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(3)]
     for reader in readers:
         assert reader.communicate()[1] == ""
         assert reader.returncode == 0

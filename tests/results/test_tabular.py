@@ -21,8 +21,14 @@ from encbench.results.tabular import (
     write_csv,
     write_table,
 )
+from tests.conftest import one_cell
 
 DOCUMENTATION = Path(__file__).parents[2] / "docs" / "results.md"
+
+
+@pytest.fixture
+def suite():
+    return one_cell(points=16)
 
 
 @pytest.fixture

@@ -37,8 +37,11 @@ class Fails:
         self.recordings += 1
 
 
-@pytest.mark.parametrize("error", [ZeroDivisionError("x"), SystemExit(1)], ids=repr)
-@pytest.mark.parametrize("isolate", [False, True], ids=["in process", "in its own"])
+@pytest.mark.parametrize(
+    ("error", "isolate"),
+    [(ZeroDivisionError("x"), False), (SystemExit(1), False), (SystemExit(1), True)],
+    ids=repr,
+)
 def test_a_watcher_that_raises_costs_no_cell(suite_file, tmp_path, error, isolate, caplog):
     suite = load_suite(suite_file(["identity"], steps=8), default_registry())
     watcher = Fails(error)

@@ -22,6 +22,7 @@ from encbench.runs.cell import run_cell
 from encbench.runs.repeat import prepare
 from encbench.suite.config import TrainingConfig
 from encbench.suite.override import override
+from tests.conftest import one_cell
 from tests.sample_plugin import Scaled, Wave, module, registry_of
 
 
@@ -35,6 +36,11 @@ class Offset(Wave):
     @classmethod
     def data_hash(cls, **parameters):
         return hashlib.sha256(Path(parameters["path"]).read_bytes()).hexdigest()
+
+
+@pytest.fixture
+def suite(quick_suite):
+    return quick_suite
 
 
 @pytest.fixture
@@ -55,7 +61,17 @@ def again(tmp_path, registry, monkeypatch, capsys):
 
 @pytest.fixture
 def stored(tmp_path, registry, suite):
-    (stored,) = run_suite(suite, tmp_path / "then", registry=registry, jobs=1, device="cpu").records
+    return ran(suite, tmp_path / "then", registry)
+
+
+@pytest.fixture
+def with_spectra(tmp_path, registry):
+    return ran(one_cell(points=16), tmp_path / "then", registry)
+
+
+def ran(suite, directory, registry):
+    run = run_suite(suite, directory, registry=registry, jobs=1, device="cpu", report=False)
+    (stored,) = run.records
     return stored
 
 
@@ -304,7 +320,10 @@ def outcome(stored, **arrays):
     return CellResult(stored.record, {**stored.arrays, **arrays}, pictures_of(stored))
 
 
-def test_spectra_are_compared_relative_to_the_largest_eigenvalue_above_the_floor(stored):
+def test_spectra_are_compared_relative_to_the_largest_eigenvalue_above_the_floor(
+    with_spectra,
+):
+    stored = with_spectra
     spectrum = stored.arrays["spectrum_end"].copy()
     (summary,) = [s for s in stored.record.spectra if s.when == "end"]
     spectrum[-1] = -summary.floor / 2
@@ -396,7 +415,10 @@ def test_running_again_takes_the_cell_as_recorded(stored, registry, suite):
     assert agreement(stored, fresh).equal(0)
 
 
-def test_eigenvalues_below_the_floor_of_either_spectrum_are_not_compared(stored):
+def test_eigenvalues_below_the_floor_of_either_spectrum_are_not_compared(
+    with_spectra,
+):
+    stored = with_spectra
     (summary,) = [s for s in stored.record.spectra if s.when == "end"]
     spectrum = stored.arrays["spectrum_end"].copy()
     floor = 0.5 * float(spectrum[3] + spectrum[2])

@@ -17,6 +17,11 @@ OPTIONS = {"jobs": 1, "device": "cpu", "report": False}
 
 
 @pytest.fixture
+def suite(quick_suite):
+    return quick_suite
+
+
+@pytest.fixture
 def seven(suite) -> Suite:
     return Suite.model_validate(suite.model_dump() | {"seeds": list(range(7))})
 
@@ -56,7 +61,7 @@ def test_shares_in_folders_of_their_own_merge_to_one_run(seven, registry, tmp_pa
 
 
 def test_shares_run_into_one_folder_at_the_same_time(start, suite_file, tmp_path):
-    suite = suite_file(["identity", "ffe:levels=2"], seeds=6)
+    suite = suite_file(["identity", "ffe:levels=2"], seeds=3)
     serial = start(suite, "-o", str(tmp_path / "serial"), "-j", "1")
     assert serial.end() == 0, serial.said()
     arguments = (suite, "-o", str(tmp_path / "out"), "-j", "1")
@@ -80,10 +85,10 @@ def test_a_share_waits_for_its_turn_and_says_so_where_it_does_not_come(tmp_path,
 
 
 def test_no_cell_is_lost_when_the_coordinator_is_killed_at_any_moment(start, suite_file, tmp_path):
-    suite = suite_file([f"ffe:levels={n}" for n in (1, 2, 3)], seeds=8, steps=200)
+    suite = suite_file([f"ffe:levels={n}" for n in (1, 2, 3)], seeds=4, steps=200)
     arguments = (suite, "-o", str(tmp_path / "out"), "-j", "2")
     kept: dict[str, bytes] = {}
-    for count in (3, 9, 17):
+    for count in (2, 5, 9):
         run = start(*arguments)
         run.until(lambda run=run, count=count: run.count() >= count)
         os.killpg(run.process.pid, 9)
@@ -94,5 +99,5 @@ def test_no_cell_is_lost_when_the_coordinator_is_killed_at_any_moment(start, sui
         kept = files
     run = start(*arguments)
     assert run.end() == 0, run.said()
-    assert len(run.records()) == 24
+    assert len(run.records()) == 12
     assert kept.items() <= {str(f): f.read_bytes() for f in run.out.glob("records/??/*/*")}.items()

@@ -46,6 +46,7 @@ from encbench.runs.tuning_report import (
 )
 from encbench.runs.tuning_targets import deciding_metric, facts_of
 from encbench.suite.config import cell_key
+from tests.processes import start
 from tests.sample_plugin import NotANumber, Wave, module, registry_of
 
 HOW = {"device": "cpu", "jobs": 1, "report": False}
@@ -425,9 +426,12 @@ def test_pages_are_made_when_it_is_known_what_tuning_gained(tmp_path, monkeypatc
 
 
 def test_several_processes_choose_the_same_as_one(tmp_path):
-    for jobs in "12":
-        given = ["-e", "identity", "-e", "ffe", "--trials", "3", "-j", jobs, "--device", "cpu"]
-        encbench(*given, "-o", str(tmp_path / jobs))
+    given = ["-e", "identity", "-e", "ffe", "--trials", "3", "--device", "cpu"]
+    target = ["-t", "image:image=camera,side=8", *SMALL, "--no-report"]
+    with (tmp_path / "log").open("w") as log:
+        several = start("encbench", "tune", *target, *given, "-j", 2, "-o", tmp_path / "2", log=log)
+    encbench(*given, "-j", "1", "-o", str(tmp_path / "1"))
+    assert several.wait() == 0, (tmp_path / "log").read_text()
     one, two = (tmp_path / jobs / "tune.json" for jobs in "12")
     assert one.read_bytes() == two.read_bytes()
 

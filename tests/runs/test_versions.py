@@ -44,9 +44,9 @@ def release(version: str) -> Registry:
 
 
 @pytest.fixture
-def suite(suite: Suite) -> Suite:
+def suite(quick_suite: Suite) -> Suite:
     return Suite.model_validate(
-        suite.model_dump(exclude_unset=True) | {"encodings": ["table"], "seeds": [0, 1, 2]}
+        quick_suite.model_dump(exclude_unset=True) | {"encodings": ["table"], "seeds": [0, 1, 2]}
     )
 
 

@@ -42,6 +42,11 @@ class Kept(Wave):
 
 
 @pytest.fixture
+def suite(quick_suite):
+    return quick_suite
+
+
+@pytest.fixture
 def registry():
     return registry_of(ours=module(encodings={"scaled": Table}, tasks={"wave": Kept}))
 

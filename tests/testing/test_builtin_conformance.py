@@ -15,10 +15,10 @@ from encbench.testing import (
 
 NOT_KEPT = ("failed", "advice")
 """Outcomes; what is advice for third parties is expected of what is built in."""
-GRID = {"levels": 2, "base_resolution": 2, "max_resolution": 3}
+GRID = {"levels": 2, "base_resolution": 2, "max_resolution": 3, "features_per_level": 1}
 SMALL = {
     "audio": {"duration": 0.01},
-    "bspline_grid": {"resolution": 4, "features": 2},
+    "bspline_grid": {"resolution": 4, "features": 1},
     "cafe": {"features": 2, "frequencies": 2, "chebyshev": 2},
     "composite": {
         "parts": ["hashgrid:log2_hashmap_size=3,levels=2,max_resolution=20", "ffe:levels=2@0"]
@@ -27,8 +27,9 @@ SMALL = {
     "densegrid": GRID,
     "dictionary_field": {
         "frequencies": [1.0, 2.5],
-        "basis_resolutions": [3, 4],
-        "coefficient_resolution": 3,
+        "basis_resolutions": [2, 3],
+        "coefficient_resolution": 2,
+        "features_per_level": 2,
     },
     "ffe": {"levels": 3},
     "finer": {"features": 6},
@@ -40,13 +41,13 @@ SMALL = {
     },
     "gaussian": {"features": 6},
     "gaussian_ffe": {"features": 4, "learnable": True},
-    "grid": {"resolution": 4, "features": 2},
+    "grid": {"resolution": 3, "features": 1},
     "hashgrid": {**GRID, "log2_hashmap_size": 3},
     "hashgrid_paper": {"levels": 2, "log2_hashmap_size": 3},
     "image": {"side": 16},
     "kan_bspline": {"features": 2, "grid": 2},
-    "kplanes": {"resolutions": [3, 4]},
-    "mpe": {"resolutions": [3, 4]},
+    "kplanes": {"resolutions": [2, 3], "features_per_level": 2},
+    "mpe": {"resolutions": [2, 3]},
     "occupancy": {"points": 256, "resolution": 8, "side": 16, "truth": "winding"},
     "pde": {"points": 64},
     "permutohedral": {"levels": 2, "log2_hashmap_size": 3},
@@ -55,9 +56,9 @@ SMALL = {
     "signal": {"side": 20},
     "siren": {"features": 6},
     "sl2a": {"features": 3, "degree": 3},
-    "sparse_multigrid": {"resolutions": [3, 5], "samples": 2},
+    "sparse_multigrid": {"resolutions": [2, 3], "samples": 2},
     "tensorf_cp": {"rank": 2, "resolution": 4},
-    "tensorf_vm": {"rank": 2, "resolution": 4},
+    "tensorf_vm": {"rank": 2, "resolution": 3},
     "tiledgrid": GRID,
     "triplane": {"features": 2, "resolution": 4},
     "video": {"side": 6, "frames": 4},

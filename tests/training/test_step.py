@@ -104,7 +104,8 @@ def points(in_dim, out_dim, count=POINTS, seed=1):
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("name", ENCODINGS)
 def test_a_hundred_steps_are_those_of_autograd(name, rule):
-    model = model_of(name)
+    # many ops of few numbers: their count is what costs, and deeper networks come below
+    model = model_of(name, depth=1)
     step = both(model, "mse", *RULES[rule], [points(model.in_dim, 3)], steps=100)
     assert step.how.startswith("layerwise")
 
@@ -316,6 +317,12 @@ def test_a_network_that_somebody_changed_is_left_to_autograd():
     def with_norm(model):
         model.layers[1] = torch.nn.LayerNorm(24).double()
 
+    def with_hook_of_a_weight(model):
+        model.layers[2].weight.register_hook(abs)
+
+    def with_hook_after_its_gradient(model):
+        model.layers[0].bias.register_post_accumulate_grad_hook(lambda weight: None)
+
     def frozen(model):
         model.layers[0].weight.requires_grad_(False)
 
@@ -323,7 +330,8 @@ def test_a_network_that_somebody_changed_is_left_to_autograd():
         model.layers[0].bias = model.layers[2].bias
 
     assert how(lambda model: None) == "layerwise"
-    assert how(with_hook) == "autograd: the network has hooks"
+    for change in (with_hook, with_hook_of_a_weight, with_hook_after_its_gradient):
+        assert how(change) == "autograd: the network has hooks"
     assert how(with_norm) == "autograd: the network has layers of its own"
     assert how(frozen) == "autograd: a weight is frozen"
     assert how(tied) == "autograd: a parameter is used twice"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import itertools
 import os
 import signal
 import subprocess
@@ -68,11 +67,20 @@ class Hangs(Fault):
         time.sleep(3600)
 
 
+def wait_in_c() -> None:
+    """Lock a mutex twice: no signal ends that, and it takes no time of a processor."""
+    python = ctypes.pythonapi  # calls of its functions keep the lock of the interpreter
+    mutex = ctypes.create_string_buffer(256)
+    python.pthread_mutex_init(mutex, None)
+    python.pthread_mutex_lock(mutex)
+    python.pthread_mutex_lock(mutex)
+
+
 class HangsInC(Fault):
-    """Runs for ever in one call into C that lets no other thread run."""
+    """Waits for ever in one call into C that lets no other thread run."""
 
     def misbehave(self) -> None:
-        sum(itertools.repeat(0))
+        wait_in_c()
 
 
 class Refuses(Fault):
@@ -124,7 +132,8 @@ class Devours(Fault):
 
     def misbehave(self) -> None:
         held = torch.ones(3 << 28)
-        sum(itertools.repeat(held.dim()))
+        wait_in_c()
+        del held
 
 
 class NotANumber(Fault):
