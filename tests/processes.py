@@ -22,6 +22,8 @@ import psutil
 from tests import forkserver
 
 FORKED = ("encbench", "dask")
+PLAIN = "--assert=plain"
+"""Asked of pytest that is forked: it cannot rewrite the assertions of what is imported already."""
 READ_EARLY = re.compile(
     "(?!PYTHONPATH$)(PYTHON|OMP_|KMP_|MKL_|OPENBLAS_|MPL|DASK_|LANG|LC_|FORCE_|TERM)"
 )
@@ -85,7 +87,7 @@ def start(
     env = outside() if env is None else env
     folder = str(cwd or Path.cwd())
     told = [str(argument) for argument in arguments]
-    may_fork = sys.platform == "linux" and module in FORKED and not afresh
+    may_fork = sys.platform == "linux" and (module in FORKED or PLAIN in told) and not afresh
     if may_fork and _early(env) == _early(_server()[1]):
         request = forkserver.Request(module, told, folder, env, start_new_session)
         files = [log.fileno(), (errors or log).fileno()]
