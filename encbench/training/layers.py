@@ -147,5 +147,7 @@ def why_not_layerwise(model: nn.Module) -> str | None:
 
 
 def _has_hooks(module: nn.Module) -> bool:
-    own = (*vars(module).items(), *((f"{p}", p._backward_hooks) for p in module.parameters()))
-    return any(value for name, value in own if "hooks" in name)
+    hooks = [value for name, value in vars(module).items() if "hooks" in name]
+    for parameter in module.parameters(recurse=False):
+        hooks += [parameter._backward_hooks, parameter._post_accumulate_grad_hooks]
+    return any(hooks)
