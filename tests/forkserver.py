@@ -6,9 +6,9 @@ request, which comes with two open files for standard output and error, with the
 number of a process that has ended with its exit code.
 
 A process that it forked starts others by ``multiprocessing``: worker processes of Dask, encbench's
-own fork server. So that these need not import it all anew, each such process has a twin, forked
-before anything ran, that becomes the first of them. In the command line of all of them stands
-"forkserver", as in that of the process which multiprocessing would have started.
+own fork server. So that these need not import it all anew, a process that may start some has a
+twin, forked before anything ran, that becomes the first of them. In the command line of all of them
+stands "forkserver", as in that of the process which multiprocessing would have started.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ import signal
 import socket
 import sys
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -43,6 +44,8 @@ PACKAGES = ("encbench", "encbench_encodings", "encbench_tasks", "encbench_leader
 SCRIPTS = ("__main__", "fork_server", "import_probe", "pytest_plugin")
 """Modules that do something when they are imported, or are for processes of another kind."""
 LIBRARIES = ("dask.cli", "distributed.cli.dask_scheduler", "distributed.cli.dask_worker")
+STARTING = ("run", "tune", "rerun", "reproduce", "worker")
+"""Verbs that start processes by multiprocessing."""
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -215,11 +218,15 @@ if __name__ == "__main__":
     import_all()
     assert threading.active_count() == 1, "a fork would leave threads behind"
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal, to all of its processes
+    for finalizer in list(weakref.finalize._registry):  # type: ignore[attr-defined]
+        # torch's take back each of its operators, in as long as a short verb takes
+        finalizer.atexit = False
     gc.freeze()
     asked = serve(socket.socket(fileno=int(sys.argv[1])))
     become(asked)
     run = partial(runpy.run_module, asked.module, run_name="__main__", alter_sys=True)
-    while (code := keep_twin()) is not None:
+    may_start = not set(STARTING).isdisjoint(asked.arguments)
+    while may_start and (code := keep_twin()) is not None:
         run = partial(exec, code, {"__name__": "__main__"})
         if "multiprocessing.forkserver" in code.co_names:
             break

@@ -22,10 +22,14 @@ import psutil
 from tests import forkserver
 
 FORKED = ("encbench", "dask")
+PLAIN = "--assert=plain"
+"""Asked of pytest that is forked: it cannot rewrite the assertions of what is imported already."""
 READ_EARLY = re.compile(
-    "(?!PYTHONPATH$)(PYTHON|OMP_|KMP_|MKL_|OPENBLAS_|MPL|DASK_|LANG|LC_|FORCE_|TERM)"
+    "(?!PYTHONPATH$|KMP_DUPLICATE_LIB_OK$|KMP_INIT_AT_FORK$)"
+    "(PYTHON|OMP_|KMP_|MKL_|OPENBLAS_|MPL|DASK_|LANG|LC_|FORCE_|TERM)"
 )
-"""Variables that Python or a library reads at import; others a forked process takes over."""
+"""Variables that Python or a library reads at import; others a forked process takes over. The two
+that are left out joblib sets wherever it is imported, also here."""
 
 
 class Forked:
@@ -85,7 +89,7 @@ def start(
     env = outside() if env is None else env
     folder = str(cwd or Path.cwd())
     told = [str(argument) for argument in arguments]
-    may_fork = sys.platform == "linux" and module in FORKED and not afresh
+    may_fork = sys.platform == "linux" and (module in FORKED or PLAIN in told) and not afresh
     if may_fork and _early(env) == _early(_server()[1]):
         request = forkserver.Request(module, told, folder, env, start_new_session)
         files = [log.fileno(), (errors or log).fileno()]

@@ -61,9 +61,10 @@ def test_tables(benchmark: BenchmarkFixture, folder: tuple[Path, int]) -> None:
 def test_the_page(benchmark: BenchmarkFixture, folder: tuple[Path, int], pictures: bool) -> None:
     directory, records = folder
     measured(benchmark, records)
+    options = {"pictures": pictures, "small_pictures": not benchmark.enabled}
     page = benchmark.pedantic(
         lambda: write_markdown(
-            describe(*load_board(directory)), directory / "leaderboard.md", pictures=pictures
+            describe(*load_board(directory)), directory / "leaderboard.md", **options
         ),
         rounds=1,
     )
@@ -74,8 +75,9 @@ def test_the_whole_verb(benchmark: BenchmarkFixture, folder: tuple[Path, int]) -
     """From the start of the process to its end: page, pictures, HTML file and printed tables."""
     directory, records = folder
     measured(benchmark, records)
+    command = ["leaderboard", directory, *([] if benchmark.enabled else ["--no-pictures"])]
     done = benchmark.pedantic(
-        lambda: call("encbench", "leaderboard", directory, afresh=benchmark.enabled), rounds=1
+        lambda: call("encbench", *command, afresh=benchmark.enabled), rounds=1
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("wrote ") == 2

@@ -166,7 +166,7 @@ def test_anybodys_pytest_can_use_the_fixture_and_compare(tmp_path):
     flags = ("--encbench-points=16", "--encbench-width=8", "--benchmark-max-time=0.01")
     first = call(*command, *flags, "--benchmark-save=one", cwd=tmp_path)
     assert first.returncode == 0, first.stdout
-    second = call(*command, *flags, "--benchmark-compare", cwd=tmp_path)
+    second = call(*command, *flags, "--benchmark-compare", processes.PLAIN, cwd=tmp_path)
     assert second.returncode == 0, second.stdout
     assert "test_forward[identity] (NOW)" in second.stdout
     assert "0001_one" in second.stdout
@@ -176,7 +176,7 @@ def test_anybodys_pytest_can_use_the_fixture_and_compare(tmp_path):
 
 def test_all_registered_encodings_are_benchmarked_unless_some_are_named(tmp_path):
     (tmp_path / "test_mine.py").write_text("def test_it(encbench_selector): pass\n")
-    listed = call("pytest", "-q", "--collect-only", cwd=tmp_path).stdout
+    listed = call("pytest", "-q", "--collect-only", processes.PLAIN, cwd=tmp_path).stdout
     from encbench.plugins.registry import default_registry
 
     for offer in default_registry().offers("encoding"):

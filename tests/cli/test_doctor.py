@@ -12,24 +12,34 @@ import pytest
 from encbench.cli import doctor as verb
 from encbench.cli import import_probe
 from encbench.cli.import_probe import probe
+from tests.processes import call, outside
 
 
-def doctor(*arguments, paths=(), prefix=(), **environment):
-    """Exit code, findings by (section, name), and standard error."""
-    inherited = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")}
-    search = [*map(str, paths), inherited.get("PYTHONPATH", "")]
+def environment(paths):
+    """With these on the search path."""
+    inherited = outside()
+    search = os.pathsep.join([*map(str, paths), inherited.get("PYTHONPATH", "")])
+    return inherited | {"PYTHONPATH": search.strip(os.pathsep)}
+
+
+def findings(code, printed, errors):
+    """Exit code, and findings by (section, name), of what ``doctor --json`` printed."""
+    assert "Traceback" not in errors, errors
+    report = json.loads(printed)
+    assert report["would_run"] == (code == 0)
+    return code, {(f["section"], f["name"]): f for f in report["findings"]}
+
+
+def doctor(*arguments, paths=(), prefix=()):
+    """In a process that has imported nothing."""
     done = subprocess.run(
         [*prefix, sys.executable, "-m", "encbench", "doctor", "--json", *map(str, arguments)],
         capture_output=True,
         text=True,
-        env=inherited | {"PYTHONPATH": os.pathsep.join(filter(None, search))} | environment,
+        env=environment(paths),
         check=False,
     )
-    assert "Traceback" not in done.stderr, done.stderr
-    report = json.loads(done.stdout)
-    assert report["would_run"] == (done.returncode == 0)
-    found = {(f["section"], f["name"]): f for f in report["findings"]}
-    return done.returncode, found, done.stderr
+    return findings(done.returncode, done.stdout, done.stderr)
 
 
 def distribution(folder, name, code):
@@ -42,19 +52,33 @@ def distribution(folder, name, code):
     (info / "entry_points.txt").write_text(f"[encbench]\nmain = {module}\n")
 
 
+BROKEN = ("torch", "scipy", "pandas", "matplotlib", "trimesh", "skimage", "plotly", "igl")
+"""Modules that take seconds to import."""
+
+
+def broken_imports(folder, torch):
+    """A search path on which this is torch's code, and all that takes its time to import raises."""
+    for name in BROKEN:
+        code = torch if name == "torch" else "raise ImportError('not the point here')"
+        (folder / f"{name}.py").write_text(code)
+    return [folder]
+
+
 OFFER = "from encbench import hookimpl\n@hookimpl\ndef encbench_encodings():\n    return {%s}\n"
 
 
 def test_a_run_works_beside_plugins_that_do_not(tmp_path):
     distribution(tmp_path, "falls-over", "raise RuntimeError('no coffee')\n")
     distribution(tmp_path, "same-name", OFFER % "'ffe': 'same_name:Nothing'")
-    code, found, _ = doctor("-o", tmp_path / "out", paths=[tmp_path], OMP_PROC_BIND="true")
+    asked = ("doctor", "--json", "-o", tmp_path / "out")
+    done = call("encbench", *asked, env=environment([tmp_path]))
+    code, found = findings(done.returncode, done.stdout, done.stderr)
     assert code == 0, [f for f in found.values() if f["state"] == "failure"]
     broken = found["plug-ins", "falls-over 1.0 (main)"]
     assert (broken["state"], "no coffee" in broken["text"]) == ("warning", True)
     conflict = found["plug-ins", "encoding 'ffe'"]
     assert conflict["state"] == "warning"
-    assert found["threads", "OMP_PROC_BIND"]["state"] == "warning"
+    assert found["threads", "torch"]["state"] == "ok"
     assert found["versions", "torch"]["state"] == "ok"
     assert found["devices", "CPU capability"]["text"]
     assert "encbench[bench]" in found["optional packages", "pytest-benchmark"]["text"] or (
@@ -75,8 +99,7 @@ def test_a_run_works_beside_plugins_that_do_not(tmp_path):
     ids=["import", "exit", "abort"],
 )
 def test_a_torch_that_cannot_be_imported_is_a_line_and_no_traceback(tmp_path, code, words):
-    (tmp_path / "torch.py").write_text(code)
-    exit_code, found, _ = doctor(paths=[tmp_path])
+    exit_code, found = doctor(paths=broken_imports(tmp_path, code))
     assert exit_code == 1
     torch = found["versions", "torch"]
     assert (torch["state"], words in torch["text"]) == ("failure", True), torch
@@ -86,28 +109,19 @@ def test_a_torch_that_cannot_be_imported_is_a_line_and_no_traceback(tmp_path, co
 
 @pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("unshare"), reason="needs root")
 def test_a_system_without_proc_can_be_looked_at(tmp_path):
-    (tmp_path / "torch.py").write_text("raise ImportError('not the point here')")
     hidden = ["unshare", "-m", "sh", "-c", 'mount -t tmpfs none /proc && exec "$@"', "sh"]
     if subprocess.run([*hidden, "true"], capture_output=True, check=False).returncode:
         pytest.skip("no mount can be made here")
-    _, found, _ = doctor(paths=[tmp_path], prefix=hidden)
+    paths = broken_imports(tmp_path, "raise ImportError('not the point here')")
+    _, found = doctor(paths=paths, prefix=hidden)
     assert found["devices", "CPU"]["state"] == "ok"
     assert found["devices", "memory"]["state"] == "warning"
     assert found["output", "free space"]["state"] in ("ok", "warning")
 
 
 def test_what_was_found_is_said_in_words_too(tmp_path):
-    (tmp_path / "torch.py").write_text("raise ImportError('gone')")
-    inherited = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")}
-    search = os.pathsep.join(filter(None, [str(tmp_path), inherited.get("PYTHONPATH", "")]))
-    done = subprocess.run(
-        [sys.executable, "-m", "encbench", "doctor"],
-        capture_output=True,
-        text=True,
-        env=inherited | {"PYTHONPATH": search},
-        cwd=tmp_path,
-        check=False,
-    )
+    paths = broken_imports(tmp_path, "raise ImportError('gone')")
+    done = call("encbench", "doctor", cwd=tmp_path, env=environment(paths))
     assert done.returncode == 1
     assert "  ✗ torch: " in done.stdout
     assert "  ✓ numpy: " in done.stdout
@@ -147,6 +161,7 @@ def test_looking_at_a_results_folder_changes_nothing(tmp_path):
         ("OMP_NUM_THREADS", "many", "warning"),
         ("OMP_NUM_THREADS", "4", "ok"),
         ("KMP_AFFINITY", "granularity=fine", "warning"),
+        ("OMP_PROC_BIND", "true", "warning"),
         ("OMP_PROC_BIND", "FALSE", None),
     ],
 )

@@ -34,7 +34,9 @@ FASTER = {
     "run": ["-n"],
     "tune": ["-n"],
     "dynamics": ["--steps=20", "--width=64"],
+    "ntk": ["--width=64"],
     "figures": ["--side=16", "--dpi=40"],
+    "leaderboard": ["--no-pictures"],
 }
 """What minutes are spent on elsewhere: a run is planned."""
 QUICKER = {
@@ -138,6 +140,7 @@ def test_a_documented_command_works(command, files, monkeypatch, capfd):
     command = command.replace("/3f/", f"/{key[:2]}/")
     command = re.sub(r" -n \d+", " -n 64", command)
     command = re.sub(r" --steps \d+ --width \d+", "", command)
+    command = re.sub(r"\bside=\d+", "side=16", command)
     command = command.replace("$SLURM_ARRAY_TASK_ID", "7")
     arguments = shlex.split(command)[1:]
     faster = FASTER.get(arguments[0], [])

@@ -10,7 +10,7 @@ from PIL import Image
 from encbench import EncbenchError, Outcome, PluginError, Suite, UsageError, run_suite
 from encbench.cli import render as verb
 from encbench.plugins.registry import default_registry
-from tests.processes import call
+from tests.cli.program import here
 from tests.sample_plugin import Scaled, Wave, module, registry_of
 
 
@@ -125,7 +125,7 @@ def test_misuse_is_refused(images, where, key, options, words):
 
 
 def test_a_scale_that_is_no_number_is_one_line(images):
-    done = call("encbench", "render", "with", "", "--scale", "inf", cwd=images)
+    done = here("render", "with", "", "--scale", "inf", cwd=images)
     assert done.returncode == 2
     assert "--scale" in done.stderr
     assert "Traceback" not in done.stderr

@@ -19,7 +19,7 @@ from encbench.runs.analysis import at_initialization, compare_dynamics
 from encbench.runs.cell import run_cell
 from encbench.runs.parts import build_model, build_task, cell_streams
 from encbench.runs.spectra import measure_spectrum
-from tests.cli.test_cli import encbench
+from tests.cli.program import here
 from tests.sample_plugin import Wave
 
 
@@ -108,7 +108,7 @@ def test_the_prediction_is_for_the_squared_error(built):
 
 
 def test_the_verb_prints_plots_and_writes_what_it_found(tmp_path):
-    done = encbench(
+    done = here(
         *("ntk", "-e", "identity", "-e", "mpe:resolutions=[8]", "-t", "image:side=16"),
         *("-n", 64, "--width", 16, "--plot", "s.png", "-o", "s.json"),
         cwd=tmp_path,
@@ -122,16 +122,16 @@ def test_the_verb_prints_plots_and_writes_what_it_found(tmp_path):
 
 def test_the_verb_counts_without_forming_the_kernel(tmp_path):
     arguments = ("-e", "identity", "-t", "image:side=16", "-n", 100, "--width", 16)
-    done = encbench("ntk", *arguments, "--matrix-free", "-o", "free.json", cwd=tmp_path)
+    done = here("ntk", *arguments, "--matrix-free", "-o", "free.json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    encbench("ntk", *arguments, "-o", "exact.json", cwd=tmp_path)
+    here("ntk", *arguments, "-o", "exact.json", cwd=tmp_path)
     (free,) = json.loads((tmp_path / "free.json").read_text())
     (exact,) = json.loads((tmp_path / "exact.json").read_text())
     np.testing.assert_allclose(free["leading"], exact["eigenvalues"][:8], rtol=1e-8)
 
 
 def test_dynamics_are_drawn(tmp_path):
-    done = encbench(
+    done = here(
         *("dynamics", "-e", "identity", "-t", "image:side=8,split=checker", "--steps", 20),
         *("--width", 32, "-o", "out"),
         cwd=tmp_path,
@@ -155,7 +155,7 @@ def test_dynamics_are_drawn(tmp_path):
     ],
 )
 def test_misuse_of_the_verbs_is_one_line(tmp_path, arguments, words):
-    done = encbench(*arguments, cwd=tmp_path)
+    done = here(*arguments, cwd=tmp_path)
     assert done.returncode == 2, done.stderr
     assert words in " ".join(done.stderr.split())
     assert "Traceback" not in done.stderr
@@ -163,7 +163,7 @@ def test_misuse_of_the_verbs_is_one_line(tmp_path, arguments, words):
 
 def test_the_table_of_spectra_fits_a_terminal_of_80_characters():
     cell = ("-e", "mpe:resolutions=[8]", "-t", "image:image=camera,side=16", "--width", "16")
-    done = encbench("ntk", *cell, "-n", "64", COLUMNS="80")
+    done = here("ntk", *cell, "-n", "64", columns=80)
     assert done.returncode == 0, done.stderr
     assert max(map(len, done.stdout.splitlines())) <= 80
     heading = next(line for line in done.stdout.splitlines() if "λ_max" in line)

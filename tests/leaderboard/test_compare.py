@@ -26,8 +26,8 @@ from typer.testing import CliRunner
 from encbench.contracts.metric import MetricValue
 from encbench.errors import StoreError, UsageError
 from encbench.suite.config import PluginRef, cell_key
+from tests.cli.program import here
 from tests.leaderboard.results import Results, diverged, provenance
-from tests.processes import call, outside
 
 
 def put(results: Results, encoding: str, seed: int, psnr: float | None, **changes: Any) -> Path:
@@ -504,19 +504,18 @@ def test_json_holds_what_is_printed(results: Results) -> None:
     assert "B better" in printed
 
 
-@pytest.mark.parametrize("columns", ["80", "120"])
-def test_a_line_is_never_longer_than_the_terminal(results: Results, columns: str) -> None:
+@pytest.mark.parametrize("columns", [80, 120])
+def test_a_line_is_never_longer_than_the_terminal(results: Results, columns: int) -> None:
     for place in range(3):
         for seed in range(2):
             long = "mpe:resolutions=[16,32,64,128,256],features=4,interpolation=smoothstep"
             put(results, "a", seed, 30.0 + seed + place, cell=image(f"{place}.png"))
             put(results, long, seed, 30.5 + place, cell=image(f"{place}.png"))
     folders = (results.directory, results.directory)
-    environment = {**outside(), "COLUMNS": columns}
-    done = call("encbench", "compare", *folders, "--all", env=environment)
+    done = here("compare", *folders, "--all", columns=columns)
     assert (done.returncode, done.stderr) == (0, "")
     assert "3 targets" in done.stdout
-    assert [line for line in done.stdout.splitlines()[3:] if len(line) > int(columns)] == []
+    assert [line for line in done.stdout.splitlines()[3:] if len(line) > columns] == []
 
 
 def test_a_comparison_is_a_page_that_any_renderer_can_draw(results: Results) -> None:

@@ -87,7 +87,7 @@ def draw(
         if name not in FORMATS:
             raise UsageError(f"no pictures of format {name!r}, expected {', '.join(FORMATS)}")
     folder.mkdir(exist_ok=True)
-    looks = colours(page.entries)
+    looks, drawn_by = colours(page.entries), _drawn_by()
     jobs: dict[tuple[str, str], _Job] = {}
     sections = chosen(page, every=every, small=small)
     blocks: list[tuple[str, Block]] = [(s.name, b) for s in sections for b in walk([s])]
@@ -100,7 +100,7 @@ def draw(
             continue
         name = f"{section}-{block.name}" if section else block.name
         files = [folder / f"{name}.{suffix}" for suffix in formats]
-        jobs[section, block.name] = _Job(block, looks, files, shown_by(block, looks))
+        jobs[section, block.name] = _Job(block, looks, files, drawn_by + _shown(block, looks))
     png = list(formats) == ["png"]
     outdated = {n: j for n, j in jobs.items() if not (png and is_current(j.files[0], j.shown))}
     drawn = dict(zip(outdated, _draw_all(list(outdated.values())), strict=True))
@@ -182,10 +182,15 @@ def _draw(job: _Job) -> bool:
     return True
 
 
-def shown_by(block: Figure | Pictures | PictureTable, looks: Mapping[str, Look]) -> bytes:
-    """All that a picture depends on: data, looks, pictures of records, and the drawing code."""
+def _drawn_by() -> bytes:
+    """What all pictures of a page depend on: versions, and the code that draws."""
     code = [Path(palette.__file__), *(Path(__file__).with_name(f"{name}.py") for name in DRAWN_BY)]
-    shown: list[object] = [version("encbench"), version("matplotlib"), code]
+    return json.dumps([version("encbench"), version("matplotlib"), code], default=_plain).encode()
+
+
+def _shown(block: Figure | Pictures | PictureTable, looks: Mapping[str, Look]) -> bytes:
+    """What a picture depends on beside that: data, looks, and pictures of records."""
+    shown: list[object] = []
     match block:
         case Figure():
             named = {entry: looks[entry] for entry in block.legend}

@@ -6,7 +6,7 @@ import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from playwright.sync_api import Browser, Locator, Page, expect
 
@@ -24,13 +24,17 @@ QUIET = [
 ]
 # A busy machine takes its time to parse Plotly.
 expect.set_options(timeout=60_000)
+Scheme = Literal["light", "dark"]
 
 
 class Opened:
-    """A page in the browser, with everything it asked for and complained of."""
+    """A tab of the browser, with all that its page asked for and complained of.
 
-    def __init__(self, browser: Browser, file: Path, hash: str = "", **options: Any) -> None:
-        options = {"viewport": {"width": 1280, "height": 900}, "reduced_motion": "reduce"} | options
+    Pages are opened in it one after another: in a tab of its own each would compile Plotly anew,
+    which takes seconds.
+    """
+
+    def __init__(self, browser: Browser, **options: Any) -> None:
         self.page: Page = browser.new_page(**options)
         self.page.set_default_timeout(60_000)
         self.said: list[str] = []
@@ -38,6 +42,15 @@ class Opened:
         self.page.on("console", lambda message: self.said.append(message.text))
         self.page.on("pageerror", lambda error: self.said.append(str(error)))
         self.page.on("request", lambda request: self.asked.append(request.url))
+
+    def open(self, file: Path, hash: str = "", color_scheme: Scheme = "light") -> None:
+        """A page, with nothing left of the one before."""
+        self.page.goto("about:blank")
+        self.page.mouse.move(0, 0)
+        self.page.set_viewport_size({"width": 1280, "height": 900})
+        self.page.emulate_media(media="screen", color_scheme=color_scheme, reduced_motion="reduce")
+        self.said.clear()
+        self.asked.clear()
         self.page.goto(file.as_uri() + hash)
         self.ready()
 
@@ -116,9 +129,8 @@ class Opened:
         """The label of what is hovered over in a figure."""
         return self.page.locator(".hoverlayer .hovertext")
 
-    def close(self) -> None:
+    def stayed_quiet(self) -> None:
         """Nothing was complained of, and nothing asked for that is not in the file."""
         assert self.said == []
         outside = [url for url in self.asked if not url.startswith(("data:", "file:", "blob:"))]
         assert outside == []
-        self.page.close()

@@ -29,8 +29,19 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_html(page(folder, hostile=False), folder / "page.html")
 
 
+@pytest.fixture(scope="package")
+def kept_tab(browser: Browser) -> Opened:
+    return Opened(browser)
+
+
 @pytest.fixture
-def opened(file: Path, browser: Browser) -> Iterator[Opened]:
-    shown = Opened(browser, file)
-    yield shown
-    shown.close()
+def tab(kept_tab: Opened) -> Iterator[Opened]:
+    """For a page that a test opens."""
+    yield kept_tab
+    kept_tab.stayed_quiet()
+
+
+@pytest.fixture
+def opened(file: Path, tab: Opened) -> Opened:
+    tab.open(file)
+    return tab

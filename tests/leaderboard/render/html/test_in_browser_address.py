@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import expect
 
 from tests.leaderboard.render.html.browser import CHROMIUM, Opened
 
@@ -47,17 +47,16 @@ def test_an_address_edited_by_hand_is_followed(opened: Opened) -> None:
     assert opened.page.locator("#task option:checked").inner_text() == "image:image=coffee"
 
 
-def test_what_an_address_cannot_mean_is_ignored(file: Path, browser: Browser) -> None:
+def test_what_an_address_cannot_mean_is_ignored(file: Path, tab: Opened) -> None:
     bad = (
         "#task=none&standings.sort=none:asc&standings.cols=none&curves.unit=years&spectra.x=sqrt"
         "&hide=nobody&sheet.at=many&overview.sort=:desc&standings.sort=%E0%A4%A&__proto__=1&=2"
     )
-    opened = Opened(browser, file, bad)
-    assert opened.page.locator("#task option:checked").inner_text() == "image:image=chelsea"
-    expect(opened.entries()).to_have_count(7)
-    assert opened.plot("curves")["x"] == "optimizer step"
-    assert opened.plot("spectra")["xtype"] == "linear"
-    opened.close()
+    tab.open(file, bad)
+    assert tab.page.locator("#task option:checked").inner_text() == "image:image=chelsea"
+    expect(tab.entries()).to_have_count(7)
+    assert tab.plot("curves")["x"] == "optimizer step"
+    assert tab.plot("spectra")["xtype"] == "linear"
 
 
 def test_links_within_the_page_leave_the_address_alone(opened: Opened) -> None:

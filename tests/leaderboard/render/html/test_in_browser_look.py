@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
 from tests.leaderboard.render.html.browser import CHROMIUM, Opened
 
@@ -34,22 +34,21 @@ def ground(page: Page) -> str:
     return found
 
 
-def test_the_theme_is_the_systems_until_another_is_chosen(file: Path, browser: Browser) -> None:
-    opened = Opened(browser, file, color_scheme="dark")
-    page = opened.page
+def test_the_theme_is_the_systems_until_another_is_chosen(file: Path, tab: Opened) -> None:
+    tab.open(file, color_scheme="dark")
+    page = tab.page
     expect(page.locator("#theme")).to_have_value("system")
-    dark, lines = ground(page), {t["colour"] for t in opened.plot("spectra")["traces"]}
+    dark, lines = ground(page), {t["colour"] for t in tab.plot("spectra")["traces"]}
     page.locator("#theme").select_option("light")
     light = ground(page)
     assert dark != light
-    assert {t["colour"] for t in opened.plot("spectra")["traces"]} != lines
+    assert {t["colour"] for t in tab.plot("spectra")["traces"]} != lines
     expect(page).to_have_url(re.compile("theme=light"))
-    opened.reload()
+    tab.reload()
     assert ground(page) == light
     expect(page.locator("#theme")).to_have_value("light")
     page.emulate_media(media="print", color_scheme="dark")
     assert not page.locator("nav").is_visible()
-    opened.close()
 
 
 CONTRASTS = """() => {

@@ -36,7 +36,8 @@ def test_the_divider_moves_by_keys(opened: Opened) -> None:
 
 
 def test_the_divider_follows_mouse_and_finger(file: Path, browser: Browser) -> None:
-    opened = Opened(browser, file, has_touch=True)
+    opened = Opened(browser, has_touch=True)
+    opened.open(file)
     host = pictures(opened)
     box = host.locator(".compare").bounding_box()
     assert box
@@ -50,7 +51,8 @@ def test_the_divider_follows_mouse_and_finger(file: Path, browser: Browser) -> N
     assert "20%" in clip
     opened.page.touchscreen.tap(box["x"] + 0.25 * box["width"], middle)
     expect(host.get_by_role("slider")).to_have_value("25")
-    opened.close()
+    opened.stayed_quiet()
+    opened.page.close()
 
 
 def test_any_two_pictures_of_a_task_are_laid_side_by_side(opened: Opened, file: Path) -> None:
@@ -67,9 +69,8 @@ def test_any_two_pictures_of_a_task_are_laid_side_by_side(opened: Opened, file: 
     assert left.locator("option:checked").inner_text() == "prediction: identity"
 
 
-def test_the_page_says_that_it_was_made_without_pictures(tmp_path: Path, browser: Browser) -> None:
+def test_the_page_says_that_it_was_made_without_pictures(tmp_path: Path, tab: Opened) -> None:
     file = write_html(page(tmp_path), tmp_path / "page.html", pictures=False)
-    opened = Opened(browser, file)
-    expect(opened.page.locator(".pictures:visible")).to_contain_text("made without pictures")
-    assert opened.page.locator(".pictures img").count() == 0
-    opened.close()
+    tab.open(file)
+    expect(tab.page.locator(".pictures:visible")).to_contain_text("made without pictures")
+    assert tab.page.locator(".pictures img").count() == 0

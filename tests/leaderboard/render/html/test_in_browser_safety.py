@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from encbench_leaderboard.render.html import write_html
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import expect
 
 from tests.leaderboard.render.html.browser import CHROMIUM, Opened
 from tests.leaderboard.render.html.pages import ENTRIES, HOSTILE, TASKS, page
@@ -14,41 +14,38 @@ from tests.leaderboard.render.html.pages import ENTRIES, HOSTILE, TASKS, page
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed here")
 
 
-def test_hostile_text_is_shown_everywhere_and_does_nothing(
-    tmp_path: Path, browser: Browser
-) -> None:
-    opened = Opened(browser, write_html(page(tmp_path), tmp_path / "page.html"))
-    shown = opened.page
+def test_hostile_text_is_shown_everywhere_and_does_nothing(tmp_path: Path, tab: Opened) -> None:
+    tab.open(write_html(page(tmp_path), tmp_path / "page.html"))
+    shown = tab.page
     shown.locator("#task").select_option(label=f"image:{TASKS[2]}")
     evil = next(entry for entry in ENTRIES if HOSTILE in entry)
-    expect(opened.entries().get_by_text(evil)).to_be_visible()
-    opened.table().get_by_text("Columns").click()
+    expect(tab.entries().get_by_text(evil)).to_be_visible()
+    tab.table().get_by_text("Columns").click()
     for column in ("custom", "reason"):
         shown.locator(".dt-button-collection").get_by_text(column).click()
     assert HOSTILE in shown.locator(".dt-button-collection").inner_text()
     shown.keyboard.press("Escape")
-    assert HOSTILE in opened.table().inner_text()
-    opened.rows().filter(has_text="evil").locator(".c-psnr").click()
-    expect(opened.opened()).to_be_visible()
+    assert HOSTILE in tab.table().inner_text()
+    tab.rows().filter(has_text="evil").locator(".c-psnr").click()
+    expect(tab.opened()).to_be_visible()
     with shown.expect_download() as started:
-        opened.table().get_by_text("Save CSV").click()
+        tab.table().get_by_text("Save CSV").click()
     saved = Path(started.value.path()).read_text(encoding="utf-8-sig")
     assert evil.replace('"', '""') in saved
     shown.locator("#find").fill(HOSTILE)
-    expect(opened.entries().get_by_text(evil)).to_be_visible()
-    figure = opened.figure("curves")
-    opened.choose("curves", "lines", "all")
+    expect(tab.entries().get_by_text(evil)).to_be_visible()
+    figure = tab.figure("curves")
+    tab.choose("curves", "lines", "all")
     figure.locator(".legend button", has_text="identity").focus()
     shown.keyboard.press("End")
-    expect(opened.tip()).to_contain_text("identity")
+    expect(tab.tip()).to_contain_text("identity")
     shown.keyboard.press("Tab")
-    cost = opened.figure("cost")
+    cost = tab.figure("cost")
     cost.locator(".legend button", has_text="mpe").focus()
     shown.keyboard.press("ArrowRight")
     expect(cost.locator(".hovertext")).to_contain_text(f"custom {HOSTILE[:20]}")
     assert shown.evaluate("window.hacked") is None
     assert shown.locator("img[src=x], main script:not([type='application/json'])").count() == 0
-    opened.close()
 
 
 def test_no_figure_offers_to_send_its_data_away(opened: Opened) -> None:

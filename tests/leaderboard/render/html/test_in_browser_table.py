@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from encbench_leaderboard.render.html import write_html
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import expect
 
 from tests.leaderboard.render.html.browser import CHROMIUM, Opened
 from tests.leaderboard.render.html.pages import BIBTEX, COMMAND, ENTRIES, HOSTILE, many_entries
@@ -162,16 +162,15 @@ def test_a_table_is_copied_as_csv(opened: Opened) -> None:
     assert lines[:2] == ['"encoding","mean_rank"', '"identity","1.0"']
 
 
-def test_of_thousands_of_rows_few_are_drawn(tmp_path: Path, browser: Browser) -> None:
+def test_of_thousands_of_rows_few_are_drawn(tmp_path: Path, tab: Opened) -> None:
     file = write_html(many_entries(400, 1), tmp_path / "many.html")
-    opened = Opened(browser, file)
-    expect(opened.rows()).to_have_count(50)
-    assert opened.page.locator("#shown").inner_text() == "400 rows"
-    opened.table().locator(".dt-paging").get_by_text("2", exact=True).click()
-    opened.begins(["ffe:levels=50"])
-    opened.sort("encoding")
-    opened.sort("encoding")
-    opened.begins(["ffe:levels=399"])
-    opened.page.locator("#find").fill("levels=123")
-    opened.shows(["ffe:levels=123"])
-    opened.close()
+    tab.open(file)
+    expect(tab.rows()).to_have_count(50)
+    assert tab.page.locator("#shown").inner_text() == "400 rows"
+    tab.table().locator(".dt-paging").get_by_text("2", exact=True).click()
+    tab.begins(["ffe:levels=50"])
+    tab.sort("encoding")
+    tab.sort("encoding")
+    tab.begins(["ffe:levels=399"])
+    tab.page.locator("#find").fill("levels=123")
+    tab.shows(["ffe:levels=123"])
