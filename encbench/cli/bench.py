@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
 import os
+import subprocess
 import sys
 import tempfile
 from importlib.util import find_spec
@@ -233,21 +233,18 @@ def _saved(name: str) -> Path:
 
 
 def _run(flags: list[str]) -> tuple[int, Timings]:
-    import pytest  # an extra
-
     here = Path(__file__).parents[1] / "testing"
-    for name in [name for name in os.environ if name.startswith("PYTEST_")]:
-        del os.environ[name]
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")}
     with tempfile.TemporaryDirectory(prefix="encbench-bench-") as folder:
         file = Path(folder) / "timings.json"
-        arguments = [str(here / "benchmarks.py"), "-q", "-c", str(here / "benchmarks.ini")]
-        arguments += ["--rootdir", str(here), "-p", "no:cacheprovider", "--assert=plain"]
-        arguments += ["--benchmark-quiet", "--no-header", f"--benchmark-json={file}", *flags]
+        command = [sys.executable, "-m", "pytest", str(here / "benchmarks.py"), "-q"]
+        command += ["-c", str(here / "benchmarks.ini"), "--rootdir", str(here)]
+        command += ["-p", "no:cacheprovider", "--benchmark-quiet", "--no-header"]
+        command += [f"--benchmark-json={file}", *flags]
         # pytest prints progress and problems; standard output is for the table
-        with contextlib.redirect_stdout(sys.stderr):
-            code = int(pytest.main(arguments))
+        done = subprocess.run(command, stdout=sys.stderr.fileno(), env=environment, check=False)
         empty = not file.exists() or not file.stat().st_size
-        return code, {} if empty else read_timings(file)
+        return done.returncode, {} if empty else read_timings(file)
 
 
 def _require_equal(before: dict[str, Any], now: dict[str, Any], name: str | None) -> None:
