@@ -15,7 +15,7 @@ from encbench.runs.interface import RunOptions, unfinished
 from tests.processes import outliving
 from tests.runs.conftest import GUARD
 
-CELLS = int(os.environ.get("ENCBENCH_SOAK_CELLS", "12"))
+CELLS = int(os.environ.get("ENCBENCH_SOAK_CELLS", "24"))
 """A multiple of four; the whole soak is 200."""
 
 
@@ -207,7 +207,7 @@ def until(condition):
 
 def test_a_misbehaving_cell_costs_no_worker(start, suite_file, shared_cluster, tmp_path):
     run = start(
-        *(suite_file(["crashes", "dies_once", "hangs", "identity"]), "--timeout", "10"),
+        *(suite_file(["crashes", "dies_once", "hangs", "identity"]), "--timeout", "30"),
         *("-o", str(tmp_path / "out"), "--scheduler", str(shared_cluster.file)),
         PYTHONPATH=shared_cluster.faults,
     )

@@ -265,7 +265,8 @@ def test_order_and_parallelism_change_no_digit(tmp_path):
     reverse = run_suite(backwards, tmp_path / "three", jobs=1, device="cpu", report=False)
     assert serial.all_ok
     records = Store(tmp_path / "two").records()
-    assert len({stored.record.provenance.worker for stored in records}) == 2
+    # a process that starts late may find no cell left
+    assert {stored.record.provenance.executor for stored in records} == {"process pool"}
     assert numbers(serial.records) == numbers(records) == numbers(reverse.records)
 
 
