@@ -16,7 +16,7 @@ from rich.console import Console
 from typer.core import TyperCommand
 
 from encbench.cli.console import print_line
-from encbench.errors import EncbenchError, PluginError, UsageError
+from encbench.errors import EncbenchError, PluginError, UsageError, error_line
 from encbench.plugins.registry import Offer, Registry, default_registry
 
 EXIT_NOT_OK = 1
@@ -56,14 +56,26 @@ def start() -> None:
         # whoever read the output has ended: `encbench list | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(EXIT_NOT_OK)
-    except OSError as error:
-        # a name that is too long, a folder that may not be read: no fault of the program
+    except Exception as error:
+        # a folder that may not be read, a plug-in that raises: whose fault it is, -v shows
         if logging.getLogger("encbench").isEnabledFor(logging.DEBUG):
             raise
-        where = f": {error.filename}" if error.filename is not None else ""
-        line = f"error: {error.strerror or error}{where}; `encbench -v` shows the traceback"
-        print_line(errors, line, "red")
+        print_line(errors, f"error: {_in_one_line(error)}", "red")
         sys.exit(EXIT_NOT_OK)
+
+
+def _in_one_line(error: Exception) -> str:
+    if isinstance(error, OSError):
+        where = f": {error.filename}" if error.filename is not None else ""
+        text = f"{error.strerror or error}{where}"
+    else:
+        from encbench.device import lacks_memory  # torch
+
+        notes = "".join(f" ({note})" for note in getattr(error, "__notes__", ()))
+        text = f"{error_line(error)}{notes}"
+        if lacks_memory(error):
+            text = f"not enough memory, take something smaller: {text}"
+    return f"{text}; `encbench -v` shows the traceback"
 
 
 class _LogLines(logging.Handler):

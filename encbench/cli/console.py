@@ -95,6 +95,9 @@ def write_picture(save: Callable[[Path], object], path: Path) -> None:
         StoreError: it cannot be written.
         UsageError: its ending is that of no picture format.
     """
+    if not path.suffix:
+        # matplotlib would add one, and write a file of another name
+        raise UsageError(f"cannot draw to {path}: its name has no ending; end it in .png")
     try:
         with writes_to(path):
             save(path)

@@ -57,7 +57,7 @@ def dynamics(
     # torch takes seconds, which `encbench dynamics --help` does without
     from encbench.cli.spectra_pictures import plot_dynamics
     from encbench.runs.analysis import compare_dynamics
-    from encbench.runs.parts import build_model, build_task, cell_streams
+    from encbench.runs.parts import build_model, build_task, cell_streams, plugin_named
 
     factors = factor or [0.05, 1.5]
     registry, console = default_registry(), output_console()
@@ -75,7 +75,7 @@ def dynamics(
     streams = cell_streams(cells[0])
     target = build_task(cells[0], registry)
     model = build_model(cells[0], target, registry, streams)
-    with Progress(console=Console(stderr=True)) as bars:
+    with Progress(console=Console(stderr=True)) as bars, plugin_named(cells[0], target):
         bar = bars.add_task("gradient descent", total=len(factors) * (steps + 1))
         found = compare_dynamics(
             model, target, factors, steps, streams.generator("data"), lambda step: bars.advance(bar)

@@ -73,9 +73,11 @@ def print_plan(
 
 
 def _why_unread(cell: CellConfig, registry: Registry) -> str:
+    from encbench.contracts.task import content_hash  # torch
+
     task = registry.find("task", cell.task.qualified).load()
     try:
-        task.data_hash(**cell.task.parameters)
+        content_hash(task, cell.task.parameters)
     except EncbenchError as error:
         return str(error)
     except Exception as error:

@@ -107,17 +107,14 @@ class Network(nn.Module, ABC):
     def forward(self, x: Tensor) -> Tensor:  # (N, d) -> (N, O)
         with in_encoding():
             features = self.encoding(x)
+        encoding = self.encoding
+        _check_shape(f"the encoding {type(encoding).__name__}", features, len(x), encoding.out_dim)
         try:
             out = self.from_features(features)
         except Exception as error:
             error.add_note(IN_NETWORK)
             raise
-        shape = tuple(out.shape) if isinstance(out, Tensor) else f"a {type(out).__name__}"
-        if shape != (len(features), self.out_dim):
-            raise PluginError(
-                f"the network {type(self).__name__} returned {shape} for "
-                f"{len(features)} points; expected (N, {self.out_dim}), one row per point"
-            )
+        _check_shape(f"the network {type(self).__name__}", out, len(x), self.out_dim)
         return out
 
     def objective(self, loss: Loss, x: Tensor, y: Tensor) -> Tensor:
@@ -137,6 +134,15 @@ class Network(nn.Module, ABC):
             for part in (self.encoding, self)
         )
         return {"mlp": total - encoding, "encoding": encoding}
+
+
+def _check_shape(what: str, out: object, points: int, columns: int) -> None:
+    shape = tuple(out.shape) if isinstance(out, Tensor) else f"a {type(out).__name__}"
+    if shape != (points, columns):
+        raise PluginError(
+            f"{what} returned {shape} for {points} points; expected (N, {columns}), one row per "
+            "point"
+        )
 
 
 def is_identity(encoding: Encoding) -> bool:

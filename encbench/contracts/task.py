@@ -272,6 +272,18 @@ class Task(ABC):
         return None
 
 
+def content_hash(task: type[Task], parameters: Mapping[str, Any]) -> str:
+    """What ``data_hash`` returns.
+
+    Raises:
+        TypeError: it is no text; ``data_hash`` may raise anything else.
+    """
+    found: Any = task.data_hash(**parameters)
+    if not isinstance(found, str):
+        raise TypeError(f"data_hash returned {found!r}; return hashlib.sha256(data).hexdigest()")
+    return found
+
+
 def loss_name(task: Task | type[Task]) -> LossName | None:
     """The name of a task's loss; None where it is a method.
 

@@ -52,7 +52,7 @@ def jacobian(model: nn.Module, names: Sequence[str], x: Tensor, by_points: bool 
     except (RuntimeError, ValueError, NotImplementedError):
         # Not every module can be vectorized (data-dependent branches, own autograd functions).
         return jacobian(model, names, x, by_points=True)
-    rows = torch.cat([_real(parts[name]).flatten(2) for name in names], 2).detach()
+    rows = torch.cat([_real(parts[name])[..., None].flatten(2) for name in names], 2).detach()
     # Some derivatives of torch are wrong under vmap (cdist), and functional_call does not
     # replace parameters that forward reaches by another way than their module.
     weights = random_like(x.new_empty(rows.shape[:2]), torch.Generator().manual_seed(0))

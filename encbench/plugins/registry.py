@@ -85,6 +85,8 @@ class Offer:
     def _checked(self, loaded: Any) -> Any:
         expected = _BASES.get(self.kind)
         if expected is None:
+            if self.kind == "command" and not callable(loaded):
+                raise PluginError(f"{self} is {loaded!r}, expected a function")
             return loaded
         base = getattr(import_module("encbench"), expected)
         if not (isinstance(loaded, type) and issubclass(loaded, base)):

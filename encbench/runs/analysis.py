@@ -20,7 +20,7 @@ from encbench.errors import ParameterError
 from encbench.ntk.model import cast
 from encbench.plugins.registry import Registry
 from encbench.results.kernel_summary import SpectrumSummary
-from encbench.runs.parts import build_model, build_task, cell_streams
+from encbench.runs.parts import build_model, build_task, cell_streams, plugin_named
 from encbench.runs.spectra import measure_spectrum, ntk_count
 from encbench.suite.config import CellConfig
 from encbench.suite.file import Suite
@@ -97,31 +97,32 @@ def at_initialization(
         def measure(cell: CellConfig = cell) -> Initial:
             streams = cell_streams(cell)
             task = build_task(cell, registry)
-            model = build_model(cell, task, registry, streams).to(device)
-            x = task.ntk_points(ntk_count(points, task), streams.generator("ntk"))
-            began = time.perf_counter()
-            loss = loss_name(task)
-            critical = ntk.critical_learning_rate(model, x, loss) if loss in CURVATURE else None
-            found: dict[str, Any] = {}
-            if matrix_free:
-                operator = ntk.operator(model, x, outputs=outputs)
-                found["leading"] = operator.top(min(LEADING, operator.shape[0] - 1))
-                found["density"] = operator.density()
-            else:
-                summary, arrays = measure_spectrum(
-                    model, x, outputs, "start", 0, leading=points == "all", split=split
+            with plugin_named(cell, task):
+                model = build_model(cell, task, registry, streams).to(device)
+                x = task.ntk_points(ntk_count(points, task), streams.generator("ntk"))
+                began = time.perf_counter()
+                loss = loss_name(task)
+                critical = ntk.critical_learning_rate(model, x, loss) if loss in CURVATURE else None
+                found: dict[str, Any] = {}
+                if matrix_free:
+                    operator = ntk.operator(model, x, outputs=outputs)
+                    found["leading"] = operator.top(min(LEADING, operator.shape[0] - 1))
+                    found["density"] = operator.density()
+                else:
+                    summary, arrays = measure_spectrum(
+                        model, x, outputs, "start", 0, leading=points == "all", split=split
+                    )
+                    found |= {"summary": summary, "eigenvalues": arrays["spectrum_start"]}
+                    found["shares"] = arrays.get("levels_start")
+                return Initial(
+                    task=cell.task.shown,
+                    encoding=cell.encoding.shown,
+                    points=len(x),
+                    outputs=outputs,
+                    critical=critical,
+                    seconds=time.perf_counter() - began,
+                    **found,
                 )
-                found |= {"summary": summary, "eigenvalues": arrays["spectrum_start"]}
-                found["shares"] = arrays.get("levels_start")
-            return Initial(
-                task=cell.task.shown,
-                encoding=cell.encoding.shown,
-                points=len(x),
-                outputs=outputs,
-                critical=critical,
-                seconds=time.perf_counter() - began,
-                **found,
-            )
 
         yield cell, measure
 
@@ -179,7 +180,8 @@ def compare_dynamics(
         progress: called after each step.
 
     Raises:
-        ParameterError: the task's loss is not the squared error, or a factor is not positive.
+        ParameterError: the task's loss is not the squared error, or a factor is not positive
+            and finite.
         NtkError: the kernel does not fit in memory.
     """
     loss = loss_name(task)
@@ -188,8 +190,11 @@ def compare_dynamics(
             "the kernel predicts training with the mean squared error alone; this task has "
             f"{'a loss of its own' if loss is None else f'the loss {loss!r}'}"
         )
-    if steps < 1 or min(factors) <= 0:
-        raise ParameterError(f"steps and factors must be positive, got {steps} and {factors}")
+    if steps < 1 or not all(0 < factor < math.inf for factor in factors):
+        given = ", ".join(f"{factor:g}" for factor in factors)
+        raise ParameterError(
+            f"steps and factors must be positive and finite, got {steps} and {given}"
+        )
     x, y = (tensor.double() for tensor in task.epoch(generator))
     held_out = task.held_out()
     if held_out is not None:

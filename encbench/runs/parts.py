@@ -9,7 +9,8 @@ import logging
 import math
 import threading
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -19,7 +20,8 @@ from encbench.contracts.encoding import Encoding
 from encbench.contracts.metric import Metric, MetricValue
 from encbench.contracts.network import IN_ENCODING, IN_NETWORK, Network
 from encbench.contracts.optimizer import Optimizer, Schedule
-from encbench.contracts.task import Task
+from encbench.contracts.task import Task, content_hash
+from encbench.device import lacks_memory
 from encbench.errors import DataError, EncbenchError, PluginError, bounded, error_line
 from encbench.plugins.registry import Offer, Registry
 from encbench.runs.limits import CellStopped, by_a_person
@@ -61,8 +63,9 @@ def build_task(cell: CellConfig, registry: Registry) -> Task:
     """
     reference = cell.task
     offer = _offer("task", reference, registry)
+    # also where none was planned: the cell then records why
+    found = offer.call(lambda cls: content_hash(cls, reference.parameters))
     if cell.data_hash is not None:
-        found = offer.call(lambda cls: cls.data_hash(**reference.parameters))
         _check_data(cell.data_hash, found)
     task: Task = offer.call(lambda cls: cls(**reference.parameters))
     return task
@@ -154,6 +157,18 @@ def failed_plugin(error: BaseException, cell: CellConfig, task: Task | None) -> 
     return f"{kind} {reference.name!r} of {reference.distribution} {reference.version} failed: "
 
 
+@contextmanager
+def plugin_named(cell: CellConfig, task: Task | None = None) -> Iterator[None]:
+    """Inside, what a plug-in raises becomes a PluginError that names its distribution."""
+    try:
+        yield
+    except Exception as error:
+        whose = failed_plugin(error, cell, task)
+        if not whose or lacks_memory(error):
+            raise
+        raise PluginError(f"{whose}{error_line(error)}") from error
+
+
 def _modules(error: BaseException) -> set[str]:
     frames = traceback.walk_tb(error.__traceback__)
     return {str(frame.f_globals.get("__name__")) for frame, _ in frames}
@@ -166,6 +181,8 @@ def _with_dimensions(encoding: Encoding) -> Encoding:
             raise TypeError(
                 f"it has no number {name}; its __init__ must call super().__init__(in_dim, out_dim)"
             )
+    if encoding.out_dim < 1:
+        raise ValueError(f"its out_dim is {encoding.out_dim}, expected at least 1")
     return encoding
 
 

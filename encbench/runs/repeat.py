@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from encbench.contracts.task import content_hash
 from encbench.device import gpus, resolve_device
 from encbench.errors import PluginError, UnknownNameError
 from encbench.plugins.registry import Registry
@@ -94,7 +95,7 @@ def _compare_data(rerun: Rerun, registry: Registry) -> None:
     offer = registry.find("task", reference.qualified)
     label = reference.shown
     try:
-        here = offer.load().data_hash(**reference.parameters)
+        here = content_hash(offer.load(), reference.parameters)
     except Exception as error:
         if then is None:
             return

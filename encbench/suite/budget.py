@@ -274,12 +274,16 @@ def parameters_of_cell(
         known: dimensions of the tasks of earlier cells, by label; this one's are added.
 
     Raises:
-        EncbenchError: the task's data cannot be read, or the network not be built.
+        EncbenchError: the task's data cannot be read, or the encoding or the network not be built.
     """
     encoding, task = cell.encoding, cell.task
     known = {} if known is None else known
     if task.shown not in known:
         cls = registry.find("task", task.qualified).load()
         known[task.shown] = dimensions(cls, task.parameters, task.shown)
-    cls = registry.find("encoding", encoding.qualified).load()
-    return parameter_count(cls, encoding.parameters, cell.network, known[task.shown], registry)
+    count: int = registry.find("encoding", encoding.qualified).call(
+        lambda cls: parameter_count(
+            cls, encoding.parameters, cell.network, known[task.shown], registry
+        )
+    )
+    return count

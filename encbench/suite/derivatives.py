@@ -28,6 +28,7 @@ _lacking: dict[Any, int | None] = {}
 def check_derivatives(
     task: type[Task],
     reference: PluginRef,
+    wanted: int,
     text: str,
     encoding: PluginRef,
     network: NetworkConfig,
@@ -37,13 +38,13 @@ def check_derivatives(
 
     Args:
         task, reference: the task's class, and what it was asked for as.
+        wanted: how many derivatives.
         text, encoding: likewise of the encoding.
 
     Raises:
         SuiteError: the encoding or the activation lacks one.
         PluginError: the encoding cannot be built.
     """
-    wanted = task.derivatives(**reference.parameters)
     if wanted < 1:
         return
     offer = registry.find("encoding", encoding.name)

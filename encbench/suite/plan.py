@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
-from functools import cached_property
+from collections.abc import Callable, Iterable, Mapping
+from functools import cached_property, partial
 from typing import Any
 
+from torch import Tensor
+
 from encbench.contracts.encoding import Encoding
-from encbench.contracts.task import Task, loss_name
+from encbench.contracts.task import LossName, Task, content_hash, loss_name
 from encbench.errors import ParameterError, PluginError, SuiteError, error_line
 from encbench.plugins.parameters import parameters_of, validate_parameters
 from encbench.plugins.registry import Offer, Registry
@@ -52,12 +54,11 @@ def keyed_plan(suite: Suite, registry: Registry) -> dict[str, CellConfig]:
             for entry in _each(task_entry.encodings or suite.encodings)
         ]
         for task in _targets(task_entry, offer):
-            in_dim = offer.load().planned_dimension(**task.parameters)
+            in_dim, loss, derivatives = offer.call(partial(_planned, task.parameters))
             if in_dim is not None:
                 for entry, encoding in encodings:
                     _check_dimension(entry, encoding, registry, task_entry, in_dim)
             data_hash = _data_hash(offer.load(), task)
-            loss = offer.load().planned_loss(**task.parameters)
             ends = _Ends(offer.load(), task)
             for encoding_entry, encoding in encodings:
                 entries = (task_entry, encoding_entry)
@@ -82,7 +83,13 @@ def keyed_plan(suite: Suite, registry: Registry) -> dict[str, CellConfig]:
                             logger.info("%s: %s", encoding.label, sizing)
                         chosen, network = _at_size(encoding_entry, encoding, network, sizing)
                     check_derivatives(
-                        offer.load(), task, encoding_entry.text, chosen, network, registry
+                        offer.load(),
+                        task,
+                        derivatives,
+                        encoding_entry.text,
+                        chosen,
+                        network,
+                        registry,
                     )
                     training = training_settings(
                         training_asked, offer.load(), loss, entries, registry
@@ -259,7 +266,7 @@ def _targets(entry: SuiteEntry, offer: Offer) -> list[PluginRef]:
     task: type[Task] = offer.load()
     parameters = validate_parameters("task", entry.name, task, entry.parameters)
     targets = []
-    for target in task.targets(**parameters):
+    for target in offer.call(lambda cls: list(cls.targets(**parameters))):
         if any(isinstance(value, str) and not _is_unicode(value) for value in target.values()):
             text = format_selector(entry.name, target).encode(errors="backslashreplace").decode()
             logger.warning("%s is left out: its name is not UTF-8 and cannot be recorded", text)
@@ -289,10 +296,21 @@ def _is_unicode(text: str) -> bool:
     return True
 
 
+def _planned(
+    parameters: Mapping[str, Any], task: type[Task]
+) -> tuple[int | None, LossName | Callable[..., Tensor], int]:
+    """What a task says of its dimension, loss and derivatives before its data are read."""
+    return (
+        task.planned_dimension(**parameters),
+        task.planned_loss(**parameters),
+        task.derivatives(**parameters),
+    )
+
+
 def _data_hash(task: type[Task], reference: PluginRef) -> str | None:
     try:
-        return task.data_hash(**reference.parameters)
+        return content_hash(task, reference.parameters)
     except Exception as error:
-        # the cell meets the same error and records it with its traceback
+        # the cell asks again, and records the error with its traceback
         logger.debug("no data hash for %s: %s", reference.label, error)
         return None

@@ -68,7 +68,8 @@ class AutogradFeatures:
         """
         for parameter in self.learned:
             parameter.grad = None
-        self._out.backward(grad)  # type: ignore[no-untyped-call] # torch leaves it untyped
+        if self._out.requires_grad:  # forward may use none of the parameters
+            self._out.backward(grad)  # type: ignore[no-untyped-call] # torch leaves it untyped
 
     def settle(self) -> None:
         """Write values that are kept apart back to the encoding's parameters."""

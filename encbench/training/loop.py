@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 from encbench.contracts.network import in_encoding
 from encbench.contracts.optimizer import Optimizer, Schedule
 from encbench.contracts.task import Predict, Task
-from encbench.errors import ParameterError
+from encbench.errors import ParameterError, PluginError, bounded
 from encbench.network.mlp import CoordinateMLP
 from encbench.suite.config import TrainingConfig
 from encbench.training.bands import BandErrors, band_steps, bands_of
@@ -208,7 +209,7 @@ def train(
     def follow(step: int) -> None:
         with following():
             once = _remembering(predict)
-            value = task.progress_metric(once)
+            value = _number(task.progress_metric(once))
             if result.bands is not None and step in banded:
                 result.bands.add(step, once(result.bands.bands.grid.x).numpy())
         result.curve_step.append(step)
@@ -257,6 +258,14 @@ def train(
         # finite parameters may still give infinite predictions
         raise Diverged(steps, lr)
     return result
+
+
+def _number(value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        got = bounded(repr(value), 100)
+        raise PluginError(f"progress_metric returned {got}, expected a number") from None
 
 
 class _Points:

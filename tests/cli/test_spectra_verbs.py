@@ -151,7 +151,9 @@ def test_dynamics_are_drawn(tmp_path):
         (["ntk", "-n", 0], "--points must be at least 1"),
         (["ntk", "-n", 9, "--matrix-free", "--plot", "x.png"], "--matrix-free has no whole"),
         (["ntk", "-e", "mpee"], "did you mean 'mpe'"),
+        (["ntk", "-n", 9, "-e", "ffe", "-t", "image:side=8", "--plot", "x"], "x: its name has no"),
         (["dynamics", "--factor", "-1", "-t", "image:side=8"], "must be positive"),
+        (["dynamics", "--factor", "nan", "-t", "image:side=8"], "must be positive and finite, got"),
     ],
 )
 def test_misuse_of_the_verbs_is_one_line(tmp_path, arguments, words):
@@ -159,6 +161,52 @@ def test_misuse_of_the_verbs_is_one_line(tmp_path, arguments, words):
     assert done.returncode == 2, done.stderr
     assert words in " ".join(done.stderr.split())
     assert "Traceback" not in done.stderr
+
+
+RAISES = ["-e", "raises", "-t", "image:side=8"]
+
+
+@pytest.mark.parametrize(
+    ("verb", "said"),
+    [
+        (["ntk", *RAISES], "encoding 'raises' of raising 1.0 failed: ValueError: no more"),
+        (["dynamics", *RAISES], "encoding 'raises' of raising 1.0 failed: ValueError: no more"),
+        (["fails"], "ValueError: no more; `encbench -v` shows the traceback"),
+        (["three"], "command 'three' of raising 1.0 is 3, expected a function"),
+    ],
+)
+def test_a_plugin_that_raises_is_one_line(verb, said, tmp_path):
+    folder = tmp_path / "raising-1.0.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: raising\nVersion: 1.0\n")
+    (folder / "entry_points.txt").write_text("[encbench]\nraising = raising\n")
+    (tmp_path / "raising.py").write_text(
+        "from encbench import Encoding, hookimpl\n"
+        "class Raises(Encoding):\n"
+        "    def __init__(self, in_dim: int) -> None:\n"
+        "        super().__init__(in_dim, in_dim)\n"
+        "    def forward(self, x):\n"
+        "        fails()\n"
+        "def fails():\n"
+        "    raise ValueError('no\\nmore')\n"
+        "@hookimpl\n"
+        "def encbench_encodings():\n"
+        "    return {'raises': Raises}\n"
+        "@hookimpl\n"
+        "def encbench_commands():\n"
+        "    return {'fails': fails, 'three': 3}\n"
+    )
+    done = encbench(*verb, PYTHONPATH=str(tmp_path))
+    assert done.returncode == 1, done.stderr
+    assert done.stderr.splitlines()[-1] == f"error: {said}"
+    assert "Traceback" not in done.stderr
+
+
+def test_a_network_too_large_for_the_memory_is_one_line():
+    done = encbench("ntk", "-n", 9, "-e", "identity", "-t", "image:side=8", "--width", 10**12)
+    assert done.returncode == 1, done.stderr
+    assert done.stderr.startswith("error: not enough memory, take something smaller: RuntimeError")
+    assert len(done.stderr.splitlines()) == 1
 
 
 def test_the_table_of_spectra_fits_a_terminal_of_80_characters():

@@ -355,6 +355,19 @@ def test_a_network_that_mixes_points_or_fails_is_named(cls, message, loss, suite
     assert "\n" not in error.message
 
 
+@pytest.mark.parametrize(
+    ("returns", "what"),
+    [(lambda x: None, "a NoneType"), (lambda x: x[:1], r"\(1, 1\)"), (lambda x: x[0], r"\(1,\)")],
+)
+def test_an_encoding_that_returns_another_shape_is_named(returns, what, suite):
+    theirs = type("Odd", (Scaled,), {"forward": lambda self, x: returns(x), "__doc__": "Odd."})
+    registry = registry_of(theirs=module(encodings={"scaled": theirs}, tasks={"wave": Wave}))
+    (cell,) = plan(suite, registry)
+    error = run_cell(cell, registry).record.error
+    expected = rf"the encoding Odd returned {what} for \d+ points; expected \(N, 1\)"
+    assert re.search(expected, error.message), error.message
+
+
 def test_every_network_has_a_row_in_the_documentation():
     page = (Path(__file__).parents[2] / "docs" / "networks.md").read_text("utf-8")
     rows = re.findall(r"^\| `(\w+)` \| [^|]+ \| [^|]+ \| [^|]+ \| [^|]+ \|$", page, re.MULTILINE)

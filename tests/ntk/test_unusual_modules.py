@@ -79,6 +79,18 @@ class EverywhereTwice(Masked):
         return self.last(h) + 0.003 * (h @ self.shared.weight)[:, :2]
 
 
+class OneNumber(nn.Module):
+    """Has parameters without a dimension, one of them unused."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gain, self.unused = (nn.Parameter(torch.tensor(value)) for value in (1.5, 2.5))
+        self.last = nn.Linear(2, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(torch.sin(self.gain * x))
+
+
 class NoGradInside(nn.Module):
     """Training does not see one of its two paths, though forward mode would."""
 
@@ -147,6 +159,7 @@ def require_kernel(model: nn.Module, expected: Tensor, x: Tensor) -> None:
     "make",
     [
         Complex,
+        OneNumber,
         Masked,
         lambda: Masked(0.003),
         EverywhereTwice,

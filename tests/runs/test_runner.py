@@ -13,6 +13,7 @@ import numpy as np
 import psutil
 import pytest
 import skimage
+import torch
 from PIL import Image
 
 from encbench import Encoding, Store, UsageError, load_suite, plan, run_suite
@@ -352,6 +353,56 @@ class Tide(Wave):
         if self.gone:
             raise OSError("the tide is out")
         super().__init__()
+
+
+class Nameless(Wave):
+    """Its data have no hash: the method returns a number."""
+
+    @classmethod
+    def data_hash(cls, **parameters):
+        return 5
+
+
+class Secret(Wave):
+    """Its data have no hash: the method raises, although the data can be read."""
+
+    @classmethod
+    def data_hash(cls, **parameters):
+        raise ValueError("not telling")
+
+
+@pytest.mark.parametrize(
+    ("task", "why"), [(Nameless, "TypeError: data_hash returned 5;"), (Secret, "ValueError: not t")]
+)
+def test_a_cell_whose_data_have_no_hash_fails(task, why, suite):
+    registry = registry_of(ours=module(encodings={"scaled": Scaled}, tasks={"wave": task}))
+    (cell,) = plan(suite, registry)
+    assert cell.data_hash is None
+    record = run_cell(cell, registry).record
+    assert (record.status, record.phase) == ("failed", "setup")
+    assert f"task 'wave' of ours 1.0 failed: {why}" in record.error.message
+
+
+def test_an_encoding_may_have_a_parameter_that_it_does_not_use(suite):
+    class Spare(Scaled):
+        def __init__(self, in_dim: int) -> None:
+            super().__init__(in_dim)
+            self.spare = torch.nn.Parameter(torch.tensor(1.0))
+
+    registry = registry_of(ours=module(encodings={"scaled": Spare}, tasks={"wave": Wave}))
+    (cell,) = plan(suite, registry)
+    record = run_cell(cell, registry).record
+    assert record.status == "ok", record.error
+    assert record.parameters["encoding"] == 1
+
+
+def test_a_curve_that_is_no_number_fails_its_cell(suite):
+    worded = type("Worded", (Wave,), {"progress_metric": lambda *_: "good", "__doc__": "A wave."})
+    registry = registry_of(ours=module(encodings={"scaled": Scaled}, tasks={"wave": worded}))
+    (cell,) = plan(suite, registry)
+    record = run_cell(cell, registry).record
+    assert (record.status, record.phase) == ("failed", "curve")
+    assert record.error.message == "progress_metric returned 'good', expected a number"
 
 
 def test_a_failed_record_of_unread_data_goes_when_the_data_are_back(tmp_path, suite, monkeypatch):

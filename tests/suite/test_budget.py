@@ -9,7 +9,7 @@ from encbench import CoordinateMLP, Encoding, plan
 from encbench.errors import PluginError, SuiteError
 from encbench.plugins.parameters import validate_parameters
 from encbench.plugins.registry import default_registry
-from encbench.suite.budget import TOLERANCE, Sizing, dimensions, sized
+from encbench.suite.budget import TOLERANCE, Sizing, dimensions, parameters_of_cell, sized
 from encbench.suite.config import NetworkConfig, PluginRef, cell_key
 from encbench.suite.file import Suite
 from encbench.suite.override import override
@@ -146,6 +146,17 @@ def test_an_encoding_that_cannot_be_built_without_memory_is_named(suite):
     registry = registry_of(ours=module(encodings={"scaled": Reads}, tasks={"wave": Wave}))
     with pytest.raises(PluginError, match="encoding 'scaled' of ours cannot be built without mem"):
         plan(override(suite, {"budget": {"parameters": 500}}), registry)
+
+
+def test_an_encoding_that_raises_is_named_where_cells_are_listed(suite):
+    class Raises(Scaled):
+        def __init__(self, in_dim: int) -> None:
+            raise ValueError("no way")
+
+    registry = registry_of(ours=module(encodings={"scaled": Raises}, tasks={"wave": Wave}))
+    (cell,) = plan(suite, registry)
+    with pytest.raises(PluginError, match=r"encoding 'scaled' of ours .* failed: ValueError: no w"):
+        parameters_of_cell(cell, registry)
 
 
 def test_sizes_that_are_declared_are_parameters():

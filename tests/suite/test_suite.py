@@ -329,6 +329,17 @@ def test_an_encoding_whose_check_of_the_dimension_fails_is_named(suite):
         plan(suite, registry)
 
 
+@pytest.mark.parametrize("name", ["targets", "planned_dimension", "planned_loss", "derivatives"])
+def test_a_task_that_fails_while_a_run_is_planned_is_named(name, suite):
+    def fails(cls, **parameters):
+        raise KeyError("levels")
+
+    faulty = type("Faulty", (Wave,), {name: classmethod(fails), "__doc__": "A wave."})
+    registry = registry_of(ours=module(encodings={"scaled": Scaled}, tasks={"wave": faulty}))
+    with pytest.raises(PluginError, match=r"task 'wave' of ours 1\.0 failed: KeyError"):
+        plan(suite, registry)
+
+
 def test_several_targets_are_cells_labelled_by_what_is_not_the_default(suite):
     class Heights(Wave):
         def __init__(self, *, height: float = 1.0, names: str = "a") -> None: ...
