@@ -19,7 +19,7 @@ from encbench.runs.analysis import at_initialization, compare_dynamics
 from encbench.runs.cell import run_cell
 from encbench.runs.parts import build_model, build_task, cell_streams
 from encbench.runs.spectra import measure_spectrum
-from tests.cli.program import here
+from tests.cli.program import encbench, here
 from tests.sample_plugin import Wave
 
 
