@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -113,6 +114,8 @@ def bench(
     registry = default_registry()
     for text in selectors:
         registry.choose("encoding", text)
+    if save is not None and not re.fullmatch(r"[\w.-]+", save):
+        raise UsageError(f"--save {save!r}: expected letters, digits, '_', '-' and '.' alone")
     before = read_timings(_saved(compare)) if compare is not None else {}
     # import torch, which `encbench bench --help` does without
     from encbench.device import resolve_device

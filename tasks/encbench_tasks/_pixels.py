@@ -218,6 +218,8 @@ def _in_unit_range(samples: NDArray[np.generic], bits: int) -> Pixels:
     if samples.dtype.kind != "f":
         raise _Unfit(f"samples of type {samples.dtype} have no known range; save 16-bit ones")
     values = samples.astype(np.float64)
+    if not np.isfinite(values).all():
+        raise _Unfit("some values are not finite (NaN or infinite); replace them")
     low, high = values.min(initial=1), values.max(initial=0)
     if not (low >= 0 and high <= 1):
         raise _Unfit(f"values from {low:g} to {high:g} where [0, 1] is needed; rescale them")

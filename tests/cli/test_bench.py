@@ -107,6 +107,7 @@ def test_other_settings_are_refused_too(single_threaded):
     [
         ({"encoding": ["identiti"]}, "did you mean 'identity'"),
         ({"encoding": ["ffe:levels=0"]}, "levels=0"),
+        ({"encoding": ["identity"], "save": "../x"}, "--save .* expected letters"),
         ({"encoding": ["identity"], "compare": "nothing"}, "no saved timings 'nothing'"),
         ({"encoding": ["identity"], "device": "tpu"}, "unknown device 'tpu'"),
     ],

@@ -115,6 +115,13 @@ def test_float_tiff_beyond_one_is_refused(truth):
         truth("f.tif", lambda p: tifffile.imwrite(p, RGB16.astype(np.float32), photometric="rgb"))
 
 
+def test_float_tiff_with_nan_is_refused_as_that(truth):
+    values = unit(RGB16).astype(np.float32)
+    values[0, 0] = np.nan
+    with pytest.raises(DataError, match=r"tif: some values are not finite"):
+        truth("n.tif", lambda path: tifffile.imwrite(path, values, photometric="rgb"))
+
+
 def test_white_is_zero_tiff_is_turned_over(truth):
     def write(path):
         tifffile.imwrite(path, RGB16[..., 0], photometric="miniswhite")
