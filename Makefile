@@ -6,8 +6,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-# Three for two cores, at most 16: tests wait for processes, but more of them share the caches. On
-# two cores the tests took 11 and 13 minutes with three, 15 with four, 16 with six.
+# Three for two cores, at most 16: tests wait for processes, but more of them share the caches. When
+# the tests took 11 to 13 minutes on two cores with three, they took 15 with four, 16 with six.
 WORKERS ?= $(shell $(PYTHON) -c 'import os; print(min(16, 3 * (os.cpu_count() or 1) // 2))')
 READY := $(VENV)/.ready
 

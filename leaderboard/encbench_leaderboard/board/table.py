@@ -18,13 +18,14 @@ from encbench.results.records import StoredRecord
 from encbench_leaderboard.board.categories import Category, Target, find_categories
 from encbench_leaderboard.board.cells import (
     MetricInfo,
+    cells_of,
+    entries_of,
     identities,
     measured,
     metrics_of,
     text_series,
     unique_labels,
 )
-from encbench_leaderboard.board.entries import cells_of, entries_of
 from encbench_leaderboard.board.standings import standings
 from encbench_leaderboard.statistics.pairs import Pairs
 
