@@ -1,11 +1,8 @@
-"""Records become rows of numbers, one a cell; and what entries, tasks and machines are called.
-
-Entries of a leaderboard are encodings, told apart by the settings that vary among their cells.
-"""
+"""Records become rows of numbers, one a cell; and what entries, tasks and machines are called."""
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -18,7 +15,6 @@ import pandas as pd
 from encbench.errors import plural
 from encbench.results.records import Record, StoredRecord
 from encbench.suite.config import PluginRef, differing, settings_of, sorted_json
-from encbench.suite.labels import settings_text
 
 WHENS = ("start", "middle", "end")
 TITLES = {"psnr": "PSNR", "ms_ssim": "MS-SSIM", "iou": "IoU"}
@@ -239,44 +235,3 @@ def unique_labels(refs: Mapping[str, PluginRef]) -> dict[str, str]:
             named = ", ".join(f"{k}={facts[key][k]}" for k in keys if k in facts[key])
             labels[key] = f"{text} ({named})" if named else text
     return labels
-
-
-def cells_of(
-    records: Sequence[StoredRecord], metrics: Sequence[MetricInfo], names: Mapping[int, str]
-) -> pd.DataFrame:
-    """``measured``, and the entry of each record."""
-    cells = measured(records, metrics)
-    cells.insert(0, "entry", text_series(entries_of(records, names)))
-    return cells
-
-
-def entries_of(records: Sequence[StoredRecord], names: Mapping[int, str]) -> list[str]:
-    """The entry of each record: the label of its encoding (``names``, by id of the record), and the
-    settings that vary among its cells; or the user's own label, where each choice of those settings
-    has one of its own."""
-    found = [(names[id(stored)], cell_settings(stored.record)) for stored in records]
-    distinct: dict[str, dict[int, Mapping[str, Any]]] = defaultdict(dict)
-    for entry, settings in found:
-        distinct[entry][id(settings)] = settings
-    texts = {}
-    for entry, choices in distinct.items():
-        varying = differing(choices.values())
-        for number, settings in choices.items():
-            texts[entry, number] = settings_text(settings, varying)
-    entries = []
-    own: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
-    for stored, (entry, settings) in zip(records, found, strict=True):
-        named = texts[entry, id(settings)]
-        own[entry][named].add(stored.record.cell.encoding.label or "")
-        entries.append((entry, named))
-    labelled = {entry for entry, choices in own.items() if _tell_apart(list(choices.values()))}
-    return [
-        min(own[entry][named]) if entry in labelled else f"{entry} · {named}" if named else entry
-        for entry, named in entries
-    ]
-
-
-def _tell_apart(labels: Sequence[set[str]]) -> bool:
-    """Whether several choices of settings have one label each, and all different ones."""
-    single = {min(of) for of in labels if len(of) == 1}
-    return len(labels) > 1 and len(single) == len(labels) and "" not in single
