@@ -158,7 +158,7 @@ def failed_plugin(error: BaseException, cell: CellConfig, task: Task | None) -> 
 
 
 @contextmanager
-def plugin_named(cell: CellConfig, task: Task | None = None) -> Iterator[None]:
+def plugin_named(cell: CellConfig, task: Task) -> Iterator[None]:
     """Inside, what a plug-in raises becomes a PluginError that names its distribution."""
     try:
         yield

@@ -378,7 +378,7 @@ def why_not_tables(encoding: Encoding, x: Tensor) -> str | None:
         for name, p in learned.items():
             if p.ndim != 2 or not p.is_contiguous() or p.dtype != features.dtype:
                 return f"{name!r} is not a contiguous matrix of {features.dtype}"
-            if p._backward_hooks or p._post_accumulate_grad_hooks:
+            if is_hooked(p):
                 return f"a hook changes the gradient of {name!r}"
         random = {name: torch.randn_like(p) for name, p in learned.items()}
         wanted = functional_call(encoding, random, (x,))
@@ -387,6 +387,11 @@ def why_not_tables(encoding: Encoding, x: Tensor) -> str | None:
             features[:, lookup.start : lookup.start + values.shape[1]] = values
     close = torch.allclose(features, wanted, rtol=0, atol=1e-5 * float(wanted.abs().max()))
     return None if close else "its sparse_jacobian is not what its features depend on"
+
+
+def is_hooked(parameter: nn.Parameter) -> bool:
+    """Whether something is called with the parameter's gradient, which only autograd does."""
+    return bool(parameter._backward_hooks or parameter._post_accumulate_grad_hooks)
 
 
 def _state(encoding: Encoding) -> list[Mapping[str, object]]:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from encbench.contracts.activation import Elementwise
 from encbench.network.linear import NTKLinear
 from encbench.network.mlp import CoordinateMLP
+from encbench.training.features import is_hooked
 
 
 @dataclass(frozen=True)
@@ -147,7 +148,5 @@ def why_not_layerwise(model: nn.Module) -> str | None:
 
 
 def _has_hooks(module: nn.Module) -> bool:
-    kept = [value for name, value in vars(module).items() if "hooks" in name]
-    for weight in module.parameters(recurse=False):
-        kept += [weight._backward_hooks, weight._post_accumulate_grad_hooks]
-    return any(kept)
+    own = any(value for name, value in vars(module).items() if "hooks" in name)
+    return own or any(map(is_hooked, module.parameters(recurse=False)))

@@ -62,7 +62,7 @@ PAGE = 50
 HUGE = 1.7e308
 """Stands for infinity, which JSON cannot hold."""
 INTERVAL = re.compile(r";? (?=[±\[(])(.*)", re.DOTALL)
-"""What follows a number, of its text."""
+"""What follows a number in its text: ± and the like."""
 EXPORTED = {"orthogonal": "export", "columns": ":visible:not(.opener)"}
 CSV = {"fieldSeparator": ",", "fieldBoundary": '"', "newline": "\n", "title": ""}
 OPTIONS: dict[str, Any] = {
