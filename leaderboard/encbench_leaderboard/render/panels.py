@@ -85,8 +85,7 @@ def plot(block: Figure, looks: Mapping[str, Look], columns: int = COLUMNS) -> Dr
     height = HEIGHT[min(rows, 2)] + 0.13 * math.ceil(min(named, 2 * NAMED) / 4)
     free = rows * columns > len(panels) and _legend_height(handles, 1) < height
     drawn = figure(rows * height + (0 if free else _legend_height(handles, LEGEND)))
-    one_x, one_y = (len({getattr(panel, side) for panel in panels}) == 1 for side in "xy")
-    grid = drawn.subplots(rows, columns, sharex=one_x, sharey=one_y, squeeze=False)
+    grid = drawn.subplots(rows, columns, squeeze=False, **_shared(panels))
     places = list(grid.flat)
     for axes, panel in zip(places, panels, strict=False):
         _draw_panel(axes, panel, block.legend, looks)
@@ -107,6 +106,11 @@ def plot(block: Figure, looks: Mapping[str, Look], columns: int = COLUMNS) -> Dr
     elif handles:
         drawn.legend(handles=handles, loc="outside lower center", ncols=LEGEND)
     return drawn
+
+
+def _shared(panels: Sequence[Panel]) -> dict[str, bool]:
+    """Whether all panels have the same axis, of which only the outer ones are labelled."""
+    return {f"share{side}": len({getattr(panel, side) for panel in panels}) == 1 for side in "xy"}
 
 
 def _draw_panel(
@@ -288,7 +292,7 @@ def _plot_maps(panels: Sequence[Panel]) -> Drawing:
     columns = min(3, len(panels))
     rows = math.ceil(len(panels) / columns)
     drawn = figure(rows * MAP_HEIGHT)
-    grid = drawn.subplots(rows, columns, squeeze=False)
+    grid = drawn.subplots(rows, columns, squeeze=False, **_shared(panels))
     norm = None
     for place, axes in enumerate(grid.flat):
         if place >= len(panels) or (heat := panels[place].heat) is None:
@@ -299,7 +303,8 @@ def _plot_maps(panels: Sequence[Panel]) -> Drawing:
         axes.set(xscale=panel.x.scale, yscale=panel.y.scale)
         axes.set(xlim=panel.x.limits, ylim=panel.y.limits)
         axes.yaxis.set_major_locator(FixedLocator([at for at, _ in panel.y.ticks]))
-        axes.yaxis.set_minor_locator(NullLocator())
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_minor_locator(NullLocator())
         axes.set_yticklabels([text for _, text in panel.y.ticks])
         axes.grid(visible=False)
         title = textwrap.fill(panel.title.replace(",", ", "), 36).replace("$", r"\$")
@@ -308,6 +313,7 @@ def _plot_maps(panels: Sequence[Panel]) -> Drawing:
             axes.set_ylabel(panel.y.title)
         if place + columns >= len(panels):
             axes.set_xlabel(panel.x.title)
+            axes.tick_params(labelbottom=True)  # also above a place that is left free
     assert panels[0].heat is not None
     mapped = ScalarMappable(norm, COLOURS)
     drawn.colorbar(mapped, ax=list(grid.flat), label=panels[0].heat.title, pad=0.01, aspect=30)
