@@ -170,8 +170,10 @@ def _panels(entries: Sequence[EntrySpectra]) -> list[Panel]:
 
 def spectra_panel(entries: Sequence[EntrySpectra], series: Sequence[Series], title: str) -> Panel:
     """A panel of lines of ``spectrum_lines``, with the floors of the entries."""
-    of_one = of_one_size(entries)
-    x = Axis("index of the eigenvalue" + ("" if of_one else " / size of the kernel"))
+    title_of_x, last = "index of the eigenvalue / size of the kernel", 1
+    if of_one_size(entries):
+        title_of_x, last = "index of the eigenvalue", entries[0].summaries[0].size
+    x = Axis(title_of_x, limits=(-0.02 * last, 1.02 * last))
     floors = [s.floor for entry in entries for s in entry.summaries if s.floor > 0]
     floor = (min(floors), max(floors)) if floors else None
     return Panel(x, Axis("eigenvalue λ", "log"), series, title, floor)
