@@ -16,7 +16,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from pydantic import ValidationError
-from scipy import stats
+from scipy.special import stdtrit
 from tabulate import tabulate
 
 from encbench.errors import plural, printable, with_minus, writes_to
@@ -76,7 +76,7 @@ class Summary(Data):
         summary.mean = float(np.mean(known))
         if len(known) > 1 and all(map(math.isfinite, known)):
             error = float(np.std(known, ddof=1)) / math.sqrt(len(known))
-            half = float(stats.t.ppf(0.975, len(known) - 1)) * error
+            half = float(stdtrit(len(known) - 1, 0.975)) * error
             summary.low, summary.high = summary.mean - half, summary.mean + half
         return summary
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import rankdata
 
 from encbench_leaderboard.board.cells import STATISTICS
 from encbench_leaderboard.board.table import TaskBoard
@@ -71,7 +70,7 @@ def spearman(x: np.ndarray, y: np.ndarray) -> float:
 
 
 def _centred_ranks(values: np.ndarray) -> np.ndarray:
-    ranks: np.ndarray = rankdata(values)
+    ranks = pd.Series(values).rank().to_numpy()
     return ranks - (len(values) + 1) / 2
 
 

@@ -85,7 +85,8 @@ def plot(block: Figure, looks: Mapping[str, Look], columns: int = COLUMNS) -> Dr
     height = HEIGHT[min(rows, 2)] + 0.13 * math.ceil(min(named, 2 * NAMED) / 4)
     free = rows * columns > len(panels) and _legend_height(handles, 1) < height
     drawn = figure(rows * height + (0 if free else _legend_height(handles, LEGEND)))
-    grid = drawn.subplots(rows, columns, squeeze=False, **_shared(panels))
+    one_x, one_y = _shared(panels)
+    grid = drawn.subplots(rows, columns, sharex=one_x, sharey=one_y, squeeze=False)
     places = list(grid.flat)
     for axes, panel in zip(places, panels, strict=False):
         _draw_panel(axes, panel, block.legend, looks)
@@ -108,9 +109,9 @@ def plot(block: Figure, looks: Mapping[str, Look], columns: int = COLUMNS) -> Dr
     return drawn
 
 
-def _shared(panels: Sequence[Panel]) -> dict[str, bool]:
-    """Whether all panels have the same axis, of which only the outer ones are labelled."""
-    return {f"share{side}": len({getattr(panel, side) for panel in panels}) == 1 for side in "xy"}
+def _shared(panels: Sequence[Panel]) -> tuple[bool, bool]:
+    """Whether all panels have one x axis, and one y axis: then only the outer ones are labelled."""
+    return len({panel.x for panel in panels}) == 1, len({panel.y for panel in panels}) == 1
 
 
 def _draw_panel(
@@ -292,7 +293,8 @@ def _plot_maps(panels: Sequence[Panel]) -> Drawing:
     columns = min(3, len(panels))
     rows = math.ceil(len(panels) / columns)
     drawn = figure(rows * MAP_HEIGHT)
-    grid = drawn.subplots(rows, columns, squeeze=False, **_shared(panels))
+    one_x, one_y = _shared(panels)
+    grid = drawn.subplots(rows, columns, sharex=one_x, sharey=one_y, squeeze=False)
     norm = None
     for place, axes in enumerate(grid.flat):
         if place >= len(panels) or (heat := panels[place].heat) is None:
