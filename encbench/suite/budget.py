@@ -234,7 +234,8 @@ def _built_value(
 
 
 class _NoNormalValues(TorchFunctionMode):
-    """Sets no normal values, for which torch has a reference in Python alone."""
+    """Sets no normal values, for which torch has a reference in Python alone, whose first use takes
+    half a second."""
 
     def __torch_function__(
         self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
@@ -242,6 +243,8 @@ class _NoNormalValues(TorchFunctionMode):
         kwargs = kwargs or {}
         if func in (nn.init.normal_, torch.Tensor.normal_):
             return args[0] if args else kwargs["tensor"]
+        if func is torch.randn:
+            func = torch.rand
         return func(*args, **kwargs)
 
 
