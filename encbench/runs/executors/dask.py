@@ -30,6 +30,7 @@ from typing import Any
 from encbench.errors import ClusterError, UsageError, error_line
 from encbench.results.records import CellResult, Status
 from encbench.runs.executors.local import Worker
+from encbench.runs.executors.process import start_ahead
 from encbench.runs.interface import Event, Executor, RunOptions, Watch, unfinished
 from encbench.runs.limits import GRACE, POLL
 from encbench.suite.config import CellConfig, cell_key
@@ -227,7 +228,7 @@ def _fit_workers(client: Client) -> set[str]:
         logger.warning("the cluster has no workers yet; cells wait for them")
         return set()
     ours, fit, problems = versions(), set(), []
-    for address, theirs in client.run(versions, on_error="return").items():
+    for address, theirs in client.run(prepare, on_error="return").items():
         if isinstance(theirs, BaseException):
             problems.append(f"worker {address} cannot run cells: {error_line(theirs)}")
             continue
@@ -510,6 +511,13 @@ def _worker_of(run: str, options: RunOptions, folder: str) -> Worker:
 def stop_run(run: str) -> None:
     """Make the cells of a run that are running here stop and give what they have."""
     _stopped.add(run)
+
+
+def prepare() -> dict[str, str]:
+    """Have torch imported for this worker's cells, while the coordinator plans them; ``versions``
+    of this worker."""
+    start_ahead()
+    return versions()
 
 
 def versions() -> dict[str, str]:
