@@ -11,11 +11,10 @@ from rich.progress import Progress
 
 import encbench
 from encbench.cli.console import output_console, plain_table, write_json
-from encbench.cli.options import DEFAULT_SUITE, HiddenDepth, asked_changes
+from encbench.cli.options import HiddenDepth, asked_changes
 from encbench.errors import UsageError
 from encbench.plugins.registry import default_registry
-from encbench.suite.file import load_suite
-from encbench.suite.override import override
+from encbench.suite.file import override
 
 
 def dynamics(
@@ -62,9 +61,10 @@ def dynamics(
     factors = factor or [0.05, 1.5]
     registry, console = default_registry(), output_console()
     suite = override(
-        load_suite(DEFAULT_SUITE, registry),
+        None,
         # the rates are multiples of lr_crit at these points
         asked_changes(network={"width": width, "depth": depth}, training={"lr": 1.0}),
+        registry,
         encodings=[encoding],
         tasks=[task],
         seeds=[seed],

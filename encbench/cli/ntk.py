@@ -11,7 +11,6 @@ from rich.table import Table
 
 from encbench.cli.console import breakable, literal, output_console, plain_table, write_json
 from encbench.cli.options import (
-    DEFAULT_SUITE,
     Device,
     HiddenDepth,
     HiddenWidth,
@@ -20,8 +19,7 @@ from encbench.cli.options import (
 )
 from encbench.errors import UsageError
 from encbench.plugins.registry import default_registry
-from encbench.suite.file import load_suite
-from encbench.suite.override import override
+from encbench.suite.file import override
 
 if TYPE_CHECKING:
     from encbench.results.kernel_summary import SplitSummary
@@ -106,9 +104,7 @@ def ntk(
         # nothing is trained, so that no rate need be known
         training={"lr": 1.0},
     )
-    suite = override(
-        load_suite(DEFAULT_SUITE, registry), changes, encodings=encoding, tasks=task, seeds=[seed]
-    )
+    suite = override(None, changes, registry, encodings=encoding, tasks=task, seeds=[seed])
     if threads is not None:
         check_threads(threads)
         torch.set_num_threads(threads)

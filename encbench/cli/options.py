@@ -1,4 +1,4 @@
-"""What several verbs take alike: options and arguments as Typer reads them, suite and settings."""
+"""What several verbs take alike: options and arguments as Typer reads them, and settings."""
 
 from __future__ import annotations
 
@@ -9,12 +9,10 @@ from typing import Annotated, Any
 import typer
 
 from encbench.errors import UsageError
-from encbench.plugins.registry import Registry
 from encbench.plugins.selector import parse_value
-from encbench.suite.config import SECTIONS, TrainingConfig
-from encbench.suite.file import Suite, load_suite
+from encbench.suite.config import SECTIONS
+from encbench.suite.file import DEFAULT_SUITE
 
-DEFAULT_SUITE = "quick"
 AskedSuite = Annotated[
     str | None,
     typer.Argument(
@@ -47,27 +45,6 @@ RecordPlace = Annotated[
     Path, typer.Argument(metavar="RECORD", help="A record's folder, or a results folder.")
 ]
 RecordKey = Annotated[str | None, typer.Argument(help="Beginning of the record's key.")]
-
-
-def asked_suite(name: str | None, registry: Registry, *, encodings: bool, tasks: bool) -> Suite:
-    """The suite of that name or file; without one the default, whose own name, description and
-    training settings do not hold for other encodings and tasks.
-
-    Args:
-        name: as ``load_suite`` takes it.
-        registry: plug-ins that may offer it.
-        encodings: whether others replace the suite's; likewise ``tasks``.
-
-    Raises:
-        SuiteError: as ``load_suite``.
-    """
-    suite = load_suite(name or DEFAULT_SUITE, registry)
-    if name is None and (encodings or tasks):
-        suite = suite.model_copy(update={"name": "custom", "description": ""})
-    if name is None and tasks:
-        # quick's training settings suit its own tasks; others have their own
-        suite = suite.model_copy(update={"training": TrainingConfig()})
-    return suite
 
 
 def asked_changes(

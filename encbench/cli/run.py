@@ -28,7 +28,6 @@ from encbench.cli.options import (
     Threads,
     TimeLimit,
     asked_changes,
-    asked_suite,
 )
 from encbench.cli.planned import print_estimate, print_plan
 from encbench.cli.progress import RunProgress
@@ -36,7 +35,7 @@ from encbench.errors import UsageError
 from encbench.plugins.registry import default_registry
 from encbench.plugins.selector import parse_value, parse_values
 from encbench.runs.limits import Limits, parse_memory, parse_seconds
-from encbench.suite.override import override
+from encbench.suite.file import override
 from encbench.suite.sweep import SWEEP
 
 if TYPE_CHECKING:
@@ -205,7 +204,6 @@ def run_cells(
     143 SIGTERM.
     """
     registry = default_registry()
-    chosen = asked_suite(suite, registry, encodings=bool(encoding), tasks=bool(task))
     changes = asked_changes(
         setting or (),
         network={"width": width, "depth": depth, "parameterization": parameterization},
@@ -228,7 +226,13 @@ def run_cells(
             raise UsageError(f"--sweep {text!r}: {of}.{key} is given more than once")
         table[key] = value
     chosen = override(
-        chosen, changes, encodings=encoding, tasks=task, seeds=seed, parameters=parameters
+        suite,
+        changes,
+        registry,
+        encodings=encoding,
+        tasks=task,
+        seeds=seed,
+        parameters=parameters,
     )
     if output is None:
         output = Path("results") / chosen.name
@@ -240,7 +244,7 @@ def run_cells(
     part = None if shard is None else _shard(shard)
     console = Console(stderr=True)
     if dry_run:
-        from encbench.runs.reuse import left_to_run, share_of  # reads records
+        from encbench.runs.runner import left_to_run, share_of  # torch
         from encbench.suite.plan import keyed_plan
 
         cells = list(share_of(keyed_plan(chosen, registry), part).values())

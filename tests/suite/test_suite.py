@@ -14,8 +14,7 @@ from encbench.plugins.registry import default_registry
 from encbench.plugins.selector import parse_selector
 from encbench.results.merging import merged_suites
 from encbench.suite.config import CellConfig, cell_key
-from encbench.suite.file import SuiteEntry, explicit_settings, suite_toml
-from encbench.suite.override import override
+from encbench.suite.file import SuiteEntry, explicit_settings, override, suite_toml
 from tests.sample_plugin import Scaled, Wave, module, registry_of
 
 
@@ -493,3 +492,11 @@ def test_a_description_does_not_outlive_a_change():
     assert override(told, unchanged, seeds=[0, 1]) == told
     assert override(told, unchanged, seeds=[0]).description == ""
     assert override(told, {**unchanged, "training": {"steps": 9}}).description == ""
+
+
+def test_the_default_suite_has_another_name_with_other_encodings_or_tasks():
+    quick = load_suite("quick")
+    assert override(None, {}) == quick
+    for changed in (override(None, {}, tasks=["image"]), override(None, {}, encodings=["ffe"])):
+        assert (changed.name, changed.description) == ("custom", "")
+    assert override("quick", {}, tasks=["image"]).name == "quick"
