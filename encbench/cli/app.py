@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import os
+import re
 import sys
 from collections import Counter
 from collections.abc import Callable
@@ -16,7 +17,7 @@ from rich.console import Console
 from typer.core import TyperCommand
 
 from encbench.cli.console import print_line
-from encbench.errors import EncbenchError, PluginError, UsageError, error_line
+from encbench.errors import EncbenchError, PluginError, UsageError, did_you_mean, error_line
 from encbench.plugins.registry import Offer, Registry, default_registry
 
 EXIT_NOT_OK = 1
@@ -132,6 +133,10 @@ class _Verb(TyperCommand):
             return super().parse_args(ctx, args)
         except typer.BadParameter as error:
             error.message = error.message.removeprefix("Value error, ")  # pydantic's
+            if " is not one of " in error.message:
+                refused, *choices = re.findall("'([^']*)'", error.message)
+                near = did_you_mean(refused, choices)
+                error.message = error.message.removesuffix(".") + (near or ".")
             raise
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from encbench.errors import UsageError
+from encbench.errors import UsageError, did_you_mean
 from encbench.plugins.selector import parse_value
 from encbench.suite.config import SECTIONS
 from encbench.suite.file import DEFAULT_SUITE
@@ -63,8 +63,7 @@ def asked_changes(
         name, equals, value = text.partition("=")
         section, dot, key = name.strip().partition(".")
         if not equals or not dot or not key or section not in SECTIONS:
-            raise UsageError(
-                f"--set {text!r} is not SECTION.KEY=VALUE; sections are {', '.join(SECTIONS)}"
-            )
+            hint = did_you_mean(section, SECTIONS, f"sections are {', '.join(SECTIONS)}")
+            raise UsageError(f"--set {text!r} is not SECTION.KEY=VALUE{hint}")
         changes[section][key] = parse_value(value.strip())
     return changes

@@ -258,10 +258,12 @@ class Registry:
         known = sorted(self._offers[kind])
         first, _, parameter = name.partition(":")
         if first in known and parameter.isidentifier():
-            return (
-                f"unknown {kind} {name!r}; give a parameter its value, as {name}=VALUE, or name "
-                "what another distribution offers as DISTRIBUTION:NAME"
+            parameters = [p.name for p in parameters_of(self._offers[kind][first][0].load())]
+            how = (
+                f"a parameter is given as {first}:KEY=VALUE, what another distribution offers as "
+                "DISTRIBUTION:NAME"
             )
+            return f"unknown {kind} {name!r}{did_you_mean(parameter, parameters, how)}"
         listing = f"installed: {', '.join(known) or 'none'}.{self._lost()}"
         hint = did_you_mean(name.rpartition(":")[2], known, listing, count=2)
         return f"unknown {kind} {name!r}{hint}"
