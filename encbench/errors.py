@@ -14,11 +14,12 @@
 
 The message says what was got, what was expected and how to mend it; the command line
 prints it as one line, without a traceback. What many messages share is written here:
-``did_you_mean``, ``plural``, ``cannot_write``, ``writes_to``, ``error_line``, ``bounded`` and
-``printable``.
+``did_you_mean``, ``plural``, ``cannot_write``, ``check_writable``, ``writes_to``, ``error_line``,
+``bounded`` and ``printable``.
 """
 
 import difflib
+import errno
 import os
 import sys
 import unicodedata
@@ -160,6 +161,28 @@ def writes_to(path: Path, mend: str = MEND_WRITING) -> Iterator[None]:
         yield
     except OSError as error:
         raise cannot_write(path, error, mend) from None
+
+
+def check_writable(*paths: Path | None) -> None:
+    """Refuse files that cannot be written, before the work whose result they are to hold.
+
+    Raises:
+        StoreError: one of them is a folder, or cannot be made in its own.
+    """
+    for path in paths:
+        if path is None:
+            continue
+        try:
+            place = next(p for p in (path, *path.absolute().parents) if p.exists())
+            if path.is_dir():
+                raise OSError(errno.EISDIR, os.strerror(errno.EISDIR))
+            folder = path.parent if place == path else place
+            if not folder.is_dir():
+                raise OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+            if not (os.access(folder, os.W_OK | os.X_OK) or os.access(path, os.W_OK)):
+                raise OSError(errno.EACCES, os.strerror(errno.EACCES))
+        except OSError as error:
+            raise cannot_write(path, error) from None
 
 
 def printable(text: str) -> str:

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from rich.table import Table
 
-from encbench.cli.console import breakable, literal, output_console, plain_table, write_json
+from encbench.cli.console import (
+    breakable,
+    check_picture,
+    literal,
+    output_console,
+    plain_table,
+    write_json,
+)
 from encbench.cli.options import (
     Device,
     HiddenDepth,
@@ -17,7 +24,7 @@ from encbench.cli.options import (
     ParameterizationText,
     asked_changes,
 )
-from encbench.errors import UsageError
+from encbench.errors import UsageError, check_writable
 from encbench.plugins.registry import default_registry
 from encbench.suite.file import override
 
@@ -98,6 +105,9 @@ def ntk(
         raise UsageError("--matrix-free has no whole spectrum to plot; leave out one of the two")
     if split != "none" and matrix_free:
         raise UsageError("--split takes eigenvectors of the kernel; leave out --matrix-free")
+    if plot is not None:
+        check_picture(plot)
+    check_writable(output)
     registry = default_registry()
     changes = asked_changes(
         network={"width": width, "depth": depth, "parameterization": parameterization},

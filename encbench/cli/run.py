@@ -243,6 +243,17 @@ def run_cells(
     )
     part = None if shard is None else _shard(shard)
     console = Console(stderr=True)
+    if workers is not None and cluster is None:
+        raise UsageError("--workers is the number of jobs of --cluster; give --cluster, too")
+    if scheduler is not None and cluster is not None:
+        raise UsageError("give --scheduler to join a cluster or --cluster to start one, not both")
+    if jobs is not None and (scheduler or cluster):
+        raise UsageError(
+            "-j is for this machine; on a cluster each worker thread runs a cell: "
+            "dask worker --nthreads N"
+        )
+    if time_needed and not dry_run:
+        raise UsageError("--estimate goes with -n: a run prints its remaining time itself")
     if dry_run:
         from encbench.runs.runner import left_to_run, share_of  # torch
         from encbench.suite.plan import keyed_plan
@@ -253,13 +264,6 @@ def run_cells(
         if time_needed and left:
             print_estimate(left, registry, device, threads, console)
         return
-    if time_needed:
-        raise UsageError("--estimate goes with -n: a run prints its remaining time itself")
-    if jobs is not None and (scheduler or cluster):
-        raise UsageError(
-            "-j is for this machine; on a cluster each worker thread runs a cell: "
-            "dask worker --nthreads N"
-        )
     how: dict[str, Any] = {
         "device": device,
         "threads": threads,
@@ -302,12 +306,8 @@ def _cluster(
     scheduler: str | None, cluster: str | None, workers: int | None, how: dict[str, Any]
 ) -> AbstractContextManager[Executor | None]:
     """The Dask executor that was asked for, or None for this machine."""
-    if workers is not None and cluster is None:
-        raise UsageError("--workers is the number of jobs of --cluster; give --cluster, too")
     if scheduler is None and cluster is None:
         return nullcontext()
-    if scheduler is not None and cluster is not None:
-        raise UsageError("give --scheduler to join a cluster or --cluster to start one, not both")
     from encbench.runs.executors.dask import connect  # an optional extra
 
     return connect(scheduler, cluster, workers=workers or 1, **how)

@@ -9,7 +9,7 @@ import typer
 
 import encbench
 from encbench import DataError, UsageError
-from encbench.errors import cannot_write
+from encbench.errors import cannot_write, check_writable
 
 FORMATS = (".ply", ".glb", ".obj", ".stl", ".off")
 
@@ -49,6 +49,10 @@ def data(
     from encbench_tasks._occupancy.sources import MESHES, fetch, fetched_path
 
     words = what or []
+    if action == "list" and words:
+        raise UsageError(f"list takes no names, got {' '.join(words)}; leave them out")
+    if action != "export-mesh" and output is not None:
+        raise UsageError(f"-o {output}: only export-mesh writes a file; leave -o out")
     if action == "list":
         for name, mesh in MESHES.items():
             path = fetched_path(name)
@@ -73,6 +77,7 @@ def _export(directory: Path, key: str, output: Path) -> None:
 
     if output.suffix.lower() not in FORMATS:
         raise UsageError(f"-o {output}: a mesh's name ends in {' '.join(FORMATS)}")
+    check_writable(output)
     found = [s for s in encbench.Store(directory).records() if s.record.key.startswith(key)]
     if len(found) != 1:
         raise UsageError(
