@@ -7,6 +7,7 @@ import logging
 import os
 import re
 import sys
+import traceback
 from collections import Counter
 from collections.abc import Callable
 from importlib import metadata
@@ -138,6 +139,30 @@ class _Verb(TyperCommand):
                 near = did_you_mean(refused, choices)
                 error.message = error.message.removesuffix(".") + (near or ".")
             raise
+
+    def invoke(self, ctx: Any) -> Any:
+        """The verb's result; ``sys.exit`` in what it called is a plug-in's, and an error.
+
+        Verbs of plug-ins may end themselves so.
+        """
+        try:
+            return super().invoke(ctx)
+        except SystemExit as error:
+            registry = default_registry()
+            if registry.find("command", ctx.info_name).distribution != "encbench":
+                raise
+            frames = traceback.walk_tb(error.__traceback__)
+            modules = [str(frame.f_globals.get("__name__")) for frame, _ in frames]
+            tops = {module.partition(".")[0] for module in modules}
+            named = [
+                str(plugin)
+                for plugin in registry.host.plugins
+                if plugin.module.partition(".")[0] in tops and plugin.distribution != "encbench"
+            ]
+            raise PluginError(
+                f"plug-in {' or '.join(named) or modules[-1]} ended the program by "
+                f"{error_line(error)}; it must raise an error instead"
+            ) from error
 
 
 def _is_third_party(offer: Offer) -> bool:
