@@ -82,7 +82,7 @@ def test_entries_are_text_or_tables(tmp_path):
         ('encodings = ["a"]\ntasks = ["b"]\nnetwork = 3', ["network = 3: expected a table"]),
         (
             'encodings = ["a"]\ntasks = ["b"]\n[training]\nlr = "fast"',
-            ["training.lr = 'fast': expected a number, or expected 'auto'"],
+            ["training.lr = 'fast': expected a number or 'auto'"],
         ),
         ('encodings = ["a"]\ntasks = ["b"]\nname = "../up"', ["name = '../up'", "folder"]),
         ('encodings = ["a"]\ntasks = ["b"]\nname = ""', ["name = ''", "folder"]),
@@ -500,3 +500,33 @@ def test_the_default_suite_has_another_name_with_other_encodings_or_tasks():
     for changed in (override(None, {}, tasks=["image"]), override(None, {}, encodings=["ffe"])):
         assert (changed.name, changed.description) == ("custom", "")
     assert override("quick", {}, tasks=["image"]).name == "quick"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("encodings = []", "encodings = []: expected at least 1 item"),
+        ("seeds = []", "seeds = []: expected at least 1 item"),
+        ("seeds = [true]", "seeds[0] = True: expected an integer"),
+        ("network = { width = 0 }", "network.width = 0: expected greater than or equal to 1"),
+        ("network = 'mlp'", "network = 'mlp': expected a table"),
+        ("training = { lr = -1 }", "training.lr = -1: expected greater than 0 or 'auto'"),
+        ("training = { lr = inf }", "training.lr = inf: expected a finite number or 'auto'"),
+        (
+            "training = { batch_size = 'al' }",
+            "training.batch_size = 'al': expected an integer or 'all'; did you mean 'all'?",
+        ),
+        (
+            "ntk = { outputs = 'ful' }",
+            "ntk.outputs = 'ful': expected 'trace' or 'full'; did you mean 'full'?",
+        ),
+        ("description = 3", "description = 3: expected a text"),
+    ],
+)
+def test_what_does_not_fit_is_said_in_plain_words(tmp_path, text, words):
+    whole = {"encodings": "encodings = ['ffe']", "tasks": "tasks = ['image']"}
+    path = tmp_path / "s.toml"
+    path.write_text("\n".join((whole | {text.partition(" ")[0]: text}).values()))
+    with pytest.raises(SuiteError) as caught:
+        load_suite(str(path))
+    assert str(caught.value) == f"{path}: {words}"
