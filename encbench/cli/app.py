@@ -23,6 +23,8 @@ from encbench.plugins.registry import Offer, Registry, default_registry
 
 EXIT_NOT_OK = 1
 EXIT_USAGE = 2
+WITHOUT_PLUGINS = ("data", "doctor", "export", "merge", "plugins", "show")
+"""Verbs that need no plug-in, or say themselves which are broken."""
 
 HELP = """Which input encoding should a coordinate network use, and why?
 
@@ -186,6 +188,7 @@ def _version(wanted: bool) -> None:
 
 
 def _options(
+    ctx: typer.Context,
     verbose: Annotated[
         bool, typer.Option("-v", "--verbose", help="Also print debug messages.")
     ] = False,
@@ -202,5 +205,6 @@ def _options(
     broken = [f"{plugin}: {plugin.problem}" for plugin in default_registry().host.broken()]
     if broken and strict_plugins:
         raise PluginError(f"broken plug-in {'; '.join(broken)}")
-    for line in broken:
+    helped = not {"-h", "--help"}.isdisjoint(sys.argv)
+    for line in [] if helped or ctx.invoked_subcommand in WITHOUT_PLUGINS else broken:
         logger.warning("broken plug-in %s; `encbench plugins --trace` shows the traceback", line)
