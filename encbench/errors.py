@@ -14,8 +14,8 @@
 
 The message says what was got, what was expected and how to mend it; the command line
 prints it as one line, without a traceback. What many messages share is written here:
-``did_you_mean``, ``plural``, ``cannot_write``, ``check_writable``, ``writes_to``, ``error_line``,
-``bounded`` and ``printable``.
+``did_you_mean``, ``plural``, ``cannot_write``, ``writes_to``, ``appearing``, ``check_writable``,
+``error_line``, ``bounded`` and ``printable``.
 """
 
 import difflib
@@ -24,7 +24,7 @@ import os
 import sys
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -161,6 +161,23 @@ def writes_to(path: Path, mend: str = MEND_WRITING) -> Iterator[None]:
         yield
     except OSError as error:
         raise cannot_write(path, error, mend) from None
+
+
+@contextmanager
+def appearing(path: Path, mend: str = MEND_WRITING) -> Iterator[Path]:
+    """A file to write beside ``path``, which takes its place at the end: whole or not at all.
+
+    Raises:
+        StoreError: as ``writes_to``; what was there stays.
+    """
+    temporary = path.with_name(f".{path.name}.new")
+    try:
+        with writes_to(path, mend):
+            yield temporary
+            temporary.replace(path)
+    finally:
+        with suppress(OSError):  # also of a name that is too long
+            temporary.unlink(missing_ok=True)
 
 
 def check_writable(*paths: Path | None) -> None:

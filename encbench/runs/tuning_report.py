@@ -8,7 +8,6 @@ import math
 import os
 import re
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,7 +18,7 @@ from pydantic import ValidationError
 from scipy import stats
 from tabulate import tabulate
 
-from encbench.errors import plural, printable, with_minus, writes_to
+from encbench.errors import appearing, plural, printable, with_minus
 from encbench.results.palette import colour_order, colours
 from encbench.results.provenance import Data
 from encbench.suite.file import Suite, suite_toml
@@ -251,17 +250,11 @@ def write_report(directory: Path, result: TuneResult) -> None:
 
 
 def _write(path: Path, content: str | bytes) -> None:
-    temporary = path.with_name(f".{path.name}.new")
     data = content.encode() if isinstance(content, str) else content
-    try:
-        with writes_to(path), temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-            temporary.replace(path)
-    finally:
-        with suppress(OSError):  # also of a name that is too long
-            temporary.unlink(missing_ok=True)
+    with appearing(path) as temporary, temporary.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def best_of_csv(result: TuneResult) -> str:

@@ -9,7 +9,7 @@ import typer
 
 import encbench
 from encbench import DataError, UsageError
-from encbench.errors import cannot_write, check_writable
+from encbench.errors import check_writable, writes_to
 
 FORMATS = (".ply", ".glb", ".obj", ".stl", ".off")
 
@@ -90,8 +90,6 @@ def _export(directory: Path, key: str, output: Path) -> None:
             f"record {found[0].record.key} holds no mesh; only occupancy cells have one"
         )
     mesh = trimesh.Trimesh(arrays["mesh_vertices"], arrays["mesh_faces"], process=False)
-    try:
+    with writes_to(output):
         mesh.export(output)
-    except OSError as error:
-        raise cannot_write(output, error) from None
     typer.echo(f"{output}: {len(mesh.vertices)} vertices, {len(mesh.faces)} faces")
