@@ -14,16 +14,17 @@
 
 The message says what was got, what was expected and how to mend it; the command line
 prints it as one line, without a traceback. What many messages share is written here:
-``did_you_mean``, ``plural``, ``cannot_write``, ``writes_to``, ``error_line``, ``bounded`` and
-``printable``.
+``did_you_mean``, ``plural``, ``cannot_write``, ``writes_to``, ``appearing``, ``check_writable``,
+``error_line``, ``bounded`` and ``printable``.
 """
 
 import difflib
+import errno
 import os
 import sys
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -160,6 +161,45 @@ def writes_to(path: Path, mend: str = MEND_WRITING) -> Iterator[None]:
         yield
     except OSError as error:
         raise cannot_write(path, error, mend) from None
+
+
+@contextmanager
+def appearing(path: Path, mend: str = MEND_WRITING) -> Iterator[Path]:
+    """A file to write beside ``path``, which takes its place at the end: whole or not at all.
+
+    Raises:
+        StoreError: as ``writes_to``; what was there stays.
+    """
+    temporary = path.with_name(f".{path.name}.new")
+    try:
+        with writes_to(path, mend):
+            yield temporary
+            temporary.replace(path)
+    finally:
+        with suppress(OSError):  # also of a name that is too long
+            temporary.unlink(missing_ok=True)
+
+
+def check_writable(*paths: Path | None) -> None:
+    """Refuse files that cannot be written, before the work whose result they are to hold.
+
+    Raises:
+        StoreError: one of them is a folder, or cannot be made in its own.
+    """
+    for path in paths:
+        if path is None:
+            continue
+        try:
+            place = next(p for p in (path, *path.absolute().parents) if p.exists())
+            if path.is_dir():
+                raise OSError(errno.EISDIR, os.strerror(errno.EISDIR))
+            folder = path.parent if place == path else place
+            if not folder.is_dir():
+                raise OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+            if not (os.access(folder, os.W_OK | os.X_OK) or os.access(path, os.W_OK)):
+                raise OSError(errno.EACCES, os.strerror(errno.EACCES))
+        except OSError as error:
+            raise cannot_write(path, error) from None
 
 
 def printable(text: str) -> str:

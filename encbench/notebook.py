@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Literal
 import pandas as pd
 from rich.console import Console
 
-from encbench.cli.options import asked_suite
 from encbench.cli.progress import RunProgress
 from encbench.errors import StoreError, UsageError, plural
 from encbench.plugins.registry import Registry, default_registry
@@ -33,9 +32,8 @@ from encbench.results.tabular import (
 )
 from encbench.runs.runner import run_suite
 from encbench.suite.config import cell_key
-from encbench.suite.file import Suite, SuiteEntry
+from encbench.suite.file import Suite, SuiteEntry, override
 from encbench.suite.labels import told_apart
-from encbench.suite.override import override
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -193,7 +191,7 @@ def run(
         encodings: such as "mpe" or "ffe:levels=8"; default: the suite's.
         tasks: such as "image:image=photo.jpg,side=96"; default: the suite's.
         suite: a packaged suite's name, a TOML file, or a ``Suite``, for everything that is not
-            given here. Default: "quick", without its training settings if tasks are given.
+            given here; default: "quick".
         seeds: default: the suite's.
         out: results folder; default: results/NAME of the suite, or results/custom.
         network: settings such as {"width": 128}, as in a suite file.
@@ -210,18 +208,14 @@ def run(
         StoreError: the folder cannot be written, or is in use.
     """
     registry = registry or default_registry()
-    chosen = (
-        suite
-        if isinstance(suite, Suite)
-        else asked_suite(suite, registry, encodings=encodings is not None, tasks=tasks is not None)
-    )
     seeds = None if seeds is None else list(seeds)
     if seeds == []:
         raise UsageError("seeds is empty; expected whole numbers, such as [0, 1, 2]")
     given = {"network": network, "training": training, "ntk": ntk, "budget": budget}
     chosen = override(
-        chosen,
-        {section: dict(values or {}) for section, values in given.items()},
+        suite,
+        {section: values or {} for section, values in given.items()},
+        registry,
         encodings=_entries(encodings, "encodings"),
         tasks=_entries(tasks, "tasks"),
         seeds=seeds,

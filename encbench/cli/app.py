@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import logging
 import os
+import re
 import sys
+import traceback
 from collections import Counter
 from collections.abc import Callable
 from importlib import metadata
@@ -16,11 +18,13 @@ from rich.console import Console
 from typer.core import TyperCommand
 
 from encbench.cli.console import print_line
-from encbench.errors import EncbenchError, PluginError, UsageError, error_line
+from encbench.errors import EncbenchError, PluginError, UsageError, did_you_mean, error_line
 from encbench.plugins.registry import Offer, Registry, default_registry
 
 EXIT_NOT_OK = 1
 EXIT_USAGE = 2
+WITHOUT_PLUGINS = ("data", "doctor", "export", "merge", "plugins", "show")
+"""Verbs that need no plug-in, or say themselves which are broken."""
 
 HELP = """Which input encoding should a coordinate network use, and why?
 
@@ -132,7 +136,35 @@ class _Verb(TyperCommand):
             return super().parse_args(ctx, args)
         except typer.BadParameter as error:
             error.message = error.message.removeprefix("Value error, ")  # pydantic's
+            if " is not one of " in error.message:
+                refused, *choices = re.findall("'([^']*)'", error.message)
+                near = did_you_mean(refused, choices)
+                error.message = error.message.removesuffix(".") + (near or ".")
             raise
+
+    def invoke(self, ctx: Any) -> Any:
+        """The verb's result; ``sys.exit`` in what it called is a plug-in's, and an error.
+
+        Verbs of plug-ins may end themselves so.
+        """
+        try:
+            return super().invoke(ctx)
+        except SystemExit as error:
+            registry = default_registry()
+            if registry.find("command", ctx.info_name).distribution != "encbench":
+                raise
+            frames = traceback.walk_tb(error.__traceback__)
+            modules = [str(frame.f_globals.get("__name__")) for frame, _ in frames]
+            tops = {module.partition(".")[0] for module in modules}
+            named = [
+                str(plugin)
+                for plugin in registry.host.plugins
+                if plugin.module.partition(".")[0] in tops and plugin.distribution != "encbench"
+            ]
+            raise PluginError(
+                f"plug-in {' or '.join(named) or modules[-1]} ended the program by "
+                f"{error_line(error)}; it must raise an error instead"
+            ) from error
 
 
 def _is_third_party(offer: Offer) -> bool:
@@ -156,6 +188,7 @@ def _version(wanted: bool) -> None:
 
 
 def _options(
+    ctx: typer.Context,
     verbose: Annotated[
         bool, typer.Option("-v", "--verbose", help="Also print debug messages.")
     ] = False,
@@ -172,5 +205,6 @@ def _options(
     broken = [f"{plugin}: {plugin.problem}" for plugin in default_registry().host.broken()]
     if broken and strict_plugins:
         raise PluginError(f"broken plug-in {'; '.join(broken)}")
-    for line in broken:
+    helped = not {"-h", "--help"}.isdisjoint(sys.argv)
+    for line in [] if helped or ctx.invoked_subcommand in WITHOUT_PLUGINS else broken:
         logger.warning("broken plug-in %s; `encbench plugins --trace` shows the traceback", line)

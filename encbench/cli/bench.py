@@ -17,7 +17,7 @@ import typer
 from pydantic.dataclasses import dataclass
 from tabulate import tabulate
 
-from encbench.errors import StoreError, UsageError, plural, writes_to
+from encbench.errors import StoreError, UsageError, check_writable, plural, writes_to
 from encbench.plugins.registry import default_registry
 
 STORAGE = Path(".benchmarks")
@@ -110,6 +110,7 @@ def bench(
       encbench bench -e mpe --compare before --output table.md
     """
     _require_pytest()
+    check_writable(output)
     selectors = encoding or []
     registry = default_registry()
     for text in selectors:

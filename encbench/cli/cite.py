@@ -44,25 +44,6 @@ NTK = """\
   booktitle = {International Conference on Machine Learning},
   year = {2022}
 }"""
-MS_SSIM = """\
-@inproceedings{wang2003multiscale,
-  title = {Multiscale Structural Similarity for Image Quality Assessment},
-  author = {Wang, Zhou and Simoncelli, Eero P. and Bovik, Alan C.},
-  booktitle = {The Thirty-Seventh Asilomar Conference on Signals, Systems \\& Computers},
-  volume = {2},
-  pages = {1398--1402},
-  year = {2003}
-}"""
-SSIM = """\
-@article{wang2004image,
-  title = {Image Quality Assessment: From Error Visibility to Structural Similarity},
-  author = {Wang, Zhou and Bovik, Alan C. and Sheikh, Hamid R. and Simoncelli, Eero P.},
-  journal = {IEEE Transactions on Image Processing},
-  volume = {13},
-  number = {4},
-  pages = {600--612},
-  year = {2004}
-}"""
 _SPECIAL = str.maketrans(
     {
         "\\": r"\textbackslash{}",
@@ -105,7 +86,7 @@ def cite(
         texts += [ENCBENCH.format(version=metadata.version("encbench")), MPE]
     if not what:
         offers = [offer for kind in CITED for offer in registry.offers(kind)]
-        texts += [NTK, MS_SSIM, SSIM]
+        texts.append(NTK)
     for folder in folders:
         methods, used, unknown = _used(folder, registry)
         texts += methods
@@ -142,10 +123,6 @@ def _used(directory: Path, registry: Registry) -> tuple[list[str], list[Offer], 
     if any(record.spectra for record in records):
         methods.append(NTK)
     metrics = dict.fromkeys(name for record in records for name in record.metrics)
-    if any("ms_ssim" in name for name in metrics):
-        methods.append(MS_SSIM)
-    if {"ssim", "depth_ssim"} & metrics.keys():
-        methods.append(SSIM)
     wanted = {
         (kind, reference.qualified): reference.version
         for record in records

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from encbench.errors import UsageError, printable, writes_to
+from encbench.errors import UsageError, check_writable, printable, writes_to
 from encbench.plugins.registry import Registry
 
 PIPE_WIDTH = 120
@@ -88,6 +88,21 @@ def write_json(path: Path, data: Any) -> None:
         path.write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
 
 
+def check_picture(path: Path) -> None:
+    """Refuse a file to which matplotlib could not draw.
+
+    Raises:
+        StoreError: it cannot be written.
+        UsageError: its ending is that of no picture format.
+    """
+    from matplotlib.backend_bases import FigureCanvasBase  # a quarter of a second
+
+    known = FigureCanvasBase.get_supported_filetypes()
+    if path.suffix.lower()[1:] not in known:
+        raise UsageError(f"cannot draw to {path}: expected a name that ends in .png, .svg or .pdf")
+    check_writable(path)
+
+
 def write_picture(save: Callable[[Path], object], path: Path) -> None:
     """Let ``save`` write a picture to a file, whose folder is made.
 
@@ -95,11 +110,6 @@ def write_picture(save: Callable[[Path], object], path: Path) -> None:
         StoreError: it cannot be written.
         UsageError: its ending is that of no picture format.
     """
-    if not path.suffix:
-        # matplotlib would add one, and write a file of another name
-        raise UsageError(f"cannot draw to {path}: its name has no ending; end it in .png")
-    try:
-        with writes_to(path):
-            save(path)
-    except ValueError as error:
-        raise UsageError(f"cannot draw to {path}: {error}") from None
+    check_picture(path)
+    with writes_to(path):
+        save(path)

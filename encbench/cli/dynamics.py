@@ -11,11 +11,10 @@ from rich.progress import Progress
 
 import encbench
 from encbench.cli.console import output_console, plain_table, write_json
-from encbench.cli.options import DEFAULT_SUITE, HiddenDepth, asked_changes
-from encbench.errors import UsageError
+from encbench.cli.options import HiddenDepth, asked_changes
+from encbench.errors import UsageError, check_writable
 from encbench.plugins.registry import default_registry
-from encbench.suite.file import load_suite
-from encbench.suite.override import override
+from encbench.suite.file import override
 
 
 def dynamics(
@@ -59,12 +58,15 @@ def dynamics(
     from encbench.runs.analysis import compare_dynamics
     from encbench.runs.parts import build_model, build_task, cell_streams, plugin_named
 
+    files = output / "dynamics.png", output / "dynamics.json"
+    check_writable(*files)
     factors = factor or [0.05, 1.5]
     registry, console = default_registry(), output_console()
     suite = override(
-        load_suite(DEFAULT_SUITE, registry),
+        None,
         # the rates are multiples of lr_crit at these points
         asked_changes(network={"width": width, "depth": depth}, training={"lr": 1.0}),
+        registry,
         encodings=[encoding],
         tasks=[task],
         seeds=[seed],
@@ -100,7 +102,7 @@ def dynamics(
         )
     console.print(table)
     title = f"{task} × {encoding}, width {width}"
-    plot_dynamics(output / "dynamics.png", found, title)
+    plot_dynamics(files[0], found, title)
     data = {"title": title, "seed": seed, "curves": [item.data() for item in found]}
-    write_json(output / "dynamics.json", data)
-    console.print(f"plot: {output / 'dynamics.png'}", highlight=False)
+    write_json(files[1], data)
+    console.print(f"plot: {files[0]}", highlight=False)

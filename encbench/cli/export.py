@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 
 from encbench.cli.console import print_line
-from encbench.errors import UsageError, plural
+from encbench.errors import UsageError, check_writable, plural
 from encbench.results.records import StoredRecord
 from encbench.results.store import load_records
 from encbench.results.tabular import (
@@ -63,6 +63,7 @@ def export(
     files += [] if out == "-" else [Path(out)]
     for path in files:
         check_format(path)
+    check_writable(*files)
     if len({os.path.realpath(path) for path in files}) < len(files):
         raise UsageError(f"give a file of its own for each table, got {', '.join(map(str, files))}")
     arrays = any(path is not None for path in (spectra, curves, bands))

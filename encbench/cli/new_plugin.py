@@ -57,7 +57,8 @@ def new_plugin(
     """Begin a plug-in of any kind.
 
     Writes an installable distribution, encbench-NAME, that passes its own tests: one thing of the
-    kind to replace by yours, its registration, tests and a README. Nothing is overwritten.
+    kind to replace by yours, its registration, tests and a README. Nothing is overwritten. A suite
+    or a verb is added to a plug-in of any kind: docs/plugins.md.
 
     \b
     Examples:

@@ -9,19 +9,24 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from rich.table import Table
 
-from encbench.cli.console import breakable, literal, output_console, plain_table, write_json
+from encbench.cli.console import (
+    breakable,
+    check_picture,
+    literal,
+    output_console,
+    plain_table,
+    write_json,
+)
 from encbench.cli.options import (
-    DEFAULT_SUITE,
     Device,
     HiddenDepth,
     HiddenWidth,
     ParameterizationText,
     asked_changes,
 )
-from encbench.errors import UsageError
+from encbench.errors import UsageError, check_writable
 from encbench.plugins.registry import default_registry
-from encbench.suite.file import load_suite
-from encbench.suite.override import override
+from encbench.suite.file import override
 
 if TYPE_CHECKING:
     from encbench.results.kernel_summary import SplitSummary
@@ -100,15 +105,16 @@ def ntk(
         raise UsageError("--matrix-free has no whole spectrum to plot; leave out one of the two")
     if split != "none" and matrix_free:
         raise UsageError("--split takes eigenvectors of the kernel; leave out --matrix-free")
+    if plot is not None:
+        check_picture(plot)
+    check_writable(output)
     registry = default_registry()
     changes = asked_changes(
         network={"width": width, "depth": depth, "parameterization": parameterization},
         # nothing is trained, so that no rate need be known
         training={"lr": 1.0},
     )
-    suite = override(
-        load_suite(DEFAULT_SUITE, registry), changes, encodings=encoding, tasks=task, seeds=[seed]
-    )
+    suite = override(None, changes, registry, encodings=encoding, tasks=task, seeds=[seed])
     if threads is not None:
         check_threads(threads)
         torch.set_num_threads(threads)

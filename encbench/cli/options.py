@@ -1,4 +1,4 @@
-"""What several verbs take alike: options and arguments as Typer reads them, suite and settings."""
+"""What several verbs take alike: options and arguments as Typer reads them, and settings."""
 
 from __future__ import annotations
 
@@ -8,13 +8,11 @@ from typing import Annotated, Any
 
 import typer
 
-from encbench.errors import UsageError
-from encbench.plugins.registry import Registry
+from encbench.errors import UsageError, did_you_mean
 from encbench.plugins.selector import parse_value
-from encbench.suite.config import SECTIONS, TrainingConfig
-from encbench.suite.file import Suite, load_suite
+from encbench.suite.config import SECTIONS
+from encbench.suite.file import DEFAULT_SUITE
 
-DEFAULT_SUITE = "quick"
 AskedSuite = Annotated[
     str | None,
     typer.Argument(
@@ -49,27 +47,6 @@ RecordPlace = Annotated[
 RecordKey = Annotated[str | None, typer.Argument(help="Beginning of the record's key.")]
 
 
-def asked_suite(name: str | None, registry: Registry, *, encodings: bool, tasks: bool) -> Suite:
-    """The suite of that name or file; without one the default, whose own name, description and
-    training settings do not hold for other encodings and tasks.
-
-    Args:
-        name: as ``load_suite`` takes it.
-        registry: plug-ins that may offer it.
-        encodings: whether others replace the suite's; likewise ``tasks``.
-
-    Raises:
-        SuiteError: as ``load_suite``.
-    """
-    suite = load_suite(name or DEFAULT_SUITE, registry)
-    if name is None and (encodings or tasks):
-        suite = suite.model_copy(update={"name": "custom", "description": ""})
-    if name is None and tasks:
-        # quick's training settings suit its own tasks; others have their own
-        suite = suite.model_copy(update={"training": TrainingConfig()})
-    return suite
-
-
 def asked_changes(
     settings: Iterable[str] = (), **flags: Mapping[str, Any]
 ) -> dict[str, dict[str, Any]]:
@@ -86,8 +63,7 @@ def asked_changes(
         name, equals, value = text.partition("=")
         section, dot, key = name.strip().partition(".")
         if not equals or not dot or not key or section not in SECTIONS:
-            raise UsageError(
-                f"--set {text!r} is not SECTION.KEY=VALUE; sections are {', '.join(SECTIONS)}"
-            )
+            hint = did_you_mean(section, SECTIONS, f"sections are {', '.join(SECTIONS)}")
+            raise UsageError(f"--set {text!r} is not SECTION.KEY=VALUE{hint}")
         changes[section][key] = parse_value(value.strip())
     return changes

@@ -75,9 +75,9 @@ def print_plan(
 def _why_unread(cell: CellConfig, registry: Registry) -> str:
     from encbench.contracts.task import content_hash  # torch
 
-    task = registry.find("task", cell.task.qualified).load()
+    task = registry.find("task", cell.task.qualified)
     try:
-        content_hash(task, cell.task.parameters)
+        task.call(lambda cls: content_hash(cls, cell.task.parameters))
     except EncbenchError as error:
         return str(error)
     except Exception as error:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from encbench.cli.console import output_console, write_picture
+from encbench.cli.console import check_picture, output_console, write_picture
 from encbench.cli.options import Device, RecordKey, RecordPlace
 from encbench.cli.record_arguments import one_record
 from encbench.errors import PluginError, UsageError
@@ -53,6 +53,7 @@ def render(
     from encbench.runs.weights import load_model
     from encbench.training.loop import predictor
 
+    check_picture(output)
     stored, registry = one_record(where, key), default_registry()
     model = load_model(stored, registry=registry)
     cell = stored.record.cell

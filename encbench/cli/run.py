@@ -28,7 +28,6 @@ from encbench.cli.options import (
     Threads,
     TimeLimit,
     asked_changes,
-    asked_suite,
 )
 from encbench.cli.planned import print_estimate, print_plan
 from encbench.cli.progress import RunProgress
@@ -36,7 +35,7 @@ from encbench.errors import UsageError
 from encbench.plugins.registry import default_registry
 from encbench.plugins.selector import parse_value, parse_values
 from encbench.runs.limits import Limits, parse_memory, parse_seconds
-from encbench.suite.override import override
+from encbench.suite.file import override
 from encbench.suite.sweep import SWEEP
 
 if TYPE_CHECKING:
@@ -205,7 +204,6 @@ def run_cells(
     143 SIGTERM.
     """
     registry = default_registry()
-    chosen = asked_suite(suite, registry, encodings=bool(encoding), tasks=bool(task))
     changes = asked_changes(
         setting or (),
         network={"width": width, "depth": depth, "parameterization": parameterization},
@@ -228,7 +226,13 @@ def run_cells(
             raise UsageError(f"--sweep {text!r}: {of}.{key} is given more than once")
         table[key] = value
     chosen = override(
-        chosen, changes, encodings=encoding, tasks=task, seeds=seed, parameters=parameters
+        suite,
+        changes,
+        registry,
+        encodings=encoding,
+        tasks=task,
+        seeds=seed,
+        parameters=parameters,
     )
     if output is None:
         output = Path("results") / chosen.name
@@ -239,8 +243,19 @@ def run_cells(
     )
     part = None if shard is None else _shard(shard)
     console = Console(stderr=True)
+    if workers is not None and cluster is None:
+        raise UsageError("--workers is the number of jobs of --cluster; give --cluster, too")
+    if scheduler is not None and cluster is not None:
+        raise UsageError("give --scheduler to join a cluster or --cluster to start one, not both")
+    if jobs is not None and (scheduler or cluster):
+        raise UsageError(
+            "-j is for this machine; on a cluster each worker thread runs a cell: "
+            "dask worker --nthreads N"
+        )
+    if time_needed and not dry_run:
+        raise UsageError("--estimate goes with -n: a run prints its remaining time itself")
     if dry_run:
-        from encbench.runs.reuse import left_to_run, share_of  # reads records
+        from encbench.runs.runner import left_to_run, share_of  # torch
         from encbench.suite.plan import keyed_plan
 
         cells = list(share_of(keyed_plan(chosen, registry), part).values())
@@ -249,13 +264,6 @@ def run_cells(
         if time_needed and left:
             print_estimate(left, registry, device, threads, console)
         return
-    if time_needed:
-        raise UsageError("--estimate goes with -n: a run prints its remaining time itself")
-    if jobs is not None and (scheduler or cluster):
-        raise UsageError(
-            "-j is for this machine; on a cluster each worker thread runs a cell: "
-            "dask worker --nthreads N"
-        )
     how: dict[str, Any] = {
         "device": device,
         "threads": threads,
@@ -298,12 +306,8 @@ def _cluster(
     scheduler: str | None, cluster: str | None, workers: int | None, how: dict[str, Any]
 ) -> AbstractContextManager[Executor | None]:
     """The Dask executor that was asked for, or None for this machine."""
-    if workers is not None and cluster is None:
-        raise UsageError("--workers is the number of jobs of --cluster; give --cluster, too")
     if scheduler is None and cluster is None:
         return nullcontext()
-    if scheduler is not None and cluster is not None:
-        raise UsageError("give --scheduler to join a cluster or --cluster to start one, not both")
     from encbench.runs.executors.dask import connect  # an optional extra
 
     return connect(scheduler, cluster, workers=workers or 1, **how)

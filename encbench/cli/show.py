@@ -16,7 +16,7 @@ from encbench.cli.console import breakable, facts_table, literal, output_console
 from encbench.cli.options import RecordKey
 from encbench.cli.record_arguments import is_record, one_record
 from encbench.contracts.metric import MetricValue
-from encbench.errors import plural
+from encbench.errors import UsageError, plural
 from encbench.results.kernel_summary import LinearizedTraining, SpectrumSummary
 from encbench.results.records import Record, StoredRecord
 from encbench.results.store import load_records
@@ -48,6 +48,9 @@ def show(
     """
     console = output_console()
     if key is None and not is_record(where):
+        if everything or trace:
+            flag = "--all" if everything else "--trace"
+            raise UsageError(f"{flag} is of one record; give its key, or leave it out")
         _print_list(console, where, as_json=as_json)
         return
     stored = one_record(where, key)

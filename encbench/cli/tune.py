@@ -23,14 +23,12 @@ from encbench.cli.options import (
     Threads,
     TimeLimit,
     asked_changes,
-    asked_suite,
 )
 from encbench.cli.progress import RunProgress
 from encbench.errors import UsageError, plural
 from encbench.plugins.registry import default_registry
 from encbench.runs.limits import Limits, parse_seconds
-from encbench.suite.file import Suite
-from encbench.suite.override import override
+from encbench.suite.file import Suite, override
 
 if TYPE_CHECKING:
     # import torch, which `encbench tune --help` does without
@@ -163,11 +161,9 @@ def tune(
     from encbench.runs.tuning import run_tuning, write_trials
 
     registry = default_registry()
-    # whatever is given: what is tuned is no longer quick
-    chosen = asked_suite(suite, registry, encodings=True, tasks=True)
     training = {"steps": steps, "epochs": epochs, "optimizer": optimizer, "schedule": schedule}
     changes = asked_changes(setting or (), training=training)
-    chosen = override(chosen, changes, encodings=encoding, tasks=report_on, seeds=seed)
+    chosen = override(suite, changes, registry, encodings=encoding, tasks=report_on, seeds=seed)
     output = output or Path("results") / f"{chosen.name}-tuned"
     limits = Limits(None if timeout is None else parse_seconds(timeout))
     tuning = plan_tuning(
@@ -231,7 +227,7 @@ def tune(
 
 
 def _print_plan(tuning: Tuning, output: Path, console: Console) -> None:
-    from encbench.runs.reuse import left_to_run  # reads records
+    from encbench.runs.runner import left_to_run  # torch
     from encbench.suite.plan import plan
 
     out = output_console()

@@ -40,6 +40,10 @@ class Metric(ABC):
     """Which values are better."""
     title: ClassVar[str]
     """Title of a column, such as "PSNR"."""
+    source: ClassVar[str] = ""
+    """Where it is defined: authors, title, venue, year, equation."""
+    bibtex: ClassVar[str | None] = None
+    """As of an encoding: entries for ``encbench cite``; None: one is made from ``source``."""
 
     @abstractmethod
     def compute(self, prediction: Any, truth: Any) -> tuple[float | None, dict[str, Any]]:

@@ -35,7 +35,7 @@ def in_encoding() -> Iterator[None]:
     """Inside, exceptions are the encoding's."""
     try:
         yield
-    except Exception as error:
+    except BaseException as error:
         error.add_note(IN_ENCODING)
         raise
 
@@ -111,7 +111,7 @@ class Network(nn.Module, ABC):
         _check_shape(f"the encoding {type(encoding).__name__}", features, len(x), encoding.out_dim)
         try:
             out = self.from_features(features)
-        except Exception as error:
+        except BaseException as error:
             error.add_note(IN_NETWORK)
             raise
         _check_shape(f"the network {type(self).__name__}", out, len(x), self.out_dim)

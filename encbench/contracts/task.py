@@ -15,6 +15,8 @@ from torch import Tensor
 from encbench.contracts.regular_grid import RegularGrid
 from encbench.errors import did_you_mean
 
+IN_TASK = "raised because of what the task returned"
+"""Note added to an exception, by which a record names the plug-in that failed."""
 RESERVED = ("file", "allow_pickle")
 """Names that arrays cannot have: they are parameters of ``numpy.savez``."""
 
@@ -245,7 +247,7 @@ class Task(ABC):
 
     def ntk_points(self, count: int, generator: torch.Generator) -> Tensor:
         """Random distinct training points (M, in_dim) float64, at most ``count``."""
-        x, _ = self.epoch(generator)
+        x, _ = epoch_of(self, generator)
         chosen = torch.randperm(len(x), generator=generator)[:count]
         return x[chosen.sort().values]
 
@@ -282,6 +284,58 @@ def content_hash(task: type[Task], parameters: Mapping[str, Any]) -> str:
     if not isinstance(found, str):
         raise TypeError(f"data_hash returned {found!r}; return hashlib.sha256(data).hexdigest()")
     return found
+
+
+def epoch_of(task: Task, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """What ``epoch`` returns.
+
+    Raises:
+        TypeError: it is not as agreed; noted as the task's. ``epoch`` may raise anything else.
+    """
+    drawn: Any = task.epoch(generator)
+    agreed = isinstance(drawn, tuple | list) and len(drawn) == 2
+    agreed = agreed and all(map(_is_columns, drawn, (task.in_dim, task.out_dim)))
+    if not agreed or len(drawn[0]) != len(drawn[1]):
+        raise _not_agreed(
+            f"epoch returned {_in_words(drawn)}; expected a pair of tensors, x (N, {task.in_dim}) "
+            f"and y (N, {task.out_dim})"
+        )
+    return drawn[0], drawn[1]
+
+
+def ntk_points_of(task: Task, count: int, generator: torch.Generator) -> Tensor:
+    """What ``ntk_points`` returns.
+
+    Raises:
+        TypeError: as ``epoch_of``.
+    """
+    x: Any = task.ntk_points(count, generator)
+    if not _is_columns(x, task.in_dim) or len(x) > count:
+        raise _not_agreed(
+            f"ntk_points returned {_in_words(x)}; expected a tensor of points (M, {task.in_dim}), "
+            f"M at most {count}"
+        )
+    points: Tensor = x
+    return points
+
+
+def _is_columns(found: Any, columns: int) -> bool:
+    shaped = isinstance(found, Tensor) and found.ndim == 2 and found.is_floating_point()
+    return shaped and len(found) > 0 and found.shape[1] == columns
+
+
+def _in_words(found: object) -> str:
+    if isinstance(found, Tensor):
+        return f"a tensor {tuple(found.shape)} of {found.dtype}"
+    if isinstance(found, tuple | list) and len(found) == 2:
+        return f"{_in_words(found[0])} and {_in_words(found[1])}"
+    return "None" if found is None else f"a {type(found).__name__}"
+
+
+def _not_agreed(message: str) -> TypeError:
+    error = TypeError(message)
+    error.add_note(IN_TASK)
+    return error
 
 
 def loss_name(task: Task | type[Task]) -> LossName | None:

@@ -134,6 +134,15 @@ class MsSsim(Metric):
     range = (0.0, 1.0)
     direction = "higher"
     title = "MS-SSIM"
+    bibtex = """\
+@inproceedings{wang2003multiscale,
+  title = {Multiscale Structural Similarity for Image Quality Assessment},
+  author = {Wang, Zhou and Simoncelli, Eero P. and Bovik, Alan C.},
+  booktitle = {The Thirty-Seventh Asilomar Conference on Signals, Systems \\& Computers},
+  volume = {2},
+  pages = {1398--1402},
+  year = {2003}
+}"""
 
     def compute(self, prediction: Any, truth: Any) -> tuple[float | None, dict[str, Any]]:
         got, expected = np.asarray(prediction), np.asarray(truth)

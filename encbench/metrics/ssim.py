@@ -39,6 +39,16 @@ class Ssim(MsSsim):
 
     range = (-1.0, 1.0)
     title = "SSIM"
+    bibtex = """\
+@article{wang2004image,
+  title = {Image Quality Assessment: From Error Visibility to Structural Similarity},
+  author = {Wang, Zhou and Bovik, Alan C. and Sheikh, Hamid R. and Simoncelli, Eero P.},
+  journal = {IEEE Transactions on Image Processing},
+  volume = {13},
+  number = {4},
+  pages = {600--612},
+  year = {2004}
+}"""
 
     def measured(self, prediction: Any, truth: Any) -> tuple[float, dict[str, Any]]:
         return ssim(prediction, truth), {}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 import typing
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -14,6 +15,7 @@ from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
 
 from encbench.contracts.search import Search
 from encbench.errors import ParameterError, PluginError, did_you_mean
@@ -72,9 +74,11 @@ class Parameter:
             value = self._adapter.validate_python(given)
         except ValidationError as error:
             first = error.errors()[0]
-            reason = f"{first['msg'][0].lower()}{first['msg'][1:]}"
-            if first["type"] == "literal_error":
-                reason = "there is no such choice"
+            literal = first["type"] == "literal_error"
+            reason = "there is no such choice" if literal else plain_reason(first)
+            place = next(iter(first["loc"]), None)
+            if isinstance(place, int) and first["type"] != "missing":
+                reason = reason.replace("it must", f"its item {place + 1} must")
             if isinstance(given, int | float) and self.type.split(" | ")[0] == "str":
                 # a file called 2024 reads as a number
                 reason += f' (to mean the text, quote it: {self.name}="{json.dumps(given)}")'
@@ -87,6 +91,32 @@ class Parameter:
             # pydantic takes true for 1
             raise ValueError("booleans are not numbers")
         return value
+
+
+_WORDS = {
+    "boolean": "true or false",
+    "dictionary": "a table",
+    "integer": "an integer",
+    "string": "a text",
+    "tuple": "a list",
+}
+"""pydantic's words in those of TOML."""
+
+
+def plain_reason(problem: ErrorDetails) -> str:
+    """What pydantic wants, without its own words: "it must have at least 1 item"."""
+    text = problem["msg"].removeprefix("Value error, ")
+    if problem["type"] == "missing":
+        return "it must have more items"
+    wanted = re.fullmatch(
+        r"\w+ should (.+?)(?:,? after validation, not .*|, unable to .*|, got .*)?", text
+    )
+    if wanted is None:
+        return f"{text[0].lower()}{text[1:]}"
+    what = wanted[1]
+    if valid := re.match(r"be a valid (\w+)", what):
+        what = f"be {_WORDS.get(valid[1], f'a {valid[1]}')}"
+    return f"it must {what}"
 
 
 @lru_cache(maxsize=1024)  # asked for each of thousands of cells

@@ -6,8 +6,8 @@ import ast
 import inspect
 import tomllib
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib import import_module
@@ -25,7 +25,7 @@ from encbench.errors import (
     error_line,
 )
 from encbench.plugins.host import Plugin, PluginHost, default_host
-from encbench.plugins.isolation import isolated
+from encbench.plugins.isolation import ctrl_c_noted, isolated
 from encbench.plugins.parameters import parameters_of, validate_parameters
 from encbench.plugins.selector import format_selector, parse_selector
 
@@ -39,6 +39,30 @@ _BASES = {
     "schedule": "Schedule",
 }
 """Kind to the base class in ``encbench``, whose import imports torch."""
+
+
+@contextmanager
+def named_failures(whose: Callable[[BaseException], str]) -> Iterator[None]:
+    """Inside, what a plug-in raises becomes a PluginError that names it: also ``sys.exit`` and a
+    KeyboardInterrupt of its own, which would end the program without a word.
+
+    A lack of memory and Ctrl-C of the user pass through.
+
+    Args:
+        whose: says of an exception which plug-in failed; "" lets it pass.
+    """
+    pressed: list[int] = []
+    try:
+        with ctrl_c_noted() as pressed:
+            yield
+    except (Exception, SystemExit, KeyboardInterrupt) as error:
+        if pressed or not (failed := whose(error)):
+            raise
+        from encbench.device import lacks_memory  # torch
+
+        if lacks_memory(error):
+            raise
+        raise PluginError(f"{failed} failed: {error_line(error)}") from error
 
 
 @dataclass(frozen=True)
@@ -101,16 +125,8 @@ class Offer:
             PluginError: it, or loading, raised an exception; names the distribution. Errors of
                 encbench and a lack of memory pass through.
         """
-        try:
+        with named_failures(lambda error: "" if isinstance(error, EncbenchError) else str(self)):
             return function(self.load())
-        except EncbenchError:
-            raise
-        except Exception as error:
-            from encbench.device import lacks_memory  # torch
-
-            if lacks_memory(error):
-                raise
-            raise PluginError(f"{self} failed: {error_line(error)}") from error
 
     def summary(self) -> str:
         """The first line of the docstring, read from source where the target is lazy.
@@ -258,10 +274,12 @@ class Registry:
         known = sorted(self._offers[kind])
         first, _, parameter = name.partition(":")
         if first in known and parameter.isidentifier():
-            return (
-                f"unknown {kind} {name!r}; give a parameter its value, as {name}=VALUE, or name "
-                "what another distribution offers as DISTRIBUTION:NAME"
+            parameters = [p.name for p in parameters_of(self._offers[kind][first][0].load())]
+            how = (
+                f"a parameter is given as {first}:KEY=VALUE, what another distribution offers as "
+                "DISTRIBUTION:NAME"
             )
+            return f"unknown {kind} {name!r}{did_you_mean(parameter, parameters, how)}"
         listing = f"installed: {', '.join(known) or 'none'}.{self._lost()}"
         hint = did_you_mean(name.rpartition(":")[2], known, listing, count=2)
         return f"unknown {kind} {name!r}{hint}"

@@ -26,9 +26,14 @@ def parse_selector(text: str) -> tuple[str, dict[str, Any]]:
     """
     first_equals = text.find("=")
     if first_equals < 0:
-        return text.strip(), {}
+        name = text.strip()
+        if not name:
+            raise UsageError("an empty name; expected NAME or NAME:KEY=VALUE, such as ffe:levels=8")
+        if name.endswith(":"):
+            raise UsageError(f"{name!r} has no parameters; leave out the ':', or give KEY=VALUE")
+        return name, {}
     colon = text.rfind(":", 0, first_equals)
-    if colon < 0:
+    if not text[: max(colon, 0)].strip():
         raise UsageError(
             f"{text!r} has parameters but no name; expected NAME:KEY=VALUE,KEY=VALUE, "
             "for example ffe:levels=8"
@@ -38,6 +43,8 @@ def parse_selector(text: str) -> tuple[str, dict[str, Any]]:
     for part in _split(text[colon + 1 :]):
         key, equals, value = part.partition("=")
         key = key.strip()
+        if not part.strip():
+            raise UsageError(f"{text!r} has an empty part; leave out the comma, or give KEY=VALUE")
         if not equals or not key:
             raise UsageError(
                 f"{part.strip()!r} in {text!r} is not KEY=VALUE; a value that holds a comma "

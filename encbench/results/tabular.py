@@ -6,7 +6,6 @@ import csv
 import json
 import types
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
@@ -16,7 +15,7 @@ from typing import Any, Literal, TextIO, Union, get_args, get_origin
 import numpy as np
 from pydantic import BaseModel
 
-from encbench.errors import StoreError, UsageError, cannot_write
+from encbench.errors import StoreError, UsageError, appearing
 from encbench.results.kernel_summary import LinearizedTraining, SpectrumSummary
 from encbench.results.provenance import Provenance
 from encbench.results.records import ErrorInfo, LearningRate, Record, StoredRecord
@@ -286,7 +285,7 @@ def write_table(columns: Sequence[ExportColumn], chunks: Iterable[Chunk], path: 
         StoreError: the file cannot be written; one that was there stays.
     """
     check_format(path)
-    with _appearing(path) as temporary:
+    with appearing(path) as temporary:
         _WRITERS[path.suffix.lower()](columns, chunks, temporary)
 
 
@@ -358,17 +357,3 @@ _WRITERS: dict[str, Callable[[Sequence[ExportColumn], Iterable[Chunk], Path], No
     ".csv": _write_csv_file,
     ".parquet": _write_parquet,
 }
-
-
-@contextmanager
-def _appearing(path: Path) -> Iterator[Path]:
-    """A temporary file that is renamed to ``path`` at the end."""
-    temporary = path.with_name(f".{path.name}.new")
-    try:
-        yield temporary
-        temporary.replace(path)
-    except OSError as error:
-        raise cannot_write(path, error) from None
-    finally:
-        with suppress(OSError):  # also of a name that is too long
-            temporary.unlink(missing_ok=True)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from encbench import ntk
 from encbench.contracts.network import Network
-from encbench.contracts.task import CURVATURE, Task, loss_name
+from encbench.contracts.task import CURVATURE, Task, epoch_of, loss_name, ntk_points_of
 from encbench.errors import ParameterError
 from encbench.ntk.model import cast
 from encbench.plugins.registry import Registry
@@ -99,7 +99,8 @@ def at_initialization(
             task = build_task(cell, registry)
             with plugin_named(cell, task):
                 model = build_model(cell, task, registry, streams).to(device)
-                x = task.ntk_points(ntk_count(points, task), streams.generator("ntk"))
+                count = ntk_count(points, task)
+                x = ntk_points_of(task, count, streams.generator("ntk"))
                 began = time.perf_counter()
                 loss = loss_name(task)
                 critical = ntk.critical_learning_rate(model, x, loss) if loss in CURVATURE else None
@@ -195,7 +196,7 @@ def compare_dynamics(
         raise ParameterError(
             f"steps and factors must be positive and finite, got {steps} and {given}"
         )
-    x, y = (tensor.double() for tensor in task.epoch(generator))
+    x, y = (tensor.double() for tensor in epoch_of(task, generator))
     held_out = task.held_out()
     if held_out is not None:
         held_out = held_out[0].double(), held_out[1].double()

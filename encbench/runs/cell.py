@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 import torch
 
-from encbench.contracts.task import CURVATURE, loss_name
+from encbench.contracts.task import CURVATURE, loss_name, ntk_points_of
 from encbench.device import device_name, lacks_memory, peak_memory_bytes, reset_peak_memory
 from encbench.errors import bounded, error_line
 from encbench.ntk.linearized import critical_learning_rate
@@ -180,7 +180,7 @@ class _CellRun:
         if self.cell.ntk.points:
             generator = self.streams.generator("ntk")
             count = ntk_count(self.cell.ntk.points, self.task)
-            self.ntk_points = self.task.ntk_points(count, generator)
+            self.ntk_points = ntk_points_of(self.task, count, generator)
             with self._timed("ntk"):
                 y = target_values(self.task, self.ntk_points, self.streams.generator("ntk"))
                 self.target = KernelTarget(self.task, y)
@@ -276,9 +276,10 @@ class _CellRun:
             # an exception whose text cannot be made
             text, trace = error_line(error), ""
         _let_go(error)
+        kind = "" if text.startswith(type(error).__name__) else f"{type(error).__name__}: "
         self.record.error = ErrorInfo(
             type=type(error).__name__,
-            message=f"{whose}{type(error).__name__}: {text}" if whose else text,
+            message=f"{whose} failed: {kind}{text}" if whose else text,
             traceback=trace,
             step=step,
         )
@@ -308,7 +309,7 @@ class _CellRun:
 
     def _learning_rate(self) -> LearningRate:
         config = self.cell.training
-        self.rate_points = self.task.ntk_points(LR_POINTS, self.streams.generator("ntk"))
+        self.rate_points = ntk_points_of(self.task, LR_POINTS, self.streams.generator("ntk"))
         critical = self._critical_rate()
         if config.lr != "auto":
             return LearningRate(value=config.lr, critical=critical, rule="given")

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from encbench.contracts.network import Network
 from encbench.contracts.optimizer import Optimizer, Schedule
-from encbench.contracts.task import Predict, Task, loss_name
+from encbench.contracts.task import Predict, Task, epoch_of, loss_name
 from encbench.device import available_memory
 from encbench.errors import NtkError, PluginError
 from encbench.ntk.alignment import alignment, drift, eigenvector_energy
@@ -55,7 +55,7 @@ def target_values(task: Task, x: Tensor, generator: torch.Generator) -> Tensor |
     """
     y = task.values_at(x)
     if y is None:
-        points, values = task.epoch(generator)
+        points, values = epoch_of(task, generator)
         place = {row.tobytes(): i for i, row in enumerate(points.numpy())}
         found = [place.get(row.tobytes()) for row in x.numpy()]
         y = None if None in found else values[torch.tensor(found)]

@@ -20,13 +20,12 @@ from encbench.contracts.encoding import Encoding
 from encbench.contracts.metric import Metric, MetricValue
 from encbench.contracts.network import IN_ENCODING, IN_NETWORK, Network
 from encbench.contracts.optimizer import Optimizer, Schedule
-from encbench.contracts.task import Task, content_hash
-from encbench.device import lacks_memory
+from encbench.contracts.task import IN_TASK, Task, content_hash
 from encbench.errors import DataError, EncbenchError, PluginError, bounded, error_line
-from encbench.plugins.registry import Offer, Registry
+from encbench.plugins.registry import Offer, Registry, named_failures
 from encbench.runs.limits import CellStopped, by_a_person
 from encbench.suite.config import CellConfig, PluginRef
-from encbench.suite.networks import build_network
+from encbench.suite.networks import build_network, built_encoding
 from encbench.suite.seeding import Streams, seeded
 from encbench.training.losses import IN_LOSS
 
@@ -91,7 +90,7 @@ def build_model(
     offer = _offer("encoding", reference, registry)
     with _generator, seeded(streams.seed("weights")):
         encoding: Encoding = offer.call(
-            lambda cls: _with_dimensions(cls(task.in_dim, **reference.parameters))
+            lambda cls: built_encoding(cls, task.in_dim, reference.parameters)
         )
         return build_network(cell.network, encoding, task.out_dim, registry)
 
@@ -136,10 +135,10 @@ def _check_data(planned: str, found: str) -> None:
 
 
 def failed_plugin(error: BaseException, cell: CellConfig, task: Task | None) -> str:
-    """ "encoding 'x' of dist 1.0 failed: " where an exception came from a plug-in, otherwise "".
+    """ "encoding 'x' of dist 1.0" where an exception came from a plug-in, otherwise "".
 
-    An encoding's or a network's exception carries a note from ``Network``, a loss's from training;
-    others of a task passed through its module.
+    An encoding's or a network's exception carries a note from ``Network``, a loss's from training,
+    that of what a task returned from its contract; others of a task passed through its module.
     """
     notes = getattr(error, "__notes__", ())
     if IN_LOSS in notes and IN_ENCODING not in notes:
@@ -149,41 +148,24 @@ def failed_plugin(error: BaseException, cell: CellConfig, task: Task | None) -> 
     elif IN_ENCODING in notes:
         kind, reference = "encoding", cell.encoding
     elif IN_NETWORK in notes and cell.network.kind != "mlp":
-        return f"network {cell.network.kind!r} failed: "
-    elif task is not None and type(task).__module__ in _modules(error):
+        return f"network {cell.network.kind!r}"
+    elif IN_TASK in notes or (task is not None and type(task).__module__ in _modules(error)):
         kind, reference = "task", cell.task
     else:
         return ""
-    return f"{kind} {reference.name!r} of {reference.distribution} {reference.version} failed: "
+    return f"{kind} {reference.name!r} of {reference.distribution} {reference.version}"
 
 
 @contextmanager
 def plugin_named(cell: CellConfig, task: Task) -> Iterator[None]:
     """Inside, what a plug-in raises becomes a PluginError that names its distribution."""
-    try:
+    with named_failures(lambda error: failed_plugin(error, cell, task)):
         yield
-    except Exception as error:
-        whose = failed_plugin(error, cell, task)
-        if not whose or lacks_memory(error):
-            raise
-        raise PluginError(f"{whose}{error_line(error)}") from error
 
 
 def _modules(error: BaseException) -> set[str]:
     frames = traceback.walk_tb(error.__traceback__)
     return {str(frame.f_globals.get("__name__")) for frame, _ in frames}
-
-
-def _with_dimensions(encoding: Encoding) -> Encoding:
-    """The encoding, if its ``__init__`` has called that of ``Encoding``."""
-    for name in ("in_dim", "out_dim"):
-        if not isinstance(getattr(encoding, name, None), int):
-            raise TypeError(
-                f"it has no number {name}; its __init__ must call super().__init__(in_dim, out_dim)"
-            )
-    if encoding.out_dim < 1:
-        raise ValueError(f"its out_dim is {encoding.out_dim}, expected at least 1")
-    return encoding
 
 
 def direction_of(metric: str, registry: Registry) -> Literal["higher", "lower"]:
@@ -216,7 +198,8 @@ def metric_results(
         except BaseException as error:
             if isinstance(error, CellStopped) or by_a_person(error):
                 raise
-            reason = f"{offer} failed: {error_line(error)}"
+            named = isinstance(error, PluginError)
+            reason = str(error) if named else f"{offer} failed: {error_line(error)}"
             logger.warning("%s: %s", cell.label, reason)
             details = {"reason": reason}
             values[offer.name] = MetricValue(value=None, title=offer.name, details=details)

@@ -196,7 +196,7 @@ def plan_tuning(
         notes = check_targets(trial_cells, final_cells)
         cells = [*trial_cells, *final_cells]
         facts = facts_of(cells, registry)
-        name, unit, direction = deciding_metric(metric, facts, cells, registry)
+        name, measure = deciding_metric(metric, facts, cells, registry)
         if metric is not None:
             _check_measured(name, cells, registry)
         dimensions = {one.in_dim for one in facts} or {2}
@@ -229,8 +229,9 @@ def plan_tuning(
         seed=seeds[0],
         trials=trials,
         metric=name,
-        unit=unit,
-        direction=direction,
+        title=measure.title,
+        unit=measure.unit,
+        direction=measure.direction,
         tune_on=target_labels(trial_cells),
         tune_seeds=seeds,
         report_on=target_labels(final_cells),

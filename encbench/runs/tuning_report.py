@@ -8,7 +8,6 @@ import math
 import os
 import re
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,7 +18,7 @@ from pydantic import ValidationError
 from scipy.special import stdtrit
 from tabulate import tabulate
 
-from encbench.errors import plural, printable, with_minus, writes_to
+from encbench.errors import appearing, plural, printable, with_minus
 from encbench.results.palette import colour_order, colours
 from encbench.results.provenance import Data
 from encbench.suite.file import Suite, suite_toml
@@ -136,6 +135,8 @@ class TuneResult(Data):
     trials: int
     """Asked for, the default setting included."""
     metric: str
+    title: str = ""
+    """Of the metric, "PSNR"; "" in results of the time before it was kept."""
     unit: str
     direction: Literal["higher", "lower"]
     tune_on: list[str]
@@ -145,6 +146,11 @@ class TuneResult(Data):
     notes: list[str] = []
     """What a reader must know to judge the result."""
     encodings: list[TunedEncoding]
+
+    @property
+    def shown(self) -> str:
+        """The metric's title, or its name."""
+        return self.title or self.metric
 
     @property
     def higher(self) -> bool:
@@ -159,7 +165,7 @@ class TuneResult(Data):
         }
         return (
             f"Tuned with {plural(self.trials, 'trial')} for each encoding: the default setting, "
-            f"and others {drawn[self.sampler]}. Chosen by mean {self.metric} on "
+            f"and others {drawn[self.sampler]}. Chosen by mean {self.shown} on "
             f"{', '.join(self.tune_on)}, {_seeds(self.tune_seeds)}; reported on "
             f"{', '.join(self.report_on)}, {_seeds(self.report_seeds)}."
         )
@@ -172,7 +178,7 @@ class TuneResult(Data):
         units = plural(count, "target" if several else "seed")
         interval = f"± is the 95 % interval over {units}" if count > 1 else "one seed, no intervals"
         unit = f" [{self.unit}]" if self.unit else ""
-        return f"{self.metric}{unit}, {self.direction} is better; {interval}."
+        return f"{self.shown}{unit}, {self.direction} is better; {interval}."
 
 
 def _seeds(seeds: Sequence[int]) -> str:
@@ -244,17 +250,11 @@ def write_report(directory: Path, result: TuneResult) -> None:
 
 
 def _write(path: Path, content: str | bytes) -> None:
-    temporary = path.with_name(f".{path.name}.new")
     data = content.encode() if isinstance(content, str) else content
-    try:
-        with writes_to(path), temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-            temporary.replace(path)
-    finally:
-        with suppress(OSError):  # also of a name that is too long
-            temporary.unlink(missing_ok=True)
+    with appearing(path) as temporary, temporary.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def best_of_csv(result: TuneResult) -> str:
@@ -288,7 +288,7 @@ def _draw_best_of(result: TuneResult) -> Figure:
     axes.set_xlabel("trials k")
     what = "expected best of k trials" if result.sampler == "sobol" else "best so far"
     unit = f" [{result.unit}]" if result.unit else ""
-    axes.set_ylabel(f"{result.metric}{unit}, {what}")
+    axes.set_ylabel(f"{result.shown}{unit}, {what}")
     axes.set_title("on the tuning targets", fontsize="medium")
     axes.grid(alpha=0.3)
     if drawn:

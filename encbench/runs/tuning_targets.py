@@ -6,8 +6,9 @@ import json
 import logging
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
+from encbench.contracts.metric import Metric
 from encbench.errors import DataError, PluginError, UsageError, did_you_mean
 from encbench.plugins.registry import Registry
 from encbench.runs.parts import build_task
@@ -109,8 +110,8 @@ def check_targets(trials: Sequence[CellConfig], finals: Sequence[CellConfig]) ->
 
 def deciding_metric(
     name: str | None, facts: Sequence[TargetFacts], cells: Sequence[CellConfig], registry: Registry
-) -> tuple[str, str, Literal["higher", "lower"]]:
-    """Name, unit and direction of the metric that decides.
+) -> tuple[str, type[Metric]]:
+    """Name and class of the metric that decides.
 
     Raises:
         UsageError: there is no such metric, or none is given and tasks follow several.
@@ -131,8 +132,7 @@ def deciding_metric(
             f"unknown metric {name!r}"
             + did_you_mean(name, offers, f"there are: {', '.join(offers)}")
         )
-    metric = offers[name].load()
-    return name, metric.unit, metric.direction
+    return name, offers[name].load()
 
 
 class TargetFacts(NamedTuple):

@@ -28,7 +28,7 @@ from encbench.errors import EncbenchError, PluginError, SuiteError, error_line
 from encbench.plugins.parameters import validate_parameters
 from encbench.plugins.registry import Registry
 from encbench.suite.config import CellConfig, NetworkConfig, PluginRef, sorted_json
-from encbench.suite.networks import build_network
+from encbench.suite.networks import build_network, built_encoding
 
 TOLERANCE = 0.05
 """Largest difference from the budget, as a share of it."""
@@ -67,7 +67,7 @@ def dimensions(task: type[Task], parameters: Mapping[str, Any], label: str) -> t
     if not all(isinstance(getattr(task, name, None), int) for name in ("in_dim", "out_dim")):
         try:
             known = task(**parameters)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             why = error if isinstance(error, EncbenchError) else error_line(error)
             raise SuiteError(
                 f"the number of parameters depends on the data of {label!r}, which cannot be "
@@ -148,7 +148,7 @@ def _search_sizes(
         given = sizing(reference.parameters, network.width, {})
     except EncbenchError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise PluginError(
             f"encoding {reference.name!r} of {reference.distribution} cannot be built without "
             f'memory (torch\'s device "meta"), as a budget needs: {error_line(error)}'
@@ -264,7 +264,9 @@ def parameter_count(
 ) -> int:
     """Trained parameters of a network, which is not allocated; ``ends`` are in_dim and out_dim."""
     with without_memory():
-        model = build_network(network, encoding(ends[0], **parameters), ends[1], registry)
+        model = build_network(
+            network, built_encoding(encoding, ends[0], parameters), ends[1], registry
+        )
     return sum(model.parameter_counts().values())
 
 

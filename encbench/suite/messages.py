@@ -9,11 +9,9 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from encbench.errors import did_you_mean
+from encbench.plugins.parameters import plain_reason
 from encbench.suite.config import SECTIONS
 from encbench.suite.sweep import SWEEP
-
-_WORDS = {"dictionary": "table", "string": "text"}
-"""pydantic's words in those of TOML."""
 
 
 def describe_error(error: ValidationError, model: type[BaseModel]) -> str:
@@ -31,7 +29,9 @@ def describe_error(error: ValidationError, model: type[BaseModel]) -> str:
         return f"{key} is missing"
     # a value that fits no branch of a union has one problem for each
     reasons = [_expected(p) for p in problems if _locate(model, p["loc"])[0] == where]
-    reason = ", or ".join(dict.fromkeys(reasons))
+    reason = " or ".join(dict.fromkeys(reasons)).replace(" or expected ", " or ")
+    if isinstance(problem["input"], str):
+        reason += did_you_mean(problem["input"], re.findall("'([^']+)'", reason))
     if isinstance(problem["input"], list) and where[0] in SECTIONS:
         reason += f"; for a cell with each of them write {{ {SWEEP} = {problem['input']} }}"
     got = "" if isinstance(problem["input"], dict) else f" = {problem['input']!r}"
@@ -42,11 +42,7 @@ def _expected(problem: ErrorDetails) -> str:
     """What pydantic wants, in the words of a suite file."""
     if problem.get("ctx", {}).get("class_name") == "SuiteEntry":
         return 'expected a text such as "ffe:levels=8", or a table with a name'
-    text = problem["msg"].removeprefix("Value error, ").replace("Input should be", "expected")
-    if valid := re.match(r"expected a valid (\w+)", text):
-        word = _WORDS.get(valid[1], valid[1])
-        return f"expected {'an' if word == 'integer' else 'a'} {word}"
-    return f"{text[0].lower()}{text[1:]}"
+    return re.sub(r"^it must (be|have) ", "expected ", plain_reason(problem))
 
 
 def _locate(

@@ -68,6 +68,24 @@ def of_kind(
     return config.model_copy(update={**left, "kind": kind}), taken, ignored
 
 
+def built_encoding(cls: type[Encoding], in_dim: int, parameters: Mapping[str, Any]) -> Encoding:
+    """The encoding, if its ``__init__`` has called that of ``Encoding`` with dimensions.
+
+    Raises:
+        TypeError: it has not.
+        ValueError: its features have no dimension. Its constructor may raise anything else.
+    """
+    encoding = cls(in_dim, **parameters)
+    for name in ("in_dim", "out_dim"):
+        if not isinstance(getattr(encoding, name, None), int):
+            raise TypeError(
+                f"it has no number {name}; its __init__ must call super().__init__(in_dim, out_dim)"
+            )
+    if encoding.out_dim < 1:
+        raise ValueError(f"its out_dim is {encoding.out_dim}, expected at least 1")
+    return encoding
+
+
 def build_network(
     config: NetworkConfig, encoding: Encoding, out_dim: int, registry: Registry | None = None
 ) -> Network:

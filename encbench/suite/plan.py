@@ -58,7 +58,7 @@ def keyed_plan(suite: Suite, registry: Registry) -> dict[str, CellConfig]:
             if in_dim is not None:
                 for entry, encoding in encodings:
                     _check_dimension(entry, encoding, registry, task_entry, in_dim)
-            data_hash = _data_hash(offer.load(), task)
+            data_hash = _data_hash(offer, task)
             ends = _Ends(offer.load(), task)
             for encoding_entry, encoding in encodings:
                 entries = (task_entry, encoding_entry)
@@ -188,7 +188,7 @@ def _check_network(
         learned = parameter_count(cls, encoding.parameters, network, ends.known, registry)
     except ParameterError as error:
         raise SuiteError(f"network of {where}: {error}") from None
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         logger.debug("network of %s: %s", where, error_line(error))
         return
     if not learned:
@@ -224,11 +224,9 @@ def _check_dimension(
             "encodings of its own"
         )
     try:
-        encoding.check_dimension(in_dim, **reference.parameters)
+        offer.call(lambda cls: cls.check_dimension(in_dim, **reference.parameters))
     except ParameterError as error:
         raise SuiteError(f"task {task_entry.text!r}: {error}") from None
-    except Exception as error:
-        raise PluginError(f"{offer} failed: {error_line(error)}") from error
 
 
 def _each_once(cells: list[CellConfig]) -> dict[str, CellConfig]:
@@ -307,9 +305,10 @@ def _planned(
     )
 
 
-def _data_hash(task: type[Task], reference: PluginRef) -> str | None:
+def _data_hash(offer: Offer, reference: PluginRef) -> str | None:
     try:
-        return content_hash(task, reference.parameters)
+        found: str = offer.call(lambda cls: content_hash(cls, reference.parameters))
+        return found
     except Exception as error:
         # the cell asks again, and records the error with its traceback
         logger.debug("no data hash for %s: %s", reference.label, error)

@@ -20,7 +20,12 @@ import torch
 from torch import Tensor
 
 from encbench.errors import EncbenchError, ParameterError, bounded
-from encbench.plugins.isolation import LEFT_BY_IMPORTS, process_state, process_state_kept
+from encbench.plugins.isolation import (
+    LEFT_BY_IMPORTS,
+    ctrl_c_noted,
+    process_state,
+    process_state_kept,
+)
 from encbench.plugins.parameters import parameters_of, validate_parameters
 from encbench.suite.config import PluginRef
 
@@ -113,13 +118,15 @@ class Conformance:
         for name, check in cls.checks().items():
             title = (inspect.getdoc(check) or name).partition("\n")[0].rstrip(".")
             try:
-                with process_state_kept(known=True):
+                with process_state_kept(known=True), ctrl_c_noted() as pressed:
                     check(cls())
             except Advice as advice:
                 yield CheckResult(name, title, "advice", str(advice))
             except unittest.SkipTest as reason:
                 yield CheckResult(name, title, "skipped", str(reason))
-            except Exception as error:
+            except BaseException as error:
+                if pressed:
+                    raise
                 kind = "" if isinstance(error, AssertionError) else f"{type(error).__name__}: "
                 yield CheckResult(name, title, "failed", f"{kind}{error}", traceback.format_exc())
             else:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from encbench.contracts.network import in_encoding
 from encbench.contracts.optimizer import Optimizer, Schedule
-from encbench.contracts.task import Predict, Task
+from encbench.contracts.task import Predict, Task, epoch_of
 from encbench.errors import ParameterError, PluginError, bounded
 from encbench.network.mlp import CoordinateMLP
 from encbench.suite.config import TrainingConfig
@@ -277,7 +277,7 @@ class _Points:
         self.count = 0
 
     def next(self) -> tuple[Tensor, Tensor]:
-        drawn = self._task.epoch(self._generator)
+        drawn = epoch_of(self._task, self._generator)
         if not self._drawn or not all(map(torch.equal, drawn, self._drawn)):
             # copies: a task may fill the same tensors anew
             self._drawn = [tensor.clone() for tensor in drawn]

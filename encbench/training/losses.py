@@ -131,7 +131,7 @@ def _in_loss() -> Iterator[None]:
     """Inside, exceptions are the loss's."""
     try:
         yield
-    except Exception as error:
+    except BaseException as error:
         error.add_note(IN_LOSS)
         raise
 

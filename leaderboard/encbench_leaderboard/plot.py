@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from encbench.errors import UsageError
+from encbench.errors import UsageError, check_writable
 
 FORMATS = (".png", ".svg", ".pdf")
 
@@ -88,6 +88,7 @@ def plot_against(
 
     if data is not None:
         check_format(data)
+    check_writable(out, data)
     found = against(load_records(directory, check_files=True), x, y, task)
     figure = relation_figure(found, x, log_x=log_x, log_y=log_y)
     with style.quiet(), writing(out):

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from encbench.errors import UsageError
+from encbench.errors import UsageError, check_choice, check_writable
 
 
 def leaderboard(
@@ -85,10 +85,16 @@ def leaderboard(
 
     from encbench_leaderboard.render.html import write_html
     from encbench_leaderboard.render.markdown import write_index, write_markdown
-    from encbench_leaderboard.render.table_files import write_tables
+    from encbench_leaderboard.render.pictures import FORMATS
+    from encbench_leaderboard.render.table_files import WRITERS, write_tables
     from encbench_leaderboard.render.terminal import print_standings
     from encbench_leaderboard.report.build import describe, load_board
 
+    for given, option, known in (formats, "--format", FORMATS), (tables, "--tables", WRITERS):
+        for name in given or ():
+            check_choice(option, name, list(known))
+    if not pictures and (formats or all_pictures or small_pictures):
+        raise UsageError("--no-pictures draws none; leave it out, or the options of pictures")
     if output is None and len(directories) > 1:
         raise UsageError(
             f"{len(directories)} results folders, and no file for their page; give one with -o"
@@ -103,6 +109,10 @@ def leaderboard(
                 "have one name too"
             )
         outs = [front.with_suffix("") / f"{name}.md" for name in names]
+    for out in (front, *outs):
+        if out.suffix == "":
+            raise UsageError(f"{out} has no suffix, expected a Markdown file, for example {out}.md")
+        check_writable(out, out.with_suffix(".html"))
     pages = {}
     for directory, out in zip(directories, outs, strict=True):
         page = pages[out] = describe(*load_board(directory))

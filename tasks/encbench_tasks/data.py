@@ -9,7 +9,7 @@ import typer
 
 import encbench
 from encbench import DataError, UsageError
-from encbench.errors import cannot_write
+from encbench.errors import check_writable, writes_to
 
 FORMATS = (".ply", ".glb", ".obj", ".stl", ".off")
 
@@ -49,6 +49,10 @@ def data(
     from encbench_tasks._occupancy.sources import MESHES, fetch, fetched_path
 
     words = what or []
+    if action == "list" and words:
+        raise UsageError(f"list takes no names, got {' '.join(words)}; leave them out")
+    if action != "export-mesh" and output is not None:
+        raise UsageError(f"-o {output}: only export-mesh writes a file; leave -o out")
     if action == "list":
         for name, mesh in MESHES.items():
             path = fetched_path(name)
@@ -73,6 +77,7 @@ def _export(directory: Path, key: str, output: Path) -> None:
 
     if output.suffix.lower() not in FORMATS:
         raise UsageError(f"-o {output}: a mesh's name ends in {' '.join(FORMATS)}")
+    check_writable(output)
     found = [s for s in encbench.Store(directory).records() if s.record.key.startswith(key)]
     if len(found) != 1:
         raise UsageError(
@@ -85,8 +90,6 @@ def _export(directory: Path, key: str, output: Path) -> None:
             f"record {found[0].record.key} holds no mesh; only occupancy cells have one"
         )
     mesh = trimesh.Trimesh(arrays["mesh_vertices"], arrays["mesh_faces"], process=False)
-    try:
+    with writes_to(output):
         mesh.export(output)
-    except OSError as error:
-        raise cannot_write(output, error) from None
     typer.echo(f"{output}: {len(mesh.vertices)} vertices, {len(mesh.faces)} faces")

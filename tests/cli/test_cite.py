@@ -11,6 +11,7 @@ from encbench.cli import cite as verb
 from encbench.cli.cite import bibtex_entries, cite, entry_from_source
 from encbench.cli.plugins import plugins, requirement_lines
 from encbench.errors import StoreError, UnknownNameError, UsageError
+from encbench.metrics.psnr import Psnr
 from encbench.plugins.registry import default_registry
 from tests.sample_plugin import Scaled, Wave, module, registry_of
 
@@ -47,6 +48,19 @@ class Broken(Scaled):
     bibtex = "see the paper"
 
 
+class Measured(Psnr):
+    """A metric with BibTeX."""
+
+    bibtex = ENTRY % ("three2022", "three")
+
+
+class OfSolids(Measured):
+    """A metric of what no task here has."""
+
+    kind = "solid"
+    bibtex = ENTRY % ("four2023", "four")
+
+
 @pytest.fixture
 def run(tmp_path, monkeypatch):
     """A results folder of four encodings; a fifth is offered and did not run."""
@@ -55,7 +69,7 @@ def run(tmp_path, monkeypatch):
         ours=module(
             encodings={**named, "broken": Broken},
             tasks={"wave": Wave},
-            metrics={"psnr": "encbench.metrics.psnr:Psnr"},
+            metrics={"psnr": Psnr, "measured": Measured, "of_solids": OfSolids},
         )
     )
     monkeypatch.setattr(verb, "default_registry", lambda: registry)
@@ -78,12 +92,12 @@ def test_a_run_is_cited_by_what_it_used_each_paper_once(run, capsys):
     text = cited(capsys, run)
     keys = re.findall(r"@\w+\{([^,]+),", text)
     own = ["encbench", "audia2025grids", "jacot2018neural", "novak2022fast"]
-    assert sorted(keys) == sorted([*own, "one2020", "two2021", "ours-other"])
+    assert sorted(keys) == sorted([*own, "one2020", "two2021", "three2022", "ours-other"])
 
 
-def test_a_method_that_a_run_did_not_use_is_not_cited(run, capsys):
-    assert "wang2003multiscale" not in cited(capsys, run)
-    assert "wang2003multiscale" in cited(capsys)
+def test_a_metric_that_a_run_did_not_use_is_not_cited(run, capsys):
+    assert "four2023" not in cited(capsys, run)
+    assert "four2023" in cited(capsys)
 
 
 def test_a_source_in_words_becomes_misc_with_its_characters_escaped(run, capsys):
@@ -156,3 +170,16 @@ def test_a_plug_in_is_cited_by_its_name(capsys):
         cite(["mpee"])
     with pytest.raises(StoreError, match="there is no results folder results/none"):
         cite(["results/none"])
+
+
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [
+        ("ms_ssim", "wang2003multiscale"),
+        ("depth_ms_ssim", "wang2003multiscale"),
+        ("ssim", "wang2004image"),
+        ("depth_ssim", "wang2004image"),
+    ],
+)
+def test_similarities_bring_their_papers(name, key, capsys):
+    assert re.findall(r"@\w+\{([^,]+),", cited(capsys, name)) == [key]

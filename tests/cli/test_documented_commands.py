@@ -24,7 +24,7 @@ from encbench import Store, load_suite, plan, run_suite
 from encbench.cli.app import build
 from encbench.network.activations.bumps import Gaussian
 from encbench.plugins.registry import default_registry
-from encbench.suite.override import override
+from encbench.suite.file import override
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]

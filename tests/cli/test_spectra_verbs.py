@@ -151,7 +151,10 @@ def test_dynamics_are_drawn(tmp_path):
         (["ntk", "-n", 0], "--points must be at least 1"),
         (["ntk", "-n", 9, "--matrix-free", "--plot", "x.png"], "--matrix-free has no whole"),
         (["ntk", "-e", "mpee"], "did you mean 'mpe'"),
-        (["ntk", "-n", 9, "-e", "ffe", "-t", "image:side=8", "--plot", "x"], "x: its name has no"),
+        (
+            ["ntk", "-n", 9, "-e", "ffe", "-t", "image:side=8", "--plot", "x"],
+            "cannot draw to x",
+        ),
         (["dynamics", "--factor", "-1", "-t", "image:side=8"], "must be positive"),
         (["dynamics", "--factor", "nan", "-t", "image:side=8"], "must be positive and finite, got"),
     ],

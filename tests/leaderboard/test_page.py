@@ -25,7 +25,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from encbench.contracts.metric import MetricValue
-from encbench.errors import StoreError, UsageError
+from encbench.errors import StoreError
 from encbench.results.records import ErrorInfo
 from encbench.suite.config import PluginRef
 from tests.leaderboard.results import Results, diverged, photograph, provenance
@@ -305,12 +305,6 @@ def test_a_folder_without_records_is_one_line(results: Results) -> None:
     with pytest.raises(StoreError, match="holds no records") as caught:
         load_board(results.directory)
     assert "\n" not in str(caught.value)
-
-
-def test_a_page_needs_a_suffix_that_tells_it_from_its_pictures(results: Results) -> None:
-    results.add()
-    with pytest.raises(UsageError, match=r"for example .*out\.md"):
-        written(results, results.directory / "out")
 
 
 def test_a_page_that_cannot_be_written_leaves_the_old_one(results: Results) -> None:

@@ -35,7 +35,7 @@ from PIL import Image, ImageOps
 from PIL.PngImagePlugin import PngInfo
 
 from encbench.contracts.metric import MetricValue
-from encbench.errors import StoreError, UsageError
+from encbench.errors import StoreError
 from encbench.results import palette
 from tests.leaderboard.results import FLOOR, Results, diverged, photograph
 
@@ -656,9 +656,3 @@ def test_what_is_no_longer_drawn_is_removed_in_all_formats(
     assert not any(file.exists() for file in stale)
     assert [f.suffix for f in tmp_path.glob("*-spectra.*")] == [".png"]
     assert (tmp_path / "mine.png").exists()
-
-
-def test_another_format_is_refused_in_a_line(tmp_path: Path) -> None:
-    page = blocks.Page("Leaderboard", [], [])
-    with pytest.raises(UsageError, match="no pictures of format 'gif', expected png, svg, pdf"):
-        pictures.draw(page, tmp_path, formats=("gif",))

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import csv
 
-import pytest
 from encbench_leaderboard.render.table_files import as_csv, as_latex, write_tables
 from encbench_leaderboard.report.blocks import Column, Row, Table, Value
 from encbench_leaderboard.report.build import describe, load_board
 
-from encbench.errors import UsageError
 from tests.leaderboard.results import Results
 
 COLUMNS = [
@@ -55,9 +53,3 @@ def test_each_table_of_a_page_becomes_a_file_of_each_format(results: Results) ->
     with (folder / "image-image-chelsea-standings.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [(row["encoding"], float(row["psnr"])) for row in rows] == [("b", 31.0), ("a", 30.0)]
-
-
-def test_a_format_that_there_is_not_is_one_line(results: Results) -> None:
-    results.add()
-    with pytest.raises(UsageError, match="no tables of format 'doc', expected csv or tex"):
-        write_tables(describe(*load_board(results.directory)), results.directory, ["doc"])

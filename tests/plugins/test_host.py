@@ -69,7 +69,7 @@ def test_a_name_of_any_kind_is_found_or_gets_the_nearest_of_all_kinds():
         registry.find_any(kinds, "xyz")
     with pytest.raises(UnknownNameError, match="'task'; did you mean 'tasks'"):
         registry.find_any(kinds, "task", ["tasks"])
-    with pytest.raises(UnknownNameError, match="its value, as triangle_wave:size=VALUE"):
+    with pytest.raises(UnknownNameError, match="is given as triangle_wave:KEY=VALUE"):
         registry.find("encoding", "triangle_wave:size")
 
 

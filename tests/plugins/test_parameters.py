@@ -1,12 +1,13 @@
 """Parameters are the typed keywords of ``__init__``."""
 
+import math
 from typing import Annotated, Literal
 
 import pytest
 from pydantic import Field
 
 from encbench import ParameterError, PluginError
-from encbench.plugins.parameters import parameters_of, validate_parameters
+from encbench.plugins.parameters import Parameter, parameters_of, validate_parameters
 
 
 class Example:
@@ -95,3 +96,27 @@ def test_a_parameter_without_a_type_is_the_plugins_fault():
 
     with pytest.raises(PluginError, match=r"Untyped: parameter 'levels' has no type"):
         parameters_of(Untyped)
+
+
+@pytest.mark.parametrize(
+    ("annotation", "given", "words"),
+    [
+        (Annotated[list[int], Field(min_length=1)], [], "it must have at least 1 item"),
+        (Annotated[list[int], Field(max_length=1)], [1, 2], "it must have at most 1 item"),
+        (list[int], ["x"], "its item 1 must be an integer"),
+        (list[int], 3, "it must be a list"),
+        (int, 1.5, "it must be an integer"),
+        (int | None, "x", "it must be an integer"),
+        (float, "x", "it must be a number"),
+        (float, math.inf, "it must be a finite number"),
+        (bool, "maybe", "it must be true or false"),
+        (dict[str, int], [1], "it must be a table"),
+        (tuple[int, int], [1], "it must have more items"),
+        (tuple[int, int], [1, 2, 3], "it must have at most 2 items"),
+        (Annotated[str, Field(min_length=2)], "b", "it must have at least 2 characters"),
+    ],
+)
+def test_a_value_that_does_not_fit_is_said_in_plain_words(annotation, given, words):
+    parameter = Parameter("p", "type", None, "", annotation)
+    with pytest.raises(ValueError, match=f"^{words}$"):
+        parameter.validate(given)

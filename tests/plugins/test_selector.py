@@ -1,12 +1,13 @@
 """The text form of a name with parameters."""
 
+import re
 import string
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from encbench import UsageError
+from encbench import UnknownNameError, UsageError, default_registry
 from encbench.plugins.selector import format_selector, parse_selector, split_label
 
 
@@ -58,6 +59,35 @@ def test_what_is_not_key_value_is_refused_in_one_line(text):
     with pytest.raises(UsageError) as caught:
         parse_selector(text)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "an empty name"),
+        (" ", "an empty name"),
+        ("ffe:", "'ffe:' has no parameters"),
+        ("theirs:ffe:", "'theirs:ffe:' has no parameters"),
+        (":levels=8", "has parameters but no name"),
+        ("ffe:levels=8,", "has an empty part; leave out the comma"),
+        ("ffe:levels=8,,convention=nerf", "has an empty part"),
+    ],
+)
+def test_what_is_empty_is_said_to_be(text, words):
+    with pytest.raises(UsageError, match=words):
+        parse_selector(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("ffe:levls", "; did you mean 'levels'? A parameter is given as ffe:KEY=VALUE"),
+        ("ffe:xyz", "; a parameter is given as ffe:KEY=VALUE"),
+    ],
+)
+def test_a_parameter_without_a_value_gets_the_nearest(text, words):
+    with pytest.raises(UnknownNameError, match=re.escape(words)):
+        default_registry().choose("encoding", text)
 
 
 names = st.text(string.ascii_lowercase, min_size=1, max_size=6)

@@ -46,6 +46,14 @@ def test_its_encoding_is_listed_and_the_broken_one_is_a_warning_and_a_row(site):
     assert "cannot be imported: ImportError: libmissing.so.7" in row
 
 
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["--version"], ["run", "--help"], ["data", "list"], ["plugins"]]
+)
+def test_a_broken_plug_in_is_no_warning_where_plug_ins_do_not_matter(site, arguments):
+    done = encbench(site, *arguments)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_strict_plugins_makes_a_broken_one_an_error(site):
     done = encbench(site, "--strict-plugins", "list")
     assert done.returncode != 0

@@ -14,7 +14,7 @@ from encbench.runs.cell import LR_POINTS
 from encbench.runs.executors.local import InProcess
 from encbench.runs.interface import RunOptions
 from encbench.runs.parts import build_model, build_task, cell_streams
-from encbench.runs.reuse import left_to_run
+from encbench.runs.runner import left_to_run
 from encbench.suite.config import cell_key
 
 DATA = Path(__file__).parent / "data"

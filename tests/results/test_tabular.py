@@ -204,8 +204,9 @@ def test_misuse_is_told_before_anything_is_written(results, tmp_path):
     with pytest.raises(UsageError, match=r"ends in \.csv or \.parquet"):
         export(results.directory, str(tmp_path / "cells.csv"), spectra=tmp_path / "spectra.txt")
     assert not (tmp_path / "cells.csv").exists()
-    with pytest.raises(StoreError, match="No such file or directory"):
-        export(results.directory, str(tmp_path / "gone" / "cells.csv"))
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match="Not a directory"):
+        export(results.directory, str(tmp_path / "file" / "cells.csv"))
     with pytest.raises(StoreError, match="no results folder"):
         export(tmp_path / "nowhere", "-")
     one = tmp_path / "one.csv"
@@ -219,6 +220,11 @@ def test_misuse_is_told_before_anything_is_written(results, tmp_path):
     Store(tmp_path / "empty").directory.mkdir()
     with pytest.raises(StoreError, match="holds no records"):
         export(tmp_path / "empty", "-")
+
+
+def test_a_folder_that_is_missing_is_made(results, tmp_path):
+    export(results.directory, str(tmp_path / "new" / "cells.csv"))
+    assert [file.name for file in (tmp_path / "new").iterdir()] == ["cells.csv"]
 
 
 def test_damaged_arrays_cost_only_the_curves_of_their_record(results, tmp_path, caplog):

@@ -25,8 +25,7 @@ from encbench.runs.kernel_target import (
     target_values,
 )
 from encbench.runs.parts import build_model, build_task, build_training, cell_streams
-from encbench.suite.file import load_suite
-from encbench.suite.override import override
+from encbench.suite.file import load_suite, override
 from encbench.training.loop import predictor
 
 IMAGE = "image:image=camera,side=8"

@@ -5,7 +5,7 @@ import pytest
 from encbench import Store, plan, run_suite
 from encbench.results.records import Outline, StoredRecord
 from encbench.runs.cell import run_cell
-from encbench.runs.reuse import by_cell, left_to_run
+from encbench.runs.runner import by_cell, left_to_run
 
 FAILED = {"failed", "out_of_memory", "timeout", "interrupted"}
 """Of which another try may make something else."""

@@ -21,7 +21,7 @@ from encbench.results.records import CellResult, StoredRecord
 from encbench.runs.cell import run_cell
 from encbench.runs.repeat import prepare
 from encbench.suite.config import TrainingConfig
-from encbench.suite.override import override
+from encbench.suite.file import override
 from tests.conftest import one_cell
 from tests.sample_plugin import Scaled, Wave, module, registry_of
 

@@ -162,9 +162,9 @@ def test_one_value_fixes_a_setting():
         ("training.rate=1..2", "training has no 'rate'"),
         ("training.steps=10..20", "steps is the same for all and not searched"),
         ("training.optimizer=sgd|adam", "optimizer is the same for all and not searched"),
-        ("ffe.levels=0..12", "levels=0: input should be greater than or equal to 1"),
-        ("ffe.levels=4..12.5", "levels=12.5: input should be a valid integer"),
-        ("ffe.levels=4..many", "levels='4..many': input should be a valid integer"),
+        ("ffe.levels=0..12", "levels=0: it must be greater than or equal to 1"),
+        ("ffe.levels=4..12.5", "levels=12.5: it must be an integer"),
+        ("ffe.levels=4..many", "levels='4..many': it must be an integer"),
         ("training.batch_size=64|many", "batch_size = 'many'"),
         ("training.lr=-1..1", "lr = -1"),
         ("network.activation.omega=20", "such as --set network.activation=NAME:omega=20"),
@@ -288,7 +288,7 @@ def test_parameters_of_an_activation_and_of_a_network_are_searched_where_they_we
         "activation.beta": "2..3",
         "activation.omega": "5..30",
     }
-    with pytest.raises(UsageError, match=r"beta=0\.?0?: input should be greater"):
+    with pytest.raises(UsageError, match=r"beta=0\.?0?: it must be greater"):
         found(["network.activation.beta=0..3"], **network_of("hosc"))
 
 

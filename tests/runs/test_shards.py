@@ -9,7 +9,7 @@ import pytest
 from encbench import Store, StoreError, Suite, UsageError, run_suite
 from encbench.results import store as store_module
 from encbench.results.merging import merge
-from encbench.runs.reuse import share_of
+from encbench.runs.runner import share_of
 from encbench.suite.plan import keyed_plan
 from tests.runs.test_dask import content
 

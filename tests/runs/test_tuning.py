@@ -218,6 +218,8 @@ def test_what_is_written_can_be_read_back(whole):
     assert (folder / "best-of-k.png").stat().st_size > 1000
     assert result.protocol in page(result).replace("\\", "")
     assert result.legend.endswith("95 % interval over 2 seeds.")
+    assert result.legend.startswith("PSNR [dB], higher is better; ")
+    assert "Chosen by mean PSNR on" in result.protocol
 
 
 def test_the_page_ranks_tuned_settings_and_says_what_each_gained(whole):

@@ -13,7 +13,7 @@ from encbench.network.mlp import CoordinateMLP
 from encbench.plugins.registry import Registry
 from encbench.runs.cell import run_cell
 from encbench.runs.parts import build_model, build_task, cell_streams
-from encbench.runs.reuse import left_to_run
+from encbench.runs.runner import left_to_run
 from encbench.suite.config import cell_key, changed_versions
 from tests.sample_plugin import Wave, module, registry_of
 

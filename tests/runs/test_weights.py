@@ -13,7 +13,7 @@ from encbench import Outcome, PluginError, Store, StoreError, load_model, plan, 
 from encbench.results.record_folder import WEIGHTS, write_manifest
 from encbench.runs.cell import run_cell
 from encbench.runs.parts import build_task
-from encbench.runs.reuse import left_to_run
+from encbench.runs.runner import left_to_run
 from encbench.runs.weights import weights_of
 from encbench.training.loop import predictor
 from tests.sample_plugin import Scaled, Wave, module, registry_of

@@ -11,8 +11,7 @@ from encbench.plugins.parameters import validate_parameters
 from encbench.plugins.registry import default_registry
 from encbench.suite.budget import TOLERANCE, Sizing, dimensions, parameters_of_cell, sized
 from encbench.suite.config import NetworkConfig, PluginRef, cell_key
-from encbench.suite.file import Suite
-from encbench.suite.override import override
+from encbench.suite.file import Suite, override
 from tests.sample_plugin import Scaled, Wave, module, registry_of
 
 REGISTRY = default_registry()

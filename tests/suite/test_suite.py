@@ -14,8 +14,7 @@ from encbench.plugins.registry import default_registry
 from encbench.plugins.selector import parse_selector
 from encbench.results.merging import merged_suites
 from encbench.suite.config import CellConfig, cell_key
-from encbench.suite.file import SuiteEntry, explicit_settings, suite_toml
-from encbench.suite.override import override
+from encbench.suite.file import SuiteEntry, explicit_settings, override, suite_toml
 from tests.sample_plugin import Scaled, Wave, module, registry_of
 
 
@@ -83,7 +82,7 @@ def test_entries_are_text_or_tables(tmp_path):
         ('encodings = ["a"]\ntasks = ["b"]\nnetwork = 3', ["network = 3: expected a table"]),
         (
             'encodings = ["a"]\ntasks = ["b"]\n[training]\nlr = "fast"',
-            ["training.lr = 'fast': expected a number, or expected 'auto'"],
+            ["training.lr = 'fast': expected a number or 'auto'"],
         ),
         ('encodings = ["a"]\ntasks = ["b"]\nname = "../up"', ["name = '../up'", "folder"]),
         ('encodings = ["a"]\ntasks = ["b"]\nname = ""', ["name = ''", "folder"]),
@@ -493,3 +492,41 @@ def test_a_description_does_not_outlive_a_change():
     assert override(told, unchanged, seeds=[0, 1]) == told
     assert override(told, unchanged, seeds=[0]).description == ""
     assert override(told, {**unchanged, "training": {"steps": 9}}).description == ""
+
+
+def test_the_default_suite_has_another_name_with_other_encodings_or_tasks():
+    quick = load_suite("quick")
+    assert override(None, {}) == quick
+    for changed in (override(None, {}, tasks=["image"]), override(None, {}, encodings=["ffe"])):
+        assert (changed.name, changed.description) == ("custom", "")
+    assert override("quick", {}, tasks=["image"]).name == "quick"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("encodings = []", "encodings = []: expected at least 1 item"),
+        ("seeds = []", "seeds = []: expected at least 1 item"),
+        ("seeds = [true]", "seeds[0] = True: expected an integer"),
+        ("network = { width = 0 }", "network.width = 0: expected greater than or equal to 1"),
+        ("network = 'mlp'", "network = 'mlp': expected a table"),
+        ("training = { lr = -1 }", "training.lr = -1: expected greater than 0 or 'auto'"),
+        ("training = { lr = inf }", "training.lr = inf: expected a finite number or 'auto'"),
+        (
+            "training = { batch_size = 'al' }",
+            "training.batch_size = 'al': expected an integer or 'all'; did you mean 'all'?",
+        ),
+        (
+            "ntk = { outputs = 'ful' }",
+            "ntk.outputs = 'ful': expected 'trace' or 'full'; did you mean 'full'?",
+        ),
+        ("description = 3", "description = 3: expected a text"),
+    ],
+)
+def test_what_does_not_fit_is_said_in_plain_words(tmp_path, text, words):
+    whole = {"encodings": "encodings = ['ffe']", "tasks": "tasks = ['image']"}
+    path = tmp_path / "s.toml"
+    path.write_text("\n".join((whole | {text.partition(" ")[0]: text}).values()))
+    with pytest.raises(SuiteError) as caught:
+        load_suite(str(path))
+    assert str(caught.value) == f"{path}: {words}"

@@ -7,9 +7,8 @@ from encbench.errors import SuiteError
 from encbench.plugins.registry import default_registry
 from encbench.plugins.selector import parse_values
 from encbench.suite.config import cell_key
-from encbench.suite.file import SuiteEntry, suite_toml
+from encbench.suite.file import SuiteEntry, override, suite_toml
 from encbench.suite.labels import cell_names
-from encbench.suite.override import override
 from encbench.suite.sweep import each_choice
 
 

@@ -56,7 +56,7 @@ def result_of(task, check):
         ("SecondDerivative", "a_loss_of_its_own", "a smooth activation is needed"),
         ("Retrains", "a_loss_of_its_own", "loss changes the model"),
         ("ShiftsPoints", "a_loss_of_its_own", "loss changes x or y"),
-        ("WrongChannels", "a_network_trains_on_it", "size"),
+        ("WrongChannels", "a_network_trains_on_it", "expected a pair of tensors"),
     ],
 )
 @pytest.mark.filterwarnings("ignore:Using a target size:UserWarning")

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from encbench.errors import EncbenchError, ParameterError, PluginError, did_you_mean, error_line
+from encbench.errors import ParameterError, did_you_mean
 from encbench.plugins.hookspecs import hookimpl
 from encbench.plugins.parameters import validate_parameters
 from encbench.plugins.selector import parse_selector
@@ -84,13 +84,7 @@ def activation_of(text: str | Activation, registry: Registry | None = None) -> A
         known = {**known, **dict.fromkeys(offers, "")}
         if name.rpartition(":")[2] in offers:
             offer, parameters, _ = registry.choose("activation", text)
-            try:
-                made = offer.load()(**parameters)
-                _check(made)
-            except EncbenchError:
-                raise
-            except Exception as error:
-                raise PluginError(f"{offer} failed: {error_line(error)}") from error
+            made = offer.call(lambda cls: _checked(cls(**parameters)))
             return made
     raise ParameterError(
         f"there is no activation {name!r}"
@@ -102,8 +96,8 @@ def activation_of(text: str | Activation, registry: Registry | None = None) -> A
     )
 
 
-def _check(made: Activation) -> None:
-    """Raise TypeError where a plug-in's activation has no name or changes the shape."""
+def _checked(made: Activation) -> Activation:
+    """A plug-in's activation; TypeError where it has no name or changes the shape."""
     if not isinstance(getattr(made, "name", None), str):
         raise TypeError('it has no name; set one in its class, such as name = "bump"')
     import torch  # `encbench list` does without
@@ -113,3 +107,4 @@ def _check(made: Activation) -> None:
         shape = made.module()(z).shape
     if shape != z.shape:
         raise TypeError(f"it turns (2, 3) into {tuple(shape)}; an activation must keep the shape")
+    return made

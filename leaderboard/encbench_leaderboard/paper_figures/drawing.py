@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from encbench.errors import EncbenchError, UsageError, did_you_mean
+from encbench.errors import EncbenchError, UsageError, check_writable, did_you_mean
 from encbench.results.palette import Look, colours
 from encbench.results.store import load_records
 from encbench_leaderboard.board.table import Board, TaskBoard, boards
@@ -111,13 +111,14 @@ def draw_figures(
     for name in formats:
         if name not in FORMATS:
             raise UsageError(f"no pictures of format {name!r}, expected {', '.join(FORMATS)}")
+    folder = results / "figures" if out is None else out
+    check_writable(folder / CAPTIONS)
     board = boards(load_records(results, check_files=True))
     tasks = [one for one in board.tasks if task in one.label]
     if not tasks:
         labels = ", ".join(one.label for one in board.tasks[:5])
         raise UsageError(f"no task's label contains {task!r}; there are {labels}")
     looks = colours(board.entries)
-    folder = results / "figures" if out is None else out
     found: list[PaperFigure] = []
     with style.quiet():
         for number in numbers:

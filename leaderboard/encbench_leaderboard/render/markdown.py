@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from encbench.errors import UsageError, plural
+from encbench.errors import plural
 from encbench_leaderboard.render.pictures import chosen, draw
 from encbench_leaderboard.render.writing import replace_text, writing
 from encbench_leaderboard.report.blocks import (
@@ -54,7 +54,8 @@ def write_markdown(
 
     Args:
         page: what is drawn.
-        out: the Markdown file, which is returned.
+        out: the Markdown file, which is returned; its name has a suffix, for without it is that
+            of its pictures' folder.
         pictures: draw pictures and link to them.
         all_pictures: those of every section, also where there are many.
         small_pictures: a tenth of the bytes, for a repository: WebP in place of PNG, and none of
@@ -63,11 +64,7 @@ def write_markdown(
 
     Raises:
         StoreError: it cannot be written.
-        UsageError: ``out`` has no suffix, so its pictures' folder would take its name; or there
-            is no such format.
     """
-    if out.suffix == "":
-        raise UsageError(f"{out} has no suffix, expected a Markdown file, for example {out}.md")
     links: Links = {}
     left_out = 0
     with writing(out):

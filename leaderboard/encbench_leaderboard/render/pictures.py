@@ -20,7 +20,6 @@ from multiprocessing import current_process, get_context
 from pathlib import Path
 from typing import Any
 
-from encbench.errors import UsageError
 from encbench.results import palette
 from encbench.results.palette import Look, colours
 from encbench.runs.limits import cores
@@ -81,11 +80,7 @@ def draw(
 
     Raises:
         OSError: the folder cannot be written.
-        UsageError: there is no such format.
     """
-    for name in formats:
-        if name not in FORMATS:
-            raise UsageError(f"no pictures of format {name!r}, expected {', '.join(FORMATS)}")
     folder.mkdir(exist_ok=True)
     looks, drawn_by = colours(page.entries), _drawn_by()
     jobs: dict[tuple[str, str], _Job] = {}

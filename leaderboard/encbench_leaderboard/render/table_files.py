@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pandas as pd
 
-from encbench.errors import UsageError
 from encbench_leaderboard.render.writing import replace_text
 from encbench_leaderboard.report.blocks import Page, Table, shown_first, walk
 from encbench_leaderboard.report.format import MISSING
@@ -36,23 +35,19 @@ SYMBOLS = str.maketrans(
 
 
 def write_tables(page: Page, folder: Path, formats: Sequence[str]) -> list[Path]:
-    """Write each table of a page as a file of each format, named by its section and its name.
+    """Write each table of a page as a file of each format of ``WRITERS``, named by its section and
+    its name.
 
     Raises:
-        UsageError: there is no such format.
         StoreError: a file cannot be written.
     """
-    writers: dict[str, Callable[[Table], str]] = {"csv": as_csv, "tex": as_latex}
-    for name in formats:
-        if name not in writers:
-            raise UsageError(f"no tables of format {name!r}, expected {' or '.join(writers)}")
     found = [("page", block) for block in page.blocks if isinstance(block, Table)]
     for section in page.sections:
         found += [(section.name, block) for block in walk([section]) if isinstance(block, Table)]
     files = []
     for (section_name, table), suffix in ((item, f) for item in found for f in formats):
         file = folder / f"{section_name}-{table.name}.{suffix}"
-        replace_text(file, writers[suffix](table))
+        replace_text(file, WRITERS[suffix](table))
         files.append(file)
     return files
 
@@ -96,3 +91,6 @@ def as_latex(table: Table) -> str:
 def _cell(text: str, kind: str) -> str:
     escaped = text.translate(SYMBOLS)
     return rf"\texttt{{{escaped}}}" if kind == "code" and text != MISSING else escaped
+
+
+WRITERS: dict[str, Callable[[Table], str]] = {"csv": as_csv, "tex": as_latex}

@@ -1,0 +1,54 @@
+"""What cannot be is refused before any work: here before what is asked for is even looked for."""
+
+import pytest
+
+from tests.cli.program import here
+
+BLOCKED = "a-file/out"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["leaderboard", "nowhere", "--tables", "txe"], "must be one of 'csv', 'tex'"),
+        (["leaderboard", "nowhere", "--format", "pgn"], "did you mean 'png'?"),
+        (["leaderboard", "nowhere", "--no-pictures", "--format", "svg"], "--no-pictures draws"),
+        (["leaderboard", "nowhere", "-o", "page"], "page has no suffix"),
+        (["leaderboard", "nowhere", "-o", f"{BLOCKED}.md"], "cannot write"),
+        (["figures", "nowhere", "-o", BLOCKED], "cannot write"),
+        (["figures", "nowhere", "--format", "gif"], "no pictures of format 'gif'"),
+        (["plot", "nowhere", "--x", "seed", "-o", f"{BLOCKED}.png"], "cannot write"),
+        (["plot", "nowhere", "--x", "seed", "-o", "x.png", "--data", f"{BLOCKED}.csv"], "cannot"),
+        (["render", "nowhere", "-o", "x.foo"], "cannot draw to x.foo"),
+        (["render", "nowhere", "-o", f"{BLOCKED}.png"], "cannot write"),
+        (["export", "nowhere", f"{BLOCKED}.csv"], "cannot write"),
+        (["export", "nowhere", "-", "--spectra", f"{BLOCKED}.csv"], "cannot write"),
+        (["bench", "-e", "nosuch", "-o", f"{BLOCKED}.md"], "cannot write"),
+        (["ntk", "-e", "nosuch", "-o", BLOCKED], "cannot write"),
+        (["ntk", "-e", "nosuch", "--plot", "x.foo"], "cannot draw to x.foo"),
+        (["ntk", "-e", "nosuch", "--plot", f"{BLOCKED}.png"], "cannot write"),
+        (["dynamics", "-e", "nosuch", "-o", BLOCKED], "cannot write"),
+        (["data", "export-mesh", "nowhere", "3f", "-o", f"{BLOCKED}.ply"], "cannot write"),
+        (["data", "list", "bunny"], "list takes no names, got bunny"),
+        (["data", "fetch", "bunny", "-o", "x.ply"], "only export-mesh writes a file"),
+        (["show", "nowhere", "--all"], "--all is of one record"),
+        (
+            ["run", "-n", "-e", "nosuch", "--workers", "3"],
+            "--workers is the number of jobs of --cluster",
+        ),
+        (["run", "-n", "--scheduler", "a", "--cluster", "slurm"], "not both"),
+        (["run", "-n", "-j", "2", "--scheduler", "a"], "-j is for this machine"),
+        (["run", "--rerun", "fialed"], "did you mean 'failed'?"),
+        (["merge", "nowhere", "-o", "x", "--without", "picture"], "did you mean 'pictures'?"),
+        (["data", "lst"], "did you mean 'list'?"),
+        (["leaderbord"], "leaderboard"),
+        (["run", "--set", "trainin.lr=1"], "did you mean 'training'?"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_any_work(tmp_path, arguments, words):
+    (tmp_path / "a-file").write_text("")
+    done = here(*arguments, cwd=tmp_path)
+    assert words in " ".join(done.stderr.split())
+    assert done.returncode in (1, 2)
+    assert done.stdout == ""
+    assert [file.name for file in tmp_path.iterdir()] == ["a-file"]

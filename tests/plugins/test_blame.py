@@ -1,0 +1,235 @@
+"""Whatever a plug-in raises, and wherever: the message names it, and nothing ends in silence."""
+
+from __future__ import annotations
+
+import os
+import signal
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from encbench import Activation, Encoding, PluginError, Suite, plan
+from encbench.cli import app
+from encbench.cli.planned import print_plan
+from encbench.runs.analysis import at_initialization
+from encbench.runs.cell import run_cell
+from encbench.runs.limits import orderly_stop
+from encbench.suite.file import override
+from encbench.testing import EncodingConformance
+from tests.sample_plugin import Scaled, Wave, module, registry_of
+
+
+def leaves():
+    raise SystemExit(0)
+
+
+def interrupts():
+    raise KeyboardInterrupt
+
+
+class Constructor(Scaled):
+    def __init__(self, in_dim: int) -> None:
+        super().__init__(in_dim)
+        self.raises()
+
+
+class Forward(Scaled):
+    def __init__(self, in_dim: int) -> None:
+        super().__init__(in_dim)
+
+    def forward(self, x):
+        self.raises()
+
+
+class Flat(Scaled):
+    """Has no features."""
+
+    def __init__(self, in_dim: int) -> None:
+        Encoding.__init__(self, in_dim, 0)
+
+    def forward(self, x):
+        return x[:, :0]
+
+
+class Loads(Wave):
+    def __init__(self) -> None:
+        super().__init__()
+        self.raises()
+
+
+class Hashes(Wave):
+    def __init__(self) -> None:
+        super().__init__()
+
+    @classmethod
+    def data_hash(cls, **parameters):
+        cls.raises()
+
+
+class Draws(Wave):
+    def __init__(self) -> None:
+        super().__init__()
+
+    def epoch(self, generator):
+        self.raises()
+
+
+class Evaluates(Wave):
+    def __init__(self) -> None:
+        super().__init__()
+
+    def evaluate(self, predict):
+        self.raises()
+
+
+ENCODINGS = {"constructor": Constructor, "forward": Forward}
+TASKS = {"loads": Loads, "hashes": Hashes, "draws": Draws, "evaluates": Evaluates}
+ALL = [*ENCODINGS, *TASKS]
+
+
+def registry(raises=leaves, **more):
+    """A plug-in whose classes raise, each in one of its methods."""
+    methods = {"raises": staticmethod(raises), "__module__": __name__}
+    theirs = {
+        kind: {name: type(name, (cls,), methods) for name, cls in of}
+        for kind, of in (("encodings", ENCODINGS.items()), ("tasks", TASKS.items()))
+    }
+    theirs["encodings"] |= {"fine": Scaled, "flat": Flat}
+    theirs["tasks"] |= {"wave": Wave, **more}
+    return registry_of(theirs=module(**theirs))
+
+
+def suite(name, **changes):
+    encoding, task = (name, "wave") if name in (*ENCODINGS, "flat") else ("fine", name)
+    small = {"training": {"steps": 2, "batch_size": 16}, "network": {"width": 4, "depth": 1}}
+    given = Suite(encodings=["x"], tasks=["x"], ntk={"points": 8})
+    return override(given, small | changes, encodings=[encoding], tasks=[task])
+
+
+def whose(name):
+    return f"{'encoding' if name in ENCODINGS else 'task'} '{name}' of theirs 1.0 failed: "
+
+
+@pytest.mark.parametrize("raises", [leaves, interrupts])
+@pytest.mark.parametrize("name", ALL)
+def test_a_record_names_the_plug_in_that_left(name, raises):
+    them = registry(raises)
+    (cell,) = plan(suite(name), them)
+    with orderly_stop(lambda: None):
+        record = run_cell(cell, them).record
+    assert record.status == "failed"
+    raised = "SystemExit: 0" if raises is leaves else "KeyboardInterrupt"
+    assert record.error.message == whose(name) + raised
+
+
+@pytest.mark.parametrize("raises", [leaves, interrupts])
+@pytest.mark.parametrize("name", [*ENCODINGS, "loads", "hashes"])
+def test_a_spectrum_without_training_names_it_too(name, raises):
+    them = registry(raises)
+    ((_, measure),) = at_initialization(suite(name), them, 8, "trace", "cpu")
+    with pytest.raises(PluginError, match=whose(name)):
+        measure()
+
+
+def test_ctrl_c_in_the_middle_of_a_plug_in_is_the_user_s():
+    them = registry(lambda: os.kill(os.getpid(), signal.SIGINT))
+    ((_, measure),) = at_initialization(suite("constructor"), them, 8, "trace", "cpu")
+    with pytest.raises(KeyboardInterrupt):
+        measure()
+
+
+@pytest.mark.parametrize("raises", [leaves, interrupts])
+@pytest.mark.parametrize("name", ENCODINGS)
+def test_a_check_that_a_plug_in_leaves_has_failed(name, raises):
+    cls = type(name, (ENCODINGS[name],), {"raises": staticmethod(raises)})
+    check = type("Check", (EncodingConformance,), {"encoding": cls})
+    outcomes = {result.name: result for result in check.run()}
+    assert len(outcomes) == len(check.checks())
+    assert sum(result.outcome == "failed" for result in outcomes.values()) > 5
+
+
+def test_a_verb_of_ours_that_a_plug_in_leaves_names_the_plug_in(monkeypatch, capsys):
+    them = registry()
+    them.host.plugins[-1].module = __name__
+
+    def verb() -> None:
+        leaves()
+
+    mine = registry_of(encbench=module(commands={"mine": verb}))
+    mine.host.plugins += [p for p in them.host.plugins if p.distribution == "theirs"]
+    monkeypatch.setattr(app, "default_registry", lambda: mine)
+    with pytest.raises(PluginError, match=r"plug-in theirs 1.0 \(main\) ended the program by Sys"):
+        app.build(mine, ["mine"])(["mine"], standalone_mode=False)
+
+
+@pytest.mark.parametrize("network", ["mlp", "none", "resmlp"])
+def test_a_plan_names_the_encoding_that_has_no_features(network, tmp_path, capsys):
+    them = registry()
+    said = []
+    cells = plan(suite("flat", network={"kind": network}), them)
+    console = SimpleNamespace(print=lambda line, **style: said.append(str(line)))
+    print_plan(cells, cells, tmp_path, them, console)
+    expected = "encoding 'flat' of theirs 1.0 failed: ValueError: its out_dim is 0, expected at"
+    assert any(line.startswith(expected) for line in said)
+
+
+X, Y = torch.rand(20, 1, dtype=torch.float64), torch.rand(20, 1)
+WRONG = {
+    "nothing": (None, "epoch returned None"),
+    "points": (X, r"epoch returned a tensor \(20, 1\) of torch.float64"),
+    "lists": ((X.tolist(), Y.tolist()), "epoch returned a list and a list"),
+    "columns": ((X, torch.rand(20, 2)), r"and a tensor \(20, 2\) of torch.float32"),
+    "rows": ((X, Y[:3]), r"\(20, 1\) of torch.float64 and a tensor \(3, 1\)"),
+    "none": ((X[:0], Y[:0]), r"\(0, 1\) of torch.float64"),
+    "whole": ((X.long(), Y), "torch.int64"),
+}
+
+
+@pytest.mark.parametrize(("drawn", "words"), WRONG.values(), ids=WRONG)
+def test_an_epoch_that_is_not_as_agreed_names_the_task(drawn, words):
+    cls = type("Wrong", (Wave,), {"epoch": lambda self, generator: drawn})
+    them = registry(wrong=cls)
+    ((_, measure),) = at_initialization(suite("wrong"), them, 8, "trace", "cpu")
+    expected = f"task 'wrong' of theirs 1.0 failed: TypeError: .*{words}.*; expected a pair"
+    with pytest.raises(PluginError, match=expected):
+        measure()
+    without_kernel = plan(suite("wrong", ntk={"points": 0}, training={"steps": 2, "lr": 1.0}), them)
+    record = run_cell(without_kernel[0], them).record
+    assert "task 'wrong' of theirs 1.0 failed: TypeError: epoch returned" in record.error.message
+
+
+@pytest.mark.parametrize("points", [None, X[:, 0], X], ids=["nothing", "a line", "too many"])
+def test_points_of_the_kernel_that_are_not_as_agreed_name_the_task(points):
+    cls = type("Wrong", (Wave,), {"ntk_points": lambda self, count, generator: points})
+    ((_, measure),) = at_initialization(suite("wrong"), registry(wrong=cls), 8, "trace", "cpu")
+    with pytest.raises(PluginError, match=r"task 'wrong' of theirs .* ntk_points returned"):
+        measure()
+
+
+def test_a_lack_of_memory_is_not_the_plug_in_s_fault_wherever_it_comes():
+    class Narrow(Scaled):
+        @classmethod
+        def check_dimension(cls, in_dim, **parameters):
+            raise MemoryError
+
+    class Large(Activation):
+        name = "large"
+
+        def __init__(self) -> None:
+            raise MemoryError
+
+        def __call__(self, z):
+            return z
+
+    them = registry_of(
+        theirs=module(
+            encodings={"narrow": Narrow, "fine": Scaled},
+            tasks={"wave": Wave},
+            activations={"large": Large},
+        )
+    )
+    with pytest.raises(MemoryError):
+        plan(override(suite("fine"), {}, encodings=["narrow"], tasks=["wave"]), them)
+    with pytest.raises(MemoryError):
+        plan(override(suite("wave"), {"network": {"activation": "large"}}), them)
