@@ -228,7 +228,7 @@ def _fit_workers(client: Client) -> set[str]:
         logger.warning("the cluster has no workers yet; cells wait for them")
         return set()
     ours, fit, problems = versions(), set(), []
-    for address, theirs in client.run(prepare, on_error="return").items():
+    for address, theirs in client.run(start_and_report, on_error="return").items():
         if isinstance(theirs, BaseException):
             problems.append(f"worker {address} cannot run cells: {error_line(theirs)}")
             continue
@@ -513,7 +513,7 @@ def stop_run(run: str) -> None:
     _stopped.add(run)
 
 
-def prepare() -> dict[str, str]:
+def start_and_report() -> dict[str, str]:
     """Have torch imported for this worker's cells, while the coordinator plans them; ``versions``
     of this worker."""
     start_ahead()
