@@ -234,7 +234,7 @@ def _built_value(
 
 
 class _NoNormalValues(TorchFunctionMode):
-    """Sets no normal values, for which torch has a reference in Python alone."""
+    """Draws no normal values, for which torch has references in Python, and sympy for checks."""
 
     def __torch_function__(
         self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
@@ -242,6 +242,8 @@ class _NoNormalValues(TorchFunctionMode):
         kwargs = kwargs or {}
         if func in (nn.init.normal_, torch.Tensor.normal_):
             return args[0] if args else kwargs["tensor"]
+        if func is torch.randn:
+            return torch.empty(*args, **{k: v for k, v in kwargs.items() if k != "generator"})
         return func(*args, **kwargs)
 
 
