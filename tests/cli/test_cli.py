@@ -264,7 +264,9 @@ def test_a_dry_run_says_once_why_a_number_of_parameters_is_unknown(tmp_path):
     assert done.stderr.count("leaves none to train on") == 1
 
 
-@pytest.mark.parametrize("command", [["run", "--ntk-points", "0"], ["tune", "--trials", "2"]])
+@pytest.mark.parametrize(
+    "command", [["run", "--ntk-points", "0"], ["tune", "--trials", "2", "--set", "ntk.points=0"]]
+)
 def test_the_exit_code_says_that_no_page_could_be_written_and_records_stay(tmp_path, command):
     (tmp_path / "out" / "leaderboard.md").mkdir(parents=True)
     cell = ("-e", "identity", "-t", "image:image=camera,side=16", "--steps", "4")
