@@ -7,7 +7,6 @@ import random
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import HealthCheck, settings
 
 from encbench import Suite
@@ -23,9 +22,6 @@ settings.register_profile(
 settings.load_profile("any_machine")
 
 
-gc.disable()  # what is imported and collected stays: to look for garbage took a sixth of the time
-
-
 def pytest_collection_finish() -> None:
     """Modules and tests stay to the end: the garbage collector need not go through them again.
 
@@ -34,7 +30,7 @@ def pytest_collection_finish() -> None:
     """
     gc.collect()
     gc.freeze()
-    gc.enable()
+    gc.enable()  # tests/__init__.py disables it
     gc.set_threshold(50_000, 20, 50)
 
 

@@ -34,7 +34,7 @@ SETTINGS: dict[str, Any] = {
     "axes.edgecolor": "#666666",
     "axes.grid": True,
     "axes.axisbelow": True,
-    # Where titles come to lie with ticks below; to search for that place takes an eighth of drawing.
+    # Where titles lie with ticks below; to search for that place took an eighth of drawing.
     "axes.titley": 1.0,
     "grid.color": "#e6e6e6",
     "grid.linewidth": 0.6,
