@@ -7,12 +7,12 @@ import random
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import HealthCheck, settings
 
 from encbench import Suite
 from encbench.plugins.host import default_host
 from encbench.plugins.registry import Registry
+from encbench.suite.seeding import seed_torch
 from tests.sample_plugin import Hungry, NotANumber, Scaled, Wave, module, registry_of
 
 # A busy machine is slow, and no test is wrong for that.
@@ -30,6 +30,7 @@ def pytest_collection_finish() -> None:
     """
     gc.collect()
     gc.freeze()
+    gc.enable()  # tests/__init__.py disables it
     gc.set_threshold(50_000, 20, 50)
 
 
@@ -37,7 +38,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """The same random numbers for a test whichever ran before it in its process."""
     random.seed(0)
     np.random.seed(0)  # noqa: NPY002 # for libraries that draw from it
-    torch.manual_seed(0)
+    seed_torch(0)
 
 
 @pytest.fixture

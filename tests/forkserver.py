@@ -58,6 +58,7 @@ class Request(NamedTuple):
 
 
 def import_all() -> None:
+    gc.disable()  # until all is there, which stays: half as long again otherwise
     # first, for encbench imports it with its logging off
     if find_spec("distributed"):
         for name in LIBRARIES:
@@ -67,6 +68,7 @@ def import_all() -> None:
             if module.name.rpartition(".")[2] not in SCRIPTS:
                 import_module(module.name)
     load_optimizers()
+    gc.enable()
 
 
 def serve(listener: socket.socket) -> Request:

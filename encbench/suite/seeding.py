@@ -18,8 +18,20 @@ from torch import Tensor
 def seeded(seed: int) -> Iterator[None]:
     """Inside, torch's global generator begins at the seed; it goes on as before afterwards."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        seed_torch(seed)
         yield
+
+
+def seed_torch(seed: int) -> None:
+    """``torch.manual_seed``, which without a GPU costs far more than that.
+
+    It imports torch._dynamo, two seconds, and formats the stack for each kind of device and keeps
+    that, in case one is initialized later.
+    """
+    if torch.cuda.is_available():
+        torch.manual_seed(seed)
+    else:
+        torch.default_generator.manual_seed(seed)
 
 
 class Streams:
@@ -77,7 +89,7 @@ def all_seeded(seed: int) -> Iterator[None]:
     before = random_states()
     random.seed(seed)
     np.random.seed(seed % 2**32)  # noqa: NPY002 # plug-ins draw from it
-    torch.manual_seed(seed)
+    seed_torch(seed)
     try:
         yield
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 from functools import cache
 from typing import Annotated, Any
@@ -213,10 +214,16 @@ class TorchOptimizer(Optimizer):
 def load_optimizers() -> None:
     """Make torch import what its first optimizer needs.
 
-    That takes seconds (torch 2.13: 1.9 s), which would otherwise count as time of a process's
-    first training.
+    That takes seconds, which would otherwise count as time of a process's first training: with
+    torch 2.13 two, and three where garbage is looked for among the modules, which stay.
     """
-    torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+    finally:
+        if collects:
+            gc.enable()
 
 
 def make_optimizer(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import replace
 from importlib.util import find_spec
 
@@ -15,7 +14,7 @@ from encbench.errors import StoreError, UsageError
 from encbench.ntk import empirical_ntk
 from encbench.testing.benchmark_case import OPERATIONS, BenchmarkCase, conditions
 from tests import processes
-from tests.processes import outside
+from tests.processes import PLAIN, outside
 
 SMALL = ("--points", "16", "--ntk-points", "4", "--width", "8", "--max-time", "0.01")
 
@@ -81,20 +80,20 @@ def single_threaded(saved, monkeypatch):
     return saved[0]
 
 
-def test_timings_of_another_machine_are_refused_unless_forced(single_threaded):
+@pytest.fixture
+def elsewhere(single_threaded):
+    """A file with the saved timings, of another machine."""
     (file,) = single_threaded.glob(".benchmarks/*/*_before.json")
     stored = json.loads(file.read_text())
     for benchmark in stored["benchmarks"]:
         benchmark["extra_info"]["conditions"]["machine"] = "elsewhere"
     (single_threaded / "elsewhere.json").write_text(json.dumps(stored))
+    return "elsewhere.json"
+
+
+def test_timings_of_another_machine_are_refused(elsewhere):
     with pytest.raises(UsageError, match=r"machine 'elsewhere', now .*; --force compares anyway"):
-        bench(encoding=["identity"], compare="elsewhere.json", points=16, ntk_points=4, width=8)
-    forced = call(
-        *("encbench", "bench", "-e", "identity", *SMALL, "--compare", "elsewhere.json", "--force"),
-        cwd=single_threaded,
-    )
-    assert forced.returncode == 0, forced.stderr
-    assert "ratio to elsewhere.json" in forced.stdout
+        bench(encoding=["identity"], compare=elsewhere, points=16, ntk_points=4, width=8)
 
 
 def test_other_settings_are_refused_too(single_threaded):
@@ -128,20 +127,38 @@ def test_a_missing_pytest_benchmark_is_told_with_the_command_that_installs_it(mo
         bench()
 
 
-def test_an_encoding_that_crashes_leaves_the_others_timed(tmp_path):
+PLUGIN = """
+from encbench import Encoding, hookimpl
+
+class Sick(Encoding):
+    "Raises."
+
+    def __init__(self, in_dim: int) -> None:
+        raise RuntimeError('fever')
+
+    def forward(self, x): ...
+
+class Well(Encoding):
+    "The coordinates."
+
+    def __init__(self, in_dim: int) -> None:
+        super().__init__(in_dim, in_dim)
+
+    def forward(self, x):
+        return x
+
+@hookimpl
+def encbench_encodings():
+    return {'sick': Sick, 'well': Well}
+"""
+
+
+def test_a_plugins_encodings_are_timed_and_compared_by_force_beside_one_that_crashes(
+    single_threaded, elsewhere, tmp_path
+):
     package = tmp_path / "site" / "encbench_sick"
     package.mkdir(parents=True)
-    package.joinpath("__init__.py").write_text(
-        "from encbench import Encoding, hookimpl\n"
-        "class Sick(Encoding):\n"
-        "    '''Raises.'''\n"
-        "    def __init__(self, in_dim: int) -> None:\n"
-        "        raise RuntimeError('fever')\n"
-        "    def forward(self, x): ...\n"
-        "@hookimpl\n"
-        "def encbench_encodings():\n"
-        "    return {'sick': Sick}\n"
-    )
+    package.joinpath("__init__.py").write_text(PLUGIN)
     info = tmp_path / "site" / "encbench_sick-2.0.dist-info"
     info.mkdir()
     info.joinpath("METADATA").write_text(
@@ -149,12 +166,17 @@ def test_an_encoding_that_crashes_leaves_the_others_timed(tmp_path):
     )
     info.joinpath("entry_points.txt").write_text("[encbench]\nsick = encbench_sick\n")
     done = call(
-        *("encbench", "bench", "-e", "sick", "-e", "identity", *SMALL),
-        cwd=tmp_path,
+        *("encbench", "bench", "-e", "sick", "-e", "well", "-e", "identity", *SMALL),
+        *("--compare", elsewhere, "--force"),
+        cwd=single_threaded,
         PYTHONPATH=str(tmp_path / "site"),
     )
     assert done.returncode == 1
-    assert re.search(r"\| identity +\|", done.stdout)
+    assert [row.split("|")[1].strip() for row in done.stdout.splitlines()[2:4]] == [
+        "well",
+        "identity",
+    ]
+    assert "ratio to elsewhere.json" in done.stdout
     assert "encoding 'sick' of encbench-sick 2.0 failed: RuntimeError: fever" in done.stderr
 
 
@@ -164,10 +186,10 @@ def test_anybodys_pytest_can_use_the_fixture_and_compare(tmp_path):
         "    encbench_case.time(benchmark, 'forward')\n"
     )
     command = ("pytest", "-q", "-W", "error", "--encbench-encoding=identity")
-    flags = ("--encbench-points=16", "--encbench-width=8", "--benchmark-max-time=0.01")
+    flags = ("--encbench-points=16", "--encbench-width=8", "--benchmark-max-time=0.01", PLAIN)
     first = call(*command, *flags, "--benchmark-save=one", cwd=tmp_path)
     assert first.returncode == 0, first.stdout
-    second = call(*command, *flags, "--benchmark-compare", processes.PLAIN, cwd=tmp_path)
+    second = call(*command, *flags, "--benchmark-compare", cwd=tmp_path)
     assert second.returncode == 0, second.stdout
     assert "test_forward[identity] (NOW)" in second.stdout
     assert "0001_one" in second.stdout
@@ -177,7 +199,7 @@ def test_anybodys_pytest_can_use_the_fixture_and_compare(tmp_path):
 
 def test_all_registered_encodings_are_benchmarked_unless_some_are_named(tmp_path):
     (tmp_path / "test_mine.py").write_text("def test_it(encbench_selector): pass\n")
-    listed = call("pytest", "-q", "--collect-only", processes.PLAIN, cwd=tmp_path).stdout
+    listed = call("pytest", "-q", "--collect-only", PLAIN, cwd=tmp_path).stdout
     from encbench.plugins.registry import default_registry
 
     for offer in default_registry().offers("encoding"):

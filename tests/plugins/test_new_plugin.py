@@ -97,20 +97,6 @@ def test_its_requirements_and_citations_name_its_distribution(workshop, run):
     assert "@software{encbench," in cited
 
 
-def test_it_is_benchmarked_beside_the_built_in_ones(workshop, tmp_path):
-    done = call(
-        *("encbench", "bench", "-e", "ripple", "-e", "identity", "--max-time", "0.01"),
-        *("--points", "16", "--ntk-points", "4", "--width", "8"),
-        cwd=tmp_path,
-        path=workshop / "site",
-    )
-    assert done.returncode == 0, done.stderr
-    assert [row.split("|")[1].strip() for row in done.stdout.splitlines()[2:4]] == [
-        "ripple",
-        "identity",
-    ]
-
-
 def test_nothing_is_overwritten(workshop):
     file = workshop / "encbench-ripple" / "README.md"
     before = file.read_text()

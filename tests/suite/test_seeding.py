@@ -3,10 +3,11 @@
 from itertools import combinations
 
 import pytest
+import torch
 
 from encbench.runs.parts import cell_streams
 from encbench.suite.config import CellConfig, cell_key
-from encbench.suite.seeding import Streams
+from encbench.suite.seeding import Streams, all_seeded, seeded
 
 PURPOSES = ("data", "batches", "ntk", "weights")
 CELL = {
@@ -85,6 +86,17 @@ def test_the_seeds_of_a_cell_are_those_with_which_its_records_were_made():
     """Whoever changes them changes every published number, and cannot run its record again."""
     streams = Streams(task={"name": "t"}, encoding=["e"], seed=3)
     assert [streams.seed(purpose) for purpose in PURPOSES] == PINNED
+
+
+@pytest.mark.parametrize("begin", [seeded, all_seeded])
+def test_the_numbers_drawn_inside_are_those_after_torchs_own_seed(begin):
+    torch.manual_seed(5)
+    wanted, after = torch.rand(3), torch.rand(3)
+    torch.manual_seed(5)
+    torch.rand(3)
+    with begin(5):
+        assert torch.equal(torch.rand(3), wanted)
+    assert torch.equal(torch.rand(3), after)
 
 
 def test_each_purpose_has_its_own_stream():
