@@ -132,6 +132,15 @@ def test_a_spectrum_without_training_names_it_too(name, raises):
         measure()
 
 
+@pytest.fixture
+def listens_to_ctrl_c():
+    """A shell's background jobs ignore it, and so would these tests in one."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("listens_to_ctrl_c")
 def test_ctrl_c_in_the_middle_of_a_plug_in_is_the_user_s():
     them = registry(lambda: os.kill(os.getpid(), signal.SIGINT))
     ((_, measure),) = at_initialization(suite("constructor"), them, 8, "trace", "cpu")
