@@ -290,8 +290,8 @@ class Dask(Executor):
         self.drain()
 
     def run(self, cells: Sequence[CellConfig], watch: Watch) -> Generator[CellResult, None, None]:
-        by_key = {cell_key(cell): cell for cell in cells}
-        left = deque(by_key)
+        left = deque(cells)
+        submitted: dict[str, CellConfig] = {}
         done: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._client.subscribe_topic(self._run, lambda event: self._saw(event[1], watch))
         waiting: dict[str, Future] = {}
@@ -299,8 +299,10 @@ class Dask(Executor):
         try:
             while waiting or (left and not self.draining):
                 while left and not self.draining and len(waiting) < self._window():
-                    key = left.popleft()
-                    waiting[key] = self._submit(by_key[key], done)
+                    cell = left.popleft()
+                    key = cell_key(cell)
+                    submitted[key] = cell
+                    waiting[key] = self._submit(cell, done)
                 try:
                     key = done.get(timeout=RESULT_SECONDS)
                 except queue.Empty:
@@ -308,9 +310,9 @@ class Dask(Executor):
                 else:
                     future = waiting.pop(key, None)
                     if future is not None:
-                        result, address = self._result(by_key[key], future)
+                        result, address = self._result(submitted[key], future)
                         if others := self._others(result, address):
-                            waiting[key] = self._submit(by_key[key], done, others)
+                            waiting[key] = self._submit(submitted[key], done, others)
                         else:
                             yield self.with_provenance(result)
                 if self.draining:
@@ -325,7 +327,7 @@ class Dask(Executor):
                         waiting.pop(key).cancel()
                         message = "stopped by a signal, and did not stop when asked to"
                         yield self.with_provenance(
-                            self._unfinished(by_key[key], "interrupted", "Interrupted", message)
+                            self._unfinished(submitted[key], "interrupted", "Interrupted", message)
                         )
         finally:
             with suppress(Exception):  # the scheduler may be gone
