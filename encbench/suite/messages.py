@@ -32,7 +32,7 @@ def describe_error(error: ValidationError, model: type[BaseModel]) -> str:
     reason = " or ".join(dict.fromkeys(reasons)).replace(" or expected ", " or ")
     if isinstance(problem["input"], str):
         reason += did_you_mean(problem["input"], re.findall("'([^']+)'", reason))
-    if isinstance(problem["input"], list) and where[0] in SECTIONS:
+    if isinstance(problem["input"], list) and problem["input"] and where[0] in SECTIONS:
         reason += f"; for a cell with each of them write {{ {SWEEP} = {problem['input']} }}"
     got = "" if isinstance(problem["input"], dict) else f" = {problem['input']!r}"
     return f"{key}{got}: {reason}" if key else reason
