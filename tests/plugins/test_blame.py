@@ -191,7 +191,9 @@ WRONG = {
     "columns": ((X, torch.rand(20, 2)), r"and a tensor \(20, 2\) of torch.float32"),
     "rows": ((X, Y[:3]), r"\(20, 1\) of torch.float64 and a tensor \(3, 1\)"),
     "none": ((X[:0], Y[:0]), r"\(0, 1\) of torch.float64"),
-    "whole": ((X.long(), Y), "torch.int64"),
+    "complex": ((X, Y.cfloat()), "torch.complex64"),
+    "sparse": ((X, Y.to_sparse()), r"a sparse_coo tensor \(20, 1\)"),
+    "meta": ((X.to("meta"), Y), r"a meta tensor \(20, 1\)"),
 }
 
 
@@ -206,6 +208,32 @@ def test_an_epoch_that_is_not_as_agreed_names_the_task(drawn, words):
     without_kernel = plan(suite("wrong", ntk={"points": 0}, training={"steps": 2, "lr": 1.0}), them)
     record = run_cell(without_kernel[0], them).record
     assert "task 'wrong' of theirs 1.0 failed: TypeError: epoch returned" in record.error.message
+
+
+def own(self, model, x, y):
+    """A loss that takes a column more than the network has."""
+    return ((model(x) - y[:, :1]) ** 2).mean()
+
+
+RIGHT = {
+    "labels": ((X, Y.round().long()), "mse"),
+    "truth": ((X, Y > 0.5), "bce"),
+    "corners": ((X.round().long(), Y), "mse"),
+    "learned": ((X.clone().requires_grad_(), Y), "mse"),
+    "short": ((X.bfloat16(), Y), "mse"),
+    "slopes": ((X, torch.rand(20, 3)), own),
+}
+
+
+@pytest.mark.parametrize("points", [0, 8])
+@pytest.mark.parametrize(("drawn", "loss"), RIGHT.values(), ids=RIGHT)
+def test_an_epoch_may_hold_labels_and_what_else_a_loss_takes(drawn, loss, points):
+    cls = type("Right", (Wave,), {"epoch": lambda self, generator: drawn, "loss": loss})
+    small = {"steps": 2, "batch_size": 16, "optimizer": "adam"}
+    of = suite("right", training=small, ntk={"points": points})
+    (cell,) = plan(of, registry(right=cls))
+    record = run_cell(cell, registry(right=cls)).record
+    assert (record.status, record.error) == ("ok", None)
 
 
 @pytest.mark.parametrize("points", [None, X[:, 0], X], ids=["nothing", "a line", "too many"])
