@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from encbench import Activation, Encoding, PluginError, Suite, plan
+from encbench import Activation, Encoding, Network, Optimizer, PluginError, Schedule, Suite, plan
 from encbench.cli import app
 from encbench.cli.planned import print_plan
 from encbench.runs.analysis import at_initialization
@@ -121,6 +121,87 @@ def test_a_record_names_the_plug_in_that_left(name, raises):
     assert record.status == "failed"
     raised = "SystemExit: 0" if raises is leaves else "KeyboardInterrupt"
     assert record.error.message == whose(name) + raised
+
+
+class OddError(BaseException):
+    """What trio, pytest and asyncio raise is no Exception either."""
+
+
+def is_odd():
+    raise OddError
+
+
+class Starts(Activation):
+    name = "starts"
+
+    def __call__(self, z):
+        return z
+
+    def initialize(self, layer):
+        is_odd()
+
+
+class Builds(Network):
+    def __init__(self, encoding, out_dim: int) -> None:
+        is_odd()
+
+    def from_features(self, z):
+        return z
+
+
+class Makes(Optimizer):
+    default_lr = 1e-3
+
+    def make(self, groups, *, fused):
+        is_odd()
+
+
+class Decays(Schedule):
+    def decay(self, progress):
+        is_odd()
+
+
+class Steps(Optimizer):
+    default_lr = 1e-3
+
+    def make(self, groups, *, fused):
+        return type("Stepping", (torch.optim.SGD,), {"step": lambda self, closure=None: is_odd()})(
+            groups
+        )
+
+
+PARTS = {
+    "activation 'starts'": {"network": {"activation": "starts", "parameterization": "standard"}},
+    "network 'builds' of theirs 1.0": {"network": {"kind": "builds"}},
+    "optimizer 'makes' of theirs 1.0": {"training": {"optimizer": "makes"}},
+    "optimizer 'steps' of theirs 1.0": {"training": {"optimizer": "steps"}},
+    "schedule 'decays' of theirs 1.0": {"training": {"schedule": "decays"}},
+    "encoding 'constructor' of theirs 1.0": {},
+}
+
+
+@pytest.mark.parametrize("whose", PARTS)
+def test_a_plug_in_with_all_its_parts_in_one_module_is_told_which_failed(whose):
+    constructor = type("Constructor", (Constructor,), {"raises": staticmethod(is_odd)})
+    encodings = {"fine": Scaled, "constructor": constructor}
+    wave = type("Here", (Wave,), {"__module__": __name__})
+    them = registry_of(
+        theirs=module(
+            encodings=encodings,
+            tasks={"wave": wave},
+            activations={"starts": Starts},
+            networks={"builds": Builds},
+            optimizers={"makes": Makes, "steps": Steps},
+            schedules={"decays": Decays},
+        )
+    )
+    changes = {"training": {"steps": 2, "batch_size": 16, "optimizer": "adam"}}
+    for section, given in PARTS[whose].items():
+        changes[section] = {**changes.get(section, {}), **given}
+    of = suite("constructor" if "encoding" in whose else "wave", **changes)
+    (cell,) = plan(of, them)
+    record = run_cell(cell, them).record
+    assert record.error.message == f"{whose} failed: OddError"
 
 
 @pytest.mark.parametrize("raises", [leaves, interrupts])
