@@ -51,13 +51,15 @@ def named_failures(whose: Callable[[BaseException], str]) -> Iterator[None]:
     Args:
         whose: says of an exception which plug-in failed; "" lets it pass.
     """
-    pressed: list[int] = []
+    pressed: list[KeyboardInterrupt] = []
     try:
         with ctrl_c_noted() as pressed:
             yield
     except BaseException as error:
+        if pressed:
+            raise pressed[0] from error
         stops = not isinstance(error, Exception) and type(error).__module__.startswith("encbench.")
-        if pressed or stops or not (failed := whose(error)):
+        if stops or not (failed := whose(error)):
             raise
         from encbench.device import lacks_memory  # torch
 

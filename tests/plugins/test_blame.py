@@ -221,9 +221,21 @@ def listens_to_ctrl_c():
     signal.signal(signal.SIGINT, before)
 
 
+def is_interrupted():
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def hides_it():
+    try:
+        is_interrupted()
+    except BaseException:
+        raise ValueError("something is wrong") from None
+
+
 @pytest.mark.usefixtures("listens_to_ctrl_c")
-def test_ctrl_c_in_the_middle_of_a_plug_in_is_the_user_s():
-    them = registry(lambda: os.kill(os.getpid(), signal.SIGINT))
+@pytest.mark.parametrize("raises", [is_interrupted, hides_it])
+def test_ctrl_c_in_the_middle_of_a_plug_in_is_the_user_s(raises):
+    them = registry(raises)
     ((_, measure),) = at_initialization(suite("constructor"), them, 8, "trace", "cpu")
     with pytest.raises(KeyboardInterrupt):
         measure()
