@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 from types import SimpleNamespace
@@ -274,6 +275,29 @@ def test_a_plan_names_the_encoding_that_has_no_features(network, tmp_path, capsy
     print_plan(cells, cells, tmp_path, them, console)
     expected = "encoding 'flat' of theirs 1.0 failed: ValueError: its out_dim is 0, expected at"
     assert any(line.startswith(expected) for line in said)
+
+
+@pytest.mark.parametrize("raises", [lambda: 1 / 0, is_odd])
+def test_a_verb_of_a_plug_in_that_raises_names_it_and_v_shows_where(raises, monkeypatch, capsys):
+    def verb() -> None:
+        raises()
+
+    mine = registry_of(theirs=module(commands={"mine": verb}))
+    monkeypatch.setattr(app, "default_registry", lambda: mine)
+    said = []
+    for arguments in (["mine"], ["-v", "mine"]):
+        monkeypatch.setattr("sys.argv", ["encbench", *arguments])
+        logger = logging.getLogger("encbench")
+        monkeypatch.setattr(logger, "handlers", [])
+        monkeypatch.setattr(logger, "level", logger.level)
+        with pytest.raises(SystemExit, match="1"):
+            app.start()
+        said.append(capsys.readouterr().err)
+    brief, long = (" ".join(text.split()) for text in said)
+    assert brief.startswith("error: command 'mine' of theirs 1.0 failed: ")
+    assert "Traceback" not in brief
+    assert "Traceback" in long
+    assert long.endswith(brief)
 
 
 X, Y = torch.rand(20, 1, dtype=torch.float64), torch.rand(20, 1)
