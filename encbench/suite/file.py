@@ -272,7 +272,11 @@ def override(
     Raises:
         UsageError: there is no such suite, or a value does not fit; says which.
     """
-    suite = source if isinstance(source, Suite) else load_suite(source or DEFAULT_SUITE, registry)
+    suite = (
+        source
+        if isinstance(source, Suite)
+        else load_suite(DEFAULT_SUITE if source is None else source, registry)
+    )
     if source is None and (encodings or tasks):
         suite = suite.model_copy(update={"name": "custom", "description": ""})
     data = suite.model_dump(exclude_unset=True)
