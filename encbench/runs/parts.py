@@ -15,6 +15,7 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
+from pydantic import ValidationError
 from torch import Tensor
 
 from encbench.contracts.activation import Activation
@@ -28,6 +29,7 @@ from encbench.plugins.registry import Offer, Registry, named_failures
 from encbench.plugins.selector import parse_selector
 from encbench.runs.limits import CellStopped, by_a_person
 from encbench.suite.config import CellConfig, PluginRef
+from encbench.suite.messages import describe_error
 from encbench.suite.networks import build_network, built_encoding
 from encbench.suite.seeding import Streams, seeded
 from encbench.training.losses import IN_LOSS
@@ -227,7 +229,9 @@ def metric_results(
             if isinstance(error, CellStopped) or by_a_person(error):
                 raise
             named = isinstance(error, PluginError)
-            reason = str(error) if named else f"{offer} failed: {error_line(error)}"
+            fits = not isinstance(error, ValidationError)
+            text = error_line(error) if fits else describe_error(error, MetricValue)
+            reason = str(error) if named else f"{offer} failed: {text}"
             logger.warning("%s: %s", cell.label, reason)
             details = {"reason": reason}
             values[offer.name] = MetricValue(value=None, title=offer.name, details=details)

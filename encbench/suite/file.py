@@ -22,7 +22,7 @@ from pydantic import (
 )
 from pydantic.functional_validators import ModelWrapValidatorHandler
 
-from encbench.errors import SuiteError, did_you_mean
+from encbench.errors import SuiteError, UsageError, did_you_mean
 from encbench.plugins.registry import Registry, default_registry
 from encbench.plugins.selector import format_selector, parse_selector, split_label
 from encbench.suite.config import (
@@ -243,6 +243,8 @@ def load_suite(source: str, registry: Registry | None = None) -> Suite:
         return Suite.model_validate(data)
     except ValidationError as error:
         raise SuiteError(f"{path}: {describe_error(error, Suite)}") from None
+    except UsageError as error:
+        raise SuiteError(f"{path}: {error}") from None
 
 
 def override(

@@ -10,7 +10,17 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from encbench import Activation, Encoding, Network, Optimizer, PluginError, Schedule, Suite, plan
+from encbench import (
+    Activation,
+    Encoding,
+    Metric,
+    Network,
+    Optimizer,
+    PluginError,
+    Schedule,
+    Suite,
+    plan,
+)
 from encbench.cli import app
 from encbench.cli.planned import print_plan
 from encbench.runs.analysis import at_initialization
@@ -387,3 +397,21 @@ def test_a_lack_of_memory_is_not_the_plug_in_s_fault_wherever_it_comes():
         plan(override(suite("fine"), {}, encodings=["narrow"], tasks=["wave"]), them)
     with pytest.raises(MemoryError):
         plan(override(suite("wave"), {"network": {"activation": "large"}}), them)
+
+
+def test_a_metric_whose_attributes_do_not_fit_is_told_so_in_plain_words():
+    class Upward(Metric):
+        kind = "image"
+        title = "upward"
+        direction = "up"
+
+        def compute(self, prediction, truth):
+            return 1.0, {}
+
+    them = registry_of(
+        theirs=module(encodings={"fine": Scaled}, tasks={"wave": Wave}, metrics={"upward": Upward})
+    )
+    (cell,) = plan(suite("wave"), them)
+    assert run_cell(cell, them).record.metrics["upward"].details["reason"] == (
+        "metric 'upward' of theirs 1.0 failed: direction = 'up': expected 'higher' or 'lower'"
+    )
