@@ -229,8 +229,10 @@ def metric_results(
             if isinstance(error, CellStopped) or by_a_person(error):
                 raise
             named = isinstance(error, PluginError)
-            fits = not isinstance(error, ValidationError)
-            text = error_line(error) if fits else describe_error(error, MetricValue)
+            if isinstance(error, ValidationError):
+                text = describe_error(error, MetricValue)
+            else:
+                text = error_line(error)
             reason = str(error) if named else f"{offer} failed: {text}"
             logger.warning("%s: %s", cell.label, reason)
             details = {"reason": reason}

@@ -35,6 +35,7 @@ BLOCKED = "a-file/out"
         (["ntk", "-e", "nosuch", "-o", "no-file.json"], "cannot write no-file.json: No such file"),
         (["export", "nowhere", "circle/out.csv"], "cannot write circle/out.csv: Too many levels"),
         (["run", "-n", ""], "no suite ''"),
+        (["dynamics", "-e", "nosuch", "--factor", "-1"], "must be positive and finite"),
         (["data", "export-mesh", "nowhere", "3f", "-o", f"{BLOCKED}.ply"], "cannot write"),
         (["data", "list", "bunny"], "list takes no names, got bunny"),
         (["data", "fetch", "bunny", "-o", "x.ply"], "only export-mesh writes a file"),
