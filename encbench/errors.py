@@ -190,6 +190,10 @@ def check_writable(*paths: Path | None) -> None:
         if path is None:
             continue
         try:
+            for link in (p for p in path.absolute().parents if p.is_symlink()):
+                link.stat()  # it leads nowhere, or in a circle
+            if path.is_symlink():
+                Path(os.path.realpath(path)).parent.stat()
             place = next(p for p in (path, *path.absolute().parents) if p.exists())
             if path.is_dir():
                 raise OSError(errno.EISDIR, os.strerror(errno.EISDIR))

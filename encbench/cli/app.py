@@ -19,7 +19,7 @@ from typer.core import TyperCommand
 
 from encbench.cli.console import print_line
 from encbench.errors import EncbenchError, PluginError, UsageError, did_you_mean, error_line
-from encbench.plugins.registry import Offer, Registry, default_registry
+from encbench.plugins.registry import Offer, Registry, default_registry, named_failures
 
 EXIT_NOT_OK = 1
 EXIT_USAGE = 2
@@ -50,10 +50,13 @@ def start() -> None:
             # where the terminal or pipe has no λ, an escape is better than a traceback
             stream.reconfigure(errors="backslashreplace")
     errors = Console(stderr=True)
-    logging.getLogger("encbench").addHandler(_LogLines(errors))
+    logger = logging.getLogger("encbench")
+    logger.addHandler(_LogLines(errors))
     try:
         build(default_registry(), sys.argv[1:])(prog_name="encbench")
     except EncbenchError as error:
+        if error.__cause__ is not None:  # what a plug-in raised
+            logger.debug("%s", "".join(traceback.format_exception(error.__cause__)).rstrip())
         print_line(errors, f"error: {error}", "red")
         sys.exit(EXIT_USAGE if isinstance(error, UsageError) else EXIT_NOT_OK)
     except BrokenPipeError:
@@ -62,7 +65,7 @@ def start() -> None:
         sys.exit(EXIT_NOT_OK)
     except Exception as error:
         # a folder that may not be read, a plug-in that raises: whose fault it is, -v shows
-        if logging.getLogger("encbench").isEnabledFor(logging.DEBUG):
+        if logger.isEnabledFor(logging.DEBUG):
             raise
         print_line(errors, f"error: {_in_one_line(error)}", "red")
         sys.exit(EXIT_NOT_OK)
@@ -145,14 +148,16 @@ class _Verb(TyperCommand):
     def invoke(self, ctx: Any) -> Any:
         """The verb's result; ``sys.exit`` in what it called is a plug-in's, and an error.
 
-        Verbs of plug-ins may end themselves so.
+        Verbs of plug-ins may end themselves so; whatever else they raise names them.
         """
+        registry = default_registry()
+        offer = registry.find("command", ctx.info_name)
+        if offer.distribution != "encbench":
+            with named_failures(lambda error: "" if _is_ending(error) else str(offer)):
+                return super().invoke(ctx)
         try:
             return super().invoke(ctx)
         except SystemExit as error:
-            registry = default_registry()
-            if registry.find("command", ctx.info_name).distribution != "encbench":
-                raise
             frames = traceback.walk_tb(error.__traceback__)
             modules = [str(frame.f_globals.get("__name__")) for frame, _ in frames]
             tops = {module.partition(".")[0] for module in modules}
@@ -165,6 +170,13 @@ class _Verb(TyperCommand):
                 f"plug-in {' or '.join(named) or modules[-1]} ended the program by "
                 f"{error_line(error)}; it must raise an error instead"
             ) from error
+
+
+def _is_ending(error: BaseException) -> bool:
+    """Whether a verb ends so on purpose: wrong usage, an exit, Ctrl-C, a reader that is gone."""
+    ways = (EncbenchError, KeyboardInterrupt, SystemExit, BrokenPipeError)
+    of_typer = (cls.__module__.partition(".")[0] == "typer" for cls in type(error).__mro__)
+    return isinstance(error, ways) or any(of_typer)
 
 
 def _is_third_party(offer: Offer) -> bool:

@@ -55,12 +55,13 @@ def dynamics(
     """
     # torch takes seconds, which `encbench dynamics --help` does without
     from encbench.cli.spectra_pictures import plot_dynamics
-    from encbench.runs.analysis import compare_dynamics
+    from encbench.runs.analysis import check_rates, compare_dynamics
     from encbench.runs.parts import build_model, build_task, cell_streams, plugin_named
 
     files = output / "dynamics.png", output / "dynamics.json"
     check_writable(*files)
     factors = factor or [0.05, 1.5]
+    check_rates(factors, steps)
     registry, console = default_registry(), output_console()
     suite = override(
         None,

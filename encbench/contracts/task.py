@@ -287,20 +287,24 @@ def content_hash(task: type[Task], parameters: Mapping[str, Any]) -> str:
 
 
 def epoch_of(task: Task, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """What ``epoch`` returns.
+    """What ``epoch`` returns, without gradients; points of whole numbers as float64.
+
+    More is taken than ``encbench check`` passes, where nothing is lost: labels that are whole
+    numbers or truth values, and further columns of y for a loss of the task's own.
 
     Raises:
         TypeError: it is not as agreed; noted as the task's. ``epoch`` may raise anything else.
     """
     drawn: Any = task.epoch(generator)
+    columns = None if loss_name(task) is None else task.out_dim
     agreed = isinstance(drawn, tuple | list) and len(drawn) == 2
-    agreed = agreed and all(map(_is_columns, drawn, (task.in_dim, task.out_dim)))
+    agreed = agreed and all(map(_is_columns, drawn, (task.in_dim, columns)))
     if not agreed or len(drawn[0]) != len(drawn[1]):
         raise _not_agreed(
             f"epoch returned {_in_words(drawn)}; expected a pair of tensors, x (N, {task.in_dim}) "
-            f"and y (N, {task.out_dim})"
+            f"and y (N, {columns or 'any'})"
         )
-    return drawn[0], drawn[1]
+    return _points(drawn[0]), drawn[1].detach()
 
 
 def ntk_points_of(task: Task, count: int, generator: torch.Generator) -> Tensor:
@@ -315,18 +319,26 @@ def ntk_points_of(task: Task, count: int, generator: torch.Generator) -> Tensor:
             f"ntk_points returned {_in_words(x)}; expected a tensor of points (M, {task.in_dim}), "
             f"M at most {count}"
         )
-    points: Tensor = x
-    return points
+    return _points(x)
 
 
-def _is_columns(found: Any, columns: int) -> bool:
-    shaped = isinstance(found, Tensor) and found.ndim == 2 and found.is_floating_point()
-    return shaped and len(found) > 0 and found.shape[1] == columns
+def _points(x: Tensor) -> Tensor:
+    return x.detach() if x.is_floating_point() else x.double()
+
+
+def _is_columns(found: Any, columns: int | None) -> bool:
+    """Whether it is a matrix of real numbers, of so many columns."""
+    if not isinstance(found, Tensor) or found.ndim != 2 or not len(found):
+        return False
+    real = not found.is_complex() and found.layout == torch.strided and not found.is_meta
+    return real and columns in (None, found.shape[1])
 
 
 def _in_words(found: object) -> str:
     if isinstance(found, Tensor):
-        return f"a tensor {tuple(found.shape)} of {found.dtype}"
+        kind = "meta" if found.is_meta else str(found.layout).removeprefix("torch.")
+        kind = "" if kind == "strided" else f"{kind} "
+        return f"a {kind}tensor {tuple(found.shape)} of {found.dtype}"
     if isinstance(found, tuple | list) and len(found) == 2:
         return f"{_in_words(found[0])} and {_in_words(found[1])}"
     return "None" if found is None else f"a {type(found).__name__}"

@@ -33,7 +33,7 @@ def isolated() -> Iterator[None]:
         except BaseException as error:
             if pressed:
                 # a library whose import it interrupted may have made an ImportError of it
-                raise KeyboardInterrupt from error
+                raise pressed[0] from error
             if isinstance(error, Exception):
                 raise
             raise PluginError(f"raised {error_line(error)}") from error
@@ -221,9 +221,10 @@ LEFT_BY_IMPORTS = ("environment variables", "filters of warnings")
 
 
 @contextmanager
-def ctrl_c_noted() -> Iterator[list[int]]:
-    """Inside, the list says whether Ctrl-C raised; plug-ins raise KeyboardInterrupt, too."""
-    pressed: list[int] = []
+def ctrl_c_noted() -> Iterator[list[KeyboardInterrupt]]:
+    """Inside, the list has what Ctrl-C raised; plug-ins raise KeyboardInterrupt, too, and make
+    other exceptions of the user's."""
+    pressed: list[KeyboardInterrupt] = []
     previous = signal.getsignal(signal.SIGINT)
     if threading.current_thread() is not threading.main_thread() or not callable(previous):
         yield pressed
@@ -232,8 +233,8 @@ def ctrl_c_noted() -> Iterator[list[int]]:
     def handle(number: int, frame: FrameType | None) -> None:
         try:
             previous(number, frame)
-        except KeyboardInterrupt:
-            pressed.append(number)
+        except KeyboardInterrupt as error:
+            pressed.append(error)
             raise
 
     signal.signal(signal.SIGINT, handle)

@@ -43,20 +43,23 @@ _BASES = {
 
 @contextmanager
 def named_failures(whose: Callable[[BaseException], str]) -> Iterator[None]:
-    """Inside, what a plug-in raises becomes a PluginError that names it: also ``sys.exit`` and a
-    KeyboardInterrupt of its own, which would end the program without a word.
+    """Inside, what a plug-in raises becomes a PluginError that names it: also ``sys.exit``, a
+    KeyboardInterrupt of its own and whatever else is no Exception, which would end the program.
 
-    A lack of memory and Ctrl-C of the user pass through.
+    A lack of memory, Ctrl-C of the user and what stops a cell pass through.
 
     Args:
         whose: says of an exception which plug-in failed; "" lets it pass.
     """
-    pressed: list[int] = []
+    pressed: list[KeyboardInterrupt] = []
     try:
         with ctrl_c_noted() as pressed:
             yield
-    except (Exception, SystemExit, KeyboardInterrupt) as error:
-        if pressed or not (failed := whose(error)):
+    except BaseException as error:
+        if pressed:
+            raise pressed[0] from error
+        stops = not isinstance(error, Exception) and type(error).__module__.startswith("encbench.")
+        if stops or not (failed := whose(error)):
             raise
         from encbench.device import lacks_memory  # torch
 

@@ -159,6 +159,19 @@ class LossCurves:
         return vars(self) | {"steps": self.steps.tolist()} | curves
 
 
+def check_rates(factors: Sequence[float], steps: int) -> None:
+    """Refuse what ``compare_dynamics`` cannot train with.
+
+    Raises:
+        ParameterError: a factor or the number of steps is not positive and finite.
+    """
+    if steps < 1 or not all(0 < factor < math.inf for factor in factors):
+        given = ", ".join(f"{factor:g}" for factor in factors)
+        raise ParameterError(
+            f"steps and factors must be positive and finite, got {steps} and {given}"
+        )
+
+
 def compare_dynamics(
     model: Network,
     task: Task,
@@ -191,11 +204,7 @@ def compare_dynamics(
             "the kernel predicts training with the mean squared error alone; this task has "
             f"{'a loss of its own' if loss is None else f'the loss {loss!r}'}"
         )
-    if steps < 1 or not all(0 < factor < math.inf for factor in factors):
-        given = ", ".join(f"{factor:g}" for factor in factors)
-        raise ParameterError(
-            f"steps and factors must be positive and finite, got {steps} and {given}"
-        )
+    check_rates(factors, steps)
     x, y = (tensor.double() for tensor in epoch_of(task, generator))
     held_out = task.held_out()
     if held_out is not None:

@@ -44,7 +44,8 @@ CERTAIN = 0.01
 
 
 def target_values(task: Task, x: Tensor, generator: torch.Generator) -> Tensor | None:
-    """What is learned at a kernel's points x (N, d): y (N, O), or None where it is not known.
+    """What is learned at a kernel's points x (N, d): y (N, O), or None where it is not known, or
+    the loss is the task's own, for which nothing is computed from it.
 
     Args:
         generator: as the one that ``task.ntk_points`` drew x with: an epoch drawn with it has them,
@@ -53,11 +54,13 @@ def target_values(task: Task, x: Tensor, generator: torch.Generator) -> Tensor |
     Raises:
         PluginError: the values have another shape.
     """
+    if loss_name(task) is None:
+        return None
     y = task.values_at(x)
     if y is None:
         points, values = epoch_of(task, generator)
-        place = {row.tobytes(): i for i, row in enumerate(points.numpy())}
-        found = [place.get(row.tobytes()) for row in x.numpy()]
+        place = {row.tobytes(): i for i, row in enumerate(points.double().numpy())}
+        found = [place.get(row.tobytes()) for row in x.double().numpy()]
         y = None if None in found else values[torch.tensor(found)]
     if y is not None and tuple(y.shape) != (len(x), task.out_dim):
         raise PluginError(

@@ -14,8 +14,11 @@ from contextlib import contextmanager
 from typing import Any, Literal, Protocol
 
 import numpy as np
+import torch
+from pydantic import ValidationError
 from torch import Tensor
 
+from encbench.contracts.activation import Activation
 from encbench.contracts.encoding import Encoding
 from encbench.contracts.metric import Metric, MetricValue
 from encbench.contracts.network import IN_ENCODING, IN_NETWORK, Network
@@ -23,8 +26,10 @@ from encbench.contracts.optimizer import Optimizer, Schedule
 from encbench.contracts.task import IN_TASK, Task, content_hash
 from encbench.errors import DataError, EncbenchError, PluginError, bounded, error_line
 from encbench.plugins.registry import Offer, Registry, named_failures
+from encbench.plugins.selector import parse_selector
 from encbench.runs.limits import CellStopped, by_a_person
 from encbench.suite.config import CellConfig, PluginRef
+from encbench.suite.messages import describe_error
 from encbench.suite.networks import build_network, built_encoding
 from encbench.suite.seeding import Streams, seeded
 from encbench.training.losses import IN_LOSS
@@ -138,7 +143,8 @@ def failed_plugin(error: BaseException, cell: CellConfig, task: Task | None) -> 
     """ "encoding 'x' of dist 1.0" where an exception came from a plug-in, otherwise "".
 
     An encoding's or a network's exception carries a note from ``Network``, a loss's from training,
-    that of what a task returned from its contract; others of a task passed through its module.
+    that of what a task returned from its contract. Of others the innermost method of a part says
+    whose they are: a plug-in may have all its parts in one module.
     """
     notes = getattr(error, "__notes__", ())
     if IN_LOSS in notes and IN_ENCODING not in notes:
@@ -148,11 +154,22 @@ def failed_plugin(error: BaseException, cell: CellConfig, task: Task | None) -> 
     elif IN_ENCODING in notes:
         kind, reference = "encoding", cell.encoding
     elif IN_NETWORK in notes and cell.network.kind != "mlp":
-        return f"network {cell.network.kind!r}"
-    elif IN_TASK in notes or (task is not None and type(task).__module__ in _modules(error)):
+        return _other_plugin("network", cell.network.kind, cell)
+    elif IN_TASK in notes:
         kind, reference = "task", cell.task
     else:
-        return ""
+        part = _innermost_part(error)
+        if isinstance(part, Activation):
+            # its setting does not say whose it is
+            ours = type(part).__module__.startswith("encbench.")
+            return "" if ours else f"activation {part.name!r}"
+        if isinstance(part, Schedule):
+            return _other_plugin("schedule", cell.training.schedule, cell)
+        if part is not None and not isinstance(part, Task):
+            return _other_plugin("optimizer", cell.training.optimizer, cell)
+        if part is None or part is not task:
+            return ""
+        kind, reference = "task", cell.task
     return f"{kind} {reference.name!r} of {reference.distribution} {reference.version}"
 
 
@@ -163,9 +180,22 @@ def plugin_named(cell: CellConfig, task: Task) -> Iterator[None]:
         yield
 
 
-def _modules(error: BaseException) -> set[str]:
-    frames = traceback.walk_tb(error.__traceback__)
-    return {str(frame.f_globals.get("__name__")) for frame, _ in frames}
+def _innermost_part(error: BaseException) -> object:
+    """Whose method raised an exception, or called what did; None: of no part that has methods."""
+    found = None
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        code = frame.f_code
+        first = frame.f_locals.get(code.co_varnames[0]) if code.co_argcount else None
+        if isinstance(first, Task | Optimizer | Schedule | Activation | torch.optim.Optimizer):
+            found = first
+    return found
+
+
+def _other_plugin(kind: str, text: str, cell: CellConfig) -> str:
+    """A network, optimizer or schedule of a setting; "" for one of encbench."""
+    distribution, _, name = parse_selector(text)[0].rpartition(":")
+    version = cell.other_versions.get(distribution)
+    return "" if version is None else f"{kind} {name!r} of {distribution} {version}"
 
 
 def direction_of(metric: str, registry: Registry) -> Literal["higher", "lower"]:
@@ -199,7 +229,11 @@ def metric_results(
             if isinstance(error, CellStopped) or by_a_person(error):
                 raise
             named = isinstance(error, PluginError)
-            reason = str(error) if named else f"{offer} failed: {error_line(error)}"
+            if isinstance(error, ValidationError):
+                text = describe_error(error, MetricValue)
+            else:
+                text = error_line(error)
+            reason = str(error) if named else f"{offer} failed: {text}"
             logger.warning("%s: %s", cell.label, reason)
             details = {"reason": reason}
             values[offer.name] = MetricValue(value=None, title=offer.name, details=details)

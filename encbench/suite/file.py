@@ -22,7 +22,7 @@ from pydantic import (
 )
 from pydantic.functional_validators import ModelWrapValidatorHandler
 
-from encbench.errors import SuiteError, did_you_mean
+from encbench.errors import SuiteError, UsageError, did_you_mean
 from encbench.plugins.registry import Registry, default_registry
 from encbench.plugins.selector import format_selector, parse_selector, split_label
 from encbench.suite.config import (
@@ -243,6 +243,8 @@ def load_suite(source: str, registry: Registry | None = None) -> Suite:
         return Suite.model_validate(data)
     except ValidationError as error:
         raise SuiteError(f"{path}: {describe_error(error, Suite)}") from None
+    except UsageError as error:
+        raise SuiteError(f"{path}: {error}") from None
 
 
 def override(
@@ -272,7 +274,11 @@ def override(
     Raises:
         UsageError: there is no such suite, or a value does not fit; says which.
     """
-    suite = source if isinstance(source, Suite) else load_suite(source or DEFAULT_SUITE, registry)
+    suite = (
+        source
+        if isinstance(source, Suite)
+        else load_suite(DEFAULT_SUITE if source is None else source, registry)
+    )
     if source is None and (encodings or tasks):
         suite = suite.model_copy(update={"name": "custom", "description": ""})
     data = suite.model_dump(exclude_unset=True)

@@ -9,11 +9,10 @@ from typing import Any
 
 from encbench.contracts.encoding import Encoding
 from encbench.contracts.network import SETTINGS, Network
-from encbench.device import lacks_memory
-from encbench.errors import EncbenchError, PluginError, error_line
+from encbench.errors import EncbenchError
 from encbench.network.activations import activation_of
 from encbench.network.mlp import CoordinateMLP
-from encbench.plugins.registry import Registry, default_registry
+from encbench.plugins.registry import Registry, default_registry, named_failures
 from encbench.suite.config import NetworkConfig
 
 NEUTRAL = {name: field.default for name, field in NetworkConfig.model_fields.items()} | {
@@ -117,9 +116,13 @@ def network_from(
     if "activation" in given:
         asked = encoding.activation if config.activation == "auto" else config.activation
         given["activation"] = activation_of(asked or "relu", registry)
-    try:
+
+    def whose(error: BaseException) -> str:
+        if isinstance(error, EncbenchError) or registry is None or config.kind == "mlp":
+            return ""
+        offer, _, _ = registry.choose("network", config.kind)
+        # what encbench's call is a plug-in's: an activation
+        return "" if offer.distribution == "encbench" else str(offer)
+
+    with named_failures(whose):
         return cls(encoding, out_dim, **given, **parameters)
-    except Exception as error:
-        if isinstance(error, EncbenchError) or lacks_memory(error):
-            raise
-        raise PluginError(f"network {config.kind!r} failed: {error_line(error)}") from error

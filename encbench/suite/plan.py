@@ -11,9 +11,9 @@ from torch import Tensor
 
 from encbench.contracts.encoding import Encoding
 from encbench.contracts.task import LossName, Task, content_hash, loss_name
-from encbench.errors import ParameterError, PluginError, SuiteError, error_line
+from encbench.errors import EncbenchError, ParameterError, PluginError, SuiteError, error_line
 from encbench.plugins.parameters import parameters_of, validate_parameters
-from encbench.plugins.registry import Offer, Registry
+from encbench.plugins.registry import Offer, Registry, named_failures
 from encbench.plugins.selector import format_selector, parse_selector
 from encbench.suite.budget import Sizing, dimensions, parameter_count, sized
 from encbench.suite.cell_defaults import network_settings, training_settings
@@ -185,10 +185,11 @@ def _check_network(
     """
     where = " × ".join(entry.text for entry in entries)
     try:
-        learned = parameter_count(cls, encoding.parameters, network, ends.known, registry)
+        with named_failures(lambda error: "" if isinstance(error, EncbenchError) else where):
+            learned = parameter_count(cls, encoding.parameters, network, ends.known, registry)
     except ParameterError as error:
         raise SuiteError(f"network of {where}: {error}") from None
-    except (Exception, SystemExit) as error:
+    except Exception as error:
         logger.debug("network of %s: %s", where, error_line(error))
         return
     if not learned:

@@ -126,7 +126,7 @@ class Conformance:
                 yield CheckResult(name, title, "skipped", str(reason))
             except BaseException as error:
                 if pressed:
-                    raise
+                    raise pressed[0] from error
                 kind = "" if isinstance(error, AssertionError) else f"{type(error).__name__}: "
                 yield CheckResult(name, title, "failed", f"{kind}{error}", traceback.format_exc())
             else:

@@ -28,6 +28,14 @@ BLOCKED = "a-file/out"
         (["ntk", "-e", "nosuch", "--plot", "x.foo"], "cannot draw to x.foo"),
         (["ntk", "-e", "nosuch", "--plot", f"{BLOCKED}.png"], "cannot write"),
         (["dynamics", "-e", "nosuch", "-o", BLOCKED], "cannot write"),
+        (
+            ["export", "nowhere", "no-folder/out.csv"],
+            "cannot write no-folder/out.csv: No such file",
+        ),
+        (["ntk", "-e", "nosuch", "-o", "no-file.json"], "cannot write no-file.json: No such file"),
+        (["export", "nowhere", "circle/out.csv"], "cannot write circle/out.csv: Too many levels"),
+        (["run", "-n", ""], "no suite ''"),
+        (["dynamics", "-e", "nosuch", "--factor", "-1"], "must be positive and finite"),
         (["data", "export-mesh", "nowhere", "3f", "-o", f"{BLOCKED}.ply"], "cannot write"),
         (["data", "list", "bunny"], "list takes no names, got bunny"),
         (["data", "fetch", "bunny", "-o", "x.ply"], "only export-mesh writes a file"),
@@ -47,8 +55,11 @@ BLOCKED = "a-file/out"
 )
 def test_what_cannot_be_is_refused_before_any_work(tmp_path, arguments, words):
     (tmp_path / "a-file").write_text("")
+    links = {"no-folder": "gone", "no-file.json": "gone/x.json", "circle": "circle"}
+    for link, target in links.items():
+        (tmp_path / link).symlink_to(target)
     done = here(*arguments, cwd=tmp_path)
     assert words in " ".join(done.stderr.split())
     assert done.returncode in (1, 2)
     assert done.stdout == ""
-    assert [file.name for file in tmp_path.iterdir()] == ["a-file"]
+    assert {file.name for file in tmp_path.iterdir()} == {"a-file", *links}

@@ -334,7 +334,7 @@ class Failing(Mixing):
     [
         (Mixing, "f(x) changes with the other points of the batch (or at random) in the network "),
         (Normalizing, "BatchNorm1d at 'norm' mixes the points of a batch"),
-        (Failing, "network 'theirs:mine' failed: ValueError: no network today"),
+        (Failing, "network 'mine' of theirs 1.0 failed: ValueError: no network today"),
     ],
 )
 @pytest.mark.parametrize("loss", ["mse", "l1"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 from types import SimpleNamespace
@@ -9,7 +10,17 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from encbench import Activation, Encoding, PluginError, Suite, plan
+from encbench import (
+    Activation,
+    Encoding,
+    Metric,
+    Network,
+    Optimizer,
+    PluginError,
+    Schedule,
+    Suite,
+    plan,
+)
 from encbench.cli import app
 from encbench.cli.planned import print_plan
 from encbench.runs.analysis import at_initialization
@@ -123,6 +134,87 @@ def test_a_record_names_the_plug_in_that_left(name, raises):
     assert record.error.message == whose(name) + raised
 
 
+class OddError(BaseException):
+    """What trio, pytest and asyncio raise is no Exception either."""
+
+
+def is_odd():
+    raise OddError
+
+
+class Starts(Activation):
+    name = "starts"
+
+    def __call__(self, z):
+        return z
+
+    def initialize(self, layer):
+        is_odd()
+
+
+class Builds(Network):
+    def __init__(self, encoding, out_dim: int) -> None:
+        is_odd()
+
+    def from_features(self, z):
+        return z
+
+
+class Makes(Optimizer):
+    default_lr = 1e-3
+
+    def make(self, groups, *, fused):
+        is_odd()
+
+
+class Decays(Schedule):
+    def decay(self, progress):
+        is_odd()
+
+
+class Steps(Optimizer):
+    default_lr = 1e-3
+
+    def make(self, groups, *, fused):
+        return type("Stepping", (torch.optim.SGD,), {"step": lambda self, closure=None: is_odd()})(
+            groups
+        )
+
+
+PARTS = {
+    "activation 'starts'": {"network": {"activation": "starts", "parameterization": "standard"}},
+    "network 'builds' of theirs 1.0": {"network": {"kind": "builds"}},
+    "optimizer 'makes' of theirs 1.0": {"training": {"optimizer": "makes"}},
+    "optimizer 'steps' of theirs 1.0": {"training": {"optimizer": "steps"}},
+    "schedule 'decays' of theirs 1.0": {"training": {"schedule": "decays"}},
+    "encoding 'constructor' of theirs 1.0": {},
+}
+
+
+@pytest.mark.parametrize("whose", PARTS)
+def test_a_plug_in_with_all_its_parts_in_one_module_is_told_which_failed(whose):
+    constructor = type("Constructor", (Constructor,), {"raises": staticmethod(is_odd)})
+    encodings = {"fine": Scaled, "constructor": constructor}
+    wave = type("Here", (Wave,), {"__module__": __name__})
+    them = registry_of(
+        theirs=module(
+            encodings=encodings,
+            tasks={"wave": wave},
+            activations={"starts": Starts},
+            networks={"builds": Builds},
+            optimizers={"makes": Makes, "steps": Steps},
+            schedules={"decays": Decays},
+        )
+    )
+    changes = {"training": {"steps": 2, "batch_size": 16, "optimizer": "adam"}}
+    for section, given in PARTS[whose].items():
+        changes[section] = {**changes.get(section, {}), **given}
+    of = suite("constructor" if "encoding" in whose else "wave", **changes)
+    (cell,) = plan(of, them)
+    record = run_cell(cell, them).record
+    assert record.error.message == f"{whose} failed: OddError"
+
+
 @pytest.mark.parametrize("raises", [leaves, interrupts])
 @pytest.mark.parametrize("name", [*ENCODINGS, "loads", "hashes"])
 def test_a_spectrum_without_training_names_it_too(name, raises):
@@ -140,9 +232,21 @@ def listens_to_ctrl_c():
     signal.signal(signal.SIGINT, before)
 
 
+def is_interrupted():
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def hides_it():
+    try:
+        is_interrupted()
+    except BaseException:
+        raise ValueError("something is wrong") from None
+
+
 @pytest.mark.usefixtures("listens_to_ctrl_c")
-def test_ctrl_c_in_the_middle_of_a_plug_in_is_the_user_s():
-    them = registry(lambda: os.kill(os.getpid(), signal.SIGINT))
+@pytest.mark.parametrize("raises", [is_interrupted, hides_it])
+def test_ctrl_c_in_the_middle_of_a_plug_in_is_the_user_s(raises):
+    them = registry(raises)
     ((_, measure),) = at_initialization(suite("constructor"), them, 8, "trace", "cpu")
     with pytest.raises(KeyboardInterrupt):
         measure()
@@ -183,6 +287,29 @@ def test_a_plan_names_the_encoding_that_has_no_features(network, tmp_path, capsy
     assert any(line.startswith(expected) for line in said)
 
 
+@pytest.mark.parametrize("raises", [lambda: 1 / 0, is_odd])
+def test_a_verb_of_a_plug_in_that_raises_names_it_and_v_shows_where(raises, monkeypatch, capsys):
+    def verb() -> None:
+        raises()
+
+    mine = registry_of(theirs=module(commands={"mine": verb}))
+    monkeypatch.setattr(app, "default_registry", lambda: mine)
+    said = []
+    for arguments in (["mine"], ["-v", "mine"]):
+        monkeypatch.setattr("sys.argv", ["encbench", *arguments])
+        logger = logging.getLogger("encbench")
+        monkeypatch.setattr(logger, "handlers", [])
+        monkeypatch.setattr(logger, "level", logger.level)
+        with pytest.raises(SystemExit, match="1"):
+            app.start()
+        said.append(capsys.readouterr().err)
+    brief, long = (" ".join(text.split()) for text in said)
+    assert brief.startswith("error: command 'mine' of theirs 1.0 failed: ")
+    assert "Traceback" not in brief
+    assert "Traceback" in long
+    assert long.endswith(brief)
+
+
 X, Y = torch.rand(20, 1, dtype=torch.float64), torch.rand(20, 1)
 WRONG = {
     "nothing": (None, "epoch returned None"),
@@ -191,7 +318,9 @@ WRONG = {
     "columns": ((X, torch.rand(20, 2)), r"and a tensor \(20, 2\) of torch.float32"),
     "rows": ((X, Y[:3]), r"\(20, 1\) of torch.float64 and a tensor \(3, 1\)"),
     "none": ((X[:0], Y[:0]), r"\(0, 1\) of torch.float64"),
-    "whole": ((X.long(), Y), "torch.int64"),
+    "complex": ((X, Y.cfloat()), "torch.complex64"),
+    "sparse": ((X, Y.to_sparse()), r"a sparse_coo tensor \(20, 1\)"),
+    "meta": ((X.to("meta"), Y), r"a meta tensor \(20, 1\)"),
 }
 
 
@@ -206,6 +335,32 @@ def test_an_epoch_that_is_not_as_agreed_names_the_task(drawn, words):
     without_kernel = plan(suite("wrong", ntk={"points": 0}, training={"steps": 2, "lr": 1.0}), them)
     record = run_cell(without_kernel[0], them).record
     assert "task 'wrong' of theirs 1.0 failed: TypeError: epoch returned" in record.error.message
+
+
+def own(self, model, x, y):
+    """A loss that takes a column more than the network has."""
+    return ((model(x) - y[:, :1]) ** 2).mean()
+
+
+RIGHT = {
+    "labels": ((X, Y.round().long()), "mse"),
+    "truth": ((X, Y > 0.5), "bce"),
+    "corners": ((X.round().long(), Y), "mse"),
+    "learned": ((X.clone().requires_grad_(), Y), "mse"),
+    "short": ((X.bfloat16(), Y), "mse"),
+    "slopes": ((X, torch.rand(20, 3)), own),
+}
+
+
+@pytest.mark.parametrize("points", [0, 8])
+@pytest.mark.parametrize(("drawn", "loss"), RIGHT.values(), ids=RIGHT)
+def test_an_epoch_may_hold_labels_and_what_else_a_loss_takes(drawn, loss, points):
+    cls = type("Right", (Wave,), {"epoch": lambda self, generator: drawn, "loss": loss})
+    small = {"steps": 2, "batch_size": 16, "optimizer": "adam"}
+    of = suite("right", training=small, ntk={"points": points})
+    (cell,) = plan(of, registry(right=cls))
+    record = run_cell(cell, registry(right=cls)).record
+    assert (record.status, record.error) == ("ok", None)
 
 
 @pytest.mark.parametrize("points", [None, X[:, 0], X], ids=["nothing", "a line", "too many"])
@@ -242,3 +397,21 @@ def test_a_lack_of_memory_is_not_the_plug_in_s_fault_wherever_it_comes():
         plan(override(suite("fine"), {}, encodings=["narrow"], tasks=["wave"]), them)
     with pytest.raises(MemoryError):
         plan(override(suite("wave"), {"network": {"activation": "large"}}), them)
+
+
+def test_a_metric_whose_attributes_do_not_fit_is_told_so_in_plain_words():
+    class Upward(Metric):
+        kind = "image"
+        title = "upward"
+        direction = "up"
+
+        def compute(self, prediction, truth):
+            return 1.0, {}
+
+    them = registry_of(
+        theirs=module(encodings={"fine": Scaled}, tasks={"wave": Wave}, metrics={"upward": Upward})
+    )
+    (cell,) = plan(suite("wave"), them)
+    assert run_cell(cell, them).record.metrics["upward"].details["reason"] == (
+        "metric 'upward' of theirs 1.0 failed: direction = 'up': expected 'higher' or 'lower'"
+    )

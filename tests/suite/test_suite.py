@@ -530,3 +530,10 @@ def test_what_does_not_fit_is_said_in_plain_words(tmp_path, text, words):
     with pytest.raises(SuiteError) as caught:
         load_suite(str(path))
     assert str(caught.value) == f"{path}: {words}"
+
+
+def test_an_empty_name_is_refused_with_the_file_that_has_it(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text('encodings = ["mpe", ""]\ntasks = ["signal"]\n')
+    with pytest.raises(SuiteError, match=r"mine\.toml: an empty name"):
+        load_suite(str(path), default_registry())
