@@ -174,7 +174,7 @@ RAISES = ["-e", "raises", "-t", "image:side=8"]
     [
         (["ntk", *RAISES], "encoding 'raises' of raising 1.0 failed: ValueError: no more"),
         (["dynamics", *RAISES], "encoding 'raises' of raising 1.0 failed: ValueError: no more"),
-        (["fails"], "ValueError: no more; `encbench -v` shows the traceback"),
+        (["fails"], "command 'fails' of raising 1.0 failed: ValueError: no more"),
         (["three"], "command 'three' of raising 1.0 is 3, expected a function"),
     ],
 )
