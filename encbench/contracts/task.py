@@ -289,8 +289,8 @@ def content_hash(task: type[Task], parameters: Mapping[str, Any]) -> str:
 def epoch_of(task: Task, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """What ``epoch`` returns, without gradients; points of whole numbers as float64.
 
-    More is taken than ``encbench check`` passes, where nothing is lost: labels that are whole
-    numbers or truth values, and further columns of y for a loss of the task's own.
+    Also taken, although ``encbench check`` refuses them, are labels that are whole numbers or
+    truth values, and further columns of y for a loss of the task's own.
 
     Raises:
         TypeError: it is not as agreed; noted as the task's. ``epoch`` may raise anything else.

@@ -222,8 +222,8 @@ LEFT_BY_IMPORTS = ("environment variables", "filters of warnings")
 
 @contextmanager
 def ctrl_c_noted() -> Iterator[list[KeyboardInterrupt]]:
-    """Inside, the list has what Ctrl-C raised; plug-ins raise KeyboardInterrupt, too, and make
-    other exceptions of the user's."""
+    """Inside, the list holds the KeyboardInterrupt of a Ctrl-C: a plug-in may raise one of its own,
+    or turn the user's into another exception."""
     pressed: list[KeyboardInterrupt] = []
     previous = signal.getsignal(signal.SIGINT)
     if threading.current_thread() is not threading.main_thread() or not callable(previous):

@@ -181,7 +181,8 @@ def plugin_named(cell: CellConfig, task: Task) -> Iterator[None]:
 
 
 def _innermost_part(error: BaseException) -> object:
-    """Whose method raised an exception, or called what did; None: of no part that has methods."""
+    """The task, optimizer, schedule or activation whose method is the innermost of the traceback;
+    None where there is none in it."""
     found = None
     for frame, _ in traceback.walk_tb(error.__traceback__):
         code = frame.f_code
@@ -228,12 +229,12 @@ def metric_results(
         except BaseException as error:
             if isinstance(error, CellStopped) or by_a_person(error):
                 raise
-            named = isinstance(error, PluginError)
-            if isinstance(error, ValidationError):
-                text = describe_error(error, MetricValue)
+            if isinstance(error, PluginError):
+                reason = str(error)
+            elif isinstance(error, ValidationError):
+                reason = f"{offer} failed: {describe_error(error, MetricValue)}"
             else:
-                text = error_line(error)
-            reason = str(error) if named else f"{offer} failed: {text}"
+                reason = f"{offer} failed: {error_line(error)}"
             logger.warning("%s: %s", cell.label, reason)
             details = {"reason": reason}
             values[offer.name] = MetricValue(value=None, title=offer.name, details=details)

@@ -54,8 +54,8 @@ def write_markdown(
 
     Args:
         page: what is drawn.
-        out: the Markdown file, which is returned; its name has a suffix, for without it is that
-            of its pictures' folder.
+        out: the Markdown file, which is returned. Its name needs a suffix: the folder of its
+            pictures has the same name without one.
         pictures: draw pictures and link to them.
         all_pictures: those of every section, also where there are many.
         small_pictures: a tenth of the bytes, for a repository: WebP in place of PNG, and none of
