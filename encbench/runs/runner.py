@@ -174,7 +174,7 @@ def run_suite(
         for key in kept:
             for unread in existing.get(_unread_key(cells[key]), ()):
                 store.remove(unread.outline.key)
-        pending = _longest_first([cell for key, cell in cells.items() if key not in kept])
+        pending = [cell for key, cell in cells.items() if key not in kept]
         watcher.planned(pending, list(kept.values()))
         if executor is None:
             executor = _local(terms, min(at_once, max(len(pending), 1)), registry)
@@ -244,18 +244,6 @@ def _in_processes(terms: RunOptions, jobs: int) -> bool:
 
 def _local(terms: RunOptions, jobs: int, registry: Registry) -> Executor:
     return ProcessPool(terms, jobs) if _in_processes(terms, jobs) else InProcess(terms, registry)
-
-
-def _longest_first(cells: Sequence[CellConfig]) -> list[CellConfig]:
-    """Those of larger networks first, then of longer training: one that takes long and starts last
-    would leave the other processes idle."""
-
-    def work(cell: CellConfig) -> tuple[int, int]:
-        network, training = cell.network, cell.training
-        size = (network.width or 0) ** 2 * (network.depth or 0)
-        return size, training.steps or training.epochs or 0
-
-    return sorted(cells, key=work, reverse=True)
 
 
 def _remove_superseded(group: list[StoredRecord], store: Store) -> None:
