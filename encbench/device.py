@@ -8,12 +8,18 @@ from __future__ import annotations
 import re
 import resource
 import sys
+import warnings
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import psutil
 import torch
 
 from encbench.errors import UsageError
+
+# harmless, where the first product of a process is one of a backward pass
+warnings.filterwarnings("ignore", "Attempting to run cuBLAS, but there was no current CUDA context")
 
 _STATUS = Path("/proc/self/status")
 _CLEAR = Path("/proc/self/clear_refs")
@@ -55,6 +61,39 @@ def finish(device: torch.device) -> None:
     """Wait until everything queued on a GPU is done, without which its time is not measured."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
+
+
+@cache
+def _recording_stream(device: torch.device) -> torch.cuda.Stream:
+    """One for all recordings: torch keeps some memory for each stream that it has used."""
+    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call] # torch leaves it untyped
+
+
+class Recording:
+    """The kernels that a function launches on a GPU, recorded to be launched at once.
+
+    Args:
+        function: computes a tensor, without waiting for the device; called once. What it reads and
+            writes must stay where it is.
+
+    Raises:
+        RuntimeError: something that it does cannot be recorded.
+    """
+
+    def __init__(self, function: Callable[[], torch.Tensor], device: torch.device) -> None:
+        self._graph = torch.cuda.CUDAGraph()
+        before, own = torch.cuda.current_stream(device), _recording_stream(device)
+        try:
+            # other threads may go on using the device meanwhile
+            with torch.cuda.graph(self._graph, stream=own, capture_error_mode="thread_local"):
+                self._result = function()
+        finally:
+            torch.cuda.set_stream(before)
+
+    def __call__(self) -> torch.Tensor:
+        """Launch them; the result is overwritten by the next call."""
+        self._graph.replay()
+        return self._result
 
 
 def available_memory(device: torch.device) -> int:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from encbench.device import lacks_memory
 from encbench.errors import NtkError, ParameterError
 from encbench.ntk.lanczos import largest_eigenvalue, smallest_eigenvalue
 from encbench.ntk.terms import chunks
@@ -107,8 +108,8 @@ def noise_floor(eigenvalues: np.ndarray, eps: float) -> float:
 def spectrum(kernel: Tensor | np.ndarray) -> Spectrum:
     """The spectrum of a symmetric kernel (M, M), float64 or float32.
 
-    The solver reads the lower triangle only, in float64 on the CPU. eps of the floor is that of
-    the dtype of ``kernel``.
+    The solver reads the lower triangle only, in float64 on the kernel's device, or on the CPU where
+    a GPU's memory does not suffice. eps of the floor is that of the dtype of ``kernel``.
 
     Raises:
         NtkError: the kernel is not square, not finite or not symmetric, or of another dtype.
@@ -120,10 +121,17 @@ def spectrum(kernel: Tensor | np.ndarray) -> Spectrum:
         raise NtkError(f"a kernel must be float64 or float32, got {k.dtype}")
     _check_entries(k)
     eps = torch.finfo(k.dtype).eps
-    values = torch.linalg.eigvalsh(k.to(device="cpu", dtype=torch.float64), UPLO="L")
-    eigenvalues = values.numpy()[::-1].copy()
+    try:
+        values = torch.linalg.eigvalsh(k.double(), UPLO="L")
+    except RuntimeError as error:
+        if k.device.type == "cpu" or not lacks_memory(error):
+            raise
+        values = torch.linalg.eigvalsh(k.cpu().double(), UPLO="L")
+    eigenvalues = values.cpu().numpy()[::-1].copy()
     precision = str(k.dtype).removeprefix("torch.")
     method = f"torch.linalg.eigvalsh in float64 of a {precision} kernel"
+    if values.device.type != "cpu":
+        method += f" on {values.device.type}"
     return Spectrum(eigenvalues, noise_floor(eigenvalues, eps), method)
 
 

@@ -30,6 +30,8 @@ CACHE_BYTES = 1 << 28
 """Memory for what is kept of an epoch's points; beyond it they are computed in windows."""
 PROOF_POINTS = 256
 """Points at which an encoding's structure is compared with what it computes."""
+CHANGES = "its features change from call to call"
+"""Reason for which an encoding is left to autograd."""
 
 
 class AutogradFeatures:
@@ -70,6 +72,9 @@ class AutogradFeatures:
             parameter.grad = None
         if self._out.requires_grad:  # forward may use none of the parameters
             self._out.backward(grad)  # type: ignore[no-untyped-call] # torch leaves it untyped
+
+    def clear(self) -> None:
+        """An optimizer has taken its step: set gradients that are kept back to zero."""
 
     def settle(self) -> None:
         """Write values that are kept apart back to the encoding's parameters."""
@@ -132,7 +137,6 @@ class TrainedTable:
         self.values = parameter
         self._kept: Tensor | None = None  # the rows of the parameter that ``values`` has
         self._places: Tensor | None = None  # for each row of the parameter its number there, or −1
-        self._touched: list[Tensor] = []
 
     def keep(self, rows: Tensor) -> None:
         """Have these rows (K,) among the values, and where they are few, those alone."""
@@ -176,14 +180,11 @@ class TrainedTable:
         if self.values.grad is None:
             self.values.grad = torch.zeros_like(self.values)
         add_rows(self.values.grad, rows, gradients, 1.0)
-        self._touched.append(rows)
 
-    def clear(self) -> None:
-        """Set the gradient back to zero."""
+    def clear(self, rows: Tensor) -> None:
+        """Set the gradient at rows (K,) back to zero."""
         if self.values.grad is not None:
-            for rows in self._touched:
-                self.values.grad.index_fill_(0, rows.long(), 0.0)
-        self._touched.clear()
+            self.values.grad.index_fill_(0, rows.long(), 0.0)
 
 
 def add_rows(table: Tensor, rows: Tensor, values: Tensor, factor: float) -> None:
@@ -246,8 +247,6 @@ class TableFeatures:
         return torch.cat([parts[start] for start in sorted(parts)], dim=1)
 
     def backward(self, grad: Tensor, lr: float | None) -> None:
-        for table in self.tables.values():
-            table.clear()
         for lookup in self._batch.lookups:
             table = self.tables[lookup.parameter]
             width = table.values.shape[1]
@@ -259,6 +258,10 @@ class TableFeatures:
                 table.accumulate(rows, gradients)
             else:
                 table.descend(rows, gradients, lr)
+
+    def clear(self) -> None:
+        for lookup in self._batch.lookups:
+            self.tables[lookup.parameter].clear(lookup.rows.flatten())
 
     def settle(self) -> None:
         for table in self.tables.values():
@@ -364,7 +367,7 @@ def why_not_tables(encoding: Encoding, x: Tensor) -> str | None:
         features = encoding(x)
         again = encoding(x)
         if not torch.equal(features, again) or _state(encoding) != before:
-            return "its features change from call to call"
+            return CHANGES
         if not learned:
             return None
         try:

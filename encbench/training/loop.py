@@ -252,6 +252,7 @@ def train(
     finally:
         step.settle()
         model.zero_grad()
+        result.how = step.how
         result.points = points.count
         _finish(result, losses, done, len(x), batch)
     if math.isnan(result.curve[-1]):

@@ -223,12 +223,16 @@ def make_optimizer(
     optimizer: Optimizer,
     parts: tuple[list[nn.Parameter], list[nn.Parameter]],
     rates: tuple[float, float],
+    *,
+    recorded: bool = False,
 ) -> torch.optim.Optimizer:
     """The optimizer of parameters that have been through one backward pass.
 
     Args:
         parts: parameters of the network, and of the encoding.
         rates: their learning rates, which parameter groups keep as "highest_lr".
+        recorded: whether its steps will be recorded on a GPU. Where torch can do so, each
+            group's "lr" is then a tensor.
     """
     groups = [
         {"params": parameters, "lr": rate, "highest_lr": rate, "part": part}
@@ -237,7 +241,14 @@ def make_optimizer(
     ]
     # fused: one kernel for all parameters; at a batch of 32 the update is a quarter of the step
     fused = all(_can_be_fused(parameter) for part in parts for parameter in part)
-    return optimizer.make(groups, fused=fused)
+    made = optimizer.make(groups, fused=fused)
+    fused_sgd = fused and isinstance(made, torch.optim.SGD)
+    if recorded and all(fused_sgd or "capturable" in group for group in made.param_groups):
+        for group in made.param_groups:
+            group["lr"] = torch.tensor(group["lr"], device=group["params"][0].device)
+            if "capturable" in group:
+                group["capturable"] = True
+    return made
 
 
 def _can_be_fused(parameter: nn.Parameter) -> bool:

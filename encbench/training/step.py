@@ -11,8 +11,10 @@ from torch import Tensor, nn
 from encbench.contracts.network import Network, in_encoding
 from encbench.contracts.optimizer import Optimizer
 from encbench.contracts.task import LossName
+from encbench.device import Recording, lacks_memory
+from encbench.errors import error_line
 from encbench.network.mlp import CoordinateMLP
-from encbench.training.features import AutogradFeatures, TableFeatures, why_not_tables
+from encbench.training.features import CHANGES, AutogradFeatures, TableFeatures, why_not_tables
 from encbench.training.layers import Layers, why_not_layerwise
 from encbench.training.losses import LOSSES, OWN_LOSS, OwnLoss, value_and_gradient
 from encbench.training.optimizers import make_optimizer
@@ -42,15 +44,25 @@ class Update:
         self.rates = rates
         self._made: torch.optim.Optimizer | None = None
 
-    def __call__(self, factor: float) -> None:
-        """A step, at this factor of the learning rates."""
+    def __call__(self, factor: float | Tensor) -> None:
+        """A step, at this factor of the learning rates; what a GPU records has it in a tensor."""
         if not any(self.parts):
             return
         if self._made is None:
-            self._made = make_optimizer(self.optimizer, self.parts, self.rates)
+            recorded = isinstance(factor, Tensor)
+            self._made = make_optimizer(self.optimizer, self.parts, self.rates, recorded=recorded)
         for group in self._made.param_groups:
-            group["lr"] = group["highest_lr"] * factor
+            if isinstance(group["lr"], Tensor):
+                torch.mul(factor, group["highest_lr"], out=group["lr"])
+            else:
+                group["lr"] = group["highest_lr"] * float(factor)
         self._made.step()
+
+    @property
+    def can_be_recorded(self) -> bool:
+        """Whether steps launch the same kernels again and again; known after the first one."""
+        groups = [] if self._made is None else self._made.param_groups
+        return all(isinstance(group["lr"], Tensor) for group in groups)
 
     def replace(self, old: nn.Parameter, new: nn.Parameter) -> None:
         """Take a parameter with more rows for another; of the new rows nothing is known yet."""
@@ -161,24 +173,103 @@ class LayerwiseStep:
                 self._update.replace(old, new)
 
     @torch.no_grad()
-    def __call__(self, start: int, stop: int, factor: float = 1.0) -> Tensor:
+    def __call__(self, start: int, stop: int, factor: float | Tensor = 1.0) -> Tensor:
         with in_encoding():
             encoded = self.features.forward(start, stop)
         out = self.layers.forward(encoded)
         y = self._y.index_select(0, self._order[start:stop])
         loss, to_outputs = value_and_gradient(self.loss, out, y)
-        lr, encoding_lr = (rate * factor for rate in self.rates)
-        grad = self.layers.backward(
-            to_outputs, lr if self._descends else None, to_features=self.features.learns
-        )
+        lr = encoding_lr = None
+        if self._descends:
+            if isinstance(factor, Tensor):
+                to_outputs.mul_(factor)  # every gradient is linear in this one
+                factor = 1.0
+            lr, encoding_lr = (rate * factor for rate in self.rates)
+        grad = self.layers.backward(to_outputs, lr, to_features=self.features.learns)
         if grad is not None:
             with in_encoding():
-                self.features.backward(grad, encoding_lr if self._descends else None)
+                self.features.backward(grad, encoding_lr)
         self._update(factor)
+        if not self._descends:
+            self.features.clear()
         return loss
+
+    @property
+    def can_be_recorded(self) -> bool:
+        """Whether every step launches the same kernels; known after the first one."""
+        return self._update.can_be_recorded
 
     def settle(self) -> None:
         self.features.settle()
+
+
+class RecordedStep:
+    """A layerwise step on a GPU whose kernels are launched at once, by a CUDA graph.
+
+    A GPU computes a step of a small batch faster than Python launches its twenty or more kernels
+    one by one. They are recorded once for each size of a batch, and read its points' numbers and
+    the factor of the learning rates from tensors that are filled before each replay. Where
+    something cannot be recorded, the steps go on one by one, and ``how`` says why.
+    """
+
+    EAGER = 8
+    """Steps before the first one that is recorded, in which buffers are made; as many again
+    whenever an epoch has new points."""
+
+    def __init__(self, step: LayerwiseStep, device: torch.device) -> None:
+        self.step = step
+        self.how = f"{step.how}, recorded"
+        self._device = device
+        self._factor = torch.ones((), device=device)
+        self._last = 1.0
+        self._points: tuple[Tensor, Tensor] | None = None
+        self._recordings: dict[int, tuple[Tensor, Recording]] = {}
+        self._left: float = self.EAGER
+
+    def begin(self, x: Tensor, y: Tensor, order: Tensor) -> None:
+        if self._points is None or x is not self._points[0] or y is not self._points[1]:
+            self._recordings.clear()
+            self._left = max(self._left, self.EAGER)
+        self._points, self._order = (x, y), order
+        self.step.begin(x, y, order)
+
+    def __call__(self, start: int, stop: int, factor: float = 1.0) -> Tensor:
+        if factor != self._last:
+            self._factor.fill_(factor)
+            self._last = factor
+        size = stop - start
+        if self._left == 0 and size not in self._recordings:
+            self._record(size)
+        if self._left:
+            self._left -= 1
+            return self.step(start, stop, self._factor)
+        numbers, recording = self._recordings[size]
+        numbers.copy_(self._order[start:stop])
+        return recording()
+
+    def _record(self, size: int) -> None:
+        assert self._points is not None, "begin comes first"
+        x, y = self._points
+        numbers = self._order[:size].clone()
+
+        def step() -> Tensor:
+            self.step.begin(x, y, numbers)
+            return self.step(0, size, self._factor)
+
+        try:
+            if not self.step.can_be_recorded:
+                raise RuntimeError("the optimizer's kernels differ from step to step")
+            self._recordings[size] = numbers, Recording(step, self._device)
+        except RuntimeError as error:
+            if lacks_memory(error):
+                raise
+            self._left = math.inf
+            self.how = f"{self.step.how}, not recorded: {error_line(error)}"
+        finally:
+            self.step.begin(x, y, self._order)
+
+    def settle(self) -> None:
+        self.step.settle()
 
 
 def make_step(
@@ -190,7 +281,7 @@ def make_step(
     *,
     points: int,
     batch_size: int,
-) -> AutogradStep | LayerwiseStep:
+) -> AutogradStep | LayerwiseStep | RecordedStep:
     """The fastest step that is right for a model.
 
     Args:
@@ -213,4 +304,5 @@ def make_step(
     else:
         features = AutogradFeatures(model.encoding)
     how = "layerwise" if reason is None else f"layerwise, encoding by autograd: {reason}"
-    return LayerwiseStep(Layers(model), features, loss, optimizer, rates, how)
+    step = LayerwiseStep(Layers(model), features, loss, optimizer, rates, how)
+    return RecordedStep(step, x.device) if x.is_cuda and reason != CHANGES else step

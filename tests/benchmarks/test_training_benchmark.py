@@ -26,6 +26,7 @@ from encbench_encodings.identity import Identity
 from encbench_encodings.mpe import MultigridParametricEncoding
 
 from encbench import CoordinateMLP, Optimizer
+from encbench.device import finish
 from encbench.training.optimizers import Adam, Sgd
 from encbench.training.step import make_step
 
@@ -45,6 +46,7 @@ RULES: dict[str, tuple[Optimizer, type[torch.optim.Optimizer]]] = {
 CASES = [(name, rule, 32) for name in ENCODINGS for rule in RULES]
 CASES += [(name, "sgd", batch) for name in ("identity", "ffe 16") for batch in (1024, 8192)]
 LR = 1e-4
+CPU = torch.device("cpu")
 Steps = Callable[[int], None]
 
 
@@ -52,14 +54,14 @@ def layerwise(
     model: CoordinateMLP, rule: Optimizer, x: torch.Tensor, y: torch.Tensor, b: int
 ) -> Steps:
     step = make_step(model, "mse", rule, (LR, LR), x, points=10**9, batch_size=b)
-    assert step.how == "layerwise"
+    assert step.how in ("layerwise", "layerwise, recorded")
 
     def run(count: int) -> None:
-        losses = torch.empty(count)
+        losses = torch.empty(count, device=x.device)
         for i in range(count):
             at = i * b % len(x)
             if at == 0:
-                step.begin(x, y, torch.randperm(len(x)))
+                step.begin(x, y, torch.randperm(len(x)).to(x.device))
             losses[i] = step(at, at + b)
 
     return run
@@ -73,11 +75,11 @@ def eager(
     b: int,
 ) -> Steps:
     def run(count: int) -> None:
-        losses = torch.empty(count)
+        losses = torch.empty(count, device=x.device)
         for i in range(count):
             at = i * b % len(x)
             if at == 0:
-                order = torch.randperm(len(x))
+                order = torch.randperm(len(x)).to(x.device)
                 x_epoch, y_epoch = x[order], y[order]
             optimizer.zero_grad()
             loss = F.mse_loss(model(x_epoch[at : at + b]), y_epoch[at : at + b])
@@ -108,7 +110,9 @@ def products(model: CoordinateMLP, b: int) -> Steps:
     return run
 
 
-def in_turn(rounds: int, count: int, **runs: Steps) -> dict[str, list[float]]:
+def in_turn(
+    rounds: int, count: int, device: torch.device = CPU, **runs: Steps
+) -> dict[str, list[float]]:
     """Seconds a step of each, round by round."""
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     for run in runs.values():
@@ -117,6 +121,7 @@ def in_turn(rounds: int, count: int, **runs: Steps) -> dict[str, list[float]]:
         for name, run in runs.items():
             start = time.perf_counter()
             run(count)
+            finish(device)
             seconds[name].append((time.perf_counter() - start) / count)
     return seconds
 
@@ -161,4 +166,36 @@ def test_training_step(benchmark, name: str, rule: str, batch: int) -> None:
     print(
         f"{name}, {rule}, B = {batch}: {info['ms_per_step']:.3f} ms, "
         f"{info['times_as_fast_as_eager']:.2f} × eager, {info['share_of_gemm']:.0%} of GEMM"
+    )
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize(("name", "rule", "batch"), CASES)
+def test_training_step_on_a_gpu(benchmark, name: str, rule: str, batch: int) -> None:
+    device = torch.device("cuda")
+    torch.manual_seed(0)
+    model = CoordinateMLP(ENCODINGS[name](), 3, 512, 2, "standard").to(device)
+    x = torch.rand(POINTS, model.in_dim, device=device)
+    y = torch.rand(POINTS, 3, device=device)
+    spec, optimizer = RULES[rule]
+    twin = copy.deepcopy(model)
+    ours = layerwise(model, spec, x, y, batch)
+    other = eager(twin, optimizer(twin.parameters(), lr=LR), x, y, batch)
+    steps = 500 if batch == 32 else 50
+    ours(20)  # buffers, and the recording
+    seconds = in_turn(7 if benchmark.enabled else 1, steps, device, ours=ours, eager=other)
+    benchmark.pedantic(ours, args=(steps,), rounds=1)
+    assert all(torch.isfinite(p).all() for p in model.parameters())
+    benchmark.extra_info |= {
+        "device": torch.cuda.get_device_name(),
+        "us_per_step": 1e6 * statistics.median(seconds["ours"]),
+        "times_as_fast_as_eager": ratio(seconds["eager"], seconds["ours"]),
+        "accuracy": "tests/training/test_step.py: 1e-9 of autograd in float64",
+    }
+    info = benchmark.extra_info
+    print(
+        f"{info['device']}: {name}, {rule}, B = {batch}: {info['us_per_step']:.1f} µs, "
+        f"{info['times_as_fast_as_eager']:.2f} × eager"
     )

@@ -36,16 +36,30 @@ def squared_singular_values(model: CoordinateMLP, x: torch.Tensor) -> np.ndarray
     return scipy.linalg.svd(r, compute_uv=False) ** 2
 
 
+DEVICES = [
+    "cpu",
+    pytest.param(
+        "cuda",
+        marks=[
+            pytest.mark.gpu,
+            pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
+        ],
+    ),
+]
+
+
+@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("make", [Plain, CollidingGrid])
 def test_every_eigenvalue_above_the_floor_agrees_with_the_jacobians_singular_values(
-    make: type,
+    make: type, device: str
 ) -> None:
     torch.manual_seed(0)
     model = CoordinateMLP(make(), 2, width=64)
     x = torch.rand(150, 2, dtype=torch.float64)
     x[140:] = x[:10]  # so that there is something below the floor in any case
     reference = squared_singular_values(model, x)
-    found = spectrum(empirical_ntk(model, x).total)
+    found = spectrum(empirical_ntk(model, x, device=device).total)
+    assert ("on cuda" in found.method) == (device == "cuda")
     resolved = found.eigenvalues > found.floor
     assert 30 < resolved.sum() < 150, "the case must have values on both sides of the floor"
     error = np.abs(found.eigenvalues - reference)
@@ -55,11 +69,12 @@ def test_every_eigenvalue_above_the_floor_agrees_with_the_jacobians_singular_val
     assert (error[clear] < 0.02 * reference[clear]).all()
 
 
-def test_the_floor_is_not_needlessly_high() -> None:
+@pytest.mark.parametrize("device", DEVICES)
+def test_the_floor_is_not_needlessly_high(device: str) -> None:
     torch.manual_seed(0)
     model = CoordinateMLP(Plain(), 1, width=64)
     x = torch.rand(150, 2, dtype=torch.float64)
-    found = spectrum(empirical_ntk(model, x).total)
+    found = spectrum(empirical_ntk(model, x, device=device).total)
     assert found.floor < 1e-13 * found.maximum
     reference = squared_singular_values(model, x)
     wrong = np.abs(found.eigenvalues - reference) > 0.1 * reference

@@ -73,8 +73,8 @@ def train(step, epochs, steps=STEPS):
     losses = []
     while len(losses) < steps:
         for x, y in epochs:
-            step.begin(x, y, torch.randperm(len(x), generator=generator))
-            losses += [step(i, min(i + BATCH, len(x))) for i in range(0, len(x), BATCH)]
+            step.begin(x, y, torch.randperm(len(x), generator=generator).to(x.device))
+            losses += [step(i, min(i + BATCH, len(x))).clone() for i in range(0, len(x), BATCH)]
     step.settle()
     return torch.stack(losses)
 
@@ -340,19 +340,85 @@ def test_a_network_that_somebody_changed_is_left_to_autograd():
     assert step.how == "autograd: the network is no CoordinateMLP"
 
 
+gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+"""Beside the mark, by which these tests are chosen."""
+TOLD = {"rtol": 1e-9, "atol": 1e-12}
+
+
+def on_a_gpu(model, rule, lr, epochs, steps=STEPS):
+    """Losses and parameters after steps there, how they were made, and those of autograd here."""
+    # the rate is kept there in float32
+    lr = torch.tensor(lr).item()
+    there = copy.deepcopy(model).cuda()
+    wanted = train(AutogradStep(model, "mse", rule, (lr, lr)), epochs, steps)
+    epochs = [tuple(tensor.cuda() for tensor in epoch) for epoch in epochs]
+    step = make_step(there, "mse", rule, (lr, lr), epochs[0][0], points=10**4, batch_size=BATCH)
+    losses = train(step, epochs, steps).cpu()
+    torch.testing.assert_close(losses, wanted, **TOLD)
+    for got, reference in zip(there.parameters(), model.parameters(), strict=True):
+        torch.testing.assert_close(got.cpu(), reference, **TOLD)
+    return step.how
+
+
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@gpu
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("name", ["identity", "siren", "hashgrid", "kplanes"])
 def test_a_gpu_takes_the_steps_that_a_cpu_takes(name, rule):
     model = model_of(name)
-    x, y = points(model.in_dim, 3)
-    rule, lr = RULES[rule]
-    rates = (lr, lr)
+    how = on_a_gpu(model, *RULES[rule], [points(model.in_dim, 3)])
+    assert how.endswith(", recorded")
+
+
+@pytest.mark.gpu
+@gpu
+@pytest.mark.parametrize("rule", RULES)
+def test_a_gpu_records_its_steps_anew_for_new_points(rule):
+    model = model_of("mpe", parameters={"resolutions": [65]})
+    epochs = [points(2, 3, seed=seed) for seed in (1, 2, 3)]
+    assert on_a_gpu(model, *RULES[rule], epochs, 36) == "layerwise, recorded"
+
+
+@pytest.mark.gpu
+@gpu
+@pytest.mark.parametrize("rule", ENDS)
+def test_a_gpu_follows_a_schedule(rule):
+    optimizer, lr = RULES[rule]
+    model = model_of("hashgrid")
     there = copy.deepcopy(model).cuda()
-    train(AutogradStep(model, "mse", rule, rates), [(x, y)])
-    x, y = x.cuda(), y.cuda()
-    step = make_step(there, "mse", rule, rates, x, points=10**4, batch_size=BATCH)
-    train(step, [(x, y)])
+    x, y = points(2, 3)
+    steps = [
+        make_step(
+            each, "mse", optimizer, (lr, 3 * lr), x.to(device), points=10**4, batch_size=BATCH
+        )
+        for each, device in ((model, "cpu"), (there, "cuda"))
+    ]
+    for step, device in zip(steps, ("cpu", "cuda"), strict=True):
+        for epoch in range(5):
+            step.begin(x.to(device), y.to(device), torch.arange(len(x), device=device))
+            for start in range(0, 64, BATCH):
+                step(start, start + BATCH, 0.9 ** (epoch * 64 + start))
+        step.settle()
     for got, wanted in zip(there.parameters(), model.parameters(), strict=True):
-        torch.testing.assert_close(got.cpu(), wanted, rtol=1e-9, atol=1e-12)
+        torch.testing.assert_close(got.cpu(), wanted, rtol=1e-6, atol=1e-8)
+
+
+class Waiting(Encoding):
+    """Waits for the device in forward, which cannot be recorded."""
+
+    def __init__(self, in_dim):
+        super().__init__(in_dim, in_dim)
+        self.scale = torch.nn.Parameter(torch.ones(in_dim))
+
+    def forward(self, x):
+        return x * self.scale if x.sum().item() > -1 else x
+
+
+@pytest.mark.gpu
+@gpu
+def test_steps_that_cannot_be_recorded_are_taken_one_by_one():
+    model = CoordinateMLP(Waiting(2), 3, 24, 2).double()
+    how = on_a_gpu(model, *RULES["adam"], [points(2, 3)])
+    assert "not recorded: " in how
+    how = on_a_gpu(model_of("identity"), *OTHERS["muon"], [points(2, 3)], 12)
+    assert how == "layerwise, not recorded: the optimizer's kernels differ from step to step"
