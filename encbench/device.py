@@ -57,6 +57,19 @@ def device_name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
+def is_usable(device: torch.device) -> bool:
+    """Whether this process can still compute on it.
+
+    After some errors, such as an index outside a table in a kernel, a GPU refuses whatever a
+    process asks of it from then on.
+    """
+    try:
+        finish(device)
+    except RuntimeError:
+        return False
+    return True
+
+
 def finish(device: torch.device) -> None:
     """Wait until everything queued on a GPU is done, without which its time is not measured."""
     if device.type == "cuda":
@@ -87,6 +100,11 @@ class Recording:
             # other threads may go on using the device meanwhile
             with torch.cuda.graph(self._graph, stream=own, capture_error_mode="thread_local"):
                 self._result = function()
+        except BaseException:
+            # torch leaves its random generator in a state that only a recording may use
+            generator = torch.cuda.default_generators[own.device_index]
+            generator.graphsafe_set_state(generator.clone_state())
+            raise
         finally:
             torch.cuda.set_stream(before)
 
@@ -108,6 +126,7 @@ def available_memory(device: torch.device) -> int:
 def reset_peak_memory(device: torch.device) -> None:
     """Start counting anew (on Linux and on a GPU; elsewhere the process's peak is reported)."""
     if device.type == "cuda":
+        torch.cuda.init()  # type: ignore[no-untyped-call] # torch leaves it untyped
         torch.cuda.reset_peak_memory_stats(device)
     try:
         _CLEAR.write_text("5", encoding="ascii")  # 5 resets the peak resident set: man 5 proc

@@ -145,18 +145,19 @@ class _CellRun:
         self.inner = 0.0
         self.higher_is_better = True
         load_optimizers()
-        reset_peak_memory(self.device)
         self.record = Record(
             key=cell_key(cell),
             status="ok",
             cell=cell,
-            provenance=Provenance.collect(device_name(self.device), options.threads),
+            provenance=Provenance.collect(options.device, options.threads),
         )
         self.record.provenance.worker = this_process()
 
     def everything(self) -> None:
         """Setup, training with spectra, evaluation."""
         with self._timed("setup"):
+            reset_peak_memory(self.device)
+            self.record.provenance.device = device_name(self.device)
             self.task = build_task(self.cell, self.registry)
             self.record.own_loss = loss_name(self.task) is None
             names = [parameter.name for parameter in parameters_of(type(self.task))]

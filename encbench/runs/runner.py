@@ -156,7 +156,7 @@ def run_suite(
             raise UsageError(f"jobs must be at least 1, got {jobs}")
         at_once = jobs or default_jobs(terms.device, terms.threads)
         several = max(len(suite.encodings), len(suite.tasks), len(suite.seeds)) > 1
-        if several and _in_processes(terms, at_once) and not Path(directory).exists():
+        if several and _in_processes(terms, at_once, registry) and not Path(directory).exists():
             start_ahead()
     else:
         save_weights = executor.options.save_weights
@@ -237,13 +237,19 @@ def _events_for(watcher: Watcher) -> Watch:
     return tell
 
 
-def _in_processes(terms: RunOptions, jobs: int) -> bool:
-    """Not where one cell runs at a time and nothing asks for a process of its own."""
-    return jobs > 1 or terms.limits.any or terms.isolate
+def _in_processes(terms: RunOptions, jobs: int, registry: Registry) -> bool:
+    """Not where one cell runs at a time and nothing asks for a process of its own.
+
+    A GPU does: after some errors it computes nothing more for a process.
+    """
+    replaceable = terms.device.startswith("cuda") and registry is default_registry()
+    return jobs > 1 or terms.limits.any or terms.isolate or replaceable
 
 
 def _local(terms: RunOptions, jobs: int, registry: Registry) -> Executor:
-    return ProcessPool(terms, jobs) if _in_processes(terms, jobs) else InProcess(terms, registry)
+    if _in_processes(terms, jobs, registry):
+        return ProcessPool(terms, jobs)
+    return InProcess(terms, registry)
 
 
 def _remove_superseded(group: list[StoredRecord], store: Store) -> None:

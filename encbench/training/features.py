@@ -70,8 +70,11 @@ class AutogradFeatures:
         """
         for parameter in self.learned:
             parameter.grad = None
-        if self._out.requires_grad:  # forward may use none of the parameters
-            self._out.backward(grad)  # type: ignore[no-untyped-call] # torch leaves it untyped
+        out = self._out
+        # autograd's nodes must not outlive the step: they belong to the stream it ran on
+        del self._out
+        if out.requires_grad:  # forward may use none of the parameters
+            out.backward(grad)  # type: ignore[no-untyped-call] # torch leaves it untyped
 
     def clear(self) -> None:
         """An optimizer has taken its step: set gradients that are kept back to zero."""

@@ -20,7 +20,7 @@ import psutil
 import torch
 from threadpoolctl import threadpool_limits
 
-from encbench.device import held_bytes, limit_gpu_memory, oom_kills
+from encbench.device import held_bytes, is_usable, limit_gpu_memory, oom_kills
 from encbench.plugins.registry import default_registry
 from encbench.runs.cell import run_cell
 from encbench.runs.interface import Event, RunOptions
@@ -194,6 +194,8 @@ def serve(pipe: Connection, options: RunOptions, folder: str) -> None:
     with contextlib.suppress(EOFError, OSError):
         while pipe.poll(IDLE_SECONDS):
             _run_one(pipe, pipe.recv(), options, supervision)
+            if not is_usable(device):
+                break  # the next cell gets a new process
     end_process_tree(psutil.Process(), itself=False)
 
 

@@ -143,6 +143,13 @@ class NotANumber(Fault):
         return x * float("nan")
 
 
+class ReadsOutside(Fault):
+    """Reads a row that is not there; a GPU then computes nothing more for this process."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x[torch.full((len(x),), len(x), device=x.device)]
+
+
 class DiesOnce(Fault):
     """Kills its process the first time it runs, told by a file in the folder FAULTS."""
 
@@ -166,5 +173,6 @@ def encbench_encodings() -> dict[str, type[Fault]]:
         "eats": Eats,
         "devours": Devours,
         "not_a_number": NotANumber,
+        "reads_outside": ReadsOutside,
         "dies_once": DiesOnce,
     }
