@@ -152,6 +152,7 @@ class _CellRun:
             provenance=Provenance.collect(options.device, options.threads),
         )
         self.record.provenance.worker = this_process()
+        self.record.provenance.matmul_precision = cell.training.matmul_precision
 
     def everything(self) -> None:
         """Setup, training with spectra, evaluation."""

@@ -97,7 +97,10 @@ class TrainingConfig(Settings):
     epochs: Annotated[int, Field(ge=1)] | None = None
     steps: Annotated[int, Field(ge=1)] | None = None
     evaluations: Annotated[int, Field(ge=1, description="points on the quality curve")] = 32
-    later = {"schedule": "constant", "encoding_lr_factor": 1.0}
+    matmul_precision: Literal["highest", "high", "medium"] = "highest"
+    """Of float32 matrix products in training, by torch's names: "high" allows TF32, "medium"
+    bfloat16 as well, on devices that have them."""
+    later = {"schedule": "constant", "encoding_lr_factor": 1.0, "matmul_precision": "highest"}
 
     @model_validator(mode="after")
     def _one_length(self) -> TrainingConfig:

@@ -219,6 +219,8 @@ def train(
     spent = 0.0
     follow(0)
     done, at, checked = 0, len(x), 0
+    precision = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision(config.matmul_precision)
     try:
         for stop in stops:
             began = time.perf_counter()
@@ -250,6 +252,7 @@ def train(
             if done in callbacks:
                 callbacks[done]()
     finally:
+        torch.set_float32_matmul_precision(precision)
         step.settle()
         model.zero_grad()
         result.how = step.how

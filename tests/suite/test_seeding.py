@@ -54,6 +54,7 @@ OTHER_RESULTS = [
     ("training", {"steps": 101}),
     ("training", {"steps": None, "epochs": 100}),
     ("training", {"evaluations": 33}),
+    ("training", {"matmul_precision": "high"}),
     ("ntk", {"points": 1023}),
     ("ntk", {"outputs": "full"}),
     ("ntk", {"split": "level"}),

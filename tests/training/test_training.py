@@ -80,6 +80,26 @@ def test_every_point_is_seen_once_an_epoch():
     assert not torch.equal(first, second), "the second epoch must be shuffled anew"
 
 
+@pytest.mark.parametrize("asked", ["highest", "medium"])
+def test_matrix_products_have_the_precision_that_was_asked_for_and_only_in_training(asked):
+    seen = set()
+
+    class Watched(Scaled):
+        def forward(self, x):
+            seen.add(torch.get_float32_matmul_precision())
+            return super().forward(x)
+
+    # the points change, so that their features are computed in each epoch
+    class Moving(Wave):
+        def epoch(self, generator):
+            return torch.rand(64, 1, generator=generator), self.y
+
+    _, _, config = setup(steps=64, matmul_precision=asked)
+    train(CoordinateMLP(Watched(1), 1, 8, 1), Moving(), config, lr=1e-3, **generators())
+    assert seen == {"highest", asked}
+    assert torch.get_float32_matmul_precision() == "highest"
+
+
 def test_divergence_is_noticed_at_the_step_where_the_loss_stops_being_finite():
     model, task, config = setup(steps=500)
     losses = []
