@@ -50,11 +50,13 @@ docs: $(READY)
 bench: $(READY)
 	$(BIN)/python -m pytest tests/benchmarks --benchmark-enable --benchmark-only
 
-# What needs a GPU: tests, then timings of the encodings on it; both also in gpu-report.txt.
+# What needs a GPU: tests, kernels beside torch's operations, timings of the encodings on it; all
+# also in gpu-report.txt.
 gpu: SHELL := bash -o pipefail
 gpu: $(READY)
 	$(BIN)/encbench doctor | tee gpu-report.txt
 	$(BIN)/python -m pytest -m gpu -n0 | tee --append gpu-report.txt
+	$(BIN)/python -m pytest tests/benchmarks -m gpu -n0 -s --benchmark-enable | tee --append gpu-report.txt
 	$(BIN)/encbench bench --device cuda | tee --append gpu-report.txt
 
 $(READY): pyproject.toml constraints.txt
