@@ -46,6 +46,8 @@ def fused_features(table: Tensor, x: Tensor, grid: MultilevelGrid) -> Tensor:
         x: (N, d) float32, on the same device.
         grid: of which ``layout`` is known.
     """
+    if _failed:
+        return grid.interpolated(table, x)
     out: Tensor = _Features.apply(table, x, grid)  # type: ignore[no-untyped-call] # autograd.Function.apply carries no types
     return out
 
@@ -135,12 +137,13 @@ def _launched(kernel: Any, source: Tensor, x: Tensor, out: Tensor, grid: Multile
     if _failed or layout is None or torch._C._functorch.is_legacy_batchedtensor(source):
         return False
     programs = (triton.cdiv(len(x), BLOCK), len(grid.starts) - 1)
+    source, x = source.contiguous(), x.contiguous()
     try:
         # Triton launches on the current device
         with torch.cuda.device_of(x):  # type: ignore[no-untyped-call] # torch leaves it untyped
             kernel[programs](
-                source.contiguous(),
-                x.contiguous(),
+                source,
+                x,
                 grid._levels,
                 out,
                 layout.offset,
