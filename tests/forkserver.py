@@ -41,8 +41,9 @@ import numpy as np
 from encbench.training.optimizers import load_optimizers
 
 PACKAGES = ("encbench", "encbench_encodings", "encbench_tasks", "encbench_leaderboard")
-SCRIPTS = ("__main__", "fork_server", "import_probe", "pytest_plugin")
-"""Modules that do something when they are imported, or are for processes of another kind."""
+SCRIPTS = ("__main__", "fork_server", "import_probe", "pytest_plugin", "_kernels")
+"""Modules that do something when they are imported, or are for processes of another kind, and
+those that need Triton."""
 LIBRARIES = ("dask.cli", "distributed.cli.dask_scheduler", "distributed.cli.dask_worker")
 STARTING = ("run", "tune", "rerun", "reproduce", "worker")
 """Verbs that start processes by multiprocessing."""

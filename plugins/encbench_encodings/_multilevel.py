@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import reduce
+from functools import cache, reduce
 from math import prod
+from types import ModuleType
 from typing import Annotated
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
+from torch.autograd import forward_ad
 
 from encbench import LearnedGrid, ParameterError, SparseBlock
+from encbench.errors import error_line
 from encbench_encodings._constants import ConstantsKept, at_least_float32
 from encbench_encodings._tables import (
     cells_and_places,
@@ -32,9 +36,34 @@ SparseGradients = Annotated[
     Field(description="COO gradient of the table: cheap steps, only for SGD and SparseAdam"),
 ]
 
+logger = logging.getLogger("encbench")
+
 MOST_NODES = 1 << 24
 """Vertices of a level, beyond which their rows are not listed."""
 PRIMES = (1, 2654435761, 805459861, 3674653429)
+
+
+@cache
+def _loaded_kernels() -> ModuleType | None:
+    """The kernels for a GPU; None, after a warning, where Triton cannot be imported."""
+    try:
+        from encbench_encodings import _kernels
+    except Exception as error:  # whatever a broken installation raises
+        logger.warning("grids are computed without kernels of their own: %s", error_line(error))
+        return None
+    return _kernels
+
+
+@dataclass(frozen=True)
+class VertexLayout:
+    """How the kernels find the vertices around a point: at x · scale + ``offset`` in cells."""
+
+    dense: int
+    """Levels before those that are hashed."""
+    offset: float = 0.0
+    interpolation: str = "linear"
+    wraps_once: bool = True
+    """Whether no index reaches twice the entries of its level."""
 
 
 class MultilevelGrid(ConstantsKept):
@@ -48,7 +77,10 @@ class MultilevelGrid(ConstantsKept):
         table: (rows, F) parameter. Level l owns the rows from ``starts[l]`` to ``starts[l + 1]``.
         starts: L + 1 row numbers.
         sparse_gradients: whether the table's gradient is a sparse COO tensor.
+        layout: what the kernels for a GPU need to know; None where they do not know the grid.
     """
+
+    layout: VertexLayout | None = None
 
     def __init__(
         self,
@@ -87,9 +119,53 @@ class MultilevelGrid(ConstantsKept):
         return rows, weights.permute(1, 2, 0).contiguous()
 
     def forward(self, x: Tensor) -> Tensor:  # (N, d) -> (N, L * F [+ d])
-        rows, weights = self.rows_and_weights(x)
-        values = weighted_rows(self.table, rows, weights, sparse=self.sparse_gradients).flatten(1)
+        kernels = _loaded_kernels() if self._suits_kernels(x) else None
+        if kernels is None:
+            values = self.interpolated(self.table, x)
+        else:
+            values = kernels.fused_features(self.table, x, self)
         return torch.cat((values, x), dim=1) if self.include_input else values
+
+    def interpolated(self, table: Tensor, x: Tensor) -> Tensor:
+        """Values (N, L · F) at x (N, d) of the grids in a table (rows, F)."""
+        rows, weights = self.rows_and_weights(x)
+        return weighted_rows(table, rows, weights, sparse=self.sparse_gradients).flatten(1)
+
+    def _keep_for_kernels(
+        self,
+        layout: VertexLayout,
+        scales: Tensor,
+        last: Tensor,
+        entries: Sequence[int],
+        factors: Tensor,
+    ) -> None:
+        """Let ``forward`` use the kernels on a GPU.
+
+        Args:
+            scales: (L,), cells on a unit of length.
+            last: (L,), number of the last cell along an axis.
+            entries: L numbers, rows of each level.
+            factors: (L, d), by which a vertex's coordinates are multiplied for its index.
+        """
+        self.layout = layout
+        bits = scales.float().view(torch.int32)  # which no ``double()`` converts
+        columns = (self._starts, torch.tensor(entries), last, bits, *factors.unbind(1))
+        self._levels = nn.Buffer(torch.stack(columns, dim=1), persistent=False)
+
+    def _suits_kernels(self, x: Tensor) -> bool:
+        """Whether the kernels take x, and all derivatives that may be asked for."""
+        return (
+            x.is_cuda
+            and self.layout is not None
+            and x.device == self.table.device
+            and x.dtype == self.table.dtype == torch.float32
+            and x.shape[1] == self.in_dim
+            and not (self.sparse_gradients or x.requires_grad)
+            and not torch.are_deterministic_algorithms_enabled()  # atomics add in any order
+            and not torch.compiler.is_compiling()
+            and not torch._C._are_functorch_transforms_active()
+            and forward_ad.unpack_dual(x).tangent is None  # type: ignore[no-untyped-call] # torch leaves it untyped
+        )
 
     def sparse_jacobian(self, x: Tensor) -> list[SparseBlock]:
         """One block a level; rows that collide within a level stand there twice."""
@@ -183,6 +259,17 @@ class NodeGrid(MultilevelGrid):
         self._axes = nn.Buffer(torch.tensor(axes), persistent=False) if axes else None
         self._cells = nn.Buffer(torch.tensor([n - 1 for n in resolutions]), persistent=False)
         self._strides = nn.Buffer(strides_of(resolutions, self.grid_dim), persistent=False)
+        stored = [nodes**in_dim for nodes in resolutions]
+        # subclasses read other nodes; indices are uint32; 2^d corners are written out
+        if (
+            not (axes or entries)
+            and type(self).corners is NodeGrid.corners
+            and in_dim <= HashedLevels.max_dim
+            and max(stored) < 1 << 31
+        ):
+            layout = VertexLayout(dense=len(stored))
+            factors = self._strides[:, 0].t()
+            self._keep_for_kernels(layout, self._cells, self._cells - 1, stored, factors)
 
     def corners(self, x: Tensor) -> tuple[Tensor, Tensor]:
         # (d, N, 1), or (k, N, L) where the grids are over coordinates of their own
@@ -268,6 +355,18 @@ class HashedLevels(MultilevelGrid):
             return None
         index = torch.arange(vertices).remainder(plan.entries) + self.starts[level]
         return index.view([plan.resolution] * self.in_dim)
+
+    def _keep_plan_for_kernels(self, scales: Tensor, last: Tensor, offset: float = 0.0) -> None:
+        """See ``_keep_for_kernels``; called when ``interpolation`` is set."""
+        hashed = len(self.plan) - self._dense
+        primes = self._primes[:, 0].t().expand(hashed, self.in_dim)
+        self._keep_for_kernels(
+            VertexLayout(self._dense, offset, self.interpolation, self._wraps_once),
+            scales,
+            last,
+            [level.entries for level in self.plan],
+            torch.cat((self._strides[:, 0].t(), primes)),
+        )
 
     @abstractmethod
     def cells_of(self, x: Tensor) -> tuple[Tensor, Tensor]:

@@ -91,6 +91,13 @@ def gather_and_sum(table: Tensor, rows: Tensor, weights: Tensor) -> Tensor:
     return (weights.unsqueeze(-1) * functional.embedding(rows, table)).sum(-2)
 
 
+def gradient_of_rows(grad: Tensor, rows: Tensor, weights: Tensor, count: int) -> Tensor:
+    """Gradient (count, F) of the table from that of the sums (…, F), in ordinary operations."""
+    values = (weights.unsqueeze(-1) * grad.unsqueeze(-2)).reshape(-1, grad.shape[-1])
+    # From ``values``, so that under vmap the zeros are batched as they are.
+    return values.new_zeros(count, grad.shape[-1]).index_add_(0, rows.reshape(-1), values)
+
+
 class _WeightedRows(torch.autograd.Function):
     """``embedding_bag`` with a backward of its own.
 
@@ -116,15 +123,13 @@ class _WeightedRows(torch.autograd.Function):
         grad_table: Tensor | None = None
         grad_weights: Tensor | None = None
         if ctx.needs_input_grad[0]:
-            values = (weights.unsqueeze(-1) * grad.unsqueeze(-2)).reshape(-1, table.shape[1])
             if ctx.sparse:
+                values = (weights.unsqueeze(-1) * grad.unsqueeze(-2)).reshape(-1, table.shape[1])
                 grad_table = torch.sparse_coo_tensor(
                     rows.reshape(1, -1), values, table.shape, check_invariants=False
                 )
             else:
-                # From ``values``, so that under vmap the zeros are batched as they are.
-                zeros = values.new_zeros(table.shape)
-                grad_table = zeros.index_add_(0, rows.reshape(-1), values)
+                grad_table = gradient_of_rows(grad, rows, weights, len(table))
         if ctx.needs_input_grad[2]:
             grad_weights = (grad.unsqueeze(-2) * functional.embedding(rows, table)).sum(-1)
         return grad_table, None, grad_weights, None

@@ -50,7 +50,8 @@ InitScale = Annotated[InitialSpread, Field(description="entries start uniform in
 
 ALIGNMENT = 8
 MAX_ENTRIES = 2**31 - 1
-
+HALF_CELL = 0.5
+"""What is added to positions in cells."""
 
 FinestSearch = Search(64, 1024, log=True)
 TableSearch = Search(12, 19)
@@ -193,9 +194,11 @@ class TinyCudaGrid(HashedLevels):
         self.interpolation = interpolation
         scales = torch.tensor([level.scale for level in plan], dtype=torch.float32)
         self._scales = nn.Buffer(scales, persistent=False)
+        self._keep_plan_for_kernels(scales, (scales + HALF_CELL).long(), HALF_CELL)
 
     def cells_of(self, x: Tensor) -> tuple[Tensor, Tensor]:
         # float32 numbers, exact in float64: both precisions see the same grid.
         scales = self._scales.to(x.dtype)
         # Indices hold for cells of [0, 1] only.
-        return cells_and_places(x.t().unsqueeze(-1) * scales + 0.5, (scales + 0.5).long())
+        position = x.t().unsqueeze(-1) * scales + HALF_CELL
+        return cells_and_places(position, (scales + HALF_CELL).long())
