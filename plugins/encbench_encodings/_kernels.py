@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("encbench")
 
-BLOCK = 128
-WARPS = 4
+BLOCK = 256
+WARPS = 8
 SMOOTHNESS = {"nearest": 0, "linear": 1, "smoothstep": 2}
 
 _failed = False

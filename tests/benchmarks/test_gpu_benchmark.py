@@ -1,10 +1,10 @@
 """On a GPU: kernels of the hash grid beside torch's operations, eigenvalues beside the CPU's.
 
 Features of both kinds are computed in turn, timed by CUDA events; ratios are of medians.
-``share_of_copy`` compares the bytes that must be moved at least, over the time, with the bandwidth of a copy within the device:
-coordinates, features and the rows that are read, each once; backward also the gradient of the
-whole table, which is set to zero first. Corners read rows many times over, from the cache where
-it holds a level: ``gathered_bytes`` counts each time.
+``share_of_copy`` compares the bytes that must be moved at least, over the time, with the bandwidth
+of a copy within the device: coordinates, features and the rows that are read, each once; backward
+also the gradient of the whole table, which is set to zero first. Corners read rows many times over,
+from the cache where it holds a level: ``gathered_bytes`` counts each time.
 
     pytest tests/benchmarks/test_gpu_benchmark.py --benchmark-enable -m gpu
 """
