@@ -5,9 +5,11 @@ Everything that differs between a CPU and a GPU is here; the rest hands a ``torc
 
 from __future__ import annotations
 
+import ctypes
 import re
 import resource
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -93,6 +95,12 @@ def held_bytes(device: torch.device) -> int:
     if device.type == "cuda":
         return torch.cuda.memory_allocated(device)
     return int(psutil.Process().memory_info().rss)
+
+
+def return_memory() -> None:
+    """Give memory that was freed back to the system, where the C library is glibc: it keeps it."""
+    with suppress(AttributeError, OSError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def limit_gpu_memory(device: torch.device, size: int) -> None:

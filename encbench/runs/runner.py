@@ -155,8 +155,10 @@ def run_suite(
         if jobs is not None and jobs < 1:
             raise UsageError(f"jobs must be at least 1, got {jobs}")
         at_once = jobs or default_jobs(terms.device, terms.threads)
+        # unasked only on a GPU, whose memory is counted by tensors and not of the whole process
+        together = at_once == 1 and (jobs == 1 or terms.device.startswith("cuda"))
         several = max(len(suite.encodings), len(suite.tasks), len(suite.seeds)) > 1
-        if several and _in_processes(terms, at_once) and not Path(directory).exists():
+        if several and _in_processes(terms, together) and not Path(directory).exists():
             start_ahead()
     else:
         save_weights = executor.options.save_weights
@@ -177,7 +179,12 @@ def run_suite(
         pending = [cell for key, cell in cells.items() if key not in kept]
         watcher.planned(pending, list(kept.values()))
         if executor is None:
-            executor = _local(terms, min(at_once, max(len(pending), 1)), registry)
+            together = together or len(pending) <= 1
+            executor = (
+                ProcessPool(terms, min(at_once, len(pending)))
+                if pending and _in_processes(terms, together)
+                else InProcess(terms, registry)
+            )
         done = dict(kept)
         executor.ready()
         with (
@@ -237,13 +244,9 @@ def _events_for(watcher: Watcher) -> Watch:
     return tell
 
 
-def _in_processes(terms: RunOptions, jobs: int) -> bool:
-    """Not where one cell runs at a time and nothing asks for a process of its own."""
-    return jobs > 1 or terms.limits.any or terms.isolate
-
-
-def _local(terms: RunOptions, jobs: int, registry: Registry) -> Executor:
-    return ProcessPool(terms, jobs) if _in_processes(terms, jobs) else InProcess(terms, registry)
+def _in_processes(terms: RunOptions, together: bool) -> bool:
+    """Not where cells may run together in this process and nothing asks for one of their own."""
+    return not together or terms.limits.any or terms.isolate
 
 
 def _remove_superseded(group: list[StoredRecord], store: Store) -> None:
