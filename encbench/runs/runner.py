@@ -176,7 +176,7 @@ def run_suite(
         for key in kept:
             for unread in existing.get(_unread_key(cells[key]), ()):
                 store.remove(unread.outline.key)
-        pending = [cell for key, cell in cells.items() if key not in kept]
+        pending = _longest_first([cell for key, cell in cells.items() if key not in kept])
         watcher.planned(pending, list(kept.values()))
         if executor is None:
             together = together or len(pending) <= 1
@@ -247,6 +247,18 @@ def _events_for(watcher: Watcher) -> Watch:
 def _in_processes(terms: RunOptions, together: bool) -> bool:
     """Not where cells may run together in this process and nothing asks for one of their own."""
     return not together or terms.limits.any or terms.isolate
+
+
+def _longest_first(cells: Sequence[CellConfig]) -> list[CellConfig]:
+    """Those of larger networks first, then of longer training: one that takes long and starts last
+    would leave the other processes idle."""
+
+    def work(cell: CellConfig) -> tuple[int, int]:
+        network, training = cell.network, cell.training
+        size = (network.width or 0) ** 2 * (network.depth or 0)
+        return size, training.steps or training.epochs or 0
+
+    return sorted(cells, key=work, reverse=True)
 
 
 def _remove_superseded(group: list[StoredRecord], store: Store) -> None:
