@@ -128,7 +128,7 @@ def test_on_failure_stop_begins_no_other_cell(start, suite_file, faults, tmp_pat
 def test_a_small_cell_after_a_large_one_has_the_peak_memory_of_a_new_process(
     start, suite_file, tmp_path
 ):
-    """A process that ran width 2048 keeps some 200 MiB of it, nearly half of what the small cell has.
+    """A process keeps some 200 MiB of width 2048, nearly half of what the small cell has at most.
     In one process for all cells, that one's peak cannot be known."""
     suite = suite_file(["identity"])
 
