@@ -5,11 +5,13 @@ Everything that differs between a CPU and a GPU is here; the rest hands a ``torc
 
 from __future__ import annotations
 
+import ctypes
 import re
 import resource
 import sys
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -151,6 +153,12 @@ def held_bytes(device: torch.device) -> int:
     if device.type == "cuda":
         return torch.cuda.memory_allocated(device)
     return int(psutil.Process().memory_info().rss)
+
+
+def return_memory() -> None:
+    """Give memory that was freed back to the system, where the C library is glibc: it keeps it."""
+    with suppress(AttributeError, OSError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def limit_gpu_memory(device: torch.device, size: int) -> None:

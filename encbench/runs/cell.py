@@ -14,7 +14,13 @@ import numpy as np
 import torch
 
 from encbench.contracts.task import CURVATURE, loss_name, ntk_points_of
-from encbench.device import device_name, lacks_memory, peak_memory_bytes, reset_peak_memory
+from encbench.device import (
+    device_name,
+    lacks_memory,
+    peak_memory_bytes,
+    reset_peak_memory,
+    return_memory,
+)
 from encbench.errors import bounded, error_line
 from encbench.ntk.linearized import critical_learning_rate
 from encbench.ntk.model import PROBE, check_output, working_copy
@@ -64,6 +70,10 @@ MOST_HALVINGS = 8
 """How often an automatic rate is halved. It follows from the kernel at initialization, which can
 grow a hundredfold within ten steps where the features start near zero, as those of tables do."""
 
+FREED = 1.03
+"""Times what a process holds after a cell that its peak may have been, for the next cell's peak to
+be recorded there: of more, too much may stay, in fragments of the heap and in caches."""
+
 logger = logging.getLogger("encbench")
 STOPPED: dict[type[CellStopped], Status] = {
     CellTimedOut: "timeout",
@@ -85,7 +95,7 @@ def run_cell(
     Whatever goes wrong is in the record: status, phase, exception and traceback, with the curves
     and spectra taken until then. Only Ctrl-C passes through. The cell begins in the state that
     torch and the random generators of a new process have, whatever ran before, and leaves it to
-    the next one.
+    the next one, but for what stays in memory (``memory_as_new``).
 
     Args:
         cell: what to run.
@@ -111,7 +121,20 @@ def run_cell(
             if by_a_person(error):
                 raise
             run.stop("out_of_memory" if lacks_memory(error) else "failed", error)
-    return run.result()
+    result = run.result()
+    return_memory()
+    return result
+
+
+def memory_as_new(before: Record, held: int, cell: CellConfig) -> bool:
+    """Whether a cell has the peak memory of a new process also in the one that ran ``before``.
+
+    On a CPU the peak is of the whole process. This asks that the process holds, in bytes, hardly
+    less than it ever did, and that a new one would come to hold it as well: modules, and a task's
+    cached data.
+    """
+    peak = before.peak_memory_bytes
+    return peak is not None and peak <= FREED * held and before.cell.task == cell.task
 
 
 def _let_go(error: BaseException | None) -> None:

@@ -156,7 +156,11 @@ def run_suite(
             raise UsageError(f"jobs must be at least 1, got {jobs}")
         at_once = jobs or default_jobs(terms.device, terms.threads)
         several = max(len(suite.encodings), len(suite.tasks), len(suite.seeds)) > 1
-        if several and _in_processes(terms, at_once, registry) and not Path(directory).exists():
+        if (
+            several
+            and _in_processes(terms, registry, at_once, together=jobs == 1)
+            and not Path(directory).exists()
+        ):
             start_ahead()
     else:
         save_weights = executor.options.save_weights
@@ -174,10 +178,15 @@ def run_suite(
         for key in kept:
             for unread in existing.get(_unread_key(cells[key]), ()):
                 store.remove(unread.outline.key)
-        pending = [cell for key, cell in cells.items() if key not in kept]
+        pending = _longest_first([cell for key, cell in cells.items() if key not in kept])
         watcher.planned(pending, list(kept.values()))
         if executor is None:
-            executor = _local(terms, min(at_once, max(len(pending), 1)), registry)
+            together = jobs == 1 or len(cells) == 1
+            executor = (
+                ProcessPool(terms, min(at_once, len(pending)))
+                if pending and _in_processes(terms, registry, at_once, together=together)
+                else InProcess(terms, registry)
+            )
         done = dict(kept)
         executor.ready()
         with (
@@ -237,19 +246,31 @@ def _events_for(watcher: Watcher) -> Watch:
     return tell
 
 
-def _in_processes(terms: RunOptions, jobs: int, registry: Registry) -> bool:
-    """Not where one cell runs at a time and nothing asks for a process of its own.
+def _in_processes(terms: RunOptions, registry: Registry, at_once: int, *, together: bool) -> bool:
+    """Whether cells run in processes of their own, and not in this one.
 
-    A GPU does: after some errors it computes nothing more for a process.
+    A GPU, after some errors, computes nothing more for a process; so its cells always do, unless
+    other processes would lack their plug-ins.
+
+    Args:
+        at_once: how many may run at a time.
+        together: whether one after another in this process was asked for, or there is only one.
     """
-    replaceable = terms.device.startswith("cuda") and registry is default_registry()
-    return jobs > 1 or terms.limits.any or terms.isolate or replaceable
+    if terms.limits.any or terms.isolate or (at_once > 1 and not together):
+        return True
+    return registry is default_registry() and (terms.device.startswith("cuda") or not together)
 
 
-def _local(terms: RunOptions, jobs: int, registry: Registry) -> Executor:
-    if _in_processes(terms, jobs, registry):
-        return ProcessPool(terms, jobs)
-    return InProcess(terms, registry)
+def _longest_first(cells: Sequence[CellConfig]) -> list[CellConfig]:
+    """Those of larger networks first, then of longer training: one that takes long and starts last
+    would leave the other processes idle."""
+
+    def work(cell: CellConfig) -> tuple[int, int]:
+        network, training = cell.network, cell.training
+        size = (network.width or 0) ** 2 * (network.depth or 0)
+        return size, training.steps or training.epochs or 0
+
+    return sorted(cells, key=work, reverse=True)
 
 
 def _remove_superseded(group: list[StoredRecord], store: Store) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 
@@ -122,3 +123,27 @@ def test_on_failure_stop_begins_no_other_cell(start, suite_file, faults, tmp_pat
     again = start(suite, "-o", out, "-j", "1", "--rerun", "never", PYTHONPATH=faults)
     assert again.end() == 1
     assert set(again.records()) == {"not_a_number", "identity", "ffe:levels=2"}
+
+
+def test_a_small_cell_after_a_large_one_has_the_peak_memory_of_a_new_process(
+    start, suite_file, tmp_path
+):
+    """A process keeps some 200 MiB of width 2048, nearly half of what the small cell has at most.
+    In one process for all cells, that one's peak cannot be known."""
+    suite = suite_file(["identity"])
+
+    def peaks(name, *arguments):
+        run = start(suite, "-o", str(tmp_path / name), "-j", "1", "--depth", "4", *arguments)
+        assert run.end() == 0, run.said()
+        files = run.out.glob("records/??/*/record.json")
+        records = [json.loads(file.read_text()) for file in files]
+        return {r["network"]["width"]: r["peak_memory_bytes"] for r in records}, run.said()
+
+    both, limit = ("--sweep", "network.width=2048,8"), ("--memory", "16GB")
+    alone, _ = peaks("alone", "--width", "8", *limit)
+    after, _ = peaks("after", *both, *limit)
+    assert after[2048] > 1.3 * alone[8]
+    assert after[8] < 1.1 * alone[8]
+    together, said = peaks("together", *both)
+    assert (together[2048] > after[8], together[8]) == (True, None)
+    assert "cells without peak memory in their record" in said

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import pickle
 import time
 from collections import deque
@@ -11,6 +12,7 @@ from dataclasses import dataclass, replace
 from multiprocessing import connection
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 from threadpoolctl import threadpool_limits
@@ -18,8 +20,8 @@ from threadpoolctl import threadpool_limits
 from encbench.device import gpus, held_bytes
 from encbench.errors import UsageError
 from encbench.plugins.registry import Registry, default_registry
-from encbench.results.records import CellResult, Status
-from encbench.runs.cell import STOPPED, run_cell
+from encbench.results.records import CellResult, Record, Status
+from encbench.runs.cell import STOPPED, memory_as_new, run_cell
 from encbench.runs.executors.process import WorkerProcess
 from encbench.runs.interface import (
     NO_MAIN_GUARD,
@@ -31,6 +33,7 @@ from encbench.runs.interface import (
 from encbench.runs.limits import GRACE, POLL, CellStopped, Interrupted, Supervision, cores
 from encbench.suite.config import CellConfig
 
+logger = logging.getLogger("encbench")
 FAR_TOO_MUCH = 1.5
 """Times the memory limit at which a process is killed without waiting for its cell to stop."""
 REMINDER = 0.5
@@ -41,21 +44,25 @@ class InProcess(Executor):
     """The simplest executor: easy to debug, but a plug-in that crashes ends the whole run."""
 
     name = "in process"
+    _last: ClassVar[Record | None] = None
+    """Of the last cell that any of them ran in this process."""
 
     def __init__(self, options: RunOptions, registry: Registry | None = None) -> None:
         super().__init__(options)
         self._registry = registry or default_registry()
-        device = torch.device(options.device)
-        self._supervision = Supervision(options.limits, lambda: held_bytes(device))
+        self._device = torch.device(options.device)
+        self._supervision = Supervision(options.limits, lambda: held_bytes(self._device))
 
     def run(self, cells: Sequence[CellConfig], watch: Watch) -> Generator[CellResult, None, None]:
-        before = torch.get_num_threads()
+        threads, unknown = torch.get_num_threads(), 0
         torch.set_num_threads(self.options.threads)
         try:
             with threadpool_limits(self.options.threads):
                 for cell in cells:
                     if self.draining:
                         return
+                    before, held = InProcess._last, held_bytes(self._device)
+                    as_new = before is None or memory_as_new(before, held, cell)
                     result = run_cell(
                         cell,
                         self._registry,
@@ -63,9 +70,20 @@ class InProcess(Executor):
                         watch=watch,
                         supervision=self._supervision,
                     )
+                    if self._device.type == "cpu":
+                        if not as_new:
+                            result.record.peak_memory_bytes = None
+                            unknown += 1
+                        InProcess._last = result.record
                     yield self.with_provenance(result)
         finally:
-            torch.set_num_threads(before)
+            torch.set_num_threads(threads)
+            if unknown:
+                logger.warning(
+                    "cells without peak memory in their record, for cells before them ran in the "
+                    "same process and left it larger: %d; --isolate or -j 2 measures it",
+                    unknown,
+                )
 
     def interrupt(self) -> None:
         self.drain()
@@ -133,7 +151,8 @@ class Worker:
     A cell past a limit is first stopped from inside (``Supervision``), so its record holds
     everything until then. One that does not stop (a call into C, a plug-in that catches
     everything) is killed ``GRACE`` seconds later. When the process dies, the cell is run again in
-    a new one, up to ``options.retries`` times.
+    a new one, up to ``options.retries`` times. On a CPU also a cell whose peak memory would be
+    too large for what the last one left gets a new one.
     """
 
     def __init__(self, options: RunOptions, watch: Watch, folder: str | None = None) -> None:
@@ -148,6 +167,7 @@ class Worker:
         self._folder = folder or str(Path.cwd())
         self._process: WorkerProcess | None = None
         self._cell: CellConfig | None = None
+        self._last: Record | None = None
         self._attempt = _Attempt()
         self._lost: list[str] = []
         self._asked: tuple[CellStopped, float] | None = None
@@ -159,6 +179,11 @@ class Worker:
 
     def start(self, cell: CellConfig) -> None:
         """Begin with a cell; only while idle."""
+        on_cpu = not self.options.device.startswith("cuda")
+        if on_cpu and self._process is not None and self._last is not None:
+            held = self._process.resident_bytes()
+            if not memory_as_new(self._last, held, cell):
+                self.close()
         self._cell, self._lost, self._asked = cell, [], None
         self._begin(cell)
 
@@ -198,7 +223,7 @@ class Worker:
                 self._begin(cell)
                 return None
         result.record.lost_workers = (*self._lost, *result.record.lost_workers)
-        self._cell = None
+        self._cell, self._last = None, result.record
         if self.options.isolate:
             self.close()
         return result
