@@ -162,6 +162,7 @@ class LayerwiseStep:
         weights = [p for linear in layers.linears for p in (linear.weight, linear.bias)]
         left = [] if self._descends else weights
         self._update = Update(optimizer, (left, list(features.learned)), rates)
+        self._one = torch.ones((), device=layers.linears[0].weight.device)
 
     def begin(self, x: Tensor, y: Tensor, order: Tensor) -> None:
         before = self.features.learned
@@ -179,12 +180,14 @@ class LayerwiseStep:
         out = self.layers.forward(encoded)
         y = self._y.index_select(0, self._order[start:stop])
         loss, to_outputs = value_and_gradient(self.loss, out, y)
-        lr = encoding_lr = None
-        if self._descends:
-            if isinstance(factor, Tensor):
-                to_outputs.mul_(factor)  # every gradient is linear in this one
-                factor = 1.0
-            lr, encoding_lr = (rate * factor for rate in self.rates)
+        lr: float | None = None
+        encoding_lr: float | None = None
+        if self._descends and isinstance(factor, Tensor):
+            to_outputs.mul_(factor)  # every gradient is linear in this one
+            lr, encoding_lr = self.rates
+            factor = self._one
+        elif self._descends:
+            lr, encoding_lr = self.rates[0] * float(factor), self.rates[1] * float(factor)
         grad = self.layers.backward(to_outputs, lr, to_features=self.features.learns)
         if grad is not None:
             with in_encoding():
@@ -218,7 +221,7 @@ class RecordedStep:
 
     def __init__(self, step: LayerwiseStep, device: torch.device) -> None:
         self.step = step
-        self.how = f"{step.how}, recorded"
+        self.how = step.how
         self._device = device
         self._factor = torch.ones((), device=device)
         self._last = 1.0
@@ -260,6 +263,7 @@ class RecordedStep:
             if not self.step.can_be_recorded:
                 raise RuntimeError("the optimizer's kernels differ from step to step")
             self._recordings[size] = numbers, Recording(step, self._device)
+            self.how = f"{self.step.how}, recorded"
         except RuntimeError as error:
             if lacks_memory(error):
                 raise
