@@ -259,18 +259,23 @@ class RecordedStep:
             self.step.begin(x, y, numbers)
             return self.step(0, size, self._factor)
 
-        try:
-            if not self.step.can_be_recorded:
-                raise RuntimeError("the optimizer's kernels differ from step to step")
-            self._recordings[size] = numbers, Recording(step, self._device)
+        reason = None
+        if not self.step.can_be_recorded:
+            reason = "the optimizer's kernels differ from step to step"
+        else:
+            try:
+                self._recordings[size] = numbers, Recording(step, self._device)
+            except RuntimeError as error:
+                if lacks_memory(error):
+                    raise
+                reason = error_line(error)
+            finally:
+                self.step.begin(x, y, self._order)
+        if reason is None:
             self.how = f"{self.step.how}, recorded"
-        except RuntimeError as error:
-            if lacks_memory(error):
-                raise
+        else:
+            self.how = f"{self.step.how}, not recorded: {reason}"
             self._left = math.inf
-            self.how = f"{self.step.how}, not recorded: {error_line(error)}"
-        finally:
-            self.step.begin(x, y, self._order)
 
     def settle(self) -> None:
         self.step.settle()

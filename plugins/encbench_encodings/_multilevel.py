@@ -202,6 +202,12 @@ class MultilevelGrid(ConstantsKept):
         ]
 
 
+def product(values: Tensor, dim: int) -> Tensor:
+    """The product of the few slices along ``dim``. The gradient of torch's waits for a GPU."""
+    first, *others = values.unbind(dim)
+    return prod(others, start=first)
+
+
 def products_of_others(values: Tensor, dim: int) -> Tensor:
     """For each slice of values along ``dim`` the product of all others, in the same shape."""
     slices = values.unbind(dim)

@@ -11,7 +11,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from encbench import Encoding, LearnedGrid, Search, SparseBlock
-from encbench_encodings._multilevel import NodeGrid, products_of_others
+from encbench_encodings._multilevel import NodeGrid, product, products_of_others
 
 
 class GAPlanes(Encoding):
@@ -93,9 +93,9 @@ class GAPlanes(Encoding):
     def forward(self, x: Tensor) -> Tensor:  # (N, d) -> (N, F)
         lines, planes = self._values(self.lines, x), self._values(self.planes, x)
         if self.volume is None:
-            return lines.prod(1) + planes.sum(1)
+            return product(lines, 1) + planes.sum(1)
         volume: Tensor = self.volume(x)
-        return lines.prod(1) + (planes * lines).sum(1) + volume
+        return product(lines, 1) + (planes * lines).sum(1) + volume
 
     def learned_grids(self) -> list[LearnedGrid]:
         """Volume, planes, lines."""

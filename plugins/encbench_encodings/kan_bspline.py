@@ -101,6 +101,6 @@ class KanBSpline(Encoding):
 
 def _splines(x: Tensor, cells: int) -> tuple[Tensor, Tensor]:
     """Numbers and values (N, d, 4) of the splines over equal cells that are not 0 at x (N, d)."""
-    cell, place = cells_and_places(x * cells, torch.tensor(cells - 1, device=x.device))
+    cell, place = cells_and_places(x * cells, torch.full((), cells - 1, device=x.device))
     numbers = cell.unsqueeze(-1) + torch.arange(4, device=x.device)
     return numbers, cubic_bspline(place).movedim(0, -1)

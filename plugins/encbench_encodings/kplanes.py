@@ -12,7 +12,7 @@ from torch import Tensor
 
 from encbench import Encoding, LearnedGrid, ParameterError, Search, SparseBlock
 from encbench.plugins.parameters import InitialValue
-from encbench_encodings._multilevel import NodeGrid, products_of_others
+from encbench_encodings._multilevel import NodeGrid, product, products_of_others
 
 DEFAULT_RESOLUTIONS = (16, 32, 64)
 
@@ -92,7 +92,7 @@ class KPlanes(Encoding):
 
     def forward(self, x: Tensor) -> Tensor:  # (N, d) -> (N, L * F)
         values: Tensor = self.planes(x)
-        return self._factors(values).prod(2).flatten(1)
+        return product(self._factors(values), 2).flatten(1)
 
     def _factors(self, values: Tensor) -> Tensor:  # (N, L, planes of a level, F)
         return values.view(-1, len(self.resolutions), len(self.pairs), self.features)

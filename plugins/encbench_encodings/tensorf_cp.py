@@ -8,7 +8,7 @@ from pydantic import Field
 from torch import Tensor
 
 from encbench import Encoding, Search, SparseBlock
-from encbench_encodings._multilevel import NodeGrid, products_of_others
+from encbench_encodings._multilevel import NodeGrid, product, products_of_others
 from encbench_encodings._tables import InitStd
 
 
@@ -59,7 +59,7 @@ class TensorfCP(Encoding):
         self.vectors = NodeGrid(in_dim, [resolution] * in_dim, rank, init_std, axes=axes)
 
     def forward(self, x: Tensor) -> Tensor:  # (N, d) -> (N, R)
-        return self._factors(x).prod(1)
+        return product(self._factors(x), 1)
 
     def _factors(self, x: Tensor) -> Tensor:  # (N, d) -> (N, d, R)
         values: Tensor = self.vectors(x)

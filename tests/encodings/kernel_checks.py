@@ -68,7 +68,7 @@ def points_of(grid: Any, count: int = 40) -> Tensor:
         at_borders.append((numbers - grid.layout.offset) / scale)
     corners = border_points(grid.in_dim)[:: max(1, 2 ** (2 * grid.in_dim - 5))]
     # no farther outside, where smoothstep's cubic grows large and its terms cancel
-    points = torch.cat((inside, 1.2 * outside - 0.1, *at_borders, corners)).clamp(-0.1, 1.1)
+    points = torch.cat((inside, 1.04 * outside - 0.02, *at_borders, corners)).clamp(-0.02, 1.02)
     return points.float()
 
 
