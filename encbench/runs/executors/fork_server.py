@@ -1,11 +1,22 @@
-"""Imported once by the server from which the processes of cells are forked."""
+"""Imported once by the server from which the processes of cells are forked.
+
+With torch the libraries that most cells need, so that no process imports them again, and its peak
+memory does not depend on which of its cells was the first to do so.
+"""
 
 import signal
+
+import igl
+import imagecodecs
+import matplotlib
+import PIL.Image
+import pytorch_msssim
+import tifffile
 
 from encbench.runs.executors import process
 from encbench.training.optimizers import load_optimizers
 
-__all__ = ["process"]
+__all__ = ["PIL", "igl", "imagecodecs", "matplotlib", "process", "pytorch_msssim", "tifffile"]
 
 load_optimizers()
 # SIGTERM to the whole process group must not end the server before the cells that it has forked

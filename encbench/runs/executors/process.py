@@ -119,7 +119,7 @@ class WorkerProcess:
 def _context() -> SpawnContext | ForkServerContext:
     """How processes are started, so that they inherit nothing of this one.
 
-    On Linux they are forked from a server that has imported torch and run nothing, which saves
+    On Linux they are forked from a server that has imported libraries and run nothing, which saves
     the seconds of that import for each; elsewhere each starts afresh.
     """
     if FORKS:
