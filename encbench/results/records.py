@@ -122,8 +122,8 @@ class Record(Data):
     their data; "curve", the metric during training; "ntk"; "evaluation"."""
     peak_memory_bytes: int | None = None
     """Over all phases, spectra included. On a CPU the resident memory of the whole process,
-    with Python and torch (some 300 MiB); on a GPU the memory allocated to tensors. None where
-    cells before it had left the process larger than a new one (``-j 1``)."""
+    with Python and torch (some 300 MiB); on a GPU the memory allocated to tensors. None where the
+    cell ran on a CPU in the process of the run itself (``-j 1``), which holds much else."""
     lost_workers: tuple[str, ...] = ()
     """Name and reason of each worker that died while it ran this cell, before the one that
     finished it."""

@@ -130,11 +130,12 @@ def memory_as_new(before: Record, held: int, cell: CellConfig) -> bool:
     """Whether a cell has the peak memory of a new process also in the one that ran ``before``.
 
     On a CPU the peak is of the whole process. This asks that the process holds, in bytes, hardly
-    less than it ever did, and that a new one would come to hold it as well: modules, and a task's
-    cached data.
+    less than it ever did, and that the cells differ in their seed alone, so that a new one would
+    come to hold it as well: modules and caches, of the task and of any plug-in.
     """
     peak = before.peak_memory_bytes
-    return peak is not None and peak <= FREED * held and before.cell.task == cell.task
+    alike = cell_key(before.cell.model_copy(update={"seed": cell.seed})) == cell_key(cell)
+    return alike and peak is not None and peak <= FREED * held
 
 
 def _let_go(error: BaseException | None) -> None:

@@ -107,7 +107,8 @@ def run_suite(
         directory: the results folder; created if missing.
         registry: plug-ins to use; default: this environment's. Worker processes and clusters
             always use those of their own environment.
-        jobs: cells at a time; default: one per GPU, or cores / threads.
+        jobs: cells at a time; default: one per GPU, or cores / threads. On a CPU 1 runs cells in
+            this process, and their records have no peak memory.
         threads: threads of each cell. Results are reproducible to the last digit only for the
             same number of threads; ``jobs`` makes no difference.
         device: "cpu", "cuda", "cuda:1", or "auto": a GPU if there is one.
@@ -155,12 +156,8 @@ def run_suite(
         if jobs is not None and jobs < 1:
             raise UsageError(f"jobs must be at least 1, got {jobs}")
         at_once = jobs or default_jobs(terms.device, terms.threads)
-        several = max(len(suite.encodings), len(suite.tasks), len(suite.seeds)) > 1
-        if (
-            several
-            and _in_processes(terms, registry, at_once, together=jobs == 1)
-            and not Path(directory).exists()
-        ):
+        shared = registry is default_registry()
+        if shared and _in_processes(terms, jobs, at_once, shared) and not Path(directory).exists():
             start_ahead()
     else:
         save_weights = executor.options.save_weights
@@ -181,12 +178,16 @@ def run_suite(
         pending = _longest_first([cell for key, cell in cells.items() if key not in kept])
         watcher.planned(pending, list(kept.values()))
         if executor is None:
-            together = jobs == 1 or len(cells) == 1
             executor = (
-                ProcessPool(terms, min(at_once, len(pending)))
-                if pending and _in_processes(terms, registry, at_once, together=together)
+                ProcessPool(terms, at_once)
+                if _in_processes(terms, jobs, min(at_once, len(cells)), shared)
                 else InProcess(terms, registry)
             )
+            if pending and shared and isinstance(executor, InProcess):
+                logger.warning(
+                    "-j 1: cells run in this process, so that their records have no peak memory; "
+                    "--isolate measures it"
+                )
         done = dict(kept)
         executor.ready()
         with (
@@ -246,19 +247,20 @@ def _events_for(watcher: Watcher) -> Watch:
     return tell
 
 
-def _in_processes(terms: RunOptions, registry: Registry, at_once: int, *, together: bool) -> bool:
+def _in_processes(terms: RunOptions, jobs: int | None, at_once: int, shared: bool) -> bool:
     """Whether cells run in processes of their own, and not in this one.
 
-    A GPU, after some errors, computes nothing more for a process; so its cells always do, unless
-    other processes would lack their plug-ins.
+    On a CPU one that runs nothing else has the peak memory of its cell. A GPU, after some errors,
+    computes nothing more for a process.
 
     Args:
+        jobs: as asked for; 1 asks for this process.
         at_once: how many may run at a time.
-        together: whether one after another in this process was asked for, or there is only one.
+        shared: whether other processes have the same plug-ins.
     """
-    if terms.limits.any or terms.isolate or (at_once > 1 and not together):
+    if terms.limits.any or terms.isolate or at_once > 1:
         return True
-    return registry is default_registry() and (terms.device.startswith("cuda") or not together)
+    return shared and (jobs != 1 or terms.device.startswith("cuda"))
 
 
 def _longest_first(cells: Sequence[CellConfig]) -> list[CellConfig]:

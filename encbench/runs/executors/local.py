@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import pickle
 import time
 from collections import deque
@@ -12,7 +11,6 @@ from dataclasses import dataclass, replace
 from multiprocessing import connection
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import ClassVar
 
 import torch
 from threadpoolctl import threadpool_limits
@@ -33,7 +31,6 @@ from encbench.runs.interface import (
 from encbench.runs.limits import GRACE, POLL, CellStopped, Interrupted, Supervision, cores
 from encbench.suite.config import CellConfig
 
-logger = logging.getLogger("encbench")
 FAR_TOO_MUCH = 1.5
 """Times the memory limit at which a process is killed without waiting for its cell to stop."""
 REMINDER = 0.5
@@ -41,11 +38,12 @@ REMINDER = 0.5
 
 
 class InProcess(Executor):
-    """The simplest executor: easy to debug, but a plug-in that crashes ends the whole run."""
+    """The simplest executor: easy to debug, but a plug-in that crashes ends the whole run.
+
+    On a CPU its records have no peak memory: it would be that of a process which holds much else.
+    """
 
     name = "in process"
-    _last: ClassVar[Record | None] = None
-    """Of the last cell that any of them ran in this process."""
 
     def __init__(self, options: RunOptions, registry: Registry | None = None) -> None:
         super().__init__(options)
@@ -54,15 +52,13 @@ class InProcess(Executor):
         self._supervision = Supervision(options.limits, lambda: held_bytes(self._device))
 
     def run(self, cells: Sequence[CellConfig], watch: Watch) -> Generator[CellResult, None, None]:
-        threads, unknown = torch.get_num_threads(), 0
+        threads = torch.get_num_threads()
         torch.set_num_threads(self.options.threads)
         try:
             with threadpool_limits(self.options.threads):
                 for cell in cells:
                     if self.draining:
                         return
-                    before, held = InProcess._last, held_bytes(self._device)
-                    as_new = before is None or memory_as_new(before, held, cell)
                     result = run_cell(
                         cell,
                         self._registry,
@@ -71,19 +67,10 @@ class InProcess(Executor):
                         supervision=self._supervision,
                     )
                     if self._device.type == "cpu":
-                        if not as_new:
-                            result.record.peak_memory_bytes = None
-                            unknown += 1
-                        InProcess._last = result.record
+                        result.record.peak_memory_bytes = None
                     yield self.with_provenance(result)
         finally:
             torch.set_num_threads(threads)
-            if unknown:
-                logger.warning(
-                    "cells without peak memory in their record, for cells before them ran in the "
-                    "same process and left it larger: %d; --isolate or -j 2 measures it",
-                    unknown,
-                )
 
     def interrupt(self) -> None:
         self.drain()

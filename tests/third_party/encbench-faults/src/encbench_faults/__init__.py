@@ -136,6 +136,16 @@ class Devours(Fault):
         del held
 
 
+class Keeps(Fault):
+    """Computes what it ought to, and keeps 256 MiB for good."""
+
+    kept: Tensor | None = None
+
+    def misbehave(self) -> None:
+        if Keeps.kept is None:
+            Keeps.kept = torch.ones(1 << 26)
+
+
 class NotANumber(Fault):
     """Gives NaN."""
 
@@ -174,5 +184,6 @@ def encbench_encodings() -> dict[str, type[Fault]]:
         "devours": Devours,
         "not_a_number": NotANumber,
         "reads_outside": ReadsOutside,
+        "keeps": Keeps,
         "dies_once": DiesOnce,
     }
