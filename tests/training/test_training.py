@@ -94,10 +94,17 @@ def test_matrix_products_have_the_precision_that_was_asked_for_and_only_in_train
         def epoch(self, generator):
             return torch.rand(64, 1, generator=generator), self.y
 
+        def progress_metric(self, predict):
+            between.add(torch.get_float32_matmul_precision())
+            return super().progress_metric(predict)
+
+    between = set()
+    at_step = {30: lambda: between.add(torch.get_float32_matmul_precision())}
     _, _, config = setup(steps=64, matmul_precision=asked)
-    train(CoordinateMLP(Watched(1), 1, 8, 1), Moving(), config, lr=1e-3, **generators())
+    model = CoordinateMLP(Watched(1), 1, 8, 1)
+    train(model, Moving(), config, lr=1e-3, at_step=at_step, **generators())
     assert seen == {"highest", asked}
-    assert torch.get_float32_matmul_precision() == "highest"
+    assert between == {torch.get_float32_matmul_precision()} == {"highest"}
 
 
 def test_divergence_is_noticed_at_the_step_where_the_loss_stops_being_finite():
