@@ -24,7 +24,7 @@ from encbench.training.features import (
 )
 from encbench.training.layers import Layers, why_not_layerwise
 from encbench.training.losses import LOSSES, OWN_LOSS, OwnLoss, value_and_gradient
-from encbench.training.optimizers import make_optimizer
+from encbench.training.optimizers import can_be_recorded, make_optimizer
 
 Rates = tuple[float, float]
 """Learning rates of the network and of the encoding."""
@@ -59,7 +59,7 @@ class Update:
             recorded = isinstance(factor, Tensor)
             self._made = make_optimizer(self.optimizer, self.parts, self.rates, recorded=recorded)
         for group in self._made.param_groups:
-            if isinstance(group["lr"], Tensor):
+            if isinstance(factor, Tensor) and isinstance(group["lr"], Tensor):
                 torch.mul(factor, group["highest_lr"], out=group["lr"])
             else:
                 group["lr"] = group["highest_lr"] * float(factor)
@@ -68,8 +68,7 @@ class Update:
     @property
     def can_be_recorded(self) -> bool:
         """Whether steps launch the same kernels again and again; known after the first one."""
-        groups = [] if self._made is None else self._made.param_groups
-        return all(isinstance(group["lr"], Tensor) for group in groups)
+        return self._made is None or can_be_recorded(self._made)
 
     def replace(self, old: nn.Parameter, new: nn.Parameter) -> None:
         """Take a parameter with more rows for another; of the new rows nothing is known yet."""
