@@ -403,8 +403,8 @@ def why_not_tables(encoding: Encoding, x: Tensor) -> str | None:
 
 def has_hooks(module: nn.Module) -> bool:
     """Whether something is called beside a module, or with the gradient of its parameters."""
-    own = any(value for name, value in vars(module).items() if "hooks" in name)
-    return own or any(
+    names = (name for name in vars(module) if "hooks" in name and "state_dict" not in name)
+    return any(vars(module)[name] for name in names) or any(
         parameter._backward_hooks or parameter._post_accumulate_grad_hooks
         for parameter in module.parameters(recurse=False)
     )

@@ -235,6 +235,13 @@ class Unwritable:
         return "no_global_of_this_name"
 
 
+def test_what_is_called_to_load_weights_is_no_hook_of_a_step(recorded):
+    model = model_of("siren")
+    model.encoding.register_load_state_dict_pre_hook(lambda *args: None)
+    step = recorded(model, "mse", Sgd(), (0.0, 0.0), points(2, 3)[0])
+    assert isinstance(step, RecordedStep)
+
+
 COUNTS = [
     in_something_that_cannot_be_pickled,
     in_a_list,
