@@ -78,6 +78,11 @@ def finish(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
+def can_record(device: torch.device) -> bool:
+    """Whether ``Recording`` works there."""
+    return device.type == "cuda"
+
+
 @cache
 def _recording_stream(device: torch.device) -> torch.cuda.Stream:
     """One for all recordings: torch keeps some memory for each stream that it has used."""

@@ -11,9 +11,13 @@ Three ways, by what the encoding is:
 
 from __future__ import annotations
 
+import io
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import pickle
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from types import BuiltinFunctionType, FunctionType, ModuleType
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -30,8 +34,9 @@ CACHE_BYTES = 1 << 28
 """Memory for what is kept of an epoch's points; beyond it they are computed in windows."""
 PROOF_POINTS = 256
 """Points at which an encoding's structure is compared with what it computes."""
-CHANGES = "its features change from call to call"
-"""Reason for which an encoding is left to autograd."""
+CHANGES = "it changes from call to call"
+HOOKED = "it has hooks"
+"""Reasons for which an encoding is left to autograd, and its Python must run at every step."""
 
 
 class AutogradFeatures:
@@ -360,17 +365,20 @@ def why_not_tables(encoding: Encoding, x: Tensor) -> str | None:
     """Why the features at x (N, d) must be left to autograd; None if they need not.
 
     What ``sparse_jacobian`` claims is compared with ``forward`` for random tables. An encoding
-    that changes from call to call is left to autograd too.
+    whose features or attributes change from call to call is left to autograd too.
     """
+    if any(map(has_hooks, encoding.modules())):
+        return HOOKED
     # all over the domain: neighbours of an image's first pixel see little of it
     x = x[torch.linspace(0, len(x) - 1, min(len(x), PROOF_POINTS)).round().long()]
     learned = {name: p for name, p in encoding.named_parameters() if p.requires_grad}
-    before = _state(encoding)
-    with torch.no_grad():
-        features = encoding(x)
+    with torch.enable_grad():  # as in training
+        features: Tensor = encoding(x).detach()
+        before = State(encoding)  # with what the first call has cached
         again = encoding(x)
-        if not torch.equal(features, again) or _state(encoding) != before:
-            return CHANGES
+    if not torch.equal(features, again) or State(encoding) != before:
+        return CHANGES
+    with torch.no_grad():
         if not learned:
             return None
         try:
@@ -384,8 +392,6 @@ def why_not_tables(encoding: Encoding, x: Tensor) -> str | None:
         for name, p in learned.items():
             if p.ndim != 2 or not p.is_contiguous() or p.dtype != features.dtype:
                 return f"{name!r} is not a contiguous matrix of {features.dtype}"
-            if is_hooked(p):
-                return f"a hook changes the gradient of {name!r}"
         random = {name: torch.randn_like(p) for name, p in learned.items()}
         wanted = functional_call(encoding, random, (x,))
         for lookup in points.lookups:
@@ -395,15 +401,50 @@ def why_not_tables(encoding: Encoding, x: Tensor) -> str | None:
     return None if close else "its sparse_jacobian is not what its features depend on"
 
 
-def is_hooked(parameter: nn.Parameter) -> bool:
-    """Whether something is called with the parameter's gradient, which only autograd does."""
-    return bool(parameter._backward_hooks or parameter._post_accumulate_grad_hooks)
+def has_hooks(module: nn.Module) -> bool:
+    """Whether something is called beside a module, or with the gradient of its parameters."""
+    names = (name for name in vars(module) if "hooks" in name and "state_dict" not in name)
+    return any(vars(module)[name] for name in names) or any(
+        parameter._backward_hooks or parameter._post_accumulate_grad_hooks
+        for parameter in module.parameters(recurse=False)
+    )
 
 
-def _state(encoding: Encoding) -> list[Mapping[str, object]]:
-    """Numbers that a module keeps beside its parameters, and versions of its buffers."""
-    return [
-        {n: v for n, v in vars(module).items() if isinstance(v, int | float | str)}
-        | {n: b._version for n, b in module.named_buffers(recurse=False)}
-        for module in encoding.modules()
-    ]
+class State(pickle.Pickler):
+    """What a module keeps from call to call, to be compared.
+
+    Tensors are equal if they are the same and nobody has written to them; functions, and objects
+    that refuse to be pickled, if they are the same. Where pickling fails, it equals nothing.
+
+    Attributes:
+        tensors: parameters and buffers, and those in other attributes.
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        file = io.BytesIO()
+        super().__init__(file)
+        self.tensors: list[Tensor] = []
+        self._modules = list(module.modules())
+        try:
+            self.dump([vars(each) for each in self._modules])
+        except Exception:  # such as too deep a nesting
+            file.truncate(0)
+        self._bytes = file.getvalue()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, State) and self._bytes == other._bytes != b""
+
+    __hash__ = None  # type: ignore[assignment] # what is compared this way has none
+
+    def persistent_id(self, value: Any) -> tuple[int, int] | None:
+        if isinstance(value, Tensor):
+            self.tensors.append(value)  # so that no later one gets its id
+            return id(value), -1 if value.is_inference() else value._version
+        fixed = isinstance(value, type | FunctionType | BuiltinFunctionType | ModuleType)
+        return (id(value), 0) if fixed or any(value is each for each in self._modules) else None
+
+    def reducer_override(self, value: Any) -> Any:
+        try:
+            return value.__reduce_ex__(pickle.HIGHEST_PROTOCOL)
+        except Exception:  # whatever an object raises that cannot be pickled
+            return int, (id(value),)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from encbench.contracts.activation import Elementwise
 from encbench.network.linear import NTKLinear
 from encbench.network.mlp import CoordinateMLP
-from encbench.training.features import is_hooked
+from encbench.training.features import has_hooks
 
 
 @dataclass(frozen=True)
@@ -138,15 +138,10 @@ def why_not_layerwise(model: nn.Module) -> str | None:
     kinds = [type(module) for module in model.layers]
     if not {*kinds[::2]} <= {nn.Linear, NTKLinear} or not {*kinds[1::2]} <= {nn.ReLU, Elementwise}:
         return "the network has layers of its own"
-    if any(_has_hooks(module) for module in (model, *model.layers.modules())):
+    if any(has_hooks(module) for module in (model, *model.layers.modules())):
         return "the network has hooks"
     if not all(parameter.requires_grad for parameter in model.layers.parameters()):
         return "a weight is frozen"
     if len(list(model.parameters())) < len(list(model.named_parameters(remove_duplicate=False))):
         return "a parameter is used twice"
     return None
-
-
-def _has_hooks(module: nn.Module) -> bool:
-    own = any(value for name, value in vars(module).items() if "hooks" in name)
-    return own or any(map(is_hooked, module.parameters(recurse=False)))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import itertools
 import math
 import time
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -219,21 +219,20 @@ def train(
     spent = 0.0
     follow(0)
     done, at, checked = 0, len(x), 0
-    precision = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision(config.matmul_precision)
     try:
         for stop in stops:
             began = time.perf_counter()
-            while done < stop:
-                if at >= len(x):
-                    if done:
-                        x, y = points.next()
-                    step.begin(x, y, torch.randperm(len(x), generator=batches).to(device))
-                    at = 0
-                stop_at = min(at + batch, len(x))
-                losses[done] = step(at, stop_at, schedule.factor(done, steps))
-                at += batch
-                done += 1
+            with _matmul_precision(config.matmul_precision):
+                while done < stop:
+                    if at >= len(x):
+                        if done:
+                            x, y = points.next()
+                        step.begin(x, y, torch.randperm(len(x), generator=batches).to(device))
+                        at = 0
+                    stop_at = min(at + batch, len(x))
+                    losses[done] = step(at, stop_at, schedule.factor(done, steps))
+                    at += batch
+                    done += 1
             finite = torch.isfinite(losses[checked:done])
             all_finite = bool(finite.all())  # waits for the device
             spent += time.perf_counter() - began
@@ -252,7 +251,6 @@ def train(
             if done in callbacks:
                 callbacks[done]()
     finally:
-        torch.set_float32_matmul_precision(precision)
         step.settle()
         model.zero_grad()
         result.how = step.how
@@ -262,6 +260,17 @@ def train(
         # finite parameters may still give infinite predictions
         raise Diverged(steps, lr)
     return result
+
+
+@contextmanager
+def _matmul_precision(precision: str) -> Iterator[None]:
+    """Of steps only: what is measured between them, as after them, is in float32."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision(precision)
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 def _number(value: Any) -> float:

@@ -242,13 +242,23 @@ def make_optimizer(
     # fused: one kernel for all parameters; at a batch of 32 the update is a quarter of the step
     fused = all(_can_be_fused(parameter) for part in parts for parameter in part)
     made = optimizer.make(groups, fused=fused)
-    fused_sgd = fused and isinstance(made, torch.optim.SGD)
-    if recorded and all(fused_sgd or "capturable" in group for group in made.param_groups):
+    if recorded and can_be_recorded(made):
         for group in made.param_groups:
             group["lr"] = torch.tensor(group["lr"], device=group["params"][0].device)
             if "capturable" in group:
                 group["capturable"] = True
     return made
+
+
+def can_be_recorded(made: torch.optim.Optimizer) -> bool:
+    """Whether torch says so; what a subclass or a hook does in Python would not be repeated."""
+    own = type(made).__module__.startswith("torch.optim.") and "step" not in vars(made)
+    if not own or made._optimizer_step_pre_hooks or made._optimizer_step_post_hooks:
+        return False
+    fused_sgd = isinstance(made, torch.optim.SGD)
+    return all(
+        "capturable" in group or (fused_sgd and group["fused"]) for group in made.param_groups
+    )
 
 
 def _can_be_fused(parameter: nn.Parameter) -> bool:

@@ -11,13 +11,20 @@ from torch import Tensor, nn
 from encbench.contracts.network import Network, in_encoding
 from encbench.contracts.optimizer import Optimizer
 from encbench.contracts.task import LossName
-from encbench.device import Recording, lacks_memory
-from encbench.errors import error_line
+from encbench.device import Recording, can_record, lacks_memory
+from encbench.errors import bounded
 from encbench.network.mlp import CoordinateMLP
-from encbench.training.features import CHANGES, AutogradFeatures, TableFeatures, why_not_tables
+from encbench.training.features import (
+    CHANGES,
+    HOOKED,
+    AutogradFeatures,
+    State,
+    TableFeatures,
+    why_not_tables,
+)
 from encbench.training.layers import Layers, why_not_layerwise
 from encbench.training.losses import LOSSES, OWN_LOSS, OwnLoss, value_and_gradient
-from encbench.training.optimizers import make_optimizer
+from encbench.training.optimizers import can_be_recorded, make_optimizer
 
 Rates = tuple[float, float]
 """Learning rates of the network and of the encoding."""
@@ -52,7 +59,7 @@ class Update:
             recorded = isinstance(factor, Tensor)
             self._made = make_optimizer(self.optimizer, self.parts, self.rates, recorded=recorded)
         for group in self._made.param_groups:
-            if isinstance(group["lr"], Tensor):
+            if isinstance(factor, Tensor) and isinstance(group["lr"], Tensor):
                 torch.mul(factor, group["highest_lr"], out=group["lr"])
             else:
                 group["lr"] = group["highest_lr"] * float(factor)
@@ -61,8 +68,7 @@ class Update:
     @property
     def can_be_recorded(self) -> bool:
         """Whether steps launch the same kernels again and again; known after the first one."""
-        groups = [] if self._made is None else self._made.param_groups
-        return all(isinstance(group["lr"], Tensor) for group in groups)
+        return self._made is None or can_be_recorded(self._made)
 
     def replace(self, old: nn.Parameter, new: nn.Parameter) -> None:
         """Take a parameter with more rows for another; of the new rows nothing is known yet."""
@@ -202,6 +208,12 @@ class LayerwiseStep:
         """Whether every step launches the same kernels; known after the first one."""
         return self._update.can_be_recorded
 
+    def tensors(self) -> list[Tensor]:
+        """What a step reads or writes and somebody else might set free: gradients, caches."""
+        parameters = [parameter for part in self._update.parts for parameter in part]
+        gradients = [each.grad for each in parameters if each.grad is not None]
+        return gradients + State(self.features.encoding).tensors
+
     def settle(self) -> None:
         self.features.settle()
 
@@ -227,11 +239,13 @@ class RecordedStep:
         self._last = 1.0
         self._points: tuple[Tensor, Tensor] | None = None
         self._recordings: dict[int, tuple[Tensor, Recording]] = {}
+        self._held: list[Tensor] = []
         self._left: float = self.EAGER
 
     def begin(self, x: Tensor, y: Tensor, order: Tensor) -> None:
         if self._points is None or x is not self._points[0] or y is not self._points[1]:
             self._recordings.clear()
+            self._held.clear()
             self._left = max(self._left, self.EAGER)
         self._points, self._order = (x, y), order
         self.step.begin(x, y, order)
@@ -245,7 +259,9 @@ class RecordedStep:
             self._record(size)
         if self._left:
             self._left -= 1
-            return self.step(start, stop, self._factor)
+            # an optimizer that takes a number would wait for the device to read it
+            given = self._factor if self.step.can_be_recorded else factor
+            return self.step(start, stop, given)
         numbers, recording = self._recordings[size]
         numbers.copy_(self._order[start:stop])
         return recording()
@@ -263,12 +279,16 @@ class RecordedStep:
         if not self.step.can_be_recorded:
             reason = "the optimizer's kernels differ from step to step"
         else:
+            self._held += self.step.tensors()
             try:
                 self._recordings[size] = numbers, Recording(step, self._device)
             except RuntimeError as error:
-                if lacks_memory(error):
-                    raise
-                reason = error_line(error)
+                # torch ends a recording that failed with an error that says no more than that
+                cause = error.__context__ or error
+                if lacks_memory(cause):
+                    raise cause from None
+                # advice on how to debug torch follows
+                reason = bounded(str(cause).partition("\n")[0], 200)
             finally:
                 self.step.begin(x, y, self._order)
         if reason is None:
@@ -314,4 +334,5 @@ def make_step(
         features = AutogradFeatures(model.encoding)
     how = "layerwise" if reason is None else f"layerwise, encoding by autograd: {reason}"
     step = LayerwiseStep(Layers(model), features, loss, optimizer, rates, how)
-    return RecordedStep(step, x.device) if x.is_cuda and reason != CHANGES else step
+    recorded = can_record(x.device) and reason not in (CHANGES, HOOKED)
+    return RecordedStep(step, x.device) if recorded else step

@@ -235,7 +235,7 @@ class Annealed(Squared):
     [
         (Squared, "its sparse_jacobian is not what its features depend on"),
         (Failing, "its sparse_jacobian failed: ValueError: not today"),
-        (Annealed, "its features change from call to call"),
+        (Annealed, "it changes from call to call"),
     ],
 )
 def test_an_encoding_that_is_not_what_it_says_is_left_to_autograd(encoding, reason, start):
@@ -274,7 +274,7 @@ def by_columns(table):
         (
             Straight,
             lambda table: table.register_hook(abs),
-            "a hook changes the gradient of 'table'",
+            "it has hooks",
         ),
     ],
 )

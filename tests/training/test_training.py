@@ -73,6 +73,7 @@ def test_every_point_is_seen_once_an_epoch():
 
     _, task, config = setup(batch_size=24, steps=None, epochs=2)
     train(CoordinateMLP(Watched(1), 1, 8, 1), task, config, lr=1e-3, **generators())
+    del seen[:2]  # before the first step, to see whether the encoding changes
     assert [len(batch) for batch in seen] == [24, 24, 16] * 2
     first, second = torch.cat(seen[:3]), torch.cat(seen[3:])
     torch.testing.assert_close(first.sort(0).values, task.x.float())
@@ -94,10 +95,17 @@ def test_matrix_products_have_the_precision_that_was_asked_for_and_only_in_train
         def epoch(self, generator):
             return torch.rand(64, 1, generator=generator), self.y
 
+        def progress_metric(self, predict):
+            between.add(torch.get_float32_matmul_precision())
+            return super().progress_metric(predict)
+
+    between = set()
+    at_step = {30: lambda: between.add(torch.get_float32_matmul_precision())}
     _, _, config = setup(steps=64, matmul_precision=asked)
-    train(CoordinateMLP(Watched(1), 1, 8, 1), Moving(), config, lr=1e-3, **generators())
+    model = CoordinateMLP(Watched(1), 1, 8, 1)
+    train(model, Moving(), config, lr=1e-3, at_step=at_step, **generators())
     assert seen == {"highest", asked}
-    assert torch.get_float32_matmul_precision() == "highest"
+    assert between == {torch.get_float32_matmul_precision()} == {"highest"}
 
 
 def test_divergence_is_noticed_at_the_step_where_the_loss_stops_being_finite():
