@@ -28,10 +28,7 @@ from encbench.ntk import empirical_ntk, spectrum
 POINTS = 1 << 18
 ROUNDS = 30
 
-pytestmark = [
-    pytest.mark.gpu,
-    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
-]
+pytestmark = pytest.mark.gpu
 
 
 def medians(*calls: Callable[[], Any]) -> list[float]:

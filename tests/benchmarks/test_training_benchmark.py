@@ -170,7 +170,6 @@ def test_training_step(benchmark, name: str, rule: str, batch: int) -> None:
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize(("name", "rule", "batch"), CASES)
 def test_training_step_on_a_gpu(benchmark, name: str, rule: str, batch: int) -> None:

@@ -33,7 +33,6 @@ from tests.encodings.kernel_checks import (
 with_triton = pytest.mark.skipif(find_spec("triton") is None, reason="needs Triton")
 # torch scripts its own decompositions when forward mode is first used, and warns about itself.
 forward_mode = pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated")
-needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 
 
 def on_gpu(grid, x):
@@ -122,7 +121,6 @@ def test_on_a_cpu_triton_is_not_imported():
 
 
 @pytest.mark.gpu
-@needs_gpu
 @pytest.mark.parametrize(("kind", "interpolation", "in_dim", "width"), CASES)
 def test_features_and_gradients_on_a_gpu_agree_with_float64(kind, interpolation, in_dim, width):
     grid = grid_of(kind, interpolation, in_dim, width)
@@ -130,7 +128,6 @@ def test_features_and_gradients_on_a_gpu_agree_with_float64(kind, interpolation,
 
 
 @pytest.mark.gpu
-@needs_gpu
 @pytest.mark.parametrize("interpolation", ["nearest", "linear"])
 def test_fine_levels_on_a_gpu_read_the_rows_that_torch_reads(interpolation):
     # float32 tells fewer positions apart than these levels have, so that each rounding shows
@@ -146,14 +143,12 @@ def test_fine_levels_on_a_gpu_read_the_rows_that_torch_reads(interpolation):
 
 
 @pytest.mark.gpu
-@needs_gpu
 @forward_mode
 def test_second_derivatives_batches_and_forward_mode_on_a_gpu():
     check_derivatives(on_gpu, "cuda")
 
 
 @pytest.mark.gpu
-@needs_gpu
 def test_kernels_that_cannot_be_built_are_replaced_after_one_warning():
     (message,) = check_failure(on_gpu, "cuda")
     assert "without kernels of their own" in message
@@ -185,7 +180,6 @@ def transformed(grid, x):
 
 
 @pytest.mark.gpu
-@needs_gpu
 @forward_mode
 @pytest.mark.parametrize("kind", ["hashgrid", "mpe"])
 def test_derivatives_in_x_and_transforms_on_a_gpu_agree_with_the_cpu(kind):
@@ -199,7 +193,6 @@ def test_derivatives_in_x_and_transforms_on_a_gpu_agree_with_the_cpu(kind):
 
 
 @pytest.mark.gpu
-@needs_gpu
 @pytest.mark.parametrize("change", ["double", "half", "sparse", "deterministic"])
 def test_what_the_kernels_do_not_take_is_left_to_torch(change):
     grid = HashGrid(2, levels=3, log2_hashmap_size=6, sparse_gradients=change == "sparse").cuda()
@@ -217,7 +210,6 @@ def test_what_the_kernels_do_not_take_is_left_to_torch(change):
 
 
 @pytest.mark.gpu
-@needs_gpu
 def test_a_cuda_graph_replays_forward_and_backward():
     grid = grid_of("hashgrid", "linear", 3, 2).cuda()
     x = torch.rand(1000, 3, device="cuda")
@@ -245,7 +237,6 @@ def test_a_cuda_graph_replays_forward_and_backward():
 
 
 @pytest.mark.gpu
-@needs_gpu
 def test_no_points_and_points_that_are_no_numbers_on_a_gpu():
     grid = grid_of("hashgrid", "nearest", 2, 2).cuda()
     assert grid(torch.empty(0, 2, device="cuda")).shape == (0, grid.out_dim)

@@ -109,7 +109,6 @@ def test_kernel_of_any_small_network(
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("outputs", ["trace", "full"])
 @pytest.mark.parametrize("encoding", ENCODINGS)
 def test_gpu_and_cpu_give_the_same_kernel(

@@ -87,6 +87,7 @@ def test_a_cell_leaves_curves_spectra_metrics_and_where_it_came_from(registry, s
         assert values.shape == (16,)
         assert (np.diff(values) <= 0).all()
     assert set(record.durations) == {"setup", "training", "curve", "ntk", "evaluation"}
+    assert record.peak_memory_bytes > 10e6
     assert record.provenance.threads == 1
     assert record.parameters == {"mlp": 32 + 32 + 32 + 1, "encoding": 0}
 

@@ -340,8 +340,6 @@ def test_a_network_that_somebody_changed_is_left_to_autograd():
     assert step.how == "autograd: the network is no CoordinateMLP"
 
 
-gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-"""Beside the mark, by which these tests are chosen."""
 TOLD = {"rtol": 1e-9, "atol": 1e-12}
 
 
@@ -361,7 +359,6 @@ def on_a_gpu(model, rule, lr, epochs, steps=STEPS):
 
 
 @pytest.mark.gpu
-@gpu
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("name", ["identity", "siren", "hashgrid", "kplanes"])
 def test_a_gpu_takes_the_steps_that_a_cpu_takes(name, rule):
@@ -371,7 +368,6 @@ def test_a_gpu_takes_the_steps_that_a_cpu_takes(name, rule):
 
 
 @pytest.mark.gpu
-@gpu
 @pytest.mark.parametrize("rule", RULES)
 def test_a_gpu_records_its_steps_anew_for_new_points(rule):
     model = model_of("mpe", parameters={"resolutions": [65]})
@@ -380,7 +376,6 @@ def test_a_gpu_records_its_steps_anew_for_new_points(rule):
 
 
 @pytest.mark.gpu
-@gpu
 @pytest.mark.parametrize("rule", ENDS)
 @pytest.mark.parametrize("name", ["siren", "hashgrid"])
 def test_a_gpu_follows_a_schedule(name, rule):
@@ -412,7 +407,6 @@ class Waiting(Encoding):
 
 
 @pytest.mark.gpu
-@gpu
 def test_steps_that_cannot_be_recorded_are_taken_one_by_one():
     model = CoordinateMLP(Waiting(2), 3, 24, 2).double()
     how = on_a_gpu(model, *RULES["adam"], [points(2, 3)])
@@ -424,7 +418,6 @@ def test_steps_that_cannot_be_recorded_are_taken_one_by_one():
 
 
 @pytest.mark.gpu
-@gpu
 @pytest.mark.skipif("muon" not in OTHERS, reason="needs torch 2.9")
 def test_an_optimizer_that_torch_cannot_record_takes_its_steps_one_by_one():
     x, y = (tensor.cuda() for tensor in points(2, 3))
