@@ -6,7 +6,7 @@ import inspect
 import logging
 import os
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -107,8 +107,8 @@ def run_suite(
         directory: the results folder; created if missing.
         registry: plug-ins to use; default: this environment's. Worker processes and clusters
             always use those of their own environment.
-        jobs: cells at a time; default: one per GPU, or cores / threads. On a CPU 1 runs cells in
-            this process, and their records have no peak memory.
+        jobs: cells at a time; default: one per GPU, or cores / threads, and 1 with a registry of
+            one's own. On a CPU 1 runs cells in this process, and their records have no peak memory.
         threads: threads of each cell. Results are reproducible to the last digit only for the
             same number of threads; ``jobs`` makes no difference.
         device: "cpu", "cuda", "cuda:1", or "auto": a GPU if there is one.
@@ -136,7 +136,8 @@ def run_suite(
         All records of the suite's cells, also those that were already there.
 
     Raises:
-        UsageError: a name, parameter or setting is wrong, or the script that calls this has no
+        UsageError: a name, parameter or setting is wrong, cells that need worker processes use
+            plug-ins which only ``registry`` has, or the script that calls this has no
             ``if __name__ == "__main__":``; nothing has been run.
         StoreError: the folder cannot be written, or is in use. Records written before stay.
         ClusterError: the cluster cannot be used any more. Records written before stay.
@@ -155,8 +156,8 @@ def run_suite(
         )
         if jobs is not None and jobs < 1:
             raise UsageError(f"jobs must be at least 1, got {jobs}")
-        at_once = jobs or default_jobs(terms.device, terms.threads)
         shared = registry is default_registry()
+        at_once = jobs or (default_jobs(terms.device, terms.threads) if shared else 1)
         if shared and _in_processes(terms, jobs, at_once, shared) and not Path(directory).exists():
             start_ahead()
     else:
@@ -164,6 +165,10 @@ def run_suite(
     git_commit_of.cache_clear()
     with process_state_kept():
         cells = share_of(keyed_plan(suite, registry), shard)
+        if executor is None:
+            in_processes = _in_processes(terms, jobs, min(at_once, len(cells)), shared)
+            if in_processes and not shared:
+                _check_installed(cells.values())
     store = Store(directory)
     with store.writing(shared=shard is not None):
         existing = by_cell(store.listed(set_aside=True), cells)
@@ -178,11 +183,7 @@ def run_suite(
         pending = _longest_first([cell for key, cell in cells.items() if key not in kept])
         watcher.planned(pending, list(kept.values()))
         if executor is None:
-            executor = (
-                ProcessPool(terms, at_once)
-                if _in_processes(terms, jobs, min(at_once, len(cells)), shared)
-                else InProcess(terms, registry)
-            )
+            executor = ProcessPool(terms, at_once) if in_processes else InProcess(terms, registry)
             if pending and shared and isinstance(executor, InProcess):
                 logger.warning(
                     "-j 1: cells run in this process, so that their records have no peak memory; "
@@ -261,6 +262,20 @@ def _in_processes(terms: RunOptions, jobs: int | None, at_once: int, shared: boo
     if terms.limits.any or terms.isolate or at_once > 1:
         return True
     return shared and (jobs != 1 or terms.device.startswith("cuda"))
+
+
+def _check_installed(cells: Iterable[CellConfig]) -> None:
+    """Refuse plug-ins that worker processes lack, which find those of the environment alone."""
+    parts = {("encoding", cell.encoding.qualified) for cell in cells}
+    parts |= {("task", cell.task.qualified) for cell in cells}
+    for kind, name in sorted(parts):
+        try:
+            default_registry().find(kind, name)
+        except UsageError:
+            raise UsageError(
+                f"worker processes have no {kind} {name}: it is in the registry that was given, "
+                "but not installed; run with jobs=1 and without limits and isolate, or install it"
+            ) from None
 
 
 def _longest_first(cells: Sequence[CellConfig]) -> list[CellConfig]:

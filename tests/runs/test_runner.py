@@ -20,6 +20,8 @@ from encbench import Encoding, Store, Suite, UsageError, load_suite, plan, run_s
 from encbench.plugins.host import default_host
 from encbench.plugins.registry import default_registry
 from encbench.runs.cell import run_cell
+from encbench.runs.interface import this_process
+from encbench.runs.limits import Limits
 from encbench.runs.runner import Unwatched
 from encbench.suite.file import SuiteEntry
 from tests.processes import outliving, start
@@ -229,6 +231,20 @@ def test_one_cell_that_fails_does_not_stop_the_others(registry, suite, tmp_path)
     )
     assert [stored.record.status for stored in run.records] == ["failed", "ok"]
     assert not run.all_ok
+
+
+def test_cells_of_plugins_that_are_not_installed_run_here_or_not_at_all(
+    registry, quick_suite, tmp_path
+):
+    suite = with_encoding(quick_suite, "scaled", "scaled:scale=2")
+    how = {"registry": registry, "device": "cpu", "report": False}
+    for asked in ({"jobs": 2}, {"isolate": True}, {"limits": Limits(seconds=60)}):
+        with pytest.raises(UsageError, match=r"worker processes have no encoding .*scaled: it is"):
+            run_suite(suite, tmp_path / "none", **how, **asked)
+    assert not (tmp_path / "none").exists()
+    run = run_suite(suite, tmp_path / "here", **how)
+    assert run.all_ok
+    assert {s.record.provenance.worker for s in run.records} == {this_process()}
 
 
 def test_finished_cells_are_not_run_again_and_failed_ones_are(registry, suite, tmp_path):
