@@ -29,8 +29,8 @@ from typing import Any
 
 from encbench.errors import ClusterError, UsageError, error_line
 from encbench.results.records import CellResult, Status
-from encbench.runs.executors.local import Worker
 from encbench.runs.executors.process import start_ahead
+from encbench.runs.executors.worker import Worker
 from encbench.runs.interface import Event, Executor, RunOptions, Watch, unfinished
 from encbench.runs.limits import GRACE, POLL
 from encbench.suite.config import CellConfig, cell_key
