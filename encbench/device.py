@@ -6,7 +6,6 @@ Everything that differs between a CPU and a GPU is here; the rest hands a ``torc
 from __future__ import annotations
 
 import ctypes
-import re
 import resource
 import sys
 import warnings
@@ -170,16 +169,6 @@ def limit_gpu_memory(device: torch.device, size: int) -> None:
     """Make torch raise its out-of-memory error where a cell asks for more than ``size`` bytes."""
     total = torch.cuda.get_device_properties(device).total_memory
     torch.cuda.set_per_process_memory_fraction(min(1.0, size / total), device)
-
-
-def oom_kills() -> int | None:
-    """Processes that the kernel's out-of-memory killer has ended since boot; None if unknown."""
-    try:
-        text = Path("/proc/vmstat").read_text(encoding="ascii")
-    except OSError:
-        return None
-    match = re.search(r"^oom_kill (\d+)$", text, re.MULTILINE)
-    return int(match[1]) if match else None
 
 
 def lacks_memory(error: BaseException) -> bool:

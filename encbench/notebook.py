@@ -31,7 +31,6 @@ from encbench.results.tabular import (
     spectrum_chunks,
 )
 from encbench.runs.runner import run_suite
-from encbench.suite.config import cell_key
 from encbench.suite.file import Suite, SuiteEntry, override
 from encbench.suite.labels import told_apart
 
@@ -144,12 +143,12 @@ class Results:
     def _table(self) -> pd.DataFrame:
         """What a reader wants to see first."""
         rows = []
-        settings = told_apart(stored.record.cell for stored in self.records)
+        settings = told_apart({s.outline.cell_key: s.record.cell for s in self.records})
         for stored in self.records:
             record = stored.record
             row: dict[str, Any] = {
                 "task": record.task_label,
-                "encoding": record.encoding_label + settings[cell_key(record.cell)],
+                "encoding": record.encoding_label + settings[stored.outline.cell_key],
                 "seed": record.cell.seed,
                 "status": record.status,
             }

@@ -106,8 +106,11 @@ def test_the_longest_chain_of_imports_has_at_most_twelve_modules():
     assert len(longest) <= 12, " -> ".join(longest)
 
 
-def test_importing_encbench_imports_no_torch():
-    code = "import encbench, sys; sys.exit('torch' in sys.modules)"
+@pytest.mark.parametrize("module", ["encbench", "encbench.runs.executors.dask"])
+def test_no_torch_is_imported_by(module):
+    """On a cluster by neither the scheduler nor a worker, which read the executor's tasks."""
+    pytest.importorskip("distributed", reason="Dask is an optional extra")
+    code = f"import {module}, sys; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

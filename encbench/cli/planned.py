@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import typer
@@ -18,7 +18,7 @@ from encbench.suite.protocol import protocol_parts, rate_in_words, several
 
 
 def print_plan(
-    cells: Sequence[CellConfig],
+    cells: Mapping[str, CellConfig],
     left: Sequence[CellConfig],
     output: Path,
     registry: Registry,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -24,7 +25,7 @@ from rich.text import Text
 from encbench.cli.console import print_line
 from encbench.errors import plural, printable
 from encbench.suite.config import CellConfig
-from encbench.suite.labels import cell_names
+from encbench.suite.labels import told_apart
 
 if TYPE_CHECKING:
     # these import torch, which `encbench run --help` does without
@@ -54,7 +55,7 @@ class RunProgress:
             console=console,
             disable=not self._live,
         )
-        self._names: dict[str, str] = {}
+        self._planned: Mapping[str, CellConfig] = {}
         self._tasks: dict[str, TaskID] = {}
         self._lines: dict[str, float] = {}
         self._all: TaskID | None = None
@@ -73,8 +74,9 @@ class RunProgress:
         """End the bars; what is printed from now on stands below them."""
         self._bars.stop()
 
-    def planned(self, cells: Sequence[CellConfig], finished: Sequence[StoredRecord]) -> None:
-        self._names = {key: _short(name) for key, name in cell_names(cells).items()}
+    def planned(self, cells: Mapping[str, CellConfig], finished: Sequence[StoredRecord]) -> None:
+        self._planned = cells
+        self.__dict__.pop("_apart", None)
         self.finished = len(finished)
         if finished:
             self._print(
@@ -89,7 +91,7 @@ class RunProgress:
             self._all = self._bars.add_task("[bold]cells", total=len(cells), note="")
 
     def event(self, event: Event) -> None:
-        label = self._names.get(event.key, event.key)
+        label = self._name(event.key)
         loss = "" if event.loss is None else f"loss {event.loss:.3g}"
         with self._lock:
             if not self._live:
@@ -105,14 +107,14 @@ class RunProgress:
             )
 
     def recorded(self, record: StoredRecord) -> None:
+        key = record.outline.cell_key
         with self._lock:
             self.finished += record.record.status != "interrupted"
-            if record.record.key in self._tasks:
-                self._bars.remove_task(self._tasks.pop(record.record.key))
+            if key in self._tasks:
+                self._bars.remove_task(self._tasks.pop(key))
             if self._all is not None:
                 self._bars.advance(self._all)
-        name = self._names.get(record.record.key, _short(record.record.cell.label))
-        self._print(_line_of(record, name))
+        self._print(_line_of(record, self._name(key)))
 
     def summary(self, result: RunResult, seconds: float) -> None:
         """Print how many cells ended how, and where their records are."""
@@ -124,6 +126,15 @@ class RunProgress:
         total = len(result.records) + result.not_run
         self._print(f"{plural(total, 'cell')}: {words}; {seconds:.0f} s")
         self._print(f"records: {result.directory / 'records'}")
+
+    @cached_property
+    def _apart(self) -> dict[str, str]:
+        """``told_apart``, when the first name is printed: of 100,000 cells that takes a while, in
+        which the first of them run already."""
+        return told_apart(self._planned)
+
+    def _name(self, key: str) -> str:
+        return self._planned[key].described(self._apart[key]).removesuffix(" seed 0")
 
     def _line(self, event: Event, label: str, loss: str) -> None:
         last = self._lines.get(event.key)
@@ -155,7 +166,3 @@ def _line_of(stored: StoredRecord, name: str) -> Text:
         return text.append(f"{name}  {values}{halved}  ({seconds:.0f} s)", style="default")
     message = record.error.message.splitlines()[0] if record.error else ""
     return text.append(f"{name}  in {record.phase}: {printable(message)}", style="default")
-
-
-def _short(name: str) -> str:
-    return name.removesuffix(" seed 0")

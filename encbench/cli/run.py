@@ -258,8 +258,8 @@ def run_cells(
         from encbench.runs.runner import left_to_run, share_of  # torch
         from encbench.suite.plan import keyed_plan
 
-        cells = list(share_of(keyed_plan(chosen, registry), part).values())
-        left = left_to_run(cells, output, rerun, keep_versions, save_weights)
+        cells = share_of(keyed_plan(chosen, registry), part)
+        left = left_to_run(list(cells.values()), output, rerun, keep_versions, save_weights)
         print_plan(cells, left, output, registry, console)
         if time_needed and left:
             print_estimate(left, registry, device, threads, console)

@@ -80,7 +80,7 @@ def _print_list(console: Console, where: Path, *, as_json: bool) -> None:
         ]
         typer.echo(json.dumps(found, indent=2, ensure_ascii=False))
         return
-    settings = told_apart(record.cell for record in records)
+    settings = told_apart({cell_key(record.cell): record.cell for record in records})
     keys = sorted(record.key for record in records)
     length = next(n for n in range(SHORTEST_KEY, 99) if len({key[:n] for key in keys}) == len(keys))
     for task, of_task in itertools.groupby(sorted(records, key=_place), attrgetter("task_label")):

@@ -37,14 +37,7 @@ from encbench.runs.kernel_target import (
     predicted_training,
     target_values,
 )
-from encbench.runs.limits import (
-    CellStopped,
-    CellTimedOut,
-    Interrupted,
-    MemoryExceeded,
-    Supervision,
-    by_a_person,
-)
+from encbench.runs.limits import CellStopped, Supervision, by_a_person
 from encbench.runs.parts import (
     build_model,
     build_task,
@@ -70,16 +63,7 @@ MOST_HALVINGS = 8
 """How often an automatic rate is halved. It follows from the kernel at initialization, which can
 grow a hundredfold within ten steps where the features start near zero, as those of tables do."""
 
-FREED = 1.03
-"""Times what a process holds after a cell that its peak may have been, for the next cell's peak to
-be recorded there: of more, too much may stay, in fragments of the heap and in caches."""
-
 logger = logging.getLogger("encbench")
-STOPPED: dict[type[CellStopped], Status] = {
-    CellTimedOut: "timeout",
-    MemoryExceeded: "out_of_memory",
-    Interrupted: "interrupted",
-}
 
 
 def run_cell(
@@ -95,7 +79,7 @@ def run_cell(
     Whatever goes wrong is in the record: status, phase, exception and traceback, with the curves
     and spectra taken until then. Only Ctrl-C passes through. The cell begins in the state that
     torch and the random generators of a new process have, whatever ran before, and leaves it to
-    the next one, but for what stays in memory (``memory_as_new``).
+    the next one, but for what stays in memory (``encbench.runs.executors.worker.memory_as_new``).
 
     Args:
         cell: what to run.
@@ -116,7 +100,7 @@ def run_cell(
         except Diverged as error:
             run.stop("diverged", error, step=error.step)
         except CellStopped as reason:
-            run.stop(STOPPED[type(reason)], reason)
+            run.stop(reason.status, reason)
         except BaseException as error:
             if by_a_person(error):
                 raise
@@ -124,18 +108,6 @@ def run_cell(
     result = run.result()
     return_memory()
     return result
-
-
-def memory_as_new(before: Record, held: int, cell: CellConfig) -> bool:
-    """Whether a cell has the peak memory of a new process also in the one that ran ``before``.
-
-    On a CPU the peak is of the whole process. This asks that the process holds, in bytes, hardly
-    less than it ever did, and that the cells differ in their seed alone, so that a new one would
-    come to hold it as well: modules and caches, of the task and of any plug-in.
-    """
-    peak = before.peak_memory_bytes
-    alike = cell_key(before.cell.model_copy(update={"seed": cell.seed})) == cell_key(cell)
-    return alike and peak is not None and peak <= FREED * held
 
 
 def _let_go(error: BaseException | None) -> None:

@@ -15,10 +15,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from pydantic import ByteSize, TypeAdapter, ValidationError
 
 from encbench.errors import UsageError
+
+if TYPE_CHECKING:
+    from encbench.results.records import Status  # numpy, which `encbench run --help` does without
 
 GRACE = 10.0
 """Seconds that a cell has to stop when asked to, before its process is killed."""
@@ -33,17 +37,26 @@ class CellStopped(BaseException):
     Not an Exception, so that a plug-in that catches those does not keep the cell going.
     """
 
+    status: Status
+    """Of the cell that was stopped."""
+
 
 class CellTimedOut(CellStopped):
     """The cell ran longer than it may."""
+
+    status = "timeout"
 
 
 class MemoryExceeded(CellStopped):
     """The cell's process holds more memory than it may."""
 
+    status = "out_of_memory"
+
 
 class Interrupted(CellStopped):
     """A person or the system stopped the run."""
+
+    status = "interrupted"
 
 
 @dataclass(frozen=True)

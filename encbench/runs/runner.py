@@ -44,8 +44,8 @@ _AGAIN: dict[Rerun, set[Status]] = {
 class Watcher(Protocol):
     """Whoever follows a run: a progress bar, a log."""
 
-    def planned(self, cells: Sequence[CellConfig], finished: Sequence[StoredRecord]) -> None:
-        """What will run, and what is already there."""
+    def planned(self, cells: Mapping[str, CellConfig], finished: Sequence[StoredRecord]) -> None:
+        """What will run, by key, and what is already there."""
 
     def event(self, event: Event) -> None:
         """A running cell has got further; may be called from another thread."""
@@ -57,7 +57,9 @@ class Watcher(Protocol):
 class Unwatched:
     """Nobody follows."""
 
-    def planned(self, cells: Sequence[CellConfig], finished: Sequence[StoredRecord]) -> None: ...
+    def planned(
+        self, cells: Mapping[str, CellConfig], finished: Sequence[StoredRecord]
+    ) -> None: ...
     def event(self, event: Event) -> None: ...
     def recorded(self, record: StoredRecord) -> None: ...
 
@@ -180,7 +182,7 @@ def run_suite(
         for key in kept:
             for unread in existing.get(_unread_key(cells[key]), ()):
                 store.remove(unread.outline.key)
-        pending = _longest_first([cell for key, cell in cells.items() if key not in kept])
+        pending = _longest_first({key: cell for key, cell in cells.items() if key not in kept})
         watcher.planned(pending, list(kept.values()))
         if executor is None:
             executor = ProcessPool(terms, at_once) if in_processes else InProcess(terms, registry)
@@ -193,7 +195,7 @@ def run_suite(
         executor.ready()
         with (
             orderly_stop(executor.interrupt) as stopping,
-            closing(executor.run(pending, _events_for(watcher))) as results,
+            closing(executor.run(list(pending.values()), _events_for(watcher))) as results,
         ):
             for result in results:
                 stored = _write(store, result, existing)
@@ -278,7 +280,7 @@ def _check_installed(cells: Iterable[CellConfig]) -> None:
             ) from None
 
 
-def _longest_first(cells: Sequence[CellConfig]) -> list[CellConfig]:
+def _longest_first(cells: Mapping[str, CellConfig]) -> dict[str, CellConfig]:
     """Those of larger networks first, then of longer training: one that takes long and starts last
     would leave the other processes idle."""
 
@@ -287,7 +289,7 @@ def _longest_first(cells: Sequence[CellConfig]) -> list[CellConfig]:
         size = (network.width or 0) ** 2 * (network.depth or 0)
         return size, training.steps or training.epochs or 0
 
-    return sorted(cells, key=work, reverse=True)
+    return dict(sorted(cells.items(), key=lambda keyed: work(keyed[1]), reverse=True))
 
 
 def _remove_superseded(group: list[StoredRecord], store: Store) -> None:

@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
+from operator import attrgetter
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
@@ -220,12 +221,14 @@ def changed_versions(versions: tuple[str, ...], cell: CellConfig) -> set[str]:
 
 
 _KEYED = sorted(CellConfig.model_fields.keys() - {"weights_version", "other_versions"})
+_parts = attrgetter(*_KEYED)
+_KEY_TEXT = "{" + ",".join(f'"{name}":%s' for name in _KEYED) + "}"
 
 
 def cell_key(cell: CellConfig) -> str:
     """Hash of what was asked for: the whole cell, but labels and versions of plug-ins."""
-    text = ",".join([f'"{name}":{_canonical(getattr(cell, name))}' for name in _KEYED])
-    return hashlib.sha256(f"{{{text}}}".encode()).hexdigest()[:20]
+    text = _KEY_TEXT % tuple(map(_canonical, _parts(cell)))
+    return hashlib.sha256(text.encode()).hexdigest()[:20]
 
 
 # Few settings are shared by thousands of cells.
@@ -263,16 +266,16 @@ def sorted_json(value: Any) -> str:
     return json.dumps(value, sort_keys=True, ensure_ascii=False, default=str)
 
 
-_texts: dict[int, tuple[Settings, str]] = {}
+_texts: dict[int, tuple[Settings | str | int | None, str]] = {}
 """By id, parts of cells and their text: thousands of cells of a suite share theirs."""
 
 
 def _canonical(part: Settings | str | int | None) -> str:
-    if not isinstance(part, Settings):
-        return json.dumps(part)
     known = _texts.get(id(part))
     if known is None or known[0] is not part:
-        content = part.model_dump(mode="json", exclude={"label", "version"})
+        content: Any = part
+        if isinstance(part, Settings):
+            content = part.model_dump(mode="json", exclude={"label", "version"})
         if len(_texts) >= 4096:
             _texts.clear()
         known = _texts[id(part)] = part, json.dumps(content, sort_keys=True, separators=(",", ":"))

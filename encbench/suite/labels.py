@@ -9,22 +9,18 @@ from typing import Any
 
 from encbench.errors import EncbenchError
 from encbench.plugins.registry import default_registry
-from encbench.suite.config import PLUGGED, CellConfig, cell_key, differing, dotted, settings_of
+from encbench.suite.config import PLUGGED, CellConfig, differing, dotted, settings_of
 
 
-def cell_names(cells: Iterable[CellConfig]) -> dict[str, str]:
-    """What to call each cell, by its key: its label, and what tells it from others of that label:
-    "image × ffe · lr_factor=2.0 seed 1"."""
-    keyed = {cell_key(cell): cell for cell in cells}
-    return {key: keyed[key].described(settings) for key, settings in _told_apart(keyed).items()}
+def cell_names(cells: Mapping[str, CellConfig]) -> dict[str, str]:
+    """What to call each of the cells by key: its label, and what tells it from others of that
+    label: "image × ffe · lr_factor=2.0 seed 1"."""
+    return {key: cells[key].described(settings) for key, settings in told_apart(cells).items()}
 
 
-def told_apart(cells: Iterable[CellConfig]) -> dict[str, str]:
-    """By key what tells each cell from others of its label: " · lr_factor=2.0", "" if nothing."""
-    return _told_apart({cell_key(cell): cell for cell in cells})
-
-
-def _told_apart(cells: Mapping[str, CellConfig]) -> dict[str, str]:
+def told_apart(cells: Mapping[str, CellConfig]) -> dict[str, str]:
+    """What tells each of the cells by key from others of its label: " · lr_factor=2.0", "" if
+    nothing."""
     alike: dict[str, list[str]] = defaultdict(list)
     for key, cell in cells.items():
         alike[cell.label].append(key)

@@ -27,6 +27,7 @@ from encbench.runs.analysis import at_initialization
 from encbench.runs.cell import run_cell
 from encbench.runs.limits import orderly_stop
 from encbench.suite.file import override
+from encbench.suite.plan import keyed_plan
 from encbench.testing import EncodingConformance
 from tests.sample_plugin import Scaled, Wave, module, registry_of
 
@@ -280,9 +281,9 @@ def test_a_verb_of_ours_that_a_plug_in_leaves_names_the_plug_in(monkeypatch, cap
 def test_a_plan_names_the_encoding_that_has_no_features(network, tmp_path, capsys):
     them = registry()
     said = []
-    cells = plan(suite("flat", network={"kind": network}), them)
+    cells = keyed_plan(suite("flat", network={"kind": network}), them)
     console = SimpleNamespace(print=lambda line, **style: said.append(str(line)))
-    print_plan(cells, cells, tmp_path, them, console)
+    print_plan(cells, list(cells.values()), tmp_path, them, console)
     expected = "encoding 'flat' of theirs 1.0 failed: ValueError: its out_dim is 0, expected at"
     assert any(line.startswith(expected) for line in said)
 

@@ -15,7 +15,8 @@ import pytest
 from encbench import Outcome, UsageError, load_suite, plan, run_suite
 from encbench.plugins.registry import default_registry
 from encbench.runs import cell
-from encbench.runs.executors.local import InProcess, ProcessPool, Worker
+from encbench.runs.executors.local import InProcess, ProcessPool
+from encbench.runs.executors.worker import Worker
 from encbench.runs.interface import RunOptions
 from tests.processes import outliving
 from tests.runs.conftest import environment

@@ -9,6 +9,7 @@ from encbench.plugins.selector import parse_values
 from encbench.suite.config import cell_key
 from encbench.suite.file import SuiteEntry, override, suite_toml
 from encbench.suite.labels import cell_names
+from encbench.suite.plan import keyed_plan
 from encbench.suite.sweep import each_choice
 
 
@@ -56,18 +57,18 @@ def test_an_entrys_parameters_and_settings_can_be_swept(registry, suite):
 
 def test_cells_of_one_label_are_named_by_what_differs(registry, suite):
     sweep = swept(suite, training={"lr_factor": {"sweep": [0.5, 1]}})
-    names = cell_names(plan(sweep, registry)).values()
+    names = cell_names(keyed_plan(sweep, registry)).values()
     labels = [f"wave × scaled · lr_factor={value} seed 0" for value in (0.5, 1.0)]
     assert list(names) == labels
-    assert list(cell_names(plan(suite, registry)).values()) == ["wave × scaled seed 0"]
+    assert list(cell_names(keyed_plan(suite, registry)).values()) == ["wave × scaled seed 0"]
     # a multiple of lr_crit has no effect beside a rate that is given
     rates = swept(suite, training={"lr": {"sweep": [0.5, "auto"]}})
-    names = cell_names(plan(rates, registry)).values()
+    names = cell_names(keyed_plan(rates, registry)).values()
     assert next(iter(names)) == "wave × scaled · lr=0.5 seed 0"
     # a parameter that nobody set is not named
     texts = ["relu", "sine", "hosc:beta=4"]
     activations = swept(suite, network={"activation": {"sweep": texts}})
-    names = cell_names(plan(activations, registry)).values()
+    names = cell_names(keyed_plan(activations, registry)).values()
     chosen = [name.split("activation=")[1].split()[0] for name in names]
     assert chosen == ["relu", "sine", "hosc:beta=4.0"]
 

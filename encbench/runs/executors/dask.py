@@ -22,6 +22,7 @@ from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import asdict
+from functools import cache
 from importlib import metadata
 from multiprocessing import connection
 from pathlib import Path
@@ -29,8 +30,8 @@ from typing import Any
 
 from encbench.errors import ClusterError, UsageError, error_line
 from encbench.results.records import CellResult, Status
-from encbench.runs.executors.local import Worker
 from encbench.runs.executors.process import start_ahead
+from encbench.runs.executors.worker import Worker
 from encbench.runs.interface import Event, Executor, RunOptions, Watch, unfinished
 from encbench.runs.limits import GRACE, POLL
 from encbench.suite.config import CellConfig, cell_key
@@ -302,7 +303,7 @@ class Dask(Executor):
                     cell = left.popleft()
                     key = cell_key(cell)
                     submitted[key] = cell
-                    waiting[key] = self._submit(cell, done)
+                    waiting[key] = self._submit(key, cell, done)
                 try:
                     key = done.get(timeout=RESULT_SECONDS)
                 except queue.Empty:
@@ -310,9 +311,9 @@ class Dask(Executor):
                 else:
                     future = waiting.pop(key, None)
                     if future is not None:
-                        result, address = self._result(submitted[key], future)
+                        result, address = self._result(key, submitted[key], future)
                         if others := self._others(result, address):
-                            waiting[key] = self._submit(submitted[key], done, others)
+                            waiting[key] = self._submit(key, submitted[key], done, others)
                         else:
                             yield self.with_provenance(result)
                 if self.draining:
@@ -345,12 +346,15 @@ class Dask(Executor):
         return self._submitted
 
     def _submit(
-        self, cell: CellConfig, done: queue.SimpleQueue[str], workers: list[str] | None = None
+        self,
+        key: str,
+        cell: CellConfig,
+        done: queue.SimpleQueue[str],
+        workers: list[str] | None = None,
     ) -> Future:
-        key = cell_key(cell)
         future = self._client.submit(
             run_on_worker,
-            *(cell, self.options, self._run, str(Path.cwd()), metadata.version("encbench")),
+            *(cell, self.options, self._run, str(Path.cwd()), versions()["encbench"]),
             key=f"{self._run}-{key}-{len(self._tried[key])}",
             pure=False,
             resources={"GPU": 1} if self.options.device == "cuda" else None,
@@ -376,9 +380,9 @@ class Dask(Executor):
             others &= self._fit
         return sorted(others) if len(tried) < MOST_WORKERS else []
 
-    def _result(self, cell: CellConfig, future: Future) -> tuple[CellResult, str]:
+    def _result(self, key: str, cell: CellConfig, future: Future) -> tuple[CellResult, str]:
         """The result, and the address of the worker that gave it."""
-        began = self._began.get(cell_key(cell), {})
+        began = self._began.get(key, {})
         try:
             delivered: tuple[str, str, CellResult | str] | None = future.result()
         except KilledWorker as error:
@@ -459,7 +463,7 @@ def run_on_worker(
     task = dask_worker.get_current_task()
     attempt = uuid.uuid4().hex
     where = f"{dask_worker.name} ({platform.node()})"
-    if (here := metadata.version("encbench")) != encbench:
+    if (here := versions()["encbench"]) != encbench:
         reason = f"worker {where} has encbench {here}, and this run is of {encbench}"
         return attempt, dask_worker.address, reason
     sent = 0.0
@@ -522,6 +526,7 @@ def start_and_report() -> dict[str, str]:
     return versions()
 
 
+@cache
 def versions() -> dict[str, str]:
     """Versions that decide whether results here and on the coordinator are the same."""
     found = {name: metadata.version(name) for name in ("encbench", "torch", "numpy")}

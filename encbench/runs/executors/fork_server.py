@@ -13,10 +13,10 @@ import PIL.Image
 import pytorch_msssim
 import tifffile
 
-from encbench.runs.executors import process
+from encbench.runs.executors import serve
 from encbench.training.optimizers import load_optimizers
 
-__all__ = ["PIL", "igl", "imagecodecs", "matplotlib", "process", "pytorch_msssim", "tifffile"]
+__all__ = ["PIL", "igl", "imagecodecs", "matplotlib", "pytorch_msssim", "serve", "tifffile"]
 
 load_optimizers()
 # SIGTERM to the whole process group must not end the server before the cells that it has forked

@@ -1,40 +1,31 @@
-"""A process that runs cells: how it is started and ended, and what runs in it (``serve``)."""
+"""A process that runs cells: how it is started and ended.
+
+What starts one imports no torch: on a cluster that is the process of a Dask worker.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import multiprocessing
-import os
+import pkgutil
+import re
 import signal
 import sys
-import threading
-import time
 from collections.abc import Iterator
 from multiprocessing import connection, forkserver, resource_tracker
-from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext, SpawnContext
 from multiprocessing.util import Finalize
 from pathlib import Path
+from typing import Any
 
 import psutil
-import torch
-from threadpoolctl import threadpool_limits
 
-from encbench.device import held_bytes, is_usable, limit_gpu_memory, oom_kills
-from encbench.plugins.registry import default_registry
-from encbench.runs.cell import run_cell
-from encbench.runs.interface import Event, RunOptions
-from encbench.runs.limits import Interrupted, Supervision
-from encbench.suite.config import CellConfig
+from encbench.runs.interface import RunOptions
 
 STOP_SIGNAL = signal.SIGUSR1
 """Asks a process to stop its cell and send what it has."""
 GROUP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 """Signals to every process of a group, on which only the coordinator acts: Ctrl-C, SIGTERM."""
-EVENT_INTERVAL = 0.1
-"""Seconds between two progress events of one phase; a display shows no more."""
-IDLE_SECONDS = 20.0
-"""Seconds after which a process ends that gets no further cell."""
 FORKS = sys.platform == "linux"
 REAP_SECONDS = 5.0
 """Seconds that a killed process has to be gone."""
@@ -47,7 +38,7 @@ class WorkerProcess:
         context = _context()
         self.pipe, far_end = context.Pipe()
         # not a daemon: plug-ins may start processes, such as data loaders
-        self._handle = context.Process(target=serve, args=(far_end, options, folder), daemon=False)
+        self._handle = context.Process(target=_serve, args=(far_end, options, folder), daemon=False)
         self._oom_kills = oom_kills()
         with _signals_blocked():
             self._handle.start()
@@ -152,6 +143,16 @@ def _signals_blocked() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
+def oom_kills() -> int | None:
+    """Processes that the kernel's out-of-memory killer has ended since boot; None if unknown."""
+    try:
+        text = Path("/proc/vmstat").read_text(encoding="ascii")
+    except OSError:
+        return None
+    match = re.search(r"^oom_kill (\d+)$", text, re.MULTILINE)
+    return int(match[1]) if match else None
+
+
 def end_process_tree(process: psutil.Process | None, *, itself: bool = True) -> None:
     """Kill a process and all that it has started, such as a plug-in's data loaders.
 
@@ -170,67 +171,6 @@ def end_process_tree(process: psutil.Process | None, *, itself: bool = True) -> 
             each.kill()
 
 
-def serve(pipe: Connection, options: RunOptions, folder: str) -> None:
-    """Run cells as they come through the pipe, and send events and results back.
-
-    ``folder`` is the coordinator's working directory, against which relative paths are resolved.
-    """
-    for number in GROUP_SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, GROUP_SIGNALS)
-    # a process that a plug-in forks must not keep the pipe open when this one dies
-    os.register_at_fork(after_in_child=pipe.close)
-    threading.Thread(target=_end_with_coordinator, daemon=True).start()
-    device = torch.device(options.device)
-    supervision = Supervision(options.limits, lambda: held_bytes(device))
-    signal.signal(STOP_SIGNAL, lambda *_: supervision.stop(Interrupted("stopped by a signal")))
-    if Path(folder).is_dir():
-        os.chdir(folder)
-    torch.set_num_threads(options.threads)
-    threadpool_limits(options.threads)
-    if device.type == "cuda" and options.limits.memory is not None:
-        limit_gpu_memory(device, options.limits.memory)
-    # the pipe breaks when the coordinator is gone
-    with contextlib.suppress(EOFError, OSError):
-        while pipe.poll(IDLE_SECONDS):
-            _run_one(pipe, pipe.recv(), options, supervision)
-            if not is_usable(device):
-                break  # the next cell gets a new process
-    end_process_tree(psutil.Process(), itself=False)
-
-
-def _run_one(
-    pipe: Connection, cell: CellConfig, options: RunOptions, supervision: Supervision
-) -> None:
-    phase, sent = "", 0.0
-
-    def watch(event: Event) -> None:
-        nonlocal phase, sent
-        if event.phase != phase or time.monotonic() - sent > EVENT_INTERVAL:
-            phase, sent = event.phase, time.monotonic()
-            with supervision.deferred():
-                pipe.send(event)
-
-    result = run_cell(
-        cell,
-        default_registry(),
-        options,
-        watch=watch,
-        supervision=supervision,
-    )
-    try:
-        pipe.send(result)
-    except OSError:
-        raise
-    except Exception as error:
-        # a plug-in's value that cannot be pickled; nothing of it has been sent
-        pipe.send(f"{type(error).__name__}: {error}")
-
-
-def _end_with_coordinator() -> None:
-    """End this process when its coordinator is gone, even in the middle of a cell."""
-    coordinator = multiprocessing.parent_process()
-    if coordinator is not None:
-        coordinator.join()
-        end_process_tree(psutil.Process(), itself=False)
-        os._exit(1)
+def _serve(*arguments: Any) -> None:
+    # by name, so that what starts processes imports no torch
+    pkgutil.resolve_name("encbench.runs.executors.serve:serve")(*arguments)

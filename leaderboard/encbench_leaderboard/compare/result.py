@@ -136,7 +136,7 @@ def compare_folders(a: Path, b: Path, despite: Sequence[str] = ()) -> Report:
     """
     records = load_records(a), load_records(b)
     pairs, only_a, only_b = match_cells(*records, despite)
-    names = [cell_names(stored.record.cell for stored in side) for side in records]
+    names = [cell_names({s.outline.cell_key: s.record.cell for s in side}) for side in records]
     report = Report(str(a), str(b), None)
     _add_pairs(report, pairs, names[0])
     report.only_a, report.between = unmatched(only_a, only_b, names[0])
@@ -157,7 +157,7 @@ def compare_encodings(a: str, b: str, folder: Path) -> Report:
         UsageError: a name is that of no encoding there, or of several.
     """
     records = load_records(folder)
-    names = cell_names(stored.record.cell for stored in records)
+    names = cell_names({s.outline.cell_key: s.record.cell for s in records})
     board = boards(records)
     mine, other = find_encoding(a, board), find_encoding(b, board)
     if mine == other:
