@@ -17,7 +17,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from encbench.errors import StoreError, cannot_write
-from encbench.results.index import RecordIndex, stamp
+from encbench.results.index import RecordIndex, Shared, stamp
 from encbench.results.record_folder import (
     NewerRecord,
     as_store_error,
@@ -30,7 +30,6 @@ from encbench.results.record_folder import (
 )
 from encbench.results.record_places import MEND, RecordPlaces, flush
 from encbench.results.records import Record, StoredRecord
-from encbench.results.shared_parts import Shared
 from encbench.suite.file import explicit_settings
 
 logger = logging.getLogger("encbench")
@@ -355,7 +354,7 @@ class Store:
 
     def _numbers(self, key: str, digest: bytes) -> Record:
         record = self._index.record(key, digest)
-        return self.record(key).record if record is None else record
+        return self.record(key).record if record is None else self._parts.share(record)
 
     def _newer(self, folder: Path, error: NewerRecord, *, refuse: bool) -> None:
         if refuse:

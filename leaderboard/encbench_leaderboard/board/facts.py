@@ -16,7 +16,6 @@ from encbench.errors import plural
 from encbench.results.kernel_summary import LinearizedTraining, SpectrumSummary
 from encbench.results.provenance import Provenance
 from encbench.results.records import LearningRate, Record, Status, StoredRecord
-from encbench.results.shared_parts import Shared
 from encbench.suite.config import CellConfig, PluginRef, settings_of, sorted_json
 
 WHENS = ("start", "middle", "end")
@@ -210,7 +209,7 @@ class Facts:
 
 def gathered(records: Iterable[StoredRecord]) -> list[Facts]:
     """The facts of each record, in their order. Numbers that were read for them are let go of."""
-    parts = Shared()
+    # an id stands for a part of cells, which the facts keep and records of a store share
     known: dict[Hashable, Any] = {}
 
     def once(key: Hashable, make: Callable[[], Made]) -> Made:
@@ -222,7 +221,6 @@ def gathered(records: Iterable[StoredRecord]) -> list[Facts]:
     def facts(stored: StoredRecord) -> Facts:
         record = stored.record
         cell, source, linearized = record.cell, record.provenance, record.linearized
-        parts.share_parts(cell)  # from here on an id stands for a part, which the facts keep
         encoding, task, rate = cell.encoding, cell.task, record.learning_rate
         sections = cell.network, cell.training, cell.ntk
         learned = record.parameters.get("encoding", 0) > 0
