@@ -18,6 +18,7 @@ import os
 import sqlite3
 import stat
 import time
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from functools import partial
@@ -103,16 +104,19 @@ class RecordIndex:
         self._waiting: dict[str, tuple[StoredRecord, bool, bytes]] = {}
         """By key, what is to be put on disk, whether all its bytes were checked, and its stamp."""
         self._told = False
+        self._reading: dict[int, sqlite3.Connection] = {}
+        """Kept open by ``record``, which is asked for thousands one at a time; by process, since
+        one that is forked must not use its parent's."""
 
     def find(
-        self, places: Mapping[str, str], later: Callable[[str], Record] | None = None
+        self, places: Mapping[str, str], later: Callable[[str, bytes], Record] | None = None
     ) -> Iterator[tuple[str, StoredRecord, bool]]:
         """Those of the records that are as they were when they were checked.
 
         Args:
             places: folders of records by key.
-            later: reads the numbers of the record of a key when they are asked for; None: they
-                are read now.
+            later: reads the numbers of the record of a key when they are asked for, given a hash
+                of them, as ``record`` takes it; None: they are read now.
 
         Yields:
             A key, its record, and whether all bytes of all its files had been checked.
@@ -137,7 +141,7 @@ class RecordIndex:
                             if later is None and digest != _digest(text):
                                 continue
                             known = _Outline.validate_json(outline)
-                            record = partial(later, key) if later else parse_record(text)
+                            record = partial(later, key, digest) if later else parse_record(text)
                             check_named(known.key, entries, key)
                             stored = StoredRecord(record, places[key], entries, known)
                             yield key, stored, bool(whole)
@@ -145,6 +149,19 @@ class RecordIndex:
             return
         except (OSError, sqlite3.Error) as error:
             self._unusable(error)
+
+    def record(self, key: str, digest: bytes) -> Record | None:
+        """The numbers of a record as ``find`` found it; None where the index no longer has them."""
+        with suppress(OSError, sqlite3.Error, ValueError, TypeError):
+            connection = self._reading.get(os.getpid())
+            if connection is None:
+                connection = self._reading[os.getpid()] = self._open()
+                weakref.finalize(self, connection.close)
+            query = f"SELECT record FROM {TABLE} WHERE key = ? AND digest = ?"
+            (text,) = connection.execute(query, (key, digest)).fetchone()
+            if _digest(text) == digest:
+                return parse_record(text)
+        return None
 
     def remember(self, stored: StoredRecord, *, whole: bool, before: bytes | None = None) -> None:
         """Keep a record that was written or read just now; it is put on disk by and by.
@@ -212,7 +229,7 @@ class RecordIndex:
             raise sqlite3.DatabaseError("no regular file")
         # what a killed process left half-written makes a read-only connection fail
         where = f"{self._path.resolve().as_uri()}?mode=ro"
-        connection = sqlite3.connect(where, uri=True, timeout=WAIT)
+        connection = sqlite3.connect(where, uri=True, timeout=WAIT, check_same_thread=False)
         try:
             connection.execute("PRAGMA trusted_schema=OFF")
             connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MOST_BYTES)

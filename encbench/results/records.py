@@ -224,6 +224,7 @@ class StoredRecord:
         outline: Outline | None = None,
         damaged: Sequence[str] = (),
     ) -> None:
+        self._reader: Callable[[], Record] | None = None
         if isinstance(record, Record):
             self.record = record
         else:
@@ -237,7 +238,13 @@ class StoredRecord:
     @cached_property
     def record(self) -> Record:
         """The numbers; StoreError where they were to be read only now, and are gone."""
+        assert self._reader is not None
         return self._reader()
+
+    def forget(self) -> None:
+        """Let go of the numbers, where they can be read again when they are asked for."""
+        if self._reader is not None:
+            self.__dict__.pop("record", None)
 
     @property
     def outline(self) -> Outline:

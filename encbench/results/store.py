@@ -215,8 +215,8 @@ class Store:
         return self._records(listed=False, set_aside=False)
 
     def listed(self, *, set_aside: bool = False) -> list[StoredRecord]:
-        """``records``, of which those in the index read their numbers when they are asked for
-        more than their ``outline``.
+        """``records``, of which those in the index read their numbers from it when they are asked
+        for more than their ``outline``: as they are now, whatever becomes of the record.
 
         Args:
             set_aside: move damaged ones to ``damaged/``; only while writing.
@@ -352,8 +352,9 @@ class Store:
         with as_store_error(self.place(key)):
             return self.read(key)
 
-    def _numbers(self, key: str) -> Record:
-        return self.record(key).record
+    def _numbers(self, key: str, digest: bytes) -> Record:
+        record = self._index.record(key, digest)
+        return self.record(key).record if record is None else self._parts.share(record)
 
     def _newer(self, folder: Path, error: NewerRecord, *, refuse: bool) -> None:
         if refuse:
@@ -375,19 +376,22 @@ class Store:
             logger.warning("skipping the damaged record %s: %s", folder, reason)
 
 
-def load_records(directory: Path, *, check_files: bool = False) -> list[StoredRecord]:
+def load_records(
+    directory: Path, *, check_files: bool = False, listed: bool = False
+) -> list[StoredRecord]:
     """The records of a results folder, sorted by key, at least one.
 
     Args:
         directory: the folder.
         check_files: read every byte of arrays and pictures, too, and leave out damaged ones with a
             warning each; later calls check only what has changed.
+        listed: read the numbers of a record when they are asked for, as ``Store.listed``.
 
     Raises:
         StoreError: there is no such folder, or no record in it.
     """
     store = Store(directory)
-    records = store.records()
+    records = store.listed() if listed else store.records()
     if not records:
         raise StoreError(
             f"{directory} holds no records, expected records/*/*/record.json; "

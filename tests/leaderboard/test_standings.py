@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 import pandas as pd
 import pytest
-from encbench_leaderboard.board.cells import SPECTRUM_NUMBERS, WHENS, MetricInfo
+from encbench_leaderboard.board.facts import SPECTRUM_NUMBERS, WHENS, MetricInfo
 from encbench_leaderboard.board.standings import MAY_BE_BELOW_FLOOR, OVER_DECADES, standings
 
 METRICS = [MetricInfo("psnr", "dB", "higher"), MetricInfo("chamfer", "", "lower")]

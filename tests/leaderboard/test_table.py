@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from encbench_leaderboard.board.cells import MetricInfo
+from encbench_leaderboard.board.facts import MetricInfo
 from encbench_leaderboard.board.standings import TESTED, standings
 from encbench_leaderboard.board.table import Board, TaskBoard, boards, metric_conditions
 from encbench_leaderboard.render.markdown import markdown

@@ -68,7 +68,7 @@ def test_what_planning_needs_of_a_record_is_in_the_index(folder, opened):
     assert [stored.outline for stored in listed] == first
     assert opened == []
     assert listed[3].record == Store(folder).records()[3].record
-    assert opened == [listed[3].path]
+    assert opened == []
     # and the same without an index
     (folder / "index.sqlite").unlink()
     assert outlines(folder) == first
@@ -78,8 +78,39 @@ def test_a_listed_record_that_is_gone_when_it_is_asked_for_is_a_line(folder):
     Store(folder).records()
     stored = Store(folder).listed()[0]
     shutil.rmtree(stored.path)
+    (folder / "index.sqlite").unlink()
     with pytest.raises(StoreError, match="there is no record"):
         stored.record  # noqa: B018 # reads it
+
+
+def test_a_listed_record_is_read_anew_once_it_is_let_go_of(folder, opened):
+    first = Store(folder).records()[0].record
+    opened.clear()
+    stored = Store(folder).listed()[0]
+    read = stored.record
+    stored.forget()
+    assert stored.record == read == first
+    assert stored.record is not read
+    # what the index holds now is not what was listed
+    with sqlite3.connect(folder / "index.sqlite") as connection:
+        (table,) = connection.execute("SELECT name FROM sqlite_master").fetchone()
+        connection.execute(f"UPDATE {table} SET record = replace(record, 'ok', 'no')")
+    stored.forget()
+    assert stored.record == first
+    assert opened == [stored.path]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_forked_process_reads_records_through_a_connection_of_its_own(folder):
+    first = contents(folder)
+    listed = Store(folder).listed()
+    assert listed[0].record.model_dump_json() == first[listed[0].outline.key]
+    child = os.fork()
+    if not child:
+        same = all(s.record.model_dump_json() == first[s.outline.key] for s in listed)
+        os._exit(0 if same else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    assert listed[1].record.model_dump_json() == first[listed[1].outline.key]
 
 
 @pytest.mark.parametrize("how", ["outline", "rows", "types", "whole", "version", "zeros", "cut"])

@@ -25,14 +25,8 @@ from encbench_leaderboard.board.abscissa import (
     x_value,
 )
 from encbench_leaderboard.board.budget import Until
-from encbench_leaderboard.board.cells import (
-    WHENS,
-    cell_settings,
-    identity,
-    machines,
-    text_series,
-    unique_labels,
-)
+from encbench_leaderboard.board.cells import cell_settings, text_series, unique_labels
+from encbench_leaderboard.board.facts import WHENS, identity, machine
 from encbench_leaderboard.board.standings import OVER_DECADES
 from encbench_leaderboard.board.table import Board, TaskBoard, boards, conditions_met
 from encbench_leaderboard.statistics.intervals import intervals
@@ -304,7 +298,7 @@ def _notes(cells: Sequence[_Cell], x: str, y: str) -> list[str]:
         notes.append(
             f"{plural(halved, 'cell')} trained at a lower rate than set, because training diverged."
         )
-    ran_on = machines([cell.stored for cell in cells])
+    ran_on = {machine(cell.stored.record.provenance) for cell in cells}
     timed = y in ("seconds", "ntk_seconds", "memory") or y.startswith("seconds_to_")
     if timed and len(ran_on) > 1:
         notes.append(f"Times and memory of {len(ran_on)} machines must not be compared.")

@@ -11,7 +11,7 @@ from typing import Literal, cast
 import numpy as np
 
 from encbench.results.records import StoredRecord
-from encbench_leaderboard.board.cells import MetricInfo, machines
+from encbench_leaderboard.board.facts import MetricInfo, machines
 from encbench_leaderboard.board.table import TaskBoard
 
 PARTS = (0.1, 0.3, 1.0)
@@ -71,9 +71,9 @@ class Until:
         curve of the primary metric or no seconds with it."""
         sign = 1.0 if task.primary.direction == "higher" else -1.0
         found = []
-        for stored in task.records:
-            finished = stored.record.status == "ok" and stored.record.curve == task.primary.name
-            course = _course(stored, "", True) if finished else None
+        for one in task.facts:
+            finished = one.status == "ok" and one.curve == task.primary.name
+            course = _course(one.stored, "", True) if finished else None
             if course is None:
                 found.append(math.nan)
                 continue
@@ -93,14 +93,14 @@ def courses(task: TaskBoard) -> dict[str, list[Course]]:
     cells, or where curves are not of the primary metric."""
     if len(task.records) > CELLS:
         return {}
-    comparable = len(machines(task.records)) == 1
-    units = dict(zip(map(id, task.records), task.cells["unit"], strict=True))
+    comparable = len(machines(task.facts)) == 1
+    units = dict(zip(map(id, task.facts), task.cells["unit"], strict=True))
     found = {}
     for entry in task.standings["entry"]:
         of_entry = [
-            _course(stored, units[id(stored)], comparable)
-            for stored in task.of_entry(entry)
-            if stored.record.status == "ok" and stored.record.curve == task.primary.name
+            _course(one.stored, units[id(one)], comparable)
+            for one in task.facts_of_entry(entry)
+            if one.status == "ok" and one.curve == task.primary.name
         ]
         if kept := [course for course in of_entry if course is not None]:
             found[entry] = kept

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from encbench.errors import UsageError
 from encbench.plugins.selector import format_selector, parse_selector
 from encbench.suite.config import PluginRef
-from encbench_leaderboard.board.cells import identity
+from encbench_leaderboard.board.facts import identity
 
 
 @dataclass(frozen=True)

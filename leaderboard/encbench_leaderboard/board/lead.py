@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from encbench_leaderboard.board.cells import MetricInfo
+from encbench_leaderboard.board.facts import MetricInfo
 from encbench_leaderboard.board.table import TaskBoard
 from encbench_leaderboard.statistics.intervals import Interval, intervals
 from encbench_leaderboard.statistics.sample import cube

@@ -50,7 +50,7 @@ def without_network(task: TaskBoard) -> list[NoNetwork]:
 def _values(task: TaskBoard) -> dict[str, dict[str, float]]:
     """The first record's that has any: they depend on the task alone."""
     if not task.targets:
-        given = next((s.record.baselines for s in task.records if s.record.baselines), {})
+        given = next((one.baselines for one in task.facts if one.baselines), {})
         return {
             name: {metric: m.value for metric, m in metrics.items() if m.value is not None}
             for name, metrics in given.items()

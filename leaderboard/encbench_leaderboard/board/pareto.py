@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from encbench_leaderboard.board.cells import MetricInfo, machine
+from encbench_leaderboard.board.facts import MetricInfo
 from encbench_leaderboard.board.table import TaskBoard
 from encbench_leaderboard.statistics.sample import group_means
 
@@ -120,7 +120,7 @@ def _cells(task: TaskBoard, entries: np.ndarray) -> Columns:
     cells = task.cells
     entry = pd.Index(entries).get_indexer(cells["entry"])
     kept = (entry >= 0) & (cells["status"] == "ok").to_numpy()
-    records = list(itertools.compress(task.records, kept))
+    sources = [one.source for one in itertools.compress(task.facts, kept)]
     parameters = cells["params_mlp"].fillna(0) + cells["params_encoding"].fillna(0)
     return {
         "entry": entry[kept],
@@ -128,8 +128,8 @@ def _cells(task: TaskBoard, entries: np.ndarray) -> Columns:
         "parameters": parameters.to_numpy()[kept],
         "training": cells["training"].to_numpy()[kept],
         "memory": cells["peak_memory"].to_numpy()[kept] / 2**20,
-        "machine": np.array([machine(stored) for stored in records], dtype=object),
-        "device": np.array([stored.record.provenance.device for stored in records], dtype=object),
+        "machine": np.array([source.machine for source in sources], dtype=object),
+        "device": np.array([source.device for source in sources], dtype=object),
     }
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from encbench.results.palette import natural
-from encbench_leaderboard.board.cells import WHENS, MetricInfo
+from encbench_leaderboard.board.facts import WHENS, MetricInfo
 from encbench_leaderboard.statistics.intervals import Interval, intervals
 from encbench_leaderboard.statistics.pairs import Pairs, compare_all
 from encbench_leaderboard.statistics.ranks import rank_intervals

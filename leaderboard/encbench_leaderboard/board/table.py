@@ -22,14 +22,12 @@ from encbench.suite.config import differing
 from encbench.suite.labels import settings_text
 from encbench_leaderboard.board.categories import Category, Target, find_categories
 from encbench_leaderboard.board.cells import (
-    MetricInfo,
-    cell_settings,
-    identities,
     measured,
     metrics_of,
     text_series,
     unique_labels,
 )
+from encbench_leaderboard.board.facts import Facts, MetricInfo, gathered
 from encbench_leaderboard.board.standings import standings
 from encbench_leaderboard.statistics.pairs import Pairs
 
@@ -48,11 +46,15 @@ class TaskBoard:
     """What entries are ranked by: the metric followed during training, where it was also taken at
     the end; else the first metric."""
     metrics: Sequence[MetricInfo]  # the primary one first
-    records: Sequence[StoredRecord]
+    facts: Sequence[Facts]
     cells: pd.DataFrame
     """A row per record, in their order; NaN where there is no number. "unit" and "repeat" are what
     a cell replicates, "target" is its task."""
     targets: Sequence[TaskBoard] = ()  # the tasks of a category; empty for a task
+
+    @cached_property
+    def records(self) -> list[StoredRecord]:
+        return [one.stored for one in self.facts]
 
     @property
     def standings(self) -> pd.DataFrame:
@@ -71,7 +73,7 @@ class TaskBoard:
 
     def measure(self, records: Sequence[StoredRecord]) -> pd.DataFrame:
         """The numbers of other records as columns of ``cells``, a row per record."""
-        return measured(records, self.metrics).drop(columns=["encoding", "seed"])
+        return measured(gathered(records), self.metrics).drop(columns=["encoding", "seed"])
 
     @cached_property
     def rows(self) -> list[dict[str, Any]]:
@@ -80,20 +82,24 @@ class TaskBoard:
 
     @cached_property
     def cell_rows(self) -> dict[int, dict[str, Any]]:
-        """The cells row by row, by the id of their record."""
-        return dict(zip(map(id, self.records), rows_of(self.cells), strict=True))
+        """The cells row by row, by the id of their facts."""
+        return dict(zip(map(id, self.facts), rows_of(self.cells), strict=True))
 
     def of_entry(self, entry: str) -> list[StoredRecord]:
         """Records of an entry, by seed."""
+        return [one.stored for one in self.facts_of_entry(entry)]
+
+    def facts_of_entry(self, entry: str) -> list[Facts]:
+        """Those of ``of_entry``."""
         return self._by_entry.get(entry, [])
 
     @cached_property
-    def _by_entry(self) -> dict[str, list[StoredRecord]]:
-        found: dict[str, list[StoredRecord]] = defaultdict(list)
-        for entry, stored in zip(self.cells["entry"], self.records, strict=True):
-            found[entry].append(stored)
-        for records in found.values():
-            records.sort(key=lambda stored: stored.record.cell.seed)
+    def _by_entry(self) -> dict[str, list[Facts]]:
+        found: dict[str, list[Facts]] = defaultdict(list)
+        for entry, one in zip(self.cells["entry"], self.facts, strict=True):
+            found[entry].append(one)
+        for facts in found.values():
+            facts.sort(key=lambda one: one.cell.seed)
         return found
 
 
@@ -101,6 +107,7 @@ class TaskBoard:
 class Board:
     """Everything that a page shows."""
 
+    facts: Sequence[Facts]  # of all records, in their order
     tasks: Sequence[TaskBoard]
     entries: Sequence[str]  # those that finished first, then by name: the order that gives colours
     categories: Sequence[TaskBoard] = ()  # see ``board.categories``
@@ -123,81 +130,80 @@ def rows_of(table: pd.DataFrame) -> list[dict[str, Any]]:
 
 def boards(records: Sequence[StoredRecord]) -> Board:
     """Sort records into tasks and categories, and rank the entries of each."""
-    known = identities(stored.record.cell.encoding for stored in records)
-    keys = {id(stored): known[id(stored.record.cell.encoding)] for stored in records}
-    refs = {keys[id(stored)]: stored.record.cell.encoding for stored in records}
-    labels = unique_labels(refs)
-    names = {record: labels[key] for record, key in keys.items()}
+    facts = gathered(records)
+    labels = unique_labels({one.encoding: one.cell.encoding for one in facts})
     slugs: Counter[str] = Counter()
-    tasks = [_board(label, _slug(label, slugs), group, names) for label, group in _by_task(records)]
+    tasks = [_board(label, _slug(label, slugs), group, labels) for label, group in _by_task(facts)]
     categories = []
     for category in find_categories([_target(task) for task in tasks]):
         members = [tasks[place] for place in category.members]
-        categories.append(_category_board(category, members, names, slugs))
+        categories.append(_category_board(category, members, labels, slugs))
     ended = (task.cells["entry"][task.cells["status"] == "ok"] for task in tasks)
     finished = {entry for entries_ended in ended for entry in entries_ended}
     entries = {entry for board in (*tasks, *categories) for entry in board.cells["entry"]}
-    return Board(tuple(tasks), tuple(colour_order(entries, finished)), tuple(categories))
+    return Board(facts, tuple(tasks), tuple(colour_order(entries, finished)), tuple(categories))
 
 
 def _target(task: TaskBoard) -> Target:
-    cells = [stored.record.cell for stored in task.records]
+    cells = [one.cell for one in task.facts]
     return Target(cells[0].task, next((c.data_hash for c in cells if c.data_hash), None))
 
 
-def _by_task(records: Sequence[StoredRecord]) -> list[tuple[str, list[StoredRecord]]]:
-    """(label, records) of each task; the same parameters on other data are another task."""
-    groups: dict[str, list[StoredRecord]] = defaultdict(list)
-    known = identities(stored.record.cell.task for stored in records)
-    for stored in records:
-        groups[known[id(stored.record.cell.task)]].append(stored)
-    names = unique_labels({key: group[0].record.cell.task for key, group in groups.items()})
-    found: list[tuple[str, list[StoredRecord]]] = []
+def _by_task(facts: Sequence[Facts]) -> list[tuple[str, list[Facts]]]:
+    """(label, facts) of each task; the same parameters on other data are another task."""
+    groups: dict[str, list[Facts]] = defaultdict(list)
+    for one in facts:
+        groups[one.task].append(one)
+    names = unique_labels({key: group[0].cell.task for key, group in groups.items()})
+    found: list[tuple[str, list[Facts]]] = []
     for key, group in groups.items():
-        hashes = sorted({h for r in group if (h := r.record.cell.data_hash)})
+        hashes = sorted({h for one in group if (h := one.cell.data_hash)})
         if len(hashes) < 2:
             found.append((names[key], group))
             continue
         for data in [*hashes, None]:
-            part = [r for r in group if r.record.cell.data_hash == data]
+            part = [one for one in group if one.cell.data_hash == data]
             if part:
                 found.append((f"{names[key]} (data {data[:8] if data else 'unread'})", part))
     return sorted(found, key=lambda item: natural(item[0]))
 
 
 def cells_of(
-    records: Sequence[StoredRecord], metrics: Sequence[MetricInfo], names: Mapping[int, str]
+    facts: Sequence[Facts], metrics: Sequence[MetricInfo], labels: Mapping[str, str]
 ) -> pd.DataFrame:
     """``measured``, and the entry of each record."""
-    cells = measured(records, metrics)
-    cells.insert(0, "entry", text_series(entries_of(records, names)))
+    cells = measured(facts, metrics)
+    cells.insert(0, "entry", text_series(entries_of(facts, labels)))
     return cells
 
 
-def entries_of(records: Sequence[StoredRecord], names: Mapping[int, str]) -> list[str]:
-    """The entry of each record: the label of its encoding (``names``, by id of the record), and the
+def entries_of(facts: Sequence[Facts], labels: Mapping[str, str]) -> list[str]:
+    """The entry of each record: the label of its encoding (``labels``, by its identity), and the
     settings that vary among its cells; or the user's own label, where each choice of those settings
     has one of its own."""
-    found = [(names[id(stored)], cell_settings(stored.record)) for stored in records]
-    distinct: dict[str, dict[int, Mapping[str, Any]]] = defaultdict(dict)
-    for entry, settings in found:
-        distinct[entry][id(settings)] = settings
-    texts = {}
-    for entry, choices in distinct.items():
-        varying = differing(choices.values())
-        for number, settings in choices.items():
-            texts[entry, number] = settings_text(settings, varying)
-    entries = []
+    kinds: dict[tuple[int, int], Facts] = {}
+    for one in facts:
+        kinds.setdefault((id(one.cell.encoding), id(one.settings)), one)
+    choices: dict[str, dict[int, Mapping[str, Any]]] = defaultdict(dict)
+    for one in kinds.values():
+        choices[labels[one.encoding]][id(one.settings)] = one.settings
+    varying = {entry: differing(settings.values()) for entry, settings in choices.items()}
+    found: dict[tuple[int, int], tuple[str, str]] = {}
     own: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
-    for stored, (entry, settings) in zip(records, found, strict=True):
-        named = texts[entry, id(settings)]
-        own[entry][named].add(stored.record.cell.encoding.label or "")
-        entries.append((entry, named))
-    labelled = {entry for entry, choices in own.items() if _tell_apart(list(choices.values()))}
-    return [
-        min(own[entry][named]) if entry in labelled else f"{entry} · {named}" if named else entry
-        for entry, named in entries
-    ]
+    for kind, one in kinds.items():
+        entry = labels[one.encoding]
+        named = settings_text(one.settings, varying[entry])
+        own[entry][named].add(one.cell.encoding.label or "")
+        found[kind] = entry, named
+    labelled = {entry for entry, of in own.items() if _tell_apart(list(of.values()))}
+
+    def name(entry: str, named: str) -> str:
+        if entry in labelled:
+            return min(own[entry][named])
+        return f"{entry} · {named}" if named else entry
+
+    names = {kind: name(*parts) for kind, parts in found.items()}
+    return [names[id(one.cell.encoding), id(one.settings)] for one in facts]
 
 
 def _tell_apart(labels: Sequence[set[str]]) -> bool:
@@ -212,39 +218,37 @@ def _slug(label: str, taken: Counter[str]) -> str:
     return slug if taken[slug] == 1 else f"{slug}--{taken[slug]}"
 
 
-def _board(
-    label: str, slug: str, records: Sequence[StoredRecord], names: Mapping[int, str]
-) -> TaskBoard:
-    metrics = metrics_of(records)
-    cells = cells_of(records, metrics, names)
+def _board(label: str, slug: str, facts: Sequence[Facts], labels: Mapping[str, str]) -> TaskBoard:
+    metrics = metrics_of(facts)
+    cells = cells_of(facts, metrics, labels)
     cells["unit"] = text_series(map(str, cells["seed"]))
     cells["repeat"], cells["target"] = (
         text_series(["once"] * len(cells)),
         text_series([label] * len(cells)),
     )
-    return TaskBoard(label, slug, metrics[0], metrics, records, cells)
+    return TaskBoard(label, slug, metrics[0], metrics, facts, cells)
 
 
 def _category_board(
     category: Category,
     tasks: Sequence[TaskBoard],
-    names: Mapping[int, str],
+    labels: Mapping[str, str],
     slugs: Counter[str],
 ) -> TaskBoard:
-    records = [stored for task in tasks for stored in task.records]
-    metrics = metrics_of(records)
+    facts = [one for task in tasks for one in task.facts]
+    metrics = metrics_of(facts)
     if all(task.metrics == tasks[0].metrics for task in tasks):
         cells = pd.concat([task.cells for task in tasks], ignore_index=True)
     else:
-        cells = cells_of(records, metrics, names)
+        cells = cells_of(facts, metrics, labels)
     # Named anew: a setting may vary only between the tasks.
-    cells["entry"] = text_series(entries_of(records, names))
-    sizes = [len(task.records) for task in tasks]
+    cells["entry"] = text_series(entries_of(facts, labels))
+    sizes = [len(task.facts) for task in tasks]
     cells["unit"] = text_series(np.repeat(np.array(category.units, dtype=object), sizes))
     cells["repeat"] = text_series(map(str, cells["seed"]))
     cells["target"] = text_series(np.repeat([task.label for task in tasks], sizes))
     label, slug = category.label, _slug(f"{category.label} all", slugs)
-    return TaskBoard(label, slug, metrics[0], metrics, records, cells, tuple(tasks))
+    return TaskBoard(label, slug, metrics[0], metrics, facts, cells, tuple(tasks))
 
 
 def metric_conditions(task: TaskBoard) -> tuple[dict[str, str], list[str]]:
@@ -271,9 +275,9 @@ def missing_reasons(task: TaskBoard) -> dict[str, str]:
     """Metric to the reasons it recorded for having no value, of cells that finished."""
     found: dict[str, str] = {}
     for name in (metric.name for metric in task.metrics):
-        without = compress(task.records, task.cells[f"metric:{name}"].isna())
-        values = (stored.record.metrics.get(name) for stored in without)
-        reasons = [str(v.details["reason"]) for v in values if v and "reason" in v.details]
+        without = compress(task.facts, task.cells[f"metric:{name}"].isna())
+        measures = dict.fromkeys(one.measure(name) for one in without)
+        reasons = [m.reason for m in measures if m and m.reason is not None]
         if reasons:
             found[name] = "; ".join(dict.fromkeys(reasons))
     return found

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from encbench.results.records import StoredRecord
+from encbench_leaderboard.board.facts import Facts
 from encbench_leaderboard.board.table import TaskBoard
 
 PLAIN = "identity"
@@ -38,25 +39,24 @@ def against_plain(task: TaskBoard) -> list[AgainstPlain]:
     """
     above: dict[tuple[str, str, int], list[np.ndarray]] = defaultdict(list)
     for one in (task.targets or [task])[:READ]:
-        plain = {_network(s): s for s in one.records if s.record.cell.encoding.name == PLAIN}
+        plain = {_network(s): s.stored for s in one.facts if s.cell.encoding.name == PLAIN}
         read = 0
         for entry in one.standings["entry"]:
-            cells = [s for s in one.of_entry(entry) if s.record.cell.encoding.name != PLAIN]
-            stored = next((s for s in cells if _network(s) in plain), None)
-            if stored is not None and read < READ:
+            cells = [s for s in one.facts_of_entry(entry) if s.cell.encoding.name != PLAIN]
+            found = next((s for s in cells if _network(s) in plain), None)
+            if found is not None and read < READ:
                 read += 1
-                for when, size, places in _larger(stored, plain[_network(stored)]):
+                for when, size, places in _larger(found.stored, plain[_network(found)]):
                     above[entry, when, size].append(places)
     made = []
-    for key, found in above.items():
-        firsts = [int(places[0]) + 1 for places in found if len(places)]
-        made.append(AgainstPlain(*key, tuple(map(len, found)), min(firsts, default=0)))
+    for key, fails in above.items():
+        firsts = [int(places[0]) + 1 for places in fails if len(places)]
+        made.append(AgainstPlain(*key, tuple(map(len, fails)), min(firsts, default=0)))
     return made
 
 
-def _network(stored: StoredRecord) -> Hashable:
-    cell = stored.record.cell
-    return cell.seed, cell.network, stored.record.activation
+def _network(one: Facts) -> Hashable:
+    return one.cell.seed, one.cell.network, one.activation
 
 
 def _larger(stored: StoredRecord, plain: StoredRecord) -> Iterator[tuple[str, int, np.ndarray]]:

@@ -14,6 +14,7 @@ from encbench.results.kernel_summary import SpectrumSummary
 from encbench.results.records import StoredRecord
 from encbench.runs.tuning_report import TuneResult
 from encbench_leaderboard.board.cells import metrics_of
+from encbench_leaderboard.board.facts import gathered
 from encbench_leaderboard.statistics.intervals import Interval, intervals
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ def targets_of(records: Sequence[StoredRecord]) -> set[str]:
 def collapsed(stored: StoredRecord) -> bool:
     """Whether a network's first metric has its worst value, 0, as the IoU of one that predicts
     that nothing is inside."""
-    first = metrics_of([stored])[0]
+    first = metrics_of(gathered([stored]))[0]
     found = stored.record.metrics.get(first.name)
     return first.can_collapse and found is not None and found.value == 0
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, get_args
 
 from encbench.errors import plural
 from encbench.results.records import StoredRecord
-from encbench_leaderboard.board.cells import MetricInfo, machines
+from encbench_leaderboard.board.facts import MetricInfo, machine
 from encbench_leaderboard.paper import printed
 from encbench_leaderboard.paper.claims import CLAIMS, WIDTH, Claim, points_taken
 from encbench_leaderboard.paper.evidence import (
@@ -336,7 +336,8 @@ def _how(ran: Sequence[Ran], evidence: Evidence, notes: Sequence[str]) -> list[B
         ]
         for one in ran
     ]
-    on = machines([stored for records in evidence.records.values() for stored in records])
+    records = (stored.record for of in evidence.records.values() for stored in of)
+    on = sorted({machine(record.provenance) for record in records})
     lines = [f"- Minutes are those of one core; {plain('; '.join(on))}."]
     lines += [f"- {plain(note)}." for note in notes]
     lines.append(

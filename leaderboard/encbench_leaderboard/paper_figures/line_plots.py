@@ -159,7 +159,7 @@ def means(board: Board, looks: Mapping[str, Look]) -> Described:
 def _entries(task: TaskBoard) -> list[EntrySpectra]:
     entries = spectra_of(task)
     if not entries:
-        if any(stored.record.spectra for stored in task.records):
+        if any(one.kernels for one in task.facts):
             raise Lacking(ARRAYS_LEFT_OUT)
         raise Lacking("no spectrum was taken; run the same with --ntk-points 1024")
     return entries[:SHOWN]

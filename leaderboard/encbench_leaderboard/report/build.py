@@ -12,7 +12,7 @@ from encbench.results.records import StoredRecord
 from encbench.results.store import Store, load_records
 from encbench.runs.tuning_report import TuneResult, earlier_result
 from encbench_leaderboard.board.budget import courses
-from encbench_leaderboard.board.cells import identities, machines
+from encbench_leaderboard.board.facts import machines
 from encbench_leaderboard.board.overview import overview
 from encbench_leaderboard.board.pareto import tradeoffs
 from encbench_leaderboard.board.table import Board, TaskBoard, boards
@@ -52,7 +52,7 @@ def load_board(directory: Path) -> tuple[Board, Sequence[StoredRecord], Store]:
     """The board of a results folder, its records and its store, for ``describe``; of a tuning's
     folder, of the tuned settings. Damaged arrays and pictures are left out with a warning.
     StoreError where there is no such folder, or no record."""
-    found = load_records(directory, check_files=True)
+    found = load_records(directory, check_files=True, listed=True)
     records = tuned_records(found, earlier_result(directory))
     return boards(records), records, Store(directory)
 
@@ -66,7 +66,7 @@ def tuned_records(
         return records
     chosen = {key for one in tuned.encodings if one.tuned for key in one.tuned.keys}
     passed = {key for one in tuned.encodings if one.default for key in one.default.keys} - chosen
-    kept = [stored for stored in records if stored.record.key not in passed]
+    kept = [stored for stored in records if stored.outline.key not in passed]
     return kept if chosen and kept else records
 
 
@@ -75,8 +75,8 @@ def describe(board: Board, records: Sequence[StoredRecord], store: Store) -> Pag
     name = store.suite_name()
     folder = shell_word(store.directory.resolve().name)
     tuned = earlier_result(store.directory)
-    blocks: list[Block] = [Text(_summary(board, records, tuned)), Text(_verdicts(board), "verdict")]
-    ran_on = machines(records)
+    blocks: list[Block] = [Text(_summary(board, tuned)), Text(_verdicts(board), "verdict")]
+    ran_on = machines(board.facts)
     if len(ran_on) > 1:
         text = (
             f"**These cells ran on {len(ran_on)} different machines or settings of threads: "
@@ -99,7 +99,7 @@ def describe(board: Board, records: Sequence[StoredRecord], store: Store) -> Pag
         _section,
         folder=folder,
         several_machines=len(ran_on) > 1,
-        few=len(records) <= CURVES,
+        few=len(board.facts) <= CURVES,
         tuned=tuned,
     )
     shown = {id(task) for task in (*board.tasks[:SECTIONS], *board.categories)}
@@ -112,8 +112,8 @@ def describe(board: Board, records: Sequence[StoredRecord], store: Store) -> Pag
     blocks += [
         *sections,
         Heading("Provenance"),
-        Text(provenance(records, name)),
-        Fold("How to run this again", [Text(reproduction(records, store.suites(), folder))]),
+        Text(provenance(board.facts, name)),
+        Fold("How to run this again", [Text(reproduction(board.facts, store.suites(), folder))]),
     ]
     more = [
         Heading("Does the spectrum predict quality?"),
@@ -139,11 +139,11 @@ def _verdicts(board: Board) -> str:
     return "\n".join(lines)
 
 
-def _summary(board: Board, records: Sequence[StoredRecord], tuned: TuneResult | None) -> str:
-    tally = Counter(stored.record.status for stored in records)
-    seeds = len({stored.record.cell.seed for stored in records})
+def _summary(board: Board, tuned: TuneResult | None) -> str:
+    tally = Counter(one.status for one in board.facts)
+    seeds = len({one.cell.seed for one in board.facts})
     ended = ", ".join(f"{n:,} {kind.replace('_', ' ')}" for kind, n in tally.most_common())
-    encodings = set(identities(stored.record.cell.encoding for stored in records).values())
+    encodings = {one.encoding for one in board.facts}
     number, settings = len(encodings), ""
     if tuned is not None:
         number, settings = len(tuned.encodings), ", tuned"
@@ -151,7 +151,7 @@ def _summary(board: Board, records: Sequence[StoredRecord], tuned: TuneResult | 
         settings = f" under {len(board.entries):,} settings in all"
     return (
         f"{plural(number, 'encoding')}{settings}, {plural(len(board.tasks), 'task')}, "
-        f"{plural(seeds, 'seed')}: {plural(len(records), 'cell')}, {ended}."
+        f"{plural(seeds, 'seed')}: {plural(len(board.facts), 'cell')}, {ended}."
     )
 
 

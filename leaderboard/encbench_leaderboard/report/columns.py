@@ -12,8 +12,9 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
-from encbench.results.records import Record, StoredRecord
-from encbench_leaderboard.board.cells import STATISTICS, MetricInfo
+from encbench.results.records import Record
+from encbench_leaderboard.board.cells import STATISTICS
+from encbench_leaderboard.board.facts import Facts, MetricInfo
 from encbench_leaderboard.board.table import TaskBoard, conditions_met, metric_conditions
 from encbench_leaderboard.report.blocks import Column, Row, Table, Value
 from encbench_leaderboard.report.format import (
@@ -185,7 +186,7 @@ def standings_columns(task: TaskBoard) -> list[Source[Standing]]:
         described("resolved_rank", "resolved rank / size", _resolved),
         numbers("lr", "lr", itemgetter("lr"), significant),
         numbers("lr_ratio", "lr / lr_crit", itemgetter("lr_ratio"), significant),
-        texts("status", "status", lambda row: _status(task.of_entry(row["entry"]))),
+        texts("status", "status", lambda row: _status(task.facts_of_entry(row["entry"]))),
     ]
 
 
@@ -306,15 +307,15 @@ def _resolved(row: Standing) -> Value:
     return Value(f"{count(rank)} / {count(size)}", rank / size)
 
 
-def _status(records: Sequence[StoredRecord]) -> str:
+def _status(facts: Sequence[Facts]) -> str:
     """How the cells of an entry ended, with the first reason of each kind, on one line."""
-    tally = Counter(stored.record.status for stored in records)
+    tally = Counter(one.status for one in facts)
     if set(tally) == {"ok"}:
         return "ok"
-    parts = [f"{tally['ok']} of {len(records)} ok"] if tally["ok"] else []
+    parts = [f"{tally['ok']} of {len(facts)} ok"] if tally["ok"] else []
     for kind in sorted(set(tally) - {"ok"}):
-        why = reason(next(r.record for r in records if r.record.status == kind))
-        name = f"{tally[kind]} " * (len(records) > 1) + kind.replace("_", " ")
+        why = reason(next(one.stored.record for one in facts if one.status == kind))
+        name = f"{tally[kind]} " * (len(facts) > 1) + kind.replace("_", " ")
         joint = "" if not why else " " if why.startswith(("in ", "at step ")) else ": "
         parts.append(f"{name}{joint}{why}")
     return "; ".join(parts)

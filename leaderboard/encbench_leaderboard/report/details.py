@@ -16,9 +16,9 @@ from typing import Any
 from encbench.cli.cite import bibtex_of, entry_from_source
 from encbench.errors import EncbenchError, plural
 from encbench.plugins.registry import default_registry
-from encbench.results.records import Record, StoredRecord
+from encbench.results.records import Record
 from encbench.suite.protocol import batch
-from encbench_leaderboard.board.cells import machine
+from encbench_leaderboard.board.facts import Facts
 from encbench_leaderboard.board.table import TaskBoard
 from encbench_leaderboard.report.blocks import Block, Table, Text
 from encbench_leaderboard.report.columns import (
@@ -54,12 +54,12 @@ def entry_details(
     task: TaskBoard, folder: str, standing: Standing, *, machines: bool
 ) -> list[Block]:
     """An entry's parameters and settings, its cells, its spectra, and how it is cited."""
-    records = task.of_entry(standing["entry"])
-    first = records[0].record
+    facts = task.facts_of_entry(standing["entry"])
+    first = facts[0].stored.record
     blocks: list[Block] = [Text(f"{plain(_parameters(first))}\n\n{plain(_settings(first))}")]
-    listed = [r for r in records if r.record.status != "ok"] if task.targets else records
+    listed = [one for one in facts if one.status != "ok"] if task.targets else facts
     if listed:
-        blocks.append(_cells_table(task, folder, listed[:CELLS], len(records), machines))
+        blocks.append(_cells_table(task, folder, listed[:CELLS], len(facts), machines))
     if spectra := spectra_table([standing], named=False):
         blocks.append(spectra)
     reference = first.cell.encoding
@@ -99,20 +99,23 @@ def _settings(record: Record) -> str:
 
 
 def _cells_table(
-    task: TaskBoard, folder: str, listed: Sequence[StoredRecord], total: int, machines: bool
+    task: TaskBoard, folder: str, listed: Sequence[Facts], total: int, machines: bool
 ) -> Table:
     decimals = partial(fixed, digits=digits(task.primary))
     cells = [
-        task.cell_rows[id(stored)] | {"record": stored.record, "machine": machine(stored)}
-        for stored in listed
+        task.cell_rows[id(one)] | {"stored": one.stored, "machine": one.source.machine}
+        for one in listed
     ]
 
     def ok(name: str) -> Callable[[Mapping[str, Any]], float | None]:
         """What is meaningless of a cell that did not finish."""
         return lambda cell: cell[name] if cell["status"] == "ok" else None
 
+    def why(cell: Mapping[str, Any]) -> str:
+        return "" if cell["status"] == "ok" else reason(cell["stored"].record, REASON)
+
     def again(cell: Mapping[str, Any]) -> str:
-        return f"encbench rerun {folder} {cell['record'].key[:10]}"
+        return f"encbench rerun {folder} {cell['stored'].outline.key[:10]}"
 
     sources: list[Source[Mapping[str, Any]]] = [
         numbers("seed", "seed", itemgetter("seed"), "{:.0f}".format),
@@ -121,11 +124,11 @@ def _cells_table(
         numbers("best", f"best {task.primary.title}", ok("best"), decimals),
         numbers("best_step", "at step", ok("best_step"), count),
         *cost_columns(task)[:-1],
-        codes("key", "record", lambda cell: cell["record"].key[:10]),
+        codes("key", "record", lambda cell: cell["stored"].outline.key[:10]),
         codes("again", "run it again", again),
     ]
-    if any(stored.record.status != "ok" for stored in listed):
-        sources.insert(2, texts("reason", "reason", lambda cell: reason(cell["record"], REASON)))
+    if any(one.status != "ok" for one in listed):
+        sources.insert(2, texts("reason", "reason", why))
     if task.targets:
         sources.insert(0, codes("target", "task", itemgetter("target")))
     if machines:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from urllib.parse import quote
 
 from encbench.errors import with_minus
-from encbench_leaderboard.board.cells import MetricInfo
+from encbench_leaderboard.board.facts import MetricInfo
 
 MISSING = "–"
 

@@ -20,6 +20,7 @@ from encbench_leaderboard.board.correlation import (
     correlations,
     mean_rho,
 )
+from encbench_leaderboard.board.facts import NUMBERS, WHENS, Facts
 from encbench_leaderboard.board.table import Board, TaskBoard
 from encbench_leaderboard.report.blocks import (
     Axis,
@@ -71,6 +72,8 @@ CENTRED = 2
 LOSS_POINTS = 150
 """Most points of a line."""
 MOMENTS = ("start", "end")
+ENERGIES = [NUMBERS.index(f"{when}:energy_tenth") for when in WHENS]
+"""Among the numbers of a cell."""
 SMALLEST = 0.05
 """Ranks off the line that are shown."""
 
@@ -82,8 +85,8 @@ def kernel_fold(task: TaskBoard) -> Fold | None:
     predicted = _predicted(task)
     if table is None and not predicted:
         return None
-    fits = (summary.target for row in task.records for summary in row.record.spectra)
-    some = {fit.energy_points for fit in fits if fit is not None and fit.energy_points}
+    kinds = {one.kernels for one in task.facts}
+    some = {n for kernels in kinds for kernel in kernels if (n := kernel.energy_points)}
     at = f" Energies are those at {min(some):,} of the kernel's points." if some else ""
     blocks: list[Block] = [Text(ABOUT + at), table] if table else []
     if figure := energy_figure(task):
@@ -108,7 +111,7 @@ def _columns(when: str) -> list[Source[Standing]]:
 
 def _predicted(task: TaskBoard) -> list[Block]:
     found = {
-        entry: [r.record.linearized for r in task.of_entry(entry) if r.record.linearized]
+        entry: [one.linearized for one in task.facts_of_entry(entry) if one.linearized]
         for entry in task.standings["entry"]
     }
     reasons = sorted({one.not_predicted for of in found.values() for one in of} - {""})
@@ -137,7 +140,7 @@ def energy_figure(task: TaskBoard) -> Figure | None:
     cells = first_cells(task, _recorded)
     if not cells:
         return None
-    predicted = any(_predicts(stored) for stored in cells.values())
+    predicted = any(_predicts(stored.record.linearized) for stored in cells.values())
     loss = (
         " Right: the mean squared error that the kernel at the start predicts for gradient flow, "
         "dashed, and the training loss, solid."
@@ -156,14 +159,12 @@ def energy_figure(task: TaskBoard) -> Figure | None:
     )
 
 
-def _recorded(stored: StoredRecord) -> bool:
-    energies = [summary.energy_tenth for summary in stored.record.spectra]
-    known = _predicts(stored) or any(energy is not None for energy in energies)
-    return known and has_arrays(stored)
+def _recorded(one: Facts) -> bool:
+    known = _predicts(one.linearized) or not np.isnan(one.numbers[ENERGIES]).all()
+    return known and has_arrays(one.stored)
 
 
-def _predicts(stored: StoredRecord) -> bool:
-    linearized = stored.record.linearized
+def _predicts(linearized: LinearizedTraining | None) -> bool:
     return linearized is not None and not linearized.not_predicted
 
 
@@ -192,7 +193,7 @@ def _energies(entry: str, stored: StoredRecord) -> Iterator[Series]:
 
 
 def _losses(entry: str, stored: StoredRecord) -> Iterator[Series]:
-    if not _predicts(stored):
+    if not _predicts(stored.record.linearized):
         return
     names = ("linearized_step", "linearized_loss", "loss_step", "loss")
     found = stored.some_arrays(*names)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from encbench.errors import plural
-from encbench_leaderboard.board.cells import MetricInfo
+from encbench_leaderboard.board.facts import MetricInfo
 from encbench_leaderboard.board.no_network import HELD_OUT, without_network
 from encbench_leaderboard.board.overview import OverTasks, Overview
 from encbench_leaderboard.board.standings import TESTED
@@ -92,8 +92,8 @@ def held_out_notes(task: TaskBoard) -> list[str]:
 def halved_notes(task: TaskBoard) -> list[str]:
     """Which entries were trained at less than the rate that their suite asked for."""
     halved: dict[str, list[int]] = {}
-    for stored, entry in zip(task.records, task.cells["entry"], strict=True):
-        rate = stored.record.learning_rate
+    for one, entry in zip(task.facts, task.cells["entry"], strict=True):
+        rate = one.learning_rate
         if rate is not None and rate.halvings:
             halved.setdefault(entry, []).append(rate.halvings)
     return [
@@ -181,15 +181,15 @@ def weyl_note(task: TaskBoard) -> Text | None:
     Without learnable parameters of the encoding K is K_MLP, which checks nothing.
     """
     checks = [
-        (summary.weyl, entry, summary.when)
+        (kernel.weyl, entry, kernel.when)
         for entry in task.standings["entry"]
-        for stored in task.of_entry(entry)
-        for summary in stored.record.spectra
-        if summary.weyl is not None and stored.record.parameters.get("encoding", 0) > 0
+        for one in task.facts_of_entry(entry)
+        for kernel in one.kernels
+        if kernel.weyl is not None
     ]
     if not checks:
         return None
-    broken = [(entry, when) for weyl, entry, when in checks if not weyl.ok]
+    broken = [(entry, when) for held, entry, when in checks if not held]
     rule = "λ_i(K_MLP) + λ_n(K_enc) ≤ λ_i(K) for every i, within the floors"
     if not broken:
         return Text(
@@ -266,11 +266,11 @@ def how_to_read(board: Board, tables: Iterable[Table]) -> str:
 
 
 def _spectra(board: Board) -> list[str]:
-    spectra = [s for task in board.tasks for r in task.records for s in r.record.spectra]
-    if not spectra:
+    found = {kernel for kernels in {one.kernels for one in board.facts} for kernel in kernels}
+    if not found:
         return []
-    kernels = sorted({s.outputs for s in spectra})
-    points = sorted({s.points for s in spectra})
+    kernels = sorted({kernel.outputs for kernel in found})
+    points = sorted({kernel.points for kernel in found})
     return [
         "**λ_max, λ median, λ_min**: largest, middle and smallest eigenvalue of the "
         "empirical neural tangent kernel (NTK) over all parameters, at the end of training, "

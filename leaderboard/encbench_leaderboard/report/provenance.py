@@ -8,26 +8,23 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from encbench.results.records import StoredRecord
 from encbench.suite.file import suite_toml
-from encbench_leaderboard.board.cells import machines
+from encbench_leaderboard.board.facts import Facts
 from encbench_leaderboard.report.format import code_block, plain
 
 
-def provenance(records: Sequence[StoredRecord], suite: str | None) -> str:
+def provenance(facts: Sequence[Facts], suite: str | None) -> str:
     """A bullet each for versions, plug-ins, machines, dates and suite."""
-    sources = [stored.record.provenance for stored in records]
-    cells = [stored.record.cell for stored in records]
-    refs = [ref for cell in cells for ref in (cell.encoding, cell.task)]
-    libraries = [item for source in sources for item in source.libraries.items()]
-    started = min(source.started for source in sources)
-    finished = max((source.finished or source.started) for source in sources)
+    sources = {one.source for one in facts}
+    parts = {id(ref): ref for one in facts for ref in (one.cell.encoding, one.cell.task)}
+    started = min(one.started for one in facts)
+    finished = max(one.finished for one in facts)
     lines: dict[str, set[str | None]] = {
         "encbench": {source.encbench for source in sources},
-        "plug-ins": {f"{ref.distribution} {ref.version}" for ref in refs},
+        "plug-ins": {f"{ref.distribution} {ref.version}" for ref in parts.values()},
         "Python": {source.python for source in sources},
-        "libraries": {f"{name} {version}" for name, version in libraries},
-        "machine": set(machines(records)),
+        "libraries": {library for source in sources for library in source.libraries},
+        "machine": {source.machine for source in sources},
         "commit of the working directory": {source.git_commit for source in sources},
         "run (UTC)": {f"{_minute(started)} to {_minute(finished)}"},
         "suite": {suite},
@@ -42,9 +39,7 @@ def _minute(time: str) -> str:
     return re.sub(r"^(\d{4}-\d\d-\d\d)T(\d\d:\d\d).*$", r"\1 \2", time)
 
 
-def reproduction(
-    records: Sequence[StoredRecord], suites: Sequence[Mapping[str, Any]], folder: str
-) -> str:
+def reproduction(facts: Sequence[Facts], suites: Sequence[Mapping[str, Any]], folder: str) -> str:
     """How to run the same again: suite files, as they were asked for, or flags where the folder has
     none. ``folder`` is what a command line calls the results folder."""
     page = f"encbench leaderboard {folder}"
@@ -58,10 +53,10 @@ def reproduction(
         ]
         runs = [f"encbench run {name} -o {folder}" for name in names]
         commands = code_block("\n".join([*runs, page]), "sh")
-        return "\n\n".join([*parts, commands, *_lost_suites(records, asked)])
-    encodings = sorted({stored.record.encoding_label for stored in records})
-    tasks = sorted({stored.record.task_label for stored in records})
-    seeds = sorted({stored.record.cell.seed for stored in records})
+        return "\n\n".join([*parts, commands, *_lost_suites(facts, asked)])
+    encodings = sorted({one.cell.encoding.shown for one in facts})
+    tasks = sorted({one.cell.task.shown for one in facts})
+    seeds = sorted({one.cell.seed for one in facts})
     words = [
         "encbench run",
         *(f"-e {shlex.quote(text)}" for text in encodings),
@@ -76,9 +71,9 @@ def reproduction(
     )
 
 
-def _lost_suites(records: Sequence[StoredRecord], suites: Sequence[Mapping[str, Any]]) -> list[str]:
+def _lost_suites(facts: Sequence[Facts], suites: Sequence[Mapping[str, Any]]) -> list[str]:
     """A paragraph about cells of suites that the folder no longer holds, or nothing."""
     names = {suite.get("name") for suite in suites}
-    cells = Counter(stored.record.provenance.suite for stored in records)
+    cells = Counter(one.source.suite for one in facts)
     lost = ", ".join(f"{plain(s)} ({n})" for s, n in cells.most_common() if s and s not in names)
     return [f"Some cells came from suites that the folder does not hold: {lost}."] if lost else []

@@ -17,7 +17,8 @@ from encbench.runs.tuning_report import Summary, TunedEncoding, TuneResult
 from encbench.suite.config import differing
 from encbench.suite.labels import shortened
 from encbench_leaderboard.board.budget import PARTS, Course, values_of
-from encbench_leaderboard.board.cells import WHENS, cell_settings
+from encbench_leaderboard.board.cells import cell_settings
+from encbench_leaderboard.board.facts import WHENS
 from encbench_leaderboard.board.no_network import NoNetwork, without_network
 from encbench_leaderboard.board.overview import Overview
 from encbench_leaderboard.board.table import TaskBoard
@@ -82,7 +83,7 @@ def standings_table(
             values.append(found)
     rows = []
     for row, of_row in zip(task.rows, zip(*values, strict=True), strict=True):
-        ended = Counter[str](stored.record.status for stored in task.of_entry(row["entry"]))
+        ended = Counter[str](one.status for one in task.facts_of_entry(row["entry"]))
         rows.append(Row(of_row, row["entry"], ended, details(row)))
     # from below, so that the places above stay
     for method in reversed(without_network(task)):

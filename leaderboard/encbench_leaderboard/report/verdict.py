@@ -9,9 +9,9 @@ from functools import partial
 import numpy as np
 
 from encbench.errors import plural, with_minus
-from encbench.results.records import Record
 from encbench.runs.tuning_report import TuneResult
 from encbench.suite.protocol import protocol_parts, rate_in_words, several
+from encbench_leaderboard.board.facts import Facts
 from encbench_leaderboard.board.lead import Lead, lead, smallest_gap
 from encbench_leaderboard.board.no_network import HELD_OUT
 from encbench_leaderboard.board.table import TaskBoard
@@ -124,15 +124,23 @@ def _named(entries: list[str]) -> str:
 
 def protocol(task: TaskBoard, tuned: TuneResult | None) -> str:
     """What was held equal, and what was not, in one sentence; and how settings were tuned."""
-    records = [stored.record for stored in task.records]
-    rates = [(r.cell.training, r.learning_rate.value) for r in records if r.learning_rate]
-    rate = rate_in_words((training, significant(value)) for training, value in rates) or "unknown"
-    length = f"{span([r.steps for r in records if r.status == 'ok'] or [0])} steps"
-    cells = [r.cell for r in records]
+    facts = task.facts
+    # what thousands of cells share is one object, and is looked at once
+    rates = {
+        (id(one.cell.training), one.learning_rate.value): one.cell.training
+        for one in facts
+        if one.learning_rate
+    }
+    used = ((training, significant(value)) for (_, value), training in rates.items())
+    rate = rate_in_words(used) or "unknown"
+    length = f"{span({one.steps for one in facts if one.status == 'ok'} or [0])} steps"
+    settings = {(id(one.cell.network), id(one.cell.training)): one.cell for one in facts}
     parts = [
-        *_split(records),
-        *protocol_parts(cells, "tuned for each encoding" if tuned else rate, length),
-        plural(len({cell.seed for cell in cells}), "seed"),
+        *_split(facts),
+        *protocol_parts(
+            list(settings.values()), "tuned for each encoding" if tuned else rate, length
+        ),
+        plural(len({one.cell.seed for one in facts}), "seed"),
     ]
     if task.targets:
         parts.append(plural(int(task.cells["unit"].nunique()), "target"))
@@ -157,25 +165,26 @@ def _between(gains: Sequence[float], unit: str) -> str:
     return f"{low} to {high}{unit and f' {unit}'}, by encoding (median {median})"
 
 
-def _split(records: list[Record]) -> list[str]:
-    splits = {str(record.cell.task.parameters.get("split", "all")) for record in records}
+def _split(facts: Sequence[Facts]) -> list[str]:
+    tasks = {id(one.cell.task): one.cell.task for one in facts}.values()
+    splits = {str(task.parameters.get("split", "all")) for task in tasks}
     if splits == {"all"}:
         # what is "all" is not recorded, so that keys are what they were before there were splits
-        splittable = any(r.splittable or r.cell.task.name in SPLITTABLE for r in records)
+        splittable = any(one.splittable or one.cell.task.name in SPLITTABLE for one in facts)
         return ["no points held out (split = all)"] if splittable else []
-    held_out = any(map(_holds_out, records))
+    held_out = any(map(_holds_out, facts))
     where = "the points trained on and on those held out" if held_out else "the whole target"
     return [f"split = {several(splits)}: measured on {where}"]
 
 
-def _holds_out(record: Record) -> bool:
-    return any(name.endswith(HELD_OUT) for name in record.metrics)
+def _holds_out(one: Facts) -> bool:
+    return any(measure.info.name.endswith(HELD_OUT) for measure in one.metrics)
 
 
 def caveats(task: TaskBoard, tuned: TuneResult | None) -> list[str]:
     """Why the order might not be about encodings, a sentence each."""
-    records = [stored.record for stored in task.records if stored.record.status == "ok"]
-    if not records or len(task.rows) < 2:
+    facts = [one for one in task.facts if one.status == "ok"]
+    if not facts or len(task.rows) < 2:
         return []
     found = []
     unit = "target" if task.targets else "seed"
@@ -192,7 +201,7 @@ def caveats(task: TaskBoard, tuned: TuneResult | None) -> list[str]:
     full = [
         entry
         for entry in task.standings["entry"]
-        if any(_fits_by_storing(stored.record) for stored in task.of_entry(entry))
+        if any(map(_fits_by_storing, task.facts_of_entry(entry)))
     ]
     if full and not task.primary.name.endswith(HELD_OUT):
         which = "All" if len(full) == len(task.rows) else _named(full)
@@ -210,9 +219,9 @@ def caveats(task: TaskBoard, tuned: TuneResult | None) -> list[str]:
                 "dB): differences among them are invisible."
             )
     # the kernel of a loss of the task's own is not at the points of an epoch
-    of_points = [r for r in records if not r.own_loss]
-    points = sorted({s.points for r in of_points for s in r.spectra})
-    trained = max((r.training_points or 0 for r in of_points), default=0)
+    of_points = [one for one in facts if not one.own_loss]
+    points = sorted({kernel.points for of in {o.kernels for o in of_points} for kernel in of})
+    trained = max((one.training_points or 0 for one in of_points), default=0)
     if points and points[-1] < trained:
         found.append(
             f"λ statistics are of {count(points[-1])} of {count(trained)} points trained on; "
@@ -224,14 +233,14 @@ def caveats(task: TaskBoard, tuned: TuneResult | None) -> list[str]:
 def _gains(task: TaskBoard) -> str:
     """How far default settings may be from tuned ones, where that was measured."""
     gains = TUNING_GAINS.get(task.primary.name)
-    if gains is None or any(r.record.cell.task.name != "image" for r in task.records):
+    if gains is None or any(one.cell.task.name != "image" for one in task.facts):
         return ""
     return f" On the published leaderboard, tuning gained {_between(gains, 'dB')}."
 
 
-def _fits_by_storing(record: Record) -> bool:
-    if record.training_points is None or record.out_dim is None or record.own_loss:
+def _fits_by_storing(one: Facts) -> bool:
+    if one.values_to_fit is None:
         return False
-    if record.cell.task.parameters.get("split", "all") != "all" and not _holds_out(record):
+    if one.cell.task.parameters.get("split", "all") != "all" and not _holds_out(one):
         return False  # it was trained on something else than what is measured
-    return sum(record.parameters.values()) >= record.training_points * record.out_dim
+    return one.parameters >= one.values_to_fit

@@ -55,7 +55,8 @@ def split_half(means: np.ndarray, *, higher: bool) -> tuple[float, float]:
     else:
         rng = np.random.default_rng(0)
         chosen = [tuple(rng.permutation(units)[:half]) for _ in range(HALVES)]
-    inside = [np.isin(np.arange(units), part) for part in chosen]
+    inside = np.zeros((len(chosen), units), dtype=bool)
+    np.put_along_axis(inside, np.array(chosen), True, axis=1)
     halves = [means[:, of].mean(axis=1) for part in inside for of in (part, ~part)]
     # of all splits together: to rank anything takes a millisecond
     ranks = pd.DataFrame(halves).rank(axis=1).to_numpy().reshape(len(chosen), 2, -1)

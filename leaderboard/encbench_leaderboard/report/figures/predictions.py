@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from encbench.results.records import StoredRecord
+from encbench_leaderboard.board.facts import Facts
 from encbench_leaderboard.board.overview import Overview
 from encbench_leaderboard.board.table import TaskBoard
 from encbench_leaderboard.report.blocks import (
@@ -68,9 +69,10 @@ def sheet(task: TaskBoard) -> Pictures | None:
     missing: dict[str, str] = {}
     shown = 0
     for entry in task.standings["entry"]:
-        stored = next((r for r in task.of_entry(entry) if _complete(r)), None)
+        facts = task.facts_of_entry(entry)
+        stored = next((one.stored for one in facts if _complete(one)), None)
         if stored is None:
-            missing[entry] = _why_without(task.of_entry(entry))
+            missing[entry] = _why_without(facts)
             continue
         if target is None:
             size = picture_size(stored.path / f"{TARGET}.png")
@@ -114,14 +116,14 @@ def sheet(task: TaskBoard) -> Pictures | None:
     )
 
 
-def _complete(stored: StoredRecord) -> bool:
-    return stored.record.status == "ok" and set(_names(stored)) >= {TARGET, PREDICTION}
+def _complete(one: Facts) -> bool:
+    return one.status == "ok" and set(_names(one.stored)) >= {TARGET, PREDICTION}
 
 
-def _why_without(records: Sequence[StoredRecord]) -> str:
-    finished = [stored for stored in records if stored.record.status == "ok"]
+def _why_without(facts: Sequence[Facts]) -> str:
+    finished = [one.stored for one in facts if one.status == "ok"]
     if not finished:
-        return _ends_in_words(records)
+        return _ends_in_words(facts)
     lost = (
         _damaged(stored, name)
         for stored in finished
@@ -131,8 +133,8 @@ def _why_without(records: Sequence[StoredRecord]) -> str:
     return next(lost, "none recorded")
 
 
-def _ends_in_words(records: Sequence[StoredRecord]) -> str:
-    return " or ".join(sorted({stored.record.status.replace("_", " ") for stored in records}))
+def _ends_in_words(facts: Sequence[Facts]) -> str:
+    return " or ".join(sorted({one.status.replace("_", " ") for one in facts}))
 
 
 def _without_picture(missing: dict[str, str]) -> str:
@@ -269,13 +271,13 @@ def _column(
     target: Thumbnail | None = None
     made = {}
     for entry in group.standings["entry"]:
-        records = task.of_entry(entry)
         if entry not in finished:
-            made[entry] = Thumbnail(_ends_in_words(group.of_entry(entry)))
+            made[entry] = Thumbnail(_ends_in_words(group.facts_of_entry(entry)))
             continue
         text = fixed(finished[entry][f"metric:{group.primary.name}"], digits(group.primary))
         standing = (last - ranks[entry]) / (last - 1) if last > 1 else math.nan
-        stored = next((r for r in records if r.record.status == "ok"), None)
+        facts = task.facts_of_entry(entry)
+        stored = next((one.stored for one in facts if one.status == "ok"), None)
         file = _picture(stored, PREDICTION)
         line = None if file else _first_line(stored)
         made[entry] = Thumbnail(text, file, line, standing)

@@ -13,7 +13,6 @@ import numpy as np
 from encbench.errors import UsageError
 from encbench.results.tabular import Chunk, ExportColumn
 from encbench_leaderboard.board.against import Against, Line, Relation, against
-from encbench_leaderboard.board.cells import identity
 from encbench_leaderboard.board.table import TaskBoard
 from encbench_leaderboard.report.blocks import Axis, Figure, Panel, Series
 from encbench_leaderboard.report.format import plain
@@ -55,10 +54,10 @@ def rates_figure(task: TaskBoard) -> Figure | None:
     """The metric against the learning rate, of encodings that were trained at several; None where
     none was at ``FEWEST_RATES``."""
     rates: dict[str, set[object]] = defaultdict(set)
-    for stored in task.records:
-        training = stored.record.cell.training
+    for one in task.facts:
+        training = one.cell.training
         rate = training.lr_factor if training.lr == "auto" else training.lr
-        rates[identity(stored.record.cell.encoding)].add((training.optimizer, rate))
+        rates[one.encoding].add((training.optimizer, rate))
     if max(map(len, rates.values())) < FEWEST_RATES:
         return None
     try:

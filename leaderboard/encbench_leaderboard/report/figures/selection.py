@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Sequence
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from encbench.errors import plural
 from encbench.results.records import StoredRecord
+from encbench_leaderboard.board.facts import Facts
 from encbench_leaderboard.board.table import TaskBoard
 
 SHOWN = 10
@@ -21,8 +23,8 @@ EVENLY, AT_ENDS = 250, 40
 
 
 def best_entries(
-    task: TaskBoard, records_of: Callable[[str], Sequence[StoredRecord]]
-) -> Iterator[tuple[str, Sequence[StoredRecord]]]:
+    task: TaskBoard, records_of: Callable[[str], Sequence[Facts]]
+) -> Iterator[tuple[str, Sequence[Facts]]]:
     """The best entries, in the table's order, with the records that are to be drawn of each; one
     without any is left out."""
     shown = read = 0
@@ -36,17 +38,17 @@ def best_entries(
         yield entry, records
 
 
-def first_cells(task: TaskBoard, wanted: Callable[[StoredRecord], bool]) -> dict[str, StoredRecord]:
+def first_cells(task: TaskBoard, wanted: Callable[[Facts], bool]) -> dict[str, StoredRecord]:
     """Of each of the best entries the first cell, by seed, that is wanted."""
 
-    def first(entry: str) -> list[StoredRecord]:
-        return list(filter(wanted, task.of_entry(entry)))[:1]
+    def first(entry: str) -> list[Facts]:
+        return list(itertools.islice(filter(wanted, task.facts_of_entry(entry)), 1))
 
-    return {entry: records[0] for entry, records in best_entries(task, first)}
+    return {entry: found[0].stored for entry, found in best_entries(task, first)}
 
 
-def finished_with_arrays(stored: StoredRecord) -> bool:
-    return stored.record.status == "ok" and has_arrays(stored)
+def finished_with_arrays(one: Facts) -> bool:
+    return one.status == "ok" and has_arrays(one.stored)
 
 
 def best_note(task: TaskBoard) -> str:

@@ -13,7 +13,7 @@ from encbench.errors import plural
 from encbench.results.kernel_summary import SpectrumSummary, SplitSummary
 from encbench.results.level_areas import BAR, SHARE_AXIS, SHARE_TICKS, stacked_areas
 from encbench.results.records import StoredRecord
-from encbench_leaderboard.board.cells import WHENS
+from encbench_leaderboard.board.facts import WHENS, Facts, Kernel
 from encbench_leaderboard.board.spectra_mean import MeanSpectrum, floor_of, mean_spectrum, resolved
 from encbench_leaderboard.board.table import TaskBoard
 from encbench_leaderboard.report.blocks import Axis, Figure, Panel, Series
@@ -50,12 +50,16 @@ class EntrySpectra:
     """An encoding's cells that are drawn, and what each belongs to."""
 
     name: str
-    records: Sequence[StoredRecord]
+    facts: Sequence[Facts]
     groups: Sequence[Hashable]
 
     @property
-    def summaries(self) -> list[SpectrumSummary]:
-        return [summary for stored in self.records for summary in stored.record.spectra]
+    def records(self) -> list[StoredRecord]:
+        return [one.stored for one in self.facts]
+
+    @property
+    def kernels(self) -> set[Kernel]:
+        return {kernel for one in self.facts for kernel in one.kernels}
 
     @cached_property
     def eigenvalues(self) -> list[dict[str, np.ndarray]]:
@@ -85,24 +89,24 @@ def spectra_figure(task: TaskBoard) -> Figure | None:
 
 def bound_style(entries: Sequence[EntrySpectra]) -> dict[str, str]:
     """The style of upper bounds, which only means have."""
-    return {"thin": "upper bound"} if any(len(e.records) > 1 for e in entries) else {}
+    return {"thin": "upper bound"} if any(len(e.facts) > 1 for e in entries) else {}
 
 
 def spectra_caption(
     task: TaskBoard, entries: Sequence[EntrySpectra], most: int = AVERAGED, *, band: bool = True
 ) -> str:
     """What the lines of the entries are, and the band beside means."""
-    if all(len(entry.records) == 1 for entry in entries):
+    if all(len(entry.facts) == 1 for entry in entries):
         return (
             "NTK eigenvalues, largest first. A line stops at the floor, below which eigenvalues "
             "are rounding noise; the legend counts those."
         )
     over = "the targets, seeds of one averaged first" if task.targets else "the seeds"
-    sizes = {summary.size for entry in entries for summary in entry.summaries}
+    sizes = {kernel.size for entry in entries for kernel in entry.kernels}
     grow = " Eigenvalues grow with the size of the kernel, and these differ in size." * (
         len(sizes) > 1
     )
-    largest = max(sum(_drawable(r) for r in task.of_entry(entry.name)) for entry in entries)
+    largest = max(sum(map(_drawable, task.facts_of_entry(entry.name))) for entry in entries)
     held = "; the band holds the 10th to the 90th percentile at the end of training"
     part = f" At most {most} cells of each encoding are read." * (largest > most)
     return (
@@ -115,34 +119,34 @@ def spectra_caption(
 
 def spectra_of(task: TaskBoard, most: int = AVERAGED) -> list[EntrySpectra]:
     """The best entries, with up to so many cells each that have spectra."""
-    units = dict(zip((id(r) for r in task.records), task.cells["unit"], strict=True))
+    units = dict(zip(map(id, task.facts), task.cells["unit"], strict=True))
 
-    def chosen(entry: str) -> list[StoredRecord]:
-        records = [stored for stored in task.of_entry(entry) if _drawable(stored)]
-        return [records[i] for i in spread([units[id(r)] for r in records], most)]
+    def chosen(entry: str) -> list[Facts]:
+        facts = list(filter(_drawable, task.facts_of_entry(entry)))
+        return [facts[i] for i in spread([units[id(one)] for one in facts], most)]
 
     return [
-        EntrySpectra(name, records, [units[id(stored)] for stored in records])
-        for name, records in best_entries(task, chosen)
+        EntrySpectra(name, facts, [units[id(one)] for one in facts])
+        for name, facts in best_entries(task, chosen)
     ]
 
 
-def _drawable(stored: StoredRecord) -> bool:
-    return bool(stored.record.spectra) and has_arrays(stored)
+def _drawable(one: Facts) -> bool:
+    return bool(one.kernels) and has_arrays(one.stored)
 
 
 def spectra_legend(entry: EntrySpectra, when: str = "end") -> str:
     """The name, and how much of the spectrum at that moment is under the floor."""
-    last = [
-        next((s for s in spectra if s.when == when), spectra[-1])
-        for spectra in (stored.record.spectra for stored in entry.records)
-    ]
-    size = sum(summary.size for summary in last)
-    below = size - sum(summary.resolved_rank for summary in last)
-    if len(entry.records) == 1:
+    size = below = 0
+    for one in entry.facts:
+        moments = [kernel.when for kernel in one.kernels]
+        last = when if when in moments else moments[-1]
+        whole, resolved = (one.number(f"{last}:{name}") for name in ("size", "resolved_rank"))
+        size, below = size + int(whole), below + int(whole - resolved)
+    if len(entry.facts) == 1:
         return f"{entry.name}\n{below:,} of {size:,} ≤ floor"
     share = _percent(below, size)
-    return f"{entry.name}\nmean of {plural(len(last), 'cell')}, {share} of values ≤ floor"
+    return f"{entry.name}\nmean of {plural(len(entry.facts), 'cell')}, {share} of values ≤ floor"
 
 
 def _percent(below: int, size: int) -> str:
@@ -172,9 +176,15 @@ def spectra_panel(entries: Sequence[EntrySpectra], series: Sequence[Series], tit
     """A panel of lines of ``spectrum_lines``, with the floors of the entries."""
     title_of_x, last = "index of the eigenvalue / size of the kernel", 1
     if of_one_size(entries):
-        title_of_x, last = "index of the eigenvalue", entries[0].summaries[0].size
+        title_of_x, last = "index of the eigenvalue", entries[0].facts[0].kernels[0].size
     x = Axis(title_of_x, limits=(-0.02 * last, 1.02 * last))
-    floors = [s.floor for entry in entries for s in entry.summaries if s.floor > 0]
+    floors = [
+        s.floor
+        for entry in entries
+        for stored in entry.records
+        for s in stored.record.spectra
+        if s.floor > 0
+    ]
     floor = (min(floors), max(floors)) if floors else None
     return Panel(x, Axis("eigenvalue λ", "log"), series, title, floor)
 
@@ -182,15 +192,15 @@ def spectra_panel(entries: Sequence[EntrySpectra], series: Sequence[Series], tit
 def of_one_size(entries: Sequence[EntrySpectra]) -> bool:
     """Whether each entry has one cell, and all kernels the same size: their lines are over the
     index, others over its share."""
-    sizes = {summary.size for entry in entries for summary in entry.summaries}
-    return all(len(entry.records) == 1 for entry in entries) and len(sizes) == 1
+    sizes = {kernel.size for entry in entries for kernel in entry.kernels}
+    return all(len(entry.facts) == 1 for entry in entries) and len(sizes) == 1
 
 
 def kernel_title(entries: Sequence[EntrySpectra]) -> str:
     """Which kernel, and of how many points."""
-    summaries = [summary for entry in entries for summary in entry.summaries]
-    kernel = " and ".join(sorted({s.outputs for s in summaries}))
-    return f"NTK ({kernel} kernel, N = {span(s.points for s in summaries)} points)"
+    kernels = {kernel for entry in entries for kernel in entry.kernels}
+    outputs = " and ".join(sorted({kernel.outputs for kernel in kernels}))
+    return f"NTK ({outputs} kernel, N = {span(kernel.points for kernel in kernels)} points)"
 
 
 def _spectra(
@@ -273,11 +283,16 @@ def splits_of(stored: StoredRecord) -> dict[str, SplitSummary]:
     return {s.when: s.split for s in stored.record.spectra if s.split and s.when in SPLIT_WHENS}
 
 
+def _splits(one: Facts) -> list[Kernel]:
+    """Kernels of which there is a split, or a reason why there is none."""
+    return [k for k in one.kernels if k.split is not None and k.when in SPLIT_WHENS]
+
+
 def split_cells(task: TaskBoard) -> dict[str, StoredRecord]:
     """The first cell that has shares of levels, of each of the best entries; none of a category."""
     if task.targets:
         return {}
-    found = first_cells(task, lambda one: any(split.parts for split in splits_of(one).values()))
+    found = first_cells(task, lambda one: any(split.split for split in _splits(one)))
     return dict(list(found.items())[:SPLIT])
 
 
@@ -302,12 +317,8 @@ def levels_figure(task: TaskBoard) -> Figure | None:
 
 def _without(task: TaskBoard) -> str:
     """A sentence on encodings that have no levels."""
-    reasons = dict.fromkeys(
-        split.not_computed
-        for stored in task.records
-        for split in splits_of(stored).values()
-        if not split.parts
-    )
+    kinds = dict.fromkeys(kernel for one in task.facts for kernel in _splits(one))
+    reasons = dict.fromkeys(kernel.not_split for kernel in kinds if not kernel.split)
     return f" Not drawn: {plain('; '.join(reasons))}." if reasons else ""
 
 

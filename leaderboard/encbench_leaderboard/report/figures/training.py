@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -10,6 +11,7 @@ import numpy as np
 
 from encbench.results.records import Record, StoredRecord
 from encbench_leaderboard.board.budget import Course, slowdowns, values_of
+from encbench_leaderboard.board.facts import Facts
 from encbench_leaderboard.board.table import TaskBoard
 from encbench_leaderboard.report.blocks import Axis, Figure, HeatMap, Panel, Series
 from encbench_leaderboard.report.figures.selection import (
@@ -45,9 +47,7 @@ def curves_figure(task: TaskBoard) -> Figure | None:
     cross. None of a category: its targets differ, and so do their steps."""
     if task.targets:
         return None
-    entries = dict(
-        best_entries(task, lambda entry: list(filter(has_arrays, task.of_entry(entry)))[:SEEDS])
-    )
+    entries = dict(best_entries(task, lambda entry: _with_arrays(task.facts_of_entry(entry))))
     if not entries:
         return None
     seeds = f" (the first {SEEDS})" if (task.standings["cells"] > SEEDS).any() else ""
@@ -61,12 +61,16 @@ def curves_figure(task: TaskBoard) -> Figure | None:
     )
 
 
-def _curve_panels(task: TaskBoard, entries: Mapping[str, Sequence[StoredRecord]]) -> list[Panel]:
+def _with_arrays(facts: Sequence[Facts]) -> list[Facts]:
+    return list(itertools.islice((one for one in facts if has_arrays(one.stored)), SEEDS))
+
+
+def _curve_panels(task: TaskBoard, entries: Mapping[str, Sequence[Facts]]) -> list[Panel]:
     drawn = [
-        (entry, stored.record, points)
-        for entry, records in entries.items()
-        for stored in records
-        if len((points := _points(stored))["loss"][0])
+        (entry, one.stored.record, points)
+        for entry, facts in entries.items()
+        for one in facts
+        if len((points := _points(one.stored))["loss"][0])
     ]
     if not drawn:
         return []

@@ -1,0 +1,310 @@
+"""What tables ask of every record, taken out of it once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import starmap
+from operator import attrgetter
+from typing import Any, Literal, NamedTuple, TypeVar
+
+import numpy as np
+
+from encbench.contracts.metric import MetricValue
+from encbench.errors import plural
+from encbench.results.kernel_summary import LinearizedTraining, SpectrumSummary
+from encbench.results.provenance import Provenance
+from encbench.results.records import LearningRate, Record, Status, StoredRecord
+from encbench.suite.config import CellConfig, PluginRef, settings_of, sorted_json
+
+WHENS = ("start", "middle", "end")
+TITLES = {"psnr": "PSNR", "ms_ssim": "MS-SSIM", "iou": "IoU"}
+"""Of metrics in records that do not say their title, and of curves of cells that never got far."""
+CELL_NUMBERS = (
+    "seed",
+    "params_mlp",
+    "params_encoding",
+    "best",
+    "best_step",
+    "steps",
+    "training",
+    "ntk",
+    "peak_memory",
+    "lr",
+    "lr_ratio",
+)
+SPECTRUM_NUMBERS = (
+    "size",
+    "points",
+    "floor",
+    "maximum",
+    "median",
+    "quantile_10",
+    "minimum",
+    "resolved_rank",
+    "effective_rank",
+    "median_ratio",
+    "alignment_centred",
+    "energy_tenth",
+    "energy_90",
+    "lr_ratio",
+    "drift",
+)
+NUMBERS = (*CELL_NUMBERS, *(f"{when}:{number}" for when in WHENS for number in SPECTRUM_NUMBERS))
+"""Of ``Facts.numbers``."""
+NO_SPECTRUM = (None,) * len(SPECTRUM_NUMBERS)
+_spectrum_numbers = attrgetter(*SPECTRUM_NUMBERS)
+ORIGIN = (
+    *("encbench", "python", "machine", "processor", "device", "threads", "os"),
+    *("git_commit", "suite"),
+)
+"""Fields of a provenance that decide a ``Origin``, besides its libraries."""
+Made = TypeVar("Made")
+
+
+@dataclass(frozen=True)
+class MetricInfo:
+    """How a metric's numbers are to be read."""
+
+    name: str
+    unit: str
+    direction: Literal["higher", "lower"]
+    given: str = ""  # title in the record, "" where it has none
+
+    @property
+    def title(self) -> str:
+        return self.given or TITLES.get(self.name, self.name.replace("_", " "))
+
+    @property
+    def can_collapse(self) -> bool:
+        """Whether 0 is the worst value, as of a network that fills nothing (IoU)."""
+        return self.direction == "higher" and not self.unit
+
+    @property
+    def heading(self) -> str:
+        unit = f" [{self.unit}]" if self.unit else ""
+        return f"{self.title}{unit} {'↑' if self.direction == 'higher' else '↓'}"
+
+
+class Measure(NamedTuple):
+    """A metric of a record, and what was recorded beside its value."""
+
+    info: MetricInfo
+    under: str
+    """Whole-number details: "scales = 3, window = 11"."""
+    reason: str | None
+    """Why there is no value; None where that is not said."""
+
+    @classmethod
+    def of(cls, name: str, value: MetricValue) -> Measure:
+        info = MetricInfo(name, value.unit, value.direction, value.title)
+        details = value.details
+        whole = [f"{key} = {item}" for key, item in details.items() if type(item) is int]
+        reason = str(details["reason"]) if "reason" in details else None
+        return cls(info, ", ".join(whole), reason)
+
+
+class Kernel(NamedTuple):
+    """What is counted of the kernels of all cells."""
+
+    when: str
+    outputs: str
+    points: int
+    size: int
+    energy_points: int | None
+    weyl: bool | None
+    """Whether Weyl's inequality held; None where it was not checked, or checks nothing: without
+    learnable parameters of the encoding K is K_MLP."""
+    split: bool | None
+    """Whether there are shares of levels; None where they were not asked for."""
+    not_split: str
+    """Why there are none."""
+
+    @classmethod
+    def of(cls, summary: SpectrumSummary, *, learned: bool) -> Kernel:
+        """``learned``: whether the encoding has learnable parameters."""
+        fit, weyl, split = summary.target, summary.weyl, summary.split
+        return cls(
+            summary.when,
+            summary.outputs,
+            summary.points,
+            summary.size,
+            fit.energy_points if fit else None,
+            weyl.ok if weyl and learned else None,
+            bool(split.parts) if split else None,
+            split.not_computed if split else "",
+        )
+
+
+class Origin(NamedTuple):
+    """Where cells came from."""
+
+    encbench: str
+    python: str
+    libraries: tuple[str, ...]  # each with its version
+    machine: str  # as ``machine`` names it
+    device: str
+    git_commit: str | None
+    suite: str | None
+
+    @classmethod
+    def of(cls, p: Provenance) -> Origin:
+        libraries = tuple(f"{name} {version}" for name, version in p.libraries.items())
+        suite, commit = p.suite, p.git_commit
+        return cls(p.encbench, p.python, libraries, machine(p), p.device, commit, suite)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Facts:
+    """One record's; fields of a record's names are those of the record. What thousands of records
+    share is one object."""
+
+    stored: StoredRecord
+    cell: CellConfig
+    encoding: str
+    task: str
+    """``identity`` of the two."""
+    settings: Mapping[str, Any]
+    """``settings_of`` the cell."""
+    status: Status
+    curve: str
+    activation: str | None
+    steps: int
+    training_points: int | None
+    values_to_fit: int | None
+    """Training points × outputs; None where that is not known, or the loss does not compare the
+    outputs with values at the points."""
+    own_loss: bool
+    splittable: bool
+    parameters: int
+    learning_rate: LearningRate | None
+    baselines: Mapping[str, Mapping[str, MetricValue]]
+    linearized: LinearizedTraining | None
+    metrics: tuple[Measure, ...]
+    values: tuple[float | None, ...]
+    """Of the metrics."""
+    numbers: np.ndarray
+    """``NUMBERS``; NaN where there is none."""
+    kernels: tuple[Kernel, ...]
+    source: Origin
+    started: str
+    finished: str
+
+    def number(self, name: str) -> float:
+        """One of ``NUMBERS``."""
+        return float(self.numbers[NUMBERS.index(name)])
+
+    def value(self, metric: str) -> float | None:
+        """Of a metric; None where there is none."""
+        for measure, value in zip(self.metrics, self.values, strict=True):
+            if measure.info.name == metric:
+                return value
+        return None
+
+    def measure(self, metric: str) -> Measure | None:
+        """Of a metric; None where the record does not have it."""
+        return next((measure for measure in self.metrics if measure.info.name == metric), None)
+
+
+def gathered(records: Iterable[StoredRecord]) -> list[Facts]:
+    """The facts of each record, in their order. Numbers that were read for them are let go of."""
+    # an id stands for a part of cells, which the facts keep and records of a store share
+    known: dict[Hashable, Any] = {}
+
+    def once(key: Hashable, make: Callable[[], Made]) -> Made:
+        if key not in known:
+            known[key] = make()
+        made: Made = known[key]
+        return made
+
+    def facts(stored: StoredRecord) -> Facts:
+        record = stored.record
+        cell, source, linearized = record.cell, record.provenance, record.linearized
+        encoding, task, rate = cell.encoding, cell.task, record.learning_rate
+        sections = cell.network, cell.training, cell.ntk
+        learned = record.parameters.get("encoding", 0) > 0
+        points, outputs, to_fit = record.training_points, record.out_dim, None
+        if points is not None and outputs is not None and not record.own_loss:
+            to_fit = points * outputs
+        named = tuple(
+            (name, v.unit, v.direction, v.title, repr(v.details))
+            for name, v in record.metrics.items()
+        )
+        kernels = tuple(Kernel.of(summary, learned=learned) for summary in record.spectra)
+        environment = tuple(map(source.__dict__.__getitem__, ORIGIN))
+        libraries = tuple(source.libraries.items())
+        stored.forget()
+        return Facts(
+            stored,
+            cell,
+            once(id(encoding), partial(identity, encoding)),
+            once(id(task), partial(identity, task)),
+            once(tuple(map(id, sections)), partial(settings_of, *sections)),
+            record.status,
+            record.curve,
+            record.activation,
+            record.steps,
+            points,
+            to_fit,
+            record.own_loss,
+            record.splittable,
+            sum(record.parameters.values()),
+            rate and once(tuple(rate.__dict__.items()), lambda: rate),
+            record.baselines and once(repr(record.baselines), lambda: record.baselines),
+            linearized and once(tuple(linearized.__dict__.items()), lambda: linearized),
+            once(named, lambda: tuple(starmap(Measure.of, record.metrics.items()))),
+            tuple(value.value for value in record.metrics.values()),
+            np.array(_numbers(record), dtype=np.float64),
+            once(kernels, lambda: kernels),
+            once((environment, libraries), partial(Origin.of, source)),
+            source.started,
+            source.finished or source.started,
+        )
+
+    return [facts(stored) for stored in records]
+
+
+def _numbers(record: Record) -> list[float | None]:
+    rate = record.learning_rate
+    # lr_crit is a bound for gradient descent; it says nothing of Adam's steps.
+    descends = record.cell.training.optimizer.partition(":")[0] == "sgd"
+    row = [
+        record.cell.seed,
+        record.parameters.get("mlp"),
+        record.parameters.get("encoding"),
+        record.best,
+        record.best_step,
+        record.steps,
+        record.durations.get("training"),
+        record.durations.get("ntk"),
+        record.peak_memory_bytes,
+        rate.value if rate else None,
+        rate.value / rate.critical if descends and rate and rate.critical else None,
+    ]
+    summaries = {summary.when: summary for summary in record.spectra}
+    for when in WHENS:
+        row += _spectrum_numbers(summaries[when]) if when in summaries else NO_SPECTRUM
+    return row
+
+
+def machine(source: Provenance) -> str:
+    """Where a cell ran, as far as it decides how long something takes."""
+    parts = [
+        source.machine,
+        "" if source.processor == source.machine else source.processor,
+        source.device if source.device == "cpu" else f"device {source.device}",
+        plural(source.threads, "thread"),
+        source.os,
+    ]
+    return ", ".join(filter(None, parts))
+
+
+def machines(facts: Sequence[Facts]) -> list[str]:
+    """Each distinct machine."""
+    return sorted({one.source.machine for one in facts})
+
+
+def identity(ref: PluginRef) -> str:
+    """Equal for the same plug-in under the same parameters, whatever it was asked for as."""
+    return sorted_json([ref.distribution, ref.name, ref.version, ref.parameters])
