@@ -40,6 +40,7 @@ from encbench.results.records import (
     Record,
     StoredRecord,
 )
+from encbench.suite.config import CellConfig
 
 logger = logging.getLogger("encbench")
 TABLE = f"records_2_{SCHEMA_VERSION}"
@@ -274,23 +275,27 @@ class Shared:
 
     def share(self, record: Record) -> Record:
         """The same record; its parts must not be changed any more."""
-        cell, source = record.cell, record.provenance
-        for owner, names in (
-            (cell, ("encoding", "task", "network", "training", "ntk")),
-            (record, ("network", "parameters", "learning_rate", "baselines", "line_titles")),
-            (source, ("libraries", "plugins", "blas", "cuda")),
-            *((metric, ("details",)) for metric in record.metrics.values()),
-            *((spectrum, ("method",)) for spectrum in record.spectra),
-        ):
-            for name in names:
-                part = owner.__dict__[name]
-                content = name, repr(getattr(part, "__dict__", part))
-                owner.__dict__[name] = self._parts.setdefault(content, part)
-        models: list[BaseModel | None] = [record, cell, source, record.linearized, record.error]
-        for model in (*models, *record.metrics.values(), *record.spectra):
-            # of each model pydantic keeps the set of fields that were given: half of its memory,
-            # and nobody asks it of a record
-            if model is not None:
-                given = self._parts.setdefault(type(model), model.model_fields_set)
-                object.__setattr__(model, "__pydantic_fields_set__", given)
+        self.share_cell(record.cell)
+        self._share(record, "network", "parameters", "learning_rate", "baselines", "line_titles")
+        self._share(record.provenance, "libraries", "plugins", "blas", "cuda")
+        for metric in record.metrics.values():
+            self._share(metric, "details")
+        for spectrum in record.spectra:
+            self._share(spectrum, "method")
+        for model in filter(None, (record.linearized, record.error)):
+            self._share(model)
         return record
+
+    def share_cell(self, cell: CellConfig) -> None:
+        """Share the parts of a cell alone: of a record of which nothing else is kept."""
+        self._share(cell, "encoding", "task", "network", "training", "ntk")
+
+    def _share(self, owner: BaseModel, *names: str) -> None:
+        for name in names:
+            part = owner.__dict__[name]
+            content = name, repr(getattr(part, "__dict__", part))
+            owner.__dict__[name] = self._parts.setdefault(content, part)
+        # of each model pydantic keeps the set of fields that were given: half of its memory, and
+        # nobody asks it of a record
+        given = self._parts.setdefault(type(owner), owner.model_fields_set)
+        object.__setattr__(owner, "__pydantic_fields_set__", given)

@@ -354,7 +354,10 @@ class Store:
 
     def _numbers(self, key: str, digest: bytes) -> Record:
         record = self._index.record(key, digest)
-        return self.record(key).record if record is None else self._parts.share(record)
+        if record is None:
+            return self.record(key).record
+        self._parts.share_cell(record.cell)  # a page lets go of all else
+        return record
 
     def _newer(self, folder: Path, error: NewerRecord, *, refuse: bool) -> None:
         if refuse:
