@@ -11,8 +11,7 @@ from encbench.plugins.selector import format_selector, parse_selector
 from encbench.results.records import Record, StoredRecord
 from encbench.suite.config import PLUGGED, PluginRef, sorted_json
 from encbench.suite.labels import shortened
-from encbench_leaderboard.board.cells import cell_settings
-from encbench_leaderboard.board.facts import identity
+from encbench_leaderboard.board.facts import cell_settings, identity
 
 PARTS = ("encoding", "task")
 COUNTS = {"parameters": "", "parameters_mlp": "mlp", "parameters_encoding": "encoding"}

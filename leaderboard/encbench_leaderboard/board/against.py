@@ -25,10 +25,16 @@ from encbench_leaderboard.board.abscissa import (
     x_value,
 )
 from encbench_leaderboard.board.budget import Until
-from encbench_leaderboard.board.cells import cell_settings, text_series, unique_labels
-from encbench_leaderboard.board.facts import WHENS, identity, machine
+from encbench_leaderboard.board.facts import WHENS, cell_settings, identity, machine
 from encbench_leaderboard.board.standings import OVER_DECADES
-from encbench_leaderboard.board.table import Board, TaskBoard, boards, conditions_met
+from encbench_leaderboard.board.table import (
+    Board,
+    TaskBoard,
+    boards,
+    conditions_met,
+    text_series,
+    unique_labels,
+)
 from encbench_leaderboard.statistics.intervals import intervals
 from encbench_leaderboard.statistics.sample import cube
 

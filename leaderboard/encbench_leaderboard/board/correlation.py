@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from encbench_leaderboard.board.cells import STATISTICS
+from encbench_leaderboard.board.facts import STATISTICS
 from encbench_leaderboard.board.table import TaskBoard
 
 TOO_FEW = 5

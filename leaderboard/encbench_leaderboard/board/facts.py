@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -51,6 +52,18 @@ SPECTRUM_NUMBERS = (
     "lr_ratio",
     "drift",
 )
+STATISTICS = {
+    "maximum": "λ_max",
+    "median": "λ median",
+    "median_ratio": "λ median / λ_max",
+    "quantile_10": "λ 10th percentile",
+    "minimum": "λ_min",
+    "resolved_rank": "resolved rank",
+    "effective_rank": "effective rank",
+    "alignment_centred": "centred alignment with the target",
+    "energy_tenth": "target's energy in the leading tenth of eigenvectors",
+}
+"""Titles of those that may have to do with quality."""
 NUMBERS = (*CELL_NUMBERS, *(f"{when}:{number}" for when in WHENS for number in SPECTRUM_NUMBERS))
 """Of ``Facts.numbers``."""
 NO_SPECTRUM = (None,) * len(SPECTRUM_NUMBERS)
@@ -265,6 +278,21 @@ def gathered(records: Iterable[StoredRecord]) -> list[Facts]:
     return [facts(stored) for stored in records]
 
 
+def metrics_of(facts: Sequence[Facts]) -> list[MetricInfo]:
+    """The task's metrics, the one followed during training first."""
+    # A cell that failed early does not know its task's metric yet.
+    known = [one for one in facts if one.metrics] or facts
+    primary = Counter(one.curve for one in known).most_common(1)[0][0]
+    found: dict[str, MetricInfo] = {}
+    for measures in dict.fromkeys(one.metrics for one in facts):
+        for measure in measures:
+            found.setdefault(measure.info.name, measure.info)
+    if primary not in found and found:
+        primary = next(iter(found))
+    first = found.pop(primary, MetricInfo(primary, "", "higher"))
+    return [first, *found.values()]
+
+
 def _numbers(record: Record) -> list[float | None]:
     rate = record.learning_rate
     # lr_crit is a bound for gradient descent; it says nothing of Adam's steps.
@@ -308,3 +336,8 @@ def machines(facts: Sequence[Facts]) -> list[str]:
 def identity(ref: PluginRef) -> str:
     """Equal for the same plug-in under the same parameters, whatever it was asked for as."""
     return sorted_json([ref.distribution, ref.name, ref.version, ref.parameters])
+
+
+def cell_settings(record: Record) -> Mapping[str, Any]:
+    """Network, training and NTK settings of a cell, keys joined by dots."""
+    return settings_of(record.cell.network, record.cell.training, record.cell.ntk)

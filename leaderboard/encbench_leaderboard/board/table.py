@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import compress
@@ -18,16 +18,17 @@ import pandas as pd
 
 from encbench.results.palette import colour_order, natural
 from encbench.results.records import StoredRecord
-from encbench.suite.config import differing
+from encbench.suite.config import PluginRef, differing
 from encbench.suite.labels import settings_text
 from encbench_leaderboard.board.categories import Category, Target, find_categories
-from encbench_leaderboard.board.cells import (
-    measured,
+from encbench_leaderboard.board.facts import (
+    CELL_NUMBERS,
+    NUMBERS,
+    Facts,
+    MetricInfo,
+    gathered,
     metrics_of,
-    text_series,
-    unique_labels,
 )
-from encbench_leaderboard.board.facts import Facts, MetricInfo, gathered
 from encbench_leaderboard.board.standings import standings
 from encbench_leaderboard.statistics.pairs import Pairs
 
@@ -168,6 +169,31 @@ def _by_task(facts: Sequence[Facts]) -> list[tuple[str, list[Facts]]]:
     return sorted(found, key=lambda item: natural(item[0]))
 
 
+def measured(facts: Sequence[Facts], metrics: Sequence[MetricInfo]) -> pd.DataFrame:
+    """A row per record, in their order: its encoding, status, seed and every number; "under:METRIC"
+    says under which conditions it was taken."""
+    own = len(CELL_NUMBERS)
+    numbers = np.array([one.numbers for one in facts])
+    # One type for all: a column of None alone would otherwise not be a column of numbers.
+    values = np.array([[one.value(m.name) for m in metrics] for one in facts], dtype=np.float64)
+    columns = [*CELL_NUMBERS, *(f"metric:{metric.name}" for metric in metrics), *NUMBERS[own:]]
+    cells = pd.DataFrame(
+        np.hstack([numbers[:, :own], values, numbers[:, own:]]),
+        columns=columns,
+    )
+    cells.insert(0, "encoding", text_series(one.cell.encoding.name for one in facts))
+    cells.insert(2, "status", text_series(one.status for one in facts))
+    for metric in metrics:
+        taken = (one.measure(metric.name) for one in facts)
+        cells[f"under:{metric.name}"] = text_series(m.under if m else "" for m in taken)
+    return cells
+
+
+def text_series(values: Iterable[str]) -> pd.Series[Any]:
+    """A column of text as plain objects: of few rows pandas' own kind of text is the slower."""
+    return pd.Series(list(values), dtype=object)
+
+
 def cells_of(
     facts: Sequence[Facts], metrics: Sequence[MetricInfo], labels: Mapping[str, str]
 ) -> pd.DataFrame:
@@ -249,6 +275,42 @@ def _category_board(
     cells["target"] = text_series(np.repeat([task.label for task in tasks], sizes))
     label, slug = category.label, _slug(f"{category.label} all", slugs)
     return TaskBoard(label, slug, metrics[0], metrics, facts, cells, tuple(tasks))
+
+
+def label(ref: PluginRef) -> str:
+    """The user's own text where there is one, else the name with every parameter."""
+    if ref.label:
+        return ref.label
+    given = [f"{key}={value}" for key, value in ref.parameters.items() if value is not None]
+    return f"{ref.name}({', '.join(given)})" if given else ref.name
+
+
+def flatten(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as one, keys joined by dots."""
+    flat: dict[str, Any] = {}
+    for key, item in value.items():
+        if isinstance(item, Mapping):
+            flat.update(flatten(item, f"{prefix}{key}."))
+        else:
+            flat[f"{prefix}{key}"] = item
+    return flat
+
+
+def unique_labels(refs: Mapping[str, PluginRef]) -> dict[str, str]:
+    """A label for each identity, with parameters that differ where two would read the same."""
+    labels = {key: label(ref) for key, ref in refs.items()}
+    for text in {text for text in labels.values() if list(labels.values()).count(text) > 1}:
+        same = [key for key, other in labels.items() if other == text]
+        facts = {
+            key: flatten(refs[key].parameters)
+            | refs[key].model_dump(include={"distribution", "version"})
+            for key in same
+        }
+        keys = differing(facts.values())
+        for key in same:
+            named = ", ".join(f"{k}={facts[key][k]}" for k in keys if k in facts[key])
+            labels[key] = f"{text} ({named})" if named else text
+    return labels
 
 
 def metric_conditions(task: TaskBoard) -> tuple[dict[str, str], list[str]]:

@@ -11,9 +11,8 @@ from encbench.plugins.selector import parse_selector
 from encbench.results.palette import natural
 from encbench.results.records import Record, StoredRecord
 from encbench.suite.config import PluginRef, cell_key, differing, sorted_json
-from encbench_leaderboard.board.cells import flatten
 from encbench_leaderboard.board.facts import identity
-from encbench_leaderboard.board.table import Board, TaskBoard
+from encbench_leaderboard.board.table import Board, TaskBoard, flatten
 
 SETTINGS = ("training", "network", "ntk")
 """Sections of a cell that are not part of what is compared, and may be made to differ."""

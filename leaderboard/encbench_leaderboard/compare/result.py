@@ -17,8 +17,7 @@ from encbench.results.records import Record, StoredRecord
 from encbench.results.store import load_records
 from encbench.suite.config import cell_key, differing
 from encbench.suite.labels import cell_names
-from encbench_leaderboard.board.cells import cell_settings
-from encbench_leaderboard.board.facts import MetricInfo
+from encbench_leaderboard.board.facts import MetricInfo, cell_settings
 from encbench_leaderboard.board.table import Board, TaskBoard, boards
 from encbench_leaderboard.compare.match import (
     find_encoding,

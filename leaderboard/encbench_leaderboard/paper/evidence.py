@@ -13,8 +13,7 @@ import numpy as np
 from encbench.results.kernel_summary import SpectrumSummary
 from encbench.results.records import StoredRecord
 from encbench.runs.tuning_report import TuneResult
-from encbench_leaderboard.board.cells import metrics_of
-from encbench_leaderboard.board.facts import gathered
+from encbench_leaderboard.board.facts import gathered, metrics_of
 from encbench_leaderboard.statistics.intervals import Interval, intervals
 
 if TYPE_CHECKING:

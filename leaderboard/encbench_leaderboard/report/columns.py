@@ -13,8 +13,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 
 from encbench.results.records import Record
-from encbench_leaderboard.board.cells import STATISTICS
-from encbench_leaderboard.board.facts import Facts, MetricInfo
+from encbench_leaderboard.board.facts import STATISTICS, Facts, MetricInfo
 from encbench_leaderboard.board.table import TaskBoard, conditions_met, metric_conditions
 from encbench_leaderboard.report.blocks import Column, Row, Table, Value
 from encbench_leaderboard.report.format import (

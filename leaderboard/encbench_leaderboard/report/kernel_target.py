@@ -13,14 +13,13 @@ import numpy as np
 from encbench.errors import plural, with_minus
 from encbench.results.kernel_summary import LinearizedTraining
 from encbench.results.records import StoredRecord
-from encbench_leaderboard.board.cells import STATISTICS
 from encbench_leaderboard.board.correlation import (
     TOO_FEW,
     Correlation,
     correlations,
     mean_rho,
 )
-from encbench_leaderboard.board.facts import NUMBERS, WHENS, Facts
+from encbench_leaderboard.board.facts import NUMBERS, STATISTICS, WHENS, Facts
 from encbench_leaderboard.board.table import Board, TaskBoard
 from encbench_leaderboard.report.blocks import (
     Axis,

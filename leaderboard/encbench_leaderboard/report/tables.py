@@ -17,8 +17,7 @@ from encbench.runs.tuning_report import Summary, TunedEncoding, TuneResult
 from encbench.suite.config import differing
 from encbench.suite.labels import shortened
 from encbench_leaderboard.board.budget import PARTS, Course, values_of
-from encbench_leaderboard.board.cells import cell_settings
-from encbench_leaderboard.board.facts import WHENS
+from encbench_leaderboard.board.facts import WHENS, cell_settings
 from encbench_leaderboard.board.no_network import NoNetwork, without_network
 from encbench_leaderboard.board.overview import Overview
 from encbench_leaderboard.board.table import TaskBoard
