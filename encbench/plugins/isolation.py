@@ -27,6 +27,7 @@ def isolated() -> Iterator[None]:
     changes of the process is put back. Whatever it raises comes out as an ``Exception``, except
     Ctrl-C of the user.
     """
+    folders = [*sys.path]
     with _output_to_stderr(), process_state_kept(), ctrl_c_noted() as pressed:
         try:
             yield
@@ -37,14 +38,16 @@ def isolated() -> Iterator[None]:
             if isinstance(error, Exception):
                 raise
             raise PluginError(f"raised {error_line(error)}") from error
+        finally:
+            sys.path.extend(folder for folder in folders if folder not in sys.path)
 
 
 @contextmanager
 def _output_to_stderr() -> Iterator[None]:
     """Inside, standard output is standard error: of Python, of C, and of processes begun here."""
-    kept = None
+    kept, stream = None, sys.stdout
     with suppress(OSError, ValueError, AttributeError):  # a stream may be closed, or None
-        sys.stdout.flush()
+        stream.flush()
         kept = os.dup(1)
         os.dup2(2, 1)
     try:
@@ -52,6 +55,8 @@ def _output_to_stderr() -> Iterator[None]:
             yield
     finally:
         if kept is not None:
+            with suppress(OSError, ValueError):
+                stream.flush()  # what was written to sys.__stdout__
             ctypes.CDLL(None).fflush(None)  # what C still holds
             os.dup2(kept, 1)
             os.close(kept)
@@ -148,7 +153,7 @@ def _put_environment(module: Any, value: dict[str, str]) -> None:
     module.environ.update(value)
 
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGPIPE)
 DEVICES = ("cpu", "cuda")
 SETTINGS = {
     "the working directory": Setting("os", lambda _: str(Path.cwd()), _setter("chdir")),
@@ -157,6 +162,15 @@ SETTINGS = {
     ),
     "standard error": Setting(
         "sys", lambda sys: sys.stderr, lambda sys, value: setattr(sys, "stderr", value)
+    ),
+    "arguments of the program": Setting(
+        "sys", lambda sys: [*sys.argv], lambda sys, value: setattr(sys, "argv", value)
+    ),
+    "built-in functions": Setting(
+        "builtins",
+        # "_" is the interpreter's last result
+        lambda builtins: {name: value for name, value in vars(builtins).items() if name != "_"},
+        lambda builtins, value: vars(builtins).update(value),
     ),
     "the recursion limit": _by_functions("sys", "getrecursionlimit", "setrecursionlimit"),
     "garbage collection": Setting(

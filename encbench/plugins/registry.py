@@ -175,6 +175,13 @@ class Registry:
         """All offers of a kind, in the order the plug-ins give them."""
         return [offer for named in self._offers[kind].values() for offer in named]
 
+    def named(self, kind: str) -> dict[str, Offer]:
+        """Name to the one offer that it means: a built-in, or that of the first plug-in."""
+        return {
+            name: min(offers, key=lambda offer: offer.distribution != "encbench")
+            for name, offers in self._offers[kind].items()
+        }
+
     def find(self, kind: str, name: str) -> Offer:
         """The one offer of that name; ``distribution:name`` picks one of several.
 
