@@ -11,7 +11,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stdout, suppress
+from contextlib import ExitStack, contextmanager, redirect_stdout, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any, NamedTuple
@@ -28,7 +28,7 @@ def isolated() -> Iterator[None]:
     Ctrl-C of the user.
     """
     folders = [*sys.path]
-    with _output_to_stderr(), process_state_kept(), ctrl_c_noted() as pressed:
+    with output_to_stderr(), process_state_kept(), ctrl_c_noted() as pressed:
         try:
             yield
         except BaseException as error:
@@ -43,23 +43,41 @@ def isolated() -> Iterator[None]:
 
 
 @contextmanager
-def _output_to_stderr() -> Iterator[None]:
+def output_to_stderr() -> Iterator[None]:
     """Inside, standard output is standard error: of Python, of C, and of processes begun here."""
-    kept, stream = None, sys.stdout
+    with _redirecting:
+        # of threads that are inside at once, the first redirects and the last puts it back
+        _redirected.append(ExitStack() if _redirected else _redirect())
+    try:
+        yield
+    finally:
+        with _redirecting:
+            _redirected.pop().close()
+
+
+_redirecting = threading.Lock()
+_redirected: list[ExitStack] = []
+"""What puts standard output back, and as many more as are inside."""
+
+
+def _redirect() -> ExitStack:
+    stack, stream = ExitStack(), sys.stdout
     with suppress(OSError, ValueError, AttributeError):  # a stream may be closed, or None
         stream.flush()
         kept = os.dup(1)
+        stack.callback(os.close, kept)
+        stack.callback(os.dup2, kept, 1)
         os.dup2(2, 1)
-    try:
-        with redirect_stdout(sys.stderr):
-            yield
-    finally:
-        if kept is not None:
-            with suppress(OSError, ValueError):
-                stream.flush()  # what was written to sys.__stdout__
-            ctypes.CDLL(None).fflush(None)  # what C still holds
-            os.dup2(kept, 1)
-            os.close(kept)
+    stack.callback(_flush, stream)
+    stack.enter_context(redirect_stdout(sys.stderr))
+    return stack
+
+
+def _flush(stream: Any) -> None:
+    """Write what Python, through ``sys.__stdout__``, and C still hold."""
+    with suppress(OSError, ValueError, AttributeError):
+        stream.flush()
+    ctypes.CDLL(None).fflush(None)
 
 
 @contextmanager

@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 import torch
 
-from encbench import load_suite, plan
+from encbench import Suite, load_suite, plan
 from encbench.errors import AmbiguousNameError, PluginError, SuiteError, UnknownNameError
 from encbench.plugins.host import PluginHost
+from encbench.plugins.isolation import output_to_stderr
 from encbench.plugins.registry import Registry
+from encbench.runs.cell import run_cell
 from encbench.runs.parts import direction_of, metric_results
 from tests.sample_plugin import Scaled, Wave, module, registry_of
 
@@ -139,6 +141,40 @@ def test_what_a_plugin_prints_when_it_is_imported_is_not_on_standard_output(
     said = capfd.readouterr()
     assert said.out == ""
     assert all(text in said.err for text in ("loading", "child", "of C", "more"))
+
+
+def test_what_an_encoding_prints_is_not_on_standard_output(capfd):
+    class Loud(Scaled):
+        """Prints."""
+
+        def __init__(self, in_dim: int) -> None:
+            print("begun")
+            os.system("echo child")
+            super().__init__(in_dim)
+
+        def forward(self, x):
+            print("asked")
+            return super().forward(x)
+
+    registry = registry_of(loud=module(encodings={"loud": Loud}, tasks={"wave": Wave}))
+    suite = Suite(name="s", encodings=["loud"], tasks=["wave"], training={"steps": 2})
+    (cell,) = plan(suite, registry)
+    assert run_cell(cell, registry).record.status == "ok"
+    print("ours")
+    said = capfd.readouterr()
+    assert said.out == "ours\n"
+    assert all(text in said.err for text in ("begun", "child", "asked"))
+
+
+def test_threads_that_redirect_at_once_leave_standard_output(capfd):
+    first, second = output_to_stderr(), output_to_stderr()
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    os.system("echo within")
+    second.__exit__(None, None, None)
+    os.system("echo after")
+    assert capfd.readouterr() == ("after\n", "within\n")
 
 
 @pytest.mark.parametrize(
