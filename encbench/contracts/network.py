@@ -112,7 +112,7 @@ class Network(nn.Module, ABC):
         try:
             out = self.from_features(features)
         except BaseException as error:
-            got, expected = (f"{t.dtype} on {t.device}, {t.layout}" for t in (features, x))
+            got, expected = (f"{t.dtype} on {t.device}" for t in (features, x))
             if isinstance(error, RuntimeError) and got != expected:
                 raise PluginError(
                     f"the encoding {type(encoding).__name__} returned {got} for points of "
