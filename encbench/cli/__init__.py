@@ -1,5 +1,6 @@
 """The command line: one verb a file; those of plug-ins are found in the same way."""
 
+import atexit
 import os
 import signal
 import sys
@@ -27,6 +28,8 @@ def main() -> None:
             raise
         print("interrupted", file=sys.stderr)
         sys.exit(code)
+    finally:
+        atexit.register(_end_output)  # the last that is registered is called first
 
 
 def _open_standard_streams() -> None:
@@ -36,6 +39,18 @@ def _open_standard_streams() -> None:
     os.close(number)
     sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115 # a descriptor
     sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115
+
+
+def _end_output() -> None:
+    """Send what plug-ins print when Python ends to standard error."""
+    try:
+        sys.stdout.flush()
+        os.dup2(2, 1)
+    except BrokenPipeError:
+        # or Python complains as it ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    except (OSError, ValueError):  # a full disk, a closed stream: Python says so
+        pass
 
 
 def _interrupted(error: BaseException | None) -> bool:

@@ -158,6 +158,8 @@ class _Verb(TyperCommand):
         try:
             return super().invoke(ctx)
         except SystemExit as error:
+            if isinstance(error.__context__, BrokenPipeError):  # rich ends the program
+                raise error.__context__ from None
             frames = traceback.walk_tb(error.__traceback__)
             modules = [str(frame.f_globals.get("__name__")) for frame, _ in frames]
             tops = {module.partition(".")[0] for module in modules}

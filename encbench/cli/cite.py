@@ -139,7 +139,7 @@ def _used(directory: Path, registry: Registry) -> tuple[list[str], list[Offer], 
             installed = offer.plugin.version
             missing.append(f"{kind} {name}: {version} ran, the entry is that of {installed}")
         offers.append(offer)
-    offers += [offer for offer in registry.offers("metric") if offer.name in metrics]
+    offers += [offer for name, offer in registry.named("metric").items() if name in metrics]
     texts = dict.fromkeys(
         (kind, parse_selector(text)[0])
         for record in records

@@ -57,7 +57,12 @@ class Metric(ABC):
         """
 
     def __call__(self, prediction: Any, truth: Any) -> MetricValue:
-        value, details = self.compute(prediction, truth)
+        computed = self.compute(prediction, truth)
+        if not (isinstance(computed, tuple) and len(computed) == 2):
+            raise TypeError(
+                f"compute returned a {type(computed).__name__}, expected (value, details)"
+            )
+        value, details = computed
         value = None if value is None else float(value)
         return MetricValue(
             value=value, title=self.title, unit=self.unit, direction=self.direction, details=details

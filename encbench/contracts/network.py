@@ -112,6 +112,12 @@ class Network(nn.Module, ABC):
         try:
             out = self.from_features(features)
         except BaseException as error:
+            got, expected = (f"{t.dtype} on {t.device}" for t in (features, x))
+            if isinstance(error, RuntimeError) and got != expected:
+                raise PluginError(
+                    f"the encoding {type(encoding).__name__} returned {got} for points of "
+                    f"{expected}; let its forward take both from its input"
+                ) from error
             error.add_note(IN_NETWORK)
             raise
         _check_shape(f"the network {type(self).__name__}", out, len(x), self.out_dim)

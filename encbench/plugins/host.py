@@ -82,7 +82,9 @@ class PluginHost:
                 entry_points = distribution.entry_points.select(group=GROUP)
                 if not entry_points:
                     continue
-                name, version = str(distribution.metadata["Name"]), distribution.version
+                name, version = distribution.metadata["Name"], distribution.version
+                if not (name and version):
+                    raise ValueError("it has no Name or no Version")
             except Exception as error:
                 unread = Plugin("metadata", _name_of(distribution), "", "")
                 self._note(unread, f"its metadata cannot be read: {error_line(error)}")
@@ -147,6 +149,8 @@ class PluginHost:
     def _load(self, plugin: Plugin, entry_point: metadata.EntryPoint) -> None:
         try:
             with isolated():
+                if not entry_point.pattern.match(entry_point.value):
+                    raise ValueError(f"{entry_point.value!r} is not MODULE or MODULE:NAME")
                 module = entry_point.load()
         except Exception as error:
             self._note(plugin, f"cannot be imported: {error_line(error)}")
@@ -177,7 +181,8 @@ class PluginHost:
 
 def _name_of(distribution: metadata.Distribution) -> str:
     with suppress(Exception):
-        return str(distribution.metadata["Name"])
+        if name := distribution.metadata["Name"]:
+            return str(name)
     return f"a distribution in {distribution.locate_file('')}"
 
 

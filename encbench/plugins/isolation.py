@@ -11,7 +11,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stdout, suppress
+from contextlib import ExitStack, contextmanager, redirect_stdout, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any, NamedTuple
@@ -27,7 +27,8 @@ def isolated() -> Iterator[None]:
     changes of the process is put back. Whatever it raises comes out as an ``Exception``, except
     Ctrl-C of the user.
     """
-    with _output_to_stderr(), process_state_kept(), ctrl_c_noted() as pressed:
+    folders = [*sys.path]
+    with output_to_stderr(), process_state_kept(), ctrl_c_noted() as pressed:
         try:
             yield
         except BaseException as error:
@@ -37,24 +38,46 @@ def isolated() -> Iterator[None]:
             if isinstance(error, Exception):
                 raise
             raise PluginError(f"raised {error_line(error)}") from error
+        finally:
+            sys.path.extend(folder for folder in folders if folder not in sys.path)
 
 
 @contextmanager
-def _output_to_stderr() -> Iterator[None]:
+def output_to_stderr() -> Iterator[None]:
     """Inside, standard output is standard error: of Python, of C, and of processes begun here."""
-    kept = None
-    with suppress(OSError, ValueError, AttributeError):  # a stream may be closed, or None
-        sys.stdout.flush()
-        kept = os.dup(1)
-        os.dup2(2, 1)
+    with _redirecting:
+        # of threads that are inside at once, the first redirects and the last puts it back
+        _redirected.append(ExitStack() if _redirected else _redirect())
     try:
-        with redirect_stdout(sys.stderr):
-            yield
+        yield
     finally:
-        if kept is not None:
-            ctypes.CDLL(None).fflush(None)  # what C still holds
-            os.dup2(kept, 1)
-            os.close(kept)
+        with _redirecting:
+            _redirected.pop().close()
+
+
+_redirecting = threading.Lock()
+_redirected: list[ExitStack] = []
+"""What puts standard output back, and as many more as are inside."""
+
+
+def _redirect() -> ExitStack:
+    stack, stream = ExitStack(), sys.stdout
+    with suppress(OSError, ValueError, AttributeError):  # a stream may be closed, or None
+        stream.flush()
+        kept = os.dup(1)
+        stack.callback(os.close, kept)
+        stack.callback(os.dup2, kept, 1)
+        os.dup2(2, 1)
+    stack.callback(_flush, stream)
+    stack.enter_context(redirect_stdout(sys.stderr))
+    return stack
+
+
+def _flush(stream: Any) -> None:
+    """Write what Python, through ``sys.__stdout__``, and C still hold."""
+    with suppress(OSError, ValueError, AttributeError):
+        stream.flush()
+    ctypes.CDLL(None).fflush(None)
 
 
 @contextmanager
@@ -148,7 +171,7 @@ def _put_environment(module: Any, value: dict[str, str]) -> None:
     module.environ.update(value)
 
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGPIPE)
 DEVICES = ("cpu", "cuda")
 SETTINGS = {
     "the working directory": Setting("os", lambda _: str(Path.cwd()), _setter("chdir")),
@@ -157,6 +180,15 @@ SETTINGS = {
     ),
     "standard error": Setting(
         "sys", lambda sys: sys.stderr, lambda sys, value: setattr(sys, "stderr", value)
+    ),
+    "arguments of the program": Setting(
+        "sys", lambda sys: [*sys.argv], lambda sys, value: setattr(sys, "argv", value)
+    ),
+    "built-in functions": Setting(
+        "builtins",
+        # "_" is the interpreter's last result
+        lambda builtins: {name: value for name, value in vars(builtins).items() if name != "_"},
+        lambda builtins, value: vars(builtins).update(value),
     ),
     "the recursion limit": _by_functions("sys", "getrecursionlimit", "setrecursionlimit"),
     "garbage collection": Setting(

@@ -25,7 +25,7 @@ from encbench.errors import (
     error_line,
 )
 from encbench.plugins.host import Plugin, PluginHost, default_host
-from encbench.plugins.isolation import ctrl_c_noted, isolated
+from encbench.plugins.isolation import ctrl_c_noted, isolated, output_to_stderr
 from encbench.plugins.parameters import parameters_of, validate_parameters
 from encbench.plugins.selector import format_selector, parse_selector
 
@@ -128,7 +128,10 @@ class Offer:
             PluginError: it, or loading, raised an exception; names the distribution. Errors of
                 encbench and a lack of memory pass through.
         """
-        with named_failures(lambda error: "" if isinstance(error, EncbenchError) else str(self)):
+        with (
+            output_to_stderr(),
+            named_failures(lambda error: "" if isinstance(error, EncbenchError) else str(self)),
+        ):
             return function(self.load())
 
     def summary(self) -> str:
@@ -174,6 +177,13 @@ class Registry:
     def offers(self, kind: str) -> list[Offer]:
         """All offers of a kind, in the order the plug-ins give them."""
         return [offer for named in self._offers[kind].values() for offer in named]
+
+    def named(self, kind: str) -> dict[str, Offer]:
+        """Name to the one offer that it means: a built-in, or that of the first plug-in."""
+        return {
+            name: min(offers, key=lambda offer: offer.distribution != "encbench")
+            for name, offers in self._offers[kind].items()
+        }
 
     def find(self, kind: str, name: str) -> Offer:
         """The one offer of that name; ``distribution:name`` picks one of several.

@@ -24,7 +24,7 @@ from encbench.device import (
 from encbench.errors import bounded, error_line
 from encbench.ntk.linearized import critical_learning_rate
 from encbench.ntk.model import PROBE, check_output, working_copy
-from encbench.plugins.isolation import process_state_kept
+from encbench.plugins.isolation import output_to_stderr, process_state_kept
 from encbench.plugins.parameters import parameters_of
 from encbench.plugins.registry import Registry
 from encbench.results.kernel_summary import SpectrumSummary
@@ -91,7 +91,8 @@ def run_cell(
     """
     supervision, options = supervision or Supervision(), options or RunOptions()
     run = _CellRun(cell, registry, options, watch)
-    with process_state_kept(known=True), all_seeded(run.streams.seed("weights")):
+    seeded = all_seeded(run.streams.seed("weights"))
+    with output_to_stderr(), process_state_kept(known=True), seeded:
         try:
             with supervision.running():
                 run.everything()

@@ -201,11 +201,9 @@ def _other_plugin(kind: str, text: str, cell: CellConfig) -> str:
 
 def direction_of(metric: str, registry: Registry) -> Literal["higher", "lower"]:
     """Which values of a metric are better; "higher" for one that no plug-in offers."""
-    for offer in registry.offers("metric"):
-        if offer.name == metric:
-            direction: Literal["higher", "lower"] = offer.load().direction
-            return direction
-    return "higher"
+    offer = registry.named("metric").get(metric)
+    direction: Literal["higher", "lower"] = "higher" if offer is None else offer.load().direction
+    return direction
 
 
 def metric_results(
@@ -213,7 +211,7 @@ def metric_results(
 ) -> dict[str, MetricValue]:
     """The values of all metrics; of one that raises, the reason instead of a value."""
     values = {}
-    for offer in registry.offers("metric"):
+    for offer in registry.named("metric").values():
         try:
             metric: Metric = offer.call(lambda cls: cls())
             compared = comparisons.get(offer.name, comparisons.get(metric.kind))

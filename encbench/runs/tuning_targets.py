@@ -116,7 +116,7 @@ def deciding_metric(
     Raises:
         UsageError: there is no such metric, or none is given and tasks follow several.
     """
-    offers = {offer.name: offer for offer in registry.offers("metric")}
+    offers = registry.named("metric")
     curves = {one.curve for one in facts} or {
         registry.find("task", cell.task.name).load().curve for cell in cells
     }

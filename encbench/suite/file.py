@@ -210,9 +210,11 @@ def load_suite(source: str, registry: Registry | None = None) -> Suite:
     Raises:
         SuiteError: no such file or name, not TOML, or a key or value that does not fit.
     """
-    offers = (registry or default_registry()).offers("suite")
-    packaged = {offer.name: Path(offer.target) for offer in offers}
-    path = packaged.get(source, Path(source))
+    registry = registry or default_registry()
+    offers = registry.offers("suite")
+    packaged = dict.fromkeys(offer.name for offer in offers)
+    known = source in packaged or source in [f"{o.distribution}:{o.name}" for o in offers]
+    path = Path(registry.find("suite", source).target if known else source)
     try:
         with path.open("rb") as file:
             content = file.read(MOST_BYTES + 1)

@@ -75,6 +75,8 @@ def built_encoding(cls: type[Encoding], in_dim: int, parameters: Mapping[str, An
         ValueError: its features have no dimension. Its constructor may raise anything else.
     """
     encoding = cls(in_dim, **parameters)
+    if "_modules" not in vars(encoding):
+        raise TypeError("its __init__ must call super().__init__(in_dim, out_dim)")
     for name in ("in_dim", "out_dim"):
         if not isinstance(getattr(encoding, name, None), int):
             raise TypeError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from functools import cached_property, partial
 from typing import Any
 
@@ -11,7 +12,14 @@ from torch import Tensor
 
 from encbench.contracts.encoding import Encoding
 from encbench.contracts.task import LossName, Task, content_hash, loss_name
-from encbench.errors import EncbenchError, ParameterError, PluginError, SuiteError, error_line
+from encbench.errors import (
+    EncbenchError,
+    ParameterError,
+    PluginError,
+    SuiteError,
+    UsageError,
+    error_line,
+)
 from encbench.plugins.parameters import parameters_of, validate_parameters
 from encbench.plugins.registry import Offer, Registry, named_failures
 from encbench.plugins.selector import format_selector, parse_selector
@@ -124,9 +132,9 @@ def _other_versions(
     }
     found = {}
     for kind, text in chosen.items():
-        name = parse_selector(text)[0].rpartition(":")[2]
-        for offer in registry.offers(kind):
-            if offer.name == name and offer.distribution != "encbench":
+        with suppress(UsageError):  # "auto"
+            offer = registry.find(kind, parse_selector(text)[0])
+            if offer.distribution != "encbench":
                 found[offer.distribution] = offer.plugin.version
     return found
 

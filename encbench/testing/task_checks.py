@@ -208,7 +208,7 @@ class TaskConformance(Conformance):
             "(prediction, truth)}}, pictures={…})",
         )
         metrics: dict[str, Metric] = {
-            offer.name: offer.load()() for offer in default_registry().offers("metric")
+            name: offer.load()() for name, offer in default_registry().named("metric").items()
         }
         kinds = {metric.kind for metric in metrics.values()}
         every = {"evaluate": outcome.comparisons, **outcome.baselines}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,8 +18,10 @@ from tifffile import PHOTOMETRIC, TiffFile, TiffPage
 from encbench import DataError
 
 Pixels = NDArray[np.float32]
-BITS_PER_SAMPLE, PLANES, SAMPLE_FORMAT = 258, 284, 339
+BITS_PER_SAMPLE, COMPRESSION, PLANES, SAMPLE_FORMAT = 258, 259, 284, 339
 """Numbers of TIFF's tags."""
+WEBP_IN_TIFF = 50001
+"""TIFF's number of a compression that Pillow's wheels do not decode."""
 MOST_SAMPLES = 8
 """Samples a pixel, of a TIFF: four colours and alpha, and some that are left out."""
 Channels = Literal["auto", "grey", "rgb", "rgba"]
@@ -33,11 +36,11 @@ class _Unfit(Exception):
 def read_pixels(path: Path) -> Pixels:
     """(H, W, C) float32 in [0, 1], upright; C = 1 grey, 2 grey and alpha, 3 RGB, 4 RGBA.
 
-    Alpha is straight, not multiplied into the colours. PNG and TIFF keep up to 16 bits a sample
-    (TIFF also 32 and floats), read by imagecodecs and tifffile; other formats are as Pillow
-    decodes them, 8 bits for colour. Of an animation or a document, the first frame or page. EXIF
-    orientation is applied; colour profiles and gamma are not. CMYK becomes RGB by Pillow's plain
-    formula.
+    Alpha is straight, not multiplied into the colours. PNG, JPEG 2000 and TIFF keep up to 16 bits
+    a sample (TIFF also 32 and floats), read by imagecodecs and tifffile; other formats are as
+    Pillow decodes them, 8 bits for colour. Of an animation or a document, the first frame or
+    page. EXIF orientation is applied; colour profiles and gamma are not. CMYK becomes RGB by
+    Pillow's plain formula.
 
     Raises:
         DataError: the file cannot be read as a whole image; names the path.
@@ -129,6 +132,12 @@ def _decode(path: Path, head: bytes, most: int) -> list[Pixels]:
             samples = np.asarray(imagecodecs.png_decode(path.read_bytes()))
             pixels = samples.reshape(*samples.shape[:2], -1).astype(np.float32) / np.float32(65535)
             return [_upright(pixels, _orientation(image))]
+        if image.format == "JPEG2000" and (depth := _bits_of_jpeg2000(path.read_bytes())) > 8:
+            # of colours of more bits Pillow makes 8, of which the brightest are black
+            samples = np.asarray(imagecodecs.jpeg2k_decode(path.read_bytes()))
+            pixels = _in_unit_range(samples.reshape(*samples.shape[:2], -1), depth)
+            extra = [2] if pixels.shape[2] in (2, 4) else []
+            return [_with_alpha(pixels, extra)]
         clear = image.info.get("transparency")
         if bits in (2, 4) and image.mode == "L" and isinstance(clear, int):
             # the grey that is transparent; Pillow takes it for one of 8 bits
@@ -144,9 +153,17 @@ def _decode(path: Path, head: bytes, most: int) -> list[Pixels]:
         return frames
 
 
+def _bits_of_jpeg2000(data: bytes) -> int:
+    """Bits of the deepest sample, by the marker segment SIZ (ISO/IEC 15444-1, A.5.1)."""
+    start = data.index(b"\xff\x4f\xff\x51") + 40
+    (count,) = struct.unpack_from(">H", data, start)
+    # a sign in the highest bit
+    return max((each & 0x7F) + 1 for each in data[start + 2 : start + 2 + 3 * count : 3])
+
+
 def _known_to_pillow(tags: Mapping[int, Any]) -> bool:
     """Whether samples of a TIFF are unsigned, of at most 8 bits, and those of a pixel together."""
-    deep = max(tags.get(BITS_PER_SAMPLE, (1,))) > 8
+    deep = max(tags.get(BITS_PER_SAMPLE, (1,))) > 8 or tags.get(COMPRESSION) == WEBP_IN_TIFF
     return not deep and tags.get(PLANES, 1) == 1 and {*tags.get(SAMPLE_FORMAT, (1,))} == {1}
 
 
@@ -222,7 +239,7 @@ def _in_unit_range(samples: NDArray[np.generic], bits: int) -> Pixels:
         raise _Unfit("some values are not finite (NaN or infinite); replace them")
     low, high = values.min(initial=1), values.max(initial=0)
     if not (low >= 0 and high <= 1):
-        raise _Unfit(f"values from {low:g} to {high:g} where [0, 1] is needed; rescale them")
+        raise _Unfit(f"values from {low:.9g} to {high:.9g} where [0, 1] is needed; rescale them")
     return values.astype(np.float32)
 
 

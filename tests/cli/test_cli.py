@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -17,7 +18,7 @@ from encbench.cli.app import build
 from encbench.errors import UsageError
 from encbench.plugins.registry import default_registry
 from tests.cli.program import encbench, here
-from tests.processes import start
+from tests.processes import outside, start
 
 
 def small(**changes):
@@ -127,6 +128,37 @@ except SystemExit as end:
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
     assert (done.stdout, done.stderr) == ("", "")
     assert (tmp_path / "said").read_text() == "0 True"
+
+
+def test_what_a_plugin_prints_as_python_ends_is_not_on_standard_output(tmp_path):
+    info = tmp_path / "late-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: late\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[encbench]\nmain = late\n")
+    early = "import atexit, sys\natexit.register(print, 'bye')\nsys.__stdout__.write('early')\n"
+    (tmp_path / "late.py").write_text(early)
+    code = "import sys; sys.argv = ['encbench', 'plugins', '--requirements']\n"
+    code += "from encbench.cli import main; main()"
+    environment = {**outside(), "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True
+    )
+    assert done.stdout.startswith("embreex==")
+    assert not {"bye", "early"} & {*done.stdout.split()}
+    assert all(word in done.stderr for word in ("bye", "early"))
+
+
+@pytest.mark.parametrize("arguments", [["list"], ["plugins"], ["--help"]])
+def test_a_reader_that_is_gone_is_no_error(arguments):
+    code = f"import sys; sys.argv = ['encbench', *{arguments}]\n"
+    code += "from encbench.cli import main; main()"
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(
+        [sys.executable, "-c", code], stdout=write, stderr=subprocess.PIPE, text=True, check=False
+    )
+    os.close(write)
+    assert (done.stderr, done.returncode) == ("", 1)
 
 
 def test_an_output_without_greek_letters_gets_escapes():

@@ -368,6 +368,31 @@ def test_an_encoding_that_returns_another_shape_is_named(returns, what, suite):
     assert re.search(expected, error.message), error.message
 
 
+@pytest.mark.parametrize(
+    ("returns", "what"),
+    [(lambda x: x.half(), "torch.float16 on cpu"), (lambda x: x.to("meta"), "on meta")],
+)
+def test_an_encoding_that_returns_another_type_or_device_is_named(returns, what, suite):
+    theirs = type("Odd", (Scaled,), {"forward": lambda self, x: returns(x), "__doc__": "Odd."})
+    registry = registry_of(theirs=module(encodings={"scaled": theirs}, tasks={"wave": Wave}))
+    (cell,) = plan(suite, registry)
+    error = run_cell(cell, registry).record.error
+    assert "the encoding Odd returned" in error.message
+    assert what in error.message
+    assert "let its forward take both from its input" in error.message
+
+
+def test_an_encoding_that_calls_no_init_is_named(suite):
+    def begins(self, in_dim: int) -> None:
+        self.in_dim = self.out_dim = in_dim
+
+    theirs = type("Bare", (Scaled,), {"__init__": begins, "__doc__": "Bare."})
+    registry = registry_of(theirs=module(encodings={"scaled": theirs}, tasks={"wave": Wave}))
+    (cell,) = plan(suite, registry)
+    message = run_cell(cell, registry).record.error.message
+    assert "its __init__ must call super().__init__(in_dim, out_dim)" in message
+
+
 def test_every_network_has_a_row_in_the_documentation():
     page = (Path(__file__).parents[2] / "docs" / "networks.md").read_text("utf-8")
     rows = re.findall(r"^\| `(\w+)` \| [^|]+ \| [^|]+ \| [^|]+ \| [^|]+ \|$", page, re.MULTILINE)

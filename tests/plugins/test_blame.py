@@ -400,6 +400,19 @@ def test_a_lack_of_memory_is_not_the_plug_in_s_fault_wherever_it_comes():
         plan(override(suite("wave"), {"network": {"activation": "large"}}), them)
 
 
+@pytest.mark.parametrize("computed", [0.5, None, "good", (1.0, {}, 2)], ids=str)
+def test_a_metric_that_returns_no_pair_says_what_it_returned(computed):
+    class Alone(Metric):
+        kind = "image"
+        title = "alone"
+
+        def compute(self, prediction, truth):
+            return computed
+
+    with pytest.raises(TypeError, match=f"a {type(computed).__name__}, expected .value, details"):
+        Alone()(None, None)
+
+
 def test_a_metric_whose_attributes_do_not_fit_is_told_so_in_plain_words():
     class Upward(Metric):
         kind = "image"

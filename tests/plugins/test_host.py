@@ -6,13 +6,17 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
-from encbench import load_suite, plan
+from encbench import Suite, load_suite, plan
 from encbench.errors import AmbiguousNameError, PluginError, SuiteError, UnknownNameError
 from encbench.plugins.host import PluginHost
+from encbench.plugins.isolation import output_to_stderr
 from encbench.plugins.registry import Registry
+from encbench.runs.cell import run_cell
+from encbench.runs.parts import direction_of, metric_results
 from tests.sample_plugin import Scaled, Wave, module, registry_of
 
 
@@ -139,6 +143,40 @@ def test_what_a_plugin_prints_when_it_is_imported_is_not_on_standard_output(
     assert all(text in said.err for text in ("loading", "child", "of C", "more"))
 
 
+def test_what_an_encoding_prints_is_not_on_standard_output(capfd):
+    class Loud(Scaled):
+        """Prints."""
+
+        def __init__(self, in_dim: int) -> None:
+            print("begun")
+            os.system("echo child")
+            super().__init__(in_dim)
+
+        def forward(self, x):
+            print("asked")
+            return super().forward(x)
+
+    registry = registry_of(loud=module(encodings={"loud": Loud}, tasks={"wave": Wave}))
+    suite = Suite(name="s", encodings=["loud"], tasks=["wave"], training={"steps": 2})
+    (cell,) = plan(suite, registry)
+    assert run_cell(cell, registry).record.status == "ok"
+    print("ours")
+    said = capfd.readouterr()
+    assert said.out == "ours\n"
+    assert all(text in said.err for text in ("begun", "child", "asked"))
+
+
+def test_threads_that_redirect_at_once_leave_standard_output(capfd):
+    first, second = output_to_stderr(), output_to_stderr()
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    os.system("echo within")
+    second.__exit__(None, None, None)
+    os.system("echo after")
+    assert capfd.readouterr() == ("after\n", "within\n")
+
+
 @pytest.mark.parametrize(
     "raised", ["KeyboardInterrupt", "GeneratorExit", "SystemExit", "BaseException('odd')"]
 )
@@ -205,6 +243,59 @@ def test_metadata_that_cannot_be_read_costs_its_own_distribution(monkeypatch, tm
     assert "metadata cannot be read" in broken.problem
     assert broken.distribution == "unreadable"
     assert Registry(host).find("encoding", "fine").distribution == "fine"
+
+
+def test_a_distribution_without_a_name_is_broken(monkeypatch, tmp_path):
+    info = tmp_path / "nameless-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[encbench]\nmain = nameless\n")
+    (broken,) = discovered(monkeypatch, tmp_path).broken()
+    assert "it has no Name or no Version" in broken.problem
+    assert str(tmp_path) in broken.distribution
+
+
+def test_an_entry_point_that_names_no_module_says_so(monkeypatch, tmp_path):
+    host = discovered(monkeypatch, tmp_path, **{"no module": ""})
+    (broken,) = host.broken()
+    assert "'no module' is not MODULE or MODULE:NAME" in broken.problem
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        ("takes_path", "sys.path.clear()"),
+        ("takes_arguments", "sys.argv[:] = []"),
+        ("takes_open", "builtins.open = None"),
+    ],
+)
+def test_what_others_need_of_python_is_put_back(monkeypatch, tmp_path, name, code):
+    import builtins
+
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    before = [*sys.path], [*sys.argv], builtins.open
+    host = discovered(monkeypatch, tmp_path, **{name: f"import builtins, sys\n{code}\n"})
+    assert {*before[0]} <= {*sys.path}
+    assert (sys.argv, builtins.open) == before[1:]
+    assert any(plugin.distribution == "encbench" for plugin in host.plugins)
+
+
+def test_a_packaged_suite_is_the_packaged_one_whoever_takes_its_name(monkeypatch, tmp_path):
+    path = tmp_path / "other.toml"
+    path.write_text("encodings = ['identity']\ntasks = ['signal']\n")
+    offer = OFFER.replace("encodings", "suites") % f"'quick': {str(path)!r}"
+    registry = Registry(discovered(monkeypatch, tmp_path, quick_too=offer))
+    assert load_suite("quick", registry) == load_suite("quick")
+    assert load_suite("quick_too:quick", registry).name == "other"
+
+
+def test_a_metric_of_a_built_in_name_is_the_built_in(monkeypatch, tmp_path):
+    offer = OFFER.replace("encodings", "metrics") % "'psnr': 'encbench.metrics.snr:Snr'"
+    registry = Registry(discovered(monkeypatch, tmp_path, other_psnr=offer))
+    compared = {"psnr": (np.zeros((8, 8, 1)), np.full((8, 8, 1), 0.1))}
+    measured = metric_results(compared, registry, cell=None)["psnr"]
+    assert measured.value == pytest.approx(20)
+    assert direction_of("psnr", registry) == "higher"
 
 
 def test_a_name_of_a_built_in_is_the_built_in(monkeypatch, tmp_path):

@@ -5,6 +5,7 @@ import struct
 import warnings
 import zlib
 
+import imagecodecs
 import numpy as np
 import pytest
 import tifffile
@@ -158,6 +159,30 @@ def test_a_compressed_16_bit_tiff_keeps_its_depth(truth, compression, samples):
         tifffile.imwrite(path, samples, photometric=kind, compression=compression)
 
     np.testing.assert_array_equal(truth("c.tif", write), unit(samples).reshape(5, 7, -1))
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12, 16])
+@pytest.mark.parametrize("kind", ["jp2", "j2k"])
+@pytest.mark.parametrize("samples", [1, 2, 3, 4])
+def test_jpeg_2000_of_any_depth_fills_the_range(tmp_path, bits, kind, samples):
+    shape = (36, 40, samples)[: 3 if samples > 1 else 2]
+    dtype = np.uint8 if bits == 8 else np.uint16
+    values = np.random.default_rng(0).integers(0, 2**bits, shape, dtype)
+    values[0], values[1] = 0, 2**bits - 1
+    options = {"codecformat": kind, "reversible": True, "level": 0, "bitspersample": bits}
+    path = tmp_path / "a.jp2"
+    path.write_bytes(imagecodecs.jpeg2k_encode(values, **options))
+    got = read_pixels(path)
+    expected = (values / (2**bits - 1)).astype(np.float32).reshape(got.shape)
+    np.testing.assert_allclose(got, expected, rtol=0, atol=1e-7)
+
+
+def test_tiff_compressed_by_webp_is_read(truth):
+    def write(path):
+        lossless = {"compression": "webp", "compressionargs": {"lossless": True}}
+        tifffile.imwrite(path, RGB8, photometric="rgb", **lossless)
+
+    np.testing.assert_array_equal(truth("w.tif", write), unit(RGB8))
 
 
 def tiff(width, height, bits, data, *, byteorder="<", orientation=1, photometric=1):

@@ -169,7 +169,7 @@ def test_what_bounds_no_solid_is_one_clear_error(tmp_path, vertices, faces, mess
         ("empty.ply", b"", "empty"),
         ("text.ply", b"Dear diary, this is no mesh.\n", "not a readable PLY mesh"),
         ("flat.obj", b"v 0 0\nv 1 0\nv 0 1\nf 1 2 3\n", "a vertex without three coordinates"),
-        ("text.obj", b"Dear diary, this is no mesh.\n", "without faces|not a readable OBJ"),
+        ("text.obj", b"Dear diary, this is no mesh.\n", "empty, without vertices and faces"),
         ("noise.stl", bytes(range(200)), "not a readable STL mesh .*ends at byte 200 of"),
         ("cut.ply.gz", gzip.compress(b"ply\n" * 1000, mtime=0)[:20], "gzip file is damaged"),
         ("mesh.xyz", b"1 2 3", "name ends in .ply"),
@@ -281,6 +281,107 @@ def test_triangle_strips_are_unrolled(tmp_path, order):
 
 
 @pytest.mark.parametrize("order", ["", "<", ">"])
+def test_the_last_face_of_a_ply_may_be_shorter_than_the_others(tmp_path, order):
+    quads = PRISM_FACES[4:]
+    path = tmp_path / "last.ply"
+    path.write_bytes(ply(order, [*quads, (0, 1, 2)]))
+    assert len(read_triangles(path).faces) == 11
+
+
+@pytest.mark.parametrize("kind", ["int64", "uint64"])
+def test_a_ply_may_have_corners_of_64_bits(tmp_path, kind):
+    path = tmp_path / "long.ply"
+    data = ply("").replace(b"list uint int", f"list {kind} {kind}".encode())
+    path.write_bytes(data)
+    assert len(read_triangles(path).faces) == 16
+
+
+def stl_text(faces, vertices=PRISM):
+    lines = ["solid prism facet normal"]
+    for face in faces:
+        lines += ["facet normal nan 0 0", "outer loop"]
+        lines += [" vertex {} {} {}".format(*vertices[corner]) for corner in face]
+        lines += ["endloop", "endfacet"]
+    return "\n".join([*lines, "endsolid prism facet normal"]).encode()
+
+
+def stl(faces, vertices=PRISM, *, head=b"solid prism, facet after facet", count=None):
+    body = [struct.pack("<12fH", 0, 0, 0, *(x for i in f for x in vertices[i]), 0) for f in faces]
+    return (
+        head.ljust(80) + struct.pack("<I", len(faces) if count is None else count) + b"".join(body)
+    )
+
+
+def obj(faces, vertices=PRISM, *, before="", back=0):
+    """The corners counted from 1, or back from the last, ``back``."""
+    lines = [before, *("v {} {} {} 0.5 0.5 0.5".format(*v) for v in vertices)]
+    lines += ["f " + " ".join(f"{i + 1 - back}//1" for i in face) for face in faces]
+    return "\n".join([*lines, ""]).encode()
+
+
+TRIANGLES = [(4, 3, 2), (4, 2, 1), (4, 1, 0), *PRISM_FACES[1:4]]
+TRIANGLES += [t for a, b, c, d in PRISM_FACES[4:] for t in ((a, b, c), (a, c, d))]
+BOM = b"\xef\xbb\xbf"
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    {
+        "polygons in text.stl": stl_text(PRISM_FACES),
+        "text.stl": BOM + stl_text(TRIANGLES),
+        "name.stl": stl_text(TRIANGLES).replace(b"prism", b"p" * 2000),
+        "spaces behind.stl": stl_text(TRIANGLES).upper() + b"\r\n" * 2000,
+        "solid.stl": stl(TRIANGLES),
+        "behind.stl": stl(TRIANGLES) + b"more",
+        "bom.obj": BOM + obj(TRIANGLES),
+        "tab.obj": obj(TRIANGLES).replace(b" ", b"\t").replace(b"v", b"  v"),
+        "cr.obj": obj(TRIANGLES).replace(b"\n", b"\r"),
+        "back.obj": obj(TRIANGLES, back=11),
+        "lines.obj": obj(TRIANGLES, before="mtllib no.mtl\no a\nl 1 2\nusemtl b"),
+        "bom.off": BOM + off(),
+        "bom.ply": BOM + ply(""),
+    }.items(),
+    ids=str,
+)
+def test_unusual_files_are_read(tmp_path, name, data):
+    path = tmp_path / name
+    path.write_bytes(data)
+    mesh = read_triangles(path)
+    assert edges_of(mesh.faces).watertight
+    assert signed_volume(mesh) == pytest.approx(2.5 * np.sin(0.4 * np.pi))
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "message"),
+    [
+        ("word.ply", ply("").replace(b"9.0", b"9,0", 1), r"\('9,0' where a number is needed\)"),
+        ("part.ply", ply("").replace(b" 6.0 ", b" 6.5 ", 1), "the number 6.5 where a whole one"),
+        ("kind.ply", ply("").replace(b"double", b"half"), "the line 'property half x', which"),
+        ("order.ply", ply("").replace(b"ascii", b"binary"), "the line 'format binary 1.0', which"),
+        ("less.stl", stl(TRIANGLES, count=0), "has 16 triangles, and says that it has 0"),
+        ("more.stl", stl(TRIANGLES, count=17), "damaged: ends at byte 884 of 934"),
+        ("inside.stl", stl_text(TRIANGLES)[:-70] + b"\nendsolid", "damaged: a facet without three"),
+        ("page.stl", b"<html>404</html>" * 10, "neither text that begins with solid nor binary"),
+        ("none.stl", b"solid nothing\nendsolid nothing", "empty, without vertices and faces"),
+        ("zero.obj", obj(TRIANGLES, back=1), "vertex 0, and they are counted from 1"),
+        ("cut.obj", obj(TRIANGLES)[:-6], "damaged: ends at byte .*, within a face"),
+        ("part.obj", obj(TRIANGLES).replace(b"f 5", b"f 5.0"), "'5.0' where a whole number"),
+        ("binary.off", b"OFF BINARY\n\0\0\0\x08", "binary; save it as text"),
+        ("head.off", b"OFF\n", "the numbers of vertices and faces are missing"),
+        ("word.off", off().replace(b"\n5 4", b"\n5 x"), "'x' where a whole number is needed"),
+        ("short.off", b"OFF\n3 1 0\n0 0 0\n1 0\n0 1 0\n3 0 1 2\n", "without three coordinates"),
+        ("page.glb", b"<html>404</html>" * 10, "does not begin with glTF"),
+        ("cut.glb", b"glTF\2\0\0\0", "damaged: ends at byte 8 of 20"),
+    ],
+)
+def test_what_is_wrong_with_a_file_is_said_in_plain_words(tmp_path, name, data, message):
+    path = tmp_path / name
+    path.write_bytes(data)
+    with pytest.raises(DataError, match=message):
+        read_triangles(path)
+
+
+@pytest.mark.parametrize("order", ["", "<", ">"])
 def test_a_ply_of_mixed_faces_that_was_cut_short_is_an_error(tmp_path, order):
     data = ply(order)
     path = tmp_path / "cut.ply"
@@ -379,6 +480,24 @@ def test_a_scan_with_holes_is_labelled_as_exact_winding_numbers_say():
             {"buffers": [{"uri": "scan.bin", "byteLength": 12}]},
             "its data are in scan.bin; export one file with all data",
         ),
+        (
+            {"meshes": [{"primitives": [{"attributes": {"POSITION": 0}, "mode": 6}]}]},
+            "it has triangle fans, which are not read; export it without them",
+        ),
+        (
+            {"accessors": [{"componentType": 5126, "count": 3, "type": "VEC3", "sparse": {}}]},
+            "it has sparse accessors",
+        ),
+        (
+            {
+                "accessors": [
+                    {"componentType": 5122, "count": 3, "type": "VEC3", "normalized": True}
+                ]
+            },
+            "it has normalized coordinates",
+        ),
+        ({"extensionsUsed": ["EXT_mesh_gpu_instancing"]}, "it has instances"),
+        ({"nodes": [{"mesh": 0, "weights": [0, 0.5]}]}, "it has morph targets"),
     ],
 )
 def test_glb_whose_data_cannot_be_read_says_why(tmp_path, scene, reason):

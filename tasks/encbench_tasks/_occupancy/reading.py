@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import hashlib
 import io
@@ -32,7 +33,7 @@ PIECE = 1 << 20
 PLY_KINDS = {
     **{"char": "i1", "int8": "i1", "uchar": "u1", "uint8": "u1"},
     **{"short": "i2", "int16": "i2", "ushort": "u2", "uint16": "u2"},
-    **{"int": "i4", "int32": "i4", "uint": "u4", "uint32": "u4"},
+    **{"int": "i4", "int32": "i4", "uint": "u4", "uint32": "u4", "int64": "i8", "uint64": "u8"},
     **{"float": "f4", "float32": "f4", "double": "f8", "float64": "f8"},
 }
 PLY_ORDERS = {"ascii": "", "binary_little_endian": "<", "binary_big_endian": ">"}
@@ -62,6 +63,8 @@ def read_triangles(path: Path) -> Triangles:
     """
     suffix = _suffix(path)
     data = b"".join(_pieces(path))
+    if suffix != ".stl":  # it may be binary from the first byte
+        data = data.removeprefix(codecs.BOM_UTF8)
     try:
         vertices, faces = READERS[suffix](data)
     except MemoryError:
@@ -74,11 +77,11 @@ def read_triangles(path: Path) -> Triangles:
             f"give a mesh file ({' '.join(READERS)}, gzipped or not)"
         ) from error
     if len(faces) == 0:
-        what = f"a point cloud of {len(vertices)} points" if len(vertices) else "empty"
-        raise DataError(
-            f"{path}: {what}, without faces, where triangles are needed; "
-            "reconstruct a surface first"
-        )
+        what, mend = "empty, without vertices and faces", "give a file of a mesh"
+        if len(vertices):
+            what = f"a point cloud of {len(vertices)} points, without faces"
+            mend = "reconstruct a surface first"
+        raise DataError(f"{path}: {what}, where triangles are needed; {mend}")
     if faces.min() < 0 or faces.max() >= len(vertices):
         wrong = faces.min() if faces.min() < 0 else faces.max()
         raise DataError(
@@ -141,10 +144,7 @@ def _read_ply(data: bytes) -> tuple[Array, Indices]:
     order, elements, position = _ply_header(data)
     body = data
     if not order:
-        with warnings.catch_warnings():
-            # of a word that is not a number
-            warnings.simplefilter("error", DeprecationWarning)
-            body, position = np.fromstring(data[position:], np.float64, sep=" ").tobytes(), 0
+        body, position = _numbers(data[position:]).tobytes(), 0
     vertices, faces = np.empty((0, 3)), [np.empty((0, 3), np.int64)]
     polygons: list[Any] = []
     for element in elements:
@@ -172,6 +172,18 @@ def _read_ply(data: bytes) -> tuple[Array, Indices]:
     return vertices, np.concatenate(faces)
 
 
+def _numbers(text: bytes) -> Array:
+    try:
+        with warnings.catch_warnings():
+            # of a word that is not a number
+            warnings.simplefilter("error", DeprecationWarning)
+            return np.fromstring(text, np.float64, sep=" ")
+    except (DeprecationWarning, ValueError):
+        number = re.compile(rb"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|[+-]?(nan|inf|infinity)", re.I)
+        wrong = next((word for word in text.split() if not number.fullmatch(word)), b"")
+        raise ValueError(f"{wrong.decode('latin-1')[:60]!r} where a number is needed") from None
+
+
 @dataclass
 class _PlyElement:
     name: str
@@ -188,18 +200,18 @@ def _ply_header(data: bytes) -> tuple[str, list[_PlyElement], int]:
     order, elements = None, list[_PlyElement]()
     for line in data[: end.start()].decode("latin-1").splitlines()[1:]:
         match line.split():
-            case ["format", name, *_]:
+            case ["format", name, *_] if name in PLY_ORDERS:
                 order = PLY_ORDERS[name]
             case ["element", name, count]:
                 elements.append(_PlyElement(name, int(count)))
-            case ["property", "list", length, kind, name]:
+            case ["property", "list", length, kind, name] if {length, kind} <= {*PLY_KINDS}:
                 elements[-1].properties.append((name, PLY_KINDS[kind], PLY_KINDS[length]))
-            case ["property", kind, name]:
+            case ["property", kind, name] if kind in PLY_KINDS:
                 elements[-1].properties.append((name, PLY_KINDS[kind], ""))
             case [] | ["comment" | "obj_info", *_]:
                 pass
             case _:
-                raise ValueError(f"the header has the line {line[:60]!r}")
+                raise ValueError(f"the header has the line {line[:60]!r}, which is not PLY's")
     if order is None or any(e.count < 0 or not e.properties for e in elements):
         raise ValueError("the header has no format, or an element without properties")
     return order, elements, end.end()
@@ -218,16 +230,23 @@ def _ply_columns(
     def stored(kind: str) -> np.dtype[Any]:
         return np.dtype(order + kind if order else "f8")
 
+    def typed(values: np.ndarray, kind: str) -> np.ndarray:
+        with np.errstate(invalid="ignore"):
+            result: np.ndarray = values.astype(kind)
+        if not order and kind[0] != "f" and (wrong := values[result != values]).size:
+            raise ValueError(f"the number {wrong[0]:g} where a whole one of type {kind} is needed")
+        return result
+
     def take(kind: str, count: int) -> np.ndarray:
         nonlocal position
         start, position = position, position + count * stored(kind).itemsize
         if count < 0:
             raise ValueError(f"a list of {count} numbers")
         if position > len(body):
-            raise EOFError(position, " or more")
-        return np.frombuffer(body, stored(kind), count, start).astype(kind)
+            raise EOFError(*(needed or (position, " or more")))
+        return typed(np.frombuffer(body, stored(kind), count, start), kind)
 
-    first = position
+    first, needed = position, tuple[Any, ...]()
     columns: dict[str, Any] = {name: [] for name, _, _ in element.properties}
     for number in range(element.count):
         for name, kind, length_kind in element.properties:
@@ -245,10 +264,15 @@ def _ply_columns(
         rows = np.frombuffer(body, np.dtype(fields), present, first)
         lists = [name for name, _, length_kind in element.properties if length_kind]
         if all((rows["length of " + name] == lengths[name]).all() for name in lists):
-            position = first + element.count * size
-            if present < element.count:
-                raise EOFError(position, "")
-            return {name: rows[name].astype(kind) for name, kind, _ in element.properties}, position
+            needed = (first + element.count * size, "")
+            # the last rows may be shorter
+            if present < element.count and not lists:
+                raise EOFError(*needed)
+            if present == element.count:
+                position = needed[0]
+                return {
+                    name: typed(rows[name], kind) for name, kind, _ in element.properties
+                }, position
     return columns, position
 
 
@@ -266,56 +290,102 @@ def _strip_triangles(strip: Indices) -> Indices:
 def _read_off(data: bytes) -> tuple[Array, Indices]:
     """Geomview's OFF; colours, normals and texture coordinates are left out."""
     lines = [words for line in data.splitlines() if (words := line.split(b"#")[0].split())]
-    if not lines or not re.fullmatch(rb"(ST)?C?N?OFF", lines[0][0]):
+    if not lines or not re.fullmatch(rb"(ST)?C?N?OFF|off", lines[0][0]):
         raise ValueError("it does not begin with OFF")
-    counts = lines[0][1:] or lines[1]
-    lines = lines[1 if lines[0][1:] else 2 :]
-    vertices, faces = int(counts[0]), int(counts[1])
+    if b"BINARY" in lines[0]:
+        raise ValueError("it is binary; save it as text")
+    counts, *lines = [row for row in (lines[0][1:], *lines[1:]) if row] or [[]]
+    if len(counts) < 2:
+        raise ValueError("the numbers of vertices and faces are missing")
+    vertices, faces = _wholes(counts[:2])
     if len(lines) < vertices + faces:
         raise ValueError(
-            f"damaged: ends at byte {len(data)}, after {len(lines)} of {vertices + faces} lines"
+            f"damaged: ends at byte {len(data)}, after {len(lines)} of {vertices + faces} lines "
+            "of one vertex or face"
         )
-    places = np.array([words[:3] for words in lines[:vertices]], np.float64)
+    places = _places(lines[:vertices])
     rows = lines[vertices : vertices + faces]
-    corners = [[int(word) for word in words[1 : int(words[0]) + 1]] for words in rows]
-    if any(len(face) < int(words[0]) for face, words in zip(corners, rows, strict=True)):
+    lengths = _wholes([words[0] for words in rows])
+    corners = [_wholes(words[1 : n + 1]) for n, words in zip(lengths, rows, strict=True)]
+    if lengths != [*map(len, corners)]:
         raise ValueError(f"damaged: ends at byte {len(data)}, within a face")
-    places = places.reshape(-1, 3)
     return places, triangulated(corners, places)
 
 
+def _wholes(words: list[bytes]) -> list[int]:
+    try:
+        return [*map(int, words)]
+    except ValueError as error:
+        word = str(error).partition(": ")[2].removeprefix("b")
+        raise ValueError(f"{word[:60]} where a whole number is needed") from None
+
+
+def _places(rows: list[list[bytes]]) -> Array:
+    """(V, 3) the first three numbers of each row."""
+    if any(len(row) < 3 for row in rows):
+        raise ValueError("a vertex without three coordinates")
+    return _numbers(b" ".join(number for row in rows for number in row[:3])).reshape(-1, 3)
+
+
 def _read_obj(data: bytes) -> tuple[Array, Indices]:
-    """Wavefront OBJ: places and faces alone; without polygons as trimesh reads it."""
-    if not re.search(rb"(?m)^[ \t]*f(?:[ \t]+[^ \t\r\n]+){4}", data):
-        return _with_trimesh(data, "obj")
+    """Wavefront OBJ: places and faces alone."""
     vertices, corners = list[list[bytes]](), list[list[int]]()
     for line in data.replace(b"\\\r\n", b" ").replace(b"\\\n", b" ").splitlines():
         match line.split(b"#")[0].split():
             case [b"v", *numbers]:
-                vertices.append(numbers[:3])
-            case [b"f", *words]:
-                face = [int(word.split(b"/")[0]) for word in words]
-                # counted from 1, or from the last one back
+                vertices.append(numbers)
+            case [b"f" | b"fo", *words]:
+                face = _wholes([word.partition(b"/")[0] for word in words])
+                if 0 in face:
+                    raise ValueError("a face has the vertex 0, and they are counted from 1")
+                # or from the last one back
                 corners.append([i - 1 if i > 0 else len(vertices) + i for i in face])
-    places = np.array(vertices, np.float64).reshape(-1, 3)
+    if corners and len(corners[-1]) < 3 and not data.endswith((b"\n", b"\r")):
+        raise ValueError(f"damaged: ends at byte {len(data)}, within a face")
+    places = _places(vertices)
     return places, triangulated([face for face in corners if len(face) > 2], places)
 
 
 def _read_stl(data: bytes) -> tuple[Array, Indices]:
-    if data.lstrip()[:5].lower() == b"solid" and b"facet" in data[:1000].lower():
-        if b"endsolid" not in data[-1000:].lower():
-            raise ValueError(f"damaged: ends at byte {len(data)}, without endsolid")
-    else:
-        whole = 84 + 50 * int.from_bytes(data[80:84], "little")
-        if len(data) < whole:
-            raise ValueError(f"damaged: ends at byte {len(data)} of {whole}")
-        data = data[:whole]
-    return _with_trimesh(data, "stl")
+    """STL, ASCII and binary, which has a zero byte in its number of triangles at least."""
+    if b"\0" not in data:
+        return _read_stl_text(data)
+    count, whole = int.from_bytes(data[80:84], "little"), 84
+    whole += 50 * count
+    if len(data) < whole:
+        raise ValueError(f"damaged: ends at byte {len(data)} of {whole}")
+    more, rest = divmod(len(data) - whole, 50)
+    if more and not rest:
+        raise ValueError(f"damaged: has {count + more} triangles, and says that it has {count}")
+    row = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
+    places = np.frombuffer(data, row, count, 84)["corners"].reshape(-1, 3).astype(np.float64)
+    return places, np.arange(len(places)).reshape(-1, 3)
+
+
+def _read_stl_text(data: bytes) -> tuple[Array, Indices]:
+    text = data.removeprefix(codecs.BOM_UTF8).lstrip().lower()
+    if not text.startswith(b"solid"):
+        raise ValueError("it is neither text that begins with solid nor binary")
+    if text.rfind(b"endsolid") < max(text.rfind(b"endloop"), 0):
+        raise ValueError(f"damaged: ends at byte {len(data)}, without endsolid")
+    loops = [loop.partition(b"endloop") for loop in re.split(rb"\bouter\s+loop\b", text)[1:]]
+    numbers = [loop.replace(b"vertex", b" ").split() for loop, _, _ in loops]
+    ended = all(end for _, end, _ in loops)
+    if not ended or any(len(row) < 9 or len(row) % 3 for row in numbers):
+        raise ValueError("damaged: a facet without three vertices of three coordinates")
+    places = _numbers(b" ".join(map(b" ".join, numbers))).reshape(-1, 3)
+    ends = np.cumsum([len(row) // 3 for row in numbers])
+    if len(places) == 3 * len(ends):
+        return places, np.arange(len(places)).reshape(-1, 3)
+    return places, triangulated(np.split(np.arange(len(places)), ends[:-1]), places)
 
 
 def _read_glb(data: bytes) -> tuple[Array, Indices]:
-    """As trimesh reads it, once it is known how much memory that takes."""
-    _, _, whole, json_size = struct.unpack_from("<4sIII", data)
+    """As trimesh reads it, once it is known that it does, and how much memory that takes."""
+    if not data.startswith(b"glTF"):
+        raise ValueError("it does not begin with glTF")
+    _, _, whole, json_size = struct.unpack_from("<4sIII", data.ljust(16, b"\0"))
+    whole = max(whole, 20)
     if len(data) < whole:
         raise ValueError(f"damaged: ends at byte {len(data)} of {whole}")
     scene = json.loads(data[20 : 20 + json_size])
@@ -325,23 +395,42 @@ def _read_glb(data: bytes) -> tuple[Array, Indices]:
     for buffer in scene.get("buffers", []):
         if not buffer.get("uri", "data:").startswith("data:"):
             raise ValueError(f"its data are in {buffer['uri']}; export one file with all data")
+    if part := _unread(scene):
+        raise ValueError(f"it has {part}, which are not read; export it without them")
     # an accessor without a buffer is all zeros: its length costs the file nothing
     sizes = [COMPONENTS[each["type"]] * abs(each["count"]) for each in scene.get("accessors", [])]
     parts = [part for mesh in scene.get("meshes", []) for part in mesh["primitives"]]
     used = [index for part in parts for index in part["attributes"].values()]
     used += [part["indices"] for part in parts if "indices" in part]
     _check_numbers(sum(sizes) + sum(sizes[index] for index in used))
-    return _with_trimesh(data, "glb")
+    return _with_trimesh(data)
 
 
-def _with_trimesh(data: bytes, kind: str) -> tuple[Array, Indices]:
+def _unread(scene: dict[str, Any]) -> str | None:
+    """What of a glTF scene trimesh leaves out, or takes for something else, without a word."""
+    accessors, meshes = scene.get("accessors", []), scene.get("meshes", [])
+    parts = [part for mesh in meshes for part in mesh["primitives"]]
+    places = {part["attributes"].get("POSITION", 0) for part in parts}
+    weights = [each.get("weights", []) for each in (*meshes, *scene.get("nodes", []))]
+    instances = "EXT_mesh_gpu_instancing"
+    found = {
+        "sparse accessors": any("sparse" in each for each in accessors),
+        "normalized coordinates": any(accessors[i].get("normalized") for i in places),
+        "triangle fans": any(part.get("mode") == 6 for part in parts),
+        f"instances ({instances})": instances in scene.get("extensionsUsed", []),
+        "morph targets": any(map(any, weights)),
+    }
+    return next((part for part, has in found.items() if has), None)
+
+
+def _with_trimesh(data: bytes) -> tuple[Array, Indices]:
     import trimesh  # as above
     from trimesh.util import append_faces
 
     file, logger = io.BytesIO(data), trimesh.util.log
     quiet, logger.disabled = logger.disabled, True  # it logs tracebacks of what it catches
     try:
-        scene = trimesh.load_scene(file, file_type=kind, process=False, skip_materials=True)
+        scene = trimesh.load_scene(file, file_type="glb", process=False, skip_materials=True)
     finally:
         logger.disabled = quiet
     # a geometry may be placed many times

@@ -130,10 +130,10 @@ def triangulated(faces: Any, vertices: Array) -> Indices:
     """
     from trimesh.geometry import triangulate_quads  # a second, which planning does without
 
-    if isinstance(faces, np.ndarray) and faces.shape[1] == 3:
-        return faces.astype(np.int64)
+    lengths = np.fromiter(map(len, faces), np.int64, len(faces))
+    if (lengths == 3).all():
+        return np.array(faces, np.int64).reshape(-1, 3)
     fans = [np.asarray(face, np.int64) for face in faces]
-    lengths = np.array([len(face) for face in fans], np.int64)
     ears = [np.empty((0, 3), np.int64)]
     for count in set(lengths[lengths > 3].tolist()):
         numbers = np.flatnonzero(lengths == count)
