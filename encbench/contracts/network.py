@@ -112,12 +112,8 @@ class Network(nn.Module, ABC):
         try:
             out = self.from_features(features)
         except BaseException as error:
-            got, expected = (f"{t.dtype} on {t.device}" for t in (features, x))
-            if isinstance(error, RuntimeError) and got != expected:
-                raise PluginError(
-                    f"the encoding {type(encoding).__name__} returned {got} for points of "
-                    f"{expected}; let its forward take both from its input"
-                ) from error
+            if isinstance(error, RuntimeError):
+                check_kind(encoding, features, x)
             error.add_note(IN_NETWORK)
             raise
         _check_shape(f"the network {type(self).__name__}", out, len(x), self.out_dim)
@@ -140,6 +136,16 @@ class Network(nn.Module, ABC):
             for part in (self.encoding, self)
         )
         return {"mlp": total - encoding, "encoding": encoding}
+
+
+def check_kind(encoding: Encoding, features: Tensor, x: Tensor) -> None:
+    """Raise PluginError where features have another dtype or device than their points."""
+    if features.dtype != x.dtype or features.device != x.device:
+        got, expected = (f"{each.dtype} on {each.device}" for each in (features, x))
+        raise PluginError(
+            f"the encoding {type(encoding).__name__} returned {got} for points of {expected}; "
+            "let its forward take both from its input"
+        )
 
 
 def _check_shape(what: str, out: object, points: int, columns: int) -> None:

@@ -82,7 +82,9 @@ class PluginHost:
                 entry_points = distribution.entry_points.select(group=GROUP)
                 if not entry_points:
                     continue
-                name, version = distribution.metadata["Name"], distribution.version
+                found = distribution.metadata
+                # not by [], which raises once a library has imported importlib_metadata
+                name, version = (found.get_all(key, [""])[0] for key in ("Name", "Version"))
                 if not (name and version):
                     raise ValueError("it has no Name or no Version")
             except Exception as error:

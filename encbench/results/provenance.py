@@ -138,8 +138,9 @@ def distributions() -> dict[str, str]:
     for distribution in metadata.distributions():
         # of one whose metadata cannot be read, the plug-in host tells the user
         with suppress(Exception):
-            if distribution.entry_points.select(group="encbench"):
-                found[distribution.metadata["Name"]] = distribution.version
+            name, version = distribution.metadata["Name"], distribution.version
+            if name and version and distribution.entry_points.select(group="encbench"):
+                found[name] = version
     return dict(sorted({"encbench": metadata.version("encbench"), **found}.items()))
 
 

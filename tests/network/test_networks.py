@@ -370,7 +370,11 @@ def test_an_encoding_that_returns_another_shape_is_named(returns, what, suite):
 
 @pytest.mark.parametrize(
     ("returns", "what"),
-    [(lambda x: x.half(), "torch.float16 on cpu"), (lambda x: x.to("meta"), "on meta")],
+    [
+        (lambda x: x.half(), "torch.float16 on cpu"),
+        (lambda x: x.double(), "torch.float64 on cpu"),  # seen when training begins
+        (lambda x: x.to("meta"), "on meta"),
+    ],
 )
 def test_an_encoding_that_returns_another_type_or_device_is_named(returns, what, suite):
     theirs = type("Odd", (Scaled,), {"forward": lambda self, x: returns(x), "__doc__": "Odd."})

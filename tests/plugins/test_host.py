@@ -15,6 +15,7 @@ from encbench.errors import AmbiguousNameError, PluginError, SuiteError, Unknown
 from encbench.plugins.host import PluginHost
 from encbench.plugins.isolation import output_to_stderr
 from encbench.plugins.registry import Registry
+from encbench.results.provenance import distributions
 from encbench.runs.cell import run_cell
 from encbench.runs.parts import direction_of, metric_results
 from tests.sample_plugin import Scaled, Wave, module, registry_of
@@ -253,6 +254,7 @@ def test_a_distribution_without_a_name_is_broken(monkeypatch, tmp_path):
     (broken,) = discovered(monkeypatch, tmp_path).broken()
     assert "it has no Name or no Version" in broken.problem
     assert str(tmp_path) in broken.distribution
+    assert None not in distributions.__wrapped__()
 
 
 def test_an_entry_point_that_names_no_module_says_so(monkeypatch, tmp_path):
