@@ -1,0 +1,199 @@
+"""Formats of meshes: from the bytes of a file to vertices and faces."""
+
+from __future__ import annotations
+
+import codecs
+import io
+import json
+import re
+import struct
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from encbench_tasks._occupancy.ply import numbers_in, read_ply
+from encbench_tasks._occupancy.triangles import Array, Indices, triangulated
+
+MOST_NUMBERS = 1 << 28
+"""Coordinates and indices of a scene, with those of geometries that it places many times."""
+COMPONENTS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT2": 4, "MAT3": 9, "MAT4": 16}
+"""Numbers that an element of a glTF accessor consists of."""
+
+
+def _read_off(data: bytes) -> tuple[Array, Indices]:
+    """Geomview's OFF; colours, normals and texture coordinates are left out."""
+    lines = [words for line in data.splitlines() if (words := line.split(b"#")[0].split())]
+    if not lines or not re.fullmatch(rb"(ST)?C?N?OFF|off", lines[0][0]):
+        raise ValueError("it does not begin with OFF")
+    if b"BINARY" in lines[0]:
+        raise ValueError("it is binary; save it as text")
+    counts, *lines = [row for row in (lines[0][1:], *lines[1:]) if row] or [[]]
+    if len(counts) < 2:
+        raise ValueError("the numbers of vertices and faces are missing")
+    vertices, faces = _wholes(counts[:2])
+    if len(lines) < vertices + faces:
+        raise ValueError(
+            f"damaged: ends at byte {len(data)}, after {len(lines)} of {vertices + faces} lines "
+            "of one vertex or face"
+        )
+    places = _places(lines[:vertices])
+    rows = lines[vertices : vertices + faces]
+    lengths = _wholes([words[0] for words in rows])
+    corners = [_wholes(words[1 : n + 1]) for n, words in zip(lengths, rows, strict=True)]
+    if lengths != [*map(len, corners)]:
+        raise ValueError(f"damaged: ends at byte {len(data)}, within a face")
+    return places, triangulated(corners, places)
+
+
+def _wholes(words: list[bytes]) -> list[int]:
+    try:
+        return [*map(int, words)]
+    except ValueError as error:
+        word = str(error).partition(": ")[2].removeprefix("b")
+        raise ValueError(f"{word[:60]} where a whole number is needed") from None
+
+
+def _places(rows: list[list[bytes]]) -> Array:
+    """(V, 3) the first three numbers of each row."""
+    if any(len(row) < 3 for row in rows):
+        raise ValueError("a vertex without three coordinates")
+    return numbers_in(b" ".join(number for row in rows for number in row[:3])).reshape(-1, 3)
+
+
+def _read_obj(data: bytes) -> tuple[Array, Indices]:
+    """Wavefront OBJ: places and faces alone."""
+    vertices, corners = list[list[bytes]](), list[list[int]]()
+    for line in data.replace(b"\\\r\n", b" ").replace(b"\\\n", b" ").splitlines():
+        match line.split(b"#")[0].split():
+            case [b"v", *numbers]:
+                vertices.append(numbers)
+            case [b"f" | b"fo", *words]:
+                face = _wholes([word.partition(b"/")[0] for word in words])
+                if 0 in face:
+                    raise ValueError("a face has the vertex 0, and they are counted from 1")
+                # or from the last one back
+                corners.append([i - 1 if i > 0 else len(vertices) + i for i in face])
+    if corners and len(corners[-1]) < 3 and not data.endswith((b"\n", b"\r")):
+        raise ValueError(f"damaged: ends at byte {len(data)}, within a face")
+    places = _places(vertices)
+    return places, triangulated([face for face in corners if len(face) > 2], places)
+
+
+def _read_stl(data: bytes) -> tuple[Array, Indices]:
+    """STL, ASCII and binary, which has a zero byte in its number of triangles at least."""
+    if b"\0" not in data:
+        return _read_stl_text(data)
+    count, whole = int.from_bytes(data[80:84], "little"), 84
+    whole += 50 * count
+    if len(data) < whole:
+        raise ValueError(f"damaged: ends at byte {len(data)} of {whole}")
+    more, rest = divmod(len(data) - whole, 50)
+    if more and not rest:
+        raise ValueError(f"damaged: has {count + more} triangles, and says that it has {count}")
+    row = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
+    places = np.frombuffer(data, row, count, 84)["corners"].reshape(-1, 3).astype(np.float64)
+    return places, np.arange(len(places)).reshape(-1, 3)
+
+
+def _read_stl_text(data: bytes) -> tuple[Array, Indices]:
+    text = data.removeprefix(codecs.BOM_UTF8).lstrip().lower()
+    if not text.startswith(b"solid"):
+        raise ValueError("it is neither text that begins with solid nor binary")
+    if text.rfind(b"endsolid") < max(text.rfind(b"endloop"), 0):
+        raise ValueError(f"damaged: ends at byte {len(data)}, without endsolid")
+    loops = [loop.partition(b"endloop") for loop in re.split(rb"\bouter\s+loop\b", text)[1:]]
+    numbers = [loop.replace(b"vertex", b" ").split() for loop, _, _ in loops]
+    ended = all(end for _, end, _ in loops)
+    if not ended or any(len(row) < 9 or len(row) % 3 for row in numbers):
+        raise ValueError("damaged: a facet without three vertices of three coordinates")
+    places = numbers_in(b" ".join(map(b" ".join, numbers))).reshape(-1, 3)
+    ends = np.cumsum([len(row) // 3 for row in numbers])
+    if len(places) == 3 * len(ends):
+        return places, np.arange(len(places)).reshape(-1, 3)
+    return places, triangulated(np.split(np.arange(len(places)), ends[:-1]), places)
+
+
+def _read_glb(data: bytes) -> tuple[Array, Indices]:
+    """As trimesh reads it, once it is known that it does, and how much memory that takes."""
+    if not data.startswith(b"glTF"):
+        raise ValueError("it does not begin with glTF")
+    _, _, whole, json_size = struct.unpack_from("<4sIII", data.ljust(16, b"\0"))
+    whole = max(whole, 20)
+    if len(data) < whole:
+        raise ValueError(f"damaged: ends at byte {len(data)} of {whole}")
+    scene = json.loads(data[20 : 20 + json_size])
+    for extension in scene.get("extensionsRequired", []):
+        if "compression" in extension:
+            raise ValueError(f"compressed by {extension}; export it uncompressed")
+    for buffer in scene.get("buffers", []):
+        if not buffer.get("uri", "data:").startswith("data:"):
+            raise ValueError(f"its data are in {buffer['uri']}; export one file with all data")
+    if part := _unread(scene):
+        raise ValueError(f"it has {part}, which are not read; export it without them")
+    # an accessor without a buffer is all zeros: its length costs the file nothing
+    sizes = [COMPONENTS[each["type"]] * abs(each["count"]) for each in scene.get("accessors", [])]
+    parts = [part for mesh in scene.get("meshes", []) for part in mesh["primitives"]]
+    used = [index for part in parts for index in part["attributes"].values()]
+    used += [part["indices"] for part in parts if "indices" in part]
+    _check_numbers(sum(sizes) + sum(sizes[index] for index in used))
+    return _with_trimesh(data)
+
+
+def _unread(scene: dict[str, Any]) -> str | None:
+    """What of a glTF scene trimesh leaves out, or takes for something else, without a word."""
+    accessors, meshes = scene.get("accessors", []), scene.get("meshes", [])
+    parts = [part for mesh in meshes for part in mesh["primitives"]]
+    places = {part["attributes"].get("POSITION", 0) for part in parts}
+    weights = [each.get("weights", []) for each in (*meshes, *scene.get("nodes", []))]
+    instances = "EXT_mesh_gpu_instancing"
+    found = {
+        "sparse accessors": any("sparse" in each for each in accessors),
+        "normalized coordinates": any(accessors[i].get("normalized") for i in places),
+        "triangle fans": any(part.get("mode") == 6 for part in parts),
+        f"instances ({instances})": instances in scene.get("extensionsUsed", []),
+        "morph targets": any(map(any, weights)),
+    }
+    return next((part for part, has in found.items() if has), None)
+
+
+def _with_trimesh(data: bytes) -> tuple[Array, Indices]:
+    import trimesh  # a second, which planning does without
+    from trimesh.util import append_faces
+
+    file, logger = io.BytesIO(data), trimesh.util.log
+    quiet, logger.disabled = logger.disabled, True  # it logs tracebacks of what it catches
+    try:
+        scene = trimesh.load_scene(file, file_type="glb", process=False, skip_materials=True)
+    finally:
+        logger.disabled = quiet
+    # a geometry may be placed many times
+    placed = [scene.geometry[scene.graph[node][1]] for node in scene.graph.nodes_geometry]
+    _check_numbers(sum(np.size(g.vertices) + np.size(getattr(g, "faces", ())) for g in placed))
+    # in their places, by the scene's transformations
+    geometry = [each for each in scene.dump() if hasattr(each, "vertices")]
+    parts = [each for each in geometry if isinstance(each, trimesh.Trimesh)]
+    vertices = [np.asarray(each.vertices, np.float64) for each in parts or geometry]
+    faces = [np.asarray(part.faces, np.int64) for part in parts]
+    if any(places.size and places.shape[1:] != (3,) for places in vertices):
+        raise ValueError("a vertex without three coordinates")
+    if not parts:
+        return np.concatenate([np.empty((0, 3)), *vertices]), np.empty((0, 3), np.int64)
+    places, corners = append_faces(vertices, faces)
+    return places.astype(np.float64, copy=False), corners.astype(np.int64, copy=False)
+
+
+def _check_numbers(count: int) -> None:
+    if count > MOST_NUMBERS:
+        raise ValueError(f"{count} coordinates and indices, at most {MOST_NUMBERS} are read")
+
+
+READERS: dict[str, Callable[[bytes], tuple[Array, Indices]]] = {
+    ".ply": read_ply,
+    ".obj": _read_obj,
+    ".stl": _read_stl,
+    ".off": _read_off,
+    ".glb": _read_glb,
+}
+"""By suffix, what reads a file's bytes: vertices (V, 3), and faces (F, 3) that count them from 0.
+They answer damaged files with a ValueError, or with anything from IndexError to struct.error."""
