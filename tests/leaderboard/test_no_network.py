@@ -77,7 +77,7 @@ def test_methods_stand_where_their_value_falls_without_a_rank(four: Results) -> 
 
 def test_a_method_as_good_as_an_entry_stands_below_it(results: Results) -> None:
     add(results, "a", 28.0)
-    (task,) = boards(load_board(results.directory)[1]).tasks
+    (task,) = load_board(results.directory)[0].tasks
     best, second = without_network(task)
     assert (best.above, best.beaten_by, second.above, second.beaten_by) == (1, 0, 1, 1)
 
@@ -88,7 +88,7 @@ def test_lower_values_can_be_better(results: Results) -> None:
 
     for name, value in (("a", 1.0), ("b", 3.0)):
         results.add(name, curve="loss", metrics=loss(value), baselines={"nothing": loss(2.0)})
-    (task,) = boards(load_board(results.directory)[1]).tasks
+    (task,) = load_board(results.directory)[0].tasks
     (method,) = without_network(task)
     assert (method.above, method.beaten_by) == (1, 1)
 
@@ -125,7 +125,8 @@ def test_of_a_category_they_are_means_over_its_targets(results: Results) -> None
         task = cell.task.model_copy(update={"parameters": {"image": f"photo {number}"}})
         changed = cell.model_copy(update={"task": task, "data_hash": f"{number}" * 64})
         add(results, "a", 29.0, baselines=given, cell=changed)
-    kept = [s for s in load_board(results.directory)[1] if s.record.baselines]
+    board, _ = load_board(results.directory)
+    kept = [one.stored for one in board.facts if one.baselines]
     (category,) = boards(kept).categories
     (method,) = without_network(category)
     assert (method.name, method.values["psnr_held_out"]) == ("mean of the neighbours", 28.0)

@@ -76,7 +76,7 @@ def test_the_map_is_on_both_pages_and_a_damaged_picture_costs_only_itself(
         and record.record.cell.task.label == "image:image=cat"
     )
     broken.write_bytes(b"no picture")
-    page = describe(boards(records), records, results.store)
+    page = describe(boards(records), results.store)
     out = write_markdown(page, tmp_path / "page.md")
     assert "(page/map.png)" in out.read_text()
     assert (tmp_path / "page" / "map.png").stat().st_size > 5000

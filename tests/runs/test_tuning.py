@@ -224,11 +224,11 @@ def test_what_is_written_can_be_read_back(whole):
 
 def test_the_page_ranks_tuned_settings_and_says_what_each_gained(whole):
     folder, result = whole
-    board, records, store = load_board(folder)
+    board, store = load_board(folder)
     ranked = {key for one in result.encodings for key in one.tuned.keys}
-    assert {stored.record.key for stored in records} == ranked
+    assert {one.stored.record.key for one in board.facts} == ranked
     assert len(store.keys()) > len(ranked)
-    page = describe(board, records, store)
+    page = describe(board, store)
     (gains,) = (b for b in page.blocks if isinstance(b, Table) and b.name == "gains")
     shown = {row.values[0].text: [value.sort for value in row.values[1:4]] for row in gains.rows}
     assert shown == {

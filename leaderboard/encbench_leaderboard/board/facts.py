@@ -72,7 +72,7 @@ ORIGIN = (
     *("encbench", "python", "machine", "processor", "device", "threads", "os"),
     *("git_commit", "suite"),
 )
-"""Fields of a provenance that decide a ``Origin``, besides its libraries."""
+"""Fields of a provenance that decide an ``Origin``, beside its libraries."""
 Made = TypeVar("Made")
 
 
@@ -170,8 +170,8 @@ class Origin(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Facts:
-    """One record's; fields of a record's names are those of the record. What thousands of records
-    share is one object."""
+    """What tables need of one record. A field that a record has too is the record's; parts that are
+    equal in many records are one object."""
 
     stored: StoredRecord
     cell: CellConfig
@@ -222,13 +222,14 @@ class Facts:
 
 def gathered(records: Iterable[StoredRecord]) -> list[Facts]:
     """The facts of each record, in their order. Numbers that were read for them are let go of."""
-    # an id stands for a part of cells, which the facts keep and records of a store share
-    known: dict[Hashable, Any] = {}
+    # parts of cells are told apart by their ids: the facts keep them, and records of a store share
+    # equal ones
+    known: dict[tuple[str, Hashable], Any] = {}
 
-    def once(key: Hashable, make: Callable[[], Made]) -> Made:
-        if key not in known:
-            known[key] = make()
-        made: Made = known[key]
+    def once(kind: str, key: Hashable, make: Callable[[], Made]) -> Made:
+        if (kind, key) not in known:
+            known[kind, key] = make()
+        made: Made = known[kind, key]
         return made
 
     def facts(stored: StoredRecord) -> Facts:
@@ -249,30 +250,34 @@ def gathered(records: Iterable[StoredRecord]) -> list[Facts]:
         libraries = tuple(source.libraries.items())
         stored.forget()
         return Facts(
-            stored,
-            cell,
-            once(id(encoding), partial(identity, encoding)),
-            once(id(task), partial(identity, task)),
-            once(tuple(map(id, sections)), partial(settings_of, *sections)),
-            record.status,
-            record.curve,
-            record.activation,
-            record.steps,
-            points,
-            to_fit,
-            record.own_loss,
-            record.splittable,
-            sum(record.parameters.values()),
-            rate and once(tuple(rate.__dict__.items()), lambda: rate),
-            record.baselines and once(repr(record.baselines), lambda: record.baselines),
-            linearized and once(tuple(linearized.__dict__.items()), lambda: linearized),
-            once(named, lambda: tuple(starmap(Measure.of, record.metrics.items()))),
-            tuple(value.value for value in record.metrics.values()),
-            np.array(_numbers(record), dtype=np.float64),
-            once(kernels, lambda: kernels),
-            once((environment, libraries), partial(Origin.of, source)),
-            source.started,
-            source.finished or source.started,
+            stored=stored,
+            cell=cell,
+            encoding=once("encoding", id(encoding), partial(identity, encoding)),
+            task=once("task", id(task), partial(identity, task)),
+            settings=once("settings", tuple(map(id, sections)), partial(settings_of, *sections)),
+            status=record.status,
+            curve=record.curve,
+            activation=record.activation,
+            steps=record.steps,
+            training_points=points,
+            values_to_fit=to_fit,
+            own_loss=record.own_loss,
+            splittable=record.splittable,
+            parameters=sum(record.parameters.values()),
+            learning_rate=rate and once("rate", tuple(rate.__dict__.items()), lambda: rate),
+            baselines=record.baselines
+            and once("baselines", repr(record.baselines), lambda: record.baselines),
+            linearized=linearized
+            and once("linearized", tuple(linearized.__dict__.items()), lambda: linearized),
+            metrics=once(
+                "metrics", named, lambda: tuple(starmap(Measure.of, record.metrics.items()))
+            ),
+            values=tuple(value.value for value in record.metrics.values()),
+            numbers=np.array(_numbers(record), dtype=np.float64),
+            kernels=once("kernels", kernels, lambda: kernels),
+            source=once("source", (environment, libraries), partial(Origin.of, source)),
+            started=source.started,
+            finished=source.finished or source.started,
         )
 
     return [facts(stored) for stored in records]

@@ -48,13 +48,12 @@ VERDICTS = 12
 """Tasks whose verdict stands at the top of the page."""
 
 
-def load_board(directory: Path) -> tuple[Board, Sequence[StoredRecord], Store]:
-    """The board of a results folder, its records and its store, for ``describe``; of a tuning's
-    folder, of the tuned settings. Damaged arrays and pictures are left out with a warning.
-    StoreError where there is no such folder, or no record."""
+def load_board(directory: Path) -> tuple[Board, Store]:
+    """The board of a results folder and its store, for ``describe``; of a tuning's folder, of the
+    tuned settings. Damaged arrays and pictures are left out with a warning. StoreError where there
+    is no such folder, or no record."""
     found = load_records(directory, check_files=True, listed=True)
-    records = tuned_records(found, earlier_result(directory))
-    return boards(records), records, Store(directory)
+    return boards(tuned_records(found, earlier_result(directory))), Store(directory)
 
 
 def tuned_records(
@@ -70,7 +69,7 @@ def tuned_records(
     return kept if chosen and kept else records
 
 
-def describe(board: Board, records: Sequence[StoredRecord], store: Store) -> Page:
+def describe(board: Board, store: Store) -> Page:
     """The page of a results folder: ``describe(*load_board(directory))``."""
     name = store.suite_name()
     folder = shell_word(store.directory.resolve().name)
