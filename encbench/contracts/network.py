@@ -138,10 +138,10 @@ class Network(nn.Module, ABC):
         return {"mlp": total - encoding, "encoding": encoding}
 
 
-def check_kind(encoding: Encoding, features: Tensor, x: Tensor) -> None:
-    """Raise PluginError where features have another dtype or device than their points."""
-    if features.dtype != x.dtype or features.device != x.device:
-        got, expected = (f"{each.dtype} on {each.device}" for each in (features, x))
+def check_kind(encoding: Encoding, features: Tensor, like: Tensor) -> None:
+    """Raise PluginError where features have another dtype or device than points, or weights."""
+    if features.dtype != like.dtype or features.device != like.device:
+        got, expected = (f"{each.dtype} on {each.device}" for each in (features, like))
         raise PluginError(
             f"the encoding {type(encoding).__name__} returned {got} for points of {expected}; "
             "let its forward take both from its input"

@@ -57,7 +57,7 @@ def output_to_stderr() -> Iterator[None]:
 
 _redirecting = threading.Lock()
 _redirected: list[ExitStack] = []
-"""What puts standard output back, and as many more as are inside."""
+"""One for each ``with`` that is inside. The first, closed last, puts standard output back."""
 
 
 def _redirect() -> ExitStack:

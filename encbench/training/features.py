@@ -25,7 +25,6 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from encbench.contracts.encoding import Encoding, SparseBlock
-from encbench.contracts.network import check_kind
 from encbench.contracts.optimizer import Optimizer
 from encbench.errors import error_line
 
@@ -367,9 +366,6 @@ def why_not_tables(encoding: Encoding, x: Tensor) -> str | None:
 
     What ``sparse_jacobian`` claims is compared with ``forward`` for random tables. An encoding
     whose features or attributes change from call to call is left to autograd too.
-
-    Raises:
-        PluginError: the features have another dtype or device than x.
     """
     if any(map(has_hooks, encoding.modules())):
         return HOOKED
@@ -378,7 +374,6 @@ def why_not_tables(encoding: Encoding, x: Tensor) -> str | None:
     learned = {name: p for name, p in encoding.named_parameters() if p.requires_grad}
     with torch.enable_grad():  # as in training
         features: Tensor = encoding(x).detach()
-        check_kind(encoding, features, x)  # of a wrong one torch would speak of mat1 and mat2
         before = State(encoding)  # with what the first call has cached
         again = encoding(x)
     if not torch.equal(features, again) or State(encoding) != before:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from encbench.contracts.activation import Elementwise
+from encbench.contracts.network import check_kind
 from encbench.network.linear import NTKLinear
 from encbench.network.mlp import CoordinateMLP
 from encbench.training.features import has_hooks
@@ -57,13 +58,20 @@ class Layers:
     """
 
     def __init__(self, model: CoordinateMLP) -> None:
+        self._encoding = model.encoding
         modules = list(model.layers)
         self.linears = [_linear(module) for module in modules[::2]]
         self.activations = modules[1::2]
         self._kept: dict[str, dict[int, list[Tensor]]] = {}
 
     def forward(self, features: Tensor, *, train: bool = True) -> Tensor:
-        """Outputs (n, O) for features (n, d_e); with ``train``, ``backward`` can follow."""
+        """Outputs (n, O) for features (n, d_e); with ``train``, ``backward`` can follow.
+
+        Raises:
+            PluginError: the features have another dtype or device than the weights.
+        """
+        # of others torch speaks of mat1 and mat2
+        check_kind(self._encoding, features, self.linears[0].weight)
         outputs = self._buffers("outputs", [len(each.weight) for each in self.linears], features)
         self._inputs: list[Tensor] = [features]
         self._activated: list[tuple[Tensor, Tensor]] = []

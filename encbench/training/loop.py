@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from encbench.contracts.network import check_kind, in_encoding
+from encbench.contracts.network import in_encoding
 from encbench.contracts.optimizer import Optimizer, Schedule
 from encbench.contracts.task import Predict, Task, epoch_of
 from encbench.errors import ParameterError, PluginError, bounded
@@ -103,7 +103,6 @@ def predictor(model: nn.Module, task: Task) -> Predict:
             return out
         with in_encoding():
             features = model.encoding(x)
-        check_kind(model.encoding, features, x)
         return layers.forward(features, train=False)
 
     @torch.inference_mode()
