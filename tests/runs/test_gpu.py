@@ -1,7 +1,11 @@
 """Runs on a GPU: in processes, so that an error that ends all computing there costs one cell."""
 
+import os
+
 import pytest
 import torch
+
+from tests.processes import outside
 
 pytestmark = pytest.mark.gpu
 
@@ -24,7 +28,8 @@ def test_the_cell_after_an_index_outside_a_table_gets_a_new_process(
     start, suite_file, faults, tmp_path
 ):
     suite = suite_file(["identity", "reads_outside", "ffe:levels=2"])
-    run = start(suite, "-o", str(tmp_path / "out"), "--device", "cuda", PYTHONPATH=faults)
+    path = os.pathsep.join([faults, *filter(None, [outside().get("PYTHONPATH")])])
+    run = start(suite, "-o", str(tmp_path / "out"), "--device", "cuda", PYTHONPATH=path)
     assert run.end() == 1, run.said()
     records = run.records()
     statuses = {name: record["status"] for name, record in records.items()}
