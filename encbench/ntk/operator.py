@@ -28,6 +28,7 @@ MatVec = Callable[[np.ndarray], np.ndarray]
 
 CACHE_SHARE = 0.5  # of the free memory that stored factors may take
 CHUNK = 1024  # points of which factors are computed together
+GPU_CHUNK = 1 << 14  # on a GPU, which takes longer to launch products of fewer than to compute them
 
 Held = dict[str, list[Factors]]
 
@@ -113,7 +114,7 @@ class FactorProducts:
         budget: float | None,
     ) -> None:
         self.model, self.x, self.structure, self.outputs = model, x, structure, outputs
-        self.parts = chunks(len(x), CHUNK)
+        self.parts = chunks(len(x), CHUNK if x.device.type == "cpu" else GPU_CHUNK)
         self.held: list[Held] = []
         free = available_memory(x.device)
         limit, used = free if budget is None else budget, 0.0
@@ -129,6 +130,11 @@ class FactorProducts:
             if used > limit:
                 break
             self.held.append(factors)
+
+    @property
+    def points_held(self) -> int:
+        """Number of points whose factors are kept."""
+        return sum(part.stop - part.start for part in self.parts[: len(self.held)])
 
     def _capture(self, part: slice) -> Held:
         with torch.enable_grad():
@@ -180,10 +186,8 @@ class NtkOperator(LinearOperator):  # type: ignore[misc] # scipy ships no types
     ) -> None:
         self.sources, self._x, self.outputs = sources, x, outputs
         self.held = min(
-            (len(s.held) * CHUNK for s in sources if isinstance(s, FactorProducts)),
-            default=len(x),
+            (s.points_held for s in sources if isinstance(s, FactorProducts)), default=len(x)
         )
-        self.held = min(self.held, len(x))
         self.cached = self.held == len(x)
         super().__init__(dtype=np.float64, shape=(len(x) * outputs,) * 2)
 

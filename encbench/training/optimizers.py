@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import torch
 from pydantic import Field
-from torch import nn
+from torch import Tensor, nn
 
 from encbench.contracts.activation import Activation
 from encbench.contracts.optimizer import Optimizer
@@ -20,6 +20,9 @@ Epsilon = Annotated[float, Field(gt=0, description="added to the denominator")]
 WeightDecay = Annotated[float, Field(ge=0, description="weight decay")]
 ADAM_LR = 5e-3
 USUAL_DEPTH = 2
+SLICE = 1 << 14
+"""Numbers of a parameter that a processor of a GPU updates, of parameters with at most FEW."""
+FEW = 1 << 20
 PERIODIC = 0.08
 """Rate behind activations that oscillate, in rates behind others (docs/protocols.md)."""
 
@@ -247,7 +250,37 @@ def make_optimizer(
             group["lr"] = torch.tensor(group["lr"], device=group["params"][0].device)
             if "capturable" in group:
                 group["capturable"] = True
+            # those of an encoding may be replaced
+            if group.get("fused") and group.get("part") == "mlp":
+                _slice(group)
     return made
+
+
+def _slice(group: dict[str, Any]) -> None:
+    """Put views of SLICE numbers in the place of a group's parameters, which are "whole".
+
+    torch's fused update gives each processor of a GPU 2^16 numbers of one tensor, so that 512 × 512
+    weights keep four of them busy. It computes each number by itself: the result is the same.
+    """
+    whole = group["whole"] = group["params"]
+    group["params"] = [nn.Parameter(part) for p in whole for part in _parts(p.detach())]
+
+
+def _parts(tensor: Tensor) -> tuple[Tensor, ...]:
+    return torch.split(tensor.view(-1), SLICE if tensor.numel() <= FEW else FEW)
+
+
+def take_step(made: torch.optim.Optimizer) -> None:
+    """A step of an optimizer, in which slices have those of the gradients of their parameters."""
+    sliced = [group for group in made.param_groups if "whole" in group]
+    for group in sliced:
+        gradients = (part for p in group["whole"] for part in _parts(p.grad))
+        for parameter, gradient in zip(group["params"], gradients, strict=True):
+            parameter.grad = gradient
+    made.step()
+    for group in sliced:
+        for parameter in group["params"]:
+            parameter.grad = None
 
 
 def can_be_recorded(made: torch.optim.Optimizer) -> bool:

@@ -24,7 +24,7 @@ from encbench.training.features import (
 )
 from encbench.training.layers import Layers, why_not_layerwise
 from encbench.training.losses import LOSSES, OWN_LOSS, OwnLoss, value_and_gradient
-from encbench.training.optimizers import can_be_recorded, make_optimizer
+from encbench.training.optimizers import can_be_recorded, make_optimizer, take_step
 
 Rates = tuple[float, float]
 """Learning rates of the network and of the encoding."""
@@ -63,7 +63,7 @@ class Update:
                 torch.mul(factor, group["highest_lr"], out=group["lr"])
             else:
                 group["lr"] = group["highest_lr"] * float(factor)
-        self._made.step()
+        take_step(self._made)
 
     @property
     def can_be_recorded(self) -> bool:
