@@ -77,6 +77,11 @@ def finish(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
+def prefers_large_pieces(device: torch.device) -> bool:
+    """Whether a piece of work that fits a CPU's cache takes longer to launch than to compute."""
+    return device.type != "cpu"
+
+
 def can_record(device: torch.device) -> bool:
     """Whether ``Recording`` works there."""
     return device.type == "cuda"

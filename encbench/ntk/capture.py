@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from encbench.contracts.encoding import SparseBlock
+from encbench.device import prefers_large_pieces
 from encbench.errors import NtkError
 from encbench.ntk.autograd import JacobianTerm, gradients
 from encbench.ntk.model import encoding_of
@@ -32,6 +33,7 @@ from encbench.ntk.terms import (
     Factors,
     Outputs,
     Product,
+    ScatteredProduct,
     SeparableProduct,
     SparseProduct,
     TableFactors,
@@ -40,6 +42,7 @@ from encbench.ntk.terms import (
 )
 
 SEPARATE_ROWS = 128  # rows of G that fit in the cache with their temporaries
+GPU_DENSE = 128  # vertices of a grid up to which a GPU multiplies them all
 PAIR_COST = 250.0  # flops of a matrix product that take as long as one pair in a sparse product
 
 
@@ -249,8 +252,11 @@ def _block_term(block: SparseBlock, features: Tensor) -> Term:
     g = feature_gradient(block, features).contiguous()
     points, entries = block.rows.shape
     used, local = torch.unique(block.rows.flatten(), return_inverse=True)
+    gpu = prefers_large_pieces(g.device)
+    if gpu and len(used) > GPU_DENSE:
+        return ScatteredProduct(local.view(points, entries), block.weights.to(g), len(used), g)
     pairs = float(torch.bincount(local).double().square().sum())
-    if pairs * PAIR_COST > points**2 * 2.0 * len(used):
+    if gpu or pairs * PAIR_COST > points**2 * 2.0 * len(used):
         s = torch.zeros(points, len(used), dtype=g.dtype, device=g.device)
         return Product(s.scatter_add_(1, local.view(points, entries), block.weights.to(g)), g)
     starts = np.arange(points + 1, dtype=np.int64) * entries

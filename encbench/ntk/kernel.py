@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from encbench.device import available_memory
+from encbench.device import available_memory, prefers_large_pieces
 from encbench.errors import NtkError, check_choice
 from encbench.ntk.autograd import jacobian
 from encbench.ntk.capture import KernelTerms, capture, table_terms
@@ -32,8 +32,11 @@ from encbench.ntk.structure import (
 )
 from encbench.ntk.terms import OUTPUTS, Outputs, Workspace, chunks
 
-ROWS = 256  # of a tile: small enough for the cache
-COLUMNS = 2048
+TILE = 256, 2048  # rows and columns: small enough for the cache
+GPU_TILE = (
+    1024,
+    8192,
+)  # on a GPU
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,7 +140,7 @@ def cross_ntk(
     terms = capture(private, both, structure, spare).of(outputs)
     rows, cols = slice(0, len(left)), slice(len(left), len(both))
     tiles = _Tiles(terms, PARTS, both, rows, cols)
-    for strip in chunks(rows.stop, ROWS):
+    for strip in chunks(rows.stop, tiles.rows):
         tiles.fill(strip, cols)
     return tiles.kernel
 
@@ -256,6 +259,7 @@ class _Tiles:
     ) -> None:
         self.terms = [term for part in parts for term in terms.parts[part]]
         self.outputs = terms.outputs
+        self.rows, self.columns = GPU_TILE if prefers_large_pieces(like.device) else TILE
         self.top, self.left = rows.start, cols.start
         height, width = rows.stop - rows.start, cols.stop - cols.start
         self.kernel = like.new_empty(height * self.outputs, width * self.outputs)
@@ -264,17 +268,17 @@ class _Tiles:
 
     def symmetric(self) -> Tensor:
         """The kernel of one range of points with itself, from its lower triangle."""
-        for strip in chunks(len(self.blocks), ROWS):
+        for strip in chunks(len(self.blocks), self.rows):
             start, stop = strip.start, strip.stop
-            middle = min(start + ROWS // 2, stop)
+            middle = min(start + self.rows // 2, stop)
             # Left of the diagonal a whole strip; on it two halves, each only up to the diagonal.
             self.fill(strip, slice(0, start))
             self.fill(slice(start, middle), slice(start, middle))
             self.fill(slice(middle, stop), slice(start, stop))
-        for rows in chunks(len(self.kernel), ROWS):
+        for rows in chunks(len(self.kernel), self.rows):
             corner = self.kernel[rows, rows]
             corner.copy_(corner.tril() + corner.tril(-1).t())
-            for cols in chunks(rows.start, ROWS):
+            for cols in chunks(rows.start, self.rows):
                 self.kernel[cols, rows] = self.kernel[rows, cols].t()
         return self.kernel
 
@@ -282,7 +286,7 @@ class _Tiles:
         """Overwrite the kernel between two ranges of points; empty ranges are allowed."""
         if rows.stop <= rows.start or cols.stop <= cols.start:
             return
-        for part in chunks(cols.stop, COLUMNS // self.outputs, cols.start):
+        for part in chunks(cols.stop, self.columns // self.outputs, cols.start):
             tile = self._view(rows, part)
             # In the full kernel outputs alternate; sums run on a tile where they do not.
             whole = tile

@@ -14,7 +14,7 @@ import torch
 from scipy.sparse.linalg import LinearOperator, eigsh
 from torch import Tensor, nn
 
-from encbench.device import available_memory
+from encbench.device import available_memory, prefers_large_pieces
 from encbench.errors import NtkError, ParameterError, check_choice
 from encbench.ntk.autograd import AutogradProducts
 from encbench.ntk.capture import capture_factors
@@ -28,7 +28,7 @@ MatVec = Callable[[np.ndarray], np.ndarray]
 
 CACHE_SHARE = 0.5  # of the free memory that stored factors may take
 CHUNK = 1024  # points of which factors are computed together
-GPU_CHUNK = 1 << 14  # on a GPU, which takes longer to launch products of fewer than to compute them
+GPU_CHUNK = 1 << 14  # on a GPU
 
 Held = dict[str, list[Factors]]
 
@@ -114,7 +114,7 @@ class FactorProducts:
         budget: float | None,
     ) -> None:
         self.model, self.x, self.structure, self.outputs = model, x, structure, outputs
-        self.parts = chunks(len(x), CHUNK if x.device.type == "cpu" else GPU_CHUNK)
+        self.parts = chunks(len(x), GPU_CHUNK if prefers_large_pieces(x.device) else CHUNK)
         self.held: list[Held] = []
         free = available_memory(x.device)
         limit, used = free if budget is None else budget, 0.0

@@ -257,7 +257,7 @@ class ComplexProduct(Product):
 class SparseProduct(OfOutputs, Term):
     """(S Sᵀ) ∘ (G Gᵀ) / divisor with a sparse S: a grid whose vertices few points share.
 
-    S Sᵀ is computed on the CPU; G Gᵀ only where S Sᵀ is not zero.
+    For a CPU: G Gᵀ is computed only where S Sᵀ is not zero.
 
     Args:
         s: (N, vertices), duplicate entries already summed.
@@ -287,6 +287,37 @@ class SparseProduct(OfOutputs, Term):
             for a, b in product(range(outputs), repeat=2):
                 # Every (i, j) occurs once, so plain assignment adds correctly.
                 tile[a, b, i[part], j[part]] += dots[:, a, b]
+
+
+class ScatteredProduct(OfOutputs, Term):
+    """``SparseProduct`` for a GPU, which computes zeros faster than it finds what is not zero.
+
+    A strip of S Sᵀ is summed from the columns of a strip of S, which is dense.
+
+    Args:
+        vertices: (N, m) int64; those that occur twice at one point are added.
+        weights: (N, m).
+        count: number of vertices.
+        g: (N, O, width).
+    """
+
+    whole_rows = True
+
+    def __init__(self, vertices: Tensor, weights: Tensor, count: int, g: Tensor) -> None:
+        self.vertices, self.weights, self.count, self.g = vertices, weights, count, g
+
+    def add(self, tile: Tensor, rows: slice, cols: slice, work: Workspace) -> None:
+        points = rows.stop - rows.start
+        strip = work.take("s", self.count, points, self.g).zero_()
+        places = self.vertices[rows] * points
+        places += torch.arange(points, device=places.device)[:, None]
+        strip.view(-1).scatter_add_(0, places.flatten(), self.weights[rows].flatten())
+        left = functional.embedding_bag(
+            self.vertices[cols], strip, per_sample_weights=self.weights[cols], mode="sum"
+        )  # (n_cols, n_rows)
+        for a, b in product(range(self.g.shape[1]), repeat=2):
+            right = _gram(self.g[cols, b], self.g[rows, a], work, "g")
+            tile[a, b].t().addcmul_(left, right, value=1.0 / self.divisor)
 
 
 class TableFactors(OfOutputs, Factors):

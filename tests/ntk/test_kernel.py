@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from encbench import CoordinateMLP, Encoding
-from encbench.ntk import cross_ntk, empirical_ntk, operator
+from encbench.ntk import capture, cross_ntk, empirical_ntk, kernel, operator
 from tests.ntk.conftest import OUTPUTS, brute_force, gram, jacobian, relative_error
 from tests.ntk.grids import CollidingGrid, LearnedFeatures, SilentGrid
 
@@ -123,6 +123,27 @@ def test_gpu_and_cpu_give_the_same_kernel(
     for cached in (True, False):
         product = operator(model, points, outputs=outputs, device="cuda", cached=cached) @ v
         assert relative_error(torch.from_numpy(product), here.sum(1)) < 1e-12
+
+
+@pytest.mark.parametrize("outputs", ["trace", "full"])
+@pytest.mark.parametrize("encoding", [CollidingGrid, SilentGrid, LearnedFeatures])
+def test_the_way_of_a_gpu_gives_the_same_kernel(
+    encoding: type[Any], outputs: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x = torch.rand(200, 2, dtype=torch.float64)
+    model = network(encoding())
+    whole = empirical_ntk(model, x, outputs=outputs)
+    cross = cross_ntk(model, x[:80], x[80:], outputs=outputs)
+    for module in (capture, kernel):
+        monkeypatch.setattr(module, "prefers_large_pieces", lambda device: True)
+    monkeypatch.setattr(capture, "GPU_DENSE", 0)
+    monkeypatch.setattr(kernel, "GPU_TILE", (64, 96))
+    found = empirical_ntk(model, x, outputs=outputs)
+    assert relative_error(found.total, whole.total) < 1e-13
+    assert relative_error(found.parts["encoding"], whole.parts["encoding"]) < 1e-13
+    assert torch.equal(found.total, found.total.t())
+    again = cross_ntk(model, x[:80], x[80:], outputs=outputs)
+    assert relative_error(again, cross) < 1e-13
 
 
 def test_kernel_is_symmetric_to_the_last_bit_across_tiles() -> None:
