@@ -116,6 +116,8 @@ class FactorProducts:
         self.model, self.x, self.structure, self.outputs = model, x, structure, outputs
         self.parts = chunks(len(x), GPU_CHUNK if prefers_large_pieces(x.device) else CHUNK)
         self.held: list[Held] = []
+        # kept: the first touch of new memory took a quarter of a product with a large table
+        self._totals: dict[str, Tensor] = {}
         free = available_memory(x.device)
         limit, used = free if budget is None else budget, 0.0
         while len(self.held) < len(self.parts) and used < limit:
@@ -146,18 +148,19 @@ class FactorProducts:
 
     def apply(self, v: Tensor) -> Tensor:
         """The kernel's product with v (N, O)."""
-        totals: dict[str, Tensor] = {}
+        for total in self._totals.values():
+            total.zero_()
         for part, factors in self._each():
             for name, found in factors.items():
                 for one in found:
-                    if name not in totals:
-                        totals[name] = v.new_zeros(one.shape)
-                    one.pull(v[part], totals[name])
+                    if name not in self._totals:
+                        self._totals[name] = v.new_zeros(one.shape)
+                    one.pull(v[part], self._totals[name])
         out = torch.zeros_like(v)
         for part, factors in self._each():
             for name, found in factors.items():
                 for one in found:
-                    out[part] += one.push(totals[name])
+                    out[part] += one.push(self._totals[name])
         return out
 
 
