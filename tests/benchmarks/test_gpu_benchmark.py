@@ -32,19 +32,23 @@ pytestmark = pytest.mark.gpu
 
 
 def medians(*calls: Callable[[], Any]) -> list[float]:
-    """Seconds on the device of each call, in turn; the launch is waited for, and not counted."""
-    times: list[list[float]] = [[] for _ in calls]
+    """Seconds on the device of each call, in turn; the launch is waited for, and not counted.
+
+    Rounds in which the device had to wait for the launch are left out, unless it did in all.
+    """
+    times: list[tuple[list[float], list[float]]] = [([], []) for _ in calls]
     for turn in range(3 + ROUNDS):
         for call, spent in zip(calls, times, strict=True):
             begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-            torch.cuda._sleep(1_000_000)  # meanwhile the call is queued
+            torch.cuda._sleep(2_000_000)  # meanwhile the call is queued
             begin.record()
             call()
             end.record()
+            late = begin.query()
             torch.cuda.synchronize()
             if turn >= 3:
-                spent.append(begin.elapsed_time(end) / 1e3)
-    return [statistics.median(spent) for spent in times]
+                spent[late].append(begin.elapsed_time(end) / 1e3)
+    return [statistics.median(in_time or late) for in_time, late in times]
 
 
 @pytest.mark.parametrize("log2_hashmap_size", [14, 19])
