@@ -25,11 +25,12 @@ _inherited: Callable[[int], object]
 def in_processes(
     function: Callable[[Thing], Result], things: Sequence[Thing], most: int
 ) -> Generator[Result, None, None]:
-    """``function`` of each of the things, in their order, which other processes compute where there
-    are several cores; only results are pickled.
+    """``function`` of each of the things, in their order, computed by other processes, up to one a
+    core; only results are pickled.
 
-    Here, one after the other, where this process may not start others, or where to start them takes
-    long: not on Linux. So is the rest once one has died, as a rule for want of memory.
+    This process computes them itself on one core, where it may not start others (a daemon), and
+    where to start them takes long (not on Linux); and the rest once one of the others has died, as
+    a rule for want of memory.
 
     Args:
         most: processes, at most.
