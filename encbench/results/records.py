@@ -241,6 +241,11 @@ class StoredRecord:
         assert self._reader is not None
         return self._reader()
 
+    @property
+    def is_read(self) -> bool:
+        """Whether the numbers are here, or are read when they are asked for."""
+        return "record" in self.__dict__
+
     def forget(self) -> None:
         """Let go of the numbers, where they can be read again when they are asked for."""
         if self._reader is not None:

@@ -37,6 +37,7 @@ from PIL.PngImagePlugin import PngInfo
 from encbench.contracts.metric import MetricValue
 from encbench.errors import StoreError
 from encbench.results import palette
+from encbench.runs import forked
 from tests.leaderboard.results import FLOOR, Results, diverged, photograph
 
 LONG = "mpe:levels=2,resolutions=[96,277],features_per_level=3,spacing=geometric,init_std=0.0"
@@ -358,7 +359,7 @@ def test_figures_do_not_pile_up_where_nothing_else_collects_them(
         most = max(most, sum(seen() is not None for seen in drawn))
         return whole(figure, files)
 
-    monkeypatch.setattr(pictures, "cores", lambda: 1)
+    monkeypatch.setattr(forked, "cores", lambda: 1)
     monkeypatch.setattr(style, "save", save)
     pictures.draw(page_of(board_of(results), "cost"), tmp_path)
     assert len(drawn) > 4
@@ -423,7 +424,7 @@ def test_processes_draw_what_one_draws(
     results.add("a")
     drawn, here = [], pictures._draw
     for place, count in enumerate((1, 2, 2)):
-        monkeypatch.setattr(pictures, "cores", lambda count=count: count)
+        monkeypatch.setattr(forked, "cores", lambda count=count: count)
         if place == 2:
             monkeypatch.setattr(pictures, "_draw", _killed_in_a_child)
             monkeypatch.setattr(pictures, "_drawn_here", here, raising=False)

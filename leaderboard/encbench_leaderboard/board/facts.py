@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, fields
 from functools import partial
 from itertools import starmap
 from operator import attrgetter
@@ -17,6 +18,7 @@ from encbench.errors import plural
 from encbench.results.kernel_summary import LinearizedTraining, SpectrumSummary
 from encbench.results.provenance import Provenance
 from encbench.results.records import LearningRate, Record, Status, StoredRecord
+from encbench.runs.forked import in_processes
 from encbench.suite.config import CellConfig, PluginRef, settings_of, sorted_json
 
 WHENS = ("start", "middle", "end")
@@ -73,6 +75,12 @@ ORIGIN = (
     *("git_commit", "suite"),
 )
 """Fields of a provenance that decide an ``Origin``, beside its libraries."""
+MANY = 4_000
+"""Records whose numbers are to be read, from which on other processes do it."""
+MOST = 8
+"""Processes that do."""
+TOGETHER = 1_000
+"""Records of which they send the facts at a time."""
 Made = TypeVar("Made")
 
 
@@ -174,12 +182,22 @@ class Facts:
     equal in many records are one object."""
 
     stored: StoredRecord
-    cell: CellConfig
+    numbers: np.ndarray
+    """``NUMBERS``; NaN where there is none."""
+    # equal in many records
     encoding: str
     task: str
     """``identity`` of the two."""
     settings: Mapping[str, Any]
     """``settings_of`` the cell."""
+    learning_rate: LearningRate | None
+    baselines: Mapping[str, Mapping[str, MetricValue]]
+    linearized: LinearizedTraining | None
+    metrics: tuple[Measure, ...]
+    kernels: tuple[Kernel, ...]
+    source: Origin
+    # of each record its own
+    cell: CellConfig
     status: Status
     curve: str
     activation: str | None
@@ -191,16 +209,8 @@ class Facts:
     own_loss: bool
     splittable: bool
     parameters: int
-    learning_rate: LearningRate | None
-    baselines: Mapping[str, Mapping[str, MetricValue]]
-    linearized: LinearizedTraining | None
-    metrics: tuple[Measure, ...]
     values: tuple[float | None, ...]
     """Of the metrics."""
-    numbers: np.ndarray
-    """``NUMBERS``; NaN where there is none."""
-    kernels: tuple[Kernel, ...]
-    source: Origin
     started: str
     finished: str
 
@@ -220,8 +230,49 @@ class Facts:
         return next((measure for measure in self.metrics if measure.info.name == metric), None)
 
 
-def gathered(records: Iterable[StoredRecord]) -> list[Facts]:
+PARTS = tuple(field.name for field in fields(Facts))[2:]
+EQUAL = PARTS[: PARTS.index("cell")]
+SECTIONS = ("encoding", "task", "network", "training", "ntk")
+"""Of a cell, equal in many records."""
+_parts_of = attrgetter(*PARTS)
+
+
+def gathered(records: Sequence[StoredRecord]) -> list[Facts]:
     """The facts of each record, in their order. Numbers that were read for them are let go of."""
+    many = sum(not stored.is_read for stored in records) >= MANY
+    pieces = [records[start : start + TOGETHER] for start in range(0, len(records), TOGETHER)]
+    known: dict[tuple[str, str], Any] = {}
+    with closing(in_processes(_taken, pieces, MOST if many else 1)) as found:
+        pairs = zip(pieces, found, strict=True)
+        return [one for piece, taken in pairs for one in _facts(piece, *taken, known)]
+
+
+def _facts(
+    records: Sequence[StoredRecord],
+    parts: Sequence[tuple[Any, ...]],
+    numbers: np.ndarray,
+    known: dict[tuple[str, str], Any],
+) -> Iterator[Facts]:
+    """The facts of records of which ``_taken`` gave the rest, with equal parts as they are known,
+    by name and content."""
+    same: dict[int, Any] = {}  # by the id of a part, as long as there are ``parts``
+
+    def first(name: str, part: Any) -> Any:
+        if id(part) not in same:
+            content = name, repr(getattr(part, "__dict__", part))
+            same[id(part)] = known.setdefault(content, part)
+        return same[id(part)]
+
+    for stored, row, own in zip(records, numbers, parts, strict=True):
+        cell = own[len(EQUAL)].__dict__
+        for name in SECTIONS:
+            cell[name] = first(name, cell[name])
+        yield Facts(stored, row, *map(first, EQUAL, own), *own[len(EQUAL) :])
+
+
+def _taken(records: Sequence[StoredRecord]) -> tuple[list[tuple[Any, ...]], np.ndarray]:
+    """``PARTS`` of the facts of each record, and their numbers (records, ``NUMBERS``), which are
+    sent from one process to another."""
     # parts of cells are told apart by their ids: the facts keep them, and records of a store share
     # equal ones
     known: dict[tuple[str, Hashable], Any] = {}
@@ -251,10 +302,21 @@ def gathered(records: Iterable[StoredRecord]) -> list[Facts]:
         stored.forget()
         return Facts(
             stored=stored,
-            cell=cell,
+            numbers=np.array(_numbers(record), dtype=np.float64),
             encoding=once("encoding", id(encoding), partial(identity, encoding)),
             task=once("task", id(task), partial(identity, task)),
             settings=once("settings", tuple(map(id, sections)), partial(settings_of, *sections)),
+            learning_rate=rate and once("rate", tuple(rate.__dict__.items()), lambda: rate),
+            baselines=record.baselines
+            and once("baselines", repr(record.baselines), lambda: record.baselines),
+            linearized=linearized
+            and once("linearized", tuple(linearized.__dict__.items()), lambda: linearized),
+            metrics=once(
+                "metrics", named, lambda: tuple(starmap(Measure.of, record.metrics.items()))
+            ),
+            kernels=once("kernels", kernels, lambda: kernels),
+            source=once("source", (environment, libraries), partial(Origin.of, source)),
+            cell=cell,
             status=record.status,
             curve=record.curve,
             activation=record.activation,
@@ -264,23 +326,13 @@ def gathered(records: Iterable[StoredRecord]) -> list[Facts]:
             own_loss=record.own_loss,
             splittable=record.splittable,
             parameters=sum(record.parameters.values()),
-            learning_rate=rate and once("rate", tuple(rate.__dict__.items()), lambda: rate),
-            baselines=record.baselines
-            and once("baselines", repr(record.baselines), lambda: record.baselines),
-            linearized=linearized
-            and once("linearized", tuple(linearized.__dict__.items()), lambda: linearized),
-            metrics=once(
-                "metrics", named, lambda: tuple(starmap(Measure.of, record.metrics.items()))
-            ),
             values=tuple(value.value for value in record.metrics.values()),
-            numbers=np.array(_numbers(record), dtype=np.float64),
-            kernels=once("kernels", kernels, lambda: kernels),
-            source=once("source", (environment, libraries), partial(Origin.of, source)),
             started=source.started,
             finished=source.finished or source.started,
         )
 
-    return [facts(stored) for stored in records]
+    found = [facts(stored) for stored in records]
+    return list(map(_parts_of, found)), np.array([one.numbers for one in found])
 
 
 def metrics_of(facts: Sequence[Facts]) -> list[MetricInfo]:

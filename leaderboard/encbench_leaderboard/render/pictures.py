@@ -6,23 +6,18 @@ import gc
 import itertools
 import json
 import struct
-import sys
-import warnings
 import zlib
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, is_dataclass, replace
 from functools import partial
 from hashlib import sha256
 from importlib.metadata import version
-from multiprocessing import current_process, get_context
 from pathlib import Path
 from typing import Any
 
 from encbench.results import palette
 from encbench.results.palette import Look, colours
-from encbench.runs.limits import cores
+from encbench.runs.forked import in_processes
 from encbench_leaderboard.report.blocks import (
     Block,
     Figure,
@@ -130,27 +125,11 @@ def _draw_all(jobs: Sequence[_Job]) -> list[bool]:
     frozen = gc.get_freeze_count()
     gc.freeze()
     try:
-        with style.quiet(), warnings.catch_warnings():
-            processes = min(cores(), MOST, len(jobs)) if _may_fork() else 1
-            if processes == 1:
-                return [_draw(job) for job in jobs]
-            # numpy's threads, of which Python 3.12 warns, have no part in drawing
-            warnings.simplefilter("ignore", DeprecationWarning)
-            try:
-                with ProcessPoolExecutor(processes, get_context("fork")) as pool:
-                    return list(pool.map(_draw, jobs))
-            except BrokenProcessPool:
-                # one was killed, as a rule for want of memory
-                return [_draw(job) for job in jobs]
+        with style.quiet():
+            return list(in_processes(_draw, jobs, MOST))
     finally:
         if not frozen:  # what the caller had left aside stays so
             gc.unfreeze()
-
-
-def _may_fork() -> bool:
-    """Whether processes start here at once, with matplotlib loaded; elsewhere that takes longer
-    than a few pictures."""
-    return sys.platform == "linux" and not current_process().daemon
 
 
 def _draw(job: _Job) -> bool:

@@ -139,7 +139,9 @@ def energy_figure(task: TaskBoard) -> Figure | None:
     cells = first_cells(task, _recorded)
     if not cells:
         return None
-    predicted = any(_predicts(stored.record.linearized) for stored in cells.values())
+    # of their facts: for all of these cells the records would be read
+    firsts = (next(filter(_recorded, task.facts_of_entry(entry))) for entry in cells)
+    predicted = any(_predicts(one.linearized) for one in firsts)
     loss = (
         " Right: the mean squared error that the kernel at the start predicts for gradient flow, "
         "dashed, and the training loss, solid."
