@@ -33,10 +33,7 @@ from encbench.ntk.structure import (
 from encbench.ntk.terms import OUTPUTS, Outputs, Workspace, chunks
 
 TILE = 256, 2048  # rows and columns: small enough for the cache
-GPU_TILE = (
-    1024,
-    8192,
-)  # on a GPU
+GPU_TILE = 1024, 8192
 
 
 @dataclass(frozen=True, eq=False)

@@ -25,6 +25,7 @@ from torch.nn import functional
 
 Outputs = Literal["trace", "full"]
 OUTPUTS: tuple[str, ...] = get_args(Outputs)
+STRIP_BYTES = 1 << 29  # of a dense strip of a table's interpolation matrix
 
 
 def chunks(stop: int, size: int, start: int = 0) -> list[slice]:
@@ -307,17 +308,20 @@ class ScatteredProduct(OfOutputs, Term):
         self.vertices, self.weights, self.count, self.g = vertices, weights, count, g
 
     def add(self, tile: Tensor, rows: slice, cols: slice, work: Workspace) -> None:
-        points = rows.stop - rows.start
-        strip = work.take("s", self.count, points, self.g).zero_()
-        places = self.vertices[rows] * points
-        places += torch.arange(points, device=places.device)[:, None]
-        strip.view(-1).scatter_add_(0, places.flatten(), self.weights[rows].flatten())
-        left = functional.embedding_bag(
-            self.vertices[cols], strip, per_sample_weights=self.weights[cols], mode="sum"
-        )  # (n_cols, n_rows)
-        for a, b in product(range(self.g.shape[1]), repeat=2):
-            right = _gram(self.g[cols, b], self.g[rows, a], work, "g")
-            tile[a, b].t().addcmul_(left, right, value=1.0 / self.divisor)
+        most = max(1, STRIP_BYTES // (self.count * self.g.element_size()))
+        for part in chunks(rows.stop, most, rows.start):
+            points = part.stop - part.start
+            strip = work.take("s", self.count, points, self.g).zero_()
+            places = self.vertices[part] * points
+            places += torch.arange(points, device=places.device)[:, None]
+            strip.view(-1).scatter_add_(0, places.flatten(), self.weights[part].flatten())
+            left = functional.embedding_bag(
+                self.vertices[cols], strip, per_sample_weights=self.weights[cols], mode="sum"
+            )  # (n_cols, points)
+            within = tile[:, :, part.start - rows.start : part.stop - rows.start]
+            for a, b in product(range(self.g.shape[1]), repeat=2):
+                right = _gram(self.g[cols, b], self.g[part, a], work, "g")
+                within[a, b].t().addcmul_(left, right, value=1.0 / self.divisor)
 
 
 class TableFactors(OfOutputs, Factors):
