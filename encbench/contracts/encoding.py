@@ -108,6 +108,10 @@ class Encoding(nn.Module, ABC):
     None: the task's choice, or ReLU if it has none. If it depends on the encoding's parameters,
     set a default here and the actual one in ``__init__``."""
 
+    fallback: str | None = None
+    """Why features were computed more slowly than this encoding can, such as for want of a
+    compiler; set it where that is found out. A record has it in ``step_method``."""
+
     in_dim: int
     """d, coordinates of a point."""
     out_dim: int

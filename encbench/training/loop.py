@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from encbench.contracts.encoding import Encoding
 from encbench.contracts.network import in_encoding
 from encbench.contracts.optimizer import Optimizer, Schedule
 from encbench.contracts.task import Predict, Task, epoch_of
@@ -253,13 +254,19 @@ def train(
     finally:
         step.settle()
         model.zero_grad()
-        result.how = step.how
+        result.how = "; ".join([step.how, *_fallbacks(model)])
         result.points = points.count
         _finish(result, losses, done, len(x), batch)
     if math.isnan(result.curve[-1]):
         # finite parameters may still give infinite predictions
         raise Diverged(steps, lr)
     return result
+
+
+def _fallbacks(model: nn.Module) -> list[str]:
+    """What encodings say of features that were computed more slowly than they can."""
+    encodings = (module for module in model.modules() if isinstance(module, Encoding))
+    return list(dict.fromkeys(str(each.fallback) for each in encodings if each.fallback))
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 import triton
@@ -24,10 +24,8 @@ import triton.language as tl
 from torch import Tensor
 
 from encbench.errors import error_line
+from encbench_encodings._multilevel import WITHOUT_KERNELS, MultilevelGrid
 from encbench_encodings._tables import gather_and_sum, gradient_of_rows
-
-if TYPE_CHECKING:
-    from encbench_encodings._multilevel import MultilevelGrid
 
 logger = logging.getLogger("encbench")
 
@@ -35,7 +33,8 @@ BLOCK = 256
 WARPS = 8
 SMOOTHNESS = {"nearest": 0, "linear": 1, "smoothstep": 2}
 
-_failed = False
+failure = ""
+"""Why the kernels could not be built; torch's operations stand in."""
 
 
 def fused_features(table: Tensor, x: Tensor, grid: MultilevelGrid) -> Tensor:
@@ -46,7 +45,7 @@ def fused_features(table: Tensor, x: Tensor, grid: MultilevelGrid) -> Tensor:
         x: (N, d) float32, on the same device.
         grid: of which ``layout`` is known.
     """
-    if _failed:
+    if failure:
         return grid.interpolated(table, x)
     out: Tensor = _Features.apply(table, x, grid)  # type: ignore[no-untyped-call] # autograd.Function.apply carries no types
     return out
@@ -131,10 +130,10 @@ def _plain_gradient(grad: Tensor, x: Tensor, grid: MultilevelGrid) -> Tensor:
 
 def _launched(kernel: Any, source: Tensor, x: Tensor, out: Tensor, grid: MultilevelGrid) -> bool:
     """Whether ``kernel`` fills ``out`` from ``source``; once one could not be built, none does."""
-    global _failed
+    global failure
     layout = grid.layout
     # tensors of ``torch.autograd.grad(is_grads_batched=True)`` have no memory of their own
-    if _failed or layout is None or torch._C._functorch.is_legacy_batchedtensor(source):
+    if failure or layout is None or torch._C._functorch.is_legacy_batchedtensor(source):
         return False
     programs = (triton.cdiv(len(x), BLOCK), len(grid.starts) - 1)
     source, x = source.contiguous(), x.contiguous()
@@ -161,8 +160,8 @@ def _launched(kernel: Any, source: Tensor, x: Tensor, out: Tensor, grid: Multile
             )
     except Exception as error:
         # what Triton's compiler, a C compiler, the driver and their subprocesses may raise
-        _failed = True
-        logger.warning("grids are computed without kernels of their own: %s", error_line(error))
+        failure = error_line(error)
+        logger.warning("%s: %s", WITHOUT_KERNELS, failure)
         return False
     return True
 

@@ -38,19 +38,20 @@ SparseGradients = Annotated[
 
 logger = logging.getLogger("encbench")
 
+WITHOUT_KERNELS = "grids are computed without kernels of their own"
 MOST_NODES = 1 << 24
 """Vertices of a level, beyond which their rows are not listed."""
 PRIMES = (1, 2654435761, 805459861, 3674653429)
 
 
 @cache
-def _loaded_kernels() -> ModuleType | None:
-    """The kernels for a GPU; None, after a warning, where Triton cannot be imported."""
+def _loaded_kernels() -> ModuleType | str:
+    """The kernels for a GPU; where Triton cannot be imported, why not, after a warning."""
     try:
         from encbench_encodings import _kernels
     except Exception as error:  # whatever a broken installation raises
-        logger.warning("grids are computed without kernels of their own: %s", error_line(error))
-        return None
+        logger.warning("%s: %s", WITHOUT_KERNELS, error_line(error))
+        return error_line(error)
     return _kernels
 
 
@@ -119,11 +120,13 @@ class MultilevelGrid(ConstantsKept):
         return rows, weights.permute(1, 2, 0).contiguous()
 
     def forward(self, x: Tensor) -> Tensor:  # (N, d) -> (N, L * F [+ d])
-        kernels = _loaded_kernels() if self._suits_kernels(x) else None
-        if kernels is None:
-            values = self.interpolated(self.table, x)
+        kernels = _loaded_kernels() if self._suits_kernels(x) else ""
+        if isinstance(kernels, str):
+            values, failure = self.interpolated(self.table, x), kernels
         else:
-            values = kernels.fused_features(self.table, x, self)
+            values, failure = kernels.fused_features(self.table, x, self), kernels.failure
+        if failure:
+            self.fallback = f"{WITHOUT_KERNELS}: {failure}"
         return torch.cat((values, x), dim=1) if self.include_input else values
 
     def interpolated(self, table: Tensor, x: Tensor) -> Tensor:

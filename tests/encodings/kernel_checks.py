@@ -181,7 +181,7 @@ def check_failure(features: Callable[[Any, Tensor], Tensor], device: str) -> lis
         check_features_and_gradient(features, grid, x, device)
         check_features_and_gradient(features, grid, x, device, by_kernels=False)
     finally:
-        _kernels.BLOCK, _kernels._failed = block, False
+        _kernels.BLOCK, _kernels.failure = block, ""
         _kernels.logger.removeHandler(handler)
     return messages
 
@@ -202,7 +202,7 @@ def check_in_interpreter(kind: str) -> None:
     for case in itertools.compress(CASES, (case[0] == kind for case in CASES)):
         grid = grid_of(*case)
         check_features_and_gradient(features, grid, points_of(grid, 12), "cpu")
-    assert not _kernels._failed
+    assert not _kernels.failure
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import encbench_encodings
 import pytest
 import torch
 from encbench_encodings import _multilevel
+from encbench_encodings._multilevel import MultilevelGrid
 from encbench_encodings.bspline_grid import BSplineGrid
 from encbench_encodings.hashgrid import HashGrid
 from encbench_encodings.mpe import MultigridParametricEncoding
@@ -93,7 +94,13 @@ def test_without_triton_torchs_operations_are_used_and_a_warning_says_so(monkeyp
     monkeypatch.delattr(encbench_encodings, "_kernels", raising=False)
     _multilevel._loaded_kernels.cache_clear()
     try:
-        assert [_multilevel._loaded_kernels() for _ in range(2)] == [None, None]
+        first, again = (_multilevel._loaded_kernels() for _ in range(2))
+        assert isinstance(first, str)
+        assert first is again
+        monkeypatch.setattr(MultilevelGrid, "_suits_kernels", lambda self, x: True)
+        grid = HashGrid(2, levels=2)
+        grid(torch.rand(4, 2))
+        assert grid.fallback == f"grids are computed without kernels of their own: {first}"
     finally:
         _multilevel._loaded_kernels.cache_clear()
     (message,) = caplog.messages

@@ -46,6 +46,17 @@ def test_the_loss_falls_and_the_curves_say_so():
     assert result.epochs == 100
 
 
+def test_an_encodings_fallback_is_told_with_how_steps_were_computed():
+    class Falls(Scaled):
+        def forward(self, x):
+            self.fallback = "no compiler"
+            return x
+
+    _, task, config = setup()
+    model = CoordinateMLP(Falls(1), 1, 32, 1)
+    assert train(model, task, config, lr=0.3, **generators()).how == "layerwise; no compiler"
+
+
 def test_a_step_of_sgd_is_the_gradient_step_of_the_formula():
     model, task, config = setup(batch_size=64, steps=1)
     reference = CoordinateMLP(Scaled(1), 1, 32, 1).double()
