@@ -16,7 +16,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import triton
@@ -24,8 +24,10 @@ import triton.language as tl
 from torch import Tensor
 
 from encbench.errors import error_line
-from encbench_encodings._multilevel import WITHOUT_KERNELS, MultilevelGrid
-from encbench_encodings._tables import gather_and_sum, gradient_of_rows
+from encbench_encodings._tables import WITHOUT_KERNELS, gather_and_sum, gradient_of_rows
+
+if TYPE_CHECKING:
+    from encbench_encodings._multilevel import MultilevelGrid
 
 logger = logging.getLogger("encbench")
 

@@ -21,6 +21,7 @@ from encbench import LearnedGrid, ParameterError, SparseBlock
 from encbench.errors import error_line
 from encbench_encodings._constants import ConstantsKept, at_least_float32
 from encbench_encodings._tables import (
+    WITHOUT_KERNELS,
     cells_and_places,
     over_corners,
     strides_of,
@@ -38,7 +39,6 @@ SparseGradients = Annotated[
 
 logger = logging.getLogger("encbench")
 
-WITHOUT_KERNELS = "grids are computed without kernels of their own"
 MOST_NODES = 1 << 24
 """Vertices of a level, beyond which their rows are not listed."""
 PRIMES = (1, 2654435761, 805459861, 3674653429)

@@ -12,6 +12,8 @@ from torch.nn import functional
 
 from encbench.plugins.parameters import InitialSpread
 
+WITHOUT_KERNELS = "grids are computed without kernels of their own"
+"""Said where a GPU cannot use them, with the reason."""
 InitStd = Annotated[InitialSpread, Field(description="standard deviation of the initial values")]
 
 
