@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from encbench_leaderboard.board.no_network import without_network
+from encbench_leaderboard.board.no_network import told_apart, without_network
 from encbench_leaderboard.board.table import boards
 from encbench_leaderboard.render.html.document import html_page
 from encbench_leaderboard.render.markdown import markdown
@@ -131,6 +131,36 @@ def test_of_a_category_they_are_means_over_its_targets(results: Results) -> None
     (method,) = without_network(category)
     assert (method.name, method.values["psnr_held_out"]) == ("mean of the neighbours", 28.0)
     assert method.beaten_by == 1
+
+
+def test_what_is_better_than_a_method_is_tested_over_seeds(results: Results) -> None:
+    for seed, (sure, noisy) in enumerate(zip((29.0, 29.1, 28.9), (29.0, 27.5, 32.0), strict=True)):
+        add(results, "sure", sure, seed=seed)
+        add(results, "noisy", noisy, seed=seed)
+        add(results, "worse", sure - 5, seed=seed)
+    board, store = load_board(results.directory)
+    (task,) = board.tasks
+    best, _ = without_network(task)
+    assert best.beaten_by == 2
+    assert told_apart(task, best) == 1
+    text = markdown(describe(board, store), {}, "page", "page.md")[""]
+    assert "(28.00 dB); paired tests, corrected for 3 encodings, tell 1 of them apart" in text
+
+
+def test_what_is_better_than_a_method_is_tested_over_targets(results: Results) -> None:
+    """Each target has a value of the method's own: what is better on all of them is told apart,
+    though its values are far apart."""
+    for number, held_out in enumerate((20.0, 26.0, 30.0, 38.0)):
+        given = {"mean of the neighbours": values(held_out)}
+        cell = results.add().record.cell
+        task = cell.task.model_copy(update={"parameters": {"image": f"photo {number}"}})
+        changed = cell.model_copy(update={"task": task, "data_hash": f"{number}" * 64})
+        add(results, "a", held_out + 1 + number / 100, baselines=given, cell=changed)
+    board, _ = load_board(results.directory)
+    (category,) = boards([one.stored for one in board.facts if one.baselines]).categories
+    (method,) = without_network(category)
+    assert told_apart(category, method) == 1
+    assert told_apart(category.targets[0], without_network(category.targets[0])[0]) is None
 
 
 def test_the_picture_of_what_was_given_is_shown_once(four: Results) -> None:

@@ -99,6 +99,18 @@ def test_the_protocol_says_what_differs(results: Results) -> None:
     assert text.endswith("1 seed.")
 
 
+def test_unequal_parameters_and_batches_are_named(results: Results) -> None:
+    add(results, "a", 40.0, parameters={"mlp": 1000, "encoding": 0})
+    add(results, "b", 30.0, parameters={"mlp": 1000, "encoding": 400})
+    said = " ".join(caveats(board_of(results), None))
+    assert "trained parameters" not in said
+    assert "A step is not of equally many" not in said
+    add(results, "c", 30.0, parameters={"mlp": 0, "encoding": 1_501}, training={"batch_size": 7})
+    said = " ".join(caveats(board_of(results), None))
+    assert "Encodings have from 1,000 to 1,501 trained parameters; `--budget" in said
+    assert "A step is not of equally many points" in said
+
+
 @pytest.mark.parametrize(("points", "warned"), [(100, True), (100_000_000, False)])
 def test_a_network_that_can_store_its_target_is_named(
     results: Results, points: int, warned: bool

@@ -6,7 +6,12 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
 from encbench_leaderboard.board.table import TaskBoard, metric_conditions
+from encbench_leaderboard.statistics.holm import holm
+from encbench_leaderboard.statistics.pairs import ALPHA, p_values
+from encbench_leaderboard.statistics.sample import cube, unit_means
 
 HELD_OUT = "_held_out"
 """End of the names of metrics at points that were not trained on."""
@@ -45,6 +50,24 @@ def without_network(task: TaskBoard) -> list[NoNetwork]:
         better = int((scores > score(values)).sum())
         found.append(NoNetwork(name, values, above, better))
     return sorted(found, key=lambda one: -score(one.values))
+
+
+def told_apart(task: TaskBoard, method: NoNetwork) -> int | None:
+    """How many ranked entries are better than a method by paired tests over targets, or over the
+    seeds of one, with Holm's correction over the entries; None where there is nothing to test."""
+    name = task.primary.name
+    here = {each.label: _values(each).get(method.name, {}) for each in task.targets or (task,)}
+    baseline = task.cells["target"].map({label: of.get(name) for label, of in here.items()})
+    gaps = task.cells.assign(gap=task.cells[f"metric:{name}"] - baseline.astype(float))
+    ranked = task.standings["rank"].notna()
+    differences = unit_means(cube(gaps, "gap", list(task.standings["entry"][ranked])).values)
+    if task.primary.direction == "lower":
+        differences = -differences
+    p, _ = p_values(differences, np.full(len(differences), abs(method.values.get(name, 0.0))))
+    if np.isnan(p).all():
+        return None
+    with np.errstate(invalid="ignore"):
+        return int(((holm(p) <= ALPHA) & (np.nanmean(differences, axis=1) > 0)).sum())
 
 
 def _values(task: TaskBoard) -> dict[str, dict[str, float]]:

@@ -36,6 +36,8 @@ SPLITTABLE = ("image", "occupancy")
 TUNING_GAINS = {"psnr": (0.6, 5.8, 35.6), "psnr_held_out": (-0.1, 0.6, 10.6)}
 """Smallest, median and largest gain of an encoding [dB] from tuning its rate, batch and size, over
 the nine of the published leaderboard: its pages fit.md and held-out.md."""
+UNEQUAL = 1.5
+"""Ratio of numbers of parameters from which on they may decide the order."""
 NAMED = 3
 """Entries that a sentence names, at most."""
 
@@ -198,6 +200,17 @@ def caveats(task: TaskBoard, tuned: TuneResult | None) -> list[str]:
     steps = task.cells[task.cells["status"] == "ok"].groupby("unit")["steps"].nunique()
     if (steps > 1).any():
         found.append("Encodings were not trained for equally many steps.")
+    if len({one.cell.training.batch_size for one in facts}) > 1:
+        found.append(
+            "A step is not of equally many points for each encoding, and costs more or less."
+        )
+    ended = (row["params_mlp"] + row["params_encoding"] for row in task.rows if row["n"])
+    sizes = [size for size in ended if not math.isnan(size)]
+    if sizes and max(sizes) > UNEQUAL * min(sizes):
+        found.append(
+            f"Encodings have from {count(min(sizes))} to {count(max(sizes))} trained parameters; "
+            "`--budget parameters=N` gives all the same number."
+        )
     full = [
         entry
         for entry in task.standings["entry"]
