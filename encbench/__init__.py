@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from encbench.runs.runner import run_suite
     from encbench.runs.weights import load_model
     from encbench.suite.file import Suite, load_suite
+    from encbench.suite.networks import encoding
     from encbench.suite.plan import plan
 
 __all__ = [
@@ -77,6 +78,7 @@ __all__ = [
     "UnknownNameError",
     "UsageError",
     "default_registry",
+    "encoding",
     "hookimpl",
     "load",
     "load_model",
@@ -107,6 +109,7 @@ _LAZY = {
     "encbench.runs.runner": ("run_suite",),
     "encbench.runs.weights": ("load_model",),
     "encbench.suite.file": ("Suite", "load_suite"),
+    "encbench.suite.networks": ("encoding",),
     "encbench.suite.plan": ("plan",),
 }
 _MODULE_OF = {name: module for module, names in _LAZY.items() for name in names}

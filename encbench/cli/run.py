@@ -191,7 +191,7 @@ def run_cells(
       encbench run -e ffe:levels=8 -e 'mpe:resolutions=[32,128]' -t image:image=astronaut,side=128
       encbench run -e 'hashgrid:levels=8 as small' -e hashgrid -t image:image=coffee
       encbench run -t image:image=photos/,side=128 --seed 0 --seed 1 --epochs 50
-      encbench run --lr 2.5 --parameterization standard --optimizer adam
+      encbench run --lr 2.5e-3 --parameterization standard --optimizer adam
       encbench run --sweep training.lr_factor=0.5,1,2 --sweep hashgrid.levels=4,8
       encbench run -e mpe -e hashgrid -e ffe --budget parameters=300k -n --estimate
       encbench run --rerun all

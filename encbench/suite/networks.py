@@ -67,6 +67,26 @@ def of_kind(
     return config.model_copy(update={**left, "kind": kind}), taken, ignored
 
 
+def encoding(text: str, in_dim: int) -> Encoding:
+    """An encoding, for a network of one's own: an ``nn.Module`` from coordinates (N, in_dim) in
+    [0, 1] to features (N, out_dim).
+
+    hashgrid = encbench.encoding("hashgrid:levels=8,log2_hashmap_size=19", in_dim=3)
+
+    Args:
+        text: its name, and parameters that are not to have their defaults, as ``-e`` takes them.
+        in_dim: d, coordinates of a point.
+
+    Raises:
+        ParameterError: the encoding takes no such dimension, or a parameter is out of range.
+        PluginError: its class cannot be loaded, or raised something else.
+        UsageError: there is no such encoding, or it has other parameters.
+    """
+    offer, parameters, _ = default_registry().choose("encoding", text)
+    found: Encoding = offer.call(lambda cls: built_encoding(cls, in_dim, parameters))
+    return found
+
+
 def built_encoding(cls: type[Encoding], in_dim: int, parameters: Mapping[str, Any]) -> Encoding:
     """The encoding, if its ``__init__`` has called that of ``Encoding`` with dimensions.
 

@@ -34,10 +34,10 @@ def rate_in_words(used: Iterable[tuple[TrainingConfig, str]]) -> str:
         if automatic and training.optimizer.partition(":")[0] == "sgd":
             ways.setdefault("× lr_crit", []).append(f"{training.lr_factor:g}")
         elif automatic and not rate:
-            ways.setdefault("× the usual rate", []).append(f"{training.lr_factor:g}")
+            ways["the usual one"] = []  # lr_factor is of lr_crit alone
         else:
             ways.setdefault("by default" if automatic else "as given", []).append(rate)
-    return " or ".join(f"{several(rates)} {way}" for way, rates in ways.items())
+    return " or ".join(f"{several(rates)} {way}" if rates else way for way, rates in ways.items())
 
 
 def protocol_parts(cells: Sequence[CellConfig], rate: str, length: str) -> list[str]:

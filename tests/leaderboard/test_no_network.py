@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from encbench_leaderboard.board.no_network import told_apart, without_network
+from encbench_leaderboard.board.no_network import surely_better, without_network
 from encbench_leaderboard.board.table import boards
 from encbench_leaderboard.render.html.document import html_page
 from encbench_leaderboard.render.markdown import markdown
@@ -142,7 +142,7 @@ def test_what_is_better_than_a_method_is_tested_over_seeds(results: Results) -> 
     (task,) = board.tasks
     best, _ = without_network(task)
     assert best.beaten_by == 2
-    assert told_apart(task, best) == 1
+    assert surely_better(task, best) == 1
     text = markdown(describe(board, store), {}, "page", "page.md")[""]
     assert "(28.00 dB); paired tests, corrected for 3 encodings, tell 1 of them apart" in text
 
@@ -159,8 +159,8 @@ def test_what_is_better_than_a_method_is_tested_over_targets(results: Results) -
     board, _ = load_board(results.directory)
     (category,) = boards([one.stored for one in board.facts if one.baselines]).categories
     (method,) = without_network(category)
-    assert told_apart(category, method) == 1
-    assert told_apart(category.targets[0], without_network(category.targets[0])[0]) is None
+    assert surely_better(category, method) == 1
+    assert surely_better(category.targets[0], without_network(category.targets[0])[0]) is None
 
 
 def test_the_picture_of_what_was_given_is_shown_once(four: Results) -> None:

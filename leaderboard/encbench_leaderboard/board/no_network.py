@@ -52,7 +52,7 @@ def without_network(task: TaskBoard) -> list[NoNetwork]:
     return sorted(found, key=lambda one: -score(one.values))
 
 
-def told_apart(task: TaskBoard, method: NoNetwork) -> int | None:
+def surely_better(task: TaskBoard, method: NoNetwork) -> int | None:
     """How many ranked entries are better than a method by paired tests over targets, or over the
     seeds of one, with Holm's correction over the entries; None where there is nothing to test."""
     name = task.primary.name

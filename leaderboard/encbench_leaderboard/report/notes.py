@@ -9,7 +9,7 @@ import numpy as np
 
 from encbench.errors import plural
 from encbench_leaderboard.board.facts import MetricInfo
-from encbench_leaderboard.board.no_network import HELD_OUT, told_apart, without_network
+from encbench_leaderboard.board.no_network import HELD_OUT, surely_better, without_network
 from encbench_leaderboard.board.overview import OverTasks, Overview
 from encbench_leaderboard.board.standings import TESTED
 from encbench_leaderboard.board.table import (
@@ -81,7 +81,7 @@ def held_out_notes(task: TaskBoard) -> list[str]:
         best, ranked = methods[0], int(task.standings["rank"].notna().sum())
         shown = quantity(best.values.get(task.primary.name, math.nan), task.primary)
         tested = ""
-        if best.beaten_by and (sure := told_apart(task, best)) is not None:
+        if best.beaten_by and (sure := surely_better(task, best)) is not None:
             tested = (
                 f"; paired tests, corrected for {plural(ranked, 'encoding')}, tell "
                 f"{count(sure) if sure else 'none'} of them apart from it"

@@ -1,0 +1,38 @@
+"""An encoding by name, for a network of one's own."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from encbench_encodings.hashgrid import HashGrid
+
+import encbench
+from encbench import ParameterError, UnknownNameError
+
+HOW_TO = Path(__file__).parents[2] / "docs" / "how-to.md"
+
+
+def test_the_documented_network_has_the_encoding_that_was_asked_for():
+    _, _, rest = HOW_TO.read_text("utf-8").partition("## Use an encoding in my own network")
+    names = {}
+    exec(rest.partition("```python\n")[2].partition("```")[0], names)
+    assert names["values"].shape == (1024, 1)
+    torch.manual_seed(0)
+    by_name = encbench.encoding("hashgrid:levels=8,log2_hashmap_size=17", in_dim=3)
+    torch.manual_seed(0)
+    itself = HashGrid(3, levels=8, log2_hashmap_size=17)
+    x = torch.rand(20, 3)
+    assert torch.equal(by_name(x), itself(x))
+
+
+@pytest.mark.parametrize(
+    ("text", "in_dim", "error", "words"),
+    [
+        ("hashgird", 3, UnknownNameError, "did you mean 'hashgrid'"),
+        ("hashgrid:levls=3", 3, ParameterError, "did you mean 'levels'"),
+        ("spherical_harmonics", 2, ParameterError, "takes points of 3 coordinates, got 2"),
+    ],
+)
+def test_what_is_wrong_with_it_is_said(text, in_dim, error, words):
+    with pytest.raises(error, match=words):
+        encbench.encoding(text, in_dim)
