@@ -302,7 +302,7 @@ def content_hash(task: type[Task], parameters: Mapping[str, Any]) -> str:
         TypeError: it is no short text of ASCII; ``data_hash`` may raise anything else.
     """
     found: Any = task.data_hash(**parameters)
-    if not isinstance(found, str) or not re.fullmatch("[!-~]{1,200}", found):
+    if not isinstance(found, str) or not re.fullmatch("[ -~]{1,200}", found):
         raise TypeError(
             f"data_hash returned {bounded(repr(found), 100)}; return "
             "hashlib.sha256(data).hexdigest()"
