@@ -25,8 +25,10 @@ from encbench import (
 )
 from encbench.cli import app
 from encbench.cli.planned import print_plan
+from encbench.contracts.task import IN_TASK
+from encbench.network.mlp import CoordinateMLP
 from encbench.results.records import Record
-from encbench.runs.analysis import at_initialization
+from encbench.runs.analysis import at_initialization, compare_dynamics
 from encbench.runs.cell import _CellRun, run_cell
 from encbench.runs.interface import RunOptions
 from encbench.runs.limits import orderly_stop
@@ -500,3 +502,13 @@ def test_a_metric_whose_attributes_do_not_fit_is_told_so_in_plain_words():
     assert run_cell(cell, them).record.metrics["upward"].details["reason"] == (
         "metric 'upward' of theirs 1.0 failed: direction = 'up': expected 'higher' or 'lower'"
     )
+
+
+@pytest.mark.parametrize(
+    "held", [X, (X, Y[:3]), (X.numpy(), Y.numpy()), (X, Y * math.nan), (X[:0], Y[:0])]
+)
+def test_held_out_points_that_are_not_as_agreed_are_the_task_s_fault(held):
+    task = type("Wrong", (Wave,), {"held_out": lambda self: held})()
+    with pytest.raises(TypeError, match="held_out returned") as caught:
+        compare_dynamics(CoordinateMLP(Scaled(1), 1), task, [0.1], 1, torch.Generator())
+    assert caught.value.__notes__ == [IN_TASK]
