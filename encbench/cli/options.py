@@ -53,7 +53,7 @@ def asked_changes(
     """By section of a suite, the settings of flags that were given, and those of ``--set``.
 
     Raises:
-        UsageError: a text of ``settings`` is not SECTION.KEY=VALUE.
+        UsageError: a text of ``settings`` is not SECTION.KEY=VALUE, or sets what was set already.
     """
     changes = {
         section: {k: v for k, v in flags.get(section, {}).items() if v is not None}
@@ -65,5 +65,7 @@ def asked_changes(
         if not equals or not dot or not key or section not in SECTIONS:
             hint = did_you_mean(section, SECTIONS, f"sections are {', '.join(SECTIONS)}")
             raise UsageError(f"--set {text!r} is not SECTION.KEY=VALUE{hint}")
+        if key in changes[section]:
+            raise UsageError(f"--set {text!r}: {section}.{key} is given more than once")
         changes[section][key] = parse_value(value.strip())
     return changes

@@ -47,7 +47,7 @@ def render(
     import torch
     from PIL import Image
 
-    from encbench.contracts.task import is_picture
+    from encbench.contracts.task import is_picture, outcome_of
     from encbench.device import resolve_device
     from encbench.runs.parts import build_task
     from encbench.runs.weights import load_model
@@ -67,7 +67,7 @@ def render(
                 f"--scale {scale:g}: a curve of {points:,} points, at most {MOST_POINTS:,}"
             )
         x = torch.linspace(0, 1, points, dtype=torch.float64)[:, None]
-        lines = offer.call(lambda cls: task.evaluate(predict)).lines
+        lines = offer.call(lambda cls: outcome_of(task, predict)).lines
         drawing = _curve(x[:, 0].numpy(), predict(x).numpy(), lines, cell.label)
         write_picture(drawing.savefig, output)
     else:

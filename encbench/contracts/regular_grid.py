@@ -49,7 +49,9 @@ class RegularGrid:
                 f"regular grid: x is {_of(self.x)}; for truth of shape {self.truth.shape} expected "
                 f"{expected} of float64"
             )
-        if self.sides is not None and (len(self.sides) != len(shape) or min(self.sides) <= 0):
+        if self.sides is not None and (
+            len(self.sides) != len(shape) or not all(0 < side < math.inf for side in self.sides)
+        ):
             raise TypeError(
                 f"regular grid: sides is {self.sides}; for truth of shape {self.truth.shape} "
                 f"expected {len(shape)} positive lengths"

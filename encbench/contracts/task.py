@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor
 
 from encbench.contracts.regular_grid import RegularGrid
-from encbench.errors import did_you_mean
+from encbench.errors import bounded, did_you_mean
 
 IN_TASK = "raised because of what the task returned"
 """Note added to an exception, by which a record names the plug-in that failed."""
@@ -66,17 +67,26 @@ class Outcome:
     "x" and the name unless given."""
 
     def __post_init__(self) -> None:
-        """Check that all of it can be saved, so that the error names the task.
+        """Check that all of it can be measured and saved, so that the error names the task.
 
         Raises:
-            TypeError: a picture, an array or a line has another type, dtype or shape.
+            TypeError: a comparison, a picture, an array or a line has another type, dtype or shape.
             ValueError: a name cannot be the name of a file.
         """
+        for part in fields(self):
+            if not isinstance(value := getattr(self, part.name), Mapping):
+                raise TypeError(f"{part.name} is {_described(value)}; expected a dict")
+        _check_comparisons("comparisons", self.comparisons)
+        for name, comparisons in self.baselines.items():
+            _check_comparisons(f"baselines[{name!r}]", comparisons)
         if both := self.line_arrays().keys() & self.arrays.keys():
             raise ValueError(f"array {min(both)!r} has the name that a line is kept under")
         for name, titles in self.line_titles.items():
-            if name not in self.lines or len(titles) != 2 or isinstance(titles, str):
-                raise ValueError(f"line_titles[{name!r}] is {titles!r}; expected two, of a line")
+            two = isinstance(titles, tuple | list) and len(titles) == 2
+            if name not in self.lines or not two or not all(isinstance(t, str) for t in titles):
+                raise ValueError(
+                    f"line_titles[{name!r}] is {titles!r}; expected two texts, of a line"
+                )
         for name, picture in self.pictures.items():
             _check_name("picture", name)
             if not isinstance(picture, np.ndarray) or not is_picture(picture):
@@ -97,10 +107,21 @@ class Outcome:
         return {f"line.{name}": _columns(name, parts) for name, parts in self.lines.items()}
 
 
+def _check_comparisons(name: str, comparisons: Any) -> None:
+    pairs = comparisons.values() if isinstance(comparisons, Mapping) else [comparisons]
+    for pair in pairs:
+        if not isinstance(pair, tuple | list) or len(pair) != 2:
+            raise TypeError(
+                f"{name} holds {_described(pair)}; expected a dict of pairs (prediction, truth)"
+            )
+
+
 def _columns(name: str, parts: Any) -> np.ndarray:
     _check_name("line", name)
-    if not isinstance(parts, tuple) or len(parts) != 3:
-        raise TypeError(f"line {name!r} is {_described(parts)}; expected (x, prediction, truth)")
+    if not isinstance(parts, tuple) or len(parts) != 3 or any(map(np.iscomplexobj, parts)):
+        raise TypeError(
+            f"line {name!r} is {_described(parts)}; expected (x, prediction, truth), real numbers"
+        )
     x, prediction, truth = (np.asarray(part, dtype=np.float64) for part in parts)
     if not (x.ndim == 1 and prediction.ndim == 2 and len(x) == len(prediction) > 0) or (
         prediction.shape != truth.shape
@@ -111,10 +132,10 @@ def _columns(name: str, parts: Any) -> np.ndarray:
 
 
 def _check_name(kind: str, name: str) -> None:
-    if not re.fullmatch(r"\w[\w.-]*", name) or name in RESERVED:
+    if not isinstance(name, str) or not re.fullmatch(r"\w[\w.-]{,59}", name) or name in RESERVED:
         raise ValueError(
-            f"{kind} {name!r}: expected a name of letters, digits, '_', '-' and '.', other than "
-            f"{', '.join(RESERVED)}"
+            f"{kind} {bounded(repr(name), 100)}: expected a name of at most 60 letters, digits, "
+            f"'_', '-' and '.', other than {', '.join(RESERVED)}"
         )
 
 
@@ -278,12 +299,35 @@ def content_hash(task: type[Task], parameters: Mapping[str, Any]) -> str:
     """What ``data_hash`` returns.
 
     Raises:
-        TypeError: it is no text; ``data_hash`` may raise anything else.
+        TypeError: it is no short text of ASCII; ``data_hash`` may raise anything else.
     """
     found: Any = task.data_hash(**parameters)
-    if not isinstance(found, str):
-        raise TypeError(f"data_hash returned {found!r}; return hashlib.sha256(data).hexdigest()")
+    if not isinstance(found, str) or not re.fullmatch("[ -~]{1,200}", found):
+        raise TypeError(
+            f"data_hash returned {bounded(repr(found), 100)}; return "
+            "hashlib.sha256(data).hexdigest()"
+        )
     return found
+
+
+def checked_task(task: Task) -> Task:
+    """A task whose sizes and curve are as agreed, before anything is computed from them.
+
+    Raises:
+        TypeError: one is not; noted as the task's. Its properties may raise anything else.
+    """
+    names = ("in_dim", "out_dim", "points_per_epoch")
+    whole: dict[str, Any] = {name: getattr(task, name) for name in names}
+    if task.curve_points is not None:
+        whole["curve_points"] = task.curve_points
+    for name, value in whole.items():
+        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+            raise _not_agreed(f"{name} is {bounded(repr(value), 100)}; expected a whole number")
+    if not isinstance(task.curve, str) or not task.curve.isprintable() or len(task.curve) > 100:
+        raise _not_agreed(
+            f"curve is {bounded(repr(task.curve), 100)}; expected the name of a metric, one line"
+        )
+    return task
 
 
 def epoch_of(task: Task, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -307,6 +351,125 @@ def epoch_of(task: Task, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     return _points(drawn[0]), drawn[1].detach()
 
 
+def check_values(task: Task, x: Tensor, y: Tensor) -> None:
+    """Refuse points and values of an epoch that a named loss is not defined at.
+
+    A loss of the task's own may take other points, such as angles, and mark values by NaN.
+
+    Raises:
+        TypeError: noted as the task's.
+    """
+    if (loss := loss_name(task)) is None:
+        return
+    _check_range("epoch", "x", x, unit=True)
+    _check_range("epoch", "y", y, unit=loss == "bce")
+
+
+def check_count(task: Task, points: int) -> None:
+    """Refuse a first epoch of another length than the task says, from which the number of steps
+    was planned.
+
+    Raises:
+        TypeError: noted as the task's.
+    """
+    if points != task.points_per_epoch:
+        raise _not_agreed(
+            f"epoch returned {points} points; expected points_per_epoch, {task.points_per_epoch}"
+        )
+
+
+def _check_range(source: str, name: str, values: Tensor, *, unit: bool) -> None:
+    low, high = (float(end) for end in torch.aminmax(values.detach().to(torch.float32)))
+    if not (low >= 0 and high <= 1) if unit else not math.isfinite(high - low):
+        got = f"from {low:g} to {high:g}" if low <= high else "with NaN"
+        expected = "[0, 1]" if unit else "finite float32 numbers"
+        raise _not_agreed(f"{source} returned {name} {got}; expected {expected}")
+
+
+def outcome_of(task: Task, predict: Predict) -> Outcome:
+    """What ``evaluate`` returns.
+
+    Raises:
+        TypeError: it is no ``Outcome``; noted as the task's. ``evaluate`` may raise anything else.
+    """
+    found: Any = task.evaluate(predict)
+    if not isinstance(found, Outcome):
+        raise _not_agreed(f"evaluate returned {_in_words(found)}; expected an encbench.Outcome")
+    return found
+
+
+def check_predicted(task: Task, x: Any) -> None:
+    """Refuse points of ``predict`` that are no matrix of coordinates, before the network sees them.
+
+    Raises:
+        TypeError: noted as the task's.
+    """
+    if not isinstance(x, Tensor) or x.ndim != 2 or x.shape[1] != task.in_dim:
+        raise _not_agreed(f"predict was given {_in_words(x)}; expected (N, {task.in_dim})")
+
+
+def regular_grid_of(task: Task) -> RegularGrid | None:
+    """What ``regular_grid`` returns.
+
+    Raises:
+        TypeError: as ``epoch_of``.
+    """
+    grid: Any = task.regular_grid()
+    if grid is None:
+        return None
+    if not isinstance(grid, RegularGrid) or (grid.truth.ndim - 1, grid.truth.shape[-1]) != (
+        task.in_dim,
+        task.out_dim,
+    ):
+        got = _described(grid.truth if isinstance(grid, RegularGrid) else grid)
+        raise _not_agreed(
+            f"regular_grid returned {got}; expected an encbench.RegularGrid with {task.in_dim} "
+            f"axes of cells, and {task.out_dim} channels"
+        )
+    _check_range("regular_grid", "x", grid.x, unit=True)
+    _check_range("regular_grid", "truth", torch.from_numpy(grid.truth), unit=False)
+    return grid
+
+
+def values_at_of(task: Task, x: Tensor) -> Tensor | None:
+    """What ``values_at`` returns, without gradients.
+
+    Raises:
+        TypeError: as ``epoch_of``.
+    """
+    y: Any = task.values_at(x)
+    if y is None:
+        return None
+    if not _is_columns(y, task.out_dim) or len(y) != len(x):
+        raise _not_agreed(
+            f"values_at returned {_in_words(y)} for {len(x)} points; expected a tensor "
+            f"({len(x)}, {task.out_dim})"
+        )
+    values: Tensor = y.detach()
+    return values
+
+
+def held_out_of(task: Task) -> tuple[Tensor, Tensor] | None:
+    """What ``held_out`` returns, without gradients.
+
+    Raises:
+        TypeError: as ``epoch_of``.
+    """
+    found: Any = task.held_out()
+    if found is None:
+        return None
+    agreed = isinstance(found, tuple | list) and len(found) == 2
+    agreed = agreed and all(map(_is_columns, found, (task.in_dim, task.out_dim)))
+    if not agreed or len(found[0]) != len(found[1]):
+        raise _not_agreed(
+            f"held_out returned {_in_words(found)}; expected None, or a pair of tensors, "
+            f"x (M, {task.in_dim}) and y (M, {task.out_dim})"
+        )
+    _check_range("held_out", "x", found[0], unit=True)
+    _check_range("held_out", "y", found[1], unit=False)
+    return _points(found[0]), found[1].detach()
+
+
 def ntk_points_of(task: Task, count: int, generator: torch.Generator) -> Tensor:
     """What ``ntk_points`` returns.
 
@@ -319,6 +482,7 @@ def ntk_points_of(task: Task, count: int, generator: torch.Generator) -> Tensor:
             f"ntk_points returned {_in_words(x)}; expected a tensor of points (M, {task.in_dim}), "
             f"M at most {count}"
         )
+    _check_range("ntk_points", "x", x, unit=True)
     return _points(x)
 
 
@@ -331,6 +495,7 @@ def _is_columns(found: Any, columns: int | None) -> bool:
     if not isinstance(found, Tensor) or found.ndim != 2 or not len(found):
         return False
     real = not found.is_complex() and found.layout == torch.strided and not found.is_meta
+    real = real and not found.is_quantized
     return real and columns in (None, found.shape[1])
 
 

@@ -15,9 +15,16 @@ def occupancies(name: str, p: ArrayLike, inside: ArrayLike) -> tuple[np.ndarray,
     """Probabilities in float64 and labels, (N,) each.
 
     Raises:
-        PluginError: the shapes differ, or there are no points; ``name`` is the metric's.
+        PluginError: the shapes differ, there are no points, or a label is neither 0 nor 1;
+            ``name`` is the metric's.
     """
-    probability, truth = np.asarray(p, np.float64), np.asarray(inside, np.bool_)
+    labels = np.asarray(inside)
+    probability, truth = np.asarray(p, np.float64), labels.astype(np.bool_)
+    if (labels != truth).any():  # else 0.3, and NaN, would be inside
+        raise PluginError(
+            f"{name} needs labels that are 0 or 1, got others, such as {labels[labels != truth][0]}"
+            "; correct the task's evaluate()"
+        )
     if probability.shape != truth.shape or truth.size == 0:
         raise PluginError(
             f"{name} needs probabilities and labels of equal shape and at least one point, got "

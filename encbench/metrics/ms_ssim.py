@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from encbench.contracts.metric import Metric
 from encbench.errors import PluginError
+from encbench.metrics.pair import NOT_FINITE, beyond_unit_range
 
 WINDOW = 11
 SIGMA = 1.5
@@ -152,7 +153,9 @@ class MsSsim(Metric):
                 "reason": f"the smaller side has {smaller} pixels, the window needs {WINDOW}"
             }
         if not (np.isfinite(got).all() and np.isfinite(expected).all()):
-            return None, {"reason": "the prediction or the truth has values that are not finite"}
+            return None, {"reason": NOT_FINITE}
+        if reason := beyond_unit_range(expected):
+            return None, {"reason": reason}
         return self.measured(got, expected)
 
     def measured(self, prediction: Any, truth: Any) -> tuple[float, dict[str, Any]]:

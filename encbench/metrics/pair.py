@@ -8,7 +8,19 @@ from numpy.typing import ArrayLike, NDArray
 from encbench.errors import PluginError
 
 Values = NDArray[np.float64]
+ROUNDING = 1e-6
 NOT_FINITE = "the prediction or the truth has values that are not finite"
+
+
+def beyond_unit_range(truth: ArrayLike) -> str:
+    """Why no measure of data range 1 is defined, such as of bytes from 0 to 255; "" if it is."""
+    values = np.asarray(truth, np.float64)
+    low, high = values.min(initial=0), values.max(initial=1)
+    if low >= -ROUNDING and high <= 1 + ROUNDING:
+        return ""
+    return (
+        f"the truth is from {low:g} to {high:g}, expected [0, 1]; scale it in the task's evaluate()"
+    )
 
 
 def compared(metric: str, prediction: ArrayLike, truth: ArrayLike) -> tuple[Values, Values] | None:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from encbench.contracts.metric import Metric
-from encbench.metrics.pair import NOT_FINITE, compared
+from encbench.metrics.pair import NOT_FINITE, beyond_unit_range, compared
 
 
 def psnr(prediction: ArrayLike, truth: ArrayLike) -> float:
@@ -46,6 +46,8 @@ class Psnr(Metric):
         value = psnr(prediction, truth)
         if math.isnan(value):
             return None, {"reason": NOT_FINITE}
+        if reason := beyond_unit_range(truth):
+            return None, {"reason": reason}
         return value, {}
 
 

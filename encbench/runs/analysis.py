@@ -15,7 +15,15 @@ from torch import Tensor
 
 from encbench import ntk
 from encbench.contracts.network import Network
-from encbench.contracts.task import CURVATURE, Task, epoch_of, loss_name, ntk_points_of
+from encbench.contracts.task import (
+    CURVATURE,
+    Task,
+    check_values,
+    epoch_of,
+    held_out_of,
+    loss_name,
+    ntk_points_of,
+)
 from encbench.errors import ParameterError
 from encbench.ntk.model import cast
 from encbench.plugins.registry import Registry
@@ -205,8 +213,10 @@ def compare_dynamics(
             f"{'a loss of its own' if loss is None else f'the loss {loss!r}'}"
         )
     check_rates(factors, steps)
-    x, y = (tensor.double() for tensor in epoch_of(task, generator))
-    held_out = task.held_out()
+    drawn = epoch_of(task, generator)
+    check_values(task, *drawn)
+    x, y = (tensor.double() for tensor in drawn)
+    held_out = held_out_of(task)
     if held_out is not None:
         held_out = held_out[0].double(), held_out[1].double()
     start = deepcopy(model)

@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 import torch
 
-from encbench.contracts.task import CURVATURE, loss_name, ntk_points_of
+from encbench.contracts.task import CURVATURE, loss_name, ntk_points_of, outcome_of
 from encbench.device import (
     device_name,
     lacks_memory,
@@ -161,7 +161,8 @@ class _CellRun:
             names = [parameter.name for parameter in parameters_of(type(self.task))]
             self.record.splittable = "split" in names
             self.record.curve = self.task.curve
-            self.record.curve_points = self.task.curve_points
+            points = self.task.curve_points
+            self.record.curve_points = None if points is None else int(points)
             self.higher_is_better = direction_of(self.task.curve, self.registry) == "higher"
             self.record.in_dim, self.record.out_dim = int(self.task.in_dim), int(self.task.out_dim)
             self.before_weights = random_states()
@@ -189,7 +190,7 @@ class _CellRun:
         if self.cell.ntk.points:
             self._spectrum("end", steps)
         with self._timed("evaluation"):
-            outcome = self.task.evaluate(predictor(self.model, self.task))
+            outcome = outcome_of(self.task, predictor(self.model, self.task))
             self.pictures.update(outcome.pictures)
             self.arrays |= {**outcome.arrays, **outcome.line_arrays()}
             self.record.line_titles = {
@@ -300,8 +301,11 @@ class _CellRun:
         try:
             record = Record.model_validate_json(record.model_dump_json())
         except ValueError as error:
-            # what a plug-in gave is not a text or number that JSON can hold
-            record.metrics, record.curve, record.activation = {}, "unknown", None
+            # what a plug-in gave is not a text or number that JSON can hold: nothing of it stays,
+            # or no page could be made of the folder
+            record = self.record = Record(
+                key=record.key, status="failed", cell=self.cell, provenance=record.provenance
+            )
             self.phase = "record"
             self.stop("failed", error)
         return CellResult(record, {**self.arrays, **curves}, self.pictures, self.weights)

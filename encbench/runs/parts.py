@@ -23,7 +23,7 @@ from encbench.contracts.encoding import Encoding
 from encbench.contracts.metric import Metric, MetricValue
 from encbench.contracts.network import IN_ENCODING, IN_NETWORK, Network
 from encbench.contracts.optimizer import Optimizer, Schedule
-from encbench.contracts.task import IN_TASK, Task, content_hash
+from encbench.contracts.task import IN_TASK, Task, checked_task, content_hash
 from encbench.errors import DataError, EncbenchError, PluginError, bounded, error_line
 from encbench.plugins.registry import Offer, Registry, named_failures
 from encbench.plugins.selector import parse_selector
@@ -71,7 +71,7 @@ def build_task(cell: CellConfig, registry: Registry) -> Task:
     found = offer.call(lambda cls: content_hash(cls, reference.parameters))
     if cell.data_hash is not None:
         _check_data(cell.data_hash, found)
-    task: Task = offer.call(lambda cls: cls(**reference.parameters))
+    task: Task = offer.call(lambda cls: checked_task(cls(**reference.parameters)))
     return task
 
 

@@ -236,7 +236,8 @@ def load_suite(source: str, registry: Registry | None = None) -> Suite:
         raise SuiteError(f"{path} has more than {MOST_BYTES >> 20} MiB; a suite is a short text")
     try:
         data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    # a whole number of more than 4300 digits is no TOMLDecodeError
+    except ValueError as error:
         raise SuiteError(f"{path} is not TOML: {error}") from None
     except RecursionError:
         raise SuiteError(f"{path} is nested too deeply; a suite has tables of settings") from None

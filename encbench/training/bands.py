@@ -10,7 +10,7 @@ import numpy as np
 from scipy import fft
 
 from encbench.contracts.regular_grid import RegularGrid
-from encbench.contracts.task import Task
+from encbench.contracts.task import Task, regular_grid_of
 
 MOST_POINTS = 1 << 22
 """Grids with more points have no bands: transforms take gigabytes."""
@@ -90,7 +90,7 @@ class BandErrors:
 
 def bands_of(task: Task) -> Bands | None:
     """The bands of a task's grid; None where it has none, or too many points."""
-    grid = task.regular_grid()
+    grid = regular_grid_of(task)
     return None if grid is None or len(grid.x) > MOST_POINTS else Bands(grid)
 
 

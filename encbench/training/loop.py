@@ -17,7 +17,14 @@ from torch import Tensor, nn
 from encbench.contracts.encoding import Encoding
 from encbench.contracts.network import in_encoding
 from encbench.contracts.optimizer import Optimizer, Schedule
-from encbench.contracts.task import Predict, Task, epoch_of
+from encbench.contracts.task import (
+    Predict,
+    Task,
+    check_count,
+    check_predicted,
+    check_values,
+    epoch_of,
+)
 from encbench.errors import ParameterError, PluginError, bounded
 from encbench.network.mlp import CoordinateMLP
 from encbench.suite.config import TrainingConfig
@@ -37,13 +44,13 @@ Progress = Callable[[int, int, float], None]
 
 
 class Diverged(Exception):
-    """The loss became infinite or NaN.
+    """The loss, a parameter or the curve became infinite or NaN.
 
     Not an error of encbench: it is a result, which the cell records.
     """
 
-    def __init__(self, step: int, lr: float) -> None:
-        super().__init__(f"the loss was not finite at step {step} with lr {lr:.4g}")
+    def __init__(self, step: int, lr: float, what: str = "the loss") -> None:
+        super().__init__(f"{what} was not finite at step {step} with lr {lr:.4g}")
         self.step = step
 
 
@@ -108,6 +115,7 @@ def predictor(model: nn.Module, task: Task) -> Predict:
 
     @torch.inference_mode()
     def predict(x: Tensor) -> Tensor:  # (N, d) float64 -> (N, O) float32
+        check_predicted(task, x)
         parts = []
         for chunk in torch.split(x, CHUNK):
             out = function(chunk.to(device, torch.float32))
@@ -184,6 +192,8 @@ def train(
     device = next(model.parameters()).device
     points = _Points(task, data, device)
     x, y = points.next()
+    if config.steps is None:
+        check_count(task, len(x))
     steps, batch = total_steps(config, len(x)), batch_of(config, len(x))
     step = make_step(
         model,
@@ -248,7 +258,7 @@ def train(
                 follow(done)
             # the very last update can overshoot after its loss was still finite
             if (done in callbacks or done == steps) and not _is_finite(model):
-                raise Diverged(done, lr)
+                raise Diverged(done, lr, "a parameter")
             if done in callbacks:
                 callbacks[done]()
     finally:
@@ -259,7 +269,7 @@ def train(
         _finish(result, losses, done, len(x), batch)
     if math.isnan(result.curve[-1]):
         # finite parameters may still give infinite predictions
-        raise Diverged(steps, lr)
+        raise Diverged(steps, lr, task.curve or "the curve")
     return result
 
 
@@ -283,7 +293,7 @@ def _matmul_precision(precision: str) -> Iterator[None]:
 def _number(value: Any) -> float:
     try:
         return float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         got = bounded(repr(value), 100)
         raise PluginError(f"progress_metric returned {got}, expected a number") from None
 
@@ -299,6 +309,7 @@ class _Points:
     def next(self) -> tuple[Tensor, Tensor]:
         drawn = epoch_of(self._task, self._generator)
         if not self._drawn or not all(map(torch.equal, drawn, self._drawn)):
+            check_values(self._task, *drawn)
             # copies: a task may fill the same tensors anew
             self._drawn = [tensor.clone() for tensor in drawn]
             self.count += len(drawn[0])

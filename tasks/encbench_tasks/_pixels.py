@@ -144,7 +144,10 @@ def _decode(path: Path, head: bytes, most: int) -> list[Pixels]:
             image.info["transparency"] = clear * 255 // (2**bits - 1)
         frames = []
         # the frames of some formats are counted by reading all of them
-        for index in range(1 if most == 1 else min(most, getattr(image, "n_frames", 1))):
+        count = 1 if most == 1 else getattr(image, "n_frames", 1)
+        # of an animated PNG, the picture of programs that show no animation
+        first = int(count > 1 and getattr(image, "default_image", False))
+        for index in range(first, min(count, first + most)):
             if index:
                 image.seek(index)
             image.load()

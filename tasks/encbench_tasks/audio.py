@@ -51,6 +51,8 @@ RATE, DURATION = 8000, 1.0
 NOTES = {"c": 261.63, "e": 329.63, "g": 392.0, "c'": 523.25}
 """Frequencies [Hz], equal temperament."""
 MOST_SAMPLES = 1 << 22
+LOUDEST = 1e300
+"""Amplitude of a sample, of which the sum of some is finite, too."""
 
 
 class AudioTask(GridTask):
@@ -214,10 +216,11 @@ def complete_sound(parameters: Mapping[str, Any]) -> dict[str, Any]:
     found = {name: value for name, value in found.items() if value is not None}
     sound = found.setdefault("sound", "chirp")
     rate, duration = found.get("rate", 1), found.get("duration", 1.0)
-    if rate < 1 or not 0 < duration < np.inf or found.get("start", 0) < 0:
+    start = found.get("start", 0)
+    if rate < 1 or not 0 < duration < np.inf or not 0 <= start < np.inf:
         raise _refused(
             f"rate must be at least 1 Hz, duration above 0 s and start at least 0 s, got {rate}, "
-            f"{duration} and {found.get('start', 0)}"
+            f"{duration} and {start}"
         )
     if sound not in HIGHEST:
         return found
@@ -315,6 +318,8 @@ def read_wav(path: Path) -> tuple[int, Samples]:
     # the reader answers damaged files with anything from ValueError to ZeroDivisionError
     except Exception as error:
         reason = " ".join(str(error).split())[:200]
+        if isinstance(error, UnboundLocalError):
+            reason = "it has no samples, or no format of them"
         raise DataError(
             f"{path}: cut short, damaged or no WAV file: {reason.rstrip('.')}; replace it by a "
             "whole one, or convert it, as by `ffmpeg -i IN -c:a pcm_s16le OUT.wav`"
@@ -325,8 +330,10 @@ def read_wav(path: Path) -> tuple[int, Samples]:
             "holds a sound"
         )
     values = samples.astype(np.float64).reshape(len(samples), -1)
-    if not np.isfinite(values).all():
-        raise DataError(f"{path}: has samples that are not finite; repair the file")
+    if not (np.abs(values) < LOUDEST).all():
+        raise DataError(
+            f"{path}: has samples that are not finite, or beyond {LOUDEST:g}; repair the file"
+        )
     return rate, values - 128 if samples.dtype == np.uint8 else values
 
 

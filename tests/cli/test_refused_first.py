@@ -50,6 +50,8 @@ BLOCKED = "a-file/out"
         (["merge", "nowhere", "-o", "x", "--without", "picture"], "did you mean 'pictures'?"),
         (["data", "lst"], "did you mean 'list'?"),
         (["leaderbord"], "leaderboard"),
+        (["run", "-n", "--lr", "1", "--set", "training.lr=2"], "training.lr is given more than"),
+        (["run", "--set", "ntk.points=1", "--set", "ntk.points=2"], "ntk.points is given more"),
         (["run", "--set", "trainin.lr=1"], "did you mean 'training'?"),
     ],
 )

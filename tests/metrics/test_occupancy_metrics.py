@@ -177,3 +177,11 @@ def test_depth_metrics_are_those_of_images_view_by_view():
     each = [ms_ssim(got[..., k : k + 1], truth[..., k : k + 1])[0] for k in range(3)]
     assert DepthMsSsim()(got, truth).value == pytest.approx(np.mean(each), rel=1e-9)
     assert {DepthPsnr.kind, DepthMsSsim.kind} == {"depth"}
+
+
+@pytest.mark.parametrize("labels", [[0.3, 1], [math.nan, 1], [2, 0]], ids=str)
+@pytest.mark.parametrize("metric", [Iou, Bce])
+def test_labels_that_are_neither_0_nor_1_are_refused(metric, labels):
+    # as truth values they would all be inside
+    with pytest.raises(PluginError, match="labels that are 0 or 1, got others"):
+        metric()(np.array([0.2, 0.8]), np.array(labels))

@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from skimage.metrics import peak_signal_noise_ratio
 
 from encbench import MetricValue, PluginError
+from encbench.metrics.ms_ssim import MsSsim
 from encbench.metrics.psnr import Psnr, psnr
+from encbench.metrics.ssim import Ssim
 
 
 @pytest.mark.parametrize("shape", [(7, 5, 1), (16, 16, 3), (9, 4, 4)])
@@ -70,3 +72,12 @@ def test_psnr_states_unit_and_direction():
     value = Psnr()(np.zeros((2, 2, 1)), np.ones((2, 2, 1)))
     assert (value.value, value.unit, value.direction) == (0.0, "dB", "higher")
     assert Psnr.range == (0.0, math.inf)
+
+
+@pytest.mark.parametrize("metric", [Psnr, MsSsim, Ssim])
+def test_a_picture_of_bytes_has_no_value_of_data_range_1(metric):
+    truth = np.random.default_rng(0).integers(0, 256, (16, 16, 1)).astype(np.float32)
+    measured = metric()(truth - 1, truth)
+    assert measured.value is None
+    assert "expected [0, 1]; scale it in the task's evaluate()" in measured.details["reason"]
+    assert metric()(truth / 255, truth / 255).value in (1.0, math.inf)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
+import re
 import signal
 from types import SimpleNamespace
 
@@ -23,8 +25,12 @@ from encbench import (
 )
 from encbench.cli import app
 from encbench.cli.planned import print_plan
-from encbench.runs.analysis import at_initialization
-from encbench.runs.cell import run_cell
+from encbench.contracts.task import IN_TASK
+from encbench.network.mlp import CoordinateMLP
+from encbench.results.records import Record
+from encbench.runs.analysis import at_initialization, compare_dynamics
+from encbench.runs.cell import _CellRun, run_cell
+from encbench.runs.interface import RunOptions
 from encbench.runs.limits import orderly_stop
 from encbench.suite.file import override
 from encbench.suite.plan import keyed_plan
@@ -338,6 +344,61 @@ def test_an_epoch_that_is_not_as_agreed_names_the_task(drawn, words):
     assert "task 'wrong' of theirs 1.0 failed: TypeError: epoch returned" in record.error.message
 
 
+BEYOND = {
+    "x is NaN": ("mse", X * torch.nan, Y, "x with NaN; expected"),
+    "x is outside": ("mse", 3 * X + 1, Y, r"x from .*; expected \[0, 1\]"),
+    "y is NaN": ("mse", X, Y * torch.nan, "y with NaN; expected finite"),
+    "y is infinite": ("l1", X, Y / 0, "y from .* to inf; expected finite"),
+    "y is beyond float32": ("mse", X, (Y + 1).double() * 1e39, "y from inf to inf; expected"),
+    "y is no probability": ("bce", X, 5 * Y, r"y from .*; expected \[0, 1\]"),
+    "a point is missing": ("mse", X[1:], Y[1:], "19 points; expected points_per_epoch, 20"),
+}
+
+
+@pytest.mark.parametrize(("loss", "x", "y", "words"), BEYOND.values(), ids=BEYOND)
+def test_points_and_values_that_no_loss_is_defined_at_are_the_task_s_fault(loss, x, y, words):
+    # not "diverged", which is said of an encoding
+    parts = {"epoch": lambda self, generator: (x, y), "loss": loss, "points_per_epoch": 20}
+    cls = type("Wrong", (Wave,), {**parts, "ntk_points": lambda self, count, generator: X[:count]})
+    them = registry(wrong=cls)
+    of = suite("wrong", ntk={"points": 0}, training={"epochs": 1, "lr": 0.1, "batch_size": 8})
+    (cell,) = plan(of, them)
+    record = run_cell(cell, them).record
+    assert record.status == "failed"
+    assert re.search(
+        f"task 'wrong' of theirs 1.0 failed: .* returned {words}", record.error.message
+    )
+
+
+UNLIKE = {
+    "in_dim": ({"in_dim": "1"}, "in_dim is '1'; expected a whole number"),
+    "out_dim": ({"out_dim": True}, "out_dim is True"),
+    "points_per_epoch": ({"points_per_epoch": math.nan}, "points_per_epoch is nan"),
+    "curve": ({"curve": "a\nb"}, "curve is 'a\\\\nb'; expected the name of a metric"),
+    "curve_points": ({"curve_points": 1.5}, "curve_points is 1.5"),
+    "evaluate": ({"evaluate": lambda self, predict: {}}, "evaluate returned a dict"),
+    "predict": (
+        {"progress_metric": lambda self, predict: predict(X[:, 0])},
+        r"predict was given a tensor \(20,\) of torch.float64",
+    ),
+    "regular_grid": ({"regular_grid": lambda self: (X, Y)}, "regular_grid returned a tuple"),
+    "values_at": ({"values_at": lambda self, x: x.numpy()}, "values_at returned a ndarray"),
+    "data_hash": (
+        {"data_hash": classmethod(lambda cls, **parameters: "")},
+        "data_hash returned ''",
+    ),
+}
+
+
+@pytest.mark.parametrize(("parts", "words"), UNLIKE.values(), ids=UNLIKE)
+def test_what_a_task_says_and_returns_otherwise_than_agreed_names_the_task(parts, words):
+    them = registry(wrong=type("Wrong", (Wave,), parts))
+    (cell,) = plan(suite("wrong", ntk={"points": 4}, training={"steps": 2, "lr": 0.1}), them)
+    record = run_cell(cell, them).record
+    assert record.status == "failed"
+    assert re.search(f"task 'wrong' of theirs 1.0 failed: TypeError: {words}", record.error.message)
+
+
 def own(self, model, x, y):
     """A loss that takes a column more than the network has."""
     return ((model(x) - y[:, :1]) ** 2).mean()
@@ -370,6 +431,18 @@ def test_points_of_the_kernel_that_are_not_as_agreed_name_the_task(points):
     ((_, measure),) = at_initialization(suite("wrong"), registry(wrong=cls), 8, "trace", "cpu")
     with pytest.raises(PluginError, match=r"task 'wrong' of theirs .* ntk_points returned"):
         measure()
+
+
+def test_a_record_that_cannot_be_written_is_one_that_can_be_read():
+    them = registry_of(theirs=module(encodings={"fine": Scaled}, tasks={"wave": Wave}))
+    of = override(suite("wave", training={"steps": 2, "lr": 0.1}), {}, encodings=["fine"])
+    (cell,) = plan(of, them)
+    run = _CellRun(cell, them, RunOptions(), lambda event: None)
+    run.record.curve_points = 1.5
+    with pytest.warns(UserWarning, match="serializer warnings"):
+        record = run.result().record
+    assert (record.status, record.phase) == ("failed", "record")
+    assert Record.model_validate_json(record.model_dump_json()).error is not None
 
 
 def test_a_lack_of_memory_is_not_the_plug_in_s_fault_wherever_it_comes():
@@ -429,3 +502,13 @@ def test_a_metric_whose_attributes_do_not_fit_is_told_so_in_plain_words():
     assert run_cell(cell, them).record.metrics["upward"].details["reason"] == (
         "metric 'upward' of theirs 1.0 failed: direction = 'up': expected 'higher' or 'lower'"
     )
+
+
+@pytest.mark.parametrize(
+    "held", [X, (X, Y[:3]), (X.numpy(), Y.numpy()), (X, Y * math.nan), (X[:0], Y[:0])]
+)
+def test_held_out_points_that_are_not_as_agreed_are_the_task_s_fault(held):
+    task = type("Wrong", (Wave,), {"held_out": lambda self: held})()
+    with pytest.raises(TypeError, match="held_out returned") as caught:
+        compare_dynamics(CoordinateMLP(Scaled(1), 1), task, [0.1], 1, torch.Generator())
+    assert caught.value.__notes__ == [IN_TASK]

@@ -133,12 +133,24 @@ def test_isolated_cells_outlive_no_server_and_are_not_lost_to_its_sigterm(
         ({}, {"a": [1, 2]}, "array 'a' is a list"),
         ({}, {"a": np.array([object()])}, "of object; expected a NumPy array"),
         ({}, {"file": np.zeros(2)}, "array 'file': expected a name"),
+        ({"a" * 61: np.zeros((4, 4), np.uint8)}, {}, "of at most 60 letters"),
+        ({3: np.zeros((4, 4), np.uint8)}, {}, "picture 3: expected a name"),
+        ([np.zeros((4, 4), np.uint8)], {}, "pictures is a list; expected a dict"),
     ],
 )
 def test_what_no_record_can_hold_is_refused_in_the_cell(pictures, arrays, words):
     # written later, it would end the run, and every one that goes on from there
     with pytest.raises((TypeError, ValueError), match=words):
         Outcome(comparisons={}, pictures=pictures, arrays=arrays)
+
+
+@pytest.mark.parametrize("pairs", [None, [("psnr", (0, 1))], {"psnr": 0.5}, {"psnr": (1, 2, 3)}])
+def test_comparisons_that_are_no_pairs_are_refused_in_the_cell(pairs):
+    # or every metric, none of which is to blame, would say so
+    with pytest.raises(TypeError, match=r"comparisons .*; expected a dict"):
+        Outcome(comparisons=pairs)
+    with pytest.raises(TypeError, match=r"baselines\['without'\] holds .*; expected a dict"):
+        Outcome({}, baselines={"without": pairs})
 
 
 @pytest.mark.parametrize(

@@ -537,3 +537,10 @@ def test_an_empty_name_is_refused_with_the_file_that_has_it(tmp_path):
     path.write_text('encodings = ["mpe", ""]\ntasks = ["signal"]\n')
     with pytest.raises(SuiteError, match=r"mine\.toml: an empty name"):
         load_suite(str(path), default_registry())
+
+
+def test_a_number_of_more_digits_than_python_reads_is_no_toml(tmp_path):
+    file = tmp_path / "long.toml"
+    file.write_text(f"seeds = [{'9' * 5000}]")
+    with pytest.raises(SuiteError, match=r"long\.toml is not TOML: .*4300 digits"):
+        load_suite(str(file))

@@ -177,7 +177,14 @@ def test_what_has_no_effect_is_refused_in_planning(parameters, words):
 
 
 @pytest.mark.parametrize(
-    "parameters", [{"rate": 0}, {"duration": 0.0}, {"duration": float("nan")}, {"noise": -1.0}]
+    "parameters",
+    [
+        {"rate": 0},
+        {"duration": 0.0},
+        {"duration": float("nan")},
+        {"noise": -1.0},
+        {"sound": "a.wav", "start": float("inf")},
+    ],
 )
 def test_the_constructor_refuses_what_is_out_of_range(parameters):
     with pytest.raises(ParameterError, match="task 'audio': "):
@@ -197,6 +204,8 @@ def test_the_constructor_refuses_what_is_out_of_range(parameters):
         (wav(b"ab" * 9, bits=8, form=ADPCM), {}, "Unknown wave file format: ADPCM"),
         (wav(b"\0\1" * 99)[:-20], {}, "Reached EOF prematurely"),
         (wav(np.array([0, np.inf], "<f4").tobytes(), 1, 32, FLOAT), {}, "not finite"),
+        (wav(np.full(4, 1.7e308).tobytes(), 2, 64, FLOAT), {}, "or beyond 1e+300"),
+        (b"RIFF" + bytes(4) + wav(b"\0\1" * 9)[8:], {}, "it has no samples, or no format of them"),
         (wav(b"\0\1" * 9), {"duration": 1.0}, "lasts 0.009 s, but start=0 and duration=1"),
         (wav(b"\0\1" * 9), {"start": 1.0}, "lasts 0.009 s, but start=1"),
         (wav(b"\0\1" * 9), {"rate": 200}, "1 samples where 2 to 4,194,304 are taken"),

@@ -47,6 +47,14 @@ def test_an_animation_is_its_frames(tmp_path, name):
     np.testing.assert_allclose(task.truth, FRAMES / 255, atol=1e-7)
 
 
+def test_the_still_picture_of_an_animated_png_is_no_frame(tmp_path):
+    still, *frames = map(Image.fromarray, FRAMES)
+    still.save(tmp_path / "a.png", save_all=True, append_images=frames, default_image=True)
+    for asked, count in ((None, len(frames)), (2, 2)):
+        task = VideoTask(video=str(tmp_path / "a.png"), frames=asked)
+        np.testing.assert_allclose(task.truth, FRAMES[1 : 1 + count] / 255, atol=1e-7)
+
+
 def test_a_grey_gif_has_one_channel(tmp_path):
     first, *others = map(Image.fromarray, FRAMES[..., 0])
     first.save(tmp_path / "a.gif", save_all=True, append_images=others)

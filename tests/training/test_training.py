@@ -146,7 +146,7 @@ def test_divergence_is_noticed_at_the_step_where_the_loss_stops_being_finite():
 
 def test_a_loss_that_is_infinite_from_the_start_is_noticed_at_the_first_step():
     model, task, config = setup()
-    task.y = task.y + math.inf
+    task.y = task.y + 1e30
     result = Training()
     with pytest.raises(Diverged) as caught:
         train(model, task, config, lr=0.1, result=result, **generators())
@@ -167,7 +167,7 @@ def test_points_of_an_epoch_like_the_one_before_count_once():
     assert train(model, task, config, lr=0.1, **generators()).points == len(task.x)
     drawn = iter((torch.zeros(10, 1), torch.ones(10, 1), torch.ones(10, 1)))
     task.epoch = lambda generator: (next(drawn).double(), task.y[:10])
-    config = config.model_copy(update={"batch_size": 10})
+    config = config.model_copy(update={"batch_size": 10, "epochs": None, "steps": 3})
     result = train(model, task, config, lr=0.1, **generators())
     assert result.points == 20
     assert len(result.curve_seconds) == len(result.curve)
