@@ -29,9 +29,10 @@ if TYPE_CHECKING:
     from encbench.contracts.metric import Metric, MetricValue
     from encbench.contracts.network import Network
     from encbench.contracts.optimizer import Optimizer, Schedule
+    from encbench.contracts.outcome import Outcome
     from encbench.contracts.regular_grid import RegularGrid
     from encbench.contracts.search import Search
-    from encbench.contracts.task import NetworkDefaults, Outcome, Task
+    from encbench.contracts.task import NetworkDefaults, Task
     from encbench.network.linear import NTKLinear
     from encbench.network.mlp import CoordinateMLP
     from encbench.notebook import Results, load, run
@@ -99,7 +100,8 @@ _LAZY = {
     "encbench.contracts.optimizer": ("Optimizer", "Schedule"),
     "encbench.contracts.regular_grid": ("RegularGrid",),
     "encbench.contracts.search": ("Search",),
-    "encbench.contracts.task": ("NetworkDefaults", "Outcome", "Task"),
+    "encbench.contracts.outcome": ("Outcome",),
+    "encbench.contracts.task": ("NetworkDefaults", "Task"),
     "encbench.network.linear": ("NTKLinear",),
     "encbench.network.mlp": ("CoordinateMLP",),
     "encbench.notebook": ("Results", "load", "run"),

@@ -26,7 +26,9 @@ from encbench.cli.options import (
 )
 from encbench.errors import UsageError, check_writable
 from encbench.plugins.registry import default_registry
+from encbench.suite.config import CellConfig
 from encbench.suite.file import override
+from encbench.suite.protocol import networks_in_words
 
 if TYPE_CHECKING:
     from encbench.results.kernel_summary import SplitSummary
@@ -120,6 +122,7 @@ def ntk(
         torch.set_num_threads(threads)
     console = output_console()
     found: list[Initial] = []
+    cells: list[CellConfig] = []
     with console.status("") as status:
         for cell, measure in at_initialization(
             suite,
@@ -132,6 +135,7 @@ def ntk(
         ):
             status.update(f"{cell.task.label} × {cell.encoding.label}, {points} points")
             found.append(measure())
+            cells.append(cell)
     for name in dict.fromkeys(item.task for item in found):
         of_task = [item for item in found if item.task == name]
         console.print(literal(f"\n{name}"))
@@ -142,7 +146,8 @@ def ntk(
                 console.print(literal(f"\n{item.encoding}{why_not}"))
                 if summary.split.parts:
                     console.print(_split(summary.split))
-    console.print(_legend(found, matrix_free), highlight=False)
+    networks = networks_in_words(cells)
+    console.print(_legend(found, networks, matrix_free), highlight=False)
     if split != "none":
         console.print(SPLIT, highlight=False)
     if output is not None:
@@ -222,20 +227,20 @@ def _value(value: float | None) -> str:
     return "≤ floor" if value is None else f"{value:.3g}"
 
 
-def _legend(found: list[Initial], matrix_free: bool) -> str:
+def _legend(found: list[Initial], networks: str, matrix_free: bool) -> str:
     sizes = ", ".join(sorted({f"{item.points:,}" for item in found}))
     kernel = found[0].outputs
     if matrix_free:
         return (
-            f"\n{kernel} kernel of {sizes} points, never formed: leading eigenvalue by Lanczos, "
-            "numbers of eigenvalues above fractions of it by stochastic Lanczos quadrature, "
-            "± one standard error. Eigenvalues below 1e-9 λ_max are not resolved."
+            f"\n{kernel} kernel of {sizes} points, {networks}; never formed: leading eigenvalue "
+            "by Lanczos, numbers of eigenvalues above fractions of it by stochastic Lanczos "
+            "quadrature, ± one standard error. Eigenvalues below 1e-9 λ_max are not resolved."
         )
     some = any(item.summary and item.summary.method.startswith("ARPACK") for item in found)
     unknown = any(item.critical is None for item in found)
     below = "not computed where only the largest were" if some else "rounding noise"
     return (
-        f"\n{kernel} kernel of {sizes} points, at initialization. Eigenvalues below the floor are "
-        f"{below}. Below lr_crit full-batch gradient descent on the linearized model is stable"
-        f"{'; – where none is known for the loss' if unknown else ''}."
+        f"\n{kernel} kernel of {sizes} points at initialization, {networks}. Eigenvalues below the "
+        f"floor are {below}. Below lr_crit full-batch gradient descent on the linearized model is "
+        f"stable{'; – where none is known for the loss' if unknown else ''}."
     )

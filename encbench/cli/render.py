@@ -47,7 +47,8 @@ def render(
     import torch
     from PIL import Image
 
-    from encbench.contracts.task import is_picture, outcome_of
+    from encbench.contracts.outcome import is_picture
+    from encbench.contracts.task import outcome_of
     from encbench.device import resolve_device
     from encbench.runs.parts import build_task
     from encbench.runs.weights import load_model

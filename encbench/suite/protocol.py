@@ -40,6 +40,17 @@ def rate_in_words(used: Iterable[tuple[TrainingConfig, str]]) -> str:
     return " or ".join(f"{several(rates)} {way}" if rates else way for way, rates in ways.items())
 
 
+def networks_in_words(cells: Sequence[CellConfig]) -> str:
+    """Hidden layers and parameterization, or what networks of other kinds say of themselves."""
+    networks = [cell.network for cell in cells]
+    if any(network.kind != "mlp" for network in networks):
+        return " or ".join(dict.fromkeys(network.described for network in networks))
+    return (
+        f"hidden layers {several(f'{n.depth} × {n.width}' for n in networks)}, "
+        f"{several(n.parameterization for n in networks)} parameterization"
+    )
+
+
 def protocol_parts(cells: Sequence[CellConfig], rate: str, length: str) -> list[str]:
     """Optimizer and schedule with the learning rate, steps and batches, and the networks.
 
@@ -47,17 +58,10 @@ def protocol_parts(cells: Sequence[CellConfig], rate: str, length: str) -> list[
         rate: as ``rate_in_words``, or "tuned for each encoding".
         length: of the training, "2,500 steps" or "50 epochs".
     """
-    training, networks = [c.training for c in cells], [c.network for c in cells]
-    if any(network.kind != "mlp" for network in networks):
-        described = " or ".join(dict.fromkeys(network.described for network in networks))
-    else:
-        described = (
-            f"hidden layers {several(f'{n.depth} × {n.width}' for n in networks)}, "
-            f"{several(n.parameterization for n in networks)} parameterization"
-        )
+    training = [cell.training for cell in cells]
     return [
         f"{several(t.optimizer for t in training)}, {several(t.schedule for t in training)} "
         f"learning rate, {rate}",
         f"{length} of {several(map(batch, training))} points",
-        described,
+        networks_in_words(cells),
     ]

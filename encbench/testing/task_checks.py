@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from encbench.contracts.metric import Metric
-from encbench.contracts.task import NetworkDefaults, Outcome, Task, loss_name
+from encbench.contracts.outcome import Outcome
+from encbench.contracts.task import NetworkDefaults, Task, loss_name
 from encbench.errors import PluginError
 from encbench.network.mlp import CoordinateMLP
 from encbench.plugins.registry import default_registry

@@ -6,7 +6,7 @@ import numpy as np
 from encbench_leaderboard.board.table import boards
 from encbench_leaderboard.report.figures.predictions import lines_figure
 
-from encbench.contracts.task import Outcome
+from encbench.contracts.outcome import Outcome
 from tests.leaderboard.results import Results
 
 
