@@ -7,7 +7,7 @@ import io
 import math
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,6 +25,8 @@ from encbench.suite.file import Suite, suite_toml
 
 RESULT, PAGE, CURVE, PICTURE = "tune.json", "tune.md", "best-of-k.csv", "best-of-k.png"
 TUNED, TRIALS = "tuned.toml", "trials.toml"
+END = 0.05
+"""Share of a searched range that counts as its end."""
 SHOWN = (1, 2, 3, 5, 10, 20, 30, 50, 100, 200, 500)
 """Numbers of trials in the table of the page; all are in the CSV file."""
 
@@ -121,6 +123,30 @@ class TunedEncoding(Data):
     """On the reported targets and seeds; likewise ``tuned`` and, pair by pair, ``gain``."""
     tuned: Summary | None = None
     gain: Summary | None = None
+
+    @property
+    def at_ends(self) -> list[str]:
+        """What of the best trial lies at an end of the range in which it was searched, as
+        "levels=12"; of a default setting nothing."""
+        given: dict[str, Any] = {}
+        for best in self.trials[self.best or 0 :][:1]:
+            given = {**best.parameters, **best.training, **best.network}
+        values = {name: given.get(name.rpartition(".")[2]) for name in self.space}
+        return [
+            f"{name.rpartition('.')[2]}={value}"
+            for name, value in values.items()
+            if isinstance(value, int | float) and _is_at_end(value, self.space[name])
+        ]
+
+
+def _is_at_end(value: float, searched: Mapping[str, Any]) -> bool:
+    choices = searched["choices"]
+    if choices is not None:
+        return len(choices) > 2 and value in (min(choices), max(choices))
+    low, high = searched["low"], searched["high"]
+    if searched["log"]:
+        low, high, value = math.log(low), math.log(high), math.log(value)
+    return low < high and not END < (value - low) / (high - low) < 1 - END
 
 
 class TuneResult(Data):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import statistics
 from pathlib import Path
+from typing import Any
 
 import pytest
 from encbench_leaderboard.board.lead import lead
@@ -12,7 +13,7 @@ from encbench_leaderboard.board.table import TaskBoard, boards
 from encbench_leaderboard.report.verdict import TUNING_GAINS, caveats, protocol, verdict_on
 
 from encbench.contracts.metric import MetricValue
-from encbench.runs.tuning_report import Summary, TunedEncoding, TuneResult
+from encbench.runs.tuning_report import Summary, Trial, TunedEncoding, TuneResult
 from tests.leaderboard.results import Results, diverged
 
 PUBLISHED = Path(__file__).parents[2] / "leaderboard" / "README"
@@ -198,6 +199,38 @@ def test_what_tuning_is_said_to_gain_is_what_the_published_page_has(page: str, m
     assert len(gains) == 9
     expected = (min(gains), statistics.median(gains), max(gains))
     assert [round(gain, 1) for gain in expected] == list(TUNING_GAINS[metric])
+
+
+def test_a_best_setting_at_an_end_of_its_range_is_named(results: Results) -> None:
+    def searched(label: str, **values: Any) -> TunedEncoding:
+        space = {
+            "levels": {"low": 4, "high": 12, "log": False, "choices": None},
+            "training.lr": {"low": 1e-4, "high": 1e-2, "log": True, "choices": None},
+            "training.batch_size": {"low": None, "high": None, "log": False, "choices": [1, 2, 3]},
+        }
+        training = {key: values.pop(key) for key in ("lr", "batch_size") if key in values}
+        default = Trial(number=0, label="default")
+        trial = Trial(number=1, label="t", parameters=values, training=training)
+        given = {"label": label, "name": label, "seed": 0, "ranges": {}}
+        return TunedEncoding(space=space, trials=[default, trial], best=int(bool(values)), **given)
+
+    add(results, "a", 40.0)
+    add(results, "b", 30.0)
+    encodings = [
+        searched("default"),
+        searched("inside", levels=8, lr=1e-3, batch_size=2),
+        searched("ends", levels=12, lr=1.1e-4, batch_size=3),
+        searched("near", levels=5, lr=9e-3, batch_size=2),
+    ]
+    targets = {"tune_on": ["x"], "tune_seeds": [0], "report_on": ["y"], "report_seeds": [1]}
+    chosen = {"sampler": "sobol", "seed": 0, "trials": 5, "metric": "psnr", "unit": "dB"}
+    tuned = TuneResult(
+        encbench="1", suite="s", direction="higher", encodings=encodings, **chosen, **targets
+    )
+    said = " ".join(caveats(board_of(results), tuned))
+    assert (
+        "searched for `ends` (levels=12, lr=0.00011, batch_size=3) and `near` (lr=0.009): a wider"
+    ) in said
 
 
 def test_a_tuned_page_says_what_tuning_gained(results: Results) -> None:

@@ -118,9 +118,13 @@ def _cost(task: TaskBoard, found: Lead) -> str:
 
 
 def _named(entries: list[str]) -> str:
-    shown = [code(entry) for entry in entries[:NAMED]]
-    if len(entries) > NAMED:
-        shown.append(plural(len(entries) - NAMED, "other"))
+    return _listed(list(map(code, entries)))
+
+
+def _listed(texts: list[str]) -> str:
+    shown = texts[:NAMED]
+    if len(texts) > NAMED:
+        shown.append(plural(len(texts) - NAMED, "other"))
     return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}"
 
 
@@ -196,6 +200,12 @@ def caveats(task: TaskBoard, tuned: TuneResult | None) -> list[str]:
         found.append(
             "Learning rates were not tuned for each encoding; at another rate, or with another "
             f"optimizer, the order can change (`encbench tune`).{_gains(task)}"
+        )
+    elif ends := [(each.label, at) for each in tuned.encodings if (at := each.at_ends)]:
+        shown = _listed([f"{code(label)} ({', '.join(at)})" for label, at in ends])
+        found.append(
+            f"The best setting lies at an end of the range that was searched for {shown}: a wider "
+            "search may gain more."
         )
     steps = task.cells[task.cells["status"] == "ok"].groupby("unit")["steps"].nunique()
     if (steps > 1).any():
