@@ -164,7 +164,7 @@ def test_what_is_better_than_a_method_is_tested_over_targets(results: Results) -
 
 
 def test_entries_that_share_no_target_with_a_method_are_not_told_apart(results: Results) -> None:
-    """As of a part of the cells: one entry ran where the method has values, one where it has not."""
+    """As of some cells of all: one entry ran where the method has values, one where it has none."""
     for number, (entry, known) in enumerate([("a", True), ("a", True), ("b", False)]):
         given = {"mean of the neighbours": values(20.0 + number)} if known else {}
         cell = results.add(entry).record.cell
