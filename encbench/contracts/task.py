@@ -318,7 +318,9 @@ def regular_grid_of(task: Task) -> RegularGrid | None:
             f"axes of cells, and {task.out_dim} channels"
         )
     _check_range("regular_grid", "x", grid.x, unit=True)
-    _check_range("regular_grid", "truth", torch.from_numpy(grid.truth), unit=False)
+    # torch takes no array that is reversed, or of another byte order, and warns of read-only ones
+    ends = np.array([grid.truth.min(), grid.truth.max()], np.float64)
+    _check_range("regular_grid", "truth", torch.from_numpy(ends), unit=False)
     return grid
 
 

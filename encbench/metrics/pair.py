@@ -15,7 +15,7 @@ NOT_FINITE = "the prediction or the truth has values that are not finite"
 def beyond_unit_range(truth: ArrayLike) -> str:
     """Why no measure of data range 1 is defined, such as of bytes from 0 to 255; "" if it is."""
     values = np.asarray(truth, np.float64)
-    low, high = values.min(initial=0), values.max(initial=1)
+    low, high = values.min(), values.max()
     if low >= -ROUNDING and high <= 1 + ROUNDING:
         return ""
     return (

@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
@@ -28,9 +28,9 @@ def in_processes(
     """``function`` of each of the things, in their order, computed by other processes, up to one a
     core; only results are pickled.
 
-    This process computes them itself on one core, where it may not start others (a daemon), and
-    where to start them takes long (not on Linux); and the rest once one of the others has died, as
-    a rule for want of memory.
+    This process computes them itself on one core, where it may not start others (a daemon, a limit
+    of processes), and where to start them takes long (not on Linux); and the rest once one of the
+    others has died, as a rule for want of memory.
 
     Args:
         most: processes, at most.
@@ -48,7 +48,7 @@ def in_processes(
             with warnings.catch_warnings():
                 # numpy's threads, of which Python 3.12 warns, have no part in it
                 warnings.simplefilter("ignore", DeprecationWarning)
-                results = pool.map(_call, range(len(things)))
+                results = _started(pool, len(things))
             for result in results:
                 yield result  # type: ignore[misc] # of ``function``, in the other process
                 done += 1
@@ -58,6 +58,18 @@ def in_processes(
             pool.shutdown(cancel_futures=True)
     for thing in things[done:]:
         yield function(thing)
+
+
+def _started(pool: ProcessPoolExecutor, count: int) -> Iterable[object]:
+    """The results to come; none where a process or the thread that serves them cannot start."""
+    try:
+        return pool.map(_call, range(count))
+    except (OSError, RuntimeError):
+        # the pool ends none without that thread, and Python would wait for them as it ends
+        for process in pool._processes.values():
+            process.kill()
+        pool._executor_manager_thread = None  # type: ignore[assignment] # as shutdown leaves it
+        return ()
 
 
 def _may_fork() -> bool:

@@ -130,19 +130,23 @@ class TunedEncoding(Data):
         "levels=12"; of a default setting nothing."""
         given: dict[str, Any] = {}
         for best in self.trials[self.best or 0 :][:1]:
-            given = {**best.parameters, **best.training, **best.network}
-        values = {name: given.get(name.rpartition(".")[2]) for name in self.space}
+            given = dict(best.parameters)
+            for section in ("training", "network"):
+                of = getattr(best, section)
+                given |= {f"{section}.{key}": value for key, value in of.items()}
         return [
-            f"{name.rpartition('.')[2]}={value}"
-            for name, value in values.items()
-            if isinstance(value, int | float) and _is_at_end(value, self.space[name])
+            f"{name.rpartition('.')[2]}={given[name]}"
+            for name, searched in self.space.items()
+            if isinstance(given.get(name), int | float) and _is_at_end(given[name], searched)
         ]
 
 
 def _is_at_end(value: float, searched: Mapping[str, Any]) -> bool:
     choices = searched["choices"]
     if choices is not None:
-        return len(choices) > 2 and value in (min(choices), max(choices))
+        # others have no order, such as 64, 256 and "all"
+        ordered = all(isinstance(choice, int | float) for choice in choices)
+        return ordered and len(choices) > 2 and value in (min(choices), max(choices))
     low, high = searched["low"], searched["high"]
     if searched["log"]:
         low, high, value = math.log(low), math.log(high), math.log(value)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import inspect
 from collections.abc import Collection, Mapping
 from functools import lru_cache
+from operator import index
 from typing import Any
 
 from encbench.contracts.encoding import Encoding
 from encbench.contracts.network import SETTINGS, Network
-from encbench.errors import EncbenchError
+from encbench.errors import EncbenchError, ParameterError
 from encbench.network.activations import activation_of
 from encbench.network.mlp import CoordinateMLP
 from encbench.plugins.registry import Registry, default_registry, named_failures
@@ -82,6 +83,10 @@ def encoding(text: str, in_dim: int) -> Encoding:
         PluginError: its class cannot be loaded, or raised something else.
         UsageError: there is no such encoding, or it has other parameters.
     """
+    try:
+        index(in_dim)
+    except TypeError:
+        raise ParameterError(f"in_dim is {in_dim!r}; expected a whole number") from None
     offer, parameters, _ = default_registry().choose("encoding", text)
     found: Encoding = offer.call(lambda cls: built_encoding(cls, in_dim, parameters))
     return found
@@ -94,7 +99,7 @@ def built_encoding(cls: type[Encoding], in_dim: int, parameters: Mapping[str, An
         TypeError: it has not.
         ValueError: its features have no dimension. Its constructor may raise anything else.
     """
-    encoding = cls(in_dim, **parameters)
+    encoding = cls(index(in_dim), **parameters)  # a task may have counted with NumPy
     if "_modules" not in vars(encoding):
         raise TypeError("its __init__ must call super().__init__(in_dim, out_dim)")
     for name in ("in_dim", "out_dim"):

@@ -163,6 +163,21 @@ def test_what_is_better_than_a_method_is_tested_over_targets(results: Results) -
     assert surely_better(category.targets[0], without_network(category.targets[0])[0]) is None
 
 
+def test_entries_that_share_no_target_with_a_method_are_not_told_apart(results: Results) -> None:
+    """As of some cells of all: one entry ran where the method has values, one where it has none."""
+    for number, (entry, known) in enumerate([("a", True), ("a", True), ("b", False)]):
+        given = {"mean of the neighbours": values(20.0 + number)} if known else {}
+        cell = results.add(entry).record.cell
+        task = cell.task.model_copy(update={"parameters": {"image": f"photo {number}"}})
+        changed = cell.model_copy(update={"task": task, "data_hash": f"{number}" * 64})
+        add(results, entry, 29.0 + number, baselines=given, cell=changed)
+    board, _ = load_board(results.directory)
+    kept = [one.stored for one in board.facts if "image" in one.cell.task.parameters]
+    (category,) = boards(kept).categories
+    (method,) = without_network(category)
+    assert surely_better(category, method) == 1
+
+
 def test_the_picture_of_what_was_given_is_shown_once(four: Results) -> None:
     for stored in four.store.records():
         if stored.record.status == "ok":

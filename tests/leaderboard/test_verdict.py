@@ -233,6 +233,23 @@ def test_a_best_setting_at_an_end_of_its_range_is_named(results: Results) -> Non
     ) in said
 
 
+def test_choices_without_order_have_no_end_and_settings_of_one_name_are_told_apart() -> None:
+    def at_ends(space: dict[str, Any], **best: dict[str, Any]) -> list[str]:
+        trial, given = Trial(number=0, label="t", **best), {"name": "a", "seed": 0, "ranges": {}}
+        searched = {"low": None, "high": None, "log": False, "choices": None}
+        space = {name: searched | one for name, one in space.items()}
+        return TunedEncoding(label="a", space=space, trials=[trial], best=0, **given).at_ends
+
+    batches = {"training.batch_size": {"choices": [64, 256, "all"]}}
+    assert at_ends(batches, training={"batch_size": 64}) == []
+    assert at_ends(batches, training={"batch_size": "all"}) == []
+    assert at_ends({"base": {"choices": [None, 2, 4]}}, parameters={"base": 4}) == []
+    omega = {"network.activation.omega": {"low": 1, "high": 60}}
+    assert at_ends(omega, network={"activation.omega": 59.5}) == ["omega=59.5"]
+    both = {"width": {"low": 1, "high": 9}, "network.width": {"low": 1, "high": 64}}
+    assert at_ends(both, parameters={"width": 9}, network={"width": 32}) == ["width=9"]
+
+
 def test_a_tuned_page_says_what_tuning_gained(results: Results) -> None:
     add(results, "a", 40.0)
     encodings = [

@@ -81,3 +81,5 @@ def test_a_picture_of_bytes_has_no_value_of_data_range_1(metric):
     assert measured.value is None
     assert "expected [0, 1]; scale it in the task's evaluate()" in measured.details["reason"]
     assert metric()(truth / 255, truth / 255).value in (1.0, math.inf)
+    least = metric()(truth, (truth / 255).clip(0.25, 0.5) - 0.5).details["reason"]
+    assert least.startswith("the truth is from -0.25 to 0, expected")

@@ -9,6 +9,7 @@ import re
 import signal
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 
@@ -19,13 +20,14 @@ from encbench import (
     Network,
     Optimizer,
     PluginError,
+    RegularGrid,
     Schedule,
     Suite,
     plan,
 )
 from encbench.cli import app
 from encbench.cli.planned import print_plan
-from encbench.contracts.task import IN_TASK
+from encbench.contracts.task import IN_TASK, regular_grid_of
 from encbench.network.mlp import CoordinateMLP
 from encbench.results.records import Record
 from encbench.runs.analysis import at_initialization, compare_dynamics
@@ -368,6 +370,20 @@ def test_points_and_values_that_no_loss_is_defined_at_are_the_task_s_fault(loss,
     assert re.search(
         f"task 'wrong' of theirs 1.0 failed: .* returned {words}", record.error.message
     )
+
+
+def test_the_truth_of_a_grid_may_be_any_array_of_floats():
+    truth = np.array(Y[:, 0].tolist())[:, None]
+    fixed = truth.copy()
+    fixed.setflags(write=False)
+    for values in (truth[::-1], fixed, truth.astype(">f4"), truth.astype(np.longdouble)):
+        task = Wave(points=20)
+        task.regular_grid = lambda values=values: RegularGrid(X, values)
+        assert regular_grid_of(task).truth is values
+    truth[3] = np.nan
+    task.regular_grid = lambda: RegularGrid(X, truth)
+    with pytest.raises(TypeError, match="regular_grid returned truth with NaN"):
+        regular_grid_of(task)
 
 
 UNLIKE = {

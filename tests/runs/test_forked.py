@@ -83,6 +83,37 @@ def test_an_error_stands_in_the_place_of_the_first_result_that_is_missing():
         next(results)
 
 
+LIMITED = """
+import os, sys, threading
+from encbench.runs import forked
+forked.cores = lambda: 2
+module, name, allowed = {"fork": (os, "fork", 1), "thread": (threading, "_start_new_thread", 0)}[
+    sys.argv[1]
+]
+start = getattr(module, name)
+def limited(*arguments):
+    global allowed
+    allowed -= 1
+    if allowed < 0:
+        raise BlockingIOError() if name == "fork" else RuntimeError("can't start new thread")
+    return start(*arguments)
+setattr(module, name, limited)
+print(set(forked.in_processes(lambda _: os.getpid(), range(6), 8)) == {os.getpid()})
+"""
+
+
+@pytest.mark.parametrize("limit", ["fork", "thread"])
+def test_where_no_more_processes_may_be_started_it_is_this_process_which_then_ends(limit):
+    ended = subprocess.run(
+        [sys.executable, "-c", LIMITED, limit],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert (ended.stdout, ended.stderr) == ("True\n", "")
+
+
 SLOW = """
 import os, time
 from encbench.runs import forked

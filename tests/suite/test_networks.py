@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from encbench_encodings.hashgrid import HashGrid
@@ -36,3 +37,10 @@ def test_the_documented_network_has_the_encoding_that_was_asked_for():
 def test_what_is_wrong_with_it_is_said(text, in_dim, error, words):
     with pytest.raises(error, match=words):
         encbench.encoding(text, in_dim)
+
+
+def test_the_number_of_coordinates_may_be_numpy_s_and_what_is_none_is_no_plug_in_s_fault():
+    assert encbench.encoding("ffe", np.int64(2)).in_dim == 2
+    for wrong in ("3", 2.0, None):
+        with pytest.raises(ParameterError, match=rf"^in_dim is {wrong!r}; expected a whole number"):
+            encbench.encoding("hashgrid", wrong)

@@ -67,7 +67,7 @@ def surely_better(task: TaskBoard, method: NoNetwork) -> int | None:
     if np.isnan(p).all():
         return None
     with np.errstate(invalid="ignore"):
-        return int(((holm(p) <= ALPHA) & (np.nanmean(differences, axis=1) > 0)).sum())
+        return int(((holm(p) <= ALPHA) & (unit_means(differences) > 0)).sum())
 
 
 def _values(task: TaskBoard) -> dict[str, dict[str, float]]:
