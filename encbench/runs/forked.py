@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
@@ -44,32 +44,28 @@ def in_processes(
         pool = ProcessPoolExecutor(
             processes, context, _begin, (lambda place: function(things[place]),)
         )
+        before = multiprocessing.active_children()
         try:
             with warnings.catch_warnings():
                 # numpy's threads, of which Python 3.12 warns, have no part in it
                 warnings.simplefilter("ignore", DeprecationWarning)
-                results = _started(pool, len(things))
-            for result in results:
-                yield result  # type: ignore[misc] # of ``function``, in the other process
-                done += 1
-        except BrokenProcessPool:
-            pass
-        finally:
-            pool.shutdown(cancel_futures=True)
+                results = pool.map(_call, range(len(things)))
+        except (OSError, RuntimeError):
+            # no more processes, or no thread for the pool, which then ends none of its processes
+            for process in multiprocessing.active_children():
+                if process not in before:
+                    process.kill()
+        else:
+            try:
+                for result in results:
+                    yield result  # type: ignore[misc] # of ``function``, in the other process
+                    done += 1
+            except BrokenProcessPool:
+                pass
+            finally:
+                pool.shutdown(cancel_futures=True)
     for thing in things[done:]:
         yield function(thing)
-
-
-def _started(pool: ProcessPoolExecutor, count: int) -> Iterable[object]:
-    """The results to come; none where a process or the thread that serves them cannot start."""
-    try:
-        return pool.map(_call, range(count))
-    except (OSError, RuntimeError):
-        # the pool ends none without that thread, and Python would wait for them as it ends
-        for process in pool._processes.values():
-            process.kill()
-        pool._executor_manager_thread = None  # type: ignore[assignment] # as shutdown leaves it
-        return ()
 
 
 def _may_fork() -> bool:
