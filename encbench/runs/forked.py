@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
@@ -45,25 +45,29 @@ def in_processes(
             processes, context, _begin, (lambda place: function(things[place]),)
         )
         before = multiprocessing.active_children()
+        results: Iterable[object] = ()
+        started = False
         try:
-            with warnings.catch_warnings():
-                # numpy's threads, of which Python 3.12 warns, have no part in it
-                warnings.simplefilter("ignore", DeprecationWarning)
-                results = pool.map(_call, range(len(things)))
-        except (OSError, RuntimeError):
-            # no more processes, or no thread for the pool, which then ends none of its processes
-            for process in multiprocessing.active_children():
-                if process not in before:
-                    process.kill()
-        else:
             try:
-                for result in results:
-                    yield result  # type: ignore[misc] # of ``function``, in the other process
-                    done += 1
-            except BrokenProcessPool:
-                pass
-            finally:
-                pool.shutdown(cancel_futures=True)
+                with warnings.catch_warnings():
+                    # numpy's threads, of which Python 3.12 warns, have no part in it
+                    warnings.simplefilter("ignore", DeprecationWarning)
+                    results = pool.map(_call, range(len(things)))
+                started = True
+            except (OSError, RuntimeError):
+                pass  # no more processes, or no thread for the pool
+            for result in results:
+                yield result  # type: ignore[misc] # of ``function``, in the other process
+                done += 1
+        except BrokenProcessPool:
+            pass
+        finally:
+            if not started:
+                # without its thread the pool ends none of its processes
+                for process in multiprocessing.active_children():
+                    if process not in before:
+                        process.kill()
+            pool.shutdown(wait=started, cancel_futures=True)
     for thing in things[done:]:
         yield function(thing)
 
@@ -79,7 +83,10 @@ def _begin(inherited: Callable[[int], object]) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     gc.freeze()  # what was inherited stays shared memory
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    try:
+        threading.Thread(target=_end_with_parent, daemon=True).start()
+    except RuntimeError:  # no more threads: the other process goes on by itself
+        os._exit(1)
 
 
 def _call(place: int) -> object:
