@@ -128,12 +128,14 @@ class TunedEncoding(Data):
     def at_ends(self) -> list[str]:
         """What of the best trial lies at an end of the range in which it was searched, as
         "levels=12"; of a default setting nothing."""
-        given: dict[str, Any] = {}
-        for best in self.trials[self.best or 0 :][:1]:
-            given = dict(best.parameters)
-            for section in ("training", "network"):
-                of = getattr(best, section)
-                given |= {f"{section}.{key}": value for key, value in of.items()}
+        if not self.trials:
+            return []
+        best = self.trials[self.best or 0]
+        given = best.parameters | {
+            f"{section}.{key}": value
+            for section, values in (("training", best.training), ("network", best.network))
+            for key, value in values.items()
+        }
         return [
             f"{name.rpartition('.')[2]}={given[name]}"
             for name, searched in self.space.items()
