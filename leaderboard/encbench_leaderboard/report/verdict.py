@@ -214,9 +214,8 @@ def caveats(task: TaskBoard, tuned: TuneResult | None) -> list[str]:
         found.append(
             "A step is not of equally many points for each encoding, and costs more or less."
         )
-    ended = (row["params_mlp"] + row["params_encoding"] for row in task.rows if row["n"])
-    sizes = [size for size in ended if not math.isnan(size)]
-    if sizes and max(sizes) > UNEQUAL * min(sizes):
+    sizes = [one.parameters for one in facts]
+    if max(sizes) > UNEQUAL * min(sizes):
         found.append(
             f"Encodings have from {count(min(sizes))} to {count(max(sizes))} trained parameters; "
             "`--budget parameters=N` gives all the same number."
