@@ -15,7 +15,8 @@ from encbench_leaderboard.render.markdown import markdown
 from encbench_leaderboard.report.blocks import Table
 from encbench_leaderboard.report.build import describe, load_board
 from encbench_leaderboard.report.notes import halved_notes, metric_notes, statistics_notes
-from encbench_leaderboard.report.tables import adjacent_table, standings_table
+from encbench_leaderboard.report.standings_table import standings_table
+from encbench_leaderboard.report.tables import adjacent_table
 from scipy.stats import sem, t
 
 from encbench.contracts.metric import MetricValue

@@ -28,7 +28,6 @@ from encbench_leaderboard.report.blocks import (
     Text,
     walk,
 )
-from encbench_leaderboard.report.columns import metric_column
 from encbench_leaderboard.report.details import entry_details
 from encbench_leaderboard.report.figures.cost import cost_figure, front_text
 from encbench_leaderboard.report.figures.predictions import lines_figure, sheet, thumbnails
@@ -38,6 +37,7 @@ from encbench_leaderboard.report.figures.training import bands_figure, curves_fi
 from encbench_leaderboard.report.format import code, plain, shell_word
 from encbench_leaderboard.report.kernel_target import kernel_fold, prediction
 from encbench_leaderboard.report.provenance import provenance, reproduction
+from encbench_leaderboard.report.standings_table import metric_column, standings_table
 from encbench_leaderboard.report.verdict import caveats, protocol, verdict_on
 
 SECTIONS = 100
@@ -186,7 +186,7 @@ def _section(
     """A task or category, whose ``targets`` have sections of their own: protocol, standings, notes
     and figures, and further tables as more; ``few``: records, so that curves can be read."""
     opened = partial(entry_details, task, folder, machines=several_machines)
-    table = tables.standings_table(task, lambda standing: partial(opened, standing))
+    table = standings_table(task, lambda standing: partial(opened, standing))
     later = {column.name for column in table.columns if not column.first}
     shown = [metric for metric in task.metrics if metric_column(metric) not in later]
     below = [

@@ -28,7 +28,6 @@ from encbench_leaderboard.report.columns import (
     cost_columns,
     fill,
     numbers,
-    reason,
     texts,
 )
 from encbench_leaderboard.report.format import (
@@ -40,6 +39,7 @@ from encbench_leaderboard.report.format import (
     one_line,
     plain,
 )
+from encbench_leaderboard.report.standings_table import reason
 from encbench_leaderboard.report.tables import spectra_table
 
 CELLS = 100

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from operator import attrgetter, itemgetter
 from typing import Any
@@ -18,11 +15,10 @@ from encbench.suite.config import differing
 from encbench.suite.labels import shortened
 from encbench_leaderboard.board.budget import PARTS, Course, values_of
 from encbench_leaderboard.board.facts import WHENS, cell_settings
-from encbench_leaderboard.board.no_network import NoNetwork, without_network
 from encbench_leaderboard.board.overview import Overview
 from encbench_leaderboard.board.table import TaskBoard
 from encbench_leaderboard.board.theorem import AgainstPlain, against_plain
-from encbench_leaderboard.report.blocks import Block, Column, Row, Table, Value
+from encbench_leaderboard.report.blocks import Column, Row, Table, Value
 from encbench_leaderboard.report.columns import (
     ENTRY,
     NO_VALUE,
@@ -33,10 +29,8 @@ from encbench_leaderboard.report.columns import (
     described,
     fill,
     mean_of_reached,
-    metric_column,
     numbers,
     spectrum_columns,
-    standings_columns,
     texts,
 )
 from encbench_leaderboard.report.format import (
@@ -60,48 +54,6 @@ TEST_NAMES = {
     "sign-flip": "exact sign-flip",
     "sampled sign-flip": "sign-flip, random patterns",
 }
-
-
-def standings_table(
-    task: TaskBoard,
-    details: Callable[[Standing], Callable[[], Sequence[Block]]] = lambda row: tuple,
-) -> Table:
-    """The leaderboard of a task, best first, what did not finish at the bottom; columns without any
-    value are left out. Methods without a network stand where their value falls, without a rank.
-    ``details`` gives what builds the details of a row."""
-    # Where no entry has a mean, as of MS-SSIM at other numbers of scales, the next metric is shown.
-    averaged = [m for m in task.metrics[1:] if task.standings[f"metric:{m.name}"].notna().any()]
-    quality = [metric_column(metric) for metric in (task.primary, *averaged[:1])]
-    always = ("rank", "encoding", "status", quality[0])
-    first = ("rank", "encoding", *quality, "parameters", "seconds")
-    columns, values = [], []
-    for source in standings_columns(task):
-        name, found = source.column.name, [source.value(row) for row in task.rows]
-        if name in always or any(value != NO_VALUE for value in found):
-            columns.append(replace(source.column, first=name in first))
-            values.append(found)
-    rows = []
-    for row, of_row in zip(task.rows, zip(*values, strict=True), strict=True):
-        ended = Counter[str](one.status for one in task.facts_of_entry(row["entry"]))
-        rows.append(Row(of_row, row["entry"], ended, details(row)))
-    # from below, so that the places above stay
-    for method in reversed(without_network(task)):
-        rows.insert(method.above, Row(_no_network(task, method, columns)))
-    targets = f" ({task.cells['unit'].nunique()} targets)" if task.targets else ""
-    return Table("standings", columns, rows, f"{task.label}{targets}")
-
-
-def _no_network(task: TaskBoard, method: NoNetwork, columns: Sequence[Column]) -> list[Value]:
-    """The row of a method without a network, for some of ``standings_columns``."""
-    found = {
-        "encoding": Value(f"no network: {method.name}", emphasis="no network"),
-        "parameters": Value("0", 0),
-    }
-    for metric in task.metrics:
-        value = method.values.get(metric.name, math.nan)
-        if not math.isnan(value):
-            found[metric_column(metric)] = Value(fixed(value, digits(metric)), value)
-    return [found.get(column.name, NO_VALUE) for column in columns]
 
 
 def overview_table(found: Overview) -> Table:

@@ -21,7 +21,7 @@ from encbench_leaderboard.paper.printed import TABLE_3
 from encbench_leaderboard.paper.survival import survives
 from encbench_leaderboard.paper.verdicts_page import Ran, verdicts_page
 from encbench_leaderboard.render.markdown import markdown
-from encbench_leaderboard.report.tables import standings_table
+from encbench_leaderboard.report.standings_table import standings_table
 
 from encbench.contracts.metric import MetricValue
 from encbench.plugins.registry import default_registry
