@@ -1,5 +1,5 @@
 # make demo   run the packaged quick suite on built-in photographs and render its leaderboard
-# make test   lint, types, tests, documentation site
+# make test   lint, contracts of imports, types, tests, documentation site
 # make docs   the documentation site alone: site/index.html
 # All set up a virtual environment with pinned versions first; nothing else is needed.
 
@@ -14,7 +14,7 @@ READY := $(VENV)/.ready
 # Compiled modules are kept: the tests start hundreds of processes.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: ready demo test lint compiled types unit docs bench gpu publish pages clean
+.PHONY: ready demo test lint imports compiled types unit docs bench gpu publish pages clean
 
 ready: $(READY)
 
@@ -25,11 +25,14 @@ demo: $(READY)
 
 # Types and documentation use a core each, and the tests wait for processes now and then.
 test: lint
-	$(MAKE) --no-print-directory --jobs 3 types docs unit
+	$(MAKE) --no-print-directory --jobs 4 types imports docs unit
 
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+# Which part may import which: the contracts in pyproject.toml.
+imports: $(READY)
 	$(BIN)/lint-imports
 
 # Python compiles a module when it is first imported. Once, or each process that tests would do it.

@@ -24,6 +24,9 @@ settings.load_profile("any_machine")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    # Tests of runs mostly wait for processes: first, so that others compute meanwhile and none is
+    # waited for at the end.
+    items.sort(key=lambda item: not item.nodeid.startswith("tests/runs/"))
     if not torch.cuda.is_available():
         for item in items:
             if item.get_closest_marker("gpu"):
