@@ -1,7 +1,7 @@
-"""Whether a cell that was run again agrees with its record, and what changed in its environment.
+"""Compare a cell that was run again with its record, and find what changed in its environment.
 
 On the same machine with the same libraries and number of threads, results are expected to be
-equal to the last digit. Elsewhere sums are taken in another order, and training amplifies the
+equal to the last digit. Elsewhere sums are computed in another order, and training amplifies the
 difference in the last digit.
 """
 
@@ -19,28 +19,28 @@ from encbench.results.provenance import Provenance
 from encbench.results.record_folder import UNREADABLE
 from encbench.results.records import CellResult, Record, StoredRecord, damaged
 
-LATER = ("band_", "energy_", "levels_", "linearized_")
-"""Beginnings of names of arrays that records of earlier versions do not have."""
+NEWER_ARRAYS = ("band_", "energy_", "levels_", "linearized_")
+"""Prefixes of the names of arrays that records of earlier versions do not have."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """One number, curve, spectrum or picture that is not as recorded."""
+    """A number, curve, spectrum or picture that differs from the record."""
 
     name: str
     """ "metric.psnr", "curve.loss", "spectrum.end", "picture.prediction", "status"."""
     then: str
     now: str
-    """Both values, where there are many at the place where they are furthest apart."""
+    """Both values; for an array, the elements with the largest relative difference."""
     absolute: float
     relative: float
-    """Of numbers and curves to the larger of the two values; of spectra to λ_max; of pictures
-    to white; of other arrays to the largest value. Infinite where they cannot be compared."""
+    """Relative to the larger of the two values for numbers and curves, λ_max for spectra, 255 for
+    pictures, and the largest value for other arrays; infinite if they cannot be compared."""
 
 
 @dataclass(frozen=True)
 class EnvironmentChange:
-    """Something in the environment that was different when the record was made."""
+    """A property of the environment that was different when the record was made."""
 
     name: str
     then: str
@@ -49,22 +49,22 @@ class EnvironmentChange:
 
 @dataclass
 class Agreement:
-    """A cell that was run again, compared with its record."""
+    """Result of comparing a cell that was run again with its record."""
 
     differences: list[Difference] = field(default_factory=list)
     environment: list[EnvironmentChange] = field(default_factory=list)
     compared: int = 0
-    """Numbers, curves, spectra and pictures that were compared."""
+    """Number of values, curves, spectra and pictures that were compared."""
     left_out: list[str] = field(default_factory=list)
-    """"arrays" or "pictures", where the record has none and they are not compared."""
+    """"arrays" or "pictures" if the record has none, so that they are not compared."""
 
     @property
     def worst(self) -> Difference | None:
-        """The difference of the largest relative size; None where there is none."""
+        """The difference with the largest relative size; None if there are no differences."""
         return max(self.differences, key=lambda d: d.relative, default=None)
 
     def equal(self, tolerance: float) -> bool:
-        """Whether every relative difference is at most ``tolerance``; 0: to the last digit."""
+        """Whether all relative differences are at most ``tolerance``; 0 means exactly equal."""
         return self.worst is None or self.worst.relative <= tolerance
 
 
@@ -78,7 +78,7 @@ def agreement(then: StoredRecord, now: CellResult) -> Agreement:
     """
     found = Agreement(environment=environment_changes(then.record, now.record))
     if then.record.status == "ok":
-        # `encbench merge --without` leaves all of a kind out
+        # `encbench merge --without` leaves out all files of a kind
         pictures = any(name.endswith(".png") for name in then.files)
         missing = {
             "arrays": now.arrays and not then.arrays,
@@ -93,9 +93,9 @@ def agreement(then: StoredRecord, now: CellResult) -> Agreement:
 
 
 def environment_changes(then: Record, now: Record) -> list[EnvironmentChange]:
-    """What the first record says of its environment and the second says differently."""
+    """Properties in the first record's environment that are different in the second's."""
     before, after = _described(then), _described(now)
-    # a library that was not there cannot have mattered; one that is gone may
+    # a library that was missing then cannot have mattered; one that is missing now may
     return [
         EnvironmentChange(name, value, after.get(name, "not here"))
         for name, value in before.items()
@@ -170,7 +170,7 @@ def _number(name: str, then: float | None, now: float | None) -> Difference | No
 
 def _metrics(before: Record, after: Record) -> Iterator[Difference | None]:
     then, now = _named_metrics(before), _named_metrics(after)
-    # a metric that came later says nothing of what was measured then
+    # metrics that only the new record has are not compared
     for name, old in then.items():
         new = now.get(name)
         if new is None:
@@ -187,7 +187,7 @@ def _named_metrics(record: Record) -> dict[str, MetricValue]:
 
 
 def _floors(record: Record) -> dict[str, float]:
-    """By name of the array of eigenvalues, the floor below which they are rounding noise."""
+    """Floor below which eigenvalues are rounding noise, by name of their array."""
     floors = {}
     for spectrum in record.spectra:
         for name, part in (("", spectrum), ("mlp_", spectrum.mlp)):
@@ -204,7 +204,7 @@ def _arrays(
 ) -> Iterator[Difference | None]:
     for name in {**before, **after}:
         title = _title(name)
-        if name not in before and name.startswith(LATER):
+        if name not in before and name.startswith(NEWER_ARRAYS):
             continue
         if name not in before or name not in after:
             yield _equality(title, *_missing(name in before, name in after))
@@ -256,7 +256,7 @@ def _array(
     scale: float | None = None,
     steps: np.ndarray | None = None,
 ) -> Difference | None:
-    """Two arrays' largest difference, relative to ``scale`` or, without, to each pair's larger."""
+    """Largest difference of two arrays, relative to ``scale`` or, if None, each pair's larger."""
     if then.shape != now.shape:
         return _equality(name, f"shape {then.shape}", f"shape {now.shape}")
     old, new = (np.asarray(values, np.float64).ravel() for values in (then, now))

@@ -1,12 +1,12 @@
-"""What a folder's records hold, in one file: records that have not changed are not read again.
+"""An index of a results folder: one file, so that unchanged records are not read again.
 
     DIRECTORY/index.sqlite    a row per record
 
-The index is never believed over the records. A row counts while every file of its record has the
-size, times and inode of when it was checked, as no file of a copied or unpacked folder has, and
-what it holds passes the checks of a record.json. What planning needs of a record, its outline, has
-a column of its own, so that to resume a run no record is parsed. Missing, damaged, or of another
-version of encbench, the index is made again from the records. Where it cannot be written or is in
+The records take precedence. A row is used only if all files of its record have the size, times and
+inode that they had when they were checked (in a copied or unpacked folder, none has) and its
+content passes the checks of a record.json. A record's outline, which is all that planning needs,
+has a column of its own, so that resuming a run parses no record. If the index is missing, damaged
+or of another version of encbench, it is rebuilt from the records. If it cannot be written or is in
 use, the records are read.
 """
 
@@ -44,30 +44,30 @@ from encbench.suite.config import CellConfig
 
 logger = logging.getLogger("encbench")
 TABLE = f"records_2_{SCHEMA_VERSION}"
-"""Its name has the versions of the index and of the records."""
+"""Name of the table, with the versions of the index and of the records."""
 SCHEMA = (
     f"CREATE TABLE {TABLE} (key TEXT PRIMARY KEY, seal BLOB, whole INTEGER, files BLOB, "
     "outline BLOB, digest BLOB, record BLOB)"
 )
-"""The record last: what is before it is read without it."""
-TOGETHER = 250
-"""Rows that are read or written at a time."""
-SETTLED = 2.0
-"""Seconds. A file that was changed since could be changed again within the same tick of its clock,
-at the same size, and seem the same."""
+"""The record is the last column, so that SQLite reads the others without it."""
+BATCH = 250
+"""Number of rows read or written at a time."""
+SETTLE_TIME = 2.0
+"""Time since the last change after which a file is indexed [s]. A second change at the same size
+within one tick of the file system's clock would go unnoticed."""
 WAIT = 5.0
-"""Seconds to wait for another process that reads or writes the index."""
+"""Maximum time to wait for another process that is using the index [s]."""
 _Files = TypeAdapter(dict[str, FileEntry])
 _Outline = TypeAdapter(Outline)
 
 
 def stamp(folder: Path | str, files: Iterable[str] = ()) -> bytes:
-    """What is different once a record's files are: a hash of their sizes, times and inodes."""
+    """Hash of the sizes, times and inodes of a record's files, which shows that one changed."""
     return _stamp(folder, files)[0]
 
 
 def _stamp(folder: Path | str, files: Iterable[str]) -> tuple[bytes, float]:
-    """The stamp, and when the last of the files was changed."""
+    """The stamp, and the time of the last change to any of the files."""
     place, changed = str(folder), 0.0
     seen: list[tuple[str, ...] | tuple[str | int, ...]] = []
     for name in (RECORD, MANIFEST, *sorted(files)):
@@ -82,7 +82,7 @@ def _stamp(folder: Path | str, files: Iterable[str]) -> tuple[bytes, float]:
 
 
 def _seal(stamp: bytes, whole: int, files: bytes, outline: bytes, digest: bytes) -> bytes:
-    """A hash of a row, with that of its record, and of the state of the files that it is of."""
+    """Hash of a row, including the digest of its record and the stamp of its files."""
     sealed = hashlib.blake2b(stamp + bytes([whole]), digest_size=16)
     for part in (files, outline, digest):
         sealed.update(part)
@@ -94,33 +94,33 @@ def _digest(content: bytes) -> bytes:
 
 
 def _settled(changed: float) -> bool:
-    return changed < time.time() - SETTLED
+    return changed < time.time() - SETTLE_TIME
 
 
 class RecordIndex:
-    """The index of one results folder. A problem with it is not an error: the records are there."""
+    """The index of one results folder. If it fails, the records are read; that is no error."""
 
     def __init__(self, directory: Path) -> None:
         self._path = directory / "index.sqlite"
         self._waiting: dict[str, tuple[StoredRecord, bool, bytes]] = {}
-        """By key, what is to be put on disk, whether all its bytes were checked, and its stamp."""
-        self._told = False
+        """Records to write, by key, with whether all their bytes were checked, and their stamp."""
+        self._warned = False
         self._reading: dict[int, sqlite3.Connection] = {}
-        """Kept open by ``record``, which is asked for thousands one at a time; by process, since
-        one that is forked must not use its parent's."""
+        """Connections that ``record`` keeps open, since it is called thousands of times; by
+        process ID, since a forked process must not use its parent's connection."""
 
     def find(
         self, places: Mapping[str, str], later: Callable[[str, bytes], Record] | None = None
     ) -> Iterator[tuple[str, StoredRecord, bool]]:
-        """Those of the records that are as they were when they were checked.
+        """Find the records whose files have not changed since they were checked.
 
         Args:
             places: folders of records by key.
-            later: reads the numbers of the record of a key when they are asked for, given a hash
-                of them, as ``record`` takes it; None: they are read now.
+            later: reads the numbers of a record on demand, given its key and the digest that
+                ``record`` takes; if None, they are read now.
 
         Yields:
-            A key, its record, and whether all bytes of all its files had been checked.
+            A key, its record, and whether all bytes of all its files were checked.
         """
         content = "NULL" if later else "record"
         try:
@@ -152,7 +152,7 @@ class RecordIndex:
             self._unusable(error)
 
     def record(self, key: str, digest: bytes) -> Record | None:
-        """The numbers of a record as ``find`` found it; None where the index no longer has them."""
+        """The numbers of a record as ``find`` found it; None if the index no longer has them."""
         with suppress(OSError, sqlite3.Error, ValueError, TypeError):
             connection = self._reading.get(os.getpid())
             if connection is None:
@@ -165,10 +165,10 @@ class RecordIndex:
         return None
 
     def remember(self, stored: StoredRecord, *, whole: bool, before: bytes | None = None) -> None:
-        """Keep a record that was written or read just now; it is put on disk by and by.
+        """Add a record that was just written or read; it is written to disk later, in batches.
 
         Args:
-            stored: the record, in its place.
+            stored: the record, in its final folder.
             whole: whether all bytes of all its files are known to be right.
             before: its ``stamp`` from before it was read, or None if this process wrote it.
         """
@@ -176,11 +176,11 @@ class RecordIndex:
         if before is not None and (stamp(stored.path) != before or not _settled(changed)):
             return
         self._waiting[stored.outline.key] = stored, whole, seen
-        if len(self._waiting) % TOGETHER == 0:
+        if len(self._waiting) % BATCH == 0:
             self.flush()
 
     def flush(self) -> None:
-        """Put on disk what waits, but what has changed in the last two seconds."""
+        """Write the waiting records, except those that changed in the last two seconds."""
         rows = []
         for key, (stored, whole, seen) in list(self._waiting.items()):
             now, changed = _stamp(stored.path, stored.files)
@@ -210,7 +210,7 @@ class RecordIndex:
             if _busy(error):
                 raise
             self._unusable(error)
-            # the journal first: it must not be played into a new index
+            # the journal first: it must not be replayed into a new index
             for name in (f"{self._path}-journal", f"{self._path}-wal", self._path):
                 Path(name).unlink(missing_ok=True)
         connection = sqlite3.connect(self._path, timeout=WAIT)
@@ -220,15 +220,15 @@ class RecordIndex:
             connection.executemany(f"INSERT OR REPLACE INTO {TABLE} VALUES ({marks})", rows)
 
     def _open(self) -> sqlite3.Connection:
-        """The index, to be read: whoever gave us the folder may have made it.
+        """Open the index for reading; it is not trusted, since the folder may come from others.
 
         Raises:
-            FileNotFoundError: there is none, or an empty one.
-            OSError, sqlite3.Error: it cannot be read, or is not ours.
+            FileNotFoundError: the index does not exist or is empty.
+            OSError, sqlite3.Error: it cannot be read, or has another schema.
         """
         if not stat.S_ISREG(os.lstat(self._path).st_mode):
-            raise sqlite3.DatabaseError("no regular file")
-        # what a killed process left half-written makes a read-only connection fail
+            raise sqlite3.DatabaseError("it is not a regular file")
+        # a read-only connection fails if a killed process left the index half-written
         where = f"{self._path.resolve().as_uri()}?mode=ro"
         connection = sqlite3.connect(where, uri=True, timeout=WAIT, check_same_thread=False)
         try:
@@ -239,42 +239,42 @@ class RecordIndex:
             if not tables:
                 raise FileNotFoundError("another process is about to make it")
             if tables != [(SCHEMA,)]:
-                raise sqlite3.DatabaseError("of another version of encbench")
+                raise sqlite3.DatabaseError("it is of another version of encbench")
         except BaseException:
             connection.close()
             raise
         return connection
 
     def _unusable(self, error: Exception) -> None:
-        if not self._told and not _busy(error):
-            self._told = True
+        if not self._warned and not _busy(error):
+            self._warned = True
             killed = _code(error) == sqlite3.SQLITE_READONLY
-            reason = "a process was killed that wrote it" if killed else error
+            reason = "a process was killed while writing it" if killed else error
             logger.warning("%s is not used (%s); the records are read", self._path, reason)
 
 
 def _code(error: Exception) -> int:
-    """SQLite's primary result code; 0 of other errors."""
+    """SQLite's primary result code; 0 for other errors."""
     return getattr(error, "sqlite_errorcode", 0) & 0xFF
 
 
 def _busy(error: Exception) -> bool:
-    """Whether another process has the index now."""
+    """Whether the error says that another process is using the index."""
     return _code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
 def _batches(keys: list[str]) -> Iterator[list[str]]:
-    return (keys[start : start + TOGETHER] for start in range(0, len(keys), TOGETHER))
+    return (keys[start : start + BATCH] for start in range(0, len(keys), BATCH))
 
 
 class Shared:
-    """Equal parts of many records as one object: a third of the memory."""
+    """Keeps equal parts of many records only once, which takes a third of the memory."""
 
     def __init__(self) -> None:
         self._parts: dict[object, object] = {}
 
     def share(self, record: Record) -> Record:
-        """The same record; its parts must not be changed any more."""
+        """Share the parts of a record and return it; they must not be modified afterwards."""
         self.share_cell(record.cell)
         self._share(record, "network", "parameters", "learning_rate", "baselines", "line_titles")
         self._share(record.provenance, "libraries", "plugins", "blas", "cuda")
@@ -287,7 +287,7 @@ class Shared:
         return record
 
     def share_cell(self, cell: CellConfig) -> None:
-        """Share the parts of a cell alone: of a record of which nothing else is kept."""
+        """Share the parts of a cell, for a record of which nothing else is kept."""
         self._share(cell, "encoding", "task", "network", "training", "ntk")
 
     def _share(self, owner: BaseModel, *names: str) -> None:
@@ -295,7 +295,7 @@ class Shared:
             part = owner.__dict__[name]
             content = name, repr(getattr(part, "__dict__", part))
             owner.__dict__[name] = self._parts.setdefault(content, part)
-        # of each model pydantic keeps the set of fields that were given: half of its memory, and
-        # nobody asks it of a record
+        # pydantic keeps the set of given fields of each model: half of its memory, and not used
+        # for records
         given = self._parts.setdefault(type(owner), owner.model_fields_set)
         object.__setattr__(owner, "__pydantic_fields_set__", given)

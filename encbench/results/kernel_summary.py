@@ -1,4 +1,4 @@
-"""What a record says of a kernel: its spectrum, its parts, and what it predicts."""
+"""The summary of a kernel in a record: its spectrum, its parts, and the training it predicts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pydantic.dataclasses import dataclass
 from encbench.results.provenance import Data
 
 PART = Data.model_config
-"""Of the parts of a summary. A record has dozens; as models they would be half of its memory."""
+"""Configuration of a summary's parts. Records have dozens: models would take half the memory."""
 
 
 @dataclass(config=PART, slots=True)
@@ -30,9 +30,9 @@ class WeylSummary:
 
     ok: bool
     worst: float
-    """Largest left side minus right side; positive is a violation."""
+    """Maximum over i of left side minus right side; above the tolerance, it is a violation."""
     tolerance: float
-    """Sum of the floors: rounding errors of this size are not a violation."""
+    """Sum of the floors of the three spectra: rounding errors can be this large."""
 
 
 @dataclass(config=PART, slots=True)
@@ -40,50 +40,50 @@ class ActivationSummary:
     """How the network's ReLU units limit the kernel's rank at these points."""
 
     duplicates: int
-    """Points that equal an earlier one."""
+    """Number of points that equal an earlier one."""
     regions: int | None
-    """Activation regions that hold a point (Hanin & Rolnick 2019); None without ReLU."""
+    """Number of activation regions with a point (Hanin & Rolnick 2019); None without ReLU."""
     rank_bound: int | None
-    """Bound of the trace kernel's rank; None where the features are not the coordinates."""
+    """Upper bound of the trace kernel's rank; None if it is not known, as with an encoding."""
     dead_units: int
     dead_layers: int
 
 
 @dataclass(config=PART, slots=True)
 class EnergySummary:
-    """Where the energy of a function lies among the eigenvectors of a kernel, leading first.
+    """Distribution of a function's energy over the eigenvectors of a kernel, leading first.
 
-    Eigenvectors of eigenvalues below the floor are arbitrary: what needs their order is None.
+    Eigenvectors of eigenvalues below the floor are arbitrary: values that need them are None.
     """
 
     k_50: int | None
-    """The least k whose leading eigenvectors hold 50 % of the energy; of M in all."""
+    """Smallest k such that the leading k of M eigenvectors hold 50 % of the energy."""
     k_90: int | None
     k_99: int | None
     tenth: float | None
-    """Share in the leading M / 10, rounded up."""
+    """Share of the energy in the leading ⌈M / 10⌉ eigenvectors."""
     resolved: float
-    """Share in all eigenvectors above the floor."""
+    """Share of the energy in all eigenvectors with eigenvalues above the floor."""
 
 
 @dataclass(config=PART, slots=True)
 class TargetSummary:
-    """How a kernel fits what is learned; cumulative energies are in the record's arrays."""
+    """How well a kernel fits the target Y; the record's arrays have the cumulative energies."""
 
     alignment: float | None = None
-    """<K, Y Yᵀ> / (‖K‖ ‖Y Yᵀ‖), not centred; None where the target is zero, or unknown."""
+    """<K, Y Yᵀ> / (‖K‖ ‖Y Yᵀ‖), not centred; None if the target is zero or unknown."""
     alignment_centred: float | None = None
-    """The same of kernel and target less their means over the points."""
+    """The alignment after the means over the points are removed from kernel and target."""
     target: EnergySummary | None = None
-    """Of Y as it is."""
+    """Energy of Y."""
     target_centred: EnergySummary | None = None
-    """Of Y less its mean over the points, per output."""
+    """Energy of Y minus its mean over the points, per output."""
     residual: EnergySummary | None = None
-    """Of the prediction less Y."""
+    """Energy of the prediction minus Y."""
     energy_points: int | None = None
-    """Points whose kernel's eigenvectors the energies are in, chosen at random; None: all."""
+    """Number of points, chosen at random, whose kernel the energies refer to; None: all."""
     not_computed: str = ""
-    """What there is not, and why."""
+    """What was not computed, and why."""
 
 
 @dataclass(config=PART, slots=True)
@@ -93,19 +93,19 @@ class LevelShare:
     name: str
     """"network", "level 1, 64 nodes", "feature 5", …"""
     trace: float
-    """Share of the sum of the eigenvalues."""
+    """Share of the kernel's trace."""
     mean: float | None
-    """v_iᵀ K_l v_i / λ_i, mean over the eigenvalues above the floor; None where not computed."""
+    """Mean of v_iᵀ K_l v_i / λ_i over the eigenvalues above the floor; None if not computed."""
 
 
 class SplitSummary(Data):
-    """A kernel as a sum over the network and the levels of its encoding; v_iᵀ K_l v_i of each
-    eigenvector is in the record's arrays."""
+    """A kernel as a sum over the network and the levels of its encoding; the record's arrays have
+    v_iᵀ K_l v_i / λ_i per eigenvector."""
 
     parts: list[LevelShare] = Field(default_factory=list)
     """The network, then the levels, coarsest first; their shares sum to 1."""
     not_computed: str = ""
-    """What there is not, and why."""
+    """What was not computed, and why."""
 
 
 class SpectrumSummary(Data):
@@ -117,46 +117,45 @@ class SpectrumSummary(Data):
     outputs: Literal["trace", "full"]
     """"trace": the N × N mean over outputs of the diagonal blocks; "full": NO × NO."""
     size: int
-    """Eigenvalues: N, or N·O for "full"."""
+    """Number of eigenvalues: N for "trace", N·O for "full"."""
     floor: float
     """Eigenvalues below it are rounding noise: counted, never reported as values."""
     maximum: float
     median: float | None
-    """None: below the floor."""
+    """None if it is below the floor, as for the other quantiles."""
     quantile_10: float | None
     minimum: float | None
     resolved_rank: int
-    """Eigenvalues above the floor."""
+    """Number of eigenvalues above the floor."""
     effective_rank: float
-    """exp of the entropy of the normalized eigenvalues (Roy & Vetterli 2007); NaN where only the
-    largest were found."""
+    """exp of the entropy of the normalized eigenvalues (Roy & Vetterli 2007); NaN if only the
+    largest were computed."""
     negative: int = 0
-    """Eigenvalues below zero: rounding noise, since a kernel is positive semi-definite."""
+    """Number of negative eigenvalues: rounding noise, since a kernel is positive semi-definite."""
     method: str = ""
-    """Solver and precision; and how λ_n of the encoding's part was found, where it has one."""
+    """Solver and precision; if there is an encoding's part, also how its λ_n was computed."""
     seconds: float = 0.0
-    """Kernel and eigenvalues."""
+    """Time for the kernel and its eigenvalues [s]."""
     minimum_bound: float | None = None
-    """Upper bound of λ_min from the kernel's entries, where λ_min is below the floor."""
+    """Upper bound of λ_min if that is below the floor or was not computed."""
     mlp: PartSummary | None = None
     weyl: WeylSummary | None = None
     activation: ActivationSummary | None = None
     learning_rate: float | None = None
-    """At this step."""
+    """Learning rate at this step."""
     critical_rate: float | None = None
-    """lr_crit of the network at this step, as ``LearningRate.critical`` is of the one at the
-    start."""
+    """lr_crit of the network at this step; ``LearningRate.critical`` is that at the start."""
     lr_ratio: float | None = None
-    """learning_rate / critical_rate, lr · λ_max / (N · O) for the squared error; None of
-    optimizers other than gradient descent, for which it says nothing."""
+    """learning_rate / critical_rate, lr · λ_max / (N · O) for the squared error; None for
+    optimizers other than gradient descent, for which it has no meaning."""
     drift: float | None = None
     """‖K − K_start‖ / ‖K_start‖, Frobenius norms, on the same points."""
     drift_from_middle: float | None = None
     """At the end, ‖K − K_middle‖ / ‖K_middle‖."""
     target: TargetSummary | None = None
-    """None in records before there was any."""
+    """None in records made before this field existed."""
     split: SplitSummary | None = None
-    """None where it was not asked for."""
+    """None if it was not requested."""
 
     @property
     def median_ratio(self) -> float | None:
@@ -165,18 +164,18 @@ class SpectrumSummary(Data):
 
     @property
     def alignment_centred(self) -> float | None:
-        """Of kernel and target."""
+        """Centred alignment of kernel and target."""
         return None if self.target is None else self.target.alignment_centred
 
     @property
     def energy_tenth(self) -> float | None:
-        """Share of the target's energy, less its mean, in the leading tenth of the eigenvectors."""
+        """Share of the centred target's energy in the leading tenth of the eigenvectors."""
         energy = None if self.target is None else self.target.target_centred
         return None if energy is None else energy.tenth
 
     @property
     def energy_90(self) -> float | None:
-        """Share of the eigenvectors whose leading ones hold 90 % of that energy."""
+        """Smallest share of leading eigenvectors that hold 90 % of that energy."""
         energy = None if self.target is None else self.target.target_centred
         if self.target is None or energy is None or energy.k_90 is None:
             return None
@@ -185,7 +184,7 @@ class SpectrumSummary(Data):
 
     @model_serializer(mode="wrap")
     def _without_empty(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """A summary without these fields is written as before there were any."""
+        """Omit these fields if they are None, as in files written before they existed."""
         later = (
             "learning_rate",
             "critical_rate",
@@ -199,35 +198,35 @@ class SpectrumSummary(Data):
 
 
 class LinearizedTraining(Data):
-    """Training as the kernel at the start predicts it, beside what was measured.
+    """Training as predicted from the kernel at the start, and as measured.
 
-    Gradient flow of the model linearized at the start (Eq. 5 of the paper), for plain gradient
-    descent with the squared error: the loss after s steps is that at t = Σ learning rates. It has
-    no step that is too large; ``SpectrumSummary.lr_ratio`` says whether there is one. Predicted and
-    measured curve are in the record's arrays.
+    The prediction is gradient flow of the model linearized at the start (Eq. 5 of the paper), for
+    plain gradient descent with the squared error: the loss after s steps is that at t = Σ learning
+    rates. Gradient flow is stable for any learning rate; ``SpectrumSummary.lr_ratio`` says whether
+    gradient descent is. The record's arrays have the predicted and the measured curve.
     """
 
     not_predicted: str = ""
     """Why there is no prediction, such as "adam is not plain gradient descent"."""
     points: int | None = None
-    """Points of the kernel: those of the spectrum, at most 4096. Of fewer points than were trained
-    on there is less detail to learn, and the prediction is too early."""
+    """Number of points of the kernel: those of the spectrum, at most 4096. With fewer points than
+    were trained on there is less detail to learn, and the predicted steps are too few."""
     loss: float | None = None
     """Predicted mean squared error at these points after the last step."""
     predicted_25: float | None = None
-    """Steps until the mean squared error is 10^(−2.5), which is 25 dB at data range 1. None:
-    never, or more than 100 times as late as the training ends; or beyond its end with a rate that
-    is not constant."""
+    """Steps until the mean squared error is 10^(−2.5), which is 25 dB at data range 1. None if
+    never, or later than 100 times the length of the training; or after its end, with a learning
+    rate that is not constant."""
     predicted_30: float | None = None
     predicted_35: float | None = None
     measured_25: float | None = None
-    """Step at which the training loss, mean over an interval, was first that small; None: never."""
+    """First step at which the training loss, mean over an interval, was that small; else None."""
     measured_30: float | None = None
     measured_35: float | None = None
 
     @property
     def levels(self) -> list[tuple[int, float | None, float | None]]:
-        """Decibels, the predicted and the measured number of steps."""
+        """Levels of PSNR [dB], each with the predicted and the measured number of steps."""
         return [
             (25, self.predicted_25, self.measured_25),
             (30, self.predicted_30, self.measured_30),

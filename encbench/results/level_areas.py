@@ -1,4 +1,4 @@
-"""The shares of a kernel's levels as stacked areas, described for whoever draws them."""
+"""Stacked areas of the shares of the levels of a kernel, as data for any plotting library."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.artist import Artist
 
 BAR = (-0.2, -0.06)
-"""Where on the axis of i / R the shares of the trace stand."""
+"""Range on the axis of i / R of the bar that shows the shares of the trace."""
 SHARE_AXIS = "index of the eigenvalue / eigenvalues above the floor"
 SHARE_TICKS = (
     (sum(BAR) / 2, "trace"),
@@ -25,41 +25,41 @@ SHARE_TICKS = (
     (0.75, "¾"),
     (1.0, "1"),
 )
-PLACES = 128
-"""Of an area, at most: each is the mean over adjacent eigenvalues."""
+BINS = 128
+"""Maximum number of bins of an area; each is the mean over adjacent eigenvalues."""
 NAMED = 12
-"""Parts in a legend, at most."""
+"""Maximum number of parts in a legend."""
 
 
 @dataclass(frozen=True, eq=False)
 class LevelArea:
-    """One part's area between those of the parts below and above it."""
+    """The area of one part, between those of the parts below and above it."""
 
     label: str
     """Name of the part, and its share of the kernel's trace."""
     shade: float | None
-    """From 0, the coarsest level, to 1; None for the network."""
+    """From 0 for the coarsest level to 1 for the finest; None for the network."""
     x: np.ndarray
-    """(n,) i / R, of the R eigenvalues above the floor."""
+    """(n,) i / R for the R eigenvalues above the floor."""
     low: np.ndarray
-    """(n,)"""
+    """(n,) lower edge."""
     high: np.ndarray
-    """(n,)"""
+    """(n,) upper edge."""
 
 
 def stacked_areas(parts: Sequence[LevelShare], shares: np.ndarray | None) -> Iterator[LevelArea]:
-    """Of each part an area of the eigenvalues, where that is known, and of each but the network a
-    bar of the trace of them together, which would hardly be seen beside the network's.
+    """Yield the areas of a bar of the levels' shares of the trace, without the network, beside
+    which they would hardly be seen; then the areas of all parts over the eigenvalues.
 
     Args:
-        parts: of a ``SplitSummary``, the network first.
-        shares: (R, parts) of each eigenvalue above the floor; None where not computed.
+        parts: those of a ``SplitSummary``, the network first.
+        shares: (R, parts) per eigenvalue above the floor; if None, only the bar is yielded.
     """
     traces = np.array([0.0, *(part.trace for part in parts[1:])])
     traces /= traces.sum() or 1.0
     stacks = [(np.array(BAR), np.tile(traces, (2, 1)))]
     if shares is not None and len(shares):
-        edges = np.unique(np.linspace(0, len(shares), PLACES + 1).round().astype(int))
+        edges = np.unique(np.linspace(0, len(shares), BINS + 1).round().astype(int))
         means = np.add.reduceat(shares, edges[:-1], axis=0) / np.diff(edges)[:, None]
         x = np.repeat(edges, 2)[1:-1] / len(shares)
         stacks.append((x, np.repeat(means, 2, axis=0)))
@@ -73,7 +73,7 @@ def stacked_areas(parts: Sequence[LevelShare], shares: np.ndarray | None) -> Ite
 
 
 def legend_of(handles: Sequence[Artist], labels: Sequence[str]) -> dict[str, Any]:
-    """Arguments of a legend beside the axes: each label once, and evenly chosen ones of many."""
+    """Arguments for a legend beside the axes; each label once, and of many an even selection."""
     named = list(dict(zip(labels, handles, strict=True)).items())
     named = named[:: math.ceil(len(named) / NAMED)]
     return {

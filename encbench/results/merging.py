@@ -1,4 +1,4 @@
-"""Several results folders put together, one record of each cell."""
+"""Merge several results folders into one, with one record per cell."""
 
 from __future__ import annotations
 
@@ -56,52 +56,52 @@ class _Found:
 
 @dataclass(frozen=True)
 class Dropped:
-    """A record that is left out, since another one of the same cell is kept."""
+    """A record that is left out because another record of the same cell is kept."""
 
     record: Record
     source: Path
     kept: Record
     kept_source: Path
-    """The input that the kept record is from."""
+    """The input with the kept record."""
     because: str
 
 
 @dataclass
 class Merge:
-    """What became of the inputs' records."""
+    """Result of a merge."""
 
     taken: dict[Path, int] = field(default_factory=dict)
-    """Records from each input, in the order given."""
+    """Number of records taken from each input, in the order given."""
     identical: int = 0
-    """Records that were left out because an equal one, to the last byte, is kept."""
+    """Number of records left out because the kept one has all their values and files."""
     dropped: list[Dropped] = field(default_factory=list)
     damaged: dict[Path, str] = field(default_factory=dict)
-    """Folder of each record that was left out to what is wrong with it."""
+    """What is wrong with each record left out as damaged, by its folder."""
     one_suite: bool = False
-    """Whether a single suite says what all the inputs ran."""
+    """Whether a single suite describes what all the inputs ran."""
 
 
 def merge(
     inputs: Sequence[Path], out: Path, prefer: Prefer = "ok", without: Collection[str] = ()
 ) -> Merge:
-    """Put the records of several results folders into one.
+    """Merge the records of several results folders into one folder.
 
     Args:
-        inputs: results folders; none is changed, but for ``out``.
-        out: one of the inputs, or a folder that is not there or holds no records but those that
-            this merge, ended before its time, has copied.
-        prefer: of two records of one cell, whatever the versions of the plug-ins, "ok" keeps one
-            that is ok over one that is not and else the newer; "newer" the one that ended later,
-            by the clock of the machine that ran it; "first" that of the input named first.
-        without: ``Part`` names, whose files are left out of the copied records. All that
-            record.json holds is kept.
+        inputs: results folders; none is changed except ``out``.
+        out: one of the inputs, or a folder that does not exist, or one that has no records except
+            those copied by the same merge when it was interrupted.
+        prefer: which record of a cell to keep, whatever the versions of the plug-ins: "ok" keeps
+            one that is ok, then the newer; "newer" the one that ended later, by the clock of the
+            machine that ran it; "first" the one from the input named first.
+        without: ``Part`` names, whose files are left out of the copied records; record.json is
+            copied in full.
 
     Raises:
-        UsageError: fewer than one input; files are to be left out and ``out`` is an input; or
-            ``out`` is not an input, and holds other records or lies in one.
-        StoreError: an input is not a results folder, none holds records, or one holds records of a
-            newer encbench; ``out`` is in use or cannot be written. What was merged until then is
-            whole.
+        UsageError: there is no input; files are to be left out and ``out`` is an input; or ``out``
+            is not an input, but has other records or lies in an input.
+        StoreError: an input is not a results folder, none has records, or one has records of a
+            newer encbench; ``out`` is in use or cannot be written. Records merged until then are
+            complete.
     """
     sources = _distinct(inputs)
     into = next((s for s in sources if out.exists() and s.samefile(out)), None)
@@ -134,7 +134,7 @@ def merge(
     store = Store(out)
     with store.writing():
         if into is not None:
-            # nobody else can write it from here on
+            # from here on no other process can write it
             found[into] = _read(into, result)
         # not by the records' own keys: up to schema version 2 they depend on plug-in versions
         by_key: dict[str, list[_Found]] = defaultdict(list)
@@ -176,11 +176,10 @@ def _copied(out: Path, originals: Sequence[_Found]) -> bool:
 
 
 def merged_suites(suites: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """One suite that asks for exactly the cells of all of these, or else all of them.
+    """Return one suite that plans exactly the cells of all suites if there is one, else all suites.
 
-    There is one where they agree in their settings, and one asks for all the cells of the other
-    or they differ only in their encodings, only in their tasks or only in their seeds: the cross
-    product of both is then the union of theirs.
+    There is one if their settings agree, and either one plans all cells of the other or they differ
+    only in encodings, only in tasks or only in seeds: the cross product of both is then the union.
     """
     different = _unique(suites)
     together = _normal(different[0]) if different else None
@@ -191,7 +190,7 @@ def merged_suites(suites: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _normal(suite: dict[str, Any]) -> dict[str, Any] | None:
-    """A suite in the one form in which suites that plan the same are equal; None if invalid."""
+    """A suite in a normal form, equal for suites that plan the same cells; None if invalid."""
     try:
         valid = Suite.model_validate(suite)
     except ValueError:
@@ -267,7 +266,7 @@ def _choose(candidates: list[_Found], prefer: Prefer, result: Merge) -> _Found:
     def rank(one: _Found) -> tuple[bool, datetime]:
         return prefer == "ok" and one.record.status == "ok", one.finished
 
-    # of equals the one with most files, then the first
+    # if they rank equal, the one with most files, then the first
     best = candidates[0]
     if prefer != "first":
         best = max(candidates, key=lambda one: (*rank(one), len(one.stored.files)))
@@ -285,7 +284,7 @@ def _choose(candidates: list[_Found], prefer: Prefer, result: Merge) -> _Found:
 
 
 def _identical(one: _Found, other: _Found) -> bool:
-    """Whether the other record has nothing that this one has not."""
+    """Whether the records are equal and this one has all files of the other."""
     if one.record != other.record or not other.stored.files.keys() <= one.stored.files.keys():
         return False
     return all(

@@ -1,4 +1,4 @@
-"""The same colour for an encoding everywhere."""
+"""Colours and markers of encodings, the same in all figures and pages."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ COLOURS = (
     ("#403162", "#403162", "#b7aad5"),
     ("#5c5c00", "#5c5c00", "#b6b600"),
 )
-"""Of pictures, of the HTML page on light and on dark ground. The first ten are the palette of
-Okabe and Ito (2008), told apart by colour-blind readers; its yellow, too faint for lines on white,
-gives way to olive, and brown, violet and a soft black are added. The second ten are darker, and
-paler on dark ground. On the page their contrast is at least 3 on light and 4.5 on dark ground
-(WCAG 2.2, criterion 1.4.11, asks for 3; thin lines that just have it are hard to see)."""
+"""Colours in pictures, and on the HTML page with a light and with a dark background. The first ten
+are the palette of Okabe and Ito (2008), which colour-blind readers can tell apart; its yellow, too
+faint for lines on white, is replaced by olive, and brown, violet and a soft black are added. The
+second ten are darker, and paler on a dark background. The contrast on the page is at least 3 on
+light and 4.5 on dark (WCAG 2.2, criterion 1.4.11, asks for 3; thin lines at 3 are hard to see)."""
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-"""Seven marks against ten colours: the pair is the same again only after 70 encodings."""
+"""With seven markers and twenty colours, a pair repeats only after 140 encodings."""
 
 Look = tuple[str, str]
 """Colour and marker."""
@@ -42,19 +42,19 @@ _NUMBER = r"\d+(?:\.\d+)?(?:e[+-]?\d+)?"
 
 
 def natural(text: str) -> tuple[tuple[tuple[float, str], ...], str]:
-    """Sort key under which 4 comes before 16, and 0.05 and 1e-3 before 0.1; no two texts tie."""
+    """Sort key that puts 4 before 16, and 0.05 and 1e-3 before 0.1; no two texts are equal."""
     parts = re.findall(rf"{_NUMBER}|\D+", text.lower())
     return tuple((float(p), "") if p[0].isdecimal() else (math.inf, p) for p in parts), text
 
 
 def colour_order(entries: Iterable[str], finished: Collection[str]) -> list[str]:
-    """Entries by name, in the order that gives colours: what never finished is seldom drawn, and
-    must not take the most distinct ones."""
+    """Entries in the order in which colours are assigned: by name, but unfinished ones last, since
+    they are seldom drawn and must not take the most distinct colours."""
     return sorted(entries, key=lambda entry: (entry not in finished, natural(entry)))
 
 
 def colours(entries: Sequence[str]) -> dict[str, Look]:
-    """(colour, marker) of each entry, decided by its place in the sequence alone."""
+    """(colour, marker) of each entry, which depend only on its position in the sequence."""
     return {
         entry: (COLOURS[place % len(COLOURS)][0], MARKERS[place % len(MARKERS)])
         for place, entry in enumerate(entries)

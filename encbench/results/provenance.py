@@ -1,4 +1,4 @@
-"""Where a result came from: enough to run it again and to know what differs if it does."""
+"""Provenance of a result: what is needed to run it again and to explain differences."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ NUMERICAL = (
     "networkx",
     "triton",
 )
-"""Distributions whose version can change a number, where they are installed."""
+"""Distributions whose version can change a number, if they are installed."""
 GIT_TIMEOUT = 2.0
-"""Seconds for each call of git, so that a huge or remote working tree does not delay a run."""
+"""Time limit per call of git [s], so that a huge or remote working tree does not delay a run."""
 
 
 class Data(BaseModel):
-    """Base of what is recorded; NaN and infinity are written to JSON as texts."""
+    """Base class of recorded data; NaN and infinity are written to JSON as strings."""
 
     model_config = ConfigDict(extra="forbid", ser_json_inf_nan="strings")
 
@@ -52,21 +52,21 @@ class Provenance(Data):
     """Versions of the libraries that can change a number; only torch, numpy and scipy in records
     of schema version 1."""
     plugins: dict[str, str] = Field(default_factory=dict)
-    """Version of every distribution that had plug-ins: parts of a composite encoding may come
-    from any of them."""
+    """Version of every distribution with plug-ins: parts of a composite encoding may come from any
+    of them."""
     cpu_capability: str | None = None
     """Instruction set of torch's kernels: "AVX2", "AVX512", "DEFAULT". With another one sums are
-    taken in another order, and results differ in the last digits."""
+    computed in another order, and results differ in the last digits."""
     blas: dict[str, str] = Field(default_factory=dict)
-    """By library, its BLAS: "mkl 2024.2", "openblas 0.3.30 SkylakeX"."""
+    """BLAS by library: "mkl 2024.2", "openblas 0.3.30 SkylakeX"."""
     cuda: dict[str, str] = Field(default_factory=dict)
     """Versions of "cuda" and "cudnn", or "rocm"; empty on a CPU."""
     matmul_precision: str | None = None
-    """torch's float32 matrix products: "highest" is float32; others may use TF32 or bfloat16.
-    None where it was not recorded."""
+    """Precision of torch's float32 matrix products: "highest" is float32; others may use TF32 or
+    bfloat16. None if it was not recorded."""
     os: str
     machine: str
-    """Name of the host: times of different machines must not be compared."""
+    """Host name: times of different machines must not be compared."""
     processor: str
     device: str
     """"cpu" or the name of the GPU."""
@@ -74,12 +74,12 @@ class Provenance(Data):
     git_commit: str | None = None
     """Commit of the working directory; see ``git_commit``."""
     suite: str | None = None
-    """Name of the suite that asked for the cell."""
+    """Name of the suite that planned the cell."""
     worker: str | None = None
     """Name of the worker that ran the cell, "host:pid" or a Dask worker's; set by the coordinating
     process."""
     executor: str = "in process"
-    """Where cells ran; "not recorded" in records of schema version 1."""
+    """Description of the executor; "not recorded" in records of schema version 1."""
     timeout_s: float | None = None
     """Time limit of the cell [s]; None: no limit."""
     memory_limit_bytes: int | None = None
@@ -90,11 +90,11 @@ class Provenance(Data):
 
     @classmethod
     def collect(cls, device: str, threads: int) -> Provenance:
-        """The environment of this process; ``device`` is "cpu" or the name of the GPU.
+        """Record the environment of this process; ``device`` is "cpu" or the name of the GPU.
 
-        The first call in a process asks git and reads what is installed; later calls are quick.
+        The first call in a process runs git and lists the distributions; later calls are cached.
         """
-        import torch  # reading records does without
+        import torch  # not needed to read records
 
         return cls(
             **deepcopy(_of_process()),
@@ -109,7 +109,7 @@ class Provenance(Data):
 
 @cache
 def _of_process() -> dict[str, Any]:
-    """What does not change in the life of a process."""
+    """The fields that are constant within a process."""
     import torch
 
     plugins = distributions()
@@ -127,16 +127,16 @@ def _of_process() -> dict[str, Any]:
 
 
 def now() -> str:
-    """UTC to the second, ISO 8601."""
+    """Current UTC time to the second, ISO 8601."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 @cache
 def distributions() -> dict[str, str]:
-    """By name, the version of every distribution with plug-ins of encbench."""
+    """Version of every distribution with encbench plug-ins, by name."""
     found = {}
     for distribution in metadata.distributions():
-        # of one whose metadata cannot be read, the plug-in host tells the user
+        # the plug-in host warns about metadata that cannot be read
         with suppress(Exception):
             name, version = distribution.metadata["Name"], distribution.version
             if name and version and distribution.entry_points.select(group="encbench"):
@@ -146,9 +146,9 @@ def distributions() -> dict[str, str]:
 
 @cache
 def libraries() -> dict[str, str]:
-    """By name, the version of every library that can change a number.
+    """Version of every library that can change a number, by name.
 
-    Those that encbench computes with, and those that other distributions with plug-ins require.
+    Includes the requirements of other distributions with plug-ins.
     """
     names = dict.fromkeys(NUMERICAL)
     for distribution in distributions():
@@ -169,7 +169,7 @@ def _version(distribution: str) -> str | None:
 
 
 def system() -> str:
-    """The operating system as its users name it, and the kind of processor."""
+    """Common name of the operating system, and the machine type."""
     try:
         name = platform.freedesktop_os_release()["PRETTY_NAME"]
     except (OSError, KeyError):
@@ -178,7 +178,7 @@ def system() -> str:
 
 
 def processor() -> str:
-    """The processor's model."""
+    """Model name of the processor."""
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -190,9 +190,9 @@ def processor() -> str:
 
 
 def _blas(built_with: str) -> dict[str, str]:
-    """By library, the BLAS that it has loaded: torch, numpy and scipy often have their own.
+    """BLAS loaded by each library: torch, numpy and scipy often have their own.
 
-    Torch's is linked statically, where threadpoolctl does not find it; torch says it itself.
+    Torch's is linked statically and unknown to threadpoolctl; ``built_with`` describes its build.
     """
     found = {}
     if mkl := re.search(r"Math Kernel Library Version (\S+?)-", built_with):
@@ -202,7 +202,7 @@ def _blas(built_with: str) -> dict[str, str]:
     for library in threadpool_info():
         if library["user_api"] == "blas":
             path = Path(library["filepath"])
-            # wheels keep theirs in numpy.libs, scipy.libs
+            # wheels keep their BLAS in numpy.libs, scipy.libs
             owner = path.parent.name.removesuffix(".libs") if ".libs" in str(path) else path.name
             parts = (library["internal_api"], library["version"], library.get("architecture"))
             found[owner] = " ".join(str(part) for part in parts if part)
@@ -220,11 +220,11 @@ def _cuda_versions() -> dict[str, str]:
 
 
 def git_commit() -> str | None:
-    """Commit of the working directory, None outside of a repository.
+    """Commit of the working directory; None outside a repository.
 
-    "+changes" follows where tracked files differ from it, "+unknown" where git took too long to
-    say. Untracked files do not count, since a run's own results would be some. Each run asks
-    anew; what is committed while it runs is not the code that it has loaded.
+    "+changes" is appended if tracked files differ from it, "+unknown" if git failed or took too
+    long to tell. Untracked files are ignored, since a run's own results are among them. Each run
+    asks git once; what is committed later is not the code that it has loaded.
     """
     try:
         return git_commit_of(str(Path.cwd()))
@@ -234,7 +234,7 @@ def git_commit() -> str | None:
 
 @cache
 def git_commit_of(directory: str) -> str | None:
-    """As ``git_commit``, of this directory."""
+    """As ``git_commit``, of the given directory; cached."""
     try:
         commit = _git(directory, "rev-parse", "HEAD")
     except (OSError, subprocess.SubprocessError):

@@ -1,4 +1,4 @@
-"""One record's folder: written with a manifest, and checked against it when it is read."""
+"""The folder of one record: written with a manifest, and checked against it when read."""
 
 from __future__ import annotations
 
@@ -28,20 +28,19 @@ WEIGHTS = "weights.safetensors"
 _Manifest = TypeAdapter(dict[str, FileEntry | None])
 _Sizes = TypeAdapter(dict[str, int])
 _CURRENT = re.compile(rb'\s*\{\s*"schema_version":\s*%d\s*,' % SCHEMA_VERSION)
-"""The version is the first field, so that a record of this version is parsed only once."""
-
+"""Matches records of the current version, which is the first field, so they are parsed once."""
 
 _CONTROL = re.compile(rb"\\u00(?:[01]|7[fF]|[89])|\\[bfr]|\xc2[\x80-\x9f]|\x7f")
-"""Control characters in JSON, but line breaks and tabs."""
+"""Control characters in JSON, except line breaks and tabs."""
 _BEFORE_CONTROL = (b"\\", b"\xc2", b"\x7f")
-"""Bytes of which each of those has one: looked for first, since the pattern is slow."""
+"""Bytes one of which is in every match; they are searched first, since the pattern is slow."""
 MOST_BYTES = 1 << 26
-"""Of record.json, manifest.json and run.json: 64 MiB."""
+"""Maximum size of record.json, manifest.json and run.json, each: 64 MiB."""
 UNREADABLE = (
     *(zipfile.BadZipFile, zlib.error, SyntaxError, EOFError, ValueError),
     *(UnidentifiedImageError, Image.DecompressionBombError, Image.DecompressionBombWarning),
 )
-"""What reading a damaged .npz or PNG raises, besides OSError."""
+"""Exceptions that reading a damaged .npz or PNG raises, besides OSError."""
 
 
 class NewerRecord(Exception):
@@ -55,8 +54,8 @@ def write_record(
     pictures: Mapping[str, np.ndarray],
     weights: bytes = b"",
 ) -> dict[str, FileEntry]:
-    """Write all files of a record into its empty folder; pictures as ``Outcome`` has them, and
-    weights, if any, as safetensors.
+    """Write all files of a record into its empty folder; pictures are as in ``Outcome``, and
+    weights, if any, are safetensors.
 
     Returns the entries of the files beside record.json; raises OSError.
     """
@@ -71,7 +70,7 @@ def write_record(
 
 
 def write_manifest(folder: Path) -> dict[str, FileEntry]:
-    """Write the manifest of a record's folder, over all other files in it."""
+    """Write the manifest of a record's folder, with an entry for each other file in it."""
     files = {}
     for file in sorted(folder.iterdir()):
         if file.name != MANIFEST:
@@ -87,14 +86,14 @@ def _sha256(file: Path) -> str:
 
 
 def read_record(folder: Path, key: str | None = None) -> StoredRecord:
-    """The record in a folder, its record.json checked and the sizes of its other files.
+    """Read the record in a folder; checks record.json and the sizes of the other files.
 
     Raises:
         NewerRecord: this encbench is too old for it.
-        ValueError: it is damaged, or its key is not the given one or the folder's name.
+        ValueError: it is damaged, or its key is not ``key`` (if None, the folder's name).
         OSError: it cannot be read.
     """
-    place = str(folder)  # to make Paths of files would take as long as to read them
+    place = str(folder)  # creating a Path per file would take as long as reading them
     text = read_file(f"{place}/{RECORD}")
     if _CURRENT.match(text):
         record, files = _read_current(place, text)
@@ -115,16 +114,16 @@ def read_record(folder: Path, key: str | None = None) -> StoredRecord:
 
 
 def check_named(said: str, files: Mapping[str, FileEntry], key: str) -> None:
-    """Refuse a record that says another key, or names files that are not beside it.
+    """Check the key that a record says it has, and that its files lie in its own folder.
 
     Raises:
-        ValueError: it is either.
+        ValueError: the key is not ``key``, or a name is not that of a file in the folder.
     """
     if said != key:
         raise ValueError(f"the record says key {said}")
     for name in files:
         if name in ("", ".", "..") or "/" in name or "\\" in name:
-            # a merge would copy it to where it says
+            # a merge would copy it to that path
             raise ValueError(f"{name!r} is not the name of a file beside it")
 
 
@@ -147,14 +146,15 @@ def _read_current(place: str, text: bytes) -> tuple[Record, dict[str, FileEntry]
 
 
 def parse_record(text: bytes) -> Record:
-    """A record of the present schema version, control characters escaped; raises ValueError."""
+    """Parse a record of the current schema version, escaping control characters; raises
+    ValueError."""
     if any(byte in text for byte in _BEFORE_CONTROL) and _CONTROL.search(text):
         text = json.dumps(harmless(from_json(text))).encode()
     return Record.model_validate_json(text)
 
 
 def _read_older(place: str, text: bytes) -> tuple[Record, dict[str, FileEntry]]:
-    """A record up to schema version 2, which has the sizes of its files and its own checksum."""
+    """Read a record of schema version 1 or 2, which has the sizes of its files and a checksum."""
     data = from_json(text)
     if not isinstance(data, dict):
         raise ValueError(f"{RECORD} holds no record")
@@ -164,7 +164,7 @@ def _read_older(place: str, text: bytes) -> tuple[Record, dict[str, FileEntry]]:
     if version == SCHEMA_VERSION:
         return _read_current(place, text)
     if (checksum := data.get("checksum")) is not None:
-        # of the bytes as they are with null in place of the checksum, which is the last field
+        # computed with null in place of the checksum, which is the last field
         last = f'"checksum": "{checksum}"\n}}\n'.encode()
         unsealed = text.removesuffix(last) + b'"checksum": null\n}\n'
         if not text.endswith(last) or hashlib.sha256(unsealed).hexdigest()[:16] != checksum:
@@ -180,7 +180,7 @@ def _beside(manifest: Mapping[str, FileEntry | None]) -> dict[str, FileEntry]:
 
 
 def read_file(path: str) -> bytes:
-    """The bytes of a regular file, which others may have written.
+    """Read a regular file that may come from others.
 
     Raises:
         ValueError: it is a link, a pipe or the like, or too large.
@@ -188,7 +188,7 @@ def read_file(path: str) -> bytes:
     """
 
     def opener(path: str, flags: int) -> int:
-        # a pipe is not waited for, a link not followed
+        # do not wait for a pipe, do not follow a link
         return os.open(path, flags | os.O_NONBLOCK | os.O_NOFOLLOW)
 
     with open(path, "rb", opener=opener) as file:
@@ -201,9 +201,9 @@ def read_file(path: str) -> bytes:
 
 
 def harmless(value: Any) -> Any:
-    """Data as JSON gives it, without control characters, which a terminal would obey.
+    """Escape control characters, which a terminal would obey, in data parsed from JSON.
 
-    Parameters of plug-ins stay as they are; they are printed with escapes.
+    Parameters of plug-ins are not changed; they are escaped when printed.
     """
     if isinstance(value, dict):
         return {
@@ -216,7 +216,7 @@ def harmless(value: Any) -> Any:
 
 
 def check_files(stored: StoredRecord) -> None:
-    """Check every byte of the files beside a record, which reading it does not.
+    """Check every byte of the files beside record.json, which ``read_record`` does not.
 
     Raises:
         ValueError: a file is not as it was written.
@@ -227,7 +227,7 @@ def check_files(stored: StoredRecord) -> None:
 
 
 def damaged_files(stored: StoredRecord) -> Iterator[str]:
-    """Names of the files beside a record that are not as they were written; every byte is read.
+    """Names of the files beside record.json that have changed since; every byte is read.
 
     Raises:
         OSError: a file cannot be read.
@@ -240,7 +240,7 @@ def damaged_files(stored: StoredRecord) -> Iterator[str]:
 
 
 def _is_readable(file: Path) -> bool:
-    """Whether the checksums that .npz and PNG have themselves are right."""
+    """Whether the checksums inside a .npz or PNG file are right; True for other files."""
     try:
         if file.suffix == ".npz":
             with zipfile.ZipFile(file) as arrays:
@@ -254,7 +254,7 @@ def _is_readable(file: Path) -> bool:
 
 
 def record_in(folder: Path) -> StoredRecord:
-    """The record in a folder, wherever that is.
+    """Read the record in any folder.
 
     Raises:
         StoreError: there is none, or it cannot be read.
@@ -265,7 +265,7 @@ def record_in(folder: Path) -> StoredRecord:
 
 @contextmanager
 def as_store_error(folder: Path) -> Iterator[None]:
-    """Turns the reason why a record cannot be read into a StoreError of one line."""
+    """Convert an error of reading a record to a StoreError of one line."""
     try:
         yield
     except FileNotFoundError:
@@ -282,7 +282,7 @@ def as_store_error(folder: Path) -> Iterator[None]:
 
 
 def reason_of(error: Exception) -> str:
-    """Why a record cannot be read, in a few words."""
+    """Short message that says why a record cannot be read."""
     if isinstance(error, ValidationError):
         first = error.errors()[0]
         return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"

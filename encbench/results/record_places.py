@@ -1,4 +1,4 @@
-"""Where the records of a results folder lie, and how one comes to its place."""
+"""The folders of the records in a results folder, and how a new one replaces an old one."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from encbench.errors import StoreError, cannot_write
 
 MEND = "free space or permissions, or name another folder with -o"
 OLD = ".old-"
-"""Before the key of a record that is being replaced."""
+"""Prefix of the folder of a record that is being replaced, before its key."""
 SHARD = 2
-"""Characters of a key after which the folder is named that holds its record's."""
+"""Number of leading characters of a key that name the parent of its record's folder."""
 
 
 class RecordPlaces:
@@ -25,15 +25,15 @@ class RecordPlaces:
         self.root = directory / "records"
 
     def place(self, key: str) -> Path:
-        """The folder of a record, which need not be there.
+        """The folder of a record, which need not exist.
 
-        Earlier versions of encbench made ``records/<key>``, which stays where it is.
+        Earlier versions of encbench wrote to ``records/<key>``; such a folder is not moved.
         """
         flat = self.root / key
         return flat if os.path.lexists(flat) else self.root / key[:SHARD] / key
 
     def places(self) -> dict[str, str]:
-        """Keys, sorted, and what ``place`` says of each, without looking at each folder."""
+        """``place`` of each key, sorted by key, without a look-up per record."""
         if not self.directory.is_dir():
             raise StoreError(
                 f"there is no results folder {self.directory}; `encbench run -o DIR` makes one"
@@ -44,7 +44,7 @@ class RecordPlaces:
             shards = {e.name for e in entries if _is_shard(e)}
             for shard in shards:
                 inside = f"{self.root}/{shard}"
-                # a record that is being replaced is beside its new place: one look sees either
+                # a record being replaced is beside its new folder: one listing shows either
                 names = {e.name.removeprefix(OLD) for e in os.scandir(inside)} - {shard}
                 found |= {name: f"{inside}/{name}" for name in names if name.startswith(shard)}
             for name in {e.name for e in entries} - shards:
@@ -70,11 +70,11 @@ class RecordPlaces:
                 )
 
     def replaced(self, key: str) -> list[Path]:
-        """Where a record is found while another takes its place."""
+        """Folders in which a record may be found while it is being replaced."""
         return [parent / f"{OLD}{key}" for parent in (self.root, self.root / key[:SHARD])]
 
     def put(self, folder: Path, key: str) -> None:
-        """Make a folder beside the records the one of a key, in place of an earlier one."""
+        """Move a folder under ``root`` to the place of a key's record, replacing an earlier one."""
         final = self.place(key)
         replaced = final.with_name(f"{OLD}{key}")
         for file in folder.iterdir():
@@ -137,7 +137,7 @@ def _folders(path: Path) -> list[Path]:
 
 
 def _discard(path: Path) -> None:
-    """Remove a file or folder that nobody needs; a failure does not matter."""
+    """Remove a file or folder that is no longer needed; a failure does not matter."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
@@ -145,7 +145,7 @@ def _discard(path: Path) -> None:
 
 
 def flush(path: Path) -> None:
-    """Flush a file, or the list of a folder's files, to the disk."""
+    """Flush a file, or the directory entries of a folder, to disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

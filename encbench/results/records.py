@@ -1,16 +1,16 @@
-"""What a run leaves: one record a cell, and the folder that holds them.
+"""The results of a run: one record per cell, and the folder with all records.
 
     DIRECTORY/
-        run.json                         the suites as they were asked for
-        index.sqlite                     what the records hold, to be read at once
+        run.json                         the suites as they were requested
+        index.sqlite                     a cache of all record.json files
         records/ab/<key>/manifest.json   size and SHA-256 of each of the other files
-        records/ab/<key>/record.json     everything in words and numbers
+        records/ab/<key>/record.json     all numbers and texts
         records/ab/<key>/arrays.npz      curves and spectra
         records/ab/<key>/*.png           pictures
-        records/ab/<key>/weights.safetensors  the trained network, where the run kept it
+        records/ab/<key>/weights.safetensors  the trained network, if the run kept it
 
-"ab" stands for the first two characters of the key; earlier versions of encbench made
-``records/<key>``. A record appears by one rename, so a reader never sees half of one.
+"ab" stands for the first two characters of the key; earlier versions of encbench wrote
+``records/<key>``. A record is put in place by one rename, so a reader never sees half of one.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from encbench.suite.config import CellConfig, cell_key
 
 SCHEMA_VERSION = 3
 MOST_ARRAY_BYTES = 1 << 33
-"""Of all arrays of a record together, 8 GiB: a few kilobytes of zeros could unpack to more."""
+"""Maximum unpacked size of a record's arrays together, 8 GiB: few bytes can unpack to many."""
 Status = Literal["ok", "failed", "diverged", "out_of_memory", "timeout", "interrupted"]
 
 
@@ -58,20 +58,20 @@ class LearningRate(Data):
 
     value: float
     critical: float | None = None
-    """lr_crit: full-batch gradient descent on the linearized model is stable below it. None for a
-    loss of which none is known."""
+    """lr_crit: full-batch gradient descent on the linearized model is stable below it. None if it
+    is not known for the loss."""
     rule: Literal["given", "auto"]
     halvings: int = 0
-    """How often the automatic rate was halved because training diverged with it."""
+    """Number of times the automatic rate was halved because training diverged with it."""
 
 
 class Record(Data):
-    """Everything about one finished cell, in words and numbers."""
+    """All numbers and texts about one finished cell."""
 
     schema_version: int = SCHEMA_VERSION
     key: str
-    """Name of the record's folder: ``cell_key(cell)``. In records up to schema version 2 it is
-    the key of that time, a hash that includes the versions of the plug-ins."""
+    """Name of the record's folder: ``cell_key(cell)``. In records up to schema version 2, a hash
+    that includes the versions of the plug-ins."""
     status: Status
     phase: str | None = None
     """Phase in which a cell that is not "ok" stopped."""
@@ -82,48 +82,48 @@ class Record(Data):
     network: dict[str, int] = Field(default_factory=dict)
     """Resolved width and depth."""
     activation: str | None = None
-    """Of the hidden layers, "auto" resolved; None where the network was not built."""
+    """Activation of the hidden layers, "auto" resolved; None if the network was not built."""
     parameters: dict[str, int] = Field(default_factory=dict)
     """Number of parameters: "mlp" and "encoding"."""
     learning_rate: LearningRate | None = None
     steps: int = 0
-    """Optimizer steps done."""
+    """Number of optimizer steps done."""
     epochs: float = 0.0
     training_points: int | None = None
-    """Points trained on; those that an epoch shares with the one before count once."""
+    """Number of points trained on; an epoch with the same points as the one before is not added."""
     step_method: str | None = None
-    """How a step was computed: "layerwise", or what autograd did and why."""
+    """How a step was computed: "layerwise", or "autograd" and the reason."""
     splittable: bool = False
-    """Whether the task has a parameter "split", which says what points are held out. A task may
-    leave its default out of the cell."""
+    """Whether the task has a parameter "split", which selects the points held out. The cell need
+    not contain its default."""
     own_loss: bool = False
-    """Whether what was trained with is a loss of the task's own, which need not compare the
-    network's outputs with values at the points."""
+    """Whether training used a loss of the task's own, which need not compare the network's outputs
+    with values at the points."""
     curve: str = "psnr"
     """Metric of the quality curve in the arrays."""
     curve_points: int | None = None
-    """Number of points that it was computed from; None where the task does not say."""
+    """Number of points that it was computed from; None if the task does not state it."""
     curve_seconds: tuple[float, ...] = ()
-    """Time of training [s] until each point of the curve, to the millisecond."""
+    """Training time until each point of the curve [s], to the millisecond."""
     best: float | None = None
     best_step: int | None = None
-    """The best value on that curve, and its step."""
+    """Step of ``best``, the best value on that curve."""
     metrics: dict[str, MetricValue] = Field(default_factory=dict)
-    """At the end of training."""
+    """Metrics at the end of training, by name."""
     baselines: dict[str, dict[str, MetricValue]] = Field(default_factory=dict)
-    """Metrics of methods without a network on the same training points, by the method's name."""
+    """Metrics of methods without a network on the same training points, by method."""
     line_titles: dict[str, tuple[str, str]] = Field(default_factory=dict)
-    """What x and the values of the arrays ``line.NAME`` are, with units, by NAME."""
+    """Titles, with units, of x and of the values in the arrays ``line.NAME``, by NAME."""
     spectra: list[SpectrumSummary] = Field(default_factory=list)
     linearized: LinearizedTraining | None = None
-    """None without spectra, and in records before there was any."""
+    """None without spectra, and in records made before this field existed."""
     durations: dict[str, float] = Field(default_factory=dict)
-    """Seconds by phase, none counted twice: "setup"; "training", only the optimizer's steps and
+    """Time by phase [s], without overlaps: "setup"; "training", only the optimizer's steps and
     their data; "curve", the metric during training; "ntk"; "evaluation"."""
     peak_memory_bytes: int | None = None
-    """Over all phases, spectra included. On a CPU the resident memory of the whole process,
-    with Python and torch (some 300 MiB); on a GPU the memory allocated to tensors. None where the
-    cell ran on a CPU in the process of the run itself (``-j 1``), which holds much else."""
+    """Peak over all phases, including spectra: on a CPU the resident memory of the whole process,
+    with Python and torch (some 300 MiB); on a GPU the memory allocated to tensors. None if the
+    cell ran on a CPU in the run's own process (``-j 1``), whose memory has much else."""
     lost_workers: tuple[str, ...] = ()
     """Name and reason of each worker that died while it ran this cell, before the one that
     finished it."""
@@ -131,20 +131,20 @@ class Record(Data):
 
     @model_validator(mode="after")
     def _own_loss_in_words(self) -> Self:
-        """Records made before there was ``own_loss`` say it in ``step_method`` alone."""
+        """Set ``own_loss`` in older records, which state it only in ``step_method``."""
         if self.step_method == "autograd: the task has a loss of its own":
             self.own_loss = True
         return self
 
     @model_serializer(mode="wrap")
     def _without_empty(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """A record without these fields is written as before there were any."""
+        """Omit these fields if they are empty, as in files written before they existed."""
         later = ("baselines", "line_titles", "linearized", "own_loss", "splittable")
         return {k: v for k, v in handler(self).items() if v or k not in later}
 
     @property
     def encoding_label(self) -> str:
-        """The encoding with the parameters that were asked for, as a person would write it."""
+        """The encoding with its requested parameters, as a user would write it."""
         return self.cell.encoding.shown
 
     @property
@@ -153,10 +153,10 @@ class Record(Data):
 
 
 class Outline(NamedTuple):
-    """What planning needs of a record, and the index has beside it."""
+    """The values that planning needs from a record; the index has a column for them."""
 
     key: str
-    """Of the record."""
+    """Key of the record."""
     cell_key: str
     """``cell_key`` of its cell."""
     status: Status
@@ -173,23 +173,23 @@ class Outline(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class FileEntry:
-    """What a record's manifest says of one of its files."""
+    """Entry of one file in a record's manifest."""
 
     size: int
-    """Bytes."""
+    """Size [bytes]."""
     sha256: str | None
     """Hexadecimal; None in records up to schema version 2."""
 
 
 def damaged(file: Path) -> StoreError:
-    """The error for a file of a record whose bytes are not those that were written."""
+    """Return the error for a file of a record that has changed since it was written."""
     return StoreError(
         f"{file} is damaged; remove its folder and repeat the run that made it to make it again"
     )
 
 
 class StoredRecord:
-    """A record on disk: its numbers, and on demand its arrays and pictures.
+    """A record on disk: its numbers, and its arrays and pictures on demand.
 
     Arrays (all optional, float64 unless said):
         ``loss_step``, ``loss``: training loss, mean over the steps of an interval ending there.
@@ -203,17 +203,17 @@ class StoredRecord:
         residual's energy in the leading k eigenvectors; NaN below the floor.
         ``levels_start``, …: (R, parts) v_iᵀ K_l v_i / λ_i for the R eigenvalues above the floor
         and the parts of ``SpectrumSummary.split``, float32.
-        ``linearized_step``, ``linearized_loss``: what the kernel at the start predicts.
+        ``linearized_step``, ``linearized_loss``: loss predicted from the kernel at the start.
         ``line.NAME``: (N, 1 + 2·O) x, O predictions, O true values of a function of one variable.
-    Reading them raises StoreError where the file is damaged.
+    Reading them raises StoreError if the file is damaged.
     Pictures: ``target``, ``prediction``, ``error`` for images; tasks may add others.
 
     Args:
-        record: the numbers, or what reads them when they are first asked for.
+        record: the numbers, or a function that reads them when first needed.
         path: its folder.
-        files: by name, what lies beside record.json.
-        outline: of the record, where it is known.
-        damaged: names of files that lie there too, but not as they were written.
+        files: entries of the files beside record.json, by name.
+        outline: the record's outline, if known.
+        damaged: names of further files in the folder, which are damaged.
     """
 
     def __init__(
@@ -234,20 +234,20 @@ class StoredRecord:
         self.damaged = damaged
         self._outline = outline
 
-    # a page asks millions of times: not a property, whose function would be called each time
+    # a page reads this millions of times: cached, since a property would call a function each time
     @cached_property
     def record(self) -> Record:
-        """The numbers; StoreError where they were to be read only now, and are gone."""
+        """The numbers; StoreError if they must be read from disk and are gone."""
         assert self._reader is not None
         return self._reader()
 
     @property
     def is_read(self) -> bool:
-        """Whether the numbers are here, or are read when they are asked for."""
+        """Whether the numbers are in memory; otherwise they are read on demand."""
         return "record" in self.__dict__
 
     def forget(self) -> None:
-        """Let go of the numbers, where they can be read again when they are asked for."""
+        """Drop the numbers from memory if they can be read again on demand."""
         if self._reader is not None:
             self.__dict__.pop("record", None)
 
@@ -262,7 +262,7 @@ class StoredRecord:
         return Path(self._place)
 
     def unread(self, record: Record | None = None) -> StoredRecord:
-        """The same files, of which none is read yet; with other numbers, if any are given."""
+        """Copy without arrays in memory; with other numbers if ``record`` is given."""
         return StoredRecord(record or self.record, self._place, self.files, damaged=self.damaged)
 
     @cached_property
@@ -270,13 +270,13 @@ class StoredRecord:
         return self._read(())
 
     def some_arrays(self, *names: str) -> dict[str, np.ndarray]:
-        """Those of these arrays that there are; the others are neither read nor kept."""
+        """The arrays of these names that exist; others are neither read nor kept in memory."""
         if "arrays" in self.__dict__:
             return {name: self.arrays[name] for name in names if name in self.arrays}
         return self._read(names)
 
     def _read(self, names: Sequence[str]) -> dict[str, np.ndarray]:
-        """The arrays of these names, or all where none is given."""
+        """Read the arrays of these names, or all arrays if no name is given."""
         file = self.path / "arrays.npz"
         if not self.has(file.name):
             return {}
@@ -291,36 +291,36 @@ class StoredRecord:
             raise damaged(file) from error
 
     def has(self, name: str) -> bool:
-        """Whether there is a file of that name, and it is not known to be damaged."""
+        """Whether there is a file of that name that is not known to be damaged."""
         if name in self.damaged:
             return False
         return name in self.files or (self.path / name).exists()
 
     def picture(self, name: str) -> Path | None:
-        """Path of a picture, or None where the task made none of that name."""
+        """Path of a picture; None if the task made none of that name, or it is damaged."""
         return self.path / f"{name}.png" if self.has(f"{name}.png") else None
 
 
 @dataclass
 class CellResult:
-    """What a worker hands back: nothing in it refers to the worker's memory."""
+    """Result that a worker returns; nothing in it refers to the worker's memory."""
 
     record: Record
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
     pictures: dict[str, np.ndarray] = field(default_factory=dict)
     weights: bytes = b""
-    """The trained network as safetensors; empty where it is not kept."""
+    """The trained network as safetensors; empty if it is not kept."""
 
 
 def upgrade(data: Mapping[str, Any]) -> dict[str, Any]:
-    """A record of any schema version, as JSON gives it, in the form of the present one.
+    """Convert a record of any schema version, parsed from JSON, to the current version.
 
-    Version 2 added workers that died, who ran the cell, and its limits. Version 3 moved sizes
-    and checksums of files to a manifest and took the versions of plug-ins out of keys and seeds.
-    Records on disk stay as they are, under the keys that they have.
+    Version 2 added lost workers, the worker that ran the cell, and its limits. Version 3 moved
+    sizes and checksums of files to a manifest and removed the versions of plug-ins from keys and
+    seeds. Records on disk are not changed and keep their keys.
 
     Raises:
-        ValueError: a version that never was, or parts of that version are missing.
+        ValueError: the version does not exist, or parts of it are missing.
     """
     version = data.get("schema_version")
     if type(version) is not int or not 1 <= version <= SCHEMA_VERSION:

@@ -1,4 +1,4 @@
-"""The folder that holds a run's records: written atomically, checked when it is read."""
+"""The folder of a run's records: written atomically, checked when it is read."""
 
 from __future__ import annotations
 
@@ -34,19 +34,19 @@ from encbench.suite.file import explicit_settings
 
 logger = logging.getLogger("encbench")
 _ATTEMPTS = 4
-"""To read a record that others replace meanwhile."""
+"""Attempts to read a record that another process is replacing."""
 SHARED_WAIT = 300.0
-"""Seconds that a process of several waits for its turn to write."""
+"""Maximum time that one of several writing processes waits for its turn [s]."""
 _TRY_AGAIN = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE, errno.ETIMEDOUT}
-"""Reading failed and may succeed later: no reason to call a record damaged."""
+"""Errors that may be temporary; a record is not called damaged because of them."""
 
 
 class Store:
     """Records under one directory.
 
     Only one process writes (``with store.writing(): …``), or several in turn; any number may read.
-    A record that cannot be read is moved to ``damaged/`` with a message by the writer, and skipped
-    by readers. Records that have not changed since they were last checked come from an index.
+    The writer moves a record that cannot be read to ``damaged/`` and warns; readers skip it.
+    Records that have not changed since they were last checked are read from an index.
     """
 
     def __init__(self, directory: Path | str) -> None:
@@ -56,22 +56,22 @@ class Store:
         self._written_suite: str | None = None
         self._index = RecordIndex(self.directory)
         self._whole: set[str] = set()
-        """Keys of records all of whose bytes were checked and are as they were then."""
+        """Keys of records whose files were checked in full and have not changed since."""
         self._parts = Shared()
         self._lock = FileLock(self.directory / ".lock")
         self._shared = False
 
     @contextmanager
     def writing(self, *, shared: bool = False) -> Iterator[None]:
-        """Hold the directory for writing; creates it.
+        """Lock the directory for writing; creates it.
 
         Args:
-            shared: let other processes that do the same write, too: each holds the directory only
-                while it puts a record in its place.
+            shared: also let other processes write that pass this argument: each locks the
+                directory only while it writes a record.
 
         Raises:
-            StoreError: it cannot be written, another process is writing, or it is a part of a
-                results folder.
+            StoreError: the directory cannot be written, is locked by another process, or is a part
+                of a results folder.
         """
         try:
             if not self._places.root.is_dir():
@@ -92,7 +92,7 @@ class Store:
                 self._index.flush()
 
     def _turn(self) -> AbstractContextManager[None]:
-        """This process's turn to write, where several do."""
+        """The lock for one write if several processes write; else it is held already."""
         return self._held(SHARED_WAIT) if self._shared else nullcontext()
 
     @contextmanager
@@ -112,9 +112,9 @@ class Store:
             self._lock.release()
 
     def write_suite(self, suite: Mapping[str, Any]) -> None:
-        """Add a suite to those of the folder, as the last one; only while writing.
+        """Append a suite to those of the folder; only while writing.
 
-        Records written from now on name this suite.
+        Records written from now on have its name.
         """
         name = suite.get("name")
         self._written_suite = name if isinstance(name, str) else None
@@ -122,7 +122,7 @@ class Store:
             self.write_suites([*(other for other in self.suites() if other != suite), suite])
 
     def write_suites(self, suites: Sequence[Mapping[str, Any]]) -> None:
-        """Replace the suites of the folder, in the order in which they were run."""
+        """Replace the suites of the folder; they are given in the order in which they were run."""
         temporary = self._suites.with_suffix(".new")
         try:
             text = json.dumps({"suites": list(suites)}, indent=2)
@@ -135,7 +135,7 @@ class Store:
             raise cannot_write(self._suites, error, MEND) from None
 
     def suites(self) -> list[dict[str, Any]]:
-        """Suites that were run into the folder, as they were asked for, the last one last."""
+        """Suites that were run into the folder, as they were requested, oldest run first."""
         try:
             stored = harmless(json.loads(read_file(str(self._suites))))
         except (OSError, ValueError, RecursionError):
@@ -151,7 +151,7 @@ class Store:
         return [explicit_settings(suite) for suite in suites if isinstance(suite, dict)]
 
     def suite_name(self) -> str | None:
-        """Names of the suites run here, joined by " + "; None where there are none."""
+        """Names of the suites run here, joined by " + "; None if there are none."""
         names = [suite.get("name") for suite in self.suites()]
         return " + ".join(dict.fromkeys(n for n in names if isinstance(n, str))) or None
 
@@ -162,17 +162,17 @@ class Store:
         pictures: Mapping[str, np.ndarray],
         weights: bytes = b"",
     ) -> StoredRecord:
-        """Put a record on disk in one rename, in place of an earlier one of its key.
+        """Write a record atomically, replacing an earlier one with the same key.
 
         Args:
             record: the numbers.
             arrays: written to arrays.npz.
             pictures: (H, W), (H, W, 3) or (H, W, 4) uint8, each a PNG.
-            weights: of the trained network, as safetensors; b"" for none.
+            weights: the trained network as safetensors; b"" for none.
 
         Raises:
-            StoreError: disk full, folder not writable. Nothing half-written is left, and an
-                earlier record of the same key stays.
+            StoreError: the disk is full or the folder not writable. No partial record is left, and
+                an earlier record with the same key is kept.
         """
         if record.provenance.suite is None:
             source = record.provenance.model_copy(update={"suite": self._written_suite})
@@ -185,10 +185,10 @@ class Store:
 
     @contextmanager
     def new_folder(self, key: str) -> Iterator[Path]:
-        """An empty folder, which becomes the record of a key at the end; only while writing.
+        """Yield an empty folder that becomes the record of a key on exit; only while writing.
 
         Raises:
-            StoreError: disk full, folder not writable; an earlier record of the key then stays.
+            StoreError: the disk is full or the folder not writable; an earlier record is kept.
         """
         with self._turn():
             temporary = self._places.root / f".new-{key}-{os.getpid()}"
@@ -202,27 +202,27 @@ class Store:
                 shutil.rmtree(temporary, ignore_errors=True)
 
     def place(self, key: str) -> Path:
-        """The folder of a record, which need not be there."""
+        """The folder of a record, which need not exist."""
         return self._places.place(key)
 
     def remove(self, key: str) -> None:
-        """Forget a record, if there is one; only while writing."""
+        """Delete a record if it exists; only while writing."""
         with self._turn():
             shutil.rmtree(self.place(key), ignore_errors=True)
 
     def records(self) -> list[StoredRecord]:
-        """All readable records, sorted by key; StoreError where there is no such directory."""
+        """All readable records, sorted by key; StoreError if the directory does not exist."""
         return self._records(listed=False, set_aside=False)
 
     def listed(self, *, set_aside: bool = False) -> list[StoredRecord]:
-        """``records``, of which those in the index read their numbers from it when they are asked
-        for more than their ``outline``: as they are now, whatever becomes of the record.
+        """As ``records``, but those in the index have only their ``outline`` in memory and read
+        their numbers on demand, from the index or, if it has changed, from the record.
 
         Args:
             set_aside: move damaged ones to ``damaged/``; only while writing.
 
         Raises:
-            StoreError: there is no such directory; or, with ``set_aside``, it holds records of a
+            StoreError: the directory does not exist; or, with ``set_aside``, it has records of a
                 newer encbench, which an older one must neither move nor replace.
         """
         return self._records(listed=True, set_aside=set_aside)
@@ -252,10 +252,10 @@ class Store:
         return [found[key] for key in places if key in found]
 
     def whole(self, stored: Iterable[StoredRecord]) -> list[StoredRecord]:
-        """Those records all of whose files are as they were written; only while writing.
+        """The given records without those that have a damaged file; only while writing.
 
-        ``records`` does not read arrays and pictures. A record with a damaged file is moved to
-        ``damaged/``.
+        Also reads arrays and pictures, unlike ``records``. A record with a damaged file is moved
+        to ``damaged/``.
         """
         found = []
         for item, damaged in self._checked(stored, set_aside=True):
@@ -267,8 +267,8 @@ class Store:
         return found
 
     def without_damaged(self, stored: Iterable[StoredRecord]) -> list[StoredRecord]:
-        """Those records, each with its numbers, but without those of its arrays and pictures that
-        are not as they were written; a warning names each of these."""
+        """The given records with their numbers, but without damaged arrays and pictures; a warning
+        names each of these."""
         found = []
         for item, damaged in self._checked(stored, set_aside=False):
             for name in damaged:
@@ -286,7 +286,7 @@ class Store:
     def _checked(
         self, stored: Iterable[StoredRecord], *, set_aside: bool
     ) -> Iterator[tuple[StoredRecord, Sequence[str]]]:
-        """Those of the records that can be read, as they are now, and their damaged files."""
+        """Yield the current state of each readable record, and the names of its damaged files."""
         for item in stored:
             key = item.outline.key
             if key in self._whole:
@@ -304,7 +304,7 @@ class Store:
         self._index.flush()
 
     def _damaged_now(self, item: StoredRecord) -> tuple[StoredRecord, Sequence[str]]:
-        """The record, read again should it have been replaced, and its damaged files."""
+        """The record, read again if it seems damaged, and the names of its damaged files."""
         with contextlib.suppress(OSError):
             if not any(damaged_files(item)):
                 return item, ()
@@ -315,12 +315,12 @@ class Store:
         """Keys of all records, readable or not.
 
         Raises:
-            StoreError: there is no such directory, or it is a part of a results folder.
+            StoreError: the directory does not exist, or is a part of a results folder.
         """
         return list(self._places.places())
 
     def read(self, key: str) -> StoredRecord:
-        """The record of one key; problems are raised as they are found, as by ``read_record``."""
+        """Read the record of one key; raises the errors of ``read_record``."""
         stored = self._read(key)
         self._parts.share(stored.record)
         return stored
@@ -331,9 +331,9 @@ class Store:
             try:
                 return read_record(folder)
             except (FileNotFoundError, ValueError):
-                # It may have been replaced while it was read, so that parts of two were mixed: it
-                # is read again. Or it is between the two renames of a replacement, perhaps for
-                # good since the writer was killed: the earlier one is returned.
+                # If the record was replaced while it was read, parts of two were mixed: read it
+                # again. If it is between the two renames of a replacement, perhaps for good
+                # because the writer was killed, return the earlier one.
                 for replaced in self._places.replaced(key):
                     with contextlib.suppress(OSError, ValueError):
                         earlier = read_record(replaced, key)
@@ -344,8 +344,7 @@ class Store:
         raise AssertionError("the last attempt returns or raises")
 
     def record(self, key: str) -> StoredRecord:
-        """The record of one key.
-
+        """Read the record of one key.
         Raises:
             StoreError: there is none, or it cannot be read.
         """
@@ -356,7 +355,7 @@ class Store:
         record = self._index.record(key, digest)
         if record is None:
             return self.record(key).record
-        self._parts.share_cell(record.cell)  # a page lets go of all else
+        self._parts.share_cell(record.cell)  # a page keeps nothing else
         return record
 
     def _newer(self, folder: Path, error: NewerRecord, *, refuse: bool) -> None:
@@ -382,16 +381,16 @@ class Store:
 def load_records(
     directory: Path, *, check_files: bool = False, listed: bool = False
 ) -> list[StoredRecord]:
-    """The records of a results folder, sorted by key, at least one.
+    """Load the records of a results folder, sorted by key.
 
     Args:
         directory: the folder.
-        check_files: read every byte of arrays and pictures, too, and leave out damaged ones with a
+        check_files: also read every byte of arrays and pictures, and leave out damaged ones with a
             warning each; later calls check only what has changed.
-        listed: read the numbers of a record when they are asked for, as ``Store.listed``.
+        listed: read the numbers of a record on demand, as ``Store.listed``.
 
     Raises:
-        StoreError: there is no such folder, or no record in it.
+        StoreError: the folder does not exist, or has no records.
     """
     store = Store(directory)
     records = store.listed() if listed else store.records()

@@ -1,4 +1,4 @@
-"""Records as rows of flat tables, written as CSV, or as Parquet where pyarrow is installed."""
+"""Records as rows of flat tables, written as CSV, or as Parquet if pyarrow is installed."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from encbench.results.records import ErrorInfo, LearningRate, Record, StoredReco
 from encbench.suite.config import NetworkConfig, NtkConfig, PluginRef, TrainingConfig
 
 GROUP = 500_000
-"""Least number of rows in a row group of a Parquet file: what is in memory at a time."""
+"""Minimum number of rows per row group of a Parquet file; one group is in memory at a time."""
 Value = str | float | int | bool | None
 Chunk = Sequence[Sequence[Value] | np.ndarray]
-"""Some rows of a table, as its columns: all of one length."""
+"""Some rows of a table, as columns of equal length."""
 Kind = Literal["text", "integer", "number", "truth"]
 WHEN = ("start", "middle", "end")
 PHASES = ("setup", "training", "curve", "ntk", "evaluation")
@@ -34,7 +34,7 @@ _KINDS: dict[Any, Kind] = {str: "text", int: "integer", float: "number", bool: "
 
 @dataclass(frozen=True)
 class ExportColumn:
-    """One column: what it holds, and in which unit."""
+    """Name of a column, the kind of its values, and their unit."""
 
     name: str
     kind: Kind
@@ -42,7 +42,7 @@ class ExportColumn:
 
     @staticmethod
     def of(name: str, kind: Kind) -> ExportColumn:
-        """With the unit that the name ends in."""
+        """Create a column whose unit is that at the end of its name, if any."""
         unit = next((u for end, u in (("_s", "s"), ("_bytes", "B")) if name.endswith(end)), "")
         return ExportColumn(name, kind, "s" if name.endswith(".seconds") else unit)
 
@@ -55,24 +55,25 @@ _IDENTITY = _named(key="text", task="text", encoding="text", seed="integer")
 SPECTRUM_COLUMNS = _IDENTITY + _named(
     when="text", step="integer", part="text", index="integer", eigenvalue="number", floor="number"
 )
-"""Of ``spectrum_chunks``: part is "kernel" or "mlp", index counts from 1, the largest first."""
+"""Columns of ``spectrum_chunks``: part is "kernel" or "mlp"; index 1 is the largest eigenvalue."""
 
 CURVE_COLUMNS = _IDENTITY + _named(curve="text", step="integer", value="number")
-"""Of ``curve_chunks``: curve is "loss", the name of the metric followed during training, or
-"predicted loss"."""
+"""Columns of ``curve_chunks``: curve is "loss", the name of the metric followed during training,
+or "predicted loss"."""
 PREDICTED = "predicted loss"
 
 BAND_COLUMNS = _IDENTITY + _named(
     step="integer", above="number", up_to="number", error="number", target="number"
 )
-"""Of ``band_chunks``: frequencies in cycles per unit, energies as ``encbench.training.bands``."""
+"""Columns of ``band_chunks``: frequencies [cycles per unit], and energies as defined in
+``encbench.training.bands``."""
 
 
 def cell_row(record: Record) -> dict[str, Value]:
-    """One record as a row, by name of the column; columns without a value can be missing.
+    """One record as a row, by column name; columns without a value may be missing.
 
-    Nested parts have dotted names. What has no fixed set of names (parameters of plug-ins,
-    details of metrics) is JSON in one column.
+    Fields of nested parts have dotted names. Dictionaries without fixed names (parameters of
+    plug-ins, details of metrics) are JSON in one column.
     """
     row: dict[str, Value] = {
         **_fields(record, ""),
@@ -108,7 +109,7 @@ def cell_row(record: Record) -> dict[str, Value]:
 
 
 def cell_columns(rows: Sequence[dict[str, Value]]) -> list[ExportColumn]:
-    """Columns of these rows: first those of every table, then those that some records have."""
+    """Columns of these rows: first those of every table, then those that only some rows have."""
     fixed = {column.name: column for column in fixed_columns()}
     seen = {name for row in rows for name in row}
     others = sorted(seen - fixed.keys(), key=_place)
@@ -116,7 +117,7 @@ def cell_columns(rows: Sequence[dict[str, Value]]) -> list[ExportColumn]:
 
 
 def spectrum_chunks(stored: StoredRecord) -> Iterator[Chunk]:
-    """A row for each eigenvalue of each spectrum of a record, a chunk a spectrum.
+    """Yield a row per eigenvalue of each spectrum of a record, one chunk per spectrum and part.
 
     Raises:
         StoreError: the record's arrays are damaged.
@@ -137,7 +138,7 @@ def spectrum_chunks(stored: StoredRecord) -> Iterator[Chunk]:
 
 
 def curve_chunks(stored: StoredRecord) -> Iterator[Chunk]:
-    """A row for each point of each curve of a record, a chunk a curve.
+    """Yield a row per point of each curve of a record, one chunk per curve.
 
     Raises:
         StoreError: the record's arrays are damaged.
@@ -155,7 +156,7 @@ def curve_chunks(stored: StoredRecord) -> Iterator[Chunk]:
 
 
 def band_chunks(stored: StoredRecord) -> Iterator[Chunk]:
-    """A row for each band of spatial frequency at each step, a chunk a step.
+    """Yield a row per band of spatial frequency and step, one chunk per step.
 
     Raises:
         StoreError: the record's arrays are damaged.
@@ -175,7 +176,7 @@ def _identity(record: Record) -> tuple[Value, ...]:
 
 
 def _fields(part: BaseModel, prefix: str) -> dict[str, Value]:
-    """The plain fields of a part of a record; dictionaries of parameters as JSON."""
+    """Fields of a part of a record, by column name; dictionaries of parameters as JSON."""
     row: dict[str, Value] = {}
     for column in _columns_of(type(part), prefix):
         value: Any = part
@@ -199,7 +200,7 @@ _LEFT_OUT = {
     SpectrumSummary: {"when", "split"},
     Provenance: {"libraries", "plugins", "blas", "cuda"},
 }
-"""Fields that have columns of other names, or none."""
+"""Fields that are exported under other names, or not at all."""
 
 
 @cache
@@ -217,7 +218,7 @@ def _columns_of(model: Any, prefix: str) -> tuple[ExportColumn, ...]:
 
 
 def _plain(annotation: Any) -> Any:
-    """The type without ``None`` and without what Annotated adds."""
+    """The type without ``None`` and Annotated's metadata; None for a union of several types."""
     if get_origin(annotation) in (Union, types.UnionType):
         members = [_plain(m) for m in get_args(annotation) if m is not type(None)]
         return members[0] if len(members) == 1 else None
@@ -225,7 +226,7 @@ def _plain(annotation: Any) -> Any:
 
 
 def fixed_columns() -> list[ExportColumn]:
-    """Columns that every table of cells has, in their order."""
+    """Columns that every table of cells has, in order."""
     own = _columns_of(Record, "")
     leading = [column for column in own if column.name in ("key", "status", "phase")]
     parts = [
@@ -257,12 +258,12 @@ def _open_kind(name: str) -> Kind:
 
 
 def _place(name: str) -> tuple[bool, str]:
-    """Metrics first, versions of libraries last."""
+    """Sort key: by name, but the provenance last."""
     return (name.startswith("provenance."), name)
 
 
 def check_format(path: Path) -> None:
-    """Refuse a file that could not be written, before anything is read.
+    """Refuse a file of an unsupported format, before anything is read.
 
     Raises:
         UsageError: neither CSV nor Parquet, or Parquet without pyarrow.
@@ -278,11 +279,11 @@ def check_format(path: Path) -> None:
 
 
 def write_table(columns: Sequence[ExportColumn], chunks: Iterable[Chunk], path: Path) -> None:
-    """Write rows to a file, which appears only when it is complete; missing values are None.
+    """Write rows to a file, which appears only when it is complete; None is a missing value.
 
     Raises:
         UsageError: see ``check_format``.
-        StoreError: the file cannot be written; one that was there stays.
+        StoreError: the file cannot be written; an existing file is kept.
     """
     check_format(path)
     with appearing(path) as temporary:
@@ -292,7 +293,7 @@ def write_table(columns: Sequence[ExportColumn], chunks: Iterable[Chunk], path: 
 def write_csv(columns: Sequence[ExportColumn], chunks: Iterable[Chunk], file: TextIO) -> None:
     """Write CSV (RFC 4180) with a header: numbers to the last digit, missing values empty.
 
-    Infinity and NaN are ``inf`` and ``nan``, truth values ``true`` and ``false``.
+    Infinity and NaN are ``inf`` and ``nan``, booleans ``true`` and ``false``.
     """
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(column.name for column in columns)
