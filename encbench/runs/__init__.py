@@ -1,6 +1,6 @@
-"""Running the cells of a suite, and writing a record of each."""
+"""Run the cells of a suite, and write a record of each."""
 
 from encbench.errors import require_platform
 
-# before an import of what other systems lack
+# before imports that fail on other systems
 require_platform()

@@ -1,4 +1,4 @@
-"""Settings that are tried of a search space: drawn, checked and put into a suite's entry."""
+"""Candidate settings from a search space: drawn, checked and put into a suite's entry."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from encbench.suite.networks import build_network
 
 Built = TypeVar("Built")
 NAMED = {"network.kind": "network", "network.activation": "activation"}
-"""Settings of the network that name a plug-in, whose parameters are searched too."""
+"""Settings of the network that name a plug-in, whose parameters can be searched, too."""
 MOST_TRIES = 64
-"""Points looked at for each trial, at most: of those that repeat a setting or give an encoding
-that cannot be built, the next one takes the place."""
+"""Maximum number of Sobol points per trial: a point that repeats a setting, or whose encoding
+cannot be built, is replaced by the next."""
 
 
 @dataclass(frozen=True)
@@ -36,16 +36,16 @@ class Dimension:
     """One setting that is searched."""
 
     section: Literal["parameters", "training", "network"]
-    """The table of a suite's entry that it belongs to."""
+    """Table of a suite's entry that contains the setting."""
     key: str
     """ "activation.omega" is the parameter omega of the network's activation."""
     search: Search
     whole: bool
-    """Whether its numbers are whole ones."""
+    """Whether its values are integers."""
 
     @property
     def name(self) -> str:
-        """ "levels" of an encoding, "training.lr" of the rest."""
+        """ "levels" for an encoding's parameter; with the table, "training.lr", for others."""
         return self.key if self.section == "parameters" else f"{self.section}.{self.key}"
 
     @property
@@ -54,7 +54,7 @@ class Dimension:
 
 
 def drawing_seed(seed: int, encoding: PluginRef, given: Mapping[str, Any]) -> int:
-    """The seed of an encoding's drawing: of the tuning's, its name and what is given of it."""
+    """Seed for drawing an encoding's settings, from the tuning's seed, its name and ``given``."""
     identity = [seed, encoding.distribution, encoding.name, given]
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).digest()
     return int.from_bytes(digest[:8], "big")
@@ -68,20 +68,20 @@ def draw_settings(
     default: Sequence[Any] = (),
     possible: Callable[[Sequence[Any]], bool] = lambda values: True,
 ) -> list[list[Any]]:
-    """Settings that differ, from a scrambled Sobol sequence.
+    """Draw distinct settings from a scrambled Sobol sequence.
 
     Its points cover a space more evenly than independent ones. The k-th setting does not depend on
     how many are drawn.
 
     Args:
-        space: what is searched.
-        count: how many to draw.
-        seed: of the scrambling (Matoušek, 1998: a linear matrix scramble and a digital shift).
-        default: the values that are tried anyway.
-        possible: which settings can be tried.
+        space: dimensions of the search space.
+        count: number of settings to draw.
+        seed: seed of the scrambling (Matoušek, 1998: linear matrix scramble and digital shift).
+        default: values that are tried in any case, and therefore not drawn.
+        possible: returns whether a setting can be tried.
 
     Returns:
-        The values in the order of ``space``; fewer than ``count`` where there are no more.
+        Lists of values in the order of ``space``; fewer than ``count`` if no more are found.
     """
     if not space or count < 1:
         return []
@@ -89,7 +89,7 @@ def draw_settings(
     block = max(1, math.ceil(math.log2(count)))
     found: list[list[Any]] = []
     seen = {json.dumps(list(default))}
-    # blocks of powers of 2: scipy warns of any other number of points
+    # blocks of powers of 2: scipy warns about other numbers of points
     while len(found) < count and sequence.num_generated < MOST_TRIES * (1 << block):
         size = max(block, int(sequence.num_generated).bit_length() - 1)
         for point in sequence.random_base2(size):
@@ -111,7 +111,7 @@ def with_values(
     default: CellConfig,
     label: str,
 ) -> SuiteEntry:
-    """The entry with one setting of its space; ``default`` is a cell of it."""
+    """The entry with the given values of its search space; ``default`` is a cell of the entry."""
     changed: dict[str, dict[str, Any]] = {}
     named = _names(space, values, default.network)
     for dimension, value in zip(space, values, strict=True):
@@ -125,7 +125,7 @@ def with_values(
 
 
 def with_auto(section: str, table: dict[str, Any], key: str) -> dict[str, Any]:
-    """The table of an entry; a factor of lr_crit has an effect at lr = "auto" only."""
+    """The table, with lr = "auto" if ``key`` is lr_factor, which has no effect otherwise."""
     return {**table, "lr": "auto"} if (section, key) == ("training", "lr_factor") else table
 
 
@@ -135,8 +135,8 @@ def refusals(
     space: Sequence[Dimension],
     dimensions: Collection[int],
 ) -> Callable[[Sequence[Any]], str]:
-    """Of values of the space, why encoding or network cannot be built with them; "" where they
-    can."""
+    """Return a function that says why encoding or network cannot be built with given values of the
+    space; "" if they can."""
 
     def refusal(values: Sequence[Any]) -> str:
         own = {
@@ -158,7 +158,7 @@ def refusals(
 
 
 def searched_value(dimension: Dimension, cell: CellConfig) -> Any:
-    """What a cell has of a dimension."""
+    """Value of a dimension in a cell."""
     if dimension.section != "network" or "." not in dimension.key:
         tables = {"parameters": cell.encoding.parameters}
         tables |= {"training": dict(cell.training), "network": dict(cell.network)}
@@ -171,7 +171,7 @@ def searched_value(dimension: Dimension, cell: CellConfig) -> Any:
 def _names(
     space: Sequence[Dimension], values: Sequence[Any], network: NetworkConfig
 ) -> dict[str, str]:
-    """The settings of ``NAMED`` with these values of their parameters: "sine:omega=17.0"."""
+    """Selectors for ``NAMED`` settings, with values of their parameters: "sine:omega=17.0"."""
     found: dict[str, str] = {}
     for dimension, value in zip(space, values, strict=True):
         setting, dot, parameter = dimension.key.partition(".")
@@ -182,7 +182,7 @@ def _names(
 
 
 def refusal_of(build: Callable[[], object]) -> str:
-    """Why an encoding or a network cannot be built; "" where it can."""
+    """Why an encoding or a network cannot be built; "" if it can."""
     try:
         on_meta(build)
     except ParameterError as error:
@@ -191,12 +191,12 @@ def refusal_of(build: Callable[[], object]) -> str:
 
 
 def on_meta(build: Callable[[], Built]) -> Built | None:
-    """What is built, without memory for its values; None where it cannot be built like that."""
+    """Build without memory for values, on torch's meta device; None if that is not possible."""
     try:
         with without_memory():
             return build()
     except ParameterError:
         raise
     except Exception:
-        # another cause may lie in the device; a cell that runs records its error
+        # the meta device may be the cause; otherwise the cell fails and records the error
         return None

@@ -1,4 +1,4 @@
-"""One cell of the cross product, from configuration to record; failures are recorded."""
+"""Run one cell of the cross product, from configuration to record; failures are recorded."""
 
 from __future__ import annotations
 
@@ -56,12 +56,12 @@ from encbench.training.loop import Diverged, Training, predictor, total_steps, t
 from encbench.training.optimizers import load_optimizers, usual_rate
 
 LONGEST_MESSAGE, LONGEST_TRACEBACK = 4_000, 40_000
-"""Characters of an error in a record."""
+"""Maximum lengths of an error's message and traceback in a record [characters]."""
 LR_POINTS = 300
-"""Points from which lr_crit is estimated; learning rates from 300 random points converged."""
+"""Number of points from which lr_crit is estimated; training with these rates converged."""
 MOST_HALVINGS = 8
-"""How often an automatic rate is halved. It follows from the kernel at initialization, which can
-grow a hundredfold within ten steps where the features start near zero, as those of tables do."""
+"""Maximum number of halvings of an automatic rate. It is derived from the kernel at initialization,
+which can grow a hundredfold within ten steps if the features start near zero, as in tables."""
 
 logger = logging.getLogger("encbench")
 
@@ -76,18 +76,18 @@ def run_cell(
 ) -> CellResult:
     """Train one network and measure it.
 
-    Whatever goes wrong is in the record: status, phase, exception and traceback, with the curves
-    and spectra taken until then. Only Ctrl-C passes through. The cell begins in the state that
-    torch and the random generators of a new process have, whatever ran before, and leaves it to
-    the next one, but for what stays in memory (``encbench.runs.executors.worker.memory_as_new``).
+    Any failure is in the record: status, phase, exception and traceback, with the curves and
+    spectra computed until then. Only Ctrl-C is raised. Torch and the random generators start in
+    the state of a new process, whatever ran before, and are reset afterwards; only memory may stay
+    in use (``encbench.runs.executors.worker.memory_as_new``).
 
     Args:
-        cell: what to run.
-        registry: where its encoding and its task are found.
-        options: its device, its threads, which the caller has set, and whether the result holds
-            the trained network.
+        cell: the cell to run.
+        registry: registry with its encoding and its task.
+        options: the device, the number of threads, which the caller has set, and whether the
+            result includes the trained network.
         watch: called with progress.
-        supervision: stops the cell at its limits, and when asked to from outside.
+        supervision: stops the cell at its limits, or on request from outside.
     """
     supervision, options = supervision or Supervision(), options or RunOptions()
     run = _CellRun(cell, registry, options, watch)
@@ -111,10 +111,10 @@ def run_cell(
     return result
 
 
-def _let_go(error: BaseException | None) -> None:
-    """Clear the frames of an exception, whose local variables may be most of the memory.
+def _clear_frames(error: BaseException | None) -> None:
+    """Clear the frames of an exception, whose local variables may take most of the memory.
 
-    Frames and exceptions refer to one another, so that they would stay for many a cell.
+    Frames and exceptions refer to one another, so they could stay in memory for many cells.
     """
     seen: list[BaseException] = []
     while error is not None and error not in seen:
@@ -124,7 +124,7 @@ def _let_go(error: BaseException | None) -> None:
 
 
 class _CellRun:
-    """The phases of a cell, and their results so far."""
+    """Runs the phases of a cell and keeps their results."""
 
     def __init__(
         self, cell: CellConfig, registry: Registry, options: RunOptions, watch: Watch
@@ -210,14 +210,14 @@ class _CellRun:
         self.model = model.to(self.device)
 
     def keep_weights(self) -> None:
-        """Keep the trained network, as far as it is made of tensors."""
+        """Serialize the trained network; warns if it is not made of tensors alone."""
         try:
             self.weights = weights_of(self.model)
         except (TypeError, ValueError) as error:
             logger.warning("%s: the weights are not kept: %s", self.cell.label, error_line(error))
 
     def _trained(self, steps: int, rate: LearningRate) -> bool:
-        """Train; False where that diverged and a smaller automatic rate can be tried."""
+        """Train; False if training diverged and a smaller automatic rate can be tried."""
         if self.cell.ntk.points:
             self._predict(steps, rate.value)
         middle = steps // 2
@@ -246,7 +246,7 @@ class _CellRun:
         return True
 
     def _begin_again(self, rate: LearningRate) -> None:
-        """The same network, untrained, at half the rate; what it took so far is set-up."""
+        """Reset the network and halve the rate; the time spent so far counts as "setup"."""
         record, durations = self.record, self.record.durations
         record.learning_rate = rate.model_copy(
             update={"value": rate.value / 2, "halvings": rate.halvings + 1}
@@ -263,7 +263,7 @@ class _CellRun:
         self._build()
 
     def stop(self, status: Status, error: BaseException, step: int | None = None) -> None:
-        """Record why the cell did not get to its end."""
+        """Record why the cell did not finish."""
         self.record.status = status
         self.record.phase = self.phase
         expected = status == "diverged" or isinstance(error, CellStopped)
@@ -273,9 +273,9 @@ class _CellRun:
             text = bounded(str(error), LONGEST_MESSAGE) or type(error).__name__
             trace = bounded("".join(traceback.format_exception(error)), LONGEST_TRACEBACK)
         except Exception:
-            # an exception whose text cannot be made
+            # converting the exception to text failed
             text, trace = error_line(error), ""
-        _let_go(error)
+        _clear_frames(error)
         kind = "" if text.startswith(type(error).__name__) else f"{type(error).__name__}: "
         self.record.error = ErrorInfo(
             type=type(error).__name__,
@@ -301,8 +301,8 @@ class _CellRun:
         try:
             record = Record.model_validate_json(record.model_dump_json())
         except ValueError as error:
-            # what a plug-in gave is not a text or number that JSON can hold: nothing of it stays,
-            # or no page could be made of the folder
+            # a plug-in's value is not a text or number that JSON can hold: nothing of it is kept,
+            # or the folder's pages could not be made
             record = self.record = Record(
                 key=record.key, status="failed", cell=self.cell, provenance=record.provenance
             )
@@ -328,20 +328,20 @@ class _CellRun:
         return LearningRate(value=value, critical=critical, rule="auto")
 
     def _check_rows(self) -> None:
-        """Refuse a network that mixes points, also where no kernel would show it."""
+        """Refuse a network that mixes points, also if no kernel is computed that would show it."""
         x = self.rate_points[:: -(-len(self.rate_points) // PROBE)]
         model, points, _ = working_copy(self.model, x, torch.float64, self.device)
         check_output(model, points)
 
     def _critical_rate(self) -> float | None:
         loss = loss_name(self.task)
-        # of other losses none is known
+        # lr_crit is not known for other losses
         if loss not in CURVATURE:
             return None
         return critical_learning_rate(self.model, self.rate_points, loss=loss)
 
     def _set_rate(self, spectrum: SpectrumSummary, rate: float) -> None:
-        """Note the learning rate at a spectrum's step, beside the critical one."""
+        """Set the learning rate at a spectrum's step, and its ratio to the critical one."""
         steps = total_steps(self.cell.training, self.task.points_per_epoch)
         at = min(spectrum.step, steps - 1)
         spectrum.learning_rate = rate * self.schedule.factor(at, steps)
@@ -385,7 +385,7 @@ class _CellRun:
 
     @contextmanager
     def _timed(self, phase: str, *, announced: bool = True) -> Iterator[None]:
-        """Inside, the cell is in a phase; its time goes to ``record.durations``."""
+        """Run the block as a phase; its time is added to ``record.durations``."""
         outer, self.phase = self.phase, phase
         before, self.inner = self.inner, 0.0
         if announced:
@@ -395,9 +395,9 @@ class _CellRun:
             yield
             self.phase = outer
         finally:
-            # an error leaves self.phase at where it happened
+            # after an error, self.phase stays the phase in which it happened
             spent = time.perf_counter() - start
             durations = self.record.durations
-            # without the phases inside this one, which are counted by themselves
+            # without phases inside this one, which are counted separately
             durations[phase] = durations.get(phase, 0.0) + spent - self.inner
             self.inner = before + spent

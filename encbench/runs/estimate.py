@@ -1,4 +1,4 @@
-"""How long a plan will take, from a rehearsal of some of its cells."""
+"""Estimate how long a plan takes, from a rehearsal of some of its cells."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from encbench.runs.interface import RunOptions
 from encbench.suite.config import CellConfig
 
 REHEARSED = 12
-"""Cells that are rehearsed, at most."""
+"""Maximum number of cells that are rehearsed."""
 STEPS = 40
-"""Of the training of a rehearsed cell: enough for all points of the quality curve."""
+"""Training steps of a rehearsed cell: enough for all points of the quality curve."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """The time that cells will take, one after another."""
+    """Estimated time of cells that run one after another."""
 
     seconds: float
     rehearsed: int
-    """Cells that were run for ``STEPS`` steps, with their spectra and evaluation."""
+    """Number of cells run for ``STEPS`` steps, with their spectra and evaluation."""
     problems: Sequence[str]
-    """A line for each rehearsed cell that failed."""
+    """One line per rehearsed cell that failed."""
 
 
 def estimate(
@@ -36,13 +36,13 @@ def estimate(
     *,
     watch: Callable[[int, int], None] = lambda done, total: None,
 ) -> Estimate:
-    """Rehearse some cells that differ in more than their seed, and scale their time up.
+    """Rehearse some cells that differ in more than their seed, and scale up their time.
 
     Args:
-        cells: what is to be run.
-        registry: where encodings and tasks are found.
-        options: as of ``run_cell``.
-        watch: told how many of how many cells were rehearsed.
+        cells: the cells of the plan.
+        registry: registry of encodings and tasks.
+        options: as in ``run_cell``.
+        watch: called with the number of cells rehearsed so far and their total.
     """
     alike: dict[str, list[CellConfig]] = {}
     for cell in cells:
@@ -63,7 +63,7 @@ def estimate(
 
 
 def _whole(cell: CellConfig, record: Record) -> float:
-    """Seconds of a cell, by those of its rehearsal."""
+    """Time of a cell, scaled up from that of its rehearsal [s]."""
     steps = cell.training.steps
     if steps is None:
         assert record.steps, "it trained"

@@ -1,4 +1,4 @@
-"""One function on many things, in processes that are forked from this one."""
+"""Map a function over items, in processes that are forked from this one."""
 
 from __future__ import annotations
 
@@ -16,33 +16,33 @@ from typing import TypeVar
 
 from encbench.runs.limits import cores
 
-Thing = TypeVar("Thing")
+Item = TypeVar("Item")
 Result = TypeVar("Result")
 _inherited: Callable[[int], object]
-"""Set in a process that was forked, which inherits what it holds: that need not be pickled."""
+"""Set in a forked process, which inherits the function and its items: they are not pickled."""
 
 
 def in_processes(
-    function: Callable[[Thing], Result], things: Sequence[Thing], most: int
+    function: Callable[[Item], Result], items: Sequence[Item], most: int
 ) -> Generator[Result, None, None]:
-    """``function`` of each of the things, in their order, computed by other processes, up to one a
+    """Yield ``function`` of each item, in order, computed by other processes, at most one per
     core; only results are pickled.
 
-    This process computes them itself on one core, where it may not start others (a daemon, a limit
-    of processes), and where to start them takes long (not on Linux); and the rest once one of the
-    others has died, as a rule for want of memory.
+    This process computes them itself if there is only one core, if it may not start processes (a
+    daemon, a process limit), or if starting them is slow (systems other than Linux). It computes
+    the rest if another process dies, usually for lack of memory.
 
     Args:
-        most: processes, at most.
+        most: maximum number of processes.
 
     Raises:
-        Exception: what the function raised, in place of the first result that there is not.
+        Exception: what the function raised, in place of the first missing result.
     """
     done = 0
-    if most > 1 and _may_fork() and (processes := min(cores(), most, len(things))) > 1:
+    if most > 1 and _may_fork() and (processes := min(cores(), most, len(items))) > 1:
         context = multiprocessing.get_context("fork")
         pool = ProcessPoolExecutor(
-            processes, context, _begin, (lambda place: function(things[place]),)
+            processes, context, _begin, (lambda place: function(items[place]),)
         )
         before = multiprocessing.active_children()
         results: Iterable[object] = ()
@@ -50,26 +50,26 @@ def in_processes(
         try:
             try:
                 with warnings.catch_warnings():
-                    # numpy's threads, of which Python 3.12 warns, have no part in it
+                    # Python 3.12 warns about numpy's threads, which do no harm here
                     warnings.simplefilter("ignore", DeprecationWarning)
-                    results = pool.map(_call, range(len(things)))
+                    results = pool.map(_call, range(len(items)))
                 started = True
             except (OSError, RuntimeError):
-                pass  # no more processes, or no thread for the pool
+                pass  # no further process or thread could be started
             for result in results:
-                yield result  # type: ignore[misc] # of ``function``, in the other process
+                yield result  # type: ignore[misc] # the result of ``function`` in the other process
                 done += 1
         except BrokenProcessPool:
             pass
         finally:
             if not started:
-                # without its thread the pool ends none of its processes
+                # without its thread, the pool does not end its processes
                 for process in multiprocessing.active_children():
                     if process not in before:
                         process.kill()
             pool.shutdown(wait=started, cancel_futures=True)
-    for thing in things[done:]:
-        yield function(thing)
+    for item in items[done:]:
+        yield function(item)
 
 
 def _may_fork() -> bool:
@@ -79,13 +79,13 @@ def _may_fork() -> bool:
 def _begin(inherited: Callable[[int], object]) -> None:
     global _inherited
     _inherited = inherited
-    # both reach the whole group; the process that started this one acts on them
+    # both signals reach the whole process group; the parent acts on them
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
-    gc.freeze()  # what was inherited stays shared memory
+    gc.freeze()  # keeps inherited memory shared with the parent
     try:
         threading.Thread(target=_end_with_parent, daemon=True).start()
-    except RuntimeError:  # no more threads: the other process goes on by itself
+    except RuntimeError:  # no more threads: the parent goes on by itself
         os._exit(1)
 
 

@@ -1,4 +1,4 @@
-"""What every executor offers: cells in, results and progress out, and two ways to stop."""
+"""The interface of executors: cells in, results and progress out, and two ways to stop."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ class Event:
 
 Watch = Callable[[Event], None]
 NO_MAIN_GUARD = 78
-"""Exit code of a worker process in whose import of the main script a run begins."""
+"""Exit code of a worker process whose import of the main script begins another run."""
 MAX_THREADS = 1024
-"""OpenMP ends the process where it cannot start as many threads as were asked for."""
+"""Maximum number of threads; OpenMP ends the process if it cannot start all that are requested."""
 
 
 @dataclass(frozen=True)
 class RunOptions:
-    """How every cell of a run is run, on whichever machine."""
+    """Settings for all cells of a run, on any machine."""
 
     device: str = "cpu"
     """"cpu", "cuda", or "cuda:N"."""
@@ -44,7 +44,7 @@ class RunOptions:
     isolate: bool = False
     """Whether every cell gets a process of its own."""
     retries: int = 1
-    """How often a cell is run again after the process or machine that ran it was lost."""
+    """Number of times a cell is run again after the process or machine that ran it was lost."""
     save_weights: bool = False
     """Whether the records keep the trained networks."""
 
@@ -65,7 +65,7 @@ def check_threads(threads: int) -> None:
 
 
 def this_process() -> str:
-    """ "host:pid" of this process, by which a record says what ran its cell."""
+    """ "host:pid" of this process, for the record of a cell that it runs."""
     return f"{socket.gethostname()}:{os.getpid()}"
 
 
@@ -76,7 +76,7 @@ class Executor(ABC):
     """
 
     name: str
-    """How records name it."""
+    """Name of the executor in records."""
 
     def __init__(self, options: RunOptions) -> None:
         self.options = options
@@ -84,12 +84,12 @@ class Executor(ABC):
 
     @abstractmethod
     def run(self, cells: Sequence[CellConfig], watch: Watch) -> Generator[CellResult, None, None]:
-        """Yield results as they come. Ends early after ``drain`` or ``interrupt``.
+        """Yield results as cells finish. Ends early after ``drain`` or ``interrupt``.
 
         When the generator is closed, cells that still run are killed.
 
         Args:
-            cells: what to run.
+            cells: the cells to run.
             watch: called with the progress of running cells.
         """
 
@@ -98,12 +98,12 @@ class Executor(ABC):
         self.draining = False
 
     def drain(self) -> None:
-        """Start no more cells; those that run end as they would."""
+        """Start no more cells; running ones finish normally."""
         self.draining = True
 
     @abstractmethod
     def interrupt(self) -> None:
-        """Start no more cells; those that run stop, and their results hold what they had.
+        """Start no more cells and stop running ones; their results have what they had computed.
 
         Called from a signal handler in the main thread.
         """
@@ -128,10 +128,10 @@ def unfinished(
     peak_memory_bytes: int | None = None,
     seconds: float | None = None,
 ) -> CellResult:
-    """The result of a cell whose process gave none.
+    """Make a result for a cell whose process returned none.
 
-    ``kind`` stands in place of an exception's type; phase, peak memory and seconds are what was
-    seen of the cell from outside.
+    ``kind`` is recorded as the type of the error; phase, peak memory and seconds were observed
+    from outside the process.
     """
     record = Record(
         key=cell_key(cell),

@@ -1,4 +1,4 @@
-"""What a cell's kernels have to do with what is learned, and with one another."""
+"""Compare a cell's kernels with the target and with each other, and predict its training."""
 
 from __future__ import annotations
 
@@ -25,34 +25,34 @@ from encbench.suite.config import TrainingConfig
 from encbench.training.losses import OWN_LOSS
 
 ENERGY_ROWS = 1024
-"""Rows of a kernel whose eigenvectors are taken: those of all rows of a larger one would double a
-spectrum's time."""
+"""Maximum number of rows of a kernel for its eigenvectors: with all rows of a larger one, they
+would double the time of a spectrum."""
 COPY_SHARE = 0.1
-"""Of the free memory, that the copy of a kernel may take."""
+"""Maximum share of the free memory that the copy of a kernel may take."""
 CURVE_POINTS = 40
-"""Points of the cumulative energy."""
+"""Number of points of the cumulative energy's curve."""
 PREDICTED_POINTS = 4096
 PREDICTED_STEPS = 60
 PRODUCTS = 100
-"""With the kernel, for the predicted loss: at most."""
+"""Maximum number of products with the kernel for the predicted loss."""
 FAR = 100.0
-"""Lengths of the training up to which a number of steps is predicted."""
+"""Maximum predicted number of steps, in multiples of the length of the training."""
 LEVELS = {level: 10 ** (-level / 10) for level in (25, 30, 35)}
-"""Decibels, and the mean squared error that they are at data range 1."""
+"""Mean squared error by PSNR [dB] at data range 1."""
 CERTAIN = 0.01
-"""Relative difference up to which the bounds of a predicted time count as one number."""
+"""Maximum relative difference between the bounds of a predicted time."""
 
 
 def target_values(task: Task, x: Tensor, generator: torch.Generator) -> Tensor | None:
-    """What is learned at a kernel's points x (N, d): y (N, O), or None where it is not known, or
-    the loss is the task's own, for which nothing is computed from it.
+    """Target values y (N, O) at a kernel's points x (N, d); None if they are not known, or if the
+    loss is the task's own, so that they are not needed.
 
     Args:
-        generator: as the one that ``task.ntk_points`` drew x with: an epoch drawn with it has them,
-            unless the task draws points of its own, whose values ``task.values_at`` may know.
+        generator: in the state in which ``task.ntk_points`` drew x with it: an epoch drawn with it
+            contains x, unless the task overrides that method; ``task.values_at`` may then help.
 
     Raises:
-        TypeError: the values are not as agreed.
+        TypeError: the values do not have the required shape or type.
     """
     if loss_name(task) is None:
         return None
@@ -66,14 +66,14 @@ def target_values(task: Task, x: Tensor, generator: torch.Generator) -> Tensor |
 
 
 class KernelTarget:
-    """The target at the points of a cell's kernels, and its kernels until now.
+    """The target at the points of a cell's kernels, and its earlier kernels.
 
-    Of each kernel (M, M) but the last a copy in float32 is kept, 4 M² bytes, unless that is more
+    A float32 copy of each kernel (M, M) except the last is kept, 4 M² bytes, unless that is more
     than a tenth of the free memory; drift is then not known.
 
     Args:
-        task: what is learned.
-        y: its values at the kernel's points, (N, O); None where they are not known.
+        task: the task.
+        y: the target at the kernel's points, (N, O); None if it is not known.
     """
 
     def __init__(self, task: Task, y: Tensor | None) -> None:
@@ -85,13 +85,13 @@ class KernelTarget:
             self.why_not = "the task's values at the kernel's points are not known"
         self.y = None if self.why_not or y is None else y.double()
         self.flow: Flow | None = None
-        """Gradient flow of the model linearized at the start, once it has been predicted."""
+        """Gradient flow of the model linearized at the start; None until it is predicted."""
         self._earlier: dict[str, Tensor] = {}
 
     def relate(
         self, predict: Predict, x: Tensor, when: str, kernel: Tensor, resolved_rank: int
     ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-        """Fields of a ``SpectrumSummary``, and arrays, of the kernel (M, M) at x (N, d)."""
+        """Fields of a ``SpectrumSummary``, and arrays, for the kernel (M, M) at x (N, d)."""
         fields: dict[str, Any] = {}
         for name, earlier in (("drift", "start"), ("drift_from_middle", "middle")):
             if when != earlier and earlier in self._earlier:
@@ -106,7 +106,7 @@ class KernelTarget:
         return fields | {"target": summary}, {f"energy_{when}": a for a in arrays}
 
     def residual(self, predict: Predict, x: Tensor) -> Tensor:
-        """The prediction less the target at x (N, d), (N, O) float64."""
+        """The prediction minus the target at x (N, d), (N, O) float64."""
         assert self.y is not None
         return predict(x).double() - self.y
 
@@ -170,17 +170,18 @@ def predicted_training(
     lr: float,
     steps: int,
 ) -> tuple[LinearizedTraining, dict[str, np.ndarray]]:
-    """What the kernel of a model at the start, at x (N, d), predicts of its training.
+    """Predict a model's training from its kernel at the start, at x (N, d).
 
-    From products with the full kernel at up to ``PREDICTED_POINTS`` of the points, evenly chosen.
+    Uses products with the full kernel at up to ``PREDICTED_POINTS`` of the points, evenly chosen.
 
     Args:
-        target: what is learned at x.
-        predict: its outputs.
+        target: the target at x.
+        model: the model at the start.
+        predict: computes the model's outputs.
         config: training settings.
         training: optimizer and schedule.
         lr: the learning rate.
-        steps: of the optimizer.
+        steps: number of optimizer steps.
     """
     optimizer, schedule = training
     name = loss_name(target.task)
@@ -241,7 +242,7 @@ def predicted_training(
 def add_measured(
     linearized: LinearizedTraining, steps: Sequence[int], losses: Sequence[float]
 ) -> None:
-    """Note at which step the training loss, a mean squared error, was first at each level."""
+    """Set the first step at which the training loss, a mean squared error, was at each level."""
     for level, loss in LEVELS.items():
         reached = np.flatnonzero(np.asarray(losses) <= loss)
         if len(reached):

@@ -1,1 +1,1 @@
-"""Where cells run: in this process, in a pool of processes, on a Dask cluster."""
+"""Executors of cells: in this process, in a pool of processes, on a Dask cluster."""

@@ -1,7 +1,7 @@
-"""Cells as tasks of a Dask cluster: one that runs already, or one that a batch system starts.
+"""Run cells on a Dask cluster: a running one, or one that a batch system starts.
 
-In the coordinating process ``connect`` makes the executor ``Dask``. On the cluster's workers runs
-``run_on_worker``, which gives each cell a process of its own.
+In the coordinating process, ``connect`` creates the executor ``Dask``. The cluster's workers call
+``run_on_worker``, which runs each cell in a separate process.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from encbench.suite.config import CellConfig, cell_key
 try:
     import dask.config
 
-    # it would print the traceback of every lost connection; what matters is reported here
+    # its loggers print a traceback for every lost connection; this module reports what matters
     silent = {"distributed": "critical", "distributed.client": "critical"}
     with dask.config.set({"logging": silent}):
         from distributed import Client, Future, KilledWorker, Security, get_worker
@@ -52,23 +52,22 @@ except ImportError as error:
 
 logger = logging.getLogger("encbench")
 CONNECT_SECONDS = 30.0
-"""As Dask itself waits."""
+"""Maximum time to connect [s], the same as Dask's own."""
 ANSWER_SECONDS = 40.0
-"""For a scheduler to say what it is, connecting included."""
+"""Maximum time to connect to a scheduler and get its identity [s]."""
 RESULT_SECONDS = 0.2
-"""Between two looks at signals and at the connection while no result comes."""
+"""Interval of checks for signals and for the connection while no result comes [s]."""
 EVENT_INTERVAL = 1.0
-"""Seconds between two progress events of a cell; all pass through the one scheduler."""
+"""Minimum time between two progress events of a cell [s]; all pass through one scheduler."""
 WINDOW = 4
-"""Cells that are submitted for each thread of the workers: one runs, the others wait there."""
+"""Number of cells submitted per thread of the workers: one runs, the others wait there."""
 FEWEST = 8
-"""Cells that are submitted however few threads there are: a cluster that starts workers where
-there is work must see some."""
+"""Minimum number of cells submitted: a cluster that starts workers on demand must see some."""
 MOST_WORKERS = 4
-"""On which a cell is tried that could not be set up."""
+"""Maximum number of workers on which a cell is tried that could not be set up."""
 LACKING = {"OtherEncbench", "UnknownNameError", "PluginError", "DataError"}
 LACKING |= {"ImportError", "ModuleNotFoundError", "AttributeError", "TypeError"}
-"""Errors in the setup of a cell that can be its worker's: what is not installed or not there."""
+"""Errors in the setup of a cell that its worker can cause: a plug-in or data may be missing."""
 DEVICES = ("auto", "cpu", "cuda")
 
 
@@ -84,16 +83,16 @@ def connect(
     device: str = "auto",
     **options: Any,
 ) -> Iterator[Dask]:
-    """An executor on a cluster; what was started for it ends with it.
+    """Yield an executor on a cluster; a cluster started for it is closed on exit.
 
     Args:
-        scheduler: address of a running one, as ``dask scheduler`` prints it, or the file that
-            ``dask scheduler --scheduler-file`` wrote.
-        cluster: instead, a batch system that dask-jobqueue knows ("slurm", "pbs", …), set up in
-            dask's configuration (``~/.config/dask/jobqueue.yaml``).
-        workers: jobs to ask that batch system for.
-        device: "cuda" asks each worker for one of its resource GPU (``--resources GPU=1``);
-            "auto" does where a worker has it.
+        scheduler: address of a running scheduler, as ``dask scheduler`` prints it, or the file
+            that ``dask scheduler --scheduler-file`` wrote.
+        cluster: instead, a batch system that dask-jobqueue knows ("slurm", "pbs", …), configured
+            in dask's configuration (``~/.config/dask/jobqueue.yaml``).
+        workers: number of jobs to request from that batch system.
+        device: with "cuda", each cell needs one unit of the resource GPU of a worker
+            (``--resources GPU=1``); "auto" means "cuda" if any worker has it, else "cpu".
         options: threads, limits, isolate, retries and save_weights, as in ``RunOptions``.
 
     Raises:
@@ -127,7 +126,7 @@ def connect(
 
 
 def _start(kind: str, workers: int) -> Any:
-    """A cluster of dask-jobqueue, its settings from dask's configuration."""
+    """Start a cluster of dask-jobqueue with the settings in dask's configuration."""
     try:
         import dask_jobqueue  # an optional extra
         from dask_jobqueue.local import LocalCluster
@@ -146,10 +145,10 @@ def _start(kind: str, workers: int) -> Any:
         raise UsageError(f"unknown cluster {kind!r}; expected {', '.join(sorted(known))}")
     try:
         cluster = known[kind]()
-        # adapt, not scale: a job that reached its wall time is asked for again
+        # adapt, not scale: a job that reached its wall time is requested again
         cluster.adapt(minimum_jobs=workers, maximum_jobs=workers)
     except (ValueError, TypeError, OSError, RuntimeError) as error:
-        # what follows its first line is Python code
+        # the lines after the first are Python code
         reason = str(error).partition("\n")[0].removesuffix("for example:").rstrip(" ,.:")
         raise ClusterError(
             f"cannot start a {kind} cluster: {reason}; what a job is belongs in dask's "
@@ -162,17 +161,17 @@ def _start(kind: str, workers: int) -> Any:
 def _client(where: Any) -> Client:
     """A client of a started cluster, or of the scheduler at an address or in a scheduler file.
 
-    The address is tried first: a client that finds no scheduler takes half a minute to say so.
+    The address is checked first, since a client that finds no scheduler fails after 30 seconds.
     """
     try:
         address = where
         if isinstance(where, str):
             address = _address(where)
-            # a thread of its own: where this runs, a notebook's loop may be running
+            # in another thread, since a notebook's event loop may run in this one
             with ThreadPoolExecutor(1) as pool:
                 pool.submit(asyncio.run, _check_scheduler(address)).result()
         return Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
-    # ValueError no address, OSError nobody there, TypeError and RuntimeError no way to encrypt
+    # ValueError: not an address; OSError: no answer; TypeError, RuntimeError: cannot encrypt
     except (OSError, ValueError, TypeError, RuntimeError) as error:
         raise ClusterError(
             f"cannot reach a Dask scheduler at {where}: {error or type(error).__name__}; start one "
@@ -181,7 +180,7 @@ def _client(where: Any) -> Client:
 
 
 def _address(where: str) -> str:
-    """The address itself, or the one in a scheduler file."""
+    """The given address, or the one in the given scheduler file."""
     if not Path(where).is_file():
         return where
     try:
@@ -194,7 +193,7 @@ def _address(where: str) -> str:
 
 
 async def _check_scheduler(address: str) -> None:
-    """Ask what is there: ValueError where it is not a scheduler, OSError where nothing is."""
+    """Check what answers: ValueError if it is not a scheduler, OSError if nothing answers."""
     secrets = Security().get_connection_args("client")
     async with rpc(address, timeout=CONNECT_SECONDS, connection_args=secrets) as there:
         try:
@@ -208,9 +207,9 @@ async def _check_scheduler(address: str) -> None:
 
 
 def workers_of(client: Client) -> dict[str, Any]:
-    """What the scheduler knows of its workers, by address; what was known where it is gone."""
-    # the client also asks from time to time, without workers, and that answer can take the place
-    # of the one that scheduler_info is about to return
+    """The scheduler's description of its workers, by address; the last known one if it is gone."""
+    # the client also asks now and then, without workers, and that answer can replace the one that
+    # scheduler_info is about to return
     info: dict[str, Any] | None = None
     if client.scheduler is not None:
         with suppress(OSError):
@@ -220,10 +219,10 @@ def workers_of(client: Client) -> dict[str, Any]:
 
 
 def _fit_workers(client: Client) -> set[str]:
-    """Addresses of the workers that run the same encbench; warns of all that differ.
+    """Addresses of the workers with the same version of encbench; warns about all that differ.
 
     Raises:
-        ClusterError: there are workers, and none does.
+        ClusterError: there are workers, but none has the same version.
     """
     if not workers_of(client):
         logger.warning("the cluster has no workers yet; cells wait for them")
@@ -250,13 +249,13 @@ def _fit_workers(client: Client) -> set[str]:
 
 
 class Dask(Executor):
-    """Every cell a task of the scheduler; results come back to this process.
+    """Submits every cell as a task to the scheduler; results come back to this process.
 
-    Submitted are a few cells for each thread of a worker; the others wait here. When a worker is
-    lost with a cell, the scheduler gives the cell to another, as often as its
-    setting ``distributed.scheduler.allowed-failures`` says, and the record names the lost ones. A
-    cell that a worker could not set up, for want of a plug-in or of its data, or because it has
-    another encbench, is tried on others first.
+    A few cells per worker thread are submitted; the others wait here. If a worker is lost with a
+    cell, the scheduler gives the cell to another, as often as its setting
+    ``distributed.scheduler.allowed-failures`` allows, and the record names the lost workers. If a
+    worker cannot set up a cell, because it lacks a plug-in or data or has another encbench, the
+    cell is tried on other workers before it fails.
     """
 
     name = "dask"
@@ -265,9 +264,9 @@ class Dask(Executor):
         super().__init__(options)
         self._client = client
         self._fit = fit
-        """Addresses of workers with the same encbench: asked, or seen to run a cell."""
+        """Addresses of workers known to have the same encbench, or that have run a cell."""
         self._unfit: set[str] = set()
-        """Of workers with another encbench."""
+        """Addresses of workers with another encbench."""
         self.ready()
 
     def ready(self) -> None:
@@ -278,15 +277,15 @@ class Dask(Executor):
         """When the workers' threads were last counted, for ``_window``."""
         self._submitted = FEWEST
         self._began: dict[str, dict[str, str]] = {}
-        """By cell: attempts that were seen to begin, with their workers, in order."""
+        """By cell, the workers of the attempts that have begun, by attempt, in order."""
         self._phases: dict[str, str] = {}
         self._ended: set[str] = set()
-        """Attempts whose result has come."""
+        """Attempts whose result was received."""
         self._tried: dict[str, set[str]] = defaultdict(set)
-        """By cell: addresses of workers that could not set it up."""
+        """By cell, the addresses of workers that could not set it up."""
 
     def interrupt(self) -> None:
-        # the loop in run sees it: a signal handler must not use the client
+        # the loop in run acts on it: a signal handler must not use the client
         self._interrupted = True
         self.drain()
 
@@ -336,8 +335,8 @@ class Dask(Executor):
                 self._client.cancel(list(waiting.values()))
 
     def _window(self) -> int:
-        """How many cells to have submitted: workers may come and go, and the scheduler gets slow
-        with a hundred thousand tasks."""
+        """Maximum number of submitted cells. It follows the number of worker threads, since workers
+        come and go, and is limited, since a scheduler with 100,000 tasks is slow."""
         if time.monotonic() - self._looked > RESULT_SECONDS:
             self._looked = time.monotonic()
             workers = workers_of(self._client).items()
@@ -359,16 +358,16 @@ class Dask(Executor):
             pure=False,
             resources={"GPU": 1} if self.options.device == "cuda" else None,
             workers=workers,
-            # should these be lost, any other
+            # if these are lost, any other worker may run it
             allow_other_workers=workers is not None,
         )
         future.add_done_callback(lambda _: done.put(key))
         return future
 
     def _others(self, result: CellResult, address: str) -> list[str]:
-        """Workers to try a cell on that one could not set up; none where it is not to be tried.
+        """Workers on which to try a cell next, if one could not set it up; else none.
 
-        Of a worker that could not even answer, the address is not known, "".
+        ``address`` is "" if the worker could not even answer.
         """
         record, tried = result.record, self._tried[result.record.key]
         lacking = record.error is not None and record.error.type in LACKING
@@ -381,7 +380,7 @@ class Dask(Executor):
         return sorted(others) if len(tried) < MOST_WORKERS else []
 
     def _result(self, key: str, cell: CellConfig, future: Future) -> tuple[CellResult, str]:
-        """The result, and the address of the worker that gave it."""
+        """The result, and the address of the worker that returned it; "" if none did."""
         began = self._began.get(key, {})
         try:
             delivered: tuple[str, str, CellResult | str] | None = future.result()
@@ -451,13 +450,13 @@ _stopped: set[str] = set()
 def run_on_worker(
     cell: CellConfig, options: RunOptions, run: str, folder: str, encbench: str
 ) -> tuple[str, str, CellResult | str] | None:
-    """Run a cell of a run in a process beside the Dask worker's own, and wait for it.
+    """Run a cell in a process separate from the Dask worker's, and wait for it.
 
     Dask's threads share one process, in which cells would share random numbers, memory and
-    crashes. ``folder`` is the coordinator's working directory, used where this machine has it too.
-    Returns a name for this attempt, this worker's address, and the result, or instead of it why
-    there is none: this worker has another version than the coordinator's ``encbench``. None where
-    nobody waits for it any more.
+    crashes. ``folder`` is the coordinator's working directory, used if this machine has it.
+    Returns a name for this attempt, this worker's address, and the result; or, in place of the
+    result, a message that this worker's version is not the coordinator's ``encbench``. Returns
+    None if the task was cancelled.
     """
     dask_worker: Any = get_worker()
     task = dask_worker.get_current_task()
@@ -472,7 +471,7 @@ def run_on_worker(
         nonlocal sent
         if time.monotonic() - sent > EVENT_INTERVAL:
             sent = time.monotonic()
-            # not "worker": the scheduler writes its own address of it there
+            # not "worker": the scheduler writes the worker's address to that key
             content = {"attempt": attempt, "where": where, "event": asdict(event)}
             with suppress(OSError):  # the scheduler may be gone at this moment
                 dask_worker.log_event(run, content)
@@ -493,16 +492,16 @@ def run_on_worker(
         if not worker.idle:
             worker.close()
     if result.record.error is not None:
-        # whoever reads it must know where a path or a plug-in was missing
+        # the reader must know where a path or a plug-in was missing
         result.record.error.message = f"on worker {where}: {result.record.error.message}"
     result.record.provenance.worker = where
     return attempt, dask_worker.address, result
 
 
 def _worker_of(run: str, options: RunOptions, folder: str) -> Worker:
-    """This thread's worker, whose process the run's earlier cells have used."""
-    # a nanny's worker is a daemon, which may have no children: they could outlive it. Ours end
-    # when it does
+    """This thread's ``Worker``, whose process has run earlier cells of the same run."""
+    # a nanny's worker is a daemon, which may not have children, since they could outlive it. Ours
+    # end when it does
     multiprocessing.current_process().daemon = False
     held: tuple[str, Worker] | None = getattr(_thread, "processes", None)
     if held is not None and held[0] == run:
@@ -515,19 +514,18 @@ def _worker_of(run: str, options: RunOptions, folder: str) -> Worker:
 
 
 def stop_run(run: str) -> None:
-    """Make the cells of a run that are running here stop and give what they have."""
+    """Make the running cells of a run stop on this worker and return what they have."""
     _stopped.add(run)
 
 
 def start_and_report() -> dict[str, str]:
-    """Have torch imported for this worker's cells, while the coordinator plans them; ``versions``
-    of this worker."""
+    """Start importing torch for this worker's cells, and return its ``versions``."""
     start_ahead()
     return versions()
 
 
 @cache
 def versions() -> dict[str, str]:
-    """Versions that decide whether results here and on the coordinator are the same."""
+    """Versions that must be equal here and on the coordinator for the same results."""
     found = {name: metadata.version(name) for name in ("encbench", "torch", "numpy")}
     return {**found, "python": ".".join(platform.python_version_tuple()[:2])}

@@ -1,7 +1,7 @@
 """Imported once by the server from which the processes of cells are forked.
 
-With torch the libraries that most cells need, so that no process imports them again, and its peak
-memory does not depend on which of its cells was the first to do so.
+Imports torch and the libraries that most cells need, so that no process imports them again, and
+its peak memory does not depend on which of its cells needs them first.
 """
 
 import signal
@@ -19,5 +19,5 @@ from encbench.training.optimizers import load_optimizers
 __all__ = ["PIL", "igl", "imagecodecs", "matplotlib", "pytorch_msssim", "serve", "tifffile"]
 
 load_optimizers()
-# SIGTERM to the whole process group must not end the server before the cells that it has forked
+# SIGTERM to the whole process group must not end the server before the cells it has forked
 signal.signal(signal.SIGTERM, signal.SIG_IGN)

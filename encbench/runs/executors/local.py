@@ -1,4 +1,4 @@
-"""Cells on this machine: one after another in this process, or several in processes of theirs."""
+"""Run cells on this machine: one by one in this process, or several in their own processes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from encbench.suite.config import CellConfig
 class InProcess(Executor):
     """The simplest executor: easy to debug, but a plug-in that crashes ends the whole run.
 
-    On a CPU its records have no peak memory: it would be that of a process which holds much else.
+    On a CPU its records have no peak memory, since this process uses memory for much else.
     """
 
     name = "in process"
@@ -34,7 +34,7 @@ class InProcess(Executor):
         self._supervision = Supervision(options.limits, lambda: held_bytes(self._device))
 
     def run(self, cells: Sequence[CellConfig], watch: Watch) -> Generator[CellResult, None, None]:
-        from encbench.runs.cell import run_cell  # which runs in other processes do without
+        from encbench.runs.cell import run_cell  # not needed if cells run in other processes
 
         threads = torch.get_num_threads()
         torch.set_num_threads(self.options.threads)
@@ -62,9 +62,9 @@ class InProcess(Executor):
 
 
 class ProcessPool(Executor):
-    """Worker processes, each with one cell at a time; one that dies costs no other its cell.
+    """Worker processes, each with one cell at a time; if one dies, the others go on.
 
-    On several GPUs the workers take turns at them.
+    Workers are distributed evenly over several GPUs.
     """
 
     name = "process pool"
@@ -81,7 +81,7 @@ class ProcessPool(Executor):
 
     def run(self, cells: Sequence[CellConfig], watch: Watch) -> Generator[CellResult, None, None]:
         waiting = deque(cells)
-        # "cuda" is all GPUs there are
+        # "cuda" means all GPUs
         devices = gpus() if self.options.device == "cuda" else [self.options.device]
         self._workers = [
             Worker(replace(self.options, device=devices[i % len(devices)]), watch)
@@ -95,7 +95,7 @@ class ProcessPool(Executor):
                 for worker in busy:
                     result = worker.poll()
                     if result is not None:
-                        # before the result is written, so that the worker need not wait for that
+                        # before the result is written, so that the worker does not wait for it
                         self._feed(worker, waiting)
                         yield self.with_provenance(result)
         finally:
@@ -112,12 +112,12 @@ class ProcessPool(Executor):
         if waiting and not self.draining:
             worker.start(waiting.popleft())
             if self._interrupted:
-                # the signal came between the look and the start
+                # the signal came between the check and the start
                 worker.interrupt()
 
 
 def default_jobs(device: str, threads: int) -> int:
-    """One worker a GPU; on the CPU one for every ``threads`` cores."""
+    """One worker per GPU; on the CPU, one per ``threads`` cores."""
     if device.startswith("cuda"):
         return len(gpus()) if device == "cuda" else 1
     return max(1, cores() // threads)

@@ -1,6 +1,6 @@
-"""A process that runs cells: how it is started and ended.
+"""Start and end a process that runs cells.
 
-What starts one imports no torch: on a cluster that is the process of a Dask worker.
+The process that starts it need not import torch: on a cluster it is that of a Dask worker.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from encbench.runs.interface import RunOptions
 STOP_SIGNAL = signal.SIGUSR1
 """Asks a process to stop its cell and send what it has."""
 GROUP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
-"""Signals to every process of a group, on which only the coordinator acts: Ctrl-C, SIGTERM."""
+"""Signals that reach all processes of a group, but on which only the coordinator acts."""
 FORKS = sys.platform == "linux"
 REAP_SECONDS = 5.0
-"""Seconds that a killed process has to be gone."""
+"""Maximum time to wait for a killed process to end [s]."""
 
 
 class WorkerProcess:
-    """The process as the operating system has it."""
+    """One operating system process that runs cells, and the pipe to it."""
 
     def __init__(self, options: RunOptions, folder: str) -> None:
         context = _context()
@@ -42,23 +42,23 @@ class WorkerProcess:
         self._oom_kills = oom_kills()
         with _signals_blocked():
             self._handle.start()
-        # with this end closed here, the pipe ends when the process does
+        # with the far end closed here, the pipe closes when the process ends
         far_end.close()
         self.sentinel = self._handle.sentinel
-        # not by the handle, which takes a forked process for dead once its server is; psutil
-        # distinguishes the process from a later one of the same number
+        # not the handle, which reports a forked process as dead once its server is; psutil
+        # distinguishes the process from a later one with the same ID
         self._system: psutil.Process | None = None
         with contextlib.suppress(psutil.NoSuchProcess):
             self._system = psutil.Process(self._handle.pid)
-        # also called when this process exits, which would otherwise wait for that one
+        # also called when this process exits, which would otherwise wait for the other
         self.kill = Finalize(self, end_process_tree, args=(self._system,), exitpriority=1)
 
     def died(self) -> bool:
         return bool(connection.wait([self.sentinel], 0))
 
     def receive(self) -> tuple[list[bytes], bool]:
-        """What it has sent since the last call, and whether it has died."""
-        # asked first: what a process sent before it died counts
+        """Messages that it sent since the last call, and whether it has died."""
+        # checked first, so that messages sent before its death are read
         died = self.died()
         messages = []
         try:
@@ -74,7 +74,7 @@ class WorkerProcess:
                 self._system.send_signal(STOP_SIGNAL)
 
     def resident_bytes(self) -> int:
-        """0 where the process is gone."""
+        """Resident memory of the process [bytes]; 0 if it has ended."""
         try:
             return int(self._system.memory_info().rss) if self._system is not None else 0
         except psutil.Error:
@@ -85,7 +85,7 @@ class WorkerProcess:
         return self._handle.exitcode
 
     def cause(self) -> str:
-        """How it ended, in words: `` (killed by SIGKILL)``."""
+        """Text that says how it ended: `` (killed by SIGKILL)``; empty if it has not."""
         code = self._handle.exitcode
         if code is None:
             return ""
@@ -94,24 +94,24 @@ class WorkerProcess:
         return f" (exit code {code})"
 
     def starved(self) -> bool:
-        """Whether it was killed, and the kernel killed some process for want of memory."""
+        """Whether it was killed while the kernel killed some process for lack of memory."""
         before, after = self._oom_kills, oom_kills()
         struck = before is not None and after is not None and after > before
         return self._handle.exitcode == -signal.SIGKILL and struck
 
     def close(self) -> None:
-        # also an idle one: to let it end by itself takes seconds, for there is torch in it; and
-        # one that only seems dead must not run on beside the next
+        # kill even an idle one: with torch, it takes seconds to end by itself; and a process that
+        # only seems dead must not go on beside the next
         self.kill()
         self._handle.join(REAP_SECONDS)
         self.pipe.close()
 
 
 def _context() -> SpawnContext | ForkServerContext:
-    """How processes are started, so that they inherit nothing of this one.
+    """Context for starting processes that inherit nothing from this one.
 
-    On Linux they are forked from a server that has imported libraries and run nothing, which saves
-    the seconds of that import for each; elsewhere each starts afresh.
+    On Linux they are forked from a server that has imported the libraries but run nothing, which
+    saves the seconds of importing in each; elsewhere each is a new interpreter.
     """
     if FORKS:
         multiprocessing.set_forkserver_preload(["encbench.runs.executors.fork_server"])
@@ -120,7 +120,7 @@ def _context() -> SpawnContext | ForkServerContext:
 
 
 def start_ahead() -> None:
-    """Have torch imported for later processes, while this one goes on with something else."""
+    """Start importing torch for later processes in the background."""
     if FORKS:
         with _signals_blocked():
             _context()
@@ -129,12 +129,12 @@ def start_ahead() -> None:
 
 @contextlib.contextmanager
 def _signals_blocked() -> Iterator[None]:
-    """While a process is started: it inherits the mask and keeps it until ``serve`` ignores them.
+    """Block ``GROUP_SIGNALS`` while starting a process, which keeps the mask until ``serve``.
 
-    Otherwise Ctrl-C, which reaches the whole group, would end it while it imports, with a
+    Otherwise Ctrl-C, which reaches the whole group, would end it during its imports, with a
     traceback.
     """
-    # first, because when it is started it unblocks them
+    # first, because starting the tracker unblocks the signals
     resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, GROUP_SIGNALS)
     try:
@@ -144,7 +144,7 @@ def _signals_blocked() -> Iterator[None]:
 
 
 def oom_kills() -> int | None:
-    """Processes that the kernel's out-of-memory killer has ended since boot; None if unknown."""
+    """Number of processes killed by the kernel for lack of memory since boot; None if unknown."""
     try:
         text = Path("/proc/vmstat").read_text(encoding="ascii")
     except OSError:
@@ -154,10 +154,10 @@ def oom_kills() -> int | None:
 
 
 def end_process_tree(process: psutil.Process | None, *, itself: bool = True) -> None:
-    """Kill a process and all that it has started, such as a plug-in's data loaders.
+    """Kill a process and all its descendants, such as a plug-in's data loaders.
 
-    Processes that those have started are killed, too, but not what a process left behind that is
-    gone already: nothing tells any more whose it was.
+    Children of a descendant that has already ended are not killed, since their parent is no longer
+    known. With ``itself`` False, only the descendants are killed.
     """
     if process is None:
         return
@@ -172,5 +172,5 @@ def end_process_tree(process: psutil.Process | None, *, itself: bool = True) -> 
 
 
 def _serve(*arguments: Any) -> None:
-    # by name, so that what starts processes imports no torch
+    # by name, so that the process that starts others does not import torch
     pkgutil.resolve_name("encbench.runs.executors.serve:serve")(*arguments)

@@ -1,4 +1,4 @@
-"""What a process of cells runs, with all that a cell needs imported."""
+"""Main function of a process that runs cells; imports all that a cell needs."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from encbench.runs.limits import Interrupted, Supervision
 from encbench.suite.config import CellConfig
 
 EVENT_INTERVAL = 0.1
-"""Seconds between two progress events of one phase; a display shows no more."""
+"""Minimum time between two progress events of a phase [s]; a display needs no more."""
 IDLE_SECONDS = 20.0
-"""Seconds after which a process ends that gets no further cell."""
+"""Time without a cell after which the process ends [s]."""
 
 
 def serve(pipe: Connection, options: RunOptions, folder: str) -> None:
-    """Run cells as they come through the pipe, and send events and results back.
+    """Run the cells received through the pipe, and send events and results back.
 
     ``folder`` is the coordinator's working directory, against which relative paths are resolved.
     """
@@ -49,7 +49,7 @@ def serve(pipe: Connection, options: RunOptions, folder: str) -> None:
     threadpool_limits(options.threads)
     if device.type == "cuda" and options.limits.memory is not None:
         limit_gpu_memory(device, options.limits.memory)
-    # the pipe breaks when the coordinator is gone
+    # the pipe breaks when the coordinator has ended
     with contextlib.suppress(EOFError, OSError):
         while pipe.poll(IDLE_SECONDS):
             _run_one(pipe, pipe.recv(), options, supervision)
@@ -82,12 +82,12 @@ def _run_one(
     except OSError:
         raise
     except Exception as error:
-        # a plug-in's value that cannot be pickled; nothing of it has been sent
+        # a plug-in's value cannot be pickled; nothing has been sent
         pipe.send(f"{type(error).__name__}: {error}")
 
 
 def _end_with_coordinator() -> None:
-    """End this process when its coordinator is gone, even in the middle of a cell."""
+    """End this process when its coordinator ends, even in the middle of a cell."""
     coordinator = multiprocessing.parent_process()
     if coordinator is not None:
         coordinator.join()

@@ -1,6 +1,6 @@
-"""Cells one at a time in a process of its own, for every executor that has such processes.
+"""Run cells one at a time in a separate process; used by every executor with such processes.
 
-Nothing here imports torch: a process that only starts others does without.
+Nothing here imports torch: a process that only starts others does not need it.
 """
 
 from __future__ import annotations
@@ -20,28 +20,28 @@ from encbench.runs.limits import GRACE, CellStopped, Interrupted
 from encbench.suite.config import CellConfig, cell_key
 
 FAR_TOO_MUCH = 1.5
-"""Times the memory limit at which a process is killed without waiting for its cell to stop."""
+"""Multiple of the memory limit at which a process is killed at once."""
 REMINDER = 0.5
-"""Seconds after which a cell is asked again to stop; the first time may come between two cells."""
+"""Interval at which a cell is asked again to stop [s]; the first request may come between cells."""
 FREED = 1.03
-"""Times what a process holds after a cell that its peak may have been, for the next cell's peak to
-be recorded there: of more, too much may stay, in fragments of the heap and in caches."""
+"""Maximum ratio of a process's peak memory to what it holds after the cell for the next cell to
+run in it: with more, fragments of the heap and caches could hide the next cell's peak."""
 
 
 class Worker:
-    """Runs cells one at a time in a process of its own.
+    """Runs cells one at a time in a separate process.
 
-    A cell past a limit is first stopped from inside (``Supervision``), so its record holds
-    everything until then. One that does not stop (a call into C, a plug-in that catches
-    everything) is killed ``GRACE`` seconds later. When the process dies, the cell is run again in
-    a new one, up to ``options.retries`` times. On a CPU also a cell whose peak memory would be
-    too large for what the last one left gets a new one.
+    A cell past a limit is first stopped from inside (``Supervision``), so its record has all
+    results until then. If it does not stop (a call into C, a plug-in that catches everything), it
+    is killed ``GRACE`` seconds later. If the process dies, the cell is run again in a new one, up
+    to ``options.retries`` times. On a CPU, a cell also gets a new process if memory left by the
+    last cell would distort its peak memory.
     """
 
     def __init__(self, options: RunOptions, watch: Watch, folder: str | None = None) -> None:
         """
         Args:
-            options: how its cells are run.
+            options: settings for its cells.
             watch: called by ``poll`` with the cell's progress.
             folder: working directory of the process; default: this one's.
         """
@@ -54,14 +54,14 @@ class Worker:
         self._attempt = _Attempt()
         self._lost: list[str] = []
         self._asked: tuple[CellStopped, float] | None = None
-        """Why the cell was asked from outside to stop, and when."""
+        """Why and when the cell was asked from outside to stop."""
 
     @property
     def idle(self) -> bool:
         return self._cell is None
 
     def start(self, cell: CellConfig) -> None:
-        """Begin with a cell; only while idle."""
+        """Start a cell; only while idle."""
         on_cpu = not self.options.device.startswith("cuda")
         if on_cpu and self._process is not None and self._last is not None:
             held = self._process.resident_bytes()
@@ -71,7 +71,7 @@ class Worker:
         self._begin(cell)
 
     def interrupt(self) -> None:
-        """Ask the cell to stop and give what it has; may be called from a signal handler."""
+        """Ask the cell to stop and return what it has; may be called from a signal handler."""
         if self._cell is not None and self._asked is None:
             self._asked = Interrupted("stopped by a signal"), time.monotonic()
 
@@ -83,11 +83,11 @@ class Worker:
         self._cell = None
 
     def waitable(self) -> list[Connection | int]:
-        """What ``multiprocessing.connection.wait`` takes: ready when ``poll`` has news."""
+        """Objects for ``multiprocessing.connection.wait``; ready when ``poll`` has news."""
         return [] if self._process is None else [self._process.pipe, self._process.sentinel]
 
     def poll(self) -> CellResult | None:
-        """The cell's result once there is one; otherwise report progress and enforce limits."""
+        """Return the cell's result, or None after reporting progress and enforcing limits."""
         cell, process = self._cell, self._process
         assert cell is not None, "a cell was started"
         assert process is not None, "a cell was started"
@@ -115,12 +115,12 @@ class Worker:
         self._attempt = _Attempt(reused=self._process is not None)
         if self._process is None:
             self._process = WorkerProcess(self.options, self._folder)
-        # one that dies at this moment shows in the next poll
+        # if the process dies at this moment, the next poll detects it
         with contextlib.suppress(OSError):
             self._process.pipe.send(cell)
 
     def _received(self, cell: CellConfig, message: bytes) -> CellResult | None:
-        """The result, if that is what the process sent."""
+        """Handle a message of the process; returns the result if it is the last message."""
         try:
             content = pickle.loads(message)
         except Exception as error:
@@ -137,7 +137,7 @@ class Worker:
         return None
 
     def _enforce(self, process: WorkerProcess) -> None:
-        """Kill a cell that was asked to stop, or is past a limit, and goes on."""
+        """Kill a cell that was asked to stop or is past a limit, but does not stop."""
         attempt, now = self._attempt, time.monotonic()
         held = process.resident_bytes()
         attempt.peak = max(attempt.peak, held)
@@ -146,7 +146,7 @@ class Worker:
         if self._asked is not None:
             reason, since = self._asked
             if attempt.started is None:
-                # still importing: there is nothing to lose
+                # still importing: no results are lost
                 process.kill()
             elif now - since > GRACE:
                 attempt.killed = reason
@@ -159,7 +159,7 @@ class Worker:
             process.kill()
 
     def _far_past(self, held: int, seconds: float, now: float) -> CellStopped | None:
-        """The limit that the cell has passed without stopping by itself, or None."""
+        """The limit that the cell exceeded without stopping by itself, or None."""
         limits, attempt = self.options.limits, self._attempt
         # a GPU's memory is limited by torch in the process itself
         if limits.memory is not None and not self.options.device.startswith("cuda"):
@@ -171,7 +171,7 @@ class Worker:
         return limits.exceeded(seconds - GRACE, 0)
 
     def _died(self, cell: CellConfig, process: WorkerProcess) -> CellResult | None:
-        """The result of a cell whose process is gone; None where it is to be tried again."""
+        """Result of a cell whose process has died; None if the cell is to be run again."""
         attempt = self._attempt
         reason = attempt.killed or (self._asked and self._asked[0])
         if reason is not None:
@@ -180,7 +180,7 @@ class Worker:
                 message += ", and did not stop when asked to: its process was killed"
             return self._unfinished(cell, reason.status, type(reason).__name__, message)
         if attempt.reused and not attempt.phase:
-            # after its last cell and before this one, which is not this one's fault
+            # it died between its last cell and this one, which is not this one's fault
             return None
         if process.exit_code == NO_MAIN_GUARD and not attempt.phase:
             raise UsageError(
@@ -220,26 +220,26 @@ class Worker:
 
 @dataclass
 class _Attempt:
-    """What was seen of one try at a cell; times of the monotonic clock."""
+    """Observations of one attempt to run a cell; times are of the monotonic clock."""
 
     reused: bool = False
     """Whether the process had run another cell before."""
     started: float | None = None
     phase: str = ""
     peak: int = 0
-    """Bytes."""
+    """Peak memory seen [bytes]."""
     reminded: float = 0.0
     within: float | None = None
-    """When it last held no more memory than it may."""
+    """When its memory was last within the limit."""
     killed: CellStopped | None = None
 
 
 def memory_as_new(before: Record, held: int, cell: CellConfig) -> bool:
-    """Whether a cell has the peak memory of a new process also in the one that ran ``before``.
+    """Whether a cell in the process that ran ``before`` has the peak memory of a new process.
 
-    On a CPU the peak is of the whole process. This asks that the process holds, in bytes, hardly
-    less than it ever did, and that the cells differ in their seed alone, so that a new one would
-    come to hold it as well: modules and caches, of the task and of any plug-in.
+    On a CPU the peak is that of the whole process. It is the same if the process now holds almost
+    its peak, in bytes, and the cells differ only in their seed, so that a new process would come to
+    hold the same: modules and caches, of the task and of plug-ins.
     """
     peak = before.peak_memory_bytes
     alike = cell_key(before.cell.model_copy(update={"seed": cell.seed})) == cell_key(cell)
