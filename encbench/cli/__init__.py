@@ -1,4 +1,4 @@
-"""The command line: one verb a file; those of plug-ins are found in the same way."""
+"""The command line: one file per verb; verbs of plug-ins are registered in the same way."""
 
 import atexit
 import os
@@ -11,14 +11,14 @@ __all__ = ["main"]
 
 
 def main() -> None:
-    """Entry point of the ``encbench`` script; Ctrl-C at any time is one line and code 130."""
+    """Entry point of the ``encbench`` script; Ctrl-C prints one line and exits with code 130."""
     _open_standard_streams()
     try:
         require_platform()
     except EncbenchError as error:
         sys.exit(f"error: {error}")
     try:
-        # here, for it may be interrupted, too
+        # imported here because Ctrl-C may also interrupt the import
         from encbench.cli.app import start
 
         start()
@@ -29,11 +29,11 @@ def main() -> None:
         print("interrupted", file=sys.stderr)
         sys.exit(code)
     finally:
-        atexit.register(_end_output)  # the last that is registered is called first
+        atexit.register(_end_output)  # atexit calls the last registered first
 
 
 def _open_standard_streams() -> None:
-    """Make a closed one the null device: a file opened later would get its number, and prints."""
+    """Open the null device for closed streams, or a file opened later would get their output."""
     while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
         os.set_inheritable(number, True)
     os.close(number)
@@ -42,19 +42,19 @@ def _open_standard_streams() -> None:
 
 
 def _end_output() -> None:
-    """Send what plug-ins print when Python ends to standard error."""
+    """Redirect to standard error what plug-ins print while Python exits."""
     try:
         sys.stdout.flush()
         os.dup2(2, 1)
     except BrokenPipeError:
-        # or Python complains as it ends
+        # otherwise Python reports the broken pipe when it exits
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    except (OSError, ValueError):  # a full disk, a closed stream: Python says so
+    except (OSError, ValueError):  # a full disk or closed stream: Python reports it
         pass
 
 
 def _interrupted(error: BaseException | None) -> bool:
-    """Whether Ctrl-C caused it; libraries make errors of their own of an interrupted import."""
+    """Whether Ctrl-C caused the error, also if a library wrapped an interrupted import."""
     while error is not None and not isinstance(error, KeyboardInterrupt):
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
     return error is not None

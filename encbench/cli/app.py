@@ -1,4 +1,4 @@
-"""``encbench``: the group of verbs, each loaded only when it runs."""
+"""``encbench``: the group of verbs; a verb's module is loaded only when the verb runs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from encbench.plugins.registry import Offer, Registry, default_registry, named_f
 EXIT_NOT_OK = 1
 EXIT_USAGE = 2
 WITHOUT_PLUGINS = ("data", "doctor", "export", "merge", "plugins", "show")
-"""Verbs that need no plug-in, or say themselves which are broken."""
+"""Verbs that need no plug-in or report broken ones themselves."""
 
 HELP = """Which input encoding should a coordinate network use, and why?
 
@@ -47,7 +47,7 @@ def start() -> None:
     """Run the verb that the command line names."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            # where the terminal or pipe has no λ, an escape is better than a traceback
+            # a stream whose encoding lacks λ gets an escape instead of a traceback
             stream.reconfigure(errors="backslashreplace")
     errors = Console(stderr=True)
     logger = logging.getLogger("encbench")
@@ -60,11 +60,11 @@ def start() -> None:
         print_line(errors, f"error: {error}", "red")
         sys.exit(EXIT_USAGE if isinstance(error, UsageError) else EXIT_NOT_OK)
     except BrokenPipeError:
-        # whoever read the output has ended: `encbench list | head`
+        # the reader of the pipe has exited: `encbench list | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(EXIT_NOT_OK)
     except Exception as error:
-        # a folder that may not be read, a plug-in that raises: whose fault it is, -v shows
+        # such as an unreadable folder or a plug-in's error; -v shows the traceback
         if logger.isEnabledFor(logging.DEBUG):
             raise
         print_line(errors, f"error: {_in_one_line(error)}", "red")
@@ -86,7 +86,7 @@ def _in_one_line(error: Exception) -> str:
 
 
 class _LogLines(logging.Handler):
-    """One line a message; rich's own handler breaks lines at 80 columns in a log file."""
+    """Prints each message on one line; rich's own handler wraps at 80 columns in a log file."""
 
     def __init__(self, console: Console) -> None:
         super().__init__()
@@ -100,10 +100,10 @@ class _LogLines(logging.Handler):
 
 
 def build(registry: Registry, arguments: list[str]) -> typer.Typer:
-    """The program, with the one verb loaded that the arguments name.
+    """Return the program, with only the verb that the arguments name loaded.
 
-    Of the others only the name is known, and where all are listed the first line of help, so that
-    ``encbench list`` need not import what ``encbench run`` needs.
+    The others are stubs (with the first line of their help if all verbs are listed), so that
+    ``encbench list`` does not import what ``encbench run`` needs.
     """
     app = typer.Typer(
         help=HELP,
@@ -127,7 +127,7 @@ def build(registry: Registry, arguments: list[str]) -> typer.Typer:
 
 
 class _Verb(TyperCommand):
-    """A verb that refuses an option given twice, of which only the last would count."""
+    """A command that rejects a repeated option; click would silently use the last value."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         _, _, given = self.make_parser(ctx).parse_args(args=list(args))
@@ -138,7 +138,7 @@ class _Verb(TyperCommand):
         try:
             return super().parse_args(ctx, args)
         except typer.BadParameter as error:
-            error.message = error.message.removeprefix("Value error, ")  # pydantic's
+            error.message = error.message.removeprefix("Value error, ")  # added by pydantic
             if " is not one of " in error.message:
                 refused, *choices = re.findall("'([^']*)'", error.message)
                 near = did_you_mean(refused, choices)
@@ -146,9 +146,9 @@ class _Verb(TyperCommand):
             raise
 
     def invoke(self, ctx: Any) -> Any:
-        """The verb's result; ``sys.exit`` in what it called is a plug-in's, and an error.
+        """Run the verb; if it is encbench's, ``sys.exit`` in a plug-in it calls is an error.
 
-        Verbs of plug-ins may end themselves so; whatever else they raise names them.
+        A plug-in's own verb may exit; any other exception that it raises names the plug-in.
         """
         registry = default_registry()
         offer = registry.find("command", ctx.info_name)
@@ -158,7 +158,7 @@ class _Verb(TyperCommand):
         try:
             return super().invoke(ctx)
         except SystemExit as error:
-            if isinstance(error.__context__, BrokenPipeError):  # rich ends the program
+            if isinstance(error.__context__, BrokenPipeError):  # rich exits on one
                 raise error.__context__ from None
             frames = traceback.walk_tb(error.__traceback__)
             modules = [str(frame.f_globals.get("__name__")) for frame, _ in frames]
@@ -175,14 +175,14 @@ class _Verb(TyperCommand):
 
 
 def _is_ending(error: BaseException) -> bool:
-    """Whether a verb ends so on purpose: wrong usage, an exit, Ctrl-C, a reader that is gone."""
+    """Whether a verb ends deliberately: wrong usage, an exit, Ctrl-C or a broken pipe."""
     ways = (EncbenchError, KeyboardInterrupt, SystemExit, BrokenPipeError)
     of_typer = (cls.__module__.partition(".")[0] == "typer" for cls in type(error).__mro__)
     return isinstance(error, ways) or any(of_typer)
 
 
 def _is_third_party(offer: Offer) -> bool:
-    """Whether a verb is a plug-in's; the framework's own come first in the overview."""
+    """Whether a plug-in offers the verb; the overview lists the framework's own verbs first."""
     return not str(offer.target).startswith("encbench.")
 
 
@@ -190,7 +190,7 @@ def _stub(offers: list[Offer], name: str, listed: bool) -> Callable[[], None]:
     def stub() -> None:
         raise PluginError(f"the verb {name!r} was not recognized on the command line")
 
-    if listed:  # for parsing the sources of all verbs takes a tenth of a second
+    if listed:  # parsing the sources of all verbs takes 0.1 s
         stub.__doc__ = next(offer.summary() for offer in offers if offer.name == name)
     return stub
 

@@ -1,4 +1,4 @@
-"""``encbench bench``: how fast encodings are, with pytest-benchmark."""
+"""``encbench bench``: time encodings with pytest-benchmark."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from encbench.errors import StoreError, UsageError, check_writable, plural, writ
 from encbench.plugins.registry import default_registry
 
 STORAGE = Path(".benchmarks")
-"""Where pytest-benchmark keeps what is saved, in the folder it is called in."""
+"""Folder of saved timings in the working directory: pytest-benchmark's default."""
 COLUMNS = {
     "forward": ("forward", "error"),
     "backward": ("backward", "gradient's error"),
     "step": ("training step", "PSNR [dB]"),
     "ntk": ("NTK", "NTK's error"),
 }
-"""Operation to the titles of its time and of its accuracy."""
+"""Column titles of the time and the accuracy of each operation."""
 UNITS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"))
 
 
@@ -42,30 +42,30 @@ class Timing:
     q1: float
     q3: float
     parameters: dict[str, int]
-    """Numbers of parameters, "mlp" and "encoding"."""
+    """Numbers of parameters of "mlp" and "encoding"."""
     accuracy: float
     accuracy_means: str
     conditions: dict[str, Any]
     settings: dict[str, Any]
 
     def time(self) -> str:
-        """The median with three digits, "1.05 ms"."""
+        """The median with three digits, such as "1.05 ms"."""
         size, unit = next((u for u in UNITS if self.median >= u[0]), UNITS[-1])
         return f"{self.median / size:.3g} {unit}"
 
     def ratio_to(self, before: Timing) -> str:
-        """ "×0.50", or "≈" where the quartiles overlap and the difference may be noise."""
+        """Ratio such as "×0.50", or "≈" if the interquartile ranges overlap."""
         overlap = self.q1 <= before.q3 and before.q1 <= self.q3
         return "≈" if overlap else f"×{self.median / before.median:.2f}"
 
     def accuracy_text(self) -> str:
-        """ "25.3" for a PSNR, "1.5e-07" for an error."""
+        """The accuracy as text: "25.3" for a PSNR, "1.5e-07" for an error."""
         exact = math.isfinite(self.accuracy)
         return f"{self.accuracy:{'.1f' if self.operation == 'step' or not exact else '.1e'}}"
 
 
 Timings = dict[tuple[str, str], Timing]
-"""(encoding, operation) to timing."""
+"""Timings by (encoding, operation)."""
 
 
 def bench(
@@ -81,7 +81,7 @@ def bench(
         str | None, typer.Option(help="Keep the timings in .benchmarks under this name.")
     ] = None,
     compare: Annotated[
-        str | None, typer.Option(help="Saved name, its number, or a JSON file to compare with.")
+        str | None, typer.Option(help="Timings to compare with: saved name, number or JSON file.")
     ] = None,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Markdown file for the table.")
@@ -90,18 +90,18 @@ def bench(
         bool, typer.Option("--force", help="Compare even with another machine or settings.")
     ] = False,
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
-    points: Annotated[int, typer.Option(min=1, help="Points of a batch.")] = 1024,
-    ntk_points: Annotated[int, typer.Option(min=1, help="Points of the NTK.")] = 128,
-    width: Annotated[int, typer.Option(min=1, help="Units of the two hidden layers.")] = 64,
+    points: Annotated[int, typer.Option(min=1, help="Points per batch.")] = 1024,
+    ntk_points: Annotated[int, typer.Option(min=1, help="Points for the NTK.")] = 128,
+    width: Annotated[int, typer.Option(min=1, help="Units per hidden layer (of two).")] = 64,
     max_time: Annotated[
-        float, typer.Option(min=0.01, help="Seconds of each benchmark, at least.")
+        float, typer.Option(min=0.01, help="Seconds for which each benchmark is repeated.")
     ] = 0.5,
 ) -> None:
-    """Time encodings and tabulate.
+    """Time encodings and write a table.
 
-    Forward pass, backward pass, training step and NTK of a small network on each encoding:
-    median, parameters and accuracy as a Markdown table. Saved timings are those of
-    pytest-benchmark: `pytest --benchmark-compare` and `pytest-benchmark compare` read them.
+    Times the forward pass, backward pass, training step and NTK of a small network with each
+    encoding. The Markdown table lists median times, parameters and accuracies. Saved timings are
+    pytest-benchmark's: `pytest --benchmark-compare` and `pytest-benchmark compare` read them.
 
     \b
     Examples:
@@ -118,14 +118,14 @@ def bench(
     if save is not None and not re.fullmatch(r"[\w.-]+", save):
         raise UsageError(f"--save {save!r}: expected letters, digits, '_', '-' and '.' alone")
     before = read_timings(_saved(compare)) if compare is not None else {}
-    # import torch, which `encbench bench --help` does without
+    # these import torch, which `encbench bench --help` does not need
     from encbench.device import resolve_device
     from encbench.testing.benchmark_case import conditions
 
     device = resolve_device(device)
     settings = {"points": points, "ntk_points": ntk_points, "width": width}
     if before and not force:
-        # known before the minutes of timing; what pytest's process has is looked at again below
+        # checked before minutes of timing, and again below with the conditions that pytest recorded
         saved = next(iter(before.values()))
         _require_equal(saved.conditions, conditions(device), compare)
         _require_equal({key: saved.settings.get(key) for key in settings}, settings, compare)
@@ -152,10 +152,10 @@ def bench(
 
 
 def read_timings(file: Path) -> Timings:
-    """The benchmarks of encodings in a file of pytest-benchmark.
+    """Read the benchmarks of encodings from a file of pytest-benchmark.
 
     Raises:
-        StoreError: it cannot be read, or holds no benchmark of encodings.
+        StoreError: the file cannot be read, or holds no benchmark of an encoding.
     """
     try:
         stored = json.loads(file.read_text(encoding="utf-8"))
@@ -178,9 +178,9 @@ def read_timings(file: Path) -> Timings:
 
 
 def timing_table(found: Timings, before: Timings, name: str | None) -> str:
-    """A Markdown table: encodings down, operations across, accuracy behind them.
+    """Return a Markdown table: a row per encoding; times, then accuracies, per operation.
 
-    With timings from before, called ``name``, each time carries its ratio to them.
+    Each time is followed by its ratio to the timing in ``before``, if any, which ``name`` names.
     """
     encodings = dict.fromkeys(encoding for encoding, _ in found)
     operations = [operation for operation in COLUMNS if any(op == operation for _, op in found)]
@@ -245,7 +245,7 @@ def _run(flags: list[str]) -> tuple[int, Timings]:
         command += ["-c", str(here / "benchmarks.ini"), "--rootdir", str(here)]
         command += ["-p", "no:cacheprovider", "--benchmark-quiet", "--no-header"]
         command += [f"--benchmark-json={file}", *flags]
-        # pytest prints progress and problems; standard output is for the table
+        # pytest's progress and errors go to standard error; standard output is for the table
         done = subprocess.run(command, stdout=sys.stderr.fileno(), env=environment, check=False)
         empty = not file.exists() or not file.stat().st_size
         return done.returncode, {} if empty else read_timings(file)

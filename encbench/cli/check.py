@@ -39,7 +39,7 @@ def check(
     Shapes, dtypes, gradients, borders, seeds, the NTK, pickling and documentation: the checks of
     encbench.testing, which a plug-in's own tests can subclass. Small parameters make it quick.
     A missing docstring, equation or source is advice ("!"), not a failure.
-    A name of two kinds, such as gaussian, is checked as each that has the given parameters.
+    A name of two kinds, such as gaussian, is checked as every kind that has the given parameters.
 
     \b
     Examples:
@@ -68,7 +68,7 @@ def check(
 
 
 def _conformance(text: str, registry: Registry) -> list[tuple[str, Offer, type[Conformance]]]:
-    # imports torch, which `encbench check --help` does without
+    # imports torch, which `encbench check --help` does not need
     from encbench.testing import (
         ActivationConformance,
         EncodingConformance,
@@ -91,7 +91,7 @@ def _conformance(text: str, registry: Registry) -> list[tuple[str, Offer, type[C
     checks = (EncodingConformance, TaskConformance, NetworkConformance, ActivationConformance)
     parents: dict[str, type[Conformance]] = {parent.kind: parent for parent in checks}
     found = []
-    # a parameter that does not exist is the caller's error and no failed check
+    # an unknown parameter is a usage error, not a failed check
     for offer, _ in taking(registry.find_any(KINDS, name), parameters):
         members = {offer.kind: offer.load(), "parameters": parameters}
         check = type(f"Check{offer.load().__name__}", (parents[offer.kind],), members)

@@ -68,8 +68,8 @@ def cite(
 ) -> None:
     """Print BibTeX of what a run used.
 
-    Of its encodings, networks, activations, tasks, metrics and optimizers, and of the framework's
-    own methods. A plug-in without BibTeX is cited by its source, as @misc.
+    Prints the entries of its encodings, networks, activations, tasks, metrics and optimizers, and
+    of the framework's own methods. A plug-in without BibTeX is cited by its source, as @misc.
 
     \b
     Examples:
@@ -107,7 +107,7 @@ def cite(
             texts.append(bibtex_of(offer))
         except EncbenchError as error:
             missing.append(str(error))
-    # an entry that several share is printed once
+    # an entry that several plug-ins share is printed once
     entries: dict[str, str] = {}
     for text in texts:
         entries |= {key: entry for key, entry in bibtex_entries(text).items() if key not in entries}
@@ -157,13 +157,13 @@ def _used(directory: Path, registry: Registry) -> tuple[list[str], list[Offer], 
 
 
 def bibtex_of(offer: Offer) -> str:
-    """BibTeX of a plug-in's class, "" where it names no source.
+    """BibTeX of a plug-in's class; "" if it names no source.
 
     Raises:
-        PluginError: it cannot be loaded, or its BibTeX holds no entry.
+        PluginError: the plug-in cannot be loaded, or its BibTeX holds no entry.
     """
     cls: Any = offer.load()
-    # nearest first: a subclass that names another source must not be cited as its parent
+    # nearest class first: a subclass with its own source must not be cited as its parent
     for base in cls.__mro__:
         bibtex, source = vars(base).get("bibtex"), vars(base).get("source")
         if bibtex is not None:
@@ -181,7 +181,7 @@ def bibtex_of(offer: Offer) -> str:
 
 
 def bibtex_entries(bibtex: str) -> dict[str, str]:
-    """Key to entry of each BibTeX entry in a text."""
+    """The BibTeX entries in a text, by key."""
     parts = re.split(r"(?m)^\s*(?=@\w+\s*\{)", bibtex.strip())
     return {
         match[1].strip(): part.strip()
@@ -191,7 +191,7 @@ def bibtex_entries(bibtex: str) -> dict[str, str]:
 
 
 def entry_from_source(kind: str, name: str, distribution: str, version: str, source: str) -> str:
-    """An entry for a plug-in whose ``source`` is text and not BibTeX."""
+    """``@misc`` entry for a plug-in whose ``source`` is plain text."""
     key = re.sub(r"[^\w-]", "-", f"{distribution}-{name}")
     return (
         f"@misc{{{key},\n"

@@ -1,4 +1,4 @@
-"""What verbs print alike: consoles, and text that comes from others."""
+"""Output that verbs share: consoles, tables, escaped text, and files."""
 
 from __future__ import annotations
 
@@ -18,27 +18,26 @@ from encbench.errors import UsageError, check_writable, printable, writes_to
 from encbench.plugins.registry import Registry
 
 PIPE_WIDTH = 120
-"""Columns of tables that go to a file or pipe, whose width is unknown."""
+"""Width of tables written to a file or pipe [characters]."""
 
 
 def output_console() -> Console:
-    """Standard output, as wide as the terminal or as COLUMNS says."""
+    """Console for standard output, as wide as the terminal, COLUMNS or else PIPE_WIDTH."""
     known = sys.stdout.isatty() or "COLUMNS" in os.environ
     return Console() if known else Console(width=PIPE_WIDTH)
 
 
 def print_line(console: Console, text: str | Text, style: str | None = None) -> None:
-    """One line as it is: no markup, no colours for numbers, not broken at the console's width.
+    """Print a line as it is: without markup, highlighting or wrapping at the console's width.
 
-    What is not a ``Text`` may hold words of others, whose control characters become escapes.
+    In a ``str``, which may come from a plug-in, control characters are escaped.
     """
     line = literal(text) if isinstance(text, str) else text
     console.print(line, style=style, highlight=False, soft_wrap=True)
 
 
 def plain_table(*columns: str, title: str = "", numbers: Collection[str] = ()) -> Table:
-    """A table without lines, folded where the console is too narrow; columns named in ``numbers``
-    are aligned to the right."""
+    """Table without rules that folds long cells; columns in ``numbers`` are right-aligned."""
     table = Table(box=None, header_style="dim", title_justify="left")
     table.title = literal(title) if title else None
     for column in columns:
@@ -48,7 +47,7 @@ def plain_table(*columns: str, title: str = "", numbers: Collection[str] = ()) -
 
 
 def facts_table(style: str = "") -> Table:
-    """A table of names, never broken, and what is to be said of each."""
+    """Table of two columns without header: names, never wrapped, and descriptions."""
     table = Table(box=None, show_header=False, pad_edge=True)
     table.add_column(style=style, no_wrap=True)
     table.add_column(overflow="fold")
@@ -56,7 +55,7 @@ def facts_table(style: str = "") -> Table:
 
 
 def literal(text: str) -> Text:
-    """Text in which rich must see no markup, as in ``list[int]``, and a terminal no codes."""
+    """Text that rich must not read as markup, such as ``list[int]``; control codes are escaped."""
     return Text(printable(text))
 
 
@@ -66,36 +65,36 @@ def breakable(label: str) -> str:
 
 
 def duration(seconds: float) -> str:
-    """ "40 s", "12 min", "3.5 h"."""
+    """Format a duration: "40 s", "12 min" or "3.5 h"."""
     if seconds < 100:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 100 * 60 else f"{seconds / 3600:.1f} h"
 
 
 def print_conflicts(registry: Registry, console: Console) -> None:
-    """Names that several distributions offer, and how to pick another than the built-in."""
+    """Print the names that several distributions offer, and how to choose one of them."""
     for what, note in registry.conflict_notes():
         console.print(f"{what} is {note}", style="yellow")
 
 
 def write_json(path: Path, data: Any) -> None:
-    """Write data to a file, and make its folder.
+    """Write data as JSON, and create the file's folder.
 
     Raises:
-        StoreError: it cannot be written.
+        StoreError: the file cannot be written.
     """
     with writes_to(path):
         path.write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
 
 
 def check_picture(path: Path) -> None:
-    """Refuse a file to which matplotlib could not draw.
+    """Check that matplotlib can write a picture to the path.
 
     Raises:
-        StoreError: it cannot be written.
-        UsageError: its ending is that of no picture format.
+        StoreError: the file cannot be written.
+        UsageError: its suffix is not that of a picture format.
     """
-    from matplotlib.backend_bases import FigureCanvasBase  # a quarter of a second
+    from matplotlib.backend_bases import FigureCanvasBase  # takes 0.25 s
 
     known = FigureCanvasBase.get_supported_filetypes()
     if path.suffix.lower()[1:] not in known:
@@ -104,11 +103,11 @@ def check_picture(path: Path) -> None:
 
 
 def write_picture(save: Callable[[Path], object], path: Path) -> None:
-    """Let ``save`` write a picture to a file, whose folder is made.
+    """Create the path's folder and let ``save`` write a picture to the path.
 
     Raises:
-        StoreError: it cannot be written.
-        UsageError: its ending is that of no picture format.
+        StoreError: the file cannot be written.
+        UsageError: its suffix is not that of a picture format.
     """
     check_picture(path)
     with writes_to(path):

@@ -1,6 +1,6 @@
-"""``encbench doctor``: whether a run would work here, and what stands in its way.
+"""``encbench doctor``: check whether a run would work here, and if not, why.
 
-Nothing here may fail because of what it looks for: libraries are imported in another process
+A check must survive the fault that it looks for: libraries are imported in another process
 (``import_probe``), and a check that raises is reported as a warning.
 """
 
@@ -42,20 +42,20 @@ MODULES = {
     "libigl": "igl",
     "markdown-it-py": "markdown_it",
 }
-"""Distributions whose module has another name."""
+"""Module names of distributions, where the two differ."""
 PINNING = ("OMP_PROC_BIND", "GOMP_CPU_AFFINITY", "KMP_AFFINITY")
 FREE_SPACE = 1 << 30
-"""Bytes; a run may not get far with less."""
+"""Free disk space below which there is a warning [bytes]."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Check:
-    """One thing that was looked at."""
+    """The result of one check."""
 
     name: str
     state: State
-    """ "failure": a run would not work; "warning": it would, and something is not right;
-    "absent": not there, and not needed."""
+    """ "failure": a run would not work; "warning": it would, despite a problem; "absent": missing,
+    but not needed."""
     text: str
     section: str = ""
 
@@ -68,8 +68,8 @@ def doctor(
 ) -> None:
     """Check whether a run would work here.
 
-    Versions, devices, threads, plug-ins, optional packages, the results folder and caches. ✓ is
-    fine; – is missing but not needed; ! is a problem, but a run works; ✗ must be fixed.
+    Checks versions, devices, threads, plug-ins, optional packages, the results folder and caches.
+    ✓ is fine; – is missing but not needed; ! is a problem, but a run works; ✗ must be fixed.
 
     \b
     Examples:
@@ -104,8 +104,8 @@ def doctor(
 
 
 def examine(output: Path) -> list[Check]:
-    """All that decides whether a run works here and writes to the folder ``output``."""
-    # what ends the process is named as what was being imported: torch before what imports it
+    """Run every check for a run that would write to the folder ``output``."""
+    # a crash is blamed on the module being imported, so torch precedes modules that import it
     names = sorted(required(), key=lambda name: (name != "torch", name))
     facts = run_probe([module for name in names if (module := module_of(name))])
     sections: dict[str, Callable[[], Iterator[Check]]] = {
@@ -122,7 +122,7 @@ def examine(output: Path) -> list[Check]:
         try:
             for check in look():
                 checks.append(dataclasses.replace(check, section=section))  # noqa: PERF401 # keeps those before an error
-        # whatever is broken, the rest is still worth knowing
+        # whatever is broken, the other sections are still useful
         except Exception as error:
             checks.append(_not_checked(section, error, section))
     return checks
@@ -135,21 +135,21 @@ def required(extra: str = "") -> list[str]:
         marker = requirement.marker
         always = marker is None or marker.evaluate({"extra": ""})
         wanted = marker is None or marker.evaluate({"extra": extra})
-        # an extra adds only what is not there without it
+        # an extra adds only what is not required without it
         if wanted and not (extra and always):
             found.append(requirement.name.lower())
     return found
 
 
 def module_of(distribution: str) -> str | None:
-    """What to import of a distribution; None where it is not installed."""
+    """Name of a distribution's module; None if it is not installed."""
     if installed_version(distribution) is None:
         return None
     return MODULES.get(distribution, distribution.replace("-", "_"))
 
 
 def installed_version(distribution: str) -> str | None:
-    """The version that is installed here, None where there is none."""
+    """Installed version of a distribution; None if it is not installed."""
     try:
         return metadata.version(distribution)
     except metadata.PackageNotFoundError:
@@ -157,7 +157,7 @@ def installed_version(distribution: str) -> str | None:
 
 
 def version_checks(facts: dict[str, Any]) -> Iterator[Check]:
-    """encbench, Python, the system, and whether what a run needs can be imported."""
+    """Check encbench, Python, the system, and whether required packages can be imported."""
     yield Check("encbench", "ok", metadata.version("encbench"))
     yield Check("Python", "ok", f"{platform.python_version()}, {sys.executable}")
     supported = sys.platform in SUPPORTED
@@ -178,7 +178,7 @@ def version_checks(facts: dict[str, Any]) -> Iterator[Check]:
 
 
 def devices(facts: dict[str, Any]) -> Iterator[Check]:
-    """Processor, memory and GPUs, and why torch finds none."""
+    """Check processor, memory and GPUs; if torch finds no GPU, report why."""
     yield guarded("CPU", _processor)
     yield guarded("memory", _memory)
     torch = facts["torch"]
@@ -204,7 +204,7 @@ def devices(facts: dict[str, Any]) -> Iterator[Check]:
 
 
 def threads(facts: dict[str, Any]) -> Iterator[Check]:
-    """How many threads a cell gets, and what would go wrong with several cells at a time."""
+    """Check numbers of threads, and settings that would slow down several cells at a time."""
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         value = os.environ.get(name)
         if value is not None and not value.isdecimal():
@@ -233,7 +233,7 @@ def threads(facts: dict[str, Any]) -> Iterator[Check]:
 
 
 def plugin_checks(facts: dict[str, Any]) -> Iterator[Check]:
-    """Plug-ins that cannot be loaded, and names that two of them offer."""
+    """Check whether plug-ins can be loaded, and report names that several of them offer."""
     registry = default_registry()
     for plugin in registry.host.plugins:
         if plugin.problem is None:
@@ -245,7 +245,7 @@ def plugin_checks(facts: dict[str, Any]) -> Iterator[Check]:
     for what, note in registry.conflict_notes():
         yield Check(what, "warning", note)
     if "problem" in facts["torch"]:
-        return  # none of them can be loaded
+        return  # without torch, nothing below can be loaded
     for kind in ("encoding", "task", "metric"):
         for offer in registry.offers(kind):
             try:
@@ -261,7 +261,7 @@ def _state_if_broken(distribution: str) -> State:
 
 
 def optional_packages() -> Iterator[Check]:
-    """What the extras of encbench would add, those for its developers left out."""
+    """Check which packages of encbench's extras are installed, except for "dev"."""
     extras: dict[str, str] = {}
     for extra in metadata.metadata("encbench").get_all("Provides-Extra") or ():
         if extra != "dev":
@@ -273,10 +273,10 @@ def optional_packages() -> Iterator[Check]:
 
 
 def output_folder(output: Path) -> Iterator[Check]:
-    """Whether the results folder can be written, and how much space is left."""
+    """Check whether the results folder can be written, and how much space is free."""
     try:
         with contextlib.suppress(FileNotFoundError):
-            # a name that is too long, or in a folder that nobody here may look into
+            # raises if the name is too long or the parent folder is not accessible
             output.stat()
         place = output.absolute()
         while not os.path.lexists(place) and place != place.parent:
@@ -302,8 +302,8 @@ def output_folder(output: Path) -> Iterator[Check]:
 
 
 def data_cache() -> Iterator[Check]:
-    """The folder of downloads and of what tasks compute."""
-    import pooch  # may be what is broken
+    """Check the folder that caches downloads and what tasks compute."""
+    import pooch  # may itself be broken
 
     given = os.environ.get("ENCBENCH_CACHE")
     folder = Path(given).expanduser() if given else Path(pooch.os_cache("encbench"))
@@ -322,7 +322,7 @@ def data_cache() -> Iterator[Check]:
 
 
 def guarded(name: str, look: Callable[[], str]) -> Check:
-    """What ``look`` returns; a warning where it raises."""
+    """Check whose text is what ``look`` returns; a warning if it raises."""
     try:
         return Check(name, "ok", look())
     except Exception as error:
@@ -335,7 +335,7 @@ def _not_checked(name: str, error: Exception, section: str = "") -> Check:
 
 
 def _processor() -> str:
-    # import threadpoolctl and pydantic, which may be what is broken
+    # these import threadpoolctl and pydantic, which may be broken
     from encbench.results.provenance import processor
     from encbench.runs.limits import cores
 
@@ -343,7 +343,7 @@ def _processor() -> str:
 
 
 def _memory() -> str:
-    import psutil  # may be what is broken
+    import psutil  # may itself be broken
 
     memory = psutil.virtual_memory()
     text = f"{decimal(memory.total)}, {decimal(memory.available)} of it free"

@@ -1,4 +1,4 @@
-"""``encbench dynamics``: the loss curve that the kernel predicts beside the measured one."""
+"""``encbench dynamics``: compare the measured loss curve with the kernel's prediction."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def dynamics(
         ),
     ] = None,
     steps: Annotated[int, typer.Option(help="Steps of full-batch gradient descent.")] = 2000,
-    width: Annotated[int, typer.Option(help="Units of a hidden layer.")] = 2048,
+    width: Annotated[int, typer.Option(help="Units per hidden layer.")] = 2048,
     depth: HiddenDepth = None,
     seed: Annotated[int, typer.Option(help="Seed of the weights.")] = 0,
     output: Annotated[
@@ -53,7 +53,7 @@ def dynamics(
       encbench dynamics -t image:image=chelsea,side=24,split=checker
       encbench dynamics -e 'mpe:resolutions=[16]' --factor 0.01 --factor 2 --width 4096
     """
-    # torch takes seconds, which `encbench dynamics --help` does without
+    # these import torch (seconds), which `encbench dynamics --help` does not need
     from encbench.cli.spectra_pictures import plot_dynamics
     from encbench.runs.analysis import check_rates, compare_dynamics
     from encbench.runs.parts import build_model, build_task, cell_streams, plugin_named

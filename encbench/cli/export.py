@@ -49,7 +49,7 @@ def export(
 ) -> None:
     """Write a results folder as tables.
 
-    One row per cell, whatever its status: settings, metrics, times, spectra in numbers, and
+    One row per cell, whatever its status: settings, metrics, times, spectrum statistics and
     provenance, in flat columns such as metric.psnr and duration.training_s. docs/results.md lists
     them with their units. Parquet needs `pip install 'encbench[parquet]'`.
 
@@ -90,5 +90,5 @@ def _long(
     stored: Sequence[StoredRecord], chunks: Callable[[StoredRecord], Iterator[Chunk]]
 ) -> Iterator[Chunk]:
     for item in stored:
-        # a record keeps its arrays once they are read; those of thousands do not fit in memory
+        # a record keeps arrays that it has read; those of thousands do not fit in memory
         yield from chunks(item.unread())

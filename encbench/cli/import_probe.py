@@ -1,8 +1,8 @@
-"""Import what a run needs, in a process of its own: a broken library can end the process.
+"""Import what a run needs in a separate process, since a broken library can crash the process.
 
-For ``encbench doctor``, which calls ``run_probe``. That runs this file as a script, which imports
-nothing of encbench. Each line that the script prints begins with MARK: first each module that is
-about to be imported, at the end the result as JSON.
+``encbench doctor`` calls ``run_probe``, which runs this file as a script; the script imports
+nothing of encbench. Each line that it prints begins with MARK: the name of each module before it
+is imported, and at the end the result as JSON.
 """
 
 from __future__ import annotations
@@ -17,16 +17,17 @@ from typing import Any
 
 MARK = "encbench-probe:"
 TIMEOUT = 180.0
-"""Seconds for importing everything; a network drive is slow, a hanging driver never answers."""
+"""Time limit for all imports [s]: a network drive is slow; a hanging driver never answers."""
 QUERY = "nvidia-smi --query-gpu=name,memory.total,driver_version --format=csv,noheader"
 NO_SUCH_COMMAND = 127
 
 
 def run_probe(modules: Sequence[str]) -> dict[str, Any]:
-    """``probe(modules)`` in another process; where that does not end well, what it was importing.
+    """Run ``probe(modules)`` in another process.
 
     Returns:
-        As ``probe``; of a process that died only "broken", and "torch" with its "problem".
+        As ``probe``; if the process crashed or timed out, only "broken", the module that it was
+        importing, and the "problem" of "torch".
     """
     try:
         done = subprocess.run(
@@ -59,29 +60,30 @@ def _marked(printed: str) -> list[str]:
 
 
 def probe(modules: Sequence[str]) -> dict[str, Any]:
-    """Import each of the modules; ask torch for its devices and BLAS libraries for their threads.
+    """Import each module, even after one fails; then query torch's devices and BLAS threads.
 
-    A broken one does not keep the others from being tried: "broken" is module to error; "torch" and
-    "threads" are what they say, or their "problem"; "warnings" the texts given meanwhile.
+    Returns:
+        "broken": error messages by module; "torch" and "threads": the answers, or a "problem" each;
+        "warnings": texts of the warnings during the queries.
     """
     found: dict[str, Any] = {"broken": {}, "warnings": []}
-    with warnings.catch_warnings(record=True) as heard:
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         for name in modules:
             print(MARK, name, flush=True)
             try:
                 importlib.import_module(name)
-            # libraries raise what they like, and some end the program
+            # libraries may raise anything, and some exit
             except (Exception, SystemExit) as error:
                 found["broken"][name] = f"{type(error).__name__}: {error}"
-        heard.clear()
+        caught.clear()
         for part, ask in (("torch", _torch), ("threads", _threads)):
             try:
                 found[part] = ask()
             except (Exception, SystemExit) as error:
                 found[part] = {"problem": f"{type(error).__name__}: {error}"}
-        # why there is no GPU, torch says in warnings alone
-        found["warnings"] = [" ".join(str(w.message).split()) for w in heard]
+        # torch explains only in warnings why it finds no GPU
+        found["warnings"] = [" ".join(str(w.message).split()) for w in caught]
     return found
 
 
@@ -101,13 +103,13 @@ def _torch() -> dict[str, Any]:
         for index in range(torch.cuda.device_count()):
             properties = torch.cuda.get_device_properties(index)
             facts["gpus"].append({"name": properties.name, "memory": properties.total_memory})
-            # a driver that is there can still be unable to compute
+            # an installed driver may still be unable to compute
             torch.ones(8, device=f"cuda:{index}").sum().item()
     return facts
 
 
 def _driver() -> str | None:
-    """What nvidia-smi says of GPUs and driver; None where there is no nvidia-smi."""
+    """Output of nvidia-smi about GPUs and driver; None if nvidia-smi is not installed."""
     collect_env: Any = importlib.import_module("torch.utils.collect_env")
     code, out, err = collect_env.run(QUERY)
     if code == NO_SUCH_COMMAND:

@@ -29,15 +29,15 @@ KINDS = {
 HEADED = KINDS | {"encoding": "Encodings of d coordinates as d_e features"}
 ABOUT = ("equation", "source")
 METRIC = ("kind", "unit", "range", "direction", "source")
-"""What a class says of itself besides its docstring and its parameters."""
+"""Attributes of a metric class that are shown; of other classes, those in ABOUT are."""
 
 
 def list_offers(
     names: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Names to describe in full, NAME or NAME:KEY=VALUE,…, or a kind: encoding or "
-            "encodings, …"
+            help="Names to describe in full, NAME or NAME:KEY=VALUE,…, or a kind to list, such as "
+            "encoding or encodings."
         ),
     ] = None,
 ) -> None:
@@ -89,7 +89,7 @@ def _describe(offer: Offer, values: Mapping[str, Any], console: Console) -> None
 
 def _describe_suite(offer: Offer, console: Console) -> None:
     from encbench.suite.config import SECTIONS
-    from encbench.suite.file import load_suite  # pydantic models: a tenth of a second
+    from encbench.suite.file import load_suite  # pydantic models: takes 0.1 s
 
     suite = load_suite(offer.target)
     asked = suite.as_asked()
@@ -114,9 +114,9 @@ def _describe_class(
     cls: type, values: Mapping[str, Any], console: Console, about: Sequence[str]
 ) -> None:
     for paragraph in (inspect.getdoc(cls) or "").split("\n\n"):
-        # what they say of parameters stands in the table
+        # the table below describes parameters
         if not paragraph.startswith(("Args:", "Raises:")):
-            # lines that begin further in are formulas, or belong to the bullet above
+            # indented lines are formulas, or continue the bullet above
             inside = r"\n +" if paragraph.startswith("- ") else r"\n(?! |- )"
             text = re.sub(inside, " ", paragraph)
             console.print(Padding(literal(text), (0, 0, 1, 2)))

@@ -18,13 +18,13 @@ def merge_folders(
     directories: Annotated[list[Path], typer.Argument(metavar="DIR…", help="Results folders.")],
     output: Annotated[
         Path,
-        typer.Option("-o", "--output", metavar="OUT", help="One of them, or a new folder."),
+        typer.Option("-o", "--output", metavar="OUT", help="A new folder, or one of DIR…."),
     ],
     prefer: Annotated[
         Literal["ok", "newer", "first"],
         typer.Option(
-            help="Which record of a cell to keep: one that is ok, else the newer; the newer; or "
-            "that of the folder named first."
+            help="Which record of a cell to keep. ok: one that is ok, else the newer; newer: the "
+            "newer; first: that of the folder named first."
         ),
     ] = "ok",
     without: Annotated[
@@ -37,9 +37,9 @@ def merge_folders(
 ) -> None:
     """Merge results folders.
 
-    Copies one record of every cell. Where two records of a cell differ, one is kept, and the other
-    is named with the reason. "Newer" goes by the clock of the machine that ran the cell. Only OUT
-    is changed. To go on with a merge that was interrupted, give the same command.
+    Copies one record of every cell. If two records of a cell differ, one is kept, and the other is
+    reported with the reason. "Newer" goes by the clock of the machine that ran the cell. Only OUT
+    is changed. To resume an interrupted merge, give the same command.
 
     \b
     Examples:
@@ -48,7 +48,7 @@ def merge_folders(
       encbench merge results/a results/b -o results/all --prefer newer
       encbench merge results/all -o published --without pictures --without arrays
 
-    Exit codes: 0 all there, 1 a damaged record was left out or OUT cannot be written, 2 usage.
+    Exit codes: 0 all merged, 1 a damaged record left out or OUT not writable, 2 wrong usage.
     """
     done = merge(directories, output, prefer, without or ())
     out, errors = Console(), Console(stderr=True)
@@ -66,7 +66,7 @@ def merge_folders(
     counts = ", ".join(f"{count} of {source}" for source, count in done.taken.items())
     print_line(out, f"{plural(sum(done.taken.values()), 'record')} in {output}: {counts}")
     if done.identical:
-        print_line(out, f"{done.identical} were the same in several")
+        print_line(out, f"left out {plural(done.identical, 'duplicate record')}")
     if not done.one_suite:
         print_line(
             out, f"no single suite describes these cells; {output}/run.json lists the suites"

@@ -50,15 +50,15 @@ def new_task(
 
 
 def new_plugin(
-    kind: Annotated[Kind, typer.Argument(help="What it offers.")],
-    name: Annotated[str, typer.Argument(help="Name of what it offers, in lower case.")],
+    kind: Annotated[Kind, typer.Argument(help="Kind of plug-in.")],
+    name: Annotated[str, typer.Argument(help="Name to register, in lower case.")],
     directory: Directory = Path(),
 ) -> None:
     """Begin a plug-in of any kind.
 
-    Writes an installable distribution, encbench-NAME, that passes its own tests: one thing of the
-    kind to replace by yours, its registration, tests and a README. Nothing is overwritten. A suite
-    or a verb is added to a plug-in of any kind: docs/plugins.md.
+    Writes an installable distribution, encbench-NAME, that passes its own tests: an example of the
+    kind, its registration, tests and a README. Nothing is overwritten. docs/plugins.md shows how to
+    add a suite or a verb to any plug-in.
 
     \b
     Examples:

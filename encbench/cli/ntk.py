@@ -33,15 +33,15 @@ from encbench.suite.protocol import networks_in_words
 if TYPE_CHECKING:
     from encbench.results.kernel_summary import SplitSummary
 
-    # these import torch, which `encbench ntk --help` does without
+    # these import torch, which `encbench ntk --help` does not need
     from encbench.runs.analysis import Initial
 
 THRESHOLDS = (1e-2, 1e-4, 1e-6, 1e-8)
 """Fractions of λ_max above which the matrix-free estimate counts eigenvalues."""
 
 SPLIT = (
-    "Split: K is the sum of the network's part and of a part K_l for each level (or feature). The "
-    "share of a part in λ_i is v_iᵀ K_l v_i / λ_i; below is its mean over the λ_i above the floor."
+    "Split: K is the sum of the network's part and of a part K_l per level (or feature). The share "
+    "of a part in λ_i is v_iᵀ K_l v_i / λ_i; the table shows its mean over λ_i above the floor."
 )
 
 
@@ -59,17 +59,17 @@ def ntk(
     ] = "1024",
     outputs: Annotated[
         Literal["trace", "full"],
-        typer.Option(help="N × N mean over outputs, or the whole NO × NO kernel."),
+        typer.Option(help="trace: mean over the O outputs, N × N; full: the NO × NO kernel."),
     ] = "trace",
     matrix_free: Annotated[
         bool,
         typer.Option(
-            "--matrix-free", help="Never form the kernel: leading values and counts, any N."
+            "--matrix-free", help="Estimate λ_max and counts without forming the kernel, any N."
         ),
     ] = False,
     split: Annotated[
         Literal["none", "level", "feature"],
-        typer.Option(help="What each level or feature of an encoding contributes."),
+        typer.Option(help="Also show what each level or feature of an encoding contributes."),
     ] = "none",
     width: HiddenWidth = None,
     depth: HiddenDepth = None,
@@ -84,10 +84,10 @@ def ntk(
         Path | None, typer.Option("-o", "--output", help="Write everything to this JSON file.")
     ] = None,
 ) -> None:
-    """NTK spectra at initialization, untrained.
+    """Compute NTK spectra at initialization.
 
-    The exact kernel in float64, its eigenvalues, the floor below which they are noise, and the
-    critical learning rate. Without -e or -t, those of the quick suite are taken.
+    Computes the exact kernel in float64, its eigenvalues, the floor below which they are noise, and
+    the critical learning rate. Without -e or -t, those of the quick suite are used.
 
     \b
     Examples:
@@ -96,7 +96,7 @@ def ntk(
       encbench ntk -e hashgrid -n 65536 --matrix-free
       encbench ntk -e 'mpe:resolutions=[8,32]' -t image -n 256 --split level --plot levels.png
     """
-    import torch  # seconds, which `encbench ntk --help` does without
+    import torch  # takes seconds; `encbench ntk --help` does not need it
 
     from encbench.device import resolve_device
     from encbench.runs.analysis import at_initialization
@@ -113,7 +113,7 @@ def ntk(
     registry = default_registry()
     changes = asked_changes(
         network={"width": width, "depth": depth, "parameterization": parameterization},
-        # nothing is trained, so that no rate need be known
+        # any rate will do, since nothing is trained
         training={"lr": 1.0},
     )
     suite = override(None, changes, registry, encodings=encoding, tasks=task, seeds=[seed])
@@ -167,7 +167,7 @@ def _count(text: str) -> int:
 
 def _spectra(found: list[Initial], width: int) -> Table:
     titles = ["λ_max", "median", "λ_min", "floor", "resolved", "effective", "lr_crit"]
-    timed = width >= 90  # 80 characters have no room for the seconds
+    timed = width >= 90  # the seconds do not fit in 80 characters
     table = _table(*titles, *["s"] * timed)
     for item in found:
         summary = item.summary
@@ -238,9 +238,9 @@ def _legend(found: list[Initial], networks: str, matrix_free: bool) -> str:
         )
     some = any(item.summary and item.summary.method.startswith("ARPACK") for item in found)
     unknown = any(item.critical is None for item in found)
-    below = "not computed where only the largest were" if some else "rounding noise"
+    below = "rounding noise or, with ARPACK, not computed" if some else "rounding noise"
     return (
         f"\n{kernel} kernel of {sizes} points at initialization, {networks}. Eigenvalues below the "
         f"floor are {below}. Below lr_crit full-batch gradient descent on the linearized model is "
-        f"stable{'; – where none is known for the loss' if unknown else ''}."
+        f"stable{'; –: not known for this loss' if unknown else ''}."
     )

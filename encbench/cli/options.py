@@ -1,4 +1,4 @@
-"""What several verbs take alike: options and arguments as Typer reads them, and settings."""
+"""Options, arguments and settings that several verbs share."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ AskedSuite = Annotated[
 Epochs = Annotated[int | None, typer.Option(help="Passes over all points.")]
 Steps = Annotated[int | None, typer.Option(help="Optimizer steps, instead of epochs.")]
 OptimizerText = Annotated[
-    str | None, typer.Option(help="Such as sgd or adam:beta2=0.99; `encbench list optimizers`.")
+    str | None, typer.Option(help="sgd, adam:beta2=0.99, …; see `encbench list optimizers`.")
 ]
 ScheduleText = Annotated[
     str | None, typer.Option(help="Learning-rate schedule, such as cosine:final=0.1.")
 ]
-HiddenWidth = Annotated[int | None, typer.Option(help="Units of a hidden layer.")]
-HiddenDepth = Annotated[int | None, typer.Option(help="Hidden layers.")]
+HiddenWidth = Annotated[int | None, typer.Option(help="Units per hidden layer.")]
+HiddenDepth = Annotated[int | None, typer.Option(help="Number of hidden layers.")]
 ParameterizationText = Annotated[str | None, typer.Option(help="ntk or standard.")]
 Jobs = Annotated[
     int | None,
-    typer.Option("-j", "--jobs", help="Cells at a time; default: one per core or GPU."),
+    typer.Option("-j", "--jobs", help="Cells run at a time; default: one per core or GPU."),
 ]
-Threads = Annotated[int, typer.Option(help="Threads of each cell.")]
+Threads = Annotated[int, typer.Option(help="Threads per cell.")]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:N or auto.")]
 TimeLimit = Annotated[
     str | None,
-    typer.Option(metavar="TIME", help="Time limit of a cell: 90 (seconds), 10m or 1.5h."),
+    typer.Option(metavar="TIME", help="Time limit per cell: 90 (seconds), 10m or 1.5h."),
 ]
 RecordPlace = Annotated[
     Path, typer.Argument(metavar="RECORD", help="A record's folder, or a results folder.")
@@ -50,10 +50,10 @@ RecordKey = Annotated[str | None, typer.Argument(help="Beginning of the record's
 def asked_changes(
     settings: Iterable[str] = (), **flags: Mapping[str, Any]
 ) -> dict[str, dict[str, Any]]:
-    """By section of a suite, the settings of flags that were given, and those of ``--set``.
+    """Settings of the flags that were given and of ``--set``, per section of a suite.
 
     Raises:
-        UsageError: a text of ``settings`` is not SECTION.KEY=VALUE, or sets what was set already.
+        UsageError: an item of ``settings`` is not SECTION.KEY=VALUE, or its key is given twice.
     """
     changes = {
         section: {k: v for k, v in flags.get(section, {}).items() if v is not None}

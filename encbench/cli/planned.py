@@ -1,4 +1,4 @@
-"""What ``encbench run -n`` prints: the cells, their settings and size, and how long they take."""
+"""Output of ``encbench run -n``: cells, their settings, numbers of parameters, estimated time."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def print_plan(
     registry: Registry,
     console: Console,
 ) -> None:
-    """The cells on standard output; beside it their settings and numbers of parameters."""
+    """Print the cells to standard output, their settings and sizes to ``console``."""
     from encbench.suite.budget import parameters_of_cell  # torch
 
     names = cell_names(cells)
@@ -48,7 +48,7 @@ def print_plan(
     dimensions: dict[str, tuple[int, int]] = {}
     for cell in left:
         by_task.setdefault(cell.task.shown, []).append(cell)
-        # entries of one label may differ in their parameters, as those of a sweep do
+        # entries with one label may differ in their parameters, as in a sweep
         of_one = cell.encoding.model_dump_json(), cell.task.model_dump_json(), cell.network
         if of_one not in seen:
             seen.add(of_one)
@@ -56,7 +56,7 @@ def print_plan(
             try:
                 numbers.append(parameters_of_cell(cell, registry, dimensions))
             except EncbenchError as error:
-                if cell.data_hash is not None:  # else said above
+                if cell.data_hash is not None:  # otherwise reported above
                     unknown[str(error)] = None
     settings: dict[str, list[str]] = {}
     for task, of_task in by_task.items():
@@ -82,7 +82,7 @@ def _why_unread(cell: CellConfig, registry: Registry) -> str:
         return str(error)
     except Exception as error:
         return error_line(error)
-    return f"{cell.task.label}: the data can be read now, and could not a moment ago"
+    return f"{cell.task.label}: the data can be read now, but could not be read a moment ago"
 
 
 def _protocol(cells: Sequence[CellConfig]) -> str:
@@ -104,7 +104,7 @@ def print_estimate(
     threads: int,
     console: Console,
 ) -> None:
-    """Rehearse some cells, and print how long all of them will take."""
+    """Run some cells for a few steps, and print the estimated time of all."""
     import torch
 
     from encbench.device import resolve_device
@@ -112,7 +112,7 @@ def print_estimate(
     from encbench.runs.interface import RunOptions
 
     torch.set_num_threads(threads)
-    with console.status("rehearsing") as status:
+    with console.status("estimating") as status:
         found = estimate(
             left,
             registry,

@@ -1,4 +1,4 @@
-"""``encbench plugins``: who offers what, what is broken, and what pip has to install."""
+"""``encbench plugins``: installed plug-ins, broken ones, and requirements for pip."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def _installed() -> Iterable[tuple[str, str]]:
 
 
 def _recorded(directory: Path) -> Iterable[tuple[str, str]]:
-    """What the records of a results folder name, the newest record first."""
+    """Distributions and versions in the records of a results folder, newest record first."""
     records = [stored.record for stored in load_records(directory)]
     for record in sorted(records, key=lambda record: record.provenance.started, reverse=True):
         cell, provenance = record.cell, record.provenance
@@ -81,8 +81,8 @@ def _recorded(directory: Path) -> Iterable[tuple[str, str]]:
 def requirement_lines(used: Iterable[tuple[str, str]]) -> list[str]:
     """NAME==VERSION of each distribution, as pip reads it, sorted by name.
 
-    Of several versions the first given stands; the others are comments, since no environment
-    can hold two.
+    If a distribution has several versions, the first given is listed; the others are comments,
+    since no environment can hold two.
     """
     versions: dict[str, dict[str, None]] = {}
     for name, version in used:

@@ -28,14 +28,14 @@ from encbench.suite.config import CellConfig
 from encbench.suite.labels import told_apart
 
 if TYPE_CHECKING:
-    # these import torch, which `encbench run --help` does without
+    # these import torch, which `encbench run --help` does not need
     from encbench.results.records import StoredRecord
     from encbench.runs.interface import Event
     from encbench.runs.runner import RunResult
 
 LABEL = Column(no_wrap=True, overflow="ellipsis", max_width=48)
 LINE_INTERVAL = 30.0
-"""Seconds between two lines about one running cell, where there is no terminal."""
+"""Minimum time between two lines about a running cell, if there is no terminal [s]."""
 STYLES = {"ok": "green", "diverged": "yellow"}
 
 
@@ -61,7 +61,7 @@ class RunProgress:
         self._all: TaskID | None = None
         self._lock = threading.Lock()
         self.finished = 0
-        """Cells that have a record, earlier runs' included."""
+        """Number of cells with a result, those of earlier runs included."""
 
     def __enter__(self) -> RunProgress:
         self._bars.start()
@@ -71,7 +71,7 @@ class RunProgress:
         self.stop()
 
     def stop(self) -> None:
-        """End the bars; what is printed from now on stands below them."""
+        """Stop the bars; later output is printed below them."""
         self._bars.stop()
 
     def planned(self, cells: Mapping[str, CellConfig], finished: Sequence[StoredRecord]) -> None:
@@ -117,7 +117,7 @@ class RunProgress:
         self._print(_line_of(record, self._name(key)))
 
     def summary(self, result: RunResult, seconds: float) -> None:
-        """Print how many cells ended how, and where their records are."""
+        """Print the number of cells per status, and the folder of their records."""
         self.stop()
         counts = Counter(stored.outline.status for stored in result.records)
         words = ", ".join(f"{count} {status.replace('_', ' ')}" for status, count in counts.items())
@@ -129,8 +129,7 @@ class RunProgress:
 
     @cached_property
     def _apart(self) -> dict[str, str]:
-        """``told_apart``, when the first name is printed: of 100,000 cells that takes a while, in
-        which the first of them run already."""
+        """``told_apart``, computed while the first cells run: it is slow for 100,000 cells."""
         return told_apart(self._planned)
 
     def _name(self, key: str) -> str:

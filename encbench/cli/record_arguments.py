@@ -1,4 +1,4 @@
-"""Records named on the command line: by their folder, or by a results folder and a key."""
+"""Find a record given on the command line by its folder, or by a results folder and a key."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from encbench.results.records import StoredRecord
 
 
 def is_record(where: Path) -> bool:
-    """Whether a path is a record's folder, or the record.json in it."""
+    """Whether a path is a record's folder or the record.json in it."""
     return where.name == "record.json" or (where / "record.json").exists()
 
 
 def one_record(where: Path, key: str | None) -> StoredRecord:
-    """The record in its folder, or of a results folder, of which ``key`` is the key's beginning.
+    """Read the record in a record's folder, or in a results folder the one that ``key`` begins.
 
     Raises:
-        UsageError: not exactly one record begins with that key, or none was given.
+        UsageError: not exactly one record's key begins with ``key``, or a key is missing or extra.
         StoreError: the record cannot be read.
     """
     if is_record(where):
         if key is not None:
             raise UsageError(f"{where} is one record; give no key ({key!r}) with it")
-        # the folder's name is the key, and "." and ".." have none
+        # the folder's name is the key, which "." and ".." do not show
         folder = Path(os.path.abspath(where.parent if where.name == "record.json" else where))  # noqa: PTH100 # resolve would follow a link
         return record_in(folder)
     store = encbench.Store(where)

@@ -1,4 +1,4 @@
-"""``encbench render``: the picture of a recorded network, at any resolution."""
+"""``encbench render``: draw a recorded network at any resolution."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from encbench.errors import PluginError, UsageError
 from encbench.plugins.registry import default_registry
 
 CURVE_POINTS = 1000
-"""Points of a curve at scale 1."""
+"""Number of points of a curve at scale 1."""
 MOST_POINTS = 1_000_000
 
 
@@ -24,17 +24,17 @@ def render(
     key: RecordKey = None,
     scale: Annotated[
         float,
-        typer.Option(min=1e-3, max=1e6, help="Pixels a side, as a multiple of the record's."),
+        typer.Option(min=1e-3, max=1e6, help="Pixels per side, as a multiple of the record's."),
     ] = 1.0,
     output: Annotated[
-        Path, typer.Option("-o", "--output", help="PNG to write; of a curve also SVG or PDF.")
+        Path, typer.Option("-o", "--output", help="PNG to write; for a curve, also SVG or PDF.")
     ] = Path("render.png"),
     device: Device = "auto",
 ) -> None:
     """Draw a trained network at any resolution.
 
-    Needs the weights that `encbench run --save-weights` keeps, and the plug-ins in the versions
-    of the record. An image is predicted at the centres of its pixels, a solid as normals above
+    Needs the weights that `encbench run --save-weights` keeps, and the record's versions of the
+    plug-ins. An image is predicted at the centres of its pixels; a solid is drawn as normals above
     depth, a function of one variable as a curve.
 
     \b
@@ -42,7 +42,7 @@ def render(
       encbench run -e siren -t image:side=128 --save-weights -o results/mine
       encbench render results/mine 3fa1 --scale 4 -o big.png
     """
-    # import torch, which `encbench render --help` does without
+    # these import torch, which `encbench render --help` does not need
     import numpy as np
     import torch
     from PIL import Image
@@ -86,13 +86,13 @@ def render(
 
         picture = offer.call(drawn)
         if not isinstance(picture, np.ndarray) or not is_picture(picture):
-            raise PluginError(f"{offer}: render gave no uint8 array (H, W), (H, W, 3 or 4)")
+            raise PluginError(f"{offer}: render gave no uint8 array (H, W) or (H, W, 3 or 4)")
         write_picture(Image.fromarray(picture).save, output)
     output_console().print(f"picture: {output}", highlight=False)
 
 
 def _curve(x: Any, values: Any, lines: Mapping[str, tuple[Any, Any, Any]], title: str) -> Any:
-    """A network of one variable, x (N,) to values (N, O), and the truth of the task's lines."""
+    """Plot a network of one variable, values (N, O) over x (N,), and the true lines of the task."""
     from matplotlib.figure import Figure
 
     drawing = Figure(figsize=(9, 4), layout="constrained", dpi=150)

@@ -17,7 +17,7 @@ from encbench.plugins.registry import default_registry
 from encbench.results.records import StoredRecord
 
 if TYPE_CHECKING:
-    # import torch, which `encbench rerun --help` does without
+    # these import torch, which `encbench rerun --help` does not need
     from encbench.results.agreement import Agreement
     from encbench.results.records import CellResult
     from encbench.runs.repeat import Rerun
@@ -31,7 +31,7 @@ def rerun(
     ] = 1e-6,
     device: Annotated[
         Literal["cpu", "cuda"] | None,
-        typer.Option(help="Run here instead of on the kind of device that was recorded."),
+        typer.Option(help="Device to run on; default: the kind that was recorded."),
     ] = None,
     output: Annotated[
         Path | None,
@@ -42,8 +42,8 @@ def rerun(
 
     Uses the same seed, number of threads and kind of device. Prints every metric, curve, spectrum
     and picture that differs, and changed versions, instruction set and device. Differences are
-    relative: of metrics and curves to the larger of the two values, of spectra to the largest
-    eigenvalue, of pictures to white. Records of older versions of encbench can be run again, too.
+    relative: for metrics and curves to the larger of the two values, for spectra to the largest
+    eigenvalue, for pictures to white. Records of older versions of encbench can be run again, too.
 
     \b
     Examples:
@@ -53,7 +53,7 @@ def rerun(
 
     Exit codes: 0 equal within the tolerance, 1 different or cannot run here, 2 wrong usage.
     """
-    # import torch, which `encbench --help` does without
+    # these import torch, which `encbench --help` does not need
     from encbench.results.agreement import agreement
     from encbench.runs.repeat import prepare, run_again
 
@@ -71,7 +71,7 @@ def rerun(
     comparison.environment += again.environment
     if comparison.left_out:
         kinds = " and ".join(comparison.left_out)
-        print_line(errors, f"note: the record has no {kinds}, which are not compared", "yellow")
+        print_line(errors, f"note: the record has no {kinds}; they are not compared", "yellow")
     _print_comparison(console, comparison)
     if output is not None:
         _keep(output, result, errors)
@@ -93,7 +93,7 @@ def _check_output(output: Path | None, stored: StoredRecord, again: Rerun) -> No
             f"-o {output}: {'; '.join(again.remarks)}. The result would be that of another cell; "
             "run it without -o, or `encbench run` the cell on these data"
         )
-    # a folder that cannot be written is better known before an hour of training
+    # fail before an hour of training if the folder cannot be written
     with encbench.Store(output).writing():
         pass
 
@@ -127,7 +127,7 @@ def _verdict(label: str, comparison: Agreement, result: CellResult, tolerance: f
         return f"{label}: equal to the last digit ({comparison.compared} numbers, curves, spectra)"
     difference = f"{worst.name} differs by {worst.relative:.2g} of its size"
     if comparison.equal(tolerance):
-        return f"{label}: equal within {tolerance:g}; at most, {difference}"
+        return f"{label}: equal within {tolerance:g}; largest difference: {difference}"
     if worst.relative == float("inf"):
         difference = f"{worst.name} was {worst.then}, now {worst.now}"
     error = result.record.error

@@ -39,7 +39,7 @@ from encbench.suite.file import override
 from encbench.suite.sweep import SWEEP
 
 if TYPE_CHECKING:
-    # imports torch, which `encbench run --help` does without
+    # imports torch, which `encbench run --help` does not need
     from encbench.runs.interface import Executor
 
 
@@ -47,9 +47,7 @@ def run_cells(
     suite: AskedSuite = None,
     encoding: Annotated[
         list[str] | None,
-        typer.Option(
-            "-e", "--encoding", help="NAME or NAME:KEY=VALUE,…, and “ as LABEL”; repeatable."
-        ),
+        typer.Option("-e", "--encoding", help="NAME or NAME:KEY=VALUE,…[ as LABEL]; repeatable."),
     ] = None,
     task: Annotated[
         list[str] | None,
@@ -69,7 +67,7 @@ def run_cells(
     depth: HiddenDepth = None,
     parameterization: ParameterizationText = None,
     ntk_points: Annotated[
-        str | None, typer.Option(help='Points of the NTK spectra, or "all"; 0 takes none.')
+        str | None, typer.Option(help='Points for the NTK spectra, or "all"; 0: no spectra.')
     ] = None,
     ntk_outputs: Annotated[str | None, typer.Option(help="trace or full.")] = None,
     budget: Annotated[
@@ -87,7 +85,7 @@ def run_cells(
         list[str] | None,
         typer.Option(
             metavar="SECTION.KEY=VALUE,…",
-            help="A cell for each value of a setting, or of a parameter: ffe.levels=4,8, or "
+            help="Run a cell for each value of a setting or parameter, such as ffe.levels=4,8, or "
             "adam.beta2=0.9,0.99 with --optimizer adam. Repeatable: every combination.",
         ),
     ] = None,
@@ -131,7 +129,7 @@ def run_cells(
     isolate: Annotated[
         bool, typer.Option("--isolate", help="Run every cell in a new process.")
     ] = False,
-    retries: Annotated[int, typer.Option(help="Times to repeat a cell whose process died.")] = 1,
+    retries: Annotated[int, typer.Option(help="Maximum repeats of a cell whose process died.")] = 1,
     scheduler: Annotated[
         str | None,
         typer.Option(
@@ -200,8 +198,8 @@ def run_cells(
       encbench run my-suite.toml --cluster slurm --workers 8
       encbench run my-suite.toml --shard 3/64 -o results/mine
 
-    Exit codes: 0 all cells ok, 1 some not or no page could be written, 2 wrong usage, 130 Ctrl-C,
-    143 SIGTERM.
+    Exit codes: 0 all cells ok, 1 a cell not ok or no page could be written, 2 wrong usage, 130
+    Ctrl-C, 143 SIGTERM.
     """
     registry = default_registry()
     changes = asked_changes(
@@ -220,10 +218,10 @@ def run_cells(
     )
     parameters: dict[str, dict[str, Any]] = {}
     for text in sweep or []:
-        of, key, value = _sweep(text)
-        table = changes[of] if of in changes else parameters.setdefault(of, {})
+        owner, key, value = _sweep(text)
+        table = changes[owner] if owner in changes else parameters.setdefault(owner, {})
         if key in table:
-            raise UsageError(f"--sweep {text!r}: {of}.{key} is given more than once")
+            raise UsageError(f"--sweep {text!r}: {owner}.{key} is given more than once")
         table[key] = value
     chosen = override(
         suite,
@@ -305,7 +303,7 @@ def run_cells(
 def _cluster(
     scheduler: str | None, cluster: str | None, workers: int | None, how: dict[str, Any]
 ) -> AbstractContextManager[Executor | None]:
-    """The Dask executor that was asked for, or None for this machine."""
+    """The Dask executor that was requested; None to run on this machine."""
     if scheduler is None and cluster is None:
         return nullcontext()
     from encbench.runs.executors.dask import connect  # an optional extra
@@ -331,13 +329,13 @@ def _budget(text: str | None) -> dict[str, Any]:
 
 def _sweep(text: str) -> tuple[str, str, dict[str, list[Any]]]:
     name, equals, values = text.partition("=")
-    of, dot, key = name.strip().rpartition(".")
-    if not (equals and dot and of and key):
+    owner, dot, key = name.strip().rpartition(".")
+    if not (equals and dot and owner and key):
         raise UsageError(
             f"--sweep {text!r} is not SECTION.KEY=VALUE,… or ENCODING.PARAMETER=VALUE,…, such as "
             "training.lr_factor=0.5,1,2 or ffe.levels=4,8"
         )
-    return of, key, {SWEEP: parse_values(values)}
+    return owner, key, {SWEEP: parse_values(values)}
 
 
 def _whole_or_text(text: str | None) -> int | str | None:

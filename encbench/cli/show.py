@@ -24,7 +24,7 @@ from encbench.suite.config import cell_key
 from encbench.suite.labels import told_apart
 
 SHORTEST_KEY = 6
-"""Characters of a key in a table, at least; more where two begin alike."""
+"""Minimum length of keys in a table [characters]; longer if two begin alike."""
 
 
 def show(
@@ -38,7 +38,7 @@ def show(
 ) -> None:
     """Show the records of a results folder.
 
-    Lists them, the best of each task first; with a key, or given a record's folder, prints one.
+    Lists them, the best of each task first. With a key or a record's folder, shows one record.
 
     \b
     Examples:
@@ -50,7 +50,7 @@ def show(
     if key is None and not is_record(where):
         if everything or trace:
             flag = "--all" if everything else "--trace"
-            raise UsageError(f"{flag} is of one record; give its key, or leave it out")
+            raise UsageError(f"{flag} shows one record; give its key, or leave out {flag}")
         _print_list(console, where, as_json=as_json)
         return
     stored = one_record(where, key)
@@ -102,7 +102,7 @@ def _print_list(console: Console, where: Path, *, as_json: bool) -> None:
 
 
 def _place(record: Record) -> tuple[str, bool, float, str, int]:
-    """By task, the best first; what has no value last."""
+    """Sort key: by task, best value first, records without a value last."""
     metric = record.metrics.get(record.curve)
     known = record.status == "ok" and metric is not None and metric.value is not None
     value = (metric.value or 0.0) if metric is not None and known else 0.0
@@ -131,7 +131,7 @@ def _print_summary(console: Console, stored: StoredRecord, *, trace: bool) -> No
 
 
 def _facts(stored: StoredRecord) -> Iterator[tuple[str, str]]:
-    """Names and values of what a reader asks for first."""
+    """Names and values that summarize a record."""
     record = stored.record
     if record.error is not None:
         where = f" in {record.phase}" if record.phase else ""
@@ -182,7 +182,7 @@ def _facts(stored: StoredRecord) -> Iterator[tuple[str, str]]:
 
 
 def _related(spectrum: SpectrumSummary) -> Iterator[str]:
-    """What the kernel has to do with the target, the learning rate and earlier kernels."""
+    """Alignment with the target, eigenvectors for 90 % of its energy, lr / lr_crit, and drift."""
     fit = spectrum.target
     if fit is not None and fit.alignment is not None:
         centred = "" if fit.alignment_centred is None else f", centred {fit.alignment_centred:.3g}"

@@ -20,15 +20,15 @@ if TYPE_CHECKING:
     from encbench.runs.analysis import Initial, LossCurves
 
 HIGHEST = 1e6
-"""Upper end of a loss axis, at most: a run that diverges passes it within a few steps."""
+"""Maximum upper end of a loss axis; a diverging run exceeds it within a few steps."""
 
 
 def plot_spectra(path: Path, found: Sequence[Initial]) -> None:
-    """Eigenvalues from large to small on a log axis; lines stop at their floor.
+    """Plot eigenvalues in descending order on a log axis, each line down to its floor.
 
     Raises:
         StoreError: the file cannot be written.
-        UsageError: its ending is that of no picture format.
+        UsageError: its suffix is not that of a picture format.
     """
     rows = (len(found) + 1) // 2
     figure = Figure(figsize=(8, 4.6 + 0.22 * rows), layout="constrained", dpi=150)
@@ -58,7 +58,7 @@ def plot_spectra(path: Path, found: Sequence[Initial]) -> None:
 
 
 def plot_levels(path: Path, found: Sequence[Initial]) -> None:
-    """Shares of the trace, and of each eigenvalue, as stacked areas: a panel each encoding.
+    """Plot shares of the trace and of each eigenvalue as stacked areas, a panel per encoding.
 
     Raises:
         StoreError, UsageError: as ``plot_spectra``, or no encoding has levels.
@@ -66,7 +66,7 @@ def plot_levels(path: Path, found: Sequence[Initial]) -> None:
     split = [(item, item.summary) for item in found if item.summary is not None]
     drawn = [(item, parts) for item, of in split if of.split and (parts := of.split.parts)]
     if not drawn:
-        raise UsageError("nothing to draw: none of the encodings has levels, such as -e mpe has")
+        raise UsageError("nothing to draw: none of the encodings has levels; try -e mpe")
     figure = Figure(figsize=(8, 0.6 + 2.6 * len(drawn)), layout="constrained", dpi=150)
     for axes, (item, parts) in zip(
         figure.subplots(len(drawn), squeeze=False)[:, 0], drawn, strict=True
@@ -91,10 +91,10 @@ def plot_levels(path: Path, found: Sequence[Initial]) -> None:
 
 
 def plot_dynamics(path: Path, comparisons: Sequence[LossCurves], title: str) -> None:
-    """Predicted and measured loss, one panel a learning rate.
+    """Plot predicted and measured loss, one panel per learning rate.
 
     Raises:
-        UsageError: as ``plot_spectra``.
+        StoreError, UsageError: as ``plot_spectra``.
     """
     figure = Figure(figsize=(5 * len(comparisons), 4.2), layout="constrained", dpi=150)
     panels = figure.subplots(1, len(comparisons), squeeze=False)[0]

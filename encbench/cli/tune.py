@@ -1,4 +1,4 @@
-"""``encbench tune``: search each encoding's settings at an equal number of trials."""
+"""``encbench tune``: tune each encoding's settings with an equal number of trials."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from encbench.runs.limits import Limits, parse_seconds
 from encbench.suite.file import Suite, override
 
 if TYPE_CHECKING:
-    # import torch, which `encbench tune --help` does without
+    # these import torch, which `encbench tune --help` does not need
     from encbench.results.records import StoredRecord
     from encbench.runs.trials import Tuning
     from encbench.runs.tuning_report import TuneResult
@@ -82,20 +82,20 @@ def tune(
         list[str] | None,
         typer.Option(
             metavar="NAME.KEY=RANGE",
-            help="Replace or add a search range: ffe.levels=4..12 or "
-            "training.lr=1e-4..1e-2:log; some values, training.lr=1e-3|1e-2; or one value, which "
-            "is not searched, training.batch_size=256. Repeatable.",
+            help="Replace or add a search space: a range, ffe.levels=4..12 or "
+            "training.lr=1e-4..1e-2:log; a choice, training.lr=1e-3|1e-2; or a fixed value, "
+            "training.batch_size=256. Repeatable.",
         ),
     ] = None,
     metric: Annotated[
-        str | None, typer.Option(help="Metric to choose by; default: that of the task's curve.")
+        str | None, typer.Option(help="Metric to rank by; default: that of the task's curve.")
     ] = None,
     sampler: Annotated[
         Literal["sobol", "tpe"],
         typer.Option(
-            help="sobol: trials drawn beforehand, which may run in any order and place. tpe "
-            "(Optuna, pip install 'encbench[tpe]'): each depends on the ones before, so they run "
-            "one after another, on this machine only."
+            help="sobol: trials are drawn beforehand and run in any order, on any machine. tpe "
+            "(Optuna, pip install 'encbench[tpe]'): each trial depends on earlier ones, so they "
+            "run one after another, on this machine only."
         ),
     ] = "sobol",
     steps: Steps = None,
@@ -104,7 +104,7 @@ def tune(
     schedule: ScheduleText = None,
     setting: Annotated[
         list[str] | None,
-        typer.Option("--set", help="Any other setting, the same for all: network.width=128."),
+        typer.Option("--set", help="Any other setting, for all encodings: network.width=128."),
     ] = None,
     output: Annotated[
         Path | None,
@@ -156,7 +156,7 @@ def tune(
     Exit codes: 0 all well, 1 a reported cell is not ok or no page could be written, 2 wrong usage,
     130 Ctrl-C, 143 SIGTERM.
     """
-    # import torch, which `encbench --help` does without
+    # these import torch, which `encbench --help` does not need
     from encbench.runs.trials import TUNE_SEED, plan_tuning
     from encbench.runs.tuning import run_tuning, write_trials
 
@@ -213,9 +213,9 @@ def tune(
         try:
             result = run_tuning(tuning, output, registry, run)
             if report:
-                # not by run_suite: pages show what tuning gained, which is known only now
-                told = {"directory": output, "records": reported}
-                drawn = registry.host.notify("encbench_run_finished", **told)
+                # not in run_suite, since pages show the gain of tuning, which is known only now
+                finished = {"directory": output, "records": reported}
+                drawn = registry.host.notify("encbench_run_finished", **finished)
         except KeyboardInterrupt as stop:
             progress.stop()
             print_line(console, "interrupted. Give the same command to resume.", "yellow")

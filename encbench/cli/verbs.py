@@ -1,4 +1,4 @@
-"""The framework's own verbs, registered as those of plug-ins are."""
+"""The framework's own verbs, registered like those of plug-ins."""
 
 from collections.abc import Mapping
 

@@ -39,7 +39,7 @@ BLOCKED = "a-file/out"
         (["data", "export-mesh", "nowhere", "3f", "-o", f"{BLOCKED}.ply"], "cannot write"),
         (["data", "list", "bunny"], "list takes no names, got bunny"),
         (["data", "fetch", "bunny", "-o", "x.ply"], "only export-mesh writes a file"),
-        (["show", "nowhere", "--all"], "--all is of one record"),
+        (["show", "nowhere", "--all"], "--all shows one record"),
         (
             ["run", "-n", "-e", "nosuch", "--workers", "3"],
             "--workers is the number of jobs of --cluster",
