@@ -1,4 +1,4 @@
-"""Records become tables, plots and pages; a plug-in like any other."""
+"""Tables, plots and pages from records; a plug-in like any other."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -26,10 +26,10 @@ def encbench_commands() -> Mapping[str, str]:
 
 @hookimpl
 def encbench_run_finished(directory: Path, records: "Sequence[StoredRecord]") -> None:
-    # A page is drawn for the folder, not for the run: a resumed run adds to what is there.
+    # The page shows the whole folder, not only this run: a resumed run adds to earlier records.
     if not records:
         return
-    # pandas and matplotlib must not be loaded by listing this plug-in
+    # listing plug-ins must not load pandas and matplotlib
     from encbench_leaderboard.render.html import write_html
     from encbench_leaderboard.render.markdown import write_markdown
     from encbench_leaderboard.report.build import describe, load_board

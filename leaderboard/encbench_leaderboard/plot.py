@@ -1,4 +1,4 @@
-"""``encbench plot``: what was measured against what was chosen."""
+"""``encbench plot``: a metric against a setting."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ def plot_against(
             metavar="NAME",
             help="A metric, such as psnr, or a recorded number: best, best_step, seconds, "
             "ntk_seconds, memory, steps, learning_rate, lr_ratio, parameters, parameters_mlp, "
-            "parameters_encoding, steps_to_VALUE, seconds_to_VALUE; or of the NTK at the end "
-            "(start.NAME, middle.NAME: at that time): lambda_maximum, lambda_median, "
-            "lambda_quantile_10, lambda_minimum, floor, resolved_rank, effective_rank, alignment, "
-            "energy_tenth, drift.",
+            "parameters_encoding, steps_to_VALUE, seconds_to_VALUE; or a statistic of the NTK at "
+            "the end of training (at the start or middle: start.NAME, middle.NAME): "
+            "lambda_maximum, lambda_median, lambda_quantile_10, lambda_minimum, floor, "
+            "resolved_rank, effective_rank, alignment, energy_tenth, drift.",
         ),
     ] = "psnr",
     task: Annotated[
         str | None,
         typer.Option(
-            help="Only tasks whose label is or contains this; default: a panel for each task."
+            help="Only tasks whose label is or contains this; default: all, a panel per task."
         ),
     ] = None,
     output: Annotated[
@@ -61,9 +61,9 @@ def plot_against(
 ) -> None:
     """Plot a metric against a setting.
 
-    Each encoding is a line. A point is the mean over seeds, or over targets where tasks differ only
-    in their target, with the leaderboard's 95 % interval. Cells of a line agree in all but x, seed
-    and target; where other settings differ too, each combination is a line.
+    Each encoding is a line. A point is the mean over seeds, or over targets if tasks differ only in
+    their target, with the leaderboard's 95 % interval. Cells of a line agree in all but x, seed and
+    target; if other settings differ too, each combination is a line.
 
     \b
     Examples:

@@ -15,8 +15,8 @@ def leaderboard(
         list[Path],
         typer.Argument(
             metavar="DIR…",
-            help="Folder that `encbench run -o DIR` wrote. Of several, OUT.md shows the standings "
-            "of each, with a link to its page.",
+            help="Folder that `encbench run -o DIR` wrote. If there are several, OUT.md shows the "
+            "standings of each, with a link to its page.",
         ),
     ],
     output: Annotated[
@@ -25,9 +25,8 @@ def leaderboard(
             "--output",
             "-o",
             metavar="OUT.md",
-            help="Markdown file to write; default: DIR/leaderboard.md. Its pictures go to a "
-            "folder of the same name beside it, the HTML file beside it, too. For several folders, "
-            "their pages go to that folder.",
+            help="Markdown file to write; default: DIR/leaderboard.md. The HTML file goes beside "
+            "it, pictures to a folder OUT; with several folders, their pages also go to OUT.",
         ),
     ] = None,
     pictures: Annotated[
@@ -41,8 +40,8 @@ def leaderboard(
         bool,
         typer.Option(
             "--small-pictures",
-            help="For a repository, a tenth of the size: WebP instead of PNG, and none for the "
-            "single targets of a category.",
+            help="Write a tenth of the bytes, for a repository: WebP instead of PNG, and no "
+            "pictures for the single targets of a category.",
         ),
     ] = False,
     formats: Annotated[
@@ -94,10 +93,10 @@ def leaderboard(
         for name in given or ():
             check_choice(option, name, list(known))
     if not pictures and (formats or all_pictures or small_pictures):
-        raise UsageError("--no-pictures draws none; leave it out, or the options of pictures")
+        raise UsageError("--no-pictures excludes the options for pictures; drop it or them")
     if output is None and len(directories) > 1:
         raise UsageError(
-            f"{len(directories)} results folders, and no file for their page; give one with -o"
+            f"{len(directories)} results folders need a file for their page; give one with -o"
         )
     front = directories[0] / "leaderboard.md" if output is None else output
     outs = [front]
@@ -105,8 +104,8 @@ def leaderboard(
         names = [directory.resolve().name for directory in directories]
         if len(set(names)) < len(names):
             raise UsageError(
-                f"two of the results folders have one name: {', '.join(names)}; their pages would "
-                "have one name too"
+                f"two of the results folders have the same name: {', '.join(names)}; so would "
+                "their pages"
             )
         outs = [front.with_suffix("") / f"{name}.md" for name in names]
     for out in (front, *outs):

@@ -296,7 +296,7 @@ def test_runs_under_other_settings_are_compared_when_that_is_asked_for(
     assert only(report).quality[0].difference.mean == 2.0
     (change,) = report.settings
     assert (change.name, change.b, change.pairs) == ("training.epochs", "9", 3)
-    hint = "To compare those all the same: --despite training.epochs"
+    hint = "To compare those anyway: --despite training.epochs"
     assert hint in run(*map(str, folders)).output
     asked = run(*map(str, folders), "--despite", setting).output
     assert hint not in asked
@@ -452,9 +452,9 @@ def test_an_encoding_is_named_by_as_much_as_tells_it_apart(results: Results) -> 
     folder = results.directory
     assert compare_encodings("ffe:convention=paper,levels=4", "mpe", folder).a == "ffe:levels=4"
     assert compare_encodings("ffe:levels=4", "encbench:ffe:levels=8", folder).b == "ffe:levels=8"
-    with pytest.raises(UsageError, match=r"'ffe' is several encodings: ffe:levels=4; ffe:lev"):
+    with pytest.raises(UsageError, match=r"'ffe' matches several encodings: ffe:levels=4; ffe:lev"):
         compare_encodings("ffe", "mpe", folder)
-    with pytest.raises(UsageError, match=r"no encoding 'mpee' there.*did you mean 'mpe'\?"):
+    with pytest.raises(UsageError, match=r"no encoding 'mpee' in the folder.*did you mean 'mpe'\?"):
         compare_encodings("mpee", "ffe:levels=4", folder)
     with pytest.raises(UsageError, match="are the same encoding"):
         compare_encodings("mpe", "mpe", folder)
@@ -465,7 +465,7 @@ def test_settings_that_differ_between_two_entries_are_told(results: Results) -> 
         put(results, "mpe", seed, 30.0, training={"epochs": 100, "lr": 0.5})
         put(results, "mpe", seed, 31.0, training={"epochs": 100, "lr": 2.0})
         put(results, "ffe", seed, 29.0, training={"epochs": 100, "lr": 2.0})
-    with pytest.raises(UsageError, match=r"'mpe' is several entries on .*mpe · lr=0\.5"):
+    with pytest.raises(UsageError, match=r"'mpe' matches several entries on .*mpe · lr=0\.5"):
         compare_encodings("mpe", "ffe", results.directory)
     report = compare_encodings("mpe · lr=0.5", "ffe", results.directory)
     assert [(c.name, c.a, c.b, c.pairs) for c in report.settings] == [

@@ -158,7 +158,7 @@ def test_what_cannot_be_drawn_says_what_to_run(
     results: Results, capsys: pytest.CaptureFixture[str]
 ) -> None:
     results.add("ffe", points=0, pictures=False, curves=False)
-    with pytest.raises(StoreError, match="nothing of which a figure could be drawn"):
+    with pytest.raises(StoreError, match="no data to draw a figure from"):
         figures(results.directory)
     said = capsys.readouterr().out
     assert "captions" not in said

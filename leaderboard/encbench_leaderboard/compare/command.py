@@ -23,30 +23,30 @@ def compare(
             "--in",
             metavar="DIR",
             help="Compare two encodings of this results folder: each as the leaderboard prints "
-            "it, or NAME:KEY=VALUE,… with as many parameters as tell it from the others.",
+            "it, or NAME:KEY=VALUE,… with enough parameters to identify it.",
         ),
     ] = None,
     despite: Annotated[
         list[str] | None,
         typer.Option(
             metavar="SETTING",
-            help="Two folders: compare cells that differ in this setting, too, such as "
-            "training.optimizer or all of network; repeatable.",
+            help="With two folders: also compare cells that differ in this setting, such as "
+            "training.optimizer, or in a section, such as network; repeatable.",
         ),
     ] = None,
     every: Annotated[
         bool,
-        typer.Option("--all", help="Also each task of a category, and every cell left out."),
+        typer.Option("--all", help="Also show each task of a category, and every cell left out."),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
 ) -> None:
     """Compare two runs or two encodings.
 
-    Of two folders, cells are compared that differ only in versions of plug-ins and in settings
+    Cells of two folders are compared if they differ only in versions of plug-ins and in settings
     named by --despite; what changed is listed. Two encodings are compared on the same tasks and
     seeds. Differences are B − A with a 95 % interval and a paired test, corrected for the number
-    of rows (Holm). Times are compared only between cells of the same machine, device and number of
-    threads. See docs/statistics.md.
+    of rows (Holm). Times are compared only between cells with the same machine, device and number
+    of threads. See docs/statistics.md.
 
     \b
     Examples:
@@ -55,12 +55,12 @@ def compare(
       encbench compare ffe:levels=8 mpe --in results/quick
       encbench compare ffe mpe --in results/quick --json
 
-    Exit codes: 0 compared, whatever came out; 1 no results folder; 2 wrong usage.
+    Exit codes: 0 compared, whatever the result; 1 no results folder; 2 wrong usage.
     """
     if folder is not None and despite:
         raise UsageError(
-            "--despite is for two folders; two encodings of one are compared whatever the "
-            "settings in which they differ"
+            "--despite is for two folders; two encodings of one folder are compared even if other "
+            "settings differ"
         )
     for text in (a, b) if folder is None else ():
         if not Path(text).is_dir():

@@ -1,4 +1,4 @@
-"""Which cell stands beside which, and which encoding a text means."""
+"""Pair the cells of two sides, and find the encoding that a text names."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from encbench_leaderboard.board.facts import identity
 from encbench_leaderboard.board.table import Board, TaskBoard, flatten
 
 SETTINGS = ("training", "network", "ntk")
-"""Sections of a cell that are not part of what is compared, and may be made to differ."""
+"""Sections of a cell whose settings may differ with ``--despite``."""
 FEW = 2
-"""Settings that are named where no more than so many differ."""
+"""Maximum number of differing settings that are listed for a cell without a partner."""
 EXPLAINED = 20
-"""Cells without one beside them whose reason is looked for."""
+"""Maximum number of cells without a partner that are compared with similar ones."""
 
 
 def match_cells(
     a: Sequence[StoredRecord], b: Sequence[StoredRecord], despite: Sequence[str] = ()
 ) -> tuple[list[tuple[StoredRecord, StoredRecord]], list[StoredRecord], list[StoredRecord]]:
-    """Pairs of cells that are the same but for plug-in versions; and those without a partner.
+    """Return pairs of cells that are equal but for plug-in versions, and cells without a partner.
 
-    A folder of an older encbench can hold a cell under several versions. Of those, one whose
-    version the other folder has too is taken, else the one that was started last. Keys such as
-    "training.epochs", or sections, in ``despite`` may differ.
+    A folder of an older encbench can hold a cell under several versions: the one whose version the
+    other folder also has is taken, else the one started last. Settings in ``despite``, such as
+    "training.epochs" or the section "training", may differ.
 
     Raises:
-        UsageError: there is no such setting; or one side holds several values of one.
+        UsageError: there is no such setting, or a folder holds a cell with several values of it.
     """
     _check_settings(despite, [*a, *b])
     groups_a, groups_b = _by_identity(a, despite), _by_identity(b, despite)
@@ -54,7 +54,7 @@ def match_cells(
 def _by_identity(
     records: Sequence[StoredRecord], despite: Sequence[str]
 ) -> dict[str, list[StoredRecord]]:
-    """Records of each cell, versions apart, the last started first."""
+    """Group records by cell, whatever the plug-in versions; those started last come first."""
     groups: dict[str, list[StoredRecord]] = defaultdict(list)
     for stored in sorted(records, key=lambda s: s.record.provenance.started, reverse=True):
         parts = _settings_of(stored.record).items()
@@ -66,13 +66,13 @@ def _by_identity(
             raise UsageError(
                 f"{group[0].record.cell.label}: one folder holds it with several values of "
                 f"{', '.join(keys)}, so that --despite {' --despite '.join(despite)} does not say "
-                "which is meant; compare folders that hold one each"
+                "which is meant; compare folders that hold one value each"
             )
     return groups
 
 
 def _settings_of(record: Record) -> dict[str, Any]:
-    """What makes a cell, by keys joined with dots."""
+    """Return the settings that identify a cell, by dotted keys."""
     cell: dict[str, Any] = record.cell.model_dump(mode="json", exclude={"weights_version"})
     for part in ("encoding", "task"):
         del cell[part]["label"], cell[part]["version"]
@@ -97,9 +97,10 @@ def _check_settings(settings: Sequence[str], records: Sequence[StoredRecord]) ->
 def unmatched(
     alone: Sequence[StoredRecord], others: Sequence[StoredRecord], names: Mapping[str, str]
 ) -> tuple[list[str], list[str]]:
-    """What cells without a partner are called (``names``, by key), in order, the first with the
-    little in which the most similar one of others differs; and the settings that alone keep them
-    apart, none where anything else does, too."""
+    """Return the names of cells without a partner, sorted, and the settings that keep them apart.
+
+    The first names list how the most similar of ``others`` differs, if in at most ``FEW`` settings.
+    No settings are returned if one of them is not in ``SETTINGS``. ``names`` are by cell key."""
     candidates: dict[tuple[str, int], list[dict[str, Any]]] = defaultdict(list)
     for other in others:
         cell = other.record.cell
@@ -121,17 +122,17 @@ def unmatched(
 
 
 def results_of(record: Record) -> str:
-    """How a cell ended, every metric and spectrum, to the last digit; NaN equals itself."""
+    """Serialize all results of a cell but its times, to the last digit; NaN equals NaN."""
     spectra = [s.model_dump(exclude={"seconds", "method"}) for s in record.spectra]
     metrics = {name: metric.value for name, metric in record.metrics.items()}
     return sorted_json([metrics, spectra, record.best, record.status, record.steps])
 
 
 def find_encoding(text: str, board: Board) -> tuple[str, str]:
-    """Identity and label of the encoding of a board that a text means.
+    """Return identity and label of the encoding of a board that a text names.
 
     Raises:
-        UsageError: none, or several.
+        UsageError: no encoding matches, or several do.
     """
     refs: dict[str, PluginRef] = {}
     for task in board.tasks:
@@ -149,10 +150,10 @@ def find_encoding(text: str, board: Board) -> tuple[str, str]:
         return found[0], labels[found[0]]
     if found:
         several = "; ".join(sorted(labels[key] for key in found))
-        raise UsageError(f"{text!r} is several encodings: {several}; give more parameters")
+        raise UsageError(f"{text!r} matches several encodings: {several}; give more parameters")
     known = sorted(set(labels.values()))
     hint = did_you_mean(text, known, f"there are: {'; '.join(known)}")
-    raise UsageError(f"no encoding {text!r} there{hint}")
+    raise UsageError(f"no encoding {text!r} in the folder{hint}")
 
 
 def _fits(ref: PluginRef, name: str, parameters: dict[str, Any]) -> bool:
@@ -161,12 +162,12 @@ def _fits(ref: PluginRef, name: str, parameters: dict[str, Any]) -> bool:
 
 
 def records_of(text: str, key: str, task: TaskBoard) -> dict[int, StoredRecord]:
-    """By seed the cells of a task whose encoding has the identity ``key``.
+    """Return the cells of a task whose encoding has the identity ``key``, by seed.
 
-    An entry called as the text that was asked for is meant before others.
+    An entry whose name is exactly ``text`` takes precedence.
 
     Raises:
-        UsageError: several entries are meant.
+        UsageError: several entries match.
     """
     entries = list(task.standings["entry"])
     if text in entries:
@@ -176,7 +177,7 @@ def records_of(text: str, key: str, task: TaskBoard) -> dict[int, StoredRecord]:
         entries = [e for e, record in first.items() if identity(record.cell.encoding) == key]
     if len(entries) > 1:
         raise UsageError(
-            f"{text!r} is several entries on {task.label}: {'; '.join(entries)}; "
+            f"{text!r} matches several entries on {task.label}: {'; '.join(entries)}; "
             "give one of them as it is printed here"
         )
     return {s.record.cell.seed: s for entry in entries for s in task.of_entry(entry)}

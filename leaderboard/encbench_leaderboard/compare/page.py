@@ -26,14 +26,14 @@ from encbench_leaderboard.report.tables import TEST_NAMES
 from encbench_leaderboard.statistics.intervals import Interval
 
 LISTED = 8
-"""Lines of a list that are shown at once."""
+"""Maximum number of lines shown of a list."""
 EQUAL = "equal to the last digit"
 NONE = Value("")
 
 
 def comparison_page(report: Report, *, every: bool = False) -> Page:
-    """The pairs, what differs between them, and a table per task; ``every``: also each task of a
-    category, and the whole of long lists."""
+    """Return a page with the pairs, what differs between them, and a table per task; ``every``:
+    also each task of a category, and long lists in full."""
     where = f" in {code(report.folder)}" if report.folder else ""
     blocks: list[Block] = [
         Text(f"- A: {code(report.a)}\n- B: {code(report.b)}{where}"),
@@ -44,7 +44,7 @@ def comparison_page(report: Report, *, every: bool = False) -> Page:
     ]
     if report.between:
         flags = " ".join(f"--despite {key}" for key in report.between)
-        blocks.append(Text(f"To compare those all the same: {code(flags)}"))
+        blocks.append(Text(f"To compare those anyway: {code(flags)}"))
     blocks += _changes("Changed from A to B", report.changes, report.pairs)
     blocks += _changes("Settings that differ between A and B", report.settings, report.pairs)
     shown = [row for row in report.rows if every or not row.within]
@@ -80,7 +80,7 @@ def _pairs_text(report: Report) -> str:
 
 
 def _list(title: str, lines: Sequence[str], *, every: bool) -> list[Text]:
-    """A list under a title with its length, short unless every line is asked for."""
+    """Return a list under a title with its length, at most ``LISTED`` lines unless ``every``."""
     if not lines:
         return []
     items = [f"- {plain(line)}" for line in (lines if every else lines[:LISTED])]
@@ -97,7 +97,7 @@ def _changes(title: str, changes: Sequence[Change], pairs: int) -> list[Text]:
 
 def _note(shown: Sequence[TaskRow]) -> str:
     text = (
-        "n counts seeds of a task, targets of a category that both finished; parameters are MLP + "
+        "n: seeds of a task, or targets of a category, that both finished; parameters are MLP + "
         "encoding; ratios of memory and time are geometric means."
     )
     methods = {quality.method for row in shown for quality in row.quality}
@@ -105,7 +105,7 @@ def _note(shown: Sequence[TaskRow]) -> str:
     if used:
         text += (
             f" p: {used} test, Holm's correction over the rows of a metric (tasks and "
-            "categories apart); the 95 % interval is of its row alone."
+            "categories apart); each 95 % interval is for its row alone."
         )
     return text
 
@@ -119,7 +119,7 @@ def _summary(first: Sequence[Quality]) -> str:
 
 
 def verdict(quality: Quality, row: TaskRow) -> str:
-    """What the numbers say, in words."""
+    """Return the result of the test in words."""
     units = quality.difference.units
     unit = "target" if row.category else "pair"
     if not units:
@@ -140,7 +140,7 @@ def verdict(quality: Quality, row: TaskRow) -> str:
 
 
 def _table(rows: Sequence[TaskRow], report: Report, *, quality: bool) -> Table:
-    """A line per metric, and lines of what cells cost; of each encoding of two folders."""
+    """Return a table with the lines of each row: one per metric, and those of costs."""
     # beside an encoding, p and wins would not fit into 80 characters; the verdict says both
     encoding = [Column("encoding", "encoding", "code")] if report.folder is None else []
     columns = [
@@ -162,7 +162,7 @@ def _table(rows: Sequence[TaskRow], report: Report, *, quality: bool) -> Table:
             lines.insert(0, [Value("all metrics"), Value(str(n), n), *[NONE] * 4, Value(EQUAL)])
         elif quality:
             lines = [*(_quality_line(one, row) for one in row.quality), *lines]
-        # the name once, above the lines of an encoding
+        # an encoding's name is on the first of its lines only
         names = [Value(row.entry), *[NONE] * (len(lines) - 1)]
         both = zip(names, lines, strict=True)
         made += [Row([name, *line] if encoding else line) for name, line in both]
@@ -217,12 +217,12 @@ def _interval(found: Interval, form: str) -> str:
     if math.isnan(found.mean):
         return MISSING
     mean, low, high = (with_minus(f"{x:{form}}") for x in (found.mean, found.low, found.high))
-    # Kept on one line.
+    # A no-break space keeps the interval on one line.
     return f"{mean} [{low},\u00a0{high}]" if found.method else mean
 
 
 def as_plain(report: Report) -> dict[str, Any]:
-    """A report as JSON has it: NaN is null, infinity a text; verdicts in words with it."""
+    """Convert a report for JSON, with verdicts in words; NaN becomes null, infinity a text."""
     values: dict[str, Any] = dataclasses.asdict(report)
     for row, found in zip(values["rows"], report.rows, strict=True):
         for quality, one in zip(row["quality"], found.quality, strict=True):

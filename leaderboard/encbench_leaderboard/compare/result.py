@@ -1,4 +1,4 @@
-"""Two results folders, or two encodings of one, cell beside cell: what differs, and is it noise?"""
+"""Compare two results folders, or two encodings of one: what differs, and is it noise?"""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Quality:
     ties: int  # units in which A, B or neither is better
     identical: bool  # whether every pair is equal to the last digit
     refused: dict[str, int] = field(default_factory=dict)
-    """Why pairs are not compared (conditions of the metric that differ), and how many."""
+    """Number of pairs not compared, by reason (conditions of the metric that differ)."""
     p: float = math.nan
     adjusted: float = math.nan  # after Holm, over this metric's tasks or categories
     method: str = ""
@@ -59,7 +59,7 @@ class Quality:
 
     @property
     def better(self) -> str:
-        """ "A" or "B" where the test tells, else ""."""
+        """ "A" or "B" if the difference is significant, else ""."""
         if not self.adjusted <= ALPHA:
             return ""
         return "B" if (self.difference.mean > 0) == (self.metric.direction == "higher") else "A"
@@ -67,16 +67,16 @@ class Quality:
 
 @dataclass
 class Cost:
-    """Parameters of both sides, and ratios B / A of what cells took."""
+    """Parameters of both sides, and ratios B / A of memory and time."""
 
     parameters_a: tuple[float, float]
     parameters_b: tuple[float, float]  # means of MLP and encoding; NaN where unknown
     memory: Interval  # geometric mean of the ratios of peak memory, over units
     time: Interval
-    """The same of seconds of training, over pairs of the same machine, device and threads."""
+    """The same for training times, over pairs with the same machine, device and threads."""
     timed: int
-    untimed: int  # pairs whose times are compared, and whose are not
-    refused: dict[str, int] = field(default_factory=dict)  # why some are not, and how many
+    untimed: int  # number of pairs whose times are compared, and are not
+    refused: dict[str, int] = field(default_factory=dict)  # pairs not compared, by reason
 
 
 @dataclass
@@ -84,10 +84,10 @@ class TaskRow:
     """Two sides on one task, or on a category of tasks."""
 
     task: str
-    entry: str  # the encoding, where whole folders are compared
+    entry: str  # the encoding if two folders are compared, else ""
     category: bool
     targets: int
-    within: bool  # whether it is a task whose category has a row of its own
+    within: bool  # whether it is a task of a category, which has a row of its own
     pairs: int  # pairs of cells that both finished
     quality: list[Quality]
     cost: Cost
@@ -95,7 +95,7 @@ class TaskRow:
 
 @dataclass(frozen=True)
 class Change:
-    """Something that differs, and between how many pairs of cells."""
+    """A difference, and the number of pairs of cells that have it."""
 
     name: str
     a: str
@@ -109,16 +109,16 @@ class Report:
 
     a: str
     b: str
-    folder: str | None  # where both encodings are; None where a and b are folders
-    pairs: int = 0  # pairs of cells, however they ended
-    equal: int = 0  # of those whose results are equal to the last digit
+    folder: str | None  # that of both encodings; None if a and b are folders
+    pairs: int = 0  # pairs of cells, whether they finished or not
+    equal: int = 0  # pairs whose results are equal to the last digit
     rows: list[TaskRow] = field(default_factory=list)  # categories, then every task
     changes: list[Change] = field(default_factory=list)
     settings: list[Change] = field(default_factory=list)
     not_finished: list[str] = field(default_factory=list)  # pairs, in words
     only_a: list[str] = field(default_factory=list)
     only_b: list[str] = field(default_factory=list)  # cells without a partner, in words
-    between: list[str] = field(default_factory=list)  # settings that alone keep them apart
+    between: list[str] = field(default_factory=list)  # the only settings that keep these apart
 
 
 Matched = Sequence[tuple[StoredRecord, StoredRecord]]
@@ -126,7 +126,7 @@ Matched = Sequence[tuple[StoredRecord, StoredRecord]]
 
 
 def compare_folders(a: Path, b: Path, despite: Sequence[str] = ()) -> Report:
-    """The cells of two results folders that are the same but for versions of plug-ins.
+    """Compare the cells of two results folders that are equal but for versions of plug-ins.
 
     Settings in ``despite`` may differ, too: "training.epochs", or all of "network".
 
@@ -147,14 +147,14 @@ def compare_folders(a: Path, b: Path, despite: Sequence[str] = ()) -> Report:
 
 
 def compare_encodings(a: str, b: str, folder: Path) -> Report:
-    """Two encodings on the same tasks and seeds of one results folder.
+    """Compare two encodings on the same tasks and seeds of one results folder.
 
-    Each is an entry as the leaderboard prints it, or NAME:KEY=VALUE with as many of its parameters
-    as tell it from the others.
+    Each is an entry as the leaderboard prints it, or NAME:KEY=VALUE with enough of its parameters
+    to identify it.
 
     Raises:
-        StoreError: the folder is none, or holds no records.
-        UsageError: a name is that of no encoding there, or of several.
+        StoreError: it is not a results folder, or holds no records.
+        UsageError: a name matches no encoding there, or several, or both are the same one.
     """
     records = load_records(folder)
     names = cell_names({s.outline.cell_key: s.record.cell for s in records})
@@ -175,7 +175,7 @@ def compare_encodings(a: str, b: str, folder: Path) -> Report:
 
 
 def _add_pairs(report: Report, pairs: Matched, names: Mapping[str, str]) -> None:
-    """Count pairs, and what differs between their two cells; ``names`` are of A's, by key."""
+    """Count pairs, and differences between their cells; ``names``: of the cells of A, by key."""
     report.pairs = len(pairs)
     changes, settings = Counter[tuple[str, str, str]](), Counter[tuple[str, str, str]]()
     for mine, other in pairs:
@@ -200,7 +200,7 @@ def _ended(record: Record) -> str:
 
 
 def _rows(board: Board, pairs: Matched, *, by_entry: bool) -> list[TaskRow]:
-    """A row for each task and category, and of whole folders for each entry of it."""
+    """Return a row per task and category; if ``by_entry``, one for each of its entries."""
     partners = {id(mine): other for mine, other in pairs}
     inside = {target.slug for category in board.categories for target in category.targets}
     rows: list[TaskRow] = []
@@ -231,16 +231,16 @@ def _rows(board: Board, pairs: Matched, *, by_entry: bool) -> list[TaskRow]:
 
 
 def _together(task: TaskBoard, partners: Mapping[int, StoredRecord]) -> pd.DataFrame:
-    """The cells of A; beside them, as columns ending in "|b", what was measured of B's.
+    """Return the cells of A with the measurements of their partners in columns ending in "|b".
 
     "where" (machine, device and threads), "device" and the conditions of each metric ("under:…")
-    say what may be compared.
+    decide what may be compared.
     """
     paired = [id(stored) in partners for stored in task.records]
     mine = [stored for stored in task.records if id(stored) in partners]
     others = [partners[id(stored)] for stored in mine]
     cells = task.cells[paired].reset_index(drop=True)
-    # The same unit and seed row by row; only what was measured is the other's.
+    # Both have the same unit and seed in each row; only the measurements are those of B.
     measured = task.measure(others) if others else cells
     sides = []
     for side, records in ((cells, mine), (measured, others)):
@@ -254,14 +254,14 @@ def _together(task: TaskBoard, partners: Mapping[int, StoredRecord]) -> pd.DataF
 
 
 _Tested = tuple[Quality, np.ndarray, float]
-"""A quality, its differences B − A over units (units,), and the size of its values."""
+"""A quality, its differences B − A (units,), and the largest absolute value of A."""
 
 
 def _quality(finished: pd.DataFrame, metric: MetricInfo) -> _Tested:
-    """One metric of one entry, still without its test."""
+    """Compare one metric of one entry, without the test, which ``_test`` adds."""
     column, under = f"metric:{metric.name}", f"under:{metric.name}"
     valued = finished[finished[column].notna() & finished[f"{column}|b"].notna()]
-    # MS-SSIM of three scales and of four are two metrics.
+    # MS-SSIM of three scales and MS-SSIM of four are not comparable.
     alike = valued[under] == valued[f"{under}|b"]
     paired, unlike = valued[alike], valued[~alike]
     refused = {
@@ -274,7 +274,7 @@ def _quality(finished: pd.DataFrame, metric: MetricInfo) -> _Tested:
         paired = paired[:0]
     a, b = (paired[name].to_numpy(np.float64) for name in (column, f"{column}|b"))
     with np.errstate(invalid="ignore"):
-        # ∞ beside ∞ is no difference
+        # ∞ − ∞ counts as 0
         paired = paired.assign(entry="both", gap=np.where(a == b, 0.0, b - a))
     sides = [cube(paired, name, ["both"]).values for name in (column, f"{column}|b", "gap")]
     means = [intervals(values)[0] for values in sides]
@@ -298,10 +298,10 @@ def _quality(finished: pd.DataFrame, metric: MetricInfo) -> _Tested:
 
 
 def _test(family: Sequence[_Tested]) -> None:
-    """Tests of one metric over tasks or over categories, corrected for their number."""
+    """Test one metric on each task, or on each category, corrected for their number."""
     padded = np.full((len(family), max(len(units) for _, units, _ in family)), np.nan)
     for row, (quality, units, _) in enumerate(family):
-        # What is equal to the last digit needs no test, and takes no part in the correction.
+        # Sides equal to the last digit are not tested, and not counted in the correction.
         if not quality.identical:
             padded[row, : len(units)] = units
     p, methods = p_values(padded, np.array([scale for _, _, scale in family]))

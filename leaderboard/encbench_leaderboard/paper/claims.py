@@ -1,4 +1,4 @@
-"""Each claim of the paper that is not about quality: how it is read from records."""
+"""The paper's claims that are not about quality, and how each is checked against records."""
 
 from __future__ import annotations
 
@@ -48,24 +48,24 @@ from encbench_leaderboard.paper.printed import (
 from encbench_leaderboard.statistics.intervals import Interval
 
 WIDTH = READINGS[1]
-"""The reading whose PSNRs come nearest to the paper's: spectra are those of its networks."""
+"""The reading whose PSNRs are closest to the paper's; spectra are those of its networks."""
 ORDER_UNIT = "orders"
 BARELY = 0.25
-"""Share of the gap to the baseline, in orders, up to which a spectrum is barely above it."""
+"""Maximum share of the gap to the baseline, in orders of magnitude, that is "barely above" it."""
 STEADY = 0.1
-"""Change of a kernel in the second half of training, in its norm, up to which it is stable."""
+"""Maximum relative change of a kernel in the second half of training that is "stable"."""
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A claim, where the paper makes it, and how it is looked at."""
+    """A claim, where the paper makes it, and the function that checks it."""
 
     statement: str
     where: str
     printed: str
     look: Callable[[Evidence], Finding | None]
     needs: str = WIDTH
-    """Name of an experiment; "table4" for any of its."""
+    """Name of the experiment that it needs; "table4" for any solid of Table 4."""
 
 
 def _statistic(statistic: str, evidence: Evidence) -> Finding:
@@ -95,13 +95,13 @@ def _smallest(other: str, printed: float, evidence: Evidence) -> Finding:
         if (summary := spectrum_of(stored, "end"))
     )
     why = reasons(why, f"depends on N: {points_taken(records)}")
-    # λ_min of some of the points is not that of all, and falls at another speed for each encoding
+    # λ_min depends on the number of points, and on it differently for each encoding
     answer = "not comparable" if some else answer
     return Finding(text(found, unit=ORDER_UNIT), found.units, answer, why)
 
 
 def points_taken(records: Sequence[StoredRecord]) -> str:
-    """ "N = 1,024, 6 % of the training points"."""
+    """Describe N of the kernels: "N = 1,024, 6 % of the training points"."""
     for stored in records:
         summary = spectrum_of(stored, "end")
         if summary is not None and stored.record.training_points:
@@ -131,7 +131,7 @@ def _without_grid(evidence: Evidence) -> Finding:
 
 
 def _pairs(evidence: Evidence, a: str, b: str) -> list[tuple[StoredRecord, StoredRecord]]:
-    """Finished cells of two encodings on the same target and seed."""
+    """Pairs of finished cells of two encodings on the same target and seed."""
     found: dict[str, dict[tuple[str, int], StoredRecord]] = {a: {}, b: {}}
     for stored in evidence.records[WIDTH]:
         if stored.record.status == "ok" and plain_label(stored) in found:
@@ -159,8 +159,8 @@ def _saturates(evidence: Evidence) -> Finding:
 
 
 def _crossing(evidence: Evidence) -> Finding:
-    """Whether the last eigenvalue is on the other side than most of the larger half are, but for
-    the largest tenth; and after which share of the indices it stays there."""
+    """Check whether the spectra have the opposite order at the last index than at most indices
+    between a tenth and a half; find the share of the indices after which it stays opposite."""
     places: list[float] = []
     looked = 0
     for coarse, ffe in _pairs(evidence, MPE_100, FFE_16):
@@ -208,9 +208,9 @@ def _alike_at_start(evidence: Evidence) -> Finding:
 
 
 def _steady(evidence: Evidence) -> Finding:
-    """From ``drift_from_middle`` of the records, ‖K_end − K_middle‖ / ‖K_middle‖; of those without
-    it from the eigenvalues, which cannot be further apart than the kernels are (Hoffman and
-    Wielandt, 1953): a lower bound."""
+    """Use ``drift_from_middle`` of the records, ‖K_end − K_middle‖ / ‖K_middle‖; if none has it, a
+    lower bound: the distance of the eigenvalues is at most that of the kernels (Hoffman and
+    Wielandt, 1953)."""
     drifts, bounds = [], []
     for stored in evidence.records[WIDTH]:
         end = spectrum_of(stored, "end")
@@ -296,9 +296,9 @@ def _weyl(evidence: Evidence) -> Finding | None:
 
 
 def _solids(evidence: Evidence) -> Finding | None:
-    """Each solid has grids of its own: encodings are told by the first word of their labels.
+    """Each solid has grids of its own, so encodings are matched by the first word of their labels.
 
-    The kernel of a network that predicts nothing inside says nothing of what it would learn.
+    Networks that predict that nothing is inside are left out: they learned nothing.
     """
     read = orders("median", "end")
     found: dict[str, dict[str, float]] = defaultdict(dict)
@@ -338,7 +338,7 @@ def _rate(evidence: Evidence) -> Finding | None:
         if targets == 1:
             return Finding(ours, targets, "not comparable", ONE_TARGET)
         return Finding(ours, targets, "agrees")
-    # one network that diverges is enough
+    # one encoding that diverges refutes the claim
     ours = f"{len(ended)} of {len(labels)} encodings train, the others diverge"
     ours = ours if ended else f"all {len(labels)} diverge"
     wide = {plain_label(s) for s in evidence.records.get(WIDTH, ()) if s.record.status == "ok"}

@@ -1,12 +1,12 @@
 """Theorem 1 as the paper words it, and the equation behind it, on kernels with the same weights.
 
-The paper compares a network behind grids with the network without an encoding: Eq. 13 says that
+The paper compares a network on grid features with the network without an encoding: Eq. 13 says that
 K = K₀ + K⁺, where K₀ is the kernel without the grids and K⁺ the sum over levels and features of
-positive semi-definite matrices, the parts of the grids' parameters. From that no eigenvalue of K is
-below that of K₀. The rest R = K − K₀ − K⁺ is not 0: the first layer has weights for the features,
-and these change which units behind it are on, and so the part of every other weight. Here K₀ is of
-the same network with the grids' features set to 0, so that all weights are the same. Features are
-then let in one after another, level by level.
+positive semi-definite matrices, the parts of the grids' parameters. It follows that no eigenvalue
+of K is below that of K₀. The rest R = K − K₀ − K⁺ is not 0: the first layer has weights for the
+features, which change which units of later layers are on, and so the part of every other weight.
+Here K₀ is the kernel of the same network with the grids' features set to 0, so that all weights are
+the same. Features are then switched on one after another, level by level.
 
 This is not Weyl's inequality, which holds for the two parts of one kernel and cannot fail.
 """
@@ -32,12 +32,13 @@ class Remainder:
     """R of one feature, or of all of them together."""
 
     level: int | None
-    """From 0; None for all features together, likewise ``feature``."""
+    """From 0; None for all features together."""
     feature: int | None
+    """From 0 in each level; None for all features together."""
     apart: float
     """‖R‖ / ‖K‖, Frobenius norms."""
     negative: float
-    """Smallest eigenvalue of R, in λ_max(K); 0 where there is none below 0."""
+    """Smallest eigenvalue of R in units of λ_max(K); 0 if none is negative."""
 
 
 @dataclass(frozen=True)
@@ -49,13 +50,13 @@ class Equation13:
     when: Literal["start", "end"]
     points: int
     above: int
-    """Indices i with λ_i(K₀) > λ_i(K), by more than both floors."""
+    """Number of indices i with λ_i(K₀) > λ_i(K) by more than the sum of both floors."""
     remainders: tuple[Remainder, ...]
-    """Of each feature, beside the kernel without it; and last of all together."""
+    """R of each feature, from the kernel before it is switched on; last, R of all of them."""
 
 
 class _Only(Encoding):
-    """Some features of an encoding, the others 0."""
+    """An encoding with some features switched on and the others set to 0."""
 
     on: Tensor
 
@@ -78,10 +79,10 @@ class _Only(Encoding):
 
 
 def remainders(model: CoordinateMLP, x: Tensor) -> tuple[int, tuple[Remainder, ...]]:
-    """Indices at which Theorem 1 fails, and R of each feature and of all, at x (N, d).
+    """Return the number of indices at which Theorem 1 fails, and R of each feature and of all.
 
     Args:
-        model: behind grids whose ``sparse_jacobian`` describes all of their parameters.
+        model: network on grids whose ``sparse_jacobian`` describes all of their parameters.
         x: (N, d) in [0, 1].
 
     Raises:
@@ -98,7 +99,7 @@ def remainders(model: CoordinateMLP, x: Tensor) -> tuple[int, tuple[Remainder, .
         on[block.start : block.start + block.width] = False
 
     def kernels() -> tuple[Tensor, list[Tensor]]:
-        """K without the grids' parameters, and the part of each feature."""
+        """Return the part of K without the grids' parameters, and the part of each feature."""
         masked = deepcopy(model)
         masked.encoding = _Only(masked.encoding, on.clone())
         by_feature = {p.features: p.kernel for p in kernel_by_level(masked, x, by="feature")}

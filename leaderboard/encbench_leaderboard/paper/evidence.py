@@ -1,4 +1,4 @@
-"""Numbers of the records, by encoding and target; and when they agree with a printed one."""
+"""Numbers of records by encoding and target, and whether they agree with printed ones."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from encbench_leaderboard.board.facts import gathered, metrics_of
 from encbench_leaderboard.statistics.intervals import Interval, intervals
 
 if TYPE_CHECKING:
-    # would make the longest chain of imports longer
+    # at run time it would make the longest chain of imports longer
     from encbench_leaderboard.paper.equation13 import Equation13
 
 READINGS = ("table3-literal", "table3-width", "table3-critical")
-"""Of the learning rate 100: as printed; with 1/√width in the first layer; instead 1.5 · lr_crit."""
+"""Readings of the learning rate 100: as printed; 1/√width in the first layer; or 1.5 · lr_crit."""
 TUNED = ("tuned-fit", "tuned-held-out")
 EQUATION = "equation13"
 Answer = Literal["agrees", "disagrees", "not comparable"]
 When = Literal["start", "middle", "end"]
 PSNR_TOLERANCE = 1.5
-"""[dB] A constant rate leaves as much noise on the last step."""
+"""[dB] A constant learning rate leaves this much noise at the last step."""
 MS_SSIM_TOLERANCE = 0.02
 ORDERS_TOLERANCE = 0.5
 WITHIN = 3
-"""Tolerances around a printed number, that an interval must lie in to agree with it."""
+"""Number of tolerances around a printed number within which an agreeing interval must lie."""
 
 
 ONE_TARGET = "one target: no interval"
@@ -39,7 +39,7 @@ ONE_TARGET = "one target: no interval"
 
 @dataclass(frozen=True)
 class Evidence:
-    """What the experiments left, by their name."""
+    """Results of the experiments, by their names."""
 
     records: Mapping[str, Sequence[StoredRecord]]
     tunings: Mapping[str, TuneResult] = field(default_factory=dict)
@@ -48,7 +48,7 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Finding:
-    """A claim looked at: ours, in words, over how many targets, and whether it agrees."""
+    """Result of checking a claim: ours in words, the number of targets, and whether it agrees."""
 
     ours: str
     units: int
@@ -67,7 +67,7 @@ Reader = Callable[[StoredRecord], float | None]
 
 
 def by_target(records: Sequence[StoredRecord], label: str, read: Reader) -> dict[str, float]:
-    """Means over seeds of a number of the finished cells of an encoding, by target."""
+    """Return the mean over seeds of a number of an encoding's finished cells, by target."""
     found: dict[str, list[float]] = defaultdict(list)
     for stored in records:
         if stored.record.status == "ok" and plain_label(stored) == label:
@@ -83,7 +83,7 @@ def plain_label(stored: StoredRecord) -> str:
 
 
 def interval(values: Sequence[float]) -> Interval:
-    """Mean over targets and its 95 % interval; of no value, NaN."""
+    """Mean over targets and its 95 % interval; NaN without values."""
     numbers = np.array(list(values) or [math.nan], dtype=np.float64)
     return intervals(numbers[None, :, None])[0]
 
@@ -93,18 +93,18 @@ def over_targets(records: Sequence[StoredRecord], label: str, read: Reader) -> I
 
 
 def difference(records: Sequence[StoredRecord], a: str, b: str, read: Reader) -> Interval:
-    """Of a number of encodings a and b, a − b on the same targets."""
+    """Mean difference a − b of two encodings' numbers on common targets, with its interval."""
     left, right = by_target(records, a, read), by_target(records, b, read)
     return interval([left[target] - right[target] for target in left if target in right])
 
 
 def targets_of(records: Sequence[StoredRecord]) -> set[str]:
-    """Of finished cells."""
+    """Return the targets of finished cells."""
     return {stored.record.task_label for stored in records if stored.record.status == "ok"}
 
 
 def collapsed(stored: StoredRecord) -> bool:
-    """Whether a network's first metric has its worst value, 0, as the IoU of one that predicts
+    """Whether the first metric has its worst value, 0, such as the IoU of a network that predicts
     that nothing is inside."""
     first = metrics_of(gathered([stored]))[0]
     found = stored.record.metrics.get(first.name)
@@ -112,7 +112,7 @@ def collapsed(stored: StoredRecord) -> bool:
 
 
 def metric(name: str) -> Reader:
-    """Reads a metric at the end of training."""
+    """Return a reader of a metric at the end of training."""
 
     def read(stored: StoredRecord) -> float | None:
         value = stored.record.metrics.get(name)
@@ -126,7 +126,8 @@ def spectrum_of(stored: StoredRecord, when: When) -> SpectrumSummary | None:
 
 
 def orders(statistic: str, when: When) -> Reader:
-    """Reads log10 of a number of a spectrum; one below the floor counts as the floor."""
+    """Return a reader of log10 of a spectrum's statistic, at least that of the floor; of "count":
+    the number of eigenvalues above 1e-3 λ_max."""
 
     def read(stored: StoredRecord) -> float | None:
         summary = spectrum_of(stored, when)
@@ -142,16 +143,16 @@ def orders(statistic: str, when: When) -> Reader:
 
 
 def eigenvalues(stored: StoredRecord, when: When, part: str = "") -> np.ndarray | None:
-    """(N,) descending, of the kernel or, with part "mlp_", without the encoding's parameters."""
+    """(N,) descending, of the kernel or, for part "mlp_", of its part without the encoding."""
     name = f"spectrum_{part}{when}"
     return stored.some_arrays(name).get(name)
 
 
 def against_printed(found: Interval, printed: float, tolerance: float) -> tuple[Answer, str]:
-    """Whether a mean is the printed number, up to a tolerance.
+    """Whether a mean is the printed number, up to a tolerance, and why that cannot be decided.
 
-    Nothing can be said of one target, nor where the mean is not the printed number but its interval
-    reaches it, nor where it is by luck: the interval is many tolerances wide.
+    It cannot for one target; if the mean is not the printed number but its interval reaches it; or
+    if the mean is but its interval extends more than ``WITHIN`` tolerances from the printed number.
     """
     if (why := _too_few(found)) is not None:
         return "not comparable", why
@@ -168,7 +169,7 @@ def against_printed(found: Interval, printed: float, tolerance: float) -> tuple[
 
 
 def of_sign(*found: Interval) -> tuple[Answer, str]:
-    """Whether differences that are claimed to be positive are, all of them."""
+    """Whether all of the differences are positive, as is claimed."""
     if (why := next(filter(None, map(_too_few, found)), None)) is not None:
         return "not comparable", why
     if any(one.high <= 0 for one in found):
@@ -180,7 +181,7 @@ def of_sign(*found: Interval) -> tuple[Answer, str]:
 
 
 def _too_few(found: Interval) -> str | None:
-    """Why there is no interval; None where there is one."""
+    """Why there is no interval; None if there is one."""
     if math.isnan(found.mean):
         return "no cell finished"
     if found.units == 1:
@@ -189,7 +190,7 @@ def _too_few(found: Interval) -> str | None:
 
 
 def text(found: Interval, form: str = "+.1f", unit: str = "") -> str:
-    """ "+16.1 [12.0, 20.2] dB"."""
+    """Format an interval: "+16.1 [12.0, 20.2] dB"."""
     if math.isnan(found.mean):
         return "–"
     end = f" {unit}" if unit else ""

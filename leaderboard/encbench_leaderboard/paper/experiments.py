@@ -1,4 +1,4 @@
-"""What is run for each table, figure and claim: ordinary suites and tunings, one a folder."""
+"""Suites and tunings to run for each table, figure and claim, each into a folder of its own."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ TABLE_2_SPACE = (
     "mpe.features_per_level=1..4",
     "mpe.resolutions=[24, 69]|[24, 138]|[24, 277]|[48, 138]|[48, 277]|[96, 138]|[96, 277]",
 )
-"""Around the settings that the paper's search found; its own ranges are not known here."""
+"""Ranges around the settings that the paper's search found; its own ranges are not known."""
 TUNED_SPACE = (
     "training.lr=0.00042|0.0017|0.0072",
     "training.encoding_lr_factor=1",
 )
-"""The best of these three rates is near each encoding's own best; trial 0 has the usual rate."""
+"""One of these three rates is near each encoding's best; trial 0 has the suite's rate."""
 
 
 @dataclass(frozen=True)
@@ -47,30 +47,30 @@ class Scale:
     """How much of the paper is run."""
 
     readings: tuple[int, int, int]
-    """Photographs of Table 3, in each of ``READINGS``."""
+    """Number of photographs of Table 3 for each of ``READINGS``."""
     side: int
-    """Pixels of their longer side."""
+    """Length of their longer side [px]."""
     seeds: tuple[int, ...]
     ntk_points: int
     table2_side: int
     synsets: int
     trials: int
-    """Of Table 2's search."""
+    """Number of trials of Table 2's search."""
     rates: int
-    """Trials of the rates of Adam, the usual one included."""
+    """Number of trials of Adam's learning rate, including the suite's."""
     tuned: int
-    """Photographs there; the first is tuned on, the others are reported."""
+    """Number of photographs for Adam; the first is tuned on, the others are reported."""
     solids: tuple[str, ...]
     points: int
-    """Of a solid, in an epoch."""
+    """Points of a solid per epoch."""
     solid_epochs: int
     kernel_epochs: int = EPOCHS_3
-    """Of the networks of Eq. 13."""
+    """Epochs of the networks of Eq. 13."""
     tuned_width: int = 512
-    """Of the network that Adam trains; like ``tuned_batch`` smaller where time is short."""
+    """Width of the network that Adam trains; like ``tuned_batch``, smaller if time is short."""
     tuned_batch: int = 256
     changes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """Sections in which every suite is made smaller."""
+    """Settings that make every suite smaller, by section."""
     solid_changes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     solid_task: Mapping[str, Any] = field(default_factory=dict)
 
@@ -142,30 +142,30 @@ ITEMS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("figure9", "figure10", "figure14"), ("table4",)),
     "figure5": (READINGS[1], "table4"),
 }
-"""What ``--only`` takes, and the experiments that it needs."""
+"""Items of ``--only``, and the experiments that each needs."""
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """A suite, or a tuning, and the folder below the results' that it runs into."""
+    """A suite or a tuning, with the name of the folder that it runs into."""
 
     name: str
     title: str
     suite: Suite
-    """Of a tuning: what is reported."""
+    """For a tuning, the suite that is reported."""
     departs: str
-    """In what it differs from the paper's, in a sentence."""
+    """How it differs from the paper's experiment, in a sentence."""
     tuning: Tuning | None = None
     save_weights: bool = False
     expected: float = 1.0
-    """Share of its steps that are likely to be made: cells that diverge end early."""
+    """Expected share of its steps that are made: cells that diverge end early."""
 
 
 def wanted_items(only: Iterable[str]) -> list[str]:
-    """The items of ``--only A,B --only C``, in our order; all without any.
+    """Return the items of ``--only A,B --only C`` in the order of ``ITEMS``; without any, "claims".
 
     Raises:
-        UsageError: there is no such item; names the nearest.
+        UsageError: there is no such item.
     """
     names = [name.strip().lower() for text in only for name in text.split(",")]
     for name in names:
@@ -183,7 +183,7 @@ def experiments(
     meshes: Sequence[str],
     registry: Registry,
 ) -> tuple[list[Experiment], list[str]]:
-    """What the items need, everything checked, and notes for the reader.
+    """Return the experiments that the items need, checked, and notes for the reader.
 
     Raises:
         UsageError: images or a mesh cannot be read, or nothing that was asked for needs them.
@@ -191,7 +191,7 @@ def experiments(
     needed = {name for item in items for name in ITEMS[item]}
     for option, given, name in (("images", images, "table2"), ("mesh", meshes, "table4")):
         if given and name not in needed:
-            raise UsageError(f"--{option} is of {name}, which --only {','.join(items)} leaves out")
+            raise UsageError(f"--{option} is for {name}, which --only {','.join(items)} leaves out")
     notes: list[str] = []
     made: list[Experiment] = []
     if needed & set(READINGS):
@@ -354,7 +354,7 @@ def _table4(
             task(**parameters)
         except DataError as error:
             raise UsageError(f"--mesh {mesh}: {error}") from None
-        # of a mesh that is none of the three, the settings of one of them
+        # a mesh that is none of the three has the settings of one of them
         label = Path(mesh.removesuffix(".gz")).stem
         like = next((name for name in SOLIDS if name in label.lower()), SOLIDS[0])
         entry = {"name": "occupancy", "parameters": parameters, "label": label}

@@ -1,7 +1,7 @@
-"""How long an experiment will take on this machine, before it runs.
+"""Estimate how long an experiment will take on this machine.
 
-``encbench.runs.estimate`` rehearses cells instead, spectra and all, which is right for any plug-in;
-at the paper's sizes that takes minutes a part, and these times are shown before each.
+``encbench.runs.estimate`` instead rehearses cells with their spectra, which is right for any
+plug-in, but takes minutes per experiment at the paper's sizes.
 """
 
 from __future__ import annotations
@@ -20,30 +20,31 @@ from encbench.training.loop import batch_of, total_steps
 from encbench_leaderboard.paper.experiments import Experiment
 
 STEP = 6e-4
-"""[s] of a step beside its products of matrices."""
+"""[s] of a step without its matrix products."""
 KERNEL = 4e-13
-"""[s] of a kernel for each pair of points and each weight of the network."""
+"""[s] of a kernel per pair of points and weight of the network."""
 SPECTRUM = 5e-10
-"""[s] of a spectrum, in N³."""
+"""[s] of a spectrum of N points, per N³."""
 CELL = 0.6
+"""[s] of the rest of a cell: building and evaluating it."""
 SOLID = 11.0
-"""[s] of everything else of a cell: building, evaluating; of a solid its surface and views."""
+"""[s] the same for a solid, with its surface and views."""
 WIDEST = 34
-"""Features of an encoding, about."""
+"""Approximate number of an encoding's features."""
 MEASURED = 0.05
-"""[s] that products are timed."""
+"""[s] for which matrix products are timed."""
 
 
 def foretold_seconds(one: Experiment, registry: Registry, jobs: int) -> float:
-    """Seconds that an experiment would take, all cells of it; right within a factor of two.
+    """Estimate the seconds that all cells of an experiment take, within a factor of two.
 
-    From the number of products in each step, and their rate as measured now. Of a search each trial
-    counts as the default setting; the batch that it chooses decides.
+    The estimate is from the operations per step and their rate, measured now. Each trial of a
+    search counts like the default setting, though its time depends on its batch size.
     """
     finals = [_cell_seconds(cell, registry) for cell in plan(one.suite, registry)]
     if one.tuning is None:
         return one.expected * sum(finals) / min(jobs, len(finals))
-    # one trial of each encoding at a time where each follows from those before
+    # one trial of each encoding at a time, as if each depended on those before
     default = one.tuning.trial_suite(entry.entry for entry in one.tuning.searched)
     trials = [_cell_seconds(cell, registry) for cell in plan(default, registry)]
     at_once = min(jobs, len(trials))
@@ -68,7 +69,7 @@ _shapes: dict[str, tuple[int, int]] = {}
 
 
 def _shape(task: str, registry: Registry, cell: CellConfig) -> tuple[int, int]:
-    """Points of an epoch, and coordinates, of a task; built once."""
+    """Return points per epoch and number of coordinates of a task, which is built once."""
     if task not in _shapes:
         built = build_task(cell, registry)
         _shapes[task] = int(built.points_per_epoch), int(built.in_dim)
@@ -77,7 +78,7 @@ def _shape(task: str, registry: Registry, cell: CellConfig) -> tuple[int, int]:
 
 @lru_cache
 def _rate(batch: int, width: int) -> float:
-    """Floating-point operations a second of one thread, in products of a layer's shape."""
+    """Floating-point operations per second of one thread, in matrix products of a layer's shape."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -1,4 +1,4 @@
-"""Runs experiments into their folders, and gathers what they left."""
+"""Run experiments into their folders, and gather their results."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ from encbench_leaderboard.render.writing import replace_text
 
 KERNELS = "equation13.json"
 _Kernels = TypeAdapter(dict[str, Equation13])
-"""By the record's key and the moment."""
+"""By "KEY WHEN", the record's key and start or end."""
 POINTS = 512
-"""Of the kernels of Eq. 13, at most."""
+"""Maximum number of points of the kernels of Eq. 13."""
 
 
 def run_experiments(
@@ -50,7 +50,7 @@ def run_experiments(
         registry: plug-ins to use.
         console: where progress is shown.
         tell: called before each.
-        how: of ``encbench.run_suite``: jobs, device, ….
+        how: options of ``encbench.run_suite``: jobs, device, ….
 
     Raises:
         RunStopped, StoreError: as ``encbench.run_suite``.
@@ -94,7 +94,7 @@ def run_experiments(
 def measured_kernels(
     records: Sequence[StoredRecord], file: Path, registry: Registry
 ) -> list[Equation13]:
-    """Eq. 13 on the networks of records, at their start and end; those in the file are read."""
+    """Check Eq. 13 on the networks of records at start and end; results in the file are reused."""
     try:
         known = _Kernels.validate_python(json.loads(file.read_text(encoding="utf-8")))
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""What the paper prints, once, with the place where it stands there.
+"""Numbers and settings that the paper prints, each with its place there.
 
 Audia, Feizi, Zwicker, Manocha, "How Learnable Grids Recover Fine Detail in Low Dimensions: A Neural
 Tangent Kernel Analysis of Multigrid Parametric Encodings", ICLR 2025. Encodings have the labels of
@@ -12,7 +12,7 @@ MPE_100, MPE_200 = "MPE k=2 L=1 100²", "MPE k=2 L=1 200²"
 FFE_TUNED, MPE_TUNED = "FFE L=6", "MPE k=3 L=2"
 
 METRICS = ("psnr", "ms_ssim")
-"""Of the pairs of numbers below: PSNR [dB] and MS-SSIM."""
+"""Metrics of the pairs of numbers below: PSNR [dB] and MS-SSIM."""
 TABLE_3 = {
     BASELINE: (20.0, 0.08),
     FFE_4: (25.0, 0.20),
@@ -25,14 +25,14 @@ TABLE_3 = {
 TABLE_2 = {BASELINE: (29.94, 0.32), FFE_TUNED: (33.47, 0.39), MPE_TUNED: (45.28, 0.79)}
 """100 epochs with tuned settings, mean over images of 100 synsets of ImageNet."""
 TRIALS = 30
-"""Of Optuna, for each encoding of Table 2."""
+"""Trials of Optuna for each encoding of Table 2."""
 SYNSETS = 100
 EPOCHS_3, EPOCHS_4 = 300, 4000
-"""Of Tables 3 and 4."""
+"""Epochs of Tables 3 and 4."""
 GAINS = {BASELINE: (15.0, 0.65), "FFE": (12.0, 0.33)}
-"""Abstract: of MPE over the others. PSNR [dB] is a difference of Table 2, MS-SSIM of Table 3."""
+"""Abstract: gain of MPE over the others. PSNR [dB] is a difference in Table 2, MS-SSIM in 3."""
 ORDERS = {BASELINE: 8.0, "FFE": 2.0}
-"""Abstract: orders of magnitude in the smallest eigenvalue, of MPE over the others."""
+"""Abstract: gain of MPE over the others in the smallest eigenvalue [orders of magnitude]."""
 SOLIDS = ("armadillo", "buddha", "dragon")
 """Table 4 has settings of three Stanford scans and no numbers of quality."""
 

@@ -1,4 +1,4 @@
-"""``encbench reproduce paper``: the paper's experiments, and a page with an answer a claim."""
+"""``encbench reproduce paper``: the paper's experiments, and a page with an answer per claim."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from encbench_leaderboard.paper.experiments import Experiment
 
 REGIONS = {"smoke": 128, "laptop": 512, "full": 1024}
-"""Pixels per side of figure 13: patterns are counted exactly, 40 s a network at 1024."""
+"""Pixels per side of figure 13; to count patterns exactly takes 40 s per network at 1024."""
 
 
 def reproduce(
@@ -43,8 +43,8 @@ def reproduce(
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="For Table 2: folders of images, as ImageNet's train/; one image is drawn from "
-            "each. Default: packaged photographs.",
+            help="For Table 2: a folder of folders of images, such as ImageNet's train/; one image "
+            "is drawn from each. Default: packaged photographs.",
         ),
     ] = None,
     mesh: Annotated[
@@ -52,7 +52,7 @@ def reproduce(
         typer.Option(
             metavar="PATH",
             help="For Table 4: a mesh file; default: the three scans if `encbench data fetch` got "
-            "them and the scale is full, else built-in solids. Repeatable.",
+            "them and the scale is not smoke, else built-in solids. Repeatable.",
         ),
     ] = None,
     output: Annotated[
@@ -81,7 +81,7 @@ def reproduce(
 
     Exit codes: 0 all well, 1 some cells failed, 2 wrong usage, 130 Ctrl-C, 143 SIGTERM.
     """
-    # import torch, which `encbench reproduce --help` does without
+    # these import torch, which `encbench reproduce --help` does not need
     from encbench.device import resolve_device
     from encbench.runs.executors.local import default_jobs
     from encbench_leaderboard.paper.experiments import SCALES, experiments, wanted_items
@@ -95,21 +95,21 @@ def reproduce(
     at_once = jobs or default_jobs(resolve_device(device), 1)
     directory = output or Path("results") / f"paper-{scale}"
     total = 0.0
-    told: dict[str, str] = {}
+    summaries: dict[str, str] = {}
     for one in made:
         seconds = foretold_seconds(one, registry, at_once)
-        told[one.name] = f"{one.title}: {_cells(one)}, about {duration(seconds)}"
+        summaries[one.name] = f"{one.title}: {_cells(one)}, about {duration(seconds)}"
         total += seconds
         if dry_run:
-            typer.echo(f"{one.name:<16} {told[one.name]}")
+            typer.echo(f"{one.name:<16} {summaries[one.name]}")
     print_line(console, f"{len(made)} parts, about {duration(total)} with {at_once} at a time")
     if dry_run:
         return
-    # pandas and plotly, which a plan does without
+    # this imports pandas and plotly, which a dry run does not need
     from encbench_leaderboard.paper.laboratory import answer, run_experiments
 
     def tell(one: Experiment) -> None:
-        print_line(console, f"{directory / one.name}: {told[one.name]}", "bold")
+        print_line(console, f"{directory / one.name}: {summaries[one.name]}", "bold")
 
     try:
         ran, evidence = run_experiments(
@@ -130,14 +130,14 @@ def reproduce(
 def _draw(
     items: Sequence[str], parts: Sequence[str], directory: Path, scale: str
 ) -> Iterator[Path]:
-    """Draw the figures that were asked for, or all of them for the claims, of each part a folder
-    with captions."""
+    """Draw the requested figures, or all of them for "claims", into a folder per part; yield the
+    files with their captions."""
     from encbench_leaderboard.paper.experiments import ITEMS
     from encbench_leaderboard.paper_figures.drawing import draw_figures  # matplotlib
 
     asked = [figure for figure in FIGURES if figure in items or "claims" in items]
     for part in parts:
-        # of several solids the first
+        # the first of several solids
         experiment = part.removesuffix("-1") if part.startswith("table4") else part
         wanted = [figure for figure in asked if ITEMS[figure][0] == experiment]
         if wanted:

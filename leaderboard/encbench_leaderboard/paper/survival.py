@@ -1,4 +1,4 @@
-"""Claims about quality, each under the paper's protocol and tuned with Adam and decay."""
+"""Claims about quality, checked under the paper's protocol, and tuned with Adam and decay."""
 
 from __future__ import annotations
 
@@ -41,18 +41,18 @@ FFES, MPES = (FFE_4, FFE_8, FFE_16), (MPE_100, MPE_200)
 
 @dataclass(frozen=True)
 class QualityClaim:
-    """That one encoding is better than another, by so much."""
+    """A claim that one encoding is better than another, by the printed difference."""
 
     statement: str
     where: str
     metric: str
     printed: float
     experiment: str
-    """Of the paper's protocol."""
+    """Name of the experiment with the paper's protocol."""
     pair: tuple[str, str]
-    """The better and the worse one there."""
+    """The better and the worse encoding in it."""
     families: tuple[tuple[str, ...], tuple[str, ...]]
-    """Tuned, what stands for each: of several, the best on the photograph tuned on."""
+    """Candidates for each when tuned; the best on the photograph tuned on is taken."""
 
 
 def _gap(better: str, worse: str, place: int) -> float:
@@ -125,7 +125,7 @@ def unit_of(claim: QualityClaim) -> tuple[str, str]:
 
 
 def as_in_the_paper(claim: QualityClaim, evidence: Evidence) -> Finding | None:
-    """The claim under the paper's protocol; None where that was not run."""
+    """Check the claim under the paper's protocol; None if that was not run."""
     if claim.experiment not in evidence.records:
         return None
     read = metric(claim.metric)
@@ -147,7 +147,8 @@ def as_in_the_paper(claim: QualityClaim, evidence: Evidence) -> Finding | None:
 
 
 def tuned(claim: QualityClaim, evidence: Evidence) -> tuple[Interval | None, Interval | None]:
-    """The same difference under Adam and decay, at all pixels and at those held out."""
+    """Return the same difference with Adam and decay, at all pixels and at those held out; None for
+    what was not run."""
     fit, held_out = (
         _tuned_difference(name, *claim.families, claim, evidence)
         if name in evidence.tunings
@@ -158,7 +159,7 @@ def tuned(claim: QualityClaim, evidence: Evidence) -> tuple[Interval | None, Int
 
 
 def survives(fit: Interval | None, held_out: Interval | None) -> str:
-    """What is left of a claim, in words."""
+    """Say in words whether a claim also holds with Adam and decay."""
     answers = [None if one is None else of_sign(one)[0] for one in (fit, held_out)]
     match answers:
         case ["agrees", "agrees"]:

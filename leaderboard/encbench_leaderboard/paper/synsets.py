@@ -1,4 +1,4 @@
-"""Images of a folder like ImageNet's: one a synset, drawn at random."""
+"""Images of a folder like ImageNet's: one per synset, drawn at random."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from encbench.errors import DataError, UsageError
 from encbench.plugins.registry import Registry
 
 SEED = 0
-"""Of the drawing, so that the same folder gives the same images."""
+"""Seed of the drawing, so that the same folder gives the same images."""
 
 
 def synset_images(
     folder: Path, most: int, side: int | None, registry: Registry
 ) -> tuple[list[dict[str, Any]], list[str]]:
-    """One image of each of at most ``most`` synsets, as parameters of the task ``image``.
+    """Draw one image from each of at most ``most`` synsets, as parameters of the task ``image``.
 
     Args:
-        folder: FOLDER/SYNSET/IMAGE; images directly in it each count as a synset of their own.
-        most: where there are more synsets, those that are drawn.
-        side: to which longer sides are shrunk; smaller images stay as they are.
+        folder: FOLDER/SYNSET/IMAGE; without folders in it, each image counts as a synset.
+        most: maximum number of synsets, drawn at random.
+        side: longer sides are shrunk to this number of pixels; smaller images stay as they are.
         registry: where the task is found.
 
     Returns:
-        The parameters, and notes: images that cannot be read, by name, and synsets that lack.
+        The parameters; and notes on unreadable images, empty folders, and too few synsets.
 
     Raises:
         UsageError: it is not a folder, or holds no image that can be read.
@@ -73,15 +73,15 @@ def synset_images(
             "images, as ImageNet's train/ is"
         )
     if len(found) < most:
-        notes.append(f"{folder}: {len(found)} synsets with an image, where {most} are wanted")
+        notes.append(f"{folder}: {len(found)} synsets with an image; {most} are wanted")
     return sorted(found, key=lambda parameters: str(parameters["image"])), notes
 
 
 def _readable(
     task: Callable[..., Any], image: str, side: int | None, notes: list[str]
 ) -> dict[str, Any] | None:
-    """Parameters with which the image can be read, shrunk if it is larger; None for a broken one,
-    with a note."""
+    """Return parameters with which the image can be read, shrunk if it is larger; None for a broken
+    one, with a note."""
     parameters: dict[str, Any] = {"image": image, "channels": "rgb"}
     shrunk = [] if side is None else [parameters | {"side": side}]
     error: DataError | None = None

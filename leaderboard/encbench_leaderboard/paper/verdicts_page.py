@@ -48,7 +48,7 @@ from encbench_leaderboard.report.format import MISSING, code, eigenvalue, fixed,
 from encbench_leaderboard.statistics.intervals import Interval
 
 if TYPE_CHECKING:
-    # would make the longest chain of imports longer
+    # at run time it would make the longest chain of imports longer
     from encbench_leaderboard.paper.experiments import Experiment
 
 HOW = f"""\
@@ -66,15 +66,15 @@ comparable*. One is enough only to *disagree* with a claim about every network: 
 train, Theorem 1, Eq. 13.
 - λ_min is compared with the printed one only where the kernel is of all training points.
 - *Survives*: the difference is positive and its interval excludes 0 also with Adam and a cosine \
-to a tenth, the learning rate tuned with equally many trials for each encoding. Of several \
-encodings of a family the one counts that is best on the photograph tuned on, which is not \
+to a tenth, the learning rate tuned with equally many trials for each encoding. A family of \
+encodings is represented by the one that is best on the photograph tuned on, which is not \
 reported.
 - Eigenvalues below the floor count as the floor. MS-SSIM is always of the whole image; the \
 printed ones cannot be: {printed.MS_SSIM_WHY}."""
 EQUATION_13 = (
     "K is the kernel, K₀ that of the same network with the grids' features set to 0, K⁺ the part "
-    "of the grids' parameters; features are let in one after another. Eq. 13 says that the rest, "
-    "K − K₀ − K⁺, is 0; Theorem 1 would follow where it has no negative eigenvalue."
+    "of the grids' parameters; features are switched on one after another. Eq. 13 says that the "
+    "rest, K − K₀ − K⁺, is 0; Theorem 1 would follow if it has no negative eigenvalue."
 )
 SMOKE = (
     "**A smoke run: tiny images and networks, two epochs. It shows that the command works; its "
@@ -92,11 +92,11 @@ class Ran:
 
     experiment: Experiment
     seconds: float
-    """On one core."""
+    """Time of its cells on one core."""
 
 
 def verdicts_page(ran: Sequence[Ran], evidence: Evidence, scale: str, notes: Sequence[str]) -> Page:
-    """The page of what was run at a scale, with notes of what departs from what was asked."""
+    """Return the page of experiments run at a scale; notes are on departures from the request."""
     judge = partial(_judged, scale)
     found = [
         (claim, judge(finding, claim.needs))
@@ -148,8 +148,8 @@ def verdicts_page(ran: Sequence[Ran], evidence: Evidence, scale: str, notes: Seq
 
 
 def _judged(scale: str, finding: Finding, experiment: str, *, number: bool = False) -> Finding:
-    """The finding; without an answer in a smoke run, nor about a number printed of images and
-    epochs that are not the paper's."""
+    """Return the finding; not comparable in a smoke run, nor for numbers of Table 2 at a scale with
+    smaller images than the paper's."""
     if scale == "smoke":
         return replace(finding, answer="not comparable", why="a smoke run")
     if scale != "full" and number and experiment == "table2":
@@ -159,7 +159,7 @@ def _judged(scale: str, finding: Finding, experiment: str, *, number: bool = Fal
 
 
 def _table(name: str, columns: dict[str, bool], rows: Sequence[Sequence[str]]) -> Table:
-    """Columns by title, with whether they are of numbers; rows of texts."""
+    """Return a table; ``columns`` says by title whether a column holds numbers."""
     made = [
         Column(title, title, "number" if number else "text") for title, number in columns.items()
     ]
@@ -174,7 +174,7 @@ def _table(name: str, columns: dict[str, bool], rows: Sequence[Sequence[str]]) -
 
 
 def _number(text: str) -> float | None:
-    """What a column of numbers is sorted by: the first of a text."""
+    """Sort key in a column of numbers: the first number of a text; None if it starts with none."""
     try:
         return float(text.partition(" ")[0])
     except ValueError:
@@ -211,7 +211,7 @@ def _quality(found: Sequence[tuple[QualityClaim, Finding]], evidence: Evidence) 
 
 
 def _compared(found: Interval, paper: float, name: str, judge: Judge, part: str) -> list[str]:
-    """The printed number of a metric, ours, and the answer."""
+    """Return the printed number of a metric, ours, and the answer."""
     is_psnr = name == "psnr"
     answer, why = against_printed(found, paper, PSNR_TOLERANCE if is_psnr else MS_SSIM_TOLERANCE)
     judged = judge(Finding("", found.units, answer, why), part, number=True)
@@ -242,7 +242,7 @@ def _table3(records: Sequence[StoredRecord], judge: Judge) -> Table:
 
 
 def _ended(records: Sequence[StoredRecord]) -> str:
-    """ "3 ok", "2 diverged, at step 3 to 7"."""
+    """Describe how cells ended: "3 ok", "2 diverged, at step 3 to 7"."""
     counts = Counter(stored.record.status for stored in records)
     ended = ", ".join(f"{count} {status.replace('_', ' ')}" for status, count in counts.items())
     steps = [s.record.error.step for s in records if s.record.error and s.record.error.step]
@@ -309,7 +309,7 @@ def _spectra(records: Sequence[StoredRecord]) -> list[Block]:
             count = over_targets(records, label, orders("count", when)).mean
             rows.append([label, when, *(eigenvalue(10**one) for one in found), fixed(count, 0)])
     taken = points_taken(records)
-    note = f"Of the networks with 1/√width in the first layer; {taken}. Geometric means."
+    note = f"Networks with 1/√width in the first layer; {taken}. Geometric means."
     return [Text(note), _table("spectra", columns, rows)]
 
 

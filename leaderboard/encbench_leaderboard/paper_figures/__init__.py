@@ -1,1 +1,1 @@
-"""The figures of the paper, drawn from a results folder: one kind a file."""
+"""The figures of the paper, drawn from a results folder: one kind per file."""

@@ -1,4 +1,4 @@
-"""What a figure is before it is drawn, and the sentences that all captions share."""
+"""Descriptions of figures before they are drawn, and sentences that captions share."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from encbench_leaderboard.board.table import TaskBoard
 from encbench_leaderboard.report.format import one_line
 
 LISTED = 12
-"""Records that a caption lists by their key."""
+"""Maximum number of records that a caption lists by their key."""
 ARRAYS_LEFT_OUT = (
     "the records have no arrays (encbench merge --without arrays leaves them out); draw it from "
     "the folders that were merged"
@@ -29,9 +29,9 @@ class Described:
     caption: str
     """What is drawn, in plain text."""
     records: Sequence[StoredRecord]
-    """From which it is drawn."""
+    """The records from which it is drawn."""
     draw: Callable[[], Drawing | None]
-    """Called inside ``style.quiet()``; there is something to draw."""
+    """Draws it, if called inside ``style.quiet()``; there is something to draw."""
     missing: Sequence[str] = ()
     """Sentences on what is not in it, and why."""
 
@@ -44,7 +44,7 @@ class Lacking(Exception):
 
 
 def source(records: Sequence[StoredRecord]) -> str:
-    """From which records a figure is drawn: seeds, points of the kernel, keys."""
+    """Return a sentence on the records of a figure: their number, seeds and keys."""
     seeds = ", ".join(map(str, sorted({stored.record.cell.seed for stored in records})))
     keys = ", ".join(stored.record.key[:8] for stored in records[:LISTED])
     more = f" and {len(records) - LISTED:,} more" if len(records) > LISTED else ""
@@ -53,7 +53,7 @@ def source(records: Sequence[StoredRecord]) -> str:
 
 
 def kernel_points(records: Sequence[StoredRecord]) -> str:
-    """N of the kernels, and its share of the points trained on."""
+    """Return a sentence on N of the kernels, and on the number of points trained on."""
     shares = {
         (summary.points, stored.record.training_points)
         for stored in records
@@ -67,7 +67,7 @@ def kernel_points(records: Sequence[StoredRecord]) -> str:
 
 
 def absent(task: TaskBoard, drawn: Sequence[str], why: str) -> list[str]:
-    """A sentence on the entries that are not drawn: how their cells ended, or else ``why``."""
+    """Return a sentence on the entries that are not drawn: ``why``, or how their cells ended."""
     reasons = []
     for entry in task.standings["entry"]:
         if entry not in drawn:
@@ -77,7 +77,7 @@ def absent(task: TaskBoard, drawn: Sequence[str], why: str) -> list[str]:
 
 
 def with_weights(task: TaskBoard) -> dict[str, StoredRecord]:
-    """By entry, best first, the first seed that finished and has its weights.
+    """Return by entry, best first, the first finished cell with its weights.
 
     Raises:
         Lacking: there is none.
@@ -94,7 +94,7 @@ def with_weights(task: TaskBoard) -> dict[str, StoredRecord]:
     if not found:
         raise Lacking(
             "no trained network was kept; repeat the `encbench run` that made the folder, "
-            "with --save-weights (cells recorded without run again)"
+            "with --save-weights (cells recorded without it are run again)"
         )
     return found
 
@@ -102,8 +102,8 @@ def with_weights(task: TaskBoard) -> dict[str, StoredRecord]:
 def best_of(
     entries: Sequence[str], most: int, make: Callable[[str], Made]
 ) -> tuple[dict[str, Made], list[str]]:
-    """What is made of the first so many entries of which anything can be, and a sentence on each
-    of the others."""
+    """Return the results of ``make`` for the first ``most`` entries for which it succeeds, and
+    sentences on the others."""
     made: dict[str, Made] = {}
     missing: list[str] = []
     for entry in entries:
@@ -115,6 +115,6 @@ def best_of(
         except (EncbenchError, Lacking) as error:
             missing.append(f"{entry}: {error}.")
         except Exception as error:
-            # of the encoding or of the task
+            # an error of the encoding or the task
             missing.append(f"{entry}: {error_line(error)}.")
     return made, missing

@@ -1,4 +1,4 @@
-"""All figures of the paper that a results folder has records for, as files with captions."""
+"""Draw all figures of the paper that a results folder has records for, with captions."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from encbench_leaderboard.report.format import plain
 
 CAPTIONS = "captions.md"
 TASKS = 4
-"""Tasks that are drawn unless some are chosen."""
+"""Maximum number of tasks that are drawn if none is chosen."""
 DPI = 200
 SIDE = 1024
 MEANS = "5"
@@ -49,9 +49,9 @@ FIGURES: dict[str, tuple[str, OfTask | None]] = {
     "14": ("Depth of the 0.5 level set", depths),
     "levels": ("Shares of the levels in the eigenvalues", level_shares),
 }
-"""Number in the paper, or a name, to title and what draws a task's."""
+"""By number in the paper, or by name: title, and the function that describes it for a task."""
 SAME = {"7": "3", "9": "3", "8": "6", "10": "6"}
-"""Figures of the paper that show the same of other targets."""
+"""Figures of the paper that show the same as another one for other targets."""
 
 
 @dataclass(frozen=True)
@@ -59,16 +59,16 @@ class PaperFigure:
     """A figure of one task, or the reason why there is none."""
 
     number: str
-    """In the paper; of several that show the same, the first. "levels" is not in the paper."""
+    """In the paper; the first if several show the same. "levels" is not in the paper."""
     title: str
     task: str
-    """Label of the task, "" where a figure is over several."""
+    """Label of the task, "" if the figure is over several."""
     files: Sequence[Path]
-    """Empty where the folder has nothing to draw it from."""
+    """Empty if the folder has nothing to draw it from."""
     caption: str
     """What is drawn, and from which records."""
     missing: str
-    """What is not drawn, and why; without files what to run."""
+    """What is not drawn, and why; if there are no files, what to run."""
 
     @property
     def heading(self) -> str:
@@ -94,14 +94,14 @@ def draw_figures(
         only: numbers of figures in the paper, "2" or "figure2"; none: all.
         out: folder for the files, made if need be; default: ``results / "figures"``.
         formats: of "png", "svg" and "pdf".
-        dpi: pixels an inch of PNGs, and of the pictures within the others.
+        dpi: pixels per inch of PNGs, and of bitmaps within the other formats.
         task: only tasks whose label contains this; "": the first four.
-        side: pixels a side of the maps of activation regions.
-        watch: called with each figure when it is there.
+        side: pixels per side of the maps of activation regions.
+        watch: called with each figure, once its files are written or known to be impossible.
 
     Returns:
         A figure for each number and task, in the paper's order. One that cannot be drawn has no
-        files, and ``missing`` says what to run. Nothing is written where all are such.
+        files, and ``missing`` says what to run. If none can, only existing captions are updated.
 
     Raises:
         UsageError: no such figure, format or task.
@@ -134,7 +134,7 @@ def draw_figures(
 
 
 def _numbers(only: Sequence[str]) -> list[str]:
-    """The figures asked for, in the paper's order; several may stand in one text."""
+    """Return the requested figures in the paper's order; a text can list several, with commas."""
     asked = {
         text.strip().lower().removeprefix("figure").strip(" -")
         for each in only
@@ -176,7 +176,7 @@ def _drawn(
         drawn = described.draw()
         assert drawn is not None, "what is described can be drawn"
     except (EncbenchError, Lacking) as error:
-        # such as a damaged record: the other figures do not need it
+        # such as a damaged record, which other figures may not need
         return PaperFigure(number, title, label, [], "", str(error))
     drawn.set_dpi(dpi)
     files = [folder / f"figure-{number}{slug}.{suffix}" for suffix in formats]
@@ -187,7 +187,7 @@ def _drawn(
 
 
 def _write_captions(file: Path, figures: Sequence[PaperFigure]) -> None:
-    """The captions, beside those of other figures that an earlier call has drawn."""
+    """Write the captions, and keep those of other figures that an earlier call has drawn."""
     sections: dict[str, str] = {}
     if file.exists():
         earlier = re.split(r"(?m)^## ", file.read_text(encoding="utf-8", errors="replace"))[1:]
@@ -203,6 +203,6 @@ def _write_captions(file: Path, figures: Sequence[PaperFigure]) -> None:
 
 
 def _number(heading: str) -> int:
-    """Of a figure of the paper; others come behind them."""
+    """Sort key: the number of a figure of the paper; others come after them."""
     found = re.match(r"Figure (\d+)", heading)
     return int(found[1]) if found else 1000

@@ -48,8 +48,8 @@ def figures(
 ) -> None:
     """Draw the figures of the paper.
 
-    From the records of a results folder; where it lacks data for a figure, a line says what to run.
-    Captions go to the terminal and to captions.md beside the files.
+    They are drawn from the records of a results folder; if it lacks data for a figure, a line says
+    what to run. Captions are written to captions.md beside the files.
 
     \b
     2         spectrum with and without the grid's term, and without an encoding
@@ -60,7 +60,8 @@ def figures(
     12        learned values of grids       (encbench run --save-weights)
     13        activation regions            (encbench run --save-weights)
     14        depth of the 0.5 level set of occupancy
-    levels    what each level carries       (encbench run --set ntk.split=level)
+    levels    shares of an encoding's levels in the eigenvalues
+                                            (encbench run --set ntk.split=level)
 
     \b
     Examples:
@@ -92,7 +93,7 @@ def figures(
     for why in lacking:
         typer.echo(f"not drawn: {why}")
     if not drawn:
-        raise StoreError(f"{directory} has nothing of which a figure could be drawn, see above")
+        raise StoreError(f"{directory} has no data to draw a figure from, see above")
 
 
 def _show(figure: PaperFigure) -> None:

@@ -41,13 +41,13 @@ from encbench_leaderboard.report.figures.training import curves_figure
 
 Style = Literal["solid", "dashed", "dotted", "thin"]
 MOST = 10_000
-"""Cells an entry of a mean over targets."""
+"""Maximum number of cells per entry in a mean over targets."""
 KINDS = {"no encoding": 0, "encodings without parameters": 1, "learned encodings": 2}
 LATER = ("middle", "end")
 
 
 def level_shares(task: TaskBoard, looks: Mapping[str, Look]) -> Described:
-    """Not in the paper: which level of an encoding carries which part of the spectrum."""
+    """Shares of an encoding's levels in the eigenvalues; not in the paper."""
     block, cells = levels_figure(task), split_cells(task)
     if block is None:
         raise Lacking("no record has shares of levels; run with --set ntk.split=level")
@@ -174,7 +174,7 @@ def _kind(stored: StoredRecord) -> int:
 def _plain(
     entry: EntrySpectra, part: str, whens: Sequence[str], style: Style, *, one_size: bool
 ) -> Iterator[Series]:
-    """The lines of some moments in one style, without bands."""
+    """Yield an entry's lines at some moments in one style, without bands."""
     for line in spectrum_lines(entry, part, one_size=one_size, whens=whens):
         kept: Style = "thin" if line.style == "thin" else style
         yield replace(line, style=kept, low=None, high=None)
@@ -190,10 +190,10 @@ def _described(
     looks: Mapping[str, Look],
     when: str = "end",
 ) -> Described:
-    """Panels of the entries of a task.
+    """Describe a figure of panels of the entries of a task.
 
     Args:
-        when: of which spectra the legend says how much is under the floor.
+        when: the spectra for which the legend says how much is under the floor.
     """
     if not any(panel.series for panel in panels):
         raise Lacking("no eigenvalue is above its floor, or the cells did not finish")
@@ -223,7 +223,7 @@ def _figure(
 
 
 def epoch_curves(task: TaskBoard, looks: Mapping[str, Look]) -> Described:
-    """The page's curves, with epochs on x."""
+    """Figure 6: the page's training curves against the epoch."""
     figure = curves_figure(task)
     if figure is None or not figure.panels:
         if any(stored.record.spectra and not has_arrays(stored) for stored in task.records):

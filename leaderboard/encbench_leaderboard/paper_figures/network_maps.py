@@ -1,4 +1,4 @@
-"""Figures 12 and 13, of networks that were kept: learned values, and activation regions."""
+"""Figures 12 and 13, of saved networks: learned values, and activation regions."""
 
 from __future__ import annotations
 
@@ -31,20 +31,20 @@ from encbench_leaderboard.render.style import legends
 
 MAPS = 8
 WINDOW = 8
-"""A side of the square over that of the window that is magnified."""
+"""Side of the square divided by that of the magnified window."""
 GOLDEN = (5**0.5 - 1) / 2
 ENTRIES, GRIDS, VALUES = 4, 4, 3
-"""Encodings that are drawn, grids of each, and values a node."""
+"""Maximum number of encodings, of grids per encoding, and of values per node."""
 EPOCHS = 8
-"""Epochs whose points are looked at where each draws new ones."""
+"""Maximum number of epochs whose points are checked, if each epoch draws new ones."""
 DECODED = 256
-"""Pixels a side of a picture of features."""
+"""Pixels per side of a picture of features."""
 CHUNK = 1 << 16
 UNUSED = "#e69f00"
 
 
 def region_maps(task: TaskBoard, looks: Mapping[str, Look], side: int) -> Described:
-    """Figure 13, of side² points."""
+    """Figure 13, at side² points."""
     kept = with_weights(task)
     names = legends(list(kept), 34, 2)
     wholes, windows = [], []
@@ -70,7 +70,7 @@ def region_maps(task: TaskBoard, looks: Mapping[str, Look], side: int) -> Descri
         "colour for each set of points at which the same ReLU units are on. Below, the framed "
         f"window magnified {WINDOW} times. Above, the number of distinct patterns at the centres "
         f"of {side:,} × {side:,} pixels, exact; regions between them "
-        "are not counted, and where it nears the number of pixels, regions are smaller than these. "
+        "are not counted, and if it is near the number of pixels, regions are smaller than pixels. "
         f"{source(records)}"
     )
     left = absent(task, list(kept), "no weights")
@@ -90,10 +90,10 @@ def plane(side: int, dim: int) -> torch.Tensor:
     coordinate to the right, the second downwards, and further ones 1/2.
 
     Raises:
-        ParameterError: of points of one coordinate.
+        ParameterError: points have one coordinate.
     """
     if dim < 2:
-        raise ParameterError("there is no map of a function of one variable; use a task of two")
+        raise ParameterError("there is no map of a function of one variable; use a task with two")
     ticks = (torch.arange(side, dtype=torch.float64) + 0.5) / side
     y, x = torch.meshgrid(ticks, ticks, indexing="ij")
     rest = [torch.full_like(x, 0.5)] * (dim - 2)
@@ -150,7 +150,7 @@ def _pictures(stored: StoredRecord, name: str) -> Iterator[Shown]:
             size = " × ".join(map(str, grid.rows.shape[::-1]))
             place += f", {size} nodes"
             table = tables[grid.parameter].detach().double()
-            # without a sparse Jacobian nothing is known of what points read
+            # without a sparse Jacobian it is unknown which rows points read
             read = touched.get(grid.parameter, torch.ones(len(table), dtype=torch.bool))
             values = table.reshape(len(read), -1)[rows.clamp(min=0)].numpy()
             used = (read[rows.clamp(min=0)] & (rows >= 0)).numpy()
@@ -160,7 +160,7 @@ def _pictures(stored: StoredRecord, name: str) -> Iterator[Shown]:
 
 
 def _picture(title: str, values: np.ndarray, used: np.ndarray | None) -> Shown:
-    """Values (H, W) in grey, those that are not used in one colour."""
+    """Show values (H, W) in grey, unused ones in one colour."""
     known = values if used is None else values[used]
     low, high = np.percentile(known, [1, 99]) if known.size else (0.0, 1.0)
     grey = np.clip((values - low) / max(high - low, 1e-300), 0, 1)
@@ -172,7 +172,7 @@ def _picture(title: str, values: np.ndarray, used: np.ndarray | None) -> Shown:
 
 
 def _touched(stored: StoredRecord, encoding: Encoding) -> dict[str, torch.Tensor]:
-    """Of each table, which rows (R,) a training point reads with a weight."""
+    """Return a mask per table of the rows (R,) that a training point reads with nonzero weight."""
     registry, cell = default_registry(), stored.record.cell
     task, generator = build_task(cell, registry), cell_streams(cell).generator("data")
     touched: dict[str, torch.Tensor] = {}
@@ -193,7 +193,7 @@ def _touched(stored: StoredRecord, encoding: Encoding) -> dict[str, torch.Tensor
 
 @torch.no_grad()
 def _decoded(encoding: Encoding, grid: LearnedGrid) -> np.ndarray:
-    """The grid's features (side, side, F) at the centres of pixels."""
+    """Return the grid's features (DECODED, DECODED, F) at the centres of pixels."""
     parts = [encoding(part) for part in torch.split(plane(DECODED, encoding.in_dim), CHUNK)]
     features = torch.cat(parts)[:, grid.start : grid.start + grid.width]
     return features.reshape(DECODED, DECODED, -1).numpy()

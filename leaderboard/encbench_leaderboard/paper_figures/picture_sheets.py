@@ -18,7 +18,7 @@ from encbench_leaderboard.report.blocks import Pictures
 from encbench_leaderboard.report.figures.predictions import sheet
 
 DEPTH = "depth_psnr"
-"""Metric of tasks whose pictures end with a square of depth, near is dark, nothing is white."""
+"""Metric of tasks whose pictures end with a square map of depth: near is dark, nothing is white."""
 NOTHING = 255
 
 

@@ -44,7 +44,7 @@ def test_a_synset_gives_one_image_and_what_cannot_be_read_is_named(synsets: Path
     assert all(one["side"] == 16 for one in found)
     assert any("d.tiff" in note for note in notes)
     assert any("n04 holds no image" in note for note in notes)
-    assert any("2 synsets with an image, where 100 are wanted" in note for note in notes)
+    assert any("2 synsets with an image; 100 are wanted" in note for note in notes)
     assert synset_images(synsets, 100, 16, REGISTRY) == (found, notes)
 
 
@@ -70,7 +70,7 @@ def test_a_misspelt_item_gets_the_nearest() -> None:
 
 
 def test_an_option_without_its_table_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="--images is of table2, which --only table3 leaves out"):
+    with pytest.raises(UsageError, match="--images is for table2, which --only table3 leaves out"):
         experiments(SCALES["smoke"], ["table3"], tmp_path, (), REGISTRY)
 
 
