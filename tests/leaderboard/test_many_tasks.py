@@ -34,6 +34,6 @@ def test_the_first_rows_of_an_html_page_open(tmp_path, monkeypatch):
         results.add(f"ffe:levels={number}", points=0, pictures=False, curves=False)
     page = build.describe(*build.load_board(tmp_path))
     text = document.html_page(page, pictures=False)
-    assert "The last 3 rows do not open: 2 rows of this page do." in text
+    assert "The last 3 rows do not open: only 2 rows of this page do." in text
     monkeypatch.setattr(document, "OPENED", 5)
     assert "do not open" not in document.html_page(page, pictures=False)

@@ -30,13 +30,13 @@ from encbench_leaderboard.report.blocks import (
 from encbench_leaderboard.report.format import MISSING, code, link_to, plain
 
 Links = Mapping[tuple[str, str], str]
-"""(section, figure) to the link of its picture."""
+"""Links to pictures, by (section, figure)."""
 
 OPEN_ROWS = 20
-"""Rows of a table that are shown at once; the others are folded."""
+"""Rows of a long table that are shown; the others are folded."""
 ROWS = 200
-"""Rows of a table, for forges refuse much larger pages; of entries that did not finish a quarter as
-many more."""
+"""Maximum number of rows of a table, since forges refuse much larger pages; plus a quarter as many
+for entries that did not finish."""
 ABOUT = "about-this-page.md"
 
 
@@ -49,21 +49,20 @@ def write_markdown(
     small_pictures: bool = False,
     formats: Sequence[str] = (),
 ) -> Path:
-    """Write a page; into a folder of its name without the suffix its pictures, and a page for each
-    task or category with all that is known of it.
+    """Write a page, and beside it a folder with its pictures and a full page per task or category.
 
     Args:
-        page: what is drawn.
-        out: the Markdown file, which is returned. Its name needs a suffix: the folder of its
-            pictures has the same name without one.
+        page: the page to write.
+        out: the Markdown file, which is returned. Its name needs a suffix: the folder has the same
+            name without it.
         pictures: draw pictures and link to them.
-        all_pictures: those of every section, also where there are many.
-        small_pictures: a tenth of the bytes, for a repository: WebP in place of PNG, and none of
-            the targets of a category.
-        formats: "svg" or "pdf", of pictures that are drawn beside those that the page shows.
+        all_pictures: draw those of every section, even if there are many.
+        small_pictures: a tenth of the bytes, for a repository: WebP instead of PNG, and no
+            pictures for the targets of a category.
+        formats: "svg" or "pdf"; each picture is drawn in these formats, too.
 
     Raises:
-        StoreError: it cannot be written.
+        StoreError: a file cannot be written.
     """
     links: Links = {}
     left_out = 0
@@ -82,11 +81,11 @@ def write_markdown(
 
 
 def write_index(pages: Mapping[Path, Page], out: Path) -> Path:
-    """Write one page of several: of each its title, its verdict, and of each category, and of each
-    task that is in none, the protocol and the standings, with a link.
+    """Write one page that summarizes several: title, verdict, a link, and the protocol and
+    standings of each category and of each task that is in no category.
 
     Args:
-        pages: by the Markdown file that ``write_markdown`` wrote, below the folder of ``out``.
+        pages: by the Markdown file, below the folder of ``out``, that ``write_markdown`` wrote.
         out: the Markdown file, which is returned.
 
     Raises:
@@ -106,13 +105,13 @@ def write_index(pages: Mapping[Path, Page], out: Path) -> Path:
 
 
 def markdown(page: Page, links: Links, folder: str, main: str, left_out: int = 0) -> dict[str, str]:
-    """The page as text, by the name "", and the pages in its folder by their file names.
+    """Return the text of the page, under the name "", and of each page in its folder, by file name.
 
     Args:
-        links: of pictures; a figure without one is left out.
+        links: links to pictures; a figure without one is left out.
         folder: name of the folder beside the page.
         main: name of the page's file.
-        left_out: sections whose pictures were not drawn because there are many.
+        left_out: number of sections whose pictures were not drawn because there are many.
     """
     sections = {section.name: section for section in page.sections}
     groups = {section.name for section in page.groups}
@@ -145,7 +144,7 @@ def _pages(section: Section, targets: Sequence[Section], folder: str) -> str:
 
 
 def _own_page(section: Section, links: Links, main: str) -> str:
-    """All that is known of a section, on a page in the folder."""
+    """Return the page of a section in the folder, with everything known about it."""
     here = {name: link.rpartition("/")[2] for name, link in links.items()}
     parts = [_back(main), f"# {code(section.title)}"]
     parts += _parts(section.blocks, here, section, every=True)
@@ -169,7 +168,7 @@ def _joined(parts: Sequence[str]) -> str:
 def _parts(
     blocks: Sequence[Block], links: Links, section: Section | None, *, every: bool = False
 ) -> list[str]:
-    """Paragraphs, tables and folds of blocks, with ``every`` column of tables."""
+    """Return blocks as Markdown; ``every``: with all columns of tables, and texts about them."""
     parts = []
     for block in blocks:
         match block:
@@ -198,7 +197,7 @@ def _details(title: str, body: str) -> str:
 
 
 def markdown_table(table: Table, *, every: bool = True) -> str:
-    """A table; its rows after the first are folded if there are many, and the last left out.
+    """Return a table as Markdown; in a long one later rows are folded, and the last left out.
     ``every``: also the columns that are not shown first."""
     kept = _kept(table.rows)
     places = [place for place, first in enumerate(shown_first(table)) if first or every]
@@ -239,6 +238,6 @@ def _value(value: Value, kind: str) -> str:
 
 
 def _cell(text: str) -> str:
-    """Text of a cell; "< 0.001", "PSNR [dB]" and "1.2 [0.8, 1.6]", no markup, stay readable."""
+    """Escape a cell's text, except in "< 0.001", "PSNR [dB]" and "1.2 [0.8, 1.6]": no markup."""
     safe = re.sub(r"^&lt; (?=\d)", "< ", plain(text))
     return re.sub(r"\\\[([^\[\]\\]*)\\\](?=$|[; ])", r"[\1]", safe)

@@ -28,7 +28,7 @@ COLUMNS = 2
 LEGEND = 3
 """Columns of a legend below the panels."""
 HEIGHT = {1: 3.9, 2: 3.1}
-"""Inches of a row of panels, where there is one row, and where there are more."""
+"""Height of a row of panels if there is one row, and if there are more [inch]."""
 LINES: dict[str, dict[str, Any]] = {
     "dotted": {"linestyle": (0, (1, 1.6)), "linewidth": 1.2, "alpha": 0.8},
     "dashed": {"linestyle": (0, (4, 2)), "linewidth": 1.2, "alpha": 0.8},
@@ -40,9 +40,9 @@ ENDS: dict[str, dict[str, Any]] = {
     "stopped": {"marker": "x", "markersize": 7},
 }
 BEYOND: dict[str, Any] = {"linestyle": "none", "markersize": 5}
-"""Where a bar leaves the axes."""
+"""Look of the arrow where an error bar leaves the axes."""
 COMMON: dict[str, Any] = {"color": "#555555", "linewidth": 1.2}
-"""Lines of no entry."""
+"""Look of lines that belong to no entry."""
 CROWD: dict[str, Any] = {
     "linestyle": "none",
     "marker": "o",
@@ -51,19 +51,19 @@ CROWD: dict[str, Any] = {
     "markeredgewidth": 0,
     "alpha": 0.5,
 }
-"""Points of entries that are not named."""
+"""Look of the points of entries that the legend does not name."""
 GREY = "#444444"
-"""What a legend shows that is of any colour."""
+"""Colour of legend samples that stand for all colours."""
 UNDER_FLOOR, BETWEEN_FLOORS = "#e4e4e4", "#f3f3f3"
 COLOURS = "viridis"
-"""Of maps; perceptually uniform, and told apart by colour-blind readers."""
+"""Colour map of heat maps: perceptually uniform, also for colour-blind readers."""
 MAP_HEIGHT = 2.5
-"""Inches of a row of maps."""
+"""Height of a row of heat maps [inch]."""
 
 
 def plot(block: Figure, looks: Mapping[str, Look], columns: int = COLUMNS) -> Drawing | None:
-    """Draw a figure's panels in so many columns; None where there are none. The legend stands in
-    the place that an odd number of panels leaves free, or else below. To be called inside
+    """Draw a figure's panels in at most ``columns`` columns; None if it has none. The legend goes
+    into a place that panels leave free, if it fits there, or else below. Call this inside
     ``style.quiet()``."""
     panels = block.panels
     if not panels:
@@ -78,10 +78,10 @@ def plot(block: Figure, looks: Mapping[str, Look], columns: int = COLUMNS) -> Dr
     for style, text in block.styles.items():
         mark = _mark("o", GREY, style) if marked else {}
         samples.append(Line2D([], [], label=text, **LINES[style] | {"color": GREY} | mark))
-    if marked:  # points and their bars can be anywhere
+    if marked:  # inside the axes they could cover points and their bars
         handles += samples
     named = max(sum(s.kind == "area" for s in panel.series) for panel in panels)
-    # below each panel, as long as the parts of a kernel are its areas twice, and their trace
+    # room for a legend in two columns below each panel; each part of a kernel has two areas
     height = HEIGHT[min(rows, 2)] + 0.13 * math.ceil(min(named, 2 * NAMED) / 4)
     free = rows * columns > len(panels) and _legend_height(handles, 1) < height
     drawn = figure(rows * height + (0 if free else _legend_height(handles, LEGEND)))
@@ -90,8 +90,8 @@ def plot(block: Figure, looks: Mapping[str, Look], columns: int = COLUMNS) -> Dr
     places = list(grid.flat)
     for axes, panel in zip(places, panels, strict=False):
         _draw_panel(axes, panel, block.legend, looks)
-        axes.tick_params(labelbottom=True)  # of upper panels, too, as their title is
-        # Said once where panels share it.
+        axes.tick_params(labelbottom=True)  # on upper panels, too, like the axis title
+        # A shared title is shown in the first column only.
         if axes in grid[:, 0] or panel.y != panels[0].y:
             axes.set_ylabel(panel.y.title)
     if samples and not marked:
@@ -110,7 +110,7 @@ def plot(block: Figure, looks: Mapping[str, Look], columns: int = COLUMNS) -> Dr
 
 
 def _shared(panels: Sequence[Panel]) -> tuple[bool, bool]:
-    """Whether all panels have one x axis, and one y axis: then only the outer ones are labelled."""
+    """Whether all panels have the same x axis, and whether they have the same y axis."""
     return len({panel.x for panel in panels}) == 1, len({panel.y for panel in panels}) == 1
 
 
@@ -141,7 +141,7 @@ def _draw_panel(
         below: dict[str, Any] = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.22), "ncols": 2}
         axes.legend(**legend_of(*axes.get_legend_handles_labels()) | below, fontsize=6.5)
     _scale(axes, panel)
-    # Up to the edge, which depends on everything else.
+    # Last, since steps go on to the edge of the axes, which depends on everything else.
     for series in panel.series:
         if not series.entry and series.kind != "area":
             steps = series.kind == "steps"
@@ -176,8 +176,8 @@ def _draw_line(axes: Axes, series: Series, colour: str, marker: str) -> None:
 
 
 def _beyond(series: Series, panel: Panel) -> Iterator[tuple[str, float, np.ndarray]]:
-    """An arrow, the end of the axis that it is drawn at, and of which points (n,) of a marked line:
-    those whose interval goes on there."""
+    """Yield for each end of the y axis an arrow, the end's value, and a mask (n,) of the points of
+    a marked line whose interval goes beyond it."""
     if series.marks and panel.y.limits and series.low is not None and series.high is not None:
         bottom, top = panel.y.limits
         yield "v", bottom, series.low < bottom
@@ -185,7 +185,7 @@ def _beyond(series: Series, panel: Panel) -> Iterator[tuple[str, float, np.ndarr
 
 
 def _mark(marker: str, colour: str, style: str) -> dict[str, Any]:
-    """Of a point of a line: full where the line is solid, else hollow."""
+    """Look of the points of a line: filled if the line is solid, else hollow."""
     face = colour if style == "solid" else "white"
     return {"marker": marker, "markersize": 6, "markerfacecolor": face, "markeredgecolor": colour}
 
@@ -214,7 +214,7 @@ def _draw_points(axes: Axes, series: Series, colour: str, marker: str) -> None:
 def _lengths(
     values: np.ndarray, low: np.ndarray | None, high: np.ndarray | None
 ) -> np.ndarray | None:
-    """Error bars below and above values (n,): (2, n)."""
+    """Lengths (2, n) of the error bars below and above values (n,); None without bounds."""
     return None if low is None or high is None else np.stack([values - low, high - values])
 
 
@@ -231,7 +231,7 @@ def _scale(axes: Axes, panel: Panel) -> None:
             axes.set(**{f"{side}ticks": places, f"{side}ticklabels": texts})
             axes.minorticks_off()
     if points:
-        # Ticks of a cost: 1, 2 and 5 on a log axis; thousands as k.
+        # x is a cost: ticks at 1, 2 and 5 on a log axis; thousands as k.
         if panel.x.scale == "log":
             axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=12))
             axes.xaxis.set_minor_formatter(NullFormatter())
@@ -241,7 +241,7 @@ def _scale(axes: Axes, panel: Panel) -> None:
 
 
 def _shade_floor(axes: Axes, low: float, high: float) -> None:
-    """Shade what lies under the floor: up to the lowest, and paler up to the highest one."""
+    """Shade the range up to the lowest floor, and in a paler grey up to the highest one."""
     bottom = low / 30
     axes.axhspan(bottom, low, color=UNDER_FLOOR, linewidth=0, zorder=0)
     axes.axhspan(low, high, color=BETWEEN_FLOORS, linewidth=0, zorder=0)
@@ -262,7 +262,7 @@ def _handles(block: Figure, looks: Mapping[str, Look]) -> list[Artist]:
             if points
             else {"linewidth": 2.2, "marker": marker if marked else None}
         )
-        # A text says more than the name on lines of its own.
+        # The legend's text can have more lines after the name.
         label = name + block.legend[entry].removeprefix(entry)
         handles.append(Line2D([], [], color=colour, label=label, **mark))
     for text in dict.fromkeys(s.label for s in series if not s.entry and s.kind != "area"):
@@ -279,7 +279,7 @@ def _handles(block: Figure, looks: Mapping[str, Look]) -> list[Artist]:
 
 
 def _legend_height(handles: Sequence[Artist], columns: int) -> float:
-    """Inches that a legend of so many columns needs, none without an entry."""
+    """Height of a legend with this many columns [inch]; 0 if it is empty."""
     if not handles:
         return 0.0
     lines = [str(handle.get_label()).count("\n") + 1 for handle in handles]
@@ -289,7 +289,7 @@ def _legend_height(handles: Sequence[Artist], columns: int) -> float:
 
 
 def _plot_maps(panels: Sequence[Panel]) -> Drawing:
-    """Draw panels that are maps, with one scale of colours beside them."""
+    """Draw heat maps, with one colour bar beside them."""
     columns = min(3, len(panels))
     rows = math.ceil(len(panels) / columns)
     drawn = figure(rows * MAP_HEIGHT)
@@ -315,7 +315,7 @@ def _plot_maps(panels: Sequence[Panel]) -> Drawing:
             axes.set_ylabel(panel.y.title)
         if place + columns >= len(panels):
             axes.set_xlabel(panel.x.title)
-            axes.tick_params(labelbottom=True)  # also above a place that is left free
+            axes.tick_params(labelbottom=True)  # also above an empty place
     assert panels[0].heat is not None
     mapped = ScalarMappable(norm, COLOURS)
     drawn.colorbar(mapped, ax=list(grid.flat), label=panels[0].heat.title, pad=0.01, aspect=30)

@@ -26,27 +26,27 @@ from encbench_leaderboard.report.blocks import Pictures, PictureTable, Thumbnail
 COLUMNS = 4
 TITLE_POINTS = 8.5
 GAP = 0.05
-"""Inches between pictures."""
+"""Gap between pictures [inch]."""
 LEGEND = 0.35
-"""Inches of the legend's line."""
+"""Height of the legend's line [inch]."""
 BAR = 0.55
-"""Inches of the colour bar with its numbers and label."""
+"""Height of the colour bar with its numbers and label [inch]."""
 FRAME = "#ff2fd6"
-"""A magenta that neither photographs nor the maps of colours hold."""
+"""A magenta that occurs neither in photographs nor in the colour maps."""
 SHEET = 11
-"""Predictions on a sheet: with the target three rows of four. What was trained on, where that is
-another picture, takes the place of one."""
+"""Maximum number of predictions on a sheet: with the target, three rows of four. If the data
+trained on are another picture, it takes the place of one."""
 ERROR_MAP = "magma"
 DPI = 140
 LABELS = 1.5
-"""Inches of the column of names."""
+"""Width of the column of names [inch]."""
 SIDE = 160
-"""Pixels of a thumbnail's longer side, at most."""
+"""Maximum length of a thumbnail's longer side [px]."""
 PAD, TEXT = 0.05, 0.16
-"""Inches between thumbnails, and of the line of text below each."""
+"""Gap between thumbnails, and height of the line of text below each [inch]."""
 POINTS = 7.0
 COLOUR = "#0072b2"
-"""Of what was learned, and of the shade behind the values; the truth is grey."""
+"""Colour of learned curves, and of the shade behind values; true curves are grey."""
 
 
 @dataclass(frozen=True)
@@ -55,13 +55,13 @@ class Shown:
 
     title: str
     pixels: np.ndarray  # (H, W), or (H, W, 3)
-    looks: dict[str, Any] = field(default_factory=dict)  # for ``imshow``
+    looks: dict[str, Any] = field(default_factory=dict)  # keywords of ``imshow``
     frame: tuple[float, float, float, float] | None = None  # left, top, width, height [px]
 
 
 def stacked(rows: Sequence[Sequence[Shown | None]], columns: int) -> list[Shown | None]:
-    """Rows whose pictures belong together place by place, for a grid of so many columns: below the
-    first pictures of one row stand those of the others."""
+    """Arrange rows whose pictures belong together by position in a grid of so many columns: the
+    first pictures of each row below one another, then the next ones."""
     made: list[Shown | None] = []
     for start in range(0, len(rows[0]), columns):
         for row in rows:
@@ -76,13 +76,13 @@ def picture_grid(
     columns: int = COLUMNS,
     bar: str = "",
 ) -> Drawing:
-    """Rows of pictures; None leaves a place free. To be called inside ``style.quiet()``.
+    """Draw rows of pictures. Call this inside ``style.quiet()``.
 
     Args:
-        pictures: row by row.
-        legend: what colours mean, in a line below them.
-        columns: at most.
-        bar: label of a colour bar below them, of the one map of colours that all of them have.
+        pictures: row by row; None leaves a place free.
+        legend: what colours mean, in a line below the pictures.
+        columns: maximum number of columns.
+        bar: label of a colour bar below the pictures, for the colour map that all of them share.
     """
     columns = min(columns, len(pictures))
     width = WIDTH / columns
@@ -109,13 +109,13 @@ def picture_grid(
 
 
 def _title_height(row: Sequence[Shown | None]) -> float:
-    """Inches above a row."""
+    """Height of the titles above a row [inch]."""
     lines = max(p.title.count("\n") + 1 if p and p.title else 0 for p in row)
     return lines * TITLE_POINTS * 1.3 / 72 + (0.14 if lines else 0.0)
 
 
 def _ratio(row: Sequence[Shown | None]) -> float:
-    """Height of a row over the width of a column; a strip of one row of nodes stays visible."""
+    """Height of a row over the width of a column; at least 0.15, to keep a row of nodes visible."""
     return max(min(max(p.pixels.shape[0] / p.pixels.shape[1], 0.15), 2.0) if p else 0 for p in row)
 
 
@@ -124,28 +124,28 @@ def _show(axes: Axes, picture: Shown) -> None:
     thin = picture.pixels.shape[0] < 0.1 * picture.pixels.shape[1]
     axes.imshow(picture.pixels, aspect="auto" if thin else "equal", **picture.looks)
     axes.set_anchor("N")
-    # names for legends have theirs escaped already
+    # names made by ``legends`` are escaped already
     title = re.sub(r"(?<!\\)\$", r"\\$", picture.title)
     axes.set_title(title, fontsize=TITLE_POINTS, pad=4)
     if picture.frame is not None:
         left, top, *size = picture.frame
-        # the outer half of a frame around the whole is cut off
+        # a frame around the whole picture loses its outer half
         line = 3.2 if tuple(size) == picture.pixels.shape[1::-1] else 1.6
         corner = left - 0.5, top - 0.5
         axes.add_patch(Rectangle(corner, *size, fill=False, edgecolor=FRAME, linewidth=line))
 
 
 def contact_sheet(block: Pictures) -> Drawing | None:
-    """Three rows for every few encodings: their pictures, the crops, the errors: those pictures of
-    the task, where differences of colours mean nothing, or else absolute ones. The latter
-    is the mean over colour channels of the 8-bit pictures' difference; all maps share one scale,
-    square-root, up to the 99.5th percentile. To be called inside ``style.quiet()``."""
+    """Draw three rows for every few encodings: pictures, crops and errors; None without pictures.
+    Errors are the absolute difference of the 8-bit pictures, averaged over colour channels, on one
+    square-root scale up to the largest 99.5th percentile; or the task's own error pictures if
+    differences of colours mean nothing. Call this inside ``style.quiet()``."""
     shared = {tile.name: _read(tile.file) for tile in block.tiles if tile.entry is None}
     tiles = {tile.entry: tile for tile in block.tiles if tile.entry and tile.name == "prediction"}
     if not shared or not tiles:
         return None
     target = next(iter(shared.values()))
-    # a measurement of another kind, such as a sinogram, has no pixels beside the target's
+    # a measurement of another shape, such as a sinogram, cannot be compared pixel by pixel
     first = {name: picture for name, picture in shared.items() if picture.shape == target.shape}
     most = SHEET + 1 - len(first)
     pictures = {entry: _read(tile.file) for entry, tile in list(tiles.items())[:most]}
@@ -155,7 +155,7 @@ def contact_sheet(block: Pictures) -> Drawing | None:
     else:
         own = {tile.entry: tile for tile in block.tiles if tile.name == "error"}
         errors = {entry: _read(own[entry].file) for entry in pictures if entry in own}
-    # One step of the 8-bit pictures at least, or perfect fits would show rounding as error.
+    # At least one step of 8-bit pictures, or perfect fits would show rounding as error.
     top = max([1 / 255, *(float(np.percentile(error, 99.5)) for error in errors.values())])
     norm = PowerNorm(0.5, vmin=0.0, vmax=top)
 
@@ -166,7 +166,7 @@ def contact_sheet(block: Pictures) -> Drawing | None:
     sharp = {"interpolation": "nearest"}
     wholes = [Shown("target\n", target, smooth, (crop.left, crop.top, crop.width, crop.height))]
     windows = [Shown("", crop.of(target), sharp, (0, 0, crop.width, crop.height))]
-    # the target has no error to show: white, and on it the scale of the others
+    # the target has no error: its place is white and holds the colour bar of the others
     maps: list[Shown | None] = [Shown("", np.ones_like(target))]
     for picture in list(first.values())[1:]:
         wholes.append(Shown("trained on\n", picture, smooth))
@@ -175,7 +175,7 @@ def contact_sheet(block: Pictures) -> Drawing | None:
     for entry, pixels in pictures.items():
         wholes.append(Shown(f"{names[entry]}\n{tiles[entry].caption}", pixels, smooth))
         windows.append(Shown("", crop.of(pixels), sharp))
-        # of colours, the map is not used
+        # ignored for RGB pictures
         looks = smooth | {"cmap": ERROR_MAP, "norm": norm}
         maps.append(Shown("", errors[entry], looks) if entry in errors else None)
     drawn = picture_grid(stacked([wholes, windows, maps], columns), columns=columns)
@@ -197,13 +197,13 @@ class Crop:
     width: int
 
     def of(self, pixels: np.ndarray) -> np.ndarray:
-        """The window's own pixels, from pixels (H, W, …)."""
+        """Cut the window out of pixels (H, W, …)."""
         return pixels[self.top : self.top + self.height, self.left : self.left + self.width]
 
 
 def busiest_crop(picture: np.ndarray) -> Crop:
-    """Window of a picture (H, W, 3) in [0, 1] whose grey values vary most; its sides are a quarter
-    of the picture's, at least 8 pixels."""
+    """Return the window of a picture (H, W, 3) in [0, 1] with the largest variance of grey values;
+    its sides are a quarter of the picture's, at least 8 pixels."""
     grey = picture.mean(axis=2, dtype=np.float64)
     window = height, width = [min(n, max(8, round(n / 4))) for n in grey.shape]
     # Centred first, so that the running sums of squares lose no digits to the mean.
@@ -216,7 +216,7 @@ def busiest_crop(picture: np.ndarray) -> Crop:
 
 
 def _read(path: Path) -> np.ndarray:
-    """Pixels (H, W, 3) in [0, 1], transparency over white."""
+    """Read pixels (H, W, 3) in [0, 1]; transparency is over white."""
     with Image.open(path) as image:
         rgba = np.asarray(image.convert("RGBA"), dtype=np.float64) / 255
     colour: np.ndarray = rgba[..., :3] * rgba[..., 3:] + (1 - rgba[..., 3:])
@@ -224,7 +224,7 @@ def _read(path: Path) -> np.ndarray:
 
 
 def _columns(items: int) -> int:
-    """Three to five columns, with the fewest places left empty."""
+    """Number of columns, from 3 to 5, that leaves the fewest places empty."""
     if items <= 5:
         return max(items, 3)
     return min((4, 5, 3), key=lambda columns: -items % columns)
@@ -241,7 +241,7 @@ def _colour_bar(drawn: Drawing, slot: Axes, norm: PowerNorm, top: float) -> None
 
 
 def small_picture(one: Thumbnail) -> Image.Image | None:
-    """A thumbnail's picture, its longer side at most ``SIDE``; None where it cannot be read."""
+    """A thumbnail's picture, its longer side at most ``SIDE``; None if it cannot be read."""
     if one.file is None:
         return None
     try:
@@ -254,7 +254,7 @@ def small_picture(one: Thumbnail) -> Image.Image | None:
 
 
 def limits(line: np.ndarray) -> tuple[float, float]:
-    """Values that a small curve shows: those of the truth, and a quarter of their range around."""
+    """Limits of y of a small curve: the range of the true values, plus a quarter at each end."""
     truth = line[:, 2][np.isfinite(line[:, 2])]
     low, high = (float(truth.min()), float(truth.max())) if len(truth) else (0.0, 1.0)
     margin = 0.25 * (high - low) or 1.0
@@ -262,7 +262,7 @@ def limits(line: np.ndarray) -> tuple[float, float]:
 
 
 def picture_table(block: PictureTable) -> Drawing | None:
-    """A row per entry, a column per task. To be called inside ``style.quiet()``."""
+    """Draw a row per entry and a column per task. Call this inside ``style.quiet()``."""
     columns = len(block.columns)
     cell = (WIDTH - LABELS) / columns
     height = min(cell, 0.85)

@@ -1,4 +1,4 @@
-"""The figures of a page as files beside it."""
+"""Draw the figures of a page into files beside it."""
 
 from __future__ import annotations
 
@@ -30,27 +30,27 @@ from encbench_leaderboard.report.blocks import (
 from encbench_leaderboard.report.format import link_to
 
 EVERY = 8
-"""Tasks and categories up to which all are drawn; a picture takes half a second."""
+"""Maximum number of tasks and categories that are all drawn; a picture takes half a second."""
 FEW = 2
-"""Tasks and categories that are drawn where there are more."""
+"""Number of tasks and categories that are drawn if there are more."""
 FORMATS = ("png", "svg", "pdf", "webp")
 KINDS = (
     *("sheet", "lines", "spectra", "energy", "levels"),
     *("curves", "bands", "profile", "cost", "rates"),
 )
 MOST = 8
-"""Processes that draw, of some 100 MB each."""
+"""Maximum number of processes that draw, of about 100 MB each."""
 DRAWN_BY = ("panels", "picture_grid", "style")
 KEY = b"encbench\0"
 END = 12
-"""Bytes of the chunk that ends a PNG."""
+"""Length of the chunk that ends a PNG [bytes]."""
 CHUNK = 12 + len(KEY) + 64
 
 
 def chosen(page: Page, *, every: bool = False, small: bool = False) -> list[Section]:
-    """The tasks and categories to draw: all where they are few, or else the first. Categories come
-    first, for they speak for their tasks, then tasks that are in none, then the first target of
-    each category, the second and so on. ``small`` leaves out all targets of categories."""
+    """Return the tasks and categories to draw: all if they are few, else the first ``FEW``.
+    Categories come first, since they summarize their tasks, then tasks that are in no category,
+    then targets of categories. ``small`` leaves out all targets of categories."""
     groups = {section.name for section in page.groups}
     found = sorted(page.sections, key=lambda one: (not one.targets, one.name not in groups))
     if small:
@@ -66,12 +66,12 @@ def draw(
     every: bool = False,
     small: bool = False,
 ) -> Mapping[tuple[str, str], str]:
-    """Draw what is chosen into a folder, and remove pictures of an earlier page. A PNG that shows
-    already what it would show is left as it is.
+    """Draw the chosen sections into a folder, and remove pictures of an earlier page. A PNG that is
+    up to date is not drawn again.
 
     Returns:
-        (name of the section, "" for the page itself; name of the block) to the link from the page,
-        to the first format.
+        Links from the page to the pictures in the first format, by (name of the section, or "" for
+        the page itself; name of the block).
 
     Raises:
         OSError: the folder cannot be written.
@@ -84,7 +84,7 @@ def draw(
     blocks += [("", block) for block in page.blocks]
     for section, block in blocks:
         if isinstance(block, Figure) and block.panels:
-            # the data alone, which another process can be sent
+            # computed here once; a process that draws gets the data alone
             block = replace(block, build=partial(list, block.panels))
         elif not isinstance(block, Pictures | PictureTable):
             continue
@@ -96,7 +96,7 @@ def draw(
     drawn = dict(zip(outdated, _draw_all(list(outdated.values())), strict=True))
     jobs = {name: job for name, job in jobs.items() if drawn.get(name, True)}
     kept = {file for job in jobs.values() for file in job.files}
-    # An earlier page's picture of what was not drawn now would seem to belong to this one.
+    # A picture left over from an earlier page would seem to belong to this one.
     names = (section.name for section in page.sections)
     stems = ["map", *(f"{name}-{kind}" for name, kind in itertools.product(names, KINDS))]
     for stem, suffix in itertools.product(stems, FORMATS):
@@ -115,20 +115,20 @@ class _Job:
 
 
 def _draw_all(jobs: Sequence[_Job]) -> list[bool]:
-    """Whether there was something to draw for each job; drawn in as many processes as pay."""
+    """Draw in several processes; return for each job whether there was something to draw."""
     if not jobs:
         return []
-    # a second: not where every picture is current
+    # takes a second, so it is not imported if every picture is current
     from encbench_leaderboard.render import style
 
-    # A figure's parts hold one another, so each is collected; quickly, with the page left aside.
+    # Figures hold reference cycles, so each is collected; that is fast with the page's data frozen.
     frozen = gc.get_freeze_count()
     gc.freeze()
     try:
         with style.quiet():
             return list(in_processes(_draw, jobs, MOST))
     finally:
-        if not frozen:  # what the caller had left aside stays so
+        if not frozen:  # objects that the caller froze stay frozen
             gc.unfreeze()
 
 
@@ -157,13 +157,13 @@ def _draw(job: _Job) -> bool:
 
 
 def _drawn_by() -> bytes:
-    """What all pictures of a page depend on: versions, and the code that draws."""
+    """Return what all pictures of a page depend on: versions, and the code that draws."""
     code = [Path(palette.__file__), *(Path(__file__).with_name(f"{name}.py") for name in DRAWN_BY)]
     return json.dumps([version("encbench"), version("matplotlib"), code], default=_plain).encode()
 
 
 def _shown(block: Figure | Pictures | PictureTable, looks: Mapping[str, Look]) -> bytes:
-    """What a picture depends on beside that: data, looks, and pictures of records."""
+    """Return what else a picture depends on: data, looks, and pictures of records."""
     shown: list[object] = []
     match block:
         case Figure():
@@ -178,21 +178,21 @@ def _shown(block: Figure | Pictures | PictureTable, looks: Mapping[str, Look]) -
 
 
 def _plain(value: Any) -> object:
-    """A file as the hash of its bytes, a block as its fields, an array as lists."""
+    """Convert for JSON: a file to the hash of its bytes, a block to its fields, arrays to lists."""
     if isinstance(value, Path):
         return _hash(value.read_bytes())
     return vars(value) if is_dataclass(value) else value.tolist()
 
 
 def stamped(png: bytes, shown: bytes) -> bytes:
-    """A PNG with the hash of its bytes and of what it shows, in a text chunk before its end."""
+    """Add to a PNG, in a text chunk before its end, a hash of its bytes and of what it shows."""
     chunk = b"tEXt" + KEY + _hash(shown + png).encode()
     length, check = struct.pack(">I", len(chunk) - 4), struct.pack(">I", zlib.crc32(chunk))
     return png[:-END] + length + chunk + check + png[-END:]
 
 
 def is_current(file: Path, shown: bytes) -> bool:
-    """Whether a file is the stamped picture of that, not edited, cut or drawn otherwise."""
+    """Whether a file is the stamped picture of ``shown``: not edited, truncated or outdated."""
     if not file.is_file():
         return False
     png = file.read_bytes()

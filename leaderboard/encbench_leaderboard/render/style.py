@@ -1,4 +1,4 @@
-"""One look for all pictures: light and quiet."""
+"""Matplotlib settings and file formats of all pictures."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 WIDTH = 9.0
-"""Inches of a page 900 px wide: a point of type is then 1.4 px."""
+"""Width of a picture [inch]; shown 900 px wide, a point of type is 1.4 px."""
 DPI = 180
 
 SETTINGS: dict[str, Any] = {
@@ -34,11 +34,11 @@ SETTINGS: dict[str, Any] = {
     "axes.edgecolor": "#666666",
     "axes.grid": True,
     "axes.axisbelow": True,
-    # Where titles lie with ticks below; to search for that place took an eighth of drawing.
+    # Where titles are with ticks below the axes; to search for it took an eighth of the time.
     "axes.titley": 1.0,
     "grid.color": "#e6e6e6",
     "grid.linewidth": 0.6,
-    # Names of clipping paths: random without it.
+    # Without it, names of clipping paths are random.
     "svg.hashsalt": "encbench",
 }
 
@@ -47,11 +47,11 @@ FILES: dict[str, dict[str, Any]] = {
     ".pdf": {"metadata": {"CreationDate": None}},
     ".webp": {"pil_kwargs": {"quality": 90}},
 }
-"""Options of each format, without dates."""
+"""Options of ``savefig`` by suffix; no dates are written."""
 
 
 def quiet() -> Any:
-    """Context in which figures are made and drawn; leaves the user's own settings alone."""
+    """Context in which figures are made and drawn; it leaves the user's own settings alone."""
     return mpl.style.context(["default", SETTINGS])
 
 
@@ -60,14 +60,14 @@ def figure(
 ) -> Figure:
     """A white figure of the page's width; height in inches."""
     drawn = Figure(figsize=(WIDTH, height), dpi=dpi, layout=layout, facecolor="white")
-    # One canvas for laying out and drawing measures a text once.
+    # With one canvas for layout and drawing, each text is measured once.
     FigureCanvasAgg(drawn)
     return drawn
 
 
 def legends(entries: Sequence[str], width: int, lines: int) -> dict[str, str]:
-    """Labels broken after their commas into at most so many lines, the rest an ellipsis; two that
-    would read the same are given whole."""
+    """Break labels after commas into at most ``lines`` lines of ``width`` characters, the last with
+    an ellipsis; labels that would look the same are not shortened."""
     short = {entry: _wrapped(entry, width, lines) for entry in entries}
     texts = Counter(short.values())
     return {e: s if texts[s] == 1 else _wrapped(e, width, None) for e, s in short.items()}
@@ -75,10 +75,10 @@ def legends(entries: Sequence[str], width: int, lines: int) -> dict[str, str]:
 
 def _wrapped(label: str, width: int, lines: int | None) -> str:
     text = label.replace(":", ": ", 1)
-    # Commas inside brackets are no place to break: "[96,277]" is one value.
+    # No break after commas inside brackets: "[96,277]" is one value.
     text = re.sub(r",\s*(?![^\[(]*[\])])", ", ", text)
     text = re.sub(r",\s+(?=[^\[(]*[\])])", ",", text)
-    text = text.replace("$", r"\$")  # two of them would be read as mathematics
+    text = text.replace("$", r"\$")  # two dollar signs would enclose mathematics
     return "\n".join(
         textwrap.wrap(text, width, max_lines=lines, placeholder=" …", break_on_hyphens=False)
     )
@@ -88,17 +88,17 @@ def save(drawn: Figure, files: Sequence[Path]) -> Sequence[Path]:
     """Write what ``figure`` made as PNG, SVG, PDF or WebP: the same bytes for the same data."""
     layout = drawn.get_layout_engine()
     if layout is not None:
-        # Once for all formats.
+        # One layout serves all formats.
         layout.execute(drawn)
         drawn.set_layout_engine("none")
     for file in files:
         if file.suffix == ".png":
             assert isinstance(drawn.canvas, FigureCanvasAgg), "it has been drawn elsewhere"
-            # savefig would draw it once more before, for a layout that is there already
+            # savefig would draw twice, once for a layout that is there already
             drawn.canvas.draw()  # type: ignore[no-untyped-call] # matplotlib leaves both untyped
             rgba = drawn.canvas.buffer_rgba()  # type: ignore[no-untyped-call]
             opaque = np.asarray(rgba)[..., :3]
-            # half the time of zlib's other methods, and of photographs a fifth smaller
+            # half the time of zlib's other strategies, and files of photographs are 20 % smaller
             Image.fromarray(opaque).save(file, dpi=(drawn.dpi, drawn.dpi), compress_type=zlib.Z_RLE)
         else:
             drawn.savefig(file, **FILES[file.suffix])

@@ -13,7 +13,7 @@ from encbench_leaderboard.report.blocks import Page, Table, shown_first, walk
 from encbench_leaderboard.report.format import MISSING
 
 MORE = re.compile(r"±| to |\d–\d|=|;|\(|≤")
-"""In the text of a value that is more than a number."""
+"""Found in a value's text if it says more than one number."""
 SYMBOLS = str.maketrans(
     {
         **{character: f"\\{character}" for character in "&%$#_{}"},
@@ -31,12 +31,12 @@ SYMBOLS = str.maketrans(
         "–": "--",
     }
 )
-"""What LaTeX reads as something else, or pdfLaTeX's standard fonts do not have."""
+"""Characters that are special in LaTeX or missing in pdfLaTeX's standard fonts, in LaTeX."""
 
 
 def write_tables(page: Page, folder: Path, formats: Sequence[str]) -> list[Path]:
-    """Write each table of a page as a file of each format of ``WRITERS``, named by its section and
-    its name.
+    """Write each table of a page in each of the formats, which are keys of ``WRITERS``, as
+    SECTION-NAME.FORMAT.
 
     Raises:
         StoreError: a file cannot be written.
@@ -53,10 +53,10 @@ def write_tables(page: Page, folder: Path, formats: Sequence[str]) -> list[Path]
 
 
 def as_csv(table: Table) -> str:
-    """All columns under their short names; numbers with all digits, missing values empty.
+    """Return all columns under their short names; numbers with all digits, missing values empty.
 
-    A column of numbers that says more than one number, such as an interval or a range of ranks, has
-    its text beside it, as "NAME.text".
+    If a column of numbers says more than one number, such as an interval or a range of ranks, its
+    text follows in a column "NAME.text".
     """
     found: dict[str, list[object]] = {}
     for place, column in enumerate(table.columns):
@@ -74,7 +74,7 @@ def as_csv(table: Table) -> str:
 
 
 def as_latex(table: Table) -> str:
-    """The columns that are shown first, as a ``tabular`` of the package booktabs."""
+    """Return the columns that are shown first as a ``tabular`` for the package booktabs."""
     places = [place for place, first in enumerate(shown_first(table)) if first]
     columns = [table.columns[place] for place in places]
     shown = [

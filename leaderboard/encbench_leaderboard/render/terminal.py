@@ -16,14 +16,14 @@ from encbench.errors import plural
 from encbench_leaderboard.report.blocks import Block, Page, Table, Text, Value, shown_first
 
 NAME_WIDTH = 20
-"""Columns that an encoding's name gets at least, where it is broken into lines."""
+"""Minimum width of a column of encodings' names, which are broken into lines [characters]."""
 
 
 def print_standings(page: Page, console: Console, rows: int) -> None:
-    """Print the verdict, and the standings of each category and of each task that is in none, so
-    many rows of a table at most."""
+    """Print the verdict, and the standings of each category and of each task that is in no
+    category, at most ``rows`` rows per table."""
     print_blocks([b for b in page.blocks if isinstance(b, Text) and b.kind == "verdict"], console)
-    # Of a category's forty images each has a section on the page; here they are pooled.
+    # The page has a section for each of a category's forty images; here they are pooled.
     for block in (block for section in page.groups for block in section.blocks):
         if isinstance(block, Table):
             print_blocks([replace(block, rows=block.rows[:rows])], console)
@@ -35,7 +35,7 @@ def print_standings(page: Page, console: Console, rows: int) -> None:
 
 
 def print_blocks(blocks: Sequence[Block], console: Console) -> None:
-    """Print texts, notes dimmed, and tables in the console's width."""
+    """Print texts (notes dimmed) and tables in the console's width."""
     for block in blocks:
         if isinstance(block, Text):
             style = "dim" if block.kind == "note" else ""
@@ -45,9 +45,9 @@ def print_blocks(blocks: Sequence[Block], console: Console) -> None:
 
 
 def rich_table(table: Table, width: int) -> RichTable:
-    """A table with as many of its columns as fit into so many characters: the ``first`` ones
-    always, with intervals on a line of their own where there is no room; then "status" where a cell
-    did not finish; then the others in their order."""
+    """Return a table with as many columns as fit into ``width`` characters: always those of
+    ``shown_first``, with intervals on a line of their own if there is no room; then any of the
+    others that fit, in their order."""
     shown = RichTable(title=RichText(table.title), title_justify="left", box=SIMPLE_HEAD)
     shown.pad_edge, shown.padding = False, (0, 1, 0, 0)
     kept = shown_first(table)
@@ -84,7 +84,7 @@ def _label(value: Value) -> RichText:
 
 
 def _width(table: Table, place: int) -> int:
-    """Characters of a column; a name can be broken into lines, so no more than two lines' worth."""
+    """Width of a column [characters]; a text can wrap, so at most twice the minimum of a name."""
     column = table.columns[place]
     longest = max(len(text) for text in [column.title, *(r.values[place].text for r in table.rows)])
     if column.kind == "code":
@@ -93,6 +93,6 @@ def _width(table: Table, place: int) -> int:
 
 
 def _broken(text: str, narrow: bool) -> RichText:
-    """ "41.01 [37.24, 45.44]" and "PSNR [dB]" before the bracket, "41.01 ± 0.5" before the sign,
-    "30.1 → 31.2" before the arrow."""
+    """If ``narrow``, break "41.01 [37.24, 45.44]" and "PSNR [dB]" before the bracket, "41.01 ± 0.5"
+    before the sign, "30.1 → 31.2" before the arrow."""
     return RichText(re.sub(r" (?=[\[±→])", "\n", text) if narrow else text)

@@ -1,4 +1,4 @@
-"""What the page's script reads: entries with their colours, tables as options of DataTables."""
+"""Data for the page's script: entries with their colours, tables as options of DataTables."""
 
 from __future__ import annotations
 
@@ -15,32 +15,32 @@ from encbench_leaderboard.report.blocks import Column, Row, Table, Value, shown_
 from encbench_leaderboard.report.format import MISSING
 
 NEUTRAL = ("#565d6b", "#a4adbb")
-"""Colours of a series that is of no entry; ``--soft`` of the style sheet."""
+"""Colours (light, dark) of a series that belongs to no entry; ``--soft`` in the style sheet."""
 
 
 def embedded(data: object) -> Markup:
-    """JSON that no HTML parser can see an end tag or a comment in."""
+    """Return JSON in which an HTML parser sees neither an end tag nor a comment."""
     return htmlsafe_json_dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
 def wrapping_code(text: str) -> Markup:
-    """A label that can wrap after its commas."""
+    """Return a label that can wrap after its commas."""
     return Markup("<code>{}</code>").format(Markup(str(escape(text)).replace(",", ",<wbr>")))
 
 
 class Entries:
-    """Number, colours and marker of each entry; whatever shows one refers to its number."""
+    """Number, colours and marker of each entry; the page refers to entries by number."""
 
     def __init__(self, entries: Sequence[str]) -> None:
         self._numbers = {entry: number for number, entry in enumerate(entries)}
         self._markers = [marker for _, marker in colours(entries).values()]
 
     def number(self, entry: str) -> int:
-        """Number of an entry; a series of none of them, such as a mean, gets a new one."""
+        """Number of an entry; a name that is no entry, such as a mean, gets a new number."""
         return self._numbers.setdefault(entry, len(self._numbers))
 
     def colours(self, entry: str) -> tuple[str, str]:
-        """Colours on light and on dark ground."""
+        """Colours on a light and on a dark background."""
         number = self.number(entry)
         return COLOURS[number % len(COLOURS)][1:] if number < len(self._markers) else NEUTRAL
 
@@ -49,7 +49,7 @@ class Entries:
         return self._markers[number] if number < len(self._markers) else "o"
 
     def style(self) -> str:
-        """Rules that give elements of class ``e`` and number the entry's colours."""
+        """CSS rules that give elements of class ``e{number}`` the entry's colours."""
         rules = []
         for number in range(len(self._markers)):
             light, dark = COLOURS[number % len(COLOURS)][1:]
@@ -58,11 +58,11 @@ class Entries:
 
 
 PAGE = 50
-"""Rows that are shown at once."""
+"""Rows of a table shown per page."""
 HUGE = 1.7e308
 """Stands for infinity, which JSON cannot hold."""
 INTERVAL = re.compile(r";? (?=[±\[(])(.*)", re.DOTALL)
-"""What follows a number in its text: ± and the like."""
+"""Matches what follows a number in its text, such as ± or an interval."""
 EXPORTED = {"orthogonal": "export", "columns": ":visible:not(.opener)"}
 CSV = {"fieldSeparator": ",", "fieldBoundary": '"', "newline": "\n", "title": ""}
 OPTIONS: dict[str, Any] = {
@@ -77,17 +77,17 @@ OPTIONS: dict[str, Any] = {
         "info": "_START_ to _END_ of _TOTAL_",
         "infoEmpty": "",
         "infoFiltered": "",
-        "lengthMenu": "_MENU_ a page",
+        "lengthMenu": "_MENU_ per page",
     },
 }
 
 
 def table_options(table: Table, entries: Entries, *, openable: bool) -> dict[str, Any]:
-    """Options of DataTables: columns and rows. Each value is HTML to show, a number or text to sort
-    by ("" where it is missing), and a text to find and to copy.
+    """Return a table as options of DataTables. Each value has HTML to show, a number or text to
+    sort by ("" if it is missing), and a text to search and copy.
 
-    A first column marks rows that can be opened; hidden or not, it keeps rows in the page's order
-    where they are equal, or sorted by nothing.
+    The first column marks rows that can be opened; even if hidden, it keeps equal rows, and the
+    rows of an unsorted table, in the page's order.
     """
     opener = {
         "name": "",
@@ -133,7 +133,7 @@ def _column(column: Column, place: int, *, shown: bool) -> dict[str, Any]:
         "type": "value",
         "visible": shown,
         "className": f"{column.kind} c-{re.sub(r'[^A-Za-z0-9_]', '-', column.name)}",
-        # The best first; the third click restores the page's own order.
+        # Best first; the third click restores the page's own order.
         "orderSequence": ["desc", "asc", ""] if rising else ["asc", "desc", ""],
     }
 
@@ -159,7 +159,7 @@ def _row(row: Row, columns: Sequence[Column], entries: Entries, openable: bool) 
 
 
 def cell_html(column: Column, value: Value, row: Row, entries: Entries) -> Markup:
-    """A value as it is shown: labels with their colour, an interval under its mean."""
+    """Return a value as HTML: a label with its colour, an interval below its mean."""
     if value.emphasis:
         plain = value.text.removeprefix(value.emphasis)
         return Markup("<em>{}</em>{}").format(value.emphasis, plain)
@@ -174,7 +174,7 @@ def cell_html(column: Column, value: Value, row: Row, entries: Entries) -> Marku
 
 
 def _sorted_by(column: Column, value: Value) -> float | str:
-    """ "" where there is no value."""
+    """Sort key of a value; "" if it is missing."""
     if isinstance(value.sort, float | int):
         return "" if math.isnan(value.sort) else max(-HUGE, min(value.sort, HUGE))
     if value.sort is None:
@@ -183,8 +183,8 @@ def _sorted_by(column: Column, value: Value) -> float | str:
 
 
 def _copied(column: Column, value: Value) -> str:
-    """All digits of a number, and text, "" where there is none; escaped, for DataTables reads it as
-    HTML."""
+    """Text of a value to search and copy: all digits of a number; "" if it is missing. Escaped,
+    since DataTables reads it as HTML."""
     if column.kind == "number" and isinstance(value.sort, float | int):
         return "" if math.isnan(value.sort) else str(value.sort)
     return "" if value.text == MISSING else str(escape(value.text))

@@ -1,4 +1,4 @@
-"""A page as one HTML file that needs nothing but itself."""
+"""A page as one self-contained HTML file."""
 
 from __future__ import annotations
 
@@ -49,11 +49,11 @@ from encbench_leaderboard.report.blocks import (
 
 EXPORTS = re.compile(r"\bexport\s*\{[^{}]*?(\w+) as default[^{}]*\};?")
 FIGURES = 12_000_000
-"""Characters of figures' data after which no more are embedded."""
+"""Size of figures' data after which no more figures are embedded [characters]."""
 PICTURES = 25_000_000
-"""Characters of all embedded pictures together."""
+"""Maximum size of all embedded pictures together [characters]."""
 OPENED = 1000
-"""Rows of a page that open and show what is behind their numbers."""
+"""Maximum number of rows of a page that can be opened to show details."""
 
 
 def write_html(page: Page, out: Path, *, pictures: bool = True) -> Path:
@@ -71,12 +71,12 @@ def write_html(page: Page, out: Path, *, pictures: bool = True) -> Path:
 
 
 def html_page(page: Page, *, pictures: bool = True) -> str:
-    """The page as text, with the records' pictures unless told otherwise."""
+    """Return the page as HTML, with the records' pictures if ``pictures``."""
     body = Body(page, pictures=pictures)
     style = _own("style.css") + body.entries.style()
     scripts = [datatables_js(), f'"use strict";\n{_own("figures.js")}{_own("page.js")}']
-    # Plotly looks for elements of these ids before it writes a style sheet of maps, which the
-    # page's policy would refuse with a message on the console; no map is drawn.
+    # Plotly writes a style sheet for geographic maps, which are not drawn here, unless elements
+    # with these ids exist; the page's policy would refuse it with a message on the console.
     reserved = sorted(set(re.findall(r'getElementById\("([0-9a-f]{64})"\)', plotly_js())))
     template = environment().get_template("page.html.j2")
     return template.render(
@@ -86,7 +86,7 @@ def html_page(page: Page, *, pictures: bool = True) -> str:
         script_hashes=[_hash(script) for script in (*scripts, plotly_js())],
         style=Markup(style),
         scripts=[Markup(script) for script in scripts],
-        # Run by the other script when the first figure is scrolled to.
+        # Run by the page's script when the first figure is scrolled to.
         plotly=Markup(plotly_js()),
         reserved=reserved,
         body=body,
@@ -117,18 +117,18 @@ def plotly_js() -> str:
 
 
 def _inlined(script: str) -> str:
-    """The same script, in which an HTML parser sees neither a comment nor its own end."""
+    """Escape a script so that an HTML parser sees neither a comment nor an end tag in it."""
     return re.sub(r"<(?=!--|/?script)", r"\\x3c", script, flags=re.IGNORECASE)
 
 
 @cache
 def _own(name: str) -> str:
-    """A file of ours that stands in every page."""
+    """Read a file of this package that is part of every page."""
     return (files("encbench_leaderboard.render.html") / name).read_text(encoding="utf-8")
 
 
 def _hash(text: str) -> str:
-    """A source of the Content Security Policy that allows this very text."""
+    """Return a source of the Content Security Policy that allows exactly this text."""
     digest = hashlib.sha256(text.encode("utf-8")).digest()
     return f"'sha256-{base64.b64encode(digest).decode('ascii')}'"
 
@@ -149,19 +149,19 @@ def environment() -> Environment:
 
 @cache
 def _parser() -> MarkdownIt:
-    # Raw HTML comes out as text. Links are checked by the parser: no javascript:, no data:.
+    # Raw HTML becomes text. The parser refuses links to javascript: and data:.
     return MarkdownIt("commonmark", {"html": False}).disable(["image", "autolink"])
 
 
 # Sentences recur from row to row of a table.
 @lru_cache(maxsize=4096)
 def to_html(markdown: str) -> Markup:
-    """Paragraphs, lists, code, emphasis and links; everything else is escaped."""
+    """Render paragraphs, lists, code, emphasis and links; everything else is escaped."""
     return Markup(_parser().render(markdown))
 
 
 class Picture(NamedTuple):
-    """A picture inside the page."""
+    """An embedded picture."""
 
     number: int
     uri: str
@@ -170,10 +170,10 @@ class Picture(NamedTuple):
 
 
 def embed(blocks: Sequence[Pictures], limit: int = PICTURES) -> dict[Path, Picture]:
-    """The PNG files of a page's pictures as data: URIs, up to so many characters.
+    """Return PNG files of a page's pictures as data: URIs, at most ``limit`` characters in all.
 
-    Every block gets its first tiles before any gets its second ones, so that all tasks show
-    their best entries where there is not room for everything. What is damaged is left out.
+    The first tiles of all blocks come before the second ones, so that every task shows its best
+    entries if there is no room for everything. Damaged files are left out.
     """
     turns = zip_longest(*(block.tiles for block in blocks))
     found: dict[Path, Picture] = {}
@@ -253,12 +253,12 @@ class Body:
         options = table_options(table, self.entries, openable=openable)
         made = Markup(self._macros.table(table, options, details if openable else None))
         if closed > 0:
-            note = f"The last {closed:,} rows do not open: {OPENED:,} rows of this page do."
+            note = f"The last {closed:,} rows do not open: only {OPENED:,} rows of this page do."
             made += Markup('<div class="prose note">{}</div>').format(note)
         return made
 
     def _in_row(self, block: Block) -> Markup:
-        """A block of an opened row: tables as they are, without sorting."""
+        """Return a block of an opened row; its tables cannot be sorted."""
         if not isinstance(block, Table):
             return self._block(block)
         rows = [
@@ -271,7 +271,7 @@ class Body:
         return Markup(self._macros.plain_table(block, rows))
 
     def _figure(self, figure: Figure) -> Markup:
-        # Not even read where there is no room left for it.
+        # Data are not even read if there is no room left for them.
         if self._left <= 0:
             return Markup(self._macros.figure(figure, "", {}, [], [], []))
         if not figure.panels:
@@ -320,8 +320,8 @@ class Body:
         return Markup(self._macros.picture_table(block, rows))
 
     def _thumbnail(self, one: Thumbnail | None) -> dict[str, Any]:
-        """What the template shows: text, shade from 0 to 5, and a picture's URI or the points of
-        two curves in a square of 100."""
+        """Return what the template shows: text, shade from 0 to 5, and a picture's URI or the
+        points of two curves in a square of side 100."""
         shown: dict[str, Any] = {"text": one.text if one else "", "uri": "", "curves": []}
         shown["shade"] = 1 + round(4 * one.standing) if one and one.standing >= 0 else 0
         if one is None or self._without:

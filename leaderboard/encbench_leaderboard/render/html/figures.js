@@ -1,12 +1,12 @@
 // Figures by Plotly, and pictures side by side.
 const floats = (text) => new Float64Array(Uint8Array.from(atob(text), (c) => c.charCodeAt(0)).buffer);
 function drawFigure(host) {
-  const library = { text: $("#plotly").textContent }; // half a second that only figures need
+  const library = { text: $("#plotly").textContent }; // takes half a second; only figures need it
   if (!window.Plotly) document.head.append(Object.assign(document.createElement("script"), library));
   const { traces, layout: given, config, arrays } = json($("script", host));
   const values = arrays.map(floats);
   const plot = $(".plot", host);
-  const axes = Object.keys(given).filter((name) => /^[xy]axis/.test(name)); // two a panel
+  const axes = Object.keys(given).filter((name) => /^[xy]axis/.test(name)); // two per panel
   const controls = Object.fromEntries($$("[data-key]", host).map((c) => [c.name, c]));
   const hidden = ({ list, name }) => state.getAll(list).includes(name);
   function apply() {
@@ -17,10 +17,10 @@ function drawFigure(host) {
     const columns = Math.max(1, Math.min(axes.length / 2, Math.floor(width / 320)));
     const rows = Math.ceil(axes.length / 2 / columns);
     const layout = structuredClone(given);
-    const uirevision = `${x.value} ${y.value} ${unit?.value}`; // a zoom is kept while it is the same
+    const uirevision = `${x.value} ${y.value} ${unit?.value}`; // zoom is kept until this changes
     const { color: ink, backgroundColor: paper_bgcolor } = getComputedStyle(plot);
     Object.assign(layout, { width, height: rows * 340, uirevision, paper_bgcolor });
-    if (columns === 1) layout.margin.t += 26; // for Plotly's buttons, else on the panel's title
+    if (columns === 1) layout.margin.t += 26; // or Plotly's buttons would cover the panel's title
     Object.assign(layout.grid, { rows, columns });
     layout.font.color = ink;
     for (const name of axes) {
@@ -31,7 +31,7 @@ function drawFigure(host) {
       if (unlike || scale.value !== scale.first) delete axis.range;
     }
     for (const button of $$(".legend button", host)) button.ariaPressed = !hidden(button.dataset);
-    if (plot.data) Plotly.Fx.unhover(plot); // the label of what is now hidden
+    if (plot.data) Plotly.Fx.unhover(plot); // its trace may now be hidden
     return Plotly.react(plot, traces.map((trace) => {
       const { colours, other, lists, named } = trace.meta;
       const color = colours[Number(isDark())];
@@ -46,7 +46,7 @@ function drawFigure(host) {
   function csv() {
     const cell = (value) => (/[",\n]/.test(value) ? `"${value.replaceAll('"', '""')}"` : value);
     const drawn = plot.data.filter((trace) => trace.hovertemplate);
-    const lines = drawn.flatMap(({ x, y, z, meta }) => { // of a map's cells the upper ends
+    const lines = drawn.flatMap(({ x, y, z, meta }) => { // for a map, upper edges of its cells
       const about = [meta.name, meta.label, meta.panel];
       const points = z ? z.flatMap((row, j) => Array.from(row, (value, i) => (
         [x[i + 1], y[j + 1], 10 ** value]))) : Array.from(x, (at, i) => [at, y[i]]);
@@ -72,7 +72,7 @@ function drawFigure(host) {
       Plotly.downloadImage({ data: plot.data, layout }, { format, filename, width, height });
     }
   });
-  let at = -1; // the arrow keys walk along an entry's lines, one after the other
+  let at = -1; // arrow keys move along an entry's lines, one after the other
   host.addEventListener("keydown", (event) => {
     const step = { ArrowLeft: -1, ArrowRight: 1, Home: -1e9, End: 1e9 }[event.key];
     const entry = Number(event.target.dataset.entry);
@@ -110,7 +110,7 @@ function drawPictures(host) {
     const { width, height } = left.selectedOptions[0].dataset;
     frame.style.setProperty("--at", `${divider.value}%`);
     frame.style.setProperty("--ratio", width / height);
-    frame.classList.toggle("small", Math.max(width, height) <= 320); // single pixels can be seen
+    frame.classList.toggle("small", Math.max(width, height) <= 320); // shows single pixels
     divider.ariaValueText = `${divider.value} % ${left.value}, then ${right.value}`;
   }
   $("[data-swap]", host).addEventListener("click", () => {

@@ -18,7 +18,7 @@ function keep(key, ...values) {
   writing = setTimeout(write, 100);
 }
 
-// A control is as the address says, or as at first where that makes no sense.
+// Set a control to its value in the address, or to its first value if that is not an option.
 function load(control) {
   control.first ??= control.value;
   control.value = state.get(control.dataset.key) ?? control.first;
@@ -35,7 +35,7 @@ function changed({ target }) {
   if (target.id === "task") $(".task:not([hidden])").scrollIntoView();
 }
 
-// An entry is lit wherever it stands; the other lines of its figures fade.
+// Highlight an entry wherever it is shown; the other lines of its figures fade.
 const lit = new CSSStyleSheet();
 document.adoptedStyleSheets.push(lit);
 function light(entry) {
@@ -89,7 +89,7 @@ function drawTable(host) {
     if (step) rows[place + step]?.focus();
     else toggle(rows[place]);
   });
-  let [sorted, shown] = ["", null]; // as the address has it; the table tells every change
+  let [sorted, shown] = ["", null]; // as in the address; the table reports every change
   const apply = () => {
     const asked = (state.get(`${name}.cols`) ?? "").split(",").filter((n) => n && names.includes(n));
     const columns = asked.length ? asked : first;
@@ -113,7 +113,7 @@ function drawTable(host) {
   return { host, apply, table, rows: given.data, ranks: given.data.some((row) => row.statuses) };
 }
 
-// Drawn is what can be seen: tables at once, the rest as it is scrolled to.
+// Draw what is visible: tables at once, the rest when it is scrolled to.
 const seen = new IntersectionObserver((changes) => {
   for (const { target } of changes.filter(({ isIntersecting }) => isIntersecting)) {
     seen.unobserve(target);
@@ -128,13 +128,13 @@ function draw() {
   }
 }
 
-// Every word of the find box is sought in the rows and in the names of tasks.
+// Whether a text, of a row or a task's name, contains every word of the find box.
 function found(text) {
   const words = (state.get("find") ?? "").toLowerCase().split(/\s+/);
   return words.every((word) => text.toLowerCase().includes(word));
 }
 function filter() {
-  light(); // what was pointed at may be gone
+  light(); // the highlighted entry may be gone
   for (const { table } of widgets) table?.draw();
   const ranked = widgets.filter(({ ranks, host }) => ranks && host.checkVisibility());
   const rows = ranked.flatMap((widget) => widget.rows);
@@ -151,7 +151,7 @@ function filter() {
   $("#found").hidden = tasks.every(({ hidden }) => hidden);
 }
 
-// Everything as the address says.
+// Set everything as in the address.
 function apply() {
   $$("#theme, #task, #find").forEach(load);
   const task = $("#task")?.value;

@@ -1,4 +1,4 @@
-"""A figure as traces and layout of Plotly."""
+"""A figure as Plotly traces and layout."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ SYMBOLS = {
 }
 """Plotly's names of the markers of ``encbench.results.palette``."""
 COLOURS = "Viridis"
-"""Of maps; perceptually uniform, and told apart by colour-blind readers."""
+"""Colour scale of heat maps: perceptually uniform, also for colour-blind readers."""
 TITLE = 48
-"""Letters of a line of a panel's title, which is at least 320 px wide."""
+"""Maximum length of a line of a panel's title; a panel is at least 320 px wide [characters]."""
 ENDS = {"stopped": "x-thin-open", "cut": "line-ns-open"}
 
 GREY = "rgba(128,136,150,{})"
-"""Seen on light and on dark ground."""
+"""Visible on light and on dark backgrounds."""
 FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, sans-serif'
 LAYOUT: dict[str, Any] = {
     "margin": {"l": 64, "r": 12, "t": 30, "b": 52},
@@ -46,7 +46,7 @@ LAYOUT: dict[str, Any] = {
 }
 CONFIG = {
     "displaylogo": False,
-    # Nothing is to leave the page, which Plotly's button for sharing offers.
+    # Plotly's button for sharing would send data away from the page.
     "showSendToCloud": False,
     "plotlyServerURL": "",
     "modeBarButtonsToRemove": ["toImage", "select2d", "lasso2d"],
@@ -56,8 +56,7 @@ AXIS: dict[str, Any] = {
     "linecolor": GREY.format(0.6),
     "zeroline": False,
     "minorloglabels": "none",
-    # Plotly raises powers with a style attribute, and makes text bold with one: both are
-    # forbidden by the page's policy.
+    # Plotly sets exponents and bold text with style attributes, which the page's policy forbids.
     "exponentformat": "e",
     "minexponent": 5,
     "separatethousands": True,
@@ -65,10 +64,10 @@ AXIS: dict[str, Any] = {
 
 
 def plot_data(figure: Figure, entries: Entries) -> dict[str, Any]:
-    """What Plotly draws of a figure.
+    """Return what Plotly draws of a figure.
 
-    In ``traces`` numbers stand for the ``arrays``; a trace's ``meta`` says what the script needs
-    to colour, hide, find and save it.
+    ``traces`` refer to ``arrays`` by number; a trace's ``meta`` has what the script needs to
+    colour, hide, find and save it.
     """
     drawing = _Drawing(figure, entries)
     layout: dict[str, Any] = {**LAYOUT, "shapes": [], "annotations": []}
@@ -95,7 +94,7 @@ def plot_data(figure: Figure, entries: Entries) -> dict[str, Any]:
 
 
 def colour_scale(heat: HeatMap) -> list[tuple[str, str]]:
-    """Colour and value of each power of ten on a map's scale."""
+    """Colour and text of each power of ten on a heat map's scale."""
     low, high = np.log10(heat.limits)
     decades = np.arange(np.ceil(low), high + 0.5)
     shares = ((decades - low) / (high - low)).tolist()
@@ -104,7 +103,7 @@ def colour_scale(heat: HeatMap) -> list[tuple[str, str]]:
 
 
 def shade_colour(shade: float) -> str:
-    """Colour at a place, from 0 to 1, of the scale of maps."""
+    """Colour at a position from 0 to 1 on the scale of heat maps."""
     ((red, green, blue),) = sample_colorscale(COLOURS, [shade], colortype="tuple")
     return "#" + "".join(f"{round(255 * part):02x}" for part in (red, green, blue))
 
@@ -119,7 +118,7 @@ SHADES = [
 
 
 def escaped(text: str) -> str:
-    """Text that Plotly shows as it is: no markup, no template of its hover labels."""
+    """Escape text so that Plotly shows it as it is: no markup, no template of hover labels."""
     return re.sub(r"[&<>{]", lambda found: f"&#{ord(found[0])};", text)
 
 
@@ -143,7 +142,7 @@ def _heights(panel: Panel) -> tuple[float, float]:
 
 
 def _floor(floor: tuple[float, float], bottom: float) -> list[dict[str, Any]]:
-    """Shaded what lies under all floors, more lightly what lies under some."""
+    """Shade the range under all floors, and more lightly the range under some."""
     spans = [(bottom * 1e-9, floor[0], 0.25), (floor[0], floor[1], 0.12)]
     looks = {"type": "rect", "x0": 0, "x1": 1, "layer": "below", "line": {"width": 0}}
     return [
@@ -159,12 +158,12 @@ class _Drawing:
     def __init__(self, figure: Figure, entries: Entries) -> None:
         self.traces: list[dict[str, Any]] = []
         self.arrays: dict[str, int] = {}
-        """Each array once, as base64 of little-endian float64, to its number."""
+        """Numbers of the distinct arrays, by their base64 of little-endian float64."""
         self._figure, self._entries = figure, entries
         self._order = {entry: place for place, entry in enumerate(figure.legend)}
 
     def add(self, panel: Panel, suffix: str) -> None:
-        """A panel's traces, the best entry's on top; unnamed points are one grey trace."""
+        """Add a panel's traces, the best entry's on top; unnamed points are one grey trace."""
         if panel.heat:
             self._map(panel, panel.heat, suffix)
         crowd = [s for s in panel.series if s.kind == "points" and self._unnamed(s)]
@@ -181,10 +180,10 @@ class _Drawing:
                 self._series(series, panel, suffix)
 
     def _map(self, panel: Panel, heat: HeatMap, suffix: str) -> None:
-        """A map; its rows of colours are logarithms, in the trace's "z"."""
+        """Add a heat map; the trace's "z" refers to rows of log10 of its values."""
         low, high = np.log10(heat.limits).tolist()
         looks: dict[str, Any] = {"type": "heatmap", "xaxis": f"x{suffix}", "yaxis": f"y{suffix}"}
-        # Plotly's own scale of colours has style attributes, which the page's policy forbids
+        # Plotly's own colour bar has style attributes, which the page's policy forbids
         looks |= {"zmin": low, "zmax": high, "colorscale": COLOURS, "showscale": False}
         looks |= {"hoverongaps": False}
         hover = "up to step %{x:,}<br>up to %{y:g} cycles per unit<br>10^%{z:.2f}<extra></extra>"
@@ -205,7 +204,7 @@ class _Drawing:
         return self.arrays.setdefault(text, len(self.arrays))
 
     def _series(self, series: Series, panel: Panel, suffix: str) -> None:
-        """The series itself, and the band and the mark at its end that belong to it."""
+        """Add a series, with its band and the mark at its end."""
         number = self._entries.number(series.entry)
         common = {
             "type": "scatter",
@@ -224,7 +223,7 @@ class _Drawing:
             "label": series.label,
             "named": not self._unnamed(series),
             "panel": panel.title or panel.y.title,
-            # What hides it: a click on its entry, or on its style of line.
+            # Clicks that hide it: on its entry, or on its line style.
             "lists": [
                 {"list": "hide", "name": series.entry},
                 {"list": f"{self._figure.name}.hide", "name": series.style},
@@ -232,9 +231,9 @@ class _Drawing:
         }
 
         def trace(at: Any, y: np.ndarray, looks: dict[str, Any]) -> None:
-            """Through y (m,) at the places ``at`` (m,) of the series' x (n,), in all units."""
+            """Add a trace of y (m,) at indices ``at`` (m,) of the series' x (n,), in all units."""
             other = {title: self._number(x[at]) for title, x in series.other_x.items()}
-            # In a downloaded picture an entry is named once; the script finds a trace by its uid.
+            # A downloaded picture names an entry once; the script finds a trace by its uid.
             new = number not in {t["meta"]["entry"] for t in self.traces}
             made: dict[str, Any] = {"x": self._number(series.x[at]), "y": self._number(y)}
             made |= {"uid": f"e{number}s{len(self.traces)}", "meta": meta | {"other": other}}
@@ -274,7 +273,7 @@ class _Drawing:
 def _bars(
     axis: str, value: np.ndarray, low: np.ndarray | None, high: np.ndarray | None
 ) -> dict[str, Any]:
-    """Error bars of points; none where a bound is not finite."""
+    """Error bars of points; of length 0 if a bound is NaN."""
     if low is None or high is None:
         return {}
     array, under = (np.nan_to_num(length).tolist() for length in (high - value, value - low))
