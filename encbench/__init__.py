@@ -120,7 +120,7 @@ _SUBMODULES = ("metrics", "ntk", "testing")
 
 def __getattr__(name: str) -> Any:
     if name in _SUBMODULES:
-        return import_module(f"encbench.{name}")  # which sets the attribute, too
+        return import_module(f"encbench.{name}")  # importing it also sets the attribute
     if name not in _MODULE_OF:
         raise AttributeError(f"module 'encbench' has no attribute {name!r}")
     value = getattr(import_module(_MODULE_OF[name]), name)

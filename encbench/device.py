@@ -1,6 +1,6 @@
 """The device that torch computes on: its name, the number of GPUs, and memory.
 
-Everything that differs between a CPU and a GPU is here; the rest hands a ``torch.device`` on.
+All code that differs between CPU and GPU is here; other modules only pass on a ``torch.device``.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import torch
 
 from encbench.errors import UsageError
 
-# harmless, where the first product of a process is one of a backward pass
+# harmless: it appears if the first matrix product of a process is in a backward pass
 warnings.filterwarnings("ignore", "Attempting to run cuBLAS, but there was no current CUDA context")
 
 _STATUS = Path("/proc/self/status")
@@ -27,10 +27,10 @@ _CLEAR = Path("/proc/self/clear_refs")
 
 
 def resolve_device(device: str) -> str:
-    """ "auto" to what there is; anything else checked.
+    """The device to use: "auto" becomes "cuda" if there is a GPU, else "cpu".
 
     Raises:
-        UsageError: no such device here.
+        UsageError: the device is unknown or does not exist on this machine.
     """
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
@@ -49,7 +49,7 @@ def resolve_device(device: str) -> str:
 
 
 def gpus() -> list[str]:
-    """ "cuda:0", "cuda:1", … of all GPUs that torch finds."""
+    """Names "cuda:0", "cuda:1", … of all GPUs that torch finds."""
     return [f"cuda:{index}" for index in range(torch.cuda.device_count())]
 
 
@@ -59,10 +59,10 @@ def device_name(device: torch.device) -> str:
 
 
 def is_usable(device: torch.device) -> bool:
-    """Whether this process can still compute on it.
+    """Whether this process can still use the device.
 
-    After some errors, such as an index outside a table in a kernel, a GPU refuses whatever a
-    process asks of it from then on.
+    After some errors, such as an index out of range in a kernel, every further CUDA call of the
+    process fails.
     """
     try:
         finish(device)
@@ -72,47 +72,47 @@ def is_usable(device: torch.device) -> bool:
 
 
 def finish(device: torch.device) -> None:
-    """Wait until everything queued on a GPU is done, without which its time is not measured."""
+    """Wait until all work queued on a GPU is done; timings must include this wait."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
 
 def prefers_large_pieces(device: torch.device) -> bool:
-    """Whether a piece of work that fits a CPU's cache takes longer to launch than to compute."""
+    """Whether chunks of a CPU cache's size are too small: launching takes longer than computing."""
     return device.type != "cpu"
 
 
 def can_record(device: torch.device) -> bool:
-    """Whether ``Recording`` works there."""
+    """Whether ``Recording`` works on this device."""
     return device.type == "cuda"
 
 
 @cache
 def _recording_stream(device: torch.device) -> torch.cuda.Stream:
-    """One for all recordings: torch keeps some memory for each stream that it has used."""
+    """The stream shared by all recordings: torch keeps memory for each stream that was used."""
     return torch.cuda.Stream(device)  # type: ignore[no-untyped-call] # torch leaves it untyped
 
 
 class Recording:
-    """The kernels that a function launches on a GPU, recorded to be launched at once.
+    """A CUDA graph of the kernels that a function launches, to launch them all in one call.
 
     Args:
-        function: computes a tensor, without waiting for the device; called once. What it reads and
-            writes must stay where it is.
+        function: computes a tensor without synchronizing with the device; called once. The tensors
+            that it reads and writes must keep their memory addresses.
 
     Raises:
-        RuntimeError: something that it does cannot be recorded.
+        RuntimeError: an operation of the function cannot be recorded.
     """
 
     def __init__(self, function: Callable[[], torch.Tensor], device: torch.device) -> None:
         self._graph = torch.cuda.CUDAGraph()
         before, own = torch.cuda.current_stream(device), _recording_stream(device)
         try:
-            # other threads may go on using the device meanwhile
+            # thread_local: other threads may use the device during the recording
             with torch.cuda.graph(self._graph, stream=own, capture_error_mode="thread_local"):
                 self._result = function()
         except BaseException:
-            # torch leaves its random generator in a state that only a recording may use
+            # torch leaves its random generator in a state that is valid only during a recording
             generator = torch.cuda.default_generators[own.device_index]
             generator.graphsafe_set_state(generator.clone_state())
             raise
@@ -120,13 +120,13 @@ class Recording:
             torch.cuda.set_stream(before)
 
     def __call__(self) -> torch.Tensor:
-        """Launch them; the result is overwritten by the next call."""
+        """Launch the kernels; the next call overwrites the returned tensor."""
         self._graph.replay()
         return self._result
 
 
 def available_memory(device: torch.device) -> int:
-    """Free bytes: on a GPU what torch's allocator has reserved and not used included."""
+    """Free bytes; on a GPU, including memory that torch's allocator reserved but does not use."""
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
@@ -135,7 +135,7 @@ def available_memory(device: torch.device) -> int:
 
 
 def reset_peak_memory(device: torch.device) -> None:
-    """Start counting anew (on Linux and on a GPU; elsewhere the process's peak is reported)."""
+    """Reset the peak (Linux and GPU only; elsewhere the peak of the whole process is reported)."""
     if device.type == "cuda":
         torch.cuda.init()  # type: ignore[no-untyped-call] # torch leaves it untyped
         torch.cuda.reset_peak_memory_stats(device)
@@ -158,27 +158,27 @@ def peak_memory_bytes(device: torch.device) -> int:
 
 
 def held_bytes(device: torch.device) -> int:
-    """What counts towards a cell's limit now: tensors on the GPU, or resident memory."""
+    """Bytes that count towards a cell's memory limit: tensors on the GPU, or resident memory."""
     if device.type == "cuda":
         return torch.cuda.memory_allocated(device)
     return int(psutil.Process().memory_info().rss)
 
 
 def return_memory() -> None:
-    """Give memory that was freed back to the system, where the C library is glibc: it keeps it."""
+    """Return freed memory to the system; glibc otherwise keeps it."""
     with suppress(AttributeError, OSError):
         ctypes.CDLL(None).malloc_trim(0)
 
 
 def limit_gpu_memory(device: torch.device, size: int) -> None:
-    """Make torch raise its out-of-memory error where a cell asks for more than ``size`` bytes."""
+    """Make torch raise its out-of-memory error if the process needs more than ``size`` bytes."""
     total = torch.cuda.get_device_properties(device).total_memory
     torch.cuda.set_per_process_memory_fraction(min(1.0, size / total), device)
 
 
 def lacks_memory(error: BaseException) -> bool:
-    """Whether an exception says that memory ran out."""
-    # torch's CPU allocator has no exception of its own
+    """Whether an exception means that memory ran out."""
+    # torch's CPU allocator raises a plain RuntimeError
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
         isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
     )

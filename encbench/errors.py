@@ -12,10 +12,10 @@
     ├── ClusterError               a Dask cluster cannot be reached, or does not fit
     └── NtkError                   a kernel cannot be computed
 
-The message says what was got, what was expected and how to mend it; the command line
-prints it as one line, without a traceback. What many messages share is written here:
-``did_you_mean``, ``plural``, ``cannot_write``, ``writes_to``, ``appearing``, ``check_writable``,
-``error_line``, ``bounded`` and ``printable``.
+A message states what was received, what was expected and how to fix it; the command line prints it
+as one line, without a traceback. Helpers for messages: ``did_you_mean``, ``plural``,
+``cannot_write``, ``writes_to``, ``appearing``, ``check_writable``, ``error_line``, ``bounded`` and
+``printable``.
 """
 
 import difflib
@@ -29,7 +29,7 @@ from pathlib import Path
 
 
 class EncbenchError(Exception):
-    """Root of the tree: catch this to catch everything encbench raises on purpose."""
+    """Base class of all errors that encbench raises on purpose."""
 
 
 class UsageError(EncbenchError):
@@ -77,10 +77,10 @@ SUPPORTED = ("linux", "darwin")
 
 
 def require_platform() -> None:
-    """Refuse a system on which runs do not work.
+    """Raise an error on systems that cannot run cells.
 
     Raises:
-        EncbenchError: it is neither Linux nor macOS.
+        EncbenchError: the system is neither Linux nor macOS.
     """
     if sys.platform not in SUPPORTED:
         raise EncbenchError(
@@ -90,10 +90,10 @@ def require_platform() -> None:
 
 
 def did_you_mean(name: object, known: Iterable[str], then: str = "", count: int = 1) -> str:
-    """The end of a message on a name that is not known.
+    """The end of a message about an unknown name, with at most ``count`` similar known names.
 
-    "; did you mean 'mpe'? There are: mpe, ffe", with at most ``count`` known names, or
-    "; there are: mpe, ffe" where none is near, for ``then`` = "there are: mpe, ffe".
+    For ``then`` = "there are: mpe, ffe": "; did you mean 'mpe'? There are: mpe, ffe", or
+    "; there are: mpe, ffe" if no known name is similar.
     """
     near = difflib.get_close_matches(str(name), list(known), n=count, cutoff=0.55)
     if not near:
@@ -103,7 +103,7 @@ def did_you_mean(name: object, known: Iterable[str], then: str = "", count: int 
 
 
 def check_choice(name: str, value: object, allowed: Sequence[str]) -> None:
-    """Raise ParameterError unless value is one of the allowed words; suggests the nearest one."""
+    """Raise ParameterError unless value is one of the allowed words; suggest the most similar."""
     if value in allowed:
         return
     words = ", ".join(map(repr, allowed))
@@ -112,26 +112,26 @@ def check_choice(name: str, value: object, allowed: Sequence[str]) -> None:
 
 
 def plural(number: int, what: str, many: str = "") -> str:
-    """ "1 cell", "1,024 cells"; "2 entries" where the plural is given."""
+    """ "1 cell" or "1,024 cells"; ``many`` is the plural if it is irregular: "2 entries"."""
     return f"{number:,} {what if number == 1 else many or f'{what}s'}"
 
 
 def with_minus(number: str) -> str:
-    """A number's text with a minus sign for the hyphen in front; an exponent keeps its own."""
+    """A number's text with a leading hyphen replaced by a minus sign; exponents are unchanged."""
     return f"−{number[1:]}" if number.startswith("-") else number
 
 
 def error_line(error: BaseException) -> str:
-    """ "ValueError: what it says", in one line that can be written and is not too long."""
+    """ "ValueError: message", in one line of bounded length that is valid UTF-8."""
     try:
         text = " ".join(bounded(str(error), 1000).split())
     except Exception:
-        text = "(its text cannot be made)"
+        text = "(its message cannot be formatted)"
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def bounded(text: str, longest: int) -> str:
-    """The text as UTF-8 can write it, its middle left out where it is longer than that."""
+    """The text made valid UTF-8; its middle is left out if it has over ``longest`` characters."""
     text = text.encode("utf-8", "backslashreplace").decode()
     if len(text) <= longest:
         return text
@@ -145,16 +145,16 @@ MEND_WRITING = "free space or permissions, or name another file"
 def cannot_write(
     path: str | os.PathLike[str], error: OSError, mend: str = MEND_WRITING
 ) -> StoreError:
-    """The error to raise where a file or folder cannot be written: which, why, how to mend it."""
+    """The error for a file or folder that cannot be written: its path, the reason, the remedy."""
     return StoreError(f"cannot write {os.fspath(path)}: {error.strerror or error}; {mend}")
 
 
 @contextmanager
 def writes_to(path: Path, mend: str = MEND_WRITING) -> Iterator[None]:
-    """Inside, a file is written into a folder that is made where it is missing.
+    """Context in which a file is written; creates its folder if necessary.
 
     Raises:
-        StoreError: it cannot be written.
+        StoreError: the file cannot be written.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -165,10 +165,10 @@ def writes_to(path: Path, mend: str = MEND_WRITING) -> Iterator[None]:
 
 @contextmanager
 def appearing(path: Path, mend: str = MEND_WRITING) -> Iterator[Path]:
-    """A file to write beside ``path``, which takes its place at the end: whole or not at all.
+    """Write ``path`` atomically: yield a temporary file beside it, which replaces it at the end.
 
     Raises:
-        StoreError: as ``writes_to``; what was there stays.
+        StoreError: the file cannot be written; an existing file is unchanged.
     """
     temporary = path.with_name(f".{path.name}.new")
     try:
@@ -176,22 +176,22 @@ def appearing(path: Path, mend: str = MEND_WRITING) -> Iterator[Path]:
             yield temporary
             temporary.replace(path)
     finally:
-        with suppress(OSError):  # also of a name that is too long
+        with suppress(OSError):  # such as a name that is too long
             temporary.unlink(missing_ok=True)
 
 
 def check_writable(*paths: Path | None) -> None:
-    """Refuse files that cannot be written, before the work whose result they are to hold.
+    """Check that files can be written, before the work whose results they will hold.
 
     Raises:
-        StoreError: one of them is a folder, or cannot be made in its own.
+        StoreError: a path is a folder, or no file can be created in its folder.
     """
     for path in paths:
         if path is None:
             continue
         try:
             for link in (p for p in path.absolute().parents if p.is_symlink()):
-                link.stat()  # it leads nowhere, or in a circle
+                link.stat()  # fails if it is broken or circular
             if path.is_symlink():
                 Path(os.path.realpath(path)).parent.stat()
             place = next(p for p in (path, *path.absolute().parents) if p.exists())
@@ -207,10 +207,9 @@ def check_writable(*paths: Path | None) -> None:
 
 
 def printable(text: str) -> str:
-    """The text with its control characters as escapes.
+    """The text with control characters escaped.
 
-    A plug-in's message, or a record from elsewhere, must not colour, clear or rename the
-    terminal that it is shown in.
+    Text from plug-ins and from others' records must not be able to control the terminal.
     """
     return "".join(c if _harmless(c) else c.encode("unicode_escape").decode() for c in text)
 

@@ -1,4 +1,4 @@
-"""encbench from Python and notebooks: run encodings on tasks, and look at what came out.
+"""encbench from Python and notebooks: run encodings on tasks, and look at the results.
 
 results = encbench.run(["ffe", "mpe"], ["image:image=photo.jpg,side=96"], out="results/mine")
 results.frame()          # a row per cell
@@ -41,12 +41,11 @@ Entry = str | Mapping[str, Any] | SuiteEntry
 
 
 class Results:
-    """The records of a results folder as tables; a notebook shows the table of its cells.
+    """The records of a results folder as tables; a notebook displays a table of the cells.
 
     Attributes:
         directory: the results folder.
-        records: a record a cell, in the order in which they were asked for or, of a loaded
-            folder, of their keys.
+        records: one record per cell, in the order of the request, or sorted by key if loaded.
     """
 
     def __init__(self, directory: Path, records: Sequence[StoredRecord]) -> None:
@@ -60,8 +59,8 @@ class Results:
         return iter(self.records)
 
     def frame(self) -> pd.DataFrame:
-        """A row per cell, whatever its status: the columns that ``encbench export`` writes, such as
-        "encoding.label", "metric.psnr" [dB], "duration.training_s" [s]; docs/results.md has all.
+        """A row per cell of any status, with the columns of ``encbench export``, such as
+        "encoding.label", "metric.psnr" [dB], "duration.training_s" [s]; see docs/results.md.
         """
         rows = [cell_row(stored.record) for stored in self.records]
         columns = cell_columns(rows)
@@ -97,15 +96,15 @@ class Results:
         colour per encoding. Eigenvalues below their floor are left out.
 
         Args:
-            when: at which time of training.
-            task: the label of the task to draw; needed if there are several.
+            when: the time in training.
+            task: the label of the task to draw; required if there are several.
             ax: where to draw; default: new axes.
 
         Raises:
-            UsageError: no such task or time, or several tasks and none named.
-            StoreError: no record has a spectrum of it.
+            UsageError: no such task or time, or several tasks and ``task`` is None.
+            StoreError: no record of the task has a spectrum at that time.
         """
-        import matplotlib.pyplot as plt  # a second
+        import matplotlib.pyplot as plt  # importing it takes a second
 
         if when not in ("start", "middle", "end"):
             raise UsageError(f"when is {when!r}; expected 'start', 'middle' or 'end'")
@@ -122,7 +121,7 @@ class Results:
         if ax is None:
             _, ax = plt.subplots(layout="constrained")
         drawn = of[of["eigenvalue"] > of["floor"]]
-        # in the order, and so in the colours, of the leaderboard of these records
+        # the same order and colours as on the leaderboard of these records
         ended = {s.record.encoding_label for s in self.records if s.record.status == "ok"}
         labels = {stored.record.encoding_label for stored in self.records}
         looks = colours(colour_order(labels, ended))
@@ -137,11 +136,11 @@ class Results:
 
     def _chunks(self, of: Callable[[StoredRecord], Iterator[Chunk]]) -> Iterator[Chunk]:
         for stored in self.records:
-            # a copy: a record keeps its arrays once they are read
+            # a copy, because a record keeps its arrays in memory once they are read
             yield from of(stored.unread())
 
     def _table(self) -> pd.DataFrame:
-        """What a reader wants to see first."""
+        """The table that a notebook displays."""
         rows = []
         settings = told_apart({s.outline.cell_key: s.record.cell for s in self.records})
         for stored in self.records:
@@ -182,24 +181,24 @@ def run(
     registry: Registry | None = None,
     **options: Any,
 ) -> Results:
-    """Train a network on each pair of an encoding and a task, and measure it, as ``encbench run``.
+    """Train and evaluate a network on each pair of encoding and task, like ``encbench run``.
 
     Cells that have a record in ``out`` are not run again.
 
     Args:
         encodings: such as "mpe" or "ffe:levels=8"; default: the suite's.
         tasks: such as "image:image=photo.jpg,side=96"; default: the suite's.
-        suite: a packaged suite's name, a TOML file, or a ``Suite``, for everything that is not
-            given here; default: "quick".
+        suite: a packaged suite's name, a TOML file, or a ``Suite``, for all settings not given
+            here; default: "quick".
         seeds: default: the suite's.
-        out: results folder; default: results/NAME of the suite, or results/custom.
+        out: results folder; default: results/NAME with the suite's name, or results/custom.
         network: settings such as {"width": 128}, as in a suite file.
         training: settings such as {"steps": 500, "optimizer": "adam"}.
         ntk: settings such as {"points": 512}; 0 for no spectra.
         budget: settings such as {"parameters": "300k"}.
-        progress: whether to show bars.
+        progress: whether to show progress bars.
         registry: plug-ins to use; default: those of this environment.
-        options: those of ``run_suite``: jobs, threads, device, limits, save_weights, report, …
+        options: options of ``run_suite``: jobs, threads, device, limits, save_weights, report, …
 
     Raises:
         UsageError: a name, parameter or setting is wrong, or a script that calls this has no
@@ -229,10 +228,10 @@ def run(
 
 
 def load(directory: Path | str) -> Results:
-    """The records of a results folder, without damaged arrays, of each of which a warning tells.
+    """The records of a results folder; warns of each damaged array, which is left out.
 
     Raises:
-        StoreError: there is no such folder, or no record in it.
+        StoreError: the folder does not exist or contains no record.
     """
     return Results(Path(directory), load_records(Path(directory), check_files=True))
 

@@ -1,13 +1,13 @@
 """Fixtures for benchmarks of encodings, for pytest with pytest-benchmark.
 
-A test that takes ``encbench_case`` runs once for every registered encoding, third parties'
-included, or for those that ``--encbench-encoding`` names::
+A test that takes ``encbench_case`` runs once for every registered encoding, including those of
+third parties, or only for those that ``--encbench-encoding`` names::
 
     def test_forward(benchmark, encbench_case):
         encbench_case.time(benchmark, "forward")
 
-Without such a test this does nothing: it is loaded into every pytest run of an environment that
-has encbench, and so imports next to nothing.
+Without such a test it does nothing. pytest loads this module in every run in an environment that
+has encbench, so it imports almost nothing.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--encbench-encoding",
         action="append",
         metavar="NAME[:KEY=VALUE,…]",
-        help="encoding of the tests that take encbench_case; repeatable; all that are registered "
-        "unless given",
+        help="encoding for the tests that take encbench_case; repeatable; default: all registered "
+        "encodings",
     )
     group.addoption(
         "--encbench-device", default="cpu", metavar="DEVICE", help="cpu, cuda or cuda:N"
     )
     for name, default, text in (
-        ("points", 1024, "points of a batch"),
+        ("points", 1024, "points per batch"),
         ("ntk-points", 128, "points of the NTK"),
-        ("width", 64, "units of a hidden layer"),
+        ("width", 64, "units per hidden layer"),
     ):
         group.addoption(
             f"--encbench-{name}", type=int, default=default, metavar="N", help=f"{text} ({default})"
@@ -45,7 +45,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "encbench_selector" not in metafunc.fixturenames:
         return
-    # every pytest run of the environment loads this module
+    # imported here because every pytest run in the environment loads this module
     from encbench.plugins.registry import default_registry
 
     registry = default_registry()
@@ -59,7 +59,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture
 def encbench_case(encbench_selector: str, pytestconfig: pytest.Config) -> BenchmarkCase:
-    """A network on one encoding, what it is timed with, and how accurate it is."""
+    """A network on one encoding, with the operations to time and their accuracy."""
     # imports torch
     from encbench.testing.benchmark_case import BenchmarkCase
 

@@ -1,10 +1,10 @@
-"""What a plug-in's author subclasses: encoding, task, metric."""
+"""Base classes for plug-ins: encoding, task, metric, network, activation, optimizer, schedule."""
 
 from contextlib import suppress
 
 from pydantic import BaseModel
 
 with suppress(Exception):
-    # With its first model pydantic reads the entry points of all distributions, and fails, once,
-    # where those of one cannot be read.
+    # For its first model, pydantic reads the entry points of all distributions; it raises, only
+    # this once, if those of any distribution are unreadable.
     type("_First", (BaseModel,), {})

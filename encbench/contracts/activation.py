@@ -1,4 +1,4 @@
-"""The contract of an activation of the network, which also initializes the layers around it.
+"""The contract of an activation, which also initializes the linear layers around it.
 
 The initialization depends on the parameterization; pre-activations have the same variance in both:
 
@@ -42,22 +42,22 @@ class Activation(ABC):
     source: ClassVar[str] = ""
     """Where it comes from: authors, title, venue, year."""
     periodic: ClassVar[bool] = False
-    """Whether φ oscillates. Such networks need smaller learning rates of Adam."""
+    """Whether φ oscillates. Such networks need smaller learning rates with Adam."""
     complex_weights: ClassVar[bool] = False
-    """Whether φ is complex: the layers behind the first then have complex weights, and the
-    network's output is the real part of the last one's. Standard parameterization only:
-    ``ntk_gains`` must raise ParameterError."""
+    """Whether φ is complex: all layers but the first then have complex weights, and the network's
+    output is the real part of the last layer's. Standard parameterization only: ``ntk_gains`` must
+    raise ParameterError."""
 
     @abstractmethod
     def __call__(self, z: Tensor) -> Tensor:
         """φ(z), elementwise, in the shape and dtype of z."""
 
     def module(self) -> nn.Module:
-        """A module that computes φ, a new one for each layer; it may have parameters."""
+        """A new module that computes φ; each layer has its own, which may have parameters."""
         return Elementwise(self)
 
     def initialize(self, layer: nn.Linear) -> None:  # noqa: B027 # a default, not a gap
-        """Initialize a layer in standard parameterization in place, hidden or last.
+        """Initialize a hidden or output layer of standard parameterization in place.
 
         The default keeps ``nn.Linear``'s initialization, weights and biases U(±1/√n).
         """
@@ -66,18 +66,18 @@ class Activation(ABC):
         """The factors g and g_b of a hidden layer in NTK parameterization.
 
         Raises:
-            ParameterError: a parameter was set that has no effect in that parameterization.
+            ParameterError: a parameter is set that has no effect in NTK parameterization.
         """
         return 1.0, 1.0
 
     def __str__(self) -> str:
-        """Name and all parameters, "sine:omega=30.0"."""
+        """Name and all parameters, such as "sine:omega=30.0"."""
         parameters = ",".join(f"{name}={value!r}" for name, value in vars(self).items())
         return f"{self.name}:{parameters}" if parameters else self.name
 
 
 class PlainLayers(Activation):
-    """Layers start as ``nn.Linear`` in either parameterization: weights of variance 1/(3n)."""
+    """Layers initialized as ``nn.Linear`` in either parameterization: weight variance 1/(3n)."""
 
     def ntk_gains(self) -> tuple[float, float]:
         return 1 / 3**0.5, 1.0

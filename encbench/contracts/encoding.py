@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 class SparseBlock:
     """Jacobian of some output features with respect to one table of parameters.
 
-    Describes features that are linear in the rows of a table, as those of every interpolated
-    grid are: ``feature[n, start + c] = Σ_j weights[n, j] · table[rows[n, j], c]``, so column c
+    Describes features that are linear in the rows of a table, such as those of interpolated
+    grids: ``feature[n, start + c] = Σ_j weights[n, j] · table[rows[n, j], c]``, so column c
     of the table determines output feature start + c. A row that occurs twice in ``rows[n]`` (a
     hash collision) counts twice: its weights are added. Blocks of one parameter must use
     disjoint sets of rows.
 
-    Where a feature is a product of several tables, as in K-planes, each of them has a block,
-    whose ``factor`` is the product of the other tables' values at the points, or of a sum of such
-    products what the table's value is multiplied by.
+    If a feature is a product of values of several tables (K-planes) or a sum of such products,
+    each table has a block whose ``factor`` is what its value is multiplied by: the other tables'
+    values at the points.
     """
 
     parameter: str
@@ -38,7 +38,7 @@ class SparseBlock:
     weights: Tensor
     """(N, m) interpolation weights, in the dtype of x."""
     num_rows: int
-    """Rows of the whole table, including those that this block does not use."""
+    """Number of rows of the whole table, including rows that this block does not use."""
     start: int
     """First output feature of the block."""
     width: int
@@ -49,16 +49,16 @@ class SparseBlock:
 
 @dataclass(frozen=True)
 class LearnedGrid:
-    """One grid of learned values: which row of a table each of its nodes has, for pictures."""
+    """One grid of learned values, to draw it: the table row that holds the values of each node."""
 
     parameter: str
     """Name of the table, as in ``encoding.named_parameters()``; its columns are the values."""
     rows: Tensor | None
-    """(n_k, …, n_1) int64: row of the table at each node, the first coordinate along the last
-    axis, as an image is stored; -1 where a node has none. None where nodes share rows, as those of
-    a hash grid do: the features below are drawn instead."""
+    """(n_k, …, n_1) int64: row of the table at each node, -1 if it has none. The first coordinate
+    runs along the last axis, as in an image. None if nodes share rows, as in a hash grid, or are
+    too many to list; the output features below are drawn instead."""
     start: int
-    """First output feature that the grid feeds."""
+    """First output feature that the grid determines."""
     width: int
     """Number of output features."""
 
@@ -67,9 +67,9 @@ class Encoding(nn.Module, ABC):
     """Base class of encodings: x (N, in_dim) in [0, 1]^in_dim to features (N, out_dim).
 
     A subclass takes ``in_dim`` first and its own parameters as typed keywords; those
-    keywords *are* the encoding's parameters, validated from their annotations
-    (``Annotated[int, Field(ge=1)]`` narrows a range), shown by ``encbench list NAME`` and
-    settable from suite files and the command line::
+    keywords *are* the encoding's parameters: validated according to their annotations
+    (``Annotated[int, Field(ge=1)]`` restricts the range), shown by ``encbench list NAME``, and
+    set in suite files or on the command line::
 
         class Scaled(Encoding):
             equation = "γ(x) = s·x"
@@ -92,25 +92,25 @@ class Encoding(nn.Module, ABC):
     source: ClassVar[str] = ""
     """Where it comes from: authors, title, venue, year, equation."""
     bibtex: ClassVar[str | None] = None
-    """BibTeX entries for ``encbench cite``. None: an entry is made from ``source``; an empty text:
+    """BibTeX entries for ``encbench cite``. None: an entry is generated from ``source``; "":
     nothing is cited."""
     min_dim: ClassVar[int] = 1
     """Smallest number of coordinates."""
     max_dim: ClassVar[int] = 3
     """Largest number of coordinates."""
     size_parameters: ClassVar[tuple[str, ...]] = ()
-    """Parameters that determine the number of trained parameters, integers or lists of integers;
-    first the one that a user would change first, then those with smaller steps. A budget of
-    parameters chooses them; the number of trained parameters must grow with each."""
+    """Names of the parameters (int or list of int) that a parameter budget adjusts, the one to
+    adjust first in front, then those with finer steps. The number of trained parameters must
+    increase with each."""
     activation: str | Activation | None = None
     """Activation of the network's hidden layers, such as "sine", if the setting is "auto".
 
-    None: the task's choice, or ReLU if it has none. If it depends on the encoding's parameters,
-    set a default here and the actual one in ``__init__``."""
+    None: the task's default, else ReLU. If it depends on the encoding's parameters, set a default
+    here and the actual value in ``__init__``."""
 
     fallback: str | None = None
-    """Why features were computed more slowly than this encoding can, such as for want of a
-    compiler; set it where that is found out. A record has it in ``step_method``."""
+    """Why a slower method computed the features, such as "no compiler found"; None if none did.
+    Set it when the slower method is chosen; records store it in ``step_method``."""
 
     in_dim: int
     """d, coordinates of a point."""
@@ -125,16 +125,16 @@ class Encoding(nn.Module, ABC):
 
     @classmethod
     def check_dimension(cls, in_dim: int, **parameters: Any) -> None:
-        """Refuse a dimension that the encoding does not take; called before a run begins.
+        """Check that the encoding supports a dimension; called before a run begins.
 
-        Override it, and call this one, if the dimension depends on more than min_dim and max_dim.
+        If support depends on more than min_dim and max_dim, override it and call ``super()``.
 
         Args:
             in_dim: d, coordinates of the task's points.
-            parameters: all of the encoding's parameters, valid ones.
+            parameters: all of the encoding's parameters, already validated.
 
         Raises:
-            ParameterError: an encoding with these parameters takes no points of this dimension.
+            ParameterError: an encoding with these parameters does not support this dimension.
         """
         _check_range(cls, in_dim)
 
@@ -145,16 +145,15 @@ class Encoding(nn.Module, ABC):
     def sparse_jacobian(self, x: Tensor) -> Sequence[SparseBlock] | None:
         """Jacobian of the features at x (N, in_dim) as sparse blocks, or None.
 
-        Speeds up the NTK of the encoding's tables, and training if the features are linear in
-        rows of tables and blocks describe all of its parameters. Return None (the default) if the
-        features are neither linear in rows of tables nor products, or sums of products, of such
-        features. Parameters without a block are left to autograd, which is slower and equally
-        exact.
+        Speeds up the NTK of the encoding's tables; also speeds up training if the features are
+        linear in rows of tables and the blocks cover all parameters. Return None (the default)
+        unless the features are linear in rows of tables, or products or sums of products of such
+        features. Autograd handles parameters without a block, more slowly and equally exactly.
         """
         return None
 
     def learned_grids(self) -> Sequence[LearnedGrid]:
-        """The grids of learned values, coarsest first, for pictures of them; default: none."""
+        """The grids of learned values, coarsest first, from which they are drawn; default: none."""
         return ()
 
     def parameterize(self, parameterization: Literal["ntk", "standard"]) -> None:
@@ -162,15 +161,15 @@ class Encoding(nn.Module, ABC):
 
         Called by the network's constructor, possibly more than once. An encoding with dense
         layers may rescale their parameters here, so that they learn at the same rate as the
-        network's; the features must not change. The default calls this method of all encodings
-        inside this one.
+        network's; the features must not change. The default forwards the call to all encodings
+        contained in this one.
         """
         for part in self.modules():
             if part is not self and isinstance(part, Encoding):
                 part.parameterize(parameterization)
 
     def extra_repr(self) -> str:
-        """The dimensions, and the parameters that are attributes."""
+        """The dimensions, and those parameters that are stored as attributes."""
         own = vars(self)
         named = [name for name in signature(type(self)).parameters if name in own]
         shown = dict.fromkeys(("in_dim", "out_dim", *named))

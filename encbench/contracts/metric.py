@@ -1,4 +1,4 @@
-"""The contract of a metric: prediction and truth to one number with unit and direction."""
+"""The contract of a metric: maps prediction and truth to a number with unit and direction."""
 
 from __future__ import annotations
 
@@ -11,49 +11,48 @@ from pydantic import BaseModel, ConfigDict
 class MetricValue(BaseModel):
     """The value of a metric, with title, unit and direction.
 
-    ``value`` is None where the metric is not defined for the input; ``details`` then has a
-    "reason".
+    ``value`` is None if the metric is undefined for the input; ``details`` then has a "reason".
     """
 
     model_config = ConfigDict(extra="forbid", ser_json_inf_nan="strings")
 
     value: float | None
     title: str = ""
-    """Title of a column, such as "PSNR"."""
+    """Column title, such as "PSNR"."""
     unit: str = ""
     direction: Literal["higher", "lower"] = "higher"
     details: dict[str, Any] = {}
-    """Conditions under which values may be compared: number of MS-SSIM scales, of points, …"""
+    """Conditions that affect comparability: the number of MS-SSIM scales, of points, …"""
 
 
 class Metric(ABC):
-    """A measure of quality, for every task whose ``Outcome.comparisons`` has its ``kind`` or its
-    registered name, which takes precedence."""
+    """A measure of quality, computed for every task whose ``Outcome.comparisons`` contains its
+    registered name or, failing that, its ``kind``."""
 
     kind: ClassVar[str]
     """"image": two (H, W, C) float32 arrays in [0, 1]. Tasks may define further kinds."""
     unit: ClassVar[str] = ""
-    """Such as "dB"; empty for a pure number."""
+    """Unit, such as "dB"; empty for a pure number."""
     range: ClassVar[tuple[float, float]]
     """Smallest and largest possible value."""
     direction: ClassVar[Literal["higher", "lower"]] = "higher"
     """Which values are better."""
     title: ClassVar[str]
-    """Title of a column, such as "PSNR"."""
+    """Column title, such as "PSNR"."""
     source: ClassVar[str] = ""
-    """Where it is defined: authors, title, venue, year, equation."""
+    """The publication that defines it: authors, title, venue, year, equation."""
     bibtex: ClassVar[str | None] = None
-    """As of an encoding: entries for ``encbench cite``; None: one is made from ``source``."""
+    """BibTeX entries for ``encbench cite``; None: one is generated from ``source``."""
 
     @abstractmethod
     def compute(self, prediction: Any, truth: Any) -> tuple[float | None, dict[str, Any]]:
         """The value, and details to record with it.
 
         Returns:
-            (value, details); (None, {"reason": ...}) where the metric is not defined.
+            (value, details); (None, {"reason": ...}) if the metric is undefined for the input.
 
         Raises:
-            PluginError: prediction and truth are not of this kind; the task must be corrected.
+            PluginError: prediction and truth are not of this kind, an error of the task.
         """
 
     def __call__(self, prediction: Any, truth: Any) -> MetricValue:

@@ -1,4 +1,4 @@
-"""The contract of a network: an ``nn.Module`` from an encoding's features to outputs."""
+"""The contract of a network: an ``nn.Module`` that maps an encoding's features to outputs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from encbench.contracts.encoding import Encoding
 from encbench.errors import ParameterError, PluginError
 
 IN_ENCODING = "raised by the encoding's forward"
-"""Note added to an exception, by which a record names the plug-in that failed."""
+"""Note added to an exception; from it a record determines which plug-in failed."""
 IN_NETWORK = "raised by the network behind the encoding"
 SETTINGS = (
     "width",
@@ -25,14 +25,14 @@ SETTINGS = (
     "first_layer_scale",
     "activation",
 )
-"""Settings of a suite's section ``network`` that a network may take."""
+"""Settings of a suite's section ``network`` that a network may accept."""
 Loss = Callable[[nn.Module, Tensor, Tensor], Tensor]
-"""A model, x (n, d) and y (n, O) to a scalar."""
+"""Maps a model, x (n, d) and y (n, O) to a scalar."""
 
 
 @contextmanager
 def in_encoding() -> Iterator[None]:
-    """Inside, exceptions are the encoding's."""
+    """Context that marks exceptions as raised by the encoding."""
     try:
         yield
     except BaseException as error:
@@ -41,10 +41,10 @@ def in_encoding() -> Iterator[None]:
 
 
 class Network(nn.Module, ABC):
-    """Base class of networks: f(x) (N, O) from the features γ(x) (N, d_e) of an encoding.
+    """Base class of networks: compute f(x) (N, O) from an encoding's features γ(x) (N, d_e).
 
-    A subclass takes the encoding and ``out_dim`` first, then the settings of a suite's section
-    ``network`` that it uses, by their names (``width``, ``depth``, ``parameterization``, ``beta``,
+    A subclass takes the encoding and ``out_dim`` first, then those settings of a suite's section
+    ``network`` that it uses, by name (``width``, ``depth``, ``parameterization``, ``beta``,
     ``first_layer_scale``, ``activation``), then its own parameters as typed keywords, like an
     encoding's::
 
@@ -61,8 +61,8 @@ class Network(nn.Module, ABC):
             def from_features(self, features):
                 return self.last(self.gain * self.first(features).square())
 
-    Each row of the output must depend on its own row of features alone (no batch statistics), in
-    float32 and float64.
+    Each row of the output must depend only on the same row of features (no batch statistics).
+    float32 and float64 must both work.
 
     Raises:
         ParameterError: ``encoding`` is not an ``Encoding``.
@@ -73,12 +73,12 @@ class Network(nn.Module, ABC):
     source: ClassVar[str] = ""
     """Where it comes from: authors, title, venue, year, equation."""
     usual_rate: ClassVar[float] = 1.0
-    """Rate of ``lr = "auto"``, if it does not come from the kernel, relative to that of a
-    coordinate MLP of two hidden layers in standard parameterization."""
+    """Learning rate of ``lr = "auto"``, if it is not computed from the kernel, relative to that of
+    a coordinate MLP of two hidden layers in standard parameterization."""
     not_parameters: ClassVar[tuple[str, ...]] = ("encoding", "out_dim", *SETTINGS)
     """Arguments of ``__init__`` that are not the network's own parameters."""
     adds_to_loss: bool = False
-    """Whether ``objective`` is more than the task's loss; the kernel then predicts no training."""
+    """Whether ``objective`` adds to the task's loss; the kernel then cannot predict training."""
     activation: Activation | None = None
     """Activation of the hidden layers; None if a suite cannot choose it."""
 
@@ -120,10 +120,10 @@ class Network(nn.Module, ABC):
         return out
 
     def objective(self, loss: Loss, x: Tensor, y: Tensor) -> Tensor:
-        """What training minimizes on a batch: the task's loss, unless a subclass adds to it.
+        """The scalar that training minimizes on a batch; a subclass may add to the task's loss.
 
         Args:
-            loss: the task's loss of a model at the batch.
+            loss: the task's loss, a function of model, x and y.
             x: (n, d).
             y: (n, O).
         """
@@ -139,7 +139,7 @@ class Network(nn.Module, ABC):
 
 
 def check_kind(encoding: Encoding, features: Tensor, like: Tensor) -> None:
-    """Raise PluginError where features have another dtype or device than points, or weights."""
+    """Raise PluginError if features differ in dtype or device from ``like`` (points or weights)."""
     if features.dtype != like.dtype or features.device != like.device:
         got, expected = (f"{each.dtype} on {each.device}" for each in (features, like))
         raise PluginError(
@@ -158,7 +158,7 @@ def _check_shape(what: str, out: object, points: int, columns: int) -> None:
 
 
 def is_identity(encoding: Encoding) -> bool:
-    """Whether the features are the coordinates; on device "meta", whether there are as many."""
+    """Whether the features equal the coordinates; on device "meta", whether the numbers match."""
     if encoding.out_dim != encoding.in_dim:
         return False
     if any(tensor.is_meta for tensor in (*encoding.parameters(), *encoding.buffers())):

@@ -29,19 +29,19 @@ class Optimizer(ABC):
     """Where it comes from: authors, title, venue, year."""
     default_lr: float | None = None
     """Learning rate of ``lr = "auto"`` for two hidden layers in standard parameterization, with
-    activations that do not oscillate; ``encbench.training.optimizers.usual_rate`` derives those of
-    other networks. None: not known."""
+    activations that do not oscillate; ``encbench.training.optimizers.usual_rate`` derives rates
+    for other networks. None: not known."""
     plain: bool = False
     """Whether a step is w ← w − lr · gradient and nothing else."""
     skips_zero_gradients: bool = False
-    """Whether an entry whose gradient was always 0 stays as it is and affects no other entry."""
+    """Whether a parameter entry whose gradient was always 0 is unchanged and affects no other."""
 
     @abstractmethod
     def make(self, groups: list[dict[str, Any]], *, fused: bool) -> torch.optim.Optimizer:
-        """The optimizer of parameter groups, each with "params", "lr" and "part".
+        """Build the torch optimizer.
 
         Args:
-            groups: ``part`` is "mlp" or "encoding".
+            groups: parameter groups, each with "params", "lr" and "part" ("mlp" or "encoding").
             fused: whether to use torch's fused update, one kernel for all parameters.
         """
 
@@ -70,10 +70,10 @@ class Schedule(ABC):
 
     @abstractmethod
     def decay(self, progress: float) -> float:
-        """The factor at ``progress``, in [0, 1), of the time after the warm-up."""
+        """The factor at ``progress`` in [0, 1), the share done of the steps after the warm-up."""
 
     def factor(self, step: int, steps: int) -> float:
-        """The factor of the learning rate in step ``step``, from 0, of ``steps``."""
+        """The factor of the learning rate in step ``step`` (from 0) of ``steps``."""
         rising = round(self.warmup * steps)
         if step < rising:
             return (step + 1) / rising

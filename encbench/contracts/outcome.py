@@ -1,4 +1,4 @@
-"""What a task makes of a trained network: the input of metrics, and what is stored and shown."""
+"""The evaluation of a trained network: input for metrics, and pictures and arrays to store."""
 
 from __future__ import annotations
 
@@ -17,32 +17,32 @@ RESERVED = ("file", "allow_pickle")
 
 @dataclass(frozen=True)
 class Outcome:
-    """The evaluation of a trained network: input of metrics, and pictures and arrays to store."""
+    """What a task's ``evaluate`` returns: input for metrics, and pictures and arrays to store."""
 
     comparisons: Mapping[str, tuple[Any, Any]]
-    """Kind ("image", "occupancy", …) to (prediction, truth), for the metrics of that kind. The name
-    of a metric, such as "psnr", instead of a kind: for that metric alone."""
+    """Maps a kind ("image", "occupancy", …) to (prediction, truth) for all metrics of that kind, or
+    the name of a metric, such as "psnr", to (prediction, truth) for that metric alone."""
     pictures: Mapping[str, np.ndarray] = field(default_factory=dict)
-    """Name to (H, W), (H, W, 3) or (H, W, 4) uint8, saved as PNG with the record."""
+    """Maps a name to (H, W), (H, W, 3) or (H, W, 4) uint8, saved as PNG with the record."""
     arrays: Mapping[str, np.ndarray] = field(default_factory=dict)
-    """Name to an array saved with the record, such as the vertices of a surface."""
+    """Maps a name to an array saved with the record, such as the vertices of a surface."""
     baselines: Mapping[str, Mapping[str, tuple[Any, Any]]] = field(default_factory=dict)
-    """Name of a method without a network ("bilinear interpolation") on the same training points to
-    its comparisons. Their metrics are recorded; they must depend on the task alone."""
+    """Maps the name of a method without a network ("bilinear interpolation"), applied to the same
+    training points, to its comparisons. Their metrics are recorded and depend on the task only."""
     lines: Mapping[str, tuple[Any, Any, Any]] = field(default_factory=dict)
-    """Name to (x, prediction, truth) of a function of one variable: arrays (N,), (N, O), (N, O).
-    The record keeps them, and the leaderboard draws them, a panel for each name and channel. A
-    truth of NaN is not drawn, for example if the line is a measure of quality."""
+    """Maps a name to (x, prediction, truth) of a function of one variable: (N,), (N, O), (N, O).
+    The record stores them; the leaderboard draws a panel per name and channel. A truth of NaN is
+    not drawn, for example if the line is a measure of quality."""
     line_titles: Mapping[str, tuple[str, str]] = field(default_factory=dict)
-    """Name of a line to what its x and its values are, with units: ("time [s]", "amplitude");
-    "x" and the name unless given."""
+    """Maps the name of a line to its axis titles, with units: ("time [s]", "amplitude"); default:
+    "x" and the name."""
 
     def __post_init__(self) -> None:
-        """Check that all of it can be measured and saved, so that the error names the task.
+        """Check here that everything can be measured and saved, so that an error names the task.
 
         Raises:
             TypeError: a comparison, a picture, an array or a line has another type, dtype or shape.
-            ValueError: a name cannot be the name of a file.
+            ValueError: a name is not a valid file name.
         """
         for part in fields(self):
             if not isinstance(value := getattr(self, part.name), Mapping):
@@ -51,12 +51,12 @@ class Outcome:
         for name, comparisons in self.baselines.items():
             _check_comparisons(f"baselines[{name!r}]", comparisons)
         if both := self.line_arrays().keys() & self.arrays.keys():
-            raise ValueError(f"array {min(both)!r} has the name that a line is kept under")
+            raise ValueError(f"array {min(both)!r} has the name under which a line is stored")
         for name, titles in self.line_titles.items():
             two = isinstance(titles, tuple | list) and len(titles) == 2
             if name not in self.lines or not two or not all(isinstance(t, str) for t in titles):
                 raise ValueError(
-                    f"line_titles[{name!r}] is {titles!r}; expected two texts, of a line"
+                    f"line_titles[{name!r}] is {titles!r}; expected a line's name to two texts"
                 )
         for name, picture in self.pictures.items():
             _check_name("picture", name)
@@ -73,8 +73,8 @@ class Outcome:
                 )
 
     def line_arrays(self) -> dict[str, np.ndarray]:
-        """The lines as a record keeps them: "line.NAME" to (N, 1 + 2·O), columns x, O predictions
-        and O true values, float64."""
+        """The lines as a record stores them: "line.NAME" to (N, 1 + 2·O) float64, with columns x,
+        O predictions and O true values."""
         return {f"line.{name}": _columns(name, parts) for name, parts in self.lines.items()}
 
 
@@ -111,7 +111,7 @@ def _check_name(kind: str, name: str) -> None:
 
 
 def is_picture(array: np.ndarray) -> bool:
-    """Whether an array is (H, W), (H, W, 3) or (H, W, 4) uint8, and not empty."""
+    """Whether an array is a non-empty (H, W), (H, W, 3) or (H, W, 4) of uint8."""
     shaped = array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4))
     return shaped and array.size > 0 and array.dtype == np.uint8
 

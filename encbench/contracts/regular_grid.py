@@ -15,22 +15,22 @@ class RegularGrid:
     """The centres of n_1 × … × n_d equal cells of the unit cube, or of a box in it, and the true
     values there.
 
-    A frequency along an axis is in cycles per unit, whatever the number of its cells.
+    Frequencies along an axis are in cycles per unit length, independent of the number of cells.
     """
 
     x: Tensor
-    """(N, d) float64, N = n_1 · … · n_d, in the order of ``truth``, its last axis the fastest.
-    Which coordinate belongs to which axis of ``truth`` is the task's choice."""
+    """(N, d) float64, N = n_1 · … · n_d, in the order of ``truth`` (last axis fastest). The task
+    decides which coordinate belongs to which axis of ``truth``."""
     truth: np.ndarray
     """(n_1, …, n_d, O) floating point, finite."""
     periodic: bool = False
-    """Whether the target repeats beyond the cube. Otherwise it is mirrored at each face, so that it
-    does not jump there."""
+    """Whether the target is periodic. Otherwise it is mirrored at each face, so that it has no jump
+    there."""
     sides: tuple[float, ...] | None = None
-    """(d,) of the box, along the axes of ``truth``; None: 1 each."""
+    """(d,) lengths of the box's sides along the axes of ``truth``; None: 1 each."""
 
     def __post_init__(self) -> None:
-        """Check the shapes, so that the error names the task.
+        """Check the shapes here, so that an error names the task.
 
         Raises:
             TypeError: x or truth has another type, dtype or shape.

@@ -1,4 +1,4 @@
-"""The values of a parameter among which ``encbench tune`` searches."""
+"""The range of values of a parameter that ``encbench tune`` searches."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 DIGITS = 4
-"""Digits of values drawn from a range: the last ones of ``exp`` differ between machines, and a
-trial must have the same key on all of them."""
+"""Significant digits of values drawn from a range. The last digits of ``exp`` differ between
+machines, and a trial must have the same key on all of them."""
 
 
 @dataclass(frozen=True)
@@ -23,12 +23,12 @@ class Search:
     Args:
         low: smallest value.
         high: largest value, included.
-        log: values are uniform in their logarithm.
-        choices: the values themselves, instead of a range.
+        log: whether values are uniform in their logarithm.
+        choices: the possible values, instead of a range.
 
     Raises:
-        ValueError: the range is empty, reversed, not finite, or logarithmic from 0 or below; there
-            are fewer than two choices, or two that are equal.
+        ValueError: the range is empty, reversed or not finite, ``log`` with low <= 0, fewer than
+            two choices, or two equal choices.
     """
 
     low: float | None = None
@@ -59,12 +59,12 @@ class Search:
         return [self.low, self.high] if self.choices is None else list(self.choices)
 
     def value(self, share: float, *, whole: bool) -> Any:
-        """The value below which this share of the range lies.
+        """The quantile of the range at ``share``; of choices, the one at that share of the list.
 
         Args:
-            share: from 0 to below 1.
-            whole: round to whole numbers, all of them equally likely (or, with ``log``, as
-                likely as their intervals in the logarithm are long).
+            share: in [0, 1).
+            whole: whether to round to an integer. All are equally likely; with ``log``, the
+                probability is proportional to log((n + ½)/(n − ½)).
         """
         if self.choices is not None:
             return self.choices[int(share * len(self.choices))]
@@ -87,7 +87,7 @@ class Search:
         return Search(low, high, self.log)
 
     def __str__(self) -> str:
-        """As ``--space`` takes it, where choices are simple: "4..12", "2..20:log", "64|256"."""
+        """The syntax of ``--space`` for simple choices: "4..12", "2..20:log", "64|256"."""
         if self.choices is not None:
             return "|".join(map(str, self.choices))
         return f"{self.low:g}..{self.high:g}{':log' if self.log else ''}"

@@ -18,14 +18,14 @@ from encbench.contracts.regular_grid import RegularGrid
 from encbench.errors import bounded, did_you_mean
 
 IN_TASK = "raised because of what the task returned"
-"""Note added to an exception, by which a record names the plug-in that failed."""
+"""Note added to an exception; from it a record determines which plug-in failed."""
 LossName = Literal["mse", "bce", "l1", "huber", "relative_l2", "mape"]
-"""Losses that ``encbench.training.losses`` defines."""
+"""Names of the losses in ``encbench.training.losses``."""
 CURVATURE: dict[str, float] = {"mse": 2.0, "bce": 0.25, "huber": 1.0}
-"""Upper bound of the second derivative of an element's loss with respect to the output; lr_crit is
-known for these losses."""
+"""Loss to an upper bound of its second derivative per element with respect to the output; lr_crit
+is known for these losses."""
 Predict = Callable[[Tensor], Tensor]
-"""x (N, d) float64 in [0, 1] to outputs (N, O) float32 on the CPU, after the sigmoid if any."""
+"""Maps x (N, d) float64 in [0, 1] to outputs (N, O) float32 on the CPU, after any sigmoid."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,8 @@ class NetworkDefaults:
     depth: int
     """Number of hidden layers."""
     activation: str | None = None
-    """For encodings that do not name one; None: ReLU. A task that differentiates the network twice
-    needs a smooth activation, such as "tanh"."""
+    """Activation for encodings that do not name one; None: ReLU. A task that differentiates the
+    network twice needs a smooth activation, such as "tanh"."""
     parameterization: Literal["ntk", "standard"] = "ntk"
 
 
@@ -57,9 +57,9 @@ class Task(ABC):
     training: ClassVar[Mapping[str, Any]] = {}
     """Default training settings of this task."""
     loss: LossName | Callable[..., Tensor] = "mse"
-    """What training minimizes: a name, or a method of the task.
+    """The training loss: a name, or a method of the task.
 
-    A name is one of ``encbench.training.losses``, which has their formulas: "mse", "l1", "huber",
+    Formulas of the named losses are in ``encbench.training.losses``. "mse", "l1", "huber",
     "relative_l2" and "mape" compare the output with y; with "bce" the output is a logit, the
     prediction is its sigmoid, and the loss is binary cross entropy.
 
@@ -67,7 +67,7 @@ class Task(ABC):
     (N, out_dim) and is differentiable as often as its activation is, also with respect to its
     input; x (n, in_dim) and y (n, out_dim), float32, are a batch of what ``epoch`` returns, on the
     model's device. The prediction is the model's output itself. Each step then uses autograd,
-    ``lr = "auto"`` needs an optimizer with a usual rate, such as adam, and a loss with second
+    ``lr = "auto"`` needs an optimizer with a default rate, such as adam, and a loss with second
     derivatives needs an activation that has them, see ``network``."""
     curve: str = "psnr"
     """Name of the metric recorded during training, by which entries are also ranked; see
@@ -77,7 +77,7 @@ class Task(ABC):
 
     @classmethod
     def targets(cls, **parameters: Any) -> list[dict[str, Any]]:
-        """The parameters of each single target, if these parameters name several.
+        """The parameters of each single target, if the given parameters name several targets.
 
         A folder of images becomes one set of parameters per image. Must be fast.
 
@@ -89,24 +89,24 @@ class Task(ABC):
 
     @classmethod
     def planned_dimension(cls, **parameters: Any) -> int | None:
-        """d with these parameters, if it is known without reading data, else None. Must be fast.
+        """d for these parameters, or None if it is unknown before data are read. Must be fast.
 
-        Encodings that do not take it are refused when a run is planned. The default is the class's
-        ``in_dim``, if it has one.
+        Encodings that do not support d are rejected when a run is planned. The default is the
+        class's ``in_dim``, if it has one.
         """
         known = getattr(cls, "in_dim", None)
         return known if isinstance(known, int) else None
 
     @classmethod
     def planned_loss(cls, **parameters: Any) -> LossName | Callable[..., Tensor]:
-        """``loss`` with these parameters, if it depends on them. Must be fast."""
+        """``loss`` for these parameters; override it if it depends on them. Must be fast."""
         return cls.loss
 
     @classmethod
     def derivatives(cls, **parameters: Any) -> int:
         """How often ``loss`` differentiates the network with respect to its input, 0 to 2.
 
-        Encodings and activations without these derivatives are refused when a run is planned.
+        Encodings and activations without these derivatives are rejected when a run is planned.
         """
         return 0
 
@@ -136,46 +136,45 @@ class Task(ABC):
     def progress_metric(self, predict: Predict) -> float:
         """The metric named by ``curve``, at the same points each time.
 
-        Called some 30 times during training, of which it should take a few per cent: a thousand
-        points are enough.
+        Called about 30 times during training. It should take only a few per cent of the training
+        time; a thousand points are enough.
         """
 
     @abstractmethod
     def evaluate(self, predict: Predict) -> Outcome:
-        """The trained network's output and the truth, for metrics and pictures."""
+        """The trained network's outputs and the true values, for metrics and pictures."""
 
     def render(self, predict: Predict, scale: float) -> np.ndarray:
-        """What ``encbench render`` draws: the network's picture, (H, W), (H, W, 3) or (H, W, 4)
-        uint8, with ``scale`` times as many pixels per side as the one of ``evaluate``.
+        """The picture for ``encbench render``, (H, W), (H, W, 3) or (H, W, 4) uint8, with
+        ``scale`` times as many pixels per side as the picture of ``evaluate``.
 
-        Large pictures should be predicted in parts. Not needed if ``in_dim`` is 1, which is drawn
-        as a curve.
+        Predict large pictures in parts. Not needed if ``in_dim`` is 1: then a curve is drawn.
 
         Raises:
             NotImplementedError: the task has no such picture.
-            ParameterError: at this scale it has no pixel, or too many.
+            ParameterError: at this scale the picture has no pixels, or too many.
         """
         raise NotImplementedError
 
     def ntk_points(self, count: int, generator: torch.Generator) -> Tensor:
-        """Random distinct training points (M, in_dim) float64, at most ``count``."""
+        """At most ``count`` distinct random training points (M, in_dim) float64."""
         x, _ = epoch_of(self, generator)
         chosen = torch.randperm(len(x), generator=generator)[:count]
         return x[chosen.sort().values]
 
     def regular_grid(self) -> RegularGrid | None:
-        """The regular grid on which the target is known, with the true value of every point,
-        trained on or not; the same tensor of points each time. None if there is none.
+        """The regular grid on which the target is known, with the true value at every point,
+        including points not trained on; None if there is none.
 
-        The error by band of spatial frequency is then recorded during training. Predictions of
-        ``progress_metric`` are reused for it if they are at this very tensor.
+        The error per band of spatial frequency is then recorded during training. Return the same
+        tensor of points each time: predictions that ``progress_metric`` makes at it are reused.
         """
         return None
 
     def values_at(self, x: Tensor) -> Tensor | None:
         """The training values y (N, out_dim) at any points x (N, in_dim) float64.
 
-        None if they are known only at the points of an epoch. Override it together with
+        None if they are known only at the points of an epoch. Override it if you override
         ``ntk_points``, so that the kernel can be compared with the target.
         """
         return None
@@ -187,10 +186,11 @@ class Task(ABC):
 
 
 def content_hash(task: type[Task], parameters: Mapping[str, Any]) -> str:
-    """What ``data_hash`` returns.
+    """The checked result of ``data_hash``.
 
     Raises:
-        TypeError: it is no short text of ASCII; ``data_hash`` may raise anything else.
+        TypeError: it is not printable ASCII of 1 to 200 characters. Errors that ``data_hash``
+            raises pass through.
     """
     found: Any = task.data_hash(**parameters)
     if not isinstance(found, str) or not re.fullmatch("[ -~]{1,200}", found):
@@ -202,10 +202,10 @@ def content_hash(task: type[Task], parameters: Mapping[str, Any]) -> str:
 
 
 def checked_task(task: Task) -> Task:
-    """A task whose sizes and curve are as agreed, before anything is computed from them.
+    """Check a task's sizes and curve before anything is computed from them, and return it.
 
     Raises:
-        TypeError: one is not; noted as the task's. Its properties may raise anything else.
+        TypeError: one is invalid; marked as the task's error. Errors in properties pass through.
     """
     names = ("in_dim", "out_dim", "points_per_epoch")
     whole: dict[str, Any] = {name: getattr(task, name) for name in names}
@@ -222,13 +222,13 @@ def checked_task(task: Task) -> Task:
 
 
 def epoch_of(task: Task, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """What ``epoch`` returns, without gradients; points of whole numbers as float64.
+    """The checked result of ``epoch``, detached; integer points become float64.
 
-    Also taken, although ``encbench check`` refuses them, are labels that are whole numbers or
-    truth values, and further columns of y for a loss of the task's own.
+    Integer or boolean labels are accepted, although ``encbench check`` rejects them; so are
+    additional columns of y if the loss is a method of the task.
 
     Raises:
-        TypeError: it is not as agreed; noted as the task's. ``epoch`` may raise anything else.
+        TypeError: it is invalid; marked as the task's error. Errors of ``epoch`` pass through.
     """
     drawn: Any = task.epoch(generator)
     columns = None if loss_name(task) is None else task.out_dim
@@ -243,12 +243,12 @@ def epoch_of(task: Task, generator: torch.Generator) -> tuple[Tensor, Tensor]:
 
 
 def check_values(task: Task, x: Tensor, y: Tensor) -> None:
-    """Refuse points and values of an epoch that a named loss is not defined at.
+    """Check that a named loss is defined at the points and values of an epoch.
 
-    A loss of the task's own may take other points, such as angles, and mark values by NaN.
+    A loss that is a method of the task may accept other points, such as angles, and NaN values.
 
     Raises:
-        TypeError: noted as the task's.
+        TypeError: it is not; marked as the task's error.
     """
     if (loss := loss_name(task)) is None:
         return
@@ -257,11 +257,11 @@ def check_values(task: Task, x: Tensor, y: Tensor) -> None:
 
 
 def check_count(task: Task, points: int) -> None:
-    """Refuse a first epoch of another length than the task says, from which the number of steps
-    was planned.
+    """Check the length of the first epoch against ``points_per_epoch``, from which the number of
+    steps was planned.
 
     Raises:
-        TypeError: noted as the task's.
+        TypeError: they differ; marked as the task's error.
     """
     if points != task.points_per_epoch:
         raise _not_agreed(
@@ -278,10 +278,11 @@ def _check_range(source: str, name: str, values: Tensor, *, unit: bool) -> None:
 
 
 def outcome_of(task: Task, predict: Predict) -> Outcome:
-    """What ``evaluate`` returns.
+    """The checked result of ``evaluate``.
 
     Raises:
-        TypeError: it is no ``Outcome``; noted as the task's. ``evaluate`` may raise anything else.
+        TypeError: it is no ``Outcome``; marked as the task's error. Errors of ``evaluate`` pass
+            through.
     """
     found: Any = task.evaluate(predict)
     if not isinstance(found, Outcome):
@@ -290,17 +291,17 @@ def outcome_of(task: Task, predict: Predict) -> Outcome:
 
 
 def check_predicted(task: Task, x: Any) -> None:
-    """Refuse points of ``predict`` that are no matrix of coordinates, before the network sees them.
+    """Check that points passed to ``predict`` are a matrix (N, in_dim), before the network runs.
 
     Raises:
-        TypeError: noted as the task's.
+        TypeError: they are not; marked as the task's error.
     """
     if not isinstance(x, Tensor) or x.ndim != 2 or x.shape[1] != task.in_dim:
         raise _not_agreed(f"predict was given {_in_words(x)}; expected (N, {task.in_dim})")
 
 
 def regular_grid_of(task: Task) -> RegularGrid | None:
-    """What ``regular_grid`` returns.
+    """The checked result of ``regular_grid``.
 
     Raises:
         TypeError: as ``epoch_of``.
@@ -318,14 +319,14 @@ def regular_grid_of(task: Task) -> RegularGrid | None:
             f"axes of cells, and {task.out_dim} channels"
         )
     _check_range("regular_grid", "x", grid.x, unit=True)
-    # torch takes no array that is reversed, or of another byte order, and warns of read-only ones
+    # torch rejects arrays with negative strides or foreign byte order, and warns of read-only ones
     ends = np.array([grid.truth.min(), grid.truth.max()], np.float64)
     _check_range("regular_grid", "truth", torch.from_numpy(ends), unit=False)
     return grid
 
 
 def values_at_of(task: Task, x: Tensor) -> Tensor | None:
-    """What ``values_at`` returns, without gradients.
+    """The checked result of ``values_at``, detached.
 
     Raises:
         TypeError: as ``epoch_of``.
@@ -343,7 +344,7 @@ def values_at_of(task: Task, x: Tensor) -> Tensor | None:
 
 
 def held_out_of(task: Task) -> tuple[Tensor, Tensor] | None:
-    """What ``held_out`` returns, without gradients.
+    """The checked result of ``held_out``, detached.
 
     Raises:
         TypeError: as ``epoch_of``.
@@ -364,7 +365,7 @@ def held_out_of(task: Task) -> tuple[Tensor, Tensor] | None:
 
 
 def ntk_points_of(task: Task, count: int, generator: torch.Generator) -> Tensor:
-    """What ``ntk_points`` returns.
+    """The checked result of ``ntk_points``.
 
     Raises:
         TypeError: as ``epoch_of``.
@@ -384,7 +385,7 @@ def _points(x: Tensor) -> Tensor:
 
 
 def _is_columns(found: Any, columns: int | None) -> bool:
-    """Whether it is a matrix of real numbers, of so many columns."""
+    """Whether it is a non-empty dense matrix of real numbers with ``columns`` columns, if given."""
     if not isinstance(found, Tensor) or found.ndim != 2 or not len(found):
         return False
     real = not found.is_complex() and found.layout == torch.strided and not found.is_meta
@@ -409,10 +410,10 @@ def _not_agreed(message: str) -> TypeError:
 
 
 def loss_name(task: Task | type[Task]) -> LossName | None:
-    """The name of a task's loss; None where it is a method.
+    """The name of a task's loss; None if it is a method.
 
     Raises:
-        TypeError: it is neither.
+        TypeError: it is neither a known name nor a method.
     """
     loss: Any = task.loss
     names = get_args(LossName)

@@ -1,1 +1,1 @@
-"""Plug-ins: finding them, and the encodings, tasks, metrics, suites and verbs that they offer."""
+"""Discovery of plug-ins, and of the encodings, tasks, metrics, suites and commands they offer."""

@@ -1,7 +1,7 @@
-"""Finding plug-ins: every distribution's entry points of the group ``encbench``, in isolation.
+"""Discovery of plug-ins: loads every distribution's entry points of the group ``encbench``.
 
-Each entry point is loaded and registered in its own ``try``: one that fails to import, or whose
-hook raises, becomes a warning and a row in ``encbench plugins``, and the others work.
+Each entry point is loaded and registered in its own ``try``. One that fails to import, or whose
+hook raises, causes a warning and a row in ``encbench plugins``; the others are unaffected.
 """
 
 from __future__ import annotations
@@ -37,28 +37,28 @@ OFFERS = {
     "suite": "encbench_suites",
     "command": "encbench_commands",
 }
-"""Kind of thing offered to the hook that offers it."""
+"""Kind of offer to the name of its hook."""
 
 logger = logging.getLogger("encbench")
 
 
 @dataclass
 class Plugin:
-    """One entry point: its distribution, what it offers, and why it is broken."""
+    """One entry point: its distribution, its offers, and its problem, if any."""
 
     name: str
     distribution: str
     version: str
     module: str
     problem: str | None = None
-    """Why it is broken, one line; None where it works."""
+    """Why it is broken, in one line; None if it works."""
     details: str = ""
     """The traceback of the problem."""
     offers: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """Kind to name to target."""
+    """Maps kind to name to target."""
 
     def __str__(self) -> str:
-        """ "encbench-ripple 1.0 (ripple)"."""
+        """Such as "encbench-ripple 1.0 (ripple)"."""
         return f"{self.distribution} {self.version} ({self.name})"
 
     @property
@@ -75,7 +75,7 @@ class PluginHost:
         self.plugins: list[Plugin] = []
 
     def discover(self) -> None:
-        """Load every entry point of the group ``encbench``, each on its own."""
+        """Load every entry point of the group ``encbench``, independently of the others."""
         seen: set[tuple[str, str]] = set()
         for distribution in metadata.distributions():
             try:
@@ -83,7 +83,7 @@ class PluginHost:
                 if not entry_points:
                     continue
                 found = distribution.metadata
-                # not by [], which raises once a library has imported importlib_metadata
+                # not with [], which raises after any library has imported importlib_metadata
                 name, version = (found.get_all(key, [""])[0] for key in ("Name", "Version"))
                 if not (name and version):
                     raise ValueError("it has no Name or no Version")
@@ -93,7 +93,7 @@ class PluginHost:
                 self.plugins.append(unread)
                 continue
             for entry_point in entry_points:
-                # an editable install can show up twice on sys.path
+                # an editable install can appear twice on sys.path
                 if (name, entry_point.name) in seen:
                     continue
                 seen.add((name, entry_point.name))
@@ -103,7 +103,7 @@ class PluginHost:
         self.plugins.sort(key=lambda plugin: (plugin.distribution != "encbench", plugin.identity))
 
     def register(self, plugin: Plugin, module: ModuleType | object) -> None:
-        """Register an imported module; a problem is kept in ``plugin.problem``, not raised."""
+        """Register an imported module; a problem is stored in ``plugin.problem``, not raised."""
         try:
             self._refuse_unknown_hooks(module)
             self._manager.register(module, name=plugin.identity)
@@ -125,7 +125,7 @@ class PluginHost:
         """Call a reporting hook, one implementation at a time; failures are logged.
 
         Returns:
-            Whether none failed.
+            Whether all implementations succeeded.
         """
         succeeded = True
         for plugin in self.plugins:
@@ -192,7 +192,7 @@ def _checked_offers(kind: str, offered: object) -> dict[str, Any]:
     if not isinstance(offered, Mapping):
         raise PluginError(f"must return a mapping from name to class, got {type(offered).__name__}")
     for name, target in offered.items():
-        # other names could not be given to -e and -t
+        # -e and -t could not parse other names
         if not (isinstance(name, str) and name.isprintable() and re.fullmatch(r"[^\s:=,]+", name)):
             raise PluginError(f"offers {name!r}; a name is a text without spaces, ':', '=' and ','")
         if kind == "suite" and not isinstance(target, str | Path):
@@ -202,7 +202,7 @@ def _checked_offers(kind: str, offered: object) -> dict[str, Any]:
 
 @cache
 def default_host() -> PluginHost:
-    """The plug-ins of this environment, discovered once a process."""
+    """The plug-ins of this environment, discovered once per process."""
     host = PluginHost()
     host.discover()
     return host

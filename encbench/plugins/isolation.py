@@ -1,6 +1,6 @@
-"""Running code of plug-ins so that it changes nothing for others and prints nothing of ours.
+"""Run plug-in code without lasting effects on the process and without output to stdout.
 
-Nothing here imports torch: plug-ins are found and listed without it.
+This module must not import torch: plug-ins are discovered and listed without it.
 """
 
 from __future__ import annotations
@@ -21,11 +21,10 @@ from encbench.errors import PluginError, error_line
 
 @contextmanager
 def isolated() -> Iterator[None]:
-    """Inside, a plug-in is imported or asked for what it offers.
+    """Context in which a plug-in is imported or its hooks are called.
 
-    What it prints goes to standard error, for standard output may be read by a program. What it
-    changes of the process is put back. Whatever it raises comes out as an ``Exception``, except
-    Ctrl-C of the user.
+    Output goes to standard error, because a program may read standard output. Process state is
+    restored. Everything raised becomes an ``Exception``, except the user's Ctrl-C.
     """
     folders = [*sys.path]
     with output_to_stderr(), process_state_kept(), ctrl_c_noted() as pressed:
@@ -33,7 +32,7 @@ def isolated() -> Iterator[None]:
             yield
         except BaseException as error:
             if pressed:
-                # a library whose import it interrupted may have made an ImportError of it
+                # the import that it interrupted may have turned it into an ImportError
                 raise pressed[0] from error
             if isinstance(error, Exception):
                 raise
@@ -44,9 +43,9 @@ def isolated() -> Iterator[None]:
 
 @contextmanager
 def output_to_stderr() -> Iterator[None]:
-    """Inside, standard output is standard error: of Python, of C, and of processes begun here."""
+    """Context that redirects stdout to stderr: for Python, C, and subprocesses started in it."""
     with _redirecting:
-        # of threads that are inside at once, the first redirects and the last puts it back
+        # if several threads are inside, the first redirects and the last restores
         _redirected.append(ExitStack() if _redirected else _redirect())
     try:
         yield
@@ -57,7 +56,7 @@ def output_to_stderr() -> Iterator[None]:
 
 _redirecting = threading.Lock()
 _redirected: list[ExitStack] = []
-"""One for each ``with`` that is inside. The first, closed last, puts standard output back."""
+"""One per active ``with``. Closing the first, which is closed last, restores standard output."""
 
 
 def _redirect() -> ExitStack:
@@ -74,7 +73,7 @@ def _redirect() -> ExitStack:
 
 
 def _flush(stream: Any) -> None:
-    """Write what Python, through ``sys.__stdout__``, and C still hold."""
+    """Flush the buffers of the Python stream and of C."""
     with suppress(OSError, ValueError, AttributeError):
         stream.flush()
     ctypes.CDLL(None).fflush(None)
@@ -82,11 +81,11 @@ def _flush(stream: Any) -> None:
 
 @contextmanager
 def process_state_kept(*, known: bool = False) -> Iterator[None]:
-    """Put back, at the end, what a plug-in may change for everything after it: ``SETTINGS``.
+    """Context that restores ``SETTINGS``, process state that a plug-in may change, at its end.
 
     Args:
-        known: also begin with torch as it is when it has just been imported, and put back what
-            an import may have to change, ``LEFT_BY_IMPORTS``.
+        known: whether to also start with the settings of a freshly imported torch and matplotlib,
+            and restore ``LEFT_BY_IMPORTS``, which an import may have to change.
     """
     before = process_state()
     if known:
@@ -100,7 +99,7 @@ def process_state_kept(*, known: bool = False) -> Iterator[None]:
 
 
 def process_state() -> dict[str, Any]:
-    """What ``process_state_kept`` puts back, by name; nothing of modules that nobody imported."""
+    """The values of ``SETTINGS`` by name, without those of modules that are not imported."""
     state = {}
     for name, setting in SETTINGS.items():
         if (module := sys.modules.get(setting.module)) is not None:
@@ -110,7 +109,7 @@ def process_state() -> dict[str, Any]:
 
 
 def _restore(before: dict[str, Any]) -> None:
-    """Set what differs: a default device that is set costs time, even where it is the CPU."""
+    """Restore only what differs: a default device slows torch down, even if it is the CPU."""
     for name, value in process_state().items():
         setting = SETTINGS[name]
         module = sys.modules[setting.module]
@@ -121,17 +120,17 @@ def _restore(before: dict[str, Any]) -> None:
 
 
 class Setting(NamedTuple):
-    """Something that all code of the process shares."""
+    """Process-wide state that belongs to a module, with functions to read and set it."""
 
     module: str
     get: Callable[[Any], Any]
     put: Callable[[Any, Any], object]
     fresh: Callable[[Any], Any] | None = None
-    """What it is when the module has just been imported; None: as it was found."""
+    """Its value after a fresh import of the module; None: start with the current value."""
 
 
 def _setter(name: str) -> Callable[[Any, Any], object]:
-    """Sets a module's setting by its function of this name."""
+    """A function that sets a module's setting with the module's function of this name."""
     return lambda module, value: getattr(module, name)(value)
 
 
@@ -146,18 +145,18 @@ def _default_device(torch: Any) -> Any:
     try:
         return torch.get_default_device()
     except AttributeError:
-        # torch 2.6 raises it once the device has been set back to None
+        # torch 2.6 raises it after the device has been reset to None
         return torch.device("cpu")
 
 
 def _put_filters(warnings: Any, value: list[Any]) -> None:
-    warnings.resetwarnings()  # also tells modules to ask the filters again
+    warnings.resetwarnings()  # also invalidates the caches of modules
     warnings.filters[:] = value
 
 
 def _put_signals(signal: Any, value: dict[int, Any]) -> None:
     for number, handler in value.items():
-        if handler is not None:  # None: installed by something that is not Python
+        if handler is not None:  # None: not installed from Python
             signal.signal(number, handler)
 
 
@@ -210,7 +209,7 @@ SETTINGS = {
     "NumPy's handling of errors": Setting(
         "numpy", lambda numpy: numpy.geterr(), lambda numpy, value: numpy.seterr(**value)
     ),
-    # as plain dictionaries: to read the backend imports one
+    # as plain dictionaries, because reading rcParams["backend"] imports a backend
     "matplotlib's rcParams": Setting(
         "matplotlib",
         lambda matplotlib: dict(dict.items(matplotlib.rcParams)),
@@ -248,14 +247,15 @@ SETTINGS = {
         lambda torch: dict.fromkeys(DEVICES, False),
     ),
 }
-"""By name. Not ``sys.path``, which plug-ins extend to import more later."""
+"""Name to setting. Without ``sys.path``, which plug-ins may extend for later imports."""
 LEFT_BY_IMPORTS = ("environment variables", "filters of warnings")
+"""Settings that imports may change permanently."""
 
 
 @contextmanager
 def ctrl_c_noted() -> Iterator[list[KeyboardInterrupt]]:
-    """Inside, the list holds the KeyboardInterrupt of a Ctrl-C: a plug-in may raise one of its own,
-    or turn the user's into another exception."""
+    """Context that lists the KeyboardInterrupt of the user's Ctrl-C, if any: a plug-in may raise
+    its own, or turn the user's into another exception."""
     pressed: list[KeyboardInterrupt] = []
     previous = signal.getsignal(signal.SIGINT)
     if threading.current_thread() is not threading.main_thread() or not callable(previous):

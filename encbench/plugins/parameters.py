@@ -1,6 +1,6 @@
 """The parameters of an encoding or task: the typed keywords of its ``__init__``.
 
-Types, bounds, defaults and descriptions are read from the signature; pydantic validates by it.
+Types, bounds, defaults and descriptions come from the signature; pydantic validates values.
 """
 
 from __future__ import annotations
@@ -21,39 +21,40 @@ from encbench.contracts.search import Search
 from encbench.errors import ParameterError, PluginError, did_you_mean
 
 Positive = Annotated[float, Field(ge=1e-6, le=1e6)]
-"""Frequencies, widths and the like. Beyond, initial weights, values or gradients overflow or
-vanish in float32."""
+"""Type of frequencies, widths and the like. Outside this range, initial weights, values or
+gradients overflow or vanish in float32."""
 NotNegative = Annotated[float, Field(ge=0, le=1e6)]
 InitialValue = Annotated[float, Field(ge=-1000, le=1000)]
-"""Of tables: products of six values and their derivatives are finite in float32."""
+"""Type of initial table values: products of six of them and their derivatives are finite in
+float32."""
 InitialSpread = Annotated[float, Field(ge=0, le=1000)]
 LARGEST_SIZE = 2**31 - 1
-"""Of whole numbers of encodings, activations and networks, which are sizes; seeds of tasks may be
-larger."""
+"""Maximum of integer parameters of encodings, activations and networks, which are sizes; integers
+of tasks, such as seeds, may be larger."""
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """One parameter, as ``encbench list`` shows it."""
+    """One parameter, with the fields that ``encbench list`` shows."""
 
     name: str
     type: str
     default: Any
-    """``inspect.Parameter.empty`` where it must be given."""
+    """``inspect.Parameter.empty`` if the parameter is required."""
     description: str
     annotation: Any
     search: Search | None = None
-    """Where ``encbench tune`` searches; None where it leaves the parameter as it is."""
+    """Search range of ``encbench tune``; None if the parameter is not tuned."""
 
     @property
     def whole(self) -> bool:
-        """Whether its numbers are whole ones."""
+        """Whether its numbers are integers."""
         kinds = _kinds(self.annotation)
         return int in kinds and float not in kinds
 
     @property
     def choices(self) -> list[str]:
-        """The texts that it can be, where it has such."""
+        """The texts of its ``Literal`` type, sorted; empty if it has none."""
         return sorted(kind for kind in _kinds(self.annotation) if isinstance(kind, str))
 
     @property
@@ -65,10 +66,10 @@ class Parameter:
         return TypeAdapter(self.annotation, config=ConfigDict(allow_inf_nan=False))
 
     def validate(self, given: Any) -> Any:
-        """The value in the parameter's type.
+        """The value converted to the parameter's type.
 
         Raises:
-            ValueError: it is of another type or out of range.
+            ValueError: it has another type or is out of range.
         """
         try:
             value = self._adapter.validate_python(given)
@@ -80,7 +81,7 @@ class Parameter:
             if isinstance(place, int) and first["type"] != "missing":
                 reason = reason.replace("it must", f"its item {place + 1} must")
             if isinstance(given, int | float) and self.type.split(" | ")[0] == "str":
-                # a file called 2024 reads as a number
+                # a file name such as 2024 is parsed as a number
                 reason += f' (to mean the text, quote it: {self.name}="{json.dumps(given)}")'
             raise ValueError(reason) from None
         try:
@@ -88,7 +89,7 @@ class Parameter:
         except UnicodeEncodeError:
             raise ValueError("it is not UTF-8 and cannot be recorded; rename the file") from None
         if isinstance(given, bool) and not isinstance(value, bool):
-            # pydantic takes true for 1
+            # pydantic accepts true as 1
             raise ValueError("booleans are not numbers")
         return value
 
@@ -100,11 +101,11 @@ _WORDS = {
     "string": "a text",
     "tuple": "a list",
 }
-"""pydantic's words in those of TOML."""
+"""pydantic's names of types to those of TOML."""
 
 
 def plain_reason(problem: ErrorDetails) -> str:
-    """What pydantic wants, without its own words: "it must have at least 1 item"."""
+    """A pydantic error in plain words, such as "it must have at least 1 item"."""
     text = problem["msg"].removeprefix("Value error, ")
     if problem["type"] == "missing":
         return "it must have more items"
@@ -119,11 +120,9 @@ def plain_reason(problem: ErrorDetails) -> str:
     return f"it must {what}"
 
 
-@lru_cache(maxsize=1024)  # asked for each of thousands of cells
+@lru_cache(maxsize=1024)  # called for each of thousands of cells
 def parameters_of(cls: type) -> tuple[Parameter, ...]:
-    """The keyword parameters of a class, in order.
-
-    ``in_dim`` is not among them, nor is what a network's class names in ``not_parameters``.
+    """The keyword parameters of a class, in order, without ``in_dim`` and ``not_parameters``.
 
     Raises:
         PluginError: a parameter has no annotation, or one that cannot be resolved.
@@ -148,7 +147,7 @@ def parameters_of(cls: type) -> tuple[Parameter, ...]:
                 f"{cls.__module__}.{cls.__qualname__}: parameter {name!r} has no type annotation"
             )
         field = FieldInfo.from_annotation(hints[name])
-        # the last is the outermost, where a type with a range of its own was given another
+        # the last range is the outermost: it overrides the range of an annotated type
         searches = [item for item in field.metadata if isinstance(item, Search)]
         found.append(
             Parameter(
@@ -164,7 +163,7 @@ def parameters_of(cls: type) -> tuple[Parameter, ...]:
 
 
 def _kinds(annotation: Any) -> set[Any]:
-    """The types of which a value can be: int and None of ``Annotated[int | None, …]``."""
+    """The possible types and literals of a value: int and None for ``Annotated[int | None, …]``."""
     origin, parts = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is Annotated:
         return _kinds(parts[0])
@@ -174,11 +173,11 @@ def _kinds(annotation: Any) -> set[Any]:
 
 
 def validate_parameters(kind: str, name: str, cls: type, given: dict[str, Any]) -> dict[str, Any]:
-    """All parameters with their values, defaults included, converted to their types.
+    """The values of all parameters, including defaults, converted to their types.
 
     Raises:
-        ParameterError: a name is unknown (the nearest is given), or a value is of the wrong type
-            or out of range.
+        ParameterError: a name is unknown (the message suggests a similar one), or a value has the
+            wrong type or is out of range.
     """
     parameters = {parameter.name: parameter for parameter in parameters_of(cls)}
     for key in given:
@@ -211,7 +210,7 @@ def validate_parameters(kind: str, name: str, cls: type, given: dict[str, Any]) 
 
 
 def _type_text(hint: Any) -> str:
-    """The type as one reads it in a signature, bounds in words: ``int >= 1``."""
+    """The type as in a signature, with bounds as inequalities: ``int >= 1``."""
     if hint is type(None):
         return "None"
     origin = typing.get_origin(hint)
@@ -236,6 +235,6 @@ def _type_text(hint: Any) -> str:
 
 
 def _number_text(number: Any) -> str:
-    """ "1e+06" rather than "1000000.0", where that is the same number."""
+    """The shortest text of a number: "1e+06", not "1000000.0", if that is the same number."""
     short = f"{number:g}" if isinstance(number, float) else ""
     return short if short and float(short) == number else str(number)

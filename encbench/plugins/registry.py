@@ -1,4 +1,4 @@
-"""Which plug-in offers an encoding, task, metric, suite or verb of a given name."""
+"""Lookup of encodings, tasks, metrics, suites and commands that plug-ins offer, by name."""
 
 from __future__ import annotations
 
@@ -38,18 +38,18 @@ _BASES = {
     "optimizer": "Optimizer",
     "schedule": "Schedule",
 }
-"""Kind to the base class in ``encbench``, whose import imports torch."""
+"""Kind to the name of its base class in ``encbench``; importing the class imports torch."""
 
 
 @contextmanager
 def named_failures(whose: Callable[[BaseException], str]) -> Iterator[None]:
-    """Inside, what a plug-in raises becomes a PluginError that names it: also ``sys.exit``, a
-    KeyboardInterrupt of its own and whatever else is no Exception, which would end the program.
+    """Context that turns exceptions of a plug-in into a PluginError that names it, including
+    ``sys.exit``, its own KeyboardInterrupt and other BaseExceptions, which would end the program.
 
-    A lack of memory, Ctrl-C of the user and what stops a cell pass through.
+    Out-of-memory errors, the user's Ctrl-C and encbench's exceptions that stop a cell pass through.
 
     Args:
-        whose: says of an exception which plug-in failed; "" lets it pass.
+        whose: maps an exception to the plug-in that failed; "" lets the exception pass.
     """
     pressed: list[KeyboardInterrupt] = []
     try:
@@ -61,7 +61,7 @@ def named_failures(whose: Callable[[BaseException], str]) -> Iterator[None]:
         stops = not isinstance(error, Exception) and type(error).__module__.startswith("encbench.")
         if stops or not (failed := whose(error)):
             raise
-        from encbench.device import lacks_memory  # torch
+        from encbench.device import lacks_memory  # imports torch
 
         if lacks_memory(error):
             raise
@@ -70,7 +70,7 @@ def named_failures(whose: Callable[[BaseException], str]) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Offer:
-    """One name that one plug-in offers."""
+    """One class or function that a plug-in offers under a name."""
 
     kind: str
     name: str
@@ -83,15 +83,15 @@ class Offer:
         return self.plugin.distribution
 
     def __str__(self) -> str:
-        """ "encoding 'mpe' of encbench 0.1.0"."""
+        """Such as "encoding 'mpe' of encbench 0.1.0"."""
         return f"{self.kind} {self.name!r} of {self.distribution} {self.plugin.version}"
 
     def load(self) -> Any:
         """The class or function; imports its module.
 
         Raises:
-            PluginError: it cannot be imported, or is not a subclass of the kind's base class; names
-                the distribution.
+            PluginError: it cannot be imported, or is not a subclass of the kind's base class; the
+                message names the distribution.
         """
         return self._loaded
 
@@ -122,11 +122,11 @@ class Offer:
         return loaded
 
     def call(self, function: Callable[[Any], Any]) -> Any:
-        """What ``function`` makes of the class or function.
+        """The result of ``function`` applied to the loaded class or function.
 
         Raises:
-            PluginError: it, or loading, raised an exception; names the distribution. Errors of
-                encbench and a lack of memory pass through.
+            PluginError: ``function`` or loading raised an exception; the message names the
+                distribution. Errors of encbench and out-of-memory errors pass through.
         """
         with (
             output_to_stderr(),
@@ -135,9 +135,9 @@ class Offer:
             return function(self.load())
 
     def summary(self) -> str:
-        """The first line of the docstring, read from source where the target is lazy.
+        """The first line of the docstring, or a suite's ``description``.
 
-        A suite's is its ``description``.
+        For a lazy target the docstring is read from the source code.
         """
         if self.kind == "suite":
             if not Path(self.target).is_file():
@@ -175,25 +175,25 @@ class Registry:
                     self._offers[kind][name].append(Offer(kind, name, target, plugin))
 
     def offers(self, kind: str) -> list[Offer]:
-        """All offers of a kind, in the order the plug-ins give them."""
+        """All offers of a kind, in the order of the plug-ins."""
         return [offer for named in self._offers[kind].values() for offer in named]
 
     def named(self, kind: str) -> dict[str, Offer]:
-        """Name to the one offer that it means: a built-in, or that of the first plug-in."""
+        """Each name with one offer: the built-in, else that of the first plug-in."""
         return {
             name: min(offers, key=lambda offer: offer.distribution != "encbench")
             for name, offers in self._offers[kind].items()
         }
 
     def find(self, kind: str, name: str) -> Offer:
-        """The one offer of that name; ``distribution:name`` picks one of several.
+        """The offer of that name; ``distribution:name`` selects one of several.
 
-        A built-in's name is the built-in, whoever else takes it.
+        A built-in has precedence over other plug-ins' offers of the same name.
 
         Raises:
-            UnknownNameError: no plug-in offers it; the message gives the nearest names, and the
-                broken plug-ins that may have offered it.
-            AmbiguousNameError: several plug-ins do; the message names their distributions.
+            UnknownNameError: no plug-in offers it; the message lists similar names, and broken
+                plug-ins that may have offered it.
+            AmbiguousNameError: several plug-ins offer it; the message names their distributions.
         """
         distribution, _, short = name.rpartition(":")
         found = [
@@ -213,10 +213,10 @@ class Registry:
         raise UnknownNameError(self._unknown(kind, name))
 
     def choose(self, kind: str, text: str) -> tuple[Offer, dict[str, Any], str]:
-        """What "name:key=value,…" stands for.
+        """Resolve "name:key=value,…".
 
         Returns:
-            The offer, all its parameters, and the shortest text that stands for them.
+            The offer, the values of all its parameters, and the shortest equivalent text.
 
         Raises:
             UsageError: the text is malformed, or a name or a parameter in it is wrong.
@@ -232,24 +232,23 @@ class Registry:
         return offer, parameters, format_selector(short, changed)
 
     def build(self, kind: str, text: str) -> Any:
-        """An instance of what "name:key=value,…" stands for.
+        """An instance of the class that "name:key=value,…" selects.
 
         Raises:
             UsageError: as ``choose``.
-            PluginError: its class raised something else; names its distribution.
+            PluginError: the class raised another exception; the message names its distribution.
         """
         offer, parameters, _ = self.choose(kind, text)
         return offer.call(lambda cls: cls(**parameters))
 
     def find_any(self, kinds: Collection[str], name: str, words: Iterable[str] = ()) -> list[Offer]:
-        """What is offered under that name in any of the kinds: at least one offer.
+        """All offers of that name among the kinds, at least one.
 
         Args:
-            words: what else the caller takes, such as the kinds themselves.
+            words: other words that the caller accepts, such as the kinds themselves.
 
         Raises:
-            UnknownNameError: no kind has it; the message gives the nearest name of all kinds, or
-                word.
+            UnknownNameError: no kind has it; the message suggests the most similar name or word.
             AmbiguousNameError: as ``find``.
         """
         found: list[Offer] = []
@@ -274,7 +273,7 @@ class Registry:
         ]
 
     def conflict_notes(self) -> list[tuple[str, str]]:
-        """Of each of them what it is, and how to pick another offer than the built-in."""
+        """For each conflict, the name, and how to select the last of its offers."""
         return [
             (
                 f"{kind} {name!r}",
@@ -289,7 +288,7 @@ class Registry:
         if first in known and parameter.isidentifier():
             parameters = [p.name for p in parameters_of(self._offers[kind][first][0].load())]
             how = (
-                f"a parameter is given as {first}:KEY=VALUE, what another distribution offers as "
+                f"write a parameter as {first}:KEY=VALUE, and an offer of another distribution as "
                 "DISTRIBUTION:NAME"
             )
             return f"unknown {kind} {name!r}{did_you_mean(parameter, parameters, how)}"
@@ -298,16 +297,16 @@ class Registry:
         return f"unknown {kind} {name!r}{hint}"
 
     def _lost(self) -> str:
-        """What broken plug-ins may have offered."""
+        """A sentence that lists broken plug-ins, which may have offered an unknown name."""
         broken = [f"{p.distribution} ({p.problem})" for p in self.host.broken()]
         return f" A broken plug-in may have offered it: {'; '.join(broken)}." if broken else ""
 
 
 def taking(offers: Iterable[Offer], given: Mapping[str, Any]) -> list[tuple[Offer, dict[str, Any]]]:
-    """Those offers that take the given parameters, each with the values of all of its own.
+    """The offers that accept the given parameters, each with the values of all its parameters.
 
     Raises:
-        UsageError: none takes them; the first one's reason.
+        UsageError: no offer accepts them; the message is that of the first offer.
     """
     found, refusals = [], []
     for offer in offers:
@@ -325,5 +324,5 @@ def taking(offers: Iterable[Offer], given: Mapping[str, Any]) -> list[tuple[Offe
 
 @cache
 def default_registry() -> Registry:
-    """Names offered in this environment."""
+    """The registry of all plug-ins of this environment."""
     return Registry(default_host())

@@ -18,8 +18,8 @@ _OPENING = {closing: opening for opening, closing in _CLOSING.items()}
 def parse_selector(text: str) -> tuple[str, dict[str, Any]]:
     """Split ``name:key=value,key=value`` (or ``distribution:name:…``) into name and parameters.
 
-    Values are TOML where they read as TOML (``8``, ``0.5``, ``true``, ``[96, 277]``,
-    ``"with, comma"``), else text.
+    Values are parsed as TOML if valid (``8``, ``0.5``, ``true``, ``[96, 277]``,
+    ``"with, comma"``), else they are text.
 
     Raises:
         UsageError: the text does not have that form.
@@ -57,39 +57,38 @@ def parse_selector(text: str) -> tuple[str, dict[str, Any]]:
 
 
 def split_label(text: str) -> tuple[str, str | None]:
-    """The selector and the label of "hashgrid:levels=8 as H8"; no label where there is no " as ".
+    """Split "hashgrid:levels=8 as H8" into selector and label; the label is None without " as ".
 
-    Labels in this form hold no comma, quotation mark or bracket, which belong to a value.
+    Labels must not contain commas, quotation marks and brackets, which would belong to a value.
     """
     found = re.fullmatch(r"(.*\S)\s+as\s+([^,\"'\[\]{}]*[^,\"'\[\]{}\s])\s*", text)
     return (found[1], found[2]) if found else (text, None)
 
 
 def format_selector(name: str, parameters: Mapping[str, Any]) -> str:
-    """The text that ``parse_selector`` reads back."""
+    """The inverse of ``parse_selector``."""
     if not parameters:
         return name
     return f"{name}:{','.join(f'{key}={_text(value)}' for key, value in parameters.items())}"
 
 
 def parse_value(text: str) -> Any:
-    """The value that a text stands for: TOML where it reads as TOML, else the text itself.
+    """The value of a text: parsed as TOML if valid, else the text itself.
 
-    Dates are text: no parameter is one, and folders of photographs are called so.
+    Dates are text: no parameter is a date, and folders of photographs have such names.
     """
     try:
         document = tomllib.loads(f"value = {text}")
     except (tomllib.TOMLDecodeError, RecursionError):
         return text
     value = document["value"]
-    # what TOML takes for a comment or a second key belongs to the text
+    # what TOML would parse as a comment or as a second key belongs to the text
     part = len(document) > 1 or ("#" in text and isinstance(value, int | float))
     return text if part or isinstance(value, date | time) else value
 
 
 def parse_values(text: str) -> list[Any]:
-    """The values between the commas of a text: "0.5,1" or "[64],[128]", each as ``parse_value``
-    reads it.
+    """The comma-separated values of a text, such as "0.5,1" or "[64],[128]"; see ``parse_value``.
 
     Raises:
         UsageError: a bracket or a quotation mark is not closed.
@@ -98,10 +97,10 @@ def parse_values(text: str) -> list[Any]:
 
 
 def _split(text: str, *, keys: bool = True) -> list[str]:
-    """Parts between commas, except those within brackets or quotes that a value begins with.
+    """Split at commas, but not within brackets or quotes with which a value begins.
 
-    Elsewhere they are ordinary characters, as in a file's name. A value begins after the "=" of a
-    part, or with the part where there are no ``keys``.
+    Elsewhere brackets and quotes are ordinary characters, as in a file name. A value begins after
+    the "=" of a part, or, without ``keys``, with the part.
     """
     parts: list[str] = []
     depth: list[str] = []
@@ -157,7 +156,7 @@ def _text(value: Any) -> str:
 
 
 def _quoted(text: str) -> str:
-    # JSON's escapes are TOML's but for halves of characters; and TOML wants DEL escaped, terminals
-    # the rest
+    # JSON escapes are valid TOML except surrogates. TOML requires DEL to be escaped; the other
+    # control characters are escaped for terminals.
     quoted = json.dumps(text, ensure_ascii=False)
     return re.sub("[\x7f-\x9f]", lambda found: f"\\u{ord(found[0]):04x}", quoted)

@@ -74,7 +74,7 @@ def test_a_name_of_any_kind_is_found_or_gets_the_nearest_of_all_kinds():
         registry.find_any(kinds, "xyz")
     with pytest.raises(UnknownNameError, match="'task'; did you mean 'tasks'"):
         registry.find_any(kinds, "task", ["tasks"])
-    with pytest.raises(UnknownNameError, match="is given as triangle_wave:KEY=VALUE"):
+    with pytest.raises(UnknownNameError, match="a parameter as triangle_wave:KEY=VALUE"):
         registry.find("encoding", "triangle_wave:size")
 
 

@@ -1,4 +1,4 @@
-"""Distributions to begin a plug-in with: files whose ``$name`` and the like are filled in."""
+"""Templates of new plug-in distributions: files in which ``$name`` and others are substituted."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FILES = {
     "{kind}/module.py": "src/{package}/{name}.py",
     "{kind}/test.py": "tests/test_{name}.py",
 }
-"""Template to the file that is written."""
+"""Template to path of the written file."""
 PHOTOGRAPH = "-t image:image=chelsea,side=64 --epochs 20"
 RUN = {
     "encoding": f"-e $name {PHOTOGRAPH}",
@@ -34,11 +34,11 @@ RUN = {
 }
 """Kind of plug-in to the arguments of `encbench run` in its README."""
 CHECKED = {"encoding": ":levels=3", "task": ":side=16", "network": "", "activation": ""}
-"""Those that `encbench check` takes, with parameters that make it quick."""
+"""Kinds that `encbench check` supports, with parameters that make the check fast."""
 
 
 def check_name(name: str) -> str:
-    """The name, if it can be registered, imported and put into a suite.
+    """Check that a name can be registered, imported and used in a suite, and return it.
 
     Raises:
         UsageError: it is not a lower-case identifier, or the package's name is in use.
@@ -62,7 +62,7 @@ def check_name(name: str) -> str:
 
 
 def files_of(kind: Kind, name: str) -> dict[str, str]:
-    """Path to content of every file of the distribution ``encbench-NAME``."""
+    """Maps the path of every file of the distribution ``encbench-NAME`` to its content."""
     values = {
         "arguments": RUN[kind].replace("$name", name),
         "check": f"encbench check {name}{CHECKED[kind]}\n" if kind in CHECKED else "",
@@ -82,11 +82,11 @@ def files_of(kind: Kind, name: str) -> dict[str, str]:
 
 
 def write_plugin(kind: Kind, name: str, directory: Path) -> Path:
-    """Write the distribution into a new folder of ``directory``, all of it or nothing.
+    """Write the distribution atomically into a new folder in ``directory``, and return its path.
 
     Raises:
-        UsageError: the name will not do, or the folder is there already.
-        StoreError: it cannot be written.
+        UsageError: the name is invalid, or the folder exists already.
+        StoreError: the folder cannot be written.
     """
     root = directory / _distribution(check_name(name))
     if root.exists():
