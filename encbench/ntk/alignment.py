@@ -13,25 +13,25 @@ from encbench.errors import NtkError
 from encbench.ntk.flow import Array, as_columns, columns_of
 from encbench.ntk.terms import chunks
 
-STRIP = 1024  # rows of a kernel taken together, so that no second matrix is needed
+STRIP = 1024  # rows of a kernel processed together, so that no second matrix is needed
 CONSTANT = 1e-12
-"""‖HKH‖² / ‖K‖² below which a centred kernel is the rounding of a constant one."""
+"""‖HKH‖² / ‖K‖² below which a centred kernel counts as zero: a constant one, but for rounding."""
 DRIVER = "stevd" if hasattr(lapack, "dstevd") else "stemr"
-"""Divide and conquer takes two thirds of the time; SciPy 1.17 has it, 1.15 does not."""
+"""Divide and conquer (stevd) takes two thirds of the time; SciPy 1.17 has it, 1.15 does not."""
 
 
 def alignment(kernel: Array, target: Array, *, centred: bool = False) -> float:
     """The kernel-target alignment, in [0, 1] for a positive semi-definite kernel.
 
-    A(K, Y) = <K, Y Yᵀ>_F / (‖K‖_F ‖Y Yᵀ‖_F), for one column yᵀ K y / (‖K‖_F ‖y‖²); 1 where K is a
-    multiple of Y Yᵀ. NaN for a kernel or a target of zeros; centred, for constant ones.
+    A(K, Y) = <K, Y Yᵀ>_F / (‖K‖_F ‖Y Yᵀ‖_F), for one column yᵀ K y / (‖K‖_F ‖y‖²); 1 if K is a
+    multiple of Y Yᵀ. NaN if the kernel or the target is zero (if centred, constant).
 
     Args:
         kernel: (N, N), or (N·O, N·O) with point n and output a at n·O + a; Y is then one column.
         target: (N,) or (N, O), the values at the kernel's points.
-        centred: of H K H and H Y, H = I − 11ᵀ/N for each output: the target less its mean over the
-            points, and the kernel of features less theirs. Most of an image's energy is its mean,
-            which every kernel has as a leading eigenvector, more or less.
+        centred: use H K H and H Y with H = I − 11ᵀ/N for each output: subtract the mean over the
+            points from the target and from the kernel's features. Most of an image's energy is
+            its mean, and the constant function is close to a leading eigenvector of any kernel.
 
     Raises:
         NtkError: the shapes do not match.
@@ -62,8 +62,8 @@ def eigenvector_energy(kernel: Array, *values: Array) -> np.ndarray:
     Eigenvectors of eigenvalues below the floor are arbitrary within the space that they span; the
     sum of their shares is not.
 
-    The kernel is brought to tridiagonal form and the functions with it, so that only eigenvectors
-    of that form are needed: half the time of all eigenvectors of the kernel.
+    The kernel is reduced to tridiagonal form and the functions are rotated with it; computing only
+    that form's eigenvectors takes half the time of computing all eigenvectors of the kernel.
 
     Args:
         kernel: as in ``alignment``.
@@ -87,9 +87,9 @@ def eigenvector_energy(kernel: Array, *values: Array) -> np.ndarray:
 
 
 def drift(kernel: Tensor, earlier: Tensor) -> float:
-    """How far a kernel (M, M) has moved from an earlier one: ‖K − K'‖_F / ‖K'‖_F.
+    """Relative change of a kernel (M, M) from an earlier one: ‖K − K'‖_F / ‖K'‖_F.
 
-    The earlier one may be float32, which makes an error of at most 6e-8.
+    The earlier one may be float32, which adds an error of at most 6e-8.
 
     Source: Fort et al., "Deep learning versus kernel learning", NeurIPS 2020, section 2, measure
     the angle between the two instead.

@@ -1,8 +1,8 @@
 """Kernels by automatic differentiation alone, for parameters of any kind.
 
-No structure of the network is used, so this is slower than the layerwise method, works for every
-differentiable model, and serves as its reference. Real and imaginary part of a complex parameter
-count as two parameters.
+No structure of the network is used, so this is slower than the layerwise method, but works for
+every differentiable model and serves as the reference. The real and the imaginary part of a
+complex parameter count as two parameters.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from torch.func import functional_call, jacrev, jvp, vmap
 from encbench.errors import NtkError
 from encbench.ntk.terms import Outputs, Term, Workspace, chunks
 
-CHUNK = 4096  # points of one pass forward or back
-CHUNK_BYTES = 1 << 28  # of one chunk's dense Jacobian
-VECTORIZED_BYTES = 1 << 19  # of a parameter, up to which points are differentiated together
+CHUNK = 4096  # points per forward or backward pass
+CHUNK_BYTES = 1 << 28  # maximum size of a chunk's dense Jacobian
+VECTORIZED_BYTES = 1 << 19  # maximum size of parameters for which points are differentiated at once
 Push = Callable[[Tensor, dict[str, Tensor]], Tensor]
-"""x (n, d) and a tangent u of the parameters to J u (n, O)."""
-SPARSE_BELOW = 0.1  # share of nonzero entries below which rows are kept sparse
+"""Function from x (n, d) and a tangent u of the parameters to J u (n, O)."""
+SPARSE_BELOW = 0.1  # share of nonzero entries below which rows are stored as sparse
 
 
 def jacobian(model: nn.Module, names: Sequence[str], x: Tensor, by_points: bool = False) -> Tensor:
     """∂f_a(x_i)/∂θ for the named parameters θ: (n, O, P) at x (n, d).
 
-    The float64 reference of this package. Needs n · O · P numbers. ``by_points`` runs one
-    backward pass for each point and output instead of one for all together.
+    The reference of this package, in float64. Stores n · O · P numbers. ``by_points`` runs one
+    backward pass per point and output instead of a vectorized one.
     """
 
     def outputs(parameters: dict[str, Tensor], point: Tensor) -> Tensor:
@@ -50,11 +50,11 @@ def jacobian(model: nn.Module, names: Sequence[str], x: Tensor, by_points: bool 
             warnings.filterwarnings("ignore", "There is a performance drop", UserWarning)
             parts = vmap(jacrev(outputs), in_dims=(None, 0))(chosen, x)
     except (RuntimeError, ValueError, NotImplementedError):
-        # Not every module can be vectorized (data-dependent branches, own autograd functions).
+        # Some modules cannot be vectorized (data-dependent branches, custom autograd functions).
         return jacobian(model, names, x, by_points=True)
     rows = torch.cat([_real(parts[name])[..., None].flatten(2) for name in names], 2).detach()
-    # Some derivatives of torch are wrong under vmap (cdist), and functional_call does not
-    # replace parameters that forward reaches by another way than their module.
+    # Some torch derivatives are wrong under vmap (cdist), and functional_call does not replace
+    # parameters that forward reaches other than through their module.
     weights = random_like(x.new_empty(rows.shape[:2]), torch.Generator().manual_seed(0))
     true = _flat(_pulled(model, names, x, weights), names)
     if close(torch.einsum("na,nap->p", weights, rows), true):
@@ -63,7 +63,7 @@ def jacobian(model: nn.Module, names: Sequence[str], x: Tensor, by_points: bool 
 
 
 def _rows(model: nn.Module, names: Sequence[str], point: Tensor) -> Iterator[Tensor]:
-    """The rows (P,) of the Jacobian at one point (d,), one for each output."""
+    """The rows (P,) of the Jacobian at one point (d,), one per output."""
     with trained(model, names) as leaves:
         with torch.enable_grad():
             f = model(point[None])[0].unbind()
@@ -73,10 +73,10 @@ def _rows(model: nn.Module, names: Sequence[str], point: Tensor) -> Iterator[Ten
 
 @contextmanager
 def trained(model: nn.Module, names: Sequence[str]) -> Iterator[list[Tensor]]:
-    """The named parameters, which alone require gradients until the end of the context.
+    """Yield the named parameters; within the context, only they require gradients.
 
-    The parameters themselves, not stand-ins for ``functional_call``: forward may also reach them
-    through a list, or (nn.LSTM) through its own references.
+    These are the parameters themselves, not substitutes for ``functional_call``: forward may also
+    reach them through a list or (nn.LSTM) through references of its own.
     """
     everything = dict(model.named_parameters())
     before = {parameter: parameter.requires_grad for parameter in everything.values()}
@@ -92,7 +92,7 @@ def trained(model: nn.Module, names: Sequence[str]) -> Iterator[list[Tensor]]:
 def gradients(
     f: Tensor, leaves: Sequence[Tensor], v: Tensor | None = None, **options: bool
 ) -> list[Tensor]:
-    """The gradients of f, or of f · v, one for each leaf; zero where f does not depend on it."""
+    """The gradient of f, or of f · v, for each leaf; zero if f does not depend on it."""
     if not f.requires_grad or not leaves:
         return [torch.zeros_like(leaf) for leaf in leaves]
     options = {"retain_graph": True, "allow_unused": True, "materialize_grads": True} | options
@@ -104,12 +104,12 @@ def gradients(
 
 
 def dense(grad: Tensor) -> Tensor:
-    """A gradient, which a table may ask to be sparse."""
+    """A gradient as a dense tensor; that of ``nn.Embedding(sparse=True)`` is sparse."""
     return grad.to_dense() if grad.is_sparse else grad
 
 
 def close(predicted: Tensor, true: Tensor) -> bool:
-    """Whether a predicted gradient is the true one, up to rounding."""
+    """Whether a predicted gradient equals the true one, up to rounding."""
     scale = true.abs().max() if true.numel() else 0.0
     limit = 1e5 * torch.finfo(true.dtype).eps * scale
     return bool(((predicted - true).abs() <= limit).all())
@@ -146,13 +146,13 @@ def _pulled(model: nn.Module, names: Sequence[str], x: Tensor, v: Tensor) -> dic
 class AutogradProducts:
     """Products K v = J (Jᵀ v) over the named parameters at x (N, d), with O outputs.
 
-    Each takes one reverse-mode and one forward-mode pass over the points; nothing is stored.
+    Each product takes one reverse-mode and one forward-mode pass; nothing is stored.
     """
 
     def __init__(self, model: nn.Module, x: Tensor, names: Iterable[str], out_dim: int) -> None:
         self.model, self.x, self.points, self.out_dim = model, x, len(x), out_dim
         self.outputs = out_dim
-        """O of the kernel: 1 for the trace kernel."""
+        """Number of outputs of the kernel: O, or 1 for the trace kernel."""
         self.names = sorted(names)
         self.parameters = {name: model.get_parameter(name).detach() for name in self.names}
 
@@ -166,7 +166,7 @@ class AutogradProducts:
         """The kernel's product with v (N, O)."""
         if self.outputs == self.out_dim:
             return self._push(_pulled(self.model, self.names, self.x, v))
-        # The trace kernel's product is the mean of one product for each output.
+        # The trace kernel's product is the mean over outputs of one product each.
         total = torch.zeros_like(v)
         for a, one in enumerate(torch.eye(self.out_dim, dtype=v.dtype, device=v.device)):
             pulled = _pulled(self.model, self.names, self.x, v * one)
@@ -175,33 +175,33 @@ class AutogradProducts:
 
     def _push(self, tangent: dict[str, Tensor]) -> Tensor:
         """J u for a tangent u of all parameters: (N, O)."""
-        return self._pushed_by(self._right_way, tangent)
+        return self._pushed_by(self._verified_push, tangent)
 
-    def _pushed_by(self, way: Push, tangent: dict[str, Tensor]) -> Tensor:
-        return torch.cat([way(self.x[part], tangent) for part in chunks(len(self.x), CHUNK)])
+    def _pushed_by(self, push: Push, tangent: dict[str, Tensor]) -> Tensor:
+        return torch.cat([push(self.x[part], tangent) for part in chunks(len(self.x), CHUNK)])
 
     @cached_property
-    def _right_way(self) -> Push:
-        """The fastest way to J u that agrees with reverse mode.
+    def _verified_push(self) -> Push:
+        """The fastest method of computing J u that agrees with reverse mode.
 
-        Forward mode does not where forward has no_grad inside: gradients stop there and tangents
-        do not. A backward pass that is not differentiable itself excludes the second.
+        Forward mode disagrees if the model's forward uses no_grad, which stops gradients but not
+        tangents. Differentiating twice fails if a backward pass is not differentiable itself.
         """
         generator = torch.Generator().manual_seed(0)
         u = {name: random_like(value, generator) for name, value in self.parameters.items()}
         v = random_like(self.x.new_empty(self.points, self.out_dim), generator)
         pulled = _flat(_pulled(self.model, self.names, self.x, v), self.names)
-        for way in (self._forward_mode, self._twice_backward):
+        for push in (self._forward_mode, self._twice_backward):
             with suppress(NotImplementedError, RuntimeError, NtkError):
-                pushed = self._pushed_by(way, u)
+                pushed = self._pushed_by(push, u)
                 error = float((v * pushed).sum() - pulled @ _flat(u, self.names))
                 if abs(error) <= 1e3 * torch.finfo(v.dtype).eps * float(v.norm() * pushed.norm()):
-                    return way
+                    return push
         return self._row_by_row
 
     def _forward_mode(self, x: Tensor, tangent: dict[str, Tensor]) -> Tensor:
         with warnings.catch_warnings():
-            # torch's own forward mode calls a deprecated function of torch when first used.
+            # torch's forward mode calls a deprecated torch function on first use.
             warnings.filterwarnings("ignore", ".*torch.jit.script", DeprecationWarning)
             df: Tensor = jvp(
                 lambda p: functional_call(self.model, p, (x,)), (self.parameters,), (tangent,)
@@ -226,8 +226,8 @@ class JacobianTerm(AutogradProducts, Term):
     """J Jᵀ over the named parameters of a model, at points x (N, d) with O outputs.
 
     Args:
-        spare: bytes that stored Jacobians may take together; larger ones are recomputed for
-            each block of the kernel.
+        spare: maximum memory of the stored Jacobian [bytes]; a larger one is recomputed for each
+            block of the kernel.
     """
 
     whole_rows = True
@@ -243,7 +243,7 @@ class JacobianTerm(AutogradProducts, Term):
 
     @cached_property
     def rows(self) -> JacobianRows:
-        """Computed when a matrix is first asked for; products do not need it."""
+        """Rows of J, computed when a matrix is first requested; products do not need them."""
         return JacobianRows(self.model, self.names, self.x, self.out_dim, self.spare)
 
     def add(self, tile: Tensor, rows: slice, cols: slice, work: Workspace) -> None:
@@ -268,9 +268,9 @@ def _relative(part: slice, whole: slice) -> slice:
 
 
 class JacobianRows:
-    """Rows of a Jacobian: sparse if those of the first chunk are, kept if they fit in memory.
+    """Rows of a Jacobian: sparse if those of the first chunk are, stored if they fit in memory.
 
-    Only the columns of parameters on which f depends at any of the points.
+    Columns of parameters on which f depends at no point are left out.
     """
 
     def __init__(
@@ -282,12 +282,12 @@ class JacobianRows:
         gradient = _flat(_pulled(model, names, x, weights), names)
         self.columns = torch.nonzero(gradient)[:, 0]
         size = outputs * len(self.columns)  # numbers per point
-        # Autograd's gradient is as long as the parameters, whatever is kept of it; many at once
-        # do not fit in the cache, and are slower than one after the other.
+        # Autograd returns gradients of all parameters, even if few columns are kept. If several
+        # at once do not fit in the cache, computing one at a time is faster.
         self.by_points = gradient.numel() * x.element_size() > VECTORIZED_BYTES
         longest = size if self.by_points else outputs * gradient.numel()
         self.step = max(1, CHUNK_BYTES // (max(longest, 1) * x.element_size()))
-        """Points whose dense rows may be held at once."""
+        """Maximum number of points whose dense rows are held at once."""
         self.kept: Tensor | scipy.sparse.csr_array | None = None
         first, *others = chunks(len(x), self.step)
         rows = self._compute(first)
@@ -307,7 +307,7 @@ class JacobianRows:
         return jacobian(self.model, self.names, x).flatten(0, 1)[:, self.columns]
 
     def at(self, points: slice) -> Tensor | scipy.sparse.csr_array:
-        """(n · O, P) at a range of points."""
+        """The rows (n · O, P) at a range of points."""
         if self.kept is None:
             return self._compute(points)
         return self.kept[points.start * self.outputs : points.stop * self.outputs]

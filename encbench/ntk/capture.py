@@ -1,4 +1,4 @@
-"""Record activations and output gradients at all points, and turn them into terms of a kernel."""
+"""Record activations and output gradients at all points and turn them into terms of a kernel."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ from encbench.ntk.terms import (
 )
 
 SEPARATE_ROWS = 128  # rows of G that fit in the cache with their temporaries
-GPU_DENSE = 128  # vertices of a grid up to which a GPU multiplies them all
-PAIR_COST = 250.0  # flops of a matrix product that take as long as one pair in a sparse product
+GPU_DENSE = 128  # maximum number of a grid's vertices for which a GPU uses a dense product
+PAIR_COST = 250.0  # flops of a dense product that take as long as one pair of a sparse product
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class KernelTerms:
     parts: dict[Part, list[Term]]
 
     def of(self, outputs: Outputs) -> KernelTerms:
-        """The terms of the full kernel as they are, or those of the trace kernel."""
+        """The terms of the full kernel (unchanged) or of the trace kernel."""
         if outputs == "full":
             return self
         parts = {part: [term.traced() for term in terms] for part, terms in self.parts.items()}
@@ -68,8 +68,8 @@ def capture(model: nn.Module, x: Tensor, structure: Structure, spare: int = 0) -
     Args:
         model: the copy made by ``working_copy``, all parameters frozen.
         x: in the copy's dtype, on its device.
-        spare: bytes that Jacobians of parameters without structure may take; beyond that they
-            are recomputed.
+        spare: maximum memory [bytes] of each part's Jacobian of the parameters without structure;
+            a larger one is recomputed.
 
     Raises:
         NtkError: the model calls other layers than when its structure was found.
@@ -95,7 +95,7 @@ def capture(model: nn.Module, x: Tensor, structure: Structure, spare: int = 0) -
 def capture_factors(
     model: nn.Module, x: Tensor, structure: Structure, outputs: Outputs
 ) -> dict[str, list[Factors]]:
-    """The Jacobian at x (n, d) as factors, by layer or table, for products without the kernel.
+    """The Jacobian at x (n, d) as factors per layer or table, for products without the kernel.
 
     Arguments and errors as in ``capture``. Parameters without structure are left out.
     """
@@ -119,9 +119,9 @@ def table_terms(
     structure: Structure,
     levels: Iterable[tuple[range, Sequence[SparseBlock]]],
 ) -> Iterator[KernelTerms]:
-    """For each range of features the terms of the entries of its tables that determine them.
+    """Yield, for each range of features, the terms of the table entries that determine them.
 
-    Arguments and errors as in ``capture``; nothing but the encoding's tables is looked at.
+    Arguments and errors as in ``capture``; only the encoding's tables are included.
     """
     structure = replace(structure, layers=(), rest=())
     grads = _record(model, x, structure)[1][FEATURES]
@@ -132,7 +132,7 @@ def table_terms(
 
 
 def _columns(block: SparseBlock, features: range) -> SparseBlock | None:
-    """The columns of a block's table that determine some features; None without any."""
+    """The columns of a block's table that determine some of the features; None if none do."""
     start = max(block.start, features.start)
     width = min(block.start + block.width, features.stop) - start
     if width <= 0:
@@ -152,7 +152,7 @@ def _blocks(model: nn.Module, x: Tensor, structure: Structure) -> list[SparseBlo
 def _record(
     model: nn.Module, x: Tensor, structure: Structure
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """A (N, n_in), scaled and with a column β, and G (N, O, n_out) of each observed module."""
+    """Scaled inputs A (N, n_in), a column β appended, and G (N, O, n_out) of observed modules."""
     inputs: dict[str, Tensor] = {}
     grads: dict[str, Tensor] = {}
     modules = {layer.name: model.get_submodule(layer.name) for layer in structure.layers}
@@ -176,7 +176,7 @@ def _record(
                 )
             for layer in structure.layers:
                 _store_input(inputs, layer, hooks.inputs[layer.name], part, len(x))
-            h = dict(hooks.outputs)  # a checkpoint calls its modules again on the way back
+            h = dict(hooks.outputs)  # a checkpoint calls its modules again in the backward pass
             for a in range(structure.out_dim):
                 more = a + 1 < structure.out_dim
                 found = gradients(f[:, a].sum(), list(h.values()), retain_graph=more)
@@ -190,7 +190,7 @@ def _record(
 def _store_input(
     inputs: dict[str, Tensor], layer: Layer, a: Tensor, part: slice, points: int
 ) -> None:
-    # β joins A as one more column: β² is then part of A Aᵀ, without another pass over each tile.
+    # β is appended to A as a column: A Aᵀ then includes β² without another pass over each tile.
     width = (a.shape[1] if layer.weight else 0) + (1 if layer.bias else 0)
     if layer.name not in inputs:
         inputs[layer.name] = a.new_empty(points, width)
@@ -204,7 +204,7 @@ def _store_input(
 def _layer_term(
     a: Tensor, g: Tensor
 ) -> Product | SeparableProduct | ConstantGradient | ComplexProduct | None:
-    """(A Aᵀ) ∘ (G Gᵀ) in its cheapest form; None where G is zero."""
+    """(A Aᵀ) ∘ (G Gᵀ) in its cheapest form; None if G is zero."""
     if g.is_complex():
         return ComplexProduct(a, g)
     if bool(torch.equal(g[0], g[-1])) and bool((g == g[:1]).all()):
@@ -216,9 +216,9 @@ def _layer_term(
 def _separate(g: Tensor) -> tuple[Tensor, Tensor] | None:
     """M (N, q), C (O, q) with G[i, a, k] = M[i, k] C[a, k] to rounding, or None.
 
-    Such factors exist behind the last hidden layer, where G is a derivative of the activation
-    times an output weight. Decided from the numbers, at *all* points: a unit that is inactive at
-    some of them says nothing there, and one that is inactive at all of them has C = 0.
+    Such factors exist for the last hidden layer, where G is the activation's derivative times an
+    output weight. They are checked numerically at *all* points, since a unit gives no information
+    where it is inactive; a unit that is inactive at all points has C = 0.
     """
     few = g[:: max(1, len(g) // 64)]
     if len(few) < len(g) and _separate(few) is None:
@@ -237,7 +237,7 @@ def _separate(g: Tensor) -> tuple[Tensor, Tensor] | None:
 
 
 def _strongest(g: Tensor) -> Tensor:
-    """For each unit, the gradients (O, q) at the point where they are largest."""
+    """The gradients (O, q) of each unit at the point where they are largest."""
     best = torch.full(g.shape[2:], -1.0, dtype=g.dtype, device=g.device)
     at = torch.zeros(g.shape[2:], dtype=torch.int64, device=g.device)
     for part in chunks(len(g), SEPARATE_ROWS):
@@ -248,7 +248,7 @@ def _strongest(g: Tensor) -> Tensor:
 
 
 def _block_term(block: SparseBlock, features: Tensor) -> Term:
-    """(S Sᵀ) ∘ (G Gᵀ) of one block, with S dense or sparse, whichever is cheaper."""
+    """(S Sᵀ) ∘ (G Gᵀ) of one block; S is dense or sparse, whichever is cheaper."""
     g = feature_gradient(block, features).contiguous()
     points, entries = block.rows.shape
     used, local = torch.unique(block.rows.flatten(), return_inverse=True)
@@ -264,5 +264,5 @@ def _block_term(block: SparseBlock, features: Tensor) -> Term:
     sparse = scipy.sparse.csr_array(
         (data, local.cpu().numpy().ravel(), starts), shape=(points, len(used))
     )
-    sparse.sum_duplicates()  # entries that collide are added
+    sparse.sum_duplicates()  # colliding entries are added
     return SparseProduct(sparse, g)

@@ -27,25 +27,25 @@ class Diagnosis:
     duplicates: int
     """Points equal to an earlier one; each lowers the rank by one (by O for the full kernel)."""
     regions: int | None
-    """Activation regions that contain a point, see ``activation_regions``; None where no ReLU
-    module is called."""
+    """Number of activation regions that contain a point, see ``activation_regions``; None if the
+    model calls no ReLU module."""
     largest_region: int | None
-    """Points in the region with most points."""
+    """Maximum number of points in one region."""
     rank_bound: int | None
     """Σ over regions of min(distinct points, d + 1): an upper bound of the trace kernel's rank;
     O times it bounds the full kernel's. It holds because within a region the Jacobian of a ReLU
-    network on plain coordinates is affine in x. None where the features are not the coordinates,
-    or there are other nonlinearities."""
+    network on plain coordinates is affine in x. None if the features are not the coordinates, or
+    there are other nonlinearities."""
     dead_units: dict[str, int] = field(default_factory=dict)
-    """ReLU module to the number of its units that are 0 at every point, if there are any. A module
-    that is called twice has the units of both calls."""
+    """Number of units that are 0 at every point, for each ReLU module that has such units. A
+    module that is called twice has the units of both calls."""
     dead_layers: tuple[str, ...] = ()
     """ReLU modules all of whose units are 0 at every point: layers before them do not learn."""
 
 
 @torch.inference_mode(False)
 def diagnose(model: nn.Module, x: Tensor, *, device: torch.device | str | None = None) -> Diagnosis:
-    """Counts from a model's activation pattern at x (N, d), in float64, without its kernel.
+    """Count duplicates, activation regions and dead units at x (N, d) in float64, without a kernel.
 
     Raises:
         NtkError: as ``empirical_ntk``.
@@ -84,7 +84,7 @@ def _plain(model: nn.Module, x: Tensor) -> bool:
 
 
 def _piecewise_affine(model: nn.Module) -> bool:
-    """Whether the network behind the encoding is made of linear layers and ReLU alone."""
+    """Whether the network behind the encoding consists of linear layers and ReLU only."""
     if isinstance(model, CoordinateMLP):
         modules = list(model.layers.modules())
     else:
@@ -94,23 +94,23 @@ def _piecewise_affine(model: nn.Module) -> bool:
 
 @dataclass(frozen=True, eq=False)
 class Regions:
-    """Activation regions of a network that hold one of N points.
+    """The activation regions of a network that contain at least one of N points.
 
-    Two points are in one region if every ReLU unit is active at both or at neither. Behind an
-    encoding that is not affine, a region can consist of several parts.
+    Two points are in one region if every ReLU unit is active at both or at neither. With an
+    encoding that is not affine, a region can be disconnected.
 
     Source: Hanin, Rolnick, "Deep ReLU Networks Have Surprisingly Few Activation Patterns",
     NeurIPS 2019.
     """
 
     labels: np.ndarray
-    """(N,) int64: number of the region of each point, counted from 0 as they first occur."""
+    """(N,) int64: the region of each point, numbered from 0 in order of first occurrence."""
     count: int
-    """Exact number of distinct activation patterns at the points; regions that hold no point are
+    """Exact number of distinct activation patterns at the points; regions without a point are
     not counted."""
     ever_on: dict[str, np.ndarray]
-    """ReLU module to which of its units are on at a point, (units,) bool. A module that is called
-    twice has the units of both calls."""
+    """For each ReLU module, whether each unit is active at any point, (units,) bool. A module that
+    is called twice has the units of both calls."""
 
     @property
     def units(self) -> int:
@@ -124,7 +124,7 @@ def activation_regions(
 ) -> Regions:
     """The activation regions of a model at x (N, d), from the signs of pre-activations in float64.
 
-    Memory: 16 bytes a point, and about 300 bytes + a bit per unit for each region.
+    Memory: 16 bytes per point; per region about 300 bytes and one bit per unit.
 
     Raises:
         NtkError: the model calls no ReLU module, so that it has no activation regions; or as
@@ -142,8 +142,8 @@ def activation_regions(
 
 
 def regions_at(model: nn.Module, x: Tensor) -> Regions | None:
-    """The same of a ``working_copy`` at its points; None where no ReLU module is called."""
-    # a dict compares whole patterns where their hashes agree, so that the count is exact
+    """The regions of a ``working_copy`` at x; None if it calls no ReLU module."""
+    # a dict compares whole patterns if their hashes agree, so the count is exact
     numbers: dict[bytes, int] = {}
     labels = np.empty(len(x), dtype=np.int64)
     ever_on: dict[str, np.ndarray] = {}
@@ -162,8 +162,7 @@ def regions_at(model: nn.Module, x: Tensor) -> Regions | None:
 
 
 def _patterns(model: nn.Module, x: Tensor) -> Iterator[dict[str, np.ndarray]]:
-    """For successive points, each ReLU module that is called to which of its units are on,
-    (n, units) bool."""
+    """Yield which units are active, (n, units) bool per called ReLU module, chunk by chunk."""
     names: dict[nn.Module, str] = {
         module: name for name, module in model.named_modules() if type(module) is nn.ReLU
     }

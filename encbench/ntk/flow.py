@@ -1,4 +1,4 @@
-"""Gradient flow of a linearized model from Lanczos steps, and functions as a kernel takes them."""
+"""Gradient flow of a linearized model from Lanczos steps, and shapes of residuals and kernels."""
 
 from __future__ import annotations
 
@@ -22,27 +22,27 @@ class Modes:
     rates: np.ndarray
     """(m,) 2 λ / M, at least 0."""
     energies: np.ndarray
-    """(m,) their parts of the loss at the start."""
+    """(m,) contribution of each mode to the initial loss."""
 
     def loss(self, times: np.ndarray) -> np.ndarray:
-        """(T,) at times (T,) of gradient flow."""
+        """The loss (T,) at times (T,) of gradient flow."""
         return np.asarray(np.exp(-2.0 * np.outer(times, self.rates)) @ self.energies)
 
 
 @dataclass(frozen=True, eq=False)
 class Flow:
-    """The mean squared error of gradient flow from M residuals, bounded from both sides.
+    """Bounds of the mean squared error over M residuals under gradient flow.
 
-    By Gauss and Gauss-Radau quadrature from products with the kernel.
+    Computed by Gauss and Gauss-Radau quadrature from products with the kernel.
     """
 
     lower: Modes
-    """Their loss is a lower bound, and the estimate."""
+    """Modes whose loss is a lower bound; it also serves as the estimate."""
     upper: Modes
 
     @classmethod
     def of(cls, found: Tridiagonal) -> Flow:
-        """From Lanczos steps that began with the residuals (M,)."""
+        """Create it from Lanczos steps that started from the residuals (M,)."""
         lower, upper = (
             Modes(2.0 / found.size * np.clip(at, 0, None), found.norm**2 * part / found.size)
             for at, part in (found.nodes()[:2], found.nodes_with_zero())
@@ -50,10 +50,10 @@ class Flow:
         return cls(lower, upper)
 
     def time_to(self, loss: float) -> tuple[float, float]:
-        """The time [lr · steps] after which the loss is this: its bounds.
+        """Lower and upper bound of the time [lr · steps] after which the loss is ``loss``.
 
-        They agree where the products resolve the eigenvalues that matter until then, and are
-        infinite where the loss stays above that value.
+        They agree if the Lanczos steps resolve the eigenvalues that matter until then, and are
+        infinite if the loss stays above that value.
         """
         return _time_to(self.lower, loss), _time_to(self.upper, loss)
 
@@ -67,24 +67,24 @@ def _time_to(modes: Modes, loss: float) -> float:
 
     if modes.energies.sum() <= loss:
         return 0.0
-    from scipy.optimize import brentq  # half a second, which cells without a prediction do without
+    from scipy.optimize import brentq  # takes half a second; only predictions need it
 
     low, high = -100.0, 100.0
     return math.exp(brentq(excess, low, high)) if excess(high) < 0 else math.inf
 
 
 def float64_array(values: Array) -> np.ndarray:
-    """On the CPU."""
+    """Values as a float64 array on the CPU."""
     if isinstance(values, Tensor):
         return values.detach().to(device="cpu", dtype=torch.float64).numpy()
     return np.asarray(values, dtype=np.float64)
 
 
 def columns_of(values: Array) -> np.ndarray:
-    """Values at N points as (N, O) float64.
+    """Values (N,) or (N, O) at N points as (N, O) float64.
 
     Raises:
-        NtkError: they have another shape, or there are none.
+        NtkError: the values have another shape, or are empty.
     """
     array = float64_array(values)
     if array.ndim not in (1, 2) or array.size == 0:
@@ -95,7 +95,7 @@ def columns_of(values: Array) -> np.ndarray:
 
 
 def as_columns(kernel: tuple[int, ...], residual: np.ndarray) -> np.ndarray:
-    """A residual (N, O) in the form that a kernel of this shape acts on: (N·O, 1) or (N, O).
+    """Reshape a residual (N, O) for a kernel of the given shape: (N·O, 1) or (N, O).
 
     Raises:
         NtkError: the kernel has neither N·O nor N rows.

@@ -53,8 +53,8 @@ class Ntk:
     points: int
     out_dim: int
     methods: dict[str, KernelMethod] = field(default_factory=dict)
-    """Name of a trained parameter to how its kernel was computed: "layerwise", "sparse" or
-    "jacobian", the slow one that works for all."""
+    """Method by which each trained parameter's kernel was computed: "layerwise", "sparse", or
+    "jacobian", which is slow but works for any parameter."""
 
 
 @torch.inference_mode(False)
@@ -77,15 +77,15 @@ def empirical_ntk(
     Args:
         model: maps (N, d) to (N, O), each row independently. Parameters under ``model.encoding``
             are the encoding's part. Never changed: a copy in eval mode is used.
-        x: (N, d), in [0, 1] where the model has an encoding; N >= 1.
+        x: (N, d), in [0, 1] if the model has an encoding; N >= 1.
         outputs: "trace" for the (N, N) mean over outputs of the diagonal blocks, "full" for all.
-        dtype: float64 or float32, of all computation. float32 loses all eigenvalues below about
+        dtype: float64 or float32, for all computation. float32 loses all eigenvalues below about
             1e-6 of the largest.
-        device: where to compute; None for the model's own. x may be on any device.
-        parts: which parts to return with the total; () saves their memory.
+        device: where to compute; None for the model's device. x may be on any device.
+        parts: which parts to return besides the total; () saves their memory.
 
     Raises:
-        NtkError: x or the model cannot have a kernel, or it does not fit in memory.
+        NtkError: the kernel is not defined for this x or model, or does not fit in memory.
         ParameterError: outputs, parts, dtype or device is not one of the allowed values.
         PluginError: the encoding's ``sparse_jacobian`` contradicts its forward pass.
 
@@ -155,9 +155,9 @@ def kernel_by_level(
     """The encoding's part of ``empirical_ntk``, one level after another; the parts sum to it.
 
     A level is a range of features that the encoding's ``sparse_jacobian`` does not divide: the
-    features of one grid, or of several whose values are multiplied. Where all tables determine the
-    same features, as lines, planes and a volume that are added, each table is a level. Parameters
-    of the encoding without a block, such as those of a dense layer, follow as one part.
+    features of one grid, or of several whose values are multiplied. If all tables determine the
+    same features, as lines, planes and a volume that are added do, each table is a level.
+    Parameters of the encoding without a block, such as those of a dense layer, are the last part.
 
     Args:
         model, x, outputs, dtype, device: as in ``empirical_ntk``.
@@ -202,12 +202,12 @@ def kernel_by_level(
 
 
 def _summed(terms: KernelTerms, parts: Sequence[Part], x: Tensor) -> Tensor:
-    """The sum of the terms of some parts at x (N, d), exactly symmetric."""
+    """The sum of the terms of the given parts at x (N, d), exactly symmetric."""
     return _Tiles(terms, parts, x, slice(0, len(x)), slice(0, len(x))).symmetric()
 
 
 def brute_force_ntk(model: nn.Module, x: Tensor) -> dict[Part, Tensor]:
-    """Both parts of the full kernel from the Jacobian, row by row: the reference of the others.
+    """Both parts of the full kernel from the Jacobian, row by row: the reference for all methods.
 
     For a few points x (N, d), in the model's dtype. Shapes and order of indices as in ``Ntk``.
     """
@@ -224,7 +224,7 @@ def brute_force_ntk(model: nn.Module, x: Tensor) -> dict[Part, Tensor]:
 
 
 def _spare_memory(structure: Structure, x: Tensor, outputs: Outputs, squares: int) -> int:
-    """Bytes left free by that many square kernels at x (N, d) and the factors of all terms.
+    """Memory [bytes] that ``squares`` kernels at x (N, d) and the factors of all terms leave free.
 
     Raises:
         NtkError: they do not fit; the message states the largest N that does.
@@ -268,7 +268,7 @@ class _Tiles:
         for strip in chunks(len(self.blocks), self.rows):
             start, stop = strip.start, strip.stop
             middle = min(start + self.rows // 2, stop)
-            # Left of the diagonal a whole strip; on it two halves, each only up to the diagonal.
+            # The strip left of the diagonal block, then the block's upper and lower half.
             self.fill(strip, slice(0, start))
             self.fill(slice(start, middle), slice(start, middle))
             self.fill(slice(middle, stop), slice(start, stop))
@@ -285,7 +285,7 @@ class _Tiles:
             return
         for part in chunks(cols.stop, self.columns // self.outputs, cols.start):
             tile = self._view(rows, part)
-            # In the full kernel outputs alternate; sums run on a tile where they do not.
+            # The full kernel interleaves the outputs; terms are summed in a contiguous tile.
             whole = tile
             if self.outputs > 1:
                 whole = self.work.take("tile", 1, tile.numel(), tile).view(tile.shape)

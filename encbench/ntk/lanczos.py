@@ -10,10 +10,10 @@ import scipy.linalg
 import torch
 from torch import Tensor
 
-INVERSE_STEPS = 150  # more would take as long as all eigenvalues
+INVERSE_STEPS = 150  # maximum number; more would take as long as computing all eigenvalues
 
 Product = Callable[[Tensor], Tensor]
-"""v (M,) to K v (M,), of the same dtype and on the same device."""
+"""Function from v (M,) to K v (M,), of the same dtype and on the same device."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,13 +23,13 @@ class Tridiagonal:
     diagonal: np.ndarray
     """(m,)"""
     off: np.ndarray
-    """(m − 1,)"""
+    """(m − 1,) off-diagonal entries."""
     last: float
     """Norm of the residual: the next off-diagonal entry."""
     norm: float
     """‖start‖."""
     size: int
-    """M, rows of K."""
+    """M, number of rows of K."""
 
     def nodes(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Ritz values, Gauss weights and error bounds, (m,) each, ascending in the values.
@@ -41,11 +41,11 @@ class Tridiagonal:
         return values, vectors[0] ** 2, np.abs(self.last * vectors[-1])
 
     def nodes_with_zero(self) -> tuple[np.ndarray, np.ndarray]:
-        """Gauss-Radau nodes and weights, (m + 1,) each, of a positive semi-definite K: one is at 0.
+        """Gauss-Radau nodes, one fixed at 0, and weights of a positive semi-definite K, (m + 1,).
 
-        Of f whose derivatives alternate in sign, such as e^(−λt), Gauss nodes give a lower and
-        these an upper bound of startᵀ f(K) start. Where rounding made a Ritz value negative, the
-        fixed node lies below it.
+        If the derivatives of f alternate in sign, as those of e^(−λt) do, Gauss nodes give a lower
+        and these an upper bound of startᵀ f(K) start. If rounding made a Ritz value negative, the
+        fixed node lies below that value.
 
         Source: Golub, Meurant, "Matrices, Moments and Quadrature", 2010, section 6.2.
         """
@@ -60,7 +60,7 @@ class Tridiagonal:
 
 
 def random_start(size: int, device: torch.device) -> Tensor:
-    """A start vector (size,) float64, always the same: equal kernels get equal numbers."""
+    """A fixed random start vector (size,) float64, so that equal kernels give equal results."""
     return torch.from_numpy(np.random.default_rng(0).standard_normal(size)).to(device)
 
 
@@ -70,10 +70,10 @@ def lanczos(
     steps: int,
     stop: Callable[[Tridiagonal], bool] | None = None,
 ) -> Tridiagonal:
-    """At most ``steps`` steps from ``start`` (M,); fewer where the space is exhausted.
+    """Run at most ``steps`` steps from ``start`` (M,); fewer if the Krylov space is exhausted.
 
     The basis is reorthogonalized twice at each step; otherwise copies of converged values would
-    appear. Stores steps · M numbers. ``stop`` is called after each step.
+    appear. Stores steps · M numbers. Ends early if ``stop``, called after each step, returns True.
     """
     norm = float(start.norm())
     steps = min(steps, len(start))
@@ -120,15 +120,15 @@ def largest_eigenvalue(
 def smallest_eigenvalue(matrix: Tensor, accuracy: float) -> float | None:
     """λ_min of a positive semi-definite matrix (M, M) float64, to an absolute accuracy.
 
-    1 / (λ_min + s) is the largest eigenvalue of the inverse of matrix + s · I, whose products a
-    Cholesky factor gives. The shift s = accuracy is there for matrices that rounding has made
-    slightly indefinite. Takes a third of the time of all eigenvalues, or less.
+    1 / (λ_min + s) is the largest eigenvalue of the inverse of matrix + s · I, which is applied
+    through a Cholesky factor. The shift s = accuracy allows for matrices that rounding has made
+    slightly indefinite. Takes at most a third of the time of computing all eigenvalues.
 
     Args:
-        accuracy: some eps · λ_max or more.
+        accuracy: at least a few eps · λ_max.
 
     Returns:
-        None where the shifted matrix has no Cholesky factor, or the iteration does not settle.
+        None if the shifted matrix has no Cholesky factor, or the iteration does not converge.
     """
     shifted = matrix.clone()
     shifted.diagonal().add_(accuracy)

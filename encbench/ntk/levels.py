@@ -29,7 +29,7 @@ SPLITS: tuple[str, ...] = get_args(SplitBy)
 
 @dataclass(frozen=True, eq=False)
 class LevelKernel:
-    """The part of the kernel that belongs to one level's parameters, or to one feature's."""
+    """The part of the kernel that belongs to the parameters of one level or one feature."""
 
     name: str
     """ "level 1, 64 nodes", "lines, 128 nodes", "features 2 to 3", "feature 5", or the names of
@@ -41,11 +41,11 @@ class LevelKernel:
 
 
 def along_eigenvectors(kernel: Tensor, parts: Iterable[Tensor]) -> np.ndarray:
-    """v_iᵀ K_l v_i (M, parts), v_i the eigenvectors of a kernel (M, M), the leading one first.
+    """v_iᵀ K_l v_i (M, parts) for the eigenvectors v_i of a kernel (M, M), the leading one first.
 
-    Where the parts (M, M) sum to the kernel, row i sums to λ_i: each part's share of it. Of
-    eigenvalues that are equal the eigenvectors are arbitrary within the space that they span, and
-    so are the shares; the mean over these eigenvectors is not.
+    If the parts (M, M) sum to the kernel, row i sums to λ_i and holds each part's share of it.
+    Eigenvectors of equal eigenvalues are arbitrary within the space that they span, and so are
+    their shares; the mean over these eigenvectors is not.
     """
     vectors = torch.linalg.eigh(kernel)[1].flip(1)
     shares = [(vectors * (part @ vectors)).sum(0) for part in parts]
@@ -53,7 +53,7 @@ def along_eigenvectors(kernel: Tensor, parts: Iterable[Tensor]) -> np.ndarray:
 
 
 def outside_tables(structure: Structure) -> Structure | None:
-    """The structure of the encoding's parameters that are in no table alone; None without any."""
+    """The structure of only the encoding's parameters that are in no table; None if none are."""
     layers = tuple(one for one in structure.layers if part_of(one.name) == "encoding")
     rest = tuple(name for name in structure.rest if part_of(name) == "encoding")
     if not layers and not rest:
@@ -64,8 +64,8 @@ def outside_tables(structure: Structure) -> Structure | None:
 def levels_of(
     encoding: Encoding, blocks: Sequence[SparseBlock]
 ) -> dict[str, tuple[range, Sequence[SparseBlock]]]:
-    """The ranges of features between the ends of blocks, each with its blocks, by name; of one
-    range alone, to which several tables add, the tables."""
+    """The blocks of each level, by name; a level is a range of features between ends of blocks.
+    If several tables add to the only such range, each table is a level."""
     ends = sorted({end for b in blocks for end in (b.start, b.start + b.width)})
     named: dict[str, tuple[range, Sequence[SparseBlock]]] = {}
     for start, stop in pairwise(ends):
@@ -87,8 +87,7 @@ def levels_of(
 
 
 def names_outside(structure: Structure, trainable: Iterable[str]) -> str:
-    """The encoding's trained parameters that are in no table: "maps.0.weight", the first two of
-    more."""
+    """The encoding's trained parameters in no table: two names, and the number of others."""
     own = [name for name in trainable if part_of(name) == "encoding"]
     others = [name.removeprefix("encoding.") for name in own if name not in structure.tables]
     more = f" and {len(others) - 2} more" if len(others) > 2 else ""
@@ -96,7 +95,7 @@ def names_outside(structure: Structure, trainable: Iterable[str]) -> str:
 
 
 def _grid_of(encoding: Encoding, blocks: Sequence[SparseBlock]) -> str:
-    """ "16 nodes", "hashed", or "" where the encoding does not say which grid a level is."""
+    """ "16 nodes", "hashed", or "" if the encoding does not tell which grid the blocks are."""
     for grid in encoding.learned_grids():
         for block in blocks:
             if block.parameter != grid.parameter:

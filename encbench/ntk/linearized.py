@@ -51,7 +51,7 @@ class LossPrediction:
     loss: np.ndarray
     """(T,) mean over points and outputs."""
     steps: int
-    """Lanczos steps, each of which is one product with the kernel."""
+    """Number of Lanczos steps; each takes one product with the kernel."""
     flow: Flow
     """The loss of gradient flow at any time, and bounds of the time to a loss."""
 
@@ -84,7 +84,7 @@ def predict_training(
     """
     if (cross is None) != (test_residual is None):
         raise ParameterError("cross and test_residual belong together: give both or neither")
-    moments = _moments(at, lr)
+    times = _times(at, lr)
     theta, start = float64_array(kernel), columns_of(residual)
     columns = as_columns(theta.shape, start)
     if not np.isfinite(theta).all():
@@ -94,12 +94,12 @@ def predict_training(
     rates = 2.0 / start.size * np.clip(eigen.eigenvalues.numpy(), 0.0, None)  # below 0 is rounding
     projected = vectors.T @ columns  # (n, c)
     with np.errstate(over="ignore", invalid="ignore"):  # a diverging run goes to infinity
-        decay = _decay(rates, moments, lr)  # (T, n)
+        decay = _decay(rates, times, lr)  # (T, n)
         loss = decay**2 @ np.square(projected).sum(1) / start.size
         later = np.stack([vectors @ (d[:, None] * projected) for d in decay])
-    later = later.reshape(len(moments), *start.shape)
+    later = later.reshape(len(times), *start.shape)
     if cross is None or test_residual is None:
-        return TrainingPrediction(moments, later, loss)
+        return TrainingPrediction(times, later, loss)
     test = columns_of(test_residual)
     across = float64_array(cross)
     expected = (test.size if len(theta) == start.size else len(test), len(theta))
@@ -107,10 +107,10 @@ def predict_training(
         raise NtkError(f"cross must be of shape {expected} (test, train), got {across.shape}")
     moved = across @ vectors * (2.0 / start.size)
     with np.errstate(over="ignore", invalid="ignore"):
-        learned = _learned(rates, moments, lr)
+        learned = _learned(rates, times, lr)
         shift = np.stack([moved @ (g[:, None] * projected) for g in learned])
-    tested = test[None] - shift.reshape(len(moments), *test.shape)
-    return TrainingPrediction(moments, later, loss, tested, np.square(tested).mean((1, 2)))
+    tested = test[None] - shift.reshape(len(times), *test.shape)
+    return TrainingPrediction(times, later, loss, tested, np.square(tested).mean((1, 2)))
 
 
 def predict_loss(
@@ -127,8 +127,8 @@ def predict_loss(
         product: ``operator(model, x, outputs="full")``, or v (M,) to Θ v, both NumPy arrays.
         residual: (N, O) with N·O = M, or (M,).
         at, lr: as in ``predict_training``.
-        steps: maximum number of Lanczos steps. Where eigenvalues decay quickly, far fewer make
-            the curve exact to rounding.
+        steps: maximum number of Lanczos steps. If eigenvalues decay quickly, far fewer give the
+            curve exactly, up to rounding.
 
     Raises:
         NtkError: ``residual`` has another shape, or is empty.
@@ -136,11 +136,11 @@ def predict_loss(
 
     Source: Golub, Meurant, "Matrices, Moments and Quadrature", 2010, chapter 7.
     """
-    moments = _moments(at, lr)
+    times = _times(at, lr)
     start = columns_of(residual)
     if not start.any():
         nothing = Modes(np.empty(0), np.empty(0))
-        return LossPrediction(moments, np.zeros(len(moments)), 0, Flow(nothing, nothing))
+        return LossPrediction(times, np.zeros(len(times)), 0, Flow(nothing, nothing))
     vector = torch.from_numpy(start.ravel())
     if isinstance(product, NtkOperator):
         found = lanczos(product.product, vector.to(product.device), steps)
@@ -148,8 +148,8 @@ def predict_loss(
         found = lanczos(lambda v: torch.from_numpy(product(v.numpy())), vector, steps)
     flow = Flow.of(found)
     with np.errstate(over="ignore", invalid="ignore"):  # a diverging run goes to infinity
-        loss = _decay(flow.lower.rates, moments, lr) ** 2 @ flow.lower.energies
-    return LossPrediction(moments, loss, len(flow.lower.rates), flow)
+        loss = _decay(flow.lower.rates, times, lr) ** 2 @ flow.lower.energies
+    return LossPrediction(times, loss, len(flow.lower.rates), flow)
 
 
 def critical_learning_rate(
@@ -168,11 +168,11 @@ def critical_learning_rate(
     times the curvature is below 2.
 
     λ_max is computed by Lanczos without forming Θ, in float64, as an upper bound, to a relative
-    error of 1e-6, for the model's present parameters: where the kernel grows in training, as for
-    grids whose tables start near zero, a rate near lr_crit may diverge within ten steps.
+    error of 1e-6, for the model's present parameters. If the kernel grows in training, as it does
+    for grids whose tables start near zero, a rate near lr_crit may diverge within ten steps.
 
     Args:
-        model, x, device: as in ``empirical_ntk``. Some 300 random training points give λ_max / N
+        model, x, device: as in ``empirical_ntk``. About 300 random training points give λ_max / N
             to a few percent.
         loss: "mse", "bce" (from logits) or "huber".
 
@@ -192,36 +192,36 @@ def critical_learning_rate(
     return 2.0 * size / (CURVATURE[loss] * largest)
 
 
-def _moments(at: Sequence[float] | np.ndarray, lr: float | None) -> np.ndarray:
-    moments = np.asarray(at, dtype=np.float64)
-    if moments.ndim != 1 or not np.isfinite(moments).all() or (moments < 0).any():
+def _times(at: Sequence[float] | np.ndarray, lr: float | None) -> np.ndarray:
+    times = np.asarray(at, dtype=np.float64)
+    if times.ndim != 1 or not np.isfinite(times).all() or (times < 0).any():
         raise ParameterError("times (or steps) must be a list of finite numbers >= 0")
     if lr is not None and not (np.isfinite(lr) and lr > 0):
         raise ParameterError(f"lr must be positive, got {lr}")
-    if lr is not None and (moments != np.floor(moments)).any():
+    if lr is not None and (times != np.floor(times)).any():
         raise ParameterError("with lr, the times are numbers of steps and must be whole numbers")
-    return moments
+    return times
 
 
-def _decay(rates: np.ndarray, moments: np.ndarray, lr: float | None) -> np.ndarray:
+def _decay(rates: np.ndarray, times: np.ndarray, lr: float | None) -> np.ndarray:
     """(T, n): the remaining share of each mode, e^(−λt) or (1 − lr λ)^s."""
     if lr is None:
-        return np.asarray(np.exp(-np.outer(moments, rates)))
-    return np.asarray((1.0 - lr * rates)[None, :] ** moments[:, None])
+        return np.asarray(np.exp(-np.outer(times, rates)))
+    return np.asarray((1.0 - lr * rates)[None, :] ** times[:, None])
 
 
-def _learned(rates: np.ndarray, moments: np.ndarray, lr: float | None) -> np.ndarray:
+def _learned(rates: np.ndarray, times: np.ndarray, lr: float | None) -> np.ndarray:
     """(T, n): (1 − decay) / λ, which is t (or lr · s) at λ = 0.
 
-    Uses expm1, because 1 − decay cancels where λt is small, as for most eigenvalues of the kernel
-    of a coordinate network.
+    Uses expm1, because 1 − decay loses digits if λt is small, as it is for most eigenvalues of
+    the kernel of a coordinate network.
     """
     some = np.where(rates > 0, rates, 1.0)
     if lr is None:
-        quotient = -np.expm1(-np.outer(moments, rates)) / some
-        return np.where(rates > 0, quotient, moments[:, None])
+        quotient = -np.expm1(-np.outer(times, rates)) / some
+        return np.where(rates > 0, quotient, times[:, None])
     gentle = lr * rates < 1.0
     exponent = np.log1p(np.where(gentle, -lr * rates, 0.0))
-    quotient = -np.expm1(np.outer(moments, exponent)) / some
-    steep = (1.0 - _decay(rates, moments, lr)) / some
-    return np.where(rates > 0, np.where(gentle, quotient, steep), lr * moments[:, None])
+    quotient = -np.expm1(np.outer(times, exponent)) / some
+    steep = (1.0 - _decay(rates, times, lr)) / some
+    return np.where(rates > 0, np.where(gentle, quotient, steep), lr * times[:, None])

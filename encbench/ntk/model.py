@@ -1,4 +1,4 @@
-"""The model that a kernel is computed of: checked, and copied."""
+"""Check and copy the model whose kernel is computed."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from torch.nn.parameter import is_lazy
 from encbench.contracts.encoding import Encoding
 from encbench.errors import NtkError, ParameterError
 
-PROBE = 8  # points at which the shape of the output is looked at
+PROBE = 8  # number of points at which the output is checked
 
 
 def working_copy(
     model: nn.Module, x: Tensor, dtype: torch.dtype, device: torch.device | str | None
 ) -> tuple[nn.Module, Tensor, set[str]]:
-    """A copy of the model in eval mode, x beside it, and the names of its trainable parameters.
+    """A copy of the model in eval mode, a copy of x, and the names of the trainable parameters.
 
-    The copy and x (N, d) are in ``dtype`` on ``device`` (None: the model's own). The caller's
-    model is not changed. All parameters of the copy have requires_grad False. Wrappers that
-    compute the same (compiled, replicated over devices) are left out of the copy.
+    Both copies are in ``dtype`` on ``device`` (None: the model's own). The caller's model is not
+    changed. All parameters of the copy have requires_grad False. Wrappers that do not change the
+    result (torch.compile, data parallelism) are removed from the copy.
 
     Raises:
         NtkError: x is not an (N, d) array of finite coordinates in the domain, or the model
@@ -53,12 +53,12 @@ def working_copy(
     for name, parameter in private.named_parameters():
         if not parameter.is_leaf:
             raise NtkError(
-                f"{name!r} of the model's copy is not a leaf of autograd; pass the module that a "
-                "TorchScript module was made of"
+                f"{name!r} of the model's copy is not a leaf of autograd; instead of a TorchScript "
+                "module, pass the module that was scripted"
             )
         parameter.requires_grad_(False)
         parameter.grad = None
-    # One cast from the caller's coordinates: going through float32 would change the kernel.
+    # Cast the caller's coordinates once: an intermediate float32 would change the kernel.
     points = x.detach().clone().to(device=target, dtype=dtype)
     private = cast(private.to(target), dtype)
     _check_references(model, private, points[:PROBE])
@@ -66,11 +66,11 @@ def working_copy(
 
 
 def copied(model: nn.Module) -> nn.Module:
-    """A deep copy of a model without the wrappers that compute the same."""
+    """A deep copy of a model without wrappers that do not change its result."""
     memo: dict[int, Any] = {}
     for module in reversed(list(model.modules())):
         for value in vars(module).values():
-            # Hooks of weight_norm and prune compute such tensors anew in each call.
+            # Hooks of weight_norm and prune recompute such tensors in each call.
             if isinstance(value, Tensor) and not value.is_leaf:
                 memo[id(value)] = value.detach().clone()
         wrapped = getattr(module, "_orig_mod", None)  # of torch.compile
@@ -82,7 +82,7 @@ def copied(model: nn.Module) -> nn.Module:
 
 
 def cast(model: nn.Module, dtype: torch.dtype) -> nn.Module:
-    """The model itself in ``dtype``, or in the complex dtype of the same precision."""
+    """Cast the model in place to ``dtype``, its complex tensors to that of the same precision."""
     for tensor in (*model.parameters(), *model.buffers()):
         if tensor.is_complex():
             tensor.data = tensor.data.to(dtype.to_complex())
@@ -92,7 +92,7 @@ def cast(model: nn.Module, dtype: torch.dtype) -> nn.Module:
 
 
 def encoding_of(model: nn.Module) -> Encoding | None:
-    """``model.encoding`` where it is an ``Encoding``, else None."""
+    """``model.encoding`` if it is an ``Encoding``, else None."""
     encoding = getattr(model, "encoding", None)
     return encoding if isinstance(encoding, Encoding) else None
 
@@ -103,8 +103,8 @@ def _check_model(model: nn.Module) -> None:
             raise NtkError(f"{name!r} has no shape yet; call the model once before its kernel")
         if parameter._backward_hooks:
             raise NtkError(
-                f"a hook changes the gradient of {name!r}, and the kernel is that of the gradient "
-                "itself; put what the hook does into forward"
+                f"a hook changes the gradient of {name!r}, but the kernel is defined without it; "
+                "move what the hook does into forward"
             )
     for name, module in model.named_modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
@@ -115,20 +115,20 @@ def _check_model(model: nn.Module) -> None:
 
 
 def _check_references(model: nn.Module, private: nn.Module, x: Tensor) -> None:
-    """Refuse a frozen copy whose forward still uses parameters of the model it was made of."""
+    """Refuse a frozen copy whose forward still uses parameters of the original model."""
     used: set[int] = set()
-    with torch.enable_grad(), suppress(Exception):  # what forward raises is reported later
+    with torch.enable_grad(), suppress(Exception):  # errors in forward are reported later
         used = {id(leaf) for leaf in _leaves(private(x))}
     for name, parameter in model.named_parameters():
         if id(parameter) in used:
             raise NtkError(
-                f"forward holds {name!r} by a reference that copy.deepcopy does not follow (of a "
-                "function made elsewhere, for instance); let it use the parameter through self"
+                f"forward uses {name!r} through a reference that copy.deepcopy does not follow "
+                "(such as a closure's); let it use the parameter through self"
             )
 
 
 def _leaves(f: Tensor) -> Iterator[Tensor]:
-    """The tensors that f is computed of and that require gradients."""
+    """The leaf tensors that require gradients and from which f is computed."""
     nodes = [] if f.grad_fn is None else [f.grad_fn]
     seen = set(nodes)
     for node in nodes:
@@ -203,7 +203,7 @@ def check_output(model: nn.Module, x: Tensor) -> int:
             )
         check_finite(f)
         alone = torch.cat([model(row[None]) for row in x])
-    # seven layers of sin(20 z) turn a last digit into 1e-10; what mixes points changes far more
+    # seven layers of sin(20 z) amplify rounding to 1e-10; mixing points changes far more
     eps = torch.finfo(f.dtype).eps
     if float((alone - f).abs().max()) > max(1e4 * eps, math.sqrt(eps)) * float(f.abs().max() + 1):
         raise NtkError(
@@ -215,7 +215,7 @@ def check_output(model: nn.Module, x: Tensor) -> int:
 
 
 def _where(model: nn.Module, x: Tensor) -> str:
-    """Which part of a model with an encoding mixes the points, in words; "" of any other."""
+    """Name the part that mixes points, as in " in the encoding X"; "" without an encoding."""
     encoding = encoding_of(model)
     if encoding is None:
         return ""
@@ -227,7 +227,7 @@ def _where(model: nn.Module, x: Tensor) -> str:
 
 
 def check_finite(f: Tensor) -> None:
-    """Raise NtkError where a model's output contains NaN or infinity."""
+    """Raise NtkError if a model's output contains NaN or infinity."""
     if not bool(torch.isfinite(f).all()):
         raise NtkError(
             "the model's output is not finite: its weights have diverged, or its encoding or its "

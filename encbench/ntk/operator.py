@@ -1,6 +1,6 @@
-"""The kernel as a linear operator: products K v without forming K, and what follows from them.
+"""The kernel as a linear operator: products K v without forming K.
 
-Products alone give the leading eigenvalues and the spectral density, at hundreds of thousands of
+They suffice for the leading eigenvalues and the spectral density at hundreds of thousands of
 points.
 """
 
@@ -24,11 +24,11 @@ from encbench.ntk.structure import Structure, find_structure
 from encbench.ntk.terms import OUTPUTS, Factors, Outputs, chunks
 
 MatVec = Callable[[np.ndarray], np.ndarray]
-"""v (M,) float64 to K v (M,)."""
+"""Function from v (M,) float64 to K v (M,)."""
 
-CACHE_SHARE = 0.5  # of the free memory that stored factors may take
-CHUNK = 1024  # points of which factors are computed together
-GPU_CHUNK = 1 << 14  # on a GPU
+CACHE_SHARE = 0.5  # maximum share of the free memory for stored factors
+CHUNK = 1024  # number of points whose factors are computed together
+GPU_CHUNK = 1 << 14  # the same on a GPU
 
 Held = dict[str, list[Factors]]
 
@@ -42,7 +42,7 @@ class Leading:
     vectors: np.ndarray
     """(M, k)"""
     bounds: np.ndarray
-    """(k,) ‖K v − λ v‖: an eigenvalue of K lies within its bound of each value."""
+    """(k,) ‖K v − λ v‖: an eigenvalue of K lies within this distance of each value."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,17 +56,17 @@ class Density:
     size: int
     """M, number of eigenvalues."""
     floor: float
-    """1e-9 of the largest value: how many eigenvalues lie below is known, not where."""
+    """1e-9 of the largest value; eigenvalues below are counted, but their values are unknown."""
 
     def count_above(self, threshold: float) -> tuple[float, float]:
-        """Number of eigenvalues above the threshold: an estimate and its error.
+        """Estimate of the number of eigenvalues above the threshold, and its error.
 
         The error is one standard error over the probes plus the error of the quadrature, which by
         the Chebyshev-Markov-Stieltjes inequalities is bounded by the weights of the two values
         next to the threshold.
 
         Raises:
-            ParameterError: a threshold below the floor.
+            ParameterError: the threshold is below the floor.
         """
         if threshold < self.floor:
             raise ParameterError(
@@ -93,16 +93,16 @@ def _standard_error(values: np.ndarray) -> float:
 
 
 class FactorProducts:
-    """Products with the kernel of the parameters with structure, chunk by chunk of the points.
+    """Products with the kernel of the parameters with known structure, per chunk of points.
 
     Args:
         model, structure: as for ``capture_factors``.
         x: (N, d).
-        budget: bytes that the factors of some chunks may take; those of all others are
-            recomputed, twice in each product. None holds all.
+        budget: maximum memory of stored factors [bytes]; those of the other chunks are recomputed
+            twice per product. None stores all.
 
     Raises:
-        NtkError: all are to be held, and do not fit in memory.
+        NtkError: ``budget`` is None and the factors do not fit in memory.
     """
 
     def __init__(
@@ -116,7 +116,7 @@ class FactorProducts:
         self.model, self.x, self.structure, self.outputs = model, x, structure, outputs
         self.parts = chunks(len(x), GPU_CHUNK if prefers_large_pieces(x.device) else CHUNK)
         self.held: list[Held] = []
-        # kept: the first touch of new memory took a quarter of a product with a large table
+        # reused: first touching new memory took a quarter of a product with a large table
         self._totals: dict[str, Tensor] = {}
         free = available_memory(x.device)
         limit, used = free if budget is None else budget, 0.0
@@ -135,7 +135,7 @@ class FactorProducts:
 
     @property
     def points_held(self) -> int:
-        """Number of points whose factors are kept."""
+        """Number of points whose factors are stored."""
         return sum(part.stop - part.start for part in self.parts[: len(self.held)])
 
     def _capture(self, part: slice) -> Held:
@@ -179,8 +179,8 @@ class NtkOperator(LinearOperator):  # type: ignore[misc] # scipy ships no types
     """The empirical NTK (M, M) at x as a ``scipy.sparse.linalg.LinearOperator``, float64.
 
     Attributes:
-        cached: whether activations and gradients of all points are stored (fast). Those of the
-            others are recomputed for each product, so that there may be any number of points.
+        cached: whether activations and gradients of all points are stored (fast). If not, those
+            of the other points are recomputed for each product, which allows any number of points.
         held: number of points whose activations and gradients are stored.
     """
 
@@ -196,7 +196,7 @@ class NtkOperator(LinearOperator):  # type: ignore[misc] # scipy ships no types
 
     @torch.inference_mode(False)
     def product(self, v: Tensor) -> Tensor:
-        """K v (M,), of the dtype and on the device of v (M,)."""
+        """K v (M,), with the dtype and device of v (M,)."""
         vector = v.to(self._x).clone().view(-1, self.outputs)  # not an inference tensor
         with torch.no_grad():
             total = torch.zeros_like(vector)
@@ -263,11 +263,11 @@ def operator(
     device: torch.device | str | None = None,
     cached: bool | None = None,
 ) -> NtkOperator:
-    """The kernel of ``empirical_ntk`` as an operator; each product is linear in the points.
+    """The kernel of ``empirical_ntk`` as an operator, whose products take O(N) time and memory.
 
     Args:
         model, x, outputs, dtype, device: as in ``empirical_ntk``.
-        cached: whether to store activations and gradients: of all points, of none, or (None) of
+        cached: True stores the activations and gradients of all points, False of none, None of
             as many as fit in half of the free memory.
 
     Raises:

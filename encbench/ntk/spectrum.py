@@ -1,4 +1,4 @@
-"""Eigenvalues of a kernel, down to where they are accurate, and bounds that must hold for them."""
+"""Eigenvalues of a kernel, the floor of their accuracy, and bounds that they must satisfy."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from encbench.ntk.terms import chunks
 if TYPE_CHECKING:
     from encbench.ntk.kernel import Ntk
 
-STRIP = 1024  # rows of a kernel looked at together, so that no second matrix is needed
+STRIP = 1024  # rows of a kernel processed together, so that no second matrix is needed
 SMALLEST = "λ_n of the encoding's part by Lanczos on the inverse, from a Cholesky factor"
-ULPS = 8.0  # of λ_max: the floor of what a CPU's eigensolver finds
-GPU_ULPS = 32.0  # that of a GPU's (cuSOLVER), whose errors of 10 % begin at 20
-TILE = 256  # rows and columns of which two tiles fit in the cache, one of them read by columns
+ULPS = 8.0  # floor of a CPU's eigensolver [eps · λ_max]
+GPU_ULPS = 32.0  # floor of a GPU's (cuSOLVER), whose errors reach 10 % at 20 eps · λ_max
+TILE = 256  # rows and columns of a tile; two of them, one read by columns, fit in the cache
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,16 +57,16 @@ class Spectrum:
 
     @property
     def minimum(self) -> float | None:
-        """λ_min, or None below the floor."""
+        """λ_min, or None if it is below the floor."""
         return self.quantile(0.0)
 
     @property
     def median(self) -> float | None:
-        """The median, or None below the floor."""
+        """The median, or None if it depends on a value below the floor."""
         return self.quantile(0.5)
 
     def quantile(self, q: float) -> float | None:
-        """The q-quantile, linearly interpolated; None where it depends on a value below the floor.
+        """The q-quantile, linearly interpolated; None if it depends on a value below the floor.
 
         Raises:
             ParameterError: q outside [0, 1].
@@ -78,7 +78,7 @@ class Spectrum:
         return float(np.quantile(ascending, q)) if lower > self.floor else None
 
     def count_above(self, threshold: float) -> int | None:
-        """Number of eigenvalues above a threshold; None for a threshold below the floor."""
+        """Number of eigenvalues above a threshold; None if the threshold is below the floor."""
         if threshold < self.floor:
             return None
         return int((self.eigenvalues > threshold).sum())
@@ -100,8 +100,8 @@ class Spectrum:
 def noise_floor(eigenvalues: np.ndarray, eps: float, ulps: float = ULPS) -> float:
     """max(ulps · eps · λ_max, 10 · |most negative eigenvalue|).
 
-    The kernel is positive semi-definite, so a negative eigenvalue is pure error and shows its
-    size; the first term is the solver's own error. Measurements: docs/precision.md.
+    The kernel is positive semi-definite, so a negative eigenvalue is pure error and shows the
+    error's size; the first term is the solver's error. Measurements: docs/precision.md.
     """
     negative = max(0.0, -float(eigenvalues.min()))
     return max(ulps * eps * float(eigenvalues.max()), 10.0 * negative)
@@ -110,9 +110,9 @@ def noise_floor(eigenvalues: np.ndarray, eps: float, ulps: float = ULPS) -> floa
 def spectrum(kernel: Tensor | np.ndarray) -> Spectrum:
     """The spectrum of a symmetric kernel (M, M), float64 or float32.
 
-    The solver reads the lower triangle only, in float64 on the kernel's device, or on the CPU where
-    a GPU's memory does not suffice. eps of the floor is that of the dtype of ``kernel``; a GPU's
-    solver has a floor four times as high.
+    The solver reads the lower triangle only, in float64 on the kernel's device, or on the CPU if
+    a GPU's memory does not suffice. The floor uses the eps of the dtype of ``kernel``; that of a
+    GPU's solver is four times as high.
 
     Raises:
         NtkError: the kernel is not square, not finite or not symmetric, or of another dtype.
@@ -163,7 +163,7 @@ class WeylCheck:
     worst: float
     """max over i of λ_i(K_MLP) + λ_n(K_enc) − λ_i(K); positive values are violations."""
     index: int
-    """The i of the worst, 0 for the largest eigenvalue."""
+    """The i at which ``worst`` occurs; 0 is the largest eigenvalue."""
     tolerance: float
     """Sum of the floors of the three spectra."""
     method: str = ""
@@ -175,7 +175,7 @@ def weyl_check(ntk: Ntk, total: Spectrum | None = None, mlp: Spectrum | None = N
 
     Args:
         ntk: computed with both parts.
-        total, mlp: the spectra of ``ntk.total`` and of ``ntk.parts["mlp"]``, if known already.
+        total, mlp: the spectra of ``ntk.total`` and ``ntk.parts["mlp"]``, if already known.
 
     The smallest eigenvalue of the encoding's part counts as 0 if it is below its floor.
 
@@ -188,10 +188,10 @@ def weyl_check(ntk: Ntk, total: Spectrum | None = None, mlp: Spectrum | None = N
         )
     whole = total or spectrum(ntk.total)
     network = mlp or spectrum(ntk.parts["mlp"])
-    grid = ntk.parts["encoding"]
+    encoding = ntk.parts["encoding"]
     smallest, floor, method = 0.0, 0.0, "λ_n is 0: the encoding's part is zero"
-    if bool(grid.any()):
-        smallest, floor, method = _smallest(grid)
+    if bool(encoding.any()):
+        smallest, floor, method = _smallest(encoding)
     gaps = network.eigenvalues + smallest - whole.eigenvalues
     index = int(np.argmax(gaps))
     tolerance = whole.floor + network.floor + floor
@@ -199,7 +199,7 @@ def weyl_check(ntk: Ntk, total: Spectrum | None = None, mlp: Spectrum | None = N
 
 
 def _smallest(kernel: Tensor) -> tuple[float, float, str]:
-    """λ_min of a kernel (M, M), 0 below its floor; the floor; and how they were found."""
+    """λ_min of a kernel (M, M), or 0 if below its floor; the floor; and the method."""
     k, eps = kernel.double(), torch.finfo(kernel.dtype).eps
     largest = largest_eigenvalue(k.mv, len(k), k.device)
     lowest = smallest_eigenvalue(k, noise_floor(np.array([largest]), eps))

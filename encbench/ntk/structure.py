@@ -1,7 +1,7 @@
-"""How the kernel of each trainable parameter is computed: layerwise, sparse, or by its Jacobian.
+"""Choose how the kernel of each trainable parameter is computed: layerwise, sparse or by Jacobian.
 
 Methods are proposed from the types of the modules and then verified over all points: the gradient
-that the factors predict must equal autograd's. Where it does not (a layer called twice, a weight
+that the factors predict must equal autograd's. If it does not (a layer called twice, a weight
 used outside its module, inputs of higher rank), the Jacobian is used.
 """
 
@@ -47,7 +47,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class Structure:
-    """What is known of each trainable parameter; every one has exactly one method."""
+    """The method chosen for each trainable parameter, exactly one each."""
 
     out_dim: int
     layers: tuple[Layer, ...]
@@ -56,7 +56,7 @@ class Structure:
     rest: tuple[str, ...]
     """Parameters (full names) whose Jacobian is formed."""
     numbers_per_point: int
-    """Numbers that the factors of all terms store for each point."""
+    """Numbers that the factors of all terms store per point."""
 
     def method(self, name: str) -> KernelMethod:
         """The method used for one trainable parameter."""
@@ -66,15 +66,15 @@ class Structure:
 
 
 def part_of(name: str) -> Part:
-    """Parameters under ``model.encoding`` are the encoding's, all others the MLP's."""
+    """Part that a parameter belongs to: "encoding" under ``model.encoding``, else "mlp"."""
     return "encoding" if name.split(".")[0] == "encoding" else "mlp"
 
 
 class Hooks:
     """Forward hooks that keep the input and output of modules, as a context manager.
 
-    ``inputs[name]`` is detached; ``outputs[name]`` is part of the graph, even where nothing
-    before it requires gradients, so that autograd can differentiate with respect to it.
+    ``inputs[name]`` is detached; ``outputs[name]`` is part of the graph, even if nothing before
+    it requires gradients, so that autograd can differentiate with respect to it.
     """
 
     def __init__(self, modules: Mapping[str, nn.Module]) -> None:
@@ -117,14 +117,14 @@ class Hooks:
             self.inputs[name] = args[0].detach()
             h = out if out.requires_grad else out.detach().requires_grad_()
             self.outputs[name] = h
-            # An activation that works in place must not change h, so it gets a copy.
+            # An in-place activation must not change h, so it gets a copy.
             return h.clone()
 
         return record
 
 
 def find_structure(model: nn.Module, x: Tensor, trainable: set[str]) -> Structure:
-    """Propose a method for each parameter, and verify it at all points x (N, d), in float64.
+    """Propose a method for each parameter and verify it at all points x (N, d), in float64.
 
     Args:
         model: the copy made by ``working_copy``; unchanged on return.
@@ -137,9 +137,9 @@ def find_structure(model: nn.Module, x: Tensor, trainable: set[str]) -> Structur
     chosen = torch.linspace(0, len(x) - 1, PROBE).round().long()
     probe = x[chosen.to(x.device)]
     out_dim = check_output(model, probe)
-    if x.dtype != torch.float64:  # float32 would not show that a gradient is slightly wrong
+    if x.dtype != torch.float64:  # float32 would hide a slightly wrong gradient
         exact = cast(copied(model), torch.float64)
-        with suppress(NtkError):  # a model of float32 alone is verified in float32
+        with suppress(NtkError):  # a model that works only in float32 is verified in float32
             check_output(exact, probe.double())
             model, x = exact, x.double()
     proposed = _propose_layers(model, trainable)
@@ -171,23 +171,23 @@ def find_structure(model: nn.Module, x: Tensor, trainable: set[str]) -> Structur
 
 
 class _Comparison:
-    """The gradients that autograd finds and those that the factors predict.
+    """The gradients that autograd computes and those that the factors predict.
 
-    They are those of a random combination of all outputs at all points, so that a factor that is
-    wrong at a single point shows with probability one.
+    Both are gradients of a random combination of all outputs at all points, so a factor that is
+    wrong at a single point is detected with probability one.
     """
 
     def __init__(self, model: nn.Module, layers: Sequence[Layer], trainable: set[str]) -> None:
         self.model, self.trainable = model, trainable
         self.layers = {layer.name: layer for layer in layers}
         self.modules = {name: model.get_submodule(name) for name in self.layers}
-        """Those that were called once at each point so far."""
+        """The modules that forward has called exactly once with each chunk so far."""
         self.encoding = encoding_of(model)
         if self.encoding is not None:
             self.modules[FEATURES] = self.encoding
         self.tables: set[str] = set()
         self.numbers: dict[str, int] = {}
-        """Name of a module to the numbers for each point that its factors take."""
+        """Numbers per point that the factors of each module store."""
         parameters = {name: model.get_parameter(name).detach() for name in sorted(trainable)}
         self.true = {name: torch.zeros_like(value) for name, value in parameters.items()}
         self.predicted = {n: torch.zeros_like(v).contiguous() for n, v in parameters.items()}
@@ -206,7 +206,7 @@ class _Comparison:
             h = [hooks.outputs[name] for name in self.modules]
             found = gradients(f, [*h, *leaves], weights)
             deltas, true = found[: len(h)], found[len(h) :]
-            # Row i of a layer must belong to point i: forward may have sorted them.
+            # Row i of a layer must belong to point i; forward may have sorted the rows.
             each = random_like(f[:, :1], self.generator)
             scaled = gradients(f, h, weights * each, retain_graph=False)
         for name, grad in zip(self.true, true, strict=True):
@@ -240,14 +240,14 @@ class _Comparison:
         self.numbers[FEATURES] = outputs * (delta.shape[1] + widths) + 3 * entries
 
     def right(self) -> set[str]:
-        """The parameters whose predicted gradient is the true one, up to rounding."""
+        """The parameters whose predicted gradient equals the true one, up to rounding."""
         return {name for name, true in self.true.items() if close(self.predicted[name], true)}
 
 
 def _propose_layers(model: nn.Module, trainable: set[str]) -> list[Layer]:
     layers = []
     for name, module in model.named_modules():
-        # Exact types: a subclass or a parametrized layer may compute something else. Hooks, too.
+        # Exact types: a subclass, a parametrized layer or a hook may compute something else.
         if type(module) not in (nn.Linear, NTKLinear) or set(module._parameters) != NAMES:
             continue
         if module._forward_pre_hooks or module._forward_hooks:
@@ -286,7 +286,7 @@ def _broken(encoding: Encoding, text: str) -> PluginError:
 
 
 def disagreement(encoding: Encoding, parameter: str) -> PluginError:
-    """The error that the blocks of a parameter are not its Jacobian."""
+    """The error for blocks that are not the parameter's Jacobian."""
     return _broken(
         encoding,
         f"the blocks of {parameter!r} disagree with autograd; they must cover everything that "
@@ -371,7 +371,7 @@ def table_gradients(blocks: Sequence[SparseBlock], delta: Tensor) -> dict[str, T
 
 
 def add_table_gradient(block: SparseBlock, delta: Tensor, table: Tensor) -> None:
-    """Add a block's part of the gradient to that of its table, of any contiguous shape."""
+    """Add a block's part of the gradient to ``table``, of any contiguous shape."""
     values = block.weights[:, :, None] * feature_gradient(block, delta[:, None])
     rows = table.view(block.num_rows, block.width)
     rows.index_add_(0, block.rows.flatten(), values.flatten(0, 1))

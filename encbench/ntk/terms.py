@@ -1,13 +1,13 @@
-"""The terms that a kernel is the sum of, each held as factors.
+"""The terms whose sum is a kernel, each stored as factors.
 
 A kernel over points i, j and outputs a, b is a sum of elementwise products of Gram matrices,
 
     Θ[(i,a),(j,b)] = Σ_terms (A_i · A_j) (G_ia · G_jb).
 
-A term stores the factors A (N, p) and G (N, O, q), or less where one of them is constant, sparse
-or separable. ``Term`` adds itself to a tile of the kernel; ``Factors`` multiplies a vector without
-the matrix. The trace kernel, the mean over a of the blocks (a, a), is such a sum, too, with
-G (N, 1, O·q).
+A term stores the factors A (N, p) and G (N, O, q), or less if one of them is constant, sparse or
+separable. ``Term`` adds itself to a tile of the kernel; ``Factors`` multiplies a vector without
+forming the matrix. The trace kernel, the mean over a of the blocks (a, a), is also such a sum,
+with G (N, 1, O·q).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from torch.nn import functional
 
 Outputs = Literal["trace", "full"]
 OUTPUTS: tuple[str, ...] = get_args(Outputs)
-STRIP_BYTES = 1 << 29  # of a dense strip of a table's interpolation matrix
+STRIP_BYTES = 1 << 29  # maximum size of a dense strip of a table's interpolation matrix
 
 
 def chunks(stop: int, size: int, start: int = 0) -> list[slice]:
@@ -65,20 +65,20 @@ class Term(ABC):
 
 
 class Factors(ABC):
-    """J at n points, of one layer or table, as factors: products with J and with its transpose.
+    """The Jacobian J of one layer or table at n points as factors, for products with J and Jᵀ.
 
-    K v is the sum of ``pull`` over all points, pushed to each of them. In which form the factors
-    are stored may differ between two sets of points; the form of what is pulled does not.
+    K v is ``push``, at each point, of the sum of ``pull`` over all points. The factors at two sets
+    of points may be stored in different forms; the total that ``pull`` adds to may not.
     """
 
     @abstractmethod
     def traced(self) -> Factors:
-        """Those of the trace kernel, for one output."""
+        """The factors of the trace kernel, for one output."""
 
     @property
     @abstractmethod
     def shape(self) -> tuple[int, int]:
-        """Of what ``pull`` adds to, for all O outputs: (outputs of the layer, its inputs)."""
+        """Shape of the total that ``pull`` adds to: (outputs of the layer, its inputs)."""
 
     @abstractmethod
     def pull(self, v: Tensor, total: Tensor) -> None:
@@ -94,9 +94,9 @@ def _gram(left: Tensor, right: Tensor, work: Workspace, slot: str) -> Tensor:
 
 
 class OfOutputs:
-    """Of gradients G (N, O, q), with those of all outputs as one for the trace kernel.
+    """A term with gradients G (N, O, q), which the trace kernel concatenates to (N, 1, O·q).
 
-    The sum is divided by ``divisor``, which is 1 but for that.
+    The sum is divided by ``divisor``: O for the trace kernel, else 1.
     """
 
     g: Tensor
@@ -137,7 +137,7 @@ class Product(OfOutputs, Term, Factors):
 
 
 class SeparableProduct(Term, Factors):
-    """(A Aᵀ) ∘ (G Gᵀ) where G[i, a, k] = M[i, k] · C[a, k], as behind a last hidden layer.
+    """(A Aᵀ) ∘ (G Gᵀ) with G[i, a, k] = M[i, k] · C[a, k], as for the last hidden layer.
 
     Args:
         a: (N, p).
@@ -173,7 +173,7 @@ class SeparableProduct(Term, Factors):
 
 
 class TracedSeparableProduct(SeparableProduct):
-    """The trace kernel's: one product with the mean of C[a, k]² over the outputs a."""
+    """The term of the trace kernel: one product with the mean of C[a, k]² over the outputs a."""
 
     def __init__(self, a: Tensor, m: Tensor, c: Tensor) -> None:
         self.a, self.m, self.c = a, m, c
@@ -227,7 +227,7 @@ class ConstantGradient(Term, Factors):
 
 
 class ComplexProduct(Product):
-    """Re((G_ia · Ḡ_jb) (Ā_i · A_j)) / divisor: a complex layer, both parts of W as parameters.
+    """Re((G_ia · Ḡ_jb) (Ā_i · A_j)) / divisor: a complex layer with parameters Re W and Im W.
 
     With autograd's gradient G = ∂f/∂Re h + j ∂f/∂Im h of a real f, that of W is Gᵀ Ā.
 
@@ -256,7 +256,7 @@ class ComplexProduct(Product):
 
 
 class SparseProduct(OfOutputs, Term):
-    """(S Sᵀ) ∘ (G Gᵀ) / divisor with a sparse S: a grid whose vertices few points share.
+    """(S Sᵀ) ∘ (G Gᵀ) / divisor with a sparse S: a grid with few points per vertex.
 
     For a CPU: G Gᵀ is computed only where S Sᵀ is not zero.
 
@@ -280,7 +280,7 @@ class SparseProduct(OfOutputs, Term):
         outputs = self.g.shape[1]
         for part in chunks(len(i), 1 << 16):
             left, right = self.g[rows][i[part]], self.g[cols][j[part]]  # (n, O, width)
-            if outputs == 1:  # faster than a product of matrices of one row
+            if outputs == 1:  # faster than products of one-row matrices
                 dots = (left * right).sum(2, keepdim=True)
             else:
                 dots = torch.matmul(left, right.transpose(1, 2))
@@ -291,12 +291,12 @@ class SparseProduct(OfOutputs, Term):
 
 
 class ScatteredProduct(OfOutputs, Term):
-    """``SparseProduct`` for a GPU, which computes zeros faster than it finds what is not zero.
+    """``SparseProduct`` for a GPU, which multiplies zeros faster than it finds nonzero entries.
 
-    A strip of S Sᵀ is summed from the columns of a strip of S, which is dense.
+    A strip of S Sᵀ is summed from the columns of a dense strip of S.
 
     Args:
-        vertices: (N, m) int64; those that occur twice at one point are added.
+        vertices: (N, m) int64; weights of a vertex that occurs twice at one point are added.
         weights: (N, m).
         count: number of vertices.
         g: (N, O, width).
@@ -328,10 +328,10 @@ class TableFactors(OfOutputs, Factors):
     """A table read at ``rows`` with ``weights``, whose features have the gradients G.
 
     Args:
-        rows: (n, m) int64; rows that occur twice at one point are added.
+        rows: (n, m) int64; weights of a row that occurs twice at one point are added.
         weights: (n, m).
         g: (n, O, width).
-        num_rows: of the whole table.
+        num_rows: number of rows of the whole table.
     """
 
     def __init__(self, rows: Tensor, weights: Tensor, g: Tensor, num_rows: int) -> None:

@@ -1,4 +1,4 @@
-"""What the tests of the kernel share: the brute-force kernel, networks and points."""
+"""Shared by tests of the kernel: the brute-force kernel, and points."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ OUTPUTS: tuple[Literal["trace"], Literal["full"]] = ("trace", "full")
 
 
 def jacobian(model: nn.Module, x: Tensor) -> dict[str, Tensor]:
-    """The whole float64 Jacobian: (N, O, P) of each trained parameter of P numbers."""
+    """The whole float64 Jacobian: (N, O, P) for each trained parameter of P numbers."""
     model = copy.deepcopy(model).double().eval()
     trained = {name: p.detach() for name, p in model.named_parameters() if p.requires_grad}
 
@@ -47,7 +47,7 @@ def brute_force(
 
 @pytest.fixture(autouse=True, scope="package")
 def one_thread() -> Iterator[None]:
-    """Matrices of a few dozen rows: threads would only wait for one another."""
+    """One thread: for matrices of a few dozen rows, threads would only wait for one another."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     with threadpool_limits(limits=1):

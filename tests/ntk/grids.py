@@ -1,4 +1,4 @@
-"""Encodings made for these tests: grids with collisions, and things the engine cannot know."""
+"""Encodings for these tests: grids with collisions, and others with or without faults."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from encbench import Encoding, SparseBlock
 
 
 class CollidingGrid(Encoding):
-    """Two levels of linear interpolation in one table each, so small that corners collide."""
+    """Two levels of linear interpolation, each in a table so small that corners collide."""
 
     def __init__(self, in_dim: int = 2, *, sides: tuple[int, ...] = (3, 9), rows: int = 7) -> None:
         super().__init__(in_dim, out_dim=2 * len(sides) + in_dim)
@@ -48,14 +48,14 @@ class CollidingGrid(Encoding):
 
 
 class SilentGrid(CollidingGrid):
-    """The same features from an author who did not write the sparse Jacobian."""
+    """The same features without a sparse Jacobian."""
 
     def sparse_jacobian(self, x: Tensor) -> None:
         return None
 
 
 class ForgetfulGrid(CollidingGrid):
-    """A sparse Jacobian that lets a colliding corner overwrite the other."""
+    """A sparse Jacobian in which a colliding corner overwrites the other."""
 
     def sparse_jacobian(self, x: Tensor) -> list[SparseBlock]:
         blocks = []
@@ -69,7 +69,7 @@ class ForgetfulGrid(CollidingGrid):
 
 
 class LearnedFeatures(Encoding):
-    """sin(W x) with a learned linear layer inside, and a free gain that no module holds."""
+    """gain · sin(W x) with a learned linear layer, and a gain that is a parameter of its own."""
 
     def __init__(self, in_dim: int = 2) -> None:
         super().__init__(in_dim, out_dim=6)
@@ -118,14 +118,14 @@ class ProductGrid(CollidingGrid):
 
 
 class WrongFactor(ProductGrid):
-    """Each table is said to be multiplied by its own values."""
+    """Declares each table's own values as its factor."""
 
     def factors(self, x: Tensor) -> list[Tensor]:
         return self.values(x)
 
 
 class RarelyWrongFactor(ProductGrid):
-    """Wrong at few points only, and by little."""
+    """Declares a factor that is slightly wrong, at few points only."""
 
     def factors(self, x: Tensor) -> list[Tensor]:
         rare = (x[:, :1] > 0.3) & (x[:, :1] < 0.35)
@@ -133,7 +133,7 @@ class RarelyWrongFactor(ProductGrid):
 
 
 class NarrowFactor(ProductGrid):
-    """Factors of one column for tables of two."""
+    """Declares factors of one column for tables of two."""
 
     def factors(self, x: Tensor) -> list[Tensor]:
         return [factor[:, :1] for factor in super().factors(x)]

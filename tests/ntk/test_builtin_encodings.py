@@ -92,7 +92,7 @@ def test_kernel_of_a_builtin_is_the_gram_matrix_of_its_jacobian(
             part = gram(parts, outputs, of_encoding)
             assert relative_error(ntk.parts["encoding"], part) < 1e-12
         v = torch.randn(len(expected), dtype=torch.float64)
-        # of an encoding, each of the four ways in some dimension
+        # each encoding gets all four combinations, spread over its dimensions
         cached = (outputs == "full") == (in_dim == 2)
         theta = operator(model, x, outputs=outputs, cached=cached)
         product = torch.from_numpy(theta @ v.numpy())

@@ -12,7 +12,7 @@ from tests.ntk.test_kernel import Plain
 
 
 class Gated(Plain):
-    """An encoding that holds a ReLU of its own."""
+    """An encoding with a ReLU of its own."""
 
     def __init__(self) -> None:
         super().__init__()

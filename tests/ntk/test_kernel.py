@@ -127,7 +127,7 @@ def test_gpu_and_cpu_give_the_same_kernel(
 
 @pytest.mark.parametrize("outputs", ["trace", "full"])
 @pytest.mark.parametrize("encoding", [CollidingGrid, SilentGrid, LearnedFeatures])
-def test_the_way_of_a_gpu_gives_the_same_kernel(
+def test_the_method_of_a_gpu_gives_the_same_kernel(
     encoding: type[Any], outputs: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     x = torch.rand(200, 2, dtype=torch.float64)

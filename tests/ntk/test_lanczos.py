@@ -18,7 +18,7 @@ def random_kernel(size: int, rank: int) -> Tensor:
 
 
 @pytest.mark.parametrize("size", [1, 2, 30])
-def test_lanczos_finds_every_eigenvalue_when_it_may(size: int) -> None:
+def test_lanczos_finds_every_eigenvalue_in_enough_steps(size: int) -> None:
     kernel = random_kernel(size, size + 2)
     found = lanczos(kernel.mv, torch.randn(size, dtype=torch.float64), 99)
     values, weights, bounds = found.nodes()
@@ -29,7 +29,7 @@ def test_lanczos_finds_every_eigenvalue_when_it_may(size: int) -> None:
 
 @pytest.mark.parametrize("small", [1e-6, 1e-10])
 def test_lanczos_finds_no_eigenvalue_twice(small: float) -> None:
-    """Behind one that has converged, the basis must stay orthogonal to far below the others."""
+    """After one has converged, the basis must stay orthogonal far below the other eigenvalues."""
     generator = np.random.default_rng(0)
     values = np.array([1.0, *np.linspace(2, 1, 20) * small])
     rotation = np.linalg.qr(generator.standard_normal((21, 21)))[0]
@@ -61,7 +61,7 @@ def test_gauss_and_gauss_radau_nodes_bound_decay_from_below_and_above() -> None:
 
 
 def test_nodes_of_a_scaled_kernel_are_scaled() -> None:
-    """Also where rounding decides where the node at zero of a singular kernel lies."""
+    """Even if rounding decides where the node at zero of a singular kernel lies."""
     start = torch.randn(6, dtype=torch.float64)
     small, large = (
         lanczos((random_kernel(6, 2) * scale).mv, start, 6).nodes_with_zero()

@@ -1,4 +1,4 @@
-"""The encoding's part of the kernel by level and by feature, against gradients entry by entry."""
+"""The encoding's part of the kernel by level and feature, compared with gradients per entry."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def points_of(model):
 
 
 def gradients(model, x, parameter):
-    """(POINTS, OUT, rows, columns): an autograd call a point and output."""
+    """(POINTS, OUT, rows, columns): one autograd call per point and output."""
     rows = [
         [torch.autograd.grad(model(point[None])[0, a], parameter)[0] for a in range(OUT)]
         for point in x

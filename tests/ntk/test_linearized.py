@@ -1,4 +1,4 @@
-"""The linearized model's training is predicted, and the critical rate is where it breaks."""
+"""Training of the linearized model is predicted, and diverges above the critical rate."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_a_network_near_its_targets_follows_its_kernel(make: type) -> None:
     kernel = empirical_ntk(model, x, outputs="full").total
     cross = cross_ntk(model, test, x, outputs="full")
     errors = []
-    for distance in (1e-2, 1e-4):  # of the targets: the less weights move, the more linear it is
+    for distance in (1e-2, 1e-4):  # to the targets: the less weights move, the more linear it is
         start = distance * torch.sin(7 * torch.arange(40, dtype=torch.float64)).view(20, 2)
         y, z = model(x).detach() - start, model(test).detach()
         predicted = predict_training(
@@ -127,7 +127,7 @@ def test_test_residuals_stay_finite_on_a_singular_kernel() -> None:
 @pytest.mark.parametrize("lr", [None, 1.0])
 def test_small_eigenvalues_learn_at_their_rate(lr: float | None) -> None:
     """After one step (or time 1) a mode of eigenvalue λ has moved by rate · residual, to first
-    order, also where 1 - rate is 1 in float64."""
+    order, even if 1 - rate is 1 in float64."""
     for value in (1e-6, 1e-12, 1e-18):
         kernel, start = np.diag([1.0, value]), np.array([[0.0], [1.0]])
         predicted = predict_training(
@@ -156,7 +156,7 @@ def test_quadrature_predicts_the_loss_curve_without_eigenvectors() -> None:
 
 
 def linearized_descent(model: nn.Module, x: Tensor, loss: str, lr: float) -> list[float]:
-    """Losses of gradient descent on f(x; θ₀) + J (θ − θ₀), run for real."""
+    """Losses of actual gradient descent on f(x; θ₀) + J (θ − θ₀)."""
     private, points, trainable = working_copy(model, x, torch.float64, None)
     j = jacobian(private, sorted(trainable), points)
     f0 = private(points)
@@ -223,7 +223,7 @@ def test_unknown_losses_are_refused() -> None:
         ({"cross": torch.ones(3, 2), "test_residual": torch.ones(2)}, NtkError, "cross must be"),
     ],
 )
-def test_predictions_that_cannot_be_are_refused(
+def test_invalid_arguments_of_predictions_are_refused(
     change: dict[str, Any], error: type[Exception], complaint: str
 ) -> None:
     arguments = {"kernel": torch.eye(3), "residual": torch.ones(3), "at": [1.0], **change}

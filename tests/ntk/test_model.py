@@ -1,4 +1,4 @@
-"""What has no kernel is refused before any work, in one line that says how to mend it."""
+"""Models and points without a kernel are refused early, in one line that says what to do."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def model() -> CoordinateMLP:
 
 
 def leave_free(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pretend that so many bytes of memory are free."""
+    """Pretend that this many bytes of memory are free."""
     monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=count))
 
 
@@ -41,7 +41,7 @@ def leave_free(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
         (torch.tensor([[-0.5, 0.5]]), r"from -0.5 to 0.5"),
     ],
 )
-def test_points_that_are_none_are_refused(x: Any, complaint: str) -> None:
+def test_what_is_not_a_set_of_points_is_refused(x: Any, complaint: str) -> None:
     for ask in (empirical_ntk, operator):
         with pytest.raises(NtkError, match=complaint):
             ask(model(), x)
@@ -120,7 +120,7 @@ def test_diverged_weights_are_refused() -> None:
 
 
 @pytest.mark.parametrize("outputs", ["trace", "full"])
-def test_a_kernel_that_does_not_fit_says_which_would(
+def test_the_error_for_a_kernel_that_does_not_fit_names_one_that_would(
     outputs: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     net = CoordinateMLP(CollidingGrid(), 3, width=8)
@@ -134,7 +134,7 @@ def test_a_kernel_that_does_not_fit_says_which_would(
         empirical_ntk(net, x[: fits + 1], outputs=outputs)
 
 
-def test_what_a_kernel_takes_is_not_left_for_stored_jacobians(
+def test_stored_jacobians_get_only_the_memory_that_the_kernel_leaves(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     leave_free(1 << 20, monkeypatch)

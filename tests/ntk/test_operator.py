@@ -79,7 +79,7 @@ def test_density_and_top_refuse_what_they_cannot_give() -> None:
 
 
 def test_any_number_of_points_may_be_held(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What does not fit is recomputed, and memory is counted as it is taken."""
+    """Factors that do not fit are recomputed, and the memory of those that are held is known."""
     x = torch.rand(5000, 2, dtype=torch.float64)
     v = np.random.default_rng(0).standard_normal(5000)
     whole = operator(network(), x, cached=True)
@@ -95,14 +95,14 @@ def test_any_number_of_points_may_be_held(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def tensors_of(factors: Any) -> list[torch.Tensor]:
-    """Those that a chunk's factors hold, none twice."""
+    """The distinct tensors that a chunk's factors hold."""
     found = [one for several in factors.values() for one in several]
     tensors = [t for one in found for t in vars(one).values() if isinstance(t, torch.Tensor)]
     return list({t.data_ptr(): t for t in tensors}.values())
 
 
 def test_units_that_are_off_in_a_whole_chunk_change_nothing() -> None:
-    """Each chunk of points has factors in a form of its own; the sum is that of the kernel."""
+    """Chunks of points may have factors in different forms; products are still the kernel's."""
     torch.manual_seed(0)
     model = CoordinateMLP(Plain(), 3, width=16)
     x = torch.rand(2500, 2, dtype=torch.float64)

@@ -1,4 +1,4 @@
-"""Activation regions are counted as a set of patterns counts them, and as a drawing does."""
+"""Activation regions are counted as by a set of patterns, and as in a drawing."""
 
 from __future__ import annotations
 

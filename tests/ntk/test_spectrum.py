@@ -47,7 +47,7 @@ def test_every_eigenvalue_above_the_floor_agrees_with_the_jacobians_singular_val
     torch.manual_seed(0)
     model = CoordinateMLP(make(), 2, width=64)
     x = torch.rand(150, 2, dtype=torch.float64)
-    x[140:] = x[:10]  # so that there is something below the floor in any case
+    x[140:] = x[:10]  # so that some eigenvalues are certainly below the floor
     reference = squared_singular_values(model, x)
     found = spectrum(empirical_ntk(model, x, device=device).total)
     assert ("on cuda" in found.method) == (device == "cuda")
@@ -55,7 +55,7 @@ def test_every_eigenvalue_above_the_floor_agrees_with_the_jacobians_singular_val
     assert 30 < resolved.sum() < 150, "the case must have values on both sides of the floor"
     error = np.abs(found.eigenvalues - reference)
     assert (error[resolved] < 0.2 * reference[resolved]).all()
-    # Twenty times above the floor the first digits hold, not only the size.
+    # Twenty times above the floor the first digits are right, not only the magnitude.
     clear = found.eigenvalues > 20 * found.floor
     assert (error[clear] < 0.02 * reference[clear]).all()
 
@@ -200,7 +200,7 @@ def test_weyls_inequality_holds_on_every_kernel(make: type, outputs: str) -> Non
 
 @pytest.mark.parametrize("rows", [7, 4000])
 def test_the_smallest_eigenvalue_of_the_encodings_part_is_that_of_its_spectrum(rows: int) -> None:
-    """At full rank and where there are fewer entries than points."""
+    """At full rank, and with fewer table entries than points."""
     torch.manual_seed(0)
     grid = CollidingGrid(sides=(11, 90), rows=rows)
     ntk = empirical_ntk(CoordinateMLP(grid, 2, width=32), torch.rand(60, 2, dtype=torch.float64))

@@ -1,4 +1,4 @@
-"""Every parameter gets the right kernel: layerwise or sparse where that holds, else by Jacobian."""
+"""Every parameter gets the right kernel: layerwise or sparse if that holds, else by Jacobian."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Tied(nn.Module):
 
 
 class BehindItsBack(nn.Module):
-    """A weight used by its layer and once more without it, as in tied autoencoders."""
+    """A weight used by its layer and a second time without it, as in tied autoencoders."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -62,7 +62,7 @@ class BehindItsBack(nn.Module):
 
 
 class HigherRank(nn.Module):
-    """A linear layer on (N, 2, 1): each coordinate alone."""
+    """A linear layer on (N, 2, 1), which takes each coordinate separately."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -82,7 +82,7 @@ class Convolution(nn.Module):
 
 
 class Branching(nn.Module):
-    """Looks at its values, which vmap cannot follow."""
+    """Branches on its values, which vmap cannot follow."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -260,7 +260,7 @@ def test_a_unit_dead_on_most_points_does_not_hide_what_is_not_separable() -> Non
     assert relative_error(empirical_ntk(model, x).total, brute_force(model, x, "trace")) < 1e-12
 
 
-def test_dead_networks_have_the_kernel_of_what_is_left() -> None:
+def test_the_kernel_of_a_dead_network_is_that_of_its_remaining_parameters() -> None:
     model = CoordinateMLP(LearnedFeatures(), 3, width=8)
     with torch.no_grad():
         model.layers[2].bias.fill_(-1e3)

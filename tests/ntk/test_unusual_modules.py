@@ -1,4 +1,4 @@
-"""Modules that hide what they compute get their autograd kernel, or one error that helps."""
+"""Modules that hide what they compute get their autograd kernel, or a helpful error."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from tests.ntk.grids import CollidingGrid, LearnedFeatures, SilentGrid
 
 
 class Complex(nn.Module):
-    """Complex weights and a complex buffer behind a real output."""
+    """Complex weights and a complex buffer, with a real output."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -51,14 +51,14 @@ class ComplexOutput(Complex):
 
 
 class SinglePrecision(Complex):
-    """Its dtype is written into its forward."""
+    """Its forward has a fixed dtype."""
 
     def forward(self, x: Tensor) -> Tensor:
         return self.first(x.to(torch.complex64)).real.to(x.dtype)
 
 
 class Masked(nn.Module):
-    """Uses a weight once more, by ``share``, at few points."""
+    """Uses a weight a second time, scaled by ``share``, at few points."""
 
     def __init__(self, share: float = 1.0) -> None:
         super().__init__()
@@ -72,7 +72,7 @@ class Masked(nn.Module):
 
 
 class EverywhereTwice(Masked):
-    """Uses a weight once more by 0.3 %, at every point."""
+    """Uses a weight a second time, scaled by 0.3 %, at every point."""
 
     def forward(self, x: Tensor) -> Tensor:
         h = torch.tanh(self.shared(torch.tanh(self.first(x))))
@@ -92,7 +92,7 @@ class OneNumber(nn.Module):
 
 
 class NoGradInside(nn.Module):
-    """Training does not see one of its two paths, though forward mode would."""
+    """One of two paths has no gradient, though forward mode would differentiate it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -127,12 +127,12 @@ def pruned() -> nn.Module:
 
 
 def one_gradient_at_a_time(model: nn.Module, x: Tensor) -> Tensor:
-    """The full kernel from one autograd gradient for each point and output."""
+    """The full kernel from one autograd gradient per point and output."""
     model = copy.deepcopy(model)
     for tensor in (*model.parameters(), *model.buffers()):
         tensor.data = tensor.data.to(torch.complex128 if tensor.is_complex() else torch.float64)
     rows = []
-    for point in x:  # each with its own graph: a pass backward goes through one point alone
+    for point in x:  # each with its own graph: a backward pass involves only one point
         for output in model(point[None]).flatten():
             gradients = torch.autograd.grad(
                 output, list(model.parameters()), retain_graph=True, materialize_grads=True
@@ -171,11 +171,11 @@ def require_kernel(model: nn.Module, expected: Tensor, x: Tensor) -> None:
 def test_the_kernel_is_made_of_autograds_gradients(make: Callable[[], nn.Module]) -> None:
     torch.manual_seed(1)
     model, x = make(), torch.rand(120, 2, dtype=torch.float64)
-    x[:, 0] = torch.linspace(0, 1, 120)  # every 17th point, those looked at first, misses the mask
+    x[:, 0] = torch.linspace(0, 1, 120)  # every 17th point, those checked first, misses the mask
     with torch.no_grad():
-        model(x[:2].float())  # what hooks compute is then detached, and can be copied
+        model(x[:2].float())  # tensors that hooks compute are then detached, and can be copied
     expected = one_gradient_at_a_time(model, x)
-    model(x[:2].float())  # and is not after a step of training
+    model(x[:2].float())  # after a step of training they are not detached
     require_kernel(model, expected, x)
 
 
@@ -192,7 +192,7 @@ def test_a_network_that_magnifies_rounding_a_million_times_has_a_kernel() -> Non
     assert critical_learning_rate(model, x, loss="bce") > 0
 
 
-# raised by what torch.compile imports
+# raised by modules that torch.compile imports
 @pytest.mark.filterwarnings("ignore:.*torch.jit.script_method:DeprecationWarning")
 @pytest.mark.parametrize(
     "wrap", [torch.compile, nn.DataParallel, lambda model: nn.Sequential(torch.compile(model))]
@@ -222,12 +222,12 @@ def test_a_dtype_written_into_forward_is_refused_where_it_does_not_fit() -> None
 @pytest.mark.parametrize("make", [CollidingGrid, SilentGrid, LearnedFeatures])
 def test_callers_may_have_switched_gradients_off(make: Any, context: Any) -> None:
     torch.manual_seed(1)
-    # a product with the kernel is many small steps, and every eigenvalue takes one
+    # a product with the kernel takes many small steps, and every eigenvalue needs one
     model, outside = CoordinateMLP(make(), 2, width=8), torch.rand(3, 2, dtype=torch.float64)
     kernel = empirical_ntk(model, outside, outputs="full").total
     critical, diagnosis = critical_learning_rate(model, outside), diagnose(model, outside)
     with context():
-        x = outside.clone()  # in inference mode a tensor that autograd cannot use
+        x = outside.clone()  # in inference mode autograd cannot use this tensor
         assert torch.equal(empirical_ntk(model, x, outputs="full").total, kernel)
         assert spectrum(kernel).maximum > 0
         assert critical_learning_rate(model, x) == critical
@@ -241,7 +241,7 @@ def test_callers_may_have_switched_gradients_off(make: Any, context: Any) -> Non
 
 
 class Sorted(nn.Module):
-    """Its first layer sees the points in another order, as a network that routes them does."""
+    """Its first layer gets the points in another order, as in a network that routes them."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -253,7 +253,7 @@ class Sorted(nn.Module):
 
 
 class HeldInAList(Masked):
-    """Uses weights of its layers again, which it keeps in a list."""
+    """Uses weights of its layers a second time, through a list."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -343,11 +343,11 @@ def locked() -> nn.Module:
 @pytest.mark.parametrize(
     ("make", "complaint"),
     [
-        (borrowing, "forward holds 'lent.weight' by a reference"),
+        (borrowing, "forward uses 'lent.weight' through a reference"),
         (hooked, "a hook changes the gradient of '0.weight'"),
         (locked, "cannot be copied: .*lock"),
         (lambda: nn.Sequential(nn.LazyLinear(2)), "'0.weight' has no shape yet; call the model"),
-        (lambda: torch.jit.script(small()), "pass the module that a TorchScript"),
+        (lambda: torch.jit.script(small()), "instead of a TorchScript module, pass"),
     ],
 )
 def test_models_without_a_faithful_copy_are_refused(make: Any, complaint: str) -> None:
